@@ -1,0 +1,57 @@
+//! The SQL database: SQLite by default, PostgreSQL by URL; the same code runs on both.
+
+use std::{path::Path, time::Duration};
+
+use sea_orm::{
+    ConnectOptions, Database, DatabaseConnection, DbErr,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+};
+
+/// Why there is no database.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// The folder of the SQLite file could not be made.
+    #[error("the folder of the SQLite file could not be made: {0}")]
+    Folder(#[from] std::io::Error),
+    /// It could not be opened or reached.
+    #[error(transparent)]
+    Connect(#[from] DbErr),
+}
+
+/// Opens the pool.
+///
+/// SQLite runs with a write-ahead log and `synchronous = FULL`: a commit is on the disk before anybody is told of it,
+/// power cuts included, as it is on PostgreSQL.
+///
+/// # Errors
+/// When the database cannot be opened or reached.
+pub async fn connect(url: &str) -> Result<DatabaseConnection, DatabaseError> {
+    let mut options = ConnectOptions::new(url);
+    options
+        .acquire_timeout(Duration::from_secs(5))
+        .connect_timeout(Duration::from_secs(5))
+        .sqlx_logging(false);
+    if let Some(path) = sqlite_path(url) {
+        if let Some(folder) = Path::new(path).parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        options.max_connections(8).map_sqlx_sqlite_opts(|sqlite| {
+            sqlite
+                .create_if_missing(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(Duration::from_secs(10))
+                .foreign_keys(true)
+        });
+    } else {
+        options.max_connections(20);
+    }
+    Ok(Database::connect(options).await?)
+}
+
+/// The file of a SQLite URL.
+fn sqlite_path(url: &str) -> Option<&str> {
+    let path = url.strip_prefix("sqlite:")?;
+    let path = path.strip_prefix("//").unwrap_or(path);
+    Some(path.split('?').next().unwrap_or(path))
+}

@@ -1,0 +1,33 @@
+//! Why a text is not the thing it should be.
+
+/// One reason against a value: a stable code for programs and a sentence for people. Neither repeats the value.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{detail}")]
+pub struct Invalid {
+    /// For example `too_long`.
+    pub code: &'static str,
+    /// For example `At most 45 characters.`
+    pub detail: String,
+}
+
+impl Invalid {
+    /// A reason with its code.
+    pub fn new(code: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            code,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Refuses control characters, line breaks among them: they have no place in a name or an address and forge lines in
+/// logs and mail headers.
+pub(crate) fn no_control_characters(text: &str) -> Result<(), Invalid> {
+    if text.chars().any(char::is_control) {
+        return Err(Invalid::new(
+            "control_characters",
+            "Control characters are not allowed.",
+        ));
+    }
+    Ok(())
+}

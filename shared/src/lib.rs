@@ -1,0 +1,25 @@
+//! What both programs need: the entities with their queries, the one-time codes, the queue, configuration, clock and log.
+//!
+//! No HTTP, no JWT, no SMTP belongs here: those live in `api` and `worker`. Each file is named after the thing it
+//! holds, and a query is a function on its entity that takes `&impl ConnectionTrait`, so that it joins any transaction.
+
+pub mod clock;
+pub mod config;
+pub mod database;
+pub mod email;
+pub mod gender;
+pub mod invalid;
+pub mod mail;
+pub mod one_time_code;
+pub mod outbox;
+pub mod password_reset;
+pub mod phone_number;
+pub mod queue;
+pub mod redis;
+pub mod secret_key;
+pub mod session;
+pub mod settings;
+pub mod telemetry;
+pub mod token_hash;
+pub mod user;
+pub mod username;

@@ -1,0 +1,390 @@
+//! The outbox's rows: a mail is a row before it is a job, and the row is the truth about it.
+//!
+//! No code, token or text is in a row: it names the kind of mail and what it refers to, and the worker writes the text
+//! when it sends. `outbox` makes rows and wakes the worker; this file is what can be asked of them and done to them.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{
+    DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    entity::prelude::*,
+    sea_query::{Expr, ExprTrait as _, LockBehavior, LockType},
+};
+
+/// One mail.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "mails")]
+pub struct Model {
+    /// A UUID v7; what travels through the queue.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// A [`MailKind`] as text, so that a row of an unknown kind fails alone and not every query that meets it.
+    pub kind: String,
+    /// The address, as text for the same reason.
+    pub recipient: String,
+    /// The reset whose code it carries.
+    pub reset_id: Option<Uuid>,
+    /// The account it speaks of.
+    pub user_id: Option<i64>,
+    /// The language of its text, as an RFC 5646 tag.
+    pub locale: String,
+    /// When its cause was accepted.
+    pub created_at: DateTime<Utc>,
+    /// After this it is not worth sending any more.
+    pub deliver_before: DateTime<Utc>,
+    /// How far it has come.
+    pub state: MailState,
+    /// How often it was tried.
+    pub attempts: i32,
+    /// Not to be tried before this.
+    pub next_attempt_at: DateTime<Utc>,
+    /// When its id was last put into the queue.
+    pub pushed_at: Option<DateTime<Utc>>,
+    /// The delivery that works on it.
+    pub claimed_by: Option<Uuid>,
+    /// When that claim ends, unless it is renewed.
+    pub claimed_until: Option<DateTime<Utc>>,
+    /// Why the last try failed, 500 characters at most.
+    pub last_error: Option<String>,
+    /// When SMTP accepted it.
+    pub sent_at: Option<DateTime<Utc>>,
+    /// Its Message-ID without the angle brackets; the same at every try.
+    pub message_id: String,
+    /// The request that caused it.
+    pub request_id: String,
+}
+
+/// How far a mail has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
+pub enum MailState {
+    /// Waiting, or being sent.
+    #[sea_orm(string_value = "queued")]
+    Queued,
+    /// Accepted by SMTP.
+    #[sea_orm(string_value = "sent")]
+    Sent,
+    /// Refused for good.
+    #[sea_orm(string_value = "failed")]
+    Failed,
+    /// Not sent before it lost its worth.
+    #[sea_orm(string_value = "expired")]
+    Expired,
+    /// Ended without sending: there is nobody to send it to, or an operator said so.
+    #[sea_orm(string_value = "cancelled")]
+    Cancelled,
+}
+
+impl FromStr for MailState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::try_from_value(&text.to_owned())
+            .map_err(|_| "one of queued, sent, failed, expired, cancelled".to_owned())
+    }
+}
+
+impl fmt::Display for MailState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.to_value())
+    }
+}
+
+/// What a mail says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailKind {
+    /// The one-time code of a password reset.
+    ResetCode,
+    /// The password was changed.
+    PasswordChanged,
+    /// The account was made and waits for activation.
+    Welcome,
+    /// The account was activated.
+    Activated,
+}
+
+impl MailKind {
+    /// All kinds.
+    pub const ALL: [Self; 4] = [
+        Self::ResetCode,
+        Self::PasswordChanged,
+        Self::Welcome,
+        Self::Activated,
+    ];
+
+    /// Its name in the row.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ResetCode => "reset_code",
+            Self::PasswordChanged => "password_changed",
+            Self::Welcome => "welcome",
+            Self::Activated => "activated",
+        }
+    }
+}
+
+impl FromStr for MailKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| format!("unknown kind of mail: {text:?}"))
+    }
+}
+
+/// No relations: a mail outlives the account and the reset it speaks of.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// Writes a row.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(db: &impl ConnectionTrait, mail: Model) -> Result<(), DbErr> {
+    use sea_orm::IntoActiveModel as _;
+    Entity::insert(mail.into_active_model().reset_all())
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
+}
+
+/// Claims a mail for one delivery: it has to be queued, due, and claimed by nobody else. One UPDATE decides; `None`
+/// means that there is nothing to do.
+///
+/// # Errors
+/// When the database fails.
+pub async fn claim(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    claimant: Uuid,
+    now: DateTime<Utc>,
+    lease: TimeDelta,
+) -> Result<Option<Model>, DbErr> {
+    let claimed = Entity::update_many()
+        .col_expr(Column::ClaimedBy, Expr::value(claimant))
+        .col_expr(Column::ClaimedUntil, Expr::value(now + lease))
+        .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
+        .filter(Column::Id.eq(id))
+        .filter(is_due(now))
+        .exec_with_returning(db)
+        .await?;
+    Ok(claimed.into_iter().next())
+}
+
+/// Prolongs a claim while its delivery goes on.
+///
+/// # Errors
+/// When the database fails.
+pub async fn renew_claim(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    claimant: Uuid,
+    until: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::ClaimedUntil, Expr::value(until))
+        .filter(Column::Id.eq(id))
+        .filter(Column::ClaimedBy.eq(claimant))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Ends a mail as sent. Whoever sent it says so, even when the claim had run out meanwhile.
+///
+/// # Errors
+/// When the database fails.
+pub async fn mark_sent(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::State, Expr::value(MailState::Sent))
+        .col_expr(Column::SentAt, Expr::value(now))
+        .col_expr(Column::LastError, Expr::value(None::<String>))
+        .filter(Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Ends a claimed mail without sending, with the reason.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    claimant: Uuid,
+    state: MailState,
+    reason: &str,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::State, Expr::value(state))
+        .col_expr(Column::LastError, Expr::value(shorten(reason)))
+        .filter(Column::Id.eq(id))
+        .filter(Column::ClaimedBy.eq(claimant))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Puts a claimed mail off to a later try, with the reason.
+///
+/// # Errors
+/// When the database fails.
+pub async fn put_off(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    claimant: Uuid,
+    next_attempt_at: DateTime<Utc>,
+    reason: &str,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::NextAttemptAt, Expr::value(next_attempt_at))
+        .col_expr(Column::PushedAt, Expr::value(None::<DateTime<Utc>>))
+        .col_expr(Column::ClaimedBy, Expr::value(None::<Uuid>))
+        .col_expr(Column::ClaimedUntil, Expr::value(None::<DateTime<Utc>>))
+        .col_expr(Column::LastError, Expr::value(shorten(reason)))
+        .filter(Column::Id.eq(id))
+        .filter(Column::ClaimedBy.eq(claimant))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Takes up to `limit` due mails that were not pushed within `pushed_within`, oldest first, notes them as pushed now
+/// and returns their ids. Two callers at once never get the same mail.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_due(
+    db: &impl ConnectionTrait,
+    now: DateTime<Utc>,
+    pushed_within: TimeDelta,
+    limit: u64,
+) -> Result<Vec<Uuid>, DbErr> {
+    let mut due = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(is_due(now))
+        .filter(
+            Column::PushedAt
+                .is_null()
+                .or(Column::PushedAt.lte(now - pushed_within)),
+        )
+        .order_by_asc(Column::NextAttemptAt)
+        .limit(limit);
+    // SQLite has one writer at a time, PostgreSQL has to be told that rows another relay holds are not for this one.
+    if db.get_database_backend() == DbBackend::Postgres {
+        due = due.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    }
+    let taken = Entity::update_many()
+        .col_expr(Column::PushedAt, Expr::value(now))
+        .filter(Column::Id.in_subquery(due.into_query()))
+        .exec_with_returning(db)
+        .await?;
+    Ok(taken.into_iter().map(|mail| mail.id).collect())
+}
+
+/// The newest mails, of one state or of all.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    state: Option<MailState>,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .apply_if(state, |query, state| query.filter(Column::State.eq(state)))
+        .order_by_desc(Column::CreatedAt)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// Queues a mail anew that was not sent, due at once; false when there is no such mail.
+///
+/// # Errors
+/// When the database fails.
+pub async fn retry(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
+    let retried = Entity::update_many()
+        .col_expr(Column::State, Expr::value(MailState::Queued))
+        .col_expr(Column::NextAttemptAt, Expr::value(now))
+        .col_expr(Column::PushedAt, Expr::value(None::<DateTime<Utc>>))
+        .col_expr(Column::ClaimedBy, Expr::value(None::<Uuid>))
+        .col_expr(Column::ClaimedUntil, Expr::value(None::<DateTime<Utc>>))
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.ne(MailState::Sent))
+        .exec(db)
+        .await?;
+    Ok(retried.rows_affected == 1)
+}
+
+/// Removes mails that ended before `cutoff`; returns how many. Waiting ones stay, however old.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_ended_before(
+    db: &impl ConnectionTrait,
+    cutoff: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    let deleted = Entity::delete_many()
+        .filter(Column::CreatedAt.lt(cutoff))
+        .filter(Column::State.ne(MailState::Queued))
+        .exec(db)
+        .await?;
+    Ok(deleted.rows_affected)
+}
+
+fn is_due(now: DateTime<Utc>) -> sea_orm::Condition {
+    sea_orm::Condition::all()
+        .add(Column::State.eq(MailState::Queued))
+        .add(Column::NextAttemptAt.lte(now))
+        .add(
+            Column::ClaimedUntil
+                .is_null()
+                .or(Column::ClaimedUntil.lte(now)),
+        )
+}
+
+fn shorten(reason: &str) -> String {
+    reason
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .take(500)
+        .collect()
+}
+
+/// The columns of a new row that are the same for every mail.
+pub(crate) fn new_row(id: Uuid, kind: MailKind, recipient: String, now: DateTime<Utc>) -> Model {
+    Model {
+        id,
+        kind: kind.as_str().to_owned(),
+        recipient,
+        reset_id: None,
+        user_id: None,
+        locale: "en".to_owned(),
+        created_at: now,
+        deliver_before: now,
+        state: MailState::Queued,
+        attempts: 0,
+        next_attempt_at: now,
+        // Whoever writes the row pushes it next; the relay steps in when that did not happen.
+        pushed_at: Some(now),
+        claimed_by: None,
+        claimed_until: None,
+        last_error: None,
+        sent_at: None,
+        message_id: String::new(),
+        request_id: String::new(),
+    }
+}

@@ -1,0 +1,245 @@
+//! One-time codes: what they are, and where they live (Redis, sealed).
+//!
+//! A code is drawn by the worker when it first writes the mail and read by the API when somebody tries it. How often
+//! it may be tried and how long it counts is the reset's business (`password_reset`), not this file's.
+
+use std::{fmt, str::FromStr};
+
+use chrono::TimeDelta;
+use fred::{
+    clients::Client,
+    interfaces::KeysInterface,
+    types::{Expiration, SetOptions},
+};
+use rand::{RngExt as _, rngs::SysRng};
+use ring::{
+    aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
+    rand::{SecureRandom as _, SystemRandom},
+};
+use uuid::Uuid;
+
+use crate::{invalid::Invalid, token_hash::equal};
+
+/// A code of decimal digits. It has no `Debug` of its content; [`Otp::expose`] is the one way to its text.
+#[derive(Clone)]
+pub struct Otp(String);
+
+impl Otp {
+    /// Draws a code of so many digits, each equally likely, from the operating system's generator.
+    ///
+    /// # Panics
+    /// When the operating system has no randomness to give, as nothing safe can be done without.
+    #[must_use]
+    pub fn generate(digits: u32) -> Self {
+        let number = rand::rand_core::UnwrapErr(SysRng).random_range(0..10_u64.pow(digits));
+        Self(format!("{number:0width$}", width = digits as usize))
+    }
+
+    /// The digits, for the mail that carries them.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether two codes are the same, in constant time.
+    #[must_use]
+    pub fn matches(&self, other: &Self) -> bool {
+        equal(self.0.as_bytes(), other.0.as_bytes())
+    }
+}
+
+impl FromStr for Otp {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if !(4..=10).contains(&text.len()) || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Invalid::new("invalid", "A code has digits only."));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Otp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Otp(…)")
+    }
+}
+
+/// Seals codes so that a dump of Redis shows none: ChaCha20-Poly1305 (RFC 8439) under a key that is not in Redis, bound
+/// to the id of the reset.
+pub struct CodeSeal {
+    key: LessSafeKey,
+    random: SystemRandom,
+}
+
+impl CodeSeal {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        let key =
+            UnboundKey::new(&CHACHA20_POLY1305, key).expect("the key has the cipher's length");
+        Self {
+            key: LessSafeKey::new(key),
+            random: SystemRandom::new(),
+        }
+    }
+
+    fn seal(&self, reset: Uuid, code: &Otp) -> Result<Vec<u8>, CodeError> {
+        let mut nonce = [0; NONCE_LEN];
+        self.random.fill(&mut nonce).map_err(|_| CodeError::Seal)?;
+        let mut text = code.0.clone().into_bytes();
+        self.key
+            .seal_in_place_append_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::from(reset.as_bytes()),
+                &mut text,
+            )
+            .map_err(|_| CodeError::Seal)?;
+        Ok([&nonce[..], &text].concat())
+    }
+
+    fn open(&self, reset: Uuid, sealed: &[u8]) -> Result<Otp, CodeError> {
+        let (nonce, text) = sealed
+            .split_first_chunk::<NONCE_LEN>()
+            .ok_or(CodeError::Seal)?;
+        let mut text = text.to_vec();
+        let digits = self
+            .key
+            .open_in_place(
+                Nonce::assume_unique_for_key(*nonce),
+                Aad::from(reset.as_bytes()),
+                &mut text,
+            )
+            .map_err(|_| CodeError::Seal)?;
+        str::from_utf8(digits)
+            .ok()
+            .and_then(|digits| digits.parse().ok())
+            .ok_or(CodeError::Seal)
+    }
+}
+
+/// The codes in Redis, each under the id of its reset.
+pub struct CodeStore {
+    redis: Client,
+    namespace: String,
+    seal: CodeSeal,
+}
+
+/// Why a code could not be kept or read.
+#[derive(Debug, thiserror::Error)]
+pub enum CodeError {
+    /// Redis did not answer.
+    #[error("Redis did not answer: {0}")]
+    Redis(#[from] fred::error::Error),
+    /// What is stored was not written with this `SECRET_KEY`.
+    #[error("a stored code could not be sealed or opened with this SECRET_KEY")]
+    Seal,
+    /// The code expired between two steps of one call.
+    #[error("the code expired while it was drawn")]
+    Gone,
+}
+
+impl CodeStore {
+    /// The codes of one installation; the namespace keeps those of others in the same Redis apart.
+    #[must_use]
+    pub fn new(redis: Client, namespace: &str, seal: CodeSeal) -> Self {
+        Self {
+            redis,
+            namespace: namespace.to_owned(),
+            seal,
+        }
+    }
+
+    /// The code of a reset: the one that is there, or else a new one that Redis keeps for `lifetime`. Of two callers at
+    /// once both get the same code.
+    ///
+    /// # Errors
+    /// When Redis does not answer, or the stored code cannot be opened.
+    pub async fn draw(
+        &self,
+        reset: Uuid,
+        digits: u32,
+        lifetime: TimeDelta,
+    ) -> Result<Otp, CodeError> {
+        let sealed = self.seal.seal(reset, &Otp::generate(digits))?;
+        let expire = Expiration::PX(lifetime.num_milliseconds().max(1));
+        let _: Option<String> = self
+            .redis
+            .set(
+                self.key(reset),
+                sealed.as_slice(),
+                Some(expire),
+                Some(SetOptions::NX),
+                false,
+            )
+            .await?;
+        self.find(reset).await?.ok_or(CodeError::Gone)
+    }
+
+    /// The code of a reset, if it has one that Redis still keeps.
+    ///
+    /// # Errors
+    /// When Redis does not answer, or the stored code cannot be opened.
+    pub async fn find(&self, reset: Uuid) -> Result<Option<Otp>, CodeError> {
+        let sealed: Option<Vec<u8>> = self.redis.get(self.key(reset)).await?;
+        sealed
+            .map(|sealed| self.seal.open(reset, &sealed))
+            .transpose()
+    }
+
+    /// Lets Redis drop the code of a reset after `lifetime`.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn expire_after(&self, reset: Uuid, lifetime: TimeDelta) -> Result<(), CodeError> {
+        let millis = lifetime.num_milliseconds().max(1);
+        let () = self.redis.pexpire(self.key(reset), millis, None).await?;
+        Ok(())
+    }
+
+    /// Drops the code of a reset.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn forget(&self, reset: Uuid) -> Result<(), CodeError> {
+        let () = self.redis.del(self.key(reset)).await?;
+        Ok(())
+    }
+
+    fn key(&self, reset: Uuid) -> String {
+        format!("{}:code:{reset}", self.namespace)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// O1: the digits come from all of the range, leading noughts included.
+    #[test]
+    fn codes_have_the_asked_number_of_digits_and_differ() {
+        let codes: std::collections::HashSet<_> = (0..500)
+            .map(|_| Otp::generate(6).expose().to_owned())
+            .collect();
+        assert!(codes.iter().all(|code| code.len() == 6));
+        assert!(codes.len() > 480, "{} different codes of 500", codes.len());
+        assert!(codes.iter().any(|code| code.starts_with('0')));
+    }
+
+    /// O4: what Redis holds is neither the code nor opens under another reset or key.
+    #[test]
+    fn a_sealed_code_opens_only_with_its_key_and_its_reset() {
+        let (ours, theirs) = (CodeSeal::new(&[1; 32]), CodeSeal::new(&[2; 32]));
+        let (reset, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
+        let code = Otp::generate(6);
+
+        let sealed = ours.seal(reset, &code).unwrap();
+
+        assert!(
+            !sealed
+                .windows(6)
+                .any(|bytes| bytes == code.expose().as_bytes())
+        );
+        assert!(ours.open(reset, &sealed).unwrap().matches(&code));
+        assert!(ours.open(other, &sealed).is_err());
+        assert!(theirs.open(reset, &sealed).is_err());
+    }
+}

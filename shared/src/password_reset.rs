@@ -1,0 +1,242 @@
+//! Password resets: request, check, reset, in this order and once each.
+//!
+//! The row is the truth about how far a reset has come; the code itself is in Redis (`one_time_code`).
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{
+    ActiveValue::Set,
+    entity::prelude::*,
+    sea_query::{Expr, ExprTrait as _},
+};
+
+use crate::{
+    email::{Email, EmailKey},
+    token_hash::TokenHash,
+};
+
+/// One request to set a new password.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "password_resets")]
+pub struct Model {
+    /// A UUID v7.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// The address it was asked for, in lower case.
+    pub email_key: EmailKey,
+    /// The hash of the request's token.
+    #[sea_orm(unique)]
+    pub token_hash: TokenHash,
+    /// Whose account it is. Set by the worker when it looks the address up; `None` while nobody has, and for ever
+    /// when there is no such account.
+    pub user_id: Option<i64>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When it ends by itself.
+    pub expires_at: DateTime<Utc>,
+    /// When its code ends. Set when the mail was accepted by SMTP; until then the code counts as long as the reset.
+    pub code_expires_at: Option<DateTime<Utc>>,
+    /// How many codes were tried, right or wrong.
+    pub tries: i32,
+    /// When the right code was given.
+    pub checked_at: Option<DateTime<Utc>>,
+    /// When it was used, or overtaken by another reset of the same account.
+    pub ended_at: Option<DateTime<Utc>>,
+}
+
+impl Model {
+    /// Whether anything can still come of it.
+    #[must_use]
+    pub fn is_open(&self, now: DateTime<Utc>) -> bool {
+        self.ended_at.is_none() && now < self.expires_at
+    }
+
+    /// Whether a code may be tried: it is open, not yet checked, and the code has not run out.
+    #[must_use]
+    pub fn takes_code(&self, now: DateTime<Utc>) -> bool {
+        self.is_open(now)
+            && self.checked_at.is_none()
+            && self.code_expires_at.is_none_or(|end| now < end)
+    }
+
+    /// Whether a new password may be set.
+    #[must_use]
+    pub fn takes_password(&self, now: DateTime<Utc>) -> bool {
+        self.is_open(now) && self.checked_at.is_some()
+    }
+
+    /// When a code that is sent now ends: after its own life time, but never after the reset.
+    #[must_use]
+    pub fn code_end(&self, sent: DateTime<Utc>, lifetime: TimeDelta) -> DateTime<Utc> {
+        Ord::min(self.expires_at, sent + lifetime)
+    }
+}
+
+/// No relations: a reset exists for addresses without an account, too.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// Notes a request. Nobody looks here whether the address has an account.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    email: &Email,
+    token_hash: TokenHash,
+    now: DateTime<Utc>,
+    lifetime: TimeDelta,
+) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        id: Set(id),
+        email_key: Set(email.key()),
+        token_hash: Set(token_hash),
+        created_at: Set(now),
+        expires_at: Set(now + lifetime),
+        tries: Set(0),
+        ..Default::default()
+    };
+    Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// The reset that a token belongs to.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_by_token(
+    db: &impl ConnectionTrait,
+    token: &TokenHash,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::TokenHash.eq(token.clone()))
+        .one(db)
+        .await
+}
+
+/// Takes one of the tries of a reset that still takes a code; false when none is left. One UPDATE decides, so that
+/// parallel guesses get no more tries between them than one after another would.
+///
+/// # Errors
+/// When the database fails.
+pub async fn take_try(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    limit: i32,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let taken = Entity::update_many()
+        .col_expr(Column::Tries, Expr::col(Column::Tries).add(1))
+        .filter(Column::Id.eq(id))
+        .filter(Column::Tries.lt(limit))
+        .filter(Column::CheckedAt.is_null())
+        .filter(Column::EndedAt.is_null())
+        .filter(Column::ExpiresAt.gt(now))
+        .exec(db)
+        .await?;
+    Ok(taken.rows_affected == 1)
+}
+
+/// Notes that the right code was given; false when somebody else was first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn mark_checked(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let marked = Entity::update_many()
+        .col_expr(Column::CheckedAt, Expr::value(now))
+        .filter(Column::Id.eq(id))
+        .filter(Column::CheckedAt.is_null())
+        .filter(Column::EndedAt.is_null())
+        .exec(db)
+        .await?;
+    Ok(marked.rows_affected == 1)
+}
+
+/// Uses a checked reset up; false when it was used already.
+///
+/// # Errors
+/// When the database fails.
+pub async fn use_up(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let used = Entity::update_many()
+        .col_expr(Column::EndedAt, Expr::value(now))
+        .filter(Column::Id.eq(id))
+        .filter(Column::CheckedAt.is_not_null())
+        .filter(Column::EndedAt.is_null())
+        .filter(Column::ExpiresAt.gt(now))
+        .exec(db)
+        .await?;
+    Ok(used.rows_affected == 1)
+}
+
+/// Ends all open resets of an account, as one of them has set a new password.
+///
+/// # Errors
+/// When the database fails.
+pub async fn end_all(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::EndedAt, Expr::value(now))
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::EndedAt.is_null())
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Binds a reset to the account that its address belongs to.
+///
+/// # Errors
+/// When the database fails.
+pub async fn bind(db: &impl ConnectionTrait, id: Uuid, user_id: i64) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::UserId, Expr::value(user_id))
+        .filter(Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Starts the life time of the code, as its mail was accepted.
+///
+/// # Errors
+/// When the database fails.
+pub async fn start_code(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    end: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::CodeExpiresAt, Expr::value(end))
+        .filter(Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Removes resets that ran out before `cutoff`; returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_expired_before(
+    db: &impl ConnectionTrait,
+    cutoff: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    let deleted = Entity::delete_many()
+        .filter(Column::ExpiresAt.lt(cutoff))
+        .exec(db)
+        .await?;
+    Ok(deleted.rows_affected)
+}

@@ -1,0 +1,87 @@
+//! Telephone numbers.
+
+use std::{fmt, str::FromStr};
+
+use phonenumber::Mode;
+use sea_orm::DeriveValueType;
+
+use crate::invalid::Invalid;
+
+/// More than any written form of a number needs; keeps the parser from long texts.
+const MAX_CHARACTERS: usize = 45;
+
+/// An international number in ITU-T E.164 form, such as `+201001234567`.
+#[derive(Clone, PartialEq, Eq, DeriveValueType)]
+#[sea_orm(value_type = "String")]
+pub struct PhoneNumber(String);
+
+impl PhoneNumber {
+    /// The number in E.164 form.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for PhoneNumber {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let invalid = || {
+            Invalid::new(
+                "invalid",
+                "Not a valid international number. Write it with its country code, as in +201001234567.",
+            )
+        };
+        if text.chars().count() > MAX_CHARACTERS {
+            return Err(Invalid::new("too_long", "At most 45 characters."));
+        }
+        let number = phonenumber::parse(None, text).map_err(|_| invalid())?;
+        if !number.is_valid() || number.extension().is_some() {
+            return Err(invalid());
+        }
+        Ok(Self(number.format().mode(Mode::E164).to_string()))
+    }
+}
+
+impl fmt::Display for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Hides the number, which is personal.
+impl fmt::Debug for PhoneNumber {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PhoneNumber(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_written_form_becomes_e164() {
+        for form in ["+201001234567", "+20 100 123 4567", "+20-100-123-4567"] {
+            assert_eq!(
+                form.parse::<PhoneNumber>().unwrap().as_str(),
+                "+201001234567"
+            );
+        }
+    }
+
+    #[test]
+    fn what_nobody_can_dial_is_refused() {
+        for bad in [
+            "",
+            "not a phone",
+            "12345",
+            "01001234567",
+            "+99912345",
+            "+20100123456789012345",
+        ] {
+            assert!(bad.parse::<PhoneNumber>().is_err(), "{bad:?} was taken");
+        }
+    }
+}

@@ -1,0 +1,44 @@
+//! Redis by fred: for one-time codes. The queue has a connection of its own, of the kind that apalis-redis wants.
+
+use std::time::Duration;
+
+use fred::{
+    clients::Client,
+    error::Error,
+    interfaces::ClientLike as _,
+    types::{
+        Builder,
+        config::{Config, ReconnectPolicy},
+    },
+};
+
+/// Connects, and from then on reconnects by itself. A command that gets no answer fails after two seconds.
+///
+/// # Errors
+/// When the URL is wrong or Redis cannot be reached.
+pub async fn connect(url: &str) -> Result<Client, Error> {
+    let client = Builder::from_config(Config::from_url(url)?)
+        .with_connection_config(|connection| {
+            connection.connection_timeout = Duration::from_secs(2);
+            connection.internal_command_timeout = Duration::from_secs(2);
+            connection.max_command_attempts = 2;
+        })
+        .with_performance_config(|performance| {
+            performance.default_command_timeout = Duration::from_secs(2);
+        })
+        .set_policy(ReconnectPolicy::new_constant(0, 500))
+        .build()?;
+    // `init` would go on trying for ever; at the start a Redis that is not there is an error to report.
+    tokio::time::timeout(Duration::from_secs(5), client.init())
+        .await
+        .map_err(|_| Error::new(fred::error::ErrorKind::Timeout, "no connection within 5 s"))??;
+    Ok(client)
+}
+
+/// Asks Redis for a sign of life.
+///
+/// # Errors
+/// When there is none.
+pub async fn ping(client: &Client) -> Result<(), Error> {
+    client.ping(None).await
+}

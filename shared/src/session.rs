@@ -1,0 +1,162 @@
+//! Sessions: one row a login. A token counts only while its session is alive.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{ActiveValue::Set, entity::prelude::*, sea_query::Expr};
+
+use crate::{token_hash::TokenHash, user};
+
+/// One login on one device.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "sessions")]
+pub struct Model {
+    /// A UUID v7; the `sid` of tokens.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub id: Uuid,
+    /// Whose login.
+    pub user_id: i64,
+    /// The hash of the refresh token's 128 random bits.
+    pub secret_hash: TokenHash,
+    /// What the client called itself, 200 characters at most.
+    pub user_agent: Option<String>,
+    /// The client's address.
+    pub peer: Option<String>,
+    /// The login.
+    pub created_at: DateTime<Utc>,
+    /// The last login or refresh.
+    pub last_used_at: DateTime<Utc>,
+    /// When it ends by itself, the refresh token with it.
+    pub expires_at: DateTime<Utc>,
+    /// When it was ended, by logout, reset, or an administrator.
+    pub revoked_at: Option<DateTime<Utc>>,
+}
+
+impl Model {
+    /// Whether its tokens count.
+    #[must_use]
+    pub fn is_alive(&self, now: DateTime<Utc>) -> bool {
+        self.revoked_at.is_none() && now < self.expires_at
+    }
+}
+
+/// A session belongs to a user.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {
+    /// Whose login.
+    #[sea_orm(
+        belongs_to = "user::Entity",
+        from = "Column::UserId",
+        to = "user::Column::Id"
+    )]
+    User,
+}
+
+impl Related<user::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::User.def()
+    }
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// Makes the session of a login.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert(db: &impl ConnectionTrait, session: Model) -> Result<(), DbErr> {
+    let row = ActiveModel {
+        id: Set(session.id),
+        user_id: Set(session.user_id),
+        secret_hash: Set(session.secret_hash),
+        user_agent: Set(session.user_agent),
+        peer: Set(session.peer),
+        created_at: Set(session.created_at),
+        last_used_at: Set(session.last_used_at),
+        expires_at: Set(session.expires_at),
+        revoked_at: Set(session.revoked_at),
+    };
+    Entity::insert(row).exec_without_returning(db).await?;
+    Ok(())
+}
+
+/// A living session with its user, who is active: the one look-up that a token costs.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_alive(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Option<(Model, user::Model)>, DbErr> {
+    let found = Entity::find_by_id(id)
+        .find_also_related(user::Entity)
+        .one(db)
+        .await?;
+    Ok(match found {
+        Some((session, Some(user))) if session.is_alive(now) && user.is_active => {
+            Some((session, user))
+        }
+        _ => None,
+    })
+}
+
+/// Notes that a session was used to refresh.
+///
+/// # Errors
+/// When the database fails.
+pub async fn touch(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::LastUsedAt, Expr::value(now))
+        .filter(Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Ends one session.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<(), DbErr> {
+    end(db, Column::Id.eq(id), now).await
+}
+
+/// Ends every session of a user.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke_all(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    end(db, Column::UserId.eq(user_id), now).await
+}
+
+/// Removes the rows of sessions that ended before `cutoff`; returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_ended_before(
+    db: &impl ConnectionTrait,
+    cutoff: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    let deleted = Entity::delete_many()
+        .filter(Column::ExpiresAt.lt(cutoff))
+        .exec(db)
+        .await?;
+    Ok(deleted.rows_affected)
+}
+
+async fn end(
+    db: &impl ConnectionTrait,
+    which: sea_orm::sea_query::SimpleExpr,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::RevokedAt, Expr::value(now))
+        .filter(which)
+        .filter(Column::RevokedAt.is_null())
+        .exec(db)
+        .await?;
+    Ok(())
+}

@@ -1,0 +1,220 @@
+//! Configuration: read once from the environment, checked, and every fault named by its key.
+
+use std::{collections::HashMap, env, fmt, fs, path::Path, str::FromStr};
+
+/// The variables of the process, with those of a `.env` file in the working directory behind them.
+///
+/// Each key `NAME` can instead be given as `NAME_FILE`, the path of a file that holds the value, as container secrets
+/// are. Reading never fails: faults gather, and [`Settings::finish`] reports them all at once.
+#[derive(Debug, Default)]
+pub struct Settings {
+    values: HashMap<String, String>,
+    faults: Vec<String>,
+}
+
+/// All that is wrong with the configuration, a line each, each with the key and what it should be.
+#[derive(Debug, thiserror::Error)]
+pub struct SettingsError(Vec<String>);
+
+impl fmt::Display for SettingsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the configuration has {} fault(s)", self.0.len())?;
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl Settings {
+    /// The environment of this process, and `.env` where the environment is silent.
+    #[must_use]
+    pub fn from_environment() -> Self {
+        let mut settings = Self::default();
+        match dotenvy::dotenv_iter() {
+            Ok(lines) => {
+                for line in lines {
+                    match line {
+                        Ok((key, value)) => drop(settings.values.insert(key, value)),
+                        Err(error) => {
+                            settings.fault(".env", &format!("KEY=value in each line ({error})"));
+                        }
+                    }
+                }
+            }
+            Err(error) if error.not_found() => {}
+            Err(error) => settings.fault(".env", &format!("readable or absent ({error})")),
+        }
+        settings.values.extend(
+            env::vars_os().filter_map(|(key, value)| {
+                Some((key.into_string().ok()?, value.into_string().ok()?))
+            }),
+        );
+        settings
+    }
+
+    /// Just these values, for tests.
+    pub fn from_pairs<K: Into<String>, V: Into<String>>(
+        pairs: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        Self {
+            values: pairs
+                .into_iter()
+                .map(|(key, value)| (key.into(), value.into()))
+                .collect(),
+            faults: Vec::new(),
+        }
+    }
+
+    /// The text of a key, trimmed; `None` when it is absent or empty.
+    pub fn text(&mut self, key: &str) -> Option<String> {
+        let direct = self
+            .values
+            .get(key)
+            .map(|value| value.trim().to_owned())
+            .filter(|value| !value.is_empty());
+        let file_key = format!("{key}_FILE");
+        let file = self
+            .values
+            .get(&file_key)
+            .filter(|path| !path.trim().is_empty())
+            .cloned();
+        match (direct, file) {
+            (Some(_), Some(_)) => {
+                self.fault(key, &format!("either {key} or {file_key}, not both"));
+                None
+            }
+            (direct, None) => direct,
+            (None, Some(path)) => match fs::read_to_string(Path::new(path.trim())) {
+                Ok(value) => Some(value.trim().to_owned()).filter(|value| !value.is_empty()),
+                Err(error) => {
+                    self.fault(&file_key, &format!("the path of a readable file ({error})"));
+                    None
+                }
+            },
+        }
+    }
+
+    /// The value of a key, or the default when it is absent. A value that does not parse is a fault; `expected` says
+    /// what it should be.
+    pub fn parse<T: FromStr>(&mut self, key: &str, default: T, expected: &str) -> T {
+        self.optional(key, expected).unwrap_or(default)
+    }
+
+    /// The value of a key that may be absent.
+    pub fn optional<T: FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
+        let text = self.text(key)?;
+        let value = text.parse().ok();
+        if value.is_none() {
+            self.fault(key, expected);
+        }
+        value
+    }
+
+    /// The value of a key that has to be there.
+    pub fn required<T: FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
+        if self.text(key).is_none() {
+            self.fault(key, expected);
+            return None;
+        }
+        self.optional(key, expected)
+    }
+
+    /// A number within bounds, or the default when it is absent.
+    pub fn within<T>(&mut self, key: &str, default: T, range: std::ops::RangeInclusive<T>) -> T
+    where
+        T: FromStr + PartialOrd + fmt::Display,
+    {
+        let expected = format!("a number from {} to {}", range.start(), range.end());
+        match self.optional(key, &expected) {
+            Some(value) if range.contains(&value) => value,
+            Some(_) => {
+                self.fault(key, &expected);
+                default
+            }
+            None => default,
+        }
+    }
+
+    /// Notes that a key is wrong and what it should be. The value itself is not repeated: it may be a secret.
+    pub fn fault(&mut self, key: &str, expected: &str) {
+        let line = format!("{key}: expected {expected}");
+        if !self.faults.contains(&line) {
+            self.faults.push(line);
+        }
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// When anything was wrong, with all of it.
+    pub fn finish(self) -> Result<(), SettingsError> {
+        if self.faults.is_empty() {
+            Ok(())
+        } else {
+            Err(SettingsError(self.faults))
+        }
+    }
+}
+
+/// Where the programs run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Environment {
+    /// On somebody's machine: short secrets, cheap hashes and mails in a folder are allowed.
+    Development,
+    /// For real: none of that is.
+    Production,
+}
+
+impl FromStr for Environment {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "development" => Ok(Self::Development),
+            "production" => Ok(Self::Production),
+            _ => Err(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_is_named_with_its_key_and_what_was_expected() {
+        let mut settings = Settings::from_pairs([
+            ("OTP_TRIES", "many"),
+            ("PORT", "70000"),
+            ("A", "1"),
+            ("A_FILE", "/x"),
+        ]);
+
+        settings.within("OTP_TRIES", 5, 1..=10);
+        settings.within("PORT", 1, 1..=65535);
+        settings.text("A");
+        settings.required::<String>("SECRET_KEY", "a secret");
+
+        let message = settings.finish().unwrap_err().to_string();
+        for line in [
+            "OTP_TRIES: expected a number from 1 to 10",
+            "PORT: expected a number from 1 to 65535",
+            "A: expected either A or A_FILE, not both",
+            "SECRET_KEY: expected a secret",
+        ] {
+            assert!(message.contains(line), "{line} is not in: {message}");
+        }
+        assert!(
+            !message.contains("many"),
+            "the value was repeated: {message}"
+        );
+    }
+
+    #[test]
+    fn a_value_can_come_from_a_file() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), "s3cret\n").unwrap();
+        let mut settings = Settings::from_pairs([("KEY_FILE", file.path().to_str().unwrap())]);
+
+        assert_eq!(settings.text("KEY").as_deref(), Some("s3cret"));
+        settings.finish().unwrap();
+    }
+}

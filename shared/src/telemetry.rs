@@ -1,0 +1,57 @@
+//! Log lines: readable sentences with dotted fields, on standard error.
+//!
+//! Never logged: passwords, codes, tokens of any kind, whole e-mail addresses, phone numbers, request bodies.
+
+use std::str::FromStr;
+
+use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+
+/// How lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// For people at a terminal.
+    Text,
+    /// One JSON object a line, for collectors.
+    Json,
+}
+
+impl FromStr for LogFormat {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(()),
+        }
+    }
+}
+
+/// The filter when `RUST_LOG` is not set: our own lines, and what goes wrong elsewhere.
+pub const DEFAULT_FILTER: &str = "warn,latchkey=info";
+
+/// Starts the log. The filter is `RUST_LOG`'s syntax.
+///
+/// # Errors
+/// When the filter does not parse, or a log runs already.
+pub fn start(
+    format: LogFormat,
+    filter: &str,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let filter = EnvFilter::try_new(filter)?;
+    let registry = tracing_subscriber::registry().with(filter);
+    match format {
+        LogFormat::Text => registry
+            .with(fmt::layer().with_writer(std::io::stderr))
+            .try_init()?,
+        LogFormat::Json => registry
+            .with(
+                fmt::layer()
+                    .json()
+                    .flatten_event(true)
+                    .with_writer(std::io::stderr),
+            )
+            .try_init()?,
+    }
+    Ok(())
+}

@@ -1,0 +1,43 @@
+//! Secrets at rest.
+
+use std::fmt::Write as _;
+
+use ring::hmac;
+use sea_orm::DeriveValueType;
+use subtle::ConstantTimeEq as _;
+
+/// The keyed hash under which a token is stored: HMAC-SHA-256 in hex. Another type than the token itself, so that
+/// neither can take the other's place, and useless to whoever reads it without the key.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveValueType)]
+pub struct TokenHash(String);
+
+/// The key of all token hashes, derived from `SECRET_KEY`.
+#[derive(Clone)]
+pub struct TokenHasher(hmac::Key);
+
+impl TokenHasher {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(hmac::Key::new(hmac::HMAC_SHA256, key))
+    }
+
+    /// The stored form of a token.
+    #[must_use]
+    pub fn hash(&self, token: &str) -> TokenHash {
+        let tag = hmac::sign(&self.0, token.as_bytes());
+        TokenHash(tag.as_ref().iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        }))
+    }
+
+    /// Whether a token is the one that was stored, in constant time.
+    #[must_use]
+    pub fn matches(&self, token: &str, stored: &TokenHash) -> bool {
+        equal(self.hash(token).0.as_bytes(), stored.0.as_bytes())
+    }
+}
+
+/// Compares without telling by its duration where the difference is.
+pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
+    a.ct_eq(b).into()
+}

@@ -1,0 +1,306 @@
+//! Users: the row, and everything that is asked of it or done to it.
+
+use chrono::{DateTime, NaiveDate, Utc};
+use sea_orm::{
+    ActiveValue::Set,
+    SqlErr,
+    entity::prelude::*,
+    sea_query::{Expr, ExprTrait as _},
+};
+
+use crate::{
+    email::{Email, EmailKey},
+    gender::Gender,
+    phone_number::PhoneNumber,
+    session,
+    username::Username,
+};
+
+/// One account.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "users")]
+#[expect(clippy::struct_excessive_bools, reason = "four independent columns")]
+pub struct Model {
+    /// Counts up from 1; the `user_id` of tokens.
+    #[sea_orm(primary_key)]
+    pub id: i64,
+    /// As it was typed.
+    pub email: Email,
+    /// The same in lower case, unique.
+    #[sea_orm(unique)]
+    pub email_key: EmailKey,
+    /// Not unique.
+    pub username: Username,
+    /// A PHC string of argon2id.
+    pub password_hash: String,
+    /// In E.164 form.
+    pub phone_number: Option<PhoneNumber>,
+    /// The name of a file in `MEDIA_DIR`.
+    pub picture: Option<String>,
+    /// A day of the Gregorian calendar.
+    pub date_birth: Option<NaiveDate>,
+    /// `male`, `female` or nothing.
+    pub gender: Option<Gender>,
+    /// Whether an administrator (or the owner, by `ACTIVATION`) let the account in.
+    pub is_activated: bool,
+    /// False once an administrator shut the account.
+    pub is_active: bool,
+    /// May sign in to the dashboard.
+    pub is_staff: bool,
+    /// May do everything there.
+    pub is_superuser: bool,
+    /// When the account was made.
+    pub created_at: DateTime<Utc>,
+    /// The last successful login.
+    pub last_login_at: Option<DateTime<Utc>>,
+}
+
+/// A user has many sessions.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {
+    /// The logins of this user.
+    #[sea_orm(has_many = "session::Entity")]
+    Session,
+}
+
+impl Related<session::Entity> for Entity {
+    fn to() -> RelationDef {
+        Relation::Session.def()
+    }
+}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// What a new account is made of.
+#[derive(Debug)]
+pub struct NewUser {
+    /// See [`Model::email`].
+    pub email: Email,
+    /// See [`Model::username`].
+    pub username: Username,
+    /// A PHC string, never the password.
+    pub password_hash: String,
+    /// See [`Model::phone_number`].
+    pub phone_number: Option<PhoneNumber>,
+    /// See [`Model::picture`].
+    pub picture: Option<String>,
+    /// See [`Model::date_birth`].
+    pub date_birth: Option<NaiveDate>,
+    /// See [`Model::gender`].
+    pub gender: Option<Gender>,
+    /// See [`Model::is_activated`].
+    pub is_activated: bool,
+    /// Both dashboard flags: staff and superuser.
+    pub is_superuser: bool,
+}
+
+/// What the owner changes; `None` leaves a field as it is, `Some(None)` clears it.
+#[derive(Debug, Default)]
+pub struct ProfileChange {
+    /// See [`Model::email`].
+    pub email: Option<Email>,
+    /// See [`Model::username`].
+    pub username: Option<Username>,
+    /// See [`Model::phone_number`].
+    pub phone_number: Option<Option<PhoneNumber>>,
+    /// See [`Model::picture`].
+    pub picture: Option<Option<String>>,
+    /// See [`Model::date_birth`].
+    pub date_birth: Option<Option<NaiveDate>>,
+    /// See [`Model::gender`].
+    pub gender: Option<Option<Gender>>,
+}
+
+impl ProfileChange {
+    /// Whether there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        matches!(
+            self,
+            Self {
+                email: None,
+                username: None,
+                phone_number: None,
+                picture: None,
+                date_birth: None,
+                gender: None,
+            }
+        )
+    }
+}
+
+/// Why an account could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteUserError {
+    /// Another account has the address. The database's unique index said so.
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    /// The database failed.
+    #[error(transparent)]
+    Database(DbErr),
+}
+
+impl From<DbErr> for WriteUserError {
+    fn from(error: DbErr) -> Self {
+        match error.sql_err() {
+            Some(SqlErr::UniqueConstraintViolation(_)) => Self::EmailTaken,
+            _ => Self::Database(error),
+        }
+    }
+}
+
+/// Makes an account.
+///
+/// # Errors
+/// When the address is taken, or the database fails.
+pub async fn insert(
+    db: &impl ConnectionTrait,
+    user: NewUser,
+    now: DateTime<Utc>,
+) -> Result<Model, WriteUserError> {
+    let row = ActiveModel {
+        email_key: Set(user.email.key()),
+        email: Set(user.email),
+        username: Set(user.username),
+        password_hash: Set(user.password_hash),
+        phone_number: Set(user.phone_number),
+        picture: Set(user.picture),
+        date_birth: Set(user.date_birth),
+        gender: Set(user.gender),
+        is_activated: Set(user.is_activated),
+        is_active: Set(true),
+        is_staff: Set(user.is_superuser),
+        is_superuser: Set(user.is_superuser),
+        created_at: Set(now),
+        ..Default::default()
+    };
+    Ok(row.insert(db).await?)
+}
+
+/// The account with this address, in whatever case it is typed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_by_email(
+    db: &impl ConnectionTrait,
+    email: &Email,
+) -> Result<Option<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::EmailKey.eq(email.key()))
+        .one(db)
+        .await
+}
+
+/// All accounts by id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    use sea_orm::QueryOrder as _;
+    Entity::find().order_by_asc(Column::Id).all(db).await
+}
+
+/// Writes what the owner changed and returns the row as it is then.
+///
+/// # Errors
+/// When the new address is taken, or the database fails.
+pub async fn change_profile(
+    db: &impl ConnectionTrait,
+    user: Model,
+    change: ProfileChange,
+) -> Result<Model, WriteUserError> {
+    if change.is_empty() {
+        return Ok(user);
+    }
+    let mut row = ActiveModel {
+        id: sea_orm::ActiveValue::Unchanged(user.id),
+        ..Default::default()
+    };
+    if let Some(email) = change.email {
+        row.email_key = Set(email.key());
+        row.email = Set(email);
+    }
+    if let Some(username) = change.username {
+        row.username = Set(username);
+    }
+    if let Some(phone_number) = change.phone_number {
+        row.phone_number = Set(phone_number);
+    }
+    if let Some(picture) = change.picture {
+        row.picture = Set(picture);
+    }
+    if let Some(date_birth) = change.date_birth {
+        row.date_birth = Set(date_birth);
+    }
+    if let Some(gender) = change.gender {
+        row.gender = Set(gender);
+    }
+    Ok(row.update(db).await?)
+}
+
+/// Notes a login, and stores the password's hash anew when its parameters have changed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn note_login(
+    db: &impl ConnectionTrait,
+    id: i64,
+    now: DateTime<Utc>,
+    rehashed: Option<String>,
+) -> Result<(), DbErr> {
+    let mut update = Entity::update_many()
+        .col_expr(Column::LastLoginAt, Expr::value(now))
+        .filter(Column::Id.eq(id));
+    if let Some(hash) = rehashed {
+        update = update.col_expr(Column::PasswordHash, Expr::value(hash));
+    }
+    update.exec(db).await?;
+    Ok(())
+}
+
+/// Stores the hash of a new password.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_password(db: &impl ConnectionTrait, id: i64, hash: String) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::PasswordHash, Expr::value(hash))
+        .filter(Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Lets an account in (and back in). True when that changed anything, so that two administrators cause one mail.
+///
+/// # Errors
+/// When the database fails.
+pub async fn activate(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
+    let changed = Entity::update_many()
+        .col_expr(Column::IsActivated, Expr::value(true))
+        .col_expr(Column::IsActive, Expr::value(true))
+        .filter(Column::Id.eq(id))
+        .filter(Column::IsActivated.eq(false).or(Column::IsActive.eq(false)))
+        .exec(db)
+        .await?;
+    Ok(changed.rows_affected > 0)
+}
+
+/// Shuts an account and ends its sessions. True when it was open.
+///
+/// # Errors
+/// When the database fails.
+pub async fn deactivate(
+    db: &impl ConnectionTrait,
+    id: i64,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let changed = Entity::update_many()
+        .col_expr(Column::IsActive, Expr::value(false))
+        .filter(Column::Id.eq(id))
+        .filter(Column::IsActive.eq(true))
+        .exec(db)
+        .await?;
+    session::revoke_all(db, id, now).await?;
+    Ok(changed.rows_affected > 0)
+}
