@@ -1,1 +1,31 @@
-//! Placeholder.
+//! The HTTP side of Latchkey: accounts, tokens, password reset, profile, and the OpenAPI document of it all.
+//!
+//! Each file is named after the thing in the API and holds its wire types, handlers and docs. Requests come in through
+//! `server`, which routes them to a handler; a handler parses, asks the entities in `latchkey_shared`, and answers.
+
+pub mod app;
+pub mod body;
+pub mod cli;
+pub mod commands;
+pub mod config;
+pub mod data_url;
+pub mod error;
+pub mod fields;
+pub mod hashing;
+pub mod health;
+pub mod login;
+pub mod logout;
+pub mod media;
+pub mod openapi;
+pub mod password;
+pub mod password_reset;
+pub mod picture;
+pub mod problem;
+pub mod profile;
+pub mod refresh;
+pub mod register;
+pub mod request;
+pub mod server;
+pub mod signed_in;
+pub mod token;
+pub mod user_body;

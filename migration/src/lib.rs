@@ -2,7 +2,8 @@
 //!
 //! Only the shape of tables belongs here; what the columns mean is said where they are used, in `shared`.
 
-use sea_orm_migration::prelude::*;
+pub use sea_orm_migration::prelude::MigratorTrait;
+use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 
 mod m0001_accounts;
 mod m0002_mails;

@@ -191,6 +191,14 @@ pub async fn find_by_email(
         .await
 }
 
+/// The account with this id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(db).await
+}
+
 /// All accounts by id.
 ///
 /// # Errors

@@ -1,0 +1,78 @@
+//! What every handler can reach.
+
+use std::{ops::Deref, sync::Arc};
+
+use chrono::{DateTime, Utc};
+use fred::clients::Client;
+use latchkey_shared::{
+    clock::Clock, config::Connections, one_time_code::CodeStore, outbox::Outbox,
+    token_hash::TokenHasher,
+};
+use sea_orm::DatabaseConnection;
+
+use crate::{config::Config, hashing::PasswordHasher, picture::PictureStore, token::TokenIssuer};
+
+/// The state of a running API: connections, keys and configuration; nothing that a second process would not have, too.
+#[derive(Clone)]
+pub struct App(Arc<State>);
+
+/// See [`App`].
+pub struct State {
+    /// The database.
+    pub db: DatabaseConnection,
+    /// Redis, to ask whether it is there.
+    pub redis: Client,
+    /// One-time codes.
+    pub codes: CodeStore,
+    /// Mails.
+    pub outbox: Outbox,
+    /// Passwords.
+    pub hasher: PasswordHasher,
+    /// Access and refresh tokens.
+    pub tokens: TokenIssuer,
+    /// The stored form of tokens.
+    pub token_hasher: TokenHasher,
+    /// Profile pictures.
+    pub pictures: PictureStore,
+    /// The configuration.
+    pub config: Config,
+    clock: Clock,
+}
+
+impl App {
+    /// Puts the state together.
+    #[must_use]
+    pub fn new(config: Config, connections: Connections, clock: Clock) -> Self {
+        let key = &config.common.secret_key;
+        Self(Arc::new(State {
+            codes: CodeStore::new(
+                connections.redis.clone(),
+                &config.common.redis_namespace,
+                key.code_seal(),
+            ),
+            redis: connections.redis,
+            db: connections.db,
+            outbox: Outbox::new(connections.queue, config.common.message_domain()),
+            hasher: PasswordHasher::new(config.hash_cost, config.hash_queue),
+            tokens: TokenIssuer::new(key, config.access_token, config.refresh_token),
+            token_hasher: key.token_hasher(),
+            pictures: PictureStore::new(&config.media_dir, &config.common.public_url),
+            clock,
+            config,
+        }))
+    }
+
+    /// Now.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.0.clock.now()
+    }
+}
+
+impl Deref for App {
+    type Target = State;
+
+    fn deref(&self) -> &State {
+        &self.0
+    }
+}

@@ -1,0 +1,98 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// The configuration, for `--help`.
+const ENVIRONMENT: &str = "\
+Environment (each also as NAME_FILE; a .env file in the working directory is read, too):
+  SECRET_KEY            required; at least 32 random bytes, the same for every program
+  DATABASE_URL          [sqlite://var/latchkey.db] or postgres://user:password@host/database
+  REDIS_URL             [redis://127.0.0.1:6379]
+  ENVIRONMENT           [development] or production
+  LOG_FORMAT, RUST_LOG  [text] or json; [warn,latchkey=info]
+deploy/example.env has all of them, with their defaults.";
+
+const SERVE_ENVIRONMENT: &str = "\
+Environment, beside that of every command (latchkey-api --help):
+  BIND                  [127.0.0.1:8000]
+  PUBLIC_URL            [http://127.0.0.1:8000] where clients reach the service
+  MEDIA_DIR             [var/media] profile pictures
+  ACTIVATION            [admin] or none: who lets new accounts in
+  CORS_ORIGINS          [none] web origins that may call, separated by commas
+  ACCESS_TOKEN_SECONDS, REFRESH_TOKEN_SECONDS   [300] [864000]
+  RESET_SECONDS, OTP_TRIES                      [600] [5]
+  ARGON2_MEMORY_KIB, ARGON2_ITERATIONS, ARGON2_PARALLELISM   [19456] [2] [1]
+  HASH_QUEUE_SECONDS    [5] how long a login may wait for a free core
+  SHUTDOWN_SECONDS      [25] how long requests may finish after SIGTERM";
+
+/// Latchkey's API server, and the commands of those who run it.
+#[derive(Debug, Parser)]
+#[command(name = "latchkey-api", version, after_help = ENVIRONMENT)]
+pub struct Cli {
+    /// What to do; `serve` when nothing is said.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve the API until SIGTERM or Ctrl-C.
+    #[command(after_help = SERVE_ENVIRONMENT)]
+    Serve,
+    /// Bring the database to the schema of this version. Running it again does nothing.
+    #[command(after_help = "Environment: DATABASE_URL, SECRET_KEY.")]
+    Migrate,
+    /// Make an administrator; asks for what is not given.
+    #[command(after_help = "Environment: DATABASE_URL, REDIS_URL, SECRET_KEY.")]
+    CreateSuperuser {
+        /// The address to sign in with.
+        #[arg(long)]
+        email: Option<String>,
+        /// What the administrator is called.
+        #[arg(long)]
+        username: Option<String>,
+        /// Read the password from the first line of standard input instead of asking for it.
+        #[arg(long)]
+        password_stdin: bool,
+    },
+    /// Let accounts in, shut them, and list them.
+    #[command(after_help = "Environment: DATABASE_URL, REDIS_URL, SECRET_KEY.")]
+    Users {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: UsersCommand,
+    },
+    /// Print the OpenAPI document. Needs no database and no configuration.
+    Openapi {
+        /// As YAML instead of JSON.
+        #[arg(long)]
+        yaml: bool,
+        /// Write openapi.json and openapi.yaml into this folder instead of printing.
+        #[arg(long, value_name = "FOLDER")]
+        write: Option<PathBuf>,
+    },
+}
+
+/// What can be done with accounts.
+#[derive(Debug, Subcommand)]
+pub enum UsersCommand {
+    /// Let an account in; a mail tells its owner.
+    Activate {
+        /// Its address.
+        email: String,
+    },
+    /// Shut an account and end all of its sessions at once.
+    Deactivate {
+        /// Its address.
+        email: String,
+    },
+    /// List all accounts.
+    List {
+        /// As JSON, for scripts.
+        #[arg(long)]
+        json: bool,
+    },
+}

@@ -1,0 +1,299 @@
+//! What the commands do.
+
+use std::{
+    io::{BufRead as _, Write as _},
+    path::Path,
+    str::FromStr,
+};
+
+use anyhow::{Context as _, bail};
+use latchkey_migration::{Migrator, MigratorTrait as _};
+use latchkey_shared::{
+    clock::Clock,
+    config::Common,
+    email::Email,
+    invalid::Invalid,
+    mail::MailKind,
+    settings::Settings,
+    telemetry,
+    user::{self, NewUser},
+    username::Username,
+};
+use poem::listener::{Listener as _, TcpListener};
+use sea_orm::TransactionTrait as _;
+
+use crate::{
+    app::App,
+    cli::UsersCommand,
+    config::Config,
+    openapi,
+    password::{Owner, Password},
+    server,
+};
+
+/// `serve`
+///
+/// # Errors
+/// When the configuration is wrong, a dependency is missing, or the address is taken.
+pub async fn serve() -> anyhow::Result<()> {
+    let config = Config::read(Settings::from_environment())?;
+    start_log(&config.common)?;
+    let bind = config.bind;
+    let app = connect(config).await?;
+    let pending = Migrator::get_pending_migrations(&app.db).await?.len();
+    if pending > 0 {
+        bail!("the database lacks {pending} migration(s): run `latchkey-api migrate` first");
+    }
+    let acceptor = TcpListener::bind(bind)
+        .into_acceptor()
+        .await
+        .with_context(|| {
+            format!("BIND: {bind} cannot be listened on; is another program there?")
+        })?;
+    tracing::info!(address = %bind, "Latchkey serves.");
+    server::serve(app, acceptor, asked_to_stop()?).await?;
+    tracing::info!("Latchkey has stopped.");
+    Ok(())
+}
+
+/// `migrate`
+///
+/// # Errors
+/// When the database cannot be reached or a step fails.
+pub async fn migrate() -> anyhow::Result<()> {
+    let common = read_common()?;
+    start_log(&common)?;
+    let db = common.connect_database().await?;
+    let pending = Migrator::get_pending_migrations(&db).await?.len();
+    Migrator::up(&db, None).await?;
+    println!("{pending} migration(s) applied.");
+    Ok(())
+}
+
+/// `create-superuser`
+///
+/// # Errors
+/// When an answer is not acceptable, or the address is taken.
+pub async fn create_superuser(
+    email: Option<String>,
+    username: Option<String>,
+    password_stdin: bool,
+) -> anyhow::Result<()> {
+    let app = open().await?;
+    let email: Email = parse(
+        "e-mail address",
+        &given_or_asked(email, "E-mail address: ")?,
+    )?;
+    let username: Username = parse("user name", &given_or_asked(username, "User name: ")?)?;
+    let password: Password = parse("password", &read_password(password_stdin)?)?;
+    let owner = Owner {
+        email: &email,
+        username: &username,
+        phone_number: None,
+    };
+    let password = password
+        .accept_for(owner)
+        .context("the password is not acceptable")?;
+    let new = NewUser {
+        password_hash: app.hasher.hash(password).await?,
+        email,
+        username,
+        phone_number: None,
+        picture: None,
+        date_birth: None,
+        gender: None,
+        is_activated: true,
+        is_superuser: true,
+    };
+    let user = user::insert(&app.db, new, app.now()).await?;
+    println!("Administrator {} made.", user.email);
+    Ok(())
+}
+
+/// `users`
+///
+/// # Errors
+/// When there is no such account, or the database fails.
+pub async fn users(command: UsersCommand) -> anyhow::Result<()> {
+    let app = open().await?;
+    match command {
+        UsersCommand::Activate { email } => activate(&app, &email).await,
+        UsersCommand::Deactivate { email } => deactivate(&app, &email).await,
+        UsersCommand::List { json } => list(&app, json).await,
+    }
+}
+
+/// `openapi`
+///
+/// # Errors
+/// When the folder cannot be written to.
+pub fn openapi(yaml: bool, write: Option<&Path>) -> anyhow::Result<()> {
+    match write {
+        Some(folder) => {
+            std::fs::create_dir_all(folder)?;
+            std::fs::write(folder.join("openapi.json"), openapi::document_json())?;
+            std::fs::write(folder.join("openapi.yaml"), openapi::document_yaml())?;
+        }
+        None if yaml => print!("{}", openapi::document_yaml()),
+        None => print!("{}", openapi::document_json()),
+    }
+    Ok(())
+}
+
+async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
+    let user = find(app, email).await?;
+    let now = app.now();
+    let transaction = app.db.begin().await?;
+    if !user::activate(&transaction, user.id).await? {
+        println!("{} was activated already.", user.email);
+        return Ok(());
+    }
+    let mail = app
+        .outbox
+        .write_notice(
+            &transaction,
+            MailKind::Activated,
+            &user,
+            "latchkey-api",
+            now,
+        )
+        .await?;
+    transaction.commit().await?;
+    app.outbox.wake(mail).await;
+    println!("{} is activated; a mail says so.", user.email);
+    Ok(())
+}
+
+async fn deactivate(app: &App, email: &str) -> anyhow::Result<()> {
+    let user = find(app, email).await?;
+    let transaction = app.db.begin().await?;
+    let changed = user::deactivate(&transaction, user.id, app.now()).await?;
+    transaction.commit().await?;
+    let done = if changed {
+        "is shut; all of its sessions have ended"
+    } else {
+        "was shut already"
+    };
+    println!("{} {done}.", user.email);
+    Ok(())
+}
+
+async fn list(app: &App, json: bool) -> anyhow::Result<()> {
+    let users = user::list(&app.db).await?;
+    if json {
+        let rows: Vec<_> = users
+            .iter()
+            .map(|user| {
+                serde_json::json!({
+                    "id": user.id,
+                    "email": user.email.as_str(),
+                    "username": user.username.as_str(),
+                    "is_activated": user.is_activated,
+                    "is_active": user.is_active,
+                    "is_superuser": user.is_superuser,
+                    "created_at": user.created_at,
+                    "last_login_at": user.last_login_at,
+                })
+            })
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+        return Ok(());
+    }
+    println!(
+        "{:>6}  {:<40}  {:<9}  {:<6}  {:<5}  USER NAME",
+        "ID", "E-MAIL", "ACTIVATED", "ACTIVE", "STAFF"
+    );
+    let say = |flag| if flag { "yes" } else { "no" };
+    for user in users {
+        println!(
+            "{:>6}  {:<40}  {:<9}  {:<6}  {:<5}  {}",
+            user.id,
+            user.email.as_str(),
+            say(user.is_activated),
+            say(user.is_active),
+            say(user.is_staff),
+            user.username
+        );
+    }
+    Ok(())
+}
+
+async fn find(app: &App, email: &str) -> anyhow::Result<user::Model> {
+    let email: Email = parse("e-mail address", email)?;
+    user::find_by_email(&app.db, &email)
+        .await?
+        .with_context(|| format!("no account has the address {email}"))
+}
+
+async fn open() -> anyhow::Result<App> {
+    let config = Config::read(Settings::from_environment())?;
+    start_log(&config.common)?;
+    connect(config).await
+}
+
+async fn connect(config: Config) -> anyhow::Result<App> {
+    let connections = config.common.connect().await?;
+    Ok(App::new(config, connections, Clock::system()))
+}
+
+fn read_common() -> anyhow::Result<Common> {
+    let mut settings = Settings::from_environment();
+    let common = Common::read(&mut settings);
+    settings.finish()?;
+    common.context("without SECRET_KEY the configuration has a fault")
+}
+
+fn start_log(common: &Common) -> anyhow::Result<()> {
+    telemetry::start(common.log_format, &common.log_filter).map_err(|error| {
+        anyhow::anyhow!("RUST_LOG: expected a filter such as warn,latchkey=info ({error})")
+    })
+}
+
+/// Resolves on SIGTERM and on Ctrl-C.
+fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("Asked to stop: finishing what has begun.");
+    })
+}
+
+fn parse<T: FromStr<Err = Invalid>>(what: &str, text: &str) -> anyhow::Result<T> {
+    text.parse()
+        .with_context(|| format!("the {what} is not acceptable"))
+}
+
+fn given_or_asked(given: Option<String>, question: &str) -> anyhow::Result<String> {
+    if let Some(given) = given {
+        return Ok(given.trim().to_owned());
+    }
+    print!("{question}");
+    std::io::stdout().flush()?;
+    first_line()
+}
+
+fn read_password(from_stdin: bool) -> anyhow::Result<String> {
+    if from_stdin {
+        return first_line();
+    }
+    let password = rpassword::prompt_password("Password: ")?;
+    if password != rpassword::prompt_password("Password, again: ")? {
+        bail!("the two passwords differ");
+    }
+    Ok(password)
+}
+
+fn first_line() -> anyhow::Result<String> {
+    let mut line = String::new();
+    if std::io::stdin().lock().read_line(&mut line)? == 0 {
+        bail!("standard input ended before an answer");
+    }
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}

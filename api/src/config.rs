@@ -1,0 +1,144 @@
+//! What the API is told, beside what both programs are told.
+
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+
+use chrono::TimeDelta;
+use latchkey_shared::{
+    config::Common,
+    settings::{Environment, Settings, SettingsError},
+};
+
+use crate::hashing::HashCost;
+
+/// The configuration of the API. Each field names its variable.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What both programs share.
+    pub common: Common,
+    /// `BIND`: where it listens.
+    pub bind: SocketAddr,
+    /// `MEDIA_DIR`: where profile pictures are kept.
+    pub media_dir: PathBuf,
+    /// `ACCESS_TOKEN_SECONDS`
+    pub access_token: TimeDelta,
+    /// `REFRESH_TOKEN_SECONDS`: also how long a session lives.
+    pub refresh_token: TimeDelta,
+    /// `RESET_SECONDS`: how long a password reset may take from its request on.
+    pub reset: TimeDelta,
+    /// `OTP_TRIES`: how many codes may be tried before a reset ends.
+    pub otp_tries: i32,
+    /// `ARGON2_MEMORY_KIB`, `ARGON2_ITERATIONS`, `ARGON2_PARALLELISM`
+    pub hash_cost: HashCost,
+    /// `HASH_QUEUE_SECONDS`: how long a password may wait for a free core.
+    pub hash_queue: Duration,
+    /// `ACTIVATION`
+    pub activation: Activation,
+    /// `CORS_ORIGINS`: which web origins may call; none by default.
+    pub cors_origins: Vec<String>,
+}
+
+/// Who lets a new account in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// An administrator.
+    Admin,
+    /// Nobody has to.
+    None,
+}
+
+impl FromStr for Activation {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "admin" => Ok(Self::Admin),
+            "none" => Ok(Self::None),
+            _ => Err(()),
+        }
+    }
+}
+
+impl Config {
+    /// Reads the configuration.
+    ///
+    /// # Errors
+    /// When anything in it is wrong, with all of it.
+    ///
+    /// # Panics
+    /// Never: what makes the shared part absent is a fault, which ends the reading before.
+    pub fn read(mut settings: Settings) -> Result<Self, SettingsError> {
+        let common = Common::read(&mut settings);
+        let environment = common
+            .as_ref()
+            .map_or(Environment::Development, |common| common.environment);
+        let config = common.map(|common| Self {
+            common,
+            bind: settings.parse(
+                "BIND",
+                SocketAddr::from(([127, 0, 0, 1], 8000)),
+                "an address and a port, such as 127.0.0.1:8000",
+            ),
+            media_dir: settings
+                .text("MEDIA_DIR")
+                .unwrap_or_else(|| "var/media".to_owned())
+                .into(),
+            access_token: seconds(&mut settings, "ACCESS_TOKEN_SECONDS", 300),
+            refresh_token: seconds(&mut settings, "REFRESH_TOKEN_SECONDS", 864_000),
+            reset: seconds(&mut settings, "RESET_SECONDS", 600),
+            otp_tries: settings.within("OTP_TRIES", 5, 1..=10),
+            hash_cost: hash_cost(&mut settings, environment),
+            hash_queue: Duration::from_secs(settings.within("HASH_QUEUE_SECONDS", 5, 1..=60)),
+            activation: settings.parse("ACTIVATION", Activation::Admin, "admin or none"),
+            cors_origins: cors_origins(&mut settings),
+        });
+        settings.finish()?;
+        Ok(config.expect("without its shared part the configuration has a fault"))
+    }
+}
+
+fn seconds(settings: &mut Settings, key: &str, default: i64) -> TimeDelta {
+    // Ten years is more than anybody wants and far from any overflow.
+    TimeDelta::seconds(settings.within(key, default, 1..=315_360_000))
+}
+
+fn hash_cost(settings: &mut Settings, environment: Environment) -> HashCost {
+    let least = HashCost::default();
+    let cost = HashCost {
+        memory_kib: settings.within("ARGON2_MEMORY_KIB", least.memory_kib, 8..=4_194_304),
+        iterations: settings.within("ARGON2_ITERATIONS", least.iterations, 1..=1_000),
+        parallelism: settings.within("ARGON2_PARALLELISM", least.parallelism, 1..=64),
+    };
+    if cost.memory_kib < 8 * cost.parallelism {
+        settings.fault("ARGON2_MEMORY_KIB", "at least 8 times ARGON2_PARALLELISM");
+    }
+    if environment == Environment::Production {
+        if cost.memory_kib < least.memory_kib {
+            settings.fault("ARGON2_MEMORY_KIB", "at least 19456 in production");
+        }
+        if cost.iterations < least.iterations {
+            settings.fault("ARGON2_ITERATIONS", "at least 2 in production");
+        }
+    }
+    cost
+}
+
+fn cors_origins(settings: &mut Settings) -> Vec<String> {
+    let origins: Vec<String> = settings
+        .text("CORS_ORIGINS")
+        .unwrap_or_default()
+        .split(',')
+        .map(|origin| origin.trim().to_owned())
+        .filter(|origin| !origin.is_empty())
+        .collect();
+    let is_origin = |text: &String| {
+        url::Url::parse(text)
+            .is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == *text)
+    };
+    if !origins.iter().all(is_origin) {
+        settings.fault(
+            "CORS_ORIGINS",
+            "origins like https://app.example.com, separated by commas",
+        );
+    }
+    origins
+}

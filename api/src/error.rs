@@ -1,0 +1,392 @@
+//! All that an HTTP call can fail with, and the way from there to a problem body.
+
+use std::borrow::Cow;
+
+use latchkey_shared::{invalid::Invalid, one_time_code::CodeError, user::WriteUserError};
+use poem::{
+    error::{CorsError, MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
+    http::{StatusCode, header},
+};
+use poem_openapi::{
+    ApiResponse,
+    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
+    types::Type as _,
+};
+use sea_orm::DbErr;
+
+use crate::problem::{CONTENT_TYPE, FieldError, Problem};
+
+/// Why a call failed. Each variant has its status and its problem type, a stable name under `/problems/`.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// 400 `invalid-input`: fields are missing or wrong; all of them are named.
+    #[error("invalid input")]
+    InvalidInput(Vec<FieldError>),
+    /// 400 `malformed-body`: the body is not what its Content-Type says.
+    #[error("{0}")]
+    MalformedBody(Cow<'static, str>),
+    /// 400 `invalid-otp`: wrong, expired, used up and unknown alike.
+    #[error("the code is not valid")]
+    InvalidOtp,
+    /// 400 `invalid-reset-token`: unknown, expired, not checked and used alike.
+    #[error("the reset token is not valid")]
+    InvalidResetToken,
+    /// 401 `not-authenticated`: no living access token.
+    #[error("no valid access token")]
+    NotAuthenticated,
+    /// 401 `invalid-credentials`: unknown address and wrong password alike.
+    #[error("wrong e-mail address or password")]
+    InvalidCredentials,
+    /// 401 `invalid-refresh-token`: not a living refresh token.
+    #[error("no valid refresh token")]
+    InvalidRefreshToken,
+    /// 403 `not-activated`: who it is is known, but nobody has let the account in.
+    #[error("the account is not activated")]
+    NotActivated,
+    /// 404 `not-found`
+    #[error("not found")]
+    NotFound,
+    /// 405 `method-not-allowed`
+    #[error("method not allowed")]
+    MethodNotAllowed,
+    /// 403 `origin-not-allowed`: a web page of an origin that is not in `CORS_ORIGINS`.
+    #[error("origin not allowed")]
+    OriginNotAllowed,
+    /// 409 `email-taken`
+    #[error("the e-mail address is taken")]
+    EmailTaken,
+    /// 413 `body-too-large`
+    #[error("the body is too large")]
+    BodyTooLarge,
+    /// 415 `unsupported-media-type`
+    #[error("unsupported media type")]
+    UnsupportedMediaType,
+    /// 503 `busy`: more passwords wait than can be checked in time.
+    #[error("too many passwords wait to be checked")]
+    Busy,
+    /// 503 `unavailable`: the database or Redis does not answer.
+    #[error("a dependency failed: {0}")]
+    Unavailable(String),
+    /// 500 `internal`
+    #[error("{0}")]
+    Internal(String),
+}
+
+/// A problem type: its name, its status, its title and the sentence that goes with it.
+pub struct Kind {
+    /// The last part of its URI.
+    pub name: &'static str,
+    /// The status of the answer.
+    pub status: StatusCode,
+    /// In a few words.
+    pub title: &'static str,
+    /// In a sentence.
+    pub detail: &'static str,
+}
+
+/// All problem types, for `/problems/{name}` and the documentation.
+#[rustfmt::skip]
+pub const KINDS: &[Kind] = &[
+    kind("invalid-input", 400, "Invalid input", "One or more fields are missing or wrong; `errors` names each."),
+    kind("malformed-body", 400, "Malformed body", "The body is not what its Content-Type says."),
+    kind("invalid-otp", 400, "Invalid code", "The code is wrong, expired or used up. Ask for a new one."),
+    kind("invalid-reset-token", 400, "Invalid reset token", "The token is unknown, expired or used, or its code was not checked. Start again."),
+    kind("not-authenticated", 401, "Not authenticated", "Send a living access token as `Authorization: Bearer …`."),
+    kind("invalid-credentials", 401, "Invalid credentials", "The e-mail address or the password is wrong."),
+    kind("invalid-refresh-token", 401, "Invalid refresh token", "The refresh token is not valid, or its session has ended. Log in again."),
+    kind("not-activated", 403, "Account not activated", "The account waits for its activation."),
+    kind("origin-not-allowed", 403, "Origin not allowed", "Pages of this web origin may not call this service."),
+    kind("not-found", 404, "Not found", "There is nothing here."),
+    kind("method-not-allowed", 405, "Method not allowed", "This address does not take this method."),
+    kind("email-taken", 409, "E-mail address taken", "Another account has this e-mail address."),
+    kind("body-too-large", 413, "Body too large", "The body is larger than this endpoint takes."),
+    kind("unsupported-media-type", 415, "Unsupported media type", "Send application/json, application/x-www-form-urlencoded or multipart/form-data."),
+    kind("internal", 500, "Internal error", "Something went wrong here. The request id helps to find out what."),
+    kind("busy", 503, "Busy", "Too many passwords are being checked at the moment. Try again shortly."),
+    kind("unavailable", 503, "Unavailable", "A part of the service does not answer at the moment. Try again shortly."),
+];
+
+const fn kind(name: &'static str, status: u16, title: &'static str, detail: &'static str) -> Kind {
+    let status = match status {
+        400 => StatusCode::BAD_REQUEST,
+        401 => StatusCode::UNAUTHORIZED,
+        403 => StatusCode::FORBIDDEN,
+        404 => StatusCode::NOT_FOUND,
+        405 => StatusCode::METHOD_NOT_ALLOWED,
+        409 => StatusCode::CONFLICT,
+        413 => StatusCode::PAYLOAD_TOO_LARGE,
+        415 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        503 => StatusCode::SERVICE_UNAVAILABLE,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    };
+    Kind {
+        name,
+        status,
+        title,
+        detail,
+    }
+}
+
+impl ApiError {
+    /// One field that was bad.
+    #[must_use]
+    pub fn invalid_field(field: &str, invalid: Invalid) -> Self {
+        Self::InvalidInput(vec![FieldError {
+            field: field.to_owned(),
+            code: invalid.code.to_owned(),
+            detail: invalid.detail,
+        }])
+    }
+
+    /// The last part of its problem type.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::InvalidInput(_) => "invalid-input",
+            Self::MalformedBody(_) => "malformed-body",
+            Self::InvalidOtp => "invalid-otp",
+            Self::InvalidResetToken => "invalid-reset-token",
+            Self::NotAuthenticated => "not-authenticated",
+            Self::InvalidCredentials => "invalid-credentials",
+            Self::InvalidRefreshToken => "invalid-refresh-token",
+            Self::NotActivated => "not-activated",
+            Self::OriginNotAllowed => "origin-not-allowed",
+            Self::NotFound => "not-found",
+            Self::MethodNotAllowed => "method-not-allowed",
+            Self::EmailTaken => "email-taken",
+            Self::BodyTooLarge => "body-too-large",
+            Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::Internal(_) => "internal",
+            Self::Busy => "busy",
+            Self::Unavailable(_) => "unavailable",
+        }
+    }
+
+    fn kind(&self) -> &'static Kind {
+        let name = self.name();
+        KINDS
+            .iter()
+            .find(|kind| kind.name == name)
+            .expect("every error has its kind")
+    }
+
+    /// Whatever the framework or a handler failed with, as one of ours. Logs what is our own fault; nothing else does.
+    #[must_use]
+    pub fn from_poem(error: poem::Error) -> Self {
+        let error = match error.downcast::<Self>() {
+            Ok(ours) => {
+                if ours.kind().status.is_server_error() {
+                    tracing::error!(error = %ours, problem = ours.name(), "A request failed.");
+                }
+                return ours;
+            }
+            Err(other) => other,
+        };
+        if error.is::<NotFoundError>() {
+            Self::NotFound
+        } else if error.is::<MethodNotAllowedError>() {
+            Self::MethodNotAllowed
+        } else if error.is::<CorsError>() {
+            Self::OriginNotAllowed
+        } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref::<ReadBodyError>() {
+            Self::BodyTooLarge
+        } else {
+            Self::from_status(&error)
+        }
+    }
+
+    fn from_status(error: &poem::Error) -> Self {
+        match error.status() {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::NotAuthenticated,
+            StatusCode::NOT_FOUND => Self::NotFound,
+            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
+            StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
+            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
+            status if status.is_client_error() => {
+                Self::MalformedBody("The request could not be read.".into())
+            }
+            _ => {
+                tracing::error!(%error, "A request failed.");
+                Self::Internal(String::new())
+            }
+        }
+    }
+
+    /// The answer, with the id of the request.
+    #[must_use]
+    pub fn into_problem_response(self, request_id: &str) -> poem::Response {
+        let kind = self.kind();
+        let (detail, errors) = match self {
+            Self::InvalidInput(errors) => (summary(&errors), Some(errors)),
+            Self::EmailTaken => (
+                kind.detail.to_owned(),
+                Some(vec![FieldError {
+                    field: "email".to_owned(),
+                    code: "taken".to_owned(),
+                    detail: kind.detail.to_owned(),
+                }]),
+            ),
+            Self::MalformedBody(detail) => (detail.into_owned(), None),
+            _ => (kind.detail.to_owned(), None),
+        };
+        let mut response = Problem {
+            kind: format!("/problems/{}", kind.name),
+            title: kind.title.to_owned(),
+            status: kind.status.as_u16(),
+            detail,
+            instance: request_id.to_owned(),
+            errors,
+        }
+        .into_response();
+        let headers = response.headers_mut();
+        if kind.status == StatusCode::UNAUTHORIZED {
+            // RFC 6750, 3; the realm as the original's.
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                header::HeaderValue::from_static("Bearer realm=\"api\""),
+            );
+        }
+        if kind.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+        }
+        response
+    }
+}
+
+fn summary(errors: &[FieldError]) -> String {
+    let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+    format!("Missing or wrong: {}.", fields.join(", "))
+}
+
+impl ResponseError for ApiError {
+    fn status(&self) -> StatusCode {
+        self.kind().status
+    }
+}
+
+impl From<DbErr> for ApiError {
+    fn from(error: DbErr) -> Self {
+        match error {
+            DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => Self::Unavailable(error.to_string()),
+            error if is_io(&error) => Self::Unavailable(error.to_string()),
+            error => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+/// Whether the database went away in the middle of a call.
+fn is_io(error: &DbErr) -> bool {
+    use sea_orm::{RuntimeErr, sqlx};
+    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
+        error
+    else {
+        return false;
+    };
+    match error.as_ref() {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        // Class 57: the server is shutting down or starting up.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
+    }
+}
+
+impl From<WriteUserError> for ApiError {
+    fn from(error: WriteUserError) -> Self {
+        match error {
+            WriteUserError::EmailTaken => Self::EmailTaken,
+            WriteUserError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<CodeError> for ApiError {
+    fn from(error: CodeError) -> Self {
+        match error {
+            CodeError::Redis(_) => Self::Unavailable(error.to_string()),
+            CodeError::Seal | CodeError::Gone => Self::Internal(error.to_string()),
+        }
+    }
+}
+
+impl From<std::io::Error> for ApiError {
+    fn from(error: std::io::Error) -> Self {
+        Self::Internal(error.to_string())
+    }
+}
+
+/// An [`ApiError`] that tells the documentation which statuses a handler fails with, beside 503 and 500.
+pub struct Failure<
+    const A: u16,
+    const B: u16 = 0,
+    const C: u16 = 0,
+    const D: u16 = 0,
+    const E: u16 = 0,
+    const F: u16 = 0,
+>(ApiError);
+
+impl<
+    T: Into<ApiError>,
+    const A: u16,
+    const B: u16,
+    const C: u16,
+    const D: u16,
+    const E: u16,
+    const F: u16,
+> From<T> for Failure<A, B, C, D, E, F>
+{
+    fn from(error: T) -> Self {
+        Self(error.into())
+    }
+}
+
+impl<const A: u16, const B: u16, const C: u16, const D: u16, const E: u16, const F: u16>
+    From<Failure<A, B, C, D, E, F>> for poem::Error
+{
+    fn from(failure: Failure<A, B, C, D, E, F>) -> Self {
+        failure.0.into()
+    }
+}
+
+impl<const A: u16, const B: u16, const C: u16, const D: u16, const E: u16, const F: u16> ApiResponse
+    for Failure<A, B, C, D, E, F>
+{
+    fn meta() -> MetaResponses {
+        let statuses = [A, B, C, D, E, F, 503];
+        MetaResponses {
+            responses: statuses
+                .into_iter()
+                .filter(|status| *status != 0)
+                .map(documented)
+                .collect(),
+        }
+    }
+
+    fn register(registry: &mut Registry) {
+        Problem::register(registry);
+    }
+}
+
+fn documented(status: u16) -> MetaResponse {
+    MetaResponse {
+        description: match status {
+            400 => "Bad input. `errors` names every bad field.",
+            401 => "Not, or no longer, authenticated.",
+            403 => "The account is not activated.",
+            404 => "There is nothing here.",
+            409 => "Another account has this e-mail address.",
+            413 => "The body is too large.",
+            415 => "The body is of a media type that is not taken.",
+            503 => {
+                "A part of the service does not answer at the moment. `Retry-After` says when to try again."
+            }
+            _ => "An error.",
+        },
+        status: Some(status),
+        status_range: None,
+        content: vec![MetaMediaType {
+            content_type: CONTENT_TYPE,
+            schema: Problem::schema_ref(),
+        }],
+        headers: vec![],
+    }
+}

@@ -1,0 +1,257 @@
+//! The fields of a request: taken loosely, judged all together.
+//!
+//! A handler asks for each field by name and type. Whatever is wrong is noted and the asking goes on; the first `?` after
+//! [`Fields::finish`] ends the call with every fault at once.
+
+use std::{collections::HashMap, str::FromStr};
+
+use chrono::NaiveDate;
+use latchkey_shared::{
+    email::Email, gender::Gender, invalid::Invalid, phone_number::PhoneNumber, username::Username,
+};
+
+use crate::{
+    error::ApiError,
+    password::Password,
+    picture::{Picture, PictureStore},
+    problem::FieldError,
+    token::{RefreshToken, ResetToken},
+};
+
+/// A field as it came, whatever the Content-Type was.
+#[derive(Debug)]
+pub enum Value {
+    /// JSON's null.
+    Null,
+    /// A text, or a JSON number as it was written.
+    Text(String),
+    /// A file of a multipart body.
+    File(Vec<u8>),
+    /// JSON that is no text: a list, an object, true or false.
+    Other,
+}
+
+/// The fields of one request.
+#[derive(Debug, Default)]
+pub struct Fields {
+    values: HashMap<String, Value>,
+    errors: Vec<FieldError>,
+}
+
+/// A field that was bad; what is wrong with it is noted in the [`Fields`] it came from.
+#[derive(Debug, Clone, Copy)]
+pub struct Bad;
+
+/// What a text field can be read as.
+pub trait FromField: Sized {
+    /// Whether blanks around it belong to it. Only to a password they do.
+    const KEEP_BLANKS: bool = false;
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When the text is not what it should be.
+    fn from_field(text: &str) -> Result<Self, Invalid>;
+}
+
+macro_rules! from_str_fields {
+    ($($field:ty),*) => {
+        $(impl FromField for $field {
+            fn from_field(text: &str) -> Result<Self, Invalid> {
+                Self::from_str(text)
+            }
+        })*
+    };
+}
+
+from_str_fields!(
+    Email,
+    Username,
+    PhoneNumber,
+    Gender,
+    RefreshToken,
+    ResetToken
+);
+
+/// Any text that is not blank.
+impl FromField for String {
+    fn from_field(text: &str) -> Result<Self, Invalid> {
+        Ok(text.to_owned())
+    }
+}
+
+impl FromField for Password {
+    const KEEP_BLANKS: bool = true;
+
+    fn from_field(text: &str) -> Result<Self, Invalid> {
+        Self::from_str(text)
+    }
+}
+
+/// A date of birth, `YYYY-MM-DD`, from 1900 on. That it is not in the future is judged by [`Fields::date_birth`], which
+/// knows the day.
+impl FromField for NaiveDate {
+    fn from_field(text: &str) -> Result<Self, Invalid> {
+        let format = || Invalid::new("invalid", "Not a date. Write it as YYYY-MM-DD.");
+        if text.len() != 10 {
+            return Err(format());
+        }
+        let date = Self::parse_from_str(text, "%Y-%m-%d").map_err(|_| format())?;
+        if date < Self::from_ymd_opt(1900, 1, 1).unwrap_or_default() {
+            return Err(Invalid::new("out_of_range", "Not before 1900."));
+        }
+        Ok(date)
+    }
+}
+
+impl Fields {
+    /// The fields of a parsed body. Of a name that comes twice the last counts, as in the original.
+    pub fn new(values: impl IntoIterator<Item = (String, Value)>) -> Self {
+        Self {
+            values: values.into_iter().collect(),
+            errors: Vec::new(),
+        }
+    }
+
+    /// A field that has to be there.
+    ///
+    /// # Errors
+    /// When it is absent, blank or wrong.
+    pub fn required<T: FromField>(&mut self, name: &str) -> Result<T, Bad> {
+        match self.values.remove(name) {
+            None => Err(self.note(name, Invalid::new("required", "This field is required."))),
+            Some(value) => self.present(name, value),
+        }
+    }
+
+    /// A field that may be absent, null or blank.
+    ///
+    /// # Errors
+    /// When it is wrong.
+    pub fn optional<T: FromField>(&mut self, name: &str) -> Result<Option<T>, Bad> {
+        Ok(self.clearable(name)?.flatten())
+    }
+
+    /// A field of a change that keeps its value when absent and can't be cleared.
+    ///
+    /// # Errors
+    /// When it is null, blank or wrong.
+    pub fn changed<T: FromField>(&mut self, name: &str) -> Result<Option<T>, Bad> {
+        match self.values.remove(name) {
+            None => Ok(None),
+            Some(value) => self.present(name, value).map(Some),
+        }
+    }
+
+    /// A field of a change: `None` when absent, `Some(None)` when null or blank, which clears it.
+    ///
+    /// # Errors
+    /// When it is wrong.
+    pub fn clearable<T: FromField>(&mut self, name: &str) -> Result<Option<Option<T>>, Bad> {
+        match self.values.remove(name) {
+            None => Ok(None),
+            Some(value) if is_empty(&value) => Ok(Some(None)),
+            Some(value) => self.present(name, value).map(|value| Some(Some(value))),
+        }
+    }
+
+    /// The field `dateBirth`, like [`Fields::clearable`], not after `today`.
+    ///
+    /// # Errors
+    /// When it is no date, or none that a living person can have been born on.
+    pub fn date_birth(&mut self, today: NaiveDate) -> Result<Option<Option<NaiveDate>>, Bad> {
+        let date = self.clearable::<NaiveDate>("dateBirth")?;
+        if date.flatten().is_some_and(|date| date > today) {
+            return Err(self.note(
+                "dateBirth",
+                Invalid::new("out_of_range", "Not in the future."),
+            ));
+        }
+        Ok(date)
+    }
+
+    /// The field `image`, like [`Fields::clearable`]: a file of a multipart body, or a `data:` URL.
+    ///
+    /// # Errors
+    /// When it is no picture that is taken.
+    pub async fn picture(
+        &mut self,
+        pictures: &PictureStore,
+    ) -> Result<Option<Option<Picture>>, Bad> {
+        const NAME: &str = "image";
+        let bytes = match self.values.remove(NAME) {
+            None => return Ok(None),
+            Some(value) if is_empty(&value) => return Ok(Some(None)),
+            Some(Value::File(bytes)) => Ok(bytes),
+            Some(Value::Text(text)) => crate::data_url::decode(&text),
+            Some(_) => Err(Invalid::new(
+                "invalid",
+                "Send a picture as a file, or as a data: URL.",
+            )),
+        };
+        let picture = match bytes {
+            Ok(bytes) => pictures.read(bytes).await,
+            Err(invalid) => Err(invalid),
+        };
+        picture
+            .map(|picture| Some(Some(picture)))
+            .map_err(|invalid| self.note(NAME, invalid))
+    }
+
+    /// Notes a fault that showed only beside other fields.
+    pub fn note(&mut self, name: &str, invalid: Invalid) -> Bad {
+        self.errors.push(FieldError {
+            field: name.to_owned(),
+            code: invalid.code.to_owned(),
+            detail: invalid.detail,
+        });
+        Bad
+    }
+
+    /// Ends the asking.
+    ///
+    /// # Errors
+    /// When any field was bad, with all of them.
+    pub fn finish(self) -> Result<(), ApiError> {
+        if self.errors.is_empty() {
+            Ok(())
+        } else {
+            Err(ApiError::InvalidInput(self.errors))
+        }
+    }
+
+    fn present<T: FromField>(&mut self, name: &str, value: Value) -> Result<T, Bad> {
+        let text = match value {
+            Value::Text(text) => text,
+            Value::Null => return Err(self.note(name, Invalid::new("null", "May not be null."))),
+            Value::File(_) | Value::Other => {
+                return Err(self.note(name, Invalid::new("type", "Has to be a text.")));
+            }
+        };
+        if text.trim().is_empty() {
+            return Err(self.note(name, Invalid::new("blank", "May not be blank.")));
+        }
+        let text = if T::KEEP_BLANKS {
+            text.as_str()
+        } else {
+            text.trim()
+        };
+        T::from_field(text).map_err(|invalid| self.note(name, invalid))
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Text(text) => text.trim().is_empty(),
+        Value::File(bytes) => bytes.is_empty(),
+        Value::Other => false,
+    }
+}
+
+/// A bad field that nobody finished with. [`Fields::finish`] comes first and says more.
+impl From<Bad> for ApiError {
+    fn from(_: Bad) -> Self {
+        Self::InvalidInput(Vec::new())
+    }
+}

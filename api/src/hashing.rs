@@ -1,0 +1,271 @@
+//! Password hashes: argon2id (RFC 9106) on a few blocking threads, behind a queue with an end.
+//!
+//! A flood of logins waits here and nowhere else: at most one hash a core at a time, at most [`QUEUE_LENGTH`] waiting, none
+//! longer than the deadline. Past either the answer is 503, and every other endpoint goes on.
+
+use std::{sync::Arc, thread, time::Duration};
+
+use argon2::{
+    Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
+    password_hash::phc::PasswordHash,
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    error::ApiError,
+    password::{NewPassword, Password},
+};
+
+/// How many passwords may wait.
+pub const QUEUE_LENGTH: usize = 512;
+
+/// What a hash costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashCost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+}
+
+/// OWASP's first choice for argon2id (Password Storage Cheat Sheet).
+impl Default for HashCost {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            iterations: 2,
+            parallelism: 1,
+        }
+    }
+}
+
+/// Hashes and verifies passwords.
+pub struct PasswordHasher {
+    argon2: Argon2<'static>,
+    cores: Arc<Semaphore>,
+    queue: Semaphore,
+    deadline: Duration,
+    /// The hash of a password that nobody has, verified against when there is no account, so that both take the same
+    /// work.
+    dummy: Arc<str>,
+}
+
+/// What a verification found.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Whether the password is the right one.
+    pub correct: bool,
+    /// The hash to store instead, when the stored one was made at another cost.
+    pub rehashed: Option<String>,
+}
+
+impl PasswordHasher {
+    /// A hasher with a thread a core.
+    ///
+    /// # Panics
+    /// When the cost is beyond argon2's bounds, which the configuration has checked.
+    #[must_use]
+    pub fn new(cost: HashCost, deadline: Duration) -> Self {
+        let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None)
+            .expect("the configuration keeps to argon2's bounds");
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let nobodys = crate::token::ResetToken::generate();
+        let dummy = hash(&argon2, nobodys.expose().as_bytes()).into();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            argon2,
+            cores: Arc::new(Semaphore::new(cores)),
+            queue: Semaphore::new(QUEUE_LENGTH),
+            deadline,
+            dummy,
+        }
+    }
+
+    /// The hash of a new password, as a PHC string.
+    ///
+    /// # Errors
+    /// [`ApiError::Busy`] when too many wait.
+    pub async fn hash(&self, password: NewPassword) -> Result<String, ApiError> {
+        let argon2 = self.argon2.clone();
+        self.run(move || hash(&argon2, password.into_inner().expose_to_hash()))
+            .await
+    }
+
+    /// Compares a password with a stored hash, or with nobody's when there is none, which takes as long and fails.
+    ///
+    /// # Errors
+    /// [`ApiError::Busy`] when too many wait.
+    pub async fn verify(
+        &self,
+        password: Password,
+        stored: Option<&str>,
+    ) -> Result<Verdict, ApiError> {
+        let argon2 = self.argon2.clone();
+        let exists = stored.is_some();
+        let stored: Arc<str> = stored.map_or_else(|| self.dummy.clone(), Into::into);
+        self.run(move || {
+            let bytes = password.expose_to_hash();
+            let correct = verify(&argon2, bytes, &stored) && exists;
+            let rehashed = (correct && is_outdated(&argon2, &stored)).then(|| hash(&argon2, bytes));
+            Verdict { correct, rehashed }
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let core = self.wait_for_core().await?;
+        tokio::task::spawn_blocking(move || {
+            // Held by the thread, not by the request: a client that goes away frees no core that still works for it.
+            let _core = core;
+            work()
+        })
+        .await
+        .map_err(|error| ApiError::Internal(format!("a password thread failed: {error}")))
+    }
+
+    async fn wait_for_core(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let _place = self.queue.try_acquire().map_err(|_| ApiError::Busy)?;
+        match tokio::time::timeout(self.deadline, self.cores.clone().acquire_owned()).await {
+            Ok(Ok(core)) => Ok(core),
+            Ok(Err(_)) | Err(_) => Err(ApiError::Busy),
+        }
+    }
+}
+
+fn hash(argon2: &Argon2<'_>, password: &[u8]) -> String {
+    argon2
+        .hash_password(password)
+        .expect("the parameters are checked, and the operating system has randomness for the salt")
+        .to_string()
+}
+
+fn verify(argon2: &Argon2<'_>, password: &[u8], stored: &str) -> bool {
+    PasswordHash::new(stored).is_ok_and(|stored| argon2.verify_password(password, &stored).is_ok())
+}
+
+/// Whether a hash was made with other parameters than ours.
+fn is_outdated(argon2: &Argon2<'_>, stored: &str) -> bool {
+    let Ok(stored) = PasswordHash::new(stored) else {
+        return true;
+    };
+    let (Ok(stored), ours) = (Params::try_from(&stored), argon2.params()) else {
+        return true;
+    };
+    (stored.m_cost(), stored.t_cost(), stored.p_cost())
+        != (ours.m_cost(), ours.t_cost(), ours.p_cost())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: HashCost = HashCost {
+        memory_kib: 64,
+        iterations: 1,
+        parallelism: 1,
+    };
+
+    fn password(text: &str) -> Password {
+        text.parse().unwrap()
+    }
+
+    fn new_password(text: &str) -> NewPassword {
+        let (email, username) = ("a@example.com".parse().unwrap(), "a".parse().unwrap());
+        password(text)
+            .accept_for(crate::password::Owner {
+                email: &email,
+                username: &username,
+                phone_number: None,
+            })
+            .unwrap()
+    }
+
+    /// P4
+    #[tokio::test]
+    async fn hashes_are_argon2id_at_the_documented_cost_and_salted() {
+        let hasher = PasswordHasher::new(HashCost::default(), Duration::from_mins(1));
+        let first = hasher.hash(new_password("velvet harbour")).await.unwrap();
+        let second = hasher.hash(new_password("velvet harbour")).await.unwrap();
+        assert!(
+            first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{first}"
+        );
+        assert_ne!(first, second);
+    }
+
+    /// P4
+    #[tokio::test]
+    async fn a_login_rehashes_when_the_cost_has_changed() {
+        let old = PasswordHasher::new(CHEAP, Duration::from_mins(1));
+        let stored = old.hash(new_password("velvet harbour")).await.unwrap();
+        let new = PasswordHasher::new(
+            HashCost {
+                iterations: 2,
+                ..CHEAP
+            },
+            Duration::from_mins(1),
+        );
+
+        let right = new
+            .verify(password("velvet harbour"), Some(&stored))
+            .await
+            .unwrap();
+        let wrong = new
+            .verify(password("velvet harbor"), Some(&stored))
+            .await
+            .unwrap();
+        let same = old
+            .verify(password("velvet harbour"), Some(&stored))
+            .await
+            .unwrap();
+
+        assert!(right.rehashed.unwrap().contains("t=2"));
+        assert!(!wrong.correct && wrong.rehashed.is_none());
+        assert!(same.correct && same.rehashed.is_none());
+    }
+
+    /// N2: nobody's password is verified, and never right.
+    #[tokio::test]
+    async fn without_an_account_the_same_work_is_done_and_fails() {
+        let hasher = PasswordHasher::new(CHEAP, Duration::from_mins(1));
+        assert!(
+            !hasher
+                .verify(password("velvet harbour"), None)
+                .await
+                .unwrap()
+                .correct
+        );
+    }
+
+    /// P5: with every core taken, a password past its deadline is refused and the queue stays usable.
+    #[tokio::test]
+    async fn past_the_deadline_the_answer_is_busy() {
+        let hasher = PasswordHasher::new(CHEAP, Duration::from_millis(1));
+        let cores = hasher.cores.clone();
+        let all = u32::try_from(cores.available_permits()).unwrap();
+        let taken = cores.acquire_many(all).await.unwrap();
+        assert!(matches!(
+            hasher.verify(password("x"), None).await,
+            Err(ApiError::Busy)
+        ));
+        drop(taken);
+        hasher.verify(password("x"), None).await.unwrap();
+    }
+
+    /// P5: beyond the end of the queue nobody even waits.
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once() {
+        let hasher = PasswordHasher::new(CHEAP, Duration::from_hours(1));
+        let places = u32::try_from(QUEUE_LENGTH).unwrap();
+        let _taken = hasher.queue.acquire_many(places).await.unwrap();
+        assert!(matches!(
+            hasher.verify(password("x"), None).await,
+            Err(ApiError::Busy)
+        ));
+    }
+}

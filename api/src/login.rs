@@ -1,0 +1,154 @@
+//! `POST /api/login/`
+
+use latchkey_shared::{email::Email, session, user};
+use poem::{Request, http::header, web::Data};
+use poem_openapi::{Object, OpenApi, payload::Json};
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    body::Body,
+    error::{ApiError, Failure},
+    openapi::Tag,
+    password::Password,
+    token::{AccessToken, RefreshToken, TokenId},
+};
+
+/// Who, and the proof of it.
+#[derive(Debug, Object)]
+#[oai(rename = "Credentials")]
+struct Wire {
+    /// In any case.
+    email: String,
+    /// As it was set, blanks included.
+    password: String,
+}
+
+/// A login that worked.
+#[derive(Debug, Object)]
+struct LoggedIn {
+    /// `Logged in Successfully`
+    detail: String,
+    /// The account.
+    data: LoggedInUser,
+    /// The tokens of the new session.
+    token: TokenPair,
+}
+
+/// The account that logged in.
+#[derive(Debug, Object)]
+struct LoggedInUser {
+    /// The e-mail address, as it was entered.
+    email: String,
+    /// Always true here.
+    is_activated: bool,
+}
+
+/// An access token and the refresh token to renew it with.
+#[derive(Debug, Object)]
+struct TokenPair {
+    /// For `Authorization: Bearer …`; 5 minutes by default.
+    access: String,
+    /// For `/auth/refresh/`; 10 days by default.
+    refresh: String,
+}
+
+/// See the module.
+pub struct Login;
+
+#[OpenApi]
+impl Login {
+    /// Log in
+    ///
+    /// Starts a session. Unknown address, wrong password and shut account give the same answer; that an account is not
+    /// activated is said only to somebody who has the right password.
+    #[oai(
+        path = "/api/login",
+        method = "post",
+        operation_id = "login",
+        tag = "Tag::Session"
+    )]
+    async fn login(
+        &self,
+        Data(app): Data<&App>,
+        request: &Request,
+        body: Body<Wire>,
+    ) -> Result<Json<LoggedIn>, Failure<400, 401, 403, 413, 415>> {
+        let mut fields = body.fields;
+        let (email, password) = (
+            fields.required::<Email>("email"),
+            fields.required::<Password>("password"),
+        );
+        fields.finish()?;
+        let user = authenticate(app, &email?, password?).await?;
+        let (access, refresh) = start_session(app, &user, request).await?;
+        Ok(Json(LoggedIn {
+            detail: "Logged in Successfully".to_owned(),
+            data: LoggedInUser {
+                email: user.email.to_string(),
+                is_activated: user.is_activated,
+            },
+            token: TokenPair {
+                access: access.expose().to_owned(),
+                refresh: refresh.expose().to_owned(),
+            },
+        }))
+    }
+}
+
+/// The account that the credentials are right for. Whatever the address, one password is verified.
+async fn authenticate(
+    app: &App,
+    email: &Email,
+    password: Password,
+) -> Result<user::Model, ApiError> {
+    let found = user::find_by_email(&app.db, email).await?;
+    let stored = found.as_ref().map(|user| user.password_hash.as_str());
+    let verdict = app.hasher.verify(password, stored).await?;
+    let user = found.filter(|user| verdict.correct && user.is_active);
+    let Some(user) = user else {
+        tracing::info!("Login refused: wrong address or password.");
+        return Err(ApiError::InvalidCredentials);
+    };
+    if !user.is_activated {
+        tracing::info!(user.id, "Login refused: not activated.");
+        return Err(ApiError::NotActivated);
+    }
+    user::note_login(&app.db, user.id, app.now(), verdict.rehashed).await?;
+    Ok(user)
+}
+
+/// Makes the session and its tokens.
+async fn start_session(
+    app: &App,
+    user: &user::Model,
+    request: &Request,
+) -> Result<(AccessToken, RefreshToken), ApiError> {
+    let now = app.now();
+    let (id, secret) = (Uuid::now_v7(), TokenId::generate());
+    let session = session::Model {
+        id,
+        user_id: user.id,
+        secret_hash: app.token_hasher.hash(secret.expose()),
+        user_agent: user_agent(request),
+        peer: request
+            .remote_addr()
+            .as_socket_addr()
+            .map(|peer| peer.ip().to_string()),
+        created_at: now,
+        last_used_at: now,
+        expires_at: app.tokens.session_end(now),
+        revoked_at: None,
+    };
+    session::insert(&app.db, session).await?;
+    tracing::info!(user.id, session.id = %id, "Logged in.");
+    Ok((
+        app.tokens.access(user.id, id, now),
+        app.tokens.refresh(user.id, id, &secret, now),
+    ))
+}
+
+fn user_agent(request: &Request) -> Option<String> {
+    let name = request.header(header::USER_AGENT)?;
+    Some(name.chars().filter(|c| !c.is_control()).take(200).collect())
+}

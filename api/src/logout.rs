@@ -1,0 +1,50 @@
+//! `POST /auth/logout/`
+
+use latchkey_shared::session;
+use poem::web::Data;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use crate::{
+    app::App,
+    body::Body,
+    error::Failure,
+    openapi::Tag,
+    refresh::{Wire, session_of},
+    token::RefreshToken,
+};
+
+#[derive(ApiResponse)]
+enum LoggedOut {
+    /// The session has ended.
+    #[oai(status = 204)]
+    Done,
+}
+
+/// See the module.
+pub struct Logout;
+
+#[OpenApi]
+impl Logout {
+    /// Log out
+    ///
+    /// Ends the session of the refresh token. Its access tokens count no more from this moment on.
+    #[oai(
+        path = "/auth/logout",
+        method = "post",
+        operation_id = "logout",
+        tag = "Tag::Session"
+    )]
+    async fn logout(
+        &self,
+        Data(app): Data<&App>,
+        body: Body<Wire>,
+    ) -> Result<LoggedOut, Failure<400, 401, 413, 415>> {
+        let mut fields = body.fields;
+        let token = fields.required::<RefreshToken>("refresh");
+        fields.finish()?;
+        let (session, user) = session_of(app, &token?).await?;
+        session::revoke(&app.db, session.id, app.now()).await?;
+        tracing::info!(user.id, session.id = %session.id, "Logged out.");
+        Ok(LoggedOut::Done)
+    }
+}

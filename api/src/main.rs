@@ -1,0 +1,22 @@
+//! `latchkey-api`: reads the command line and does what it says.
+
+use clap::Parser as _;
+use latchkey_api::{
+    cli::{Cli, Command},
+    commands,
+};
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().command.unwrap_or(Command::Serve) {
+        Command::Serve => commands::serve().await,
+        Command::Migrate => commands::migrate().await,
+        Command::CreateSuperuser {
+            email,
+            username,
+            password_stdin,
+        } => commands::create_superuser(email, username, password_stdin).await,
+        Command::Users { command } => commands::users(command).await,
+        Command::Openapi { yaml, write } => commands::openapi(yaml, write.as_deref()),
+    }
+}

@@ -1,0 +1,235 @@
+//! The OpenAPI document, a pure function of the code, and Swagger UI around it.
+
+use poem_openapi::{LicenseObject, OpenApiService, Tags};
+use serde_json::{Map, Value, json};
+
+use crate::{
+    health::Health, login::Login, logout::Logout, password_reset::PasswordReset, profile::Profile,
+    refresh::Refresh, register::Register,
+};
+
+/// The chapters of the document.
+#[derive(Tags)]
+pub enum Tag {
+    /// Making an account, and the own profile.
+    Account,
+    /// Logging in and out, and renewing the access token.
+    Session,
+    /// A forgotten password, in three steps.
+    Reset,
+    /// For those who run the service.
+    Operation,
+}
+
+/// All calls.
+type Calls = (
+    Register,
+    Profile,
+    Login,
+    Refresh,
+    Logout,
+    PasswordReset,
+    Health,
+);
+
+/// All calls, with their documentation.
+#[must_use]
+pub fn service() -> OpenApiService<Calls, ()> {
+    OpenApiService::new(
+        (Register, Profile, Login, Refresh, Logout, PasswordReset, Health),
+        "Latchkey",
+        env!("CARGO_PKG_VERSION"),
+    )
+    .description(
+        "Accounts for your product: sign-up, login with access and refresh tokens, password reset by a mailed one-time \
+         code, and the own profile.\n\nEvery path works with and without its trailing slash, and every body may be \
+         JSON, form-urlencoded or multipart. Every error is an RFC 9457 problem; the header `X-Request-Id` names the \
+         request in our log.",
+    )
+    .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
+}
+
+/// The document. What poem-openapi cannot say is mended here, once for the file, the endpoint and Swagger UI.
+///
+/// # Panics
+/// When the code describes something that is no document, which the test of the committed one would show.
+#[must_use]
+pub fn document() -> Value {
+    let mut document: Value =
+        serde_json::from_str(&service().spec()).expect("poem-openapi writes valid JSON");
+    strip_charsets(&mut document);
+    mend_schemas(&mut document["components"]["schemas"]);
+    describe_uploads(&mut document);
+    restore_slashes(&mut document);
+    document
+}
+
+/// The document as text, JSON.
+///
+/// # Panics
+/// Never: a JSON value is valid JSON.
+#[must_use]
+pub fn document_json() -> String {
+    let mut text = serde_json::to_string_pretty(&document()).expect("a JSON value serialises");
+    text.push('\n');
+    text
+}
+
+/// The document as text, YAML.
+///
+/// # Panics
+/// Never: a JSON value is valid YAML.
+#[must_use]
+pub fn document_yaml() -> String {
+    serde_yaml::to_string(&document()).expect("a JSON value serialises")
+}
+
+/// Swagger UI with everything embedded: nothing is asked of any other server.
+#[must_use]
+pub fn swagger_ui() -> String {
+    let service = service();
+    // The page embeds the document as it is; `<` could end its script.
+    let document = document().to_string().replace('<', "\\u003c");
+    service
+        .swagger_ui_html()
+        .replace(&service.spec(), &document)
+        .replace("<title>Swagger UI</title>", PAGE_HEAD)
+}
+
+/// A title, the width of phones, and a dark scheme, none of which the page brings.
+const PAGE_HEAD: &str = r#"<title>Latchkey API</title>
+    <meta name="viewport" content="width=device-width, initial-scale=1">
+    <meta name="color-scheme" content="light dark">
+    <link rel="icon" href="data:,">
+    <style>
+        body { margin: 0 }
+        @media (prefers-color-scheme: dark) {
+            html { background: #14161a }
+            .swagger-ui { filter: invert(0.9) hue-rotate(180deg) }
+            .swagger-ui .highlight-code, .swagger-ui .microlight { filter: invert(1) hue-rotate(180deg) }
+        }
+        @media (max-width: 600px) {
+            .swagger-ui .opblock .opblock-summary-description { display: none }
+            .swagger-ui .wrapper { padding: 0 10px }
+        }
+    </style>"#;
+
+/// What the page may do: run what it embeds and call us.
+pub const PAGE_POLICY: &str = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data:; \
+                               font-src data:; connect-src 'self'; frame-ancestors 'none'; base-uri 'none'";
+
+/// `application/json; charset=utf-8` is a media type that generators stumble over, and JSON is UTF-8 anyway.
+fn strip_charsets(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            let renamed = std::mem::take(members)
+                .into_iter()
+                .map(|(name, mut member)| {
+                    strip_charsets(&mut member);
+                    (name.replace("; charset=utf-8", ""), member)
+                });
+            *members = renamed.collect();
+        }
+        Value::Array(items) => items.iter_mut().for_each(strip_charsets),
+        _ => {}
+    }
+}
+
+/// A member that may be absent may be null, too: that is how a profile says that it has no picture, and how a change
+/// clears one. Only a problem leaves out what it has not.
+fn mend_schemas(schemas: &mut Value) {
+    let Some(schemas) = schemas.as_object_mut() else {
+        return;
+    };
+    let gender = schemas
+        .remove("Gender")
+        .map(|gender| nullable_choice(&gender));
+    for (name, schema) in schemas.iter_mut() {
+        let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
+        let Some(members) = schema["properties"].as_object_mut() else {
+            continue;
+        };
+        for (member, description) in members.iter_mut() {
+            if description
+                .to_string()
+                .contains("#/components/schemas/Gender")
+            {
+                *description = gender.clone().unwrap_or_default();
+            }
+            if name != "Problem" && !required.contains(&json!(member)) {
+                description["nullable"] = json!(true);
+            }
+        }
+        if name == "User" {
+            schema["required"] = members_of(schema);
+        }
+    }
+}
+
+fn nullable_choice(choice: &Value) -> Value {
+    let mut choice = choice.clone();
+    if let Some(values) = choice["enum"].as_array_mut() {
+        values.push(Value::Null);
+    }
+    choice
+}
+
+fn members_of(schema: &Value) -> Value {
+    schema["properties"]
+        .as_object()
+        .map(|members| members.keys().cloned().collect())
+        .unwrap_or_default()
+}
+
+/// In a multipart body a picture is a file.
+fn describe_uploads(document: &mut Value) {
+    let schemas = document["components"]["schemas"].clone();
+    for call in calls(document) {
+        let content = &mut call["requestBody"]["content"];
+        let Some(schema) = content
+            .get_mut("multipart/form-data")
+            .map(|content| &mut content["schema"])
+        else {
+            continue;
+        };
+        let Some(name) = schema["$ref"]
+            .as_str()
+            .and_then(|reference| reference.rsplit('/').next())
+        else {
+            continue;
+        };
+        let mut form = schemas[name].clone();
+        if form["properties"].get("image").is_some() {
+            form["properties"]["image"] = json!({
+                "type": "string",
+                "format": "binary",
+                "description": "PNG, JPEG, GIF or WebP, at most 5 MiB and 25 megapixels.",
+            });
+            *schema = form;
+        }
+    }
+}
+
+fn calls(document: &mut Value) -> impl Iterator<Item = &mut Value> {
+    document["paths"]
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|paths| paths.values_mut())
+        .filter_map(Value::as_object_mut)
+        .flat_map(|methods| methods.values_mut())
+        .filter(|call| call.get("requestBody").is_some())
+}
+
+/// poem-openapi drops the trailing slash; the contract's paths have it.
+fn restore_slashes(document: &mut Value) {
+    let Some(paths) = document["paths"].as_object_mut() else {
+        return;
+    };
+    *paths = std::mem::take(paths)
+        .into_iter()
+        .map(|(path, calls)| {
+            let has_slash = path.starts_with("/api/") || path.starts_with("/auth/");
+            (if has_slash { path + "/" } else { path }, calls)
+        })
+        .collect::<Map<_, _>>();
+}

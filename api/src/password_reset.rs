@@ -1,0 +1,277 @@
+//! `POST /auth/email_request/`, `/auth/check_otp/` and `/auth/reset_password/`: the three steps of a forgotten password.
+
+use latchkey_shared::{
+    email::Email,
+    mail::MailKind,
+    one_time_code::Otp,
+    password_reset::{self, Model as Reset},
+    session, user,
+};
+use poem::web::Data;
+use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
+use sea_orm::TransactionTrait as _;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    body::Body,
+    error::{ApiError, Failure},
+    fields::Fields,
+    openapi::Tag,
+    password::{Owner, Password},
+    request::RequestId,
+    token::ResetToken,
+};
+
+/// Whose password was forgotten.
+#[derive(Debug, Object)]
+#[oai(rename = "ResetRequest")]
+struct RequestWire {
+    /// The address of the account.
+    #[oai(validator(max_length = 254))]
+    email: String,
+}
+
+/// The code from the mail.
+#[derive(Debug, Object)]
+#[oai(rename = "OtpCheck")]
+struct CheckWire {
+    /// The token of the request.
+    token: String,
+    /// The digits from the mail.
+    otp: String,
+}
+
+/// The new password.
+#[derive(Debug, Object)]
+#[oai(rename = "PasswordReset")]
+struct ResetWire {
+    /// The token of the request, whose code was checked.
+    token: String,
+    /// 8 to 128 characters; no common one, and none like the account's own data.
+    #[oai(validator(min_length = 8, max_length = 128))]
+    new_password: String,
+}
+
+/// A request that was noted.
+#[derive(Debug, Object)]
+struct ResetRequested {
+    /// Names this request in the next two steps. It opens nothing without the code.
+    token: String,
+    /// `Password reset link sent to email.`
+    message: String,
+}
+
+/// A step that was taken.
+#[derive(Debug, Object)]
+struct Message {
+    /// What was done.
+    message: String,
+}
+
+#[derive(ApiResponse)]
+enum Requested {
+    /// Noted, whatever the address.
+    #[oai(status = 201)]
+    Created(Json<ResetRequested>),
+}
+
+/// See the module.
+pub struct PasswordReset;
+
+#[OpenApi]
+impl PasswordReset {
+    /// 1. Ask for a code
+    ///
+    /// If the address has an account, a mail with a one-time code is on its way. The answer is the same for every
+    /// address.
+    #[oai(
+        path = "/auth/email_request",
+        method = "post",
+        operation_id = "requestReset",
+        tag = "Tag::Reset"
+    )]
+    async fn email_request(
+        &self,
+        Data(app): Data<&App>,
+        Data(request): Data<&RequestId>,
+        body: Body<RequestWire>,
+    ) -> Result<Requested, Failure<400, 413, 415>> {
+        let mut fields = body.fields;
+        let email = fields.required::<Email>("email");
+        fields.finish()?;
+        let token = start(app, &email?, request).await?;
+        Ok(Requested::Created(Json(ResetRequested {
+            token: token.expose().to_owned(),
+            message: "Password reset link sent to email.".to_owned(),
+        })))
+    }
+
+    /// 2. Check the code
+    ///
+    /// A code counts for 5 minutes from the moment its mail was sent, and at most 10 from its request. After 5 wrong
+    /// tries the request is over. Wrong, expired, used and unknown are one answer.
+    #[oai(
+        path = "/auth/check_otp",
+        method = "post",
+        operation_id = "checkOtp",
+        tag = "Tag::Reset"
+    )]
+    async fn check_otp(
+        &self,
+        Data(app): Data<&App>,
+        body: Body<CheckWire>,
+    ) -> Result<Json<Message>, Failure<400, 413, 415>> {
+        let (token, code) = parse_check(body.fields)?;
+        let reset = find(app, &token).await?.ok_or(ApiError::InvalidOtp)?;
+        check(app, &reset, code).await?;
+        Ok(Json(Message {
+            message: "OTP is valid.".to_owned(),
+        }))
+    }
+
+    /// 3. Set the new password
+    ///
+    /// Works once, after the code was checked. Every session of the account ends, every other reset of it, too, and a
+    /// mail tells the owner.
+    #[oai(
+        path = "/auth/reset_password",
+        method = "post",
+        operation_id = "resetPassword",
+        tag = "Tag::Reset"
+    )]
+    async fn reset_password(
+        &self,
+        Data(app): Data<&App>,
+        Data(request): Data<&RequestId>,
+        body: Body<ResetWire>,
+    ) -> Result<Json<Message>, Failure<400, 413, 415>> {
+        let (token, password) = parse_reset(body.fields)?;
+        let reset = find(app, &token)
+            .await?
+            .filter(|reset| reset.takes_password(app.now()))
+            .ok_or(ApiError::InvalidResetToken)?;
+        finish(app, &reset, password, request).await?;
+        Ok(Json(Message {
+            message: "The Password has been reset successfully.".to_owned(),
+        }))
+    }
+}
+
+fn parse_check(mut fields: Fields) -> Result<(ResetToken, Otp), ApiError> {
+    let token = fields.required::<ResetToken>("token");
+    let code = fields.required::<String>("otp");
+    fields.finish()?;
+    // What is no code at all is a wrong code: the answer tells nothing about how codes look.
+    let code = code?.parse().map_err(|_| ApiError::InvalidOtp)?;
+    Ok((token?, code))
+}
+
+fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
+    let token = fields.required::<ResetToken>("token");
+    let password = fields
+        .required::<Password>("new_password")
+        .and_then(|password| match password.check() {
+            Ok(()) => Ok(password),
+            Err(invalid) => Err(fields.note("new_password", invalid)),
+        });
+    fields.finish()?;
+    Ok((token?, password?))
+}
+
+/// Notes the request and its mail. Nobody looks the address up here: the worker does, where nobody can measure it.
+async fn start(app: &App, email: &Email, request: &RequestId) -> Result<ResetToken, ApiError> {
+    let (id, token, now) = (Uuid::now_v7(), ResetToken::generate(), app.now());
+    let lifetime = app.config.reset;
+    let transaction = app.db.begin().await?;
+    let hash = app.token_hasher.hash(token.expose());
+    password_reset::insert(&transaction, id, email, hash, now, lifetime).await?;
+    let mail = app
+        .outbox
+        .write_reset_code(&transaction, id, email, request.as_str(), now, lifetime)
+        .await?;
+    transaction.commit().await?;
+    app.outbox.wake(mail).await;
+    tracing::info!(reset.id = %id, "Password reset asked for.");
+    Ok(token)
+}
+
+async fn find(app: &App, token: &ResetToken) -> Result<Option<Reset>, ApiError> {
+    Ok(password_reset::find_by_token(&app.db, &app.token_hasher.hash(token.expose())).await?)
+}
+
+/// Takes a try, then compares. The try is taken first and by one UPDATE, so guessing in parallel gains nothing.
+async fn check(app: &App, reset: &Reset, code: Otp) -> Result<(), ApiError> {
+    let now = app.now();
+    let may_try = reset.takes_code(now)
+        && password_reset::take_try(&app.db, reset.id, app.config.otp_tries, now).await?;
+    if !may_try {
+        return Err(ApiError::InvalidOtp);
+    }
+    let right = app
+        .codes
+        .find(reset.id)
+        .await?
+        .is_some_and(|stored| stored.matches(&code));
+    if !right || !password_reset::mark_checked(&app.db, reset.id, now).await? {
+        tracing::info!(reset.id = %reset.id, "One-time code refused.");
+        return Err(ApiError::InvalidOtp);
+    }
+    // The row says that the code is used. Should Redis keep it a little longer, it opens nothing.
+    if let Err(error) = app.codes.forget(reset.id).await {
+        tracing::warn!(reset.id = %reset.id, %error, "A used one-time code was left to expire by itself.");
+    }
+    tracing::info!(reset.id = %reset.id, "One-time code accepted.");
+    Ok(())
+}
+
+/// Sets the password, ends what it ends, and writes the notice, all or nothing.
+async fn finish(
+    app: &App,
+    reset: &Reset,
+    password: Password,
+    request: &RequestId,
+) -> Result<(), ApiError> {
+    let user = owner(app, reset)
+        .await?
+        .ok_or(ApiError::InvalidResetToken)?;
+    let password = password
+        .accept_for(Owner {
+            email: &user.email,
+            username: &user.username,
+            phone_number: user.phone_number.as_ref(),
+        })
+        .map_err(|invalid| ApiError::invalid_field("new_password", invalid))?;
+    let hash = app.hasher.hash(password).await?;
+    let now = app.now();
+    let transaction = app.db.begin().await?;
+    if !password_reset::use_up(&transaction, reset.id, now).await? {
+        return Err(ApiError::InvalidResetToken);
+    }
+    user::set_password(&transaction, user.id, hash).await?;
+    session::revoke_all(&transaction, user.id, now).await?;
+    password_reset::end_all(&transaction, user.id, now).await?;
+    let mail = app
+        .outbox
+        .write_notice(
+            &transaction,
+            MailKind::PasswordChanged,
+            &user,
+            request.as_str(),
+            now,
+        )
+        .await?;
+    transaction.commit().await?;
+    app.outbox.wake(mail).await;
+    tracing::info!(user.id, reset.id = %reset.id, "Password reset.");
+    Ok(())
+}
+
+/// The account of a reset, if it is open and still has the address that the code went to.
+async fn owner(app: &App, reset: &Reset) -> Result<Option<user::Model>, ApiError> {
+    let Some(id) = reset.user_id else {
+        return Ok(None);
+    };
+    let user = user::find(&app.db, id).await?;
+    Ok(user.filter(|user| user.is_active && user.email_key == reset.email_key))
+}

@@ -1,0 +1,124 @@
+//! `GET` and `PATCH /api/user/`
+
+use chrono::NaiveDate;
+use latchkey_shared::{
+    email::Email,
+    gender::Gender,
+    phone_number::PhoneNumber,
+    user::{self, ProfileChange},
+    username::Username,
+};
+use poem::web::Data;
+use poem_openapi::{Object, OpenApi, payload::Json};
+
+use crate::{
+    app::App,
+    body::{Body, WITH_PICTURE},
+    error::{ApiError, Failure},
+    fields::Fields,
+    openapi::Tag,
+    picture::Picture,
+    signed_in::ActivatedUser,
+    user_body::{self, User},
+};
+
+/// What changes; what is absent stays, and null clears what need not be there.
+#[derive(Debug, Object)]
+#[oai(rename = "ProfileChange", rename_all = "camelCase")]
+struct Wire {
+    /// Unique without regard to case.
+    #[oai(validator(max_length = 254))]
+    email: Option<String>,
+    /// 1 to 45 characters.
+    #[oai(validator(min_length = 1, max_length = 45))]
+    username: Option<String>,
+    /// An international number, or null.
+    phone_number: Option<String>,
+    /// As at registration, or null.
+    image: Option<String>,
+    /// From 1900 to today, or null.
+    date_birth: Option<NaiveDate>,
+    /// `male`, `female` or null.
+    gender: Option<user_body::Gender>,
+}
+
+/// See the module.
+pub struct Profile;
+
+#[OpenApi]
+impl Profile {
+    /// Read the own profile
+    #[oai(
+        path = "/api/user",
+        method = "get",
+        operation_id = "getUser",
+        tag = "Tag::Account"
+    )]
+    #[expect(
+        clippy::unused_async,
+        reason = "poem-openapi takes async handlers only"
+    )]
+    async fn read(
+        &self,
+        Data(app): Data<&App>,
+        ActivatedUser(me): ActivatedUser,
+    ) -> Result<Json<User>, Failure<401, 403>> {
+        Ok(Json(User::of(me.user, &app.pictures)))
+    }
+
+    /// Change the own profile
+    #[oai(
+        path = "/api/user",
+        method = "patch",
+        operation_id = "changeUser",
+        tag = "Tag::Account"
+    )]
+    async fn change(
+        &self,
+        Data(app): Data<&App>,
+        ActivatedUser(me): ActivatedUser,
+        body: Body<Wire, WITH_PICTURE>,
+    ) -> Result<Json<User>, Failure<400, 401, 403, 409, 413, 415>> {
+        let (mut change, picture) = parse(body.fields, app).await?;
+        if let Some(picture) = picture {
+            change.picture = Some(match picture {
+                Some(picture) => Some(app.pictures.save(picture).await?),
+                None => None,
+            });
+        }
+        let (old, new) = (me.user.picture.clone(), change.picture.clone());
+        let changed = user::change_profile(&app.db, me.user, change).await;
+        // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
+        let unused = if changed.is_ok() {
+            old.filter(|_| new.is_some())
+        } else {
+            new.flatten()
+        };
+        if let Some(name) = unused {
+            app.pictures.remove(&name).await;
+        }
+        Ok(Json(User::of(changed?, &app.pictures)))
+    }
+}
+
+async fn parse(
+    mut fields: Fields,
+    app: &App,
+) -> Result<(ProfileChange, Option<Option<Picture>>), ApiError> {
+    let email = fields.changed::<Email>("email");
+    let username = fields.changed::<Username>("username");
+    let phone_number = fields.clearable::<PhoneNumber>("phoneNumber");
+    let date_birth = fields.date_birth(app.now().date_naive());
+    let gender = fields.clearable::<Gender>("gender");
+    let picture = fields.picture(&app.pictures).await;
+    fields.finish()?;
+    let change = ProfileChange {
+        email: email?,
+        username: username?,
+        phone_number: phone_number?,
+        picture: None,
+        date_birth: date_birth?,
+        gender: gender?,
+    };
+    Ok((change, picture?))
+}

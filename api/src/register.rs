@@ -1,0 +1,177 @@
+//! `POST /api/register/`
+
+use chrono::NaiveDate;
+use latchkey_shared::{
+    email::Email,
+    gender::Gender,
+    mail::MailKind,
+    phone_number::PhoneNumber,
+    user::{self, NewUser},
+    username::Username,
+};
+use poem::web::Data;
+use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
+use sea_orm::TransactionTrait as _;
+
+use crate::{
+    app::App,
+    body::{Body, WITH_PICTURE},
+    config::Activation,
+    error::{ApiError, Failure},
+    fields::Fields,
+    openapi::Tag,
+    password::{NewPassword, Owner, Password},
+    picture::Picture,
+    request::RequestId,
+    user_body::{self, User},
+};
+
+/// What a new account needs, and may have.
+#[derive(Debug, Object)]
+#[oai(rename = "Registration", rename_all = "camelCase")]
+struct Wire {
+    /// Where mails go; unique without regard to case.
+    #[oai(validator(max_length = 254))]
+    email: String,
+    /// 1 to 45 characters; need not be unique.
+    #[oai(validator(min_length = 1, max_length = 45))]
+    username: String,
+    /// 8 to 128 characters; no common one, and none like the rest of this form.
+    #[oai(validator(min_length = 8, max_length = 128))]
+    password: String,
+    /// An international number, such as `+20 100 123 4567`.
+    phone_number: Option<String>,
+    /// PNG, JPEG, GIF or WebP, at most 5 MiB and 25 megapixels: a file in a multipart body, a `data:image/…;base64,` URL
+    /// in any other.
+    image: Option<String>,
+    /// From 1900 to today.
+    date_birth: Option<NaiveDate>,
+    /// `male`, `female` or null.
+    gender: Option<user_body::Gender>,
+}
+
+#[derive(ApiResponse)]
+enum Registered {
+    /// The new account.
+    #[oai(status = 201)]
+    Created(Json<User>),
+}
+
+/// The parsed form.
+struct Registration {
+    email: Email,
+    username: Username,
+    password: NewPassword,
+    phone_number: Option<PhoneNumber>,
+    picture: Option<Picture>,
+    date_birth: Option<NaiveDate>,
+    gender: Option<Gender>,
+}
+
+/// See the module.
+pub struct Register;
+
+#[OpenApi]
+impl Register {
+    /// Register
+    ///
+    /// Makes an account. Unless configured otherwise an administrator has to activate it before its owner can log in; a
+    /// mail tells the owner both times.
+    #[oai(
+        path = "/api/register",
+        method = "post",
+        operation_id = "register",
+        tag = "Tag::Account"
+    )]
+    async fn register(
+        &self,
+        Data(app): Data<&App>,
+        Data(request): Data<&RequestId>,
+        body: Body<Wire, WITH_PICTURE>,
+    ) -> Result<Registered, Failure<400, 409, 413, 415>> {
+        let form = Registration::parse(body.fields, app).await?;
+        let picture = match form.picture {
+            Some(picture) => Some(app.pictures.save(picture).await?),
+            None => None,
+        };
+        let new = NewUser {
+            email: form.email,
+            username: form.username,
+            password_hash: app.hasher.hash(form.password).await?,
+            phone_number: form.phone_number,
+            picture: picture.clone(),
+            date_birth: form.date_birth,
+            gender: form.gender,
+            is_activated: app.config.activation == Activation::None,
+            is_superuser: false,
+        };
+        match create(app, new, request).await {
+            Ok(user) => Ok(Registered::Created(Json(User::of(user, &app.pictures)))),
+            Err(error) => {
+                if let Some(picture) = picture {
+                    app.pictures.remove(&picture).await;
+                }
+                Err(error.into())
+            }
+        }
+    }
+}
+
+/// The account and the mail about it, both or neither.
+async fn create(app: &App, new: NewUser, request: &RequestId) -> Result<user::Model, ApiError> {
+    let now = app.now();
+    let transaction = app.db.begin().await?;
+    let user = user::insert(&transaction, new, now).await?;
+    let kind = if user.is_activated {
+        MailKind::Activated
+    } else {
+        MailKind::Welcome
+    };
+    let mail = app
+        .outbox
+        .write_notice(&transaction, kind, &user, request.as_str(), now)
+        .await?;
+    transaction.commit().await?;
+    app.outbox.wake(mail).await;
+    tracing::info!(user.id, "Registered.");
+    Ok(user)
+}
+
+impl Registration {
+    async fn parse(mut fields: Fields, app: &App) -> Result<Self, ApiError> {
+        let email = fields.required::<Email>("email");
+        let username = fields.required::<Username>("username");
+        let password = fields.required::<Password>("password");
+        let phone_number = fields.optional::<PhoneNumber>("phoneNumber");
+        let date_birth = fields.date_birth(app.now().date_naive());
+        let gender = fields.optional::<Gender>("gender");
+        let picture = fields.picture(&app.pictures).await;
+        let password = password.and_then(|password| {
+            let judged = match (&email, &username) {
+                (Ok(email), Ok(username)) => password.accept_for(Owner {
+                    email,
+                    username,
+                    phone_number: phone_number.as_ref().ok().and_then(Option::as_ref),
+                }),
+                // Without an owner the rules that need none are all that can be said.
+                _ => {
+                    return password
+                        .check()
+                        .map_err(|invalid| fields.note("password", invalid))
+                        .and(Err(crate::fields::Bad));
+                }
+            };
+            judged.map_err(|invalid| fields.note("password", invalid))
+        });
+        fields.finish()?;
+        Ok(Self {
+            email: email?,
+            username: username?,
+            password: password?,
+            phone_number: phone_number?,
+            picture: picture?.flatten(),
+            date_birth: date_birth?.flatten(),
+            gender: gender?,
+        })
+    }
+}

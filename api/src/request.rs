@@ -1,0 +1,135 @@
+//! What happens to every request, whatever becomes of it: it gets an id, a span, a log line, security headers, and if it
+//! fails a problem body. The outermost layer.
+
+use std::{panic::AssertUnwindSafe, time::Instant};
+
+use futures_util::FutureExt as _;
+use poem::{
+    Endpoint, IntoResponse as _, Middleware, Request, Response,
+    http::{HeaderMap, HeaderName, HeaderValue, header},
+};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::error::ApiError;
+
+/// The header that carries the id of a request, both ways.
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The id of a request: in its answer, in every log line about it, and in the mails it causes.
+#[derive(Clone, Debug)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The id that the client gave, if it is short and plain, or else a new one.
+    fn of(request: &Request) -> Self {
+        let given = request.header(REQUEST_ID).filter(|id| {
+            (8..=64).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        });
+        Self(given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned))
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// See the module.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLayer {
+    /// Whether clients come by HTTPS, so that they can be told to keep to it.
+    pub https: bool,
+}
+
+impl<E: Endpoint> Middleware<E> for RequestLayer {
+    type Output = RequestEndpoint<E>;
+
+    fn transform(&self, inner: E) -> Self::Output {
+        RequestEndpoint {
+            inner,
+            https: self.https,
+        }
+    }
+}
+
+/// What [`RequestLayer`] makes of an endpoint.
+pub struct RequestEndpoint<E> {
+    inner: E,
+    https: bool,
+}
+
+impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
+    type Output = Response;
+
+    async fn call(&self, mut request: Request) -> poem::Result<Response> {
+        let id = RequestId::of(&request);
+        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let start = Instant::now();
+        request.set_data(id.clone());
+
+        let span = tracing::info_span!("request", request.id = id.as_str());
+        let mut response = async {
+            let response = self.answer(request, &id).await;
+            let status = response.status().as_u16();
+            let duration_ms = start.elapsed().as_millis();
+            tracing::info!(%method, path, status, duration_ms, "Answered.");
+            response
+        }
+        .instrument(span)
+        .await;
+        self.dress(response.headers_mut(), &id);
+        Ok(response)
+    }
+}
+
+impl<E: Endpoint> RequestEndpoint<E> {
+    async fn answer(&self, request: Request, id: &RequestId) -> Response {
+        match AssertUnwindSafe(self.inner.call(request))
+            .catch_unwind()
+            .await
+        {
+            Ok(Ok(output)) => output.into_response(),
+            Ok(Err(error)) => ApiError::from_poem(error).into_problem_response(id.as_str()),
+            Err(_) => {
+                // The panic hook has written the message.
+                tracing::error!("A request panicked.");
+                ApiError::Internal(String::new()).into_problem_response(id.as_str())
+            }
+        }
+    }
+
+    /// The headers of every answer (OWASP Secure Headers). A page that needs more than nothing brings its own policy.
+    fn dress(&self, headers: &mut HeaderMap, id: &RequestId) {
+        if let Ok(id) = HeaderValue::from_str(id.as_str()) {
+            headers.insert(REQUEST_ID, id);
+        }
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+        headers.insert(
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        );
+        headers
+            .entry(header::CONTENT_SECURITY_POLICY)
+            .or_insert(HeaderValue::from_static(
+                "default-src 'none'; frame-ancestors 'none'",
+            ));
+        headers
+            .entry(header::CACHE_CONTROL)
+            .or_insert(HeaderValue::from_static("no-store"));
+        if self.https {
+            headers.insert(
+                header::STRICT_TRANSPORT_SECURITY,
+                HeaderValue::from_static("max-age=63072000; includeSubDomains"),
+            );
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The routes, and the server around them.
+
+use std::{future::Future, time::Duration};
+
+use poem::{
+    Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route, Server,
+    endpoint::make_sync,
+    get, handler,
+    http::{Method, Uri, header, uri::PathAndQuery},
+    listener::Acceptor,
+    middleware::Cors,
+    web::{Html, Path, Redirect},
+};
+
+use crate::{
+    app::App,
+    error::{ApiError, KINDS},
+    media, openapi,
+    request::{REQUEST_ID, RequestLayer},
+};
+
+/// How long a connection may be silent.
+const IDLE: Duration = Duration::from_secs(75);
+
+/// What the original's code serves, and where the contract has it.
+const ALIASES: [(&str, &str); 3] = [
+    ("/auth/register", "/api/register"),
+    ("/auth/login", "/api/login"),
+    ("/auth/user", "/api/user"),
+];
+
+/// Everything that answers, in its layers.
+#[must_use = "an endpoint answers nothing until it is served"]
+pub fn endpoint(app: App) -> impl Endpoint {
+    let common = &app.config.common;
+    let layer = RequestLayer {
+        https: common.public_url.scheme() == "https",
+    };
+    let docs = openapi::swagger_ui();
+    let (json, yaml) = (openapi::document_json(), openapi::document_yaml());
+    let origins = origins(&app);
+    Route::new()
+        .nest("/", openapi::service())
+        .at("/", get(make_sync(|_| Redirect::see_other("/docs"))))
+        .at(
+            "/docs",
+            get(make_sync(move |_| {
+                Html(docs.clone())
+                    .with_header(header::CONTENT_SECURITY_POLICY, openapi::PAGE_POLICY)
+            })),
+        )
+        .at("/openapi.json", get(text("application/json", json)))
+        .at("/openapi.yaml", get(text("application/yaml", yaml)))
+        .at("/media/:name", get(media::picture))
+        .at("/problems/:name", get(problem))
+        .before(|mut request: Request| async move {
+            canonicalise(request.uri_mut());
+            Ok(request)
+        })
+        .data(app)
+        .with_if(!origins.is_empty(), cors(origins))
+        .with(layer)
+}
+
+/// Serves until `shutdown` resolves, then finishes what has begun for as long as `SHUTDOWN_SECONDS` allows.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    app: App,
+    acceptor: impl Acceptor + 'static,
+    shutdown: impl Future<Output = ()>,
+) -> std::io::Result<()> {
+    let patience = app.config.common.shutdown;
+    Server::new_with_acceptor(acceptor)
+        .idle_timeout(IDLE)
+        .run_with_graceful_shutdown(endpoint(app), shutdown, Some(patience))
+        .await
+}
+
+fn text(media_type: &'static str, body: String) -> impl Endpoint<Output = Response> {
+    make_sync(move |_| {
+        body.clone()
+            .with_header(header::CONTENT_TYPE, media_type)
+            .into_response()
+    })
+}
+
+/// What a problem type means, for people who follow its URI.
+#[handler]
+fn problem(Path(name): Path<String>) -> poem::Result<String> {
+    let kind = KINDS
+        .iter()
+        .find(|kind| kind.name == name)
+        .ok_or(ApiError::NotFound)?;
+    Ok(format!(
+        "{} (HTTP {})\n\n{}\n",
+        kind.title,
+        kind.status.as_u16(),
+        kind.detail
+    ))
+}
+
+/// Takes the trailing slash off, and resolves the original's paths: one route serves all spellings.
+fn canonicalise(uri: &mut Uri) {
+    let path = uri.path();
+    let trimmed = if path.len() > 1 {
+        path.strip_suffix('/').unwrap_or(path)
+    } else {
+        path
+    };
+    let canonical = ALIASES
+        .iter()
+        .find(|(alias, _)| *alias == trimmed)
+        .map_or(trimmed, |(_, path)| path);
+    if canonical == path {
+        return;
+    }
+    let target = match uri.query() {
+        Some(query) => format!("{canonical}?{query}"),
+        None => canonical.to_owned(),
+    };
+    if let Ok(target) = target.parse::<PathAndQuery>() {
+        let mut parts = std::mem::take(uri).into_parts();
+        parts.path_and_query = Some(target);
+        *uri = Uri::from_parts(parts).unwrap_or_default();
+    }
+}
+
+/// The configured origins and our own, whose pages (Swagger UI) send an `Origin`, too; none when none are configured.
+fn origins(app: &App) -> Vec<String> {
+    let mut origins = app.config.cors_origins.clone();
+    if !origins.is_empty() {
+        origins.push(app.config.common.public_url.origin().ascii_serialization());
+    }
+    origins
+}
+
+fn cors(origins: Vec<String>) -> Cors {
+    Cors::new()
+        .allow_origins(origins)
+        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
+        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
+        .expose_headers([REQUEST_ID, header::RETRY_AFTER])
+        .max_age(600)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_of_a_path_is_one() {
+        for (spelt, canonical) in [
+            ("/", "/"),
+            ("/api/user", "/api/user"),
+            ("/api/user/", "/api/user"),
+            ("/auth/user/?a=1", "/api/user?a=1"),
+            ("/auth/login", "/api/login"),
+            ("/auth/refresh/", "/auth/refresh"),
+            ("/api/user//", "/api/user/"),
+        ] {
+            let mut uri = spelt.parse().unwrap();
+            canonicalise(&mut uri);
+            assert_eq!(uri.to_string(), canonical, "{spelt}");
+        }
+    }
+}

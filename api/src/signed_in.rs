@@ -1,0 +1,50 @@
+//! Permission as a parameter: a handler that takes an [`ActivatedUser`] runs for nobody else.
+
+use latchkey_shared::{session, user};
+use poem::Request;
+use poem_openapi::{SecurityScheme, auth::Bearer};
+
+use crate::{app::App, error::ApiError};
+
+/// Somebody with a living access token whose account is activated.
+#[derive(SecurityScheme)]
+#[oai(
+    rename = "bearerAuth",
+    ty = "bearer",
+    bearer_format = "JWT",
+    checker = "activated_user"
+)]
+pub struct ActivatedUser(pub SignedIn);
+
+/// Who sends a request.
+pub struct SignedIn {
+    /// The account.
+    pub user: user::Model,
+    /// The login that the token is of.
+    pub session: session::Model,
+}
+
+/// Verifies the token, then asks the database once: the session, joined with its user.
+async fn activated_user(request: &Request, bearer: Bearer) -> poem::Result<SignedIn> {
+    let app = request
+        .data::<App>()
+        .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
+    let signed_in = sign_in(app, &bearer.token).await?;
+    if !signed_in.user.is_activated {
+        return Err(ApiError::NotActivated.into());
+    }
+    Ok(signed_in)
+}
+
+async fn sign_in(app: &App, token: &str) -> Result<SignedIn, ApiError> {
+    let now = app.now();
+    let verified = app
+        .tokens
+        .verify_access(token, now)
+        .map_err(|_| ApiError::NotAuthenticated)?;
+    session::find_alive(&app.db, verified.session, now)
+        .await?
+        .filter(|(_, user)| user.id == verified.user_id)
+        .map(|(session, user)| SignedIn { user, session })
+        .ok_or(ApiError::NotAuthenticated)
+}
