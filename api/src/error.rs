@@ -131,11 +131,7 @@ impl ApiError {
     /// One field that was bad.
     #[must_use]
     pub fn invalid_field(field: &str, invalid: Invalid) -> Self {
-        Self::InvalidInput(vec![FieldError {
-            field: field.to_owned(),
-            code: invalid.code.to_owned(),
-            detail: invalid.detail,
-        }])
+        Self::InvalidInput(vec![FieldError::new(field, invalid)])
     }
 
     /// The last part of its problem type.
@@ -220,11 +216,10 @@ impl ApiError {
             Self::InvalidInput(errors) => (summary(&errors), Some(errors)),
             Self::EmailTaken => (
                 kind.detail.to_owned(),
-                Some(vec![FieldError {
-                    field: "email".to_owned(),
-                    code: "taken".to_owned(),
-                    detail: kind.detail.to_owned(),
-                }]),
+                Some(vec![FieldError::new(
+                    "email",
+                    Invalid::new("taken", kind.detail),
+                )]),
             ),
             Self::MalformedBody(detail) => (detail.into_owned(), None),
             _ => (kind.detail.to_owned(), None),

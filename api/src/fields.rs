@@ -200,11 +200,7 @@ impl Fields {
 
     /// Notes a fault that showed only beside other fields.
     pub fn note(&mut self, name: &str, invalid: Invalid) -> Bad {
-        self.errors.push(FieldError {
-            field: name.to_owned(),
-            code: invalid.code.to_owned(),
-            detail: invalid.detail,
-        });
+        self.errors.push(FieldError::new(name, invalid));
         Bad
     }
 

@@ -1,5 +1,7 @@
 //! `latchkey-api`: reads the command line and does what it says.
 
+use std::process::ExitCode;
+
 use clap::Parser as _;
 use latchkey_api::{
     cli::{Cli, Command},
@@ -7,8 +9,18 @@ use latchkey_api::{
 };
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Cli::parse().command.unwrap_or(Command::Serve) {
+async fn main() -> ExitCode {
+    match run(Cli::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("latchkey-api: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(cli: Cli) -> anyhow::Result<()> {
+    match cli.command.unwrap_or(Command::Serve) {
         Command::Serve => commands::serve().await,
         Command::Migrate => commands::migrate().await,
         Command::CreateSuperuser {

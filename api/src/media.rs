@@ -1,7 +1,7 @@
 //! Profile pictures on their way out: `GET /media/{name}`.
 
 use poem::{
-    IntoResponse as _, Response, handler,
+    Response, handler,
     http::header,
     web::{Data, Path},
 };
@@ -12,11 +12,11 @@ use crate::{app::App, error::ApiError};
 #[handler]
 pub async fn picture(Data(app): Data<&App>, Path(name): Path<String>) -> poem::Result<Response> {
     let (bytes, media_type) = app.pictures.load(&name).await.ok_or(ApiError::NotFound)?;
-    Ok(bytes
-        .with_header(header::CONTENT_TYPE, media_type)
-        .with_header(
+    Ok(Response::builder()
+        .content_type(media_type)
+        .header(
             header::CACHE_CONTROL,
             "private, max-age=31536000, immutable",
         )
-        .into_response())
+        .body(bytes))
 }

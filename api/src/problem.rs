@@ -1,6 +1,10 @@
 //! The body of every error: RFC 9457 problem details.
 
-use poem::{IntoResponse as _, Response, http::header};
+use latchkey_shared::invalid::Invalid;
+use poem::{
+    IntoResponse as _, Response,
+    http::{HeaderValue, header},
+};
 use poem_openapi::Object;
 use serde::Serialize;
 
@@ -39,14 +43,27 @@ pub struct FieldError {
     pub detail: String,
 }
 
+impl FieldError {
+    /// A reason against a field.
+    #[must_use]
+    pub fn new(field: &str, invalid: Invalid) -> Self {
+        Self {
+            field: field.to_owned(),
+            code: invalid.code.to_owned(),
+            detail: invalid.detail,
+        }
+    }
+}
+
 impl Problem {
     /// The response that carries this problem.
     #[must_use]
     pub fn into_response(self) -> Response {
         let status = poem::http::StatusCode::from_u16(self.status).unwrap_or_default();
-        poem::web::Json(self)
-            .with_header(header::CONTENT_TYPE, CONTENT_TYPE)
-            .with_status(status)
-            .into_response()
+        let mut response = poem::web::Json(self).with_status(status).into_response();
+        response
+            .headers_mut()
+            .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
+        response
     }
 }

@@ -80,9 +80,9 @@ pub async fn serve(
 
 fn text(media_type: &'static str, body: String) -> impl Endpoint<Output = Response> {
     make_sync(move |_| {
-        body.clone()
-            .with_header(header::CONTENT_TYPE, media_type)
-            .into_response()
+        Response::builder()
+            .content_type(media_type)
+            .body(body.clone())
     })
 }
 
