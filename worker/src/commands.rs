@@ -128,10 +128,10 @@ impl List {
     async fn answer(self, db: &DatabaseConnection) -> Result<Answer, DbErr> {
         let mails = mail::list(db, self.state, self.limit).await?;
         let text = if self.json {
-            mails
-                .iter()
-                .map(|mail| format!("{}\n", json(mail)))
-                .collect()
+            mails.iter().fold(String::new(), |mut text, mail| {
+                let _ = writeln!(text, "{}", json(mail));
+                text
+            })
         } else {
             table(&mails)
         };

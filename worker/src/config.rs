@@ -105,7 +105,10 @@ fn way(settings: &mut Settings, production: bool) -> Way {
 fn authority(settings: &mut Settings) -> Option<Certificate> {
     // By the rule that any key may come from a file, `SMTP_CA` is the certificate and `SMTP_CA_FILE` its path.
     let pem = settings.text("SMTP_CA")?;
-    let certificate = Certificate::from_pem(pem.as_bytes()).ok();
+    // lettre makes a certificate without any content of a text that holds none.
+    let certificate = Certificate::from_pem(pem.as_bytes())
+        .ok()
+        .filter(|_| pem.contains("-----BEGIN CERTIFICATE-----"));
     if certificate.is_none() {
         settings.fault(
             "SMTP_CA_FILE",

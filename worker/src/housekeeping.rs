@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 /// How often the queue is swept.
 const SWEEP_PERIOD: Duration = Duration::from_secs(5);
 /// How often rows are deleted.
-const DELETE_PERIOD: Duration = Duration::from_secs(3600);
+const DELETE_PERIOD: Duration = Duration::from_hours(1);
 /// How long a reset stays after it ran out.
 const KEEP_RESETS: TimeDelta = TimeDelta::days(1);
 /// How long a session stays after it ended.

@@ -119,9 +119,10 @@ fn monitor(queue: &Queue, slots: &Slots) -> Monitor {
 
 /// The job. It always succeeds: whether a mail is tried again is not for the queue to decide.
 async fn wake(payload: Value, slots: Data<Slots>) {
-    match Queue::mail_of(&payload) {
-        Some(mail) => slots.begin(mail).await,
-        None => tracing::warn!("The queue held something that is no mail's id; it was dropped."),
+    if let Some(mail) = Queue::mail_of(&payload) {
+        slots.begin(mail).await;
+    } else {
+        tracing::warn!("The queue held something that is no mail's id; it was dropped.");
     }
 }
 

@@ -79,11 +79,10 @@ fn tls(url: &Url, with_credentials: bool) -> Result<Tls, NotAnSmtpUrl> {
     match (url.scheme(), asked) {
         ("smtps", None) => Ok(Tls::Implicit),
         ("smtp", Some("required")) => Ok(Tls::Required),
-        ("smtp", Some("opportunistic")) => Ok(Tls::Opportunistic),
         ("smtp", Some("none")) => Ok(Tls::None),
         // A password is not sent in the open unless somebody says so.
         ("smtp", None) if with_credentials => Ok(Tls::Required),
-        ("smtp", None) => Ok(Tls::Opportunistic),
+        ("smtp", None | Some("opportunistic")) => Ok(Tls::Opportunistic),
         _ => Err(NotAnSmtpUrl),
     }
 }

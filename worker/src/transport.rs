@@ -120,8 +120,8 @@ fn is_about_this_mail(error: &smtp::Error) -> bool {
         return false;
     };
     let words = error.to_string();
-    let enhanced = |code: &&str| words.split_whitespace().any(|word| word == *code);
-    !ABOUT_US.contains(&u16::from(status)) && !ABOUT_US_ENHANCED.iter().any(|code| enhanced(&code))
+    let enhanced = |code: &str| words.split_whitespace().any(|word| word == code);
+    !ABOUT_US.contains(&u16::from(status)) && !ABOUT_US_ENHANCED.into_iter().any(enhanced)
 }
 
 /// Whether the server takes mail at all. One that greets everybody with a 5xx looks, in lettre's errors, like one that

@@ -19,7 +19,7 @@ pub use smtp_sink::{Fault, Mail, Security, SmtpSink};
 
 /// How long a test waits for something that is bound to happen. Long, because slow machines are no faults; no test
 /// that passes ever waits for it.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A variable of the test run.
 fn variable(key: &str) -> Option<String> {

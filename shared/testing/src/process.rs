@@ -112,10 +112,10 @@ impl Process {
     /// # Panics
     /// When it does not within [`PATIENCE`].
     pub async fn exit(&mut self) -> ExitStatus {
-        match timeout(PATIENCE, self.child.wait()).await {
-            Ok(status) => status.expect("the status of a child"),
-            Err(_) => panic!("it did not end; it wrote:\n{}", self.lines().join("\n")),
-        }
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        ended
+            .unwrap_or_else(|_| panic!("it did not end; it wrote:\n{}", self.lines().join("\n")))
+            .expect("the status of a child")
     }
 
     /// Waits until it has ended and all it wrote is in; returns that with the exit code.

@@ -1,5 +1,7 @@
 //! A namespace of one's own in a running Redis.
 
+use std::fmt::Write as _;
+
 use latchkey_shared::queue::Queue;
 use redis::{AsyncCommands as _, Client, aio::MultiplexedConnection};
 use uuid::Uuid;
@@ -95,7 +97,7 @@ impl TestRedis {
                 .iter()
                 .map(|value| String::from_utf8_lossy(value))
                 .collect();
-            dump.push_str(&format!("{key}: {}\n", texts.join(" | ")));
+            let _ = writeln!(dump, "{key}: {}", texts.join(" | "));
         }
         dump
     }

@@ -37,6 +37,8 @@ pub enum Fault {
     ReplyFirst(usize, u16),
     /// These recipients get this code.
     ReplyTo(Vec<String>, u16),
+    /// Every mail gets this code and, as some filters do, its own subject.
+    RepeatSubject(u16),
     /// Every login gets a 535.
     RefuseLogin,
     /// Connections are accepted and never greeted, until the fault changes; then they are closed.
@@ -86,15 +88,17 @@ impl SmtpSink {
     ///
     /// # Panics
     /// When no port is free.
-    pub async fn start() -> Self {
-        Self::start_with(Security::Plain, None).await
+    #[must_use]
+    pub fn start() -> Self {
+        Self::start_with(Security::Plain, None)
     }
 
     /// Starts a server with this security; with credentials (user, password), it takes no mail before a login.
     ///
     /// # Panics
     /// When no port is free.
-    pub async fn start_with(security: Security, credentials: Option<(&str, &str)>) -> Self {
+    #[must_use]
+    pub fn start_with(security: Security, credentials: Option<(&str, &str)>) -> Self {
         let certificate = Certificate::make();
         let ca = NamedTempFile::new().expect("a temporary file");
         std::fs::write(ca.path(), certificate.ca_pem()).expect("the certificate is written");
@@ -171,10 +175,11 @@ impl SmtpSink {
     pub async fn wait_for(&self, count: usize) -> Vec<Mail> {
         let mut mails = self.shared.mails.subscribe();
         let enough = mails.wait_for(|mails| mails.len() >= count);
-        match timeout(PATIENCE, enough).await {
-            Ok(mails) => mails.expect("the sink is there").clone(),
-            Err(_) => panic!("{} mails of {count} arrived", self.mails().len()),
-        }
+        let mails = timeout(PATIENCE, enough).await;
+        mails
+            .unwrap_or_else(|_| panic!("{} mails of {count} arrived", self.mails().len()))
+            .expect("the sink is there")
+            .clone()
     }
 
     /// Waits until so many conversations at once are stuck in [`Fault::Hang`] or [`Fault::Hold`].

@@ -211,6 +211,12 @@ impl Conversation {
         }
         let to = std::mem::take(&mut self.to);
         let mail = Mail::parse(self.from.clone(), to, self.encrypted, &raw);
+        if let Fault::RepeatSubject(code) = fault {
+            let subject = &mail.subject;
+            self.say(&format!("{code} looks like spam: {subject}"))
+                .await?;
+            return Ok(Next::Command);
+        }
         self.shared.mails.send_modify(|mails| mails.push(mail));
         let dropped = self.shared.fault.send_if_modified(|fault| match fault {
             Fault::DropAfterAccept(left) if *left > 0 => {
