@@ -1,1 +1,27 @@
-//! Placeholder.
+//! What the tests of both programs stand on: databases, Redis, an SMTP server that misbehaves on demand, processes.
+//!
+//! Everything here is real: a test gets a database of its own, a namespace of its own in a running Redis, and mails over
+//! a TCP connection. Whatever is waited for is bounded by [`PATIENCE`], and a failed wait says what was there instead.
+
+use std::time::Duration;
+
+use latchkey_shared::settings::Settings;
+
+mod database;
+mod process;
+mod redis;
+mod smtp_sink;
+
+pub use database::TestDatabase;
+pub use process::Process;
+pub use redis::TestRedis;
+pub use smtp_sink::{Fault, Mail, Security, SmtpSink};
+
+/// How long a test waits for something that is bound to happen. Long, because slow machines are no faults; no test
+/// that passes ever waits for it.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// A variable of the test run.
+fn variable(key: &str) -> Option<String> {
+    Settings::from_environment().text(key)
+}

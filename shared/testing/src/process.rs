@@ -1,0 +1,159 @@
+//! One of our programs, started for real, so that a test can kill it.
+
+use std::{
+    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex},
+};
+
+use tempfile::TempDir;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncRead, BufReader},
+    process::{Child, Command},
+    sync::watch,
+    time::timeout,
+};
+
+use crate::PATIENCE;
+
+/// A running program; it dies with this value.
+pub struct Process {
+    child: Child,
+    lines: watch::Receiver<Vec<String>>,
+    /// Its working folder: empty, so that no `.env` of the developer reaches it.
+    folder: TempDir,
+}
+
+impl Process {
+    /// Starts a program with these arguments and nothing but these variables (and `PATH`).
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn<K: AsRef<str>, V: AsRef<str>>(
+        program: &str,
+        arguments: &[&str],
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .env_clear()
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .current_dir(folder.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        for (key, value) in variables {
+            command.env(key.as_ref(), value.as_ref());
+        }
+        let mut child = command
+            .spawn()
+            .unwrap_or_else(|error| panic!("{program}: {error}"));
+        let (sender, lines) = watch::channel(Vec::new());
+        let sender = Arc::new(Mutex::new(sender));
+        collect(child.stdout.take(), &sender);
+        collect(child.stderr.take(), &sender);
+        Self {
+            child,
+            lines,
+            folder,
+        }
+    }
+
+    /// Its working folder.
+    #[must_use]
+    pub fn folder(&self) -> &std::path::Path {
+        self.folder.path()
+    }
+
+    /// All lines it has written, to either stream.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.borrow().clone()
+    }
+
+    /// Waits until it writes a line with this in it, and returns the line.
+    ///
+    /// # Panics
+    /// When it does not within [`PATIENCE`], with what it wrote instead.
+    pub async fn wait_for_line(&mut self, part: &str) -> String {
+        let has = |lines: &Vec<String>| lines.iter().any(|line| line.contains(part));
+        let mut lines = self.lines.clone();
+        match timeout(PATIENCE, lines.wait_for(has)).await {
+            Ok(Ok(lines)) => lines
+                .iter()
+                .find(|line| line.contains(part))
+                .cloned()
+                .unwrap_or_default(),
+            _ => panic!("no line with {part:?} in:\n{}", self.lines().join("\n")),
+        }
+    }
+
+    /// Asks it to end (SIGTERM), as an init system does.
+    ///
+    /// # Panics
+    /// When there is no `kill` command.
+    pub async fn terminate(&self) {
+        self.signal("-TERM").await;
+    }
+
+    /// Kills it at once (SIGKILL) and waits until it is gone.
+    ///
+    /// # Panics
+    /// When it cannot be killed.
+    pub async fn kill(&mut self) {
+        self.child.kill().await.expect("SIGKILL");
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Panics
+    /// When it does not within [`PATIENCE`].
+    pub async fn exit(&mut self) -> ExitStatus {
+        let ended = timeout(PATIENCE, self.child.wait()).await;
+        ended
+            .unwrap_or_else(|_| panic!("it did not end; it wrote:\n{}", self.lines().join("\n")))
+            .expect("the status of a child")
+    }
+
+    /// Waits until it has ended and all it wrote is in; returns that with the exit code.
+    ///
+    /// # Panics
+    /// When it does not end within [`PATIENCE`].
+    pub async fn output(mut self) -> (Option<i32>, String) {
+        let status = self.exit().await;
+        // The senders go away at the end of both streams.
+        while self.lines.changed().await.is_ok() {}
+        (status.code(), self.lines().join("\n"))
+    }
+
+    async fn signal(&self, name: &str) {
+        let Some(id) = self.child.id() else {
+            return;
+        };
+        let status = Command::new("kill")
+            .args([name, &id.to_string()])
+            .status()
+            .await
+            .expect("the kill command");
+        assert!(status.success(), "kill {name} {id}: {status}");
+    }
+}
+
+fn collect(
+    stream: Option<impl AsyncRead + Unpin + Send + 'static>,
+    sender: &Arc<Mutex<watch::Sender<Vec<String>>>>,
+) {
+    let sender = Arc::clone(sender);
+    let stream = stream.expect("the stream is piped");
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            if let Ok(sender) = sender.lock() {
+                sender.send_modify(|lines| lines.push(line));
+            }
+        }
+    });
+}

@@ -1,0 +1,123 @@
+//! A namespace of one's own in a running Redis.
+
+use std::fmt::Write as _;
+
+use latchkey_shared::queue::Queue;
+use redis::{AsyncCommands as _, Client, aio::MultiplexedConnection};
+use uuid::Uuid;
+
+use crate::variable;
+
+/// Where a test keeps its codes and its queue.
+pub struct TestRedis {
+    url: String,
+    namespace: String,
+    connection: MultiplexedConnection,
+}
+
+impl TestRedis {
+    /// A fresh namespace in the Redis of `TEST_REDIS_URL`.
+    ///
+    /// # Panics
+    /// When the variable is not set, or Redis cannot be reached.
+    pub async fn create() -> Self {
+        let url = variable("TEST_REDIS_URL")
+            .expect("TEST_REDIS_URL is not set: run deploy/test, or start a Redis and set it");
+        Self::at(&url).await
+    }
+
+    /// A fresh namespace in another Redis, such as one that the test means to kill.
+    ///
+    /// # Panics
+    /// When Redis cannot be reached.
+    pub async fn at(url: &str) -> Self {
+        let client = Client::open(url).expect("the URL of a Redis");
+        let connection = client
+            .get_multiplexed_async_connection()
+            .await
+            .unwrap_or_else(|error| panic!("the Redis of TEST_REDIS_URL: {error}"));
+        Self {
+            url: url.to_owned(),
+            namespace: format!("test-{}", Uuid::now_v7().simple()),
+            connection,
+        }
+    }
+
+    /// For `REDIS_URL`.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// For `REDIS_NAMESPACE`.
+    #[must_use]
+    pub fn namespace(&self) -> &str {
+        &self.namespace
+    }
+
+    /// The queue in this namespace.
+    ///
+    /// # Panics
+    /// When Redis cannot be reached.
+    pub async fn queue(&self) -> Queue {
+        Queue::connect(&self.url, &self.namespace)
+            .await
+            .expect("a queue")
+    }
+
+    /// A connection, for looking and for meddling.
+    #[must_use]
+    pub fn connection(&self) -> MultiplexedConnection {
+        self.connection.clone()
+    }
+
+    /// Every key in the namespace, codes and queue alike, in order.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = self
+            .connection()
+            .keys(format!("{}:*", self.namespace))
+            .await
+            .expect("keys");
+        keys.sort();
+        keys
+    }
+
+    /// Every key with all it holds, as text: where tests look for what must not be there.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn dump(&self) -> String {
+        let mut dump = String::new();
+        for key in self.keys().await {
+            let values = self.values(&key).await;
+            let texts: Vec<_> = values
+                .iter()
+                .map(|value| String::from_utf8_lossy(value))
+                .collect();
+            let _ = writeln!(dump, "{key}: {}", texts.join(" | "));
+        }
+        dump
+    }
+
+    async fn values(&self, key: &str) -> Vec<Vec<u8>> {
+        let mut redis = self.connection();
+        let kind: String = redis::cmd("TYPE")
+            .arg(key)
+            .query_async(&mut redis)
+            .await
+            .expect("TYPE");
+        let values = match kind.as_str() {
+            "string" => redis.get(key).await.map(|value| vec![value]),
+            "hash" => redis::cmd("HGETALL").arg(key).query_async(&mut redis).await,
+            "set" => redis.smembers(key).await,
+            "zset" => redis.zrange(key, 0, -1).await,
+            "list" => redis.lrange(key, 0, -1).await,
+            // It expired since it was listed.
+            _ => Ok(Vec::new()),
+        };
+        values.unwrap_or_else(|error| panic!("{key}: {error}"))
+    }
+}

@@ -1,0 +1,235 @@
+//! What an operator can ask of the mails.
+
+use std::fmt::Write as _;
+
+use clap::{Args, Parser, Subcommand};
+use latchkey_shared::mail::{self, MailState};
+use sea_orm::{DatabaseConnection, DbErr};
+use serde_json::json;
+use uuid::Uuid;
+
+use chrono::{DateTime, Utc};
+
+/// The most mails that `mails retry --failed` takes at a time.
+const RETRY_LIMIT: u64 = 100_000;
+
+const VARIABLES: &str = "\
+Environment (each also as NAME_FILE, the path of a file with the value; .env is read, too):
+  DATABASE_URL          sqlite://path or postgres://… [sqlite://var/latchkey.db]
+  SECRET_KEY            the same as the API's
+  RUST_LOG, LOG_FORMAT  what is logged; text or json";
+
+const RUN_VARIABLES: &str = "\
+Environment (each also as NAME_FILE, the path of a file with the value; .env is read, too):
+  SECRET_KEY            the same as the API's
+  DATABASE_URL          sqlite://path or postgres://… [sqlite://var/latchkey.db]
+  REDIS_URL             redis://… [redis://127.0.0.1:6379]
+  REDIS_NAMESPACE       keeps installations in one Redis apart [latchkey]
+  SMTP_URL              smtp://[user:password@]host[:port][?tls=required|opportunistic|none]
+                        or smtps://…; unset: mails go to MAIL_DIR
+  SMTP_CA_FILE          a private authority to trust, in PEM form
+  SMTP_TIMEOUT_SECONDS  how long one mail may take [30]
+  MAIL_DIR              [var/mail]
+  MAIL_FROM             [Latchkey <no-reply@localhost>]
+  SUPPORT_ADDRESS       whom mails tell people to write to
+  PRODUCT_NAME          [Latchkey]
+  PUBLIC_URL            where clients reach the API [http://127.0.0.1:8000]
+  OTP_SECONDS           how long a code counts, from the moment SMTP took its mail [300]
+  OTP_DIGITS            [6]
+  WORKER_CONCURRENCY    mails on their way at once [16]
+  SHUTDOWN_SECONDS      how long a stopping worker finishes what it has begun [25]
+  ENVIRONMENT           development or production [development]
+  RUST_LOG, LOG_FORMAT  what is logged; text or json";
+
+/// Delivers Latchkey's mails.
+#[derive(Debug, Parser)]
+#[command(name = "latchkey-worker", version, after_help = RUN_VARIABLES)]
+pub struct CommandLine {
+    /// Without a command, it runs.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+}
+
+/// What it can be told to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Deliver mails until SIGTERM or Ctrl-C (the default).
+    #[command(after_help = RUN_VARIABLES)]
+    Run,
+    /// Look at mails, and queue some anew.
+    #[command(subcommand)]
+    Mails(Mails),
+}
+
+/// What can be asked of mails.
+#[derive(Debug, Subcommand)]
+pub enum Mails {
+    /// List the newest mails. Exit code 3 when there are none.
+    #[command(after_help = VARIABLES)]
+    List(List),
+    /// Queue mails anew that were not sent. Exit code 3 when there is none. What has lost its worth since, such as the
+    /// code of a reset that ran out, expires instead.
+    #[command(after_help = VARIABLES)]
+    Retry(Retry),
+}
+
+/// Which mails to list.
+#[derive(Debug, Args)]
+pub struct List {
+    /// queued, sent, failed, expired or cancelled.
+    #[arg(long)]
+    state: Option<MailState>,
+    /// How many at most.
+    #[arg(long, default_value_t = 50)]
+    limit: u64,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which mails to queue anew.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct Retry {
+    /// Their ids.
+    ids: Vec<Uuid>,
+    /// All that failed.
+    #[arg(long)]
+    failed: bool,
+}
+
+/// What a command has to say, and whether it found anything.
+#[derive(Debug)]
+pub struct Answer {
+    /// For standard output.
+    pub text: String,
+    /// False: exit code 3.
+    pub found: bool,
+}
+
+impl Mails {
+    /// Does it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn answer(
+        self,
+        db: &DatabaseConnection,
+        now: DateTime<Utc>,
+    ) -> Result<Answer, DbErr> {
+        match self {
+            Self::List(list) => list.answer(db).await,
+            Self::Retry(retry) => retry.answer(db, now).await,
+        }
+    }
+}
+
+impl List {
+    async fn answer(self, db: &DatabaseConnection) -> Result<Answer, DbErr> {
+        let mails = mail::list(db, self.state, self.limit).await?;
+        let text = if self.json {
+            mails.iter().fold(String::new(), |mut text, mail| {
+                let _ = writeln!(text, "{}", json(mail));
+                text
+            })
+        } else {
+            table(&mails)
+        };
+        Ok(Answer {
+            text,
+            found: !mails.is_empty(),
+        })
+    }
+}
+
+impl Retry {
+    async fn answer(self, db: &DatabaseConnection, now: DateTime<Utc>) -> Result<Answer, DbErr> {
+        let ids = if self.failed {
+            let failed = mail::list(db, Some(MailState::Failed), RETRY_LIMIT).await?;
+            failed.into_iter().map(|mail| mail.id).collect()
+        } else {
+            self.ids
+        };
+        let (mut text, mut found) = (String::new(), false);
+        for id in ids {
+            let retried = mail::retry(db, id, now).await?;
+            found |= retried;
+            let what = if retried {
+                "queued anew"
+            } else {
+                "no such mail, or sent already"
+            };
+            let _ = writeln!(text, "{id}  {what}");
+        }
+        Ok(Answer { text, found })
+    }
+}
+
+fn json(mail: &mail::Model) -> serde_json::Value {
+    json!({
+        "id": mail.id,
+        "kind": mail.kind,
+        "state": mail.state.to_string(),
+        "attempts": mail.attempts,
+        "created_at": mail.created_at,
+        "deliver_before": mail.deliver_before,
+        "next_attempt_at": mail.next_attempt_at,
+        "sent_at": mail.sent_at,
+        "recipient": mail.recipient,
+        "last_error": mail.last_error,
+        "message_id": mail.message_id,
+        "request_id": mail.request_id,
+    })
+}
+
+fn table(mails: &[mail::Model]) -> String {
+    let head = [
+        "ID",
+        "KIND",
+        "STATE",
+        "TRIES",
+        "CREATED",
+        "NEXT TRY",
+        "RECIPIENT",
+        "LAST ERROR",
+    ];
+    let rows: Vec<[String; 8]> = std::iter::once(head.map(str::to_owned))
+        .chain(mails.iter().map(row))
+        .collect();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let longest = rows.iter().map(|row| row[column].chars().count()).max();
+            let width = longest.unwrap_or(0);
+            let _ = write!(line, "{cell:width$}  ");
+        }
+        let _ = writeln!(text, "{}", line.trim_end());
+    }
+    text
+}
+
+fn row(mail: &mail::Model) -> [String; 8] {
+    let time = |at: DateTime<Utc>| at.format("%Y-%m-%d %H:%M:%S").to_string();
+    let waits = mail.state == MailState::Queued;
+    [
+        mail.id.to_string(),
+        mail.kind.clone(),
+        mail.state.to_string(),
+        mail.attempts.to_string(),
+        time(mail.created_at),
+        if waits {
+            time(mail.next_attempt_at)
+        } else {
+            "-".to_owned()
+        },
+        mail.recipient.clone(),
+        mail.last_error.clone().unwrap_or_else(|| "-".to_owned()),
+    ]
+    // Rows may hold anything; a terminal should not.
+    .map(|cell| {
+        cell.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
+    })
+}

@@ -1,0 +1,192 @@
+//! What the worker is told, read once and checked as a whole.
+
+use std::{path::PathBuf, time::Duration};
+
+use chrono::TimeDelta;
+use latchkey_shared::{
+    config::Common,
+    settings::{Environment, Settings, SettingsError},
+};
+use lettre::{message::Mailbox, transport::smtp::client::Certificate};
+
+use crate::smtp_url::{self, SmtpUrl};
+
+/// The configuration of the worker. Each field names its variable.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// What the API is told, too.
+    pub common: Common,
+    /// Where mails go.
+    pub way: Way,
+    /// `MAIL_FROM`
+    pub mail_from: Mailbox,
+    /// `SUPPORT_ADDRESS`: whom mails tell people to write to.
+    pub support_address: Option<String>,
+    /// `OTP_SECONDS`: how long a code counts from the moment when SMTP took its mail.
+    pub otp_lifetime: TimeDelta,
+    /// `OTP_DIGITS`
+    pub otp_digits: u32,
+    /// `WORKER_CONCURRENCY`: how many mails are on their way at once.
+    pub concurrency: usize,
+}
+
+/// Where mails go.
+#[derive(Clone, Debug)]
+pub enum Way {
+    /// To a server.
+    Smtp {
+        /// `SMTP_URL`
+        url: SmtpUrl,
+        /// `SMTP_CA_FILE`: an authority to trust besides the public ones.
+        authority: Option<Certificate>,
+        /// `SMTP_TIMEOUT_SECONDS`: how long one mail may take.
+        timeout: Duration,
+    },
+    /// To files in `MAIL_DIR`, as `SMTP_URL` isn't set.
+    Folder(PathBuf),
+}
+
+impl Config {
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// When anything is missing or wrong, with all of it.
+    pub fn read(mut settings: Settings) -> Result<Config, SettingsError> {
+        let settings = &mut settings;
+        let common = Common::read(settings);
+        let production = common
+            .as_ref()
+            .is_some_and(|common| common.environment == Environment::Production);
+        let way = way(settings, production);
+        let mail_from = mail_from(settings, production);
+        let support_address: Option<lettre::Address> =
+            settings.optional("SUPPORT_ADDRESS", "an e-mail address");
+        let otp_seconds = settings.within("OTP_SECONDS", 300, 30..=3600);
+        let otp_digits = settings.within("OTP_DIGITS", 6, 6..=10);
+        let concurrency = settings.within("WORKER_CONCURRENCY", 16, 1..=256);
+        std::mem::take(settings).finish()?;
+        // Without a fault nothing is missing; this says so to the compiler.
+        let (Some(common), Some(mail_from)) = (common, mail_from) else {
+            let mut incomplete = Settings::default();
+            incomplete.fault("SECRET_KEY, MAIL_FROM", "both");
+            return Err(incomplete.finish().expect_err("there is a fault"));
+        };
+        Ok(Config {
+            common,
+            way,
+            mail_from,
+            support_address: support_address.map(|address| address.to_string()),
+            otp_lifetime: TimeDelta::seconds(otp_seconds),
+            otp_digits,
+            concurrency,
+        })
+    }
+}
+
+fn way(settings: &mut Settings, production: bool) -> Way {
+    let folder = settings
+        .text("MAIL_DIR")
+        .map_or_else(|| PathBuf::from("var/mail"), PathBuf::from);
+    let timeout = Duration::from_secs(settings.within("SMTP_TIMEOUT_SECONDS", 30, 1..=300));
+    let authority = authority(settings);
+    if production && settings.text("SMTP_URL").is_none() {
+        settings.fault("SMTP_URL", &format!("{} in production", smtp_url::EXPECTED));
+    }
+    match settings.optional("SMTP_URL", smtp_url::EXPECTED) {
+        Some(url) => Way::Smtp {
+            url,
+            authority,
+            timeout,
+        },
+        None => Way::Folder(folder),
+    }
+}
+
+fn authority(settings: &mut Settings) -> Option<Certificate> {
+    // By the rule that any key may come from a file, `SMTP_CA` is the certificate and `SMTP_CA_FILE` its path.
+    let pem = settings.text("SMTP_CA")?;
+    // lettre makes a certificate without any content of a text that holds none.
+    let certificate = Certificate::from_pem(pem.as_bytes())
+        .ok()
+        .filter(|_| pem.contains("-----BEGIN CERTIFICATE-----"));
+    if certificate.is_none() {
+        settings.fault(
+            "SMTP_CA_FILE",
+            "the path of a certificate in PEM form (-----BEGIN CERTIFICATE-----)",
+        );
+    }
+    certificate
+}
+
+fn mail_from(settings: &mut Settings, production: bool) -> Option<Mailbox> {
+    let expected = "an address with or without a name, such as Latchkey <no-reply@example.com>";
+    if production {
+        return settings.required("MAIL_FROM", expected);
+    }
+    let default = "Latchkey <no-reply@localhost>";
+    settings.text("MAIL_FROM").map_or_else(
+        || default.parse().ok(),
+        |_| settings.required("MAIL_FROM", expected),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: (&str, &str) = ("SECRET_KEY", "0123456789abcdef0123456789abcdef");
+
+    fn faults(pairs: &[(&str, &str)]) -> String {
+        let settings = Settings::from_pairs(pairs.iter().copied());
+        Config::read(settings).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_secret_key_is_all_that_development_needs() {
+        let config = Config::read(Settings::from_pairs([KEY])).unwrap();
+        assert_eq!(
+            config.mail_from.to_string(),
+            "Latchkey <no-reply@localhost>"
+        );
+        assert!(matches!(config.way, Way::Folder(folder) if folder.to_str() == Some("var/mail")));
+        assert_eq!((config.otp_digits, config.concurrency), (6, 16));
+    }
+
+    #[test]
+    fn production_asks_for_a_server_and_a_sender() {
+        let faults = faults(&[KEY, ("ENVIRONMENT", "production")]);
+        assert!(faults.contains("SMTP_URL: expected"), "{faults}");
+        assert!(faults.contains("MAIL_FROM: expected"), "{faults}");
+    }
+
+    #[test]
+    fn every_fault_names_its_key_and_repeats_no_value() {
+        let faults = faults(&[
+            ("SMTP_URL", "smtp://ada:hunter2@"),
+            ("MAIL_FROM", "nobody"),
+            ("SUPPORT_ADDRESS", "nowhere"),
+            ("OTP_DIGITS", "5"),
+            ("OTP_SECONDS", "soon"),
+            ("WORKER_CONCURRENCY", "0"),
+            ("SMTP_TIMEOUT_SECONDS", "0"),
+            ("SMTP_CA", "no certificate"),
+        ]);
+        for key in [
+            "SECRET_KEY",
+            "SMTP_URL",
+            "MAIL_FROM",
+            "SUPPORT_ADDRESS",
+            "OTP_DIGITS",
+            "OTP_SECONDS",
+            "WORKER_CONCURRENCY",
+            "SMTP_TIMEOUT_SECONDS",
+            "SMTP_CA_FILE",
+        ] {
+            assert!(
+                faults.contains(&format!("{key}: expected")),
+                "{key}: {faults}"
+            );
+        }
+        assert!(!faults.contains("hunter2") && !faults.contains("nobody"));
+    }
+}

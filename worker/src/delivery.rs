@@ -1,0 +1,388 @@
+//! One delivery: claim a mail, find out what it is to say, send it, note how it went.
+//!
+//! A delivery may run twice at once, end half-way, or come too late, and harms nothing: the claim lets one at a time
+//! work on a mail, a claim that nobody renews runs out, and a mail that is repeated is the same mail (Message-ID, code).
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use latchkey_shared::{
+    clock::Clock,
+    email::Email,
+    mail::{self, MailKind, MailState},
+    one_time_code::{CodeStore, Otp},
+    password_reset, user,
+};
+use lettre::Address;
+use sea_orm::{DatabaseConnection, DbErr, EntityTrait as _, TransactionTrait as _};
+use tokio::time::{self, Instant};
+use tracing::Instrument as _;
+use uuid::Uuid;
+
+use crate::{
+    config::Config,
+    message::{Content, Envelope, Letterhead, WriteError},
+    transport::{SendError, Transport},
+};
+
+/// How long a claim holds unless it is renewed: how soon another worker takes over from one that died.
+const LEASE: TimeDelta = TimeDelta::seconds(6);
+/// How often it is renewed.
+const RENEWAL: Duration = Duration::from_secs(2);
+/// The longest wait between two tries.
+const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
+
+/// Delivers mails. Clones share everything.
+#[derive(Clone)]
+pub struct Delivery(Arc<Parts>);
+
+struct Parts {
+    db: DatabaseConnection,
+    codes: CodeStore,
+    transport: Transport,
+    letterhead: Letterhead,
+    otp_lifetime: TimeDelta,
+    otp_digits: u32,
+    clock: Clock,
+}
+
+/// How a delivery ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The mail was accepted.
+    Sent,
+    /// There is no such mail, it isn't due, it has ended, or somebody else has it.
+    NothingToDo,
+    /// It is to be tried again later.
+    PutOff,
+    /// It will never be accepted.
+    Failed,
+    /// It has lost its worth.
+    Expired,
+    /// There is nobody to send it to.
+    Cancelled,
+}
+
+/// What came of a try, before it is written down.
+enum Verdict {
+    Sent(Option<password_reset::Model>),
+    Ended(MailState, String),
+    PutOff(String),
+}
+
+/// A mail that is ready to be written, or the verdict that it is not to be.
+enum Prepared {
+    Ready(Content, Option<password_reset::Model>),
+    Not(Verdict),
+}
+
+impl Delivery {
+    /// A delivery with these parts.
+    #[must_use]
+    pub fn new(
+        db: DatabaseConnection,
+        codes: CodeStore,
+        transport: Transport,
+        config: &Config,
+        clock: Clock,
+    ) -> Self {
+        Self(Arc::new(Parts {
+            db,
+            codes,
+            transport,
+            letterhead: Letterhead::of(config),
+            otp_lifetime: config.otp_lifetime,
+            otp_digits: config.otp_digits,
+            clock,
+        }))
+    }
+
+    /// Delivers one mail, if it is there to be delivered.
+    ///
+    /// # Errors
+    /// When the database fails. The claim runs out then, and the mail is tried again.
+    pub async fn deliver(&self, id: Uuid) -> Result<Outcome, DbErr> {
+        let (parts, claimant) = (&self.0, Uuid::now_v7());
+        let now = parts.clock.now();
+        let Some(mail) = mail::claim(&parts.db, id, claimant, now, LEASE).await? else {
+            return Ok(Outcome::NothingToDo);
+        };
+        // A kind that nobody knows is not repeated: whatever is in the row, a log line stays a line.
+        let kind = mail.kind.parse().map_or("unknown", MailKind::as_str);
+        let span = tracing::info_span!(
+            "delivery",
+            mail.id = %id,
+            mail.kind = kind,
+            request.id = ?mail.request_id,
+        );
+        parts.work(&mail, claimant).instrument(span).await
+    }
+}
+
+impl Parts {
+    async fn work(&self, mail: &mail::Model, claimant: Uuid) -> Result<Outcome, DbErr> {
+        let started = Instant::now();
+        let verdict = tokio::select! {
+            verdict = self.attempt(mail) => verdict?,
+            never = self.keep_claim(mail.id, claimant) => match never {},
+        };
+        let (outcome, reason) = match verdict {
+            Verdict::Sent(reset) => {
+                self.note_sent(mail.id, reset).await?;
+                (Outcome::Sent, String::new())
+            }
+            Verdict::Ended(state, reason) => {
+                mail::end(&self.db, mail.id, claimant, state, &reason).await?;
+                let outcome = match state {
+                    MailState::Expired => Outcome::Expired,
+                    MailState::Cancelled => Outcome::Cancelled,
+                    _ => Outcome::Failed,
+                };
+                (outcome, reason)
+            }
+            Verdict::PutOff(reason) => {
+                let wait = back_off(mail.attempts, rand::random());
+                // Not beyond its worth, so that a mail which has lost it doesn't look as if it waited.
+                let next = Ord::min(self.clock.now() + wait, mail.deliver_before);
+                mail::put_off(&self.db, mail.id, claimant, next, &reason).await?;
+                (Outcome::PutOff, reason)
+            }
+        };
+        log(mail, outcome, &reason, started);
+        Ok(outcome)
+    }
+
+    async fn attempt(&self, mail: &mail::Model) -> Result<Verdict, DbErr> {
+        let now = self.clock.now();
+        if mail.deliver_before <= now {
+            return Ok(ended(
+                MailState::Expired,
+                "not sent before it lost its worth",
+            ));
+        }
+        let Ok(kind) = mail.kind.parse::<MailKind>() else {
+            return Ok(ended(MailState::Failed, "unknown kind of mail"));
+        };
+        let (Ok(recipient), Ok(to)) = (mail.recipient.parse(), mail.recipient.parse()) else {
+            return Ok(ended(MailState::Failed, "impossible recipient"));
+        };
+        let prepared = match kind {
+            MailKind::ResetCode => self.prepare_code(mail, &recipient, now).await?,
+            _ => self.prepare_notice(mail, kind).await?,
+        };
+        Ok(match prepared {
+            Prepared::Ready(content, reset) => self.send(mail, to, &content, reset, now).await,
+            Prepared::Not(verdict) => verdict,
+        })
+    }
+
+    /// Finds the account that a reset was asked for, and draws the code. The API has asked nobody whether there is one.
+    async fn prepare_code(
+        &self,
+        mail: &mail::Model,
+        recipient: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<Prepared, DbErr> {
+        let Some(id) = mail.reset_id else {
+            return Ok(not(MailState::Failed, "it names no reset"));
+        };
+        let Some(reset) = password_reset::Entity::find_by_id(id).one(&self.db).await? else {
+            return Ok(not(MailState::Cancelled, "the reset is gone"));
+        };
+        if !reset.is_open(now) {
+            return Ok(if reset.ended_at.is_some() {
+                not(MailState::Cancelled, "the reset has ended")
+            } else {
+                not(MailState::Expired, "the reset has run out")
+            });
+        }
+        let user = user::find_by_email(&self.db, recipient).await?;
+        let Some(user) = user.filter(|user| user.is_active) else {
+            return Ok(not(MailState::Cancelled, "no active account"));
+        };
+        password_reset::bind(&self.db, id, user.id).await?;
+        let drawn = self
+            .codes
+            .draw(id, self.otp_digits, reset.expires_at - now)
+            .await;
+        Ok(match drawn {
+            Ok(code) => {
+                let lifetime = reset.code_end(now, self.otp_lifetime) - now;
+                Prepared::Ready(Content::ResetCode { code, lifetime }, Some(reset))
+            }
+            Err(error) => Prepared::Not(Verdict::PutOff(format!("no code: {error}"))),
+        })
+    }
+
+    async fn prepare_notice(&self, mail: &mail::Model, kind: MailKind) -> Result<Prepared, DbErr> {
+        let Some(id) = mail.user_id else {
+            return Ok(not(MailState::Failed, "it names no account"));
+        };
+        let user = user::Entity::find_by_id(id).one(&self.db).await?;
+        let Some(user) = user.filter(|user| user.is_active) else {
+            return Ok(not(MailState::Cancelled, "no active account"));
+        };
+        let username = user.username;
+        let content = match kind {
+            MailKind::ResetCode => return Ok(not(MailState::Failed, "a code is no notice")),
+            MailKind::PasswordChanged => Content::PasswordChanged {
+                at: mail.created_at,
+            },
+            MailKind::Welcome => Content::Welcome { username },
+            MailKind::Activated => Content::Activated { username },
+        };
+        Ok(Prepared::Ready(content, None))
+    }
+
+    async fn send(
+        &self,
+        mail: &mail::Model,
+        to: Address,
+        content: &Content,
+        reset: Option<password_reset::Model>,
+        now: DateTime<Utc>,
+    ) -> Verdict {
+        let envelope = Envelope {
+            to,
+            message_id: &mail.message_id,
+            date: now,
+        };
+        let message = match content.message(&self.letterhead, envelope) {
+            Ok(message) => message,
+            Err(error @ WriteError::Template(_)) => return Verdict::PutOff(error.to_string()),
+            Err(error @ WriteError::Message(_)) => {
+                return Verdict::Ended(MailState::Failed, error.to_string());
+            }
+        };
+        match self.transport.send(mail.id, &message).await {
+            Ok(()) => Verdict::Sent(reset),
+            Err(SendError::Permanent(words)) => {
+                Verdict::Ended(MailState::Failed, without_code(&words, content))
+            }
+            Err(SendError::Temporary(words)) => Verdict::PutOff(without_code(&words, content)),
+        }
+    }
+
+    /// Notes that SMTP took a mail, and with it when its code ends: in one step, so that a code never outlives what it
+    /// should for want of the second.
+    async fn note_sent(&self, id: Uuid, reset: Option<password_reset::Model>) -> Result<(), DbErr> {
+        let now = self.clock.now();
+        let step = self.db.begin().await?;
+        mail::mark_sent(&step, id, now).await?;
+        let code_end = reset.map(|reset| (reset.id, reset.code_end(now, self.otp_lifetime)));
+        if let Some((reset, end)) = code_end {
+            password_reset::start_code(&step, reset, end).await?;
+        }
+        step.commit().await?;
+        if let Some((reset, end)) = code_end {
+            // The row decides whether the code counts; this only clears Redis earlier.
+            if let Err(error) = self.codes.expire_after(reset, end - now).await {
+                tracing::debug!(%error, "A code stays in Redis until its reset ends.");
+            }
+        }
+        Ok(())
+    }
+
+    /// Renews the claim for as long as it is polled. When the database fails to, the mail may be sent twice, which is
+    /// better than cutting off a conversation that may have succeeded already.
+    async fn keep_claim(&self, id: Uuid, claimant: Uuid) -> Infallible {
+        loop {
+            time::sleep(RENEWAL).await;
+            let until = self.clock.now() + LEASE;
+            if let Err(error) = mail::renew_claim(&self.db, id, claimant, until).await {
+                tracing::debug!(%error, "A claim was not renewed.");
+            }
+        }
+    }
+}
+
+/// How long to wait after so many tries: a second, doubled each time, five minutes at most; and of that a random part
+/// (between a half and all, by a number from 0 to 1), so that what failed together is not tried again together.
+#[must_use]
+pub fn back_off(attempts: i32, random: f64) -> TimeDelta {
+    let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(20);
+    let longest = Ord::min(TimeDelta::seconds(1 << doublings), LONGEST_WAIT);
+    let half = longest / 2;
+    #[expect(clippy::cast_possible_truncation, reason = "five minutes at most")]
+    #[expect(clippy::cast_precision_loss, reason = "five minutes at most")]
+    let part = (half.num_milliseconds() as f64 * random.clamp(0.0, 1.0)) as i64;
+    half + TimeDelta::milliseconds(part)
+}
+
+fn ended(state: MailState, reason: &str) -> Verdict {
+    Verdict::Ended(state, reason.to_owned())
+}
+
+fn not(state: MailState, reason: &str) -> Prepared {
+    Prepared::Not(ended(state, reason))
+}
+
+/// Some servers repeat a subject that they dislike.
+fn without_code(words: &str, content: &Content) -> String {
+    match content {
+        Content::ResetCode { code, .. } => words.replace(Otp::expose(code), "…"),
+        _ => words.to_owned(),
+    }
+}
+
+/// The one line of a delivery. Servers like to repeat the recipient, which belongs in the row and not in a log.
+fn log(mail: &mail::Model, outcome: Outcome, reason: &str, started: Instant) {
+    let attempts = mail.attempts;
+    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+    let reason = without_recipient(reason, &mail.recipient);
+    match outcome {
+        Outcome::Sent => tracing::info!(attempts, duration_ms, "A mail was sent."),
+        Outcome::PutOff => {
+            tracing::warn!(
+                attempts,
+                duration_ms,
+                reason,
+                "A mail is to be tried again."
+            );
+        }
+        Outcome::Failed => tracing::warn!(attempts, duration_ms, reason, "A mail failed for good."),
+        Outcome::Expired => tracing::warn!(attempts, duration_ms, reason, "A mail expired."),
+        Outcome::Cancelled | Outcome::NothingToDo => {
+            tracing::info!(attempts, duration_ms, reason, "A mail was cancelled.");
+        }
+    }
+}
+
+fn without_recipient(reason: &str, recipient: &str) -> String {
+    let person = recipient
+        .rsplit_once('@')
+        .map_or(recipient, |(local, _)| local);
+    reason
+        .split_whitespace()
+        .map(|word| {
+            let names_somebody = word.contains('@')
+                || (!person.is_empty() && word.to_lowercase().contains(&person.to_lowercase()));
+            if names_somebody { "…" } else { word }
+        })
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_from_a_second_to_five_minutes_and_vary_by_half() {
+        for (attempts, seconds) in [(1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (1000, 300)] {
+            let longest = TimeDelta::seconds(seconds);
+            assert_eq!(back_off(attempts, 1.0), longest, "{attempts}");
+            assert_eq!(back_off(attempts, 0.0), longest / 2, "{attempts}");
+        }
+        assert!(back_off(0, 0.5) > TimeDelta::zero());
+    }
+
+    #[test]
+    fn a_logged_reason_names_no_recipient() {
+        let words = "permanent error (550): 5.1.1 <Ada@example.com>: ada unknown here";
+        assert_eq!(
+            without_recipient(words, "ada@example.com"),
+            "permanent error (550): 5.1.1 … … unknown here"
+        );
+    }
+}

@@ -1,0 +1,49 @@
+//! The program `latchkey-worker`. Exit codes: 0 done, 1 something failed, 2 wrong usage, 3 nothing matched.
+
+use std::process::ExitCode;
+
+use anyhow::anyhow;
+use clap::Parser as _;
+use latchkey_shared::{clock::Clock, config::Common, settings::Settings, telemetry};
+use latchkey_worker::{
+    commands::{Command, CommandLine, Mails},
+    config::Config,
+    run,
+};
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let ended = match CommandLine::parse().command {
+        None | Some(Command::Run) => work().await,
+        Some(Command::Mails(mails)) => answer(mails).await,
+    };
+    ended.unwrap_or_else(|error| {
+        eprintln!("latchkey-worker: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn work() -> anyhow::Result<ExitCode> {
+    let config = Config::read(Settings::from_environment())?;
+    start_log(&config.common)?;
+    let abandoned = run::run(&config).await?;
+    Ok(ExitCode::from(u8::from(abandoned > 0)))
+}
+
+async fn answer(mails: Mails) -> anyhow::Result<ExitCode> {
+    let mut settings = Settings::from_environment();
+    let common = Common::read(&mut settings);
+    settings.finish()?;
+    let common = common.ok_or_else(|| anyhow!("SECRET_KEY is missing"))?;
+    start_log(&common)?;
+    let db = common.connect_database().await?;
+    run::check_schema(&db).await?;
+    let answer = mails.answer(&db, Clock::system().now()).await?;
+    print!("{}", answer.text);
+    Ok(ExitCode::from(if answer.found { 0 } else { 3 }))
+}
+
+fn start_log(common: &Common) -> anyhow::Result<()> {
+    telemetry::start(common.log_format, &common.log_filter)
+        .map_err(|error| anyhow!("RUST_LOG: {error}"))
+}

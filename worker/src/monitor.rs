@@ -1,0 +1,158 @@
+//! The half of apalis that reads: it turns the queue's wake-ups into deliveries.
+//!
+//! Covered here, for apalis-redis 1.0.0:
+//!
+//! - its own pace sees a wake-up after half a minute: [`Tick`] looks every 25 ms;
+//! - any error of Redis ends the worker and drops what it was running: deliveries run as tasks of their own, and [`run`]
+//!   starts a new worker, under a new name, as an old one is refused for a while;
+//! - it takes jobs without bound: the concurrency layer lets no more wait here than can be worked on at once;
+//! - a payload that doesn't decode stops it: payloads are plain values, and what is no mail's id is logged and done with.
+
+use std::{
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use apalis::prelude::{BackendExt as _, Data, Monitor, WorkerBuilder, WorkerBuilderExt as _};
+use apalis_core::backend::ext::poll_strategy::{PollSnapshot, PollStrategy};
+use latchkey_shared::queue::Queue;
+use lettre::transport::smtp::extension::ClientId;
+use serde_json::Value;
+use tokio::{
+    sync::Semaphore,
+    time::{self, Interval, MissedTickBehavior},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use uuid::Uuid;
+
+use crate::delivery::Delivery;
+
+/// How often the queue is looked at.
+const PERIOD: Duration = Duration::from_millis(25);
+/// How long apalis may take to hand back what it holds.
+const GOODBYE: Duration = Duration::from_secs(2);
+/// The pause before a worker is started anew.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Deliveries on their way, so many at once.
+#[derive(Clone)]
+pub struct Slots {
+    delivery: Delivery,
+    free: Arc<Semaphore>,
+    concurrency: usize,
+    /// The deliveries on their way.
+    pub running: TaskTracker,
+    /// Nothing begins after this.
+    pub stop: CancellationToken,
+}
+
+impl Slots {
+    /// So many free slots.
+    #[must_use]
+    pub fn new(delivery: Delivery, concurrency: usize, stop: CancellationToken) -> Self {
+        Self {
+            delivery,
+            free: Arc::new(Semaphore::new(concurrency)),
+            concurrency,
+            running: TaskTracker::new(),
+            stop,
+        }
+    }
+
+    /// Waits for a free slot and begins a delivery in it; it goes on whatever becomes of the caller. After the stop
+    /// nothing begins: the mail stays queued in its row.
+    pub async fn begin(&self, mail: Uuid) {
+        let slot = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return,
+            slot = Arc::clone(&self.free).acquire_owned() => slot,
+        };
+        let delivery = self.delivery.clone();
+        self.running.spawn(async move {
+            // Given back when this task ends, also by a panic.
+            let _slot = slot;
+            if let Err(error) = delivery.deliver(mail).await {
+                tracing::error!(mail.id = %mail, %error, "A mail waits: the database failed.");
+            }
+        });
+    }
+}
+
+/// Hears wake-ups until it is stopped.
+pub async fn run(queue: Queue, slots: Slots) {
+    loop {
+        let monitor = monitor(&queue, &slots);
+        let context = monitor.context();
+        let running = monitor.run();
+        tokio::pin!(running);
+        tokio::select! {
+            ended = &mut running => {
+                let error = ended.err().map(|error| error.to_string());
+                tracing::warn!(error, "The queue's worker ended; a new one starts when Redis answers.");
+            }
+            () = slots.stop.cancelled() => {
+                let _ = context.shutdown();
+                // What it could not hand back is in the rows, anyhow.
+                let _ = time::timeout(GOODBYE, running).await;
+                return;
+            }
+        }
+        tokio::select! {
+            () = slots.stop.cancelled() => return,
+            () = until_redis_answers(&queue) => tracing::info!("The queue is read again."),
+        }
+    }
+}
+
+fn monitor(queue: &Queue, slots: &Slots) -> Monitor {
+    let (queue, slots) = (queue.clone(), slots.clone());
+    let name = format!("{}-{}", ClientId::default(), Uuid::now_v7());
+    Monitor::new().register(move |_| {
+        WorkerBuilder::new(name.as_str())
+            .backend(queue.storage().poll_with_strategy(Tick::new()))
+            .concurrency(slots.concurrency)
+            .data(slots.clone())
+            .build(wake)
+    })
+}
+
+/// The job. It always succeeds: whether a mail is tried again is not for the queue to decide.
+async fn wake(payload: Value, slots: Data<Slots>) {
+    if let Some(mail) = Queue::mail_of(&payload) {
+        slots.begin(mail).await;
+    } else {
+        tracing::warn!("The queue held something that is no mail's id; it was dropped.");
+    }
+}
+
+async fn until_redis_answers(queue: &Queue) {
+    loop {
+        time::sleep(PAUSE).await;
+        if queue.depth().await.is_ok() {
+            return;
+        }
+    }
+}
+
+/// Wakes the worker at a steady pace.
+struct Tick(Interval);
+
+impl Tick {
+    fn new() -> Self {
+        let mut interval = time::interval(PERIOD);
+        interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self(interval)
+    }
+}
+
+impl PollStrategy for Tick {
+    fn poll_drive(&mut self, cx: &mut Context<'_>, _: &PollSnapshot) -> Poll<Option<()>> {
+        // Only a pending interval has taken note of the waker.
+        let mut poll = Poll::Pending;
+        while self.0.poll_tick(cx).is_ready() {
+            poll = Poll::Ready(Some(()));
+        }
+        poll
+    }
+}

@@ -1,0 +1,84 @@
+//! The relay: whatever is due and was not pushed lately is pushed again.
+//!
+//! It makes up for an API that died between commit and push, for a Redis that lost its queue, for a worker that died
+//! with a claim; and it is what wakes every mail that was put off.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use latchkey_shared::{
+    clock::Clock,
+    mail,
+    queue::{Queue, QueueError},
+};
+use sea_orm::{DatabaseConnection, DbErr};
+use tokio::time::{self, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+/// How often it looks.
+const PERIOD: Duration = Duration::from_secs(1);
+/// What was pushed within this time is left alone: it is on its way.
+const PUSHED_WITHIN: TimeDelta = TimeDelta::seconds(5);
+/// It fills the queue up to here and not to its brim, as what it pushes while the queue is long is mostly in there
+/// already.
+const LEVEL: usize = 1_000;
+/// How many mails it takes at a time.
+const BATCH: usize = 500;
+
+/// Why nothing could be pushed.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The rows could not be read.
+    #[error("the database: {0}")]
+    Database(#[from] DbErr),
+    /// The queue could not be filled.
+    #[error("the queue: {0}")]
+    Queue(#[from] QueueError),
+}
+
+/// Looks every second until it is stopped. An outage is logged when it begins and when it ends.
+pub async fn run(db: DatabaseConnection, queue: Queue, clock: Clock, stop: CancellationToken) {
+    let mut ticks = time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut out = false;
+    loop {
+        let passed = tokio::select! {
+            () = stop.cancelled() => return,
+            passed = async { ticks.tick().await; pass(&db, &queue, clock.now()).await } => passed,
+        };
+        match &passed {
+            Ok(_) if out => tracing::info!("The relay works again."),
+            Err(error) if !out => {
+                tracing::error!(%error, "The relay failed; it goes on trying every second.");
+            }
+            _ => {}
+        }
+        out = passed.is_err();
+    }
+}
+
+/// Pushes what is due while the queue has room; returns how many mails.
+///
+/// # Errors
+/// When the database or the queue fails. What was taken and not pushed is taken again some seconds later.
+pub async fn pass(
+    db: &DatabaseConnection,
+    queue: &Queue,
+    now: DateTime<Utc>,
+) -> Result<usize, RelayError> {
+    let mut pushed = 0;
+    loop {
+        let room = LEVEL.saturating_sub(queue.depth().await?).min(BATCH);
+        if room == 0 {
+            return Ok(pushed);
+        }
+        let due = mail::take_due(db, now, PUSHED_WITHIN, room as u64).await?;
+        for id in &due {
+            queue.push(*id).await?;
+        }
+        pushed += due.len();
+        if due.len() < room {
+            return Ok(pushed);
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Start and stop of all that a worker does.
+
+use std::{io, time::Duration};
+
+use latchkey_migration::Migrator;
+use latchkey_shared::{
+    clock::Clock,
+    config::{Connections, MissingDependency},
+    one_time_code::CodeStore,
+};
+use lettre::transport::smtp;
+use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm_migration::{MigrationStatus, MigratorTrait as _};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    task::JoinSet,
+    time,
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, Way},
+    delivery::Delivery,
+    housekeeping, monitor,
+    monitor::Slots,
+    relay,
+    transport::Transport,
+};
+
+/// A worker at work.
+pub struct Worker {
+    slots: Slots,
+    tasks: JoinSet<()>,
+}
+
+/// Why a worker could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The database or Redis is not there.
+    #[error(transparent)]
+    Missing(#[from] MissingDependency),
+    /// TLS could not be set up.
+    #[error("SMTP_URL, SMTP_CA_FILE: {0}")]
+    Smtp(#[from] smtp::Error),
+    /// The database failed.
+    #[error("the database: {0}")]
+    Database(#[from] DbErr),
+    /// The schema is older than this program.
+    #[error(
+        "the database lacks {0} migration(s): run `latchkey-api migrate`, then start the worker again"
+    )]
+    Schema(usize),
+    /// Signals cannot be heard.
+    #[error("signals: {0}")]
+    Signals(#[from] io::Error),
+}
+
+impl Worker {
+    /// Starts monitor, relay and housekeeping.
+    #[must_use]
+    pub fn start(
+        connections: &Connections,
+        delivery: Delivery,
+        concurrency: usize,
+        clock: &Clock,
+    ) -> Self {
+        let stop = CancellationToken::new();
+        let slots = Slots::new(delivery, concurrency, stop.clone());
+        let Connections { db, queue, .. } = connections.clone();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(monitor::run(queue.clone(), slots.clone()));
+        tasks.spawn(relay::run(
+            db.clone(),
+            queue.clone(),
+            clock.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(housekeeping::run(db, queue, clock.clone(), stop));
+        Self { slots, tasks }
+    }
+
+    /// Takes nothing more, and gives what is on its way so much time to finish; returns how many mails it had to
+    /// abandon. Those, and all that was not begun, stay queued in their rows.
+    pub async fn stop(self, patience: Duration) -> usize {
+        let Self { slots, mut tasks } = self;
+        slots.stop.cancel();
+        let finished = async {
+            while tasks.join_next().await.is_some() {}
+            slots.running.close();
+            slots.running.wait().await;
+        };
+        match time::timeout(patience, finished).await {
+            Ok(()) => 0,
+            Err(_) => slots.running.len(),
+        }
+    }
+}
+
+/// The delivery that a configuration describes.
+///
+/// # Errors
+/// When TLS cannot be set up.
+pub fn delivery(
+    config: &Config,
+    connections: &Connections,
+    clock: &Clock,
+) -> Result<Delivery, smtp::Error> {
+    let common = &config.common;
+    let codes = CodeStore::new(
+        connections.redis.clone(),
+        &common.redis_namespace,
+        common.secret_key.code_seal(),
+    );
+    Ok(Delivery::new(
+        connections.db.clone(),
+        codes,
+        Transport::new(&config.way, config.concurrency)?,
+        config,
+        clock.clone(),
+    ))
+}
+
+/// Runs a worker until SIGTERM or Ctrl-C; returns how many mails it had to abandon.
+///
+/// # Errors
+/// When it cannot start.
+pub async fn run(config: &Config) -> Result<usize, StartError> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let connections = config.common.connect().await?;
+    check_schema(&connections.db).await?;
+    let clock = Clock::system();
+    let delivery = delivery(config, &connections, &clock)?;
+    let worker = Worker::start(&connections, delivery, config.concurrency, &clock);
+    match &config.way {
+        Way::Smtp { url, .. } => tracing::info!(
+            smtp.host = url.host,
+            smtp.port = url.port,
+            "The worker is ready; mails go to SMTP_URL."
+        ),
+        Way::Folder(folder) => tracing::info!(
+            folder = %folder.display(),
+            "The worker is ready; mails go to MAIL_DIR, as SMTP_URL is not set."
+        ),
+    }
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("The worker stops: it finishes what it has begun.");
+    let abandoned = worker.stop(config.common.shutdown).await;
+    if abandoned == 0 {
+        tracing::info!("The worker has stopped.");
+    } else {
+        tracing::error!(
+            mails = abandoned,
+            "The worker has stopped before some mails were done; they will be tried again."
+        );
+    }
+    Ok(abandoned)
+}
+
+/// Whether the database has every migration that this program knows. The worker runs none itself.
+///
+/// # Errors
+/// When it has not, or fails.
+pub async fn check_schema(db: &DatabaseConnection) -> Result<(), StartError> {
+    let migrations = Migrator::get_migration_with_status_read_only(db).await?;
+    let missing = migrations
+        .iter()
+        .filter(|migration| migration.status() == MigrationStatus::Pending)
+        .count();
+    if missing == 0 {
+        Ok(())
+    } else {
+        Err(StartError::Schema(missing))
+    }
+}

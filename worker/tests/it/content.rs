@@ -1,0 +1,214 @@
+//! What is sent, to whom, and when not at all.
+
+use chrono::TimeDelta;
+use latchkey_shared::{
+    mail::{MailKind, MailState},
+    password_reset, user,
+};
+use latchkey_worker::delivery::Outcome;
+use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
+
+use crate::world::{RESET, World};
+
+#[tokio::test]
+async fn every_kind_of_mail_arrives_with_its_headers_and_both_parts() {
+    let world = World::new().await;
+    let user = world.user("Ada@Example.com").await;
+    let mut mails = vec![world.reset("ada@example.com").await.1];
+    for kind in [
+        MailKind::PasswordChanged,
+        MailKind::Welcome,
+        MailKind::Activated,
+    ] {
+        mails.push(world.notice(kind, &user).await);
+    }
+
+    for mail in &mails {
+        assert_eq!(world.deliver(*mail).await, Outcome::Sent);
+    }
+
+    let arrived = world.sink.mails();
+    assert_eq!(arrived.len(), 4);
+    let subjects = [
+        "is your Latchkey code",
+        "Your Latchkey password was changed",
+        "Welcome to Latchkey",
+        "Your Latchkey account is active",
+    ];
+    for ((id, mail), subject) in mails.iter().zip(arrived).zip(subjects) {
+        let row = world.row(*id).await;
+        assert!(mail.subject.contains(subject), "{}", mail.subject);
+        assert_eq!(mail.from, "no-reply@example.com");
+        assert_eq!(mail.to.join(","), row.recipient);
+        assert_eq!(mail.message_id, row.message_id);
+        assert_eq!(mail.message_id, format!("{id}@accounts.example.com"));
+        for (name, value) in [
+            ("From", "Latchkey <no-reply@example.com>"),
+            ("To", &row.recipient),
+            ("Auto-Submitted", "auto-generated"),
+        ] {
+            let header = mail.header(name).unwrap_or_default().replace('"', "");
+            assert_eq!(header, value, "{name}");
+        }
+        assert!(mail.header("Date").is_some());
+        assert!(mail.raw.contains("multipart/alternative"));
+        assert!(mail.text.contains("Latchkey") && mail.html.contains("<html"));
+        assert_eq!((row.state, row.attempts), (MailState::Sent, 1));
+        assert_eq!(row.sent_at, Some(world.clock.now()));
+    }
+}
+
+#[tokio::test]
+async fn the_text_part_can_be_read_as_it_is_in_the_raw_mail() {
+    let world = World::new().await;
+    let user = world.user("ada@example.com").await;
+    let (_, code) = world.reset("ada@example.com").await;
+    for mail in [code, world.notice(MailKind::PasswordChanged, &user).await] {
+        world.deliver(mail).await;
+    }
+
+    for mail in world.sink.mails() {
+        let text = mail.text.trim().replace('\n', "\r\n");
+        assert!(mail.raw.contains(&text), "{}", mail.raw);
+        assert!(mail.raw.is_ascii());
+    }
+}
+
+/// O1: the code lives five minutes from the moment when SMTP took its mail.
+#[tokio::test]
+async fn the_life_of_a_code_starts_when_its_mail_is_accepted() {
+    let world = World::new().await;
+    let user = world.user("ada@example.com").await;
+    let (reset, mail) = world.reset("ada@example.com").await;
+    world.clock.advance(TimeDelta::minutes(2));
+
+    world.deliver(mail).await;
+
+    let row = world.reset_row(reset).await;
+    let end = world.clock.now() + TimeDelta::minutes(5);
+    assert_eq!(row.code_expires_at, Some(end));
+    assert_eq!(row.user_id, Some(user.id));
+    assert!(world.sink.mails()[0].text.contains("counts for 5 minutes"));
+}
+
+/// O1: but never longer than its reset.
+#[tokio::test]
+async fn a_code_ends_with_its_reset_at_the_latest() {
+    let world = World::new().await;
+    world.user("ada@example.com").await;
+    let (reset, mail) = world.reset("ada@example.com").await;
+    world.clock.advance(RESET - TimeDelta::minutes(3));
+
+    world.deliver(mail).await;
+
+    let row = world.reset_row(reset).await;
+    assert_eq!(row.code_expires_at, Some(row.expires_at));
+    assert!(world.sink.mails()[0].text.contains("counts for 3 minutes"));
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_an_address_without_an_account() {
+    let world = World::new().await;
+    let (reset, mail) = world.reset("nobody@example.com").await;
+
+    assert_eq!(world.deliver(mail).await, Outcome::Cancelled);
+
+    let row = world.row(mail).await;
+    assert_eq!(row.state, MailState::Cancelled);
+    assert_eq!(row.last_error.as_deref(), Some("no active account"));
+    assert!(world.codes().find(reset).await.unwrap().is_none());
+    assert!(world.sink.mails().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_sent_to_a_deactivated_account() {
+    let world = World::new().await;
+    let user = world.user("ada@example.com").await;
+    let (_, code) = world.reset("ada@example.com").await;
+    let notice = world.notice(MailKind::PasswordChanged, &user).await;
+    let now = world.clock.now();
+    user::deactivate(&world.database.db, user.id, now)
+        .await
+        .unwrap();
+
+    for mail in [code, notice] {
+        assert_eq!(world.deliver(mail).await, Outcome::Cancelled);
+    }
+
+    assert!(world.sink.mails().is_empty());
+}
+
+#[tokio::test]
+async fn nothing_is_sent_for_a_reset_that_has_ended() {
+    let world = World::new().await;
+    let user = world.user("ada@example.com").await;
+    let (reset, mail) = world.reset("ada@example.com").await;
+    let (db, now) = (&world.database.db, world.clock.now());
+    password_reset::bind(db, reset, user.id).await.unwrap();
+    password_reset::end_all(db, user.id, now).await.unwrap();
+
+    assert_eq!(world.deliver(mail).await, Outcome::Cancelled);
+    assert!(world.sink.mails().is_empty());
+}
+
+#[tokio::test]
+async fn a_mail_past_its_worth_expires_and_is_never_sent() {
+    let world = World::new().await;
+    world.user("ada@example.com").await;
+    let (_, mail) = world.reset("ada@example.com").await;
+    world.clock.advance(RESET);
+
+    assert_eq!(world.deliver(mail).await, Outcome::Expired);
+    assert_eq!(world.deliver(mail).await, Outcome::NothingToDo);
+
+    assert_eq!(world.row(mail).await.state, MailState::Expired);
+    assert!(world.sink.mails().is_empty());
+}
+
+#[tokio::test]
+async fn a_mail_is_sent_once_however_often_it_is_delivered() {
+    let world = World::new().await;
+    world.user("ada@example.com").await;
+    let (_, mail) = world.reset("ada@example.com").await;
+    let delivery = world.delivery();
+
+    let outcomes = tokio::join!(
+        delivery.deliver(mail),
+        delivery.deliver(mail),
+        delivery.deliver(mail),
+        delivery.deliver(mail),
+    );
+
+    let outcomes = [outcomes.0, outcomes.1, outcomes.2, outcomes.3].map(Result::unwrap);
+    let sent = outcomes.iter().filter(|it| **it == Outcome::Sent).count();
+    assert_eq!(sent, 1, "{outcomes:?}");
+    assert_eq!(world.deliver(mail).await, Outcome::NothingToDo);
+    assert_eq!(world.sink.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn a_row_that_makes_no_sense_fails_alone() {
+    let world = World::new().await;
+    let user = world.user("ada@example.com").await;
+    let (_, good) = world.reset("ada@example.com").await;
+    let kindless = world.notice(MailKind::Welcome, &user).await;
+    let addressless = world.notice(MailKind::Activated, &user).await;
+    let aimless = world.notice(MailKind::PasswordChanged, &user).await;
+    let db = &world.database.db;
+    let mut row = world.row(kindless).await.into_active_model();
+    row.kind = Set("carrier_pigeon".to_owned());
+    row.update(db).await.unwrap();
+    let mut row = world.row(addressless).await.into_active_model();
+    row.recipient = Set("not an address\r\nBcc: x@example.com".to_owned());
+    row.update(db).await.unwrap();
+    let mut row = world.row(aimless).await.into_active_model();
+    row.user_id = Set(None);
+    row.update(db).await.unwrap();
+
+    for mail in [kindless, addressless, aimless] {
+        assert_eq!(world.deliver(mail).await, Outcome::Failed);
+        assert_eq!(world.row(mail).await.state, MailState::Failed);
+    }
+    assert_eq!(world.deliver(good).await, Outcome::Sent);
+    assert_eq!(world.sink.mails().len(), 1);
+}

@@ -1,0 +1,131 @@
+//! Servers that fail: what is tried again, what is not, and what is repeated.
+
+use chrono::TimeDelta;
+use latchkey_shared::mail::MailState;
+use latchkey_testing::{Fault, Security};
+use latchkey_worker::delivery::Outcome;
+
+use crate::world::World;
+
+/// Longer than the wait after a first or second try.
+const LATER: TimeDelta = TimeDelta::seconds(3);
+
+/// One try with the fault, one without it.
+async fn is_put_off_and_then_sent(mut world: World, fault: Fault) -> World {
+    world.user("ada@example.com").await;
+    let (_, mail) = world.reset("ada@example.com").await;
+    world.set("SMTP_TIMEOUT_SECONDS", "1");
+    world.sink.set_fault(fault.clone());
+
+    assert_eq!(world.deliver(mail).await, Outcome::PutOff, "{fault:?}");
+    let row = world.row(mail).await;
+    assert_eq!(row.state, MailState::Queued);
+    assert!(row.last_error.is_some() && row.claimed_until.is_none());
+    assert_eq!(
+        world.deliver(mail).await,
+        Outcome::NothingToDo,
+        "not yet due"
+    );
+
+    world.sink.set_fault(Fault::None);
+    world.clock.advance(LATER);
+    assert_eq!(world.deliver(mail).await, Outcome::Sent, "{fault:?}");
+    let row = world.row(mail).await;
+    assert_eq!((row.state, row.attempts), (MailState::Sent, 2));
+    assert_eq!(row.last_error, None);
+    world
+}
+
+#[tokio::test]
+async fn a_server_that_closes_every_connection_is_tried_again() {
+    is_put_off_and_then_sent(World::new().await, Fault::Refuse).await;
+}
+
+#[tokio::test]
+async fn a_recipient_refused_for_now_is_tried_again() {
+    is_put_off_and_then_sent(World::new().await, Fault::ReplyFirst(1, 451)).await;
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_is_given_up_in_time_and_tried_again() {
+    is_put_off_and_then_sent(World::new().await, Fault::Hang).await;
+}
+
+#[tokio::test]
+async fn a_server_that_drops_the_connection_in_a_mail_is_tried_again() {
+    let world = is_put_off_and_then_sent(World::new().await, Fault::DropInData).await;
+    assert_eq!(world.sink.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn a_server_that_refuses_everybody_for_good_refuses_no_mail() {
+    is_put_off_and_then_sent(World::new().await, Fault::Greeting(554)).await;
+}
+
+#[tokio::test]
+async fn a_refused_login_is_our_trouble_and_not_the_recipients() {
+    let mut world = World::with(Security::Plain, Some(("ada", "secret"))).await;
+    let url = format!("{}?tls=none", world.sink.url());
+    world.set("SMTP_URL", &url);
+    is_put_off_and_then_sent(world, Fault::RefuseLogin).await;
+}
+
+/// A crash between the server's 250 and the row's `sent`.
+#[tokio::test]
+async fn a_repeated_mail_has_the_same_message_id_and_the_same_code() {
+    let world = is_put_off_and_then_sent(World::new().await, Fault::DropAfterAccept(1)).await;
+
+    let mails = world.sink.mails();
+    assert_eq!(mails.len(), 2);
+    assert_eq!(mails[0].message_id, mails[1].message_id);
+    assert_eq!(mails[0].code(), mails[1].code());
+    assert!(mails[0].code().is_some());
+}
+
+#[tokio::test]
+async fn a_recipient_refused_for_good_fails_with_the_servers_words_and_stops_nobody() {
+    let world = World::new().await;
+    world.user("ada@example.com").await;
+    world.user("eve@example.com").await;
+    let (_, refused) = world.reset("eve@example.com").await;
+    let (_, good) = world.reset("ada@example.com").await;
+    let eve = vec!["eve@example.com".to_owned()];
+    world.sink.set_fault(Fault::ReplyTo(eve, 550));
+
+    assert_eq!(world.deliver(refused).await, Outcome::Failed);
+    assert_eq!(world.deliver(good).await, Outcome::Sent);
+
+    let row = world.row(refused).await;
+    assert_eq!((row.state, row.attempts), (MailState::Failed, 1));
+    let words = row.last_error.unwrap();
+    assert!(
+        words.contains("550") && words.contains("the sink refuses"),
+        "{words}"
+    );
+    world.clock.advance(LATER);
+    assert_eq!(world.deliver(refused).await, Outcome::NothingToDo);
+    assert_eq!(world.sink.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn a_mail_that_cannot_be_sent_in_time_expires() {
+    let world = World::new().await;
+    world.user("ada@example.com").await;
+    let (_, mail) = world.reset("ada@example.com").await;
+    world.sink.set_fault(Fault::Refuse);
+
+    let mut outcomes = Vec::new();
+    for _ in 0..30 {
+        outcomes.push(world.deliver(mail).await);
+        let row = world.row(mail).await;
+        if row.state != MailState::Queued {
+            break;
+        }
+        world.clock.advance(row.next_attempt_at - world.clock.now());
+    }
+
+    assert_eq!(outcomes.pop(), Some(Outcome::Expired));
+    assert!(outcomes.len() > 5, "{outcomes:?}");
+    assert!(outcomes.iter().all(|it| *it == Outcome::PutOff));
+    assert!(world.sink.mails().is_empty());
+}

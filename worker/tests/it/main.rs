@@ -1,0 +1,12 @@
+//! The worker through its real parts: a real Redis, real SMTP conversations, the database of `TEST_DATABASE`.
+
+mod content;
+mod faults;
+mod operator;
+mod processes;
+mod running;
+mod secrets;
+mod tls;
+// Said again, as clippy lets only what is marked so `unwrap`.
+#[cfg(test)]
+mod world;

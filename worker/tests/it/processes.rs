@@ -1,0 +1,224 @@
+//! The built program, killed, stopped and misconfigured.
+
+use std::collections::{HashMap, HashSet};
+
+use latchkey_shared::{clock::Clock, mail::MailState};
+use latchkey_testing::{Fault, PATIENCE, Process, TestRedis};
+use tokio::time::{Duration, sleep, timeout};
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_worker_killed_with_mails_in_flight_loses_none_and_repeats_only_the_same() {
+    let mut world = World::new().await;
+    world.clock = Clock::system();
+    world.set("WORKER_CONCURRENCY", "8");
+    world.users(20).await;
+    world.sink.set_fault(Fault::Hold);
+    let mut first = world.process(&[]);
+    world.ask_for(20).await;
+    world.sink.wait_until_stuck(8).await;
+
+    first.kill().await;
+    // The server has these mails; nobody has noted it.
+    world.sink.set_fault(Fault::None);
+    world.sink.wait_for(8).await;
+    let _second = world.process(&[]);
+
+    world.wait_for(MailState::Sent, 20).await;
+    let mut by_recipient: HashMap<_, Vec<_>> = HashMap::new();
+    for mail in world.sink.mails() {
+        let same = (mail.message_id.clone(), mail.code());
+        by_recipient
+            .entry(mail.to[0].clone())
+            .or_default()
+            .push(same);
+    }
+    assert_eq!(by_recipient.len(), 20);
+    for (recipient, mails) in by_recipient {
+        let different: HashSet<_> = mails.iter().collect();
+        assert_eq!(different.len(), 1, "{recipient}: {mails:?}");
+        assert!(mails.len() <= 2, "{recipient}: {mails:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_stopped_worker_finishes_what_it_has_begun_and_begins_nothing_more() {
+    let mut world = World::new().await;
+    world.clock = Clock::system();
+    world.set("WORKER_CONCURRENCY", "1");
+    world.users(3).await;
+    world.sink.set_fault(Fault::Hold);
+    let mut worker = world.process(&["run"]);
+    world.ask_for(3).await;
+    world.sink.wait_until_stuck(1).await;
+
+    worker.terminate().await;
+    worker.wait_for_line("The worker stops").await;
+    world.sink.set_fault(Fault::None);
+    let (code, log) = worker.output().await;
+
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(world.sink.mails().len(), 1, "{log}");
+    assert_eq!(world.count(MailState::Sent).await, 1);
+    assert_eq!(world.count(MailState::Queued).await, 2);
+    assert!(!log.contains("@example.com"), "{log}");
+}
+
+#[tokio::test]
+async fn a_worker_that_has_to_abandon_a_mail_says_so_and_exits_with_1() {
+    let mut world = World::new().await;
+    world.clock = Clock::system();
+    world.set("SHUTDOWN_SECONDS", "1");
+    world.users(1).await;
+    world.sink.set_fault(Fault::Hang);
+    let worker = world.process(&[]);
+    world.ask_for(1).await;
+    world.sink.wait_until_stuck(1).await;
+
+    worker.terminate().await;
+    let (code, log) = worker.output().await;
+
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("before some mails were done"), "{log}");
+    assert_eq!(world.count(MailState::Queued).await, 1);
+}
+
+#[tokio::test]
+async fn a_log_line_of_a_mail_names_the_mail_and_neither_the_person_nor_the_code() {
+    let mut world = World::new().await;
+    world.clock = Clock::system();
+    world.users(1).await;
+    let worker = world.process(&[]);
+    world.ask_for(1).await;
+    world.wait_for(MailState::Sent, 1).await;
+
+    worker.terminate().await;
+    let (code, log) = worker.output().await;
+
+    let lines: Vec<_> = log.lines().filter(|line| line.contains("A mail")).collect();
+    assert_eq!((code, lines.len()), (Some(0), 1), "{log}");
+    let id = world.rows().await[0].id.to_string();
+    for part in [&id, "reset_code", "request-1", "attempts", "duration_ms"] {
+        assert!(lines[0].contains(part), "{part}: {log}");
+    }
+    let mail = world.sink.mails().remove(0);
+    for secret in [mail.code().unwrap().as_str(), "user0", "@example.com"] {
+        assert!(!log.contains(secret), "{secret}: {log}");
+    }
+}
+
+#[tokio::test]
+async fn a_redis_that_is_killed_and_comes_back_empty_delays_mails_and_loses_none() {
+    let mut world = World::new().await;
+    world.clock = Clock::system();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .and_then(|listener| listener.local_addr())
+        .unwrap()
+        .port();
+    let mut redis = start_redis(port).await;
+    let url = format!("redis://127.0.0.1:{port}");
+    world.redis = TestRedis::at(&url).await;
+    world.connections.queue = world.redis.queue().await;
+    world.set("REDIS_URL", &url);
+    let namespace = world.redis.namespace().to_owned();
+    world.set("REDIS_NAMESPACE", &namespace);
+    world.users(6).await;
+    let mut worker = world.process(&[]);
+    world.ask_for(2).await;
+    world.wait_for(MailState::Sent, 2).await;
+
+    redis.kill().await;
+    worker.wait_for_line("The relay failed").await;
+    for number in 2..6 {
+        // Not pushed: there is nothing to push to.
+        world.reset(&format!("user{number}@example.com")).await;
+    }
+    let _redis = start_redis(port).await;
+
+    world.wait_for(MailState::Sent, 6).await;
+    assert_eq!(world.sink.mails().len(), 6);
+    worker.terminate().await;
+    let (code, log) = worker.output().await;
+    assert_eq!(code, Some(0), "{log}");
+    let outages = log.matches("The relay failed").count();
+    assert_eq!(
+        outages,
+        log.matches("The relay works again").count(),
+        "{log}"
+    );
+}
+
+async fn start_redis(port: u16) -> Process {
+    let port = port.to_string();
+    let arguments = [
+        "--port",
+        &port,
+        "--bind",
+        "127.0.0.1",
+        "--save",
+        "",
+        "--appendonly",
+        "no",
+    ];
+    let none: [(&str, &str); 0] = [];
+    let mut redis = Process::spawn("redis-server", &arguments, none);
+    redis.wait_for_line("Ready to accept connections").await;
+    redis
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_stops_the_start_and_names_its_keys() {
+    let mut world = World::new().await;
+    world.set("SMTP_URL", "http://ada:hunter2@example.com");
+    world.set("OTP_DIGITS", "3");
+
+    let (code, log) = world.process(&[]).output().await;
+
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("SMTP_URL: expected smtp://"), "{log}");
+    assert!(
+        log.contains("OTP_DIGITS: expected a number from 6 to 10"),
+        "{log}"
+    );
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[tokio::test]
+async fn a_database_that_was_not_migrated_stops_the_start_and_says_what_to_do() {
+    let mut world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/empty.db", folder.path().display());
+    world.set("DATABASE_URL", &url);
+
+    let (code, log) = world.process(&[]).output().await;
+
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("latchkey-api migrate"), "{log}");
+}
+
+#[tokio::test]
+async fn without_a_server_mails_are_files_that_grep_can_read() {
+    let mut world = World::new().await;
+    world.clock = Clock::system();
+    world.users(1).await;
+    world.variables.remove("SMTP_URL");
+    let worker = world.process(&[]);
+    world.ask_for(1).await;
+    world.wait_for(MailState::Sent, 1).await;
+
+    let mail = world.rows().await.remove(0);
+    let file = worker.folder().join(format!("var/mail/{}.eml", mail.id));
+    let there = async {
+        while !file.exists() {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, there).await.unwrap();
+    let text = std::fs::read_to_string(file).unwrap();
+    let reset = mail.reset_id.unwrap();
+    let code = world.codes().find(reset).await.unwrap().unwrap();
+    assert!(text.lines().any(|line| line == code.expose()), "{text}");
+    assert!(text.contains(&format!("Subject: {} is your Latchkey code", code.expose())));
+    assert!(text.contains(&format!("Message-ID: <{}>", mail.message_id)));
+}

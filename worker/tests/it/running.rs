@@ -1,0 +1,203 @@
+//! Monitor, relay and housekeeping at work together, in this process.
+
+use std::collections::HashSet;
+
+use latchkey_shared::{
+    clock::Clock,
+    mail::{self, MailKind, MailState},
+};
+use latchkey_testing::{Fault, PATIENCE};
+use latchkey_worker::relay;
+use redis::AsyncCommands as _;
+use tokio::time::{Duration, sleep, timeout};
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_server_that_was_down_gets_every_mail_when_it_is_back() {
+    let mut world = World::new().await;
+    world.users(20).await;
+    world.sink.stop();
+    let worker = world.worker(8);
+    world.ask_for(20).await;
+    let all_tried = async {
+        while world.rows().await.iter().any(|mail| mail.attempts == 0) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, all_tried).await.unwrap();
+
+    world.sink.restart();
+
+    world.wait_for(MailState::Sent, 20).await;
+    let mails = world.sink.mails();
+    let recipients: HashSet<_> = mails.iter().flat_map(|mail| &mail.to).collect();
+    assert_eq!((mails.len(), recipients.len()), (20, 20));
+    assert_eq!(worker.stop(PATIENCE).await, 0);
+}
+
+#[tokio::test]
+async fn what_is_refused_for_now_is_delivered_by_the_relay_later() {
+    let mut world = World::new().await;
+    world.users(5).await;
+    world.sink.set_fault(Fault::ReplyFirst(5, 451));
+    let worker = world.worker(4);
+    world.ask_for(5).await;
+
+    world.wait_for(MailState::Sent, 5).await;
+
+    let tries: i32 = world.rows().await.iter().map(|mail| mail.attempts).sum();
+    assert_eq!(tries, 10);
+    assert_eq!(world.sink.mails().len(), 5);
+    worker.stop(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_hanging_server_does_not_keep_its_slots_for_ever() {
+    let mut world = World::new().await;
+    world.set("SMTP_TIMEOUT_SECONDS", "1");
+    world.users(4).await;
+    world.sink.set_fault(Fault::Hang);
+    let worker = world.worker(2);
+    world.ask_for(4).await;
+    let all_tried = async {
+        while world
+            .rows()
+            .await
+            .iter()
+            .any(|mail| mail.last_error.is_none())
+        {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, all_tried).await.unwrap();
+
+    world.sink.set_fault(Fault::None);
+
+    world.wait_for(MailState::Sent, 4).await;
+    worker.stop(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn a_mail_that_nobody_pushed_is_found_by_the_relay() {
+    let mut world = World::new().await;
+    let user = world.user("ada@example.com").await;
+    let worker = world.worker(2);
+    world.notice(MailKind::Welcome, &user).await;
+
+    world.wait_for(MailState::Sent, 1).await;
+    worker.stop(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn garbage_in_the_queue_does_no_harm() {
+    let mut world = World::new().await;
+    world.users(3).await;
+    let queue = world.connections.queue.clone();
+    for garbage in [
+        serde_json::json!({"mail_id": 7}),
+        serde_json::json!("not an id"),
+        serde_json::json!(null),
+        serde_json::json!([[[]]]),
+    ] {
+        use apalis_core::backend::TaskSink as _;
+        queue.storage().push(garbage).await.unwrap();
+    }
+    queue.push(uuid::Uuid::now_v7()).await.unwrap();
+    let worker = world.worker(2);
+    world.ask_for(3).await;
+
+    world.wait_for(MailState::Sent, 3).await;
+    let empty = async {
+        while queue.depth().await.unwrap() > 0 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, empty).await.unwrap();
+    worker.stop(PATIENCE).await;
+}
+
+#[tokio::test]
+async fn two_relays_never_take_the_same_mail() {
+    let mut world = World::new().await;
+    world.clock = Clock::fixed();
+    world.users(60).await;
+    for number in 0..60 {
+        world.reset(&format!("user{number}@example.com")).await;
+    }
+    world.clock.advance(chrono::TimeDelta::seconds(10));
+    let (db, other) = (&world.database.db, world.database.connect().await);
+    let (now, within) = (world.clock.now(), chrono::TimeDelta::seconds(5));
+
+    let mut taken = Vec::new();
+    loop {
+        let (ours, theirs) = tokio::join!(
+            mail::take_due(db, now, within, 7),
+            mail::take_due(&other, now, within, 7)
+        );
+        let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
+        if ours.is_empty() && theirs.is_empty() {
+            break;
+        }
+        taken.extend(ours);
+        taken.extend(theirs);
+    }
+
+    let different: HashSet<_> = taken.iter().collect();
+    assert_eq!((taken.len(), different.len()), (60, 60));
+}
+
+#[tokio::test]
+async fn the_relay_pushes_each_due_mail_and_leaves_it_alone_for_a_while() {
+    let world = World::new().await;
+    world.users(10).await;
+    for number in 0..10 {
+        world.reset(&format!("user{number}@example.com")).await;
+    }
+    let (db, queue) = (&world.database.db, &world.connections.queue);
+    assert_eq!(relay::pass(db, queue, world.clock.now()).await.unwrap(), 0);
+
+    world.clock.advance(chrono::TimeDelta::seconds(5));
+    assert_eq!(relay::pass(db, queue, world.clock.now()).await.unwrap(), 10);
+    assert_eq!(relay::pass(db, queue, world.clock.now()).await.unwrap(), 0);
+    assert_eq!(queue.depth().await.unwrap(), 10);
+}
+
+#[tokio::test]
+async fn finished_jobs_leave_nothing_in_redis() {
+    let mut world = World::new().await;
+    world.users(30).await;
+    let worker = world.worker(8);
+    world.ask_for(30).await;
+    world.wait_for(MailState::Sent, 30).await;
+    worker.stop(PATIENCE).await;
+    let queue = &world.connections.queue;
+
+    let swept =
+        async { while queue.sweep().await.unwrap() > 0 || queue.depth().await.unwrap() > 0 {} };
+    timeout(PATIENCE, swept).await.unwrap();
+
+    let namespace = world.redis.namespace();
+    let mut redis = world.redis.connection();
+    let data: usize = redis.hlen(format!("{namespace}:mails:data")).await.unwrap();
+    let keys = world.redis.keys().await;
+    let meta = keys
+        .iter()
+        .filter(|key| key.contains(":mails:meta:"))
+        .count();
+    assert_eq!((data, meta), (0, 0), "{keys:#?}");
+}
+
+#[tokio::test]
+async fn many_mails_at_once_are_each_sent_once() {
+    let mut world = World::new().await;
+    world.users(100).await;
+    let worker = world.worker(16);
+    world.ask_for(100).await;
+
+    world.wait_for(MailState::Sent, 100).await;
+
+    assert_eq!(world.sink.mails().len(), 100);
+    assert!(world.rows().await.iter().all(|mail| mail.attempts == 1));
+    assert_eq!(worker.stop(PATIENCE).await, 0);
+}

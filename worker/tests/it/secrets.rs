@@ -1,0 +1,52 @@
+//! O4: a code is in its mail and, sealed, in Redis; and nowhere else.
+
+use latchkey_testing::Fault;
+use latchkey_worker::delivery::Outcome;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn the_code_of_the_mail_is_the_one_that_is_kept_and_is_found_nowhere_in_the_clear() {
+    let world = World::new().await;
+    world.user("ada@example.com").await;
+    let (reset, written) = world.write_reset("ada@example.com").await;
+    world.outbox().wake(written).await;
+    let pushed = world.redis.dump().await;
+    let mail = world.rows().await[0].id;
+    assert!(pushed.contains(&mail.to_string()), "{pushed}");
+    assert!(!pushed.contains('@'), "{pushed}");
+
+    assert_eq!(world.deliver(mail).await, Outcome::Sent);
+
+    let arrived = world.sink.mails().remove(0);
+    let code = arrived.code().unwrap();
+    assert_eq!(code.len(), 6);
+    assert!(arrived.subject.starts_with(&code), "{}", arrived.subject);
+    assert!(arrived.html.contains(&code));
+    let kept = world.codes().find(reset).await.unwrap().unwrap();
+    assert!(kept.matches(&code.parse().unwrap()));
+
+    // Ids and times are digits, too; between other digits or letters it is no code.
+    for text in [
+        world.redis.dump().await,
+        format!("{:?}", world.rows().await),
+        format!("{:?}", world.reset_row(reset).await),
+    ] {
+        let mut words = text.split(|c: char| !c.is_ascii_alphanumeric());
+        assert!(!words.any(|word| word == code), "{code} is in {text}");
+    }
+    assert!(world.redis.dump().await.contains(&reset.to_string()));
+}
+
+#[tokio::test]
+async fn a_server_that_repeats_what_it_was_told_brings_no_code_into_the_row() {
+    let world = World::new().await;
+    world.user("ada@example.com").await;
+    let (_, mail) = world.reset("ada@example.com").await;
+    world.sink.set_fault(Fault::RepeatSubject(554));
+
+    assert_eq!(world.deliver(mail).await, Outcome::Failed);
+
+    let words = world.row(mail).await.last_error.unwrap();
+    assert!(words.contains("… is your Latchkey code"), "{words}");
+}

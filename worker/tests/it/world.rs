@@ -1,0 +1,224 @@
+//! What one test has to itself.
+
+use std::collections::BTreeMap;
+
+use chrono::TimeDelta;
+use latchkey_shared::{
+    clock::Clock,
+    config::Connections,
+    mail::{self, MailKind, MailState},
+    one_time_code::CodeStore,
+    outbox::{Outbox, Written},
+    password_reset,
+    settings::Settings,
+    user,
+};
+use latchkey_testing::{PATIENCE, Process, Security, SmtpSink, TestDatabase, TestRedis};
+use latchkey_worker::{
+    config::Config,
+    delivery::{Delivery, Outcome},
+    run::{self, Worker},
+};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, TransactionTrait as _};
+use tokio::time::{Duration, sleep, timeout};
+use uuid::Uuid;
+
+/// What a reset lives.
+pub(crate) const RESET: TimeDelta = TimeDelta::minutes(10);
+
+pub(crate) struct World {
+    pub(crate) database: TestDatabase,
+    pub(crate) redis: TestRedis,
+    pub(crate) sink: SmtpSink,
+    pub(crate) connections: Connections,
+    pub(crate) clock: Clock,
+    pub(crate) variables: BTreeMap<String, String>,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(Security::Plain, None).await
+    }
+
+    pub(crate) async fn with(security: Security, credentials: Option<(&str, &str)>) -> Self {
+        let (database, redis) = (TestDatabase::create().await, TestRedis::create().await);
+        let sink = SmtpSink::start_with(security, credentials);
+        let variables = [
+            ("DATABASE_URL", database.url()),
+            ("REDIS_URL", redis.url()),
+            ("REDIS_NAMESPACE", redis.namespace()),
+            ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+            ("SMTP_URL", &sink.url()),
+            ("SMTP_CA_FILE", sink.ca_file().to_str().unwrap()),
+            ("SMTP_TIMEOUT_SECONDS", "30"),
+            ("MAIL_FROM", "Latchkey <no-reply@example.com>"),
+            ("PUBLIC_URL", "https://accounts.example.com"),
+            ("SUPPORT_ADDRESS", "help@example.com"),
+        ]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let mut world = Self {
+            connections: Connections {
+                db: database.db.clone(),
+                redis: latchkey_shared::redis::connect(redis.url()).await.unwrap(),
+                queue: redis.queue().await,
+            },
+            database,
+            redis,
+            sink,
+            clock: Clock::fixed(),
+            variables: BTreeMap::from(variables),
+        };
+        if security == Security::Plain && credentials.is_none() {
+            world.set("SMTP_URL", &format!("{}?tls=none", world.sink.url()));
+        }
+        world
+    }
+
+    pub(crate) fn set(&mut self, key: &str, value: &str) {
+        self.variables.insert(key.to_owned(), value.to_owned());
+    }
+
+    pub(crate) fn config(&self) -> Config {
+        Config::read(Settings::from_pairs(self.variables.clone())).unwrap()
+    }
+
+    pub(crate) fn delivery(&self) -> Delivery {
+        run::delivery(&self.config(), &self.connections, &self.clock).unwrap()
+    }
+
+    pub(crate) async fn deliver(&self, mail: Uuid) -> Outcome {
+        self.delivery().deliver(mail).await.unwrap()
+    }
+
+    pub(crate) fn codes(&self) -> CodeStore {
+        let seal = self.config().common.secret_key.code_seal();
+        CodeStore::new(self.connections.redis.clone(), self.redis.namespace(), seal)
+    }
+
+    /// A worker in this process, by the machine's clock.
+    pub(crate) fn worker(&mut self, concurrency: usize) -> Worker {
+        self.clock = Clock::system();
+        Worker::start(&self.connections, self.delivery(), concurrency, &self.clock)
+    }
+
+    /// A worker as a process of its own.
+    pub(crate) fn process(&self, arguments: &[&str]) -> Process {
+        let program = env!("CARGO_BIN_EXE_latchkey-worker");
+        Process::spawn(program, arguments, &self.variables)
+    }
+
+    pub(crate) async fn user(&self, email: &str) -> user::Model {
+        let new = user::NewUser {
+            email: email.parse().unwrap(),
+            username: "Ada".parse().unwrap(),
+            password_hash: "unused".to_owned(),
+            phone_number: None,
+            picture: None,
+            date_birth: None,
+            gender: None,
+            is_activated: true,
+            is_superuser: false,
+        };
+        let now = self.clock.now();
+        user::insert(&self.database.db, new, now).await.unwrap()
+    }
+
+    pub(crate) async fn users(&self, count: usize) {
+        for number in 0..count {
+            self.user(&format!("user{number}@example.com")).await;
+        }
+    }
+
+    pub(crate) fn outbox(&self) -> Outbox {
+        Outbox::new(self.connections.queue.clone(), "accounts.example.com")
+    }
+
+    /// What the API does when somebody asks for a reset, but for the push: reset and mail in one transaction.
+    pub(crate) async fn write_reset(&self, email: &str) -> (Uuid, Written) {
+        let (reset, email, now) = (Uuid::now_v7(), email.parse().unwrap(), self.clock.now());
+        let hasher = self.config().common.secret_key.token_hasher();
+        let step = self.database.db.begin().await.unwrap();
+        let token = hasher.hash(&reset.to_string());
+        password_reset::insert(&step, reset, &email, token, now, RESET)
+            .await
+            .unwrap();
+        let written = self
+            .outbox()
+            .write_reset_code(&step, reset, &email, "request-1", now, RESET)
+            .await
+            .unwrap();
+        step.commit().await.unwrap();
+        (reset, written)
+    }
+
+    /// A reset and its mail, not pushed.
+    pub(crate) async fn reset(&self, email: &str) -> (Uuid, Uuid) {
+        let (reset, _not_woken) = self.write_reset(email).await;
+        let mail = mail::Entity::find()
+            .filter(mail::Column::ResetId.eq(reset))
+            .one(&self.database.db)
+            .await
+            .unwrap();
+        (reset, mail.unwrap().id)
+    }
+
+    /// As many resets as there are users, pushed as the API pushes them.
+    pub(crate) async fn ask_for(&self, count: usize) {
+        for number in 0..count {
+            let (_, written) = self.write_reset(&format!("user{number}@example.com")).await;
+            self.outbox().wake(written).await;
+        }
+    }
+
+    /// A notice, not pushed.
+    pub(crate) async fn notice(&self, kind: MailKind, user: &user::Model) -> Uuid {
+        let (db, now) = (&self.database.db, self.clock.now());
+        let _not_woken = self
+            .outbox()
+            .write_notice(db, kind, user, "request-1", now)
+            .await
+            .unwrap();
+        let mail = mail::Entity::find()
+            .filter(mail::Column::UserId.eq(user.id))
+            .filter(mail::Column::Kind.eq(kind.as_str()))
+            .one(db)
+            .await
+            .unwrap();
+        mail.unwrap().id
+    }
+
+    pub(crate) async fn row(&self, mail: Uuid) -> mail::Model {
+        let found = mail::Entity::find_by_id(mail).one(&self.database.db).await;
+        found.unwrap().unwrap()
+    }
+
+    pub(crate) async fn reset_row(&self, reset: Uuid) -> password_reset::Model {
+        let found = password_reset::Entity::find_by_id(reset)
+            .one(&self.database.db)
+            .await;
+        found.unwrap().unwrap()
+    }
+
+    pub(crate) async fn rows(&self) -> Vec<mail::Model> {
+        mail::list(&self.database.db, None, 1_000).await.unwrap()
+    }
+
+    pub(crate) async fn count(&self, state: MailState) -> usize {
+        let mails = mail::list(&self.database.db, Some(state), 1_000).await;
+        mails.unwrap().len()
+    }
+
+    /// Waits until so many mails are in a state.
+    pub(crate) async fn wait_for(&self, state: MailState, count: usize) {
+        let enough = async {
+            while self.count(state).await < count {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        assert!(
+            timeout(PATIENCE, enough).await.is_ok(),
+            "{count} {state} mails of {:#?}",
+            self.rows().await
+        );
+    }
+}
