@@ -19,7 +19,7 @@ use latchkey_shared::{
     user::{self, NewUser},
     username::Username,
 };
-use poem::listener::{Listener as _, TcpListener};
+use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use sea_orm::TransactionTrait as _;
 
 use crate::{
@@ -50,7 +50,11 @@ pub async fn serve() -> anyhow::Result<()> {
         .with_context(|| {
             format!("BIND: {bind} cannot be listened on; is another program there?")
         })?;
-    tracing::info!(address = %bind, "Latchkey serves.");
+    let address = acceptor
+        .local_addr()
+        .into_iter()
+        .find_map(|address| address.as_socket_addr().copied());
+    tracing::info!(address = %address.unwrap_or(bind), "Latchkey serves.");
     server::serve(app, acceptor, asked_to_stop()?).await?;
     tracing::info!("Latchkey has stopped.");
     Ok(())

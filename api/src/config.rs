@@ -71,28 +71,36 @@ impl Config {
         let environment = common
             .as_ref()
             .map_or(Environment::Development, |common| common.environment);
-        let config = common.map(|common| Self {
-            common,
-            bind: settings.parse(
-                "BIND",
-                SocketAddr::from(([127, 0, 0, 1], 8000)),
-                "an address and a port, such as 127.0.0.1:8000",
-            ),
-            media_dir: settings
-                .text("MEDIA_DIR")
-                .unwrap_or_else(|| "var/media".to_owned())
-                .into(),
-            access_token: seconds(&mut settings, "ACCESS_TOKEN_SECONDS", 300),
-            refresh_token: seconds(&mut settings, "REFRESH_TOKEN_SECONDS", 864_000),
-            reset: seconds(&mut settings, "RESET_SECONDS", 600),
-            otp_tries: settings.within("OTP_TRIES", 5, 1..=10),
-            hash_cost: hash_cost(&mut settings, environment),
-            hash_queue: Duration::from_secs(settings.within("HASH_QUEUE_SECONDS", 5, 1..=60)),
-            activation: settings.parse("ACTIVATION", Activation::Admin, "admin or none"),
-            cors_origins: cors_origins(&mut settings),
-        });
+        let bind = settings.parse(
+            "BIND",
+            SocketAddr::from(([127, 0, 0, 1], 8000)),
+            "an address and a port, such as 127.0.0.1:8000",
+        );
+        let media_dir = settings
+            .text("MEDIA_DIR")
+            .unwrap_or_else(|| "var/media".to_owned());
+        let access_token = seconds(&mut settings, "ACCESS_TOKEN_SECONDS", 300);
+        let refresh_token = seconds(&mut settings, "REFRESH_TOKEN_SECONDS", 864_000);
+        let reset = seconds(&mut settings, "RESET_SECONDS", 600);
+        let otp_tries = settings.within("OTP_TRIES", 5, 1..=10);
+        let hash_cost = hash_cost(&mut settings, environment);
+        let hash_queue = Duration::from_secs(settings.within("HASH_QUEUE_SECONDS", 5, 1..=60));
+        let activation = settings.parse("ACTIVATION", Activation::Admin, "admin or none");
+        let cors_origins = cors_origins(&mut settings);
         settings.finish()?;
-        Ok(config.expect("without its shared part the configuration has a fault"))
+        Ok(Self {
+            common: common.expect("without its shared part the configuration has a fault"),
+            bind,
+            media_dir: media_dir.into(),
+            access_token,
+            refresh_token,
+            reset,
+            otp_tries,
+            hash_cost,
+            hash_queue,
+            activation,
+            cors_origins,
+        })
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
     app::App,
     error::{ApiError, KINDS},
     media, openapi,
-    request::{REQUEST_ID, RequestLayer},
+    request::{REQUEST_ID, RequestId, RequestLayer},
 };
 
 /// How long a connection may be silent.
@@ -58,6 +58,7 @@ pub fn endpoint(app: App) -> impl Endpoint {
             Ok(request)
         })
         .data(app)
+        .around(problems)
         .with_if(!origins.is_empty(), cors(origins))
         .with(layer)
 }
@@ -76,6 +77,18 @@ pub async fn serve(
         .idle_timeout(IDLE)
         .run_with_graceful_shutdown(endpoint(app), shutdown, Some(patience))
         .await
+}
+
+/// Makes problems of errors before CORS sees them, which else would write them as plain text.
+async fn problems(endpoint: impl Endpoint, request: Request) -> poem::Result<Response> {
+    let id = request.data::<RequestId>().cloned();
+    match endpoint.call(request).await {
+        Ok(output) => Ok(output.into_response()),
+        Err(error) => {
+            let id = id.as_ref().map_or("", RequestId::as_str);
+            Ok(ApiError::from_poem(error).into_problem_response(id))
+        }
+    }
 }
 
 fn text(media_type: &'static str, body: String) -> impl Endpoint<Output = Response> {

@@ -21,7 +21,8 @@ pub use smtp_sink::{Fault, Mail, Security, SmtpSink};
 /// that passes ever waits for it.
 pub const PATIENCE: Duration = Duration::from_mins(1);
 
-/// A variable of the test run.
-fn variable(key: &str) -> Option<String> {
+/// A variable of the test run, or of its `.env`.
+#[must_use]
+pub fn variable(key: &str) -> Option<String> {
     Settings::from_environment().text(key)
 }

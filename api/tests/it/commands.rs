@@ -1,0 +1,301 @@
+//! The command line, as a process of its own.
+
+use chrono::TimeDelta;
+use latchkey_testing::Process;
+use reqwest::Method;
+
+use crate::world::{PASSWORD, World};
+
+#[tokio::test]
+async fn users_are_activated_shut_and_listed() {
+    let world = World::new().await;
+    world.register("ada@example.com").await;
+
+    let (code, output) = world
+        .process(&["users", "activate", "ADA@example.com"])
+        .output()
+        .await;
+    assert_eq!(code, Some(0), "{output}");
+    let tokens = world.login("ada@example.com", PASSWORD).await;
+    // The process goes by the machine's clock, which has moved on.
+    world.pass(TimeDelta::minutes(1));
+    assert_eq!(
+        world.mails_to("ada@example.com").await.len(),
+        2,
+        "a welcome and a note of the activation"
+    );
+    let (code, output) = world
+        .process(&["users", "activate", "ada@example.com"])
+        .output()
+        .await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("activated already"), "{output}");
+    assert_eq!(
+        world.mails_to("ada@example.com").await.len(),
+        2,
+        "nothing changed, so nobody is told"
+    );
+
+    let (_, output) = world.process(&["users", "list"]).output().await;
+    assert!(output.contains("ada@example.com"), "{output}");
+    let (_, output) = world.process(&["users", "list", "--json"]).output().await;
+    assert!(output.contains("\"is_activated\": true"), "{output}");
+
+    let (code, output) = world
+        .process(&["users", "deactivate", "ada@example.com"])
+        .output()
+        .await;
+    assert_eq!(code, Some(0), "{output}");
+    world
+        .get_user(&tokens.access)
+        .await
+        .is_problem(401, "not-authenticated");
+
+    let (code, output) = world
+        .process(&["users", "activate", "nobody@example.com"])
+        .output()
+        .await;
+    assert_eq!(code, Some(1));
+    assert!(
+        output.contains("no account has the address nobody@example.com"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn an_administrator_is_made_and_asked_for_what_is_not_given() {
+    let world = World::new().await;
+    let script = format!(
+        "printf '%s\\n' 'boss@example.com' 'Boss' '{PASSWORD}' | {} create-superuser --password-stdin",
+        env!("CARGO_BIN_EXE_latchkey-api")
+    );
+    let (code, output) = Process::spawn("sh", &["-c", &script], &world.variables)
+        .output()
+        .await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(
+        output.contains("E-mail address:") && output.contains("User name:"),
+        "{output}"
+    );
+    let user = world.user("boss@example.com").await;
+    assert!(user.is_staff && user.is_superuser && user.is_activated);
+    world.login("boss@example.com", PASSWORD).await;
+
+    let (code, output) = Process::spawn("sh", &["-c", &script], &world.variables)
+        .output()
+        .await;
+    assert_eq!(code, Some(1));
+    assert!(output.contains("taken"), "{output}");
+
+    let weak = script
+        .replace(PASSWORD, "password")
+        .replace("boss@", "other@");
+    let (code, output) = Process::spawn("sh", &["-c", &weak], &world.variables)
+        .output()
+        .await;
+    assert_eq!(code, Some(1));
+    assert!(output.contains("most common passwords"), "{output}");
+}
+
+#[tokio::test]
+async fn without_the_schema_the_server_says_what_to_do() {
+    let mut world = World::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    world.variables.insert(
+        "DATABASE_URL".to_owned(),
+        format!("sqlite://{}/new/empty.db", folder.path().display()),
+    );
+
+    let (code, output) = world.process(&["serve"]).output().await;
+    assert_eq!(code, Some(1));
+    assert!(output.contains("latchkey-api migrate"), "{output}");
+
+    for applied in ["2 migration(s) applied", "0 migration(s) applied"] {
+        let (code, output) = world.process(&["migrate"]).output().await;
+        assert_eq!(code, Some(0), "{output}");
+        assert!(output.contains(applied), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn bad_configuration_stops_the_start_and_names_every_key() {
+    let mut world = World::new().await;
+    for (key, value) in [
+        ("ENVIRONMENT", "prod"),
+        ("DATABASE_URL", "mysql://x"),
+        ("REDIS_URL", "http://x"),
+        ("PUBLIC_URL", "accounts"),
+        ("BIND", "8000"),
+        ("ACCESS_TOKEN_SECONDS", "0"),
+        ("OTP_TRIES", "many"),
+        ("ACTIVATION", "maybe"),
+        ("CORS_ORIGINS", "https://a.example.com/path"),
+        ("LOG_FORMAT", "xml"),
+        ("SECRET_KEY_FILE", "/dev/null"),
+    ] {
+        world.variables.insert(key.to_owned(), value.to_owned());
+    }
+
+    let (code, output) = world.process(&["serve"]).output().await;
+
+    assert_eq!(code, Some(1));
+    for line in [
+        "ENVIRONMENT: expected development or production",
+        "DATABASE_URL: expected sqlite://",
+        "REDIS_URL: expected redis://",
+        "PUBLIC_URL: expected the URL",
+        "BIND: expected an address and a port",
+        "ACCESS_TOKEN_SECONDS: expected a number from 1",
+        "OTP_TRIES: expected a number from 1 to 10",
+        "ACTIVATION: expected admin or none",
+        "CORS_ORIGINS: expected origins",
+        "LOG_FORMAT: expected text or json",
+        "SECRET_KEY: expected either SECRET_KEY or SECRET_KEY_FILE",
+    ] {
+        assert!(output.contains(line), "{line} is not in: {output}");
+    }
+    assert!(!output.contains("mysql"), "a value was repeated: {output}");
+}
+
+#[tokio::test]
+async fn production_refuses_what_only_development_may() {
+    let mut world = World::new().await;
+    world
+        .variables
+        .insert("ENVIRONMENT".to_owned(), "production".to_owned());
+    world
+        .variables
+        .insert("SECRET_KEY".to_owned(), "short".to_owned());
+
+    let (code, output) = world.process(&["serve"]).output().await;
+
+    assert_eq!(code, Some(1));
+    for key in [
+        "SECRET_KEY: expected at least 32 bytes",
+        "ARGON2_MEMORY_KIB: expected",
+        "ARGON2_ITERATIONS: expected",
+    ] {
+        assert!(output.contains(key), "{key} is not in: {output}");
+    }
+    assert!(!output.contains("short"), "{output}");
+}
+
+#[tokio::test]
+async fn a_missing_dependency_is_named_with_how_to_start_it() {
+    let mut world = World::new().await;
+    world
+        .variables
+        .insert("REDIS_URL".to_owned(), "redis://127.0.0.1:1".to_owned());
+    let (code, output) = world.process(&["serve"]).output().await;
+    assert_eq!(code, Some(1));
+    assert!(
+        output.contains("REDIS_URL") && output.contains("redis-server"),
+        "{output}"
+    );
+
+    world.variables.insert(
+        "DATABASE_URL".to_owned(),
+        "postgres://u:topsecret@127.0.0.1:1/x".to_owned(),
+    );
+    let (code, output) = world.process(&["serve"]).output().await;
+    assert_eq!(code, Some(1));
+    assert!(
+        output.contains("DATABASE_URL") && output.contains("postgresql"),
+        "{output}"
+    );
+    assert!(!output.contains("topsecret"), "{output}");
+}
+
+/// A running server, its log in JSON, a request under way when SIGTERM comes: it is answered, then the server ends with 0.
+#[tokio::test]
+async fn sigterm_ends_the_server_after_what_it_has_begun() {
+    let mut world = World::new().await;
+    for (key, value) in [
+        ("BIND", "127.0.0.1:0"),
+        ("LOG_FORMAT", "json"),
+        ("ARGON2_MEMORY_KIB", "262144"),
+        ("ARGON2_ITERATIONS", "3"),
+    ] {
+        world.variables.insert(key.to_owned(), value.to_owned());
+    }
+    let mut process = world.process(&[]);
+    let line = process.wait_for_line("Latchkey serves.").await;
+    let entry: serde_json::Value = serde_json::from_str(&line).unwrap();
+    world.base = format!("http://{}", entry["address"].as_str().unwrap());
+
+    let slow = world.try_login("nobody@example.com", PASSWORD);
+    let stop = async {
+        // The login is being hashed by the time that this is answered.
+        assert_eq!(
+            world
+                .send(world.request(Method::GET, "/health/live"))
+                .await
+                .status,
+            200
+        );
+        process.terminate().await;
+    };
+    let (answer, ()) = tokio::join!(slow, stop);
+
+    answer.is_problem(401, "invalid-credentials");
+    assert_eq!(process.exit().await.code(), Some(0));
+    assert!(
+        process
+            .lines()
+            .iter()
+            .all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok())
+    );
+}
+
+#[tokio::test]
+async fn help_explains_each_command_with_its_environment() {
+    let world = World::new().await;
+    for (arguments, parts) in [
+        (
+            &["--help"][..],
+            &[
+                "serve",
+                "migrate",
+                "create-superuser",
+                "users",
+                "openapi",
+                "SECRET_KEY",
+                "DATABASE_URL",
+            ][..],
+        ),
+        (
+            &["serve", "--help"],
+            &["BIND", "PUBLIC_URL", "ACTIVATION", "ARGON2_MEMORY_KIB"],
+        ),
+        (
+            &["create-superuser", "--help"],
+            &["--password-stdin", "DATABASE_URL"],
+        ),
+        (&["users", "--help"], &["activate", "deactivate", "list"]),
+    ] {
+        let (code, output) = world.process(arguments).output().await;
+        assert_eq!(code, Some(0));
+        for part in parts {
+            assert!(
+                output.contains(part),
+                "{part} is not in {arguments:?}: {output}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn the_document_is_printed_without_any_configuration() {
+    let world = World::new().await;
+    let program = env!("CARGO_BIN_EXE_latchkey-api");
+    let (code, output) = Process::spawn(
+        program,
+        &["openapi", "--yaml"],
+        &std::collections::BTreeMap::<String, String>::new(),
+    )
+    .output()
+    .await;
+    assert_eq!(code, Some(0));
+    assert!(output.contains("title: Latchkey"), "{output}");
+    drop(world);
+}

@@ -1,0 +1,182 @@
+//! What every answer carries, and who may ask from a browser.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::world::World;
+
+/// A6
+#[tokio::test]
+async fn every_answer_has_the_security_headers_and_an_id() {
+    let world = World::new().await;
+    for path in [
+        "/",
+        "/docs",
+        "/openapi.json",
+        "/health/live",
+        "/api/user/",
+        "/nope",
+    ] {
+        let answer = world.send(world.request(Method::GET, path)).await;
+        assert_eq!(
+            answer.headers["x-content-type-options"], "nosniff",
+            "{path}"
+        );
+        assert_eq!(answer.headers["x-frame-options"], "DENY");
+        assert_eq!(answer.headers["referrer-policy"], "no-referrer");
+        assert!(
+            answer.headers["content-security-policy"]
+                .to_str()
+                .unwrap()
+                .contains("frame-ancestors 'none'")
+        );
+        assert!(answer.headers.contains_key("x-request-id"));
+        assert!(
+            !answer.headers.contains_key("strict-transport-security"),
+            "there is no HTTPS here"
+        );
+        let content_types = answer.headers.get_all("content-type").iter().count();
+        assert!(content_types <= 1, "{path}: {content_types}");
+    }
+}
+
+/// A6
+#[tokio::test]
+async fn tokens_and_personal_data_are_not_to_be_stored() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+    let profile = world.get_user(&tokens.access).await;
+    let login = world
+        .try_login("ada@example.com", crate::world::PASSWORD)
+        .await;
+    let refresh = world
+        .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
+        .await;
+    for answer in [profile, login, refresh] {
+        assert_eq!(answer.headers["cache-control"], "no-store");
+    }
+}
+
+#[tokio::test]
+async fn a_plain_request_id_is_kept_and_any_other_is_replaced() {
+    let world = World::new().await;
+    let given = "trace-0123456789";
+    let answer = world
+        .send(
+            world
+                .request(Method::GET, "/nope")
+                .header("x-request-id", given),
+        )
+        .await;
+    assert_eq!(answer.text("/instance"), given);
+
+    for odd in [
+        "short",
+        "with blanks in it",
+        &"x".repeat(65),
+        "<script>alert(1)</script>",
+    ] {
+        let answer = world
+            .send(
+                world
+                    .request(Method::GET, "/nope")
+                    .header("x-request-id", odd),
+            )
+            .await;
+        assert_ne!(answer.text("/instance"), odd);
+    }
+}
+
+#[tokio::test]
+async fn with_https_browsers_are_told_to_keep_to_it() {
+    let world = World::with(&[("PUBLIC_URL", "https://accounts.example.com")]).await;
+    let answer = world.send(world.request(Method::GET, "/health/live")).await;
+    assert!(
+        answer.headers["strict-transport-security"]
+            .to_str()
+            .unwrap()
+            .starts_with("max-age=")
+    );
+}
+
+/// S13 of the original: URLs were built from whatever the client called the server.
+#[tokio::test]
+async fn the_url_of_a_picture_comes_from_the_configuration_and_not_from_the_host_header() {
+    let world = World::with(&[("PUBLIC_URL", "https://accounts.example.com")]).await;
+    let mut form = crate::world::registration("ada@example.com");
+    form["image"] = json!(crate::pictures::data_url(&crate::pictures::png(4, 4)));
+    let request = world
+        .request(Method::POST, "/api/register/")
+        .header("host", "evil.example")
+        .json(&form);
+
+    let answer = world.send(request).await;
+
+    assert!(
+        answer
+            .text("/image")
+            .starts_with("https://accounts.example.com/media/"),
+        "{answer:?}"
+    );
+}
+
+/// A5
+#[tokio::test]
+async fn no_foreign_page_may_call_by_default() {
+    let world = World::new().await;
+    let request = world
+        .request(Method::POST, "/api/login/")
+        .header("origin", "https://evil.example")
+        .json(&json!({}));
+    let answer = world.send(request).await;
+    assert!(
+        !answer.headers.contains_key("access-control-allow-origin"),
+        "{answer:?}"
+    );
+    let preflight = world
+        .request(Method::OPTIONS, "/api/login/")
+        .header("origin", "https://evil.example")
+        .header("access-control-request-method", "POST");
+    let answer = world.send(preflight).await;
+    assert!(
+        !answer.headers.contains_key("access-control-allow-origin"),
+        "{answer:?}"
+    );
+}
+
+/// A5
+#[tokio::test]
+async fn the_pages_of_configured_origins_may_call_and_no_others() {
+    let world = World::with(&[(
+        "CORS_ORIGINS",
+        "https://app.example.com, https://other.example.com",
+    )])
+    .await;
+    let preflight = |origin: &str| {
+        world
+            .request(Method::OPTIONS, "/api/user/")
+            .header("origin", origin)
+            .header("access-control-request-method", "PATCH")
+            .header(
+                "access-control-request-headers",
+                "authorization,content-type",
+            )
+    };
+
+    let answer = world.send(preflight("https://app.example.com")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(
+        answer.headers["access-control-allow-origin"],
+        "https://app.example.com"
+    );
+    world
+        .send(preflight("https://evil.example"))
+        .await
+        .is_problem(403, "origin-not-allowed");
+
+    let own = world
+        .request(Method::POST, "/api/login/")
+        .header("origin", &world.base)
+        .json(&json!({}));
+    world.send(own).await.is_problem(400, "invalid-input");
+}

@@ -1,0 +1,24 @@
+//! The API through its front door: HTTP in, mail out, on a real database, a real Redis and a real SMTP conversation.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test that meets what it did not expect ends there"
+)]
+
+mod access;
+mod bad_input;
+mod browser;
+mod commands;
+mod document;
+mod errors;
+mod headers;
+mod login;
+mod main_job;
+mod original;
+mod password_reset;
+mod pictures;
+mod profile;
+mod register;
+mod secrets;
+mod sessions;
+mod world;

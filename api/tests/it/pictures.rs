@@ -1,0 +1,210 @@
+//! Pictures: what is taken, what becomes of it, and how it is served.
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use image::{DynamicImage, GenericImageView as _, ImageFormat, RgbImage};
+use serde_json::json;
+
+use crate::world::{World, registration};
+
+fn encoded(width: u32, height: u32, format: ImageFormat) -> Vec<u8> {
+    let picture: DynamicImage = RgbImage::from_fn(width, height, |x, y| {
+        image::Rgb([x.to_le_bytes()[0], y.to_le_bytes()[0], 200])
+    })
+    .into();
+    let picture = if format == ImageFormat::Jpeg {
+        picture
+    } else {
+        picture.into_rgba8().into()
+    };
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+pub(crate) fn png(width: u32, height: u32) -> Vec<u8> {
+    encoded(width, height, ImageFormat::Png)
+}
+
+pub(crate) fn data_url(bytes: &[u8]) -> String {
+    format!("data:image/png;base64,{}", STANDARD.encode(bytes))
+}
+
+/// A JPEG whose EXIF segment says that it lies on its side (orientation 6), and where it was taken.
+fn photograph(width: u32, height: u32) -> Vec<u8> {
+    let jpeg = encoded(width, height, ImageFormat::Jpeg);
+    let mut tiff = b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x06\0\0\0\0\0\0\0".to_vec();
+    tiff.extend_from_slice(b"GPS 30.0444N 31.2357E");
+    let mut segment = vec![0xff, 0xe1];
+    segment.extend_from_slice(&u16::try_from(tiff.len() + 8).unwrap().to_be_bytes());
+    segment.extend_from_slice(b"Exif\0\0");
+    segment.extend_from_slice(&tiff);
+    [&jpeg[..2], &segment, &jpeg[2..]].concat()
+}
+
+async fn upload(world: &World, email: &str, bytes: Vec<u8>) -> crate::world::Answer {
+    let form = reqwest::multipart::Form::new()
+        .text("email", email.to_owned())
+        .text("username", "Ada")
+        .text("password", crate::world::PASSWORD)
+        .part(
+            "image",
+            reqwest::multipart::Part::bytes(bytes).file_name("upload.bin"),
+        );
+    world
+        .send(
+            world
+                .request(reqwest::Method::POST, "/api/register/")
+                .multipart(form),
+        )
+        .await
+}
+
+/// A2: the type is told by the content and served fixed, with nosniff.
+#[tokio::test]
+async fn each_kind_is_served_as_what_it_is() {
+    let world = World::new().await;
+    for (number, (format, media_type)) in [
+        (ImageFormat::Png, "image/png"),
+        (ImageFormat::Jpeg, "image/jpeg"),
+        (ImageFormat::Gif, "image/gif"),
+        (ImageFormat::WebP, "image/webp"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let answer = upload(
+            &world,
+            &format!("p{number}@example.com"),
+            encoded(31, 17, format),
+        )
+        .await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        assert!(
+            answer
+                .text("/image")
+                .starts_with(&format!("{}/media/", world.base)),
+            "{answer:?}"
+        );
+
+        let served = world.http.get(answer.text("/image")).send().await.unwrap();
+        assert_eq!(served.headers()["content-type"], media_type);
+        assert_eq!(served.headers()["x-content-type-options"], "nosniff");
+        let bytes = served.bytes().await.unwrap();
+        assert_eq!(image::guess_format(&bytes).unwrap(), format);
+        assert_eq!(
+            image::load_from_memory(&bytes).unwrap().dimensions(),
+            (31, 17)
+        );
+    }
+}
+
+/// A2: written anew, so that neither the place nor anything behind the picture survives; turned first.
+#[tokio::test]
+async fn metadata_and_whatever_else_is_in_the_file_is_gone() {
+    let world = World::new().await;
+    let mut bytes = photograph(30, 10);
+    bytes.extend_from_slice(b"<script>alert(1)</script>");
+
+    let answer = upload(&world, "photo@example.com", bytes).await;
+
+    let served = world
+        .http
+        .get(answer.text("/image"))
+        .send()
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap();
+    for trace in ["Exif", "GPS", "30.0444", "<script>"] {
+        assert!(
+            !served
+                .windows(trace.len())
+                .any(|window| window == trace.as_bytes()),
+            "{trace} is still there"
+        );
+    }
+    assert_eq!(
+        image::load_from_memory(&served).unwrap().dimensions(),
+        (10, 30),
+        "it still lies on its side"
+    );
+}
+
+/// A2: sizes are bounded before any pixel is decoded.
+#[tokio::test]
+async fn what_is_too_large_or_no_picture_is_refused() {
+    let world = World::new().await;
+    let whole = png(40, 40);
+    let mut long = png(4, 4);
+    long.resize(5 * 1024 * 1024 + 1, 0);
+    for (bytes, code) in [
+        (png(6_000, 5_000), "too_large"),
+        (long, "too_large"),
+        (whole[..whole.len() / 2].to_vec(), "invalid"),
+        (b"not a picture".to_vec(), "invalid"),
+        (b"BM\x46\0\0\0\0\0\0\0\x36\0\0\0".to_vec(), "invalid"),
+        (
+            b"<svg xmlns='http://www.w3.org/2000/svg'/>".to_vec(),
+            "invalid",
+        ),
+        (b"%PDF-1.4".to_vec(), "invalid"),
+    ] {
+        let answer = upload(&world, "bad@example.com", bytes).await;
+        answer.is_problem(400, "invalid-input");
+        assert_eq!(answer.bad_fields(), [("image".to_owned(), code.to_owned())]);
+    }
+    for text in [
+        "x.png",
+        "data:text/html;base64,AAAA",
+        "data:image/png;base64,****",
+    ] {
+        let mut form = registration("bad@example.com");
+        form["image"] = json!(text);
+        let answer = world.post("/api/register/", form).await;
+        assert_eq!(
+            answer.bad_fields(),
+            [("image".to_owned(), "invalid".to_owned())]
+        );
+    }
+    assert!(world.pictures().is_empty());
+}
+
+#[tokio::test]
+async fn five_mebibytes_fit_into_either_body() {
+    let world = World::new().await;
+    // Bytes behind the end of a picture count for its size and for nothing else.
+    let mut large = png(100, 100);
+    large.resize(5 * 1024 * 1024, 0);
+
+    let mut form = registration("json@example.com");
+    form["image"] = json!(data_url(&large));
+    let answer = world.post("/api/register/", form).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    let answer = upload(&world, "multipart@example.com", large).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+}
+
+/// A2: names are random and lead nowhere else.
+#[tokio::test]
+async fn only_pictures_are_served() {
+    let world = World::new().await;
+    let answer = upload(&world, "a@example.com", png(4, 4)).await;
+    let name = answer.text("/image").rsplit('/').next().unwrap().to_owned();
+    assert_eq!(name.len(), 36, "{name}");
+
+    for path in [
+        "/media/",
+        "/media/../Cargo.toml",
+        "/media/..%2fCargo.toml",
+        "/media/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+        "/media/x.png",
+        "/media/00000000000000000000000000000000.png",
+        "/media/00000000000000000000000000000000.html",
+    ] {
+        world
+            .send(world.request(reqwest::Method::GET, path))
+            .await
+            .is_problem(404, "not-found");
+    }
+}

@@ -1,0 +1,191 @@
+//! `GET` and `PATCH /api/user/`
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::{
+    pictures::{data_url, png},
+    world::{PASSWORD, World},
+};
+
+#[tokio::test]
+async fn what_was_given_at_registration_is_read_back() {
+    let world = World::new().await;
+    let form = json!({
+        "email": "full@example.com", "username": "Full Name", "password": PASSWORD, "phoneNumber": "+201001234567",
+        "dateBirth": "1990-02-28", "gender": "female",
+    });
+    assert_eq!(world.post("/api/register/", form).await.status, 201);
+    world.activate("full@example.com").await;
+    let tokens = world.login("full@example.com", PASSWORD).await;
+
+    assert_eq!(
+        world.get_user(&tokens.access).await.body,
+        json!({
+            "email": "full@example.com", "username": "Full Name", "phoneNumber": "+201001234567", "image": null,
+            "dateBirth": "1990-02-28", "gender": "female", "is_activated": true,
+        })
+    );
+}
+
+#[tokio::test]
+async fn a_change_touches_what_it_names_and_null_or_blank_clears() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+
+    let all = json!({"phoneNumber": "+201001234567", "dateBirth": "1980-05-05", "gender": "male", "username": "A"});
+    let answer = world.patch_user(&tokens.access, all).await;
+    assert_eq!(answer.text("/dateBirth"), "1980-05-05");
+
+    for (name, empty) in [
+        ("phoneNumber", json!(null)),
+        ("dateBirth", json!("")),
+        ("gender", json!(" ")),
+    ] {
+        let answer = world
+            .patch_user(&tokens.access, json!({ name: empty }))
+            .await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert!(answer.body[name].is_null(), "{answer:?}");
+        assert_eq!(answer.text("/username"), "A");
+    }
+    let nothing = world.patch_user(&tokens.access, json!({})).await;
+    assert_eq!(
+        (nothing.status.as_u16(), nothing.text("/username").as_str()),
+        (200, "A")
+    );
+}
+
+/// F1 of the original: one's own address was refused.
+#[tokio::test]
+async fn the_own_address_may_be_sent_again_and_another_ones_may_not() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+    world.register("taken@example.com").await;
+
+    for own in ["ada@example.com", "ADA@example.com"] {
+        let answer = world
+            .patch_user(&tokens.access, json!({"email": own}))
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.text("/email").as_str()),
+            (200, own)
+        );
+    }
+    let answer = world
+        .patch_user(&tokens.access, json!({"email": "Taken@Example.com"}))
+        .await;
+    answer.is_problem(409, "email-taken");
+    assert_eq!(
+        world.get_user(&tokens.access).await.text("/email"),
+        "ADA@example.com"
+    );
+}
+
+#[tokio::test]
+async fn a_new_address_is_the_one_to_log_in_with() {
+    let world = World::new().await;
+    let tokens = world.somebody("old@example.com").await;
+
+    assert_eq!(
+        world
+            .patch_user(&tokens.access, json!({"email": "new@example.com"}))
+            .await
+            .status,
+        200
+    );
+
+    world
+        .try_login("old@example.com", PASSWORD)
+        .await
+        .is_problem(401, "invalid-credentials");
+    world.login("new@example.com", PASSWORD).await;
+}
+
+/// A1, and S2 and S3 of the original: a password could be written here.
+#[tokio::test]
+async fn rights_ids_and_passwords_are_not_in_the_owners_hand() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+    let before = world.user("ada@example.com").await;
+
+    let sly = json!({
+        "is_activated": false, "is_staff": true, "is_superuser": true, "is_active": false, "id": 1_000,
+        "password": "New-Passw0rd", "password_hash": "x", "foo": "bar",
+    });
+    let answer = world.patch_user(&tokens.access, sly).await;
+
+    assert_eq!(answer.status, 200);
+    assert_eq!(world.user("ada@example.com").await, before);
+    world.login("ada@example.com", PASSWORD).await;
+}
+
+#[tokio::test]
+async fn a_picture_is_set_replaced_and_cleared_and_never_leaves_a_file_behind() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+
+    let first = world
+        .patch_user(&tokens.access, json!({"image": data_url(&png(5, 5))}))
+        .await;
+    let form = reqwest::multipart::Form::new().part(
+        "image",
+        reqwest::multipart::Part::bytes(png(6, 6)).file_name("../../evil.html"),
+    );
+    let request = world
+        .request(Method::PATCH, "/api/user/")
+        .bearer_auth(&tokens.access)
+        .multipart(form);
+    let second = world.send(request).await;
+
+    assert_ne!(first.text("/image"), second.text("/image"));
+    assert!(
+        std::path::Path::new(&second.text("/image"))
+            .extension()
+            .is_some_and(|ending| ending == "png"),
+        "{second:?}"
+    );
+    assert_eq!(world.pictures().len(), 1);
+    assert_eq!(
+        world
+            .http
+            .get(first.text("/image"))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        404
+    );
+    assert_eq!(
+        world
+            .http
+            .get(second.text("/image"))
+            .send()
+            .await
+            .unwrap()
+            .status(),
+        200
+    );
+
+    let refused = world
+        .patch_user(
+            &tokens.access,
+            json!({"image": data_url(&png(7, 7)), "username": ""}),
+        )
+        .await;
+    refused.is_problem(400, "invalid-input");
+    assert_eq!(world.pictures().len(), 1);
+    world.register("taken@example.com").await;
+    let refused = json!({"image": data_url(&png(7, 7)), "email": "taken@example.com"});
+    world
+        .patch_user(&tokens.access, refused)
+        .await
+        .is_problem(409, "email-taken");
+    assert_eq!(world.pictures().len(), 1);
+
+    let cleared = world
+        .patch_user(&tokens.access, json!({"image": null}))
+        .await;
+    assert!(cleared.body["image"].is_null());
+    assert!(world.pictures().is_empty());
+}

@@ -1,0 +1,223 @@
+//! `POST /api/register/`
+
+use latchkey_shared::user;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::world::{PASSWORD, World, registration};
+
+#[tokio::test]
+async fn the_least_form_makes_an_account_that_waits_for_activation() {
+    let world = World::new().await;
+
+    let answer = world.register("min@example.com").await;
+
+    assert_eq!(
+        answer.body,
+        json!({
+            "email": "min@example.com", "username": "Ada", "phoneNumber": null, "image": null, "dateBirth": null,
+            "gender": null, "is_activated": false,
+        })
+    );
+    let mails = world.mails_to("min@example.com").await;
+    assert_eq!(
+        mails.len(),
+        1,
+        "the owner is told that activation is awaited"
+    );
+}
+
+#[tokio::test]
+async fn with_activation_none_the_account_is_open_at_once() {
+    let world = World::with(&[("ACTIVATION", "none")]).await;
+
+    assert_eq!(
+        world.register("open@example.com").await.body["is_activated"],
+        true
+    );
+    world.login("open@example.com", PASSWORD).await;
+}
+
+#[tokio::test]
+async fn an_address_is_taken_in_every_case_of_letters_and_leaves_no_trace() {
+    let world = World::new().await;
+    world.register("ada@example.com").await;
+    world.deliver_all().await;
+
+    let mut again = registration("ADA@Example.com");
+    again["image"] = json!(crate::pictures::data_url(&crate::pictures::png(4, 4)));
+    let answer = world.post("/api/register/", again).await;
+
+    answer.is_problem(409, "email-taken");
+    assert_eq!(
+        answer.bad_fields(),
+        [("email".to_owned(), "taken".to_owned())]
+    );
+    assert!(
+        world.pictures().is_empty(),
+        "the picture of the refused form stayed"
+    );
+    world.deliver_all().await;
+    assert_eq!(
+        world.sink.mails().len(),
+        1,
+        "a mail was sent for the refused form"
+    );
+}
+
+/// The database decides: of many at once one wins and none fails with a 5xx.
+#[tokio::test]
+async fn of_twelve_registrations_at_once_one_wins() {
+    let world = World::new().await;
+
+    let answers = futures_util::future::join_all(
+        (0..12).map(|_| world.post("/api/register/", registration("race@example.com"))),
+    )
+    .await;
+
+    let statuses: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.status.as_u16())
+        .collect();
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 201).count(),
+        1,
+        "{statuses:?}"
+    );
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 409).count(),
+        11,
+        "{statuses:?}"
+    );
+}
+
+/// A1: what its owner may not set is ignored.
+#[tokio::test]
+async fn nobody_registers_as_activated_or_as_an_administrator() {
+    let world = World::new().await;
+    let mut form = registration("sly@example.com");
+    for flag in [
+        "is_activated",
+        "is_staff",
+        "is_superuser",
+        "isActivated",
+        "isSuperuser",
+    ] {
+        form[flag] = json!(true);
+    }
+    form["id"] = json!(4711);
+
+    assert_eq!(
+        world.post("/api/register/", form).await.body["is_activated"],
+        false
+    );
+
+    let user = world.user("sly@example.com").await;
+    assert!(!user.is_activated && !user.is_staff && !user.is_superuser);
+    assert_ne!(user.id, 4711);
+}
+
+#[tokio::test]
+async fn texts_are_trimmed_and_passwords_never() {
+    let world = World::new().await;
+    let form = json!({"email": "  sp@example.com ", "username": " Ada ", "password": "  pass word with blanks  "});
+
+    let answer = world.post("/api/register/", form).await;
+
+    assert_eq!(
+        (answer.text("/email"), answer.text("/username")),
+        ("sp@example.com".into(), "Ada".into())
+    );
+    world.activate("sp@example.com").await;
+    world
+        .try_login("sp@example.com", "pass word with blanks")
+        .await
+        .is_problem(401, "invalid-credentials");
+    world
+        .login("sp@example.com", "  pass word with blanks  ")
+        .await;
+}
+
+#[tokio::test]
+async fn a_form_and_a_multipart_body_do_what_json_does() {
+    let world = World::new().await;
+    let fields = [
+        ("username", "Ada"),
+        ("password", PASSWORD),
+        ("gender", "male"),
+        ("dateBirth", ""),
+        ("image", ""),
+    ];
+
+    let mut form = fields.to_vec();
+    form.push(("email", "form@example.com"));
+    let answer = world
+        .send(world.request(Method::POST, "/api/register").form(&form))
+        .await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.text("/gender"), "male");
+    assert!(answer.body["dateBirth"].is_null());
+
+    let multipart = fields
+        .into_iter()
+        .fold(reqwest::multipart::Form::new(), |form, (name, value)| {
+            form.text(name, value)
+        })
+        .text("email", "multipart@example.com");
+    let answer = world
+        .send(
+            world
+                .request(Method::POST, "/api/register")
+                .multipart(multipart),
+        )
+        .await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.text("/gender"), "male");
+}
+
+/// S20 of the original: a stale header kept its clients from logging in.
+#[tokio::test]
+async fn a_stale_authorization_header_is_ignored_where_none_is_asked_for() {
+    let world = World::new().await;
+    for path in [
+        "/api/register/",
+        "/api/login/",
+        "/auth/refresh/",
+        "/auth/email_request/",
+        "/auth/check_otp/",
+        "/auth/reset_password/",
+        "/auth/logout/",
+    ] {
+        let answer = world
+            .send(
+                world
+                    .request(Method::POST, path)
+                    .bearer_auth("stale")
+                    .json(&json!({})),
+            )
+            .await;
+        answer.is_problem(400, "invalid-input");
+    }
+}
+
+/// P1 to P3, at the door. Their edges are in the unit tests of `password`.
+#[tokio::test]
+async fn weak_passwords_are_refused_with_the_reason() {
+    let world = World::new().await;
+    for (password, code) in [
+        ("seven77", "too_short"),
+        ("password1", "too_common"),
+        ("weak@example.com", "too_similar"),
+        (&"x1é".repeat(43), "too_long"),
+    ] {
+        let mut form = registration("weak@example.com");
+        form["password"] = json!(password);
+        let answer = world.post("/api/register/", form).await;
+        answer.is_problem(400, "invalid-input");
+        assert_eq!(
+            answer.bad_fields(),
+            [("password".to_owned(), code.to_owned())]
+        );
+    }
+    assert!(user::list(&world.database.db).await.unwrap().is_empty());
+}

@@ -1,0 +1,180 @@
+//! `POST /auth/refresh/`, `POST /auth/logout/`, and what ends a session.
+
+use chrono::TimeDelta;
+use latchkey_shared::session;
+use reqwest::Method;
+use sea_orm::EntityTrait as _;
+use serde_json::json;
+
+use crate::{
+    login::claims,
+    world::{PASSWORD, World},
+};
+
+#[tokio::test]
+async fn a_refresh_token_gives_access_tokens_again_and_again() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+
+    for body in [
+        json!({"refresh": tokens.refresh}),
+        json!({"refresh": format!(" {}\n", tokens.refresh)}),
+    ] {
+        world.pass(TimeDelta::minutes(10));
+        let answer = world.post("/auth/refresh/", body).await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.keys(), ["access"]);
+        assert_eq!(
+            claims(&answer.text("/access"))["exp"],
+            world.clock.now().timestamp() + 300
+        );
+        assert_eq!(world.get_user(&answer.text("/access")).await.status, 200);
+    }
+    let form = world
+        .request(Method::POST, "/auth/refresh/")
+        .form(&[("refresh", &tokens.refresh)]);
+    assert_eq!(world.send(form).await.status, 200);
+}
+
+/// S1: the one kind of token is never taken for the other.
+#[tokio::test]
+async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+
+    world
+        .post("/auth/refresh/", json!({"refresh": tokens.access}))
+        .await
+        .is_problem(401, "invalid-refresh-token");
+    world
+        .get_user(&tokens.refresh)
+        .await
+        .is_problem(401, "not-authenticated");
+}
+
+/// S2: the signature alone does not do; the session has to know this very token.
+#[tokio::test]
+async fn a_refresh_token_of_the_session_that_is_not_its_own_is_refused() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+    let mut claims = claims(&tokens.refresh);
+    claims["jti"] = json!("0".repeat(32));
+    let forged = crate::access::signed(&claims);
+
+    world
+        .post("/auth/refresh/", json!({"refresh": forged}))
+        .await
+        .is_problem(401, "invalid-refresh-token");
+}
+
+/// S2: at rest there is a hash and no token.
+#[tokio::test]
+async fn the_database_holds_the_hash_of_a_refresh_token_and_not_the_token() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+    let secret = claims(&tokens.refresh)["jti"].as_str().unwrap().to_owned();
+
+    let rows = session::Entity::find()
+        .all(&world.database.db)
+        .await
+        .unwrap();
+
+    assert_eq!(rows.len(), 1);
+    assert!(!format!("{rows:?}").contains(&secret));
+}
+
+/// S2
+#[tokio::test]
+async fn a_logout_ends_its_session_at_once_and_no_other() {
+    let world = World::new().await;
+    let here = world.somebody("ada@example.com").await;
+    let there = world.login("ada@example.com", PASSWORD).await;
+
+    let answer = world
+        .post("/auth/logout/", json!({"refresh": here.refresh}))
+        .await;
+
+    assert_eq!(answer.status, 204);
+    world
+        .get_user(&here.access)
+        .await
+        .is_problem(401, "not-authenticated");
+    world
+        .post("/auth/refresh/", json!({"refresh": here.refresh}))
+        .await
+        .is_problem(401, "invalid-refresh-token");
+    world
+        .post("/auth/logout/", json!({"refresh": here.refresh}))
+        .await
+        .is_problem(401, "invalid-refresh-token");
+    assert_eq!(world.get_user(&there.access).await.status, 200);
+}
+
+/// S2
+#[tokio::test]
+async fn shutting_an_account_ends_its_tokens_at_once() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+
+    world.deactivate("ada@example.com").await;
+
+    world
+        .get_user(&tokens.access)
+        .await
+        .is_problem(401, "not-authenticated");
+    world
+        .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
+        .await
+        .is_problem(401, "invalid-refresh-token");
+}
+
+/// S2: with the user its sessions go.
+#[tokio::test]
+async fn deleting_an_account_ends_its_tokens_at_once() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+    let id = world.user("ada@example.com").await.id;
+
+    latchkey_shared::user::Entity::delete_by_id(id)
+        .exec(&world.database.db)
+        .await
+        .unwrap();
+
+    world
+        .get_user(&tokens.access)
+        .await
+        .is_problem(401, "not-authenticated");
+    world
+        .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
+        .await
+        .is_problem(401, "invalid-refresh-token");
+}
+
+/// S1, S4: no leeway at either end.
+#[tokio::test]
+async fn tokens_count_until_their_second_and_not_in_it() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+
+    world.pass(TimeDelta::seconds(299));
+    assert_eq!(world.get_user(&tokens.access).await.status, 200);
+    world.pass(TimeDelta::seconds(1));
+    world
+        .get_user(&tokens.access)
+        .await
+        .is_problem(401, "not-authenticated");
+
+    world.pass(TimeDelta::days(10) - TimeDelta::seconds(301));
+    assert_eq!(
+        world
+            .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
+            .await
+            .status,
+        200
+    );
+    world.pass(TimeDelta::seconds(1));
+    world
+        .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
+        .await
+        .is_problem(401, "invalid-refresh-token");
+}

@@ -1,0 +1,365 @@
+//! What one test has to itself: a server, a worker to drive by hand, and all they stand on.
+
+use std::{collections::BTreeMap, path::PathBuf};
+
+use chrono::TimeDelta;
+use latchkey_api::{app::App, config::Config, server};
+use latchkey_shared::{
+    clock::Clock,
+    config::Connections,
+    mail::{self, MailState},
+    settings::Settings,
+    user,
+};
+use latchkey_testing::{Mail, Process, SmtpSink, TestDatabase, TestRedis};
+use latchkey_worker::run;
+use poem::listener::{Acceptor as _, Listener as _, TcpListener};
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// A password that passes every rule.
+pub(crate) const PASSWORD: &str = "velvet harbour lantern";
+
+pub(crate) struct World {
+    pub(crate) database: TestDatabase,
+    pub(crate) redis: TestRedis,
+    pub(crate) sink: SmtpSink,
+    pub(crate) clock: Clock,
+    pub(crate) variables: BTreeMap<String, String>,
+    pub(crate) base: String,
+    pub(crate) http: reqwest::Client,
+    connections: Connections,
+    media: TempDir,
+    server: tokio::task::JoinHandle<()>,
+}
+
+/// An answer, read.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+/// The tokens of a login.
+#[derive(Clone, Debug)]
+pub(crate) struct Tokens {
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+impl World {
+    pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// A world with some variables set otherwise.
+    pub(crate) async fn with(more: &[(&str, &str)]) -> Self {
+        let (database, redis) = (TestDatabase::create().await, TestRedis::create().await);
+        let (sink, media) = (SmtpSink::start(), tempfile::tempdir().unwrap());
+        let acceptor = TcpListener::bind("127.0.0.1:0")
+            .into_acceptor()
+            .await
+            .unwrap();
+        let address = acceptor.local_addr()[0].to_string();
+        let base = address
+            .split("//")
+            .last()
+            .map(|address| format!("http://{address}"))
+            .unwrap();
+        let variables = [
+            ("DATABASE_URL", database.url()),
+            ("REDIS_URL", redis.url()),
+            ("REDIS_NAMESPACE", redis.namespace()),
+            ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+            ("SMTP_URL", &format!("{}?tls=none", sink.url())),
+            ("PUBLIC_URL", &base),
+            ("MEDIA_DIR", media.path().to_str().unwrap()),
+            // Cheap, because these tests are about everything but the cost of a hash.
+            ("ARGON2_MEMORY_KIB", "64"),
+            ("ARGON2_ITERATIONS", "1"),
+            ("HASH_QUEUE_SECONDS", "60"),
+        ];
+        let variables: BTreeMap<String, String> = variables
+            .iter()
+            .chain(more)
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect();
+        let connections = Connections {
+            db: database.db.clone(),
+            redis: latchkey_shared::redis::connect(redis.url()).await.unwrap(),
+            queue: redis.queue().await,
+        };
+        let clock = Clock::fixed();
+        let config = Config::read(Settings::from_pairs(variables.clone())).unwrap();
+        let app = App::new(config, connections.clone(), clock.clone());
+        let server = tokio::spawn(async move {
+            server::serve(app, acceptor, std::future::pending())
+                .await
+                .unwrap();
+        });
+        Self {
+            database,
+            redis,
+            sink,
+            clock,
+            variables,
+            base,
+            http: client(),
+            connections,
+            media,
+            server,
+        }
+    }
+
+    /// Sends a request as it is.
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let bytes = response.bytes().await.unwrap();
+        let body = serde_json::from_slice(&bytes)
+            .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).as_ref().into());
+        Answer {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        self.http.request(method, format!("{}{path}", self.base))
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+        self.send(self.request(Method::POST, path).json(&body))
+            .await
+    }
+
+    pub(crate) async fn get_user(&self, access: &str) -> Answer {
+        self.send(self.request(Method::GET, "/api/user/").bearer_auth(access))
+            .await
+    }
+
+    pub(crate) async fn patch_user(&self, access: &str, body: Value) -> Answer {
+        self.send(
+            self.request(Method::PATCH, "/api/user/")
+                .bearer_auth(access)
+                .json(&body),
+        )
+        .await
+    }
+
+    pub(crate) async fn register(&self, email: &str) -> Answer {
+        let answer = self.post("/api/register/", registration(email)).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        answer
+    }
+
+    pub(crate) async fn user(&self, email: &str) -> user::Model {
+        user::find_by_email(&self.database.db, &email.parse().unwrap())
+            .await
+            .unwrap()
+            .unwrap()
+    }
+
+    pub(crate) async fn activate(&self, email: &str) {
+        let id = self.user(email).await.id;
+        assert!(user::activate(&self.database.db, id).await.unwrap());
+    }
+
+    pub(crate) async fn deactivate(&self, email: &str) {
+        let id = self.user(email).await.id;
+        assert!(
+            user::deactivate(&self.database.db, id, self.clock.now())
+                .await
+                .unwrap()
+        );
+    }
+
+    pub(crate) async fn try_login(&self, email: &str, password: &str) -> Answer {
+        self.post("/api/login/", json!({"email": email, "password": password}))
+            .await
+    }
+
+    pub(crate) async fn login(&self, email: &str, password: &str) -> Tokens {
+        let answer = self.try_login(email, password).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        Tokens {
+            access: answer.text("/token/access"),
+            refresh: answer.text("/token/refresh"),
+        }
+    }
+
+    /// An activated account that is logged in.
+    pub(crate) async fn somebody(&self, email: &str) -> Tokens {
+        self.register(email).await;
+        self.activate(email).await;
+        self.login(email, PASSWORD).await
+    }
+
+    /// Runs the worker's deliveries for everything that waits.
+    pub(crate) async fn deliver_all(&self) {
+        let config =
+            latchkey_worker::config::Config::read(Settings::from_pairs(self.variables.clone()))
+                .unwrap();
+        let delivery = run::delivery(&config, &self.connections, &self.clock).unwrap();
+        let mut waiting = mail::list(&self.database.db, Some(MailState::Queued), 10_000)
+            .await
+            .unwrap();
+        // Ids sort by time, also within one moment of a clock that stands still.
+        waiting.sort_by_key(|mail| mail.id);
+        for mail in waiting {
+            delivery.deliver(mail.id).await.unwrap();
+        }
+    }
+
+    /// Delivers, and returns what has arrived for somebody, oldest first.
+    pub(crate) async fn mails_to(&self, email: &str) -> Vec<Mail> {
+        self.deliver_all().await;
+        self.sink
+            .mails()
+            .into_iter()
+            .filter(|mail| mail.to == [email])
+            .collect()
+    }
+
+    /// Asks for a reset; the token and the code that was mailed.
+    pub(crate) async fn forgotten(&self, email: &str) -> (String, String) {
+        let answer = self
+            .post("/auth/email_request/", json!({"email": email}))
+            .await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+        let mails = self.mails_to(email).await;
+        (
+            answer.text("/token"),
+            code_in(mails.last().expect("a mail with a code")),
+        )
+    }
+
+    pub(crate) async fn check(&self, token: &str, otp: &str) -> Answer {
+        self.post("/auth/check_otp/", json!({"token": token, "otp": otp}))
+            .await
+    }
+
+    pub(crate) async fn reset(&self, token: &str, password: &str) -> Answer {
+        self.post(
+            "/auth/reset_password/",
+            json!({"token": token, "new_password": password}),
+        )
+        .await
+    }
+
+    pub(crate) fn pass(&self, time: TimeDelta) {
+        self.clock.advance(time);
+    }
+
+    /// The files in the folder of pictures.
+    pub(crate) fn pictures(&self) -> Vec<PathBuf> {
+        let mut files: Vec<_> = std::fs::read_dir(self.media.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
+        files.sort();
+        files
+    }
+
+    /// The built program, in this world.
+    pub(crate) fn process(&self, arguments: &[&str]) -> Process {
+        Process::spawn(
+            env!("CARGO_BIN_EXE_latchkey-api"),
+            arguments,
+            &self.variables,
+        )
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+impl Answer {
+    /// The text at a JSON pointer.
+    pub(crate) fn text(&self, pointer: &str) -> String {
+        self.body
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_else(|| panic!("no text at {pointer} in {self:?}"))
+            .to_owned()
+    }
+
+    pub(crate) fn keys(&self) -> Vec<&str> {
+        self.body
+            .as_object()
+            .unwrap()
+            .keys()
+            .map(String::as_str)
+            .collect()
+    }
+
+    /// Checks that this is a whole problem of a type.
+    #[track_caller]
+    pub(crate) fn is_problem(&self, status: u16, name: &str) {
+        assert_eq!(self.status, status, "{self:?}");
+        assert_eq!(
+            self.headers["content-type"], "application/problem+json",
+            "{self:?}"
+        );
+        assert_eq!(self.text("/type"), format!("/problems/{name}"), "{self:?}");
+        assert_eq!(self.body["status"], status);
+        assert_eq!(
+            self.text("/instance"),
+            self.headers["x-request-id"].to_str().unwrap()
+        );
+        assert!(
+            !self.text("/title").is_empty() && self.text("/detail").ends_with(['.', '`']),
+            "{self:?}"
+        );
+    }
+
+    /// The bad fields of a problem, with their codes.
+    pub(crate) fn bad_fields(&self) -> Vec<(String, String)> {
+        let errors = self.body["errors"]
+            .as_array()
+            .unwrap_or_else(|| panic!("no errors in {self:?}"));
+        errors
+            .iter()
+            .map(|error| {
+                (
+                    error["field"].as_str().unwrap().to_owned(),
+                    error["code"].as_str().unwrap().to_owned(),
+                )
+            })
+            .collect()
+    }
+}
+
+pub(crate) fn registration(email: &str) -> Value {
+    json!({"email": email, "username": "Ada", "password": PASSWORD})
+}
+
+/// The code in a mail, which stands at the beginning of its subject.
+pub(crate) fn code_in(mail: &Mail) -> String {
+    let code = mail.subject.split(' ').next().unwrap();
+    assert!(
+        code.len() == 6 && code.bytes().all(|byte| byte.is_ascii_digit()),
+        "{:?}",
+        mail.subject
+    );
+    code.to_owned()
+}
+
+/// A code that is not this one.
+pub(crate) fn other_than(code: &str) -> String {
+    format!("{:06}", (code.parse::<u32>().unwrap() + 1) % 1_000_000)
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .unwrap()
+}
