@@ -11,5 +11,6 @@ pub mod message;
 pub mod monitor;
 pub mod relay;
 pub mod run;
+pub mod smtp;
 pub mod smtp_url;
 pub mod transport;

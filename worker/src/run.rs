@@ -114,7 +114,7 @@ pub fn delivery(
     Ok(Delivery::new(
         connections.db.clone(),
         codes,
-        Transport::new(&config.way, config.concurrency)?,
+        Transport::new(&config.way)?,
         config,
         clock.clone(),
     ))
@@ -133,9 +133,9 @@ pub async fn run(config: &Config) -> Result<usize, StartError> {
     let delivery = delivery(config, &connections, &clock)?;
     let worker = Worker::start(&connections, delivery, config.concurrency, &clock);
     match &config.way {
-        Way::Smtp { url, .. } => tracing::info!(
-            smtp.host = url.host,
-            smtp.port = url.port,
+        Way::Smtp(server) => tracing::info!(
+            smtp.host = server.url.host,
+            smtp.port = server.url.port,
             "The worker is ready; mails go to SMTP_URL."
         ),
         Way::Folder(folder) => tracing::info!(

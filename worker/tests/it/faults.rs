@@ -70,6 +70,11 @@ async fn a_refused_login_is_our_trouble_and_not_the_recipients() {
     is_put_off_and_then_sent(world, Fault::RefuseLogin).await;
 }
 
+#[tokio::test]
+async fn a_refused_sender_is_our_trouble_and_not_the_recipients() {
+    is_put_off_and_then_sent(World::new().await, Fault::RefuseSender(550)).await;
+}
+
 /// A crash between the server's 250 and the row's `sent`.
 #[tokio::test]
 async fn a_repeated_mail_has_the_same_message_id_and_the_same_code() {
@@ -128,4 +133,22 @@ async fn a_mail_that_cannot_be_sent_in_time_expires() {
     assert!(outcomes.len() > 5, "{outcomes:?}");
     assert!(outcomes.iter().all(|it| *it == Outcome::PutOff));
     assert!(world.sink.mails().is_empty());
+}
+
+/// Given up on, a conversation has an answer still to come. Heard by the next mail, it would pass for that mail's.
+#[tokio::test]
+async fn an_answer_that_comes_too_late_is_not_taken_for_the_answer_to_another_mail() {
+    let mut world = World::new().await;
+    world.set("SMTP_TIMEOUT_SECONDS", "1");
+    world.user("ada@example.com").await;
+    world.user("eve@example.com").await;
+    let (_, slow) = world.reset("ada@example.com").await;
+    let (_, refused) = world.reset("eve@example.com").await;
+    let delivery = world.delivery();
+    world.sink.set_fault(Fault::Hold);
+    assert_eq!(delivery.deliver(slow).await.unwrap(), Outcome::PutOff);
+
+    world.sink.set_fault(Fault::RepeatSubject(554));
+
+    assert_eq!(delivery.deliver(refused).await.unwrap(), Outcome::Failed);
 }
