@@ -88,7 +88,9 @@ pub async fn run(queue: Queue, slots: Slots) {
         tokio::pin!(running);
         tokio::select! {
             ended = &mut running => {
-                let error = ended.err().map(|error| error.to_string());
+                // apalis' text has several lines.
+                let error = ended.map_or_else(|error| error.to_string(), |()| String::new());
+                let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
                 tracing::warn!(error, "The queue's worker ended; a new one starts when Redis answers.");
             }
             () = slots.stop.cancelled() => {
