@@ -2,7 +2,7 @@
 //!
 //! Covered here, for apalis-redis 1.0.0:
 //!
-//! - its own pace sees a wake-up after half a minute: [`Tick`] looks every 25 ms;
+//! - its own pace sees a wake-up after half a minute: here it is looked at every 25 ms;
 //! - any error of Redis ends the worker and drops what it was running: deliveries run as tasks of their own, and [`run`]
 //!   starts a new worker, under a new name, as an old one is refused for a while;
 //! - it takes jobs without bound: the concurrency layer lets no more wait here than can be worked on at once;

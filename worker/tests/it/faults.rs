@@ -2,8 +2,10 @@
 
 use chrono::TimeDelta;
 use latchkey_shared::mail::MailState;
-use latchkey_testing::{Fault, Security};
+use latchkey_testing::{Fault, PATIENCE, Security};
 use latchkey_worker::delivery::Outcome;
+
+use tokio::time::{Duration, sleep, timeout};
 
 use crate::world::World;
 
@@ -109,6 +111,32 @@ async fn a_recipient_refused_for_good_fails_with_the_servers_words_and_stops_nob
     );
     world.clock.advance(LATER);
     assert_eq!(world.deliver(refused).await, Outcome::NothingToDo);
+    assert_eq!(world.sink.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn a_long_conversation_keeps_its_claim_for_as_long_as_it_lasts() {
+    let world = World::new().await;
+    world.user("ada@example.com").await;
+    let (_, mail) = world.reset("ada@example.com").await;
+    world.sink.set_fault(Fault::Hold);
+    let delivery = world.delivery();
+    let first = tokio::spawn(async move { delivery.deliver(mail).await });
+    world.sink.wait_until_stuck(1).await;
+    let claimed_until = world.row(mail).await.claimed_until;
+
+    world.clock.advance(TimeDelta::seconds(5));
+    let renewed = async {
+        while world.row(mail).await.claimed_until == claimed_until {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, renewed).await.unwrap();
+    world.clock.advance(TimeDelta::seconds(5));
+
+    assert_eq!(world.deliver(mail).await, Outcome::NothingToDo);
+    world.sink.set_fault(Fault::None);
+    assert_eq!(first.await.unwrap().unwrap(), Outcome::Sent);
     assert_eq!(world.sink.mails().len(), 1);
 }
 
