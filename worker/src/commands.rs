@@ -39,7 +39,9 @@ Environment (each also as NAME_FILE, the path of a file with the value; .env is 
   WORKER_CONCURRENCY    mails on their way at once [16]
   SHUTDOWN_SECONDS      how long a stopping worker finishes what it has begun [25]
   ENVIRONMENT           development or production [development]
-  RUST_LOG, LOG_FORMAT  what is logged; text or json";
+  RUST_LOG, LOG_FORMAT  what is logged; text or json
+
+Exit codes: 0 done, 1 failed, or mails were abandoned at the end, 2 wrong usage, 3 nothing matched.";
 
 /// Delivers Latchkey's mails.
 #[derive(Debug, Parser)]

@@ -34,16 +34,20 @@ pub struct Config {
 #[derive(Clone, Debug)]
 pub enum Way {
     /// To a server.
-    Smtp {
-        /// `SMTP_URL`
-        url: SmtpUrl,
-        /// `SMTP_CA_FILE`: an authority to trust besides the public ones.
-        authority: Option<Certificate>,
-        /// `SMTP_TIMEOUT_SECONDS`: how long one mail may take.
-        timeout: Duration,
-    },
+    Smtp(Server),
     /// To files in `MAIL_DIR`, as `SMTP_URL` isn't set.
     Folder(PathBuf),
+}
+
+/// The server that takes the mails.
+#[derive(Clone, Debug)]
+pub struct Server {
+    /// `SMTP_URL`
+    pub url: SmtpUrl,
+    /// `SMTP_CA_FILE`: an authority to trust besides the public ones.
+    pub authority: Option<Certificate>,
+    /// `SMTP_TIMEOUT_SECONDS`: how long one mail may take.
+    pub timeout: Duration,
 }
 
 impl Config {
@@ -61,7 +65,7 @@ impl Config {
         let mail_from = mail_from(settings, production);
         let support_address: Option<lettre::Address> =
             settings.optional("SUPPORT_ADDRESS", "an e-mail address");
-        let otp_seconds = settings.within("OTP_SECONDS", 300, 30..=3600);
+        let otp_seconds = settings.within("OTP_SECONDS", 300, 1..=3600);
         let otp_digits = settings.within("OTP_DIGITS", 6, 6..=10);
         let concurrency = settings.within("WORKER_CONCURRENCY", 16, 1..=256);
         std::mem::take(settings).finish()?;
@@ -93,11 +97,11 @@ fn way(settings: &mut Settings, production: bool) -> Way {
         settings.fault("SMTP_URL", &format!("{} in production", smtp_url::EXPECTED));
     }
     match settings.optional("SMTP_URL", smtp_url::EXPECTED) {
-        Some(url) => Way::Smtp {
+        Some(url) => Way::Smtp(Server {
             url,
             authority,
             timeout,
-        },
+        }),
         None => Way::Folder(folder),
     }
 }

@@ -20,17 +20,18 @@ use tracing::Instrument as _;
 use uuid::Uuid;
 
 use crate::{
+    back_off::back_off,
     config::Config,
     message::{Content, Envelope, Letterhead, WriteError},
     transport::{SendError, Transport},
 };
 
+mod log;
+
 /// How long a claim holds unless it is renewed: how soon another worker takes over from one that died.
 const LEASE: TimeDelta = TimeDelta::seconds(6);
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(2);
-/// The longest wait between two tries.
-const LONGEST_WAIT: TimeDelta = TimeDelta::minutes(5);
 
 /// Delivers mails. Clones share everything.
 #[derive(Clone)]
@@ -148,7 +149,7 @@ impl Parts {
                 (Outcome::PutOff, reason)
             }
         };
-        log(mail, outcome, &reason, started);
+        log::line(mail, outcome, &reason, started);
         Ok(outcome)
     }
 
@@ -296,19 +297,6 @@ impl Parts {
     }
 }
 
-/// How long to wait after so many tries: a second, doubled each time, five minutes at most; and of that a random part
-/// (between a half and all, by a number from 0 to 1), so that what failed together is not tried again together.
-#[must_use]
-pub fn back_off(attempts: i32, random: f64) -> TimeDelta {
-    let doublings = u32::try_from(attempts - 1).unwrap_or(0).min(20);
-    let longest = Ord::min(TimeDelta::seconds(1 << doublings), LONGEST_WAIT);
-    let half = longest / 2;
-    #[expect(clippy::cast_possible_truncation, reason = "five minutes at most")]
-    #[expect(clippy::cast_precision_loss, reason = "five minutes at most")]
-    let part = (half.num_milliseconds() as f64 * random.clamp(0.0, 1.0)) as i64;
-    half + TimeDelta::milliseconds(part)
-}
-
 fn ended(state: MailState, reason: &str) -> Verdict {
     Verdict::Ended(state, reason.to_owned())
 }
@@ -322,67 +310,5 @@ fn without_code(words: &str, content: &Content) -> String {
     match content {
         Content::ResetCode { code, .. } => words.replace(Otp::expose(code), "…"),
         _ => words.to_owned(),
-    }
-}
-
-/// The one line of a delivery. Servers like to repeat the recipient, which belongs in the row and not in a log.
-fn log(mail: &mail::Model, outcome: Outcome, reason: &str, started: Instant) {
-    let attempts = mail.attempts;
-    let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-    let reason = without_recipient(reason, &mail.recipient);
-    match outcome {
-        Outcome::Sent => tracing::info!(attempts, duration_ms, "A mail was sent."),
-        Outcome::PutOff => {
-            tracing::warn!(
-                attempts,
-                duration_ms,
-                reason,
-                "A mail is to be tried again."
-            );
-        }
-        Outcome::Failed => tracing::warn!(attempts, duration_ms, reason, "A mail failed for good."),
-        Outcome::Expired => tracing::warn!(attempts, duration_ms, reason, "A mail expired."),
-        Outcome::Cancelled | Outcome::NothingToDo => {
-            tracing::info!(attempts, duration_ms, reason, "A mail was cancelled.");
-        }
-    }
-}
-
-fn without_recipient(reason: &str, recipient: &str) -> String {
-    let person = recipient
-        .rsplit_once('@')
-        .map_or(recipient, |(local, _)| local);
-    reason
-        .split_whitespace()
-        .map(|word| {
-            let names_somebody = word.contains('@')
-                || (!person.is_empty() && word.to_lowercase().contains(&person.to_lowercase()));
-            if names_somebody { "…" } else { word }
-        })
-        .collect::<Vec<_>>()
-        .join(" ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waits_double_from_a_second_to_five_minutes_and_vary_by_half() {
-        for (attempts, seconds) in [(1, 1), (2, 2), (3, 4), (9, 256), (10, 300), (1000, 300)] {
-            let longest = TimeDelta::seconds(seconds);
-            assert_eq!(back_off(attempts, 1.0), longest, "{attempts}");
-            assert_eq!(back_off(attempts, 0.0), longest / 2, "{attempts}");
-        }
-        assert!(back_off(0, 0.5) > TimeDelta::zero());
-    }
-
-    #[test]
-    fn a_logged_reason_names_no_recipient() {
-        let words = "permanent error (550): 5.1.1 <Ada@example.com>: ada unknown here";
-        assert_eq!(
-            without_recipient(words, "ada@example.com"),
-            "permanent error (550): 5.1.1 … … unknown here"
-        );
     }
 }

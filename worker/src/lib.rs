@@ -3,6 +3,7 @@
 //! `monitor` hears the queue's wake-ups, `relay` makes up for those that get lost, both lead to `delivery`, and the
 //! mail's row decides what is done. `run` starts and stops all of it; `commands` is what an operator types.
 
+pub mod back_off;
 pub mod commands;
 pub mod config;
 pub mod delivery;
@@ -11,5 +12,6 @@ pub mod message;
 pub mod monitor;
 pub mod relay;
 pub mod run;
+pub mod smtp;
 pub mod smtp_url;
 pub mod transport;

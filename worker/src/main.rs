@@ -8,7 +8,7 @@ use latchkey_shared::{clock::Clock, config::Common, settings::Settings, telemetr
 use latchkey_worker::{
     commands::{Command, CommandLine, Mails},
     config::Config,
-    run,
+    run::{self, Ended},
 };
 
 #[tokio::main]
@@ -26,8 +26,10 @@ async fn main() -> ExitCode {
 async fn work() -> anyhow::Result<ExitCode> {
     let config = Config::read(Settings::from_environment())?;
     start_log(&config.common)?;
-    let abandoned = run::run(&config).await?;
-    Ok(ExitCode::from(u8::from(abandoned > 0)))
+    Ok(match run::run(&config).await? {
+        Ended::Clean => ExitCode::SUCCESS,
+        Ended::Abandoned(_) | Ended::Broken => ExitCode::FAILURE,
+    })
 }
 
 async fn answer(mails: Mails) -> anyhow::Result<ExitCode> {

@@ -2,7 +2,7 @@
 //!
 //! Covered here, for apalis-redis 1.0.0:
 //!
-//! - its own pace sees a wake-up after half a minute: [`Tick`] looks every 25 ms;
+//! - its own pace sees a wake-up after half a minute: here it is looked at every 25 ms;
 //! - any error of Redis ends the worker and drops what it was running: deliveries run as tasks of their own, and [`run`]
 //!   starts a new worker, under a new name, as an old one is refused for a while;
 //! - it takes jobs without bound: the concurrency layer lets no more wait here than can be worked on at once;
@@ -88,7 +88,9 @@ pub async fn run(queue: Queue, slots: Slots) {
         tokio::pin!(running);
         tokio::select! {
             ended = &mut running => {
-                let error = ended.err().map(|error| error.to_string());
+                // apalis' text has several lines.
+                let error = ended.map_or_else(|error| error.to_string(), |()| String::new());
+                let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
                 tracing::warn!(error, "The queue's worker ended; a new one starts when Redis answers.");
             }
             () = slots.stop.cancelled() => {

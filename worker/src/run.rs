@@ -79,6 +79,11 @@ impl Worker {
         Self { slots, tasks }
     }
 
+    /// Waits until a part of it ends, which none does before the stop unless it panicked.
+    pub async fn broken(&mut self) {
+        self.tasks.join_next().await;
+    }
+
     /// Takes nothing more, and gives what is on its way so much time to finish; returns how many mails it had to
     /// abandon. Those, and all that was not begun, stay queued in their rows.
     pub async fn stop(self, patience: Duration) -> usize {
@@ -94,6 +99,17 @@ impl Worker {
             Err(_) => slots.running.len(),
         }
     }
+}
+
+/// How a worker ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All that was begun was finished.
+    Clean,
+    /// Some mails were abandoned; they are tried again.
+    Abandoned(usize),
+    /// It was not asked to: a part of it panicked.
+    Broken,
 }
 
 /// The delivery that a configuration describes.
@@ -114,28 +130,28 @@ pub fn delivery(
     Ok(Delivery::new(
         connections.db.clone(),
         codes,
-        Transport::new(&config.way, config.concurrency)?,
+        Transport::new(&config.way)?,
         config,
         clock.clone(),
     ))
 }
 
-/// Runs a worker until SIGTERM or Ctrl-C; returns how many mails it had to abandon.
+/// Runs a worker until SIGTERM or Ctrl-C.
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn run(config: &Config) -> Result<usize, StartError> {
+pub async fn run(config: &Config) -> Result<Ended, StartError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let connections = config.common.connect().await?;
     check_schema(&connections.db).await?;
     let clock = Clock::system();
     let delivery = delivery(config, &connections, &clock)?;
-    let worker = Worker::start(&connections, delivery, config.concurrency, &clock);
+    let mut worker = Worker::start(&connections, delivery, config.concurrency, &clock);
     match &config.way {
-        Way::Smtp { url, .. } => tracing::info!(
-            smtp.host = url.host,
-            smtp.port = url.port,
+        Way::Smtp(server) => tracing::info!(
+            smtp.host = server.url.host,
+            smtp.port = server.url.port,
             "The worker is ready; mails go to SMTP_URL."
         ),
         Way::Folder(folder) => tracing::info!(
@@ -143,21 +159,30 @@ pub async fn run(config: &Config) -> Result<usize, StartError> {
             "The worker is ready; mails go to MAIL_DIR, as SMTP_URL is not set."
         ),
     }
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("The worker stops: it finishes what it has begun.");
-    let abandoned = worker.stop(config.common.shutdown).await;
-    if abandoned == 0 {
-        tracing::info!("The worker has stopped.");
+    let broken = tokio::select! {
+        _ = terminate.recv() => false,
+        _ = interrupt.recv() => false,
+        () = worker.broken() => true,
+    };
+    if broken {
+        tracing::error!("A part of the worker broke; it stops, to be started anew.");
     } else {
+        tracing::info!("The worker stops: it finishes what it has begun.");
+    }
+    let abandoned = worker.stop(config.common.shutdown).await;
+    if abandoned > 0 {
         tracing::error!(
             mails = abandoned,
             "The worker has stopped before some mails were done; they will be tried again."
         );
+    } else {
+        tracing::info!("The worker has stopped.");
     }
-    Ok(abandoned)
+    Ok(match abandoned {
+        _ if broken => Ended::Broken,
+        0 => Ended::Clean,
+        mails => Ended::Abandoned(mails),
+    })
 }
 
 /// Whether the database has every migration that this program knows. The worker runs none itself.

@@ -33,6 +33,8 @@ pub enum Fault {
     Refuse,
     /// Every connection is greeted with this code instead of 220.
     Greeting(u16),
+    /// Every sender gets this code.
+    RefuseSender(u16),
     /// The next so many recipients get this code.
     ReplyFirst(usize, u16),
     /// These recipients get this code.

@@ -154,14 +154,16 @@ async fn nothing_is_sent_for_a_reset_that_has_ended() {
 #[tokio::test]
 async fn a_mail_past_its_worth_expires_and_is_never_sent() {
     let world = World::new().await;
-    world.user("ada@example.com").await;
-    let (_, mail) = world.reset("ada@example.com").await;
-    world.clock.advance(RESET);
+    let user = world.user("ada@example.com").await;
+    let (_, code) = world.reset("ada@example.com").await;
+    let notice = world.notice(MailKind::Welcome, &user).await;
 
-    assert_eq!(world.deliver(mail).await, Outcome::Expired);
-    assert_eq!(world.deliver(mail).await, Outcome::NothingToDo);
-
-    assert_eq!(world.row(mail).await.state, MailState::Expired);
+    for (mail, worth) in [(code, RESET), (notice, TimeDelta::days(3))] {
+        world.clock.advance(worth);
+        assert_eq!(world.deliver(mail).await, Outcome::Expired);
+        assert_eq!(world.deliver(mail).await, Outcome::NothingToDo);
+        assert_eq!(world.row(mail).await.state, MailState::Expired);
+    }
     assert!(world.sink.mails().is_empty());
 }
 

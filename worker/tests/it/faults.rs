@@ -2,8 +2,10 @@
 
 use chrono::TimeDelta;
 use latchkey_shared::mail::MailState;
-use latchkey_testing::{Fault, Security};
+use latchkey_testing::{Fault, PATIENCE, Security};
 use latchkey_worker::delivery::Outcome;
+
+use tokio::time::{Duration, sleep, timeout};
 
 use crate::world::World;
 
@@ -70,6 +72,11 @@ async fn a_refused_login_is_our_trouble_and_not_the_recipients() {
     is_put_off_and_then_sent(world, Fault::RefuseLogin).await;
 }
 
+#[tokio::test]
+async fn a_refused_sender_is_our_trouble_and_not_the_recipients() {
+    is_put_off_and_then_sent(World::new().await, Fault::RefuseSender(550)).await;
+}
+
 /// A crash between the server's 250 and the row's `sent`.
 #[tokio::test]
 async fn a_repeated_mail_has_the_same_message_id_and_the_same_code() {
@@ -108,6 +115,32 @@ async fn a_recipient_refused_for_good_fails_with_the_servers_words_and_stops_nob
 }
 
 #[tokio::test]
+async fn a_long_conversation_keeps_its_claim_for_as_long_as_it_lasts() {
+    let world = World::new().await;
+    world.user("ada@example.com").await;
+    let (_, mail) = world.reset("ada@example.com").await;
+    world.sink.set_fault(Fault::Hold);
+    let delivery = world.delivery();
+    let first = tokio::spawn(async move { delivery.deliver(mail).await });
+    world.sink.wait_until_stuck(1).await;
+    let claimed_until = world.row(mail).await.claimed_until;
+
+    world.clock.advance(TimeDelta::seconds(5));
+    let renewed = async {
+        while world.row(mail).await.claimed_until == claimed_until {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, renewed).await.unwrap();
+    world.clock.advance(TimeDelta::seconds(5));
+
+    assert_eq!(world.deliver(mail).await, Outcome::NothingToDo);
+    world.sink.set_fault(Fault::None);
+    assert_eq!(first.await.unwrap().unwrap(), Outcome::Sent);
+    assert_eq!(world.sink.mails().len(), 1);
+}
+
+#[tokio::test]
 async fn a_mail_that_cannot_be_sent_in_time_expires() {
     let world = World::new().await;
     world.user("ada@example.com").await;
@@ -128,4 +161,22 @@ async fn a_mail_that_cannot_be_sent_in_time_expires() {
     assert!(outcomes.len() > 5, "{outcomes:?}");
     assert!(outcomes.iter().all(|it| *it == Outcome::PutOff));
     assert!(world.sink.mails().is_empty());
+}
+
+/// Given up on, a conversation has an answer still to come. Heard by the next mail, it would pass for that mail's.
+#[tokio::test]
+async fn an_answer_that_comes_too_late_is_not_taken_for_the_answer_to_another_mail() {
+    let mut world = World::new().await;
+    world.set("SMTP_TIMEOUT_SECONDS", "1");
+    world.user("ada@example.com").await;
+    world.user("eve@example.com").await;
+    let (_, slow) = world.reset("ada@example.com").await;
+    let (_, refused) = world.reset("eve@example.com").await;
+    let delivery = world.delivery();
+    world.sink.set_fault(Fault::Hold);
+    assert_eq!(delivery.deliver(slow).await.unwrap(), Outcome::PutOff);
+
+    world.sink.set_fault(Fault::RepeatSubject(554));
+
+    assert_eq!(delivery.deliver(refused).await.unwrap(), Outcome::Failed);
 }

@@ -96,11 +96,7 @@ impl Conversation {
             }
             "AUTH" => self.login(&line).await?,
             "MAIL" if !self.logged_in => "530 5.7.0 log in first".to_owned(),
-            "MAIL" => {
-                self.from = address(&line);
-                self.to.clear();
-                "250 sender ok".to_owned()
-            }
+            "MAIL" => self.sender(address(&line)),
             "RCPT" => self.recipient(address(&line)),
             "DATA" if self.to.is_empty() => "503 no recipients".to_owned(),
             "DATA" => {
@@ -166,6 +162,15 @@ impl Conversation {
     async fn ask(&mut self, prompt: &str) -> io::Result<String> {
         self.say(prompt).await?;
         Ok(decode(&self.line().await?.unwrap_or_default()))
+    }
+
+    fn sender(&mut self, sender: String) -> String {
+        if let Fault::RefuseSender(code) = *self.shared.fault.borrow() {
+            return format!("{code} not from <{sender}>");
+        }
+        self.from = sender;
+        self.to.clear();
+        "250 sender ok".to_owned()
     }
 
     fn recipient(&mut self, recipient: String) -> String {
