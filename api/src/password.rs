@@ -141,11 +141,16 @@ impl Owner<'_> {
                 let text = text.to_lowercase();
                 // Shorter texts are like everything.
                 text.chars().count() >= 4
-                    && (strsim::normalized_damerau_levenshtein(&text, &password) >= TOO_SIMILAR
-                        || is_mostly(&password, &text))
+                    && (likeness(&password, &text) >= TOO_SIMILAR || is_mostly(&password, &text))
             })
             .map(|(what, _)| what)
     }
+}
+
+/// From 0 to 1: as written, and whatever the order of the words.
+fn likeness(password: &str, text: &str) -> f64 {
+    strsim::normalized_damerau_levenshtein(text, password)
+        .max(strsim::sorensen_dice(text, password))
 }
 
 /// Whether a password is a known text with next to nothing around it.
