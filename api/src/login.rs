@@ -2,7 +2,7 @@
 
 use latchkey_shared::{email::Email, session, user};
 use poem::{Request, http::header, web::Data};
-use poem_openapi::{Object, OpenApi, payload::Json};
+use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 use uuid::Uuid;
 
 use crate::{
@@ -16,12 +16,21 @@ use crate::{
 
 /// Who, and the proof of it.
 #[derive(Debug, Object)]
-#[oai(rename = "Credentials")]
+#[oai(rename = "Credentials", example)]
 struct Wire {
     /// In any case.
     email: String,
     /// As it was set, blanks included.
     password: String,
+}
+
+impl Example for Wire {
+    fn example() -> Self {
+        Self {
+            email: "ada@example.com".to_owned(),
+            password: "velvet harbour lantern".to_owned(),
+        }
+    }
 }
 
 /// A login that worked.

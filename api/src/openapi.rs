@@ -61,6 +61,7 @@ pub fn document() -> Value {
     mend_schemas(&mut document["components"]["schemas"]);
     describe_uploads(&mut document);
     restore_slashes(&mut document);
+    order_chapters(&mut document);
     document
 }
 
@@ -90,10 +91,13 @@ pub fn swagger_ui() -> String {
     let service = service();
     // The page embeds the document as it is; `<` could end its script.
     let document = document().to_string().replace('<', "\\u003c");
-    service
+    let page = service
         .swagger_ui_html()
         .replace(&service.spec(), &document)
-        .replace("<title>Swagger UI</title>", PAGE_HEAD)
+        .replace("<html charset=\"UTF-8\">", "<html lang=\"en\">")
+        .replace("<title>Swagger UI</title>", PAGE_HEAD);
+    // Without a document type browsers fall back to the rules of 1998, under which tables inherit no colour.
+    format!("<!DOCTYPE html>{}", page.trim_start())
 }
 
 /// A title, the width of phones, and a dark scheme, none of which the page brings.
@@ -105,8 +109,8 @@ const PAGE_HEAD: &str = r#"<title>Latchkey API</title>
         body { margin: 0 }
         @media (prefers-color-scheme: dark) {
             html { background: #14161a }
-            .swagger-ui { filter: invert(0.9) hue-rotate(180deg) }
-            .swagger-ui .highlight-code, .swagger-ui .microlight { filter: invert(1) hue-rotate(180deg) }
+            .swagger-ui { filter: invert(0.9) hue-rotate(180deg); color-scheme: light; color: #3b4151 }
+            .swagger-ui .highlight-code, .swagger-ui .curl-command .curl { filter: invert(1) hue-rotate(180deg) }
         }
         @media (max-width: 600px) {
             .swagger-ui .opblock .opblock-summary-description { display: none }
@@ -136,7 +140,7 @@ fn strip_charsets(value: &mut Value) {
 }
 
 /// A member that may be absent may be null, too: that is how a profile says that it has no picture, and how a change
-/// clears one. Only a problem leaves out what it has not.
+/// clears one. Only a problem leaves out what it has not, and an address and a name can be changed but not cleared.
 fn mend_schemas(schemas: &mut Value) {
     let Some(schemas) = schemas.as_object_mut() else {
         return;
@@ -156,7 +160,14 @@ fn mend_schemas(schemas: &mut Value) {
             {
                 *description = gender.clone().unwrap_or_default();
             }
-            if name != "Problem" && !required.contains(&json!(member)) {
+            match member.as_str() {
+                "email" => description["format"] = json!("email"),
+                "password" | "new_password" => description["format"] = json!("password"),
+                "dateBirth" => description["format"] = json!("date"),
+                _ => {}
+            }
+            let is_kept = name == "Problem" || member == "email" || member == "username";
+            if !is_kept && !required.contains(&json!(member)) {
                 description["nullable"] = json!(true);
             }
         }
@@ -205,8 +216,18 @@ fn describe_uploads(document: &mut Value) {
                 "format": "binary",
                 "description": "PNG, JPEG, GIF or WebP, at most 5 MiB and 25 megapixels.",
             });
+            // It is one for JSON.
+            form.as_object_mut().and_then(|form| form.remove("example"));
             *schema = form;
         }
+    }
+}
+
+/// The order in which somebody new meets them, not the alphabet's.
+fn order_chapters(document: &mut Value) {
+    const ORDER: [&str; 4] = ["Account", "Session", "Reset", "Operation"];
+    if let Some(tags) = document["tags"].as_array_mut() {
+        tags.sort_by_key(|tag| ORDER.iter().position(|name| tag["name"] == *name));
     }
 }
 

@@ -8,7 +8,7 @@ use latchkey_shared::{
     session, user,
 };
 use poem::web::Data;
-use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
+use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
 use sea_orm::TransactionTrait as _;
 use uuid::Uuid;
 
@@ -25,16 +25,24 @@ use crate::{
 
 /// Whose password was forgotten.
 #[derive(Debug, Object)]
-#[oai(rename = "ResetRequest")]
+#[oai(rename = "ResetRequest", example)]
 struct RequestWire {
     /// The address of the account.
     #[oai(validator(max_length = 254))]
     email: String,
 }
 
+impl Example for RequestWire {
+    fn example() -> Self {
+        Self {
+            email: "ada@example.com".to_owned(),
+        }
+    }
+}
+
 /// The code from the mail.
 #[derive(Debug, Object)]
-#[oai(rename = "OtpCheck")]
+#[oai(rename = "OtpCheck", example)]
 struct CheckWire {
     /// The token of the request.
     token: String,
@@ -42,15 +50,33 @@ struct CheckWire {
     otp: String,
 }
 
+impl Example for CheckWire {
+    fn example() -> Self {
+        Self {
+            token: "the token of step 1".to_owned(),
+            otp: "123456".to_owned(),
+        }
+    }
+}
+
 /// The new password.
 #[derive(Debug, Object)]
-#[oai(rename = "PasswordReset")]
+#[oai(rename = "PasswordReset", example)]
 struct ResetWire {
     /// The token of the request, whose code was checked.
     token: String,
     /// 8 to 128 characters; no common one, and none like the account's own data.
     #[oai(validator(min_length = 8, max_length = 128))]
     new_password: String,
+}
+
+impl Example for ResetWire {
+    fn example() -> Self {
+        Self {
+            token: "the token of step 1".to_owned(),
+            new_password: "another quiet morning".to_owned(),
+        }
+    }
 }
 
 /// A request that was noted.

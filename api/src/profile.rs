@@ -9,7 +9,7 @@ use latchkey_shared::{
     username::Username,
 };
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, payload::Json};
+use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 
 use crate::{
     app::App,
@@ -24,7 +24,7 @@ use crate::{
 
 /// What changes; what is absent stays, and null clears what need not be there.
 #[derive(Debug, Object)]
-#[oai(rename = "ProfileChange", rename_all = "camelCase")]
+#[oai(rename = "ProfileChange", rename_all = "camelCase", example)]
 struct Wire {
     /// Unique without regard to case.
     #[oai(validator(max_length = 254))]
@@ -40,6 +40,19 @@ struct Wire {
     date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     gender: Option<user_body::Gender>,
+}
+
+impl Example for Wire {
+    fn example() -> Self {
+        Self {
+            email: Some("ada@example.com".to_owned()),
+            username: Some("Countess of Lovelace".to_owned()),
+            phone_number: Some("+201001234567".to_owned()),
+            image: None,
+            date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
+            gender: Some(user_body::Gender::Female),
+        }
+    }
 }
 
 /// See the module.

@@ -10,7 +10,7 @@ use latchkey_shared::{
     username::Username,
 };
 use poem::web::Data;
-use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
+use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
 use sea_orm::TransactionTrait as _;
 
 use crate::{
@@ -28,7 +28,7 @@ use crate::{
 
 /// What a new account needs, and may have.
 #[derive(Debug, Object)]
-#[oai(rename = "Registration", rename_all = "camelCase")]
+#[oai(rename = "Registration", rename_all = "camelCase", example)]
 struct Wire {
     /// Where mails go; unique without regard to case.
     #[oai(validator(max_length = 254))]
@@ -48,6 +48,20 @@ struct Wire {
     date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     gender: Option<user_body::Gender>,
+}
+
+impl Example for Wire {
+    fn example() -> Self {
+        Self {
+            email: "ada@example.com".to_owned(),
+            username: "Ada Lovelace".to_owned(),
+            password: "velvet harbour lantern".to_owned(),
+            phone_number: Some("+201001234567".to_owned()),
+            image: None,
+            date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
+            gender: Some(user_body::Gender::Female),
+        }
+    }
 }
 
 #[derive(ApiResponse)]

@@ -27,7 +27,7 @@ pub struct User {
     pub is_activated: bool,
 }
 
-/// As the original knows it.
+/// `male` or `female`; null when it is not said.
 #[derive(Debug, Clone, Copy, Enum)]
 #[oai(rename_all = "lowercase")]
 pub enum Gender {
