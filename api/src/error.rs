@@ -40,6 +40,9 @@ pub enum ApiError {
     /// 401 `invalid-refresh-token`: not a living refresh token.
     #[error("no valid refresh token")]
     InvalidRefreshToken,
+    /// 400 `wrong-password`: not the current password, at its change.
+    #[error("the current password is wrong")]
+    WrongPassword,
     /// 403 `not-activated`: who it is is known, but nobody has let the account in.
     #[error("the account is not activated")]
     NotActivated,
@@ -94,6 +97,7 @@ pub const KINDS: &[Kind] = &[
     kind("not-authenticated", 401, "Not authenticated", "Send a living access token as `Authorization: Bearer …`."),
     kind("invalid-credentials", 401, "Invalid credentials", "The e-mail address or the password is wrong."),
     kind("invalid-refresh-token", 401, "Invalid refresh token", "The refresh token is not valid, or its session has ended. Log in again."),
+    kind("wrong-password", 400, "Wrong password", "The current password is not right."),
     kind("not-activated", 403, "Account not activated", "The account waits for its activation."),
     kind("origin-not-allowed", 403, "Origin not allowed", "Pages of this web origin may not call this service."),
     kind("not-found", 404, "Not found", "There is nothing here."),
@@ -145,6 +149,7 @@ impl ApiError {
             Self::NotAuthenticated => "not-authenticated",
             Self::InvalidCredentials => "invalid-credentials",
             Self::InvalidRefreshToken => "invalid-refresh-token",
+            Self::WrongPassword => "wrong-password",
             Self::NotActivated => "not-activated",
             Self::OriginNotAllowed => "origin-not-allowed",
             Self::NotFound => "not-found",

@@ -4,8 +4,9 @@ use poem_openapi::{LicenseObject, OpenApiService, Tags};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    health::Health, login::Login, logout::Logout, password_reset::PasswordReset, profile::Profile,
-    refresh::Refresh, register::Register,
+    health::Health, login::Login, logout::Logout, password_change::PasswordChange,
+    password_reset::PasswordReset, profile::Profile, refresh::Refresh, register::Register,
+    sessions::Sessions,
 };
 
 /// The chapters of the document.
@@ -25,9 +26,11 @@ pub enum Tag {
 type Calls = (
     Register,
     Profile,
+    PasswordChange,
     Login,
     Refresh,
     Logout,
+    Sessions,
     PasswordReset,
     Health,
 );
@@ -36,7 +39,7 @@ type Calls = (
 #[must_use]
 pub fn service() -> OpenApiService<Calls, ()> {
     OpenApiService::new(
-        (Register, Profile, Login, Refresh, Logout, PasswordReset, Health),
+        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, PasswordReset, Health),
         "Latchkey",
         env!("CARGO_PKG_VERSION"),
     )

@@ -3,7 +3,7 @@
 use std::{fmt, str::FromStr};
 
 use latchkey_shared::{
-    email::Email, invalid::Invalid, phone_number::PhoneNumber, username::Username,
+    email::Email, invalid::Invalid, phone_number::PhoneNumber, user, username::Username,
 };
 use unicode_normalization::UnicodeNormalization as _;
 use zxcvbn::feedback::{Feedback, Warning};
@@ -124,7 +124,17 @@ fn is_common(password: &str) -> bool {
         )
 }
 
-impl Owner<'_> {
+impl<'a> Owner<'a> {
+    /// What is known of an account.
+    #[must_use]
+    pub fn of(user: &'a user::Model) -> Self {
+        Self {
+            email: &user.email,
+            username: &user.username,
+            phone_number: user.phone_number.as_ref(),
+        }
+    }
+
     fn resembled_by(self, password: &str) -> Option<&'static str> {
         let mut known = vec![
             ("e-mail address", self.email.as_str()),

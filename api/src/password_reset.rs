@@ -262,11 +262,7 @@ async fn finish(
         .await?
         .ok_or(ApiError::InvalidResetToken)?;
     let password = password
-        .accept_for(Owner {
-            email: &user.email,
-            username: &user.username,
-            phone_number: user.phone_number.as_ref(),
-        })
+        .accept_for(Owner::of(&user))
         .map_err(|invalid| ApiError::invalid_field("new_password", invalid))?;
     let hash = app.hasher.hash(password).await?;
     let now = app.now();

@@ -1,7 +1,7 @@
 //! Sessions: one row a login. A token counts only while its session is alive.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{ActiveValue::Set, entity::prelude::*, sea_query::Expr};
+use sea_orm::{ActiveValue::Set, Condition, QueryOrder as _, entity::prelude::*, sea_query::Expr};
 
 use crate::{token_hash::TokenHash, user};
 
@@ -117,7 +117,8 @@ pub async fn touch(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> R
 /// # Errors
 /// When the database fails.
 pub async fn revoke(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<(), DbErr> {
-    end(db, Column::Id.eq(id), now).await
+    end(db, Condition::all().add(Column::Id.eq(id)), now).await?;
+    Ok(())
 }
 
 /// Ends every session of a user.
@@ -129,7 +130,52 @@ pub async fn revoke_all(
     user_id: i64,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    end(db, Column::UserId.eq(user_id), now).await
+    end(db, Condition::all().add(Column::UserId.eq(user_id)), now).await?;
+    Ok(())
+}
+
+/// Ends one session of a user; false when it is not alive or not theirs.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke_own(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let ended = end(db, alive(user_id, now).add(Column::Id.eq(id)), now).await?;
+    Ok(ended == 1)
+}
+
+/// Ends every session of a user but one.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke_others(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    kept: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    end(db, alive(user_id, now).add(Column::Id.ne(kept)), now).await?;
+    Ok(())
+}
+
+/// The living sessions of a user, the newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_alive(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    now: DateTime<Utc>,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(alive(user_id, now))
+        .order_by_desc(Column::CreatedAt)
+        .all(db)
+        .await
 }
 
 /// Removes the rows of sessions that ended before `cutoff`; returns how many.
@@ -147,16 +193,23 @@ pub async fn delete_ended_before(
     Ok(deleted.rows_affected)
 }
 
+fn alive(user_id: i64, now: DateTime<Utc>) -> Condition {
+    Condition::all()
+        .add(Column::UserId.eq(user_id))
+        .add(Column::RevokedAt.is_null())
+        .add(Column::ExpiresAt.gt(now))
+}
+
 async fn end(
     db: &impl ConnectionTrait,
-    which: sea_orm::sea_query::SimpleExpr,
+    which: Condition,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    Entity::update_many()
+) -> Result<u64, DbErr> {
+    let ended = Entity::update_many()
         .col_expr(Column::RevokedAt, Expr::value(now))
         .filter(which)
         .filter(Column::RevokedAt.is_null())
         .exec(db)
         .await?;
-    Ok(())
+    Ok(ended.rows_affected)
 }

@@ -34,15 +34,19 @@ fn every_call_of_the_contract_is_documented_once() {
         }
     }
     let contract = [
+        "DELETE /auth/sessions/{id}/",
         "GET /api/user/",
+        "GET /auth/sessions/",
         "GET /health/live",
         "GET /health/ready",
         "PATCH /api/user/",
         "POST /api/login/",
         "POST /api/register/",
+        "POST /auth/change_password/",
         "POST /auth/check_otp/",
         "POST /auth/email_request/",
         "POST /auth/logout/",
+        "POST /auth/logout_all/",
         "POST /auth/refresh/",
         "POST /auth/reset_password/",
     ];

@@ -15,6 +15,8 @@ mod headers;
 mod login;
 mod main_job;
 mod original;
+mod own_sessions;
+mod password_change;
 mod password_reset;
 mod pictures;
 mod profile;

@@ -1,0 +1,108 @@
+//! `POST /auth/change_password/`: a new password by somebody who knows the old one.
+
+use latchkey_shared::{mail::MailKind, password_reset, session, user};
+use poem::web::Data;
+use poem_openapi::{ApiResponse, Object, OpenApi};
+use sea_orm::TransactionTrait as _;
+
+use crate::{
+    app::App,
+    body::Body,
+    error::{ApiError, Failure},
+    openapi::Tag,
+    password::{NewPassword, Owner, Password},
+    request::RequestId,
+    signed_in::{ActivatedUser, SignedIn},
+};
+
+/// The old password and the new one.
+#[derive(Debug, Object)]
+#[oai(rename = "PasswordChange")]
+struct Wire {
+    /// The current password.
+    password: String,
+    /// 8 to 128 characters; no common one, and none like the account's own data.
+    #[oai(validator(min_length = 8, max_length = 128))]
+    new_password: String,
+}
+
+#[derive(ApiResponse)]
+enum Changed {
+    /// The new password counts, and every other session has ended.
+    #[oai(status = 204)]
+    Done,
+}
+
+/// See the module.
+pub struct PasswordChange;
+
+#[OpenApi]
+impl PasswordChange {
+    /// Change the own password
+    ///
+    /// Needs the current one. Every other session of the account ends, and a mail tells the owner.
+    #[oai(
+        path = "/auth/change_password",
+        method = "post",
+        operation_id = "changePassword",
+        tag = "Tag::Account"
+    )]
+    async fn change(
+        &self,
+        Data(app): Data<&App>,
+        Data(request): Data<&RequestId>,
+        ActivatedUser(me): ActivatedUser,
+        body: Body<Wire>,
+    ) -> Result<Changed, Failure<400, 401, 403, 413, 415>> {
+        let mut fields = body.fields;
+        let current = fields.required::<Password>("password");
+        let new = fields.required::<Password>("new_password").and_then(|new| {
+            new.accept_for(Owner::of(&me.user))
+                .map_err(|invalid| fields.note("new_password", invalid))
+        });
+        fields.finish()?;
+        if !app
+            .hasher
+            .verify(current?, Some(&me.user.password_hash))
+            .await?
+            .correct
+        {
+            tracing::info!(
+                me.user.id,
+                "Password change refused: wrong current password."
+            );
+            return Err(ApiError::WrongPassword.into());
+        }
+        store(app, &me, new?, request).await?;
+        Ok(Changed::Done)
+    }
+}
+
+/// The password, what it ends, and the notice, all or nothing.
+async fn store(
+    app: &App,
+    me: &SignedIn,
+    new: NewPassword,
+    request: &RequestId,
+) -> Result<(), ApiError> {
+    let hash = app.hasher.hash(new).await?;
+    let now = app.now();
+    let transaction = app.db.begin().await?;
+    user::set_password(&transaction, me.user.id, hash).await?;
+    session::revoke_others(&transaction, me.user.id, me.session.id, now).await?;
+    password_reset::end_all(&transaction, me.user.id, now).await?;
+    let mail = app
+        .outbox
+        .write_notice(
+            &transaction,
+            MailKind::PasswordChanged,
+            &me.user,
+            request.as_str(),
+            now,
+        )
+        .await?;
+    transaction.commit().await?;
+    app.outbox.wake(mail).await;
+    tracing::info!(me.user.id, "Password changed.");
+    Ok(())
+}

@@ -1,0 +1,176 @@
+//! `GET /auth/sessions/`, `DELETE /auth/sessions/{id}/`, `POST /auth/logout_all/`.
+
+use chrono::TimeDelta;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::{
+    login::claims,
+    world::{Answer, PASSWORD, World},
+};
+
+async fn list(world: &World, access: &str) -> Answer {
+    world
+        .send(
+            world
+                .request(Method::GET, "/auth/sessions/")
+                .bearer_auth(access),
+        )
+        .await
+}
+
+async fn end(world: &World, access: &str, id: &str) -> Answer {
+    world
+        .send(
+            world
+                .request(Method::DELETE, &format!("/auth/sessions/{id}/"))
+                .bearer_auth(access),
+        )
+        .await
+}
+
+fn sid(access: &str) -> String {
+    claims(access)["sid"].as_str().unwrap().to_owned()
+}
+
+/// S5
+#[tokio::test]
+async fn the_owner_sees_where_the_account_is_logged_in() {
+    let world = World::new().await;
+    let phone = world.somebody("ada@example.com").await;
+    world.pass(TimeDelta::minutes(1));
+    let request = world
+        .request(Method::POST, "/api/login/")
+        .header("user-agent", "Desktop/1.0")
+        .json(&json!({"email": "ada@example.com", "password": PASSWORD}));
+    let desktop = world.send(request).await.text("/token/access");
+    world.somebody("other@example.com").await;
+
+    let answer = list(&world, &desktop).await;
+
+    assert_eq!(answer.status, 200);
+    let sessions = answer.body.as_array().unwrap();
+    assert_eq!(sessions.len(), 2, "{answer:?}");
+    let keys: Vec<_> = sessions[0].as_object().unwrap().keys().collect();
+    assert_eq!(
+        keys,
+        [
+            "id",
+            "device",
+            "peer",
+            "created",
+            "last_used",
+            "expires",
+            "current"
+        ]
+    );
+    assert_eq!(sessions[0]["id"], sid(&desktop));
+    assert_eq!(sessions[0]["device"], "Desktop/1.0");
+    assert_eq!(sessions[0]["peer"], "127.0.0.1");
+    assert_eq!(
+        (&sessions[0]["current"], &sessions[1]["current"]),
+        (&Value::from(true), &Value::from(false))
+    );
+    assert_eq!(sessions[1]["id"], sid(&phone.access));
+}
+
+/// S5
+#[tokio::test]
+async fn the_owner_ends_one_session_and_the_other_goes_on() {
+    let world = World::new().await;
+    let here = world.somebody("ada@example.com").await;
+    let there = world.login("ada@example.com", PASSWORD).await;
+
+    assert_eq!(
+        end(&world, &here.access, &sid(&there.access)).await.status,
+        204
+    );
+
+    world
+        .get_user(&there.access)
+        .await
+        .is_problem(401, "not-authenticated");
+    world
+        .post("/auth/refresh/", json!({"refresh": there.refresh}))
+        .await
+        .is_problem(401, "invalid-refresh-token");
+    assert_eq!(
+        list(&world, &here.access)
+            .await
+            .body
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    end(&world, &here.access, &sid(&there.access))
+        .await
+        .is_problem(404, "not-found");
+}
+
+/// S5: what belongs to somebody else is not there.
+#[tokio::test]
+async fn nobody_ends_the_session_of_another() {
+    let world = World::new().await;
+    let ada = world.somebody("ada@example.com").await;
+    let eve = world.somebody("eve@example.com").await;
+
+    end(&world, &eve.access, &sid(&ada.access))
+        .await
+        .is_problem(404, "not-found");
+    for nonsense in ["x", "00000000-0000-7000-8000-000000000000", "%00"] {
+        end(&world, &eve.access, nonsense)
+            .await
+            .is_problem(404, "not-found");
+    }
+    assert_eq!(world.get_user(&ada.access).await.status, 200);
+}
+
+/// S2
+#[tokio::test]
+async fn logging_out_everywhere_ends_every_session_of_the_account_and_of_no_other() {
+    let world = World::new().await;
+    let here = world.somebody("ada@example.com").await;
+    let there = world.login("ada@example.com", PASSWORD).await;
+    let other = world.somebody("other@example.com").await;
+
+    let answer = world
+        .send(
+            world
+                .request(Method::POST, "/auth/logout_all/")
+                .bearer_auth(&here.access),
+        )
+        .await;
+
+    assert_eq!(answer.status, 204);
+    for tokens in [here, there] {
+        world
+            .get_user(&tokens.access)
+            .await
+            .is_problem(401, "not-authenticated");
+        world
+            .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
+            .await
+            .is_problem(401, "invalid-refresh-token");
+    }
+    assert_eq!(world.get_user(&other.access).await.status, 200);
+}
+
+#[tokio::test]
+async fn without_a_token_none_of_it_works() {
+    let world = World::new().await;
+    for (method, path) in [
+        (Method::GET, "/auth/sessions/"),
+        (
+            Method::DELETE,
+            "/auth/sessions/00000000-0000-7000-8000-000000000000/",
+        ),
+        (Method::POST, "/auth/logout_all/"),
+        (Method::POST, "/auth/change_password/"),
+    ] {
+        world
+            .send(world.request(method, path))
+            .await
+            .is_problem(401, "not-authenticated");
+    }
+}
