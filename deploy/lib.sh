@@ -1,0 +1,162 @@
+# shellcheck shell=bash
+# What the scripts in this folder share. Sourced, after set -euo pipefail, never run. Bash 3.2 (macOS) is enough.
+# shellcheck disable=SC2034,SC2164 # variables for those scripts; cd ends them when it fails
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
+programs=$CARGO_TARGET_DIR/debug
+# Where rustup, Debian's server programs and snap put things.
+PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin:/snap/bin
+
+headline() { printf '\n== %s\n' "$*"; }
+
+fail() {
+  printf '\nerror: %s\n' "$*" >&2
+  exit 1
+}
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+# --- installing ---------------------------------------------------------------------------------
+
+as_root() {
+  if [[ $EUID -eq 0 ]]; then
+    "$@"
+  elif have sudo; then
+    sudo "$@"
+  else
+    fail "this needs root and there is no sudo; as root, run: $*"
+  fi
+}
+
+# install_packages <Debian packages> [<Homebrew packages>]
+install_packages() {
+  local debian=$1 brew=${2:-$1}
+  if have apt-get; then
+    headline "Installing with apt-get: $debian"
+    [[ -n ${apt_updated:-} ]] || as_root apt-get -qq update
+    apt_updated=yes
+    # shellcheck disable=SC2086 # a list of packages
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -qq -y --no-install-recommends install $debian </dev/null
+  elif have brew; then
+    headline "Installing with Homebrew: $brew"
+    # shellcheck disable=SC2086 # a list of packages
+    brew install $brew
+  else
+    fail "please install $debian; this script knows apt-get and brew only"
+  fi
+}
+
+need_rust() {
+  have cargo || fail "there is no cargo; install Rust from https://rustup.rs and start again"
+  have cc || install_packages "gcc libc6-dev" gcc
+}
+
+need_redis() { have redis-server || install_packages redis-server redis; }
+
+need_curl() { have curl || install_packages "curl ca-certificates" curl; }
+
+venv=$CARGO_TARGET_DIR/venv
+
+# Python, and what deploy/requirements.txt names, in a virtual environment.
+need_venv() {
+  if cmp -s deploy/requirements.txt "$venv/installed.txt"; then return; fi
+  # Debian's python3 without python3-venv cannot make one.
+  python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages "python3 python3-venv" python3
+  headline "Installing from PyPI into $venv"
+  rm -rf "$venv"
+  python3 -m venv "$venv"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-input -r deploy/requirements.txt
+  cp deploy/requirements.txt "$venv/installed.txt"
+}
+
+# --- free ports ---------------------------------------------------------------------------------
+
+port_is_taken() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+free_port() {
+  local port
+  while port=$((20000 + RANDOM % 10000)); do
+    port_is_taken "$port" || break
+  done
+  echo "$port"
+}
+
+# wait_until <what> <seconds> <command …>
+wait_until() {
+  local what=$1 tries=$(($2 * 10))
+  shift 2
+  until "$@"; do
+    tries=$((tries - 1))
+    [[ $tries -gt 0 ]] || fail "$what did not answer in time"
+    sleep 0.1
+  done
+}
+
+# --- our own servers ----------------------------------------------------------------------------
+
+# start <command …>: in the background, in a process group of its own, so that Ctrl-C at the terminal reaches this
+# script alone, which then ends things in order. Sets $started to its process id.
+start() {
+  set -m
+  "$@" </dev/null &
+  started=$!
+  set +m
+}
+
+running() { [[ -n ${1:-} ]] && kill -0 "$1" 2>/dev/null; }
+
+# stop <process ids>: asks them to end and waits until they have.
+stop() {
+  local pid
+  for pid in "$@"; do
+    if running "$pid"; then kill -TERM "$pid" 2>/dev/null || true; fi
+  done
+  for pid in "$@"; do
+    wait "$pid" 2>/dev/null || true
+  done
+}
+
+# start_redis <folder> <options …>: sets $redis_pid and $redis_url.
+start_redis() {
+  local dir=$1 port
+  shift
+  mkdir -p "$dir"
+  port=$(free_port)
+  start redis-server --bind 127.0.0.1 --port "$port" --dir "$dir" --logfile "$dir/redis.log" \
+    --maxmemory-policy noeviction "$@"
+  redis_pid=$started
+  redis_url=redis://127.0.0.1:$port
+  wait_until "Redis ($dir/redis.log)" 30 redis_answers "$port" "$dir"
+}
+
+redis_answers() {
+  running "$redis_pid" || fail "Redis did not start: $(tail -n 5 "$2/redis.log" 2>/dev/null)"
+  port_is_taken "$1"
+}
+
+# random_hex <bytes>
+random_hex() { od -An -v -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
+
+# --- configuration ------------------------------------------------------------------------------
+
+# setting <NAME> [<default>]: as the programs see it: the environment, then .env, each also as NAME_FILE.
+setting() {
+  local value file
+  value=$(variable "$1")
+  if [[ -z $value ]]; then
+    file=$(variable "$1_FILE")
+    [[ -z $file ]] || value=$(<"$file")
+  fi
+  printf '%s' "${value:-${2:-}}"
+}
+
+variable() {
+  if [[ -n ${!1:-} ]]; then
+    printf '%s' "${!1}"
+  elif [[ -f .env ]]; then
+    sed -nE "s/^[[:space:]]*(export[[:space:]]+)?$1[[:space:]]*=[[:space:]]*(.*)$/\2/p" .env | tail -n 1 |
+      sed -E "s/^\"([^\"]*)\".*$/\1/; s/^'([^']*)'.*$/\1/; s/[[:space:]]+(#.*)?$//"
+  fi
+}
