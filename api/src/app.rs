@@ -10,7 +10,10 @@ use latchkey_shared::{
 };
 use sea_orm::DatabaseConnection;
 
-use crate::{config::Config, hashing::PasswordHasher, picture::PictureStore, token::TokenIssuer};
+use crate::{
+    config::Config, hashing::PasswordHasher, limits::Limiter, picture::PictureStore,
+    token::TokenIssuer,
+};
 
 /// The state of a running API: connections, keys and configuration; nothing that a second process would not have, too.
 #[derive(Clone)]
@@ -26,6 +29,8 @@ pub struct State {
     pub codes: CodeStore,
     /// Mails.
     pub outbox: Outbox,
+    /// How often somebody may try.
+    pub limits: Limiter,
     /// Passwords.
     pub hasher: PasswordHasher,
     /// Access and refresh tokens.
@@ -49,6 +54,12 @@ impl App {
                 connections.redis.clone(),
                 &config.common.redis_namespace,
                 key.code_seal(),
+            ),
+            limits: Limiter::new(
+                connections.redis.clone(),
+                &config.common.redis_namespace,
+                key.token_hasher(),
+                config.rates,
             ),
             redis: connections.redis,
             db: connections.db,

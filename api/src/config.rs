@@ -1,6 +1,11 @@
 //! What the API is told, beside what both programs are told.
 
-use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
+use std::{
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
 
 use chrono::TimeDelta;
 use latchkey_shared::{
@@ -8,7 +13,12 @@ use latchkey_shared::{
     settings::{Environment, Settings, SettingsError},
 };
 
-use crate::hashing::HashCost;
+use ipnet::IpNet;
+
+use crate::{
+    hashing::HashCost,
+    limits::{Rate, Rates},
+};
 
 /// The configuration of the API. Each field names its variable.
 #[derive(Clone, Debug)]
@@ -35,6 +45,10 @@ pub struct Config {
     pub activation: Activation,
     /// `CORS_ORIGINS`: which web origins may call; none by default.
     pub cors_origins: Vec<String>,
+    /// `TRUSTED_PROXIES`: networks whose word about the client's address is believed; none by default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// `LIMIT_…`
+    pub rates: Rates,
 }
 
 /// Who lets a new account in.
@@ -87,6 +101,8 @@ impl Config {
         let hash_queue = Duration::from_secs(settings.within("HASH_QUEUE_SECONDS", 5, 1..=60));
         let activation = settings.parse("ACTIVATION", Activation::Admin, "admin or none");
         let cors_origins = cors_origins(&mut settings);
+        let trusted_proxies = trusted_proxies(&mut settings);
+        let rates = rates(&mut settings);
         settings.finish()?;
         Ok(Self {
             common: common.expect("without its shared part the configuration has a fault"),
@@ -100,6 +116,8 @@ impl Config {
             hash_queue,
             activation,
             cors_origins,
+            trusted_proxies,
+            rates,
         })
     }
 }
@@ -128,6 +146,60 @@ fn hash_cost(settings: &mut Settings, environment: Environment) -> HashCost {
         }
     }
     cost
+}
+
+fn trusted_proxies(settings: &mut Settings) -> Vec<IpNet> {
+    let text = settings.text("TRUSTED_PROXIES").unwrap_or_default();
+    let networks: Result<_, _> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|network| !network.is_empty())
+        .map(|network| {
+            network.parse::<IpNet>().or_else(|error| {
+                network
+                    .parse::<IpAddr>()
+                    .map(IpNet::from)
+                    .map_err(|_| error)
+            })
+        })
+        .collect();
+    networks.unwrap_or_else(|_| {
+        settings.fault(
+            "TRUSTED_PROXIES",
+            "networks like 10.0.0.0/8 or addresses, separated by commas",
+        );
+        Vec::new()
+    })
+}
+
+fn rates(settings: &mut Settings) -> Rates {
+    let default = Rates::default();
+    let mut rate = |key: &str, default: Rate| {
+        settings.parse(key, default, "a count and seconds, such as 30/60")
+    };
+    let rates = Rates {
+        login_peer: rate("LIMIT_LOGIN_PEER", default.login_peer),
+        register_peer: rate("LIMIT_REGISTER_PEER", default.register_peer),
+        reset_peer: rate("LIMIT_RESET_PEER", default.reset_peer),
+        reset_email: rate("LIMIT_RESET_EMAIL", default.reset_email),
+        reset_email_gap: rate("LIMIT_RESET_EMAIL_GAP", default.reset_email_gap),
+        otp_peer: rate("LIMIT_OTP_PEER", default.otp_peer),
+        password_change: rate("LIMIT_PASSWORD_CHANGE", default.password_change),
+        ..default
+    };
+    Rates {
+        free_failures: settings.within(
+            "LIMIT_LOGIN_FREE_FAILURES",
+            default.free_failures,
+            1..=1_000_000,
+        ),
+        most_failures: settings.within(
+            "LIMIT_LOGIN_FAILURES",
+            default.most_failures,
+            1..=1_000_000,
+        ),
+        ..rates
+    }
 }
 
 fn cors_origins(settings: &mut Settings) -> Vec<String> {

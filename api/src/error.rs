@@ -14,7 +14,10 @@ use poem_openapi::{
 };
 use sea_orm::DbErr;
 
-use crate::problem::{CONTENT_TYPE, FieldError, Problem};
+use crate::{
+    limits::TooMany,
+    problem::{CONTENT_TYPE, FieldError, Problem},
+};
 
 /// Why a call failed. Each variant has its status and its problem type, a stable name under `/problems/`.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +67,9 @@ pub enum ApiError {
     /// 415 `unsupported-media-type`
     #[error("unsupported media type")]
     UnsupportedMediaType,
+    /// 429 `too-many-requests`
+    #[error("too many requests")]
+    TooManyRequests(TooMany),
     /// 503 `busy`: more passwords wait than can be checked in time.
     #[error("too many passwords wait to be checked")]
     Busy,
@@ -105,6 +111,7 @@ pub const KINDS: &[Kind] = &[
     kind("email-taken", 409, "E-mail address taken", "Another account has this e-mail address."),
     kind("body-too-large", 413, "Body too large", "The body is larger than this endpoint takes."),
     kind("unsupported-media-type", 415, "Unsupported media type", "Send application/json, application/x-www-form-urlencoded or multipart/form-data."),
+    kind("too-many-requests", 429, "Too many requests", "Too many tries. `Retry-After` says how many seconds to wait."),
     kind("internal", 500, "Internal error", "Something went wrong here. The request id helps to find out what."),
     kind("busy", 503, "Busy", "Too many passwords are being checked at the moment. Try again shortly."),
     kind("unavailable", 503, "Unavailable", "A part of the service does not answer at the moment. Try again shortly."),
@@ -120,6 +127,7 @@ const fn kind(name: &'static str, status: u16, title: &'static str, detail: &'st
         409 => StatusCode::CONFLICT,
         413 => StatusCode::PAYLOAD_TOO_LARGE,
         415 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        429 => StatusCode::TOO_MANY_REQUESTS,
         503 => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
@@ -157,6 +165,7 @@ impl ApiError {
             Self::EmailTaken => "email-taken",
             Self::BodyTooLarge => "body-too-large",
             Self::UnsupportedMediaType => "unsupported-media-type",
+            Self::TooManyRequests(_) => "too-many-requests",
             Self::Internal(_) => "internal",
             Self::Busy => "busy",
             Self::Unavailable(_) => "unavailable",
@@ -217,6 +226,11 @@ impl ApiError {
     #[must_use]
     pub fn into_problem_response(self, request_id: &str) -> poem::Response {
         let kind = self.kind();
+        let too_many = if let Self::TooManyRequests(too_many) = self {
+            Some(too_many)
+        } else {
+            None
+        };
         let (detail, errors) = match self {
             Self::InvalidInput(errors) => (summary(&errors), Some(errors)),
             Self::EmailTaken => (
@@ -248,6 +262,13 @@ impl ApiError {
         }
         if kind.status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
+        }
+        if let Some(TooMany { retry_after, limit }) = too_many {
+            // RFC 6585, 4, and the header fields that clients of rate-limited services know.
+            headers.insert(header::RETRY_AFTER, retry_after.into());
+            headers.insert("ratelimit-limit", limit.into());
+            headers.insert("ratelimit-remaining", 0.into());
+            headers.insert("ratelimit-reset", retry_after.into());
         }
         response
     }
@@ -376,6 +397,7 @@ fn documented(status: u16) -> MetaResponse {
             409 => "Another account has this e-mail address.",
             413 => "The body is too large.",
             415 => "The body is of a media type that is not taken.",
+            429 => "Too many tries. `Retry-After` says how many seconds to wait.",
             503 => {
                 "A part of the service does not answer at the moment. `Retry-After` says when to try again."
             }

@@ -11,6 +11,7 @@ use crate::{
     error::{ApiError, Failure},
     openapi::Tag,
     password::Password,
+    peer::Peer,
     token::{AccessToken, RefreshToken, TokenId},
 };
 
@@ -80,17 +81,20 @@ impl Login {
     async fn login(
         &self,
         Data(app): Data<&App>,
+        peer: Peer,
         request: &Request,
         body: Body<Wire>,
-    ) -> Result<Json<LoggedIn>, Failure<400, 401, 403, 413, 415>> {
+    ) -> Result<Json<LoggedIn>, Failure<400, 401, 403, 413, 415, 429>> {
         let mut fields = body.fields;
         let (email, password) = (
             fields.required::<Email>("email"),
             fields.required::<Password>("password"),
         );
         fields.finish()?;
-        let user = authenticate(app, &email?, password?).await?;
-        let (access, refresh) = start_session(app, &user, request).await?;
+        let email = email?;
+        app.limits.login(peer, &email, app.now()).await?;
+        let user = authenticate(app, &email, password?).await?;
+        let (access, refresh) = start_session(app, &user, peer, request).await?;
         Ok(Json(LoggedIn {
             detail: "Logged in Successfully".to_owned(),
             data: LoggedInUser {
@@ -119,6 +123,8 @@ async fn authenticate(
         tracing::info!("Login refused: wrong address or password.");
         return Err(ApiError::InvalidCredentials);
     };
+    // The password was right, so what was tried before is forgiven.
+    app.limits.forgive(email).await?;
     if !user.is_activated {
         tracing::info!(user.id, "Login refused: not activated.");
         return Err(ApiError::NotActivated);
@@ -131,6 +137,7 @@ async fn authenticate(
 async fn start_session(
     app: &App,
     user: &user::Model,
+    peer: Peer,
     request: &Request,
 ) -> Result<(AccessToken, RefreshToken), ApiError> {
     let now = app.now();
@@ -140,10 +147,7 @@ async fn start_session(
         user_id: user.id,
         secret_hash: app.token_hasher.hash(secret.expose()),
         user_agent: user_agent(request),
-        peer: request
-            .remote_addr()
-            .as_socket_addr()
-            .map(|peer| peer.ip().to_string()),
+        peer: peer.address(),
         created_at: now,
         last_used_at: now,
         expires_at: app.tokens.session_end(now),

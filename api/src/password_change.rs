@@ -53,7 +53,7 @@ impl PasswordChange {
         Data(request): Data<&RequestId>,
         ActivatedUser(me): ActivatedUser,
         body: Body<Wire>,
-    ) -> Result<Changed, Failure<400, 401, 403, 413, 415>> {
+    ) -> Result<Changed, Failure<400, 401, 403, 413, 415, 429>> {
         let mut fields = body.fields;
         let current = fields.required::<Password>("password");
         let new = fields.required::<Password>("new_password").and_then(|new| {
@@ -61,6 +61,7 @@ impl PasswordChange {
                 .map_err(|invalid| fields.note("new_password", invalid))
         });
         fields.finish()?;
+        app.limits.password_change(me.user.id, app.now()).await?;
         if !app
             .hasher
             .verify(current?, Some(&me.user.password_hash))

@@ -19,6 +19,7 @@ use crate::{
     fields::Fields,
     openapi::Tag,
     password::{Owner, Password},
+    peer::Peer,
     request::RequestId,
     token::ResetToken,
 };
@@ -121,12 +122,15 @@ impl PasswordReset {
         &self,
         Data(app): Data<&App>,
         Data(request): Data<&RequestId>,
+        peer: Peer,
         body: Body<RequestWire>,
-    ) -> Result<Requested, Failure<400, 413, 415>> {
+    ) -> Result<Requested, Failure<400, 413, 415, 429>> {
         let mut fields = body.fields;
         let email = fields.required::<Email>("email");
         fields.finish()?;
-        let token = start(app, &email?, request).await?;
+        let email = email?;
+        app.limits.reset_request(peer, &email, app.now()).await?;
+        let token = start(app, &email, request).await?;
         Ok(Requested::Created(Json(ResetRequested {
             token: token.expose().to_owned(),
             message: "Password reset link sent to email.".to_owned(),
@@ -146,9 +150,11 @@ impl PasswordReset {
     async fn check_otp(
         &self,
         Data(app): Data<&App>,
+        peer: Peer,
         body: Body<CheckWire>,
-    ) -> Result<Json<Message>, Failure<400, 413, 415>> {
+    ) -> Result<Json<Message>, Failure<400, 413, 415, 429>> {
         let (token, code) = parse_check(body.fields)?;
+        app.limits.code(peer, app.now()).await?;
         let reset = find(app, &token).await?.ok_or(ApiError::InvalidOtp)?;
         check(app, &reset, code).await?;
         Ok(Json(Message {
@@ -285,6 +291,8 @@ async fn finish(
         .await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;
+    // Whoever reads the mailbox is the owner: failed logins, whosever they were, stand in the way no more.
+    app.limits.forgive(&user.email).await?;
     tracing::info!(user.id, reset.id = %reset.id, "Password reset.");
     Ok(())
 }

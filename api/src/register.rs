@@ -21,6 +21,7 @@ use crate::{
     fields::Fields,
     openapi::Tag,
     password::{NewPassword, Owner, Password},
+    peer::Peer,
     picture::Picture,
     request::RequestId,
     user_body::{self, User},
@@ -101,9 +102,11 @@ impl Register {
         &self,
         Data(app): Data<&App>,
         Data(request): Data<&RequestId>,
+        peer: Peer,
         body: Body<Wire, WITH_PICTURE>,
-    ) -> Result<Registered, Failure<400, 409, 413, 415>> {
+    ) -> Result<Registered, Failure<400, 409, 413, 415, 429>> {
         let form = Registration::parse(body.fields, app).await?;
+        app.limits.registration(peer, app.now()).await?;
         let picture = match form.picture {
             Some(picture) => Some(app.pictures.save(picture).await?),
             None => None,

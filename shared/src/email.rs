@@ -72,6 +72,14 @@ impl fmt::Debug for Email {
 #[derive(Clone, PartialEq, Eq, DeriveValueType)]
 pub struct EmailKey(String);
 
+impl EmailKey {
+    /// The address in lower case.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Debug for EmailKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("EmailKey(…)")

@@ -6,6 +6,8 @@ use ring::hmac;
 use sea_orm::DeriveValueType;
 use subtle::ConstantTimeEq as _;
 
+use crate::email::EmailKey;
+
 /// The keyed hash under which a token is stored: HMAC-SHA-256 in hex. Another type than the token itself, so that
 /// neither can take the other's place, and useless to whoever reads it without the key.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveValueType)]
@@ -28,6 +30,12 @@ impl TokenHasher {
             let _ = write!(hex, "{byte:02x}");
             hex
         }))
+    }
+
+    /// A name for a mailbox where its address must not be read, such as in a key of Redis.
+    #[must_use]
+    pub fn fingerprint(&self, email: &EmailKey) -> String {
+        self.hash(&format!("mailbox {}", email.as_str())).0
     }
 
     /// Whether a token is the one that was stored, in constant time.

@@ -1,0 +1,348 @@
+//! How often somebody may try: counters in Redis that all replicas share, one script and one round trip a request.
+//!
+//! Two kinds. A window lets so many through in any span of so many seconds. The account's strikes count logins that did
+//! not succeed since the last one that did: the first few are free, then the waits double, and past a hundred (NIST SP
+//! 800-63B-4, 3.2.2) only a reset by mail opens the account to passwords again. Strikes are counted before the password
+//! is checked and forgiven after, so guessing in parallel gains nothing. What is refused counts for nothing.
+//!
+//! When Redis does not answer, what is limited here is refused (503): guessing without a limit would be worse.
+
+use std::{fmt, str::FromStr};
+
+use chrono::{DateTime, Utc};
+use fred::{clients::Client, interfaces::KeysInterface as _, types::scripts::Script};
+use latchkey_shared::{email::Email, token_hash::TokenHasher};
+use uuid::Uuid;
+
+use crate::{error::ApiError, peer::Peer};
+
+/// So many in any span of so many seconds, written `30/60`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    count: u32,
+    seconds: u32,
+}
+
+impl Rate {
+    /// So many in so many seconds.
+    #[must_use]
+    pub const fn new(count: u32, seconds: u32) -> Self {
+        Self { count, seconds }
+    }
+}
+
+impl FromStr for Rate {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let (count, seconds) = text.split_once('/').ok_or(())?;
+        let (count, seconds) = (
+            count.trim().parse().map_err(|_| ())?,
+            seconds.trim().parse().map_err(|_| ())?,
+        );
+        if (1..=100_000).contains(&count) && (1..=2_592_000).contains(&seconds) {
+            Ok(Self { count, seconds })
+        } else {
+            Err(())
+        }
+    }
+}
+
+impl fmt::Display for Rate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.count, self.seconds)
+    }
+}
+
+/// All numbers, each with its variable.
+#[derive(Clone, Copy, Debug)]
+pub struct Rates {
+    /// `LIMIT_LOGIN_PEER`: logins from one address.
+    pub login_peer: Rate,
+    /// `LIMIT_REGISTER_PEER`: registrations from one address.
+    pub register_peer: Rate,
+    /// `LIMIT_RESET_PEER`: requests for a code from one address.
+    pub reset_peer: Rate,
+    /// `LIMIT_RESET_EMAIL`: requests for a code for one mailbox.
+    pub reset_email: Rate,
+    /// `LIMIT_RESET_EMAIL_GAP`: the same, as a pause between two.
+    pub reset_email_gap: Rate,
+    /// `LIMIT_OTP_PEER`: codes tried from one address.
+    pub otp_peer: Rate,
+    /// `LIMIT_PASSWORD_CHANGE`: password changes tried for one account.
+    pub password_change: Rate,
+    /// `LIMIT_LOGIN_FREE_FAILURES`: failed logins of one account before waits begin.
+    pub free_failures: u32,
+    /// `LIMIT_LOGIN_FAILURES`: failed logins of one account before it needs a reset by mail.
+    pub most_failures: u32,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self {
+            login_peer: Rate::new(60, 60),
+            register_peer: Rate::new(20, 3600),
+            reset_peer: Rate::new(30, 3600),
+            reset_email: Rate::new(3, 3600),
+            reset_email_gap: Rate::new(1, 60),
+            otp_peer: Rate::new(60, 60),
+            password_change: Rate::new(10, 3600),
+            free_failures: 5,
+            most_failures: 100,
+        }
+    }
+}
+
+/// The longest wait between two logins of one account, in seconds.
+const LONGEST_WAIT: u32 = 900;
+
+/// A request that came too often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TooMany {
+    /// When to come again, in seconds.
+    pub retry_after: u64,
+    /// How many are let through, of what was exceeded.
+    pub limit: u32,
+}
+
+/// Counts.
+pub struct Limiter {
+    redis: Client,
+    namespace: String,
+    script: Script,
+    hasher: TokenHasher,
+    rates: Rates,
+}
+
+/// Counters of one request, each with what it allows.
+#[derive(Default)]
+struct Counters {
+    keys: Vec<String>,
+    arguments: Vec<String>,
+    limits: Vec<u32>,
+}
+
+/// Windows are sorted sets of the moments that were let through, exact at every edge; strikes are a hash. First all
+/// counters are asked, then, if none objects, all are raised.
+const SCRIPT: &str = r"
+local now, member = tonumber(ARGV[1]), ARGV[2]
+local refused, wait = 0, 0
+local function object(i, ms)
+    if ms > wait then refused, wait = i, ms end
+end
+for i, key in ipairs(KEYS) do
+    local kind, limit, span = ARGV[3 * i], tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
+    if kind == 'window' then
+        redis.call('zremrangebyscore', key, '-inf', now - span)
+        if redis.call('zcard', key) >= limit then
+            local oldest = redis.call('zrange', key, -limit, -limit, 'withscores')
+            object(i, math.max(oldest[2] + span - now, 1))
+        end
+    else
+        object(i, math.max(tonumber(redis.call('hget', key, 'until') or 0) - now, 0))
+    end
+end
+if refused > 0 then return {refused, wait} end
+for i, key in ipairs(KEYS) do
+    local kind, limit, span = ARGV[3 * i], tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
+    if kind == 'window' then
+        redis.call('zadd', key, now, member)
+        redis.call('pexpire', key, span)
+    else
+        local strikes = redis.call('hincrby', key, 'strikes', 1)
+        local free = span
+        local longest = tonumber(ARGV[3 * #KEYS + 3])
+        if strikes >= limit then
+            redis.call('hset', key, 'until', now + 3650 * 86400000)
+        elseif strikes >= free then
+            redis.call('hset', key, 'until', now + math.min(2 ^ (strikes - free), longest) * 1000)
+        end
+        redis.call('expire', key, strikes > free + 5 and 90 * 86400 or 86400)
+    end
+end
+return {0, 0}
+";
+
+impl Limiter {
+    /// A limiter with these numbers. Addresses are hashed before they become keys.
+    #[must_use]
+    pub fn new(redis: Client, namespace: &str, hasher: TokenHasher, rates: Rates) -> Self {
+        Self {
+            redis,
+            namespace: namespace.to_owned(),
+            script: Script::from_lua(SCRIPT),
+            hasher,
+            rates,
+        }
+    }
+
+    /// One login: by peer, and by the account's strikes, whether or not there is such an account.
+    ///
+    /// # Errors
+    /// When it is one too many, or Redis does not answer.
+    pub async fn login(
+        &self,
+        peer: Peer,
+        email: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
+        let mut counters = Counters::default();
+        counters.window(self.peer_key("login", peer), self.rates.login_peer);
+        counters.strikes(self.strikes_key(email), self.rates);
+        self.count(counters, now).await
+    }
+
+    /// Forgives an account's strikes: after a login that succeeded, and after a reset.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn forgive(&self, email: &Email) -> Result<(), ApiError> {
+        let () = self
+            .redis
+            .del(self.strikes_key(email))
+            .await
+            .map_err(|error| unavailable(&error))?;
+        Ok(())
+    }
+
+    /// One registration.
+    ///
+    /// # Errors
+    /// When it is one too many, or Redis does not answer.
+    pub async fn registration(&self, peer: Peer, now: DateTime<Utc>) -> Result<(), ApiError> {
+        let mut counters = Counters::default();
+        counters.window(self.peer_key("register", peer), self.rates.register_peer);
+        self.count(counters, now).await
+    }
+
+    /// One request for a code: by peer, and by mailbox, whether or not it has an account.
+    ///
+    /// # Errors
+    /// When it is one too many, or Redis does not answer.
+    pub async fn reset_request(
+        &self,
+        peer: Peer,
+        email: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
+        let mut counters = Counters::default();
+        counters.window(self.peer_key("reset", peer), self.rates.reset_peer);
+        counters.window(self.email_key("reset", email), self.rates.reset_email);
+        counters.window(
+            self.email_key("reset-gap", email),
+            self.rates.reset_email_gap,
+        );
+        self.count(counters, now).await
+    }
+
+    /// One try of a code. How often one reset may be tried is the reset's own business.
+    ///
+    /// # Errors
+    /// When it is one too many, or Redis does not answer.
+    pub async fn code(&self, peer: Peer, now: DateTime<Utc>) -> Result<(), ApiError> {
+        let mut counters = Counters::default();
+        counters.window(self.peer_key("otp", peer), self.rates.otp_peer);
+        self.count(counters, now).await
+    }
+
+    /// One change of a password by somebody who is logged in.
+    ///
+    /// # Errors
+    /// When it is one too many, or Redis does not answer.
+    pub async fn password_change(&self, user_id: i64, now: DateTime<Utc>) -> Result<(), ApiError> {
+        let mut counters = Counters::default();
+        counters.window(
+            format!("{}:limit:change:{user_id}", self.namespace),
+            self.rates.password_change,
+        );
+        self.count(counters, now).await
+    }
+
+    async fn count(&self, counters: Counters, now: DateTime<Utc>) -> Result<(), ApiError> {
+        let mut arguments = vec![
+            now.timestamp_millis().to_string(),
+            Uuid::now_v7().simple().to_string(),
+        ];
+        arguments.extend(counters.arguments);
+        arguments.push(LONGEST_WAIT.to_string());
+        let (refused, wait): (usize, u64) = self
+            .script
+            .evalsha_with_reload(&self.redis, counters.keys, arguments)
+            .await
+            .map_err(|error| unavailable(&error))?;
+        match refused
+            .checked_sub(1)
+            .and_then(|index| counters.limits.get(index))
+        {
+            None => Ok(()),
+            Some(limit) => {
+                let too_many = TooMany {
+                    retry_after: wait.div_ceil(1000),
+                    limit: *limit,
+                };
+                tracing::info!(
+                    retry_after = too_many.retry_after,
+                    "Refused: too many requests."
+                );
+                Err(ApiError::TooManyRequests(too_many))
+            }
+        }
+    }
+
+    fn peer_key(&self, what: &str, peer: Peer) -> String {
+        format!("{}:limit:{what}:peer:{}", self.namespace, peer.network())
+    }
+
+    fn email_key(&self, what: &str, email: &Email) -> String {
+        format!(
+            "{}:limit:{what}:email:{}",
+            self.namespace,
+            self.hasher.fingerprint(&email.key())
+        )
+    }
+
+    fn strikes_key(&self, email: &Email) -> String {
+        self.email_key("strikes", email)
+    }
+}
+
+impl Counters {
+    fn window(&mut self, key: String, rate: Rate) {
+        self.add(key, "window", rate.count, u64::from(rate.seconds) * 1000);
+    }
+
+    fn strikes(&mut self, key: String, rates: Rates) {
+        self.add(
+            key,
+            "strikes",
+            rates.most_failures,
+            u64::from(rates.free_failures),
+        );
+    }
+
+    fn add(&mut self, key: String, kind: &str, limit: u32, span: u64) {
+        self.keys.push(key);
+        self.arguments
+            .extend([kind.to_owned(), limit.to_string(), span.to_string()]);
+        self.limits.push(limit);
+    }
+}
+
+fn unavailable(error: &fred::error::Error) -> ApiError {
+    ApiError::Unavailable(format!("Redis did not answer: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_written_as_count_and_seconds() {
+        assert_eq!("30/60".parse(), Ok(Rate::new(30, 60)));
+        for bad in [
+            "", "30", "30/", "/60", "0/60", "30/0", "-1/60", "a/b", "30/60/1",
+        ] {
+            assert_eq!(bad.parse::<Rate>(), Err(()), "{bad}");
+        }
+    }
+}
