@@ -61,7 +61,9 @@ impl<'a, T: Type, const LIMIT: usize> ApiExtractor<'a> for Body<T, LIMIT> {
                     schema: T::schema_ref(),
                 })
                 .into(),
-            required: true,
+            // No body is an empty form, whose answer names what is missing. Besides, openapi-python-client makes broken
+            // code of a required body of several types.
+            required: false,
         })
     }
 
