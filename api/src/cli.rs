@@ -21,6 +21,8 @@ Environment, beside that of every command (latchkey-api --help):
   MEDIA_DIR             [var/media] profile pictures
   ACTIVATION            [admin] or none: who lets new accounts in
   CORS_ORIGINS          [none] web origins that may call, separated by commas
+  TRUSTED_PROXIES       [none] networks whose word about a client's address is believed
+  LIMIT_…               how often somebody may try; see deploy/example.env
   ACCESS_TOKEN_SECONDS, REFRESH_TOKEN_SECONDS   [300] [864000]
   RESET_SECONDS, OTP_TRIES                      [600] [5]
   ARGON2_MEMORY_KIB, ARGON2_ITERATIONS, ARGON2_PARALLELISM   [19456] [2] [1]

@@ -1,0 +1,409 @@
+//! How often somebody may try (T1 to T5), and who counts as who.
+
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::world::{Answer, PASSWORD, World, registration};
+
+const WRONG: &str = "a wrong password";
+
+/// A world in which one limit is as it comes, and every client may say where it is from.
+async fn world(limits: &[(&str, &str)]) -> World {
+    let proxy = [("TRUSTED_PROXIES", "127.0.0.0/8")];
+    World::with(&[&proxy, limits].concat()).await
+}
+
+/// A login that comes, as the proxy says, from somewhere.
+async fn login_from(world: &World, peer: &str, email: &str, password: &str) -> Answer {
+    let body = json!({"email": email, "password": password});
+    world
+        .send(
+            world
+                .request(Method::POST, "/api/login/")
+                .header("x-forwarded-for", peer)
+                .json(&body),
+        )
+        .await
+}
+
+fn retry_after(answer: &Answer) -> i64 {
+    answer.is_problem(429, "too-many-requests");
+    assert_eq!(answer.headers["ratelimit-remaining"], "0");
+    assert_eq!(
+        answer.headers["ratelimit-reset"],
+        answer.headers["retry-after"]
+    );
+    assert!(answer.headers.contains_key("ratelimit-limit"));
+    answer.headers["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap()
+}
+
+/// T1, T2
+#[tokio::test]
+async fn of_a_thousand_parallel_logins_from_one_peer_sixty_a_minute_are_looked_at() {
+    let world = world(&[("LIMIT_LOGIN_PEER", "60/60")]).await;
+
+    let guesses = (0..1_000)
+        .map(|number| format!("user{number}@example.com"))
+        .collect::<Vec<_>>();
+    let answers = join_all(
+        guesses
+            .iter()
+            .map(|email| login_from(&world, "192.0.2.1", email, WRONG)),
+    )
+    .await;
+
+    let looked_at = answers.iter().filter(|answer| answer.status == 401).count();
+    assert_eq!(looked_at, 60);
+    let refused = answers.iter().find(|answer| answer.status != 401).unwrap();
+    assert!((1..=60).contains(&retry_after(refused)));
+    assert_eq!(
+        login_from(&world, "192.0.2.2", "a@example.com", WRONG)
+            .await
+            .status,
+        401,
+        "another peer is held, too"
+    );
+    world.pass(TimeDelta::seconds(60));
+    assert_eq!(
+        login_from(&world, "192.0.2.1", "a@example.com", WRONG)
+            .await
+            .status,
+        401
+    );
+}
+
+/// T1, T3: and a thousand that come from everywhere at one account; its owner goes on, and gets back in by mail.
+#[tokio::test]
+async fn a_thousand_guesses_at_one_account_get_five_tries_and_the_owner_goes_on() {
+    let world = world(&[
+        ("LIMIT_LOGIN_FREE_FAILURES", "5"),
+        ("LIMIT_LOGIN_FAILURES", "100"),
+    ])
+    .await;
+    let owner = world.somebody("ada@example.com").await;
+
+    let peers: Vec<_> = (0..1_000)
+        .map(|number| format!("10.{}.{}.1", number / 250, number % 250))
+        .collect();
+    let answers = join_all(
+        peers
+            .iter()
+            .map(|peer| login_from(&world, peer, "ADA@example.com", WRONG)),
+    )
+    .await;
+
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status == 401).count(),
+        5
+    );
+    assert_eq!(
+        answers.iter().filter(|answer| answer.status == 429).count(),
+        995
+    );
+    assert_eq!(world.get_user(&owner.access).await.status, 200);
+    assert_eq!(
+        world
+            .post("/auth/refresh/", json!({"refresh": owner.refresh}))
+            .await
+            .status,
+        200
+    );
+    let (token, code) = world.forgotten("ada@example.com").await;
+    assert_eq!(world.check(&token, &code).await.status, 200);
+    assert_eq!(
+        world.reset(&token, "another quiet morning").await.status,
+        200
+    );
+    world
+        .login("ada@example.com", "another quiet morning")
+        .await;
+}
+
+/// T3: the waits double, and the right password ends them.
+#[tokio::test]
+async fn waits_grow_with_every_failure_and_a_success_forgives() {
+    let world = world(&[
+        ("LIMIT_LOGIN_FREE_FAILURES", "5"),
+        ("LIMIT_LOGIN_FAILURES", "100"),
+    ])
+    .await;
+    world.somebody("ada@example.com").await;
+
+    for wait in [0, 0, 0, 0, 0, 1, 2, 4, 8, 16] {
+        if wait > 0 {
+            let answer = world.try_login("ada@example.com", PASSWORD).await;
+            assert_eq!(
+                retry_after(&answer),
+                wait,
+                "also the right password has to wait"
+            );
+            world.pass(TimeDelta::seconds(wait));
+        }
+        world
+            .try_login("ada@example.com", WRONG)
+            .await
+            .is_problem(401, "invalid-credentials");
+    }
+    world.pass(TimeDelta::seconds(32));
+    world.login("ada@example.com", PASSWORD).await;
+    for _ in 0..5 {
+        world
+            .try_login("ada@example.com", WRONG)
+            .await
+            .is_problem(401, "invalid-credentials");
+    }
+}
+
+/// T3: in the end only a reset by mail opens the account to passwords again.
+#[tokio::test]
+async fn after_the_last_failure_only_a_reset_by_mail_helps() {
+    let world = world(&[
+        ("LIMIT_LOGIN_FREE_FAILURES", "5"),
+        ("LIMIT_LOGIN_FAILURES", "8"),
+    ])
+    .await;
+    world.somebody("ada@example.com").await;
+    for _ in 0..8 {
+        world
+            .try_login("ada@example.com", WRONG)
+            .await
+            .is_problem(401, "invalid-credentials");
+        world.pass(TimeDelta::minutes(15));
+    }
+
+    world.pass(TimeDelta::days(30));
+    world
+        .try_login("ada@example.com", PASSWORD)
+        .await
+        .is_problem(429, "too-many-requests");
+
+    let (token, code) = world.forgotten("ada@example.com").await;
+    assert_eq!(world.check(&token, &code).await.status, 200);
+    assert_eq!(
+        world.reset(&token, "another quiet morning").await.status,
+        200
+    );
+    world
+        .login("ada@example.com", "another quiet morning")
+        .await;
+}
+
+/// T1, N1: whether or not an account exists, it is counted the same.
+#[tokio::test]
+async fn an_address_without_an_account_is_counted_like_one_with() {
+    let world = world(&[
+        ("LIMIT_LOGIN_FREE_FAILURES", "2"),
+        ("LIMIT_LOGIN_FAILURES", "100"),
+    ])
+    .await;
+    world.somebody("known@example.com").await;
+    let mut answers = Vec::new();
+    for email in ["known@example.com", "unknown@example.com"] {
+        for _ in 0..2 {
+            world
+                .try_login(email, WRONG)
+                .await
+                .is_problem(401, "invalid-credentials");
+        }
+        let mut answer = world.try_login(email, WRONG).await;
+        answer.is_problem(429, "too-many-requests");
+        answer.body["instance"] = Value::Null;
+        answers.push((answer.body, answer.headers["retry-after"].clone()));
+    }
+    assert_eq!(answers[0], answers[1]);
+}
+
+/// T5, N1: one mail a minute, three an hour, whatever the address.
+#[tokio::test]
+async fn a_mailbox_is_not_flooded_and_the_refusal_tells_nothing() {
+    let world = world(&[
+        ("LIMIT_RESET_EMAIL", "3/3600"),
+        ("LIMIT_RESET_EMAIL_GAP", "1/60"),
+    ])
+    .await;
+    world.somebody("known@example.com").await;
+    world.deliver_all().await;
+    let before = world.sink.mails().len();
+
+    // After the third the hour counts, and no more the minute.
+    for wait in [60, 60, 3600 - 120] {
+        let mut refusals = Vec::new();
+        for email in ["known@example.com", "unknown@example.com"] {
+            let body = json!({"email": email});
+            assert_eq!(
+                world
+                    .post("/auth/email_request/", body.clone())
+                    .await
+                    .status,
+                201
+            );
+            let mut answer = world.post("/auth/email_request/", body).await;
+            assert_eq!(retry_after(&answer), wait);
+            answer.body["instance"] = Value::Null;
+            refusals.push(answer.body);
+        }
+        assert_eq!(refusals[0], refusals[1]);
+        world.pass(TimeDelta::seconds(60));
+    }
+    let answer = world
+        .post(
+            "/auth/email_request/",
+            json!({"email": "KNOWN@example.com"}),
+        )
+        .await;
+    assert_eq!(retry_after(&answer), 3600 - 180);
+    world.pass(TimeDelta::seconds(3600 - 180));
+    assert_eq!(
+        world
+            .post(
+                "/auth/email_request/",
+                json!({"email": "known@example.com"})
+            )
+            .await
+            .status,
+        201
+    );
+    world.deliver_all().await;
+    let sent = world.sink.mails().len() - before;
+    assert!(sent <= 4, "{sent} mails");
+}
+
+/// T1
+#[tokio::test]
+async fn registrations_codes_requests_and_password_changes_are_limited_too() {
+    let world = world(&[
+        ("LIMIT_REGISTER_PEER", "2/3600"),
+        ("LIMIT_OTP_PEER", "2/60"),
+        ("LIMIT_RESET_PEER", "2/3600"),
+        ("LIMIT_PASSWORD_CHANGE", "2/3600"),
+    ])
+    .await;
+    let tokens = world.somebody("ada@example.com").await;
+    world.register("b@example.com").await;
+    world
+        .post("/api/register/", registration("c@example.com"))
+        .await
+        .is_problem(429, "too-many-requests");
+
+    for _ in 0..2 {
+        world
+            .check("x", "123456")
+            .await
+            .is_problem(400, "invalid-otp");
+    }
+    world
+        .check("x", "123456")
+        .await
+        .is_problem(429, "too-many-requests");
+
+    for number in 0..2 {
+        let body = json!({"email": format!("x{number}@example.com")});
+        assert_eq!(world.post("/auth/email_request/", body).await.status, 201);
+    }
+    world
+        .post("/auth/email_request/", json!({"email": "y@example.com"}))
+        .await
+        .is_problem(429, "too-many-requests");
+
+    let change = json!({"password": WRONG, "new_password": "another quiet morning"});
+    let request = || {
+        world
+            .request(Method::POST, "/auth/change_password/")
+            .bearer_auth(&tokens.access)
+            .json(&change)
+    };
+    for _ in 0..2 {
+        world
+            .send(request())
+            .await
+            .is_problem(400, "wrong-password");
+    }
+    world
+        .send(request())
+        .await
+        .is_problem(429, "too-many-requests");
+    assert_eq!(
+        world.get_user(&tokens.access).await.status,
+        200,
+        "a 429 ended the session"
+    );
+}
+
+/// T4: what a client says of itself counts for nothing.
+#[tokio::test]
+async fn forwarding_headers_of_strangers_are_ignored() {
+    let world = World::with(&[("LIMIT_LOGIN_PEER", "3/60")]).await;
+    for number in 0..3 {
+        assert_eq!(
+            login_from(&world, &format!("192.0.2.{number}"), "a@example.com", WRONG)
+                .await
+                .status,
+            401
+        );
+    }
+    login_from(&world, "192.0.2.9", "a@example.com", WRONG)
+        .await
+        .is_problem(429, "too-many-requests");
+}
+
+/// T4: behind trusted proxies the client is the first stranger from the right, and IPv6 counts by its /64.
+#[tokio::test]
+async fn behind_proxies_the_client_is_the_last_hop_that_is_not_trusted() {
+    let world = World::with(&[
+        ("LIMIT_LOGIN_PEER", "1/60"),
+        ("TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8"),
+    ])
+    .await;
+    let from = |name: &'static str, value: &'static str| {
+        let body = json!({"email": "a@example.com", "password": WRONG});
+        world.send(
+            world
+                .request(Method::POST, "/api/login/")
+                .header(name, value)
+                .json(&body),
+        )
+    };
+    assert_eq!(
+        from("x-forwarded-for", "198.51.100.7, 192.0.2.1, 10.0.0.5")
+            .await
+            .status,
+        401
+    );
+    for (name, same) in [
+        ("x-forwarded-for", "203.0.113.9, 192.0.2.1"),
+        ("x-forwarded-for", "192.0.2.1:4711"),
+        (
+            "forwarded",
+            "for=203.0.113.9, for=192.0.2.1;proto=https, for=10.0.0.5",
+        ),
+    ] {
+        from(name, same).await.is_problem(429, "too-many-requests");
+    }
+    assert_eq!(
+        from("forwarded", "for=\"[2001:db8:1:2::1]:4711\"")
+            .await
+            .status,
+        401
+    );
+    from("x-forwarded-for", "2001:db8:1:2:ffff::9")
+        .await
+        .is_problem(429, "too-many-requests");
+    assert_eq!(from("x-forwarded-for", "2001:db8:1:3::1").await.status, 401);
+}
+
+/// T1: what counts lies in Redis and names nobody.
+#[tokio::test]
+async fn the_counters_hold_no_address() {
+    let world = World::new().await;
+    world.somebody("ada@example.com").await;
+    world.try_login("ada@example.com", WRONG).await;
+    let dump = world.redis.dump().await;
+    assert!(dump.contains(":limit:strikes:email:"), "{dump}");
+    assert!(!dump.contains("ada@example.com"), "{dump}");
+}
