@@ -33,6 +33,10 @@ pub struct Config {
     pub access_token: TimeDelta,
     /// `REFRESH_TOKEN_SECONDS`: also how long a session lives.
     pub refresh_token: TimeDelta,
+    /// `SESSION_IDLE_SECONDS`: how long a session lives without a refresh; as long as its token by default.
+    pub session_idle: TimeDelta,
+    /// `REFRESH_ROTATION`: whether each refresh gives a new refresh token.
+    pub rotation: Rotation,
     /// `RESET_SECONDS`: how long a password reset may take from its request on.
     pub reset: TimeDelta,
     /// `OTP_TRIES`: how many codes may be tried before a reset ends.
@@ -49,6 +53,27 @@ pub struct Config {
     pub trusted_proxies: Vec<IpNet>,
     /// `LIMIT_…`
     pub rates: Rates,
+}
+
+/// Whether refresh tokens are replaced when they are used (RFC 9700, 4.14.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rotation {
+    /// One refresh token a session, as the original's clients expect.
+    Off,
+    /// Each use gives a new one, and the use of an old one ends the session.
+    On,
+}
+
+impl FromStr for Rotation {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "on" => Ok(Self::On),
+            "off" => Ok(Self::Off),
+            _ => Err(()),
+        }
+    }
 }
 
 /// Who lets a new account in.
@@ -95,6 +120,9 @@ impl Config {
             .unwrap_or_else(|| "var/media".to_owned());
         let access_token = seconds(&mut settings, "ACCESS_TOKEN_SECONDS", 300);
         let refresh_token = seconds(&mut settings, "REFRESH_TOKEN_SECONDS", 864_000);
+        let idle = refresh_token.num_seconds();
+        let session_idle = seconds(&mut settings, "SESSION_IDLE_SECONDS", idle);
+        let rotation = settings.parse("REFRESH_ROTATION", Rotation::Off, "on or off");
         let reset = seconds(&mut settings, "RESET_SECONDS", 600);
         let otp_tries = settings.within("OTP_TRIES", 5, 1..=10);
         let hash_cost = hash_cost(&mut settings, environment);
@@ -110,6 +138,8 @@ impl Config {
             media_dir: media_dir.into(),
             access_token,
             refresh_token,
+            session_idle,
+            rotation,
             reset,
             otp_tries,
             hash_cost,

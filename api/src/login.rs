@@ -3,12 +3,14 @@
 use latchkey_shared::{email::Email, session, user};
 use poem::{Request, http::header, web::Data};
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
+use sea_orm::TransactionTrait as _;
 use uuid::Uuid;
 
 use crate::{
     app::App,
     body::Body,
     error::{ApiError, Failure},
+    hashing::Verdict,
     openapi::Tag,
     password::Password,
     peer::Peer,
@@ -93,8 +95,12 @@ impl Login {
         fields.finish()?;
         let email = email?;
         app.limits.login(peer, &email, app.now()).await?;
-        let user = authenticate(app, &email, password?).await?;
-        let (access, refresh) = start_session(app, &user, peer, request).await?;
+        let (user, verdict) = authenticate(app, &email, password?).await?;
+        let device = Device {
+            name: user_agent(request),
+            peer: peer.address(),
+        };
+        let (access, refresh) = start_session(app, &user, verdict, device).await?;
         Ok(Json(LoggedIn {
             detail: "Logged in Successfully".to_owned(),
             data: LoggedInUser {
@@ -114,7 +120,7 @@ async fn authenticate(
     app: &App,
     email: &Email,
     password: Password,
-) -> Result<user::Model, ApiError> {
+) -> Result<(user::Model, Verdict), ApiError> {
     let found = user::find_by_email(&app.db, email).await?;
     let stored = found.as_ref().map(|user| user.password_hash.as_str());
     let verdict = app.hasher.verify(password, stored).await?;
@@ -129,16 +135,16 @@ async fn authenticate(
         tracing::info!(user.id, "Login refused: not activated.");
         return Err(ApiError::NotActivated);
     }
-    user::note_login(&app.db, user.id, app.now(), verdict.rehashed).await?;
-    Ok(user)
+    Ok((user, verdict))
 }
 
-/// Makes the session and its tokens.
+/// Makes the session and its tokens. The account's row is changed in the same transaction and only as long as it is as
+/// it was verified, so that a reset at the same moment either ends this session or forestalls it.
 async fn start_session(
     app: &App,
     user: &user::Model,
-    peer: Peer,
-    request: &Request,
+    verdict: Verdict,
+    device: Device,
 ) -> Result<(AccessToken, RefreshToken), ApiError> {
     let now = app.now();
     let (id, secret) = (Uuid::now_v7(), TokenId::generate());
@@ -146,19 +152,38 @@ async fn start_session(
         id,
         user_id: user.id,
         secret_hash: app.token_hasher.hash(secret.expose()),
-        user_agent: user_agent(request),
-        peer: peer.address(),
+        user_agent: device.name,
+        peer: device.peer,
         created_at: now,
         last_used_at: now,
         expires_at: app.tokens.session_end(now),
+        previous_hash: None,
+        rotated_at: None,
         revoked_at: None,
     };
-    session::insert(&app.db, session).await?;
+    let refresh = app.tokens.refresh(&session, &secret, now);
+    let transaction = app.db.begin().await?;
+    if !user::note_login(
+        &transaction,
+        user.id,
+        &user.password_hash,
+        verdict.rehashed,
+        now,
+    )
+    .await?
+    {
+        return Err(ApiError::InvalidCredentials);
+    }
+    session::insert(&transaction, session).await?;
+    transaction.commit().await?;
     tracing::info!(user.id, session.id = %id, "Logged in.");
-    Ok((
-        app.tokens.access(user.id, id, now),
-        app.tokens.refresh(user.id, id, &secret, now),
-    ))
+    Ok((app.tokens.access(user.id, id, now), refresh))
+}
+
+/// Where a login comes from, for the owner's list of sessions.
+struct Device {
+    name: Option<String>,
+    peer: Option<String>,
 }
 
 fn user_agent(request: &Request) -> Option<String> {

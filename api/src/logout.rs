@@ -9,7 +9,7 @@ use crate::{
     body::Body,
     error::Failure,
     openapi::Tag,
-    refresh::{Wire, session_of},
+    refresh::{Wire, present},
     token::RefreshToken,
 };
 
@@ -42,7 +42,9 @@ impl Logout {
         let mut fields = body.fields;
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
-        let (session, user) = session_of(app, &token?).await?;
+        let presented = present(app, &token?).await?;
+        presented.is_current(app)?;
+        let (session, user) = (presented.session, presented.user);
         session::revoke(&app.db, session.id, app.now()).await?;
         tracing::info!(user.id, session.id = %session.id, "Logged out.");
         Ok(LoggedOut::Done)

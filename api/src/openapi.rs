@@ -169,7 +169,10 @@ fn mend_schemas(schemas: &mut Value) {
                 "dateBirth" => description["format"] = json!("date"),
                 _ => {}
             }
-            let is_kept = name == "Problem" || member == "email" || member == "username";
+            let is_kept = name == "Problem"
+                || name == "Refreshed"
+                || member == "email"
+                || member == "username";
             if !is_kept && !required.contains(&json!(member)) {
                 description["nullable"] = json!(true);
             }

@@ -1,16 +1,24 @@
 //! `POST /auth/refresh/`
 
-use latchkey_shared::{session, user};
+use chrono::TimeDelta;
+use latchkey_shared::{mail::MailKind, session, user};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
+use sea_orm::TransactionTrait as _;
 
 use crate::{
     app::App,
     body::Body,
+    config::Rotation,
     error::{ApiError, Failure},
     openapi::Tag,
-    token::RefreshToken,
+    request::RequestId,
+    token::{RefreshToken, TokenId},
 };
+
+/// How long a replaced refresh token still gives its successor: long enough for a lost answer to be asked for again, and
+/// for the tabs of one browser to refresh together.
+const REPLAY_WINDOW: TimeDelta = TimeDelta::seconds(10);
 
 /// A refresh token.
 #[derive(Debug, Object)]
@@ -22,9 +30,12 @@ pub(crate) struct Wire {
 
 /// The renewal of an access token.
 #[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
 struct Refreshed {
     /// A new access token of the same session.
     access: String,
+    /// With `REFRESH_ROTATION=on`, the refresh token to use from now on.
+    refresh: Option<String>,
 }
 
 /// See the module.
@@ -34,7 +45,8 @@ pub struct Refresh;
 impl Refresh {
     /// Renew the access token
     ///
-    /// The refresh token stays the same and can be used until its session ends.
+    /// The refresh token stays the same and can be used until its session ends. With `REFRESH_ROTATION=on` each use gives
+    /// a new one; for a moment the old one gives the same again, after that its use ends the session.
     #[oai(
         path = "/auth/refresh",
         method = "post",
@@ -44,41 +56,137 @@ impl Refresh {
     async fn refresh(
         &self,
         Data(app): Data<&App>,
+        Data(request): Data<&RequestId>,
         body: Body<Wire>,
     ) -> Result<Json<Refreshed>, Failure<400, 401, 413, 415>> {
         let mut fields = body.fields;
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
-        let (session, user) = session_of(app, &token?).await?;
-        let now = app.now();
-        session::touch(&app.db, session.id, now).await?;
+        let presented = present(app, &token?).await?;
+        let refresh = match app.config.rotation {
+            Rotation::On => Some(rotate(app, &presented, request).await?),
+            Rotation::Off => {
+                presented.is_current(app)?;
+                session::touch(&app.db, presented.session.id, app.now()).await?;
+                None
+            }
+        };
+        let access = app
+            .tokens
+            .access(presented.user.id, presented.session.id, app.now());
         Ok(Json(Refreshed {
-            access: app
-                .tokens
-                .access(user.id, session.id, now)
-                .expose()
-                .to_owned(),
+            access: access.expose().to_owned(),
+            refresh: refresh.map(|token| token.expose().to_owned()),
         }))
     }
 }
 
-/// The living session that a refresh token is the secret of, with its user.
-pub(crate) async fn session_of(
-    app: &App,
-    token: &RefreshToken,
-) -> Result<(session::Model, user::Model), ApiError> {
+/// A refresh token that was signed here for a living session; whether it is the session's present one is another
+/// question.
+pub(crate) struct Presented {
+    /// The session.
+    pub(crate) session: session::Model,
+    /// Whose it is.
+    pub(crate) user: user::Model,
+    id: TokenId,
+}
+
+impl Presented {
+    /// Fails unless it is the session's present token.
+    pub(crate) fn is_current(&self, app: &App) -> Result<(), ApiError> {
+        if app
+            .token_hasher
+            .matches(self.id.expose(), &self.session.secret_hash)
+        {
+            Ok(())
+        } else {
+            Err(ApiError::InvalidRefreshToken)
+        }
+    }
+
+    fn is_previous(&self, app: &App) -> bool {
+        self.session
+            .previous_hash
+            .as_ref()
+            .is_some_and(|hash| app.token_hasher.matches(self.id.expose(), hash))
+    }
+}
+
+/// Verifies a refresh token and finds its session.
+pub(crate) async fn present(app: &App, token: &RefreshToken) -> Result<Presented, ApiError> {
     let now = app.now();
     let verified = app
         .tokens
         .verify_refresh(token, now)
         .map_err(|_| ApiError::InvalidRefreshToken)?;
-    session::find_alive(&app.db, verified.session, now)
+    session::find_alive(&app.db, verified.session, now, app.config.session_idle)
         .await?
-        .filter(|(session, user)| {
-            user.id == verified.user_id
-                && app
-                    .token_hasher
-                    .matches(verified.id.expose(), &session.secret_hash)
+        .filter(|(_, user)| user.id == verified.user_id)
+        .map(|(session, user)| Presented {
+            session,
+            user,
+            id: verified.id,
         })
         .ok_or(ApiError::InvalidRefreshToken)
+}
+
+/// The successor of a refresh token. Of many uses at once one rotates and all get the same; a use of what was replaced
+/// longer ago means that two have the token, and ends the session for both.
+async fn rotate(
+    app: &App,
+    presented: &Presented,
+    request: &RequestId,
+) -> Result<RefreshToken, ApiError> {
+    let now = app.now();
+    let next = presented
+        .id
+        .successor(&app.token_hasher, presented.session.id);
+    let (present, following) = (
+        app.token_hasher.hash(presented.id.expose()),
+        app.token_hasher.hash(next.expose()),
+    );
+    if session::rotate(&app.db, presented.session.id, present, following, now).await? {
+        return Ok(app.tokens.refresh(&presented.session, &next, now));
+    }
+    // Somebody rotated before: a moment ago, as when an answer was lost, or long ago.
+    let session = session::find_alive(&app.db, presented.session.id, now, app.config.session_idle)
+        .await?
+        .map(|(session, _)| session)
+        .ok_or(ApiError::InvalidRefreshToken)?;
+    let again = Presented {
+        session,
+        user: presented.user.clone(),
+        id: presented.id.clone(),
+    };
+    match again.session.rotated_at {
+        Some(rotated) if again.is_previous(app) && now < rotated + REPLAY_WINDOW => {
+            Ok(app.tokens.refresh(&again.session, &next, rotated))
+        }
+        _ => {
+            end_family(app, &again, request).await?;
+            Err(ApiError::InvalidRefreshToken)
+        }
+    }
+}
+
+/// Ends the session whose old token was used, and tells the owner, once.
+async fn end_family(app: &App, presented: &Presented, request: &RequestId) -> Result<(), ApiError> {
+    let now = app.now();
+    let transaction = app.db.begin().await?;
+    if !session::revoke(&transaction, presented.session.id, now).await? {
+        return Ok(());
+    }
+    let kind = MailKind::TokenReplayed;
+    let mail = app
+        .outbox
+        .write_notice(&transaction, kind, &presented.user, request.as_str(), now)
+        .await?;
+    transaction.commit().await?;
+    app.outbox.wake(mail).await;
+    tracing::warn!(
+        user.id = presented.user.id,
+        session.id = %presented.session.id,
+        "A replaced refresh token was used again: its session has ended."
+    );
+    Ok(())
 }

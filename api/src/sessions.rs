@@ -62,6 +62,7 @@ impl Sessions {
         Ok(Json(
             alive
                 .into_iter()
+                .filter(|session| session.is_alive(app.now(), app.config.session_idle))
                 .map(|session| Session::of(session, me.session.id))
                 .collect(),
         ))

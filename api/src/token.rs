@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use latchkey_shared::{invalid::Invalid, secret_key::SecretKey};
+use latchkey_shared::{invalid::Invalid, secret_key::SecretKey, session, token_hash::TokenHasher};
 use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -67,6 +67,7 @@ impl ResetToken {
 }
 
 /// The id of one token, 32 hex digits as the original's. That of the refresh token is the session's secret.
+#[derive(Clone)]
 pub struct TokenId(String);
 
 impl TokenId {
@@ -74,6 +75,13 @@ impl TokenId {
     #[must_use]
     pub fn generate() -> Self {
         Self(Uuid::from_bytes(random_bytes()).simple().to_string())
+    }
+
+    /// The id of the token that follows this one in its session. It follows from this one and the key alone, so that a
+    /// client which missed the answer to its refresh is told the same successor again.
+    #[must_use]
+    pub fn successor(&self, hasher: &TokenHasher, session: Uuid) -> Self {
+        Self(hasher.successor(session, &self.0))
     }
 
     /// The id itself, to hash it.
@@ -169,22 +177,21 @@ impl TokenIssuer {
         }))
     }
 
-    /// The refresh token of a session, which ends with it.
+    /// A refresh token of a session, issued at some moment; it ends with the session.
     #[must_use]
     pub fn refresh(
         &self,
-        user_id: i64,
-        session: Uuid,
+        session: &session::Model,
         id: &TokenId,
-        now: DateTime<Utc>,
+        issued: DateTime<Utc>,
     ) -> RefreshToken {
         RefreshToken(self.sign(&Claims {
             token_type: TokenType::Refresh,
-            exp: self.session_end(now).timestamp(),
-            iat: now.timestamp(),
+            exp: session.expires_at.timestamp(),
+            iat: issued.timestamp(),
             jti: id.0.clone(),
-            user_id,
-            sid: session,
+            user_id: session.user_id,
+            sid: session.id,
         }))
     }
 

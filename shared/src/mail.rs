@@ -102,15 +102,18 @@ pub enum MailKind {
     Welcome,
     /// The account was activated.
     Activated,
+    /// A refresh token was used again after its successor, so its session was ended.
+    TokenReplayed,
 }
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
         Self::Activated,
+        Self::TokenReplayed,
     ];
 
     /// Its name in the row.
@@ -121,6 +124,7 @@ impl MailKind {
             Self::PasswordChanged => "password_changed",
             Self::Welcome => "welcome",
             Self::Activated => "activated",
+            Self::TokenReplayed => "token_replayed",
         }
     }
 }

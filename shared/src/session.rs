@@ -1,6 +1,6 @@
 //! Sessions: one row a login. A token counts only while its session is alive.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ActiveValue::Set, Condition, QueryOrder as _, entity::prelude::*, sea_query::Expr};
 
 use crate::{token_hash::TokenHash, user};
@@ -26,15 +26,19 @@ pub struct Model {
     pub last_used_at: DateTime<Utc>,
     /// When it ends by itself, the refresh token with it.
     pub expires_at: DateTime<Utc>,
+    /// The hash of the refresh token before the present one, where tokens rotate.
+    pub previous_hash: Option<TokenHash>,
+    /// When the present one took its place.
+    pub rotated_at: Option<DateTime<Utc>>,
     /// When it was ended, by logout, reset, or an administrator.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
 impl Model {
-    /// Whether its tokens count.
+    /// Whether its tokens count: it was not ended, has not run out, and was not idle for too long.
     #[must_use]
-    pub fn is_alive(&self, now: DateTime<Utc>) -> bool {
-        self.revoked_at.is_none() && now < self.expires_at
+    pub fn is_alive(&self, now: DateTime<Utc>, idle: TimeDelta) -> bool {
+        self.revoked_at.is_none() && now < self.expires_at && now < self.last_used_at + idle
     }
 }
 
@@ -72,6 +76,8 @@ pub async fn insert(db: &impl ConnectionTrait, session: Model) -> Result<(), DbE
         created_at: Set(session.created_at),
         last_used_at: Set(session.last_used_at),
         expires_at: Set(session.expires_at),
+        previous_hash: Set(session.previous_hash),
+        rotated_at: Set(session.rotated_at),
         revoked_at: Set(session.revoked_at),
     };
     Entity::insert(row).exec_without_returning(db).await?;
@@ -86,13 +92,14 @@ pub async fn find_alive(
     db: &impl ConnectionTrait,
     id: Uuid,
     now: DateTime<Utc>,
+    idle: TimeDelta,
 ) -> Result<Option<(Model, user::Model)>, DbErr> {
     let found = Entity::find_by_id(id)
         .find_also_related(user::Entity)
         .one(db)
         .await?;
     Ok(match found {
-        Some((session, Some(user))) if session.is_alive(now) && user.is_active => {
+        Some((session, Some(user))) if session.is_alive(now, idle) && user.is_active => {
             Some((session, user))
         }
         _ => None,
@@ -112,13 +119,41 @@ pub async fn touch(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> R
     Ok(())
 }
 
-/// Ends one session.
+/// Puts the next refresh token in the place of the present one; false when somebody else already has. One UPDATE
+/// decides, so that of many refreshes at once one rotates.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn revoke(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<(), DbErr> {
-    end(db, Condition::all().add(Column::Id.eq(id)), now).await?;
-    Ok(())
+pub async fn rotate(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    present: TokenHash,
+    next: TokenHash,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let rotated = Entity::update_many()
+        .col_expr(Column::SecretHash, Expr::value(next))
+        .col_expr(Column::PreviousHash, Expr::value(present.clone()))
+        .col_expr(Column::RotatedAt, Expr::value(now))
+        .col_expr(Column::LastUsedAt, Expr::value(now))
+        .filter(Column::Id.eq(id))
+        .filter(Column::SecretHash.eq(present))
+        .filter(Column::RevokedAt.is_null())
+        .exec(db)
+        .await?;
+    Ok(rotated.rows_affected == 1)
+}
+
+/// Ends one session; false when it had ended already.
+///
+/// # Errors
+/// When the database fails.
+pub async fn revoke(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    Ok(end(db, Condition::all().add(Column::Id.eq(id)), now).await? == 1)
 }
 
 /// Ends every session of a user.

@@ -6,6 +6,8 @@ use ring::hmac;
 use sea_orm::DeriveValueType;
 use subtle::ConstantTimeEq as _;
 
+use uuid::Uuid;
+
 use crate::email::EmailKey;
 
 /// The keyed hash under which a token is stored: HMAC-SHA-256 in hex. Another type than the token itself, so that
@@ -30,6 +32,14 @@ impl TokenHasher {
             let _ = write!(hex, "{byte:02x}");
             hex
         }))
+    }
+
+    /// 128 bits in hex that follow from a token of a session, and that nobody can tell without the key.
+    #[must_use]
+    pub fn successor(&self, session: Uuid, token: &str) -> String {
+        let mut next = self.hash(&format!("successor in {session} of {token}")).0;
+        next.truncate(32);
+        next
     }
 
     /// A name for a mailbox where its address must not be read, such as in a key of Redis.

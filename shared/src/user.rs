@@ -246,24 +246,27 @@ pub async fn change_profile(
     Ok(row.update(db).await?)
 }
 
-/// Notes a login, and stores the password's hash anew when its parameters have changed.
+/// Notes a login by a password that was right for `verified`, the stored hash, and stores the hash anew when its
+/// parameters have changed. False when the password was changed or the account shut meanwhile: that login comes too late.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn note_login(
     db: &impl ConnectionTrait,
     id: i64,
-    now: DateTime<Utc>,
+    verified: &str,
     rehashed: Option<String>,
-) -> Result<(), DbErr> {
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
     let mut update = Entity::update_many()
         .col_expr(Column::LastLoginAt, Expr::value(now))
-        .filter(Column::Id.eq(id));
+        .filter(Column::Id.eq(id))
+        .filter(Column::PasswordHash.eq(verified))
+        .filter(Column::IsActive.eq(true));
     if let Some(hash) = rehashed {
         update = update.col_expr(Column::PasswordHash, Expr::value(hash));
     }
-    update.exec(db).await?;
-    Ok(())
+    Ok(update.exec(db).await?.rows_affected == 1)
 }
 
 /// Stores the hash of a new password.

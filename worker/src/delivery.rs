@@ -231,6 +231,9 @@ impl Parts {
             },
             MailKind::Welcome => Content::Welcome { username },
             MailKind::Activated => Content::Activated { username },
+            MailKind::TokenReplayed => Content::TokenReplayed {
+                at: mail.created_at,
+            },
         };
         Ok(Prepared::Ready(content, None))
     }

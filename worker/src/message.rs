@@ -71,6 +71,11 @@ pub enum Content {
         /// Whom to greet.
         username: Username,
     },
+    /// A refresh token was used again after its successor.
+    TokenReplayed {
+        /// When.
+        at: DateTime<Utc>,
+    },
 }
 
 /// Subject and both parts.
@@ -134,8 +139,7 @@ impl Content {
                 })
             }
             Self::PasswordChanged { at } => {
-                let at = at.format("%-d %B %Y at %H:%M UTC").to_string();
-                let at = at.as_str();
+                let at = &moment(*at);
                 Ok(Written {
                     subject: format!("Your {product} password was changed"),
                     text: PasswordChangedText { head, at }.render()?,
@@ -156,6 +160,14 @@ impl Content {
                     subject: format!("Your {product} account is active"),
                     text: ActivatedText { head, username }.render()?,
                     html: ActivatedHtml { head, username }.render()?,
+                })
+            }
+            Self::TokenReplayed { at } => {
+                let at = &moment(*at);
+                Ok(Written {
+                    subject: format!("A device was logged out of your {product} account"),
+                    text: TokenReplayedText { head, at }.render()?,
+                    html: TokenReplayedHtml { head, at }.render()?,
                 })
             }
         }
@@ -197,6 +209,10 @@ fn minutes(lifetime: TimeDelta) -> String {
         1 => "1 minute".to_owned(),
         minutes => format!("{minutes} minutes"),
     }
+}
+
+fn moment(at: DateTime<Utc>) -> String {
+    at.format("%-d %B %Y at %H:%M UTC").to_string()
 }
 
 #[derive(Template)]
@@ -257,6 +273,20 @@ struct ActivatedHtml<'a> {
     username: &'a str,
 }
 
+#[derive(Template)]
+#[template(path = "token_replayed.txt")]
+struct TokenReplayedText<'a> {
+    head: &'a Letterhead,
+    at: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "token_replayed.html")]
+struct TokenReplayedHtml<'a> {
+    head: &'a Letterhead,
+    at: &'a str,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,7 +300,7 @@ mod tests {
         }
     }
 
-    fn contents(username: &str) -> [(&'static str, Content); 4] {
+    fn contents(username: &str) -> [(&'static str, Content); 5] {
         let username: Username = username.parse().unwrap();
         let code = "048291".parse().unwrap();
         let lifetime = TimeDelta::seconds(300);
@@ -285,6 +315,7 @@ mod tests {
                 },
             ),
             ("activated", Content::Activated { username }),
+            ("token_replayed", Content::TokenReplayed { at }),
         ]
     }
 

@@ -1,6 +1,7 @@
 //! The command line, as a process of its own.
 
 use chrono::TimeDelta;
+use latchkey_migration::{Migrator, MigratorTrait as _};
 use latchkey_testing::Process;
 use reqwest::Method;
 
@@ -110,10 +111,13 @@ async fn without_the_schema_the_server_says_what_to_do() {
     assert_eq!(code, Some(1));
     assert!(output.contains("latchkey-api migrate"), "{output}");
 
-    for applied in ["2 migration(s) applied", "0 migration(s) applied"] {
+    for count in [Migrator::migrations().len(), 0] {
         let (code, output) = world.process(&["migrate"]).output().await;
         assert_eq!(code, Some(0), "{output}");
-        assert!(output.contains(applied), "{output}");
+        assert!(
+            output.contains(&format!("{count} migration(s) applied")),
+            "{output}"
+        );
     }
 }
 

@@ -23,6 +23,7 @@ mod password_reset;
 mod pictures;
 mod profile;
 mod register;
+mod rotation;
 mod secrets;
 mod sessions;
 mod world;
