@@ -11,11 +11,12 @@ use poem_openapi::{
     registry::{MetaMediaType, MetaRequest, Registry},
     types::Type,
 };
-use serde_json::Value as Json;
+use serde_json::error::Category;
 
 use crate::{
     error::ApiError,
     fields::{Fields, Value},
+    json::Members,
 };
 
 /// The media types that are taken, as the document names them.
@@ -106,36 +107,17 @@ fn from_json(bytes: &[u8]) -> Result<Vec<(String, Value)>, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Vec::new());
     }
-    // serde_json stops at 128 levels, so depth costs nothing.
-    let json = serde_json::from_slice(bytes).map_err(|error| {
-        ApiError::MalformedBody(
-            format!(
-                "The body is not valid JSON (line {}, column {}).",
-                error.line(),
-                error.column()
-            )
-            .into(),
-        )
+    let Members(members) = serde_json::from_slice(bytes).map_err(|error| {
+        let (line, column) = (error.line(), error.column());
+        ApiError::MalformedBody(match error.classify() {
+            Category::Data => "The body has to be a JSON object.".into(),
+            _ => format!("The body is not valid JSON (line {line}, column {column}).").into(),
+        })
     })?;
-    let Json::Object(members) = json else {
-        return Err(ApiError::MalformedBody(
-            "The body has to be a JSON object.".into(),
-        ));
-    };
-    Ok(members
-        .into_iter()
-        .map(|(name, member)| (name, from_member(member)))
-        .collect())
-}
-
-fn from_member(member: Json) -> Value {
-    match member {
-        Json::Null => Value::Null,
-        Json::String(text) => Value::Text(text),
-        // The original takes a number for a text, and some clients send codes so.
-        Json::Number(number) => Value::Text(number.to_string()),
-        Json::Bool(_) | Json::Array(_) | Json::Object(_) => Value::Other,
+    if members.len() > MAX_FIELDS {
+        return Err(too_many_fields());
     }
+    Ok(members)
 }
 
 fn from_form(bytes: &[u8]) -> Result<Vec<(String, Value)>, ApiError> {

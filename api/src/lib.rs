@@ -13,6 +13,7 @@ pub mod error;
 pub mod fields;
 pub mod hashing;
 pub mod health;
+mod json;
 pub mod limits;
 pub mod login;
 pub mod logout;

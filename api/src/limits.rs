@@ -59,7 +59,7 @@ impl fmt::Display for Rate {
 pub struct Rates {
     /// `LIMIT_LOGIN_PEER`: logins from one address.
     pub login_peer: Rate,
-    /// `LIMIT_REGISTER_PEER`: registrations from one address.
+    /// `LIMIT_REGISTER_PEER`: registrations tried from one address.
     pub register_peer: Rate,
     /// `LIMIT_RESET_PEER`: requests for a code from one address.
     pub reset_peer: Rate,
@@ -81,7 +81,7 @@ impl Default for Rates {
     fn default() -> Self {
         Self {
             login_peer: Rate::new(60, 60),
-            register_peer: Rate::new(20, 3600),
+            register_peer: Rate::new(60, 3600),
             reset_peer: Rate::new(30, 3600),
             reset_email: Rate::new(3, 3600),
             reset_email_gap: Rate::new(1, 60),

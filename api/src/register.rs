@@ -105,8 +105,9 @@ impl Register {
         peer: Peer,
         body: Body<Wire, WITH_PICTURE>,
     ) -> Result<Registered, Failure<400, 409, 413, 415, 429>> {
-        let form = Registration::parse(body.fields, app).await?;
+        // Before the form is looked at: reading a picture is work.
         app.limits.registration(peer, app.now()).await?;
+        let form = Registration::parse(body.fields, app).await?;
         let picture = match form.picture {
             Some(picture) => Some(app.pictures.save(picture).await?),
             None => None,

@@ -17,6 +17,7 @@ mod limits;
 mod login;
 mod main_job;
 mod original;
+mod outage;
 mod own_sessions;
 mod password_change;
 mod password_reset;

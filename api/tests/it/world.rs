@@ -56,7 +56,12 @@ impl World {
 
     /// A world with some variables set otherwise.
     pub(crate) async fn with(more: &[(&str, &str)]) -> Self {
-        let (database, redis) = (TestDatabase::create().await, TestRedis::create().await);
+        Self::on(TestRedis::create().await, more).await
+    }
+
+    /// A world on a Redis of the test's own.
+    pub(crate) async fn on(redis: TestRedis, more: &[(&str, &str)]) -> Self {
+        let database = TestDatabase::create().await;
         let (sink, media) = (SmtpSink::start(), tempfile::tempdir().unwrap());
         let acceptor = TcpListener::bind("127.0.0.1:0")
             .into_acceptor()
