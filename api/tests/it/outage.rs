@@ -1,49 +1,13 @@
 //! Redis goes away and comes back.
 
-use std::net::TcpListener;
-
 use latchkey_shared::{mail, password_reset};
-use latchkey_testing::{PATIENCE, Process, TestRedis};
+use latchkey_testing::{PATIENCE, RedisServer, TestRedis};
 use reqwest::Method;
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::world::{Answer, PASSWORD, World, registration};
-
-/// A Redis that the test may kill.
-struct Redis {
-    process: Process,
-    port: u16,
-}
-
-impl Redis {
-    async fn start(port: u16) -> Self {
-        let text = port.to_string();
-        let arguments = [
-            "--port",
-            &text,
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--appendonly",
-            "no",
-        ];
-        let mut process = Process::spawn("redis-server", &arguments, Vec::<(&str, &str)>::new());
-        process.wait_for_line("Ready to accept connections").await;
-        Self { process, port }
-    }
-
-    async fn new() -> Self {
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        Self::start(port).await
-    }
-}
 
 /// What a caller waits for at the most: the time-outs of one request, and no more.
 async fn in_time(answer: impl Future<Output = Answer>) -> Answer {
@@ -56,12 +20,8 @@ async fn in_time(answer: impl Future<Output = Answer>) -> Answer {
 /// behind, and what a session needs goes on.
 #[tokio::test]
 async fn with_redis_gone_logins_and_codes_are_503_and_sessions_go_on() {
-    let mut redis = Redis::new().await;
-    let world = World::on(
-        TestRedis::at(&format!("redis://127.0.0.1:{}", redis.port)).await,
-        &[],
-    )
-    .await;
+    let mut redis = RedisServer::start().await;
+    let world = World::on(TestRedis::at(&redis.url()).await, &[]).await;
     let tokens = world.somebody("ada@example.com").await;
     let (token, code) = world.forgotten("ada@example.com").await;
     let mails = mail::list(&world.database.db, None, 100)
@@ -69,7 +29,7 @@ async fn with_redis_gone_logins_and_codes_are_503_and_sessions_go_on() {
         .unwrap()
         .len();
 
-    redis.process.kill().await;
+    redis.kill().await;
 
     let requests = [
         (
@@ -121,9 +81,7 @@ async fn with_redis_gone_logins_and_codes_are_503_and_sessions_go_on() {
     );
     assert_ne!(ready.body["redis"], "ok");
 
-    let port = redis.port;
-    drop(redis);
-    let _redis = Redis::start(port).await;
+    redis.restart().await;
     timeout(PATIENCE, async {
         while world.try_login("ada@example.com", PASSWORD).await.status != 200 {
             sleep(Duration::from_millis(100)).await;
@@ -133,4 +91,35 @@ async fn with_redis_gone_logins_and_codes_are_503_and_sessions_go_on() {
     .expect("a login after Redis came back");
     let (token, code) = world.forgotten("ada@example.com").await;
     assert_eq!(world.check(&token, &code).await.status, 200);
+}
+
+/// A Redis that hangs is worse than one that is gone: nothing fails at once. Still no request waits longer than its
+/// time-outs, and afterwards all goes on.
+#[tokio::test]
+async fn with_redis_hanging_every_request_is_answered_within_its_timeouts() {
+    let redis = RedisServer::start().await;
+    let world = World::on(TestRedis::at(&redis.url()).await, &[]).await;
+    let tokens = world.somebody("ada@example.com").await;
+
+    redis.hang().await;
+
+    let credentials = json!({"email": "ada@example.com", "password": PASSWORD});
+    for (path, body) in [
+        ("/api/login/", credentials),
+        ("/auth/email_request/", json!({"email": "ada@example.com"})),
+    ] {
+        in_time(world.post(path, body))
+            .await
+            .is_problem(503, "unavailable");
+    }
+    assert_eq!(in_time(world.get_user(&tokens.access)).await.status, 200);
+
+    redis.go_on().await;
+    timeout(PATIENCE, async {
+        while world.try_login("ada@example.com", PASSWORD).await.status != 200 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await
+    .expect("a login after Redis went on");
 }

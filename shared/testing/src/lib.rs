@@ -8,13 +8,17 @@ use std::time::Duration;
 use latchkey_shared::settings::Settings;
 
 mod database;
+mod forwarder;
 mod process;
 mod redis;
+mod redis_server;
 mod smtp_sink;
 
 pub use database::TestDatabase;
+pub use forwarder::Forwarder;
 pub use process::Process;
 pub use redis::TestRedis;
+pub use redis_server::RedisServer;
 pub use smtp_sink::{Fault, Mail, Security, SmtpSink};
 
 /// How long a test waits for something that is bound to happen. Long, because slow machines are no faults; no test

@@ -129,7 +129,7 @@ impl Process {
         (status.code(), self.lines().join("\n"))
     }
 
-    async fn signal(&self, name: &str) {
+    pub(crate) async fn signal(&self, name: &str) {
         let Some(id) = self.child.id() else {
             return;
         };

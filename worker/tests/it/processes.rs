@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use latchkey_shared::{clock::Clock, mail::MailState};
-use latchkey_testing::{Fault, PATIENCE, Process, TestRedis};
+use latchkey_testing::{Fault, PATIENCE, RedisServer, TestRedis};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::world::World;
@@ -144,12 +144,8 @@ async fn a_log_line_of_a_mail_names_the_mail_and_neither_the_person_nor_the_code
 async fn a_redis_that_is_killed_and_comes_back_empty_delays_mails_and_loses_none() {
     let mut world = World::new().await;
     world.clock = Clock::system();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .and_then(|listener| listener.local_addr())
-        .unwrap()
-        .port();
-    let mut redis = start_redis(port).await;
-    let url = format!("redis://127.0.0.1:{port}");
+    let mut redis = RedisServer::start().await;
+    let url = redis.url();
     world.redis = TestRedis::at(&url).await;
     world.connections.queue = world.redis.queue().await;
     world.set("REDIS_URL", &url);
@@ -166,7 +162,7 @@ async fn a_redis_that_is_killed_and_comes_back_empty_delays_mails_and_loses_none
         // Not pushed: there is nothing to push to.
         world.reset(&format!("user{number}@example.com")).await;
     }
-    let _redis = start_redis(port).await;
+    redis.restart().await;
 
     world.wait_for(MailState::Sent, 6).await;
     assert_eq!(world.sink.mails().len(), 6);
@@ -179,24 +175,6 @@ async fn a_redis_that_is_killed_and_comes_back_empty_delays_mails_and_loses_none
         log.matches("The relay works again").count(),
         "{log}"
     );
-}
-
-async fn start_redis(port: u16) -> Process {
-    let port = port.to_string();
-    let arguments = [
-        "--port",
-        &port,
-        "--bind",
-        "127.0.0.1",
-        "--save",
-        "",
-        "--appendonly",
-        "no",
-    ];
-    let none: [(&str, &str); 0] = [];
-    let mut redis = Process::spawn("redis-server", &arguments, none);
-    redis.wait_for_line("Ready to accept connections").await;
-    redis
 }
 
 #[tokio::test]
