@@ -5,13 +5,17 @@ use std::{ops::Deref, sync::Arc};
 use chrono::{DateTime, Utc};
 use fred::clients::Client;
 use latchkey_shared::{
-    clock::Clock, config::Connections, one_time_code::CodeStore, outbox::Outbox,
+    clock::Clock, config::Connections, metrics::Metrics, one_time_code::CodeStore, outbox::Outbox,
     token_hash::TokenHasher,
 };
 use sea_orm::DatabaseConnection;
 
 use crate::{
-    config::Config, hashing::PasswordHasher, limits::Limiter, picture::PictureStore,
+    config::Config,
+    hashing::PasswordHasher,
+    limits::Limiter,
+    metrics::{HashMetrics, RequestMetrics},
+    picture::PictureStore,
     token::TokenIssuer,
 };
 
@@ -31,6 +35,10 @@ pub struct State {
     pub outbox: Outbox,
     /// How often somebody may try.
     pub limits: Limiter,
+    /// Figures.
+    pub metrics: Metrics,
+    /// Figures of requests.
+    pub requests: RequestMetrics,
     /// Passwords.
     pub hasher: PasswordHasher,
     /// Access and refresh tokens.
@@ -46,10 +54,17 @@ pub struct State {
 
 impl App {
     /// Puts the state together.
-    #[must_use]
-    pub fn new(config: Config, connections: Connections, clock: Clock) -> Self {
+    ///
+    /// # Errors
+    /// When two figures have one name.
+    pub fn new(config: Config, connections: Connections, clock: Clock) -> prometheus::Result<Self> {
+        let metrics = Metrics::new("latchkey-api", env!("CARGO_PKG_VERSION"))?;
+        let requests = RequestMetrics::new(metrics.registry())?;
+        let hashes = HashMetrics::new(metrics.registry())?;
         let key = &config.common.secret_key;
-        Self(Arc::new(State {
+        Ok(Self(Arc::new(State {
+            metrics,
+            requests,
             codes: CodeStore::new(
                 connections.redis.clone(),
                 &config.common.redis_namespace,
@@ -64,13 +79,13 @@ impl App {
             redis: connections.redis,
             db: connections.db,
             outbox: Outbox::new(connections.queue, config.common.message_domain()),
-            hasher: PasswordHasher::new(config.hash_cost, config.hash_queue),
+            hasher: PasswordHasher::new(config.hash_cost, config.hash_queue, hashes),
             tokens: TokenIssuer::new(key, config.access_token, config.refresh_token),
             token_hasher: key.token_hasher(),
             pictures: PictureStore::new(&config.media_dir, &config.common.public_url),
             clock,
             config,
-        }))
+        })))
     }
 
     /// Now.

@@ -17,6 +17,7 @@ deploy/example.env has all of them, with their defaults.";
 const SERVE_ENVIRONMENT: &str = "\
 Environment, beside that of every command (latchkey-api --help):
   BIND                  [127.0.0.1:8000]
+  METRICS_BIND          [127.0.0.1:9100] /metrics for Prometheus, or off
   PUBLIC_URL            [http://127.0.0.1:8000] where clients reach the service
   MEDIA_DIR             [var/media] profile pictures
   ACTIVATION            [admin] or none: who lets new accounts in

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, Write as _},
+    net::SocketAddr,
     path::Path,
     str::FromStr,
 };
@@ -14,19 +15,22 @@ use latchkey_shared::{
     email::Email,
     invalid::Invalid,
     mail::MailKind,
+    queue::Queue,
     settings::Settings,
     telemetry,
     user::{self, NewUser},
     username::Username,
 };
-use poem::listener::{Acceptor as _, Listener as _, TcpListener};
+use poem::listener::{Acceptor, Listener as _, TcpListener};
 use sea_orm::TransactionTrait as _;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
     cli::UsersCommand,
     config::Config,
-    openapi,
+    metrics, openapi,
     password::{Owner, Password},
     server,
 };
@@ -39,7 +43,7 @@ pub async fn serve() -> anyhow::Result<()> {
     let config = Config::read(Settings::from_environment())?;
     start_log(&config.common)?;
     let bind = config.bind;
-    let app = connect(config).await?;
+    let (app, queue) = connect(config).await?;
     let pending = Migrator::get_pending_migrations(&app.db).await?.len();
     if pending > 0 {
         bail!("the database lacks {pending} migration(s): run `latchkey-api migrate` first");
@@ -50,14 +54,48 @@ pub async fn serve() -> anyhow::Result<()> {
         .with_context(|| {
             format!("BIND: {bind} cannot be listened on; is another program there?")
         })?;
-    let address = acceptor
-        .local_addr()
-        .into_iter()
-        .find_map(|address| address.as_socket_addr().copied());
-    tracing::info!(address = %address.unwrap_or(bind), "Latchkey serves.");
-    server::serve(app, acceptor, asked_to_stop()?).await?;
+    tracing::info!(address = %address_of(&acceptor).unwrap_or(bind), "Latchkey serves.");
+    let stop = CancellationToken::new();
+    let stopping = stop.clone();
+    let asked = asked_to_stop()?;
+    tokio::spawn(async move {
+        asked.await;
+        stopping.cancel();
+    });
+    let figures = show_figures(&app, queue, stop.clone()).await?;
+    server::serve(app, acceptor, stop.cancelled()).await?;
+    figures.await??;
     tracing::info!("Latchkey has stopped.");
     Ok(())
+}
+
+fn address_of(acceptor: &impl Acceptor) -> Option<SocketAddr> {
+    acceptor
+        .local_addr()
+        .into_iter()
+        .find_map(|address| address.as_socket_addr().copied())
+}
+
+/// Serves `/metrics` at `METRICS_BIND`, if anywhere.
+async fn show_figures(
+    app: &App,
+    queue: Queue,
+    stop: CancellationToken,
+) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
+    let Some(bind) = app.config.metrics_bind else {
+        return Ok(tokio::spawn(async { Ok(()) }));
+    };
+    let acceptor = TcpListener::bind(bind)
+        .into_acceptor()
+        .await
+        .with_context(|| {
+            format!("METRICS_BIND: {bind} cannot be listened on; is another program there?")
+        })?;
+    tracing::info!(address = %address_of(&acceptor).unwrap_or(bind), "Figures are shown.");
+    let app = app.clone();
+    Ok(tokio::spawn(async move {
+        metrics::serve(app, queue, acceptor, stop.cancelled()).await
+    }))
 }
 
 /// `migrate`
@@ -232,12 +270,13 @@ async fn find(app: &App, email: &str) -> anyhow::Result<user::Model> {
 async fn open() -> anyhow::Result<App> {
     let config = Config::read(Settings::from_environment())?;
     start_log(&config.common)?;
-    connect(config).await
+    Ok(connect(config).await?.0)
 }
 
-async fn connect(config: Config) -> anyhow::Result<App> {
+async fn connect(config: Config) -> anyhow::Result<(App, Queue)> {
     let connections = config.common.connect().await?;
-    Ok(App::new(config, connections, Clock::system()))
+    let queue = connections.queue.clone();
+    Ok((App::new(config, connections, Clock::system())?, queue))
 }
 
 fn read_common() -> anyhow::Result<Common> {

@@ -10,6 +10,7 @@ use std::{
 use chrono::TimeDelta;
 use latchkey_shared::{
     config::Common,
+    metrics,
     settings::{Environment, Settings, SettingsError},
 };
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub common: Common,
     /// `BIND`: where it listens.
     pub bind: SocketAddr,
+    /// `METRICS_BIND`: where it shows its figures; `None` for `off`.
+    pub metrics_bind: Option<SocketAddr>,
     /// `MEDIA_DIR`: where profile pictures are kept.
     pub media_dir: PathBuf,
     /// `ACCESS_TOKEN_SECONDS`
@@ -115,6 +118,7 @@ impl Config {
             SocketAddr::from(([127, 0, 0, 1], 8000)),
             "an address and a port, such as 127.0.0.1:8000",
         );
+        let metrics_bind = metrics::bind(&mut settings, SocketAddr::from(([127, 0, 0, 1], 9100)));
         let media_dir = settings
             .text("MEDIA_DIR")
             .unwrap_or_else(|| "var/media".to_owned());
@@ -135,6 +139,7 @@ impl Config {
         Ok(Self {
             common: common.expect("without its shared part the configuration has a fault"),
             bind,
+            metrics_bind,
             media_dir: media_dir.into(),
             access_token,
             refresh_token,

@@ -3,7 +3,11 @@
 //! A flood of logins waits here and nowhere else: at most one hash a core at a time, at most [`QUEUE_LENGTH`] waiting, none
 //! longer than the deadline. Past either the answer is 503, and every other endpoint goes on.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use argon2::{
     Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
@@ -13,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     error::ApiError,
+    metrics::HashMetrics,
     password::{NewPassword, Password},
 };
 
@@ -47,6 +52,7 @@ pub struct PasswordHasher {
     cores: Arc<Semaphore>,
     queue: Semaphore,
     deadline: Duration,
+    metrics: HashMetrics,
     /// The hash of a password that nobody has, verified against when there is no account, so that both take the same
     /// work.
     dummy: Arc<str>,
@@ -67,7 +73,7 @@ impl PasswordHasher {
     /// # Panics
     /// When the cost is beyond argon2's bounds, which the configuration has checked.
     #[must_use]
-    pub fn new(cost: HashCost, deadline: Duration) -> Self {
+    pub fn new(cost: HashCost, deadline: Duration, metrics: HashMetrics) -> Self {
         let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None)
             .expect("the configuration keeps to argon2's bounds");
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -79,6 +85,7 @@ impl PasswordHasher {
             cores: Arc::new(Semaphore::new(cores)),
             queue: Semaphore::new(QUEUE_LENGTH),
             deadline,
+            metrics,
             dummy,
         }
     }
@@ -129,11 +136,22 @@ impl PasswordHasher {
     }
 
     async fn wait_for_core(&self) -> Result<OwnedSemaphorePermit, ApiError> {
-        let _place = self.queue.try_acquire().map_err(|_| ApiError::Busy)?;
-        match tokio::time::timeout(self.deadline, self.cores.clone().acquire_owned()).await {
-            Ok(Ok(core)) => Ok(core),
-            Ok(Err(_)) | Err(_) => Err(ApiError::Busy),
-        }
+        let start = Instant::now();
+        self.metrics.waiting.inc();
+        let core = self.queue_for_core().await;
+        self.metrics.waiting.dec();
+        let Some(core) = core else {
+            self.metrics.refused.inc();
+            return Err(ApiError::Busy);
+        };
+        self.metrics.wait.observe(start.elapsed().as_secs_f64());
+        Ok(core)
+    }
+
+    async fn queue_for_core(&self) -> Option<OwnedSemaphorePermit> {
+        let _place = self.queue.try_acquire().ok()?;
+        let core = tokio::time::timeout(self.deadline, self.cores.clone().acquire_owned());
+        core.await.ok()?.ok()
     }
 }
 
@@ -170,6 +188,11 @@ mod tests {
         parallelism: 1,
     };
 
+    fn hasher(cost: HashCost, deadline: Duration) -> PasswordHasher {
+        let metrics = HashMetrics::new(&prometheus::Registry::new()).unwrap();
+        PasswordHasher::new(cost, deadline, metrics)
+    }
+
     fn password(text: &str) -> Password {
         text.parse().unwrap()
     }
@@ -188,7 +211,7 @@ mod tests {
     /// P4
     #[tokio::test]
     async fn hashes_are_argon2id_at_the_documented_cost_and_salted() {
-        let hasher = PasswordHasher::new(HashCost::default(), Duration::from_mins(1));
+        let hasher = hasher(HashCost::default(), Duration::from_mins(1));
         let first = hasher.hash(new_password("velvet harbour")).await.unwrap();
         let second = hasher.hash(new_password("velvet harbour")).await.unwrap();
         assert!(
@@ -201,9 +224,9 @@ mod tests {
     /// P4
     #[tokio::test]
     async fn a_login_rehashes_when_the_cost_has_changed() {
-        let old = PasswordHasher::new(CHEAP, Duration::from_mins(1));
+        let old = hasher(CHEAP, Duration::from_mins(1));
         let stored = old.hash(new_password("velvet harbour")).await.unwrap();
-        let new = PasswordHasher::new(
+        let new = hasher(
             HashCost {
                 iterations: 2,
                 ..CHEAP
@@ -232,7 +255,7 @@ mod tests {
     /// N2: nobody's password is verified, and never right.
     #[tokio::test]
     async fn without_an_account_the_same_work_is_done_and_fails() {
-        let hasher = PasswordHasher::new(CHEAP, Duration::from_mins(1));
+        let hasher = hasher(CHEAP, Duration::from_mins(1));
         assert!(
             !hasher
                 .verify(password("velvet harbour"), None)
@@ -245,7 +268,7 @@ mod tests {
     /// P5: with every core taken, a password past its deadline is refused and the queue stays usable.
     #[tokio::test]
     async fn past_the_deadline_the_answer_is_busy() {
-        let hasher = PasswordHasher::new(CHEAP, Duration::from_millis(1));
+        let hasher = hasher(CHEAP, Duration::from_millis(1));
         let cores = hasher.cores.clone();
         let all = u32::try_from(cores.available_permits()).unwrap();
         let taken = cores.acquire_many(all).await.unwrap();
@@ -260,7 +283,7 @@ mod tests {
     /// P5: beyond the end of the queue nobody even waits.
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
-        let hasher = PasswordHasher::new(CHEAP, Duration::from_hours(1));
+        let hasher = hasher(CHEAP, Duration::from_hours(1));
         let places = u32::try_from(QUEUE_LENGTH).unwrap();
         let _taken = hasher.queue.acquire_many(places).await.unwrap();
         assert!(matches!(

@@ -18,6 +18,7 @@ pub mod limits;
 pub mod login;
 pub mod logout;
 pub mod media;
+pub mod metrics;
 pub mod openapi;
 pub mod password;
 pub mod password_change;

@@ -5,13 +5,13 @@ use std::{panic::AssertUnwindSafe, time::Instant};
 
 use futures_util::FutureExt as _;
 use poem::{
-    Endpoint, IntoResponse as _, Middleware, Request, Response,
+    Endpoint, IntoResponse as _, Middleware, PathPattern, Request, Response,
     http::{HeaderMap, HeaderName, HeaderValue, header},
 };
 use tracing::Instrument as _;
 use uuid::Uuid;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, metrics::RequestMetrics};
 
 /// The header that carries the id of a request, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -40,10 +40,12 @@ impl RequestId {
 }
 
 /// See the module.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone)]
 pub struct RequestLayer {
     /// Whether clients come by HTTPS, so that they can be told to keep to it.
     pub https: bool,
+    /// Where answers are counted.
+    pub metrics: RequestMetrics,
 }
 
 impl<E: Endpoint> Middleware<E> for RequestLayer {
@@ -53,6 +55,7 @@ impl<E: Endpoint> Middleware<E> for RequestLayer {
         RequestEndpoint {
             inner,
             https: self.https,
+            metrics: self.metrics.clone(),
         }
     }
 }
@@ -61,6 +64,7 @@ impl<E: Endpoint> Middleware<E> for RequestLayer {
 pub struct RequestEndpoint<E> {
     inner: E,
     https: bool,
+    metrics: RequestMetrics,
 }
 
 impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
@@ -76,7 +80,15 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
         let mut response = async {
             let response = self.answer(request, &id).await;
             let status = response.status().as_u16();
-            let duration_ms = start.elapsed().as_millis();
+            let took = start.elapsed();
+            // Where no route matched there is no pattern, or that of the root that all others are below.
+            let route = response
+                .data::<PathPattern>()
+                .map(|pattern| &*pattern.0)
+                .filter(|pattern| !pattern.is_empty())
+                .unwrap_or("unknown");
+            self.metrics.note(method.as_str(), route, status, took);
+            let duration_ms = took.as_millis();
             tracing::info!(%method, path, status, duration_ms, "Answered.");
             response
         }

@@ -3,7 +3,7 @@
 use std::{future::Future, time::Duration};
 
 use poem::{
-    Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route, Server,
+    Endpoint, EndpointExt as _, IntoResponse as _, PathPattern, Request, Response, Route, Server,
     endpoint::make_sync,
     get, handler,
     http::{Method, Uri, header, uri::PathAndQuery},
@@ -35,6 +35,7 @@ pub fn endpoint(app: App) -> impl Endpoint {
     let common = &app.config.common;
     let layer = RequestLayer {
         https: common.public_url.scheme() == "https",
+        metrics: app.requests.clone(),
     };
     let docs = openapi::swagger_ui();
     let (json, yaml) = (openapi::document_json(), openapi::document_yaml());
@@ -86,7 +87,13 @@ async fn problems(endpoint: impl Endpoint, request: Request) -> poem::Result<Res
         Ok(output) => Ok(output.into_response()),
         Err(error) => {
             let id = id.as_ref().map_or("", RequestId::as_str);
-            Ok(ApiError::from_poem(error).into_problem_response(id))
+            // The figures go by the pattern, which the error carries as an answer would.
+            let pattern = error.data::<PathPattern>().cloned();
+            let mut response = ApiError::from_poem(error).into_problem_response(id);
+            if let Some(pattern) = pattern {
+                response.set_data(pattern);
+            }
+            Ok(response)
         }
     }
 }

@@ -10,6 +10,7 @@ pub mod email;
 pub mod gender;
 pub mod invalid;
 pub mod mail;
+pub mod metrics;
 pub mod one_time_code;
 pub mod outbox;
 pub mod password_reset;

@@ -7,7 +7,7 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    Condition, DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _, LockBehavior, LockType},
 };
@@ -315,6 +315,51 @@ pub async fn list(
         .await
 }
 
+/// How many mails of each kind and state there are: all that wait, and of those that ended the ones made since
+/// `recent`. The long history is not read.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_waiting_and_recent(
+    db: &impl ConnectionTrait,
+    recent: DateTime<Utc>,
+) -> Result<Vec<(String, String, i64)>, DbErr> {
+    let waiting = Column::State.eq(MailState::Queued);
+    let ended = Condition::all()
+        .add(Column::State.ne(MailState::Queued))
+        .add(Column::CreatedAt.gte(recent));
+    let mut counts = Vec::new();
+    // Apart, as each has an index of its own.
+    for which in [Condition::all().add(waiting), ended] {
+        let part: Vec<(String, String, i64)> = Entity::find()
+            .select_only()
+            .column(Column::Kind)
+            .column(Column::State)
+            .column_as(Column::Id.count(), "mails")
+            .filter(which)
+            .group_by(Column::Kind)
+            .group_by(Column::State)
+            .into_tuple()
+            .all(db)
+            .await?;
+        counts.extend(part);
+    }
+    Ok(counts)
+}
+
+/// When the oldest mail that waits was made.
+///
+/// # Errors
+/// When the database fails.
+pub async fn oldest_waiting(db: &impl ConnectionTrait) -> Result<Option<DateTime<Utc>>, DbErr> {
+    let oldest = Entity::find()
+        .filter(Column::State.eq(MailState::Queued))
+        .order_by_asc(Column::CreatedAt)
+        .one(db)
+        .await?;
+    Ok(oldest.map(|mail| mail.created_at))
+}
+
 /// Queues a mail anew that was not sent, due at once; false when there is no such mail.
 ///
 /// # Errors
@@ -349,8 +394,8 @@ pub async fn delete_ended_before(
     Ok(deleted.rows_affected)
 }
 
-fn is_due(now: DateTime<Utc>) -> sea_orm::Condition {
-    sea_orm::Condition::all()
+fn is_due(now: DateTime<Utc>) -> Condition {
+    Condition::all()
         .add(Column::State.eq(MailState::Queued))
         .add(Column::NextAttemptAt.lte(now))
         .add(

@@ -1,10 +1,11 @@
 //! What the worker is told, read once and checked as a whole.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::TimeDelta;
 use latchkey_shared::{
     config::Common,
+    metrics,
     settings::{Environment, Settings, SettingsError},
 };
 use lettre::{message::Mailbox, transport::smtp::client::Certificate};
@@ -28,6 +29,8 @@ pub struct Config {
     pub otp_digits: u32,
     /// `WORKER_CONCURRENCY`: how many mails are on their way at once.
     pub concurrency: usize,
+    /// `METRICS_BIND`: where it shows figures and health; `None` for `off`.
+    pub metrics_bind: Option<SocketAddr>,
 }
 
 /// Where mails go.
@@ -68,6 +71,7 @@ impl Config {
         let otp_seconds = settings.within("OTP_SECONDS", 300, 1..=3600);
         let otp_digits = settings.within("OTP_DIGITS", 6, 6..=10);
         let concurrency = settings.within("WORKER_CONCURRENCY", 16, 1..=256);
+        let metrics_bind = metrics::bind(settings, SocketAddr::from(([127, 0, 0, 1], 9101)));
         std::mem::take(settings).finish()?;
         // Without a fault nothing is missing; this says so to the compiler.
         let (Some(common), Some(mail_from)) = (common, mail_from) else {
@@ -83,6 +87,7 @@ impl Config {
             otp_lifetime: TimeDelta::seconds(otp_seconds),
             otp_digits,
             concurrency,
+            metrics_bind,
         })
     }
 }

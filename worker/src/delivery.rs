@@ -23,6 +23,7 @@ use crate::{
     back_off::back_off,
     config::Config,
     message::{Content, Envelope, Letterhead, WriteError},
+    metrics::DeliveryMetrics,
     transport::{SendError, Transport},
 };
 
@@ -45,6 +46,7 @@ struct Parts {
     otp_lifetime: TimeDelta,
     otp_digits: u32,
     clock: Clock,
+    metrics: DeliveryMetrics,
 }
 
 /// How a delivery ended.
@@ -62,6 +64,21 @@ pub enum Outcome {
     Expired,
     /// There is nobody to send it to.
     Cancelled,
+}
+
+impl Outcome {
+    /// Its name among the figures.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::NothingToDo => "nothing_to_do",
+            Self::PutOff => "put_off",
+            Self::Failed => "failed",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
 }
 
 /// What came of a try, before it is written down.
@@ -86,6 +103,7 @@ impl Delivery {
         transport: Transport,
         config: &Config,
         clock: Clock,
+        metrics: DeliveryMetrics,
     ) -> Self {
         Self(Arc::new(Parts {
             db,
@@ -95,6 +113,7 @@ impl Delivery {
             otp_lifetime: config.otp_lifetime,
             otp_digits: config.otp_digits,
             clock,
+            metrics,
         }))
     }
 
@@ -122,7 +141,7 @@ impl Delivery {
 
 impl Parts {
     async fn work(&self, mail: &mail::Model, claimant: Uuid) -> Result<Outcome, DbErr> {
-        let started = Instant::now();
+        let (started, _in_flight) = (Instant::now(), self.metrics.begin());
         let verdict = tokio::select! {
             verdict = self.attempt(mail) => verdict?,
             never = self.keep_claim(mail.id, claimant) => match never {},
@@ -150,6 +169,8 @@ impl Parts {
             }
         };
         log::line(mail, outcome, &reason, started);
+        self.metrics
+            .note(mail, outcome, started.elapsed(), self.clock.now());
         Ok(outcome)
     }
 

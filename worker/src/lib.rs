@@ -9,6 +9,7 @@ pub mod config;
 pub mod delivery;
 pub mod housekeeping;
 pub mod message;
+pub mod metrics;
 pub mod monitor;
 pub mod relay;
 pub mod run;

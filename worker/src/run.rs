@@ -1,14 +1,16 @@
 //! Start and stop of all that a worker does.
 
-use std::{io, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
 use latchkey_migration::Migrator;
 use latchkey_shared::{
     clock::Clock,
     config::{Connections, MissingDependency},
+    metrics::Metrics,
     one_time_code::CodeStore,
 };
 use lettre::transport::smtp;
+use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use sea_orm::{DatabaseConnection, DbErr};
 use sea_orm_migration::{MigrationStatus, MigratorTrait as _};
 use tokio::{
@@ -21,7 +23,9 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     config::{Config, Way},
     delivery::Delivery,
-    housekeeping, monitor,
+    housekeeping,
+    metrics::{self, DeliveryMetrics, Figures},
+    monitor,
     monitor::Slots,
     relay,
     transport::Transport,
@@ -50,6 +54,12 @@ pub enum StartError {
         "the database lacks {0} migration(s): run `latchkey-api migrate`, then start the worker again"
     )]
     Schema(usize),
+    /// Somebody else listens where the figures should be shown.
+    #[error("METRICS_BIND: {0} cannot be listened on; is another worker there? ({1})")]
+    Metrics(SocketAddr, io::Error),
+    /// Two figures have one name.
+    #[error("figures: {0}")]
+    Figures(#[from] prometheus::Error),
     /// Signals cannot be heard.
     #[error("signals: {0}")]
     Signals(#[from] io::Error),
@@ -120,6 +130,7 @@ pub fn delivery(
     config: &Config,
     connections: &Connections,
     clock: &Clock,
+    metrics: DeliveryMetrics,
 ) -> Result<Delivery, smtp::Error> {
     let common = &config.common;
     let codes = CodeStore::new(
@@ -133,7 +144,28 @@ pub fn delivery(
         Transport::new(&config.way)?,
         config,
         clock.clone(),
+        metrics,
     ))
+}
+
+/// Shows figures and health at `METRICS_BIND`, if anywhere, for as long as the program runs.
+async fn show_figures(bind: Option<SocketAddr>, figures: Figures) -> Result<(), StartError> {
+    let Some(bind) = bind else { return Ok(()) };
+    let acceptor = TcpListener::bind(bind)
+        .into_acceptor()
+        .await
+        .map_err(|error| StartError::Metrics(bind, error))?;
+    let address = acceptor
+        .local_addr()
+        .into_iter()
+        .find_map(|address| address.as_socket_addr().copied());
+    tracing::info!(address = %address.unwrap_or(bind), "Figures and health are shown.");
+    tokio::spawn(async move {
+        if let Err(error) = metrics::serve(figures, acceptor, std::future::pending()).await {
+            tracing::error!(%error, "Figures and health are shown no more.");
+        }
+    });
+    Ok(())
 }
 
 /// Runs a worker until SIGTERM or Ctrl-C.
@@ -146,7 +178,15 @@ pub async fn run(config: &Config) -> Result<Ended, StartError> {
     let connections = config.common.connect().await?;
     check_schema(&connections.db).await?;
     let clock = Clock::system();
-    let delivery = delivery(config, &connections, &clock)?;
+    let metrics = Metrics::new("latchkey-worker", env!("CARGO_PKG_VERSION"))?;
+    let delivery = delivery(
+        config,
+        &connections,
+        &clock,
+        DeliveryMetrics::new(metrics.registry())?,
+    )?;
+    let figures = Figures::new(connections.clone(), clock.clone(), metrics)?;
+    show_figures(config.metrics_bind, figures).await?;
     let mut worker = Worker::start(&connections, delivery, config.concurrency, &clock);
     match &config.way {
         Way::Smtp(server) => tracing::info!(

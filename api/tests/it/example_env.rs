@@ -7,7 +7,7 @@ const READERS: [&str; 4] = [
     "shared/src/config.rs",
     "api/src/config.rs",
     "worker/src/config.rs",
-    "worker/src/run.rs",
+    "shared/src/metrics.rs",
 ];
 
 #[test]

@@ -12,6 +12,7 @@ mod commands;
 mod document;
 mod errors;
 mod example_env;
+mod figures;
 mod headers;
 mod limits;
 mod login;

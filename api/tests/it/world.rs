@@ -12,7 +12,7 @@ use latchkey_shared::{
     user,
 };
 use latchkey_testing::{Mail, Process, SmtpSink, TestDatabase, TestRedis};
-use latchkey_worker::run;
+use latchkey_worker::{metrics::DeliveryMetrics, run};
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
@@ -85,6 +85,7 @@ impl World {
             ("ARGON2_MEMORY_KIB", "64"),
             ("ARGON2_ITERATIONS", "1"),
             ("HASH_QUEUE_SECONDS", "60"),
+            ("METRICS_BIND", "off"),
             // Out of the way of every test but those about them.
             ("LIMIT_LOGIN_PEER", "100000/1"),
             ("LIMIT_REGISTER_PEER", "100000/1"),
@@ -108,7 +109,7 @@ impl World {
         };
         let clock = Clock::fixed();
         let config = Config::read(Settings::from_pairs(variables.clone())).unwrap();
-        let app = App::new(config, connections.clone(), clock.clone());
+        let app = App::new(config, connections.clone(), clock.clone()).unwrap();
         let server = tokio::spawn(async move {
             server::serve(app, acceptor, std::future::pending())
                 .await
@@ -218,7 +219,8 @@ impl World {
         let config =
             latchkey_worker::config::Config::read(Settings::from_pairs(self.variables.clone()))
                 .unwrap();
-        let delivery = run::delivery(&config, &self.connections, &self.clock).unwrap();
+        let figures = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
+        let delivery = run::delivery(&config, &self.connections, &self.clock, figures).unwrap();
         let mut waiting = mail::list(&self.database.db, Some(MailState::Queued), 10_000)
             .await
             .unwrap();

@@ -4,6 +4,8 @@
 mod both;
 mod content;
 mod faults;
+#[cfg(test)]
+mod figures;
 mod operator;
 mod processes;
 mod running;

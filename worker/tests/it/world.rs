@@ -17,6 +17,7 @@ use latchkey_testing::{PATIENCE, Process, Security, SmtpSink, TestDatabase, Test
 use latchkey_worker::{
     config::Config,
     delivery::{Delivery, Outcome},
+    metrics::DeliveryMetrics,
     run::{self, Worker},
 };
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, TransactionTrait as _};
@@ -51,6 +52,7 @@ impl World {
             ("SMTP_URL", &sink.url()),
             ("SMTP_CA_FILE", sink.ca_file().to_str().unwrap()),
             ("SMTP_TIMEOUT_SECONDS", "30"),
+            ("METRICS_BIND", "off"),
             ("MAIL_FROM", "Latchkey <no-reply@example.com>"),
             ("PUBLIC_URL", "https://accounts.example.com"),
             ("SUPPORT_ADDRESS", "help@example.com"),
@@ -83,7 +85,8 @@ impl World {
     }
 
     pub(crate) fn delivery(&self) -> Delivery {
-        run::delivery(&self.config(), &self.connections, &self.clock).unwrap()
+        let figures = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
+        run::delivery(&self.config(), &self.connections, &self.clock, figures).unwrap()
     }
 
     pub(crate) async fn deliver(&self, mail: Uuid) -> Outcome {

@@ -1,0 +1,59 @@
+//! `GET /metrics`, on its own port.
+
+use reqwest::Method;
+
+use crate::world::{PASSWORD, World};
+
+#[tokio::test]
+async fn the_figures_tell_what_was_asked_and_name_nobody() {
+    let mut world = World::new().await;
+    for key in ["BIND", "METRICS_BIND"] {
+        world
+            .variables
+            .insert(key.to_owned(), "127.0.0.1:0".to_owned());
+    }
+    let mut process = world.process(&["serve"]);
+    let address = |line: &str| format!("http://{}", line.rsplit("address=").next().unwrap().trim());
+    let figures = address(&process.wait_for_line("Figures are shown.").await);
+    world.base = address(&process.wait_for_line("Latchkey serves.").await);
+
+    world.somebody("ada@example.com").await;
+    world.try_login("ada@example.com", "a wrong password").await;
+    world.try_login("ada@example.com", PASSWORD).await;
+    world
+        .send(world.request(Method::GET, "/secret-path/4711"))
+        .await;
+    world
+        .send(world.request(Method::from_bytes(b"BREW").unwrap(), "/docs"))
+        .await;
+
+    let text = world
+        .http
+        .get(format!("{figures}/metrics"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    for line in [
+        r#"latchkey_build_info{program="latchkey-api""#,
+        r#"latchkey_http_requests_total{method="POST",route="/api/login",status="200"} 2"#,
+        r#"latchkey_http_requests_total{method="POST",route="/api/login",status="401"} 1"#,
+        r#"latchkey_http_requests_total{method="GET",route="unknown",status="404"} 1"#,
+        r#"latchkey_http_requests_total{method="other",route="/docs",status="405"} 1"#,
+        r#"latchkey_http_request_seconds_count{route="/api/register"} 1"#,
+        "latchkey_password_wait_seconds_count 4",
+        "latchkey_passwords_waiting 0",
+        "latchkey_passwords_refused_total 0",
+        "latchkey_queue_depth 1",
+        r#"latchkey_database_connections{state="open"}"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+    for personal in ["ada", "example.com", "4711", "secret-path", "BREW"] {
+        assert!(!text.contains(personal), "{personal} is in:\n{text}");
+    }
+    let elsewhere = world.send(world.request(Method::GET, "/metrics")).await;
+    elsewhere.is_problem(404, "not-found");
+}

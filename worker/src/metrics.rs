@@ -1,0 +1,250 @@
+//! `/metrics`, `/health/live` and `/health/ready` of the worker, on a port of their own.
+
+use std::{future::Future, time::Duration};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use latchkey_shared::{
+    clock::Clock,
+    config::Connections,
+    mail::{self, MailKind},
+    metrics::{self, Metrics},
+    redis,
+};
+use poem::{
+    Endpoint, EndpointExt as _, Response, Route, Server, get, handler,
+    http::StatusCode,
+    listener::Acceptor,
+    web::{Data, Json},
+};
+use prometheus::{
+    Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+};
+use sea_orm::DbErr;
+use serde_json::{Value, json};
+use tokio::time::{error::Elapsed, timeout};
+
+use crate::delivery::Outcome;
+
+/// A dependency that has not answered by then counts as gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// What became of mails of late is counted over this span.
+const LATELY: TimeDelta = TimeDelta::hours(24);
+
+/// From a mail that was sent at once to one that waited out the longest back-off.
+const SECONDS: [f64; 12] = [
+    0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
+];
+
+/// Figures of deliveries.
+#[derive(Clone)]
+pub struct DeliveryMetrics {
+    outcomes: IntCounterVec,
+    seconds: Histogram,
+    delay: Histogram,
+    in_flight: IntGauge,
+}
+
+/// Figures that are asked of the database when somebody looks.
+#[derive(Clone)]
+struct MailMetrics {
+    mails: IntGaugeVec,
+    oldest: Gauge,
+}
+
+/// All that the endpoint needs.
+#[derive(Clone)]
+pub struct Figures {
+    connections: Connections,
+    clock: Clock,
+    metrics: Metrics,
+    mails: MailMetrics,
+}
+
+impl DeliveryMetrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// When two figures have one name.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let outcomes = IntCounterVec::new(
+            Opts::new(
+                "latchkey_deliveries_total",
+                "Tries to deliver a mail, by its kind and how they ended.",
+            ),
+            &["kind", "outcome"],
+        )?;
+        let seconds = HistogramOpts::new(
+            "latchkey_delivery_seconds",
+            "How long tries to deliver a mail took.",
+        );
+        let seconds = Histogram::with_opts(seconds.buckets(SECONDS.to_vec()))?;
+        let delay = HistogramOpts::new(
+            "latchkey_mail_delay_seconds",
+            "From the moment a mail's cause was accepted to the moment SMTP accepted the mail.",
+        );
+        let delay = Histogram::with_opts(delay.buckets(SECONDS.to_vec()))?;
+        let in_flight = IntGauge::new(
+            "latchkey_deliveries_in_flight",
+            "Mails on their way in this worker.",
+        )?;
+        registry.register(Box::new(outcomes.clone()))?;
+        registry.register(Box::new(seconds.clone()))?;
+        registry.register(Box::new(delay.clone()))?;
+        registry.register(Box::new(in_flight.clone()))?;
+        Ok(Self {
+            outcomes,
+            seconds,
+            delay,
+            in_flight,
+        })
+    }
+
+    /// Counts a delivery as on its way until the guard is dropped.
+    #[must_use]
+    pub fn begin(&self) -> InFlight {
+        self.in_flight.inc();
+        InFlight(self.in_flight.clone())
+    }
+
+    /// Notes how a try ended. A kind that is unknown is noted as such: a row may hold any text.
+    pub fn note(&self, mail: &mail::Model, outcome: Outcome, took: Duration, now: DateTime<Utc>) {
+        let kind = mail.kind.parse().map_or("unknown", MailKind::as_str);
+        self.outcomes
+            .with_label_values(&[kind, outcome.as_str()])
+            .inc();
+        self.seconds.observe(took.as_secs_f64());
+        if outcome == Outcome::Sent {
+            self.delay
+                .observe((now - mail.created_at).as_seconds_f64().max(0.0));
+        }
+    }
+}
+
+/// See [`DeliveryMetrics::begin`].
+pub struct InFlight(IntGauge);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+impl Figures {
+    /// The figures of a worker with these connections.
+    ///
+    /// # Errors
+    /// When two figures have one name.
+    pub fn new(
+        connections: Connections,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> prometheus::Result<Self> {
+        let mails = IntGaugeVec::new(
+            Opts::new(
+                "latchkey_mails",
+                "Mails by kind and state: all that wait, and those of the last 24 hours that ended.",
+            ),
+            &["kind", "state"],
+        )?;
+        let oldest = Gauge::new(
+            "latchkey_mail_oldest_waiting_seconds",
+            "The age of the oldest mail that waits, due or not; 0 when none does.",
+        )?;
+        metrics.registry().register(Box::new(mails.clone()))?;
+        metrics.registry().register(Box::new(oldest.clone()))?;
+        Ok(Self {
+            connections,
+            clock,
+            metrics,
+            mails: MailMetrics { mails, oldest },
+        })
+    }
+
+    async fn look(&self) -> Result<(), DbErr> {
+        let now = self.clock.now();
+        let counts = mail::count_waiting_and_recent(&self.connections.db, now - LATELY).await?;
+        self.mails.mails.reset();
+        for (kind, state, count) in counts {
+            let kind = kind.parse().map_or("unknown", MailKind::as_str);
+            self.mails
+                .mails
+                .with_label_values(&[kind, &state])
+                .add(count);
+        }
+        let oldest = mail::oldest_waiting(&self.connections.db).await?;
+        self.mails
+            .oldest
+            .set(oldest.map_or(0.0, |created| (now - created).as_seconds_f64().max(0.0)));
+        Ok(())
+    }
+}
+
+/// Shows figures and health until `shutdown` resolves.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    figures: Figures,
+    acceptor: impl Acceptor + 'static,
+    shutdown: impl Future<Output = ()>,
+) -> std::io::Result<()> {
+    Server::new_with_acceptor(acceptor)
+        .run_with_graceful_shutdown(endpoint(figures), shutdown, Some(Duration::from_secs(1)))
+        .await
+}
+
+fn endpoint(figures: Figures) -> impl Endpoint {
+    Route::new()
+        .at("/metrics", get(show))
+        .at("/health/live", get(live))
+        .at("/health/ready", get(ready))
+        .data(figures)
+}
+
+#[handler]
+async fn show(Data(figures): Data<&Figures>) -> Response {
+    // Without the database the other figures are worth the more.
+    if let Ok(Err(error)) = timeout(PATIENCE, figures.look()).await {
+        tracing::warn!(%error, "The figures of the mails are old: the database failed.");
+    }
+    let Connections { db, queue, .. } = &figures.connections;
+    let text = figures.metrics.render(db, queue).await;
+    Response::builder()
+        .content_type(metrics::CONTENT_TYPE)
+        .body(text)
+}
+
+#[handler]
+fn live() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+/// What is wrong is in the log: error texts name hosts and users.
+#[handler]
+async fn ready(Data(figures): Data<&Figures>) -> (StatusCode, Json<Value>) {
+    let Connections { db, redis, .. } = &figures.connections;
+    let (database, redis) = tokio::join!(
+        timeout(PATIENCE, db.ping()),
+        timeout(PATIENCE, redis::ping(redis))
+    );
+    let (database, redis) = (word(&database), word(&redis));
+    let is_ready = database == "ok" && redis == "ok";
+    let (status, says) = if is_ready {
+        (StatusCode::OK, "ok")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+    };
+    (
+        status,
+        Json(json!({"status": says, "database": database, "redis": redis})),
+    )
+}
+
+fn word<T, E>(answer: &Result<Result<T, E>, Elapsed>) -> &'static str {
+    match answer {
+        Ok(Ok(_)) => "ok",
+        Ok(Err(_)) => "fails",
+        Err(_) => "does not answer",
+    }
+}

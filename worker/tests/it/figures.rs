@@ -1,0 +1,71 @@
+//! `/metrics` and health of the worker.
+
+use latchkey_shared::{clock::Clock, mail::MailState};
+use latchkey_testing::{Fault, RedisServer, TestRedis};
+
+use crate::world::World;
+
+async fn get(url: &str) -> (u16, String) {
+    let answer = reqwest::get(url).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
+}
+
+#[tokio::test]
+async fn the_figures_tell_what_became_of_the_mails_and_health_what_they_depend_on() {
+    let mut world = World::new().await;
+    world.clock = Clock::system();
+    let mut redis = RedisServer::start().await;
+    world.redis = TestRedis::at(&redis.url()).await;
+    world.connections.queue = world.redis.queue().await;
+    world.set("REDIS_URL", &redis.url());
+    let namespace = world.redis.namespace().to_owned();
+    world.set("REDIS_NAMESPACE", &namespace);
+    world.set("METRICS_BIND", "127.0.0.1:0");
+    world.users(4).await;
+    world
+        .sink
+        .set_fault(Fault::ReplyTo(vec!["user3@example.com".to_owned()], 550));
+    let mut worker = world.process(&[]);
+    let line = worker.wait_for_line("Figures and health are shown.").await;
+    let base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
+
+    world.ask_for(4).await;
+    world.reset("nobody@example.com").await;
+    world.wait_for(MailState::Sent, 3).await;
+    world.wait_for(MailState::Failed, 1).await;
+    world.wait_for(MailState::Cancelled, 1).await;
+
+    let (status, text) = get(&format!("{base}/metrics")).await;
+    assert_eq!(status, 200);
+    for line in [
+        r#"latchkey_build_info{program="latchkey-worker""#,
+        r#"latchkey_deliveries_total{kind="reset_code",outcome="sent"} 3"#,
+        r#"latchkey_deliveries_total{kind="reset_code",outcome="failed"} 1"#,
+        r#"latchkey_deliveries_total{kind="reset_code",outcome="cancelled"} 1"#,
+        r#"latchkey_mails{kind="reset_code",state="sent"} 3"#,
+        r#"latchkey_mails{kind="reset_code",state="failed"} 1"#,
+        "latchkey_mail_delay_seconds_count 3",
+        "latchkey_delivery_seconds_count 5",
+        "latchkey_mail_oldest_waiting_seconds 0",
+        "latchkey_queue_depth",
+        r#"latchkey_database_connections{state="open"}"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+    assert!(!text.contains("example.com"), "{text}");
+    assert_eq!(get(&format!("{base}/health/live")).await.0, 200);
+    let (status, body) = get(&format!("{base}/health/ready")).await;
+    assert_eq!(
+        (status, body.as_str()),
+        (200, r#"{"status":"ok","database":"ok","redis":"ok"}"#)
+    );
+
+    redis.kill().await;
+    let (status, body) = get(&format!("{base}/health/ready")).await;
+    assert_eq!(status, 503);
+    assert!(
+        body.contains(r#""database":"ok""#) && !body.contains(r#""redis":"ok""#),
+        "{body}"
+    );
+    assert_eq!(get(&format!("{base}/health/live")).await.0, 200);
+}
