@@ -7,16 +7,11 @@ use poem::{
     error::{CorsError, MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
     http::{StatusCode, header},
 };
-use poem_openapi::{
-    ApiResponse,
-    registry::{MetaMediaType, MetaResponse, MetaResponses, Registry},
-    types::Type as _,
-};
 use sea_orm::DbErr;
 
 use crate::{
     limits::TooMany,
-    problem::{CONTENT_TYPE, FieldError, Problem},
+    problem::{FieldError, Problem},
 };
 
 /// Why a call failed. Each variant has its status and its problem type, a stable name under `/problems/`.
@@ -332,83 +327,5 @@ impl From<CodeError> for ApiError {
 impl From<std::io::Error> for ApiError {
     fn from(error: std::io::Error) -> Self {
         Self::Internal(error.to_string())
-    }
-}
-
-/// An [`ApiError`] that tells the documentation which statuses a handler fails with, beside 503 and 500.
-pub struct Failure<
-    const A: u16,
-    const B: u16 = 0,
-    const C: u16 = 0,
-    const D: u16 = 0,
-    const E: u16 = 0,
-    const F: u16 = 0,
->(ApiError);
-
-impl<
-    T: Into<ApiError>,
-    const A: u16,
-    const B: u16,
-    const C: u16,
-    const D: u16,
-    const E: u16,
-    const F: u16,
-> From<T> for Failure<A, B, C, D, E, F>
-{
-    fn from(error: T) -> Self {
-        Self(error.into())
-    }
-}
-
-impl<const A: u16, const B: u16, const C: u16, const D: u16, const E: u16, const F: u16>
-    From<Failure<A, B, C, D, E, F>> for poem::Error
-{
-    fn from(failure: Failure<A, B, C, D, E, F>) -> Self {
-        failure.0.into()
-    }
-}
-
-impl<const A: u16, const B: u16, const C: u16, const D: u16, const E: u16, const F: u16> ApiResponse
-    for Failure<A, B, C, D, E, F>
-{
-    fn meta() -> MetaResponses {
-        let statuses = [A, B, C, D, E, F, 503];
-        MetaResponses {
-            responses: statuses
-                .into_iter()
-                .filter(|status| *status != 0)
-                .map(documented)
-                .collect(),
-        }
-    }
-
-    fn register(registry: &mut Registry) {
-        Problem::register(registry);
-    }
-}
-
-fn documented(status: u16) -> MetaResponse {
-    MetaResponse {
-        description: match status {
-            400 => "Bad input. `errors` names every bad field.",
-            401 => "Not, or no longer, authenticated.",
-            403 => "The account is not activated.",
-            404 => "There is nothing here.",
-            409 => "Another account has this e-mail address.",
-            413 => "The body is too large.",
-            415 => "The body is of a media type that is not taken.",
-            429 => "Too many tries. `Retry-After` says how many seconds to wait.",
-            503 => {
-                "A part of the service does not answer at the moment. `Retry-After` says when to try again."
-            }
-            _ => "An error.",
-        },
-        status: Some(status),
-        status_range: None,
-        content: vec![MetaMediaType {
-            content_type: CONTENT_TYPE,
-            schema: Problem::schema_ref(),
-        }],
-        headers: vec![],
     }
 }

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod config;
 pub mod data_url;
 pub mod error;
+pub mod failure;
 pub mod fields;
 pub mod hashing;
 pub mod health;

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use crate::{
     app::App,
     body::Body,
-    error::{ApiError, Failure},
+    error::ApiError,
+    failure::Failure,
     hashing::Verdict,
     openapi::Tag,
     password::Password,

@@ -7,7 +7,7 @@ use poem_openapi::{ApiResponse, OpenApi};
 use crate::{
     app::App,
     body::Body,
-    error::Failure,
+    failure::Failure,
     openapi::Tag,
     refresh::{Wire, present},
     token::RefreshToken,

@@ -8,7 +8,8 @@ use sea_orm::TransactionTrait as _;
 use crate::{
     app::App,
     body::Body,
-    error::{ApiError, Failure},
+    error::ApiError,
+    failure::Failure,
     openapi::Tag,
     password::{NewPassword, Owner, Password},
     request::RequestId,

@@ -15,7 +15,8 @@ use uuid::Uuid;
 use crate::{
     app::App,
     body::Body,
-    error::{ApiError, Failure},
+    error::ApiError,
+    failure::Failure,
     fields::Fields,
     openapi::Tag,
     password::{Owner, Password},

@@ -14,7 +14,8 @@ use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 use crate::{
     app::App,
     body::{Body, WITH_PICTURE},
-    error::{ApiError, Failure},
+    error::ApiError,
+    failure::Failure,
     fields::Fields,
     openapi::Tag,
     picture::Picture,

@@ -6,12 +6,7 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
 use uuid::Uuid;
 
-use crate::{
-    app::App,
-    error::{ApiError, Failure},
-    openapi::Tag,
-    signed_in::ActivatedUser,
-};
+use crate::{app::App, error::ApiError, failure::Failure, openapi::Tag, signed_in::ActivatedUser};
 
 /// One login on one device.
 #[derive(Debug, Object)]

@@ -27,5 +27,6 @@ mod profile;
 mod register;
 mod rotation;
 mod secrets;
+mod security_table;
 mod sessions;
 mod world;
