@@ -4,6 +4,8 @@
 //! not succeed since the last one that did: the first few are free, then the waits double, and past a hundred (NIST SP
 //! 800-63B-4, 3.2.2) only a reset by mail opens the account to passwords again. Strikes are counted before the password
 //! is checked and forgiven after, so guessing in parallel gains nothing. What is refused counts for nothing.
+//! Strikes are remembered for 90 days (the last one for ever), those that are still free for one: whoever sprays addresses that nobody has fills
+//! no memory with them.
 //!
 //! When Redis does not answer, what is limited here is refused (503): guessing without a limit would be worse.
 
@@ -157,7 +159,11 @@ for i, key in ipairs(KEYS) do
         elseif strikes >= free then
             redis.call('hset', key, 'until', now + math.min(2 ^ (strikes - free), longest) * 1000)
         end
-        redis.call('expire', key, strikes > free + 5 and 90 * 86400 or 86400)
+        if strikes >= limit then
+            redis.call('persist', key)
+        else
+            redis.call('expire', key, strikes >= free and 90 * 86400 or 86400)
+        end
     end
 end
 return {0, 0}

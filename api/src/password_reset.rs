@@ -293,7 +293,9 @@ async fn finish(
     transaction.commit().await?;
     app.outbox.wake(mail).await;
     // Whoever reads the mailbox is the owner: failed logins, whosever they were, stand in the way no more.
-    app.limits.forgive(&user.email).await?;
+    if let Err(error) = app.limits.forgive(&user.email).await {
+        tracing::warn!(user.id, %error, "Failed logins were not forgiven after a reset.");
+    }
     tracing::info!(user.id, reset.id = %reset.id, "Password reset.");
     Ok(())
 }

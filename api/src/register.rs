@@ -109,6 +109,8 @@ impl Register {
         // Before the form is looked at: reading a picture is work.
         app.limits.registration(peer, app.now()).await?;
         let form = Registration::parse(body.fields, app).await?;
+        // Before the picture is stored: past this nothing turns the form away but the database, which is handled below.
+        let password_hash = app.hasher.hash(form.password).await?;
         let picture = match form.picture {
             Some(picture) => Some(app.pictures.save(picture).await?),
             None => None,
@@ -116,7 +118,7 @@ impl Register {
         let new = NewUser {
             email: form.email,
             username: form.username,
-            password_hash: app.hasher.hash(form.password).await?,
+            password_hash,
             phone_number: form.phone_number,
             picture: picture.clone(),
             date_birth: form.date_birth,

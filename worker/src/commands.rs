@@ -37,6 +37,7 @@ Environment (each also as NAME_FILE, the path of a file with the value; .env is 
   OTP_SECONDS           how long a code counts, from the moment SMTP took its mail [300]
   OTP_DIGITS            [6]
   WORKER_CONCURRENCY    mails on their way at once [16]
+  METRICS_BIND          /metrics and /health of this worker, or off [127.0.0.1:9101]
   SHUTDOWN_SECONDS      how long a stopping worker finishes what it has begun [25]
   ENVIRONMENT           development or production [development]
   RUST_LOG, LOG_FORMAT  what is logged; text or json
