@@ -6,6 +6,8 @@ mod content;
 mod faults;
 #[cfg(test)]
 mod figures;
+#[cfg(test)]
+mod housekeeping;
 mod operator;
 mod processes;
 mod running;
