@@ -9,7 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     Condition, DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
-    sea_query::{Expr, ExprTrait as _, LockBehavior, LockType},
+    sea_query::{Expr, ExprTrait as _, Func, LockBehavior, LockType},
 };
 
 /// One mail.
@@ -298,21 +298,91 @@ pub async fn take_due(
     Ok(taken.into_iter().map(|mail| mail.id).collect())
 }
 
-/// The newest mails, of one state or of all.
+/// Which mails to list; what is `None` excludes none.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// How far they have come.
+    pub state: Option<MailState>,
+    /// What they say.
+    pub kind: Option<MailKind>,
+    /// To whom, in whatever case.
+    pub recipient: Option<String>,
+    /// Not made before this.
+    pub since: Option<DateTime<Utc>>,
+}
+
+impl From<Option<MailState>> for Filter {
+    fn from(state: Option<MailState>) -> Self {
+        Self {
+            state,
+            ..Self::default()
+        }
+    }
+}
+
+/// The newest mails that a filter lets through.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn list(
     db: &impl ConnectionTrait,
-    state: Option<MailState>,
+    filter: impl Into<Filter>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
+    let Filter {
+        state,
+        kind,
+        recipient,
+        since,
+    } = filter.into();
+    let recipient = recipient.map(|recipient| recipient.to_lowercase());
     Entity::find()
         .apply_if(state, |query, state| query.filter(Column::State.eq(state)))
+        .apply_if(kind, |query, kind| {
+            query.filter(Column::Kind.eq(kind.as_str()))
+        })
+        .apply_if(recipient, |query, recipient| {
+            query.filter(Func::lower(Expr::col(Column::Recipient)).eq(recipient))
+        })
+        .apply_if(since, |query, since| {
+            query.filter(Column::CreatedAt.gte(since))
+        })
         .order_by_desc(Column::CreatedAt)
         .limit(limit)
         .all(db)
         .await
+}
+
+/// The mail with this id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, DbErr> {
+    Entity::find_by_id(id).one(db).await
+}
+
+/// Ends a mail that waits, by an operator's word; false when it does not wait, or is being sent just now.
+///
+/// # Errors
+/// When the database fails.
+pub async fn cancel(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let cancelled = Entity::update_many()
+        .col_expr(Column::State, Expr::value(MailState::Cancelled))
+        .col_expr(Column::LastError, Expr::value("cancelled by an operator"))
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.eq(MailState::Queued))
+        .filter(
+            Column::ClaimedUntil
+                .is_null()
+                .or(Column::ClaimedUntil.lte(now)),
+        )
+        .exec(db)
+        .await?;
+    Ok(cancelled.rows_affected == 1)
 }
 
 /// How many mails of each kind and state there are: all that wait, and of those that ended the ones made since

@@ -3,12 +3,12 @@
 use std::fmt::Write as _;
 
 use clap::{Args, Parser, Subcommand};
-use latchkey_shared::mail::{self, MailState};
+use latchkey_shared::mail::{self, Filter, MailKind, MailState};
 use sea_orm::{DatabaseConnection, DbErr};
 use serde_json::json;
 use uuid::Uuid;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 /// The most mails that `mails retry --failed` takes at a time.
 const RETRY_LIMIT: u64 = 100_000;
@@ -70,6 +70,12 @@ pub enum Mails {
     /// List the newest mails. Exit code 3 when there are none.
     #[command(after_help = VARIABLES)]
     List(List),
+    /// Show all that is known of one mail, but its text. Exit code 3 when there is no such mail.
+    #[command(after_help = VARIABLES)]
+    Show(Show),
+    /// End mails that wait. Exit code 3 when none does.
+    #[command(after_help = VARIABLES)]
+    Cancel(Cancel),
     /// Queue mails anew that were not sent. Exit code 3 when there is none. What has lost its worth since, such as the
     /// code of a reset that ran out, expires instead.
     #[command(after_help = VARIABLES)]
@@ -82,12 +88,63 @@ pub struct List {
     /// queued, sent, failed, expired or cancelled.
     #[arg(long)]
     state: Option<MailState>,
+    /// `reset_code`, `password_changed`, `welcome`, `activated` or `token_replayed`.
+    #[arg(long)]
+    kind: Option<MailKind>,
+    /// The address they go to.
+    #[arg(long, value_name = "ADDRESS")]
+    to: Option<String>,
+    /// Not made before this: 2026-11-22T10:00:00Z, or so long ago: 90m, 12h, 3d.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    since: Option<Since>,
     /// How many at most.
     #[arg(long, default_value_t = 50)]
     limit: u64,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,
+}
+
+/// Which mail to show.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Its id.
+    id: Uuid,
+    /// As one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which mails to end.
+#[derive(Debug, Args)]
+pub struct Cancel {
+    /// Their ids.
+    #[arg(required = true)]
+    ids: Vec<Uuid>,
+}
+
+/// A moment, or how long ago it was.
+#[derive(Clone, Copy, Debug)]
+enum Since {
+    At(DateTime<Utc>),
+    Ago(TimeDelta),
+}
+
+fn since(text: &str) -> Result<Since, String> {
+    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+        return Ok(Since::At(at.to_utc()));
+    }
+    let split = text.len().saturating_sub(1);
+    let ago = text
+        .get(..split)
+        .and_then(|count| count.parse::<u32>().ok())
+        .map(i64::from);
+    match (ago, text.get(split..)) {
+        (Some(count), Some("m")) => Ok(Since::Ago(TimeDelta::minutes(count))),
+        (Some(count), Some("h")) => Ok(Since::Ago(TimeDelta::hours(count))),
+        (Some(count), Some("d")) => Ok(Since::Ago(TimeDelta::days(count))),
+        _ => Err("expected a time like 2026-11-22T10:00:00Z, or 90m, 12h, 3d".to_owned()),
+    }
 }
 
 /// Which mails to queue anew.
@@ -121,15 +178,26 @@ impl Mails {
         now: DateTime<Utc>,
     ) -> Result<Answer, DbErr> {
         match self {
-            Self::List(list) => list.answer(db).await,
+            Self::List(list) => list.answer(db, now).await,
+            Self::Show(show) => show.answer(db).await,
+            Self::Cancel(cancel) => cancel.answer(db, now).await,
             Self::Retry(retry) => retry.answer(db, now).await,
         }
     }
 }
 
 impl List {
-    async fn answer(self, db: &DatabaseConnection) -> Result<Answer, DbErr> {
-        let mails = mail::list(db, self.state, self.limit).await?;
+    async fn answer(self, db: &DatabaseConnection, now: DateTime<Utc>) -> Result<Answer, DbErr> {
+        let filter = Filter {
+            state: self.state,
+            kind: self.kind,
+            recipient: self.to,
+            since: self.since.map(|since| match since {
+                Since::At(at) => at,
+                Since::Ago(ago) => now - ago,
+            }),
+        };
+        let mails = mail::list(db, filter, self.limit).await?;
         let text = if self.json {
             mails.iter().fold(String::new(), |mut text, mail| {
                 let _ = writeln!(text, "{}", json(mail));
@@ -142,6 +210,49 @@ impl List {
             text,
             found: !mails.is_empty(),
         })
+    }
+}
+
+impl Show {
+    async fn answer(self, db: &DatabaseConnection) -> Result<Answer, DbErr> {
+        let Some(mail) = mail::find(db, self.id).await? else {
+            return Ok(Answer {
+                text: format!("{}  no such mail\n", self.id),
+                found: false,
+            });
+        };
+        let facts = json(&mail);
+        let text = if self.json {
+            format!("{facts}\n")
+        } else {
+            facts
+                .as_object()
+                .into_iter()
+                .flatten()
+                .fold(String::new(), |mut text, (name, fact)| {
+                    let fact = fact.as_str().map_or_else(|| fact.to_string(), printable);
+                    let _ = writeln!(text, "{name:16}{fact}");
+                    text
+                })
+        };
+        Ok(Answer { text, found: true })
+    }
+}
+
+impl Cancel {
+    async fn answer(self, db: &DatabaseConnection, now: DateTime<Utc>) -> Result<Answer, DbErr> {
+        let (mut text, mut found) = (String::new(), false);
+        for id in self.ids {
+            let cancelled = mail::cancel(db, id, now).await?;
+            found |= cancelled;
+            let what = if cancelled {
+                "cancelled"
+            } else {
+                "no such mail waits, or it is being sent"
+            };
+            let _ = writeln!(text, "{id}  {what}");
+        }
+        Ok(Answer { text, found })
     }
 }
 
@@ -229,10 +340,12 @@ fn row(mail: &mail::Model) -> [String; 8] {
         mail.recipient.clone(),
         mail.last_error.clone().unwrap_or_else(|| "-".to_owned()),
     ]
-    // Rows may hold anything; a terminal should not.
-    .map(|cell| {
-        cell.chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .collect()
-    })
+    .map(|cell| printable(&cell))
+}
+
+/// Rows may hold anything; a terminal should not.
+fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
 }

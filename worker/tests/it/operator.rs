@@ -1,6 +1,6 @@
 //! What an operator sees and does at the command line.
 
-use latchkey_shared::mail::MailState;
+use latchkey_shared::mail::{MailKind, MailState};
 use latchkey_testing::Fault;
 use latchkey_worker::delivery::Outcome;
 
@@ -52,11 +52,95 @@ async fn failed_mails_can_be_listed_and_queued_anew() {
 }
 
 #[tokio::test]
+async fn mails_are_found_by_what_is_known_of_them() {
+    let world = World::new().await;
+    let user = world.user("ada@example.com").await;
+    world.user("eve@example.com").await;
+    let (_, code) = world.reset("ada@example.com").await;
+    let (_, other) = world.reset("eve@example.com").await;
+    let notice = world.notice(MailKind::Welcome, &user).await;
+
+    for (arguments, expected) in [
+        (vec!["--kind", "welcome"], vec![notice]),
+        (vec!["--to", "EVE@example.com"], vec![other]),
+        (
+            vec!["--to", "ada@example.com", "--kind", "reset_code"],
+            vec![code],
+        ),
+        (
+            vec!["--since", "1h", "--to", "eve@example.com"],
+            vec![other],
+        ),
+        (vec!["--since", "2999-01-01T00:00:00Z"], vec![]),
+        (vec!["--state", "sent"], vec![]),
+        (vec!["--limit", "1", "--kind", "welcome"], vec![notice]),
+    ] {
+        let (code, table) = world
+            .process(&[&["mails", "list"], &arguments[..]].concat())
+            .output()
+            .await;
+        assert_eq!(
+            code,
+            Some(if expected.is_empty() { 3 } else { 0 }),
+            "{arguments:?}: {table}"
+        );
+        let listed = table.lines().skip(1).count();
+        assert_eq!(listed, expected.len(), "{arguments:?}: {table}");
+        assert!(
+            expected.iter().all(|id| table.contains(&id.to_string())),
+            "{arguments:?}: {table}"
+        );
+    }
+    let (_, text) = world
+        .process(&["mails", "show", &code.to_string()])
+        .output()
+        .await;
+    for part in [
+        "reset_code",
+        "queued",
+        "ada@example.com",
+        "attempts        0",
+    ] {
+        assert!(text.contains(part), "{part}: {text}");
+    }
+    let nobody = "00000000-0000-7000-8000-000000000000";
+    assert_eq!(
+        world.process(&["mails", "show", nobody]).output().await.0,
+        Some(3)
+    );
+}
+
+#[tokio::test]
+async fn a_mail_that_waits_can_be_cancelled_and_one_that_was_sent_cannot() {
+    let world = World::new().await;
+    world.user("ada@example.com").await;
+    let (_, first) = world.reset("ada@example.com").await;
+    let (_, second) = world.reset("ada@example.com").await;
+    assert_eq!(world.deliver(second).await, Outcome::Sent);
+
+    let cancel = |id: uuid::Uuid| {
+        world
+            .process(&["mails", "cancel", &id.to_string()])
+            .output()
+    };
+    assert_eq!(cancel(first).await.0, Some(0));
+    assert_eq!(cancel(first).await.0, Some(3));
+    assert_eq!(cancel(second).await.0, Some(3));
+
+    assert_eq!(world.deliver(first).await, Outcome::NothingToDo);
+    assert_eq!(world.row(first).await.state, MailState::Cancelled);
+    assert_eq!(world.sink.mails().len(), 1);
+}
+
+#[tokio::test]
 async fn wrong_usage_ends_with_2_and_help_lists_the_variables() {
     let world = World::new().await;
     for wrong in [
         vec!["mails", "retry"],
         vec!["mails", "list", "--state", "lost"],
+        vec!["mails", "list", "--kind", "lost"],
+        vec!["mails", "list", "--since", "yesterday"],
+        vec!["mails", "cancel"],
         vec!["fly"],
     ] {
         let (code, text) = world.process(&wrong).output().await;
@@ -68,6 +152,7 @@ async fn wrong_usage_ends_with_2_and_help_lists_the_variables() {
         "SMTP_URL",
         "SMTP_CA_FILE",
         "WORKER_CONCURRENCY",
+        "METRICS_BIND",
         "SECRET_KEY",
     ] {
         assert!(help.contains(variable), "{variable}: {help}");
