@@ -4,6 +4,7 @@ Usage: check_client.py <folder of the package latchkey_client> <URL of the API> 
 """
 
 import importlib
+import json
 import pkgutil
 import subprocess
 import sys
@@ -61,7 +62,8 @@ account = {
 credentials = {"email": email, "password": password}
 profile = account | {"image": None, "is_activated": False}
 
-anonymous = latchkey_client.Client(base_url=api_url)
+sent = []
+anonymous = latchkey_client.Client(base_url=api_url, httpx_args={"event_hooks": {"request": [sent.append]}})
 
 answer = call("register", anonymous, account | {"password": password})
 check("register answers 201", answer.status_code, 201)
@@ -81,6 +83,8 @@ check("a wrong password is turned away", answer.status_code, 401)
 
 answer = call("login", anonymous, credentials)
 check("login answers 200", answer.status_code, 200)
+check("the client sends JSON", sent[-1].headers["content-type"], "application/json")
+check("and that alone", json.loads(sent[-1].read()), credentials)
 check("login says so", answer.parsed.detail, "Logged in Successfully")
 check("login says who", facts(answer.parsed.data), {"email": email, "is_activated": True})
 

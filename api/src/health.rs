@@ -1,15 +1,10 @@
 //! `GET /health/live` and `/health/ready`
 
-use std::time::Duration;
-
-use latchkey_shared::redis;
+use latchkey_shared::{health, redis};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 
 use crate::{app::App, openapi::Tag};
-
-/// A dependency that has not answered by then counts as gone.
-const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The process runs.
 #[derive(Debug, Object)]
@@ -70,15 +65,14 @@ impl Health {
     )]
     async fn ready(&self, Data(app): Data<&App>) -> Ready {
         let (database, redis) = tokio::join!(
-            tokio::time::timeout(PATIENCE, app.db.ping()),
-            tokio::time::timeout(PATIENCE, redis::ping(&app.redis)),
+            health::ask("database", app.db.ping()),
+            health::ask("redis", redis::ping(&app.redis)),
         );
-        let (database, redis) = (describe("database", &database), describe("redis", &redis));
         let ready = database == "ok" && redis == "ok";
         let readiness = Json(Readiness {
             status: if ready { "ok" } else { "unavailable" }.to_owned(),
-            database,
-            redis,
+            database: database.to_owned(),
+            redis: redis.to_owned(),
         });
         if ready {
             Ready::Yes(readiness)
@@ -86,23 +80,4 @@ impl Health {
             Ready::No(readiness)
         }
     }
-}
-
-/// What is wrong is logged, not told: error texts name hosts and users.
-fn describe<T, E: std::fmt::Display>(
-    name: &str,
-    answer: &Result<Result<T, E>, tokio::time::error::Elapsed>,
-) -> String {
-    match answer {
-        Ok(Ok(_)) => "ok",
-        Ok(Err(error)) => {
-            tracing::warn!(dependency = name, %error, "A dependency fails.");
-            "fails"
-        }
-        Err(_) => {
-            tracing::warn!(dependency = name, "A dependency does not answer in time.");
-            "does not answer"
-        }
-    }
-    .to_owned()
 }

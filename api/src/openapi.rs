@@ -62,7 +62,7 @@ pub fn document() -> Value {
         serde_json::from_str(&service().spec()).expect("poem-openapi writes valid JSON");
     strip_charsets(&mut document);
     mend_schemas(&mut document["components"]["schemas"]);
-    describe_uploads(&mut document);
+    name_bodies(&mut document);
     restore_slashes(&mut document);
     order_chapters(&mut document);
     document
@@ -198,34 +198,40 @@ fn members_of(schema: &Value) -> Value {
         .unwrap_or_default()
 }
 
-/// In a multipart body a picture is a file.
-fn describe_uploads(document: &mut Value) {
+/// Gives each media type of a body a schema of its own name: a generated client tells by the type of the body how to
+/// send it. In a multipart body a picture is a file.
+fn name_bodies(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
+    let mut named = Map::new();
     for call in calls(document) {
-        let content = &mut call["requestBody"]["content"];
-        let Some(schema) = content
-            .get_mut("multipart/form-data")
-            .map(|content| &mut content["schema"])
-        else {
-            continue;
-        };
-        let Some(name) = schema["$ref"]
-            .as_str()
-            .and_then(|reference| reference.rsplit('/').next())
-        else {
-            continue;
-        };
-        let mut form = schemas[name].clone();
-        if form["properties"].get("image").is_some() {
-            form["properties"]["image"] = json!({
-                "type": "string",
-                "format": "binary",
-                "description": "PNG, JPEG, GIF or WebP, at most 5 MiB and 25 megapixels.",
-            });
-            // It is one for JSON.
-            form.as_object_mut().and_then(|form| form.remove("example"));
-            *schema = form;
+        for (media_type, suffix) in [
+            ("application/x-www-form-urlencoded", "Form"),
+            ("multipart/form-data", "Multipart"),
+        ] {
+            let reference = &mut call["requestBody"]["content"][media_type]["schema"]["$ref"];
+            let Some(name) = reference.as_str().and_then(|path| path.rsplit('/').next()) else {
+                continue;
+            };
+            let mut schema = schemas[name].clone();
+            if suffix == "Multipart" && schema["properties"].get("image").is_some() {
+                schema["properties"]["image"] = json!({
+                    "type": "string",
+                    "format": "binary",
+                    "description": "PNG, JPEG, GIF or WebP, at most 5 MiB and 25 megapixels.",
+                });
+                // It is one for JSON.
+                schema
+                    .as_object_mut()
+                    .and_then(|schema| schema.remove("example"));
+            }
+            let name = format!("{name}{suffix}");
+            schema["title"] = json!(name);
+            *reference = json!(format!("#/components/schemas/{name}"));
+            named.insert(name, schema);
         }
+    }
+    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
+        schemas.extend(named);
     }
 }
 

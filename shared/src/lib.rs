@@ -8,6 +8,7 @@ pub mod config;
 pub mod database;
 pub mod email;
 pub mod gender;
+pub mod health;
 pub mod invalid;
 pub mod mail;
 pub mod metrics;

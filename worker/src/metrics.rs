@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
     config::Connections,
+    health,
     mail::{self, MailKind},
     metrics::{self, Metrics},
     redis,
@@ -21,11 +22,11 @@ use prometheus::{
 };
 use sea_orm::DbErr;
 use serde_json::{Value, json};
-use tokio::time::{error::Elapsed, timeout};
+use tokio::time::timeout;
 
 use crate::delivery::Outcome;
 
-/// A dependency that has not answered by then counts as gone.
+/// How long the figures wait for the database.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// What became of mails of late is counted over this span.
@@ -220,15 +221,13 @@ fn live() -> Json<Value> {
     Json(json!({"status": "ok"}))
 }
 
-/// What is wrong is in the log: error texts name hosts and users.
 #[handler]
 async fn ready(Data(figures): Data<&Figures>) -> (StatusCode, Json<Value>) {
     let Connections { db, redis, .. } = &figures.connections;
     let (database, redis) = tokio::join!(
-        timeout(PATIENCE, db.ping()),
-        timeout(PATIENCE, redis::ping(redis))
+        health::ask("database", db.ping()),
+        health::ask("redis", redis::ping(redis)),
     );
-    let (database, redis) = (word(&database), word(&redis));
     let is_ready = database == "ok" && redis == "ok";
     let (status, says) = if is_ready {
         (StatusCode::OK, "ok")
@@ -239,12 +238,4 @@ async fn ready(Data(figures): Data<&Figures>) -> (StatusCode, Json<Value>) {
         status,
         Json(json!({"status": says, "database": database, "redis": redis})),
     )
-}
-
-fn word<T, E>(answer: &Result<Result<T, E>, Elapsed>) -> &'static str {
-    match answer {
-        Ok(Ok(_)) => "ok",
-        Ok(Err(_)) => "fails",
-        Err(_) => "does not answer",
-    }
 }

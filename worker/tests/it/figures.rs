@@ -68,4 +68,5 @@ async fn the_figures_tell_what_became_of_the_mails_and_health_what_they_depend_o
         "{body}"
     );
     assert_eq!(get(&format!("{base}/health/live")).await.0, 200);
+    worker.wait_for_line("A dependency").await;
 }
