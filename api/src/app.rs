@@ -61,6 +61,8 @@ impl App {
         let metrics = Metrics::new("latchkey-api", env!("CARGO_PKG_VERSION"))?;
         let requests = RequestMetrics::new(metrics.registry())?;
         let hashes = HashMetrics::new(metrics.registry())?;
+        let domain = config.common.message_domain();
+        let outbox = Outbox::new(connections.queue, domain, metrics.registry())?;
         let key = &config.common.secret_key;
         Ok(Self(Arc::new(State {
             metrics,
@@ -78,7 +80,7 @@ impl App {
             ),
             redis: connections.redis,
             db: connections.db,
-            outbox: Outbox::new(connections.queue, config.common.message_domain()),
+            outbox,
             hasher: PasswordHasher::new(config.hash_cost, config.hash_queue, hashes),
             tokens: TokenIssuer::new(key, config.access_token, config.refresh_token),
             token_hasher: key.token_hasher(),

@@ -8,6 +8,7 @@ use sea_orm_migration::prelude::{MigrationTrait, async_trait};
 mod m0001_accounts;
 mod m0002_mails;
 mod m0004_rotation;
+mod m0005_priority;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0001_accounts::Migration),
             Box::new(m0002_mails::Migration),
             Box::new(m0004_rotation::Migration),
+            Box::new(m0005_priority::Migration),
         ]
     }
 }

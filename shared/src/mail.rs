@@ -53,6 +53,45 @@ pub struct Model {
     pub message_id: String,
     /// The request that caused it.
     pub request_id: String,
+    /// Whether it goes before others: see [`Priority`].
+    pub urgent: bool,
+    /// The span that caused it, as a `traceparent` (W3C Trace Context), where traces are collected.
+    pub trace: Option<String>,
+}
+
+impl Model {
+    /// Which queue it goes through.
+    #[must_use]
+    pub fn priority(&self) -> Priority {
+        if self.urgent {
+            Priority::High
+        } else {
+            Priority::Normal
+        }
+    }
+}
+
+/// How urgent a mail is. Each priority has a queue of its own, and what is normal never takes all of a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// Somebody sits and waits for it: one-time codes.
+    High,
+    /// Notices, of which an administrator may cause thousands at once.
+    Normal,
+}
+
+impl Priority {
+    /// All of them, the highest first.
+    pub const ALL: [Self; 2] = [Self::High, Self::Normal];
+
+    /// Its name among the figures.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+        }
+    }
 }
 
 /// How far a mail has come.
@@ -125,6 +164,17 @@ impl MailKind {
             Self::Welcome => "welcome",
             Self::Activated => "activated",
             Self::TokenReplayed => "token_replayed",
+        }
+    }
+
+    /// How urgent mails of this kind are.
+    #[must_use]
+    pub fn priority(self) -> Priority {
+        match self {
+            Self::ResetCode => Priority::High,
+            Self::PasswordChanged | Self::Welcome | Self::Activated | Self::TokenReplayed => {
+                Priority::Normal
+            }
         }
     }
 }
@@ -264,13 +314,14 @@ pub async fn put_off(
     Ok(())
 }
 
-/// Takes up to `limit` due mails that were not pushed within `pushed_within`, oldest first, notes them as pushed now
-/// and returns their ids. Two callers at once never get the same mail.
+/// Takes up to `limit` due mails of one priority that were not pushed within `pushed_within`, oldest first, notes them
+/// as pushed now and returns their ids. Two callers at once never get the same mail.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn take_due(
     db: &impl ConnectionTrait,
+    priority: Priority,
     now: DateTime<Utc>,
     pushed_within: TimeDelta,
     limit: u64,
@@ -278,6 +329,7 @@ pub async fn take_due(
     let mut due = Entity::find()
         .select_only()
         .column(Column::Id)
+        .filter(Column::Urgent.eq(priority == Priority::High))
         .filter(is_due(now))
         .filter(
             Column::PushedAt
@@ -505,5 +557,7 @@ pub(crate) fn new_row(id: Uuid, kind: MailKind, recipient: String, now: DateTime
         sent_at: None,
         message_id: String::new(),
         request_id: String::new(),
+        urgent: kind.priority() == Priority::High,
+        trace: None,
     }
 }

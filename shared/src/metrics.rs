@@ -5,10 +5,10 @@
 
 use std::net::SocketAddr;
 
-use prometheus::{Encoder as _, IntGauge, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
 use sea_orm::{DatabaseConnection, DbBackend};
 
-use crate::{queue::Queue, settings::Settings};
+use crate::{mail::Priority, queue::Queue, settings::Settings};
 
 /// The media type of the text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -17,7 +17,7 @@ pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
-    queue_depth: IntGauge,
+    queue_depth: IntGaugeVec,
     connections: IntGaugeVec,
 }
 
@@ -36,9 +36,12 @@ impl Metrics {
             &["program", "version"],
         )?;
         build.with_label_values(&[program, version]).set(1);
-        let queue_depth = IntGauge::new(
-            "latchkey_queue_depth",
-            "Wake-ups that wait in Redis; -1 when Redis does not answer.",
+        let queue_depth = IntGaugeVec::new(
+            Opts::new(
+                "latchkey_queue_depth",
+                "Wake-ups that wait in Redis, by priority; -1 when Redis does not answer.",
+            ),
+            &["priority"],
         )?;
         let connections = IntGaugeVec::new(
             Opts::new(
@@ -65,12 +68,13 @@ impl Metrics {
 
     /// All figures as they are now, in Prometheus' text format.
     pub async fn render(&self, db: &DatabaseConnection, queue: &Queue) -> String {
-        let depth = queue
-            .depth()
-            .await
-            .ok()
-            .and_then(|depth| i64::try_from(depth).ok());
-        self.queue_depth.set(depth.unwrap_or(-1));
+        for priority in Priority::ALL {
+            let depth = queue.depth(priority).await.ok();
+            let depth = depth.and_then(|depth| i64::try_from(depth).ok());
+            self.queue_depth
+                .with_label_values(&[priority.as_str()])
+                .set(depth.unwrap_or(-1));
+        }
         let (open, idle) = pool(db);
         self.connections.with_label_values(&["open"]).set(open);
         self.connections.with_label_values(&["idle"]).set(idle);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use prometheus::{IntCounterVec, Opts, Registry};
 use sea_orm::{ConnectionTrait, DbErr};
 use uuid::Uuid;
 
@@ -24,22 +25,41 @@ const PUSH_TIMEOUT: Duration = Duration::from_millis(500);
 pub struct Outbox {
     queue: Queue,
     message_domain: String,
+    written: IntCounterVec,
 }
 
 /// A mail that is written and not yet pushed. Commit first, then [`Outbox::wake`]: pushed before the commit, the worker
 /// might look before there is anything to see.
 #[derive(Debug)]
 #[must_use = "commit the transaction, then wake the worker"]
-pub struct Written(Uuid);
+pub struct Written {
+    id: Uuid,
+    kind: MailKind,
+}
 
 impl Outbox {
     /// An outbox over a queue; the domain is the right-hand side of Message-IDs.
-    #[must_use]
-    pub fn new(queue: Queue, message_domain: &str) -> Self {
-        Self {
+    ///
+    /// # Errors
+    /// When another figure of the registry has the name of its own.
+    pub fn new(
+        queue: Queue,
+        message_domain: &str,
+        registry: &Registry,
+    ) -> prometheus::Result<Self> {
+        let written = IntCounterVec::new(
+            Opts::new(
+                "latchkey_mails_written_total",
+                "Mails that were written into the outbox, by kind.",
+            ),
+            &["kind"],
+        )?;
+        registry.register(Box::new(written.clone()))?;
+        Ok(Self {
             queue,
             message_domain: message_domain.to_owned(),
-        }
+            written,
+        })
     }
 
     /// Writes the mail that carries the code of a reset.
@@ -58,7 +78,7 @@ impl Outbox {
         let mut row = mail::new_row(Uuid::now_v7(), MailKind::ResetCode, email.to_string(), now);
         row.reset_id = Some(reset);
         row.deliver_before = now + reset_lifetime;
-        self.write(db, row, request_id).await
+        self.write(db, row, MailKind::ResetCode, request_id).await
     }
 
     /// Writes a notice to the owner of an account.
@@ -76,33 +96,36 @@ impl Outbox {
         let mut row = mail::new_row(Uuid::now_v7(), kind, user.email.to_string(), now);
         row.user_id = Some(user.id);
         row.deliver_before = now + NOTICE_LIFETIME;
-        self.write(db, row, request_id).await
+        self.write(db, row, kind, request_id).await
     }
 
     async fn write(
         &self,
         db: &impl ConnectionTrait,
         mut row: mail::Model,
+        kind: MailKind,
         request_id: &str,
     ) -> Result<Written, DbErr> {
         let id = row.id;
         row.message_id = format!("{id}@{}", self.message_domain);
         request_id.clone_into(&mut row.request_id);
         mail::insert(db, row).await?;
-        Ok(Written(id))
+        Ok(Written { id, kind })
     }
 
     /// Wakes the worker for a committed mail. A queue that is down or full costs a moment's delay and nothing else: the
     /// relay finds the row.
     pub async fn wake(&self, mail: Written) {
-        let pushed = tokio::time::timeout(PUSH_TIMEOUT, self.queue.push_if_room(mail.0)).await;
-        match pushed {
+        let Written { id, kind } = mail;
+        self.written.with_label_values(&[kind.as_str()]).inc();
+        let pushing = self.queue.push_if_room(id, kind.priority());
+        match tokio::time::timeout(PUSH_TIMEOUT, pushing).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
-                tracing::warn!(mail.id = %mail.0, %error, "A mail waits for the relay: the queue failed.");
+                tracing::warn!(mail.id = %id, %error, "A mail waits for the relay: the queue failed.");
             }
             Err(_) => {
-                tracing::warn!(mail.id = %mail.0, "A mail waits for the relay: the queue did not answer in time.");
+                tracing::warn!(mail.id = %id, "A mail waits for the relay: the queue did not answer in time.");
             }
         }
     }

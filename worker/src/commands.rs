@@ -29,6 +29,7 @@ Environment (each also as NAME_FILE, the path of a file with the value; .env is 
                         or smtps://…; unset: mails go to MAIL_DIR
   SMTP_CA_FILE          a private authority to trust, in PEM form
   SMTP_TIMEOUT_SECONDS  how long one mail may take [30]
+  SMTP_MAX_PER_SECOND   mails that all workers together hand over in a second [no limit]
   MAIL_DIR              [var/mail]
   MAIL_FROM             [Latchkey <no-reply@localhost>]
   SUPPORT_ADDRESS       whom mails tell people to write to
@@ -58,10 +59,29 @@ pub struct CommandLine {
 pub enum Command {
     /// Deliver mails until SIGTERM or Ctrl-C (the default).
     #[command(after_help = RUN_VARIABLES)]
-    Run,
+    Run(Run),
+    /// Try SMTP, Redis and the database, and say what to mend. Exit code 1 when something does not work.
+    #[command(after_help = RUN_VARIABLES)]
+    Doctor(Doctor),
     /// Look at mails, and queue some anew.
     #[command(subcommand)]
     Mails(Mails),
+}
+
+/// How to run.
+#[derive(Debug, Default, Args)]
+pub struct Run {
+    /// Mails on their way at once; counts more than `WORKER_CONCURRENCY`.
+    #[arg(long, value_name = "MAILS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub concurrency: Option<u16>,
+}
+
+/// How to report.
+#[derive(Debug, Args)]
+pub struct Doctor {
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What can be asked of mails.

@@ -51,6 +51,8 @@ pub struct Server {
     pub authority: Option<Certificate>,
     /// `SMTP_TIMEOUT_SECONDS`: how long one mail may take.
     pub timeout: Duration,
+    /// `SMTP_MAX_PER_SECOND`: how many mails all workers together may hand over in a second; any number when `None`.
+    pub max_per_second: Option<u32>,
 }
 
 impl Config {
@@ -97,6 +99,7 @@ fn way(settings: &mut Settings, production: bool) -> Way {
         .text("MAIL_DIR")
         .map_or_else(|| PathBuf::from("var/mail"), PathBuf::from);
     let timeout = Duration::from_secs(settings.within("SMTP_TIMEOUT_SECONDS", 30, 1..=300));
+    let max_per_second = max_per_second(settings);
     let authority = authority(settings);
     if production && settings.text("SMTP_URL").is_none() {
         settings.fault("SMTP_URL", &format!("{} in production", smtp_url::EXPECTED));
@@ -106,9 +109,19 @@ fn way(settings: &mut Settings, production: bool) -> Way {
             url,
             authority,
             timeout,
+            max_per_second,
         }),
         None => Way::Folder(folder),
     }
+}
+
+fn max_per_second(settings: &mut Settings) -> Option<u32> {
+    let expected = "a number from 1 to 10000, or nothing for no limit";
+    let most: u32 = settings.optional("SMTP_MAX_PER_SECOND", expected)?;
+    if !(1..=10_000).contains(&most) {
+        settings.fault("SMTP_MAX_PER_SECOND", expected);
+    }
+    Some(most)
 }
 
 fn authority(settings: &mut Settings) -> Option<Certificate> {
@@ -178,6 +191,7 @@ mod tests {
             ("OTP_SECONDS", "soon"),
             ("WORKER_CONCURRENCY", "0"),
             ("SMTP_TIMEOUT_SECONDS", "0"),
+            ("SMTP_MAX_PER_SECOND", "0"),
             ("SMTP_CA", "no certificate"),
         ]);
         for key in [
@@ -189,6 +203,7 @@ mod tests {
             "OTP_SECONDS",
             "WORKER_CONCURRENCY",
             "SMTP_TIMEOUT_SECONDS",
+            "SMTP_MAX_PER_SECOND",
             "SMTP_CA_FILE",
         ] {
             assert!(

@@ -16,6 +16,7 @@ use latchkey_shared::{
 use lettre::Address;
 use sea_orm::{DatabaseConnection, DbErr, EntityTrait as _, TransactionTrait as _};
 use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 use uuid::Uuid;
 
@@ -24,6 +25,7 @@ use crate::{
     config::Config,
     message::{Content, Envelope, Letterhead, WriteError},
     metrics::DeliveryMetrics,
+    pace::{Pace, Turn},
     transport::{SendError, Transport},
 };
 
@@ -42,6 +44,8 @@ struct Parts {
     db: DatabaseConnection,
     codes: CodeStore,
     transport: Transport,
+    pace: Option<Pace>,
+    stop: CancellationToken,
     letterhead: Letterhead,
     otp_lifetime: TimeDelta,
     otp_digits: u32,
@@ -86,6 +90,8 @@ enum Verdict {
     Sent(Option<password_reset::Model>),
     Ended(MailState, String),
     PutOff(String),
+    /// Nothing was wrong with it: the worker stops.
+    GivenBack,
 }
 
 /// A mail that is ready to be written, or the verdict that it is not to be.
@@ -101,6 +107,7 @@ impl Delivery {
         db: DatabaseConnection,
         codes: CodeStore,
         transport: Transport,
+        pace: Option<Pace>,
         config: &Config,
         clock: Clock,
         metrics: DeliveryMetrics,
@@ -109,12 +116,32 @@ impl Delivery {
             db,
             codes,
             transport,
+            pace,
+            stop: CancellationToken::new(),
             letterhead: Letterhead::of(config),
             otp_lifetime: config.otp_lifetime,
             otp_digits: config.otp_digits,
             clock,
             metrics,
         }))
+    }
+
+    /// Cancelled, it lets nothing wait for its turn any more.
+    #[must_use]
+    pub fn stop_token(&self) -> CancellationToken {
+        self.0.stop.clone()
+    }
+
+    /// Where its figures are counted.
+    #[must_use]
+    pub fn metrics(&self) -> DeliveryMetrics {
+        self.0.metrics.clone()
+    }
+
+    /// Where its mails go.
+    #[must_use]
+    pub fn transport(&self) -> &Transport {
+        &self.0.transport
     }
 
     /// Delivers one mail, if it is there to be delivered.
@@ -167,6 +194,11 @@ impl Parts {
                 mail::put_off(&self.db, mail.id, claimant, next, &reason).await?;
                 (Outcome::PutOff, reason)
             }
+            Verdict::GivenBack => {
+                let reason = "the worker stopped before its turn came";
+                mail::put_off(&self.db, mail.id, claimant, self.clock.now(), reason).await?;
+                (Outcome::PutOff, reason.to_owned())
+            }
         };
         log::line(mail, outcome, &reason, started);
         self.metrics
@@ -177,10 +209,7 @@ impl Parts {
     async fn attempt(&self, mail: &mail::Model) -> Result<Verdict, DbErr> {
         let now = self.clock.now();
         if mail.deliver_before <= now {
-            return Ok(ended(
-                MailState::Expired,
-                "not sent before it lost its worth",
-            ));
+            return Ok(expired());
         }
         let Ok(kind) = mail.kind.parse::<MailKind>() else {
             return Ok(ended(MailState::Failed, "unknown kind of mail"));
@@ -193,9 +222,25 @@ impl Parts {
             _ => self.prepare_notice(mail, kind).await?,
         };
         Ok(match prepared {
-            Prepared::Ready(content, reset) => self.send(mail, to, &content, reset, now).await,
+            Prepared::Ready(content, reset) => match self.wait_for_turn(mail).await {
+                Ok(()) => self.send(mail, to, &content, reset).await,
+                Err(verdict) => verdict,
+            },
             Prepared::Not(verdict) => verdict,
         })
+    }
+
+    /// Waits until the pace allows another mail, which may be too late for this one.
+    async fn wait_for_turn(&self, mail: &mail::Model) -> Result<(), Verdict> {
+        let Some(pace) = &self.pace else {
+            return Ok(());
+        };
+        match pace.turn(mail.priority(), &self.stop).await {
+            Ok(Turn::Now) if mail.deliver_before <= self.clock.now() => Err(expired()),
+            Ok(Turn::Now) => Ok(()),
+            Ok(Turn::Stopped) => Err(Verdict::GivenBack),
+            Err(error) => Err(Verdict::PutOff(format!("no turn: {error}"))),
+        }
     }
 
     /// Finds the account that a reset was asked for, and draws the code. The API has asked nobody whether there is one.
@@ -265,12 +310,11 @@ impl Parts {
         to: Address,
         content: &Content,
         reset: Option<password_reset::Model>,
-        now: DateTime<Utc>,
     ) -> Verdict {
         let envelope = Envelope {
             to,
             message_id: &mail.message_id,
-            date: now,
+            date: self.clock.now(),
         };
         let message = match content.message(&self.letterhead, envelope) {
             Ok(message) => message,
@@ -279,7 +323,10 @@ impl Parts {
                 return Verdict::Ended(MailState::Failed, error.to_string());
             }
         };
-        match self.transport.send(mail.id, &message).await {
+        let started = Instant::now();
+        let sent = self.transport.send(mail.id, &message).await;
+        self.metrics.note_conversation(&sent, started.elapsed());
+        match sent {
             Ok(()) => Verdict::Sent(reset),
             Err(SendError::Permanent(words)) => {
                 Verdict::Ended(MailState::Failed, without_code(&words, content))
@@ -323,6 +370,10 @@ impl Parts {
 
 fn ended(state: MailState, reason: &str) -> Verdict {
     Verdict::Ended(state, reason.to_owned())
+}
+
+fn expired() -> Verdict {
+    ended(MailState::Expired, "not sent before it lost its worth")
 }
 
 fn not(state: MailState, reason: &str) -> Prepared {

@@ -6,15 +6,18 @@ use anyhow::anyhow;
 use clap::Parser as _;
 use latchkey_shared::{clock::Clock, config::Common, settings::Settings, telemetry};
 use latchkey_worker::{
-    commands::{Command, CommandLine, Mails},
+    commands::{Command, CommandLine, Doctor, Mails, Run},
     config::Config,
+    doctor,
     run::{self, Ended},
 };
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
-        None | Some(Command::Run) => work().await,
+        None => work(Run::default()).await,
+        Some(Command::Run(how)) => work(how).await,
+        Some(Command::Doctor(how)) => examine(how).await,
         Some(Command::Mails(mails)) => answer(mails).await,
     };
     ended.unwrap_or_else(|error| {
@@ -23,12 +26,34 @@ async fn main() -> ExitCode {
     })
 }
 
-async fn work() -> anyhow::Result<ExitCode> {
-    let config = Config::read(Settings::from_environment())?;
+async fn work(how: Run) -> anyhow::Result<ExitCode> {
+    let mut config = Config::read(Settings::from_environment())?;
     start_log(&config.common)?;
+    if let Some(concurrency) = how.concurrency {
+        config.concurrency = concurrency.into();
+    }
     Ok(match run::run(&config).await? {
         Ended::Clean => ExitCode::SUCCESS,
         Ended::Abandoned(_) | Ended::Broken => ExitCode::FAILURE,
+    })
+}
+
+async fn examine(how: Doctor) -> anyhow::Result<ExitCode> {
+    let config = Config::read(Settings::from_environment())?;
+    start_log(&config.common)?;
+    let report = doctor::examine(&config).await;
+    print!(
+        "{}",
+        if how.json {
+            report.json()
+        } else {
+            report.text()
+        }
+    );
+    Ok(if report.is_healthy() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
     })
 }
 

@@ -1,6 +1,6 @@
 //! `/metrics`, `/health/live` and `/health/ready` of the worker, on a port of their own.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
@@ -18,13 +18,20 @@ use poem::{
     web::{Data, Json},
 };
 use prometheus::{
-    Gauge, Histogram, HistogramOpts, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    Gauge, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry,
 };
 use sea_orm::DbErr;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
-use crate::delivery::Outcome;
+use crate::{
+    delivery::{Delivery, Outcome},
+    transport::SendError,
+};
 
 /// How long the figures wait for the database.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,6 +44,12 @@ const SECONDS: [f64; 12] = [
     0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0,
 ];
 
+/// From a mail that went at once to one that waited out three days.
+const TRIES: [f64; 8] = [1.0, 2.0, 3.0, 5.0, 10.0, 20.0, 100.0, 1000.0];
+
+/// How long a look at the SMTP server counts, so that asking for health costs it next to nothing.
+const SMTP_LOOK: Duration = Duration::from_secs(15);
+
 /// Figures of deliveries.
 #[derive(Clone)]
 pub struct DeliveryMetrics {
@@ -44,6 +57,10 @@ pub struct DeliveryMetrics {
     seconds: Histogram,
     delay: Histogram,
     in_flight: IntGauge,
+    tries: Histogram,
+    conversations: HistogramVec,
+    /// What the relay pushed again.
+    pub relayed: IntCounter,
 }
 
 /// Figures that are asked of the database when somebody looks.
@@ -60,6 +77,8 @@ pub struct Figures {
     clock: Clock,
     metrics: Metrics,
     mails: MailMetrics,
+    delivery: Delivery,
+    smtp: Arc<Mutex<Option<(Instant, &'static str)>>>,
 }
 
 impl DeliveryMetrics {
@@ -89,6 +108,24 @@ impl DeliveryMetrics {
             "latchkey_deliveries_in_flight",
             "Mails on their way in this worker.",
         )?;
+        let tries = HistogramOpts::new(
+            "latchkey_mail_tries",
+            "How many tries mails took that were sent.",
+        );
+        let tries = Histogram::with_opts(tries.buckets(TRIES.to_vec()))?;
+        let conversations = HistogramOpts::new(
+            "latchkey_smtp_seconds",
+            "How long the SMTP server took for a mail, by its answer: accepted, refused, or failed for now.",
+        );
+        let conversations =
+            HistogramVec::new(conversations.buckets(SECONDS.to_vec()), &["answer"])?;
+        let relayed = IntCounter::new(
+            "latchkey_relay_pushes_total",
+            "Wake-ups pushed again because a mail was due and nobody had taken it.",
+        )?;
+        registry.register(Box::new(tries.clone()))?;
+        registry.register(Box::new(conversations.clone()))?;
+        registry.register(Box::new(relayed.clone()))?;
         registry.register(Box::new(outcomes.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         registry.register(Box::new(delay.clone()))?;
@@ -98,6 +135,9 @@ impl DeliveryMetrics {
             seconds,
             delay,
             in_flight,
+            tries,
+            conversations,
+            relayed,
         })
     }
 
@@ -116,9 +156,22 @@ impl DeliveryMetrics {
             .inc();
         self.seconds.observe(took.as_secs_f64());
         if outcome == Outcome::Sent {
+            self.tries.observe(f64::from(mail.attempts));
             self.delay
                 .observe((now - mail.created_at).as_seconds_f64().max(0.0));
         }
+    }
+
+    /// Notes how long the server took for a mail.
+    pub fn note_conversation(&self, sent: &Result<(), SendError>, took: Duration) {
+        let answer = match sent {
+            Ok(()) => "accepted",
+            Err(SendError::Permanent(_)) => "refused",
+            Err(SendError::Temporary(_)) => "failed",
+        };
+        self.conversations
+            .with_label_values(&[answer])
+            .observe(took.as_secs_f64());
     }
 }
 
@@ -140,6 +193,7 @@ impl Figures {
         connections: Connections,
         clock: Clock,
         metrics: Metrics,
+        delivery: Delivery,
     ) -> prometheus::Result<Self> {
         let mails = IntGaugeVec::new(
             Opts::new(
@@ -159,7 +213,22 @@ impl Figures {
             clock,
             metrics,
             mails: MailMetrics { mails, oldest },
+            delivery,
+            smtp: Arc::default(),
         })
+    }
+
+    /// Whether mails can be handed over: asked anew when the last look is older than [`SMTP_LOOK`].
+    async fn smtp(&self) -> &'static str {
+        let mut last = self.smtp.lock().await;
+        if let Some((at, says)) = *last
+            && at.elapsed() < SMTP_LOOK
+        {
+            return says;
+        }
+        let says = health::ask("smtp", self.delivery.transport().probe()).await;
+        *last = Some((Instant::now(), says));
+        says
     }
 
     async fn look(&self) -> Result<(), DbErr> {
@@ -224,11 +293,12 @@ fn live() -> Json<Value> {
 #[handler]
 async fn ready(Data(figures): Data<&Figures>) -> (StatusCode, Json<Value>) {
     let Connections { db, redis, .. } = &figures.connections;
-    let (database, redis) = tokio::join!(
+    let (database, redis, smtp) = tokio::join!(
         health::ask("database", db.ping()),
         health::ask("redis", redis::ping(redis)),
+        figures.smtp(),
     );
-    let is_ready = database == "ok" && redis == "ok";
+    let is_ready = [database, redis, smtp].iter().all(|says| *says == "ok");
     let (status, says) = if is_ready {
         (StatusCode::OK, "ok")
     } else {
@@ -236,6 +306,6 @@ async fn ready(Data(figures): Data<&Figures>) -> (StatusCode, Json<Value>) {
     };
     (
         status,
-        Json(json!({"status": says, "database": database, "redis": redis})),
+        Json(json!({"status": says, "database": database, "redis": redis, "smtp": smtp})),
     )
 }

@@ -5,6 +5,7 @@
 //! - its own pace sees a wake-up after half a minute: here it is looked at every 25 ms;
 //! - any error of Redis ends the worker and drops what it was running: deliveries run as tasks of their own, and [`run`]
 //!   starts a new worker, under a new name, as an old one is refused for a while;
+//! - it has no priorities: each queue has a worker of its own here, and [`Slots`] keeps some free for codes;
 //! - it takes jobs without bound: the concurrency layer lets no more wait here than can be worked on at once;
 //! - a payload that doesn't decode stops it: payloads are plain values, and what is no mail's id is logged and done with.
 
@@ -16,7 +17,7 @@ use std::{
 
 use apalis::prelude::{BackendExt as _, Data, Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::backend::ext::poll_strategy::{PollSnapshot, PollStrategy};
-use latchkey_shared::queue::Queue;
+use latchkey_shared::{mail::Priority, queue::Queue};
 use lettre::transport::smtp::extension::ClientId;
 use serde_json::Value;
 use tokio::{
@@ -40,6 +41,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Slots {
     delivery: Delivery,
     free: Arc<Semaphore>,
+    /// What notices may take of them, so that a code finds one free however many notices wait.
+    for_notices: Arc<Semaphore>,
     concurrency: usize,
     /// The deliveries on their way.
     pub running: TaskTracker,
@@ -54,6 +57,7 @@ impl Slots {
         Self {
             delivery,
             free: Arc::new(Semaphore::new(concurrency)),
+            for_notices: Arc::new(Semaphore::new((concurrency * 3 / 4).max(1))),
             concurrency,
             running: TaskTracker::new(),
             stop,
@@ -62,11 +66,11 @@ impl Slots {
 
     /// Waits for a free slot and begins a delivery in it; it goes on whatever becomes of the caller. After the stop
     /// nothing begins: the mail stays queued in its row.
-    pub async fn begin(&self, mail: Uuid) {
+    pub async fn begin(&self, mail: Uuid, priority: Priority) {
         let slot = tokio::select! {
             biased;
             () = self.stop.cancelled() => return,
-            slot = Arc::clone(&self.free).acquire_owned() => slot,
+            slot = self.slot(priority) => slot,
         };
         let delivery = self.delivery.clone();
         self.running.spawn(async move {
@@ -77,12 +81,25 @@ impl Slots {
             }
         });
     }
+
+    /// The semaphores are never closed, so both are there in the end.
+    async fn slot(&self, priority: Priority) -> impl Send + use<> {
+        let notice = match priority {
+            Priority::High => None,
+            Priority::Normal => Some(Arc::clone(&self.for_notices).acquire_owned().await),
+        };
+        (notice, Arc::clone(&self.free).acquire_owned().await)
+    }
 }
 
-/// Hears wake-ups until it is stopped.
-pub async fn run(queue: Queue, slots: Slots) {
+/// Hears the wake-ups of one priority until it is stopped.
+pub async fn run(queue: Queue, priority: Priority, slots: Slots) {
     loop {
-        let monitor = monitor(&queue, &slots);
+        let name = format!("{}-{}", ClientId::default(), Uuid::now_v7());
+        if let Err(error) = queue.announce(&name, priority).await {
+            tracing::debug!(%error, "A worker's name was not noted.");
+        }
+        let monitor = monitor(name, &queue, priority, &slots);
         let context = monitor.context();
         let running = monitor.run();
         tokio::pin!(running);
@@ -107,22 +124,22 @@ pub async fn run(queue: Queue, slots: Slots) {
     }
 }
 
-fn monitor(queue: &Queue, slots: &Slots) -> Monitor {
+fn monitor(name: String, queue: &Queue, priority: Priority, slots: &Slots) -> Monitor {
     let (queue, slots) = (queue.clone(), slots.clone());
-    let name = format!("{}-{}", ClientId::default(), Uuid::now_v7());
     Monitor::new().register(move |_| {
         WorkerBuilder::new(name.as_str())
-            .backend(queue.storage().poll_with_strategy(Tick::new()))
+            .backend(queue.storage(priority).poll_with_strategy(Tick::new()))
             .concurrency(slots.concurrency)
             .data(slots.clone())
+            .data(priority)
             .build(wake)
     })
 }
 
 /// The job. It always succeeds: whether a mail is tried again is not for the queue to decide.
-async fn wake(payload: Value, slots: Data<Slots>) {
+async fn wake(payload: Value, slots: Data<Slots>, priority: Data<Priority>) {
     if let Some(mail) = Queue::mail_of(&payload) {
-        slots.begin(mail).await;
+        slots.begin(mail, *priority).await;
     } else {
         tracing::warn!("The queue held something that is no mail's id; it was dropped.");
     }
@@ -131,7 +148,7 @@ async fn wake(payload: Value, slots: Data<Slots>) {
 async fn until_redis_answers(queue: &Queue) {
     loop {
         time::sleep(PAUSE).await;
-        if queue.depth().await.is_ok() {
+        if queue.depth(Priority::High).await.is_ok() {
             return;
         }
     }

@@ -8,12 +8,14 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
-    mail,
+    mail::{self, Priority},
     queue::{Queue, QueueError},
 };
 use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
+
+use crate::metrics::DeliveryMetrics;
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -37,7 +39,13 @@ pub enum RelayError {
 }
 
 /// Looks every second until it is stopped. An outage is logged when it begins and when it ends.
-pub async fn run(db: DatabaseConnection, queue: Queue, clock: Clock, stop: CancellationToken) {
+pub async fn run(
+    db: DatabaseConnection,
+    queue: Queue,
+    clock: Clock,
+    metrics: DeliveryMetrics,
+    stop: CancellationToken,
+) {
     let mut ticks = time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut out = false;
@@ -46,6 +54,9 @@ pub async fn run(db: DatabaseConnection, queue: Queue, clock: Clock, stop: Cance
             () = stop.cancelled() => return,
             passed = async { ticks.tick().await; pass(&db, &queue, clock.now()).await } => passed,
         };
+        if let Ok(pushed) = passed {
+            metrics.relayed.inc_by(pushed as u64);
+        }
         match &passed {
             Ok(_) if out => tracing::info!("The relay works again."),
             Err(error) if !out => {
@@ -57,24 +68,39 @@ pub async fn run(db: DatabaseConnection, queue: Queue, clock: Clock, stop: Cance
     }
 }
 
-/// Pushes what is due while the queue has room; returns how many mails.
+/// Pushes what is due while the queues have room, codes first; returns how many mails.
 ///
 /// # Errors
-/// When the database or the queue fails. What was taken and not pushed is taken again some seconds later.
+/// When the database or Redis fails. What was taken and not pushed is taken again some seconds later.
 pub async fn pass(
     db: &DatabaseConnection,
     queue: &Queue,
     now: DateTime<Utc>,
 ) -> Result<usize, RelayError> {
     let mut pushed = 0;
+    for priority in Priority::ALL {
+        pushed += fill(db, queue, priority, now).await?;
+    }
+    Ok(pushed)
+}
+
+async fn fill(
+    db: &DatabaseConnection,
+    queue: &Queue,
+    priority: Priority,
+    now: DateTime<Utc>,
+) -> Result<usize, RelayError> {
+    let mut pushed = 0;
     loop {
-        let room = LEVEL.saturating_sub(queue.depth().await?).min(BATCH);
+        let room = LEVEL
+            .saturating_sub(queue.depth(priority).await?)
+            .min(BATCH);
         if room == 0 {
             return Ok(pushed);
         }
-        let due = mail::take_due(db, now, PUSHED_WITHIN, room as u64).await?;
+        let due = mail::take_due(db, priority, now, PUSHED_WITHIN, room as u64).await?;
         for id in &due {
-            queue.push(*id).await?;
+            queue.push(*id, priority).await?;
         }
         pushed += due.len();
         if due.len() < room {

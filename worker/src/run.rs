@@ -6,6 +6,7 @@ use latchkey_migration::Migrator;
 use latchkey_shared::{
     clock::Clock,
     config::{Connections, MissingDependency},
+    mail::Priority,
     metrics::Metrics,
     one_time_code::CodeStore,
 };
@@ -18,7 +19,6 @@ use tokio::{
     task::JoinSet,
     time,
 };
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     config::{Config, Way},
@@ -27,6 +27,7 @@ use crate::{
     metrics::{self, DeliveryMetrics, Figures},
     monitor,
     monitor::Slots,
+    pace::Pace,
     relay,
     transport::Transport,
 };
@@ -74,15 +75,19 @@ impl Worker {
         concurrency: usize,
         clock: &Clock,
     ) -> Self {
-        let stop = CancellationToken::new();
+        let stop = delivery.stop_token();
+        let metrics = delivery.metrics();
         let slots = Slots::new(delivery, concurrency, stop.clone());
         let Connections { db, queue, .. } = connections.clone();
         let mut tasks = JoinSet::new();
-        tasks.spawn(monitor::run(queue.clone(), slots.clone()));
+        for priority in Priority::ALL {
+            tasks.spawn(monitor::run(queue.clone(), priority, slots.clone()));
+        }
         tasks.spawn(relay::run(
             db.clone(),
             queue.clone(),
             clock.clone(),
+            metrics,
             stop.clone(),
         ));
         tasks.spawn(housekeeping::run(db, queue, clock.clone(), stop));
@@ -138,10 +143,22 @@ pub fn delivery(
         &common.redis_namespace,
         common.secret_key.code_seal(),
     );
+    let pace = match &config.way {
+        Way::Smtp(server) => server.max_per_second,
+        Way::Folder(_) => None,
+    };
+    let pace = pace.map(|per_second| {
+        Pace::new(
+            connections.redis.clone(),
+            &common.redis_namespace,
+            per_second,
+        )
+    });
     Ok(Delivery::new(
         connections.db.clone(),
         codes,
         Transport::new(&config.way)?,
+        pace,
         config,
         clock.clone(),
         metrics,
@@ -185,7 +202,12 @@ pub async fn run(config: &Config) -> Result<Ended, StartError> {
         &clock,
         DeliveryMetrics::new(metrics.registry())?,
     )?;
-    let figures = Figures::new(connections.clone(), clock.clone(), metrics)?;
+    let figures = Figures::new(
+        connections.clone(),
+        clock.clone(),
+        metrics,
+        delivery.clone(),
+    )?;
     show_figures(config.metrics_bind, figures).await?;
     let mut worker = Worker::start(&connections, delivery, config.concurrency, &clock);
     match &config.way {

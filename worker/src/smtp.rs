@@ -30,6 +30,8 @@ use crate::{
 
 /// How long an idle connection is worth keeping; servers close them after some minutes (RFC 5321, 4.5.3.2.7).
 const IDLE: Duration = Duration::from_secs(30);
+/// How long a server may take to say goodbye.
+const GOODBYE: Duration = Duration::from_secs(1);
 
 /// A server and the connections to it that are idle.
 pub struct Smtp {
@@ -91,12 +93,30 @@ impl Smtp {
             Ok(Err(Failure::Mails(error) | Failure::Ours(error))) => {
                 Err(SendError::Temporary(error.to_string()))
             }
-            Err(_) => {
-                let seconds = self.timeout.as_secs();
-                let words = format!("the server did not answer within {seconds} s");
-                Err(SendError::Temporary(words))
-            }
+            Err(_) => Err(self.silence()),
         }
+    }
+
+    /// Greets the server, with TLS and login as for a mail, and takes leave again.
+    ///
+    /// # Errors
+    /// When it does not get that far, with the reason.
+    pub async fn probe(&self) -> Result<(), SendError> {
+        let greeting = timeout(self.timeout, self.connect()).await;
+        match greeting {
+            Ok(Ok(mut connection)) => {
+                // It has answered; how it says goodbye is nothing to us.
+                let _ = timeout(GOODBYE, connection.quit()).await;
+                Ok(())
+            }
+            Ok(Err(error)) => Err(SendError::Temporary(error.to_string())),
+            Err(_) => Err(self.silence()),
+        }
+    }
+
+    fn silence(&self) -> SendError {
+        let seconds = self.timeout.as_secs();
+        SendError::Temporary(format!("the server did not answer within {seconds} s"))
     }
 
     async fn converse(&self, message: &Message) -> Result<(), Failure> {
@@ -117,6 +137,10 @@ impl Smtp {
                 return Ok(connection);
             }
         }
+        self.connect().await
+    }
+
+    async fn connect(&self) -> Result<AsyncSmtpConnection, smtp::Error> {
         let address = (self.url.host.as_str(), self.url.port);
         let implicit = self.tls.clone().filter(|_| self.url.tls == Tls::Implicit);
         let mut connection = AsyncSmtpConnection::connect_tokio1(

@@ -54,6 +54,26 @@ impl Transport {
                 .map_err(|error| SendError::Temporary(format!("MAIL_DIR: {error}"))),
         }
     }
+
+    /// Whether mails can be handed over just now; none is.
+    ///
+    /// # Errors
+    /// When not, with the reason.
+    pub async fn probe(&self) -> Result<(), SendError> {
+        match self {
+            Self::Smtp(server) => server.probe().await,
+            Self::Folder(folder) => try_writing(folder)
+                .await
+                .map_err(|error| SendError::Temporary(format!("MAIL_DIR: {error}"))),
+        }
+    }
+}
+
+async fn try_writing(folder: &Path) -> io::Result<()> {
+    fs::create_dir_all(folder).await?;
+    let file = folder.join(format!(".{}.tmp", Uuid::now_v7()));
+    fs::write(&file, b"").await?;
+    fs::remove_file(&file).await
 }
 
 /// Under a temporary name first, so that whoever watches the folder never reads half a mail.

@@ -46,7 +46,9 @@ async fn the_figures_tell_what_was_asked_and_name_nobody() {
         "latchkey_password_wait_seconds_count 4",
         "latchkey_passwords_waiting 0",
         "latchkey_passwords_refused_total 0",
-        "latchkey_queue_depth 1",
+        r#"latchkey_queue_depth{priority="normal"} 1"#,
+        r#"latchkey_queue_depth{priority="high"} 0"#,
+        r#"latchkey_mails_written_total{kind="welcome"} 1"#,
         r#"latchkey_database_connections{state="open"}"#,
     ] {
         assert!(text.contains(line), "{line} is not in:\n{text}");

@@ -5,6 +5,27 @@ use latchkey_testing::{Fault, RedisServer, TestRedis};
 
 use crate::world::World;
 
+#[tokio::test]
+async fn a_worker_whose_server_is_down_is_alive_and_not_ready() {
+    let mut world = World::new().await;
+    world.set("METRICS_BIND", "127.0.0.1:0");
+    world.sink.stop();
+    let mut worker = world.process(&["run", "--concurrency", "2"]);
+    let line = worker.wait_for_line("Figures and health are shown.").await;
+    let base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
+
+    let (status, body) = get(&format!("{base}/health/ready")).await;
+
+    assert_eq!(
+        (status, body.as_str()),
+        (
+            503,
+            r#"{"status":"unavailable","database":"ok","redis":"ok","smtp":"fails"}"#
+        )
+    );
+    assert_eq!(get(&format!("{base}/health/live")).await.0, 200);
+}
+
 async fn get(url: &str) -> (u16, String) {
     let answer = reqwest::get(url).await.unwrap();
     (answer.status().as_u16(), answer.text().await.unwrap())
@@ -47,7 +68,12 @@ async fn the_figures_tell_what_became_of_the_mails_and_health_what_they_depend_o
         "latchkey_mail_delay_seconds_count 3",
         "latchkey_delivery_seconds_count 5",
         "latchkey_mail_oldest_waiting_seconds 0",
-        "latchkey_queue_depth",
+        r#"latchkey_queue_depth{priority="high"}"#,
+        r#"latchkey_queue_depth{priority="normal"} 0"#,
+        "latchkey_mail_tries_count 3",
+        r#"latchkey_smtp_seconds_count{answer="accepted"} 3"#,
+        r#"latchkey_smtp_seconds_count{answer="refused"} 1"#,
+        "latchkey_relay_pushes_total",
         r#"latchkey_database_connections{state="open"}"#,
     ] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
@@ -57,7 +83,10 @@ async fn the_figures_tell_what_became_of_the_mails_and_health_what_they_depend_o
     let (status, body) = get(&format!("{base}/health/ready")).await;
     assert_eq!(
         (status, body.as_str()),
-        (200, r#"{"status":"ok","database":"ok","redis":"ok"}"#)
+        (
+            200,
+            r#"{"status":"ok","database":"ok","redis":"ok","smtp":"ok"}"#
+        )
     );
 
     redis.kill().await;

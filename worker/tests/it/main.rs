@@ -3,12 +3,16 @@
 #[cfg(test)]
 mod both;
 mod content;
+#[cfg(test)]
+mod doctor;
 mod faults;
 #[cfg(test)]
 mod figures;
 #[cfg(test)]
 mod housekeeping;
 mod operator;
+#[cfg(test)]
+mod priority;
 mod processes;
 mod running;
 mod secrets;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use latchkey_shared::{
     clock::Clock,
-    mail::{self, MailKind, MailState},
+    mail::{self, MailKind, MailState, Priority},
 };
 use latchkey_testing::{Fault, PATIENCE};
 use latchkey_worker::relay;
@@ -96,20 +96,24 @@ async fn garbage_in_the_queue_does_no_harm() {
     let queue = world.connections.queue.clone();
     for garbage in [
         serde_json::json!({"mail_id": 7}),
+        serde_json::json!({"kind": "reset_code", "to": "user0@example.com", "retries": 25}),
         serde_json::json!("not an id"),
         serde_json::json!(null),
         serde_json::json!([[[]]]),
     ] {
         use apalis_core::backend::TaskSink as _;
-        queue.storage().push(garbage).await.unwrap();
+        queue.storage(Priority::High).push(garbage).await.unwrap();
     }
-    queue.push(uuid::Uuid::now_v7()).await.unwrap();
+    queue
+        .push(uuid::Uuid::now_v7(), Priority::High)
+        .await
+        .unwrap();
     let worker = world.worker(2);
     world.ask_for(3).await;
 
     world.wait_for(MailState::Sent, 3).await;
     let empty = async {
-        while queue.depth().await.unwrap() > 0 {
+        while queue.depth(Priority::High).await.unwrap() > 0 {
             sleep(Duration::from_millis(20)).await;
         }
     };
@@ -132,8 +136,8 @@ async fn two_relays_never_take_the_same_mail() {
     let mut taken = Vec::new();
     loop {
         let (ours, theirs) = tokio::join!(
-            mail::take_due(db, now, within, 7),
-            mail::take_due(&other, now, within, 7)
+            mail::take_due(db, Priority::High, now, within, 7),
+            mail::take_due(&other, Priority::High, now, within, 7)
         );
         let (ours, theirs) = (ours.unwrap(), theirs.unwrap());
         if ours.is_empty() && theirs.is_empty() {
@@ -160,7 +164,7 @@ async fn the_relay_pushes_each_due_mail_and_leaves_it_alone_for_a_while() {
     world.clock.advance(chrono::TimeDelta::seconds(5));
     assert_eq!(relay::pass(db, queue, world.clock.now()).await.unwrap(), 10);
     assert_eq!(relay::pass(db, queue, world.clock.now()).await.unwrap(), 0);
-    assert_eq!(queue.depth().await.unwrap(), 10);
+    assert_eq!(queue.depth(Priority::High).await.unwrap(), 10);
 }
 
 #[tokio::test]
@@ -173,8 +177,9 @@ async fn finished_jobs_leave_nothing_in_redis() {
     worker.stop(PATIENCE).await;
     let queue = &world.connections.queue;
 
-    let swept =
-        async { while queue.sweep().await.unwrap() > 0 || queue.depth().await.unwrap() > 0 {} };
+    let swept = async {
+        while queue.sweep().await.unwrap() > 0 || queue.depth(Priority::High).await.unwrap() > 0 {}
+    };
     timeout(PATIENCE, swept).await.unwrap();
 
     let namespace = world.redis.namespace();
@@ -186,6 +191,52 @@ async fn finished_jobs_leave_nothing_in_redis() {
         .filter(|key| key.contains(":mails:meta:"))
         .count();
     assert_eq!((data, meta), (0, 0), "{keys:#?}");
+}
+
+#[tokio::test]
+async fn workers_that_are_gone_leave_nothing_in_redis_and_those_that_work_are_left_alone() {
+    let mut world = World::new().await;
+    let mut redis = world.redis.connection();
+    let workers = format!("{}:mails:workers", world.redis.namespace());
+    for name in ["gone", "at-work"] {
+        let _: () = redis
+            .hset(format!("{workers}:metadata:{name}"), "service", "x")
+            .await
+            .unwrap();
+        let _: () = redis
+            .zadd(format!("{workers}:names"), name, 1)
+            .await
+            .unwrap();
+    }
+    let now = Clock::system().now().timestamp();
+    let _: () = redis.zadd(&workers, "at-work", now).await.unwrap();
+    let worker = world.worker(1);
+    let announced = async {
+        let names = format!("{workers}:names");
+        while redis.zcard::<_, usize>(&names).await.unwrap() < 2 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, announced).await.unwrap();
+
+    world.connections.queue.sweep().await.unwrap();
+
+    let mut left: Vec<String> = redis
+        .zrange(format!("{workers}:names"), 0, -1)
+        .await
+        .unwrap();
+    left.retain(|name| name != "at-work");
+    assert_eq!(left.len(), 1, "{left:?}");
+    let keys = world.redis.keys().await;
+    assert!(
+        keys.contains(&format!("{workers}:metadata:at-work")),
+        "{keys:#?}"
+    );
+    assert!(
+        !keys.contains(&format!("{workers}:metadata:gone")),
+        "{keys:#?}"
+    );
+    worker.stop(PATIENCE).await;
 }
 
 #[tokio::test]

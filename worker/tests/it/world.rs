@@ -133,7 +133,8 @@ impl World {
     }
 
     pub(crate) fn outbox(&self) -> Outbox {
-        Outbox::new(self.connections.queue.clone(), "accounts.example.com")
+        let (queue, registry) = (self.connections.queue.clone(), prometheus::Registry::new());
+        Outbox::new(queue, "accounts.example.com", &registry).unwrap()
     }
 
     /// What the API does when somebody asks for a reset, but for the push: reset and mail in one transaction.

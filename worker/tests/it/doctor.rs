@@ -1,0 +1,86 @@
+//! `latchkey-worker doctor`
+
+use latchkey_testing::Security;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_healthy_installation_gets_a_clean_bill_but_for_the_redis_that_forgets() {
+    let world = World::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
+
+    let (code, text) = world.process(&["doctor"]).output().await;
+
+    assert_eq!(code, Some(0), "{text}");
+    for line in [
+        "answers, with STARTTLS, logged in",
+        "append-only file off",
+        "appendonly yes",
+        "never evicts",
+        "every migration applied",
+        "no mail waits",
+        "agrees with Redis",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+    assert!(
+        !text.contains("velvet-secret") && !text.contains("failure"),
+        "{text}"
+    );
+    assert!(world.sink.mails().is_empty());
+}
+
+#[tokio::test]
+async fn each_part_that_does_not_work_is_named_with_what_to_do_and_the_rest_is_looked_at() {
+    let mut world = World::new().await;
+    world.sink.stop();
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("sqlite://{}/empty.db", folder.path().display());
+    world.set("DATABASE_URL", &url);
+
+    let (code, text) = world.process(&["doctor", "--json"]).output().await;
+
+    assert_eq!(code, Some(1), "{text}");
+    let finding = |subject: &str| {
+        text.lines()
+            .find(|line| {
+                line.contains(r#""grade":"failure""#)
+                    && line.contains(&format!(r#""subject":"{subject}""#))
+            })
+            .unwrap_or_else(|| panic!("{subject}: {text}"))
+    };
+    assert!(finding("smtp").contains("SMTP_URL"));
+    assert!(finding("database").contains("latchkey-api migrate"));
+    assert!(text.contains("append-only file off"), "{text}");
+    for line in text.lines().filter(|line| line.starts_with('{')) {
+        serde_json::from_str::<serde_json::Value>(line).unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_refused_login_and_a_redis_that_is_not_there_are_failures() {
+    let mut world = World::with(Security::Implicit, Some(("ada", "velvet-secret"))).await;
+    let url = world.sink.url().replace("velvet-secret", "wrong-secret");
+    world.set("SMTP_URL", &url);
+    world.set("REDIS_URL", "redis://127.0.0.1:1");
+
+    let (code, text) = world.process(&["doctor"]).output().await;
+
+    assert_eq!(code, Some(1), "{text}");
+    for subject in ["failure  smtp", "failure  redis", "ok       database"] {
+        assert!(text.contains(subject), "{subject} is not in:\n{text}");
+    }
+    assert!(text.contains("535"), "{text}");
+    assert!(!text.contains("wrong-secret"), "{text}");
+}
+
+#[tokio::test]
+async fn a_folder_for_mails_that_cannot_be_written_is_a_failure() {
+    let mut world = World::new().await;
+    world.variables.remove("SMTP_URL");
+    world.set("MAIL_DIR", "/proc/none");
+
+    let (code, text) = world.process(&["doctor"]).output().await;
+
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.contains("MAIL_DIR"), "{text}");
+}
