@@ -55,6 +55,8 @@ need_rust() {
 
 need_redis() { have redis-server || install_packages redis-server redis; }
 
+need_haproxy() { have haproxy || install_packages haproxy; }
+
 need_curl() { have curl || install_packages "curl ca-certificates" curl; }
 
 venv=$CARGO_TARGET_DIR/venv
@@ -134,6 +136,73 @@ start_redis() {
 redis_answers() {
   running "$redis_pid" || fail "Redis did not start: $(tail -n 5 "$2/redis.log" 2>/dev/null)"
   port_is_taken "$1"
+}
+
+# --- a PostgreSQL of our own: server programs only, no cluster of the system's ---------------------
+
+postgres_bin='' postgres_dir='' postgres_options=''
+
+find_postgres() {
+  local dir
+  for dir in $(printf '%s\n' /usr/lib/postgresql/*/bin /opt/homebrew/opt/postgresql*/bin /usr/local/opt/postgresql*/bin | sort -rV) \
+    "$(dirname "$(command -v postgres || echo /)")"; do
+    if [[ -x $dir/initdb && -x $dir/postgres && -x $dir/pg_ctl ]]; then
+      postgres_bin=$dir
+      return
+    fi
+  done
+  return 1
+}
+
+need_postgres() {
+  find_postgres && return
+  if have apt-get; then
+    # Debian's package makes and starts a cluster of its own unless it is told not to.
+    local conf=/etc/postgresql-common/createcluster.d
+    as_root mkdir -p $conf
+    echo 'create_main_cluster = off' | as_root tee $conf/latchkey.conf >/dev/null
+    install_packages postgresql-common
+    install_packages postgresql
+    as_root rm -f $conf/latchkey.conf
+  else
+    install_packages postgresql
+  fi
+  find_postgres || fail "PostgreSQL was installed, but its initdb was not found"
+}
+
+# PostgreSQL refuses to run as root; Debian's packages bring a user for it.
+as_postgres() {
+  cd "$postgres_dir"
+  if [[ $EUID -eq 0 ]]; then runuser -u postgres -- "$@"; else "$@"; fi
+}
+
+# start_postgres <folder>: a new cluster without any care for its data; sets $postgres_url.
+start_postgres() {
+  local port password
+  postgres_dir=$1
+  port=$(free_port)
+  password=$(random_hex 16)
+  mkdir "$postgres_dir"
+  printf '%s' "$password" >"$postgres_dir/password"
+  chmod 711 "$(dirname "$postgres_dir")"
+  [[ $EUID -ne 0 ]] || chown -R postgres "$postgres_dir"
+  (as_postgres "$postgres_bin/initdb" -D "$postgres_dir/data" -U postgres -E UTF8 --locale=C --auth=password \
+    --pwfile="$postgres_dir/password" --no-sync >"$(dirname "$postgres_dir")/initdb.log" 2>&1) ||
+    fail "$(tail -n 5 "$(dirname "$postgres_dir")/initdb.log")"
+  postgres_options="-h 127.0.0.1 -p $port -c unix_socket_directories= -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300"
+  start_postgres_again
+  postgres_url=postgres://postgres:$password@127.0.0.1:$port/postgres
+}
+
+start_postgres_again() {
+  (as_postgres "$postgres_bin/pg_ctl" start -w -s -D "$postgres_dir/data" -l "$postgres_dir/postgres.log" \
+    -o "$postgres_options" </dev/null) || fail "PostgreSQL did not start: $(tail -n 5 "$postgres_dir/postgres.log")"
+}
+
+stop_postgres() {
+  if [[ -n $postgres_dir && -f $postgres_dir/data/postmaster.pid ]]; then
+    (as_postgres "$postgres_bin/pg_ctl" stop -w -s -m immediate -D "$postgres_dir/data") || true
+  fi
 }
 
 # random_hex <bytes>

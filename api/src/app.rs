@@ -1,6 +1,9 @@
 //! What every handler can reach.
 
-use std::{ops::Deref, sync::Arc};
+use std::{
+    ops::Deref,
+    sync::{Arc, atomic::AtomicBool},
+};
 
 use chrono::{DateTime, Utc};
 use fred::clients::Client;
@@ -49,6 +52,8 @@ pub struct State {
     pub pictures: PictureStore,
     /// The configuration.
     pub config: Config,
+    /// Whether it is about to stop, so that balancers should send it nothing more.
+    pub stopping: AtomicBool,
     clock: Clock,
 }
 
@@ -85,6 +90,7 @@ impl App {
             tokens: TokenIssuer::new(key, config.access_token, config.refresh_token),
             token_hasher: key.token_hasher(),
             pictures: PictureStore::new(&config.media_dir, &config.common.public_url),
+            stopping: AtomicBool::new(false),
             clock,
             config,
         })))

@@ -5,6 +5,7 @@ use std::{
     net::SocketAddr,
     path::Path,
     str::FromStr,
+    sync::atomic::Ordering,
 };
 
 use anyhow::{Context as _, bail};
@@ -58,8 +59,12 @@ pub async fn serve() -> anyhow::Result<()> {
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     let asked = asked_to_stop()?;
+    let drained = app.clone();
     tokio::spawn(async move {
         asked.await;
+        // Balancers that ask for readiness look elsewhere meanwhile, and find this port open to the last.
+        drained.stopping.store(true, Ordering::Relaxed);
+        tokio::time::sleep(drained.config.drain).await;
         stopping.cancel();
     });
     let figures = show_figures(&app, queue, stop.clone()).await?;

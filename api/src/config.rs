@@ -48,6 +48,8 @@ pub struct Config {
     pub hash_cost: HashCost,
     /// `HASH_QUEUE_SECONDS`: how long a password may wait for a free core.
     pub hash_queue: Duration,
+    /// `DRAIN_SECONDS`: how long it goes on, but is not ready, after it was told to end.
+    pub drain: Duration,
     /// `ACTIVATION`
     pub activation: Activation,
     /// `CORS_ORIGINS`: which web origins may call; none by default.
@@ -130,6 +132,7 @@ impl Config {
         let reset = seconds(&mut settings, "RESET_SECONDS", 600);
         let otp_tries = settings.within("OTP_TRIES", 5, 1..=10);
         let hash_cost = hash_cost(&mut settings, environment);
+        let drain = Duration::from_secs(settings.within("DRAIN_SECONDS", 0, 0..=60));
         let hash_queue = Duration::from_secs(settings.within("HASH_QUEUE_SECONDS", 5, 1..=60));
         let activation = settings.parse("ACTIVATION", Activation::Admin, "admin or none");
         let cors_origins = cors_origins(&mut settings);
@@ -149,6 +152,7 @@ impl Config {
             otp_tries,
             hash_cost,
             hash_queue,
+            drain,
             activation,
             cors_origins,
             trusted_proxies,

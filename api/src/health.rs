@@ -1,5 +1,7 @@
 //! `GET /health/live` and `/health/ready`
 
+use std::sync::atomic::Ordering;
+
 use latchkey_shared::{health, redis};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
@@ -16,7 +18,7 @@ struct Alive {
 /// What the service depends on, each `ok` or what is wrong with it.
 #[derive(Debug, Object)]
 struct Readiness {
-    /// `ok`, or `unavailable` when any dependency is.
+    /// `ok`, `unavailable` when any dependency is, or `stopping` when it has been told to end.
     status: String,
     /// The SQL database.
     database: String,
@@ -29,7 +31,7 @@ enum Ready {
     /// Every dependency answers.
     #[oai(status = 200)]
     Yes(Json<Readiness>),
-    /// At least one does not.
+    /// At least one does not, or it is about to stop.
     #[oai(status = 503)]
     No(Json<Readiness>),
 }
@@ -68,9 +70,15 @@ impl Health {
             health::ask("database", app.db.ping()),
             health::ask("redis", redis::ping(&app.redis)),
         );
-        let ready = database == "ok" && redis == "ok";
+        let stopping = app.stopping.load(Ordering::Relaxed);
+        let ready = database == "ok" && redis == "ok" && !stopping;
+        let status = match (stopping, ready) {
+            (true, _) => "stopping",
+            (false, true) => "ok",
+            (false, false) => "unavailable",
+        };
         let readiness = Json(Readiness {
-            status: if ready { "ok" } else { "unavailable" }.to_owned(),
+            status: status.to_owned(),
             database: database.to_owned(),
             redis: redis.to_owned(),
         });

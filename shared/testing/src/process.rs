@@ -107,6 +107,24 @@ impl Process {
         self.child.kill().await.expect("SIGKILL");
     }
 
+    /// The processor time that it and its threads have used, in hundredths of a second; Linux only.
+    ///
+    /// # Panics
+    /// When it has ended, or there is no `/proc`.
+    #[must_use]
+    pub fn processor_time(&self) -> u64 {
+        let id = self.child.id().expect("a running process");
+        let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("/proc");
+        // After the name, which is in brackets and may hold blanks, user and system time are the 12th and 13th field
+        // (proc_pid_stat(5)).
+        let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
+        let fields: Vec<_> = fields.split_whitespace().collect();
+        fields[11..=12]
+            .iter()
+            .map(|ticks| ticks.parse::<u64>().expect("a number of ticks"))
+            .sum()
+    }
+
     /// Waits until it ends by itself.
     ///
     /// # Panics

@@ -1,12 +1,18 @@
 //! A real SMTP server in the test's own process: it keeps what it accepts, and fails in the ways that servers fail.
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
+use chrono::{DateTime, Utc};
+use latchkey_shared::clock::Clock;
 use tempfile::NamedTempFile;
 use tokio::{
     net::{TcpListener, TcpSocket},
@@ -37,6 +43,10 @@ pub enum Fault {
     RefuseSender(u16),
     /// The next so many recipients get this code.
     ReplyFirst(usize, u16),
+    /// The first so many tries of each recipient get this code.
+    ReplyFirstOfEach(usize, u16),
+    /// These recipients never get an answer, until the fault changes; then their connections are closed.
+    HangAt(Vec<String>),
     /// These recipients get this code.
     ReplyTo(Vec<String>, u16),
     /// Every mail gets this code and, as some filters do, its own subject.
@@ -73,8 +83,22 @@ struct Shared {
     credentials: Option<(String, String)>,
     fault: watch::Sender<Fault>,
     mails: watch::Sender<Vec<Mail>>,
-    /// How many conversations are stuck in [`Fault::Hang`] or [`Fault::Hold`].
+    /// How many conversations are stuck in [`Fault::Hang`], [`Fault::HangAt`] or [`Fault::Hold`].
     stuck: watch::Sender<usize>,
+    /// When each recipient was tried.
+    tries: Mutex<HashMap<String, Vec<DateTime<Utc>>>>,
+    /// Whether mails are kept without their texts.
+    brief: AtomicBool,
+}
+
+impl Shared {
+    /// Notes a try; how many there were before.
+    fn note_try(&self, recipient: &str) -> usize {
+        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
+        let tries = tries.entry(recipient.to_owned()).or_default();
+        tries.push(Clock::system().now());
+        tries.len() - 1
+    }
 }
 
 /// The server. It ends with this value.
@@ -112,6 +136,8 @@ impl SmtpSink {
                 fault: watch::Sender::new(Fault::None),
                 mails: watch::Sender::new(Vec::new()),
                 stuck: watch::Sender::new(0),
+                tries: Mutex::default(),
+                brief: AtomicBool::new(false),
             }),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             ca,
@@ -168,6 +194,18 @@ impl SmtpSink {
     #[must_use]
     pub fn mails(&self) -> Vec<Mail> {
         self.shared.mails.borrow().clone()
+    }
+
+    /// When each recipient was tried, whatever came of it.
+    #[must_use]
+    pub fn tries(&self) -> HashMap<String, Vec<DateTime<Utc>>> {
+        let tries = self.shared.tries.lock();
+        tries.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// From now on mails are kept without their texts, for tests that send very many.
+    pub fn keep_no_texts(&self) {
+        self.shared.brief.store(true, Ordering::Relaxed);
     }
 
     /// Waits until so many mails were accepted, and returns all.

@@ -1,7 +1,7 @@
 //! The worker through its real parts: a real Redis, real SMTP conversations, the database of `TEST_DATABASE`.
 
 #[cfg(test)]
-mod both;
+mod chaos;
 mod content;
 #[cfg(test)]
 mod doctor;

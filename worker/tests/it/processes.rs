@@ -1,78 +1,10 @@
-//! The built program, killed, stopped and misconfigured.
-
-use std::collections::{HashMap, HashSet};
+//! The built program, stopped and misconfigured.
 
 use latchkey_shared::{clock::Clock, mail::MailState};
-use latchkey_testing::{Fault, PATIENCE, RedisServer, TestRedis};
+use latchkey_testing::{Fault, PATIENCE};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::world::World;
-
-#[tokio::test]
-async fn a_worker_killed_with_mails_in_flight_loses_none_and_repeats_only_the_same() {
-    let mut world = World::new().await;
-    world.clock = Clock::system();
-    world.set("WORKER_CONCURRENCY", "8");
-    world.users(20).await;
-    world.sink.set_fault(Fault::Hold);
-    let mut first = world.process(&[]);
-    world.ask_for(20).await;
-    world.sink.wait_until_stuck(8).await;
-
-    first.kill().await;
-    // The server has these mails; nobody has noted it.
-    world.sink.set_fault(Fault::None);
-    world.sink.wait_for(8).await;
-    let _second = world.process(&[]);
-
-    world.wait_for(MailState::Sent, 20).await;
-    assert_eq!(arrived_per_recipient(&world).len(), 20);
-    assert!(arrived_per_recipient(&world).iter().all(|it| *it <= 2));
-}
-
-#[tokio::test]
-async fn workers_that_die_one_after_another_lose_no_mail_between_them() {
-    let mut world = World::new().await;
-    world.clock = Clock::system();
-    world.set("WORKER_CONCURRENCY", "4");
-    world.users(60).await;
-    world
-        .sink
-        .set_fault(Fault::Slow(Duration::from_millis(100)));
-    let mut workers: Vec<_> = (0..3).map(|_| world.process(&[])).collect();
-    world.ask_for(60).await;
-
-    let deaths = 5;
-    for death in 0..deaths {
-        world.sink.wait_for(6 * (death + 1)).await;
-        workers[death % 3].kill().await;
-        workers[death % 3] = world.process(&[]);
-    }
-
-    world.wait_for(MailState::Sent, 60).await;
-    let arrived = arrived_per_recipient(&world);
-    assert_eq!(arrived.len(), 60);
-    // Each death may repeat what was just then on its way.
-    let repeated = arrived.iter().sum::<usize>() - 60;
-    assert!(repeated <= deaths * 4, "{repeated} mails came twice");
-}
-
-/// How many mails each recipient got, all of whose are the same: same Message-ID, same code.
-fn arrived_per_recipient(world: &World) -> Vec<usize> {
-    let mut by_recipient: HashMap<_, Vec<_>> = HashMap::new();
-    for mail in world.sink.mails() {
-        let same = (mail.message_id.clone(), mail.code());
-        by_recipient
-            .entry(mail.to[0].clone())
-            .or_default()
-            .push(same);
-    }
-    for (recipient, mails) in &by_recipient {
-        let different: HashSet<_> = mails.iter().collect();
-        assert_eq!(different.len(), 1, "{recipient}: {mails:?}");
-    }
-    by_recipient.values().map(Vec::len).collect()
-}
 
 #[tokio::test]
 async fn a_stopped_worker_finishes_what_it_has_begun_and_begins_nothing_more() {
@@ -138,43 +70,6 @@ async fn a_log_line_of_a_mail_names_the_mail_and_neither_the_person_nor_the_code
     for secret in [mail.code().unwrap().as_str(), "user0", "@example.com"] {
         assert!(!log.contains(secret), "{secret}: {log}");
     }
-}
-
-#[tokio::test]
-async fn a_redis_that_is_killed_and_comes_back_empty_delays_mails_and_loses_none() {
-    let mut world = World::new().await;
-    world.clock = Clock::system();
-    let mut redis = RedisServer::start().await;
-    let url = redis.url();
-    world.redis = TestRedis::at(&url).await;
-    world.connections.queue = world.redis.queue().await;
-    world.set("REDIS_URL", &url);
-    let namespace = world.redis.namespace().to_owned();
-    world.set("REDIS_NAMESPACE", &namespace);
-    world.users(6).await;
-    let mut worker = world.process(&[]);
-    world.ask_for(2).await;
-    world.wait_for(MailState::Sent, 2).await;
-
-    redis.kill().await;
-    worker.wait_for_line("The relay failed").await;
-    for number in 2..6 {
-        // Not pushed: there is nothing to push to.
-        world.reset(&format!("user{number}@example.com")).await;
-    }
-    redis.restart().await;
-
-    world.wait_for(MailState::Sent, 6).await;
-    assert_eq!(world.sink.mails().len(), 6);
-    worker.terminate().await;
-    let (code, log) = worker.output().await;
-    assert_eq!(code, Some(0), "{log}");
-    let outages = log.matches("The relay failed").count();
-    assert_eq!(
-        outages,
-        log.matches("The relay works again").count(),
-        "{log}"
-    );
 }
 
 #[tokio::test]

@@ -20,7 +20,10 @@ use latchkey_worker::{
     metrics::DeliveryMetrics,
     run::{self, Worker},
 };
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, TransactionTrait as _};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    TransactionTrait as _,
+};
 use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
 
@@ -204,12 +207,15 @@ impl World {
     }
 
     pub(crate) async fn rows(&self) -> Vec<mail::Model> {
-        mail::list(&self.database.db, None, 1_000).await.unwrap()
+        mail::list(&self.database.db, None, 1_000_000)
+            .await
+            .unwrap()
     }
 
     pub(crate) async fn count(&self, state: MailState) -> usize {
-        let mails = mail::list(&self.database.db, Some(state), 1_000).await;
-        mails.unwrap().len()
+        let mails = mail::Entity::find().filter(mail::Column::State.eq(state));
+        let count = mails.count(&self.database.db).await.unwrap();
+        usize::try_from(count).unwrap()
     }
 
     /// Waits until so many mails are in a state.

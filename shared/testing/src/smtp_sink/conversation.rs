@@ -1,6 +1,9 @@
 //! One connection's side of SMTP (RFC 5321), with STARTTLS (RFC 3207) and AUTH (RFC 4954).
 
-use std::{io, sync::Arc};
+use std::{
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use tokio::{
@@ -97,7 +100,10 @@ impl Conversation {
             "AUTH" => self.login(&line).await?,
             "MAIL" if !self.logged_in => "530 5.7.0 log in first".to_owned(),
             "MAIL" => self.sender(address(&line)),
-            "RCPT" => self.recipient(address(&line)),
+            "RCPT" => match self.recipient(address(&line)).await {
+                Some(reply) => reply,
+                None => return Ok(Next::End),
+            },
             "DATA" if self.to.is_empty() => "503 no recipients".to_owned(),
             "DATA" => {
                 self.say("354 go ahead").await?;
@@ -173,7 +179,16 @@ impl Conversation {
         "250 sender ok".to_owned()
     }
 
-    fn recipient(&mut self, recipient: String) -> String {
+    /// The reply; `None` where there never was one.
+    async fn recipient(&mut self, recipient: String) -> Option<String> {
+        let earlier = self.shared.note_try(&recipient);
+        let fault = self.shared.fault.borrow().clone();
+        if let Fault::HangAt(recipients) = &fault
+            && recipients.contains(&recipient)
+        {
+            stuck(&self.shared, &fault).await;
+            return None;
+        }
         let mut refusal = None;
         self.shared.fault.send_if_modified(|fault| match fault {
             Fault::ReplyFirst(left, code) if *left > 0 => {
@@ -185,13 +200,17 @@ impl Conversation {
                 refusal = Some(*code);
                 false
             }
+            Fault::ReplyFirstOfEach(times, code) if earlier < *times => {
+                refusal = Some(*code);
+                false
+            }
             _ => false,
         });
         if let Some(code) = refusal {
-            return format!("{code} the sink refuses <{recipient}>");
+            return Some(format!("{code} the sink refuses <{recipient}>"));
         }
         self.to.push(recipient);
-        "250 recipient ok".to_owned()
+        Some("250 recipient ok".to_owned())
     }
 
     async fn data(&mut self) -> io::Result<Next> {
@@ -215,7 +234,12 @@ impl Conversation {
             _ => {}
         }
         let to = std::mem::take(&mut self.to);
-        let mail = Mail::parse(self.from.clone(), to, self.encrypted, &raw);
+        let parse = if self.shared.brief.load(Ordering::Relaxed) {
+            Mail::parse_briefly
+        } else {
+            Mail::parse
+        };
+        let mail = parse(self.from.clone(), to, self.encrypted, &raw);
         if let Fault::RepeatSubject(code) = fault {
             let subject = &mail.subject;
             self.say(&format!("{code} looks like spam: {subject}"))

@@ -1,5 +1,7 @@
 //! What the server accepted.
 
+use chrono::{DateTime, Utc};
+use latchkey_shared::clock::Clock;
 use mail_parser::MessageParser;
 
 /// One accepted mail.
@@ -21,6 +23,8 @@ pub struct Mail {
     pub html: String,
     /// The Message-ID without the angle brackets.
     pub message_id: String,
+    /// When it was accepted.
+    pub at: DateTime<Utc>,
 }
 
 impl Mail {
@@ -39,6 +43,31 @@ impl Mail {
             text: text(message.body_text(0)),
             html: text(message.body_html(0)),
             message_id: message.message_id().unwrap_or_default().to_owned(),
+            at: Clock::system().now(),
+        }
+    }
+
+    /// The envelope and the Message-ID alone, for those who mean to get very many.
+    pub(super) fn parse_briefly(
+        from: String,
+        to: Vec<String>,
+        encrypted: bool,
+        raw: &[u8],
+    ) -> Self {
+        let raw = String::from_utf8_lossy(raw);
+        let id = raw
+            .lines()
+            .find_map(|line| line.strip_prefix("Message-ID: <"));
+        Self {
+            from,
+            to,
+            encrypted,
+            raw: String::new(),
+            subject: String::new(),
+            text: String::new(),
+            html: String::new(),
+            message_id: id.unwrap_or_default().trim_end_matches('>').to_owned(),
+            at: Clock::system().now(),
         }
     }
 

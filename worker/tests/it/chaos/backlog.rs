@@ -1,0 +1,120 @@
+//! Very many mails that wait: what each costs, and what Redis keeps of them.
+
+use latchkey_shared::mail::{self, MailKind};
+use latchkey_testing::Process;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, TransactionTrait as _};
+
+use super::{Api, Installation, scaled};
+
+/// The backlog that a long one is compared with.
+const FEW: usize = 200;
+
+/// What one mail costs, in hundredths of a second of processor time of our own program.
+#[derive(Clone, Copy, Debug)]
+struct Cost {
+    enqueue: f64,
+    delivery: f64,
+}
+
+/// The cost is processor time: it is the program's own, whatever else the machine does.
+#[tokio::test]
+async fn a_mail_costs_the_same_however_many_wait_and_leaves_nothing_in_redis() {
+    let many = scaled(6_000, 200_000);
+    let it = Installation::with_users(1).await;
+    it.world.sink.keep_no_texts();
+    let api = it.api().await;
+    // The first round loads scripts and fills caches.
+    round(&it, &api, FEW).await;
+    let base = memory(&it).await;
+    let mut few = Vec::new();
+    for _ in 0..5 {
+        few.push(round(&it, &api, FEW).await);
+    }
+
+    let long = round(&it, &api, many).await;
+
+    let after = memory(&it).await;
+    let counts = it.report(&format!("{many} mails wait")).await;
+    counts.all_arrived(6 * FEW + many);
+    let mean = |of: fn(&Cost) -> f64| few.iter().map(of).sum::<f64>() / 5.0;
+    let enqueue = long.enqueue / mean(|cost| cost.enqueue);
+    let delivery = long.delivery / mean(|cost| cost.delivery);
+    println!(
+        "Of what a mail costs while {FEW} wait, one costs {enqueue:.2} to enqueue and {delivery:.2} to deliver while \
+         {many} wait. Redis: {base} bytes before, {after} after."
+    );
+    assert!(enqueue <= 1.5 && delivery <= 1.5, "{few:?} {long:?}");
+    let grown = after.saturating_sub(base);
+    assert!(grown < 250_000, "Redis keeps {grown} bytes of {many} mails");
+}
+
+/// Lets so many notices wait, enqueues some codes behind them, and has a worker deliver the notices.
+async fn round(it: &Installation, api: &Api, waiting: usize) -> Cost {
+    write_notices(it, waiting).await;
+    let before = api.process.processor_time();
+    for _ in 0..FEW {
+        assert_eq!(api.ask_for("user0@example.com").await, 201);
+    }
+    let enqueue = api.process.processor_time() - before;
+    // Their cost is known; delivered, their codes would stay in Redis for their time.
+    mail::Entity::delete_many()
+        .filter(mail::Column::Kind.eq(MailKind::ResetCode.as_str()))
+        .exec(&it.world.database.db)
+        .await
+        .unwrap();
+
+    let sent = it.world.sink.mails().len();
+    let mut worker = it.worker().await;
+    let before = worker.processor_time();
+    it.all_sent(sent + waiting).await;
+    let delivery = worker.processor_time() - before;
+    end(&mut worker).await;
+    Cost {
+        enqueue: per_mail(enqueue, FEW),
+        delivery: per_mail(delivery, waiting),
+    }
+}
+
+async fn end(worker: &mut Process) {
+    worker.terminate().await;
+    assert_eq!(worker.exit().await.code(), Some(0));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a mean")]
+fn per_mail(ticks: u64, mails: usize) -> f64 {
+    ticks as f64 / mails as f64
+}
+
+async fn write_notices(it: &Installation, count: usize) {
+    let db = &it.world.database.db;
+    let owner = latchkey_shared::user::find(db, 1).await.unwrap().unwrap();
+    let outbox = it.world.outbox();
+    let mut left = count;
+    while left > 0 {
+        let step = db.begin().await.unwrap();
+        for _ in 0..left.min(1_000) {
+            let now = it.world.clock.now();
+            let _left_to_the_relay = outbox
+                .write_notice(&step, MailKind::Activated, &owner, "request-1", now)
+                .await
+                .unwrap();
+        }
+        step.commit().await.unwrap();
+        left = left.saturating_sub(1_000);
+    }
+}
+
+/// What Redis holds when nothing waits, in bytes.
+async fn memory(it: &Installation) -> u64 {
+    let queue = &it.world.connections.queue;
+    while queue.sweep().await.unwrap() > 0 {}
+    let account: String = ::redis::cmd("INFO")
+        .arg("memory")
+        .query_async(&mut it.world.redis.connection())
+        .await
+        .unwrap();
+    let used = account
+        .lines()
+        .find_map(|line| line.strip_prefix("used_memory:"));
+    used.unwrap().trim().parse().unwrap()
+}

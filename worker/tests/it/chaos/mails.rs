@@ -1,0 +1,111 @@
+//! Mails that are too late, mails that make no sense, and jobs of other versions.
+
+use std::time::Duration;
+
+use apalis_core::backend::TaskSink as _;
+use latchkey_shared::{
+    mail::{self, MailState, Priority},
+    queue::Queue,
+};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
+use tokio::time::sleep;
+use uuid::Uuid;
+
+use super::{Installation, addresses, scaled, user};
+
+#[tokio::test]
+async fn a_mail_past_its_time_expires_and_is_never_sent_late() {
+    let mails = scaled(5, 40);
+    let mut it = Installation::with_users(2 * mails).await;
+    it.world.set("RESET_SECONDS", "2");
+    it.world.sink.stop();
+    let (api, _worker) = (it.api().await, it.worker().await);
+    api.ask_for_all(0..mails).await;
+    it.world.wait_for(MailState::Expired, mails).await;
+
+    it.world.sink.restart();
+    for number in mails..2 * mails {
+        assert_eq!(api.ask_for(&user(number)).await, 201);
+        it.all_sent(number - mails + 1).await;
+    }
+
+    let counts = it.report("SMTP down until a code has lost its worth").await;
+    assert_eq!((counts.delivered, counts.ended), (mails, mails));
+    let arrived = addresses(&it.world.sink.mails());
+    assert!((0..mails).all(|number| !arrived.contains(&user(number))));
+}
+
+#[tokio::test]
+async fn rows_that_make_no_sense_fail_alone_and_stop_nobody() {
+    let mails = scaled(8, 80);
+    let it = Installation::with_users(mails).await;
+    let api = it.api().await;
+    api.ask_for_all(0..mails).await;
+    let rows = it.world.rows().await;
+    let poison = [
+        (mail::Column::Kind, "greeting_from_the_future"),
+        (mail::Column::Kind, ""),
+        (mail::Column::Recipient, "nobody at all"),
+        (mail::Column::Recipient, "a@b\r\nRCPT TO:<eve@example.com>"),
+    ];
+    for (row, (column, value)) in rows.iter().zip(poison) {
+        mail::Entity::update_many()
+            .col_expr(column, Expr::value(value))
+            .filter(mail::Column::Id.eq(row.id))
+            .exec(&it.world.database.db)
+            .await
+            .unwrap();
+    }
+
+    let mut worker = it.worker().await;
+
+    it.all_sent(mails - poison.len()).await;
+    it.world.wait_for(MailState::Failed, poison.len()).await;
+    let counts = it.report("poisoned rows").await;
+    assert_eq!((counts.delivered, counts.ended), (mails - 4, 4));
+    for row in it.world.rows().await {
+        if row.state == MailState::Failed {
+            let reason = row.last_error.unwrap();
+            assert!(["unknown kind of mail", "impossible recipient"].contains(&&*reason));
+        }
+    }
+    worker.terminate().await;
+    assert_eq!(worker.exit().await.code(), Some(0));
+}
+
+/// A queue may hold what an earlier version wrote, or a later one, or nobody knows who.
+#[tokio::test]
+async fn jobs_of_another_version_do_no_harm() {
+    let mails = scaled(6, 60);
+    let it = Installation::with_users(mails).await;
+    let api = it.api().await;
+    api.ask_for_all(0..mails).await;
+    let queue: &Queue = &it.world.connections.queue;
+    let id = it.world.rows().await[0].id;
+    for job in [
+        // The mail's id, as another queue format had it.
+        serde_json::json!({"mail_id": id}),
+        serde_json::json!({"kind": "reset_code", "to": user(0), "code": 1, "retries": 25}),
+        serde_json::json!([[[]]]),
+        serde_json::json!(null),
+        // A mail that is long gone, and one that is pushed to both queues.
+        serde_json::json!(Uuid::now_v7()),
+        serde_json::json!(id),
+    ] {
+        for priority in Priority::ALL {
+            queue.storage(priority).push(job.clone()).await.unwrap();
+        }
+    }
+
+    let mut worker = it.worker().await;
+
+    it.all_sent(mails).await;
+    let counts = it.report("jobs of another queue format").await;
+    counts.all_arrived(mails);
+    assert_eq!(counts.duplicates, 0);
+    while queue.depth(Priority::High).await.unwrap() > 0 {
+        sleep(Duration::from_millis(20)).await;
+    }
+    worker.terminate().await;
+    assert_eq!(worker.exit().await.code(), Some(0));
+}

@@ -1,0 +1,192 @@
+//! A new version rolled out under load: two APIs behind HAProxy, three workers, PostgreSQL and one Redis, all as plain
+//! processes, and each API and worker replaced in turn.
+
+use std::{
+    net::TcpListener,
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use latchkey_testing::{PATIENCE, Process};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
+
+use super::{Api, Installation, scaled, user};
+
+/// How many clients ask without a pause.
+const CLIENTS: usize = 4;
+
+/// What HAProxy needs to see that an API is back: two good answers to its checks, a second apart, and some more.
+const SEEN: Duration = Duration::from_secs(4);
+
+#[tokio::test]
+async fn every_process_is_replaced_under_load_without_a_failed_request_or_a_lost_mail() {
+    let mut it = Installation::with_users(CLIENTS).await;
+    if !it.world.database.url().starts_with("postgres://") {
+        return;
+    }
+    for (key, value) in [
+        ("TRUSTED_PROXIES", "127.0.0.1"),
+        ("DRAIN_SECONDS", "4"),
+        ("ACTIVATION", "none"),
+        ("LIMIT_LOGIN_PEER", "100000/1"),
+    ] {
+        it.world.set(key, value);
+    }
+    let binds = [free_address(), free_address()];
+    let mut apis = Vec::new();
+    for bind in &binds {
+        apis.push(start_api(&mut it, bind).await);
+    }
+    let mut workers = it.workers(3).await;
+    let balancer = Balancer::start(&binds).await;
+    let (stop, accepted) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicUsize::new(0)),
+    );
+    let access = signed_in(&it, &balancer.url).await;
+    let mut clients = JoinSet::new();
+    for number in 0..CLIENTS {
+        clients.spawn(client(
+            balancer.url.clone(),
+            number,
+            access.clone(),
+            Arc::clone(&stop),
+            Arc::clone(&accepted),
+        ));
+    }
+
+    for _ in 0..scaled(1, 5) {
+        for (api, bind) in apis.iter_mut().zip(&binds) {
+            api.process.terminate().await;
+            assert_eq!(api.process.exit().await.code(), Some(0));
+            *api = start_api(&mut it, bind).await;
+            sleep(SEEN).await;
+        }
+        for worker in &mut workers {
+            let next = it.worker().await;
+            let old = std::mem::replace(worker, next);
+            old.terminate().await;
+            let (code, log) = old.output().await;
+            assert_eq!(code, Some(0), "{log}");
+        }
+    }
+
+    stop.store(true, Ordering::Relaxed);
+    while let Some(client) = clients.join_next().await {
+        client.unwrap();
+    }
+    // The account that signed in got its welcome, too.
+    let mails = accepted.load(Ordering::Relaxed) + 1;
+    it.all_sent(mails).await;
+    let counts = it.report("every process replaced under load").await;
+    counts.all_arrived(mails);
+    assert_eq!(counts.duplicates, 0);
+}
+
+/// Asks for a code and reads the own profile, again and again; every answer has to be a good one.
+async fn client(
+    url: String,
+    number: usize,
+    access: String,
+    stop: Arc<AtomicBool>,
+    accepted: Arc<AtomicUsize>,
+) {
+    let http = reqwest::Client::new();
+    while !stop.load(Ordering::Relaxed) {
+        let asked = http
+            .post(format!("{url}/auth/email_request/"))
+            .form(&[("email", user(number))])
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(asked.status(), 201, "{}", asked.text().await.unwrap());
+        accepted.fetch_add(1, Ordering::Relaxed);
+        let read = http
+            .get(format!("{url}/api/user/"))
+            .bearer_auth(&access)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(read.status(), 200, "{}", read.text().await.unwrap());
+    }
+}
+
+async fn signed_in(it: &Installation, url: &str) -> String {
+    let password = "velvet harbour lantern";
+    let form = [
+        ("email", "roller@example.com"),
+        ("username", "Roller"),
+        ("password", password),
+    ];
+    let registered = it
+        .http
+        .post(format!("{url}/api/register/"))
+        .form(&form)
+        .send();
+    assert_eq!(registered.await.unwrap().status(), 201);
+    let login = it.http.post(format!("{url}/api/login/"));
+    let answer = login
+        .form(&[("email", "roller@example.com"), ("password", password)])
+        .send()
+        .await
+        .unwrap();
+    let body: serde_json::Value = serde_json::from_str(&answer.text().await.unwrap()).unwrap();
+    body["token"]["access"].as_str().unwrap().to_owned()
+}
+
+async fn start_api(it: &mut Installation, bind: &str) -> Api {
+    it.world.set("BIND", bind);
+    it.api().await
+}
+
+/// HAProxy with the configuration of `deploy/`.
+struct Balancer {
+    url: String,
+    _process: Process,
+}
+
+impl Balancer {
+    async fn start(apis: &[String; 2]) -> Self {
+        let configuration = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/haproxy.cfg");
+        let bind = free_address();
+        let variables = [
+            ("LATCHKEY_BIND", bind.as_str()),
+            ("LATCHKEY_API_1", apis[0].as_str()),
+            ("LATCHKEY_API_2", apis[1].as_str()),
+        ];
+        let arguments = ["-db", "-f", configuration.to_str().unwrap()];
+        let process = Process::spawn("haproxy", &arguments, variables);
+        let url = format!("http://{bind}");
+        let ready = async {
+            while reqwest::get(format!("{url}/health/ready"))
+                .await
+                .is_ok_and(|answer| answer.status() != 200)
+            {
+                sleep(Duration::from_millis(100)).await;
+            }
+            // Until both are seen.
+            sleep(SEEN).await;
+        };
+        assert!(
+            timeout(PATIENCE, ready).await.is_ok(),
+            "{}",
+            process.lines().join("\n")
+        );
+        Self {
+            url,
+            _process: process,
+        }
+    }
+}
+
+fn free_address() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
