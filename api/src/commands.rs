@@ -45,7 +45,7 @@ pub async fn serve() -> anyhow::Result<()> {
     start_log(&config.common)?;
     let bind = config.bind;
     let (app, queue) = connect(config).await?;
-    let pending = Migrator::get_pending_migrations(&app.db).await?.len();
+    let pending = latchkey_migration::missing(&app.db).await?;
     if pending > 0 {
         bail!("the database lacks {pending} migration(s): run `latchkey-api migrate` first");
     }
@@ -111,7 +111,7 @@ pub async fn migrate() -> anyhow::Result<()> {
     let common = read_common()?;
     start_log(&common)?;
     let db = common.connect_database().await?;
-    let pending = Migrator::get_pending_migrations(&db).await?.len();
+    let pending = latchkey_migration::missing(&db).await?;
     Migrator::up(&db, None).await?;
     println!("{pending} migration(s) applied.");
     Ok(())

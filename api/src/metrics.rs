@@ -51,9 +51,9 @@ impl RequestMetrics {
         )?;
         let options = HistogramOpts::new(
             "latchkey_http_request_seconds",
-            "How long answers took, by route.",
+            "How long answers took, by method and route.",
         );
-        let seconds = HistogramVec::new(options.buckets(SECONDS.to_vec()), &["route"])?;
+        let seconds = HistogramVec::new(options.buckets(SECONDS.to_vec()), &["method", "route"])?;
         registry.register(Box::new(answered.clone()))?;
         registry.register(Box::new(seconds.clone()))?;
         Ok(Self { answered, seconds })
@@ -71,7 +71,7 @@ impl RequestMetrics {
             .with_label_values(&[method, route, &status.to_string()])
             .inc();
         self.seconds
-            .with_label_values(&[route])
+            .with_label_values(&[method, route])
             .observe(took.as_secs_f64());
     }
 }

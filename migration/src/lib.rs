@@ -1,9 +1,16 @@
 //! The schema, in steps that run once each and in order, on SQLite and on PostgreSQL.
 //!
+//! A step leaves working what the version before needs, so that its programs go on, and can be started, while they are
+//! replaced one by one: columns are added with a default, and what nobody uses any more goes a version later.
+//!
 //! Only the shape of tables belongs here; what the columns mean is said where they are used, in `shared`.
 
 pub use sea_orm_migration::prelude::MigratorTrait;
-use sea_orm_migration::prelude::{MigrationTrait, async_trait};
+use sea_orm_migration::{
+    prelude::{DbErr, MigrationTrait, SchemaManager, async_trait},
+    sea_orm::{DatabaseConnection, EntityTrait as _},
+    seaql_migrations,
+};
 
 mod m0001_accounts;
 mod m0002_mails;
@@ -24,4 +31,22 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_priority::Migration),
         ]
     }
+}
+
+/// How many of this program's steps a database has not seen; steps of newer programs are not its business. Writes
+/// nothing, not even the table of steps.
+///
+/// # Errors
+/// When the database fails.
+pub async fn missing(db: &DatabaseConnection) -> Result<usize, DbErr> {
+    let applied = if SchemaManager::new(db).has_table("seaql_migrations").await? {
+        seaql_migrations::Entity::find().all(db).await?
+    } else {
+        Vec::new()
+    };
+    let known = Migrator::migrations();
+    let missing = known
+        .iter()
+        .filter(|step| !applied.iter().any(|row| row.version == step.name()));
+    Ok(missing.count())
 }

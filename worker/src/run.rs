@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use latchkey_migration::Migrator;
 use latchkey_shared::{
     clock::Clock,
     config::{Connections, MissingDependency},
@@ -13,7 +12,6 @@ use latchkey_shared::{
 use lettre::transport::smtp;
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use sea_orm::{DatabaseConnection, DbErr};
-use sea_orm_migration::{MigrationStatus, MigratorTrait as _};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -252,14 +250,8 @@ pub async fn run(config: &Config) -> Result<Ended, StartError> {
 /// # Errors
 /// When it has not, or fails.
 pub async fn check_schema(db: &DatabaseConnection) -> Result<(), StartError> {
-    let migrations = Migrator::get_migration_with_status_read_only(db).await?;
-    let missing = migrations
-        .iter()
-        .filter(|migration| migration.status() == MigrationStatus::Pending)
-        .count();
-    if missing == 0 {
-        Ok(())
-    } else {
-        Err(StartError::Schema(missing))
+    match latchkey_migration::missing(db).await? {
+        0 => Ok(()),
+        missing => Err(StartError::Schema(missing)),
     }
 }

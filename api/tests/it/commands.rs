@@ -121,6 +121,53 @@ async fn without_the_schema_the_server_says_what_to_do() {
     }
 }
 
+/// Programs are replaced one by one, and one that is not replaced yet may have to start again.
+#[tokio::test]
+async fn a_database_that_a_newer_program_has_migrated_is_good_enough() {
+    use sea_orm::ConnectionTrait as _;
+    let mut world = World::new().await;
+    world
+        .variables
+        .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
+    let step =
+        "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_of_a_later_version', 1)";
+    world.database.db.execute_unprepared(step).await.unwrap();
+
+    let mut process = world.process(&["serve"]);
+
+    process.wait_for_line("Latchkey serves.").await;
+}
+
+/// What a balancer needs: told to end, the API says that it is not ready, and serves on for a while.
+#[tokio::test]
+async fn a_draining_api_is_not_ready_and_goes_on_serving() {
+    let mut world = World::new().await;
+    for (key, value) in [("BIND", "127.0.0.1:0"), ("DRAIN_SECONDS", "3")] {
+        world.variables.insert(key.to_owned(), value.to_owned());
+    }
+    let mut process = world.process(&["serve"]);
+    let line = process.wait_for_line("Latchkey serves.").await;
+    world.base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
+    let ready = || world.send(world.request(Method::GET, "/health/ready"));
+    assert_eq!(ready().await.status, 200);
+
+    process.terminate().await;
+
+    let mut answer = ready().await;
+    while answer.status == 200 {
+        answer = ready().await;
+    }
+    assert_eq!(
+        (answer.status.as_u16(), answer.text("/status")),
+        (503, "stopping".to_owned())
+    );
+    let served = world
+        .send(world.request(Method::GET, "/openapi.json"))
+        .await;
+    assert_eq!(served.status, 200);
+    assert_eq!(process.exit().await.code(), Some(0));
+}
+
 #[tokio::test]
 async fn bad_configuration_stops_the_start_and_names_every_key() {
     let mut world = World::new().await;

@@ -23,6 +23,7 @@ use crate::world::World;
 mod api;
 mod backlog;
 mod database;
+mod figures;
 mod mails;
 mod redis;
 mod rolling;
@@ -157,6 +158,12 @@ impl Installation {
     /// accepted, how many arrived, how many ended otherwise (as they should); how many arrived again; the longest time
     /// from acceptance to arrival. Whatever arrived again is the same mail: same Message-ID, same recipient, same code.
     async fn report(&self, fault: &str) -> Counts {
+        let counts = self.counts().await;
+        counts.print(fault);
+        counts
+    }
+
+    async fn counts(&self) -> Counts {
         let rows = self.world.rows().await;
         let accepted: HashMap<_, _> = rows
             .iter()
@@ -182,7 +189,6 @@ impl Installation {
                 counts.slowest = counts.slowest.max(mail.at - row.created_at);
             }
         }
-        counts.print(fault);
         counts
     }
 }
@@ -198,6 +204,17 @@ struct Counts {
 }
 
 impl Counts {
+    /// What became of the mails of two rounds.
+    fn and(self, other: &Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            delivered: self.delivered + other.delivered,
+            ended: self.ended + other.ended,
+            duplicates: self.duplicates + other.duplicates,
+            slowest: self.slowest.max(other.slowest),
+        }
+    }
+
     fn print(&self, fault: &str) {
         let Self {
             accepted,

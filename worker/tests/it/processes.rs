@@ -102,6 +102,21 @@ async fn a_database_that_was_not_migrated_stops_the_start_and_says_what_to_do() 
     assert!(log.contains("latchkey-api migrate"), "{log}");
 }
 
+/// Programs are replaced one by one, and one that is not replaced yet may have to start again.
+#[tokio::test]
+async fn a_database_that_a_newer_program_has_migrated_is_good_enough() {
+    use sea_orm::ConnectionTrait as _;
+    let world = World::new().await;
+    let step =
+        "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_of_a_later_version', 1)";
+    world.database.db.execute_unprepared(step).await.unwrap();
+
+    world
+        .process(&[])
+        .wait_for_line("The worker is ready")
+        .await;
+}
+
 #[tokio::test]
 async fn without_a_server_mails_are_files_that_grep_can_read() {
     let mut world = World::new().await;

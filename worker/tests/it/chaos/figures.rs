@@ -1,0 +1,50 @@
+//! What both programs show together is what is explained, and what the dashboard asks for.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use super::{Installation, user};
+
+#[tokio::test]
+async fn every_figure_is_explained_and_the_dashboard_asks_for_no_other() {
+    let mut it = Installation::with_users(1).await;
+    it.world.set("METRICS_BIND", "127.0.0.1:0");
+    let mut api = it.api().await;
+    let mut worker = it.worker().await;
+    assert_eq!(api.ask_for(&user(0)).await, 201);
+    it.all_sent(1).await;
+
+    let mut shown = BTreeSet::new();
+    for (program, line) in [
+        (&mut api.process, "Figures are shown."),
+        (&mut worker, "Figures and health are shown."),
+    ] {
+        let line = program.wait_for_line(line).await;
+        let address = line.rsplit("address=").next().unwrap().trim();
+        let text = reqwest::get(format!("http://{address}/metrics"))
+            .await
+            .unwrap();
+        let text = text.text().await.unwrap();
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        shown.extend(types.map(|line| line.split(' ').next().unwrap().to_owned()));
+    }
+
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
+    let explained: BTreeSet<_> = read("metrics.md")
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `latchkey_")?.split('`').next())
+        .map(|name| format!("latchkey_{name}"))
+        .collect();
+    assert_eq!(explained, shown);
+    let dashboard = read("grafana.json");
+    let asked: BTreeSet<_> = dashboard
+        .match_indices("latchkey_")
+        .map(|(at, _)| {
+            let name = &dashboard[at..];
+            let end = name.find(|c: char| !c.is_ascii_lowercase() && c != '_');
+            let name = &name[..end.unwrap_or(name.len())];
+            name.trim_end_matches("_bucket").to_owned()
+        })
+        .collect();
+    assert_eq!(asked, shown);
+}
