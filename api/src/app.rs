@@ -8,8 +8,8 @@ use std::{
 use chrono::{DateTime, Utc};
 use fred::clients::Client;
 use latchkey_shared::{
-    clock::Clock, config::Connections, metrics::Metrics, one_time_code::CodeStore, outbox::Outbox,
-    token_hash::TokenHasher,
+    audit::AuditKey, clock::Clock, config::Connections, metrics::Metrics, one_time_code::CodeStore,
+    outbox::Outbox, token_hash::TokenHasher,
 };
 use sea_orm::DatabaseConnection;
 
@@ -50,6 +50,8 @@ pub struct State {
     pub token_hasher: TokenHasher,
     /// Profile pictures.
     pub pictures: PictureStore,
+    /// The key of the audit log.
+    pub audit_key: AuditKey,
     /// The configuration.
     pub config: Config,
     /// Whether it is about to stop, so that balancers should send it nothing more.
@@ -89,6 +91,7 @@ impl App {
             hasher: PasswordHasher::new(config.hash_cost, config.hash_queue, hashes),
             tokens: TokenIssuer::new(key, config.access_token, config.refresh_token),
             token_hasher: key.token_hasher(),
+            audit_key: key.audit_key(),
             pictures: PictureStore::new(&config.media_dir, &config.common.public_url),
             stopping: AtomicBool::new(false),
             clock,

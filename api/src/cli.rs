@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, str::FromStr};
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use latchkey_shared::{audit::Head, since::Since};
 
 /// The configuration, for `--help`.
 const ENVIRONMENT: &str = "\
@@ -69,6 +70,15 @@ pub enum Command {
         #[command(subcommand)]
         command: UsersCommand,
     },
+    /// Check the audit log, and read in it.
+    #[command(
+        after_help = "Environment: DATABASE_URL, SECRET_KEY (the one that the events were written with)."
+    )]
+    Audit {
+        /// What to do with it.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Print the OpenAPI document. Needs no database and no configuration.
     Openapi {
         /// As YAML instead of JSON.
@@ -99,4 +109,58 @@ pub enum UsersCommand {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// What can be done with the audit log.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Read the whole chain: exit code 1, and the place, when any event was altered, removed, added or moved.
+    Verify {
+        /// An earlier head, as this command printed it, that the chain has to go through. Noted elsewhere, it shows when
+        /// the whole database was put back.
+        #[arg(long, value_name = "NUMBER:HASH")]
+        noted: Option<Noted>,
+    },
+    /// List the newest events.
+    List(AuditList),
+}
+
+/// Which events to list.
+#[derive(Debug, Args)]
+pub struct AuditList {
+    /// About, or by, the account with this id or address.
+    #[arg(long, value_name = "ID OR ADDRESS")]
+    pub user: Option<String>,
+    /// Of this kind, such as `authn_login_fail`.
+    #[arg(long)]
+    pub event: Option<String>,
+    /// Not before this: 2026-11-22T10:00:00Z, or so long ago: 90m, 12h, 3d.
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<Since>,
+    /// How many at most.
+    #[arg(long, default_value_t = 50)]
+    pub limit: u64,
+    /// One JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A head of the audit log, written `17:9f86…`.
+#[derive(Clone, Debug)]
+pub struct Noted(pub Head);
+
+impl FromStr for Noted {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (seq, hash) = text.split_once(':').unwrap_or_default();
+        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match seq.parse() {
+            Ok(seq) if is_hash => Ok(Self(Head {
+                seq,
+                hash: hash.to_owned(),
+            })),
+            _ => Err("expected a head as `audit verify` prints it, NUMBER:HASH".to_owned()),
+        }
+    }
 }

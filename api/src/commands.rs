@@ -11,6 +11,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use latchkey_migration::{Migrator, MigratorTrait as _};
 use latchkey_shared::{
+    audit::{self, EventKind},
     clock::Clock,
     config::Common,
     email::Email,
@@ -23,13 +24,14 @@ use latchkey_shared::{
     username::Username,
 };
 use poem::listener::{Acceptor, Listener as _, TcpListener};
-use sea_orm::TransactionTrait as _;
+use sea_orm::{DatabaseConnection, TransactionTrait as _};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     app::App,
-    cli::UsersCommand,
+    audit::by_operator,
+    cli::{AuditCommand, Noted, UsersCommand},
     config::Config,
     metrics, openapi,
     password::{Owner, Password},
@@ -152,7 +154,11 @@ pub async fn create_superuser(
         is_activated: true,
         is_superuser: true,
     };
-    let user = user::insert(&app.db, new, app.now()).await?;
+    let transaction = app.db.begin().await?;
+    let user = user::insert(&transaction, new, app.now()).await?;
+    let event = by_operator(EventKind::UserCreated, user.id, "administrator");
+    app.note_in(&transaction, event).await?;
+    transaction.commit().await?;
     println!("Administrator {} made.", user.email);
     Ok(())
 }
@@ -187,6 +193,86 @@ pub fn openapi(yaml: bool, write: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `audit`
+///
+/// # Errors
+/// When the chain is not whole, or the database fails.
+pub async fn audit(command: AuditCommand) -> anyhow::Result<()> {
+    let common = read_common()?;
+    start_log(&common)?;
+    let db = common.connect_database().await?;
+    match command {
+        AuditCommand::Verify { noted } => {
+            let noted = noted.map(|Noted(head)| head);
+            let key = common.secret_key.audit_key();
+            let head = audit::verify(&db, &key, noted.as_ref())
+                .await
+                .context("the audit log is not whole")?;
+            println!("{} event(s), none altered, removed or moved.", head.seq);
+            println!("Head: {}:{}", head.seq, head.hash);
+        }
+        AuditCommand::List(list) => {
+            let user = match &list.user {
+                Some(user) => Some(account(&db, user).await?),
+                None => None,
+            };
+            let filter = audit::Filter {
+                user_id: user,
+                event: list.event,
+                since: list.since.map(|since| since.before(Clock::system().now())),
+            };
+            for event in audit::list(&db, filter, list.limit).await? {
+                print_event(&event, list.json);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The id of an account, by itself or by its address. The id also names one that is gone.
+async fn account(db: &DatabaseConnection, user: &str) -> anyhow::Result<i64> {
+    if let Ok(id) = user.parse() {
+        return Ok(id);
+    }
+    let email: Email = parse("e-mail address", user)?;
+    let found = user::find_by_email(db, &email).await?;
+    Ok(found
+        .with_context(|| format!("no account has the address {email}"))?
+        .id)
+}
+
+fn print_event(event: &audit::Model, json: bool) {
+    if json {
+        let event = serde_json::json!({
+            "seq": event.seq,
+            "at": event.at,
+            "event": event.event,
+            "outcome": event.outcome,
+            "actor": event.actor,
+            "user_id": event.user_id,
+            "session_id": event.session_id,
+            "subject": event.subject,
+            "peer": event.peer,
+            "request_id": event.request_id,
+            "detail": event.detail,
+            "hash": event.hash,
+        });
+        println!("{event}");
+        return;
+    }
+    let account = event.user_id.map_or("-".to_owned(), |id| id.to_string());
+    println!(
+        "{:>8}  {}  {:<28}  {:<12}  account {:<6}  {:<15}  {}",
+        event.seq,
+        event.at.format("%Y-%m-%d %H:%M:%S"),
+        event.event,
+        event.actor,
+        account,
+        event.peer.as_deref().unwrap_or("-"),
+        event.detail.as_deref().unwrap_or("")
+    );
+}
+
 async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
     let user = find(app, email).await?;
     let now = app.now();
@@ -205,6 +291,8 @@ async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
             now,
         )
         .await?;
+    let event = by_operator(EventKind::Admin, user.id, "activated");
+    app.note_in(&transaction, event).await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;
     println!("{} is activated; a mail says so.", user.email);
@@ -215,6 +303,10 @@ async fn deactivate(app: &App, email: &str) -> anyhow::Result<()> {
     let user = find(app, email).await?;
     let transaction = app.db.begin().await?;
     let changed = user::deactivate(&transaction, user.id, app.now()).await?;
+    if changed {
+        let event = by_operator(EventKind::Admin, user.id, "deactivated");
+        app.note_in(&transaction, event).await?;
+    }
     transaction.commit().await?;
     let done = if changed {
         "is shut; all of its sessions have ended"

@@ -3,7 +3,9 @@
 //! Each file is named after the thing in the API and holds its wire types, handlers and docs. Requests come in through
 //! `server`, which routes them to a handler; a handler parses, asks the entities in `latchkey_shared`, and answers.
 
+pub mod activity;
 pub mod app;
+pub mod audit;
 pub mod body;
 pub mod cli;
 pub mod commands;

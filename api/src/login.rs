@@ -1,6 +1,10 @@
 //! `POST /api/login/`
 
-use latchkey_shared::{email::Email, session, user};
+use latchkey_shared::{
+    audit::{Event, EventKind},
+    email::Email,
+    session, user,
+};
 use poem::{Request, http::header, web::Data};
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 use sea_orm::TransactionTrait as _;
@@ -8,13 +12,13 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    audit::{Trail, of_session},
     body::Body,
     error::ApiError,
     failure::Failure,
     hashing::Verdict,
     openapi::Tag,
     password::Password,
-    peer::Peer,
     token::{AccessToken, RefreshToken, TokenId},
 };
 
@@ -84,7 +88,7 @@ impl Login {
     async fn login(
         &self,
         Data(app): Data<&App>,
-        peer: Peer,
+        trail: Trail,
         request: &Request,
         body: Body<Wire>,
     ) -> Result<Json<LoggedIn>, Failure<400, 401, 403, 413, 415, 429>> {
@@ -95,13 +99,11 @@ impl Login {
         );
         fields.finish()?;
         let email = email?;
-        app.limits.login(peer, &email, app.now()).await?;
-        let (user, verdict) = authenticate(app, &email, password?).await?;
-        let device = Device {
-            name: user_agent(request),
-            peer: peer.address(),
-        };
-        let (access, refresh) = start_session(app, &user, verdict, device).await?;
+        let limit = app.limits.login(trail.peer, &email, app.now()).await;
+        trail.limited(app, "login", limit).await?;
+        let (user, verdict) = authenticate(app, &email, password?, &trail).await?;
+        let device = user_agent(request);
+        let (access, refresh) = start_session(app, &user, verdict, device, &trail).await?;
         Ok(Json(LoggedIn {
             detail: "Logged in Successfully".to_owned(),
             data: LoggedInUser {
@@ -121,18 +123,29 @@ async fn authenticate(
     app: &App,
     email: &Email,
     password: Password,
+    trail: &Trail,
 ) -> Result<(user::Model, Verdict), ApiError> {
     let found = user::find_by_email(&app.db, email).await?;
     let stored = found.as_ref().map(|user| user.password_hash.as_str());
     let verdict = app.hasher.verify(password, stored).await?;
+    let known = found.as_ref().map(|user| user.id);
     let user = found.filter(|user| verdict.correct && user.is_active);
+    let failed = |detail: &str| Event {
+        user_id: known,
+        subject: Some(app.subject(email)),
+        detail: Some(detail.to_owned()),
+        ..trail.anonymous(EventKind::LoginFail)
+    };
     let Some(user) = user else {
+        // The same step for every address.
+        app.note(failed("wrong address or password")).await?;
         tracing::info!("Login refused: wrong address or password.");
         return Err(ApiError::InvalidCredentials);
     };
     // The password was right, so what was tried before is forgiven.
     app.limits.forgive(email).await?;
     if !user.is_activated {
+        app.note(failed("not activated")).await?;
         tracing::info!(user.id, "Login refused: not activated.");
         return Err(ApiError::NotActivated);
     }
@@ -145,7 +158,8 @@ async fn start_session(
     app: &App,
     user: &user::Model,
     verdict: Verdict,
-    device: Device,
+    device: Option<String>,
+    trail: &Trail,
 ) -> Result<(AccessToken, RefreshToken), ApiError> {
     let now = app.now();
     let (id, secret) = (Uuid::now_v7(), TokenId::generate());
@@ -153,8 +167,8 @@ async fn start_session(
         id,
         user_id: user.id,
         secret_hash: app.token_hasher.hash(secret.expose()),
-        user_agent: device.name,
-        peer: device.peer,
+        user_agent: device,
+        peer: trail.peer.address(),
         created_at: now,
         last_used_at: now,
         expires_at: app.tokens.session_end(now),
@@ -176,17 +190,14 @@ async fn start_session(
         return Err(ApiError::InvalidCredentials);
     }
     session::insert(&transaction, session).await?;
+    let event = of_session(trail.own(EventKind::LoginSuccess, user.id), id);
+    app.note_in(&transaction, event).await?;
     transaction.commit().await?;
     tracing::info!(user.id, session.id = %id, "Logged in.");
     Ok((app.tokens.access(user.id, id, now), refresh))
 }
 
-/// Where a login comes from, for the owner's list of sessions.
-struct Device {
-    name: Option<String>,
-    peer: Option<String>,
-}
-
+/// For the owner's list of sessions.
 fn user_agent(request: &Request) -> Option<String> {
     let name = request.header(header::USER_AGENT)?;
     Some(name.chars().filter(|c| !c.is_control()).take(200).collect())

@@ -1,11 +1,13 @@
 //! `POST /auth/logout/`
 
-use latchkey_shared::session;
+use latchkey_shared::{audit::EventKind, session};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
+use sea_orm::TransactionTrait as _;
 
 use crate::{
     app::App,
+    audit::{Trail, of_session},
     body::Body,
     failure::Failure,
     openapi::Tag,
@@ -37,6 +39,7 @@ impl Logout {
     async fn logout(
         &self,
         Data(app): Data<&App>,
+        trail: Trail,
         body: Body<Wire>,
     ) -> Result<LoggedOut, Failure<400, 401, 413, 415>> {
         let mut fields = body.fields;
@@ -45,7 +48,11 @@ impl Logout {
         let presented = present(app, &token?).await?;
         presented.is_current(app)?;
         let (session, user) = (presented.session, presented.user);
-        session::revoke(&app.db, session.id, app.now()).await?;
+        let transaction = app.db.begin().await?;
+        session::revoke(&transaction, session.id, app.now()).await?;
+        let event = of_session(trail.own(EventKind::TokenRevoked, user.id), session.id);
+        app.note_in(&transaction, event).await?;
+        transaction.commit().await?;
         tracing::info!(user.id, session.id = %session.id, "Logged out.");
         Ok(LoggedOut::Done)
     }

@@ -28,6 +28,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
             username,
             password_stdin,
         } => commands::create_superuser(email, username, password_stdin).await,
+        Command::Audit { command } => commands::audit(command).await,
         Command::Users { command } => commands::users(command).await,
         Command::Openapi { yaml, write } => commands::openapi(yaml, write.as_deref()),
     }

@@ -4,9 +4,9 @@ use poem_openapi::{LicenseObject, OpenApiService, Tags};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    health::Health, login::Login, logout::Logout, password_change::PasswordChange,
-    password_reset::PasswordReset, profile::Profile, refresh::Refresh, register::Register,
-    sessions::Sessions,
+    activity::Activities, health::Health, login::Login, logout::Logout,
+    password_change::PasswordChange, password_reset::PasswordReset, profile::Profile,
+    refresh::Refresh, register::Register, sessions::Sessions,
 };
 
 /// The chapters of the document.
@@ -31,6 +31,7 @@ type Calls = (
     Refresh,
     Logout,
     Sessions,
+    Activities,
     PasswordReset,
     Health,
 );
@@ -39,7 +40,7 @@ type Calls = (
 #[must_use]
 pub fn service() -> OpenApiService<Calls, ()> {
     OpenApiService::new(
-        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, PasswordReset, Health),
+        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, Activities, PasswordReset, Health),
         "Latchkey",
         env!("CARGO_PKG_VERSION"),
     )

@@ -1,18 +1,18 @@
 //! `POST /auth/change_password/`: a new password by somebody who knows the old one.
 
-use latchkey_shared::{mail::MailKind, password_reset, session, user};
+use latchkey_shared::{audit::EventKind, mail::MailKind, password_reset, session, user};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi};
 use sea_orm::TransactionTrait as _;
 
 use crate::{
     app::App,
+    audit::{Trail, of_session},
     body::Body,
     error::ApiError,
     failure::Failure,
     openapi::Tag,
     password::{NewPassword, Owner, Password},
-    request::RequestId,
     signed_in::{ActivatedUser, SignedIn},
 };
 
@@ -51,7 +51,7 @@ impl PasswordChange {
     async fn change(
         &self,
         Data(app): Data<&App>,
-        Data(request): Data<&RequestId>,
+        trail: Trail,
         ActivatedUser(me): ActivatedUser,
         body: Body<Wire>,
     ) -> Result<Changed, Failure<400, 401, 403, 413, 415, 429>> {
@@ -62,31 +62,29 @@ impl PasswordChange {
                 .map_err(|invalid| fields.note("new_password", invalid))
         });
         fields.finish()?;
-        app.limits.password_change(me.user.id, app.now()).await?;
+        let limit = app.limits.password_change(me.user.id, app.now()).await;
+        trail.limited(app, "password change", limit).await?;
         if !app
             .hasher
             .verify(current?, Some(&me.user.password_hash))
             .await?
             .correct
         {
+            let event = trail.own(EventKind::PasswordChangeFail, me.user.id);
+            app.note(of_session(event, me.session.id)).await?;
             tracing::info!(
                 me.user.id,
                 "Password change refused: wrong current password."
             );
             return Err(ApiError::WrongPassword.into());
         }
-        store(app, &me, new?, request).await?;
+        store(app, &me, new?, &trail).await?;
         Ok(Changed::Done)
     }
 }
 
 /// The password, what it ends, and the notice, all or nothing.
-async fn store(
-    app: &App,
-    me: &SignedIn,
-    new: NewPassword,
-    request: &RequestId,
-) -> Result<(), ApiError> {
+async fn store(app: &App, me: &SignedIn, new: NewPassword, trail: &Trail) -> Result<(), ApiError> {
     let hash = app.hasher.hash(new).await?;
     let now = app.now();
     let transaction = app.db.begin().await?;
@@ -99,9 +97,12 @@ async fn store(
             &transaction,
             MailKind::PasswordChanged,
             &me.user,
-            request.as_str(),
+            trail.request_id(),
             now,
         )
+        .await?;
+    let event = trail.own(EventKind::PasswordChange, me.user.id);
+    app.note_in(&transaction, of_session(event, me.session.id))
         .await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;

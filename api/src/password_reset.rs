@@ -1,6 +1,7 @@
 //! `POST /auth/email_request/`, `/auth/check_otp/` and `/auth/reset_password/`: the three steps of a forgotten password.
 
 use latchkey_shared::{
+    audit::{Event, EventKind},
     email::Email,
     mail::MailKind,
     one_time_code::Otp,
@@ -14,14 +15,13 @@ use uuid::Uuid;
 
 use crate::{
     app::App,
+    audit::Trail,
     body::Body,
     error::ApiError,
     failure::Failure,
     fields::Fields,
     openapi::Tag,
     password::{Owner, Password},
-    peer::Peer,
-    request::RequestId,
     token::ResetToken,
 };
 
@@ -122,16 +122,19 @@ impl PasswordReset {
     async fn email_request(
         &self,
         Data(app): Data<&App>,
-        Data(request): Data<&RequestId>,
-        peer: Peer,
+        trail: Trail,
         body: Body<RequestWire>,
     ) -> Result<Requested, Failure<400, 413, 415, 429>> {
         let mut fields = body.fields;
         let email = fields.required::<Email>("email");
         fields.finish()?;
         let email = email?;
-        app.limits.reset_request(peer, &email, app.now()).await?;
-        let token = start(app, &email, request).await?;
+        let limit = app
+            .limits
+            .reset_request(trail.peer, &email, app.now())
+            .await;
+        trail.limited(app, "request for a code", limit).await?;
+        let token = start(app, &email, &trail).await?;
         Ok(Requested::Created(Json(ResetRequested {
             token: token.expose().to_owned(),
             message: "Password reset link sent to email.".to_owned(),
@@ -151,13 +154,17 @@ impl PasswordReset {
     async fn check_otp(
         &self,
         Data(app): Data<&App>,
-        peer: Peer,
+        trail: Trail,
         body: Body<CheckWire>,
     ) -> Result<Json<Message>, Failure<400, 413, 415, 429>> {
         let (token, code) = parse_check(body.fields)?;
-        app.limits.code(peer, app.now()).await?;
-        let reset = find(app, &token).await?.ok_or(ApiError::InvalidOtp)?;
-        check(app, &reset, code).await?;
+        let limit = app.limits.code(trail.peer, app.now()).await;
+        trail.limited(app, "code", limit).await?;
+        let Some(reset) = find(app, &token).await? else {
+            app.note(trail.anonymous(EventKind::CodeFail)).await?;
+            return Err(ApiError::InvalidOtp.into());
+        };
+        check(app, &reset, code, &trail).await?;
         Ok(Json(Message {
             message: "OTP is valid.".to_owned(),
         }))
@@ -176,15 +183,16 @@ impl PasswordReset {
     async fn reset_password(
         &self,
         Data(app): Data<&App>,
-        Data(request): Data<&RequestId>,
+        trail: Trail,
         body: Body<ResetWire>,
     ) -> Result<Json<Message>, Failure<400, 413, 415>> {
         let (token, password) = parse_reset(body.fields)?;
-        let reset = find(app, &token)
-            .await?
-            .filter(|reset| reset.takes_password(app.now()))
-            .ok_or(ApiError::InvalidResetToken)?;
-        finish(app, &reset, password, request).await?;
+        let reset = find(app, &token).await?;
+        let Some(reset) = reset.filter(|reset| reset.takes_password(app.now())) else {
+            trail.bad_token(app, "reset").await;
+            return Err(ApiError::InvalidResetToken.into());
+        };
+        finish(app, &reset, password, &trail).await?;
         Ok(Json(Message {
             message: "The Password has been reset successfully.".to_owned(),
         }))
@@ -213,7 +221,7 @@ fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
 }
 
 /// Notes the request and its mail. Nobody looks the address up here: the worker does, where nobody can measure it.
-async fn start(app: &App, email: &Email, request: &RequestId) -> Result<ResetToken, ApiError> {
+async fn start(app: &App, email: &Email, trail: &Trail) -> Result<ResetToken, ApiError> {
     let (id, token, now) = (Uuid::now_v7(), ResetToken::generate(), app.now());
     let lifetime = app.config.reset;
     let transaction = app.db.begin().await?;
@@ -221,7 +229,7 @@ async fn start(app: &App, email: &Email, request: &RequestId) -> Result<ResetTok
     password_reset::insert(&transaction, id, email, hash, now, lifetime).await?;
     let mail = app
         .outbox
-        .write_reset_code(&transaction, id, email, request.as_str(), now, lifetime)
+        .write_reset_code(&transaction, id, email, trail.request_id(), now, lifetime)
         .await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;
@@ -234,11 +242,16 @@ async fn find(app: &App, token: &ResetToken) -> Result<Option<Reset>, ApiError> 
 }
 
 /// Takes a try, then compares. The try is taken first and by one UPDATE, so guessing in parallel gains nothing.
-async fn check(app: &App, reset: &Reset, code: Otp) -> Result<(), ApiError> {
+async fn check(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(), ApiError> {
+    let event = |kind| Event {
+        user_id: reset.user_id,
+        ..trail.anonymous(kind)
+    };
     let now = app.now();
     let may_try = reset.takes_code(now)
         && password_reset::take_try(&app.db, reset.id, app.config.otp_tries, now).await?;
     if !may_try {
+        app.note(event(EventKind::CodeFail)).await?;
         return Err(ApiError::InvalidOtp);
     }
     let right = app
@@ -246,7 +259,16 @@ async fn check(app: &App, reset: &Reset, code: Otp) -> Result<(), ApiError> {
         .find(reset.id)
         .await?
         .is_some_and(|stored| stored.matches(&code));
-    if !right || !password_reset::mark_checked(&app.db, reset.id, now).await? {
+    let transaction = app.db.begin().await?;
+    let accepted = right && password_reset::mark_checked(&transaction, reset.id, now).await?;
+    let kind = if accepted {
+        EventKind::CodeSuccess
+    } else {
+        EventKind::CodeFail
+    };
+    app.note_in(&transaction, event(kind)).await?;
+    transaction.commit().await?;
+    if !accepted {
         tracing::info!(reset.id = %reset.id, "One-time code refused.");
         return Err(ApiError::InvalidOtp);
     }
@@ -263,7 +285,7 @@ async fn finish(
     app: &App,
     reset: &Reset,
     password: Password,
-    request: &RequestId,
+    trail: &Trail,
 ) -> Result<(), ApiError> {
     let user = owner(app, reset)
         .await?
@@ -286,10 +308,16 @@ async fn finish(
             &transaction,
             MailKind::PasswordChanged,
             &user,
-            request.as_str(),
+            trail.request_id(),
             now,
         )
         .await?;
+    let event = Event {
+        user_id: Some(user.id),
+        detail: Some("reset".to_owned()),
+        ..trail.anonymous(EventKind::PasswordChange)
+    };
+    app.note_in(&transaction, event).await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;
     // Whoever reads the mailbox is the owner: failed logins, whosever they were, stand in the way no more.

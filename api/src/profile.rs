@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 use latchkey_shared::{
+    audit::{Event, EventKind},
     email::Email,
     gender::Gender,
     phone_number::PhoneNumber,
@@ -10,16 +11,18 @@ use latchkey_shared::{
 };
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
+use sea_orm::TransactionTrait as _;
 
 use crate::{
     app::App,
+    audit::{Trail, of_session},
     body::{Body, WITH_PICTURE},
     error::ApiError,
     failure::Failure,
     fields::Fields,
     openapi::Tag,
     picture::Picture,
-    signed_in::ActivatedUser,
+    signed_in::{ActivatedUser, SignedIn},
     user_body::{self, User},
 };
 
@@ -90,6 +93,7 @@ impl Profile {
     async fn change(
         &self,
         Data(app): Data<&App>,
+        trail: Trail,
         ActivatedUser(me): ActivatedUser,
         body: Body<Wire, WITH_PICTURE>,
     ) -> Result<Json<User>, Failure<400, 401, 403, 409, 413, 415>> {
@@ -101,7 +105,7 @@ impl Profile {
             });
         }
         let (old, new) = (me.user.picture.clone(), change.picture.clone());
-        let changed = user::change_profile(&app.db, me.user, change).await;
+        let changed = store(app, me, change, &trail).await;
         // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
         let unused = if changed.is_ok() {
             old.filter(|_| new.is_some())
@@ -113,6 +117,27 @@ impl Profile {
         }
         Ok(Json(User::of(changed?, &app.pictures)))
     }
+}
+
+/// Writes what changes. A new address is a new way in, so that is noted, in the same step.
+async fn store(
+    app: &App,
+    me: SignedIn,
+    change: ProfileChange,
+    trail: &Trail,
+) -> Result<user::Model, ApiError> {
+    if change.email.is_none() {
+        return Ok(user::change_profile(&app.db, me.user, change).await?);
+    }
+    let event = Event {
+        detail: Some("e-mail address".to_owned()),
+        ..of_session(trail.own(EventKind::UserUpdated, me.user.id), me.session.id)
+    };
+    let transaction = app.db.begin().await?;
+    let user = user::change_profile(&transaction, me.user, change).await?;
+    app.note_in(&transaction, event).await?;
+    transaction.commit().await?;
+    Ok(user)
 }
 
 async fn parse(

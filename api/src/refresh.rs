@@ -1,19 +1,23 @@
 //! `POST /auth/refresh/`
 
 use chrono::TimeDelta;
-use latchkey_shared::{mail::MailKind, session, user};
+use latchkey_shared::{
+    audit::{Event, EventKind},
+    mail::MailKind,
+    session, user,
+};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
 use sea_orm::TransactionTrait as _;
 
 use crate::{
     app::App,
+    audit::{Trail, of_session},
     body::Body,
     config::Rotation,
     error::ApiError,
     failure::Failure,
     openapi::Tag,
-    request::RequestId,
     token::{RefreshToken, TokenId},
 };
 
@@ -57,15 +61,21 @@ impl Refresh {
     async fn refresh(
         &self,
         Data(app): Data<&App>,
-        Data(request): Data<&RequestId>,
+        trail: Trail,
         body: Body<Wire>,
     ) -> Result<Json<Refreshed>, Failure<400, 401, 413, 415>> {
         let mut fields = body.fields;
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
-        let presented = present(app, &token?).await?;
+        let presented = match present(app, &token?).await {
+            Err(ApiError::InvalidRefreshToken) => {
+                trail.bad_token(app, "refresh").await;
+                return Err(ApiError::InvalidRefreshToken.into());
+            }
+            presented => presented?,
+        };
         let refresh = match app.config.rotation {
-            Rotation::On => Some(rotate(app, &presented, request).await?),
+            Rotation::On => Some(rotate(app, &presented, &trail).await?),
             Rotation::Off => {
                 presented.is_current(app)?;
                 session::touch(&app.db, presented.session.id, app.now()).await?;
@@ -133,11 +143,7 @@ pub(crate) async fn present(app: &App, token: &RefreshToken) -> Result<Presented
 
 /// The successor of a refresh token. Of many uses at once one rotates and all get the same; a use of what was replaced
 /// longer ago means that two have the token, and ends the session for both.
-async fn rotate(
-    app: &App,
-    presented: &Presented,
-    request: &RequestId,
-) -> Result<RefreshToken, ApiError> {
+async fn rotate(app: &App, presented: &Presented, trail: &Trail) -> Result<RefreshToken, ApiError> {
     let now = app.now();
     let next = presented
         .id
@@ -164,14 +170,14 @@ async fn rotate(
             Ok(app.tokens.refresh(&again.session, &next, rotated))
         }
         _ => {
-            end_family(app, &again, request).await?;
+            end_family(app, &again, trail).await?;
             Err(ApiError::InvalidRefreshToken)
         }
     }
 }
 
 /// Ends the session whose old token was used, and tells the owner, once.
-async fn end_family(app: &App, presented: &Presented, request: &RequestId) -> Result<(), ApiError> {
+async fn end_family(app: &App, presented: &Presented, trail: &Trail) -> Result<(), ApiError> {
     let now = app.now();
     let transaction = app.db.begin().await?;
     if !session::revoke(&transaction, presented.session.id, now).await? {
@@ -180,7 +186,13 @@ async fn end_family(app: &App, presented: &Presented, request: &RequestId) -> Re
     let kind = MailKind::TokenReplayed;
     let mail = app
         .outbox
-        .write_notice(&transaction, kind, &presented.user, request.as_str(), now)
+        .write_notice(&transaction, kind, &presented.user, trail.request_id(), now)
+        .await?;
+    let event = Event {
+        user_id: Some(presented.user.id),
+        ..trail.anonymous(EventKind::TokenReuse)
+    };
+    app.note_in(&transaction, of_session(event, presented.session.id))
         .await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;

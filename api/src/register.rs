@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 use latchkey_shared::{
+    audit::EventKind,
     email::Email,
     gender::Gender,
     mail::MailKind,
@@ -15,6 +16,7 @@ use sea_orm::TransactionTrait as _;
 
 use crate::{
     app::App,
+    audit::Trail,
     body::{Body, WITH_PICTURE},
     config::Activation,
     error::ApiError,
@@ -22,9 +24,7 @@ use crate::{
     fields::Fields,
     openapi::Tag,
     password::{NewPassword, Owner, Password},
-    peer::Peer,
     picture::Picture,
-    request::RequestId,
     user_body::{self, User},
 };
 
@@ -102,12 +102,12 @@ impl Register {
     async fn register(
         &self,
         Data(app): Data<&App>,
-        Data(request): Data<&RequestId>,
-        peer: Peer,
+        trail: Trail,
         body: Body<Wire, WITH_PICTURE>,
     ) -> Result<Registered, Failure<400, 409, 413, 415, 429>> {
         // Before the form is looked at: reading a picture is work.
-        app.limits.registration(peer, app.now()).await?;
+        let limit = app.limits.registration(trail.peer, app.now()).await;
+        trail.limited(app, "registration", limit).await?;
         let form = Registration::parse(body.fields, app).await?;
         // Before the picture is stored: past this nothing turns the form away but the database, which is handled below.
         let password_hash = app.hasher.hash(form.password).await?;
@@ -126,7 +126,7 @@ impl Register {
             is_activated: app.config.activation == Activation::None,
             is_superuser: false,
         };
-        match create(app, new, request).await {
+        match create(app, new, &trail).await {
             Ok(user) => Ok(Registered::Created(Json(User::of(user, &app.pictures)))),
             Err(error) => {
                 if let Some(picture) = picture {
@@ -139,7 +139,7 @@ impl Register {
 }
 
 /// The account and the mail about it, both or neither.
-async fn create(app: &App, new: NewUser, request: &RequestId) -> Result<user::Model, ApiError> {
+async fn create(app: &App, new: NewUser, trail: &Trail) -> Result<user::Model, ApiError> {
     let now = app.now();
     let transaction = app.db.begin().await?;
     let user = user::insert(&transaction, new, now).await?;
@@ -150,7 +150,9 @@ async fn create(app: &App, new: NewUser, request: &RequestId) -> Result<user::Mo
     };
     let mail = app
         .outbox
-        .write_notice(&transaction, kind, &user, request.as_str(), now)
+        .write_notice(&transaction, kind, &user, trail.request_id(), now)
+        .await?;
+    app.note_in(&transaction, trail.own(EventKind::UserCreated, user.id))
         .await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;

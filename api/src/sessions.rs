@@ -1,12 +1,23 @@
 //! `GET /auth/sessions/`, `DELETE /auth/sessions/{id}/` and `POST /auth/logout_all/`: where somebody is logged in.
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::session;
+use latchkey_shared::{
+    audit::{Event, EventKind},
+    session,
+};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
+use sea_orm::TransactionTrait as _;
 use uuid::Uuid;
 
-use crate::{app::App, error::ApiError, failure::Failure, openapi::Tag, signed_in::ActivatedUser};
+use crate::{
+    app::App,
+    audit::{Trail, of_session},
+    error::ApiError,
+    failure::Failure,
+    openapi::Tag,
+    signed_in::ActivatedUser,
+};
 
 /// One login on one device.
 #[derive(Debug, Object)]
@@ -73,14 +84,19 @@ impl Sessions {
     async fn end(
         &self,
         Data(app): Data<&App>,
+        trail: Trail,
         ActivatedUser(me): ActivatedUser,
         /// As the list names it.
         Path(id): Path<String>,
     ) -> Result<Ended, Failure<401, 403, 404>> {
         let id: Uuid = id.parse().map_err(|_| ApiError::NotFound)?;
-        if !session::revoke_own(&app.db, me.user.id, id, app.now()).await? {
+        let transaction = app.db.begin().await?;
+        if !session::revoke_own(&transaction, me.user.id, id, app.now()).await? {
             return Err(ApiError::NotFound.into());
         }
+        let event = of_session(trail.own(EventKind::TokenRevoked, me.user.id), id);
+        app.note_in(&transaction, event).await?;
+        transaction.commit().await?;
         tracing::info!(me.user.id, session.id = %id, "Session ended by its owner.");
         Ok(Ended::Done)
     }
@@ -97,9 +113,17 @@ impl Sessions {
     async fn logout_all(
         &self,
         Data(app): Data<&App>,
+        trail: Trail,
         ActivatedUser(me): ActivatedUser,
     ) -> Result<Ended, Failure<401, 403>> {
-        session::revoke_all(&app.db, me.user.id, app.now()).await?;
+        let transaction = app.db.begin().await?;
+        session::revoke_all(&transaction, me.user.id, app.now()).await?;
+        let event = Event {
+            detail: Some("every session".to_owned()),
+            ..trail.own(EventKind::TokenRevoked, me.user.id)
+        };
+        app.note_in(&transaction, event).await?;
+        transaction.commit().await?;
         tracing::info!(me.user.id, "Logged out everywhere.");
         Ok(Ended::Done)
     }

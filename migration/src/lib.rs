@@ -16,6 +16,7 @@ mod m0001_accounts;
 mod m0002_mails;
 mod m0004_rotation;
 mod m0005_priority;
+mod m0006_audit;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -29,6 +30,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_mails::Migration),
             Box::new(m0004_rotation::Migration),
             Box::new(m0005_priority::Migration),
+            Box::new(m0006_audit::Migration),
         ]
     }
 }

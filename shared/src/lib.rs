@@ -3,6 +3,7 @@
 //! No HTTP, no JWT, no SMTP belongs here: those live in `api` and `worker`. Each file is named after the thing it
 //! holds, and a query is a function on its entity that takes `&impl ConnectionTrait`, so that it joins any transaction.
 
+pub mod audit;
 pub mod clock;
 pub mod config;
 pub mod database;
@@ -21,6 +22,7 @@ pub mod redis;
 pub mod secret_key;
 pub mod session;
 pub mod settings;
+pub mod since;
 pub mod telemetry;
 pub mod token_hash;
 pub mod user;

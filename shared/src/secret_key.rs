@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use ring::hmac;
 
-use crate::{one_time_code::CodeSeal, token_hash::TokenHasher};
+use crate::{audit::AuditKey, one_time_code::CodeSeal, token_hash::TokenHasher};
 
 /// The least that `SECRET_KEY` may have in production: as long as the hash it keys (RFC 7518, 3.2).
 pub const MIN_BYTES: usize = 32;
@@ -32,6 +32,12 @@ impl SecretKey {
     #[must_use]
     pub fn token_hasher(&self) -> TokenHasher {
         TokenHasher::new(&self.derive(b"latchkey token hash v1"))
+    }
+
+    /// The key of the audit log.
+    #[must_use]
+    pub fn audit_key(&self) -> AuditKey {
+        AuditKey::new(&self.derive(b"latchkey audit log v1"))
     }
 
     /// The seal of one-time codes.

@@ -3,12 +3,15 @@
 use std::fmt::Write as _;
 
 use clap::{Args, Parser, Subcommand};
-use latchkey_shared::mail::{self, Filter, MailKind, MailState};
+use latchkey_shared::{
+    mail::{self, Filter, MailKind, MailState},
+    since::Since,
+};
 use sea_orm::{DatabaseConnection, DbErr};
 use serde_json::json;
 use uuid::Uuid;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 
 /// The most mails that `mails retry --failed` takes at a time.
 const RETRY_LIMIT: u64 = 100_000;
@@ -115,7 +118,7 @@ pub struct List {
     #[arg(long, value_name = "ADDRESS")]
     to: Option<String>,
     /// Not made before this: 2026-11-22T10:00:00Z, or so long ago: 90m, 12h, 3d.
-    #[arg(long, value_name = "TIME", value_parser = since)]
+    #[arg(long, value_name = "TIME")]
     since: Option<Since>,
     /// How many at most.
     #[arg(long, default_value_t = 50)]
@@ -141,30 +144,6 @@ pub struct Cancel {
     /// Their ids.
     #[arg(required = true)]
     ids: Vec<Uuid>,
-}
-
-/// A moment, or how long ago it was.
-#[derive(Clone, Copy, Debug)]
-enum Since {
-    At(DateTime<Utc>),
-    Ago(TimeDelta),
-}
-
-fn since(text: &str) -> Result<Since, String> {
-    if let Ok(at) = DateTime::parse_from_rfc3339(text) {
-        return Ok(Since::At(at.to_utc()));
-    }
-    let split = text.len().saturating_sub(1);
-    let ago = text
-        .get(..split)
-        .and_then(|count| count.parse::<u32>().ok())
-        .map(i64::from);
-    match (ago, text.get(split..)) {
-        (Some(count), Some("m")) => Ok(Since::Ago(TimeDelta::minutes(count))),
-        (Some(count), Some("h")) => Ok(Since::Ago(TimeDelta::hours(count))),
-        (Some(count), Some("d")) => Ok(Since::Ago(TimeDelta::days(count))),
-        _ => Err("expected a time like 2026-11-22T10:00:00Z, or 90m, 12h, 3d".to_owned()),
-    }
 }
 
 /// Which mails to queue anew.
@@ -212,10 +191,7 @@ impl List {
             state: self.state,
             kind: self.kind,
             recipient: self.to,
-            since: self.since.map(|since| match since {
-                Since::At(at) => at,
-                Since::Ago(ago) => now - ago,
-            }),
+            since: self.since.map(|since| since.before(now)),
         };
         let mails = mail::list(db, filter, self.limit).await?;
         let text = if self.json {

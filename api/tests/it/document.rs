@@ -35,6 +35,7 @@ fn every_call_of_the_contract_is_documented_once() {
     let contract = [
         "DELETE /auth/sessions/{id}/",
         "GET /api/user/",
+        "GET /auth/activity/",
         "GET /auth/sessions/",
         "GET /health/live",
         "GET /health/ready",

@@ -1,0 +1,185 @@
+//! What of a request goes into the audit log, and how it gets there.
+
+use fred::{
+    interfaces::KeysInterface as _,
+    types::{Expiration, SetOptions},
+};
+use latchkey_shared::{
+    audit::{self, Actor, Event, EventKind},
+    email::Email,
+};
+use poem::{FromRequest, Request, RequestBody};
+use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait as _};
+use uuid::Uuid;
+
+use crate::{app::App, error::ApiError, peer::Peer, request::RequestId};
+
+/// What is noted once a minute only, however often it happens: a flood must not fill the log.
+const ONCE_SECONDS: i64 = 60;
+
+/// Where a request comes from, for the log.
+#[derive(Clone, Debug)]
+pub struct Trail {
+    /// The client.
+    pub peer: Peer,
+    request: RequestId,
+}
+
+impl<'a> FromRequest<'a> for Trail {
+    async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
+        Ok(Self {
+            peer: Peer::from_request(request, body).await?,
+            request: request
+                .data::<RequestId>()
+                .cloned()
+                .ok_or_else(|| ApiError::Internal("no request id".to_owned()))?,
+        })
+    }
+}
+
+impl Trail {
+    /// The id of the request.
+    #[must_use]
+    pub fn request_id(&self) -> &str {
+        self.request.as_str()
+    }
+
+    /// Something that somebody unknown did.
+    #[must_use]
+    pub fn anonymous(&self, kind: EventKind) -> Event {
+        self.event(kind, Actor::Anonymous, None)
+    }
+
+    /// Something that the owner of an account did to it.
+    #[must_use]
+    pub fn own(&self, kind: EventKind, user_id: i64) -> Event {
+        self.event(kind, Actor::User(user_id), Some(user_id))
+    }
+
+    fn event(&self, kind: EventKind, actor: Actor, user_id: Option<i64>) -> Event {
+        Event {
+            kind,
+            actor,
+            user_id,
+            session_id: None,
+            subject: None,
+            peer: self.peer.address(),
+            request_id: self.request.as_str().to_owned(),
+            detail: None,
+        }
+    }
+
+    /// Passes on what a limit says; that it was exceeded is noted.
+    ///
+    /// # Errors
+    /// When it was, or the limits could not be asked.
+    pub async fn limited(
+        &self,
+        app: &App,
+        what: &str,
+        limit: Result<(), ApiError>,
+    ) -> Result<(), ApiError> {
+        if let Err(ApiError::TooManyRequests(_)) = &limit {
+            let event = Event {
+                detail: Some(what.to_owned()),
+                ..self.anonymous(EventKind::RateLimitExceeded)
+            };
+            app.note_sometimes(self, what, event).await;
+        }
+        limit
+    }
+
+    /// Notes a token that opens nothing.
+    pub async fn bad_token(&self, app: &App, what: &str) {
+        let event = Event {
+            detail: Some(what.to_owned()),
+            ..self.anonymous(EventKind::TokenFail)
+        };
+        app.note_sometimes(self, what, event).await;
+    }
+}
+
+impl App {
+    /// Adds an event to a transaction, of which it has to be the last step.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note_in(
+        &self,
+        transaction: &DatabaseTransaction,
+        event: Event,
+    ) -> Result<(), DbErr> {
+        audit::append(transaction, &self.audit_key, event, self.now()).await
+    }
+
+    /// Notes an event by itself.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn note(&self, event: Event) -> Result<(), DbErr> {
+        let transaction = self.db.begin().await?;
+        self.note_in(&transaction, event).await?;
+        transaction.commit().await
+    }
+
+    /// What stands in the log for an address, whether or not somebody has it.
+    #[must_use]
+    pub fn subject(&self, email: &Email) -> String {
+        let mut subject = self.token_hasher.fingerprint(&email.key());
+        subject.truncate(16);
+        subject
+    }
+
+    /// Notes what anybody can cause as often as they like: once a minute for each client. The answer does not depend on
+    /// it, so what fails here is logged.
+    async fn note_sometimes(&self, trail: &Trail, what: &str, event: Event) {
+        let key = format!(
+            "{}:audited:{what}:{}",
+            self.config.common.redis_namespace,
+            trail.peer.network()
+        );
+        let first: Result<Option<String>, _> = self
+            .redis
+            .set(
+                key,
+                "",
+                Some(Expiration::EX(ONCE_SECONDS)),
+                Some(SetOptions::NX),
+                false,
+            )
+            .await;
+        match first {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                if let Err(error) = self.note(event).await {
+                    tracing::error!(%error, "An event was not noted.");
+                }
+            }
+            Err(error) => tracing::warn!(%error, "An event was not noted."),
+        }
+    }
+}
+
+/// Something that an administrator did at the command line.
+#[must_use]
+pub fn by_operator(kind: EventKind, user_id: i64, detail: &str) -> Event {
+    Event {
+        kind,
+        actor: Actor::Operator,
+        user_id: Some(user_id),
+        session_id: None,
+        subject: None,
+        peer: None,
+        request_id: "latchkey-api".to_owned(),
+        detail: Some(detail.to_owned()),
+    }
+}
+
+/// An event of a session.
+#[must_use]
+pub fn of_session(event: Event, session: Uuid) -> Event {
+    Event {
+        session_id: Some(session),
+        ..event
+    }
+}

@@ -1,0 +1,442 @@
+//! The audit log (L1): what is noted, that it shows what was changed afterwards, and who may read of it.
+
+use chrono::TimeDelta;
+use futures_util::future::join_all;
+use latchkey_shared::audit::{self, Broken, Head, Model};
+use reqwest::Method;
+use sea_orm::ConnectionTrait as _;
+use serde_json::json;
+
+use crate::world::{PASSWORD, World, other_than, registration};
+
+/// What somebody does to the log, and whether that is what is found.
+type Tampering<'a> = (&'a [&'a str], &'a dyn Fn(&Broken) -> bool);
+
+/// Everything that was noted, the oldest first.
+async fn events(world: &World) -> Vec<Model> {
+    let all = audit::list(&world.database.db, audit::Filter::default(), 10_000).await;
+    let mut all = all.unwrap();
+    all.reverse();
+    all
+}
+
+async fn verify(world: &World, noted: Option<&Head>) -> Result<Head, Broken> {
+    let key: latchkey_shared::secret_key::SecretKey =
+        world.variables["SECRET_KEY"].parse().unwrap();
+    audit::verify(&world.database.db, &key.audit_key(), noted).await
+}
+
+async fn execute(world: &World, statement: &str) -> Result<(), sea_orm::DbErr> {
+    world.database.db.execute_unprepared(statement).await?;
+    Ok(())
+}
+
+/// What an intruder in the database would do first.
+async fn without_triggers(world: &World) {
+    let statements: &[&str] = if world.database.url().starts_with("postgres") {
+        &["DROP TRIGGER audit_events_append_only ON audit_events"]
+    } else {
+        &[
+            "DROP TRIGGER audit_events_no_update",
+            "DROP TRIGGER audit_events_no_delete",
+        ]
+    };
+    for statement in statements {
+        execute(world, statement).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn each_way_in_and_each_failure_is_noted_with_who_whence_and_which_request() {
+    let world = World::with(&[("LIMIT_LOGIN_PEER", "7/60")]).await;
+    let me = world.somebody("ada@example.com").await;
+    world.try_login("ada@example.com", "a wrong password").await;
+    let unknown = world
+        .try_login("nobody@example.com", "a wrong password")
+        .await;
+    let (token, code) = world.forgotten("ada@example.com").await;
+    world.check(&token, &other_than(&code)).await;
+    world.check(&token, &code).await;
+    world.reset(&token, "another quiet morning").await;
+    let new = world
+        .login("ada@example.com", "another quiet morning")
+        .await;
+    let change = |password: &str| {
+        let body = json!({"password": password, "new_password": "a third good password"});
+        world
+            .request(Method::POST, "/auth/change_password/")
+            .bearer_auth(&new.access)
+            .json(&body)
+    };
+    world.send(change("a wrong password")).await;
+    world.send(change("another quiet morning")).await;
+    world
+        .patch_user(&new.access, json!({"email": "lovelace@example.com"}))
+        .await;
+    world
+        .patch_user(&new.access, json!({"username": "Countess"}))
+        .await;
+    world
+        .post("/auth/logout/", json!({"refresh": new.refresh}))
+        .await;
+    for _ in 0..2 {
+        // The session has ended, so this opens nothing; it is noted once.
+        world
+            .post("/auth/refresh/", json!({"refresh": me.refresh}))
+            .await;
+    }
+    for _ in 0..4 {
+        world
+            .try_login("lovelace@example.com", "a wrong password")
+            .await;
+    }
+
+    let events = events(&world).await;
+    let told: Vec<_> = events
+        .iter()
+        .map(|it| (it.event.as_str(), it.outcome.as_str(), it.actor.as_str()))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("user_created", "success", "user 1"),
+            ("authn_login_success", "success", "user 1"),
+            ("authn_login_fail", "failure", "anonymous"),
+            ("authn_login_fail", "failure", "anonymous"),
+            ("authn_reset_code_fail", "failure", "anonymous"),
+            ("authn_reset_code_success", "success", "anonymous"),
+            ("authn_password_change", "success", "anonymous"),
+            ("authn_login_success", "success", "user 1"),
+            ("authn_password_change_fail", "failure", "user 1"),
+            ("authn_password_change", "success", "user 1"),
+            ("user_updated", "success", "user 1"),
+            ("authn_token_revoked", "success", "user 1"),
+            ("authn_token_fail", "failure", "anonymous"),
+            ("authn_login_fail", "failure", "anonymous"),
+            ("authn_login_fail", "failure", "anonymous"),
+            ("authn_login_fail", "failure", "anonymous"),
+            ("excess_rate_limit_exceeded", "failure", "anonymous"),
+        ]
+    );
+    let of_ada = events.iter().filter(|it| it.user_id == Some(1)).count();
+    assert_eq!(of_ada, 14);
+    assert_eq!(
+        events[3].request_id,
+        unknown.headers["x-request-id"].to_str().unwrap()
+    );
+    assert!(events[3].user_id.is_none() && events[3].subject.is_some());
+    assert_ne!(events[2].subject, events[3].subject);
+    assert!(
+        events
+            .iter()
+            .all(|it| it.peer.as_deref() == Some("127.0.0.1"))
+    );
+    // Hashes and ids are left out, as they may look like anything.
+    for event in &events {
+        let text = format!("{:?} {:?} {:?}", event.actor, event.subject, event.detail);
+        for secret in ["@", "lovelace", PASSWORD, &token, &new.access] {
+            assert!(!text.contains(secret), "{secret} is in {text}");
+        }
+    }
+    assert_eq!(verify(&world, None).await.unwrap().seq, 17);
+}
+
+#[tokio::test]
+async fn a_replay_and_what_administrators_do_are_noted_too() {
+    let world = World::with(&[("REFRESH_ROTATION", "on")]).await;
+    let first = world.somebody("ada@example.com").await.refresh;
+    world
+        .post("/auth/refresh/", json!({"refresh": first}))
+        .await;
+    world.pass(TimeDelta::minutes(1));
+    world
+        .post("/auth/refresh/", json!({"refresh": first}))
+        .await;
+    world.register("eve@example.com").await;
+    for command in ["activate", "deactivate", "deactivate"] {
+        let (code, output) = world
+            .process(&["users", command, "eve@example.com"])
+            .output()
+            .await;
+        assert_eq!(code, Some(0), "{output}");
+    }
+
+    let events = events(&world).await;
+    let told: Vec<_> = events
+        .iter()
+        .skip(2)
+        .map(|it| {
+            (
+                it.event.as_str(),
+                it.actor.as_str(),
+                it.user_id,
+                it.detail.as_deref(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        told,
+        [
+            ("authn_token_reuse", "anonymous", Some(1), None),
+            ("user_created", "user 2", Some(2), None),
+            ("authz_admin", "operator", Some(2), Some("activated")),
+            ("authz_admin", "operator", Some(2), Some("deactivated")),
+        ]
+    );
+    assert_eq!(verify(&world, None).await.unwrap().seq, 6);
+}
+
+#[tokio::test]
+async fn events_written_at_the_same_time_make_one_chain() {
+    let world = World::new().await;
+    world.somebody("ada@example.com").await;
+
+    let logins = (0..40).map(|number| {
+        let password = if number % 2 == 0 {
+            PASSWORD
+        } else {
+            "a wrong password"
+        };
+        world.try_login("ada@example.com", password)
+    });
+    let answers = join_all(logins).await;
+
+    assert!(
+        answers
+            .iter()
+            .all(|it| it.status == 200 || it.status == 401)
+    );
+    let events = events(&world).await;
+    assert_eq!(events.len(), 42);
+    assert_eq!(verify(&world, None).await.unwrap().seq, 42);
+}
+
+#[tokio::test]
+async fn the_log_takes_no_change() {
+    let world = World::new().await;
+    world.somebody("ada@example.com").await;
+
+    for statement in [
+        "UPDATE audit_events SET outcome = 'success' WHERE seq = 1",
+        "DELETE FROM audit_events WHERE seq = 1",
+        "DELETE FROM audit_events",
+    ] {
+        let error = execute(&world, statement).await.unwrap_err().to_string();
+        assert!(error.contains("append-only"), "{statement}: {error}");
+    }
+    assert_eq!(verify(&world, None).await.unwrap().seq, 2);
+}
+
+/// Each on a chain of its own, with the triggers gone, as an intruder would have it.
+#[tokio::test]
+async fn whatever_is_changed_afterwards_is_found_and_named() {
+    let altered = |broken: &Broken| matches!(broken, Broken::Altered(3));
+    let missing = |broken: &Broken| matches!(broken, Broken::Missing(3));
+    let head = |broken: &Broken| matches!(broken, Broken::Head);
+    let added = |broken: &Broken| matches!(broken, Broken::Added(_));
+    let cut = "DELETE FROM audit_events WHERE seq > 3";
+    let tampered: [Tampering; 12] = [
+        (
+            &["UPDATE audit_events SET outcome = 'failure' WHERE seq = 3"],
+            &altered,
+        ),
+        (
+            &["UPDATE audit_events SET user_id = 9 WHERE seq = 3"],
+            &altered,
+        ),
+        (
+            &["UPDATE audit_events SET peer = NULL WHERE seq = 3"],
+            &altered,
+        ),
+        (
+            &["UPDATE audit_events SET at = '2020-01-01 00:00:00+00:00' WHERE seq = 3"],
+            &altered,
+        ),
+        (
+            &["UPDATE audit_events SET actor = request_id, request_id = actor WHERE seq = 3"],
+            &altered,
+        ),
+        (
+            &[
+                "UPDATE audit_events SET hash = (SELECT hash FROM audit_events WHERE seq = 2) WHERE seq = 3",
+            ],
+            &altered,
+        ),
+        (&["DELETE FROM audit_events WHERE seq = 3"], &missing),
+        // Moved: the third and the fourth change places.
+        (
+            &[
+                "UPDATE audit_events SET seq = 99 WHERE seq = 3",
+                "UPDATE audit_events SET seq = 3 WHERE seq = 4",
+                "UPDATE audit_events SET seq = 4 WHERE seq = 99",
+            ],
+            &altered,
+        ),
+        // The end cut off, without the head and with it.
+        (&["DELETE FROM audit_events WHERE seq = 5"], &|broken| {
+            matches!(broken, Broken::Missing(5))
+        }),
+        (
+            &[
+                cut,
+                "UPDATE audit_head SET seq = 3, hash = (SELECT hash FROM audit_events WHERE seq = 3)",
+            ],
+            &head,
+        ),
+        (&["UPDATE audit_head SET hash = seal"], &head),
+        (
+            &[
+                "INSERT INTO audit_events SELECT 6, at, event, outcome, actor, user_id, session_id, subject, peer, \
+               request_id, detail, hash FROM audit_events WHERE seq = 5",
+            ],
+            &added,
+        ),
+    ];
+    for (statements, expected) in tampered {
+        let world = World::new().await;
+        world.somebody("ada@example.com").await;
+        world.register("eve@example.com").await;
+        world.try_login("ada@example.com", "a wrong password").await;
+        world.login("ada@example.com", PASSWORD).await;
+        assert_eq!(verify(&world, None).await.unwrap().seq, 5);
+        without_triggers(&world).await;
+
+        for statement in statements {
+            execute(&world, statement).await.unwrap();
+        }
+
+        let broken = verify(&world, None).await.unwrap_err();
+        assert!(expected(&broken), "{statements:?}: {broken:?}");
+    }
+}
+
+/// A whole database that was put back to an earlier state looks whole, unless its head was noted elsewhere.
+#[tokio::test]
+async fn a_head_that_was_noted_shows_a_database_that_was_put_back() {
+    let world = World::new().await;
+    world.somebody("ada@example.com").await;
+    let earlier = verify(&world, None).await.unwrap();
+    world.login("ada@example.com", PASSWORD).await;
+    let later = verify(&world, None).await.unwrap();
+
+    assert!(verify(&world, Some(&earlier)).await.is_ok());
+    assert!(verify(&world, Some(&later)).await.is_ok());
+    let other = Head {
+        seq: 3,
+        hash: later.hash.replace(['0', '1', '2', '3'], "f"),
+    };
+    let broken = verify(&world, Some(&other)).await.unwrap_err();
+    assert!(matches!(broken, Broken::NotAsNoted(3)), "{broken:?}");
+    let further = Head { seq: 9, ..later };
+    let broken = verify(&world, Some(&further)).await.unwrap_err();
+    assert!(matches!(broken, Broken::Missing(4)), "{broken:?}");
+}
+
+#[tokio::test]
+async fn the_commands_verify_and_list() {
+    let world = World::new().await;
+    world.somebody("ada@example.com").await;
+    world.try_login("ada@example.com", "a wrong password").await;
+
+    let (code, output) = world.process(&["audit", "verify"]).output().await;
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("3 event(s)"), "{output}");
+    let head = output.lines().find_map(|line| line.strip_prefix("Head: "));
+    let noted = ["audit", "verify", "--noted", head.unwrap()];
+    assert_eq!(world.process(&noted).output().await.0, Some(0));
+
+    let list = [
+        "audit",
+        "list",
+        "--user",
+        "ada@example.com",
+        "--since",
+        "1h",
+        "--json",
+    ];
+    let (code, output) = world.process(&list).output().await;
+    assert_eq!(code, Some(0), "{output}");
+    let kinds: Vec<_> = output
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["event"].clone())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["authn_login_fail", "authn_login_success", "user_created"]
+    );
+    let failed = ["audit", "list", "--event", "authn_login_fail"];
+    let (_, output) = world.process(&failed).output().await;
+    assert!(
+        output.lines().count() == 1 && output.contains("wrong address"),
+        "{output}"
+    );
+
+    without_triggers(&world).await;
+    execute(&world, "DELETE FROM audit_events WHERE seq = 2")
+        .await
+        .unwrap();
+    let (code, output) = world.process(&["audit", "verify"]).output().await;
+    assert_eq!(code, Some(1), "{output}");
+    assert!(output.contains("event 2 is missing"), "{output}");
+}
+
+#[tokio::test]
+async fn the_owner_sees_the_own_last_events_and_nobody_elses() {
+    let world = World::new().await;
+    world
+        .post("/api/register/", registration("eve@example.com"))
+        .await;
+    world.try_login("eve@example.com", "a wrong password").await;
+    let me = world.somebody("ada@example.com").await;
+    world.try_login("ada@example.com", "a wrong password").await;
+
+    let answer = world
+        .send(
+            world
+                .request(Method::GET, "/auth/activity/")
+                .bearer_auth(&me.access),
+        )
+        .await;
+
+    assert_eq!(answer.status, 200);
+    let told: Vec<_> = answer.body.as_array().unwrap().iter().collect();
+    let kinds: Vec<_> = told
+        .iter()
+        .map(|it| (it["event"].as_str().unwrap(), it["own"].as_bool().unwrap()))
+        .collect();
+    assert_eq!(
+        kinds,
+        [
+            ("authn_login_fail", false),
+            ("authn_login_success", true),
+            ("user_created", true)
+        ]
+    );
+    assert_eq!(told[0]["outcome"], "failure");
+    assert_eq!(told[0]["peer"], "127.0.0.1");
+    assert!(told[1]["session"].is_string());
+    let without = world
+        .send(world.request(Method::GET, "/auth/activity/"))
+        .await;
+    without.is_problem(401, "not-authenticated");
+}
+
+/// A flood of refusals is one event a minute for each client and limit.
+#[tokio::test]
+async fn a_flood_does_not_fill_the_log() {
+    let world = World::with(&[("LIMIT_LOGIN_PEER", "1/60")]).await;
+    for _ in 0..20 {
+        world
+            .try_login("nobody@example.com", "a wrong password")
+            .await;
+        world
+            .post("/auth/refresh/", json!({"refresh": "nonsense"}))
+            .await;
+        let form = json!({"token": "nonsense", "new_password": "a good new password"});
+        world.post("/auth/reset_password/", form).await;
+    }
+
+    let events = events(&world).await;
+    let kinds: Vec<_> = events.iter().map(|it| it.event.as_str()).collect();
+    assert_eq!(kinds.len(), 4, "{kinds:?}");
+}

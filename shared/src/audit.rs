@@ -1,0 +1,356 @@
+//! The audit log: who did what to which account, in a chain that shows when somebody has changed it afterwards.
+//!
+//! Each event's hash is a MAC, keyed by a key that is not in the database, over the event and the hash before it, and
+//! the head holds the last of them with a seal of its own. So an event that was altered, removed, added or moved is
+//! found, those at the end included. Only a whole database that was put back to an earlier state looks whole; against
+//! that the head can be noted elsewhere (`latchkey-api audit verify` prints it). Nothing here holds an e-mail address.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    Condition, IntoActiveModel as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    entity::prelude::*,
+};
+
+mod chain;
+mod head;
+
+pub use chain::AuditKey;
+
+/// How many events [`verify`] reads at a time.
+const BATCH: u64 = 5_000;
+
+/// One event.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
+#[sea_orm(table_name = "audit_events")]
+pub struct Model {
+    /// Its place in the chain, from 1 on without a gap.
+    #[sea_orm(primary_key, auto_increment = false)]
+    pub seq: i64,
+    /// When it happened.
+    pub at: DateTime<Utc>,
+    /// An [`EventKind`] as text.
+    pub event: String,
+    /// `success` or `failure`.
+    pub outcome: String,
+    /// Who did it: `user 7`, `operator` at the command line, or `anonymous`.
+    pub actor: String,
+    /// The account it was done to, where there is one.
+    pub user_id: Option<i64>,
+    /// The session it is about.
+    pub session_id: Option<Uuid>,
+    /// A fingerprint of the address that was given, whether or not somebody has it.
+    pub subject: Option<String>,
+    /// The client's address.
+    pub peer: Option<String>,
+    /// The request.
+    pub request_id: String,
+    /// What else there is to say, in a few fixed words.
+    pub detail: Option<String>,
+    /// The MAC over all of this and the hash before, in hex.
+    pub hash: String,
+}
+
+/// No relations: an event outlives whom it is about.
+#[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+pub enum Relation {}
+
+impl ActiveModelBehavior for ActiveModel {}
+
+/// What happened, in the words of OWASP's logging vocabulary; where that has none, in its style.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventKind {
+    /// A login worked.
+    LoginSuccess,
+    /// A login did not.
+    LoginFail,
+    /// A one-time code was right.
+    CodeSuccess,
+    /// A one-time code was wrong, or its request not open.
+    CodeFail,
+    /// A password was changed, or reset.
+    PasswordChange,
+    /// A password change was refused.
+    PasswordChangeFail,
+    /// Sessions were ended: a logout, or one ended by its owner.
+    TokenRevoked,
+    /// A refresh token was used again after its successor.
+    TokenReuse,
+    /// A token was given that opens nothing.
+    TokenFail,
+    /// A limit turned somebody away; noted once a minute for each client and limit.
+    RateLimitExceeded,
+    /// An account was made.
+    UserCreated,
+    /// An account was changed in what decides who can get into it.
+    UserUpdated,
+    /// An administrator did something.
+    Admin,
+}
+
+impl EventKind {
+    /// Its name in the row.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::LoginSuccess => "authn_login_success",
+            Self::LoginFail => "authn_login_fail",
+            Self::CodeSuccess => "authn_reset_code_success",
+            Self::CodeFail => "authn_reset_code_fail",
+            Self::PasswordChange => "authn_password_change",
+            Self::PasswordChangeFail => "authn_password_change_fail",
+            Self::TokenRevoked => "authn_token_revoked",
+            Self::TokenReuse => "authn_token_reuse",
+            Self::TokenFail => "authn_token_fail",
+            Self::RateLimitExceeded => "excess_rate_limit_exceeded",
+            Self::UserCreated => "user_created",
+            Self::UserUpdated => "user_updated",
+            Self::Admin => "authz_admin",
+        }
+    }
+
+    fn outcome(self) -> &'static str {
+        match self {
+            Self::LoginFail
+            | Self::CodeFail
+            | Self::PasswordChangeFail
+            | Self::TokenReuse
+            | Self::TokenFail
+            | Self::RateLimitExceeded => "failure",
+            Self::LoginSuccess
+            | Self::CodeSuccess
+            | Self::PasswordChange
+            | Self::TokenRevoked
+            | Self::UserCreated
+            | Self::UserUpdated
+            | Self::Admin => "success",
+        }
+    }
+}
+
+/// Who did something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// Somebody who has not shown who it is.
+    Anonymous,
+    /// The owner of this account.
+    User(i64),
+    /// Somebody at the command line.
+    Operator,
+}
+
+/// What is to be noted.
+#[derive(Clone, Debug)]
+pub struct Event {
+    /// What happened.
+    pub kind: EventKind,
+    /// Who did it.
+    pub actor: Actor,
+    /// To which account.
+    pub user_id: Option<i64>,
+    /// About which session.
+    pub session_id: Option<Uuid>,
+    /// A fingerprint of the address that was given.
+    pub subject: Option<String>,
+    /// The client's address.
+    pub peer: Option<String>,
+    /// The request.
+    pub request_id: String,
+    /// A few fixed words.
+    pub detail: Option<String>,
+}
+
+/// Appends an event. It takes the head's row, and with it everybody's turn, until the transaction ends: it has to be the
+/// last that a transaction does, so that no two wait for each other.
+///
+/// # Errors
+/// When the database fails.
+pub async fn append(
+    transaction: &sea_orm::DatabaseTransaction,
+    key: &AuditKey,
+    event: Event,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let head = head::take(transaction).await?;
+    let mut row = Model {
+        seq: head.seq,
+        at: now,
+        event: event.kind.as_str().to_owned(),
+        outcome: event.kind.outcome().to_owned(),
+        actor: match event.actor {
+            Actor::Anonymous => "anonymous".to_owned(),
+            Actor::User(id) => format!("user {id}"),
+            Actor::Operator => "operator".to_owned(),
+        },
+        user_id: event.user_id,
+        session_id: event.session_id,
+        subject: event.subject.map(|it| it.chars().take(16).collect()),
+        peer: event.peer,
+        request_id: event.request_id,
+        detail: event.detail,
+        hash: String::new(),
+    };
+    row.hash = key.hash(&row, &head.hash);
+    let seal = key.seal(row.seq, &row.hash);
+    head::set(transaction, &row.hash, &seal).await?;
+    Entity::insert(row.into_active_model().reset_all())
+        .exec_without_returning(transaction)
+        .await?;
+    Ok(())
+}
+
+/// Which events to list; what is `None` excludes none.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// About this account, or done by it.
+    pub user_id: Option<i64>,
+    /// Of this kind, by its name.
+    pub event: Option<String>,
+    /// Not before this.
+    pub since: Option<DateTime<Utc>>,
+}
+
+/// The newest events that a filter lets through, the newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    filter: Filter,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let Filter {
+        user_id,
+        event,
+        since,
+    } = filter;
+    Entity::find()
+        .apply_if(user_id, |query, id| {
+            query.filter(
+                Condition::any()
+                    .add(Column::UserId.eq(id))
+                    .add(Column::Actor.eq(format!("user {id}"))),
+            )
+        })
+        .apply_if(event, |query, event| query.filter(Column::Event.eq(event)))
+        .apply_if(since, |query, since| query.filter(Column::At.gte(since)))
+        .order_by_desc(Column::Seq)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// The newest events about an account, the newest first.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_of(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .order_by_desc(Column::Seq)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// The end of the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// How many events there are.
+    pub seq: i64,
+    /// The last one's hash; empty when there is none.
+    pub hash: String,
+}
+
+/// Why a chain is not whole.
+#[derive(Debug, thiserror::Error)]
+pub enum Broken {
+    /// The event is not as it was written, or one before it is not.
+    #[error("event {0} was altered, or stands where it was not written")]
+    Altered(i64),
+    /// There is no event of this number.
+    #[error("event {0} is missing")]
+    Missing(i64),
+    /// There is an event before the first or after the last.
+    #[error("event {0} was added outside of the chain")]
+    Added(i64),
+    /// The head is not as it was written.
+    #[error("the head of the chain was altered")]
+    Head,
+    /// The chain does not go through what was noted of it.
+    #[error("event {0} is not the one that was noted")]
+    NotAsNoted(i64),
+    /// The chain could not be read.
+    #[error("the database: {0}")]
+    Database(#[from] DbErr),
+}
+
+/// Reads the whole chain. With `noted`, an earlier head, it has to go through that.
+///
+/// # Errors
+/// At the first event that is not as it was written.
+pub async fn verify(
+    db: &DatabaseConnection,
+    key: &AuditKey,
+    noted: Option<&Head>,
+) -> Result<Head, Broken> {
+    // First the head: events that are appended meanwhile are past it and are read to the end of the chain as it was.
+    let head = head::read(db).await?;
+    if head.seq > 0 && !key.seals(head.seq, &head.hash, &head.seal) {
+        return Err(Broken::Head);
+    }
+    let mut last = Head {
+        seq: 0,
+        hash: String::new(),
+    };
+    while last.seq < head.seq {
+        let batch = Entity::find()
+            .filter(Column::Seq.gt(last.seq))
+            .filter(Column::Seq.lte(head.seq))
+            .order_by_asc(Column::Seq)
+            .limit(BATCH)
+            .all(db)
+            .await?;
+        if batch.is_empty() {
+            return Err(Broken::Missing(last.seq + 1));
+        }
+        for row in batch {
+            if row.seq != last.seq + 1 {
+                return Err(Broken::Missing(last.seq + 1));
+            }
+            if key.hash(&row, &last.hash) != row.hash {
+                return Err(Broken::Altered(row.seq));
+            }
+            last = Head {
+                seq: row.seq,
+                hash: row.hash,
+            };
+            if noted.is_some_and(|noted| noted.seq == last.seq && *noted != last) {
+                return Err(Broken::NotAsNoted(last.seq));
+            }
+        }
+    }
+    if last.hash != head.hash {
+        return Err(Broken::Head);
+    }
+    // An event and the head are written in one step, so of what is seen first the head that is read next knows.
+    let ends = [
+        Entity::find().order_by_asc(Column::Seq).one(db).await?,
+        Entity::find().order_by_desc(Column::Seq).one(db).await?,
+    ];
+    let end = head::read(db).await?.seq;
+    if let Some(row) = ends
+        .into_iter()
+        .flatten()
+        .find(|row| !(1..=end).contains(&row.seq))
+    {
+        return Err(Broken::Added(row.seq));
+    }
+    match noted {
+        Some(noted) if noted.seq > last.seq => Err(Broken::Missing(last.seq + 1)),
+        _ => Ok(last),
+    }
+}

@@ -1,0 +1,69 @@
+//! A moment as operators give it: a time, or how long ago.
+
+use std::str::FromStr;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A moment, or how long ago it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// At this time (RFC 3339).
+    At(DateTime<Utc>),
+    /// So long ago: `90m`, `12h`, `3d`.
+    Ago(TimeDelta),
+}
+
+impl Since {
+    /// The moment, as seen from now.
+    #[must_use]
+    pub fn before(self, now: DateTime<Utc>) -> DateTime<Utc> {
+        match self {
+            Self::At(at) => at,
+            Self::Ago(ago) => now - ago,
+        }
+    }
+}
+
+impl FromStr for Since {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(at) = DateTime::parse_from_rfc3339(text) {
+            return Ok(Self::At(at.to_utc()));
+        }
+        let split = text.len().saturating_sub(1);
+        let ago = text
+            .get(..split)
+            .and_then(|count| count.parse::<u32>().ok())
+            .map(i64::from);
+        match (ago, text.get(split..)) {
+            (Some(count), Some("m")) => Ok(Self::Ago(TimeDelta::minutes(count))),
+            (Some(count), Some("h")) => Ok(Self::Ago(TimeDelta::hours(count))),
+            (Some(count), Some("d")) => Ok(Self::Ago(TimeDelta::days(count))),
+            _ => Err("expected a time like 2026-11-22T10:00:00Z, or 90m, 12h, 3d".to_owned()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_and_spans_are_taken_and_nothing_else() {
+        let at = "2026-11-22T10:00:00Z".parse::<Since>().unwrap();
+        let now = "2026-11-23T10:00:00Z".parse::<DateTime<Utc>>().unwrap();
+        assert_eq!(now - at.before(now), TimeDelta::days(1));
+        for (text, span) in [
+            ("90m", TimeDelta::minutes(90)),
+            ("12h", TimeDelta::hours(12)),
+            ("3d", TimeDelta::days(3)),
+        ] {
+            let since: Since = text.parse().unwrap();
+            assert_eq!(now - since.before(now), span, "{text}");
+        }
+        for text in ["", "m", "-3d", "3w", "yesterday", "3é"] {
+            assert!(text.parse::<Since>().is_err(), "{text}");
+        }
+    }
+}
