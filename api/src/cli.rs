@@ -12,6 +12,7 @@ Environment (each also as NAME_FILE; a .env file in the working directory is rea
   DATABASE_URL          [sqlite://var/latchkey.db] or postgres://user:password@host/database
   REDIS_URL             [redis://127.0.0.1:6379]
   ENVIRONMENT           [development] or production
+  OTEL_EXPORTER_OTLP_ENDPOINT   [none] http:// URL of a collector of traces
   LOG_FORMAT, RUST_LOG  [text] or json; [warn,latchkey=info]
 deploy/example.env has all of them, with their defaults.";
 

@@ -20,12 +20,13 @@ use latchkey_shared::{
     queue::Queue,
     settings::Settings,
     telemetry,
+    trace::Traces,
     user::{self, NewUser},
     username::Username,
 };
 use poem::listener::{Acceptor, Listener as _, TcpListener};
 use sea_orm::{DatabaseConnection, TransactionTrait as _};
-use tokio::task::JoinHandle;
+use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -44,7 +45,11 @@ use crate::{
 /// When the configuration is wrong, a dependency is missing, or the address is taken.
 pub async fn serve() -> anyhow::Result<()> {
     let config = Config::read(Settings::from_environment())?;
-    start_log(&config.common)?;
+    let (common, version) = (&config.common, env!("CARGO_PKG_VERSION"));
+    let traces = Traces::start(common.collector.as_ref(), "latchkey-api", version)
+        .context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
+    start_log(common, &traces)?;
+    let patience = common.shutdown;
     let bind = config.bind;
     let (app, queue) = connect(config).await?;
     let pending = latchkey_migration::missing(&app.db).await?;
@@ -62,16 +67,19 @@ pub async fn serve() -> anyhow::Result<()> {
     let stopping = stop.clone();
     let asked = asked_to_stop()?;
     let drained = app.clone();
-    tokio::spawn(async move {
+    let stopped = tokio::spawn(async move {
         asked.await;
         // Balancers that ask for readiness look elsewhere meanwhile, and find this port open to the last.
         drained.stopping.store(true, Ordering::Relaxed);
         tokio::time::sleep(drained.config.drain).await;
         stopping.cancel();
+        Instant::now()
     });
     let figures = show_figures(&app, queue, stop.clone()).await?;
     server::serve(app, acceptor, stop.cancelled()).await?;
     figures.await??;
+    let left = patience.saturating_sub(stopped.await?.elapsed());
+    traces.finish(left).await;
     tracing::info!("Latchkey has stopped.");
     Ok(())
 }
@@ -111,7 +119,7 @@ async fn show_figures(
 /// When the database cannot be reached or a step fails.
 pub async fn migrate() -> anyhow::Result<()> {
     let common = read_common()?;
-    start_log(&common)?;
+    start_log(&common, &Traces::off())?;
     let db = common.connect_database().await?;
     let pending = latchkey_migration::missing(&db).await?;
     Migrator::up(&db, None).await?;
@@ -199,7 +207,7 @@ pub fn openapi(yaml: bool, write: Option<&Path>) -> anyhow::Result<()> {
 /// When the chain is not whole, or the database fails.
 pub async fn audit(command: AuditCommand) -> anyhow::Result<()> {
     let common = read_common()?;
-    start_log(&common)?;
+    start_log(&common, &Traces::off())?;
     let db = common.connect_database().await?;
     match command {
         AuditCommand::Verify { noted } => {
@@ -366,7 +374,7 @@ async fn find(app: &App, email: &str) -> anyhow::Result<user::Model> {
 
 async fn open() -> anyhow::Result<App> {
     let config = Config::read(Settings::from_environment())?;
-    start_log(&config.common)?;
+    start_log(&config.common, &Traces::off())?;
     Ok(connect(config).await?.0)
 }
 
@@ -383,8 +391,8 @@ fn read_common() -> anyhow::Result<Common> {
     common.context("without SECRET_KEY the configuration has a fault")
 }
 
-fn start_log(common: &Common) -> anyhow::Result<()> {
-    telemetry::start(common.log_format, &common.log_filter).map_err(|error| {
+fn start_log(common: &Common, traces: &Traces) -> anyhow::Result<()> {
+    telemetry::start(common.log_format, &common.log_filter, traces).map_err(|error| {
         anyhow::anyhow!("RUST_LOG: expected a filter such as warn,latchkey=info ({error})")
     })
 }

@@ -4,11 +4,12 @@
 use std::{panic::AssertUnwindSafe, time::Instant};
 
 use futures_util::FutureExt as _;
+use latchkey_shared::trace;
 use poem::{
     Endpoint, IntoResponse as _, Middleware, PathPattern, Request, Response,
-    http::{HeaderMap, HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span, field::Empty};
 use uuid::Uuid;
 
 use crate::{error::ApiError, metrics::RequestMetrics};
@@ -76,7 +77,11 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
         let start = Instant::now();
         request.set_data(id.clone());
 
-        let span = tracing::info_span!("request", request.id = id.as_str());
+        let traced = traced(&request, &id);
+        let logged = tracing::info_span!("request", request.id = id.as_str(), trace.id = Empty);
+        if let Some(trace) = trace::id_of(&traced) {
+            logged.record("trace.id", trace);
+        }
         let mut response = async {
             let response = self.answer(request, &id).await;
             let status = response.status().as_u16();
@@ -85,17 +90,76 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
             let route = response
                 .data::<PathPattern>()
                 .map(|pattern| &*pattern.0)
-                .filter(|pattern| !pattern.is_empty())
-                .unwrap_or("unknown");
+                .filter(|pattern| !pattern.is_empty());
+            note(&traced, &method, route, status);
+            let route = route.unwrap_or("unknown");
             self.metrics.note(method.as_str(), route, status, took);
             let duration_ms = took.as_millis();
             tracing::info!(%method, path, status, duration_ms, "Answered.");
             response
         }
-        .instrument(span)
+        .instrument(traced.clone())
+        .instrument(logged)
         .await;
         self.dress(response.headers_mut(), &id);
         Ok(response)
+    }
+}
+
+/// The span of a request's trace, by OpenTelemetry's conventions for HTTP; a client's trace goes on in it. Of the URL it
+/// gets the route alone: the rest may hold anything.
+fn traced(request: &Request, id: &RequestId) -> Span {
+    let span = tracing::info_span!(
+        target: trace::TARGET,
+        "request",
+        otel.kind = "server",
+        otel.status_code = Empty,
+        request.id = id.as_str(),
+        http.request.method = name_of(request.method()),
+        http.route = Empty,
+        http.response.status_code = Empty,
+        "error.type" = Empty,
+    );
+    trace::continue_from(&span, request.header("traceparent"));
+    span
+}
+
+/// Notes in the span of a trace how its request was answered.
+fn note(span: &Span, method: &Method, route: Option<&str>, status: u16) {
+    if span.is_disabled() {
+        return;
+    }
+    let method = name_of(method);
+    match route {
+        Some(route) => {
+            trace::rename(span, format!("{method} {route}"));
+            span.record("http.route", route);
+        }
+        None => trace::rename(span, method.to_owned()),
+    }
+    span.record("http.response.status_code", i64::from(status));
+    if status >= 500 {
+        trace::fail(span, &status.to_string());
+    }
+}
+
+/// Methods that nobody knows are one: clients may invent them.
+fn name_of(method: &Method) -> &str {
+    const KNOWN: [Method; 9] = [
+        Method::GET,
+        Method::HEAD,
+        Method::POST,
+        Method::PUT,
+        Method::PATCH,
+        Method::DELETE,
+        Method::OPTIONS,
+        Method::CONNECT,
+        Method::TRACE,
+    ];
+    if KNOWN.contains(method) {
+        method.as_str()
+    } else {
+        "_OTHER"
     }
 }
 

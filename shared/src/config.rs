@@ -13,6 +13,7 @@ use crate::{
     secret_key::{self, SecretKey},
     settings::{Environment, Settings},
     telemetry::{self, LogFormat},
+    trace::{self, Collector},
 };
 
 /// The configuration that both programs share. Each field names its variable.
@@ -38,6 +39,8 @@ pub struct Common {
     pub log_format: LogFormat,
     /// `RUST_LOG`
     pub log_filter: String,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go, if anywhere.
+    pub collector: Option<Collector>,
 }
 
 impl Common {
@@ -103,6 +106,7 @@ impl Common {
             log_filter: settings
                 .text("RUST_LOG")
                 .unwrap_or_else(|| telemetry::DEFAULT_FILTER.to_owned()),
+            collector: settings.optional("OTEL_EXPORTER_OTLP_ENDPOINT", trace::EXPECTED),
             secret_key: secret_key?,
         })
     }

@@ -25,5 +25,6 @@ pub mod settings;
 pub mod since;
 pub mod telemetry;
 pub mod token_hash;
+pub mod trace;
 pub mod user;
 pub mod username;

@@ -11,7 +11,7 @@ use crate::{
     email::Email,
     mail::{self, MailKind},
     queue::Queue,
-    user,
+    trace, user,
 };
 
 /// How long a notice is worth sending. A reset code is worth sending for as long as its reset.
@@ -109,6 +109,7 @@ impl Outbox {
         let id = row.id;
         row.message_id = format!("{id}@{}", self.message_domain);
         request_id.clone_into(&mut row.request_id);
+        row.trace = trace::current();
         mail::insert(db, row).await?;
         Ok(Written { id, kind })
     }

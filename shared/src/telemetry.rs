@@ -4,7 +4,16 @@
 
 use std::{io::IsTerminal as _, str::FromStr};
 
-use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _,
+    filter::{FilterExt as _, filter_fn},
+    fmt,
+    layer::SubscriberExt as _,
+    util::SubscriberInitExt as _,
+};
+
+use crate::trace::{self, Traces};
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,22 +39,25 @@ impl FromStr for LogFormat {
 /// The filter when `RUST_LOG` is not set: our own lines, and what goes wrong elsewhere.
 pub const DEFAULT_FILTER: &str = "warn,latchkey=info";
 
-/// Starts the log. The filter is `RUST_LOG`'s syntax.
+/// Starts the log, and the spans of traces beside it. The filter is `RUST_LOG`'s syntax, and for the log alone.
 ///
 /// # Errors
 /// When the filter does not parse, or a log runs already.
 pub fn start(
     format: LogFormat,
     filter: &str,
+    traces: &Traces,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let filter = EnvFilter::try_new(filter)?;
-    let registry = tracing_subscriber::registry().with(filter);
+    let logged = filter_fn(|metadata| !trace::belongs(metadata));
+    let filter = EnvFilter::try_new(filter)?.and(logged.with_max_level_hint(LevelFilter::TRACE));
+    let registry = tracing_subscriber::registry().with(traces.layer());
     match format {
         LogFormat::Text => registry
             .with(
                 fmt::layer()
                     .with_ansi(std::io::stderr().is_terminal())
-                    .with_writer(std::io::stderr),
+                    .with_writer(std::io::stderr)
+                    .with_filter(filter),
             )
             .try_init()?,
         LogFormat::Json => registry
@@ -53,7 +65,8 @@ pub fn start(
                 fmt::layer()
                     .json()
                     .flatten_event(true)
-                    .with_writer(std::io::stderr),
+                    .with_writer(std::io::stderr)
+                    .with_filter(filter),
             )
             .try_init()?,
     }

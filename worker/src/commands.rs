@@ -44,6 +44,7 @@ Environment (each also as NAME_FILE, the path of a file with the value; .env is 
   METRICS_BIND          /metrics and /health of this worker, or off [127.0.0.1:9101]
   SHUTDOWN_SECONDS      how long a stopping worker finishes what it has begun [25]
   ENVIRONMENT           development or production [development]
+  OTEL_EXPORTER_OTLP_ENDPOINT  http:// URL of a collector of traces [none]
   RUST_LOG, LOG_FORMAT  what is logged; text or json
 
 Exit codes: 0 done, 1 failed, or mails were abandoned at the end, 2 wrong usage, 3 nothing matched.";

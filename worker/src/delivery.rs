@@ -11,13 +11,13 @@ use latchkey_shared::{
     email::Email,
     mail::{self, MailKind, MailState},
     one_time_code::{CodeStore, Otp},
-    password_reset, user,
+    password_reset, trace, user,
 };
 use lettre::Address;
 use sea_orm::{DatabaseConnection, DbErr, EntityTrait as _, TransactionTrait as _};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, field::Empty};
 use uuid::Uuid;
 
 use crate::{
@@ -156,13 +156,43 @@ impl Delivery {
         };
         // A kind that nobody knows is not repeated: whatever is in the row, a log line stays a line.
         let kind = mail.kind.parse().map_or("unknown", MailKind::as_str);
-        let span = tracing::info_span!(
+        let traced = tracing::info_span!(
+            target: trace::TARGET,
+            "delivery",
+            otel.kind = "consumer",
+            otel.status_code = Empty,
+            mail.id = %id,
+            mail.kind = kind,
+            mail.attempt = mail.attempts,
+            mail.outcome = Empty,
+            "error.type" = Empty,
+        );
+        trace::continue_from(&traced, mail.trace.as_deref());
+        let logged = tracing::info_span!(
             "delivery",
             mail.id = %id,
             mail.kind = kind,
             request.id = ?mail.request_id,
+            trace.id = Empty,
         );
-        parts.work(&mail, claimant).instrument(span).await
+        if let Some(trace) = trace::id_of(&traced) {
+            logged.record("trace.id", trace);
+        }
+        let delivered = parts
+            .work(&mail, claimant)
+            .instrument(traced.clone())
+            .instrument(logged)
+            .await;
+        match &delivered {
+            Ok(outcome) => {
+                traced.record("mail.outcome", outcome.as_str());
+                if matches!(outcome, Outcome::PutOff | Outcome::Failed) {
+                    trace::fail(&traced, outcome.as_str());
+                }
+            }
+            Err(_) => trace::fail(&traced, "database"),
+        }
+        delivered
     }
 }
 

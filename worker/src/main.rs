@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
-use latchkey_shared::{clock::Clock, config::Common, settings::Settings, telemetry};
+use latchkey_shared::{clock::Clock, config::Common, settings::Settings, telemetry, trace::Traces};
 use latchkey_worker::{
     commands::{Command, CommandLine, Doctor, Mails, Run},
     config::Config,
@@ -28,11 +28,14 @@ async fn main() -> ExitCode {
 
 async fn work(how: Run) -> anyhow::Result<ExitCode> {
     let mut config = Config::read(Settings::from_environment())?;
-    start_log(&config.common)?;
+    let (common, version) = (&config.common, env!("CARGO_PKG_VERSION"));
+    let traces = Traces::start(common.collector.as_ref(), "latchkey-worker", version)
+        .context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
+    start_log(common, &traces)?;
     if let Some(concurrency) = how.concurrency {
         config.concurrency = concurrency.into();
     }
-    Ok(match run::run(&config).await? {
+    Ok(match run::run(&config, traces).await? {
         Ended::Clean => ExitCode::SUCCESS,
         Ended::Abandoned(_) | Ended::Broken => ExitCode::FAILURE,
     })
@@ -40,7 +43,7 @@ async fn work(how: Run) -> anyhow::Result<ExitCode> {
 
 async fn examine(how: Doctor) -> anyhow::Result<ExitCode> {
     let config = Config::read(Settings::from_environment())?;
-    start_log(&config.common)?;
+    start_log(&config.common, &Traces::off())?;
     let report = doctor::examine(&config).await;
     print!(
         "{}",
@@ -62,7 +65,7 @@ async fn answer(mails: Mails) -> anyhow::Result<ExitCode> {
     let common = Common::read(&mut settings);
     settings.finish()?;
     let common = common.ok_or_else(|| anyhow!("SECRET_KEY is missing"))?;
-    start_log(&common)?;
+    start_log(&common, &Traces::off())?;
     let db = common.connect_database().await?;
     run::check_schema(&db).await?;
     let answer = mails.answer(&db, Clock::system().now()).await?;
@@ -70,7 +73,7 @@ async fn answer(mails: Mails) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(if answer.found { 0 } else { 3 }))
 }
 
-fn start_log(common: &Common) -> anyhow::Result<()> {
-    telemetry::start(common.log_format, &common.log_filter)
+fn start_log(common: &Common, traces: &Traces) -> anyhow::Result<()> {
+    telemetry::start(common.log_format, &common.log_filter, traces)
         .map_err(|error| anyhow!("RUST_LOG: {error}"))
 }

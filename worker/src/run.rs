@@ -8,6 +8,7 @@ use latchkey_shared::{
     mail::Priority,
     metrics::Metrics,
     one_time_code::CodeStore,
+    trace::Traces,
 };
 use lettre::transport::smtp;
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
@@ -15,7 +16,7 @@ use sea_orm::{DatabaseConnection, DbErr};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
-    time,
+    time::{self, Instant},
 };
 
 use crate::{
@@ -183,11 +184,11 @@ async fn show_figures(bind: Option<SocketAddr>, figures: Figures) -> Result<(), 
     Ok(())
 }
 
-/// Runs a worker until SIGTERM or Ctrl-C.
+/// Runs a worker until SIGTERM or Ctrl-C, and sends the last spans of its traces then.
 ///
 /// # Errors
 /// When it cannot start.
-pub async fn run(config: &Config) -> Result<Ended, StartError> {
+pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let connections = config.common.connect().await?;
@@ -229,7 +230,8 @@ pub async fn run(config: &Config) -> Result<Ended, StartError> {
     } else {
         tracing::info!("The worker stops: it finishes what it has begun.");
     }
-    let abandoned = worker.stop(config.common.shutdown).await;
+    let (asked, patience) = (Instant::now(), config.common.shutdown);
+    let abandoned = worker.stop(patience).await;
     if abandoned > 0 {
         tracing::error!(
             mails = abandoned,
@@ -238,6 +240,9 @@ pub async fn run(config: &Config) -> Result<Ended, StartError> {
     } else {
         tracing::info!("The worker has stopped.");
     }
+    traces
+        .finish(patience.saturating_sub(asked.elapsed()))
+        .await;
     Ok(match abandoned {
         _ if broken => Ended::Broken,
         0 => Ended::Clean,

@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use latchkey_shared::trace;
 use lettre::{
     Message,
     transport::smtp::{
@@ -21,6 +22,7 @@ use lettre::{
     },
 };
 use tokio::time::{Instant, timeout};
+use tracing::{Instrument as _, field::Empty};
 
 use crate::{
     config::Server,
@@ -49,6 +51,16 @@ enum Failure {
     Ours(smtp::Error),
     /// At the recipient or at the mail.
     Mails(smtp::Error),
+}
+
+impl Failure {
+    /// The code of the server's answer. Its words may name the recipient.
+    fn code(&self) -> String {
+        let (Self::Ours(error) | Self::Mails(error)) = self;
+        error
+            .status()
+            .map_or_else(|| "connection".to_owned(), |code| code.to_string())
+    }
 }
 
 impl Smtp {
@@ -83,8 +95,24 @@ impl Smtp {
     /// # Errors
     /// When it wasn't taken, or nobody knows whether it was.
     pub async fn send(&self, message: &Message) -> Result<(), SendError> {
+        let span = tracing::info_span!(
+            target: trace::TARGET,
+            "smtp",
+            otel.kind = "client",
+            otel.status_code = Empty,
+            server.address = self.url.host,
+            server.port = self.url.port,
+            "error.type" = Empty,
+        );
         // Whatever is dropped here half-way is closed and not used again.
-        let sent = timeout(self.timeout, self.converse(message)).await;
+        let sent = timeout(self.timeout, self.converse(message))
+            .instrument(span.clone())
+            .await;
+        match &sent {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => trace::fail(&span, &failure.code()),
+            Err(_) => trace::fail(&span, "timeout"),
+        }
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(Failure::Mails(error))) if error.is_permanent() => {

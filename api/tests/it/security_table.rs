@@ -3,12 +3,13 @@
 use std::{fs, path::Path};
 
 /// Where tests are.
-const FOLDERS: [&str; 5] = [
+const FOLDERS: [&str; 6] = [
     "api/src",
     "api/tests/it",
     "shared/src",
     "worker/src",
     "worker/tests/it",
+    "worker/tests/it/chaos",
 ];
 
 #[test]

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use latchkey_shared::settings::Settings;
 
+mod collector;
 mod database;
 mod forwarder;
 mod process;
@@ -14,6 +15,7 @@ mod redis;
 mod redis_server;
 mod smtp_sink;
 
+pub use collector::{Collector, Span};
 pub use database::TestDatabase;
 pub use forwarder::Forwarder;
 pub use process::Process;

@@ -28,6 +28,7 @@ mod mails;
 mod redis;
 mod rolling;
 mod smtp;
+mod traces;
 mod workers;
 
 /// No answer takes longer than the time-outs inside it.

@@ -1,0 +1,132 @@
+//! A request, its mail and the SMTP conversation are one trace.
+
+use latchkey_testing::{Collector, Fault, Span};
+
+use super::{Installation, user};
+
+const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
+const CLIENTS_SPAN: &str = "00f067aa0ba902b7";
+
+/// Asks for a code in the trace of a client.
+async fn ask(it: &Installation, address: &str) -> u16 {
+    let request = it
+        .http
+        .post(format!("http://{address}/auth/email_request/?secret=4711"))
+        .header("traceparent", format!("00-{TRACE}-{CLIENTS_SPAN}-01"))
+        .form(&[("email", user(0))])
+        .send();
+    request.await.unwrap().status().as_u16()
+}
+
+fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
+    spans.iter().filter(|span| span.name == name).collect()
+}
+
+#[tokio::test]
+async fn a_request_its_mail_and_each_conversation_are_one_trace() {
+    let mut it = Installation::with_users(1).await;
+    let collector = Collector::start().await;
+    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    it.world.sink.set_fault(Fault::ReplyFirst(1, 451));
+    let (api, worker) = (it.api().await, it.worker().await);
+
+    assert_eq!(ask(&it, &api.address).await, 201);
+    it.all_sent(1).await;
+    // What is left is sent at the end.
+    let (mut process, address) = (api.process, api.address);
+    process.terminate().await;
+    assert_eq!(process.exit().await.code(), Some(0));
+    worker.terminate().await;
+    let (code, log) = worker.output().await;
+    assert_eq!(code, Some(0), "{log}");
+
+    let spans = collector.spans();
+    let all: Vec<_> = spans.iter().filter(|span| span.trace == TRACE).collect();
+    assert_eq!(all.len(), 5, "{spans:#?}");
+    let request = named(&spans, "POST /auth/email_request")[0];
+    assert_eq!(
+        (request.service.as_str(), request.kind),
+        ("latchkey-api", 2)
+    );
+    assert_eq!(request.parent, CLIENTS_SPAN);
+    let (deliveries, conversations) = (named(&spans, "delivery"), named(&spans, "smtp"));
+    assert_eq!(
+        (deliveries.len(), conversations.len()),
+        (2, 2),
+        "{spans:#?}"
+    );
+    for delivery in &deliveries {
+        assert_eq!(
+            (delivery.service.as_str(), delivery.kind),
+            ("latchkey-worker", 5)
+        );
+        assert_eq!(delivery.parent, request.id);
+    }
+    for conversation in &conversations {
+        assert_eq!(conversation.kind, 3);
+        let around = deliveries.iter().find(|it| it.id == conversation.parent);
+        assert_eq!(around.unwrap().failed, conversation.failed);
+    }
+    assert_eq!(conversations.iter().filter(|it| it.failed).count(), 1);
+    let mail = it.world.sink.mails().remove(0);
+    let sent: Vec<u8> = collector.bodies().concat();
+    let sent = String::from_utf8_lossy(&sent);
+    for secret in [
+        "@example.com",
+        "4711",
+        "secret",
+        &mail.code().unwrap(),
+        &address,
+    ] {
+        assert!(!sent.contains(secret), "{secret} was sent to the collector");
+    }
+    assert!(log.contains(TRACE), "{log}");
+}
+
+#[tokio::test]
+async fn without_a_collector_nothing_is_traced() {
+    let it = Installation::with_users(1).await;
+    let (api, _worker) = (it.api().await, it.worker().await);
+
+    assert_eq!(ask(&it, &api.address).await, 201);
+    it.all_sent(1).await;
+
+    assert_eq!(it.world.rows().await[0].trace, None);
+    assert!(!api.process.lines().join(" ").contains("trace.id"));
+}
+
+#[tokio::test]
+async fn a_collector_that_hangs_delays_nothing_and_a_stop_by_little() {
+    let mut it = Installation::with_users(1).await;
+    let collector = Collector::that_hangs().await;
+    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    let (mut api, mut worker) = (it.api().await, it.worker().await);
+
+    for number in 1..=20 {
+        assert_eq!(ask(&it, &api.address).await, 201);
+        it.all_sent(number).await;
+    }
+
+    // Both end by themselves, while their last spans are not taken.
+    for process in [&mut api.process, &mut worker] {
+        process.terminate().await;
+        assert_eq!(process.exit().await.code(), Some(0));
+    }
+    worker.wait_for_line("The last spans were not sent").await;
+}
+
+#[tokio::test]
+async fn a_collector_that_cannot_be_is_named_at_the_start() {
+    let mut it = Installation::new().await;
+    let url = "https://user:hunter2@collector.example.com";
+    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", url);
+
+    let (code, log) = it.world.process(&[]).output().await;
+
+    assert_eq!(code, Some(1), "{log}");
+    assert!(
+        log.contains("OTEL_EXPORTER_OTLP_ENDPOINT: expected the http:// URL"),
+        "{log}"
+    );
+    assert!(!log.contains("hunter2"), "{log}");
+}
