@@ -23,6 +23,7 @@ Environment, beside that of every command (latchkey-api --help):
   PUBLIC_URL            [http://127.0.0.1:8000] where clients reach the service
   MEDIA_DIR             [var/media] profile pictures
   ACTIVATION            [admin] or none: who lets new accounts in
+  REGISTRATION_PRIVACY  [off] or on: a taken address is answered like any other
   CORS_ORIGINS          [none] web origins that may call, separated by commas
   TRUSTED_PROXIES       [none] networks whose word about a client's address is believed
   LIMIT_…               how often somebody may try; see deploy/example.env

@@ -52,6 +52,8 @@ pub struct Config {
     pub drain: Duration,
     /// `ACTIVATION`
     pub activation: Activation,
+    /// `REGISTRATION_PRIVACY`: whether a registration with a taken address is answered like any other.
+    pub registration_privacy: bool,
     /// `CORS_ORIGINS`: which web origins may call; none by default.
     pub cors_origins: Vec<String>,
     /// `TRUSTED_PROXIES`: networks whose word about the client's address is believed; none by default.
@@ -102,6 +104,21 @@ impl FromStr for Activation {
     }
 }
 
+/// `on` or `off`.
+struct Switch(bool);
+
+impl FromStr for Switch {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "on" => Ok(Self(true)),
+            "off" => Ok(Self(false)),
+            _ => Err(()),
+        }
+    }
+}
+
 impl Config {
     /// Reads the configuration.
     ///
@@ -132,6 +149,9 @@ impl Config {
         let reset = seconds(&mut settings, "RESET_SECONDS", 600);
         let otp_tries = settings.within("OTP_TRIES", 5, 1..=10);
         let hash_cost = hash_cost(&mut settings, environment);
+        let registration_privacy = settings
+            .parse("REGISTRATION_PRIVACY", Switch(false), "on or off")
+            .0;
         let drain = Duration::from_secs(settings.within("DRAIN_SECONDS", 0, 0..=60));
         let hash_queue = Duration::from_secs(settings.within("HASH_QUEUE_SECONDS", 5, 1..=60));
         let activation = settings.parse("ACTIVATION", Activation::Admin, "admin or none");
@@ -153,6 +173,7 @@ impl Config {
             hash_cost,
             hash_queue,
             drain,
+            registration_privacy,
             activation,
             cors_origins,
             trusted_proxies,

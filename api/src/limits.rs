@@ -241,6 +241,20 @@ impl Limiter {
         self.count(counters, now).await
     }
 
+    /// One mail that tells an owner of a registration with the address; as few as there may be codes.
+    ///
+    /// # Errors
+    /// When it is one too many, or Redis does not answer.
+    pub async fn taken_notice(&self, email: &Email, now: DateTime<Utc>) -> Result<(), ApiError> {
+        let mut counters = Counters::default();
+        counters.window(self.email_key("taken", email), self.rates.reset_email);
+        counters.window(
+            self.email_key("taken-gap", email),
+            self.rates.reset_email_gap,
+        );
+        self.count(counters, now).await
+    }
+
     /// One try of a code. How often one reset may be tried is the reset's own business.
     ///
     /// # Errors

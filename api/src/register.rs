@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use latchkey_shared::{
-    audit::EventKind,
+    audit::{Event, EventKind},
     email::Email,
     gender::Gender,
     mail::MailKind,
@@ -126,16 +126,54 @@ impl Register {
             is_activated: app.config.activation == Activation::None,
             is_superuser: false,
         };
-        match create(app, new, &trail).await {
-            Ok(user) => Ok(Registered::Created(Json(User::of(user, &app.pictures)))),
-            Err(error) => {
-                if let Some(picture) = picture {
-                    app.pictures.remove(&picture).await;
-                }
-                Err(error.into())
-            }
+        let answer = app
+            .config
+            .registration_privacy
+            .then(|| User::announced(&new));
+        let email = new.email.clone();
+        let created = create(app, new, &trail).await;
+        if let (Err(_), Some(picture)) = (&created, picture) {
+            app.pictures.remove(&picture).await;
+        }
+        if let Err(ApiError::EmailTaken) = &created {
+            refuse(app, &email, &trail).await?;
+        }
+        let user = match (created, answer) {
+            (Ok(_) | Err(ApiError::EmailTaken), Some(answer)) => answer,
+            (created, _) => User::of(created?, &app.pictures),
+        };
+        Ok(Registered::Created(Json(user)))
+    }
+}
+
+/// Notes that somebody has the address already. With `REGISTRATION_PRIVACY` the owner is told, as whoever asked is not.
+async fn refuse(app: &App, email: &Email, trail: &Trail) -> Result<(), ApiError> {
+    let owner = user::find_by_email(&app.db, email).await?;
+    let event = Event {
+        user_id: owner.as_ref().map(|owner| owner.id),
+        subject: Some(app.subject(email)),
+        ..trail.anonymous(EventKind::UserCreateFail)
+    };
+    let transaction = app.db.begin().await?;
+    let mut mail = None;
+    if let (Some(owner), true) = (owner, app.config.registration_privacy) {
+        // Whoever tries again and again does not fill the mailbox.
+        if app.limits.taken_notice(email, app.now()).await.is_ok() {
+            let kind = MailKind::AddressTaken;
+            let outbox = &app.outbox;
+            let written = outbox
+                .write_notice(&transaction, kind, &owner, trail.request_id(), app.now())
+                .await?;
+            mail = Some(written);
         }
     }
+    app.note_in(&transaction, event).await?;
+    transaction.commit().await?;
+    if let Some(mail) = mail {
+        app.outbox.wake(mail).await;
+    }
+    tracing::info!("Registration refused: the address is taken.");
+    Ok(())
 }
 
 /// The account and the mail about it, both or neither.

@@ -1,7 +1,7 @@
 //! How an account looks from outside.
 
 use chrono::NaiveDate;
-use latchkey_shared::user;
+use latchkey_shared::{gender, user};
 use poem_openapi::{Enum, Object};
 
 use crate::picture::PictureStore;
@@ -37,21 +37,41 @@ pub enum Gender {
     Female,
 }
 
+impl Gender {
+    fn of(stored: gender::Gender) -> Self {
+        match stored {
+            gender::Gender::Male => Self::Male,
+            gender::Gender::Female => Self::Female,
+        }
+    }
+}
+
 impl User {
+    /// What an account will look like from outside, whether or not it comes to be: without the picture, whose URL would
+    /// show which of the two it was.
+    #[must_use]
+    pub fn announced(new: &user::NewUser) -> Self {
+        Self {
+            email: new.email.to_string(),
+            username: new.username.to_string(),
+            phone_number: new.phone_number.as_ref().map(ToString::to_string),
+            image: None,
+            date_birth: new.date_birth,
+            gender: new.gender.map(Gender::of),
+            is_activated: new.is_activated,
+        }
+    }
+
     /// The outside of a row.
     #[must_use]
     pub fn of(row: user::Model, pictures: &PictureStore) -> Self {
-        use latchkey_shared::gender::Gender as Stored;
         Self {
             email: row.email.to_string(),
             username: row.username.to_string(),
             phone_number: row.phone_number.map(|number| number.to_string()),
             image: row.picture.map(|name| pictures.url(&name)),
             date_birth: row.date_birth,
-            gender: row.gender.map(|gender| match gender {
-                Stored::Male => Gender::Male,
-                Stored::Female => Gender::Female,
-            }),
+            gender: row.gender.map(Gender::of),
             is_activated: row.is_activated,
         }
     }

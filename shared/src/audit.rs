@@ -81,6 +81,8 @@ pub enum EventKind {
     RateLimitExceeded,
     /// An account was made.
     UserCreated,
+    /// An account was not made: somebody has the address.
+    UserCreateFail,
     /// An account was changed in what decides who can get into it.
     UserUpdated,
     /// An administrator did something.
@@ -103,6 +105,7 @@ impl EventKind {
             Self::TokenFail => "authn_token_fail",
             Self::RateLimitExceeded => "excess_rate_limit_exceeded",
             Self::UserCreated => "user_created",
+            Self::UserCreateFail => "user_create_fail",
             Self::UserUpdated => "user_updated",
             Self::Admin => "authz_admin",
         }
@@ -115,6 +118,7 @@ impl EventKind {
             | Self::PasswordChangeFail
             | Self::TokenReuse
             | Self::TokenFail
+            | Self::UserCreateFail
             | Self::RateLimitExceeded => "failure",
             Self::LoginSuccess
             | Self::CodeSuccess

@@ -143,16 +143,19 @@ pub enum MailKind {
     Activated,
     /// A refresh token was used again after its successor, so its session was ended.
     TokenReplayed,
+    /// Somebody tried to register with the address of an account.
+    AddressTaken,
 }
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
         Self::Activated,
         Self::TokenReplayed,
+        Self::AddressTaken,
     ];
 
     /// Its name in the row.
@@ -164,6 +167,7 @@ impl MailKind {
             Self::Welcome => "welcome",
             Self::Activated => "activated",
             Self::TokenReplayed => "token_replayed",
+            Self::AddressTaken => "address_taken",
         }
     }
 
@@ -172,9 +176,11 @@ impl MailKind {
     pub fn priority(self) -> Priority {
         match self {
             Self::ResetCode => Priority::High,
-            Self::PasswordChanged | Self::Welcome | Self::Activated | Self::TokenReplayed => {
-                Priority::Normal
-            }
+            Self::PasswordChanged
+            | Self::Welcome
+            | Self::Activated
+            | Self::TokenReplayed
+            | Self::AddressTaken => Priority::Normal,
         }
     }
 }

@@ -112,7 +112,7 @@ pub struct List {
     /// queued, sent, failed, expired or cancelled.
     #[arg(long)]
     state: Option<MailState>,
-    /// `reset_code`, `password_changed`, `welcome`, `activated` or `token_replayed`.
+    /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed` or `address_taken`.
     #[arg(long)]
     kind: Option<MailKind>,
     /// The address they go to.

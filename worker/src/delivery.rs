@@ -327,6 +327,7 @@ impl Parts {
             },
             MailKind::Welcome => Content::Welcome { username },
             MailKind::Activated => Content::Activated { username },
+            MailKind::AddressTaken => Content::AddressTaken { username },
             MailKind::TokenReplayed => Content::TokenReplayed {
                 at: mail.created_at,
             },

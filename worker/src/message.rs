@@ -71,6 +71,11 @@ pub enum Content {
         /// Whom to greet.
         username: Username,
     },
+    /// Somebody tried to register with the owner's address.
+    AddressTaken {
+        /// Whom to greet.
+        username: Username,
+    },
     /// A refresh token was used again after its successor.
     TokenReplayed {
         /// When.
@@ -160,6 +165,14 @@ impl Content {
                     subject: format!("Your {product} account is active"),
                     text: ActivatedText { head, username }.render()?,
                     html: ActivatedHtml { head, username }.render()?,
+                })
+            }
+            Self::AddressTaken { username } => {
+                let username = username.as_str();
+                Ok(Written {
+                    subject: format!("You have a {product} account already"),
+                    text: AddressTakenText { head, username }.render()?,
+                    html: AddressTakenHtml { head, username }.render()?,
                 })
             }
             Self::TokenReplayed { at } => {
@@ -274,6 +287,20 @@ struct ActivatedHtml<'a> {
 }
 
 #[derive(Template)]
+#[template(path = "address_taken.txt")]
+struct AddressTakenText<'a> {
+    head: &'a Letterhead,
+    username: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "address_taken.html")]
+struct AddressTakenHtml<'a> {
+    head: &'a Letterhead,
+    username: &'a str,
+}
+
+#[derive(Template)]
 #[template(path = "token_replayed.txt")]
 struct TokenReplayedText<'a> {
     head: &'a Letterhead,
@@ -300,7 +327,7 @@ mod tests {
         }
     }
 
-    fn contents(username: &str) -> [(&'static str, Content); 5] {
+    fn contents(username: &str) -> [(&'static str, Content); 6] {
         let username: Username = username.parse().unwrap();
         let code = "048291".parse().unwrap();
         let lifetime = TimeDelta::seconds(300);
@@ -314,7 +341,13 @@ mod tests {
                     username: username.clone(),
                 },
             ),
-            ("activated", Content::Activated { username }),
+            (
+                "activated",
+                Content::Activated {
+                    username: username.clone(),
+                },
+            ),
+            ("address_taken", Content::AddressTaken { username }),
             ("token_replayed", Content::TokenReplayed { at }),
         ]
     }

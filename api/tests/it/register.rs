@@ -4,7 +4,10 @@ use latchkey_shared::user;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{PASSWORD, World, registration};
+use crate::world::{Answer, PASSWORD, World, registration};
+
+/// A picture of two by two points.
+const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGM8ISfHwMDAxMDAwMDAAAANBAEIfXHKZgAAAABJRU5ErkJggg==";
 
 #[tokio::test]
 async fn the_least_form_makes_an_account_that_waits_for_activation() {
@@ -220,4 +223,78 @@ async fn weak_passwords_are_refused_with_the_reason() {
         );
     }
     assert!(user::list(&world.database.db).await.unwrap().is_empty());
+}
+
+/// With `REGISTRATION_PRIVACY=on` nobody learns by registering who has an account.
+#[tokio::test]
+async fn a_taken_address_is_answered_like_a_new_one_and_its_owner_gets_a_mail() {
+    let more = [
+        ("REGISTRATION_PRIVACY", "on"),
+        ("LIMIT_RESET_EMAIL_GAP", "1/60"),
+    ];
+    let world = World::with(&more).await;
+    let with_picture = |email: &str| {
+        let mut form = registration(email);
+        form["image"] = json!(format!("data:image/png;base64,{PNG}"));
+        form
+    };
+    let new = world
+        .post("/api/register/", with_picture("ada@example.com"))
+        .await;
+    world.activate("ada@example.com").await;
+    world.deliver_all().await;
+    let pictures = world.pictures();
+
+    let taken = world
+        .post("/api/register/", with_picture("ADA@example.com"))
+        .await;
+    let again = world
+        .post("/api/register/", with_picture("ADA@example.com"))
+        .await;
+    world.deliver_all().await;
+
+    assert_eq!((new.status.as_u16(), taken.status.as_u16()), (201, 201));
+    let names = |answer: &Answer| -> Vec<_> {
+        let mut names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&new), names(&taken));
+    let but_for_the_case = |answer: &Answer| answer.body.to_string().to_lowercase();
+    assert_eq!(but_for_the_case(&new), but_for_the_case(&taken));
+    assert_eq!(but_for_the_case(&taken), but_for_the_case(&again));
+    assert!(new.body["image"].is_null());
+    assert_eq!(world.pictures(), pictures, "a picture of nobody was left");
+    let mails = world.mails_to("ada@example.com").await;
+    let subjects: Vec<_> = mails.iter().map(|mail| mail.subject.as_str()).collect();
+    assert_eq!(
+        subjects,
+        ["Welcome to Latchkey", "You have a Latchkey account already"],
+        "the second try, a moment later, sends no mail"
+    );
+    let me = world.login("ada@example.com", PASSWORD).await;
+    let user = world.get_user(&me.access).await;
+    assert_eq!(user.text("/email"), "ada@example.com");
+    assert!(user.body["image"].is_string());
+}
+
+#[tokio::test]
+async fn a_taken_address_is_noted_in_the_audit_log() {
+    let world = World::new().await;
+    world.register("ada@example.com").await;
+
+    let again = world.post("/api/register/", registration("ada@example.com"));
+    again.await.is_problem(409, "email-taken");
+
+    let events = latchkey_shared::audit::list(
+        &world.database.db,
+        latchkey_shared::audit::Filter::default(),
+        10,
+    );
+    let events = events.await.unwrap();
+    assert_eq!(events[0].event, "user_create_fail");
+    assert_eq!(
+        (events[0].user_id, events[0].actor.as_str()),
+        (Some(1), "anonymous")
+    );
 }

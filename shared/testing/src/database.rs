@@ -1,8 +1,10 @@
 //! A database of one's own for each test, of the kind that `TEST_DATABASE` names.
 
+use std::fmt::Write as _;
+
 use latchkey_migration::Migrator;
 use latchkey_shared::database;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection};
+use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
 use sea_orm_migration::MigratorTrait as _;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -81,6 +83,56 @@ impl TestDatabase {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Every cell of every table, as text: where tests look for what must not be there.
+    ///
+    /// # Panics
+    /// When it cannot be read.
+    pub async fn dump(&self) -> String {
+        let mut dump = String::new();
+        for table in self.texts(self.tables_query()).await {
+            let _ = writeln!(dump, "{table}:");
+            for row in self.texts(&self.cells_query(&table).await).await {
+                let _ = writeln!(dump, "{row}");
+            }
+        }
+        dump
+    }
+
+    fn tables_query(&self) -> &'static str {
+        match self.kind {
+            Kind::Sqlite { .. } => "SELECT name AS text FROM sqlite_master WHERE type = 'table'",
+            Kind::Postgres { .. } => {
+                "SELECT CAST(tablename AS text) AS text FROM pg_tables WHERE schemaname = 'public'"
+            }
+        }
+    }
+
+    /// A query for all columns of a table, side by side.
+    async fn cells_query(&self, table: &str) -> String {
+        if let Kind::Postgres { .. } = self.kind {
+            return format!("SELECT CAST(row_to_json(t) AS text) AS text FROM {table} t");
+        }
+        let columns = format!("SELECT name AS text FROM pragma_table_info('{table}')");
+        let cells: Vec<_> = self
+            .texts(&columns)
+            .await
+            .into_iter()
+            .map(|it| {
+                format!("coalesce(CASE typeof({it}) WHEN 'blob' THEN hex({it}) ELSE {it} END, '')")
+            })
+            .collect();
+        format!("SELECT {} AS text FROM {table}", cells.join(" || '|' || "))
+    }
+
+    async fn texts(&self, query: &str) -> Vec<String> {
+        let statement = Statement::from_string(self.db.get_database_backend(), query);
+        let rows = self.db.query_all_raw(statement).await;
+        let rows = rows.unwrap_or_else(|error| panic!("{query}: {error}"));
+        rows.iter()
+            .map(|row| row.try_get("", "text").expect("a text"))
+            .collect()
     }
 
     /// Another pool on it.

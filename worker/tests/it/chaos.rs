@@ -27,6 +27,7 @@ mod figures;
 mod mails;
 mod redis;
 mod rolling;
+mod secrets;
 mod smtp;
 mod traces;
 mod workers;

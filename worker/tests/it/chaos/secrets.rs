@@ -1,0 +1,169 @@
+//! After a whole run of both programs, with everything logged, no password, code or token is anywhere: in no log line, no
+//! job, no command that Redis has ever got, no value in it, no cell of the database.
+
+use latchkey_shared::mail::MailState;
+use latchkey_testing::Process;
+use reqwest::RequestBuilder;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    sync::watch,
+};
+
+use super::{Api, Installation};
+
+const EMAIL: &str = "lovelace@example.com";
+const PASSWORDS: [&str; 4] = [
+    "velvet harbour lantern",
+    "another quiet morning",
+    "a third good password",
+    "a wrong password",
+];
+
+/// Everything that is said to a Redis from now on.
+async fn listen(redis: &str) -> watch::Receiver<String> {
+    let address = redis.trim_start_matches("redis://").to_owned();
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream.write_all(b"MONITOR\r\n").await.unwrap();
+    let (sender, heard) = watch::channel(String::new());
+    tokio::spawn(async move {
+        let mut lines = BufReader::new(stream).lines();
+        while let Ok(Some(line)) = lines.next_line().await {
+            sender.send_modify(|heard| {
+                heard.push_str(&line);
+                heard.push('\n');
+            });
+        }
+    });
+    heard
+}
+
+async fn send(request: RequestBuilder) -> (u16, Value) {
+    let answer = request.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let text = answer.text().await.unwrap();
+    (status, serde_json::from_str(&text).unwrap_or_default())
+}
+
+impl Api {
+    async fn post(&self, path: &str, body: Value) -> (u16, Value) {
+        let url = format!("http://{}{path}", self.address);
+        send(
+            self.http
+                .post(url)
+                .header("content-type", "application/json")
+                .body(body.to_string()),
+        )
+        .await
+    }
+
+    async fn log_in(&self, password: &str) -> (String, String) {
+        let body = json!({"email": EMAIL, "password": password});
+        let (status, answer) = self.post("/api/login/", body).await;
+        assert_eq!(status, 200, "{answer}");
+        let token = |name: &str| answer["token"][name].as_str().unwrap().to_owned();
+        (token("access"), token("refresh"))
+    }
+}
+
+/// The id in a token, which stands for the token where it is kept.
+fn id_of(token: &str) -> String {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+    let claims = token.split('.').nth(1).unwrap();
+    let claims = BASE64_URL_SAFE_NO_PAD.decode(claims).unwrap();
+    let claims: Value = serde_json::from_slice(&claims).unwrap();
+    claims["jti"].as_str().unwrap().to_owned()
+}
+
+async fn log_of(process: Process) -> String {
+    process.terminate().await;
+    let (code, log) = process.output().await;
+    assert_eq!(code, Some(0), "{log}");
+    log
+}
+
+#[tokio::test]
+async fn no_secret_of_a_whole_run_is_anywhere() {
+    let mut it = Installation::new().await;
+    for (key, value) in [
+        ("RUST_LOG", "info,latchkey=trace"),
+        ("REFRESH_ROTATION", "on"),
+        ("ACTIVATION", "none"),
+    ] {
+        it.world.set(key, value);
+    }
+    let heard = listen(&it.redis.url()).await;
+    let (api, worker) = (it.api().await, it.worker().await);
+    let [first, second, third, wrong] = PASSWORDS;
+
+    let form = json!({"email": EMAIL, "username": "Countess", "password": first});
+    assert_eq!(api.post("/api/register/", form).await.0, 201);
+    let guess = json!({"email": EMAIL, "password": wrong});
+    assert_eq!(api.post("/api/login/", guess).await.0, 401);
+    let (access, refresh) = api.log_in(first).await;
+    let (_, renewed) = api
+        .post("/auth/refresh/", json!({"refresh": refresh}))
+        .await;
+    let token = |name: &str| renewed[name].as_str().unwrap().to_owned();
+    let (access_2, refresh_2) = (token("access"), token("refresh"));
+    let (_, asked) = api
+        .post("/auth/email_request/", json!({"email": EMAIL}))
+        .await;
+    let reset = asked["token"].as_str().unwrap().to_owned();
+    it.world.wait_for(MailState::Sent, 2).await;
+    let code = it
+        .world
+        .sink
+        .mails()
+        .iter()
+        .find_map(latchkey_testing::Mail::code)
+        .unwrap();
+    // While the code lives.
+    let with_code = it.world.redis.dump().await;
+    let check = json!({"token": reset, "otp": code});
+    assert_eq!(api.post("/auth/check_otp/", check).await.0, 200);
+    let set = json!({"token": reset, "new_password": second});
+    assert_eq!(api.post("/auth/reset_password/", set).await.0, 200);
+    let (access_3, refresh_3) = api.log_in(second).await;
+    let change = api
+        .http
+        .post(format!("http://{}/auth/change_password/", api.address))
+        .bearer_auth(&access_3)
+        .form(&[("password", second), ("new_password", third)]);
+    assert_eq!(send(change).await.0, 204);
+    assert_eq!(
+        api.post("/auth/logout/", json!({"refresh": refresh_3}))
+            .await
+            .0,
+        204
+    );
+    it.world.wait_for(MailState::Sent, 4).await;
+
+    let (redis, database) = (it.world.redis.dump().await, it.world.database.dump().await);
+    let logs = [log_of(api.process).await, log_of(worker).await].concat();
+    let commands = heard.borrow().clone();
+    // They hold what they should.
+    assert!(
+        with_code.contains(":code:") && commands.contains("\"hset") | commands.contains("EVAL")
+    );
+    assert!(database.contains(EMAIL) && database.contains("authn_login_success"));
+    assert!(logs.contains("Password reset.") && logs.contains("A mail was sent."));
+    let everything = [logs.as_str(), &with_code, &redis, &commands, &database].concat();
+    let tokens = [
+        &access, &refresh, &access_2, &refresh_2, &access_3, &refresh_3,
+    ];
+    let ids = [&refresh, &refresh_2, &refresh_3].map(|token| id_of(token));
+    for secret in PASSWORDS
+        .into_iter()
+        .chain(tokens.map(String::as_str))
+        .chain(ids.iter().map(String::as_str))
+        .chain([reset.as_str(), "0123456789abcdef0123456789abcdef"])
+    {
+        assert!(!everything.contains(secret), "{secret} was left somewhere");
+    }
+    // Six digits occur by chance in any id, so they are looked for as a word.
+    let mut words = everything.split(|c: char| !c.is_ascii_alphanumeric());
+    assert!(!words.any(|word| word == code), "{code} was left somewhere");
+    assert!(!logs.contains(EMAIL), "an address is in the log:\n{logs}");
+}
