@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use chrono::{DateTime, Utc};
 
-/// The most mails that `mails retry --failed` takes at a time.
-const RETRY_LIMIT: u64 = 100_000;
+/// The most mails that one command changes.
+const CHANGE_LIMIT: u64 = 100_000;
 
 const VARIABLES: &str = "\
 Environment (each also as NAME_FILE, the path of a file with the value; .env is read, too):
@@ -97,21 +97,18 @@ pub enum Mails {
     /// Show all that is known of one mail, but its text. Exit code 3 when there is no such mail.
     #[command(after_help = VARIABLES)]
     Show(Show),
-    /// End mails that wait. Exit code 3 when none does.
+    /// End mails that wait, by their ids or by what is known of them. Exit code 3 when none does.
     #[command(after_help = VARIABLES)]
     Cancel(Cancel),
-    /// Queue mails anew that were not sent. Exit code 3 when there is none. What has lost its worth since, such as the
+    /// Queue mails anew that were not sent, by their ids or by what is known of them. Exit code 3 when there is none. What has lost its worth since, such as the
     /// code of a reset that ran out, expires instead.
     #[command(after_help = VARIABLES)]
     Retry(Retry),
 }
 
-/// Which mails to list.
+/// What is known of mails.
 #[derive(Debug, Args)]
-pub struct List {
-    /// queued, sent, failed, expired or cancelled.
-    #[arg(long)]
-    state: Option<MailState>,
+pub struct Known {
     /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed` or `address_taken`.
     #[arg(long)]
     kind: Option<MailKind>,
@@ -121,6 +118,31 @@ pub struct List {
     /// Not made before this: 2026-11-22T10:00:00Z, or so long ago: 90m, 12h, 3d.
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
+}
+
+impl Known {
+    fn filter(self, state: Option<MailState>, now: DateTime<Utc>) -> Filter {
+        Filter {
+            state,
+            kind: self.kind,
+            recipient: self.to,
+            since: self.since.map(|since| since.before(now)),
+        }
+    }
+
+    fn says_nothing(&self) -> bool {
+        self.kind.is_none() && self.to.is_none() && self.since.is_none()
+    }
+}
+
+/// Which mails to list.
+#[derive(Debug, Args)]
+pub struct List {
+    /// queued, sent, failed, expired or cancelled.
+    #[arg(long)]
+    state: Option<MailState>,
+    #[command(flatten)]
+    known: Known,
     /// How many at most.
     #[arg(long, default_value_t = 50)]
     limit: u64,
@@ -143,19 +165,32 @@ pub struct Show {
 #[derive(Debug, Args)]
 pub struct Cancel {
     /// Their ids.
-    #[arg(required = true)]
+    #[arg(required_unless_present_any = ["kind", "to", "since", "all"])]
     ids: Vec<Uuid>,
+    #[command(flatten)]
+    known: Known,
+    /// Every mail that waits.
+    #[arg(long, conflicts_with_all = ["ids", "kind", "to", "since"])]
+    all: bool,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
 /// Which mails to queue anew.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
 pub struct Retry {
     /// Their ids.
+    #[arg(required_unless_present = "state", conflicts_with = "state")]
     ids: Vec<Uuid>,
-    /// All that failed.
+    /// Those that are failed, expired or cancelled, or queued and should not wait for their next try.
     #[arg(long)]
-    failed: bool,
+    state: Option<MailState>,
+    #[command(flatten)]
+    known: Known,
+    /// One JSON object a line.
+    #[arg(long)]
+    json: bool,
 }
 
 /// What a command has to say, and whether it found anything.
@@ -188,12 +223,7 @@ impl Mails {
 
 impl List {
     async fn answer(self, db: &DatabaseConnection, now: DateTime<Utc>) -> Result<Answer, DbErr> {
-        let filter = Filter {
-            state: self.state,
-            kind: self.kind,
-            recipient: self.to,
-            since: self.since.map(|since| since.before(now)),
-        };
+        let filter = self.known.filter(self.state, now);
         let mails = mail::list(db, filter, self.limit).await?;
         let text = if self.json {
             mails.iter().fold(String::new(), |mut text, mail| {
@@ -238,41 +268,81 @@ impl Show {
 
 impl Cancel {
     async fn answer(self, db: &DatabaseConnection, now: DateTime<Utc>) -> Result<Answer, DbErr> {
-        let (mut text, mut found) = (String::new(), false);
-        for id in self.ids {
-            let cancelled = mail::cancel(db, id, now).await?;
-            found |= cancelled;
-            let what = if cancelled {
-                "cancelled"
-            } else {
-                "no such mail waits, or it is being sent"
-            };
-            let _ = writeln!(text, "{id}  {what}");
+        let mut ids = self.ids;
+        if self.all || !self.known.says_nothing() {
+            let filter = self.known.filter(Some(MailState::Queued), now);
+            ids = ids_of(db, filter).await?;
         }
-        Ok(Answer { text, found })
+        let mut done = Done::new(self.json);
+        for id in ids {
+            let cancelled = mail::cancel(db, id, now).await?;
+            done.note(
+                id,
+                cancelled,
+                if cancelled {
+                    "cancelled"
+                } else {
+                    "no such mail waits, or it is being sent"
+                },
+            );
+        }
+        Ok(done.answer)
     }
 }
 
 impl Retry {
     async fn answer(self, db: &DatabaseConnection, now: DateTime<Utc>) -> Result<Answer, DbErr> {
-        let ids = if self.failed {
-            let failed = mail::list(db, Some(MailState::Failed), RETRY_LIMIT).await?;
-            failed.into_iter().map(|mail| mail.id).collect()
-        } else {
-            self.ids
-        };
-        let (mut text, mut found) = (String::new(), false);
+        let mut ids = self.ids;
+        if self.state.is_some() {
+            ids = ids_of(db, self.known.filter(self.state, now)).await?;
+        }
+        let mut done = Done::new(self.json);
         for id in ids {
             let retried = mail::retry(db, id, now).await?;
-            found |= retried;
-            let what = if retried {
-                "queued anew"
-            } else {
-                "no such mail, or sent already"
-            };
-            let _ = writeln!(text, "{id}  {what}");
+            done.note(
+                id,
+                retried,
+                if retried {
+                    "queued anew"
+                } else {
+                    "no such mail, or sent already"
+                },
+            );
         }
-        Ok(Answer { text, found })
+        Ok(done.answer)
+    }
+}
+
+async fn ids_of(db: &DatabaseConnection, filter: Filter) -> Result<Vec<Uuid>, DbErr> {
+    let mails = mail::list(db, filter, CHANGE_LIMIT).await?;
+    Ok(mails.into_iter().map(|mail| mail.id).collect())
+}
+
+/// What was done to mails, a line each.
+struct Done {
+    json: bool,
+    answer: Answer,
+}
+
+impl Done {
+    fn new(json: bool) -> Self {
+        Self {
+            json,
+            answer: Answer {
+                text: String::new(),
+                found: false,
+            },
+        }
+    }
+
+    fn note(&mut self, id: Uuid, done: bool, what: &str) {
+        self.answer.found |= done;
+        let _ = if self.json {
+            let line = json!({"id": id, "done": done, "what": what});
+            writeln!(self.answer.text, "{line}")
+        } else {
+            writeln!(self.answer.text, "{id}  {what}")
+        };
     }
 }
 

@@ -355,7 +355,11 @@ impl Parts {
             }
         };
         let started = Instant::now();
-        let sent = self.transport.send(mail.id, &message).await;
+        let worth = (mail.deliver_before - self.clock.now()).to_std();
+        let sent = self
+            .transport
+            .send(mail.id, &message, worth.unwrap_or_default())
+            .await;
         self.metrics.note_conversation(&sent, started.elapsed());
         match sent {
             Ok(()) => Verdict::Sent(reset),

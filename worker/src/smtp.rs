@@ -90,11 +90,13 @@ impl Smtp {
         })
     }
 
-    /// Hands a mail over, within the time that one mail may take.
+    /// Hands a mail over, within the time that one mail may take, and while it is worth anything: a code must not arrive
+    /// dead.
     ///
     /// # Errors
     /// When it wasn't taken, or nobody knows whether it was.
-    pub async fn send(&self, message: &Message) -> Result<(), SendError> {
+    pub async fn send(&self, message: &Message, worth: Duration) -> Result<(), SendError> {
+        let patience = self.timeout.min(worth);
         let span = tracing::info_span!(
             target: trace::TARGET,
             "smtp",
@@ -105,7 +107,7 @@ impl Smtp {
             "error.type" = Empty,
         );
         // Whatever is dropped here half-way is closed and not used again.
-        let sent = timeout(self.timeout, self.converse(message))
+        let sent = timeout(patience, self.converse(message))
             .instrument(span.clone())
             .await;
         match &sent {
@@ -121,7 +123,7 @@ impl Smtp {
             Ok(Err(Failure::Mails(error) | Failure::Ours(error))) => {
                 Err(SendError::Temporary(error.to_string()))
             }
-            Err(_) => Err(self.silence()),
+            Err(_) => Err(silence(patience)),
         }
     }
 
@@ -138,13 +140,8 @@ impl Smtp {
                 Ok(())
             }
             Ok(Err(error)) => Err(SendError::Temporary(error.to_string())),
-            Err(_) => Err(self.silence()),
+            Err(_) => Err(silence(self.timeout)),
         }
-    }
-
-    fn silence(&self) -> SendError {
-        let seconds = self.timeout.as_secs();
-        SendError::Temporary(format!("the server did not answer within {seconds} s"))
     }
 
     async fn converse(&self, message: &Message) -> Result<(), Failure> {
@@ -212,6 +209,11 @@ impl Smtp {
         idle.retain(|(_, since)| since.elapsed() < IDLE);
         idle.push((connection, Instant::now()));
     }
+}
+
+fn silence(patience: Duration) -> SendError {
+    let seconds = patience.as_secs();
+    SendError::Temporary(format!("the server did not answer within {seconds} s"))
 }
 
 async fn say(connection: &mut AsyncSmtpConnection, message: &Message) -> Result<(), Failure> {

@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use lettre::{Message, transport::smtp};
@@ -42,13 +43,19 @@ impl Transport {
         })
     }
 
-    /// Sends a mail. When it returns Ok, somebody else has it.
+    /// Sends a mail, or gives up after `worth`, when it would be worth nothing any more. When it returns Ok, somebody
+    /// else has it.
     ///
     /// # Errors
     /// When the mail wasn't taken, or nobody knows whether it was.
-    pub async fn send(&self, id: Uuid, message: &Message) -> Result<(), SendError> {
+    pub async fn send(
+        &self,
+        id: Uuid,
+        message: &Message,
+        worth: Duration,
+    ) -> Result<(), SendError> {
         match self {
-            Self::Smtp(server) => server.send(message).await,
+            Self::Smtp(server) => server.send(message, worth).await,
             Self::Folder(folder) => write(folder, id, message)
                 .await
                 .map_err(|error| SendError::Temporary(format!("MAIL_DIR: {error}"))),

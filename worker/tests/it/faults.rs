@@ -1,9 +1,10 @@
 //! Servers that fail: what is tried again, what is not, and what is repeated.
 
 use chrono::TimeDelta;
-use latchkey_shared::mail::MailState;
+use latchkey_shared::mail::{self, MailState};
 use latchkey_testing::{Fault, PATIENCE, Security};
 use latchkey_worker::delivery::Outcome;
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
 
 use tokio::time::{Duration, sleep, timeout};
 
@@ -179,4 +180,29 @@ async fn an_answer_that_comes_too_late_is_not_taken_for_the_answer_to_another_ma
     world.sink.set_fault(Fault::RepeatSubject(554));
 
     assert_eq!(delivery.deliver(refused).await.unwrap(), Outcome::Failed);
+}
+
+/// A code must not arrive dead: the conversation is cut when the mail has lost its worth, however patient we are.
+#[tokio::test]
+async fn a_conversation_ends_when_its_mail_has_lost_its_worth() {
+    let mut world = World::new().await;
+    world.clock = latchkey_shared::clock::Clock::system();
+    world.set("SMTP_TIMEOUT_SECONDS", "300");
+    world.user("ada@example.com").await;
+    let (_, mail) = world.reset("ada@example.com").await;
+    let soon = world.clock.now() + TimeDelta::seconds(1);
+    mail::Entity::update_many()
+        .col_expr(mail::Column::DeliverBefore, Expr::value(soon))
+        .filter(mail::Column::Id.eq(mail))
+        .exec(&world.database.db)
+        .await
+        .unwrap();
+    world.sink.set_fault(Fault::Hang);
+
+    let outcome = timeout(PATIENCE, world.deliver(mail)).await.unwrap();
+
+    assert_eq!(outcome, Outcome::PutOff);
+    world.sink.set_fault(Fault::None);
+    assert_eq!(world.deliver(mail).await, Outcome::Expired);
+    assert!(world.sink.mails().is_empty());
 }

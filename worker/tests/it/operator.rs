@@ -34,7 +34,7 @@ async fn failed_mails_can_be_listed_and_queued_anew() {
     );
 
     let (code, text) = world
-        .process(&["mails", "retry", "--failed"])
+        .process(&["mails", "retry", "--state", "failed"])
         .output()
         .await;
     assert_eq!(code, Some(0), "{text}");
@@ -157,4 +157,94 @@ async fn wrong_usage_ends_with_2_and_help_lists_the_variables() {
     ] {
         assert!(help.contains(variable), "{variable}: {help}");
     }
+}
+
+#[tokio::test]
+async fn what_is_known_of_mails_says_which_to_end_and_which_to_queue_anew() {
+    let world = World::new().await;
+    let user = world.user("ada@example.com").await;
+    world.user("eve@example.com").await;
+    let (_, adas) = world.reset("ada@example.com").await;
+    let (_, eves) = world.reset("eve@example.com").await;
+    let notice = world.notice(MailKind::Welcome, &user).await;
+    let states = async || {
+        let mut states = Vec::new();
+        for mail in [adas, eves, notice] {
+            states.push(world.row(mail).await.state);
+        }
+        states
+    };
+    let (queued, cancelled) = (MailState::Queued, MailState::Cancelled);
+
+    for (arguments, lines, expected) in [
+        (
+            vec!["cancel", "--to", "ada@example.com", "--kind", "reset_code"],
+            1,
+            [cancelled, queued, queued],
+        ),
+        (
+            vec!["cancel", "--since", "1h", "--kind", "welcome", "--json"],
+            1,
+            [cancelled, queued, cancelled],
+        ),
+        (
+            vec!["cancel", "--all"],
+            1,
+            [cancelled, cancelled, cancelled],
+        ),
+        (
+            vec![
+                "retry",
+                "--state",
+                "cancelled",
+                "--to",
+                "eve@example.com",
+                "--json",
+            ],
+            1,
+            [cancelled, queued, cancelled],
+        ),
+        (
+            vec!["retry", "--state", "cancelled"],
+            2,
+            [queued, queued, queued],
+        ),
+    ] {
+        let (code, text) = world
+            .process(&[&["mails"], &arguments[..]].concat())
+            .output()
+            .await;
+        assert_eq!(
+            (code, text.lines().count()),
+            (Some(0), lines),
+            "{arguments:?}: {text}"
+        );
+        assert_eq!(states().await, expected, "{arguments:?}");
+        if arguments.contains(&"--json") {
+            let line: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(line["done"], true, "{text}");
+        }
+    }
+    for nothing in [
+        ["cancel", "--to", "nobody@example.com"],
+        ["retry", "--state", "failed"],
+    ] {
+        let (code, text) = world
+            .process(&[&["mails"], &nothing[..]].concat())
+            .output()
+            .await;
+        assert_eq!(code, Some(3), "{nothing:?}: {text}");
+    }
+    for wrong in [
+        vec!["cancel"],
+        vec!["retry"],
+        vec!["retry", "--to", "ada@example.com"],
+    ] {
+        let (code, text) = world
+            .process(&[&["mails"], &wrong[..]].concat())
+            .output()
+            .await;
+        assert_eq!(code, Some(2), "{wrong:?}: {text}");
+    }
+    assert_eq!(states().await, [queued; 3]);
 }
