@@ -12,8 +12,10 @@ use poem_openapi::{
     types::Type,
 };
 use serde_json::error::Category;
+use tokio::time::timeout;
 
 use crate::{
+    app::App,
     error::ApiError,
     fields::{Fields, Value},
     json::Members,
@@ -73,7 +75,13 @@ impl<'a, T: Type, const LIMIT: usize> ApiExtractor<'a> for Body<T, LIMIT> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let bytes = body.take()?.into_bytes_limit(LIMIT).await?;
+        let app = request
+            .data::<App>()
+            .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
+        let read = body.take()?.into_bytes_limit(LIMIT);
+        let bytes = timeout(app.config.request, read)
+            .await
+            .map_err(|_| ApiError::BodyTooSlow)??;
         let values = match media_type(request) {
             None if bytes.is_empty() => Vec::new(),
             Some("application/json") => from_json(&bytes)?,

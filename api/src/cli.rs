@@ -31,6 +31,7 @@ Environment, beside that of every command (latchkey-api --help):
   RESET_SECONDS, OTP_TRIES                      [600] [5]
   ARGON2_MEMORY_KIB, ARGON2_ITERATIONS, ARGON2_PARALLELISM   [19456] [2] [1]
   HASH_QUEUE_SECONDS    [5] how long a login may wait for a free core
+  REQUEST_SECONDS       [60] how long a body may take to arrive
   DRAIN_SECONDS         [0] how long it goes on, but not ready, before it stops after SIGTERM
   SHUTDOWN_SECONDS      [25] how long requests may finish after SIGTERM";
 

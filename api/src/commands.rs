@@ -36,6 +36,7 @@ use crate::{
     config::Config,
     metrics, openapi,
     password::{Owner, Password},
+    patience::Patient,
     server,
 };
 
@@ -76,6 +77,7 @@ pub async fn serve() -> anyhow::Result<()> {
         Instant::now()
     });
     let figures = show_figures(&app, queue, stop.clone()).await?;
+    let acceptor = Patient::new(acceptor, app.config.request);
     server::serve(app, acceptor, stop.cancelled()).await?;
     figures.await??;
     let left = patience.saturating_sub(stopped.await?.elapsed());

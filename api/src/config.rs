@@ -48,6 +48,8 @@ pub struct Config {
     pub hash_cost: HashCost,
     /// `HASH_QUEUE_SECONDS`: how long a password may wait for a free core.
     pub hash_queue: Duration,
+    /// `REQUEST_SECONDS`: how long the body of a request may take to arrive.
+    pub request: Duration,
     /// `DRAIN_SECONDS`: how long it goes on, but is not ready, after it was told to end.
     pub drain: Duration,
     /// `ACTIVATION`
@@ -152,6 +154,7 @@ impl Config {
         let registration_privacy = settings
             .parse("REGISTRATION_PRIVACY", Switch(false), "on or off")
             .0;
+        let request = Duration::from_secs(settings.within("REQUEST_SECONDS", 60, 1..=600));
         let drain = Duration::from_secs(settings.within("DRAIN_SECONDS", 0, 0..=60));
         let hash_queue = Duration::from_secs(settings.within("HASH_QUEUE_SECONDS", 5, 1..=60));
         let activation = settings.parse("ACTIVATION", Activation::Admin, "admin or none");
@@ -172,6 +175,7 @@ impl Config {
             otp_tries,
             hash_cost,
             hash_queue,
+            request,
             drain,
             registration_privacy,
             activation,

@@ -56,6 +56,9 @@ pub enum ApiError {
     /// 409 `email-taken`
     #[error("the e-mail address is taken")]
     EmailTaken,
+    /// 408 `body-too-slow`
+    #[error("the body took too long")]
+    BodyTooSlow,
     /// 413 `body-too-large`
     #[error("the body is too large")]
     BodyTooLarge,
@@ -104,6 +107,7 @@ pub const KINDS: &[Kind] = &[
     kind("not-found", 404, "Not found", "There is nothing here."),
     kind("method-not-allowed", 405, "Method not allowed", "This address does not take this method."),
     kind("email-taken", 409, "E-mail address taken", "Another account has this e-mail address."),
+    kind("body-too-slow", 408, "Body too slow", "The body did not arrive in time."),
     kind("body-too-large", 413, "Body too large", "The body is larger than this endpoint takes."),
     kind("unsupported-media-type", 415, "Unsupported media type", "Send application/json, application/x-www-form-urlencoded or multipart/form-data."),
     kind("too-many-requests", 429, "Too many requests", "Too many tries. `Retry-After` says how many seconds to wait."),
@@ -119,6 +123,7 @@ const fn kind(name: &'static str, status: u16, title: &'static str, detail: &'st
         403 => StatusCode::FORBIDDEN,
         404 => StatusCode::NOT_FOUND,
         405 => StatusCode::METHOD_NOT_ALLOWED,
+        408 => StatusCode::REQUEST_TIMEOUT,
         409 => StatusCode::CONFLICT,
         413 => StatusCode::PAYLOAD_TOO_LARGE,
         415 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -158,6 +163,7 @@ impl ApiError {
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::EmailTaken => "email-taken",
+            Self::BodyTooSlow => "body-too-slow",
             Self::BodyTooLarge => "body-too-large",
             Self::UnsupportedMediaType => "unsupported-media-type",
             Self::TooManyRequests(_) => "too-many-requests",

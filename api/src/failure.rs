@@ -48,7 +48,12 @@ impl<const A: u16, const B: u16, const C: u16, const D: u16, const E: u16, const
     for Failure<A, B, C, D, E, F>
 {
     fn meta() -> MetaResponses {
-        let statuses = [A, B, C, D, E, F, 503];
+        let mut statuses = vec![A, B, C, D, E, F, 503];
+        // What can be too large can be too slow.
+        if statuses.contains(&413) {
+            statuses.push(408);
+            statuses.sort_unstable();
+        }
         MetaResponses {
             responses: statuses
                 .into_iter()
@@ -70,6 +75,7 @@ fn documented(status: u16) -> MetaResponse {
             401 => "Not, or no longer, authenticated.",
             403 => "The account is not activated.",
             404 => "There is nothing here.",
+            408 => "The body did not arrive in time.",
             409 => "Another account has this e-mail address.",
             413 => "The body is too large.",
             415 => "The body is of a media type that is not taken.",

@@ -26,6 +26,7 @@ pub mod openapi;
 pub mod password;
 pub mod password_change;
 pub mod password_reset;
+pub mod patience;
 pub mod peer;
 pub mod picture;
 pub mod problem;

@@ -30,4 +30,5 @@ mod rotation;
 mod secrets;
 mod security_table;
 mod sessions;
+mod slow;
 mod world;

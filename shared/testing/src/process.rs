@@ -125,6 +125,21 @@ impl Process {
             .sum()
     }
 
+    /// The most memory that it has had at a time, in KiB; Linux only.
+    ///
+    /// # Panics
+    /// When it has ended, or there is no `/proc`.
+    #[must_use]
+    pub fn most_memory(&self) -> u64 {
+        let id = self.child.id().expect("a running process");
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("/proc");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let amount = line.and_then(|line| line.split_whitespace().next());
+        amount
+            .and_then(|kib| kib.parse().ok())
+            .expect("VmHWM (proc_pid_status(5))")
+    }
+
     /// Waits until it ends by itself.
     ///
     /// # Panics
