@@ -166,7 +166,11 @@ fn mend_schemas(schemas: &mut Value) {
             }
             match member.as_str() {
                 "email" => description["format"] = json!("email"),
-                "password" | "new_password" => description["format"] = json!("password"),
+                "password" | "new_password" => {
+                    description["format"] = json!("password");
+                    at_least_one(description);
+                }
+                "token" | "otp" | "refresh" => at_least_one(description),
                 "dateBirth" => description["format"] = json!("date"),
                 _ => {}
             }
@@ -181,6 +185,13 @@ fn mend_schemas(schemas: &mut Value) {
         if name == "User" {
             schema["required"] = members_of(schema);
         }
+    }
+}
+
+/// No text that has to be given may be empty.
+fn at_least_one(text: &mut Value) {
+    if text["type"] == "string" && text.get("minLength").is_none() {
+        text["minLength"] = json!(1);
     }
 }
 
@@ -199,6 +210,29 @@ fn members_of(schema: &Value) -> Value {
         .unwrap_or_default()
 }
 
+/// The methods of each path, for the `Allow` header of a 405 (RFC 9110, 15.5.6): segments as in the document, those in
+/// braces stand for any.
+#[must_use]
+pub fn methods() -> Vec<(Vec<String>, String)> {
+    let mut document = document();
+    let paths = document["paths"].take();
+    paths
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(path, calls)| {
+            let segments = path.trim_matches('/').split('/').map(str::to_owned);
+            let methods: Vec<_> = calls
+                .as_object()
+                .into_iter()
+                .flat_map(Map::keys)
+                .map(|method| method.to_uppercase())
+                .collect();
+            (segments.collect(), methods.join(", "))
+        })
+        .collect()
+}
+
 /// Gives each media type of a body a schema of its own name: a generated client tells by the type of the body how to
 /// send it. In a multipart body a picture is a file.
 fn name_bodies(document: &mut Value) {
@@ -214,6 +248,7 @@ fn name_bodies(document: &mut Value) {
                 continue;
             };
             let mut schema = schemas[name].clone();
+            without_nulls(&mut schema);
             if suffix == "Multipart" && schema["properties"].get("image").is_some() {
                 schema["properties"]["image"] = json!({
                     "type": "string",
@@ -233,6 +268,31 @@ fn name_bodies(document: &mut Value) {
     }
     if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
         schemas.extend(named);
+    }
+}
+
+/// Forms have no null: what is blank is cleared, or not said.
+fn without_nulls(schema: &mut Value) {
+    if let Some(example) = schema.get_mut("example").and_then(Value::as_object_mut) {
+        example.retain(|_, value| !value.is_null());
+    }
+    let members = schema["properties"].as_object_mut().into_iter();
+    for member in members
+        .flat_map(Map::values_mut)
+        .filter_map(Value::as_object_mut)
+    {
+        member.remove("nullable");
+        if let Some(values) = member.get_mut("enum").and_then(Value::as_array_mut) {
+            values.retain(|value| !value.is_null());
+            values.push(json!(""));
+        }
+        if member.get("format") == Some(&json!("date")) {
+            member.remove("format");
+            member.insert(
+                "pattern".to_owned(),
+                json!("^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"),
+            );
+        }
     }
 }
 

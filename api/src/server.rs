@@ -1,12 +1,12 @@
 //! The routes, and the server around them.
 
-use std::{future::Future, time::Duration};
+use std::{future::Future, sync::Arc, time::Duration};
 
 use poem::{
     Endpoint, EndpointExt as _, IntoResponse as _, PathPattern, Request, Response, Route, Server,
     endpoint::make_sync,
     get, handler,
-    http::{Method, Uri, header, uri::PathAndQuery},
+    http::{HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery},
     listener::Acceptor,
     middleware::Cors,
     web::{Html, Path, Redirect},
@@ -40,6 +40,7 @@ pub fn endpoint(app: App) -> impl Endpoint {
     let docs = openapi::swagger_ui();
     let (json, yaml) = (openapi::document_json(), openapi::document_yaml());
     let origins = origins(&app);
+    let allowed = Arc::new(openapi::methods());
     Route::new()
         .nest("/", openapi::service())
         .at("/", get(make_sync(|_| Redirect::see_other("/docs"))))
@@ -59,7 +60,7 @@ pub fn endpoint(app: App) -> impl Endpoint {
             Ok(request)
         })
         .data(app)
-        .around(problems)
+        .around(move |endpoint, request| problems(endpoint, request, Arc::clone(&allowed)))
         .with_if(!origins.is_empty(), cors(origins))
         .with(layer)
 }
@@ -81,8 +82,13 @@ pub async fn serve(
 }
 
 /// Makes problems of errors before CORS sees them, which else would write them as plain text.
-async fn problems(endpoint: impl Endpoint, request: Request) -> poem::Result<Response> {
+async fn problems(
+    endpoint: impl Endpoint,
+    request: Request,
+    allowed: Arc<Vec<(Vec<String>, String)>>,
+) -> poem::Result<Response> {
     let id = request.data::<RequestId>().cloned();
+    let mut uri = request.uri().clone();
     match endpoint.call(request).await {
         Ok(output) => Ok(output.into_response()),
         Err(error) => {
@@ -93,9 +99,31 @@ async fn problems(endpoint: impl Endpoint, request: Request) -> poem::Result<Res
             if let Some(pattern) = pattern {
                 response.set_data(pattern);
             }
+            if response.status() == StatusCode::METHOD_NOT_ALLOWED {
+                canonicalise(&mut uri);
+                let methods = methods_of(uri.path(), &allowed);
+                response.headers_mut().insert(header::ALLOW, methods);
+            }
             Ok(response)
         }
     }
+}
+
+/// The methods that a path takes; what is in no document is only for reading.
+fn methods_of(path: &str, allowed: &[(Vec<String>, String)]) -> HeaderValue {
+    let segments: Vec<_> = path.trim_matches('/').split('/').collect();
+    let matches = |pattern: &[String]| {
+        pattern.len() == segments.len()
+            && pattern
+                .iter()
+                .zip(&segments)
+                .all(|(pattern, segment)| pattern.starts_with('{') || pattern == segment)
+    };
+    allowed
+        .iter()
+        .find(|(pattern, _)| matches(pattern))
+        .and_then(|(_, methods)| HeaderValue::from_str(methods).ok())
+        .unwrap_or(HeaderValue::from_static("GET, HEAD"))
 }
 
 fn text(media_type: &'static str, body: String) -> impl Endpoint<Output = Response> {

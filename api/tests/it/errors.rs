@@ -47,23 +47,24 @@ async fn unknown_paths_are_404_problems() {
 async fn wrong_methods_are_405_problems() {
     let world = World::new().await;
     for path in POSTS {
-        world
-            .send(world.request(Method::GET, path))
-            .await
-            .is_problem(405, "method-not-allowed");
+        let answer = world.send(world.request(Method::GET, path)).await;
+        answer.is_problem(405, "method-not-allowed");
+        assert_eq!(answer.headers["allow"], "POST", "{path}");
         world
             .send(world.request(Method::DELETE, path))
             .await
             .is_problem(405, "method-not-allowed");
     }
-    world
-        .send(world.request(Method::PUT, "/api/user/"))
-        .await
-        .is_problem(405, "method-not-allowed");
-    world
-        .send(world.request(Method::POST, "/docs"))
-        .await
-        .is_problem(405, "method-not-allowed");
+    for (method, path, allowed) in [
+        (Method::PUT, "/api/user/", "GET, PATCH"),
+        (Method::PUT, "/auth/user", "GET, PATCH"),
+        (Method::POST, "/auth/sessions/4711/", "DELETE"),
+        (Method::POST, "/docs", "GET, HEAD"),
+    ] {
+        let answer = world.send(world.request(method, path)).await;
+        answer.is_problem(405, "method-not-allowed");
+        assert_eq!(answer.headers["allow"], allowed, "{path}");
+    }
 }
 
 /// A3
