@@ -18,6 +18,7 @@ mod headers;
 mod limits;
 mod login;
 mod main_job;
+mod oracle;
 mod original;
 mod outage;
 mod own_sessions;

@@ -1,6 +1,10 @@
 //! What one test has to itself: a server, a worker to drive by hand, and all they stand on.
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use chrono::TimeDelta;
 use latchkey_api::{app::App, config::Config, server};
@@ -15,6 +19,7 @@ use latchkey_testing::{Mail, Process, SmtpSink, TestDatabase, TestRedis};
 use latchkey_worker::{metrics::DeliveryMetrics, run};
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use reqwest::{Method, StatusCode, header::HeaderMap};
+use sea_orm::DatabaseConnection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -29,10 +34,16 @@ pub(crate) struct World {
     pub(crate) variables: BTreeMap<String, String>,
     pub(crate) base: String,
     pub(crate) http: reqwest::Client,
+    pub(crate) statements: Statements,
+    figures: prometheus::Registry,
     connections: Connections,
     media: TempDir,
     server: tokio::task::JoinHandle<()>,
 }
+
+/// The SQL that the server has executed, parameters left out.
+#[derive(Clone, Default)]
+pub(crate) struct Statements(Arc<Mutex<Vec<String>>>);
 
 /// An answer, read.
 #[derive(Debug)]
@@ -102,14 +113,16 @@ impl World {
             .chain(more)
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
+        let statements = Statements::default();
         let connections = Connections {
-            db: database.db.clone(),
+            db: statements.of(database.db.clone()),
             redis: latchkey_shared::redis::connect(redis.url()).await.unwrap(),
             queue: redis.queue().await,
         };
         let clock = Clock::fixed();
         let config = Config::read(Settings::from_pairs(variables.clone())).unwrap();
         let app = App::new(config, connections.clone(), clock.clone()).unwrap();
+        let figures = app.metrics.registry().clone();
         let server = tokio::spawn(async move {
             server::serve(app, acceptor, std::future::pending())
                 .await
@@ -123,6 +136,8 @@ impl World {
             variables,
             base,
             http: client(),
+            statements,
+            figures,
             connections,
             media,
             server,
@@ -281,6 +296,17 @@ impl World {
         files
     }
 
+    /// How many passwords the server has hashed, or verified.
+    pub(crate) fn hashes(&self) -> u64 {
+        let figures = self.figures.gather();
+        let waits = figures
+            .iter()
+            .find(|figure| figure.name() == "latchkey_password_wait_seconds");
+        waits.unwrap().get_metric()[0]
+            .get_histogram()
+            .get_sample_count()
+    }
+
     /// The built program, in this world.
     pub(crate) fn process(&self, arguments: &[&str]) -> Process {
         Process::spawn(
@@ -294,6 +320,20 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         self.server.abort();
+    }
+}
+
+impl Statements {
+    /// The pool, whose statements are noted from now on.
+    fn of(&self, mut db: DatabaseConnection) -> DatabaseConnection {
+        let noted = self.0.clone();
+        db.set_metric_callback(move |info| noted.lock().unwrap().push(info.statement.sql.clone()));
+        db
+    }
+
+    /// Those since the last time.
+    pub(crate) fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
     }
 }
 
