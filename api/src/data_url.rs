@@ -4,7 +4,10 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use latchkey_shared::invalid::Invalid;
 
 /// The bytes of a `data:image/…;base64,…` URL. The media type in it is not believed; the bytes tell.
-pub(crate) fn decode(text: &str) -> Result<Vec<u8>, Invalid> {
+///
+/// # Errors
+/// When it is anything else.
+pub fn decode(text: &str) -> Result<Vec<u8>, Invalid> {
     let invalid = || {
         Invalid::new(
             "invalid",

@@ -93,10 +93,11 @@ impl FromField for Password {
 impl FromField for NaiveDate {
     fn from_field(text: &str) -> Result<Self, Invalid> {
         let format = || Invalid::new("invalid", "Not a date. Write it as YYYY-MM-DD.");
-        if text.len() != 10 {
+        let date = Self::parse_from_str(text, "%Y-%m-%d").map_err(|_| format())?;
+        // chrono takes signs and blanks, too.
+        if date.to_string() != text {
             return Err(format());
         }
-        let date = Self::parse_from_str(text, "%Y-%m-%d").map_err(|_| format())?;
         if date < Self::from_ymd_opt(1900, 1, 1).unwrap_or_default() {
             return Err(Invalid::new("out_of_range", "Not before 1900."));
         }

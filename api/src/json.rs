@@ -10,7 +10,11 @@ use serde::{
 
 use crate::fields::Value;
 
-/// The members of an object, in their order.
+/// More members than any form here has.
+pub(crate) const MOST: usize = 64;
+
+/// The members of an object, in their order. Of more than [`MOST`] one more is kept, which tells that they are too many:
+/// in a list that grew with the body, members of a few bytes would take many times what they are long.
 pub(crate) struct Members(pub(crate) Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -26,9 +30,13 @@ impl<'de> Deserialize<'de> for Members {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
                 let mut members = Vec::new();
-                while let Some(member) = map.next_entry()? {
+                while members.len() <= MOST {
+                    let Some(member) = map.next_entry()? else {
+                        return Ok(Members(members));
+                    };
                     members.push(member);
                 }
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
                 Ok(Members(members))
             }
         }

@@ -3,7 +3,10 @@
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv6Net};
-use poem::{FromRequest, Request, RequestBody, http::header};
+use poem::{
+    FromRequest, Request, RequestBody,
+    http::{HeaderMap, header},
+};
 
 use crate::app::App;
 
@@ -16,17 +19,25 @@ impl Peer {
     /// The peer of a request.
     #[must_use]
     pub fn of(request: &Request, trusted: &[IpNet]) -> Self {
-        let socket = request
-            .remote_addr()
-            .as_socket_addr()
-            .map(|address| address.ip().to_canonical());
+        let socket = request.remote_addr().as_socket_addr();
+        Self::behind(
+            socket.map(std::net::SocketAddr::ip),
+            request.headers(),
+            trusted,
+        )
+    }
+
+    /// The peer of a request that came over a socket with these headers.
+    #[must_use]
+    pub fn behind(socket: Option<IpAddr>, headers: &HeaderMap, trusted: &[IpNet]) -> Self {
+        let socket = socket.map(|address| address.to_canonical());
         let is_trusted = |address: &IpAddr| trusted.iter().any(|network| network.contains(address));
         let Some(proxy) = socket.filter(is_trusted) else {
             return Self(socket);
         };
         // Each proxy appends whom it heard from, so the list is believed from its end up to the first stranger.
         let mut peer = proxy;
-        for hop in forwarded(request).into_iter().rev() {
+        for hop in forwarded(headers).into_iter().rev() {
             let Some(address) = hop else { break };
             peer = address;
             if !is_trusted(&peer) {
@@ -64,9 +75,9 @@ impl<'a> FromRequest<'a> for Peer {
 }
 
 /// The hops of `Forwarded` (RFC 7239), or else of `X-Forwarded-For`; `None` for one that is no address.
-fn forwarded(request: &Request) -> Vec<Option<IpAddr>> {
+fn forwarded(headers: &HeaderMap) -> Vec<Option<IpAddr>> {
     let list = |name: &str| -> Vec<String> {
-        let values = request.headers().get_all(name).iter();
+        let values = headers.get_all(name).iter();
         values
             .filter_map(|value| value.to_str().ok())
             .flat_map(|value| value.split(','))
@@ -95,15 +106,15 @@ fn hop_of(element: &str) -> Option<IpAddr> {
 
 /// An address with or without brackets and a port.
 fn address(text: &str) -> Option<IpAddr> {
-    if let Some(bracketed) = text.strip_prefix('[') {
-        return bracketed.split(']').next()?.parse().ok();
-    }
-    let plain = text.parse().or_else(|_| {
-        text.rsplit_once(':')
-            .map_or(text, |(address, _)| address)
-            .parse()
-    });
-    plain.ok().map(|address: IpAddr| address.to_canonical())
+    let read = match text.strip_prefix('[') {
+        Some(bracketed) => bracketed.split(']').next()?.parse(),
+        None => text.parse().or_else(|_| {
+            text.rsplit_once(':')
+                .map_or(text, |(address, _)| address)
+                .parse()
+        }),
+    };
+    read.ok().map(|address: IpAddr| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -118,6 +129,7 @@ mod tests {
             ("192.0.2.60", Some(v4)),
             ("192.0.2.60:47011", Some(v4)),
             ("::ffff:192.0.2.60", Some(v4)),
+            ("[::ffff:192.0.2.60]:47011", Some(v4)),
             ("2001:db8:cafe::17", Some(v6)),
             ("[2001:db8:cafe::17]", Some(v6)),
             ("[2001:db8:cafe::17]:4711", Some(v6)),

@@ -36,6 +36,14 @@ pub struct Picture {
     ending: &'static str,
 }
 
+impl Picture {
+    /// The file, as it will be stored.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// The folder of pictures.
 pub struct PictureStore {
     folder: PathBuf,

@@ -1,0 +1,122 @@
+//! Every parser of foreign input, on what nobody would send: the fuzz targets' checks (`api/fuzz/parsers.rs`), on the
+//! stable toolchain.
+
+use std::{fmt, fs, path::Path};
+
+use proptest::{collection::vec, prelude::*, sample::Index};
+
+use crate::random::try_many;
+
+#[path = "../../fuzz/parsers.rs"]
+mod parsers;
+
+const CASES: u32 = 500;
+
+/// What a parser is given; a failure shows it as text.
+#[derive(Clone)]
+struct Input(Vec<u8>);
+
+impl fmt::Debug for Input {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "b\"{}\"", self.0.escape_ascii())
+    }
+}
+
+/// One change of a seed.
+#[derive(Clone, Debug)]
+enum Change {
+    Replace(u8),
+    Insert(Vec<u8>),
+    Remove,
+    Repeat,
+    Cut,
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        any::<u8>().prop_map(Change::Replace),
+        any::<char>().prop_map(|c| Change::Insert(c.to_string().into_bytes())),
+        vec(any::<u8>(), 1..8).prop_map(Change::Insert),
+        proptest::char::range(' ', '~').prop_map(|c| Change::Insert(c.to_string().into_bytes())),
+        Just(Change::Remove),
+        Just(Change::Repeat),
+        Just(Change::Cut),
+    ]
+}
+
+fn apply(mut bytes: Vec<u8>, changes: Vec<(Index, Change)>) -> Vec<u8> {
+    for (place, change) in changes {
+        let place = place.index(bytes.len() + 1);
+        match change {
+            Change::Replace(byte) if place < bytes.len() => bytes[place] = byte,
+            Change::Remove if place < bytes.len() => drop(bytes.remove(place)),
+            Change::Replace(_) | Change::Remove => {}
+            Change::Insert(new) => drop(bytes.splice(place..place, new)),
+            Change::Repeat => bytes.extend_from_within(place..),
+            Change::Cut => bytes.truncate(place),
+        }
+    }
+    bytes
+}
+
+/// Seeds of a target with some changes, any text, and any bytes.
+fn inputs(target: &str) -> impl Strategy<Value = Input> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
+    let seeds: Vec<_> = fs::read_dir(folder.join(target))
+        .unwrap()
+        .map(|entry| fs::read(entry.unwrap().path()).unwrap())
+        .collect();
+    let changes = vec((any::<Index>(), change()), 0..6);
+    prop_oneof![
+        6 => (proptest::sample::select(seeds), changes)
+            .prop_map(|(seed, changes)| apply(seed, changes)),
+        1 => any::<String>().prop_map(String::into_bytes),
+        1 => vec(any::<u8>(), 0..200),
+    ]
+    .prop_map(Input)
+}
+
+macro_rules! parsers {
+    ($($test:ident: $target:ident,)*) => {
+        $(
+            #[test]
+            fn $test() {
+                try_many(CASES, &inputs(stringify!($target)), |data| parsers::$target(&data.0));
+            }
+        )*
+
+        /// No target is forgotten, here or there.
+        #[test]
+        fn every_fuzz_target_runs_here_too() {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
+            let mut there: Vec<_> = fs::read_dir(folder)
+                .unwrap()
+                .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
+                .collect();
+            there.sort();
+            let mut here = vec![$(stringify!($target)),*];
+            here.sort_unstable();
+            assert_eq!(here, there);
+        }
+    };
+}
+
+parsers! {
+    any_json_body_is_read_as_it_is_or_refused: json,
+    any_form_body_is_read_or_refused: form,
+    any_multipart_body_is_read_or_refused: multipart,
+    any_data_url_decodes_to_its_bytes_or_is_refused: data_url,
+    any_picture_is_written_anew_within_the_caps_or_refused: picture,
+    any_address_is_kept_as_it_is_or_refused: email,
+    any_user_name_is_kept_as_it_is_or_refused: username,
+    any_number_becomes_e164_or_is_refused: phone_number,
+    any_gender_is_kept_as_it_is_or_refused: gender,
+    any_date_is_written_in_one_way_or_refused: date,
+    any_code_is_digits_or_refused: one_time_code,
+    any_password_is_judged: password,
+    any_token_that_was_not_signed_here_is_refused: token,
+    any_forwarding_header_gives_one_address: peer,
+    any_rate_is_printed_as_it_is_read_or_refused: rate,
+    any_smtp_url_is_made_of_its_parts_or_refused: smtp_url,
+    any_configuration_is_read_or_its_faults_are_named: configuration,
+}
