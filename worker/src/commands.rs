@@ -360,6 +360,7 @@ fn json(mail: &mail::Model) -> serde_json::Value {
         "last_error": mail.last_error,
         "message_id": mail.message_id,
         "request_id": mail.request_id,
+        "trace": mail.trace,
     })
 }
 

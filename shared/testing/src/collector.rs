@@ -33,6 +33,8 @@ pub struct Span {
     pub kind: i32,
     /// Whether it failed.
     pub failed: bool,
+    /// How many lines of a log came with it.
+    pub events: usize,
 }
 
 /// The collector; it ends with this value.
@@ -117,6 +119,7 @@ impl Collector {
                         id: hex(&span.span_id),
                         parent: hex(&span.parent_span_id),
                         kind: span.kind,
+                        events: span.events.len(),
                         failed: span.status.is_some_and(|status| status.code == 2),
                     });
                 }

@@ -1,18 +1,26 @@
 //! A request, its mail and the SMTP conversation are one trace.
 
 use latchkey_testing::{Collector, Fault, Span};
+use tokio::{
+    net::TcpListener,
+    time::{Duration, sleep, timeout},
+};
 
-use super::{Installation, user};
+use super::{Installation, PATIENCE, user};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENTS_SPAN: &str = "00f067aa0ba902b7";
 
 /// Asks for a code in the trace of a client.
 async fn ask(it: &Installation, address: &str) -> u16 {
+    ask_in(it, address, &format!("00-{TRACE}-{CLIENTS_SPAN}-01")).await
+}
+
+async fn ask_in(it: &Installation, address: &str, traceparent: &str) -> u16 {
     let request = it
         .http
-        .post(format!("http://{address}/auth/email_request/?secret=4711"))
-        .header("traceparent", format!("00-{TRACE}-{CLIENTS_SPAN}-01"))
+        .post(format!("http://{address}/auth/email_request/?secret=query"))
+        .header("traceparent", traceparent)
         .form(&[("email", user(0))])
         .send();
     request.await.unwrap().status().as_u16()
@@ -26,7 +34,10 @@ fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
 async fn a_request_its_mail_and_each_conversation_are_one_trace() {
     let mut it = Installation::with_users(1).await;
     let collector = Collector::start().await;
-    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), collector.url()).unwrap();
+    let path = file.path().to_str().unwrap();
+    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT_FILE", path);
     it.world.sink.set_fault(Fault::ReplyFirst(1, 451));
     let (api, worker) = (it.api().await, it.worker().await);
 
@@ -49,6 +60,9 @@ async fn a_request_its_mail_and_each_conversation_are_one_trace() {
         ("latchkey-api", 2)
     );
     assert_eq!(request.parent, CLIENTS_SPAN);
+    let kept = format!("00-{TRACE}-{}-01", request.id);
+    assert_eq!(it.world.rows().await[0].trace.as_deref(), Some(&*kept));
+    assert!(spans.iter().all(|span| span.events == 0), "{spans:#?}");
     let (deliveries, conversations) = (named(&spans, "delivery"), named(&spans, "smtp"));
     assert_eq!(
         (deliveries.len(), conversations.len()),
@@ -73,7 +87,7 @@ async fn a_request_its_mail_and_each_conversation_are_one_trace() {
     let sent = String::from_utf8_lossy(&sent);
     for secret in [
         "@example.com",
-        "4711",
+        "query",
         "secret",
         &mail.code().unwrap(),
         &address,
@@ -129,4 +143,73 @@ async fn a_collector_that_cannot_be_is_named_at_the_start() {
         "{log}"
     );
     assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[tokio::test]
+async fn a_client_decides_whether_its_trace_is_collected_and_what_is_no_trace_begins_one() {
+    let mut it = Installation::with_users(1).await;
+    let collector = Collector::start().await;
+    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    let mut api = it.api().await;
+
+    let not_sampled = format!("00-{TRACE}-{CLIENTS_SPAN}-00");
+    assert_eq!(ask_in(&it, &api.address, &not_sampled).await, 201);
+    assert_eq!(ask_in(&it, &api.address, "00-no-trace-01").await, 201);
+
+    let mut rows = it.world.rows().await;
+    rows.sort_by_key(|row| row.created_at);
+    let kept: Vec<_> = rows.into_iter().filter_map(|row| row.trace).collect();
+    assert!(kept[0].contains(TRACE) && kept[0].ends_with("-00"));
+    assert!(!kept[1].contains(TRACE) && kept[1].ends_with("-01"));
+    api.process.terminate().await;
+    assert_eq!(api.process.exit().await.code(), Some(0));
+    let spans = collector.spans();
+    assert_eq!(spans.len(), 1, "{spans:#?}");
+    assert_eq!(spans[0].parent, "");
+    assert_eq!(kept[1], format!("00-{}-{}-01", spans[0].trace, spans[0].id));
+}
+
+#[tokio::test]
+async fn the_filter_of_the_log_is_none_of_traces() {
+    let mut it = Installation::with_users(1).await;
+    let collector = Collector::start().await;
+    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    it.world.set("RUST_LOG", "off");
+    it.world.ask_for(1).await;
+    let worker = it.world.process(&[]);
+    it.all_sent(1).await;
+
+    // By themselves, without a stop.
+    let arrived = async {
+        while collector.spans().len() < 2 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(PATIENCE, arrived).await.expect("spans");
+
+    let spans = collector.spans();
+    let (delivery, conversation) = (named(&spans, "delivery")[0], named(&spans, "smtp")[0]);
+    assert_eq!(delivery.parent, "", "nobody asked in a trace");
+    assert_eq!(conversation.parent, delivery.id);
+    assert_eq!(worker.lines(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_collector_that_is_down_is_told_of_once() {
+    let mut it = Installation::with_users(1).await;
+    let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let nobody = format!("http://{}", port.local_addr().unwrap());
+    drop(port);
+    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", &nobody);
+    let mut api = it.api().await;
+
+    assert_eq!(ask(&it, &api.address).await, 201);
+    let line = api.process.wait_for_line("does not take spans").await;
+    assert!(line.contains("Connection refused"), "{line}");
+    assert_eq!(ask(&it, &api.address).await, 201);
+
+    api.process.terminate().await;
+    let (code, log) = api.process.output().await;
+    assert_eq!(code, Some(0), "{log}");
+    assert_eq!(log.matches("does not take spans").count(), 1, "{log}");
 }
