@@ -12,7 +12,7 @@ use poem::{FromRequest, Request, RequestBody};
 use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait as _};
 use uuid::Uuid;
 
-use crate::{app::App, error::ApiError, peer::Peer, request::RequestId};
+use crate::{admin::permit::Admin, app::App, error::ApiError, peer::Peer, request::RequestId};
 
 /// What is noted once a minute only, however often it happens: a flood must not fill the log.
 const ONCE_SECONDS: i64 = 60;
@@ -56,6 +56,16 @@ impl Trail {
         self.event(kind, Actor::User(user_id), Some(user_id))
     }
 
+    /// Something that an administrator did.
+    #[must_use]
+    pub fn by_admin(&self, admin: &Admin, user_id: Option<i64>, what: &str) -> Event {
+        Event {
+            detail: Some(what.to_owned()),
+            session_id: Some(admin.session.id),
+            ..self.event(EventKind::Admin, Actor::User(admin.user.id), user_id)
+        }
+    }
+
     fn event(&self, kind: EventKind, actor: Actor, user_id: Option<i64>) -> Event {
         Event {
             kind,
@@ -66,6 +76,7 @@ impl Trail {
             peer: self.peer.address(),
             request_id: self.request.as_str().to_owned(),
             detail: None,
+            changes: None,
         }
     }
 
@@ -130,6 +141,14 @@ impl App {
         subject
     }
 
+    /// What stands in the log for a value that tells who somebody is.
+    #[must_use]
+    pub fn fingerprint(&self, field: &str, value: &str) -> String {
+        let mut print = self.token_hasher.name(&format!("{field} {value}"));
+        print.truncate(8);
+        print
+    }
+
     /// Notes what anybody can cause as often as they like: once a minute for each client. The answer does not depend on
     /// it, so what fails here is logged.
     async fn note_sometimes(&self, trail: &Trail, what: &str, event: Event) {
@@ -172,6 +191,7 @@ pub fn by_operator(kind: EventKind, user_id: i64, detail: &str) -> Event {
         peer: None,
         request_id: "latchkey-api".to_owned(),
         detail: Some(detail.to_owned()),
+        changes: None,
     }
 }
 

@@ -75,24 +75,35 @@ impl<'a, T: Type, const LIMIT: usize> ApiExtractor<'a> for Body<T, LIMIT> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let patience = request
-            .data::<App>()
-            .map_or(Duration::MAX, |app| app.config.request);
-        let bytes = timeout(patience, body.take()?.into_bytes_limit(LIMIT))
-            .await
-            .map_err(|_| ApiError::BodyTooSlow)??;
-        let values = match media_type(request) {
-            None if bytes.is_empty() => Vec::new(),
-            Some("application/json") => from_json(&bytes)?,
-            Some("application/x-www-form-urlencoded") => from_form(&bytes)?,
-            Some("multipart/form-data") => from_multipart(request, bytes.into()).await?,
-            _ => return Err(ApiError::UnsupportedMediaType.into()),
-        };
         Ok(Self {
-            fields: Fields::new(values),
+            fields: Fields::new(read(request, body, LIMIT).await?),
             schema: PhantomData,
         })
     }
+}
+
+/// Takes a body of at most `limit` bytes apart.
+///
+/// # Errors
+/// When it is too large, too slow, or not what its Content-Type says.
+pub async fn read(
+    request: &Request,
+    body: &mut RequestBody,
+    limit: usize,
+) -> poem::Result<Vec<(String, Value)>> {
+    let patience = request
+        .data::<App>()
+        .map_or(Duration::MAX, |app| app.config.request);
+    let bytes = timeout(patience, body.take()?.into_bytes_limit(limit))
+        .await
+        .map_err(|_| ApiError::BodyTooSlow)??;
+    Ok(match media_type(request) {
+        None if bytes.is_empty() => Vec::new(),
+        Some("application/json") => from_json(&bytes)?,
+        Some("application/x-www-form-urlencoded") => from_form(&bytes)?,
+        Some("multipart/form-data") => from_multipart(request, bytes.into()).await?,
+        _ => return Err(ApiError::UnsupportedMediaType.into()),
+    })
 }
 
 fn media_type(request: &Request) -> Option<&'static str> {

@@ -21,7 +21,7 @@ use latchkey_shared::{
     settings::Settings,
     telemetry,
     trace::Traces,
-    user::{self, NewUser},
+    user::{self, NewUser, staff},
     username::Username,
 };
 use poem::listener::{Acceptor, Listener as _, TcpListener};
@@ -30,6 +30,7 @@ use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    admin::setup,
     app::App,
     audit::by_operator,
     cli::{AuditCommand, Noted, UsersCommand},
@@ -57,6 +58,7 @@ pub async fn serve() -> anyhow::Result<()> {
     if pending > 0 {
         bail!("the database lacks {pending} migration(s): run `latchkey-api migrate` first");
     }
+    setup::announce(&app).await?;
     let acceptor = TcpListener::bind(bind)
         .into_acceptor()
         .await
@@ -153,17 +155,8 @@ pub async fn create_superuser(
     let password = password
         .accept_for(owner)
         .context("the password is not acceptable")?;
-    let new = NewUser {
-        password_hash: app.hasher.hash(password).await?,
-        email,
-        username,
-        phone_number: None,
-        picture: None,
-        date_birth: None,
-        gender: None,
-        is_activated: true,
-        is_superuser: true,
-    };
+    let hash = app.hasher.hash(password).await?;
+    let new = NewUser::superuser(email, username, hash);
     let transaction = app.db.begin().await?;
     let user = user::insert(&transaction, new, app.now()).await?;
     let event = by_operator(EventKind::UserCreated, user.id, "administrator");
@@ -230,6 +223,7 @@ pub async fn audit(command: AuditCommand) -> anyhow::Result<()> {
                 user_id: user,
                 event: list.event,
                 since: list.since.map(|since| since.before(Clock::system().now())),
+                ..audit::Filter::default()
             };
             for event in audit::list(&db, filter, list.limit).await? {
                 print_event(&event, list.json);
@@ -265,6 +259,7 @@ fn print_event(event: &audit::Model, json: bool) {
             "peer": event.peer,
             "request_id": event.request_id,
             "detail": event.detail,
+            "changes": event.changes,
             "hash": event.hash,
         });
         println!("{event}");
@@ -312,7 +307,16 @@ async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
 async fn deactivate(app: &App, email: &str) -> anyhow::Result<()> {
     let user = find(app, email).await?;
     let transaction = app.db.begin().await?;
+    if user.is_superuser {
+        staff::lock_superusers(&transaction).await?;
+    }
     let changed = user::deactivate(&transaction, user.id, app.now()).await?;
+    if user.is_superuser && !staff::has_superuser(&transaction).await? {
+        bail!(
+            "{} is the last superuser: make another one first",
+            user.email
+        );
+    }
     if changed {
         let event = by_operator(EventKind::Admin, user.id, "deactivated");
         app.note_in(&transaction, event).await?;

@@ -38,6 +38,10 @@ pub struct Config {
     pub refresh_token: TimeDelta,
     /// `SESSION_IDLE_SECONDS`: how long a session lives without a refresh; as long as its token by default.
     pub session_idle: TimeDelta,
+    /// `ADMIN_SESSION_SECONDS`: how long a sign-in to the dashboard lasts at most.
+    pub admin_session: TimeDelta,
+    /// `ADMIN_IDLE_SECONDS`: how long it lasts without a click.
+    pub admin_idle: TimeDelta,
     /// `REFRESH_ROTATION`: whether each refresh gives a new refresh token.
     pub rotation: Rotation,
     /// `RESET_SECONDS`: how long a password reset may take from its request on.
@@ -147,6 +151,9 @@ impl Config {
         let refresh_token = seconds(&mut settings, "REFRESH_TOKEN_SECONDS", 864_000);
         let idle = refresh_token.num_seconds();
         let session_idle = seconds(&mut settings, "SESSION_IDLE_SECONDS", idle);
+        // NIST SP 800-63B-4, 2.2.3: 24 hours and one hour at most; half of that is usual.
+        let admin_session = seconds(&mut settings, "ADMIN_SESSION_SECONDS", 43_200);
+        let admin_idle = seconds(&mut settings, "ADMIN_IDLE_SECONDS", 1_800);
         let rotation = settings.parse("REFRESH_ROTATION", Rotation::Off, "on or off");
         let reset = seconds(&mut settings, "RESET_SECONDS", 600);
         let otp_tries = settings.within("OTP_TRIES", 5, 1..=10);
@@ -170,6 +177,8 @@ impl Config {
             access_token,
             refresh_token,
             session_idle,
+            admin_session,
+            admin_idle,
             rotation,
             reset,
             otp_tries,

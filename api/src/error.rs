@@ -44,6 +44,12 @@ pub enum ApiError {
     /// 403 `not-activated`: who it is is known, but nobody has let the account in.
     #[error("the account is not activated")]
     NotActivated,
+    /// 403 `not-permitted`: an administrator without the right, or nobody of the staff at all.
+    #[error("not permitted")]
+    NotPermitted,
+    /// 403 `form-expired`: a form of the dashboard without the token of its browser.
+    #[error("a form without its token")]
+    FormExpired,
     /// 404 `not-found`
     #[error("not found")]
     NotFound,
@@ -56,6 +62,18 @@ pub enum ApiError {
     /// 409 `email-taken`
     #[error("the e-mail address is taken")]
     EmailTaken,
+    /// 409 `changed-meanwhile`: somebody else saved first.
+    #[error("changed meanwhile")]
+    ChangedMeanwhile,
+    /// 409 `own-account`: nobody shuts or deletes the account they act with, or changes its rights.
+    #[error("one's own account")]
+    OwnAccount,
+    /// 409 `last-superuser`: somebody has to be able to administer this.
+    #[error("the last superuser")]
+    LastSuperuser,
+    /// 409 `not-possible`: not in the state that it is in.
+    #[error("not possible")]
+    NotPossible,
     /// 408 `body-too-slow`
     #[error("the body took too long")]
     BodyTooSlow,
@@ -104,9 +122,15 @@ pub const KINDS: &[Kind] = &[
     kind("wrong-password", 400, "Wrong password", "The current password is not right."),
     kind("not-activated", 403, "Account not activated", "The account waits for its activation."),
     kind("origin-not-allowed", 403, "Origin not allowed", "Pages of this web origin may not call this service."),
+    kind("not-permitted", 403, "Not permitted", "This account may not do this."),
+    kind("form-expired", 403, "Form expired", "The form is not of this browser's session any more. Go back, load the page anew and try again."),
     kind("not-found", 404, "Not found", "There is nothing here."),
     kind("method-not-allowed", 405, "Method not allowed", "This address does not take this method."),
     kind("email-taken", 409, "E-mail address taken", "Another account has this e-mail address."),
+    kind("changed-meanwhile", 409, "Changed meanwhile", "Somebody else changed this since it was read. Read it again."),
+    kind("own-account", 409, "Own account", "Nobody shuts, deletes or changes the rights of the account they act with."),
+    kind("last-superuser", 409, "Last superuser", "Without this account nobody could administer this installation."),
+    kind("not-possible", 409, "Not possible", "It is not in a state in which this can be done."),
     kind("body-too-slow", 408, "Body too slow", "The body did not arrive in time."),
     kind("body-too-large", 413, "Body too large", "The body is larger than this endpoint takes."),
     kind("unsupported-media-type", 415, "Unsupported media type", "Send application/json, application/x-www-form-urlencoded or multipart/form-data."),
@@ -163,6 +187,12 @@ impl ApiError {
             Self::NotFound => "not-found",
             Self::MethodNotAllowed => "method-not-allowed",
             Self::EmailTaken => "email-taken",
+            Self::NotPermitted => "not-permitted",
+            Self::FormExpired => "form-expired",
+            Self::ChangedMeanwhile => "changed-meanwhile",
+            Self::OwnAccount => "own-account",
+            Self::LastSuperuser => "last-superuser",
+            Self::NotPossible => "not-possible",
             Self::BodyTooSlow => "body-too-slow",
             Self::BodyTooLarge => "body-too-large",
             Self::UnsupportedMediaType => "unsupported-media-type",
@@ -173,7 +203,12 @@ impl ApiError {
         }
     }
 
-    fn kind(&self) -> &'static Kind {
+    /// Its problem type.
+    ///
+    /// # Panics
+    /// Never: every error has its kind.
+    #[must_use]
+    pub fn kind(&self) -> &'static Kind {
         let name = self.name();
         KINDS
             .iter()

@@ -4,6 +4,7 @@
 //! `server`, which routes them to a handler; a handler parses, asks the entities in `latchkey_shared`, and answers.
 
 pub mod activity;
+pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod body;

@@ -4,15 +4,21 @@
 //! not succeed since the last one that did: the first few are free, then the waits double, and past a hundred (NIST SP
 //! 800-63B-4, 3.2.2) only a reset by mail opens the account to passwords again. Strikes are counted before the password
 //! is checked and forgiven after, so guessing in parallel gains nothing. What is refused counts for nothing.
-//! Strikes are remembered for 90 days (the last one for ever), those that are still free for one: whoever sprays addresses that nobody has fills
-//! no memory with them.
+//! Strikes are remembered for 90 days (the last one for ever), those that are still free for one: whoever sprays
+//! addresses that nobody has fills no memory with them.
+//!
+//! Whoever is refused is on a list until that ends, so that administrators see it and can end it before its time.
 //!
 //! When Redis does not answer, what is limited here is refused (503): guessing without a limit would be worse.
 
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, Utc};
-use fred::{clients::Client, interfaces::KeysInterface as _, types::scripts::Script};
+use fred::{
+    clients::Client,
+    interfaces::{KeysInterface as _, SortedSetsInterface as _},
+    types::scripts::Script,
+};
 use latchkey_shared::{email::Email, token_hash::TokenHasher};
 use uuid::Uuid;
 
@@ -98,6 +104,33 @@ impl Default for Rates {
 /// The longest wait between two logins of one account, in seconds.
 const LONGEST_WAIT: u32 = 900;
 
+/// How many are on the list of those who are held; of more, those that are held the longest.
+const MOST_HELD: i64 = 10_000;
+
+/// Somebody whom a limit holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Names it, to release it.
+    pub name: String,
+    /// What is refused: `login`, `strikes` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp`, `change`.
+    pub what: String,
+    /// To whom.
+    pub whom: Whom,
+    /// Until when.
+    pub until: DateTime<Utc>,
+}
+
+/// Who is held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// A client, by its network.
+    Peer(String),
+    /// A mailbox, by its fingerprint.
+    Mailbox(String),
+    /// An account, by its id.
+    Account(i64),
+}
+
 /// A request that came too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMany {
@@ -125,9 +158,10 @@ struct Counters {
 }
 
 /// Windows are sorted sets of the moments that were let through, exact at every edge; strikes are a hash. First all
-/// counters are asked, then, if none objects, all are raised.
+/// counters are asked, then, if none objects, all are raised. The last key is the list of those who are held.
 const SCRIPT: &str = r"
 local now, member = tonumber(ARGV[1]), ARGV[2]
+local held = table.remove(KEYS)
 local refused, wait = 0, 0
 local function object(i, ms)
     if ms > wait then refused, wait = i, ms end
@@ -144,7 +178,12 @@ for i, key in ipairs(KEYS) do
         object(i, math.max(tonumber(redis.call('hget', key, 'until') or 0) - now, 0))
     end
 end
-if refused > 0 then return {refused, wait} end
+if refused > 0 then
+    redis.call('zremrangebyscore', held, '-inf', now)
+    redis.call('zadd', held, now + wait, KEYS[refused])
+    redis.call('zremrangebyrank', held, 0, -tonumber(ARGV[3 * #KEYS + 4]) - 1)
+    return {refused, wait}
+end
 for i, key in ipairs(KEYS) do
     local kind, limit, span = ARGV[3 * i], tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
     if kind == 'window' then
@@ -203,12 +242,89 @@ impl Limiter {
     /// # Errors
     /// When Redis does not answer.
     pub async fn forgive(&self, email: &Email) -> Result<(), ApiError> {
-        let () = self
+        self.forget(self.strikes_key(email)).await.map(|_| ())
+    }
+
+    /// Who is held at the moment, the longest first, at most so many.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn held(&self, now: DateTime<Utc>, most: i64) -> Result<Vec<Held>, ApiError> {
+        let held: Vec<(String, f64)> = self
             .redis
-            .del(self.strikes_key(email))
+            .zrevrangebyscore(
+                self.held_key(),
+                "+inf",
+                format!("({}", now.timestamp_millis()),
+                true,
+                Some((0, most)),
+            )
             .await
             .map_err(|error| unavailable(&error))?;
-        Ok(())
+        Ok(held
+            .into_iter()
+            .filter_map(|(key, until)| self.read(&key, until))
+            .collect())
+    }
+
+    /// Whether an account is held, as it is known by its address, and by what.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn held_account(
+        &self,
+        email: &Email,
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Held>, ApiError> {
+        let fingerprint = self.hasher.fingerprint(&email.key());
+        let mut held = self.held(now, MOST_HELD).await?;
+        held.retain(|held| held.whom == Whom::Mailbox(fingerprint.clone()));
+        Ok(held)
+    }
+
+    /// Ends a limit before its time; false when nobody is held by that name.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn release(&self, name: &str) -> Result<bool, ApiError> {
+        self.forget(format!("{}:limit:{name}", self.namespace))
+            .await
+    }
+
+    /// True when there was something on the list to forget.
+    async fn forget(&self, key: String) -> Result<bool, ApiError> {
+        let pipeline = self.redis.pipeline();
+        let forgotten: Result<(i64, i64), _> = async {
+            let () = pipeline.del(&key).await?;
+            let () = pipeline.zrem(self.held_key(), key.as_str()).await?;
+            pipeline.all().await
+        }
+        .await;
+        let (_, listed) = forgotten.map_err(|error| unavailable(&error))?;
+        Ok(listed == 1)
+    }
+
+    fn held_key(&self) -> String {
+        format!("{}:limit:held", self.namespace)
+    }
+
+    /// Takes a key apart, as it stands on the list with the moment of its end.
+    fn read(&self, key: &str, until: f64) -> Option<Held> {
+        let name = key.strip_prefix(&format!("{}:limit:", self.namespace))?;
+        let (what, whom) = name.split_once(':')?;
+        let whom = match whom.split_once(':') {
+            Some(("peer", network)) => Whom::Peer(network.to_owned()),
+            Some(("email", fingerprint)) => Whom::Mailbox(fingerprint.to_owned()),
+            _ => Whom::Account(whom.parse().ok()?),
+        };
+        #[expect(clippy::cast_possible_truncation, reason = "milliseconds of our time")]
+        let until = DateTime::from_timestamp_millis(until as i64)?;
+        Some(Held {
+            name: name.to_owned(),
+            what: what.to_owned(),
+            whom,
+            until,
+        })
     }
 
     /// One registration.
@@ -284,10 +400,12 @@ impl Limiter {
             Uuid::now_v7().simple().to_string(),
         ];
         arguments.extend(counters.arguments);
-        arguments.push(LONGEST_WAIT.to_string());
+        arguments.extend([LONGEST_WAIT.to_string(), MOST_HELD.to_string()]);
+        let mut keys = counters.keys;
+        keys.push(self.held_key());
         let (refused, wait): (usize, u64) = self
             .script
-            .evalsha_with_reload(&self.redis, counters.keys, arguments)
+            .evalsha_with_reload(&self.redis, keys, arguments)
             .await
             .map_err(|error| unavailable(&error))?;
         match refused

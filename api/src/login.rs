@@ -102,6 +102,10 @@ impl Login {
         let limit = app.limits.login(trail.peer, &email, app.now()).await;
         trail.limited(app, "login", limit).await?;
         let (user, verdict) = authenticate(app, &email, password?, &trail).await?;
+        if !user.is_activated {
+            note_failure(app, &trail, &email, Some(user.id), "not activated").await?;
+            return Err(ApiError::NotActivated.into());
+        }
         let device = user_agent(request);
         let (access, refresh) = start_session(app, &user, verdict, device, &trail).await?;
         Ok(Json(LoggedIn {
@@ -118,8 +122,11 @@ impl Login {
     }
 }
 
-/// The account that the credentials are right for. Whatever the address, one password is verified.
-async fn authenticate(
+/// The open account that the credentials are right for. Whatever the address, one password is verified.
+///
+/// # Errors
+/// When they are not, with a note in the audit log, or something fails.
+pub async fn authenticate(
     app: &App,
     email: &Email,
     password: Password,
@@ -130,42 +137,50 @@ async fn authenticate(
     let verdict = app.hasher.verify(password, stored).await?;
     let known = found.as_ref().map(|user| user.id);
     let user = found.filter(|user| verdict.correct && user.is_active);
-    let failed = |detail: &str| Event {
-        user_id: known,
-        subject: Some(app.subject(email)),
-        detail: Some(detail.to_owned()),
-        ..trail.anonymous(EventKind::LoginFail)
-    };
     let Some(user) = user else {
         // The same step for every address.
-        app.note(failed("wrong address or password")).await?;
-        tracing::info!("Login refused: wrong address or password.");
+        note_failure(app, trail, email, known, "wrong address or password").await?;
         return Err(ApiError::InvalidCredentials);
     };
     // The password was right, so what was tried before is forgiven.
     app.limits.forgive(email).await?;
-    if !user.is_activated {
-        app.note(failed("not activated")).await?;
-        tracing::info!(user.id, "Login refused: not activated.");
-        return Err(ApiError::NotActivated);
-    }
     Ok((user, verdict))
 }
 
-/// Makes the session and its tokens. The account's row is changed in the same transaction and only as long as it is as
-/// it was verified, so that a reset at the same moment either ends this session or forestalls it.
-async fn start_session(
+/// Notes a login that was refused.
+///
+/// # Errors
+/// When the database fails.
+pub async fn note_failure(
     app: &App,
-    user: &user::Model,
-    verdict: Verdict,
+    trail: &Trail,
+    email: &Email,
+    user_id: Option<i64>,
+    why: &str,
+) -> Result<(), ApiError> {
+    let event = Event {
+        user_id,
+        subject: Some(app.subject(email)),
+        detail: Some(why.to_owned()),
+        ..trail.anonymous(EventKind::LoginFail)
+    };
+    app.note(event).await?;
+    tracing::info!(why, "Login refused.");
+    Ok(())
+}
+
+/// A session that begins now, and the secret of its first refresh token.
+#[must_use]
+pub fn new_session(
+    app: &App,
+    user_id: i64,
     device: Option<String>,
     trail: &Trail,
-) -> Result<(AccessToken, RefreshToken), ApiError> {
-    let now = app.now();
-    let (id, secret) = (Uuid::now_v7(), TokenId::generate());
+) -> (session::Model, TokenId) {
+    let (now, secret) = (app.now(), TokenId::generate());
     let session = session::Model {
-        id,
-        user_id: user.id,
+        id: Uuid::now_v7(),
+        user_id,
         secret_hash: app.token_hasher.hash(secret.expose()),
         user_agent: device,
         peer: trail.peer.address(),
@@ -176,7 +191,23 @@ async fn start_session(
         rotated_at: None,
         revoked_at: None,
     };
-    let refresh = app.tokens.refresh(&session, &secret, now);
+    (session, secret)
+}
+
+/// Writes the session of a login. The account's row is changed in the same transaction and only as long as it is as it
+/// was verified, so that a reset at the same moment either ends this session or forestalls it.
+///
+/// # Errors
+/// When the account is not as it was verified any more, or the database fails.
+pub async fn store_session(
+    app: &App,
+    user: &user::Model,
+    verdict: Verdict,
+    session: session::Model,
+    trail: &Trail,
+    detail: Option<&str>,
+) -> Result<(), ApiError> {
+    let (id, now) = (session.id, session.created_at);
     let transaction = app.db.begin().await?;
     if !user::note_login(
         &transaction,
@@ -190,15 +221,34 @@ async fn start_session(
         return Err(ApiError::InvalidCredentials);
     }
     session::insert(&transaction, session).await?;
-    let event = of_session(trail.own(EventKind::LoginSuccess, user.id), id);
+    let event = Event {
+        detail: detail.map(str::to_owned),
+        ..of_session(trail.own(EventKind::LoginSuccess, user.id), id)
+    };
     app.note_in(&transaction, event).await?;
     transaction.commit().await?;
     tracing::info!(user.id, session.id = %id, "Logged in.");
+    Ok(())
+}
+
+/// Makes the session and its tokens.
+async fn start_session(
+    app: &App,
+    user: &user::Model,
+    verdict: Verdict,
+    device: Option<String>,
+    trail: &Trail,
+) -> Result<(AccessToken, RefreshToken), ApiError> {
+    let (session, secret) = new_session(app, user.id, device, trail);
+    let (id, now) = (session.id, session.created_at);
+    let refresh = app.tokens.refresh(&session, &secret, now);
+    store_session(app, user, verdict, session, trail, None).await?;
     Ok((app.tokens.access(user.id, id, now), refresh))
 }
 
-/// For the owner's list of sessions.
-fn user_agent(request: &Request) -> Option<String> {
+/// What a device calls itself, for the owner's list of sessions.
+#[must_use]
+pub fn user_agent(request: &Request) -> Option<String> {
     let name = request.header(header::USER_AGENT)?;
     Some(name.chars().filter(|c| !c.is_control()).take(200).collect())
 }

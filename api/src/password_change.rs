@@ -62,25 +62,39 @@ impl PasswordChange {
                 .map_err(|invalid| fields.note("new_password", invalid))
         });
         fields.finish()?;
-        let limit = app.limits.password_change(me.user.id, app.now()).await;
-        trail.limited(app, "password change", limit).await?;
-        if !app
-            .hasher
-            .verify(current?, Some(&me.user.password_hash))
-            .await?
-            .correct
-        {
-            let event = trail.own(EventKind::PasswordChangeFail, me.user.id);
-            app.note(of_session(event, me.session.id)).await?;
-            tracing::info!(
-                me.user.id,
-                "Password change refused: wrong current password."
-            );
-            return Err(ApiError::WrongPassword.into());
-        }
-        store(app, &me, new?, &trail).await?;
+        change(app, &me, current?, new?, &trail).await?;
         Ok(Changed::Done)
     }
+}
+
+/// Changes a password whose owner knows the current one.
+///
+/// # Errors
+/// When it is not the current one, was tried too often, or something fails.
+pub async fn change(
+    app: &App,
+    me: &SignedIn,
+    current: Password,
+    new: NewPassword,
+    trail: &Trail,
+) -> Result<(), ApiError> {
+    let limit = app.limits.password_change(me.user.id, app.now()).await;
+    trail.limited(app, "password change", limit).await?;
+    if !app
+        .hasher
+        .verify(current, Some(&me.user.password_hash))
+        .await?
+        .correct
+    {
+        let event = trail.own(EventKind::PasswordChangeFail, me.user.id);
+        app.note(of_session(event, me.session.id)).await?;
+        tracing::info!(
+            me.user.id,
+            "Password change refused: wrong current password."
+        );
+        return Err(ApiError::WrongPassword);
+    }
+    store(app, me, new, trail).await
 }
 
 /// The password, what it ends, and the notice, all or nothing.

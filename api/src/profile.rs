@@ -140,7 +140,11 @@ async fn store(
     Ok(user)
 }
 
-async fn parse(
+/// What changes of a profile: `None` where nothing was said, and apart the picture, which is not stored yet.
+///
+/// # Errors
+/// When any field is bad, with all of them.
+pub async fn parse(
     mut fields: Fields,
     app: &App,
 ) -> Result<(ProfileChange, Option<Option<Picture>>), ApiError> {

@@ -13,6 +13,7 @@ use poem::{
 };
 
 use crate::{
+    admin,
     app::App,
     error::{ApiError, KINDS},
     media, openapi,
@@ -43,6 +44,7 @@ pub fn endpoint(app: App) -> impl Endpoint {
     let allowed = Arc::new(openapi::methods());
     Route::new()
         .nest("/", openapi::service())
+        .nest("/admin", admin::pages())
         .at("/", get(make_sync(|_| Redirect::see_other("/docs"))))
         .at(
             "/docs",

@@ -17,6 +17,7 @@ mod m0002_mails;
 mod m0004_rotation;
 mod m0005_priority;
 mod m0006_audit;
+mod m0007_dashboard;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -31,6 +32,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0004_rotation::Migration),
             Box::new(m0005_priority::Migration),
             Box::new(m0006_audit::Migration),
+            Box::new(m0007_dashboard::Migration),
         ]
     }
 }

@@ -16,6 +16,9 @@ mod head;
 
 pub use chain::AuditKey;
 
+/// How many digits of an address's fingerprint are noted.
+const SUBJECT: usize = 16;
+
 /// How many events [`verify`] reads at a time.
 const BATCH: u64 = 5_000;
 
@@ -46,6 +49,9 @@ pub struct Model {
     pub request_id: String,
     /// What else there is to say, in a few fixed words.
     pub detail: Option<String>,
+    /// What an administrator changed: `field: before → after`, a line each. Of what tells who somebody is (name, address,
+    /// number, birthday) fingerprints.
+    pub changes: Option<String>,
     /// The MAC over all of this and the hash before, in hex.
     pub hash: String,
 }
@@ -90,6 +96,24 @@ pub enum EventKind {
 }
 
 impl EventKind {
+    /// All kinds.
+    pub const ALL: [Self; 14] = [
+        Self::LoginSuccess,
+        Self::LoginFail,
+        Self::CodeSuccess,
+        Self::CodeFail,
+        Self::PasswordChange,
+        Self::PasswordChangeFail,
+        Self::TokenRevoked,
+        Self::TokenReuse,
+        Self::TokenFail,
+        Self::RateLimitExceeded,
+        Self::UserCreated,
+        Self::UserCreateFail,
+        Self::UserUpdated,
+        Self::Admin,
+    ];
+
     /// Its name in the row.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -161,6 +185,8 @@ pub struct Event {
     pub request_id: String,
     /// A few fixed words.
     pub detail: Option<String>,
+    /// See [`Model::changes`].
+    pub changes: Option<String>,
 }
 
 /// Appends an event. It takes the head's row, and with it everybody's turn, until the transaction ends: it has to be the
@@ -187,10 +213,11 @@ pub async fn append(
         },
         user_id: event.user_id,
         session_id: event.session_id,
-        subject: event.subject.map(|it| it.chars().take(16).collect()),
+        subject: event.subject.map(|it| it.chars().take(SUBJECT).collect()),
         peer: event.peer,
         request_id: event.request_id,
         detail: event.detail,
+        changes: event.changes,
         hash: String::new(),
     };
     row.hash = key.hash(&row, &head.hash);
@@ -207,10 +234,14 @@ pub async fn append(
 pub struct Filter {
     /// About this account, or done by it.
     pub user_id: Option<i64>,
+    /// Done by this account, or `operator`, or `anonymous`, as the log writes them.
+    pub actor: Option<String>,
     /// Of this kind, by its name.
     pub event: Option<String>,
     /// Not before this.
     pub since: Option<DateTime<Utc>>,
+    /// Before this event.
+    pub before: Option<i64>,
 }
 
 /// The newest events that a filter lets through, the newest first.
@@ -224,8 +255,10 @@ pub async fn list(
 ) -> Result<Vec<Model>, DbErr> {
     let Filter {
         user_id,
+        actor,
         event,
         since,
+        before,
     } = filter;
     Entity::find()
         .apply_if(user_id, |query, id| {
@@ -235,6 +268,8 @@ pub async fn list(
                     .add(Column::Actor.eq(format!("user {id}"))),
             )
         })
+        .apply_if(actor, |query, actor| query.filter(Column::Actor.eq(actor)))
+        .apply_if(before, |query, seq| query.filter(Column::Seq.lt(seq)))
         .apply_if(event, |query, event| query.filter(Column::Event.eq(event)))
         .apply_if(since, |query, since| query.filter(Column::At.gte(since)))
         .order_by_desc(Column::Seq)
@@ -257,6 +292,43 @@ pub async fn list_of(
         .order_by_desc(Column::Seq)
         .limit(limit)
         .all(db)
+        .await
+}
+
+/// Whose address a fingerprint is of, if anything was noted of that account.
+///
+/// # Errors
+/// When the database fails.
+pub async fn account_of(
+    db: &impl ConnectionTrait,
+    fingerprint: &str,
+) -> Result<Option<i64>, DbErr> {
+    let subject: String = fingerprint.chars().take(SUBJECT).collect();
+    let found = Entity::find()
+        .filter(Column::Subject.eq(subject))
+        .filter(Column::UserId.is_not_null())
+        .order_by_desc(Column::Seq)
+        .one(db)
+        .await?;
+    Ok(found.and_then(|event| event.user_id))
+}
+
+/// How many events of a kind there were from `since` up to `until`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count(
+    db: &impl ConnectionTrait,
+    kind: EventKind,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    use sea_orm::PaginatorTrait as _;
+    Entity::find()
+        .filter(Column::Event.eq(kind.as_str()))
+        .filter(Column::At.gte(since))
+        .filter(Column::At.lt(until))
+        .count(db)
         .await
 }
 

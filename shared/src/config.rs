@@ -8,6 +8,7 @@ use url::Url;
 
 use crate::{
     database,
+    email::Email,
     queue::Queue,
     redis,
     secret_key::{self, SecretKey},
@@ -33,6 +34,8 @@ pub struct Common {
     pub public_url: Url,
     /// `PRODUCT_NAME`: in mails and on pages.
     pub product_name: String,
+    /// `SUPPORT_ADDRESS`: whom mails tell people to write to.
+    pub support_address: Option<Email>,
     /// `SHUTDOWN_SECONDS`: how long a program may finish what it has begun.
     pub shutdown: Duration,
     /// `LOG_FORMAT`
@@ -101,6 +104,7 @@ impl Common {
             product_name: settings
                 .text("PRODUCT_NAME")
                 .unwrap_or_else(|| "Latchkey".to_owned()),
+            support_address: settings.optional("SUPPORT_ADDRESS", "an e-mail address"),
             shutdown: Duration::from_secs(settings.within("SHUTDOWN_SECONDS", 25, 1..=600)),
             log_format: settings.parse("LOG_FORMAT", LogFormat::Text, "text or json"),
             log_filter: settings

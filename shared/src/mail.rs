@@ -145,17 +145,20 @@ pub enum MailKind {
     TokenReplayed,
     /// Somebody tried to register with the address of an account.
     AddressTaken,
+    /// An administrator asks the owner to set a new password.
+    ResetAsked,
 }
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
         Self::Activated,
         Self::TokenReplayed,
         Self::AddressTaken,
+        Self::ResetAsked,
     ];
 
     /// Its name in the row.
@@ -168,6 +171,7 @@ impl MailKind {
             Self::Activated => "activated",
             Self::TokenReplayed => "token_replayed",
             Self::AddressTaken => "address_taken",
+            Self::ResetAsked => "reset_asked",
         }
     }
 
@@ -180,7 +184,8 @@ impl MailKind {
             | Self::Welcome
             | Self::Activated
             | Self::TokenReplayed
-            | Self::AddressTaken => Priority::Normal,
+            | Self::AddressTaken
+            | Self::ResetAsked => Priority::Normal,
         }
     }
 }
@@ -367,6 +372,8 @@ pub struct Filter {
     pub recipient: Option<String>,
     /// Not made before this.
     pub since: Option<DateTime<Utc>>,
+    /// Made before this one.
+    pub before: Option<Uuid>,
 }
 
 impl From<Option<MailState>> for Filter {
@@ -392,6 +399,7 @@ pub async fn list(
         kind,
         recipient,
         since,
+        before,
     } = filter.into();
     let recipient = recipient.map(|recipient| recipient.to_lowercase());
     Entity::find()
@@ -405,7 +413,9 @@ pub async fn list(
         .apply_if(since, |query, since| {
             query.filter(Column::CreatedAt.gte(since))
         })
-        .order_by_desc(Column::CreatedAt)
+        .apply_if(before, |query, id| query.filter(Column::Id.lt(id)))
+        // Ids rise with the time.
+        .order_by_desc(Column::Id)
         .limit(limit)
         .all(db)
         .await
@@ -473,6 +483,50 @@ pub async fn count_waiting_and_recent(
         counts.extend(part);
     }
     Ok(counts)
+}
+
+/// How many mails need somebody's attention, each number up to `most`: those that failed since `recent`, and those that
+/// wait since before `late`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_troubled(
+    db: &impl ConnectionTrait,
+    recent: DateTime<Utc>,
+    late: DateTime<Utc>,
+    most: u64,
+) -> Result<(u64, u64), DbErr> {
+    use sea_orm::PaginatorTrait as _;
+    let failed = Entity::find()
+        .filter(Column::CreatedAt.gte(recent))
+        .filter(Column::State.is_in([MailState::Failed, MailState::Expired]))
+        .limit(most)
+        .count(db)
+        .await?;
+    let waiting = Entity::find()
+        .filter(Column::State.eq(MailState::Queued))
+        .filter(Column::CreatedAt.lt(late))
+        .limit(most)
+        .count(db)
+        .await?;
+    Ok((failed, waiting))
+}
+
+/// When SMTP last accepted a mail of those made since `recent`.
+///
+/// # Errors
+/// When the database fails.
+pub async fn last_sent(
+    db: &impl ConnectionTrait,
+    recent: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, DbErr> {
+    let last = Entity::find()
+        .filter(Column::CreatedAt.gte(recent))
+        .filter(Column::State.eq(MailState::Sent))
+        .order_by_desc(Column::Id)
+        .one(db)
+        .await?;
+    Ok(last.and_then(|mail| mail.sent_at))
 }
 
 /// When the oldest mail that waits was made.

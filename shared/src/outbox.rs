@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::{
     email::Email,
     mail::{self, MailKind},
-    queue::Queue,
+    queue::{Queue, QueueError},
     trace, user,
 };
 
@@ -60,6 +60,14 @@ impl Outbox {
             message_domain: message_domain.to_owned(),
             written,
         })
+    }
+
+    /// How many workers there are to send what is written.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn workers(&self) -> Result<usize, QueueError> {
+        self.queue.workers().await
     }
 
     /// Writes the mail that carries the code of a reset.

@@ -5,6 +5,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set,
+    QueryOrder as _, QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _},
 };
@@ -64,10 +65,51 @@ impl Model {
         self.is_open(now) && self.checked_at.is_some()
     }
 
+    /// How far it has come.
+    #[must_use]
+    pub fn stage(&self, now: DateTime<Utc>) -> Stage {
+        match (self.ended_at, self.checked_at) {
+            (Some(_), Some(_)) => Stage::Used,
+            (Some(_), None) => Stage::Overtaken,
+            (None, _) if now >= self.expires_at => Stage::Expired,
+            (None, Some(_)) => Stage::Checked,
+            (None, None) => Stage::Open,
+        }
+    }
+
     /// When a code that is sent now ends: after its own life time, but never after the reset.
     #[must_use]
     pub fn code_end(&self, sent: DateTime<Utc>, lifetime: TimeDelta) -> DateTime<Utc> {
         Ord::min(self.expires_at, sent + lifetime)
+    }
+}
+
+/// How far a reset has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// Asked for; the code was not given yet.
+    Open,
+    /// The code was right; the password was not set yet.
+    Checked,
+    /// A new password was set, with this or at the same time with another of the same account.
+    Used,
+    /// Ended before its code was given: by another reset, or because the password was changed.
+    Overtaken,
+    /// It ran out.
+    Expired,
+}
+
+impl Stage {
+    /// Its name on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Checked => "checked",
+            Self::Used => "used",
+            Self::Overtaken => "overtaken",
+            Self::Expired => "expired",
+        }
     }
 }
 
@@ -113,6 +155,26 @@ pub async fn find_by_token(
     Entity::find()
         .filter(Column::TokenHash.eq(token.clone()))
         .one(db)
+        .await
+}
+
+/// The newest requests, of one account or of all, made before another.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    user_id: Option<i64>,
+    before: Option<Uuid>,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .apply_if(user_id, |query, id| query.filter(Column::UserId.eq(id)))
+        .apply_if(before, |query, id| query.filter(Column::Id.lt(id)))
+        // Ids rise with the time.
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .all(db)
         .await
 }
 

@@ -31,6 +31,9 @@ pub const MAX_DEPTH: usize = 4_000;
 /// How many finished jobs one sweep removes.
 const SWEEP_BATCH: usize = 1_000;
 
+/// A worker that says nothing for so long is not there: three times what it says it every.
+const SEEN_SECONDS: u64 = 15;
+
 /// What a worker that was not heard of for so many seconds leaves behind is removed.
 const GONE_SECONDS: u64 = 60;
 
@@ -137,6 +140,21 @@ impl Queue {
             .invoke_async(&mut self.connection.clone())
             .await?;
         Ok(())
+    }
+
+    /// How many workers have lately said that they are there.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn workers(&self) -> Result<usize, QueueError> {
+        let script = Script::new(
+            "return redis.call('zcount', KEYS[1], redis.call('time')[1] - ARGV[1], '+inf')",
+        );
+        Ok(script
+            .key(self.high.workers_set())
+            .arg(SEEN_SECONDS)
+            .invoke_async(&mut self.connection.clone())
+            .await?)
     }
 
     /// Removes what finished jobs and workers that are gone leave behind, a batch of jobs at a time; returns how many

@@ -48,6 +48,36 @@ impl TokenHasher {
         self.hash(&format!("mailbox {}", email.as_str())).0
     }
 
+    /// The name under which something is kept for whoever has a token.
+    #[must_use]
+    pub fn name(&self, token: &str) -> String {
+        self.hash(&format!("name {token}")).0
+    }
+
+    /// The token of the forms that a browser with this cookie is shown.
+    #[must_use]
+    pub fn form_token(&self, cookie: &str) -> String {
+        self.hash(&format!("form {cookie}")).0
+    }
+
+    /// Whether a form was shown to a browser with this cookie, in constant time. Without a cookie there is no such form.
+    #[must_use]
+    pub fn is_form_token(&self, cookie: &str, token: &str) -> bool {
+        !cookie.is_empty() && equal(self.form_token(cookie).as_bytes(), token.as_bytes())
+    }
+
+    /// The token of the link that makes the first administrator.
+    #[must_use]
+    pub fn setup_token(&self, nonce: &str) -> String {
+        self.hash(&format!("setup {nonce}")).0
+    }
+
+    /// Whether this is that token, in constant time.
+    #[must_use]
+    pub fn is_setup_token(&self, nonce: &str, token: &str) -> bool {
+        equal(self.setup_token(nonce).as_bytes(), token.as_bytes())
+    }
+
     /// Whether a token is the one that was stored, in constant time.
     #[must_use]
     pub fn matches(&self, token: &str, stored: &TokenHash) -> bool {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    SqlErr,
+    SqlErr, UpdateMany,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _},
 };
@@ -11,10 +11,14 @@ use sea_orm::{
 use crate::{
     email::{Email, EmailKey},
     gender::Gender,
+    permission::{Permission, Permissions},
     phone_number::PhoneNumber,
     session,
     username::Username,
 };
+
+pub mod search;
+pub mod staff;
 
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -53,6 +57,20 @@ pub struct Model {
     pub created_at: DateTime<Utc>,
     /// The last successful login.
     pub last_login_at: Option<DateTime<Utc>>,
+    /// Rises with every change of what the dashboard's form shows, so that of two who edit at once the second is told.
+    pub version: i32,
+    /// What it may do as staff.
+    pub permissions: Permissions,
+}
+
+impl Model {
+    /// Whether it may do this in the dashboard.
+    #[must_use]
+    pub fn may(&self, permission: Permission) -> bool {
+        self.is_active
+            && self.is_staff
+            && (self.is_superuser || self.permissions.contains(permission))
+    }
 }
 
 /// A user has many sessions.
@@ -92,6 +110,24 @@ pub struct NewUser {
     pub is_activated: bool,
     /// Both dashboard flags: staff and superuser.
     pub is_superuser: bool,
+}
+
+impl NewUser {
+    /// An administrator who may do everything.
+    #[must_use]
+    pub fn superuser(email: Email, username: Username, password_hash: String) -> Self {
+        Self {
+            email,
+            username,
+            password_hash,
+            phone_number: None,
+            picture: None,
+            date_birth: None,
+            gender: None,
+            is_activated: true,
+            is_superuser: true,
+        }
+    }
 }
 
 /// What the owner changes; `None` leaves a field as it is, `Some(None)` clears it.
@@ -172,6 +208,8 @@ pub async fn insert(
         is_staff: Set(user.is_superuser),
         is_superuser: Set(user.is_superuser),
         created_at: Set(now),
+        version: Set(0),
+        permissions: Set(Permissions::default()),
         ..Default::default()
     };
     Ok(row.insert(db).await?)
@@ -220,30 +258,46 @@ pub async fn change_profile(
     if change.is_empty() {
         return Ok(user);
     }
-    let mut row = ActiveModel {
-        id: sea_orm::ActiveValue::Unchanged(user.id),
-        ..Default::default()
-    };
+    let changed = Entity::update_many().filter(Column::Id.eq(user.id));
+    let changed = set_profile(changed, change).exec_with_returning(db).await?;
+    changed
+        .into_iter()
+        .next()
+        .ok_or(WriteUserError::Database(DbErr::RecordNotUpdated))
+}
+
+/// The columns of a profile that change, and the version, which always does.
+fn set_profile(update: UpdateMany<Entity>, change: ProfileChange) -> UpdateMany<Entity> {
+    let mut columns: Vec<(Column, sea_orm::Value)> = Vec::new();
+    let mut set = |column, value| columns.push((column, value));
     if let Some(email) = change.email {
-        row.email_key = Set(email.key());
-        row.email = Set(email);
+        set(Column::EmailKey, email.key().into());
+        set(Column::Email, email.into());
     }
     if let Some(username) = change.username {
-        row.username = Set(username);
+        set(Column::Username, username.into());
     }
     if let Some(phone_number) = change.phone_number {
-        row.phone_number = Set(phone_number);
+        set(Column::PhoneNumber, phone_number.into());
     }
     if let Some(picture) = change.picture {
-        row.picture = Set(picture);
+        set(Column::Picture, picture.into());
     }
     if let Some(date_birth) = change.date_birth {
-        row.date_birth = Set(date_birth);
+        set(Column::DateBirth, date_birth.into());
     }
     if let Some(gender) = change.gender {
-        row.gender = Set(gender);
+        set(Column::Gender, gender.into());
     }
-    Ok(row.update(db).await?)
+    columns
+        .into_iter()
+        .fold(raise_version(update), |update, (column, value)| {
+            update.col_expr(column, Expr::value(value))
+        })
+}
+
+fn raise_version(update: UpdateMany<Entity>) -> UpdateMany<Entity> {
+    update.col_expr(Column::Version, Expr::col(Column::Version).add(1))
 }
 
 /// Notes a login by a password that was right for `verified`, the stored hash, and stores the hash anew when its
@@ -287,7 +341,7 @@ pub async fn set_password(db: &impl ConnectionTrait, id: i64, hash: String) -> R
 /// # Errors
 /// When the database fails.
 pub async fn activate(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
-    let changed = Entity::update_many()
+    let changed = raise_version(Entity::update_many())
         .col_expr(Column::IsActivated, Expr::value(true))
         .col_expr(Column::IsActive, Expr::value(true))
         .filter(Column::Id.eq(id))
@@ -306,7 +360,7 @@ pub async fn deactivate(
     id: i64,
     now: DateTime<Utc>,
 ) -> Result<bool, DbErr> {
-    let changed = Entity::update_many()
+    let changed = raise_version(Entity::update_many())
         .col_expr(Column::IsActive, Expr::value(false))
         .filter(Column::Id.eq(id))
         .filter(Column::IsActive.eq(true))

@@ -109,7 +109,7 @@ pub enum Mails {
 /// What is known of mails.
 #[derive(Debug, Args)]
 pub struct Known {
-    /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed` or `address_taken`.
+    /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed`, `address_taken` or `reset_asked`.
     #[arg(long)]
     kind: Option<MailKind>,
     /// The address they go to.
@@ -127,6 +127,7 @@ impl Known {
             kind: self.kind,
             recipient: self.to,
             since: self.since.map(|since| since.before(now)),
+            before: None,
         }
     }
 

@@ -21,8 +21,6 @@ pub struct Config {
     pub way: Way,
     /// `MAIL_FROM`
     pub mail_from: Mailbox,
-    /// `SUPPORT_ADDRESS`: whom mails tell people to write to.
-    pub support_address: Option<String>,
     /// `OTP_SECONDS`: how long a code counts from the moment when SMTP took its mail.
     pub otp_lifetime: TimeDelta,
     /// `OTP_DIGITS`
@@ -68,8 +66,6 @@ impl Config {
             .is_some_and(|common| common.environment == Environment::Production);
         let way = way(settings, production);
         let mail_from = mail_from(settings, production);
-        let support_address: Option<lettre::Address> =
-            settings.optional("SUPPORT_ADDRESS", "an e-mail address");
         let otp_seconds = settings.within("OTP_SECONDS", 300, 1..=3600);
         let otp_digits = settings.within("OTP_DIGITS", 6, 6..=10);
         let concurrency = settings.within("WORKER_CONCURRENCY", 16, 1..=256);
@@ -85,7 +81,6 @@ impl Config {
             common,
             way,
             mail_from,
-            support_address: support_address.map(|address| address.to_string()),
             otp_lifetime: TimeDelta::seconds(otp_seconds),
             otp_digits,
             concurrency,

@@ -9,11 +9,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
     email::Email,
+    letter::{Code, Content, Letterhead},
     mail::{self, MailKind, MailState},
     one_time_code::{CodeStore, Otp},
     password_reset, trace, user,
 };
-use lettre::Address;
+use lettre::{Address, message::Mailbox};
 use sea_orm::{DatabaseConnection, DbErr, EntityTrait as _, TransactionTrait as _};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
@@ -23,7 +24,7 @@ use uuid::Uuid;
 use crate::{
     back_off::back_off,
     config::Config,
-    message::{Content, Envelope, Letterhead, WriteError},
+    message::{self, Envelope, WriteError},
     metrics::DeliveryMetrics,
     pace::{Pace, Turn},
     transport::{SendError, Transport},
@@ -47,6 +48,7 @@ struct Parts {
     pace: Option<Pace>,
     stop: CancellationToken,
     letterhead: Letterhead,
+    from: Mailbox,
     otp_lifetime: TimeDelta,
     otp_digits: u32,
     clock: Clock,
@@ -118,7 +120,8 @@ impl Delivery {
             transport,
             pace,
             stop: CancellationToken::new(),
-            letterhead: Letterhead::of(config),
+            letterhead: Letterhead::of(&config.common),
+            from: config.mail_from.clone(),
             otp_lifetime: config.otp_lifetime,
             otp_digits: config.otp_digits,
             clock,
@@ -305,6 +308,7 @@ impl Parts {
         Ok(match drawn {
             Ok(code) => {
                 let lifetime = reset.code_end(now, self.otp_lifetime) - now;
+                let code = Code::Shown(code);
                 Prepared::Ready(Content::ResetCode { code, lifetime }, Some(reset))
             }
             Err(error) => Prepared::Not(Verdict::PutOff(format!("no code: {error}"))),
@@ -319,18 +323,8 @@ impl Parts {
         let Some(user) = user.filter(|user| user.is_active) else {
             return Ok(not(MailState::Cancelled, "no active account"));
         };
-        let username = user.username;
-        let content = match kind {
-            MailKind::ResetCode => return Ok(not(MailState::Failed, "a code is no notice")),
-            MailKind::PasswordChanged => Content::PasswordChanged {
-                at: mail.created_at,
-            },
-            MailKind::Welcome => Content::Welcome { username },
-            MailKind::Activated => Content::Activated { username },
-            MailKind::AddressTaken => Content::AddressTaken { username },
-            MailKind::TokenReplayed => Content::TokenReplayed {
-                at: mail.created_at,
-            },
+        let Some(content) = Content::notice(kind, mail, user.username) else {
+            return Ok(not(MailState::Failed, "a code is no notice"));
         };
         Ok(Prepared::Ready(content, None))
     }
@@ -344,10 +338,11 @@ impl Parts {
     ) -> Verdict {
         let envelope = Envelope {
             to,
+            from: self.from.clone(),
             message_id: &mail.message_id,
             date: self.clock.now(),
         };
-        let message = match content.message(&self.letterhead, envelope) {
+        let message = match message::message(content, &self.letterhead, envelope) {
             Ok(message) => message,
             Err(error @ WriteError::Template(_)) => return Verdict::PutOff(error.to_string()),
             Err(error @ WriteError::Message(_)) => {
@@ -418,7 +413,10 @@ fn not(state: MailState, reason: &str) -> Prepared {
 /// Some servers repeat a subject that they dislike.
 fn without_code(words: &str, content: &Content) -> String {
     match content {
-        Content::ResetCode { code, .. } => words.replace(Otp::expose(code), "…"),
+        Content::ResetCode {
+            code: Code::Shown(code),
+            ..
+        } => words.replace(Otp::expose(code), "…"),
         _ => words.to_owned(),
     }
 }

@@ -1,10 +1,9 @@
-//! What mails say: one template a kind for the text, one for the HTML.
+//! A mail as SMTP takes it: its head around what `latchkey_shared::letter` says.
 
 use std::time::SystemTime;
 
-use askama::Template;
-use chrono::{DateTime, TimeDelta, Utc};
-use latchkey_shared::{one_time_code::Otp, username::Username};
+use chrono::{DateTime, Utc};
+use latchkey_shared::letter::{Content, Letterhead};
 use lettre::{
     Address, Message,
     message::{
@@ -13,90 +12,11 @@ use lettre::{
     },
 };
 
-use crate::config::Config;
-
-/// What is the same in every mail.
-#[derive(Clone, Debug)]
-pub struct Letterhead {
-    /// `PRODUCT_NAME`
-    pub product: String,
-    /// `MAIL_FROM`
-    pub from: Mailbox,
-    /// `SUPPORT_ADDRESS`
-    pub support: Option<String>,
-    /// `PUBLIC_URL`
-    pub url: String,
-}
-
-impl Letterhead {
-    /// As the configuration has it.
-    #[must_use]
-    pub fn of(config: &Config) -> Self {
-        Self {
-            product: config.common.product_name.clone(),
-            from: config.mail_from.clone(),
-            support: config.support_address.clone(),
-            url: config
-                .common
-                .public_url
-                .as_str()
-                .trim_end_matches('/')
-                .to_owned(),
-        }
-    }
-}
-
-/// What one mail says.
-#[derive(Debug)]
-pub enum Content {
-    /// A one-time code and how long it counts.
-    ResetCode {
-        /// The code.
-        code: Otp,
-        /// How long it counts from now.
-        lifetime: TimeDelta,
-    },
-    /// The password was changed.
-    PasswordChanged {
-        /// When.
-        at: DateTime<Utc>,
-    },
-    /// The account was made and waits for an administrator.
-    Welcome {
-        /// Whom to greet.
-        username: Username,
-    },
-    /// The account was activated.
-    Activated {
-        /// Whom to greet.
-        username: Username,
-    },
-    /// Somebody tried to register with the owner's address.
-    AddressTaken {
-        /// Whom to greet.
-        username: Username,
-    },
-    /// A refresh token was used again after its successor.
-    TokenReplayed {
-        /// When.
-        at: DateTime<Utc>,
-    },
-}
-
-/// Subject and both parts.
-#[derive(Debug)]
-pub struct Written {
-    /// The subject.
-    pub subject: String,
-    /// The text part.
-    pub text: String,
-    /// The HTML part.
-    pub html: String,
-}
-
 /// The head of one mail.
 #[derive(Debug)]
 pub struct Envelope<'a> {
+    /// `MAIL_FROM`
+    pub from: Mailbox,
     /// To whom.
     pub to: Address,
     /// The Message-ID without the angle brackets.
@@ -116,302 +36,30 @@ pub enum WriteError {
     Message(#[from] lettre::error::Error),
 }
 
-impl Content {
-    /// Writes subject, text and HTML.
-    ///
-    /// # Errors
-    /// When a template fails.
-    pub fn write(&self, head: &Letterhead) -> Result<Written, askama::Error> {
-        let product = &head.product;
-        match self {
-            Self::ResetCode { code, lifetime } => {
-                let minutes = minutes(*lifetime);
-                let (code, minutes) = (code.expose(), minutes.as_str());
-                Ok(Written {
-                    subject: format!("{code} is your {product} code"),
-                    text: ResetCodeText {
-                        head,
-                        code,
-                        minutes,
-                    }
-                    .render()?,
-                    html: ResetCodeHtml {
-                        head,
-                        code,
-                        minutes,
-                    }
-                    .render()?,
-                })
-            }
-            Self::PasswordChanged { at } => {
-                let at = &moment(*at);
-                Ok(Written {
-                    subject: format!("Your {product} password was changed"),
-                    text: PasswordChangedText { head, at }.render()?,
-                    html: PasswordChangedHtml { head, at }.render()?,
-                })
-            }
-            Self::Welcome { username } => {
-                let username = username.as_str();
-                Ok(Written {
-                    subject: format!("Welcome to {product}"),
-                    text: WelcomeText { head, username }.render()?,
-                    html: WelcomeHtml { head, username }.render()?,
-                })
-            }
-            Self::Activated { username } => {
-                let username = username.as_str();
-                Ok(Written {
-                    subject: format!("Your {product} account is active"),
-                    text: ActivatedText { head, username }.render()?,
-                    html: ActivatedHtml { head, username }.render()?,
-                })
-            }
-            Self::AddressTaken { username } => {
-                let username = username.as_str();
-                Ok(Written {
-                    subject: format!("You have a {product} account already"),
-                    text: AddressTakenText { head, username }.render()?,
-                    html: AddressTakenHtml { head, username }.render()?,
-                })
-            }
-            Self::TokenReplayed { at } => {
-                let at = &moment(*at);
-                Ok(Written {
-                    subject: format!("A device was logged out of your {product} account"),
-                    text: TokenReplayedText { head, at }.render()?,
-                    html: TokenReplayedHtml { head, at }.render()?,
-                })
-            }
-        }
-    }
-
-    /// Makes a whole message.
-    ///
-    /// # Errors
-    /// When a template fails or the head does not hold together.
-    pub fn message(
-        &self,
-        head: &Letterhead,
-        envelope: Envelope<'_>,
-    ) -> Result<Message, WriteError> {
-        let written = self.write(head)?;
-        // RFC 3834: no holiday answers to these.
-        let automatic = HeaderValue::new(
-            HeaderName::new_from_ascii_str("Auto-Submitted"),
-            "auto-generated".to_owned(),
-        );
-        Ok(Message::builder()
-            .from(head.from.clone())
-            .to(Mailbox::new(None, envelope.to))
-            .subject(written.subject)
-            .message_id(Some(format!("<{}>", envelope.message_id)))
-            .date(SystemTime::from(envelope.date))
-            .raw_header(automatic)
-            .multipart(MultiPart::alternative_plain_html(
-                written.text,
-                written.html,
-            ))?)
-    }
-}
-
-/// In words; rounded down, as nobody was ever annoyed by a code that lasts longer than promised.
-fn minutes(lifetime: TimeDelta) -> String {
-    match lifetime.num_minutes() {
-        ..1 => "less than a minute".to_owned(),
-        1 => "1 minute".to_owned(),
-        minutes => format!("{minutes} minutes"),
-    }
-}
-
-fn moment(at: DateTime<Utc>) -> String {
-    at.format("%-d %B %Y at %H:%M UTC").to_string()
-}
-
-#[derive(Template)]
-#[template(path = "reset_code.txt")]
-struct ResetCodeText<'a> {
-    head: &'a Letterhead,
-    code: &'a str,
-    minutes: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "reset_code.html")]
-struct ResetCodeHtml<'a> {
-    head: &'a Letterhead,
-    code: &'a str,
-    minutes: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "password_changed.txt")]
-struct PasswordChangedText<'a> {
-    head: &'a Letterhead,
-    at: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "password_changed.html")]
-struct PasswordChangedHtml<'a> {
-    head: &'a Letterhead,
-    at: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "welcome.txt")]
-struct WelcomeText<'a> {
-    head: &'a Letterhead,
-    username: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "welcome.html")]
-struct WelcomeHtml<'a> {
-    head: &'a Letterhead,
-    username: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "activated.txt")]
-struct ActivatedText<'a> {
-    head: &'a Letterhead,
-    username: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "activated.html")]
-struct ActivatedHtml<'a> {
-    head: &'a Letterhead,
-    username: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "address_taken.txt")]
-struct AddressTakenText<'a> {
-    head: &'a Letterhead,
-    username: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "address_taken.html")]
-struct AddressTakenHtml<'a> {
-    head: &'a Letterhead,
-    username: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "token_replayed.txt")]
-struct TokenReplayedText<'a> {
-    head: &'a Letterhead,
-    at: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "token_replayed.html")]
-struct TokenReplayedHtml<'a> {
-    head: &'a Letterhead,
-    at: &'a str,
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn head() -> Letterhead {
-        Letterhead {
-            product: "Latchkey".to_owned(),
-            from: "Latchkey <no-reply@example.com>".parse().unwrap(),
-            support: Some("help@example.com".to_owned()),
-            url: "https://accounts.example.com".to_owned(),
-        }
-    }
-
-    fn contents(username: &str) -> [(&'static str, Content); 6] {
-        let username: Username = username.parse().unwrap();
-        let code = "048291".parse().unwrap();
-        let lifetime = TimeDelta::seconds(300);
-        let at = DateTime::from_timestamp(1_772_450_040, 0).unwrap();
-        [
-            ("reset_code", Content::ResetCode { code, lifetime }),
-            ("password_changed", Content::PasswordChanged { at }),
-            (
-                "welcome",
-                Content::Welcome {
-                    username: username.clone(),
-                },
-            ),
-            (
-                "activated",
-                Content::Activated {
-                    username: username.clone(),
-                },
-            ),
-            ("address_taken", Content::AddressTaken { username }),
-            ("token_replayed", Content::TokenReplayed { at }),
-        ]
-    }
-
-    #[test]
-    fn the_texts_read_like_this() {
-        for (name, content) in contents("Ada") {
-            let written = content.write(&head()).unwrap();
-            let whole = format!("Subject: {}\n\n{}", written.subject, written.text);
-            insta::assert_snapshot!(name, whole);
-        }
-    }
-
-    #[test]
-    fn lines_are_short_and_plain_so_that_a_file_of_them_can_be_read() {
-        for (name, content) in contents("Ada") {
-            let written = content.write(&head()).unwrap();
-            assert!(written.text.is_ascii(), "{name}");
-            for line in written.text.lines() {
-                assert!(line.len() < 78, "{name}: {line}");
-            }
-        }
-    }
-
-    #[test]
-    fn a_mail_without_a_support_address_does_not_speak_of_one() {
-        let head = Letterhead {
-            support: None,
-            ..head()
-        };
-        for (name, content) in contents("Ada") {
-            let written = content.write(&head).unwrap();
-            for part in [written.text, written.html] {
-                assert!(
-                    !part.contains("help@") && !part.contains("write to"),
-                    "{name}: {part}"
-                );
-            }
-        }
-    }
-
-    #[test]
-    fn a_username_cannot_write_html() {
-        for (name, content) in contents("<img src=x onerror=alert(1)>") {
-            let written = content.write(&head()).unwrap();
-            assert!(!written.html.contains("<img"), "{name}");
-        }
-    }
-
-    #[test]
-    fn html_parts_suit_phones_and_the_dark_and_load_nothing() {
-        for (name, content) in contents("Ada") {
-            let html = content.write(&head()).unwrap().html;
-            for needed in [
-                "name=\"viewport\"",
-                "name=\"color-scheme\"",
-                "prefers-color-scheme",
-                "max-width",
-            ] {
-                assert!(html.contains(needed), "{name}: {needed}");
-            }
-            for foreign in ["src=", "<link", "@import", "url("] {
-                assert!(!html.contains(foreign), "{name}: {foreign}");
-            }
-        }
-    }
+/// Makes a whole message.
+///
+/// # Errors
+/// When a template fails or the head does not hold together.
+pub fn message(
+    content: &Content,
+    head: &Letterhead,
+    envelope: Envelope<'_>,
+) -> Result<Message, WriteError> {
+    let written = content.write(head)?;
+    // RFC 3834: no holiday answers to these.
+    let automatic = HeaderValue::new(
+        HeaderName::new_from_ascii_str("Auto-Submitted"),
+        "auto-generated".to_owned(),
+    );
+    Ok(Message::builder()
+        .from(envelope.from)
+        .to(Mailbox::new(None, envelope.to))
+        .subject(written.subject)
+        .message_id(Some(format!("<{}>", envelope.message_id)))
+        .date(SystemTime::from(envelope.date))
+        .raw_header(automatic)
+        .multipart(MultiPart::alternative_plain_html(
+            written.text,
+            written.html,
+        ))?)
 }

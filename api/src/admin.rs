@@ -1,0 +1,107 @@
+//! The dashboard at `/admin/`: pages made here on the server, which work without JavaScript and better with it.
+//!
+//! Each file is named after the page or the thing it holds. A handler's argument is its permission (`permit`), no form is
+//! seen before its token was checked (`form`), and whatever changes anything is in `acts` and `edit`, which the calls under
+//! `/api/admin/` use, too.
+
+use askama::Template;
+use poem::{Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route, get, post};
+
+use crate::{app::App, error::ApiError, request::RequestId};
+
+pub mod account;
+pub mod acts;
+pub mod assets;
+pub mod chart;
+pub mod edit;
+pub mod export;
+pub mod filled;
+pub mod form;
+pub mod held;
+pub mod home;
+pub mod log;
+pub mod mails;
+pub mod permit;
+pub mod resets;
+pub mod session;
+pub mod setup;
+pub mod sign_in;
+pub mod texts;
+pub mod user;
+pub mod users;
+pub mod view;
+
+/// All pages, as they are below `/admin`.
+pub fn pages() -> impl Endpoint<Output = Response> {
+    Route::new()
+        .at("/", get(home::show))
+        .at("/login", get(sign_in::show).post(sign_in::enter))
+        .at("/logout", post(sign_in::leave))
+        .at("/preferences", post(sign_in::prefer))
+        .at("/setup/:token", get(setup::show).post(setup::make))
+        .at(
+            "/account",
+            get(account::show).post(account::change_password),
+        )
+        .at("/users", get(users::show))
+        .at("/users/act", post(users::act_on_chosen))
+        .at("/users/export", get(export::file))
+        .at("/users/:id<\\d+>", get(user::show).post(user::save))
+        .at("/users/:id<\\d+>/sessions", post(user::end_session))
+        .at("/resets", get(resets::show))
+        .at("/mails", get(mails::list))
+        .at("/mails/:id", get(mails::show).post(mails::act))
+        .at("/limits", get(held::show))
+        .at("/limits/release", post(held::release))
+        .at("/audit", get(log::show))
+        .at("/audit/verify", post(log::verify))
+        .at("/assets/:name", get(assets::asset))
+        .around(|endpoint, request| form::check(endpoint, request))
+        .around(errors)
+}
+
+#[derive(Template)]
+#[template(path = "admin/error.html")]
+struct ErrorPage {
+    v: view::View,
+    title: &'static str,
+    detail: &'static str,
+    request: String,
+}
+
+/// Makes pages of errors.
+async fn errors(endpoint: impl Endpoint, request: Request) -> poem::Result<Response> {
+    let app = request
+        .data::<App>()
+        .cloned()
+        .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
+    let view = view::View::of(&app, &request);
+    let id = request.data::<RequestId>().cloned();
+    let error = match endpoint.call(request).await {
+        Ok(output) => return Ok(output.into_response()),
+        Err(error) => error,
+    };
+    if error.is::<session::SignInFirst>() {
+        return Ok(error.into_response());
+    }
+    let pattern = error.data::<poem::PathPattern>().cloned();
+    let error = ApiError::from_poem(error);
+    let kind = error.kind();
+    let page = ErrorPage {
+        title: kind.title,
+        detail: view.t.error(&error),
+        request: id.map_or(String::new(), |id| id.as_str().to_owned()),
+        v: view.clone(),
+    };
+    let mut response = view.page(kind.status, &page)?;
+    // What an error says for the log and for clients of its status, the page says, too.
+    for (name, value) in error.into_problem_response("").headers() {
+        if matches!(name.as_str(), "retry-after" | "allow") {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    if let Some(pattern) = pattern {
+        response.set_data(pattern);
+    }
+    Ok(response)
+}

@@ -1,0 +1,101 @@
+//! `/admin/limits/`: who is held by a limit, and letting them go.
+
+use askama::Template;
+use latchkey_shared::{
+    audit,
+    user::{self, staff},
+};
+use poem::{Response, handler, http::StatusCode, web::Data};
+
+use super::{
+    acts,
+    form::Form,
+    permit::{ChangeUsers, Permit, ViewUsers},
+    view::{Me, View, back, place},
+};
+use crate::{
+    app::App,
+    error::ApiError,
+    limits::{Held, Whom},
+};
+
+/// How many are shown.
+const MOST: i64 = 100;
+
+#[derive(Template)]
+#[template(path = "admin/limits.html")]
+struct Page {
+    v: View,
+    me: Me,
+    title: &'static str,
+    section: &'static str,
+    rows: Vec<Row>,
+}
+
+/// Somebody who is held, and whose account it is where that is known.
+pub struct Row {
+    /// By what, until when.
+    pub held: Held,
+    /// A network, or the beginning of a mailbox's fingerprint.
+    pub whom: String,
+    /// The account.
+    pub user: Option<user::Model>,
+}
+
+/// The list.
+#[handler]
+pub async fn show(
+    Data(app): Data<&App>,
+    admin: Permit<ViewUsers>,
+    view: View,
+) -> poem::Result<Response> {
+    let page = Page {
+        title: view.t.limits,
+        section: "limits",
+        rows: rows(app, view.t.mailbox).await?,
+        v: view.clone(),
+        me: Me::of(&admin),
+    };
+    view.page(StatusCode::OK, &page)
+}
+
+/// Lets somebody go.
+#[handler]
+pub async fn release(
+    Data(app): Data<&App>,
+    admin: Permit<ChangeUsers>,
+    form: Form,
+) -> poem::Result<Response> {
+    acts::release(app, &admin, &form.text("name")).await?;
+    Ok(back(app, &place(&form.text("back")), "released", 1))
+}
+
+/// Who is held. Limits know an address by its fingerprint; whose it is, the audit log tells.
+///
+/// # Errors
+/// When Redis or the database fails.
+pub async fn rows(app: &App, mailbox: &str) -> Result<Vec<Row>, ApiError> {
+    let mut rows = Vec::new();
+    for held in app.limits.held(app.now(), MOST).await? {
+        let (whom, id) = match &held.whom {
+            Whom::Peer(network) => (network.clone(), None),
+            Whom::Account(id) => (id.to_string(), Some(*id)),
+            Whom::Mailbox(fingerprint) => {
+                let short: String = fingerprint.chars().take(16).collect();
+                let id = audit::account_of(&app.db, fingerprint).await?;
+                (format!("{mailbox} {short}"), id)
+            }
+        };
+        rows.push((held, whom, id));
+    }
+    let ids: Vec<i64> = rows.iter().filter_map(|(.., id)| *id).collect();
+    let users = staff::find_all(&app.db, &ids).await?;
+    Ok(rows
+        .into_iter()
+        .map(|(held, whom, id)| Row {
+            user: users.iter().find(|user| Some(user.id) == id).cloned(),
+            held,
+            whom,
+        })
+        .collect())
+}

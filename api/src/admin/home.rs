@@ -1,0 +1,167 @@
+//! `/admin/`: what needs attention first.
+
+use askama::Template;
+use chrono::{DateTime, TimeDelta, Utc};
+use latchkey_shared::{
+    audit::EventKind,
+    health,
+    mail::{self, MailState},
+    redis,
+    user::{self, search},
+};
+use poem::{Response, handler, http::StatusCode, web::Data};
+
+use super::{
+    chart::{self, Chart},
+    permit::{AnyStaff, Permit},
+    view::{Me, View},
+};
+use crate::{app::App, error::ApiError};
+
+/// How many of those who wait are shown.
+const SHOWN: usize = 8;
+/// How long a mail may wait before somebody should look.
+const LATE: TimeDelta = TimeDelta::minutes(5);
+/// How far back mails that failed are counted.
+const RECENT: TimeDelta = TimeDelta::days(7);
+/// Nobody counts further.
+const MOST: u64 = 100;
+
+#[derive(Template)]
+#[template(path = "admin/home.html")]
+struct Page {
+    v: View,
+    me: Me,
+    title: &'static str,
+    section: &'static str,
+    waiting: Vec<user::Model>,
+    waiting_count: String,
+    failed_mails: String,
+    late_mails: String,
+    held: String,
+    charts: Vec<Chart>,
+    health: Vec<Part>,
+}
+
+/// One thing that everything stands on.
+struct Part {
+    name: &'static str,
+    ok: bool,
+    says: String,
+}
+
+/// The page.
+#[handler]
+pub async fn show(
+    Data(app): Data<&App>,
+    admin: Permit<AnyStaff>,
+    view: View,
+) -> poem::Result<Response> {
+    let me = Me::of(&admin);
+    let page = collect(app, me, &view).await?;
+    view.page(StatusCode::OK, &page)
+}
+
+async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
+    let now = app.now();
+    let waiting = search::Filter {
+        activated: Some(false),
+        ..search::Filter::default()
+    };
+    let (mut rows, mut count, mut held, mut charts) = (Vec::new(), 0, 0, Vec::new());
+    if me.sees_users() {
+        let sort = search::Sort::default();
+        rows = search::page(&app.db, &waiting, sort, &search::Part::First, SHOWN)
+            .await?
+            .rows;
+        count = search::count(&app.db, &waiting).await?;
+        held = app.limits.held(now, 101).await?.len();
+        charts = vec![
+            chart::of(app, view.t, EventKind::UserCreated, view.t.sign_ups).await?,
+            chart::of(app, view.t, EventKind::LoginSuccess, view.t.logins).await?,
+        ];
+    }
+    let (failed, late) = mail::count_troubled(&app.db, now - RECENT, now - LATE, MOST + 1).await?;
+    Ok(Page {
+        title: view.t.home,
+        section: "home",
+        waiting: rows,
+        waiting_count: at_most(count, search::MOST_COUNTED),
+        failed_mails: at_most(failed, MOST),
+        late_mails: at_most(late, MOST),
+        held: at_most(held, 100),
+        charts,
+        health: health(app, view, now).await,
+        v: view.clone(),
+        me,
+    })
+}
+
+/// A number, or that it is larger.
+pub(super) fn at_most<T: PartialOrd + std::fmt::Display>(count: T, most: T) -> String {
+    if count > most {
+        format!("{most}+")
+    } else {
+        count.to_string()
+    }
+}
+
+async fn health(app: &App, view: &View, now: DateTime<Utc>) -> Vec<Part> {
+    let t = view.t;
+    let (database, redis, workers, smtp) = tokio::join!(
+        health::ask("database", app.db.ping()),
+        health::ask("redis", redis::ping(&app.redis)),
+        app.outbox.workers(),
+        smtp(app, view, now),
+    );
+    let part = |name, says| Part {
+        name,
+        ok: says == "ok",
+        says: if says == "ok" { t.answers } else { t.down }.to_owned(),
+    };
+    let workers = workers.unwrap_or(0);
+    vec![
+        part(t.database, database),
+        part(t.redis, redis),
+        Part {
+            name: t.workers,
+            ok: workers > 0,
+            says: if workers > 0 {
+                workers.to_string()
+            } else {
+                t.workers_none.to_owned()
+            },
+        },
+        smtp,
+    ]
+}
+
+/// The API speaks no SMTP; how that is, the mails tell.
+async fn smtp(app: &App, view: &View, now: DateTime<Utc>) -> Part {
+    let t = view.t;
+    let (ok, says) = match refused(app, now).await {
+        Ok((Some(reason), _)) => (false, format!("{} {reason}", t.smtp_refuses)),
+        Ok((None, Some(at))) => (
+            true,
+            format!("{} {}", t.smtp_last, at.format("%Y-%m-%d %H:%M")),
+        ),
+        Ok((None, None)) => (true, t.smtp_idle.to_owned()),
+        Err(_) => (false, t.down.to_owned()),
+    };
+    Part {
+        name: t.smtp,
+        ok,
+        says,
+    }
+}
+
+/// Why a mail waits that was tried, if one does; and when the last one was accepted.
+async fn refused(
+    app: &App,
+    now: DateTime<Utc>,
+) -> Result<(Option<String>, Option<DateTime<Utc>>), ApiError> {
+    let waiting = mail::list(&app.db, Some(MailState::Queued), 20).await?;
+    let reason = waiting.into_iter().find_map(|mail| mail.last_error);
+    let last = mail::last_sent(&app.db, now - RECENT).await?;
+    Ok((reason, last))
+}

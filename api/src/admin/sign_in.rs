@@ -1,0 +1,189 @@
+//! `/admin/login/`, `/admin/logout/` and `/admin/preferences/`.
+
+use askama::Template;
+use latchkey_shared::{
+    audit::{Event, EventKind},
+    email::Email,
+    session,
+};
+use poem::{
+    FromRequest as _, Request, RequestBody, Response, handler,
+    http::StatusCode,
+    web::{Data, Query, cookie::Cookie},
+};
+use sea_orm::TransactionTrait as _;
+use serde::Deserialize;
+
+use super::{
+    filled::Filled,
+    form::Form,
+    permit::{AnyStaff, Permit},
+    session::{self as cookie, SIGNED_IN},
+    view::{self, LANGUAGE, THEME, View, add, back, go, place},
+};
+use crate::{
+    app::App,
+    audit::{Trail, of_session},
+    error::ApiError,
+    login,
+    password::Password,
+};
+
+#[derive(Template)]
+#[template(path = "admin/login.html")]
+struct Page {
+    v: View,
+    title: &'static str,
+    email: String,
+    next: String,
+    error: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Wanted {
+    next: Option<String>,
+}
+
+/// The form.
+#[handler]
+pub fn show(view: View, Query(wanted): Query<Wanted>) -> poem::Result<Response> {
+    let next = place(wanted.next.as_deref().unwrap_or("/admin/"));
+    view.page(StatusCode::OK, &Page::new(&view, String::new(), next, None))
+}
+
+/// Signs in, under a new cookie. Who is unknown, not staff or wrong about the password gets one answer.
+#[handler]
+pub async fn enter(
+    Data(app): Data<&App>,
+    view: View,
+    trail: Trail,
+    form: Form,
+    request: &Request,
+) -> poem::Result<Response> {
+    let next = place(&form.text("next"));
+    let typed = form.text("email");
+    match sign_in(app, form, &trail, request).await {
+        Ok(cookie) => {
+            let mut response = go(&next);
+            add(&mut response, &cookie);
+            Ok(response)
+        }
+        Err(error) => {
+            let status = error.kind().status;
+            let refused = Filled::default().refused(view.t, &error);
+            let says = refused.problem.unwrap_or(view.t.wrong_sign_in.to_owned());
+            view.page(status, &Page::new(&view, typed, next, Some(says)))
+        }
+    }
+}
+
+async fn sign_in(
+    app: &App,
+    form: Form,
+    trail: &Trail,
+    request: &Request,
+) -> Result<Cookie, ApiError> {
+    let mut fields = form.into_fields();
+    let (email, password) = (
+        fields.required::<Email>("email"),
+        fields.required::<Password>("password"),
+    );
+    fields.finish()?;
+    let email = email?;
+    let limit = app.limits.login(trail.peer, &email, app.now()).await;
+    trail.limited(app, "login", limit).await?;
+    let (user, verdict) = login::authenticate(app, &email, password?, trail).await?;
+    if !user.is_staff {
+        login::note_failure(app, trail, &email, Some(user.id), "not staff").await?;
+        return Err(ApiError::InvalidCredentials);
+    }
+    let device = login::user_agent(request);
+    let (mut session, _) = login::new_session(app, user.id, device, trail);
+    session.expires_at = session.created_at + app.config.admin_session;
+    let id = session.id;
+    login::store_session(app, &user, verdict, session, trail, Some("dashboard")).await?;
+    cookie::end(app, request).await?;
+    cookie::start(app, id).await
+}
+
+/// Ends this session, or with `everywhere` all of the account's.
+#[handler]
+pub async fn leave(Data(app): Data<&App>, form: Form, request: &Request) -> poem::Result<Response> {
+    let mut response = back(app, "/admin/login/", "left", 1);
+    add(&mut response, &cookie::removal(app, SIGNED_IN));
+    let Ok(admin) = Permit::<AnyStaff>::from_request(request, &mut RequestBody::default()).await
+    else {
+        return Ok(response);
+    };
+    let everywhere = form.is_ticked("everywhere");
+    let event = of_session(
+        admin.trail.own(EventKind::TokenRevoked, admin.user.id),
+        admin.session.id,
+    );
+    let detail = if everywhere {
+        "every session"
+    } else {
+        "dashboard"
+    };
+    let transaction = app.db.begin().await.map_err(ApiError::from)?;
+    end(app, &transaction, &admin, everywhere)
+        .await
+        .map_err(ApiError::from)?;
+    let event = Event {
+        detail: Some(detail.to_owned()),
+        ..event
+    };
+    app.note_in(&transaction, event)
+        .await
+        .map_err(ApiError::from)?;
+    transaction.commit().await.map_err(ApiError::from)?;
+    cookie::end(app, request).await?;
+    Ok(response)
+}
+
+async fn end(
+    app: &App,
+    transaction: &sea_orm::DatabaseTransaction,
+    admin: &Permit<AnyStaff>,
+    everywhere: bool,
+) -> Result<(), sea_orm::DbErr> {
+    if everywhere {
+        return session::revoke_all(transaction, admin.user.id, app.now()).await;
+    }
+    session::revoke(transaction, admin.session.id, app.now()).await?;
+    Ok(())
+}
+
+/// Theme and language, for everybody, kept in cookies for a year.
+#[handler]
+pub fn prefer(Data(app): Data<&App>, form: Form) -> Response {
+    let mut response = go(&place(&form.text("back")));
+    for (name, field, known) in [
+        (THEME, "theme", ["light", "dark"]),
+        (LANGUAGE, "language", ["en", "ar"]),
+    ] {
+        let chosen = form.text(field);
+        let mut cookie = if known.contains(&chosen.as_str()) {
+            cookie::cookie(app, name, &chosen)
+        } else {
+            cookie::removal(app, name)
+        };
+        if known.contains(&chosen.as_str()) {
+            cookie.set_max_age(std::time::Duration::from_hours(24 * 365));
+        }
+        view::add(&mut response, &cookie);
+    }
+    response
+}
+
+impl Page {
+    fn new(view: &View, email: String, next: String, error: Option<String>) -> Self {
+        Self {
+            title: view.t.sign_in,
+            v: view.clone(),
+            email,
+            next,
+            error,
+        }
+    }
+}

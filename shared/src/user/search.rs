@@ -1,0 +1,394 @@
+//! Lists of users, a page at a time from where the last one ended, so that the last page costs what the first does.
+
+use std::{fmt, str::FromStr};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{
+    Condition, DbBackend, FromQueryResult, Order, QueryOrder as _, QuerySelect as _, Statement,
+    entity::prelude::*,
+    sea_query::{Expr, ExprTrait as _, Func, LikeExpr, SimpleExpr},
+};
+
+use super::{Column, Entity, Model};
+use crate::gender::Gender;
+
+/// Nobody counts further: a number that is larger says enough.
+pub const MOST_COUNTED: i64 = 1_000;
+
+/// Which users to list; what is `None` excludes none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Words, of which each has to be in the name, the e-mail address or the phone number.
+    pub text: Option<String>,
+    /// Let in or waiting.
+    pub activated: Option<bool>,
+    /// Open or shut.
+    pub active: Option<bool>,
+    /// With or without access to the dashboard.
+    pub staff: Option<bool>,
+    /// `Some(None)`: those that do not say.
+    pub gender: Option<Option<Gender>>,
+    /// Registered not before this.
+    pub joined_since: Option<DateTime<Utc>>,
+}
+
+/// By what to sort. The id decides between equals.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum SortBy {
+    /// Registration.
+    #[default]
+    Joined,
+    /// E-mail address without regard to case.
+    Email,
+    /// Name without regard to case.
+    Name,
+    /// Last login; whoever never logged in is before all others.
+    LastLogin,
+}
+
+/// An order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sort {
+    /// By what.
+    pub by: SortBy,
+    /// The last first.
+    pub descending: bool,
+}
+
+impl Default for Sort {
+    /// The newest first.
+    fn default() -> Self {
+        Self {
+            by: SortBy::Joined,
+            descending: true,
+        }
+    }
+}
+
+impl FromStr for Sort {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, descending) = match text.strip_prefix('-') {
+            Some(name) => (name, true),
+            None => (text, false),
+        };
+        let by = match name {
+            "joined" => SortBy::Joined,
+            "email" => SortBy::Email,
+            "name" => SortBy::Name,
+            "last_login" => SortBy::LastLogin,
+            _ => {
+                return Err(
+                    "one of joined, email, name, last_login, with - before it for the last first"
+                        .to_owned(),
+                );
+            }
+        };
+        Ok(Self { by, descending })
+    }
+}
+
+impl fmt::Display for Sort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = if self.descending { "-" } else { "" };
+        let name = match self.by {
+            SortBy::Joined => "joined",
+            SortBy::Email => "email",
+            SortBy::Name => "name",
+            SortBy::LastLogin => "last_login",
+        };
+        write!(f, "{sign}{name}")
+    }
+}
+
+/// A place in a sorted list: that of one of its rows, whether or not the row is still there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    key: String,
+    id: i64,
+}
+
+impl Place {
+    /// The place of a row.
+    #[must_use]
+    pub fn of(row: &Model, sort: Sort) -> Self {
+        let key = match sort.by {
+            SortBy::Joined => String::new(),
+            SortBy::Email => row.email_key.as_str().to_owned(),
+            SortBy::Name => row.username.as_str().to_owned(),
+            SortBy::LastLogin => row.last_login_at.unwrap_or_default().to_rfc3339(),
+        };
+        Self { key, id: row.id }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.id, URL_SAFE_NO_PAD.encode(&self.key))
+    }
+}
+
+impl FromStr for Place {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let read = || {
+            let (id, key) = text.split_once('.')?;
+            let key = String::from_utf8(URL_SAFE_NO_PAD.decode(key).ok()?).ok()?;
+            Some(Self {
+                key,
+                id: id.parse().ok()?,
+            })
+        };
+        read().ok_or_else(|| "a place as a page before gave it".to_owned())
+    }
+}
+
+/// Which part of a list.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Part {
+    /// Its beginning.
+    #[default]
+    First,
+    /// What comes after a place.
+    After(Place),
+    /// What comes before a place.
+    Before(Place),
+}
+
+/// One page of a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The rows, in their order.
+    pub rows: Vec<Model>,
+    /// Where to go back from, unless this is the first page.
+    pub before: Option<Place>,
+    /// Where to go on from, unless this is the last page.
+    pub after: Option<Place>,
+}
+
+/// One page.
+///
+/// # Errors
+/// When the database fails.
+pub async fn page(
+    db: &impl ConnectionTrait,
+    filter: &Filter,
+    sort: Sort,
+    part: &Part,
+    size: usize,
+) -> Result<Page, DbErr> {
+    let backwards = matches!(part, Part::Before(_));
+    let descending = sort.descending != backwards;
+    let key = sort_key(sort.by, db.get_database_backend());
+    let order = if descending { Order::Desc } else { Order::Asc };
+    let mut query = Entity::find().filter(condition(filter));
+    if let Part::After(place) | Part::Before(place) = part {
+        query = query.filter(beyond(&key, sort.by, place, descending));
+    }
+    if let Some(key) = key {
+        query = query.order_by(key, order.clone());
+    }
+    // One more than asked for tells whether there is more.
+    let mut rows = query
+        .order_by(Column::Id, order)
+        .limit(size as u64 + 1)
+        .all(db)
+        .await?;
+    let more = rows.len() > size;
+    rows.truncate(size);
+    if backwards {
+        rows.reverse();
+    }
+    let (has_before, has_after) = match part {
+        Part::First => (false, more),
+        Part::After(_) => (true, more),
+        Part::Before(_) => (more, true),
+    };
+    let place =
+        |row: Option<&Model>, there: bool| row.filter(|_| there).map(|row| Place::of(row, sort));
+    Ok(Page {
+        before: place(rows.first(), has_before),
+        after: place(rows.last(), has_after),
+        rows,
+    })
+}
+
+/// How many users a filter lets through, up to one more than [`MOST_COUNTED`].
+///
+/// # Errors
+/// When the database fails.
+pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<i64, DbErr> {
+    let some = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(condition(filter))
+        .limit(MOST_COUNTED as u64 + 1);
+    Ok(i64::try_from(some.count(db).await?).unwrap_or(i64::MAX))
+}
+
+/// How many accounts there are of each kind, each up to one more than [`MOST_COUNTED`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromQueryResult)]
+pub struct Counts {
+    /// Let in.
+    pub activated: i64,
+    /// Waiting.
+    pub waiting: i64,
+    /// Open.
+    pub active: i64,
+    /// Shut.
+    pub shut: i64,
+    /// With access to the dashboard.
+    pub staff: i64,
+    /// Without.
+    pub not_staff: i64,
+    /// `male`
+    pub male: i64,
+    /// `female`
+    pub female: i64,
+    /// Without a gender.
+    pub no_gender: i64,
+    /// Registered within a day.
+    pub joined_1: i64,
+    /// Within a week.
+    pub joined_7: i64,
+    /// Within 30 days.
+    pub joined_30: i64,
+}
+
+/// All counts, in one round trip. Each reads an index, as far as it counts.
+///
+/// # Errors
+/// When the database fails.
+pub async fn counts(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Counts, DbErr> {
+    let backend = db.get_database_backend();
+    let kinds = [
+        ("activated", "is_activated = TRUE"),
+        ("waiting", "is_activated = FALSE"),
+        ("active", "is_active = TRUE"),
+        ("shut", "is_active = FALSE"),
+        ("staff", "is_staff = TRUE"),
+        ("not_staff", "is_staff = FALSE"),
+        ("male", "gender = 'male'"),
+        ("female", "gender = 'female'"),
+        ("no_gender", "gender IS NULL"),
+        ("joined_1", "created_at >= $1"),
+        ("joined_7", "created_at >= $2"),
+        ("joined_30", "created_at >= $3"),
+    ];
+    let columns: Vec<_> = kinds
+        .iter()
+        .map(|(name, which)| {
+            format!(
+                "(SELECT count(*) FROM (SELECT 1 AS one FROM users WHERE {which} LIMIT {}) AS some) AS {name}",
+                MOST_COUNTED + 1
+            )
+        })
+        .collect();
+    let statement = Statement::from_sql_and_values(
+        backend,
+        format!("SELECT {}", columns.join(", ")),
+        [1, 7, 30].map(|days| (now - TimeDelta::days(days)).into()),
+    );
+    Ok(Counts::find_by_statement(statement)
+        .one(db)
+        .await?
+        .unwrap_or_default())
+}
+
+/// What the rows are sorted by before the id; nothing where the id says it all, as it rises with registration.
+fn sort_key(by: SortBy, backend: DbBackend) -> Option<SimpleExpr> {
+    Some(match by {
+        SortBy::Joined => return None,
+        SortBy::Email => Expr::col(Column::EmailKey),
+        SortBy::Name => Expr::cust("lower(username)"),
+        // As its index has it.
+        SortBy::LastLogin => Expr::cust(match backend {
+            DbBackend::Postgres => {
+                "coalesce(last_login_at, '1970-01-01T00:00:00+00:00'::timestamptz)"
+            }
+            _ => "coalesce(last_login_at, '1970-01-01T00:00:00+00:00')",
+        }),
+    })
+}
+
+/// What comes after a place in the order that is read.
+fn beyond(key: &Option<SimpleExpr>, by: SortBy, place: &Place, descending: bool) -> SimpleExpr {
+    let id: SimpleExpr = Expr::value(place.id);
+    let Some(key) = key else {
+        let column = Expr::col(Column::Id);
+        return if descending {
+            column.lt(id)
+        } else {
+            column.gt(id)
+        };
+    };
+    let value: SimpleExpr = match by {
+        SortBy::LastLogin => Expr::value(
+            DateTime::parse_from_rfc3339(&place.key)
+                .map(|at| at.to_utc())
+                .unwrap_or_default(),
+        ),
+        SortBy::Name => Func::lower(Expr::value(place.key.clone())).into(),
+        SortBy::Joined | SortBy::Email => Expr::value(place.key.clone()),
+    };
+    let (row, bound) = (
+        Expr::tuple([key.clone(), Expr::col(Column::Id)]),
+        Expr::tuple([value, id]),
+    );
+    if descending {
+        row.lt(bound)
+    } else {
+        row.gt(bound)
+    }
+}
+
+fn condition(filter: &Filter) -> Condition {
+    let flag = |column: Column, flag: Option<bool>| flag.map(|flag| column.eq(flag));
+    let gender = filter.gender.map(|gender| match gender {
+        Some(gender) => Column::Gender.eq(gender),
+        None => Column::Gender.is_null(),
+    });
+    Condition::all()
+        .add_option(flag(Column::IsActivated, filter.activated))
+        .add_option(flag(Column::IsActive, filter.active))
+        .add_option(flag(Column::IsStaff, filter.staff))
+        .add_option(gender)
+        .add_option(
+            filter
+                .joined_since
+                .map(|since| Column::CreatedAt.gte(since)),
+        )
+        .add_option(filter.text.as_deref().map(words))
+}
+
+/// Each word has to be somewhere.
+fn words(text: &str) -> Condition {
+    text.split_whitespace()
+        .take(8)
+        .fold(Condition::all(), |all, word| {
+            let lower = pattern(&word.to_lowercase());
+            all.add(
+                Condition::any()
+                    .add(Expr::col(Column::EmailKey).like(lower.clone()))
+                    .add(Expr::cust("lower(username)").like(lower))
+                    // SQLite knows upper and lower case of ASCII only.
+                    .add(Expr::col(Column::Username).like(pattern(word)))
+                    .add(Expr::col(Column::PhoneNumber).like(pattern(word))),
+            )
+        })
+}
+
+fn pattern(word: &str) -> LikeExpr {
+    let mut escaped = String::from("%");
+    for c in word.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            escaped.push('\\');
+        }
+        escaped.push(c);
+    }
+    escaped.push('%');
+    LikeExpr::new(escaped).escape('\\')
+}

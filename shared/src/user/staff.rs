@@ -1,0 +1,115 @@
+//! What administrators do to accounts.
+
+use sea_orm::{entity::prelude::*, sea_query::Expr};
+
+use super::{Column, Entity, Model, ProfileChange, WriteUserError, set_profile};
+use crate::permission::Permissions;
+
+/// What an administrator changes; `None` leaves a field as it is.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// What the owner could change, too.
+    pub profile: ProfileChange,
+    /// See [`Model::is_activated`].
+    pub is_activated: Option<bool>,
+    /// See [`Model::is_active`].
+    pub is_active: Option<bool>,
+    /// See [`Model::is_staff`].
+    pub is_staff: Option<bool>,
+    /// See [`Model::is_superuser`].
+    pub is_superuser: Option<bool>,
+    /// See [`Model::permissions`].
+    pub permissions: Option<Permissions>,
+}
+
+/// Writes a change to an account that is still as `seen` says; `None` when it is not.
+///
+/// # Errors
+/// When the new address is taken, or the database fails.
+pub async fn change(
+    db: &impl ConnectionTrait,
+    seen: &Model,
+    change: Change,
+) -> Result<Option<Model>, WriteUserError> {
+    let mut update = set_profile(Entity::update_many(), change.profile);
+    for (column, flag) in [
+        (Column::IsActivated, change.is_activated),
+        (Column::IsActive, change.is_active),
+        (Column::IsStaff, change.is_staff),
+        (Column::IsSuperuser, change.is_superuser),
+    ] {
+        if let Some(flag) = flag {
+            update = update.col_expr(column, Expr::value(flag));
+        }
+    }
+    if let Some(permissions) = change.permissions {
+        update = update.col_expr(Column::Permissions, Expr::value(permissions));
+    }
+    let changed = update
+        .filter(Column::Id.eq(seen.id))
+        .filter(Column::Version.eq(seen.version))
+        .exec_with_returning(db)
+        .await?;
+    Ok(changed.into_iter().next())
+}
+
+/// Removes an account with its sessions and resets; false when there is none. What the audit log and the mails say of it
+/// stays.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
+    Ok(Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
+}
+
+/// The accounts with these ids, by id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_all(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Model>, DbErr> {
+    use sea_orm::QueryOrder as _;
+    Entity::find()
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .order_by_asc(Column::Id)
+        .all(db)
+        .await
+}
+
+/// Whether anybody could administer this installation: an open account of a superuser.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_superuser(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    Ok(superusers(db).await? > 0)
+}
+
+/// How many superusers can sign in.
+///
+/// # Errors
+/// When the database fails.
+pub async fn superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    use sea_orm::PaginatorTrait as _;
+    open_superusers().count(db).await
+}
+
+/// Makes everybody wait who is about to take a superuser away, until this transaction ends: without that, the last two
+/// could remove each other.
+///
+/// # Errors
+/// When the database fails.
+pub async fn lock_superusers(transaction: &sea_orm::DatabaseTransaction) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::IsSuperuser, Expr::value(true))
+        .filter(Column::IsSuperuser.eq(true))
+        .filter(Column::IsStaff.eq(true))
+        .exec(transaction)
+        .await?;
+    Ok(())
+}
+
+fn open_superusers() -> Select<Entity> {
+    Entity::find()
+        .filter(Column::IsStaff.eq(true))
+        .filter(Column::IsSuperuser.eq(true))
+        .filter(Column::IsActive.eq(true))
+}
