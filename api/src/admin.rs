@@ -5,7 +5,10 @@
 //! `/api/admin/` use, too.
 
 use askama::Template;
-use poem::{Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route, get, post};
+use poem::{
+    Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route, get,
+    middleware::CookieJarManager, post,
+};
 
 use crate::{app::App, error::ApiError, request::RequestId};
 
@@ -58,6 +61,7 @@ pub fn pages() -> impl Endpoint<Output = Response> {
         .at("/assets/:name", get(assets::asset))
         .around(|endpoint, request| form::check(endpoint, request))
         .around(errors)
+        .with(CookieJarManager::new())
 }
 
 #[derive(Template)]

@@ -139,13 +139,14 @@ async fn health(app: &App, view: &View, now: DateTime<Utc>) -> Vec<Part> {
 /// The API speaks no SMTP; how that is, the mails tell.
 async fn smtp(app: &App, view: &View, now: DateTime<Utc>) -> Part {
     let t = view.t;
-    let (ok, says) = match refused(app, now).await {
-        Ok((Some(reason), _)) => (false, format!("{} {reason}", t.smtp_refuses)),
-        Ok((None, Some(at))) => (
+    let (ok, says) = match delivery(app, now).await {
+        Ok(Delivery::Refused(reason)) => (false, format!("{} {reason}", t.smtp_refuses)),
+        Ok(Delivery::Waiting) => (false, t.smtp_waits.to_owned()),
+        Ok(Delivery::Accepted(at)) => (
             true,
             format!("{} {}", t.smtp_last, at.format("%Y-%m-%d %H:%M")),
         ),
-        Ok((None, None)) => (true, t.smtp_idle.to_owned()),
+        Ok(Delivery::Idle) => (true, t.smtp_idle.to_owned()),
         Err(_) => (false, t.down.to_owned()),
     };
     Part {
@@ -155,13 +156,29 @@ async fn smtp(app: &App, view: &View, now: DateTime<Utc>) -> Part {
     }
 }
 
-/// Why a mail waits that was tried, if one does; and when the last one was accepted.
-async fn refused(
-    app: &App,
-    now: DateTime<Utc>,
-) -> Result<(Option<String>, Option<DateTime<Utc>>), ApiError> {
+/// How mails fare.
+enum Delivery {
+    /// One was tried and waits, for this reason.
+    Refused(String),
+    /// Some wait for long, and nobody has tried them.
+    Waiting,
+    /// The last one was accepted at this time.
+    Accepted(DateTime<Utc>),
+    /// There is nothing to tell by.
+    Idle,
+}
+
+async fn delivery(app: &App, now: DateTime<Utc>) -> Result<Delivery, ApiError> {
     let waiting = mail::list(&app.db, Some(MailState::Queued), 20).await?;
-    let reason = waiting.into_iter().find_map(|mail| mail.last_error);
-    let last = mail::last_sent(&app.db, now - RECENT).await?;
-    Ok((reason, last))
+    let late = waiting.iter().any(|mail| mail.created_at < now - LATE);
+    if let Some(reason) = waiting.into_iter().find_map(|mail| mail.last_error) {
+        return Ok(Delivery::Refused(reason));
+    }
+    if late {
+        return Ok(Delivery::Waiting);
+    }
+    Ok(match mail::last_sent(&app.db, now - RECENT).await? {
+        Some(at) => Delivery::Accepted(at),
+        None => Delivery::Idle,
+    })
 }

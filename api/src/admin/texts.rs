@@ -88,6 +88,7 @@ texts! {
     down: "does not answer" | "لا يستجيب";
     workers_none: "none is running" | "لا يعمل أي منها";
     smtp_idle: "nothing to send in 7 days" | "لا شيء للإرسال خلال ٧ أيام";
+    smtp_waits: "mails wait and none was tried" | "رسائل تنتظر ولم تُجرَّب أي منها";
     smtp_last: "accepted the last mail at" | "قُبلت آخر رسالة في";
     smtp_refuses: "mails wait, the last reason:" | "رسائل تنتظر، آخر سبب:";
 

@@ -26,13 +26,13 @@ async fn verify(world: &World, noted: Option<&Head>) -> Result<Head, Broken> {
     audit::verify(&world.database.db, &key.audit_key(), noted).await
 }
 
-async fn execute(world: &World, statement: &str) -> Result<(), sea_orm::DbErr> {
+pub(crate) async fn execute(world: &World, statement: &str) -> Result<(), sea_orm::DbErr> {
     world.database.db.execute_unprepared(statement).await?;
     Ok(())
 }
 
 /// What an intruder in the database would do first.
-async fn without_triggers(world: &World) {
+pub(crate) async fn without_triggers(world: &World) {
     let statements: &[&str] = if world.database.url().starts_with("postgres") {
         &["DROP TRIGGER audit_events_append_only ON audit_events"]
     } else {

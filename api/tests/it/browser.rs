@@ -10,14 +10,19 @@ use tempfile::TempDir;
 
 use crate::world::World;
 
-struct Browser {
-    client: Client,
+pub(crate) struct Browser {
+    pub(crate) client: Client,
     /// Its profile, and the log of all its traffic.
     folder: TempDir,
 }
 
 impl Browser {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
+        Self::with(json!({})).await
+    }
+
+    /// With more of Chrome's options.
+    pub(crate) async fn with(options: serde_json::Value) -> Self {
         let driver = variable("TEST_CHROMEDRIVER_URL")
             .expect("TEST_CHROMEDRIVER_URL is not set: run deploy/test");
         let folder = tempfile::tempdir().unwrap();
@@ -45,7 +50,8 @@ impl Browser {
             &profile,
             &traffic,
         ];
-        let mut chrome = json!({"args": arguments});
+        let mut chrome = options;
+        chrome["args"] = json!(arguments);
         if let Some(binary) = variable("TEST_CHROMIUM") {
             chrome["binary"] = json!(binary);
         }
@@ -59,7 +65,7 @@ impl Browser {
         Self { client, folder }
     }
 
-    async fn click(&self, css: &str) {
+    pub(crate) async fn click(&self, css: &str) {
         self.find(css)
             .await
             .click()
@@ -67,7 +73,7 @@ impl Browser {
             .unwrap_or_else(|error| panic!("{css}: {error}"));
     }
 
-    async fn find(&self, css: &str) -> fantoccini::elements::Element {
+    pub(crate) async fn find(&self, css: &str) -> fantoccini::elements::Element {
         self.client
             .wait()
             .at_most(PATIENCE)
@@ -78,7 +84,7 @@ impl Browser {
     }
 
     /// Ends the browser; every URL that its pages asked for. What the browser asks for itself has no origin.
-    async fn close(self) -> Vec<String> {
+    pub(crate) async fn close(self) -> Vec<String> {
         self.client.close().await.unwrap();
         let traffic = fs::read_to_string(self.folder.path().join("traffic.json")).unwrap();
         traffic

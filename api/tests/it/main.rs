@@ -6,10 +6,15 @@
 )]
 
 mod access;
+mod admin;
+mod admin_acts;
+mod admin_browser;
+mod admin_users;
 mod audit;
 mod bad_input;
 mod browser;
 mod commands;
+mod dashboard;
 mod document;
 mod errors;
 mod example_env;

@@ -13,7 +13,7 @@ use latchkey_shared::{
     config::Connections,
     mail::{self, MailState},
     settings::Settings,
-    user,
+    user::{self, staff},
 };
 use latchkey_testing::{Mail, Process, SmtpSink, TestDatabase, TestRedis};
 use latchkey_worker::{metrics::DeliveryMetrics, run};
@@ -197,6 +197,30 @@ impl World {
     pub(crate) async fn activate(&self, email: &str) {
         let id = self.user(email).await.id;
         assert!(user::activate(&self.database.db, id).await.unwrap());
+    }
+
+    /// Somebody who may sign in to the dashboard and do this there.
+    pub(crate) async fn staff(&self, email: &str, permissions: &str) {
+        self.rights(email, false, permissions).await;
+    }
+
+    /// Somebody who may do everything there.
+    pub(crate) async fn superuser(&self, email: &str) {
+        self.rights(email, true, "").await;
+    }
+
+    async fn rights(&self, email: &str, is_superuser: bool, permissions: &str) {
+        self.register(email).await;
+        self.activate(email).await;
+        let change = staff::Change {
+            is_staff: Some(true),
+            is_superuser: Some(is_superuser),
+            permissions: Some(permissions.parse().unwrap()),
+            ..staff::Change::default()
+        };
+        let seen = self.user(email).await;
+        let changed = staff::change(&self.database.db, &seen, change).await;
+        assert!(changed.unwrap().is_some());
     }
 
     pub(crate) async fn deactivate(&self, email: &str) {

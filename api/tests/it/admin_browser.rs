@@ -1,0 +1,366 @@
+//! The dashboard in a real browser: with JavaScript, on a phone, by keyboard, and as axe-core sees it.
+
+use std::time::Duration;
+
+use fantoccini::{Locator, elements::Element, key::Key};
+use latchkey_testing::PATIENCE;
+use serde_json::{Value, json};
+
+use crate::{
+    browser::Browser,
+    world::{PASSWORD, World},
+};
+
+/// Finds what people with disabilities would stumble over (WCAG 2.2 A and AA, and best practices).
+const AXE: &str = include_str!("../axe.min.js");
+
+const PAGES: [&str; 9] = [
+    "/admin/",
+    "/admin/users/",
+    "/admin/users/2/",
+    "/admin/resets/",
+    "/admin/limits/",
+    "/admin/mails/",
+    "/admin/audit/",
+    "/admin/account/",
+    "/admin/nowhere/",
+];
+
+/// A world with something on every page.
+async fn world() -> World {
+    let world = World::with(&[
+        ("LIMIT_LOGIN_FREE_FAILURES", "2"),
+        ("LIMIT_LOGIN_FAILURES", "100"),
+    ])
+    .await;
+    world.superuser("root@example.com").await;
+    for i in 1..=6 {
+        world.register(&format!("user{i}@example.com")).await;
+    }
+    world.activate("user1@example.com").await;
+    world.login("user1@example.com", PASSWORD).await;
+    world.forgotten("user1@example.com").await;
+    for _ in 0..3 {
+        world.try_login("user6@example.com", "wrong password").await;
+    }
+    world
+}
+
+async fn sign_in(browser: &Browser, world: &World) {
+    go(browser, world, "/admin/").await;
+    fill(browser, "[name=email]", "root@example.com").await;
+    fill(browser, "[name=password]", PASSWORD).await;
+    browser.click("main button").await;
+    browser.find("header.top").await;
+}
+
+async fn go(browser: &Browser, world: &World, path: &str) {
+    let url = format!("{}{path}", world.base);
+    browser.client.goto(&url).await.unwrap();
+}
+
+/// Puts a text in the place of what is in a field.
+async fn fill(browser: &Browser, css: &str, text: &str) {
+    let field = browser.find(css).await;
+    field.clear().await.unwrap();
+    field.send_keys(text).await.unwrap();
+}
+
+async fn run(browser: &Browser, script: &str) -> Value {
+    browser.client.execute(script, vec![]).await.unwrap()
+}
+
+/// Waits until the page says so.
+async fn wait_for(browser: &Browser, script: &str) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while run(browser, &format!("return Boolean({script})")).await != true {
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{script}: {}",
+            browser.client.source().await.unwrap()
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Checks that axe-core finds nothing.
+async fn is_accessible(browser: &Browser, what: &str) {
+    assert_eq!(barriers(browser).await, json!([]), "{what}");
+}
+
+async fn barriers(browser: &Browser) -> Value {
+    run(browser, AXE).await;
+    let script = "const done = arguments[0]; axe.run().then(found => done(found.violations.map(it => \
+                  it.id + ': ' + it.nodes.map(node => node.html + ' ' + node.failureSummary).join(' | '))))";
+    browser.client.execute_async(script, vec![]).await.unwrap()
+}
+
+async fn looks_right_everywhere(browser: &Browser, world: &World, how: &str) {
+    for path in PAGES {
+        go(browser, world, path).await;
+        is_accessible(browser, &format!("{path}, {how}")).await;
+        let wider =
+            "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+        assert_eq!(
+            run(browser, wider).await,
+            0,
+            "{path}, {how}: wider than the screen"
+        );
+    }
+}
+
+async fn prefer(browser: &Browser, name: &str, value: &str) {
+    // The page loads anew by itself when a choice is made.
+    run(browser, "window.before = true").await;
+    let option = format!(".preferences select[name={name}] option[value={value}]");
+    browser.click(&option).await;
+    wait_for(
+        browser,
+        "!window.before && document.querySelector('.preferences')",
+    )
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_searches_filters_activates_and_edits() {
+    let world = world().await;
+    let browser = Browser::start().await;
+    sign_in(&browser, &world).await;
+
+    // Search as one types: the list changes, the page does not.
+    browser.click("header.top a[href='/admin/users/']").await;
+    browser.find("#results").await;
+    run(&browser, "window.same = true").await;
+    fill(&browser, "#q", "user2").await;
+    wait_for(
+        &browser,
+        "document.querySelectorAll('#results tbody tr').length === 1",
+    )
+    .await;
+    assert_eq!(run(&browser, "return window.same").await, true);
+    wait_for(&browser, "location.search.includes('q=user2')").await;
+    fill(&browser, "#q", "user").await;
+    browser.click("[name=activated] option[value=no]").await;
+    wait_for(
+        &browser,
+        "document.querySelectorAll('#results tbody tr').length === 5",
+    )
+    .await;
+
+    // All on the page at once.
+    browser.click("[data-all]").await;
+    wait_for(
+        &browser,
+        "document.querySelector('[data-chosen]').textContent === 'Chosen: 5'",
+    )
+    .await;
+    browser.click("button[value=activate]").await;
+    wait_for(
+        &browser,
+        "document.querySelector('.said')?.textContent.includes('(5)')",
+    )
+    .await;
+    for i in 1..=6 {
+        let user = world.user(&format!("user{i}@example.com")).await;
+        assert!(user.is_activated, "{i}");
+    }
+    wait_for(
+        &browser,
+        "document.body.textContent.includes('Nobody fits this')",
+    )
+    .await;
+
+    // A bad field: it is named, and what was entered stays.
+    let id = world.user("user3@example.com").await.id;
+    go(&browser, &world, &format!("/admin/users/{id}/")).await;
+    fill(&browser, "[name=username]", "Grace").await;
+    fill(&browser, "[name=phoneNumber]", "12").await;
+    browser.click("#edit button[type=submit]").await;
+    browser.find("#e-phoneNumber").await;
+    let field = "return document.querySelector('[name=username]').value";
+    assert_eq!(run(&browser, field).await, "Grace");
+    wait_for(&browser, "document.activeElement.name === 'phoneNumber'").await;
+    is_accessible(&browser, "a form with a bad field").await;
+
+    // Another administrator saves first.
+    fill(&browser, "[name=phoneNumber]", "").await;
+    let other = crate::dashboard::Dashboard::of(&world, "root@example.com").await;
+    let version = world.user("user3@example.com").await.version.to_string();
+    let theirs = [
+        ("version", version.as_str()),
+        ("email", "user3@example.com"),
+        ("username", "Theirs"),
+        ("is_activated", "on"),
+        ("is_active", "on"),
+    ];
+    other.done(&format!("/admin/users/{id}/"), &theirs).await;
+    browser.click("#edit button[type=submit]").await;
+    wait_for(
+        &browser,
+        "document.body.textContent.includes('Somebody else saved first')",
+    )
+    .await;
+    assert_eq!(run(&browser, field).await, "Grace");
+    is_accessible(&browser, "a conflict").await;
+    browser.click("#edit button[type=submit]").await;
+    wait_for(
+        &browser,
+        "document.querySelector('.said')?.textContent === 'Saved.'",
+    )
+    .await;
+    assert_eq!(
+        world.user("user3@example.com").await.username.as_str(),
+        "Grace"
+    );
+
+    // What cannot be taken back is asked about.
+    browser.click("button[value=delete]").await;
+    wait_for(&browser, "document.querySelector('[name=confirmed]')").await;
+    is_accessible(&browser, "a question").await;
+    browser.click("main button.danger").await;
+    wait_for(
+        &browser,
+        "document.querySelector('.said')?.textContent === 'Deleted.'",
+    )
+    .await;
+
+    browser.click("header.top form button").await;
+    browser.find("[name=password]").await;
+    let asked = browser.close().await;
+    let elsewhere: Vec<_> = asked
+        .iter()
+        .filter(|url| !url.starts_with(&world.base) && !url.starts_with("data:"))
+        .collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_page_has_a_barrier_light_dark_or_from_right_to_left() {
+    let world = world().await;
+    let browser = Browser::start().await;
+    go(&browser, &world, "/admin/").await;
+    is_accessible(&browser, "the sign-in").await;
+    // The check itself: a picture that nobody describes is found.
+    run(
+        &browser,
+        "document.querySelector('main').append(new Image())",
+    )
+    .await;
+    let found = barriers(&browser).await.to_string();
+    assert!(found.contains("image-alt"), "{found}");
+    sign_in(&browser, &world).await;
+    looks_right_everywhere(&browser, &world, "light").await;
+    go(&browser, &world, "/admin/").await;
+    prefer(&browser, "theme", "dark").await;
+    looks_right_everywhere(&browser, &world, "dark").await;
+    go(&browser, &world, "/admin/").await;
+    prefer(&browser, "language", "ar").await;
+    assert_eq!(run(&browser, "return document.dir").await, "rtl");
+    looks_right_everywhere(&browser, &world, "Arabic, dark").await;
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_fits_a_phone() {
+    let world = world().await;
+    let phone = json!({"mobileEmulation": {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 1.0}}});
+    let browser = Browser::with(phone).await;
+    sign_in(&browser, &world).await;
+    assert_eq!(run(&browser, "return innerWidth").await, 390);
+    looks_right_everywhere(&browser, &world, "phone").await;
+    // What is touched is at least 24 pixels high and wide (WCAG 2.2, 2.5.8).
+    let small = "return [...document.querySelectorAll('button, input:not([type=hidden]), select, nav a')].filter(it => \
+                 { const box = it.getBoundingClientRect(); return box.width && (box.height < 20 || box.width < 20) }).map(it => it.outerHTML)";
+    for path in ["/admin/", "/admin/users/", "/admin/users/2/"] {
+        go(&browser, &world, path).await;
+        assert_eq!(run(&browser, small).await, json!([]), "{path}");
+    }
+    browser.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_is_done_by_keyboard_alone() {
+    let world = world().await;
+    let browser = Browser::start().await;
+    go(&browser, &world, "/admin/").await;
+    // The sign-in page begins in its first field.
+    press(&browser, "root@example.com").await;
+    press(&browser, &Key::Tab.to_string()).await;
+    press(&browser, PASSWORD).await;
+    press(&browser, &Key::Enter.to_string()).await;
+    browser.find("header.top").await;
+    // Past the frame.
+    press(&browser, &Key::Tab.to_string()).await;
+    assert_eq!(
+        run(&browser, "return document.activeElement.className").await,
+        "skip"
+    );
+    press(&browser, &Key::Enter.to_string()).await;
+    wait_for(&browser, "document.activeElement.id === 'main'").await;
+    // To the first "Activate", whose focus is seen.
+    for _ in 0..4 {
+        press(&browser, &Key::Tab.to_string()).await;
+        if run(&browser, "return document.activeElement.value").await == "activate" {
+            break;
+        }
+    }
+    let seen = "const style = getComputedStyle(document.activeElement); \
+                return style.boxShadow !== 'none' || style.outlineStyle !== 'none'";
+    assert_eq!(run(&browser, seen).await, true);
+    press(&browser, &Key::Enter.to_string()).await;
+    wait_for(
+        &browser,
+        "document.querySelector('.said')?.textContent === 'Activated.'",
+    )
+    .await;
+    assert!(world.user("user6@example.com").await.is_activated);
+    browser.close().await;
+}
+
+async fn press(browser: &Browser, keys: &str) {
+    let focused: Element = browser.client.active_element().await.unwrap();
+    focused.send_keys(keys).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn everything_works_without_javascript() {
+    let world = world().await;
+    let none = json!({"prefs": {"profile.managed_default_content_settings.javascript": 2}});
+    let browser = Browser::with(none).await;
+    go(&browser, &world, "/admin/").await;
+    fill(&browser, "[name=email]", "root@example.com").await;
+    fill(&browser, "[name=password]", PASSWORD).await;
+    browser.click("main button").await;
+    browser.click("header.top a[href='/admin/users/']").await;
+    fill(&browser, "#q", "user2").await;
+    browser.click("#filter button").await;
+    assert!(
+        browser
+            .client
+            .current_url()
+            .await
+            .unwrap()
+            .query()
+            .unwrap()
+            .contains("q=user2")
+    );
+    let rows = browser
+        .client
+        .find_all(Locator::Css("#results tbody tr"))
+        .await
+        .unwrap();
+    assert_eq!(rows.len(), 1);
+    browser.click("#results tbody input[name=id]").await;
+    browser.click("button[value=activate]").await;
+    browser.find(".said").await;
+    assert!(world.user("user2@example.com").await.is_activated);
+    browser.click("#results tbody a").await;
+    fill(&browser, "[name=username]", "Grace").await;
+    browser.click("#edit button[type=submit]").await;
+    browser.find(".said").await;
+    assert_eq!(
+        world.user("user2@example.com").await.username.as_str(),
+        "Grace"
+    );
+    browser.close().await;
+}
