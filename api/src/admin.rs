@@ -59,7 +59,7 @@ pub fn pages() -> impl Endpoint<Output = Response> {
         .at("/audit", get(log::show))
         .at("/audit/verify", post(log::verify))
         .at("/assets/:name", get(assets::asset))
-        .around(|endpoint, request| form::check(endpoint, request))
+        .around(form::check)
         .around(errors)
         .with(CookieJarManager::new())
 }

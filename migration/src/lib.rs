@@ -18,6 +18,7 @@ mod m0004_rotation;
 mod m0005_priority;
 mod m0006_audit;
 mod m0007_dashboard;
+mod m0008_search;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -33,6 +34,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_priority::Migration),
             Box::new(m0006_audit::Migration),
             Box::new(m0007_dashboard::Migration),
+            Box::new(m0008_search::Migration),
         ]
     }
 }

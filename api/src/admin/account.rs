@@ -30,6 +30,10 @@ struct Page {
 
 /// The page.
 #[handler]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what a handler is given comes by value"
+)]
 pub fn show(admin: Permit<AnyStaff>, view: View) -> poem::Result<Response> {
     view.page(StatusCode::OK, &Page::new(&view, &admin, Filled::default()))
 }

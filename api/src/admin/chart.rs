@@ -89,7 +89,11 @@ async fn count(app: &App, kind: EventKind) -> Result<Vec<(NaiveDate, u64)>, ApiE
         .filter_map(|ago| today.checked_sub_days(Days::new(ago)))
         .collect();
     let keys: Vec<_> = days.iter().map(|day| key(app, kind, *day)).collect();
-    let known: Vec<Option<u64>> = app.redis.mget(keys.clone()).await.map_err(redis)?;
+    let known: Vec<Option<u64>> = app
+        .redis
+        .mget(keys.clone())
+        .await
+        .map_err(|error| redis(&error))?;
     let mut numbers = Vec::new();
     for ((day, key), known) in days.into_iter().zip(keys).zip(known) {
         let number = match known {
@@ -102,7 +106,7 @@ async fn count(app: &App, kind: EventKind) -> Result<Vec<(NaiveDate, u64)>, ApiE
                         .redis
                         .set(key, number.to_string(), expire, None, false)
                         .await
-                        .map_err(redis)?;
+                        .map_err(|error| redis(&error))?;
                 }
                 number
             }

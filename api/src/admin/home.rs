@@ -58,7 +58,7 @@ pub async fn show(
     view: View,
 ) -> poem::Result<Response> {
     let me = Me::of(&admin);
-    let page = collect(app, me, &view).await?;
+    let page = Box::pin(collect(app, me, &view)).await?;
     view.page(StatusCode::OK, &page)
 }
 
@@ -91,14 +91,14 @@ async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
         late_mails: at_most(late, MOST),
         held: at_most(held, 100),
         charts,
-        health: health(app, view, now).await,
+        health: Box::pin(health(app, view, now)).await,
         v: view.clone(),
         me,
     })
 }
 
 /// A number, or that it is larger.
-pub(super) fn at_most<T: PartialOrd + std::fmt::Display>(count: T, most: T) -> String {
+pub(super) fn at_most<T: Copy + PartialOrd + std::fmt::Display>(count: T, most: T) -> String {
     if count > most {
         format!("{most}+")
     } else {

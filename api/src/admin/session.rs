@@ -34,21 +34,21 @@ pub async fn find(app: &App, request: &Request) -> Result<Option<SignedIn>, ApiE
         return Ok(None);
     };
     let key = key(app, &name);
-    let found: Option<String> = app.redis.get(&key).await.map_err(redis)?;
+    let found: Option<String> = app.redis.get(&key).await.map_err(|error| redis(&error))?;
     let Some(id) = found.and_then(|id| id.parse::<Uuid>().ok()) else {
         return Ok(None);
     };
     let now = app.now();
     let alive = session::find_alive(&app.db, id, now, app.config.session_idle).await?;
     let Some((session, user)) = alive else {
-        let () = app.redis.del(&key).await.map_err(redis)?;
+        let () = app.redis.del(&key).await.map_err(|error| redis(&error))?;
         return Ok(None);
     };
     let () = app
         .redis
         .expire(&key, seconds(app.config.admin_idle), None)
         .await
-        .map_err(redis)?;
+        .map_err(|error| redis(&error))?;
     if now - session.last_used_at >= NOTED_EVERY {
         session::touch(&app.db, id, now).await?;
     }
@@ -72,7 +72,7 @@ pub async fn start(app: &App, session: Uuid) -> Result<Cookie, ApiError> {
             false,
         )
         .await
-        .map_err(redis)?;
+        .map_err(|error| redis(&error))?;
     Ok(cookie(app, SIGNED_IN, name.expose()))
 }
 
@@ -82,7 +82,11 @@ pub async fn start(app: &App, session: Uuid) -> Result<Cookie, ApiError> {
 /// When Redis does not answer.
 pub async fn end(app: &App, request: &Request) -> Result<(), ApiError> {
     if let Some(name) = read(app, request, SIGNED_IN) {
-        let () = app.redis.del(key(app, &name)).await.map_err(redis)?;
+        let () = app
+            .redis
+            .del(key(app, &name))
+            .await
+            .map_err(|error| redis(&error))?;
     }
     Ok(())
 }
@@ -141,7 +145,7 @@ fn seconds(span: chrono::TimeDelta) -> i64 {
     span.num_seconds().max(1)
 }
 
-pub(super) fn redis(error: fred::error::Error) -> ApiError {
+pub(super) fn redis(error: &fred::error::Error) -> ApiError {
     ApiError::Unavailable(format!("Redis did not answer: {error}"))
 }
 

@@ -66,8 +66,9 @@ pub async fn announce(app: &App) -> Result<(), ApiError> {
             false,
         )
         .await
-        .map_err(redis)?;
-    let Some(nonce): Option<String> = app.redis.get(&key).await.map_err(redis)? else {
+        .map_err(|error| redis(&error))?;
+    let Some(nonce): Option<String> = app.redis.get(&key).await.map_err(|error| redis(&error))?
+    else {
         return Ok(());
     };
     // The link opens nothing without the key that it is made with, which is not in Redis.
@@ -107,7 +108,11 @@ pub async fn make(
     let again = Filled::again(&form, &["email", "username"]);
     match store(app, form, &trail).await {
         Ok(()) => {
-            let () = app.redis.del(key(app)).await.map_err(redis)?;
+            let () = app
+                .redis
+                .del(key(app))
+                .await
+                .map_err(|error| redis(&error))?;
             Ok(back(app, "/admin/login/", "set_up", 1))
         }
         Err(error @ (ApiError::InvalidInput(_) | ApiError::EmailTaken)) => {
@@ -120,7 +125,11 @@ pub async fn make(
 }
 
 async fn check(app: &App, token: &str) -> Result<(), ApiError> {
-    let nonce: Option<String> = app.redis.get(key(app)).await.map_err(redis)?;
+    let nonce: Option<String> = app
+        .redis
+        .get(key(app))
+        .await
+        .map_err(|error| redis(&error))?;
     let right = nonce.is_some_and(|nonce| app.token_hasher.is_setup_token(&nonce, token));
     if right && !staff::has_superuser(&app.db).await? {
         Ok(())

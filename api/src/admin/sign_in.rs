@@ -46,6 +46,10 @@ struct Wanted {
 
 /// The form.
 #[handler]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what a handler is given comes by value"
+)]
 pub fn show(view: View, Query(wanted): Query<Wanted>) -> poem::Result<Response> {
     let next = place(wanted.next.as_deref().unwrap_or("/admin/"));
     view.page(StatusCode::OK, &Page::new(&view, String::new(), next, None))
@@ -156,6 +160,10 @@ async fn end(
 
 /// Theme and language, for everybody, kept in cookies for a year.
 #[handler]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what a handler is given comes by value"
+)]
 pub fn prefer(Data(app): Data<&App>, form: Form) -> Response {
     let mut response = go(&place(&form.text("back")));
     for (name, field, known) in [

@@ -86,9 +86,8 @@ pub async fn save(
         Ok((change, picture)) => edit::change(app, &admin, &user, change, picture).await,
         Err(error) => Err(error),
     };
-    let error = match saved {
-        Ok(_) => return Ok(back(app, &format!("/admin/users/{id}/"), "saved", 1)),
-        Err(error) => error,
+    let Err(error) = saved else {
+        return Ok(back(app, &format!("/admin/users/{id}/"), "saved", 1));
     };
     let status = error.kind().status;
     if status.is_server_error() {

@@ -22,11 +22,11 @@ async fn events(world: &World) -> Vec<audit::Model> {
 }
 
 /// The fields of the form of an account, some of them changed.
-async fn edited<'a>(
+async fn edited(
     dashboard: &Dashboard,
     world: &World,
     email: &str,
-    changed: &[(&'static str, &'a str)],
+    changed: &[(&'static str, &str)],
 ) -> Vec<(&'static str, String)> {
     let user = world.user(email).await;
     let html = dashboard.see(&format!("/admin/users/{}/", user.id)).await;

@@ -83,6 +83,19 @@ async fn wait_for(browser: &Browser, script: &str) {
     }
 }
 
+/// Waits until the page is one whose address contains this.
+async fn wait_for_address(browser: &Browser, part: &str) {
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        let address = browser.client.current_url().await.unwrap();
+        if address.as_str().contains(part) {
+            return;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{address}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
 /// Checks that axe-core finds nothing.
 async fn is_accessible(browser: &Browser, what: &str) {
     assert_eq!(barriers(browser).await, json!([]), "{what}");
@@ -98,6 +111,12 @@ async fn barriers(browser: &Browser) -> Value {
 async fn looks_right_everywhere(browser: &Browser, world: &World, how: &str) {
     for path in PAGES {
         go(browser, world, path).await;
+        let is_found = run(
+            browser,
+            "return Boolean(document.querySelector('header.top'))",
+        )
+        .await;
+        assert_eq!(is_found, path != "/admin/nowhere/", "{path}, {how}");
         is_accessible(browser, &format!("{path}, {how}")).await;
         let wider =
             "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
@@ -334,16 +353,8 @@ async fn everything_works_without_javascript() {
     browser.click("header.top a[href='/admin/users/']").await;
     fill(&browser, "#q", "user2").await;
     browser.click("#filter button").await;
-    assert!(
-        browser
-            .client
-            .current_url()
-            .await
-            .unwrap()
-            .query()
-            .unwrap()
-            .contains("q=user2")
-    );
+    wait_for_address(&browser, "q=user2").await;
+    browser.find("footer").await;
     let rows = browser
         .client
         .find_all(Locator::Css("#results tbody tr"))

@@ -121,6 +121,32 @@ async fn words_are_found_in_name_address_and_number_and_mean_themselves() {
 }
 
 #[tokio::test]
+async fn whoever_was_renamed_or_deleted_is_not_found_by_what_they_were_called() {
+    let world = crowd(3).await;
+    let found = async |text: &str| {
+        let filter = Filter {
+            text: Some(text.to_owned()),
+            ..Filter::default()
+        };
+        all(&world, &filter, Sort::default()).await.len()
+    };
+    assert_eq!(found("hopper").await, 1);
+    let user = world.user("user1@example.com").await;
+    let change = user::ProfileChange {
+        username: Some("Somebody Else".parse().unwrap()),
+        ..user::ProfileChange::default()
+    };
+    let db = &world.database.db;
+    user::change_profile(db, user.clone(), change)
+        .await
+        .unwrap();
+    assert_eq!((found("hopper").await, found("somebody").await), (0, 1));
+    user::staff::delete(db, user.id).await.unwrap();
+    assert_eq!((found("somebody").await, found("user1").await), (0, 0));
+    assert_eq!(found("example").await, 3);
+}
+
+#[tokio::test]
 async fn filters_and_their_counts_agree() {
     let world = crowd(12).await;
     let root = Dashboard::of(&world, "root@example.com").await;

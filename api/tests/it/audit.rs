@@ -235,9 +235,13 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
     let head = |broken: &Broken| matches!(broken, Broken::Head);
     let added = |broken: &Broken| matches!(broken, Broken::Added(_));
     let cut = "DELETE FROM audit_events WHERE seq > 3";
-    let tampered: [Tampering; 12] = [
+    let tampered: [Tampering; 13] = [
         (
             &["UPDATE audit_events SET outcome = 'failure' WHERE seq = 3"],
+            &altered,
+        ),
+        (
+            &["UPDATE audit_events SET changes = 'a: b' WHERE seq = 3"],
             &altered,
         ),
         (
@@ -287,7 +291,7 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
         (
             &[
                 "INSERT INTO audit_events SELECT 6, at, event, outcome, actor, user_id, session_id, subject, peer, \
-               request_id, detail, hash FROM audit_events WHERE seq = 5",
+               request_id, detail, hash, changes FROM audit_events WHERE seq = 5",
             ],
             &added,
         ),

@@ -184,9 +184,9 @@ pub async fn page(
     let descending = sort.descending != backwards;
     let key = sort_key(sort.by, db.get_database_backend());
     let order = if descending { Order::Desc } else { Order::Asc };
-    let mut query = Entity::find().filter(condition(filter));
+    let mut query = Entity::find().filter(condition(db, filter).await?);
     if let Part::After(place) | Part::Before(place) = part {
-        query = query.filter(beyond(&key, sort.by, place, descending));
+        query = query.filter(beyond(key.as_ref(), sort.by, place, descending));
     }
     if let Some(key) = key {
         query = query.order_by(key, order.clone());
@@ -224,7 +224,7 @@ pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<i64, Db
     let some = Entity::find()
         .select_only()
         .column(Column::Id)
-        .filter(condition(filter))
+        .filter(condition(db, filter).await?)
         .limit(MOST_COUNTED as u64 + 1);
     Ok(i64::try_from(some.count(db).await?).unwrap_or(i64::MAX))
 }
@@ -282,7 +282,7 @@ pub async fn counts(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Cou
         .iter()
         .map(|(name, which)| {
             format!(
-                "(SELECT count(*) FROM (SELECT 1 AS one FROM users WHERE {which} LIMIT {}) AS some) AS {name}",
+                "(SELECT count(*) FROM (SELECT 1 AS one FROM users WHERE {which} LIMIT {}) AS part) AS {name}",
                 MOST_COUNTED + 1
             )
         })
@@ -315,7 +315,7 @@ fn sort_key(by: SortBy, backend: DbBackend) -> Option<SimpleExpr> {
 }
 
 /// What comes after a place in the order that is read.
-fn beyond(key: &Option<SimpleExpr>, by: SortBy, place: &Place, descending: bool) -> SimpleExpr {
+fn beyond(key: Option<&SimpleExpr>, by: SortBy, place: &Place, descending: bool) -> SimpleExpr {
     let id: SimpleExpr = Expr::value(place.id);
     let Some(key) = key else {
         let column = Expr::col(Column::Id);
@@ -345,13 +345,17 @@ fn beyond(key: &Option<SimpleExpr>, by: SortBy, place: &Place, descending: bool)
     }
 }
 
-fn condition(filter: &Filter) -> Condition {
+async fn condition(db: &impl ConnectionTrait, filter: &Filter) -> Result<Condition, DbErr> {
     let flag = |column: Column, flag: Option<bool>| flag.map(|flag| column.eq(flag));
     let gender = filter.gender.map(|gender| match gender {
         Some(gender) => Column::Gender.eq(gender),
         None => Column::Gender.is_null(),
     });
-    Condition::all()
+    let text = match filter.text.as_deref() {
+        Some(text) => Some(words(db, text).await?),
+        None => None,
+    };
+    Ok(Condition::all()
         .add_option(flag(Column::IsActivated, filter.activated))
         .add_option(flag(Column::IsActive, filter.active))
         .add_option(flag(Column::IsStaff, filter.staff))
@@ -361,24 +365,63 @@ fn condition(filter: &Filter) -> Condition {
                 .joined_since
                 .map(|since| Column::CreatedAt.gte(since)),
         )
-        .add_option(filter.text.as_deref().map(words))
+        .add_option(text))
 }
 
 /// Each word has to be somewhere.
-fn words(text: &str) -> Condition {
-    text.split_whitespace()
-        .take(8)
-        .fold(Condition::all(), |all, word| {
-            let lower = pattern(&word.to_lowercase());
+async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr> {
+    let words: Vec<_> = text.split_whitespace().take(8).collect();
+    if db.get_database_backend() == DbBackend::Postgres {
+        return Ok(words.iter().fold(Condition::all(), |all, word| {
+            // As its index has it.
+            let indexed = || {
+                Expr::cust(
+                    "(username || ' ' || lower(username) || ' ' || email_key || ' ' || coalesce(phone_number, ''))",
+                )
+            };
             all.add(
                 Condition::any()
-                    .add(Expr::col(Column::EmailKey).like(lower.clone()))
-                    .add(Expr::cust("lower(username)").like(lower))
-                    // SQLite knows upper and lower case of ASCII only.
-                    .add(Expr::col(Column::Username).like(pattern(word)))
-                    .add(Expr::col(Column::PhoneNumber).like(pattern(word))),
+                    .add(indexed().like(pattern(&word.to_lowercase())))
+                    .add(indexed().like(pattern(word))),
             )
-        })
+        }));
+    }
+    let all = words.iter().fold(Condition::all(), |all, word| {
+        let lower = pattern(&word.to_lowercase());
+        all.add(
+            Condition::any()
+                .add(Expr::col(Column::EmailKey).like(lower.clone()))
+                .add(Expr::cust("lower(username)").like(lower))
+                // SQLite knows upper and lower case of ASCII only.
+                .add(Expr::col(Column::Username).like(pattern(word)))
+                .add(Expr::col(Column::PhoneNumber).like(pattern(word))),
+        )
+    });
+    Ok(match few(db, &words).await? {
+        Some(few) => Condition::all().add(Column::Id.is_in(few)),
+        None => all,
+    })
+}
+
+/// On SQLite, whom the index of three-character runs finds, if these are few: then they are read by their ids. If they are
+/// many, or the words too short for it, any order of the table meets enough of them soon.
+async fn few(db: &impl ConnectionTrait, words: &[&str]) -> Result<Option<Vec<i64>>, DbErr> {
+    if words.is_empty() || words.iter().any(|word| word.chars().count() < 3) {
+        return Ok(None);
+    }
+    let quoted: Vec<_> = words
+        .iter()
+        .map(|word| format!("\"{}\"", word.replace('"', "\"\"")))
+        .collect();
+    let found = db
+        .query_all_raw(Statement::from_sql_and_values(
+            DbBackend::Sqlite,
+            "SELECT rowid FROM users_search WHERE users_search MATCH $1 LIMIT $2",
+            [quoted.join(" AND ").into(), (MOST_COUNTED + 1).into()],
+        ))
+        .await?;
+    let ids: Result<Vec<i64>, _> = found.iter().map(|row| row.try_get_by_index(0)).collect();
+    Ok(Some(ids?).filter(|ids| i64::try_from(ids.len()).is_ok_and(|found| found <= MOST_COUNTED)))
 }
 
 fn pattern(word: &str) -> LikeExpr {
