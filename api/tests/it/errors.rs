@@ -29,7 +29,7 @@ async fn unknown_paths_are_404_problems() {
         "/api",
         "/api/user/1/",
         "/auth/",
-        "/admin/",
+        "/api/admin/",
         "/media/nope",
         "/problems/nope",
         "/%00",

@@ -137,6 +137,9 @@ impl FromStr for Place {
         let read = || {
             let (id, key) = text.split_once('.')?;
             let key = String::from_utf8(URL_SAFE_NO_PAD.decode(key).ok()?).ok()?;
+            if key.contains(char::is_control) {
+                return None;
+            }
             Some(Self {
                 key,
                 id: id.parse().ok()?,
@@ -364,9 +367,10 @@ fn condition(filter: &Filter) -> Condition {
         .add_option(filter.text.as_deref().map(words))
 }
 
-/// Each word has to be somewhere.
+/// Each word has to be somewhere. Control characters are in none, and one of them PostgreSQL does not even take.
 fn words(text: &str) -> Condition {
-    text.split_whitespace()
+    text.split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
         .take(8)
         .fold(Condition::all(), |all, word| {
             let lower = pattern(&word.to_lowercase());
