@@ -7,6 +7,7 @@ use poem::{
     error::{CorsError, MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
     http::{StatusCode, header},
 };
+use poem_openapi::error::{ParseParamError, ParsePathError};
 use sea_orm::DbErr;
 
 use crate::{
@@ -236,6 +237,12 @@ impl ApiError {
             Self::OriginNotAllowed
         } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref::<ReadBodyError>() {
             Self::BodyTooLarge
+        } else if let Some(ParseParamError { name, .. }) = error.downcast_ref() {
+            // The framework's reasons speak of Rust's types.
+            let reason = "Not a value that this parameter takes.";
+            Self::invalid_field(name, Invalid::new("invalid", reason))
+        } else if error.is::<ParsePathError>() {
+            Self::NotFound
         } else {
             Self::from_status(&error)
         }

@@ -19,6 +19,7 @@ pub struct Failure<
     const D: u16 = 0,
     const E: u16 = 0,
     const F: u16 = 0,
+    const G: u16 = 0,
 >(ApiError);
 
 impl<
@@ -29,26 +30,41 @@ impl<
     const D: u16,
     const E: u16,
     const F: u16,
-> From<T> for Failure<A, B, C, D, E, F>
+    const G: u16,
+> From<T> for Failure<A, B, C, D, E, F, G>
 {
     fn from(error: T) -> Self {
         Self(error.into())
     }
 }
 
-impl<const A: u16, const B: u16, const C: u16, const D: u16, const E: u16, const F: u16>
-    From<Failure<A, B, C, D, E, F>> for poem::Error
+impl<
+    const A: u16,
+    const B: u16,
+    const C: u16,
+    const D: u16,
+    const E: u16,
+    const F: u16,
+    const G: u16,
+> From<Failure<A, B, C, D, E, F, G>> for poem::Error
 {
-    fn from(failure: Failure<A, B, C, D, E, F>) -> Self {
+    fn from(failure: Failure<A, B, C, D, E, F, G>) -> Self {
         failure.0.into()
     }
 }
 
-impl<const A: u16, const B: u16, const C: u16, const D: u16, const E: u16, const F: u16> ApiResponse
-    for Failure<A, B, C, D, E, F>
+impl<
+    const A: u16,
+    const B: u16,
+    const C: u16,
+    const D: u16,
+    const E: u16,
+    const F: u16,
+    const G: u16,
+> ApiResponse for Failure<A, B, C, D, E, F, G>
 {
     fn meta() -> MetaResponses {
-        let mut statuses = vec![A, B, C, D, E, F, 503];
+        let mut statuses = vec![A, B, C, D, E, F, G, 503];
         // What can be too large can be too slow.
         if statuses.contains(&413) {
             statuses.push(408);

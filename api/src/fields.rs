@@ -7,7 +7,8 @@ use std::{collections::HashMap, str::FromStr};
 
 use chrono::NaiveDate;
 use latchkey_shared::{
-    email::Email, gender::Gender, invalid::Invalid, phone_number::PhoneNumber, username::Username,
+    email::Email, gender::Gender, invalid::Invalid, permission::Permission,
+    phone_number::PhoneNumber, username::Username,
 };
 
 use crate::{
@@ -27,7 +28,11 @@ pub enum Value {
     Text(String),
     /// A file of a multipart body.
     File(Vec<u8>),
-    /// JSON that is no text: a list, an object, true or false.
+    /// JSON's true or false.
+    Flag(bool),
+    /// A JSON list of texts, each with a comma after it. None of them has one inside.
+    List(String),
+    /// Other JSON: an object, a list of more than texts, or a longer one than is ever asked for.
     Other,
 }
 
@@ -69,6 +74,7 @@ from_str_fields!(
     Username,
     PhoneNumber,
     Gender,
+    Permission,
     RefreshToken,
     ResetToken
 );
@@ -79,6 +85,18 @@ impl FromField for String {
         Ok(text.to_owned())
     }
 }
+
+macro_rules! number_fields {
+    ($($field:ty),*) => {
+        $(impl FromField for $field {
+            fn from_field(text: &str) -> Result<Self, Invalid> {
+                text.parse().map_err(|_| Invalid::new("invalid", "Not a whole number."))
+            }
+        })*
+    };
+}
+
+number_fields!(i32, i64);
 
 impl FromField for Password {
     const KEEP_BLANKS: bool = true;
@@ -156,6 +174,42 @@ impl Fields {
         }
     }
 
+    /// A field of a change that is true or false, in a form as these words.
+    ///
+    /// # Errors
+    /// When it is neither.
+    pub fn flag(&mut self, name: &str) -> Result<Option<bool>, Bad> {
+        let flag = match self.values.remove(name) {
+            None => return Ok(None),
+            Some(Value::Flag(flag)) => Some(flag),
+            Some(Value::Text(text)) => text.trim().parse().ok(),
+            Some(_) => None,
+        };
+        match flag {
+            Some(flag) => Ok(Some(flag)),
+            None => Err(self.note(name, Invalid::new("type", "Has to be true or false."))),
+        }
+    }
+
+    /// A list of texts, in a form one text with commas between them. It may be empty.
+    ///
+    /// # Errors
+    /// When it is no list, or anything in it is wrong.
+    pub fn list<T: FromField>(&mut self, name: &str) -> Result<Option<Vec<T>>, Bad> {
+        let text = match self.values.remove(name) {
+            None => return Ok(None),
+            Some(Value::Text(text) | Value::List(text)) => text,
+            Some(_) => return Err(self.note(name, Invalid::new("type", "Has to be a list."))),
+        };
+        text.split(',')
+            .map(str::trim)
+            .filter(|item| !item.is_empty())
+            .map(T::from_field)
+            .collect::<Result<_, _>>()
+            .map(Some)
+            .map_err(|invalid| self.note(name, invalid))
+    }
+
     /// The field `dateBirth`, like [`Fields::clearable`], not after `today`.
     ///
     /// # Errors
@@ -221,7 +275,7 @@ impl Fields {
         let text = match value {
             Value::Text(text) => text,
             Value::Null => return Err(self.note(name, Invalid::new("null", "May not be null."))),
-            Value::File(_) | Value::Other => {
+            Value::File(_) | Value::Flag(_) | Value::List(_) | Value::Other => {
                 return Err(self.note(name, Invalid::new("type", "Has to be a text.")));
             }
         };
@@ -242,7 +296,7 @@ fn is_empty(value: &Value) -> bool {
         Value::Null => true,
         Value::Text(text) => text.trim().is_empty(),
         Value::File(bytes) => bytes.is_empty(),
-        Value::Other => false,
+        Value::Flag(_) | Value::List(_) | Value::Other => false,
     }
 }
 

@@ -1,5 +1,5 @@
-//! JSON objects taken apart without building what nobody asks for: of lists and objects inside only their being there is
-//! kept, so that no body makes more of itself in memory than it is long.
+//! JSON objects taken apart without building what nobody asks for: of objects inside only their being there is kept, and
+//! of lists one text at most, so that no body makes more of itself in memory than it is long.
 
 use std::fmt;
 
@@ -12,6 +12,9 @@ use crate::fields::Value;
 
 /// More members than any form here has.
 pub(crate) const MOST: usize = 64;
+
+/// Longer than any list that is asked for: that of the accounts of one act.
+const LONGEST_LIST: usize = 16 * 1024;
 
 /// The members of an object, in their order. Of more than [`MOST`] one more is kept, which tells that they are too many:
 /// in a list that grew with the body, members of a few bytes would take many times what they are long.
@@ -85,17 +88,32 @@ impl<'de> Visitor<'de> for Member {
         Ok(Value::Text(number.to_string()))
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Value, E> {
-        Ok(Value::Other)
+    fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
+        Ok(Value::Flag(flag))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
-        while items.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(Value::Other)
+        let mut list = String::new();
+        while let Some(item) = items.next_element()? {
+            let Value::Text(item) = item else {
+                return ignore_rest(items);
+            };
+            if item.contains(',') || list.len() + item.len() > LONGEST_LIST {
+                return ignore_rest(items);
+            }
+            list.push_str(&item);
+            list.push(',');
+        }
+        Ok(Value::List(list))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Value, A::Error> {
         while members.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
         Ok(Value::Other)
     }
+}
+
+fn ignore_rest<'de, A: SeqAccess<'de>>(mut items: A) -> Result<Value, A::Error> {
+    while items.next_element::<IgnoredAny>()?.is_some() {}
+    Ok(Value::Other)
 }

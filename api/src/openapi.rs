@@ -4,7 +4,7 @@ use poem_openapi::{LicenseObject, OpenApiService, Tags};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    activity::Activities, health::Health, login::Login, logout::Logout,
+    activity::Activities, admin, health::Health, login::Login, logout::Logout,
     password_change::PasswordChange, password_reset::PasswordReset, profile::Profile,
     refresh::Refresh, register::Register, sessions::Sessions,
 };
@@ -18,6 +18,8 @@ pub enum Tag {
     Session,
     /// A forgotten password, in three steps.
     Reset,
+    /// For staff and scripts, with the permissions of the dashboard.
+    Administration,
     /// For those who run the service.
     Operation,
 }
@@ -33,6 +35,7 @@ type Calls = (
     Sessions,
     Activities,
     PasswordReset,
+    admin::json::Calls,
     Health,
 );
 
@@ -40,7 +43,7 @@ type Calls = (
 #[must_use]
 pub fn service() -> OpenApiService<Calls, ()> {
     OpenApiService::new(
-        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, Activities, PasswordReset, Health),
+        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, Activities, PasswordReset, admin::json::CALLS, Health),
         "Latchkey",
         env!("CARGO_PKG_VERSION"),
     )
@@ -143,8 +146,36 @@ fn strip_charsets(value: &mut Value) {
     }
 }
 
+/// What a change may leave out, but not clear.
+const NEVER_NULL: [&str; 8] = [
+    "email",
+    "username",
+    "is_activated",
+    "is_active",
+    "is_staff",
+    "is_superuser",
+    "permissions",
+    "version",
+];
+
+/// Answers that have every member always.
+const WHOLE: [&str; 12] = [
+    "User",
+    "Account",
+    "AccountList",
+    "Reset",
+    "ResetList",
+    "Mail",
+    "MailList",
+    "WrittenMail",
+    "Hold",
+    "AuditEvent",
+    "AuditList",
+    "Verified",
+];
+
 /// A member that may be absent may be null, too: that is how a profile says that it has no picture, and how a change
-/// clears one. Only a problem leaves out what it has not, and an address and a name can be changed but not cleared.
+/// clears one. Only a problem leaves out what it has not, and some things can be changed but not cleared.
 fn mend_schemas(schemas: &mut Value) {
     let Some(schemas) = schemas.as_object_mut() else {
         return;
@@ -174,15 +205,15 @@ fn mend_schemas(schemas: &mut Value) {
                 "dateBirth" => description["format"] = json!("date"),
                 _ => {}
             }
-            let is_kept = name == "Problem"
-                || name == "Refreshed"
-                || member == "email"
-                || member == "username";
-            if !is_kept && !required.contains(&json!(member)) {
+            let is_kept = name == "Problem" || name == "Refreshed";
+            if !is_kept
+                && !NEVER_NULL.contains(&member.as_str())
+                && !required.contains(&json!(member))
+            {
                 description["nullable"] = json!(true);
             }
         }
-        if name == "User" {
+        if WHOLE.contains(&name.as_str()) {
             schema["required"] = members_of(schema);
         }
     }
@@ -248,7 +279,7 @@ fn name_bodies(document: &mut Value) {
                 continue;
             };
             let mut schema = schemas[name].clone();
-            without_nulls(&mut schema);
+            as_form(&mut schema);
             if suffix == "Multipart" && schema["properties"].get("image").is_some() {
                 schema["properties"]["image"] = json!({
                     "type": "string",
@@ -271,10 +302,22 @@ fn name_bodies(document: &mut Value) {
     }
 }
 
-/// Forms have no null: what is blank is cleared, or not said.
-fn without_nulls(schema: &mut Value) {
+/// Forms have no null: what is blank is cleared, or not said. Nor have they lists: those are texts with commas.
+fn as_form(schema: &mut Value) {
     if let Some(example) = schema.get_mut("example").and_then(Value::as_object_mut) {
         example.retain(|_, value| !value.is_null());
+        for value in example.values_mut() {
+            if let Value::Array(items) = value {
+                let items: Vec<_> = items
+                    .iter()
+                    .map(|item| {
+                        item.as_str()
+                            .map_or_else(|| item.to_string(), str::to_owned)
+                    })
+                    .collect();
+                *value = json!(items.join(","));
+            }
+        }
     }
     let members = schema["properties"].as_object_mut().into_iter();
     for member in members
@@ -282,6 +325,14 @@ fn without_nulls(schema: &mut Value) {
         .filter_map(Value::as_object_mut)
     {
         member.remove("nullable");
+        if member.get("type") == Some(&json!("array")) {
+            let description = member.remove("description").unwrap_or_default();
+            let description = description.as_str().unwrap_or_default();
+            let description = format!("{description} With commas between them.");
+            member.clear();
+            member.insert("type".to_owned(), json!("string"));
+            member.insert("description".to_owned(), json!(description));
+        }
         if let Some(values) = member.get_mut("enum").and_then(Value::as_array_mut) {
             values.retain(|value| !value.is_null());
             values.push(json!(""));
@@ -298,7 +349,7 @@ fn without_nulls(schema: &mut Value) {
 
 /// The order in which somebody new meets them, not the alphabet's.
 fn order_chapters(document: &mut Value) {
-    const ORDER: [&str; 4] = ["Account", "Session", "Reset", "Operation"];
+    const ORDER: [&str; 5] = ["Account", "Session", "Reset", "Administration", "Operation"];
     if let Some(tags) = document["tags"].as_array_mut() {
         tags.sort_by_key(|tag| ORDER.iter().position(|name| tag["name"] == *name));
     }

@@ -21,7 +21,7 @@ use crate::{
 
 /// One login on one device.
 #[derive(Debug, Object)]
-struct Session {
+pub(crate) struct Session {
     /// Names it, to end it.
     id: String,
     /// What the device called itself.
@@ -130,7 +130,7 @@ impl Sessions {
 }
 
 impl Session {
-    fn of(row: session::Model, current: Uuid) -> Self {
+    pub(crate) fn of(row: session::Model, current: Uuid) -> Self {
         Self {
             id: row.id.to_string(),
             device: row.user_agent,

@@ -38,7 +38,9 @@ pub enum Gender {
 }
 
 impl Gender {
-    fn of(stored: gender::Gender) -> Self {
+    /// As it is stored.
+    #[must_use]
+    pub fn of(stored: gender::Gender) -> Self {
         match stored {
             gender::Gender::Male => Self::Male,
             gender::Gender::Female => Self::Female,

@@ -30,6 +30,10 @@ pub async fn change(
     mut change: Change,
     picture: Option<Option<Picture>>,
 ) -> Result<user::Model, ApiError> {
+    if change.is_superuser == Some(true) {
+        // Whoever may do everything may sign in.
+        change.is_staff = Some(true);
+    }
     check(admin, seen, &change)?;
     if let Some(picture) = picture {
         change.profile.picture = Some(match picture {

@@ -96,7 +96,10 @@ async fn collect(
     asked: Asked,
     verified: Option<Verified>,
 ) -> Result<Page, ApiError> {
-    let some = |text: &str| Some(text.trim().to_owned()).filter(|text| !text.is_empty());
+    let some = |text: &str| {
+        let text = text.trim();
+        (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
+    };
     let filter = Filter {
         user_id: asked.user.trim().parse().ok(),
         actor: some(&asked.actor),

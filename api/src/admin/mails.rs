@@ -87,7 +87,8 @@ pub async fn list(
     let filter = Filter {
         state: asked.state.parse().ok(),
         kind: asked.kind.parse().ok(),
-        recipient: Some(asked.to.trim().to_owned()).filter(|to| !to.is_empty()),
+        recipient: Some(asked.to.trim().to_owned())
+            .filter(|to| !to.is_empty() && !to.contains(char::is_control)),
         since: None,
         before: asked.before.parse().ok(),
     };

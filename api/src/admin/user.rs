@@ -266,10 +266,6 @@ async fn parse(
         }),
         ..Change::default()
     };
-    if change.is_superuser == Some(true) {
-        // Whoever may do everything may sign in.
-        change.is_staff = Some(true);
-    }
     let clear = tick("image_clear");
     // A file field without a file is no wish to have no picture.
     let (profile, picture) = profile::parse(form.into_fields_without("image"), app).await?;

@@ -30,6 +30,7 @@ async fn unknown_paths_are_404_problems() {
         "/api/user/1/",
         "/auth/",
         "/administration/",
+        "/api/admin/",
         "/media/nope",
         "/problems/nope",
         "/%00",

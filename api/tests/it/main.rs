@@ -9,6 +9,7 @@ mod access;
 mod admin;
 mod admin_acts;
 mod admin_browser;
+mod admin_json;
 mod admin_users;
 mod audit;
 mod bad_input;

@@ -137,6 +137,9 @@ impl FromStr for Place {
         let read = || {
             let (id, key) = text.split_once('.')?;
             let key = String::from_utf8(URL_SAFE_NO_PAD.decode(key).ok()?).ok()?;
+            if key.contains(char::is_control) {
+                return None;
+            }
             Some(Self {
                 key,
                 id: id.parse().ok()?,
@@ -368,9 +371,13 @@ async fn condition(db: &impl ConnectionTrait, filter: &Filter) -> Result<Conditi
         .add_option(text))
 }
 
-/// Each word has to be somewhere.
+/// Each word has to be somewhere. Control characters are in none, and one of them PostgreSQL does not even take.
 async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr> {
-    let words: Vec<_> = text.split_whitespace().take(8).collect();
+    let words: Vec<_> = text
+        .split(|c: char| c.is_whitespace() || c.is_control())
+        .filter(|word| !word.is_empty())
+        .take(8)
+        .collect();
     if db.get_database_backend() == DbBackend::Postgres {
         return Ok(words.iter().fold(Condition::all(), |all, word| {
             // As its index has it.

@@ -1,0 +1,78 @@
+//! The calls under `/api/admin/`: what the dashboard does, for staff and scripts with a bearer token.
+//!
+//! Each file is named after the thing in the path. A handler's [`Token`](super::token::Token) is its permission, and whatever
+//! changes anything is in `acts`, `edit` and `mails`, which the dashboard's pages use, too.
+
+use std::str::FromStr;
+
+use latchkey_shared::invalid::Invalid;
+use poem_openapi::ApiResponse;
+
+use crate::error::ApiError;
+
+pub mod account;
+pub mod act;
+pub mod limits;
+pub mod log;
+pub mod mails;
+pub mod resets;
+pub mod sessions;
+pub mod user;
+pub mod users;
+
+/// All of them.
+pub type Calls = (
+    users::Users,
+    user::User,
+    act::Acts,
+    sessions::Sessions,
+    resets::Resets,
+    mails::Mails,
+    limits::Limits,
+    log::Log,
+);
+
+/// All of them, for the service.
+pub const CALLS: Calls = (
+    users::Users,
+    user::User,
+    act::Acts,
+    sessions::Sessions,
+    resets::Resets,
+    mails::Mails,
+    limits::Limits,
+    log::Log,
+);
+
+/// An answer that has nothing more to say.
+#[derive(ApiResponse)]
+enum Answer {
+    /// It is done.
+    #[oai(status = 204)]
+    Done,
+}
+
+/// A parameter as what it stands for.
+fn read<T: FromStr>(name: &str, text: Option<String>) -> Result<Option<T>, ApiError> {
+    text.map(|text| text.parse())
+        .transpose()
+        .map_err(|_| bad(name, "Not a value that this parameter takes."))
+}
+
+fn bad(name: &str, detail: &str) -> ApiError {
+    ApiError::invalid_field(name, Invalid::new("invalid", detail))
+}
+
+/// How long a page is, unless its length is asked for.
+fn usual() -> u16 {
+    50
+}
+
+/// A page of rows of which one more was read than it holds, and the place of its last one if there are more.
+fn page<T, P>(mut rows: Vec<T>, limit: u16, place: impl Fn(&T) -> P) -> (Vec<T>, Option<P>) {
+    let limit = usize::from(limit);
+    let more = rows.len() > limit;
+    rows.truncate(limit);
+    let last = rows.last().filter(|_| more).map(place);
+    (rows, last)
+}

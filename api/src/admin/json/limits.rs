@@ -1,0 +1,118 @@
+//! `GET /api/admin/limits/`, `POST /api/admin/limits/release/`: who is held by a limit, and letting them go.
+
+use chrono::{DateTime, Utc};
+use poem::web::Data;
+use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
+
+use super::Answer;
+use crate::{
+    admin::{
+        acts, held,
+        permit::{ChangeUsers, ViewUsers},
+        token::Token,
+    },
+    app::App,
+    body::Body,
+    error::ApiError,
+    failure::Failure,
+    fields::Fields,
+    openapi::Tag,
+};
+
+/// Who is held.
+#[derive(Debug, Object)]
+struct HoldList {
+    /// The longest first, 100 at most.
+    limits: Vec<Hold>,
+}
+
+/// Somebody whom a limit holds.
+#[derive(Debug, Object)]
+struct Hold {
+    /// Names it, to release it.
+    name: String,
+    /// What is refused: `login`, `strikes` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp` or `change`.
+    what: String,
+    /// A network, a mailbox by the beginning of its fingerprint, or the id of an account.
+    whom: String,
+    /// The account, where it is known.
+    user: Option<i64>,
+    /// Until when.
+    until: DateTime<Utc>,
+}
+
+/// Whom to release.
+#[derive(Debug, Object)]
+#[oai(rename = "Release", example)]
+struct Wire {
+    /// As the list names it.
+    #[oai(validator(min_length = 1))]
+    name: String,
+}
+
+impl Example for Wire {
+    fn example() -> Self {
+        Self {
+            name: "login:peer:192.0.2.7".to_owned(),
+        }
+    }
+}
+
+/// See the module.
+pub struct Limits;
+
+#[OpenApi]
+impl Limits {
+    /// List who is held by a limit
+    ///
+    /// Needs `view_users`.
+    #[oai(
+        path = "/api/admin/limits",
+        method = "get",
+        operation_id = "listLimits",
+        tag = "Tag::Administration"
+    )]
+    async fn list(
+        &self,
+        Data(app): Data<&App>,
+        _admin: Token<ViewUsers>,
+    ) -> Result<Json<HoldList>, Failure<401, 403>> {
+        let rows = held::rows(app, "mailbox").await?;
+        let hold = |row: held::Row| Hold {
+            name: row.held.name,
+            what: row.held.what,
+            whom: row.whom,
+            user: row.user.map(|user| user.id),
+            until: row.held.until,
+        };
+        Ok(Json(HoldList {
+            limits: rows.into_iter().map(hold).collect(),
+        }))
+    }
+
+    /// Release somebody from a limit
+    ///
+    /// Needs `change_users`.
+    #[oai(
+        path = "/api/admin/limits/release",
+        method = "post",
+        operation_id = "releaseLimit",
+        tag = "Tag::Administration"
+    )]
+    async fn release(
+        &self,
+        Data(app): Data<&App>,
+        Token(admin): Token<ChangeUsers>,
+        body: Body<Wire>,
+    ) -> Result<Answer, Failure<400, 401, 403, 404, 413, 415>> {
+        let name = parse(body.fields)?;
+        acts::release(app, &admin, &name).await?;
+        Ok(Answer::Done)
+    }
+}
+
+fn parse(mut fields: Fields) -> Result<String, ApiError> {
+    let name = fields.required("name");
+    fields.finish()?;
+    Ok(name?)
+}
