@@ -7,7 +7,10 @@ use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::world::{Answer, PASSWORD, World, registration};
+use crate::{
+    dashboard::Dashboard,
+    world::{Answer, PASSWORD, World, registration},
+};
 
 /// What a caller waits for at the most: the time-outs of one request, and no more.
 async fn in_time(answer: impl Future<Output = Answer>) -> Answer {
@@ -122,4 +125,30 @@ async fn with_redis_hanging_every_request_is_answered_within_its_timeouts() {
     })
     .await
     .expect("a login after Redis went on");
+}
+
+/// Who is signed in is in Redis, so without it the dashboard waits; it says so, and goes on by itself.
+#[tokio::test]
+async fn with_redis_gone_the_dashboard_says_so() {
+    let mut redis = RedisServer::start().await;
+    let world = World::on(TestRedis::at(&redis.url()).await, &[]).await;
+    world.superuser("root@example.com").await;
+    let root = Dashboard::of(&world, "root@example.com").await;
+
+    redis.kill().await;
+
+    let page = timeout(Duration::from_secs(15), root.get("/admin/users/"))
+        .await
+        .unwrap();
+    assert_eq!(page.status, 503);
+    assert!(page.html.contains("does not answer"), "{}", page.html);
+    assert!(page.headers.contains_key("retry-after"));
+    let page = timeout(
+        Duration::from_secs(15),
+        root.sign_in("root@example.com", PASSWORD),
+    )
+    .await
+    .unwrap();
+    assert_eq!(page.status, 503);
+    assert!(page.cookie("latchkey_admin").is_none());
 }
