@@ -242,12 +242,12 @@ fn members_of(schema: &Value) -> Value {
 }
 
 /// The methods of each path, for the `Allow` header of a 405 (RFC 9110, 15.5.6): segments as in the document, those in
-/// braces stand for any.
+/// braces stand for any. Paths with fewer of these come first, as the router prefers them.
 #[must_use]
 pub fn methods() -> Vec<(Vec<String>, String)> {
     let mut document = document();
     let paths = document["paths"].take();
-    paths
+    let mut methods: Vec<(Vec<String>, String)> = paths
         .as_object()
         .into_iter()
         .flatten()
@@ -261,7 +261,9 @@ pub fn methods() -> Vec<(Vec<String>, String)> {
                 .collect();
             (segments.collect(), methods.join(", "))
         })
-        .collect()
+        .collect();
+    methods.sort_by_key(|(segments, _)| segments.iter().filter(|it| it.starts_with('{')).count());
+    methods
 }
 
 /// Gives each media type of a body a schema of its own name: a generated client tells by the type of the body how to

@@ -60,6 +60,8 @@ async fn wrong_methods_are_405_problems() {
         (Method::PUT, "/api/user/", "GET, PATCH"),
         (Method::PUT, "/auth/user", "GET, PATCH"),
         (Method::POST, "/auth/sessions/4711/", "DELETE"),
+        (Method::PUT, "/api/admin/users/act/", "POST"),
+        (Method::PUT, "/api/admin/users/7/", "GET, PATCH, DELETE"),
         (Method::POST, "/docs", "GET, HEAD"),
     ] {
         let answer = world.send(world.request(method, path)).await;

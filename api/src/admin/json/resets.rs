@@ -42,7 +42,7 @@ struct Reset {
 }
 
 impl Reset {
-    fn of(row: password_reset::Model, now: DateTime<Utc>) -> Self {
+    fn of(row: &password_reset::Model, now: DateTime<Utc>) -> Self {
         Self {
             id: row.id.to_string(),
             state: row.stage(now).as_str().to_owned(),
@@ -89,7 +89,7 @@ impl Resets {
         let (rows, before) = page(rows, limit, |row| row.id.to_string());
         let now = app.now();
         Ok(Json(ResetList {
-            resets: rows.into_iter().map(|row| Reset::of(row, now)).collect(),
+            resets: rows.iter().map(|row| Reset::of(row, now)).collect(),
             before,
         }))
     }

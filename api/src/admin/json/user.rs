@@ -70,18 +70,18 @@ struct Wire {
 impl Example for Wire {
     fn example() -> Self {
         Self {
-            email: None,
+            email: Some("ada@example.com".to_owned()),
             username: Some("Countess of Lovelace".to_owned()),
-            phone_number: None,
+            phone_number: Some("+201001234567".to_owned()),
             image: None,
-            date_birth: None,
-            gender: None,
+            date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
+            gender: Some(user_body::Gender::Female),
             is_activated: Some(true),
-            is_active: None,
-            is_staff: None,
-            is_superuser: None,
-            permissions: None,
-            version: None,
+            is_active: Some(true),
+            is_staff: Some(true),
+            is_superuser: Some(false),
+            permissions: Some(vec!["view_users".to_owned(), "mails".to_owned()]),
+            version: Some(3),
         }
     }
 }
