@@ -93,6 +93,8 @@ answer = call("get_user", bearer)
 check("the profile answers 200", answer.status_code, 200)
 check("the profile is as registered, and activated", facts(answer.parsed), profile | {"is_activated": True})
 
+check("the calls of administrators are not for everybody", call("list_accounts", bearer).status_code, 403)
+
 wrong = latchkey_client.AuthenticatedClient(base_url=api_url, token="not.a.token")
 check("the profile needs a valid token", call("get_user", wrong).status_code, 401)
 

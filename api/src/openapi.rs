@@ -183,17 +183,22 @@ fn mend_schemas(schemas: &mut Value) {
     let gender = schemas
         .remove("Gender")
         .map(|gender| nullable_choice(&gender));
+    // openapi-python-client takes no reference to a choice that has a description beside it.
+    let act = schemas.remove("AccountAct");
     for (name, schema) in schemas.iter_mut() {
         let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
         let Some(members) = schema["properties"].as_object_mut() else {
             continue;
         };
         for (member, description) in members.iter_mut() {
-            if description
-                .to_string()
-                .contains("#/components/schemas/Gender")
-            {
+            let refers_to = |name| {
+                let reference = format!("#/components/schemas/{name}\"");
+                description.to_string().contains(&reference)
+            };
+            if refers_to("Gender") {
                 *description = gender.clone().unwrap_or_default();
+            } else if refers_to("AccountAct") {
+                *description = act.clone().unwrap_or_default();
             }
             match member.as_str() {
                 "email" => description["format"] = json!("email"),

@@ -467,12 +467,12 @@ async fn each_act_is_noted_with_who_did_it_and_what_was_before_and_after() {
         ]
     );
     assert_eq!(events[0]["changes"], "is_activated: false → true");
-    let changes = events[1]["changes"].as_str().unwrap();
+    let lines = events[1]["changes"].as_str().unwrap();
     assert!(
-        changes.starts_with("is_activated: true → false\nusername: "),
-        "{changes}"
+        lines.starts_with("is_activated: true → false\nusername: "),
+        "{lines}"
     );
-    assert!(!changes.contains("Countess"), "{changes}");
+    assert!(!lines.contains("Countess"), "{lines}");
     assert_eq!(events[4]["changes"], "is_active: true → false");
     assert_eq!(
         events[1]["request"],
@@ -509,7 +509,7 @@ async fn every_order_pages_through_all_users_both_ways() {
         };
         if number % 4 == 0 {
             world.activate(&email).await;
-            world.pass(TimeDelta::seconds(if number % 8 == 0 { 0 } else { 1 }));
+            world.pass(TimeDelta::seconds(i64::from(number % 8 != 0)));
             world.login(&email, PASSWORD).await;
         }
     }
