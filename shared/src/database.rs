@@ -18,6 +18,9 @@ pub enum DatabaseError {
     Connect(#[from] DbErr),
 }
 
+/// A connection that was used within this time is taken to be alive; others are asked first, which is a round trip.
+const RESTED: Duration = Duration::from_secs(1);
+
 /// Opens the pool.
 ///
 /// SQLite runs with a write-ahead log and `synchronous = FULL`: a commit is on the disk before anybody is told of it,
@@ -35,6 +38,8 @@ pub async fn connect(url: &str) -> Result<DatabaseConnection, DatabaseError> {
         if let Some(folder) = Path::new(path).parent() {
             std::fs::create_dir_all(folder)?;
         }
+        // A file does not hang up.
+        options.test_before_acquire(false);
         options.max_connections(8).map_sqlx_sqlite_opts(|sqlite| {
             sqlite
                 .create_if_missing(true)
@@ -44,7 +49,9 @@ pub async fn connect(url: &str) -> Result<DatabaseConnection, DatabaseError> {
                 .foreign_keys(true)
         });
     } else {
-        options.max_connections(20);
+        options
+            .max_connections(20)
+            .test_before_acquire_if_idle_for(RESTED);
     }
     Ok(Database::connect(options).await?)
 }
