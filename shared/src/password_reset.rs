@@ -10,6 +10,7 @@ use sea_orm::{
 };
 
 use crate::{
+    database::only,
     email::{Email, EmailKey},
     token_hash::TokenHash,
 };
@@ -110,10 +111,16 @@ pub async fn find_by_token(
     db: &impl ConnectionTrait,
     token: &TokenHash,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::TokenHash.eq(token.clone()))
-        .one(db)
-        .await
+    let found = Entity::find().filter(Column::TokenHash.eq(token.clone()));
+    only(found, db).await
+}
+
+/// The reset with this id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, DbErr> {
+    only(Entity::find_by_id(id), db).await
 }
 
 /// Takes one of the tries of a reset that still takes a code; false when none is left. One UPDATE decides, so that

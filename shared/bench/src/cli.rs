@@ -86,17 +86,17 @@ impl Size {
 
     /// How often Latchkey and its limit take turns.
     pub(crate) fn rounds(self) -> usize {
-        self.pick(1, 3, 7)
+        self.pick(1, 3, 5)
     }
 
     /// How long one of them has each time.
     pub(crate) fn turn(self) -> Duration {
-        Duration::from_millis(self.pick(500, 1500, 3000))
+        Duration::from_millis(self.pick(500, 1500, 2500))
     }
 
     /// The same where one answer takes long.
     pub(crate) fn long_turn(self) -> Duration {
-        Duration::from_millis(self.pick(500, 4000, 8000))
+        Duration::from_millis(self.pick(500, 4000, 6000))
     }
 
     /// How many mails are sent in one turn; the queue holds no more than 4,000.
