@@ -48,8 +48,8 @@ pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Hashes in a second at this cost, by a bare loop on every core which keeps its memory.
-pub(crate) fn hashes(cost: HashCost, time: Duration) -> anyhow::Result<f64> {
+/// Hashes in a second at this cost, by a bare loop on every core which keeps its memory; and how many there were.
+pub(crate) fn hashes(cost: HashCost, time: Duration) -> anyhow::Result<(f64, u32)> {
     let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None)
         .map_err(|error| anyhow::anyhow!("argon2: {error}"))?;
     let end = Instant::now() + time;
@@ -71,15 +71,17 @@ pub(crate) fn hashes(cost: HashCost, time: Duration) -> anyhow::Result<f64> {
                     count += 1;
                 }
                 // The last hash ends past the time.
-                anyhow::Ok(f64::from(count) / start.elapsed().as_secs_f64())
+                anyhow::Ok((f64::from(count) / start.elapsed().as_secs_f64(), count))
             })
         })
         .collect();
-    let mut sum = 0.0;
+    let (mut rates, mut counts) = (0.0, 0);
     for part in loops {
-        sum += part.join().ok().context("a thread panicked")??;
+        let (rate, count) = part.join().ok().context("a thread panicked")??;
+        rates += rate;
+        counts += count;
     }
-    Ok(sum)
+    Ok((rates, counts))
 }
 
 /// Runs in a process of its own: poem, a route, a constant.

@@ -51,13 +51,7 @@ impl Program {
 
     /// The processor time that it has used so far.
     pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
-        let stat = self.read("stat")?;
-        let (_, fields) = stat.rsplit_once(')').context("proc_pid_stat(5)")?;
-        let fields: Vec<_> = fields.split_whitespace().collect();
-        let ticks = |index: usize| -> anyhow::Result<u32> {
-            Ok(fields.get(index).context("proc_pid_stat(5)")?.parse()?)
-        };
-        Ok(TICK * (ticks(11)? + ticks(12)?))
+        processor_time(&self.read("stat")?)
     }
 
     /// The memory that it has now, its share of what it shares included (PSS), in MiB.
@@ -82,6 +76,21 @@ impl Drop for Program {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The processor time that this very program has used so far.
+pub(crate) fn own_processor_time() -> anyhow::Result<Duration> {
+    processor_time(&std::fs::read_to_string("/proc/self/stat")?)
+}
+
+fn processor_time(stat: &str) -> anyhow::Result<Duration> {
+    // After the name, which is in brackets and may hold blanks, user and system time are the 12th and 13th field.
+    let (_, fields) = stat.rsplit_once(')').context("proc_pid_stat(5)")?;
+    let fields: Vec<_> = fields.split_whitespace().collect();
+    let ticks = |index: usize| -> anyhow::Result<u32> {
+        Ok(fields.get(index).context("proc_pid_stat(5)")?.parse()?)
+    };
+    Ok(TICK * (ticks(11)? + ticks(12)?))
 }
 
 fn mebibytes(text: &str, key: &str) -> anyhow::Result<f64> {
