@@ -176,7 +176,8 @@ as_postgres() {
   if [[ $EUID -eq 0 ]]; then runuser -u postgres -- "$@"; else "$@"; fi
 }
 
-# start_postgres <folder>: a new cluster without any care for its data; sets $postgres_url.
+# start_postgres <folder> [<options>]: a new cluster; sets $postgres_url. Unless the options say otherwise it has no care
+# for its data.
 start_postgres() {
   local port password
   postgres_dir=$1
@@ -189,7 +190,7 @@ start_postgres() {
   (as_postgres "$postgres_bin/initdb" -D "$postgres_dir/data" -U postgres -E UTF8 --locale=C --auth=password \
     --pwfile="$postgres_dir/password" --no-sync >"$(dirname "$postgres_dir")/initdb.log" 2>&1) ||
     fail "$(tail -n 5 "$(dirname "$postgres_dir")/initdb.log")"
-  postgres_options="-h 127.0.0.1 -p $port -c unix_socket_directories= -c fsync=off -c synchronous_commit=off -c full_page_writes=off -c max_connections=300"
+  postgres_options="-h 127.0.0.1 -p $port -c unix_socket_directories= -c max_connections=300 ${2:--c fsync=off -c synchronous_commit=off -c full_page_writes=off}"
   start_postgres_again
   postgres_url=postgres://postgres:$password@127.0.0.1:$port/postgres
 }

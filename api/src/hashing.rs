@@ -1,4 +1,4 @@
-//! Password hashes: argon2id (RFC 9106) on a few blocking threads, behind a queue with an end.
+//! Password hashes: argon2id (RFC 9106) on a few threads of their own, behind a queue with an end.
 //!
 //! A flood of logins waits here and nowhere else: at most one hash a core at a time, at most [`QUEUE_LENGTH`] waiting, none
 //! longer than the deadline. Past either the answer is 503, and every other endpoint goes on.
@@ -10,8 +10,8 @@ use std::{
 };
 
 use argon2::{
-    Algorithm, Argon2, Params, PasswordHasher as _, PasswordVerifier as _, Version,
-    password_hash::phc::PasswordHash,
+    Algorithm, Argon2, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -19,7 +19,12 @@ use crate::{
     error::ApiError,
     metrics::HashMetrics,
     password::{NewPassword, Password},
+    token::random_bytes,
 };
+
+mod threads;
+
+use threads::{Memory, Threads};
 
 /// How many passwords may wait.
 pub const QUEUE_LENGTH: usize = 512;
@@ -49,6 +54,7 @@ impl Default for HashCost {
 /// Hashes and verifies passwords.
 pub struct PasswordHasher {
     argon2: Argon2<'static>,
+    threads: Threads,
     cores: Arc<Semaphore>,
     queue: Semaphore,
     deadline: Duration,
@@ -77,11 +83,11 @@ impl PasswordHasher {
         let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None)
             .expect("the configuration keeps to argon2's bounds");
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let nobodys = crate::token::ResetToken::generate();
-        let dummy = hash(&argon2, nobodys.expose().as_bytes()).into();
+        let dummy = nobodys(&argon2).into();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
             argon2,
+            threads: Threads::start(cores),
             cores: Arc::new(Semaphore::new(cores)),
             queue: Semaphore::new(QUEUE_LENGTH),
             deadline,
@@ -96,7 +102,7 @@ impl PasswordHasher {
     /// [`ApiError::Busy`] when too many wait.
     pub async fn hash(&self, password: NewPassword) -> Result<String, ApiError> {
         let argon2 = self.argon2.clone();
-        self.run(move || hash(&argon2, password.into_inner().expose_to_hash()))
+        self.run(move |memory| hash(&argon2, password.into_inner().expose_to_hash(), memory))
             .await
     }
 
@@ -112,10 +118,11 @@ impl PasswordHasher {
         let argon2 = self.argon2.clone();
         let exists = stored.is_some();
         let stored: Arc<str> = stored.map_or_else(|| self.dummy.clone(), Into::into);
-        self.run(move || {
+        self.run(move |memory| {
             let bytes = password.expose_to_hash();
-            let correct = verify(&argon2, bytes, &stored) && exists;
-            let rehashed = (correct && is_outdated(&argon2, &stored)).then(|| hash(&argon2, bytes));
+            let correct = verify(bytes, &stored, memory) && exists;
+            let outdated = correct && is_outdated(&argon2, &stored);
+            let rehashed = outdated.then(|| hash(&argon2, bytes, memory));
             Verdict { correct, rehashed }
         })
         .await
@@ -123,16 +130,16 @@ impl PasswordHasher {
 
     async fn run<T: Send + 'static>(
         &self,
-        work: impl FnOnce() -> T + Send + 'static,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
         let core = self.wait_for_core().await?;
-        tokio::task::spawn_blocking(move || {
+        let done = self.threads.run(move |memory| {
             // Held by the thread, not by the request: a client that goes away frees no core that still works for it.
             let _core = core;
-            work()
-        })
-        .await
-        .map_err(|error| ApiError::Internal(format!("a password thread failed: {error}")))
+            work(memory)
+        });
+        done.await
+            .ok_or_else(|| ApiError::Internal("a password thread failed".to_owned()))
     }
 
     async fn wait_for_core(&self) -> Result<OwnedSemaphorePermit, ApiError> {
@@ -155,15 +162,59 @@ impl PasswordHasher {
     }
 }
 
-fn hash(argon2: &Argon2<'_>, password: &[u8]) -> String {
-    argon2
-        .hash_password(password)
-        .expect("the parameters are checked, and the operating system has randomness for the salt")
-        .to_string()
+fn hash(argon2: &Argon2<'_>, password: &[u8], memory: &mut Memory) -> String {
+    let salt = Salt::generate();
+    let hash = output(argon2, password, &salt, memory, Params::DEFAULT_OUTPUT_LEN);
+    phc(argon2.params(), salt, hash.expect("the cost is checked"))
 }
 
-fn verify(argon2: &Argon2<'_>, password: &[u8], stored: &str) -> bool {
-    PasswordHash::new(stored).is_ok_and(|stored| argon2.verify_password(password, &stored).is_ok())
+/// Like a hash that was made with these parameters, of a password that nobody has or could find.
+fn nobodys(argon2: &Argon2<'_>) -> String {
+    let bytes = random_bytes::<{ Params::DEFAULT_OUTPUT_LEN }>();
+    let hash = Output::new(&bytes).expect("a length that outputs have");
+    phc(argon2.params(), Salt::generate(), hash)
+}
+
+fn phc(params: &Params, salt: Salt, hash: Output) -> String {
+    PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).expect("parameters that can be written"),
+        salt: Some(salt),
+        hash: Some(hash),
+    }
+    .to_string()
+}
+
+fn verify(password: &[u8], stored: &str, memory: &mut Memory) -> bool {
+    verified(password, stored, memory).unwrap_or(false)
+}
+
+/// `None` when the stored hash is none.
+fn verified(password: &[u8], stored: &str, memory: &mut Memory) -> Option<bool> {
+    let stored = PasswordHash::new(stored).ok()?;
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).ok()?;
+    let version = Version::try_from(stored.version?).ok()?;
+    let (salt, hash) = (stored.salt?, stored.hash?);
+    let argon2 = Argon2::new(algorithm, version, Params::try_from(&stored).ok()?);
+    let found = output(&argon2, password, &salt, memory, hash.len())?;
+    // Takes the same time wherever the difference is.
+    Some(found == hash)
+}
+
+fn output(
+    argon2: &Argon2<'_>,
+    password: &[u8],
+    salt: &Salt,
+    memory: &mut Memory,
+    length: usize,
+) -> Option<Output> {
+    let blocks = memory.for_params(argon2.params());
+    let mut bytes = vec![0; length];
+    argon2
+        .hash_password_into_with_memory(password, salt, &mut bytes, blocks)
+        .ok()?;
+    Output::new(&bytes).ok()
 }
 
 /// Whether a hash was made with other parameters than ours.

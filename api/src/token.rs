@@ -91,7 +91,8 @@ impl TokenId {
     }
 }
 
-fn random_bytes<const N: usize>() -> [u8; N] {
+/// From the operating system's generator.
+pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
     UnwrapErr(SysRng).fill_bytes(&mut bytes);
     bytes

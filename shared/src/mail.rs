@@ -12,6 +12,8 @@ use sea_orm::{
     sea_query::{Expr, ExprTrait as _, Func, LockBehavior, LockType},
 };
 
+use crate::database::only;
+
 /// One mail.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "mails")]
@@ -426,7 +428,7 @@ pub async fn list(
 /// # Errors
 /// When the database fails.
 pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id).one(db).await
+    only(Entity::find_by_id(id), db).await
 }
 
 /// Ends a mail that waits, by an operator's word; false when it does not wait, or is being sent just now.

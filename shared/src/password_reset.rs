@@ -11,6 +11,7 @@ use sea_orm::{
 };
 
 use crate::{
+    database::only,
     email::{Email, EmailKey},
     token_hash::TokenHash,
 };
@@ -152,10 +153,16 @@ pub async fn find_by_token(
     db: &impl ConnectionTrait,
     token: &TokenHash,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::TokenHash.eq(token.clone()))
-        .one(db)
-        .await
+    let found = Entity::find().filter(Column::TokenHash.eq(token.clone()));
+    only(found, db).await
+}
+
+/// The reset with this id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, DbErr> {
+    only(Entity::find_by_id(id), db).await
 }
 
 /// The newest requests, of one account or of all, made before another.

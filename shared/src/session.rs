@@ -94,11 +94,12 @@ pub async fn find_alive(
     now: DateTime<Utc>,
     idle: TimeDelta,
 ) -> Result<Option<(Model, user::Model)>, DbErr> {
+    // As `database::only` does it, and why.
     let found = Entity::find_by_id(id)
         .find_also_related(user::Entity)
-        .one(db)
+        .all(db)
         .await?;
-    Ok(match found {
+    Ok(match found.into_iter().next() {
         Some((session, Some(user))) if session.is_alive(now, idle) && user.is_active => {
             Some((session, user))
         }

@@ -9,6 +9,7 @@ use sea_orm::{
 };
 
 use crate::{
+    database::only,
     email::{Email, EmailKey},
     gender::Gender,
     permission::{Permission, Permissions},
@@ -223,10 +224,8 @@ pub async fn find_by_email(
     db: &impl ConnectionTrait,
     email: &Email,
 ) -> Result<Option<Model>, DbErr> {
-    Entity::find()
-        .filter(Column::EmailKey.eq(email.key()))
-        .one(db)
-        .await
+    let found = Entity::find().filter(Column::EmailKey.eq(email.key()));
+    only(found, db).await
 }
 
 /// The account with this id.
@@ -234,7 +233,7 @@ pub async fn find_by_email(
 /// # Errors
 /// When the database fails.
 pub async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
-    Entity::find_by_id(id).one(db).await
+    only(Entity::find_by_id(id), db).await
 }
 
 /// All accounts by id.

@@ -15,7 +15,7 @@ use latchkey_shared::{
     password_reset, trace, user,
 };
 use lettre::{Address, message::Mailbox};
-use sea_orm::{DatabaseConnection, DbErr, EntityTrait as _, TransactionTrait as _};
+use sea_orm::{DatabaseConnection, DbErr, TransactionTrait as _};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, field::Empty};
@@ -286,7 +286,7 @@ impl Parts {
         let Some(id) = mail.reset_id else {
             return Ok(not(MailState::Failed, "it names no reset"));
         };
-        let Some(reset) = password_reset::Entity::find_by_id(id).one(&self.db).await? else {
+        let Some(reset) = password_reset::find(&self.db, id).await? else {
             return Ok(not(MailState::Cancelled, "the reset is gone"));
         };
         if !reset.is_open(now) {
@@ -319,7 +319,7 @@ impl Parts {
         let Some(id) = mail.user_id else {
             return Ok(not(MailState::Failed, "it names no account"));
         };
-        let user = user::Entity::find_by_id(id).one(&self.db).await?;
+        let user = user::find(&self.db, id).await?;
         let Some(user) = user.filter(|user| user.is_active) else {
             return Ok(not(MailState::Cancelled, "no active account"));
         };

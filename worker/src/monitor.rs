@@ -2,7 +2,7 @@
 //!
 //! Covered here, for apalis-redis 1.0.0:
 //!
-//! - its own pace sees a wake-up after half a minute: here it is looked at every 25 ms;
+//! - its own pace sees a wake-up after half a minute: here it is looked at every 15 ms;
 //! - any error of Redis ends the worker and drops what it was running: deliveries run as tasks of their own, and [`run`]
 //!   starts a new worker, under a new name, as an old one is refused for a while;
 //! - it has no priorities: each queue has a worker of its own here, and [`Slots`] keeps some free for codes;
@@ -30,7 +30,7 @@ use uuid::Uuid;
 use crate::delivery::Delivery;
 
 /// How often the queue is looked at.
-const PERIOD: Duration = Duration::from_millis(25);
+const PERIOD: Duration = Duration::from_millis(15);
 /// How long apalis may take to hand back what it holds.
 const GOODBYE: Duration = Duration::from_secs(2);
 /// The pause before a worker is started anew.
