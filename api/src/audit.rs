@@ -6,10 +6,11 @@ use fred::{
 };
 use latchkey_shared::{
     audit::{self, Actor, Event, EventKind},
+    database,
     email::Email,
 };
 use poem::{FromRequest, Request, RequestBody};
-use sea_orm::{DatabaseTransaction, DbErr, TransactionTrait as _};
+use sea_orm::{DatabaseTransaction, DbErr};
 use uuid::Uuid;
 
 use crate::{admin::permit::Admin, app::App, error::ApiError, peer::Peer, request::RequestId};
@@ -128,7 +129,7 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn note(&self, event: Event) -> Result<(), DbErr> {
-        let transaction = self.db.begin().await?;
+        let transaction = database::begin(&self.db).await?;
         self.note_in(&transaction, event).await?;
         transaction.commit().await
     }

@@ -14,6 +14,7 @@ use latchkey_shared::{
     audit::{self, EventKind},
     clock::Clock,
     config::Common,
+    database,
     email::Email,
     invalid::Invalid,
     mail::MailKind,
@@ -25,7 +26,7 @@ use latchkey_shared::{
     username::Username,
 };
 use poem::listener::{Acceptor, Listener as _, TcpListener};
-use sea_orm::{DatabaseConnection, TransactionTrait as _};
+use sea_orm::DatabaseConnection;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -157,7 +158,7 @@ pub async fn create_superuser(
         .context("the password is not acceptable")?;
     let hash = app.hasher.hash(password).await?;
     let new = NewUser::superuser(email, username, hash);
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     let user = user::insert(&transaction, new, app.now()).await?;
     let event = by_operator(EventKind::UserCreated, user.id, "administrator");
     app.note_in(&transaction, event).await?;
@@ -281,7 +282,7 @@ fn print_event(event: &audit::Model, json: bool) {
 async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
     let user = find(app, email).await?;
     let now = app.now();
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     if !user::activate(&transaction, user.id).await? {
         println!("{} was activated already.", user.email);
         return Ok(());
@@ -306,7 +307,7 @@ async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
 
 async fn deactivate(app: &App, email: &str) -> anyhow::Result<()> {
     let user = find(app, email).await?;
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     if user.is_superuser {
         staff::lock_superusers(&transaction).await?;
     }

@@ -2,12 +2,12 @@
 
 use latchkey_shared::{
     audit::{Event, EventKind},
+    database,
     email::Email,
     session, user,
 };
 use poem::{Request, http::header, web::Data};
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
-use sea_orm::TransactionTrait as _;
 use uuid::Uuid;
 
 use crate::{
@@ -208,7 +208,7 @@ pub async fn store_session(
     detail: Option<&str>,
 ) -> Result<(), ApiError> {
     let (id, now) = (session.id, session.created_at);
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     if !user::note_login(
         &transaction,
         user.id,

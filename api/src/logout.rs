@@ -1,9 +1,8 @@
 //! `POST /auth/logout/`
 
-use latchkey_shared::{audit::EventKind, session};
+use latchkey_shared::{audit::EventKind, database, session};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
-use sea_orm::TransactionTrait as _;
 
 use crate::{
     app::App,
@@ -48,7 +47,7 @@ impl Logout {
         let presented = present(app, &token?).await?;
         presented.is_current(app)?;
         let (session, user) = (presented.session, presented.user);
-        let transaction = app.db.begin().await?;
+        let transaction = database::begin(&app.db).await?;
         session::revoke(&transaction, session.id, app.now()).await?;
         let event = of_session(trail.own(EventKind::TokenRevoked, user.id), session.id);
         app.note_in(&transaction, event).await?;

@@ -1,9 +1,8 @@
 //! `POST /auth/change_password/`: a new password by somebody who knows the old one.
 
-use latchkey_shared::{audit::EventKind, mail::MailKind, password_reset, session, user};
+use latchkey_shared::{audit::EventKind, database, mail::MailKind, password_reset, session, user};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi};
-use sea_orm::TransactionTrait as _;
 
 use crate::{
     app::App,
@@ -101,7 +100,7 @@ pub async fn change(
 async fn store(app: &App, me: &SignedIn, new: NewPassword, trail: &Trail) -> Result<(), ApiError> {
     let hash = app.hasher.hash(new).await?;
     let now = app.now();
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     user::set_password(&transaction, me.user.id, hash).await?;
     session::revoke_others(&transaction, me.user.id, me.session.id, now).await?;
     password_reset::end_all(&transaction, me.user.id, now).await?;

@@ -2,6 +2,7 @@
 
 use latchkey_shared::{
     audit::{Event, EventKind},
+    database,
     email::Email,
     mail::MailKind,
     one_time_code::Otp,
@@ -10,7 +11,6 @@ use latchkey_shared::{
 };
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
-use sea_orm::TransactionTrait as _;
 use uuid::Uuid;
 
 use crate::{
@@ -224,7 +224,7 @@ fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
 async fn start(app: &App, email: &Email, trail: &Trail) -> Result<ResetToken, ApiError> {
     let (id, token, now) = (Uuid::now_v7(), ResetToken::generate(), app.now());
     let lifetime = app.config.reset;
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     let hash = app.token_hasher.hash(token.expose());
     password_reset::insert(&transaction, id, email, hash, now, lifetime).await?;
     let mail = app
@@ -259,7 +259,7 @@ async fn check(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(),
         .find(reset.id)
         .await?
         .is_some_and(|stored| stored.matches(&code));
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     let accepted = right && password_reset::mark_checked(&transaction, reset.id, now).await?;
     let kind = if accepted {
         EventKind::CodeSuccess
@@ -295,7 +295,7 @@ async fn finish(
         .map_err(|invalid| ApiError::invalid_field("new_password", invalid))?;
     let hash = app.hasher.hash(password).await?;
     let now = app.now();
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     if !password_reset::use_up(&transaction, reset.id, now).await? {
         return Err(ApiError::InvalidResetToken);
     }

@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 use latchkey_shared::{
     audit::{Event, EventKind},
+    database,
     email::Email,
     gender::Gender,
     phone_number::PhoneNumber,
@@ -11,7 +12,6 @@ use latchkey_shared::{
 };
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
-use sea_orm::TransactionTrait as _;
 
 use crate::{
     app::App,
@@ -133,7 +133,7 @@ async fn store(
         detail: Some("e-mail address".to_owned()),
         ..of_session(trail.own(EventKind::UserUpdated, me.user.id), me.session.id)
     };
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     let user = user::change_profile(&transaction, me.user, change).await?;
     app.note_in(&transaction, event).await?;
     transaction.commit().await?;

@@ -3,12 +3,12 @@
 use chrono::TimeDelta;
 use latchkey_shared::{
     audit::{Event, EventKind},
+    database,
     mail::MailKind,
     session, user,
 };
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
-use sea_orm::TransactionTrait as _;
 
 use crate::{
     app::App,
@@ -179,7 +179,7 @@ async fn rotate(app: &App, presented: &Presented, trail: &Trail) -> Result<Refre
 /// Ends the session whose old token was used, and tells the owner, once.
 async fn end_family(app: &App, presented: &Presented, trail: &Trail) -> Result<(), ApiError> {
     let now = app.now();
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     if !session::revoke(&transaction, presented.session.id, now).await? {
         return Ok(());
     }

@@ -3,6 +3,7 @@
 use chrono::NaiveDate;
 use latchkey_shared::{
     audit::{Event, EventKind},
+    database,
     email::Email,
     gender::Gender,
     mail::MailKind,
@@ -12,7 +13,6 @@ use latchkey_shared::{
 };
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
-use sea_orm::TransactionTrait as _;
 
 use crate::{
     app::App,
@@ -154,7 +154,7 @@ async fn refuse(app: &App, email: &Email, trail: &Trail) -> Result<(), ApiError>
         subject: Some(app.subject(email)),
         ..trail.anonymous(EventKind::UserCreateFail)
     };
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     let mut mail = None;
     if let (Some(owner), true) = (owner, app.config.registration_privacy) {
         // Whoever tries again and again does not fill the mailbox.
@@ -179,7 +179,7 @@ async fn refuse(app: &App, email: &Email, trail: &Trail) -> Result<(), ApiError>
 /// The account and the mail about it, both or neither.
 async fn create(app: &App, new: NewUser, trail: &Trail) -> Result<user::Model, ApiError> {
     let now = app.now();
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     let user = user::insert(&transaction, new, now).await?;
     let kind = if user.is_activated {
         MailKind::Activated

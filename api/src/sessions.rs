@@ -3,11 +3,10 @@
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
     audit::{Event, EventKind},
-    session,
+    database, session,
 };
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
-use sea_orm::TransactionTrait as _;
 use uuid::Uuid;
 
 use crate::{
@@ -90,7 +89,7 @@ impl Sessions {
         Path(id): Path<String>,
     ) -> Result<Ended, Failure<401, 403, 404>> {
         let id: Uuid = id.parse().map_err(|_| ApiError::NotFound)?;
-        let transaction = app.db.begin().await?;
+        let transaction = database::begin(&app.db).await?;
         if !session::revoke_own(&transaction, me.user.id, id, app.now()).await? {
             return Err(ApiError::NotFound.into());
         }
@@ -116,7 +115,7 @@ impl Sessions {
         trail: Trail,
         ActivatedUser(me): ActivatedUser,
     ) -> Result<Ended, Failure<401, 403>> {
-        let transaction = app.db.begin().await?;
+        let transaction = database::begin(&app.db).await?;
         session::revoke_all(&transaction, me.user.id, app.now()).await?;
         let event = Event {
             detail: Some("every session".to_owned()),

@@ -3,7 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DbErr, EntityTrait, Select,
+    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr,
+    EntityTrait, Select, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -54,6 +55,19 @@ pub async fn connect(url: &str) -> Result<DatabaseConnection, DatabaseError> {
             .test_before_acquire_if_idle_for(RESTED);
     }
     Ok(Database::connect(options).await?)
+}
+
+/// Begins a transaction that writes. SQLite gives its turn at the beginning: whoever has read before it first writes is
+/// refused at once when somebody else has written meanwhile, and nothing says that no trigger reads.
+///
+/// # Errors
+/// When the database fails, or the turn does not come within its time-out.
+pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    db.begin_with_options(options).await
 }
 
 /// The row that a unique key finds. Not by `one`, which says `LIMIT ?`: since 3.49 SQLite plans by the number that is bound

@@ -8,6 +8,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
+    database,
     email::Email,
     letter::{Code, Content, Letterhead},
     mail::{self, MailKind, MailState},
@@ -15,7 +16,7 @@ use latchkey_shared::{
     password_reset, trace, user,
 };
 use lettre::{Address, message::Mailbox};
-use sea_orm::{DatabaseConnection, DbErr, TransactionTrait as _};
+use sea_orm::{DatabaseConnection, DbErr};
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, field::Empty};
@@ -369,7 +370,7 @@ impl Parts {
     /// should for want of the second.
     async fn note_sent(&self, id: Uuid, reset: Option<password_reset::Model>) -> Result<(), DbErr> {
         let now = self.clock.now();
-        let step = self.db.begin().await?;
+        let step = database::begin(&self.db).await?;
         mail::mark_sent(&step, id, now).await?;
         let code_end = reset.map(|reset| (reset.id, reset.code_end(now, self.otp_lifetime)));
         if let Some((reset, end)) = code_end {

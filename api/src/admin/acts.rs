@@ -4,12 +4,13 @@
 
 use latchkey_shared::{
     audit::Event,
+    database,
     mail::MailKind,
     outbox::Written,
     password_reset, session,
     user::{self, staff},
 };
-use sea_orm::{DatabaseTransaction, TransactionTrait as _};
+use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use super::permit::{Admin, ChangeUsers, DeleteUsers, Permit};
@@ -50,7 +51,7 @@ pub async fn activate(
     ids: &[i64],
 ) -> Result<usize, ApiError> {
     let users = touchable(app, admin, ids).await?;
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     let (mut events, mut mails) = (Vec::new(), Vec::new());
     for user in &users {
         if user::activate(&transaction, user.id).await? {
@@ -80,7 +81,7 @@ pub async fn deactivate(
 ) -> Result<usize, ApiError> {
     let users = touchable(app, admin, ids).await?;
     not_own(admin, &users)?;
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     let superusers = users.iter().any(|user| user.is_superuser);
     if superusers {
         staff::lock_superusers(&transaction).await?;
@@ -113,7 +114,7 @@ pub async fn delete(
 ) -> Result<usize, ApiError> {
     let users = touchable(app, admin, ids).await?;
     not_own(admin, &users)?;
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     let superusers = users.iter().any(|user| user.is_superuser);
     if superusers {
         staff::lock_superusers(&transaction).await?;
@@ -149,7 +150,7 @@ pub async fn sign_out(
     ids: &[i64],
 ) -> Result<usize, ApiError> {
     let users = touchable(app, admin, ids).await?;
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     let mut events = Vec::new();
     for user in &users {
         session::revoke_all(&transaction, user.id, app.now()).await?;
@@ -171,7 +172,7 @@ pub async fn end_session(
     id: Uuid,
 ) -> Result<(), ApiError> {
     touchable(app, admin, &[user_id]).await?;
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     if !session::revoke_own(&transaction, user_id, id, app.now()).await? {
         return Err(ApiError::NotFound);
     }
@@ -192,7 +193,7 @@ pub async fn ask_for_reset(
     if !user.is_active {
         return Err(ApiError::NotPossible);
     }
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     password_reset::end_all(&transaction, user.id, app.now()).await?;
     let mail = notice(app, &transaction, &admin.trail, &user, MailKind::ResetAsked).await?;
     let asked = event(admin, Some(user.id), "asked for a new password");

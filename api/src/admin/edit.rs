@@ -2,6 +2,7 @@
 
 use latchkey_shared::{
     audit::Event,
+    database,
     mail::MailKind,
     permission::Permissions,
     session,
@@ -10,7 +11,6 @@ use latchkey_shared::{
         staff::{self, Change},
     },
 };
-use sea_orm::TransactionTrait as _;
 
 use super::{
     acts::{self, event, finish, notice, some_superuser_left},
@@ -80,7 +80,7 @@ async fn store(
     seen: &user::Model,
     change: Change,
 ) -> Result<user::Model, ApiError> {
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     if seen.is_superuser {
         staff::lock_superusers(&transaction).await?;
     }

@@ -5,6 +5,7 @@ use std::str::FromStr as _;
 use askama::Template;
 use chrono::TimeDelta;
 use latchkey_shared::{
+    database,
     letter::{Code, Content, Letterhead, Written},
     mail::{self, Filter, MailKind, MailState},
     user,
@@ -14,7 +15,6 @@ use poem::{
     http::StatusCode,
     web::{Data, Path, Query},
 };
-use sea_orm::TransactionTrait as _;
 use serde::Deserialize;
 use uuid::Uuid;
 
@@ -196,7 +196,7 @@ pub fn can_retry(mail: &mail::Model) -> bool {
 /// When there is none, or it was sent or waits already.
 pub async fn retry(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), ApiError> {
     let mail = find(app, id).await?;
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     if !can_retry(&mail) || !mail::retry(&transaction, id, app.now()).await? {
         return Err(ApiError::NotPossible);
     }
@@ -210,7 +210,7 @@ pub async fn retry(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), Api
 /// When there is none, or it does not wait or is being sent just now.
 pub async fn cancel(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), ApiError> {
     let mail = find(app, id).await?;
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     if !mail::cancel(&transaction, id, app.now()).await? {
         return Err(ApiError::NotPossible);
     }

@@ -8,6 +8,7 @@ use fred::{
 };
 use latchkey_shared::{
     audit::{Event, EventKind},
+    database,
     email::Email,
     invalid::Invalid,
     user::{self, NewUser, staff},
@@ -18,7 +19,6 @@ use poem::{
     http::StatusCode,
     web::{Data, Path},
 };
-use sea_orm::TransactionTrait as _;
 
 use super::{
     filled::Filled,
@@ -142,7 +142,7 @@ async fn store(app: &App, form: Form, trail: &Trail) -> Result<(), ApiError> {
     let (email, username, password) = parse(form)?;
     let hash = app.hasher.hash(password).await?;
     let new = NewUser::superuser(email, username, hash);
-    let transaction = app.db.begin().await?;
+    let transaction = database::begin(&app.db).await?;
     let user = user::insert(&transaction, new, app.now()).await?;
     let event = Event {
         detail: Some("administrator, by the set-up link".to_owned()),

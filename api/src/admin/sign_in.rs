@@ -3,6 +3,7 @@
 use askama::Template;
 use latchkey_shared::{
     audit::{Event, EventKind},
+    database,
     email::Email,
     session,
 };
@@ -11,7 +12,6 @@ use poem::{
     http::StatusCode,
     web::{Data, Query, cookie::Cookie},
 };
-use sea_orm::TransactionTrait as _;
 use serde::Deserialize;
 
 use super::{
@@ -129,7 +129,7 @@ pub async fn leave(Data(app): Data<&App>, form: Form, request: &Request) -> poem
     } else {
         "dashboard"
     };
-    let transaction = app.db.begin().await.map_err(ApiError::from)?;
+    let transaction = database::begin(&app.db).await.map_err(ApiError::from)?;
     end(app, &transaction, &admin, everywhere)
         .await
         .map_err(ApiError::from)?;

@@ -17,7 +17,7 @@ use latchkey_api::{
     token::{TokenId, TokenIssuer},
 };
 use latchkey_shared::{clock::Clock, database, secret_key::SecretKey, session};
-use sea_orm::{ConnectionTrait as _, TransactionTrait as _};
+use sea_orm::ConnectionTrait as _;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
@@ -200,7 +200,7 @@ impl<'a> Stage<'a> {
         );
         let now = Clock::system().now();
         let (mut access, mut refresh) = (Vec::new(), Vec::new());
-        let transaction = db.begin().await?;
+        let transaction = database::begin(db).await?;
         for account in 1..=self.accounts.min(SIGNED_IN) {
             let secret = TokenId::generate();
             let row = session::Model {

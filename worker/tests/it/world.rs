@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use latchkey_shared::{
     clock::Clock,
     config::Connections,
+    database,
     mail::{self, MailKind, MailState},
     one_time_code::CodeStore,
     outbox::{Outbox, Written},
@@ -20,10 +21,7 @@ use latchkey_worker::{
     metrics::DeliveryMetrics,
     run::{self, Worker},
 };
-use sea_orm::{
-    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
-    TransactionTrait as _,
-};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
 
@@ -144,7 +142,7 @@ impl World {
     pub(crate) async fn write_reset(&self, email: &str) -> (Uuid, Written) {
         let (reset, email, now) = (Uuid::now_v7(), email.parse().unwrap(), self.clock.now());
         let hasher = self.config().common.secret_key.token_hasher();
-        let step = self.database.db.begin().await.unwrap();
+        let step = database::begin(&self.database.db).await.unwrap();
         let token = hasher.hash(&reset.to_string());
         password_reset::insert(&step, reset, &email, token, now, RESET)
             .await

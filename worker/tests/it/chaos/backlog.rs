@@ -1,8 +1,11 @@
 //! Very many mails that wait: what each costs, and what Redis keeps of them.
 
-use latchkey_shared::mail::{self, MailKind};
+use latchkey_shared::{
+    database,
+    mail::{self, MailKind},
+};
 use latchkey_testing::Process;
-use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, TransactionTrait as _};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 
 use super::{Api, Installation, scaled};
 
@@ -91,7 +94,7 @@ async fn write_notices(it: &Installation, count: usize) {
     let outbox = it.world.outbox();
     let mut left = count;
     while left > 0 {
-        let step = db.begin().await.unwrap();
+        let step = database::begin(db).await.unwrap();
         for _ in 0..left.min(1_000) {
             let now = it.world.clock.now();
             let _left_to_the_relay = outbox
