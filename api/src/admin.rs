@@ -7,7 +7,9 @@
 use askama::Template;
 use poem::{
     Endpoint, EndpointExt as _, IntoResponse as _, Request, Response, Route, get,
-    middleware::CookieJarManager, post,
+    http::{HeaderValue, StatusCode, header},
+    middleware::CookieJarManager,
+    post,
 };
 
 use crate::{app::App, error::ApiError, request::RequestId};
@@ -49,7 +51,10 @@ pub fn pages() -> impl Endpoint<Output = Response> {
             get(account::show).post(account::change_password),
         )
         .at("/users", get(users::show))
-        .at("/users/act", post(users::act_on_chosen))
+        .at(
+            "/users/act",
+            get(users::list_instead).post(users::act_on_chosen),
+        )
         .at("/users/export", get(export::file))
         .at("/users/:id<\\d+>", get(user::show).post(user::save))
         .at("/users/:id<\\d+>/sessions", post(user::end_session))
@@ -59,7 +64,7 @@ pub fn pages() -> impl Endpoint<Output = Response> {
         .at("/limits", get(held::show))
         .at("/limits/release", post(held::release))
         .at("/audit", get(log::show))
-        .at("/audit/verify", post(log::verify))
+        .at("/audit/verify", get(log::list_instead).post(log::verify))
         .at("/assets/:name", get(assets::asset))
         .around(form::check)
         .around(errors)
@@ -71,7 +76,6 @@ pub fn pages() -> impl Endpoint<Output = Response> {
 struct ErrorPage {
     v: view::View,
     title: &'static str,
-    detail: &'static str,
     request: String,
 }
 
@@ -83,6 +87,7 @@ async fn errors(endpoint: impl Endpoint, request: Request) -> poem::Result<Respo
         .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
     let view = view::View::of(&app, &request);
     let id = request.data::<RequestId>().cloned();
+    let is_htmx = request.header("hx-request").is_some();
     let error = match endpoint.call(request).await {
         Ok(output) => return Ok(output.into_response()),
         Err(error) => error,
@@ -94,17 +99,25 @@ async fn errors(endpoint: impl Endpoint, request: Request) -> poem::Result<Respo
     let error = ApiError::from_poem(error);
     let kind = error.kind();
     let page = ErrorPage {
-        title: kind.title,
-        detail: view.t.error(&error),
+        title: view.t.error(&error),
         request: id.map_or(String::new(), |id| id.as_str().to_owned()),
         v: view.clone(),
     };
     let mut response = view.page(kind.status, &page)?;
-    // What an error says for the log and for clients of its status, the page says, too.
-    for (name, value) in error.into_problem_response("").headers() {
-        if matches!(name.as_str(), "retry-after" | "allow") {
-            response.headers_mut().insert(name, value.clone());
+    let headers = response.headers_mut();
+    if is_htmx {
+        // The whole page, wherever a part of one was asked for.
+        headers.insert("hx-retarget", HeaderValue::from_static("body"));
+        headers.insert("hx-reswap", HeaderValue::from_static("innerHTML"));
+    }
+    match kind.status {
+        StatusCode::METHOD_NOT_ALLOWED => {
+            headers.insert(header::ALLOW, HeaderValue::from_static("GET, POST"));
         }
+        StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("2"));
+        }
+        _ => {}
     }
     if let Some(pattern) = pattern {
         response.set_data(pattern);

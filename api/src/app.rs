@@ -12,6 +12,7 @@ use latchkey_shared::{
     outbox::Outbox, token_hash::TokenHasher,
 };
 use sea_orm::DatabaseConnection;
+use tokio::sync::Semaphore;
 
 use crate::{
     config::Config,
@@ -52,6 +53,8 @@ pub struct State {
     pub pictures: PictureStore,
     /// The key of the audit log.
     pub audit_key: AuditKey,
+    /// Whose turn it is to read the whole audit log.
+    pub verifying: Semaphore,
     /// The configuration.
     pub config: Config,
     /// Whether it is about to stop, so that balancers should send it nothing more.
@@ -93,6 +96,7 @@ impl App {
             token_hasher: key.token_hasher(),
             audit_key: key.audit_key(),
             pictures: PictureStore::new(&config.media_dir, &config.common.public_url),
+            verifying: Semaphore::new(1),
             stopping: AtomicBool::new(false),
             clock,
             config,

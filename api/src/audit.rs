@@ -101,6 +101,12 @@ impl Trail {
         limit
     }
 
+    /// Notes that somebody asked for what they may not do.
+    pub async fn not_permitted(&self, app: &App, user_id: i64) {
+        let event = self.own(EventKind::NotPermitted, user_id);
+        app.note_sometimes(self, "not permitted", event).await;
+    }
+
     /// Notes a token that opens nothing.
     pub async fn bad_token(&self, app: &App, what: &str) {
         let event = Event {

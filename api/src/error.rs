@@ -204,6 +204,15 @@ impl ApiError {
         }
     }
 
+    /// How many seconds to wait, where too many tries were made.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyRequests(too_many) => Some(too_many.retry_after),
+            _ => None,
+        }
+    }
+
     /// Its problem type.
     ///
     /// # Panics

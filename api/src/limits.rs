@@ -242,7 +242,7 @@ impl Limiter {
     /// # Errors
     /// When Redis does not answer.
     pub async fn forgive(&self, email: &Email) -> Result<(), ApiError> {
-        self.forget(self.strikes_key(email)).await.map(|_| ())
+        self.forget(self.strikes_key(email)).await
     }
 
     /// Who is held at the moment, the longest first, at most so many.
@@ -267,41 +267,75 @@ impl Limiter {
             .collect())
     }
 
-    /// Whether an account is held, as it is known by its address, and by what.
+    /// By what an account is held, if by anything.
     ///
     /// # Errors
     /// When Redis does not answer.
     pub async fn held_account(
         &self,
+        id: i64,
         email: &Email,
         now: DateTime<Utc>,
     ) -> Result<Vec<Held>, ApiError> {
-        let fingerprint = self.hasher.fingerprint(&email.key());
-        let mut held = self.held(now, MOST_HELD).await?;
-        held.retain(|held| held.whom == Whom::Mailbox(fingerprint.clone()));
+        let mailbox = self.hasher.fingerprint(&email.key());
+        let mut held = Vec::new();
+        for what in ["strikes", "reset", "reset-gap"] {
+            held.extend(
+                self.find_held(&format!("{what}:email:{mailbox}"), now)
+                    .await?,
+            );
+        }
+        held.extend(self.find_held(&format!("change:{id}"), now).await?);
         Ok(held)
     }
 
-    /// Ends a limit before its time; false when nobody is held by that name.
+    /// Who is held by this name, if anybody is.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn release(&self, name: &str) -> Result<bool, ApiError> {
-        self.forget(format!("{}:limit:{name}", self.namespace))
+    pub async fn find_held(
+        &self,
+        name: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Held>, ApiError> {
+        let key = format!("{}:limit:{name}", self.namespace);
+        let until: Option<f64> = self
+            .redis
+            .zscore(self.held_key(), key.as_str())
             .await
+            .map_err(|error| unavailable(&error))?;
+        Ok(until
+            .and_then(|until| self.read(&key, until))
+            .filter(|held| now < held.until))
     }
 
-    /// True when there was something on the list to forget.
-    async fn forget(&self, key: String) -> Result<bool, ApiError> {
+    /// Ends a limit before its time.
+    ///
+    /// # Errors
+    /// When nobody is held by that name, or Redis does not answer.
+    pub async fn release(&self, name: &str) -> Result<(), ApiError> {
+        let key = format!("{}:limit:{name}", self.namespace);
+        let listed: i64 = self
+            .redis
+            .zrem(self.held_key(), key.as_str())
+            .await
+            .map_err(|error| unavailable(&error))?;
+        // Only what is on the list is a counter to be forgotten.
+        if listed == 0 {
+            return Err(ApiError::NotFound);
+        }
+        self.forget(key).await
+    }
+
+    async fn forget(&self, key: String) -> Result<(), ApiError> {
         let pipeline = self.redis.pipeline();
-        let forgotten: Result<(i64, i64), _> = async {
+        let forgotten: Result<(), _> = async {
             let () = pipeline.del(&key).await?;
             let () = pipeline.zrem(self.held_key(), key.as_str()).await?;
             pipeline.all().await
         }
         .await;
-        let (_, listed) = forgotten.map_err(|error| unavailable(&error))?;
-        Ok(listed == 1)
+        forgotten.map_err(|error| unavailable(&error))
     }
 
     fn held_key(&self) -> String {

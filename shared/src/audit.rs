@@ -93,11 +93,13 @@ pub enum EventKind {
     UserUpdated,
     /// An administrator did something.
     Admin,
+    /// Somebody asked for what they may not do; noted once a minute for each client.
+    NotPermitted,
 }
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::LoginSuccess,
         Self::LoginFail,
         Self::CodeSuccess,
@@ -112,6 +114,7 @@ impl EventKind {
         Self::UserCreateFail,
         Self::UserUpdated,
         Self::Admin,
+        Self::NotPermitted,
     ];
 
     /// Its name in the row.
@@ -132,6 +135,7 @@ impl EventKind {
             Self::UserCreateFail => "user_create_fail",
             Self::UserUpdated => "user_updated",
             Self::Admin => "authz_admin",
+            Self::NotPermitted => "authz_fail",
         }
     }
 
@@ -143,6 +147,7 @@ impl EventKind {
             | Self::TokenReuse
             | Self::TokenFail
             | Self::UserCreateFail
+            | Self::NotPermitted
             | Self::RateLimitExceeded => "failure",
             Self::LoginSuccess
             | Self::CodeSuccess
@@ -393,6 +398,8 @@ pub async fn verify(
         if batch.is_empty() {
             return Err(Broken::Missing(last.seq + 1));
         }
+        // Others have their turn between two batches.
+        tokio::task::yield_now().await;
         for row in batch {
             if row.seq != last.seq + 1 {
                 return Err(Broken::Missing(last.seq + 1));

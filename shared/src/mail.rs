@@ -544,19 +544,37 @@ pub async fn oldest_waiting(db: &impl ConnectionTrait) -> Result<Option<DateTime
     Ok(oldest.map(|mail| mail.created_at))
 }
 
-/// Queues a mail anew that was not sent, due at once; false when there is no such mail.
+/// Queues a mail anew that was not sent, due at once; false when there is no such mail, or it is being sent just now. A
+/// notice that lost its worth meanwhile has it for another day.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn retry(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
+    let another = now + TimeDelta::days(1);
     let retried = Entity::update_many()
         .col_expr(Column::State, Expr::value(MailState::Queued))
         .col_expr(Column::NextAttemptAt, Expr::value(now))
+        .col_expr(
+            Column::DeliverBefore,
+            Expr::case(
+                Condition::all()
+                    .add(Column::ResetId.is_null())
+                    .add(Column::DeliverBefore.lt(another)),
+                Expr::value(another),
+            )
+            .finally(Expr::col(Column::DeliverBefore))
+            .into(),
+        )
         .col_expr(Column::PushedAt, Expr::value(None::<DateTime<Utc>>))
         .col_expr(Column::ClaimedBy, Expr::value(None::<Uuid>))
         .col_expr(Column::ClaimedUntil, Expr::value(None::<DateTime<Utc>>))
         .filter(Column::Id.eq(id))
         .filter(Column::State.ne(MailState::Sent))
+        .filter(
+            Column::State.ne(MailState::Queued).or(Column::ClaimedUntil
+                .is_null()
+                .or(Column::ClaimedUntil.lte(now))),
+        )
         .exec(db)
         .await?;
     Ok(retried.rows_affected == 1)

@@ -8,7 +8,7 @@ use super::{
     form::Form,
     permit::{Admin, AnyStaff, Permit},
     setup::differ,
-    view::{Me, View, back},
+    view::{Me, View, back, with_wait},
 };
 use crate::{
     app::App,
@@ -54,7 +54,8 @@ pub async fn change_password(
         return Err(error.into());
     }
     let form = Filled::default().refused(view.t, &error);
-    view.page(status, &Page::new(&view, &admin, form))
+    let page = view.page(status, &Page::new(&view, &admin, form))?;
+    Ok(with_wait(page, error.retry_after()))
 }
 
 async fn change(app: &App, admin: &Admin, form: Form) -> Result<(), ApiError> {

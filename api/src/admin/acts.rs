@@ -3,7 +3,7 @@
 //! with the mails it causes.
 
 use latchkey_shared::{
-    audit::Event,
+    audit::{self, Event},
     database,
     mail::MailKind,
     outbox::Written,
@@ -13,8 +13,13 @@ use latchkey_shared::{
 use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
-use super::permit::{Admin, ChangeUsers, DeleteUsers, Permit};
-use crate::{app::App, audit::Trail, error::ApiError};
+use super::permit::{Admin, ChangeUsers, DeleteUsers, Permit, Right};
+use crate::{
+    app::App,
+    audit::Trail,
+    error::ApiError,
+    limits::{Held, Whom},
+};
 
 /// The most accounts that one act takes.
 pub const MOST: usize = 500;
@@ -50,8 +55,7 @@ pub async fn activate(
     admin: &Permit<ChangeUsers>,
     ids: &[i64],
 ) -> Result<usize, ApiError> {
-    let users = touchable(app, admin, ids).await?;
-    let transaction = database::begin(&app.db).await?;
+    let (transaction, users) = begin(app, admin, ids).await?;
     let (mut events, mut mails) = (Vec::new(), Vec::new());
     for user in &users {
         if user::activate(&transaction, user.id).await? {
@@ -79,13 +83,9 @@ pub async fn deactivate(
     admin: &Permit<ChangeUsers>,
     ids: &[i64],
 ) -> Result<usize, ApiError> {
-    let users = touchable(app, admin, ids).await?;
+    let (transaction, users) = begin(app, admin, ids).await?;
     not_own(admin, &users)?;
-    let transaction = database::begin(&app.db).await?;
     let superusers = users.iter().any(|user| user.is_superuser);
-    if superusers {
-        staff::lock_superusers(&transaction).await?;
-    }
     let mut events = Vec::new();
     for user in &users {
         if user::deactivate(&transaction, user.id, app.now()).await? {
@@ -112,18 +112,22 @@ pub async fn delete(
     admin: &Permit<DeleteUsers>,
     ids: &[i64],
 ) -> Result<usize, ApiError> {
-    let users = touchable(app, admin, ids).await?;
+    let (transaction, users) = begin(app, admin, ids).await?;
     not_own(admin, &users)?;
-    let transaction = database::begin(&app.db).await?;
     let superusers = users.iter().any(|user| user.is_superuser);
-    if superusers {
-        staff::lock_superusers(&transaction).await?;
-    }
     let (mut events, mut pictures) = (Vec::new(), Vec::new());
     for user in users {
         if staff::delete(&transaction, user.id).await? {
             events.push(Event {
                 subject: Some(app.subject(&user.email)),
+                changes: Some(format!(
+                    "is_activated: {}, is_active: {}, is_staff: {}, is_superuser: {}, permissions: [{}]",
+                    user.is_activated,
+                    user.is_active,
+                    user.is_staff,
+                    user.is_superuser,
+                    user.permissions
+                )),
                 ..event(admin, Some(user.id), "deleted")
             });
             pictures.extend(user.picture);
@@ -149,8 +153,7 @@ pub async fn sign_out(
     admin: &Permit<ChangeUsers>,
     ids: &[i64],
 ) -> Result<usize, ApiError> {
-    let users = touchable(app, admin, ids).await?;
-    let transaction = database::begin(&app.db).await?;
+    let (transaction, users) = begin(app, admin, ids).await?;
     let mut events = Vec::new();
     for user in &users {
         session::revoke_all(&transaction, user.id, app.now()).await?;
@@ -171,8 +174,7 @@ pub async fn end_session(
     user_id: i64,
     id: Uuid,
 ) -> Result<(), ApiError> {
-    touchable(app, admin, &[user_id]).await?;
-    let transaction = database::begin(&app.db).await?;
+    let (transaction, _) = begin(app, admin, &[user_id]).await?;
     if !session::revoke_own(&transaction, user_id, id, app.now()).await? {
         return Err(ApiError::NotFound);
     }
@@ -189,11 +191,11 @@ pub async fn ask_for_reset(
     admin: &Permit<ChangeUsers>,
     id: i64,
 ) -> Result<(), ApiError> {
-    let user = touchable(app, admin, &[id]).await?.remove(0);
+    let (transaction, mut users) = begin(app, admin, &[id]).await?;
+    let user = users.remove(0);
     if !user.is_active {
         return Err(ApiError::NotPossible);
     }
-    let transaction = database::begin(&app.db).await?;
     password_reset::end_all(&transaction, user.id, app.now()).await?;
     let mail = notice(app, &transaction, &admin.trail, &user, MailKind::ResetAsked).await?;
     let asked = event(admin, Some(user.id), "asked for a new password");
@@ -203,27 +205,63 @@ pub async fn ask_for_reset(
 /// Lets somebody try again whom a limit holds.
 ///
 /// # Errors
-/// When nobody is held by that name.
+/// When nobody is held by that name, or it is an account that the administrator may not touch.
 pub async fn release(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Result<(), ApiError> {
-    if !app.limits.release(name).await? {
-        return Err(ApiError::NotFound);
+    let held = app.limits.find_held(name, app.now()).await?;
+    let held = held.ok_or(ApiError::NotFound)?;
+    let owner = owner(app, &held).await?;
+    if owner.as_ref().is_some_and(|user| !admin.may_touch(user)) {
+        admin.trail.not_permitted(app, admin.user.id).await;
+        return Err(ApiError::NotPermitted);
     }
-    let what = name.split(':').next().unwrap_or_default();
-    let subject = name
-        .split_once(":email:")
-        .map(|(_, mailbox)| mailbox.to_owned());
+    let what = format!("released from the limit {}", held.what);
     app.note(Event {
-        subject,
-        ..event(admin, None, &format!("released from the limit {what}"))
+        subject: match &held.whom {
+            Whom::Mailbox(fingerprint) => Some(fingerprint.clone()),
+            _ => None,
+        },
+        ..event(admin, owner.map(|user| user.id), &what)
     })
     .await?;
-    Ok(())
+    app.limits.release(name).await
 }
 
-/// The accounts, all of them there and the administrator's to change.
-async fn touchable(app: &App, admin: &Admin, ids: &[i64]) -> Result<Vec<user::Model>, ApiError> {
-    let users = staff::find_all(&app.db, ids).await?;
-    if users.is_empty() || users.len() > MOST {
+/// Whose account a limit holds, where that is known. Limits know an address by its fingerprint; whose it is, the audit log
+/// tells, if it still is.
+///
+/// # Errors
+/// When the database fails.
+pub async fn owner(app: &App, held: &Held) -> Result<Option<user::Model>, ApiError> {
+    let id = match &held.whom {
+        Whom::Peer(_) => None,
+        Whom::Account(id) => Some(*id),
+        Whom::Mailbox(fingerprint) => audit::account_of(&app.db, fingerprint).await?,
+    };
+    let Some(id) = id else { return Ok(None) };
+    let user = user::find(&app.db, id).await?;
+    Ok(user.filter(|user| match &held.whom {
+        Whom::Mailbox(fingerprint) => {
+            app.token_hasher.fingerprint(&user.email.key()) == *fingerprint
+        }
+        _ => true,
+    }))
+}
+
+/// The transaction of an act, in which the administrator still may do it, and the accounts as they are in it: there, and
+/// the administrator's to change.
+pub(super) async fn begin<R: Right>(
+    app: &App,
+    admin: &Permit<R>,
+    ids: &[i64],
+) -> Result<(DatabaseTransaction, Vec<user::Model>), ApiError> {
+    if ids.len() > MOST {
+        return Err(ApiError::NotFound);
+    }
+    let transaction = database::begin(&app.db).await?;
+    admin.still_holds(app, &transaction).await?;
+    // Nobody but a superuser touches one.
+    let users = staff::hold(&transaction, ids, admin.user.is_superuser).await?;
+    if users.is_empty() {
         return Err(ApiError::NotFound);
     }
     if users.iter().any(|user| !admin.may_touch(user)) {
@@ -231,9 +269,11 @@ async fn touchable(app: &App, admin: &Admin, ids: &[i64]) -> Result<Vec<user::Mo
             admin.user.id,
             "Refused: accounts of staff are for superusers."
         );
+        drop(transaction);
+        admin.trail.not_permitted(app, admin.user.id).await;
         return Err(ApiError::NotPermitted);
     }
-    Ok(users)
+    Ok((transaction, users))
 }
 
 fn not_own(admin: &Admin, users: &[user::Model]) -> Result<(), ApiError> {

@@ -2,7 +2,6 @@
 
 use latchkey_shared::{
     audit::Event,
-    database,
     mail::MailKind,
     permission::Permissions,
     session,
@@ -33,6 +32,8 @@ pub async fn change(
     if change.is_superuser == Some(true) {
         // Whoever may do everything may sign in.
         change.is_staff = Some(true);
+    } else if change.is_staff == Some(false) {
+        change.is_superuser = Some(false);
     }
     check(admin, seen, &change)?;
     if let Some(picture) = picture {
@@ -80,10 +81,12 @@ async fn store(
     seen: &user::Model,
     change: Change,
 ) -> Result<user::Model, ApiError> {
-    let transaction = database::begin(&app.db).await?;
-    if seen.is_superuser {
-        staff::lock_superusers(&transaction).await?;
+    let (transaction, now) = acts::begin(app, admin, &[seen.id]).await?;
+    // What was judged is what is changed.
+    if now[0].version != seen.version {
+        return Err(ApiError::ChangedMeanwhile);
     }
+    check(admin, &now[0], &change)?;
     let Some(user) = staff::change(&transaction, seen, change).await? else {
         return Err(ApiError::ChangedMeanwhile);
     };

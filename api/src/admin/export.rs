@@ -74,8 +74,11 @@ async fn batch(
 ) -> Result<(Vec<u8>, Option<Part>), ApiError> {
     let page = search::page(&app.db, filter, sort, &part, BATCH).await?;
     let failed = |error: csv::Error| ApiError::Internal(format!("CSV: {error}"));
-    let mut lines = csv::Writer::from_writer(Vec::new());
-    if part == Part::First {
+    let first = part == Part::First;
+    // Spreadsheets take a file for UTF-8 when it begins with this mark.
+    let mark = if first { "\u{feff}" } else { "" };
+    let mut lines = csv::Writer::from_writer(mark.as_bytes().to_vec());
+    if first {
         lines.write_record(COLUMNS).map_err(failed)?;
     }
     for user in &page.rows {
@@ -115,13 +118,19 @@ fn record(user: &user::Model) -> [String; 12] {
     ]
 }
 
-/// Spreadsheets run what begins like a formula (OWASP: CSV injection); after an apostrophe it is a text.
+/// Spreadsheets run what begins like a formula (OWASP: CSV injection), in some countries after a semicolon, too; after an
+/// apostrophe it is a text.
 fn harmless(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        format!("'{text}")
-    } else {
-        text.to_owned()
+    let mut harmless = String::new();
+    let mut begins = true;
+    for c in text.chars() {
+        if begins && matches!(c, '=' | '+' | '-' | '@') {
+            harmless.push('\'');
+        }
+        begins = matches!(c, ';' | '\t' | '\r' | '\n');
+        harmless.push(c);
     }
+    harmless
 }
 
 #[cfg(test)]
@@ -131,6 +140,7 @@ mod tests {
     #[test]
     fn what_begins_like_a_formula_is_a_text() {
         assert_eq!(harmless("=HYPERLINK(1)"), "'=HYPERLINK(1)");
-        assert_eq!(harmless("Ada"), "Ada");
+        assert_eq!(harmless("x;=1+1"), "x;'=1+1");
+        assert_eq!(harmless("Ada-Grace"), "Ada-Grace");
     }
 }

@@ -1,10 +1,7 @@
 //! `/admin/limits/`: who is held by a limit, and letting them go.
 
 use askama::Template;
-use latchkey_shared::{
-    audit,
-    user::{self, staff},
-};
+use latchkey_shared::user;
 use poem::{Response, handler, http::StatusCode, web::Data};
 
 use super::{
@@ -70,32 +67,23 @@ pub async fn release(
     Ok(back(app, &place(&form.text("back")), "released", 1))
 }
 
-/// Who is held. Limits know an address by its fingerprint; whose it is, the audit log tells.
+/// Who is held.
 ///
 /// # Errors
 /// When Redis or the database fails.
 pub async fn rows(app: &App, mailbox: &str) -> Result<Vec<Row>, ApiError> {
     let mut rows = Vec::new();
     for held in app.limits.held(app.now(), MOST).await? {
-        let (whom, id) = match &held.whom {
-            Whom::Peer(network) => (network.clone(), None),
-            Whom::Account(id) => (id.to_string(), Some(*id)),
+        let whom = match &held.whom {
+            Whom::Peer(network) => network.clone(),
+            Whom::Account(id) => id.to_string(),
             Whom::Mailbox(fingerprint) => {
                 let short: String = fingerprint.chars().take(16).collect();
-                let id = audit::account_of(&app.db, fingerprint).await?;
-                (format!("{mailbox} {short}"), id)
+                format!("{mailbox} {short}")
             }
         };
-        rows.push((held, whom, id));
+        let user = acts::owner(app, &held).await?;
+        rows.push(Row { held, whom, user });
     }
-    let ids: Vec<i64> = rows.iter().filter_map(|(.., id)| *id).collect();
-    let users = staff::find_all(&app.db, &ids).await?;
-    Ok(rows
-        .into_iter()
-        .map(|(held, whom, id)| Row {
-            user: users.iter().find(|user| Some(user.id) == id).cloned(),
-            held,
-            whom,
-        })
-        .collect())
+    Ok(rows)
 }

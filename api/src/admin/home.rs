@@ -91,7 +91,7 @@ async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
         late_mails: at_most(late, MOST),
         held: at_most(held, 100),
         charts,
-        health: Box::pin(health(app, view, now)).await,
+        health: Box::pin(health(app, view, &me, now)).await,
         v: view.clone(),
         me,
     })
@@ -106,13 +106,13 @@ pub(super) fn at_most<T: Copy + PartialOrd + std::fmt::Display>(count: T, most: 
     }
 }
 
-async fn health(app: &App, view: &View, now: DateTime<Utc>) -> Vec<Part> {
+async fn health(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Vec<Part> {
     let t = view.t;
     let (database, redis, workers, smtp) = tokio::join!(
         health::ask("database", app.db.ping()),
         health::ask("redis", redis::ping(&app.redis)),
         app.outbox.workers(),
-        smtp(app, view, now),
+        smtp(app, view, me, now),
     );
     let part = |name, says| Part {
         name,
@@ -137,10 +137,14 @@ async fn health(app: &App, view: &View, now: DateTime<Utc>) -> Vec<Part> {
 }
 
 /// The API speaks no SMTP; how that is, the mails tell.
-async fn smtp(app: &App, view: &View, now: DateTime<Utc>) -> Part {
+async fn smtp(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Part {
     let t = view.t;
     let (ok, says) = match delivery(app, now).await {
-        Ok(Delivery::Refused(reason)) => (false, format!("{} {reason}", t.smtp_refuses)),
+        // Servers like to quote the address that they refuse.
+        Ok(Delivery::Refused(reason)) if me.sees_mails() => {
+            (false, format!("{} {reason}", t.smtp_refuses))
+        }
+        Ok(Delivery::Refused(_)) => (false, t.mails_late.to_owned()),
         Ok(Delivery::Waiting) => (false, t.smtp_waits.to_owned()),
         Ok(Delivery::Accepted(at)) => (
             true,

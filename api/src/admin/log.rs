@@ -12,7 +12,7 @@ use serde::Deserialize;
 use super::{
     permit::{Audit, Permit},
     users::Item,
-    view::{Me, View},
+    view::{Me, View, go},
 };
 use crate::{app::App, error::ApiError};
 
@@ -63,6 +63,12 @@ pub async fn show(
     view.page(StatusCode::OK, &page)
 }
 
+/// Whoever loads anew what that was said at.
+#[handler]
+pub fn list_instead() -> Response {
+    go("/admin/audit/")
+}
+
 /// Reads the whole chain, and says whether it is as it was written.
 #[handler]
 pub async fn verify(
@@ -70,12 +76,11 @@ pub async fn verify(
     admin: Permit<Audit>,
     view: View,
 ) -> poem::Result<Response> {
-    let verified = match audit::verify(&app.db, &app.audit_key, None).await {
+    let verified = match verify_alone(app).await? {
         Ok(head) => Verified {
             whole: true,
             says: format!("{} {}", view.t.verified_whole, head.seq),
         },
-        Err(audit::Broken::Database(error)) => return Err(ApiError::from(error).into()),
         Err(broken) => {
             tracing::error!(%broken, "The audit log is not whole.");
             Verified {
@@ -85,8 +90,21 @@ pub async fn verify(
         }
     };
     let me = Me::of(&admin);
+    let view = view.at("/admin/audit/");
     let page = collect(app, me, &view, Asked::default(), Some(verified)).await?;
     view.page(StatusCode::OK, &page)
+}
+
+/// Reads the whole chain, which is much work: nobody else does at the same time.
+///
+/// # Errors
+/// When somebody does, or the database fails.
+pub async fn verify_alone(app: &App) -> Result<Result<audit::Head, audit::Broken>, ApiError> {
+    let _turn = app.verifying.try_acquire().map_err(|_| ApiError::Busy)?;
+    match audit::verify(&app.db, &app.audit_key, None).await {
+        Err(audit::Broken::Database(error)) => Err(error.into()),
+        verified => Ok(verified),
+    }
 }
 
 async fn collect(

@@ -3,7 +3,7 @@
 use std::str::FromStr as _;
 
 use askama::Template;
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     database,
     letter::{Code, Content, Letterhead, Written},
@@ -146,7 +146,7 @@ pub async fn show(
         section: "mails",
         text: preview(app, &mail).await?,
         waits: mail.state == MailState::Queued,
-        can_retry: can_retry(&mail),
+        can_retry: can_retry(&mail, app.now()),
         mail,
         v: view.clone(),
         me: Me::of(&admin),
@@ -186,8 +186,10 @@ pub async fn find(app: &App, id: Uuid) -> Result<mail::Model, ApiError> {
 
 /// Whether it can be sent again: it ended without, and is still worth it.
 #[must_use]
-pub fn can_retry(mail: &mail::Model) -> bool {
-    !matches!(mail.state, MailState::Sent | MailState::Queued)
+pub fn can_retry(mail: &mail::Model, now: DateTime<Utc>) -> bool {
+    let has_ended = !matches!(mail.state, MailState::Sent | MailState::Queued);
+    // A notice gets another day; a code ends with its reset.
+    has_ended && (mail.reset_id.is_none() || now < mail.deliver_before)
 }
 
 /// Queues a mail anew that was not sent.
@@ -197,7 +199,7 @@ pub fn can_retry(mail: &mail::Model) -> bool {
 pub async fn retry(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), ApiError> {
     let mail = find(app, id).await?;
     let transaction = database::begin(&app.db).await?;
-    if !can_retry(&mail) || !mail::retry(&transaction, id, app.now()).await? {
+    if !can_retry(&mail, app.now()) || !mail::retry(&transaction, id, app.now()).await? {
         return Err(ApiError::NotPossible);
     }
     let noted = event(admin, mail.user_id, &format!("mail {id} sent again"));

@@ -5,6 +5,7 @@ use std::{marker::PhantomData, ops::Deref};
 
 use latchkey_shared::{permission::Permission, session, user};
 use poem::{FromRequest, Request, RequestBody};
+use sea_orm::DatabaseTransaction;
 
 use super::session as cookie;
 use crate::{app::App, audit::Trail, error::ApiError};
@@ -84,11 +85,20 @@ pub struct Permit<R> {
 }
 
 impl<R: Right> Permit<R> {
-    /// The permit of an administrator.
+    /// The permit of an administrator; that it was refused is noted.
     ///
     /// # Errors
     /// When they have not got the right.
-    pub(super) fn of(admin: Admin) -> Result<Self, ApiError> {
+    pub(super) async fn ask(app: &App, admin: Admin) -> Result<Self, ApiError> {
+        let (id, trail) = (admin.user.id, admin.trail.clone());
+        let permit = Self::of(admin);
+        if permit.is_err() {
+            trail.not_permitted(app, id).await;
+        }
+        permit
+    }
+
+    fn of(admin: Admin) -> Result<Self, ApiError> {
         let user = &admin.user;
         let allowed = match R::PERMISSION {
             Some(permission) => user.may(permission),
@@ -102,6 +112,33 @@ impl<R: Right> Permit<R> {
             admin,
             right: PhantomData,
         })
+    }
+}
+
+impl<R: Right> Permit<R> {
+    /// Asks once more, in the transaction of an act: a request may have begun long before its last byte came, and the
+    /// administrator may have been signed out or have lost the right meanwhile.
+    ///
+    /// # Errors
+    /// When that is so, or the database fails.
+    pub(super) async fn still_holds(
+        &self,
+        app: &App,
+        transaction: &DatabaseTransaction,
+    ) -> Result<(), ApiError> {
+        let (id, idle) = (self.admin.session.id, app.config.session_idle);
+        let alive = latchkey_shared::session::find_alive(transaction, id, app.now(), idle).await?;
+        let (session, user) = alive.ok_or(ApiError::NotPermitted)?;
+        let admin = Admin {
+            user,
+            session,
+            trail: self.admin.trail.clone(),
+        };
+        // What it may touch is judged by what was known of it at the beginning.
+        if admin.user.is_superuser != self.admin.user.is_superuser {
+            return Err(ApiError::NotPermitted);
+        }
+        Self::of(admin).map(|_| ())
     }
 }
 
@@ -128,6 +165,6 @@ impl<'a, R: Right> FromRequest<'a> for Permit<R> {
             session: signed_in.session,
             trail,
         };
-        Ok(Self::of(admin)?)
+        Ok(Self::ask(app, admin).await?)
     }
 }

@@ -10,7 +10,7 @@ use fred::{interfaces::KeysInterface as _, types::Expiration};
 use latchkey_shared::session;
 use poem::{
     Request, Response,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     web::cookie::{Cookie, SameSite},
 };
 use uuid::Uuid;
@@ -154,6 +154,8 @@ pub(super) fn redis(error: &fred::error::Error) -> ApiError {
 #[error("sign in first")]
 pub struct SignInFirst {
     next: String,
+    /// htmx would put the page of a redirection into the part that it asked for.
+    htmx: bool,
 }
 
 impl SignInFirst {
@@ -166,20 +168,30 @@ impl SignInFirst {
         };
         Self {
             next: next.to_owned(),
+            htmx: request.header("hx-request").is_some(),
         }
     }
 }
 
 impl poem::error::ResponseError for SignInFirst {
     fn status(&self) -> StatusCode {
-        StatusCode::SEE_OTHER
+        if self.htmx {
+            StatusCode::NO_CONTENT
+        } else {
+            StatusCode::SEE_OTHER
+        }
     }
 
     fn as_response(&self) -> Response {
         let next: String = form_urlencoded::byte_serialize(self.next.as_bytes()).collect();
         let mut response = Response::builder().status(self.status()).finish();
         if let Ok(target) = HeaderValue::from_str(&format!("/admin/login/?next={next}")) {
-            response.headers_mut().insert(header::LOCATION, target);
+            let name = if self.htmx {
+                HeaderName::from_static("hx-redirect")
+            } else {
+                header::LOCATION
+            };
+            response.headers_mut().insert(name, target);
         }
         response
     }

@@ -8,7 +8,7 @@ use latchkey_shared::{
     session,
 };
 use poem::{
-    FromRequest as _, Request, RequestBody, Response, handler,
+    Request, Response, handler,
     http::StatusCode,
     web::{Data, Query, cookie::Cookie},
 };
@@ -17,7 +17,6 @@ use serde::Deserialize;
 use super::{
     filled::Filled,
     form::Form,
-    permit::{AnyStaff, Permit},
     session::{self as cookie, SIGNED_IN},
     view::{self, LANGUAGE, THEME, View, add, back, go, place},
 };
@@ -27,6 +26,7 @@ use crate::{
     error::ApiError,
     login,
     password::Password,
+    signed_in::SignedIn,
 };
 
 #[derive(Template)]
@@ -74,9 +74,14 @@ pub async fn enter(
         }
         Err(error) => {
             let status = error.kind().status;
+            if status.is_server_error() {
+                return Err(error.into());
+            }
+            let wait = error.retry_after();
             let refused = Filled::default().refused(view.t, &error);
             let says = refused.problem.unwrap_or(view.t.wrong_sign_in.to_owned());
-            view.page(status, &Page::new(&view, typed, next, Some(says)))
+            let page = view.page(status, &Page::new(&view, typed, next, Some(says)))?;
+            Ok(view::with_wait(page, wait))
         }
     }
 }
@@ -110,51 +115,43 @@ async fn sign_in(
     cookie::start(app, id).await
 }
 
-/// Ends this session, or with `everywhere` all of the account's.
+/// Ends this session, or with `everywhere` all of the account's. Whoever is not signed in any more has to sign in to end
+/// the others.
 #[handler]
-pub async fn leave(Data(app): Data<&App>, form: Form, request: &Request) -> poem::Result<Response> {
+pub async fn leave(
+    Data(app): Data<&App>,
+    trail: Trail,
+    form: Form,
+    request: &Request,
+) -> poem::Result<Response> {
+    let everywhere = form.is_ticked("everywhere");
+    match cookie::find(app, request).await? {
+        Some(me) => end(app, &me, everywhere, &trail).await?,
+        None if everywhere => return Err(cookie::SignInFirst::to_see(request).into()),
+        None => {}
+    }
+    cookie::end(app, request).await?;
     let mut response = back(app, "/admin/login/", "left", 1);
     add(&mut response, &cookie::removal(app, SIGNED_IN));
-    let Ok(admin) = Permit::<AnyStaff>::from_request(request, &mut RequestBody::default()).await
-    else {
-        return Ok(response);
-    };
-    let everywhere = form.is_ticked("everywhere");
-    let event = of_session(
-        admin.trail.own(EventKind::TokenRevoked, admin.user.id),
-        admin.session.id,
-    );
-    let detail = if everywhere {
-        "every session"
-    } else {
-        "dashboard"
-    };
-    let transaction = database::begin(&app.db).await.map_err(ApiError::from)?;
-    end(app, &transaction, &admin, everywhere)
-        .await
-        .map_err(ApiError::from)?;
-    let event = Event {
-        detail: Some(detail.to_owned()),
-        ..event
-    };
-    app.note_in(&transaction, event)
-        .await
-        .map_err(ApiError::from)?;
-    transaction.commit().await.map_err(ApiError::from)?;
-    cookie::end(app, request).await?;
     Ok(response)
 }
 
-async fn end(
-    app: &App,
-    transaction: &sea_orm::DatabaseTransaction,
-    admin: &Permit<AnyStaff>,
-    everywhere: bool,
-) -> Result<(), sea_orm::DbErr> {
-    if everywhere {
-        return session::revoke_all(transaction, admin.user.id, app.now()).await;
-    }
-    session::revoke(transaction, admin.session.id, app.now()).await?;
+async fn end(app: &App, me: &SignedIn, everywhere: bool, trail: &Trail) -> Result<(), ApiError> {
+    let (user, session, now) = (me.user.id, me.session.id, app.now());
+    let transaction = database::begin(&app.db).await?;
+    let detail = if everywhere {
+        session::revoke_all(&transaction, user, now).await?;
+        "every session"
+    } else {
+        session::revoke(&transaction, session, now).await?;
+        "dashboard"
+    };
+    let event = Event {
+        detail: Some(detail.to_owned()),
+        ..of_session(trail.own(EventKind::TokenRevoked, user), session)
+    };
+    app.note_in(&transaction, event).await?;
+    transaction.commit().await?;
     Ok(())
 }
 

@@ -4,7 +4,7 @@ use poem::{FromRequest, Request, RequestBody, Result};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, registry::Registry};
 
 use super::permit::{Admin, Permit, Right};
-use crate::{audit::Trail, signed_in::ActivatedUser};
+use crate::{app::App, audit::Trail, error::ApiError, signed_in::ActivatedUser};
 
 /// An administrator by a living access token, whose account is activated and has the right.
 pub struct Token<R>(pub Permit<R>);
@@ -35,6 +35,9 @@ impl<'a, R: Right> ApiExtractor<'a> for Token<R> {
             user: me.user,
             session: me.session,
         };
-        Ok(Self(Permit::of(admin)?))
+        let app = request
+            .data::<App>()
+            .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
+        Ok(Self(Permit::ask(app, admin).await?))
     }
 }

@@ -78,11 +78,12 @@ pub async fn save(
     Path(id): Path<i64>,
     form: Form,
 ) -> poem::Result<Response> {
-    let mut user = find(app, id).await?;
+    let user = find(app, id).await?;
     let mut entered = again(&form, user.version);
-    // The version that the form was made of: if it is not the present one, nothing is written.
-    user.version = form.text("version").parse().unwrap_or(-1);
+    // The form was made of another version: nothing is written.
+    let outdated = form.text("version") != user.version.to_string();
     let saved = match parse(app, &admin, &user, form).await {
+        Ok(_) if outdated => Err(ApiError::ChangedMeanwhile),
         Ok((change, picture)) => edit::change(app, &admin, &user, change, picture).await,
         Err(error) => Err(error),
     };
@@ -95,9 +96,10 @@ pub async fn save(
     }
     let stored = find(app, id).await?;
     if let ApiError::ChangedMeanwhile = error {
+        entered.problem = Some(view.t.changed_meanwhile.to_owned());
         entered.theirs = theirs(&view, &entered, &stored);
+        entered.version = stored.version;
     } else {
-        entered.version = user.version;
         entered = entered.refused(view.t, &error);
     }
     let page = collect(app, &admin, &view, stored, entered).await?;
@@ -165,7 +167,7 @@ async fn collect(
                 label: view.t.right(permission),
             })
             .into(),
-        held: app.limits.held_account(&user.email, now).await?,
+        held: app.limits.held_account(user.id, &user.email, now).await?,
         sessions,
         resets: password_reset::list(&app.db, Some(user.id), None, 5).await?,
         mails,
@@ -232,8 +234,10 @@ fn theirs(view: &View, entered: &Filled, stored: &user::Model) -> Vec<Theirs> {
         ("is_staff", t.staff),
         ("is_superuser", t.superuser),
     ];
+    let rights = Permission::ALL.map(|right| (right.as_str(), view.t.right(right)));
     labels
         .into_iter()
+        .chain(rights)
         .filter(|(name, _)| entered.value(name) != now.value(name))
         .map(|(name, label)| Theirs {
             label,

@@ -22,7 +22,7 @@ use super::{
     home::at_most,
     permit::{ChangeUsers, DeleteUsers, Permit, Right, ViewUsers},
     texts::Texts,
-    view::{Me, View, back, place},
+    view::{Me, View, back, go, place},
 };
 use crate::{app::App, error::ApiError};
 
@@ -133,6 +133,12 @@ pub async fn show(
     }
 }
 
+/// Whoever loads anew what a question stood at.
+#[handler]
+pub fn list_instead() -> Response {
+    go("/admin/users/")
+}
+
 /// Does to those who are chosen what is asked for; what cannot be taken back is asked about first.
 #[handler]
 pub async fn act_on_chosen(
@@ -226,7 +232,7 @@ async fn confirm(
         .await
         .map_err(ApiError::from)?;
     let page = Confirm {
-        v: view.clone(),
+        v: view.at(&back),
         me,
         title: button,
         section: "users",

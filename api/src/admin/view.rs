@@ -116,6 +116,15 @@ impl View {
         }
     }
 
+    /// The same reader, for whom a page that answers a form stands at another address.
+    #[must_use]
+    pub fn at(&self, here: &str) -> Self {
+        Self {
+            here: here.to_owned(),
+            ..self.clone()
+        }
+    }
+
     /// The address of a file that the pages load; it changes with its content, so that it may be kept for ever.
     #[must_use]
     pub fn asset(&self, name: &str) -> String {
@@ -195,6 +204,16 @@ pub fn back(app: &App, target: &str, done: &str, count: usize) -> Response {
         &mut response,
         &session::cookie(app, DONE, &done.to_string()),
     );
+    response
+}
+
+/// Says how many seconds to wait (RFC 6585, 4).
+#[must_use]
+pub fn with_wait(mut response: Response, seconds: Option<u64>) -> Response {
+    if let Some(seconds) = seconds {
+        let headers = response.headers_mut();
+        headers.insert(header::RETRY_AFTER, seconds.into());
+    }
     response
 }
 

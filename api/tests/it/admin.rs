@@ -510,3 +510,40 @@ async fn the_set_up_link_makes_one_administrator_once() {
     assert_eq!(visitor.get(&path).await.status, 404, "it works once");
     assert_eq!(link(&start().await), None, "nobody needs one any more");
 }
+
+#[tokio::test]
+async fn whoever_is_not_signed_in_any_more_has_to_sign_in_to_end_the_other_sessions() {
+    let world = World::new().await;
+    world.superuser("root@example.com").await;
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let tokens = world.login("root@example.com", PASSWORD).await;
+    // Idle for too long.
+    for key in world.redis.keys().await {
+        if key.contains(":admin:session:") {
+            let mut redis = world.redis.connection();
+            let _: () = redis::cmd("DEL")
+                .arg(&key)
+                .query_async(&mut redis)
+                .await
+                .unwrap();
+        }
+    }
+    let page = root.post("/admin/logout/", &[("everywhere", "yes")]).await;
+    assert!(
+        page.location().starts_with("/admin/login/?next="),
+        "{page:?}"
+    );
+    assert_eq!(world.get_user(&tokens.access).await.status, 200);
+    // htmx is told to go there, not to put the page where it asked for a part of one.
+    let request = world
+        .request(Method::GET, "/admin/users/")
+        .header("hx-request", "true");
+    let page = root.send_as(request).await;
+    assert_eq!(page.status, 204);
+    assert!(
+        page.headers["hx-redirect"]
+            .to_str()
+            .unwrap()
+            .starts_with("/admin/login/")
+    );
+}

@@ -617,3 +617,82 @@ async fn resets_are_only_to_look_at() {
     }
     assert_eq!(root.post("/admin/resets/", &[]).await.status, 405);
 }
+
+#[tokio::test]
+async fn only_who_is_held_is_released_and_superusers_by_superusers_alone() {
+    let world = World::with(&[
+        ("LIMIT_LOGIN_FREE_FAILURES", "2"),
+        ("LIMIT_LOGIN_FAILURES", "100"),
+    ])
+    .await;
+    world.superuser("root@example.com").await;
+    world.superuser("second@example.com").await;
+    world.staff("staff@example.com", "change_users").await;
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let staff = Dashboard::of(&world, "staff@example.com").await;
+    // Once does not hold yet, and so is nobody's to forget.
+    world
+        .try_login("second@example.com", "wrong password")
+        .await;
+    let keys = world.redis.keys().await;
+    let counter = keys
+        .iter()
+        .find(|key| key.contains(":limit:strikes:"))
+        .unwrap();
+    let name = counter.split_once(":limit:").unwrap().1;
+    for name in [name, "held", ""] {
+        let page = root.post("/admin/limits/release/", &[("name", name)]).await;
+        assert_eq!(page.status, 404, "{name}");
+    }
+    assert!(world.redis.keys().await.contains(counter));
+
+    for _ in 0..2 {
+        world
+            .try_login("second@example.com", "wrong password")
+            .await;
+    }
+    let page = staff
+        .post("/admin/limits/release/", &[("name", name)])
+        .await;
+    assert_eq!(page.status, 403);
+    assert_eq!(
+        world.try_login("second@example.com", PASSWORD).await.status,
+        429
+    );
+    let refused = Filter {
+        event: Some("authz_fail".to_owned()),
+        ..Filter::default()
+    };
+    assert_eq!(
+        audit::list(&world.database.db, refused, 10)
+            .await
+            .unwrap()
+            .len(),
+        1
+    );
+    root.done("/admin/limits/release/", &[("name", name)]).await;
+    assert!(
+        world
+            .try_login("second@example.com", PASSWORD)
+            .await
+            .status
+            .is_success()
+    );
+}
+
+/// A form or a call that names a version to come would be judged by an account that is not the one it changes.
+#[tokio::test]
+async fn a_version_that_is_not_there_yet_is_refused() {
+    let world = World::new().await;
+    world.superuser("root@example.com").await;
+    world.register("ada@example.com").await;
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let next = (world.user("ada@example.com").await.version + 1).to_string();
+    let mut fields = edited(&root, &world, "ada@example.com", &[("username", "Eve")]).await;
+    fields[0].1 = next;
+    assert_eq!(
+        save(&root, &world, "ada@example.com", &fields).await.status,
+        409
+    );
+    assert_eq!(world.user("ada@example.com").await.username.as_str(), "Ada");
+}

@@ -211,7 +211,7 @@ async fn the_export_is_the_filter_and_holds_no_formula() {
     let lines: Vec<_> = csv.lines().collect();
     assert_eq!(lines.len(), 4, "{csv}");
     assert!(
-        lines[0].starts_with("id,email,username,phoneNumber"),
+        lines[0].starts_with("\u{feff}id,email,username,phoneNumber"),
         "{csv}"
     );
     assert!(

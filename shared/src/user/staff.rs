@@ -92,19 +92,30 @@ pub async fn superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     open_superusers().count(db).await
 }
 
-/// Makes everybody wait who is about to take a superuser away, until this transaction ends: without that, the last two
-/// could remove each other.
+/// The accounts with these ids, by id, as they are and stay until this transaction ends; with `superusers` those wait, too,
+/// without which the last two could remove each other. All in one order, so that no two transactions wait for each other.
+/// SQLite has one writer at a time anyway.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn lock_superusers(transaction: &sea_orm::DatabaseTransaction) -> Result<(), DbErr> {
-    Entity::update_many()
-        .col_expr(Column::IsSuperuser, Expr::value(true))
-        .filter(Column::IsSuperuser.eq(true))
-        .filter(Column::IsStaff.eq(true))
-        .exec(transaction)
-        .await?;
-    Ok(())
+pub async fn hold(
+    transaction: &sea_orm::DatabaseTransaction,
+    ids: &[i64],
+    superusers: bool,
+) -> Result<Vec<Model>, DbErr> {
+    use sea_orm::{Condition, QueryOrder as _, QuerySelect as _};
+    let ids = ids.iter().copied();
+    let mut which = Condition::any().add(Column::Id.is_in(ids.clone()));
+    if superusers {
+        which = which.add(Column::IsSuperuser.eq(true));
+    }
+    let mut held = Entity::find().filter(which).order_by_asc(Column::Id);
+    if transaction.get_database_backend() == sea_orm::DbBackend::Postgres {
+        held = held.lock_exclusive();
+    }
+    let mut held = held.all(transaction).await?;
+    held.retain(|user| ids.clone().any(|id| id == user.id));
+    Ok(held)
 }
 
 fn open_superusers() -> Select<Entity> {

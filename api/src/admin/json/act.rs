@@ -174,12 +174,15 @@ impl Acts {
         body: Body<Wire>,
     ) -> Result<Json<Acted>, Failure<400, 401, 403, 404, 409, 413, 415>> {
         let (act, ids) = parse(body.fields)?;
-        let changer = || Permit::<ChangeUsers>::of(admin.clone());
+        let changer = async || Permit::<ChangeUsers>::ask(app, admin.clone()).await;
         let done = match act {
-            AccountAct::Activate => acts::activate(app, &changer()?, &ids).await?,
-            AccountAct::Deactivate => acts::deactivate(app, &changer()?, &ids).await?,
-            AccountAct::SignOut => acts::sign_out(app, &changer()?, &ids).await?,
-            AccountAct::Delete => acts::delete(app, &Permit::of(admin.clone())?, &ids).await?,
+            AccountAct::Activate => acts::activate(app, &changer().await?, &ids).await?,
+            AccountAct::Deactivate => acts::deactivate(app, &changer().await?, &ids).await?,
+            AccountAct::SignOut => acts::sign_out(app, &changer().await?, &ids).await?,
+            AccountAct::Delete => {
+                let admin = Permit::ask(app, admin.clone()).await?;
+                acts::delete(app, &admin, &ids).await?
+            }
         };
         Ok(Json(Acted { done }))
     }

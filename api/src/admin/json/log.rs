@@ -3,15 +3,14 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::audit::{self, Broken, EventKind, Filter};
+use latchkey_shared::audit::{self, EventKind, Filter};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
 
 use super::{page, read, usual};
 use crate::{
-    admin::{permit::Audit, token::Token},
+    admin::{log::verify_alone, permit::Audit, token::Token},
     app::App,
-    error::ApiError,
     failure::Failure,
     openapi::Tag,
 };
@@ -179,14 +178,13 @@ impl Log {
         Data(app): Data<&App>,
         _admin: Token<Audit>,
     ) -> Result<Json<Verified>, Failure<401, 403>> {
-        match audit::verify(&app.db, &app.audit_key, None).await {
+        match verify_alone(app).await? {
             Ok(head) => Ok(Json(Verified {
                 whole: true,
                 events: Some(head.seq),
                 head: Some(format!("{}:{}", head.seq, head.hash)),
                 broken: None,
             })),
-            Err(Broken::Database(error)) => Err(ApiError::from(error).into()),
             Err(broken) => {
                 tracing::error!(%broken, "The audit log is not whole.");
                 Ok(Json(Verified {

@@ -128,9 +128,11 @@ impl User {
         Path(id): Path<i64>,
         body: Body<Wire, WITH_PICTURE>,
     ) -> Result<Json<Account>, Failure<400, 401, 403, 404, 409, 413, 415>> {
-        let mut seen = find(app, id).await?;
+        let seen = find(app, id).await?;
         let (change, picture, version) = parse(body.fields, app).await?;
-        seen.version = version.unwrap_or(seen.version);
+        if version.is_some_and(|version| version != seen.version) {
+            return Err(ApiError::ChangedMeanwhile.into());
+        }
         let user = edit::change(app, &admin, &seen, change, picture).await?;
         Ok(Json(Account::of(user, &app.pictures)))
     }
