@@ -11,7 +11,7 @@ pub(crate) struct Migration;
 
 /// Each list of the dashboard reads one page of one of these from where the page before ended, so its cost does not grow
 /// with the number of accounts. `id` rises with the time of registration.
-const INDEXES: [(&str, &str); 8] = [
+const INDEXES: [(&str, &str); 12] = [
     ("idx_users_activated", "users (is_activated, id)"),
     ("idx_users_active", "users (is_active, id)"),
     ("idx_users_staff", "users (is_staff, id)"),
@@ -19,7 +19,11 @@ const INDEXES: [(&str, &str); 8] = [
     ("idx_users_joined", "users (created_at)"),
     ("idx_users_name", "users (lower(username), id)"),
     ("idx_audit_events_kind", "audit_events (event, at)"),
+    ("idx_audit_events_event", "audit_events (event, seq)"),
+    ("idx_audit_events_actor", "audit_events (actor, seq)"),
     ("idx_audit_events_subject", "audit_events (subject)"),
+    ("idx_mails_state", "mails (state, id)"),
+    ("idx_mails_recipient", "mails (lower(recipient), id)"),
 ];
 
 #[async_trait::async_trait]

@@ -71,10 +71,8 @@ async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
     let (mut rows, mut count, mut held, mut charts) = (Vec::new(), 0, 0, Vec::new());
     if me.sees_users() {
         let sort = search::Sort::default();
-        rows = search::page(&app.db, &waiting, sort, &search::Part::First, SHOWN)
-            .await?
-            .rows;
-        count = search::count(&app.db, &waiting).await?;
+        let page = search::page(&app.db, &waiting, sort, &search::Part::First, SHOWN).await?;
+        (rows, count) = (page.rows, page.found);
         held = app.limits.held(now, 101).await?.len();
         charts = vec![
             chart::of(app, view.t, EventKind::UserCreated, view.t.sign_ups).await?,

@@ -51,6 +51,7 @@ texts! {
     pages: "Pages" | "الصفحات";
     previous: "Previous page" | "الصفحة السابقة";
     next: "Next page" | "الصفحة التالية";
+    first_page: "To the first page" | "إلى الصفحة الأولى";
     newest: "To the newest" | "إلى الأحدث";
     cancel: "Cancel" | "إلغاء";
     save: "Save" | "حفظ";

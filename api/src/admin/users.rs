@@ -114,9 +114,6 @@ pub async fn show(
     let list = search::page(&app.db, &filter, sort, &asked.part(), SIZE)
         .await
         .map_err(ApiError::from)?;
-    let found = search::count(&app.db, &filter)
-        .await
-        .map_err(ApiError::from)?;
     let whole = !view.wants("results");
     let counts = if whole {
         search::counts(&app.db, app.now())
@@ -125,7 +122,7 @@ pub async fn show(
     } else {
         Counts::default()
     };
-    let page = Page::new(&view, Me::of(&admin), &asked, list, found, &counts);
+    let page = Page::new(&view, Me::of(&admin), &asked, list, &counts);
     if whole {
         view.page(StatusCode::OK, &page)
     } else {
@@ -313,7 +310,7 @@ impl Asked {
 }
 
 impl Page {
-    fn new(view: &View, me: Me, asked: &Asked, list: List, found: i64, counts: &Counts) -> Self {
+    fn new(view: &View, me: Me, asked: &Asked, list: List, counts: &Counts) -> Self {
         let sort = asked.sort();
         let by = sort.to_string();
         let page = |name, place: Option<search::Place>| {
@@ -325,7 +322,7 @@ impl Page {
             q: asked.q.clone(),
             choices: choices(view.t, asked, counts),
             columns: columns(view.t, asked, sort),
-            found: at_most(found, search::MOST_COUNTED),
+            found: at_most(list.found, search::MOST_COUNTED),
             query: asked.link(&[("sort", &by)]),
             here: asked.link(&[
                 ("sort", &by),

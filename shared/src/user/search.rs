@@ -19,7 +19,8 @@ pub const MOST_COUNTED: i64 = 1_000;
 /// Which users to list; what is `None` excludes none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Words, of which each has to be in the name, the e-mail address or the phone number.
+    /// Words, of which each has to be in the name, the e-mail address or the phone number; one or two characters have to be
+    /// their beginning.
     pub text: Option<String>,
     /// Let in or waiting.
     pub activated: Option<bool>,
@@ -170,6 +171,53 @@ pub struct Page {
     pub before: Option<Place>,
     /// Where to go on from, unless this is the last page.
     pub after: Option<Place>,
+    /// How many the whole list has, up to one more than [`MOST_COUNTED`].
+    pub found: i64,
+}
+
+/// Which index leads to the rows. SQLite guesses without knowing how many there are, and so reads them all either to sort
+/// them or to look for a few; here it is known. A plus sign before a column hides it from SQLite's planner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lead {
+    /// Whichever the database likes.
+    Any,
+    /// That of the filter, as it lets few through, which are sorted then.
+    Filter,
+    /// That of the order, along which enough that the filter lets through are met soon.
+    Order,
+}
+
+impl Lead {
+    fn of(backend: DbBackend, filter: &Filter, found: i64) -> Self {
+        if backend != DbBackend::Sqlite || *filter == Filter::default() {
+            Self::Any
+        } else if found > MOST_COUNTED {
+            Self::Order
+        } else {
+            Self::Filter
+        }
+    }
+
+    fn order_is_hidden(self) -> bool {
+        self == Self::Filter
+    }
+
+    /// The indexes of flags are in the order of registration, too.
+    fn flags_are_hidden(self, by: SortBy) -> bool {
+        self == Self::Order && by != SortBy::Joined
+    }
+
+    fn date_is_hidden(self) -> bool {
+        self == Self::Order
+    }
+}
+
+fn column(name: &str, hidden: bool) -> SimpleExpr {
+    Expr::cust(if hidden {
+        format!("+{name}")
+    } else {
+        name.to_owned()
+    })
 }
 
 /// One page.
@@ -185,18 +233,22 @@ pub async fn page(
 ) -> Result<Page, DbErr> {
     let backwards = matches!(part, Part::Before(_));
     let descending = sort.descending != backwards;
-    let key = sort_key(sort.by, db.get_database_backend());
+    let backend = db.get_database_backend();
+    let found = count(db, filter).await?;
+    let lead = Lead::of(backend, filter, found);
+    let key = sort_key(sort.by, backend, lead.order_is_hidden());
+    let id = column("id", lead.order_is_hidden());
     let order = if descending { Order::Desc } else { Order::Asc };
-    let mut query = Entity::find().filter(condition(db, filter).await?);
+    let mut query = Entity::find().filter(condition(db, filter, lead, sort.by).await?);
     if let Part::After(place) | Part::Before(place) = part {
-        query = query.filter(beyond(key.as_ref(), sort.by, place, descending));
+        query = query.filter(beyond(key.as_ref(), &id, sort.by, place, descending));
     }
     if let Some(key) = key {
         query = query.order_by(key, order.clone());
     }
     // One more than asked for tells whether there is more.
     let mut rows = query
-        .order_by(Column::Id, order)
+        .order_by(id, order)
         .limit(size as u64 + 1)
         .all(db)
         .await?;
@@ -216,6 +268,7 @@ pub async fn page(
         before: place(rows.first(), has_before),
         after: place(rows.last(), has_after),
         rows,
+        found,
     })
 }
 
@@ -227,7 +280,7 @@ pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<i64, Db
     let some = Entity::find()
         .select_only()
         .column(Column::Id)
-        .filter(condition(db, filter).await?)
+        .filter(condition(db, filter, Lead::Any, SortBy::Joined).await?)
         .limit(MOST_COUNTED as u64 + 1);
     Ok(i64::try_from(some.count(db).await?).unwrap_or(i64::MAX))
 }
@@ -302,31 +355,32 @@ pub async fn counts(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Cou
 }
 
 /// What the rows are sorted by before the id; nothing where the id says it all, as it rises with registration.
-fn sort_key(by: SortBy, backend: DbBackend) -> Option<SimpleExpr> {
-    Some(match by {
+fn sort_key(by: SortBy, backend: DbBackend, hidden: bool) -> Option<SimpleExpr> {
+    let name = match by {
         SortBy::Joined => return None,
-        SortBy::Email => Expr::col(Column::EmailKey),
-        SortBy::Name => Expr::cust("lower(username)"),
+        SortBy::Email => "email_key",
+        SortBy::Name => "lower(username)",
         // As its index has it.
-        SortBy::LastLogin => Expr::cust(match backend {
-            DbBackend::Postgres => {
-                "coalesce(last_login_at, '1970-01-01T00:00:00+00:00'::timestamptz)"
-            }
-            _ => "coalesce(last_login_at, '1970-01-01T00:00:00+00:00')",
-        }),
-    })
+        SortBy::LastLogin if backend == DbBackend::Postgres => {
+            "coalesce(last_login_at, '1970-01-01T00:00:00+00:00'::timestamptz)"
+        }
+        SortBy::LastLogin => "coalesce(last_login_at, '1970-01-01T00:00:00+00:00')",
+    };
+    Some(column(name, hidden))
 }
 
 /// What comes after a place in the order that is read.
-fn beyond(key: Option<&SimpleExpr>, by: SortBy, place: &Place, descending: bool) -> SimpleExpr {
-    let id: SimpleExpr = Expr::value(place.id);
+fn beyond(
+    key: Option<&SimpleExpr>,
+    id: &SimpleExpr,
+    by: SortBy,
+    place: &Place,
+    descending: bool,
+) -> Condition {
+    let (id, last) = (id.clone(), Expr::value(place.id));
     let Some(key) = key else {
-        let column = Expr::col(Column::Id);
-        return if descending {
-            column.lt(id)
-        } else {
-            column.gt(id)
-        };
+        let beyond = if descending { id.lt(last) } else { id.gt(last) };
+        return Condition::all().add(beyond);
     };
     let value: SimpleExpr = match by {
         SortBy::LastLogin => Expr::value(
@@ -338,35 +392,47 @@ fn beyond(key: Option<&SimpleExpr>, by: SortBy, place: &Place, descending: bool)
         SortBy::Joined | SortBy::Email => Expr::value(place.key.clone()),
     };
     let (row, bound) = (
-        Expr::tuple([key.clone(), Expr::col(Column::Id)]),
-        Expr::tuple([value, id]),
+        Expr::tuple([key.clone(), id]),
+        Expr::tuple([value.clone(), last]),
     );
+    // The first says nothing that the second does not, but SQLite finds the place in the index by it: an expression that
+    // is compared as a part of a row it looks for from the beginning.
     if descending {
-        row.lt(bound)
+        Condition::all()
+            .add(key.clone().lte(value))
+            .add(row.lt(bound))
     } else {
-        row.gt(bound)
+        Condition::all()
+            .add(key.clone().gte(value))
+            .add(row.gt(bound))
     }
 }
 
-async fn condition(db: &impl ConnectionTrait, filter: &Filter) -> Result<Condition, DbErr> {
-    let flag = |column: Column, flag: Option<bool>| flag.map(|flag| column.eq(flag));
+async fn condition(
+    db: &impl ConnectionTrait,
+    filter: &Filter,
+    lead: Lead,
+    by: SortBy,
+) -> Result<Condition, DbErr> {
+    let hidden = lead.flags_are_hidden(by);
+    let flag = |name, flag: Option<bool>| flag.map(|flag| column(name, hidden).eq(flag));
     let gender = filter.gender.map(|gender| match gender {
-        Some(gender) => Column::Gender.eq(gender),
-        None => Column::Gender.is_null(),
+        Some(gender) => column("gender", hidden).eq(gender.to_string()),
+        None => column("gender", hidden).is_null(),
     });
     let text = match filter.text.as_deref() {
         Some(text) => Some(words(db, text).await?),
         None => None,
     };
     Ok(Condition::all()
-        .add_option(flag(Column::IsActivated, filter.activated))
-        .add_option(flag(Column::IsActive, filter.active))
-        .add_option(flag(Column::IsStaff, filter.staff))
+        .add_option(flag("is_activated", filter.activated))
+        .add_option(flag("is_active", filter.active))
+        .add_option(flag("is_staff", filter.staff))
         .add_option(gender)
         .add_option(
             filter
                 .joined_since
-                .map(|since| Column::CreatedAt.gte(since)),
+                .map(|since| column("created_at", lead.date_is_hidden()).gte(since)),
         )
         .add_option(text))
 }
@@ -386,15 +452,37 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
                     "(username || ' ' || lower(username) || ' ' || email_key || ' ' || coalesce(phone_number, ''))",
                 )
             };
+            let lower = word.to_lowercase();
+            if is_short(word) {
+                let begins = |before: &str| LikeExpr::new(format!("{before}{}%", escaped(&lower)));
+                return all.add(
+                    Condition::any()
+                        .add(indexed().like(begins("").escape('\\')))
+                        .add(indexed().like(begins("% ").escape('\\'))),
+                );
+            }
             all.add(
                 Condition::any()
-                    .add(indexed().like(pattern(&word.to_lowercase())))
+                    .add(indexed().like(pattern(&lower)))
                     .add(indexed().like(pattern(word))),
             )
         }));
     }
     let all = words.iter().fold(Condition::all(), |all, word| {
-        let lower = pattern(&word.to_lowercase());
+        let lower = word.to_lowercase();
+        if is_short(word) {
+            let begins = |name| {
+                column(name, false)
+                    .gte(lower.clone())
+                    .and(column(name, false).lt(format!("{lower}{}", char::MAX)))
+            };
+            return all.add(
+                Condition::any()
+                    .add(begins("email_key"))
+                    .add(begins("lower(username)")),
+            );
+        }
+        let lower = pattern(&lower);
         all.add(
             Condition::any()
                 .add(Expr::col(Column::EmailKey).like(lower.clone()))
@@ -413,7 +501,7 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
 /// On SQLite, whom the index of three-character runs finds, if these are few: then they are read by their ids. If they are
 /// many, or the words too short for it, any order of the table meets enough of them soon.
 async fn few(db: &impl ConnectionTrait, words: &[&str]) -> Result<Option<Vec<i64>>, DbErr> {
-    if words.is_empty() || words.iter().any(|word| word.chars().count() < 3) {
+    if words.is_empty() || words.iter().any(|word| is_short(word)) {
         return Ok(None);
     }
     let quoted: Vec<_> = words
@@ -431,14 +519,22 @@ async fn few(db: &impl ConnectionTrait, words: &[&str]) -> Result<Option<Vec<i64
     Ok(Some(ids?).filter(|ids| i64::try_from(ids.len()).is_ok_and(|found| found <= MOST_COUNTED)))
 }
 
+/// Too short for an index of runs of three characters: such a word is looked for at the beginning alone.
+fn is_short(word: &str) -> bool {
+    word.chars().count() < 3
+}
+
 fn pattern(word: &str) -> LikeExpr {
-    let mut escaped = String::from("%");
+    LikeExpr::new(format!("%{}%", escaped(word))).escape('\\')
+}
+
+fn escaped(word: &str) -> String {
+    let mut escaped = String::new();
     for c in word.chars() {
         if matches!(c, '%' | '_' | '\\') {
             escaped.push('\\');
         }
         escaped.push(c);
     }
-    escaped.push('%');
-    LikeExpr::new(escaped).escape('\\')
+    escaped
 }
