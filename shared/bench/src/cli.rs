@@ -84,6 +84,11 @@ impl Size {
         }
     }
 
+    /// How long the machine is looked at before each row.
+    pub(crate) fn glance(self) -> Duration {
+        Duration::from_millis(self.pick(50, 1000, 1000))
+    }
+
     /// How often Latchkey and its limit take turns.
     pub(crate) fn rounds(self) -> usize {
         self.pick(1, 3, 5)

@@ -83,6 +83,29 @@ pub(crate) fn own_processor_time() -> anyhow::Result<Duration> {
     processor_time(&std::fs::read_to_string("/proc/self/stat")?)
 }
 
+/// How much of all processors is in use while this program does nothing, in per cent. What others do meanwhile takes from
+/// both sides of a comparison, but not the same from one thread as from many.
+pub(crate) fn other_work(time: Duration) -> anyhow::Result<f64> {
+    let before = processors()?;
+    std::thread::sleep(time);
+    let (busy, all) = processors()?;
+    Ok(100.0 * (busy - before.0) / (all - before.1).max(1.0))
+}
+
+/// The ticks that all processors were busy, and all ticks (proc_stat(5)); those that the host kept count as busy.
+fn processors() -> anyhow::Result<(f64, f64)> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let line = stat.lines().next().context("proc_stat(5)")?;
+    let ticks: Vec<f64> = line
+        .split_whitespace()
+        .skip(1)
+        .take(8)
+        .map(str::parse)
+        .collect::<Result<_, _>>()?;
+    let (all, idle): (f64, f64) = (ticks.iter().sum(), ticks.iter().skip(3).take(2).sum());
+    Ok((all - idle, all))
+}
+
 fn processor_time(stat: &str) -> anyhow::Result<Duration> {
     // After the name, which is in brackets and may hold blanks, user and system time are the 12th and 13th field.
     let (_, fields) = stat.rsplit_once(')').context("proc_pid_stat(5)")?;

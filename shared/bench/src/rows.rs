@@ -41,7 +41,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.postgres.is_some() {
         kinds.push(Kind::Postgres);
     }
-    let mut figures = Vec::new();
+    let (mut figures, mut others) = (Vec::new(), Vec::new());
     for kind in kinds {
         let few = Stage::new(&bench, kind, SIGNED_IN, HashCost::default())?;
         for row in [
@@ -61,6 +61,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             if !options.rows.is_empty() && !options.rows.contains(&row) {
                 continue;
             }
+            others.push(process::other_work(options.size.glance())?);
             let start = Instant::now();
             let mut measured = match row {
                 Row::Login => login(&few)?,
@@ -83,6 +84,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             let took = start.elapsed().as_secs();
             eprintln!("{}, {row:?}: {took} s", kind.name());
         }
+    }
+    others.sort_unstable_by(f64::total_cmp);
+    for (what, part) in [("median", 0.5), ("most", 1.0)] {
+        let share = load::percentile(&others, part);
+        let what = format!("other work on the processors before each row, {what}");
+        figures.push(alone(what, share, "%", Goal::None));
     }
     report::print(&figures, options.json)
 }
