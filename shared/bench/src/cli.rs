@@ -124,6 +124,11 @@ impl Size {
         Duration::from_millis(self.pick(100, 3000, 5000))
     }
 
+    /// How many clients log in at once in the flood.
+    pub(crate) fn flood(self) -> usize {
+        self.pick(20, 500, 500)
+    }
+
     /// The accounts of the large database.
     pub(crate) fn many(self) -> u64 {
         self.pick(2_000, 100_000, 1_000_000)

@@ -123,7 +123,8 @@ impl Load<'_> {
             let status = read_answer(&mut stream, &mut answer).await?;
             let now = Instant::now();
             outcome.total += 1;
-            if now >= begin && now < end {
+            // A connection's first answer counts though it be late: the slowest are not left out.
+            if now >= begin && (now < end || outcome.answers.is_empty()) {
                 *outcome.answers.entry(status).or_default() += 1;
                 outcome.latencies.push(now - sent);
             }

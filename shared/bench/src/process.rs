@@ -92,7 +92,7 @@ pub(crate) fn other_work(time: Duration) -> anyhow::Result<f64> {
     Ok(100.0 * (busy - before.0) / (all - before.1).max(1.0))
 }
 
-/// The ticks that all processors were busy, and all ticks (proc_stat(5)); those that the host kept count as busy.
+/// The ticks that all processors were busy, and all ticks (`proc_stat(5)`); those that the host kept count as busy.
 fn processors() -> anyhow::Result<(f64, f64)> {
     let stat = std::fs::read_to_string("/proc/stat")?;
     let line = stat.lines().next().context("proc_stat(5)")?;

@@ -678,8 +678,9 @@ fn flood(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     idle.rate(200)?;
 
     let log_in = |number: u64, request: &mut Vec<u8>| stage.log_in(number, request);
+    let clients = stage.size().flood();
     let flood = Calls {
-        connections: 500,
+        connections: clients,
         warm_up: Duration::from_secs(1),
         time: time + Duration::from_secs(2),
         ..stage.calls(&log_in, &next, 200)
@@ -703,7 +704,7 @@ fn flood(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
             limit: Some(quiet),
             ratio: Some(loud / quiet),
             ..alone(
-                "GET's p99 under a login flood by 500 connections / idle",
+                format!("GET's p99 under a login flood by {clients} connections / idle"),
                 loud,
                 "ms",
                 Goal::RatioAtMost(3.0),
