@@ -16,16 +16,24 @@ function count(form) {
 
 document.addEventListener("change", (event) => {
   const box = event.target;
-  // A choice that is an action of its own needs no button.
-  if (box.matches("[data-submit]")) box.form.requestSubmit();
   if (box.matches("[data-all]")) {
     for (const other of box.form.querySelectorAll(`input[name="${box.dataset.all}"]`)) other.checked = box.checked;
   }
   if (box.type === "checkbox" && box.form) count(box.form);
 });
 
+// What needs JavaScript is shown by it.
+function show() {
+  for (const hidden of document.querySelectorAll(".all[hidden]")) hidden.hidden = false;
+}
+document.addEventListener("DOMContentLoaded", show);
+
 // After a page was put in the place of another, readers begin where its content begins.
 document.addEventListener("htmx:afterSettle", (event) => {
+  show();
+  // Screen readers hear how many were found.
+  const found = event.target.id === "results" && event.target.querySelector("[data-found]");
+  if (found) document.getElementById("said").textContent = found.textContent;
   if (event.target === document.body) {
     const bad = document.querySelector('[aria-invalid="true"]');
     (bad || document.getElementById("main"))?.focus({ preventScroll: !bad });

@@ -95,6 +95,7 @@ texts! {
 
     // Users.
     search_hint: "Name, e-mail or phone" | "الاسم أو البريد أو الهاتف";
+    sort: "Order" | "الترتيب";
     found: "Found" | "النتائج";
     export: "Export as CSV" | "تصدير CSV";
     nobody_found: "Nobody fits this." | "لا يوجد من يطابق ذلك.";

@@ -52,7 +52,7 @@ struct Page {
     title: &'static str,
     section: &'static str,
     q: String,
-    sort: String,
+    sorts: Vec<Item>,
     choices: Vec<Choice>,
     columns: Vec<Column>,
     found: String,
@@ -332,7 +332,7 @@ impl Page {
             before: page("before", list.before),
             after: page("after", list.after),
             rows: list.rows,
-            sort: by,
+            sorts: sorts(view.t, sort),
             v: view.clone(),
             me,
         }
@@ -390,6 +390,27 @@ fn columns(t: &'static Texts, asked: &Asked, sort: Sort) -> Vec<Column> {
         sorted(t.joined, SortBy::Joined),
         sorted(t.last_login, SortBy::LastLogin),
     ]
+}
+
+fn sorts(t: &Texts, chosen: Sort) -> Vec<Item> {
+    let orders = [
+        ("-joined", t.joined, "↓"),
+        ("joined", t.joined, "↑"),
+        ("name", t.name, "↑"),
+        ("-name", t.name, "↓"),
+        ("email", t.email, "↑"),
+        ("-email", t.email, "↓"),
+        ("-last_login", t.last_login, "↓"),
+        ("last_login", t.last_login, "↑"),
+    ];
+    orders
+        .into_iter()
+        .map(|(value, label, arrow)| Item {
+            value: value.to_owned(),
+            label: format!("{label} {arrow}"),
+            chosen: chosen.to_string() == value,
+        })
+        .collect()
 }
 
 fn choices(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Choice> {

@@ -585,7 +585,7 @@ async fn the_page_of_the_log_finds_a_broken_chain() {
     let html = root
         .see(&format!("/admin/audit/?user={id}&event=authz_admin"))
         .await;
-    assert_eq!(html.matches("<td data-label=\"#\">").count(), 1, "{html}");
+    assert_eq!(html.matches("data-label=\"#\">").count(), 1, "{html}");
     assert!(html.contains("is_activated: false → true"), "{html}");
     let page = root.post("/admin/audit/verify/", &[]).await;
     assert!(page.html.contains("None altered"), "{}", page.html);

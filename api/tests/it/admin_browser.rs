@@ -129,10 +129,10 @@ async fn looks_right_everywhere(browser: &Browser, world: &World, how: &str) {
 }
 
 async fn prefer(browser: &Browser, name: &str, value: &str) {
-    // The page loads anew by itself when a choice is made.
     run(browser, "window.before = true").await;
     let option = format!(".preferences select[name={name}] option[value={value}]");
     browser.click(&option).await;
+    browser.click(".preferences button").await;
     wait_for(
         browser,
         "!window.before && document.querySelector('.preferences')",
