@@ -188,8 +188,8 @@ enum Lead {
 }
 
 impl Lead {
-    fn of(backend: DbBackend, filter: &Filter, found: i64) -> Self {
-        if backend != DbBackend::Sqlite || *filter == Filter::default() {
+    fn of(filter: &Filter, found: i64) -> Self {
+        if *filter == Filter::default() {
             Self::Any
         } else if found > MOST_COUNTED {
             Self::Order
@@ -234,8 +234,12 @@ pub async fn page(
     let backwards = matches!(part, Part::Before(_));
     let descending = sort.descending != backwards;
     let backend = db.get_database_backend();
-    let found = count(db, filter).await?;
-    let lead = Lead::of(backend, filter, found);
+    // SQLite has to be told beforehand which index leads, and that depends on how many there are.
+    let mut found = None;
+    if backend == DbBackend::Sqlite {
+        found = Some(count(db, filter).await?);
+    }
+    let lead = found.map_or(Lead::Any, |found| Lead::of(filter, found));
     let key = sort_key(sort.by, backend, lead.order_is_hidden());
     let id = column("id", lead.order_is_hidden());
     let order = if descending { Order::Desc } else { Order::Asc };
@@ -257,6 +261,12 @@ pub async fn page(
     if backwards {
         rows.reverse();
     }
+    let found = match found {
+        Some(found) => found,
+        // All of it is here.
+        None if *part == Part::First && !more => i64::try_from(rows.len()).unwrap_or(i64::MAX),
+        None => count(db, filter).await?,
+    };
     let (has_before, has_after) = match part {
         Part::First => (false, more),
         Part::After(_) => (true, more),
@@ -461,11 +471,12 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
                         .add(indexed().like(begins("% ").escape('\\'))),
                 );
             }
-            all.add(
-                Condition::any()
-                    .add(indexed().like(pattern(&lower)))
-                    .add(indexed().like(pattern(word))),
-            )
+            let mut somewhere = Condition::any().add(indexed().like(pattern(&lower)));
+            if lower != *word {
+                // In a database whose locale knows ASCII alone, lower() leaves other letters as they are.
+                somewhere = somewhere.add(indexed().like(pattern(word)));
+            }
+            all.add(somewhere)
         }));
     }
     let all = words.iter().fold(Condition::all(), |all, word| {
