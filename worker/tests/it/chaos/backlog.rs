@@ -19,7 +19,9 @@ struct Cost {
     delivery: f64,
 }
 
-/// The cost is processor time: it is the program's own, whatever else the machine does.
+/// The cost is processor time: it is the program's own, whatever else the machine does. What shares the core's caches
+/// changes it by half, though: beside other tests the bound only tells a cost that stays from one that grows with what
+/// waits, which is thirty times as much here. The long form runs alone and is held to the promise.
 #[tokio::test]
 async fn a_mail_costs_the_same_however_many_wait_and_leaves_nothing_in_redis() {
     let many = scaled(6_000, 200_000);
@@ -46,7 +48,8 @@ async fn a_mail_costs_the_same_however_many_wait_and_leaves_nothing_in_redis() {
         "Of what a mail costs while {FEW} wait, one costs {enqueue:.2} to enqueue and {delivery:.2} to deliver while \
          {many} wait. Redis: {base} bytes before, {after} after."
     );
-    assert!(enqueue <= 1.5 && delivery <= 1.5, "{few:?} {long:?}");
+    let most = scaled(4.0, 1.5);
+    assert!(enqueue <= most && delivery <= most, "{few:?} {long:?}");
     let grown = after.saturating_sub(base);
     assert!(grown < 250_000, "Redis keeps {grown} bytes of {many} mails");
 }
