@@ -8,10 +8,9 @@ use std::{
 use chrono::{DateTime, Utc};
 use fred::clients::Client;
 use latchkey_shared::{
-    audit::AuditKey, clock::Clock, config::Connections, metrics::Metrics, one_time_code::CodeStore,
-    outbox::Outbox, token_hash::TokenHasher,
+    audit::AuditKey, clock::Clock, config::Connections, database::Database, metrics::Metrics,
+    one_time_code::CodeStore, outbox::Outbox, token_hash::TokenHasher,
 };
-use sea_orm::DatabaseConnection;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -20,6 +19,7 @@ use crate::{
     limits::Limiter,
     metrics::{HashMetrics, RequestMetrics},
     picture::PictureStore,
+    session_lookup::SessionLookup,
     token::TokenIssuer,
 };
 
@@ -30,7 +30,7 @@ pub struct App(Arc<State>);
 /// See [`App`].
 pub struct State {
     /// The database.
-    pub db: DatabaseConnection,
+    pub db: Database,
     /// Redis, to ask whether it is there.
     pub redis: Client,
     /// One-time codes.
@@ -47,6 +47,8 @@ pub struct State {
     pub hasher: PasswordHasher,
     /// Access and refresh tokens.
     pub tokens: TokenIssuer,
+    /// The sessions of those tokens.
+    pub sessions: SessionLookup,
     /// The stored form of tokens.
     pub token_hasher: TokenHasher,
     /// Profile pictures.
@@ -88,6 +90,7 @@ impl App {
                 key.token_hasher(),
                 config.rates,
             ),
+            sessions: SessionLookup::new(&connections.db, config.session_idle),
             redis: connections.redis,
             db: connections.db,
             outbox,

@@ -6,11 +6,11 @@ use fred::{
 };
 use latchkey_shared::{
     audit::{self, Actor, Event, EventKind},
-    database,
+    database::{self, Transaction},
     email::Email,
 };
 use poem::{FromRequest, Request, RequestBody};
-use sea_orm::{DatabaseTransaction, DbErr};
+use sea_orm::DbErr;
 use uuid::Uuid;
 
 use crate::{admin::permit::Admin, app::App, error::ApiError, peer::Peer, request::RequestId};
@@ -122,11 +122,7 @@ impl App {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn note_in(
-        &self,
-        transaction: &DatabaseTransaction,
-        event: Event,
-    ) -> Result<(), DbErr> {
+    pub async fn note_in(&self, transaction: &Transaction, event: Event) -> Result<(), DbErr> {
         audit::append(transaction, &self.audit_key, event, self.now()).await
     }
 

@@ -14,7 +14,7 @@ use latchkey_shared::{
     audit::{self, EventKind},
     clock::Clock,
     config::Common,
-    database,
+    database::{self, Database},
     email::Email,
     invalid::Invalid,
     mail::MailKind,
@@ -26,7 +26,6 @@ use latchkey_shared::{
     username::Username,
 };
 use poem::listener::{Acceptor, Listener as _, TcpListener};
-use sea_orm::DatabaseConnection;
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -127,7 +126,7 @@ pub async fn migrate() -> anyhow::Result<()> {
     start_log(&common, &Traces::off())?;
     let db = common.connect_database().await?;
     let pending = latchkey_migration::missing(&db).await?;
-    Migrator::up(&db, None).await?;
+    Migrator::up(&*db, None).await?;
     println!("{pending} migration(s) applied.");
     Ok(())
 }
@@ -235,7 +234,7 @@ pub async fn audit(command: AuditCommand) -> anyhow::Result<()> {
 }
 
 /// The id of an account, by itself or by its address. The id also names one that is gone.
-async fn account(db: &DatabaseConnection, user: &str) -> anyhow::Result<i64> {
+async fn account(db: &Database, user: &str) -> anyhow::Result<i64> {
     if let Ok(id) = user.parse() {
         return Ok(id);
     }

@@ -36,6 +36,7 @@ pub mod refresh;
 pub mod register;
 pub mod request;
 pub mod server;
+pub mod session_lookup;
 pub mod sessions;
 pub mod signed_in;
 pub mod token;

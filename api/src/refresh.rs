@@ -78,7 +78,7 @@ impl Refresh {
             Rotation::On => Some(rotate(app, &presented, &trail).await?),
             Rotation::Off => {
                 presented.is_current(app)?;
-                session::touch(&app.db, presented.session.id, app.now()).await?;
+                app.sessions.touch(presented.session.id, app.now()).await?;
                 None
             }
         };
@@ -130,7 +130,8 @@ pub(crate) async fn present(app: &App, token: &RefreshToken) -> Result<Presented
         .tokens
         .verify_refresh(token, now)
         .map_err(|_| ApiError::InvalidRefreshToken)?;
-    session::find_alive(&app.db, verified.session, now, app.config.session_idle)
+    app.sessions
+        .find_alive(verified.session, now)
         .await?
         .filter(|(_, user)| user.id == verified.user_id)
         .map(|(session, user)| Presented {

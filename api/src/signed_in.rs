@@ -42,7 +42,8 @@ async fn sign_in(app: &App, token: &str) -> Result<SignedIn, ApiError> {
         .tokens
         .verify_access(token, now)
         .map_err(|_| ApiError::NotAuthenticated)?;
-    session::find_alive(&app.db, verified.session, now, app.config.session_idle)
+    app.sessions
+        .find_alive(verified.session, now)
         .await?
         .filter(|(_, user)| user.id == verified.user_id)
         .map(|(session, user)| SignedIn { user, session })

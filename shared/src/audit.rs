@@ -200,7 +200,7 @@ pub struct Event {
 /// # Errors
 /// When the database fails.
 pub async fn append(
-    transaction: &sea_orm::DatabaseTransaction,
+    transaction: &crate::database::Transaction,
     key: &AuditKey,
     event: Event,
     now: DateTime<Utc>,
@@ -374,7 +374,7 @@ pub enum Broken {
 /// # Errors
 /// At the first event that is not as it was written.
 pub async fn verify(
-    db: &DatabaseConnection,
+    db: &impl ConnectionTrait,
     key: &AuditKey,
     noted: Option<&Head>,
 ) -> Result<Head, Broken> {

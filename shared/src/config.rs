@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use fred::clients::Client;
-use sea_orm::DatabaseConnection;
 use url::Url;
 
 use crate::{
-    database,
+    database::{self, Database},
     email::Email,
     queue::Queue,
     redis,
@@ -141,7 +140,7 @@ impl Common {
     ///
     /// # Errors
     /// When the database cannot be reached.
-    pub async fn connect_database(&self) -> Result<DatabaseConnection, MissingDependency> {
+    pub async fn connect_database(&self) -> Result<Database, MissingDependency> {
         database::connect(&self.database_url)
             .await
             .map_err(|error| MissingDependency::Database(error.to_string()))
@@ -167,7 +166,7 @@ fn public_url(settings: &mut Settings) -> Url {
 #[derive(Clone)]
 pub struct Connections {
     /// The database.
-    pub db: DatabaseConnection,
+    pub db: Database,
     /// Redis, for one-time codes.
     pub redis: Client,
     /// Redis, for the queue.

@@ -1,12 +1,18 @@
 //! The SQL database: SQLite by default, PostgreSQL by URL; the same code runs on both.
 
-use std::{path::Path, time::Duration};
+use std::{ops::Deref, path::Path, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, Database, DatabaseConnection, DatabaseTransaction, DbErr,
-    EntityTrait, Select, SqliteTransactionMode, TransactionOptions, TransactionTrait as _,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, ExecResult,
+    QueryResult, Select, Statement,
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
+
+mod transaction;
+mod turns;
+
+pub use transaction::Transaction;
+use turns::Turns;
 
 /// Why there is no database.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +28,13 @@ pub enum DatabaseError {
 /// A connection that was used within this time is taken to be alive; others are asked first, which is a round trip.
 const RESTED: Duration = Duration::from_secs(1);
 
+/// A pool of connections, and on SQLite the turns of those who write. Clones share both.
+#[derive(Clone, Debug)]
+pub struct Database {
+    pool: DatabaseConnection,
+    turns: Option<Turns>,
+}
+
 /// Opens the pool.
 ///
 /// SQLite runs with a write-ahead log and `synchronous = FULL`: a commit is on the disk before anybody is told of it,
@@ -29,12 +42,13 @@ const RESTED: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 /// When the database cannot be opened or reached.
-pub async fn connect(url: &str) -> Result<DatabaseConnection, DatabaseError> {
+pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
     let mut options = ConnectOptions::new(url);
     options
         .acquire_timeout(Duration::from_secs(5))
         .connect_timeout(Duration::from_secs(5))
         .sqlx_logging(false);
+    let mut turns = None;
     if let Some(path) = sqlite_path(url) {
         if let Some(folder) = Path::new(path).parent() {
             std::fs::create_dir_all(folder)?;
@@ -49,25 +63,27 @@ pub async fn connect(url: &str) -> Result<DatabaseConnection, DatabaseError> {
                 .busy_timeout(Duration::from_secs(10))
                 .foreign_keys(true)
         });
+        turns = Some(Turns::start());
     } else {
         options
             .max_connections(20)
             .test_before_acquire_if_idle_for(RESTED);
     }
-    Ok(Database::connect(options).await?)
+    Ok(Database {
+        pool: sea_orm::Database::connect(options).await?,
+        turns,
+    })
 }
 
-/// Begins a transaction that writes. SQLite gives its turn at the beginning: whoever has read before it first writes is
-/// refused at once when somebody else has written meanwhile, and nothing says that no trigger reads.
+/// Begins a transaction that writes. On SQLite it waits for its turn first, see [`turns`].
 ///
 /// # Errors
 /// When the database fails, or the turn does not come within its time-out.
-pub async fn begin(db: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
-    let options = TransactionOptions {
-        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
-        ..TransactionOptions::default()
-    };
-    db.begin_with_options(options).await
+pub async fn begin(db: &Database) -> Result<Transaction, DbErr> {
+    match &db.turns {
+        Some(turns) => turns.take(&db.pool).await,
+        None => Transaction::begin(&db.pool).await,
+    }
 }
 
 /// The row that a unique key finds. Not by `one`, which says `LIMIT ?`: since 3.49 SQLite plans by the number that is bound
@@ -80,6 +96,71 @@ pub async fn only<E: EntityTrait>(
     db: &impl ConnectionTrait,
 ) -> Result<Option<E::Model>, DbErr> {
     Ok(found.all(db).await?.into_iter().next())
+}
+
+impl Database {
+    /// A transaction of its own for a statement, where it needs a turn.
+    async fn turn_for(&self, statement: &Statement) -> Result<Option<Transaction>, DbErr> {
+        if self.turns.is_none() || statement.sql.starts_with("SELECT") {
+            return Ok(None);
+        }
+        begin(self).await.map(Some)
+    }
+
+    /// Has every statement told to somebody, for tests that count them. Transactions count those within them.
+    pub fn set_metric_callback<F>(&mut self, callback: F)
+    where
+        F: Fn(&sea_orm::metric::Info<'_>) + Send + Sync + 'static,
+    {
+        self.pool.set_metric_callback(callback);
+    }
+}
+
+impl Deref for Database {
+    type Target = DatabaseConnection;
+
+    fn deref(&self) -> &DatabaseConnection {
+        &self.pool
+    }
+}
+
+/// Reads go straight to the pool; on SQLite a single statement that writes takes its turn like any transaction.
+#[async_trait::async_trait]
+impl ConnectionTrait for Database {
+    fn get_database_backend(&self) -> DbBackend {
+        self.pool.get_database_backend()
+    }
+
+    async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
+        let Some(turn) = self.turn_for(&statement).await? else {
+            return self.pool.execute_raw(statement).await;
+        };
+        let result = turn.execute_raw(statement).await?;
+        turn.commit().await?;
+        Ok(result)
+    }
+
+    async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
+        self.pool.execute_unprepared(sql).await
+    }
+
+    async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
+        let Some(turn) = self.turn_for(&statement).await? else {
+            return self.pool.query_one_raw(statement).await;
+        };
+        let row = turn.query_one_raw(statement).await?;
+        turn.commit().await?;
+        Ok(row)
+    }
+
+    async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
+        let Some(turn) = self.turn_for(&statement).await? else {
+            return self.pool.query_all_raw(statement).await;
+        };
+        let rows = turn.query_all_raw(statement).await?;
+        turn.commit().await?;
+        Ok(rows)
+    }
 }
 
 /// The file of a SQLite URL.

@@ -4,6 +4,7 @@
 //! holds, and a query is a function on its entity that takes `&impl ConnectionTrait`, so that it joins any transaction.
 
 pub mod audit;
+pub mod batch;
 pub mod clock;
 pub mod config;
 pub mod database;

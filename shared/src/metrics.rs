@@ -6,9 +6,9 @@
 use std::net::SocketAddr;
 
 use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
-use sea_orm::{DatabaseConnection, DbBackend};
+use sea_orm::DbBackend;
 
-use crate::{mail::Priority, queue::Queue, settings::Settings};
+use crate::{database::Database, mail::Priority, queue::Queue, settings::Settings};
 
 /// The media type of the text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -67,7 +67,7 @@ impl Metrics {
     }
 
     /// All figures as they are now, in Prometheus' text format.
-    pub async fn render(&self, db: &DatabaseConnection, queue: &Queue) -> String {
+    pub async fn render(&self, db: &Database, queue: &Queue) -> String {
         for priority in Priority::ALL {
             let depth = queue.depth(priority).await.ok();
             let depth = depth.and_then(|depth| i64::try_from(depth).ok());
@@ -104,7 +104,7 @@ pub fn bind(settings: &mut Settings, default: SocketAddr) -> Option<SocketAddr> 
 }
 
 /// Open and idle connections.
-fn pool(db: &DatabaseConnection) -> (i64, i64) {
+fn pool(db: &Database) -> (i64, i64) {
     let (open, idle) = if db.get_database_backend() == DbBackend::Postgres {
         let pool = db.get_postgres_connection_pool();
         (pool.size(), pool.num_idle())

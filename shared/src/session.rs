@@ -1,5 +1,7 @@
 //! Sessions: one row a login. A token counts only while its session is alive.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{ActiveValue::Set, Condition, QueryOrder as _, entity::prelude::*, sea_query::Expr};
 
@@ -94,17 +96,41 @@ pub async fn find_alive(
     now: DateTime<Utc>,
     idle: TimeDelta,
 ) -> Result<Option<(Model, user::Model)>, DbErr> {
-    // As `database::only` does it, and why.
-    let found = Entity::find_by_id(id)
+    let found = find_many(db, &[id]).await?.remove(&id);
+    Ok(found.filter(|found| counts(found, now, idle)))
+}
+
+/// Whether a session with its user lets its tokens count.
+#[must_use]
+pub fn counts((session, user): &(Model, user::Model), now: DateTime<Utc>, idle: TimeDelta) -> bool {
+    session.is_alive(now, idle) && user.is_active
+}
+
+/// Sessions with their users, by the sessions' ids, in one statement; what is not there is left out.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_many(
+    db: &impl ConnectionTrait,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, (Model, user::Model)>, DbErr> {
+    let found = Entity::find()
+        .filter(Column::Id.is_in(few_lengths(ids)))
         .find_also_related(user::Entity)
         .all(db)
         .await?;
-    Ok(match found.into_iter().next() {
-        Some((session, Some(user))) if session.is_alive(now, idle) && user.is_active => {
-            Some((session, user))
-        }
-        _ => None,
-    })
+    let with_user =
+        |(session, user): (Model, Option<user::Model>)| Some((session.id, (session, user?)));
+    Ok(found.into_iter().filter_map(with_user).collect())
+}
+
+/// The same ids, the last repeated until their number is a power of two: of a statement for each number there would be
+/// too many to keep them prepared.
+fn few_lengths(ids: &[Uuid]) -> impl Iterator<Item = Uuid> {
+    let length = ids.len().next_power_of_two();
+    let last = ids.last().copied();
+    let more = last.into_iter().cycle().take(length - ids.len());
+    ids.iter().copied().chain(more)
 }
 
 /// Notes that a session was used to refresh.
@@ -112,9 +138,21 @@ pub async fn find_alive(
 /// # Errors
 /// When the database fails.
 pub async fn touch(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<(), DbErr> {
+    touch_many(db, &[id], now).await
+}
+
+/// Notes that sessions were used to refresh, in one statement.
+///
+/// # Errors
+/// When the database fails.
+pub async fn touch_many(
+    db: &impl ConnectionTrait,
+    ids: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::LastUsedAt, Expr::value(now))
-        .filter(Column::Id.eq(id))
+        .filter(Column::Id.is_in(few_lengths(ids)))
         .exec(db)
         .await?;
     Ok(())

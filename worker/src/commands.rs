@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use clap::{Args, Parser, Subcommand};
 use latchkey_shared::{
+    database::Database,
     mail::{self, Filter, MailKind, MailState},
     since::Since,
 };
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DbErr;
 use serde_json::json;
 use uuid::Uuid;
 
@@ -208,11 +209,7 @@ impl Mails {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn answer(
-        self,
-        db: &DatabaseConnection,
-        now: DateTime<Utc>,
-    ) -> Result<Answer, DbErr> {
+    pub async fn answer(self, db: &Database, now: DateTime<Utc>) -> Result<Answer, DbErr> {
         match self {
             Self::List(list) => list.answer(db, now).await,
             Self::Show(show) => show.answer(db).await,
@@ -223,7 +220,7 @@ impl Mails {
 }
 
 impl List {
-    async fn answer(self, db: &DatabaseConnection, now: DateTime<Utc>) -> Result<Answer, DbErr> {
+    async fn answer(self, db: &Database, now: DateTime<Utc>) -> Result<Answer, DbErr> {
         let filter = self.known.filter(self.state, now);
         let mails = mail::list(db, filter, self.limit).await?;
         let text = if self.json {
@@ -242,7 +239,7 @@ impl List {
 }
 
 impl Show {
-    async fn answer(self, db: &DatabaseConnection) -> Result<Answer, DbErr> {
+    async fn answer(self, db: &Database) -> Result<Answer, DbErr> {
         let Some(mail) = mail::find(db, self.id).await? else {
             return Ok(Answer {
                 text: format!("{}  no such mail\n", self.id),
@@ -268,7 +265,7 @@ impl Show {
 }
 
 impl Cancel {
-    async fn answer(self, db: &DatabaseConnection, now: DateTime<Utc>) -> Result<Answer, DbErr> {
+    async fn answer(self, db: &Database, now: DateTime<Utc>) -> Result<Answer, DbErr> {
         let mut ids = self.ids;
         if self.all || !self.known.says_nothing() {
             let filter = self.known.filter(Some(MailState::Queued), now);
@@ -292,7 +289,7 @@ impl Cancel {
 }
 
 impl Retry {
-    async fn answer(self, db: &DatabaseConnection, now: DateTime<Utc>) -> Result<Answer, DbErr> {
+    async fn answer(self, db: &Database, now: DateTime<Utc>) -> Result<Answer, DbErr> {
         let mut ids = self.ids;
         if self.state.is_some() {
             ids = ids_of(db, self.known.filter(self.state, now)).await?;
@@ -314,7 +311,7 @@ impl Retry {
     }
 }
 
-async fn ids_of(db: &DatabaseConnection, filter: Filter) -> Result<Vec<Uuid>, DbErr> {
+async fn ids_of(db: &Database, filter: Filter) -> Result<Vec<Uuid>, DbErr> {
     let mails = mail::list(db, filter, CHANGE_LIMIT).await?;
     Ok(mails.into_iter().map(|mail| mail.id).collect())
 }

@@ -8,7 +8,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
-    database,
+    database::{self, Database},
     email::Email,
     letter::{Code, Content, Letterhead},
     mail::{self, MailKind, MailState},
@@ -16,7 +16,7 @@ use latchkey_shared::{
     password_reset, trace, user,
 };
 use lettre::{Address, message::Mailbox};
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DbErr;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, field::Empty};
@@ -43,7 +43,7 @@ const RENEWAL: Duration = Duration::from_secs(2);
 pub struct Delivery(Arc<Parts>);
 
 struct Parts {
-    db: DatabaseConnection,
+    db: Database,
     codes: CodeStore,
     transport: Transport,
     pace: Option<Pace>,
@@ -107,7 +107,7 @@ impl Delivery {
     /// A delivery with these parts.
     #[must_use]
     pub fn new(
-        db: DatabaseConnection,
+        db: Database,
         codes: CodeStore,
         transport: Transport,
         pace: Option<Pace>,

@@ -6,12 +6,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use fred::{clients::Client, interfaces::ClientLike as _, types::InfoKind};
 use latchkey_shared::{
     clock::Clock,
-    database,
+    database::{self, Database},
     mail::{self, Priority},
     queue::Queue,
     redis,
 };
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, DbBackend, DbErr, Statement};
+use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement};
 use serde_json::json;
 
 use crate::{
@@ -292,7 +292,7 @@ async fn look_at_database(config: &Config, clock: &Clock, report: &mut Report) {
     }
 }
 
-async fn time_of(db: &DatabaseConnection) -> Result<DateTime<Utc>, DbErr> {
+async fn time_of(db: &Database) -> Result<DateTime<Utc>, DbErr> {
     let milliseconds = match db.get_database_backend() {
         DbBackend::Postgres => {
             "SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp()) * 1000 AS BIGINT)"

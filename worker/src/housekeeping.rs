@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use latchkey_shared::{clock::Clock, mail, password_reset, queue::Queue, session};
-use sea_orm::{DatabaseConnection, DbErr};
+use latchkey_shared::{
+    clock::Clock, database::Database, mail, password_reset, queue::Queue, session,
+};
+use sea_orm::DbErr;
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -20,7 +22,7 @@ const KEEP_SESSIONS: TimeDelta = TimeDelta::days(30);
 const KEEP_MAILS: TimeDelta = TimeDelta::days(30);
 
 /// Sweeps and deletes until it is stopped. Any number of workers may do this at once.
-pub async fn run(db: DatabaseConnection, queue: Queue, clock: Clock, stop: CancellationToken) {
+pub async fn run(db: Database, queue: Queue, clock: Clock, stop: CancellationToken) {
     let mut sweeps = time::interval(SWEEP_PERIOD);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut deletes = time::interval(DELETE_PERIOD);
@@ -56,7 +58,7 @@ async fn sweep(queue: &Queue) {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn delete_old(db: &DatabaseConnection, now: DateTime<Utc>) -> Result<u64, DbErr> {
+pub async fn delete_old(db: &Database, now: DateTime<Utc>) -> Result<u64, DbErr> {
     let resets = password_reset::delete_expired_before(db, now - KEEP_RESETS).await?;
     let sessions = session::delete_ended_before(db, now - KEEP_SESSIONS).await?;
     let mails = mail::delete_ended_before(db, now - KEEP_MAILS).await?;

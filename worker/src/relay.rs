@@ -8,10 +8,11 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
+    database::Database,
     mail::{self, Priority},
     queue::{Queue, QueueError},
 };
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DbErr;
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -40,7 +41,7 @@ pub enum RelayError {
 
 /// Looks every second until it is stopped. An outage is logged when it begins and when it ends.
 pub async fn run(
-    db: DatabaseConnection,
+    db: Database,
     queue: Queue,
     clock: Clock,
     metrics: DeliveryMetrics,
@@ -72,11 +73,7 @@ pub async fn run(
 ///
 /// # Errors
 /// When the database or Redis fails. What was taken and not pushed is taken again some seconds later.
-pub async fn pass(
-    db: &DatabaseConnection,
-    queue: &Queue,
-    now: DateTime<Utc>,
-) -> Result<usize, RelayError> {
+pub async fn pass(db: &Database, queue: &Queue, now: DateTime<Utc>) -> Result<usize, RelayError> {
     let mut pushed = 0;
     for priority in Priority::ALL {
         pushed += fill(db, queue, priority, now).await?;
@@ -85,7 +82,7 @@ pub async fn pass(
 }
 
 async fn fill(
-    db: &DatabaseConnection,
+    db: &Database,
     queue: &Queue,
     priority: Priority,
     now: DateTime<Utc>,

@@ -5,6 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use latchkey_shared::{
     clock::Clock,
     config::{Connections, MissingDependency},
+    database::Database,
     mail::Priority,
     metrics::Metrics,
     one_time_code::CodeStore,
@@ -12,7 +13,7 @@ use latchkey_shared::{
 };
 use lettre::transport::smtp;
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
-use sea_orm::{DatabaseConnection, DbErr};
+use sea_orm::DbErr;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -254,7 +255,7 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
 ///
 /// # Errors
 /// When it has not, or fails.
-pub async fn check_schema(db: &DatabaseConnection) -> Result<(), StartError> {
+pub async fn check_schema(db: &Database) -> Result<(), StartError> {
     match latchkey_migration::missing(db).await? {
         0 => Ok(()),
         missing => Err(StartError::Schema(missing)),

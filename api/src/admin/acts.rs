@@ -4,13 +4,12 @@
 
 use latchkey_shared::{
     audit::{self, Event},
-    database,
+    database::{self, Transaction},
     mail::MailKind,
     outbox::Written,
     password_reset, session,
     user::{self, staff},
 };
-use sea_orm::DatabaseTransaction;
 use uuid::Uuid;
 
 use super::permit::{Admin, ChangeUsers, DeleteUsers, Permit, Right};
@@ -32,7 +31,7 @@ pub(super) fn event(admin: &Admin, user_id: Option<i64>, what: &str) -> Event {
 /// Writes the events of an act, ends it, and wakes the worker for its mails.
 pub(super) async fn finish(
     app: &App,
-    transaction: DatabaseTransaction,
+    transaction: Transaction,
     events: Vec<Event>,
     mails: Vec<Written>,
 ) -> Result<(), ApiError> {
@@ -253,7 +252,7 @@ pub(super) async fn begin<R: Right>(
     app: &App,
     admin: &Permit<R>,
     ids: &[i64],
-) -> Result<(DatabaseTransaction, Vec<user::Model>), ApiError> {
+) -> Result<(Transaction, Vec<user::Model>), ApiError> {
     if ids.len() > MOST {
         return Err(ApiError::NotFound);
     }
@@ -283,7 +282,7 @@ fn not_own(admin: &Admin, users: &[user::Model]) -> Result<(), ApiError> {
     Ok(())
 }
 
-pub(super) async fn some_superuser_left(transaction: &DatabaseTransaction) -> Result<(), ApiError> {
+pub(super) async fn some_superuser_left(transaction: &Transaction) -> Result<(), ApiError> {
     if staff::has_superuser(transaction).await? {
         Ok(())
     } else {
@@ -293,7 +292,7 @@ pub(super) async fn some_superuser_left(transaction: &DatabaseTransaction) -> Re
 
 pub(super) async fn notice(
     app: &App,
-    transaction: &DatabaseTransaction,
+    transaction: &Transaction,
     trail: &Trail,
     user: &user::Model,
     kind: MailKind,

@@ -3,9 +3,8 @@
 
 use std::{marker::PhantomData, ops::Deref};
 
-use latchkey_shared::{permission::Permission, session, user};
+use latchkey_shared::{database::Transaction, permission::Permission, session, user};
 use poem::{FromRequest, Request, RequestBody};
-use sea_orm::DatabaseTransaction;
 
 use super::session as cookie;
 use crate::{app::App, audit::Trail, error::ApiError};
@@ -124,7 +123,7 @@ impl<R: Right> Permit<R> {
     pub(super) async fn still_holds(
         &self,
         app: &App,
-        transaction: &DatabaseTransaction,
+        transaction: &Transaction,
     ) -> Result<(), ApiError> {
         let (id, idle) = (self.admin.session.id, app.config.session_idle);
         let alive = latchkey_shared::session::find_alive(transaction, id, app.now(), idle).await?;

@@ -11,6 +11,7 @@ use latchkey_api::{app::App, config::Config, server};
 use latchkey_shared::{
     clock::Clock,
     config::Connections,
+    database::Database,
     mail::{self, MailState},
     settings::Settings,
     user::{self, staff},
@@ -19,7 +20,6 @@ use latchkey_testing::{Mail, Process, SmtpSink, TestDatabase, TestRedis};
 use latchkey_worker::{metrics::DeliveryMetrics, run};
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use reqwest::{Method, StatusCode, header::HeaderMap};
-use sea_orm::DatabaseConnection;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -349,7 +349,7 @@ impl Drop for World {
 
 impl Statements {
     /// The pool, whose statements are noted from now on.
-    fn of(&self, mut db: DatabaseConnection) -> DatabaseConnection {
+    fn of(&self, mut db: Database) -> Database {
         let noted = self.0.clone();
         db.set_metric_callback(move |info| noted.lock().unwrap().push(info.statement.sql.clone()));
         db

@@ -185,10 +185,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Sessions as a login makes them.
-    async fn sign_in(
-        &self,
-        db: &sea_orm::DatabaseConnection,
-    ) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    async fn sign_in(&self, db: &database::Database) -> anyhow::Result<(Vec<String>, Vec<String>)> {
         let key: SecretKey = self
             .bench
             .secret

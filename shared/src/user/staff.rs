@@ -99,7 +99,7 @@ pub async fn superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
 /// # Errors
 /// When the database fails.
 pub async fn hold(
-    transaction: &sea_orm::DatabaseTransaction,
+    transaction: &impl ConnectionTrait,
     ids: &[i64],
     superusers: bool,
 ) -> Result<Vec<Model>, DbErr> {

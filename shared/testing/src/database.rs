@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use latchkey_migration::Migrator;
-use latchkey_shared::database;
-use sea_orm::{ConnectionTrait as _, DatabaseConnection, Statement};
+use latchkey_shared::database::{self, Database};
+use sea_orm::{ConnectionTrait as _, Statement};
 use sea_orm_migration::MigratorTrait as _;
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -18,7 +18,7 @@ static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 /// A migrated database that goes away with the test.
 pub struct TestDatabase {
     /// A pool on it.
-    pub db: DatabaseConnection,
+    pub db: Database,
     url: String,
     kind: Kind,
 }
@@ -51,7 +51,7 @@ impl TestDatabase {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
         let db = connect(&url).await;
-        Migrator::up(&db, None).await.expect("migrations");
+        Migrator::up(&*db, None).await.expect("migrations");
         Self {
             db,
             url,
@@ -139,7 +139,7 @@ impl TestDatabase {
     ///
     /// # Panics
     /// When it cannot be reached.
-    pub async fn connect(&self) -> DatabaseConnection {
+    pub async fn connect(&self) -> Database {
         connect(&self.url).await
     }
 }
@@ -171,9 +171,9 @@ async fn make_template(server: &str) -> String {
     run(server, &format!("DROP DATABASE IF EXISTS {name}")).await;
     run(server, &format!("CREATE DATABASE {name}")).await;
     let db = connect(&in_server(server, &name)).await;
-    Migrator::up(&db, None).await.expect("migrations");
+    Migrator::up(&*db, None).await.expect("migrations");
     // PostgreSQL copies only a template that nobody is connected to.
-    db.close().await.expect("the template's pool closes");
+    db.close_by_ref().await.expect("the template's pool closes");
     name
 }
 
@@ -182,10 +182,10 @@ async fn run(server: &str, statement: &str) {
     db.execute_unprepared(statement)
         .await
         .unwrap_or_else(|error| panic!("{statement}: {error}"));
-    let _ = db.close().await;
+    let _ = db.close_by_ref().await;
 }
 
-async fn connect(url: &str) -> DatabaseConnection {
+async fn connect(url: &str) -> Database {
     database::connect(url)
         .await
         .unwrap_or_else(|error| panic!("{url}: {error}"))

@@ -1,0 +1,173 @@
+//! SQLite has one writer at a time, and each commit waits for the disk. So those of this program who write take turns,
+//! first come, first served, and share the commit with whoever came while they wrote: a transaction each in savepoints of
+//! one transaction, and one `fsync` for all of them. Nobody is told that a transaction counts before that.
+//!
+//! Without it they would wait in SQLite's busy handler, which sleeps and tries again, in no order. Other programs on the
+//! same file still do.
+//!
+//! A transaction that is given up ends the sharing: those before it commit, and the next begins anew. So an error that
+//! made SQLite undo everything (a full disk, say) is told to everybody whom it concerns, by the commit that fails.
+
+use std::time::Duration;
+
+use sea_orm::{
+    ConnAcquireErr, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait as _,
+};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use super::Transaction;
+
+/// How long somebody waits for a turn: as long as SQLite itself would, see `busy_timeout`.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How many share a commit at most, so that the first does not wait for ever.
+const MOST: usize = 64;
+
+/// Somebody who waits for a turn.
+struct Waiting {
+    pool: DatabaseConnection,
+    answer: oneshot::Sender<Result<Transaction, DbErr>>,
+}
+
+/// The result of a commit, to somebody who waits for it.
+type Told = oneshot::Sender<Result<(), DbErr>>;
+
+/// Who writes next.
+#[derive(Clone, Debug)]
+pub(super) struct Turns(mpsc::UnboundedSender<Waiting>);
+
+/// The right to write, until it is dropped or given back.
+#[derive(Debug)]
+pub(super) struct Turn {
+    is_first: bool,
+    done: oneshot::Sender<Done>,
+}
+
+/// What somebody gives back with the turn.
+#[derive(Debug)]
+struct Done {
+    /// The transaction that all share, by the first of them.
+    all: Option<DatabaseTransaction>,
+    told: Told,
+}
+
+impl Turns {
+    /// Gives turns for as long as somebody can ask for one.
+    pub(super) fn start() -> Self {
+        let (turns, waiting) = mpsc::unbounded_channel();
+        tokio::spawn(give(waiting));
+        Self(turns)
+    }
+
+    /// Waits for a turn.
+    pub(super) async fn take(&self, pool: &DatabaseConnection) -> Result<Transaction, DbErr> {
+        let (answer, turn) = oneshot::channel();
+        let pool = pool.clone();
+        let asked = self.0.send(Waiting { pool, answer });
+        asked.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))?;
+        match timeout(PATIENCE, turn).await {
+            Ok(Ok(turn)) => turn,
+            Ok(Err(_)) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
+            Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
+        }
+    }
+}
+
+impl Turn {
+    /// Gives the turn back with what was written in it, and waits until that is on the disk.
+    pub(super) async fn commit(self, statements: DatabaseTransaction) -> Result<(), DbErr> {
+        let all = if self.is_first {
+            Some(statements)
+        } else {
+            // The end of a savepoint.
+            statements.commit().await?;
+            None
+        };
+        let (told, result) = oneshot::channel();
+        let gone = || DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed);
+        self.done.send(Done { all, told }).map_err(|_| gone())?;
+        result.await.map_err(|_| gone())?
+    }
+}
+
+async fn give(mut waiting: mpsc::UnboundedReceiver<Waiting>) {
+    while let Some(first) = waiting.recv().await {
+        // Whoever has lost patience is passed over.
+        if !first.answer.is_closed() {
+            share(first, &mut waiting).await;
+        }
+    }
+}
+
+/// One transaction, of the first and of whoever comes while it is open.
+async fn share(first: Waiting, waiting: &mut mpsc::UnboundedReceiver<Waiting>) {
+    let begun = begin(&first.pool).await;
+    let all = match begun {
+        Ok(all) => all,
+        Err(error) => {
+            let _ = first.answer.send(Err(error));
+            return;
+        }
+    };
+    let Some(Done {
+        all: Some(all),
+        told,
+    }) = write(first, all, true).await
+    else {
+        return;
+    };
+    let mut told = vec![told];
+    while told.len() < MOST {
+        let Ok(next) = waiting.try_recv() else { break };
+        if next.answer.is_closed() {
+            continue;
+        }
+        let step = match savepoint(&all).await {
+            Ok(step) => step,
+            Err(error) => {
+                let _ = next.answer.send(Err(error));
+                break;
+            }
+        };
+        let Some(done) = write(next, step, false).await else {
+            break;
+        };
+        told.push(done.told);
+    }
+    let committed = all.commit().await;
+    for told in told {
+        // Whoever is gone meanwhile need not know.
+        let _ = told.send(committed.clone());
+    }
+}
+
+/// Lets somebody write; nothing when it was given up.
+async fn write(somebody: Waiting, statements: DatabaseTransaction, is_first: bool) -> Option<Done> {
+    let (done, ended) = oneshot::channel();
+    let turn = Turn { is_first, done };
+    let transaction = Transaction::in_turn(statements, turn);
+    // Sent to nobody, it is dropped and thereby undone.
+    let _ = somebody.answer.send(Ok(transaction));
+    ended.await.ok()
+}
+
+/// SQLite gives its own turn at the beginning: whoever has read before it first writes is refused at once when another
+/// program has written meanwhile, and nothing says that no trigger reads.
+async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    pool.begin_with_options(options).await
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "within a transaction it is a savepoint"
+)]
+async fn savepoint(all: &DatabaseTransaction) -> Result<DatabaseTransaction, DbErr> {
+    all.begin().await
+}
