@@ -1,6 +1,10 @@
 //! The routes, and the server around them.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::Future,
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use poem::{
     Endpoint, EndpointExt as _, IntoResponse as _, PathPattern, Request, Response, Route, Server,
@@ -8,8 +12,8 @@ use poem::{
     get, handler,
     http::{HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery},
     listener::Acceptor,
-    middleware::Cors,
-    web::{Html, Path, Redirect},
+    middleware::{Cors, SetHeader},
+    web::{Path, Redirect},
 };
 
 use crate::{
@@ -22,6 +26,9 @@ use crate::{
 
 /// How long a connection may be silent.
 const IDLE: Duration = Duration::from_secs(75);
+
+/// Paths, in segments, with the methods that each takes; made when the first request has a wrong one.
+type Allowed = LazyLock<Vec<(Vec<String>, String)>>;
 
 /// What the original's code serves, and where the contract has it.
 const ALIASES: [(&str, &str); 3] = [
@@ -38,23 +45,26 @@ pub fn endpoint(app: App) -> impl Endpoint {
         https: common.public_url.scheme() == "https",
         metrics: app.requests.clone(),
     };
-    let docs = openapi::swagger_ui();
-    let (json, yaml) = (openapi::document_json(), openapi::document_yaml());
     let origins = origins(&app);
-    let allowed = Arc::new(openapi::methods());
+    let allowed = Arc::new(LazyLock::new(openapi::methods as fn() -> _));
     Route::new()
         .nest("/", openapi::service())
         .nest("/admin", admin::pages())
         .at("/", get(make_sync(|_| Redirect::see_other("/docs"))))
         .at(
             "/docs",
-            get(make_sync(move |_| {
-                Html(docs.clone())
-                    .with_header(header::CONTENT_SECURITY_POLICY, openapi::PAGE_POLICY)
-            })),
+            get(text("text/html; charset=utf-8", openapi::swagger_ui).with(
+                SetHeader::new().overriding(header::CONTENT_SECURITY_POLICY, openapi::PAGE_POLICY),
+            )),
         )
-        .at("/openapi.json", get(text("application/json", json)))
-        .at("/openapi.yaml", get(text("application/yaml", yaml)))
+        .at(
+            "/openapi.json",
+            get(text("application/json", openapi::document_json)),
+        )
+        .at(
+            "/openapi.yaml",
+            get(text("application/yaml", openapi::document_yaml)),
+        )
         .at("/media/:name", get(media::picture))
         .at("/problems/:name", get(problem))
         .before(|mut request: Request| async move {
@@ -87,7 +97,7 @@ pub async fn serve(
 async fn problems(
     endpoint: impl Endpoint,
     request: Request,
-    allowed: Arc<Vec<(Vec<String>, String)>>,
+    allowed: Arc<Allowed>,
 ) -> poem::Result<Response> {
     let id = request.data::<RequestId>().cloned();
     let mut uri = request.uri().clone();
@@ -128,11 +138,13 @@ fn methods_of(path: &str, allowed: &[(Vec<String>, String)]) -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("GET, HEAD"))
 }
 
-fn text(media_type: &'static str, body: String) -> impl Endpoint<Output = Response> {
+/// A text that is made when it is first asked for, and kept: most never are.
+fn text(media_type: &'static str, make: fn() -> String) -> impl Endpoint<Output = Response> {
+    let body = LazyLock::new(make);
     make_sync(move |_| {
         Response::builder()
             .content_type(media_type)
-            .body(body.clone())
+            .body((*body).clone())
     })
 }
 

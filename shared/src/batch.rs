@@ -5,6 +5,7 @@
 
 use std::{future::Future, sync::Arc};
 
+use sea_orm::DbErr;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// How many questions are under way at once. The second is for those who came while the first was slow.
@@ -21,6 +22,12 @@ pub struct Batch<Q, A>(mpsc::UnboundedSender<Asked<Q, A>>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a question that several had asked together was not answered")]
 pub struct Unanswered;
+
+impl From<Unanswered> for DbErr {
+    fn from(error: Unanswered) -> Self {
+        Self::Custom(error.to_string())
+    }
+}
 
 impl<Q, A> Clone for Batch<Q, A> {
     fn clone(&self) -> Self {
@@ -47,7 +54,12 @@ impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
                 if asked.recv_many(&mut part, most).await == 0 {
                     return;
                 }
-                let (questions, askers): (Vec<_>, Vec<_>) = part.into_iter().unzip();
+                // Those who have lost patience are not asked for.
+                let waiting = part.into_iter().filter(|(_, asker)| !asker.is_closed());
+                let (questions, askers): (Vec<_>, Vec<_>) = waiting.unzip();
+                if questions.is_empty() {
+                    continue;
+                }
                 let answers = together(questions);
                 // By itself, so that a panic concerns those alone who asked.
                 tokio::spawn(async move {

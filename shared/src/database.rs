@@ -4,7 +4,8 @@ use std::{ops::Deref, path::Path, time::Duration};
 
 use sea_orm::{
     ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, ExecResult,
-    QueryResult, Select, Statement,
+    QueryResult, QuerySelect as _, QueryTrait as _, Select, Statement,
+    sea_query::{LockBehavior, LockType, SelectStatement},
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
@@ -62,6 +63,8 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(Duration::from_secs(10))
                 .foreign_keys(true)
+                // What undoes a savepoint is written here; in a file it would cost as much as the log.
+                .pragma("temp_store", "memory")
         });
         turns = Some(Turns::start());
     } else {
@@ -96,6 +99,28 @@ pub async fn only<E: EntityTrait>(
     db: &impl ConnectionTrait,
 ) -> Result<Option<E::Model>, DbErr> {
     Ok(found.all(db).await?.into_iter().next())
+}
+
+/// The same keys, the last repeated until their number is a power of two: of statements for each number there would be too
+/// many to keep them prepared.
+pub fn keys<K: Copy>(keys: &[K]) -> impl Iterator<Item = K> {
+    let more = keys.len().next_power_of_two() - keys.len();
+    let last = keys.last().copied();
+    keys.iter()
+        .copied()
+        .chain(last.into_iter().cycle().take(more))
+}
+
+/// Of the rows that a key is looked for in, those that nobody else is changing just now: on PostgreSQL two statements that
+/// change several rows each could wait for each other for ever.
+pub fn unlocked<E: EntityTrait>(
+    mut found: Select<E>,
+    db: &impl ConnectionTrait,
+) -> SelectStatement {
+    if db.get_database_backend() == DbBackend::Postgres {
+        found = found.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+    }
+    found.into_query()
 }
 
 impl Database {

@@ -7,12 +7,12 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    Condition, DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    Condition, QueryOrder as _, QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
-    sea_query::{Expr, ExprTrait as _, Func, LockBehavior, LockType},
+    sea_query::{Expr, ExprTrait as _, Func},
 };
 
-use crate::database::only;
+use crate::database::{self, only};
 
 /// One mail.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -221,27 +221,30 @@ pub async fn insert(db: &impl ConnectionTrait, mail: Model) -> Result<(), DbErr>
     Ok(())
 }
 
-/// Claims a mail for one delivery: it has to be queued, due, and claimed by nobody else. One UPDATE decides; `None`
-/// means that there is nothing to do.
+/// Claims mails for one delivery each: a mail has to be queued, due, and claimed by nobody else. One UPDATE decides; what
+/// is not returned is nothing to be done for.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn claim(
     db: &impl ConnectionTrait,
-    id: Uuid,
+    ids: &[Uuid],
     claimant: Uuid,
     now: DateTime<Utc>,
     lease: TimeDelta,
-) -> Result<Option<Model>, DbErr> {
-    let claimed = Entity::update_many()
+) -> Result<Vec<Model>, DbErr> {
+    let these = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::Id.is_in(database::keys(ids)))
+        .filter(is_due(now));
+    Entity::update_many()
         .col_expr(Column::ClaimedBy, Expr::value(claimant))
         .col_expr(Column::ClaimedUntil, Expr::value(now + lease))
         .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
-        .filter(Column::Id.eq(id))
-        .filter(is_due(now))
+        .filter(Column::Id.in_subquery(database::unlocked(these, db)))
         .exec_with_returning(db)
-        .await?;
-    Ok(claimed.into_iter().next())
+        .await
 }
 
 /// Prolongs a claim while its delivery goes on.
@@ -263,20 +266,20 @@ pub async fn renew_claim(
     Ok(())
 }
 
-/// Ends a mail as sent. Whoever sent it says so, even when the claim had run out meanwhile.
+/// Ends mails as sent. Whoever sent them says so, even when a claim had run out meanwhile.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn mark_sent(
     db: &impl ConnectionTrait,
-    id: Uuid,
+    ids: &[Uuid],
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::State, Expr::value(MailState::Sent))
         .col_expr(Column::SentAt, Expr::value(now))
         .col_expr(Column::LastError, Expr::value(None::<String>))
-        .filter(Column::Id.eq(id))
+        .filter(Column::Id.is_in(database::keys(ids)))
         .exec(db)
         .await?;
     Ok(())
@@ -339,7 +342,7 @@ pub async fn take_due(
     pushed_within: TimeDelta,
     limit: u64,
 ) -> Result<Vec<Uuid>, DbErr> {
-    let mut due = Entity::find()
+    let due = Entity::find()
         .select_only()
         .column(Column::Id)
         .filter(Column::Urgent.eq(priority == Priority::High))
@@ -351,13 +354,9 @@ pub async fn take_due(
         )
         .order_by_asc(Column::NextAttemptAt)
         .limit(limit);
-    // SQLite has one writer at a time, PostgreSQL has to be told that rows another relay holds are not for this one.
-    if db.get_database_backend() == DbBackend::Postgres {
-        due = due.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
-    }
     let taken = Entity::update_many()
         .col_expr(Column::PushedAt, Expr::value(now))
-        .filter(Column::Id.in_subquery(due.into_query()))
+        .filter(Column::Id.in_subquery(database::unlocked(due, db)))
         .exec_with_returning(db)
         .await?;
     Ok(taken.into_iter().map(|mail| mail.id).collect())

@@ -11,9 +11,10 @@ use sea_orm::{
 };
 
 use crate::{
-    database::only,
+    database::{self, only},
     email::{Email, EmailKey},
     token_hash::TokenHash,
+    user,
 };
 
 /// One request to set a new password.
@@ -265,31 +266,39 @@ pub async fn end_all(
     Ok(())
 }
 
-/// Binds a reset to the account that its address belongs to.
+/// Binds resets to the accounts that their addresses belong to, if those are active, and returns them so.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn bind(db: &impl ConnectionTrait, id: Uuid, user_id: i64) -> Result<(), DbErr> {
+pub async fn bind(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
+    let owner = user::Entity::find()
+        .select_only()
+        .column(user::Column::Id)
+        .filter(
+            Expr::col((user::Entity, user::Column::EmailKey)).equals((Entity, Column::EmailKey)),
+        )
+        .filter(user::Column::IsActive.eq(true))
+        .into_query();
     Entity::update_many()
-        .col_expr(Column::UserId, Expr::value(user_id))
-        .filter(Column::Id.eq(id))
-        .exec(db)
-        .await?;
-    Ok(())
+        .col_expr(Column::UserId, Expr::from(owner))
+        .filter(Column::Id.is_in(database::keys(ids)))
+        .exec_with_returning(db)
+        .await
 }
 
-/// Starts the life time of the code, as its mail was accepted.
+/// Starts the life time of codes, as their mails were accepted: until `end`, but never beyond their resets.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn start_code(
+pub async fn start_codes(
     db: &impl ConnectionTrait,
-    id: Uuid,
+    ids: &[Uuid],
     end: DateTime<Utc>,
 ) -> Result<(), DbErr> {
+    let first = Expr::case(Column::ExpiresAt.lt(end), Expr::col(Column::ExpiresAt));
     Entity::update_many()
-        .col_expr(Column::CodeExpiresAt, Expr::value(end))
-        .filter(Column::Id.eq(id))
+        .col_expr(Column::CodeExpiresAt, first.finally(end).into())
+        .filter(Column::Id.is_in(database::keys(ids)))
         .exec(db)
         .await?;
     Ok(())

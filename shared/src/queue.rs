@@ -12,7 +12,7 @@
 //! - its ready-made connection gives up on an answer after 500 ms: the one made here waits longer;
 //! - a push that was cancelled leaves its storage unusable: each push has a storage of its own.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use apalis_core::backend::TaskSink as _;
 use apalis_redis::{Config, RedisStorage};
@@ -23,10 +23,16 @@ use redis::{
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::mail::Priority;
+use crate::{
+    batch::{Batch, Unanswered},
+    mail::Priority,
+};
 
 /// The most wake-ups that wait at once in one queue.
 pub const MAX_DEPTH: usize = 4_000;
+
+/// How many wake-ups are pushed at a time. Redis does nothing else meanwhile.
+const MOST_AT_ONCE: usize = 250;
 
 /// How many finished jobs one sweep removes.
 const SWEEP_BATCH: usize = 1_000;
@@ -41,19 +47,36 @@ const GONE_SECONDS: u64 = 60;
 #[derive(Clone)]
 pub struct Queue {
     connection: ConnectionManager,
-    high: Config,
-    normal: Config,
+    high: Lane,
+    normal: Lane,
+}
+
+/// The queue of one priority.
+#[derive(Clone)]
+struct Lane {
+    config: Config,
+    /// What is to be pushed while a push is under way goes with the next one.
+    wake_ups: Batch<Uuid, Result<bool, QueueError>>,
 }
 
 /// Why a wake-up could not be pushed, or the queue not be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum QueueError {
     /// Redis refused or did not answer.
     #[error("Redis: {0}")]
-    Redis(#[from] redis::RedisError),
+    Redis(Arc<redis::RedisError>),
     /// apalis could not push.
     #[error("apalis: {0}")]
     Push(String),
+    /// The program stops.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
+}
+
+impl From<redis::RedisError> for QueueError {
+    fn from(error: redis::RedisError) -> Self {
+        Self::Redis(Arc::new(error))
+    }
 }
 
 impl Queue {
@@ -68,24 +91,28 @@ impl Queue {
             .set_number_of_retries(2);
         let connection = ConnectionManager::new_with_config(Client::open(url)?, patience).await?;
         Ok(Self {
-            connection,
             // The name that the only queue had before there were two: jobs of that time are heard here.
-            high: config(format!("{namespace}:mails")),
-            normal: config(format!("{namespace}:notices")),
+            high: Lane::new(&connection, format!("{namespace}:mails")),
+            normal: Lane::new(&connection, format!("{namespace}:notices")),
+            connection,
         })
     }
 
-    fn config(&self, priority: Priority) -> &Config {
+    fn lane(&self, priority: Priority) -> &Lane {
         match priority {
             Priority::High => &self.high,
             Priority::Normal => &self.normal,
         }
     }
 
+    fn config(&self, priority: Priority) -> &Config {
+        &self.lane(priority).config
+    }
+
     /// The storage of one priority, which the worker's monitor reads.
     #[must_use]
     pub fn storage(&self, priority: Priority) -> RedisStorage<Value> {
-        RedisStorage::new(self.connection.clone()).with_config(self.config(priority).clone())
+        storage(&self.connection, self.config(priority))
     }
 
     /// Pushes a wake-up for a mail unless too many wait already; false when there was no room.
@@ -93,23 +120,18 @@ impl Queue {
     /// # Errors
     /// When Redis does not answer.
     pub async fn push_if_room(&self, mail: Uuid, priority: Priority) -> Result<bool, QueueError> {
-        if self.depth(priority).await? >= MAX_DEPTH {
-            return Ok(false);
-        }
-        self.push(mail, priority).await?;
-        Ok(true)
+        self.lane(priority).wake_ups.ask(mail).await?
     }
 
-    /// Pushes a wake-up for a mail.
+    /// Pushes wake-ups for mails.
     ///
     /// # Errors
-    /// When Redis does not answer.
-    pub async fn push(&self, mail: Uuid, priority: Priority) -> Result<(), QueueError> {
-        let payload = Value::String(mail.to_string());
-        self.storage(priority)
-            .push(payload)
-            .await
-            .map_err(|error| QueueError::Push(error.to_string()))
+    /// When Redis does not answer. Some may have been pushed then.
+    pub async fn push(&self, mails: &[Uuid], priority: Priority) -> Result<(), QueueError> {
+        for part in mails.chunks(MOST_AT_ONCE) {
+            push(&self.connection, self.config(priority), part).await?;
+        }
+        Ok(())
     }
 
     /// How many wake-ups of one priority wait.
@@ -117,13 +139,7 @@ impl Queue {
     /// # Errors
     /// When Redis does not answer.
     pub async fn depth(&self, priority: Priority) -> Result<usize, QueueError> {
-        let config = self.config(priority);
-        let (waiting, scheduled): (usize, usize) = redis::pipe()
-            .llen(config.active_jobs_list())
-            .zcard(config.scheduled_jobs_set())
-            .query_async(&mut self.connection.clone())
-            .await?;
-        Ok(waiting + scheduled)
+        depth(&self.connection, self.config(priority)).await
     }
 
     /// Notes the name of a worker that is about to read one of the queues, so that [`Queue::sweep`] finds what it will
@@ -151,7 +167,7 @@ impl Queue {
             "return redis.call('zcount', KEYS[1], redis.call('time')[1] - ARGV[1], '+inf')",
         );
         Ok(script
-            .key(self.high.workers_set())
+            .key(self.high.config.workers_set())
             .arg(SEEN_SECONDS)
             .invoke_async(&mut self.connection.clone())
             .await?)
@@ -164,7 +180,7 @@ impl Queue {
     /// When Redis does not answer.
     pub async fn sweep(&self) -> Result<usize, QueueError> {
         let mut swept = 0;
-        for config in [&self.high, &self.normal] {
+        for Lane { config, .. } in [&self.high, &self.normal] {
             swept += self.sweep_jobs(config).await?;
             self.sweep_workers(config).await?;
         }
@@ -223,6 +239,63 @@ impl Queue {
     pub fn mail_of(payload: &Value) -> Option<Uuid> {
         payload.as_str()?.parse().ok()
     }
+}
+
+impl Lane {
+    fn new(connection: &ConnectionManager, queue: String) -> Self {
+        let (connection, config) = (connection.clone(), config(queue));
+        let into = config.clone();
+        Self {
+            config,
+            wake_ups: Batch::new(MOST_AT_ONCE, move |mails| {
+                fill(connection.clone(), into.clone(), mails)
+            }),
+        }
+    }
+}
+
+/// Pushes as many wake-ups as there is room for; of each whether it was.
+async fn fill(
+    connection: ConnectionManager,
+    config: Config,
+    mails: Vec<Uuid>,
+) -> Vec<Result<bool, QueueError>> {
+    let pushed = async {
+        let room = MAX_DEPTH.saturating_sub(depth(&connection, &config).await?);
+        let fitting = mails.get(..room).unwrap_or(&mails);
+        if !fitting.is_empty() {
+            push(&connection, &config, fitting).await?;
+        }
+        Ok(fitting.len())
+    }
+    .await;
+    let of = |index| pushed.clone().map(|pushed| index < pushed);
+    (0..mails.len()).map(of).collect()
+}
+
+async fn push(
+    connection: &ConnectionManager,
+    config: &Config,
+    mails: &[Uuid],
+) -> Result<(), QueueError> {
+    let payloads = mails.iter().map(|mail| Value::String(mail.to_string()));
+    storage(connection, config)
+        .push_bulk(payloads.collect())
+        .await
+        .map_err(|error| QueueError::Push(error.to_string()))
+}
+
+async fn depth(connection: &ConnectionManager, config: &Config) -> Result<usize, QueueError> {
+    let (waiting, scheduled): (usize, usize) = redis::pipe()
+        .llen(config.active_jobs_list())
+        .zcard(config.scheduled_jobs_set())
+        .query_async(&mut connection.clone())
+        .await?;
+    Ok(waiting + scheduled)
+}
+
+fn storage(connection: &ConnectionManager, config: &Config) -> RedisStorage<Value> {
+    RedisStorage::new(connection.clone()).with_config(config.clone())
 }
 
 fn config(queue: String) -> Config {

@@ -3,9 +3,12 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use sea_orm::{ActiveValue::Set, Condition, QueryOrder as _, entity::prelude::*, sea_query::Expr};
+use sea_orm::{
+    ActiveValue::Set, Condition, QueryOrder as _, QuerySelect as _, entity::prelude::*,
+    sea_query::Expr,
+};
 
-use crate::{token_hash::TokenHash, user};
+use crate::{database, token_hash::TokenHash, user};
 
 /// One login on one device.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -115,22 +118,13 @@ pub async fn find_many(
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, (Model, user::Model)>, DbErr> {
     let found = Entity::find()
-        .filter(Column::Id.is_in(few_lengths(ids)))
+        .filter(Column::Id.is_in(database::keys(ids)))
         .find_also_related(user::Entity)
         .all(db)
         .await?;
     let with_user =
         |(session, user): (Model, Option<user::Model>)| Some((session.id, (session, user?)));
     Ok(found.into_iter().filter_map(with_user).collect())
-}
-
-/// The same ids, the last repeated until their number is a power of two: of a statement for each number there would be
-/// too many to keep them prepared.
-fn few_lengths(ids: &[Uuid]) -> impl Iterator<Item = Uuid> {
-    let length = ids.len().next_power_of_two();
-    let last = ids.last().copied();
-    let more = last.into_iter().cycle().take(length - ids.len());
-    ids.iter().copied().chain(more)
 }
 
 /// Notes that a session was used to refresh.
@@ -150,9 +144,14 @@ pub async fn touch_many(
     ids: &[Uuid],
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
+    let these = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::Id.is_in(database::keys(ids)));
+    // Whoever has locked a row ends that session, or notes the same of it.
     Entity::update_many()
         .col_expr(Column::LastUsedAt, Expr::value(now))
-        .filter(Column::Id.is_in(few_lengths(ids)))
+        .filter(Column::Id.in_subquery(database::unlocked(these, db)))
         .exec(db)
         .await?;
     Ok(())

@@ -8,7 +8,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
-    database::{self, Database},
+    database::Database,
     email::Email,
     letter::{Code, Content, Letterhead},
     mail::{self, MailKind, MailState},
@@ -25,6 +25,7 @@ use uuid::Uuid;
 use crate::{
     back_off::back_off,
     config::Config,
+    ledger::{Ledger, Sent},
     message::{self, Envelope, WriteError},
     metrics::DeliveryMetrics,
     pace::{Pace, Turn},
@@ -44,6 +45,7 @@ pub struct Delivery(Arc<Parts>);
 
 struct Parts {
     db: Database,
+    ledger: Ledger,
     codes: CodeStore,
     transport: Transport,
     pace: Option<Pace>,
@@ -116,6 +118,7 @@ impl Delivery {
         metrics: DeliveryMetrics,
     ) -> Self {
         Self(Arc::new(Parts {
+            ledger: Ledger::new(&db, &clock, LEASE, config.otp_lifetime),
             db,
             codes,
             transport,
@@ -153,11 +156,11 @@ impl Delivery {
     /// # Errors
     /// When the database fails. The claim runs out then, and the mail is tried again.
     pub async fn deliver(&self, id: Uuid) -> Result<Outcome, DbErr> {
-        let (parts, claimant) = (&self.0, Uuid::now_v7());
-        let now = parts.clock.now();
-        let Some(mail) = mail::claim(&parts.db, id, claimant, now, LEASE).await? else {
+        let parts = &self.0;
+        let Some(mail) = parts.ledger.claim(id).await? else {
             return Ok(Outcome::NothingToDo);
         };
+        let claimant = mail.claimed_by.unwrap_or_default();
         // A kind that nobody knows is not repeated: whatever is in the row, a log line stays a line.
         let kind = mail.kind.parse().map_or("unknown", MailKind::as_str);
         let traced = tracing::info_span!(
@@ -248,11 +251,11 @@ impl Parts {
         let Ok(kind) = mail.kind.parse::<MailKind>() else {
             return Ok(ended(MailState::Failed, "unknown kind of mail"));
         };
-        let (Ok(recipient), Ok(to)) = (mail.recipient.parse(), mail.recipient.parse()) else {
+        let (Ok(_), Ok(to)) = (mail.recipient.parse::<Email>(), mail.recipient.parse()) else {
             return Ok(ended(MailState::Failed, "impossible recipient"));
         };
         let prepared = match kind {
-            MailKind::ResetCode => self.prepare_code(mail, &recipient, now).await?,
+            MailKind::ResetCode => self.prepare_code(mail, now).await?,
             _ => self.prepare_notice(mail, kind).await?,
         };
         Ok(match prepared {
@@ -281,13 +284,12 @@ impl Parts {
     async fn prepare_code(
         &self,
         mail: &mail::Model,
-        recipient: &Email,
         now: DateTime<Utc>,
     ) -> Result<Prepared, DbErr> {
         let Some(id) = mail.reset_id else {
             return Ok(not(MailState::Failed, "it names no reset"));
         };
-        let Some(reset) = password_reset::find(&self.db, id).await? else {
+        let Some(reset) = self.ledger.bind(id).await? else {
             return Ok(not(MailState::Cancelled, "the reset is gone"));
         };
         if !reset.is_open(now) {
@@ -297,11 +299,9 @@ impl Parts {
                 not(MailState::Expired, "the reset has run out")
             });
         }
-        let user = user::find_by_email(&self.db, recipient).await?;
-        let Some(user) = user.filter(|user| user.is_active) else {
+        if reset.user_id.is_none() {
             return Ok(not(MailState::Cancelled, "no active account"));
-        };
-        password_reset::bind(&self.db, id, user.id).await?;
+        }
         let drawn = self
             .codes
             .draw(id, self.otp_digits, reset.expires_at - now)
@@ -366,20 +366,17 @@ impl Parts {
         }
     }
 
-    /// Notes that SMTP took a mail, and with it when its code ends: in one step, so that a code never outlives what it
-    /// should for want of the second.
     async fn note_sent(&self, id: Uuid, reset: Option<password_reset::Model>) -> Result<(), DbErr> {
-        let now = self.clock.now();
-        let step = database::begin(&self.db).await?;
-        mail::mark_sent(&step, id, now).await?;
-        let code_end = reset.map(|reset| (reset.id, reset.code_end(now, self.otp_lifetime)));
-        if let Some((reset, end)) = code_end {
-            password_reset::start_code(&step, reset, end).await?;
-        }
-        step.commit().await?;
-        if let Some((reset, end)) = code_end {
+        let sent = Sent {
+            mail: id,
+            reset: reset.as_ref().map(|reset| reset.id),
+        };
+        self.ledger.note_sent(sent).await?;
+        if let Some(reset) = reset {
+            let now = self.clock.now();
+            let left = reset.code_end(now, self.otp_lifetime) - now;
             // The row decides whether the code counts; this only clears Redis earlier.
-            if let Err(error) = self.codes.expire_after(reset, end - now).await {
+            if let Err(error) = self.codes.expire_after(reset.id, left).await {
                 tracing::debug!(%error, "A code stays in Redis until its reset ends.");
             }
         }

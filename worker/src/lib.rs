@@ -9,6 +9,7 @@ pub mod config;
 pub mod delivery;
 pub mod doctor;
 pub mod housekeeping;
+mod ledger;
 pub mod message;
 pub mod metrics;
 pub mod monitor;

@@ -96,9 +96,7 @@ async fn fill(
             return Ok(pushed);
         }
         let due = mail::take_due(db, priority, now, PUSHED_WITHIN, room as u64).await?;
-        for id in &due {
-            queue.push(*id, priority).await?;
-        }
+        queue.push(&due, priority).await?;
         pushed += due.len();
         if due.len() < room {
             return Ok(pushed);

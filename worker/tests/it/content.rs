@@ -144,7 +144,7 @@ async fn nothing_is_sent_for_a_reset_that_has_ended() {
     let user = world.user("ada@example.com").await;
     let (reset, mail) = world.reset("ada@example.com").await;
     let (db, now) = (&world.database.db, world.clock.now());
-    password_reset::bind(db, reset, user.id).await.unwrap();
+    password_reset::bind(db, &[reset]).await.unwrap();
     password_reset::end_all(db, user.id, now).await.unwrap();
 
     assert_eq!(world.deliver(mail).await, Outcome::Cancelled);

@@ -89,7 +89,7 @@ async fn the_relay_pushes_codes_while_the_queue_of_notices_is_full() {
     let queue = &world.connections.queue;
     for _ in 0..1_000 {
         queue
-            .push(uuid::Uuid::now_v7(), Priority::Normal)
+            .push(&[uuid::Uuid::now_v7()], Priority::Normal)
             .await
             .unwrap();
     }

@@ -105,7 +105,7 @@ async fn garbage_in_the_queue_does_no_harm() {
         queue.storage(Priority::High).push(garbage).await.unwrap();
     }
     queue
-        .push(uuid::Uuid::now_v7(), Priority::High)
+        .push(&[uuid::Uuid::now_v7()], Priority::High)
         .await
         .unwrap();
     let worker = world.worker(2);

@@ -1,0 +1,120 @@
+//! What is written down of mails on their way: who has claimed them, whom their codes are for, and that they were sent.
+//! Of all deliveries that come to the same step at the same moment it is written together, in one statement and one commit.
+
+use chrono::TimeDelta;
+use latchkey_shared::{
+    batch::Batch,
+    clock::Clock,
+    database::{self, Database},
+    mail,
+    password_reset::{self, Model as Reset},
+};
+use sea_orm::DbErr;
+use uuid::Uuid;
+
+/// How many mails one statement is about at most.
+const MOST: usize = 64;
+
+/// See the module.
+pub(crate) struct Ledger {
+    claims: Batch<Uuid, Result<Option<mail::Model>, DbErr>>,
+    bindings: Batch<Uuid, Result<Option<Reset>, DbErr>>,
+    sent: Batch<Sent, Result<(), DbErr>>,
+}
+
+/// A mail that SMTP took.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    /// The mail.
+    pub(crate) mail: Uuid,
+    /// The reset whose code it carried.
+    pub(crate) reset: Option<Uuid>,
+}
+
+impl Ledger {
+    /// A ledger in a database. A claim holds for `lease` unless it is renewed, a code for `otp_lifetime`.
+    pub(crate) fn new(
+        db: &Database,
+        clock: &Clock,
+        lease: TimeDelta,
+        otp_lifetime: TimeDelta,
+    ) -> Self {
+        let (claims, bindings, sent) = (db.clone(), db.clone(), db.clone());
+        let (claimed, noted) = (clock.clone(), clock.clone());
+        Self {
+            claims: Batch::new(MOST, move |ids| {
+                claim(claims.clone(), claimed.clone(), lease, ids)
+            }),
+            bindings: Batch::new(MOST, move |ids| bind(bindings.clone(), ids)),
+            sent: Batch::new(MOST, move |mails| {
+                note_sent(sent.clone(), noted.clone(), otp_lifetime, mails)
+            }),
+        }
+    }
+
+    /// Claims a mail, if it is there to be delivered.
+    pub(crate) async fn claim(&self, id: Uuid) -> Result<Option<mail::Model>, DbErr> {
+        self.claims.ask(id).await?
+    }
+
+    /// The reset with this id, bound to the active account of its address if there is one.
+    pub(crate) async fn bind(&self, reset: Uuid) -> Result<Option<Reset>, DbErr> {
+        self.bindings.ask(reset).await?
+    }
+
+    /// Notes that SMTP took a mail, and with it when its code ends: in one step, so that a code never outlives what it
+    /// should for want of the second.
+    pub(crate) async fn note_sent(&self, sent: Sent) -> Result<(), DbErr> {
+        self.sent.ask(sent).await?
+    }
+}
+
+async fn claim(
+    db: Database,
+    clock: Clock,
+    lease: TimeDelta,
+    ids: Vec<Uuid>,
+) -> Vec<Result<Option<mail::Model>, DbErr>> {
+    match mail::claim(&db, &ids, Uuid::now_v7(), clock.now(), lease).await {
+        Ok(mut claimed) => {
+            // Taken out: of two deliveries of one mail only one has the claim.
+            let mut take = |id: &Uuid| {
+                let found = claimed.iter().position(|mail| mail.id == *id)?;
+                Some(claimed.swap_remove(found))
+            };
+            ids.iter().map(|id| Ok(take(id))).collect()
+        }
+        Err(error) => ids.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+async fn bind(db: Database, ids: Vec<Uuid>) -> Vec<Result<Option<Reset>, DbErr>> {
+    match password_reset::bind(&db, &ids).await {
+        Ok(bound) => {
+            let find = |id: &Uuid| bound.iter().find(|reset| reset.id == *id).cloned();
+            ids.iter().map(|id| Ok(find(id))).collect()
+        }
+        Err(error) => ids.iter().map(|_| Err(error.clone())).collect(),
+    }
+}
+
+async fn note_sent(
+    db: Database,
+    clock: Clock,
+    otp_lifetime: TimeDelta,
+    sent: Vec<Sent>,
+) -> Vec<Result<(), DbErr>> {
+    let noted = async {
+        let now = clock.now();
+        let mails: Vec<_> = sent.iter().map(|sent| sent.mail).collect();
+        let resets: Vec<_> = sent.iter().filter_map(|sent| sent.reset).collect();
+        let step = database::begin(&db).await?;
+        mail::mark_sent(&step, &mails, now).await?;
+        if !resets.is_empty() {
+            password_reset::start_codes(&step, &resets, now + otp_lifetime).await?;
+        }
+        step.commit().await
+    }
+    .await;
+    sent.iter().map(|_| noted.clone()).collect()
+}
