@@ -101,7 +101,11 @@ async fn store(app: &App, me: &SignedIn, new: NewPassword, trail: &Trail) -> Res
     let hash = app.hasher.hash(new).await?;
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
-    user::set_password(&transaction, me.user.id, hash).await?;
+    me.still_counts(app, &transaction).await?;
+    let verified = &me.user.password_hash;
+    if !user::change_password(&transaction, me.user.id, verified, hash).await? {
+        return Err(ApiError::NotAuthenticated);
+    }
     session::revoke_others(&transaction, me.user.id, me.session.id, now).await?;
     password_reset::end_all(&transaction, me.user.id, now).await?;
     let mail = app

@@ -104,40 +104,40 @@ impl Profile {
                 None => None,
             });
         }
-        let (old, new) = (me.user.picture.clone(), change.picture.clone());
-        let changed = store(app, me, change, &trail).await;
+        let new = change.picture.clone();
+        let changed = store(app, &me, change, &trail).await;
         // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
-        let unused = if changed.is_ok() {
-            old.filter(|_| new.is_some())
-        } else {
-            new.flatten()
+        let unused = match &changed {
+            Ok((before, _)) => before.picture.clone().filter(|_| new.is_some()),
+            Err(_) => new.flatten(),
         };
         if let Some(name) = unused {
             app.pictures.remove(&name).await;
         }
-        Ok(Json(User::of(changed?, &app.pictures)))
+        Ok(Json(User::of(changed?.1, &app.pictures)))
     }
 }
 
-/// Writes what changes. A new address is a new way in, so that is noted, in the same step.
+/// Writes what changes; the account before and after. A new address is a new way in, so that is noted, in the same step.
 async fn store(
     app: &App,
-    me: SignedIn,
+    me: &SignedIn,
     change: ProfileChange,
     trail: &Trail,
-) -> Result<user::Model, ApiError> {
-    if change.email.is_none() {
-        return Ok(user::change_profile(&app.db, me.user, change).await?);
-    }
-    let event = Event {
-        detail: Some("e-mail address".to_owned()),
-        ..of_session(trail.own(EventKind::UserUpdated, me.user.id), me.session.id)
-    };
+) -> Result<(user::Model, user::Model), ApiError> {
     let transaction = database::begin(&app.db).await?;
-    let user = user::change_profile(&transaction, me.user, change).await?;
-    app.note_in(&transaction, event).await?;
+    let before = me.still_counts(app, &transaction).await?;
+    let new_address = change.email.is_some();
+    let after = user::change_profile(&transaction, before.clone(), change).await?;
+    if new_address {
+        let event = Event {
+            detail: Some("e-mail address".to_owned()),
+            ..of_session(trail.own(EventKind::UserUpdated, after.id), me.session.id)
+        };
+        app.note_in(&transaction, event).await?;
+    }
     transaction.commit().await?;
-    Ok(user)
+    Ok((before, after))
 }
 
 /// What changes of a profile: `None` where nothing was said, and apart the picture, which is not stored yet.

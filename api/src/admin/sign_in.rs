@@ -5,7 +5,7 @@ use latchkey_shared::{
     audit::{Event, EventKind},
     database,
     email::Email,
-    session,
+    session, user,
 };
 use poem::{
     Request, Response, handler,
@@ -140,6 +140,7 @@ async fn end(app: &App, me: &SignedIn, everywhere: bool, trail: &Trail) -> Resul
     let (user, session, now) = (me.user.id, me.session.id, app.now());
     let transaction = database::begin(&app.db).await?;
     let detail = if everywhere {
+        user::hold(&transaction, user).await?;
         session::revoke_all(&transaction, user, now).await?;
         "every session"
     } else {
