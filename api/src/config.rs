@@ -265,7 +265,9 @@ fn rates(settings: &mut Settings) -> Rates {
         reset_email: rate("LIMIT_RESET_EMAIL", default.reset_email),
         reset_email_gap: rate("LIMIT_RESET_EMAIL_GAP", default.reset_email_gap),
         otp_peer: rate("LIMIT_OTP_PEER", default.otp_peer),
+        otp_email: rate("LIMIT_OTP_EMAIL", default.otp_email),
         password_change: rate("LIMIT_PASSWORD_CHANGE", default.password_change),
+        email_change: rate("LIMIT_EMAIL_CHANGE", default.email_change),
         ..default
     };
     Rates {

@@ -100,8 +100,10 @@ async fn sign_in(
     fields.finish()?;
     let email = email?;
     let limit = app.limits.login(trail.peer, &email, app.now()).await;
-    trail.limited(app, "login", limit).await?;
-    let (user, verdict) = login::authenticate(app, &email, password?, trail).await?;
+    let guess = trail
+        .limited(app, "login", Some(&email.key()), limit)
+        .await?;
+    let (user, verdict) = login::authenticate(app, &email, password?, guess, trail).await?;
     if !user.is_staff {
         login::note_failure(app, trail, &email, Some(user.id), "not staff").await?;
         return Err(ApiError::InvalidCredentials);
