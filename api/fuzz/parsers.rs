@@ -18,7 +18,7 @@ use latchkey_api::{
     fields::{Fields, FromField as _},
     limits::Rate,
     password::{Owner, Password},
-    peer::Peer,
+    peer::{Peer, Proxies, ProxyHeader},
     picture::{MAX_PIXELS, PictureStore},
     token::{RefreshToken, ResetToken, TokenIssuer},
 };
@@ -302,7 +302,10 @@ pub fn peer(data: &[u8]) {
         "x-forwarded-for"
     };
     headers.insert(name, value);
-    let trusted = ["10.0.0.0/8".parse().expect("a network")];
+    let trusted = Proxies {
+        networks: vec!["10.0.0.0/8".parse().expect("a network")],
+        header: ProxyHeader::Either,
+    };
     let (stranger, proxy) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([10, 0, 0, 1]));
 
     let ignored = Peer::behind(Some(stranger), &headers, &trusted);
@@ -422,10 +425,10 @@ pub fn configuration(data: &[u8]) {
                 let pairs = [("SECRET_KEY", KEY.to_owned()), (key, value)];
                 Config::read(Settings::from_pairs(pairs)).expect("what was printed")
             };
-            let networks = &config.trusted_proxies;
+            let networks = &config.proxies.networks;
             let list: Vec<_> = networks.iter().map(ToString::to_string).collect();
             let again = printed("TRUSTED_PROXIES", list.join(","));
-            assert_eq!(again.trusted_proxies, *networks);
+            assert_eq!(again.proxies.networks, *networks);
             let origins = &config.cors_origins;
             let again = printed("CORS_ORIGINS", origins.join(","));
             assert_eq!(again.cors_origins, *origins);

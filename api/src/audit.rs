@@ -7,7 +7,7 @@ use fred::{
 use latchkey_shared::{
     audit::{self, Actor, Event, EventKind},
     database::{self, Transaction},
-    email::Email,
+    email::{Email, EmailKey},
 };
 use poem::{FromRequest, Request, RequestBody};
 use sea_orm::DbErr;
@@ -81,19 +81,21 @@ impl Trail {
         }
     }
 
-    /// Passes on what a limit says; that it was exceeded is noted.
+    /// Passes on what a limit says; that it was exceeded is noted, with the address that it was about, if any.
     ///
     /// # Errors
     /// When it was, or the limits could not be asked.
-    pub async fn limited(
+    pub async fn limited<T>(
         &self,
         app: &App,
         what: &str,
-        limit: Result<(), ApiError>,
-    ) -> Result<(), ApiError> {
+        about: Option<&EmailKey>,
+        limit: Result<T, ApiError>,
+    ) -> Result<T, ApiError> {
         if let Err(ApiError::TooManyRequests(_)) = &limit {
             let event = Event {
                 detail: Some(what.to_owned()),
+                subject: about.map(|mailbox| app.subject_of(mailbox)),
                 ..self.anonymous(EventKind::RateLimitExceeded)
             };
             app.note_sometimes(self, what, event).await;
@@ -139,7 +141,13 @@ impl App {
     /// What stands in the log for an address, whether or not somebody has it.
     #[must_use]
     pub fn subject(&self, email: &Email) -> String {
-        let mut subject = self.token_hasher.fingerprint(&email.key());
+        self.subject_of(&email.key())
+    }
+
+    /// The same for the address as it is compared.
+    #[must_use]
+    pub fn subject_of(&self, mailbox: &EmailKey) -> String {
+        let mut subject = self.token_hasher.fingerprint(mailbox);
         subject.truncate(16);
         subject
     }

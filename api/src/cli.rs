@@ -26,6 +26,7 @@ Environment, beside that of every command (latchkey-api --help):
   REGISTRATION_PRIVACY  [off] or on: a taken address is answered like any other
   CORS_ORIGINS          [none] web origins that may call, separated by commas
   TRUSTED_PROXIES       [none] networks whose word about a client's address is believed
+  TRUSTED_PROXY_HEADER  [either] or x-forwarded-for or forwarded: the header that it is believed in
   LIMIT_…               how often somebody may try; see deploy/example.env
   ACCESS_TOKEN_SECONDS, REFRESH_TOKEN_SECONDS   [300] [864000]
   RESET_SECONDS, OTP_TRIES                      [600] [5]

@@ -19,6 +19,7 @@ use ipnet::IpNet;
 use crate::{
     hashing::HashCost,
     limits::{Rate, Rates},
+    peer::{Proxies, ProxyHeader},
 };
 
 /// The configuration of the API. Each field names its variable.
@@ -62,8 +63,8 @@ pub struct Config {
     pub registration_privacy: bool,
     /// `CORS_ORIGINS`: which web origins may call; none by default.
     pub cors_origins: Vec<String>,
-    /// `TRUSTED_PROXIES`: networks whose word about the client's address is believed; none by default.
-    pub trusted_proxies: Vec<IpNet>,
+    /// `TRUSTED_PROXIES`, `TRUSTED_PROXY_HEADER`: whose word about the client's address is believed; nobody's by default.
+    pub proxies: Proxies,
     /// `LIMIT_…`
     pub rates: Rates,
 }
@@ -166,7 +167,14 @@ impl Config {
         let hash_queue = Duration::from_secs(settings.within("HASH_QUEUE_SECONDS", 5, 1..=60));
         let activation = settings.parse("ACTIVATION", Activation::Admin, "admin or none");
         let cors_origins = cors_origins(&mut settings);
-        let trusted_proxies = trusted_proxies(&mut settings);
+        let proxies = Proxies {
+            networks: trusted_proxies(&mut settings),
+            header: settings.parse(
+                "TRUSTED_PROXY_HEADER",
+                ProxyHeader::Either,
+                "either, x-forwarded-for or forwarded",
+            ),
+        };
         let rates = rates(&mut settings);
         settings.finish()?;
         Ok(Self {
@@ -189,7 +197,7 @@ impl Config {
             registration_privacy,
             activation,
             cors_origins,
-            trusted_proxies,
+            proxies,
             rates,
         })
     }
@@ -257,7 +265,9 @@ fn rates(settings: &mut Settings) -> Rates {
         reset_email: rate("LIMIT_RESET_EMAIL", default.reset_email),
         reset_email_gap: rate("LIMIT_RESET_EMAIL_GAP", default.reset_email_gap),
         otp_peer: rate("LIMIT_OTP_PEER", default.otp_peer),
+        otp_email: rate("LIMIT_OTP_EMAIL", default.otp_email),
         password_change: rate("LIMIT_PASSWORD_CHANGE", default.password_change),
+        email_change: rate("LIMIT_EMAIL_CHANGE", default.email_change),
         ..default
     };
     Rates {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use latchkey_shared::{invalid::Invalid, one_time_code::CodeError, user::WriteUserError};
 use poem::{
     error::{CorsError, MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
-    http::{StatusCode, header},
+    http::{HeaderName, StatusCode, header},
 };
 use poem_openapi::error::{ParseParamError, ParsePathError};
 use sea_orm::DbErr;
@@ -14,6 +14,13 @@ use crate::{
     limits::TooMany,
     problem::{FieldError, Problem},
 };
+
+/// How often was too often, in the answer to what came too often.
+pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
+/// How often is left: not at all.
+pub const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
+/// In how many seconds it is worth trying again.
+pub const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// Why a call failed. Each variant has its status and its problem type, a stable name under `/problems/`.
 #[derive(Debug, thiserror::Error)]
@@ -318,9 +325,9 @@ impl ApiError {
         if let Some(TooMany { retry_after, limit }) = too_many {
             // RFC 6585, 4, and the header fields that clients of rate-limited services know.
             headers.insert(header::RETRY_AFTER, retry_after.into());
-            headers.insert("ratelimit-limit", limit.into());
-            headers.insert("ratelimit-remaining", 0.into());
-            headers.insert("ratelimit-reset", retry_after.into());
+            headers.insert(RATE_LIMIT, limit.into());
+            headers.insert(RATE_REMAINING, 0.into());
+            headers.insert(RATE_RESET, retry_after.into());
         }
         response
     }

@@ -3,9 +3,10 @@
 //! Two kinds. A window lets so many through in any span of so many seconds. The account's strikes count logins that did
 //! not succeed since the last one that did: the first few are free, then the waits double, and past a hundred (NIST SP
 //! 800-63B-4, 3.2.2) only a reset by mail opens the account to passwords again. Strikes are counted before the password
-//! is checked and forgiven after, so guessing in parallel gains nothing. What is refused counts for nothing.
-//! Strikes are remembered for 90 days (the last one for ever), those that are still free for one: whoever sprays
-//! addresses that nobody has fills no memory with them.
+//! is checked and forgiven after, so guessing in parallel gains nothing. What is refused counts for nothing, and what ends
+//! before anybody knows whether the password was right (the service was busy, the client went away) is taken back.
+//! Strikes are remembered for 90 days after the last (the hundredth for ever), those that are still free for 30: whoever
+//! waits for that has fewer guesses in a year than the hundred, and an address that was tried once costs some 250 bytes.
 //!
 //! Whoever is refused is on a list until that ends, so that administrators see it and can end it before its time.
 //!
@@ -19,7 +20,10 @@ use fred::{
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::scripts::Script,
 };
-use latchkey_shared::{email::Email, token_hash::TokenHasher};
+use latchkey_shared::{
+    email::{Email, EmailKey},
+    token_hash::TokenHasher,
+};
 use uuid::Uuid;
 
 use crate::{error::ApiError, peer::Peer};
@@ -77,8 +81,12 @@ pub struct Rates {
     pub reset_email_gap: Rate,
     /// `LIMIT_OTP_PEER`: codes tried from one address.
     pub otp_peer: Rate,
+    /// `LIMIT_OTP_EMAIL`: wrong codes for one mailbox, whatever reset they are tried for.
+    pub otp_email: Rate,
     /// `LIMIT_PASSWORD_CHANGE`: password changes tried for one account.
     pub password_change: Rate,
+    /// `LIMIT_EMAIL_CHANGE`: changes of the address tried for one account.
+    pub email_change: Rate,
     /// `LIMIT_LOGIN_FREE_FAILURES`: failed logins of one account before waits begin.
     pub free_failures: u32,
     /// `LIMIT_LOGIN_FAILURES`: failed logins of one account before it needs a reset by mail.
@@ -94,7 +102,9 @@ impl Default for Rates {
             reset_email: Rate::new(3, 3600),
             reset_email_gap: Rate::new(1, 60),
             otp_peer: Rate::new(60, 60),
+            otp_email: Rate::new(20, 86_400),
             password_change: Rate::new(10, 3600),
+            email_change: Rate::new(10, 3600),
             free_failures: 5,
             most_failures: 100,
         }
@@ -104,6 +114,10 @@ impl Default for Rates {
 /// The longest wait between two logins of one account, in seconds.
 const LONGEST_WAIT: u32 = 900;
 
+/// How long strikes are remembered after the last one, in seconds: those that are free, and those that are waited for.
+const FREE_REMEMBERED: u32 = 30 * 86_400;
+const REMEMBERED: u32 = 90 * 86_400;
+
 /// How many are on the list of those who are held; of more, those that are held the longest.
 const MOST_HELD: i64 = 10_000;
 
@@ -112,7 +126,8 @@ const MOST_HELD: i64 = 10_000;
 pub struct Held {
     /// Names it, to release it.
     pub name: String,
-    /// What is refused: `login`, `strikes` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp`, `change`.
+    /// What is refused: `login`, `strikes` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp`, `change`,
+    /// `change-strikes` (password changes, after wrong passwords), `address`.
     pub what: String,
     /// To whom.
     pub whom: Whom,
@@ -145,8 +160,47 @@ pub struct Limiter {
     redis: Client,
     namespace: String,
     script: Script,
+    refund: Script,
     hasher: TokenHasher,
     rates: Rates,
+}
+
+/// A try that was counted before anybody knew how it ends. It is taken back unless it is said to stand: whoever was let
+/// down by the service, or went away before it knew anything, has not guessed wrong.
+#[must_use = "dropped, it is taken back"]
+pub struct Try {
+    redis: Client,
+    refund: Script,
+    keys: [String; 2],
+    arguments: [String; 3],
+    stands: bool,
+}
+
+impl Try {
+    /// It counts from now on: the guess was looked at.
+    pub fn stands(mut self) {
+        self.stands = true;
+    }
+}
+
+impl Drop for Try {
+    fn drop(&mut self) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if self.stands {
+            return;
+        }
+        let (redis, refund) = (self.redis.clone(), self.refund.clone());
+        let keys = Vec::from(std::mem::take(&mut self.keys));
+        let arguments = Vec::from(std::mem::take(&mut self.arguments));
+        runtime.spawn(async move {
+            let done: Result<(), _> = refund.evalsha_with_reload(&redis, keys, arguments).await;
+            if let Err(error) = done {
+                tracing::warn!(%error, "A try that came to nothing was left to count.");
+            }
+        });
+    }
 }
 
 /// Counters of one request, each with what it allows.
@@ -162,7 +216,7 @@ struct Counters {
 const SCRIPT: &str = r"
 local now, member = tonumber(ARGV[1]), ARGV[2]
 local held = table.remove(KEYS)
-local refused, wait = 0, 0
+local refused, wait, till = 0, 0, 0
 local function object(i, ms)
     if ms > wait then refused, wait = i, ms end
 end
@@ -182,7 +236,7 @@ if refused > 0 then
     redis.call('zremrangebyscore', held, '-inf', now)
     redis.call('zadd', held, now + wait, KEYS[refused])
     redis.call('zremrangebyrank', held, 0, -tonumber(ARGV[3 * #KEYS + 4]) - 1)
-    return {refused, wait}
+    return {refused, wait, 0}
 end
 for i, key in ipairs(KEYS) do
     local kind, limit, span = ARGV[3 * i], tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
@@ -194,18 +248,42 @@ for i, key in ipairs(KEYS) do
         local free = span
         local longest = tonumber(ARGV[3 * #KEYS + 3])
         if strikes >= limit then
-            redis.call('hset', key, 'until', now + 3650 * 86400000)
+            till = now + 3650 * 86400000
         elseif strikes >= free then
-            redis.call('hset', key, 'until', now + math.min(2 ^ (strikes - free), longest) * 1000)
+            till = now + math.min(2 ^ (strikes - free), longest) * 1000
+        end
+        if till > 0 then
+            redis.call('hset', key, 'until', till)
         end
         if strikes >= limit then
             redis.call('persist', key)
         else
-            redis.call('expire', key, strikes >= free and 90 * 86400 or 86400)
+            redis.call('expire', key, ARGV[3 * #KEYS + (strikes >= free and 6 or 5)])
         end
     end
 end
-return {0, 0}
+return {0, 0, till}
+";
+
+/// Takes one try back: out of its window, or a strike with the wait that it caused, if that has not been replaced. What
+/// was forgiven meanwhile is left alone.
+const REFUND: &str = r"
+local key, held = KEYS[1], KEYS[2]
+local till, member, remembered = ARGV[1], ARGV[2], ARGV[3]
+local kind = redis.call('type', key).ok
+if kind == 'zset' then
+    redis.call('zrem', key, member)
+    redis.call('zrem', held, key)
+elseif kind == 'hash' then
+    if redis.call('hincrby', key, 'strikes', -1) <= 0 then
+        redis.call('del', key)
+        redis.call('zrem', held, key)
+    elseif redis.call('hget', key, 'until') == till then
+        redis.call('hdel', key, 'until')
+        redis.call('expire', key, remembered)
+        redis.call('zrem', held, key)
+    end
+end
 ";
 
 impl Limiter {
@@ -216,6 +294,7 @@ impl Limiter {
             redis,
             namespace: namespace.to_owned(),
             script: Script::from_lua(SCRIPT),
+            refund: Script::from_lua(REFUND),
             hasher,
             rates,
         }
@@ -230,19 +309,40 @@ impl Limiter {
         peer: Peer,
         email: &Email,
         now: DateTime<Utc>,
-    ) -> Result<(), ApiError> {
+    ) -> Result<Try, ApiError> {
         let mut counters = Counters::default();
         counters.window(self.peer_key("login", peer), self.rates.login_peer);
         counters.strikes(self.strikes_key(email), self.rates);
-        self.count(counters, now).await
+        self.try_one(counters, now).await
     }
 
-    /// Forgives an account's strikes: after a login that succeeded, and after a reset.
+    /// Forgives an account's strikes, after a login that succeeded.
     ///
     /// # Errors
     /// When Redis does not answer.
     pub async fn forgive(&self, email: &Email) -> Result<(), ApiError> {
-        self.forget(self.strikes_key(email)).await
+        self.forget(vec![self.strikes_key(email)]).await
+    }
+
+    /// Forgives the wrong passwords at changes of an account's password, after the right one.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn forgive_change(&self, user_id: i64) -> Result<(), ApiError> {
+        self.forget(vec![self.change_strikes_key(user_id)]).await
+    }
+
+    /// Forgives all that was guessed wrong at an account, passwords and codes, after a reset.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn forgive_all(&self, user_id: i64, email: &Email) -> Result<(), ApiError> {
+        self.forget(vec![
+            self.strikes_key(email),
+            self.change_strikes_key(user_id),
+            self.mailbox_key("otp", &email.key()),
+        ])
+        .await
     }
 
     /// Who is held at the moment, the longest first, at most so many.
@@ -279,13 +379,15 @@ impl Limiter {
     ) -> Result<Vec<Held>, ApiError> {
         let mailbox = self.hasher.fingerprint(&email.key());
         let mut held = Vec::new();
-        for what in ["strikes", "reset", "reset-gap"] {
+        for what in ["strikes", "reset", "reset-gap", "otp"] {
             held.extend(
                 self.find_held(&format!("{what}:email:{mailbox}"), now)
                     .await?,
             );
         }
-        held.extend(self.find_held(&format!("change:{id}"), now).await?);
+        for what in ["change", "change-strikes", "address"] {
+            held.extend(self.find_held(&format!("{what}:{id}"), now).await?);
+        }
         Ok(held)
     }
 
@@ -324,14 +426,14 @@ impl Limiter {
         if listed == 0 {
             return Err(ApiError::NotFound);
         }
-        self.forget(key).await
+        self.forget(vec![key]).await
     }
 
-    async fn forget(&self, key: String) -> Result<(), ApiError> {
+    async fn forget(&self, keys: Vec<String>) -> Result<(), ApiError> {
         let pipeline = self.redis.pipeline();
         let forgotten: Result<(), _> = async {
-            let () = pipeline.del(&key).await?;
-            let () = pipeline.zrem(self.held_key(), key.as_str()).await?;
+            let () = pipeline.del(keys.clone()).await?;
+            let () = pipeline.zrem(self.held_key(), keys).await?;
             pipeline.all().await
         }
         .await;
@@ -415,29 +517,82 @@ impl Limiter {
         self.count(counters, now).await
     }
 
-    /// One change of a password by somebody who is logged in.
+    /// One try of a code that went to a mailbox, whatever reset it is tried for and whether or not there is an account:
+    /// several resets give no more guesses than these.
     ///
     /// # Errors
     /// When it is one too many, or Redis does not answer.
-    pub async fn password_change(&self, user_id: i64, now: DateTime<Utc>) -> Result<(), ApiError> {
+    pub async fn code_of(&self, mailbox: &EmailKey, now: DateTime<Utc>) -> Result<Try, ApiError> {
+        let mut counters = Counters::default();
+        counters.window(self.mailbox_key("otp", mailbox), self.rates.otp_email);
+        self.try_one(counters, now).await
+    }
+
+    /// One change of a password by somebody who is logged in. The account has strikes of its own for it: those of logins
+    /// are anybody's to cause, and would keep the owner from it.
+    ///
+    /// # Errors
+    /// When it is one too many, or Redis does not answer.
+    pub async fn password_change(&self, user_id: i64, now: DateTime<Utc>) -> Result<Try, ApiError> {
         let mut counters = Counters::default();
         counters.window(
-            format!("{}:limit:change:{user_id}", self.namespace),
+            self.account_key("change", user_id),
             self.rates.password_change,
+        );
+        counters.strikes(self.change_strikes_key(user_id), self.rates);
+        self.try_one(counters, now).await
+    }
+
+    /// One change of an account's address by its owner: a refusal tells who else has an account.
+    ///
+    /// # Errors
+    /// When it is one too many, or Redis does not answer.
+    pub async fn email_change(&self, user_id: i64, now: DateTime<Utc>) -> Result<(), ApiError> {
+        let mut counters = Counters::default();
+        counters.window(
+            self.account_key("address", user_id),
+            self.rates.email_change,
         );
         self.count(counters, now).await
     }
 
+    /// Counts a try, the last of whose counters is the one to be taken back.
+    async fn try_one(&self, counters: Counters, now: DateTime<Utc>) -> Result<Try, ApiError> {
+        let key = counters.keys.last().cloned().unwrap_or_default();
+        let member = Uuid::now_v7().simple().to_string();
+        let till = self.count_as(&member, counters, now).await?;
+        Ok(Try {
+            redis: self.redis.clone(),
+            refund: self.refund.clone(),
+            keys: [key, self.held_key()],
+            arguments: [till.to_string(), member, REMEMBERED.to_string()],
+            stands: false,
+        })
+    }
+
     async fn count(&self, counters: Counters, now: DateTime<Utc>) -> Result<(), ApiError> {
-        let mut arguments = vec![
-            now.timestamp_millis().to_string(),
-            Uuid::now_v7().simple().to_string(),
-        ];
+        let member = Uuid::now_v7().simple().to_string();
+        self.count_as(&member, counters, now).await.map(|_| ())
+    }
+
+    /// Counts; until when the strike holds others, in milliseconds, or 0.
+    async fn count_as(
+        &self,
+        member: &str,
+        counters: Counters,
+        now: DateTime<Utc>,
+    ) -> Result<u64, ApiError> {
+        let mut arguments = vec![now.timestamp_millis().to_string(), member.to_owned()];
         arguments.extend(counters.arguments);
-        arguments.extend([LONGEST_WAIT.to_string(), MOST_HELD.to_string()]);
+        arguments.extend([
+            LONGEST_WAIT.to_string(),
+            MOST_HELD.to_string(),
+            FREE_REMEMBERED.to_string(),
+            REMEMBERED.to_string(),
+        ]);
         let mut keys = counters.keys;
         keys.push(self.held_key());
-        let (refused, wait): (usize, u64) = self
+        let (refused, wait, till): (usize, u64, u64) = self
             .script
             .evalsha_with_reload(&self.redis, keys, arguments)
             .await
@@ -446,7 +601,7 @@ impl Limiter {
             .checked_sub(1)
             .and_then(|index| counters.limits.get(index))
         {
-            None => Ok(()),
+            None => Ok(till),
             Some(limit) => {
                 let too_many = TooMany {
                     retry_after: wait.div_ceil(1000),
@@ -466,11 +621,23 @@ impl Limiter {
     }
 
     fn email_key(&self, what: &str, email: &Email) -> String {
+        self.mailbox_key(what, &email.key())
+    }
+
+    fn mailbox_key(&self, what: &str, mailbox: &EmailKey) -> String {
         format!(
             "{}:limit:{what}:email:{}",
             self.namespace,
-            self.hasher.fingerprint(&email.key())
+            self.hasher.fingerprint(mailbox)
         )
+    }
+
+    fn account_key(&self, what: &str, user_id: i64) -> String {
+        format!("{}:limit:{what}:{user_id}", self.namespace)
+    }
+
+    fn change_strikes_key(&self, user_id: i64) -> String {
+        self.account_key("change-strikes", user_id)
     }
 
     fn strikes_key(&self, email: &Email) -> String {

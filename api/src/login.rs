@@ -17,6 +17,7 @@ use crate::{
     error::ApiError,
     failure::Failure,
     hashing::Verdict,
+    limits::Try,
     openapi::Tag,
     password::Password,
     token::{AccessToken, RefreshToken, TokenId},
@@ -78,7 +79,7 @@ impl Login {
     /// Log in
     ///
     /// Starts a session. Unknown address, wrong password and shut account give the same answer; that an account is not
-    /// activated is said only to somebody who has the right password.
+    /// activated is said only to somebody who has the right password, and with `REGISTRATION_PRIVACY=on` to nobody.
     #[oai(
         path = "/api/login",
         method = "post",
@@ -100,8 +101,10 @@ impl Login {
         fields.finish()?;
         let email = email?;
         let limit = app.limits.login(trail.peer, &email, app.now()).await;
-        trail.limited(app, "login", limit).await?;
-        let (user, verdict) = authenticate(app, &email, password?, &trail).await?;
+        let guess = trail
+            .limited(app, "login", Some(&email.key()), limit)
+            .await?;
+        let (user, verdict) = authenticate(app, &email, password?, guess, &trail).await?;
         if !user.is_activated {
             note_failure(app, &trail, &email, Some(user.id), "not activated").await?;
             return Err(ApiError::NotActivated.into());
@@ -130,13 +133,16 @@ pub async fn authenticate(
     app: &App,
     email: &Email,
     password: Password,
+    guess: Try,
     trail: &Trail,
 ) -> Result<(user::Model, Verdict), ApiError> {
     let found = user::find_by_email(&app.db, email).await?;
     let stored = found.as_ref().map(|user| user.password_hash.as_str());
     let verdict = app.hasher.verify(password, stored).await?;
+    // What went wrong before this was no guess.
+    guess.stands();
     let known = found.as_ref().map(|user| user.id);
-    let user = found.filter(|user| verdict.correct && user.is_active);
+    let user = found.filter(|user| verdict.correct && user.is_active && !is_hidden(app, user));
     let Some(user) = user else {
         // The same step for every address.
         note_failure(app, trail, email, known, "wrong address or password").await?;
@@ -145,6 +151,13 @@ pub async fn authenticate(
     // The password was right, so what was tried before is forgiven.
     app.limits.forgive(email).await?;
     Ok((user, verdict))
+}
+
+/// Whether it must not show that there is such an account. Whoever registers with an address that is taken has told a
+/// password of their own: with `REGISTRATION_PRIVACY` a login with it, or how many are free, must not tell an account that
+/// was just made from that of somebody else. Nobody becomes staff by registering.
+fn is_hidden(app: &App, user: &user::Model) -> bool {
+    app.config.registration_privacy && !user.is_activated && !user.is_staff
 }
 
 /// Notes a login that was refused.

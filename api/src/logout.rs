@@ -8,9 +8,11 @@ use crate::{
     app::App,
     audit::{Trail, of_session},
     body::Body,
+    config::Rotation,
+    error::ApiError,
     failure::Failure,
     openapi::Tag,
-    refresh::{Wire, present},
+    refresh::{Presented, Wire, end_family, present},
     token::RefreshToken,
 };
 
@@ -28,7 +30,9 @@ pub struct Logout;
 impl Logout {
     /// Log out
     ///
-    /// Ends the session of the refresh token. Its access tokens count no more from this moment on.
+    /// Ends the session of the refresh token. Its access tokens count no more from this moment on. With
+    /// `REFRESH_ROTATION=on` a token that was replaced a moment ago does, too; an older one ends the session all the same,
+    /// but is answered 401, as its use means that two have it.
     #[oai(
         path = "/auth/logout",
         method = "post",
@@ -44,8 +48,10 @@ impl Logout {
         let mut fields = body.fields;
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
-        let presented = present(app, &token?).await?;
-        presented.is_current(app)?;
+        let presented = present(app, &token?, "logout", &trail).await?;
+        if !presented.is_current(app) {
+            refuse_old(app, &presented, &trail).await?;
+        }
         let (session, user) = (presented.session, presented.user);
         let transaction = database::begin(&app.db).await?;
         session::revoke(&transaction, session.id, app.now()).await?;
@@ -55,4 +61,15 @@ impl Logout {
         tracing::info!(user.id, session.id = %session.id, "Logged out.");
         Ok(LoggedOut::Done)
     }
+}
+
+/// What is to be said to a refresh token that was replaced: nothing when that was a moment ago, as its client may never
+/// have got the new one and wants to leave all the same. Later it is a replay like any other.
+async fn refuse_old(app: &App, presented: &Presented, trail: &Trail) -> Result<(), ApiError> {
+    match app.config.rotation {
+        Rotation::On if presented.just_replaced(app).is_some() => return Ok(()),
+        Rotation::On => end_family(app, presented, trail).await?,
+        Rotation::Off => trail.bad_token(app, "logout").await,
+    }
+    Err(ApiError::InvalidRefreshToken)
 }

@@ -78,13 +78,14 @@ pub async fn change(
     trail: &Trail,
 ) -> Result<(), ApiError> {
     let limit = app.limits.password_change(me.user.id, app.now()).await;
-    trail.limited(app, "password change", limit).await?;
-    if !app
-        .hasher
-        .verify(current, Some(&me.user.password_hash))
-        .await?
-        .correct
-    {
+    let mailbox = Some(&me.user.email_key);
+    let guess = trail
+        .limited(app, "password change", mailbox, limit)
+        .await?;
+    let stored = Some(me.user.password_hash.as_str());
+    let verdict = app.hasher.verify(current, stored).await?;
+    guess.stands();
+    if !verdict.correct {
         let event = trail.own(EventKind::PasswordChangeFail, me.user.id);
         app.note(of_session(event, me.session.id)).await?;
         tracing::info!(
@@ -93,6 +94,7 @@ pub async fn change(
         );
         return Err(ApiError::WrongPassword);
     }
+    app.limits.forgive_change(me.user.id).await?;
     store(app, me, new, trail).await
 }
 
@@ -101,7 +103,11 @@ async fn store(app: &App, me: &SignedIn, new: NewPassword, trail: &Trail) -> Res
     let hash = app.hasher.hash(new).await?;
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
-    user::set_password(&transaction, me.user.id, hash).await?;
+    me.still_counts(app, &transaction).await?;
+    let verified = &me.user.password_hash;
+    if !user::change_password(&transaction, me.user.id, verified, hash).await? {
+        return Err(ApiError::NotAuthenticated);
+    }
     session::revoke_others(&transaction, me.user.id, me.session.id, now).await?;
     password_reset::end_all(&transaction, me.user.id, now).await?;
     let mail = app

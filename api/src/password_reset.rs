@@ -133,7 +133,9 @@ impl PasswordReset {
             .limits
             .reset_request(trail.peer, &email, app.now())
             .await;
-        trail.limited(app, "request for a code", limit).await?;
+        trail
+            .limited(app, "request for a code", Some(&email.key()), limit)
+            .await?;
         let token = start(app, &email, &trail).await?;
         Ok(Requested::Created(Json(ResetRequested {
             token: token.expose().to_owned(),
@@ -159,7 +161,7 @@ impl PasswordReset {
     ) -> Result<Json<Message>, Failure<400, 413, 415, 429>> {
         let (token, code) = parse_check(body.fields)?;
         let limit = app.limits.code(trail.peer, app.now()).await;
-        trail.limited(app, "code", limit).await?;
+        trail.limited(app, "code", None, limit).await?;
         let Some(reset) = find(app, &token).await? else {
             app.note(trail.anonymous(EventKind::CodeFail)).await?;
             return Err(ApiError::InvalidOtp.into());
@@ -241,16 +243,23 @@ async fn find(app: &App, token: &ResetToken) -> Result<Option<Reset>, ApiError> 
     Ok(password_reset::find_by_token(&app.db, &app.token_hasher.hash(token.expose())).await?)
 }
 
-/// Takes a try, then compares. The try is taken first and by one UPDATE, so guessing in parallel gains nothing.
+/// Takes a try of the mailbox and one of the reset, then compares. Both are taken first and each by one step, so guessing
+/// in parallel gains nothing.
 async fn check(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(), ApiError> {
     let event = |kind| Event {
         user_id: reset.user_id,
+        subject: Some(app.subject_of(&reset.email_key)),
         ..trail.anonymous(kind)
     };
-    let now = app.now();
-    let may_try = reset.takes_code(now)
-        && password_reset::take_try(&app.db, reset.id, app.config.otp_tries, now).await?;
-    if !may_try {
+    let (now, tries) = (app.now(), app.config.otp_tries);
+    let mut guess = None;
+    // What cannot be right is no guess: whoever has used a request up takes none from the mailbox with it.
+    if reset.takes_code(now) && reset.tries < tries {
+        let limit = app.limits.code_of(&reset.email_key, now).await;
+        let mailbox = Some(&reset.email_key);
+        guess = Some(trail.limited(app, "code", mailbox, limit).await?);
+    }
+    if guess.is_none() || !password_reset::take_try(&app.db, reset.id, tries, now).await? {
         app.note(event(EventKind::CodeFail)).await?;
         return Err(ApiError::InvalidOtp);
     }
@@ -259,6 +268,10 @@ async fn check(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(),
         .find(reset.id)
         .await?
         .is_some_and(|stored| stored.matches(&code));
+    // The right code was no wrong one; dropped, its try is given back.
+    if let (false, Some(guess)) = (right, guess) {
+        guess.stands();
+    }
     let transaction = database::begin(&app.db).await?;
     let accepted = right && password_reset::mark_checked(&transaction, reset.id, now).await?;
     let kind = if accepted {
@@ -296,6 +309,13 @@ async fn finish(
     let hash = app.hasher.hash(password).await?;
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
+    // Held first, as by whatever else changes an account, and still with the address that the code went to.
+    if !user::hold(&transaction, user.id)
+        .await?
+        .is_some_and(|now| is_owner(&now, reset))
+    {
+        return Err(ApiError::InvalidResetToken);
+    }
     if !password_reset::use_up(&transaction, reset.id, now).await? {
         return Err(ApiError::InvalidResetToken);
     }
@@ -320,9 +340,9 @@ async fn finish(
     app.note_in(&transaction, event).await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;
-    // Whoever reads the mailbox is the owner: failed logins, whosever they were, stand in the way no more.
-    if let Err(error) = app.limits.forgive(&user.email).await {
-        tracing::warn!(user.id, %error, "Failed logins were not forgiven after a reset.");
+    // Whoever reads the mailbox is the owner: wrong guesses, whosever they were, stand in the way no more.
+    if let Err(error) = app.limits.forgive_all(user.id, &user.email).await {
+        tracing::warn!(user.id, %error, "What was guessed wrong was not forgiven after a reset.");
     }
     tracing::info!(user.id, reset.id = %reset.id, "Password reset.");
     Ok(())
@@ -334,5 +354,9 @@ async fn owner(app: &App, reset: &Reset) -> Result<Option<user::Model>, ApiError
         return Ok(None);
     };
     let user = user::find(&app.db, id).await?;
-    Ok(user.filter(|user| user.is_active && user.email_key == reset.email_key))
+    Ok(user.filter(|user| is_owner(user, reset)))
+}
+
+fn is_owner(user: &user::Model, reset: &Reset) -> bool {
+    user.is_active && user.email_key == reset.email_key
 }

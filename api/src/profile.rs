@@ -3,15 +3,19 @@
 use chrono::NaiveDate;
 use latchkey_shared::{
     audit::{Event, EventKind},
-    database,
+    database::{self, Transaction},
     email::Email,
     gender::Gender,
+    mail::MailKind,
+    outbox::Written,
+    password_reset,
     phone_number::PhoneNumber,
     user::{self, ProfileChange},
     username::Username,
 };
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
+use sea_orm::DbErr;
 
 use crate::{
     app::App,
@@ -84,6 +88,8 @@ impl Profile {
     }
 
     /// Change the own profile
+    ///
+    /// A change of the address is told by mail to the one of before, and every open reset of the account ends.
     #[oai(
         path = "/api/user",
         method = "patch",
@@ -96,48 +102,81 @@ impl Profile {
         trail: Trail,
         ActivatedUser(me): ActivatedUser,
         body: Body<Wire, WITH_PICTURE>,
-    ) -> Result<Json<User>, Failure<400, 401, 403, 409, 413, 415>> {
+    ) -> Result<Json<User>, Failure<400, 401, 403, 409, 413, 415, 429>> {
         let (mut change, picture) = parse(body.fields, app).await?;
+        if change
+            .email
+            .as_ref()
+            .is_some_and(|new| new.key() != me.user.email_key)
+        {
+            let limit = app.limits.email_change(me.user.id, app.now()).await;
+            let mailbox = Some(&me.user.email_key);
+            trail
+                .limited(app, "change of the address", mailbox, limit)
+                .await?;
+        }
         if let Some(picture) = picture {
             change.picture = Some(match picture {
                 Some(picture) => Some(app.pictures.save(picture).await?),
                 None => None,
             });
         }
-        let (old, new) = (me.user.picture.clone(), change.picture.clone());
-        let changed = store(app, me, change, &trail).await;
+        let new = change.picture.clone();
+        let changed = store(app, &me, change, &trail).await;
         // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
-        let unused = if changed.is_ok() {
-            old.filter(|_| new.is_some())
-        } else {
-            new.flatten()
+        let unused = match &changed {
+            Ok((before, _)) => before.picture.clone().filter(|_| new.is_some()),
+            Err(_) => new.flatten(),
         };
         if let Some(name) = unused {
             app.pictures.remove(&name).await;
         }
-        Ok(Json(User::of(changed?, &app.pictures)))
+        Ok(Json(User::of(changed?.1, &app.pictures)))
     }
 }
 
-/// Writes what changes. A new address is a new way in, so that is noted, in the same step.
+/// Writes what changes; the account before and after. A new address is a new way in, so that is noted and its owner told, in
+/// the same step.
 async fn store(
     app: &App,
-    me: SignedIn,
+    me: &SignedIn,
     change: ProfileChange,
     trail: &Trail,
-) -> Result<user::Model, ApiError> {
-    if change.email.is_none() {
-        return Ok(user::change_profile(&app.db, me.user, change).await?);
-    }
-    let event = Event {
-        detail: Some("e-mail address".to_owned()),
-        ..of_session(trail.own(EventKind::UserUpdated, me.user.id), me.session.id)
-    };
+) -> Result<(user::Model, user::Model), ApiError> {
     let transaction = database::begin(&app.db).await?;
-    let user = user::change_profile(&transaction, me.user, change).await?;
-    app.note_in(&transaction, event).await?;
+    let before = me.still_counts(app, &transaction).await?;
+    let after = user::change_profile(&transaction, before.clone(), change).await?;
+    let mut notice = None;
+    if after.email_key != before.email_key {
+        notice = Some(address_changed(app, &transaction, &before, trail).await?);
+        let event = Event {
+            detail: Some("e-mail address".to_owned()),
+            ..of_session(trail.own(EventKind::UserUpdated, after.id), me.session.id)
+        };
+        app.note_in(&transaction, event).await?;
+    }
     transaction.commit().await?;
-    Ok(user)
+    if let Some(notice) = notice {
+        app.outbox.wake(notice).await;
+    }
+    Ok((before, after))
+}
+
+/// Does what goes with a new address: the owner is told at the one of before, and no code that went there opens anything.
+///
+/// # Errors
+/// When the database fails.
+pub async fn address_changed(
+    app: &App,
+    transaction: &Transaction,
+    before: &user::Model,
+    trail: &Trail,
+) -> Result<Written, DbErr> {
+    let (kind, now) = (MailKind::EmailChanged, app.now());
+    password_reset::end_all(transaction, before.id, now).await?;
+    app.outbox
+        .write_notice(transaction, kind, before, trail.request_id(), now)
+        .await
 }
 
 /// What changes of a profile: `None` where nothing was said, and apart the picture, which is not stored yet.

@@ -1,6 +1,6 @@
 //! `POST /auth/refresh/`
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     audit::{Event, EventKind},
     database,
@@ -67,17 +67,14 @@ impl Refresh {
         let mut fields = body.fields;
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
-        let presented = match present(app, &token?).await {
-            Err(ApiError::InvalidRefreshToken) => {
-                trail.bad_token(app, "refresh").await;
-                return Err(ApiError::InvalidRefreshToken.into());
-            }
-            presented => presented?,
-        };
+        let presented = present(app, &token?, "refresh", &trail).await?;
         let refresh = match app.config.rotation {
             Rotation::On => Some(rotate(app, &presented, &trail).await?),
             Rotation::Off => {
-                presented.is_current(app)?;
+                if !presented.is_current(app) {
+                    trail.bad_token(app, "refresh").await;
+                    return Err(ApiError::InvalidRefreshToken.into());
+                }
                 app.sessions.touch(presented.session.id, app.now()).await?;
                 None
             }
@@ -103,16 +100,16 @@ pub(crate) struct Presented {
 }
 
 impl Presented {
-    /// Fails unless it is the session's present token.
-    pub(crate) fn is_current(&self, app: &App) -> Result<(), ApiError> {
-        if app
-            .token_hasher
+    /// Whether it is the session's present token.
+    pub(crate) fn is_current(&self, app: &App) -> bool {
+        app.token_hasher
             .matches(self.id.expose(), &self.session.secret_hash)
-        {
-            Ok(())
-        } else {
-            Err(ApiError::InvalidRefreshToken)
-        }
+    }
+
+    /// When it was replaced, if that was just now: an answer may have been lost, or several have refreshed together.
+    pub(crate) fn just_replaced(&self, app: &App) -> Option<DateTime<Utc>> {
+        let rotated = self.session.rotated_at?;
+        (self.is_previous(app) && app.now() < rotated + REPLAY_WINDOW).then_some(rotated)
     }
 
     fn is_previous(&self, app: &App) -> bool {
@@ -123,8 +120,21 @@ impl Presented {
     }
 }
 
-/// Verifies a refresh token and finds its session.
-pub(crate) async fn present(app: &App, token: &RefreshToken) -> Result<Presented, ApiError> {
+/// Verifies a refresh token and finds its session; that it opens nothing is noted.
+pub(crate) async fn present(
+    app: &App,
+    token: &RefreshToken,
+    what: &str,
+    trail: &Trail,
+) -> Result<Presented, ApiError> {
+    let presented = find(app, token).await;
+    if let Err(ApiError::InvalidRefreshToken) = &presented {
+        trail.bad_token(app, what).await;
+    }
+    presented
+}
+
+async fn find(app: &App, token: &RefreshToken) -> Result<Presented, ApiError> {
     let now = app.now();
     let verified = app
         .tokens
@@ -166,19 +176,19 @@ async fn rotate(app: &App, presented: &Presented, trail: &Trail) -> Result<Refre
         user: presented.user.clone(),
         id: presented.id.clone(),
     };
-    match again.session.rotated_at {
-        Some(rotated) if again.is_previous(app) && now < rotated + REPLAY_WINDOW => {
-            Ok(app.tokens.refresh(&again.session, &next, rotated))
-        }
-        _ => {
-            end_family(app, &again, trail).await?;
-            Err(ApiError::InvalidRefreshToken)
-        }
+    if let Some(rotated) = again.just_replaced(app) {
+        return Ok(app.tokens.refresh(&again.session, &next, rotated));
     }
+    end_family(app, &again, trail).await?;
+    Err(ApiError::InvalidRefreshToken)
 }
 
 /// Ends the session whose old token was used, and tells the owner, once.
-async fn end_family(app: &App, presented: &Presented, trail: &Trail) -> Result<(), ApiError> {
+pub(crate) async fn end_family(
+    app: &App,
+    presented: &Presented,
+    trail: &Trail,
+) -> Result<(), ApiError> {
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
     if !session::revoke(&transaction, presented.session.id, now).await? {

@@ -107,7 +107,7 @@ impl Register {
     ) -> Result<Registered, Failure<400, 409, 413, 415, 429>> {
         // Before the form is looked at: reading a picture is work.
         let limit = app.limits.registration(trail.peer, app.now()).await;
-        trail.limited(app, "registration", limit).await?;
+        trail.limited(app, "registration", None, limit).await?;
         let form = Registration::parse(body.fields, app).await?;
         // Before the picture is stored: past this nothing turns the form away but the database, which is handled below.
         let password_hash = app.hasher.hash(form.password).await?;
@@ -131,12 +131,17 @@ impl Register {
             .registration_privacy
             .then(|| User::announced(&new));
         let email = new.email.clone();
-        let created = create(app, new, &trail).await;
+        let known = Known::of(app, &email).await?;
+        let created = if known.owner.is_some() {
+            Err(ApiError::EmailTaken)
+        } else {
+            create(app, new, &trail).await
+        };
         if let (Err(_), Some(picture)) = (&created, picture) {
             app.pictures.remove(&picture).await;
         }
         if let Err(ApiError::EmailTaken) = &created {
-            refuse(app, &email, &trail).await?;
+            refuse(app, &email, known, &trail).await?;
         }
         let user = match (created, answer) {
             (Ok(_) | Err(ApiError::EmailTaken), Some(answer)) => answer,
@@ -146,9 +151,33 @@ impl Register {
     }
 }
 
+/// What is known of an address before its account is made. Without `REGISTRATION_PRIVACY` nobody looks: the database says.
+/// With it every address is looked up, and a notice to its owner counted, so that a taken one costs what a new one does.
+#[derive(Default)]
+struct Known {
+    owner: Option<user::Model>,
+    may_tell: bool,
+}
+
+impl Known {
+    async fn of(app: &App, email: &Email) -> Result<Self, ApiError> {
+        if !app.config.registration_privacy {
+            return Ok(Self::default());
+        }
+        // Whoever tries again and again does not fill the mailbox.
+        let may_tell = app.limits.taken_notice(email, app.now()).await.is_ok();
+        let owner = user::find_by_email(&app.db, email).await?;
+        Ok(Self { owner, may_tell })
+    }
+}
+
 /// Notes that somebody has the address already. With `REGISTRATION_PRIVACY` the owner is told, as whoever asked is not.
-async fn refuse(app: &App, email: &Email, trail: &Trail) -> Result<(), ApiError> {
-    let owner = user::find_by_email(&app.db, email).await?;
+async fn refuse(app: &App, email: &Email, known: Known, trail: &Trail) -> Result<(), ApiError> {
+    let owner = match known.owner {
+        Some(owner) => Some(owner),
+        // Without privacy, or when somebody else registered at the same moment.
+        None => user::find_by_email(&app.db, email).await?,
+    };
     let event = Event {
         user_id: owner.as_ref().map(|owner| owner.id),
         subject: Some(app.subject(email)),
@@ -156,16 +185,13 @@ async fn refuse(app: &App, email: &Email, trail: &Trail) -> Result<(), ApiError>
     };
     let transaction = database::begin(&app.db).await?;
     let mut mail = None;
-    if let (Some(owner), true) = (owner, app.config.registration_privacy) {
-        // Whoever tries again and again does not fill the mailbox.
-        if app.limits.taken_notice(email, app.now()).await.is_ok() {
-            let kind = MailKind::AddressTaken;
-            let outbox = &app.outbox;
-            let written = outbox
-                .write_notice(&transaction, kind, &owner, trail.request_id(), app.now())
-                .await?;
-            mail = Some(written);
-        }
+    if let (Some(owner), true) = (owner, known.may_tell) {
+        let kind = MailKind::AddressTaken;
+        let outbox = &app.outbox;
+        let written = outbox
+            .write_notice(&transaction, kind, &owner, trail.request_id(), app.now())
+            .await?;
+        mail = Some(written);
     }
     app.note_in(&transaction, event).await?;
     transaction.commit().await?;

@@ -73,7 +73,7 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let id = RequestId::of(&request);
-        let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+        let method = request.method().clone();
         let start = Instant::now();
         request.set_data(id.clone());
 
@@ -95,7 +95,9 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
             let route = route.unwrap_or("unknown");
             self.metrics.note(method.as_str(), route, status, took);
             let duration_ms = took.as_millis();
-            tracing::info!(%method, path, status, duration_ms, "Answered.");
+            // Never the path itself: clients that err put addresses and tokens there.
+            let method = name_of(&method);
+            tracing::info!(method, route, status, duration_ms, "Answered.");
             response
         }
         .instrument(traced.clone())

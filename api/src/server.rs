@@ -19,7 +19,7 @@ use poem::{
 use crate::{
     admin,
     app::App,
-    error::{ApiError, KINDS},
+    error::{ApiError, KINDS, RATE_LIMIT, RATE_REMAINING, RATE_RESET},
     media, openapi,
     request::{REQUEST_ID, RequestId, RequestLayer},
 };
@@ -203,7 +203,13 @@ fn cors(origins: Vec<String>) -> Cors {
         .allow_origins(origins)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .expose_headers([REQUEST_ID, header::RETRY_AFTER])
+        .expose_headers([
+            REQUEST_ID,
+            header::RETRY_AFTER,
+            RATE_LIMIT,
+            RATE_REMAINING,
+            RATE_RESET,
+        ])
         .max_age(600)
 }
 

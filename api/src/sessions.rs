@@ -90,6 +90,7 @@ impl Sessions {
     ) -> Result<Ended, Failure<401, 403, 404>> {
         let id: Uuid = id.parse().map_err(|_| ApiError::NotFound)?;
         let transaction = database::begin(&app.db).await?;
+        me.still_counts(app, &transaction).await?;
         if !session::revoke_own(&transaction, me.user.id, id, app.now()).await? {
             return Err(ApiError::NotFound.into());
         }
@@ -116,6 +117,7 @@ impl Sessions {
         ActivatedUser(me): ActivatedUser,
     ) -> Result<Ended, Failure<401, 403>> {
         let transaction = database::begin(&app.db).await?;
+        me.still_counts(app, &transaction).await?;
         session::revoke_all(&transaction, me.user.id, app.now()).await?;
         let event = Event {
             detail: Some("every session".to_owned()),

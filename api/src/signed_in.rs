@@ -1,6 +1,6 @@
 //! Permission as a parameter: a handler that takes an [`ActivatedUser`] runs for nobody else.
 
-use latchkey_shared::{session, user};
+use latchkey_shared::{database::Transaction, session, user};
 use poem::Request;
 use poem_openapi::{SecurityScheme, auth::Bearer};
 
@@ -22,6 +22,32 @@ pub struct SignedIn {
     pub user: user::Model,
     /// The login that the token is of.
     pub session: session::Model,
+}
+
+impl SignedIn {
+    /// Asks once more, as the first step of the transaction of a change: the last byte of a request may come long after
+    /// its head, and the session may have ended meanwhile. From here to the end of the transaction nobody ends it or
+    /// changes the account, which is returned as it is now.
+    ///
+    /// # Errors
+    /// When the session has ended, the account was shut or its activation taken back, or the database fails.
+    pub async fn still_counts(
+        &self,
+        app: &App,
+        transaction: &Transaction,
+    ) -> Result<user::Model, ApiError> {
+        let user = user::hold(transaction, self.user.id).await?;
+        let idle = app.config.session_idle;
+        let session = session::hold_alive(transaction, self.session.id, app.now(), idle).await?;
+        let user = user
+            .filter(|user| user.is_active && session.is_some())
+            .ok_or(ApiError::NotAuthenticated)?;
+        // The dashboard lets staff in without an activation.
+        if self.user.is_activated && !user.is_activated {
+            return Err(ApiError::NotActivated);
+        }
+        Ok(user)
+    }
 }
 
 /// Verifies the token, then asks the database once: the session, joined with its user.

@@ -73,6 +73,11 @@ pub enum Content {
         /// Whom to greet.
         username: Username,
     },
+    /// The address was changed; it goes to the one of before.
+    EmailChanged {
+        /// When.
+        at: DateTime<Utc>,
+    },
 }
 
 /// A one-time code in a text.
@@ -179,6 +184,14 @@ impl Content {
                     html: TokenReplayedHtml { head, at }.render()?,
                 })
             }
+            Self::EmailChanged { at } => {
+                let at = &moment(*at);
+                Ok(Written {
+                    subject: format!("The address of your {product} account was changed"),
+                    text: EmailChangedText { head, at }.render()?,
+                    html: EmailChangedHtml { head, at }.render()?,
+                })
+            }
         }
     }
 
@@ -194,6 +207,7 @@ impl Content {
             MailKind::AddressTaken => Self::AddressTaken { username },
             MailKind::TokenReplayed => Self::TokenReplayed { at },
             MailKind::ResetAsked => Self::ResetAsked { username },
+            MailKind::EmailChanged => Self::EmailChanged { at },
         })
     }
 }
@@ -311,6 +325,20 @@ struct TokenReplayedHtml<'a> {
     at: &'a str,
 }
 
+#[derive(Template)]
+#[template(path = "email_changed.txt")]
+struct EmailChangedText<'a> {
+    head: &'a Letterhead,
+    at: &'a str,
+}
+
+#[derive(Template)]
+#[template(path = "email_changed.html")]
+struct EmailChangedHtml<'a> {
+    head: &'a Letterhead,
+    at: &'a str,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -323,7 +351,7 @@ mod tests {
         }
     }
 
-    fn contents(username: &str) -> [(&'static str, Content); 7] {
+    fn contents(username: &str) -> [(&'static str, Content); 8] {
         let username: Username = username.parse().unwrap();
         let code = Code::Shown("048291".parse().unwrap());
         let lifetime = TimeDelta::seconds(300);
@@ -351,6 +379,7 @@ mod tests {
             ),
             ("address_taken", Content::AddressTaken { username }),
             ("token_replayed", Content::TokenReplayed { at }),
+            ("email_changed", Content::EmailChanged { at }),
         ]
     }
 

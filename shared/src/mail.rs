@@ -149,11 +149,13 @@ pub enum MailKind {
     AddressTaken,
     /// An administrator asks the owner to set a new password.
     ResetAsked,
+    /// The address was changed; it goes to the one of before.
+    EmailChanged,
 }
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
@@ -161,6 +163,7 @@ impl MailKind {
         Self::TokenReplayed,
         Self::AddressTaken,
         Self::ResetAsked,
+        Self::EmailChanged,
     ];
 
     /// Its name in the row.
@@ -174,6 +177,7 @@ impl MailKind {
             Self::TokenReplayed => "token_replayed",
             Self::AddressTaken => "address_taken",
             Self::ResetAsked => "reset_asked",
+            Self::EmailChanged => "email_changed",
         }
     }
 
@@ -187,7 +191,8 @@ impl MailKind {
             | Self::Activated
             | Self::TokenReplayed
             | Self::AddressTaken
-            | Self::ResetAsked => Priority::Normal,
+            | Self::ResetAsked
+            | Self::EmailChanged => Priority::Normal,
         }
     }
 }

@@ -4,11 +4,15 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveValue::Set, Condition, QueryOrder as _, QuerySelect as _, entity::prelude::*,
+    ActiveValue::Set, Condition, DbBackend, QueryOrder as _, QuerySelect as _, entity::prelude::*,
     sea_query::Expr,
 };
 
-use crate::{database, token_hash::TokenHash, user};
+use crate::{
+    database::{self, only},
+    token_hash::TokenHash,
+    user,
+};
 
 /// One login on one device.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -101,6 +105,26 @@ pub async fn find_alive(
 ) -> Result<Option<(Model, user::Model)>, DbErr> {
     let found = find_many(db, &[id]).await?.remove(&id);
     Ok(found.filter(|found| counts(found, now, idle)))
+}
+
+/// A living session of a user, which nobody ends before this transaction has ended. The user's row is held before it, see
+/// [`user::hold`].
+///
+/// # Errors
+/// When the database fails.
+pub async fn hold_alive(
+    transaction: &impl ConnectionTrait,
+    id: Uuid,
+    now: DateTime<Utc>,
+    idle: TimeDelta,
+) -> Result<Option<Model>, DbErr> {
+    use sea_orm::QuerySelect as _;
+    let mut held = Entity::find_by_id(id);
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        held = held.lock_exclusive();
+    }
+    let held = only(held, transaction).await?;
+    Ok(held.filter(|session| session.is_alive(now, idle)))
 }
 
 /// Whether a session with its user lets its tokens count.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    SqlErr, UpdateMany,
+    DbBackend, SqlErr, UpdateMany,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _},
 };
@@ -236,6 +236,20 @@ pub async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, D
     only(Entity::find_by_id(id), db).await
 }
 
+/// The account with this id, as it is and stays until this transaction ends. Whoever changes or ends several rows of one
+/// account holds this one first, so that no two wait for each other. SQLite has one writer at a time anyway.
+///
+/// # Errors
+/// When the database fails.
+pub async fn hold(transaction: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
+    use sea_orm::QuerySelect as _;
+    let mut held = Entity::find_by_id(id);
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        held = held.lock_exclusive();
+    }
+    only(held, transaction).await
+}
+
 /// All accounts by id.
 ///
 /// # Errors
@@ -333,6 +347,27 @@ pub async fn set_password(db: &impl ConnectionTrait, id: i64, hash: String) -> R
         .exec(db)
         .await?;
     Ok(())
+}
+
+/// Stores the hash of a new password in the place of `verified`, the hash that the present password was right for. False
+/// when the password was changed or the account shut meanwhile: that change comes too late.
+///
+/// # Errors
+/// When the database fails.
+pub async fn change_password(
+    db: &impl ConnectionTrait,
+    id: i64,
+    verified: &str,
+    hash: String,
+) -> Result<bool, DbErr> {
+    let changed = Entity::update_many()
+        .col_expr(Column::PasswordHash, Expr::value(hash))
+        .filter(Column::Id.eq(id))
+        .filter(Column::PasswordHash.eq(verified))
+        .filter(Column::IsActive.eq(true))
+        .exec(db)
+        .await?;
+    Ok(changed.rows_affected == 1)
 }
 
 /// Lets an account in (and back in). True when that changed anything, so that two administrators cause one mail.

@@ -15,10 +15,10 @@ use super::{
     acts::{self, event, finish, notice, some_superuser_left},
     permit::{Admin, ChangeUsers, Permit},
 };
-use crate::{app::App, error::ApiError, picture::Picture};
+use crate::{app::App, error::ApiError, picture::Picture, profile};
 
 /// Writes a change to an account that is still as `seen` says, and does what goes with it: a mail at its activation, the
-/// end of its sessions when it is shut, the end of its old picture.
+/// end of its sessions when it is shut or gets another address, the end of its old picture.
 ///
 /// # Errors
 /// When the administrator may not do this, somebody saved first, or the address is taken.
@@ -98,6 +98,11 @@ async fn store(
     }
     let let_in = user.is_active && user.is_activated && !(seen.is_active && seen.is_activated);
     let mut mails = Vec::new();
+    if user.email_key != seen.email_key {
+        // Whoever was logged in was so by the other address; administrators who change their own stay where they are.
+        session::revoke_others(&transaction, user.id, admin.session.id, app.now()).await?;
+        mails.push(profile::address_changed(app, &transaction, seen, &admin.trail).await?);
+    }
     if let_in {
         mails.push(notice(app, &transaction, &admin.trail, &user, MailKind::Activated).await?);
     }

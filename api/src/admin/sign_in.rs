@@ -5,7 +5,7 @@ use latchkey_shared::{
     audit::{Event, EventKind},
     database,
     email::Email,
-    session,
+    session, user,
 };
 use poem::{
     Request, Response, handler,
@@ -100,8 +100,10 @@ async fn sign_in(
     fields.finish()?;
     let email = email?;
     let limit = app.limits.login(trail.peer, &email, app.now()).await;
-    trail.limited(app, "login", limit).await?;
-    let (user, verdict) = login::authenticate(app, &email, password?, trail).await?;
+    let guess = trail
+        .limited(app, "login", Some(&email.key()), limit)
+        .await?;
+    let (user, verdict) = login::authenticate(app, &email, password?, guess, trail).await?;
     if !user.is_staff {
         login::note_failure(app, trail, &email, Some(user.id), "not staff").await?;
         return Err(ApiError::InvalidCredentials);
@@ -140,6 +142,7 @@ async fn end(app: &App, me: &SignedIn, everywhere: bool, trail: &Trail) -> Resul
     let (user, session, now) = (me.user.id, me.session.id, app.now());
     let transaction = database::begin(&app.db).await?;
     let detail = if everywhere {
+        user::hold(&transaction, user).await?;
         session::revoke_all(&transaction, user, now).await?;
         "every session"
     } else {

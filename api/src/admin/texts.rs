@@ -218,6 +218,7 @@ texts! {
     limit_reset: "too many requests for a code" | "طلبات رمز كثيرة";
     limit_otp: "too many codes tried" | "محاولات رمز كثيرة";
     limit_change: "too many password changes" | "تغييرات كثيرة لكلمة المرور";
+    limit_address: "too many changes of the address" | "تغييرات كثيرة للعنوان";
 
     // Mails.
     mail_reset_code: "Reset code" | "رمز التغيير";
@@ -227,6 +228,7 @@ texts! {
     mail_token_replayed: "Token used twice" | "استخدام رمز مرتين";
     mail_address_taken: "Address has an account" | "العنوان مسجّل";
     mail_reset_asked: "Asked for a new password" | "طلب كلمة مرور جديدة";
+    mail_email_changed: "Address changed" | "تغيّر العنوان";
     mail_queued: "Waiting" | "تنتظر";
     mail_sent: "Sent" | "أُرسلت";
     mail_failed: "Failed" | "فشلت";
@@ -293,7 +295,8 @@ impl Texts {
             "register" => self.limit_register,
             "reset" | "reset-gap" | "taken" | "taken-gap" => self.limit_reset,
             "otp" => self.limit_otp,
-            "change" => self.limit_change,
+            "change" | "change-strikes" => self.limit_change,
+            "address" => self.limit_address,
             _ => self.limit_strikes,
         }
     }
@@ -309,6 +312,7 @@ impl Texts {
             "token_replayed" => self.mail_token_replayed,
             "address_taken" => self.mail_address_taken,
             "reset_asked" => self.mail_reset_asked,
+            "email_changed" => self.mail_email_changed,
             _ => "?",
         }
     }

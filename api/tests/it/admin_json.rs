@@ -922,3 +922,32 @@ async fn no_answer_holds_a_token_a_code_or_a_hash() {
     let none = get(&world, &root, "/api/admin/resets/?user=4711").await;
     assert_eq!(none.body, json!({"resets": [], "before": null}));
 }
+
+/// An address that an administrator changes is told to the one of before, and whoever was logged in by it is not any more.
+#[tokio::test]
+async fn another_address_ends_the_sessions_and_is_told_to_the_one_of_before() {
+    let world = World::new().await;
+    let root = superuser(&world, "root@example.com").await;
+    let ada = world.somebody("ada@example.com").await;
+    let id = world.user("ada@example.com").await.id;
+    let told = async |email: &str| {
+        let mails = world.mails_to(email).await;
+        mails
+            .iter()
+            .any(|mail| mail.subject.contains("address of your"))
+    };
+
+    let body = json!({"email": "lovelace@example.com"});
+    assert_eq!(patch(&world, &root, id, body).await.status, 200);
+
+    let answer = world.get_user(&ada.access).await;
+    answer.is_problem(401, "not-authenticated");
+    assert!(told("ada@example.com").await);
+    assert!(!told("lovelace@example.com").await);
+
+    let own = world.user("root@example.com").await.id;
+    let body = json!({"email": "admin@example.com"});
+    assert_eq!(patch(&world, &root, own, body).await.status, 200);
+    assert_eq!(world.get_user(&root.access).await.status, 200);
+    assert!(told("root@example.com").await);
+}

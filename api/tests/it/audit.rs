@@ -444,3 +444,22 @@ async fn a_flood_does_not_fill_the_log() {
     let kinds: Vec<_> = events.iter().map(|it| it.event.as_str()).collect();
     assert_eq!(kinds.len(), 4, "{kinds:?}");
 }
+
+/// L1: of a limit that was exceeded the log says at whose address, so that a target is known.
+#[tokio::test]
+async fn a_limit_that_was_exceeded_is_noted_with_the_address_that_it_was_about() {
+    let world = World::with(&[
+        ("LIMIT_LOGIN_FREE_FAILURES", "1"),
+        ("LIMIT_LOGIN_FAILURES", "100"),
+    ])
+    .await;
+    world.somebody("ada@example.com").await;
+    for _ in 0..2 {
+        world.try_login("ada@example.com", "a wrong password").await;
+    }
+    let events = audit::list(&world.database.db, audit::Filter::default(), 2).await;
+    let events = events.unwrap();
+    assert_eq!(events[0].event, "excess_rate_limit_exceeded");
+    assert!(events[0].subject.is_some());
+    assert_eq!(events[0].subject, events[1].subject);
+}

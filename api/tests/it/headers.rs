@@ -179,4 +179,22 @@ async fn the_pages_of_configured_origins_may_call_and_no_others() {
         .header("origin", &world.base)
         .json(&json!({}));
     world.send(own).await.is_problem(400, "invalid-input");
+
+    let read = world
+        .request(Method::POST, "/api/login/")
+        .header("origin", "https://app.example.com")
+        .json(&json!({}));
+    let answer = world.send(read).await;
+    let exposed = answer.headers["access-control-expose-headers"]
+        .to_str()
+        .unwrap();
+    for name in [
+        "x-request-id",
+        "retry-after",
+        "ratelimit-limit",
+        "ratelimit-remaining",
+        "ratelimit-reset",
+    ] {
+        assert!(exposed.contains(name), "{exposed}");
+    }
 }

@@ -2,10 +2,12 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
+use latchkey_testing::PATIENCE;
 use reqwest::Method;
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, PASSWORD, World, registration};
+use crate::world::{Answer, PASSWORD, World, other_than, registration};
 
 const WRONG: &str = "a wrong password";
 
@@ -421,4 +423,222 @@ async fn the_counters_hold_no_address() {
     let dump = world.redis.dump().await;
     assert!(dump.contains(":limit:strikes:email:"), "{dump}");
     assert!(!dump.contains("ada@example.com"), "{dump}");
+}
+
+/// T4: a client behind a proxy that appends to one header says what it likes in the other, and is the proxy for it.
+#[tokio::test]
+async fn a_client_that_sends_the_header_that_its_proxy_does_not_know_gains_nothing() {
+    let world = World::with(&[
+        ("LIMIT_LOGIN_PEER", "1/60"),
+        ("TRUSTED_PROXIES", "127.0.0.1"),
+    ])
+    .await;
+    let mut looked_at = 0;
+    for number in 0..5 {
+        let body = json!({"email": "a@example.com", "password": WRONG});
+        let request = world
+            .request(Method::POST, "/api/login/")
+            .header("x-forwarded-for", "192.0.2.1")
+            .header("forwarded", format!("for=203.0.113.{number}"));
+        let answer = world.send(request.json(&body)).await;
+        looked_at += u32::from(answer.status == 401);
+    }
+    assert_eq!(looked_at, 1);
+}
+
+/// A token for a mailbox, whether or not it has an account.
+async fn asked(world: &World, email: &str) -> String {
+    let body = json!({"email": email});
+    let answer = world.post("/auth/email_request/", body).await;
+    answer.text("/token")
+}
+
+/// T3, O3: several resets of one mailbox are no more guesses than one day allows, whether or not it has an account.
+#[tokio::test]
+async fn wrong_codes_are_counted_by_mailbox_over_all_of_its_resets() {
+    let world = world(&[("LIMIT_OTP_EMAIL", "7/86400")]).await;
+    world.somebody("ada@example.com").await;
+    for email in ["ada@example.com", "nobody@example.com"] {
+        let first = asked(&world, email).await;
+        // What is tried after the fifth try is no guess, and takes none from the mailbox.
+        for _ in 0..8 {
+            let answer = world.check(&first, "000000").await;
+            answer.is_problem(400, "invalid-otp");
+        }
+        let second = asked(&world, email).await;
+        for _ in 0..2 {
+            let answer = world.check(&second, "000000").await;
+            answer.is_problem(400, "invalid-otp");
+        }
+        assert_eq!(
+            retry_after(&world.check(&second, "000000").await),
+            86_400,
+            "{email}"
+        );
+    }
+
+    let (token, code) = world.forgotten("ada@example.com").await;
+    retry_after(&world.check(&token, &code).await);
+    world.pass(TimeDelta::days(1));
+    let (token, code) = world.forgotten("ada@example.com").await;
+    assert_eq!(world.check(&token, &code).await.status, 200);
+}
+
+/// T3: the right code is no wrong one, a reset forgives those, and staff can.
+#[tokio::test]
+async fn wrong_codes_are_forgiven_by_a_reset_and_released_by_staff() {
+    let world = world(&[("LIMIT_OTP_EMAIL", "3/86400")]).await;
+    world.somebody("ada@example.com").await;
+    world.superuser("root@example.com").await;
+    let root = world.login("root@example.com", PASSWORD).await;
+    for new in ["another quiet morning", "and one more evening"] {
+        let (token, code) = world.forgotten("ada@example.com").await;
+        for _ in 0..2 {
+            world.check(&token, &other_than(&code)).await;
+        }
+        assert_eq!(world.check(&token, &code).await.status, 200);
+        assert_eq!(world.reset(&token, new).await.status, 200);
+    }
+
+    let (token, code) = world.forgotten("ada@example.com").await;
+    for _ in 0..4 {
+        world.check(&token, &other_than(&code)).await;
+    }
+    retry_after(&world.check(&token, &code).await);
+    let held = world.request(Method::GET, "/api/admin/limits/");
+    let held = world.send(held.bearer_auth(&root.access)).await;
+    assert_eq!(held.text("/limits/0/what"), "otp");
+    let id = world.user("ada@example.com").await.id;
+    assert_eq!(held.body["limits"][0]["user"], id, "{held:?}");
+    let release = world
+        .request(Method::POST, "/api/admin/limits/release/")
+        .bearer_auth(&root.access)
+        .json(&json!({"name": held.text("/limits/0/name")}));
+    assert_eq!(world.send(release).await.status, 204);
+    assert_eq!(world.check(&token, &code).await.status, 200);
+}
+
+/// T3: what the service could not look at was no guess.
+#[tokio::test]
+async fn a_login_that_the_service_failed_is_no_strike() {
+    let world = world(&[
+        ("LIMIT_LOGIN_FREE_FAILURES", "3"),
+        ("LIMIT_LOGIN_FAILURES", "100"),
+    ])
+    .await;
+    world.somebody("ada@example.com").await;
+    let rename = async |from: &str, to: &str| {
+        let sql = format!("ALTER TABLE {from} RENAME TO {to}");
+        world.database.db.execute_unprepared(&sql).await.unwrap();
+    };
+    // The last free one before, so that each of the failures causes a wait and takes it back.
+    for _ in 0..2 {
+        world.try_login("ada@example.com", WRONG).await;
+    }
+    rename("users", "gone").await;
+    for _ in 0..5 {
+        let answer = world.try_login("ada@example.com", PASSWORD).await;
+        answer.is_problem(500, "internal");
+        // It is taken back after the answer.
+        until(async || strikes(&world).await == (Some(2), None)).await;
+    }
+    rename("gone", "users").await;
+    world.login("ada@example.com", PASSWORD).await;
+}
+
+/// The strikes of the one account that has any, and until when it waits.
+async fn strikes(world: &World) -> (Option<u32>, Option<u64>) {
+    let key = strikes_key(world, "strikes").await;
+    redis::cmd("HMGET")
+        .arg(key)
+        .arg(&["strikes", "until"])
+        .query_async(&mut world.redis.connection())
+        .await
+        .unwrap()
+}
+
+async fn strikes_key(world: &World, what: &str) -> String {
+    let keys = world.redis.keys().await;
+    let part = format!(":limit:{what}:");
+    keys.into_iter().find(|key| key.contains(&part)).unwrap()
+}
+
+async fn until(happened: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !happened().await {
+            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
+}
+
+/// T3: whoever guesses no more than what is free has so many guesses in a month, not in a day.
+#[tokio::test]
+async fn failures_that_are_free_are_remembered_for_a_month() {
+    let world = world(&[("LIMIT_LOGIN_FREE_FAILURES", "5")]).await;
+    world.somebody("ada@example.com").await;
+    world.try_login("ada@example.com", WRONG).await;
+    let ends: i64 = redis::cmd("TTL")
+        .arg(strikes_key(&world, "strikes").await)
+        .query_async(&mut world.redis.connection())
+        .await
+        .unwrap();
+    assert!(ends > 29 * 86_400, "{ends}");
+}
+
+/// T3: a stolen session guesses the password no better than a stranger does, and no stranger keeps an owner from changing it.
+#[tokio::test]
+async fn wrong_passwords_at_a_change_have_waits_of_their_own() {
+    let world = world(&[
+        ("LIMIT_LOGIN_FREE_FAILURES", "3"),
+        ("LIMIT_LOGIN_FAILURES", "5"),
+    ])
+    .await;
+    let tokens = world.somebody("ada@example.com").await;
+    let change = async |password: &str, new: &str| {
+        let body = json!({"password": password, "new_password": new});
+        let request = world.request(Method::POST, "/auth/change_password/");
+        let request = request.bearer_auth(&tokens.access);
+        world.send(request.json(&body)).await
+    };
+    for _ in 0..3 {
+        world.try_login("ada@example.com", WRONG).await;
+    }
+    retry_after(&world.try_login("ada@example.com", PASSWORD).await);
+    let answer = change(PASSWORD, "another quiet morning").await;
+    assert_eq!(answer.status, 204, "{answer:?}");
+
+    for wait in [0, 0, 0, 1, 2] {
+        world.pass(TimeDelta::seconds(wait));
+        let answer = change(WRONG, "yet another morning").await;
+        answer.is_problem(400, "wrong-password");
+    }
+    world.pass(TimeDelta::minutes(4));
+    retry_after(&change("another quiet morning", "yet another morning").await);
+    let (token, code) = world.forgotten("ada@example.com").await;
+    assert_eq!(world.check(&token, &code).await.status, 200);
+    assert_eq!(world.reset(&token, "one more evening").await.status, 200);
+    let tokens = world.login("ada@example.com", "one more evening").await;
+    let body = json!({"password": "one more evening", "new_password": "yet another morning"});
+    let request = world.request(Method::POST, "/auth/change_password/");
+    let request = request.bearer_auth(&tokens.access).json(&body);
+    assert_eq!(world.send(request).await.status, 204);
+}
+
+/// T1: asking by changes of the own address who else has an account is limited; all else of the profile goes on.
+#[tokio::test]
+async fn changes_of_the_address_are_limited() {
+    let world = world(&[("LIMIT_EMAIL_CHANGE", "2/3600")]).await;
+    let tokens = world.somebody("ada@example.com").await;
+    world.register("taken@example.com").await;
+    let change = |email: &'static str| world.patch_user(&tokens.access, json!({"email": email}));
+    for _ in 0..2 {
+        change("taken@example.com")
+            .await
+            .is_problem(409, "email-taken");
+    }
+    assert_eq!(retry_after(&change("free@example.com").await), 3600);
+    assert_eq!(change("ADA@example.com").await.status, 200);
+    let name = json!({"username": "Countess"});
+    assert_eq!(world.patch_user(&tokens.access, name).await.status, 200);
 }

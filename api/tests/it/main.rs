@@ -30,6 +30,7 @@ mod outage;
 mod own_sessions;
 mod password_change;
 mod password_reset;
+mod pending;
 mod pictures;
 mod profile;
 mod properties;

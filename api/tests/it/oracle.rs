@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use latchkey_testing::{RedisServer, TestRedis};
 use serde_json::{Value, json};
 
-use crate::world::{Answer, World};
+use crate::world::{Answer, World, registration};
 
 /// What one request made others do, and what it was answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -143,4 +143,27 @@ async fn a_login_that_fails_is_the_same_work_for_every_address() {
         work.statements.len() >= 2 && work.commands["hincrby"] == 1,
         "{work:?}"
     );
+}
+
+/// With `REGISTRATION_PRIVACY=on` a taken address costs what a new one does, but for the row of the account itself.
+#[tokio::test]
+async fn a_registration_is_the_same_work_for_every_address_but_for_its_row() {
+    let redis = RedisServer::start().await;
+    let privacy = [("REGISTRATION_PRIVACY", "on")];
+    let world = World::on(TestRedis::at(&redis.url()).await, &privacy).await;
+    world.register("taken@x.example").await;
+    let form = |email: &str| registration(email);
+    work_of(&world, "/api/register/", form("first@x.example")).await;
+
+    for number in 1..=3 {
+        let taken = work_of(&world, "/api/register/", form("taken@x.example")).await;
+        let email = format!("new{number:02}@x.example");
+        let mut new = work_of(&world, "/api/register/", form(&email)).await;
+
+        let row = |statement: &String| statement.starts_with("INSERT INTO \"users\"");
+        assert_eq!(new.statements.iter().filter(|it| row(it)).count(), 1);
+        new.statements.retain(|statement| !row(statement));
+        assert_eq!(taken, new, "round {number}");
+        assert_eq!((taken.status, taken.hashes), (201, 1), "{taken:?}");
+    }
 }

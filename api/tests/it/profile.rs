@@ -189,3 +189,33 @@ async fn a_picture_is_set_replaced_and_cleared_and_never_leaves_a_file_behind() 
     assert!(cleared.body["image"].is_null());
     assert!(world.pictures().is_empty());
 }
+
+/// Whoever changes the address of an account cannot do it behind its owner's back: the one of before is told, and no code
+/// that went there opens anything.
+#[tokio::test]
+async fn a_change_of_the_address_is_told_to_the_one_of_before() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+    let (token, code) = world.forgotten("ada@example.com").await;
+    let changed = |email: &'static str| world.patch_user(&tokens.access, json!({"email": email}));
+    let notices = async |email: &str| {
+        let mails = world.mails_to(email).await;
+        let told = mails
+            .iter()
+            .filter(|it| it.subject.contains("address of your"));
+        told.count()
+    };
+
+    assert_eq!(changed("Ada@example.com").await.status, 200);
+    assert_eq!(
+        notices("ada@example.com").await,
+        0,
+        "the mailbox is the same"
+    );
+    assert_eq!(changed("thief@example.com").await.status, 200);
+
+    assert_eq!(notices("Ada@example.com").await, 1);
+    assert_eq!(notices("thief@example.com").await, 0);
+    let answer = world.check(&token, &code).await;
+    answer.is_problem(400, "invalid-otp");
+}

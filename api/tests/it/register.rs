@@ -244,6 +244,8 @@ async fn a_taken_address_is_answered_like_a_new_one_and_its_owner_gets_a_mail() 
     world.activate("ada@example.com").await;
     world.deliver_all().await;
     let pictures = world.pictures();
+    // The welcome was a mail to this mailbox, too.
+    world.pass(chrono::TimeDelta::minutes(1));
 
     let taken = world
         .post("/api/register/", with_picture("ADA@example.com"))
@@ -297,4 +299,35 @@ async fn a_taken_address_is_noted_in_the_audit_log() {
         (events[0].user_id, events[0].actor.as_str()),
         (Some(1), "anonymous")
     );
+}
+
+/// With `REGISTRATION_PRIVACY=on` a login right after tells nothing either, nor does how many of them are free.
+#[tokio::test]
+async fn a_login_after_a_registration_tells_a_taken_address_from_no_new_one() {
+    let more = [
+        ("REGISTRATION_PRIVACY", "on"),
+        ("LIMIT_LOGIN_FREE_FAILURES", "3"),
+        ("LIMIT_LOGIN_FAILURES", "100"),
+    ];
+    let world = World::with(&more).await;
+    world.somebody("taken@example.com").await;
+    let mut answers = Vec::new();
+    for email in ["taken@example.com", "new@example.com"] {
+        let mut form = registration(email);
+        form["password"] = json!("a guest's own password");
+        assert_eq!(world.post("/api/register/", form).await.status, 201);
+        for number in 0..4 {
+            let mut answer = world.try_login(email, "a guest's own password").await;
+            answer.body["instance"] = json!(null);
+            assert_eq!(answer.status, if number < 3 { 401 } else { 429 });
+            answers.push(answer.body);
+        }
+    }
+    assert_eq!(answers[..4], answers[4..]);
+
+    world.activate("new@example.com").await;
+    world.pass(chrono::TimeDelta::minutes(15));
+    world
+        .login("new@example.com", "a guest's own password")
+        .await;
 }

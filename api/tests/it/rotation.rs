@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
+use latchkey_shared::audit::{self, EventKind};
 use serde_json::json;
 
 use crate::world::{Answer, PASSWORD, World};
@@ -138,4 +139,41 @@ async fn a_session_that_was_idle_for_too_long_has_ended() {
     refresh(&world, &tokens.refresh)
         .await
         .is_problem(401, "invalid-refresh-token");
+}
+
+/// S3: whoever never got the new token can leave with the old one; later that is a replay, which ends the session, too.
+#[tokio::test]
+async fn a_logout_with_the_old_token_ends_the_session_within_the_window_and_after_it() {
+    let world = rotating().await;
+    world.register("ada@example.com").await;
+    world.activate("ada@example.com").await;
+    for (passed, status, told) in [(9, 204, 0), (10, 401, 1)] {
+        let old = world.login("ada@example.com", PASSWORD).await.refresh;
+        let newer = refresh(&world, &old).await;
+        world.pass(TimeDelta::seconds(passed));
+
+        for _ in 0..2 {
+            let answer = world.post("/auth/logout/", json!({"refresh": old})).await;
+            assert!(
+                answer.status == status || answer.status == 401,
+                "{answer:?}"
+            );
+        }
+
+        world
+            .get_user(&newer.text("/access"))
+            .await
+            .is_problem(401, "not-authenticated");
+        let mails = world.mails_to("ada@example.com").await;
+        let replays = mails.iter().filter(|it| it.subject.contains("logged out"));
+        assert_eq!(replays.count(), told);
+        let log = audit::list(&world.database.db, audit::Filter::default(), 10).await;
+        let ends: Vec<_> = log.unwrap().into_iter().map(|it| it.event).collect();
+        let kind = if told == 0 {
+            EventKind::TokenRevoked
+        } else {
+            EventKind::TokenReuse
+        };
+        assert!(ends.contains(&kind.as_str().to_owned()), "{ends:?}");
+    }
 }

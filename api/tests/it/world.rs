@@ -104,6 +104,8 @@ impl World {
             ("LIMIT_RESET_EMAIL", "100000/1"),
             ("LIMIT_RESET_EMAIL_GAP", "100000/1"),
             ("LIMIT_OTP_PEER", "100000/1"),
+            ("LIMIT_OTP_EMAIL", "100000/1"),
+            ("LIMIT_EMAIL_CHANGE", "100000/1"),
             ("LIMIT_PASSWORD_CHANGE", "100000/1"),
             ("LIMIT_LOGIN_FREE_FAILURES", "1000000"),
             ("LIMIT_LOGIN_FAILURES", "1000000"),

@@ -253,6 +253,7 @@ impl<'a> Stage<'a> {
             ("LIMIT_RESET_PEER", "100000/1"),
             ("LIMIT_RESET_EMAIL", "100000/1"),
             ("LIMIT_RESET_EMAIL_GAP", "100000/1"),
+            ("LIMIT_OTP_EMAIL", "100000/1"),
         ];
         if !bind.is_empty() {
             variables.push(("BIND", &bind));

@@ -1,0 +1,177 @@
+//! Requests whose last byte is held back, while what they were allowed by ends.
+
+use chrono::TimeDelta;
+use latchkey_shared::{session, user};
+use latchkey_testing::PATIENCE;
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::world::{Answer, PASSWORD, Tokens, World};
+
+const NEW: &str = "another quiet morning";
+const THIEF: &str = "a thief's own password";
+
+/// A request that was let in and lacks its last byte.
+struct Pending {
+    stream: TcpStream,
+    last: u8,
+}
+
+impl Pending {
+    /// Sends all of a request but its last byte. The server asks for the body once it has looked at the token.
+    async fn begin(world: &World, method: &str, path: &str, access: &str, body: &Value) -> Self {
+        let body = body.to_string();
+        let (last, rest) = body.as_bytes().split_last().unwrap();
+        let address = world.base.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: latchkey\r\nAuthorization: Bearer {access}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\
+             Connection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut asked = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+        timeout(PATIENCE, stream.read_exact(&mut asked))
+            .await
+            .expect("the server asks for the body")
+            .unwrap();
+        assert!(asked.starts_with(b"HTTP/1.1 100"));
+        stream.write_all(rest).await.unwrap();
+        Self {
+            stream,
+            last: *last,
+        }
+    }
+
+    /// Sends the last byte; what is answered.
+    async fn end(mut self) -> String {
+        self.stream.write_all(&[self.last]).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(PATIENCE, self.stream.read_to_end(&mut answer))
+            .await
+            .expect("an answer")
+            .unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+/// What ends a session.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Reset,
+    LogoutAll,
+    Deactivation,
+}
+
+const ENDS: [End; 3] = [End::Reset, End::LogoutAll, End::Deactivation];
+
+impl End {
+    async fn come(self, world: &World, email: &str, owner: &Tokens) {
+        match self {
+            Self::Reset => {
+                let (token, code) = world.forgotten(email).await;
+                assert_eq!(world.check(&token, &code).await.status, 200);
+                assert_eq!(world.reset(&token, NEW).await.status, 200);
+            }
+            Self::LogoutAll => {
+                let request = world.request(Method::POST, "/auth/logout_all/");
+                let request = request.bearer_auth(&owner.access);
+                assert_eq!(world.send(request).await.status, 204);
+            }
+            Self::Deactivation => world.deactivate(email).await,
+        }
+    }
+}
+
+#[track_caller]
+fn is_not_authenticated(answer: &str, end: End) {
+    assert!(answer.starts_with("HTTP/1.1 401"), "{end:?}: {answer}");
+    assert!(
+        answer.contains("/problems/not-authenticated"),
+        "{end:?}: {answer}"
+    );
+}
+
+/// S2: a session that has ended changes no profile, however long before its request began.
+#[tokio::test]
+async fn a_profile_is_not_changed_by_a_session_that_has_ended_meanwhile() {
+    let world = World::new().await;
+    for end in ENDS {
+        let email = format!("{end:?}@example.com").to_lowercase();
+        let owner = world.somebody(&email).await;
+        let thief = world.login(&email, PASSWORD).await;
+        let body = json!({"email": "thief@example.com", "username": "Thief"});
+        let pending = Pending::begin(&world, "PATCH", "/api/user/", &thief.access, &body).await;
+
+        end.come(&world, &email, &owner).await;
+        let before = world.user(&email).await;
+
+        is_not_authenticated(&pending.end().await, end);
+        assert_eq!(world.user(&email).await, before, "{end:?}");
+    }
+}
+
+/// S2, P6: nor the password, also by somebody who knows the one of before.
+#[tokio::test]
+async fn a_password_is_not_changed_by_a_session_that_has_ended_meanwhile() {
+    let world = World::new().await;
+    for end in ENDS {
+        let email = format!("{end:?}@example.com").to_lowercase();
+        let owner = world.somebody(&email).await;
+        let thief = world.login(&email, PASSWORD).await;
+        let path = "/auth/change_password/";
+        let body = json!({"password": PASSWORD, "new_password": THIEF});
+        let pending = Pending::begin(&world, "POST", path, &thief.access, &body).await;
+
+        end.come(&world, &email, &owner).await;
+        let before = world.user(&email).await;
+
+        is_not_authenticated(&pending.end().await, end);
+        assert_eq!(world.user(&email).await, before, "{end:?}");
+    }
+}
+
+/// P6: a change of the password that was verified before another one comes too late, also in a session that lives on.
+#[tokio::test]
+async fn of_two_changes_of_a_password_the_second_knows_the_first() {
+    let world = World::new().await;
+    let here = world.somebody("ada@example.com").await;
+    let path = "/auth/change_password/";
+    let body = json!({"password": PASSWORD, "new_password": THIEF});
+    let pending = Pending::begin(&world, "POST", path, &here.access, &body).await;
+
+    let body = json!({"password": PASSWORD, "new_password": NEW});
+    let request = world.request(Method::POST, path);
+    let first: Answer = world
+        .send(request.bearer_auth(&here.access).json(&body))
+        .await;
+    assert_eq!(first.status, 204, "{first:?}");
+
+    let answer = pending.end().await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    world.login("ada@example.com", NEW).await;
+}
+
+/// S2: a login whose password was verified before a reset, or before the account was shut, makes no session after it.
+#[tokio::test]
+async fn a_login_that_was_verified_before_a_reset_or_a_deactivation_comes_too_late() {
+    let world = World::new().await;
+    let owner = world.somebody("ada@example.com").await;
+    for end in [End::Reset, End::Deactivation] {
+        let verified = world.user("ada@example.com").await;
+        end.come(&world, "ada@example.com", &owner).await;
+
+        let (db, now) = (&world.database.db, world.clock.now());
+        let noted = user::note_login(db, verified.id, &verified.password_hash, None, now).await;
+
+        assert!(!noted.unwrap(), "{end:?}");
+        let alive = session::list_alive(db, verified.id, now + TimeDelta::seconds(1)).await;
+        assert!(alive.unwrap().is_empty(), "{end:?}");
+    }
+}
