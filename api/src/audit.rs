@@ -23,7 +23,7 @@ use crate::{admin::permit::Admin, app::App, error::ApiError, peer::Peer, request
 const ONCE_SECONDS: i64 = 60;
 
 /// How often the head is looked at.
-const WATCHED_EVERY: Duration = Duration::from_secs(600);
+const WATCHED_EVERY: Duration = Duration::from_mins(10);
 
 /// Where a request comes from, for the log.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use poem::{
     http::{HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery},
     listener::Acceptor,
     middleware::Cors,
-    web::{Html, Path, Redirect},
+    web::{Html, Path},
 };
 
 use crate::{
@@ -23,8 +23,9 @@ use crate::{
 /// How long a connection may be silent.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// What the original's code serves, and where the contract has it.
-const ALIASES: [(&str, &str); 3] = [
+/// What the original's code serves, and where the contract has it; and what somebody finds who was told no path.
+const ALIASES: [(&str, &str); 4] = [
+    ("/", "/docs"),
     ("/auth/register", "/api/register"),
     ("/auth/login", "/api/login"),
     ("/auth/user", "/api/user"),
@@ -45,7 +46,6 @@ pub fn endpoint(app: App) -> impl Endpoint {
     Route::new()
         .nest("/", openapi::service())
         .nest("/admin", admin::pages())
-        .at("/", get(make_sync(|_| Redirect::see_other("/docs"))))
         .at(
             "/docs",
             get(make_sync(move |_| {
@@ -202,7 +202,7 @@ mod tests {
     #[test]
     fn every_spelling_of_a_path_is_one() {
         for (spelt, canonical) in [
-            ("/", "/"),
+            ("/", "/docs"),
             ("/api/user", "/api/user"),
             ("/api/user/", "/api/user"),
             ("/auth/user/?a=1", "/api/user?a=1"),
