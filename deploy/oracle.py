@@ -5,7 +5,6 @@ Usage: oracle.py <name of the run> <login|email_request> <samples> <table|json> 
 
 import gc
 import json
-import math
 import random
 import secrets
 import socket
@@ -15,6 +14,8 @@ import sys
 import time
 import urllib.parse
 
+from ranks import mann_whitney
+
 run, call, samples, form, url, *users = sys.argv[1:]
 samples = int(samples)
 
@@ -22,7 +23,7 @@ KINDS = ["known", "unknown", "not activated", "deactivated"]
 # A second set of addresses that nobody has: what differs between it and the first is noise.
 CONTROL = "unknown again"
 PAIRS = [(a, b) for i, a in enumerate(KINDS) for b in KINDS[i + 1 :]] + [("unknown", CONTROL)]
-ADDRESSES = 16
+ADDRESSES = min(16, samples)
 WARM_UP = max(20, samples // 20)
 PATHS = {"login": "/api/login/", "email_request": "/auth/email_request/", "register": "/api/register/"}
 STATUS = {"login": 401, "email_request": 201, "register": 201}
@@ -105,27 +106,6 @@ def measure(connection, addresses):
                 times[kind].append(elapsed)
     gc.enable()
     return times
-
-
-def mann_whitney(a, b):
-    """The p-value, two-sided, by the normal approximation with ties corrected: exact enough beyond some 20 samples."""
-    values = sorted([(value, True) for value in a] + [(value, False) for value in b])
-    total, n, m = len(values), len(a), len(b)
-    rank_sum, ties, i = 0.0, 0, 0
-    while i < total:
-        j = i
-        while j < total and values[j][0] == values[i][0]:
-            j += 1
-        # Equal values share the mean of their ranks, which count from 1.
-        rank_sum += (i + 1 + j) / 2 * sum(is_a for _, is_a in values[i:j])
-        ties += (j - i) ** 3 - (j - i)
-        i = j
-    u = rank_sum - n * (n + 1) / 2
-    deviation = math.sqrt(n * m / 12 * (total + 1 - ties / (total * (total - 1))))
-    if deviation == 0:
-        return 1.0
-    z = max(abs(u - n * m / 2) - 0.5, 0) / deviation
-    return math.erfc(z / math.sqrt(2))
 
 
 connection = Connection()

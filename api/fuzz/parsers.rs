@@ -13,6 +13,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta};
 use image::{ImageDecoder as _, ImageReader};
 use latchkey_api::{
     body::Body,
+    cli::Noted,
     config::Config,
     data_url,
     fields::{Fields, FromField as _},
@@ -20,14 +21,28 @@ use latchkey_api::{
     password::{Owner, Password},
     peer::{Peer, Proxies, ProxyHeader},
     picture::{MAX_PIXELS, PictureStore},
+    request::{REQUEST_ID, RequestId},
     token::{RefreshToken, ResetToken, TokenIssuer},
 };
 use latchkey_shared::{
-    email::Email, gender::Gender, one_time_code::Otp, phone_number::PhoneNumber,
-    secret_key::SecretKey, settings::Settings, username::Username,
+    email::Email,
+    gender::Gender,
+    one_time_code::Otp,
+    permission::{Permission, Permissions},
+    phone_number::PhoneNumber,
+    queue::Queue,
+    secret_key::SecretKey,
+    settings::Settings,
+    since::Since,
+    trace,
+    user::search::{Place, Sort},
+    username::Username,
 };
 use latchkey_worker::smtp_url::{SmtpUrl, Tls};
-use poem::{Request, RequestBody, http::HeaderMap};
+use poem::{
+    Request, RequestBody,
+    http::{HeaderMap, HeaderValue},
+};
 use poem_openapi::{ApiExtractor as _, ExtractParamOptions};
 use ring::hmac;
 use serde_json::Value;
@@ -330,6 +345,96 @@ pub fn rate(data: &[u8]) {
     if let Ok(rate) = text.parse::<Rate>() {
         assert_eq!(rate.to_string().parse(), Ok(rate));
     }
+}
+
+/// Rights of staff: in whatever order they came, they are written in one.
+pub fn permissions(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(permission) = text.parse::<Permission>() {
+        assert_eq!(permission.as_str(), text);
+    }
+    if let Ok(permissions) = text.parse::<Permissions>() {
+        assert_eq!(permissions.to_string().parse(), Ok(permissions.clone()));
+        let all: Vec<_> = permissions.iter().collect();
+        assert!(all.is_sorted_by(|a, b| a < b), "{permissions}");
+        assert!(all.is_empty() || !text.trim().is_empty());
+        for right in [Permission::ChangeUsers, Permission::DeleteUsers] {
+            assert!(!permissions.contains(right) || permissions.contains(Permission::ViewUsers));
+        }
+    }
+}
+
+/// Moments as operators give them: none is later than it says, and none so early that there is no such time.
+pub fn since(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a moment");
+    match text.parse() {
+        Ok(Since::At(at)) => assert_eq!(Since::At(at).before(now), at),
+        Ok(ago @ Since::Ago(span)) => {
+            let moment = ago.before(now);
+            assert!((DateTime::UNIX_EPOCH..=now).contains(&moment), "{moment}");
+            assert!(moment == DateTime::UNIX_EPOCH || now - moment == span);
+        }
+        Err(_) => {}
+    }
+}
+
+/// A head of the audit log that was noted: it is written as it was read.
+pub fn noted(data: &[u8]) {
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(Noted(head)) = text.parse::<Noted>() {
+        assert!(head.hash.len() == 64 && head.hash.bytes().all(|it| it.is_ascii_hexdigit()));
+        let again: Noted = head.to_string().parse().expect("what was printed");
+        assert_eq!(again.0, head);
+    }
+}
+
+/// The order of a list, and a place in it.
+pub fn list(data: &[u8]) {
+    read::<Sort>(data);
+    let Ok(text) = str::from_utf8(data) else {
+        return;
+    };
+    if let Ok(place) = text.parse::<Place>() {
+        assert!(place.to_string().len() <= text.len());
+        assert_eq!(place.to_string().parse(), Ok(place));
+    }
+}
+
+/// What a job carries: the id of a mail, as a text, and nothing else.
+pub fn job(data: &[u8]) {
+    let Ok(payload) = serde_json::from_slice::<Value>(data) else {
+        return;
+    };
+    if let Some(id) = Queue::mail_of(&payload) {
+        assert!(payload.is_string(), "{payload}");
+        assert_eq!(Queue::mail_of(&id.to_string().into()), Some(id));
+    }
+}
+
+/// `X-Request-Id` and `traceparent`: an id is kept if it is plain and else replaced by one that is. Whatever the other
+/// says, nothing comes of it but a trace.
+pub fn request_headers(data: &[u8]) {
+    let Ok(value) = HeaderValue::from_bytes(data) else {
+        return;
+    };
+    let request = Request::builder().header(REQUEST_ID, value).finish();
+    let id = RequestId::of(&request);
+    let id = id.as_str();
+    assert!((8..=64).contains(&id.len()), "{id}");
+    assert!(
+        id.bytes()
+            .all(|it| it.is_ascii_alphanumeric() || it == b'-')
+    );
+    let again = Request::builder().header(REQUEST_ID, id).finish();
+    assert_eq!(RequestId::of(&again).as_str(), id);
+    trace::continue_from(&tracing::Span::none(), str::from_utf8(data).ok());
 }
 
 /// `SMTP_URL`: its parts make it again, and its password is not shown.

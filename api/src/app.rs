@@ -19,6 +19,7 @@ use crate::{
     limits::Limiter,
     metrics::{HashMetrics, RequestMetrics},
     picture::PictureStore,
+    room::Room,
     session_lookup::SessionLookup,
     token::TokenIssuer,
 };
@@ -53,6 +54,8 @@ pub struct State {
     pub token_hasher: TokenHasher,
     /// Profile pictures.
     pub pictures: PictureStore,
+    /// Where large bodies are kept while they are looked at.
+    pub room: Room,
     /// The key of the audit log.
     pub audit_key: AuditKey,
     /// Whose turn it is to read the whole audit log.
@@ -99,6 +102,7 @@ impl App {
             token_hasher: key.token_hasher(),
             audit_key: key.audit_key(),
             pictures: PictureStore::new(&config.media_dir, &config.common.public_url),
+            room: Room::default(),
             verifying: Semaphore::new(1),
             stopping: AtomicBool::new(false),
             clock,

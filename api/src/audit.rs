@@ -1,22 +1,29 @@
-//! What of a request goes into the audit log, and how it gets there.
+//! What of a request goes into the audit log, how it gets there, and where its head is noted.
+
+use std::time::Duration;
 
 use fred::{
     interfaces::KeysInterface as _,
     types::{Expiration, SetOptions},
 };
 use latchkey_shared::{
-    audit::{self, Actor, Event, EventKind},
+    audit::{self, Actor, Broken, Event, EventKind, Watch},
     database::{self, Transaction},
     email::{Email, EmailKey},
 };
 use poem::{FromRequest, Request, RequestBody};
 use sea_orm::DbErr;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{admin::permit::Admin, app::App, error::ApiError, peer::Peer, request::RequestId};
 
 /// What is noted once a minute only, however often it happens: a flood must not fill the log.
 const ONCE_SECONDS: i64 = 60;
+
+/// How often the head is looked at.
+const WATCHED_EVERY: Duration = Duration::from_mins(10);
 
 /// Where a request comes from, for the log.
 #[derive(Clone, Debug)]
@@ -187,6 +194,32 @@ impl App {
             }
             Err(error) => tracing::warn!(%error, "An event was not noted."),
         }
+    }
+}
+
+/// Writes the head of the audit log into the program's own log, which is kept elsewhere: at the start, at the end, and
+/// in between when it has moved. That it does not go through where it was seen is an error there.
+pub async fn watch_audit_log(app: App, stop: CancellationToken) {
+    let mut watch = Watch::new(app.audit_key.clone());
+    let mut told = None;
+    loop {
+        let last = stop.is_cancelled();
+        match watch.look(&app.db).await {
+            Ok(head) => {
+                if last || told.as_ref() != Some(&head) {
+                    tracing::info!(audit.head = %head, "The head of the audit log.");
+                    told = Some(head);
+                }
+            }
+            Err(Broken::Database(error)) => {
+                tracing::warn!(%error, "The head of the audit log was not read.");
+            }
+            Err(broken) => tracing::error!(%broken, "The audit log is not whole."),
+        }
+        if last {
+            return;
+        }
+        let _ = timeout(WATCHED_EVERY, stop.cancelled()).await;
     }
 }
 

@@ -3,9 +3,10 @@
 //! The framework's own payload types stop at the first bad field and speak of Rust's types; here a body is only taken
 //! apart, and `fields` judges it.
 
-use std::{marker::PhantomData, time::Duration};
+use std::{io, marker::PhantomData, pin::pin, time::Duration};
 
-use poem::{Request, RequestBody, http::header, web::Multipart};
+use futures_util::{Stream, TryStreamExt as _};
+use poem::{Request, RequestBody, error::ReadBodyError, http::header, web::Multipart};
 use poem_openapi::{
     ApiExtractor, ApiExtractorType, ExtractParamOptions,
     registry::{MetaMediaType, MetaRequest, Registry},
@@ -19,6 +20,8 @@ use crate::{
     error::ApiError,
     fields::{Fields, Value},
     json::{self, Members},
+    peer::Peer,
+    room::Place,
 };
 
 /// The media types that are taken, as the document names them.
@@ -42,6 +45,8 @@ const MAX_FIELDS: usize = json::MOST;
 pub struct Body<T, const LIMIT: usize = SMALL> {
     /// What was sent.
     pub fields: Fields,
+    /// Free again when the handler has ended.
+    _place: Option<Place>,
     schema: PhantomData<T>,
 }
 
@@ -75,35 +80,117 @@ impl<'a, T: Type, const LIMIT: usize> ApiExtractor<'a> for Body<T, LIMIT> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
+        let (fields, place) = read(request, body, LIMIT).await?;
         Ok(Self {
-            fields: Fields::new(read(request, body, LIMIT).await?),
+            fields: Fields::new(fields),
+            _place: place,
             schema: PhantomData,
         })
     }
 }
 
-/// Takes a body of at most `limit` bytes apart.
+/// Takes a body of at most `limit` bytes apart. What is in the fields is in the place, where there is one.
 ///
 /// # Errors
-/// When it is too large, too slow, or not what its Content-Type says.
+/// When it is too large, too slow, or not what its Content-Type says, or when too many others are being read.
 pub async fn read(
     request: &Request,
     body: &mut RequestBody,
     limit: usize,
-) -> poem::Result<Vec<(String, Value)>> {
-    let patience = request
-        .data::<App>()
-        .map_or(Duration::MAX, |app| app.config.request);
-    let bytes = timeout(patience, body.take()?.into_bytes_limit(limit))
+) -> poem::Result<(Vec<(String, Value)>, Option<Place>)> {
+    let patience = patience(request);
+    let stream = pin!(body.take()?.into_bytes_stream());
+    let (bytes, place) = timeout(patience, receive(request, stream, limit))
         .await
         .map_err(|_| ApiError::BodyTooSlow)??;
-    Ok(match media_type(request) {
+    let fields = match media_type(request) {
         None if bytes.is_empty() => Vec::new(),
         Some("application/json") => from_json(&bytes)?,
         Some("application/x-www-form-urlencoded") => from_form(&bytes)?,
-        Some("multipart/form-data") => from_multipart(request, bytes.into()).await?,
+        Some("multipart/form-data") => from_multipart(request, bytes).await?,
         _ => return Err(ApiError::UnsupportedMediaType.into()),
-    })
+    };
+    Ok((fields, place))
+}
+
+/// Whether a body can be larger than [`SMALL`]: it says so, or says nothing of its length.
+#[must_use]
+pub fn may_be_large(request: &Request) -> bool {
+    declared(request).is_none_or(|length| length > SMALL)
+}
+
+fn declared(request: &Request) -> Option<usize> {
+    request.header(header::CONTENT_LENGTH)?.parse().ok()
+}
+
+fn patience(request: &Request) -> Duration {
+    request
+        .data::<App>()
+        .map_or(Duration::MAX, |app| app.config.request)
+}
+
+/// Reads a body. What is more than small has a place first. What is refused is read on for a while and not kept, as
+/// whoever is still sending does not listen.
+async fn receive(
+    request: &Request,
+    mut stream: impl Stream<Item = io::Result<impl AsRef<[u8]>>> + Unpin,
+    limit: usize,
+) -> poem::Result<(Vec<u8>, Option<Place>)> {
+    let declared = declared(request);
+    if declared.is_some_and(|length| length > limit) {
+        discard(&mut stream, limit).await;
+        return Err(ApiError::BodyTooLarge.into());
+    }
+    let mut bytes = Vec::new();
+    if fill(&mut bytes, &mut stream, limit.min(SMALL)).await? {
+        return Ok((bytes, None));
+    }
+    if limit <= SMALL {
+        return Err(ApiError::BodyTooLarge.into());
+    }
+    let mut place = None;
+    if let Some(app) = request.data::<App>() {
+        let peer = Peer::of(request, &app.config.proxies);
+        let patience = patience(request);
+        let waiting = app.room.take(peer, declared.unwrap_or(limit));
+        place = timeout(patience / 2, waiting).await.ok().flatten();
+        if place.is_none() {
+            let _ = timeout(patience / 4, discard(&mut stream, limit)).await;
+            return Err(ApiError::Busy.into());
+        }
+    }
+    bytes.reserve_exact(declared.unwrap_or_default().saturating_sub(bytes.len()));
+    if fill(&mut bytes, &mut stream, limit).await? {
+        return Ok((bytes, place));
+    }
+    Err(ApiError::BodyTooLarge.into())
+}
+
+/// Reads until there are more bytes than that, or the end; whether it was the end.
+async fn fill(
+    bytes: &mut Vec<u8>,
+    mut stream: impl Stream<Item = io::Result<impl AsRef<[u8]>>> + Unpin,
+    most: usize,
+) -> Result<bool, ReadBodyError> {
+    while bytes.len() <= most {
+        let Some(more) = stream.try_next().await? else {
+            return Ok(true);
+        };
+        bytes.extend_from_slice(more.as_ref());
+    }
+    Ok(false)
+}
+
+async fn discard(
+    mut stream: impl Stream<Item = io::Result<impl AsRef<[u8]>>> + Unpin,
+    most: usize,
+) {
+    let mut read = 0;
+    while read <= most
+        && let Ok(Some(more)) = stream.try_next().await
+    {
+        read += more.as_ref().len();
+    }
 }
 
 fn media_type(request: &Request) -> Option<&'static str> {

@@ -9,7 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use latchkey_migration::{Migrator, MigratorTrait as _};
+use latchkey_migration::{Migrator, MigratorTrait as _, SEALS_THE_EMPTY_AUDIT_LOG};
 use latchkey_shared::{
     audit::{self, EventKind},
     clock::Clock,
@@ -32,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::setup,
     app::App,
-    audit::by_operator,
+    audit::{by_operator, watch_audit_log},
     cli::{AuditCommand, Noted, UsersCommand},
     config::Config,
     metrics, openapi,
@@ -58,6 +58,7 @@ pub async fn serve() -> anyhow::Result<()> {
     if pending > 0 {
         bail!("the database lacks {pending} migration(s): run `latchkey-api migrate` first");
     }
+    audit::begin(&app.db, &app.audit_key, false).await?;
     setup::announce(&app).await?;
     let acceptor = TcpListener::bind(bind)
         .into_acceptor()
@@ -79,9 +80,13 @@ pub async fn serve() -> anyhow::Result<()> {
         Instant::now()
     });
     let figures = show_figures(&app, queue, stop.clone()).await?;
+    let served = CancellationToken::new();
+    let watch = tokio::spawn(watch_audit_log(app.clone(), served.clone()));
     let acceptor = Patient::new(acceptor, app.config.request);
     server::serve(app, acceptor, stop.cancelled()).await?;
     figures.await??;
+    served.cancel();
+    watch.await?;
     let left = patience.saturating_sub(stopped.await?.elapsed());
     traces.finish(left).await;
     tracing::info!("Latchkey has stopped.");
@@ -125,9 +130,12 @@ pub async fn migrate() -> anyhow::Result<()> {
     let common = read_common()?;
     start_log(&common, &Traces::off())?;
     let db = common.connect_database().await?;
-    let pending = latchkey_migration::missing(&db).await?;
+    let missing = latchkey_migration::missing_steps(&db).await?;
     Migrator::up(&*db, None).await?;
-    println!("{pending} migration(s) applied.");
+    // A log that is empty when this step is made was not emptied since.
+    let first = missing.iter().any(|step| step == SEALS_THE_EMPTY_AUDIT_LOG);
+    audit::begin(&db, &common.secret_key.audit_key(), first).await?;
+    println!("{} migration(s) applied.", missing.len());
     Ok(())
 }
 
@@ -212,7 +220,7 @@ pub async fn audit(command: AuditCommand) -> anyhow::Result<()> {
                 .await
                 .context("the audit log is not whole")?;
             println!("{} event(s), none altered, removed or moved.", head.seq);
-            println!("Head: {}:{}", head.seq, head.hash);
+            println!("Head: {head}");
         }
         AuditCommand::List(list) => {
             let user = match &list.user {

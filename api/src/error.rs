@@ -94,8 +94,8 @@ pub enum ApiError {
     /// 429 `too-many-requests`
     #[error("too many requests")]
     TooManyRequests(TooMany),
-    /// 503 `busy`: more passwords wait than can be checked in time.
-    #[error("too many passwords wait to be checked")]
+    /// 503 `busy`: more waits than can be done in time, such as passwords to be checked, or bodies to be read.
+    #[error("too much waits to be done")]
     Busy,
     /// 503 `unavailable`: the database or Redis does not answer.
     #[error("a dependency failed: {0}")]
@@ -144,7 +144,7 @@ pub const KINDS: &[Kind] = &[
     kind("unsupported-media-type", 415, "Unsupported media type", "Send application/json, application/x-www-form-urlencoded or multipart/form-data."),
     kind("too-many-requests", 429, "Too many requests", "Too many tries. `Retry-After` says how many seconds to wait."),
     kind("internal", 500, "Internal error", "Something went wrong here. The request id helps to find out what."),
-    kind("busy", 503, "Busy", "Too many passwords are being checked at the moment. Try again shortly."),
+    kind("busy", 503, "Busy", "Too much is waiting to be done at the moment. Try again shortly."),
     kind("unavailable", 503, "Unavailable", "A part of the service does not answer at the moment. Try again shortly."),
 ];
 

@@ -303,17 +303,61 @@ mod tests {
         assert!(same.correct && same.rehashed.is_none());
     }
 
-    /// N2: nobody's password is verified, and never right.
+    /// How many blocks each thread of a hasher has hashed in.
+    async fn blocks(hasher: &PasswordHasher) -> Vec<usize> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        // Each has to wait for the others, so that no two of these are one thread's.
+        let all = Arc::new(std::sync::Barrier::new(cores));
+        let asked = (0..cores).map(|_| {
+            let all = Arc::clone(&all);
+            hasher.threads.run(move |memory| {
+                all.wait();
+                memory.blocks()
+            })
+        });
+        let mut blocks: Vec<_> = futures_util::future::join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        blocks.sort_unstable();
+        blocks
+    }
+
+    /// N2: nobody's password is verified, with as much memory as anybody's and as often over it, and never right.
     #[tokio::test]
     async fn without_an_account_the_same_work_is_done_and_fails() {
-        let hasher = hasher(CHEAP, Duration::from_mins(1));
-        assert!(
-            !hasher
-                .verify(password("velvet harbour"), None)
-                .await
-                .unwrap()
-                .correct
-        );
+        let dear = HashCost {
+            memory_kib: 1_024,
+            iterations: 3,
+            parallelism: 2,
+        };
+        for cost in [CHEAP, dear, HashCost::default()] {
+            let hasher_of = || hasher(cost, Duration::from_mins(1));
+            let (with, without) = (hasher_of(), hasher_of());
+            // Made elsewhere, so that its making leaves no trace.
+            let stored = hasher_of().hash(new_password("velvet harbour")).await;
+            let stored = stored.unwrap();
+
+            let wrong = with.verify(password("velvet harbor"), Some(&stored)).await;
+            let nobody = without.verify(password("velvet harbor"), None).await;
+
+            for verdict in [wrong.unwrap(), nobody.unwrap()] {
+                assert!(!verdict.correct && verdict.rehashed.is_none());
+            }
+            assert_eq!(blocks(&with).await, blocks(&without).await);
+            assert!(blocks(&without).await.iter().any(|blocks| *blocks > 0));
+            let (stored, dummy) = (
+                PasswordHash::new(&stored).unwrap(),
+                PasswordHash::new(&without.dummy).unwrap(),
+            );
+            assert_eq!(dummy.algorithm, stored.algorithm);
+            assert_eq!(dummy.version, stored.version);
+            assert_eq!(dummy.params, stored.params);
+            let lengths =
+                |hash: &PasswordHash| (hash.salt.unwrap().len(), hash.hash.unwrap().len());
+            assert_eq!(lengths(&dummy), lengths(&stored));
+        }
     }
 
     /// P5: with every core taken, a password past its deadline is refused and the queue stays usable.

@@ -35,6 +35,7 @@ pub mod profile;
 pub mod refresh;
 pub mod register;
 pub mod request;
+pub mod room;
 pub mod server;
 pub mod session_lookup;
 pub mod sessions;

@@ -2,7 +2,8 @@
 //!
 //! From the first byte of a request to the first byte of its answer a connection has so much time, whatever it trickles
 //! in meanwhile; then it is closed. (poem closes what is silent, and hyper's own limit for heads needs a timer that poem
-//! does not give it.) A body has a limit of its own before that, with an answer that says so: see `body`.
+//! does not give it.) Over HTTP/2 one connection is many requests, which this could not tell apart, and no client of ours
+//! speaks it without TLS: a connection that begins with it is closed at once. A body has a limit of its own before that, with an answer that says so: see `body`.
 
 use std::{
     io,
@@ -23,6 +24,8 @@ use tokio::{
 
 /// How much longer than a body a connection may take, so that the answer to a slow body gets out.
 const GRACE: Duration = Duration::from_secs(5);
+/// What HTTP/2 begins with (RFC 9113, 3.4), as far as it differs from any method of HTTP/1.
+const HTTP2: &[u8] = b"PRI ";
 /// The pause after a connection that could not be accepted, as when the process has no file descriptors left.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -58,6 +61,7 @@ impl<A: Acceptor> Acceptor for Patient<A> {
                         io,
                         patience: self.patience,
                         deadline: None,
+                        preface: Some(0),
                     };
                     return Ok((connection, local, remote, scheme));
                 }
@@ -76,6 +80,21 @@ pub struct Connection<T> {
     patience: Duration,
     /// When the request that is being read has to be answered.
     deadline: Option<Pin<Box<Sleep>>>,
+    /// How much of [`HTTP2`] it has begun with; `None` when with something else.
+    preface: Option<usize>,
+}
+
+impl<T> Connection<T> {
+    /// Whether these bytes, which came next, make a beginning of HTTP/2.
+    fn begins_http2(&mut self, bytes: &[u8]) -> bool {
+        let Some(seen) = self.preface else {
+            return false;
+        };
+        let expected = &HTTP2[seen..];
+        let length = expected.len().min(bytes.len());
+        self.preface = (bytes[..length] == expected[..length]).then_some(seen + length);
+        self.preface == Some(HTTP2.len())
+    }
 }
 
 impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
@@ -91,6 +110,9 @@ impl<T: AsyncRead + Unpin> AsyncRead for Connection<T> {
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buffer))?;
+        if self.begins_http2(&buffer.filled()[before..]) {
+            return Poll::Ready(Err(io::ErrorKind::Unsupported.into()));
+        }
         if self.deadline.is_none() && buffer.filled().len() > before {
             self.deadline = Some(Box::pin(sleep(self.patience)));
         }

@@ -23,7 +23,8 @@ pub struct RequestId(String);
 
 impl RequestId {
     /// The id that the client gave, if it is short and plain, or else a new one.
-    fn of(request: &Request) -> Self {
+    #[must_use]
+    pub fn of(request: &Request) -> Self {
         let given = request.header(REQUEST_ID).filter(|id| {
             (8..=64).contains(&id.len())
                 && id

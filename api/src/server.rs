@@ -13,7 +13,7 @@ use poem::{
     http::{HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery},
     listener::Acceptor,
     middleware::{Cors, SetHeader},
-    web::{Path, Redirect},
+    web::Path,
 };
 
 use crate::{
@@ -30,8 +30,9 @@ const IDLE: Duration = Duration::from_secs(75);
 /// Paths, in segments, with the methods that each takes; made when the first request has a wrong one.
 type Allowed = LazyLock<Vec<(Vec<String>, String)>>;
 
-/// What the original's code serves, and where the contract has it.
-const ALIASES: [(&str, &str); 3] = [
+/// What the original's code serves, and where the contract has it; and what somebody finds who was told no path.
+const ALIASES: [(&str, &str); 4] = [
+    ("/", "/docs"),
     ("/auth/register", "/api/register"),
     ("/auth/login", "/api/login"),
     ("/auth/user", "/api/user"),
@@ -50,7 +51,6 @@ pub fn endpoint(app: App) -> impl Endpoint {
     Route::new()
         .nest("/", openapi::service())
         .nest("/admin", admin::pages())
-        .at("/", get(make_sync(|_| Redirect::see_other("/docs"))))
         .at(
             "/docs",
             get(text("text/html; charset=utf-8", openapi::swagger_ui).with(
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn every_spelling_of_a_path_is_one() {
         for (spelt, canonical) in [
-            ("/", "/"),
+            ("/", "/docs"),
             ("/api/user", "/api/user"),
             ("/api/user/", "/api/user"),
             ("/auth/user/?a=1", "/api/user?a=1"),

@@ -19,6 +19,7 @@ mod m0005_priority;
 mod m0006_audit;
 mod m0007_dashboard;
 mod m0008_search;
+mod m0010_audit_guards;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -35,9 +36,14 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_audit::Migration),
             Box::new(m0007_dashboard::Migration),
             Box::new(m0008_search::Migration),
+            Box::new(m0010_audit_guards::Migration),
         ]
     }
 }
+
+/// The step since which `latchkey-api migrate` seals the head of an audit log that has no event yet. Of one that is empty
+/// later without a seal nobody can say that it always was.
+pub const SEALS_THE_EMPTY_AUDIT_LOG: &str = "m0010_audit_guards";
 
 /// How many of this program's steps a database has not seen; steps of newer programs are not its business. Writes
 /// nothing, not even the table of steps.
@@ -45,14 +51,23 @@ impl MigratorTrait for Migrator {
 /// # Errors
 /// When the database fails.
 pub async fn missing(db: &DatabaseConnection) -> Result<usize, DbErr> {
+    Ok(missing_steps(db).await?.len())
+}
+
+/// The names of those steps.
+///
+/// # Errors
+/// When the database fails.
+pub async fn missing_steps(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
     let applied = if SchemaManager::new(db).has_table("seaql_migrations").await? {
         seaql_migrations::Entity::find().all(db).await?
     } else {
         Vec::new()
     };
     let known = Migrator::migrations();
-    let missing = known
+    Ok(known
         .iter()
-        .filter(|step| !applied.iter().any(|row| row.version == step.name()));
-    Ok(missing.count())
+        .map(|step| step.name().to_owned())
+        .filter(|name| !applied.iter().any(|row| row.version == *name))
+        .collect())
 }

@@ -1,9 +1,17 @@
 //! The audit log: who did what to which account, in a chain that shows when somebody has changed it afterwards.
 //!
 //! Each event's hash is a MAC, keyed by a key that is not in the database, over the event and the hash before it, and
-//! the head holds the last of them with a seal of its own. So an event that was altered, removed, added or moved is
-//! found, those at the end included. Only a whole database that was put back to an earlier state looks whole; against
-//! that the head can be noted elsewhere (`latchkey-api audit verify` prints it). Nothing here holds an e-mail address.
+//! the head holds the last of them with a seal of its own, from before the first event on ([`begin`]). So an event that
+//! was altered, removed, added or moved is found, those at the end included, and so is a log that was emptied.
+//!
+//! The limit: whoever has kept an earlier head with its seal can put that back and remove the events after it, and these
+//! two tables look whole. Nothing within a database can show that. The head noted elsewhere does: every API remembers
+//! where it saw it and looks again ([`Watch`]), its log has it, and [`verify`] takes it. Besides, whoever has the key can
+//! write whatever they like.
+//!
+//! Nothing here holds an e-mail address.
+
+use std::fmt;
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -13,8 +21,12 @@ use sea_orm::{
 
 mod chain;
 mod head;
+mod watch;
+
+use chain::TORN;
 
 pub use chain::AuditKey;
+pub use watch::Watch;
 
 /// How many digits of an address's fingerprint are noted.
 const SUBJECT: usize = 16;
@@ -194,6 +206,20 @@ pub struct Event {
     pub changes: Option<String>,
 }
 
+/// Seals the head of a log that has no event yet, so that it can be told from one that was emptied. Without
+/// `whatever_else_there_is` it does so only while there is no account either: of a service in use nobody can say later
+/// that its log was always empty. Whether it did.
+///
+/// # Errors
+/// When the database fails.
+pub async fn begin(
+    db: &impl ConnectionTrait,
+    key: &AuditKey,
+    whatever_else_there_is: bool,
+) -> Result<bool, DbErr> {
+    head::seal_empty(db, &key.seal(0, ""), whatever_else_there_is).await
+}
+
 /// Appends an event. It takes the head's row, and with it everybody's turn, until the transaction ends: it has to be the
 /// last that a transaction does, so that no two wait for each other.
 ///
@@ -225,7 +251,14 @@ pub async fn append(
         changes: event.changes,
         hash: String::new(),
     };
-    row.hash = key.hash(&row, &head.hash);
+    let whole = key.seals(head.seq - 1, &head.hash, &head.seal);
+    if !whole {
+        tracing::error!(
+            audit.seq = row.seq,
+            "The head of the audit log is not as it was written; what is appended now says so."
+        );
+    }
+    row.hash = key.hash(&row, if whole { &head.hash } else { TORN });
     let seal = key.seal(row.seq, &row.hash);
     head::set(transaction, &row.hash, &seal).await?;
     Entity::insert(row.into_active_model().reset_all())
@@ -346,6 +379,13 @@ pub struct Head {
     pub hash: String,
 }
 
+/// As `audit verify` prints it and takes it.
+impl fmt::Display for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.seq, self.hash)
+    }
+}
+
 /// Why a chain is not whole.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
@@ -361,6 +401,9 @@ pub enum Broken {
     /// The head is not as it was written.
     #[error("the head of the chain was altered")]
     Head,
+    /// The head was not as it was written when this event was appended.
+    #[error("the head of the chain was altered before event {0} was appended")]
+    Torn(i64),
     /// The chain does not go through what was noted of it.
     #[error("event {0} is not the one that was noted")]
     NotAsNoted(i64),
@@ -380,7 +423,7 @@ pub async fn verify(
 ) -> Result<Head, Broken> {
     // First the head: events that are appended meanwhile are past it and are read to the end of the chain as it was.
     let head = head::read(db).await?;
-    if head.seq > 0 && !key.seals(head.seq, &head.hash, &head.seal) {
+    if !key.seals(head.seq, &head.hash, &head.seal) {
         return Err(Broken::Head);
     }
     let mut last = Head {
@@ -405,7 +448,11 @@ pub async fn verify(
                 return Err(Broken::Missing(last.seq + 1));
             }
             if key.hash(&row, &last.hash) != row.hash {
-                return Err(Broken::Altered(row.seq));
+                return Err(if key.hash(&row, TORN) == row.hash {
+                    Broken::Torn(row.seq)
+                } else {
+                    Broken::Altered(row.seq)
+                });
             }
             last = Head {
                 seq: row.seq,

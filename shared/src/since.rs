@@ -19,7 +19,11 @@ impl Since {
     pub fn before(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::At(at) => at,
-            Self::Ago(ago) => now - ago,
+            // Nothing here is older than its beginning, and a database's calendar does not begin where this one does.
+            Self::Ago(ago) => now
+                .checked_sub_signed(ago)
+                .unwrap_or_default()
+                .max(DateTime::UNIX_EPOCH),
         }
     }
 }
@@ -62,6 +66,8 @@ mod tests {
             let since: Since = text.parse().unwrap();
             assert_eq!(now - since.before(now), span, "{text}");
         }
+        let ages: Since = "4294967295d".parse().unwrap();
+        assert_eq!(ages.before(now), DateTime::UNIX_EPOCH);
         for text in ["", "m", "-3d", "3w", "yesterday", "3é"] {
             assert!(text.parse::<Since>().is_err(), "{text}");
         }

@@ -11,17 +11,22 @@ use poem::{Endpoint, FromRequest, Request, RequestBody, Response, http::Method};
 use super::session::{self, SIGNED_IN, VISITOR};
 use crate::{
     app::App,
-    body::{self, WITH_PICTURE},
+    body::{self, SMALL, WITH_PICTURE},
     error::ApiError,
     fields::{Fields, Value},
+    room::Place,
 };
 
 /// The name of the field with the token.
 pub const TOKEN: &str = "csrf";
 
 /// The fields of a form, in their order; a name may come several times.
-#[derive(Clone, Debug, Default)]
-pub struct Form(Arc<Mutex<Vec<(String, Value)>>>);
+#[derive(Clone, Debug)]
+pub struct Form {
+    fields: Arc<Mutex<Vec<(String, Value)>>>,
+    /// Where they are kept, for as long as the request is.
+    _place: Arc<Option<Place>>,
+}
 
 impl Form {
     /// The text of a field; empty when it is not there.
@@ -70,7 +75,7 @@ impl Form {
 
     fn with<T>(&self, f: impl FnOnce(&mut Vec<(String, Value)>) -> T) -> T {
         f(&mut self
-            .0
+            .fields
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner))
     }
@@ -101,8 +106,12 @@ pub async fn check(endpoint: impl Endpoint, mut request: Request) -> poem::Resul
             .header("sec-fetch-site")
             .is_some_and(|site| !matches!(site, "same-origin" | "none"));
         let mut body = RequestBody::new(request.take_body());
-        let fields = body::read(&request, &mut body, WITH_PICTURE).await?;
-        let form = Form(Arc::new(Mutex::new(fields)));
+        let limit = limit(&app, &request).await?;
+        let (fields, place) = body::read(&request, &mut body, limit).await?;
+        let form = Form {
+            fields: Arc::new(Mutex::new(fields)),
+            _place: Arc::new(place),
+        };
         let cookie = cookie(&app, &request).unwrap_or_default();
         if elsewhere || !app.token_hasher.is_form_token(&cookie, &form.text(TOKEN)) {
             tracing::info!("Refused: a form without its token.");
@@ -111,6 +120,19 @@ pub async fn check(endpoint: impl Endpoint, mut request: Request) -> poem::Resul
         request.set_data(form);
     }
     Ok(endpoint.call(request).await?.into_response())
+}
+
+/// How large a form may be. There is one with a picture, and of those who are not signed in it is not read.
+async fn limit(app: &App, request: &Request) -> Result<usize, ApiError> {
+    let is_account = request
+        .uri()
+        .path()
+        .strip_prefix("/users/")
+        .is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()));
+    if is_account && body::may_be_large(request) && session::find(app, request).await?.is_some() {
+        return Ok(WITH_PICTURE);
+    }
+    Ok(SMALL)
 }
 
 /// The cookie that the forms of this browser are tied to.

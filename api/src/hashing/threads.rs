@@ -31,6 +31,14 @@ impl Memory {
     }
 }
 
+#[cfg(test)]
+impl Memory {
+    /// How much of it a hash has needed so far.
+    pub(super) fn blocks(&self) -> usize {
+        self.0.len()
+    }
+}
+
 /// The threads. They end with this value.
 pub(super) struct Threads(mpsc::Sender<Job>);
 

@@ -64,12 +64,85 @@ async fn an_account_that_is_not_activated_any_more_gets_403() {
         .is_problem(403, "not-activated");
 }
 
-/// S1: RFC 8725's attacks, and claims that are not what they should be, each signed with the right key where that helps.
-#[tokio::test]
-async fn forged_and_malformed_tokens_are_refused() {
-    let world = World::new().await;
-    let tokens = world.somebody("ada@example.com").await;
-    let real = claims(&tokens.access);
+/// A token of any header, signed by HMAC with SHA-256 whatever the header says.
+fn forged(header: &Value, payload: &str, key: &[u8]) -> String {
+    let header = URL_SAFE_NO_PAD.encode(header.to_string());
+    let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
+    let key = EncodingKey::from_secret(key);
+    let signature = jsonwebtoken::crypto::sign(message.as_bytes(), &key, Algorithm::HS256).unwrap();
+    format!("{message}.{signature}")
+}
+
+/// RFC 8725's attacks on a token's header, each such that nothing but the right check refuses it: with the right key where
+/// the header is what is wrong, and with the key that the header talks into where that is the attack.
+fn forged_headers(real: &Value) -> Vec<(&'static str, String)> {
+    let payload = real.to_string();
+    let unsigned = |header: Value| {
+        let header = URL_SAFE_NO_PAD.encode(header.to_string());
+        format!("{header}.{}.", URL_SAFE_NO_PAD.encode(&payload))
+    };
+    let with_key = |header: Value, key: &[u8]| forged(&header, &payload, key);
+    let own = b"a key of the forger's, 32 bytes!";
+    let own_jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(own)});
+    let jwt = |algorithm: &str| json!({"alg": algorithm, "typ": "JWT"});
+    let hs512 = jsonwebtoken::encode(
+        &Header::new(Algorithm::HS512),
+        real,
+        &EncodingKey::from_secret(KEY),
+    )
+    .unwrap();
+    vec![
+        ("no algorithm", unsigned(jwt("none"))),
+        ("no algorithm, in capitals", unsigned(jwt("NONE"))),
+        ("no algorithm, in both", unsigned(jwt("nOnE"))),
+        ("no algorithm, signed", with_key(jwt("none"), KEY)),
+        (
+            "no word of an algorithm",
+            with_key(json!({"typ": "JWT"}), KEY),
+        ),
+        (
+            "an algorithm that is a list",
+            with_key(json!({"alg": ["HS256"]}), KEY),
+        ),
+        ("another algorithm of the family", hs512),
+        ("another algorithm's name", with_key(jwt("HS512"), KEY)),
+        // Whoever verified RS256 with whatever key there is would take the secret for a public one, and the other way
+        // round.
+        ("RSA over the secret", with_key(jwt("RS256"), KEY)),
+        ("a curve over the secret", with_key(jwt("ES256"), KEY)),
+        ("signed by the empty key", with_key(jwt("HS256"), b"")),
+        ("signed by another key", with_key(jwt("HS256"), own)),
+        (
+            "a key id that names an empty file",
+            with_key(json!({"alg": "HS256", "kid": "../../../../dev/null"}), b""),
+        ),
+        (
+            "a key id that is the key",
+            with_key(json!({"alg": "HS256", "kid": "known"}), b"known"),
+        ),
+        (
+            "a key id that selects one",
+            with_key(
+                json!({"alg": "HS256", "kid": "x' UNION SELECT 'known"}),
+                b"known",
+            ),
+        ),
+        (
+            "a key of its own",
+            with_key(json!({"alg": "HS256", "jwk": own_jwk}), own),
+        ),
+        (
+            "a key from elsewhere",
+            with_key(
+                json!({"alg": "HS256", "jku": "http://127.0.0.1:9/keys"}),
+                own,
+            ),
+        ),
+    ]
+}
+
+/// Claims that are not what they should be, signed with the right key.
+fn forged_claims(real: &Value, now: i64) -> Vec<(&'static str, String)> {
     let with = |name: &str, value: Value| {
         let mut claims = real.clone();
         claims[name] = value;
@@ -80,94 +153,113 @@ async fn forged_and_malformed_tokens_are_refused() {
         claims.as_object_mut().unwrap().remove(name);
         signed(&claims)
     };
-    let [head, payload, signature] = tokens
-        .access
-        .split('.')
-        .collect::<Vec<_>>()
-        .try_into()
-        .unwrap();
-    let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
-    let other_key = EncodingKey::from_secret(b"another key of thirty-two bytes!");
-    let hs512 = jsonwebtoken::encode(
-        &Header::new(Algorithm::HS512),
-        &real,
-        &EncodingKey::from_secret(KEY),
-    )
-    .unwrap();
-
-    let forged = [
-        (
-            "no algorithm",
-            format!(
-                "{}.{payload}.",
-                encode(json!({"alg": "none", "typ": "JWT"}))
-            ),
-        ),
-        (
-            "no algorithm, signed",
-            format!("{}.{payload}.{signature}", encode(json!({"alg": "none"}))),
-        ),
-        ("another algorithm of the family", hs512),
-        (
-            "an asymmetric algorithm",
-            format!(
-                "{}.{payload}.{signature}",
-                encode(json!({"alg": "RS256", "typ": "JWT"}))
-            ),
-        ),
-        (
-            "another key",
-            jsonwebtoken::encode(&Header::new(Algorithm::HS256), &real, &other_key).unwrap(),
-        ),
-        (
-            "a key id that points elsewhere",
-            format!(
-                "{}.{payload}.{signature}",
-                encode(json!({"alg": "HS256", "kid": "../../dev/null"}))
-            ),
-        ),
-        (
-            "another payload",
-            format!("{head}.{}.{signature}", encode(json!({"user_id": 1}))),
-        ),
-        ("no signature", format!("{head}.{payload}.")),
-        ("two parts", format!("{head}.{payload}")),
+    // Numbers as they are written, which no type here could hold.
+    let expiring = |number: &str| {
+        let mut claims = real.clone();
+        claims["exp"] = json!("here");
+        let payload = claims.to_string().replace("\"here\"", number);
+        forged(&json!({"alg": "HS256", "typ": "JWT"}), &payload, KEY)
+    };
+    vec![
         ("no such type", with("token_type", json!("admin"))),
         ("no type", without("token_type")),
         ("no expiry", without("exp")),
+        ("expiry of nothing", with("exp", Value::Null)),
         ("expiry as a text", with("exp", json!("99999999999"))),
         ("expiry as a fraction", with("exp", json!(99_999_999_999.5))),
         ("expiry beyond all numbers", with("exp", json!(1e300))),
-        ("expired", with("exp", json!(world.clock.now().timestamp()))),
+        ("expiry beyond 63 bits", expiring("9223372036854775808")),
+        ("expiry of 64 bits", with("exp", json!(u64::MAX))),
+        ("expiry beyond 64 bits", expiring("18446744073709551616")),
+        ("expiry of 400 digits", expiring(&"9".repeat(400))),
+        ("expiry below nothing", with("exp", json!(-1))),
+        (
+            "expiry at the beginning of numbers",
+            with("exp", json!(i64::MIN)),
+        ),
+        ("expiry below 63 bits", expiring("-9223372036854775809")),
+        ("expired", with("exp", json!(now))),
         ("no session", without("sid")),
         (
             "no such session",
             with("sid", json!("00000000-0000-7000-8000-000000000000")),
         ),
+        ("a session that is no id", with("sid", json!("x"))),
         ("no user", without("user_id")),
         ("another user", with("user_id", json!(4711))),
         ("a user that is no number", with("user_id", json!("x"))),
-        (
-            "too long",
-            format!("{head}.{}.{signature}", "A".repeat(100_000)),
-        ),
-    ];
-    for (name, token) in forged {
+        ("a user beyond 63 bits", with("user_id", json!(u64::MAX))),
+    ]
+}
+
+/// A real token, taken apart and put together wrongly.
+fn mangled(token: &str) -> Vec<(&'static str, String)> {
+    let [head, payload, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
+    let other = URL_SAFE_NO_PAD.encode(json!({"user_id": 1}).to_string());
+    vec![
+        ("another payload", format!("{head}.{other}.{signature}")),
+        ("no signature", format!("{head}.{payload}.")),
+        ("two parts", format!("{head}.{payload}")),
+        ("four parts", format!("{token}.{signature}")),
+        ("one more letter", format!("{token}A")),
+    ]
+}
+
+/// S1: for the profile with access tokens, and for a refresh with refresh tokens, so that each is refused for what is wrong
+/// with it and for nothing else.
+#[tokio::test]
+async fn forged_and_malformed_tokens_are_refused() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+    let now = world.clock.now().timestamp();
+    let forgeries = |token: &str| {
+        let real = claims(token);
+        let jwt = json!({"alg": "HS256", "typ": "JWT"});
+        let tool = forged(&jwt, &real.to_string(), KEY);
+        let mut all = forged_headers(&real);
+        all.extend(forged_claims(&real, now));
+        all.extend(mangled(token));
+        (tool, all)
+    };
+    let refresh = async |token: &str| {
+        let body = json!({"refresh": token});
+        world.post("/auth/refresh/", body).await
+    };
+
+    let (tool, forgeries_of_access) = forgeries(&tokens.access);
+    for (name, token) in forgeries_of_access {
         let answer = world.get_user(&token).await;
-        if answer.status == 431 || answer.status == 400 {
-            // Too long for a header at all.
-            assert_eq!(name, "too long");
-            continue;
-        }
+        assert_eq!(answer.status, 401, "{name}: {answer:?}");
         answer.is_problem(401, "not-authenticated");
-        let answer = world
-            .post("/auth/refresh/", json!({"refresh": token}))
-            .await;
-        assert!(
-            [400, 401, 413].contains(&answer.status.as_u16()),
-            "{name}: {answer:?}"
-        );
     }
+    assert_eq!(
+        world.get_user(&tool).await.status,
+        200,
+        "the forger's own tools work"
+    );
+
+    let (tool, forgeries_of_refresh) = forgeries(&tokens.refresh);
+    for (name, token) in forgeries_of_refresh {
+        let answer = refresh(&token).await;
+        assert_eq!(answer.status, 401, "{name}: {answer:?}");
+        answer.is_problem(401, "invalid-refresh-token");
+    }
+    assert_eq!(
+        refresh(&tool).await.status,
+        200,
+        "the forger's own tools work"
+    );
+
+    let long = format!("{}.{}.x", "A".repeat(50), "A".repeat(100_000));
+    let answer = world.get_user(&long).await;
+    assert!(
+        [400, 401, 431].contains(&answer.status.as_u16()),
+        "{answer:?}"
+    );
+    assert_eq!(refresh(&long).await.status, 413);
+    refresh(&long[..10_000])
+        .await
+        .is_problem(400, "invalid-input");
 }
 
 async fn set_activated(world: &World, value: bool) {

@@ -292,6 +292,12 @@ async fn a_sign_in_ends_when_it_is_idle_and_at_last_anyway() {
         .into_iter()
         .find(|key| key.contains(":admin:session:"))
         .unwrap();
+    let left: i64 = redis::cmd("TTL")
+        .arg(&key)
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    assert!((500..=600).contains(&left), "from the sign-in on: {left}");
     let _: () = redis::cmd("EXPIRE")
         .arg(&key)
         .arg(100)

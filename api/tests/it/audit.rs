@@ -2,7 +2,11 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use latchkey_shared::audit::{self, Broken, Head, Model};
+use latchkey_migration::{Migrator, MigratorTrait as _};
+use latchkey_shared::{
+    audit::{self, Broken, Head, Model, Watch},
+    user::{self, NewUser},
+};
 use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
@@ -34,11 +38,15 @@ pub(crate) async fn execute(world: &World, statement: &str) -> Result<(), sea_or
 /// What an intruder in the database would do first.
 pub(crate) async fn without_triggers(world: &World) {
     let statements: &[&str] = if world.database.url().starts_with("postgres") {
-        &["DROP TRIGGER audit_events_append_only ON audit_events"]
+        &[
+            "DROP TRIGGER audit_events_append_only ON audit_events",
+            "DROP TRIGGER audit_events_no_truncate ON audit_events",
+        ]
     } else {
         &[
             "DROP TRIGGER audit_events_no_update",
             "DROP TRIGGER audit_events_no_delete",
+            "DROP TRIGGER audit_events_no_replace",
         ]
     };
     for statement in statements {
@@ -216,10 +224,16 @@ async fn the_log_takes_no_change() {
     let world = World::new().await;
     world.somebody("ada@example.com").await;
 
+    let at_a_stroke = if world.database.url().starts_with("postgres") {
+        "TRUNCATE audit_events"
+    } else {
+        "REPLACE INTO audit_events SELECT * FROM audit_events WHERE seq = 1"
+    };
     for statement in [
         "UPDATE audit_events SET outcome = 'success' WHERE seq = 1",
         "DELETE FROM audit_events WHERE seq = 1",
         "DELETE FROM audit_events",
+        at_a_stroke,
     ] {
         let error = execute(&world, statement).await.unwrap_err().to_string();
         assert!(error.contains("append-only"), "{statement}: {error}");
@@ -235,7 +249,8 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
     let head = |broken: &Broken| matches!(broken, Broken::Head);
     let added = |broken: &Broken| matches!(broken, Broken::Added(_));
     let cut = "DELETE FROM audit_events WHERE seq > 3";
-    let tampered: [Tampering; 13] = [
+    let emptied = "DELETE FROM audit_events";
+    let tampered: [Tampering; 16] = [
         (
             &["UPDATE audit_events SET outcome = 'failure' WHERE seq = 3"],
             &altered,
@@ -288,6 +303,16 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
             &head,
         ),
         (&["UPDATE audit_head SET hash = seal"], &head),
+        // Emptied, as if nothing had ever happened; and as if the last event had been the first.
+        (
+            &[
+                emptied,
+                "UPDATE audit_head SET seq = 0, hash = '', seal = ''",
+            ],
+            &head,
+        ),
+        (&[emptied, "UPDATE audit_head SET seq = 0"], &head),
+        (&[emptied], &|broken| matches!(broken, Broken::Missing(1))),
         (
             &[
                 "INSERT INTO audit_events SELECT 6, at, event, outcome, actor, user_id, session_id, subject, peer, \
@@ -312,6 +337,139 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
         let broken = verify(&world, None).await.unwrap_err();
         assert!(expected(&broken), "{statements:?}: {broken:?}");
     }
+}
+
+/// What comes after does not heal it: an API that serves a log which was emptied, or cut, says so and goes on, and the
+/// place is found ever after.
+#[tokio::test]
+async fn what_is_appended_to_a_log_that_was_emptied_or_cut_heals_nothing() {
+    for (tampering, torn) in [
+        (
+            [
+                "DELETE FROM audit_events",
+                "UPDATE audit_head SET seq = 0, hash = '', seal = ''",
+            ],
+            1,
+        ),
+        (
+            [
+                "DELETE FROM audit_events WHERE seq > 1",
+                "UPDATE audit_head SET seq = 1, hash = (SELECT hash FROM audit_events WHERE seq = 1)",
+            ],
+            2,
+        ),
+    ] {
+        let mut world = World::new().await;
+        world.somebody("ada@example.com").await;
+        without_triggers(&world).await;
+        for statement in tampering {
+            execute(&world, statement).await.unwrap();
+        }
+        // A start, and another migration, seal nothing of a service that is in use.
+        let (code, output) = world.process(&["migrate"]).output().await;
+        assert_eq!(code, Some(0), "{output}");
+        world
+            .variables
+            .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
+        let mut serving = world.process(&["serve"]);
+        serving.wait_for_line("The audit log is not whole.").await;
+        assert!(matches!(verify(&world, None).await, Err(Broken::Head)));
+
+        world.login("ada@example.com", PASSWORD).await;
+        world.login("ada@example.com", PASSWORD).await;
+
+        let broken = verify(&world, None).await.unwrap_err();
+        assert!(
+            matches!(broken, Broken::Torn(seq) if seq == torn),
+            "{broken:?}"
+        );
+    }
+}
+
+/// Its seal is that of its time, so these two tables look whole: what was noted elsewhere shows it, and so does every
+/// program that has seen the log go further.
+#[tokio::test]
+async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_later_one() {
+    let mut world = World::new().await;
+    world
+        .variables
+        .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
+    world.somebody("ada@example.com").await;
+    let key: latchkey_shared::secret_key::SecretKey =
+        world.variables["SECRET_KEY"].parse().unwrap();
+    let mut watch = Watch::new(key.audit_key());
+    watch.look(&world.database.db).await.unwrap();
+    execute(
+        &world,
+        "CREATE TABLE kept AS SELECT seq, hash, seal FROM audit_head",
+    )
+    .await
+    .unwrap();
+    world.try_login("ada@example.com", "a wrong password").await;
+    let mut serving = world.process(&["serve"]);
+    let line = serving.wait_for_line("The head of the audit log.").await;
+    let noted = line.rsplit("audit.head=").next().unwrap().trim();
+    let later = watch.look(&world.database.db).await.unwrap();
+    assert_eq!(later.to_string(), noted);
+
+    without_triggers(&world).await;
+    for statement in [
+        "DELETE FROM audit_events WHERE seq > 2",
+        "UPDATE audit_head SET seq = kept.seq, hash = kept.hash, seal = kept.seal FROM kept",
+    ] {
+        execute(&world, statement).await.unwrap();
+    }
+
+    assert!(verify(&world, None).await.is_ok(), "the limit");
+    let broken = verify(&world, Some(&later)).await.unwrap_err();
+    assert!(matches!(broken, Broken::Missing(3)), "{broken:?}");
+    let broken = watch.look(&world.database.db).await.unwrap_err();
+    assert!(matches!(broken, Broken::Missing(3)), "{broken:?}");
+    // Grown again past where it was, it is still another one.
+    world.try_login("ada@example.com", "a wrong password").await;
+    assert!(verify(&world, None).await.is_ok(), "the limit");
+    let broken = watch.look(&world.database.db).await.unwrap_err();
+    assert!(matches!(broken, Broken::NotAsNoted(3)), "{broken:?}");
+    let (code, output) = world
+        .process(&["audit", "verify", "--noted", noted])
+        .output()
+        .await;
+    assert_eq!(code, Some(1), "{output}");
+    assert!(
+        output.contains("event 3 is not the one that was noted"),
+        "{output}"
+    );
+    serving.terminate().await;
+    serving.wait_for_line("The audit log is not whole.").await;
+}
+
+/// A log that nobody has written to yet is whole as soon as its tables are made, also in a service that is older than it.
+#[tokio::test]
+async fn migrate_seals_the_empty_log() {
+    let world = World::new().await;
+    execute(&world, "UPDATE audit_head SET seal = ''")
+        .await
+        .unwrap();
+    assert!(matches!(verify(&world, None).await, Err(Broken::Head)));
+    let (code, output) = world.process(&["migrate"]).output().await;
+    assert_eq!(code, Some(0), "{output}");
+    assert_eq!(verify(&world, None).await.unwrap().seq, 0);
+
+    Migrator::down(&*world.database.db, Some(1)).await.unwrap();
+    let new = NewUser::superuser(
+        "ada@example.com".parse().unwrap(),
+        "Ada".parse().unwrap(),
+        "none".to_owned(),
+    );
+    user::insert(&world.database.db, new, world.clock.now())
+        .await
+        .unwrap();
+    execute(&world, "UPDATE audit_head SET seal = ''")
+        .await
+        .unwrap();
+    let (code, output) = world.process(&["migrate"]).output().await;
+    assert_eq!(code, Some(0), "{output}");
+    assert_eq!(verify(&world, None).await.unwrap().seq, 0);
 }
 
 /// A whole database that was put back to an earlier state looks whole, unless its head was noted elsewhere.

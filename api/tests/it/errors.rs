@@ -217,6 +217,20 @@ async fn depth_costs_nothing() {
             );
         }
     }
+    // What a body of 8 MiB has room for, and on a thread of 2 MiB of stack would be far beyond its end.
+    let deeper = format!(
+        "{{\"image\":{}1{}}}",
+        "{\"a\":[".repeat(50_000),
+        "]}".repeat(50_000)
+    );
+    let unclosed = format!("{{\"image\":{}", "[".repeat(8_000_000));
+    for (body, problem) in [(deeper, "invalid-input"), (unclosed, "malformed-body")] {
+        let request = world
+            .request(Method::POST, "/api/register/")
+            .header("content-type", "application/json");
+        let answer = world.send(request.body(body)).await;
+        answer.is_problem(400, problem);
+    }
     let many: serde_json::Map<_, _> = (0..2_000)
         .map(|number| (format!("k{number}"), json!(1)))
         .collect();

@@ -1,6 +1,13 @@
 //! `deploy/example.env` names every variable that the programs read, and no other.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::Debug,
+    fs,
+    path::Path,
+};
+
+use latchkey_shared::settings::Settings;
 
 /// The files that read the configuration.
 const READERS: [&str; 4] = [
@@ -51,6 +58,49 @@ fn the_example_names_every_variable_and_no_other() {
             .cloned(),
     );
     assert_eq!(named, used);
+}
+
+/// What a program is told with all of the example, and with nothing of it.
+fn both<T: Debug>(
+    example: &BTreeMap<String, String>,
+    more: &[(&str, &str)],
+    read: impl Fn(Settings) -> T,
+) -> [String; 2] {
+    let needed = || more.iter().map(|(key, value)| (*key, *value));
+    let with_all = example
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .chain(needed());
+    [
+        format!("{:#?}", read(Settings::from_pairs(with_all))),
+        format!("{:#?}", read(Settings::from_pairs(needed()))),
+    ]
+}
+
+/// T1, T3, T5 and all others: a default that is changed is changed here, too.
+#[test]
+fn the_values_of_the_example_are_the_defaults() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let example: BTreeMap<_, _> = fs::read_to_string(root.join("deploy/example.env"))
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("# ")?.split_once('='))
+        .filter(|(name, _)| is_variable(name))
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let key = ("SECRET_KEY", "0123456789abcdef0123456789abcdef");
+    let api = |settings| latchkey_api::config::Config::read(settings).unwrap();
+    let worker = |settings| latchkey_worker::config::Config::read(settings).unwrap();
+
+    let [with, without] = both(&example, &[key], api);
+    assert_eq!(with, without);
+    // The figures of the worker are one port further, as the example says.
+    let bind = ("METRICS_BIND", "127.0.0.1:9101");
+    let smtp = ("SMTP_URL", "smtp://mail.example.com");
+    for more in [&[key, bind][..], &[key, bind, smtp]] {
+        let [with, without] = both(&example, more, worker);
+        assert_eq!(with, without);
+    }
 }
 
 fn is_variable(text: &str) -> bool {

@@ -8,16 +8,49 @@ use crate::world::World;
 /// A6
 #[tokio::test]
 async fn every_answer_has_the_security_headers_and_an_id() {
-    let world = World::new().await;
-    for path in [
-        "/",
-        "/docs",
-        "/openapi.json",
-        "/health/live",
-        "/api/user/",
-        "/nope",
+    let world = World::with(&[("LIMIT_RESET_EMAIL_GAP", "1/60")]).await;
+    let mut form = crate::world::registration("ada@example.com");
+    form["image"] = json!(crate::pictures::data_url(&crate::pictures::png(4, 4)));
+    let registered = world.post("/api/register/", form).await;
+    let image = registered.text("/image");
+    let picture = image.strip_prefix(&world.base).unwrap();
+    world.activate("ada@example.com").await;
+    let me = world.login("ada@example.com", crate::world::PASSWORD).await;
+    let mail = json!({"email": "ada@example.com"});
+    let mut answers = vec![(201, "registration", registered)];
+    for (status, method, path, body) in [
+        (200, Method::GET, "/", None),
+        (200, Method::GET, "/docs", None),
+        (200, Method::GET, "/openapi.json", None),
+        (200, Method::GET, "/health/live", None),
+        (401, Method::GET, "/api/user/", None),
+        (404, Method::GET, "/nope", None),
+        (200, Method::GET, picture, None),
+        (404, Method::GET, "/media/none.png", None),
+        (200, Method::GET, "/admin/login/", None),
+        (303, Method::GET, "/admin/", None),
+        (400, Method::POST, "/api/login/", Some(json!({}))),
+        (
+            201,
+            Method::POST,
+            "/auth/email_request/",
+            Some(mail.clone()),
+        ),
+        (429, Method::POST, "/auth/email_request/", Some(mail)),
+        (405, Method::DELETE, "/api/login/", None),
+        (403, Method::POST, "/admin/login/", None),
     ] {
-        let answer = world.send(world.request(Method::GET, path)).await;
+        let mut request = world.request(method, path);
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        answers.push((status, path, world.send(request).await));
+    }
+    let broken = "ALTER TABLE sessions RENAME TO gone";
+    crate::audit::execute(&world, broken).await.unwrap();
+    answers.push((500, "no table", world.get_user(&me.access).await));
+    for (status, path, answer) in answers {
+        assert_eq!(answer.status, status, "{path}: {answer:?}");
         assert_eq!(
             answer.headers["x-content-type-options"], "nosniff",
             "{path}"
@@ -52,7 +85,22 @@ async fn tokens_and_personal_data_are_not_to_be_stored() {
     let refresh = world
         .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
         .await;
-    for answer in [profile, login, refresh] {
+    let own = |path: &str| {
+        let request = world.request(Method::GET, path);
+        world.send(request.bearer_auth(&tokens.access))
+    };
+    let sessions = own("/auth/sessions/").await;
+    let activity = own("/auth/activity/").await;
+    let asked = world
+        .post("/auth/email_request/", json!({"email": "ada@example.com"}))
+        .await;
+    let (token, code) = world.forgotten("ada@example.com").await;
+    let checked = world.check(&token, &code).await;
+    let reset = world.reset(&token, "another quiet morning").await;
+    for answer in [
+        profile, login, refresh, sessions, activity, asked, checked, reset,
+    ] {
+        assert!(answer.status.is_success(), "{answer:?}");
         assert_eq!(answer.headers["cache-control"], "no-store");
     }
 }

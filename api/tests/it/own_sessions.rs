@@ -1,6 +1,6 @@
 //! `GET /auth/sessions/`, `DELETE /auth/sessions/{id}/`, `POST /auth/logout_all/`.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -72,6 +72,57 @@ async fn the_owner_sees_where_the_account_is_logged_in() {
         (&Value::from(true), &Value::from(false))
     );
     assert_eq!(sessions[1]["id"], sid(&phone.access));
+}
+
+/// S5: when each began, when it was last used and when it ends, by the clock.
+#[tokio::test]
+async fn the_times_of_a_session_are_those_of_its_login_and_its_last_refresh() {
+    let world = World::with(&[("REFRESH_TOKEN_SECONDS", "86400")]).await;
+    let login = world.clock.now();
+    let phone = world.somebody("ada@example.com").await;
+    world.pass(TimeDelta::minutes(7));
+    let refresh = world.clock.now();
+    let answer = world
+        .post("/auth/refresh/", json!({"refresh": phone.refresh}))
+        .await;
+    assert_eq!(answer.status, 200);
+    world.pass(TimeDelta::minutes(11));
+    let second = world.clock.now();
+    let desktop = world.login("ada@example.com", PASSWORD).await;
+    world.pass(TimeDelta::minutes(2));
+
+    let answer = list(&world, &desktop.access).await;
+
+    let time = |pointer: &str| answer.text(pointer).parse::<DateTime<Utc>>().unwrap();
+    let day = TimeDelta::days(1);
+    for (session, created, used) in [(0, second, second), (1, login, refresh)] {
+        assert_eq!(time(&format!("/{session}/created")), created, "{answer:?}");
+        assert_eq!(time(&format!("/{session}/last_used")), used, "{answer:?}");
+        let expires = time(&format!("/{session}/expires"));
+        assert_eq!(expires, created + day, "{answer:?}");
+    }
+}
+
+/// S4, S5: what was idle for too long opens nothing any more, and is in no list.
+#[tokio::test]
+async fn a_session_that_was_idle_for_too_long_is_not_listed() {
+    let world = World::with(&[("SESSION_IDLE_SECONDS", "3600")]).await;
+    let idle = world.somebody("ada@example.com").await;
+    world.pass(TimeDelta::minutes(59));
+    let here = world.login("ada@example.com", PASSWORD).await;
+    let listed = async || {
+        let answer = list(&world, &here.access).await;
+        let sessions = answer.body.as_array().unwrap().clone();
+        let ids = sessions
+            .iter()
+            .map(|it| it["id"].as_str().unwrap().to_owned());
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(listed().await, [sid(&here.access), sid(&idle.access)]);
+
+    world.pass(TimeDelta::minutes(1));
+
+    assert_eq!(listed().await, [sid(&here.access)]);
 }
 
 /// S5

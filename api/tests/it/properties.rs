@@ -4,8 +4,13 @@
 use std::{fmt, fs, path::Path};
 
 use proptest::{collection::vec, prelude::*, sample::Index};
+use reqwest::{
+    Method,
+    header::{HeaderMap, HeaderValue},
+};
+use serde_json::json;
 
-use crate::random::try_many;
+use crate::{random::try_many, world::World};
 
 #[path = "../../fuzz/parsers.rs"]
 mod parsers;
@@ -119,4 +124,75 @@ parsers! {
     any_rate_is_printed_as_it_is_read_or_refused: rate,
     any_smtp_url_is_made_of_its_parts_or_refused: smtp_url,
     any_configuration_is_read_or_its_faults_are_named: configuration,
+    any_rights_are_written_in_one_order_or_refused: permissions,
+    any_moment_is_one_that_there_is_or_refused: since,
+    any_noted_head_is_printed_as_it_is_read_or_refused: noted,
+    any_order_and_any_place_of_a_list_is_printed_as_it_is_read_or_refused: list,
+    any_job_names_a_mail_or_nothing: job,
+    any_request_id_is_plain_or_replaced: request_headers,
+}
+
+/// What can be said to an administrator's lists, to the release of a limit, and in the headers of any page: each is
+/// answered, and no answer is a failure of ours.
+#[test]
+fn any_search_any_name_of_a_limit_and_any_cookie_is_answered() {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let (world, access) = runtime.block_on(async {
+        let world = World::new().await;
+        world.superuser("root@example.com").await;
+        let tokens = world
+            .login("root@example.com", crate::world::PASSWORD)
+            .await;
+        (world, tokens.access)
+    });
+    let words = || {
+        prop_oneof![
+            4 => any::<String>(),
+            1 => "[%_*'\"\\\\ ]{0,9}",
+            1 => "(AND|OR|NEAR|NOT|\"|\\(|\\)|\\^|:| |a){0,9}",
+            1 => inputs("list").prop_map(|input| String::from_utf8_lossy(&input.0).into_owned()),
+        ]
+    };
+    let header = || inputs("request_headers").prop_map(|input| input.0);
+    let any = (words(), words(), header(), header(), header());
+    try_many(120, &any, |(one, other, id, trace, cookie)| {
+        let plain = |bytes: Vec<u8>| HeaderValue::from_bytes(&bytes).ok();
+        let cookie = [&b"latchkey_admin="[..], &cookie].concat();
+        let headers: HeaderMap = [
+            ("x-request-id", plain(id)),
+            ("traceparent", plain(trace)),
+            ("cookie", plain(cookie)),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name.parse().unwrap(), value?)))
+        .collect();
+        let get = |path: &str, query: &[(&str, &str)]| {
+            let query: String = form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(query)
+                .finish();
+            let request = world.request(Method::GET, &format!("{path}?{query}"));
+            request.headers(headers.clone()).bearer_auth(&access)
+        };
+        let release = world.request(Method::POST, "/api/admin/limits/release/");
+        let release = release.bearer_auth(&access).json(&json!({"name": one}));
+        for request in [
+            get("/api/admin/users/", &[("q", &one)]),
+            get("/api/admin/users/", &[("sort", &one), ("after", &other)]),
+            get("/api/admin/users/", &[("sort", "-email"), ("before", &one)]),
+            get(
+                "/api/admin/mails/",
+                &[("recipient", &one), ("after", &other)],
+            ),
+            get("/api/admin/audit/", &[("event", &one), ("actor", &other)]),
+            get("/api/admin/audit/", &[("since", &one), ("before", &other)]),
+            release,
+            get("/admin/users/", &[("q", &one), ("sort", &other)]),
+        ] {
+            let answer = runtime.block_on(world.send(request));
+            assert!(
+                [200, 303, 400, 404].contains(&answer.status.as_u16()),
+                "{one:?} {other:?}: {answer:?}"
+            );
+        }
+    });
 }

@@ -4,9 +4,55 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
+    dashboard::{Dashboard, value},
     login::claims,
     world::{PASSWORD, World, code_in},
 };
+
+/// What an administrator changes the password to.
+const NEW_PASSWORD: &str = "another quiet morning";
+
+/// Somebody signs in to the dashboard, changes the own password there, and looks around there and by the calls of
+/// `/api/admin/`. The cookies, and the token of the forms.
+async fn administer(world: &World) -> (Vec<String>, String) {
+    world.superuser("root@example.com").await;
+    let mut root = Dashboard::visit(world).await;
+    let visitor = root.get("/admin/login/").await.cookie("latchkey_visitor");
+    let page = root.sign_in("root@example.com", PASSWORD).await;
+    let signed_in = page.cookie("latchkey_admin").unwrap();
+    root.csrf = value(&root.see("/admin/account/").await, "csrf");
+    let form = [
+        ("password", PASSWORD),
+        ("new_password", NEW_PASSWORD),
+        ("password_again", NEW_PASSWORD),
+    ];
+    root.done("/admin/account/", &form).await;
+    let access = world.login("root@example.com", NEW_PASSWORD).await.access;
+    for (page, call) in [
+        ("/admin/users/", "/api/admin/users/"),
+        ("/admin/mails/", "/api/admin/mails/"),
+        ("/admin/resets/", "/api/admin/resets/"),
+        ("/admin/limits/", "/api/admin/limits/"),
+        ("/admin/audit/", "/api/admin/audit/"),
+    ] {
+        root.see(page).await;
+        let call = world.request(Method::GET, call).bearer_auth(&access);
+        assert_eq!(world.send(call).await.status, 200);
+    }
+    let secret_of = |cookie: String| {
+        let (_, value) = cookie.split_once('=').unwrap();
+        value.split(';').next().unwrap().to_owned()
+    };
+    let cookies = visitor.into_iter().chain([signed_in]).map(secret_of);
+    let csrf = root.csrf.clone();
+    (
+        cookies
+            .filter(|it| !it.is_empty())
+            .chain([access])
+            .collect(),
+        csrf,
+    )
+}
 
 #[tokio::test]
 async fn a_dump_of_everything_shows_no_secret() {
@@ -19,6 +65,7 @@ async fn a_dump_of_everything_shows_no_secret() {
     let before = world.redis.dump().await;
     world.deliver_all().await;
     let code = code_in(world.sink.mails().last().unwrap());
+    let (cookies, form_token) = administer(&world).await;
 
     let dump = [
         before,
@@ -32,8 +79,23 @@ async fn a_dump_of_everything_shows_no_secret() {
         "the dump shows nothing at all"
     );
     assert!(dump.contains(":code:"), "the dump shows no code's key");
+    assert!(
+        dump.contains(":admin:session:"),
+        "the dump shows no sign-in"
+    );
     let ids = [claims(&tokens.refresh)["jti"].as_str().unwrap().to_owned()];
-    for secret in [PASSWORD, &tokens.access, &tokens.refresh, &waiting, &ids[0]] {
+    for secret in [
+        PASSWORD,
+        NEW_PASSWORD,
+        &tokens.access,
+        &tokens.refresh,
+        &waiting,
+        &ids[0],
+        &form_token,
+    ]
+    .into_iter()
+    .chain(cookies.iter().map(String::as_str))
+    {
         assert!(!dump.contains(secret), "{secret} is in the dump");
     }
     // Six digits occur by chance in any id, so they are looked for as a word.
@@ -88,6 +150,8 @@ async fn no_log_line_shows_a_secret_or_a_whole_address() {
     let method = Method::from_bytes(b"SECRETMETHOD").unwrap();
     world.send(world.request(method, "/last")).await;
     process.wait_for_line("_OTHER").await;
+    let (cookies, form_token) = administer(&world).await;
+    process.wait_for_line("/api/admin/audit").await;
 
     let log = process.lines().join("\n");
     assert!(log.contains(id), "the log does not name the request");
@@ -102,7 +166,13 @@ async fn no_log_line_shows_a_secret_or_a_whole_address() {
         &tokens.refresh,
         &refreshed,
         &asked.text("/token"),
-    ] {
+        NEW_PASSWORD,
+        "root@example.com",
+        &form_token,
+    ]
+    .into_iter()
+    .chain(cookies.iter().map(String::as_str))
+    {
         assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
     }
 }

@@ -7,16 +7,24 @@ use tokio::{
     time::{Duration, sleep, timeout},
 };
 
-use crate::world::World;
+use crate::{dashboard::Dashboard, world::World};
 
 const HEAD: &str =
     "POST /api/register/ HTTP/1.1\r\nHost: latchkey\r\nContent-Type: application/json\r\n";
 
 /// A server that is as patient as a test can be.
 async fn serve(world: &mut World) -> (Process, String) {
-    for (key, value) in [("BIND", "127.0.0.1:0"), ("REQUEST_SECONDS", "1")] {
-        world.variables.insert(key.to_owned(), value.to_owned());
-    }
+    world
+        .variables
+        .insert("REQUEST_SECONDS".to_owned(), "1".to_owned());
+    serve_as_it_is(world).await
+}
+
+/// A server as the world's variables have it.
+async fn serve_as_it_is(world: &mut World) -> (Process, String) {
+    world
+        .variables
+        .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
     let mut process = world.process(&["serve"]);
     let line = process.wait_for_line("Latchkey serves.").await;
     let address = line.rsplit("address=").next().unwrap().trim().to_owned();
@@ -150,4 +158,146 @@ async fn a_hundred_megabytes_cost_no_memory_to_speak_of() {
 
     let more = process.most_memory() - before;
     assert!(more < 48 * 1024, "{more} KiB more");
+}
+
+/// A client that sends all of a large body but its end, and hears what comes of it.
+async fn hold_back(address: String, client: String, length: usize) -> String {
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let head = format!(
+        "{HEAD}X-Forwarded-For: {client}\r\nContent-Length: {length}\r\n\r\n{{\"image\":\""
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let (mut reader, mut writer) = stream.into_split();
+    let sending = tokio::spawn(async move {
+        let block = vec![b'A'; 0x10000];
+        for _ in 0..(length - 10) / block.len() {
+            writer.write_all(&block).await?;
+        }
+        // Kept open: the end never comes.
+        std::io::Result::Ok(writer)
+    });
+    let mut answer = Vec::new();
+    let ended = timeout(PATIENCE, reader.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "it was listened to for ever");
+    sending.abort();
+    String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// 120 clients of 60 networks send 8 MiB each, 960 MiB together, and none of them ends. Those for whom there is no room
+/// are told so, and whoever sends little is served meanwhile.
+#[tokio::test]
+async fn many_large_bodies_at_once_have_bounded_memory_and_the_others_are_told_to_come_again() {
+    let mut world = World::with(&[("TRUSTED_PROXIES", "127.0.0.1")]).await;
+    world
+        .variables
+        .insert("REQUEST_SECONDS".to_owned(), "6".to_owned());
+    let (process, address) = serve_as_it_is(&mut world).await;
+    world.somebody("ada@example.com").await;
+    let before = process.most_memory();
+
+    let held: Vec<_> = (0..120)
+        .map(|number| {
+            let client = format!("10.0.{}.1", number % 60);
+            tokio::spawn(hold_back(address.clone(), client, 8 * 1024 * 1024))
+        })
+        .collect();
+    world.somebody("eve@example.com").await;
+    let answers = futures_util::future::join_all(held).await;
+
+    let refused: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.as_ref().unwrap().as_str())
+        .filter(|answer| answer.starts_with("HTTP/1.1 503"))
+        .collect();
+    assert!(refused.len() > 60, "{} of 120", refused.len());
+    for answer in refused {
+        assert!(answer.contains("/problems/busy"), "{answer}");
+        assert!(
+            answer.to_ascii_lowercase().contains("retry-after: "),
+            "{answer}"
+        );
+    }
+    let more = process.most_memory() - before;
+    assert!(more < 320 * 1024, "{more} KiB more");
+    // The room is free again.
+    let client = hold_back(address.clone(), "10.0.0.1".to_owned(), 8 * 1024 * 1024).await;
+    assert!(client.starts_with("HTTP/1.1 408"), "{client}");
+}
+
+/// Whoever sends slowly takes the room of the own network, and of no other.
+#[tokio::test]
+async fn large_bodies_of_one_client_leave_room_for_those_of_others() {
+    let mut world = World::with(&[("TRUSTED_PROXIES", "127.0.0.1")]).await;
+    let (_process, address) = serve_as_it_is(&mut world).await;
+    let held: Vec<_> = (0..40)
+        .map(|_| {
+            let client = "10.0.0.1".to_owned();
+            tokio::spawn(hold_back(address.clone(), client, 8 * 1024 * 1024))
+        })
+        .collect();
+
+    let mut form = crate::world::registration("ada@example.com");
+    form["image"] = "A".repeat(7 * 1024 * 1024).into();
+    let request = world
+        .request(reqwest::Method::POST, "/api/register/")
+        .header("x-forwarded-for", "10.0.1.1")
+        .json(&form);
+    world.send(request).await.is_problem(400, "invalid-input");
+
+    assert!(held.iter().all(|held| !held.is_finished()));
+    held.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// A form has a picture on one page alone, and nobody who is not signed in sends it.
+#[tokio::test]
+async fn the_dashboard_reads_large_forms_of_those_who_are_signed_in_and_of_accounts_alone() {
+    let world = World::new().await;
+    world.superuser("root@example.com").await;
+    let visitor = Dashboard::visit(&world).await;
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let own = format!("/admin/users/{}/", world.user("root@example.com").await.id);
+    let junk = "x".repeat(100_000);
+
+    for (browser, path, status) in [
+        (&visitor, "/admin/login/", 413),
+        (&visitor, own.as_str(), 413),
+        (&root, "/admin/account/", 413),
+        // It is read, and lacks the version that it was made of.
+        (&root, own.as_str(), 409),
+    ] {
+        let page = browser.post(path, &[("junk", &junk)]).await;
+        assert_eq!(page.status, status, "{path}: {page:?}");
+    }
+}
+
+/// HTTP/2 has no business here, in one piece or byte by byte: it would be many requests in one connection's time.
+#[tokio::test]
+async fn http2_without_tls_is_refused_before_it_begins() {
+    let mut world = World::new().await;
+    let (_process, address) = serve(&mut world).await;
+    let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    for pieces in [preface.len(), 1] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        for piece in preface.chunks(pieces) {
+            // It may be over before all is said.
+            if stream.write_all(piece).await.is_err() || stream.flush().await.is_err() {
+                break;
+            }
+        }
+        let mut answer = Vec::new();
+        let ended = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+        assert!(ended.is_ok(), "it was listened to for ever");
+        assert!(answer.is_empty(), "{answer:?}");
+    }
+    // What only begins like it is HTTP/1.
+    for method in ["POST", "PUT", "PROPFIND"] {
+        let mut stream = TcpStream::connect(&address).await.unwrap();
+        let request = format!("{method} /nope HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+        for byte in request.as_bytes() {
+            stream.write_all(&[*byte]).await.unwrap();
+        }
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 404"), "{method}: {answer}");
+    }
 }

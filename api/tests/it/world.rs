@@ -9,6 +9,7 @@ use std::{
 use chrono::TimeDelta;
 use latchkey_api::{app::App, config::Config, server};
 use latchkey_shared::{
+    audit,
     clock::Clock,
     config::Connections,
     database::Database,
@@ -124,6 +125,10 @@ impl World {
         let clock = Clock::fixed();
         let config = Config::read(Settings::from_pairs(variables.clone())).unwrap();
         let app = App::new(config, connections.clone(), clock.clone()).unwrap();
+        // As `latchkey-api migrate` does.
+        audit::begin(&database.db, &app.audit_key, true)
+            .await
+            .unwrap();
         let figures = app.metrics.registry().clone();
         let server = tokio::spawn(async move {
             server::serve(app, acceptor, std::future::pending())

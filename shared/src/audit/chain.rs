@@ -7,6 +7,10 @@ use ring::hmac;
 use super::Model;
 use crate::token_hash::equal;
 
+/// What stands for the hash before an event that was appended to a head which was not as it had been written. So the place
+/// shows for ever, whatever is appended after it.
+pub(super) const TORN: &str = "torn";
+
 /// The key of the audit log, derived from `SECRET_KEY`.
 #[derive(Clone)]
 pub struct AuditKey(hmac::Key);

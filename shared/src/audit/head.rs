@@ -1,9 +1,12 @@
 //! The head of the chain: one row, which whoever appends takes and keeps until the transaction ends.
 
 use sea_orm::{
+    QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
-    sea_query::{Expr, ExprTrait as _},
+    sea_query::{Expr, ExprTrait as _, SelectStatement},
 };
+
+use crate::user;
 
 /// The one row.
 const ID: i32 = 1;
@@ -47,6 +50,32 @@ pub(super) async fn set(db: &impl ConnectionTrait, hash: &str, seal: &str) -> Re
         .exec(db)
         .await?;
     Ok(())
+}
+
+/// Seals a head that has neither an event nor a seal, if `whatever_else_there_is` or there is no account yet.
+pub(super) async fn seal_empty(
+    db: &impl ConnectionTrait,
+    seal: &str,
+    whatever_else_there_is: bool,
+) -> Result<bool, DbErr> {
+    let nothing = |found: SelectStatement| Expr::exists(found).not();
+    let accounts = user::Entity::find().select_only().column(user::Column::Id);
+    let events = super::Entity::find()
+        .select_only()
+        .column(super::Column::Seq);
+    let sealed = Entity::update_many()
+        .col_expr(Column::Seal, Expr::value(seal))
+        .filter(Column::Id.eq(ID))
+        .filter(Column::Seq.eq(0))
+        .filter(Column::Hash.eq(""))
+        .filter(Column::Seal.eq(""))
+        .filter(nothing(events.into_query()))
+        .apply_if((!whatever_else_there_is).then_some(()), |update, ()| {
+            update.filter(nothing(accounts.into_query()))
+        })
+        .exec(db)
+        .await?;
+    Ok(sealed.rows_affected > 0)
 }
 
 pub(super) async fn read(db: &impl ConnectionTrait) -> Result<Model, DbErr> {

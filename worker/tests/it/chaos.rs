@@ -75,7 +75,10 @@ impl Installation {
         Self {
             world,
             redis,
-            http: reqwest::Client::new(),
+            http: reqwest::Client::builder()
+                .redirect(reqwest::redirect::Policy::none())
+                .build()
+                .unwrap(),
         }
     }
 

@@ -1,9 +1,12 @@
-//! After a whole run of both programs, with everything logged, no password, code or token is anywhere: in no log line, no
-//! job, no command that Redis has ever got, no value in it, no cell of the database.
+//! After a whole run of both programs, with everything logged, no password, code, token or cookie is anywhere: in no log
+//! line, no job, no command that Redis has ever got, no value in it, no cell of the database.
+
+use std::collections::BTreeMap;
 
 use latchkey_shared::mail::MailState;
 use latchkey_testing::Process;
-use reqwest::RequestBuilder;
+use reqwest::{Method, RequestBuilder, header::SET_COOKIE};
+use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
@@ -14,10 +17,11 @@ use tokio::{
 use super::{Api, Installation};
 
 const EMAIL: &str = "lovelace@example.com";
-const PASSWORDS: [&str; 4] = [
+const PASSWORDS: [&str; 5] = [
     "velvet harbour lantern",
     "another quiet morning",
     "a third good password",
+    "a fourth good password",
     "a wrong password",
 ];
 
@@ -67,6 +71,120 @@ impl Api {
     }
 }
 
+/// Somebody at the dashboard, whose cookies are kept to be looked for.
+struct Browser<'a> {
+    api: &'a Api,
+    cookies: BTreeMap<String, String>,
+    secrets: Vec<String>,
+}
+
+impl Browser<'_> {
+    /// What a page says. Of one with a form the token is kept, too.
+    async fn ask(&mut self, path: &str, form: Option<&[(&str, &str)]>) -> (u16, String) {
+        let url = format!("http://{}{path}", self.api.address);
+        let cookies: Vec<_> = self
+            .cookies
+            .iter()
+            .map(|(name, value)| format!("{name}={value}"))
+            .collect();
+        let mut request = match form {
+            Some(form) => {
+                let token = self.secrets.last().map_or("", String::as_str);
+                let form = [form, &[("csrf", token)]].concat();
+                self.api.http.post(url).form(&form)
+            }
+            None => self.api.http.get(url),
+        };
+        request = request.header("cookie", cookies.join("; "));
+        let answer = request.send().await.unwrap();
+        for cookie in answer.headers().get_all(SET_COOKIE) {
+            let pair = cookie.to_str().unwrap().split(';').next().unwrap();
+            let (name, value) = pair.split_once('=').unwrap();
+            self.cookies.insert(name.to_owned(), value.to_owned());
+            if value.len() > 20 {
+                self.secrets.push(value.to_owned());
+            }
+        }
+        let (status, html) = (answer.status().as_u16(), answer.text().await.unwrap());
+        if let Some((_, rest)) = html.split_once("name=\"csrf\"") {
+            let value = rest.split("value=\"").nth(1).unwrap();
+            self.secrets
+                .push(value.split('"').next().unwrap().to_owned());
+        }
+        (status, html)
+    }
+
+    async fn see(&mut self, path: &str) {
+        let (status, html) = self.ask(path, None).await;
+        assert_eq!(status, 200, "{path}: {html}");
+    }
+
+    async fn post(&mut self, path: &str, form: &[(&str, &str)]) {
+        let (status, html) = self.ask(path, Some(form)).await;
+        assert_eq!(status, 303, "{path}: {html}");
+    }
+}
+
+/// What an administrator does on pages: in, a new password by a form, and every list. Cookies and the tokens of forms.
+async fn at_the_dashboard(api: &Api, password: &str, new: &str) -> Vec<String> {
+    let mut browser = Browser {
+        api,
+        cookies: BTreeMap::new(),
+        secrets: Vec::new(),
+    };
+    browser.see("/admin/login/").await;
+    let entry = [
+        ("email", EMAIL),
+        ("password", password),
+        ("next", "/admin/"),
+    ];
+    browser.post("/admin/login/", &entry).await;
+    browser.see("/admin/account/").await;
+    let change = [
+        ("password", password),
+        ("new_password", new),
+        ("password_again", new),
+    ];
+    browser.post("/admin/account/", &change).await;
+    for page in [
+        "", "users/", "users/1/", "resets/", "mails/", "limits/", "audit/",
+    ] {
+        browser.see(&format!("/admin/{page}")).await;
+    }
+    let signed_in = browser
+        .cookies
+        .keys()
+        .any(|it| it.ends_with("latchkey_admin"));
+    assert!(signed_in, "{:?}", browser.cookies.keys());
+    browser.secrets
+}
+
+/// What an administrator's script does.
+async fn by_script(api: &Api, access: &str) {
+    for (method, path, body) in [
+        (Method::GET, "users/", None),
+        (Method::GET, "users/1/", None),
+        (Method::PATCH, "users/1/", Some(json!({"username": "Lady"}))),
+        (Method::GET, "users/1/sessions/", None),
+        (Method::POST, "users/1/ask_for_reset/", None),
+        (Method::GET, "resets/", None),
+        (Method::GET, "mails/", None),
+        (Method::GET, "limits/", None),
+        (Method::GET, "audit/", None),
+        (Method::POST, "audit/verify/", None),
+    ] {
+        let url = format!("http://{}/api/admin/{path}", api.address);
+        let mut request = api.http.request(method, url).bearer_auth(access);
+        if let Some(body) = body {
+            request = request
+                .header("content-type", "application/json")
+                .body(body.to_string());
+        }
+        let (status, answer) = send(request).await;
+        assert!((200..300).contains(&status), "{path}: {status} {answer}");
+    }
+}
+
 /// The id in a token, which stands for the token where it is kept.
 fn id_of(token: &str) -> String {
     use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
@@ -95,7 +213,7 @@ async fn no_secret_of_a_whole_run_is_anywhere() {
     }
     let heard = listen(&it.redis.url()).await;
     let (api, worker) = (it.api().await, it.worker().await);
-    let [first, second, third, wrong] = PASSWORDS;
+    let [first, second, third, fourth, wrong] = PASSWORDS;
 
     let form = json!({"email": EMAIL, "username": "Countess", "password": first});
     assert_eq!(api.post("/api/register/", form).await.0, 201);
@@ -138,7 +256,13 @@ async fn no_secret_of_a_whole_run_is_anywhere() {
             .0,
         204
     );
-    it.world.wait_for(MailState::Sent, 4).await;
+    let promoted = "UPDATE users SET is_staff = TRUE, is_superuser = TRUE";
+    let db = &it.world.database.db;
+    db.execute_unprepared(promoted).await.unwrap();
+    let pages = at_the_dashboard(&api, third, fourth).await;
+    let (access_4, refresh_4) = api.log_in(fourth).await;
+    by_script(&api, &access_4).await;
+    it.world.wait_for(MailState::Sent, 6).await;
 
     let (redis, database) = (it.world.redis.dump().await, it.world.database.dump().await);
     let logs = [log_of(api.process).await, log_of(worker).await].concat();
@@ -148,16 +272,18 @@ async fn no_secret_of_a_whole_run_is_anywhere() {
         with_code.contains(":code:") && commands.contains("\"hset") | commands.contains("EVAL")
     );
     assert!(database.contains(EMAIL) && database.contains("authn_login_success"));
+    assert!(redis.contains(":admin:session:") && database.contains("authz_admin"));
     assert!(logs.contains("Password reset.") && logs.contains("A mail was sent."));
     let everything = [logs.as_str(), &with_code, &redis, &commands, &database].concat();
     let tokens = [
-        &access, &refresh, &access_2, &refresh_2, &access_3, &refresh_3,
+        &access, &refresh, &access_2, &refresh_2, &access_3, &refresh_3, &access_4, &refresh_4,
     ];
-    let ids = [&refresh, &refresh_2, &refresh_3].map(|token| id_of(token));
+    let ids = [&refresh, &refresh_2, &refresh_3, &refresh_4].map(|token| id_of(token));
     for secret in PASSWORDS
         .into_iter()
         .chain(tokens.map(String::as_str))
         .chain(ids.iter().map(String::as_str))
+        .chain(pages.iter().map(String::as_str))
         .chain([reset.as_str(), "0123456789abcdef0123456789abcdef"])
     {
         assert!(!everything.contains(secret), "{secret} was left somewhere");
