@@ -69,7 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         3 => Just(Step::Login),
         9 => (any::<Index>(), age()).prop_map(|(session, age)| Step::Refresh(session, age)),
-        1 => (any::<Index>(), age()).prop_map(|(session, age)| Step::Logout(session, age)),
+        3 => (any::<Index>(), age()).prop_map(|(session, age)| Step::Logout(session, age)),
         5 => token.clone().prop_map(|(session, token)| Step::Look(session, token)),
         1 => token.clone().prop_map(|(session, token)| Step::LogoutAll(session, token)),
         1 => token.prop_map(|(session, token)| Step::Change(session, token)),
