@@ -19,6 +19,7 @@ mod m0005_priority;
 mod m0006_audit;
 mod m0007_dashboard;
 mod m0008_search;
+mod m0011_dashboard_lists;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_audit::Migration),
             Box::new(m0007_dashboard::Migration),
             Box::new(m0008_search::Migration),
+            Box::new(m0011_dashboard_lists::Migration),
         ]
     }
 }

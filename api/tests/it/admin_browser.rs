@@ -332,7 +332,7 @@ async fn everything_is_done_by_keyboard_alone() {
         "document.querySelector('.said')?.textContent === 'Activated.'",
     )
     .await;
-    assert!(world.user("user6@example.com").await.is_activated);
+    assert!(world.user("user2@example.com").await.is_activated);
     browser.close().await;
 }
 

@@ -168,7 +168,8 @@ async fn filters_and_their_counts_agree() {
         let says = format!("Found: <strong>{found}</strong>");
         assert!(html.contains(&says), "{query}: {html}");
         assert!(html.contains(option), "{query}: {option}");
-        assert_eq!(html.matches("name=\"id\"").count(), found, "{query}");
+        let own = usize::from(html.contains("<bdi dir=\"ltr\">root@example.com<"));
+        assert_eq!(html.matches("name=\"id\"").count(), found - own, "{query}");
     }
     world.pass(chrono::TimeDelta::days(8));
     let html = root.get("/admin/users/?joined=7").await;
