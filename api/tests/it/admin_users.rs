@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A world with so many accounts, some of each kind.
-async fn crowd(many: usize) -> World {
+pub(crate) async fn crowd(many: usize) -> World {
     let world = World::new().await;
     world.superuser("root@example.com").await;
     for i in 0..many {
