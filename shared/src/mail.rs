@@ -9,10 +9,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     Condition, DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
-    sea_query::{Expr, ExprTrait as _, Func, LockBehavior, LockType, Query},
+    sea_query::{Expr, ExprTrait as _, Func, LockBehavior, LockType},
 };
 
-use crate::{database::only, password_reset};
+use crate::{database::only, email::EmailKey, password_reset};
 
 /// One mail.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -296,10 +296,15 @@ pub async fn end(
 ) -> Result<(), DbErr> {
     let reason = Expr::value(shorten(reason));
     let reason = match state {
-        MailState::Expired => Expr::cust_with_expr(
-            "substr($1 || coalesce('; before that: ' || last_error, ''), 1, 500)",
-            reason,
-        ),
+        MailState::Expired => {
+            let given = match db.get_database_backend() {
+                DbBackend::Postgres => "$1",
+                _ => "?",
+            };
+            let both =
+                format!("substr({given} || coalesce('; before that: ' || last_error, ''), 1, 500)");
+            Expr::cust_with_expr(both, reason)
+        }
         _ => reason,
     };
     Entity::update_many()
@@ -447,32 +452,34 @@ pub async fn list_about(
     user: &crate::user::Model,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let of_resets = |column: password_reset::Column| {
-        Query::select()
-            .column(column)
-            .from(password_reset::Entity)
-            .and_where(password_reset::Column::UserId.eq(user.id))
-            .to_owned()
-    };
+    let resets = password_reset::list(db, Some(user.id), None, limit).await?;
+    let (ids, keys): (Vec<_>, Vec<_>) = resets
+        .into_iter()
+        .map(|reset| (reset.id, reset.email_key))
+        .unzip();
     let recipient = || Func::lower(Expr::col(Column::Recipient));
     let address = user.email.to_string().to_lowercase();
-    let mut mails = Vec::new();
     // Apart, as each has an index of its own.
-    for which in [
-        Condition::all().add(Column::UserId.eq(user.id)),
-        // A code's mail names its reset alone, which knows the address of then.
-        Condition::all()
-            .add(recipient().in_subquery(of_resets(password_reset::Column::EmailKey)))
-            .add(Column::ResetId.in_subquery(of_resets(password_reset::Column::Id))),
+    let newest = |which: Condition| {
+        Entity::find()
+            .filter(which)
+            .order_by_desc(Column::Id)
+            .limit(limit)
+    };
+    let of_user = newest(Condition::all().add(Column::UserId.eq(user.id)));
+    let to_address = newest(
         Condition::all()
             .add(recipient().eq(address))
             .add(Column::UserId.is_null()),
-    ] {
-        let part = Entity::find()
-            .filter(which)
-            .order_by_desc(Column::Id)
-            .limit(limit);
-        mails.extend(part.all(db).await?);
+    );
+    let mut mails = of_user.all(db).await?;
+    mails.extend(to_address.all(db).await?);
+    if !ids.is_empty() {
+        // A code's mail names its reset alone, which knows the address of then. One to each: no order for SQLite to follow.
+        let codes = Entity::find()
+            .filter(recipient().is_in(keys.iter().map(EmailKey::as_str)))
+            .filter(Column::ResetId.is_in(ids));
+        mails.extend(codes.all(db).await?);
     }
     mails.sort_unstable_by_key(|mail| std::cmp::Reverse(mail.id));
     mails.dedup_by_key(|mail| mail.id);

@@ -78,10 +78,6 @@ struct Asked {
 /// One file. Its address changes with its content, so it may be kept for ever; but while programs are replaced, a page of
 /// one may ask another that has another version of the file, and that must not stay.
 #[handler]
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "what a handler is given comes by value"
-)]
 pub fn asset(Path(name): Path<String>, Query(asked): Query<Asked>) -> poem::Result<Response> {
     let file = FILES
         .iter()

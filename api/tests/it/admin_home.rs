@@ -245,7 +245,10 @@ async fn smtp_is_ill_while_codes_expire_and_while_nobody_tries() {
     // The code is dead and waits no more, and nothing has got through since.
     world.sink.set_fault(Fault::None);
     let (ok, says) = smtp(&world).await;
-    assert!(!ok && says.contains("expired; before that: "), "{says}");
+    assert!(
+        !ok && says.contains("lost its worth; before that: "),
+        "{says}"
+    );
     world.register("grace@example.com").await;
     world.deliver_all().await;
     assert!(smtp(&world).await.0);

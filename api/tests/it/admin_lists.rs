@@ -478,7 +478,7 @@ async fn mails_that_failed_or_expired_say_why_and_the_failed_one_is_sent_again()
     assert!(root.see(&failed).await.contains("permanent error (550)"));
     let (list, expired) = one("expired").await;
     assert!(
-        list.contains("expired; before that: response error"),
+        list.contains("not sent before it lost its worth; before that: response error"),
         "{list}"
     );
     let html = root.see(&expired).await;
