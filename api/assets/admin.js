@@ -22,9 +22,16 @@ document.addEventListener("change", (event) => {
   if (box.type === "checkbox" && box.form) count(box.form);
 });
 
-// What needs JavaScript is shown by it.
+// What needs JavaScript is shown by it, and on a phone filters that nobody uses take no room.
 function show() {
   for (const hidden of document.querySelectorAll(".all[hidden]")) hidden.hidden = false;
+  if (matchMedia("(max-width: 48rem)").matches) {
+    for (const filters of document.querySelectorAll(".filter details:not([data-used], [data-shown])")) {
+      filters.open = false;
+      filters.dataset.shown = "";
+    }
+  }
+  for (const form of document.querySelectorAll("form:has([data-all])")) count(form);
 }
 document.addEventListener("DOMContentLoaded", show);
 

@@ -493,6 +493,21 @@ impl Limiter {
         self.count(counters, now).await
     }
 
+    /// One mail by which an administrator asks the owner of a mailbox for a new password; as many as the owner may ask for,
+    /// with whose requests it counts.
+    ///
+    /// # Errors
+    /// When it is one too many, or Redis does not answer.
+    pub async fn reset_asked(&self, email: &Email, now: DateTime<Utc>) -> Result<(), ApiError> {
+        let mut counters = Counters::default();
+        counters.window(self.email_key("reset", email), self.rates.reset_email);
+        counters.window(
+            self.email_key("reset-gap", email),
+            self.rates.reset_email_gap,
+        );
+        self.count(counters, now).await
+    }
+
     /// One mail that tells an owner of a registration with the address; as few as there may be codes.
     ///
     /// # Errors

@@ -20,6 +20,7 @@ mod m0006_audit;
 mod m0007_dashboard;
 mod m0008_search;
 mod m0010_audit_guards;
+mod m0011_dashboard_lists;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_dashboard::Migration),
             Box::new(m0008_search::Migration),
             Box::new(m0010_audit_guards::Migration),
+            Box::new(m0011_dashboard_lists::Migration),
         ]
     }
 }

@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     Condition, IntoActiveModel as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
@@ -30,6 +30,9 @@ pub use watch::Watch;
 
 /// How many digits of an address's fingerprint are noted.
 const SUBJECT: usize = 16;
+
+/// How far the clocks of replicas may be apart, that an event is still found by its time.
+const SKEW: TimeDelta = TimeDelta::minutes(5);
 
 /// How many events [`verify`] reads at a time.
 const BATCH: u64 = 5_000;
@@ -278,6 +281,8 @@ pub struct Filter {
     pub event: Option<String>,
     /// Not before this.
     pub since: Option<DateTime<Utc>>,
+    /// Before this time.
+    pub until: Option<DateTime<Utc>>,
     /// Before this event.
     pub before: Option<i64>,
 }
@@ -296,8 +301,16 @@ pub async fn list(
         actor,
         event,
         since,
+        until,
         before,
     } = filter;
+    let (mut first, mut end) = (None, None);
+    if let Some(since) = since {
+        first = Some(place_of(db, since - SKEW).await?);
+    }
+    if let Some(until) = until {
+        end = Some(place_of(db, until + SKEW).await?);
+    }
     Entity::find()
         .apply_if(user_id, |query, id| {
             query.filter(
@@ -310,10 +323,30 @@ pub async fn list(
         .apply_if(before, |query, seq| query.filter(Column::Seq.lt(seq)))
         .apply_if(event, |query, event| query.filter(Column::Event.eq(event)))
         .apply_if(since, |query, since| query.filter(Column::At.gte(since)))
+        .apply_if(until, |query, until| query.filter(Column::At.lt(until)))
+        .apply_if(first, |query, seq| query.filter(Column::Seq.gte(seq)))
+        .apply_if(end, |query, seq| query.filter(Column::Seq.lt(seq)))
         .order_by_desc(Column::Seq)
         .limit(limit)
         .all(db)
         .await
+}
+
+/// About where in the chain the events of a time begin: the place of one, or the end. Times rise with the places, but for
+/// what the clocks of replicas differ by, and no place is empty; so a few looks find it, and no index of times is needed.
+async fn place_of(db: &impl ConnectionTrait, time: DateTime<Utc>) -> Result<i64, DbErr> {
+    let newest = Entity::find().order_by_desc(Column::Seq).one(db).await?;
+    let (mut low, mut high) = (1, newest.map_or(1, |event| event.seq + 1));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let event = Entity::find_by_id(middle).one(db).await?;
+        if event.is_some_and(|event| event.at < time) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
 }
 
 /// The newest events about an account, the newest first.

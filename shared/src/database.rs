@@ -78,7 +78,7 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
     })
 }
 
-/// Begins a transaction that writes. On SQLite it waits for its turn first, see [`turns`].
+/// Begins a transaction that writes. On SQLite it waits for its turn first.
 ///
 /// # Errors
 /// When the database fails, or the turn does not come within its time-out.

@@ -7,12 +7,16 @@ use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    Condition, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    Condition, DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _, Func},
 };
 
-use crate::database::{self, only};
+use crate::{
+    database::{self, only},
+    email::EmailKey,
+    password_reset,
+};
 
 /// One mail.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -290,7 +294,8 @@ pub async fn mark_sent(
     Ok(())
 }
 
-/// Ends a claimed mail without sending, with the reason.
+/// Ends a claimed mail without sending, with the reason. What expired was tried and put off before, or was not: that
+/// reason is kept, too.
 ///
 /// # Errors
 /// When the database fails.
@@ -301,9 +306,22 @@ pub async fn end(
     state: MailState,
     reason: &str,
 ) -> Result<(), DbErr> {
+    let reason = Expr::value(shorten(reason));
+    let reason = match state {
+        MailState::Expired => {
+            let given = match db.get_database_backend() {
+                DbBackend::Postgres => "$1",
+                _ => "?",
+            };
+            let both =
+                format!("substr({given} || coalesce('; before that: ' || last_error, ''), 1, 500)");
+            Expr::cust_with_expr(both, reason)
+        }
+        _ => reason,
+    };
     Entity::update_many()
         .col_expr(Column::State, Expr::value(state))
-        .col_expr(Column::LastError, Expr::value(shorten(reason)))
+        .col_expr(Column::LastError, reason)
         .filter(Column::Id.eq(id))
         .filter(Column::ClaimedBy.eq(claimant))
         .exec(db)
@@ -378,6 +396,8 @@ pub struct Filter {
     pub recipient: Option<String>,
     /// Not made before this.
     pub since: Option<DateTime<Utc>>,
+    /// Made before this time.
+    pub until: Option<DateTime<Utc>>,
     /// Made before this one.
     pub before: Option<Uuid>,
 }
@@ -405,6 +425,7 @@ pub async fn list(
         kind,
         recipient,
         since,
+        until,
         before,
     } = filter.into();
     let recipient = recipient.map(|recipient| recipient.to_lowercase());
@@ -419,12 +440,59 @@ pub async fn list(
         .apply_if(since, |query, since| {
             query.filter(Column::CreatedAt.gte(since))
         })
+        .apply_if(until, |query, until| {
+            query.filter(Column::CreatedAt.lt(until))
+        })
         .apply_if(before, |query, id| query.filter(Column::Id.lt(id)))
         // Ids rise with the time.
         .order_by_desc(Column::Id)
         .limit(limit)
         .all(db)
         .await
+}
+
+/// The newest mails about an account, whatever its address was then, and to its address, but for those about others.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_about(
+    db: &impl ConnectionTrait,
+    user: &crate::user::Model,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let resets = password_reset::list(db, Some(user.id), None, limit).await?;
+    let (ids, keys): (Vec<_>, Vec<_>) = resets
+        .into_iter()
+        .map(|reset| (reset.id, reset.email_key))
+        .unzip();
+    let recipient = || Func::lower(Expr::col(Column::Recipient));
+    let address = user.email.to_string().to_lowercase();
+    // Apart, as each has an index of its own.
+    let newest = |which: Condition| {
+        Entity::find()
+            .filter(which)
+            .order_by_desc(Column::Id)
+            .limit(limit)
+    };
+    let of_user = newest(Condition::all().add(Column::UserId.eq(user.id)));
+    let to_address = newest(
+        Condition::all()
+            .add(recipient().eq(address))
+            .add(Column::UserId.is_null()),
+    );
+    let mut mails = of_user.all(db).await?;
+    mails.extend(to_address.all(db).await?);
+    if !ids.is_empty() {
+        // A code's mail names its reset alone, which knows the address of then. One to each: no order for SQLite to follow.
+        let codes = Entity::find()
+            .filter(recipient().is_in(keys.iter().map(EmailKey::as_str)))
+            .filter(Column::ResetId.is_in(ids));
+        mails.extend(codes.all(db).await?);
+    }
+    mails.sort_unstable_by_key(|mail| std::cmp::Reverse(mail.id));
+    mails.dedup_by_key(|mail| mail.id);
+    mails.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(mails)
 }
 
 /// The mail with this id.
@@ -491,8 +559,19 @@ pub async fn count_waiting_and_recent(
     Ok(counts)
 }
 
-/// How many mails need somebody's attention, each number up to `most`: those that failed since `recent`, and those that
-/// wait since before `late`.
+/// How many mails need somebody's attention.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Troubled {
+    /// Refused for good.
+    pub failed: u64,
+    /// Not sent before they lost their worth.
+    pub expired: u64,
+    /// Waiting for long.
+    pub late: u64,
+}
+
+/// How many mails need somebody's attention, each number up to `most`: those that failed or expired of the ones made since
+/// `recent`, and those that wait since before `late`.
 ///
 /// # Errors
 /// When the database fails.
@@ -501,38 +580,61 @@ pub async fn count_troubled(
     recent: DateTime<Utc>,
     late: DateTime<Utc>,
     most: u64,
-) -> Result<(u64, u64), DbErr> {
+) -> Result<Troubled, DbErr> {
     use sea_orm::PaginatorTrait as _;
-    let failed = Entity::find()
-        .filter(Column::CreatedAt.gte(recent))
-        .filter(Column::State.is_in([MailState::Failed, MailState::Expired]))
-        .limit(most)
-        .count(db)
-        .await?;
-    let waiting = Entity::find()
-        .filter(Column::State.eq(MailState::Queued))
-        .filter(Column::CreatedAt.lt(late))
-        .limit(most)
-        .count(db)
-        .await?;
-    Ok((failed, waiting))
+    let of = |state: MailState| Entity::find().filter(Column::State.eq(state)).limit(most);
+    let ended = |state| of(state).filter(Column::CreatedAt.gte(recent));
+    let late = of(MailState::Queued).filter(Column::CreatedAt.lt(late));
+    Ok(Troubled {
+        failed: ended(MailState::Failed).count(db).await?,
+        expired: ended(MailState::Expired).count(db).await?,
+        late: late.count(db).await?,
+    })
 }
 
-/// When SMTP last accepted a mail of those made since `recent`.
+/// When SMTP last accepted a mail, of the newest `of` that were sent and made since `recent`. A mail that waited for long may
+/// have been accepted after one that was made later.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn last_sent(
     db: &impl ConnectionTrait,
     recent: DateTime<Utc>,
+    of: u64,
 ) -> Result<Option<DateTime<Utc>>, DbErr> {
-    let last = Entity::find()
-        .filter(Column::CreatedAt.gte(recent))
-        .filter(Column::State.eq(MailState::Sent))
-        .order_by_desc(Column::Id)
-        .one(db)
-        .await?;
-    Ok(last.and_then(|mail| mail.sent_at))
+    let sent = Filter {
+        state: Some(MailState::Sent),
+        since: Some(recent),
+        ..Filter::default()
+    };
+    let sent = list(db, sent, of).await?;
+    Ok(sent.into_iter().filter_map(|mail| mail.sent_at).max())
+}
+
+/// The newest mails made after a time that did not get through, each of the newest `of` in its state: failed, expired, and
+/// put off to a later try.
+///
+/// # Errors
+/// When the database fails.
+pub async fn list_stuck(
+    db: &impl ConnectionTrait,
+    after: DateTime<Utc>,
+    of: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let mut stuck = Vec::new();
+    for state in [MailState::Failed, MailState::Expired, MailState::Queued] {
+        let part = Filter {
+            state: Some(state),
+            since: Some(after),
+            ..Filter::default()
+        };
+        stuck.extend(list(db, part, of).await?);
+    }
+    stuck.retain(|mail| {
+        mail.created_at > after && (mail.state != MailState::Queued || mail.last_error.is_some())
+    });
+    stuck.sort_unstable_by_key(|mail| std::cmp::Reverse(mail.id));
+    Ok(stuck)
 }
 
 /// When the oldest mail that waits was made.
@@ -572,6 +674,8 @@ pub async fn retry(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> R
         .col_expr(Column::PushedAt, Expr::value(None::<DateTime<Utc>>))
         .col_expr(Column::ClaimedBy, Expr::value(None::<Uuid>))
         .col_expr(Column::ClaimedUntil, Expr::value(None::<DateTime<Utc>>))
+        // Why it ended before says nothing of how it fares now.
+        .col_expr(Column::LastError, Expr::value(None::<String>))
         .filter(Column::Id.eq(id))
         .filter(Column::State.ne(MailState::Sent))
         .filter(

@@ -129,7 +129,7 @@ impl Known {
             kind: self.kind,
             recipient: self.to,
             since: self.since.map(|since| since.before(now)),
-            before: None,
+            ..Filter::default()
         }
     }
 

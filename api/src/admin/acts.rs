@@ -45,6 +45,34 @@ pub(super) async fn finish(
     Ok(())
 }
 
+/// The accounts that an act is about, as a question before it shows them: there, and the administrator's to change. With
+/// `others` their own is not among them.
+///
+/// # Errors
+/// When there are none, or one that the administrator may not touch, or their own.
+pub async fn look(
+    app: &App,
+    admin: &Admin,
+    ids: &[i64],
+    others: bool,
+) -> Result<Vec<user::Model>, ApiError> {
+    if ids.len() > MOST {
+        return Err(ApiError::NotFound);
+    }
+    let users = staff::find_all(&app.db, ids).await?;
+    if users.is_empty() {
+        return Err(ApiError::NotFound);
+    }
+    if users.iter().any(|user| !admin.may_touch(user)) {
+        admin.trail.not_permitted(app, admin.user.id).await;
+        return Err(ApiError::NotPermitted);
+    }
+    if others {
+        not_own(admin, &users)?;
+    }
+    Ok(users)
+}
+
 /// Lets accounts in, shut ones back in. Each owner whose account that changes gets a mail.
 ///
 /// # Errors
@@ -155,8 +183,12 @@ pub async fn sign_out(
     let (transaction, users) = begin(app, admin, ids).await?;
     let mut events = Vec::new();
     for user in &users {
+        let alive = session::list_alive(&transaction, user.id, app.now()).await?;
         session::revoke_all(&transaction, user.id, app.now()).await?;
-        events.push(event(admin, Some(user.id), "signed out everywhere"));
+        events.push(Event {
+            changes: Some(format!("sessions: {} → 0", alive.len())),
+            ..event(admin, Some(user.id), "signed out everywhere")
+        });
     }
     let done = events.len();
     finish(app, transaction, events, Vec::new()).await?;
@@ -177,27 +209,46 @@ pub async fn end_session(
     if !session::revoke_own(&transaction, user_id, id, app.now()).await? {
         return Err(ApiError::NotFound);
     }
-    let ended = crate::audit::of_session(event(admin, Some(user_id), "session ended"), id);
+    let ended = Event {
+        changes: Some(flags(&[("ended", false, true)])),
+        ..crate::audit::of_session(event(admin, Some(user_id), "session ended"), id)
+    };
     finish(app, transaction, vec![ended], Vec::new()).await
 }
 
 /// Asks the owner of an account by mail to set a new password. Open resets end, so that codes of before are worth nothing.
+/// Each mail counts like a request of the owner: nobody's mailbox is flooded from here.
 ///
 /// # Errors
-/// When the account is shut or not there, or the administrator may not touch it.
+/// When the account is shut or not there, the administrator may not touch it, or it was asked too often.
 pub async fn ask_for_reset(
     app: &App,
     admin: &Permit<ChangeUsers>,
     id: i64,
 ) -> Result<(), ApiError> {
+    let seen = user::find(&app.db, id).await?.ok_or(ApiError::NotFound)?;
+    // What is refused anyway counts for nothing.
+    if admin.may_touch(&seen) && seen.is_active {
+        let limit = app.limits.reset_asked(&seen.email, app.now()).await;
+        let (what, mailbox) = ("request for a code", seen.email.key());
+        admin
+            .trail
+            .limited(app, what, Some(&mailbox), limit)
+            .await?;
+    }
     let (transaction, mut users) = begin(app, admin, &[id]).await?;
     let user = users.remove(0);
     if !user.is_active {
         return Err(ApiError::NotPossible);
     }
+    let open = password_reset::list(&transaction, Some(user.id), None, MOST as u64).await?;
+    let open = open.iter().filter(|reset| reset.is_open(app.now())).count();
     password_reset::end_all(&transaction, user.id, app.now()).await?;
     let mail = notice(app, &transaction, &admin.trail, &user, MailKind::ResetAsked).await?;
-    let asked = event(admin, Some(user.id), "asked for a new password");
+    let asked = Event {
+        changes: Some(format!("open resets: {open} → 0")),
+        ..event(admin, Some(user.id), "asked for a new password")
+    };
     finish(app, transaction, vec![asked], vec![mail]).await
 }
 
@@ -219,6 +270,7 @@ pub async fn release(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Resu
             Whom::Mailbox(fingerprint) => Some(fingerprint.clone()),
             _ => None,
         },
+        changes: Some(format!("held: until {} → no more", held.until.to_rfc3339())),
         ..event(admin, owner.map(|user| user.id), &what)
     })
     .await?;

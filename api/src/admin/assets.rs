@@ -1,6 +1,11 @@
 //! The files that the pages load, all of them in the binary: Pico CSS, htmx, and the little that is our own.
 
-use poem::{Response, handler, http::header, web::Path};
+use poem::{
+    Response, handler,
+    http::header,
+    web::{Path, Query},
+};
+use serde::Deserialize;
 
 use crate::error::ApiError;
 
@@ -64,15 +69,27 @@ pub fn address(name: &str) -> String {
     format!("/admin/assets/{name}?v={hash:08x}")
 }
 
-/// One file. Its address changes with its content, so it may be kept for ever.
+#[derive(Deserialize)]
+struct Asked {
+    #[serde(default)]
+    v: String,
+}
+
+/// One file. Its address changes with its content, so it may be kept for ever; but while programs are replaced, a page of
+/// one may ask another that has another version of the file, and that must not stay.
 #[handler]
-pub fn asset(Path(name): Path<String>) -> poem::Result<Response> {
+pub fn asset(Path(name): Path<String>, Query(asked): Query<Asked>) -> poem::Result<Response> {
     let file = FILES
         .iter()
         .find(|file| file.name == name)
         .ok_or(ApiError::NotFound)?;
+    let kept = if asked.v == format!("{:08x}", file.hash) {
+        "public, max-age=31536000, immutable"
+    } else {
+        "no-store"
+    };
     Ok(Response::builder()
         .content_type(file.media_type)
-        .header(header::CACHE_CONTROL, "public, max-age=31536000, immutable")
+        .header(header::CACHE_CONTROL, kept)
         .body(file.text))
 }

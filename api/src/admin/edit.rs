@@ -81,12 +81,16 @@ async fn store(
     seen: &user::Model,
     change: Change,
 ) -> Result<user::Model, ApiError> {
-    let (transaction, now) = acts::begin(app, admin, &[seen.id]).await?;
+    let (transaction, mut now) = acts::begin(app, admin, &[seen.id]).await?;
+    let now = now.remove(0);
     // What was judged is what is changed.
-    if now[0].version != seen.version {
+    if now.version != seen.version {
         return Err(ApiError::ChangedMeanwhile);
     }
-    check(admin, &now[0], &change)?;
+    check(admin, &now, &change)?;
+    if !change.alters(&now) {
+        return Ok(now);
+    }
     let Some(user) = staff::change(&transaction, seen, change).await? else {
         return Err(ApiError::ChangedMeanwhile);
     };

@@ -2,9 +2,12 @@
 //! than a few.
 
 use futures_util::stream;
-use latchkey_shared::user::{
-    self,
-    search::{self, Filter, Part, Place, Sort},
+use latchkey_shared::{
+    gender::Gender,
+    user::{
+        self,
+        search::{self, Filter, Part, Place, Sort},
+    },
 };
 use poem::{
     Body, Response, handler,
@@ -36,17 +39,21 @@ const COLUMNS: [&str; 12] = [
     "last_login",
 ];
 
-/// The file. That it was taken is noted.
+/// The file. That it was taken is noted, with how many and which.
 #[handler]
 pub async fn file(
     Data(app): Data<&App>,
     admin: Permit<ViewUsers>,
     Query(asked): Query<Asked>,
 ) -> poem::Result<Response> {
-    app.note(event(&admin, None, "exported users"))
+    let (app, filter, sort) = (app.clone(), asked.filter(app), asked.sort());
+    let count = search::count_all(&app.db, &filter)
         .await
         .map_err(ApiError::from)?;
-    let (app, filter, sort) = (app.clone(), asked.filter(app), asked.sort());
+    let what = format!("exported users: {count}{}", told(&app, &filter));
+    app.note(event(&admin, None, &what))
+        .await
+        .map_err(ApiError::from)?;
     let lines = stream::try_unfold(Some(Part::First), move |part| {
         let (app, filter) = (app.clone(), filter.clone());
         async move {
@@ -64,6 +71,36 @@ pub async fn file(
             "attachment; filename=\"users.csv\"",
         )
         .body(Body::from_bytes_stream(lines)))
+}
+
+/// A filter as the audit log tells of it: what was searched for may be an address, so a fingerprint of it.
+fn told(app: &App, filter: &Filter) -> String {
+    let flag = |flag: Option<bool>| flag.map(|flag| flag.to_string());
+    let gender = |gender: Option<Gender>| gender.map_or("none".to_owned(), |it| it.to_string());
+    let parts = [
+        (
+            "text",
+            filter
+                .text
+                .as_ref()
+                .map(|text| app.fingerprint("text", text)),
+        ),
+        ("is_activated", flag(filter.activated)),
+        ("is_active", flag(filter.active)),
+        ("is_staff", flag(filter.staff)),
+        ("is_superuser", flag(filter.superuser)),
+        ("gender", filter.gender.map(gender)),
+        (
+            "joined since",
+            filter
+                .joined_since
+                .map(|at| at.format("%Y-%m-%d %H:%M").to_string()),
+        ),
+    ];
+    parts
+        .into_iter()
+        .filter_map(|(name, value)| value.map(|value| format!(", {name}: {value}")))
+        .collect()
 }
 
 async fn batch(
@@ -97,9 +134,10 @@ fn record(user: &user::Model) -> [String; 12] {
         user.id.to_string(),
         harmless(user.email.as_str()),
         harmless(user.username.as_str()),
+        // A number of its plus sign, spreadsheets round.
         user.phone_number
             .as_ref()
-            .map(ToString::to_string)
+            .map(|number| harmless(&number.to_string()))
             .unwrap_or_default(),
         user.gender
             .map(|gender| gender.to_string())

@@ -66,6 +66,17 @@ impl Filled {
             .map(|(_, error)| error.as_str())
     }
 
+    /// Whether nothing is wrong with it.
+    #[must_use]
+    pub fn is_good(&self) -> bool {
+        self.problem.is_none() && self.errors.is_empty()
+    }
+
+    /// Notes what is wrong with a field.
+    pub fn object(&mut self, name: &str, error: &str) {
+        self.errors.push((name.to_owned(), error.to_owned()));
+    }
+
     /// Notes what was refused, at its fields where it names any.
     #[must_use]
     pub fn refused(mut self, t: &Texts, error: &ApiError) -> Self {

@@ -21,11 +21,13 @@ use crate::{app::App, error::ApiError};
 /// How many of those who wait are shown.
 const SHOWN: usize = 8;
 /// How long a mail may wait before somebody should look.
-const LATE: TimeDelta = TimeDelta::minutes(5);
+pub(super) const LATE: TimeDelta = TimeDelta::minutes(5);
 /// How far back mails that failed are counted.
 const RECENT: TimeDelta = TimeDelta::days(7);
 /// Nobody counts further.
 const MOST: u64 = 100;
+/// How many mails are looked at to tell how SMTP fares.
+const LOOKED_AT: u64 = 20;
 
 #[derive(Template)]
 #[template(path = "admin/home.html")]
@@ -37,6 +39,7 @@ struct Page {
     waiting: Vec<user::Model>,
     waiting_count: String,
     failed_mails: String,
+    expired_mails: String,
     late_mails: String,
     held: String,
     charts: Vec<Chart>,
@@ -64,14 +67,15 @@ pub async fn show(
 
 async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
     let now = app.now();
-    let waiting = search::Filter {
-        activated: Some(false),
-        ..search::Filter::default()
-    };
     let (mut rows, mut count, mut held, mut charts) = (Vec::new(), 0, 0, Vec::new());
     if me.sees_users() {
-        let sort = search::Sort::default();
-        let page = search::page(&app.db, &waiting, sort, &search::Part::First, SHOWN).await?;
+        // Whoever waits the longest comes first.
+        let sort = search::Sort {
+            by: search::SortBy::Joined,
+            descending: false,
+        };
+        let (waiting, first) = (search::Filter::waiting(), search::Part::First);
+        let page = search::page(&app.db, &waiting, sort, &first, SHOWN).await?;
         (rows, count) = (page.rows, page.found);
         held = app.limits.held(now, 101).await?.len();
         charts = vec![
@@ -79,14 +83,15 @@ async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
             chart::of(app, view.t, EventKind::LoginSuccess, view.t.logins).await?,
         ];
     }
-    let (failed, late) = mail::count_troubled(&app.db, now - RECENT, now - LATE, MOST + 1).await?;
+    let troubled = mail::count_troubled(&app.db, now - RECENT, now - LATE, MOST + 1).await?;
     Ok(Page {
         title: view.t.home,
         section: "home",
         waiting: rows,
         waiting_count: at_most(count, search::MOST_COUNTED),
-        failed_mails: at_most(failed, MOST),
-        late_mails: at_most(late, MOST),
+        failed_mails: at_most(troubled.failed, MOST),
+        expired_mails: at_most(troubled.expired, MOST),
+        late_mails: at_most(troubled.late, MOST),
         held: at_most(held, 100),
         charts,
         health: Box::pin(health(app, view, &me, now)).await,
@@ -139,11 +144,12 @@ async fn smtp(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Part {
     let t = view.t;
     let (ok, says) = match delivery(app, now).await {
         // Servers like to quote the address that they refuse.
-        Ok(Delivery::Refused(reason)) if me.sees_mails() => {
-            (false, format!("{} {reason}", t.smtp_refuses))
+        Ok(Delivery::Stuck(reason)) if me.sees_mails() => {
+            (false, format!("{} {reason}", t.smtp_stuck))
         }
-        Ok(Delivery::Refused(_)) => (false, t.mails_late.to_owned()),
+        Ok(Delivery::Stuck(_)) => (false, t.smtp_stuck_short.to_owned()),
         Ok(Delivery::Waiting) => (false, t.smtp_waits.to_owned()),
+        Ok(Delivery::OneRefused) => (true, t.smtp_one_refused.to_owned()),
         Ok(Delivery::Accepted(at)) => (
             true,
             format!("{} {}", t.smtp_last, at.format("%Y-%m-%d %H:%M")),
@@ -160,10 +166,12 @@ async fn smtp(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Part {
 
 /// How mails fare.
 enum Delivery {
-    /// One was tried and waits, for this reason.
-    Refused(String),
+    /// None got through since the last that did, the newest one for this reason.
+    Stuck(String),
     /// Some wait for long, and nobody has tried them.
     Waiting,
+    /// The server answers, and does not take the mail of one recipient.
+    OneRefused,
     /// The last one was accepted at this time.
     Accepted(DateTime<Utc>),
     /// There is nothing to tell by.
@@ -171,16 +179,32 @@ enum Delivery {
 }
 
 async fn delivery(app: &App, now: DateTime<Utc>) -> Result<Delivery, ApiError> {
-    let waiting = mail::list(&app.db, Some(MailState::Queued), 20).await?;
-    let late = waiting.iter().any(|mail| mail.created_at < now - LATE);
-    if let Some(reason) = waiting.into_iter().find_map(|mail| mail.last_error) {
-        return Ok(Delivery::Refused(reason));
+    let sent = mail::last_sent(&app.db, now - RECENT, LOOKED_AT).await?;
+    let since = sent.unwrap_or(now - RECENT);
+    let stuck = mail::list_stuck(&app.db, since, LOOKED_AT).await?;
+    if let Some(newest) = stuck.first() {
+        // One recipient may be greylisted, or not be there: that says nothing about the rest.
+        let is_one = stuck.iter().all(|mail| mail.recipient == newest.recipient);
+        if !(is_one && stuck.iter().all(is_answer_to_recipient)) {
+            let reason = newest.last_error.clone();
+            return Ok(Delivery::Stuck(reason.unwrap_or_default()));
+        }
     }
-    if late {
-        return Ok(Delivery::Waiting);
-    }
-    Ok(match mail::last_sent(&app.db, now - RECENT).await? {
-        Some(at) => Delivery::Accepted(at),
-        None => Delivery::Idle,
+    let troubled = mail::count_troubled(&app.db, now - RECENT, now - LATE, 1).await?;
+    Ok(if troubled.late > 0 && stuck.is_empty() {
+        Delivery::Waiting
+    } else if !stuck.is_empty() {
+        Delivery::OneRefused
+    } else if let Some(at) = sent {
+        Delivery::Accepted(at)
+    } else {
+        Delivery::Idle
     })
+}
+
+/// Whether a mail did not get through because of what the server said to its recipient, as far as the reason tells: it was
+/// refused for good, or put off with one of the codes for that (RFC 5321, 4.2.1).
+fn is_answer_to_recipient(mail: &mail::Model) -> bool {
+    let reason = mail.last_error.as_deref().unwrap_or_default();
+    mail.state == MailState::Failed || reason.contains("transient error (45")
 }

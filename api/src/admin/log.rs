@@ -1,7 +1,12 @@
 //! `/admin/audit/`: the audit log, and whether its chain is whole.
 
 use askama::Template;
-use latchkey_shared::audit::{self, EventKind, Filter};
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
+use latchkey_shared::{
+    audit::{self, EventKind, Filter},
+    email::Email,
+    user::{self, staff},
+};
 use poem::{
     Response, handler,
     http::StatusCode,
@@ -10,7 +15,9 @@ use poem::{
 use serde::Deserialize;
 
 use super::{
+    filled::Filled,
     permit::{Audit, Permit},
+    texts::Texts,
     users::Item,
     view::{Me, View, go},
 };
@@ -26,14 +33,20 @@ struct Page {
     me: Me,
     title: &'static str,
     section: &'static str,
-    user: String,
-    actor: String,
+    form: Filled,
     kinds: Vec<Item>,
     query: String,
-    rows: Vec<audit::Model>,
+    rows: Vec<Line>,
     first: bool,
     next: Option<i64>,
     verified: Option<Verified>,
+}
+
+/// One event, with the accounts in it that are still there.
+pub(super) struct Line {
+    pub event: audit::Model,
+    pub actor: Option<user::Model>,
+    pub account: Option<user::Model>,
 }
 
 /// What came of reading the whole chain.
@@ -48,6 +61,8 @@ struct Asked {
     user: String,
     actor: String,
     event: String,
+    since: String,
+    until: String,
     before: String,
 }
 
@@ -60,7 +75,12 @@ pub async fn show(
     Query(asked): Query<Asked>,
 ) -> poem::Result<Response> {
     let page = collect(app, Me::of(&admin), &view, asked, None).await?;
-    view.page(StatusCode::OK, &page)
+    let status = if page.form.is_good() {
+        StatusCode::OK
+    } else {
+        StatusCode::BAD_REQUEST
+    };
+    view.page(status, &page)
 }
 
 /// Whoever loads anew what that was said at.
@@ -114,21 +134,17 @@ async fn collect(
     asked: Asked,
     verified: Option<Verified>,
 ) -> Result<Page, ApiError> {
-    let some = |text: &str| {
-        let text = text.trim();
-        (!text.is_empty() && !text.contains(char::is_control)).then(|| text.to_owned())
-    };
-    let filter = Filter {
-        user_id: asked.user.trim().parse().ok(),
-        actor: some(&asked.actor),
-        event: some(&asked.event),
-        since: None,
-        before: asked.before.parse().ok(),
-    };
+    let (filter, form) = parse(app, view.t, &asked).await?;
     let first = filter.before.is_none();
-    let mut rows = audit::list(&app.db, filter, SIZE as u64 + 1).await?;
+    // What is not understood is no filter that lets everything through.
+    let mut rows = if form.is_good() {
+        audit::list(&app.db, filter, SIZE as u64 + 1).await?
+    } else {
+        Vec::new()
+    };
     let more = rows.len() > SIZE;
     rows.truncate(SIZE);
+    let next = rows.last().filter(|_| more).map(|row| row.seq);
     Ok(Page {
         title: view.t.audit,
         section: "audit",
@@ -140,18 +156,148 @@ async fn collect(
                 chosen: kind.as_str() == asked.event,
             })
             .collect(),
-        query: form_urlencoded::Serializer::new(String::new())
-            .append_pair("user", &asked.user)
-            .append_pair("actor", &asked.actor)
-            .append_pair("event", &asked.event)
-            .finish(),
-        user: asked.user,
-        actor: asked.actor,
+        query: asked.link(),
+        form,
         first,
-        next: rows.last().filter(|_| more).map(|row| row.seq),
-        rows,
+        next,
+        rows: lines(app, &me, rows).await?,
         verified,
         v: view.clone(),
         me,
     })
+}
+
+/// The filter that is asked for, and its form with what of it is not understood.
+async fn parse(app: &App, t: &Texts, asked: &Asked) -> Result<(Filter, Filled), ApiError> {
+    let fields = asked.fields();
+    let mut form = Filled::with(fields.map(|(name, value)| (name, value.to_owned())));
+    let user = form.note("user", account(app, &asked.user).await?, t.bad_account, t);
+    let mut actor = None;
+    match asked.actor.trim() {
+        known @ ("operator" | "anonymous") => actor = Some(known.to_owned()),
+        text => {
+            let id = account(app, text.trim_start_matches("user ")).await?;
+            if let Some(id) = form.note("actor", id, t.bad_actor, t) {
+                actor = Some(format!("user {id}"));
+            }
+        }
+    }
+    let filter = Filter {
+        user_id: user,
+        actor,
+        event: Some(asked.event.trim().to_owned())
+            .filter(|event| !event.is_empty() && !event.contains(char::is_control)),
+        since: form.note("since", day(&asked.since), t.bad_day, t),
+        until: form
+            .note("until", day(&asked.until), t.bad_day, t)
+            .and_then(|day| day.checked_add_days(Days::new(1))),
+        before: asked.before.parse().ok(),
+    };
+    Ok((filter, form))
+}
+
+/// An account by its id or its address.
+async fn account(app: &App, text: &str) -> Result<Read<i64>, ApiError> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Ok(Read::Nothing);
+    }
+    if let Ok(id) = text.parse() {
+        return Ok(Read::Value(id));
+    }
+    let Ok(email) = text.parse::<Email>() else {
+        return Ok(Read::Bad);
+    };
+    let user = user::find_by_email(&app.db, &email).await?;
+    Ok(user.map_or(Read::Unknown, |user| Read::Value(user.id)))
+}
+
+/// The beginning of a day.
+fn day(text: &str) -> Read<DateTime<Utc>> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Read::Nothing;
+    }
+    text.parse::<NaiveDate>().map_or(Read::Bad, |day| {
+        Read::Value(day.and_time(NaiveTime::MIN).and_utc())
+    })
+}
+
+/// What a field of the filter says.
+enum Read<T> {
+    Nothing,
+    Value(T),
+    Bad,
+    /// An address that nobody has.
+    Unknown,
+}
+
+impl Filled {
+    fn note<T>(&mut self, name: &str, read: Read<T>, bad: &str, t: &Texts) -> Option<T> {
+        match read {
+            Read::Value(value) => return Some(value),
+            Read::Nothing => {}
+            Read::Bad => self.object(name, bad),
+            Read::Unknown => self.object(name, t.no_such_account),
+        }
+        None
+    }
+}
+
+impl Asked {
+    fn fields(&self) -> [(&'static str, &str); 5] {
+        [
+            ("user", &self.user),
+            ("actor", &self.actor),
+            ("event", &self.event),
+            ("since", &self.since),
+            ("until", &self.until),
+        ]
+    }
+
+    /// The filter for a link.
+    fn link(&self) -> String {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        for (name, value) in self.fields() {
+            if !value.is_empty() {
+                query.append_pair(name, value);
+            }
+        }
+        query.finish()
+    }
+}
+
+/// Events with the names of the accounts in them, for those who may see accounts.
+///
+/// # Errors
+/// When the database fails.
+pub(super) async fn lines(
+    app: &App,
+    me: &Me,
+    events: Vec<audit::Model>,
+) -> Result<Vec<Line>, ApiError> {
+    let actor = |event: &audit::Model| event.actor.strip_prefix("user ")?.parse::<i64>().ok();
+    let mut ids: Vec<_> = events
+        .iter()
+        .flat_map(|event| [actor(event), event.user_id])
+        .flatten()
+        .collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let mut users = Vec::new();
+    if me.sees_users() {
+        users = staff::find_all(&app.db, &ids).await?;
+    }
+    let find = |id: Option<i64>| {
+        let found = users.iter().find(|user| Some(user.id) == id)?;
+        Some(found.clone())
+    };
+    Ok(events
+        .into_iter()
+        .map(|event| Line {
+            actor: find(actor(&event)),
+            account: find(event.user_id),
+            event,
+        })
+        .collect())
 }

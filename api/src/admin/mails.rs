@@ -5,7 +5,8 @@ use std::str::FromStr as _;
 use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
-    database,
+    audit::Event,
+    database::{self, Transaction},
     letter::{Code, Content, Letterhead, Written},
     mail::{self, Filter, MailKind, MailState},
     user,
@@ -21,6 +22,7 @@ use uuid::Uuid;
 use super::{
     acts::{event, finish},
     form::Form,
+    home,
     permit::{Mails, Permit},
     users::Item,
     view::{Me, View, back},
@@ -29,6 +31,9 @@ use crate::{app::App, error::ApiError};
 
 /// How many a page has.
 const SIZE: usize = 50;
+
+/// In the address: made so long ago that it should have been sent.
+const LATE: &str = "late";
 
 const STATES: [MailState; 5] = [
     MailState::Queued,
@@ -48,6 +53,7 @@ struct List {
     to: String,
     states: Vec<Item>,
     kinds: Vec<Item>,
+    times: Vec<Item>,
     query: String,
     rows: Vec<mail::Model>,
     first: bool,
@@ -73,6 +79,7 @@ struct Asked {
     to: String,
     state: String,
     kind: String,
+    made: String,
     before: String,
 }
 
@@ -89,7 +96,8 @@ pub async fn list(
         kind: asked.kind.parse().ok(),
         recipient: Some(asked.to.trim().to_owned())
             .filter(|to| !to.is_empty() && !to.contains(char::is_control)),
-        since: None,
+        since: days(&asked.made).map(|days| app.now() - days),
+        until: (asked.made == LATE).then(|| app.now() - home::LATE),
         before: asked.before.parse().ok(),
     };
     let first = filter.before.is_none();
@@ -117,10 +125,24 @@ pub async fn list(
                 chosen: kind.as_str() == asked.kind,
             })
             .collect(),
+        times: [
+            ("1", view.t.joined_1),
+            ("7", view.t.joined_7),
+            ("30", view.t.joined_30),
+            (LATE, view.t.made_late),
+        ]
+        .into_iter()
+        .map(|(value, label)| Item {
+            value: value.to_owned(),
+            label: label.to_owned(),
+            chosen: value == asked.made,
+        })
+        .collect(),
         query: form_urlencoded::Serializer::new(String::new())
             .append_pair("to", &asked.to)
             .append_pair("state", &asked.state)
             .append_pair("kind", &asked.kind)
+            .append_pair("made", &asked.made)
             .finish(),
         to: asked.to,
         first,
@@ -130,6 +152,12 @@ pub async fn list(
         me: Me::of(&admin),
     };
     view.page(StatusCode::OK, &page)
+}
+
+/// A number of days.
+fn days(text: &str) -> Option<TimeDelta> {
+    let days = text.parse().ok().filter(|days| (1..=36_500).contains(days));
+    days.map(TimeDelta::days)
 }
 
 /// One mail, with its text as it would look.
@@ -197,12 +225,11 @@ pub fn can_retry(mail: &mail::Model, now: DateTime<Utc>) -> bool {
 /// # Errors
 /// When there is none, or it was sent or waits already.
 pub async fn retry(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), ApiError> {
-    let mail = find(app, id).await?;
-    let transaction = database::begin(&app.db).await?;
+    let (transaction, mail) = begin(app, admin, id).await?;
     if !can_retry(&mail, app.now()) || !mail::retry(&transaction, id, app.now()).await? {
         return Err(ApiError::NotPossible);
     }
-    let noted = event(admin, mail.user_id, &format!("mail {id} sent again"));
+    let noted = moved(admin, &mail, MailState::Queued, "sent again");
     finish(app, transaction, vec![noted], Vec::new()).await
 }
 
@@ -211,13 +238,34 @@ pub async fn retry(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), Api
 /// # Errors
 /// When there is none, or it does not wait or is being sent just now.
 pub async fn cancel(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), ApiError> {
-    let mail = find(app, id).await?;
-    let transaction = database::begin(&app.db).await?;
+    let (transaction, mail) = begin(app, admin, id).await?;
     if !mail::cancel(&transaction, id, app.now()).await? {
         return Err(ApiError::NotPossible);
     }
-    let noted = event(admin, mail.user_id, &format!("mail {id} cancelled"));
+    let noted = moved(admin, &mail, MailState::Cancelled, "cancelled");
     finish(app, transaction, vec![noted], Vec::new()).await
+}
+
+/// The transaction of an act, in which the administrator still may do it, and the mail as it is in it.
+async fn begin(
+    app: &App,
+    admin: &Permit<Mails>,
+    id: Uuid,
+) -> Result<(Transaction, mail::Model), ApiError> {
+    let transaction = database::begin(&app.db).await?;
+    admin.still_holds(app, &transaction).await?;
+    let mail = mail::find(&transaction, id)
+        .await?
+        .ok_or(ApiError::NotFound)?;
+    Ok((transaction, mail))
+}
+
+/// What the audit log says of a mail whose state an administrator changes.
+fn moved(admin: &Permit<Mails>, mail: &mail::Model, to: MailState, what: &str) -> Event {
+    Event {
+        changes: Some(format!("state: {} → {to}", mail.state)),
+        ..event(admin, mail.user_id, &format!("mail {} {what}", mail.id))
+    }
 }
 
 /// Its text as it would look now, without a code; nothing when it is about an account that is gone.

@@ -10,11 +10,12 @@ use fred::{interfaces::KeysInterface as _, types::Expiration};
 use latchkey_shared::session;
 use poem::{
     Request, Response,
-    http::{HeaderName, HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
     web::cookie::{Cookie, SameSite},
 };
 use uuid::Uuid;
 
+use super::view::place;
 use crate::{app::App, error::ApiError, signed_in::SignedIn, token::ResetToken};
 
 /// How often the last use of a session is written down.
@@ -154,20 +155,30 @@ pub(super) fn redis(error: &fred::error::Error) -> ApiError {
 #[error("sign in first")]
 pub struct SignInFirst {
     next: String,
+    /// What a form would have done was not done.
+    unsaved: bool,
     /// htmx would put the page of a redirection into the part that it asked for.
     htmx: bool,
 }
 
 impl SignInFirst {
-    /// To see what a request asks for. What a form would have done is not done after all.
+    /// To see what a request asks for; of a form the page where it stood. What it would have done is not done after all.
     #[must_use]
     pub fn to_see(request: &Request) -> Self {
-        let next = match request.original_uri().path_and_query() {
-            Some(wanted) if request.method() == poem::http::Method::GET => wanted.as_str(),
-            _ => "/admin/",
+        let unsaved = request.method() != Method::GET;
+        let next = if unsaved {
+            let page = request.header(header::REFERER);
+            let page = page.and_then(|page| page.parse::<Uri>().ok());
+            page.and_then(|page| page.path_and_query().map(ToString::to_string))
+        } else {
+            request
+                .original_uri()
+                .path_and_query()
+                .map(ToString::to_string)
         };
         Self {
-            next: next.to_owned(),
+            next: place(&next.unwrap_or_default()),
+            unsaved,
             htmx: request.header("hx-request").is_some(),
         }
     }
@@ -185,7 +196,8 @@ impl poem::error::ResponseError for SignInFirst {
     fn as_response(&self) -> Response {
         let next: String = form_urlencoded::byte_serialize(self.next.as_bytes()).collect();
         let mut response = Response::builder().status(self.status()).finish();
-        if let Ok(target) = HeaderValue::from_str(&format!("/admin/login/?next={next}")) {
+        let unsaved = if self.unsaved { "&unsaved=yes" } else { "" };
+        if let Ok(target) = HeaderValue::from_str(&format!("/admin/login/?next={next}{unsaved}")) {
             let name = if self.htmx {
                 HeaderName::from_static("hx-redirect")
             } else {

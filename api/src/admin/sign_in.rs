@@ -42,6 +42,8 @@ struct Page {
 #[derive(Deserialize)]
 struct Wanted {
     next: Option<String>,
+    #[serde(default)]
+    unsaved: String,
 }
 
 /// The form.
@@ -52,7 +54,8 @@ struct Wanted {
 )]
 pub fn show(view: View, Query(wanted): Query<Wanted>) -> poem::Result<Response> {
     let next = place(wanted.next.as_deref().unwrap_or("/admin/"));
-    view.page(StatusCode::OK, &Page::new(&view, String::new(), next, None))
+    let lost = (!wanted.unsaved.is_empty()).then(|| view.t.unsaved.to_owned());
+    view.page(StatusCode::OK, &Page::new(&view, String::new(), next, lost))
 }
 
 /// Signs in, under a new cookie. Who is unknown, not staff or wrong about the password gets one answer.

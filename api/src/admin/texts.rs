@@ -57,6 +57,7 @@ texts! {
     save: "Save" | "حفظ";
     back_home: "To the dashboard" | "إلى لوحة التحكم";
     request: "Request" | "الطلب";
+    unsaved: "You were signed out meanwhile, and what you sent last was not done." | "انتهت جلستك في هذه الأثناء، ولم يُنفَّذ ما أرسلته أخيرًا.";
 
     // Signing in.
     sign_in: "Sign in" | "تسجيل الدخول";
@@ -74,6 +75,7 @@ texts! {
     nobody_waits: "Nobody is waiting." | "لا أحد ينتظر.";
     all_waiting: "All who wait" | "كل المنتظرين";
     mails_failed: "mails failed in 7 days" | "رسائل فشلت خلال ٧ أيام";
+    mails_expired: "mails expired in 7 days" | "رسائل انتهت صلاحيتها خلال ٧ أيام";
     mails_late: "mails wait for more than 5 minutes" | "رسائل تنتظر أكثر من ٥ دقائق";
     held_now: "held by a limit" | "محظورون مؤقتًا";
     sign_ups: "Sign-ups, 30 days" | "التسجيلات خلال ٣٠ يومًا";
@@ -88,10 +90,12 @@ texts! {
     answers: "answers" | "يعمل";
     down: "does not answer" | "لا يستجيب";
     workers_none: "none is running" | "لا يعمل أي منها";
-    smtp_idle: "nothing to send in 7 days" | "لا شيء للإرسال خلال ٧ أيام";
+    smtp_idle: "nothing was sent in 7 days" | "لم يُرسل شيء خلال ٧ أيام";
     smtp_waits: "mails wait and none was tried" | "رسائل تنتظر ولم تُجرَّب أي منها";
     smtp_last: "accepted the last mail at" | "قُبلت آخر رسالة في";
-    smtp_refuses: "mails wait, the last reason:" | "رسائل تنتظر، آخر سبب:";
+    smtp_stuck: "no mail gets through, the last reason:" | "لا تصل أي رسالة، آخر سبب:";
+    smtp_stuck_short: "no mail gets through" | "لا تصل أي رسالة";
+    smtp_one_refused: "answers; the mail of one recipient is not taken" | "يعمل؛ رسالة مستلم واحد لا تُقبل";
 
     // Users.
     search_hint: "Name, e-mail or phone" | "الاسم أو البريد أو الهاتف";
@@ -122,8 +126,18 @@ texts! {
     deactivate: "Deactivate" | "إيقاف";
     end_sessions: "Sign out everywhere" | "إنهاء كل الجلسات";
     delete: "Delete" | "حذف";
+    confirm_reopen: "Some of these accounts are shut. Activating opens them again, and their owners get a mail. Go on?" | "بعض هذه الحسابات مغلق. التفعيل يفتحها من جديد وتصل رسالة إلى أصحابها. متابعة؟";
+    reopen: "Open again" | "إعادة الفتح";
+    goes_with: "With them go" | "يُحذف معها";
+    goes_sessions: "living sessions" | "جلسات قائمة";
+    goes_resets: "password resets" | "طلبات كلمة مرور";
+    goes_pictures: "pictures" | "صور";
+    stays: "Mails and the audit log stay." | "تبقى الرسائل وسجل التدقيق.";
+    everybody: "Everybody" | "الجميع";
+    kinds: "Kinds of accounts" | "أنواع الحسابات";
+    filters: "Filters and order" | "التصفية والترتيب";
     confirm_deactivate: "Shut these accounts? Their sessions end at once, and nobody can log in with them until they are activated again." | "إيقاف هذه الحسابات؟ تنتهي جلساتها فورًا ولا يمكن الدخول بها حتى تفعيلها من جديد.";
-    confirm_delete: "Delete these accounts with their sessions, resets and pictures? This cannot be undone." | "حذف هذه الحسابات مع جلساتها وطلباتها وصورها؟ لا يمكن التراجع عن ذلك.";
+    confirm_delete: "Delete these accounts? This cannot be undone." | "حذف هذه الحسابات؟ لا يمكن التراجع عن ذلك.";
 
     // One user.
     phone: "Phone number" | "رقم الهاتف";
@@ -152,6 +166,7 @@ texts! {
     expires: "Expires" | "ينتهي";
     tries: "Tries" | "المحاولات";
     no_account: "(no account known)" | "(لا حساب معروف)";
+    made_late: "For more than 5 minutes" | "منذ أكثر من ٥ دقائق";
     recipient: "Recipient" | "المستلم";
     kind: "Kind" | "النوع";
     reason: "Reason" | "السبب";
@@ -168,7 +183,13 @@ texts! {
     until: "Until" | "حتى";
     release: "Release" | "رفع الحظر";
     mailbox: "mailbox" | "صندوق بريد";
-    account_id: "Account id" | "رقم الحساب";
+    account_hint: "Id or e-mail" | "الرقم أو البريد";
+    since: "Since" | "منذ";
+    to_and_with: "Up to" | "حتى نهاية";
+    no_such_account: "No account has this address." | "لا حساب بهذا البريد.";
+    bad_account: "An id or an e-mail address." | "رقم حساب أو بريد إلكتروني.";
+    bad_actor: "An id, an e-mail address, operator or anonymous." | "رقم حساب أو بريد إلكتروني أو operator أو anonymous.";
+    bad_day: "A day such as 2026-02-28." | "يوم مثل 2026-02-28.";
     actor: "Actor" | "الفاعل";
     verify: "Verify the chain" | "التحقق من السلسلة";
     verified_whole: "None altered, removed or moved, of events:" | "لم يُغيَّر أو يُحذف أو يُنقل شيء، عدد الأحداث:";

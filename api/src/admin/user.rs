@@ -19,8 +19,9 @@ use super::{
     acts, edit,
     filled::{Filled, Theirs},
     form::Form,
+    log::{self, Line},
     permit::{Admin, ChangeUsers, Permit, ViewUsers},
-    view::{Me, View, back},
+    view::{Me, View, back, with_wait},
 };
 use crate::{app::App, error::ApiError, limits::Held, picture::Picture, profile};
 
@@ -47,7 +48,7 @@ struct Page {
     sessions: Vec<session::Model>,
     resets: Vec<password_reset::Model>,
     mails: Vec<mail::Model>,
-    events: Vec<audit::Model>,
+    events: Vec<Line>,
 }
 
 struct RightTick {
@@ -79,9 +80,11 @@ pub async fn save(
     form: Form,
 ) -> poem::Result<Response> {
     let user = find(app, id).await?;
-    let mut entered = again(&form, user.version);
+    // It keeps the version it was made of, until its sender was told of another: a bad field in it is no reason to overwrite
+    // what somebody else has saved meanwhile.
+    let mut entered = again(&form);
     // The form was made of another version: nothing is written.
-    let outdated = form.text("version") != user.version.to_string();
+    let outdated = entered.version != user.version;
     let saved = match parse(app, &admin, &user, form).await {
         Ok(_) if outdated => Err(ApiError::ChangedMeanwhile),
         Ok((change, picture)) => edit::change(app, &admin, &user, change, picture).await,
@@ -97,7 +100,7 @@ pub async fn save(
     let stored = find(app, id).await?;
     if let ApiError::ChangedMeanwhile = error {
         entered.problem = Some(view.t.changed_meanwhile.to_owned());
-        entered.theirs = theirs(&view, &entered, &stored);
+        entered.theirs = theirs(&view, &admin, &entered, &stored);
         entered.version = stored.version;
     } else {
         entered = entered.refused(view.t, &error);
@@ -127,6 +130,24 @@ pub async fn end_session(
     ))
 }
 
+/// The page, with why something was not done to its account.
+///
+/// # Errors
+/// When the account is gone, or something else fails.
+pub(super) async fn refused(
+    app: &App,
+    admin: &Permit<ViewUsers>,
+    view: &View,
+    id: i64,
+    error: &ApiError,
+) -> poem::Result<Response> {
+    let user = find(app, id).await?;
+    let form = filled(&user).refused(view.t, error);
+    let page = collect(app, admin, view, user, form).await?;
+    let page = view.page(error.kind().status, &page)?;
+    Ok(with_wait(page, error.retry_after()))
+}
+
 async fn find(app: &App, id: i64) -> Result<user::Model, ApiError> {
     user::find(&app.db, id).await?.ok_or(ApiError::NotFound)
 }
@@ -142,15 +163,12 @@ async fn collect(
     let may_touch = admin.may_touch(&user);
     let mut mails = Vec::new();
     if me.sees_mails() {
-        let filter = mail::Filter {
-            recipient: Some(user.email.to_string()),
-            ..mail::Filter::default()
-        };
-        mails = mail::list(&app.db, filter, 10).await?;
+        mails = mail::list_about(&app.db, &user, 10).await?;
     }
     let mut events = Vec::new();
     if me.sees_audit() {
-        events = audit::list_of(&app.db, user.id, 15).await?;
+        let rows = audit::list_of(&app.db, user.id, 15).await?;
+        events = log::lines(app, &me, rows).await?;
     }
     let mut sessions = session::list_alive(&app.db, user.id, now).await?;
     sessions.retain(|session| session.is_alive(now, app.config.session_idle));
@@ -211,17 +229,19 @@ fn filled(user: &user::Model) -> Filled {
     form
 }
 
-/// The form as it was sent.
-fn again(form: &Form, version: i32) -> Filled {
+/// The form as it was sent. One without a version is of none that there is.
+fn again(form: &Form) -> Filled {
     let rights = Permission::ALL.map(Permission::as_str);
-    let names: Vec<_> = TEXTS.into_iter().chain(TICKS).chain(rights).collect();
+    let names = TEXTS.into_iter().chain(TICKS).chain(rights);
+    let names: Vec<_> = names.chain(["image_clear"]).collect();
     let mut filled = Filled::again(form, &names);
-    filled.version = version;
+    filled.version = form.text("version").parse().unwrap_or(-1);
     filled
 }
 
-/// What is stored otherwise than it was entered.
-fn theirs(view: &View, entered: &Filled, stored: &user::Model) -> Vec<Theirs> {
+/// What is stored otherwise than it was entered, of what the form shows.
+fn theirs(view: &View, admin: &Admin, entered: &Filled, stored: &user::Model) -> Vec<Theirs> {
+    let sets_rights = admin.may_set_rights_of(stored);
     let (t, now) = (view.t, filled(stored));
     let labels = [
         ("email", t.email),
@@ -235,9 +255,14 @@ fn theirs(view: &View, entered: &Filled, stored: &user::Model) -> Vec<Theirs> {
         ("is_superuser", t.superuser),
     ];
     let rights = Permission::ALL.map(|right| (right.as_str(), view.t.right(right)));
+    let is_shown = |name: &str| match name {
+        "is_active" => admin.user.id != stored.id,
+        name => sets_rights || TEXTS.contains(&name) || name == "is_activated",
+    };
     labels
         .into_iter()
         .chain(rights)
+        .filter(|(name, _)| is_shown(name))
         .filter(|(name, _)| entered.value(name) != now.value(name))
         .map(|(name, label)| Theirs {
             label,

@@ -4,9 +4,9 @@ use askama::Template;
 use latchkey_shared::{
     gender::Gender,
     user::{
-        self,
+        self as account,
         search::{self, Counts, Filter, Page as List, Part, Sort, SortBy},
-        staff,
+        staff::{self, Belongings},
     },
 };
 use poem::{
@@ -18,11 +18,13 @@ use serde::Deserialize;
 
 use super::{
     acts,
+    filled::Filled,
     form::Form,
     home::at_most,
-    permit::{ChangeUsers, DeleteUsers, Permit, Right, ViewUsers},
+    permit::{Admin, ChangeUsers, DeleteUsers, Permit, Right, ViewUsers},
     texts::Texts,
-    view::{Me, View, back, go, place},
+    user,
+    view::{Me, View, back, go, place, with_wait},
 };
 use crate::{app::App, error::ApiError};
 
@@ -51,12 +53,18 @@ struct Page {
     me: Me,
     title: &'static str,
     section: &'static str,
+    /// Why what was asked for was not done.
+    problem: Option<String>,
     q: String,
+    kinds: Vec<Kind>,
     sorts: Vec<Item>,
+    is_filtered: bool,
     choices: Vec<Choice>,
     columns: Vec<Column>,
     found: String,
-    rows: Vec<user::Model>,
+    rows: Vec<account::Model>,
+    /// Those that are ticked.
+    chosen: Vec<i64>,
     /// The filter, for a link.
     query: String,
     /// The filter with sort and place.
@@ -73,7 +81,8 @@ struct Results<'a> {
     me: &'a Me,
     columns: &'a [Column],
     found: &'a str,
-    rows: &'a [user::Model],
+    rows: &'a [account::Model],
+    chosen: &'a [i64],
     query: &'a str,
     here: &'a str,
     before: &'a Option<String>,
@@ -85,6 +94,15 @@ struct Choice {
     name: &'static str,
     label: &'static str,
     options: Vec<Item>,
+}
+
+/// Accounts that are looked for often.
+struct Kind {
+    label: &'static str,
+    count: Option<String>,
+    /// The list of them.
+    query: String,
+    is_shown: bool,
 }
 
 /// One thing to choose.
@@ -110,24 +128,30 @@ pub async fn show(
     view: View,
     Query(asked): Query<Asked>,
 ) -> poem::Result<Response> {
-    let (filter, sort) = (asked.filter(app), asked.sort());
-    let list = search::page(&app.db, &filter, sort, &asked.part(), SIZE)
-        .await
-        .map_err(ApiError::from)?;
     let whole = !view.wants("results");
-    let counts = if whole {
-        search::counts(&app.db, app.now())
-            .await
-            .map_err(ApiError::from)?
-    } else {
-        Counts::default()
-    };
-    let page = Page::new(&view, Me::of(&admin), &asked, list, &counts);
+    let page = collect(app, Me::of(&admin), &view, &asked, whole).await?;
     if whole {
         view.page(StatusCode::OK, &page)
     } else {
         view.page(StatusCode::OK, &page.results())
     }
+}
+
+async fn collect(
+    app: &App,
+    me: Me,
+    view: &View,
+    asked: &Asked,
+    whole: bool,
+) -> Result<Page, ApiError> {
+    let (filter, sort) = (asked.filter(app), asked.sort());
+    let list = search::page(&app.db, &filter, sort, &asked.part(), SIZE).await?;
+    let counts = if whole {
+        search::counts(&app.db, app.now()).await?
+    } else {
+        Counts::default()
+    };
+    Ok(Page::new(view, me, asked, list, &counts))
 }
 
 /// Whoever loads anew what a question stood at.
@@ -136,7 +160,8 @@ pub fn list_instead() -> Response {
     go("/admin/users/")
 }
 
-/// Does to those who are chosen what is asked for; what cannot be taken back is asked about first.
+/// Does to those who are chosen what is asked for; what cannot be taken back is asked about first. What is refused leaves
+/// the choice as it was.
 #[handler]
 pub async fn act_on_chosen(
     Data(app): Data<&App>,
@@ -149,48 +174,161 @@ pub async fn act_on_chosen(
         .iter()
         .filter_map(|id| id.parse().ok())
         .collect();
-    let target = place(&form.text("back"));
-    let (act, confirmed) = (form.text("act"), form.is_ticked("confirmed"));
-    if ids.is_empty() {
-        return Ok(back(app, &target, "nothing", 1));
-    }
-    let (done, count) = match act.as_str() {
-        "activate" => {
-            let admin = permit::<ChangeUsers>(request).await?;
-            ("activated", acts::activate(app, &admin, &ids).await?)
-        }
-        "sign_out" => {
-            let admin = permit::<ChangeUsers>(request).await?;
-            ("signed_out", acts::sign_out(app, &admin, &ids).await?)
-        }
-        "ask_for_reset" => {
-            let admin = permit::<ChangeUsers>(request).await?;
-            acts::ask_for_reset(app, &admin, ids[0]).await?;
-            ("asked", 1)
-        }
-        "deactivate" => {
-            let admin = permit::<ChangeUsers>(request).await?;
-            if !confirmed {
-                return confirm(app, &view, Me::of(&admin), &ids, &act, target).await;
-            }
-            ("deactivated", acts::deactivate(app, &admin, &ids).await?)
-        }
-        "delete" => {
-            let admin = permit::<DeleteUsers>(request).await?;
-            if !confirmed {
-                return confirm(app, &view, Me::of(&admin), &ids, &act, target).await;
-            }
-            let count = acts::delete(app, &admin, &ids).await?;
-            // The page of an account that is gone is no place to go back to.
-            let gone = ids
-                .iter()
-                .any(|id| target.starts_with(&format!("/admin/users/{id}/")));
-            let target = if gone { "/admin/users/" } else { &target };
-            return Ok(back(app, target, "deleted", count));
-        }
-        _ => return Err(ApiError::NotFound.into()),
+    let chosen = Chosen {
+        act: form.text("act"),
+        ids,
+        target: place(&form.text("back")),
+        confirmed: form.is_ticked("confirmed"),
     };
-    Ok(back(app, &target, done, count))
+    if chosen.ids.is_empty() {
+        return Ok(back(app, &chosen.target, "nothing", 1));
+    }
+    let done = if chosen.act == "delete" {
+        let admin = permit::<DeleteUsers>(request).await?;
+        chosen.delete(app, &view, &admin).await
+    } else {
+        let admin = permit::<ChangeUsers>(request).await?;
+        chosen.change(app, &view, &admin).await
+    };
+    match done {
+        Ok(Done::To(what, count)) => Ok(back(app, chosen.place_after(), what, count)),
+        Ok(Done::Asked(question)) => view.page(StatusCode::OK, &*question),
+        Err(error) if error.kind().status.is_server_error() => Err(error.into()),
+        Err(error) => {
+            let admin = permit::<ViewUsers>(request).await?;
+            chosen.refused(app, &view, &admin, error).await
+        }
+    }
+}
+
+/// An act, and the accounts that were chosen for it.
+struct Chosen {
+    act: String,
+    ids: Vec<i64>,
+    /// The page where they were chosen.
+    target: String,
+    confirmed: bool,
+}
+
+/// What came of an act.
+enum Done {
+    /// It was done, to so many.
+    To(&'static str, usize),
+    /// It is asked about.
+    Asked(Box<Confirm>),
+}
+
+impl Chosen {
+    async fn change(
+        &self,
+        app: &App,
+        view: &View,
+        admin: &Permit<ChangeUsers>,
+    ) -> Result<Done, ApiError> {
+        let ids = &self.ids;
+        Ok(match self.act.as_str() {
+            "activate" => {
+                // Who was shut was shut by somebody: whoever opens the account again should know.
+                if !self.confirmed {
+                    let users = acts::look(app, admin, ids, false).await?;
+                    if users.iter().any(|user| !user.is_active) {
+                        return Ok(self.ask(view, admin, users, None));
+                    }
+                }
+                Done::To("activated", acts::activate(app, admin, ids).await?)
+            }
+            "deactivate" if !self.confirmed => {
+                let users = acts::look(app, admin, ids, true).await?;
+                self.ask(view, admin, users, None)
+            }
+            "deactivate" => Done::To("deactivated", acts::deactivate(app, admin, ids).await?),
+            "sign_out" => Done::To("signed_out", acts::sign_out(app, admin, ids).await?),
+            "ask_for_reset" => {
+                acts::ask_for_reset(app, admin, ids[0]).await?;
+                Done::To("asked", 1)
+            }
+            _ => return Err(ApiError::NotFound),
+        })
+    }
+
+    async fn delete(
+        &self,
+        app: &App,
+        view: &View,
+        admin: &Permit<DeleteUsers>,
+    ) -> Result<Done, ApiError> {
+        if self.confirmed {
+            return Ok(Done::To(
+                "deleted",
+                acts::delete(app, admin, &self.ids).await?,
+            ));
+        }
+        let users = acts::look(app, admin, &self.ids, true).await?;
+        let goes = staff::belongings(&app.db, &self.ids, app.now()).await?;
+        Ok(self.ask(view, admin, users, Some(goes)))
+    }
+
+    fn ask(
+        &self,
+        view: &View,
+        admin: &Admin,
+        users: Vec<account::Model>,
+        goes: Option<Belongings>,
+    ) -> Done {
+        let t = view.t;
+        let (button, question) = match self.act.as_str() {
+            "delete" => (t.delete, t.confirm_delete),
+            "deactivate" => (t.deactivate, t.confirm_deactivate),
+            _ => (t.activate, t.confirm_reopen),
+        };
+        Done::Asked(Box::new(Confirm {
+            v: view.at(&self.target),
+            me: Me::of(admin),
+            title: button,
+            section: "users",
+            question,
+            button,
+            act: self.act.clone(),
+            back: self.target.clone(),
+            pictures: users.iter().filter(|user| user.picture.is_some()).count(),
+            goes,
+            users,
+        }))
+    }
+
+    /// The page of an account that is gone is no place to go back to.
+    fn place_after(&self) -> &str {
+        let gone = |id| self.target.starts_with(&format!("/admin/users/{id}/"));
+        if self.act == "delete" && self.ids.iter().any(gone) {
+            "/admin/users/"
+        } else {
+            &self.target
+        }
+    }
+
+    /// The page where they were chosen, with the choice and why nothing was done.
+    async fn refused(
+        &self,
+        app: &App,
+        view: &View,
+        admin: &Permit<ViewUsers>,
+        error: ApiError,
+    ) -> poem::Result<Response> {
+        let view = view.at(&self.target);
+        let rest = self.target.strip_prefix("/admin/users/").unwrap_or("-");
+        if let Ok(id) = rest.trim_end_matches('/').parse() {
+            return user::refused(app, admin, &view, id, &error).await;
+        }
+        if !(rest.is_empty() || rest.starts_with('?')) {
+            return Err(error.into());
+        }
+        let asked = Asked::read(rest.trim_start_matches('?'));
+        let mut page = collect(app, Me::of(admin), &view, &asked, true).await?;
+        page.problem = Filled::default().refused(view.t, &error).problem;
+        page.chosen.clone_from(&self.ids);
+        let page = view.page(error.kind().status, &page)?;
+        Ok(with_wait(page, error.retry_after()))
+    }
 }
 
 async fn permit<R: Right>(request: &Request) -> poem::Result<Permit<R>> {
@@ -208,41 +346,34 @@ struct Confirm {
     button: &'static str,
     act: String,
     back: String,
-    users: Vec<user::Model>,
-}
-
-async fn confirm(
-    app: &App,
-    view: &View,
-    me: Me,
-    ids: &[i64],
-    act: &str,
-    back: String,
-) -> poem::Result<Response> {
-    let t = view.t;
-    let (button, question) = if act == "delete" {
-        (t.delete, t.confirm_delete)
-    } else {
-        (t.deactivate, t.confirm_deactivate)
-    };
-    let users = staff::find_all(&app.db, ids)
-        .await
-        .map_err(ApiError::from)?;
-    let page = Confirm {
-        v: view.at(&back),
-        me,
-        title: button,
-        section: "users",
-        question,
-        button,
-        act: act.to_owned(),
-        back,
-        users,
-    };
-    view.page(StatusCode::OK, &page)
+    users: Vec<account::Model>,
+    /// What is removed with them, if they are.
+    goes: Option<Belongings>,
+    pictures: usize,
 }
 
 impl Asked {
+    /// What an address of the list says.
+    fn read(query: &str) -> Self {
+        let mut asked = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let field = match &*name {
+                "q" => &mut asked.q,
+                "activated" => &mut asked.activated,
+                "active" => &mut asked.active,
+                "staff" => &mut asked.staff,
+                "gender" => &mut asked.gender,
+                "joined" => &mut asked.joined,
+                "sort" => &mut asked.sort,
+                "after" => &mut asked.after,
+                "before" => &mut asked.before,
+                _ => continue,
+            };
+            *field = value.into_owned();
+        }
+        asked
+    }
+
     /// The filter it stands for.
     #[must_use]
     pub fn filter(&self, app: &App) -> Filter {
@@ -256,6 +387,7 @@ impl Asked {
             activated: flag(&self.activated),
             active: flag(&self.active),
             staff: flag(&self.staff),
+            superuser: (self.staff == "superuser").then_some(true),
             gender: match self.gender.as_str() {
                 "male" => Some(Some(Gender::Male)),
                 "female" => Some(Some(Gender::Female)),
@@ -332,6 +464,18 @@ impl Page {
             before: page("before", list.before),
             after: page("after", list.after),
             rows: list.rows,
+            chosen: Vec::new(),
+            problem: None,
+            kinds: kinds(view.t, asked, counts),
+            is_filtered: [
+                &asked.activated,
+                &asked.active,
+                &asked.staff,
+                &asked.gender,
+                &asked.joined,
+            ]
+            .iter()
+            .any(|chosen| !chosen.is_empty()),
             sorts: sorts(view.t, sort),
             v: view.clone(),
             me,
@@ -345,6 +489,7 @@ impl Page {
             columns: &self.columns,
             found: &self.found,
             rows: &self.rows,
+            chosen: &self.chosen,
             query: &self.query,
             here: &self.here,
             before: &self.before,
@@ -413,6 +558,30 @@ fn sorts(t: &Texts, chosen: Sort) -> Vec<Item> {
         .collect()
 }
 
+/// Each with a link that filters by nothing else.
+fn kinds(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Kind> {
+    let kinds = [
+        (t.everybody, None, ""),
+        (
+            t.waits,
+            Some(counts.waiting),
+            "activated=no&active=yes&sort=joined",
+        ),
+        (t.shut, Some(counts.shut), "active=no"),
+        (t.staff, Some(counts.staff), "staff=yes"),
+        (t.superuser, Some(counts.superusers), "staff=superuser"),
+    ];
+    kinds
+        .into_iter()
+        .map(|(label, count, query)| Kind {
+            label,
+            count: count.map(|count| at_most(count, search::MOST_COUNTED)),
+            is_shown: asked.link(&[]) == Asked::read(query).link(&[]),
+            query: query.to_owned(),
+        })
+        .collect()
+}
+
 fn choices(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Choice> {
     let choice = |name, label, chosen: &str, options: &[(&str, &str, i64)]| Choice {
         name,
@@ -435,8 +604,8 @@ fn choices(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Choice> {
             t.activated,
             &asked.activated,
             &[
-                ("no", t.waits, counts.waiting),
                 ("yes", t.yes, counts.activated),
+                ("no", t.no, counts.not_activated),
             ],
         ),
         choice(
@@ -449,7 +618,11 @@ fn choices(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Choice> {
             "staff",
             t.staff,
             &asked.staff,
-            &[("yes", t.yes, counts.staff), ("no", t.no, counts.not_staff)],
+            &[
+                ("yes", t.yes, counts.staff),
+                ("superuser", t.superuser, counts.superusers),
+                ("no", t.no, counts.not_staff),
+            ],
         ),
         choice(
             "gender",

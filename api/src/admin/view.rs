@@ -17,7 +17,7 @@ use super::{
     texts::{ARABIC, ENGLISH, Texts},
 };
 use crate::{app::App, error::ApiError, token::ResetToken};
-use latchkey_shared::permission::Permission;
+use latchkey_shared::{permission::Permission, user};
 
 /// The cookie of the theme: `light`, `dark`, or none for the system's.
 pub const THEME: &str = "latchkey_theme";
@@ -292,6 +292,24 @@ impl Me {
     #[must_use]
     pub fn is_superuser(&self) -> bool {
         self.0.user.is_superuser
+    }
+
+    /// Whether they may change this account at all.
+    #[must_use]
+    pub fn may_touch(&self, user: &user::Model) -> bool {
+        self.0.may_touch(user)
+    }
+
+    /// Whether this is one of several accounts that they may act on at once: theirs to change, and not their own.
+    #[must_use]
+    pub fn may_choose(&self, user: &user::Model) -> bool {
+        self.may_touch(user) && user.id != self.id()
+    }
+
+    /// Whether they may end a limit that holds somebody, of whom this is the account if it is known.
+    #[must_use]
+    pub fn may_let_go(&self, owner: &Option<user::Model>) -> bool {
+        owner.as_ref().is_none_or(|user| self.may_touch(user))
     }
 
     /// Whether they see accounts.

@@ -1,7 +1,7 @@
 //! The dashboard's door: who gets in, for how long, and what its pages and forms keep out.
 
 use chrono::TimeDelta;
-use latchkey_shared::{audit, user::staff};
+use latchkey_shared::{audit, mail, user::staff};
 use latchkey_testing::Process;
 use reqwest::Method;
 
@@ -10,7 +10,10 @@ use crate::{
     world::{PASSWORD, World},
 };
 
-const PAGES: [&str; 9] = [
+/// A mail that is not there.
+const NO_MAIL: &str = "00000000-0000-0000-0000-000000000000";
+
+const PAGES: [&str; 10] = [
     "/admin/",
     "/admin/users/",
     "/admin/users/1/",
@@ -18,12 +21,14 @@ const PAGES: [&str; 9] = [
     "/admin/resets/",
     "/admin/limits/",
     "/admin/mails/",
+    "/admin/mails/00000000-0000-0000-0000-000000000000/",
     "/admin/audit/",
     "/admin/account/",
 ];
 
 /// Every form, with something that it would change.
-const FORMS: [(&str, &[(&str, &str)]); 10] = [
+const FORMS: [(&str, &[(&str, &str)]); 11] = [
+    ("/admin/setup/0123456789/", &[("email", "eve@example.com")]),
     ("/admin/login/", &[]),
     ("/admin/logout/", &[]),
     ("/admin/preferences/", &[]),
@@ -149,7 +154,7 @@ async fn a_form_without_the_token_of_its_browser_changes_nothing() {
     assert!(!ada.is_activated);
     assert_eq!(ada.username.as_str(), "Ada");
     // With its own token the same form does something.
-    root.done("/admin/users/act/", FORMS[4].1).await;
+    root.done("/admin/users/act/", FORMS[5].1).await;
     assert!(world.user("ada@example.com").await.is_activated);
 }
 
@@ -163,7 +168,7 @@ async fn nothing_but_the_sign_in_is_seen_without_a_sign_in() {
         assert_eq!(page.status, 303, "{path}: {page:?}");
         assert!(page.location().starts_with("/admin/login/?next=%2Fadmin"));
     }
-    for (path, fields) in FORMS.into_iter().skip(3) {
+    for (path, fields) in FORMS.into_iter().skip(4) {
         let page = visitor.post(path, fields).await;
         assert_eq!(page.status, 303, "{path}: {page:?}");
         assert!(page.location().starts_with("/admin/login/"), "{page:?}");
@@ -192,6 +197,9 @@ async fn nothing_but_the_sign_in_is_seen_without_a_sign_in() {
 async fn each_page_asks_for_its_own_permission() {
     let world = World::new().await;
     world.superuser("root@example.com").await;
+    let newest = mail::list(&world.database.db, None, 1).await.unwrap();
+    let mail = format!("/admin/mails/{}/", newest[0].id);
+    let mail = mail.as_str();
     for (rights, seen) in [
         ("", vec!["/admin/", "/admin/account/"]),
         (
@@ -206,7 +214,10 @@ async fn each_page_asks_for_its_own_permission() {
                 "/admin/account/",
             ],
         ),
-        ("mails", vec!["/admin/", "/admin/mails/", "/admin/account/"]),
+        (
+            "mails",
+            vec!["/admin/", "/admin/mails/", mail, "/admin/account/"],
+        ),
         ("audit", vec!["/admin/", "/admin/audit/", "/admin/account/"]),
     ] {
         let email = format!("staff-{rights}@example.com");
@@ -214,14 +225,159 @@ async fn each_page_asks_for_its_own_permission() {
         let staff = Dashboard::of(&world, &email).await;
         let home = staff.see("/admin/").await;
         for path in PAGES {
+            let path = if path.contains(NO_MAIL) { mail } else { path };
             let page = staff.get(path).await;
+            assert_eq!(page.headers["cache-control"], "no-store", "{path}");
             let expected = if seen.contains(&path) { 200 } else { 403 };
             assert_eq!(page.status, expected, "{rights}: {path}");
-            let is_section = path.matches('/').count() == 3 && path != "/admin/account/";
+            let is_section = !path.contains("setup")
+                && path.matches('/').count() == 3
+                && path != "/admin/account/";
             if is_section {
                 let link = format!("href=\"{path}\"");
                 assert_eq!(home.contains(&link), expected == 200, "{rights}: {path}");
             }
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_form_asks_for_its_own_permission() {
+    let world = World::new().await;
+    world.superuser("root@example.com").await;
+    let tokens = world.somebody("ada@example.com").await;
+    let ada = world.user("ada@example.com").await;
+    let newest = mail::list(&world.database.db, None, 1).await.unwrap();
+    let (mail, user) = (
+        format!("/admin/mails/{}/", newest[0].id),
+        format!("/admin/users/{}/", ada.id),
+    );
+    let (sessions, id) = (format!("{user}sessions/"), ada.id.to_string());
+    let act = |act| vec![("id", id.as_str()), ("act", act), ("confirmed", "yes")];
+    let forms = [
+        ("mails", mail.as_str(), vec![("act", "cancel")]),
+        ("mails", &mail, vec![("act", "retry")]),
+        (
+            "change_users",
+            "/admin/limits/release/",
+            vec![("name", "strikes:email:0")],
+        ),
+        ("change_users", &sessions, vec![("session", NO_MAIL)]),
+        ("change_users", &user, vec![("username", "Eve")]),
+        ("change_users", "/admin/users/act/", act("activate")),
+        ("change_users", "/admin/users/act/", act("deactivate")),
+        ("change_users", "/admin/users/act/", act("sign_out")),
+        ("change_users", "/admin/users/act/", act("ask_for_reset")),
+        ("delete_users", "/admin/users/act/", act("delete")),
+        ("audit", "/admin/audit/verify/", vec![]),
+    ];
+    let rights = [
+        "view_users",
+        "change_users",
+        "delete_users",
+        "mails",
+        "audit",
+    ];
+    for right in rights {
+        let (with, others) = (
+            format!("{right}@example.com"),
+            format!("no-{right}@example.com"),
+        );
+        world.staff(&with, right).await;
+        let rest: Vec<_> = rights.into_iter().filter(|it| *it != right).collect();
+        world.staff(&others, &rest.join(",")).await;
+        let others = Dashboard::of(&world, &others).await;
+        for (_, path, fields) in forms.iter().filter(|(needed, ..)| *needed == right) {
+            let page = others.post(path, fields).await;
+            assert_eq!(page.status, 403, "{path} {fields:?} without {right}");
+        }
+    }
+    assert_eq!(world.user("ada@example.com").await, ada);
+    assert_eq!(world.get_user(&tokens.access).await.status, 200);
+    let kept = mail::find(&world.database.db, newest[0].id).await.unwrap();
+    assert_eq!(kept.as_ref(), Some(&newest[0]));
+    for (right, path, fields) in forms {
+        let with = Dashboard::of(&world, &format!("{right}@example.com")).await;
+        let page = with.post(path, &fields).await;
+        assert_ne!(page.status, 403, "{path} {fields:?} with {right}");
+    }
+}
+
+#[tokio::test]
+async fn whoever_signs_in_goes_on_where_they_wanted_to_and_nowhere_else() {
+    let world = World::new().await;
+    world.superuser("root@example.com").await;
+    for (wanted, target) in [
+        (
+            "/admin/users/?q=ada&sort=name",
+            "/admin/users/?q=ada&sort=name",
+        ),
+        ("//evil.example", "/admin/"),
+        ("https://evil.example/admin/", "/admin/"),
+        ("/\\evil.example", "/admin/"),
+        ("/admin/..//evil.example", "/admin/"),
+        ("/docs", "/admin/"),
+    ] {
+        let visitor = Dashboard::visit(&world).await;
+        let next: String = form_urlencoded::byte_serialize(wanted.as_bytes()).collect();
+        let html = visitor.see(&format!("/admin/login/?next={next}")).await;
+        let shown = value(&html, "next").replace("&#38;", "&");
+        assert_eq!(shown, target, "{wanted}");
+        let fields = [
+            ("email", "root@example.com"),
+            ("password", PASSWORD),
+            ("next", wanted),
+        ];
+        let page = visitor.post("/admin/login/", &fields).await;
+        assert_eq!(
+            (page.status.as_u16(), page.location()),
+            (303, target),
+            "{wanted}"
+        );
+    }
+    // What somebody wants to see without being signed in.
+    let visitor = Dashboard::visit(&world).await;
+    let page = visitor.get("/admin/users/?q=ada&sort=name").await;
+    let html = visitor.see(page.location()).await;
+    assert_eq!(
+        value(&html, "next").replace("&#38;", "&"),
+        "/admin/users/?q=ada&sort=name"
+    );
+    assert!(!html.contains("was not done"), "{html}");
+    // And where the form stood that somebody sent after having been signed out.
+    for (referer, next) in [("/admin/users/7/", "/admin/users/7/"), ("/docs", "/admin/")] {
+        let request = visitor
+            .request("/admin/users/7/")
+            .header("referer", format!("{}{referer}", world.base))
+            .form(&[("csrf", visitor.csrf.as_str()), ("username", "Ada")]);
+        let page = visitor.send(request).await;
+        let html = visitor.see(page.location()).await;
+        assert_eq!(value(&html, "next"), next);
+        assert!(html.contains("what you sent last was not done"), "{html}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_stays_in_caches_under_its_own_hash_alone() {
+    let world = World::new().await;
+    let visitor = Dashboard::visit(&world).await;
+    let html = visitor.see("/admin/login/").await;
+    let addresses: Vec<_> = html
+        .split("\"/admin/assets/")
+        .skip(1)
+        .map(|rest| format!("/admin/assets/{}", rest.split('"').next().unwrap()))
+        .collect();
+    assert_eq!(addresses.len(), 4, "{html}");
+    for address in addresses {
+        let page = visitor.get(&address).await;
+        let kept = page.headers["cache-control"].to_str().unwrap();
+        assert!(kept.contains("immutable"), "{address}: {kept}");
+        // Of a page that another version made.
+        let (name, _) = address.split_once('?').unwrap();
+        for other in [name.to_owned(), format!("{name}?v=00000000")] {
+            let page = visitor.get(&other).await;
+            assert_eq!(page.status, 200, "{other}");
+            assert_eq!(page.headers["cache-control"], "no-store", "{other}");
         }
     }
 }

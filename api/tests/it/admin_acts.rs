@@ -169,6 +169,8 @@ async fn staff_neither_touch_staff_nor_raise_anybodys_rights() {
             let fields = [("id", id.as_str()), ("act", act), ("confirmed", "yes")];
             let page = staff.post("/admin/users/act/", &fields).await;
             assert_eq!(page.status, 403, "{act} {email}");
+            let page = staff.post("/admin/users/act/", &fields[..2]).await;
+            assert_eq!(page.status, 403, "no question: {act} {email}");
         }
         let fields = edited(&staff, &world, email, &[("email", "mine@example.com")]).await;
         assert_eq!(save(&staff, &world, email, &fields).await.status, 403);
@@ -277,6 +279,14 @@ async fn whoever_saves_second_is_told_and_loses_nothing() {
         303
     );
 
+    // A bad field on the way does not make a form newer than it is.
+    let mut bad = mine.clone();
+    bad.retain(|(name, _)| *name != "phoneNumber");
+    bad.push(("phoneNumber", "12".to_owned()));
+    let page = save(&root, &world, "ada@example.com", &bad).await;
+    assert_eq!(page.status, 400);
+    let mut mine = mine;
+    mine[0].1 = value(&page.html, "version");
     let page = save(&root, &world, "ada@example.com", &mine).await;
     assert_eq!(page.status, 409);
     assert!(

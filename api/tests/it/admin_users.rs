@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// A world with so many accounts, some of each kind.
-async fn crowd(many: usize) -> World {
+pub(crate) async fn crowd(many: usize) -> World {
     let world = World::new().await;
     world.superuser("root@example.com").await;
     for i in 0..many {
@@ -168,7 +168,8 @@ async fn filters_and_their_counts_agree() {
         let says = format!("Found: <strong>{found}</strong>");
         assert!(html.contains(&says), "{query}: {html}");
         assert!(html.contains(option), "{query}: {option}");
-        assert_eq!(html.matches("name=\"id\"").count(), found, "{query}");
+        let own = usize::from(html.contains("<bdi dir=\"ltr\">root@example.com<"));
+        assert_eq!(html.matches("name=\"id\"").count(), found - own, "{query}");
     }
     world.pass(chrono::TimeDelta::days(8));
     let html = root.get("/admin/users/?joined=7").await;

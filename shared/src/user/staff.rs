@@ -1,9 +1,10 @@
 //! What administrators do to accounts.
 
+use chrono::{DateTime, Utc};
 use sea_orm::{entity::prelude::*, sea_query::Expr};
 
 use super::{Column, Entity, Model, ProfileChange, WriteUserError, set_profile};
-use crate::permission::Permissions;
+use crate::{password_reset, permission::Permissions, session};
 
 /// What an administrator changes; `None` leaves a field as it is.
 #[derive(Debug, Default)]
@@ -20,6 +21,28 @@ pub struct Change {
     pub is_superuser: Option<bool>,
     /// See [`Model::permissions`].
     pub permissions: Option<Permissions>,
+}
+
+impl Change {
+    /// Whether anything of an account would be otherwise than it is.
+    #[must_use]
+    pub fn alters(&self, user: &Model) -> bool {
+        fn differs<T: PartialEq>(new: Option<&T>, old: &T) -> bool {
+            new.is_some_and(|new| new != old)
+        }
+        let profile = &self.profile;
+        differs(profile.email.as_ref(), &user.email)
+            || differs(profile.username.as_ref(), &user.username)
+            || differs(profile.phone_number.as_ref(), &user.phone_number)
+            || differs(profile.picture.as_ref(), &user.picture)
+            || differs(profile.date_birth.as_ref(), &user.date_birth)
+            || differs(profile.gender.as_ref(), &user.gender)
+            || differs(self.is_activated.as_ref(), &user.is_activated)
+            || differs(self.is_active.as_ref(), &user.is_active)
+            || differs(self.is_staff.as_ref(), &user.is_staff)
+            || differs(self.is_superuser.as_ref(), &user.is_superuser)
+            || differs(self.permissions.as_ref(), &user.permissions)
+    }
 }
 
 /// Writes a change to an account that is still as `seen` says; `None` when it is not.
@@ -60,6 +83,37 @@ pub async fn change(
 /// When the database fails.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
     Ok(Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
+}
+
+/// What goes with accounts when they are removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Belongings {
+    /// Logins that have not ended.
+    pub sessions: u64,
+    /// Requests for a new password.
+    pub resets: u64,
+}
+
+/// Counts what goes with accounts when they are removed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn belongings(
+    db: &impl ConnectionTrait,
+    ids: &[i64],
+    now: DateTime<Utc>,
+) -> Result<Belongings, DbErr> {
+    use sea_orm::PaginatorTrait as _;
+    let ids = || ids.iter().copied();
+    let sessions = session::Entity::find()
+        .filter(session::Column::UserId.is_in(ids()))
+        .filter(session::Column::RevokedAt.is_null())
+        .filter(session::Column::ExpiresAt.gt(now));
+    let resets = password_reset::Entity::find().filter(password_reset::Column::UserId.is_in(ids()));
+    Ok(Belongings {
+        sessions: sessions.count(db).await?,
+        resets: resets.count(db).await?,
+    })
 }
 
 /// The accounts with these ids, by id.

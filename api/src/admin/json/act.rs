@@ -139,7 +139,8 @@ impl Acts {
 
     /// Ask the owner of an account for a new password
     ///
-    /// Needs `change_users`. The owner gets a mail, and open resets end. Not possible while the account is shut.
+    /// Needs `change_users`. The owner gets a mail, and open resets end. Not possible while the account is shut. It counts
+    /// like the owner's own requests for a code.
     #[oai(
         path = "/api/admin/users/:id/ask_for_reset",
         method = "post",
@@ -152,7 +153,7 @@ impl Acts {
         Token(admin): Token<ChangeUsers>,
         /// The account.
         Path(id): Path<i64>,
-    ) -> Result<Answer, Failure<401, 403, 404, 409>> {
+    ) -> Result<Answer, Failure<401, 403, 404, 409, 429>> {
         acts::ask_for_reset(app, &admin, id).await?;
         Ok(Answer::Done)
     }

@@ -153,8 +153,8 @@ impl Log {
             user_id: user,
             actor: read("actor", actor)?.map(|Actor(name)| name),
             event: read("event", event)?.map(|Kind(name)| name.to_owned()),
-            since: None,
             before,
+            ..Filter::default()
         };
         let rows = audit::list(&app.db, filter, u64::from(limit) + 1).await?;
         let (rows, before) = page(rows, limit, |row| row.seq);

@@ -132,8 +132,8 @@ impl Mails {
             state: read("state", state)?,
             kind: read("kind", kind)?,
             recipient: read::<Email>("to", to)?.map(|to| to.to_string()),
-            since: None,
             before: read("before", before)?,
+            ..Filter::default()
         };
         let rows = mail::list(&app.db, filter, u64::from(limit) + 1).await?;
         let (rows, before) = page(rows, limit, |row| row.id.to_string());

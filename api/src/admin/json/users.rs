@@ -79,6 +79,8 @@ impl Users {
         Query(active): Query<Option<bool>>,
         /// Whether they may sign in to the dashboard.
         Query(staff): Query<Option<bool>>,
+        /// Whether they may do everything there.
+        Query(superuser): Query<Option<bool>>,
         /// Of this gender; `none` for those that do not say.
         Query(gender): Query<Option<WhichGender>>,
         /// Made within so many days.
@@ -103,6 +105,7 @@ impl Users {
             activated,
             active,
             staff,
+            superuser,
             gender: gender.map(Into::into),
             joined_since: joined_days.map(|days| app.now() - TimeDelta::days(days.into())),
         };

@@ -1,0 +1,347 @@
+//! The overview: who waits, what went wrong, the last 30 days, and how everything fares.
+
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+use latchkey_testing::Fault;
+
+use crate::{
+    dashboard::Dashboard,
+    world::{PASSWORD, World},
+};
+
+/// What a tile counts, and where it leads.
+fn tile(html: &str, says: &str) -> (String, String) {
+    let (before, _) = html
+        .split_once(&format!("</strong> {says}"))
+        .unwrap_or_else(|| panic!("no tile {says} in {html}"));
+    let count = before.rsplit_once("<strong>").unwrap().1.to_owned();
+    let link = before.rsplit_once("href=\"").unwrap().1;
+    let link = link.split('"').next().unwrap().replace("&amp;", "&");
+    (count, link)
+}
+
+/// What a row of the health says, and whether that is good.
+fn health(html: &str, part: &str) -> (bool, String) {
+    let (_, row) = html
+        .split_once(&format!("<span>{part}</span>"))
+        .unwrap_or_else(|| panic!("no row {part} in {html}"));
+    let (class, says) = row
+        .split_once("<span class=\"")
+        .unwrap()
+        .1
+        .split_once("\">")
+        .unwrap();
+    (class == "good", says.split('<').next().unwrap().to_owned())
+}
+
+async fn smtp(world: &World) -> (bool, String) {
+    let root = Dashboard::of(world, "root@example.com").await;
+    health(&root.see("/admin/").await, "SMTP")
+}
+
+#[tokio::test]
+async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
+    let world = World::new().await;
+    world.superuser("root@example.com").await;
+    for i in 0..10 {
+        world.register(&format!("user{i}@example.com")).await;
+    }
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let rejected = world.user("user3@example.com").await.id.to_string();
+    let shut = [
+        ("id", rejected.as_str()),
+        ("act", "deactivate"),
+        ("confirmed", "yes"),
+    ];
+    root.done("/admin/users/act/", &shut).await;
+
+    let html = root.see("/admin/").await;
+    assert!(
+        html.contains("Waiting for activation <span class=\"count\">9</span>"),
+        "{html}"
+    );
+    let place = |html: &str, i: usize| html.find(&format!("user{i}@example.com"));
+    assert!(
+        place(&html, 0).unwrap() < place(&html, 1).unwrap(),
+        "{html}"
+    );
+    assert!(place(&html, 3).is_none(), "{html}");
+    assert!(
+        place(&html, 8).is_some() && place(&html, 9).is_none(),
+        "eight are shown: {html}"
+    );
+
+    let link = "/admin/users/?activated=no&amp;active=yes&amp;sort=joined";
+    assert!(html.contains(&format!("href=\"{link}\"")), "{html}");
+    let html = root.see(&link.replace("&amp;", "&")).await;
+    assert!(
+        html.contains("Found: <strong>9</strong>") && html.contains("Waiting (9)"),
+        "{html}"
+    );
+    assert!(
+        place(&html, 0).unwrap() < place(&html, 9).unwrap(),
+        "{html}"
+    );
+    assert!(place(&html, 3).is_none(), "{html}");
+
+    // Right there.
+    let id = world.user("user0@example.com").await.id.to_string();
+    let fields = [
+        ("id", id.as_str()),
+        ("act", "activate"),
+        ("back", "/admin/"),
+    ];
+    assert_eq!(root.done("/admin/users/act/", &fields).await, "Activated.");
+    assert!(
+        root.see("/admin/")
+            .await
+            .contains("<span class=\"count\">8</span>")
+    );
+}
+
+#[tokio::test]
+async fn a_shut_account_is_opened_by_whoever_was_told_that_it_is_shut() {
+    let world = World::new().await;
+    world.superuser("root@example.com").await;
+    world.register("ada@example.com").await;
+    world.register("grace@example.com").await;
+    world.deactivate("grace@example.com").await;
+    let (ada, grace) = (
+        world.user("ada@example.com").await.id.to_string(),
+        world.user("grace@example.com").await.id.to_string(),
+    );
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let both = [
+        ("id", ada.as_str()),
+        ("id", grace.as_str()),
+        ("act", "activate"),
+    ];
+    let page = root.post("/admin/users/act/", &both).await;
+    assert_eq!(page.status, 200, "{page:?}");
+    assert!(
+        page.html.contains("Some of these accounts are shut"),
+        "{}",
+        page.html
+    );
+    for email in ["ada@example.com", "grace@example.com"] {
+        assert!(!world.user(email).await.is_activated, "{email}");
+    }
+    let mut sure = both.to_vec();
+    sure.push(("confirmed", "yes"));
+    assert_eq!(
+        root.done("/admin/users/act/", &sure).await,
+        "Activated. (2)"
+    );
+    let grace = world.user("grace@example.com").await;
+    assert!(grace.is_active && grace.is_activated);
+}
+
+#[tokio::test]
+async fn each_tile_leads_to_the_mails_that_it_counts() {
+    let world = World::new().await;
+    world.superuser("root@example.com").await;
+    world.deliver_all().await;
+    let refused = vec!["failed@example.com".to_owned()];
+    world.sink.set_fault(Fault::ReplyTo(refused, 550));
+    world.register("failed@example.com").await;
+    world.deliver_all().await;
+    world.sink.set_fault(Fault::Refuse);
+    world.register("expired@example.com").await;
+    world.deliver_all().await;
+    world.pass(TimeDelta::days(4));
+    world.deliver_all().await;
+    world.register("late@example.com").await;
+    world.pass(TimeDelta::minutes(6));
+    world.register("new@example.com").await;
+
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let html = root.see("/admin/").await;
+    for (says, email) in [
+        ("mails failed in 7 days", "failed@example.com"),
+        ("mails expired in 7 days", "expired@example.com"),
+        ("mails wait for more than 5 minutes", "late@example.com"),
+    ] {
+        let (count, link) = tile(&html, says);
+        assert_eq!(count, "1", "{says}");
+        let list = root.see(&link).await;
+        assert_eq!(
+            list.matches("<tr role=\"row\"><td").count(),
+            1,
+            "{says}: {list}"
+        );
+        assert!(list.contains(email), "{says}: {list}");
+    }
+    world.pass(TimeDelta::days(6));
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let html = root.see("/admin/").await;
+    for says in ["mails failed in 7 days", "mails expired in 7 days"] {
+        let (count, link) = tile(&html, says);
+        assert_eq!(count, "0", "{says}");
+        assert!(root.see(&link).await.contains("None."), "{says}");
+    }
+}
+
+#[tokio::test]
+async fn smtp_is_well_when_something_got_through_since_what_did_not() {
+    let world = World::new().await;
+    world.superuser("root@example.com").await;
+    assert_eq!(
+        smtp(&world).await,
+        (true, "nothing was sent in 7 days".to_owned())
+    );
+    world.deliver_all().await;
+    let (ok, says) = smtp(&world).await;
+    assert!(
+        ok && says.starts_with("accepted the last mail at"),
+        "{says}"
+    );
+
+    // One recipient is greylisted.
+    let next = async |email: &str| {
+        world.pass(TimeDelta::minutes(1));
+        world.register(email).await;
+        world.deliver_all().await;
+    };
+    let grey = vec!["grey@example.com".to_owned()];
+    world.sink.set_fault(Fault::ReplyTo(grey, 451));
+    next("grey@example.com").await;
+    let (ok, says) = smtp(&world).await;
+    assert!(ok && says.contains("one recipient"), "{says}");
+    next("ada@example.com").await;
+    let (ok, says) = smtp(&world).await;
+    assert!(ok && says.starts_with("accepted"), "{says}");
+
+    // The server is gone: one mail tells.
+    world.sink.set_fault(Fault::Refuse);
+    next("grace@example.com").await;
+    let (ok, says) = smtp(&world).await;
+    assert!(
+        !ok && says.starts_with("no mail gets through, the last reason: "),
+        "{says}"
+    );
+    // Others than those who see mails are not told the reason, which may name somebody.
+    world.staff("staff@example.com", "view_users").await;
+    let staff = Dashboard::of(&world, "staff@example.com").await;
+    let says = health(&staff.see("/admin/").await, "SMTP");
+    assert_eq!(says, (false, "no mail gets through".to_owned()));
+    world.sink.set_fault(Fault::None);
+    world.pass(TimeDelta::minutes(6));
+    world.deliver_all().await;
+    assert!(smtp(&world).await.0);
+}
+
+#[tokio::test]
+async fn smtp_is_ill_while_codes_expire_and_while_nobody_tries() {
+    let world = World::new().await;
+    world.somebody("ada@example.com").await;
+    world.superuser("root@example.com").await;
+    world.deliver_all().await;
+    world.pass(TimeDelta::minutes(1));
+    let body = serde_json::json!({"email": "ada@example.com"});
+    world.sink.set_fault(Fault::Refuse);
+    assert_eq!(world.post("/auth/email_request/", body).await.status, 201);
+    world.deliver_all().await;
+    world.pass(TimeDelta::minutes(30));
+    world.deliver_all().await;
+    // The code is dead and waits no more, and nothing has got through since.
+    world.sink.set_fault(Fault::None);
+    let (ok, says) = smtp(&world).await;
+    assert!(
+        !ok && says.contains("lost its worth; before that: "),
+        "{says}"
+    );
+    world.register("grace@example.com").await;
+    world.deliver_all().await;
+    assert!(smtp(&world).await.0);
+
+    world.register("hedy@example.com").await;
+    world.pass(TimeDelta::minutes(6));
+    let says = smtp(&world).await;
+    assert_eq!(says, (false, "mails wait and none was tried".to_owned()));
+}
+
+#[tokio::test]
+async fn charts_have_a_bar_for_each_of_30_days_and_days_that_are_over_are_counted_once() {
+    let world = World::new().await;
+    let midnight = |at: DateTime<Utc>| at.date_naive().and_time(NaiveTime::MIN).and_utc();
+    let tomorrow = midnight(world.clock.now()) + TimeDelta::days(1);
+    world.pass(tomorrow - world.clock.now() - TimeDelta::microseconds(1));
+    let first = world.clock.now().date_naive();
+    world.superuser("root@example.com").await;
+    world.register("ada@example.com").await;
+    world.pass(TimeDelta::microseconds(1));
+    let second = world.clock.now().date_naive();
+    world.register("grace@example.com").await;
+    world.try_login("root@example.com", PASSWORD).await;
+    let chart = |html: &str, kind: &str| {
+        let (_, chart) = html.split_once(&format!("h-{kind}\">")).unwrap();
+        chart.split("</section>").next().unwrap().to_owned()
+    };
+
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let sign_ups = chart(&root.see("/admin/").await, "user_created");
+    assert_eq!(sign_ups.matches("<rect").count(), 30, "{sign_ups}");
+    for (day, number) in [(first, 2), (second, 1)] {
+        let says = format!("<title>{day}: {number}</title>");
+        assert!(sign_ups.contains(&says), "{says}: {sign_ups}");
+    }
+    assert!(sign_ups.contains("In all: 3, today: 1"), "{sign_ups}");
+    let logins = chart(&root.see("/admin/").await, "authn_login_success");
+    assert!(logins.contains("In all: 2, today: 2"), "{logins}");
+
+    // Today is counted anew, and days that are over are not.
+    world.register("hedy@example.com").await;
+    let key = |day| format!("{}:admin:day:user_created:{day}", world.redis.namespace());
+    let mut redis = world.redis.connection();
+    let _: () = redis::cmd("SET")
+        .arg(key(first))
+        .arg(7)
+        .query_async(&mut redis)
+        .await
+        .unwrap();
+    let known = world.redis.keys().await;
+    assert!(!known.contains(&key(second)), "{known:?}");
+    let sign_ups = chart(&root.see("/admin/").await, "user_created");
+    assert!(sign_ups.contains("In all: 9, today: 2"), "{sign_ups}");
+
+    for (days, is_shown) in [(28, true), (1, false)] {
+        world.pass(TimeDelta::days(days));
+        let root = Dashboard::of(&world, "root@example.com").await;
+        let sign_ups = chart(&root.see("/admin/").await, "user_created");
+        assert_eq!(
+            sign_ups.contains(&first.to_string()),
+            is_shown,
+            "{sign_ups}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_health_of_each_part_is_told_and_nobody_sees_more_than_they_may() {
+    let world = World::new().await;
+    world.superuser("root@example.com").await;
+    world.register("ada@example.com").await;
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let html = root.see("/admin/").await;
+    for (part, well, says) in [
+        ("Database", true, "answers"),
+        ("Redis", true, "answers"),
+        ("Workers", false, "none is running"),
+    ] {
+        assert_eq!(health(&html, part), (well, says.to_owned()));
+    }
+    world.staff("staff@example.com", "mails").await;
+    let staff = Dashboard::of(&world, "staff@example.com").await;
+    let html = staff.see("/admin/").await;
+    assert!(
+        html.contains("mails failed") && html.contains("Health"),
+        "{html}"
+    );
+    for hidden in [
+        "ada@example.com",
+        "held by a limit",
+        "Sign-ups",
+        "Waiting for",
+    ] {
+        assert!(!html.contains(hidden), "{hidden}: {html}");
+    }
+}
