@@ -197,6 +197,25 @@ pub(crate) fn get(request: &mut Vec<u8>, path: &str, access: &str) {
     request.extend_from_slice(b"\r\n");
 }
 
+/// A request for a page by somebody with a cookie.
+pub(crate) fn page(request: &mut Vec<u8>, path: &str, cookie: &str) {
+    request.extend_from_slice(
+        format!("GET {path} HTTP/1.1\r\nHost: latchkey\r\nCookie: {cookie}\r\n\r\n").as_bytes(),
+    );
+}
+
+/// A form that is sent by somebody with a cookie.
+pub(crate) fn post_form(request: &mut Vec<u8>, path: &str, cookie: &str, form: &str) {
+    let length = form.len();
+    request.extend_from_slice(
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: latchkey\r\nContent-Type: application/x-www-form-urlencoded\r\n\
+             Cookie: {cookie}\r\nContent-Length: {length}\r\n\r\n{form}"
+        )
+        .as_bytes(),
+    );
+}
+
 /// A request with a JSON body.
 pub(crate) fn send(request: &mut Vec<u8>, method: &str, path: &str, access: &str, body: &str) {
     let authorization = match access {

@@ -16,6 +16,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 mod cli;
+mod dashboard;
 mod limits;
 mod load;
 mod process;

@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::{
     cli::{Options, Row, Size},
+    dashboard::Administrator,
     limits::{self, Constant, Statement, Writer},
     load::{self, Load, Outcome},
     process,
@@ -255,11 +256,6 @@ impl Stage<'_> {
 
     fn signed_in(&self, number: u64) -> &str {
         &self.access[number as usize % self.access.len()]
-    }
-
-    /// The token of the account that may see the lists.
-    fn administrator(&self) -> &str {
-        &self.access[0]
     }
 
     fn get_user(&self, number: u64, request: &mut Vec<u8>) {
@@ -654,26 +650,18 @@ fn million(few: &Stage) -> anyhow::Result<Vec<Figure>> {
         &|number, request| few.get_user(number, request),
         &|number, request| many.get_user(number, request),
     )?;
+    let (one, other) = (
+        Administrator::sign_in(&small)?,
+        Administrator::sign_in(&large)?,
+    );
     compare(
-        "list page (GET /api/admin/users/), p95",
+        "list page (/admin/users/), p95",
         3.0,
         0.95,
-        &|number, request| load::get(request, list(number), few.administrator()),
-        &|number, request| load::get(request, list(number), many.administrator()),
+        &|number, request| one.look(number, request),
+        &|number, request| other.look(number, request),
     )?;
     Ok(figures)
-}
-
-/// What an administrator looks at: each of these in turn.
-fn list(number: u64) -> &'static str {
-    const LISTS: [&str; 5] = [
-        "/api/admin/users/",
-        "/api/admin/users/?sort=email",
-        "/api/admin/users/?sort=-last_login&activated=true",
-        "/api/admin/users/?sort=name&active=true",
-        "/api/admin/users/?q=u12@example",
-    ];
-    usize::try_from(number).map_or(LISTS[0], |number| LISTS[number % LISTS.len()])
 }
 
 fn flood(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
