@@ -171,3 +171,107 @@ async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> 
 async fn savepoint(all: &DatabaseTransaction) -> Result<DatabaseTransaction, DbErr> {
     all.begin().await
 }
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ConnectionTrait as _, Statement};
+    use tempfile::TempDir;
+    use tokio::task::{JoinHandle, yield_now};
+
+    use super::*;
+    use crate::database::{Database, begin, connect};
+
+    async fn open(folder: &TempDir) -> Database {
+        let url = format!("sqlite://{}/test.db", folder.path().display());
+        let db = connect(&url).await.unwrap();
+        db.execute_unprepared("CREATE TABLE IF NOT EXISTS written (n INTEGER)")
+            .await
+            .unwrap();
+        db
+    }
+
+    async fn write(transaction: &Transaction, number: i32) {
+        let sql = format!("INSERT INTO written VALUES ({number})");
+        transaction.execute_unprepared(&sql).await.unwrap();
+    }
+
+    async fn written(db: &Database) -> Vec<i32> {
+        let query = Statement::from_string(
+            db.get_database_backend(),
+            "SELECT n FROM written ORDER BY n",
+        );
+        let rows = db.query_all_raw(query).await.unwrap();
+        let number = |row: &sea_orm::QueryResult| row.try_get_by(0).unwrap();
+        rows.iter().map(number).collect()
+    }
+
+    /// Somebody who waits for a turn.
+    async fn waiting(db: &Database) -> JoinHandle<Transaction> {
+        let db = db.clone();
+        let waiting = tokio::spawn(async move { begin(&db).await.unwrap() });
+        yield_now().await;
+        waiting
+    }
+
+    #[tokio::test]
+    async fn those_who_wait_share_the_commit_and_who_gives_up_takes_nobody_along() {
+        let folder = TempDir::new().unwrap();
+        let (db, other) = (open(&folder).await, open(&folder).await);
+        let first = begin(&db).await.unwrap();
+        write(&first, 1).await;
+        let (second, third) = (waiting(&db).await, waiting(&db).await);
+
+        let told = tokio::spawn(first.commit());
+        let second = second.await.unwrap();
+        write(&second, 2).await;
+        assert!(!told.is_finished() && written(&other).await.is_empty());
+        let second = tokio::spawn(second.commit());
+        let third = third.await.unwrap();
+        write(&third, 3).await;
+        drop(third);
+
+        told.await.unwrap().unwrap();
+        second.await.unwrap().unwrap();
+        assert_eq!(written(&other).await, [1, 2]);
+        let fourth = begin(&db).await.unwrap();
+        write(&fourth, 4).await;
+        fourth.commit().await.unwrap();
+        assert_eq!(written(&other).await, [1, 2, 4]);
+    }
+
+    #[tokio::test]
+    async fn the_first_who_gives_up_undoes_its_own_alone_and_whoever_is_gone_is_passed_over() {
+        let folder = TempDir::new().unwrap();
+        let db = open(&folder).await;
+        let first = begin(&db).await.unwrap();
+        write(&first, 1).await;
+        let (gone, next) = (waiting(&db).await, waiting(&db).await);
+        gone.abort();
+        drop(first);
+
+        let next = next.await.unwrap();
+        write(&next, 2).await;
+        next.commit().await.unwrap();
+        assert_eq!(written(&db).await, [2]);
+    }
+
+    #[tokio::test]
+    async fn a_failed_statement_fails_alone() {
+        let folder = TempDir::new().unwrap();
+        let db = open(&folder).await;
+        db.execute_unprepared("CREATE UNIQUE INDEX once ON written (n)")
+            .await
+            .unwrap();
+        let first = begin(&db).await.unwrap();
+        write(&first, 1).await;
+        let second = waiting(&db).await;
+        let told = tokio::spawn(first.commit());
+        let second = second.await.unwrap();
+        let again = second.execute_unprepared("INSERT INTO written VALUES (1)");
+        assert!(again.await.is_err());
+        drop(second);
+
+        told.await.unwrap().unwrap();
+        assert_eq!(written(&db).await, [1]);
+    }
+}
