@@ -118,10 +118,12 @@ const PAGE_HEAD: &str = r#"<title>Latchkey API</title>
             html { background: #14161a }
             .swagger-ui { filter: invert(0.9) hue-rotate(180deg); color-scheme: light; color: #3b4151 }
             .swagger-ui .highlight-code, .swagger-ui .curl-command .curl { filter: invert(1) hue-rotate(180deg) }
+            .swagger-ui .scheme-container { background: none; box-shadow: none }
         }
         @media (max-width: 600px) {
             .swagger-ui .opblock .opblock-summary-description { display: none }
             .swagger-ui .wrapper { padding: 0 10px }
+            .swagger-ui .response-col_links { display: none }
         }
     </style>"#;
 

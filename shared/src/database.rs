@@ -33,7 +33,15 @@ const RESTED: Duration = Duration::from_secs(1);
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: DatabaseConnection,
-    turns: Option<Turns>,
+    writing: Option<Writing>,
+}
+
+/// How SQLite is written to: by one connection, so that the pages it has read stay good. Those of a connection are all read
+/// anew after another has written.
+#[derive(Clone, Debug)]
+struct Writing {
+    connection: DatabaseConnection,
+    turns: Turns,
 }
 
 /// Opens the pool.
@@ -44,19 +52,49 @@ pub struct Database {
 /// # Errors
 /// When the database cannot be opened or reached.
 pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
+    if let Some(path) = sqlite_path(url) {
+        if let Some(folder) = Path::new(path).parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        let writing = Writing {
+            connection: open(sqlite(url, 1)).await?,
+            turns: Turns::start(),
+        };
+        return Ok(Database {
+            pool: open(sqlite(url, 8)).await?,
+            writing: Some(writing),
+        });
+    }
+    let mut options = options(url);
+    options
+        .max_connections(20)
+        .test_before_acquire_if_idle_for(RESTED);
+    Ok(Database {
+        pool: open(options).await?,
+        writing: None,
+    })
+}
+
+async fn open(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {
+    sea_orm::Database::connect(options).await
+}
+
+fn options(url: &str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
         .acquire_timeout(Duration::from_secs(5))
         .connect_timeout(Duration::from_secs(5))
         .sqlx_logging(false);
-    let mut turns = None;
-    if let Some(path) = sqlite_path(url) {
-        if let Some(folder) = Path::new(path).parent() {
-            std::fs::create_dir_all(folder)?;
-        }
-        // A file does not hang up.
-        options.test_before_acquire(false);
-        options.max_connections(8).map_sqlx_sqlite_opts(|sqlite| {
+    options
+}
+
+fn sqlite(url: &str, connections: u32) -> ConnectOptions {
+    let mut options = options(url);
+    // A file does not hang up.
+    options.test_before_acquire(false);
+    options
+        .max_connections(connections)
+        .map_sqlx_sqlite_opts(|sqlite| {
             sqlite
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
@@ -66,16 +104,7 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
                 // What undoes a savepoint is written here; in a file it would cost as much as the log.
                 .pragma("temp_store", "memory")
         });
-        turns = Some(Turns::start());
-    } else {
-        options
-            .max_connections(20)
-            .test_before_acquire_if_idle_for(RESTED);
-    }
-    Ok(Database {
-        pool: sea_orm::Database::connect(options).await?,
-        turns,
-    })
+    options
 }
 
 /// Begins a transaction that writes. On SQLite it waits for its turn first.
@@ -83,8 +112,8 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
 /// # Errors
 /// When the database fails, or the turn does not come within its time-out.
 pub async fn begin(db: &Database) -> Result<Transaction, DbErr> {
-    match &db.turns {
-        Some(turns) => turns.take(&db.pool).await,
+    match &db.writing {
+        Some(writing) => writing.turns.take(&writing.connection).await,
         None => Transaction::begin(&db.pool).await,
     }
 }
@@ -126,7 +155,7 @@ pub fn unlocked<E: EntityTrait>(
 impl Database {
     /// A transaction of its own for a statement, where it needs a turn.
     async fn turn_for(&self, statement: &Statement) -> Result<Option<Transaction>, DbErr> {
-        if self.turns.is_none() || statement.sql.starts_with("SELECT") {
+        if self.writing.is_none() || statement.sql.starts_with("SELECT") {
             return Ok(None);
         }
         begin(self).await.map(Some)
@@ -135,8 +164,11 @@ impl Database {
     /// Has every statement told to somebody, for tests that count them. Transactions count those within them.
     pub fn set_metric_callback<F>(&mut self, callback: F)
     where
-        F: Fn(&sea_orm::metric::Info<'_>) + Send + Sync + 'static,
+        F: Fn(&sea_orm::metric::Info<'_>) + Clone + Send + Sync + 'static,
     {
+        if let Some(writing) = &mut self.writing {
+            writing.connection.set_metric_callback(callback.clone());
+        }
         self.pool.set_metric_callback(callback);
     }
 }
