@@ -110,7 +110,8 @@ async fn write_notices(it: &Installation, count: usize) {
     }
 }
 
-/// What Redis holds when nothing waits, in bytes.
+/// What Redis holds when nothing waits, in bytes, without the buffers of its clients: those are as long as what was last
+/// sent at once, and shrink when a client is idle.
 async fn memory(it: &Installation) -> u64 {
     let queue = &it.world.connections.queue;
     while queue.sweep().await.unwrap() > 0 {}
@@ -121,6 +122,6 @@ async fn memory(it: &Installation) -> u64 {
         .unwrap();
     let used = account
         .lines()
-        .find_map(|line| line.strip_prefix("used_memory:"));
+        .find_map(|line| line.strip_prefix("used_memory_dataset:"));
     used.unwrap().trim().parse().unwrap()
 }
