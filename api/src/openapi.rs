@@ -118,7 +118,10 @@ const PAGE_HEAD: &str = r#"<title>Latchkey API</title>
             html { background: #14161a }
             .swagger-ui { filter: invert(0.9) hue-rotate(180deg); color-scheme: light; color: #3b4151 }
             .swagger-ui .highlight-code, .swagger-ui .curl-command .curl { filter: invert(1) hue-rotate(180deg) }
-            .swagger-ui .scheme-container { background: none; box-shadow: none }
+            html .swagger-ui .scheme-container { background: none; box-shadow: none }
+            html .swagger-ui .opblock .opblock-summary-method { color: #000; text-shadow: none }
+            html .swagger-ui .btn.authorize { color: #14532d; border-color: #14532d }
+            html .swagger-ui .btn.authorize svg { fill: #14532d }
         }
         @media (max-width: 600px) {
             .swagger-ui .opblock .opblock-summary-description { display: none }
