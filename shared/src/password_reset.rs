@@ -158,14 +158,6 @@ pub async fn find_by_token(
     only(found, db).await
 }
 
-/// The reset with this id.
-///
-/// # Errors
-/// When the database fails.
-pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, DbErr> {
-    only(Entity::find_by_id(id), db).await
-}
-
 /// The newest requests, of one account or of all, made before another.
 ///
 /// # Errors
