@@ -132,7 +132,14 @@ impl App {
     /// # Errors
     /// When the database fails.
     pub async fn note_in(&self, transaction: &Transaction, event: Event) -> Result<(), DbErr> {
-        audit::append(transaction, &self.audit_key, event, self.now()).await
+        // In a box, so that nobody keeps room for it before it comes to that.
+        Box::pin(audit::append(
+            transaction,
+            &self.audit_key,
+            event,
+            self.now(),
+        ))
+        .await
     }
 
     /// Notes an event by itself.
@@ -175,16 +182,15 @@ impl App {
             self.config.common.redis_namespace,
             trail.peer.network()
         );
-        let first: Result<Option<String>, _> = self
-            .redis
-            .set(
-                key,
-                "",
-                Some(Expiration::EX(ONCE_SECONDS)),
-                Some(SetOptions::NX),
-                false,
-            )
-            .await;
+        // In a box, as in `note_in`.
+        let first = Box::pin(self.redis.set(
+            key,
+            "",
+            Some(Expiration::EX(ONCE_SECONDS)),
+            Some(SetOptions::NX),
+            false,
+        ));
+        let first: Result<Option<String>, _> = first.await;
         match first {
             Ok(None) => {}
             Ok(Some(_)) => {

@@ -431,11 +431,12 @@ impl Limiter {
 
     async fn forget(&self, keys: Vec<String>) -> Result<(), ApiError> {
         let pipeline = self.redis.pipeline();
-        let forgotten: Result<(), _> = async {
+        // In a box, see `count_as`.
+        let forgotten: Result<(), _> = Box::pin(async {
             let () = pipeline.del(keys.clone()).await?;
             let () = pipeline.zrem(self.held_key(), keys).await?;
             pipeline.all().await
-        }
+        })
         .await;
         forgotten.map_err(|error| unavailable(&error))
     }
@@ -607,11 +608,14 @@ impl Limiter {
         ]);
         let mut keys = counters.keys;
         keys.push(self.held_key());
-        let (refused, wait, till): (usize, u64, u64) = self
-            .script
-            .evalsha_with_reload(&self.redis, keys, arguments)
-            .await
-            .map_err(|error| unavailable(&error))?;
+        // In a box, which is gone when Redis has answered: fred's future is of several KiB, and a login that waits for its
+        // hash would keep the room for it.
+        let asked = Box::pin(
+            self.script
+                .evalsha_with_reload(&self.redis, keys, arguments),
+        );
+        let (refused, wait, till): (usize, u64, u64) =
+            asked.await.map_err(|error| unavailable(&error))?;
         match refused
             .checked_sub(1)
             .and_then(|index| counters.limits.get(index))

@@ -255,7 +255,8 @@ async fn start_session(
     let (session, secret) = new_session(app, user.id, device, trail);
     let (id, now) = (session.id, session.created_at);
     let refresh = app.tokens.refresh(&session, &secret, now);
-    store_session(app, user, verdict, session, trail, None).await?;
+    // In a box, so that a login has no room for it while it waits for its hash.
+    Box::pin(store_session(app, user, verdict, session, trail, None)).await?;
     Ok((app.tokens.access(user.id, id, now), refresh))
 }
 

@@ -122,36 +122,65 @@ impl Profile {
             });
         }
         let new = change.picture.clone();
-        let changed = store(app, &me, change, &trail).await;
+        let stored = store(app, &me, change, &trail).await;
         // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
-        let unused = match &changed {
-            Ok((before, _)) => before.picture.clone().filter(|_| new.is_some()),
+        let unused = match &stored {
+            Ok(stored) => stored.old_picture.clone(),
             Err(_) => new.flatten(),
         };
         if let Some(name) = unused {
             app.pictures.remove(&name).await;
         }
-        Ok(Json(User::of(changed?.1, &app.pictures)))
+        Ok(Json(User::of(stored?.user, &app.pictures)))
     }
 }
 
-/// Writes what changes; the account before and after. A new address is a new way in, so that is noted and its owner told, in
-/// the same step.
+/// A profile that was changed.
+struct Stored {
+    user: user::Model,
+    /// The picture that it had, if it has another now.
+    old_picture: Option<String>,
+}
+
+/// Writes what changes. What concerns nobody but the row itself is one statement; if it changes nothing, the transaction
+/// says why.
 async fn store(
     app: &App,
     me: &SignedIn,
     change: ProfileChange,
     trail: &Trail,
-) -> Result<(user::Model, user::Model), ApiError> {
+) -> Result<Stored, ApiError> {
+    if change.email.is_none() && change.picture.is_none() {
+        let (id, idle) = (me.session.id, app.config.session_idle);
+        let is_activated = me.user.is_activated;
+        let changed =
+            user::change_profile_by(&app.db, id, is_activated, change.clone(), app.now(), idle);
+        if let Some(user) = changed.await? {
+            return Ok(Stored {
+                user,
+                old_picture: None,
+            });
+        }
+    }
+    store_all(app, me, change, trail).await
+}
+
+/// A new address is a new way in, so that is noted and its owner told, in the same step.
+async fn store_all(
+    app: &App,
+    me: &SignedIn,
+    change: ProfileChange,
+    trail: &Trail,
+) -> Result<Stored, ApiError> {
     let transaction = database::begin(&app.db).await?;
     let before = me.still_counts(app, &transaction).await?;
-    let after = user::change_profile(&transaction, before.clone(), change).await?;
+    let user = user::change_profile(&transaction, before.clone(), change).await?;
     let mut notice = None;
-    if after.email_key != before.email_key {
+    if user.email_key != before.email_key {
         notice = Some(address_changed(app, &transaction, &before, trail).await?);
         let event = Event {
             detail: Some("e-mail address".to_owned()),
-            ..of_session(trail.own(EventKind::UserUpdated, after.id), me.session.id)
+            ..of_session(trail.own(EventKind::UserUpdated, user.id), me.session.id)
         };
         app.note_in(&transaction, event).await?;
     }
@@ -159,7 +188,10 @@ async fn store(
     if let Some(notice) = notice {
         app.outbox.wake(notice).await;
     }
-    Ok((before, after))
+    let old_picture = before
+        .picture
+        .filter(|old| Some(old) != user.picture.as_ref());
+    Ok(Stored { user, old_picture })
 }
 
 /// Does what goes with a new address: the owner is told at the one of before, and no code that went there opens anything.

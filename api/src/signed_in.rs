@@ -36,12 +36,9 @@ impl SignedIn {
         app: &App,
         transaction: &Transaction,
     ) -> Result<user::Model, ApiError> {
-        let user = user::hold(transaction, self.user.id).await?;
-        let idle = app.config.session_idle;
-        let session = session::hold_alive(transaction, self.session.id, app.now(), idle).await?;
-        let user = user
-            .filter(|user| user.is_active && session.is_some())
-            .ok_or(ApiError::NotAuthenticated)?;
+        let (id, idle) = (self.session.id, app.config.session_idle);
+        let held = session::hold_alive(transaction, id, app.now(), idle).await?;
+        let (_, user) = held.ok_or(ApiError::NotAuthenticated)?;
         // The dashboard lets staff in without an activation.
         if self.user.is_activated && !user.is_activated {
             return Err(ApiError::NotActivated);

@@ -1,17 +1,23 @@
 //! The SQL database: SQLite by default, PostgreSQL by URL; the same code runs on both.
 
-use std::{ops::Deref, path::Path, time::Duration};
+use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, ExecResult,
-    QueryResult, QuerySelect as _, QueryTrait as _, Select, Statement,
+    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr,
+    EntityTrait, ExecResult, QueryResult, QuerySelect as _, QueryTrait as _, Select, Statement,
     sea_query::{LockBehavior, LockType, SelectStatement},
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
+use tokio::{
+    sync::{Semaphore, SemaphorePermit},
+    time::timeout,
+};
 
+mod in_order;
 mod transaction;
 mod turns;
 
+pub(crate) use in_order::InOrder;
 pub use transaction::Transaction;
 use turns::Turns;
 
@@ -28,11 +34,20 @@ pub enum DatabaseError {
 
 /// A connection that was used within this time is taken to be alive; others are asked first, which is a round trip.
 const RESTED: Duration = Duration::from_secs(1);
+/// How long somebody waits for a connection.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How much of a SQLite file the connection that writes keeps in memory, in KiB: SQLite's own default.
+const WRITERS_CACHE: u32 = 2_000;
+/// The same of each connection that reads: less, as it is void whenever somebody has written. The system keeps the file, too.
+const READERS_CACHE: u32 = 512;
 
 /// A pool of connections, and on SQLite the turns of those who write. Clones share both.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: DatabaseConnection,
+    /// One permit for each of its connections. Who waits for this one waits with a few bytes; a query that waits for a
+    /// connection in the pool takes 15 KiB, and in a flood there are hundreds.
+    free: Arc<Semaphore>,
     writing: Option<Writing>,
 }
 
@@ -57,22 +72,16 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
             std::fs::create_dir_all(folder)?;
         }
         let writing = Writing {
-            connection: open(sqlite(url, 1)).await?,
+            connection: open(sqlite(url, 1, WRITERS_CACHE)).await?,
             turns: Turns::start(),
         };
-        return Ok(Database {
-            pool: open(sqlite(url, 8)).await?,
-            writing: Some(writing),
-        });
+        return Database::open(sqlite(url, 8, READERS_CACHE), Some(writing)).await;
     }
     let mut options = options(url);
     options
         .max_connections(20)
         .test_before_acquire_if_idle_for(RESTED);
-    Ok(Database {
-        pool: open(options).await?,
-        writing: None,
-    })
+    Database::open(options, None).await
 }
 
 async fn open(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {
@@ -82,19 +91,19 @@ async fn open(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {
 fn options(url: &str) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options
-        .acquire_timeout(Duration::from_secs(5))
-        .connect_timeout(Duration::from_secs(5))
+        .acquire_timeout(PATIENCE)
+        .connect_timeout(PATIENCE)
         .sqlx_logging(false);
     options
 }
 
-fn sqlite(url: &str, connections: u32) -> ConnectOptions {
+fn sqlite(url: &str, connections: u32, cache_kib: u32) -> ConnectOptions {
     let mut options = options(url);
     // A file does not hang up.
     options.test_before_acquire(false);
     options
         .max_connections(connections)
-        .map_sqlx_sqlite_opts(|sqlite| {
+        .map_sqlx_sqlite_opts(move |sqlite| {
             sqlite
                 .create_if_missing(true)
                 .journal_mode(SqliteJournalMode::Wal)
@@ -103,6 +112,8 @@ fn sqlite(url: &str, connections: u32) -> ConnectOptions {
                 .foreign_keys(true)
                 // What undoes a savepoint is written here; in a file it would cost as much as the log.
                 .pragma("temp_store", "memory")
+                // Below zero it is KiB, above it is pages.
+                .pragma("cache_size", format!("-{cache_kib}"))
         });
     options
 }
@@ -153,6 +164,25 @@ pub fn unlocked<E: EntityTrait>(
 }
 
 impl Database {
+    async fn open(
+        options: ConnectOptions,
+        writing: Option<Writing>,
+    ) -> Result<Self, DatabaseError> {
+        let connections = options.get_max_connections().unwrap_or(1) as usize;
+        Ok(Self {
+            pool: open(options).await?,
+            free: Arc::new(Semaphore::new(connections)),
+            writing,
+        })
+    }
+
+    /// Waits for a connection that is free, or nearly: transactions take theirs without asking here.
+    async fn free(&self) -> Result<SemaphorePermit<'_>, DbErr> {
+        let free = timeout(PATIENCE, self.free.acquire()).await;
+        let free = free.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
+        free.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
+    }
+
     /// A transaction of its own for a statement, where it needs a turn.
     async fn turn_for(&self, statement: &Statement) -> Result<Option<Transaction>, DbErr> {
         if self.writing.is_none() || statement.sql.starts_with("SELECT") {
@@ -190,6 +220,7 @@ impl ConnectionTrait for Database {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let Some(turn) = self.turn_for(&statement).await? else {
+            let _free = self.free().await?;
             return self.pool.execute_raw(statement).await;
         };
         let result = turn.execute_raw(statement).await?;
@@ -203,6 +234,7 @@ impl ConnectionTrait for Database {
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let Some(turn) = self.turn_for(&statement).await? else {
+            let _free = self.free().await?;
             return self.pool.query_one_raw(statement).await;
         };
         let row = turn.query_one_raw(statement).await?;
@@ -212,6 +244,7 @@ impl ConnectionTrait for Database {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let Some(turn) = self.turn_for(&statement).await? else {
+            let _free = self.free().await?;
             return self.pool.query_all_raw(statement).await;
         };
         let rows = turn.query_all_raw(statement).await?;

@@ -4,12 +4,15 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveValue::Set, Condition, DbBackend, QueryOrder as _, QuerySelect as _, entity::prelude::*,
-    sea_query::Expr,
+    ActiveValue::Set,
+    Condition, DbBackend, FromQueryResult, Iterable as _, QueryOrder as _, QuerySelect as _,
+    QueryTrait as _,
+    entity::prelude::*,
+    sea_query::{Expr, SelectStatement},
 };
 
 use crate::{
-    database::{self, only},
+    database::{self, InOrder},
     token_hash::TokenHash,
     user,
 };
@@ -107,8 +110,8 @@ pub async fn find_alive(
     Ok(found.filter(|found| counts(found, now, idle)))
 }
 
-/// A living session of a user, which nobody ends before this transaction has ended. The user's row is held before it, see
-/// [`user::hold`].
+/// The same, held: nobody ends it, and nobody changes the account, before this transaction has ended. The user's row is
+/// held first, see [`user::hold`].
 ///
 /// # Errors
 /// When the database fails.
@@ -117,14 +120,37 @@ pub async fn hold_alive(
     id: Uuid,
     now: DateTime<Utc>,
     idle: TimeDelta,
-) -> Result<Option<Model>, DbErr> {
-    use sea_orm::QuerySelect as _;
-    let mut held = Entity::find_by_id(id);
+) -> Result<Option<(Model, user::Model)>, DbErr> {
+    let mut held = with_user().filter(Column::Id.eq(id));
     if transaction.get_database_backend() == DbBackend::Postgres {
         held = held.lock_exclusive();
     }
-    let held = only(held, transaction).await?;
-    Ok(held.filter(|session| session.is_alive(now, idle)))
+    let found = held.into_model::<WithUser>().all(transaction).await?;
+    let found = found.into_iter().next().map(|found| found.0);
+    Ok(found.filter(|found| counts(found, now, idle)))
+}
+
+/// The id of the user of a living session, if the user is active: for a statement that holds both as [`hold_alive`] does,
+/// and changes the user.
+pub(crate) fn holder(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    now: DateTime<Utc>,
+    idle: TimeDelta,
+) -> SelectStatement {
+    let mut held = user::Entity::find()
+        .select_only()
+        .column(user::Column::Id)
+        .inner_join(Entity)
+        .filter(Column::Id.eq(id))
+        .filter(Column::RevokedAt.is_null())
+        .filter(Column::ExpiresAt.gt(now))
+        .filter(Column::LastUsedAt.gt(now - idle))
+        .filter(user::Column::IsActive.eq(true));
+    if db.get_database_backend() == DbBackend::Postgres {
+        held = held.lock_exclusive();
+    }
+    held.into_query()
 }
 
 /// Whether a session with its user lets its tokens count.
@@ -141,14 +167,47 @@ pub async fn find_many(
     db: &impl ConnectionTrait,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, (Model, user::Model)>, DbErr> {
-    let found = Entity::find()
+    let found = with_user()
         .filter(Column::Id.is_in(database::keys(ids)))
-        .find_also_related(user::Entity)
+        .into_model::<WithUser>()
         .all(db)
         .await?;
-    let with_user =
-        |(session, user): (Model, Option<user::Model>)| Some((session.id, (session, user?)));
-    Ok(found.into_iter().filter_map(with_user).collect())
+    Ok(found
+        .into_iter()
+        .map(|found| (found.0.0.id, found.0))
+        .collect())
+}
+
+/// Users with their sessions, the user first: where rows are held, it is in this order.
+fn with_user() -> Select<user::Entity> {
+    user::Entity::find()
+        .inner_join(Entity)
+        .columns(Column::iter())
+}
+
+/// A row of [`with_user`], taken apart by the places of its columns: every access token costs one, and by their names it
+/// would take twice as long.
+struct WithUser((Model, user::Model));
+
+impl FromQueryResult for WithUser {
+    fn from_query_result(row: &QueryResult, _prefix: &str) -> Result<Self, DbErr> {
+        let mut row = InOrder::new(row);
+        let user = user::Model::in_order(&mut row)?;
+        let session = Model {
+            id: row.next()?,
+            user_id: row.next()?,
+            secret_hash: row.next()?,
+            user_agent: row.next()?,
+            peer: row.next()?,
+            created_at: row.next()?,
+            last_used_at: row.next()?,
+            expires_at: row.next()?,
+            previous_hash: row.next()?,
+            rotated_at: row.next()?,
+            revoked_at: row.next()?,
+        };
+        Ok(Self((session, user)))
+    }
 }
 
 /// Notes that a session was used to refresh.

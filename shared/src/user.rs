@@ -1,6 +1,6 @@
 //! Users: the row, and everything that is asked of it or done to it.
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set,
     DbBackend, SqlErr, UpdateMany,
@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 use crate::{
-    database::only,
+    database::{InOrder, only},
     email::{Email, EmailKey},
     gender::Gender,
     permission::{Permission, Permissions},
@@ -72,6 +72,29 @@ impl Model {
             && self.is_staff
             && (self.is_superuser || self.permissions.contains(permission))
     }
+
+    /// Takes an account's columns out of a row.
+    pub(crate) fn in_order(row: &mut InOrder) -> Result<Self, DbErr> {
+        Ok(Self {
+            id: row.next()?,
+            email: row.next()?,
+            email_key: row.next()?,
+            username: row.next()?,
+            password_hash: row.next()?,
+            phone_number: row.next()?,
+            picture: row.next()?,
+            date_birth: row.next()?,
+            gender: row.next()?,
+            is_activated: row.next()?,
+            is_active: row.next()?,
+            is_staff: row.next()?,
+            is_superuser: row.next()?,
+            created_at: row.next()?,
+            last_login_at: row.next()?,
+            version: row.next()?,
+            permissions: row.next()?,
+        })
+    }
 }
 
 /// A user has many sessions.
@@ -132,7 +155,7 @@ impl NewUser {
 }
 
 /// What the owner changes; `None` leaves a field as it is, `Some(None)` clears it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ProfileChange {
     /// See [`Model::email`].
     pub email: Option<Email>,
@@ -277,6 +300,31 @@ pub async fn change_profile(
         .into_iter()
         .next()
         .ok_or(WriteUserError::Database(DbErr::RecordNotUpdated))
+}
+
+/// The same for whoever has a session, as long as that counts and the account is as activated as it is said to be: in one
+/// statement, which is one round trip and a transaction by itself. `None` when it does not, or nothing changes.
+///
+/// # Errors
+/// When the new address is taken, or the database fails.
+pub async fn change_profile_by(
+    db: &impl ConnectionTrait,
+    session: Uuid,
+    is_activated: bool,
+    change: ProfileChange,
+    now: DateTime<Utc>,
+    idle: TimeDelta,
+) -> Result<Option<Model>, WriteUserError> {
+    if change.is_empty() {
+        return Ok(None);
+    }
+    let holder = session::holder(db, session, now, idle);
+    let mut changed = Entity::update_many().filter(Column::Id.in_subquery(holder));
+    if is_activated {
+        changed = changed.filter(Column::IsActivated.eq(true));
+    }
+    let changed = set_profile(changed, change).exec_with_returning(db).await?;
+    Ok(changed.into_iter().next())
 }
 
 /// The columns of a profile that change, and the version, which always does.

@@ -1,7 +1,9 @@
 //! Requests whose last byte is held back, while what they were allowed by ends.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
-use latchkey_shared::{session, user};
+use latchkey_shared::{database, session, user};
 use latchkey_testing::PATIENCE;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -106,15 +108,44 @@ async fn a_profile_is_not_changed_by_a_session_that_has_ended_meanwhile() {
         let email = format!("{end:?}@example.com").to_lowercase();
         let owner = world.somebody(&email).await;
         let thief = world.login(&email, PASSWORD).await;
+        let change = |body: Value| {
+            let (world, access) = (&world, thief.access.as_str());
+            async move { Pending::begin(world, "PATCH", "/api/user/", access, &body).await }
+        };
         let body = json!({"email": "thief@example.com", "username": "Thief"});
-        let pending = Pending::begin(&world, "PATCH", "/api/user/", &thief.access, &body).await;
+        // The second is written another way: it concerns nobody but the row.
+        let pending = [change(body).await, change(json!({"username": "Thief"})).await];
 
         end.come(&world, &email, &owner).await;
         let before = world.user(&email).await;
 
-        is_not_authenticated(&pending.end().await, end);
+        for pending in pending {
+            is_not_authenticated(&pending.end().await, end);
+        }
         assert_eq!(world.user(&email).await, before, "{end:?}");
     }
+}
+
+/// S2: nor while the transaction that ends it is under way.
+#[tokio::test]
+async fn a_profile_is_not_changed_while_its_session_is_being_ended() {
+    let world = World::new().await;
+    let owner = world.somebody("ada@example.com").await;
+    let (db, now) = (&world.database.db, world.clock.now());
+    let before = world.user("ada@example.com").await;
+    let ending = database::begin(db).await.unwrap();
+    user::hold(&ending, before.id).await.unwrap();
+    let body = json!({"username": "Thief"});
+    let pending = Pending::begin(&world, "PATCH", "/api/user/", &owner.access, &body).await;
+    let mut changing = tokio::spawn(pending.end());
+    let early = timeout(Duration::from_millis(300), &mut changing).await;
+    assert!(early.is_err(), "it does not wait: {early:?}");
+
+    session::revoke_all(&ending, before.id, now).await.unwrap();
+    ending.commit().await.unwrap();
+
+    is_not_authenticated(&changing.await.unwrap(), End::LogoutAll);
+    assert_eq!(world.user("ada@example.com").await, before);
 }
 
 /// S2, P6: nor the password, also by somebody who knows the one of before.

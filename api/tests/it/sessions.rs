@@ -1,15 +1,65 @@
 //! `POST /auth/refresh/`, `POST /auth/logout/`, and what ends a session.
 
 use chrono::TimeDelta;
-use latchkey_shared::session;
+use latchkey_shared::{session, user};
 use reqwest::Method;
-use sea_orm::EntityTrait as _;
+use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, EntityTrait as _};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::{
     login::claims,
-    world::{PASSWORD, World},
+    world::{PASSWORD, Tokens, World},
 };
+
+fn sid(tokens: &Tokens) -> Uuid {
+    let sid = claims(&tokens.access)["sid"].clone();
+    sid.as_str().unwrap().parse().unwrap()
+}
+
+/// The look-up takes its columns by their places; by their names they are the same.
+#[tokio::test]
+async fn a_session_is_found_with_its_user_column_by_column() {
+    let world = World::new().await;
+    let db = &world.database.db;
+    for flag in 0..4 {
+        let email = format!("user{flag}@example.com");
+        let tokens = world.somebody(&email).await;
+        let another = sid(&world.login(&email, PASSWORD).await);
+        let another = session::Entity::find_by_id(another).one(db).await;
+        let later = |minutes| world.clock.now() + TimeDelta::minutes(minutes);
+        let changed = user::ActiveModel {
+            id: Set(world.user(&email).await.id),
+            phone_number: Set(Some("+201001234567".parse().unwrap())),
+            picture: Set(Some("picture.png".to_owned())),
+            date_birth: Set(later(0).date_naive().into()),
+            gender: Set(Some("female".parse().unwrap())),
+            is_activated: Set(flag == 0),
+            is_active: Set(flag == 1),
+            is_staff: Set(flag == 2),
+            is_superuser: Set(flag == 3),
+            last_login_at: Set(Some(later(1))),
+            version: Set(7),
+            permissions: Set("view_users".parse().unwrap()),
+            ..Default::default()
+        };
+        let user = changed.update(db).await.unwrap();
+        let changed = session::ActiveModel {
+            id: Set(sid(&tokens)),
+            user_agent: Set(Some("Desktop/1.0".to_owned())),
+            last_used_at: Set(later(2)),
+            previous_hash: Set(Some(another.unwrap().unwrap().secret_hash)),
+            rotated_at: Set(Some(later(3))),
+            revoked_at: Set(Some(later(4))),
+            ..Default::default()
+        };
+        let session = changed.update(db).await.unwrap();
+
+        let mut found = session::find_many(db, &[session.id]).await.unwrap();
+
+        assert_eq!(found.remove(&session.id), Some((session, user)));
+    }
+}
 
 #[tokio::test]
 async fn a_refresh_token_gives_access_tokens_again_and_again() {

@@ -753,10 +753,15 @@ fn scale(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
         let next = AtomicU64::new(1);
         let request = |number: u64, request: &mut Vec<u8>| stage.get_user(number, request);
         let calls = stage.calls(&request, &next, 200);
+        // Each has as many clients as the one by itself: what requests of one moment share is shared by as many.
+        let twice = Calls {
+            connections: 2 * CONNECTIONS,
+            ..stage.calls(&request, &next, 200)
+        };
         let (mut one, mut two) = (Vec::new(), Vec::new());
         let rates = in_turns(
             stage.size(),
-            || calls.rate(&[&first, &second], &mut two),
+            || twice.rate(&[&first, &second], &mut two),
             || calls.rate(&[&first], &mut one),
         )?;
         figures.push(by_processor_time("APIs", median(one), median(two)));
