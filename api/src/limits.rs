@@ -12,21 +12,28 @@
 //!
 //! When Redis does not answer, what is limited here is refused (503): guessing without a limit would be worse.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, future::Future, str::FromStr, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use fred::{
     clients::Client,
+    error::Error,
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::scripts::Script,
 };
 use latchkey_shared::{
     email::{Email, EmailKey},
+    redis,
     token_hash::TokenHasher,
 };
+use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
 use crate::{error::ApiError, peer::Peer};
+
+/// How many count at once; the others wait with a few bytes. fred takes several KiB for what is under way, and a flood comes by
+/// hundreds.
+const AT_ONCE: usize = 16;
 
 /// So many in any span of so many seconds, written `30/60`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -163,6 +170,7 @@ pub struct Limiter {
     refund: Script,
     hasher: TokenHasher,
     rates: Rates,
+    turns: Arc<Semaphore>,
 }
 
 /// A try that was counted before anybody knew how it ends. It is taken back unless it is said to stand: whoever was let
@@ -170,6 +178,7 @@ pub struct Limiter {
 #[must_use = "dropped, it is taken back"]
 pub struct Try {
     redis: Client,
+    turns: Arc<Semaphore>,
     refund: Script,
     keys: [String; 2],
     arguments: [String; 3],
@@ -192,10 +201,14 @@ impl Drop for Try {
             return;
         }
         let (redis, refund) = (self.redis.clone(), self.refund.clone());
+        let turns = Arc::clone(&self.turns);
         let keys = Vec::from(std::mem::take(&mut self.keys));
         let arguments = Vec::from(std::mem::take(&mut self.arguments));
         runtime.spawn(async move {
-            let done: Result<(), _> = refund.evalsha_with_reload(&redis, keys, arguments).await;
+            // Never closed.
+            let _turn = turns.acquire().await;
+            let refunded = Box::pin(refund.evalsha_with_reload(&redis, keys, arguments));
+            let done: Result<(), _> = refunded.await;
             if let Err(error) = done {
                 tracing::warn!(%error, "A try that came to nothing was left to count.");
             }
@@ -297,6 +310,7 @@ impl Limiter {
             refund: Script::from_lua(REFUND),
             hasher,
             rates,
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
         }
     }
 
@@ -429,16 +443,31 @@ impl Limiter {
         self.forget(vec![key]).await
     }
 
+    /// Asks Redis when it is its turn, all within the time that an answer may take. In a box, which is gone when Redis has
+    /// answered: a login that waits for its hash would keep the room for it.
+    async fn ask<T, F: Future<Output = Result<T, Error>>>(
+        &self,
+        question: impl FnOnce() -> F,
+    ) -> Result<T, ApiError> {
+        let answer = async {
+            // Never closed.
+            let _turn = self.turns.acquire().await;
+            Box::pin(question()).await
+        };
+        match timeout(redis::PATIENCE, answer).await {
+            Ok(answer) => answer.map_err(|error| unavailable(&error)),
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+
     async fn forget(&self, keys: Vec<String>) -> Result<(), ApiError> {
         let pipeline = self.redis.pipeline();
-        // In a box, see `count_as`.
-        let forgotten: Result<(), _> = Box::pin(async {
+        self.ask(|| async {
             let () = pipeline.del(keys.clone()).await?;
             let () = pipeline.zrem(self.held_key(), keys).await?;
             pipeline.all().await
         })
-        .await;
-        forgotten.map_err(|error| unavailable(&error))
+        .await
     }
 
     fn held_key(&self) -> String {
@@ -579,6 +608,7 @@ impl Limiter {
         let till = self.count_as(&member, counters, now).await?;
         Ok(Try {
             redis: self.redis.clone(),
+            turns: Arc::clone(&self.turns),
             refund: self.refund.clone(),
             keys: [key, self.held_key()],
             arguments: [till.to_string(), member, REMEMBERED.to_string()],
@@ -608,14 +638,12 @@ impl Limiter {
         ]);
         let mut keys = counters.keys;
         keys.push(self.held_key());
-        // In a box, which is gone when Redis has answered: fred's future is of several KiB, and a login that waits for its
-        // hash would keep the room for it.
-        let asked = Box::pin(
-            self.script
-                .evalsha_with_reload(&self.redis, keys, arguments),
-        );
-        let (refused, wait, till): (usize, u64, u64) =
-            asked.await.map_err(|error| unavailable(&error))?;
+        let (refused, wait, till): (usize, u64, u64) = self
+            .ask(|| {
+                self.script
+                    .evalsha_with_reload(&self.redis, keys, arguments)
+            })
+            .await?;
         match refused
             .checked_sub(1)
             .and_then(|index| counters.limits.get(index))
@@ -686,7 +714,7 @@ impl Counters {
     }
 }
 
-fn unavailable(error: &fred::error::Error) -> ApiError {
+fn unavailable(error: &impl fmt::Display) -> ApiError {
     ApiError::Unavailable(format!("Redis did not answer: {error}"))
 }
 

@@ -136,7 +136,8 @@ pub async fn authenticate(
     guess: Try,
     trail: &Trail,
 ) -> Result<(user::Model, Verdict), ApiError> {
-    let found = user::find_by_email(&app.db, email).await?;
+    // In a box, so that a login keeps no room for it while it waits for its hash.
+    let found = Box::pin(user::find_by_email(&app.db, email)).await?;
     let stored = found.as_ref().map(|user| user.password_hash.as_str());
     let verdict = app.hasher.verify(password, stored).await?;
     // What went wrong before this was no guess.
@@ -255,7 +256,7 @@ async fn start_session(
     let (session, secret) = new_session(app, user.id, device, trail);
     let (id, now) = (session.id, session.created_at);
     let refresh = app.tokens.refresh(&session, &secret, now);
-    // In a box, so that a login has no room for it while it waits for its hash.
+    // In a box, too.
     Box::pin(store_session(app, user, verdict, session, trail, None)).await?;
     Ok((app.tokens.access(user.id, id, now), refresh))
 }

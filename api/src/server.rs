@@ -67,13 +67,10 @@ pub fn endpoint(app: App) -> impl Endpoint {
         )
         .at("/media/:name", get(media::picture))
         .at("/problems/:name", get(problem))
-        .before(|mut request: Request| async move {
-            canonicalise(request.uri_mut());
-            Ok(request)
-        })
-        .data(app)
-        .around(move |endpoint, request| problems(endpoint, request, Arc::clone(&allowed)));
-    // Boxed, the layer outside moves a pointer where it would move several KiB.
+        .around(move |endpoint, request| {
+            answer(endpoint, request, app.clone(), Arc::clone(&allowed))
+        });
+    // Boxed, so that the layer outside moves a pointer to a request's future, which is of several KiB.
     let routes = if origins.is_empty() {
         routes.boxed()
     } else {
@@ -98,14 +95,18 @@ pub async fn serve(
         .await
 }
 
-/// Makes problems of errors before CORS sees them, which else would write them as plain text.
-async fn problems(
+/// Gives the routes the state and a path in one spelling, and makes problems of errors before CORS sees them, which else
+/// would write them as plain text.
+async fn answer(
     endpoint: impl Endpoint,
-    request: Request,
+    mut request: Request,
+    app: App,
     allowed: Arc<Allowed>,
 ) -> poem::Result<Response> {
     let id = request.data::<RequestId>().cloned();
-    let mut uri = request.uri().clone();
+    canonicalise(request.uri_mut());
+    let uri = request.uri().clone();
+    request.set_data(app);
     match endpoint.call(request).await {
         Ok(output) => Ok(output.into_response()),
         Err(error) => {
@@ -117,7 +118,6 @@ async fn problems(
                 response.set_data(pattern);
             }
             if response.status() == StatusCode::METHOD_NOT_ALLOWED {
-                canonicalise(&mut uri);
                 let methods = methods_of(uri.path(), &allowed);
                 response.headers_mut().insert(header::ALLOW, methods);
             }

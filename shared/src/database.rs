@@ -9,7 +9,7 @@ use sea_orm::{
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 use tokio::{
-    sync::{Semaphore, SemaphorePermit},
+    sync::{OwnedSemaphorePermit, Semaphore},
     time::timeout,
 };
 
@@ -36,10 +36,12 @@ pub enum DatabaseError {
 const RESTED: Duration = Duration::from_secs(1);
 /// How long somebody waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How many connections read a SQLite file, so that some slow pages of the dashboard do not hold up everybody.
+const READERS: u32 = 8;
 /// How much of a SQLite file the connection that writes keeps in memory, in KiB: SQLite's own default.
 const WRITERS_CACHE: u32 = 2_000;
 /// The same of each connection that reads: less, as it is void whenever somebody has written. The system keeps the file, too.
-const READERS_CACHE: u32 = 512;
+const READERS_CACHE: u32 = 256;
 
 /// A pool of connections, and on SQLite the turns of those who write. Clones share both.
 #[derive(Clone, Debug)]
@@ -75,7 +77,7 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
             connection: open(sqlite(url, 1, WRITERS_CACHE)).await?,
             turns: Turns::start(),
         };
-        return Database::open(sqlite(url, 8, READERS_CACHE), Some(writing)).await;
+        return Database::open(sqlite(url, READERS, READERS_CACHE), Some(writing)).await;
     }
     let mut options = options(url);
     options
@@ -125,7 +127,7 @@ fn sqlite(url: &str, connections: u32, cache_kib: u32) -> ConnectOptions {
 pub async fn begin(db: &Database) -> Result<Transaction, DbErr> {
     match &db.writing {
         Some(writing) => writing.turns.take(&writing.connection).await,
-        None => Transaction::begin(&db.pool).await,
+        None => Transaction::begin(&db.pool, db.free().await?).await,
     }
 }
 
@@ -176,9 +178,9 @@ impl Database {
         })
     }
 
-    /// Waits for a connection that is free, or nearly: transactions take theirs without asking here.
-    async fn free(&self) -> Result<SemaphorePermit<'_>, DbErr> {
-        let free = timeout(PATIENCE, self.free.acquire()).await;
+    /// Waits until a connection of the pool is free.
+    async fn free(&self) -> Result<OwnedSemaphorePermit, DbErr> {
+        let free = timeout(PATIENCE, Arc::clone(&self.free).acquire_owned()).await;
         let free = free.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
         free.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
     }

@@ -12,19 +12,22 @@ use fred::{
     },
 };
 
-/// Connects, and from then on reconnects by itself. A command that gets no answer fails after two seconds.
+/// How long an answer may take.
+pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Connects, and from then on reconnects by itself. A command that gets no answer within [`PATIENCE`] fails.
 ///
 /// # Errors
 /// When the URL is wrong or Redis cannot be reached.
 pub async fn connect(url: &str) -> Result<Client, Error> {
     let client = Builder::from_config(Config::from_url(url)?)
         .with_connection_config(|connection| {
-            connection.connection_timeout = Duration::from_secs(2);
-            connection.internal_command_timeout = Duration::from_secs(2);
+            connection.connection_timeout = PATIENCE;
+            connection.internal_command_timeout = PATIENCE;
             connection.max_command_attempts = 2;
         })
         .with_performance_config(|performance| {
-            performance.default_command_timeout = Duration::from_secs(2);
+            performance.default_command_timeout = PATIENCE;
         })
         .set_policy(ReconnectPolicy::new_constant(0, 500))
         .build()?;

@@ -231,7 +231,8 @@ pub async fn touch_many(
         .select_only()
         .column(Column::Id)
         .filter(Column::Id.is_in(database::keys(ids)));
-    // Whoever has locked a row ends that session, or notes the same of it.
+    // Whoever has locked a row ends that session, notes the same of it, or changes its account by it: of the last one note may
+    // be missed, and the change was a sign of life that counts for nothing anyway.
     Entity::update_many()
         .col_expr(Column::LastUsedAt, Expr::value(now))
         .filter(Column::Id.in_subquery(database::unlocked(these, db)))

@@ -318,8 +318,12 @@ pub async fn change_profile_by(
     if change.is_empty() {
         return Ok(None);
     }
-    let holder = session::holder(db, session, now, idle);
-    let mut changed = Entity::update_many().filter(Column::Id.in_subquery(holder));
+    // Not `IN`: of one row at most SQLite makes no list.
+    let holder = Expr::SubQuery(
+        None,
+        Box::new(session::holder(db, session, now, idle).into()),
+    );
+    let mut changed = Entity::update_many().filter(Expr::col((Entity, Column::Id)).eq(holder));
     if is_activated {
         changed = changed.filter(Column::IsActivated.eq(true));
     }

@@ -84,7 +84,7 @@ fn work_off(jobs: &Mutex<mpsc::Receiver<Job>>) {
 /// thread's and not the program's.
 fn give_way() {
     #[cfg(target_os = "linux")]
-    if let Err(error) = rustix::process::nice(19) {
+    if let Err(error) = rustix::process::nice(10) {
         tracing::debug!(%error, "Passwords are hashed at the priority of everything else.");
     }
 }

@@ -551,7 +551,7 @@ async fn users_are_searched_and_filtered() {
     for (email, name, gender) in [
         ("ada@example.com", "Ada Lovelace", "female"),
         ("charles@example.com", "Charles Babbage", "male"),
-        ("100%_@example.com", "Per Cent", ""),
+        ("100%_@example.com", "Per@Cent", ""),
     ] {
         let form = json!({
             "email": email, "username": name, "password": PASSWORD, "gender": gender, "phoneNumber": "+201001234567",
@@ -572,6 +572,11 @@ async fn users_are_searched_and_filtered() {
         ("q=%2B2010", vec![ada, charles, cent]),
         ("q=0%25_", vec![cent]),
         ("q=%25_@", vec![cent]),
+        ("q=ADA@Example", vec![ada]),
+        ("q=rles@example.c", vec![charles]),
+        ("q=ada@elsewhere", vec![]),
+        ("q=Per@c", vec![cent]),
+        ("q=00%25_@ex per", vec![cent]),
         ("q=10", vec![cent]),
         ("q=%00", vec![clerk, ada, charles, cent]),
         ("q=' OR 1=1 --", vec![]),

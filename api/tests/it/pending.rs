@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use latchkey_shared::{database, session, user};
 use latchkey_testing::PATIENCE;
 use reqwest::Method;
+use sea_orm::{ActiveModelTrait as _, ActiveValue::Set};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -13,7 +14,10 @@ use tokio::{
     time::timeout,
 };
 
-use crate::world::{Answer, PASSWORD, Tokens, World};
+use crate::{
+    login::claims,
+    world::{Answer, PASSWORD, Tokens, World},
+};
 
 const NEW: &str = "another quiet morning";
 const THIEF: &str = "a thief's own password";
@@ -114,7 +118,10 @@ async fn a_profile_is_not_changed_by_a_session_that_has_ended_meanwhile() {
         };
         let body = json!({"email": "thief@example.com", "username": "Thief"});
         // The second is written another way: it concerns nobody but the row.
-        let pending = [change(body).await, change(json!({"username": "Thief"})).await];
+        let pending = [
+            change(body).await,
+            change(json!({"username": "Thief"})).await,
+        ];
 
         end.come(&world, &email, &owner).await;
         let before = world.user(&email).await;
@@ -126,22 +133,55 @@ async fn a_profile_is_not_changed_by_a_session_that_has_ended_meanwhile() {
     }
 }
 
-/// S2: nor while the transaction that ends it is under way.
+/// S2: nor by an account whose activation was taken back meanwhile.
+#[tokio::test]
+async fn a_profile_is_not_changed_by_an_account_that_is_activated_no_more() {
+    let world = World::new().await;
+    let owner = world.somebody("ada@example.com").await;
+    let body = json!({"username": "Thief"});
+    let pending = Pending::begin(&world, "PATCH", "/api/user/", &owner.access, &body).await;
+    let taken_back = user::ActiveModel {
+        id: Set(world.user("ada@example.com").await.id),
+        is_activated: Set(false),
+        ..Default::default()
+    };
+    let before = taken_back.update(&world.database.db).await.unwrap();
+
+    let answer = pending.end().await;
+
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert_eq!(world.user("ada@example.com").await, before);
+}
+
+/// S2: nor while the transaction that ends its session, or every session, is under way.
 #[tokio::test]
 async fn a_profile_is_not_changed_while_its_session_is_being_ended() {
+    for all in [true, false] {
+        being_ended(all).await;
+    }
+}
+
+async fn being_ended(all: bool) {
     let world = World::new().await;
     let owner = world.somebody("ada@example.com").await;
     let (db, now) = (&world.database.db, world.clock.now());
     let before = world.user("ada@example.com").await;
+    let sid = claims(&owner.access)["sid"].as_str().unwrap().parse();
     let ending = database::begin(db).await.unwrap();
-    user::hold(&ending, before.id).await.unwrap();
+    if all {
+        user::hold(&ending, before.id).await.unwrap();
+    } else {
+        assert!(session::revoke(&ending, sid.unwrap(), now).await.unwrap());
+    }
     let body = json!({"username": "Thief"});
     let pending = Pending::begin(&world, "PATCH", "/api/user/", &owner.access, &body).await;
     let mut changing = tokio::spawn(pending.end());
     let early = timeout(Duration::from_millis(300), &mut changing).await;
     assert!(early.is_err(), "it does not wait: {early:?}");
 
-    session::revoke_all(&ending, before.id, now).await.unwrap();
+    if all {
+        session::revoke_all(&ending, before.id, now).await.unwrap();
+    }
     ending.commit().await.unwrap();
 
     is_not_authenticated(&changing.await.unwrap(), End::LogoutAll);

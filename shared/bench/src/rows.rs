@@ -765,7 +765,11 @@ fn scale(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
             || calls.rate(&[&first], &mut one),
         )?;
         figures.push(by_processor_time("APIs", median(one), median(two)));
-        figures.push(rates.figure("GET: 2 APIs / 1, on these cores", "/s", Goal::None));
+        figures.push(rates.figure(
+            "GET: 2 APIs with twice the clients / 1, on these cores",
+            "/s",
+            Goal::None,
+        ));
     }
     Ok(figures)
 }

@@ -5,6 +5,8 @@ use sea_orm::{
     QueryResult, Statement, TransactionTrait as _,
 };
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use super::turns::Turn;
 
 /// Statements that count together or not at all. Dropped before [`Transaction::commit`], none does.
@@ -13,6 +15,8 @@ use super::turns::Turn;
 pub struct Transaction {
     statements: DatabaseTransaction,
     turn: Option<Turn>,
+    /// Of the pool's connection that it has, unless it has a turn.
+    _free: Option<OwnedSemaphorePermit>,
 }
 
 impl Transaction {
@@ -21,10 +25,14 @@ impl Transaction {
         clippy::disallowed_methods,
         reason = "this is what the others are to call, by way of `database::begin`"
     )]
-    pub(super) async fn begin(pool: &DatabaseConnection) -> Result<Self, DbErr> {
+    pub(super) async fn begin(
+        pool: &DatabaseConnection,
+        free: OwnedSemaphorePermit,
+    ) -> Result<Self, DbErr> {
         Ok(Self {
             statements: pool.begin().await?,
             turn: None,
+            _free: Some(free),
         })
     }
 
@@ -33,6 +41,7 @@ impl Transaction {
         Self {
             statements,
             turn: Some(turn),
+            _free: None,
         }
     }
 
