@@ -231,8 +231,8 @@ pub async fn touch_many(
         .select_only()
         .column(Column::Id)
         .filter(Column::Id.is_in(database::keys(ids)));
-    // Whoever has locked a row ends that session, notes the same of it, or changes its account by it: of the last one note may
-    // be missed, and the change was a sign of life that counts for nothing anyway.
+    // Whoever has locked a row ends that session, notes the same of it, or changes its account: beside the last a note may be
+    // missed.
     Entity::update_many()
         .col_expr(Column::LastUsedAt, Expr::value(now))
         .filter(Column::Id.in_subquery(database::unlocked(these, db)))

@@ -551,7 +551,7 @@ async fn users_are_searched_and_filtered() {
     for (email, name, gender) in [
         ("ada@example.com", "Ada Lovelace", "female"),
         ("charles@example.com", "Charles Babbage", "male"),
-        ("100%_@example.com", "Per@Cent", ""),
+        ("100%_@example.com", "Per@Cent Çelik@Home", ""),
     ] {
         let form = json!({
             "email": email, "username": name, "password": PASSWORD, "gender": gender, "phoneNumber": "+201001234567",
@@ -576,6 +576,7 @@ async fn users_are_searched_and_filtered() {
         ("q=rles@example.c", vec![charles]),
         ("q=ada@elsewhere", vec![]),
         ("q=Per@c", vec![cent]),
+        ("q=Çelik@Ho", vec![cent]),
         ("q=00%25_@ex per", vec![cent]),
         ("q=10", vec![cent]),
         ("q=%00", vec![clerk, ada, charles, cent]),

@@ -4,7 +4,6 @@ use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
     QueryResult, Statement, TransactionTrait as _,
 };
-
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::turns::Turn;

@@ -513,19 +513,20 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
                         .add(indexed().like(begins("% ").escape('\\'))),
                 );
             }
-            if let Some(account) = before_domain(&lower) {
-                let whole = Expr::cust(
-                    "concat(username, ' ', lower(username), ' ', email_key, ' ', phone_number)",
-                );
-                let either = Condition::any().add(whole.clone().like(pattern(&lower)));
-                return all
-                    .add(indexed().like(pattern(account)))
-                    .add(either.add(whole.like(pattern(word))));
-            }
-            let mut somewhere = Condition::any().add(indexed().like(pattern(&lower)));
+            let found = |word: &str| match before_domain(word) {
+                Some(account) => {
+                    let whole = Expr::cust(
+                        "concat(username, ' ', lower(username), ' ', email_key, ' ', phone_number)",
+                    );
+                    let by_index = indexed().like(pattern(account));
+                    by_index.and(whole.like(pattern(word)))
+                }
+                None => indexed().like(pattern(word)),
+            };
+            let mut somewhere = Condition::any().add(found(&lower));
             if lower != *word {
                 // In a database whose locale knows ASCII alone, lower() leaves other letters as they are.
-                somewhere = somewhere.add(indexed().like(pattern(word)));
+                somewhere = somewhere.add(found(word));
             }
             all.add(somewhere)
         }));
