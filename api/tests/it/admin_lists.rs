@@ -185,7 +185,7 @@ async fn an_export_goes_on_past_a_thousand_rows_and_is_noted_with_number_and_fil
         "{detail}"
     );
     assert!(
-        detail.ends_with(", is_activated: false") && !detail.contains("ada"),
+        detail.ends_with(", is_activated: false") && !detail.contains("text: ada"),
         "{detail}"
     );
 }
@@ -492,8 +492,9 @@ async fn mails_that_failed_or_expired_say_why_and_the_failed_one_is_sent_again()
         root.done(&failed, &[("act", "retry")]).await,
         "The mail is on its way again."
     );
+    // The digits alone occur by chance in any id.
     let html = root.see(&failed).await;
-    assert!(!html.contains("550"), "{html}");
+    assert!(!html.contains("permanent error"), "{html}");
     assert_eq!(world.mails_to("grace@example.com").await.len(), 1);
     let events = admin_events(&world).await;
     assert_eq!(events.len(), 1, "{events:?}");

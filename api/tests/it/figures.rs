@@ -20,9 +20,7 @@ async fn the_figures_tell_what_was_asked_and_name_nobody() {
     world.somebody("ada@example.com").await;
     world.try_login("ada@example.com", "a wrong password").await;
     world.try_login("ada@example.com", PASSWORD).await;
-    world
-        .send(world.request(Method::GET, "/secret-path/4711"))
-        .await;
+    world.send(world.request(Method::GET, "/secret-path")).await;
     world
         .send(world.request(Method::from_bytes(b"BREW").unwrap(), "/docs"))
         .await;
@@ -53,7 +51,7 @@ async fn the_figures_tell_what_was_asked_and_name_nobody() {
     ] {
         assert!(text.contains(line), "{line} is not in:\n{text}");
     }
-    for personal in ["ada", "example.com", "4711", "secret-path", "BREW"] {
+    for personal in ["ada", "example.com", "secret-path", "BREW"] {
         assert!(!text.contains(personal), "{personal} is in:\n{text}");
     }
     let elsewhere = world.send(world.request(Method::GET, "/metrics")).await;
