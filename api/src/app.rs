@@ -19,6 +19,8 @@ use crate::{
     limits::Limiter,
     metrics::{HashMetrics, RequestMetrics},
     picture::PictureStore,
+    registrations::Registrations,
+    reset_requests::ResetRequests,
     room::Room,
     session_lookup::SessionLookup,
     token::TokenIssuer,
@@ -50,6 +52,10 @@ pub struct State {
     pub tokens: TokenIssuer,
     /// The sessions of those tokens.
     pub sessions: SessionLookup,
+    /// Requests for a code.
+    pub reset_requests: ResetRequests,
+    /// New accounts.
+    pub registrations: Registrations,
     /// The stored form of tokens.
     pub token_hasher: TokenHasher,
     /// Profile pictures.
@@ -93,6 +99,8 @@ impl App {
                 key.token_hasher(),
                 config.rates,
             ),
+            reset_requests: ResetRequests::new(&connections.db),
+            registrations: Registrations::new(&connections.db, key.audit_key()),
             sessions: SessionLookup::new(&connections.db, config.session_idle),
             redis: connections.redis,
             db: connections.db,

@@ -383,7 +383,9 @@ impl From<CodeError> for ApiError {
     fn from(error: CodeError) -> Self {
         match error {
             CodeError::Redis(_) => Self::Unavailable(error.to_string()),
-            CodeError::Seal | CodeError::Gone => Self::Internal(error.to_string()),
+            CodeError::Seal | CodeError::Gone | CodeError::Unanswered(_) => {
+                Self::Internal(error.to_string())
+            }
         }
     }
 }

@@ -6,7 +6,7 @@ use latchkey_shared::{
     email::Email,
     mail::MailKind,
     one_time_code::Otp,
-    password_reset::{self, Model as Reset},
+    password_reset::{self, Model as Reset, NewReset},
     session, user,
 };
 use poem::web::Data;
@@ -226,14 +226,17 @@ fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
 async fn start(app: &App, email: &Email, trail: &Trail) -> Result<ResetToken, ApiError> {
     let (id, token, now) = (Uuid::now_v7(), ResetToken::generate(), app.now());
     let lifetime = app.config.reset;
-    let transaction = database::begin(&app.db).await?;
-    let hash = app.token_hasher.hash(token.expose());
-    password_reset::insert(&transaction, id, email, hash, now, lifetime).await?;
+    let reset = NewReset {
+        id,
+        email: email.key(),
+        token_hash: app.token_hasher.hash(token.expose()),
+        created_at: now,
+        lifetime,
+    };
     let mail = app
         .outbox
-        .write_reset_code(&transaction, id, email, trail.request_id(), now, lifetime)
-        .await?;
-    transaction.commit().await?;
+        .reset_code(id, email, trail.request_id(), now, lifetime);
+    let mail = app.reset_requests.note(reset, mail).await?;
     app.outbox.wake(mail).await;
     tracing::info!(reset.id = %id, "Password reset asked for.");
     Ok(token)

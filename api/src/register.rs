@@ -25,6 +25,7 @@ use crate::{
     openapi::Tag,
     password::{NewPassword, Owner, Password},
     picture::Picture,
+    registrations::Registration,
     user_body::{self, User},
 };
 
@@ -74,7 +75,7 @@ enum Registered {
 }
 
 /// The parsed form.
-struct Registration {
+struct Form {
     email: Email,
     username: Username,
     password: NewPassword,
@@ -108,7 +109,7 @@ impl Register {
         // Before the form is looked at: reading a picture is work.
         let limit = app.limits.registration(trail.peer, app.now()).await;
         trail.limited(app, "registration", None, limit).await?;
-        let form = Registration::parse(body.fields, app).await?;
+        let form = Form::parse(body.fields, app).await?;
         // Before the picture is stored: past this nothing turns the form away but the database, which is handled below.
         let password_hash = app.hasher.hash(form.password).await?;
         let picture = match form.picture {
@@ -202,29 +203,28 @@ async fn refuse(app: &App, email: &Email, known: Known, trail: &Trail) -> Result
     Ok(())
 }
 
-/// The account and the mail about it, both or neither.
+/// The account with the mail about it, both or neither.
 async fn create(app: &App, new: NewUser, trail: &Trail) -> Result<user::Model, ApiError> {
     let now = app.now();
-    let transaction = database::begin(&app.db).await?;
-    let user = user::insert(&transaction, new, now).await?;
-    let kind = if user.is_activated {
+    let kind = if new.is_activated {
         MailKind::Activated
     } else {
         MailKind::Welcome
     };
-    let mail = app
-        .outbox
-        .write_notice(&transaction, kind, &user, trail.request_id(), now)
-        .await?;
-    app.note_in(&transaction, trail.own(EventKind::UserCreated, user.id))
-        .await?;
-    transaction.commit().await?;
+    let mail = app.outbox.notice(kind, &new.email, trail.request_id(), now);
+    let registration = Registration {
+        user: new,
+        mail,
+        event: trail.anonymous(EventKind::UserCreated),
+        at: now,
+    };
+    let (user, mail) = app.registrations.make(registration).await?;
     app.outbox.wake(mail).await;
     tracing::info!(user.id, "Registered.");
     Ok(user)
 }
 
-impl Registration {
+impl Form {
     async fn parse(mut fields: Fields, app: &App) -> Result<Self, ApiError> {
         let email = fields.required::<Email>("email");
         let username = fields.required::<Username>("username");

@@ -19,6 +19,8 @@ use sea_orm::{
     entity::prelude::*,
 };
 
+use crate::database::{self, Transaction};
+
 mod chain;
 mod head;
 mod watch;
@@ -229,45 +231,80 @@ pub async fn begin(
 /// # Errors
 /// When the database fails.
 pub async fn append(
-    transaction: &crate::database::Transaction,
+    transaction: &Transaction,
     key: &AuditKey,
     event: Event,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    let head = head::take(transaction).await?;
-    let mut row = Model {
-        seq: head.seq,
-        at: now,
-        event: event.kind.as_str().to_owned(),
-        outcome: event.kind.outcome().to_owned(),
-        actor: match event.actor {
-            Actor::Anonymous => "anonymous".to_owned(),
-            Actor::User(id) => format!("user {id}"),
-            Actor::Operator => "operator".to_owned(),
-        },
-        user_id: event.user_id,
-        session_id: event.session_id,
-        subject: event.subject.map(|it| it.chars().take(SUBJECT).collect()),
-        peer: event.peer,
-        request_id: event.request_id,
-        detail: event.detail,
-        changes: event.changes,
-        hash: String::new(),
-    };
-    let whole = key.seals(head.seq - 1, &head.hash, &head.seal);
+    append_many(transaction, key, vec![(event, now)]).await
+}
+
+/// Appends events, each with its time, in their order: as [`append`] does, with as many statements for all of them.
+///
+/// # Errors
+/// When the database fails.
+pub async fn append_many(
+    transaction: &Transaction,
+    key: &AuditKey,
+    events: Vec<(Event, DateTime<Utc>)>,
+) -> Result<(), DbErr> {
+    if events.is_empty() {
+        return Ok(());
+    }
+    let number = i64::try_from(events.len()).map_err(|error| DbErr::Custom(error.to_string()))?;
+    let head = head::take(transaction, number).await?;
+    let mut seq = head.seq - number;
+    let whole = key.seals(seq, &head.hash, &head.seal);
     if !whole {
         tracing::error!(
-            audit.seq = row.seq,
+            audit.seq = seq + 1,
             "The head of the audit log is not as it was written; what is appended now says so."
         );
     }
-    row.hash = key.hash(&row, if whole { &head.hash } else { TORN });
-    let seal = key.seal(row.seq, &row.hash);
-    head::set(transaction, &row.hash, &seal).await?;
-    Entity::insert(row.into_active_model().reset_all())
-        .exec_without_returning(transaction)
-        .await?;
+    let mut before = if whole { head.hash } else { TORN.to_owned() };
+    let mut rows = Vec::new();
+    for (event, at) in events {
+        seq += 1;
+        let mut row = event.row(seq, at);
+        row.hash = key.hash(&row, &before);
+        before.clone_from(&row.hash);
+        rows.push(row);
+    }
+    head::set(transaction, &before, &key.seal(seq, &before)).await?;
+    for part in database::parts(rows) {
+        let rows = part
+            .into_iter()
+            .map(|row| row.into_active_model().reset_all());
+        Entity::insert_many(rows)
+            .exec_without_returning(transaction)
+            .await?;
+    }
     Ok(())
+}
+
+impl Event {
+    /// Its row, but for the hash.
+    fn row(self, seq: i64, at: DateTime<Utc>) -> Model {
+        Model {
+            seq,
+            at,
+            event: self.kind.as_str().to_owned(),
+            outcome: self.kind.outcome().to_owned(),
+            actor: match self.actor {
+                Actor::Anonymous => "anonymous".to_owned(),
+                Actor::User(id) => format!("user {id}"),
+                Actor::Operator => "operator".to_owned(),
+            },
+            user_id: self.user_id,
+            session_id: self.session_id,
+            subject: self.subject.map(|it| it.chars().take(SUBJECT).collect()),
+            peer: self.peer,
+            request_id: self.request_id,
+            detail: self.detail,
+            changes: self.changes,
+            hash: String::new(),
+        }
+    }
 }
 
 /// Which events to list; what is `None` excludes none.

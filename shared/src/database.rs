@@ -37,7 +37,7 @@ const RESTED: Duration = Duration::from_secs(1);
 /// How long somebody waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many connections read a SQLite file, so that some slow pages of the dashboard do not hold up everybody.
-const READERS: u32 = 8;
+const READERS: u32 = 4;
 /// How much of a SQLite file the connection that writes keeps in memory, in KiB: SQLite's own default.
 const WRITERS_CACHE: u32 = 2_000;
 /// The same of each connection that reads: less, as it is void whenever somebody has written. The system keeps the file, too.
@@ -151,6 +151,15 @@ pub fn keys<K: Copy>(keys: &[K]) -> impl Iterator<Item = K> {
     keys.iter()
         .copied()
         .chain(last.into_iter().cycle().take(more))
+}
+
+/// The same rows in parts whose sizes are powers of two, for the same reason: an INSERT has no use for a row twice.
+pub fn parts<R>(mut rows: Vec<R>) -> impl Iterator<Item = Vec<R>> {
+    std::iter::from_fn(move || {
+        let size = 1 << rows.len().checked_ilog2()?;
+        let rest = rows.split_off(size);
+        Some(std::mem::replace(&mut rows, rest))
+    })
 }
 
 /// Of the rows that a key is looked for in, those that nobody else is changing just now: on PostgreSQL two statements that

@@ -69,7 +69,7 @@ impl fmt::Debug for Email {
 
 /// An address in lower case, the unique key of an account. The folding is Unicode's and done here, because SQLite's
 /// `lower()` knows ASCII only.
-#[derive(Clone, PartialEq, Eq, DeriveValueType)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, DeriveValueType)]
 pub struct EmailKey(String);
 
 impl EmailKey {

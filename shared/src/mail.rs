@@ -218,15 +218,18 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Writes a row.
+/// Writes rows.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(db: &impl ConnectionTrait, mail: Model) -> Result<(), DbErr> {
+pub async fn insert_many(db: &impl ConnectionTrait, mails: Vec<Model>) -> Result<(), DbErr> {
     use sea_orm::IntoActiveModel as _;
-    Entity::insert(mail.into_active_model().reset_all())
-        .exec_without_returning(db)
-        .await?;
+    for part in database::parts(mails) {
+        let rows = part
+            .into_iter()
+            .map(|mail| mail.into_active_model().reset_all());
+        Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
     Ok(())
 }
 

@@ -18,7 +18,7 @@ use ring::{
 };
 use uuid::Uuid;
 
-use crate::{invalid::Invalid, token_hash::equal};
+use crate::{batch::Unanswered, invalid::Invalid, token_hash::equal};
 
 /// A code of decimal digits. It has no `Debug` of its content; [`Otp::expose`] is the one way to its text.
 #[derive(Clone)]
@@ -124,7 +124,7 @@ pub struct CodeStore {
 }
 
 /// Why a code could not be kept or read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum CodeError {
     /// Redis did not answer.
     #[error("Redis did not answer: {0}")]
@@ -135,6 +135,9 @@ pub enum CodeError {
     /// The code expired between two steps of one call.
     #[error("the code expired while it was drawn")]
     Gone,
+    /// Whoever was to ask Redis has ended.
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
 }
 
 impl CodeStore {
@@ -148,30 +151,49 @@ impl CodeStore {
         }
     }
 
-    /// The code of a reset: the one that is there, or else a new one that Redis keeps for `lifetime`. Of two callers at
-    /// once both get the same code.
+    /// The codes of resets: those that are there, or else new ones, each of which Redis keeps for the time given with its
+    /// reset. Of two callers at once both get the same code. It is one round trip for all of them.
     ///
     /// # Errors
-    /// When Redis does not answer, or the stored code cannot be opened.
-    pub async fn draw(
+    /// When Redis does not answer, or a stored code cannot be opened.
+    pub async fn draw_many(
         &self,
-        reset: Uuid,
         digits: u32,
-        lifetime: TimeDelta,
-    ) -> Result<Otp, CodeError> {
-        let sealed = self.seal.seal(reset, &Otp::generate(digits))?;
-        let expire = Expiration::PX(lifetime.num_milliseconds().max(1));
-        let _: Option<String> = self
-            .redis
-            .set(
-                self.key(reset),
-                sealed.as_slice(),
-                Some(expire),
-                Some(SetOptions::NX),
-                false,
-            )
-            .await?;
-        self.find(reset).await?.ok_or(CodeError::Gone)
+        resets: &[(Uuid, TimeDelta)],
+    ) -> Vec<Result<Otp, CodeError>> {
+        let answers = match self.draw_sealed(digits, resets).await {
+            Ok(answers) => answers,
+            Err(error) => return resets.iter().map(|_| Err(error.clone())).collect(),
+        };
+        // Two answers each; one error alone when none came.
+        let none = answers.first().and_then(|first| first.clone().err());
+        let open =
+            |(index, (reset, _)): (usize, &(Uuid, TimeDelta))| match answers.get(index * 2 + 1) {
+                Some(Ok(Some(sealed))) => self.seal.open(*reset, sealed),
+                Some(Ok(None)) => Err(CodeError::Gone),
+                Some(Err(error)) => Err(error.clone().into()),
+                None => Err(none.clone().map_or(CodeError::Gone, CodeError::Redis)),
+            };
+        resets.iter().enumerate().map(open).collect()
+    }
+
+    /// Of each reset what `SET` and `GET` answered.
+    async fn draw_sealed(
+        &self,
+        digits: u32,
+        resets: &[(Uuid, TimeDelta)],
+    ) -> Result<Vec<Result<Option<Vec<u8>>, fred::error::Error>>, CodeError> {
+        let commands = self.redis.pipeline();
+        for (reset, lifetime) in resets {
+            let sealed = self.seal.seal(*reset, &Otp::generate(digits))?;
+            let key = self.key(*reset);
+            let (expire, only_new) = (Expiration::PX(millis(*lifetime)), SetOptions::NX);
+            let () = commands
+                .set(&key, sealed.as_slice(), Some(expire), Some(only_new), false)
+                .await?;
+            let () = commands.get(&key).await?;
+        }
+        Ok(commands.try_all().await)
     }
 
     /// The code of a reset, if it has one that Redis still keeps.
@@ -185,13 +207,18 @@ impl CodeStore {
             .transpose()
     }
 
-    /// Lets Redis drop the code of a reset after `lifetime`.
+    /// Lets Redis drop the codes of resets, each after the time given with it, in one round trip.
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn expire_after(&self, reset: Uuid, lifetime: TimeDelta) -> Result<(), CodeError> {
-        let millis = lifetime.num_milliseconds().max(1);
-        let () = self.redis.pexpire(self.key(reset), millis, None).await?;
+    pub async fn expire_many(&self, resets: &[(Uuid, TimeDelta)]) -> Result<(), CodeError> {
+        let commands = self.redis.pipeline();
+        for (reset, lifetime) in resets {
+            let () = commands
+                .pexpire(self.key(*reset), millis(*lifetime), None)
+                .await?;
+        }
+        let () = commands.all().await?;
         Ok(())
     }
 
@@ -207,6 +234,11 @@ impl CodeStore {
     fn key(&self, reset: Uuid) -> String {
         format!("{}:code:{reset}", self.namespace)
     }
+}
+
+/// At least one: Redis takes no other.
+fn millis(lifetime: TimeDelta) -> i64 {
+    lifetime.num_milliseconds().max(1)
 }
 
 #[cfg(test)]

@@ -28,6 +28,52 @@ pub struct Outbox {
     written: IntCounterVec,
 }
 
+/// A mail that is to be written.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    row: mail::Model,
+    kind: MailKind,
+}
+
+impl Draft {
+    /// The same about an account.
+    #[must_use]
+    pub fn about(mut self, user_id: i64) -> Self {
+        self.row.user_id = Some(user_id);
+        self
+    }
+
+    /// Writes it.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn write(self, db: &impl ConnectionTrait) -> Result<Written, DbErr> {
+        let written = self.written();
+        mail::insert_many(db, vec![self.row]).await?;
+        Ok(written)
+    }
+
+    /// Writes several, with as many statements for all of them.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn write_many(
+        drafts: Vec<Self>,
+        db: &impl ConnectionTrait,
+    ) -> Result<Vec<Written>, DbErr> {
+        let written = drafts.iter().map(Self::written).collect();
+        mail::insert_many(db, drafts.into_iter().map(|draft| draft.row).collect()).await?;
+        Ok(written)
+    }
+
+    fn written(&self) -> Written {
+        Written {
+            id: self.row.id,
+            kind: self.kind,
+        }
+    }
+}
+
 /// A mail that is written and not yet pushed. Commit first, then [`Outbox::wake`]: pushed before the commit, the worker
 /// might look before there is anything to see.
 #[derive(Debug)]
@@ -70,23 +116,34 @@ impl Outbox {
         self.queue.workers().await
     }
 
-    /// Writes the mail that carries the code of a reset.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn write_reset_code(
+    /// The mail that carries the code of a reset.
+    #[must_use]
+    pub fn reset_code(
         &self,
-        db: &impl ConnectionTrait,
         reset: Uuid,
         email: &Email,
         request_id: &str,
         now: DateTime<Utc>,
         reset_lifetime: TimeDelta,
-    ) -> Result<Written, DbErr> {
-        let mut row = mail::new_row(Uuid::now_v7(), MailKind::ResetCode, email.to_string(), now);
-        row.reset_id = Some(reset);
-        row.deliver_before = now + reset_lifetime;
-        self.write(db, row, MailKind::ResetCode, request_id).await
+    ) -> Draft {
+        let mut draft = self.draft(MailKind::ResetCode, email, request_id, now);
+        draft.row.reset_id = Some(reset);
+        draft.row.deliver_before = now + reset_lifetime;
+        draft
+    }
+
+    /// A notice to whoever gets an account that is yet to be made.
+    #[must_use]
+    pub fn notice(
+        &self,
+        kind: MailKind,
+        email: &Email,
+        request_id: &str,
+        now: DateTime<Utc>,
+    ) -> Draft {
+        let mut draft = self.draft(kind, email, request_id, now);
+        draft.row.deliver_before = now + NOTICE_LIFETIME;
+        draft
     }
 
     /// Writes a notice to the owner of an account.
@@ -101,25 +158,17 @@ impl Outbox {
         request_id: &str,
         now: DateTime<Utc>,
     ) -> Result<Written, DbErr> {
-        let mut row = mail::new_row(Uuid::now_v7(), kind, user.email.to_string(), now);
-        row.user_id = Some(user.id);
-        row.deliver_before = now + NOTICE_LIFETIME;
-        self.write(db, row, kind, request_id).await
+        let draft = self.notice(kind, &user.email, request_id, now);
+        draft.about(user.id).write(db).await
     }
 
-    async fn write(
-        &self,
-        db: &impl ConnectionTrait,
-        mut row: mail::Model,
-        kind: MailKind,
-        request_id: &str,
-    ) -> Result<Written, DbErr> {
-        let id = row.id;
+    fn draft(&self, kind: MailKind, to: &Email, request_id: &str, now: DateTime<Utc>) -> Draft {
+        let id = Uuid::now_v7();
+        let mut row = mail::new_row(id, kind, to.to_string(), now);
         row.message_id = format!("{id}@{}", self.message_domain);
         request_id.clone_into(&mut row.request_id);
         row.trace = trace::current();
-        mail::insert(db, row).await?;
-        Ok(Written { id, kind })
+        Draft { row, kind }
     }
 
     /// Wakes the worker for a committed mail. A queue that is down or full costs a moment's delay and nothing else: the

@@ -12,7 +12,7 @@ use sea_orm::{
 
 use crate::{
     database::{self, only},
-    email::{Email, EmailKey},
+    email::EmailKey,
     token_hash::TokenHash,
     user,
 };
@@ -121,28 +121,39 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Notes a request. Nobody looks here whether the address has an account.
+/// What a request is made of.
+#[derive(Clone, Debug)]
+pub struct NewReset {
+    /// A UUID v7.
+    pub id: Uuid,
+    /// The address that was given.
+    pub email: EmailKey,
+    /// See [`Model::token_hash`].
+    pub token_hash: TokenHash,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// How long it is open.
+    pub lifetime: TimeDelta,
+}
+
+/// Notes requests. Nobody looks here whether an address has an account.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn insert(
-    db: &impl ConnectionTrait,
-    id: Uuid,
-    email: &Email,
-    token_hash: TokenHash,
-    now: DateTime<Utc>,
-    lifetime: TimeDelta,
-) -> Result<(), DbErr> {
-    let row = ActiveModel {
-        id: Set(id),
-        email_key: Set(email.key()),
-        token_hash: Set(token_hash),
-        created_at: Set(now),
-        expires_at: Set(now + lifetime),
+pub async fn insert_many(db: &impl ConnectionTrait, resets: Vec<NewReset>) -> Result<(), DbErr> {
+    let row = |reset: NewReset| ActiveModel {
+        id: Set(reset.id),
+        email_key: Set(reset.email),
+        token_hash: Set(reset.token_hash),
+        created_at: Set(reset.created_at),
+        expires_at: Set(reset.created_at + reset.lifetime),
         tries: Set(0),
         ..Default::default()
     };
-    Entity::insert(row).exec_without_returning(db).await?;
+    for part in database::parts(resets) {
+        let rows = part.into_iter().map(row);
+        Entity::insert_many(rows).exec_without_returning(db).await?;
+    }
     Ok(())
 }
 

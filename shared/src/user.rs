@@ -3,13 +3,13 @@
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    DbBackend, SqlErr, UpdateMany,
+    DbBackend, SqlErr, TryInsertResult, UpdateMany,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _},
 };
 
 use crate::{
-    database::{InOrder, only},
+    database::{self, InOrder, only},
     email::{Email, EmailKey},
     gender::Gender,
     permission::{Permission, Permissions},
@@ -114,7 +114,7 @@ impl Related<session::Entity> for Entity {
 impl ActiveModelBehavior for ActiveModel {}
 
 /// What a new account is made of.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct NewUser {
     /// See [`Model::email`].
     pub email: Email,
@@ -218,25 +218,56 @@ pub async fn insert(
     user: NewUser,
     now: DateTime<Utc>,
 ) -> Result<Model, WriteUserError> {
-    let row = ActiveModel {
-        email_key: Set(user.email.key()),
-        email: Set(user.email),
-        username: Set(user.username),
-        password_hash: Set(user.password_hash),
-        phone_number: Set(user.phone_number),
-        picture: Set(user.picture),
-        date_birth: Set(user.date_birth),
-        gender: Set(user.gender),
-        is_activated: Set(user.is_activated),
-        is_active: Set(true),
-        is_staff: Set(user.is_superuser),
-        is_superuser: Set(user.is_superuser),
-        created_at: Set(now),
-        version: Set(0),
-        permissions: Set(Permissions::default()),
-        ..Default::default()
-    };
-    Ok(row.insert(db).await?)
+    Ok(user.row(now).insert(db).await?)
+}
+
+/// Makes accounts, but for those whose address is taken: of several with one address the first gets it. Returned are those
+/// that were made.
+///
+/// # Errors
+/// When the database fails.
+pub async fn insert_many(
+    db: &impl ConnectionTrait,
+    users: impl IntoIterator<Item = (NewUser, DateTime<Utc>)>,
+) -> Result<Vec<Model>, DbErr> {
+    let mut rows: Vec<_> = users.into_iter().collect();
+    // Whoever makes several does so in one order, so that no two wait for an address of each other.
+    rows.sort_by_cached_key(|(user, _)| user.email.key());
+    let mut made = Vec::new();
+    for part in database::parts(rows) {
+        let rows = part.into_iter().map(|(user, now)| user.row(now));
+        let inserted = Entity::insert_many(rows)
+            .on_conflict_do_nothing_on([Column::EmailKey])
+            .exec_with_returning_many(db)
+            .await?;
+        if let TryInsertResult::Inserted(users) = inserted {
+            made.extend(users);
+        }
+    }
+    Ok(made)
+}
+
+impl NewUser {
+    fn row(self, now: DateTime<Utc>) -> ActiveModel {
+        ActiveModel {
+            email_key: Set(self.email.key()),
+            email: Set(self.email),
+            username: Set(self.username),
+            password_hash: Set(self.password_hash),
+            phone_number: Set(self.phone_number),
+            picture: Set(self.picture),
+            date_birth: Set(self.date_birth),
+            gender: Set(self.gender),
+            is_activated: Set(self.is_activated),
+            is_active: Set(true),
+            is_staff: Set(self.is_superuser),
+            is_superuser: Set(self.is_superuser),
+            created_at: Set(now),
+            version: Set(0),
+            permissions: Set(Permissions::default()),
+            ..Default::default()
+        }
+    }
 }
 
 /// The account with this address, in whatever case it is typed.

@@ -24,6 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     back_off::back_off,
+    codes::Codes,
     config::Config,
     ledger::{Ledger, Sent},
     message::{self, Envelope, WriteError},
@@ -46,14 +47,13 @@ pub struct Delivery(Arc<Parts>);
 struct Parts {
     db: Database,
     ledger: Ledger,
-    codes: CodeStore,
+    codes: Codes,
     transport: Transport,
     pace: Option<Pace>,
     stop: CancellationToken,
     letterhead: Letterhead,
     from: Mailbox,
     otp_lifetime: TimeDelta,
-    otp_digits: u32,
     clock: Clock,
     metrics: DeliveryMetrics,
 }
@@ -120,14 +120,13 @@ impl Delivery {
         Self(Arc::new(Parts {
             ledger: Ledger::new(&db, &clock, LEASE, config.otp_lifetime),
             db,
-            codes,
+            codes: Codes::new(codes, config.otp_digits),
             transport,
             pace,
             stop: CancellationToken::new(),
             letterhead: Letterhead::of(&config.common),
             from: config.mail_from.clone(),
             otp_lifetime: config.otp_lifetime,
-            otp_digits: config.otp_digits,
             clock,
             metrics,
         }))
@@ -302,10 +301,7 @@ impl Parts {
         if reset.user_id.is_none() {
             return Ok(not(MailState::Cancelled, "no active account"));
         }
-        let drawn = self
-            .codes
-            .draw(id, self.otp_digits, reset.expires_at - now)
-            .await;
+        let drawn = self.codes.draw(id, reset.expires_at - now).await;
         Ok(match drawn {
             Ok(code) => {
                 let lifetime = reset.code_end(now, self.otp_lifetime) - now;

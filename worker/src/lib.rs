@@ -4,6 +4,7 @@
 //! mail's row decides what is done. `run` starts and stops all of it; `commands` is what an operator types.
 
 pub mod back_off;
+mod codes;
 pub mod commands;
 pub mod config;
 pub mod delivery;

@@ -47,4 +47,5 @@ mod security_table;
 mod session_model;
 mod sessions;
 mod slow;
+mod together;
 mod world;

@@ -7,10 +7,11 @@ use latchkey_shared::{
     clock::Clock,
     config::Connections,
     database,
+    email::Email,
     mail::{self, MailKind, MailState},
     one_time_code::CodeStore,
     outbox::{Outbox, Written},
-    password_reset,
+    password_reset::{self, NewReset},
     settings::Settings,
     user,
 };
@@ -140,18 +141,23 @@ impl World {
 
     /// What the API does when somebody asks for a reset, but for the push: reset and mail in one transaction.
     pub(crate) async fn write_reset(&self, email: &str) -> (Uuid, Written) {
-        let (reset, email, now) = (Uuid::now_v7(), email.parse().unwrap(), self.clock.now());
+        let (reset, now) = (Uuid::now_v7(), self.clock.now());
+        let email: Email = email.parse().unwrap();
         let hasher = self.config().common.secret_key.token_hasher();
         let step = database::begin(&self.database.db).await.unwrap();
         let token = hasher.hash(&reset.to_string());
-        password_reset::insert(&step, reset, &email, token, now, RESET)
-            .await
-            .unwrap();
-        let written = self
+        let new = NewReset {
+            id: reset,
+            email: email.key(),
+            token_hash: token,
+            created_at: now,
+            lifetime: RESET,
+        };
+        password_reset::insert_many(&step, vec![new]).await.unwrap();
+        let code = self
             .outbox()
-            .write_reset_code(&step, reset, &email, "request-1", now, RESET)
-            .await
-            .unwrap();
+            .reset_code(reset, &email, "request-1", now, RESET);
+        let written = code.write(&step).await.unwrap();
         step.commit().await.unwrap();
         (reset, written)
     }

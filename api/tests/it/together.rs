@@ -1,0 +1,83 @@
+//! What several ask for at the same moment and the database is told together.
+
+use std::collections::BTreeSet;
+
+use futures_util::future::join_all;
+use latchkey_shared::{audit, mail, secret_key::SecretKey};
+use sea_orm::{
+    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+};
+use serde_json::json;
+
+use crate::world::{World, registration};
+
+#[tokio::test]
+async fn of_many_who_register_at_once_each_gets_an_account_a_mail_and_an_event_of_their_own() {
+    let world = World::new().await;
+    let email = |number: usize| format!("user{number}@example.com");
+
+    // Everybody twice, the second time in other letters.
+    let posts = (0..48).map(|number| {
+        let mut form = registration(&email(number % 24));
+        if number >= 24 {
+            form["email"] = json!(email(number % 24).to_uppercase());
+        }
+        world.post("/api/register/", form)
+    });
+    let answers = join_all(posts).await;
+
+    let key: SecretKey = world.variables["SECRET_KEY"].parse().unwrap();
+    let db = &world.database.db;
+    assert_eq!(
+        audit::verify(db, &key.audit_key(), None).await.unwrap().seq,
+        48
+    );
+    let mut owners = BTreeSet::new();
+    for number in 0..24 {
+        let (first, second) = (&answers[number], &answers[number + 24]);
+        let mut statuses = [first.status.as_u16(), second.status.as_u16()];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [201, 409], "{number}");
+        let made = if first.status == 201 { first } else { second };
+        let user = world.user(&email(number)).await;
+        assert_eq!(made.text("/email"), user.email.to_string());
+        let id = made.headers["x-request-id"].to_str().unwrap();
+        let events = audit::list_of(db, user.id, 9).await.unwrap();
+        let event = events
+            .iter()
+            .find(|event| event.event == "user_created")
+            .unwrap();
+        assert_eq!(
+            (event.request_id.as_str(), &*event.actor),
+            (id, &*format!("user {}", user.id))
+        );
+        let mails = mail::Entity::find().filter(mail::Column::UserId.eq(user.id));
+        let mails = mails.all(db).await.unwrap();
+        assert_eq!((mails.len(), mails[0].request_id.as_str()), (1, id));
+        assert_eq!(mails[0].recipient, user.email.to_string());
+        owners.insert(user.id);
+    }
+    assert_eq!(owners.len(), 24);
+}
+
+#[tokio::test]
+async fn a_request_for_a_code_that_the_database_refuses_takes_no_other_along() {
+    let world = World::new().await;
+    let db = &world.database.db;
+    let once = "CREATE UNIQUE INDEX once ON password_resets (email_key)";
+    db.execute_unprepared(once).await.unwrap();
+
+    let ask = |number: usize| {
+        let body = json!({"email": format!("user{}@example.com", number % 19)});
+        world.post("/auth/email_request/", body)
+    };
+    let answers = join_all((0..20).map(ask)).await;
+
+    let refused: Vec<_> = (0..20)
+        .filter(|number| answers[*number].status == 500)
+        .collect();
+    assert!(refused == [0] || refused == [19], "{refused:?}");
+    let noted = answers.iter().filter(|answer| answer.status == 201);
+    assert_eq!(noted.count(), 19);
+    assert_eq!(mail::Entity::find().count(db).await.unwrap(), 19);
+}
