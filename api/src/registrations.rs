@@ -40,7 +40,7 @@ impl Registrations {
     #[must_use]
     pub fn new(db: &Database, key: AuditKey) -> Self {
         let db = db.clone();
-        Self(Batch::new(MOST, move |all| {
+        Self(Batch::new(MOST, 2, move |all| {
             make(db.clone(), key.clone(), all)
         }))
     }

@@ -34,8 +34,8 @@ impl SessionLookup {
     pub fn new(db: &Database, idle: TimeDelta) -> Self {
         let (reads, writes) = (db.clone(), db.clone());
         Self {
-            found: Batch::new(MOST, move |ids| find(reads.clone(), ids)),
-            touched: Batch::new(MOST, move |uses| touch(writes.clone(), uses)),
+            found: Batch::new(MOST, 2, move |ids| find(reads.clone(), ids)),
+            touched: Batch::new(MOST, 2, move |uses| touch(writes.clone(), uses)),
             idle,
         }
     }

@@ -8,9 +8,6 @@ use std::{future::Future, sync::Arc};
 use sea_orm::DbErr;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-/// How many questions are under way at once. The second is for those who came while the first was slow.
-const UNDER_WAY: usize = 2;
-
 /// Somebody's part of a question, and where the answer goes.
 type Asked<Q, A> = (Q, oneshot::Sender<A>);
 
@@ -36,17 +33,18 @@ impl<Q, A> Clone for Batch<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
-    /// `together` answers up to `most` at a time, in the order of the questions.
+    /// `together` answers up to `most` at a time, in the order of the questions, and has `under_way` of that at once: with one
+    /// the most is asked together, a second is for those who come while the first is slow.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub fn new<F, R>(most: usize, together: F) -> Self
+    pub fn new<F, R>(most: usize, under_way: usize, together: F) -> Self
     where
         F: Fn(Vec<Q>) -> R + Send + Sync + 'static,
         R: Future<Output = Vec<A>> + Send + 'static,
     {
         let (sender, mut asked) = mpsc::unbounded_channel::<Asked<Q, A>>();
-        let free = Arc::new(Semaphore::new(UNDER_WAY));
+        let free = Arc::new(Semaphore::new(under_way));
         tokio::spawn(async move {
             // Never closed, so there is always a permit in the end.
             while let Ok(permit) = Arc::clone(&free).acquire_owned().await {
@@ -95,7 +93,7 @@ mod tests {
 
     /// Doubles numbers, when it is let; notes how many it was asked at a time.
     fn doubling(gate: Arc<Notify>, sizes: Arc<Mutex<Vec<usize>>>) -> Batch<u32, u32> {
-        Batch::new(4, move |numbers: Vec<u32>| {
+        Batch::new(4, 2, move |numbers: Vec<u32>| {
             let gate = Arc::clone(&gate);
             sizes.lock().unwrap().push(numbers.len());
             async move {

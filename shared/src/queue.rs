@@ -247,7 +247,7 @@ impl Lane {
         let into = config.clone();
         Self {
             config,
-            wake_ups: Batch::new(MOST_AT_ONCE, move |mails| {
+            wake_ups: Batch::new(MOST_AT_ONCE, 2, move |mails| {
                 fill(connection.clone(), into.clone(), mails)
             }),
         }

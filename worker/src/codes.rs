@@ -9,6 +9,8 @@ use latchkey_shared::{
 };
 use uuid::Uuid;
 
+use crate::ledger::UNDER_WAY;
+
 /// How many codes one round trip is about at most.
 const MOST: usize = 64;
 
@@ -27,8 +29,12 @@ impl Codes {
         let drawn = Arc::new(store);
         let expiring = Arc::clone(&drawn);
         Self {
-            drawn: Batch::new(MOST, move |resets| draw(Arc::clone(&drawn), digits, resets)),
-            expiring: Batch::new(MOST, move |resets| expire(Arc::clone(&expiring), resets)),
+            drawn: Batch::new(MOST, UNDER_WAY, move |resets| {
+                draw(Arc::clone(&drawn), digits, resets)
+            }),
+            expiring: Batch::new(MOST, UNDER_WAY, move |resets| {
+                expire(Arc::clone(&expiring), resets)
+            }),
         }
     }
 

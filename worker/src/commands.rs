@@ -41,7 +41,7 @@ Environment (each also as NAME_FILE, the path of a file with the value; .env is 
   PUBLIC_URL            where clients reach the API [http://127.0.0.1:8000]
   OTP_SECONDS           how long a code counts, from the moment SMTP took its mail [300]
   OTP_DIGITS            [6]
-  WORKER_CONCURRENCY    mails on their way at once [16]
+  WORKER_CONCURRENCY    mails handed over at once [16]
   METRICS_BIND          /metrics and /health of this worker, or off [127.0.0.1:9101]
   SHUTDOWN_SECONDS      how long a stopping worker finishes what it has begun [25]
   ENVIRONMENT           development or production [development]
@@ -76,7 +76,7 @@ pub enum Command {
 /// How to run.
 #[derive(Debug, Default, Args)]
 pub struct Run {
-    /// Mails on their way at once; counts more than `WORKER_CONCURRENCY`.
+    /// Mails handed over at once; counts more than `WORKER_CONCURRENCY`.
     #[arg(long, value_name = "MAILS", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: Option<u16>,
 }

@@ -25,7 +25,7 @@ pub struct Config {
     pub otp_lifetime: TimeDelta,
     /// `OTP_DIGITS`
     pub otp_digits: u32,
-    /// `WORKER_CONCURRENCY`: how many mails are on their way at once.
+    /// `WORKER_CONCURRENCY`: how many mails are handed over at once.
     pub concurrency: usize,
     /// `METRICS_BIND`: where it shows figures and health; `None` for `off`.
     pub metrics_bind: Option<SocketAddr>,

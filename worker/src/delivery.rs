@@ -29,7 +29,8 @@ use crate::{
     ledger::{Ledger, Sent},
     message::{self, Envelope, WriteError},
     metrics::DeliveryMetrics,
-    pace::{Pace, Turn},
+    pace::{self, Pace},
+    places::{Place, Places},
     transport::{SendError, Transport},
 };
 
@@ -37,6 +38,12 @@ mod log;
 
 /// How long a claim holds unless it is renewed: how soon another worker takes over from one that died.
 const LEASE: TimeDelta = TimeDelta::seconds(6);
+/// How many mails may be handed over, or on their way to it, for each line while that is not written down: a worker that is
+/// killed repeats no more than these.
+const UNNOTED: usize = 2;
+/// How many mails are in hand for each line: while some talk to the server, the others are claimed and made
+/// ready, many by one statement. Of `WORKER_CONCURRENCY` alone it would be a few at a time, at twice the cost of a mail.
+const IN_HAND: usize = 8;
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(2);
 
@@ -49,6 +56,10 @@ struct Parts {
     ledger: Ledger,
     codes: Codes,
     transport: Transport,
+    /// For the conversations with the server.
+    lines: Places,
+    unnoted: Places,
+    in_hand: usize,
     pace: Option<Pace>,
     stop: CancellationToken,
     letterhead: Letterhead,
@@ -92,11 +103,18 @@ impl Outcome {
 
 /// What came of a try, before it is written down.
 enum Verdict {
-    Sent(Option<password_reset::Model>),
+    /// With its place among those of which that is not written down.
+    Sent(Option<password_reset::Model>, Place),
     Ended(MailState, String),
     PutOff(String),
     /// Nothing was wrong with it: the worker stops.
     GivenBack,
+}
+
+/// The right to hand a mail over.
+struct Turn {
+    unnoted: Place,
+    line: Place,
 }
 
 /// A mail that is ready to be written, or the verdict that it is not to be.
@@ -122,6 +140,9 @@ impl Delivery {
             db,
             codes: Codes::new(codes, config.otp_digits),
             transport,
+            lines: Places::new(config.concurrency),
+            unnoted: Places::new(config.concurrency * UNNOTED),
+            in_hand: config.concurrency * IN_HAND,
             pace,
             stop: CancellationToken::new(),
             letterhead: Letterhead::of(&config.common),
@@ -148,6 +169,12 @@ impl Delivery {
     #[must_use]
     pub fn transport(&self) -> &Transport {
         &self.0.transport
+    }
+
+    /// How many mails it wants to have in hand at once; it talks about fewer at a time.
+    #[must_use]
+    pub fn in_hand(&self) -> usize {
+        self.0.in_hand
     }
 
     /// Delivers one mail, if it is there to be delivered.
@@ -210,8 +237,9 @@ impl Parts {
             never = self.keep_claim(mail.id, claimant) => match never {},
         };
         let (outcome, reason) = match verdict {
-            Verdict::Sent(reset) => {
+            Verdict::Sent(reset, unnoted) => {
                 self.note_sent(mail.id, reset).await?;
+                drop(unnoted);
                 (Outcome::Sent, String::new())
             }
             Verdict::Ended(state, reason) => {
@@ -259,24 +287,38 @@ impl Parts {
         };
         Ok(match prepared {
             Prepared::Ready(content, reset) => match self.wait_for_turn(mail).await {
-                Ok(()) => self.send(mail, to, &content, reset).await,
+                Ok(turn) => self.send(mail, to, &content, reset, turn).await,
                 Err(verdict) => verdict,
             },
             Prepared::Not(verdict) => verdict,
         })
     }
 
-    /// Waits until the pace allows another mail, which may be too late for this one.
-    async fn wait_for_turn(&self, mail: &mail::Model) -> Result<(), Verdict> {
-        let Some(pace) = &self.pace else {
-            return Ok(());
+    /// Waits for a free line, and until the pace allows another mail, which may be too late for this one.
+    async fn wait_for_turn(&self, mail: &mail::Model) -> Result<Turn, Verdict> {
+        let turn = async {
+            let priority = mail.priority();
+            Turn {
+                unnoted: self.unnoted.take(priority).await,
+                line: self.lines.take(priority).await,
+            }
         };
-        match pace.turn(mail.priority(), &self.stop).await {
-            Ok(Turn::Now) if mail.deliver_before <= self.clock.now() => Err(expired()),
-            Ok(Turn::Now) => Ok(()),
-            Ok(Turn::Stopped) => Err(Verdict::GivenBack),
-            Err(error) => Err(Verdict::PutOff(format!("no turn: {error}"))),
+        let turn = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(Verdict::GivenBack),
+            turn = turn => turn,
+        };
+        if let Some(pace) = &self.pace {
+            match pace.turn(mail.priority(), &self.stop).await {
+                Ok(pace::Turn::Now) => {}
+                Ok(pace::Turn::Stopped) => return Err(Verdict::GivenBack),
+                Err(error) => return Err(Verdict::PutOff(format!("no turn: {error}"))),
+            }
         }
+        if mail.deliver_before <= self.clock.now() {
+            return Err(expired());
+        }
+        Ok(turn)
     }
 
     /// Finds the account that a reset was asked for, and draws the code. The API has asked nobody whether there is one.
@@ -332,6 +374,7 @@ impl Parts {
         to: Address,
         content: &Content,
         reset: Option<password_reset::Model>,
+        turn: Turn,
     ) -> Verdict {
         let envelope = Envelope {
             to,
@@ -352,9 +395,10 @@ impl Parts {
             .transport
             .send(mail.id, &message, worth.unwrap_or_default())
             .await;
+        drop(turn.line);
         self.metrics.note_conversation(&sent, started.elapsed());
         match sent {
-            Ok(()) => Verdict::Sent(reset),
+            Ok(()) => Verdict::Sent(reset, turn.unnoted),
             Err(SendError::Permanent(words)) => {
                 Verdict::Ended(MailState::Failed, without_code(&words, content))
             }

@@ -14,6 +14,8 @@ use uuid::Uuid;
 
 /// How many mails one statement is about at most.
 const MOST: usize = 64;
+/// How many statements of one kind at once: mails have time, and the next statement is for all that come meanwhile.
+pub(crate) const UNDER_WAY: usize = 1;
 
 /// See the module.
 pub(crate) struct Ledger {
@@ -42,11 +44,11 @@ impl Ledger {
         let (claims, bindings, sent) = (db.clone(), db.clone(), db.clone());
         let (claimed, noted) = (clock.clone(), clock.clone());
         Self {
-            claims: Batch::new(MOST, move |ids| {
+            claims: Batch::new(MOST, UNDER_WAY, move |ids| {
                 claim(claims.clone(), claimed.clone(), lease, ids)
             }),
-            bindings: Batch::new(MOST, move |ids| bind(bindings.clone(), ids)),
-            sent: Batch::new(MOST, move |mails| {
+            bindings: Batch::new(MOST, UNDER_WAY, move |ids| bind(bindings.clone(), ids)),
+            sent: Batch::new(MOST, UNDER_WAY, move |mails| {
                 note_sent(sent.clone(), noted.clone(), otp_lifetime, mails)
             }),
         }

@@ -15,6 +15,7 @@ pub mod message;
 pub mod metrics;
 pub mod monitor;
 pub mod pace;
+mod places;
 pub mod relay;
 pub mod run;
 pub mod smtp;

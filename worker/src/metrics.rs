@@ -106,7 +106,7 @@ impl DeliveryMetrics {
         let delay = Histogram::with_opts(delay.buckets(SECONDS.to_vec()))?;
         let in_flight = IntGauge::new(
             "latchkey_deliveries_in_flight",
-            "Mails on their way in this worker.",
+            "Mails that this worker has in hand.",
         )?;
         let tries = HistogramOpts::new(
             "latchkey_mail_tries",

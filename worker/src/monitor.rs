@@ -10,7 +10,6 @@
 //! - a payload that doesn't decode stops it: payloads are plain values, and what is no mail's id is logged and done with.
 
 use std::{
-    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -20,14 +19,11 @@ use apalis_core::backend::ext::poll_strategy::{PollSnapshot, PollStrategy};
 use latchkey_shared::{mail::Priority, queue::Queue};
 use lettre::transport::smtp::extension::ClientId;
 use serde_json::Value;
-use tokio::{
-    sync::Semaphore,
-    time::{self, Interval, MissedTickBehavior},
-};
+use tokio::time::{self, Interval, MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::delivery::Delivery;
+use crate::{delivery::Delivery, places::Places};
 
 /// How often the queue is looked at.
 const PERIOD: Duration = Duration::from_millis(15);
@@ -36,14 +32,12 @@ const GOODBYE: Duration = Duration::from_secs(2);
 /// The pause before a worker is started anew.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Deliveries on their way, so many at once.
+/// Deliveries in hand, so many at once.
 #[derive(Clone)]
 pub struct Slots {
     delivery: Delivery,
-    free: Arc<Semaphore>,
-    /// What notices may take of them, so that a code finds one free however many notices wait.
-    for_notices: Arc<Semaphore>,
-    concurrency: usize,
+    places: Places,
+    number: usize,
     /// The deliveries on their way.
     pub running: TaskTracker,
     /// Nothing begins after this.
@@ -51,14 +45,14 @@ pub struct Slots {
 }
 
 impl Slots {
-    /// So many free slots.
+    /// As many free slots as the delivery wants mails in hand.
     #[must_use]
-    pub fn new(delivery: Delivery, concurrency: usize, stop: CancellationToken) -> Self {
+    pub fn new(delivery: Delivery, stop: CancellationToken) -> Self {
+        let number = delivery.in_hand();
         Self {
             delivery,
-            free: Arc::new(Semaphore::new(concurrency)),
-            for_notices: Arc::new(Semaphore::new((concurrency * 3 / 4).max(1))),
-            concurrency,
+            places: Places::new(number),
+            number,
             running: TaskTracker::new(),
             stop,
         }
@@ -70,7 +64,7 @@ impl Slots {
         let slot = tokio::select! {
             biased;
             () = self.stop.cancelled() => return,
-            slot = self.slot(priority) => slot,
+            slot = self.places.take(priority) => slot,
         };
         let delivery = self.delivery.clone();
         self.running.spawn(async move {
@@ -80,15 +74,6 @@ impl Slots {
                 tracing::error!(mail.id = %mail, %error, "A mail waits: the database failed.");
             }
         });
-    }
-
-    /// The semaphores are never closed, so both are there in the end.
-    async fn slot(&self, priority: Priority) -> impl Send + use<> {
-        let notice = match priority {
-            Priority::High => None,
-            Priority::Normal => Some(Arc::clone(&self.for_notices).acquire_owned().await),
-        };
-        (notice, Arc::clone(&self.free).acquire_owned().await)
     }
 }
 
@@ -129,7 +114,7 @@ fn monitor(name: String, queue: &Queue, priority: Priority, slots: &Slots) -> Mo
     Monitor::new().register(move |_| {
         WorkerBuilder::new(name.as_str())
             .backend(queue.storage(priority).poll_with_strategy(Tick::new()))
-            .concurrency(slots.concurrency)
+            .concurrency(slots.number)
             .data(slots.clone())
             .data(priority)
             .build(wake)

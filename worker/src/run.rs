@@ -69,15 +69,10 @@ pub enum StartError {
 impl Worker {
     /// Starts monitor, relay and housekeeping.
     #[must_use]
-    pub fn start(
-        connections: &Connections,
-        delivery: Delivery,
-        concurrency: usize,
-        clock: &Clock,
-    ) -> Self {
+    pub fn start(connections: &Connections, delivery: Delivery, clock: &Clock) -> Self {
         let stop = delivery.stop_token();
         let metrics = delivery.metrics();
-        let slots = Slots::new(delivery, concurrency, stop.clone());
+        let slots = Slots::new(delivery, stop.clone());
         let Connections { db, queue, .. } = connections.clone();
         let mut tasks = JoinSet::new();
         for priority in Priority::ALL {
@@ -209,7 +204,8 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
         delivery.clone(),
     )?;
     show_figures(config.metrics_bind, figures).await?;
-    let mut worker = Worker::start(&connections, delivery, config.concurrency, &clock);
+    let stop = delivery.stop_token();
+    let mut worker = Worker::start(&connections, delivery, &clock);
     match &config.way {
         Way::Smtp(server) => tracing::info!(
             smtp.host = server.url.host,
@@ -226,6 +222,8 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
         _ = interrupt.recv() => false,
         () = worker.broken() => true,
     };
+    // First, so that nothing begins any more when the log says so.
+    stop.cancel();
     if broken {
         tracing::error!("A part of the worker broke; it stops, to be started anew.");
     } else {

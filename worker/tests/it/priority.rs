@@ -167,7 +167,7 @@ async fn a_worker_that_stops_gives_back_what_waits_for_its_turn() {
             .iter()
             .filter(|mail| mail.claimed_by.is_some())
             .count()
-            < 4
+            < 6
         {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
@@ -180,7 +180,7 @@ async fn a_worker_that_stops_gives_back_what_waits_for_its_turn() {
     assert!(rows.iter().all(|mail| mail.state == MailState::Queued));
     assert!(rows.iter().all(|mail| mail.claimed_by.is_none()));
     let given_back = rows.iter().filter(|mail| mail.last_error.is_some()).count();
-    assert_eq!(given_back, 4);
+    assert_eq!(given_back, 6);
     let _: () = turn.del(&key).await.unwrap();
     assert_eq!(world.deliver(rows[0].id).await, Outcome::Sent);
 }

@@ -9,6 +9,7 @@ use latchkey_shared::{
 use latchkey_testing::{Fault, PATIENCE};
 use latchkey_worker::relay;
 use redis::AsyncCommands as _;
+use sea_orm::{ConnectionTrait as _, DbBackend};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::world::World;
@@ -251,4 +252,41 @@ async fn many_mails_at_once_are_each_sent_once() {
     assert_eq!(world.sink.mails().len(), 100);
     assert!(world.rows().await.iter().all(|mail| mail.attempts == 1));
     assert_eq!(worker.stop(PATIENCE).await, 0);
+}
+
+/// What was accepted and is not noted comes again after a crash.
+#[tokio::test]
+async fn no_more_mails_are_handed_over_than_are_noted_but_for_twice_the_slots() {
+    let mut world = World::new().await;
+    world.users(20).await;
+    world.sink.set_fault(Fault::Hold);
+    let worker = world.worker(2);
+    world.ask_for(20).await;
+    let ready = async {
+        let codes = |keys: Vec<String>| keys.iter().filter(|key| key.contains(":code:")).count();
+        while codes(world.redis.keys().await) < 16 {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, ready).await.unwrap();
+    world.sink.wait_until_stuck(2).await;
+    // Nobody can note anything.
+    let lock = latchkey_shared::database::begin(&world.database.db)
+        .await
+        .unwrap();
+    if lock.get_database_backend() == DbBackend::Postgres {
+        let sql = "LOCK TABLE mails IN SHARE MODE";
+        lock.execute_unprepared(sql).await.unwrap();
+    }
+
+    world.sink.set_fault(Fault::None);
+
+    world.sink.wait_for(4).await;
+    // Time for some more, if there were any.
+    sleep(Duration::from_millis(300)).await;
+    assert_eq!(world.sink.mails().len(), 4);
+    lock.commit().await.unwrap();
+    world.wait_for(MailState::Sent, 20).await;
+    assert_eq!(world.sink.mails().len(), 20);
+    worker.stop(PATIENCE).await;
 }

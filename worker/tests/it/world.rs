@@ -103,7 +103,8 @@ impl World {
     /// A worker in this process, by the machine's clock.
     pub(crate) fn worker(&mut self, concurrency: usize) -> Worker {
         self.clock = Clock::system();
-        Worker::start(&self.connections, self.delivery(), concurrency, &self.clock)
+        self.set("WORKER_CONCURRENCY", &concurrency.to_string());
+        Worker::start(&self.connections, self.delivery(), &self.clock)
     }
 
     /// A worker as a process of its own.

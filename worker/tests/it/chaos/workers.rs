@@ -75,9 +75,12 @@ async fn workers_that_die_one_after_another_lose_no_mail_between_them() {
         .await;
     counts.all_arrived(mails);
     assert!(deaths > 3, "{deaths}");
-    // Each death may repeat what was just then on its way.
+    // Each death may repeat what was just then handed over, or had been and was not noted yet.
     let repeated = counts.duplicates;
-    assert!(repeated <= deaths * concurrency, "{repeated} came again");
+    assert!(
+        repeated <= deaths * concurrency * 2,
+        "{repeated} came again"
+    );
 }
 
 #[tokio::test]

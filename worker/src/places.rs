@@ -1,0 +1,45 @@
+//! Places for mails, of which notices never take all: a code finds one free however many notices wait.
+
+use std::sync::Arc;
+
+use latchkey_shared::mail::Priority;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+/// So many places. Clones share them.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    free: Arc<Semaphore>,
+    /// What notices may take of them.
+    for_notices: Arc<Semaphore>,
+}
+
+/// A place, until it is dropped.
+#[derive(Debug)]
+#[must_use = "dropped, somebody else has it"]
+pub(crate) struct Place {
+    _for_notices: Option<OwnedSemaphorePermit>,
+    _free: Option<OwnedSemaphorePermit>,
+}
+
+impl Places {
+    /// So many, all free.
+    pub(crate) fn new(number: usize) -> Self {
+        Self {
+            free: Arc::new(Semaphore::new(number)),
+            for_notices: Arc::new(Semaphore::new((number * 3 / 4).max(1))),
+        }
+    }
+
+    /// Waits for a free place. The semaphores are never closed, so there is one in the end.
+    pub(crate) async fn take(&self, priority: Priority) -> Place {
+        // The first of the two, so that no notice waits in front of a code.
+        let for_notices = match priority {
+            Priority::High => None,
+            Priority::Normal => Arc::clone(&self.for_notices).acquire_owned().await.ok(),
+        };
+        Place {
+            _for_notices: for_notices,
+            _free: Arc::clone(&self.free).acquire_owned().await.ok(),
+        }
+    }
+}
