@@ -3,7 +3,6 @@
 use chrono::NaiveDate;
 use latchkey_shared::{
     audit::{Event, EventKind},
-    database,
     email::Email,
     gender::Gender,
     mail::MailKind,
@@ -184,19 +183,20 @@ async fn refuse(app: &App, email: &Email, known: Known, trail: &Trail) -> Result
         subject: Some(app.subject(email)),
         ..trail.anonymous(EventKind::UserCreateFail)
     };
-    let transaction = database::begin(&app.db).await?;
-    let mut mail = None;
-    if let (Some(owner), true) = (owner, known.may_tell) {
-        let kind = MailKind::AddressTaken;
-        let outbox = &app.outbox;
-        let written = outbox
-            .write_notice(&transaction, kind, &owner, trail.request_id(), app.now())
-            .await?;
-        mail = Some(written);
-    }
-    app.note_in(&transaction, event).await?;
-    transaction.commit().await?;
-    if let Some(mail) = mail {
+    let told = owner.filter(|_| known.may_tell).map(|owner| {
+        let (kind, now) = (MailKind::AddressTaken, app.now());
+        let notice = app
+            .outbox
+            .notice(kind, &owner.email, trail.request_id(), now);
+        notice.about(owner.id)
+    });
+    let registration = Registration {
+        user: None,
+        mail: told,
+        event,
+        at: app.now(),
+    };
+    if let Some(mail) = app.registrations.refuse(registration).await? {
         app.outbox.wake(mail).await;
     }
     tracing::info!("Registration refused: the address is taken.");
@@ -213,13 +213,15 @@ async fn create(app: &App, new: NewUser, trail: &Trail) -> Result<user::Model, A
     };
     let mail = app.outbox.notice(kind, &new.email, trail.request_id(), now);
     let registration = Registration {
-        user: new,
-        mail,
+        user: Some(new),
+        mail: Some(mail),
         event: trail.anonymous(EventKind::UserCreated),
         at: now,
     };
     let (user, mail) = app.registrations.make(registration).await?;
-    app.outbox.wake(mail).await;
+    if let Some(mail) = mail {
+        app.outbox.wake(mail).await;
+    }
     tracing::info!(user.id, "Registered.");
     Ok(user)
 }

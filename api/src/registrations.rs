@@ -1,5 +1,8 @@
-//! New accounts, each with the mail about it and its event in the audit log, all or nothing; those of one moment in one
-//! transaction. So the head of the audit log is held once for all of them until their commit is on the disk.
+//! What registrations write: new accounts, each with the mail about it and its event in the audit log, all or nothing; and
+//! what is noted of those whose address is taken. Those of one moment go into one transaction, so the head of the audit log
+//! is held once for all of them until their commit is on the disk, and a taken address waits for the same as a free one.
+//!
+//! What was asked for is done even if whoever asked has hung up meanwhile; the relay sends its mail then.
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
@@ -16,24 +19,27 @@ use crate::{
     together::{MOST, write_together},
 };
 
-/// An account that is to be made.
+/// One registration.
 #[derive(Clone)]
 pub struct Registration {
-    /// The account.
-    pub user: NewUser,
+    /// The account that is to be made; none when its address is known to be taken.
+    pub user: Option<NewUser>,
     /// The mail about it.
-    pub mail: Draft,
-    /// What is noted of it; by whom and of which account follows.
+    pub mail: Option<Draft>,
+    /// What is noted. Of an account that is made it is told here who it is.
     pub event: Event,
     /// When.
     pub at: DateTime<Utc>,
 }
 
-/// An account that was made, and its mail.
-type Made = (user::Model, Written);
+/// What was written of one.
+struct Entry {
+    user: Option<user::Model>,
+    mail: Option<Written>,
+}
 
 /// See the module.
-pub struct Registrations(Batch<Registration, Result<Option<Made>, DbErr>>);
+pub struct Registrations(Batch<Registration, Result<Entry, DbErr>>);
 
 impl Registrations {
     /// Registrations in a database.
@@ -41,7 +47,7 @@ impl Registrations {
     pub fn new(db: &Database, key: AuditKey) -> Self {
         let db = db.clone();
         Self(Batch::new(MOST, 2, move |all| {
-            make(db.clone(), key.clone(), all)
+            enter(db.clone(), key.clone(), all)
         }))
     }
 
@@ -49,54 +55,77 @@ impl Registrations {
     ///
     /// # Errors
     /// When its address is taken, or the database fails.
-    pub async fn make(&self, registration: Registration) -> Result<Made, ApiError> {
-        let made = self.0.ask(registration).await??;
-        Ok(made.ok_or(WriteUserError::EmailTaken)?)
+    pub async fn make(
+        &self,
+        registration: Registration,
+    ) -> Result<(user::Model, Option<Written>), ApiError> {
+        let entry = self.0.ask(registration).await??;
+        let user = entry.user.ok_or(WriteUserError::EmailTaken)?;
+        Ok((user, entry.mail))
+    }
+
+    /// Notes one that makes none.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn refuse(&self, registration: Registration) -> Result<Option<Written>, ApiError> {
+        Ok(self.0.ask(registration).await??.mail)
     }
 }
 
-async fn make(
-    db: Database,
-    key: AuditKey,
-    all: Vec<Registration>,
-) -> Vec<Result<Option<Made>, DbErr>> {
+async fn enter(db: Database, key: AuditKey, all: Vec<Registration>) -> Vec<Result<Entry, DbErr>> {
     write_together(&db, &all, |transaction, all| {
         Box::pin(write(transaction, key.clone(), all))
     })
     .await
 }
 
-/// Of each the account with its mail, if the address was free.
 async fn write(
     transaction: &Transaction,
     key: AuditKey,
     all: &[Registration],
-) -> Result<Vec<Option<Made>>, DbErr> {
-    let new = all.iter().map(|it| (it.user.clone(), it.at));
+) -> Result<Vec<Entry>, DbErr> {
+    let new = all.iter().filter_map(|it| Some((it.user.clone()?, it.at)));
     let mut users = user::insert_many(transaction, new).await?;
-    let (mut mails, mut events) = (Vec::new(), Vec::new());
-    let made: Vec<_> = all
-        .iter()
-        .map(|registration| {
-            // Taken out: of several with one address the first has it.
-            let email = registration.user.email.key();
-            let found = users.iter().position(|user| user.email_key == email)?;
-            let user = users.swap_remove(found);
-            mails.push(registration.mail.clone().about(user.id));
-            let event = Event {
-                actor: Actor::User(user.id),
-                user_id: Some(user.id),
-                ..registration.event.clone()
-            };
-            events.push((event, registration.at));
-            Some(user)
-        })
-        .collect();
+    let (mut entries, mut mails, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    for Registration {
+        user,
+        mail,
+        event,
+        at,
+    } in all.iter().cloned()
+    {
+        let Some(new) = user else {
+            entries.push((None, mail.is_some()));
+            mails.extend(mail);
+            events.push((event, at));
+            continue;
+        };
+        // Taken out: of several with one address the first has it.
+        let email = new.email.key();
+        let Some(found) = users.iter().position(|user| user.email_key == email) else {
+            entries.push((None, false));
+            continue;
+        };
+        let user = users.swap_remove(found);
+        let event = Event {
+            actor: Actor::User(user.id),
+            user_id: Some(user.id),
+            ..event
+        };
+        events.push((event, at));
+        let mail = mail.map(|mail| mail.about(user.id));
+        entries.push((Some(user), mail.is_some()));
+        mails.extend(mail);
+    }
     let mut mails = Draft::write_many(mails, transaction).await?.into_iter();
     // The last, as it holds the head.
     audit::append_many(transaction, &key, events).await?;
-    Ok(made
+    Ok(entries
         .into_iter()
-        .map(|user| user.and_then(|user| Some((user, mails.next()?))))
+        .map(|(user, has_mail)| Entry {
+            user,
+            mail: has_mail.then(|| mails.next()).flatten(),
+        })
         .collect())
 }

@@ -1,4 +1,4 @@
-//! What several requests write at the same moment: in one transaction, with as many statements as one of them would take.
+//! What several requests write at the same moment: in one transaction, with a few statements for all of them.
 
 use std::{future::Future, pin::Pin, slice};
 
@@ -57,7 +57,8 @@ async fn in_one<Q, A>(
 }
 
 /// Whether it is about what was to be written, and not about the database: a constraint, a value that it does not take
-/// (class 22 of PostgreSQL's codes), or two that waited for each other (class 40).
+/// (class 22 of PostgreSQL's codes), or two that waited for each other (`40001`, `40P01`). Of none of these is there any doubt
+/// that nothing was written.
 fn is_refusal(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
         error
@@ -67,8 +68,10 @@ fn is_refusal(error: &DbErr) -> bool {
     let sqlx::Error::Database(error) = &**error else {
         return false;
     };
-    let of_class = |class| error.code().is_some_and(|code| code.starts_with(class));
-    !matches!(error.kind(), ErrorKind::Other) || of_class("22") || of_class("40")
+    let code = error.code().unwrap_or_default();
+    !matches!(error.kind(), ErrorKind::Other)
+        || code.starts_with("22")
+        || ["40001", "40P01"].contains(&&*code)
 }
 
 #[cfg(test)]

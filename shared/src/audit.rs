@@ -239,7 +239,7 @@ pub async fn append(
     append_many(transaction, key, vec![(event, now)]).await
 }
 
-/// Appends events, each with its time, in their order: as [`append`] does, with as many statements for all of them.
+/// Appends events, each with its time, in their order: as [`append`] does, with a few statements for all of them.
 ///
 /// # Errors
 /// When the database fails.

@@ -36,7 +36,8 @@ pub enum DatabaseError {
 const RESTED: Duration = Duration::from_secs(1);
 /// How long somebody waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How many connections read a SQLite file, so that some slow pages of the dashboard do not hold up everybody.
+/// How many connections read a SQLite file: several, so that some slow pages of the dashboard do not hold up everybody, and
+/// not many, as each keeps its pages and statements.
 const READERS: u32 = 4;
 /// How much of a SQLite file the connection that writes keeps in memory, in KiB: SQLite's own default.
 const WRITERS_CACHE: u32 = 2_000;

@@ -259,18 +259,59 @@ pub async fn claim(
         .await
 }
 
-/// Prolongs a claim while its delivery goes on.
+/// Prolongs claims while their deliveries go on. A row that somebody else is changing just now is left out.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn renew_claim(
+pub async fn renew_claims(
+    db: &impl ConnectionTrait,
+    claims: &[(Uuid, Uuid)],
+    until: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    let (ids, claimants): (Vec<_>, Vec<_>) = claims.iter().copied().unzip();
+    let these = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::Id.is_in(database::keys(&ids)))
+        .filter(Column::ClaimedBy.is_in(database::keys(&claimants)));
+    Entity::update_many()
+        .col_expr(Column::ClaimedUntil, Expr::value(until))
+        .filter(Column::Id.in_subquery(database::unlocked(these, db)))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Prolongs a claim, if nobody else has the mail by now; whether it did.
+///
+/// # Errors
+/// When the database fails.
+pub async fn hold_claim(
     db: &impl ConnectionTrait,
     id: Uuid,
     claimant: Uuid,
     until: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    Entity::update_many()
+) -> Result<bool, DbErr> {
+    let held = Entity::update_many()
         .col_expr(Column::ClaimedUntil, Expr::value(until))
+        .filter(Column::Id.eq(id))
+        .filter(Column::ClaimedBy.eq(claimant))
+        .filter(Column::State.eq(MailState::Queued))
+        .exec(db)
+        .await?;
+    Ok(held.rows_affected == 1)
+}
+
+/// Gives a claimed mail back as if it had never been claimed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn give_back(db: &impl ConnectionTrait, id: Uuid, claimant: Uuid) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Attempts, Expr::col(Column::Attempts).sub(1))
+        .col_expr(Column::PushedAt, Expr::value(None::<DateTime<Utc>>))
+        .col_expr(Column::ClaimedBy, Expr::value(None::<Uuid>))
+        .col_expr(Column::ClaimedUntil, Expr::value(None::<DateTime<Utc>>))
         .filter(Column::Id.eq(id))
         .filter(Column::ClaimedBy.eq(claimant))
         .exec(db)

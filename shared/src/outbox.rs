@@ -53,7 +53,7 @@ impl Draft {
         Ok(written)
     }
 
-    /// Writes several, with as many statements for all of them.
+    /// Writes several, with a few statements for all of them.
     ///
     /// # Errors
     /// When the database fails.

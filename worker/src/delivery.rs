@@ -29,7 +29,7 @@ use crate::{
     ledger::{Ledger, Sent},
     message::{self, Envelope, WriteError},
     metrics::DeliveryMetrics,
-    pace::{self, Pace},
+    pace::{Pace, Turn},
     places::{Place, Places},
     transport::{SendError, Transport},
 };
@@ -38,14 +38,11 @@ mod log;
 
 /// How long a claim holds unless it is renewed: how soon another worker takes over from one that died.
 const LEASE: TimeDelta = TimeDelta::seconds(6);
-/// How many mails may be handed over, or on their way to it, for each line while that is not written down: a worker that is
-/// killed repeats no more than these.
-const UNNOTED: usize = 2;
-/// How many mails are in hand for each line: while some talk to the server, the others are claimed and made
-/// ready, many by one statement. Of `WORKER_CONCURRENCY` alone it would be a few at a time, at twice the cost of a mail.
-const IN_HAND: usize = 8;
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(2);
+/// How many mails are in hand for each that is handed over: while some talk to the server, others are claimed and made ready,
+/// or noted as sent, several by one statement. A worker that is killed repeats no more than these.
+const IN_HAND: usize = 4;
 
 /// Delivers mails. Clones share everything.
 #[derive(Clone)]
@@ -58,7 +55,6 @@ struct Parts {
     transport: Transport,
     /// For the conversations with the server.
     lines: Places,
-    unnoted: Places,
     in_hand: usize,
     pace: Option<Pace>,
     stop: CancellationToken,
@@ -84,6 +80,8 @@ pub enum Outcome {
     Expired,
     /// There is nobody to send it to.
     Cancelled,
+    /// The worker stops; somebody else will send it.
+    GivenBack,
 }
 
 impl Outcome {
@@ -97,29 +95,26 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
+            Self::GivenBack => "given_back",
         }
     }
 }
 
 /// What came of a try, before it is written down.
 enum Verdict {
-    /// With its place among those of which that is not written down.
-    Sent(Option<password_reset::Model>, Place),
+    Sent(Option<password_reset::Model>),
     Ended(MailState, String),
     PutOff(String),
     /// Nothing was wrong with it: the worker stops.
     GivenBack,
-}
-
-/// The right to hand a mail over.
-struct Turn {
-    unnoted: Place,
-    line: Place,
+    /// Somebody else has it.
+    Lost,
 }
 
 /// A mail that is ready to be written, or the verdict that it is not to be.
 enum Prepared {
-    Ready(Content, Option<password_reset::Model>),
+    Code(Otp, password_reset::Model),
+    Notice(Content),
     Not(Verdict),
 }
 
@@ -141,7 +136,6 @@ impl Delivery {
             codes: Codes::new(codes, config.otp_digits),
             transport,
             lines: Places::new(config.concurrency),
-            unnoted: Places::new(config.concurrency * UNNOTED),
             in_hand: config.concurrency * IN_HAND,
             pace,
             stop: CancellationToken::new(),
@@ -233,13 +227,12 @@ impl Parts {
     async fn work(&self, mail: &mail::Model, claimant: Uuid) -> Result<Outcome, DbErr> {
         let (started, _in_flight) = (Instant::now(), self.metrics.begin());
         let verdict = tokio::select! {
-            verdict = self.attempt(mail) => verdict?,
+            verdict = self.attempt(mail, claimant) => verdict?,
             never = self.keep_claim(mail.id, claimant) => match never {},
         };
         let (outcome, reason) = match verdict {
-            Verdict::Sent(reset, unnoted) => {
+            Verdict::Sent(reset) => {
                 self.note_sent(mail.id, reset).await?;
-                drop(unnoted);
                 (Outcome::Sent, String::new())
             }
             Verdict::Ended(state, reason) => {
@@ -259,10 +252,10 @@ impl Parts {
                 (Outcome::PutOff, reason)
             }
             Verdict::GivenBack => {
-                let reason = "the worker stopped before its turn came";
-                mail::put_off(&self.db, mail.id, claimant, self.clock.now(), reason).await?;
-                (Outcome::PutOff, reason.to_owned())
+                mail::give_back(&self.db, mail.id, claimant).await?;
+                (Outcome::GivenBack, String::new())
             }
+            Verdict::Lost => return Ok(Outcome::NothingToDo),
         };
         log::line(mail, outcome, &reason, started);
         self.metrics
@@ -270,9 +263,8 @@ impl Parts {
         Ok(outcome)
     }
 
-    async fn attempt(&self, mail: &mail::Model) -> Result<Verdict, DbErr> {
-        let now = self.clock.now();
-        if mail.deliver_before <= now {
+    async fn attempt(&self, mail: &mail::Model, claimant: Uuid) -> Result<Verdict, DbErr> {
+        if mail.deliver_before <= self.clock.now() {
             return Ok(expired());
         }
         let Ok(kind) = mail.kind.parse::<MailKind>() else {
@@ -281,44 +273,59 @@ impl Parts {
         let (Ok(_), Ok(to)) = (mail.recipient.parse::<Email>(), mail.recipient.parse()) else {
             return Ok(ended(MailState::Failed, "impossible recipient"));
         };
-        let prepared = match kind {
-            MailKind::ResetCode => self.prepare_code(mail, now).await?,
-            _ => self.prepare_notice(mail, kind).await?,
+        let mut prepared = self.prepare(mail, kind).await?;
+        if let Prepared::Not(verdict) = prepared {
+            return Ok(verdict);
+        }
+        let line = match self.wait_for_turn(mail).await {
+            Ok(line) => line,
+            Err(verdict) => return Ok(verdict),
         };
-        Ok(match prepared {
-            Prepared::Ready(content, reset) => match self.wait_for_turn(mail).await {
-                Ok(turn) => self.send(mail, to, &content, reset, turn).await,
-                Err(verdict) => verdict,
-            },
-            Prepared::Not(verdict) => verdict,
-        })
+        // After a long wait the claim may be lost, the account shut, the reset over.
+        let now = self.clock.now();
+        if mail.claimed_until.is_none_or(|until| until <= now) {
+            if !mail::hold_claim(&self.db, mail.id, claimant, now + LEASE).await? {
+                return Ok(Verdict::Lost);
+            }
+            prepared = self.prepare(mail, kind).await?;
+        }
+        let (content, reset) = match prepared {
+            Prepared::Code(code, reset) => {
+                let lifetime = reset.code_end(now, self.otp_lifetime) - now;
+                let code = Code::Shown(code);
+                (Content::ResetCode { code, lifetime }, Some(reset))
+            }
+            Prepared::Notice(content) => (content, None),
+            Prepared::Not(verdict) => return Ok(verdict),
+        };
+        Ok(self.send(mail, to, &content, reset, line).await)
+    }
+
+    async fn prepare(&self, mail: &mail::Model, kind: MailKind) -> Result<Prepared, DbErr> {
+        match kind {
+            MailKind::ResetCode => self.prepare_code(mail, self.clock.now()).await,
+            _ => self.prepare_notice(mail, kind).await,
+        }
     }
 
     /// Waits for a free line, and until the pace allows another mail, which may be too late for this one.
-    async fn wait_for_turn(&self, mail: &mail::Model) -> Result<Turn, Verdict> {
-        let turn = async {
-            let priority = mail.priority();
-            Turn {
-                unnoted: self.unnoted.take(priority).await,
-                line: self.lines.take(priority).await,
-            }
-        };
-        let turn = tokio::select! {
+    async fn wait_for_turn(&self, mail: &mail::Model) -> Result<Place, Verdict> {
+        let line = tokio::select! {
             biased;
             () = self.stop.cancelled() => return Err(Verdict::GivenBack),
-            turn = turn => turn,
+            line = self.lines.take(mail.priority()) => line,
         };
         if let Some(pace) = &self.pace {
             match pace.turn(mail.priority(), &self.stop).await {
-                Ok(pace::Turn::Now) => {}
-                Ok(pace::Turn::Stopped) => return Err(Verdict::GivenBack),
+                Ok(Turn::Now) => {}
+                Ok(Turn::Stopped) => return Err(Verdict::GivenBack),
                 Err(error) => return Err(Verdict::PutOff(format!("no turn: {error}"))),
             }
         }
         if mail.deliver_before <= self.clock.now() {
             return Err(expired());
         }
-        Ok(turn)
+        Ok(line)
     }
 
     /// Finds the account that a reset was asked for, and draws the code. The API has asked nobody whether there is one.
@@ -345,11 +352,7 @@ impl Parts {
         }
         let drawn = self.codes.draw(id, reset.expires_at - now).await;
         Ok(match drawn {
-            Ok(code) => {
-                let lifetime = reset.code_end(now, self.otp_lifetime) - now;
-                let code = Code::Shown(code);
-                Prepared::Ready(Content::ResetCode { code, lifetime }, Some(reset))
-            }
+            Ok(code) => Prepared::Code(code, reset),
             Err(error) => Prepared::Not(Verdict::PutOff(format!("no code: {error}"))),
         })
     }
@@ -365,7 +368,7 @@ impl Parts {
         let Some(content) = Content::notice(kind, mail, user.username) else {
             return Ok(not(MailState::Failed, "a code is no notice"));
         };
-        Ok(Prepared::Ready(content, None))
+        Ok(Prepared::Notice(content))
     }
 
     async fn send(
@@ -374,7 +377,7 @@ impl Parts {
         to: Address,
         content: &Content,
         reset: Option<password_reset::Model>,
-        turn: Turn,
+        line: Place,
     ) -> Verdict {
         let envelope = Envelope {
             to,
@@ -395,10 +398,10 @@ impl Parts {
             .transport
             .send(mail.id, &message, worth.unwrap_or_default())
             .await;
-        drop(turn.line);
+        drop(line);
         self.metrics.note_conversation(&sent, started.elapsed());
         match sent {
-            Ok(()) => Verdict::Sent(reset, turn.unnoted),
+            Ok(()) => Verdict::Sent(reset),
             Err(SendError::Permanent(words)) => {
                 Verdict::Ended(MailState::Failed, without_code(&words, content))
             }
@@ -428,8 +431,7 @@ impl Parts {
     async fn keep_claim(&self, id: Uuid, claimant: Uuid) -> Infallible {
         loop {
             time::sleep(RENEWAL).await;
-            let until = self.clock.now() + LEASE;
-            if let Err(error) = mail::renew_claim(&self.db, id, claimant, until).await {
+            if let Err(error) = self.ledger.renew(id, claimant).await {
                 tracing::debug!(%error, "A claim was not renewed.");
             }
         }

@@ -21,6 +21,7 @@ pub(crate) const UNDER_WAY: usize = 1;
 pub(crate) struct Ledger {
     claims: Batch<Uuid, Result<Option<mail::Model>, DbErr>>,
     bindings: Batch<Uuid, Result<Option<Reset>, DbErr>>,
+    renewals: Batch<(Uuid, Uuid), Result<(), DbErr>>,
     sent: Batch<Sent, Result<(), DbErr>>,
 }
 
@@ -41,13 +42,16 @@ impl Ledger {
         lease: TimeDelta,
         otp_lifetime: TimeDelta,
     ) -> Self {
-        let (claims, bindings, sent) = (db.clone(), db.clone(), db.clone());
-        let (claimed, noted) = (clock.clone(), clock.clone());
+        let (claims, bindings, renewals, sent) = (db.clone(), db.clone(), db.clone(), db.clone());
+        let (claimed, renewed, noted) = (clock.clone(), clock.clone(), clock.clone());
         Self {
             claims: Batch::new(MOST, UNDER_WAY, move |ids| {
                 claim(claims.clone(), claimed.clone(), lease, ids)
             }),
             bindings: Batch::new(MOST, UNDER_WAY, move |ids| bind(bindings.clone(), ids)),
+            renewals: Batch::new(MOST, UNDER_WAY, move |claims| {
+                renew(renewals.clone(), renewed.clone(), lease, claims)
+            }),
             sent: Batch::new(MOST, UNDER_WAY, move |mails| {
                 note_sent(sent.clone(), noted.clone(), otp_lifetime, mails)
             }),
@@ -62,6 +66,11 @@ impl Ledger {
     /// The reset with this id, bound to the active account of its address if there is one.
     pub(crate) async fn bind(&self, reset: Uuid) -> Result<Option<Reset>, DbErr> {
         self.bindings.ask(reset).await?
+    }
+
+    /// Prolongs the claim of a mail by its claimant.
+    pub(crate) async fn renew(&self, mail: Uuid, claimant: Uuid) -> Result<(), DbErr> {
+        self.renewals.ask((mail, claimant)).await?
     }
 
     /// Notes that SMTP took a mail, and with it when its code ends: in one step, so that a code never outlives what it
@@ -98,6 +107,16 @@ async fn bind(db: Database, ids: Vec<Uuid>) -> Vec<Result<Option<Reset>, DbErr>>
         }
         Err(error) => ids.iter().map(|_| Err(error.clone())).collect(),
     }
+}
+
+async fn renew(
+    db: Database,
+    clock: Clock,
+    lease: TimeDelta,
+    claims: Vec<(Uuid, Uuid)>,
+) -> Vec<Result<(), DbErr>> {
+    let renewed = mail::renew_claims(&db, &claims, clock.now() + lease).await;
+    claims.iter().map(|_| renewed.clone()).collect()
 }
 
 async fn note_sent(

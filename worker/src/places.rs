@@ -1,4 +1,4 @@
-//! Places for mails, of which notices never take all: a code finds one free however many notices wait.
+//! Places for mails. Where there are several, notices never take all: codes do not wait until every notice is done.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ impl Places {
 
     /// Waits for a free place. The semaphores are never closed, so there is one in the end.
     pub(crate) async fn take(&self, priority: Priority) -> Place {
-        // The first of the two, so that no notice waits in front of a code.
+        // The first of the two, so that no more notices than these can be in front of a code.
         let for_notices = match priority {
             Priority::High => None,
             Priority::Normal => Arc::clone(&self.for_notices).acquire_owned().await.ok(),

@@ -203,7 +203,7 @@ impl Smtp {
         idle.pop()
     }
 
-    /// There are never more than there are deliveries at once.
+    /// There are never more than mails are handed over at once.
     fn keep(&self, connection: AsyncSmtpConnection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|(_, since)| since.elapsed() < IDLE);

@@ -30,8 +30,8 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Takes the next numbers, so many, with the hash of the event before; its own is the last of them. A write first, so that SQLite waits for its turn instead of
-/// finding out later that it had none; on PostgreSQL it locks the row.
+/// Takes the next numbers, so many, with the hash of the event before; its own is the last of them. A write first, so that
+/// SQLite waits for its turn instead of finding out later that it had none; on PostgreSQL it locks the row.
 pub(super) async fn take(db: &impl ConnectionTrait, events: i64) -> Result<Model, DbErr> {
     let taken = Entity::update_many()
         .col_expr(Column::Seq, Expr::col(Column::Seq).add(events))

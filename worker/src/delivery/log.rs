@@ -20,6 +20,13 @@ pub(super) fn line(mail: &mail::Model, outcome: Outcome, reason: &str, started: 
                 "A mail is to be tried again."
             );
         }
+        Outcome::GivenBack => {
+            tracing::info!(
+                attempts,
+                duration_ms,
+                "A mail was given back: the worker stops."
+            );
+        }
         Outcome::Failed => tracing::warn!(attempts, duration_ms, reason, "A mail failed for good."),
         Outcome::Expired => tracing::warn!(attempts, duration_ms, reason, "A mail expired."),
         Outcome::Cancelled | Outcome::NothingToDo => {
