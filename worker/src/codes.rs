@@ -9,10 +9,7 @@ use latchkey_shared::{
 };
 use uuid::Uuid;
 
-use crate::ledger::UNDER_WAY;
-
-/// How many codes one round trip is about at most.
-const MOST: usize = 64;
+use crate::ledger::{MOST, UNDER_WAY};
 
 /// A reset, and for how long Redis is to keep its code.
 type Kept = (Uuid, TimeDelta);

@@ -13,7 +13,7 @@ use sea_orm::DbErr;
 use uuid::Uuid;
 
 /// How many mails one statement is about at most.
-const MOST: usize = 64;
+pub(crate) const MOST: usize = 64;
 /// How many statements of one kind at once: mails have time, and the next statement is for all that come meanwhile.
 pub(crate) const UNDER_WAY: usize = 1;
 

@@ -37,7 +37,6 @@ const PAUSE: Duration = Duration::from_secs(1);
 pub struct Slots {
     delivery: Delivery,
     places: Places,
-    number: usize,
     /// The deliveries on their way.
     pub running: TaskTracker,
     /// Nothing begins after this.
@@ -48,11 +47,9 @@ impl Slots {
     /// As many free slots as the delivery wants mails in hand.
     #[must_use]
     pub fn new(delivery: Delivery, stop: CancellationToken) -> Self {
-        let number = delivery.in_hand();
         Self {
+            places: Places::new(delivery.in_hand()),
             delivery,
-            places: Places::new(number),
-            number,
             running: TaskTracker::new(),
             stop,
         }
@@ -114,7 +111,7 @@ fn monitor(name: String, queue: &Queue, priority: Priority, slots: &Slots) -> Mo
     Monitor::new().register(move |_| {
         WorkerBuilder::new(name.as_str())
             .backend(queue.storage(priority).poll_with_strategy(Tick::new()))
-            .concurrency(slots.number)
+            .concurrency(slots.delivery.in_hand())
             .data(slots.clone())
             .data(priority)
             .build(wake)

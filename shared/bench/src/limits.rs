@@ -44,7 +44,7 @@ use crate::process::Program;
 
 /// How many connections write to PostgreSQL at once: as many as the API's pool has.
 const WRITERS: usize = 20;
-/// How many mails are on their way at once: as many as a worker's default.
+/// How many mails are handed over at once: as many as a worker's default.
 const CONVERSATIONS: usize = 16;
 
 /// How many cores may be used.
