@@ -19,6 +19,7 @@ use crate::{
     limits::Limiter,
     metrics::{HashMetrics, RequestMetrics},
     picture::PictureStore,
+    profile_changes::ProfileChanges,
     registrations::Registrations,
     reset_requests::ResetRequests,
     room::Room,
@@ -54,6 +55,8 @@ pub struct State {
     pub sessions: SessionLookup,
     /// Requests for a code.
     pub reset_requests: ResetRequests,
+    /// What owners change of their profiles.
+    pub profile_changes: ProfileChanges,
     /// New accounts.
     pub registrations: Registrations,
     /// The stored form of tokens.
@@ -100,6 +103,7 @@ impl App {
                 config.rates,
             ),
             reset_requests: ResetRequests::new(&connections.db),
+            profile_changes: ProfileChanges::new(&connections.db, config.session_idle),
             registrations: Registrations::new(&connections.db, key.audit_key()),
             sessions: SessionLookup::new(&connections.db, config.session_idle),
             redis: connections.redis,

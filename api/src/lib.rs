@@ -32,6 +32,7 @@ pub mod peer;
 pub mod picture;
 pub mod problem;
 pub mod profile;
+pub mod profile_changes;
 pub mod refresh;
 pub mod register;
 pub mod registrations;

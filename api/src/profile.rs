@@ -10,7 +10,10 @@ use latchkey_shared::{
     outbox::Written,
     password_reset,
     phone_number::PhoneNumber,
-    user::{self, ProfileChange},
+    user::{
+        self,
+        profile::{self, PlainChange, ProfileChange},
+    },
     username::Username,
 };
 use poem::web::Data;
@@ -142,25 +145,21 @@ struct Stored {
     old_picture: Option<String>,
 }
 
-/// Writes what changes. What concerns nobody but the row itself is one statement; if it changes nothing, the transaction
-/// says why.
+/// Writes what changes. What concerns nobody but the row itself goes with that of others; if it did not, the transaction
+/// writes it or says why.
 async fn store(
     app: &App,
     me: &SignedIn,
     change: ProfileChange,
     trail: &Trail,
 ) -> Result<Stored, ApiError> {
-    if change.email.is_none() && change.picture.is_none() {
-        let (id, idle) = (me.session.id, app.config.session_idle);
-        let is_activated = me.user.is_activated;
-        let changed =
-            user::change_profile_by(&app.db, id, is_activated, change.clone(), app.now(), idle);
-        if let Some(user) = changed.await? {
-            return Ok(Stored {
-                user,
-                old_picture: None,
-            });
-        }
+    if let Some(plain) = PlainChange::of(&me.session, &change)
+        && let Some(user) = app.profile_changes.write(plain, app.now()).await?
+    {
+        return Ok(Stored {
+            user,
+            old_picture: None,
+        });
     }
     store_all(app, me, change, trail).await
 }
@@ -174,7 +173,7 @@ async fn store_all(
 ) -> Result<Stored, ApiError> {
     let transaction = database::begin(&app.db).await?;
     let before = me.still_counts(app, &transaction).await?;
-    let user = user::change_profile(&transaction, before.clone(), change).await?;
+    let user = profile::change(&transaction, before.clone(), change).await?;
     let mut notice = None;
     if user.email_key != before.email_key {
         notice = Some(address_changed(app, &transaction, &before, trail).await?);

@@ -59,7 +59,8 @@ async fn in_one<Q, A>(
 /// Whether it is about what was to be written, and not about the database: a constraint, a value that it does not take
 /// (class 22 of PostgreSQL's codes), or two that waited for each other (`40001`, `40P01`). Of none of these is there any doubt
 /// that nothing was written.
-fn is_refusal(error: &DbErr) -> bool {
+#[must_use]
+pub fn is_refusal(error: &DbErr) -> bool {
     let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
         error
     else {

@@ -146,11 +146,11 @@ pub async fn only<E: EntityTrait>(
 
 /// The same keys, the last repeated until their number is a power of two: of statements for each number there would be too
 /// many to keep them prepared.
-pub fn keys<K: Copy>(keys: &[K]) -> impl Iterator<Item = K> {
+pub fn keys<K: Clone>(keys: &[K]) -> impl Iterator<Item = K> {
     let more = keys.len().next_power_of_two() - keys.len();
-    let last = keys.last().copied();
+    let last = keys.last().cloned();
     keys.iter()
-        .copied()
+        .cloned()
         .chain(last.into_iter().cycle().take(more))
 }
 

@@ -4,11 +4,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveValue::Set,
-    Condition, DbBackend, FromQueryResult, Iterable as _, QueryOrder as _, QuerySelect as _,
-    QueryTrait as _,
-    entity::prelude::*,
-    sea_query::{Expr, SelectStatement},
+    ActiveValue::Set, Condition, DbBackend, FromQueryResult, Iterable as _, QueryOrder as _,
+    QuerySelect as _, entity::prelude::*, sea_query::Expr,
 };
 
 use crate::{
@@ -130,27 +127,17 @@ pub async fn hold_alive(
     Ok(found.filter(|found| counts(found, now, idle)))
 }
 
-/// The id of the user of a living session, if the user is active: for a statement that holds both as [`hold_alive`] does,
-/// and changes the user.
-pub(crate) fn holder(
-    db: &impl ConnectionTrait,
-    id: Uuid,
-    now: DateTime<Utc>,
-    idle: TimeDelta,
-) -> SelectStatement {
-    let mut held = user::Entity::find()
+/// The ids of the users of living sessions, if the users are active: for a statement that changes the users.
+pub(crate) fn holders(ids: &[Uuid], now: DateTime<Utc>, idle: TimeDelta) -> Select<user::Entity> {
+    user::Entity::find()
         .select_only()
         .column(user::Column::Id)
         .inner_join(Entity)
-        .filter(Column::Id.eq(id))
+        .filter(Column::Id.is_in(database::keys(ids)))
         .filter(Column::RevokedAt.is_null())
         .filter(Column::ExpiresAt.gt(now))
         .filter(Column::LastUsedAt.gt(now - idle))
-        .filter(user::Column::IsActive.eq(true));
-    if db.get_database_backend() == DbBackend::Postgres {
-        held = held.lock_exclusive();
-    }
-    held.into_query()
+        .filter(user::Column::IsActive.eq(true))
 }
 
 /// Whether a session with its user lets its tokens count.

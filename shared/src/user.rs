@@ -1,6 +1,6 @@
 //! Users: the row, and everything that is asked of it or done to it.
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
     ActiveValue::Set,
     DbBackend, SqlErr, TryInsertResult, UpdateMany,
@@ -18,6 +18,7 @@ use crate::{
     username::Username,
 };
 
+pub mod profile;
 pub mod search;
 pub mod staff;
 
@@ -154,41 +155,6 @@ impl NewUser {
     }
 }
 
-/// What the owner changes; `None` leaves a field as it is, `Some(None)` clears it.
-#[derive(Clone, Debug, Default)]
-pub struct ProfileChange {
-    /// See [`Model::email`].
-    pub email: Option<Email>,
-    /// See [`Model::username`].
-    pub username: Option<Username>,
-    /// See [`Model::phone_number`].
-    pub phone_number: Option<Option<PhoneNumber>>,
-    /// See [`Model::picture`].
-    pub picture: Option<Option<String>>,
-    /// See [`Model::date_birth`].
-    pub date_birth: Option<Option<NaiveDate>>,
-    /// See [`Model::gender`].
-    pub gender: Option<Option<Gender>>,
-}
-
-impl ProfileChange {
-    /// Whether there is nothing to do.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        matches!(
-            self,
-            Self {
-                email: None,
-                username: None,
-                phone_number: None,
-                picture: None,
-                date_birth: None,
-                gender: None,
-            }
-        )
-    }
-}
-
 /// Why an account could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteUserError {
@@ -311,85 +277,6 @@ pub async fn hold(transaction: &impl ConnectionTrait, id: i64) -> Result<Option<
 pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
     use sea_orm::QueryOrder as _;
     Entity::find().order_by_asc(Column::Id).all(db).await
-}
-
-/// Writes what the owner changed and returns the row as it is then.
-///
-/// # Errors
-/// When the new address is taken, or the database fails.
-pub async fn change_profile(
-    db: &impl ConnectionTrait,
-    user: Model,
-    change: ProfileChange,
-) -> Result<Model, WriteUserError> {
-    if change.is_empty() {
-        return Ok(user);
-    }
-    let changed = Entity::update_many().filter(Column::Id.eq(user.id));
-    let changed = set_profile(changed, change).exec_with_returning(db).await?;
-    changed
-        .into_iter()
-        .next()
-        .ok_or(WriteUserError::Database(DbErr::RecordNotUpdated))
-}
-
-/// The same for whoever has a session, as long as that counts and the account is as activated as it is said to be: in one
-/// statement, which is one round trip and a transaction by itself. `None` when it does not, or nothing changes.
-///
-/// # Errors
-/// When the new address is taken, or the database fails.
-pub async fn change_profile_by(
-    db: &impl ConnectionTrait,
-    session: Uuid,
-    is_activated: bool,
-    change: ProfileChange,
-    now: DateTime<Utc>,
-    idle: TimeDelta,
-) -> Result<Option<Model>, WriteUserError> {
-    if change.is_empty() {
-        return Ok(None);
-    }
-    // Not `IN`: of one row at most SQLite makes no list.
-    let holder = Expr::SubQuery(
-        None,
-        Box::new(session::holder(db, session, now, idle).into()),
-    );
-    let mut changed = Entity::update_many().filter(Expr::col((Entity, Column::Id)).eq(holder));
-    if is_activated {
-        changed = changed.filter(Column::IsActivated.eq(true));
-    }
-    let changed = set_profile(changed, change).exec_with_returning(db).await?;
-    Ok(changed.into_iter().next())
-}
-
-/// The columns of a profile that change, and the version, which always does.
-fn set_profile(update: UpdateMany<Entity>, change: ProfileChange) -> UpdateMany<Entity> {
-    let mut columns: Vec<(Column, sea_orm::Value)> = Vec::new();
-    let mut set = |column, value| columns.push((column, value));
-    if let Some(email) = change.email {
-        set(Column::EmailKey, email.key().into());
-        set(Column::Email, email.into());
-    }
-    if let Some(username) = change.username {
-        set(Column::Username, username.into());
-    }
-    if let Some(phone_number) = change.phone_number {
-        set(Column::PhoneNumber, phone_number.into());
-    }
-    if let Some(picture) = change.picture {
-        set(Column::Picture, picture.into());
-    }
-    if let Some(date_birth) = change.date_birth {
-        set(Column::DateBirth, date_birth.into());
-    }
-    if let Some(gender) = change.gender {
-        set(Column::Gender, gender.into());
-    }
-    columns
-        .into_iter()
-        .fold(raise_version(update), |update, (column, value)| {
-            update.col_expr(column, Expr::value(value))
-        })
 }
 
 fn raise_version(update: UpdateMany<Entity>) -> UpdateMany<Entity> {

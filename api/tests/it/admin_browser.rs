@@ -145,11 +145,11 @@ async fn looks_right_everywhere(browser: &Browser, world: &World, how: &str) {
     browser.find("#e-phoneNumber").await;
     looks_right(browser, &format!("a bad field, {how}")).await;
     fill(browser, "[name=phoneNumber]", "").await;
-    let change = user::ProfileChange {
+    let change = user::profile::ProfileChange {
         username: Some(format!("Before {how}").parse().unwrap()),
-        ..user::ProfileChange::default()
+        ..user::profile::ProfileChange::default()
     };
-    user::change_profile(&world.database.db, user, change)
+    user::profile::change(&world.database.db, user, change)
         .await
         .unwrap();
     act(browser, "#edit button[type=submit]").await;

@@ -136,12 +136,12 @@ async fn whoever_was_renamed_or_deleted_is_not_found_by_what_they_were_called() 
     };
     assert_eq!(found("hopper").await, 1);
     let user = world.user("user1@example.com").await;
-    let change = user::ProfileChange {
+    let change = user::profile::ProfileChange {
         username: Some("Somebody Else".parse().unwrap()),
-        ..user::ProfileChange::default()
+        ..user::profile::ProfileChange::default()
     };
     let db = &world.database.db;
-    user::change_profile(db, user.clone(), change)
+    user::profile::change(db, user.clone(), change)
         .await
         .unwrap();
     assert_eq!((found("hopper").await, found("somebody").await), (0, 1));

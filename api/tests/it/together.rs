@@ -81,3 +81,82 @@ async fn a_request_for_a_code_that_the_database_refuses_takes_no_other_along() {
     assert_eq!(noted.count(), 19);
     assert_eq!(mail::Entity::find().count(db).await.unwrap(), 19);
 }
+
+#[tokio::test]
+async fn of_many_who_change_their_profiles_at_once_each_changes_what_they_named_of_their_own() {
+    let world = World::new().await;
+    let email = |number: usize| format!("user{number}@example.com");
+    let mut owners = Vec::new();
+    for number in 0..12 {
+        owners.push(world.somebody(&email(number)).await);
+    }
+    let born = json!({"dateBirth": "1990-02-28", "gender": "female"});
+    let all = owners
+        .iter()
+        .map(|owner| world.patch_user(&owner.access, born.clone()));
+    assert!(
+        join_all(all)
+            .await
+            .iter()
+            .all(|answer| answer.status == 200)
+    );
+    world.deactivate(&email(0)).await;
+
+    // Everybody twice: the name and the gender, and the day of birth.
+    let changes = (0..24).map(|number| {
+        let (owner, name) = (number % 12, format!("Name {number}"));
+        let change = if number < 12 {
+            json!({"username": name, "gender": null})
+        } else {
+            json!({"dateBirth": format!("1990-03-{number}")})
+        };
+        world.patch_user(&owners[owner].access, change)
+    });
+    let answers = join_all(changes).await;
+
+    for (number, answer) in answers.iter().enumerate() {
+        let user = world.user(&email(number % 12)).await;
+        if number % 12 == 0 {
+            assert_eq!(answer.status, 401, "{number}");
+            let born = user.date_birth.unwrap().to_string();
+            assert_eq!((user.gender.is_some(), &*born), (true, "1990-02-28"));
+            continue;
+        }
+        assert_eq!(answer.status, 200, "{number}");
+        assert_eq!(answer.text("/email"), email(number % 12));
+        let (name, day) = (format!("Name {}", number % 12), 12 + number % 12);
+        assert_eq!((user.username.as_str(), user.gender), (&*name, None));
+        assert_eq!(
+            user.date_birth.unwrap().to_string(),
+            format!("1990-03-{day}")
+        );
+        assert_eq!(user.version, 4, "activated, and three times changed");
+        if number < 12 {
+            assert_eq!(answer.text("/username"), name);
+        } else {
+            assert_eq!(answer.text("/dateBirth"), format!("1990-03-{day}"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_change_of_a_profile_that_the_database_refuses_takes_no_other_along() {
+    let world = World::new().await;
+    let mut owners = Vec::new();
+    for number in 0..8 {
+        owners.push(world.somebody(&format!("user{number}@example.com")).await);
+    }
+    let once = "CREATE UNIQUE INDEX once ON users (username) WHERE username LIKE 'Name%'";
+    world.database.db.execute_unprepared(once).await.unwrap();
+
+    let change = |number: usize| {
+        let name = format!("Name {}", number % 7);
+        world.patch_user(&owners[number].access, json!({"username": name}))
+    };
+    let answers = join_all((0..8).map(change)).await;
+
+    let refused: Vec<_> = (0..8)
+        .filter(|number| answers[*number].status != 200)
+        .collect();
+    assert!(refused == [0] || refused == [7], "{refused:?}");
+}

@@ -3,7 +3,10 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{entity::prelude::*, sea_query::Expr};
 
-use super::{Column, Entity, Model, ProfileChange, WriteUserError, set_profile};
+use super::{
+    Column, Entity, Model, WriteUserError,
+    profile::{ProfileChange, set},
+};
 use crate::{password_reset, permission::Permissions, session};
 
 /// What an administrator changes; `None` leaves a field as it is.
@@ -54,7 +57,7 @@ pub async fn change(
     seen: &Model,
     change: Change,
 ) -> Result<Option<Model>, WriteUserError> {
-    let mut update = set_profile(Entity::update_many(), change.profile);
+    let mut update = set(Entity::update_many(), change.profile);
     for (column, flag) in [
         (Column::IsActivated, change.is_activated),
         (Column::IsActive, change.is_active),
