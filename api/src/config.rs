@@ -95,6 +95,8 @@ impl FromStr for Rotation {
 pub enum Activation {
     /// An administrator.
     Admin,
+    /// The owner, by a code that is mailed; or an administrator.
+    Email,
     /// Nobody has to.
     None,
 }
@@ -105,6 +107,7 @@ impl FromStr for Activation {
     fn from_str(text: &str) -> Result<Self, ()> {
         match text {
             "admin" => Ok(Self::Admin),
+            "email" => Ok(Self::Email),
             "none" => Ok(Self::None),
             _ => Err(()),
         }
@@ -165,7 +168,7 @@ impl Config {
         let request = Duration::from_secs(settings.within("REQUEST_SECONDS", 60, 1..=600));
         let drain = Duration::from_secs(settings.within("DRAIN_SECONDS", 0, 0..=60));
         let hash_queue = Duration::from_secs(settings.within("HASH_QUEUE_SECONDS", 5, 1..=60));
-        let activation = settings.parse("ACTIVATION", Activation::Admin, "admin or none");
+        let activation = settings.parse("ACTIVATION", Activation::Admin, "admin, email or none");
         let cors_origins = cors_origins(&mut settings);
         let proxies = Proxies {
             networks: trusted_proxies(&mut settings),

@@ -3,6 +3,7 @@
 //! Each file is named after the thing in the API and holds its wire types, handlers and docs. Requests come in through
 //! `server`, which routes them to a handler; a handler parses, asks the entities in `latchkey_shared`, and answers.
 
+pub mod activation;
 pub mod activity;
 pub mod admin;
 pub mod app;
@@ -21,6 +22,7 @@ mod json;
 pub mod limits;
 pub mod login;
 pub mod logout;
+pub mod mailed_code;
 pub mod media;
 pub mod metrics;
 pub mod openapi;

@@ -4,9 +4,9 @@ use poem_openapi::{LicenseObject, OpenApiService, Tags};
 use serde_json::{Map, Value, json};
 
 use crate::{
-    activity::Activities, admin, health::Health, login::Login, logout::Logout,
-    password_change::PasswordChange, password_reset::PasswordReset, profile::Profile,
-    refresh::Refresh, register::Register, sessions::Sessions,
+    activation::Activation, activity::Activities, admin, health::Health, login::Login,
+    logout::Logout, password_change::PasswordChange, password_reset::PasswordReset,
+    profile::Profile, refresh::Refresh, register::Register, sessions::Sessions,
 };
 
 /// The chapters of the document.
@@ -35,6 +35,7 @@ type Calls = (
     Sessions,
     Activities,
     PasswordReset,
+    Activation,
     admin::json::Calls,
     Health,
 );
@@ -43,7 +44,7 @@ type Calls = (
 #[must_use]
 pub fn service() -> OpenApiService<Calls, ()> {
     OpenApiService::new(
-        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, Activities, PasswordReset, admin::json::CALLS, Health),
+        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, Activities, PasswordReset, Activation, admin::json::CALLS, Health),
         "Latchkey",
         env!("CARGO_PKG_VERSION"),
     )

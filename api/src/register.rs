@@ -6,6 +6,7 @@ use latchkey_shared::{
     email::Email,
     gender::Gender,
     mail::MailKind,
+    password_reset::Purpose,
     phone_number::PhoneNumber,
     user::{self, NewUser},
     username::Username,
@@ -21,10 +22,12 @@ use crate::{
     error::ApiError,
     failure::Failure,
     fields::Fields,
+    mailed_code::CodeRequest,
     openapi::Tag,
     password::{NewPassword, Owner, Password},
     picture::Picture,
     registrations::Registration,
+    reset_requests::Asked,
     user_body::{self, User},
 };
 
@@ -66,11 +69,21 @@ impl Example for Wire {
     }
 }
 
+/// A new account.
+#[derive(Debug, Object)]
+struct NewAccount {
+    #[oai(flatten)]
+    user: User,
+    /// With `ACTIVATION=email`, and not there otherwise: what `/auth/activate/` wants beside the code that is mailed.
+    #[oai(rename = "activation_token", skip_serializing_if_is_none)]
+    activation_token: Option<String>,
+}
+
 #[derive(ApiResponse)]
 enum Registered {
     /// The new account.
     #[oai(status = 201)]
-    Created(Json<User>),
+    Created(Json<NewAccount>),
 }
 
 /// The parsed form.
@@ -92,7 +105,7 @@ impl Register {
     /// Register
     ///
     /// Makes an account. Unless configured otherwise an administrator has to activate it before its owner can log in; a
-    /// mail tells the owner both times.
+    /// mail tells the owner both times. With `ACTIVATION=email` the mail carries a code instead, by which the owner does it.
     #[oai(
         path = "/api/register",
         method = "post",
@@ -124,6 +137,7 @@ impl Register {
             date_birth: form.date_birth,
             gender: form.gender,
             is_activated: app.config.activation == Activation::None,
+            awaits_owner: app.config.activation == Activation::Email,
             is_superuser: false,
         };
         let answer = app
@@ -131,23 +145,31 @@ impl Register {
             .registration_privacy
             .then(|| User::announced(&new));
         let email = new.email.clone();
+        let (code, activation_token) = new
+            .awaits_owner
+            .then(|| CodeRequest::new(app, Purpose::Activation, &email, &trail))
+            .map(|code| (code.written, code.token.expose().to_owned()))
+            .unzip();
         let known = Known::of(app, &email).await?;
         let created = if known.owner.is_some() {
             Err(ApiError::EmailTaken)
         } else {
-            create(app, new, &trail).await
+            create(app, new, code.clone(), &trail).await
         };
         if let (Err(_), Some(picture)) = (&created, picture) {
             app.pictures.remove(&picture).await;
         }
         if let Err(ApiError::EmailTaken) = &created {
-            refuse(app, &email, known, &trail).await?;
+            refuse(app, &email, known, code, &trail).await?;
         }
         let user = match (created, answer) {
             (Ok(_) | Err(ApiError::EmailTaken), Some(answer)) => answer,
             (created, _) => User::of(created?, &app.pictures),
         };
-        Ok(Registered::Created(Json(user)))
+        Ok(Registered::Created(Json(NewAccount {
+            user,
+            activation_token,
+        })))
     }
 }
 
@@ -172,7 +194,13 @@ impl Known {
 }
 
 /// Notes that somebody has the address already. With `REGISTRATION_PRIVACY` the owner is told, as whoever asked is not.
-async fn refuse(app: &App, email: &Email, known: Known, trail: &Trail) -> Result<(), ApiError> {
+async fn refuse(
+    app: &App,
+    email: &Email,
+    known: Known,
+    code: Option<Asked>,
+    trail: &Trail,
+) -> Result<(), ApiError> {
     let owner = match known.owner {
         Some(owner) => Some(owner),
         // Without privacy, or when somebody else registered at the same moment.
@@ -192,6 +220,10 @@ async fn refuse(app: &App, email: &Email, known: Known, trail: &Trail) -> Result
     });
     let registration = Registration {
         user: None,
+        // A code that is never mailed: with `REGISTRATION_PRIVACY` its token is told and behaves like any other.
+        code: code
+            .filter(|_| app.config.registration_privacy)
+            .map(|(code, _)| code),
         mail: told,
         event,
         at: app.now(),
@@ -204,16 +236,24 @@ async fn refuse(app: &App, email: &Email, known: Known, trail: &Trail) -> Result
 }
 
 /// The account with the mail about it, both or neither.
-async fn create(app: &App, new: NewUser, trail: &Trail) -> Result<user::Model, ApiError> {
+async fn create(
+    app: &App,
+    new: NewUser,
+    code: Option<Asked>,
+    trail: &Trail,
+) -> Result<user::Model, ApiError> {
     let now = app.now();
     let kind = if new.is_activated {
         MailKind::Activated
     } else {
         MailKind::Welcome
     };
-    let mail = app.outbox.notice(kind, &new.email, trail.request_id(), now);
+    let (code, coded) = code.unzip();
+    let mail =
+        coded.unwrap_or_else(|| app.outbox.notice(kind, &new.email, trail.request_id(), now));
     let registration = Registration {
         user: Some(new),
+        code,
         mail: Some(mail),
         event: trail.anonymous(EventKind::UserCreated),
         at: now,

@@ -10,6 +10,7 @@ use latchkey_shared::{
     batch::Batch,
     database::{Database, Transaction},
     outbox::{Draft, Written},
+    password_reset::{self, NewReset},
     user::{self, NewUser, WriteUserError},
 };
 use sea_orm::DbErr;
@@ -24,6 +25,8 @@ use crate::{
 pub struct Registration {
     /// The account that is to be made; none when its address is known to be taken.
     pub user: Option<NewUser>,
+    /// The request for the code that the mail carries, if it does.
+    pub code: Option<NewReset>,
     /// The mail about it.
     pub mail: Option<Draft>,
     /// What is noted. Of an account that is made it is told here who it is.
@@ -87,9 +90,11 @@ async fn write(
 ) -> Result<Vec<Entry>, DbErr> {
     let new = all.iter().filter_map(|it| Some((it.user.clone()?, it.at)));
     let mut users = user::insert_many(transaction, new).await?;
-    let (mut entries, mut mails, mut events) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut entries, mut codes) = (Vec::new(), Vec::new());
+    let (mut mails, mut events) = (Vec::new(), Vec::new());
     for Registration {
         user,
+        code,
         mail,
         event,
         at,
@@ -97,6 +102,7 @@ async fn write(
     {
         let Some(new) = user else {
             entries.push((None, mail.is_some()));
+            codes.extend(code);
             mails.extend(mail);
             events.push((event, at));
             continue;
@@ -116,8 +122,10 @@ async fn write(
         events.push((event, at));
         let mail = mail.map(|mail| mail.about(user.id));
         entries.push((Some(user), mail.is_some()));
+        codes.extend(code);
         mails.extend(mail);
     }
+    password_reset::insert_many(transaction, codes).await?;
     let mut mails = Draft::write_many(mails, transaction).await?.into_iter();
     // The last, as it holds the head.
     audit::append_many(transaction, &key, events).await?;

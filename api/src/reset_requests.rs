@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// A request and its mail.
-type Asked = (NewReset, Draft);
+pub type Asked = (NewReset, Draft);
 
 /// See the module.
 pub struct ResetRequests(Batch<Asked, Result<Written, DbErr>>);
@@ -31,8 +31,8 @@ impl ResetRequests {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn note(&self, reset: NewReset, mail: Draft) -> Result<Written, ApiError> {
-        Ok(self.0.ask((reset, mail)).await??)
+    pub async fn note(&self, asked: Asked) -> Result<Written, ApiError> {
+        Ok(self.0.ask(asked).await??)
     }
 }
 

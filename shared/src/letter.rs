@@ -7,6 +7,7 @@ use crate::{
     config::Common,
     mail::{self, MailKind},
     one_time_code::Otp,
+    password_reset::Purpose,
     username::Username,
 };
 
@@ -36,10 +37,12 @@ impl Letterhead {
 /// What one mail says.
 #[derive(Debug)]
 pub enum Content {
-    /// A one-time code and how long it counts.
-    ResetCode {
+    /// A one-time code, what it opens and how long it counts.
+    Code {
         /// The code.
         code: Code,
+        /// What it opens.
+        purpose: Purpose,
         /// How long it counts from now.
         lifetime: TimeDelta,
     },
@@ -117,20 +120,30 @@ impl Content {
     pub fn write(&self, head: &Letterhead) -> Result<Written, askama::Error> {
         let product = &head.product;
         match self {
-            Self::ResetCode { code, lifetime } => {
+            Self::Code {
+                code,
+                purpose,
+                lifetime,
+            } => {
                 let minutes = minutes(*lifetime);
                 let (code, minutes) = (code.text(), minutes.as_str());
+                let opens = match purpose {
+                    Purpose::Reset => "sets a new password",
+                    Purpose::Activation => "activates your account",
+                };
                 Ok(Written {
                     subject: format!("{code} is your {product} code"),
-                    text: ResetCodeText {
+                    text: CodeText {
                         head,
                         code,
+                        opens,
                         minutes,
                     }
                     .render()?,
-                    html: ResetCodeHtml {
+                    html: CodeHtml {
                         head,
                         code,
+                        opens,
                         minutes,
                     }
                     .render()?,
@@ -200,7 +213,7 @@ impl Content {
     pub fn notice(kind: MailKind, mail: &mail::Model, username: Username) -> Option<Self> {
         let at = mail.created_at;
         Some(match kind {
-            MailKind::ResetCode => return None,
+            MailKind::ResetCode | MailKind::ActivationCode => return None,
             MailKind::PasswordChanged => Self::PasswordChanged { at },
             MailKind::Welcome => Self::Welcome { username },
             MailKind::Activated => Self::Activated { username },
@@ -226,18 +239,20 @@ fn moment(at: DateTime<Utc>) -> String {
 }
 
 #[derive(Template)]
-#[template(path = "reset_code.txt")]
-struct ResetCodeText<'a> {
+#[template(path = "code.txt")]
+struct CodeText<'a> {
     head: &'a Letterhead,
     code: &'a str,
+    opens: &'a str,
     minutes: &'a str,
 }
 
 #[derive(Template)]
-#[template(path = "reset_code.html")]
-struct ResetCodeHtml<'a> {
+#[template(path = "code.html")]
+struct CodeHtml<'a> {
     head: &'a Letterhead,
     code: &'a str,
+    opens: &'a str,
     minutes: &'a str,
 }
 
@@ -351,13 +366,17 @@ mod tests {
         }
     }
 
-    fn contents(username: &str) -> [(&'static str, Content); 8] {
+    fn contents(username: &str) -> [(&'static str, Content); 9] {
         let username: Username = username.parse().unwrap();
-        let code = Code::Shown("048291".parse().unwrap());
-        let lifetime = TimeDelta::seconds(300);
+        let code = |purpose| Content::Code {
+            code: Code::Shown("048291".parse().unwrap()),
+            purpose,
+            lifetime: TimeDelta::seconds(300),
+        };
         let at = DateTime::from_timestamp(1_772_450_040, 0).unwrap();
         [
-            ("reset_code", Content::ResetCode { code, lifetime }),
+            ("reset_code", code(Purpose::Reset)),
+            ("activation_code", code(Purpose::Activation)),
             ("password_changed", Content::PasswordChanged { at }),
             (
                 "welcome",
@@ -394,11 +413,12 @@ mod tests {
 
     #[test]
     fn a_hidden_code_is_in_no_part() {
-        let lifetime = TimeDelta::seconds(300);
-        let code = Code::Hidden;
-        let written = Content::ResetCode { code, lifetime }
-            .write(&head())
-            .unwrap();
+        let content = Content::Code {
+            code: Code::Hidden,
+            purpose: Purpose::Reset,
+            lifetime: TimeDelta::seconds(300),
+        };
+        let written = content.write(&head()).unwrap();
         for part in [written.subject, written.text, written.html] {
             assert!(part.contains("······"), "{part}");
         }

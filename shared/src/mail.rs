@@ -15,7 +15,7 @@ use sea_orm::{
 use crate::{
     database::{self, only},
     email::EmailKey,
-    password_reset,
+    password_reset::{self, Purpose},
 };
 
 /// One mail.
@@ -155,11 +155,13 @@ pub enum MailKind {
     ResetAsked,
     /// The address was changed; it goes to the one of before.
     EmailChanged,
+    /// The one-time code by which an owner lets the account in.
+    ActivationCode,
 }
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
@@ -168,6 +170,7 @@ impl MailKind {
         Self::AddressTaken,
         Self::ResetAsked,
         Self::EmailChanged,
+        Self::ActivationCode,
     ];
 
     /// Its name in the row.
@@ -182,6 +185,18 @@ impl MailKind {
             Self::AddressTaken => "address_taken",
             Self::ResetAsked => "reset_asked",
             Self::EmailChanged => "email_changed",
+            Self::ActivationCode => "activation_code",
+        }
+    }
+
+    /// What the code opens that it carries, if it does. Such a mail names a request and no account: whose that is the worker
+    /// finds.
+    #[must_use]
+    pub fn purpose(self) -> Option<Purpose> {
+        match self {
+            Self::ResetCode => Some(Purpose::Reset),
+            Self::ActivationCode => Some(Purpose::Activation),
+            _ => None,
         }
     }
 
@@ -189,7 +204,7 @@ impl MailKind {
     #[must_use]
     pub fn priority(self) -> Priority {
         match self {
-            Self::ResetCode => Priority::High,
+            Self::ResetCode | Self::ActivationCode => Priority::High,
             Self::PasswordChanged
             | Self::Welcome
             | Self::Activated
@@ -504,7 +519,7 @@ pub async fn list_about(
     user: &crate::user::Model,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
-    let resets = password_reset::list(db, Some(user.id), None, limit).await?;
+    let resets = password_reset::list(db, None, Some(user.id), None, limit).await?;
     let (ids, keys): (Vec<_>, Vec<_>) = resets
         .into_iter()
         .map(|reset| (reset.id, reset.email_key))

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::{
     email::Email,
     mail::{self, MailKind},
+    password_reset::Purpose,
     queue::{Queue, QueueError},
     trace, user,
 };
@@ -36,10 +37,10 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// The same about an account.
+    /// The same about an account, if it is a notice.
     #[must_use]
     pub fn about(mut self, user_id: i64) -> Self {
-        self.row.user_id = Some(user_id);
+        self.row.user_id = Some(user_id).filter(|_| self.kind.purpose().is_none());
         self
     }
 
@@ -116,17 +117,22 @@ impl Outbox {
         self.queue.workers().await
     }
 
-    /// The mail that carries the code of a reset.
+    /// The mail that carries a code for a purpose.
     #[must_use]
-    pub fn reset_code(
+    pub fn code(
         &self,
         reset: Uuid,
+        purpose: Purpose,
         email: &Email,
         request_id: &str,
         now: DateTime<Utc>,
         reset_lifetime: TimeDelta,
     ) -> Draft {
-        let mut draft = self.draft(MailKind::ResetCode, email, request_id, now);
+        let kind = match purpose {
+            Purpose::Reset => MailKind::ResetCode,
+            Purpose::Activation => MailKind::ActivationCode,
+        };
+        let mut draft = self.draft(kind, email, request_id, now);
         draft.row.reset_id = Some(reset);
         draft.row.deliver_before = now + reset_lifetime;
         draft

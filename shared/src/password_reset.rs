@@ -1,4 +1,5 @@
-//! Password resets: request, check, reset, in this order and once each.
+//! Password resets: request, check, reset, in this order and once each. And what else a mailed code is asked for: an owner
+//! lets an account in by one.
 //!
 //! The row is the truth about how far a reset has come; the code itself is in Redis (`one_time_code`).
 
@@ -17,7 +18,7 @@ use crate::{
     user,
 };
 
-/// One request to set a new password.
+/// One request for a code.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "password_resets")]
 pub struct Model {
@@ -44,6 +45,20 @@ pub struct Model {
     pub checked_at: Option<DateTime<Utc>>,
     /// When it was used, or overtaken by another reset of the same account.
     pub ended_at: Option<DateTime<Utc>>,
+    /// What its code opens.
+    pub purpose: Purpose,
+}
+
+/// What a code is for. It opens nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
+#[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
+pub enum Purpose {
+    /// A new password.
+    #[sea_orm(string_value = "reset")]
+    Reset,
+    /// To let the account in.
+    #[sea_orm(string_value = "activation")]
+    Activation,
 }
 
 impl Model {
@@ -134,6 +149,8 @@ pub struct NewReset {
     pub created_at: DateTime<Utc>,
     /// How long it is open.
     pub lifetime: TimeDelta,
+    /// What for.
+    pub purpose: Purpose,
 }
 
 /// Notes requests. Nobody looks here whether an address has an account.
@@ -148,6 +165,7 @@ pub async fn insert_many(db: &impl ConnectionTrait, resets: Vec<NewReset>) -> Re
         created_at: Set(reset.created_at),
         expires_at: Set(reset.created_at + reset.lifetime),
         tries: Set(0),
+        purpose: Set(reset.purpose),
         ..Default::default()
     };
     for part in database::parts(resets) {
@@ -157,29 +175,36 @@ pub async fn insert_many(db: &impl ConnectionTrait, resets: Vec<NewReset>) -> Re
     Ok(())
 }
 
-/// The reset that a token belongs to.
+/// The request that a token belongs to, if it is one for this.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn find_by_token(
     db: &impl ConnectionTrait,
     token: &TokenHash,
+    purpose: Purpose,
 ) -> Result<Option<Model>, DbErr> {
     let found = Entity::find().filter(Column::TokenHash.eq(token.clone()));
-    only(found, db).await
+    Ok(only(found, db)
+        .await?
+        .filter(|request| request.purpose == purpose))
 }
 
-/// The newest requests, of one account or of all, made before another.
+/// The newest requests for one purpose or all, of one account or of all, made before another.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn list(
     db: &impl ConnectionTrait,
+    purpose: Option<Purpose>,
     user_id: Option<i64>,
     before: Option<Uuid>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     Entity::find()
+        .apply_if(purpose, |query, purpose| {
+            query.filter(Column::Purpose.eq(purpose))
+        })
         .apply_if(user_id, |query, id| query.filter(Column::UserId.eq(id)))
         .apply_if(before, |query, id| query.filter(Column::Id.lt(id)))
         // Ids rise with the time.
@@ -251,7 +276,7 @@ pub async fn use_up(
     Ok(used.rows_affected == 1)
 }
 
-/// Ends all open resets of an account, as one of them has set a new password.
+/// Ends all open requests of an account, as one of them has set a new password.
 ///
 /// # Errors
 /// When the database fails.

@@ -25,7 +25,7 @@ pub mod staff;
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "users")]
-#[expect(clippy::struct_excessive_bools, reason = "four independent columns")]
+#[expect(clippy::struct_excessive_bools, reason = "independent columns")]
 pub struct Model {
     /// Counts up from 1; the `user_id` of tokens.
     #[sea_orm(primary_key)]
@@ -63,6 +63,9 @@ pub struct Model {
     pub version: i32,
     /// What it may do as staff.
     pub permissions: Permissions,
+    /// Whether its owner may let it in, by a code that is mailed: made so under `ACTIVATION=email`, and until anybody has
+    /// decided.
+    pub awaits_owner: bool,
 }
 
 impl Model {
@@ -94,6 +97,7 @@ impl Model {
             last_login_at: row.next()?,
             version: row.next()?,
             permissions: row.next()?,
+            awaits_owner: row.next()?,
         })
     }
 }
@@ -133,6 +137,8 @@ pub struct NewUser {
     pub gender: Option<Gender>,
     /// See [`Model::is_activated`].
     pub is_activated: bool,
+    /// See [`Model::awaits_owner`].
+    pub awaits_owner: bool,
     /// Both dashboard flags: staff and superuser.
     pub is_superuser: bool,
 }
@@ -150,6 +156,7 @@ impl NewUser {
             date_birth: None,
             gender: None,
             is_activated: true,
+            awaits_owner: false,
             is_superuser: true,
         }
     }
@@ -231,6 +238,7 @@ impl NewUser {
             created_at: Set(now),
             version: Set(0),
             permissions: Set(Permissions::default()),
+            awaits_owner: Set(self.awaits_owner),
             ..Default::default()
         }
     }
@@ -348,11 +356,28 @@ pub async fn activate(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr>
     let changed = raise_version(Entity::update_many())
         .col_expr(Column::IsActivated, Expr::value(true))
         .col_expr(Column::IsActive, Expr::value(true))
+        .col_expr(Column::AwaitsOwner, Expr::value(false))
         .filter(Column::Id.eq(id))
         .filter(Column::IsActivated.eq(false).or(Column::IsActive.eq(false)))
         .exec(db)
         .await?;
     Ok(changed.rows_affected > 0)
+}
+
+/// Lets an account in that awaits its owner. False when it does not, or not any more.
+///
+/// # Errors
+/// When the database fails.
+pub async fn activate_own(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
+    let changed = raise_version(Entity::update_many())
+        .col_expr(Column::IsActivated, Expr::value(true))
+        .col_expr(Column::AwaitsOwner, Expr::value(false))
+        .filter(Column::Id.eq(id))
+        .filter(Column::IsActive.eq(true))
+        .filter(Column::AwaitsOwner.eq(true))
+        .exec(db)
+        .await?;
+    Ok(changed.rows_affected == 1)
 }
 
 /// Shuts an account and ends its sessions. True when it was open.

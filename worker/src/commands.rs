@@ -110,8 +110,8 @@ pub enum Mails {
 /// What is known of mails.
 #[derive(Debug, Args)]
 pub struct Known {
-    /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed`, `address_taken`, `reset_asked`
-    /// or `email_changed`.
+    /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed`, `address_taken`, `reset_asked`,
+    /// `email_changed` or `activation_code`.
     #[arg(long)]
     kind: Option<MailKind>,
     /// The address they go to.

@@ -13,7 +13,8 @@ use latchkey_shared::{
     letter::{Code, Content, Letterhead},
     mail::{self, MailKind, MailState},
     one_time_code::{CodeStore, Otp},
-    password_reset, trace, user,
+    password_reset::{self, Purpose},
+    trace, user,
 };
 use lettre::{Address, message::Mailbox};
 use sea_orm::DbErr;
@@ -292,8 +293,12 @@ impl Parts {
         let (content, reset) = match prepared {
             Prepared::Code(code, reset) => {
                 let lifetime = reset.code_end(now, self.otp_lifetime) - now;
-                let code = Code::Shown(code);
-                (Content::ResetCode { code, lifetime }, Some(reset))
+                let content = Content::Code {
+                    code: Code::Shown(code),
+                    purpose: reset.purpose,
+                    lifetime,
+                };
+                (content, Some(reset))
             }
             Prepared::Notice(content) => (content, None),
             Prepared::Not(verdict) => return Ok(verdict),
@@ -302,9 +307,10 @@ impl Parts {
     }
 
     async fn prepare(&self, mail: &mail::Model, kind: MailKind) -> Result<Prepared, DbErr> {
-        match kind {
-            MailKind::ResetCode => self.prepare_code(mail, self.clock.now()).await,
-            _ => self.prepare_notice(mail, kind).await,
+        if kind.purpose().is_some() {
+            self.prepare_code(mail, self.clock.now()).await
+        } else {
+            self.prepare_notice(mail, kind).await
         }
     }
 
@@ -347,8 +353,15 @@ impl Parts {
                 not(MailState::Expired, "the reset has run out")
             });
         }
-        if reset.user_id.is_none() {
+        let Some(owner) = reset.user_id else {
             return Ok(not(MailState::Cancelled, "no active account"));
+        };
+        if reset.purpose == Purpose::Activation
+            && !user::find(&self.db, owner)
+                .await?
+                .is_some_and(|user| user.awaits_owner)
+        {
+            return Ok(not(MailState::Cancelled, "no account awaits its owner"));
         }
         let drawn = self.codes.draw(id, reset.expires_at - now).await;
         Ok(match drawn {
@@ -453,7 +466,7 @@ fn not(state: MailState, reason: &str) -> Prepared {
 /// Some servers repeat a subject that they dislike.
 fn without_code(words: &str, content: &Content) -> String {
     match content {
-        Content::ResetCode {
+        Content::Code {
             code: Code::Shown(code),
             ..
         } => words.replace(Otp::expose(code), "…"),

@@ -7,7 +7,8 @@ use latchkey_shared::{
     database::{self, Transaction},
     mail::MailKind,
     outbox::Written,
-    password_reset, session,
+    password_reset::{self, Purpose},
+    session,
     user::{self, staff},
 };
 use uuid::Uuid;
@@ -241,7 +242,14 @@ pub async fn ask_for_reset(
     if !user.is_active {
         return Err(ApiError::NotPossible);
     }
-    let open = password_reset::list(&transaction, Some(user.id), None, MOST as u64).await?;
+    let open = password_reset::list(
+        &transaction,
+        Some(Purpose::Reset),
+        Some(user.id),
+        None,
+        MOST as u64,
+    )
+    .await?;
     let open = open.iter().filter(|reset| reset.is_open(app.now())).count();
     password_reset::end_all(&transaction, user.id, app.now()).await?;
     let mail = notice(app, &transaction, &admin.trail, &user, MailKind::ResetAsked).await?;

@@ -276,9 +276,10 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<Written>, A
     let Ok(kind) = MailKind::from_str(&mail.kind) else {
         return Ok(None);
     };
-    let content = if kind == MailKind::ResetCode {
-        Some(Content::ResetCode {
+    let content = if let Some(purpose) = kind.purpose() {
+        Some(Content::Code {
             code: Code::Hidden,
+            purpose,
             lifetime: TimeDelta::minutes(5),
         })
     } else {

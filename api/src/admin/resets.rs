@@ -2,7 +2,7 @@
 
 use askama::Template;
 use chrono::{DateTime, Utc};
-use latchkey_shared::password_reset;
+use latchkey_shared::password_reset::{self, Purpose};
 use poem::{
     Response, handler,
     http::StatusCode,
@@ -46,9 +46,10 @@ pub async fn show(
     Query(asked): Query<Asked>,
 ) -> poem::Result<Response> {
     let before = asked.before.and_then(|id| id.parse().ok());
-    let mut rows = password_reset::list(&app.db, None, before, SIZE as u64 + 1)
-        .await
-        .map_err(ApiError::from)?;
+    let mut rows =
+        password_reset::list(&app.db, Some(Purpose::Reset), None, before, SIZE as u64 + 1)
+            .await
+            .map_err(ApiError::from)?;
     let more = rows.len() > SIZE;
     rows.truncate(SIZE);
     let page = Page {

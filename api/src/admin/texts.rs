@@ -250,6 +250,7 @@ texts! {
     mail_address_taken: "Address has an account" | "العنوان مسجّل";
     mail_reset_asked: "Asked for a new password" | "طلب كلمة مرور جديدة";
     mail_email_changed: "Address changed" | "تغيّر العنوان";
+    mail_activation_code: "Activation code" | "رمز التفعيل";
     mail_queued: "Waiting" | "تنتظر";
     mail_sent: "Sent" | "أُرسلت";
     mail_failed: "Failed" | "فشلت";
@@ -334,6 +335,7 @@ impl Texts {
             "address_taken" => self.mail_address_taken,
             "reset_asked" => self.mail_reset_asked,
             "email_changed" => self.mail_email_changed,
+            "activation_code" => self.mail_activation_code,
             _ => "?",
         }
     }

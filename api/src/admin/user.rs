@@ -3,7 +3,8 @@
 use askama::Template;
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
-    audit, mail, password_reset,
+    audit, mail,
+    password_reset::{self, Purpose},
     permission::{Permission, Permissions},
     session,
     user::{self, staff::Change},
@@ -187,7 +188,7 @@ async fn collect(
             .into(),
         held: app.limits.held_account(user.id, &user.email, now).await?,
         sessions,
-        resets: password_reset::list(&app.db, Some(user.id), None, 5).await?,
+        resets: password_reset::list(&app.db, Some(Purpose::Reset), Some(user.id), None, 5).await?,
         mails,
         events,
         form,

@@ -861,7 +861,7 @@ async fn no_answer_holds_a_token_a_code_or_a_hash() {
     world.check(&token, &code).await;
     let user = world.user("ada@example.com").await;
     let db = &world.database.db;
-    let reset = password_reset::list(db, None, None, 1)
+    let reset = password_reset::list(db, None, None, None, 1)
         .await
         .unwrap()
         .remove(0);

@@ -154,6 +154,7 @@ async fn an_export_goes_on_past_a_thousand_rows_and_is_noted_with_number_and_fil
     for i in 0..1001 {
         let new = NewUser {
             phone_number: Some(format!("+2010{i:08}").parse().unwrap()),
+            awaits_owner: false,
             is_superuser: false,
             is_activated: false,
             ..NewUser::superuser(

@@ -458,7 +458,6 @@ async fn migrate_seals_the_empty_log() {
     let mut steps = Migrator::migrations().into_iter().rev().zip(1..);
     let back = steps.find(|(step, _)| step.name() == SEALS_THE_EMPTY_AUDIT_LOG);
     let back = back.map(|(_, count)| count);
-    Migrator::down(&*world.database.db, back).await.unwrap();
     let new = NewUser::superuser(
         "ada@example.com".parse().unwrap(),
         "Ada".parse().unwrap(),
@@ -467,6 +466,7 @@ async fn migrate_seals_the_empty_log() {
     user::insert(&world.database.db, new, world.clock.now())
         .await
         .unwrap();
+    Migrator::down(&*world.database.db, back).await.unwrap();
     execute(&world, "UPDATE audit_head SET seal = ''")
         .await
         .unwrap();

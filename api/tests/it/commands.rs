@@ -198,7 +198,7 @@ async fn bad_configuration_stops_the_start_and_names_every_key() {
         "BIND: expected an address and a port",
         "ACCESS_TOKEN_SECONDS: expected a number from 1",
         "OTP_TRIES: expected a number from 1 to 10",
-        "ACTIVATION: expected admin or none",
+        "ACTIVATION: expected admin, email or none",
         "CORS_ORIGINS: expected origins",
         "LOG_FORMAT: expected text or json",
         "SECRET_KEY: expected either SECRET_KEY or SECRET_KEY_FILE",

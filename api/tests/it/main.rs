@@ -6,6 +6,7 @@
 )]
 
 mod access;
+mod activation;
 mod admin;
 mod admin_acts;
 mod admin_browser;

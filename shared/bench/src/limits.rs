@@ -21,6 +21,7 @@ use latchkey_shared::{
     clock::Clock,
     letter::{Code, Content, Letterhead},
     one_time_code::Otp,
+    password_reset::Purpose,
 };
 use latchkey_worker::message::{self, Envelope};
 use lettre::transport::smtp::{
@@ -270,7 +271,8 @@ async fn converse(sink: SocketAddr, left: Arc<AtomicU64>) -> anyhow::Result<()> 
         AsyncSmtpConnection::connect_tokio1(sink, patience, &name, None, None).await?;
     let one_less = |left: u64| left.checked_sub(1);
     while let Ok(number) = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
-        let content = Content::ResetCode {
+        let content = Content::Code {
+            purpose: Purpose::Reset,
             code: Code::Shown(Otp::generate(6)),
             lifetime: chrono::TimeDelta::minutes(5),
         };

@@ -68,6 +68,13 @@ pub async fn change(
             update = update.col_expr(column, Expr::value(flag));
         }
     }
+    // Whoever lets it in or takes that back has decided; another change leaves it to the owner.
+    if change
+        .is_activated
+        .is_some_and(|flag| flag != seen.is_activated)
+    {
+        update = update.col_expr(Column::AwaitsOwner, Expr::value(false));
+    }
     if let Some(permissions) = change.permissions {
         update = update.col_expr(Column::Permissions, Expr::value(permissions));
     }

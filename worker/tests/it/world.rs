@@ -11,7 +11,7 @@ use latchkey_shared::{
     mail::{self, MailKind, MailState},
     one_time_code::CodeStore,
     outbox::{Outbox, Written},
-    password_reset::{self, NewReset},
+    password_reset::{self, NewReset, Purpose},
     settings::Settings,
     user,
 };
@@ -123,6 +123,7 @@ impl World {
             date_birth: None,
             gender: None,
             is_activated: true,
+            awaits_owner: false,
             is_superuser: false,
         };
         let now = self.clock.now();
@@ -153,11 +154,12 @@ impl World {
             token_hash: token,
             created_at: now,
             lifetime: RESET,
+            purpose: Purpose::Reset,
         };
         password_reset::insert_many(&step, vec![new]).await.unwrap();
         let code = self
             .outbox()
-            .reset_code(reset, &email, "request-1", now, RESET);
+            .code(reset, Purpose::Reset, &email, "request-1", now, RESET);
         let written = code.write(&step).await.unwrap();
         step.commit().await.unwrap();
         (reset, written)

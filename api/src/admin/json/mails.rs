@@ -114,8 +114,8 @@ impl Mails {
         _admin: Token<permit::Mails>,
         /// `queued`, `sent`, `failed`, `expired` or `cancelled`.
         Query(state): Query<Option<String>>,
-        /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed`, `address_taken`, `reset_asked`
-        /// or `email_changed`.
+        /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed`, `address_taken`, `reset_asked`,
+        /// `email_changed` or `activation_code`.
         Query(kind): Query<Option<String>>,
         /// To this address, in whatever case.
         Query(to): Query<Option<String>>,

@@ -1,7 +1,7 @@
 //! `GET /api/admin/resets/`: who asked for a new password. No token and no code.
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::password_reset;
+use latchkey_shared::password_reset::{self, Purpose};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
 
@@ -85,7 +85,14 @@ impl Resets {
         Query(limit): Query<u16>,
     ) -> Result<Json<ResetList>, Failure<400, 401, 403>> {
         let before = read("before", before)?;
-        let rows = password_reset::list(&app.db, user, before, u64::from(limit) + 1).await?;
+        let rows = password_reset::list(
+            &app.db,
+            Some(Purpose::Reset),
+            user,
+            before,
+            u64::from(limit) + 1,
+        )
+        .await?;
         let (rows, before) = page(rows, limit, |row| row.id.to_string());
         let now = app.now();
         Ok(Json(ResetList {

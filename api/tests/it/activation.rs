@@ -1,0 +1,283 @@
+//! `ACTIVATION=email`: owners let their accounts in by a code that is mailed.
+
+use futures_util::future::join_all;
+use latchkey_shared::{
+    audit, password_reset as resets,
+    user::{self, profile::ProfileChange, staff},
+};
+use sea_orm::EntityTrait as _;
+use serde_json::{Value, json};
+
+use crate::world::{Answer, PASSWORD, World, code_in, other_than, registration};
+
+async fn world() -> World {
+    World::with(&[("ACTIVATION", "email")]).await
+}
+
+async fn activate(world: &World, token: &str, otp: &str) -> Answer {
+    world
+        .post("/auth/activate/", json!({"token": token, "otp": otp}))
+        .await
+}
+
+/// Registers; the token of the answer and the code that was mailed.
+async fn register(world: &World, email: &str) -> (String, String) {
+    let token = world.register(email).await.text("/activation_token");
+    (token, last_code(world, email).await)
+}
+
+async fn last_code(world: &World, email: &str) -> String {
+    let mails = world.mails_to(email).await;
+    code_in(mails.last().expect("a mail with a code"))
+}
+
+async fn ask(world: &World, email: &str) -> Answer {
+    let answer = world.post("/auth/activation_request/", json!({"email": email}));
+    let answer = answer.await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.keys(), ["token", "message"]);
+    assert_eq!(answer.text("/message"), "Activation code sent to email.");
+    answer
+}
+
+async fn change(world: &World, email: &str, change: staff::Change) {
+    let seen = world.user(email).await;
+    let changed = staff::change(&world.database.db, &seen, change).await;
+    assert!(changed.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn the_code_of_the_registration_lets_its_owner_in_once() {
+    let world = world().await;
+    let made = world.register("Ada@Example.com").await;
+    assert_eq!(made.body["is_activated"], false);
+    let token = made.text("/activation_token");
+    let mails = world.mails_to("Ada@Example.com").await;
+    assert_eq!(mails.len(), 1, "a code, and no welcome beside it");
+    let code = code_in(&mails[0]);
+    assert!(mails[0].text.contains("activates your account"));
+    let early = world.try_login("ada@example.com", PASSWORD).await;
+    early.is_problem(403, "not-activated");
+
+    let wrong = activate(&world, &token, &other_than(&code)).await;
+    wrong.is_problem(400, "invalid-otp");
+    let answer = activate(&world, &token, &code).await;
+    assert_eq!(
+        answer.body,
+        json!({"message": "The account has been activated."})
+    );
+    world.login("ada@example.com", PASSWORD).await;
+    let again = activate(&world, &token, &code).await;
+    again.is_problem(400, "invalid-otp");
+
+    let user = world.user("ada@example.com").await;
+    assert!(user.is_activated && !user.awaits_owner);
+    let events = audit::list_of(&world.database.db, user.id, 9).await;
+    let noted = events.unwrap().into_iter().find(|event| {
+        event.event == "authn_reset_code_success" && event.detail.as_deref() == Some("activation")
+    });
+    assert!(noted.is_some());
+}
+
+#[tokio::test]
+async fn elsewhere_there_is_no_token_and_nothing_to_ask_for() {
+    for mode in ["admin", "none"] {
+        let world = World::with(&[("ACTIVATION", mode)]).await;
+        let made = world.register("ada@example.com").await;
+        assert!(!made.keys().contains(&"activation_token"), "{mode}");
+        let body = json!({"email": "ada@example.com"});
+        let asked = world.post("/auth/activation_request/", body).await;
+        asked.is_problem(404, "not-found");
+        activate(&world, "a token", "123456")
+            .await
+            .is_problem(404, "not-found");
+    }
+}
+
+/// N1: the answer tells nothing of the address, and only an account that awaits its owner gets a mail.
+#[tokio::test]
+async fn another_code_is_sent_to_whom_the_account_awaits_and_to_nobody_else() {
+    let world = world().await;
+    let names = ["waiting", "open", "shut", "refused", "staffs"];
+    let email = |name: &str| format!("{name}@example.com");
+    for name in names {
+        world.register(&email(name)).await;
+    }
+    world.activate(&email("open")).await;
+    world.deactivate(&email("shut")).await;
+    for is_activated in [true, false] {
+        let decision = staff::Change {
+            is_activated: Some(is_activated),
+            ..staff::Change::default()
+        };
+        change(&world, &email("refused"), decision).await;
+    }
+    // As if it had been made while administrators decided.
+    let row = user::ActiveModel {
+        id: sea_orm::Set(world.user(&email("staffs")).await.id),
+        awaits_owner: sea_orm::Set(false),
+        ..Default::default()
+    };
+    user::Entity::update(row)
+        .exec(&world.database.db)
+        .await
+        .unwrap();
+    world.deliver_all().await;
+    let before = world.sink.mails().len();
+
+    let mut sizes = Vec::new();
+    for name in names.into_iter().chain(["nobody"]) {
+        let answer = ask(&world, &email(name)).await;
+        sizes.push(answer.headers["content-length"].clone());
+    }
+    assert!(sizes.windows(2).all(|pair| pair[0] == pair[1]), "{sizes:?}");
+    let rows = resets::Entity::find()
+        .all(&world.database.db)
+        .await
+        .unwrap();
+    let unsent = rows.iter().filter(|row| row.code_expires_at.is_none());
+    assert!(
+        unsent.clone().count() >= 6 && unsent.clone().all(|row| row.checked_at.is_none()),
+        "{rows:?}"
+    );
+    world.deliver_all().await;
+
+    let mails = world.sink.mails().split_off(before);
+    let told: Vec<_> = mails.iter().flat_map(|mail| &mail.to).collect();
+    assert_eq!(told, [&email("waiting")]);
+}
+
+#[tokio::test]
+async fn the_code_of_a_second_request_lets_in_as_well_as_the_first() {
+    let world = world().await;
+    for (name, newer) in [("first", false), ("second", true)] {
+        let email = format!("{name}@example.com");
+        let old = register(&world, &email).await;
+        let token = ask(&world, &email).await.text("/token");
+        let new = (token, last_code(&world, &email).await);
+        let (token, code) = if newer { new } else { old };
+        assert_eq!(activate(&world, &token, &code).await.status, 200, "{name}");
+    }
+}
+
+/// A code opens what it was asked for and nothing else.
+#[tokio::test]
+async fn a_code_to_let_in_sets_no_password_and_one_for_a_password_lets_nobody_in() {
+    let world = world().await;
+    let (token, code) = register(&world, "ada@example.com").await;
+    let (reset, reset_code) = world.forgotten("ada@example.com").await;
+
+    let crossed = world.check(&token, &code).await;
+    crossed.is_problem(400, "invalid-otp");
+    let crossed = activate(&world, &reset, &reset_code).await;
+    crossed.is_problem(400, "invalid-otp");
+    assert_eq!(world.check(&reset, &reset_code).await.status, 200);
+    let crossed = world.reset(&token, "another quiet morning").await;
+    crossed.is_problem(400, "invalid-reset-token");
+
+    assert!(!world.user("ada@example.com").await.is_activated);
+    assert_eq!(activate(&world, &token, &code).await.status, 200);
+    let used = world.reset(&token, "another quiet morning").await;
+    used.is_problem(400, "invalid-reset-token");
+}
+
+/// What an administrator has decided, and a new address, make void what was mailed before.
+#[tokio::test]
+async fn a_code_lets_in_only_what_still_awaits_its_owner_at_the_same_address() {
+    let world = world().await;
+    let decided = |is_activated| staff::Change {
+        is_activated: Some(is_activated),
+        ..staff::Change::default()
+    };
+    let renamed = || staff::Change {
+        profile: ProfileChange {
+            username: Some("Countess".parse().unwrap()),
+            ..ProfileChange::default()
+        },
+        is_activated: Some(false),
+        ..staff::Change::default()
+    };
+    let moved = staff::Change {
+        profile: ProfileChange {
+            email: Some("new@example.com".parse().unwrap()),
+            ..ProfileChange::default()
+        },
+        ..staff::Change::default()
+    };
+    let cases = [
+        ("renamed", vec![renamed()], 200),
+        ("back", vec![decided(true), decided(false)], 400),
+        ("moved", vec![moved], 400),
+    ];
+    for (name, changes, status) in cases {
+        let email = format!("{name}@example.com");
+        let (token, code) = register(&world, &email).await;
+        let id = world.user(&email).await.id;
+        for one in changes {
+            change(&world, &email, one).await;
+        }
+        let answer = activate(&world, &token, &code).await;
+        assert_eq!(answer.status, status, "{name}: {answer:?}");
+        let user = user::find(&world.database.db, id).await.unwrap().unwrap();
+        assert_eq!(user.is_activated, status == 200, "{name}");
+    }
+
+    let (token, code) = register(&world, "shut@example.com").await;
+    world.deactivate("shut@example.com").await;
+    let shut = activate(&world, &token, &code).await;
+    shut.is_problem(400, "invalid-otp");
+    assert!(!world.user("shut@example.com").await.is_activated);
+}
+
+/// O3: guessing ends as it does for a password.
+#[tokio::test]
+async fn after_five_wrong_codes_the_right_one_lets_nobody_in() {
+    let world = world().await;
+    let (token, code) = register(&world, "ada@example.com").await;
+    let wrong = other_than(&code);
+    let guesses = join_all((0..5).map(|_| activate(&world, &token, &wrong))).await;
+    for guess in guesses {
+        guess.is_problem(400, "invalid-otp");
+    }
+    let late = activate(&world, &token, &code).await;
+    late.is_problem(400, "invalid-otp");
+    assert!(!world.user("ada@example.com").await.is_activated);
+}
+
+#[tokio::test]
+async fn of_two_who_give_the_code_at_once_one_lets_in() {
+    let world = world().await;
+    let (token, code) = register(&world, "ada@example.com").await;
+    let mut statuses: Vec<_> = join_all((0..2).map(|_| activate(&world, &token, &code)))
+        .await
+        .iter()
+        .map(|answer| answer.status.as_u16())
+        .collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 400]);
+    assert_eq!(world.user("ada@example.com").await.version, 1);
+}
+
+/// With `REGISTRATION_PRIVACY=on` the token of a taken address looks and behaves like that of a new one.
+#[tokio::test]
+async fn a_taken_address_gets_a_token_like_any_other_which_opens_nothing() {
+    let more = [("ACTIVATION", "email"), ("REGISTRATION_PRIVACY", "on")];
+    let world = World::with(&more).await;
+    let (new, code) = register(&world, "ada@example.com").await;
+    let taken = world.post("/api/register/", registration("ada@example.com"));
+    let taken = taken.await;
+    assert_eq!(taken.status, 201);
+    let other = taken.text("/activation_token");
+    assert!(other != new && other.len() == new.len());
+    world.deliver_all().await;
+
+    let plain = |answer: Answer| {
+        let mut body: Value = answer.body;
+        body["instance"] = json!(null);
+        (answer.status.as_u16(), body)
+    };
+    let wrong = plain(activate(&world, &new, &other_than(&code)).await);
+    assert_eq!(plain(activate(&world, &other, &code).await), wrong);
+    assert!(!world.user("ada@example.com").await.is_activated);
+    assert_eq!(activate(&world, &new, &code).await.status, 200);
+}
