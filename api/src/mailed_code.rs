@@ -1,5 +1,5 @@
-//! A code that is mailed: asked for, and checked. What it opens is its purpose: the way to a new password
-//! (`password_reset`), or the account itself (`activation`).
+//! A code that is mailed, and given back. What it opens is its purpose: the way to a new password (`password_reset`), or the
+//! account itself (`activation`).
 
 use latchkey_shared::{
     audit::{Event, EventKind},
@@ -18,23 +18,6 @@ use crate::{
     token::ResetToken,
 };
 
-/// To whom a code is sent.
-#[derive(Debug, Object)]
-#[oai(rename = "CodeRequest", example)]
-pub struct RequestWire {
-    /// The address of the account.
-    #[oai(validator(max_length = 254))]
-    email: String,
-}
-
-impl Example for RequestWire {
-    fn example() -> Self {
-        Self {
-            email: "ada@example.com".to_owned(),
-        }
-    }
-}
-
 /// The code from the mail.
 #[derive(Debug, Object)]
 #[oai(rename = "OtpCheck", example)]
@@ -52,16 +35,6 @@ impl Example for CheckWire {
             otp: "123456".to_owned(),
         }
     }
-}
-
-/// A request that was noted.
-#[derive(Debug, Object)]
-#[oai(rename = "CodeRequested")]
-pub struct Requested {
-    /// Names this request in the next steps. It opens nothing without the code.
-    pub token: String,
-    /// What was done.
-    pub message: String,
 }
 
 /// A step that was taken.
@@ -116,35 +89,6 @@ impl CodeRequest {
     }
 }
 
-/// Asks for a code; the answer is the same for every address. Nobody looks it up here: the worker does, where nobody can
-/// measure it.
-///
-/// # Errors
-/// When the address is none, or was asked for too often.
-pub async fn ask(
-    app: &App,
-    mut fields: Fields,
-    purpose: Purpose,
-    trail: &Trail,
-) -> Result<ResetToken, ApiError> {
-    let email = fields.required::<Email>("email");
-    fields.finish()?;
-    let email = email?;
-    let limit = app
-        .limits
-        .reset_request(trail.peer, &email, app.now())
-        .await;
-    trail
-        .limited(app, "request for a code", Some(&email.key()), limit)
-        .await?;
-    let CodeRequest { token, written } = CodeRequest::new(app, purpose, &email, trail);
-    let id = written.0.id;
-    let mail = app.reset_requests.note(written).await?;
-    app.outbox.wake(mail).await;
-    tracing::info!(reset.id = %id, ?purpose, "A code was asked for.");
-    Ok(token)
-}
-
 /// The request for this purpose that a token belongs to.
 ///
 /// # Errors
@@ -172,7 +116,11 @@ pub async fn check(
     let limit = app.limits.code(trail.peer, app.now()).await;
     trail.limited(app, "code", None, limit).await?;
     let Some(reset) = find(app, &token, purpose).await? else {
-        app.note(trail.anonymous(EventKind::CodeFail)).await?;
+        let event = Event {
+            detail: detail(purpose),
+            ..trail.anonymous(EventKind::CodeFail)
+        };
+        app.note(event).await?;
         return Err(ApiError::InvalidOtp);
     };
     compare(app, &reset, code, trail).await
@@ -184,13 +132,14 @@ async fn compare(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(
     let event = |kind| Event {
         user_id: reset.user_id,
         subject: Some(app.subject_of(&reset.email_key)),
-        detail: (reset.purpose == Purpose::Activation).then(|| "activation".to_owned()),
+        detail: detail(reset.purpose),
         ..trail.anonymous(kind)
     };
     let (now, tries) = (app.now(), app.config.otp_tries);
     let mut guess = None;
-    // What cannot be right is no guess: whoever has used a request up takes none from the mailbox with it.
-    if reset.takes_code(now) && reset.tries < tries {
+    // What cannot be right is no guess: whoever has used a request up takes none from the mailbox with it. Whether its code
+    // has run out counts only after that: only a code that was sent does, and nobody is told whether it was.
+    if reset.is_open(now) && reset.checked_at.is_none() && reset.tries < tries {
         let limit = app.limits.code_of(&reset.email_key, now).await;
         let mailbox = Some(&reset.email_key);
         guess = Some(trail.limited(app, "code", mailbox, limit).await?);
@@ -203,7 +152,8 @@ async fn compare(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(
         .codes
         .find(reset.id)
         .await?
-        .is_some_and(|stored| stored.matches(&code));
+        .is_some_and(|stored| stored.matches(&code))
+        && reset.takes_code(now);
     // The right code was no wrong one; dropped, its try is given back.
     if let (false, Some(guess)) = (right, guess) {
         guess.stands();
@@ -214,10 +164,10 @@ async fn compare(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(
             Purpose::Reset => password_reset::mark_checked(&transaction, reset.id, now).await?,
             Purpose::Activation => let_in(app, &transaction, reset).await?,
         };
-    let kind = if accepted {
-        EventKind::CodeSuccess
-    } else {
-        EventKind::CodeFail
+    let kind = match (accepted, reset.purpose) {
+        (true, Purpose::Reset) => EventKind::CodeSuccess,
+        (true, Purpose::Activation) => EventKind::UserUpdated,
+        (false, _) => EventKind::CodeFail,
     };
     app.note_in(&transaction, event(kind)).await?;
     transaction.commit().await?;
@@ -240,10 +190,17 @@ async fn let_in(app: &App, transaction: &Transaction, reset: &Reset) -> Result<b
     };
     // Held first, as by whatever else changes an account, and still with the address that the code went to.
     let held = user::hold(transaction, id).await?;
-    Ok(held.is_some_and(|user| is_owner(&user, reset))
-        && password_reset::mark_checked(transaction, reset.id, now).await?
-        && password_reset::use_up(transaction, reset.id, now).await?
-        && user::activate_own(transaction, id).await?)
+    Ok(
+        held.is_some_and(|user| is_owner(&user, reset) && user.awaits_owner)
+            && password_reset::mark_checked(transaction, reset.id, now).await?
+            && password_reset::use_up(transaction, reset.id, now).await?
+            && user::activate_own(transaction, id).await?,
+    )
+}
+
+/// What the audit log says of a code that opens something else than the way to a new password.
+fn detail(purpose: Purpose) -> Option<String> {
+    (purpose == Purpose::Activation).then(|| "activation".to_owned())
 }
 
 /// Whether an account is open and still has the address that a code went to.

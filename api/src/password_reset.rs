@@ -3,6 +3,7 @@
 use latchkey_shared::{
     audit::{Event, EventKind},
     database,
+    email::Email,
     mail::MailKind,
     password_reset::{self, Model as Reset, Purpose},
     session, user,
@@ -17,11 +18,28 @@ use crate::{
     error::ApiError,
     failure::Failure,
     fields::Fields,
-    mailed_code::{self, CheckWire, Message, RequestWire, Requested, is_owner},
+    mailed_code::{self, CheckWire, CodeRequest, Message, is_owner},
     openapi::Tag,
     password::{Owner, Password},
     token::ResetToken,
 };
+
+/// Whose password was forgotten.
+#[derive(Debug, Object)]
+#[oai(rename = "ResetRequest", example)]
+struct RequestWire {
+    /// The address of the account.
+    #[oai(validator(max_length = 254))]
+    email: String,
+}
+
+impl Example for RequestWire {
+    fn example() -> Self {
+        Self {
+            email: "ada@example.com".to_owned(),
+        }
+    }
+}
 
 /// The new password.
 #[derive(Debug, Object)]
@@ -43,11 +61,20 @@ impl Example for ResetWire {
     }
 }
 
+/// A request that was noted.
+#[derive(Debug, Object)]
+struct ResetRequested {
+    /// Names this request in the next two steps. It opens nothing without the code.
+    token: String,
+    /// `Password reset link sent to email.`
+    message: String,
+}
+
 #[derive(ApiResponse)]
-enum Created {
+enum Requested {
     /// Noted, whatever the address.
     #[oai(status = 201)]
-    Created(Json<Requested>),
+    Created(Json<ResetRequested>),
 }
 
 /// See the module.
@@ -70,9 +97,20 @@ impl PasswordReset {
         Data(app): Data<&App>,
         trail: Trail,
         body: Body<RequestWire>,
-    ) -> Result<Created, Failure<400, 413, 415, 429>> {
-        let token = mailed_code::ask(app, body.fields, Purpose::Reset, &trail).await?;
-        Ok(Created::Created(Json(Requested {
+    ) -> Result<Requested, Failure<400, 413, 415, 429>> {
+        let mut fields = body.fields;
+        let email = fields.required::<Email>("email");
+        fields.finish()?;
+        let email = email?;
+        let limit = app
+            .limits
+            .reset_request(trail.peer, &email, app.now())
+            .await;
+        trail
+            .limited(app, "request for a code", Some(&email.key()), limit)
+            .await?;
+        let token = start(app, &email, &trail).await?;
+        Ok(Requested::Created(Json(ResetRequested {
             token: token.expose().to_owned(),
             message: "Password reset link sent to email.".to_owned(),
         })))
@@ -103,7 +141,7 @@ impl PasswordReset {
     /// 3. Set the new password
     ///
     /// Works once, after the code was checked. Every session of the account ends, every other reset of it, too, and a
-    /// mail tells the owner.
+    /// mail tells the owner. An account that waits for its owner (`ACTIVATION=email`) is let in.
     #[oai(
         path = "/auth/reset_password",
         method = "post",
@@ -141,6 +179,16 @@ fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
     Ok((token?, password?))
 }
 
+/// Notes the request and its mail. Nobody looks the address up here: the worker does, where nobody can measure it.
+async fn start(app: &App, email: &Email, trail: &Trail) -> Result<ResetToken, ApiError> {
+    let CodeRequest { token, written } = CodeRequest::new(app, Purpose::Reset, email, trail);
+    let id = written.0.id;
+    let mail = app.reset_requests.note(written).await?;
+    app.outbox.wake(mail).await;
+    tracing::info!(reset.id = %id, "Password reset asked for.");
+    Ok(token)
+}
+
 /// Sets the password, ends what it ends, and writes the notice, all or nothing.
 async fn finish(
     app: &App,
@@ -168,6 +216,8 @@ async fn finish(
         return Err(ApiError::InvalidResetToken);
     }
     user::set_password(&transaction, user.id, hash).await?;
+    // Whoever reads the mailbox and knows the password lets the account in that waits for its owner.
+    let let_in = user::activate_own(&transaction, user.id).await?;
     session::revoke_all(&transaction, user.id, now).await?;
     password_reset::end_all(&transaction, user.id, now).await?;
     let mail = app
@@ -182,7 +232,7 @@ async fn finish(
         .await?;
     let event = Event {
         user_id: Some(user.id),
-        detail: Some("reset".to_owned()),
+        detail: Some(if let_in { "reset, activation" } else { "reset" }.to_owned()),
         ..trail.anonymous(EventKind::PasswordChange)
     };
     app.note_in(&transaction, event).await?;

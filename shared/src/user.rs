@@ -391,6 +391,7 @@ pub async fn deactivate(
 ) -> Result<bool, DbErr> {
     let changed = raise_version(Entity::update_many())
         .col_expr(Column::IsActive, Expr::value(false))
+        .col_expr(Column::AwaitsOwner, Expr::value(false))
         .filter(Column::Id.eq(id))
         .filter(Column::IsActive.eq(true))
         .exec(db)

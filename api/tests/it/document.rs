@@ -63,7 +63,6 @@ fn every_call_of_the_contract_is_documented_once() {
         "POST /api/login/",
         "POST /api/register/",
         "POST /auth/activate/",
-        "POST /auth/activation_request/",
         "POST /auth/change_password/",
         "POST /auth/check_otp/",
         "POST /auth/email_request/",

@@ -148,9 +148,15 @@ async fn a_login_that_fails_is_the_same_work_for_every_address() {
 /// With `REGISTRATION_PRIVACY=on` a taken address costs what a new one does, but for the row of the account itself.
 #[tokio::test]
 async fn a_registration_is_the_same_work_for_every_address_but_for_its_row() {
+    for activation in ["admin", "email"] {
+        registers_the_same(activation).await;
+    }
+}
+
+async fn registers_the_same(activation: &str) {
     let redis = RedisServer::start().await;
-    let privacy = [("REGISTRATION_PRIVACY", "on")];
-    let world = World::on(TestRedis::at(&redis.url()).await, &privacy).await;
+    let more = [("REGISTRATION_PRIVACY", "on"), ("ACTIVATION", activation)];
+    let world = World::on(TestRedis::at(&redis.url()).await, &more).await;
     world.register("taken@x.example").await;
     let form = |email: &str| registration(email);
     work_of(&world, "/api/register/", form("first@x.example")).await;

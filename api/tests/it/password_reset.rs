@@ -553,3 +553,23 @@ async fn with_the_queue_gone_the_mail_still_waits_in_the_outbox() {
         answer.headers["x-request-id"].to_str().unwrap()
     );
 }
+
+/// N1: nor does a code that has run out count otherwise than one that was never sent.
+#[tokio::test]
+async fn wrong_codes_after_the_code_has_run_out_count_for_every_address() {
+    let world = World::with(&[("LIMIT_OTP_EMAIL", "3/86400")]).await;
+    world.somebody("known@example.com").await;
+    let mut statuses = Vec::new();
+    for email in ["known@example.com", "unknown@example.com"] {
+        let asked = world.post("/auth/email_request/", json!({"email": email}));
+        let token = asked.await.text("/token");
+        world.deliver_all().await;
+        world.pass(TimeDelta::minutes(6));
+        let mut answers = Vec::new();
+        for _ in 0..4 {
+            answers.push(world.check(&token, "000000").await.status.as_u16());
+        }
+        statuses.push(answers);
+    }
+    assert_eq!(statuses, [[400, 400, 400, 429], [400, 400, 400, 429]]);
+}

@@ -2,14 +2,27 @@
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
 use futures_util::future::join_all;
-use latchkey_shared::{audit, mail, secret_key::SecretKey};
+use latchkey_shared::{
+    audit, database, mail,
+    secret_key::SecretKey,
+    session,
+    user::{
+        self,
+        profile::{self, PlainChange, ProfileChange},
+    },
+};
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _,
+    ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, PaginatorTrait as _,
+    QueryFilter as _,
 };
 use serde_json::json;
 
-use crate::world::{World, registration};
+use crate::{
+    login::claims,
+    world::{World, registration},
+};
 
 #[tokio::test]
 async fn of_many_who_register_at_once_each_gets_an_account_a_mail_and_an_event_of_their_own() {
@@ -159,4 +172,60 @@ async fn a_change_of_a_profile_that_the_database_refuses_takes_no_other_along() 
         .filter(|number| answers[*number].status != 200)
         .collect();
     assert!(refused == [0] || refused == [7], "{refused:?}");
+}
+
+/// One statement for all, each by its own session; what somebody else holds is left alone.
+#[tokio::test]
+async fn profiles_are_changed_together_where_the_sessions_count_and_nobody_holds_the_rows() {
+    let world = World::new().await;
+    let (db, now, idle) = (&world.database.db, world.clock.now(), TimeDelta::hours(1));
+    let mut changes = Vec::new();
+    for name in ["ada", "bea", "cia", "dot"] {
+        let access = world.somebody(&format!("{name}@example.com")).await.access;
+        let sid = claims(&access)["sid"].as_str().unwrap().parse().unwrap();
+        let found = session::find_alive(db, sid, now, idle).await.unwrap();
+        let change = ProfileChange {
+            username: Some(format!("New {name}").parse().unwrap()),
+            ..ProfileChange::default()
+        };
+        changes.push(PlainChange::of(&found.unwrap().0, &change).unwrap());
+    }
+    session::revoke(db, changes[1].session_id, now)
+        .await
+        .unwrap();
+    let is_postgres = db.get_database_backend() == DbBackend::Postgres;
+    let holding = database::begin(db).await.unwrap();
+    if is_postgres {
+        user::hold(&holding, changes[2].user_id).await.unwrap();
+    }
+    let written = async {
+        // On SQLite there is one writer at a time.
+        if is_postgres {
+            profile::change_many(db, &changes, now, idle).await
+        } else {
+            profile::change_many(&holding, &changes, now, idle).await
+        }
+    };
+    let written: BTreeSet<_> = written
+        .await
+        .unwrap()
+        .iter()
+        .map(|user| user.username.as_str().to_owned())
+        .collect();
+    holding.commit().await.unwrap();
+
+    let mut expected = BTreeSet::from(["New ada".to_owned(), "New dot".to_owned()]);
+    if !is_postgres {
+        expected.insert("New cia".to_owned());
+    }
+    assert_eq!(written, expected);
+    for name in ["ada", "bea", "cia", "dot"] {
+        let user = world.user(&format!("{name}@example.com")).await;
+        let new = format!("New {name}");
+        assert_eq!(
+            user.username.as_str() == new,
+            expected.contains(&new),
+            "{name}"
+        );
+    }
 }

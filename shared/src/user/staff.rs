@@ -68,10 +68,14 @@ pub async fn change(
             update = update.col_expr(column, Expr::value(flag));
         }
     }
-    // Whoever lets it in or takes that back has decided; another change leaves it to the owner.
-    if change
-        .is_activated
-        .is_some_and(|flag| flag != seen.is_activated)
+    // Whoever lets it in or shuts it, or takes that back, has decided; another change leaves it to the owner.
+    let flags = [
+        (change.is_activated, seen.is_activated),
+        (change.is_active, seen.is_active),
+    ];
+    if flags
+        .into_iter()
+        .any(|(flag, was)| flag.is_some_and(|flag| flag != was))
     {
         update = update.col_expr(Column::AwaitsOwner, Expr::value(false));
     }
@@ -119,7 +123,9 @@ pub async fn belongings(
         .filter(session::Column::UserId.is_in(ids()))
         .filter(session::Column::RevokedAt.is_null())
         .filter(session::Column::ExpiresAt.gt(now));
-    let resets = password_reset::Entity::find().filter(password_reset::Column::UserId.is_in(ids()));
+    let resets = password_reset::Entity::find()
+        .filter(password_reset::Column::UserId.is_in(ids()))
+        .filter(password_reset::Column::Purpose.eq(password_reset::Purpose::Reset));
     Ok(Belongings {
         sessions: sessions.count(db).await?,
         resets: resets.count(db).await?,
