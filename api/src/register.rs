@@ -140,37 +140,51 @@ impl Register {
             awaits_owner: app.config.activation == Activation::Email,
             is_superuser: false,
         };
-        let answer = app
-            .config
-            .registration_privacy
-            .then(|| User::announced(&new));
-        let email = new.email.clone();
-        let (code, activation_token) = new
-            .awaits_owner
-            .then(|| CodeRequest::new(app, Purpose::Activation, &email, &trail))
-            .map(|code| (code.written, code.token.expose().to_owned()))
-            .unzip();
-        let known = Known::of(app, &email).await?;
-        let created = if known.owner.is_some() {
-            Err(ApiError::EmailTaken)
-        } else {
-            create(app, new, code.clone(), &trail).await
-        };
-        if let (Err(_), Some(picture)) = (&created, picture) {
+        let entered = enter(app, new, &trail).await;
+        if let (Err(_) | Ok((None, _)), Some(picture)) = (&entered, picture) {
             app.pictures.remove(&picture).await;
         }
-        if let Err(ApiError::EmailTaken) = &created {
-            refuse(app, &email, known, code, &trail).await?;
-        }
-        let user = match (created, answer) {
-            (Ok(_) | Err(ApiError::EmailTaken), Some(answer)) => answer,
-            (created, _) => User::of(created?, &app.pictures),
-        };
-        Ok(Registered::Created(Json(NewAccount {
-            user,
-            activation_token,
-        })))
+        Ok(Registered::Created(Json(entered?.1)))
     }
+}
+
+/// Makes an account or refuses to: the account, if it was made, and the answer, which with `REGISTRATION_PRIVACY` is the same
+/// for both.
+async fn enter(
+    app: &App,
+    new: NewUser,
+    trail: &Trail,
+) -> Result<(Option<i64>, NewAccount), ApiError> {
+    let email = new.email.clone();
+    let announced = app
+        .config
+        .registration_privacy
+        .then(|| User::announced(&new));
+    let (code, activation_token) = new
+        .awaits_owner
+        .then(|| CodeRequest::new(app, Purpose::Activation, &email, trail))
+        .map(|code| (code.written, code.token.expose().to_owned()))
+        .unzip();
+    let known = Known::of(app, &email).await?;
+    let created = if known.owner.is_some() {
+        Err(ApiError::EmailTaken)
+    } else {
+        create(app, new, code.clone(), trail).await
+    };
+    let (made, own) = match created {
+        Ok(user) => (Some(user.id), Ok(User::of(user, &app.pictures))),
+        Err(ApiError::EmailTaken) => {
+            refuse(app, &email, known, code, trail).await?;
+            (None, Err(ApiError::EmailTaken))
+        }
+        Err(error) => return Err(error),
+    };
+    let user = announced.map_or(own, Ok)?;
+    let answer = NewAccount {
+        user,
+        activation_token,
+    };
+    Ok((made, answer))
 }
 
 /// What is known of an address before its account is made. Without `REGISTRATION_PRIVACY` nobody looks: the database says.

@@ -54,7 +54,7 @@ secret_text!(
     RefreshToken
 );
 secret_text!(
-    /// The token of a password reset: 256 random bits.
+    /// The token of a request for a code: 256 random bits.
     ResetToken
 );
 

@@ -15,7 +15,7 @@ use crate::{
     trace, user,
 };
 
-/// How long a notice is worth sending. A reset code is worth sending for as long as its reset.
+/// How long a notice is worth sending. A code is worth sending for as long as what it was asked for.
 const NOTICE_LIFETIME: TimeDelta = TimeDelta::days(3);
 
 /// How long a caller waits for the queue. The row is safe by then, so patience would buy nothing but a slow answer.

@@ -43,7 +43,7 @@ pub struct Model {
     pub tries: i32,
     /// When the right code was given.
     pub checked_at: Option<DateTime<Utc>>,
-    /// When it was used, or overtaken by another reset of the same account.
+    /// When it was used, or overtaken by a reset of the same account.
     pub ended_at: Option<DateTime<Utc>>,
     /// What its code opens.
     pub purpose: Purpose,
