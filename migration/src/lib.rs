@@ -21,7 +21,8 @@ mod m0007_dashboard;
 mod m0008_search;
 mod m0010_audit_guards;
 mod m0011_dashboard_lists;
-mod m0012_activation;
+mod m0012_awaits_owner;
+mod m0013_code_purpose;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -40,7 +41,8 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_search::Migration),
             Box::new(m0010_audit_guards::Migration),
             Box::new(m0011_dashboard_lists::Migration),
-            Box::new(m0012_activation::Migration),
+            Box::new(m0012_awaits_owner::Migration),
+            Box::new(m0013_code_purpose::Migration),
         ]
     }
 }
