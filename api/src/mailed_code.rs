@@ -45,10 +45,7 @@ pub struct Message {
 }
 
 /// The form of a check: the token of the request and the code.
-///
-/// # Errors
-/// When either is bad.
-pub fn parse(mut fields: Fields) -> Result<(ResetToken, Otp), ApiError> {
+fn parse(mut fields: Fields) -> Result<(ResetToken, Otp), ApiError> {
     let token = fields.required::<ResetToken>("token");
     let code = fields.required::<String>("otp");
     fields.finish()?;

@@ -141,20 +141,16 @@ impl Register {
             is_superuser: false,
         };
         let entered = enter(app, new, &trail).await;
-        if let (Err(_) | Ok((None, _)), Some(picture)) = (&entered, picture) {
+        if let (Err(_) | Ok((false, _)), Some(picture)) = (&entered, picture) {
             app.pictures.remove(&picture).await;
         }
         Ok(Registered::Created(Json(entered?.1)))
     }
 }
 
-/// Makes an account or refuses to: the account, if it was made, and the answer, which with `REGISTRATION_PRIVACY` is the same
-/// for both.
-async fn enter(
-    app: &App,
-    new: NewUser,
-    trail: &Trail,
-) -> Result<(Option<i64>, NewAccount), ApiError> {
+/// Makes an account or refuses to: whether it was made, and the answer, which with `REGISTRATION_PRIVACY` is the same for
+/// both.
+async fn enter(app: &App, new: NewUser, trail: &Trail) -> Result<(bool, NewAccount), ApiError> {
     let email = new.email.clone();
     let announced = app
         .config
@@ -172,10 +168,10 @@ async fn enter(
         create(app, new, code.clone(), trail).await
     };
     let (made, own) = match created {
-        Ok(user) => (Some(user.id), Ok(User::of(user, &app.pictures))),
+        Ok(user) => (true, Ok(User::of(user, &app.pictures))),
         Err(ApiError::EmailTaken) => {
             refuse(app, &email, known, code, trail).await?;
-            (None, Err(ApiError::EmailTaken))
+            (false, Err(ApiError::EmailTaken))
         }
         Err(error) => return Err(error),
     };

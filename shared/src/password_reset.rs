@@ -53,7 +53,7 @@ pub struct Model {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
 pub enum Purpose {
-    /// A new password.
+    /// A new password; whoever sets it is let in, too, where the account awaits its owner.
     #[sea_orm(string_value = "reset")]
     Reset,
     /// To let the account in.

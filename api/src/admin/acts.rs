@@ -217,9 +217,8 @@ pub async fn end_session(
     finish(app, transaction, vec![ended], Vec::new()).await
 }
 
-/// Asks the owner of an account by mail to set a new password. Open resets end, and what else a code was mailed for, so that codes of before are
-/// worth nothing.
-/// Each mail counts like a request of the owner: nobody's mailbox is flooded from here.
+/// Asks the owner of an account by mail to set a new password. Open resets end, and what else a code was mailed for, so that
+/// codes of before are worth nothing. Each mail counts like a request of the owner: nobody's mailbox is flooded from here.
 ///
 /// # Errors
 /// When the account is shut or not there, the administrator may not touch it, or it was asked too often.
