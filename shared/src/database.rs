@@ -163,6 +163,17 @@ pub fn parts<R>(mut rows: Vec<R>) -> impl Iterator<Item = Vec<R>> {
     })
 }
 
+/// The rows that are found, held: nobody else changes or holds them before this transaction has ended. On PostgreSQL others
+/// may still write rows that refer to them (`FOR NO KEY UPDATE`): a worker that binds several requests to one account else
+/// waits for whoever ends these requests and holds the account, and they for the worker. SQLite has one writer at a time anyway.
+pub fn held<E: EntityTrait>(found: Select<E>, db: &impl ConnectionTrait) -> Select<E> {
+    if db.get_database_backend() == DbBackend::Postgres {
+        found.lock(LockType::NoKeyUpdate)
+    } else {
+        found
+    }
+}
+
 /// Of the rows that a key is looked for in, those that nobody else is changing just now: on PostgreSQL two statements that
 /// change several rows each could wait for each other for ever.
 pub fn unlocked<E: EntityTrait>(

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
-    ActiveValue::Set, Condition, DbBackend, FromQueryResult, Iterable as _, QueryOrder as _,
-    QuerySelect as _, entity::prelude::*, sea_query::Expr,
+    ActiveValue::Set, Condition, FromQueryResult, Iterable as _, QueryOrder as _, QuerySelect as _,
+    entity::prelude::*, sea_query::Expr,
 };
 
 use crate::{
@@ -118,10 +118,7 @@ pub async fn hold_alive(
     now: DateTime<Utc>,
     idle: TimeDelta,
 ) -> Result<Option<(Model, user::Model)>, DbErr> {
-    let mut held = with_user().filter(Column::Id.eq(id));
-    if transaction.get_database_backend() == DbBackend::Postgres {
-        held = held.lock_exclusive();
-    }
+    let held = database::held(with_user().filter(Column::Id.eq(id)), transaction);
     let found = held.into_model::<WithUser>().all(transaction).await?;
     let found = found.into_iter().next().map(|found| found.0);
     Ok(found.filter(|found| counts(found, now, idle)))

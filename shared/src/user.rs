@@ -3,13 +3,13 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    DbBackend, SqlErr, TryInsertResult, UpdateMany,
+    SqlErr, TryInsertResult, UpdateMany,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _},
 };
 
 use crate::{
-    database::{self, InOrder, only},
+    database::{self, InOrder, held, only},
     email::{Email, EmailKey},
     gender::Gender,
     permission::{Permission, Permissions},
@@ -265,17 +265,12 @@ pub async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, D
 }
 
 /// The account with this id, as it is and stays until this transaction ends. Whoever changes or ends several rows of one
-/// account holds this one first, so that no two wait for each other. SQLite has one writer at a time anyway.
+/// account holds this one first, so that no two wait for each other. See [`held`].
 ///
 /// # Errors
 /// When the database fails.
 pub async fn hold(transaction: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
-    use sea_orm::QuerySelect as _;
-    let mut held = Entity::find_by_id(id);
-    if transaction.get_database_backend() == DbBackend::Postgres {
-        held = held.lock_exclusive();
-    }
-    only(held, transaction).await
+    only(held(Entity::find_by_id(id), transaction), transaction).await
 }
 
 /// All accounts by id.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use latchkey_shared::{
-    audit, database, mail,
+    audit, database, mail, password_reset,
     secret_key::SecretKey,
     session,
     user::{
@@ -13,11 +13,13 @@ use latchkey_shared::{
         profile::{self, PlainChange, ProfileChange},
     },
 };
+use latchkey_testing::PATIENCE;
 use sea_orm::{
-    ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _, PaginatorTrait as _,
-    QueryFilter as _,
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _,
+    PaginatorTrait as _, QueryFilter as _,
 };
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::{
     login::claims,
@@ -228,4 +230,39 @@ async fn profiles_are_changed_together_where_the_sessions_count_and_nobody_holds
             "{name}"
         );
     }
+}
+
+/// Else whoever ends the requests of the account it holds, and the worker that has these in hand, could wait for each other.
+#[tokio::test]
+async fn whose_a_request_is_can_be_noted_while_the_account_is_held() {
+    let world = World::new().await;
+    let db = &world.database.db;
+    world.somebody("ada@example.com").await;
+    world.forgotten("ada@example.com").await;
+    let id = world.user("ada@example.com").await.id;
+    let request = password_reset::list(db, None, Some(id), None, 1).await;
+    let request = request.unwrap().remove(0);
+    let nobodys = password_reset::ActiveModel {
+        id: Set(request.id),
+        user_id: Set(None),
+        ..Default::default()
+    };
+    password_reset::Entity::update(nobodys)
+        .exec(db)
+        .await
+        .unwrap();
+
+    let holding = database::begin(db).await.unwrap();
+    user::hold(&holding, id).await.unwrap();
+    let bound = async {
+        // On SQLite there is one writer at a time.
+        if db.get_database_backend() == DbBackend::Postgres {
+            password_reset::bind(db, &[request.id]).await
+        } else {
+            password_reset::bind(&holding, &[request.id]).await
+        }
+    };
+    let bound = timeout(PATIENCE, bound).await.expect("nobody to wait for");
+    holding.commit().await.unwrap();
+    assert_eq!(bound.unwrap()[0].user_id, Some(id));
 }

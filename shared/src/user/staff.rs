@@ -7,7 +7,7 @@ use super::{
     Column, Entity, Model, WriteUserError,
     profile::{ProfileChange, set},
 };
-use crate::{password_reset, permission::Permissions, session};
+use crate::{database::held, password_reset, permission::Permissions, session};
 
 /// What an administrator changes; `None` leaves a field as it is.
 #[derive(Debug, Default)]
@@ -163,8 +163,8 @@ pub async fn superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
 }
 
 /// The accounts with these ids, by id, as they are and stay until this transaction ends; with `superusers` those wait, too,
-/// without which the last two could remove each other. All in one order, so that no two transactions wait for each other.
-/// SQLite has one writer at a time anyway.
+/// without which the last two could remove each other. All in one order, so that no two transactions wait for each other. See
+/// [`held`].
 ///
 /// # Errors
 /// When the database fails.
@@ -173,17 +173,14 @@ pub async fn hold(
     ids: &[i64],
     superusers: bool,
 ) -> Result<Vec<Model>, DbErr> {
-    use sea_orm::{Condition, QueryOrder as _, QuerySelect as _};
+    use sea_orm::{Condition, QueryOrder as _};
     let ids = ids.iter().copied();
     let mut which = Condition::any().add(Column::Id.is_in(ids.clone()));
     if superusers {
         which = which.add(Column::IsSuperuser.eq(true));
     }
-    let mut held = Entity::find().filter(which).order_by_asc(Column::Id);
-    if transaction.get_database_backend() == sea_orm::DbBackend::Postgres {
-        held = held.lock_exclusive();
-    }
-    let mut held = held.all(transaction).await?;
+    let found = Entity::find().filter(which).order_by_asc(Column::Id);
+    let mut held = held(found, transaction).all(transaction).await?;
     held.retain(|user| ids.clone().any(|id| id == user.id));
     Ok(held)
 }
