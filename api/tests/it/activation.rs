@@ -5,10 +5,14 @@ use latchkey_shared::{
     audit,
     user::{self, profile::ProfileChange, staff},
 };
+use reqwest::Method;
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, PASSWORD, World, code_in, other_than, registration};
+use crate::{
+    dashboard::Dashboard,
+    world::{Answer, PASSWORD, World, code_in, other_than, registration},
+};
 
 const NEW: &str = "another quiet morning";
 
@@ -81,6 +85,47 @@ async fn elsewhere_there_is_no_token_and_nothing_to_activate() {
         activate(&world, "a token", "123456")
             .await
             .is_problem(404, "not-found");
+    }
+}
+
+#[tokio::test]
+async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
+    let world = world().await;
+    world.superuser("root@example.com").await;
+    world.register("ada@example.com").await;
+    let id = world.user("ada@example.com").await.id;
+    let page = format!("/admin/users/{id}/");
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let access = world.login("root@example.com", PASSWORD).await.access;
+    let told = async || {
+        let path = format!("/api/admin/users/{id}/");
+        let request = world.request(Method::GET, &path).bearer_auth(&access);
+        world.send(request).await.body["awaits_owner"].clone()
+    };
+    assert_eq!(told().await, true);
+    for path in ["/admin/", "/admin/users/", &page] {
+        let html = root.see(path).await;
+        assert!(
+            html.contains("Waiting for the mailed code"),
+            "{path}: {html}"
+        );
+    }
+
+    // Let in and taken back by an administrator, it waits for administrators.
+    for is_activated in [Some(true), Some(false)] {
+        let decided = staff::Change {
+            is_activated,
+            ..staff::Change::default()
+        };
+        change(&world, "ada@example.com", decided).await;
+    }
+    assert_eq!(told().await, false);
+    for path in ["/admin/", "/admin/users/", &page] {
+        let html = root.see(path).await;
+        assert!(
+            !html.contains("Waiting for the mailed code"),
+            "{path}: {html}"
+        );
     }
 }
 

@@ -353,8 +353,8 @@ async fn a_change_takes_every_field_and_names_every_bad_one() {
         json!({
             "id": id, "email": "lovelace@example.com", "username": "Countess", "phoneNumber": "+201001234567",
             "dateBirth": "1990-02-28", "gender": "female", "image": null, "is_activated": true, "is_active": true,
-            "is_staff": true, "is_superuser": false, "permissions": ["view_users", "change_users", "audit"],
-            "last_login": null, "version": 1,
+            "awaits_owner": false, "is_staff": true, "is_superuser": false,
+            "permissions": ["view_users", "change_users", "audit"], "last_login": null, "version": 1,
         })
     );
 

@@ -9,7 +9,7 @@ use crate::{picture::PictureStore, user_body::Gender};
 /// An account, all of it but its password.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase")]
-#[expect(clippy::struct_excessive_bools, reason = "four independent columns")]
+#[expect(clippy::struct_excessive_bools, reason = "independent columns")]
 pub struct Account {
     /// Names it in paths.
     id: i64,
@@ -28,6 +28,9 @@ pub struct Account {
     /// Whether it was let in.
     #[oai(rename = "is_activated")]
     is_activated: bool,
+    /// Whether its owner can let it in by the mailed code (`ACTIVATION=email`).
+    #[oai(rename = "awaits_owner")]
+    awaits_owner: bool,
     /// False once it was shut.
     #[oai(rename = "is_active")]
     is_active: bool,
@@ -60,6 +63,7 @@ impl Account {
             date_birth: row.date_birth,
             gender: row.gender.map(Gender::of),
             is_activated: row.is_activated,
+            awaits_owner: row.awaits_owner,
             is_active: row.is_active,
             is_staff: row.is_staff,
             is_superuser: row.is_superuser,
