@@ -48,9 +48,16 @@ impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
         tokio::spawn(async move {
             // Never closed, so there is always a permit in the end.
             while let Ok(permit) = Arc::clone(&free).acquire_owned().await {
-                let mut part = Vec::new();
-                if asked.recv_many(&mut part, most).await == 0 {
+                let Some(first) = asked.recv().await else {
                     return;
+                };
+                // What is woken runs next, before others who are about to ask. They go first.
+                tokio::task::yield_now().await;
+                let mut part = vec![first];
+                while part.len() < most
+                    && let Ok(another) = asked.try_recv()
+                {
+                    part.push(another);
                 }
                 // Those who have lost patience are not asked for.
                 let waiting = part.into_iter().filter(|(_, asker)| !asker.is_closed());
@@ -130,6 +137,26 @@ mod tests {
             sizes.len() < 10 && sizes.iter().all(|size| *size <= 4),
             "{sizes:?}"
         );
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+    async fn those_who_are_about_to_ask_when_the_first_does_are_asked_for_with_it() {
+        let sizes = Arc::new(Mutex::new(Vec::new()));
+        let noted = Arc::clone(&sizes);
+        let batch = Batch::new(4, 2, move |numbers: Vec<u32>| {
+            noted.lock().unwrap().push(numbers.len());
+            async { numbers }
+        });
+        let requests = tokio::spawn(async move {
+            let mut asking = JoinSet::new();
+            for number in 0..4 {
+                let batch = batch.clone();
+                asking.spawn(async move { batch.ask(number).await });
+            }
+            asking.join_all().await
+        });
+        assert_eq!(requests.await.unwrap().len(), 4);
+        assert_eq!(*sizes.lock().unwrap(), [4]);
     }
 
     #[tokio::test]

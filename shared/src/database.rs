@@ -42,7 +42,7 @@ const READERS: u32 = 4;
 /// How much of a SQLite file the connection that writes keeps in memory, in KiB: SQLite's own default.
 const WRITERS_CACHE: u32 = 2_000;
 /// The same of each connection that reads: less, as it is void whenever somebody has written. The system keeps the file, too.
-const READERS_CACHE: u32 = 256;
+const READERS_CACHE: u32 = 128;
 
 /// A pool of connections, and on SQLite the turns of those who write. Clones share both.
 #[derive(Clone, Debug)]
