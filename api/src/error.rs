@@ -300,6 +300,11 @@ impl ApiError {
                 )]),
             ),
             Self::MalformedBody(detail) => (detail.into_owned(), None),
+            // As the header, for those who show people the body.
+            Self::TooManyRequests(TooMany { retry_after, .. }) => (
+                format!("Too many tries. The next is possible in {retry_after} s."),
+                None,
+            ),
             _ => (kind.detail.to_owned(), None),
         };
         let mut response = Problem {

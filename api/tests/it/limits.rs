@@ -38,11 +38,10 @@ fn retry_after(answer: &Answer) -> i64 {
         answer.headers["retry-after"]
     );
     assert!(answer.headers.contains_key("ratelimit-limit"));
-    answer.headers["retry-after"]
-        .to_str()
-        .unwrap()
-        .parse()
-        .unwrap()
+    let seconds = answer.headers["retry-after"].to_str().unwrap();
+    let detail = answer.text("/detail");
+    assert!(detail.ends_with(&format!(" in {seconds} s.")), "{detail}");
+    seconds.parse().unwrap()
 }
 
 /// T1, T2
