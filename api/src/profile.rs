@@ -107,11 +107,7 @@ impl Profile {
         body: Body<Wire, WITH_PICTURE>,
     ) -> Result<Json<User>, Failure<400, 401, 403, 409, 413, 415, 429>> {
         let (mut change, picture) = parse(body.fields, app).await?;
-        if change
-            .email
-            .as_ref()
-            .is_some_and(|new| new.key() != me.user.email_key)
-        {
+        if is_new(change.email.as_ref(), &me.user) {
             let limit = app.limits.email_change(me.user.id, app.now()).await;
             let mailbox = Some(&me.user.email_key);
             trail
@@ -173,16 +169,16 @@ async fn store_all(
 ) -> Result<Stored, ApiError> {
     let transaction = database::begin(&app.db).await?;
     let before = me.still_counts(app, &transaction).await?;
-    let user = profile::change(&transaction, before.clone(), change).await?;
     let mut notice = None;
-    if user.email_key != before.email_key {
-        notice = Some(address_changed(app, &transaction, &before, trail).await?);
+    if is_new(change.email.as_ref(), &before) {
+        notice = Some(address_changes(app, &transaction, &before, trail).await?);
         let event = Event {
             detail: Some("e-mail address".to_owned()),
-            ..of_session(trail.own(EventKind::UserUpdated, user.id), me.session.id)
+            ..of_session(trail.own(EventKind::UserUpdated, before.id), me.session.id)
         };
         app.note_in(&transaction, event).await?;
     }
+    let user = profile::change(&transaction, before.clone(), change).await?;
     transaction.commit().await?;
     if let Some(notice) = notice {
         app.outbox.wake(notice).await;
@@ -193,11 +189,18 @@ async fn store_all(
     Ok(Stored { user, old_picture })
 }
 
-/// Does what goes with a new address: the owner is told at the one of before, and no code that went there opens anything.
+/// Whether an address is another than the account's.
+#[must_use]
+pub fn is_new(email: Option<&Email>, user: &user::Model) -> bool {
+    email.is_some_and(|new| new.key() != user.email_key)
+}
+
+/// Does what goes with a new address: the owner is told at the one of before, and no code that went there opens anything. Before
+/// the account has it, see [`database::held`].
 ///
 /// # Errors
 /// When the database fails.
-pub async fn address_changed(
+pub async fn address_changes(
     app: &App,
     transaction: &Transaction,
     before: &user::Model,

@@ -1,7 +1,7 @@
 //! What several ask for at the same time is asked together: one statement, one round trip, for all of them.
 //!
 //! Nothing is kept: an answer is given to those who asked before the question was put, and to nobody after. Whoever asks
-//! alone is answered at once; the more ask while an answer is under way, the more the next question is for.
+//! waits for those who are just about to; the more ask while an answer is under way, the more the next question is for.
 
 use std::{future::Future, sync::Arc};
 
@@ -48,16 +48,15 @@ impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
         tokio::spawn(async move {
             // Never closed, so there is always a permit in the end.
             while let Ok(permit) = Arc::clone(&free).acquire_owned().await {
-                let Some(first) = asked.recv().await else {
+                let mut part = Vec::new();
+                if asked.recv_many(&mut part, most).await == 0 {
                     return;
-                };
-                // What is woken runs next, before others who are about to ask. They go first.
+                }
+                // What is woken runs next, before other tasks that are about to ask. Those go first.
                 tokio::task::yield_now().await;
-                let mut part = vec![first];
-                while part.len() < most
-                    && let Ok(another) = asked.try_recv()
-                {
-                    part.push(another);
+                let more = most - part.len();
+                if more > 0 && !asked.is_empty() {
+                    asked.recv_many(&mut part, more).await;
                 }
                 // Those who have lost patience are not asked for.
                 let waiting = part.into_iter().filter(|(_, asker)| !asker.is_closed());

@@ -42,7 +42,7 @@ const READERS: u32 = 4;
 /// How much of a SQLite file the connection that writes keeps in memory, in KiB: SQLite's own default.
 const WRITERS_CACHE: u32 = 2_000;
 /// The same of each connection that reads: less, as it is void whenever somebody has written. The system keeps the file, too.
-const READERS_CACHE: u32 = 128;
+const READERS_CACHE: u32 = 256;
 
 /// A pool of connections, and on SQLite the turns of those who write. Clones share both.
 #[derive(Clone, Debug)]
@@ -165,7 +165,8 @@ pub fn parts<R>(mut rows: Vec<R>) -> impl Iterator<Item = Vec<R>> {
 
 /// The rows that are found, held: nobody else changes or holds them before this transaction has ended. On PostgreSQL others
 /// may still write rows that refer to them (`FOR NO KEY UPDATE`): a worker that binds several requests to one account else
-/// waits for whoever ends these requests and holds the account, and they for the worker. SQLite has one writer at a time anyway.
+/// waits for whoever ends these requests and holds the account, and they for the worker. That ends with a new key or the end
+/// of the row, before which such rows have to be ended. SQLite has one writer at a time anyway.
 pub fn held<E: EntityTrait>(found: Select<E>, db: &impl ConnectionTrait) -> Select<E> {
     if db.get_database_backend() == DbBackend::Postgres {
         found.lock(LockType::NoKeyUpdate)
@@ -181,7 +182,7 @@ pub fn unlocked<E: EntityTrait>(
     db: &impl ConnectionTrait,
 ) -> SelectStatement {
     if db.get_database_backend() == DbBackend::Postgres {
-        found = found.lock_with_behavior(LockType::Update, LockBehavior::SkipLocked);
+        found = found.lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked);
     }
     found.into_query()
 }

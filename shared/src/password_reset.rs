@@ -294,6 +294,18 @@ pub async fn end_all(
     Ok(())
 }
 
+/// Removes all requests of an account.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete_all(db: &impl ConnectionTrait, user_id: i64) -> Result<(), DbErr> {
+    Entity::delete_many()
+        .filter(Column::UserId.eq(user_id))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
 /// Binds resets to the accounts that their addresses belong to, if those are active, and returns them so.
 ///
 /// # Errors

@@ -91,6 +91,12 @@ async fn store(
     if !change.alters(&now) {
         return Ok(now);
     }
+    let mut mails = Vec::new();
+    if profile::is_new(change.profile.email.as_ref(), seen) {
+        // Whoever was logged in was so by the other address; administrators who change their own stay where they are.
+        session::revoke_others(&transaction, seen.id, admin.session.id, app.now()).await?;
+        mails.push(profile::address_changes(app, &transaction, seen, &admin.trail).await?);
+    }
     let Some(user) = staff::change(&transaction, seen, change).await? else {
         return Err(ApiError::ChangedMeanwhile);
     };
@@ -101,12 +107,6 @@ async fn store(
         some_superuser_left(&transaction).await?;
     }
     let let_in = user.is_active && user.is_activated && !(seen.is_active && seen.is_activated);
-    let mut mails = Vec::new();
-    if user.email_key != seen.email_key {
-        // Whoever was logged in was so by the other address; administrators who change their own stay where they are.
-        session::revoke_others(&transaction, user.id, admin.session.id, app.now()).await?;
-        mails.push(profile::address_changed(app, &transaction, seen, &admin.trail).await?);
-    }
     if let_in {
         mails.push(notice(app, &transaction, &admin.trail, &user, MailKind::Activated).await?);
     }

@@ -1,11 +1,14 @@
 //! What several ask for at the same moment and the database is told together.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use latchkey_shared::{
-    audit, database, mail, password_reset,
+    audit,
+    database::{self, Database},
+    mail,
+    password_reset::{self, NewReset, Purpose},
     secret_key::SecretKey,
     session,
     user::{
@@ -16,10 +19,11 @@ use latchkey_shared::{
 use latchkey_testing::PATIENCE;
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _,
-    PaginatorTrait as _, QueryFilter as _,
+    PaginatorTrait as _, QueryFilter as _, Statement,
 };
 use serde_json::json;
 use tokio::time::timeout;
+use uuid::Uuid;
 
 use crate::{
     login::claims,
@@ -265,4 +269,59 @@ async fn whose_a_request_is_can_be_noted_while_the_account_is_held() {
     let bound = timeout(PATIENCE, bound).await.expect("nobody to wait for");
     holding.commit().await.unwrap();
     assert_eq!(bound.unwrap()[0].user_id, Some(id));
+}
+
+/// A worker has two requests of one account in hand, one of them for a second time, while the account gets another address.
+#[tokio::test]
+async fn a_new_address_and_whoever_notes_whose_requests_are_never_wait_for_each_other() {
+    let world = World::new().await;
+    let (db, now) = (&world.database.db, world.clock.now());
+    if db.get_database_backend() != DbBackend::Postgres {
+        return; // One writer at a time.
+    }
+    let ada = world.somebody("ada@example.com").await;
+    world.forgotten("ada@example.com").await;
+    let user = world.user("ada@example.com").await;
+    let known = password_reset::list(db, None, Some(user.id), None, 1).await;
+    let known = known.unwrap().remove(0).id;
+    let key: SecretKey = world.variables["SECRET_KEY"].parse().unwrap();
+    let another = NewReset {
+        id: Uuid::now_v7(),
+        email: user.email_key.clone(),
+        token_hash: key.token_hasher().hash("another"),
+        created_at: now,
+        lifetime: TimeDelta::minutes(10),
+        purpose: Purpose::Reset,
+    };
+    let new = another.id;
+    password_reset::insert_many(db, vec![another])
+        .await
+        .unwrap();
+
+    let worker = database::begin(db).await.unwrap();
+    password_reset::bind(&worker, &[known]).await.unwrap();
+    let change = world.patch_user(&ada.access, json!({"email": "lovelace@example.com"}));
+    let bound = async {
+        timeout(PATIENCE, somebody_waits_for_a_lock(db))
+            .await
+            .expect("the change waits for the worker");
+        let bound = password_reset::bind(&worker, &[new]).await;
+        worker.commit().await.unwrap();
+        bound
+    };
+    let (changed, bound) = tokio::join!(change, bound);
+    assert_eq!(bound.unwrap()[0].user_id, Some(user.id));
+    assert_eq!(changed.status, 200, "{changed:?}");
+}
+
+async fn somebody_waits_for_a_lock(db: &Database) {
+    let sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    while db
+        .query_all_raw(Statement::from_string(DbBackend::Postgres, sql))
+        .await
+        .unwrap()
+        .is_empty()
+    {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }

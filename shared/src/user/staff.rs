@@ -91,11 +91,12 @@ pub async fn change(
 }
 
 /// Removes an account with its sessions and resets; false when there is none. What the audit log and the mails say of it
-/// stays.
+/// stays. The resets first, see [`held`].
 ///
 /// # Errors
 /// When the database fails.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
+    password_reset::delete_all(db, id).await?;
     Ok(Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
 }
 
