@@ -121,7 +121,7 @@ texts! {
     joined_30: "Within 30 days" | "خلال ٣٠ يومًا";
     last_login: "Last login" | "آخر دخول";
     waits: "Waiting" | "ينتظر";
-    waits_for_owner: "Awaits code" | "بانتظار الرمز";
+    waits_for_owner: "Awaits owner" | "بانتظار صاحبه";
     shut: "Shut" | "مغلق";
     activate: "Activate" | "تفعيل";
     deactivate: "Deactivate" | "إيقاف";

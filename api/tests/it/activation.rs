@@ -105,7 +105,7 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     assert_eq!(told().await, true);
     for path in ["/admin/", "/admin/users/", &page] {
         let html = root.see(path).await;
-        assert!(html.contains("Awaits code"), "{path}: {html}");
+        assert!(html.contains("Awaits owner"), "{path}: {html}");
     }
 
     // Let in and taken back by an administrator, it waits for administrators.
@@ -119,7 +119,7 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     assert_eq!(told().await, false);
     for path in ["/admin/", "/admin/users/", &page] {
         let html = root.see(path).await;
-        assert!(!html.contains("Awaits code"), "{path}: {html}");
+        assert!(!html.contains("Awaits owner"), "{path}: {html}");
     }
 }
 
