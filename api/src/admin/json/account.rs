@@ -28,8 +28,8 @@ pub struct Account {
     /// Whether it was let in.
     #[oai(rename = "is_activated")]
     is_activated: bool,
-    /// Whether its owner may let it in (`ACTIVATION=email`), by the mailed code or a password reset, as no administrator has
-    /// decided about it.
+    /// Whether its owner may let it in (`ACTIVATION=email`), by the mailed code or a password reset, until an administrator
+    /// has decided about it.
     #[oai(rename = "awaits_owner")]
     awaits_owner: bool,
     /// False once it was shut.
