@@ -54,8 +54,8 @@ impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
                 }
                 // What is woken runs next, before other tasks that are about to ask. Those go first.
                 tokio::task::yield_now().await;
-                let more = most - part.len();
-                if more > 0 && !asked.is_empty() {
+                if !asked.is_empty() {
+                    let more = most - part.len();
                     asked.recv_many(&mut part, more).await;
                 }
                 // Those who have lost patience are not asked for.

@@ -276,7 +276,7 @@ pub async fn use_up(
     Ok(used.rows_affected == 1)
 }
 
-/// Ends all open requests of an account, as one of them has set a new password.
+/// Ends all requests of an account, and returns those that had not been ended: some of them may have run out.
 ///
 /// # Errors
 /// When the database fails.
@@ -284,23 +284,22 @@ pub async fn end_all(
     db: &impl ConnectionTrait,
     user_id: i64,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+) -> Result<Vec<Model>, DbErr> {
     Entity::update_many()
         .col_expr(Column::EndedAt, Expr::value(now))
         .filter(Column::UserId.eq(user_id))
         .filter(Column::EndedAt.is_null())
-        .exec(db)
-        .await?;
-    Ok(())
+        .exec_with_returning(db)
+        .await
 }
 
-/// Removes all requests of an account.
+/// Removes all requests of accounts, before the first of these is removed itself: see [`database::held`].
 ///
 /// # Errors
 /// When the database fails.
-pub async fn delete_all(db: &impl ConnectionTrait, user_id: i64) -> Result<(), DbErr> {
+pub async fn delete_all(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), DbErr> {
     Entity::delete_many()
-        .filter(Column::UserId.eq(user_id))
+        .filter(Column::UserId.is_in(database::keys(users)))
         .exec(db)
         .await?;
     Ok(())

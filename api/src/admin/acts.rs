@@ -144,6 +144,8 @@ pub async fn delete(
     not_own(admin, &users)?;
     let superusers = users.iter().any(|user| user.is_superuser);
     let (mut events, mut pictures) = (Vec::new(), Vec::new());
+    let all: Vec<_> = users.iter().map(|user| user.id).collect();
+    password_reset::delete_all(&transaction, &all).await?;
     for user in users {
         if staff::delete(&transaction, user.id).await? {
             events.push(Event {
@@ -242,16 +244,12 @@ pub async fn ask_for_reset(
     if !user.is_active {
         return Err(ApiError::NotPossible);
     }
-    let open = password_reset::list(
-        &transaction,
-        Some(Purpose::Reset),
-        Some(user.id),
-        None,
-        MOST as u64,
-    )
-    .await?;
-    let open = open.iter().filter(|reset| reset.is_open(app.now())).count();
-    password_reset::end_all(&transaction, user.id, app.now()).await?;
+    let now = app.now();
+    let ended = password_reset::end_all(&transaction, user.id, now).await?;
+    let open = ended
+        .iter()
+        .filter(|reset| reset.purpose == Purpose::Reset && now < reset.expires_at)
+        .count();
     let mail = notice(app, &transaction, &admin.trail, &user, MailKind::ResetAsked).await?;
     let asked = Event {
         changes: Some(format!("open resets: {open} → 0")),

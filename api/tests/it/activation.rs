@@ -37,6 +37,14 @@ async fn last_code(world: &World, email: &str) -> String {
     code_in(mails.last().expect("a mail with a code"))
 }
 
+/// An administrator's word on whether somebody is let in.
+fn decided(is_activated: bool) -> staff::Change {
+    staff::Change {
+        is_activated: Some(is_activated),
+        ..staff::Change::default()
+    }
+}
+
 async fn change(world: &World, email: &str, change: staff::Change) {
     let seen = world.user(email).await;
     let changed = staff::change(&world.database.db, &seen, change).await;
@@ -109,12 +117,8 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     }
 
     // Let in and taken back by an administrator, it waits for administrators.
-    for is_activated in [Some(true), Some(false)] {
-        let decided = staff::Change {
-            is_activated,
-            ..staff::Change::default()
-        };
-        change(&world, "ada@example.com", decided).await;
+    for is_activated in [true, false] {
+        change(&world, "ada@example.com", decided(is_activated)).await;
     }
     assert_eq!(told().await, false);
     for path in ["/admin/", "/admin/users/", &page] {
@@ -127,10 +131,6 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
 #[tokio::test]
 async fn a_password_reset_lets_in_whom_the_account_awaits_and_nobody_else() {
     let world = world().await;
-    let decided = |is_activated| staff::Change {
-        is_activated: Some(is_activated),
-        ..staff::Change::default()
-    };
     let email = |name: &str| format!("{name}@example.com");
     for name in ["waiting", "refused", "staffs"] {
         world.register(&email(name)).await;
@@ -216,10 +216,6 @@ async fn a_code_to_let_in_sets_no_password_and_one_for_a_password_lets_nobody_in
 #[tokio::test]
 async fn a_code_lets_in_only_what_still_awaits_its_owner_at_the_same_address() {
     let world = world().await;
-    let decided = |is_activated| staff::Change {
-        is_activated: Some(is_activated),
-        ..staff::Change::default()
-    };
     let renamed = || staff::Change {
         profile: ProfileChange {
             username: Some("Countess".parse().unwrap()),

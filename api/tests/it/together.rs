@@ -1,6 +1,6 @@
 //! What several ask for at the same moment and the database is told together.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, future::Future, time::Duration};
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
@@ -26,6 +26,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use crate::{
+    dashboard::Dashboard,
     login::claims,
     world::{World, registration},
 };
@@ -242,12 +243,10 @@ async fn whose_a_request_is_can_be_noted_while_the_account_is_held() {
     let world = World::new().await;
     let db = &world.database.db;
     world.somebody("ada@example.com").await;
-    world.forgotten("ada@example.com").await;
+    let request = request_of(&world, "ada@example.com").await;
     let id = world.user("ada@example.com").await.id;
-    let request = password_reset::list(db, None, Some(id), None, 1).await;
-    let request = request.unwrap().remove(0);
     let nobodys = password_reset::ActiveModel {
-        id: Set(request.id),
+        id: Set(request),
         user_id: Set(None),
         ..Default::default()
     };
@@ -261,9 +260,9 @@ async fn whose_a_request_is_can_be_noted_while_the_account_is_held() {
     let bound = async {
         // On SQLite there is one writer at a time.
         if db.get_database_backend() == DbBackend::Postgres {
-            password_reset::bind(db, &[request.id]).await
+            password_reset::bind(db, &[request]).await
         } else {
-            password_reset::bind(&holding, &[request.id]).await
+            password_reset::bind(&holding, &[request]).await
         }
     };
     let bound = timeout(PATIENCE, bound).await.expect("nobody to wait for");
@@ -271,47 +270,93 @@ async fn whose_a_request_is_can_be_noted_while_the_account_is_held() {
     assert_eq!(bound.unwrap()[0].user_id, Some(id));
 }
 
-/// A worker has two requests of one account in hand, one of them for a second time, while the account gets another address.
-#[tokio::test]
-async fn a_new_address_and_whoever_notes_whose_requests_are_never_wait_for_each_other() {
-    let world = World::new().await;
-    let (db, now) = (&world.database.db, world.clock.now());
-    if db.get_database_backend() != DbBackend::Postgres {
-        return; // One writer at a time.
-    }
-    let ada = world.somebody("ada@example.com").await;
-    world.forgotten("ada@example.com").await;
-    let user = world.user("ada@example.com").await;
-    let known = password_reset::list(db, None, Some(user.id), None, 1).await;
-    let known = known.unwrap().remove(0).id;
+/// The request for a code that an account has made.
+async fn request_of(world: &World, email: &str) -> Uuid {
+    world.forgotten(email).await;
+    let (db, user) = (&world.database.db, world.user(email).await.id);
+    let found = password_reset::list(db, None, Some(user), None, 1).await;
+    found.unwrap().remove(0).id
+}
+
+/// Another, of which no worker has noted yet whose it is.
+async fn new_request_of(world: &World, email: &str) -> Uuid {
     let key: SecretKey = world.variables["SECRET_KEY"].parse().unwrap();
-    let another = NewReset {
-        id: Uuid::now_v7(),
-        email: user.email_key.clone(),
+    let id = Uuid::now_v7();
+    let new = NewReset {
+        id,
+        email: world.user(email).await.email_key,
         token_hash: key.token_hasher().hash("another"),
-        created_at: now,
+        created_at: world.clock.now(),
         lifetime: TimeDelta::minutes(10),
         purpose: Purpose::Reset,
     };
-    let new = another.id;
-    password_reset::insert_many(db, vec![another])
-        .await
-        .unwrap();
+    let written = password_reset::insert_many(&world.database.db, vec![new]).await;
+    written.unwrap();
+    id
+}
 
+/// Does something while a worker has a request in hand for the second time, and then a new one. The worker is never in its way.
+async fn beside_a_worker<T>(
+    db: &Database,
+    known: Uuid,
+    new: Uuid,
+    act: impl Future<Output = T>,
+) -> T {
     let worker = database::begin(db).await.unwrap();
     password_reset::bind(&worker, &[known]).await.unwrap();
-    let change = world.patch_user(&ada.access, json!({"email": "lovelace@example.com"}));
     let bound = async {
         timeout(PATIENCE, somebody_waits_for_a_lock(db))
             .await
-            .expect("the change waits for the worker");
+            .expect("it waits for the worker");
         let bound = password_reset::bind(&worker, &[new]).await;
         worker.commit().await.unwrap();
         bound
     };
-    let (changed, bound) = tokio::join!(change, bound);
-    assert_eq!(bound.unwrap()[0].user_id, Some(user.id));
+    let (done, bound) = tokio::join!(act, bound);
+    assert!(bound.unwrap()[0].user_id.is_some());
+    done
+}
+
+#[tokio::test]
+async fn a_new_address_and_whoever_notes_whose_requests_are_never_wait_for_each_other() {
+    let world = World::new().await;
+    let db = &world.database.db;
+    if db.get_database_backend() != DbBackend::Postgres {
+        return; // One writer at a time.
+    }
+    let ada = world.somebody("ada@example.com").await;
+    let known = request_of(&world, "ada@example.com").await;
+    let new = new_request_of(&world, "ada@example.com").await;
+    let change = world.patch_user(&ada.access, json!({"email": "lovelace@example.com"}));
+    let changed = beside_a_worker(db, known, new, change).await;
     assert_eq!(changed.status, 200, "{changed:?}");
+}
+
+#[tokio::test]
+async fn a_removal_of_several_and_whoever_notes_whose_requests_are_never_wait_for_each_other() {
+    let world = World::new().await;
+    let db = &world.database.db;
+    if db.get_database_backend() != DbBackend::Postgres {
+        return; // One writer at a time.
+    }
+    world.superuser("root@example.com").await;
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let mut ids = Vec::new();
+    for email in ["ada@example.com", "bea@example.com"] {
+        world.somebody(email).await;
+        ids.push(world.user(email).await.id.to_string());
+    }
+    // The first to be removed has the new one.
+    let known = request_of(&world, "bea@example.com").await;
+    let new = new_request_of(&world, "ada@example.com").await;
+    let removal = [
+        ("id", ids[0].as_str()),
+        ("id", &ids[1]),
+        ("act", "delete"),
+        ("confirmed", "yes"),
+    ];
+    beside_a_worker(db, known, new, root.done("/admin/users/act/", &removal)).await;
+    assert_eq!(password_reset::Entity::find().count(db).await.unwrap(), 0);
 }
 
 async fn somebody_waits_for_a_lock(db: &Database) {

@@ -91,12 +91,11 @@ pub async fn change(
 }
 
 /// Removes an account with its sessions and resets; false when there is none. What the audit log and the mails say of it
-/// stays. The resets first, see [`held`].
+/// stays.
 ///
 /// # Errors
 /// When the database fails.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
-    password_reset::delete_all(db, id).await?;
     Ok(Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
 }
 
