@@ -49,7 +49,7 @@ impl Registrations {
     #[must_use]
     pub fn new(db: &Database, key: AuditKey) -> Self {
         let db = db.clone();
-        Self(Batch::new(MOST, 2, move |all| {
+        Self(Batch::new(MOST, 1, move |all| {
             enter(db.clone(), key.clone(), all)
         }))
     }

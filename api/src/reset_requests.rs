@@ -24,7 +24,7 @@ impl ResetRequests {
     #[must_use]
     pub fn new(db: &Database) -> Self {
         let db = db.clone();
-        Self(Batch::new(MOST, 2, move |all| note(db.clone(), all)))
+        Self(Batch::new(MOST, 1, move |all| note(db.clone(), all)))
     }
 
     /// Notes a request and its mail.
