@@ -14,6 +14,7 @@ use tokio::{
 };
 
 mod in_order;
+mod silence;
 mod transaction;
 mod turns;
 
@@ -32,8 +33,6 @@ pub enum DatabaseError {
     Connect(#[from] DbErr),
 }
 
-/// A connection that was used within this time is taken to be alive; others are asked first, which is a round trip.
-const RESTED: Duration = Duration::from_secs(1);
 /// How long somebody waits for a connection.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How many connections read a SQLite file: several, so that some slow pages of the dashboard do not hold up everybody, and
@@ -83,7 +82,7 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
     let mut options = options(url);
     options
         .max_connections(20)
-        .test_before_acquire_if_idle_for(RESTED);
+        .map_sqlx_postgres_pool_opts(silence::heard_of);
     Database::open(options, None).await
 }
 
@@ -207,6 +206,14 @@ impl Database {
         free.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
     }
 
+    /// The answer of the pool, if PostgreSQL is heard of in time. A file does not fall silent.
+    async fn heard<A>(&self, answer: impl Future<Output = Result<A, DbErr>>) -> Result<A, DbErr> {
+        match self.writing {
+            Some(_) => answer.await,
+            None => silence::answered(answer).await,
+        }
+    }
+
     /// A transaction of its own for a statement, where it needs a turn.
     async fn turn_for(&self, statement: &Statement) -> Result<Option<Transaction>, DbErr> {
         if self.writing.is_none() || statement.sql.starts_with("SELECT") {
@@ -245,7 +252,7 @@ impl ConnectionTrait for Database {
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let Some(turn) = self.turn_for(&statement).await? else {
             let _free = self.free().await?;
-            return self.pool.execute_raw(statement).await;
+            return self.heard(self.pool.execute_raw(statement)).await;
         };
         let result = turn.execute_raw(statement).await?;
         turn.commit().await?;
@@ -253,13 +260,13 @@ impl ConnectionTrait for Database {
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.pool.execute_unprepared(sql).await
+        self.heard(self.pool.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let Some(turn) = self.turn_for(&statement).await? else {
             let _free = self.free().await?;
-            return self.pool.query_one_raw(statement).await;
+            return self.heard(self.pool.query_one_raw(statement)).await;
         };
         let row = turn.query_one_raw(statement).await?;
         turn.commit().await?;
@@ -269,7 +276,7 @@ impl ConnectionTrait for Database {
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let Some(turn) = self.turn_for(&statement).await? else {
             let _free = self.free().await?;
-            return self.pool.query_all_raw(statement).await;
+            return self.heard(self.pool.query_all_raw(statement)).await;
         };
         let rows = turn.query_all_raw(statement).await?;
         turn.commit().await?;

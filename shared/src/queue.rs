@@ -16,10 +16,7 @@ use std::{sync::Arc, time::Duration};
 
 use apalis_core::backend::TaskSink as _;
 use apalis_redis::{Config, RedisStorage};
-use redis::{
-    Client, Script,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
+use redis::Script;
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -27,6 +24,10 @@ use crate::{
     batch::{Batch, Unanswered},
     mail::Priority,
 };
+
+mod connection;
+
+pub use connection::Connection;
 
 /// The most wake-ups that wait at once in one queue.
 pub const MAX_DEPTH: usize = 4_000;
@@ -46,7 +47,7 @@ const GONE_SECONDS: u64 = 60;
 /// A handle on the queues, one for each priority; clones share one connection.
 #[derive(Clone)]
 pub struct Queue {
-    connection: ConnectionManager,
+    connection: Connection,
     high: Lane,
     normal: Lane,
 }
@@ -85,11 +86,7 @@ impl Queue {
     /// # Errors
     /// When Redis cannot be reached.
     pub async fn connect(url: &str, namespace: &str) -> Result<Self, QueueError> {
-        let patience = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(Duration::from_secs(2)))
-            .set_response_timeout(Some(Duration::from_secs(5)))
-            .set_number_of_retries(2);
-        let connection = ConnectionManager::new_with_config(Client::open(url)?, patience).await?;
+        let connection = Connection::open(url).await?;
         Ok(Self {
             // The name that the only queue had before there were two: jobs of that time are heard here.
             high: Lane::new(&connection, format!("{namespace}:mails")),
@@ -111,7 +108,7 @@ impl Queue {
 
     /// The storage of one priority, which the worker's monitor reads.
     #[must_use]
-    pub fn storage(&self, priority: Priority) -> RedisStorage<Value> {
+    pub fn storage(&self, priority: Priority) -> RedisStorage<Value, Connection> {
         storage(&self.connection, self.config(priority))
     }
 
@@ -242,7 +239,7 @@ impl Queue {
 }
 
 impl Lane {
-    fn new(connection: &ConnectionManager, queue: String) -> Self {
+    fn new(connection: &Connection, queue: String) -> Self {
         let (connection, config) = (connection.clone(), config(queue));
         let into = config.clone();
         Self {
@@ -256,7 +253,7 @@ impl Lane {
 
 /// Pushes as many wake-ups as there is room for; of each whether it was.
 async fn fill(
-    connection: ConnectionManager,
+    connection: Connection,
     config: Config,
     mails: Vec<Uuid>,
 ) -> Vec<Result<bool, QueueError>> {
@@ -273,11 +270,7 @@ async fn fill(
     (0..mails.len()).map(of).collect()
 }
 
-async fn push(
-    connection: &ConnectionManager,
-    config: &Config,
-    mails: &[Uuid],
-) -> Result<(), QueueError> {
+async fn push(connection: &Connection, config: &Config, mails: &[Uuid]) -> Result<(), QueueError> {
     let payloads = mails.iter().map(|mail| Value::String(mail.to_string()));
     storage(connection, config)
         .push_bulk(payloads.collect())
@@ -285,7 +278,7 @@ async fn push(
         .map_err(|error| QueueError::Push(error.to_string()))
 }
 
-async fn depth(connection: &ConnectionManager, config: &Config) -> Result<usize, QueueError> {
+async fn depth(connection: &Connection, config: &Config) -> Result<usize, QueueError> {
     let (waiting, scheduled): (usize, usize) = redis::pipe()
         .llen(config.active_jobs_list())
         .zcard(config.scheduled_jobs_set())
@@ -294,7 +287,7 @@ async fn depth(connection: &ConnectionManager, config: &Config) -> Result<usize,
     Ok(waiting + scheduled)
 }
 
-fn storage(connection: &ConnectionManager, config: &Config) -> RedisStorage<Value> {
+fn storage(connection: &Connection, config: &Config) -> RedisStorage<Value, Connection> {
     RedisStorage::new(connection.clone()).with_config(config.clone())
 }
 

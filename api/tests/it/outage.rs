@@ -1,9 +1,11 @@
-//! Redis goes away and comes back.
+//! Redis and PostgreSQL go away and come back, or are silent and nobody says that they are gone.
 
-use latchkey_shared::{mail, password_reset};
-use latchkey_testing::{PATIENCE, RedisServer, TestRedis};
+use std::sync::Arc;
+
+use latchkey_shared::{database, mail, mail::Priority, password_reset};
+use latchkey_testing::{Forwarder, PATIENCE, RedisServer, TestDatabase, TestRedis};
 use reqwest::Method;
-use sea_orm::EntityTrait as _;
+use sea_orm::{ConnectionTrait as _, EntityTrait as _};
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep, timeout};
 
@@ -151,4 +153,91 @@ async fn with_redis_gone_the_dashboard_says_so() {
     .unwrap();
     assert_eq!(page.status, 503);
     assert!(page.cookie("latchkey_admin").is_none());
+}
+
+/// Tries until it succeeds.
+async fn until(mut succeeds: impl AsyncFnMut() -> bool) {
+    let success = async {
+        while !succeeds().await {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(PATIENCE, success).await.expect("success");
+}
+
+/// The host of a Redis dies, or a firewall forgets its connections, and nobody says so: what is limited goes on, and wake-ups
+/// are pushed, over new connections.
+#[tokio::test]
+async fn connections_to_redis_that_fall_silent_are_replaced() {
+    let (redis, line) = TestRedis::behind_a_forwarder().await;
+    let world = World::on(redis, &[]).await;
+    world.somebody("ada@example.com").await;
+    let queue = world.redis.queue().await;
+    let pushed = queue.depth(Priority::High).await.unwrap();
+
+    line.silence();
+
+    // More often than every connection would have to be silent for before fred gives it up by itself.
+    let logged_in = async || world.try_login("ada@example.com", PASSWORD).await.status == 200;
+    until(logged_in).await;
+    let queue = world.redis.queue().await;
+    until(async || {
+        world.forgotten("ada@example.com").await;
+        queue.depth(Priority::High).await.unwrap() > pushed
+    })
+    .await;
+}
+
+/// The same of PostgreSQL. Its locks are held meanwhile, so that statements are under way at the moment: more of one kind than
+/// the pool has connections, and those that requests of one moment ask together.
+#[tokio::test]
+async fn connections_to_postgresql_that_fall_silent_are_replaced() {
+    let database = TestDatabase::create().await;
+    if !database.url().starts_with("postgres://") {
+        return;
+    }
+    let (line, url) = Forwarder::before(database.url()).await;
+    let db = database::connect(&url).await.unwrap();
+    let world = World::of(database, db, TestRedis::create().await, &[]).await;
+    let tokens = world.somebody("ada@example.com").await;
+    let lock = database::begin(&world.database.db).await.unwrap();
+    let users = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
+    lock.execute_unprepared(users).await.unwrap();
+    let world = Arc::new(world);
+    let mut waiting = Vec::new();
+    for number in 0..40 {
+        let (world, access) = (Arc::clone(&world), tokens.access.clone());
+        waiting.push(tokio::spawn(async move {
+            match number % 4 {
+                0 => world.get_user(&access).await,
+                1 => {
+                    let body = registration(&format!("{number}@example.com"));
+                    world.post("/api/register/", body).await
+                }
+                _ => world.try_login("ada@example.com", PASSWORD).await,
+            }
+        }));
+    }
+    let blocked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let statement = || sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, blocked);
+    until(async || {
+        let rows = world.database.db.query_all_raw(statement()).await;
+        rows.unwrap().len() >= 20
+    })
+    .await;
+
+    line.silence();
+    lock.commit().await.unwrap();
+
+    let mut refused = 0;
+    for answer in waiting {
+        let answer = timeout(PATIENCE, answer).await.unwrap().unwrap();
+        refused += usize::from(answer.status == 503);
+    }
+    assert!(refused >= 20, "{refused}");
+    assert_eq!(world.get_user(&tokens.access).await.status, 200);
+    world.register("new@example.com").await;
+    for _ in 0..20 {
+        world.login("ada@example.com", PASSWORD).await;
+    }
 }

@@ -74,6 +74,17 @@ impl World {
     /// A world on a Redis of the test's own.
     pub(crate) async fn on(redis: TestRedis, more: &[(&str, &str)]) -> Self {
         let database = TestDatabase::create().await;
+        let db = database.db.clone();
+        Self::of(database, db, redis, more).await
+    }
+
+    /// A world whose server has a way of its own to its database.
+    pub(crate) async fn of(
+        database: TestDatabase,
+        db: Database,
+        redis: TestRedis,
+        more: &[(&str, &str)],
+    ) -> Self {
         let (sink, media) = (SmtpSink::start(), tempfile::tempdir().unwrap());
         let acceptor = TcpListener::bind("127.0.0.1:0")
             .into_acceptor()
@@ -118,7 +129,7 @@ impl World {
             .collect();
         let statements = Statements::default();
         let connections = Connections {
-            db: statements.of(database.db.clone()),
+            db: statements.of(db),
             redis: latchkey_shared::redis::connect(redis.url()).await.unwrap(),
             queue: redis.queue().await,
         };

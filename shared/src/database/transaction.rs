@@ -6,7 +6,7 @@ use sea_orm::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::turns::Turn;
+use super::{silence::answered, turns::Turn};
 
 /// Statements that count together or not at all. Dropped before [`Transaction::commit`], none does.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Transaction {
         free: OwnedSemaphorePermit,
     ) -> Result<Self, DbErr> {
         Ok(Self {
-            statements: pool.begin().await?,
+            statements: answered(pool.begin()).await?,
             turn: None,
             _free: Some(free),
         })
@@ -51,7 +51,15 @@ impl Transaction {
     pub async fn commit(self) -> Result<(), DbErr> {
         match self.turn {
             Some(turn) => turn.commit(self.statements).await,
-            None => self.statements.commit().await,
+            None => answered(self.statements.commit()).await,
+        }
+    }
+
+    /// The answer, if PostgreSQL is heard of in time.
+    async fn heard<A>(&self, answer: impl Future<Output = Result<A, DbErr>>) -> Result<A, DbErr> {
+        match self.turn {
+            Some(_) => answer.await,
+            None => answered(answer).await,
         }
     }
 }
@@ -63,18 +71,18 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.statements.execute_raw(statement).await
+        self.heard(self.statements.execute_raw(statement)).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.statements.execute_unprepared(sql).await
+        self.heard(self.statements.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.statements.query_one_raw(statement).await
+        self.heard(self.statements.query_one_raw(statement)).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.statements.query_all_raw(statement).await
+        self.heard(self.statements.query_all_raw(statement)).await
     }
 }

@@ -1,18 +1,24 @@
 //! A TCP forwarder that can be cut: to whoever connects through it, the server behind it goes away and comes back.
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    future::pending,
+    sync::{Mutex, PoisonError},
+};
 
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
+    sync::broadcast::{self, Receiver, Sender},
     task::{JoinHandle, JoinSet},
 };
+use url::Url;
 
 /// A forwarder on a port of its own.
 pub struct Forwarder {
     port: u16,
     target: String,
     running: Mutex<Option<JoinHandle<()>>>,
+    silence: Sender<()>,
 }
 
 impl Forwarder {
@@ -23,17 +29,26 @@ impl Forwarder {
     pub async fn start(target: &str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let port = listener.local_addr().expect("its number").port();
+        let (silence, _) = broadcast::channel(1);
         Self {
             port,
             target: target.to_owned(),
-            running: Mutex::new(Some(forward(listener, target))),
+            running: Mutex::new(Some(forward(listener, target, &silence))),
+            silence,
         }
     }
 
-    /// Where to connect instead of to the target.
-    #[must_use]
-    pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+    /// Forwards to the server of a URL; the same URL through here.
+    ///
+    /// # Panics
+    /// When the URL has no host and port.
+    pub async fn before(url: &str) -> (Self, String) {
+        let mut url = Url::parse(url).expect("a URL");
+        let (host, port) = (url.host_str().expect("a host"), url.port().expect("a port"));
+        let line = Self::start(&format!("{host}:{port}")).await;
+        url.set_port(Some(line.port)).expect("a URL with a port");
+        url.set_host(Some("127.0.0.1")).expect("a URL with a host");
+        (line, url.into())
     }
 
     /// Ends every connection and refuses new ones.
@@ -48,13 +63,21 @@ impl Forwarder {
         }
     }
 
+    /// Lets every connection fall silent, as when the host behind it dies: the server loses it, and the client never hears of
+    /// it again, not even that it is over. New ones are forwarded.
+    pub fn silence(&self) {
+        // Nobody listens where there is no connection.
+        let _ = self.silence.send(());
+    }
+
     /// Forwards again.
     ///
     /// # Panics
     /// When somebody took the port meanwhile.
     pub async fn mend(&self) {
-        let listener = TcpListener::bind(self.address()).await.expect("the port");
-        let running = forward(listener, &self.target);
+        let listener = TcpListener::bind(("127.0.0.1", self.port));
+        let listener = listener.await.expect("the port");
+        let running = forward(listener, &self.target, &self.silence);
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
     }
 }
@@ -65,18 +88,25 @@ impl Drop for Forwarder {
     }
 }
 
-fn forward(listener: TcpListener, target: &str) -> JoinHandle<()> {
-    let target = target.to_owned();
+fn forward(listener: TcpListener, target: &str, silence: &Sender<()>) -> JoinHandle<()> {
+    let (target, silence) = (target.to_owned(), silence.clone());
     tokio::spawn(async move {
         // Its connections end with it.
         let mut connections = JoinSet::new();
-        while let Ok((mut client, _)) = listener.accept().await {
-            let target = target.clone();
-            connections.spawn(async move {
-                if let Ok(mut server) = TcpStream::connect(&target).await {
-                    let _ = copy_bidirectional(&mut client, &mut server).await;
-                }
-            });
+        while let Ok((client, _)) = listener.accept().await {
+            connections.spawn(connect(client, target.clone(), silence.subscribe()));
         }
     })
+}
+
+async fn connect(mut client: TcpStream, target: String, mut silence: Receiver<()>) {
+    let forwarded = async {
+        if let Ok(mut server) = TcpStream::connect(&target).await {
+            let _ = copy_bidirectional(&mut client, &mut server).await;
+        }
+    };
+    tokio::select! {
+        () = forwarded => {}
+        _ = silence.recv() => pending().await,
+    }
 }

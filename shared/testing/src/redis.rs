@@ -6,7 +6,7 @@ use latchkey_shared::queue::Queue;
 use redis::{AsyncCommands as _, Client, aio::MultiplexedConnection};
 use uuid::Uuid;
 
-use crate::variable;
+use crate::{Forwarder, variable};
 
 /// Where a test keeps its codes and its queue.
 pub struct TestRedis {
@@ -41,6 +41,17 @@ impl TestRedis {
             namespace: format!("test-{}", Uuid::now_v7().simple()),
             connection,
         }
+    }
+
+    /// The same, but whoever takes its URL or its queue gets there through a forwarder.
+    ///
+    /// # Panics
+    /// As [`TestRedis::create`] does.
+    pub async fn behind_a_forwarder() -> (Self, Forwarder) {
+        let mut redis = Self::create().await;
+        let (line, url) = Forwarder::before(&redis.url).await;
+        redis.url = url;
+        (redis, line)
     }
 
     /// For `REDIS_URL`.

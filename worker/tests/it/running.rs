@@ -4,10 +4,12 @@ use std::collections::HashSet;
 
 use latchkey_shared::{
     clock::Clock,
+    database,
     mail::{self, MailKind, MailState, Priority},
+    queue::Queue,
     user,
 };
-use latchkey_testing::{Fault, PATIENCE};
+use latchkey_testing::{Fault, Forwarder, PATIENCE};
 use latchkey_worker::{delivery::Outcome, relay};
 use redis::AsyncCommands as _;
 use tokio::time::{Duration, sleep, timeout};
@@ -35,6 +37,36 @@ async fn a_server_that_was_down_gets_every_mail_when_it_is_back() {
     let recipients: HashSet<_> = mails.iter().flat_map(|mail| &mail.to).collect();
     assert_eq!((mails.len(), recipients.len()), (20, 20));
     assert_eq!(worker.stop(PATIENCE).await, 0);
+}
+
+/// The hosts of Redis and PostgreSQL die, or a firewall forgets the connections, and nobody says so, while mails are handed over.
+#[tokio::test]
+async fn a_worker_whose_connections_fall_silent_goes_on_over_new_ones() {
+    let mut world = World::new().await;
+    let (redis, url) = Forwarder::before(world.redis.url()).await;
+    world.connections.redis = latchkey_shared::redis::connect(&url).await.unwrap();
+    let namespace = world.redis.namespace();
+    world.connections.queue = Queue::connect(&url, namespace).await.unwrap();
+    let mut lines = vec![redis];
+    if world.database.url().starts_with("postgres://") {
+        let (line, url) = Forwarder::before(world.database.url()).await;
+        world.connections.db = database::connect(&url).await.unwrap();
+        lines.push(line);
+    }
+    world.users(20).await;
+    world.sink.set_fault(Fault::Hold);
+    let worker = world.worker(4);
+    world.ask_for(20).await;
+    world.sink.wait_until_stuck(4).await;
+
+    lines.iter().for_each(Forwarder::silence);
+    world.sink.set_fault(Fault::None);
+
+    for number in 0..20 {
+        world.reset(&format!("user{number}@example.com")).await;
+    }
+    world.wait_for(MailState::Sent, 40).await;
+    worker.stop(PATIENCE).await;
 }
 
 #[tokio::test]

@@ -41,16 +41,13 @@ async fn a_postgresql_that_goes_away_is_waited_for_by_both_programs() {
     let mails = scaled(6, 30);
     let mut it = Installation::with_users(mails).await;
     let url = it.world.database.url().to_owned();
-    let Some(rest) = url.strip_prefix("postgres://") else {
+    if !url.starts_with("postgres://") {
         return;
-    };
+    }
     let line = if let Some(command) = variable("CHAOS_POSTGRES") {
         Line::Server(command)
     } else {
-        let (login, place) = rest.split_once('@').unwrap();
-        let (target, name) = place.split_once('/').unwrap();
-        let line = Forwarder::start(target).await;
-        let url = format!("postgres://{login}@{}/{name}", line.address());
+        let (line, url) = Forwarder::before(&url).await;
         it.world.set("DATABASE_URL", &url);
         Line::Forwarder(line)
     };
