@@ -3,8 +3,9 @@
 use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 
 use sea_orm::{
-    ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr,
-    EntityTrait, ExecResult, QueryResult, QuerySelect as _, QueryTrait as _, Select, Statement,
+    ColumnTrait as _, ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection,
+    DbBackend, DbErr, EntityTrait, ExecResult, QueryFilter as _, QueryResult, QuerySelect as _,
+    QueryTrait as _, Select, Statement,
     sea_query::{LockBehavior, LockType, SelectStatement},
     sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
@@ -42,6 +43,9 @@ const READERS: u32 = 4;
 const WRITERS_CACHE: u32 = 2_000;
 /// The same of each connection that reads: less, as it is void whenever somebody has written. The system keeps the file, too.
 const READERS_CACHE: u32 = 256;
+
+/// How many rows one statement deletes at most.
+const AT_A_TIME: u64 = 1_000;
 
 /// A pool of connections, and on SQLite the turns of those who write. Clones share both.
 #[derive(Clone, Debug)]
@@ -184,6 +188,29 @@ pub fn unlocked<E: EntityTrait>(
         found = found.lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked);
     }
     found.into_query()
+}
+
+/// Deletes what is found, some at a time and each with a commit of its own, so that nobody else waits for long, and what is too
+/// much for one statement is not left for ever. What somebody else is deleting just then is left to them. Returns how many.
+///
+/// # Errors
+/// When the database fails. What was deleted before that stays deleted.
+pub async fn delete_in_parts<E: EntityTrait>(
+    db: &impl ConnectionTrait,
+    found: Select<E>,
+    id: E::Column,
+) -> Result<u64, DbErr> {
+    let part = found.select_only().column(id).limit(AT_A_TIME);
+    let part = unlocked(part, db);
+    let mut deleted = 0;
+    loop {
+        let ids = id.in_subquery(part.clone());
+        let rows = E::delete_many().filter(ids).exec(db).await?.rows_affected;
+        deleted += rows;
+        if rows < AT_A_TIME {
+            return Ok(deleted);
+        }
+    }
 }
 
 impl Database {

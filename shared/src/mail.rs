@@ -755,12 +755,10 @@ pub async fn delete_ended_before(
     db: &impl ConnectionTrait,
     cutoff: DateTime<Utc>,
 ) -> Result<u64, DbErr> {
-    let deleted = Entity::delete_many()
+    let ended = Entity::find()
         .filter(Column::CreatedAt.lt(cutoff))
-        .filter(Column::State.ne(MailState::Queued))
-        .exec(db)
-        .await?;
-    Ok(deleted.rows_affected)
+        .filter(Column::State.ne(MailState::Queued));
+    database::delete_in_parts(db, ended, Column::Id).await
 }
 
 fn is_due(now: DateTime<Utc>) -> Condition {

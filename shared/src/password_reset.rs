@@ -351,9 +351,6 @@ pub async fn delete_expired_before(
     db: &impl ConnectionTrait,
     cutoff: DateTime<Utc>,
 ) -> Result<u64, DbErr> {
-    let deleted = Entity::delete_many()
-        .filter(Column::ExpiresAt.lt(cutoff))
-        .exec(db)
-        .await?;
-    Ok(deleted.rows_affected)
+    let expired = Entity::find().filter(Column::ExpiresAt.lt(cutoff));
+    database::delete_in_parts(db, expired, Column::Id).await
 }

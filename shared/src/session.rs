@@ -327,11 +327,8 @@ pub async fn delete_ended_before(
     db: &impl ConnectionTrait,
     cutoff: DateTime<Utc>,
 ) -> Result<u64, DbErr> {
-    let deleted = Entity::delete_many()
-        .filter(Column::ExpiresAt.lt(cutoff))
-        .exec(db)
-        .await?;
-    Ok(deleted.rows_affected)
+    let ended = Entity::find().filter(Column::ExpiresAt.lt(cutoff));
+    database::delete_in_parts(db, ended, Column::Id).await
 }
 
 fn alive(user_id: i64, now: DateTime<Utc>) -> Condition {

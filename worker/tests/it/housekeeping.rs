@@ -1,15 +1,22 @@
 //! What has ended goes away after a while; what waits stays.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
+};
+
 use chrono::TimeDelta;
 use latchkey_shared::{
+    email::Email,
     mail::{self, MailKind},
-    password_reset, session,
+    password_reset::{self, NewReset, Purpose},
+    session,
 };
 use latchkey_worker::housekeeping;
 use sea_orm::EntityTrait as _;
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::world::{RESET, World};
 
 #[tokio::test]
 async fn rows_that_ended_long_ago_are_deleted_and_a_waiting_mail_never_is() {
@@ -57,4 +64,44 @@ async fn rows_that_ended_long_ago_are_deleted_and_a_waiting_mail_never_is() {
         assert_eq!(count().await, left, "after {days} days");
     }
     assert_eq!(world.rows().await[0].id, waiting);
+}
+
+/// A worker that was away for months finds more than one statement may take time for, and holds up nobody while it catches up.
+#[tokio::test]
+async fn of_many_old_rows_no_statement_deletes_more_than_a_thousand() {
+    let world = World::new().await;
+    let mut db = world.database.db.clone();
+    let (now, hasher) = (
+        world.clock.now(),
+        world.config().common.secret_key.token_hasher(),
+    );
+    let request = |number: usize| NewReset {
+        id: Uuid::now_v7(),
+        email: format!("user{number}@example.com")
+            .parse::<Email>()
+            .unwrap()
+            .key(),
+        token_hash: hasher.hash(&number.to_string()),
+        created_at: now,
+        lifetime: RESET,
+        purpose: Purpose::Reset,
+    };
+    for part in 0..25 {
+        let requests = (part * 100..(part + 1) * 100).map(request).collect();
+        password_reset::insert_many(&db, requests).await.unwrap();
+    }
+    let deletions = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&deletions);
+    db.set_metric_callback(move |info| {
+        let deletes = info
+            .statement
+            .sql
+            .starts_with("DELETE FROM \"password_resets\"");
+        counted.fetch_add(usize::from(deletes), Ordering::Relaxed);
+    });
+
+    let deleted = housekeeping::delete_old(&db, now + TimeDelta::days(2)).await;
+
+    assert_eq!(deleted.unwrap(), 2_500);
+    assert_eq!(deletions.load(Ordering::Relaxed), 3);
 }
