@@ -349,6 +349,14 @@ impl ResponseError for ApiError {
     }
 }
 
+impl ApiError {
+    /// Whether what failed may have been done all the same: of a commit that was not answered nobody knows.
+    #[must_use]
+    pub fn leaves_open(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
 impl From<DbErr> for ApiError {
     fn from(error: DbErr) -> Self {
         match error {

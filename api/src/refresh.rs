@@ -21,8 +21,8 @@ use crate::{
     token::{RefreshToken, TokenId},
 };
 
-/// How long a replaced refresh token still gives its successor: long enough for a lost answer to be asked for again, and
-/// for the tabs of one browser to refresh together.
+/// How long a replaced refresh token still gives its successor: long enough for a lost answer to be asked for again, also
+/// that of the database, which has 5 seconds for it, and for the tabs of one browser to refresh together.
 const REPLAY_WINDOW: TimeDelta = TimeDelta::seconds(10);
 
 /// A refresh token.

@@ -141,7 +141,11 @@ impl Register {
             is_superuser: false,
         };
         let entered = enter(app, new, &trail).await;
-        if let (Err(_) | Ok((false, _)), Some(picture)) = (&entered, picture) {
+        let is_unused = match &entered {
+            Ok((made, _)) => !made,
+            Err(error) => !error.leaves_open(),
+        };
+        if let Some(picture) = picture.filter(|_| is_unused) {
             app.pictures.remove(&picture).await;
         }
         Ok(Registered::Created(Json(entered?.1)))

@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 
 use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
 use sea_orm::DbBackend;
+use tokio::time::timeout;
 
-use crate::{database::Database, mail::Priority, queue::Queue, settings::Settings};
+use crate::{database::Database, mail::Priority, queue::Queue, redis, settings::Settings};
 
 /// The media type of the text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -69,7 +70,9 @@ impl Metrics {
     /// All figures as they are now, in Prometheus' text format.
     pub async fn render(&self, db: &Database, queue: &Queue) -> String {
         for priority in Priority::ALL {
-            let depth = queue.depth(priority).await.ok();
+            // Whoever asks for figures waits for some seconds only.
+            let depth = timeout(redis::PATIENCE, queue.depth(priority)).await;
+            let depth = depth.ok().and_then(Result::ok);
             let depth = depth.and_then(|depth| i64::try_from(depth).ok());
             self.queue_depth
                 .with_label_values(&[priority.as_str()])

@@ -22,6 +22,9 @@ pub mod profile;
 pub mod search;
 pub mod staff;
 
+/// How many accounts one statement lists.
+const LISTED_AT_A_TIME: u64 = 1_000;
+
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "users")]
@@ -278,8 +281,18 @@ pub async fn hold(transaction: &impl ConnectionTrait, id: i64) -> Result<Option<
 /// # Errors
 /// When the database fails.
 pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
-    use sea_orm::QueryOrder as _;
-    Entity::find().order_by_asc(Column::Id).all(db).await
+    use sea_orm::{QueryOrder as _, QuerySelect as _};
+    let (mut all, mut last) = (Vec::new(), 0);
+    loop {
+        let next = Entity::find().filter(Column::Id.gt(last));
+        let rows = next.order_by_asc(Column::Id).limit(LISTED_AT_A_TIME);
+        let rows = rows.all(db).await?;
+        let Some(row) = rows.last() else {
+            return Ok(all);
+        };
+        last = row.id;
+        all.extend(rows);
+    }
 }
 
 fn raise_version(update: UpdateMany<Entity>) -> UpdateMany<Entity> {

@@ -228,14 +228,11 @@ impl Parts {
     async fn work(&self, mail: &mail::Model, claimant: Uuid) -> Result<Outcome, DbErr> {
         let (started, _in_flight) = (Instant::now(), self.metrics.begin());
         let verdict = tokio::select! {
-            verdict = self.attempt(mail, claimant) => verdict?,
+            verdict = self.attempt_and_note(mail, claimant) => verdict?,
             never = self.keep_claim(mail.id, claimant) => match never {},
         };
         let (outcome, reason) = match verdict {
-            Verdict::Sent(reset) => {
-                self.note_sent(mail.id, reset).await?;
-                (Outcome::Sent, String::new())
-            }
+            Verdict::Sent(_) => (Outcome::Sent, String::new()),
             Verdict::Ended(state, reason) => {
                 mail::end(&self.db, mail.id, claimant, state, &reason).await?;
                 let outcome = match state {
@@ -262,6 +259,14 @@ impl Parts {
         self.metrics
             .note(mail, outcome, started.elapsed(), self.clock.now());
         Ok(outcome)
+    }
+
+    async fn attempt_and_note(&self, mail: &mail::Model, claimant: Uuid) -> Result<Verdict, DbErr> {
+        let verdict = self.attempt(mail, claimant).await?;
+        if let Verdict::Sent(reset) = &verdict {
+            self.note_sent(mail.id, reset.as_ref()).await?;
+        }
+        Ok(verdict)
     }
 
     async fn attempt(&self, mail: &mail::Model, claimant: Uuid) -> Result<Verdict, DbErr> {
@@ -422,12 +427,21 @@ impl Parts {
         }
     }
 
-    async fn note_sent(&self, id: Uuid, reset: Option<password_reset::Model>) -> Result<(), DbErr> {
+    async fn note_sent(
+        &self,
+        id: Uuid,
+        reset: Option<&password_reset::Model>,
+    ) -> Result<(), DbErr> {
         let sent = Sent {
             mail: id,
-            reset: reset.as_ref().map(|reset| reset.id),
+            reset: reset.map(|reset| reset.id),
         };
-        self.ledger.note_sent(sent).await?;
+        let mut noted = self.ledger.note_sent(sent).await;
+        if let Err(DbErr::Conn(_)) = noted {
+            // Another connection may be heard of, and what is not noted is sent again.
+            noted = self.ledger.note_sent(sent).await;
+        }
+        noted?;
         if let Some(reset) = reset {
             let now = self.clock.now();
             let left = reset.code_end(now, self.otp_lifetime) - now;

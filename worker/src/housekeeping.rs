@@ -31,11 +31,21 @@ pub async fn run(db: Database, queue: Queue, clock: Clock, stop: CancellationTok
         tokio::select! {
             () = stop.cancelled() => return,
             _ = sweeps.tick() => sweep(&queue).await,
-            _ = deletes.tick() => match delete_old(&db, clock.now()).await {
-                Ok(0) => {}
-                Ok(rows) => tracing::info!(rows, "Old rows were deleted."),
-                Err(error) => tracing::warn!(%error, "Old rows were not deleted; the next try is in an hour."),
+            // What is deleted by then stays deleted.
+            _ = deletes.tick() => tokio::select! {
+                () = stop.cancelled() => return,
+                rows = delete_old(&db, clock.now()) => tell(rows),
             },
+        }
+    }
+}
+
+fn tell(deleted: Result<u64, DbErr>) {
+    match deleted {
+        Ok(0) => {}
+        Ok(rows) => tracing::info!(rows, "Old rows were deleted."),
+        Err(error) => {
+            tracing::warn!(%error, "Old rows were not deleted; the next try is in an hour.");
         }
     }
 }

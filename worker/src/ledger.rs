@@ -1,6 +1,8 @@
 //! What is written down of mails on their way: who has claimed them, whom their codes are for, and that they were sent.
 //! Of all deliveries that come to the same step at the same moment it is written together, in one statement and one commit.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use latchkey_shared::{
     batch::Batch,
@@ -9,13 +11,16 @@ use latchkey_shared::{
     mail,
     password_reset::{self, Model as Reset},
 };
-use sea_orm::DbErr;
+use sea_orm::{DbErr, RuntimeErr};
+use tokio::time::timeout;
 use uuid::Uuid;
 
 /// How many mails one statement is about at most.
 pub(crate) const MOST: usize = 64;
 /// How many statements of one kind at once: mails have time, and the next statement is for all that come meanwhile.
 pub(crate) const UNDER_WAY: usize = 1;
+/// How long a renewal may take: so short that another comes before the claims have run out.
+const RENEWED_WITHIN: Duration = Duration::from_secs(1);
 
 /// See the module.
 pub(crate) struct Ledger {
@@ -115,7 +120,11 @@ async fn renew(
     lease: TimeDelta,
     claims: Vec<(Uuid, Uuid)>,
 ) -> Vec<Result<(), DbErr>> {
-    let renewed = mail::renew_claims(&db, &claims, clock.now() + lease).await;
+    let renewed = mail::renew_claims(&db, &claims, clock.now() + lease);
+    let renewed = timeout(RENEWED_WITHIN, renewed).await.unwrap_or_else(|_| {
+        let silence = "no answer in time for the next renewal";
+        Err(DbErr::Conn(RuntimeErr::Internal(silence.to_owned())))
+    });
     claims.iter().map(|_| renewed.clone()).collect()
 }
 

@@ -45,10 +45,9 @@ pub async fn change(
     let new = change.profile.picture.clone();
     let changed = store(app, admin, seen, change).await;
     // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
-    let unused = if changed.is_ok() {
-        seen.picture.clone().filter(|_| new.is_some())
-    } else {
-        new.flatten()
+    let unused = match &changed {
+        Ok(_) => seen.picture.clone().filter(|_| new.is_some()),
+        Err(error) => new.flatten().filter(|_| !error.leaves_open()),
     };
     if let Some(name) = unused {
         app.pictures.remove(&name).await;

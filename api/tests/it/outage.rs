@@ -2,15 +2,20 @@
 
 use std::sync::Arc;
 
-use latchkey_shared::{database, mail, mail::Priority, password_reset};
+use latchkey_shared::{
+    database::{self, Transaction},
+    mail::{self, Priority},
+    password_reset,
+};
 use latchkey_testing::{Forwarder, PATIENCE, RedisServer, TestDatabase, TestRedis};
 use reqwest::Method;
-use sea_orm::{ConnectionTrait as _, EntityTrait as _};
+use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _, Statement};
 use serde_json::{Value, json};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::{
     dashboard::Dashboard,
+    pictures::{data_url, png},
     world::{Answer, PASSWORD, World, registration},
 };
 
@@ -188,21 +193,43 @@ async fn connections_to_redis_that_fall_silent_are_replaced() {
     .await;
 }
 
-/// The same of PostgreSQL. Its locks are held meanwhile, so that statements are under way at the moment: more of one kind than
-/// the pool has connections, and those that requests of one moment ask together.
-#[tokio::test]
-async fn connections_to_postgresql_that_fall_silent_are_replaced() {
+/// A world whose way to PostgreSQL can fall silent; none on SQLite, which is a file.
+async fn on_a_line() -> Option<(World, Forwarder)> {
     let database = TestDatabase::create().await;
     if !database.url().starts_with("postgres://") {
-        return;
+        return None;
     }
     let (line, url) = Forwarder::before(database.url()).await;
     let db = database::connect(&url).await.unwrap();
     let world = World::of(database, db, TestRedis::create().await, &[]).await;
-    let tokens = world.somebody("ada@example.com").await;
+    Some((world, line))
+}
+
+/// As long as this is there nobody changes an account; with the mode `ACCESS EXCLUSIVE` nobody looks one up, either.
+async fn lock_users(world: &World, mode: &str) -> Transaction {
     let lock = database::begin(&world.database.db).await.unwrap();
-    let users = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
-    lock.execute_unprepared(users).await.unwrap();
+    let users = format!("LOCK TABLE users IN {mode} MODE");
+    lock.execute_unprepared(&users).await.unwrap();
+    lock
+}
+
+/// How many statements wait for a lock.
+async fn blocked(world: &World) -> usize {
+    let blocked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+    let statement = Statement::from_string(DbBackend::Postgres, blocked);
+    let rows = world.database.db.query_all_raw(statement).await;
+    rows.unwrap().len()
+}
+
+/// The same of PostgreSQL, while statements are under way: as many as the pool has connections, of requests that ask alone and
+/// of those that ask together.
+#[tokio::test]
+async fn connections_to_postgresql_that_fall_silent_are_replaced() {
+    let Some((world, line)) = on_a_line().await else {
+        return;
+    };
+    let tokens = world.somebody("ada@example.com").await;
+    let lock = lock_users(&world, "ACCESS EXCLUSIVE").await;
     let world = Arc::new(world);
     let mut waiting = Vec::new();
     for number in 0..40 {
@@ -218,20 +245,14 @@ async fn connections_to_postgresql_that_fall_silent_are_replaced() {
             }
         }));
     }
-    let blocked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let statement = || sea_orm::Statement::from_string(sea_orm::DbBackend::Postgres, blocked);
-    until(async || {
-        let rows = world.database.db.query_all_raw(statement()).await;
-        rows.unwrap().len() >= 20
-    })
-    .await;
+    until(async || blocked(&world).await >= 20).await;
 
     line.silence();
     lock.commit().await.unwrap();
 
     let mut refused = 0;
     for answer in waiting {
-        let answer = timeout(PATIENCE, answer).await.unwrap().unwrap();
+        let answer = in_time(async { answer.await.unwrap() }).await;
         refused += usize::from(answer.status == 503);
     }
     assert!(refused >= 20, "{refused}");
@@ -240,4 +261,49 @@ async fn connections_to_postgresql_that_fall_silent_are_replaced() {
     for _ in 0..20 {
         world.login("ada@example.com", PASSWORD).await;
     }
+}
+
+/// Else the statements of those who have given up would pile up on the server, and in the end do what nobody waits for. What
+/// was asked for may have been done, so a picture stays that the row may name.
+#[tokio::test]
+async fn what_was_given_up_on_postgresql_does_not_go_on_with() {
+    let Some((world, _line)) = on_a_line().await else {
+        return;
+    };
+    let tokens = world.somebody("ada@example.com").await;
+    let lock = lock_users(&world, "SHARE").await;
+
+    for change in [
+        json!({"username": "Grace"}),
+        json!({"image": data_url(&png(10, 10))}),
+    ] {
+        let answer = world.patch_user(&tokens.access, change);
+        in_time(answer).await.is_problem(503, "unavailable");
+        until(async || blocked(&world).await == 0).await;
+    }
+
+    lock.commit().await.unwrap();
+    let user = world.get_user(&tokens.access).await;
+    assert_eq!(user.body["username"], "Ada");
+    assert_eq!(world.pictures().len(), 1);
+}
+
+/// As of a BEGIN whose answer came when nobody waited for it any more.
+#[tokio::test]
+async fn a_transaction_that_nobody_knows_of_ends_with_the_use_of_its_connection() {
+    let Some((world, _line)) = on_a_line().await else {
+        return;
+    };
+    let db = database::connect(world.database.url()).await.unwrap();
+    (*db).execute_unprepared("BEGIN").await.unwrap();
+    let pool = db.get_postgres_connection_pool();
+    until(async || pool.num_idle() == 1).await;
+
+    let table = "CREATE TABLE made (n INTEGER)";
+    db.execute_unprepared(table).await.unwrap();
+
+    let made = "SELECT 1 FROM pg_tables WHERE tablename = 'made'";
+    let made = Statement::from_string(DbBackend::Postgres, made);
+    let made = world.database.db.query_all_raw(made).await.unwrap();
+    assert_eq!(made.len(), 1, "it is part of a transaction");
 }

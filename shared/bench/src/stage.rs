@@ -175,11 +175,12 @@ impl<'a> Stage<'a> {
             format!("UPDATE audit_head SET seq = {last}"),
         ];
         for statement in statements {
-            db.execute_unprepared(&statement).await?;
+            // By the pool: a million rows take longer than a statement may.
+            (*db).execute_unprepared(&statement).await?;
         }
         // PostgreSQL does so by itself after a while. SQLite does not, and Latchkey never asks it to.
         if self.kind == Kind::Postgres {
-            db.execute_unprepared("ANALYZE").await?;
+            (*db).execute_unprepared("ANALYZE").await?;
         }
         self.sign_in(&db).await
     }

@@ -47,7 +47,7 @@ impl Transaction {
     /// Makes it count: when this returns Ok it is on the disk.
     ///
     /// # Errors
-    /// When the database fails. It does not count then.
+    /// When the database fails. When it did not even answer, nobody knows whether this counts.
     pub async fn commit(self) -> Result<(), DbErr> {
         match self.turn {
             Some(turn) => turn.commit(self.statements).await,
