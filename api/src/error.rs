@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use latchkey_shared::{invalid::Invalid, one_time_code::CodeError, user::WriteUserError};
+use latchkey_shared::{database, invalid::Invalid, one_time_code::CodeError, user::WriteUserError};
 use poem::{
     error::{CorsError, MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
     http::{HeaderName, StatusCode, header},
@@ -100,6 +100,10 @@ pub enum ApiError {
     /// 503 `unavailable`: the database or Redis does not answer.
     #[error("a dependency failed: {0}")]
     Unavailable(String),
+    /// 503 `unavailable`: the database went away in the middle of a call. Of a commit that was not answered nobody knows
+    /// whether it counts.
+    #[error("a dependency failed: {0}")]
+    Undecided(String),
     /// 500 `internal`
     #[error("{0}")]
     Internal(String),
@@ -207,7 +211,7 @@ impl ApiError {
             Self::TooManyRequests(_) => "too-many-requests",
             Self::Internal(_) => "internal",
             Self::Busy => "busy",
-            Self::Unavailable(_) => "unavailable",
+            Self::Unavailable(_) | Self::Undecided(_) => "unavailable",
         }
     }
 
@@ -349,37 +353,13 @@ impl ResponseError for ApiError {
     }
 }
 
-impl ApiError {
-    /// Whether what failed may have been done all the same: of a commit that was not answered nobody knows.
-    #[must_use]
-    pub fn leaves_open(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-}
-
 impl From<DbErr> for ApiError {
     fn from(error: DbErr) -> Self {
         match error {
-            DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => Self::Unavailable(error.to_string()),
-            error if is_io(&error) => Self::Unavailable(error.to_string()),
+            DbErr::ConnectionAcquire(_) => Self::Unavailable(error.to_string()),
+            error if database::is_gone(&error) => Self::Undecided(error.to_string()),
             error => Self::Internal(error.to_string()),
         }
-    }
-}
-
-/// Whether the database went away in the middle of a call.
-fn is_io(error: &DbErr) -> bool {
-    use sea_orm::{RuntimeErr, sqlx};
-    let (DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error))) =
-        error
-    else {
-        return false;
-    };
-    match error.as_ref() {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        // Class 57: the server is shutting down or starting up.
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
-        _ => false,
     }
 }
 

@@ -143,7 +143,9 @@ impl Register {
         let entered = enter(app, new, &trail).await;
         let is_unused = match &entered {
             Ok((made, _)) => !made,
-            Err(error) => !error.leaves_open(),
+            // The row may name it.
+            Err(ApiError::Undecided(_)) => false,
+            Err(_) => true,
         };
         if let Some(picture) = picture.filter(|_| is_unused) {
             app.pictures.remove(&picture).await;

@@ -5,9 +5,12 @@ use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
 use sea_orm::{
     ColumnTrait as _, ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection,
     DbBackend, DbErr, EntityTrait, ExecResult, QueryFilter as _, QueryResult, QuerySelect as _,
-    QueryTrait as _, Select, Statement,
+    QueryTrait as _, RuntimeErr, Select, Statement,
     sea_query::{LockBehavior, LockType, SelectStatement},
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::{
+        self,
+        sqlite::{SqliteJournalMode, SqliteSynchronous},
+    },
 };
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -132,6 +135,24 @@ pub async fn begin(db: &Database) -> Result<Transaction, DbErr> {
     match &db.writing {
         Some(writing) => writing.turns.take(&writing.connection).await,
         None => Transaction::begin(&db.pool, db.free().await?).await,
+    }
+}
+
+/// Whether the database cannot be reached, or went away in the middle of a call.
+#[must_use]
+pub fn is_gone(error: &DbErr) -> bool {
+    let error = match error {
+        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => return true,
+        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
+            &**error
+        }
+        _ => return false,
+    };
+    match error {
+        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
+        // Class 57: the server is shutting down or starting up.
+        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
+        _ => false,
     }
 }
 

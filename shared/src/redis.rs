@@ -25,8 +25,7 @@ pub async fn connect(url: &str) -> Result<Client, Error> {
         .with_connection_config(|connection| {
             connection.connection_timeout = PATIENCE;
             connection.internal_command_timeout = PATIENCE;
-            // What may have been done is not sent again over another connection: it might be done twice.
-            connection.max_command_attempts = 1;
+            connection.max_command_attempts = 2;
         })
         .with_performance_config(|performance| {
             performance.default_command_timeout = PATIENCE;

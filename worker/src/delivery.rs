@@ -8,7 +8,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
-    database::Database,
+    database::{self, Database},
     email::Email,
     letter::{Code, Content, Letterhead},
     mail::{self, MailKind, MailState},
@@ -41,6 +41,8 @@ mod log;
 const LEASE: TimeDelta = TimeDelta::seconds(6);
 /// How often it is renewed.
 const RENEWAL: Duration = Duration::from_secs(2);
+/// How soon after a renewal that failed.
+const RENEWAL_AGAIN: Duration = Duration::from_millis(200);
 /// How many mails are in hand for each that is handed over: while some talk to the server, others are claimed and made ready,
 /// or noted as sent, several by one statement. A worker that is killed repeats no more than these.
 const IN_HAND: usize = 4;
@@ -437,7 +439,7 @@ impl Parts {
             reset: reset.map(|reset| reset.id),
         };
         let mut noted = self.ledger.note_sent(sent).await;
-        if let Err(DbErr::Conn(_)) = noted {
+        if noted.as_ref().is_err_and(database::is_gone) {
             // Another connection may be heard of, and what is not noted is sent again.
             noted = self.ledger.note_sent(sent).await;
         }
@@ -456,11 +458,16 @@ impl Parts {
     /// Renews the claim for as long as it is polled. When the database fails to, the mail may be sent twice, which is
     /// better than cutting off a conversation that may have succeeded already.
     async fn keep_claim(&self, id: Uuid, claimant: Uuid) -> Infallible {
+        let mut wait = RENEWAL;
         loop {
-            time::sleep(RENEWAL).await;
-            if let Err(error) = self.ledger.renew(id, claimant).await {
-                tracing::debug!(%error, "A claim was not renewed.");
-            }
+            time::sleep(wait).await;
+            wait = match self.ledger.renew(id, claimant).await {
+                Ok(()) => RENEWAL,
+                Err(error) => {
+                    tracing::debug!(%error, "A claim was not renewed.");
+                    RENEWAL_AGAIN
+                }
+            };
         }
     }
 }

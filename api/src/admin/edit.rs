@@ -47,7 +47,9 @@ pub async fn change(
     // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
     let unused = match &changed {
         Ok(_) => seen.picture.clone().filter(|_| new.is_some()),
-        Err(error) => new.flatten().filter(|_| !error.leaves_open()),
+        // The row may name it.
+        Err(ApiError::Undecided(_)) => None,
+        Err(_) => new.flatten(),
     };
     if let Some(name) = unused {
         app.pictures.remove(&name).await;

@@ -307,3 +307,22 @@ async fn a_transaction_that_nobody_knows_of_ends_with_the_use_of_its_connection(
     let made = world.database.db.query_all_raw(made).await.unwrap();
     assert_eq!(made.len(), 1, "it is part of a transaction");
 }
+
+/// So a server that lives on ends what it did for somebody who has fallen silent.
+#[tokio::test]
+async fn postgresql_is_asked_to_notice_that_nobody_is_there() {
+    let Some((world, _line)) = on_a_line().await else {
+        return;
+    };
+    for (setting, value) in [
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "2"),
+        ("tcp_keepalives_count", "3"),
+        ("client_connection_check_interval", "2s"),
+    ] {
+        let shown = Statement::from_string(DbBackend::Postgres, format!("SHOW {setting}"));
+        let shown = world.database.db.query_one_raw(shown).await.unwrap();
+        let shown: String = shown.unwrap().try_get_by_index(0).unwrap();
+        assert_eq!(shown, value, "{setting}");
+    }
+}
