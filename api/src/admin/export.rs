@@ -24,7 +24,7 @@ use crate::{app::App, error::ApiError};
 
 const BATCH: usize = 1_000;
 
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 13] = [
     "id",
     "email",
     "username",
@@ -32,6 +32,7 @@ const COLUMNS: [&str; 12] = [
     "gender",
     "dateBirth",
     "is_activated",
+    "awaits_owner",
     "is_active",
     "is_staff",
     "is_superuser",
@@ -128,7 +129,7 @@ async fn batch(
     Ok((bytes, next.map(Part::After)))
 }
 
-fn record(user: &user::Model) -> [String; 12] {
+fn record(user: &user::Model) -> [String; 13] {
     let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
     [
         user.id.to_string(),
@@ -146,6 +147,7 @@ fn record(user: &user::Model) -> [String; 12] {
             .map(|date| date.to_string())
             .unwrap_or_default(),
         yes(user.is_activated),
+        yes(user.awaits_owner),
         yes(user.is_active),
         yes(user.is_staff),
         yes(user.is_superuser),

@@ -110,7 +110,19 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
         let request = world.request(Method::GET, &path).bearer_auth(&access);
         world.send(request).await.body["awaits_owner"].clone()
     };
+    // Of the export and the command the same.
+    let listed = async || {
+        let csv = root.see("/admin/users/export/?q=ada").await;
+        let (_, json) = world.process(&["users", "list", "--json"]).output().await;
+        (csv, json.contains("\"awaits_owner\": true"))
+    };
     assert_eq!(told().await, true);
+    let (csv, is_listed) = listed().await;
+    assert!(
+        csv.contains(",is_activated,awaits_owner,is_active,"),
+        "{csv}"
+    );
+    assert!(csv.contains(",no,yes,yes,no,no,") && is_listed, "{csv}");
     for path in ["/admin/", "/admin/users/", &page] {
         let html = root.see(path).await;
         assert!(html.contains("Awaits owner"), "{path}: {html}");
@@ -121,6 +133,8 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
         change(&world, "ada@example.com", decided(is_activated)).await;
     }
     assert_eq!(told().await, false);
+    let (csv, is_listed) = listed().await;
+    assert!(csv.contains(",no,no,yes,no,no,") && !is_listed, "{csv}");
     for path in ["/admin/", "/admin/users/", &page] {
         let html = root.see(path).await;
         assert!(!html.contains("Awaits owner"), "{path}: {html}");
