@@ -353,6 +353,14 @@ impl ResponseError for ApiError {
     }
 }
 
+impl ApiError {
+    /// Whether nothing of what was asked for was done, so that what was made for it is nobody's.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        !matches!(self, Self::Undecided(_))
+    }
+}
+
 impl From<DbErr> for ApiError {
     fn from(error: DbErr) -> Self {
         match error {

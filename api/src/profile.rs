@@ -125,9 +125,7 @@ impl Profile {
         // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
         let unused = match &stored {
             Ok(stored) => stored.old_picture.clone(),
-            // The row may name it.
-            Err(ApiError::Undecided(_)) => None,
-            Err(_) => new.flatten(),
+            Err(error) => new.flatten().filter(|_| error.is_certain()),
         };
         if let Some(name) = unused {
             app.pictures.remove(&name).await;

@@ -143,9 +143,7 @@ impl Register {
         let entered = enter(app, new, &trail).await;
         let is_unused = match &entered {
             Ok((made, _)) => !made,
-            // The row may name it.
-            Err(ApiError::Undecided(_)) => false,
-            Err(_) => true,
+            Err(error) => error.is_certain(),
         };
         if let Some(picture) = picture.filter(|_| is_unused) {
             app.pictures.remove(&picture).await;

@@ -47,9 +47,7 @@ pub async fn change(
     // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
     let unused = match &changed {
         Ok(_) => seen.picture.clone().filter(|_| new.is_some()),
-        // The row may name it.
-        Err(ApiError::Undecided(_)) => None,
-        Err(_) => new.flatten(),
+        Err(error) => new.flatten().filter(|_| error.is_certain()),
     };
     if let Some(name) = unused {
         app.pictures.remove(&name).await;

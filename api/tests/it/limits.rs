@@ -2,12 +2,11 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use latchkey_testing::PATIENCE;
 use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
-use crate::world::{Answer, PASSWORD, World, other_than, registration};
+use crate::world::{Answer, PASSWORD, World, other_than, registration, until};
 
 const WRONG: &str = "a wrong password";
 
@@ -560,15 +559,6 @@ async fn strikes_key(world: &World, what: &str) -> String {
     let keys = world.redis.keys().await;
     let part = format!(":limit:{what}:");
     keys.into_iter().find(|key| key.contains(&part)).unwrap()
-}
-
-async fn until(happened: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !happened().await {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, waiting).await.unwrap();
 }
 
 /// T3: whoever guesses no more than what is free has so many guesses in a month, not in a day.

@@ -7,16 +7,16 @@ use latchkey_shared::{
     mail::{self, Priority},
     password_reset,
 };
-use latchkey_testing::{Forwarder, PATIENCE, RedisServer, TestDatabase, TestRedis};
+use latchkey_testing::{Forwarder, RedisServer, TestDatabase, TestRedis};
 use reqwest::Method;
 use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _, Statement};
 use serde_json::{Value, json};
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::{Duration, timeout};
 
 use crate::{
     dashboard::Dashboard,
     pictures::{data_url, png},
-    world::{Answer, PASSWORD, World, registration},
+    world::{Answer, PASSWORD, World, registration, until},
 };
 
 /// What a caller waits for at the most: the time-outs of one request, and no more.
@@ -92,13 +92,7 @@ async fn with_redis_gone_logins_and_codes_are_503_and_sessions_go_on() {
     assert_ne!(ready.body["redis"], "ok");
 
     redis.restart().await;
-    timeout(PATIENCE, async {
-        while world.try_login("ada@example.com", PASSWORD).await.status != 200 {
-            sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await
-    .expect("a login after Redis came back");
+    until(async || world.try_login("ada@example.com", PASSWORD).await.status == 200).await;
     let (token, code) = world.forgotten("ada@example.com").await;
     assert_eq!(world.check(&token, &code).await.status, 200);
 }
@@ -125,13 +119,7 @@ async fn with_redis_hanging_every_request_is_answered_within_its_timeouts() {
     assert_eq!(in_time(world.get_user(&tokens.access)).await.status, 200);
 
     redis.go_on().await;
-    timeout(PATIENCE, async {
-        while world.try_login("ada@example.com", PASSWORD).await.status != 200 {
-            sleep(Duration::from_millis(100)).await;
-        }
-    })
-    .await
-    .expect("a login after Redis went on");
+    until(async || world.try_login("ada@example.com", PASSWORD).await.status == 200).await;
 }
 
 /// Who is signed in is in Redis, so without it the dashboard waits; it says so, and goes on by itself.
@@ -160,16 +148,6 @@ async fn with_redis_gone_the_dashboard_says_so() {
     assert!(page.cookie("latchkey_admin").is_none());
 }
 
-/// Tries until it succeeds.
-async fn until(mut succeeds: impl AsyncFnMut() -> bool) {
-    let success = async {
-        while !succeeds().await {
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    timeout(PATIENCE, success).await.expect("success");
-}
-
 /// The host of a Redis dies, or a firewall forgets its connections, and nobody says so: what is limited goes on, and wake-ups
 /// are pushed, over new connections.
 #[tokio::test]
@@ -183,8 +161,7 @@ async fn connections_to_redis_that_fall_silent_are_replaced() {
     line.silence();
 
     // More often than every connection would have to be silent for before fred gives it up by itself.
-    let logged_in = async || world.try_login("ada@example.com", PASSWORD).await.status == 200;
-    until(logged_in).await;
+    until(async || world.try_login("ada@example.com", PASSWORD).await.status == 200).await;
     let queue = world.redis.queue().await;
     until(async || {
         world.forgotten("ada@example.com").await;
@@ -196,7 +173,7 @@ async fn connections_to_redis_that_fall_silent_are_replaced() {
 /// A world whose way to PostgreSQL can fall silent; none on SQLite, which is a file.
 async fn on_a_line() -> Option<(World, Forwarder)> {
     let database = TestDatabase::create().await;
-    if !database.url().starts_with("postgres://") {
+    if !database.is_postgres() {
         return None;
     }
     let (line, url) = Forwarder::before(database.url()).await;
@@ -211,14 +188,6 @@ async fn lock_users(world: &World, mode: &str) -> Transaction {
     let users = format!("LOCK TABLE users IN {mode} MODE");
     lock.execute_unprepared(&users).await.unwrap();
     lock
-}
-
-/// How many statements wait for a lock.
-async fn blocked(world: &World) -> usize {
-    let blocked = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let statement = Statement::from_string(DbBackend::Postgres, blocked);
-    let rows = world.database.db.query_all_raw(statement).await;
-    rows.unwrap().len()
 }
 
 /// The same of PostgreSQL, while statements are under way: as many as the pool has connections, of requests that ask alone and
@@ -245,7 +214,7 @@ async fn connections_to_postgresql_that_fall_silent_are_replaced() {
             }
         }));
     }
-    until(async || blocked(&world).await >= 20).await;
+    until(async || world.database.blocked().await >= 20).await;
 
     line.silence();
     lock.commit().await.unwrap();
@@ -279,7 +248,7 @@ async fn what_was_given_up_on_postgresql_does_not_go_on_with() {
     ] {
         let answer = world.patch_user(&tokens.access, change);
         in_time(answer).await.is_problem(503, "unavailable");
-        until(async || blocked(&world).await == 0).await;
+        until(async || world.database.blocked().await == 0).await;
     }
 
     lock.commit().await.unwrap();

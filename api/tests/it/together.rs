@@ -1,13 +1,11 @@
 //! What several ask for at the same moment and the database is told together.
 
-use std::{collections::BTreeSet, future::Future, time::Duration};
+use std::{collections::BTreeSet, future::Future};
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use latchkey_shared::{
-    audit,
-    database::{self, Database},
-    mail,
+    audit, database, mail,
     password_reset::{self, NewReset, Purpose},
     secret_key::SecretKey,
     session,
@@ -16,10 +14,10 @@ use latchkey_shared::{
         profile::{self, PlainChange, ProfileChange},
     },
 };
-use latchkey_testing::PATIENCE;
+use latchkey_testing::{PATIENCE, TestDatabase};
 use sea_orm::{
-    ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, DbBackend, EntityTrait as _,
-    PaginatorTrait as _, QueryFilter as _, Statement,
+    ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, EntityTrait as _,
+    PaginatorTrait as _, QueryFilter as _,
 };
 use serde_json::json;
 use tokio::time::timeout;
@@ -28,7 +26,7 @@ use uuid::Uuid;
 use crate::{
     dashboard::Dashboard,
     login::claims,
-    world::{World, registration},
+    world::{World, registration, until},
 };
 
 #[tokio::test]
@@ -200,7 +198,7 @@ async fn profiles_are_changed_together_where_the_sessions_count_and_nobody_holds
     session::revoke(db, changes[1].session_id, now)
         .await
         .unwrap();
-    let is_postgres = db.get_database_backend() == DbBackend::Postgres;
+    let is_postgres = world.database.is_postgres();
     let holding = database::begin(db).await.unwrap();
     if is_postgres {
         user::hold(&holding, changes[2].user_id).await.unwrap();
@@ -259,7 +257,7 @@ async fn whose_a_request_is_can_be_noted_while_the_account_is_held() {
     user::hold(&holding, id).await.unwrap();
     let bound = async {
         // On SQLite there is one writer at a time.
-        if db.get_database_backend() == DbBackend::Postgres {
+        if world.database.is_postgres() {
             password_reset::bind(db, &[request]).await
         } else {
             password_reset::bind(&holding, &[request]).await
@@ -297,17 +295,16 @@ async fn new_request_of(world: &World, email: &str) -> Uuid {
 
 /// Does something while a worker has a request in hand for the second time, and then a new one. The worker is never in its way.
 async fn beside_a_worker<T>(
-    db: &Database,
+    database: &TestDatabase,
     known: Uuid,
     new: Uuid,
     act: impl Future<Output = T>,
 ) -> T {
-    let worker = database::begin(db).await.unwrap();
+    let worker = database::begin(&database.db).await.unwrap();
     password_reset::bind(&worker, &[known]).await.unwrap();
     let bound = async {
-        timeout(PATIENCE, somebody_waits_for_a_lock(db))
-            .await
-            .expect("it waits for the worker");
+        // It waits for the worker.
+        until(async || database.blocked().await > 0).await;
         let bound = password_reset::bind(&worker, &[new]).await;
         worker.commit().await.unwrap();
         bound
@@ -320,23 +317,21 @@ async fn beside_a_worker<T>(
 #[tokio::test]
 async fn a_new_address_and_whoever_notes_whose_requests_are_never_wait_for_each_other() {
     let world = World::new().await;
-    let db = &world.database.db;
-    if db.get_database_backend() != DbBackend::Postgres {
+    if !world.database.is_postgres() {
         return; // One writer at a time.
     }
     let ada = world.somebody("ada@example.com").await;
     let known = request_of(&world, "ada@example.com").await;
     let new = new_request_of(&world, "ada@example.com").await;
     let change = world.patch_user(&ada.access, json!({"email": "lovelace@example.com"}));
-    let changed = beside_a_worker(db, known, new, change).await;
+    let changed = beside_a_worker(&world.database, known, new, change).await;
     assert_eq!(changed.status, 200, "{changed:?}");
 }
 
 #[tokio::test]
 async fn a_removal_of_several_and_whoever_notes_whose_requests_are_never_wait_for_each_other() {
     let world = World::new().await;
-    let db = &world.database.db;
-    if db.get_database_backend() != DbBackend::Postgres {
+    if !world.database.is_postgres() {
         return; // One writer at a time.
     }
     world.superuser("root@example.com").await;
@@ -355,18 +350,13 @@ async fn a_removal_of_several_and_whoever_notes_whose_requests_are_never_wait_fo
         ("act", "delete"),
         ("confirmed", "yes"),
     ];
-    beside_a_worker(db, known, new, root.done("/admin/users/act/", &removal)).await;
-    assert_eq!(password_reset::Entity::find().count(db).await.unwrap(), 0);
-}
-
-async fn somebody_waits_for_a_lock(db: &Database) {
-    let sql = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    while db
-        .query_all_raw(Statement::from_string(DbBackend::Postgres, sql))
-        .await
-        .unwrap()
-        .is_empty()
-    {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    beside_a_worker(
+        &world.database,
+        known,
+        new,
+        root.done("/admin/users/act/", &removal),
+    )
+    .await;
+    let left = password_reset::Entity::find().count(&world.database.db);
+    assert_eq!(left.await.unwrap(), 0);
 }

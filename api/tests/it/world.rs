@@ -17,12 +17,13 @@ use latchkey_shared::{
     settings::Settings,
     user::{self, staff},
 };
-use latchkey_testing::{Mail, Process, SmtpSink, TestDatabase, TestRedis};
+use latchkey_testing::{Mail, PATIENCE, Process, SmtpSink, TestDatabase, TestRedis};
 use latchkey_worker::{metrics::DeliveryMetrics, run};
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::{Duration, sleep, timeout};
 
 /// A password that passes every rule.
 pub(crate) const PASSWORD: &str = "velvet harbour lantern";
@@ -433,6 +434,16 @@ impl Answer {
             })
             .collect()
     }
+}
+
+/// Waits for what is bound to happen.
+pub(crate) async fn until(happened: impl AsyncFn() -> bool) {
+    let waiting = async {
+        while !happened().await {
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(PATIENCE, waiting).await.expect("it did not happen");
 }
 
 pub(crate) fn registration(email: &str) -> Value {

@@ -68,8 +68,8 @@ async fn sign_of_life(connection: &mut PgConnection) -> Result<(), sqlx::Error> 
 
 /// sqlx knows of no transaction whose BEGIN was given up on, and would have what comes next be part of it.
 async fn end_transaction(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    // Such a one has done nothing yet. In no transaction this is one of its own, so that the server has nothing to warn of; in one
-    // that has failed it is an error, and the end of the connection.
+    // Such a one has done nothing yet. In no transaction this is one of its own, so that the server has nothing to warn of;
+    // in one that has failed it is an error, and the end of the connection.
     let ended = sqlx::raw_sql("BEGIN; COMMIT").execute(connection);
     in_time(ended).await.map(drop)
 }

@@ -85,6 +85,22 @@ impl TestDatabase {
         &self.url
     }
 
+    /// Whether it is PostgreSQL: a server, where SQLite is a file with one writer at a time.
+    #[must_use]
+    pub fn is_postgres(&self) -> bool {
+        matches!(self.kind, Kind::Postgres { .. })
+    }
+
+    /// How many statements wait for a lock, on PostgreSQL.
+    ///
+    /// # Panics
+    /// When it cannot be asked.
+    pub async fn blocked(&self) -> usize {
+        let blocked = "SELECT CAST(pid AS text) AS text FROM pg_stat_activity \
+                       WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        self.texts(blocked).await.len()
+    }
+
     /// Every cell of every table, as text: where tests look for what must not be there.
     ///
     /// # Panics
@@ -111,7 +127,7 @@ impl TestDatabase {
 
     /// A query for all columns of a table, side by side.
     async fn cells_query(&self, table: &str) -> String {
-        if let Kind::Postgres { .. } = self.kind {
+        if self.is_postgres() {
             return format!("SELECT CAST(row_to_json(t) AS text) AS text FROM {table} t");
         }
         let columns = format!("SELECT name AS text FROM pragma_table_info('{table}')");

@@ -1,7 +1,9 @@
-//! A TCP forwarder that can be cut: to whoever connects through it, the server behind it goes away and comes back.
+//! A TCP forwarder that can be cut, and fall silent: to whoever connects through it, the server behind it goes away and comes
+//! back.
 
 use std::{
     future::pending,
+    net::SocketAddr,
     sync::{Mutex, PoisonError},
 };
 
@@ -15,39 +17,32 @@ use url::Url;
 
 /// A forwarder on a port of its own.
 pub struct Forwarder {
-    port: u16,
+    address: SocketAddr,
     target: String,
     running: Mutex<Option<JoinHandle<()>>>,
     silence: Sender<()>,
 }
 
 impl Forwarder {
-    /// Forwards to `target`, a host and a port.
-    ///
-    /// # Panics
-    /// When no port is free.
-    pub async fn start(target: &str) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let port = listener.local_addr().expect("its number").port();
-        let (silence, _) = broadcast::channel(1);
-        Self {
-            port,
-            target: target.to_owned(),
-            running: Mutex::new(Some(forward(listener, target, &silence))),
-            silence,
-        }
-    }
-
     /// Forwards to the server of a URL; the same URL through here.
     ///
     /// # Panics
-    /// When the URL has no host and port.
+    /// When the URL has no host and port, or no port is free.
     pub async fn before(url: &str) -> (Self, String) {
         let mut url = Url::parse(url).expect("a URL");
         let (host, port) = (url.host_str().expect("a host"), url.port().expect("a port"));
-        let line = Self::start(&format!("{host}:{port}")).await;
-        url.set_port(Some(line.port)).expect("a URL with a port");
-        url.set_host(Some("127.0.0.1")).expect("a URL with a host");
+        let target = format!("{host}:{port}");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("its address");
+        url.set_ip_host(address.ip()).expect("a URL with a host");
+        url.set_port(Some(address.port())).expect("one with a port");
+        let (silence, _) = broadcast::channel(1);
+        let line = Self {
+            running: Mutex::new(Some(forward(listener, &target, &silence))),
+            address,
+            target,
+            silence,
+        };
         (line, url.into())
     }
 
@@ -75,8 +70,7 @@ impl Forwarder {
     /// # Panics
     /// When somebody took the port meanwhile.
     pub async fn mend(&self) {
-        let listener = TcpListener::bind(("127.0.0.1", self.port));
-        let listener = listener.await.expect("the port");
+        let listener = TcpListener::bind(self.address).await.expect("the port");
         let running = forward(listener, &self.target, &self.silence);
         *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
     }

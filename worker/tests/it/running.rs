@@ -48,7 +48,7 @@ async fn a_worker_whose_connections_fall_silent_goes_on_over_new_ones() {
     let namespace = world.redis.namespace();
     world.connections.queue = Queue::connect(&url, namespace).await.unwrap();
     let mut lines = vec![redis];
-    if world.database.url().starts_with("postgres://") {
+    if world.database.is_postgres() {
         let (line, url) = Forwarder::before(world.database.url()).await;
         world.connections.db = database::connect(&url).await.unwrap();
         lines.push(line);

@@ -40,14 +40,13 @@ async fn control(command: &str, what: &str) {
 async fn a_postgresql_that_goes_away_is_waited_for_by_both_programs() {
     let mails = scaled(6, 30);
     let mut it = Installation::with_users(mails).await;
-    let url = it.world.database.url().to_owned();
-    if !url.starts_with("postgres://") {
+    if !it.world.database.is_postgres() {
         return;
     }
     let line = if let Some(command) = variable("CHAOS_POSTGRES") {
         Line::Server(command)
     } else {
-        let (line, url) = Forwarder::before(&url).await;
+        let (line, url) = Forwarder::before(it.world.database.url()).await;
         it.world.set("DATABASE_URL", &url);
         Line::Forwarder(line)
     };

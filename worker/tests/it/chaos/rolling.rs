@@ -28,7 +28,7 @@ const SEEN: Duration = Duration::from_secs(4);
 #[tokio::test]
 async fn every_process_is_replaced_under_load_without_a_failed_request_or_a_lost_mail() {
     let mut it = Installation::with_users(CLIENTS).await;
-    if !it.world.database.url().starts_with("postgres://") {
+    if !it.world.database.is_postgres() {
         return;
     }
     for (key, value) in [
