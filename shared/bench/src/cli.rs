@@ -17,7 +17,12 @@ pub(crate) enum Command {
     /// Measure, and print the table.
     Run(Options),
     /// Serve a constant of so many bytes: the limit of what answers over HTTP.
-    Constant { body: usize },
+    Constant {
+        body: usize,
+        /// Ask this one before each answer.
+        #[arg(long)]
+        database: Option<String>,
+    },
 }
 
 /// What to measure, on what.
@@ -73,6 +78,7 @@ pub(crate) enum Row {
     Million,
     Flood,
     Scale,
+    Bare,
 }
 
 impl Size {

@@ -41,12 +41,12 @@ use sea_orm::sqlx::{
 };
 use tokio::sync::Mutex;
 
-use crate::process::Program;
+use crate::{bare, process::Program};
 
 /// How many connections write to PostgreSQL at once: as many as the API's pool has.
 const WRITERS: usize = 20;
 /// How many mails are handed over at once: as many as a worker's default.
-const CONVERSATIONS: usize = 16;
+pub(crate) const CONVERSATIONS: usize = 16;
 
 /// How many cores may be used.
 pub(crate) fn cores() -> usize {
@@ -89,15 +89,17 @@ pub(crate) fn hashes(cost: HashCost, time: Duration) -> anyhow::Result<(f64, u32
     Ok((rates, counts))
 }
 
-/// Runs in a process of its own: poem, a route, a constant.
-pub(crate) fn serve_constant(body: usize) -> anyhow::Result<()> {
+/// An answer of so many bytes.
+pub(crate) fn constant(body: &str) -> Response {
+    Response::builder()
+        .content_type("application/json")
+        .body(body.to_owned())
+}
+
+/// Runs in a process of its own: poem, a route, a constant; with a database also what [`bare::routes`] tells.
+pub(crate) fn serve_constant(body: usize, database: Option<&str>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let body = "x".repeat(body);
-    let endpoint = make_sync(move |_| {
-        Response::builder()
-            .content_type("application/json")
-            .body(body.clone())
-    });
     runtime.block_on(async {
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await?;
         for address in acceptor.local_addr() {
@@ -105,8 +107,15 @@ pub(crate) fn serve_constant(body: usize) -> anyhow::Result<()> {
                 println!("{address}");
             }
         }
-        let route = Route::new().at("/", endpoint);
-        Server::new_with_acceptor(acceptor).run(route).await?;
+        let server = Server::new_with_acceptor(acceptor);
+        let route = Route::new();
+        if let Some(url) = database {
+            let asking = bare::routes(url, &body).await?;
+            server.run(route.nest("/", asking)).await?;
+        } else {
+            let endpoint = make_sync(move |_| constant(&body));
+            server.run(route.at("/", endpoint)).await?;
+        }
         Ok(())
     })
 }
@@ -118,13 +127,18 @@ pub(crate) struct Constant {
 }
 
 impl Constant {
-    /// Starts it with answers of so many bytes.
-    pub(crate) fn start(body: usize, work: &Path) -> anyhow::Result<Self> {
+    /// Starts it with answers of so many bytes, and what it asks before it answers.
+    pub(crate) fn start(body: usize, work: &Path, database: Option<&str>) -> anyhow::Result<Self> {
         let log = work.join("constant.log");
         // Else the address of an earlier one would be read.
         let _ = std::fs::remove_file(&log);
         let own = std::env::current_exe()?;
-        let program = Program::start(&own, &["constant", &body.to_string()], &[], &log)?;
+        let body = body.to_string();
+        let mut arguments = vec!["constant", body.as_str()];
+        if let Some(database) = database {
+            arguments.extend(["--database", database]);
+        }
+        let program = Program::start(&own, &arguments, &[], &log)?;
         let patience = Instant::now() + Duration::from_secs(30);
         loop {
             let said = std::fs::read_to_string(&log)?;
@@ -251,7 +265,16 @@ pub(crate) async fn mails(sink: SocketAddr, count: usize) -> anyhow::Result<f64>
     let start = Instant::now();
     let mut conversations = Vec::new();
     for _ in 0..CONVERSATIONS {
-        conversations.push(tokio::spawn(converse(sink, Arc::clone(&left))));
+        let left = Arc::clone(&left);
+        conversations.push(tokio::spawn(async move {
+            let one_less = |left: u64| left.checked_sub(1);
+            let mut conversation = Conversation::open(sink).await?;
+            while let Ok(number) = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+            {
+                conversation.send(&format!("u{number}")).await?;
+            }
+            conversation.close().await
+        }));
     }
     for conversation in conversations {
         conversation.await??;
@@ -259,18 +282,29 @@ pub(crate) async fn mails(sink: SocketAddr, count: usize) -> anyhow::Result<f64>
     Ok(count as f64 / start.elapsed().as_secs_f64())
 }
 
-async fn converse(sink: SocketAddr, left: Arc<AtomicU64>) -> anyhow::Result<()> {
-    let head = Letterhead {
-        product: "Latchkey".to_owned(),
-        support: None,
-        url: "http://127.0.0.1".to_owned(),
-    };
-    let patience = Some(Duration::from_secs(30));
-    let name = ClientId::default();
-    let mut connection =
-        AsyncSmtpConnection::connect_tokio1(sink, patience, &name, None, None).await?;
-    let one_less = |left: u64| left.checked_sub(1);
-    while let Ok(number) = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less) {
+/// A connection to the SMTP server, over which one mail goes after another.
+pub(crate) struct Conversation {
+    connection: AsyncSmtpConnection,
+    head: Letterhead,
+}
+
+impl Conversation {
+    pub(crate) async fn open(sink: SocketAddr) -> anyhow::Result<Self> {
+        let patience = Some(Duration::from_secs(30));
+        let name = ClientId::default();
+        Ok(Self {
+            connection: AsyncSmtpConnection::connect_tokio1(sink, patience, &name, None, None)
+                .await?,
+            head: Letterhead {
+                product: "Latchkey".to_owned(),
+                support: None,
+                url: "http://127.0.0.1".to_owned(),
+            },
+        })
+    }
+
+    /// Writes a code's mail to somebody and sends it.
+    pub(crate) async fn send(&mut self, to: &str) -> anyhow::Result<()> {
         let content = Content::Code {
             purpose: Purpose::Reset,
             code: Code::Shown(Otp::generate(6)),
@@ -278,23 +312,27 @@ async fn converse(sink: SocketAddr, left: Arc<AtomicU64>) -> anyhow::Result<()> 
         };
         let envelope = Envelope {
             from: "Latchkey <no-reply@localhost>".parse()?,
-            to: format!("u{number}@example.com").parse()?,
+            to: format!("{to}@example.com").parse()?,
             message_id: &format!("{}@localhost", uuid::Uuid::now_v7()),
             date: Clock::system().now(),
         };
-        let message = message::message(&content, &head, envelope)?;
+        let message = message::message(&content, &self.head, envelope)?;
         let (envelope, mut wire) = (message.envelope(), String::from_utf8(message.formatted())?);
         // In one piece: a second small write would wait 40 ms for the acknowledgement of the first.
         wire.push_str(".\r\n");
         let sender = Mail::new(envelope.from().cloned(), Vec::new());
-        connection.command(sender).await?;
+        self.connection.command(sender).await?;
         for recipient in envelope.to() {
             let recipient = Rcpt::new(recipient.clone(), Vec::new());
-            connection.command(recipient).await?;
+            self.connection.command(recipient).await?;
         }
-        connection.command(Data).await?;
-        connection.command(wire).await?;
+        self.connection.command(Data).await?;
+        self.connection.command(wire).await?;
+        Ok(())
     }
-    connection.quit().await?;
-    Ok(())
+
+    pub(crate) async fn close(mut self) -> anyhow::Result<()> {
+        self.connection.quit().await?;
+        Ok(())
+    }
 }

@@ -1,8 +1,8 @@
 //! Measures Latchkey from outside, and in turns with it what the same machine can do at all. `deploy/bench` builds it and
 //! gives it Redis and PostgreSQL.
 //!
-//! `rows` has a function for each line of the table, `limits` what they are compared with, `load` the client, `sink` the
-//! SMTP server, `stage` databases and programs, `report` the table.
+//! `rows` has a function for each line of the table, `limits` what they are compared with, `bare` what the packages leave of
+//! that, `load` the client, `sink` the SMTP server, `stage` databases and programs, `report` the table.
 
 #![expect(
     clippy::cast_possible_truncation,
@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
+mod bare;
 mod cli;
 mod dashboard;
 mod limits;
@@ -30,7 +31,7 @@ use cli::{Cli, Command};
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Run(options) => rows::run(&options),
-        Command::Constant { body } => limits::serve_constant(body),
+        Command::Constant { body, database } => limits::serve_constant(body, database.as_deref()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,13 +10,14 @@ use latchkey_api::hashing::HashCost;
 use serde_json::json;
 
 use crate::{
+    bare,
     cli::{Options, Row, Size},
     dashboard::Administrator,
     limits::{self, Constant, Statement, Writer},
     load::{self, Load, Outcome},
     process,
     report::{self, Figure, Goal},
-    stage::{Bench, Kind, PASSWORD, Running, SIGNED_IN, Stage},
+    stage::{Bench, Kind, PASSWORD, Running, SIGNED_IN, Session, Stage},
 };
 
 /// How many clients there are at once, where nothing else is said.
@@ -29,6 +30,8 @@ const CHEAP: HashCost = HashCost {
 };
 /// The same, as settings.
 const NO_HASH: [(&str, &str); 2] = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_ITERATIONS", "1")];
+/// How long the answer to a GET is, in bytes.
+const ANSWER: usize = 140;
 /// `HASH_QUEUE_SECONDS`, as it is by default.
 const QUEUE_DEADLINE: f64 = 5_000.0;
 
@@ -58,6 +61,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             Row::Million,
             Row::Flood,
             Row::Scale,
+            Row::Bare,
         ] {
             if !options.rows.is_empty() && !options.rows.contains(&row) {
                 continue;
@@ -77,6 +81,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
                 Row::Million => million(&few)?,
                 Row::Flood => flood(&few)?,
                 Row::Scale => scale(&few)?,
+                Row::Bare => bare(&few)?,
             };
             for figure in &mut measured {
                 figure.database = kind.name();
@@ -200,15 +205,19 @@ impl Calls<'_> {
         outcome.rate(self.status)
     }
 
-    /// The same for the server of a constant, which is sent the same requests to another path.
-    fn constant(&self, server: &Constant) -> anyhow::Result<f64> {
+    /// The same for the server of a constant, which is sent the same requests to other paths.
+    fn constant(
+        &self,
+        server: &Constant,
+        path: &(dyn Fn(u64) -> String + Sync),
+    ) -> anyhow::Result<f64> {
         let request = |number: u64, request: &mut Vec<u8>| {
             let mut ours = Vec::new();
             (self.request)(number, &mut ours);
             // The path is between the first two blanks.
             let mut parts = ours.splitn(3, |byte| *byte == b' ');
             request.extend_from_slice(parts.next().unwrap_or_default());
-            request.extend_from_slice(b" / ");
+            request.extend_from_slice(format!(" {} ", path(number)).as_bytes());
             let _path = parts.next();
             request.extend_from_slice(parts.next().unwrap_or_default());
         };
@@ -254,12 +263,12 @@ impl Stage<'_> {
         }
     }
 
-    fn signed_in(&self, number: u64) -> &str {
-        &self.access[number as usize % self.access.len()]
+    fn session(&self, number: u64) -> &Session {
+        &self.sessions[number as usize % self.sessions.len()]
     }
 
     fn get_user(&self, number: u64, request: &mut Vec<u8>) {
-        load::get(request, "/api/user/", self.signed_in(number));
+        load::get(request, "/api/user/", &self.session(number).access);
     }
 
     fn log_in(&self, number: u64, request: &mut Vec<u8>) {
@@ -328,13 +337,13 @@ fn against_constant(
     let length = answer
         .split_once("\r\n\r\n")
         .map_or(0, |(_, body)| body.len());
-    let constant = Constant::start(length, &stage.bench.options.work)?;
+    let constant = Constant::start(length, &stage.bench.options.work, None)?;
     let (mut costs, before) = (Vec::new(), constant.program.processor_time()?);
     let served = calls.next.load(Ordering::Relaxed);
     let pair = in_turns(
         stage.size(),
         || calls.rate(&[&api], &mut costs),
-        || calls.constant(&constant),
+        || calls.constant(&constant, &|_| "/".to_owned()),
     )?;
     let spent = constant.program.processor_time()?.saturating_sub(before);
     let all = calls.next.load(Ordering::Relaxed) - served;
@@ -366,7 +375,7 @@ fn get(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
 fn refresh(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     let next = AtomicU64::new(1);
     let request = |number: u64, request: &mut Vec<u8>| {
-        let token = &stage.refresh[number as usize % stage.refresh.len()];
+        let token = &stage.session(number).refresh;
         let body = json!({"refresh": token});
         load::send(request, "POST", "/auth/refresh/", "", &body.to_string());
     };
@@ -417,7 +426,7 @@ fn patch(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     let next = AtomicU64::new(1);
     let request = |number: u64, request: &mut Vec<u8>| {
         let body = json!({"username": format!("User {number}")});
-        let access = stage.signed_in(number);
+        let access = &stage.session(number).access;
         load::send(request, "PATCH", "/api/user/", access, &body.to_string());
     };
     let calls = stage.calls(&request, &next, 200);
@@ -786,4 +795,45 @@ fn by_processor_time(what: &str, one: f64, two: f64) -> Figure {
             Goal::RatioAtLeast(1.8),
         )
     }
+}
+
+/// What the packages by themselves leave of the limits that a GET, a refresh, a login and a worker have.
+fn bare(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
+    let (options, sink) = (stage.bench.options, stage.bench.sink.address);
+    let next = AtomicU64::new(1);
+    let request = |number: u64, request: &mut Vec<u8>| stage.get_user(number, request);
+    let calls = stage.calls(&request, &next, 200);
+    let asking = Constant::start(ANSWER, &options.work, Some(&stage.url))?;
+    let constant = Constant::start(ANSWER, &options.work, None)?;
+    let mut figures = Vec::new();
+    for (route, what) in [
+        ("found", "a session's look-up behind poem / poem's constant"),
+        ("used", "the same and a note of its use / poem's constant"),
+    ] {
+        let path = |number| format!("/{route}/{}", stage.session(number).id);
+        let pair = in_turns(
+            stage.size(),
+            || calls.constant(&asking, &path),
+            || calls.constant(&constant, &|_| "/".to_owned()),
+        )?;
+        figures.push(pair.figure(what, "/s", Goal::None));
+    }
+    let time = stage.size().long_turn();
+    let hashing = Calls { time, ..calls };
+    let pair = in_turns(
+        stage.size(),
+        || hashing.constant(&asking, &|_| "/verified".to_owned()),
+        || Ok(limits::hashes(HashCost::default(), time)?.0),
+    )?;
+    let what = "a password's verification behind poem / argon2id alone";
+    figures.push(pair.figure(what, "/s", Goal::None));
+    let (count, runtime) = (stage.size().mails(), &stage.bench.runtime);
+    let pair = in_turns(
+        stage.size(),
+        || runtime.block_on(bare::mails(&options.redis, sink, count)),
+        || runtime.block_on(limits::mails(sink, count)),
+    )?;
+    let what = "mails by apalis and lettre / lettre alone";
+    figures.push(pair.figure(what, "/s", Goal::None));
+    Ok(figures)
 }

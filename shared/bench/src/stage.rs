@@ -76,12 +76,17 @@ pub(crate) struct Stage<'a> {
     pub(crate) kind: Kind,
     pub(crate) url: String,
     pub(crate) accounts: u64,
-    /// Access tokens of as many accounts.
-    pub(crate) access: Arc<Vec<String>>,
-    /// Refresh tokens of the same sessions.
-    pub(crate) refresh: Arc<Vec<String>>,
+    /// The first accounts' sessions.
+    pub(crate) sessions: Arc<Vec<Session>>,
     name: String,
     folder: PathBuf,
+}
+
+/// One login.
+pub(crate) struct Session {
+    pub(crate) id: Uuid,
+    pub(crate) access: String,
+    pub(crate) refresh: String,
 }
 
 /// A program that answers at an address.
@@ -120,8 +125,7 @@ impl<'a> Stage<'a> {
             kind,
             url,
             accounts,
-            access: Arc::default(),
-            refresh: Arc::default(),
+            sessions: Arc::default(),
             name,
             folder,
         };
@@ -132,13 +136,13 @@ impl<'a> Stage<'a> {
             &stage.log("migrate"),
         )?;
         migrate.finish().context("latchkey-api migrate")?;
-        let (access, refresh) = bench.runtime.block_on(stage.fill(&hash(cost)?))?;
-        (stage.access, stage.refresh) = (Arc::new(access), Arc::new(refresh));
+        let sessions = bench.runtime.block_on(stage.fill(&hash(cost)?))?;
+        stage.sessions = Arc::new(sessions);
         Ok(stage)
     }
 
-    /// Accounts, a session and an audit event of each; of the first thousand sessions the tokens are known.
-    async fn fill(&self, hash: &str) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    /// Accounts, a session and an audit event of each; of the first thousand accounts a session's tokens are known.
+    async fn fill(&self, hash: &str) -> anyhow::Result<Vec<Session>> {
         let db = database::connect(&self.url).await?;
         let last = self.accounts;
         let (numbers, id, now, later) = match self.kind {
@@ -186,7 +190,7 @@ impl<'a> Stage<'a> {
     }
 
     /// Sessions as a login makes them.
-    async fn sign_in(&self, db: &database::Database) -> anyhow::Result<(Vec<String>, Vec<String>)> {
+    async fn sign_in(&self, db: &database::Database) -> anyhow::Result<Vec<Session>> {
         let key: SecretKey = self
             .bench
             .secret
@@ -197,7 +201,7 @@ impl<'a> Stage<'a> {
             key.token_hasher(),
         );
         let now = Clock::system().now();
-        let (mut access, mut refresh) = (Vec::new(), Vec::new());
+        let mut sessions = Vec::new();
         let transaction = database::begin(db).await?;
         for account in 1..=self.accounts.min(SIGNED_IN) {
             let secret = TokenId::generate();
@@ -214,8 +218,13 @@ impl<'a> Stage<'a> {
                 rotated_at: None,
                 revoked_at: None,
             };
-            access.push(issuer.access(row.user_id, row.id, now).expose().to_owned());
-            refresh.push(issuer.refresh(&row, &secret, now).expose().to_owned());
+            let access = issuer.access(row.user_id, row.id, now);
+            let refresh = issuer.refresh(&row, &secret, now);
+            sessions.push(Session {
+                id: row.id,
+                access: access.expose().to_owned(),
+                refresh: refresh.expose().to_owned(),
+            });
             session::insert(&transaction, row).await?;
         }
         // The first of them sees the lists of administrators.
@@ -225,7 +234,7 @@ impl<'a> Stage<'a> {
             )
             .await?;
         transaction.commit().await?;
-        Ok((access, refresh))
+        Ok(sessions)
     }
 
     fn log(&self, program: &str) -> PathBuf {
