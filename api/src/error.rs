@@ -285,15 +285,10 @@ impl ApiError {
         }
     }
 
-    /// The answer, with the id of the request.
+    /// The body of the answer, with the id of the request.
     #[must_use]
-    pub fn into_problem_response(self, request_id: &str) -> poem::Response {
+    pub fn into_problem(self, request_id: &str) -> Problem {
         let kind = self.kind();
-        let too_many = if let Self::TooManyRequests(too_many) = self {
-            Some(too_many)
-        } else {
-            None
-        };
         let (detail, errors) = match self {
             Self::InvalidInput(errors) => (summary(&errors), Some(errors)),
             Self::EmailTaken => (
@@ -311,7 +306,7 @@ impl ApiError {
             ),
             _ => (kind.detail.to_owned(), None),
         };
-        let mut response = Problem {
+        Problem {
             kind: format!("/problems/{}", kind.name),
             title: kind.title.to_owned(),
             status: kind.status.as_u16(),
@@ -319,7 +314,18 @@ impl ApiError {
             instance: request_id.to_owned(),
             errors,
         }
-        .into_response();
+    }
+
+    /// The answer, with the id of the request.
+    #[must_use]
+    pub fn into_problem_response(self, request_id: &str) -> poem::Response {
+        let kind = self.kind();
+        let too_many = if let Self::TooManyRequests(too_many) = self {
+            Some(too_many)
+        } else {
+            None
+        };
+        let mut response = self.into_problem(request_id).into_response();
         let headers = response.headers_mut();
         if kind.status == StatusCode::UNAUTHORIZED {
             // RFC 6750, 3; the realm as the original's.

@@ -9,6 +9,8 @@ use crate::{
     profile::Profile, refresh::Refresh, register::Register, sessions::Sessions,
 };
 
+mod examples;
+
 /// The chapters of the document.
 #[derive(Tags)]
 pub enum Tag {
@@ -69,6 +71,8 @@ pub fn document() -> Value {
     mend_schemas(&mut document["components"]["schemas"]);
     name_bodies(&mut document);
     restore_slashes(&mut document);
+    describe_answers(&mut document);
+    examples::add(&mut document);
     order_chapters(&mut document);
     document
 }
@@ -365,6 +369,30 @@ fn order_chapters(document: &mut Value) {
     const ORDER: [&str; 5] = ["Account", "Session", "Reset", "Administration", "Operation"];
     if let Some(tags) = document["tags"].as_array_mut() {
         tags.sort_by_key(|tag| ORDER.iter().position(|name| tag["name"] == *name));
+    }
+}
+
+/// Says of each answer what it is where the code says so of its body alone.
+fn describe_answers(document: &mut Value) {
+    let schemas = document["components"]["schemas"].clone();
+    let said = |schema: &Value| {
+        let name = schema["$ref"].as_str()?.rsplit('/').next()?;
+        schemas[name]["description"].as_str().map(str::to_owned)
+    };
+    let answers = document["paths"]
+        .as_object_mut()
+        .into_iter()
+        .flat_map(Map::values_mut)
+        .filter_map(Value::as_object_mut)
+        .flat_map(Map::values_mut)
+        .filter_map(|call| call["responses"].as_object_mut())
+        .flat_map(Map::values_mut);
+    for answer in answers.filter(|answer| answer["description"] == "") {
+        let schema = &answer["content"]["application/json"]["schema"];
+        let of_each = || said(&schema["items"]).map(|item| format!("A list, of each: {item}"));
+        if let Some(description) = said(schema).or_else(of_each) {
+            answer["description"] = json!(description);
+        }
     }
 }
 

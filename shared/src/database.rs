@@ -42,9 +42,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How many connections read a SQLite file: several, so that some slow pages of the dashboard do not hold up everybody, and
 /// not many, as each keeps its pages and statements.
 const READERS: u32 = 4;
-/// How much of a SQLite file the connection that writes keeps in memory, in KiB: SQLite's own default.
-const WRITERS_CACHE: u32 = 2_000;
-/// The same of each connection that reads: less, as it is void whenever somebody has written. The system keeps the file, too.
+/// How much of a SQLite file the connection that writes keeps in memory, in KiB: half of SQLite's own default, as the system
+/// keeps the file, too.
+const WRITERS_CACHE: u32 = 1_000;
+/// The same of each connection that reads: less, as it is void whenever somebody has written.
 const READERS_CACHE: u32 = 256;
 
 /// How many rows one statement deletes at most.

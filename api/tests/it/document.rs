@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use chrono::{DateTime, Utc};
 use latchkey_api::openapi;
 use reqwest::Method;
+use serde_json::Value;
 
 use crate::world::World;
 
@@ -140,4 +142,80 @@ async fn the_document_is_served_as_it_is_committed() {
         .await;
     assert_eq!(yaml.headers["content-type"], "application/yaml");
     assert_eq!(yaml.body.as_str().unwrap(), openapi::document_yaml());
+}
+
+/// Whoever tries the calls in a browser sees what comes back before they do: of every answer, whole and of the right types.
+#[test]
+fn every_answer_has_an_example_that_fits_its_schema() {
+    let document = openapi::document();
+    let mut seen = 0;
+    for (path, calls) in document["paths"].as_object().unwrap() {
+        for (method, call) in calls.as_object().unwrap() {
+            for (status, response) in call["responses"].as_object().unwrap() {
+                let place = format!("{method} {path} {status}");
+                assert_ne!(response["description"], "", "{place}");
+                let contents = response.get("content").and_then(Value::as_object);
+                for content in contents.into_iter().flat_map(|types| types.values()) {
+                    let example = &content["example"];
+                    fits(&document, &content["schema"], example, &place);
+                    if status.as_str() >= "400" && !path.starts_with("/health/") {
+                        assert_eq!(example["status"].to_string(), *status, "{place}");
+                    }
+                    seen += 1;
+                }
+            }
+        }
+    }
+    assert!(seen > 100, "{seen}");
+}
+
+/// Whether a value is of the schema, with all of its members that have to be there and no others.
+fn fits(document: &Value, schema: &Value, value: &Value, place: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        let name = reference.rsplit('/').next().unwrap();
+        let schema = &document["components"]["schemas"][name];
+        return fits(document, schema, value, &format!("{place}, {name}"));
+    }
+    if let Some(parts) = schema["allOf"].as_array() {
+        return fits(document, &parts[0], value, place);
+    }
+    if value.is_null() {
+        assert_eq!(schema["nullable"], true, "{place}: {schema}");
+        return;
+    }
+    match schema["type"].as_str().unwrap() {
+        "object" => {
+            let members = value.as_object().unwrap();
+            for name in schema["required"].as_array().into_iter().flatten() {
+                assert!(
+                    members.contains_key(name.as_str().unwrap()),
+                    "{place}: {name}"
+                );
+            }
+            for (name, member) in members {
+                let schema = &schema["properties"][name];
+                assert!(schema.is_object(), "{place} knows no {name}");
+                fits(document, schema, member, &format!("{place}, {name}"));
+            }
+        }
+        "array" => {
+            for item in value.as_array().unwrap() {
+                fits(document, &schema["items"], item, place);
+            }
+        }
+        "string" => {
+            let text = value.as_str().unwrap_or_else(|| panic!("{place}: {value}"));
+            let moment = schema["format"] == "date-time";
+            assert!(
+                !moment || text.parse::<DateTime<Utc>>().is_ok(),
+                "{place}: {text}"
+            );
+            if let Some(choices) = schema["enum"].as_array() {
+                assert!(choices.contains(value), "{place}: {text}");
+            }
+        }
+        "integer" => assert!(value.is_i64(), "{place}: {value}"),
+        "boolean" => assert!(value.is_boolean(), "{place}: {value}"),
+        other => panic!("{place}: a type that nothing here has, {other}"),
+    }
 }
