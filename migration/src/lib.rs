@@ -23,6 +23,7 @@ mod m0010_audit_guards;
 mod m0011_dashboard_lists;
 mod m0012_awaits_owner;
 mod m0013_code_purpose;
+mod m0014_waiting_for_whom;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_dashboard_lists::Migration),
             Box::new(m0012_awaits_owner::Migration),
             Box::new(m0013_code_purpose::Migration),
+            Box::new(m0014_waiting_for_whom::Migration),
         ]
     }
 }

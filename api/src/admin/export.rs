@@ -87,6 +87,7 @@ fn told(app: &App, filter: &Filter) -> String {
                 .map(|text| app.fingerprint("text", text)),
         ),
         ("is_activated", flag(filter.activated)),
+        ("awaits_owner", flag(filter.awaits_owner)),
         ("is_active", flag(filter.active)),
         ("is_staff", flag(filter.staff)),
         ("is_superuser", flag(filter.superuser)),

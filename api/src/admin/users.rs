@@ -382,10 +382,17 @@ impl Asked {
             "no" => Some(false),
             _ => None,
         };
+        let waiting = match self.activated.as_str() {
+            "waits" => Filter::waiting(),
+            "owner" => Filter::awaiting_owner(),
+            activated => Filter {
+                activated: flag(activated),
+                ..Filter::default()
+            },
+        };
         Filter {
             text: Some(self.q.trim().to_owned()).filter(|text| !text.is_empty()),
-            activated: flag(&self.activated),
-            active: flag(&self.active),
+            active: flag(&self.active).or(waiting.active),
             staff: flag(&self.staff),
             superuser: (self.staff == "superuser").then_some(true),
             gender: match self.gender.as_str() {
@@ -400,6 +407,7 @@ impl Asked {
                 .ok()
                 .filter(|days| (1..=36_500).contains(days))
                 .map(|days| app.now() - chrono::TimeDelta::days(days)),
+            ..waiting
         }
     }
 
@@ -562,10 +570,11 @@ fn sorts(t: &Texts, chosen: Sort) -> Vec<Item> {
 fn kinds(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Kind> {
     let kinds = [
         (t.everybody, None, ""),
+        (t.waits, Some(counts.waiting), "activated=waits&sort=joined"),
         (
-            t.waits,
-            Some(counts.waiting),
-            "activated=no&active=yes&sort=joined",
+            t.waits_for_owner,
+            Some(counts.awaiting_owner),
+            "activated=owner&sort=joined",
         ),
         (t.shut, Some(counts.shut), "active=no"),
         (t.staff, Some(counts.staff), "staff=yes"),
@@ -578,6 +587,10 @@ fn kinds(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Kind> {
             count: count.map(|count| at_most(count, search::MOST_COUNTED)),
             is_shown: asked.link(&[]) == Asked::read(query).link(&[]),
             query: query.to_owned(),
+        })
+        // Where owners let nobody in there are none of these.
+        .filter(|kind| {
+            kind.label != t.waits_for_owner || kind.is_shown || counts.awaiting_owner > 0
         })
         .collect()
 }
@@ -598,16 +611,16 @@ fn choices(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Choice> {
         }))
         .collect(),
     };
+    let mut activated = vec![
+        ("yes", t.yes, counts.activated),
+        ("no", t.no, counts.not_activated),
+        ("waits", t.waits, counts.waiting),
+    ];
+    if counts.awaiting_owner > 0 || asked.activated == "owner" {
+        activated.push(("owner", t.waits_for_owner, counts.awaiting_owner));
+    }
     vec![
-        choice(
-            "activated",
-            t.activated,
-            &asked.activated,
-            &[
-                ("yes", t.yes, counts.activated),
-                ("no", t.no, counts.not_activated),
-            ],
-        ),
+        choice("activated", t.activated, &asked.activated, &activated),
         choice(
             "active",
             t.active,

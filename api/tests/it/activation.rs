@@ -123,10 +123,42 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
         "{csv}"
     );
     assert!(csv.contains(",no,yes,yes,no,no,") && is_listed, "{csv}");
-    for path in ["/admin/", "/admin/users/", &page] {
+    // How many are on a page of the list, and by the same filter of the call.
+    let found = async |query: &str, filter: &str| {
+        let html = root.see(&format!("/admin/users/?{query}")).await;
+        let path = format!("/api/admin/users/?activated=false&awaits_owner={filter}");
+        let request = world.request(Method::GET, &path).bearer_auth(&access);
+        let users = world.send(request).await.body["users"]
+            .as_array()
+            .map(Vec::len);
+        let count = html
+            .split("Found: <strong>")
+            .nth(1)
+            .and_then(|rest| rest.split('<').next());
+        assert_eq!(
+            count,
+            users.map(|users| users.to_string()).as_deref(),
+            "{query}: {html}"
+        );
+        users
+    };
+    for path in ["/admin/users/", &page] {
         let html = root.see(path).await;
         assert!(html.contains("Awaits owner"), "{path}: {html}");
     }
+    // Whoever never reads the mail is in nobody's way.
+    let home = root.see("/admin/").await;
+    assert!(
+        home.contains("Nobody is waiting.") && !home.contains("ada@example.com"),
+        "{home}"
+    );
+    assert_eq!(found("activated=owner&sort=joined", "true").await, Some(1));
+    assert_eq!(found("activated=waits&sort=joined", "false").await, Some(0));
+    let users = root.see("/admin/users/").await;
+    assert!(
+        users.contains("Awaits owner (1)") && users.contains("Waiting (0)"),
+        "{users}"
+    );
 
     // Let in and taken back by an administrator, it waits for administrators.
     for is_activated in [true, false] {
@@ -139,6 +171,9 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
         let html = root.see(path).await;
         assert!(!html.contains("Awaits owner"), "{path}: {html}");
     }
+    assert!(root.see("/admin/").await.contains("ada@example.com"));
+    assert_eq!(found("activated=owner", "true").await, Some(0));
+    assert_eq!(found("activated=waits", "false").await, Some(1));
 }
 
 /// Whoever reads the mailbox and sets the password is let in as by the code, if that was left to them.

@@ -70,7 +70,7 @@ async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
         "eight are shown: {html}"
     );
 
-    let link = "/admin/users/?activated=no&amp;active=yes&amp;sort=joined";
+    let link = "/admin/users/?activated=waits&amp;sort=joined";
     assert!(html.contains(&format!("href=\"{link}\"")), "{html}");
     let html = root.see(&link.replace("&amp;", "&")).await;
     assert!(

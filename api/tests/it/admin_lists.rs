@@ -204,7 +204,7 @@ async fn superusers_are_a_filter_and_what_is_looked_for_often_is_one_click_away(
     );
     for (kind, query) in [
         ("Everybody", ""),
-        ("Waiting (1)", "activated=no&amp;active=yes&amp;sort=joined"),
+        ("Waiting (1)", "activated=waits&amp;sort=joined"),
         ("Shut (0)", "active=no"),
         ("Staff (2)", "staff=yes"),
     ] {

@@ -22,8 +22,10 @@ pub struct Filter {
     /// Words, of which each has to be in the name, the e-mail address or the phone number; one or two characters have to be
     /// their beginning.
     pub text: Option<String>,
-    /// Let in or waiting.
+    /// Let in or not.
     pub activated: Option<bool>,
+    /// Whether their owners may let them in.
+    pub awaits_owner: Option<bool>,
     /// Open or shut.
     pub active: Option<bool>,
     /// With or without access to the dashboard.
@@ -190,13 +192,23 @@ enum Lead {
 }
 
 impl Filter {
-    /// Whoever waits to be let in. An account that was shut does not: that was the answer.
+    /// Whoever waits for an administrator to be let in. An account that was shut does not: that was the answer.
     #[must_use]
     pub fn waiting() -> Self {
         Self {
             activated: Some(false),
             active: Some(true),
+            awaits_owner: Some(false),
             ..Self::default()
+        }
+    }
+
+    /// Whoever waits for the owner to read the mailed code, which may be for ever.
+    #[must_use]
+    pub fn awaiting_owner() -> Self {
+        Self {
+            awaits_owner: Some(true),
+            ..Self::waiting()
         }
     }
 }
@@ -325,8 +337,10 @@ pub struct Counts {
     pub activated: i64,
     /// Not let in.
     pub not_activated: i64,
-    /// Of these, those that wait for it.
+    /// Of these, those that wait for an administrator.
     pub waiting: i64,
+    /// And those that wait for their owners.
+    pub awaiting_owner: i64,
     /// Open.
     pub active: i64,
     /// Shut.
@@ -360,7 +374,14 @@ pub async fn counts(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Cou
     let kinds = [
         ("activated", "is_activated = TRUE"),
         ("not_activated", "is_activated = FALSE"),
-        ("waiting", "is_activated = FALSE AND is_active = TRUE"),
+        (
+            "waiting",
+            "is_activated = FALSE AND is_active = TRUE AND awaits_owner = FALSE",
+        ),
+        (
+            "awaiting_owner",
+            "is_activated = FALSE AND is_active = TRUE AND awaits_owner = TRUE",
+        ),
         ("active", "is_active = TRUE"),
         ("shut", "is_active = FALSE"),
         ("staff", "is_staff = TRUE"),
@@ -475,6 +496,7 @@ async fn condition(
     Ok(Condition::all()
         .add_option(flag("is_activated", filter.activated))
         .add_option(flag("is_active", filter.active))
+        .add_option(flag("awaits_owner", filter.awaits_owner))
         .add_option(flag(
             "is_staff",
             filter.staff.or(filter.superuser.filter(|it| *it)),

@@ -75,6 +75,8 @@ impl Users {
         Query(q): Query<Option<String>>,
         /// Whether they were let in.
         Query(activated): Query<Option<bool>>,
+        /// Whether their owners may let them in (`ACTIVATION=email`) and have not.
+        Query(awaits_owner): Query<Option<bool>>,
         /// Whether they are open.
         Query(active): Query<Option<bool>>,
         /// Whether they may sign in to the dashboard.
@@ -103,6 +105,7 @@ impl Users {
         let filter = Filter {
             text: q,
             activated,
+            awaits_owner,
             active,
             staff,
             superuser,
