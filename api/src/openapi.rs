@@ -389,7 +389,7 @@ fn describe_answers(document: &mut Value) {
         .flat_map(Map::values_mut);
     for answer in answers.filter(|answer| answer["description"] == "") {
         let schema = &answer["content"]["application/json"]["schema"];
-        let of_each = || said(&schema["items"]).map(|item| format!("A list, of each: {item}"));
+        let of_each = || said(&schema["items"]).map(|item| format!("A list. {item}"));
         if let Some(description) = said(schema).or_else(of_each) {
             answer["description"] = json!(description);
         }

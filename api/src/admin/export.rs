@@ -86,6 +86,7 @@ fn told(app: &App, filter: &Filter) -> String {
                 .as_ref()
                 .map(|text| app.fingerprint("text", text)),
         ),
+        ("waiting", flag(filter.waiting.then_some(true))),
         ("is_activated", flag(filter.activated)),
         ("awaits_owner", flag(filter.awaits_owner)),
         ("is_active", flag(filter.active)),

@@ -38,6 +38,8 @@ struct Page {
     section: &'static str,
     waiting: Vec<user::Model>,
     waiting_count: String,
+    /// How many wait for nobody here, if any do.
+    awaiting_owner: Option<String>,
     failed_mails: String,
     expired_mails: String,
     late_mails: String,
@@ -67,7 +69,7 @@ pub async fn show(
 
 async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
     let now = app.now();
-    let (mut rows, mut count, mut held, mut charts) = (Vec::new(), 0, 0, Vec::new());
+    let (mut rows, mut count, mut owners, mut held, mut charts) = (Vec::new(), 0, 0, 0, Vec::new());
     if me.sees_users() {
         // Whoever waits the longest comes first.
         let sort = search::Sort {
@@ -77,6 +79,7 @@ async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
         let (waiting, first) = (search::Filter::waiting(), search::Part::First);
         let page = search::page(&app.db, &waiting, sort, &first, SHOWN).await?;
         (rows, count) = (page.rows, page.found);
+        owners = search::count(&app.db, &search::Filter::awaiting_owner()).await?;
         held = app.limits.held(now, 101).await?.len();
         charts = vec![
             chart::of(app, view.t, EventKind::UserCreated, view.t.sign_ups).await?,
@@ -89,6 +92,7 @@ async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
         section: "home",
         waiting: rows,
         waiting_count: at_most(count, search::MOST_COUNTED),
+        awaiting_owner: (owners > 0).then(|| at_most(owners, search::MOST_COUNTED)),
         failed_mails: at_most(troubled.failed, MOST),
         expired_mails: at_most(troubled.expired, MOST),
         late_mails: at_most(troubled.late, MOST),

@@ -30,6 +30,8 @@ use crate::{app::App, error::ApiError};
 
 /// How many a page has.
 const SIZE: usize = 50;
+/// The list of those that wait for their owners.
+const OWNERS: &str = "activated=owner&sort=joined";
 
 /// What the address says; what is not understood is not filtered by.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -382,7 +384,7 @@ impl Asked {
             "no" => Some(false),
             _ => None,
         };
-        let waiting = match self.activated.as_str() {
+        let activated = match self.activated.as_str() {
             "waits" => Filter::waiting(),
             "owner" => Filter::awaiting_owner(),
             activated => Filter {
@@ -392,7 +394,7 @@ impl Asked {
         };
         Filter {
             text: Some(self.q.trim().to_owned()).filter(|text| !text.is_empty()),
-            active: flag(&self.active).or(waiting.active),
+            active: flag(&self.active),
             staff: flag(&self.staff),
             superuser: (self.staff == "superuser").then_some(true),
             gender: match self.gender.as_str() {
@@ -407,8 +409,13 @@ impl Asked {
                 .ok()
                 .filter(|days| (1..=36_500).contains(days))
                 .map(|days| app.now() - chrono::TimeDelta::days(days)),
-            ..waiting
+            ..activated
         }
+    }
+
+    /// Whether there is anything to choose of accounts that wait for their owners: most installations have none.
+    fn tells_of_owners(&self, counts: &Counts) -> bool {
+        counts.awaiting_owner > 0 || self.activated == "owner"
     }
 
     /// The order it asks for.
@@ -571,11 +578,7 @@ fn kinds(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Kind> {
     let kinds = [
         (t.everybody, None, ""),
         (t.waits, Some(counts.waiting), "activated=waits&sort=joined"),
-        (
-            t.waits_for_owner,
-            Some(counts.awaiting_owner),
-            "activated=owner&sort=joined",
-        ),
+        (t.waits_for_owner, Some(counts.awaiting_owner), OWNERS),
         (t.shut, Some(counts.shut), "active=no"),
         (t.staff, Some(counts.staff), "staff=yes"),
         (t.superuser, Some(counts.superusers), "staff=superuser"),
@@ -588,10 +591,7 @@ fn kinds(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Kind> {
             is_shown: asked.link(&[]) == Asked::read(query).link(&[]),
             query: query.to_owned(),
         })
-        // Where owners let nobody in there are none of these.
-        .filter(|kind| {
-            kind.label != t.waits_for_owner || kind.is_shown || counts.awaiting_owner > 0
-        })
+        .filter(|kind| kind.query != OWNERS || asked.tells_of_owners(counts))
         .collect()
 }
 
@@ -616,7 +616,7 @@ fn choices(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Choice> {
         ("no", t.no, counts.not_activated),
         ("waits", t.waits, counts.waiting),
     ];
-    if counts.awaiting_owner > 0 || asked.activated == "owner" {
+    if asked.tells_of_owners(counts) {
         activated.push(("owner", t.waits_for_owner, counts.awaiting_owner));
     }
     vec![

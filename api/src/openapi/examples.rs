@@ -15,11 +15,11 @@ const REQUEST: &str = "0198c2f4-6a3e-7c51-9d0b-4e8f7a2b1c3d";
 const ID: &str = "0198c2f4-5b1d-7a40-8c2e-9f3d6e7a8b4c";
 /// Texts that look like tokens would be taken for some by those who look for leaked ones.
 const TOKEN: &str = "eyJ0eXAi…";
-const MORNING: &str = "2026-03-02T08:30:00Z";
-const NOON: &str = "2026-03-02T12:05:00Z";
-const LATER: &str = "2026-03-12T08:30:00Z";
+const MORNING: &str = "2026-03-02T08:30:00+00:00";
+const NOON: &str = "2026-03-02T12:05:00+00:00";
+const LATER: &str = "2026-03-12T08:30:00+00:00";
 
-/// Gives every answer that has a body an example.
+/// Gives every answer that has a body an example, or one of each kind.
 pub(super) fn add(document: &mut Value) {
     let members = |value: &mut Value| -> Map<String, Value> {
         value
@@ -35,19 +35,40 @@ pub(super) fn add(document: &mut Value) {
             let mut responses = members(&mut call["responses"]);
             for (status, response) in &mut responses {
                 let status = status.parse().unwrap_or_default();
-                let media_types = response.get_mut("content").and_then(Value::as_object_mut);
-                for (media_type, content) in media_types.into_iter().flatten() {
-                    content["example"] = if media_type == CONTENT_TYPE {
-                        problem(path, &name, status, &bad)
-                    } else {
-                        answer(&name, status)
-                    };
+                if response["content"].get(CONTENT_TYPE).is_some() {
+                    let problem = problem(path, &name, status, &bad);
+                    add_problem(response, &name, problem, &bad);
+                } else if let Some(content) = response.get_mut("content") {
+                    content["application/json"]["example"] = answer(&name, status);
                 }
             }
             call["responses"] = Value::Object(responses);
         }
     }
     document["paths"] = Value::Object(paths);
+}
+
+/// The example of a problem, and what it says where that is more than its status does. Where a call has a reason of its own
+/// against its body, bad fields are another.
+fn add_problem(response: &mut Value, call: &str, problem: ApiError, bad: &FieldError) {
+    let (name, detail) = (problem.kind().name, problem.kind().detail);
+    let status = problem.kind().status.as_u16();
+    let example = json!(problem.into_problem(REQUEST));
+    let content = &mut response["content"][CONTENT_TYPE];
+    if status == 400 && name != "invalid-input" {
+        let fields = ApiError::InvalidInput(vec![bad.clone()]);
+        content["examples"] = json!({
+            name: {"value": example},
+            fields.kind().name: {"value": fields.into_problem(REQUEST)},
+        });
+        let usual = response["description"].as_str().unwrap_or_default();
+        response["description"] = json!(format!("{detail} Or: {usual}"));
+        return;
+    }
+    content["example"] = example;
+    if status == 409 || matches!(call, "login" | "refresh" | "logout") && status == 401 {
+        response["description"] = json!(detail);
+    }
 }
 
 /// A field that can be wrong, and how: a member of the body that is not there, or is there and blank where none has to be; or
@@ -71,9 +92,9 @@ fn bad_field(call: &Value, schemas: &Value) -> FieldError {
     }
 }
 
-fn problem(path: &str, call: &str, status: u16, bad: &FieldError) -> Value {
+fn problem(path: &str, call: &str, status: u16, bad: &FieldError) -> ApiError {
     let is_admins = path.starts_with("/api/admin/");
-    let error = match (status, call) {
+    match (status, call) {
         (400, "checkOtp" | "activate") => ApiError::InvalidOtp,
         (400, "resetPassword") => ApiError::InvalidResetToken,
         (400, "changePassword") => ApiError::WrongPassword,
@@ -97,8 +118,7 @@ fn problem(path: &str, call: &str, status: u16, bad: &FieldError) -> Value {
         }),
         (503, _) => ApiError::Unavailable(String::new()),
         _ => ApiError::Internal(String::new()),
-    };
-    json!(error.into_problem(REQUEST))
+    }
 }
 
 /// What a call answers when all is well.
@@ -136,7 +156,7 @@ fn answer(call: &str, status: u16) -> Value {
         "listResets" => json!({
             "resets": [{
                 "id": ID, "email": "ada@example.com", "user": 7, "state": "checked", "created": MORNING,
-                "expires": "2026-03-02T08:35:00Z", "tries": 1,
+                "expires": "2026-03-02T08:40:00+00:00", "tries": 1,
             }],
             "before": null,
         }),
@@ -152,7 +172,7 @@ fn answer(call: &str, status: u16) -> Value {
         "listEvents" => json!({
             "events": [{
                 "seq": 128, "at": NOON, "event": "authz_admin", "outcome": "success", "actor": "user 1", "user": 7,
-                "session": null, "subject": null, "peer": "198.51.100.4", "request": REQUEST,
+                "session": ID, "subject": null, "peer": "198.51.100.4", "request": REQUEST,
                 "detail": "activated", "changes": "is_activated: false → true",
             }],
             "before": 128,
@@ -191,8 +211,8 @@ fn account() -> Value {
 fn mail() -> Value {
     json!({
         "id": ID, "kind": "welcome", "to": "ada@example.com", "user": 7, "state": "sent", "created": MORNING,
-        "deliver_before": "2026-03-05T08:30:00Z", "attempts": 1, "next_attempt": MORNING,
-        "sent": "2026-03-02T08:30:01Z", "error": null, "message_id": "0198c2f4…@accounts.example.com",
+        "deliver_before": "2026-03-05T08:30:00+00:00", "attempts": 1, "next_attempt": MORNING,
+        "sent": "2026-03-02T08:30:01+00:00", "error": null, "message_id": "0198c2f4…@accounts.example.com",
         "request": REQUEST,
     })
 }

@@ -146,14 +146,19 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
         let html = root.see(path).await;
         assert!(html.contains("Awaits owner"), "{path}: {html}");
     }
-    // Whoever never reads the mail is in nobody's way.
+    // Whoever never reads the mail is in nobody's way, and not forgotten.
     let home = root.see("/admin/").await;
+    let link = "<a href=\"/admin/users/?activated=owner&amp;sort=joined\">Awaits owner</a> <span class=\"count\">1<";
+    assert!(home.contains(link), "{home}");
     assert!(
         home.contains("Nobody is waiting.") && !home.contains("ada@example.com"),
         "{home}"
     );
     assert_eq!(found("activated=owner&sort=joined", "true").await, Some(1));
     assert_eq!(found("activated=waits&sort=joined", "false").await, Some(0));
+    // Nobody who was shut waits.
+    let shut = root.see("/admin/users/?activated=owner&active=no").await;
+    assert!(shut.contains("Found: <strong>0<"), "{shut}");
     let users = root.see("/admin/users/").await;
     assert!(
         users.contains("Awaits owner (1)") && users.contains("Waiting (0)"),

@@ -170,7 +170,7 @@ async fn an_export_goes_on_past_a_thousand_rows_and_is_noted_with_number_and_fil
     transaction.commit().await.unwrap();
     let root = Dashboard::of(&world, "root@example.com").await;
     let page = root
-        .get("/admin/users/export/?q=ada&activated=no&sort=name")
+        .get("/admin/users/export/?q=ada&activated=waits&sort=name")
         .await;
     assert_eq!(page.headers["cache-control"], "no-store");
     let lines: Vec<_> = page.html.lines().collect();
@@ -186,7 +186,7 @@ async fn an_export_goes_on_past_a_thousand_rows_and_is_noted_with_number_and_fil
         "{detail}"
     );
     assert!(
-        detail.ends_with(", is_activated: false") && !detail.contains("text: ada"),
+        detail.ends_with(", waiting: true, awaits_owner: false") && !detail.contains("text: ada"),
         "{detail}"
     );
 }

@@ -155,7 +155,14 @@ async fn filters_and_their_counts_agree() {
     let world = crowd(12).await;
     let root = Dashboard::of(&world, "root@example.com").await;
     for (query, found, option) in [
-        ("activated=no", 6, "Waiting (6)"),
+        ("activated=no", 6, "No (6)"),
+        ("activated=waits", 6, "selected>Waiting (6)"),
+        ("activated=waits&active=no", 0, "selected>Waiting (6)"),
+        (
+            "activated=waits&sort=joined",
+            6,
+            "aria-current=\"true\">Waiting (6)",
+        ),
         ("activated=yes", 7, "Yes (7)"),
         ("active=no", 0, "Shut (0)"),
         ("staff=yes", 1, "Yes (1)"),

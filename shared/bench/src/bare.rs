@@ -1,5 +1,5 @@
-//! What the packages leave of a limit by themselves: poem with the database, and apalis with lettre, without anything else
-//! that Latchkey does.
+//! What the packages leave of a limit: poem around Latchkey's look-up of a session or its hash of a password, and apalis around
+//! lettre; without tokens, limits, audit log, log lines, and a row for each mail.
 
 use std::{
     net::SocketAddr,
@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use anyhow::Context as _;
 use apalis::prelude::{BackendExt as _, Data, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::backend::{BackendConfig as _, ext::poll_strategy::IntervalStrategy};
 use chrono::TimeDelta;
@@ -98,6 +99,9 @@ struct Sending {
     free: Arc<Semaphore>,
     left: Arc<AtomicUsize>,
     first: Arc<Mutex<Option<Instant>>>,
+    /// Why one was not sent.
+    failed: Arc<Mutex<Option<anyhow::Error>>>,
+    /// All were sent, or one was not.
     done: Arc<Notify>,
 }
 
@@ -115,9 +119,11 @@ pub(crate) async fn mails(redis: &str, sink: SocketAddr, count: usize) -> anyhow
         free: Arc::new(Semaphore::new(CONVERSATIONS)),
         left: Arc::new(AtomicUsize::new(count)),
         first: Arc::default(),
+        failed: Arc::default(),
         done: Arc::default(),
     };
     let storage = queue.storage(Priority::High);
+    // As many as apalis can use; the worker has no use for more than ten.
     let config = storage.config().clone().batch_size(IN_HAND);
     let strategy = IntervalStrategy::new(PERIOD);
     let worker = WorkerBuilder::new("bare")
@@ -129,6 +135,9 @@ pub(crate) async fn mails(redis: &str, sink: SocketAddr, count: usize) -> anyhow
         ended = worker.run() => anyhow::bail!("apalis ended: {ended:?}"),
         () = sending.done.notified() => {}
     }
+    if let Some(error) = sending.failed.lock().await.take() {
+        return Err(error);
+    }
     let first = *sending.first.lock().await;
     let time = first.map_or(Duration::ZERO, |first| first.elapsed());
     for conversation in sending.open.lock().await.drain(..) {
@@ -137,19 +146,25 @@ pub(crate) async fn mails(redis: &str, sink: SocketAddr, count: usize) -> anyhow
     Ok((count - 1) as f64 / time.as_secs_f64())
 }
 
-async fn send(job: Value, sending: Data<Sending>) -> Result<(), String> {
-    let _free = sending.free.acquire().await.map_err(|e| e.to_string())?;
-    let conversation = sending.open.lock().await.pop();
-    let mut conversation = conversation.ok_or("more permits than conversations")?;
-    let account = Queue::mail_of(&job).ok_or("no id")?;
-    conversation
-        .send(&account.simple().to_string())
-        .await
-        .map_err(|e| e.to_string())?;
-    sending.first.lock().await.get_or_insert_with(Instant::now);
-    sending.open.lock().await.push(conversation);
-    if sending.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+async fn send(job: Value, sending: Data<Sending>) {
+    if let Err(error) = sending.send(&job).await {
+        *sending.failed.lock().await = Some(error);
         sending.done.notify_one();
     }
-    Ok(())
+}
+
+impl Sending {
+    async fn send(&self, job: &Value) -> anyhow::Result<()> {
+        let _free = self.free.acquire().await?;
+        let conversation = self.open.lock().await.pop();
+        let mut conversation = conversation.context("a permit for each conversation")?;
+        let account = Queue::mail_of(job).context("an id")?;
+        conversation.send(&account.simple().to_string()).await?;
+        self.first.lock().await.get_or_insert_with(Instant::now);
+        self.open.lock().await.push(conversation);
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 1 {
+            self.done.notify_one();
+        }
+        Ok(())
+    }
 }

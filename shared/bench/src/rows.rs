@@ -797,7 +797,7 @@ fn by_processor_time(what: &str, one: f64, two: f64) -> Figure {
     }
 }
 
-/// What the packages by themselves leave of the limits that a GET, a refresh, a login and a worker have.
+/// What the packages leave of the limits that a GET, a refresh, a login and a worker have.
 fn bare(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     let (options, sink) = (stage.bench.options, stage.bench.sink.address);
     let next = AtomicU64::new(1);
@@ -807,8 +807,14 @@ fn bare(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     let constant = Constant::start(ANSWER, &options.work, None)?;
     let mut figures = Vec::new();
     for (route, what) in [
-        ("found", "a session's look-up behind poem / poem's constant"),
-        ("used", "the same and a note of its use / poem's constant"),
+        (
+            "found",
+            "bare: a session's look-up behind poem / poem's constant",
+        ),
+        (
+            "used",
+            "bare: the same and a note of its use / poem's constant",
+        ),
     ] {
         let path = |number| format!("/{route}/{}", stage.session(number).id);
         let pair = in_turns(
@@ -818,6 +824,10 @@ fn bare(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
         )?;
         figures.push(pair.figure(what, "/s", Goal::None));
     }
+    if stage.kind == Kind::Postgres && !options.no_sqlite {
+        // The rest has no database.
+        return Ok(figures);
+    }
     let time = stage.size().long_turn();
     let hashing = Calls { time, ..calls };
     let pair = in_turns(
@@ -825,7 +835,7 @@ fn bare(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
         || hashing.constant(&asking, &|_| "/verified".to_owned()),
         || Ok(limits::hashes(HashCost::default(), time)?.0),
     )?;
-    let what = "a password's verification behind poem / argon2id alone";
+    let what = "bare: a password's verification behind poem / argon2id alone";
     figures.push(pair.figure(what, "/s", Goal::None));
     let (count, runtime) = (stage.size().mails(), &stage.bench.runtime);
     let pair = in_turns(
@@ -833,7 +843,7 @@ fn bare(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
         || runtime.block_on(bare::mails(&options.redis, sink, count)),
         || runtime.block_on(limits::mails(sink, count)),
     )?;
-    let what = "mails by apalis and lettre / lettre alone";
+    let what = "bare: mails by apalis and lettre / lettre alone";
     figures.push(pair.figure(what, "/s", Goal::None));
     Ok(figures)
 }

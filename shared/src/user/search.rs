@@ -22,6 +22,8 @@ pub struct Filter {
     /// Words, of which each has to be in the name, the e-mail address or the phone number; one or two characters have to be
     /// their beginning.
     pub text: Option<String>,
+    /// Only those that are open and not let in yet. An account that was shut does not wait: that was the answer.
+    pub waiting: bool,
     /// Let in or not.
     pub activated: Option<bool>,
     /// Whether their owners may let them in.
@@ -192,12 +194,11 @@ enum Lead {
 }
 
 impl Filter {
-    /// Whoever waits for an administrator to be let in. An account that was shut does not: that was the answer.
+    /// Whoever waits for an administrator to be let in.
     #[must_use]
     pub fn waiting() -> Self {
         Self {
-            activated: Some(false),
-            active: Some(true),
+            waiting: true,
             awaits_owner: Some(false),
             ..Self::default()
         }
@@ -494,6 +495,8 @@ async fn condition(
         None => None,
     };
     Ok(Condition::all()
+        .add_option(flag("is_activated", filter.waiting.then_some(false)))
+        .add_option(flag("is_active", filter.waiting.then_some(true)))
         .add_option(flag("is_activated", filter.activated))
         .add_option(flag("is_active", filter.active))
         .add_option(flag("awaits_owner", filter.awaits_owner))

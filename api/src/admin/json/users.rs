@@ -104,6 +104,7 @@ impl Users {
     ) -> Result<Json<AccountList>, Failure<400, 401, 403>> {
         let filter = Filter {
             text: q,
+            waiting: false,
             activated,
             awaits_owner,
             active,
