@@ -92,9 +92,7 @@ fn documented(status: u16) -> MetaResponse {
             403 => "The account is not activated, or may not do this.",
             404 => "There is nothing here.",
             408 => "The body did not arrive in time.",
-            409 => {
-                "Another account has this e-mail address, or it is not in a state in which this can be done."
-            }
+            409 => "What is there already does not allow it.",
             413 => "The body is too large.",
             415 => "The body is of a media type that is not taken.",
             429 => "Too many tries. `Retry-After` says how many seconds to wait.",

@@ -36,8 +36,7 @@ pub(super) fn add(document: &mut Value) {
             for (status, response) in &mut responses {
                 let status = status.parse().unwrap_or_default();
                 if response["content"].get(CONTENT_TYPE).is_some() {
-                    let problem = problem(path, &name, status, &bad);
-                    add_problem(response, &name, problem, &bad);
+                    add_problems(response, problems(path, &name, status, &bad));
                 } else if let Some(content) = response.get_mut("content") {
                     content["application/json"]["example"] = answer(&name, status);
                 }
@@ -48,26 +47,24 @@ pub(super) fn add(document: &mut Value) {
     document["paths"] = Value::Object(paths);
 }
 
-/// The example of a problem, and what it says where that is more than its status does. Where a call has a reason of its own
-/// against its body, bad fields are another.
-fn add_problem(response: &mut Value, call: &str, problem: ApiError, bad: &FieldError) {
-    let (name, detail) = (problem.kind().name, problem.kind().detail);
-    let status = problem.kind().status.as_u16();
-    let example = json!(problem.into_problem(REQUEST));
-    let content = &mut response["content"][CONTENT_TYPE];
-    if status == 400 && name != "invalid-input" {
-        let fields = ApiError::InvalidInput(vec![bad.clone()]);
-        content["examples"] = json!({
-            name: {"value": example},
-            fields.kind().name: {"value": fields.into_problem(REQUEST)},
-        });
-        let usual = response["description"].as_str().unwrap_or_default();
-        response["description"] = json!(format!("{detail} Or: {usual}"));
-        return;
+/// The example of a problem. Of several each has one, and the description is what they say.
+fn add_problems(response: &mut Value, problems: Vec<ApiError>) {
+    let details: Vec<_> = problems.iter().map(|it| it.kind().detail).collect();
+    if details.len() > 1 {
+        response["description"] = json!(details.join(" Or: "));
     }
-    content["example"] = example;
-    if status == 409 || matches!(call, "login" | "refresh" | "logout") && status == 401 {
-        response["description"] = json!(detail);
+    let mut examples: Map<_, _> = problems
+        .into_iter()
+        .map(|problem| {
+            let name = problem.kind().name.to_owned();
+            (name, json!({"value": problem.into_problem(REQUEST)}))
+        })
+        .collect();
+    let content = &mut response["content"][CONTENT_TYPE];
+    if examples.len() > 1 {
+        content["examples"] = Value::Object(examples);
+    } else if let Some(only) = examples.values_mut().next() {
+        content["example"] = only["value"].take();
     }
 }
 
@@ -92,32 +89,41 @@ fn bad_field(call: &Value, schemas: &Value) -> FieldError {
     }
 }
 
-fn problem(path: &str, call: &str, status: u16, bad: &FieldError) -> ApiError {
+/// The problems that a call ends with in a status, the likeliest first.
+fn problems(path: &str, call: &str, status: u16, bad: &FieldError) -> Vec<ApiError> {
     let is_admins = path.starts_with("/api/admin/");
+    let bad_input = ApiError::InvalidInput(vec![bad.clone()]);
     match (status, call) {
-        (400, "checkOtp" | "activate") => ApiError::InvalidOtp,
-        (400, "resetPassword") => ApiError::InvalidResetToken,
-        (400, "changePassword") => ApiError::WrongPassword,
-        (400, _) => ApiError::InvalidInput(vec![bad.clone()]),
-        (401, "login") => ApiError::InvalidCredentials,
-        (401, "refresh" | "logout") => ApiError::InvalidRefreshToken,
-        (401, _) => ApiError::NotAuthenticated,
-        (403, _) if is_admins => ApiError::NotPermitted,
-        (403, _) => ApiError::NotActivated,
-        (404, _) => ApiError::NotFound,
-        (408, _) => ApiError::BodyTooSlow,
-        (409, "register" | "changeUser") => ApiError::EmailTaken,
-        (409, "changeAccount") => ApiError::ChangedMeanwhile,
-        (409, "deleteAccount" | "deactivateAccount" | "actOnAccounts") => ApiError::OwnAccount,
-        (409, _) => ApiError::NotPossible,
-        (413, _) => ApiError::BodyTooLarge,
-        (415, _) => ApiError::UnsupportedMediaType,
-        (429, _) => ApiError::TooManyRequests(TooMany {
+        (400, "checkOtp" | "activate") => vec![ApiError::InvalidOtp, bad_input],
+        (400, "resetPassword") => vec![ApiError::InvalidResetToken, bad_input],
+        (400, "changePassword") => vec![ApiError::WrongPassword, bad_input],
+        (400, _) => vec![bad_input],
+        (401, "login") => vec![ApiError::InvalidCredentials],
+        (401, "refresh" | "logout") => vec![ApiError::InvalidRefreshToken],
+        (401, _) => vec![ApiError::NotAuthenticated],
+        (403, _) if is_admins => vec![ApiError::NotPermitted],
+        (403, _) => vec![ApiError::NotActivated],
+        (404, _) => vec![ApiError::NotFound],
+        (408, _) => vec![ApiError::BodyTooSlow],
+        (409, "register" | "changeUser") => vec![ApiError::EmailTaken],
+        (409, "changeAccount") => vec![
+            ApiError::ChangedMeanwhile,
+            ApiError::EmailTaken,
+            ApiError::OwnAccount,
+            ApiError::LastSuperuser,
+        ],
+        (409, "deleteAccount" | "deactivateAccount" | "actOnAccounts") => {
+            vec![ApiError::OwnAccount, ApiError::LastSuperuser]
+        }
+        (409, _) => vec![ApiError::NotPossible],
+        (413, _) => vec![ApiError::BodyTooLarge],
+        (415, _) => vec![ApiError::UnsupportedMediaType],
+        (429, _) => vec![ApiError::TooManyRequests(TooMany {
             retry_after: 42,
             limit: 5,
-        }),
-        (503, _) => ApiError::Unavailable(String::new()),
-        _ => ApiError::Internal(String::new()),
+        })],
+        (503, _) => vec![ApiError::Unavailable(String::new())],
+        _ => vec![ApiError::Internal(String::new())],
     }
 }
 
