@@ -83,6 +83,13 @@ pub enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// List pictures that no account has, such as those of a change whose end nobody knew; none of the last day.
+    #[command(after_help = "Environment: DATABASE_URL, SECRET_KEY, MEDIA_DIR.")]
+    UnusedPictures {
+        /// Remove them, too.
+        #[arg(long)]
+        remove: bool,
+    },
     /// Print the OpenAPI document. Needs no database and no configuration.
     Openapi {
         /// As YAML instead of JSON.

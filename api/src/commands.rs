@@ -9,6 +9,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use chrono::TimeDelta;
 use latchkey_migration::{Migrator, MigratorTrait as _, SEALS_THE_EMPTY_AUDIT_LOG};
 use latchkey_shared::{
     audit::{self, EventKind},
@@ -38,9 +39,9 @@ use crate::{
     metrics, openapi,
     password::{Owner, Password},
     patience::Patient,
+    picture::PictureStore,
     server,
 };
-
 /// `serve`
 ///
 /// # Errors
@@ -185,6 +186,34 @@ pub async fn users(command: UsersCommand) -> anyhow::Result<()> {
         UsersCommand::Deactivate { email } => deactivate(&app, &email).await,
         UsersCommand::List { json } => list(&app, json).await,
     }
+}
+
+/// `unused-pictures`
+///
+/// # Errors
+/// When the folder cannot be read, or the database fails.
+pub async fn unused_pictures(remove: bool) -> anyhow::Result<()> {
+    let config = Config::read(Settings::from_environment())?;
+    start_log(&config.common, &Traces::off())?;
+    let db = config.common.connect_database().await?;
+    let store = PictureStore::new(&config.media_dir, &config.common.public_url);
+    // First the files: what is stored after they were listed is in no danger, and what is older than any request is in its
+    // row by now or never will be.
+    let yesterday = Clock::system().now() - TimeDelta::days(1);
+    let files = store
+        .written_before(yesterday.into())
+        .with_context(|| format!("MEDIA_DIR: {} cannot be read", config.media_dir.display()))?;
+    let used = user::pictures(&db).await?;
+    let unused: Vec<_> = files.iter().filter(|name| !used.contains(*name)).collect();
+    for name in &unused {
+        println!("{name}");
+        if remove {
+            store.remove(name).await;
+        }
+    }
+    let done = if remove { "removed" } else { "unused" };
+    println!("{} of {} picture(s) {done}.", unused.len(), files.len());
+    Ok(())
 }
 
 /// `openapi`

@@ -30,6 +30,7 @@ async fn run(cli: Cli) -> anyhow::Result<()> {
         } => commands::create_superuser(email, username, password_stdin).await,
         Command::Audit { command } => commands::audit(command).await,
         Command::Users { command } => commands::users(command).await,
+        Command::UnusedPictures { remove } => commands::unused_pictures(remove).await,
         Command::Openapi { yaml, write } => commands::openapi(yaml, write.as_deref()),
     }
 }

@@ -4,6 +4,7 @@ use std::{
     io::{Cursor, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
+    time::SystemTime,
 };
 
 use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
@@ -29,6 +30,9 @@ const FORMATS: [(ImageFormat, &str, &str); 4] = [
     (ImageFormat::Gif, "gif", "image/gif"),
     (ImageFormat::WebP, "webp", "image/webp"),
 ];
+
+/// The ending of a file that is not written whole.
+const PARTIAL: &str = "partial";
 
 /// A picture written anew: no metadata, no second frame, nothing behind its end.
 pub struct Picture {
@@ -93,7 +97,7 @@ impl PictureStore {
         let (folder, file) = (self.folder.clone(), self.folder.join(&name));
         tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(&folder)?;
-            let partial = file.with_extension("partial");
+            let partial = file.with_extension(PARTIAL);
             let mut writer = std::fs::File::create(&partial)?;
             writer.write_all(&picture.bytes)?;
             writer.sync_all()?;
@@ -111,6 +115,28 @@ impl PictureStore {
         }
     }
 
+    /// The names of the files that were written before a moment, those that were never finished among them. Whatever else is
+    /// in the folder is not named.
+    ///
+    /// # Errors
+    /// When the folder cannot be read. One that is not there has none.
+    pub fn written_before(&self, moment: SystemTime) -> std::io::Result<Vec<String>> {
+        if !self.folder.try_exists()? {
+            return Ok(Vec::new());
+        }
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
+            if ending_of(&name).is_some() && entry.metadata()?.modified()? < moment {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
     /// The absolute URL of a picture.
     #[must_use]
     pub fn url(&self, name: &str) -> String {
@@ -119,16 +145,21 @@ impl PictureStore {
 
     /// The bytes and the media type of a picture; `None` for anything that is not one of ours.
     pub async fn load(&self, name: &str) -> Option<(Vec<u8>, &'static str)> {
-        let (id, ending) = name.split_once('.')?;
+        let ending = ending_of(name)?;
         let (_, _, media_type) = FORMATS.into_iter().find(|(_, known, _)| *known == ending)?;
-        if id.len() != 32 || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return None;
-        }
         Some((
             tokio::fs::read(self.folder.join(name)).await.ok()?,
             media_type,
         ))
     }
+}
+
+/// The ending of a file, if its name is one that [`PictureStore::save`] gives.
+fn ending_of(name: &str) -> Option<&str> {
+    let (id, ending) = name.split_once('.')?;
+    let is_ours = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_known = ending == PARTIAL || FORMATS.iter().any(|(_, known, _)| *known == ending);
+    (is_ours && is_known).then_some(ending)
 }
 
 fn not_a_picture() -> Invalid {

@@ -1,5 +1,7 @@
 //! Users: the row, and everything that is asked of it or done to it.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
     ActiveValue::Set,
@@ -292,6 +294,32 @@ pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
         };
         last = row.id;
         all.extend(rows);
+    }
+}
+
+/// The names of the pictures that accounts have.
+///
+/// # Errors
+/// When the database fails.
+pub async fn pictures(db: &impl ConnectionTrait) -> Result<HashSet<String>, DbErr> {
+    use sea_orm::{QueryOrder as _, QuerySelect as _};
+    let (mut all, mut last) = (HashSet::new(), 0);
+    loop {
+        let rows: Vec<(i64, String)> = Entity::find()
+            .select_only()
+            .columns([Column::Id, Column::Picture])
+            .filter(Column::Picture.is_not_null())
+            .filter(Column::Id.gt(last))
+            .order_by_asc(Column::Id)
+            .limit(LISTED_AT_A_TIME)
+            .into_tuple()
+            .all(db)
+            .await?;
+        let Some((id, _)) = rows.last() else {
+            return Ok(all);
+        };
+        last = *id;
+        all.extend(rows.into_iter().map(|(_, picture)| picture));
     }
 }
 

@@ -309,6 +309,7 @@ async fn help_explains_each_command_with_its_environment() {
                 "migrate",
                 "create-superuser",
                 "users",
+                "unused-pictures",
                 "openapi",
                 "SECRET_KEY",
                 "DATABASE_URL",

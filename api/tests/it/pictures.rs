@@ -2,6 +2,10 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use image::{DynamicImage, GenericImageView as _, ImageFormat, RgbImage};
+use latchkey_shared::{
+    database,
+    user::{self, NewUser},
+};
 use serde_json::json;
 
 use crate::world::{World, registration};
@@ -207,4 +211,72 @@ async fn only_pictures_are_served() {
             .await
             .is_problem(404, "not-found");
     }
+}
+
+/// What no row names goes, but nothing of the last day, which may be about to be named, and nothing that is not ours.
+#[tokio::test]
+async fn pictures_that_no_account_has_are_listed_and_removed() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+    world
+        .patch_user(&tokens.access, json!({"image": data_url(&png(5, 5))}))
+        .await;
+    let used = world.pictures().remove(0);
+    let folder = used.parent().unwrap();
+    let old = std::time::SystemTime::now() - std::time::Duration::from_hours(25);
+    let write = |name: &str, is_old: bool| {
+        std::fs::write(folder.join(name), png(1, 1)).unwrap();
+        if is_old {
+            let file = std::fs::File::options()
+                .append(true)
+                .open(folder.join(name));
+            file.unwrap().set_modified(old).unwrap();
+        }
+    };
+    let unused = [
+        format!("{}.jpg", "a".repeat(32)),
+        format!("{}.partial", "b".repeat(32)),
+    ];
+    for name in &unused {
+        write(name, true);
+    }
+    write(&format!("{}.png", "c".repeat(32)), false);
+    write("notes.png", true);
+    // The rows are read a thousand at a time.
+    let transaction = database::begin(&world.database.db).await.unwrap();
+    for i in 0..1_001 {
+        let new = NewUser {
+            picture: Some(format!("{i:032x}.png")),
+            ..NewUser::superuser(
+                format!("user{i}@example.com").parse().unwrap(),
+                "Ada".parse().unwrap(),
+                "none".to_owned(),
+            )
+        };
+        let now = world.clock.now();
+        user::insert(&transaction, new, now).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+    let last = format!("{:032x}.png", 1_000);
+    write(&last, true);
+    let file = std::fs::File::options().append(true).open(&used);
+    file.unwrap().set_modified(old).unwrap();
+
+    for (arguments, says, left) in [
+        (&["unused-pictures"][..], "2 of 4 picture(s) unused.", 6),
+        (
+            &["unused-pictures", "--remove"],
+            "2 of 4 picture(s) removed.",
+            4,
+        ),
+        (&["unused-pictures"], "0 of 2 picture(s) unused.", 4),
+    ] {
+        let (code, output) = world.process(arguments).output().await;
+        assert_eq!(code, Some(0), "{output}");
+        assert!(output.contains(says), "{output}");
+        let listed = unused.iter().all(|name| output.contains(name));
+        assert_eq!(listed, !says.starts_with('0'), "{output}");
+        assert_eq!(world.pictures().len(), left, "{output}");
+    }
+    assert!(used.exists() && folder.join(last).exists());
 }
