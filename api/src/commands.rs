@@ -42,6 +42,7 @@ use crate::{
     picture::PictureStore,
     server,
 };
+
 /// `serve`
 ///
 /// # Errors

@@ -285,6 +285,12 @@ impl ApiError {
         }
     }
 
+    /// Whether nothing of what was asked for was done, so that what was made for it is nobody's.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        !matches!(self, Self::Undecided(_))
+    }
+
     /// The body of the answer, with the id of the request.
     #[must_use]
     pub fn into_problem(self, request_id: &str) -> Problem {
@@ -356,14 +362,6 @@ fn summary(errors: &[FieldError]) -> String {
 impl ResponseError for ApiError {
     fn status(&self) -> StatusCode {
         self.kind().status
-    }
-}
-
-impl ApiError {
-    /// Whether nothing of what was asked for was done, so that what was made for it is nobody's.
-    #[must_use]
-    pub fn is_certain(&self) -> bool {
-        !matches!(self, Self::Undecided(_))
     }
 }
 

@@ -286,7 +286,7 @@ pub fn methods() -> Vec<(Vec<String>, String)> {
 fn name_bodies(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     let mut named = Map::new();
-    for call in calls(document) {
+    for call in calls(document).filter(|call| call.get("requestBody").is_some()) {
         for (media_type, suffix) in [
             ("application/x-www-form-urlencoded", "Form"),
             ("multipart/form-data", "Multipart"),
@@ -379,12 +379,7 @@ fn describe_answers(document: &mut Value) {
         let name = schema["$ref"].as_str()?.rsplit('/').next()?;
         schemas[name]["description"].as_str().map(str::to_owned)
     };
-    let answers = document["paths"]
-        .as_object_mut()
-        .into_iter()
-        .flat_map(Map::values_mut)
-        .filter_map(Value::as_object_mut)
-        .flat_map(Map::values_mut)
+    let answers = calls(document)
         .filter_map(|call| call["responses"].as_object_mut())
         .flat_map(Map::values_mut);
     for answer in answers.filter(|answer| answer["description"] == "") {
@@ -403,7 +398,6 @@ fn calls(document: &mut Value) -> impl Iterator<Item = &mut Value> {
         .flat_map(|paths| paths.values_mut())
         .filter_map(Value::as_object_mut)
         .flat_map(|methods| methods.values_mut())
-        .filter(|call| call.get("requestBody").is_some())
 }
 
 /// poem-openapi drops the trailing slash; the contract's paths have it.

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    SqlErr, TryInsertResult, UpdateMany,
+    QueryOrder as _, QuerySelect as _, SqlErr, TryInsertResult, UpdateMany,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _},
 };
@@ -283,12 +283,9 @@ pub async fn hold(transaction: &impl ConnectionTrait, id: i64) -> Result<Option<
 /// # Errors
 /// When the database fails.
 pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
-    use sea_orm::{QueryOrder as _, QuerySelect as _};
     let (mut all, mut last) = (Vec::new(), 0);
     loop {
-        let next = Entity::find().filter(Column::Id.gt(last));
-        let rows = next.order_by_asc(Column::Id).limit(LISTED_AT_A_TIME);
-        let rows = rows.all(db).await?;
+        let rows = next_after(last).all(db).await?;
         let Some(row) = rows.last() else {
             return Ok(all);
         };
@@ -302,16 +299,12 @@ pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
 /// # Errors
 /// When the database fails.
 pub async fn pictures(db: &impl ConnectionTrait) -> Result<HashSet<String>, DbErr> {
-    use sea_orm::{QueryOrder as _, QuerySelect as _};
     let (mut all, mut last) = (HashSet::new(), 0);
     loop {
-        let rows: Vec<(i64, String)> = Entity::find()
+        let rows: Vec<(i64, String)> = next_after(last)
             .select_only()
             .columns([Column::Id, Column::Picture])
             .filter(Column::Picture.is_not_null())
-            .filter(Column::Id.gt(last))
-            .order_by_asc(Column::Id)
-            .limit(LISTED_AT_A_TIME)
             .into_tuple()
             .all(db)
             .await?;
@@ -321,6 +314,14 @@ pub async fn pictures(db: &impl ConnectionTrait) -> Result<HashSet<String>, DbEr
         last = *id;
         all.extend(rows.into_iter().map(|(_, picture)| picture));
     }
+}
+
+/// The accounts after one, as many as are read at a time.
+fn next_after(last: i64) -> Select<Entity> {
+    Entity::find()
+        .filter(Column::Id.gt(last))
+        .order_by_asc(Column::Id)
+        .limit(LISTED_AT_A_TIME)
 }
 
 fn raise_version(update: UpdateMany<Entity>) -> UpdateMany<Entity> {

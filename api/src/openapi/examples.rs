@@ -1,8 +1,10 @@
 //! What each answer looks like, for those who read the document. Problems are made as they are made for clients.
 
 use latchkey_shared::invalid::Invalid;
+use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 
+use super::calls;
 use crate::{
     error::ApiError,
     limits::TooMany,
@@ -21,36 +23,29 @@ const LATER: &str = "2026-03-12T08:30:00+00:00";
 
 /// Gives every answer that has a body an example, or one of each kind.
 pub(super) fn add(document: &mut Value) {
-    let members = |value: &mut Value| -> Map<String, Value> {
-        value
-            .as_object_mut()
-            .map(std::mem::take)
-            .unwrap_or_default()
-    };
-    let mut paths = members(&mut document["paths"]);
-    for (path, calls) in &mut paths {
-        for call in calls.as_object_mut().into_iter().flat_map(Map::values_mut) {
-            let bad = bad_field(call, &document["components"]["schemas"]);
-            let name = call["operationId"].as_str().unwrap_or_default().to_owned();
-            let mut responses = members(&mut call["responses"]);
-            for (status, response) in &mut responses {
-                let status = status.parse().unwrap_or_default();
-                if response["content"].get(CONTENT_TYPE).is_some() {
-                    add_problems(response, problems(path, &name, status, &bad));
-                } else if let Some(content) = response.get_mut("content") {
-                    content["application/json"]["example"] = answer(&name, status);
-                }
+    let schemas = document["components"]["schemas"].clone();
+    for call in calls(document) {
+        let bad = bad_field(call, &schemas);
+        let name = call["operationId"].as_str().unwrap_or_default().to_owned();
+        let is_admins = call["tags"][0] == "Administration";
+        let responses = call["responses"].as_object_mut();
+        for (status, response) in responses.into_iter().flatten() {
+            let status = status.parse().unwrap_or_default();
+            if response["content"].get(CONTENT_TYPE).is_some() {
+                add_problems(response, problems(&name, is_admins, status, &bad));
+            } else if let Some(content) = response.get_mut("content") {
+                content["application/json"]["example"] = answer(&name, status);
             }
-            call["responses"] = Value::Object(responses);
         }
     }
-    document["paths"] = Value::Object(paths);
 }
 
-/// The example of a problem. Of several each has one, and the description is what they say.
+/// The example of a problem. Of several each has one, and the description is what they say; that of a conflict, too, as its
+/// status says little.
 fn add_problems(response: &mut Value, problems: Vec<ApiError>) {
-    let details: Vec<_> = problems.iter().map(|it| it.kind().detail).collect();
-    if details.len() > 1 {
+    let kinds: Vec<_> = problems.iter().map(ApiError::kind).collect();
+    if kinds.len() > 1 || kinds[0].status == StatusCode::CONFLICT {
+        let details: Vec<_> = kinds.iter().map(|kind| kind.detail).collect();
         response["description"] = json!(details.join(" Or: "));
     }
     let mut examples: Map<_, _> = problems
@@ -90,8 +85,7 @@ fn bad_field(call: &Value, schemas: &Value) -> FieldError {
 }
 
 /// The problems that a call ends with in a status, the likeliest first.
-fn problems(path: &str, call: &str, status: u16, bad: &FieldError) -> Vec<ApiError> {
-    let is_admins = path.starts_with("/api/admin/");
+fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<ApiError> {
     let bad_input = ApiError::InvalidInput(vec![bad.clone()]);
     match (status, call) {
         (400, "checkOtp" | "activate") => vec![ApiError::InvalidOtp, bad_input],

@@ -96,7 +96,7 @@ pub(crate) fn constant(body: &str) -> Response {
         .body(body.to_owned())
 }
 
-/// Runs in a process of its own: poem, a route, a constant; with a database also what [`bare::routes`] tells.
+/// Runs in a process of its own: poem, a route, a constant; with a database what [`bare::routes`] tells instead.
 pub(crate) fn serve_constant(body: usize, database: Option<&str>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
     let body = "x".repeat(body);
@@ -108,13 +108,11 @@ pub(crate) fn serve_constant(body: usize, database: Option<&str>) -> anyhow::Res
             }
         }
         let server = Server::new_with_acceptor(acceptor);
-        let route = Route::new();
         if let Some(url) = database {
-            let asking = bare::routes(url, &body).await?;
-            server.run(route.nest("/", asking)).await?;
+            server.run(bare::routes(url, &body).await?).await?;
         } else {
             let endpoint = make_sync(move |_| constant(&body));
-            server.run(route.at("/", endpoint)).await?;
+            server.run(Route::new().at("/", endpoint)).await?;
         }
         Ok(())
     })

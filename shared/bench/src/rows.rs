@@ -209,7 +209,7 @@ impl Calls<'_> {
     fn constant(
         &self,
         server: &Constant,
-        path: &(dyn Fn(u64) -> String + Sync),
+        path: &(dyn Fn(u64, &mut Vec<u8>) + Sync),
     ) -> anyhow::Result<f64> {
         let request = |number: u64, request: &mut Vec<u8>| {
             let mut ours = Vec::new();
@@ -217,7 +217,9 @@ impl Calls<'_> {
             // The path is between the first two blanks.
             let mut parts = ours.splitn(3, |byte| *byte == b' ');
             request.extend_from_slice(parts.next().unwrap_or_default());
-            request.extend_from_slice(format!(" {} ", path(number)).as_bytes());
+            request.push(b' ');
+            path(number, request);
+            request.push(b' ');
             let _path = parts.next();
             request.extend_from_slice(parts.next().unwrap_or_default());
         };
@@ -233,6 +235,11 @@ impl Calls<'_> {
         };
         outcome.run()?.rate(200)
     }
+}
+
+/// The path of the constant.
+fn root(_number: u64, request: &mut Vec<u8>) {
+    request.push(b'/');
 }
 
 fn used(servers: &[&Running]) -> anyhow::Result<Duration> {
@@ -343,7 +350,7 @@ fn against_constant(
     let pair = in_turns(
         stage.size(),
         || calls.rate(&[&api], &mut costs),
-        || calls.constant(&constant, &|_| "/".to_owned()),
+        || calls.constant(&constant, &root),
     )?;
     let spent = constant.program.processor_time()?.saturating_sub(before);
     let all = calls.next.load(Ordering::Relaxed) - served;
@@ -816,11 +823,14 @@ fn bare(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
             "bare: the same and a note of its use / poem's constant",
         ),
     ] {
-        let path = |number| format!("/{route}/{}", stage.session(number).id);
+        let path = |number, request: &mut Vec<u8>| {
+            let path = format!("/{route}/{}", stage.session(number).id);
+            request.extend_from_slice(path.as_bytes());
+        };
         let pair = in_turns(
             stage.size(),
             || calls.constant(&asking, &path),
-            || calls.constant(&constant, &|_| "/".to_owned()),
+            || calls.constant(&constant, &root),
         )?;
         figures.push(pair.figure(what, "/s", Goal::None));
     }
@@ -830,9 +840,10 @@ fn bare(stage: &Stage) -> anyhow::Result<Vec<Figure>> {
     }
     let time = stage.size().long_turn();
     let hashing = Calls { time, ..calls };
+    let verified = |_, request: &mut Vec<u8>| request.extend_from_slice(b"/verified");
     let pair = in_turns(
         stage.size(),
-        || hashing.constant(&asking, &|_| "/verified".to_owned()),
+        || hashing.constant(&asking, &verified),
         || Ok(limits::hashes(HashCost::default(), time)?.0),
     )?;
     let what = "bare: a password's verification behind poem / argon2id alone";
