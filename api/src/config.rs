@@ -269,6 +269,7 @@ fn rates(settings: &mut Settings) -> Rates {
         reset_email_gap: rate("LIMIT_RESET_EMAIL_GAP", default.reset_email_gap),
         otp_peer: rate("LIMIT_OTP_PEER", default.otp_peer),
         otp_email: rate("LIMIT_OTP_EMAIL", default.otp_email),
+        reset_password_ip: rate("LIMIT_RESET_PASSWORD_IP", default.reset_password_ip),
         password_change: rate("LIMIT_PASSWORD_CHANGE", default.password_change),
         email_change: rate("LIMIT_EMAIL_CHANGE", default.email_change),
         ..default

@@ -90,6 +90,8 @@ pub struct Rates {
     pub otp_peer: Rate,
     /// `LIMIT_OTP_EMAIL`: wrong codes for one mailbox, whatever reset they are tried for.
     pub otp_email: Rate,
+    /// `LIMIT_RESET_PASSWORD_IP`: new passwords sent with reset tokens from one client IP.
+    pub reset_password_ip: Rate,
     /// `LIMIT_PASSWORD_CHANGE`: password changes tried for one account.
     pub password_change: Rate,
     /// `LIMIT_EMAIL_CHANGE`: changes of the address tried for one account.
@@ -110,6 +112,7 @@ impl Default for Rates {
             reset_email_gap: Rate::new(1, 60),
             otp_peer: Rate::new(60, 60),
             otp_email: Rate::new(20, 86_400),
+            reset_password_ip: Rate::new(60, 60),
             password_change: Rate::new(10, 3600),
             email_change: Rate::new(10, 3600),
             free_failures: 5,
@@ -133,8 +136,8 @@ const MOST_HELD: i64 = 10_000;
 pub struct Held {
     /// Names it, to release it.
     pub name: String,
-    /// What is refused: `login`, `strikes` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp`, `change`,
-    /// `change-strikes` (password changes, after wrong passwords), `address`.
+    /// What is refused: `login`, `strikes` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp`,
+    /// `reset-password`, `change`, `change-strikes` (password changes, after wrong passwords), `address`.
     pub what: String,
     /// To whom.
     pub whom: Whom,
@@ -571,6 +574,19 @@ impl Limiter {
         let mut counters = Counters::default();
         counters.window(self.mailbox_key("otp", mailbox), self.rates.otp_email);
         self.try_one(counters, now).await
+    }
+
+    /// Counts one new password that is sent with a reset token, by client IP. Taken before the token is looked up.
+    ///
+    /// # Errors
+    /// When the client is rate limited, or Redis does not answer.
+    pub async fn reset_password(&self, peer: Peer, now: DateTime<Utc>) -> Result<(), ApiError> {
+        let mut counters = Counters::default();
+        counters.window(
+            self.peer_key("reset-password", peer),
+            self.rates.reset_password_ip,
+        );
+        self.count(counters, now).await
     }
 
     /// One change of a password by somebody who is logged in. The account has strikes of its own for it: those of logins

@@ -153,8 +153,10 @@ impl PasswordReset {
         Data(app): Data<&App>,
         trail: Trail,
         body: Body<ResetWire>,
-    ) -> Result<Json<Message>, Failure<400, 413, 415>> {
+    ) -> Result<Json<Message>, Failure<400, 413, 415, 429>> {
         let (token, password) = parse_reset(body.fields)?;
+        let limit = app.limits.reset_password(trail.peer, app.now()).await;
+        trail.limited(app, "new password", None, limit).await?;
         let reset = mailed_code::find(app, &token, Purpose::Reset).await?;
         let Some(reset) = reset.filter(|reset| reset.takes_password(app.now())) else {
             trail.bad_token(app, "reset").await;
@@ -167,14 +169,10 @@ impl PasswordReset {
     }
 }
 
+/// Reads the form of a reset. The password is judged later, for an account whose token opens something.
 fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
     let token = fields.required::<ResetToken>("token");
-    let password = fields
-        .required::<Password>("new_password")
-        .and_then(|password| match password.check() {
-            Ok(()) => Ok(password),
-            Err(invalid) => Err(fields.note("new_password", invalid)),
-        });
+    let password = fields.required::<Password>("new_password");
     fields.finish()?;
     Ok((token?, password?))
 }

@@ -238,6 +238,7 @@ texts! {
     limit_strikes: "too many failed logins" | "محاولات دخول فاشلة كثيرة";
     limit_register: "too many registrations" | "تسجيلات كثيرة";
     limit_reset: "too many requests for a code" | "طلبات رمز كثيرة";
+    limit_reset_password: "too many new passwords sent" | "إرسال كلمات مرور جديدة كثيرة";
     limit_otp: "too many codes tried" | "محاولات رمز كثيرة";
     limit_change: "too many password changes" | "تغييرات كثيرة لكلمة المرور";
     limit_address: "too many changes of the address" | "تغييرات كثيرة للعنوان";
@@ -318,6 +319,7 @@ impl Texts {
             "register" => self.limit_register,
             "reset" | "reset-gap" | "taken" | "taken-gap" => self.limit_reset,
             "otp" => self.limit_otp,
+            "reset-password" => self.limit_reset_password,
             "change" | "change-strikes" => self.limit_change,
             "address" => self.limit_address,
             _ => self.limit_strikes,

@@ -118,8 +118,6 @@ fn table() -> Vec<(&'static str, Value, &'static str, &'static str)> {
         (RESET, json!({"token": "x"}), "new_password", "required"),
         (RESET, json!({"token": "x", "new_password": null}), "new_password", "null"),
         (RESET, json!({"token": "x", "new_password": ["x"]}), "new_password", "type"),
-        (RESET, json!({"token": "x", "new_password": "short"}), "new_password", "too_short"),
-        (RESET, json!({"token": "x", "new_password": "12345678"}), "new_password", "too_common"),
         (RESET, json!({"token": "x", "new_password": "pq".repeat(100)}), "new_password", "too_long"),
         (USER, json!({"email": null}), "email", "null"),
         (USER, json!({"email": "not-an-email"}), "email", "invalid"),

@@ -34,6 +34,7 @@ mod original;
 mod outage;
 mod own_sessions;
 mod password_change;
+mod password_cost;
 mod password_reset;
 mod pending;
 mod pictures;

@@ -118,6 +118,7 @@ impl World {
             ("LIMIT_RESET_EMAIL_GAP", "100000/1"),
             ("LIMIT_OTP_PEER", "100000/1"),
             ("LIMIT_OTP_EMAIL", "100000/1"),
+            ("LIMIT_RESET_PASSWORD_IP", "100000/1"),
             ("LIMIT_EMAIL_CHANGE", "100000/1"),
             ("LIMIT_PASSWORD_CHANGE", "100000/1"),
             ("LIMIT_LOGIN_FREE_FAILURES", "1000000"),
