@@ -106,11 +106,23 @@ enum TokenType {
     Refresh,
 }
 
+/// The only header that this service signs and accepts. Every further member is refused, `crit` among them: its extensions
+/// would have to be understood (RFC 7515, 4.1.11), and none are supported.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JwtHeader {
+    alg: Algorithm,
+    typ: String,
+}
+
 /// The claims, in the original's order.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     token_type: TokenType,
     exp: i64,
+    /// The second from which on the token counts (RFC 7519, 4.1.5). Never issued, but honoured.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    nbf: Option<i64>,
     iat: i64,
     jti: String,
     user_id: i64,
@@ -171,6 +183,7 @@ impl TokenIssuer {
         AccessToken(self.sign(&Claims {
             token_type: TokenType::Access,
             exp: (now + self.access).timestamp(),
+            nbf: None,
             iat: now.timestamp(),
             jti: TokenId::generate().0,
             user_id,
@@ -189,6 +202,7 @@ impl TokenIssuer {
         RefreshToken(self.sign(&Claims {
             token_type: TokenType::Refresh,
             exp: session.expires_at.timestamp(),
+            nbf: None,
             iat: issued.timestamp(),
             jti: id.0.clone(),
             user_id: session.user_id,
@@ -222,13 +236,15 @@ impl TokenIssuer {
         wanted: TokenType,
         now: DateTime<Utc>,
     ) -> Result<Verified, InvalidToken> {
-        if token.len() > MAX_BYTES {
+        if token.len() > MAX_BYTES || !has_our_header(token) {
             return Err(InvalidToken);
         }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation)
             .map_err(|_| InvalidToken)?
             .claims;
-        if claims.token_type != wanted || now.timestamp() >= claims.exp {
+        let now = now.timestamp();
+        let valid = claims.nbf.is_none_or(|nbf| nbf <= now) && now < claims.exp;
+        if claims.token_type != wanted || !valid {
             return Err(InvalidToken);
         }
         Ok(Verified {
@@ -242,4 +258,14 @@ impl TokenIssuer {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.signing)
             .expect("claims of texts and numbers always serialise, and HMAC takes every key")
     }
+}
+
+/// Whether the header of a token is the one of the tokens that are issued here, in any spelling of JSON.
+fn has_our_header(token: &str) -> bool {
+    let encoded = token.split('.').next().unwrap_or_default();
+    URL_SAFE_NO_PAD
+        .decode(encoded)
+        .ok()
+        .and_then(|json| serde_json::from_slice::<JwtHeader>(&json).ok())
+        .is_some_and(|header| header.alg == Algorithm::HS256 && header.typ == "JWT")
 }

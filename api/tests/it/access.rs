@@ -1,6 +1,7 @@
 //! What counts as an access token, and what does not.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use chrono::TimeDelta;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -141,6 +142,36 @@ fn forged_headers(real: &Value) -> Vec<(&'static str, String)> {
     ]
 }
 
+/// Headers that a verifier has to refuse although algorithm, key and signature are right (RFC 7515, 4.1.11; RFC 8725, 3.11).
+fn unsupported_headers(real: &Value) -> Vec<(&'static str, String)> {
+    let header = |more: Value| {
+        let mut header = json!({"alg": "HS256", "typ": "JWT"});
+        for (name, value) in more.as_object().unwrap() {
+            header[name] = value.clone();
+        }
+        forged(&header, &real.to_string(), KEY)
+    };
+    vec![
+        (
+            "a critical extension",
+            header(json!({"crit": ["b64"], "b64": true})),
+        ),
+        ("a critical claim", header(json!({"crit": ["exp"]}))),
+        ("an empty list of extensions", header(json!({"crit": []}))),
+        ("a null list of extensions", header(json!({"crit": null}))),
+        ("an unencoded payload", header(json!({"b64": false}))),
+        ("another type", header(json!({"typ": "at+jwt"}))),
+        ("the type in lower case", header(json!({"typ": "jwt"}))),
+        ("the type as a list", header(json!({"typ": ["JWT"]}))),
+        (
+            "no type",
+            forged(&json!({"alg": "HS256"}), &real.to_string(), KEY),
+        ),
+        ("a nested token", header(json!({"cty": "JWT"}))),
+        ("a compressed payload", header(json!({"zip": "DEF"}))),
+    ]
+}
+
 /// Claims that are not what they should be, signed with the right key.
 fn forged_claims(real: &Value, now: i64) -> Vec<(&'static str, String)> {
     let with = |name: &str, value: Value| {
@@ -179,6 +210,10 @@ fn forged_claims(real: &Value, now: i64) -> Vec<(&'static str, String)> {
         ),
         ("expiry below 63 bits", expiring("-9223372036854775809")),
         ("expired", with("exp", json!(now))),
+        ("not valid yet", with("nbf", json!(now + 1))),
+        ("not valid before a text", with("nbf", json!("0"))),
+        ("not valid before a fraction", with("nbf", json!(0.5))),
+        ("not valid beyond 63 bits", with("nbf", json!(u64::MAX))),
         ("no session", without("sid")),
         (
             "no such session",
@@ -217,6 +252,7 @@ async fn forged_and_malformed_tokens_are_refused() {
         let jwt = json!({"alg": "HS256", "typ": "JWT"});
         let tool = forged(&jwt, &real.to_string(), KEY);
         let mut all = forged_headers(&real);
+        all.extend(unsupported_headers(&real));
         all.extend(forged_claims(&real, now));
         all.extend(mangled(token));
         (tool, all)
@@ -260,6 +296,24 @@ async fn forged_and_malformed_tokens_are_refused() {
     refresh(&long[..10_000])
         .await
         .is_problem(400, "invalid-input");
+}
+
+/// RFC 7519, 4.1.5: a token counts from the second of its `nbf` on.
+#[tokio::test]
+async fn token_with_nbf_counts_from_that_second() {
+    let world = World::new().await;
+    let tokens = world.somebody("ada@example.com").await;
+    let mut claims = claims(&tokens.access);
+    claims["nbf"] = json!(world.clock.now().timestamp() + 5);
+    let token = signed(&claims);
+
+    world.pass(TimeDelta::seconds(4));
+    let early = world.get_user(&token).await;
+    world.pass(TimeDelta::seconds(1));
+    let in_time = world.get_user(&token).await;
+
+    early.is_problem(401, "not-authenticated");
+    assert_eq!(in_time.status, 200, "{in_time:?}");
 }
 
 async fn set_activated(world: &World, value: bool) {
