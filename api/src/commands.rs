@@ -423,8 +423,9 @@ async fn open() -> anyhow::Result<App> {
 
 async fn connect(config: Config) -> anyhow::Result<(App, Queue)> {
     let connections = config.common.connect().await?;
-    let queue = connections.queue.clone();
-    Ok((App::new(config, connections, Clock::system())?, queue))
+    let (clock, queue) = (Clock::system(), connections.queue.clone());
+    clock.follow(&connections.redis).await;
+    Ok((App::new(config, connections, clock)?, queue))
 }
 
 fn read_common() -> anyhow::Result<Common> {

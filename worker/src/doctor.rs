@@ -21,7 +21,7 @@ use crate::{
     transport::Transport,
 };
 
-/// Clocks further apart than this are worth a word: codes live for minutes.
+/// Clocks further apart than this get a warning. The programs correct the difference to Redis; logs do not.
 const SKEW: TimeDelta = TimeDelta::seconds(2);
 /// A mail that waits longer than this is worth a word.
 const LATE: TimeDelta = TimeDelta::minutes(5);
@@ -326,7 +326,7 @@ fn judge_clock(
             "clock",
             Grade::Warning,
             format!("{} s apart from the clock of {whose}", apart.num_seconds()),
-            "let both machines keep time by NTP (timedatectl set-ntp true)",
+            "let both machines keep time by NTP (timedatectl set-ntp true); until then the programs go by Redis",
         );
     } else {
         report.fine("clock", format!("agrees with {whose}"));

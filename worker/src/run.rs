@@ -190,6 +190,7 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     let connections = config.common.connect().await?;
     check_schema(&connections.db).await?;
     let clock = Clock::system();
+    clock.follow(&connections.redis).await;
     let metrics = Metrics::new("latchkey-worker", env!("CARGO_PKG_VERSION"))?;
     let delivery = delivery(
         config,

@@ -17,6 +17,7 @@ mod admin_users;
 mod audit;
 mod bad_input;
 mod browser;
+mod clock;
 mod commands;
 mod dashboard;
 mod defaults;

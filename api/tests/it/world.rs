@@ -164,6 +164,27 @@ impl World {
         }
     }
 
+    /// Another API of this installation, on a machine whose clock is wrong by `skew`; returns its base URL.
+    pub(crate) async fn api_with_skew(&self, skew: TimeDelta) -> String {
+        let clock = Clock::system_with_skew(skew);
+        clock.follow(&self.connections.redis).await;
+        let config = Config::read(Settings::from_pairs(self.variables.clone())).unwrap();
+        let app = App::new(config, self.connections.clone(), clock).unwrap();
+        let acceptor = TcpListener::bind("127.0.0.1:0")
+            .into_acceptor()
+            .await
+            .unwrap();
+        let base = acceptor.local_addr()[0].to_string();
+        let address = base.split("//").last().unwrap();
+        let base = format!("http://{address}");
+        tokio::spawn(async move {
+            server::serve(app, acceptor, std::future::pending())
+                .await
+                .unwrap();
+        });
+        base
+    }
+
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
         let response = request.send().await.unwrap();

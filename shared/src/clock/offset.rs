@@ -1,0 +1,144 @@
+//! The offset of the machine's clock against the clock of Redis (`TIME`).
+//!
+//! One measurement takes several samples and uses the one with the shortest round trip, as its error is at most half of that
+//! round trip: tens of milliseconds on any network that is fit for Redis.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use chrono::TimeDelta;
+use fred::{
+    clients::Client,
+    error::Error,
+    interfaces::ClientLike as _,
+    types::{ClusterHash, CustomCommand},
+};
+use tokio::time::{Instant, sleep};
+
+use super::{Clock, Source, System};
+
+/// How often the offset is measured. A quartz clock drifts by some 3 ms in this time.
+const PERIOD: Duration = Duration::from_secs(30);
+/// Samples a measurement takes.
+const SAMPLES: usize = 5;
+/// A measurement whose shortest round trip is longer than this tells too little, and the last offset stays.
+const MAX_ROUND_TRIP: Duration = Duration::from_millis(200);
+/// An offset above this is logged at its first measurement, since the machine should keep time by NTP.
+const NOTABLE: TimeDelta = TimeDelta::seconds(1);
+
+/// What one measurement found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measurement {
+    /// Redis' time minus the machine's.
+    pub offset: TimeDelta,
+    /// The round trip of the sample that gave it; the offset is exact to half of it.
+    pub round_trip: Duration,
+}
+
+impl Clock {
+    /// Corrects the clock by the time of Redis now, and again every 30 seconds for as long as the program runs. While Redis
+    /// does not answer, the last offset stays. A fixed clock stays as it is.
+    pub async fn follow(&self, redis: &Client) {
+        self.synchronize(redis).await;
+        let (clock, redis) = (self.clone(), redis.clone());
+        tokio::spawn(async move {
+            loop {
+                sleep(PERIOD).await;
+                clock.synchronize(&redis).await;
+            }
+        });
+    }
+
+    /// Measures the offset once and applies it.
+    async fn synchronize(&self, redis: &Client) {
+        let Source::System(system) = &self.0 else {
+            return;
+        };
+        match measure(system, redis).await {
+            Ok(Some(measured)) => apply(system, measured),
+            Ok(None) => tracing::debug!("Redis answered too slowly to measure the clock's offset"),
+            Err(error) => {
+                tracing::debug!(%error, "The clock's offset was not measured; the last one stays");
+            }
+        }
+    }
+
+    /// Measures the offset of the machine's clock against Redis; `None` when every answer took too long. A fixed clock has
+    /// none.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn measure(&self, redis: &Client) -> Result<Option<Measurement>, Error> {
+        match &self.0 {
+            Source::System(system) => measure(system, redis).await,
+            Source::Fixed(_) => Ok(None),
+        }
+    }
+}
+
+fn apply(system: &System, measured: Measurement) {
+    let offset = measured.offset.num_microseconds().unwrap_or(0);
+    let before = system.offset.swap(offset, Ordering::Relaxed);
+    if (measured.offset - TimeDelta::microseconds(before)).abs() > NOTABLE {
+        tracing::warn!(
+            clock.offset_ms = measured.offset.num_milliseconds(),
+            "The machine's clock differs from that of Redis; this program goes by Redis. Let both machines keep time by NTP"
+        );
+    }
+}
+
+async fn measure(system: &System, redis: &Client) -> Result<Option<Measurement>, Error> {
+    let mut samples = Vec::with_capacity(SAMPLES);
+    for _ in 0..SAMPLES {
+        samples.push(sample(system, redis).await?);
+    }
+    Ok(best(&samples))
+}
+
+async fn sample(system: &System, redis: &Client) -> Result<Measurement, Error> {
+    let (before, asked) = (system.uncorrected(), Instant::now());
+    let command = CustomCommand::new_static("TIME", ClusterHash::FirstKey, false);
+    let (seconds, micros): (i64, i64) = redis.custom(command, Vec::<String>::new()).await?;
+    let round_trip = asked.elapsed();
+    let midpoint = before + i64::try_from(round_trip.as_micros() / 2).unwrap_or(i64::MAX / 2);
+    Ok(Measurement {
+        offset: TimeDelta::microseconds(seconds * 1_000_000 + micros - midpoint),
+        round_trip,
+    })
+}
+
+/// The sample with the shortest round trip, unless even that was too long.
+fn best(samples: &[Measurement]) -> Option<Measurement> {
+    samples
+        .iter()
+        .min_by_key(|sample| sample.round_trip)
+        .filter(|sample| sample.round_trip <= MAX_ROUND_TRIP)
+        .copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples(offset_and_round_trip: &[(i64, u64)]) -> Vec<Measurement> {
+        offset_and_round_trip
+            .iter()
+            .map(|(offset, round_trip)| Measurement {
+                offset: TimeDelta::milliseconds(*offset),
+                round_trip: Duration::from_millis(*round_trip),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn offset_samples_differ_shortest_round_trip_counts() {
+        let best = best(&samples(&[(90, 180), (6_000, 2), (-40, 90)]));
+
+        assert_eq!(best.unwrap().offset, TimeDelta::seconds(6));
+    }
+
+    #[test]
+    fn offset_samples_all_slow_last_offset_stays() {
+        assert_eq!(best(&samples(&[(90, 300), (80, 250)])), None);
+        assert_eq!(best(&[]), None);
+    }
+}
