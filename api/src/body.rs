@@ -105,8 +105,8 @@ pub async fn read(
         .map_err(|_| ApiError::BodyTooSlow)??;
     let fields = match media_type(request) {
         None if bytes.is_empty() => Vec::new(),
-        Some("application/json") => from_json(&bytes)?,
-        Some("application/x-www-form-urlencoded") => from_form(&bytes)?,
+        Some("application/json") => parse(bytes, from_json).await?,
+        Some("application/x-www-form-urlencoded") => parse(bytes, from_form).await?,
         Some("multipart/form-data") => from_multipart(request, bytes).await?,
         _ => return Err(ApiError::UnsupportedMediaType.into()),
     };
@@ -206,6 +206,18 @@ fn media_type(request: &Request) -> Option<&'static str> {
             .find(|known| known.eq_ignore_ascii_case(essence))
             .unwrap_or("other"),
     )
+}
+
+/// Takes bytes apart, many of them on a blocking thread.
+async fn parse(
+    bytes: Vec<u8>,
+    from: fn(&[u8]) -> Result<Vec<(String, Value)>, ApiError>,
+) -> Result<Vec<(String, Value)>, ApiError> {
+    if bytes.len() <= SMALL {
+        return from(&bytes);
+    }
+    let parsed = tokio::task::spawn_blocking(move || from(&bytes)).await;
+    parsed.map_err(|error| ApiError::Internal(error.to_string()))?
 }
 
 fn from_json(bytes: &[u8]) -> Result<Vec<(String, Value)>, ApiError> {

@@ -4,7 +4,6 @@ use std::{
     io::{BufRead as _, Write as _},
     net::SocketAddr,
     path::Path,
-    str::FromStr,
     sync::atomic::Ordering,
 };
 
@@ -17,7 +16,6 @@ use latchkey_shared::{
     config::Common,
     database::{self, Database},
     email::Email,
-    invalid::Invalid,
     mail::MailKind,
     queue::Queue,
     settings::Settings,
@@ -36,6 +34,7 @@ use crate::{
     audit::{by_operator, watch_audit_log},
     cli::{AuditCommand, Noted, UsersCommand},
     config::Config,
+    fields::{self, FromField},
     metrics, openapi,
     password::{Owner, Password},
     patience::Patient,
@@ -457,9 +456,8 @@ fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
     })
 }
 
-fn parse<T: FromStr<Err = Invalid>>(what: &str, text: &str) -> anyhow::Result<T> {
-    text.parse()
-        .with_context(|| format!("the {what} is not acceptable"))
+fn parse<T: FromField>(what: &str, text: &str) -> anyhow::Result<T> {
+    fields::read(text).with_context(|| format!("the {what} is not acceptable"))
 }
 
 fn given_or_asked(given: Option<String>, question: &str) -> anyhow::Result<String> {

@@ -3,6 +3,9 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use latchkey_shared::invalid::Invalid;
 
+/// More than any media type needs.
+const MAX_HEADER_BYTES: usize = 256;
+
 /// The bytes of a `data:image/…;base64,…` URL. The media type in it is not believed; the bytes tell.
 ///
 /// # Errors
@@ -15,6 +18,9 @@ pub fn decode(text: &str) -> Result<Vec<u8>, Invalid> {
         )
     };
     let (header, data) = text.trim().split_once(',').ok_or_else(invalid)?;
+    if header.len() > MAX_HEADER_BYTES {
+        return Err(invalid());
+    }
     let header = header.to_ascii_lowercase();
     if !header.starts_with("data:image/") || !header.ends_with(";base64") {
         return Err(invalid());

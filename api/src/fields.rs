@@ -16,7 +16,7 @@ use crate::{
     password::Password,
     picture::{Picture, PictureStore},
     problem::FieldError,
-    token::{RefreshToken, ResetToken},
+    token::{self, RefreshToken, ResetToken},
 };
 
 /// A field as it came, whatever the Content-Type was.
@@ -49,6 +49,10 @@ pub struct Bad;
 
 /// What a text field can be read as.
 pub trait FromField: Sized {
+    /// The longest text that is read, in bytes. A longer one is refused before anything is made of it: Unicode's
+    /// normal forms can be eleven times as long as a text. Generous, as some texts become shorter.
+    const MAX_BYTES: usize;
+
     /// Whether blanks around it belong to it. Only to a password they do.
     const KEEP_BLANKS: bool = false;
 
@@ -59,9 +63,22 @@ pub trait FromField: Sized {
     fn from_field(text: &str) -> Result<Self, Invalid>;
 }
 
+/// Reads a text that is no longer than such a field can be.
+///
+/// # Errors
+/// When the text is too long, or not what it should be.
+pub fn read<T: FromField>(text: &str) -> Result<T, Invalid> {
+    if text.len() > T::MAX_BYTES {
+        return Err(Invalid::new("too_long", "Too long."));
+    }
+    T::from_field(text)
+}
+
 macro_rules! from_str_fields {
-    ($($field:ty),*) => {
+    ($($field:ty: $bytes:expr),*) => {
         $(impl FromField for $field {
+            const MAX_BYTES: usize = $bytes;
+
             fn from_field(text: &str) -> Result<Self, Invalid> {
                 Self::from_str(text)
             }
@@ -70,17 +87,19 @@ macro_rules! from_str_fields {
 }
 
 from_str_fields!(
-    Email,
-    Username,
-    PhoneNumber,
-    Gender,
-    Permission,
-    RefreshToken,
-    ResetToken
+    Email: 2048,
+    Username: 2048,
+    PhoneNumber: 256,
+    Gender: 64,
+    Permission: 64,
+    RefreshToken: token::MAX_BYTES,
+    ResetToken: token::MAX_BYTES
 );
 
 /// Any text that is not blank.
 impl FromField for String {
+    const MAX_BYTES: usize = 1024;
+
     fn from_field(text: &str) -> Result<Self, Invalid> {
         Ok(text.to_owned())
     }
@@ -89,6 +108,8 @@ impl FromField for String {
 macro_rules! number_fields {
     ($($field:ty),*) => {
         $(impl FromField for $field {
+            const MAX_BYTES: usize = 64;
+
             fn from_field(text: &str) -> Result<Self, Invalid> {
                 text.parse().map_err(|_| Invalid::new("invalid", "Not a whole number."))
             }
@@ -99,6 +120,7 @@ macro_rules! number_fields {
 number_fields!(i32, i64);
 
 impl FromField for Password {
+    const MAX_BYTES: usize = Self::MAX_BYTES;
     const KEEP_BLANKS: bool = true;
 
     fn from_field(text: &str) -> Result<Self, Invalid> {
@@ -109,6 +131,8 @@ impl FromField for Password {
 /// A date of birth, `YYYY-MM-DD`, from 1900 on. That it is not in the future is judged by [`Fields::date_birth`], which
 /// knows the day.
 impl FromField for NaiveDate {
+    const MAX_BYTES: usize = 64;
+
     fn from_field(text: &str) -> Result<Self, Invalid> {
         let format = || Invalid::new("invalid", "Not a date. Write it as YYYY-MM-DD.");
         let date = Self::parse_from_str(text, "%Y-%m-%d").map_err(|_| format())?;
@@ -204,7 +228,7 @@ impl Fields {
         text.split(',')
             .map(str::trim)
             .filter(|item| !item.is_empty())
-            .map(T::from_field)
+            .map(read)
             .collect::<Result<_, _>>()
             .map(Some)
             .map_err(|invalid| self.note(name, invalid))
@@ -279,25 +303,30 @@ impl Fields {
                 return Err(self.note(name, Invalid::new("type", "Has to be a text.")));
             }
         };
-        if text.trim().is_empty() {
+        if is_blank(&text) {
             return Err(self.note(name, Invalid::new("blank", "May not be blank.")));
         }
-        let text = if T::KEEP_BLANKS {
+        let text = if T::KEEP_BLANKS || text.len() > T::MAX_BYTES {
             text.as_str()
         } else {
             text.trim()
         };
-        T::from_field(text).map_err(|invalid| self.note(name, invalid))
+        read(text).map_err(|invalid| self.note(name, invalid))
     }
 }
 
 fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
-        Value::Text(text) => text.trim().is_empty(),
+        Value::Text(text) => is_blank(text),
         Value::File(bytes) => bytes.is_empty(),
         Value::Flag(_) | Value::List(_) | Value::Other => false,
     }
+}
+
+/// Whether a text is blank. One that is longer than any field counts as a text.
+fn is_blank(text: &str) -> bool {
+    text.len() <= 4096 && text.trim().is_empty()
 }
 
 /// A bad field that nobody finished with. [`Fields::finish`] comes first and says more.

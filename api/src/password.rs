@@ -36,15 +36,23 @@ impl FromStr for Password {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
+        let too_long = || Invalid::new("too_long", "At most 128 characters.");
+        if text.len() > Self::MAX_BYTES {
+            return Err(too_long());
+        }
         let password: String = text.nfkc().collect();
         if password.chars().count() > *LENGTH.end() {
-            return Err(Invalid::new("too_long", "At most 128 characters."));
+            return Err(too_long());
         }
         Ok(Self(password))
     }
 }
 
 impl Password {
+    /// The longest text that is normalised, in bytes. No text of 128 characters is longer before NFKC: a character is
+    /// composed of four at most, each of 4 bytes.
+    pub const MAX_BYTES: usize = 4 * 4 * *LENGTH.end();
+
     /// The bytes to hash.
     #[must_use]
     pub fn expose_to_hash(&self) -> &[u8] {

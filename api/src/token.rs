@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// No token of ours is longer; what is, is not worth verifying.
-const MAX_BYTES: usize = 2_048;
+pub const MAX_BYTES: usize = 2_048;
 
 macro_rules! secret_text {
     ($(#[$doc:meta])* $name:ident) => {

@@ -52,11 +52,17 @@ enum Answer {
     Done,
 }
 
+/// More bytes than any parameter needs.
+const MAX_PARAMETER_BYTES: usize = 1024;
+
 /// A parameter as what it stands for.
 fn read<T: FromStr>(name: &str, text: Option<String>) -> Result<Option<T>, ApiError> {
-    text.map(|text| text.parse())
+    let read = |text: String| {
+        let text = Some(text).filter(|text| text.len() <= MAX_PARAMETER_BYTES)?;
+        text.parse().ok()
+    };
+    text.map(|text| read(text).ok_or_else(|| bad(name, "Not a value that this parameter takes.")))
         .transpose()
-        .map_err(|_| bad(name, "Not a value that this parameter takes."))
 }
 
 fn bad(name: &str, detail: &str) -> ApiError {

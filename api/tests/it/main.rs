@@ -50,5 +50,6 @@ mod security_table;
 mod session_model;
 mod sessions;
 mod slow;
+mod text_size;
 mod together;
 mod world;

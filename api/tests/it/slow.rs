@@ -21,7 +21,7 @@ async fn serve(world: &mut World) -> (Process, String) {
 }
 
 /// A server as the world's variables have it.
-async fn serve_as_it_is(world: &mut World) -> (Process, String) {
+pub(crate) async fn serve_as_it_is(world: &mut World) -> (Process, String) {
     world
         .variables
         .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());

@@ -514,6 +514,9 @@ async fn condition(
         .add_option(text))
 }
 
+/// The longest word that is looked for, in bytes. An email address has 254 at most, names and numbers have fewer.
+const MAX_WORD_BYTES: usize = 512;
+
 /// Each word has to be somewhere. Control characters are in none, and one of them PostgreSQL does not even take.
 async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr> {
     let words: Vec<_> = text
@@ -521,6 +524,9 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
         .filter(|word| !word.is_empty())
         .take(8)
         .collect();
+    if words.iter().any(|word| word.len() > MAX_WORD_BYTES) {
+        return Ok(Condition::all().add(Expr::val(1).eq(0)));
+    }
     if db.get_database_backend() == DbBackend::Postgres {
         return Ok(words.iter().fold(Condition::all(), |all, word| {
             // As its index has it.

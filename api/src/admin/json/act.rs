@@ -39,6 +39,8 @@ enum AccountAct {
 }
 
 impl FromField for AccountAct {
+    const MAX_BYTES: usize = 64;
+
     fn from_field(text: &str) -> Result<Self, Invalid> {
         Self::parse_from_parameter(text)
             .map_err(|_| Invalid::new("choice", "One of activate, deactivate, sign_out, delete."))
