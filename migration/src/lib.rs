@@ -24,6 +24,7 @@ mod m0011_dashboard_lists;
 mod m0012_awaits_owner;
 mod m0013_code_purpose;
 mod m0014_waiting_for_whom;
+mod m0015_write_checks;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_awaits_owner::Migration),
             Box::new(m0013_code_purpose::Migration),
             Box::new(m0014_waiting_for_whom::Migration),
+            Box::new(m0015_write_checks::Migration),
         ]
     }
 }

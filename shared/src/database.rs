@@ -21,6 +21,7 @@ mod in_order;
 mod silence;
 mod transaction;
 mod turns;
+mod write_check;
 
 pub(crate) use in_order::InOrder;
 pub use transaction::Transaction;
