@@ -10,7 +10,7 @@ use std::{
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, NaiveDate, TimeDelta};
-use image::{ImageDecoder as _, ImageReader};
+use image::{ImageDecoder as _, ImageFormat, ImageReader};
 use latchkey_api::{
     body::Body,
     cli::Noted,
@@ -20,7 +20,7 @@ use latchkey_api::{
     limits::Rate,
     password::{Owner, Password},
     peer::{Peer, Proxies, ProxyHeader},
-    picture::{MAX_PIXELS, PictureStore},
+    picture::{MAX_STORED_BYTES, PictureStore, Upload},
     request::{REQUEST_ID, RequestId},
     token::{RefreshToken, ResetToken, TokenIssuer},
 };
@@ -131,22 +131,28 @@ pub fn data_url(data: &[u8]) {
     }
 }
 
-/// Pictures: what is written anew is a picture of at most 25 megapixels, without metadata.
+/// Pictures: what is stored is a bounded PNG or JPEG of at most 512 pixels on a side, without metadata.
 pub fn picture(data: &[u8]) {
     let store = PictureStore::new(
         "nowhere".as_ref(),
         &"http://localhost".parse().expect("a URL"),
+        512,
     );
-    let Ok(picture) = block_on(store.read(data.to_vec())) else {
+    let Ok(upload) = Upload::new(data.to_vec()) else {
         return;
     };
+    let Ok(picture) = block_on(store.read(upload)) else {
+        return;
+    };
+    assert!(picture.as_bytes().len() <= MAX_STORED_BYTES);
     let reader = ImageReader::new(Cursor::new(picture.as_bytes()))
         .with_guessed_format()
         .expect("memory can be read");
-    assert_eq!(reader.format(), image::guess_format(data).ok());
+    let format = reader.format().expect("a known format");
+    assert!(matches!(format, ImageFormat::Png | ImageFormat::Jpeg));
     let mut decoder = reader.into_decoder().expect("a picture");
     let (width, height) = decoder.dimensions();
-    assert!(u64::from(width) * u64::from(height) <= MAX_PIXELS);
+    assert!(width.max(height) <= 512);
     assert!(decoder.exif_metadata().is_ok_and(|exif| exif.is_none()));
     assert!(decoder.icc_profile().is_ok_and(|profile| profile.is_none()));
 }

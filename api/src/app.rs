@@ -113,7 +113,11 @@ impl App {
             tokens: TokenIssuer::new(key, config.access_token, config.refresh_token),
             token_hasher: key.token_hasher(),
             audit_key: key.audit_key(),
-            pictures: PictureStore::new(&config.media_dir, &config.common.public_url),
+            pictures: PictureStore::new(
+                &config.media_dir,
+                &config.common.public_url,
+                config.picture_max_size,
+            ),
             room: Room::default(),
             verifying: Semaphore::new(1),
             stopping: AtomicBool::new(false),

@@ -22,6 +22,7 @@ Environment, beside that of every command (latchkey-api --help):
   METRICS_BIND          [127.0.0.1:9100] /metrics for Prometheus, or off
   PUBLIC_URL            [http://127.0.0.1:8000] where clients reach the service
   MEDIA_DIR             [var/media] profile pictures
+  PICTURE_MAX_SIZE      [512] pixels of the longer side of a stored picture
   ACTIVATION            [admin], email (the owner, by a mailed code) or none: who lets new accounts in
   REGISTRATION_PRIVACY  [off] or on: a taken address is answered like any other
   CORS_ORIGINS          [none] web origins that may call, separated by commas

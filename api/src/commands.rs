@@ -196,7 +196,11 @@ pub async fn unused_pictures(remove: bool) -> anyhow::Result<()> {
     let config = Config::read(Settings::from_environment())?;
     start_log(&config.common, &Traces::off())?;
     let db = config.common.connect_database().await?;
-    let store = PictureStore::new(&config.media_dir, &config.common.public_url);
+    let store = PictureStore::new(
+        &config.media_dir,
+        &config.common.public_url,
+        config.picture_max_size,
+    );
     // First the files: what is stored after they were listed is in no danger, and what is older than any request is in its
     // row by now or never will be.
     let yesterday = Clock::system().now() - TimeDelta::days(1);

@@ -33,6 +33,8 @@ pub struct Config {
     pub metrics_bind: Option<SocketAddr>,
     /// `MEDIA_DIR`: where profile pictures are kept.
     pub media_dir: PathBuf,
+    /// `PICTURE_MAX_SIZE`: how many pixels the longer side of a stored picture has at most.
+    pub picture_max_size: u32,
     /// `ACCESS_TOKEN_SECONDS`
     pub access_token: TimeDelta,
     /// `REFRESH_TOKEN_SECONDS`: also how long a session lives.
@@ -151,6 +153,7 @@ impl Config {
         let media_dir = settings
             .text("MEDIA_DIR")
             .unwrap_or_else(|| "var/media".to_owned());
+        let picture_max_size = settings.within("PICTURE_MAX_SIZE", 512, 64..=1024);
         let access_token = seconds(&mut settings, "ACCESS_TOKEN_SECONDS", 300);
         let refresh_token = seconds(&mut settings, "REFRESH_TOKEN_SECONDS", 864_000);
         let idle = refresh_token.num_seconds();
@@ -185,6 +188,7 @@ impl Config {
             bind,
             metrics_bind,
             media_dir: media_dir.into(),
+            picture_max_size,
             access_token,
             refresh_token,
             session_idle,
@@ -272,6 +276,8 @@ fn rates(settings: &mut Settings) -> Rates {
         reset_password_ip: rate("LIMIT_RESET_PASSWORD_IP", default.reset_password_ip),
         password_change: rate("LIMIT_PASSWORD_CHANGE", default.password_change),
         email_change: rate("LIMIT_EMAIL_CHANGE", default.email_change),
+        picture_account: rate("LIMIT_PICTURE_ACCOUNT", default.picture_account),
+        picture_ip: rate("LIMIT_PICTURE_IP", default.picture_ip),
         ..default
     };
     Rates {

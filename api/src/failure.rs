@@ -20,6 +20,7 @@ pub struct Failure<
     const E: u16 = 0,
     const F: u16 = 0,
     const G: u16 = 0,
+    const H: u16 = 0,
 >(ApiError);
 
 impl<
@@ -31,7 +32,8 @@ impl<
     const E: u16,
     const F: u16,
     const G: u16,
-> From<T> for Failure<A, B, C, D, E, F, G>
+    const H: u16,
+> From<T> for Failure<A, B, C, D, E, F, G, H>
 {
     fn from(error: T) -> Self {
         Self(error.into())
@@ -46,9 +48,10 @@ impl<
     const E: u16,
     const F: u16,
     const G: u16,
-> From<Failure<A, B, C, D, E, F, G>> for poem::Error
+    const H: u16,
+> From<Failure<A, B, C, D, E, F, G, H>> for poem::Error
 {
-    fn from(failure: Failure<A, B, C, D, E, F, G>) -> Self {
+    fn from(failure: Failure<A, B, C, D, E, F, G, H>) -> Self {
         failure.0.into()
     }
 }
@@ -61,10 +64,11 @@ impl<
     const E: u16,
     const F: u16,
     const G: u16,
-> ApiResponse for Failure<A, B, C, D, E, F, G>
+    const H: u16,
+> ApiResponse for Failure<A, B, C, D, E, F, G, H>
 {
     fn meta() -> MetaResponses {
-        let mut statuses = vec![A, B, C, D, E, F, G, 503];
+        let mut statuses = vec![A, B, C, D, E, F, G, H, 503];
         // What can be too large can be too slow.
         if statuses.contains(&413) {
             statuses.push(408);

@@ -14,7 +14,7 @@ use latchkey_shared::{
 use crate::{
     error::ApiError,
     password::Password,
-    picture::{Picture, PictureStore},
+    picture::Upload,
     problem::FieldError,
     token::{self, RefreshToken, ResetToken},
 };
@@ -249,14 +249,12 @@ impl Fields {
         Ok(date)
     }
 
-    /// The field `image`, like [`Fields::clearable`]: a file of a multipart body, or a `data:` URL.
+    /// The field `image`, like [`Fields::clearable`]: a file of a multipart body, or a `data:` URL. Its content is not looked
+    /// at here: decoding is work, for which the other fields have to be right.
     ///
     /// # Errors
-    /// When it is no picture that is taken.
-    pub async fn picture(
-        &mut self,
-        pictures: &PictureStore,
-    ) -> Result<Option<Option<Picture>>, Bad> {
+    /// When it is not a file of a type and size that are accepted.
+    pub fn picture(&mut self) -> Result<Option<Option<Upload>>, Bad> {
         const NAME: &str = "image";
         let bytes = match self.values.remove(NAME) {
             None => return Ok(None),
@@ -268,12 +266,9 @@ impl Fields {
                 "Send a picture as a file, or as a data: URL.",
             )),
         };
-        let picture = match bytes {
-            Ok(bytes) => pictures.read(bytes).await,
-            Err(invalid) => Err(invalid),
-        };
-        picture
-            .map(|picture| Some(Some(picture)))
+        bytes
+            .and_then(Upload::new)
+            .map(|upload| Some(Some(upload)))
             .map_err(|invalid| self.note(NAME, invalid))
     }
 

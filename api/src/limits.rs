@@ -96,6 +96,10 @@ pub struct Rates {
     pub password_change: Rate,
     /// `LIMIT_EMAIL_CHANGE`: changes of the address tried for one account.
     pub email_change: Rate,
+    /// `LIMIT_PICTURE_ACCOUNT`: pictures uploaded by one account.
+    pub picture_account: Rate,
+    /// `LIMIT_PICTURE_IP`: pictures uploaded from one client IP.
+    pub picture_ip: Rate,
     /// `LIMIT_LOGIN_FREE_FAILURES`: failed logins of one account before waits begin.
     pub free_failures: u32,
     /// `LIMIT_LOGIN_FAILURES`: failed logins of one account before it needs a reset by mail.
@@ -115,6 +119,8 @@ impl Default for Rates {
             reset_password_ip: Rate::new(60, 60),
             password_change: Rate::new(10, 3600),
             email_change: Rate::new(10, 3600),
+            picture_account: Rate::new(20, 3600),
+            picture_ip: Rate::new(60, 3600),
             free_failures: 5,
             most_failures: 100,
         }
@@ -137,7 +143,7 @@ pub struct Held {
     /// Names it, to release it.
     pub name: String,
     /// What is refused: `login`, `strikes` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp`,
-    /// `reset-password`, `change`, `change-strikes` (password changes, after wrong passwords), `address`.
+    /// `reset-password`, `change`, `change-strikes` (password changes, after wrong passwords), `address`, `picture` (uploads).
     pub what: String,
     /// To whom.
     pub whom: Whom,
@@ -402,7 +408,7 @@ impl Limiter {
                     .await?,
             );
         }
-        for what in ["change", "change-strikes", "address"] {
+        for what in ["change", "change-strikes", "address", "picture"] {
             held.extend(self.find_held(&format!("{what}:{id}"), now).await?);
         }
         Ok(held)
@@ -614,6 +620,27 @@ impl Limiter {
             self.account_key("address", user_id),
             self.rates.email_change,
         );
+        self.count(counters, now).await
+    }
+
+    /// Counts one upload of a picture: by client IP, and by the account that uploads it, which a registration does not have.
+    ///
+    /// # Errors
+    /// When the limit is exceeded, or Redis does not answer.
+    pub async fn picture_upload(
+        &self,
+        client_ip: Peer,
+        user_id: Option<i64>,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
+        let mut counters = Counters::default();
+        counters.window(self.peer_key("picture", client_ip), self.rates.picture_ip);
+        if let Some(user_id) = user_id {
+            counters.window(
+                self.account_key("picture", user_id),
+                self.rates.picture_account,
+            );
+        }
         self.count(counters, now).await
     }
 

@@ -1,89 +1,147 @@
-//! Profile pictures: decoded, measured, and written anew, so that nothing of the uploaded file survives but its pixels.
+//! Profile pictures: avatars that are decoded, scaled down and encoded anew, so that nothing of the uploaded file survives but
+//! its pixels (A2), and what is stored is bounded by its purpose (C3).
+//!
+//! [`PictureStore::read`] makes a [`Picture`] of an [`Upload`], [`PictureStore::save`] stores it, [`PictureStore::open`] serves
+//! it. Decoding is in [`decode`], colours in [`colour`], scaling in [`scale`] and the stored form in [`encode`].
 
 use std::{
-    io::{Cursor, Write as _},
+    io::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
-    time::SystemTime,
+    thread,
+    time::{Duration, SystemTime},
 };
 
-use image::{DynamicImage, ImageDecoder as _, ImageError, ImageFormat, ImageReader, Limits};
+use image::ImageFormat;
 use latchkey_shared::invalid::Invalid;
 use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
-use tokio::sync::Semaphore;
+use tokio::{fs::File, sync::Semaphore, time::timeout};
 use url::Url;
 use uuid::Uuid;
 
-/// The largest file that is taken: 5 MiB.
+use crate::{app::App, audit::Trail, error::ApiError};
+
+mod colour;
+mod complete;
+mod decode;
+mod encode;
+mod scale;
+
+#[cfg(test)]
+mod tests;
+
+pub use decode::{MAX_PIXELS, MAX_SIDE};
+pub use encode::{MAX_STORED_BYTES, Picture};
+
+/// The largest file that is accepted: 5 MiB.
 pub const MAX_BYTES: usize = 5 * 1024 * 1024;
 
-/// The most pixels, width times height. They are counted before any is decoded.
-pub const MAX_PIXELS: u64 = 25_000_000;
+/// The memory that all decoders together may use, in MiB. The costliest picture, a CMYK JPEG of 25 megapixels, needs 287.
+const DECODE_MEMORY_MIB: usize = 320;
 
-/// The most memory that decoding may take; 25 megapixels of 16-bit RGBA fit.
-const MAX_ALLOCATION: u64 = 256 * 1024 * 1024;
+/// How long an upload waits for a free core and for memory before it is answered 503.
+const DECODE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The kinds of picture, with the ending of their files and their media type.
-const FORMATS: [(ImageFormat, &str, &str); 4] = [
-    (ImageFormat::Png, "png", "image/png"),
-    (ImageFormat::Jpeg, "jpg", "image/jpeg"),
-    (ImageFormat::Gif, "gif", "image/gif"),
-    (ImageFormat::WebP, "webp", "image/webp"),
-];
+/// The extensions of stored pictures, with their media types.
+const STORED: [(&str, &str); 2] = [("jpg", "image/jpeg"), ("png", "image/png")];
 
-/// The ending of a file that is not written whole.
+/// The extension of a file that is not completely written.
 const PARTIAL: &str = "partial";
 
-/// A picture written anew: no metadata, no second frame, nothing behind its end.
-pub struct Picture {
+/// A file that claims to be a picture: its size and its first bytes have been checked, its content has not.
+#[derive(Debug)]
+pub struct Upload {
     bytes: Vec<u8>,
-    ending: &'static str,
+    format: ImageFormat,
 }
 
-impl Picture {
-    /// The file, as it will be stored.
-    #[must_use]
-    pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+impl Upload {
+    /// Checks what can be checked cheaply. The type is told by the content, whatever the file's name says.
+    ///
+    /// # Errors
+    /// When the file is too large, or not of a type that is accepted.
+    pub fn new(bytes: Vec<u8>) -> Result<Self, Invalid> {
+        if bytes.len() > MAX_BYTES {
+            return Err(Invalid::new("too_large", "At most 5 MiB."));
+        }
+        let format = image::guess_format(&bytes).map_err(|_| not_a_picture())?;
+        match format {
+            ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP => {
+                Ok(Self { bytes, format })
+            }
+            _ => Err(not_a_picture()),
+        }
     }
+}
+
+/// Counts an upload of a client and an account (a registration has none) against the limits, and makes a picture of it.
+///
+/// # Errors
+/// When a limit is exceeded, the file is not a picture, or the service is busy.
+pub async fn accept(
+    app: &App,
+    trail: &Trail,
+    user_id: Option<i64>,
+    upload: Upload,
+) -> Result<Picture, ApiError> {
+    let limit = app.limits.picture_upload(trail.peer, user_id, app.now());
+    trail
+        .limited(app, "picture upload", None, limit.await)
+        .await?;
+    app.pictures.read(upload).await
 }
 
 /// The folder of pictures.
 pub struct PictureStore {
     folder: PathBuf,
     base: String,
-    /// Decoding takes memory; so many pictures are decoded at a time.
-    decoders: Arc<Semaphore>,
+    /// `PICTURE_MAX_SIZE`
+    max_size: u32,
+    /// One permit for each core: decoding is CPU time.
+    cores: Arc<Semaphore>,
+    /// One permit for each MiB that decoders may use.
+    memory: Arc<Semaphore>,
 }
 
 impl PictureStore {
-    /// A store in a folder, whose pictures clients find below `public_url`.
+    /// A store in a folder, whose pictures clients find below `public_url` and have at most `max_size` pixels on a side.
     #[must_use]
-    pub fn new(folder: &Path, public_url: &Url) -> Self {
+    pub fn new(folder: &Path, public_url: &Url, max_size: u32) -> Self {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
             folder: folder.to_owned(),
             base: public_url.as_str().trim_end_matches('/').to_owned(),
-            decoders: Arc::new(Semaphore::new(2)),
+            max_size,
+            cores: Arc::new(Semaphore::new(cores)),
+            memory: Arc::new(Semaphore::new(DECODE_MEMORY_MIB)),
         }
     }
 
-    /// Reads an uploaded picture. Its type is told by its content, whatever its name says.
+    /// Makes a picture of an upload: decoded on a blocking thread, one at a time on each core, within the memory that all
+    /// decoders share.
     ///
     /// # Errors
-    /// When it is none, or too large.
-    pub async fn read(&self, bytes: Vec<u8>) -> Result<Picture, Invalid> {
-        if bytes.len() > MAX_BYTES {
-            return Err(Invalid::new("too_large", "At most 5 MiB."));
-        }
-        let Ok(permit) = self.decoders.clone().acquire_owned().await else {
-            return Err(not_a_picture());
-        };
-        tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            rewrite(&bytes)
+    /// When the file is not a complete picture, or has too many pixels, or it was not its turn in time.
+    pub async fn read(&self, upload: Upload) -> Result<Picture, ApiError> {
+        let busy = |_| ApiError::Busy;
+        let max_size = self.max_size;
+        let cores = Arc::clone(&self.cores).acquire_owned();
+        let core = timeout(DECODE_TIMEOUT, cores).await.map_err(busy)?;
+        let (upload, measured) = blocking(move || {
+            let measured = decode::memory_needed(&upload.bytes, upload.format);
+            (upload, measured)
         })
-        .await
-        .unwrap_or_else(|_| Err(not_a_picture()))
+        .await?;
+        let needed = measured.map_err(invalid)?;
+        let memory = Arc::clone(&self.memory).acquire_many_owned(mebibytes(needed));
+        let memory = timeout(DECODE_TIMEOUT, memory).await.map_err(busy)?;
+        blocking(move || {
+            // Held until the thread is done, also when the client has gone away.
+            let _permits = (core, memory);
+            rewrite(&upload, max_size)
+        })
+        .await?
+        .map_err(invalid)
     }
 
     /// Stores a picture under a random name, which it returns.
@@ -93,7 +151,11 @@ impl PictureStore {
     pub async fn save(&self, picture: Picture) -> std::io::Result<String> {
         let mut random = [0; 16];
         UnwrapErr(SysRng).fill_bytes(&mut random);
-        let name = format!("{}.{}", Uuid::from_bytes(random).simple(), picture.ending);
+        let name = format!(
+            "{}.{}",
+            Uuid::from_bytes(random).simple(),
+            picture.extension
+        );
         let (folder, file) = (self.folder.clone(), self.folder.join(&name));
         tokio::task::spawn_blocking(move || {
             std::fs::create_dir_all(&folder)?;
@@ -130,7 +192,7 @@ impl PictureStore {
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
             };
-            if ending_of(&name).is_some() && entry.metadata()?.modified()? < moment {
+            if extension_of(&name).is_some() && entry.metadata()?.modified()? < moment {
                 names.push(name);
             }
         }
@@ -143,23 +205,68 @@ impl PictureStore {
         format!("{}/media/{name}", self.base)
     }
 
-    /// The bytes and the media type of a picture; `None` for anything that is not one of ours.
-    pub async fn load(&self, name: &str) -> Option<(Vec<u8>, &'static str)> {
-        let ending = ending_of(name)?;
-        let (_, _, media_type) = FORMATS.into_iter().find(|(_, known, _)| *known == ending)?;
-        Some((
-            tokio::fs::read(self.folder.join(name)).await.ok()?,
+    /// Opens a stored picture; `None` for a name that no stored picture has.
+    pub async fn open(&self, name: &str) -> Option<StoredPicture> {
+        let extension = extension_of(name)?;
+        let (_, media_type) = STORED.into_iter().find(|(known, _)| *known == extension)?;
+        let file = File::open(self.folder.join(name)).await.ok()?;
+        let bytes = file.metadata().await.ok()?.len();
+        Some(StoredPicture {
+            file,
+            bytes,
             media_type,
-        ))
+        })
     }
 }
 
-/// The ending of a file, if its name is one that [`PictureStore::save`] gives.
-fn ending_of(name: &str) -> Option<&str> {
-    let (id, ending) = name.split_once('.')?;
+/// A stored picture, opened for reading.
+pub struct StoredPicture {
+    /// The file.
+    pub file: File,
+    /// Its length.
+    pub bytes: u64,
+    /// Its media type.
+    pub media_type: &'static str,
+}
+
+/// Decodes, scales and converts an upload, and encodes what becomes of it.
+fn rewrite(upload: &Upload, max_size: u32) -> Result<Picture, Invalid> {
+    if !complete::is_complete(&upload.bytes, upload.format) {
+        return Err(not_a_picture());
+    }
+    let decoded = decode::decode(&upload.bytes, upload.format)?;
+    // Scaling first: the other steps then cost next to nothing.
+    let small = scale::shrink(decoded.pixels, max_size, decoded.inks.is_none());
+    let mut srgb = colour::to_srgb(small, decoded.inks, decoded.icc_profile.as_deref());
+    // The orientation is metadata, which is not stored.
+    srgb.apply_orientation(decoded.orientation);
+    encode::encode(srgb.into_rgba8()).ok_or_else(not_a_picture)
+}
+
+/// Runs a decoder on a blocking thread. A decoder that panics has met a file that is not a picture.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, ApiError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| invalid(not_a_picture()))
+}
+
+fn mebibytes(bytes: u64) -> u32 {
+    let whole = usize::try_from(bytes.div_ceil(1024 * 1024)).unwrap_or(usize::MAX);
+    // Nothing that is decoded needs more; if it did, it would get all.
+    u32::try_from(whole.min(DECODE_MEMORY_MIB)).unwrap_or(u32::MAX)
+}
+
+fn invalid(reason: Invalid) -> ApiError {
+    ApiError::invalid_field("image", reason)
+}
+
+/// The extension of a file, if its name is one that [`PictureStore::save`] gives.
+fn extension_of(name: &str) -> Option<&str> {
+    let (id, extension) = name.split_once('.')?;
     let is_ours = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
-    let is_known = ending == PARTIAL || FORMATS.iter().any(|(_, known, _)| *known == ending);
-    (is_ours && is_known).then_some(ending)
+    let is_known = extension == PARTIAL || STORED.iter().any(|(known, _)| *known == extension);
+    (is_ours && is_known).then_some(extension)
 }
 
 fn not_a_picture() -> Invalid {
@@ -167,51 +274,4 @@ fn not_a_picture() -> Invalid {
         "invalid",
         "Not a PNG, JPEG, GIF or WebP picture, or a damaged one.",
     )
-}
-
-fn rewrite(bytes: &[u8]) -> Result<Picture, Invalid> {
-    let format = image::guess_format(bytes).map_err(|_| not_a_picture())?;
-    let (_, ending, _) = FORMATS
-        .into_iter()
-        .find(|(known, ..)| *known == format)
-        .ok_or_else(not_a_picture)?;
-    let picture = decode(bytes, format)?;
-    let mut written = Cursor::new(Vec::new());
-    // Each encoder takes some pixel formats only; JPEG knows no transparency.
-    let plain: DynamicImage = match format {
-        ImageFormat::Jpeg => picture.into_rgb8().into(),
-        _ => picture.into_rgba8().into(),
-    };
-    plain
-        .write_to(&mut written, format)
-        .map_err(|_| not_a_picture())?;
-    Ok(Picture {
-        bytes: written.into_inner(),
-        ending,
-    })
-}
-
-fn decode(bytes: &[u8], format: ImageFormat) -> Result<DynamicImage, Invalid> {
-    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
-    let mut limits = Limits::default();
-    limits.max_alloc = Some(MAX_ALLOCATION);
-    reader.limits(limits);
-    let explain = |error: ImageError| match error {
-        ImageError::Limits(_) => too_many_pixels(),
-        _ => not_a_picture(),
-    };
-    let mut decoder = reader.into_decoder().map_err(explain)?;
-    let (width, height) = decoder.dimensions();
-    if u64::from(width) * u64::from(height) > MAX_PIXELS {
-        return Err(too_many_pixels());
-    }
-    // The orientation is metadata and goes with the rest of it, so the pixels are turned first.
-    let orientation = decoder.orientation().map_err(explain)?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(explain)?;
-    picture.apply_orientation(orientation);
-    Ok(picture)
-}
-
-fn too_many_pixels() -> Invalid {
-    Invalid::new("too_large", "At most 25 megapixels.")
 }

@@ -28,7 +28,7 @@ use crate::{
     failure::Failure,
     fields::Fields,
     openapi::Tag,
-    picture::Picture,
+    picture::{self, Upload},
     signed_in::{ActivatedUser, SignedIn},
     user_body::{self, User},
 };
@@ -106,7 +106,7 @@ impl Profile {
         ActivatedUser(me): ActivatedUser,
         body: Body<Wire, WITH_PICTURE>,
     ) -> Result<Json<User>, Failure<400, 401, 403, 409, 413, 415, 429>> {
-        let (mut change, picture) = parse(body.fields, app).await?;
+        let (mut change, upload) = parse(body.fields, app)?;
         if is_new(change.email.as_ref(), &me.user) {
             let limit = app.limits.email_change(me.user.id, app.now()).await;
             let mailbox = Some(&me.user.email_key);
@@ -114,9 +114,12 @@ impl Profile {
                 .limited(app, "change of the address", mailbox, limit)
                 .await?;
         }
-        if let Some(picture) = picture {
-            change.picture = Some(match picture {
-                Some(picture) => Some(app.pictures.save(picture).await?),
+        if let Some(upload) = upload {
+            change.picture = Some(match upload {
+                Some(upload) => {
+                    let picture = picture::accept(app, &trail, Some(me.user.id), upload).await?;
+                    Some(app.pictures.save(picture).await?)
+                }
                 None => None,
             });
         }
@@ -213,20 +216,20 @@ pub async fn address_changes(
         .await
 }
 
-/// What changes of a profile: `None` where nothing was said, and apart the picture, which is not stored yet.
+/// What changes of a profile: `None` where nothing was said, and apart the picture, which is not decoded yet.
 ///
 /// # Errors
 /// When any field is bad, with all of them.
-pub async fn parse(
+pub fn parse(
     mut fields: Fields,
     app: &App,
-) -> Result<(ProfileChange, Option<Option<Picture>>), ApiError> {
+) -> Result<(ProfileChange, Option<Option<Upload>>), ApiError> {
     let email = fields.changed::<Email>("email");
     let username = fields.changed::<Username>("username");
     let phone_number = fields.clearable::<PhoneNumber>("phoneNumber");
     let date_birth = fields.date_birth(app.now().date_naive());
     let gender = fields.clearable::<Gender>("gender");
-    let picture = fields.picture(&app.pictures).await;
+    let picture = fields.picture();
     fields.finish()?;
     let change = ProfileChange {
         email: email?,

@@ -25,7 +25,7 @@ use crate::{
     mailed_code::CodeRequest,
     openapi::Tag,
     password::{NewPassword, Owner, Password},
-    picture::Picture,
+    picture::{self, Upload},
     registrations::Registration,
     reset_requests::Asked,
     user_body::{self, User},
@@ -47,7 +47,8 @@ struct Wire {
     /// An international number, such as `+20 100 123 4567`.
     phone_number: Option<String>,
     /// PNG, JPEG, GIF or WebP, at most 5 MiB and 25 megapixels: a file in a multipart body, a `data:image/…;base64,` URL
-    /// in any other.
+    /// in any other. It is stored as an avatar: scaled down to 512 by 512 pixels, in sRGB, without metadata, as JPEG, or as PNG
+    /// when something of it is transparent.
     image: Option<String>,
     /// From 1900 to today.
     date_birth: Option<NaiveDate>,
@@ -92,7 +93,7 @@ struct Form {
     username: Username,
     password: NewPassword,
     phone_number: Option<PhoneNumber>,
-    picture: Option<Picture>,
+    picture: Option<Upload>,
     date_birth: Option<NaiveDate>,
     gender: Option<Gender>,
 }
@@ -118,13 +119,17 @@ impl Register {
         trail: Trail,
         body: Body<Wire, WITH_PICTURE>,
     ) -> Result<Registered, Failure<400, 409, 413, 415, 429>> {
-        // Before the form is looked at: reading a picture is work.
+        // Before the form is looked at.
         let limit = app.limits.registration(trail.peer, app.now()).await;
         trail.limited(app, "registration", None, limit).await?;
-        let form = Form::parse(body.fields, app).await?;
+        let form = Form::parse(body.fields, app)?;
+        let picture = match form.picture {
+            Some(upload) => Some(picture::accept(app, &trail, None, upload).await?),
+            None => None,
+        };
         // Before the picture is stored: past this nothing turns the form away but the database, which is handled below.
         let password_hash = app.hasher.hash(form.password).await?;
-        let picture = match form.picture {
+        let picture = match picture {
             Some(picture) => Some(app.pictures.save(picture).await?),
             None => None,
         };
@@ -281,14 +286,14 @@ async fn create(
 }
 
 impl Form {
-    async fn parse(mut fields: Fields, app: &App) -> Result<Self, ApiError> {
+    fn parse(mut fields: Fields, app: &App) -> Result<Self, ApiError> {
         let email = fields.required::<Email>("email");
         let username = fields.required::<Username>("username");
         let password = fields.required::<Password>("password");
         let phone_number = fields.optional::<PhoneNumber>("phoneNumber");
         let date_birth = fields.date_birth(app.now().date_naive());
         let gender = fields.optional::<Gender>("gender");
-        let picture = fields.picture(&app.pictures).await;
+        let picture = fields.picture();
         let password = password.and_then(|password| {
             let judged = match (&email, &username) {
                 (Ok(email), Ok(username)) => password.accept_for(Owner {

@@ -15,7 +15,12 @@ use super::{
     acts::{self, event, finish, notice, some_superuser_left},
     permit::{Admin, ChangeUsers, Permit},
 };
-use crate::{app::App, error::ApiError, picture::Picture, profile};
+use crate::{
+    app::App,
+    error::ApiError,
+    picture::{self, Upload},
+    profile,
+};
 
 /// Writes a change to an account that is still as `seen` says, and does what goes with it: a mail at its activation, the
 /// end of its sessions when it is shut or gets another address, the end of its old picture.
@@ -27,7 +32,7 @@ pub async fn change(
     admin: &Permit<ChangeUsers>,
     seen: &user::Model,
     mut change: Change,
-    picture: Option<Option<Picture>>,
+    upload: Option<Option<Upload>>,
 ) -> Result<user::Model, ApiError> {
     if change.is_superuser == Some(true) {
         // Whoever may do everything may sign in.
@@ -36,9 +41,13 @@ pub async fn change(
         change.is_superuser = Some(false);
     }
     check(admin, seen, &change)?;
-    if let Some(picture) = picture {
-        change.profile.picture = Some(match picture {
-            Some(picture) => Some(app.pictures.save(picture).await?),
+    if let Some(upload) = upload {
+        change.profile.picture = Some(match upload {
+            Some(upload) => {
+                let uploader = Some(admin.user.id);
+                let picture = picture::accept(app, &admin.trail, uploader, upload).await?;
+                Some(app.pictures.save(picture).await?)
+            }
             None => None,
         });
     }

@@ -242,6 +242,7 @@ texts! {
     limit_otp: "too many codes tried" | "محاولات رمز كثيرة";
     limit_change: "too many password changes" | "تغييرات كثيرة لكلمة المرور";
     limit_address: "too many changes of the address" | "تغييرات كثيرة للعنوان";
+    limit_picture: "too many picture uploads" | "صور مرفوعة كثيرة جدا";
 
     // Mails.
     mail_reset_code: "Reset code" | "رمز التغيير";
@@ -322,6 +323,7 @@ impl Texts {
             "reset-password" => self.limit_reset_password,
             "change" | "change-strikes" => self.limit_change,
             "address" => self.limit_address,
+            "picture" => self.limit_picture,
             _ => self.limit_strikes,
         }
     }

@@ -24,7 +24,7 @@ use super::{
     permit::{Admin, ChangeUsers, Permit, ViewUsers},
     view::{Me, View, back, with_wait},
 };
-use crate::{app::App, error::ApiError, limits::Held, picture::Picture, profile};
+use crate::{app::App, error::ApiError, limits::Held, picture::Upload, profile};
 
 /// The fields of the form that are texts.
 const TEXTS: [&str; 5] = ["email", "username", "phoneNumber", "dateBirth", "gender"];
@@ -86,7 +86,7 @@ pub async fn save(
     let mut entered = again(&form);
     // The form was made of another version: nothing is written.
     let outdated = entered.version != user.version;
-    let saved = match parse(app, &admin, &user, form).await {
+    let saved = match parse(app, &admin, &user, form) {
         Ok(_) if outdated => Err(ApiError::ChangedMeanwhile),
         Ok((change, picture)) => edit::change(app, &admin, &user, change, picture).await,
         Err(error) => Err(error),
@@ -276,12 +276,12 @@ fn theirs(view: &View, admin: &Admin, entered: &Filled, stored: &user::Model) ->
         .collect()
 }
 
-async fn parse(
+fn parse(
     app: &App,
     admin: &Admin,
     user: &user::Model,
     form: Form,
-) -> Result<(Change, Option<Option<Picture>>), ApiError> {
+) -> Result<(Change, Option<Option<Upload>>), ApiError> {
     let tick = |name| form.is_ticked(name);
     let rights = admin.may_set_rights_of(user);
     let mut change = Change {
@@ -298,7 +298,7 @@ async fn parse(
     };
     let clear = tick("image_clear");
     // A file field without a file is no wish to have no picture.
-    let (profile, picture) = profile::parse(form.into_fields_without("image"), app).await?;
+    let (profile, picture) = profile::parse(form.into_fields_without("image"), app)?;
     change.profile = profile;
     let picture = picture.or_else(|| clear.then_some(None));
     Ok((change, picture))

@@ -15,6 +15,7 @@ mod admin_json;
 mod admin_lists;
 mod admin_users;
 mod audit;
+mod avatars;
 mod bad_input;
 mod browser;
 mod clock;

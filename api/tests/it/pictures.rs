@@ -45,7 +45,7 @@ fn photograph(width: u32, height: u32) -> Vec<u8> {
     [&jpeg[..2], &segment, &jpeg[2..]].concat()
 }
 
-async fn upload(world: &World, email: &str, bytes: Vec<u8>) -> crate::world::Answer {
+pub(crate) async fn upload(world: &World, email: &str, bytes: Vec<u8>) -> crate::world::Answer {
     let form = reqwest::multipart::Form::new()
         .text("email", email.to_owned())
         .text("username", "Ada")
@@ -63,15 +63,15 @@ async fn upload(world: &World, email: &str, bytes: Vec<u8>) -> crate::world::Ans
         .await
 }
 
-/// A2: the type is told by the content and served fixed, with nosniff.
+/// A2: the type is told by the content, and served fixed, with nosniff.
 #[tokio::test]
-async fn each_kind_is_served_as_what_it_is() {
+async fn each_kind_is_stored_as_jpeg_when_opaque() {
     let world = World::new().await;
-    for (number, (format, media_type)) in [
-        (ImageFormat::Png, "image/png"),
-        (ImageFormat::Jpeg, "image/jpeg"),
-        (ImageFormat::Gif, "image/gif"),
-        (ImageFormat::WebP, "image/webp"),
+    for (number, format) in [
+        ImageFormat::Png,
+        ImageFormat::Jpeg,
+        ImageFormat::Gif,
+        ImageFormat::WebP,
     ]
     .into_iter()
     .enumerate()
@@ -91,10 +91,10 @@ async fn each_kind_is_served_as_what_it_is() {
         );
 
         let served = world.http.get(answer.text("/image")).send().await.unwrap();
-        assert_eq!(served.headers()["content-type"], media_type);
+        assert_eq!(served.headers()["content-type"], "image/jpeg");
         assert_eq!(served.headers()["x-content-type-options"], "nosniff");
         let bytes = served.bytes().await.unwrap();
-        assert_eq!(image::guess_format(&bytes).unwrap(), format);
+        assert_eq!(image::guess_format(&bytes).unwrap(), ImageFormat::Jpeg);
         assert_eq!(
             image::load_from_memory(&bytes).unwrap().dimensions(),
             (31, 17)

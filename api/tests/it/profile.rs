@@ -142,7 +142,7 @@ async fn a_picture_is_set_replaced_and_cleared_and_never_leaves_a_file_behind() 
     assert!(
         std::path::Path::new(&second.text("/image"))
             .extension()
-            .is_some_and(|ending| ending == "png"),
+            .is_some_and(|extension| extension == "jpg"),
         "{second:?}"
     );
     assert_eq!(world.pictures().len(), 1);

@@ -3,8 +3,9 @@
 use std::{fs, path::Path};
 
 /// Where tests are.
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 7] = [
     "api/src",
+    "api/src/picture",
     "api/tests/it",
     "shared/src",
     "worker/src",

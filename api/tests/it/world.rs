@@ -121,6 +121,8 @@ impl World {
             ("LIMIT_RESET_PASSWORD_IP", "100000/1"),
             ("LIMIT_EMAIL_CHANGE", "100000/1"),
             ("LIMIT_PASSWORD_CHANGE", "100000/1"),
+            ("LIMIT_PICTURE_ACCOUNT", "100000/1"),
+            ("LIMIT_PICTURE_IP", "100000/1"),
             ("LIMIT_LOGIN_FREE_FAILURES", "1000000"),
             ("LIMIT_LOGIN_FAILURES", "1000000"),
         ];

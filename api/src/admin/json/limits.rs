@@ -32,7 +32,7 @@ struct Hold {
     /// Names it, to release it.
     name: String,
     /// What is refused: `login`, `strikes` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp`,
-    /// `reset-password`, `change`, `change-strikes` (password changes, after wrong passwords) or `address`.
+    /// `reset-password`, `change`, `change-strikes` (password changes, after wrong passwords), `address` or `picture` (uploads).
     what: String,
     /// A network, a mailbox by the beginning of its fingerprint, or the id of an account.
     whom: String,

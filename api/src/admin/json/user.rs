@@ -21,7 +21,7 @@ use crate::{
     failure::Failure,
     fields::Fields,
     openapi::Tag,
-    picture::Picture,
+    picture::Upload,
     profile, user_body,
 };
 
@@ -127,9 +127,9 @@ impl User {
         /// The account.
         Path(id): Path<i64>,
         body: Body<Wire, WITH_PICTURE>,
-    ) -> Result<Json<Account>, Failure<400, 401, 403, 404, 409, 413, 415>> {
+    ) -> Result<Json<Account>, Failure<400, 401, 403, 404, 409, 413, 415, 429>> {
         let seen = find(app, id).await?;
-        let (change, picture, version) = parse(body.fields, app).await?;
+        let (change, picture, version) = parse(body.fields, app)?;
         if version.is_some_and(|version| version != seen.version) {
             return Err(ApiError::ChangedMeanwhile.into());
         }
@@ -164,17 +164,17 @@ async fn find(app: &App, id: i64) -> Result<user::Model, ApiError> {
 }
 
 /// What changes, the picture apart, and the version that it was made of.
-async fn parse(
+fn parse(
     mut fields: Fields,
     app: &App,
-) -> Result<(Change, Option<Option<Picture>>, Option<i32>), ApiError> {
+) -> Result<(Change, Option<Option<Upload>>, Option<i32>), ApiError> {
     let is_activated = fields.flag("is_activated");
     let is_active = fields.flag("is_active");
     let is_staff = fields.flag("is_staff");
     let is_superuser = fields.flag("is_superuser");
     let permissions = fields.list::<Permission>("permissions");
     let version = fields.changed("version");
-    let (profile, picture) = profile::parse(fields, app).await?;
+    let (profile, picture) = profile::parse(fields, app)?;
     let change = Change {
         profile,
         is_activated: is_activated?,
