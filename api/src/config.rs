@@ -17,6 +17,7 @@ use latchkey_shared::{
 use ipnet::IpNet;
 
 use crate::{
+    cross_origin::check_origin,
     hashing::HashCost,
     limits::{Rate, Rates},
     peer::{Proxies, ProxyHeader},
@@ -303,15 +304,11 @@ fn cors_origins(settings: &mut Settings) -> Vec<String> {
         .map(|origin| origin.trim().to_owned())
         .filter(|origin| !origin.is_empty())
         .collect();
-    let is_origin = |text: &String| {
-        url::Url::parse(text)
-            .is_ok_and(|url| url.origin().is_tuple() && url.origin().ascii_serialization() == *text)
-    };
-    if !origins.iter().all(is_origin) {
-        settings.fault(
-            "CORS_ORIGINS",
-            "origins like https://app.example.com, separated by commas",
-        );
+    for origin in &origins {
+        if let Err(reason) = check_origin(origin) {
+            let origins = "origins like https://app.example.com, separated by commas";
+            settings.fault("CORS_ORIGINS", &format!("{origins} ({reason})"));
+        }
     }
     origins
 }

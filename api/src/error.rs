@@ -31,6 +31,9 @@ pub enum ApiError {
     /// 400 `malformed-body`: the body is not what its Content-Type says.
     #[error("{0}")]
     MalformedBody(Cow<'static, str>),
+    /// 400 `invalid-host`: not exactly one valid `Host` (RFC 9112, 3.2).
+    #[error("no valid Host")]
+    InvalidHost,
     /// 400 `invalid-otp`: wrong, expired, used up and unknown alike.
     #[error("the code is not valid")]
     InvalidOtp,
@@ -88,6 +91,12 @@ pub enum ApiError {
     /// 413 `body-too-large`
     #[error("the body is too large")]
     BodyTooLarge,
+    /// 414 `uri-too-long`
+    #[error("the URI is too long")]
+    UriTooLong,
+    /// 431 `header-too-large`: too many header fields, or too large ones.
+    #[error("the header is too large")]
+    HeaderTooLarge,
     /// 415 `unsupported-media-type`
     #[error("unsupported media type")]
     UnsupportedMediaType,
@@ -126,6 +135,7 @@ pub struct Kind {
 pub const KINDS: &[Kind] = &[
     kind("invalid-input", 400, "Invalid input", "One or more fields are missing or wrong; `errors` names each."),
     kind("malformed-body", 400, "Malformed body", "The body is not what its Content-Type says."),
+    kind("invalid-host", 400, "Invalid Host", "A request needs exactly one `Host` header, with a host and at most a port."),
     kind("invalid-otp", 400, "Invalid code", "The code is wrong, expired or used up. Ask for a new one."),
     kind("invalid-reset-token", 400, "Invalid reset token", "The token is unknown, expired or used, or its code was not checked. Start again."),
     kind("not-authenticated", 401, "Not authenticated", "Send a living access token as `Authorization: Bearer …`."),
@@ -145,8 +155,10 @@ pub const KINDS: &[Kind] = &[
     kind("not-possible", 409, "Not possible", "It is not in a state in which this can be done."),
     kind("body-too-slow", 408, "Body too slow", "The body did not arrive in time."),
     kind("body-too-large", 413, "Body too large", "The body is larger than this endpoint takes."),
+    kind("uri-too-long", 414, "URI too long", "The path and query are longer than 8 KiB."),
     kind("unsupported-media-type", 415, "Unsupported media type", "Send application/json, application/x-www-form-urlencoded or multipart/form-data."),
     kind("too-many-requests", 429, "Too many requests", "Too many tries. `Retry-After` says how many seconds to wait."),
+    kind("header-too-large", 431, "Header too large", "The header fields are more than 64, or larger than 16 KiB."),
     kind("internal", 500, "Internal error", "Something went wrong here. The request id helps to find out what."),
     kind("busy", 503, "Busy", "Too much is waiting to be done at the moment. Try again shortly."),
     kind("unavailable", 503, "Unavailable", "A part of the service does not answer at the moment. Try again shortly."),
@@ -162,8 +174,10 @@ const fn kind(name: &'static str, status: u16, title: &'static str, detail: &'st
         408 => StatusCode::REQUEST_TIMEOUT,
         409 => StatusCode::CONFLICT,
         413 => StatusCode::PAYLOAD_TOO_LARGE,
+        414 => StatusCode::URI_TOO_LONG,
         415 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
         429 => StatusCode::TOO_MANY_REQUESTS,
+        431 => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
         503 => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
@@ -188,6 +202,7 @@ impl ApiError {
         match self {
             Self::InvalidInput(_) => "invalid-input",
             Self::MalformedBody(_) => "malformed-body",
+            Self::InvalidHost => "invalid-host",
             Self::InvalidOtp => "invalid-otp",
             Self::InvalidResetToken => "invalid-reset-token",
             Self::NotAuthenticated => "not-authenticated",
@@ -207,6 +222,8 @@ impl ApiError {
             Self::NotPossible => "not-possible",
             Self::BodyTooSlow => "body-too-slow",
             Self::BodyTooLarge => "body-too-large",
+            Self::UriTooLong => "uri-too-long",
+            Self::HeaderTooLarge => "header-too-large",
             Self::UnsupportedMediaType => "unsupported-media-type",
             Self::TooManyRequests(_) => "too-many-requests",
             Self::Internal(_) => "internal",

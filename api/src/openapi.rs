@@ -54,7 +54,8 @@ pub fn service() -> OpenApiService<Calls, ()> {
         "Accounts for your product: sign-up, login with access and refresh tokens, password reset by a mailed one-time \
          code, and the own profile.\n\nEvery path works with and without its trailing slash, and every body may be \
          JSON, form-urlencoded or multipart. Every error is an RFC 9457 problem; the header `X-Request-Id` names the \
-         request in our log.",
+         request in our log.\n\nBeside the errors that are listed, every call can end with 400 `invalid-host`, 414 \
+         `uri-too-long` (over 8 KiB) and 431 `header-too-large` (over 16 KiB or 64 fields).",
     )
     .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
 }

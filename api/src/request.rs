@@ -12,7 +12,7 @@ use poem::{
 use tracing::{Instrument as _, Span, field::Empty};
 use uuid::Uuid;
 
-use crate::{error::ApiError, metrics::RequestMetrics};
+use crate::{error::ApiError, metrics::RequestMetrics, request_head};
 
 /// The header that carries the id of a request, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -75,6 +75,7 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let id = RequestId::of(&request);
         let method = request.method().clone();
+        let ends_connection = request_head::ends_connection(&request);
         let start = Instant::now();
         request.set_data(id.clone());
 
@@ -105,6 +106,11 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
         .instrument(logged)
         .await;
         self.dress(response.headers_mut(), &id);
+        if ends_connection {
+            response
+                .headers_mut()
+                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
         Ok(response)
     }
 }
@@ -168,6 +174,9 @@ fn name_of(method: &Method) -> &str {
 
 impl<E: Endpoint> RequestEndpoint<E> {
     async fn answer(&self, request: Request, id: &RequestId) -> Response {
+        if let Err(error) = request_head::check_host(&request) {
+            return error.into_problem_response(id.as_str());
+        }
         match AssertUnwindSafe(self.inner.call(request))
             .catch_unwind()
             .await

@@ -10,18 +10,20 @@ use poem::{
     Endpoint, EndpointExt as _, IntoResponse as _, PathPattern, Request, Response, Route, Server,
     endpoint::make_sync,
     get, handler,
-    http::{HeaderValue, Method, StatusCode, Uri, header, uri::PathAndQuery},
+    http::{HeaderValue, StatusCode, Uri, header, uri::PathAndQuery},
     listener::Acceptor,
-    middleware::{Cors, SetHeader},
+    middleware::SetHeader,
     web::Path,
 };
 
 use crate::{
     admin,
     app::App,
-    error::{ApiError, KINDS, RATE_LIMIT, RATE_REMAINING, RATE_RESET},
+    cross_origin,
+    error::{ApiError, KINDS},
     media, openapi,
-    request::{REQUEST_ID, RequestId, RequestLayer},
+    request::{RequestId, RequestLayer},
+    request_head,
 };
 
 /// How long a connection may be silent.
@@ -72,9 +74,14 @@ pub fn endpoint(app: App) -> impl Endpoint {
         });
     // Boxed, so that the layer outside moves a pointer to a request's future, which is of several KiB.
     let routes = if origins.is_empty() {
-        routes.boxed()
+        routes
+            .around(|endpoint, request| cross_origin::answer(endpoint, request, false))
+            .boxed()
     } else {
-        routes.with(cors(origins)).boxed()
+        routes
+            .with(cross_origin::cors(origins))
+            .around(|endpoint, request| cross_origin::answer(endpoint, request, true))
+            .boxed()
     };
     routes.with(layer)
 }
@@ -104,6 +111,10 @@ async fn answer(
     allowed: Arc<Allowed>,
 ) -> poem::Result<Response> {
     let id = request.data::<RequestId>().cloned();
+    if let Err(error) = request_head::check_size(&request) {
+        let id = id.as_ref().map_or("", RequestId::as_str);
+        return Ok(error.into_problem_response(id));
+    }
     canonicalise(request.uri_mut());
     let uri = request.uri().clone();
     request.set_data(app);
@@ -201,21 +212,6 @@ fn origins(app: &App) -> Vec<String> {
         origins.push(app.config.common.public_url.origin().ascii_serialization());
     }
     origins
-}
-
-fn cors(origins: Vec<String>) -> Cors {
-    Cors::new()
-        .allow_origins(origins)
-        .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
-        .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
-        .expose_headers([
-            REQUEST_ID,
-            header::RETRY_AFTER,
-            RATE_LIMIT,
-            RATE_REMAINING,
-            RATE_RESET,
-        ])
-        .max_age(600)
 }
 
 #[cfg(test)]
