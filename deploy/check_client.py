@@ -93,6 +93,13 @@ answer = call("get_user", bearer)
 check("the profile answers 200", answer.status_code, 200)
 check("the profile is as registered, and activated", facts(answer.parsed), profile | {"is_activated": True})
 
+changed = {"password": password, "new_password": f"Difference {uuid.uuid4().hex}"}
+answer = call("change_password", bearer, changed)
+check("a change of the password answers 200", answer.status_code, 200)
+check("its access token is of the old session no more", call("get_user", bearer).status_code, 401)
+bearer = latchkey_client.AuthenticatedClient(base_url=api_url, token=answer.parsed.access)
+check("and opens the profile", call("get_user", bearer).status_code, 200)
+
 check("the calls of administrators are not for everybody", call("list_accounts", bearer).status_code, 403)
 
 wrong = latchkey_client.AuthenticatedClient(base_url=api_url, token="not.a.token")

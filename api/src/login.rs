@@ -20,7 +20,7 @@ use crate::{
     limits::Try,
     openapi::Tag,
     password::Password,
-    token::{AccessToken, RefreshToken, TokenId},
+    token::TokenId,
 };
 
 /// Who, and the proof of it.
@@ -64,11 +64,25 @@ struct LoggedInUser {
 
 /// An access token and the refresh token to renew it with.
 #[derive(Debug, Object)]
-struct TokenPair {
+pub struct TokenPair {
     /// For `Authorization: Bearer …`; 5 minutes by default.
     access: String,
     /// For `/auth/refresh/`; 10 days by default.
     refresh: String,
+}
+
+impl TokenPair {
+    /// The first tokens of a session, whose refresh token has this secret.
+    #[must_use]
+    pub fn of(app: &App, session: &session::Model, secret: &TokenId) -> Self {
+        let now = session.last_used_at;
+        let access = app.tokens.access(session.user_id, session.id, now);
+        let refresh = app.tokens.refresh(session, secret, now);
+        Self {
+            access: access.expose().to_owned(),
+            refresh: refresh.expose().to_owned(),
+        }
+    }
 }
 
 /// See the module.
@@ -110,17 +124,14 @@ impl Login {
             return Err(ApiError::NotActivated.into());
         }
         let device = user_agent(request);
-        let (access, refresh) = start_session(app, &user, verdict, device, &trail).await?;
+        let token = start_session(app, &user, verdict, device, &trail).await?;
         Ok(Json(LoggedIn {
             detail: "Logged in Successfully".to_owned(),
             data: LoggedInUser {
                 email: user.email.to_string(),
                 is_activated: user.is_activated,
             },
-            token: TokenPair {
-                access: access.expose().to_owned(),
-                refresh: refresh.expose().to_owned(),
-            },
+            token,
         }))
     }
 }
@@ -252,13 +263,12 @@ async fn start_session(
     verdict: Verdict,
     device: Option<String>,
     trail: &Trail,
-) -> Result<(AccessToken, RefreshToken), ApiError> {
+) -> Result<TokenPair, ApiError> {
     let (session, secret) = new_session(app, user.id, device, trail);
-    let (id, now) = (session.id, session.created_at);
-    let refresh = app.tokens.refresh(&session, &secret, now);
+    let tokens = TokenPair::of(app, &session, &secret);
     // In a box, too.
     Box::pin(store_session(app, user, verdict, session, trail, None)).await?;
-    Ok((app.tokens.access(user.id, id, now), refresh))
+    Ok(tokens)
 }
 
 /// What a device calls itself, for the owner's list of sessions.

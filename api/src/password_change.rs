@@ -2,7 +2,8 @@
 
 use latchkey_shared::{audit::EventKind, database, mail::MailKind, password_reset, session, user};
 use poem::web::Data;
-use poem_openapi::{ApiResponse, Object, OpenApi};
+use poem_openapi::{Object, OpenApi, payload::Json};
+use uuid::Uuid;
 
 use crate::{
     app::App,
@@ -10,9 +11,11 @@ use crate::{
     body::Body,
     error::ApiError,
     failure::Failure,
+    login::TokenPair,
     openapi::Tag,
     password::{NewPassword, Owner, Password},
     signed_in::{ActivatedUser, SignedIn},
+    token::TokenId,
 };
 
 /// The old password and the new one.
@@ -26,13 +29,6 @@ struct Wire {
     new_password: String,
 }
 
-#[derive(ApiResponse)]
-enum Changed {
-    /// The new password counts, and every other session has ended.
-    #[oai(status = 204)]
-    Done,
-}
-
 /// See the module.
 pub struct PasswordChange;
 
@@ -40,7 +36,8 @@ pub struct PasswordChange;
 impl PasswordChange {
     /// Change the own password
     ///
-    /// Needs the current one. Every other session of the account ends, and a mail tells the owner.
+    /// Needs the current password. Every session of the account ends, and a mail tells the owner. A new session takes the
+    /// place of this one, with the same end: use the tokens of the answer from now on.
     #[oai(
         path = "/auth/change_password",
         method = "post",
@@ -53,7 +50,7 @@ impl PasswordChange {
         trail: Trail,
         ActivatedUser(me): ActivatedUser,
         body: Body<Wire>,
-    ) -> Result<Changed, Failure<400, 401, 403, 413, 415, 429>> {
+    ) -> Result<Json<TokenPair>, Failure<400, 401, 403, 413, 415, 429>> {
         let mut fields = body.fields;
         let current = fields.required::<Password>("password");
         let new = fields.required::<Password>("new_password").and_then(|new| {
@@ -61,12 +58,13 @@ impl PasswordChange {
                 .map_err(|invalid| fields.note("new_password", invalid))
         });
         fields.finish()?;
-        change(app, &me, current?, new?, &trail).await?;
-        Ok(Changed::Done)
+        let (session, secret) = change(app, &me, current?, new?, &trail).await?;
+        Ok(Json(TokenPair::of(app, &session, &secret)))
     }
 }
 
-/// Changes a password whose owner knows the current one.
+/// Changes a password whose owner knows the current one. Returns the session that takes the place of the present one, and
+/// the secret of its refresh token.
 ///
 /// # Errors
 /// When it is not the current one, was tried too often, or something fails.
@@ -76,7 +74,7 @@ pub async fn change(
     current: Password,
     new: NewPassword,
     trail: &Trail,
-) -> Result<(), ApiError> {
+) -> Result<(session::Model, TokenId), ApiError> {
     let limit = app.limits.password_change(me.user.id, app.now()).await;
     let mailbox = Some(&me.user.email_key);
     let guess = trail
@@ -99,7 +97,12 @@ pub async fn change(
 }
 
 /// The password, what it ends, and the notice, all or nothing.
-async fn store(app: &App, me: &SignedIn, new: NewPassword, trail: &Trail) -> Result<(), ApiError> {
+async fn store(
+    app: &App,
+    me: &SignedIn,
+    new: NewPassword,
+    trail: &Trail,
+) -> Result<(session::Model, TokenId), ApiError> {
     let hash = app.hasher.hash(new).await?;
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
@@ -108,7 +111,10 @@ async fn store(app: &App, me: &SignedIn, new: NewPassword, trail: &Trail) -> Res
     if !user::change_password(&transaction, me.user.id, verified, hash).await? {
         return Err(ApiError::NotAuthenticated);
     }
-    session::revoke_others(&transaction, me.user.id, me.session.id, now).await?;
+    // This session, too: its tokens may have been copied (ASVS 7.2.4).
+    session::revoke_all(&transaction, me.user.id, now).await?;
+    let (session, secret) = successor(app, &me.session);
+    session::insert(&transaction, session.clone()).await?;
     password_reset::end_all(&transaction, me.user.id, now).await?;
     let mail = app
         .outbox
@@ -125,6 +131,20 @@ async fn store(app: &App, me: &SignedIn, new: NewPassword, trail: &Trail) -> Res
         .await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;
-    tracing::info!(me.user.id, "Password changed.");
-    Ok(())
+    tracing::info!(me.user.id, session.id = %session.id, "Password changed.");
+    Ok((session, secret))
+}
+
+/// The session of the same device under a new id and a new secret. It ends when the old one would have ended.
+fn successor(app: &App, old: &session::Model) -> (session::Model, TokenId) {
+    let secret = TokenId::generate();
+    let session = session::Model {
+        id: Uuid::now_v7(),
+        secret_hash: app.token_hasher.hash(secret.expose()),
+        last_used_at: app.now(),
+        previous_hash: None,
+        rotated_at: None,
+        ..old.clone()
+    };
+    (session, secret)
 }

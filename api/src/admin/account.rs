@@ -1,14 +1,16 @@
 //! `/admin/account/`: the own password.
 
 use askama::Template;
-use poem::{Response, handler, http::StatusCode, web::Data};
+use latchkey_shared::session::Model as Session;
+use poem::{Request, Response, handler, http::StatusCode, web::Data};
 
 use super::{
     filled::Filled,
     form::Form,
     permit::{Admin, AnyStaff, Permit},
+    session,
     setup::differ,
-    view::{Me, View, back, with_wait},
+    view::{Me, View, add, back, with_wait},
 };
 use crate::{
     app::App,
@@ -38,16 +40,24 @@ pub fn show(admin: Permit<AnyStaff>, view: View) -> poem::Result<Response> {
     view.page(StatusCode::OK, &Page::new(&view, &admin, Filled::default()))
 }
 
-/// Changes the password. Every other session of the account ends.
+/// Changes the password. Every session of the account ends, and the browser goes on under a new cookie.
 #[handler]
 pub async fn change_password(
     Data(app): Data<&App>,
     admin: Permit<AnyStaff>,
     view: View,
     form: Form,
+    request: &Request,
 ) -> poem::Result<Response> {
-    let Err(error) = change(app, &admin, form).await else {
-        return Ok(back(app, "/admin/account/", "password", 1));
+    let error = match change(app, &admin, form).await {
+        Ok(changed) => {
+            session::end(app, request).await?;
+            let cookie = session::start(app, changed.id).await?;
+            let mut response = back(app, "/admin/account/", "password", 1);
+            add(&mut response, &cookie);
+            return Ok(response);
+        }
+        Err(error) => error,
     };
     let status = error.kind().status;
     if status.is_server_error() {
@@ -58,13 +68,14 @@ pub async fn change_password(
     Ok(with_wait(page, error.retry_after()))
 }
 
-async fn change(app: &App, admin: &Admin, form: Form) -> Result<(), ApiError> {
+async fn change(app: &App, admin: &Admin, form: Form) -> Result<Session, ApiError> {
     let (current, new) = parse(admin, form)?;
     let me = SignedIn {
         user: admin.user.clone(),
         session: admin.session.clone(),
     };
-    password_change::change(app, &me, current, new, &admin.trail).await
+    let (session, _) = password_change::change(app, &me, current, new, &admin.trail).await?;
+    Ok(session)
 }
 
 fn parse(admin: &Admin, form: Form) -> Result<(Password, NewPassword), ApiError> {

@@ -136,6 +136,7 @@ fn answer(call: &str, status: u16) -> Value {
             "token": {"refresh": TOKEN, "access": TOKEN},
         }),
         "refresh" => json!({"access": TOKEN}),
+        "changePassword" => json!({"access": TOKEN, "refresh": TOKEN}),
         "requestReset" => {
             json!({"token": "q0Zy…", "message": "Password reset link sent to email."})
         }

@@ -77,15 +77,19 @@ async fn each_way_in_and_each_failure_is_noted_with_who_whence_and_which_request
             .json(&body)
     };
     world.send(change("a wrong password")).await;
-    world.send(change("another quiet morning")).await;
+    let changed = world.send(change("another quiet morning")).await;
+    let access = changed.text("/access");
     world
-        .patch_user(&new.access, json!({"email": "lovelace@example.com"}))
+        .patch_user(&access, json!({"email": "lovelace@example.com"}))
         .await;
     world
-        .patch_user(&new.access, json!({"username": "Countess"}))
+        .patch_user(&access, json!({"username": "Countess"}))
         .await;
     world
-        .post("/auth/logout/", json!({"refresh": new.refresh}))
+        .post(
+            "/auth/logout/",
+            json!({"refresh": changed.text("/refresh")}),
+        )
         .await;
     for _ in 0..2 {
         // The session has ended, so this opens nothing; it is noted once.

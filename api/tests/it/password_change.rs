@@ -1,9 +1,13 @@
 //! `POST /auth/change_password/`
 
+use futures_util::future::join_all;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::world::{Answer, PASSWORD, World};
+use crate::{
+    dashboard::{Dashboard, said},
+    world::{Answer, PASSWORD, World},
+};
 
 const NEW: &str = "another quiet morning";
 
@@ -21,7 +25,7 @@ async fn change(world: &World, access: &str, password: &str, new: &str) -> Answe
 
 /// P6: it needs the current password, ends every other session, and mails a notice.
 #[tokio::test]
-async fn a_change_ends_the_other_sessions_keeps_this_one_and_mails_the_owner() {
+async fn a_change_ends_every_session_starts_a_new_one_and_mails_the_owner() {
     let world = World::new().await;
     let here = world.somebody("ada@example.com").await;
     let there = world.login("ada@example.com", PASSWORD).await;
@@ -30,8 +34,9 @@ async fn a_change_ends_the_other_sessions_keeps_this_one_and_mails_the_owner() {
 
     let answer = change(&world, &here.access, PASSWORD, NEW).await;
 
-    assert_eq!(answer.status, 204, "{answer:?}");
-    assert_eq!(world.get_user(&here.access).await.status, 200);
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let here = answer.text("/access");
+    assert_eq!(world.get_user(&here).await.status, 200);
     world
         .get_user(&there.access)
         .await
@@ -96,4 +101,127 @@ async fn a_weak_new_password_is_refused_with_the_reason() {
             [("new_password".to_owned(), code.to_owned())]
         );
     }
+}
+
+/// P6: a copied token of the session, access or refresh, opens nothing after the change (ASVS 7.2.4).
+#[tokio::test]
+async fn a_change_replaces_the_tokens_of_its_own_session() {
+    for rotation in ["off", "on"] {
+        let world = World::with(&[("REFRESH_ROTATION", rotation)]).await;
+        let old = world.somebody("ada@example.com").await;
+        let mails = world.mails_to("ada@example.com").await.len();
+
+        let answer = change(&world, &old.access, PASSWORD, NEW).await;
+
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.keys(), ["access", "refresh"]);
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        let (access, refresh) = (answer.text("/access"), answer.text("/refresh"));
+        world
+            .get_user(&old.access)
+            .await
+            .is_problem(401, "not-authenticated");
+        for path in ["/auth/refresh/", "/auth/logout/"] {
+            world
+                .post(path, json!({"refresh": old.refresh}))
+                .await
+                .is_problem(401, "invalid-refresh-token");
+        }
+        assert_eq!(world.get_user(&access).await.status, 200, "{rotation}");
+        let renewed = world
+            .post("/auth/refresh/", json!({"refresh": refresh}))
+            .await;
+        assert_eq!(renewed.status, 200, "{renewed:?}");
+        // The notice of the change, and none of a replayed token.
+        assert_eq!(world.mails_to("ada@example.com").await.len(), mails + 1);
+    }
+}
+
+/// P6, S4: the new session has the device, the client IP and the end of the old one.
+#[tokio::test]
+async fn a_change_prolongs_no_session() {
+    let world = World::new().await;
+    let old = world.somebody("ada@example.com").await;
+    let list = async |access: &str| {
+        let request = world.request(Method::GET, "/auth/sessions/");
+        world.send(request.bearer_auth(access)).await.body
+    };
+    let before = list(&old.access).await;
+    world.pass(chrono::TimeDelta::seconds(60));
+
+    let answer = change(&world, &old.access, PASSWORD, NEW).await;
+
+    let after = list(&answer.text("/access")).await;
+    assert_eq!(after.as_array().unwrap().len(), 1, "{after}");
+    assert_ne!(after[0]["id"], before[0]["id"]);
+    for member in ["device", "peer", "created", "expires", "current"] {
+        assert_eq!(after[0][member], before[0][member], "{member}");
+    }
+}
+
+/// P6, S3: whatever a refresh beside the change is answered opens nothing after it.
+#[tokio::test]
+async fn refreshes_beside_a_change_leave_no_token() {
+    for rotation in ["off", "on"] {
+        let world = World::with(&[("REFRESH_ROTATION", rotation)]).await;
+        let old = world.somebody("ada@example.com").await;
+        let refresh = || world.post("/auth/refresh/", json!({"refresh": old.refresh}));
+
+        let (answer, refreshed) = tokio::join!(
+            change(&world, &old.access, PASSWORD, NEW),
+            join_all((0..20).map(|_| refresh())),
+        );
+
+        assert_eq!(answer.status, 200, "{answer:?}");
+        for refreshed in refreshed.iter().filter(|it| it.status == 200) {
+            world
+                .get_user(&refreshed.text("/access"))
+                .await
+                .is_problem(401, "not-authenticated");
+            if rotation == "on" {
+                let body = json!({"refresh": refreshed.text("/refresh")});
+                world
+                    .post("/auth/refresh/", body)
+                    .await
+                    .is_problem(401, "invalid-refresh-token");
+            }
+        }
+        assert_eq!(world.get_user(&answer.text("/access")).await.status, 200);
+        let body = json!({"refresh": answer.text("/refresh")});
+        assert_eq!(world.post("/auth/refresh/", body).await.status, 200);
+    }
+}
+
+/// P6, A4: the dashboard's cookie is replaced like a token.
+#[tokio::test]
+async fn a_change_at_the_dashboard_replaces_its_cookie() {
+    let world = World::new().await;
+    world.superuser("root@example.com").await;
+    let root = Dashboard::of(&world, "root@example.com").await;
+    let page = root.sign_in("root@example.com", PASSWORD).await;
+    let old = page.cookie("latchkey_admin").unwrap();
+    let mut root = root;
+    root.csrf = crate::dashboard::value(&root.see("/admin/account/").await, "csrf");
+
+    let page = root
+        .post(
+            "/admin/account/",
+            &[
+                ("password", PASSWORD),
+                ("new_password", NEW),
+                ("password_again", NEW),
+            ],
+        )
+        .await;
+
+    assert_eq!(page.status, 303, "{page:?}");
+    let new = page.cookie("latchkey_admin").unwrap();
+    assert_ne!(new, old);
+    let html = root.see("/admin/account/").await;
+    assert_eq!(said(&html), "The password is changed.");
+    let request = world.request(Method::GET, "/admin/account/");
+    let answer = world
+        .send(request.header("cookie", old.split(';').next().unwrap()))
+        .await;
+    assert_eq!(answer.status, 303, "{answer:?}");
 }

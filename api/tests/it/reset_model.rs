@@ -295,7 +295,7 @@ impl Play {
             .request(reqwest::Method::POST, "/auth/change_password/")
             .bearer_auth(tokens.access)
             .json(&json!({"password": self.model.password, "new_password": new}));
-        assert_eq!(self.world.send(request).await.status, 204);
+        assert_eq!(self.world.send(request).await.status, 200);
         self.model.set_password(new);
     }
 

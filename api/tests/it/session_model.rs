@@ -157,20 +157,29 @@ impl Play {
             }
             Step::LogoutAll(session, token) => {
                 if self
-                    .signed_in(session, token, "/auth/logout_all/", json!({}))
+                    .signed_in(session, token, "/auth/logout_all/", json!({}), 204)
                     .await
                     .is_some()
                 {
-                    self.end_all_but(None);
+                    self.end_all();
                 }
             }
             Step::Change(session, token) => {
                 let new = format!("another evening {number} of snow");
                 let body = json!({"password": self.password, "new_password": new});
                 let path = "/auth/change_password/";
-                if let Some(kept) = self.signed_in(session, token, path, body).await {
+                let changed = self.signed_in(session, token, path, body, 200).await;
+                if let Some((replaced, answer)) = changed {
                     self.password = new;
-                    self.end_all_but(Some(kept));
+                    self.end_all();
+                    self.sessions.push(Session {
+                        started: self.sessions[replaced].started,
+                        used: self.now,
+                        ended: false,
+                        refresh: vec![answer.text("/refresh")],
+                        rotated: 0,
+                        access: vec![(answer.text("/access"), self.now)],
+                    });
                 }
             }
             Step::Pass(seconds) => {
@@ -180,7 +189,7 @@ impl Play {
             Step::Shut if !self.shut => {
                 self.world.deactivate(EMAIL).await;
                 self.shut = true;
-                self.end_all_but(None);
+                self.end_all();
             }
             Step::Open if self.shut => {
                 self.world.activate(EMAIL).await;
@@ -270,14 +279,15 @@ impl Play {
         self.expect(index, token, &answer, 200);
     }
 
-    /// A call with an access token; the session, if the token was good for it.
+    /// A call with an access token; the session and the answer, if the token was good for it.
     async fn signed_in(
         &self,
         session: &Index,
         token: &Index,
         path: &str,
         body: serde_json::Value,
-    ) -> Option<usize> {
+        good: u16,
+    ) -> Option<(usize, Answer)> {
         let index = session.index(self.sessions.len());
         let access = &self.sessions[index].access;
         let token = token.index(access.len());
@@ -286,7 +296,8 @@ impl Play {
             .world
             .send(request.bearer_auth(&access[token].0).json(&body))
             .await;
-        self.expect(index, token, &answer, 204).then_some(index)
+        self.expect(index, token, &answer, good)
+            .then_some((index, answer))
     }
 
     /// Compares an answer to an access token; true when it was let in.
@@ -303,9 +314,9 @@ impl Play {
         false
     }
 
-    fn end_all_but(&mut self, kept: Option<usize>) {
-        for (index, session) in self.sessions.iter_mut().enumerate() {
-            session.ended |= Some(index) != kept;
+    fn end_all(&mut self) {
+        for session in &mut self.sessions {
+            session.ended = true;
         }
     }
 

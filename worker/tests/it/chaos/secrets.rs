@@ -249,9 +249,12 @@ async fn no_secret_of_a_whole_run_is_anywhere() {
         .post(format!("http://{}/auth/change_password/", api.address))
         .bearer_auth(&access_3)
         .form(&[("password", second), ("new_password", third)]);
-    assert_eq!(send(change).await.0, 204);
+    let (status, changed) = send(change).await;
+    assert_eq!(status, 200, "{changed}");
+    let [access_5, refresh_5] =
+        ["access", "refresh"].map(|token| changed[token].as_str().unwrap().to_owned());
     assert_eq!(
-        api.post("/auth/logout/", json!({"refresh": refresh_3}))
+        api.post("/auth/logout/", json!({"refresh": refresh_5}))
             .await
             .0,
         204
@@ -277,8 +280,9 @@ async fn no_secret_of_a_whole_run_is_anywhere() {
     let everything = [logs.as_str(), &with_code, &redis, &commands, &database].concat();
     let tokens = [
         &access, &refresh, &access_2, &refresh_2, &access_3, &refresh_3, &access_4, &refresh_4,
+        &access_5, &refresh_5,
     ];
-    let ids = [&refresh, &refresh_2, &refresh_3, &refresh_4].map(|token| id_of(token));
+    let ids = [&refresh, &refresh_2, &refresh_3, &refresh_4, &refresh_5].map(|token| id_of(token));
     for secret in PASSWORDS
         .into_iter()
         .chain(tokens.map(String::as_str))
