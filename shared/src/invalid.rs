@@ -20,10 +20,10 @@ impl Invalid {
     }
 }
 
-/// Refuses control characters, line breaks among them: they have no place in a name or an address and forge lines in
-/// logs and mail headers.
+/// Refuses control characters, and with them every line break (also U+2028 and U+2029): they have no place in a name or
+/// an address and forge lines in logs and mail headers.
 pub(crate) fn no_control_characters(text: &str) -> Result<(), Invalid> {
-    if text.chars().any(char::is_control) {
+    if text.contains(|c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}')) {
         return Err(Invalid::new(
             "control_characters",
             "Control characters are not allowed.",

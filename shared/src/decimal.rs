@@ -1,0 +1,66 @@
+//! Decimal digits of every script.
+
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+
+/// Returns the value of a decimal digit (general category Nd) of any script, 0 to 9.
+///
+/// The digits of one script are ten consecutive code points that start with zero, a guarantee of the Unicode stability
+/// policy. Where scripts follow each other directly, as the mathematical digits do, a run is a multiple of ten long.
+#[must_use]
+pub(crate) fn value(c: char) -> Option<u32> {
+    if let Some(value) = c.to_digit(10) {
+        return Some(value);
+    }
+    if !is_decimal(c) {
+        return None;
+    }
+    let mut before = 0;
+    while is_decimal(char::from_u32(u32::from(c) - before - 1)?) {
+        before += 1;
+    }
+    Some(before % 10)
+}
+
+/// Returns the code point of the zero that belongs to a decimal digit: one for each system of digits.
+#[must_use]
+pub(crate) fn zero(c: char) -> Option<u32> {
+    value(c).map(|value| u32::from(c) - value)
+}
+
+fn is_decimal(c: char) -> bool {
+    c.general_category() == GeneralCategory::DecimalNumber
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn value_of_each_script_is_its_digit() {
+        for (zero, script) in [
+            ('0', "ASCII"),
+            ('\u{660}', "Arabic-Indic"),
+            ('\u{6f0}', "extended Arabic-Indic"),
+            ('\u{966}', "Devanagari"),
+            ('\u{ff10}', "full-width"),
+            (
+                '\u{1d7d8}',
+                "mathematical double-struck, the second of five runs",
+            ),
+            ('\u{1d7f6}', "mathematical monospace, the last"),
+        ] {
+            for value in 0..10 {
+                let digit = char::from_u32(u32::from(zero) + value).unwrap();
+                assert_eq!(super::value(digit), Some(value), "{script}");
+                assert_eq!(super::zero(digit), Some(u32::from(zero)), "{script}");
+            }
+        }
+    }
+
+    #[test]
+    fn value_of_other_numbers_is_none() {
+        for other in ['a', '\0', '\u{bd}', '\u{2460}', '\u{4e09}', '\u{2166}'] {
+            assert_eq!(value(other), None, "{other}");
+        }
+    }
+}
