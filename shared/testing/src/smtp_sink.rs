@@ -6,7 +6,7 @@ use std::{
     path::Path,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -63,6 +63,50 @@ pub enum Fault {
     DropInData,
     /// The next so many mails are kept, and the connection ends before the 250.
     DropAfterAccept(usize),
+    /// Every command of this stage gets this reply, of one line or more. After a 421 the connection ends (RFC 5321, 3.8).
+    Reply(Stage, &'static str),
+    /// These recipients get this reply.
+    ReplyToRecipients(Vec<String>, &'static str),
+    /// After a mail, the next sender on its connection gets this reply, if any, and the connection ends.
+    OneMailPerConnection(Option<&'static str>),
+    /// After a mail, the next recipient on its connection gets a 421, and the connection ends.
+    CloseAtSecondRecipient,
+}
+
+/// A moment of a conversation at which the server answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The client has connected.
+    Greeting,
+    /// `EHLO`
+    Ehlo,
+    /// `STARTTLS`
+    StartTls,
+    /// `AUTH`
+    Auth,
+    /// `MAIL FROM`
+    Sender,
+    /// `RCPT TO`
+    Recipient,
+    /// `DATA`
+    Data,
+    /// The mail has arrived.
+    Body,
+}
+
+impl Stage {
+    /// The stage of a command.
+    fn of(verb: &str) -> Option<Self> {
+        Some(match verb {
+            "EHLO" => Self::Ehlo,
+            "STARTTLS" => Self::StartTls,
+            "AUTH" => Self::Auth,
+            "MAIL" => Self::Sender,
+            "RCPT" => Self::Recipient,
+            "DATA" => Self::Data,
+            _ => return None,
+        })
+    }
 }
 
 /// How connections are secured.
@@ -87,8 +131,14 @@ struct Shared {
     stuck: watch::Sender<usize>,
     /// When each recipient was tried.
     tries: Mutex<HashMap<String, Vec<DateTime<Utc>>>>,
-    /// Whether mails are kept without their texts.
+    /// Whether mails are kept without their texts, and no command is.
     brief: AtomicBool,
+    /// Every command so far but the lines of mails.
+    commands: Mutex<Vec<String>>,
+    /// How many connections were accepted.
+    connections: AtomicUsize,
+    /// What the answer to `EHLO` offers instead of what the server can do.
+    offers: Mutex<Option<Vec<&'static str>>>,
 }
 
 impl Shared {
@@ -138,6 +188,9 @@ impl SmtpSink {
                 stuck: watch::Sender::new(0),
                 tries: Mutex::default(),
                 brief: AtomicBool::new(false),
+                commands: Mutex::default(),
+                connections: AtomicUsize::new(0),
+                offers: Mutex::default(),
             }),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             ca,
@@ -171,6 +224,25 @@ impl SmtpSink {
     /// Makes it fail, or with [`Fault::None`] work again.
     pub fn set_fault(&self, fault: Fault) {
         self.shared.fault.send_replace(fault);
+    }
+
+    /// Offers these extensions, and no others, in the answer to `EHLO`.
+    pub fn offer(&self, extensions: &[&'static str]) {
+        let offers = self.shared.offers.lock();
+        *offers.unwrap_or_else(PoisonError::into_inner) = Some(extensions.to_vec());
+    }
+
+    /// Every command so far, from `EHLO` on, but the lines of mails.
+    #[must_use]
+    pub fn commands(&self) -> Vec<String> {
+        let commands = self.shared.commands.lock();
+        commands.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// How many connections were accepted so far.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::Relaxed)
     }
 
     /// Closes the port and every connection, as a server that is down.

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    sync::{Arc, atomic::Ordering},
+    sync::{Arc, PoisonError, atomic::Ordering},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -12,7 +12,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Fault, Mail, Security, Shared};
+use super::{Fault, Mail, Security, Shared, Stage};
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -21,6 +21,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut conversations = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
+        shared.connections.fetch_add(1, Ordering::Relaxed);
         // What a client does wrong shows in the mails that do not arrive.
         conversations.spawn(converse(Box::new(stream), Arc::clone(&shared)));
         while conversations.try_join_next().is_some() {}
@@ -34,6 +35,8 @@ struct Conversation {
     logged_in: bool,
     from: String,
     to: Vec<String>,
+    /// How many mails this connection has brought.
+    mails: usize,
 }
 
 /// Whether a conversation goes on.
@@ -64,7 +67,11 @@ async fn converse(mut stream: Box<dyn Stream>, shared: Arc<Shared>) -> io::Resul
         shared,
         from: String::new(),
         to: Vec::new(),
+        mails: 0,
     };
+    if let Some(reply) = conversation.scripted(Stage::Greeting) {
+        return conversation.say(reply).await;
+    }
     if let Fault::Greeting(code) = fault {
         return conversation.say(&format!("{code} not today")).await;
     }
@@ -91,6 +98,20 @@ impl Conversation {
         };
         let upper = line.to_ascii_uppercase();
         let (verb, _) = upper.split_once([' ', ':']).unwrap_or((&upper, ""));
+        self.note_command(&line);
+        let fault = self.shared.fault.borrow().clone();
+        if let Fault::OneMailPerConnection(reply) = fault
+            && self.mails > 0
+            && verb == "MAIL"
+        {
+            return self.end(reply).await;
+        }
+        if let Some(reply) = Stage::of(verb).and_then(|stage| self.scripted(stage)) {
+            if verb == "RCPT" {
+                self.shared.note_try(&address(&line));
+            }
+            return self.answer(reply).await;
+        }
         let reply = match verb {
             "EHLO" | "HELO" => self.capabilities(),
             "STARTTLS" if self.shared.security == Security::StartTls && !self.encrypted => {
@@ -124,7 +145,50 @@ impl Conversation {
         Ok(Next::Command)
     }
 
+    fn note_command(&self, line: &str) {
+        if !self.shared.brief.load(Ordering::Relaxed) {
+            let commands = self.shared.commands.lock();
+            let mut commands = commands.unwrap_or_else(PoisonError::into_inner);
+            commands.push(line.to_owned());
+        }
+    }
+
+    /// The reply that the fault has for a stage.
+    fn scripted(&self, stage: Stage) -> Option<&'static str> {
+        match *self.shared.fault.borrow() {
+            Fault::Reply(at, reply) if at == stage => Some(reply),
+            Fault::CloseAtSecondRecipient if stage == Stage::Recipient && self.mails > 0 => {
+                Some("421 4.7.0 one recipient a connection")
+            }
+            _ => None,
+        }
+    }
+
+    async fn answer(&mut self, reply: &str) -> io::Result<Next> {
+        self.say(reply).await?;
+        Ok(if reply.starts_with("421") {
+            Next::End
+        } else {
+            Next::Command
+        })
+    }
+
+    async fn end(&mut self, reply: Option<&str>) -> io::Result<Next> {
+        if let Some(reply) = reply {
+            self.say(reply).await?;
+        }
+        Ok(Next::End)
+    }
+
     fn capabilities(&self) -> String {
+        let offers = self.shared.offers.lock();
+        let offers = offers.unwrap_or_else(PoisonError::into_inner);
+        if let Some(offers) = offers.as_ref() {
+            let lines: Vec<_> = std::iter::once("sink")
+                .chain(offers.iter().copied())
+                .collect();
+            return multiline(&lines);
+        }
         let mut lines = vec!["sink", "8BITMIME", "SMTPUTF8"];
         if self.shared.security == Security::StartTls && !self.encrypted {
             lines.push("STARTTLS");
@@ -132,11 +196,7 @@ impl Conversation {
         if self.shared.credentials.is_some() {
             lines.push("AUTH PLAIN LOGIN");
         }
-        let (last, rest) = lines.split_last().expect("it has a name");
-        rest.iter()
-            .map(|line| format!("250-{line}\r\n"))
-            .chain([format!("250 {last}")])
-            .collect()
+        multiline(&lines)
     }
 
     async fn login(&mut self, line: &str) -> io::Result<String> {
@@ -189,6 +249,11 @@ impl Conversation {
             stuck(&self.shared, &fault).await;
             return None;
         }
+        if let Fault::ReplyToRecipients(recipients, reply) = &fault
+            && recipients.contains(&recipient)
+        {
+            return Some((*reply).to_owned());
+        }
         let mut refusal = None;
         self.shared.fault.send_if_modified(|fault| match fault {
             Fault::ReplyFirst(left, code) if *left > 0 => {
@@ -240,6 +305,9 @@ impl Conversation {
             Mail::parse
         };
         let mail = parse(self.from.clone(), to, self.encrypted, &raw);
+        if let Some(reply) = self.scripted(Stage::Body) {
+            return self.answer(reply).await;
+        }
         if let Fault::RepeatSubject(code) = fault {
             let subject = &mail.subject;
             self.say(&format!("{code} looks like spam: {subject}"))
@@ -247,6 +315,7 @@ impl Conversation {
             return Ok(Next::Command);
         }
         self.shared.mails.send_modify(|mails| mails.push(mail));
+        self.mails += 1;
         let dropped = self.shared.fault.send_if_modified(|fault| match fault {
             Fault::DropAfterAccept(left) if *left > 0 => {
                 *left -= 1;
@@ -281,6 +350,15 @@ async fn stuck(shared: &Shared, fault: &Fault) {
     shared.stuck.send_modify(|stuck| *stuck += 1);
     let _ = faults.wait_for(|now| now != fault).await;
     shared.stuck.send_modify(|stuck| *stuck -= 1);
+}
+
+/// A reply of several lines (RFC 5321, 4.2.1).
+fn multiline(lines: &[&str]) -> String {
+    let (last, rest) = lines.split_last().expect("it has a name");
+    rest.iter()
+        .map(|line| format!("250-{line}\r\n"))
+        .chain([format!("250 {last}")])
+        .collect()
 }
 
 fn address(line: &str) -> String {
