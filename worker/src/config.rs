@@ -10,7 +10,11 @@ use latchkey_shared::{
 };
 use lettre::{message::Mailbox, transport::smtp::client::Certificate};
 
-use crate::smtp_url::{self, SmtpUrl};
+use crate::{
+    ehlo_name::{self, EhloName},
+    message,
+    smtp_url::{self, NotAnSmtpUrl, SmtpUrl},
+};
 
 /// The configuration of the worker. Each field names its variable.
 #[derive(Clone, Debug)]
@@ -45,6 +49,8 @@ pub enum Way {
 pub struct Server {
     /// `SMTP_URL`
     pub url: SmtpUrl,
+    /// `SMTP_EHLO_NAME`: what the worker calls itself; derived from `PUBLIC_URL` by default.
+    pub ehlo_name: EhloName,
     /// `SMTP_CA_FILE`: an authority to trust besides the public ones.
     pub authority: Option<Certificate>,
     /// `SMTP_TIMEOUT_SECONDS`: how long one mail may take.
@@ -64,7 +70,7 @@ impl Config {
         let production = common
             .as_ref()
             .is_some_and(|common| common.environment == Environment::Production);
-        let way = way(settings, production);
+        let way = way(settings, production, common.as_ref());
         let mail_from = mail_from(settings, production);
         let otp_seconds = settings.within("OTP_SECONDS", 300, 1..=3600);
         let otp_digits = settings.within("OTP_DIGITS", 6, 6..=10);
@@ -89,7 +95,7 @@ impl Config {
     }
 }
 
-fn way(settings: &mut Settings, production: bool) -> Way {
+fn way(settings: &mut Settings, production: bool, common: Option<&Common>) -> Way {
     let folder = settings
         .text("MAIL_DIR")
         .map_or_else(|| PathBuf::from("var/mail"), PathBuf::from);
@@ -99,15 +105,25 @@ fn way(settings: &mut Settings, production: bool) -> Way {
     if production && settings.text("SMTP_URL").is_none() {
         settings.fault("SMTP_URL", &format!("{} in production", smtp_url::EXPECTED));
     }
-    match settings.optional("SMTP_URL", smtp_url::EXPECTED) {
-        Some(url) => Way::Smtp(Server {
+    let ehlo_name = settings.optional("SMTP_EHLO_NAME", ehlo_name::EXPECTED);
+    // Without the common part the start stops anyway.
+    let ehlo_name = ehlo_name.or_else(|| common.map(|common| EhloName::of(&common.public_url)));
+    match smtp_url(settings).zip(ehlo_name) {
+        Some((url, ehlo_name)) => Way::Smtp(Server {
             url,
+            ehlo_name,
             authority,
             timeout,
             max_per_second,
         }),
         None => Way::Folder(folder),
     }
+}
+
+fn smtp_url(settings: &mut Settings) -> Option<SmtpUrl> {
+    let url = settings.text("SMTP_URL")?.parse();
+    url.map_err(|error: NotAnSmtpUrl| settings.fault("SMTP_URL", error.expected()))
+        .ok()
 }
 
 fn max_per_second(settings: &mut Settings) -> Option<u32> {
@@ -137,14 +153,12 @@ fn authority(settings: &mut Settings) -> Option<Certificate> {
 
 fn mail_from(settings: &mut Settings, production: bool) -> Option<Mailbox> {
     let expected = "an address with or without a name, such as Latchkey <no-reply@example.com>";
-    if production {
-        return settings.required("MAIL_FROM", expected);
-    }
-    let default = "Latchkey <no-reply@localhost>";
-    settings.text("MAIL_FROM").map_or_else(
-        || default.parse().ok(),
-        |_| settings.required("MAIL_FROM", expected),
-    )
+    let given: Option<Mailbox> = if production || settings.text("MAIL_FROM").is_some() {
+        settings.required("MAIL_FROM", expected)
+    } else {
+        "Latchkey <no-reply@localhost>".parse().ok()
+    };
+    given.map(|Mailbox { name, email }| Mailbox::new(name, message::with_ascii_domain(email)))
 }
 
 #[cfg(test)]
@@ -188,6 +202,7 @@ mod tests {
             ("SMTP_TIMEOUT_SECONDS", "0"),
             ("SMTP_MAX_PER_SECOND", "0"),
             ("SMTP_CA", "no certificate"),
+            ("SMTP_EHLO_NAME", "vm"),
         ]);
         for key in [
             "SECRET_KEY",
@@ -200,6 +215,7 @@ mod tests {
             "SMTP_TIMEOUT_SECONDS",
             "SMTP_MAX_PER_SECOND",
             "SMTP_CA_FILE",
+            "SMTP_EHLO_NAME",
         ] {
             assert!(
                 faults.contains(&format!("{key}: expected")),
@@ -207,5 +223,19 @@ mod tests {
             );
         }
         assert!(!faults.contains("hunter2") && !faults.contains("nobody"));
+    }
+
+    #[test]
+    fn smtp_url_with_a_raw_delimiter_in_the_password_says_to_encode_it() {
+        for delimiter in ['#', '/', '?'] {
+            let url = format!("smtp://ada:hun{delimiter}ter2@mail.example.com");
+            let faults = faults(&[KEY, ("SMTP_URL", &url)]);
+            assert!(faults.contains("SMTP_URL: expected"), "{faults}");
+            assert!(faults.contains("percent-encoded: # is %23"), "{faults}");
+            assert!(
+                !faults.contains("hun") && !faults.contains("ter2"),
+                "{faults}"
+            );
+        }
     }
 }

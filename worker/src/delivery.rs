@@ -32,6 +32,7 @@ use crate::{
     metrics::DeliveryMetrics,
     pace::{Pace, Turn},
     places::{Place, Places},
+    redaction::redact,
     transport::{SendError, Transport},
 };
 
@@ -310,6 +311,7 @@ impl Parts {
             Prepared::Notice(content) => (content, None),
             Prepared::Not(verdict) => return Ok(verdict),
         };
+        let to = message::with_ascii_domain(to);
         Ok(self.send(mail, to, &content, reset, line).await)
     }
 
@@ -423,9 +425,9 @@ impl Parts {
         match sent {
             Ok(()) => Verdict::Sent(reset),
             Err(SendError::Permanent(words)) => {
-                Verdict::Ended(MailState::Failed, without_code(&words, content))
+                Verdict::Ended(MailState::Failed, clean(&words, mail, content))
             }
-            Err(SendError::Temporary(words)) => Verdict::PutOff(without_code(&words, content)),
+            Err(SendError::Temporary(words)) => Verdict::PutOff(clean(&words, mail, content)),
         }
     }
 
@@ -484,13 +486,16 @@ fn not(state: MailState, reason: &str) -> Prepared {
     Prepared::Not(ended(state, reason))
 }
 
-/// Some servers repeat a subject that they dislike.
-fn without_code(words: &str, content: &Content) -> String {
-    match content {
+/// The words of a server without the recipient, which it likes to repeat, and without a code, as some servers repeat a
+/// subject that they dislike.
+fn clean(words: &str, mail: &mail::Model, content: &Content) -> String {
+    let code = match content {
         Content::Code {
             code: Code::Shown(code),
             ..
-        } => words.replace(Otp::expose(code), "…"),
-        _ => words.to_owned(),
-    }
+        } => vec![Otp::expose(code).to_owned()],
+        _ => Vec::new(),
+    };
+    let local_part = mail.recipient.rsplit_once('@').map(|(local, _)| local);
+    redact(words, &code, local_part.as_slice())
 }

@@ -11,6 +11,7 @@ use lettre::{
         header::{HeaderName, HeaderValue},
     },
 };
+use url::Host;
 
 /// The head of one mail.
 #[derive(Debug)]
@@ -34,6 +35,18 @@ pub enum WriteError {
     /// The head did not hold together.
     #[error("the message: {0}")]
     Message(#[from] lettre::error::Error),
+}
+
+/// The same address with a domain beyond ASCII in A-labels (RFC 5890, 2.3.2.1), which every server accepts.
+#[must_use]
+pub fn with_ascii_domain(address: Address) -> Address {
+    if address.domain().is_ascii() {
+        return address;
+    }
+    match Host::parse(address.domain()) {
+        Ok(Host::Domain(domain)) => Address::new(address.user(), domain).unwrap_or(address),
+        _ => address,
+    }
 }
 
 /// Makes a whole message.

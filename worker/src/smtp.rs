@@ -2,14 +2,18 @@
 //!
 //! lettre's own pool takes back whatever is dropped, a conversation that was given up on included; the answer that
 //! comes too late is then taken for the answer to the next mail, and a refused mail passes for a sent one. Here a
-//! connection is kept only after a conversation that came to its end. Doing this by hand also tells what a 5xx is about:
-//! one to the recipient or the mail is final, one to the connection, the login or the sender is our own trouble.
+//! connection is kept only after a conversation that came to its end. Doing this by hand also tells at which stage a
+//! conversation failed, and so what the failure means ([`failure`]).
+//!
+//! A server may limit the mails of a connection. A reused connection that fails before the text of a mail is sent is
+//! replaced by a new one within the same attempt.
 
 use std::{
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use latchkey_shared::trace;
 use lettre::{
     Message,
@@ -17,8 +21,8 @@ use lettre::{
         self,
         authentication::{Credentials, DEFAULT_MECHANISMS},
         client::{AsyncSmtpConnection, TlsParameters},
-        commands::{Data, Mail, Rcpt},
-        extension::{ClientId, Extension, MailBodyParameter, MailParameter},
+        commands::Ehlo,
+        extension::ClientId,
     },
 };
 use tokio::time::{Instant, timeout};
@@ -26,14 +30,22 @@ use tracing::{Instrument as _, field::Empty};
 
 use crate::{
     config::Server,
+    redaction::redact,
     smtp_url::{SmtpUrl, Tls},
     transport::SendError,
 };
+
+mod conversation;
+mod failure;
+
+use failure::{Failure, Stage};
 
 /// How long an idle connection is worth keeping; servers close them after some minutes (RFC 5321, 4.5.3.2.7).
 const IDLE: Duration = Duration::from_secs(30);
 /// How long a server may take to say goodbye.
 const GOODBYE: Duration = Duration::from_secs(1);
+/// How many login mechanisms of a server are named.
+const MAX_MECHANISMS: usize = 8;
 
 /// A server and the connections to it that are idle.
 pub struct Smtp {
@@ -43,24 +55,8 @@ pub struct Smtp {
     name: ClientId,
     timeout: Duration,
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
-}
-
-/// Where in a conversation something failed.
-enum Failure {
-    /// Before it came to the recipient, whatever the answer was.
-    Ours(smtp::Error),
-    /// At the recipient or at the mail.
-    Mails(smtp::Error),
-}
-
-impl Failure {
-    /// The code of the server's answer. Its words may name the recipient.
-    fn code(&self) -> String {
-        let (Self::Ours(error) | Self::Mails(error)) = self;
-        error
-            .status()
-            .map_or_else(|| "connection".to_owned(), |code| code.to_string())
-    }
+    /// What no error may repeat: the password, and the login as it goes over the wire.
+    secrets: Vec<String>,
 }
 
 impl Smtp {
@@ -82,8 +78,9 @@ impl Smtp {
         let credentials = url.credentials.clone();
         Ok(Self {
             tls,
+            secrets: credentials.as_ref().map_or_else(Vec::new, secrets),
             credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
-            name: ClientId::default(),
+            name: server.ehlo_name.0.clone(),
             timeout: server.timeout,
             idle: Mutex::default(),
             url,
@@ -117,12 +114,7 @@ impl Smtp {
         }
         match sent {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(Failure::Mails(error))) if error.is_permanent() => {
-                Err(SendError::Permanent(error.to_string()))
-            }
-            Ok(Err(Failure::Mails(error) | Failure::Ours(error))) => {
-                Err(SendError::Temporary(error.to_string()))
-            }
+            Ok(Err(failure)) => Err(self.error(&failure)),
             Err(_) => Err(silence(patience)),
         }
     }
@@ -139,33 +131,47 @@ impl Smtp {
                 let _ = timeout(GOODBYE, connection.quit()).await;
                 Ok(())
             }
-            Ok(Err(error)) => Err(SendError::Temporary(error.to_string())),
+            Ok(Err(failure)) => Err(self.error(&failure)),
             Err(_) => Err(silence(self.timeout)),
         }
     }
 
+    fn error(&self, failure: &Failure) -> SendError {
+        let user = self.url.credentials.as_ref().map(|(user, _)| user.as_str());
+        let words = redact(&failure.words, &self.secrets, user.as_slice());
+        if failure.is_final {
+            SendError::Permanent(words)
+        } else {
+            SendError::Temporary(words)
+        }
+    }
+
     async fn converse(&self, message: &Message) -> Result<(), Failure> {
-        let mut connection = self.connection().await.map_err(Failure::Ours)?;
-        let said = say(&mut connection, message).await;
+        if let Some(connection) = self.take_idle() {
+            let sent = self.hand_over(connection, message).await;
+            if !sent.as_ref().is_err_and(Failure::allows_new_connection) {
+                return sent;
+            }
+        }
+        let connection = self.connect().await?;
+        self.hand_over(connection, message).await
+    }
+
+    async fn hand_over(
+        &self,
+        mut connection: AsyncSmtpConnection,
+        message: &Message,
+    ) -> Result<(), Failure> {
+        let said = conversation::say(&mut connection, message).await;
         match &said {
             Ok(()) => self.keep(connection),
-            // The mail is dealt with either way; a server that answered is told goodbye.
-            Err(_) => connection.abort().await,
+            // The outcome is known either way; a server that answered is told goodbye.
+            Err(_) => drop(timeout(GOODBYE, connection.abort()).await),
         }
         said
     }
 
-    /// An idle connection that still answers, or a new one.
-    async fn connection(&self) -> Result<AsyncSmtpConnection, smtp::Error> {
-        while let Some((mut connection, since)) = self.take_idle() {
-            if since.elapsed() < IDLE && connection.test_connected().await {
-                return Ok(connection);
-            }
-        }
-        self.connect().await
-    }
-
-    async fn connect(&self) -> Result<AsyncSmtpConnection, smtp::Error> {
+    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
         let address = (self.url.host.as_str(), self.url.port);
         let implicit = self.tls.clone().filter(|_| self.url.tls == Tls::Implicit);
         let mut connection = AsyncSmtpConnection::connect_tokio1(
@@ -175,18 +181,56 @@ impl Smtp {
             implicit,
             None,
         )
-        .await?;
+        .await
+        .map_err(Failure::at(Stage::Connection))?;
         if let Some(tls) = self
             .tls
             .clone()
             .filter(|_| self.wants_starttls(&connection))
         {
-            connection.starttls(tls, &self.name).await?;
+            let upgraded = connection.starttls(tls, &self.name).await;
+            upgraded.map_err(Failure::at(Stage::Connection))?;
         }
-        if let Some(credentials) = &self.credentials {
-            connection.auth(DEFAULT_MECHANISMS, credentials).await?;
-        }
+        self.authenticate(&mut connection).await?;
         Ok(connection)
+    }
+
+    async fn authenticate(&self, connection: &mut AsyncSmtpConnection) -> Result<(), Failure> {
+        let Some(credentials) = &self.credentials else {
+            return Ok(());
+        };
+        let server = connection.server_info();
+        if server.get_auth_mechanism(DEFAULT_MECHANISMS).is_none() {
+            let words = self.unsupported_mechanisms(connection).await;
+            return Err(Failure::before(Stage::Authentication, &words));
+        }
+        let accepted = connection.auth(DEFAULT_MECHANISMS, credentials).await;
+        accepted.map_err(Failure::at(Stage::Authentication))?;
+        Ok(())
+    }
+
+    /// Says which mechanisms the server offers instead of those that are supported. lettre forgets those that it does
+    /// not know, so the server is asked again.
+    async fn unsupported_mechanisms(&self, connection: &mut AsyncSmtpConnection) -> String {
+        let offer = connection.command(Ehlo::new(self.name.clone())).await;
+        let mechanisms: Vec<String> = offer
+            .iter()
+            .flat_map(smtp::response::Response::message)
+            .filter_map(|line| line.strip_prefix("AUTH "))
+            .flat_map(str::split_whitespace)
+            .take(MAX_MECHANISMS)
+            .map(str::to_owned)
+            .collect();
+        if mechanisms.is_empty() {
+            "the server offers no login on this connection; some offer it with TLS alone (smtps:// or tls=required)"
+                .to_owned()
+        } else {
+            format!(
+                "the server offers only {}, which Latchkey does not support; it supports PLAIN and LOGIN. Create an app \
+                 password at the provider, or use a relay that accepts a password",
+                mechanisms.join(", ")
+            )
+        }
     }
 
     /// Required, it is asked for even where it isn't offered, which fails.
@@ -198,9 +242,11 @@ impl Smtp {
         }
     }
 
-    fn take_idle(&self) -> Option<(AsyncSmtpConnection, Instant)> {
+    /// Takes the connection that was used last, unless it has been idle for too long.
+    fn take_idle(&self) -> Option<AsyncSmtpConnection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.pop()
+        let (connection, since) = idle.pop()?;
+        (since.elapsed() < IDLE).then_some(connection)
     }
 
     /// There are never more than mails are handed over at once.
@@ -216,65 +262,14 @@ fn silence(patience: Duration) -> SendError {
     SendError::Temporary(format!("the server did not answer within {seconds} s"))
 }
 
-async fn say(connection: &mut AsyncSmtpConnection, message: &Message) -> Result<(), Failure> {
-    let (envelope, raw) = (message.envelope(), message.formatted());
-    let mut parameters = Vec::new();
-    if !envelope.to().iter().all(|to| to.to_string().is_ascii()) {
-        // Without the extension (RFC 6531) the server refuses the recipient itself.
-        if connection
-            .server_info()
-            .supports_feature(Extension::SmtpUtfEight)
-        {
-            parameters.push(MailParameter::SmtpUtfEight);
-        }
-    }
-    if !raw.is_ascii() {
-        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
-    }
-    let sender = Mail::new(envelope.from().cloned(), parameters);
-    connection.command(sender).await.map_err(Failure::Ours)?;
-    for recipient in envelope.to() {
-        let recipient = Rcpt::new(recipient.clone(), Vec::new());
-        connection
-            .command(recipient)
-            .await
-            .map_err(Failure::Mails)?;
-    }
-    connection.command(Data).await.map_err(Failure::Mails)?;
-    connection
-        .command(in_one_piece(&raw))
-        .await
-        .map_err(Failure::Mails)?;
-    Ok(())
-}
-
-/// The mail as it goes over the wire, its end included (RFC 5321, 4.5.2). lettre writes the end by itself, and that
-/// small second write waits for the acknowledgement of the first: 40 ms a mail (Nagle, delayed ACK), nearly all it took.
-fn in_one_piece(raw: &[u8]) -> String {
-    let mut wire = String::from_utf8_lossy(raw).replace("\r\n.", "\r\n..");
-    if wire.starts_with('.') {
-        wire.insert(0, '.');
-    }
-    if !wire.ends_with("\r\n") {
-        wire.push_str("\r\n");
-    }
-    wire.push_str(".\r\n");
-    wire
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_line_of_a_mail_can_end_it() {
-        for (raw, wire) in [
-            ("a\r\n", "a\r\n.\r\n"),
-            ("a", "a\r\n.\r\n"),
-            (".\r\nQUIT\r\n", "..\r\nQUIT\r\n.\r\n"),
-            ("a\r\n.\r\n.b\r\n..", "a\r\n..\r\n..b\r\n...\r\n.\r\n"),
-        ] {
-            assert_eq!(in_one_piece(raw.as_bytes()), wire, "{raw:?}");
-        }
-    }
+/// The credentials as they may come back in a reply: as they are, and as `AUTH PLAIN` (RFC 4616) and `AUTH LOGIN` send
+/// them.
+fn secrets((user, password): &(String, String)) -> Vec<String> {
+    // The longest first, as they may be parts of one another.
+    vec![
+        BASE64_STANDARD.encode(format!("\0{user}\0{password}")),
+        BASE64_STANDARD.encode(password),
+        BASE64_STANDARD.encode(user),
+        password.clone(),
+    ]
 }

@@ -9,6 +9,10 @@ use url::Url;
 pub const EXPECTED: &str = "smtp://[user:password@]host[:port][?tls=required|opportunistic|none] or \
                             smtps://[user:password@]host[:port]";
 
+/// What it has to look like where a user or a password has characters that end that part of a URL (RFC 3986, 3.2).
+pub const EXPECTED_ENCODED: &str = "a user and a password that are percent-encoded: # is %23, / is %2F, ? is %3F, @ is %40, \
+                                    : is %3A and % is %25";
+
 /// A server to hand mails to.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SmtpUrl {
@@ -35,24 +39,45 @@ pub enum Tls {
     None,
 }
 
-/// It does not say why: an URL with a password is not for repeating, and [`EXPECTED`] says what it should be.
+/// Why a text is not an `SMTP_URL`. It repeats nothing of the text, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NotAnSmtpUrl;
+pub enum NotAnSmtpUrl {
+    /// It does not look like [`EXPECTED`].
+    Malformed,
+    /// The user or the password is not percent-encoded: see [`EXPECTED_ENCODED`].
+    NotEncoded,
+}
+
+impl NotAnSmtpUrl {
+    /// What the text should have been.
+    #[must_use]
+    pub fn expected(self) -> &'static str {
+        match self {
+            Self::Malformed => EXPECTED,
+            Self::NotEncoded => EXPECTED_ENCODED,
+        }
+    }
+}
 
 impl FromStr for SmtpUrl {
     type Err = NotAnSmtpUrl;
 
     fn from_str(text: &str) -> Result<Self, NotAnSmtpUrl> {
-        let url = Url::parse(text).map_err(|_| NotAnSmtpUrl)?;
+        if !is_encoded(text) {
+            return Err(NotAnSmtpUrl::NotEncoded);
+        }
+        let url = Url::parse(text).map_err(|_| NotAnSmtpUrl::Malformed)?;
         let host = url.host_str().filter(|host| !host.is_empty());
-        let host = host.ok_or(NotAnSmtpUrl)?.trim_matches(['[', ']']);
+        let host = host
+            .ok_or(NotAnSmtpUrl::Malformed)?
+            .trim_matches(['[', ']']);
         if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
-            return Err(NotAnSmtpUrl);
+            return Err(NotAnSmtpUrl::Malformed);
         }
         let credentials = match (url.username(), url.password()) {
             ("", None) => None,
             (user, Some(password)) if !user.is_empty() => Some((decode(user)?, decode(password)?)),
-            _ => return Err(NotAnSmtpUrl),
+            _ => return Err(NotAnSmtpUrl::Malformed),
         };
         let tls = tls(&url, credentials.is_some())?;
         let usual_port = match (tls, &credentials) {
@@ -74,7 +99,7 @@ fn tls(url: &Url, with_credentials: bool) -> Result<Tls, NotAnSmtpUrl> {
     let asked = match parameters.as_slice() {
         [] => None,
         [(key, value)] if key == "tls" => Some(value.as_ref()),
-        _ => return Err(NotAnSmtpUrl),
+        _ => return Err(NotAnSmtpUrl::Malformed),
     };
     match (url.scheme(), asked) {
         ("smtps", None) => Ok(Tls::Implicit),
@@ -83,13 +108,29 @@ fn tls(url: &Url, with_credentials: bool) -> Result<Tls, NotAnSmtpUrl> {
         // A password is not sent in the open unless somebody says so.
         ("smtp", None) if with_credentials => Ok(Tls::Required),
         ("smtp", None | Some("opportunistic")) => Ok(Tls::Opportunistic),
-        _ => Err(NotAnSmtpUrl),
+        _ => Err(NotAnSmtpUrl::Malformed),
     }
+}
+
+/// Whether user and password end where they should. An `@` after the first `/`, `?` or `#` means that one of these is
+/// part of them, and a `%` that encodes nothing stands for itself; either way another server or another password would be
+/// read.
+fn is_encoded(text: &str) -> bool {
+    let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let end = after_scheme.find(['/', '?', '#']);
+    let (authority, rest) = after_scheme.split_at(end.unwrap_or(after_scheme.len()));
+    let credentials = authority.rsplit_once('@').map_or("", |(it, _)| it);
+    let is_escape = |part: &str| {
+        let digits = part.as_bytes().get(..2).unwrap_or_default();
+        digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit)
+    };
+    !rest.contains('@') && credentials.split('%').skip(1).all(is_escape)
 }
 
 fn decode(text: &str) -> Result<String, NotAnSmtpUrl> {
     let decoded = percent_decode_str(text).decode_utf8();
-    Ok(decoded.map_err(|_| NotAnSmtpUrl)?.into_owned())
+    let decoded = decoded.map_err(|_| NotAnSmtpUrl::NotEncoded)?;
+    Ok(decoded.into_owned())
 }
 
 /// The password stays out.
@@ -141,7 +182,28 @@ mod tests {
             "smtp://mail.example.com?tls=none&tls=required",
             "smtps://mail.example.com?tls=none",
         ] {
-            assert_eq!(text.parse::<SmtpUrl>(), Err(NotAnSmtpUrl), "{text}");
+            let refused = Err(NotAnSmtpUrl::Malformed);
+            assert_eq!(text.parse::<SmtpUrl>(), refused, "{text}");
+        }
+    }
+
+    #[test]
+    fn raw_delimiters_in_credentials_are_refused_as_not_encoded() {
+        for text in [
+            "smtp://u:pa#ss@mail.example.com",
+            "smtp://u:pa/ss@mail.example.com",
+            "smtp://u:pa?ss@mail.example.com",
+            "smtp://u:25#ss@mail.example.com",
+            "smtp://u:25/ss@mail.example.com",
+            "smtp://u:25?tls=none@mail.example.com",
+            "smtps://u#x:pass@mail.example.com",
+            "smtp://ada@example.com:pa/ss@mail.example.com",
+            "smtp://u:100%@mail.example.com",
+            "smtp://u:%zz@mail.example.com",
+            "smtp://u:%ff@mail.example.com",
+        ] {
+            let refused = Err(NotAnSmtpUrl::NotEncoded);
+            assert_eq!(text.parse::<SmtpUrl>(), refused, "{text}");
         }
     }
 }

@@ -23,7 +23,7 @@ pub enum Transport {
 /// Why a mail was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SendError {
-    /// This mail will never be taken for this recipient; the server's words.
+    /// The server refuses this recipient's address or mailbox for good; its words.
     #[error("{0}")]
     Permanent(String),
     /// Anything else: it may work later.

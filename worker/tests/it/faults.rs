@@ -179,7 +179,9 @@ async fn an_answer_that_comes_too_late_is_not_taken_for_the_answer_to_another_ma
 
     world.sink.set_fault(Fault::RepeatSubject(554));
 
-    assert_eq!(delivery.deliver(refused).await.unwrap(), Outcome::Failed);
+    assert_eq!(delivery.deliver(refused).await.unwrap(), Outcome::PutOff);
+    let words = world.row(refused).await.last_error.unwrap();
+    assert!(words.contains("554"), "{words}");
 }
 
 /// A code must not arrive dead: the conversation is cut when the mail has lost its worth, however patient we are.

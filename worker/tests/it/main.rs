@@ -2,6 +2,7 @@
 
 #[cfg(test)]
 mod chaos;
+mod connections;
 mod content;
 #[cfg(test)]
 mod doctor;
@@ -10,10 +11,12 @@ mod faults;
 mod figures;
 #[cfg(test)]
 mod housekeeping;
+mod international;
 mod operator;
 #[cfg(test)]
 mod priority;
 mod processes;
+mod refusals;
 mod running;
 mod secrets;
 mod tls;

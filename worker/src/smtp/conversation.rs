@@ -1,0 +1,89 @@
+//! One mail over one connection, from `MAIL FROM` to the reply to its text.
+
+use lettre::{
+    Address, Message,
+    transport::smtp::{
+        client::AsyncSmtpConnection,
+        commands::{Data, Mail, Rcpt},
+        extension::{Extension, MailBodyParameter, MailParameter},
+    },
+};
+
+use super::failure::{Failure, Stage};
+
+/// Hands a mail to the server. After an error the connection is of no more use.
+pub(super) async fn say(
+    connection: &mut AsyncSmtpConnection,
+    message: &Message,
+) -> Result<(), Failure> {
+    let (envelope, raw) = (message.envelope(), message.formatted());
+    let mut parameters = Vec::new();
+    if let Some(stage) = needs_smtputf8(envelope.from(), envelope.to()) {
+        let server = connection.server_info();
+        if !server.supports_feature(Extension::SmtpUtfEight) {
+            let words =
+                "the address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)";
+            return Err(Failure::before(stage, words));
+        }
+        parameters.push(MailParameter::SmtpUtfEight);
+    }
+    if !raw.is_ascii() {
+        parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
+    }
+    let sender = Mail::new(envelope.from().cloned(), parameters);
+    let accepted = connection.command(sender).await;
+    accepted.map_err(Failure::at(Stage::Sender))?;
+    for recipient in envelope.to() {
+        let recipient = Rcpt::new(recipient.clone(), Vec::new());
+        let accepted = connection.command(recipient).await;
+        accepted.map_err(Failure::at(Stage::Recipient))?;
+    }
+    let accepted = connection.command(Data).await;
+    accepted.map_err(Failure::at(Stage::Data))?;
+    let accepted = connection.command(in_one_piece(&raw)).await;
+    accepted.map_err(Failure::at(Stage::Body))?;
+    Ok(())
+}
+
+/// Which address only a server with SMTPUTF8 can take. Domains are A-labels here, so it is one with another local part.
+fn needs_smtputf8(from: Option<&Address>, to: &[Address]) -> Option<Stage> {
+    let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
+    if from.is_some_and(|from| !is_ascii(from)) {
+        Some(Stage::Sender)
+    } else if to.iter().all(is_ascii) {
+        None
+    } else {
+        Some(Stage::Recipient)
+    }
+}
+
+/// The mail as it goes over the wire, its end included (RFC 5321, 4.5.2). lettre writes the end by itself, and that
+/// small second write waits for the acknowledgement of the first: 40 ms a mail (Nagle, delayed ACK), nearly all it took.
+fn in_one_piece(raw: &[u8]) -> String {
+    let mut wire = String::from_utf8_lossy(raw).replace("\r\n.", "\r\n..");
+    if wire.starts_with('.') {
+        wire.insert(0, '.');
+    }
+    if !wire.ends_with("\r\n") {
+        wire.push_str("\r\n");
+    }
+    wire.push_str(".\r\n");
+    wire
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_line_of_a_mail_can_end_it() {
+        for (raw, wire) in [
+            ("a\r\n", "a\r\n.\r\n"),
+            ("a", "a\r\n.\r\n"),
+            (".\r\nQUIT\r\n", "..\r\nQUIT\r\n.\r\n"),
+            ("a\r\n.\r\n.b\r\n..", "a\r\n..\r\n..b\r\n...\r\n.\r\n"),
+        ] {
+            assert_eq!(in_one_piece(raw.as_bytes()), wire, "{raw:?}");
+        }
+    }
+}

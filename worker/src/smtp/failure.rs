@@ -1,0 +1,210 @@
+//! What a failed SMTP conversation means for its mail.
+//!
+//! Only a refusal of the recipient's address or mailbox ends a mail. Every other failure may be a fault of this
+//! installation or of the server, and defers the mail.
+
+use std::{error::Error as _, fmt::Write as _, str::FromStr};
+
+use lettre::transport::smtp;
+
+/// The reply with which a server closes the connection (RFC 5321, 3.8).
+const CLOSING: u16 = 421;
+/// Replies that refuse a mailbox, where no enhanced status code says otherwise (RFC 5321, 4.2.3).
+const MAILBOX_REFUSED: [u16; 3] = [550, 551, 553];
+
+/// Where in a conversation something failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Stage {
+    /// Connection, greeting, `EHLO`, TLS.
+    Connection,
+    /// `AUTH`
+    Authentication,
+    /// `MAIL FROM`
+    Sender,
+    /// `RCPT TO`
+    Recipient,
+    /// `DATA`
+    Data,
+    /// The text of the mail and its end.
+    Body,
+}
+
+impl Stage {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Authentication => "AUTH",
+            Self::Sender => "MAIL FROM",
+            Self::Recipient => "RCPT TO",
+            Self::Data => "DATA",
+            Self::Body => "message",
+        }
+    }
+}
+
+/// A conversation that did not deliver its mail.
+#[derive(Debug)]
+pub(super) struct Failure {
+    stage: Stage,
+    /// The reply code; none where the server did not reply.
+    code: Option<u16>,
+    /// Whether the connection has ended.
+    disconnected: bool,
+    /// Whether the server will never accept a mail for this recipient.
+    pub(super) is_final: bool,
+    /// The stage and the server's words. They may name the recipient or a credential.
+    pub(super) words: String,
+}
+
+impl Failure {
+    /// A failure at a stage, as lettre reports it.
+    pub(super) fn at(stage: Stage) -> impl FnOnce(smtp::Error) -> Self {
+        move |error| {
+            let code = error.status().map(u16::from);
+            let text = error.source().map_or_else(String::new, ToString::to_string);
+            let mut words = format!("{}: ", stage.as_str());
+            let _ = if error.is_response() && code.is_none() && text == "incomplete response" {
+                write!(words, "the server closed the connection")
+            } else {
+                write!(words, "{error}")
+            };
+            Self {
+                stage,
+                code,
+                disconnected: code.is_none_or(|code| code == CLOSING),
+                is_final: stage == Stage::Recipient
+                    && code.is_some_and(|code| refuses_recipient(code, &text)),
+                words,
+            }
+        }
+    }
+
+    /// A failure that was found before the server was asked; the connection is as it was.
+    pub(super) fn before(stage: Stage, words: &str) -> Self {
+        Self {
+            stage,
+            code: None,
+            disconnected: false,
+            is_final: false,
+            words: format!("{}: {words}", stage.as_str()),
+        }
+    }
+
+    /// Whether a failure on a reused connection says nothing about the mail, and a new connection may try it at once.
+    ///
+    /// Servers limit the mails of a connection by a reply at `MAIL FROM` or by ending the connection. Once the text of
+    /// the mail is on its way the server may have accepted it, and a second attempt might deliver it twice.
+    pub(super) fn allows_new_connection(&self) -> bool {
+        match self.stage {
+            Stage::Connection | Stage::Authentication | Stage::Body => false,
+            Stage::Sender => true,
+            Stage::Recipient | Stage::Data => self.disconnected,
+        }
+    }
+
+    /// The reply code, for a trace.
+    pub(super) fn code(&self) -> String {
+        self.code
+            .map_or_else(|| "connection".to_owned(), |code| code.to_string())
+    }
+}
+
+/// An enhanced status code (RFC 3463, section 2), such as 5.1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct EnhancedCode {
+    class: u16,
+    subject: u16,
+    detail: u16,
+}
+
+impl EnhancedCode {
+    /// Whether it is about the recipient's address (x.1.x) or mailbox (x.2.x). Two codes of x.1.x are about the sender's
+    /// address (RFC 3463, 3.2).
+    fn is_about_recipient(self) -> bool {
+        matches!(self.subject, 1 | 2) && !matches!((self.subject, self.detail), (1, 7 | 8))
+    }
+}
+
+impl FromStr for EnhancedCode {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let number = |part: &str| {
+            let is_number = (1..=3).contains(&part.len())
+                && part.bytes().all(|byte| byte.is_ascii_digit())
+                && (part == "0" || !part.starts_with('0'));
+            if is_number {
+                part.parse().map_err(|_| ())
+            } else {
+                Err(())
+            }
+        };
+        let parts: Vec<_> = text.split('.').collect();
+        let [class @ ("2" | "4" | "5"), subject, detail] = parts[..] else {
+            return Err(());
+        };
+        Ok(Self {
+            class: number(class)?,
+            subject: number(subject)?,
+            detail: number(detail)?,
+        })
+    }
+}
+
+/// Whether a reply to `RCPT TO` refuses the recipient for good. The enhanced status code decides, which begins the text
+/// (RFC 2034, section 4) and has the class of the reply. Without one, a code anywhere in the text that names another
+/// reason leaves the mail a chance.
+fn refuses_recipient(code: u16, text: &str) -> bool {
+    let mut words = text.split_whitespace();
+    let first = words.clone().next().unwrap_or_default();
+    if let Ok(enhanced) = first.parse::<EnhancedCode>() {
+        return code / 100 == 5 && enhanced.class == 5 && enhanced.is_about_recipient();
+    }
+    MAILBOX_REFUSED.contains(&code)
+        && words.all(|word| {
+            let word = word.trim_matches(|c: char| !c.is_ascii_digit());
+            word.parse::<EnhancedCode>().map_or(true, |enhanced| {
+                enhanced.class == 5 && enhanced.is_about_recipient()
+            })
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn enhanced_codes_are_parsed_strictly() {
+        assert!("5.1.1".parse::<EnhancedCode>().is_ok());
+        assert!("4.7.999".parse::<EnhancedCode>().is_ok());
+        for bad in [
+            "", "5", "5.1", "5.1.", "5.1.1.1", "3.1.1", "5.1.1000", "5.01.1", "5.1.x", "55.1.1",
+            "5.1.1:", "+5.1.1",
+        ] {
+            assert!(bad.parse::<EnhancedCode>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn refusal_of_the_recipient_is_told_from_every_other() {
+        for (code, text, expected) in [
+            (550, "", true),
+            (550, "5.1.1 unknown", true),
+            (552, "5.2.2 full", true),
+            (550, "unknown (version 2.1)", true),
+            (550, "unknown [5.1.1]", true),
+            (550, "5.7.1: denied", false),
+            (550, "#5.7.1 denied", false),
+            (550, "5.1.8 sender", false),
+            (550, "4.1.1 unknown", false),
+            (552, "full", false),
+            (554, "5.1.1 unknown", true),
+            (554, "unknown", false),
+            (450, "5.1.1 unknown", false),
+            (450, "4.1.1 unknown", false),
+            (571, "denied", false),
+        ] {
+            assert_eq!(refuses_recipient(code, text), expected, "{code} {text}");
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Connections to the SMTP server: which are used again, and what the client calls itself.
+
+use latchkey_shared::{clock::Clock, mail::MailState};
+use latchkey_testing::{Fault, Security, Stage};
+use latchkey_worker::delivery::Outcome;
+
+use crate::world::World;
+
+/// Delivers 24 codes at once by one worker, and checks that each took one attempt.
+async fn deliver_at_once(fault: Fault) {
+    let mut world = World::new().await;
+    world.users(24).await;
+    let _worker = world.worker(8);
+    world.sink.set_fault(fault.clone());
+
+    world.ask_for(24).await;
+
+    world.wait_for(MailState::Sent, 24).await;
+    for row in world.rows().await {
+        assert_eq!(row.attempts, 1, "{fault:?}: {:?}", row.last_error);
+    }
+    assert_eq!(world.sink.mails().len(), 24, "{fault:?}");
+}
+
+#[tokio::test]
+async fn server_that_ends_reused_connections_takes_each_mail_at_once() {
+    for fault in [
+        Fault::OneMailPerConnection(Some("421 4.7.0 one mail a connection")),
+        Fault::OneMailPerConnection(Some("451 4.3.0 too many mails in this session")),
+        Fault::OneMailPerConnection(None),
+        Fault::CloseAtSecondRecipient,
+    ] {
+        deliver_at_once(fault).await;
+    }
+}
+
+#[tokio::test]
+async fn fresh_connection_that_is_refused_defers_without_another() {
+    for (stage, reply) in [
+        (Stage::Greeting, "421 4.7.0 too many connections"),
+        (Stage::Sender, "421 4.3.2 shutting down"),
+    ] {
+        let world = World::new().await;
+        world.user("ada@example.com").await;
+        let (_, mail) = world.reset("ada@example.com").await;
+        world.sink.set_fault(Fault::Reply(stage, reply));
+
+        assert_eq!(world.deliver(mail).await, Outcome::PutOff);
+
+        assert_eq!(world.sink.connections(), 1, "{reply}");
+    }
+}
+
+/// The server may have accepted the mail, so its answer is not asked for again.
+#[tokio::test]
+async fn answer_lost_on_a_reused_connection_defers_the_mail() {
+    let world = World::new().await;
+    world.users(2).await;
+    let delivery = world.delivery();
+    let (_, first) = world.reset("user0@example.com").await;
+    let (_, second) = world.reset("user1@example.com").await;
+    assert_eq!(delivery.deliver(first).await.unwrap(), Outcome::Sent);
+    world.sink.set_fault(Fault::DropAfterAccept(1));
+
+    assert_eq!(delivery.deliver(second).await.unwrap(), Outcome::PutOff);
+
+    assert_eq!(world.sink.connections(), 1, "the connection was used again");
+    assert_eq!(world.sink.mails().len(), 2);
+}
+
+async fn ehlo_with(settings: &[(&str, &str)]) -> String {
+    let mut world = World::new().await;
+    for (key, value) in settings {
+        world.set(key, value);
+    }
+    world.user("ada@example.com").await;
+    let (_, mail) = world.reset("ada@example.com").await;
+    assert_eq!(world.deliver(mail).await, Outcome::Sent);
+    world.sink.commands().remove(0)
+}
+
+#[tokio::test]
+async fn client_names_itself_by_setting_or_public_url() {
+    for (settings, expected) in [
+        (&[][..], "EHLO accounts.example.com"),
+        (
+            &[("SMTP_EHLO_NAME", "mail.example.org")][..],
+            "EHLO mail.example.org",
+        ),
+        (
+            &[("SMTP_EHLO_NAME", "[IPv6:2001:db8::1]")][..],
+            "EHLO [IPv6:2001:db8::1]",
+        ),
+        (
+            &[("PUBLIC_URL", "http://127.0.0.1:8000")][..],
+            "EHLO [127.0.0.1]",
+        ),
+        (
+            &[("PUBLIC_URL", "http://localhost:8000")][..],
+            "EHLO [127.0.0.1]",
+        ),
+        (
+            &[("PUBLIC_URL", "http://[2001:db8::7]:8000")][..],
+            "EHLO [IPv6:2001:db8::7]",
+        ),
+    ] {
+        assert_eq!(ehlo_with(settings).await, expected);
+    }
+}
+
+/// Doctor, the row and the log of the worker.
+#[tokio::test]
+async fn server_without_a_supported_login_is_named_with_its_mechanisms() {
+    let mut world = World::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
+    world.clock = Clock::system();
+    world.sink.offer(&["STARTTLS", "AUTH XOAUTH2 OAUTHBEARER"]);
+    world.user("eve@example.com").await;
+    world.reset("eve@example.com").await;
+
+    let (code, text) = world.process(&["doctor"]).output().await;
+    assert_eq!(code, Some(1), "{text}");
+    let words = "only XOAUTH2, OAUTHBEARER, which Latchkey does not support";
+    assert!(text.contains(words), "{text}");
+
+    let mut worker = world.process(&[]);
+    worker.wait_for_line(words).await;
+    let words = world.rows().await[0].last_error.clone().unwrap();
+    assert!(words.contains("PLAIN and LOGIN"), "{words}");
+
+    world.sink.offer(&["STARTTLS"]);
+    let (_, text) = world.process(&["doctor"]).output().await;
+    assert!(
+        text.contains("offers no login on this connection"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn raw_delimiter_in_the_smtp_password_stops_the_start() {
+    let mut world = World::new().await;
+    world.set("SMTP_URL", "smtp://ada:velvet#secret@localhost:2525");
+
+    for command in ["run", "doctor"] {
+        let (code, text) = world.process(&[command]).output().await;
+
+        assert_eq!(code, Some(1), "{text}");
+        assert!(
+            text.contains("SMTP_URL") && text.contains("percent-encoded"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("velvet") && !text.contains("secret@"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,184 @@
+//! R3: which refusals of a server end a mail, and which defer it.
+
+use chrono::TimeDelta;
+use latchkey_shared::mail::MailState;
+use latchkey_testing::{Fault, Security, Stage};
+use latchkey_worker::delivery::Outcome;
+
+use crate::world::World;
+
+/// Longer than the pause after a first attempt.
+const LATER: TimeDelta = TimeDelta::seconds(3);
+
+/// What becomes of a mail to whose delivery the server replies so at a stage. Afterwards the server accepts everything,
+/// and a mail that was deferred is delivered.
+async fn outcome_of(
+    world: &mut World,
+    number: usize,
+    stage: Stage,
+    reply: &'static str,
+) -> Outcome {
+    let recipient = format!("user{number}@example.com");
+    world.user(&recipient).await;
+    let (_, mail) = world.reset(&recipient).await;
+    world.sink.set_fault(Fault::Reply(stage, reply));
+    let outcome = world.deliver(mail).await;
+    let row = world.row(mail).await;
+    assert_eq!(row.attempts, 1, "{stage:?} {reply}");
+    let words = row.last_error.expect("the server's words");
+    assert!(words.contains(&reply[..3]), "{words}");
+
+    world.sink.set_fault(Fault::None);
+    if row.state == MailState::Queued {
+        world.clock.advance(LATER);
+        assert_eq!(
+            world.deliver(mail).await,
+            Outcome::Sent,
+            "{stage:?} {reply}"
+        );
+    }
+    outcome
+}
+
+#[tokio::test]
+async fn recipient_refused_by_address_or_mailbox_ends_the_mail() {
+    let mut world = World::new().await;
+    let replies = [
+        "550 no such user",
+        "551 not local",
+        "553 mailbox name not allowed",
+        "550 5.1.1 User unknown",
+        "551 5.1.6 moved",
+        "552 5.2.2 mailbox full",
+        "554 5.2.1 mailbox disabled",
+        "556 5.1.10 the domain takes no mail",
+        "550-5.1.1 The account does not exist.\r\n550 5.1.1 Check for typos.",
+        "550-No such person\r\n550 at this address",
+    ];
+    for (number, reply) in replies.into_iter().enumerate() {
+        let outcome = outcome_of(&mut world, number, Stage::Recipient, reply).await;
+        assert_eq!(outcome, Outcome::Failed, "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn recipient_refused_for_another_reason_defers_the_mail() {
+    let mut world = World::new().await;
+    let replies = [
+        "500 unrecognized",
+        "501 syntax",
+        "503 5.5.1 polite people say HELO first",
+        "504 5.5.2 <vm>: Helo command rejected: need fully-qualified hostname",
+        "521 no mail here",
+        "530 5.7.0 Must issue a STARTTLS command first",
+        "535 5.7.8 authenticate",
+        "550 5.7.1 Relaying denied",
+        "550 5.7.26 unauthenticated mail",
+        "550 5.1.7 bad sender address",
+        "550 5.1.8 Sender address rejected: Domain not found",
+        "550 5.5.0 policy",
+        "550 5.4.1 Access denied",
+        "550-Blocked\r\n550 5.7.1 by policy",
+        "550 4.2.2 a code of another class",
+        "553 5.7.1 sender not owned by user",
+        "552 too much",
+        "554 relay access denied",
+        "554 5.7.1 Relay access denied",
+        "450 4.7.1 greylisted",
+        "450 5.1.1 a code of another class",
+        "452 4.2.2 mailbox full for now",
+        "421 4.7.0 too busy",
+    ];
+    for (number, reply) in replies.into_iter().enumerate() {
+        let outcome = outcome_of(&mut world, number, Stage::Recipient, reply).await;
+        assert_eq!(outcome, Outcome::PutOff, "{reply}");
+    }
+}
+
+#[tokio::test]
+async fn refusal_at_another_stage_defers_the_mail() {
+    let mut world = World::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
+    let stages = [
+        (Stage::Greeting, "554 5.7.1 no service"),
+        (Stage::Greeting, "550 5.1.1 no service"),
+        (Stage::Ehlo, "504 5.5.2 need fully-qualified hostname"),
+        (Stage::Ehlo, "550 5.7.1 helo refused"),
+        (Stage::StartTls, "554 5.7.3 no TLS"),
+        (Stage::Auth, "535 5.7.8 wrong credentials"),
+        (Stage::Auth, "550 5.1.1 no such login"),
+        (Stage::Sender, "550 5.1.1 sender unknown"),
+        (Stage::Sender, "553 sender refused"),
+        (Stage::Sender, "530 5.7.0 Authentication required"),
+        (Stage::Data, "550 5.1.1 no"),
+        (Stage::Data, "554 5.5.1 no valid recipients"),
+        (Stage::Body, "550 5.1.1 unknown after all"),
+        (Stage::Body, "550 refused"),
+        (Stage::Body, "552 5.3.4 too big"),
+        (Stage::Body, "554 5.7.1 spam"),
+    ];
+    for (number, (stage, reply)) in stages.into_iter().enumerate() {
+        let outcome = outcome_of(&mut world, number, stage, reply).await;
+        assert_eq!(outcome, Outcome::PutOff, "{stage:?} {reply}");
+    }
+}
+
+#[tokio::test]
+async fn refused_mail_expires_with_the_servers_words() {
+    let world = World::new().await;
+    world.user("ada@example.com").await;
+    let (_, mail) = world.reset("ada@example.com").await;
+    let reply = "504 5.5.2 <vm>: Helo command rejected: need fully-qualified hostname";
+    world.sink.set_fault(Fault::Reply(Stage::Recipient, reply));
+    assert_eq!(world.deliver(mail).await, Outcome::PutOff);
+
+    world.clock.advance(TimeDelta::minutes(11));
+
+    assert_eq!(world.deliver(mail).await, Outcome::Expired);
+    let row = world.row(mail).await;
+    assert_eq!(row.state, MailState::Expired);
+    let words = row.last_error.unwrap();
+    assert!(words.contains("need fully-qualified hostname"), "{words}");
+}
+
+/// No recipient, no credential and no control character of a reply comes into the row.
+#[tokio::test]
+async fn reply_that_names_secrets_is_stored_without_them() {
+    let world = World::with(Security::StartTls, Some(("postmaster", "velvet-secret"))).await;
+    world.user("ada.lovelace@example.com").await;
+    let (_, mail) = world.reset("ada.lovelace@example.com").await;
+    for (stage, reply, kept) in [
+        (
+            Stage::Recipient,
+            "450 <Ada.Lovelace@example.com>: \x1b[31mAda.Lovelace is away",
+            "is away",
+        ),
+        (
+            Stage::Auth,
+            "454 postmaster velvet-secret cG9zdG1hc3Rlcg== dmVsdmV0LXNlY3JldA== later",
+            "later",
+        ),
+        (
+            Stage::Auth,
+            "454 AHBvc3RtYXN0ZXIAdmVsdmV0LXNlY3JldA== later",
+            "later",
+        ),
+    ] {
+        world.sink.set_fault(Fault::Reply(stage, reply));
+        assert_eq!(world.deliver(mail).await, Outcome::PutOff);
+        let words = world.row(mail).await.last_error.unwrap();
+        assert!(words.contains(kept) && words.contains("45"), "{words}");
+        let lower = words.to_lowercase();
+        for secret in [
+            "lovelace",
+            "\x1b",
+            "velvet",
+            "postmaster",
+            "cg9zdg",
+            "dmvsdmv0",
+            "ahbvc3",
+        ] {
+            assert!(!lower.contains(secret), "{secret} is in {words}");
+        }
+        world.clock.advance(TimeDelta::seconds(10));
+    }
+}
