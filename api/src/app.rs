@@ -17,7 +17,7 @@ use crate::{
     config::Config,
     hashing::PasswordHasher,
     limits::Limiter,
-    metrics::{HashMetrics, RequestMetrics},
+    metrics::{ConnectionMetrics, HashMetrics, RequestMetrics},
     picture::PictureStore,
     profile_changes::ProfileChanges,
     registrations::Registrations,
@@ -47,6 +47,8 @@ pub struct State {
     pub metrics: Metrics,
     /// Figures of requests.
     pub requests: RequestMetrics,
+    /// Metrics of connections.
+    pub connections: ConnectionMetrics,
     /// Passwords.
     pub hasher: PasswordHasher,
     /// Access and refresh tokens.
@@ -84,6 +86,7 @@ impl App {
     pub fn new(config: Config, connections: Connections, clock: Clock) -> prometheus::Result<Self> {
         let metrics = Metrics::new("latchkey-api", env!("CARGO_PKG_VERSION"))?;
         let requests = RequestMetrics::new(metrics.registry())?;
+        let clients = ConnectionMetrics::new(metrics.registry())?;
         let hashes = HashMetrics::new(metrics.registry())?;
         let domain = config.common.message_domain();
         let outbox = Outbox::new(connections.queue, domain, metrics.registry())?;
@@ -91,6 +94,7 @@ impl App {
         Ok(Self(Arc::new(State {
             metrics,
             requests,
+            connections: clients,
             codes: CodeStore::new(
                 connections.redis.clone(),
                 &config.common.redis_namespace,

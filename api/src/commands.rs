@@ -34,10 +34,10 @@ use crate::{
     audit::{by_operator, watch_audit_log},
     cli::{AuditCommand, Noted, UsersCommand},
     config::Config,
+    connections,
     fields::{self, FromField},
     metrics, openapi,
     password::{Owner, Password},
-    patience::Patient,
     picture::PictureStore,
     server,
 };
@@ -47,12 +47,13 @@ use crate::{
 /// # Errors
 /// When the configuration is wrong, a dependency is missing, or the address is taken.
 pub async fn serve() -> anyhow::Result<()> {
-    let config = Config::read(Settings::from_environment())?;
+    let mut config = Config::read(Settings::from_environment())?;
     let (common, version) = (&config.common, env!("CARGO_PKG_VERSION"));
     let traces = Traces::start(common.collector.as_ref(), "latchkey-api", version)
         .context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
     start_log(common, &traces)?;
     let patience = common.shutdown;
+    config.connections.max = connections::raise_file_limit(config.connections.max);
     let bind = config.bind;
     let (app, queue) = connect(config).await?;
     let pending = latchkey_migration::missing(&app.db).await?;
@@ -61,13 +62,10 @@ pub async fn serve() -> anyhow::Result<()> {
     }
     audit::begin(&app.db, &app.audit_key, false).await?;
     setup::announce(&app).await?;
-    let acceptor = TcpListener::bind(bind)
-        .into_acceptor()
-        .await
-        .with_context(|| {
-            format!("BIND: {bind} cannot be listened on; is another program there?")
-        })?;
-    tracing::info!(address = %address_of(&acceptor).unwrap_or(bind), "Latchkey serves.");
+    let listener = connections::bind(bind).with_context(|| {
+        format!("BIND: {bind} cannot be listened on; is another program there?")
+    })?;
+    tracing::info!(address = %listener.local_addr()?, "Latchkey serves.");
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     let asked = asked_to_stop()?;
@@ -83,8 +81,7 @@ pub async fn serve() -> anyhow::Result<()> {
     let figures = show_figures(&app, queue, stop.clone()).await?;
     let served = CancellationToken::new();
     let watch = tokio::spawn(watch_audit_log(app.clone(), served.clone()));
-    let acceptor = Patient::new(acceptor, app.config.request);
-    server::serve(app, acceptor, stop.cancelled()).await?;
+    server::serve(app, listener, stop.cancelled()).await?;
     figures.await??;
     served.cancel();
     watch.await?;

@@ -17,6 +17,7 @@ use latchkey_shared::{
 use ipnet::IpNet;
 
 use crate::{
+    connections::ConnectionSettings,
     cross_origin::check_origin,
     hashing::HashCost,
     limits::{Rate, Rates},
@@ -58,6 +59,8 @@ pub struct Config {
     pub hash_queue: Duration,
     /// `REQUEST_SECONDS`: how long the body of a request may take to arrive.
     pub request: Duration,
+    /// `MAX_CONNECTIONS`, `MAX_CONNECTIONS_IP`, `KEEP_ALIVE_SECONDS`, `WRITE_SECONDS`
+    pub connections: ConnectionSettings,
     /// `DRAIN_SECONDS`: how long it goes on, but is not ready, after it was told to end.
     pub drain: Duration,
     /// `ACTIVATION`
@@ -170,6 +173,7 @@ impl Config {
             .parse("REGISTRATION_PRIVACY", Switch(false), "on or off")
             .0;
         let request = Duration::from_secs(settings.within("REQUEST_SECONDS", 60, 1..=600));
+        let connections = connections(&mut settings);
         let drain = Duration::from_secs(settings.within("DRAIN_SECONDS", 0, 0..=60));
         let hash_queue = Duration::from_secs(settings.within("HASH_QUEUE_SECONDS", 5, 1..=60));
         let activation = settings.parse("ACTIVATION", Activation::Admin, "admin, email or none");
@@ -201,6 +205,7 @@ impl Config {
             hash_cost,
             hash_queue,
             request,
+            connections,
             drain,
             registration_privacy,
             activation,
@@ -214,6 +219,18 @@ impl Config {
 fn seconds(settings: &mut Settings, key: &str, default: i64) -> TimeDelta {
     // Ten years is more than anybody wants and far from any overflow.
     TimeDelta::seconds(settings.within(key, default, 1..=315_360_000))
+}
+
+fn connections(settings: &mut Settings) -> ConnectionSettings {
+    let max = settings.within("MAX_CONNECTIONS", 1_024, 1..=1_000_000);
+    let max_per_ip = settings.within("MAX_CONNECTIONS_IP", 128, 1..=1_000_000);
+    let seconds = |seconds| Duration::from_secs(seconds);
+    ConnectionSettings {
+        max,
+        max_per_ip,
+        keep_alive: seconds(settings.within("KEEP_ALIVE_SECONDS", 75, 1..=600)),
+        write: seconds(settings.within("WRITE_SECONDS", 30, 1..=600)),
+    }
 }
 
 fn hash_cost(settings: &mut Settings, environment: Environment) -> HashCost {

@@ -25,6 +25,19 @@ pub struct RequestMetrics {
     seconds: HistogramVec,
 }
 
+/// Connections of clients.
+#[derive(Clone)]
+pub struct ConnectionMetrics {
+    /// Those that are open.
+    pub open: IntGauge,
+    /// How many can be open at a time.
+    pub limit: IntGauge,
+    /// Those that were closed at once because their client IP had too many.
+    pub refused: IntCounter,
+    /// Those that were reset because their client did not read its answer.
+    pub stalled: IntCounter,
+}
+
 /// Passwords on their way through the hasher.
 #[derive(Clone)]
 pub struct HashMetrics {
@@ -73,6 +86,38 @@ impl RequestMetrics {
         self.seconds
             .with_label_values(&[method, route])
             .observe(took.as_secs_f64());
+    }
+}
+
+impl ConnectionMetrics {
+    /// Registers them.
+    ///
+    /// # Errors
+    /// When two figures have one name.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let open = IntGauge::new("latchkey_connections", "Open connections of clients.")?;
+        let limit = IntGauge::new(
+            "latchkey_connections_limit",
+            "How many connections can be open; further ones wait.",
+        )?;
+        let refused = IntCounter::new(
+            "latchkey_connections_refused_total",
+            "Connections closed at once because their client IP had too many.",
+        )?;
+        let stalled = IntCounter::new(
+            "latchkey_connections_stalled_total",
+            "Connections reset because their client did not read its answer.",
+        )?;
+        registry.register(Box::new(open.clone()))?;
+        registry.register(Box::new(limit.clone()))?;
+        registry.register(Box::new(refused.clone()))?;
+        registry.register(Box::new(stalled.clone()))?;
+        Ok(Self {
+            open,
+            limit,
+            refused,
+            stalled,
+        })
     }
 }
 

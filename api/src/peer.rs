@@ -95,11 +95,19 @@ impl Peer {
     #[must_use]
     pub fn network(self) -> String {
         match self.0 {
-            Some(IpAddr::V6(address)) => Ipv6Net::new(address, 64)
-                .map_or_else(|_| address.to_string(), |net| net.trunc().to_string()),
-            Some(address) => address.to_string(),
+            Some(IpAddr::V4(address)) => address.to_string(),
+            Some(address) => network(address).to_string(),
             None => "unknown".to_owned(),
         }
+    }
+}
+
+/// The addresses that count as one client: the whole /64 of an IPv6 address, or the one IPv4 address.
+#[must_use]
+pub fn network(address: IpAddr) -> IpNet {
+    match address {
+        IpAddr::V6(address) => Ipv6Net::new_assert(address, 64).trunc().into(),
+        IpAddr::V4(_) => address.into(),
     }
 }
 
@@ -111,7 +119,9 @@ impl<'a> FromRequest<'a> for Peer {
 }
 
 impl Proxies {
-    fn trust(&self, address: &IpAddr) -> bool {
+    /// Whether this address is one of theirs.
+    #[must_use]
+    pub fn trust(&self, address: &IpAddr) -> bool {
         self.networks
             .iter()
             .any(|network| network.contains(address))

@@ -3,31 +3,29 @@
 use std::{
     future::Future,
     sync::{Arc, LazyLock},
-    time::Duration,
 };
 
 use poem::{
-    Endpoint, EndpointExt as _, IntoResponse as _, PathPattern, Request, Response, Route, Server,
+    Endpoint, EndpointExt as _, IntoResponse as _, PathPattern, Request, Response, Route,
     endpoint::make_sync,
     get, handler,
     http::{HeaderValue, StatusCode, Uri, header, uri::PathAndQuery},
-    listener::Acceptor,
     middleware::SetHeader,
     web::Path,
 };
 
+use tokio::net::TcpListener;
+
 use crate::{
     admin,
     app::App,
+    connections::Server,
     cross_origin,
     error::{ApiError, KINDS},
     media, openapi,
     request::{RequestId, RequestLayer},
     request_head,
 };
-
-/// How long a connection may be silent.
-const IDLE: Duration = Duration::from_secs(75);
 
 /// Paths, in segments, with the methods that each takes; made when the first request has a wrong one.
 type Allowed = LazyLock<Vec<(Vec<String>, String)>>;
@@ -42,7 +40,7 @@ const ALIASES: [(&str, &str); 4] = [
 
 /// Everything that answers, in its layers.
 #[must_use = "an endpoint answers nothing until it is served"]
-pub fn endpoint(app: App) -> impl Endpoint {
+pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
     let common = &app.config.common;
     let layer = RequestLayer {
         https: common.public_url.scheme() == "https",
@@ -92,14 +90,17 @@ pub fn endpoint(app: App) -> impl Endpoint {
 /// When the listener fails.
 pub async fn serve(
     app: App,
-    acceptor: impl Acceptor + 'static,
+    listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let patience = app.config.common.shutdown;
-    Server::new_with_acceptor(acceptor)
-        .idle_timeout(IDLE)
-        .run_with_graceful_shutdown(endpoint(app), shutdown, Some(patience))
-        .await
+    let grace = app.config.common.shutdown;
+    let server = Server {
+        settings: app.config.connections,
+        proxies: app.config.proxies.clone(),
+        metrics: app.connections.clone(),
+        endpoint: endpoint(app),
+    };
+    server.run(listener, shutdown, grace).await
 }
 
 /// Gives the routes the state and a path in one spelling, and makes problems of errors before CORS sees them, which else

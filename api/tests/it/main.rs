@@ -20,6 +20,7 @@ mod bad_input;
 mod browser;
 mod clock;
 mod commands;
+mod connections;
 mod cross_origin;
 mod dashboard;
 mod defaults;

@@ -14,9 +14,9 @@ const HEAD: &str =
 
 /// A server that is as patient as a test can be.
 async fn serve(world: &mut World) -> (Process, String) {
-    world
-        .variables
-        .insert("REQUEST_SECONDS".to_owned(), "1".to_owned());
+    for key in ["REQUEST_SECONDS", "KEEP_ALIVE_SECONDS"] {
+        world.variables.insert(key.to_owned(), "1".to_owned());
+    }
     serve_as_it_is(world).await
 }
 
@@ -287,7 +287,12 @@ async fn http2_without_tls_is_refused_before_it_begins() {
         let mut answer = Vec::new();
         let ended = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
         assert!(ended.is_ok(), "it was listened to for ever");
-        assert!(answer.is_empty(), "{answer:?}");
+        // In one piece it is known for what it is; byte by byte it is a version that is not spoken.
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            answer.is_empty() || pieces == 1 && answer.starts_with("HTTP/1.1 400 "),
+            "{answer:?}"
+        );
     }
     // What only begins like it is HTTP/1.
     for method in ["POST", "PUT", "PROPFIND"] {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use latchkey_api::{app::App, config::Config, server};
+use latchkey_api::{app::App, config::Config, connections, server};
 use latchkey_shared::{
     audit,
     clock::Clock,
@@ -19,7 +19,6 @@ use latchkey_shared::{
 };
 use latchkey_testing::{Mail, PATIENCE, Process, SmtpSink, TestDatabase, TestRedis};
 use latchkey_worker::{metrics::DeliveryMetrics, run};
-use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -87,16 +86,8 @@ impl World {
         more: &[(&str, &str)],
     ) -> Self {
         let (sink, media) = (SmtpSink::start(), tempfile::tempdir().unwrap());
-        let acceptor = TcpListener::bind("127.0.0.1:0")
-            .into_acceptor()
-            .await
-            .unwrap();
-        let address = acceptor.local_addr()[0].to_string();
-        let base = address
-            .split("//")
-            .last()
-            .map(|address| format!("http://{address}"))
-            .unwrap();
+        let listener = connections::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
         let variables = [
             ("DATABASE_URL", database.url()),
             ("REDIS_URL", redis.url()),
@@ -111,6 +102,8 @@ impl World {
             ("HASH_QUEUE_SECONDS", "60"),
             ("METRICS_BIND", "off"),
             // Out of the way of every test but those about them.
+            ("MAX_CONNECTIONS", "10000"),
+            ("MAX_CONNECTIONS_IP", "10000"),
             ("LIMIT_LOGIN_PEER", "100000/1"),
             ("LIMIT_REGISTER_PEER", "100000/1"),
             ("LIMIT_RESET_PEER", "100000/1"),
@@ -146,7 +139,7 @@ impl World {
             .unwrap();
         let figures = app.metrics.registry().clone();
         let server = tokio::spawn(async move {
-            server::serve(app, acceptor, std::future::pending())
+            server::serve(app, listener, std::future::pending())
                 .await
                 .unwrap();
         });
@@ -172,15 +165,10 @@ impl World {
         clock.follow(&self.connections.redis).await;
         let config = Config::read(Settings::from_pairs(self.variables.clone())).unwrap();
         let app = App::new(config, self.connections.clone(), clock).unwrap();
-        let acceptor = TcpListener::bind("127.0.0.1:0")
-            .into_acceptor()
-            .await
-            .unwrap();
-        let base = acceptor.local_addr()[0].to_string();
-        let address = base.split("//").last().unwrap();
-        let base = format!("http://{address}");
+        let listener = connections::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
-            server::serve(app, acceptor, std::future::pending())
+            server::serve(app, listener, std::future::pending())
                 .await
                 .unwrap();
         });
@@ -361,6 +349,16 @@ impl World {
             .collect();
         files.sort();
         files
+    }
+
+    /// The value of a metric without labels.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let figures = self.figures.gather();
+        let figure = figures.iter().find(|figure| figure.name() == name);
+        let metric = &figure.unwrap().get_metric()[0];
+        // One of the two is there, and the other is 0.
+        let value = metric.get_gauge().get_value() + metric.get_counter().get_value();
+        format!("{value}").parse().unwrap()
     }
 
     /// How many passwords the server has hashed, or verified.

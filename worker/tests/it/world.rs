@@ -55,6 +55,7 @@ impl World {
             ("SMTP_CA_FILE", sink.ca_file().to_str().unwrap()),
             ("SMTP_TIMEOUT_SECONDS", "30"),
             ("METRICS_BIND", "off"),
+            ("MAX_CONNECTIONS_IP", "1024"),
             ("MAIL_FROM", "Latchkey <no-reply@example.com>"),
             ("PUBLIC_URL", "https://accounts.example.com"),
             ("SUPPORT_ADDRESS", "help@example.com"),
