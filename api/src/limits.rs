@@ -1,12 +1,15 @@
 //! How often somebody may try: counters in Redis that all replicas share, one script and one round trip a request.
 //!
 //! Two kinds. A window lets so many through in any span of so many seconds. The account's strikes count logins that did
-//! not succeed since the last one that did: the first few are free, then the waits double, and past a hundred (NIST SP
-//! 800-63B-4, 3.2.2) only a reset by mail opens the account to passwords again. Strikes are counted before the password
-//! is checked and forgiven after, so guessing in parallel gains nothing. What is refused counts for nothing, and what ends
-//! before anybody knows whether the password was right (the service was busy, the client went away) is taken back.
-//! Strikes are remembered for 90 days after the last (the hundredth for ever), those that are still free for 30: whoever
-//! waits for that has fewer guesses in a year than the hundred, and an address that was tried once costs some 250 bytes.
+//! not succeed since the last one that did: the first few are free, then the waits double. Strikes are counted before the
+//! password is checked and forgiven after, so guessing in parallel gains nothing. What is refused counts for nothing, and
+//! what ends before anybody knows whether the password was right (the service was busy, the client went away) is taken back.
+//!
+//! Logins have two counters for each address. The waits come from strikes that Redis keeps for an hour, whether or not the
+//! address has an account. Failures are remembered apart, after the password was checked: past a hundred (NIST SP
+//! 800-63B-4, 3.2.2) only a reset by mail opens the account to passwords again. Those of an account are kept for 90 days
+//! after the last (the hundredth for ever), while they are free for 30. Those of an address without an account are kept for
+//! a day, and of each client network for 500 addresses, so that a client that invents addresses cannot fill Redis.
 //!
 //! Whoever is refused is on a list until that ends, so that administrators see it and can end it before its time.
 //!
@@ -130,9 +133,15 @@ impl Default for Rates {
 /// The longest wait between two logins of one account, in seconds.
 const LONGEST_WAIT: u32 = 900;
 
-/// How long strikes are remembered after the last one, in seconds: those that are free, and those that are waited for.
+/// How long failures of an account are kept after the last one, in seconds: those that are free, and more of them.
 const FREE_REMEMBERED: u32 = 30 * 86_400;
 const REMEMBERED: u32 = 90 * 86_400;
+/// How long failures of an address without an account are kept, in seconds.
+const INVENTED_REMEMBERED: u32 = 86_400;
+/// Of how many addresses without an account the failures are kept that one client network caused.
+const MAX_INVENTED: u32 = 500;
+/// How long the strikes of logins are kept after the last one, in seconds: four times the longest wait.
+const STRIKES_REMEMBERED: u32 = 3600;
 
 /// How many are on the list of those who are held; of more, those that are held the longest.
 const MOST_HELD: i64 = 10_000;
@@ -142,7 +151,7 @@ const MOST_HELD: i64 = 10_000;
 pub struct Held {
     /// Names it, to release it.
     pub name: String,
-    /// What is refused: `login`, `strikes` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp`,
+    /// What is refused: `login`, `strikes` and `failed` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp`,
     /// `reset-password`, `change`, `change-strikes` (password changes, after wrong passwords), `address`, `picture` (uploads).
     pub what: String,
     /// To whom.
@@ -175,8 +184,9 @@ pub struct TooMany {
 pub struct Limiter {
     redis: Client,
     namespace: String,
-    script: Script,
+    attempt: Script,
     refund: Script,
+    failed_login: Script,
     hasher: TokenHasher,
     rates: Rates,
     turns: Arc<Semaphore>,
@@ -233,80 +243,12 @@ struct Counters {
     limits: Vec<u32>,
 }
 
-/// Windows are sorted sets of the moments that were let through, exact at every edge; strikes are a hash. First all
-/// counters are asked, then, if none objects, all are raised. The last key is the list of those who are held.
-const SCRIPT: &str = r"
-local now, member = tonumber(ARGV[1]), ARGV[2]
-local held = table.remove(KEYS)
-local refused, wait, till = 0, 0, 0
-local function object(i, ms)
-    if ms > wait then refused, wait = i, ms end
-end
-for i, key in ipairs(KEYS) do
-    local kind, limit, span = ARGV[3 * i], tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
-    if kind == 'window' then
-        redis.call('zremrangebyscore', key, '-inf', now - span)
-        if redis.call('zcard', key) >= limit then
-            local oldest = redis.call('zrange', key, -limit, -limit, 'withscores')
-            object(i, math.max(oldest[2] + span - now, 1))
-        end
-    else
-        object(i, math.max(tonumber(redis.call('hget', key, 'until') or 0) - now, 0))
-    end
-end
-if refused > 0 then
-    redis.call('zremrangebyscore', held, '-inf', now)
-    redis.call('zadd', held, now + wait, KEYS[refused])
-    redis.call('zremrangebyrank', held, 0, -tonumber(ARGV[3 * #KEYS + 4]) - 1)
-    return {refused, wait, 0}
-end
-for i, key in ipairs(KEYS) do
-    local kind, limit, span = ARGV[3 * i], tonumber(ARGV[3 * i + 1]), tonumber(ARGV[3 * i + 2])
-    if kind == 'window' then
-        redis.call('zadd', key, now, member)
-        redis.call('pexpire', key, span)
-    else
-        local strikes = redis.call('hincrby', key, 'strikes', 1)
-        local free = span
-        local longest = tonumber(ARGV[3 * #KEYS + 3])
-        if strikes >= limit then
-            till = now + 3650 * 86400000
-        elseif strikes >= free then
-            till = now + math.min(2 ^ (strikes - free), longest) * 1000
-        end
-        if till > 0 then
-            redis.call('hset', key, 'until', till)
-        end
-        if strikes >= limit then
-            redis.call('persist', key)
-        else
-            redis.call('expire', key, ARGV[3 * #KEYS + (strikes >= free and 6 or 5)])
-        end
-    end
-end
-return {0, 0, till}
-";
-
-/// Takes one try back: out of its window, or a strike with the wait that it caused, if that has not been replaced. What
-/// was forgiven meanwhile is left alone.
-const REFUND: &str = r"
-local key, held = KEYS[1], KEYS[2]
-local till, member, remembered = ARGV[1], ARGV[2], ARGV[3]
-local kind = redis.call('type', key).ok
-if kind == 'zset' then
-    redis.call('zrem', key, member)
-    redis.call('zrem', held, key)
-elseif kind == 'hash' then
-    if redis.call('hincrby', key, 'strikes', -1) <= 0 then
-        redis.call('del', key)
-        redis.call('zrem', held, key)
-    elseif redis.call('hget', key, 'until') == till then
-        redis.call('hdel', key, 'until')
-        redis.call('expire', key, remembered)
-        redis.call('zrem', held, key)
-    end
-end
-";
+/// Asks the counters of a request, then raises them.
+const ATTEMPT: &str = include_str!("limits/attempt.lua");
+/// Refunds one attempt.
+const REFUND: &str = include_str!("limits/refund.lua");
+/// Remembers a login that failed.
+const FAILED_LOGIN: &str = include_str!("limits/failed_login.lua");
 
 impl Limiter {
     /// A limiter with these numbers. Addresses are hashed before they become keys.
@@ -315,8 +257,9 @@ impl Limiter {
         Self {
             redis,
             namespace: namespace.to_owned(),
-            script: Script::from_lua(SCRIPT),
+            attempt: Script::from_lua(ATTEMPT),
             refund: Script::from_lua(REFUND),
+            failed_login: Script::from_lua(FAILED_LOGIN),
             hasher,
             rates,
             turns: Arc::new(Semaphore::new(AT_ONCE)),
@@ -335,16 +278,48 @@ impl Limiter {
     ) -> Result<Try, ApiError> {
         let mut counters = Counters::default();
         counters.window(self.peer_key("login", peer), self.rates.login_peer);
-        counters.strikes(self.strikes_key(email), self.rates);
+        counters.lock(self.failed_key(email), self.rates);
+        counters.waits(self.strikes_key(email), self.rates);
         self.try_one(counters, now).await
     }
 
-    /// Forgives an account's strikes, after a login that succeeded.
+    /// Remembers a login that failed, after its password was checked. Redis does the same for an address with an account and
+    /// for one without; how long it remembers differs.
+    ///
+    /// # Errors
+    /// When Redis does not answer.
+    pub async fn failed_login(
+        &self,
+        peer: Peer,
+        email: &Email,
+        has_account: bool,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
+        let keys = vec![self.failed_key(email), self.peer_key("failed", peer)];
+        let arguments = vec![
+            now.timestamp_millis().to_string(),
+            u8::from(has_account).to_string(),
+            self.rates.most_failures.to_string(),
+            self.rates.free_failures.to_string(),
+            INVENTED_REMEMBERED.to_string(),
+            FREE_REMEMBERED.to_string(),
+            REMEMBERED.to_string(),
+            MAX_INVENTED.to_string(),
+        ];
+        self.ask(|| {
+            self.failed_login
+                .evalsha_with_reload(&self.redis, keys, arguments)
+        })
+        .await
+    }
+
+    /// Forgives an account's failures, after a login that succeeded.
     ///
     /// # Errors
     /// When Redis does not answer.
     pub async fn forgive(&self, email: &Email) -> Result<(), ApiError> {
-        self.forget(vec![self.strikes_key(email)]).await
+        self.forget(vec![self.strikes_key(email), self.failed_key(email)])
+            .await
     }
 
     /// Forgives the wrong passwords at changes of an account's password, after the right one.
@@ -362,6 +337,7 @@ impl Limiter {
     pub async fn forgive_all(&self, user_id: i64, email: &Email) -> Result<(), ApiError> {
         self.forget(vec![
             self.strikes_key(email),
+            self.failed_key(email),
             self.change_strikes_key(user_id),
             self.mailbox_key("otp", &email.key()),
         ])
@@ -402,7 +378,7 @@ impl Limiter {
     ) -> Result<Vec<Held>, ApiError> {
         let mailbox = self.hasher.fingerprint(&email.key());
         let mut held = Vec::new();
-        for what in ["strikes", "reset", "reset-gap", "otp"] {
+        for what in ["strikes", "failed", "reset", "reset-gap", "otp"] {
             held.extend(
                 self.find_held(&format!("{what}:email:{mailbox}"), now)
                     .await?,
@@ -449,7 +425,18 @@ impl Limiter {
         if listed == 0 {
             return Err(ApiError::NotFound);
         }
-        self.forget(vec![key]).await
+        let mut keys = vec![key];
+        // Waits and lock come from the same failures, and end together.
+        if let Some(address) = name
+            .strip_prefix("failed:")
+            .or(name.strip_prefix("strikes:"))
+        {
+            keys.extend(
+                ["failed", "strikes"]
+                    .map(|what| format!("{}:limit:{what}:{address}", self.namespace)),
+            );
+        }
+        self.forget(keys).await
     }
 
     /// Asks Redis when it is its turn, all within the time that an answer may take. In a box, which is gone when Redis has
@@ -647,6 +634,7 @@ impl Limiter {
     /// Counts a try, the last of whose counters is the one to be taken back.
     async fn try_one(&self, counters: Counters, now: DateTime<Utc>) -> Result<Try, ApiError> {
         let key = counters.keys.last().cloned().unwrap_or_default();
+        let kept = counters.arguments.last().cloned().unwrap_or_default();
         let member = Uuid::now_v7().simple().to_string();
         let till = self.count_as(&member, counters, now).await?;
         Ok(Try {
@@ -654,7 +642,7 @@ impl Limiter {
             turns: Arc::clone(&self.turns),
             refund: self.refund.clone(),
             keys: [key, self.held_key()],
-            arguments: [till.to_string(), member, REMEMBERED.to_string()],
+            arguments: [till.to_string(), member, kept],
             stands: false,
         })
     }
@@ -671,19 +659,18 @@ impl Limiter {
         counters: Counters,
         now: DateTime<Utc>,
     ) -> Result<u64, ApiError> {
-        let mut arguments = vec![now.timestamp_millis().to_string(), member.to_owned()];
-        arguments.extend(counters.arguments);
-        arguments.extend([
+        let mut arguments = vec![
+            now.timestamp_millis().to_string(),
+            member.to_owned(),
             LONGEST_WAIT.to_string(),
             MOST_HELD.to_string(),
-            FREE_REMEMBERED.to_string(),
-            REMEMBERED.to_string(),
-        ]);
+        ];
+        arguments.extend(counters.arguments);
         let mut keys = counters.keys;
         keys.push(self.held_key());
         let (refused, wait, till): (usize, u64, u64) = self
             .ask(|| {
-                self.script
+                self.attempt
                     .evalsha_with_reload(&self.redis, keys, arguments)
             })
             .await?;
@@ -733,26 +720,44 @@ impl Limiter {
     fn strikes_key(&self, email: &Email) -> String {
         self.email_key("strikes", email)
     }
+
+    fn failed_key(&self, email: &Email) -> String {
+        self.email_key("failed", email)
+    }
 }
 
 impl Counters {
+    /// So many in any span.
     fn window(&mut self, key: String, rate: Rate) {
-        self.add(key, "window", rate.count, u64::from(rate.seconds) * 1000);
+        let span = u64::from(rate.seconds) * 1000;
+        self.add(key, "window", rate.count, span, rate.seconds);
     }
 
+    /// The end of all tries, which is read and not counted.
+    fn lock(&mut self, key: String, rates: Rates) {
+        self.add(key, "lock", rates.most_failures, 0, 0);
+    }
+
+    /// Failures that have to be waited for after the first ones, without an end of all tries.
+    fn waits(&mut self, key: String, rates: Rates) {
+        let free = u64::from(rates.free_failures);
+        self.add(key, "waits", rates.most_failures, free, STRIKES_REMEMBERED);
+    }
+
+    /// The same with an end.
     fn strikes(&mut self, key: String, rates: Rates) {
-        self.add(
-            key,
-            "strikes",
-            rates.most_failures,
-            u64::from(rates.free_failures),
-        );
+        let free = u64::from(rates.free_failures);
+        self.add(key, "strikes", rates.most_failures, free, REMEMBERED);
     }
 
-    fn add(&mut self, key: String, kind: &str, limit: u32, span: u64) {
+    fn add(&mut self, key: String, kind: &str, limit: u32, span: u64, kept: u32) {
         self.keys.push(key);
-        self.arguments
-            .extend([kind.to_owned(), limit.to_string(), span.to_string()]);
+        self.arguments.extend([
+            kind.to_owned(),
+            limit.to_string(),
+            span.to_string(),
+            kept.to_string(),
+        ]);
         self.limits.push(limit);
     }
 }

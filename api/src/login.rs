@@ -156,7 +156,11 @@ pub async fn authenticate(
     let known = found.as_ref().map(|user| user.id);
     let user = found.filter(|user| verdict.correct && user.is_active && !is_hidden(app, user));
     let Some(user) = user else {
-        // The same step for every address.
+        // The same steps for every address.
+        let has_account = known.is_some();
+        app.limits
+            .failed_login(trail.peer, email, has_account, app.now())
+            .await?;
         note_failure(app, trail, email, known, "wrong address or password").await?;
         return Err(ApiError::InvalidCredentials);
     };

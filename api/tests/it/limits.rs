@@ -184,7 +184,7 @@ async fn after_the_last_failure_only_a_reset_by_mail_helps() {
         .keys()
         .await
         .into_iter()
-        .find(|key| key.contains(":limit:strikes:"))
+        .find(|key| key.contains(":limit:failed:email:"))
         .unwrap();
     let ends: i64 = redis::cmd("TTL")
         .arg(strikes)
@@ -568,7 +568,7 @@ async fn failures_that_are_free_are_remembered_for_a_month() {
     world.somebody("ada@example.com").await;
     world.try_login("ada@example.com", WRONG).await;
     let ends: i64 = redis::cmd("TTL")
-        .arg(strikes_key(&world, "strikes").await)
+        .arg(strikes_key(&world, "failed:email").await)
         .query_async(&mut world.redis.connection())
         .await
         .unwrap();

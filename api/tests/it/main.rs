@@ -45,6 +45,7 @@ mod pictures;
 mod profile;
 mod properties;
 mod random;
+mod redis_growth;
 mod register;
 mod request_head;
 mod reset_model;

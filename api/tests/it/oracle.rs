@@ -140,7 +140,7 @@ async fn a_login_that_fails_is_the_same_work_for_every_address() {
     let work = costs_the_same(&world, "/api/login/", wrong, addresses).await;
     assert_eq!((work.status, work.hashes), (401, 1), "{work:?}");
     assert!(
-        work.statements.len() >= 2 && work.commands["hincrby"] == 1,
+        work.statements.len() >= 2 && work.commands["hincrby"] == 2,
         "{work:?}"
     );
 }
