@@ -2,7 +2,12 @@
 
 use std::borrow::Cow;
 
-use latchkey_shared::{database, invalid::Invalid, one_time_code::CodeError, user::WriteUserError};
+use latchkey_shared::{
+    database::{self, Outage},
+    invalid::Invalid,
+    one_time_code::CodeError,
+    user::WriteUserError,
+};
 use poem::{
     error::{CorsError, MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
     http::{HeaderName, StatusCode, header},
@@ -106,7 +111,7 @@ pub enum ApiError {
     /// 503 `busy`: more waits than can be done in time, such as passwords to be checked, or bodies to be read.
     #[error("too much waits to be done")]
     Busy,
-    /// 503 `unavailable`: the database or Redis does not answer.
+    /// 503 `unavailable`: the database or Redis does not answer, or cannot work at the moment.
     #[error("a dependency failed: {0}")]
     Unavailable(String),
     /// 503 `unavailable`: the database went away in the middle of a call. Of a commit that was not answered nobody knows
@@ -357,9 +362,6 @@ impl ApiError {
                 header::HeaderValue::from_static("Bearer realm=\"api\""),
             );
         }
-        if kind.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, header::HeaderValue::from_static("2"));
-        }
         if let Some(TooMany { retry_after, limit }) = too_many {
             // RFC 6585, 4, and the header fields that clients of rate-limited services know.
             headers.insert(header::RETRY_AFTER, retry_after.into());
@@ -384,10 +386,13 @@ impl ResponseError for ApiError {
 
 impl From<DbErr> for ApiError {
     fn from(error: DbErr) -> Self {
-        match error {
-            DbErr::ConnectionAcquire(_) => Self::Unavailable(error.to_string()),
-            error if database::is_gone(&error) => Self::Undecided(error.to_string()),
-            error => Self::Internal(error.to_string()),
+        let words = database::describe(&error);
+        match Outage::of(&error) {
+            None => Self::Internal(words),
+            // Without a connection nothing was written.
+            Some(_) if matches!(error, DbErr::ConnectionAcquire(_)) => Self::Unavailable(words),
+            Some(outage) if outage.leaves_commit_undecided() => Self::Undecided(words),
+            Some(_) => Self::Unavailable(words),
         }
     }
 }

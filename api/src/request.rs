@@ -7,7 +7,7 @@ use futures_util::FutureExt as _;
 use latchkey_shared::trace;
 use poem::{
     Endpoint, IntoResponse as _, Middleware, PathPattern, Request, Response,
-    http::{HeaderMap, HeaderName, HeaderValue, Method, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
 };
 use tracing::{Instrument as _, Span, field::Empty};
 use uuid::Uuid;
@@ -16,6 +16,9 @@ use crate::{error::ApiError, metrics::RequestMetrics, request_head};
 
 /// The header that carries the id of a request, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// When a request that was answered 503 is worth another try, in seconds, unless its answer knows better.
+const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
 /// The id of a request: in its answer, in every log line about it, and in the mails it causes.
 #[derive(Clone, Debug)]
@@ -105,6 +108,10 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
         .instrument(traced.clone())
         .instrument(logged)
         .await;
+        if response.status() == StatusCode::SERVICE_UNAVAILABLE {
+            let headers = response.headers_mut();
+            headers.entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
+        }
         self.dress(response.headers_mut(), &id);
         if ends_connection {
             response

@@ -1,29 +1,31 @@
 //! The SQL database: SQLite by default, PostgreSQL by URL; the same code runs on both.
 
-use std::{ops::Deref, path::Path, sync::Arc, time::Duration};
+use std::{ops::Deref, path::Path, time::Duration};
 
 use sea_orm::{
-    ColumnTrait as _, ConnAcquireErr, ConnectOptions, ConnectionTrait, DatabaseConnection,
-    DbBackend, DbErr, EntityTrait, ExecResult, QueryFilter as _, QueryResult, QuerySelect as _,
-    QueryTrait as _, RuntimeErr, Select, Statement,
+    ColumnTrait as _, ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr,
+    EntityTrait, ExecResult, QueryFilter as _, QueryResult, QuerySelect as _, QueryTrait as _,
+    Select, Statement,
     sea_query::{LockBehavior, LockType, SelectStatement},
-    sqlx::{
-        self,
-        sqlite::{SqliteJournalMode, SqliteSynchronous},
-    },
-};
-use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::timeout,
+    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
 };
 
+mod error;
+#[cfg(test)]
+mod full_disk;
 mod in_order;
+mod permits;
+mod pgbouncer;
 mod silence;
+mod stale;
 mod transaction;
 mod turns;
 mod write_check;
 
+pub use error::{Outage, describe};
 pub(crate) use in_order::InOrder;
+use permits::{ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, ConnectionPermits};
+use stale::StaleConnections;
 pub use transaction::Transaction;
 use turns::Turns;
 
@@ -34,12 +36,22 @@ pub enum DatabaseError {
     #[error("the folder of the SQLite file could not be made: {0}")]
     Folder(#[from] std::io::Error),
     /// It could not be opened or reached.
-    #[error(transparent)]
+    #[error("{}", describe(.0))]
     Connect(#[from] DbErr),
+    /// PgBouncer refuses a parameter with which the connection starts.
+    #[error(
+        "PgBouncer refuses the startup parameter {0}. Add `ignore_startup_parameters = {0}` to pgbouncer.ini, or remove \
+         {0} from DATABASE_URL"
+    )]
+    StartupParameter(String),
+    /// PgBouncer gives the connection to other clients, too.
+    #[error(
+        "PgBouncer gives each statement or transaction another connection (pool_mode = transaction or statement), on which \
+         prepared statements and session settings do not work. Set `pool_mode = session` for this database in pgbouncer.ini"
+    )]
+    TransactionPooling,
 }
 
-/// How long somebody waits for a connection.
-const PATIENCE: Duration = Duration::from_secs(5);
 /// How many connections read a SQLite file: several, so that some slow pages of the dashboard do not hold up everybody, and
 /// not many, as each keeps its pages and statements.
 const READERS: u32 = 4;
@@ -56,9 +68,8 @@ const AT_A_TIME: u64 = 1_000;
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: DatabaseConnection,
-    /// One permit for each of its connections. Who waits for this one waits with a few bytes; a query that waits for a
-    /// connection in the pool takes 15 KiB, and in a flood there are hundreds.
-    free: Arc<Semaphore>,
+    permits: ConnectionPermits,
+    stale: StaleConnections,
     writing: Option<Writing>,
 }
 
@@ -82,34 +93,41 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
         if let Some(folder) = Path::new(path).parent() {
             std::fs::create_dir_all(folder)?;
         }
+        let stale = StaleConnections::of_sqlite();
         let writing = Writing {
-            connection: open(sqlite(url, 1, WRITERS_CACHE)).await?,
-            turns: Turns::start(),
+            connection: open(sqlite(url, 1, WRITERS_CACHE, &stale)).await?,
+            turns: Turns::start(stale.clone()),
         };
-        return Database::open(sqlite(url, READERS, READERS_CACHE), Some(writing)).await;
+        let readers = sqlite(url, READERS, READERS_CACHE, &stale);
+        return Ok(Database::open(readers, stale, Some(writing)).await?);
     }
-    let mut options = options(url);
+    let stale = StaleConnections::of_postgres();
+    let mut options = options(url, CONNECT_TIMEOUT);
+    let noted = stale.clone();
     options
         .max_connections(20)
-        .map_sqlx_postgres_pool_opts(silence::heard_of);
-    Database::open(options, None).await
+        // PostgreSQL needs it for nothing that is read here, and PgBouncer refuses it.
+        .map_sqlx_postgres_opts(|options| options.extra_float_digits(None))
+        .map_sqlx_postgres_pool_opts(move |pool| silence::heard_of(pool, &noted));
+    let opened = Database::open(options, stale, None).await;
+    let db = opened.map_err(pgbouncer::name_parameter)?;
+    pgbouncer::check_pool_mode(&db.pool).await?;
+    Ok(db)
 }
 
 async fn open(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {
     sea_orm::Database::connect(options).await
 }
 
-fn options(url: &str) -> ConnectOptions {
+fn options(url: &str, acquire_timeout: Duration) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
-    options
-        .acquire_timeout(PATIENCE)
-        .connect_timeout(PATIENCE)
-        .sqlx_logging(false);
+    options.acquire_timeout(acquire_timeout).sqlx_logging(false);
     options
 }
 
-fn sqlite(url: &str, connections: u32, cache_kib: u32) -> ConnectOptions {
-    let mut options = options(url);
+fn sqlite(url: &str, connections: u32, cache_kib: u32, stale: &StaleConnections) -> ConnectOptions {
+    let mut options = options(url, ACQUIRE_TIMEOUT);
+    stale.replace_in_sqlite(&mut options);
     // A file does not hang up.
     options.test_before_acquire(false);
     options
@@ -136,26 +154,17 @@ fn sqlite(url: &str, connections: u32, cache_kib: u32) -> ConnectOptions {
 pub async fn begin(db: &Database) -> Result<Transaction, DbErr> {
     match &db.writing {
         Some(writing) => writing.turns.take(&writing.connection).await,
-        None => Transaction::begin(&db.pool, db.free().await?).await,
+        None => Transaction::begin(&db.pool, &db.permits, &db.stale).await,
     }
 }
 
 /// Whether the database cannot be reached, or went away in the middle of a call.
 #[must_use]
 pub fn is_gone(error: &DbErr) -> bool {
-    let error = match error {
-        DbErr::Conn(_) | DbErr::ConnectionAcquire(_) => return true,
-        DbErr::Exec(RuntimeErr::SqlxError(error)) | DbErr::Query(RuntimeErr::SqlxError(error)) => {
-            &**error
-        }
-        _ => return false,
-    };
-    match error {
-        sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed => true,
-        // Class 57: the server is shutting down or starting up.
-        sqlx::Error::Database(error) => error.code().is_some_and(|code| code.starts_with("57P")),
-        _ => false,
-    }
+    matches!(
+        Outage::of(error),
+        Some(Outage::Unreachable | Outage::Restarting)
+    )
 }
 
 /// The row that a unique key finds. Not by `one`, which says `LIMIT ?`: since 3.49 SQLite plans by the number that is bound
@@ -239,29 +248,35 @@ pub async fn delete_in_parts<E: EntityTrait>(
 impl Database {
     async fn open(
         options: ConnectOptions,
+        stale: StaleConnections,
         writing: Option<Writing>,
-    ) -> Result<Self, DatabaseError> {
+    ) -> Result<Self, DbErr> {
         let connections = options.get_max_connections().unwrap_or(1) as usize;
         Ok(Self {
             pool: open(options).await?,
-            free: Arc::new(Semaphore::new(connections)),
+            permits: ConnectionPermits::new(connections),
+            stale,
             writing,
         })
     }
 
-    /// Waits until a connection of the pool is free.
-    async fn free(&self) -> Result<OwnedSemaphorePermit, DbErr> {
-        let free = timeout(PATIENCE, Arc::clone(&self.free).acquire_owned()).await;
-        let free = free.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
-        free.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
-    }
-
-    /// The answer of the pool, if PostgreSQL is heard of in time. A file does not fall silent.
-    async fn heard<A>(&self, answer: impl Future<Output = Result<A, DbErr>>) -> Result<A, DbErr> {
-        match self.writing {
-            Some(_) => answer.await,
-            None => silence::answered(answer).await,
-        }
+    /// The result of a call on a connection of the pool, when one is free, and if PostgreSQL is heard of in time. A file does
+    /// not fall silent.
+    async fn on_pool<A, F>(&self, call: impl Fn() -> F + Sync) -> Result<A, DbErr>
+    where
+        F: Future<Output = Result<A, DbErr>> + Send,
+    {
+        let (call, is_file) = (&call, self.writing.is_some());
+        let call = || async move {
+            if is_file {
+                call().await
+            } else {
+                silence::answered(call()).await
+            }
+        };
+        let called = self.permits.call(&self.pool, call).await;
+        let (answer, _permit) = called.inspect_err(|error| self.stale.note(error))?;
+        Ok(answer)
     }
 
     /// A transaction of its own for a statement, where it needs a turn.
@@ -301,8 +316,9 @@ impl ConnectionTrait for Database {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let Some(turn) = self.turn_for(&statement).await? else {
-            let _free = self.free().await?;
-            return self.heard(self.pool.execute_raw(statement)).await;
+            return self
+                .on_pool(|| self.pool.execute_raw(statement.clone()))
+                .await;
         };
         let result = turn.execute_raw(statement).await?;
         turn.commit().await?;
@@ -310,13 +326,14 @@ impl ConnectionTrait for Database {
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.heard(self.pool.execute_unprepared(sql)).await
+        self.on_pool(|| self.pool.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let Some(turn) = self.turn_for(&statement).await? else {
-            let _free = self.free().await?;
-            return self.heard(self.pool.query_one_raw(statement)).await;
+            return self
+                .on_pool(|| self.pool.query_one_raw(statement.clone()))
+                .await;
         };
         let row = turn.query_one_raw(statement).await?;
         turn.commit().await?;
@@ -325,8 +342,9 @@ impl ConnectionTrait for Database {
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let Some(turn) = self.turn_for(&statement).await? else {
-            let _free = self.free().await?;
-            return self.heard(self.pool.query_all_raw(statement)).await;
+            return self
+                .on_pool(|| self.pool.query_all_raw(statement.clone()))
+                .await;
         };
         let rows = turn.query_all_raw(statement).await?;
         turn.commit().await?;

@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
-    clock::Clock, database::Database, mail, password_reset, queue::Queue, session,
+    clock::Clock,
+    database::{self, Database},
+    mail, password_reset,
+    queue::Queue,
+    session,
 };
 use sea_orm::DbErr;
 use tokio::time::{self, MissedTickBehavior};
@@ -45,7 +49,11 @@ fn tell(deleted: Result<u64, DbErr>) {
         Ok(0) => {}
         Ok(rows) => tracing::info!(rows, "Old rows were deleted."),
         Err(error) => {
-            tracing::warn!(%error, "Old rows were not deleted; the next try is in an hour.");
+            let error = database::describe(&error);
+            tracing::warn!(
+                error,
+                "Old rows were not deleted; the next try is in an hour."
+            );
         }
     }
 }

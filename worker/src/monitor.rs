@@ -16,7 +16,7 @@ use std::{
 
 use apalis::prelude::{BackendExt as _, Data, Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::backend::ext::poll_strategy::{PollSnapshot, PollStrategy};
-use latchkey_shared::{mail::Priority, queue::Queue};
+use latchkey_shared::{database, mail::Priority, queue::Queue};
 use lettre::transport::smtp::extension::ClientId;
 use serde_json::Value;
 use tokio::time::{self, Interval, MissedTickBehavior};
@@ -68,7 +68,8 @@ impl Slots {
             // Given back when this task ends, also by a panic.
             let _slot = slot;
             if let Err(error) = delivery.deliver(mail).await {
-                tracing::error!(mail.id = %mail, %error, "A mail waits: the database failed.");
+                let error = database::describe(&error);
+                tracing::error!(mail.id = %mail, error, "A mail waits: the database failed.");
             }
         });
     }

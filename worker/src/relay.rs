@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
-    database::Database,
+    database::{self, Database},
     mail::{self, Priority},
     queue::{Queue, QueueError},
 };
@@ -32,7 +32,7 @@ const BATCH: usize = 500;
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
     /// The rows could not be read.
-    #[error("the database: {0}")]
+    #[error("the database: {}", database::describe(.0))]
     Database(#[from] DbErr),
     /// The queue could not be filled.
     #[error("the queue: {0}")]

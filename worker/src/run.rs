@@ -5,7 +5,7 @@ use std::{io, net::SocketAddr, time::Duration};
 use latchkey_shared::{
     clock::Clock,
     config::{Connections, MissingDependency},
-    database::Database,
+    database::{self, Database},
     mail::Priority,
     metrics::Metrics,
     one_time_code::CodeStore,
@@ -48,7 +48,7 @@ pub enum StartError {
     #[error("SMTP_URL, SMTP_CA_FILE: {0}")]
     Smtp(#[from] smtp::Error),
     /// The database failed.
-    #[error("the database: {0}")]
+    #[error("the database: {}", database::describe(.0))]
     Database(#[from] DbErr),
     /// The schema is older than this program.
     #[error(

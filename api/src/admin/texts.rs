@@ -395,7 +395,9 @@ impl Texts {
             ApiError::EmailTaken => self.error_email_taken,
             ApiError::WrongPassword => self.wrong_password,
             ApiError::InvalidCredentials => self.wrong_sign_in,
-            ApiError::Unavailable(_) | ApiError::Busy => self.error_unavailable,
+            ApiError::Unavailable(_) | ApiError::Undecided(_) | ApiError::Busy => {
+                self.error_unavailable
+            }
             _ => self.error_other,
         }
     }

@@ -8,6 +8,7 @@ const FOLDERS: [&str; 7] = [
     "api/src/picture",
     "api/tests/it",
     "shared/src",
+    "shared/src/database",
     "worker/src",
     "worker/tests/it",
     "worker/tests/it/chaos",

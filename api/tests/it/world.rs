@@ -175,6 +175,11 @@ impl World {
         base
     }
 
+    /// The server's own way to the database.
+    pub(crate) fn server_db(&self) -> &Database {
+        &self.connections.db
+    }
+
     /// Sends a request as it is.
     pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
         let response = request.send().await.unwrap();

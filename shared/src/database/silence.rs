@@ -9,6 +9,8 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
+use super::stale::StaleConnections;
+
 /// How long a statement may take, waiting for others' locks included.
 const ANSWER: Duration = Duration::from_secs(5);
 /// How long a connection at rest may take for a sign of life.
@@ -36,7 +38,8 @@ pub(super) async fn answered<A>(
 
 /// A pool that asks connections for a sign of life, and replaces those that give none: before they are used after a rest,
 /// and when they come back, as somebody may have given up on them. sqlx asks those that come back once more, without an end.
-pub(super) fn heard_of(pool: PgPoolOptions) -> PgPoolOptions {
+pub(super) fn heard_of(pool: PgPoolOptions, stale: &StaleConnections) -> PgPoolOptions {
+    let (before, after) = (stale.clone(), stale.clone());
     pool.test_before_acquire(false)
         .after_connect(|connection, _| {
             Box::pin(async move {
@@ -49,16 +52,23 @@ pub(super) fn heard_of(pool: PgPoolOptions) -> PgPoolOptions {
                 Ok(())
             })
         })
-        .before_acquire(|connection, about| {
+        .before_acquire(move |connection, about| {
+            let keeps = before.keeps(&about);
             Box::pin(async move {
-                if about.idle_for > RESTED {
+                if keeps && about.idle_for > RESTED {
                     sign_of_life(connection).await?;
                 }
-                Ok(true)
+                Ok(keeps)
             })
         })
-        .after_release(|connection, _| {
-            Box::pin(async move { end_transaction(connection).await.map(|()| true) })
+        .after_release(move |connection, about| {
+            let keeps = after.keeps(&about);
+            Box::pin(async move {
+                if keeps {
+                    end_transaction(connection).await?;
+                }
+                Ok(keeps)
+            })
         })
 }
 

@@ -1,21 +1,35 @@
 //! A transaction, of its own or as one of several that share a commit.
 
+use std::sync::OnceLock;
+
 use sea_orm::{
     ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
     QueryResult, Statement, TransactionTrait as _,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{silence::answered, turns::Turn};
+use super::{permits::ConnectionPermits, silence::answered, stale::StaleConnections, turns::Turn};
 
 /// Statements that count together or not at all. Dropped before [`Transaction::commit`], none does.
 #[derive(Debug)]
 #[must_use = "what is not committed is undone"]
 pub struct Transaction {
+    // The first field, so that it is rolled back before anything else may use its connection.
     statements: DatabaseTransaction,
-    turn: Option<Turn>,
-    /// Of the pool's connection that it has, unless it has a turn.
-    _free: Option<OwnedSemaphorePermit>,
+    scope: Scope,
+}
+
+#[derive(Debug)]
+enum Scope {
+    /// A connection of the pool.
+    Own {
+        stale: StaleConnections,
+        /// The error of the first statement that failed: PostgreSQL answers a COMMIT after it with a rollback, and no error.
+        failure: OnceLock<DbErr>,
+        _permit: OwnedSemaphorePermit,
+    },
+    /// A commit that it shares with others.
+    Shared(Turn),
 }
 
 impl Transaction {
@@ -26,12 +40,18 @@ impl Transaction {
     )]
     pub(super) async fn begin(
         pool: &DatabaseConnection,
-        free: OwnedSemaphorePermit,
+        permits: &ConnectionPermits,
+        stale: &StaleConnections,
     ) -> Result<Self, DbErr> {
+        let begun = permits.call(pool, || answered(pool.begin())).await;
+        let (statements, permit) = begun.inspect_err(|error| stale.note(error))?;
         Ok(Self {
-            statements: answered(pool.begin()).await?,
-            turn: None,
-            _free: Some(free),
+            statements,
+            scope: Scope::Own {
+                stale: stale.clone(),
+                failure: OnceLock::new(),
+                _permit: permit,
+            },
         })
     }
 
@@ -39,27 +59,35 @@ impl Transaction {
     pub(super) fn in_turn(statements: DatabaseTransaction, turn: Turn) -> Self {
         Self {
             statements,
-            turn: Some(turn),
-            _free: None,
+            scope: Scope::Shared(turn),
         }
     }
 
     /// Makes it count: when this returns Ok it is on the disk.
     ///
     /// # Errors
-    /// When the database fails. When it did not even answer, nobody knows whether this counts.
+    /// When the database fails, or a statement has failed in a way that undid the transaction. When the database did not even
+    /// answer, nobody knows whether this counts.
     pub async fn commit(self) -> Result<(), DbErr> {
-        match self.turn {
-            Some(turn) => turn.commit(self.statements).await,
-            None => answered(self.statements.commit()).await,
+        match self.scope {
+            Scope::Shared(turn) => turn.commit(self.statements).await,
+            Scope::Own { stale, failure, .. } => match failure.into_inner() {
+                Some(error) => Err(error),
+                None => answered(self.statements.commit())
+                    .await
+                    .inspect_err(|error| stale.note(error)),
+            },
         }
     }
 
-    /// The answer, if PostgreSQL is heard of in time.
-    async fn heard<A>(&self, answer: impl Future<Output = Result<A, DbErr>>) -> Result<A, DbErr> {
-        match self.turn {
-            Some(_) => answer.await,
-            None => answered(answer).await,
+    /// The result of a statement, if PostgreSQL is heard of in time.
+    async fn run<A>(&self, result: impl Future<Output = Result<A, DbErr>>) -> Result<A, DbErr> {
+        match &self.scope {
+            Scope::Shared(turn) => turn.execute(result).await,
+            Scope::Own { stale, failure, .. } => answered(result).await.inspect_err(|error| {
+                stale.note(error);
+                let _ = failure.set(error.clone());
+            }),
         }
     }
 }
@@ -71,18 +99,18 @@ impl ConnectionTrait for Transaction {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        self.heard(self.statements.execute_raw(statement)).await
+        self.run(self.statements.execute_raw(statement)).await
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.heard(self.statements.execute_unprepared(sql)).await
+        self.run(self.statements.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        self.heard(self.statements.query_one_raw(statement)).await
+        self.run(self.statements.query_one_raw(statement)).await
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        self.heard(self.statements.query_all_raw(statement)).await
+        self.run(self.statements.query_all_raw(statement)).await
     }
 }

@@ -5,10 +5,13 @@
 //! Without it they would wait in SQLite's busy handler, which sleeps and tries again, in no order. Other programs on the
 //! same file still do.
 //!
-//! A transaction that is given up ends the sharing: those before it commit, and the next begins anew. So an error that
-//! made SQLite undo everything (a full disk, say) is told to everybody whom it concerns, by the commit that fails.
+//! A transaction that is given up ends the sharing: those before it commit, and the next begins anew. After an error that may
+//! have made SQLite roll everything back by itself, such as a full disk, no member commits, and every member gets the error.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use sea_orm::{
     ConnAcquireErr, DatabaseConnection, DatabaseTransaction, DbErr, SqliteTransactionMode,
@@ -19,7 +22,7 @@ use tokio::{
     time::timeout,
 };
 
-use super::Transaction;
+use super::{Transaction, error::Outage, stale::StaleConnections};
 
 /// How long somebody waits for a turn: as long as SQLite itself would, see `busy_timeout`.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -43,7 +46,23 @@ pub(super) struct Turns(mpsc::UnboundedSender<Waiting>);
 #[derive(Debug)]
 pub(super) struct Turn {
     is_first: bool,
+    failure: GroupFailure,
     done: oneshot::Sender<Done>,
+}
+
+/// The error after which nothing of a shared commit may count, once there is one. Clones share it.
+#[derive(Clone, Debug, Default)]
+struct GroupFailure(Arc<OnceLock<DbErr>>);
+
+impl GroupFailure {
+    fn check(&self) -> Result<(), DbErr> {
+        self.0.get().cloned().map_or(Ok(()), Err)
+    }
+
+    /// Of several errors the first is the cause.
+    fn set(&self, error: &DbErr) {
+        let _ = self.0.set(error.clone());
+    }
 }
 
 /// What somebody gives back with the turn.
@@ -56,9 +75,9 @@ struct Done {
 
 impl Turns {
     /// Gives turns for as long as somebody can ask for one.
-    pub(super) fn start() -> Self {
+    pub(super) fn start(stale: StaleConnections) -> Self {
         let (turns, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(give(waiting));
+        tokio::spawn(give(waiting, stale));
         Self(turns)
     }
 
@@ -77,13 +96,30 @@ impl Turns {
 }
 
 impl Turn {
+    /// Executes a statement, unless SQLite may have rolled the transaction back: in none, the statement would count at once.
+    pub(super) async fn execute<A>(
+        &self,
+        statement: impl Future<Output = Result<A, DbErr>>,
+    ) -> Result<A, DbErr> {
+        self.failure.check()?;
+        let result = statement.await;
+        if let Err(error) = &result
+            && Outage::of(error).is_some()
+        {
+            self.failure.set(error);
+        }
+        result
+    }
+
     /// Gives the turn back with what was written in it, and waits until that is on the disk.
     pub(super) async fn commit(self, statements: DatabaseTransaction) -> Result<(), DbErr> {
+        self.failure.check()?;
         let all = if self.is_first {
             Some(statements)
         } else {
-            // The end of a savepoint.
-            statements.commit().await?;
+            // The end of a savepoint. If it is gone, so is the whole transaction.
+            let released = statements.commit().await;
+            released.inspect_err(|error| self.failure.set(error))?;
             None
         };
         let (told, result) = oneshot::channel();
@@ -93,31 +129,36 @@ impl Turn {
     }
 }
 
-async fn give(mut waiting: mpsc::UnboundedReceiver<Waiting>) {
+async fn give(mut waiting: mpsc::UnboundedReceiver<Waiting>, stale: StaleConnections) {
     while let Some(first) = waiting.recv().await {
         // Whoever has lost patience is passed over.
         if !first.answer.is_closed() {
-            share(first, &mut waiting).await;
+            share(first, &mut waiting, &stale).await;
         }
     }
 }
 
 /// One transaction, of the first and of whoever comes while it is open.
-async fn share(first: Waiting, waiting: &mut mpsc::UnboundedReceiver<Waiting>) {
+async fn share(
+    first: Waiting,
+    waiting: &mut mpsc::UnboundedReceiver<Waiting>,
+    stale: &StaleConnections,
+) {
     let begun = begin(&first.pool).await;
-    let all = match begun {
+    let all = match begun.inspect_err(|error| stale.note(error)) {
         Ok(all) => all,
         Err(error) => {
             let _ = first.answer.send(Err(error));
             return;
         }
     };
+    let failure = GroupFailure::default();
     let Some(Done {
         all: Some(all),
         told,
-    }) = write(first, all, true).await
+    }) = write(first, all, true, &failure).await
     else {
-        return;
+        return note_failure(&failure, stale);
     };
     let mut told = vec![told];
     while told.len() < MOST {
@@ -128,26 +169,49 @@ async fn share(first: Waiting, waiting: &mut mpsc::UnboundedReceiver<Waiting>) {
         let step = match savepoint(&all).await {
             Ok(step) => step,
             Err(error) => {
+                failure.set(&error);
                 let _ = next.answer.send(Err(error));
                 break;
             }
         };
-        let Some(done) = write(next, step, false).await else {
+        let Some(done) = write(next, step, false, &failure).await else {
             break;
         };
         told.push(done.told);
     }
-    let committed = all.commit().await;
+    let committed = match failure.check() {
+        Ok(()) => all.commit().await.inspect_err(|error| failure.set(error)),
+        Err(error) => {
+            drop(all);
+            Err(error)
+        }
+    };
+    note_failure(&failure, stale);
     for told in told {
         // Whoever is gone meanwhile need not know.
         let _ = told.send(committed.clone());
     }
 }
 
+fn note_failure(failure: &GroupFailure, stale: &StaleConnections) {
+    if let Err(error) = failure.check() {
+        stale.note(&error);
+    }
+}
+
 /// Lets somebody write; nothing when it was given up.
-async fn write(somebody: Waiting, statements: DatabaseTransaction, is_first: bool) -> Option<Done> {
+async fn write(
+    somebody: Waiting,
+    statements: DatabaseTransaction,
+    is_first: bool,
+    failure: &GroupFailure,
+) -> Option<Done> {
     let (done, ended) = oneshot::channel();
-    let turn = Turn { is_first, done };
+    let turn = Turn {
+        is_first,
+        failure: failure.clone(),
+        done,
+    };
     let transaction = Transaction::in_turn(statements, turn);
     // Sent to nobody, it is dropped and thereby undone.
     let _ = somebody.answer.send(Ok(transaction));

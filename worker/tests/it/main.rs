@@ -10,6 +10,8 @@ mod faults;
 #[cfg(test)]
 mod figures;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod housekeeping;
 mod international;
 mod operator;

@@ -1,0 +1,134 @@
+//! R2: a database that cannot work at the moment is a 503 with `Retry-After`, and nothing has to be restarted afterwards.
+
+use latchkey_shared::database::{self, Database};
+use latchkey_testing::{TestDatabase, TestRedis};
+use sea_orm::ConnectionTrait as _;
+use serde_json::json;
+
+use crate::world::{Answer, World, registration, until};
+
+#[track_caller]
+fn is_unavailable(answer: &Answer) {
+    answer.is_problem(503, "unavailable");
+    assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+}
+
+async fn execute(db: &Database, sql: &str) {
+    let transaction = database::begin(db).await.unwrap();
+    transaction.execute_unprepared(sql).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+/// A world whose server has connected to PostgreSQL after `setting` was set for the database; none on SQLite.
+async fn with_setting(setting: &str) -> Option<World> {
+    let database = TestDatabase::create().await;
+    if !database.is_postgres() {
+        return None;
+    }
+    set(&database.db, &format!("SET {setting}")).await;
+    let db = database.connect().await;
+    Some(World::of(database, db, TestRedis::create().await, &[]).await)
+}
+
+/// Changes what new connections start with.
+async fn set(db: &Database, change: &str) {
+    let sql = format!(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {change}', current_database()); END $$"
+    );
+    execute(db, &sql).await;
+}
+
+/// As after a failover: the connections lead to a server that accepts no writes any more, new ones to one that does.
+#[tokio::test]
+async fn connections_to_a_read_only_postgresql_are_replaced() {
+    let Some(world) = with_setting("default_transaction_read_only = on").await else {
+        return;
+    };
+    let body = registration("ada@example.com");
+    is_unavailable(&world.post("/api/register/", body.clone()).await);
+    let server = world.server_db();
+    assert!(server.check_write().await.is_err());
+
+    set(&world.database.db, "RESET default_transaction_read_only").await;
+
+    until(async || world.post("/api/register/", body.clone()).await.status == 201).await;
+    server.check_write().await.unwrap();
+}
+
+#[tokio::test]
+async fn errors_of_postgresql_that_pass_are_503_with_retry_after() {
+    let world = World::new().await;
+    if !world.database.is_postgres() {
+        return;
+    }
+    let ada = world.somebody("ada@example.com").await;
+    for code in [
+        "25006", "40001", "40P01", "53100", "53200", "53300", "55P03", "57014", "57P01", "58030",
+    ] {
+        let fail = format!(
+            "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'secret words' USING ERRCODE = '{code}'; END $$; \
+             CREATE OR REPLACE TRIGGER fail BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION fail()"
+        );
+        execute(&world.database.db, &fail).await;
+        let change = json!({"username": "Grace"});
+        let answer = world.patch_user(&ada.access, change.clone()).await;
+        is_unavailable(&answer);
+        assert!(!answer.body.to_string().contains("secret"), "{answer:?}");
+        execute(&world.database.db, "DROP TRIGGER fail ON users").await;
+        assert_eq!(world.patch_user(&ada.access, change).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn statements_past_a_timeout_of_postgresql_are_503_with_retry_after() {
+    for setting in ["statement_timeout = 500", "lock_timeout = 500"] {
+        let Some(world) = with_setting(setting).await else {
+            return;
+        };
+        let ada = world.somebody("ada@example.com").await;
+        let lock = database::begin(&world.database.db).await.unwrap();
+        let users = "LOCK TABLE users IN SHARE MODE";
+        lock.execute_unprepared(users).await.unwrap();
+
+        let change = json!({"username": "Grace"});
+        is_unavailable(&world.patch_user(&ada.access, change.clone()).await);
+        lock.commit().await.unwrap();
+        assert_eq!(world.patch_user(&ada.access, change).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn read_only_sqlite_is_503_and_reopened() {
+    let world = World::new().await;
+    if world.database.is_postgres() {
+        return;
+    }
+    let ada = world.somebody("ada@example.com").await;
+    execute(&world.database.db, "PRAGMA query_only = on").await;
+
+    let change = json!({"username": "Grace"});
+    is_unavailable(&world.patch_user(&ada.access, change.clone()).await);
+    assert_eq!(world.patch_user(&ada.access, change).await.status, 200);
+}
+
+#[tokio::test]
+async fn locked_sqlite_is_503_until_the_lock_is_gone() {
+    let world = World::new().await;
+    if world.database.is_postgres() {
+        return;
+    }
+    let ada = world.somebody("ada@example.com").await;
+    execute(&world.database.db, "PRAGMA busy_timeout = 1").await;
+    let other = world.database.connect().await;
+    let lock = database::begin(&other).await.unwrap();
+
+    let change = json!({"username": "Grace"});
+    is_unavailable(&world.patch_user(&ada.access, change.clone()).await);
+    drop(lock);
+    until(async || {
+        let answer = world.patch_user(&ada.access, change.clone()).await;
+        answer.status == 200
+    })
+    .await;
+}

@@ -1,0 +1,227 @@
+//! What an error says about the database: why it cannot work at the moment, what an operator does about it, and whether a new
+//! connection may help.
+
+use sea_orm::{
+    DbErr, RuntimeErr,
+    sqlx::{self, error::DatabaseError as SqlError, sqlite::SqliteError},
+};
+
+/// A reason why the database cannot work at the moment, whatever it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// It does not answer, or the connection broke.
+    Unreachable,
+    /// It is stopping or starting, or was told to close the connection.
+    Restarting,
+    /// It opens no further connections.
+    TooManyConnections,
+    /// It does not accept the role, its password or the database's name.
+    Refused,
+    /// It accepts no writes: a standby, a demoted primary, a file system that is mounted read-only.
+    ReadOnly,
+    /// Its disk is full.
+    DiskFull,
+    /// It has no memory left.
+    OutOfMemory,
+    /// Reading or writing a file failed.
+    InputOutput,
+    /// A file is damaged.
+    Damaged,
+    /// The statement was cancelled, by a timeout of the server or an administrator.
+    Cancelled,
+    /// Another transaction has a lock, or the two waited for each other.
+    Locked,
+}
+
+impl Outage {
+    /// Why the database cannot work, if the error says so. Errors that are about the statement or its values are none.
+    #[must_use]
+    pub fn of(error: &DbErr) -> Option<Self> {
+        match error {
+            DbErr::ConnectionAcquire(_) => Some(Self::Unreachable),
+            DbErr::Conn(RuntimeErr::SqlxError(error)) => {
+                Some(Self::of_sqlx(error).unwrap_or(Self::Unreachable))
+            }
+            DbErr::Conn(_) => Some(Self::Unreachable),
+            DbErr::Exec(RuntimeErr::SqlxError(error))
+            | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::of_sqlx(error),
+            _ => None,
+        }
+    }
+
+    fn of_sqlx(error: &sqlx::Error) -> Option<Self> {
+        match error {
+            sqlx::Error::Database(error) => Self::of_code(&**error),
+            sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed => Some(Self::Unreachable),
+            _ => None,
+        }
+    }
+
+    fn of_code(error: &dyn SqlError) -> Option<Self> {
+        let code = error.code()?;
+        if error.try_downcast_ref::<SqliteError>().is_some() {
+            Self::of_sqlite(code.parse().ok()?)
+        } else {
+            Self::of_postgres(&code)
+        }
+    }
+
+    /// By SQLite's result codes (<https://sqlite.org/rescode.html>); the low byte of an extended one is its primary one.
+    fn of_sqlite(code: i32) -> Option<Self> {
+        match code & 0xff {
+            // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL
+            5 | 6 | 15 => Some(Self::Locked),
+            // SQLITE_NOMEM
+            7 => Some(Self::OutOfMemory),
+            // SQLITE_READONLY
+            8 => Some(Self::ReadOnly),
+            // SQLITE_INTERRUPT
+            9 => Some(Self::Cancelled),
+            // SQLITE_IOERR, SQLITE_CANTOPEN
+            10 | 14 => Some(Self::InputOutput),
+            // SQLITE_CORRUPT, SQLITE_NOTADB
+            11 | 26 => Some(Self::Damaged),
+            // SQLITE_FULL
+            13 => Some(Self::DiskFull),
+            _ => None,
+        }
+    }
+
+    /// By PostgreSQL's codes (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+    fn of_postgres(code: &str) -> Option<Self> {
+        match code {
+            "25006" => Some(Self::ReadOnly),
+            // A timeout for transactions ended the connection.
+            "25P03" | "25P04" | "57014" => Some(Self::Cancelled),
+            "53100" => Some(Self::DiskFull),
+            "53200" => Some(Self::OutOfMemory),
+            "53300" => Some(Self::TooManyConnections),
+            "40001" | "40P01" | "55P03" => Some(Self::Locked),
+            "3D000" => Some(Self::Refused),
+            "XX001" | "XX002" => Some(Self::Damaged),
+            _ => match &code[..code.len().min(2)] {
+                "08" => Some(Self::Unreachable),
+                "28" => Some(Self::Refused),
+                "53" => Some(Self::OutOfMemory),
+                "57" => Some(Self::Restarting),
+                "58" => Some(Self::InputOutput),
+                _ => None,
+            },
+        }
+    }
+
+    /// What an operator does about it, for the log.
+    #[must_use]
+    pub fn remedy(self) -> &'static str {
+        match self {
+            Self::Unreachable => {
+                "Check that the database server runs and that DATABASE_URL reaches it."
+            }
+            Self::Restarting => "Wait until the database server has started, or start it.",
+            Self::TooManyConnections => {
+                "Raise max_connections of PostgreSQL or the CONNECTION LIMIT of the role or database; \
+                 each Latchkey program opens up to 20 connections."
+            }
+            Self::Refused => "Correct the role, the password or the database in DATABASE_URL.",
+            Self::ReadOnly => {
+                "Point DATABASE_URL at the primary server, or make the file and its folder writable."
+            }
+            Self::DiskFull => "Free space on the disk of the database.",
+            Self::OutOfMemory => "Give the database server or this machine more memory.",
+            Self::InputOutput => {
+                "Check the disk of the database, its mount, its permissions and the limit of open files."
+            }
+            Self::Damaged => "Restore the database from a backup.",
+            Self::Cancelled => {
+                "Check statement_timeout and the load of the database; a timeout or an administrator cancelled the statement."
+            }
+            Self::Locked => {
+                "Find the transaction that keeps a lock for long: a backup, a migration or another program."
+            }
+        }
+    }
+
+    /// Whether new connections may lead to another server, or to the same one after a change of its role.
+    pub(super) fn is_cured_by_reconnecting(self) -> bool {
+        matches!(self, Self::ReadOnly | Self::Restarting)
+    }
+
+    /// Whether a commit that failed with it may have been stored all the same.
+    #[must_use]
+    pub fn leaves_commit_undecided(self) -> bool {
+        matches!(
+            self,
+            Self::Unreachable | Self::Restarting | Self::InputOutput
+        )
+    }
+}
+
+/// The error and what an operator does about it, for a log line. It names hosts and roles, so it is not for clients.
+#[must_use]
+pub fn describe(error: &DbErr) -> String {
+    match Outage::of(error) {
+        Some(outage) => format!("{error}. {}", outage.remedy()),
+        None => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn postgres_codes_have_their_outages() {
+        for (code, outage) in [
+            ("08006", Some(Outage::Unreachable)),
+            ("22001", None),
+            ("23505", None),
+            ("25006", Some(Outage::ReadOnly)),
+            ("25P02", None),
+            ("28P01", Some(Outage::Refused)),
+            ("40001", Some(Outage::Locked)),
+            ("40P01", Some(Outage::Locked)),
+            ("42P01", None),
+            ("53100", Some(Outage::DiskFull)),
+            ("53200", Some(Outage::OutOfMemory)),
+            ("53300", Some(Outage::TooManyConnections)),
+            ("55P03", Some(Outage::Locked)),
+            ("57014", Some(Outage::Cancelled)),
+            ("57P01", Some(Outage::Restarting)),
+            ("57P03", Some(Outage::Restarting)),
+            ("58030", Some(Outage::InputOutput)),
+            ("XX001", Some(Outage::Damaged)),
+            ("", None),
+        ] {
+            assert_eq!(Outage::of_postgres(code), outage, "{code}");
+        }
+    }
+
+    #[test]
+    fn sqlite_codes_have_their_outages() {
+        for (code, outage) in [
+            (1, None),
+            (5, Some(Outage::Locked)),
+            (6, Some(Outage::Locked)),
+            (7, Some(Outage::OutOfMemory)),
+            (8, Some(Outage::ReadOnly)),
+            (9, Some(Outage::Cancelled)),
+            (10, Some(Outage::InputOutput)),
+            (11, Some(Outage::Damaged)),
+            (13, Some(Outage::DiskFull)),
+            (14, Some(Outage::InputOutput)),
+            (26, Some(Outage::Damaged)),
+            // Extended: SQLITE_BUSY_SNAPSHOT, SQLITE_IOERR_WRITE, SQLITE_READONLY_DBMOVED, SQLITE_CONSTRAINT_UNIQUE.
+            (517, Some(Outage::Locked)),
+            (778, Some(Outage::InputOutput)),
+            (1032, Some(Outage::ReadOnly)),
+            (2067, None),
+        ] {
+            assert_eq!(Outage::of_sqlite(code), outage, "{code}");
+        }
+    }
+}

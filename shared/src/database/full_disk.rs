@@ -1,0 +1,134 @@
+//! Tests of a full disk on SQLite: SQLite rolls the whole transaction back by itself then, with every savepoint in it.
+//! `PRAGMA max_page_count` fills the disk of one connection, the one that writes.
+
+use sea_orm::{ConnectionTrait as _, DbErr, Statement};
+use tempfile::TempDir;
+use tokio::task::{JoinHandle, yield_now};
+
+use super::{Database, Transaction, begin, connect};
+
+/// More than SQLite finds free in the file.
+const TOO_MUCH: &str = "INSERT INTO written VALUES (-1, zeroblob(1000000))";
+
+async fn open(folder: &TempDir) -> Database {
+    let url = format!("sqlite://{}/test.db", folder.path().display());
+    let db = connect(&url).await.unwrap();
+    let table = "CREATE TABLE IF NOT EXISTS written (n INTEGER, filler BLOB)";
+    db.execute_unprepared(table).await.unwrap();
+    db
+}
+
+async fn limit_pages(db: &Database, pages: u32) {
+    let transaction = begin(db).await.unwrap();
+    let limit = format!("PRAGMA max_page_count = {pages}");
+    transaction.execute_unprepared(&limit).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+async fn write(transaction: &Transaction, number: i32) -> Result<(), DbErr> {
+    let sql = format!("INSERT INTO written (n) VALUES ({number})");
+    transaction.execute_unprepared(&sql).await.map(drop)
+}
+
+async fn write_alone(db: &Database, number: i32) -> Result<(), DbErr> {
+    let transaction = begin(db).await?;
+    write(&transaction, number).await?;
+    transaction.commit().await
+}
+
+/// What another program sees.
+async fn stored(folder: &TempDir) -> Vec<i32> {
+    let db = open(folder).await;
+    let query = "SELECT n FROM written ORDER BY n";
+    let query = Statement::from_string(db.get_database_backend(), query);
+    let rows = db.query_all_raw(query).await.unwrap();
+    let number = |row: &sea_orm::QueryResult| row.try_get_by(0).unwrap();
+    rows.iter().map(number).collect()
+}
+
+/// A caller that waits for its turn.
+async fn waiting(db: &Database) -> JoinHandle<Transaction> {
+    let db = db.clone();
+    let waiting = tokio::spawn(async move { begin(&db).await.unwrap() });
+    yield_now().await;
+    waiting
+}
+
+/// R1
+#[tokio::test]
+async fn writes_after_a_full_disk_are_stored() {
+    let folder = TempDir::new().unwrap();
+    let db = open(&folder).await;
+    for _ in 0..2 {
+        limit_pages(&db, 1).await;
+        let transaction = begin(&db).await.unwrap();
+        let error = transaction.execute_unprepared(TOO_MUCH).await.unwrap_err();
+        assert!(error.to_string().contains("full"), "{error}");
+    }
+    // Where the transaction goes on as a savepoint, its end leaves another one open.
+    drop(begin(&db).await.unwrap());
+    limit_pages(&db, 1_000_000).await;
+
+    write_alone(&db, 1).await.unwrap();
+    assert_eq!(stored(&folder).await, [1]);
+}
+
+/// R1
+#[tokio::test]
+async fn full_disk_fails_every_member_of_the_commit() {
+    let folder = TempDir::new().unwrap();
+    let db = open(&folder).await;
+    limit_pages(&db, 1).await;
+    let first = begin(&db).await.unwrap();
+    write(&first, 1).await.unwrap();
+    let (second, third) = (waiting(&db).await, waiting(&db).await);
+    let first = tokio::spawn(first.commit());
+    let second = second.await.unwrap();
+    write(&second, 2).await.unwrap();
+    let second = tokio::spawn(second.commit());
+    let third = third.await.unwrap();
+    third.execute_unprepared(TOO_MUCH).await.unwrap_err();
+    drop(third);
+
+    for told in [first, second] {
+        let error = told.await.unwrap().unwrap_err();
+        assert!(error.to_string().contains("full"), "{error}");
+    }
+    write_alone(&db, 4).await.unwrap();
+    assert_eq!(stored(&folder).await, [4]);
+}
+
+/// R1
+#[tokio::test]
+async fn transaction_after_a_full_disk_takes_no_statement() {
+    let folder = TempDir::new().unwrap();
+    let db = open(&folder).await;
+    limit_pages(&db, 1).await;
+    let first = begin(&db).await.unwrap();
+    write(&first, 1).await.unwrap();
+    let second = waiting(&db).await;
+    let first = tokio::spawn(first.commit());
+    let second = second.await.unwrap();
+    second.execute_unprepared(TOO_MUCH).await.unwrap_err();
+
+    // SQLite is in no transaction any more: this would count at once.
+    write(&second, 2).await.unwrap_err();
+    second.commit().await.unwrap_err();
+    first.await.unwrap().unwrap_err();
+    assert!(stored(&folder).await.is_empty());
+}
+
+/// Whatever else ends a transaction in SQLite, here a trigger, is found out when the connection is used next.
+#[tokio::test]
+async fn writes_after_a_rollback_by_a_trigger_are_stored() {
+    let folder = TempDir::new().unwrap();
+    let db = open(&folder).await;
+    let trigger = "CREATE TRIGGER refused BEFORE INSERT ON written WHEN new.n = 13 \
+                   BEGIN SELECT RAISE(ROLLBACK, 'refused'); END";
+    db.execute_unprepared(trigger).await.unwrap();
+    write_alone(&db, 13).await.unwrap_err();
+    drop(begin(&db).await.unwrap());
+
+    write_alone(&db, 1).await.unwrap();
+    assert_eq!(stored(&folder).await, [1]);
+}

@@ -1,0 +1,97 @@
+//! PgBouncer between this program and PostgreSQL: it works with `pool_mode = session`. What does not work is found out at the
+//! start, and said in PgBouncer's own words for its settings.
+
+use std::sync::Arc;
+
+use sea_orm::{
+    DatabaseConnection, DbErr, RuntimeErr,
+    sqlx::{self, Connection as _, PgConnection, Row as _},
+};
+
+use super::DatabaseError;
+
+/// The backend that executes it: its process and when that started, as processes of several servers may share a number.
+const BACKEND: &str = "SELECT pg_backend_pid() || ' ' || pg_postmaster_start_time()";
+/// How often the two connections are compared: other clients may take a backend between them.
+const ROUNDS: usize = 3;
+
+/// The error of a refused start, with the parameter that PgBouncer has to ignore.
+pub(super) fn name_parameter(error: DbErr) -> DatabaseError {
+    match refused_parameter(&error.to_string()) {
+        Some(parameter) => DatabaseError::StartupParameter(parameter),
+        None => error.into(),
+    }
+}
+
+/// From PgBouncer's "unsupported startup parameter: x" and "unsupported startup parameter in options: x".
+fn refused_parameter(error: &str) -> Option<String> {
+    let (_, rest) = error.split_once("unsupported startup parameter")?;
+    let (_, name) = rest.split_once(": ")?;
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
+    let name: String = name.chars().take_while(|c| is_part(*c)).collect();
+    (!name.is_empty()).then_some(name)
+}
+
+/// Refuses a pooler that gives two clients one backend at the same time. A server with room for less than two more
+/// connections is not asked.
+pub(super) async fn check_pool_mode(pool: &DatabaseConnection) -> Result<(), DatabaseError> {
+    let options = pool.get_postgres_connection_pool().connect_options();
+    let (Ok(mut one), Ok(mut other)) = (
+        PgConnection::connect_with(&options).await,
+        PgConnection::connect_with(&options).await,
+    ) else {
+        return Ok(());
+    };
+    let mut is_shared = false;
+    for _ in 0..ROUNDS {
+        is_shared |= backend(&mut one).await? == backend(&mut other).await?;
+    }
+    // What fails here ends with the process or the server.
+    let _ = one.close().await;
+    let _ = other.close().await;
+    if is_shared {
+        return Err(DatabaseError::TransactionPooling);
+    }
+    Ok(())
+}
+
+/// Not prepared, as a prepared statement may be on another connection.
+async fn backend(connection: &mut PgConnection) -> Result<String, DbErr> {
+    let row = sqlx::raw_sql(BACKEND).fetch_one(connection).await;
+    row.and_then(|row| row.try_get(0))
+        .map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refused_startup_parameter_is_named() {
+        for (error, parameter) in [
+            (
+                "error returned from database: unsupported startup parameter: extra_float_digits",
+                Some("extra_float_digits"),
+            ),
+            (
+                "unsupported startup parameter in options: statement_timeout",
+                Some("statement_timeout"),
+            ),
+            ("unsupported startup parameter: ", None),
+            ("password authentication failed for user \"a\"", None),
+        ] {
+            assert_eq!(refused_parameter(error).as_deref(), parameter, "{error}");
+        }
+    }
+
+    #[test]
+    fn refused_start_names_pgbouncer_and_its_settings() {
+        let error = DatabaseError::StartupParameter("options".to_owned()).to_string();
+        assert!(
+            error.contains("ignore_startup_parameters = options"),
+            "{error}"
+        );
+        let error = DatabaseError::TransactionPooling.to_string();
+        assert!(error.contains("pool_mode = session"), "{error}");
+    }
+}

@@ -1,0 +1,102 @@
+//! R1 on SQLite: after a full disk, what the worker has written of its mails is stored.
+
+use latchkey_shared::{
+    database::{self, Database},
+    mail::{self, MailState},
+};
+use latchkey_testing::Fault;
+use latchkey_worker::delivery::Outcome;
+use sea_orm::{ConnectionTrait as _, EntityTrait as _};
+use uuid::Uuid;
+
+use crate::world::World;
+
+/// Runs statements on the connection that writes.
+async fn execute(db: &Database, sql: &str) {
+    let transaction = database::begin(db).await.unwrap();
+    transaction.execute_unprepared(sql).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+/// A write after which SQLite has rolled everything back by itself. Of those with triggers it may undo the statement alone.
+async fn undo_all(db: &Database) {
+    let transaction = database::begin(db).await.unwrap();
+    let ballast = "INSERT INTO ballast VALUES (zeroblob(200000))";
+    transaction.execute_unprepared(ballast).await.unwrap_err();
+}
+
+/// Has every change of a mail's row need space, of which there is none from now on, twice.
+async fn fail_twice(world: &World, mail: Uuid, change: &str) {
+    let db = &world.database.db;
+    let ballast = format!(
+        "CREATE TABLE ballast (filler BLOB); CREATE TRIGGER ballast_1 AFTER UPDATE ON mails WHEN {change} \
+         BEGIN INSERT INTO ballast VALUES (zeroblob(200000)); END"
+    );
+    execute(db, &ballast).await;
+    for _ in 0..2 {
+        execute(db, "PRAGMA max_page_count = 1").await;
+        undo_all(db).await;
+        execute(db, "PRAGMA max_page_count = 1").await;
+        let error = world.delivery().deliver(mail).await.unwrap_err();
+        assert!(error.to_string().contains("full"), "{error}");
+        // The claim of the delivery that failed runs out.
+        world.clock.advance(chrono::TimeDelta::minutes(10));
+    }
+    execute(db, "PRAGMA max_page_count = 1000000").await;
+}
+
+async fn stored(world: &World, mail: Uuid) -> mail::Model {
+    let db = world.database.connect().await;
+    let found = mail::Entity::find_by_id(mail).one(&db).await;
+    found.unwrap().unwrap()
+}
+
+async fn notice(world: &World) -> Uuid {
+    let user = world.user("ada@example.com").await;
+    world.notice(mail::MailKind::PasswordChanged, &user).await
+}
+
+#[tokio::test]
+async fn mail_sent_after_a_full_disk_is_stored_as_sent() {
+    let world = World::new().await;
+    if world.database.is_postgres() {
+        return;
+    }
+    let mail = notice(&world).await;
+    fail_twice(&world, mail, "new.state = 'queued'").await;
+
+    assert_eq!(world.deliver(mail).await, Outcome::Sent);
+    assert_eq!(stored(&world, mail).await.state, MailState::Sent);
+    assert_eq!(world.sink.mails().len(), 1);
+}
+
+#[tokio::test]
+async fn mail_deferred_after_a_full_disk_is_stored_as_deferred() {
+    let world = World::new().await;
+    if world.database.is_postgres() {
+        return;
+    }
+    let mail = notice(&world).await;
+    fail_twice(&world, mail, "new.state = 'queued'").await;
+    world.sink.set_fault(Fault::Refuse);
+
+    assert_eq!(world.deliver(mail).await, Outcome::PutOff);
+    let row = stored(&world, mail).await;
+    assert_eq!((row.state, row.claimed_until), (MailState::Queued, None));
+    assert!(row.last_error.is_some());
+}
+
+/// The mail went out, and nothing says so: it is sent again rather than lost.
+#[tokio::test]
+async fn full_disk_while_a_sent_mail_is_marked_sends_it_again() {
+    let world = World::new().await;
+    if world.database.is_postgres() {
+        return;
+    }
+    let mail = notice(&world).await;
+    fail_twice(&world, mail, "new.state = 'sent'").await;
+    assert_eq!(stored(&world, mail).await.state, MailState::Queued);
+
+    assert_eq!(world.deliver(mail).await, Outcome::Sent);
+    assert_eq!(stored(&world, mail).await.state, MailState::Sent);
+}
