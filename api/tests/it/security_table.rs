@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// Where tests are.
-const FOLDERS: [&str; 7] = [
+const FOLDERS: [&str; 8] = [
     "api/src",
     "api/src/picture",
     "api/tests/it",
