@@ -28,6 +28,7 @@ Environment, beside that of every command (latchkey-api --help):
   CORS_ORIGINS          [none] web origins that may call, separated by commas
   TRUSTED_PROXIES       [none] networks whose word about a client's address is believed
   TRUSTED_PROXY_HEADER  [either] or x-forwarded-for or forwarded: the header that it is believed in
+  LIMITS                [on] or off: none of the limits below
   LIMIT_…               how often somebody may try; see deploy/example.env
   ACCESS_TOKEN_SECONDS, REFRESH_TOKEN_SECONDS   [300] [864000]
   RESET_SECONDS, OTP_TRIES                      [600] [5]

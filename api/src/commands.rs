@@ -52,6 +52,9 @@ pub async fn serve() -> anyhow::Result<()> {
     let traces = Traces::start(common.collector.as_ref(), "latchkey-api", version)
         .context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
     start_log(common, &traces)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let patience = common.shutdown;
     config.connections.max = connections::raise_file_limit(config.connections.max);
     let bind = config.bind;

@@ -24,6 +24,8 @@ use crate::{
     peer::{Proxies, ProxyHeader},
 };
 
+mod production;
+
 /// The configuration of the API. Each field names its variable.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -186,7 +188,10 @@ impl Config {
                 "either, x-forwarded-for or forwarded",
             ),
         };
-        let rates = rates(&mut settings);
+        let rates = rates(&mut settings, environment);
+        if environment == Environment::Production {
+            production::check_proxies(&mut settings, &proxies.networks);
+        }
         settings.finish()?;
         Ok(Self {
             common: common.expect("without its shared part the configuration has a fault"),
@@ -278,12 +283,19 @@ fn trusted_proxies(settings: &mut Settings) -> Vec<IpNet> {
     })
 }
 
-fn rates(settings: &mut Settings) -> Rates {
+fn rates(settings: &mut Settings, environment: Environment) -> Rates {
     let default = Rates::default();
+    let enabled = settings.parse("LIMITS", Switch(true), "on or off").0;
+    let is_checked = enabled && environment == Environment::Production;
     let mut rate = |key: &str, default: Rate| {
-        settings.parse(key, default, "a count and seconds, such as 30/60")
+        let rate = settings.parse(key, default, "a count and seconds, such as 30/60");
+        if is_checked {
+            production::check_rate(settings, key, rate, default);
+        }
+        rate
     };
     let rates = Rates {
+        enabled,
         login_peer: rate("LIMIT_LOGIN_PEER", default.login_peer),
         register_peer: rate("LIMIT_REGISTER_PEER", default.register_peer),
         reset_peer: rate("LIMIT_RESET_PEER", default.reset_peer),
@@ -298,7 +310,7 @@ fn rates(settings: &mut Settings) -> Rates {
         picture_ip: rate("LIMIT_PICTURE_IP", default.picture_ip),
         ..default
     };
-    Rates {
+    let rates = Rates {
         free_failures: settings.within(
             "LIMIT_LOGIN_FREE_FAILURES",
             default.free_failures,
@@ -310,7 +322,11 @@ fn rates(settings: &mut Settings) -> Rates {
             1..=1_000_000,
         ),
         ..rates
+    };
+    if is_checked {
+        production::check_failures(settings, &rates);
     }
+    rates
 }
 
 fn cors_origins(settings: &mut Settings) -> Vec<String> {

@@ -53,6 +53,17 @@ impl Rate {
     }
 }
 
+impl Rate {
+    /// Whether this allows more than so many times what another allows, at once or in the long run.
+    #[must_use]
+    pub fn exceeds(self, other: Self, factor: u32) -> bool {
+        let most = u64::from(other.count) * u64::from(factor);
+        let in_the_long_run =
+            u64::from(self.count) * u64::from(other.seconds) > most * u64::from(self.seconds);
+        u64::from(self.count) > most || in_the_long_run
+    }
+}
+
 impl FromStr for Rate {
     type Err = ();
 
@@ -79,6 +90,8 @@ impl fmt::Display for Rate {
 /// All numbers, each with its variable.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
+    /// `LIMITS`: whether anything is limited at all.
+    pub enabled: bool,
     /// `LIMIT_LOGIN_PEER`: logins from one address.
     pub login_peer: Rate,
     /// `LIMIT_REGISTER_PEER`: registrations tried from one address.
@@ -112,6 +125,7 @@ pub struct Rates {
 impl Default for Rates {
     fn default() -> Self {
         Self {
+            enabled: true,
             login_peer: Rate::new(60, 60),
             register_peer: Rate::new(60, 3600),
             reset_peer: Rate::new(30, 3600),
@@ -659,6 +673,9 @@ impl Limiter {
         counters: Counters,
         now: DateTime<Utc>,
     ) -> Result<u64, ApiError> {
+        if !self.rates.enabled {
+            return Ok(0);
+        }
         let mut arguments = vec![
             now.timestamp_millis().to_string(),
             member.to_owned(),

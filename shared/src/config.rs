@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fred::clients::Client;
-use url::Url;
+use url::{Host, Url};
 
 use crate::{
     database::{self, Database},
@@ -58,14 +58,9 @@ impl Common {
             "at least 32 random bytes, the same for every program (openssl rand -base64 32)",
         );
         if environment == Environment::Production
-            && secret_key
-                .as_ref()
-                .is_some_and(|key| key.len() < secret_key::MIN_BYTES)
+            && let Some(key) = &secret_key
         {
-            settings.fault(
-                "SECRET_KEY",
-                "at least 32 bytes in production (openssl rand -base64 32)",
-            );
+            check_secret_key(settings, key);
         }
         let database_url = settings
             .text("DATABASE_URL")
@@ -91,7 +86,7 @@ impl Common {
                 "redis://[:password@]host[:port][/database] or rediss://…",
             );
         }
-        let public_url = public_url(settings);
+        let public_url = public_url(settings, environment);
         Some(Self {
             environment,
             database_url,
@@ -112,6 +107,13 @@ impl Common {
             collector: settings.optional("OTEL_EXPORTER_OTLP_ENDPOINT", trace::EXPECTED),
             secret_key: secret_key?,
         })
+    }
+
+    /// The path of `PUBLIC_URL` without a trailing slash, which every path that clients see begins with; empty when there is
+    /// none. A proxy takes it off before a request comes here.
+    #[must_use]
+    pub fn base_path(&self) -> &str {
+        self.public_url.path().trim_end_matches('/')
     }
 
     /// The right-hand side of Message-IDs.
@@ -147,18 +149,67 @@ impl Common {
     }
 }
 
-fn public_url(settings: &mut Settings) -> Url {
+/// Notes a key that production must not have.
+fn check_secret_key(settings: &mut Settings, key: &SecretKey) {
+    if key.len() < secret_key::MIN_BYTES {
+        settings.fault(
+            "SECRET_KEY",
+            "at least 32 bytes in production (openssl rand -base64 32)",
+        );
+    } else if key.is_guessable() {
+        settings.fault(
+            "SECRET_KEY",
+            "random bytes in production, not words, repetitions or sequences (openssl rand -base64 32)",
+        );
+    }
+}
+
+fn public_url(settings: &mut Settings, environment: Environment) -> Url {
     let default = "http://127.0.0.1:8000";
     let expected = "the URL where clients reach the API, such as https://accounts.example.com";
     let text = settings
         .text("PUBLIC_URL")
         .unwrap_or_else(|| default.to_owned());
     match Url::parse(text.trim_end_matches('/')) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => url,
+        Ok(url) if is_public(&url) => {
+            let is_open = url.scheme() == "http" && !is_loopback(&url);
+            if is_open && environment == Environment::Production {
+                settings.fault(
+                    "PUBLIC_URL",
+                    "an https:// URL in production; http:// is for loopback addresses",
+                );
+            }
+            url
+        }
         _ => {
             settings.fault("PUBLIC_URL", expected);
             Url::parse(default).expect("the default is a URL")
         }
+    }
+}
+
+/// Whether links can begin with a URL: a host and perhaps a path of plain segments, nothing else.
+fn is_public(url: &Url) -> bool {
+    let is_plain = |segment: &str| {
+        let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        !segment.is_empty() && segment.bytes().all(is_unreserved)
+    };
+    let path = url.path();
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && (path == "/" || path.split('/').skip(1).all(is_plain))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
     }
 }
 

@@ -1,13 +1,15 @@
 //! The SQL database: SQLite by default, PostgreSQL by URL; the same code runs on both.
 
-use std::{ops::Deref, path::Path, time::Duration};
+use std::{
+    ops::Deref, os::unix::fs::OpenOptionsExt as _, path::Path, str::FromStr as _, time::Duration,
+};
 
 use sea_orm::{
     ColumnTrait as _, ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr,
     EntityTrait, ExecResult, QueryFilter as _, QueryResult, QuerySelect as _, QueryTrait as _,
     Select, Statement,
     sea_query::{LockBehavior, LockType, SelectStatement},
-    sqlx::sqlite::{SqliteJournalMode, SqliteSynchronous},
+    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 mod error;
@@ -32,8 +34,8 @@ use turns::Turns;
 /// Why there is no database.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// The folder of the SQLite file could not be made.
-    #[error("the folder of the SQLite file could not be made: {0}")]
+    /// The SQLite file or its folder could not be made.
+    #[error("the SQLite file or its folder could not be made: {0}")]
     Folder(#[from] std::io::Error),
     /// It could not be opened or reached.
     #[error("{}", describe(.0))]
@@ -93,6 +95,7 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
         if let Some(folder) = Path::new(path).parent() {
             std::fs::create_dir_all(folder)?;
         }
+        create_private(url)?;
         let stale = StaleConnections::of_sqlite();
         let writing = Writing {
             connection: open(sqlite(url, 1, WRITERS_CACHE, &stale)).await?,
@@ -113,6 +116,23 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
     let db = opened.map_err(pgbouncer::name_parameter)?;
     pgbouncer::check_pool_mode(&db.pool).await?;
     Ok(db)
+}
+
+/// Creates the file of a SQLite URL for its owner alone, if there is none. SQLite gives the files beside it the same mode.
+fn create_private(url: &str) -> std::io::Result<()> {
+    let is_in_memory = url.contains(":memory:") || url.contains("mode=memory");
+    let Ok(options) = SqliteConnectOptions::from_str(url) else {
+        return Ok(());
+    };
+    if is_in_memory {
+        return Ok(());
+    }
+    let mut private = std::fs::OpenOptions::new();
+    private.write(true).create_new(true).mode(0o600);
+    match private.open(options.get_filename()) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
 }
 
 async fn open(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {

@@ -6,6 +6,8 @@ use ring::hmac;
 
 use crate::{audit::AuditKey, one_time_code::CodeSeal, token_hash::TokenHasher};
 
+mod strength;
+
 /// The least that `SECRET_KEY` may have in production: as long as the hash it keys (RFC 7518, 3.2).
 pub const MIN_BYTES: usize = 32;
 
@@ -26,6 +28,12 @@ impl SecretKey {
     #[expect(clippy::len_without_is_empty, reason = "an empty key cannot be made")]
     pub fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// Whether it can be guessed: few characters, repetitions, sequences or words. What `openssl rand` prints never is.
+    #[must_use]
+    pub fn is_guessable(&self) -> bool {
+        strength::is_guessable(self.0.as_bytes())
     }
 
     /// The hasher of refresh and reset tokens.

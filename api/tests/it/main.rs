@@ -20,6 +20,7 @@ mod bad_input;
 mod browser;
 mod clock;
 mod commands;
+mod configuration;
 mod connections;
 mod cross_origin;
 mod dashboard;

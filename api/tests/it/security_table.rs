@@ -3,12 +3,14 @@
 use std::{fs, path::Path};
 
 /// Where tests are.
-const FOLDERS: [&str; 8] = [
+const FOLDERS: [&str; 10] = [
     "api/src",
+    "api/src/config",
     "api/src/picture",
     "api/tests/it",
     "shared/src",
     "shared/src/database",
+    "shared/src/secret_key",
     "worker/src",
     "worker/tests/it",
     "worker/tests/it/chaos",

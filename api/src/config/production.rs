@@ -1,0 +1,229 @@
+//! What a configuration must not say in production, and what a start warns about.
+
+use std::net::SocketAddr;
+
+use ipnet::IpNet;
+use latchkey_shared::settings::{Environment, Settings};
+
+use super::Config;
+use crate::limits::{Rate, Rates};
+
+/// How many times its default a limit by client IP may be in production: a company may be behind one.
+const MAX_IP_FACTOR: u32 = 100;
+
+/// How many times its default any other limit may be in production.
+const MAX_FACTOR: u32 = 10;
+
+/// The most failed logins in a row in production before an account needs a reset by mail (NIST SP 800-63B-4, 3.2.2).
+const MAX_FAILURES: u32 = 100;
+
+/// The most failed logins in production before waits begin.
+const MAX_FREE_FAILURES: u32 = 20;
+
+/// The share of all IPv4 or IPv6 addresses that trusted proxies have to stay below.
+const MAX_TRUSTED_SHARE: f64 = 1.0 / 8.0;
+
+/// Notes a limit that limits nothing.
+pub(super) fn check_rate(settings: &mut Settings, key: &str, rate: Rate, default: Rate) {
+    let is_by_ip = key.ends_with("_PEER") || key.ends_with("_IP");
+    let factor = if is_by_ip { MAX_IP_FACTOR } else { MAX_FACTOR };
+    if rate.exceeds(default, factor) {
+        settings.fault(
+            key,
+            &format!("at most {factor} times {default} in production, or LIMITS=off"),
+        );
+    }
+}
+
+/// Notes numbers of failed logins that make guessing possible.
+pub(super) fn check_failures(settings: &mut Settings, rates: &Rates) {
+    for (key, value, most) in [
+        (
+            "LIMIT_LOGIN_FREE_FAILURES",
+            rates.free_failures,
+            MAX_FREE_FAILURES,
+        ),
+        ("LIMIT_LOGIN_FAILURES", rates.most_failures, MAX_FAILURES),
+    ] {
+        if value > most {
+            settings.fault(key, &format!("at most {most} in production, or LIMITS=off"));
+        }
+    }
+}
+
+/// Notes proxies that are in effect everybody: each client could then say what its address is.
+pub(super) fn check_proxies(settings: &mut Settings, networks: &[IpNet]) {
+    let networks = IpNet::aggregate(&networks.to_vec());
+    let share = |of_family: fn(&&IpNet) -> bool| -> f64 {
+        let networks = networks.iter().filter(of_family);
+        networks
+            .map(|network| 0.5_f64.powi(i32::from(network.prefix_len())))
+            .sum()
+    };
+    let v4 = share(|network| matches!(network, IpNet::V4(_)));
+    let v6 = share(|network| matches!(network, IpNet::V6(_)));
+    if v4.max(v6) >= MAX_TRUSTED_SHARE {
+        settings.fault(
+            "TRUSTED_PROXIES",
+            "in production the networks of your own proxies, together less than an eighth of all IPv4 or IPv6 addresses",
+        );
+    }
+}
+
+impl Config {
+    /// What an operator has to hear at the start, a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        let binds = [
+            ("BIND", Some(self.bind)),
+            ("METRICS_BIND", self.metrics_bind),
+        ];
+        let is_reachable = |bind: &SocketAddr| !bind.ip().to_canonical().is_loopback();
+        if self.common.environment == Environment::Development {
+            for (key, bind) in binds {
+                if let Some(bind) = bind.filter(is_reachable) {
+                    warnings.push(format!(
+                        "{key} is {bind}, which other machines may reach, but ENVIRONMENT is development: weak keys, cheap hashes \
+                         and open limits are accepted. Set ENVIRONMENT=production."
+                    ));
+                }
+            }
+        }
+        if !self.rates.enabled {
+            warnings.push(
+                "LIMITS is off: nothing is rate limited, and passwords and codes can be guessed. Set LIMITS=on."
+                    .to_owned(),
+            );
+        }
+        warnings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "7tKq9vXw2LmZ4pRb8sYc1nHd6fJg3aTe";
+
+    fn faults(pairs: &[(&str, &str)]) -> String {
+        let all = [("SECRET_KEY", KEY), ("ENVIRONMENT", "production")];
+        let settings = Settings::from_pairs(all.iter().chain(pairs).copied());
+        Config::read(settings).map_or_else(|error| error.to_string(), |_| String::new())
+    }
+
+    fn config(pairs: &[(&str, &str)]) -> Config {
+        let key = [("SECRET_KEY", KEY)];
+        Config::read(Settings::from_pairs(key.iter().chain(pairs).copied())).unwrap()
+    }
+
+    #[test]
+    fn production_accepts_the_defaults() {
+        assert_eq!(faults(&[]), "");
+    }
+
+    /// T4
+    #[test]
+    fn production_refuses_proxies_that_are_everybody() {
+        for bad in [
+            "0.0.0.0/0",
+            "::/0",
+            "10.0.0.0/8, ::/0",
+            "0.0.0.0/1, 128.0.0.0/1",
+            "2000::/3",
+            "64.0.0.0/3, 10.0.0.0/8",
+        ] {
+            let faults = faults(&[("TRUSTED_PROXIES", bad)]);
+            assert!(
+                faults.contains("TRUSTED_PROXIES: expected in production the networks"),
+                "{bad}: {faults}"
+            );
+        }
+        for good in [
+            "",
+            "10.0.0.0/8",
+            "10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, fc00::/7, 127.0.0.1",
+        ] {
+            assert_eq!(faults(&[("TRUSTED_PROXIES", good)]), "", "{good}");
+        }
+        // In development whoever tests may be everybody.
+        config(&[("TRUSTED_PROXIES", "0.0.0.0/0")]);
+    }
+
+    /// T1, T3, T5
+    #[test]
+    fn production_refuses_limits_that_limit_nothing() {
+        for (key, bad, good) in [
+            ("LIMIT_LOGIN_PEER", "100000/1", "6000/60"),
+            ("LIMIT_LOGIN_PEER", "6001/60", "5/1"),
+            ("LIMIT_RESET_EMAIL", "31/3600", "30/3600"),
+            ("LIMIT_RESET_EMAIL", "30/3599", "30/86400"),
+            ("LIMIT_PICTURE_IP", "100000/2592000", "6000/3600"),
+            ("LIMIT_PICTURE_ACCOUNT", "201/3600", "1/1000000"),
+            ("LIMIT_LOGIN_FAILURES", "101", "100"),
+            ("LIMIT_LOGIN_FREE_FAILURES", "21", "20"),
+        ] {
+            let refused = faults(&[(key, bad)]);
+            assert!(
+                refused.contains(&format!("{key}: expected at most"))
+                    && refused.contains("in production, or LIMITS=off"),
+                "{key}={bad}: {refused}"
+            );
+            assert_eq!(faults(&[(key, good)]), "", "{key}={good}");
+            assert_eq!(faults(&[(key, bad), ("LIMITS", "off")]), "");
+            config(&[(key, bad)]);
+        }
+        let refused = faults(&[("LIMITS", "none")]);
+        assert!(refused.contains("LIMITS: expected on or off"), "{refused}");
+    }
+
+    #[test]
+    fn production_refuses_http_beyond_loopback() {
+        for bad in ["http://accounts.example.com", "http://10.0.0.1:8000"] {
+            let faults = faults(&[("PUBLIC_URL", bad)]);
+            assert!(
+                faults.contains("PUBLIC_URL: expected an https:// URL in production"),
+                "{faults}"
+            );
+            config(&[("PUBLIC_URL", bad)]);
+        }
+        for good in [
+            "https://accounts.example.com",
+            "http://127.0.0.1:8000",
+            "http://[::1]:8000",
+            "http://localhost:8000",
+        ] {
+            assert_eq!(faults(&[("PUBLIC_URL", good)]), "", "{good}");
+        }
+    }
+
+    #[test]
+    fn production_refuses_a_weak_secret_key_and_never_shows_it() {
+        let weak = "a".repeat(32);
+        let faults = faults(&[("SECRET_KEY", &weak)]);
+        assert!(
+            faults.contains("SECRET_KEY: expected random bytes"),
+            "{faults}"
+        );
+        assert!(!faults.contains(&weak), "{faults}");
+        config(&[("SECRET_KEY", &weak)]);
+    }
+
+    #[test]
+    fn development_on_a_reachable_address_is_warned_about() {
+        assert!(config(&[]).warnings().is_empty());
+        for (key, bind) in [
+            ("BIND", "0.0.0.0:8000"),
+            ("BIND", "192.0.2.1:8000"),
+            ("METRICS_BIND", "[::]:9100"),
+        ] {
+            let warnings = config(&[(key, bind)]).warnings();
+            assert_eq!(warnings.len(), 1);
+            assert!(warnings[0].contains(key), "{warnings:?}");
+            let production = [(key, bind), ("ENVIRONMENT", "production")];
+            assert!(config(&production).warnings().is_empty());
+        }
+        let off = config(&[("LIMITS", "off"), ("ENVIRONMENT", "production")]);
+        assert!(off.warnings()[0].contains("LIMITS is off"));
+    }
+}

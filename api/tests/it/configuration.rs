@@ -1,0 +1,104 @@
+//! Weak configurations in production, and files that only their owner may read.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use latchkey_shared::database;
+use sea_orm::ConnectionTrait as _;
+
+use crate::world::World;
+
+/// The program names each key, and never the secret.
+#[tokio::test]
+async fn production_start_with_weak_settings_names_each_key() {
+    let mut world = World::new().await;
+    let weak = "abababababababababababababababab";
+    for (key, value) in [
+        ("ENVIRONMENT", "production"),
+        ("SECRET_KEY", weak),
+        ("PUBLIC_URL", "http://accounts.example.com"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
+    ] {
+        world.variables.insert(key.to_owned(), value.to_owned());
+    }
+
+    let (code, output) = world.process(&["serve"]).output().await;
+
+    assert_eq!(code, Some(1));
+    for key in [
+        "SECRET_KEY: expected random bytes in production",
+        "PUBLIC_URL: expected an https:// URL in production",
+        "TRUSTED_PROXIES: expected in production the networks of your own proxies",
+        "LIMIT_LOGIN_PEER: expected at most 100 times 60/60 in production, or LIMITS=off",
+        "LIMIT_LOGIN_FAILURES: expected at most 100 in production, or LIMITS=off",
+    ] {
+        assert!(output.contains(key), "{key} is not in: {output}");
+    }
+    assert!(!output.contains(weak), "{output}");
+}
+
+#[tokio::test]
+async fn public_url_with_more_than_a_path_is_refused() {
+    for bad in [
+        "https://h.example/?a=b",
+        "https://h.example/#a",
+        "https://ada@h.example",
+        "https://h.example/a//b",
+        "https://h.example/a;b",
+        "https://h.example/a%20b",
+    ] {
+        let mut world = World::new().await;
+        world
+            .variables
+            .insert("PUBLIC_URL".to_owned(), bad.to_owned());
+        let (code, output) = world.process(&["serve"]).output().await;
+        assert_eq!(code, Some(1), "{bad}");
+        assert!(output.contains("PUBLIC_URL: expected the URL"), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn development_on_a_reachable_address_is_warned_about_at_the_start() {
+    let mut world = World::new().await;
+    // An address of no machine (RFC 5737), so that nothing is bound.
+    world
+        .variables
+        .insert("BIND".to_owned(), "192.0.2.1:8000".to_owned());
+
+    let (code, output) = world.process(&["serve"]).output().await;
+
+    assert_eq!(code, Some(1));
+    assert!(
+        output.contains("BIND is 192.0.2.1:8000") && output.contains("ENVIRONMENT=production"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn limits_off_limits_nothing() {
+    let world = World::with(&[("LIMITS", "off"), ("LIMIT_LOGIN_PEER", "1/3600")]).await;
+    for _ in 0..3 {
+        let answer = world.try_login("ada@example.com", "wrong wrong").await;
+        answer.is_problem(401, "invalid-credentials");
+    }
+}
+
+#[tokio::test]
+async fn sqlite_files_are_for_their_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new folder/latchkey.db");
+    let url = format!("sqlite://{}", path.display());
+    let db = database::connect(&url).await.unwrap();
+    db.execute_unprepared("CREATE TABLE t (a INTEGER)")
+        .await
+        .unwrap();
+
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        names.push(entry.file_name().into_string().unwrap());
+        assert_eq!(mode & 0o777, 0o600, "{names:?}");
+    }
+    names.sort();
+    assert_eq!(names, ["latchkey.db", "latchkey.db-shm", "latchkey.db-wal"]);
+}
