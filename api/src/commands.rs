@@ -228,11 +228,11 @@ pub fn openapi(yaml: bool, write: Option<&Path>) -> anyhow::Result<()> {
     match write {
         Some(folder) => {
             std::fs::create_dir_all(folder)?;
-            std::fs::write(folder.join("openapi.json"), openapi::document_json())?;
-            std::fs::write(folder.join("openapi.yaml"), openapi::document_yaml())?;
+            std::fs::write(folder.join("openapi.json"), openapi::document_json(""))?;
+            std::fs::write(folder.join("openapi.yaml"), openapi::document_yaml(""))?;
         }
-        None if yaml => print!("{}", openapi::document_yaml()),
-        None => print!("{}", openapi::document_json()),
+        None if yaml => print!("{}", openapi::document_yaml("")),
+        None => print!("{}", openapi::document_json("")),
     }
     Ok(())
 }

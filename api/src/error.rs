@@ -353,7 +353,10 @@ impl ApiError {
         } else {
             None
         };
-        let mut response = self.into_problem(request_id).into_response();
+        let problem = self.into_problem(request_id);
+        let mut response = problem.clone().into_response();
+        // For the outermost layer, which puts the path of `PUBLIC_URL` in front of its type.
+        response.set_data(problem);
         let headers = response.headers_mut();
         if kind.status == StatusCode::UNAUTHORIZED {
             // RFC 6750, 3; the realm as the original's.

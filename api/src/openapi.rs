@@ -78,32 +78,61 @@ pub fn document() -> Value {
     document
 }
 
-/// The document as text, JSON.
+/// The document of a service below a path, that of `PUBLIC_URL`; empty when there is none.
+fn document_below(base: &str) -> Value {
+    let mut document = document();
+    if !base.is_empty() {
+        place_problems_below(&mut document, base);
+        document["servers"] = json!([{"url": base}]);
+    }
+    document
+}
+
+/// Puts a path in front of the problem types of the examples.
+fn place_problems_below(value: &mut Value, base: &str) {
+    match value {
+        Value::String(text) if text.starts_with("/problems/") => text.insert_str(0, base),
+        Value::Array(items) => {
+            items
+                .iter_mut()
+                .for_each(|item| place_problems_below(item, base));
+        }
+        Value::Object(members) => {
+            members
+                .values_mut()
+                .for_each(|member| place_problems_below(member, base));
+        }
+        _ => {}
+    }
+}
+
+/// The document as text, JSON, of a service below a path.
 ///
 /// # Panics
 /// Never: a JSON value is valid JSON.
 #[must_use]
-pub fn document_json() -> String {
-    let mut text = serde_json::to_string_pretty(&document()).expect("a JSON value serialises");
+pub fn document_json(base: &str) -> String {
+    let mut text =
+        serde_json::to_string_pretty(&document_below(base)).expect("a JSON value serialises");
     text.push('\n');
     text
 }
 
-/// The document as text, YAML.
+/// The document as text, YAML, of a service below a path.
 ///
 /// # Panics
 /// Never: a JSON value is valid YAML.
 #[must_use]
-pub fn document_yaml() -> String {
-    serde_yaml::to_string(&document()).expect("a JSON value serialises")
+pub fn document_yaml(base: &str) -> String {
+    serde_yaml::to_string(&document_below(base)).expect("a JSON value serialises")
 }
 
 /// Swagger UI with everything embedded: nothing is asked of any other server.
 #[must_use]
-pub fn swagger_ui() -> String {
+pub fn swagger_ui(base: &str) -> String {
     let service = service();
     // The page embeds the document as it is; `<` could end its script.
-    let document = document().to_string().replace('<', "\\u003c");
+    let document = document_below(base).to_string().replace('<', "\\u003c");
     let page = service
         .swagger_ui_html()
         .replace(&service.spec(), &document)

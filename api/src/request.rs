@@ -1,7 +1,7 @@
 //! What happens to every request, whatever becomes of it: it gets an id, a span, a log line, security headers, and if it
 //! fails a problem body. The outermost layer.
 
-use std::{panic::AssertUnwindSafe, time::Instant};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt as _;
 use latchkey_shared::trace;
@@ -12,7 +12,7 @@ use poem::{
 use tracing::{Instrument as _, Span, field::Empty};
 use uuid::Uuid;
 
-use crate::{error::ApiError, metrics::RequestMetrics, request_head};
+use crate::{error::ApiError, metrics::RequestMetrics, problem::Problem, request_head};
 
 /// The header that carries the id of a request, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -49,6 +49,8 @@ impl RequestId {
 pub struct RequestLayer {
     /// Whether clients come by HTTPS, so that they can be told to keep to it.
     pub https: bool,
+    /// The path of `PUBLIC_URL`, which the types of problems begin with.
+    pub base: Arc<str>,
     /// Where answers are counted.
     pub metrics: RequestMetrics,
 }
@@ -60,6 +62,7 @@ impl<E: Endpoint> Middleware<E> for RequestLayer {
         RequestEndpoint {
             inner,
             https: self.https,
+            base: Arc::clone(&self.base),
             metrics: self.metrics.clone(),
         }
     }
@@ -69,6 +72,7 @@ impl<E: Endpoint> Middleware<E> for RequestLayer {
 pub struct RequestEndpoint<E> {
     inner: E,
     https: bool,
+    base: Arc<str>,
     metrics: RequestMetrics,
 }
 
@@ -112,6 +116,9 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
             let headers = response.headers_mut();
             headers.entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
         }
+        if !self.base.is_empty() {
+            place_below(&mut response, &self.base);
+        }
         self.dress(response.headers_mut(), &id);
         if ends_connection {
             response
@@ -119,6 +126,17 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
+    }
+}
+
+/// Puts the path of `PUBLIC_URL` in front of the type of a problem: it is a reference that clients resolve (RFC 9457, 3.1.1).
+fn place_below(response: &mut Response, base: &str) {
+    let Some(mut problem) = response.data::<Problem>().cloned() else {
+        return;
+    };
+    problem.kind.insert_str(0, base);
+    if let Ok(body) = poem::Body::from_json(&problem) {
+        response.set_body(body);
     }
 }
 

@@ -44,7 +44,12 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
     let common = &app.config.common;
     let layer = RequestLayer {
         https: common.public_url.scheme() == "https",
+        base: common.base_path().into(),
         metrics: app.requests.clone(),
+    };
+    let documented = |make: fn(&str) -> String| {
+        let base = common.base_path().to_owned();
+        move || make(&base)
     };
     let origins = origins(&app);
     let allowed = Arc::new(LazyLock::new(openapi::methods as fn() -> _));
@@ -53,17 +58,20 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
         .nest("/admin", admin::pages())
         .at(
             "/docs",
-            get(text("text/html; charset=utf-8", openapi::swagger_ui).with(
-                SetHeader::new().overriding(header::CONTENT_SECURITY_POLICY, openapi::PAGE_POLICY),
-            )),
+            get(
+                text("text/html; charset=utf-8", documented(openapi::swagger_ui)).with(
+                    SetHeader::new()
+                        .overriding(header::CONTENT_SECURITY_POLICY, openapi::PAGE_POLICY),
+                ),
+            ),
         )
         .at(
             "/openapi.json",
-            get(text("application/json", openapi::document_json)),
+            get(text("application/json", documented(openapi::document_json))),
         )
         .at(
             "/openapi.yaml",
-            get(text("application/yaml", openapi::document_yaml)),
+            get(text("application/yaml", documented(openapi::document_yaml))),
         )
         .at("/media/:name", get(media::picture))
         .at("/problems/:name", get(problem))
@@ -156,7 +164,10 @@ fn methods_of(path: &str, allowed: &[(Vec<String>, String)]) -> HeaderValue {
 }
 
 /// A text that is made when it is first asked for, and kept: most never are.
-fn text(media_type: &'static str, make: fn() -> String) -> impl Endpoint<Output = Response> {
+fn text(
+    media_type: &'static str,
+    make: impl FnOnce() -> String + Send + 'static,
+) -> impl Endpoint<Output = Response> {
     let body = LazyLock::new(make);
     make_sync(move |_| {
         Response::builder()

@@ -85,8 +85,8 @@ pub async fn show(
 
 /// Whoever loads anew what that was said at.
 #[handler]
-pub fn list_instead() -> Response {
-    go("/admin/audit/")
+pub fn list_instead(Data(app): Data<&App>) -> Response {
+    go(app, "/admin/audit/")
 }
 
 /// Reads the whole chain, and says whether it is as it was written.

@@ -158,7 +158,7 @@ impl<'a, R: Right> FromRequest<'a> for Permit<R> {
         let trail = Trail::from_request(request, body).await?;
         let signed_in = cookie::find(app, request)
             .await?
-            .ok_or_else(|| cookie::SignInFirst::to_see(request))?;
+            .ok_or_else(|| cookie::SignInFirst::to_see(app, request))?;
         let admin = Admin {
             user: signed_in.user,
             session: signed_in.session,

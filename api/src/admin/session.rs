@@ -96,7 +96,7 @@ pub async fn end(app: &App, request: &Request) -> Result<(), ApiError> {
 #[must_use]
 pub fn cookie(app: &App, name: &str, value: &str) -> Cookie {
     let mut cookie = Cookie::new_with_str(full_name(app, name), value);
-    cookie.set_path("/");
+    cookie.set_path(path(app));
     cookie.set_http_only(true);
     cookie.set_same_site(SameSite::Lax);
     cookie.set_secure(is_https(app));
@@ -121,12 +121,23 @@ pub fn read(app: &App, request: &Request, name: &str) -> Option<String> {
         .filter(|value| !value.is_empty() && value.len() <= 100)
 }
 
-/// With the prefix, browsers take it from this very host and over HTTPS only (RFC 6265bis, 4.1.3.2).
+/// With a prefix, browsers accept it over HTTPS only (RFC 6265bis, 4.1.3), and with `__Host-` from this very host and for all of
+/// its paths, which it cannot have below a path of `PUBLIC_URL`.
 fn full_name(app: &App, name: &str) -> String {
-    if is_https(app) {
+    if !is_https(app) {
+        name.to_owned()
+    } else if path(app) == "/" {
         format!("__Host-{name}")
     } else {
-        name.to_owned()
+        format!("__Secure-{name}")
+    }
+}
+
+/// Where browsers send our cookies: below the path of `PUBLIC_URL`.
+fn path(app: &App) -> &str {
+    match app.config.common.base_path() {
+        "" => "/",
+        base => base,
     }
 }
 
@@ -154,6 +165,8 @@ pub(super) fn redis(error: &fred::error::Error) -> ApiError {
 #[derive(Debug, thiserror::Error)]
 #[error("sign in first")]
 pub struct SignInFirst {
+    /// The path of `PUBLIC_URL`.
+    base: String,
     next: String,
     /// What a form would have done was not done.
     unsaved: bool,
@@ -164,12 +177,15 @@ pub struct SignInFirst {
 impl SignInFirst {
     /// To see what a request asks for; of a form the page where it stood. What it would have done is not done after all.
     #[must_use]
-    pub fn to_see(request: &Request) -> Self {
+    pub fn to_see(app: &App, request: &Request) -> Self {
+        let base = app.config.common.base_path();
         let unsaved = request.method() != Method::GET;
         let next = if unsaved {
             let page = request.header(header::REFERER);
             let page = page.and_then(|page| page.parse::<Uri>().ok());
-            page.and_then(|page| page.path_and_query().map(ToString::to_string))
+            let page = page.and_then(|page| page.path_and_query().map(ToString::to_string));
+            // As the browser knows it.
+            page.and_then(|page| page.strip_prefix(base).map(str::to_owned))
         } else {
             request
                 .original_uri()
@@ -177,6 +193,7 @@ impl SignInFirst {
                 .map(ToString::to_string)
         };
         Self {
+            base: base.to_owned(),
             next: place(&next.unwrap_or_default()),
             unsaved,
             htmx: request.header("hx-request").is_some(),
@@ -197,7 +214,9 @@ impl poem::error::ResponseError for SignInFirst {
         let next: String = form_urlencoded::byte_serialize(self.next.as_bytes()).collect();
         let mut response = Response::builder().status(self.status()).finish();
         let unsaved = if self.unsaved { "&unsaved=yes" } else { "" };
-        if let Ok(target) = HeaderValue::from_str(&format!("/admin/login/?next={next}{unsaved}")) {
+        if let Ok(target) =
+            HeaderValue::from_str(&format!("{}/admin/login/?next={next}{unsaved}", self.base))
+        {
             let name = if self.htmx {
                 HeaderName::from_static("hx-redirect")
             } else {

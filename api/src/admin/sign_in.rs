@@ -71,7 +71,7 @@ pub async fn enter(
     let typed = form.text("email");
     match sign_in(app, form, &trail, request).await {
         Ok(cookie) => {
-            let mut response = go(&next);
+            let mut response = go(app, &next);
             add(&mut response, &cookie);
             Ok(response)
         }
@@ -132,7 +132,7 @@ pub async fn leave(
     let everywhere = form.is_ticked("everywhere");
     match cookie::find(app, request).await? {
         Some(me) => end(app, &me, everywhere, &trail).await?,
-        None if everywhere => return Err(cookie::SignInFirst::to_see(request).into()),
+        None if everywhere => return Err(cookie::SignInFirst::to_see(app, request).into()),
         None => {}
     }
     cookie::end(app, request).await?;
@@ -168,7 +168,7 @@ async fn end(app: &App, me: &SignedIn, everywhere: bool, trail: &Trail) -> Resul
     reason = "what a handler is given comes by value"
 )]
 pub fn prefer(Data(app): Data<&App>, form: Form) -> Response {
-    let mut response = go(&place(&form.text("back")));
+    let mut response = go(app, &place(&form.text("back")));
     for (name, field, known) in [
         (THEME, "theme", ["light", "dark"]),
         (LANGUAGE, "language", ["en", "ar"]),

@@ -158,8 +158,8 @@ async fn collect(
 
 /// Whoever loads anew what a question stood at.
 #[handler]
-pub fn list_instead() -> Response {
-    go("/admin/users/")
+pub fn list_instead(Data(app): Data<&App>) -> Response {
+    go(app, "/admin/users/")
 }
 
 /// Does to those who are chosen what is asked for; what cannot be taken back is asked about first. What is refused leaves

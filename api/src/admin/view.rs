@@ -37,6 +37,8 @@ pub struct View {
     pub t: &'static Texts,
     /// `PRODUCT_NAME`
     pub product: String,
+    /// The path of `PUBLIC_URL`: in front of every path in a page. Those in forms and in the code are without it.
+    pub base: String,
     /// `light`, `dark`, or nothing.
     pub theme: Option<&'static str>,
     /// For forms.
@@ -97,6 +99,7 @@ impl View {
         Self {
             t: language(app, request),
             product: app.config.common.product_name.clone(),
+            base: app.config.common.base_path().to_owned(),
             theme: match session::read(app, request, THEME).as_deref() {
                 Some("light") => Some("light"),
                 Some("dark") => Some("dark"),
@@ -128,7 +131,7 @@ impl View {
     /// The address of a file that the pages load; it changes with its content, so that it may be kept for ever.
     #[must_use]
     pub fn asset(&self, name: &str) -> String {
-        assets::address(name)
+        format!("{}{}", self.base, assets::address(name))
     }
 
     /// Whether htmx asks for this part alone.
@@ -195,7 +198,7 @@ impl View {
 /// Sends a browser on after a form (303), with what was done for the page that comes.
 #[must_use]
 pub fn back(app: &App, target: &str, done: &str, count: usize) -> Response {
-    let mut response = go(target);
+    let mut response = go(app, target);
     let done = Done {
         what: done.to_owned(),
         count,
@@ -217,13 +220,15 @@ pub fn with_wait(mut response: Response, seconds: Option<u64>) -> Response {
     response
 }
 
-/// Sends a browser on.
+/// Sends a browser on, to a path below that of `PUBLIC_URL`.
 #[must_use]
-pub fn go(target: &str) -> Response {
-    let target = HeaderValue::from_str(target).unwrap_or(HeaderValue::from_static("/admin/"));
+pub fn go(app: &App, target: &str) -> Response {
     Response::builder()
         .status(StatusCode::SEE_OTHER)
-        .header(header::LOCATION, target)
+        .header(
+            header::LOCATION,
+            format!("{}{target}", app.config.common.base_path()),
+        )
         .finish()
 }
 

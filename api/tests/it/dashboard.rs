@@ -62,6 +62,11 @@ impl Dashboard {
         self.send(self.http.get(self.url(path))).await
     }
 
+    /// What is at any URL.
+    pub(crate) async fn get_url(&self, url: reqwest::Url) -> Page {
+        self.send(self.http.get(url)).await
+    }
+
     /// A page that has to be there.
     pub(crate) async fn see(&self, path: &str) -> String {
         let page = self.get(path).await;

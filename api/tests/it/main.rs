@@ -17,6 +17,7 @@ mod admin_users;
 mod audit;
 mod avatars;
 mod bad_input;
+mod base_path;
 mod browser;
 mod clock;
 mod commands;
