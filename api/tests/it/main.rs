@@ -62,3 +62,4 @@ mod slow;
 mod text_size;
 mod together;
 mod world;
+mod xml;
