@@ -15,7 +15,7 @@
 //!
 //! When Redis does not answer, what is limited here is refused (503): guessing without a limit would be worse.
 
-use std::{fmt, future::Future, str::FromStr, sync::Arc};
+use std::{fmt, future::Future, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use fred::{
@@ -24,6 +24,7 @@ use fred::{
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::scripts::Script,
 };
+pub use latchkey_shared::rate::Rate;
 use latchkey_shared::{
     email::{Email, EmailKey},
     redis,
@@ -38,55 +39,6 @@ use crate::{error::ApiError, peer::Peer};
 /// hundreds.
 const AT_ONCE: usize = 16;
 
-/// So many in any span of so many seconds, written `30/60`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rate {
-    count: u32,
-    seconds: u32,
-}
-
-impl Rate {
-    /// So many in so many seconds.
-    #[must_use]
-    pub const fn new(count: u32, seconds: u32) -> Self {
-        Self { count, seconds }
-    }
-}
-
-impl Rate {
-    /// Whether this allows more than so many times what another allows, at once or in the long run.
-    #[must_use]
-    pub fn exceeds(self, other: Self, factor: u32) -> bool {
-        let most = u64::from(other.count) * u64::from(factor);
-        let in_the_long_run =
-            u64::from(self.count) * u64::from(other.seconds) > most * u64::from(self.seconds);
-        u64::from(self.count) > most || in_the_long_run
-    }
-}
-
-impl FromStr for Rate {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let (count, seconds) = text.split_once('/').ok_or(())?;
-        let (count, seconds) = (
-            count.trim().parse().map_err(|_| ())?,
-            seconds.trim().parse().map_err(|_| ())?,
-        );
-        if (1..=100_000).contains(&count) && (1..=2_592_000).contains(&seconds) {
-            Ok(Self { count, seconds })
-        } else {
-            Err(())
-        }
-    }
-}
-
-impl fmt::Display for Rate {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.count, self.seconds)
-    }
-}
-
 /// All numbers, each with its variable.
 #[derive(Clone, Copy, Debug)]
 pub struct Rates {
@@ -98,14 +50,12 @@ pub struct Rates {
     pub register_peer: Rate,
     /// `LIMIT_RESET_PEER`: requests for a code from one address.
     pub reset_peer: Rate,
-    /// `LIMIT_RESET_EMAIL`: requests for a code for one mailbox.
-    pub reset_email: Rate,
-    /// `LIMIT_RESET_EMAIL_GAP`: the same, as a pause between two.
-    pub reset_email_gap: Rate,
     /// `LIMIT_OTP_PEER`: codes tried from one address.
     pub otp_peer: Rate,
     /// `LIMIT_OTP_EMAIL`: wrong codes for one mailbox, whatever reset they are tried for.
     pub otp_email: Rate,
+    /// `LIMIT_OTP_EMAIL_IP`: the same from one client IP.
+    pub otp_email_ip: Rate,
     /// `LIMIT_RESET_PASSWORD_IP`: new passwords sent with reset tokens from one client IP.
     pub reset_password_ip: Rate,
     /// `LIMIT_PASSWORD_CHANGE`: password changes tried for one account.
@@ -129,10 +79,9 @@ impl Default for Rates {
             login_peer: Rate::new(60, 60),
             register_peer: Rate::new(60, 3600),
             reset_peer: Rate::new(30, 3600),
-            reset_email: Rate::new(3, 3600),
-            reset_email_gap: Rate::new(1, 60),
             otp_peer: Rate::new(60, 60),
             otp_email: Rate::new(20, 86_400),
+            otp_email_ip: Rate::new(10, 86_400),
             reset_password_ip: Rate::new(60, 60),
             password_change: Rate::new(10, 3600),
             email_change: Rate::new(10, 3600),
@@ -165,7 +114,7 @@ const MOST_HELD: i64 = 10_000;
 pub struct Held {
     /// Names it, to release it.
     pub name: String,
-    /// What is refused: `login`, `strikes` and `failed` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp`,
+    /// What is refused: `login`, `strikes` and `failed` (logins, after failed ones), `register`, `reset`, `otp`, `otp-ip`,
     /// `reset-password`, `change`, `change-strikes` (password changes, after wrong passwords), `address`, `picture` (uploads).
     pub what: String,
     /// To whom.
@@ -213,7 +162,8 @@ pub struct Try {
     redis: Client,
     turns: Arc<Semaphore>,
     refund: Script,
-    keys: [String; 2],
+    counters: Vec<String>,
+    lockouts: String,
     arguments: [String; 3],
     stands: bool,
 }
@@ -235,15 +185,20 @@ impl Drop for Try {
         }
         let (redis, refund) = (self.redis.clone(), self.refund.clone());
         let turns = Arc::clone(&self.turns);
-        let keys = Vec::from(std::mem::take(&mut self.keys));
+        let counters = std::mem::take(&mut self.counters);
+        let lockouts = std::mem::take(&mut self.lockouts);
         let arguments = Vec::from(std::mem::take(&mut self.arguments));
         runtime.spawn(async move {
             // Never closed.
             let _turn = turns.acquire().await;
-            let refunded = Box::pin(refund.evalsha_with_reload(&redis, keys, arguments));
-            let done: Result<(), _> = refunded.await;
-            if let Err(error) = done {
-                tracing::warn!(%error, "A try that came to nothing was left to count.");
+            for counter in counters {
+                let keys = vec![counter, lockouts.clone()];
+                let refunded =
+                    Box::pin(refund.evalsha_with_reload(&redis, keys, arguments.clone()));
+                let done: Result<(), _> = refunded.await;
+                if let Err(error) = done {
+                    tracing::warn!(%error, "A try that came to nothing was left to count.");
+                }
             }
         });
     }
@@ -309,6 +264,9 @@ impl Limiter {
         has_account: bool,
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
+        if !self.rates.enabled {
+            return Ok(());
+        }
         let keys = vec![self.failed_key(email), self.peer_key("failed", peer)];
         let arguments = vec![
             now.timestamp_millis().to_string(),
@@ -348,8 +306,14 @@ impl Limiter {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn forgive_all(&self, user_id: i64, email: &Email) -> Result<(), ApiError> {
+    pub async fn forgive_all(
+        &self,
+        peer: Peer,
+        user_id: i64,
+        email: &Email,
+    ) -> Result<(), ApiError> {
         self.forget(vec![
+            self.otp_key(peer, &email.key()),
             self.strikes_key(email),
             self.failed_key(email),
             self.change_strikes_key(user_id),
@@ -392,7 +356,7 @@ impl Limiter {
     ) -> Result<Vec<Held>, ApiError> {
         let mailbox = self.hasher.fingerprint(&email.key());
         let mut held = Vec::new();
-        for what in ["strikes", "failed", "reset", "reset-gap", "otp"] {
+        for what in ["strikes", "failed", "otp"] {
             held.extend(
                 self.find_held(&format!("{what}:email:{mailbox}"), now)
                     .await?,
@@ -490,7 +454,11 @@ impl Limiter {
         let (what, whom) = name.split_once(':')?;
         let whom = match whom.split_once(':') {
             Some(("peer", network)) => Whom::Peer(network.to_owned()),
-            Some(("email", fingerprint)) => Whom::Mailbox(fingerprint.to_owned()),
+            // A counter of one client network has that behind a slash.
+            Some(("email", mailbox)) => {
+                let fingerprint = mailbox.split('/').next().unwrap_or_default();
+                Whom::Mailbox(fingerprint.to_owned())
+            }
             _ => Whom::Account(whom.parse().ok()?),
         };
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds of our time")]
@@ -513,52 +481,14 @@ impl Limiter {
         self.count(counters, now).await
     }
 
-    /// One request for a code: by peer, and by mailbox, whether or not it has an account.
+    /// One request for a code, by client IP. How many codes a mailbox gets is decided where they are sent: the answer to a
+    /// request tells nothing of it, and a stranger's requests refuse none of the owner's.
     ///
     /// # Errors
     /// When it is one too many, or Redis does not answer.
-    pub async fn reset_request(
-        &self,
-        peer: Peer,
-        email: &Email,
-        now: DateTime<Utc>,
-    ) -> Result<(), ApiError> {
+    pub async fn reset_request(&self, peer: Peer, now: DateTime<Utc>) -> Result<(), ApiError> {
         let mut counters = Counters::default();
         counters.window(self.peer_key("reset", peer), self.rates.reset_peer);
-        counters.window(self.email_key("reset", email), self.rates.reset_email);
-        counters.window(
-            self.email_key("reset-gap", email),
-            self.rates.reset_email_gap,
-        );
-        self.count(counters, now).await
-    }
-
-    /// One mail by which an administrator asks the owner of a mailbox for a new password; as many as the owner may ask for,
-    /// with whose requests it counts.
-    ///
-    /// # Errors
-    /// When it is one too many, or Redis does not answer.
-    pub async fn reset_asked(&self, email: &Email, now: DateTime<Utc>) -> Result<(), ApiError> {
-        let mut counters = Counters::default();
-        counters.window(self.email_key("reset", email), self.rates.reset_email);
-        counters.window(
-            self.email_key("reset-gap", email),
-            self.rates.reset_email_gap,
-        );
-        self.count(counters, now).await
-    }
-
-    /// One mail that tells an owner of a registration with the address; as few as there may be codes.
-    ///
-    /// # Errors
-    /// When it is one too many, or Redis does not answer.
-    pub async fn taken_notice(&self, email: &Email, now: DateTime<Utc>) -> Result<(), ApiError> {
-        let mut counters = Counters::default();
-        counters.window(self.email_key("taken", email), self.rates.reset_email);
-        counters.window(
-            self.email_key("taken-gap", email),
-            self.rates.reset_email_gap,
-        );
         self.count(counters, now).await
     }
 
@@ -573,14 +503,22 @@ impl Limiter {
     }
 
     /// One try of a code that went to a mailbox, whatever reset it is tried for and whether or not there is an account:
-    /// several resets give no more guesses than these.
+    /// several resets give no more guesses than these. One client network gets only some of them, so that it cannot use up
+    /// those of the owner.
     ///
     /// # Errors
     /// When it is one too many, or Redis does not answer.
-    pub async fn code_of(&self, mailbox: &EmailKey, now: DateTime<Utc>) -> Result<Try, ApiError> {
+    pub async fn code_of(
+        &self,
+        peer: Peer,
+        mailbox: &EmailKey,
+        now: DateTime<Utc>,
+    ) -> Result<Try, ApiError> {
         let mut counters = Counters::default();
+        counters.window(self.otp_key(peer, mailbox), self.rates.otp_email_ip);
         counters.window(self.mailbox_key("otp", mailbox), self.rates.otp_email);
-        self.try_one(counters, now).await
+        let refunded = counters.keys.clone();
+        self.try_several(counters, refunded, now).await
     }
 
     /// Counts one new password that is sent with a reset token, by client IP. Taken before the token is looked up.
@@ -647,7 +585,17 @@ impl Limiter {
 
     /// Counts a try, the last of whose counters is the one to be taken back.
     async fn try_one(&self, counters: Counters, now: DateTime<Utc>) -> Result<Try, ApiError> {
-        let key = counters.keys.last().cloned().unwrap_or_default();
+        let refunded = counters.keys.last().cloned().into_iter().collect();
+        self.try_several(counters, refunded, now).await
+    }
+
+    /// Counts a try, with the counters from which it is taken back.
+    async fn try_several(
+        &self,
+        counters: Counters,
+        refunded: Vec<String>,
+        now: DateTime<Utc>,
+    ) -> Result<Try, ApiError> {
         let kept = counters.arguments.last().cloned().unwrap_or_default();
         let member = Uuid::now_v7().simple().to_string();
         let till = self.count_as(&member, counters, now).await?;
@@ -655,7 +603,8 @@ impl Limiter {
             redis: self.redis.clone(),
             turns: Arc::clone(&self.turns),
             refund: self.refund.clone(),
-            keys: [key, self.held_key()],
+            counters: refunded,
+            lockouts: self.held_key(),
             arguments: [till.to_string(), member, kept],
             stands: false,
         })
@@ -726,6 +675,11 @@ impl Limiter {
         )
     }
 
+    /// Wrong codes for a mailbox from one client network.
+    fn otp_key(&self, peer: Peer, mailbox: &EmailKey) -> String {
+        format!("{}/{}", self.mailbox_key("otp-ip", mailbox), peer.network())
+    }
+
     fn account_key(&self, what: &str, user_id: i64) -> String {
         format!("{}:limit:{what}:{user_id}", self.namespace)
     }
@@ -746,8 +700,7 @@ impl Limiter {
 impl Counters {
     /// So many in any span.
     fn window(&mut self, key: String, rate: Rate) {
-        let span = u64::from(rate.seconds) * 1000;
-        self.add(key, "window", rate.count, span, rate.seconds);
+        self.add(key, "window", rate.count, rate.milliseconds(), rate.seconds);
     }
 
     /// The end of all tries, which is read and not counted.
@@ -781,19 +734,4 @@ impl Counters {
 
 fn unavailable(error: &impl fmt::Display) -> ApiError {
     ApiError::Unavailable(format!("Redis did not answer: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rates_are_written_as_count_and_seconds() {
-        assert_eq!("30/60".parse(), Ok(Rate::new(30, 60)));
-        for bad in [
-            "", "30", "30/", "/60", "0/60", "30/0", "-1/60", "a/b", "30/60/1",
-        ] {
-            assert_eq!(bad.parse::<Rate>(), Err(()), "{bad}");
-        }
-    }
 }

@@ -78,7 +78,8 @@ impl CodeRequest {
         };
         let mail = app
             .outbox
-            .code(id, purpose, email, trail.request_id(), now, lifetime);
+            .code(id, purpose, email, trail.request_id(), now, lifetime)
+            .from_network(trail.peer.network());
         Self {
             token,
             written: (row, mail),
@@ -137,7 +138,7 @@ async fn compare(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(
     // What cannot be right is no guess: whoever has used a request up takes none from the mailbox with it. Whether its code
     // has run out counts only after that: only a code that was sent does, and nobody is told whether it was.
     if reset.is_open(now) && reset.checked_at.is_none() && reset.tries < tries {
-        let limit = app.limits.code_of(&reset.email_key, now).await;
+        let limit = app.limits.code_of(trail.peer, &reset.email_key, now).await;
         let mailbox = Some(&reset.email_key);
         guess = Some(trail.limited(app, "code", mailbox, limit).await?);
     }

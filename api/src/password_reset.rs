@@ -102,12 +102,10 @@ impl PasswordReset {
         let email = fields.required::<Email>("email");
         fields.finish()?;
         let email = email?;
-        let limit = app
-            .limits
-            .reset_request(trail.peer, &email, app.now())
-            .await;
+        let limit = app.limits.reset_request(trail.peer, app.now()).await;
+        let mailbox = Some(email.key());
         trail
-            .limited(app, "request for a code", Some(&email.key()), limit)
+            .limited(app, "request for a code", mailbox.as_ref(), limit)
             .await?;
         let token = start(app, &email, &trail).await?;
         Ok(Requested::Created(Json(ResetRequested {
@@ -237,7 +235,11 @@ async fn finish(
     transaction.commit().await?;
     app.outbox.wake(mail).await;
     // Whoever reads the mailbox is the owner: wrong guesses, whosever they were, stand in the way no more.
-    if let Err(error) = app.limits.forgive_all(user.id, &user.email).await {
+    if let Err(error) = app
+        .limits
+        .forgive_all(trail.peer, user.id, &user.email)
+        .await
+    {
         tracing::warn!(user.id, %error, "What was guessed wrong was not forgiven after a reset.");
     }
     tracing::info!(user.id, reset.id = %reset.id, "Password reset.");

@@ -3,6 +3,7 @@
 use std::{net::IpAddr, str::FromStr};
 
 use ipnet::{IpNet, Ipv6Net};
+use latchkey_shared::client_network::client_network;
 use poem::{
     FromRequest, Request, RequestBody,
     http::{HeaderMap, HeaderName, header::FORWARDED},
@@ -94,11 +95,7 @@ impl Peer {
     /// For counting: an IPv6 client has a whole /64 to come from, so the /64 is what is counted.
     #[must_use]
     pub fn network(self) -> String {
-        match self.0 {
-            Some(IpAddr::V4(address)) => address.to_string(),
-            Some(address) => network(address).to_string(),
-            None => "unknown".to_owned(),
-        }
+        self.0.map_or_else(|| "unknown".to_owned(), client_network)
     }
 }
 

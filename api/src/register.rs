@@ -170,8 +170,8 @@ async fn enter(app: &App, new: NewUser, trail: &Trail) -> Result<(bool, NewAccou
         .then(|| CodeRequest::new(app, Purpose::Activation, &email, trail))
         .map(|code| (code.written, code.token.expose().to_owned()))
         .unzip();
-    let known = Known::of(app, &email).await?;
-    let created = if known.owner.is_some() {
+    let owner = find_owner(app, &email).await?;
+    let created = if owner.is_some() {
         Err(ApiError::EmailTaken)
     } else {
         create(app, new, code.clone(), trail).await
@@ -179,7 +179,7 @@ async fn enter(app: &App, new: NewUser, trail: &Trail) -> Result<(bool, NewAccou
     let (made, own) = match created {
         Ok(user) => (true, Ok(User::of(user, &app.pictures))),
         Err(ApiError::EmailTaken) => {
-            refuse(app, &email, known, code, trail).await?;
+            refuse(app, &email, owner, code, trail).await?;
             (false, Err(ApiError::EmailTaken))
         }
         Err(error) => return Err(error),
@@ -192,35 +192,24 @@ async fn enter(app: &App, new: NewUser, trail: &Trail) -> Result<(bool, NewAccou
     Ok((made, answer))
 }
 
-/// What is known of an address before its account is made. Without `REGISTRATION_PRIVACY` nobody looks: the database says.
-/// With it every address is looked up, and a notice to its owner counted, so that a taken one costs what a new one does.
-#[derive(Default)]
-struct Known {
-    owner: Option<user::Model>,
-    may_tell: bool,
-}
-
-impl Known {
-    async fn of(app: &App, email: &Email) -> Result<Self, ApiError> {
-        if !app.config.registration_privacy {
-            return Ok(Self::default());
-        }
-        // Whoever tries again and again does not fill the mailbox.
-        let may_tell = app.limits.taken_notice(email, app.now()).await.is_ok();
-        let owner = user::find_by_email(&app.db, email).await?;
-        Ok(Self { owner, may_tell })
+/// Looks the owner of an address up before its account is created. Without `REGISTRATION_PRIVACY` the database says whether there
+/// is one. With it every address is looked up, so that a taken one costs what a new one does.
+async fn find_owner(app: &App, email: &Email) -> Result<Option<user::Model>, ApiError> {
+    if !app.config.registration_privacy {
+        return Ok(None);
     }
+    Ok(user::find_by_email(&app.db, email).await?)
 }
 
 /// Notes that somebody has the address already. With `REGISTRATION_PRIVACY` the owner is told, as whoever asked is not.
 async fn refuse(
     app: &App,
     email: &Email,
-    known: Known,
+    owner: Option<user::Model>,
     code: Option<Asked>,
     trail: &Trail,
 ) -> Result<(), ApiError> {
-    let owner = match known.owner {
+    let owner = match owner {
         Some(owner) => Some(owner),
         // Without privacy, or when somebody else registered at the same moment.
         None => user::find_by_email(&app.db, email).await?,
@@ -230,11 +219,13 @@ async fn refuse(
         subject: Some(app.subject(email)),
         ..trail.anonymous(EventKind::UserCreateFail)
     };
-    let told = owner.filter(|_| known.may_tell).map(|owner| {
+    let is_told = app.config.registration_privacy;
+    let told = owner.filter(|_| is_told).map(|owner| {
         let (kind, now) = (MailKind::AddressTaken, app.now());
         let notice = app
             .outbox
-            .notice(kind, &owner.email, trail.request_id(), now);
+            .notice(kind, &owner.email, trail.request_id(), now)
+            .from_network(trail.peer.network());
         notice.about(owner.id)
     });
     let registration = Registration {
@@ -268,8 +259,11 @@ async fn create(
         MailKind::Welcome
     };
     let (code, coded) = code.unzip();
-    let mail =
-        coded.unwrap_or_else(|| app.outbox.notice(kind, &new.email, trail.request_id(), now));
+    let notice = |kind| {
+        let notice = app.outbox.notice(kind, &new.email, trail.request_id(), now);
+        notice.from_network(trail.peer.network())
+    };
+    let mail = coded.unwrap_or_else(|| notice(kind));
     let registration = Registration {
         user: Some(new),
         code,

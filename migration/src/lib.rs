@@ -25,6 +25,7 @@ mod m0012_awaits_owner;
 mod m0013_code_purpose;
 mod m0014_waiting_for_whom;
 mod m0015_write_checks;
+mod m0016_mail_budgets;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0013_code_purpose::Migration),
             Box::new(m0014_waiting_for_whom::Migration),
             Box::new(m0015_write_checks::Migration),
+            Box::new(m0016_mail_budgets::Migration),
         ]
     }
 }

@@ -5,6 +5,7 @@
 //! of a letter.
 
 mod domain;
+mod mailbox;
 
 use std::{fmt, str::FromStr};
 

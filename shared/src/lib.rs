@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod batch;
+pub mod client_network;
 pub mod clock;
 pub mod config;
 pub mod database;
@@ -23,6 +24,7 @@ pub mod password_reset;
 pub mod permission;
 pub mod phone_number;
 pub mod queue;
+pub mod rate;
 pub mod redis;
 pub mod secret_key;
 pub mod session;

@@ -63,6 +63,10 @@ pub struct Model {
     pub urgent: bool,
     /// The span that caused it, as a `traceparent` (W3C Trace Context), where traces are collected.
     pub trace: Option<String>,
+    /// The client network whose request caused it, where budgets count it.
+    pub client_network: Option<String>,
+    /// Whether an operator wants it sent whatever the budget of its mailbox.
+    pub beyond_budget: bool,
 }
 
 impl Model {
@@ -119,6 +123,9 @@ pub enum MailState {
     /// Ended without sending: there is nobody to send it to, or an operator said so.
     #[sea_orm(string_value = "cancelled")]
     Cancelled,
+    /// Not sent, because its mailbox has had as many mails of its kind as its budget allows.
+    #[sea_orm(string_value = "suppressed")]
+    Suppressed,
 }
 
 impl FromStr for MailState {
@@ -126,7 +133,7 @@ impl FromStr for MailState {
 
     fn from_str(text: &str) -> Result<Self, String> {
         Self::try_from_value(&text.to_owned())
-            .map_err(|_| "one of queued, sent, failed, expired, cancelled".to_owned())
+            .map_err(|_| "one of queued, sent, failed, expired, cancelled, suppressed".to_owned())
     }
 }
 
@@ -200,6 +207,23 @@ impl MailKind {
         }
     }
 
+    /// By what the budget of a mailbox tells causes of this kind of mail apart. Kinds that anyone can cause for any address
+    /// count by client network, so that a stranger uses up only a stranger's share. What happens to an account counts by
+    /// account.
+    #[must_use]
+    pub fn budget_cause(self) -> BudgetCause {
+        match self {
+            Self::ResetCode
+            | Self::ActivationCode
+            | Self::Welcome
+            | Self::Activated
+            | Self::AddressTaken => BudgetCause::ClientNetwork,
+            Self::PasswordChanged | Self::TokenReplayed | Self::ResetAsked | Self::EmailChanged => {
+                BudgetCause::Account
+            }
+        }
+    }
+
     /// How urgent mails of this kind are.
     #[must_use]
     pub fn priority(self) -> Priority {
@@ -225,6 +249,15 @@ impl FromStr for MailKind {
             .find(|kind| kind.as_str() == text)
             .ok_or_else(|| format!("unknown kind of mail: {text:?}"))
     }
+}
+
+/// What counts as one cause in the budget of a mailbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BudgetCause {
+    /// The network of the client whose request it was.
+    ClientNetwork,
+    /// The account that the mail is about.
+    Account,
 }
 
 /// No relations: a mail outlives the account and the reset it speaks of.
@@ -709,7 +742,7 @@ pub async fn oldest_waiting(db: &impl ConnectionTrait) -> Result<Option<DateTime
     Ok(oldest.map(|mail| mail.created_at))
 }
 
-/// Queues a mail anew that was not sent, due at once; false when there is no such mail, or it is being sent just now. A
+/// Queues a mail anew that was not sent, due at once and whatever the budget of its mailbox; false when there is no such mail, or it is being sent just now. A
 /// notice that lost its worth meanwhile has it for another day.
 ///
 /// # Errors
@@ -718,6 +751,7 @@ pub async fn retry(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> R
     let another = now + TimeDelta::days(1);
     let retried = Entity::update_many()
         .col_expr(Column::State, Expr::value(MailState::Queued))
+        .col_expr(Column::BeyondBudget, Expr::value(true))
         .col_expr(Column::NextAttemptAt, Expr::value(now))
         .col_expr(
             Column::DeliverBefore,
@@ -804,5 +838,7 @@ pub(crate) fn new_row(id: Uuid, kind: MailKind, recipient: String, now: DateTime
         request_id: String::new(),
         urgent: kind.priority() == Priority::High,
         trace: None,
+        client_network: None,
+        beyond_budget: false,
     }
 }

@@ -44,6 +44,13 @@ impl Draft {
         self
     }
 
+    /// The same caused by a request from a client network, which its budget counts.
+    #[must_use]
+    pub fn from_network(mut self, client_network: String) -> Self {
+        self.row.client_network = Some(client_network);
+        self
+    }
+
     /// Writes it.
     ///
     /// # Errors

@@ -9,6 +9,7 @@ use sea_orm::{
 };
 
 use crate::{
+    client_network::client_network,
     database::{self, InOrder},
     token_hash::TokenHash,
     user,
@@ -329,6 +330,27 @@ pub async fn delete_ended_before(
 ) -> Result<u64, DbErr> {
     let ended = Entity::find().filter(Column::ExpiresAt.lt(cutoff));
     database::delete_in_parts(db, ended, Column::Id).await
+}
+
+/// Whether an account has logged in from a client network, by the sessions that are still stored.
+///
+/// # Errors
+/// When the database fails.
+pub async fn is_known_network(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    network: &str,
+) -> Result<bool, DbErr> {
+    let client_ips: Vec<Option<String>> = Entity::find()
+        .select_only()
+        .column(Column::Peer)
+        .distinct()
+        .filter(Column::UserId.eq(user_id))
+        .into_tuple()
+        .all(db)
+        .await?;
+    let mut client_ips = client_ips.into_iter().flatten();
+    Ok(client_ips.any(|ip| ip.parse().is_ok_and(|ip| client_network(ip) == network)))
 }
 
 fn alive(user_id: i64, now: DateTime<Utc>) -> Condition {

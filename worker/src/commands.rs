@@ -141,7 +141,7 @@ impl Known {
 /// Which mails to list.
 #[derive(Debug, Args)]
 pub struct List {
-    /// queued, sent, failed, expired or cancelled.
+    /// queued, sent, failed, expired, cancelled or suppressed.
     #[arg(long)]
     state: Option<MailState>,
     #[command(flatten)]
@@ -186,7 +186,7 @@ pub struct Retry {
     /// Their ids.
     #[arg(required_unless_present = "state", conflicts_with = "state")]
     ids: Vec<Uuid>,
-    /// Those that are failed, expired or cancelled, or queued and should not wait for their next try.
+    /// Those that are failed, expired, cancelled or suppressed, or queued and should not wait for their next try.
     #[arg(long)]
     state: Option<MailState>,
     #[command(flatten)]

@@ -6,15 +6,20 @@ use chrono::TimeDelta;
 use latchkey_shared::{
     config::Common,
     metrics,
+    rate::{self, Rate},
     settings::{Environment, Settings, SettingsError},
 };
 use lettre::{message::Mailbox, transport::smtp::client::Certificate};
 
 use crate::{
     ehlo_name::{self, EhloName},
+    mail_budget::MailRates,
     message,
     smtp_url::{self, NotAnSmtpUrl, SmtpUrl},
 };
+
+/// How many times its default a limit of mails may be in production.
+const MAX_FACTOR: u32 = 10;
 
 /// The configuration of the worker. Each field names its variable.
 #[derive(Clone, Debug)]
@@ -31,6 +36,8 @@ pub struct Config {
     pub otp_digits: u32,
     /// `WORKER_CONCURRENCY`: how many mails are handed over at once.
     pub concurrency: usize,
+    /// `LIMIT_MAIL_…`: how many mails of one kind one mailbox gets; any number when `None`, for `LIMITS=off`.
+    pub mail_rates: Option<MailRates>,
     /// `METRICS_BIND`: where it shows figures and health; `None` for `off`.
     pub metrics_bind: Option<SocketAddr>,
 }
@@ -75,6 +82,7 @@ impl Config {
         let otp_seconds = settings.within("OTP_SECONDS", 300, 1..=3600);
         let otp_digits = settings.within("OTP_DIGITS", 6, 6..=10);
         let concurrency = settings.within("WORKER_CONCURRENCY", 16, 1..=256);
+        let mail_rates = mail_rates(settings, production);
         let metrics_bind = metrics::bind(settings, SocketAddr::from(([127, 0, 0, 1], 9101)));
         std::mem::take(settings).finish()?;
         // Without a fault nothing is missing; this says so to the compiler.
@@ -90,6 +98,7 @@ impl Config {
             otp_lifetime: TimeDelta::seconds(otp_seconds),
             otp_digits,
             concurrency,
+            mail_rates,
             metrics_bind,
         })
     }
@@ -124,6 +133,31 @@ fn smtp_url(settings: &mut Settings) -> Option<SmtpUrl> {
     let url = settings.text("SMTP_URL")?.parse();
     url.map_err(|error: NotAnSmtpUrl| settings.fault("SMTP_URL", error.expected()))
         .ok()
+}
+
+fn mail_rates(settings: &mut Settings, production: bool) -> Option<MailRates> {
+    let default = MailRates::default();
+    let limits = settings.text("LIMITS").unwrap_or_else(|| "on".to_owned());
+    if !["on", "off"].contains(&limits.as_str()) {
+        settings.fault("LIMITS", "on or off");
+    }
+    let enabled = limits == "on";
+    let mut rate = |key: &str, default: Rate| {
+        let rate = settings.parse(key, default, rate::EXPECTED);
+        if production && enabled && rate.exceeds(default, MAX_FACTOR) {
+            let expected =
+                format!("at most {MAX_FACTOR} times {default} in production, or LIMITS=off");
+            settings.fault(key, &expected);
+        }
+        rate
+    };
+    let rates = MailRates {
+        cause: rate("LIMIT_MAIL_CAUSE", default.cause),
+        cooldown: rate("LIMIT_MAIL_COOLDOWN", default.cooldown),
+        hour: rate("LIMIT_MAIL_HOUR", default.hour),
+        day: rate("LIMIT_MAIL_DAY", default.day),
+    };
+    enabled.then_some(rates)
 }
 
 fn max_per_second(settings: &mut Settings) -> Option<u32> {
@@ -191,6 +225,19 @@ mod tests {
     }
 
     #[test]
+    fn production_refuses_a_mail_budget_that_limits_nothing() {
+        let open = [
+            KEY,
+            ("ENVIRONMENT", "production"),
+            ("LIMIT_MAIL_DAY", "100000/1"),
+        ];
+        let key = "LIMIT_MAIL_DAY: expected at most";
+        assert!(faults(&open).contains(key), "{}", faults(&open));
+        let off = [&open[..], &[("LIMITS", "off")]].concat();
+        assert!(!faults(&off).contains(key), "{}", faults(&off));
+    }
+
+    #[test]
     fn every_fault_names_its_key_and_repeats_no_value() {
         let faults = faults(&[
             ("SMTP_URL", "smtp://ada:hunter2@"),
@@ -201,6 +248,8 @@ mod tests {
             ("WORKER_CONCURRENCY", "0"),
             ("SMTP_TIMEOUT_SECONDS", "0"),
             ("SMTP_MAX_PER_SECOND", "0"),
+            ("LIMITS", "some"),
+            ("LIMIT_MAIL_DAY", "many"),
             ("SMTP_CA", "no certificate"),
             ("SMTP_EHLO_NAME", "vm"),
         ]);
@@ -214,6 +263,8 @@ mod tests {
             "WORKER_CONCURRENCY",
             "SMTP_TIMEOUT_SECONDS",
             "SMTP_MAX_PER_SECOND",
+            "LIMITS",
+            "LIMIT_MAIL_DAY",
             "SMTP_CA_FILE",
             "SMTP_EHLO_NAME",
         ] {

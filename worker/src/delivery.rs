@@ -28,6 +28,7 @@ use crate::{
     codes::Codes,
     config::Config,
     ledger::{Ledger, Sent},
+    mail_budget::MailBudget,
     message::{self, Envelope, WriteError},
     metrics::DeliveryMetrics,
     pace::{Pace, Turn},
@@ -36,6 +37,7 @@ use crate::{
     transport::{SendError, Transport},
 };
 
+mod budget;
 mod log;
 
 /// How long a claim holds unless it is renewed: how soon another worker takes over from one that died.
@@ -56,6 +58,7 @@ struct Parts {
     db: Database,
     ledger: Ledger,
     codes: Codes,
+    budget: Option<MailBudget>,
     transport: Transport,
     /// For the conversations with the server.
     lines: Places,
@@ -84,6 +87,8 @@ pub enum Outcome {
     Expired,
     /// There is nobody to send it to.
     Cancelled,
+    /// Its mailbox has had as many mails as its budget allows.
+    Suppressed,
     /// The worker stops; somebody else will send it.
     GivenBack,
 }
@@ -99,6 +104,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Expired => "expired",
             Self::Cancelled => "cancelled",
+            Self::Suppressed => "suppressed",
             Self::GivenBack => "given_back",
         }
     }
@@ -109,6 +115,8 @@ enum Verdict {
     Sent(Option<password_reset::Model>),
     Ended(MailState, String),
     PutOff(String),
+    /// It waits until then.
+    Deferred(DateTime<Utc>, String),
     /// Nothing was wrong with it: the worker stops.
     GivenBack,
     /// Somebody else has it.
@@ -128,6 +136,7 @@ impl Delivery {
     pub fn new(
         db: Database,
         codes: CodeStore,
+        budget: Option<MailBudget>,
         transport: Transport,
         pace: Option<Pace>,
         config: &Config,
@@ -138,6 +147,7 @@ impl Delivery {
             ledger: Ledger::new(&db, &clock, LEASE, config.otp_lifetime),
             db,
             codes: Codes::new(codes, config.otp_digits),
+            budget,
             transport,
             lines: Places::new(config.concurrency),
             in_hand: config.concurrency * IN_HAND,
@@ -241,6 +251,7 @@ impl Parts {
                 let outcome = match state {
                     MailState::Expired => Outcome::Expired,
                     MailState::Cancelled => Outcome::Cancelled,
+                    MailState::Suppressed => Outcome::Suppressed,
                     _ => Outcome::Failed,
                 };
                 (outcome, reason)
@@ -250,6 +261,10 @@ impl Parts {
                 // Not beyond its worth, so that a mail which has lost it doesn't look as if it waited.
                 let next = Ord::min(self.clock.now() + wait, mail.deliver_before);
                 mail::put_off(&self.db, mail.id, claimant, next, &reason).await?;
+                (Outcome::PutOff, reason)
+            }
+            Verdict::Deferred(until, reason) => {
+                mail::put_off(&self.db, mail.id, claimant, until, &reason).await?;
                 (Outcome::PutOff, reason)
             }
             Verdict::GivenBack => {
@@ -317,7 +332,7 @@ impl Parts {
 
     async fn prepare(&self, mail: &mail::Model, kind: MailKind) -> Result<Prepared, DbErr> {
         if kind.purpose().is_some() {
-            self.prepare_code(mail, self.clock.now()).await
+            self.prepare_code(mail, kind, self.clock.now()).await
         } else {
             self.prepare_notice(mail, kind).await
         }
@@ -347,6 +362,7 @@ impl Parts {
     async fn prepare_code(
         &self,
         mail: &mail::Model,
+        kind: MailKind,
         now: DateTime<Utc>,
     ) -> Result<Prepared, DbErr> {
         let Some(id) = mail.reset_id else {
@@ -372,6 +388,9 @@ impl Parts {
         {
             return Ok(not(MailState::Cancelled, "no account awaits its owner"));
         }
+        if let Some(verdict) = self.exceeds_budget(mail, kind, owner).await? {
+            return Ok(Prepared::Not(verdict));
+        }
         let drawn = self.codes.draw(id, reset.expires_at - now).await;
         Ok(match drawn {
             Ok(code) => Prepared::Code(code, reset),
@@ -384,12 +403,15 @@ impl Parts {
             return Ok(not(MailState::Failed, "it names no account"));
         };
         let user = user::find(&self.db, id).await?;
-        let Some(user) = user.filter(|user| user.is_active) else {
+        if !user.is_some_and(|user| user.is_active) {
             return Ok(not(MailState::Cancelled, "no active account"));
-        };
-        let Some(content) = Content::notice(kind, mail, user.username) else {
+        }
+        let Some(content) = Content::notice(kind, mail) else {
             return Ok(not(MailState::Failed, "a code is no notice"));
         };
+        if let Some(verdict) = self.exceeds_budget(mail, kind, id).await? {
+            return Ok(Prepared::Not(verdict));
+        }
         Ok(Prepared::Notice(content))
     }
 

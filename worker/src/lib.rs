@@ -12,6 +12,7 @@ pub mod doctor;
 pub mod ehlo_name;
 pub mod housekeeping;
 mod ledger;
+pub mod mail_budget;
 pub mod message;
 pub mod metrics;
 pub mod monitor;

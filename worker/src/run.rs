@@ -24,6 +24,7 @@ use crate::{
     config::{Config, Way},
     delivery::Delivery,
     housekeeping,
+    mail_budget::MailBudget,
     metrics::{self, DeliveryMetrics, Figures},
     monitor,
     monitor::Slots,
@@ -138,6 +139,14 @@ pub fn delivery(
         &common.redis_namespace,
         common.secret_key.code_seal(),
     );
+    let budget = config.mail_rates.map(|rates| {
+        MailBudget::new(
+            connections.redis.clone(),
+            &common.redis_namespace,
+            common.secret_key.token_hasher(),
+            rates,
+        )
+    });
     let pace = match &config.way {
         Way::Smtp(server) => server.max_per_second,
         Way::Folder(_) => None,
@@ -152,6 +161,7 @@ pub fn delivery(
     Ok(Delivery::new(
         connections.db.clone(),
         codes,
+        budget,
         Transport::new(&config.way)?,
         pace,
         config,

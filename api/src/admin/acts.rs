@@ -220,25 +220,16 @@ pub async fn end_session(
 }
 
 /// Asks the owner of an account by mail to set a new password. Open resets end, and what else a code was mailed for, so that
-/// codes of before are worth nothing. Each mail counts like a request of the owner: nobody's mailbox is flooded from here.
+/// codes of before are worth nothing. These mails have a budget of their own where they are sent, so that they use up nothing
+/// of the owner's.
 ///
 /// # Errors
-/// When the account is shut or not there, the administrator may not touch it, or it was asked too often.
+/// When the account is shut or not there, or the administrator may not touch it.
 pub async fn ask_for_reset(
     app: &App,
     admin: &Permit<ChangeUsers>,
     id: i64,
 ) -> Result<(), ApiError> {
-    let seen = user::find(&app.db, id).await?.ok_or(ApiError::NotFound)?;
-    // What is refused anyway counts for nothing.
-    if admin.may_touch(&seen) && seen.is_active {
-        let limit = app.limits.reset_asked(&seen.email, app.now()).await;
-        let (what, mailbox) = ("request for a code", seen.email.key());
-        admin
-            .trail
-            .limited(app, what, Some(&mailbox), limit)
-            .await?;
-    }
     let (transaction, mut users) = begin(app, admin, &[id]).await?;
     let user = users.remove(0);
     if !user.is_active {

@@ -35,12 +35,13 @@ const SIZE: usize = 50;
 /// In the address: made so long ago that it should have been sent.
 const LATE: &str = "late";
 
-const STATES: [MailState; 5] = [
+const STATES: [MailState; 6] = [
     MailState::Queued,
     MailState::Sent,
     MailState::Failed,
     MailState::Expired,
     MailState::Cancelled,
+    MailState::Suppressed,
 ];
 
 #[derive(Template)]
@@ -287,7 +288,7 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<Written>, A
             Some(id) => user::find(&app.db, id).await?,
             None => None,
         };
-        user.and_then(|user| Content::notice(kind, mail, user.username))
+        user.and_then(|_| Content::notice(kind, mail))
     };
     let head = Letterhead::of(&app.config.common);
     content

@@ -259,6 +259,7 @@ texts! {
     mail_failed: "Failed" | "فشلت";
     mail_expired: "Expired" | "انتهت صلاحيتها";
     mail_cancelled: "Cancelled" | "أُلغيت";
+    mail_suppressed: "Suppressed" | "حُجبت";
 
     // Resets.
     stage_open: "Open" | "مفتوح";
@@ -318,8 +319,8 @@ impl Texts {
         match what {
             "login" => self.limit_login,
             "register" => self.limit_register,
-            "reset" | "reset-gap" | "taken" | "taken-gap" => self.limit_reset,
-            "otp" => self.limit_otp,
+            "reset" => self.limit_reset,
+            "otp" | "otp-ip" => self.limit_otp,
             "reset-password" => self.limit_reset_password,
             "change" | "change-strikes" => self.limit_change,
             "address" => self.limit_address,
@@ -354,6 +355,7 @@ impl Texts {
             MailState::Failed => self.mail_failed,
             MailState::Expired => self.mail_expired,
             MailState::Cancelled => self.mail_cancelled,
+            MailState::Suppressed => self.mail_suppressed,
         }
     }
 

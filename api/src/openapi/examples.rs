@@ -163,7 +163,7 @@ fn answer(call: &str, status: u16) -> Value {
         }),
         "listMails" => json!({"mails": [mail()], "before": null}),
         "getMail" => json!({
-            "mail": mail(), "subject": "Welcome to Latchkey", "text": "Hello Ada Lovelace,\n…",
+            "mail": mail(), "subject": "Welcome to Latchkey", "text": "Your Latchkey account has been created.\n…",
         }),
         "listLimits" => json!({
             "limits": [{

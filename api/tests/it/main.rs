@@ -36,6 +36,7 @@ mod hash_queue;
 mod headers;
 mod limits;
 mod login;
+mod mail_budget;
 mod main_job;
 mod oracle;
 mod original;

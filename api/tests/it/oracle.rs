@@ -127,7 +127,7 @@ async fn a_request_for_a_code_is_the_same_work_for_every_address() {
         "{work:?}"
     );
     assert!(
-        work.statements.len() >= 2 && work.commands["pexpire"] == 3,
+        work.statements.len() >= 2 && work.commands["pexpire"] == 1,
         "{work:?}"
     );
 }

@@ -228,10 +228,7 @@ async fn weak_passwords_are_refused_with_the_reason() {
 /// With `REGISTRATION_PRIVACY=on` nobody learns by registering who has an account.
 #[tokio::test]
 async fn a_taken_address_is_answered_like_a_new_one_and_its_owner_gets_a_mail() {
-    let more = [
-        ("REGISTRATION_PRIVACY", "on"),
-        ("LIMIT_RESET_EMAIL_GAP", "1/60"),
-    ];
+    let more = [("REGISTRATION_PRIVACY", "on"), ("LIMIT_MAIL_CAUSE", "1/60")];
     let world = World::with(&more).await;
     let with_picture = |email: &str| {
         let mut form = registration(email);

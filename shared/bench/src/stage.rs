@@ -262,9 +262,12 @@ impl<'a> Stage<'a> {
             ("LIMIT_LOGIN_FAILURES", "1000000"),
             ("LIMIT_REGISTER_PEER", "100000/1"),
             ("LIMIT_RESET_PEER", "100000/1"),
-            ("LIMIT_RESET_EMAIL", "100000/1"),
-            ("LIMIT_RESET_EMAIL_GAP", "100000/1"),
+            ("LIMIT_MAIL_CAUSE", "100000/1"),
+            ("LIMIT_MAIL_COOLDOWN", "100000/1"),
+            ("LIMIT_MAIL_HOUR", "100000/1"),
+            ("LIMIT_MAIL_DAY", "100000/1"),
             ("LIMIT_OTP_EMAIL", "100000/1"),
+            ("LIMIT_OTP_EMAIL_IP", "100000/1"),
         ];
         if !bind.is_empty() {
             variables.push(("BIND", &bind));

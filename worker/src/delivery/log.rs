@@ -27,6 +27,7 @@ pub(super) fn line(mail: &mail::Model, outcome: Outcome, reason: &str, started: 
             );
         }
         Outcome::Failed => tracing::warn!(attempts, duration_ms, reason, "A mail failed for good."),
+        Outcome::Suppressed => tracing::warn!(attempts, duration_ms, reason, "Mail suppressed"),
         Outcome::Expired => tracing::warn!(attempts, duration_ms, reason, "A mail expired."),
         Outcome::Cancelled | Outcome::NothingToDo => {
             tracing::info!(attempts, duration_ms, reason, "A mail was cancelled.");

@@ -60,8 +60,10 @@ impl Installation {
             ("BIND", "127.0.0.1:0"),
             ("MEDIA_DIR", "media"),
             ("LIMIT_RESET_PEER", "100000/1"),
-            ("LIMIT_RESET_EMAIL", "100000/1"),
-            ("LIMIT_RESET_EMAIL_GAP", "100000/1"),
+            ("LIMIT_MAIL_CAUSE", "100000/1"),
+            ("LIMIT_MAIL_COOLDOWN", "100000/1"),
+            ("LIMIT_MAIL_HOUR", "100000/1"),
+            ("LIMIT_MAIL_DAY", "100000/1"),
             ("LIMIT_REGISTER_PEER", "100000/1"),
         ] {
             world.set(key, value);

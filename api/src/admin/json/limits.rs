@@ -31,7 +31,7 @@ struct HoldList {
 struct Hold {
     /// Names it, to release it.
     name: String,
-    /// What is refused: `login`, `strikes` and `failed` (logins, after failed ones), `register`, `reset`, `reset-gap`, `otp`,
+    /// What is refused: `login`, `strikes` and `failed` (logins, after failed ones), `register`, `reset`, `otp`, `otp-ip`,
     /// `reset-password`, `change`, `change-strikes` (password changes, after wrong passwords), `address` or `picture` (uploads).
     what: String,
     /// A network, a mailbox by the beginning of its fingerprint, or the id of an account.

@@ -42,7 +42,7 @@ struct Mail {
     to: String,
     /// The account it speaks of.
     user: Option<i64>,
-    /// `queued`, `sent`, `failed`, `expired` or `cancelled`.
+    /// `queued`, `sent`, `failed`, `expired`, `cancelled` or `suppressed`.
     state: String,
     /// When its cause was accepted.
     created: DateTime<Utc>,
@@ -112,7 +112,7 @@ impl Mails {
         &self,
         Data(app): Data<&App>,
         _admin: Token<permit::Mails>,
-        /// `queued`, `sent`, `failed`, `expired` or `cancelled`.
+        /// `queued`, `sent`, `failed`, `expired`, `cancelled` or `suppressed`.
         Query(state): Query<Option<String>>,
         /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed`, `address_taken`, `reset_asked`,
         /// `email_changed` or `activation_code`.
