@@ -1,11 +1,15 @@
 //! R2: a database that cannot work at the moment is a 503 with `Retry-After`, and nothing has to be restarted afterwards.
 
+use std::pin::pin;
+
+use futures_util::future::join_all;
 use latchkey_shared::database::{self, Database};
 use latchkey_testing::{TestDatabase, TestRedis};
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
+use tokio::time::{Duration, timeout};
 
-use crate::world::{Answer, World, registration, until};
+use crate::world::{Answer, PASSWORD, World, registration, until};
 
 #[track_caller]
 fn is_unavailable(answer: &Answer) {
@@ -53,6 +57,50 @@ async fn connections_to_a_read_only_postgresql_are_replaced() {
 
     until(async || world.post("/api/register/", body.clone()).await.status == 201).await;
     server.check_write().await.unwrap();
+}
+
+/// Each of 20 requests needs a connection, and there are two.
+#[tokio::test]
+async fn requests_share_the_connections_when_postgresql_refuses_more() {
+    let database = TestDatabase::create().await;
+    if !database.is_postgres() {
+        return;
+    }
+    let role = format!("latchkey_limited_{}", uuid::Uuid::now_v7().simple());
+    let limited = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'limited' CONNECTION LIMIT 2; \
+         GRANT pg_read_all_data, pg_write_all_data TO {role}; \
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+    );
+    execute(&database.db, &limited).await;
+    let mut url = url::Url::parse(database.url()).unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("limited")).unwrap();
+    let db = database::connect(url.as_str()).await.unwrap();
+    let world = World::of(database, db, TestRedis::create().await, &[]).await;
+    world.somebody("ada@example.com").await;
+    let logins =
+        |count: usize| join_all((0..count).map(|_| world.try_login("ada@example.com", PASSWORD)));
+
+    for answer in logins(40).await {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    // Without the limit requests use more of them again.
+    let unlimited = format!("ALTER ROLE {role} CONNECTION LIMIT -1");
+    execute(&world.database.db, &unlimited).await;
+    let lock = database::begin(&world.database.db).await.unwrap();
+    let users = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
+    lock.execute_unprepared(users).await.unwrap();
+    until(async || {
+        let mut waiting = pin!(logins(6));
+        let _ = timeout(Duration::from_millis(100), &mut waiting).await;
+        world.database.blocked().await > 2
+    })
+    .await;
+    lock.commit().await.unwrap();
+    let drop = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+    execute(&world.database.db, &drop).await;
 }
 
 #[tokio::test]

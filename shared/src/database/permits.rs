@@ -4,12 +4,16 @@
 //! sqlx opens a connection whenever none is idle. A server that refuses further ones (`53300`) would so fail requests that
 //! could have waited for a connection that works. So each refusal withdraws a permit, until there are as many as
 //! connections, and the request waits for another. A probe brings the permits back when the server accepts connections.
+//!
+//! A permit is free a moment before its connection is idle again, as the pool looks at it first. While permits are withdrawn,
+//! a call that waits for a new connection meanwhile is therefore made again as soon as one is idle.
 
 use std::{
     future::Future,
+    pin::pin,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -31,6 +35,19 @@ pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// How often a server that refused connections is asked for one.
 const PROBE_PERIOD: Duration = Duration::from_millis(250);
+/// How often a call that waits for a new connection looks for one that is idle.
+const IDLE_PERIOD: Duration = Duration::from_millis(5);
+
+tokio::task_local! {
+    /// Whether the pool has given this call its connection.
+    static ACQUIRED: Arc<AtomicBool>;
+}
+
+/// Notes that the call which is being made has its connection; for the hooks of the pool, which run within the call.
+pub(super) fn note_acquired() {
+    // A call that nobody watches notes nothing.
+    let _ = ACQUIRED.try_with(|acquired| acquired.store(true, Ordering::Relaxed));
+}
 
 /// The permits. Clones share them.
 #[derive(Clone, Debug)]
@@ -64,10 +81,43 @@ impl ConnectionPermits {
         let deadline = Instant::now() + ACQUIRE_TIMEOUT;
         loop {
             let permit = self.take(deadline).await?;
-            match call().await {
+            match self.attempt(pool, &call, deadline).await {
                 Ok(answer) => return Ok((answer, permit)),
                 Err(error) if is_refused(&error) && self.withdraw(permit, pool) => {}
                 Err(error) => return Err(error),
+            }
+        }
+    }
+
+    async fn attempt<A, F>(
+        &self,
+        pool: &DatabaseConnection,
+        call: impl Fn() -> F,
+        deadline: Instant,
+    ) -> Result<A, DbErr>
+    where
+        F: Future<Output = Result<A, DbErr>> + Send,
+    {
+        if self.withdrawn.load(Ordering::Acquire) == 0 {
+            return call().await;
+        }
+        let pool = pool.get_postgres_connection_pool();
+        loop {
+            let acquired = Arc::<AtomicBool>::default();
+            let mut called = pin!(ACQUIRED.scope(Arc::clone(&acquired), call()));
+            loop {
+                if let Ok(result) = timeout(IDLE_PERIOD, &mut called).await {
+                    return result;
+                }
+                if acquired.load(Ordering::Relaxed) {
+                    return called.await;
+                }
+                if Instant::now() > deadline {
+                    return Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout));
+                }
+                if pool.num_idle() > 0 {
+                    break;
+                }
             }
         }
     }

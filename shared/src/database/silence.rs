@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::stale::StaleConnections;
+use super::{permits::note_acquired, stale::StaleConnections};
 
 /// How long a statement may take, waiting for others' locks included.
 const ANSWER: Duration = Duration::from_secs(5);
@@ -43,6 +43,7 @@ pub(super) fn heard_of(pool: PgPoolOptions, stale: &StaleConnections) -> PgPoolO
     pool.test_before_acquire(false)
         .after_connect(|connection, _| {
             Box::pin(async move {
+                note_acquired();
                 for setting in SERVERS_PART {
                     match sqlx::raw_sql(setting).execute(&mut *connection).await {
                         Err(error) if error.as_database_error().is_none() => return Err(error),
@@ -57,6 +58,9 @@ pub(super) fn heard_of(pool: PgPoolOptions, stale: &StaleConnections) -> PgPoolO
             Box::pin(async move {
                 if keeps && about.idle_for > RESTED {
                     sign_of_life(connection).await?;
+                }
+                if keeps {
+                    note_acquired();
                 }
                 Ok(keeps)
             })
