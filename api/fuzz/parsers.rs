@@ -187,6 +187,12 @@ pub fn username(data: &[u8]) {
     if let Some(name) = read::<Username>(data) {
         assert!((1..=45).contains(&name.as_str().chars().count()));
         assert!(!name.as_str().contains(char::is_control));
+        assert!(
+            !name
+                .as_str()
+                .contains(['\u{200b}', '\u{3164}', '\u{202e}', '\u{2066}'])
+        );
+        assert!(!name.as_str().trim().is_empty());
     }
 }
 
@@ -219,11 +225,20 @@ pub fn date(data: &[u8]) {
     }
 }
 
-/// One-time codes.
+/// One-time codes: as they are kept, and as they are typed.
 pub fn one_time_code(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
     };
+    for code in [Otp::from_typed(text, 6), Otp::from_number(text, 6)]
+        .into_iter()
+        .flatten()
+    {
+        let digits = code.expose();
+        assert!(digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_digit()));
+        let again = Otp::from_typed(digits, 6).expect("a code is one as it is shown");
+        assert!(again.matches(&code));
+    }
     if let Ok(code) = text.parse::<Otp>() {
         assert_eq!(code.expose(), text);
         assert!((4..=10).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit()));

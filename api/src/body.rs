@@ -238,6 +238,12 @@ fn from_json(bytes: &[u8]) -> Result<Vec<(String, Value)>, ApiError> {
 }
 
 fn from_form(bytes: &[u8]) -> Result<Vec<(String, Value)>, ApiError> {
+    // Read as a form, it would be one field of a strange name, and the answer would call the others missing.
+    if bytes.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::MalformedBody(
+            "The body looks like JSON. Send it with the Content-Type application/json.".into(),
+        ));
+    }
     let pairs: Vec<_> = form_urlencoded::parse(bytes)
         .take(MAX_FIELDS + 1)
         .map(|(name, text)| (name.into_owned(), Value::Text(text.into_owned())))

@@ -31,7 +31,7 @@ Environment, beside that of every command (latchkey-api --help):
   LIMITS                [on] or off: none of the limits below
   LIMIT_…               how often somebody may try; see deploy/example.env
   ACCESS_TOKEN_SECONDS, REFRESH_TOKEN_SECONDS   [300] [864000]
-  RESET_SECONDS, OTP_TRIES                      [600] [5]
+  RESET_SECONDS, OTP_TRIES, OTP_DIGITS          [600] [5] [6]
   ARGON2_MEMORY_KIB, ARGON2_ITERATIONS, ARGON2_PARALLELISM   [19456] [2] [1]
   HASH_QUEUE_SECONDS    [5] how long a login may wait for a free core
   REQUEST_SECONDS       [60] how long a body may take to arrive

@@ -376,9 +376,19 @@ impl ApiError {
     }
 }
 
+/// Names the fields that are missing apart from those that are there and wrong.
 fn summary(errors: &[FieldError]) -> String {
-    let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
-    format!("Missing or wrong: {}.", fields.join(", "))
+    let (missing, wrong): (Vec<_>, Vec<_>) =
+        errors.iter().partition(|error| error.code == "required");
+    let sentences = [("Missing", missing), ("Wrong", wrong)];
+    let sentences = sentences.iter().filter(|(_, errors)| !errors.is_empty());
+    let sentences: Vec<_> = sentences
+        .map(|(what, errors)| {
+            let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
+            format!("{what}: {}.", fields.join(", "))
+        })
+        .collect();
+    sentences.join(" ")
 }
 
 impl ResponseError for ApiError {

@@ -24,8 +24,10 @@ use crate::{
 pub enum Value {
     /// JSON's null.
     Null,
-    /// A text, or a JSON number as it was written.
+    /// A text.
     Text(String),
+    /// A JSON number, in digits.
+    Number(String),
     /// A file of a multipart body.
     File(Vec<u8>),
     /// JSON's true or false.
@@ -61,6 +63,14 @@ pub trait FromField: Sized {
     /// # Errors
     /// When the text is not what it should be.
     fn from_field(text: &str) -> Result<Self, Invalid>;
+
+    /// Reads a JSON number, for most fields as if it were a text.
+    ///
+    /// # Errors
+    /// When the number is not what it should be.
+    fn from_number(number: &str) -> Result<Self, Invalid> {
+        Self::from_field(number)
+    }
 }
 
 /// Reads a text that is no longer than such a field can be.
@@ -222,7 +232,7 @@ impl Fields {
     pub fn list<T: FromField>(&mut self, name: &str) -> Result<Option<Vec<T>>, Bad> {
         let text = match self.values.remove(name) {
             None => return Ok(None),
-            Some(Value::Text(text) | Value::List(text)) => text,
+            Some(Value::Text(text) | Value::Number(text) | Value::List(text)) => text,
             Some(_) => return Err(self.note(name, Invalid::new("type", "Has to be a list."))),
         };
         text.split(',')
@@ -293,6 +303,9 @@ impl Fields {
     fn present<T: FromField>(&mut self, name: &str, value: Value) -> Result<T, Bad> {
         let text = match value {
             Value::Text(text) => text,
+            Value::Number(number) => {
+                return T::from_number(&number).map_err(|invalid| self.note(name, invalid));
+            }
             Value::Null => return Err(self.note(name, Invalid::new("null", "May not be null."))),
             Value::File(_) | Value::Flag(_) | Value::List(_) | Value::Other => {
                 return Err(self.note(name, Invalid::new("type", "Has to be a text.")));
@@ -315,7 +328,7 @@ fn is_empty(value: &Value) -> bool {
         Value::Null => true,
         Value::Text(text) => is_blank(text),
         Value::File(bytes) => bytes.is_empty(),
-        Value::Flag(_) | Value::List(_) | Value::Other => false,
+        Value::Number(_) | Value::Flag(_) | Value::List(_) | Value::Other => false,
     }
 }
 

@@ -77,15 +77,15 @@ impl<'de> Visitor<'de> for Member {
 
     // The original takes a number for a text, and some clients send codes so.
     fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
-        Ok(Value::Text(number.to_string()))
+        Ok(Value::Number(number.to_string()))
     }
 
     fn visit_i64<E>(self, number: i64) -> Result<Value, E> {
-        Ok(Value::Text(number.to_string()))
+        Ok(Value::Number(number.to_string()))
     }
 
     fn visit_f64<E>(self, number: f64) -> Result<Value, E> {
-        Ok(Value::Text(number.to_string()))
+        Ok(Value::Number(number.to_string()))
     }
 
     fn visit_bool<E>(self, flag: bool) -> Result<Value, E> {
@@ -95,7 +95,7 @@ impl<'de> Visitor<'de> for Member {
     fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value, A::Error> {
         let mut list = String::new();
         while let Some(item) = items.next_element()? {
-            let Value::Text(item) = item else {
+            let (Value::Text(item) | Value::Number(item)) = item else {
                 return ignore_rest(items);
             };
             if item.contains(',') || list.len() + item.len() > LONGEST_LIST {

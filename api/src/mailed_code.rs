@@ -5,6 +5,7 @@ use latchkey_shared::{
     audit::{Event, EventKind},
     database::{self, Transaction},
     email::Email,
+    invalid::Invalid,
     one_time_code::Otp,
     password_reset::{self, Model as Reset, NewReset, Purpose},
     user,
@@ -14,7 +15,11 @@ use sea_orm::DbErr;
 use uuid::Uuid;
 
 use crate::{
-    app::App, audit::Trail, error::ApiError, fields::Fields, reset_requests::Asked,
+    app::App,
+    audit::Trail,
+    error::ApiError,
+    fields::{Fields, FromField},
+    reset_requests::Asked,
     token::ResetToken,
 };
 
@@ -24,7 +29,7 @@ use crate::{
 pub struct CheckWire {
     /// The token of the request.
     token: String,
-    /// The digits from the mail.
+    /// The digits from the mail, of any script, also with blanks or hyphens between them, or as a number.
     otp: String,
 }
 
@@ -44,13 +49,43 @@ pub struct Message {
     pub message: String,
 }
 
+/// A code as it was sent.
+enum TypedCode {
+    Text(String),
+    Number(String),
+}
+
+impl FromField for TypedCode {
+    const MAX_BYTES: usize = 1024;
+
+    fn from_field(text: &str) -> Result<Self, Invalid> {
+        Ok(Self::Text(text.to_owned()))
+    }
+
+    fn from_number(number: &str) -> Result<Self, Invalid> {
+        Ok(Self::Number(number.to_owned()))
+    }
+}
+
+impl TypedCode {
+    fn read(&self, digits: u32) -> Result<Otp, Invalid> {
+        match self {
+            Self::Text(text) => Otp::from_typed(text, digits),
+            Self::Number(number) => Otp::from_number(number, digits),
+        }
+    }
+}
+
 /// The form of a check: the token of the request and the code.
-fn parse(mut fields: Fields) -> Result<(ResetToken, Otp), ApiError> {
+fn parse(app: &App, mut fields: Fields) -> Result<(ResetToken, Otp), ApiError> {
     let token = fields.required::<ResetToken>("token");
-    let code = fields.required::<String>("otp");
+    let code = fields.required::<TypedCode>("otp");
     fields.finish()?;
-    // What is no code at all is a wrong code: the answer tells nothing about how codes look.
-    let code = code?.parse().map_err(|_| ApiError::InvalidOtp)?;
+    // A text that cannot be a code is answered like a wrong code and takes no try, neither of the request nor of the
+    // mailbox: nobody guesses with it. It is refused before either is looked up, and so for every address alike.
+    let code = code?
+        .read(app.config.common.otp_digits)
+        .map_err(|_| ApiError::InvalidOtp)?;
     Ok((token?, code))
 }
 
@@ -110,7 +145,7 @@ pub async fn check(
     purpose: Purpose,
     trail: &Trail,
 ) -> Result<(), ApiError> {
-    let (token, code) = parse(fields)?;
+    let (token, code) = parse(app, fields)?;
     let limit = app.limits.code(trail.peer, app.now()).await;
     trail.limited(app, "code", None, limit).await?;
     let Some(reset) = find(app, &token, purpose).await? else {

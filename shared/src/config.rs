@@ -35,6 +35,8 @@ pub struct Common {
     pub product_name: String,
     /// `SUPPORT_ADDRESS`: whom mails tell people to write to.
     pub support_address: Option<Email>,
+    /// `OTP_DIGITS`: the length of one-time codes, which the worker draws and the API reads.
+    pub otp_digits: u32,
     /// `SHUTDOWN_SECONDS`: how long a program may finish what it has begun.
     pub shutdown: Duration,
     /// `LOG_FORMAT`
@@ -99,6 +101,7 @@ impl Common {
                 .text("PRODUCT_NAME")
                 .unwrap_or_else(|| "Latchkey".to_owned()),
             support_address: settings.optional("SUPPORT_ADDRESS", "an e-mail address"),
+            otp_digits: settings.within("OTP_DIGITS", 6, 6..=10),
             shutdown: Duration::from_secs(settings.within("SHUTDOWN_SECONDS", 25, 1..=600)),
             log_format: settings.parse("LOG_FORMAT", LogFormat::Text, "text or json"),
             log_filter: settings

@@ -27,6 +27,19 @@ pub(crate) fn zero(c: char) -> Option<u32> {
     value(c).map(|value| u32::from(c) - value)
 }
 
+/// Whether a character is one that keyboards and copied text put around digits and that says nothing: zero-width and
+/// bidirectional marks.
+#[must_use]
+pub(crate) fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+}
+
+/// Whether a character is a hyphen or dash: of ASCII, of typography, the minus sign, or full-width.
+#[must_use]
+pub(crate) fn is_dash(c: char) -> bool {
+    matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ff0d}')
+}
+
 fn is_decimal(c: char) -> bool {
     c.general_category() == GeneralCategory::DecimalNumber
 }

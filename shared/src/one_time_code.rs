@@ -18,7 +18,10 @@ use ring::{
 };
 use uuid::Uuid;
 
-use crate::{batch::Unanswered, invalid::Invalid, token_hash::equal};
+use crate::{batch::Unanswered, decimal, invalid::Invalid, token_hash::equal};
+
+/// The longest text that is read as a code, in bytes: ten digits of four bytes with a separator after each.
+const MAX_TYPED_BYTES: usize = 80;
 
 /// A code of decimal digits. It has no `Debug` of its content; [`Otp::expose`] is the one way to its text.
 #[derive(Clone)]
@@ -33,6 +36,44 @@ impl Otp {
     pub fn generate(digits: u32) -> Self {
         let number = rand::rand_core::UnwrapErr(SysRng).random_range(0..10_u64.pow(digits));
         Self(format!("{number:0width$}", width = digits as usize))
+    }
+
+    /// Reads a code of so many digits as people type it: digits of any script, with blanks, hyphens and the invisible marks
+    /// of copied text anywhere.
+    ///
+    /// # Errors
+    /// When it has anything else in it, or another number of digits.
+    pub fn from_typed(text: &str, digits: u32) -> Result<Self, Invalid> {
+        let invalid = || Invalid::new("invalid", format!("A code has {digits} digits."));
+        if text.len() > MAX_TYPED_BYTES {
+            return Err(invalid());
+        }
+        let typed: Option<String> = text
+            .chars()
+            .filter(|c| !(c.is_whitespace() || decimal::is_dash(*c) || decimal::is_invisible(*c)))
+            .map(|c| char::from_digit(decimal::value(c)?, 10))
+            .collect();
+        typed
+            .filter(|typed| typed.len() == digits as usize)
+            .map(Self)
+            .ok_or_else(invalid)
+    }
+
+    /// Reads a code of so many digits that was sent as a number, which has lost its leading zeros.
+    ///
+    /// # Errors
+    /// When it is no whole number, or one of more digits.
+    pub fn from_number(number: &str, digits: u32) -> Result<Self, Invalid> {
+        if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(Invalid::new(
+                "invalid",
+                format!("A code has {digits} digits."),
+            ));
+        }
+        Self::from_typed(
+            &format!("{number:0>width$}", width = digits as usize),
+            digits,
+        )
     }
 
     /// The digits, for the mail that carries them.
@@ -254,6 +295,49 @@ mod tests {
         assert!(codes.iter().all(|code| code.len() == 6));
         assert!(codes.len() > 480, "{} different codes of 500", codes.len());
         assert!(codes.iter().any(|code| code.starts_with('0')));
+    }
+
+    #[test]
+    fn typed_code_is_read_in_every_script_and_grouping() {
+        for typed in [
+            "012345",
+            " 012 345 ",
+            "012-345",
+            "0 1 2 3 4 5",
+            "012\u{2011}345",
+            "012\u{a0}345",
+            "\u{200f}\u{660}\u{661}\u{662}\u{663}\u{664}\u{665}\u{200e}",
+            "\u{6f0}\u{6f1}\u{6f2}\u{6f3}\u{6f4}\u{6f5}",
+            "\u{ff10}\u{ff11}\u{ff12}\u{ff13}\u{ff14}\u{ff15}",
+        ] {
+            assert_eq!(
+                Otp::from_typed(typed, 6).unwrap().expose(),
+                "012345",
+                "{typed}"
+            );
+        }
+        for wrong in [
+            "",
+            "-",
+            "12345",
+            "0012345",
+            "01234a",
+            "012_345",
+            "\u{2460}12345",
+            &"0 ".repeat(100_000),
+        ] {
+            assert!(Otp::from_typed(wrong, 6).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn number_gets_its_leading_zeros_back() {
+        for (number, code) in [("12345", "012345"), ("0", "000000"), ("123456", "123456")] {
+            assert_eq!(Otp::from_number(number, 6).unwrap().expose(), code);
+        }
+        for wrong in ["1234567", "-12345", "1.5", "1e5"] {
+            assert!(Otp::from_number(wrong, 6).is_err(), "{wrong}");
+        }
     }
 
     /// O4: what Redis holds is neither the code nor opens under another reset or key.

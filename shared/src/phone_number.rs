@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use phonenumber::Mode;
 use sea_orm::DeriveValueType;
 
-use crate::invalid::Invalid;
+use crate::{decimal, invalid::Invalid};
 
 /// More than any written form of a number needs; keeps the parser from long texts.
 const MAX_CHARACTERS: usize = 45;
@@ -45,8 +45,14 @@ impl FromStr for PhoneNumber {
                 "Not a valid international number. Write it with its country code, as in +201001234567.",
             )
         };
+        // A character has four bytes at most; the marks of copied text are not counted.
+        let too_long = || Invalid::new("too_long", "At most 45 characters.");
+        if text.len() > 4 * MAX_CHARACTERS {
+            return Err(too_long());
+        }
+        let text = in_ascii(text);
         if text.chars().count() > MAX_CHARACTERS {
-            return Err(Invalid::new("too_long", "At most 45 characters."));
+            return Err(too_long());
         }
         let number = phonenumber::parse(None, text).map_err(|_| invalid())?;
         if !number.is_valid() || number.extension().is_some() {
@@ -54,6 +60,24 @@ impl FromStr for PhoneNumber {
         }
         Ok(Self(number.format().mode(Mode::E164).to_string()))
     }
+}
+
+/// Writes digits of every script, full-width signs, dashes, blanks and Arabic separators in ASCII, as the crate knows these
+/// alone, and drops the invisible marks that surround a copied number.
+fn in_ascii(text: &str) -> String {
+    text.chars()
+        .filter(|c| !decimal::is_invisible(*c))
+        .map(|c| match c {
+            '\u{ff0b}' | '\u{fe62}' => '+',
+            // ARABIC COMMA, ARABIC DECIMAL SEPARATOR, ARABIC THOUSANDS SEPARATOR
+            '\u{60c}' | '\u{66b}' | '\u{66c}' => ' ',
+            c if decimal::is_dash(c) => '-',
+            c if c.is_whitespace() => ' ',
+            c => decimal::value(c)
+                .and_then(|value| char::from_digit(value, 10))
+                .unwrap_or(c),
+        })
+        .collect()
 }
 
 impl fmt::Display for PhoneNumber {
@@ -81,6 +105,29 @@ mod tests {
                 "+201001234567"
             );
         }
+    }
+
+    #[test]
+    fn number_in_every_script_becomes_e164() {
+        for form in [
+            "+\u{662}\u{660}\u{661}\u{660}\u{660}\u{661}\u{662}\u{663}\u{664}\u{665}\u{666}\u{667}",
+            "+\u{6f2}\u{6f0}\u{6f1}\u{6f0}\u{6f0}\u{6f1}\u{6f2}\u{6f3}\u{6f4}\u{6f5}\u{6f6}\u{6f7}",
+            "\u{ff0b}\u{ff12}\u{ff10}\u{ff11}\u{ff10}\u{ff10}\u{ff11}\u{ff12}\u{ff13}\u{ff14}\u{ff15}\u{ff16}\u{ff17}",
+            "\u{202a}+20\u{a0}100\u{202f}123\u{2011}4567\u{202c}",
+            "\u{200e}+20\u{66c}100\u{3000}123\u{2212}4567\u{200f}",
+            "\u{ff0b}20\u{ff08}100\u{ff09}123\u{ff0d}4567",
+        ] {
+            let number = form.parse::<PhoneNumber>().map(|number| number.to_string());
+            assert_eq!(number.as_deref(), Ok("+201001234567"), "{form}");
+        }
+        assert_eq!(
+            "+\u{661}"
+                .repeat(1_000_000)
+                .parse::<PhoneNumber>()
+                .unwrap_err()
+                .code,
+            "too_long"
+        );
     }
 
     #[test]

@@ -40,7 +40,7 @@ Environment (each also as NAME_FILE, the path of a file with the value; .env is 
   PRODUCT_NAME          [Latchkey]
   PUBLIC_URL            where clients reach the API [http://127.0.0.1:8000]
   OTP_SECONDS           how long a code counts, from the moment SMTP took its mail [300]
-  OTP_DIGITS            [6]
+  OTP_DIGITS            the same for the API [6]
   WORKER_CONCURRENCY    mails handed over at once [16]
   METRICS_BIND          /metrics and /health of this worker, or off [127.0.0.1:9101]
   SHUTDOWN_SECONDS      how long a stopping worker finishes what it has begun [25]

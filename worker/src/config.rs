@@ -32,8 +32,6 @@ pub struct Config {
     pub mail_from: Mailbox,
     /// `OTP_SECONDS`: how long a code counts from the moment when SMTP took its mail.
     pub otp_lifetime: TimeDelta,
-    /// `OTP_DIGITS`
-    pub otp_digits: u32,
     /// `WORKER_CONCURRENCY`: how many mails are handed over at once.
     pub concurrency: usize,
     /// `LIMIT_MAIL_…`: how many mails of one kind one mailbox gets; any number when `None`, for `LIMITS=off`.
@@ -80,7 +78,6 @@ impl Config {
         let way = way(settings, production, common.as_ref());
         let mail_from = mail_from(settings, production);
         let otp_seconds = settings.within("OTP_SECONDS", 300, 1..=3600);
-        let otp_digits = settings.within("OTP_DIGITS", 6, 6..=10);
         let concurrency = settings.within("WORKER_CONCURRENCY", 16, 1..=256);
         let mail_rates = mail_rates(settings, production);
         let metrics_bind = metrics::bind(settings, SocketAddr::from(([127, 0, 0, 1], 9101)));
@@ -96,7 +93,6 @@ impl Config {
             way,
             mail_from,
             otp_lifetime: TimeDelta::seconds(otp_seconds),
-            otp_digits,
             concurrency,
             mail_rates,
             metrics_bind,
@@ -214,7 +210,7 @@ mod tests {
             "Latchkey <no-reply@localhost>"
         );
         assert!(matches!(config.way, Way::Folder(folder) if folder.to_str() == Some("var/mail")));
-        assert_eq!((config.otp_digits, config.concurrency), (6, 16));
+        assert_eq!((config.common.otp_digits, config.concurrency), (6, 16));
     }
 
     #[test]

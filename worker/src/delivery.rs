@@ -146,7 +146,7 @@ impl Delivery {
         Self(Arc::new(Parts {
             ledger: Ledger::new(&db, &clock, LEASE, config.otp_lifetime),
             db,
-            codes: Codes::new(codes, config.otp_digits),
+            codes: Codes::new(codes, config.common.otp_digits),
             budget,
             transport,
             lines: Places::new(config.concurrency),

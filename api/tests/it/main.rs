@@ -38,6 +38,7 @@ mod limits;
 mod login;
 mod mail_budget;
 mod main_job;
+mod numerals;
 mod oracle;
 mod original;
 mod outage;
