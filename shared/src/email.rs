@@ -119,6 +119,29 @@ impl FromStr for Email {
     }
 }
 
+/// Returns how a part of an email that ends in a domain is spelled in [`EmailKey`]s, where that is not its lower case.
+/// `None` for any other text.
+#[must_use]
+pub fn search_key(text: &str) -> Option<String> {
+    if text.len() > MAX_TYPED_BYTES {
+        return None;
+    }
+    if !text.contains(['@', '.']) {
+        return None;
+    }
+    let text = compose(text).ok()?;
+    let (local, domain) = match text.rsplit_once('@') {
+        Some((local, domain)) => (Some(local), domain),
+        None => (None, &*text),
+    };
+    let domain = domain::to_ascii(domain)?;
+    let key = match local {
+        Some(local) => format!("{}@{domain}", fold_case(local)),
+        None => domain,
+    };
+    (key != text.to_lowercase()).then_some(key)
+}
+
 /// Whether a text is a dot-atom or a quoted string (RFC 5321, 4.1.2). Which letters beyond ASCII are taken is for
 /// [`check`] to say: the crate knows fewer than SMTPUTF8 has.
 fn has_grammar_of_local_part(text: &str) -> bool {

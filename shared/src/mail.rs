@@ -9,12 +9,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     Condition, DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
-    sea_query::{Expr, ExprTrait as _, Func},
+    sea_query::{Expr, ExprTrait as _},
 };
 
 use crate::{
     database::{self, only},
-    email::EmailKey,
+    email::{Email, EmailKey},
     password_reset::{self, Purpose},
 };
 
@@ -27,8 +27,11 @@ pub struct Model {
     pub id: Uuid,
     /// A [`MailKind`] as text, so that a row of an unknown kind fails alone and not every query that meets it.
     pub kind: String,
-    /// The address, as text for the same reason.
+    /// The address, as text for the same reason. Of a code's mail it is the mailbox's key until the worker has found the
+    /// account, and then the account's stored address.
     pub recipient: String,
+    /// The key of that address, by which lists find it.
+    pub recipient_key: EmailKey,
     /// The reset whose code it carries.
     pub reset_id: Option<Uuid>,
     /// The account it speaks of.
@@ -350,6 +353,26 @@ pub async fn hold_claim(
     Ok(held.rows_affected == 1)
 }
 
+/// Writes down which address a claimed mail goes to.
+///
+/// # Errors
+/// When the database fails.
+pub async fn set_recipient(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    claimant: Uuid,
+    recipient: &Email,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::Recipient, Expr::value(recipient.as_str()))
+        .col_expr(Column::RecipientKey, Expr::value(recipient.key()))
+        .filter(Column::Id.eq(id))
+        .filter(Column::ClaimedBy.eq(claimant))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
 /// Gives a claimed mail back as if it had never been claimed.
 ///
 /// # Errors
@@ -484,8 +507,8 @@ pub struct Filter {
     pub state: Option<MailState>,
     /// What they say.
     pub kind: Option<MailKind>,
-    /// To whom, in whatever case.
-    pub recipient: Option<String>,
+    /// To which mailbox.
+    pub recipient: Option<EmailKey>,
     /// Not made before this.
     pub since: Option<DateTime<Utc>>,
     /// Made before this time.
@@ -520,14 +543,13 @@ pub async fn list(
         until,
         before,
     } = filter.into();
-    let recipient = recipient.map(|recipient| recipient.to_lowercase());
     Entity::find()
         .apply_if(state, |query, state| query.filter(Column::State.eq(state)))
         .apply_if(kind, |query, kind| {
             query.filter(Column::Kind.eq(kind.as_str()))
         })
         .apply_if(recipient, |query, recipient| {
-            query.filter(Func::lower(Expr::col(Column::Recipient)).eq(recipient))
+            query.filter(Column::RecipientKey.eq(recipient))
         })
         .apply_if(since, |query, since| {
             query.filter(Column::CreatedAt.gte(since))
@@ -557,8 +579,6 @@ pub async fn list_about(
         .into_iter()
         .map(|reset| (reset.id, reset.email_key))
         .unzip();
-    let recipient = || Func::lower(Expr::col(Column::Recipient));
-    let address = user.email.to_string().to_lowercase();
     // Apart, as each has an index of its own.
     let newest = |which: Condition| {
         Entity::find()
@@ -569,7 +589,7 @@ pub async fn list_about(
     let of_user = newest(Condition::all().add(Column::UserId.eq(user.id)));
     let to_address = newest(
         Condition::all()
-            .add(recipient().eq(address))
+            .add(Column::RecipientKey.eq(user.email_key.clone()))
             .add(Column::UserId.is_null()),
     );
     let mut mails = of_user.all(db).await?;
@@ -577,7 +597,7 @@ pub async fn list_about(
     if !ids.is_empty() {
         // A code's mail names its reset alone, which knows the address of then. One to each: no order for SQLite to follow.
         let codes = Entity::find()
-            .filter(recipient().is_in(keys.iter().map(EmailKey::as_str)))
+            .filter(Column::RecipientKey.is_in(keys))
             .filter(Column::ResetId.is_in(ids));
         mails.extend(codes.all(db).await?);
     }
@@ -815,11 +835,12 @@ fn shorten(reason: &str) -> String {
 }
 
 /// The columns of a new row that are the same for every mail.
-pub(crate) fn new_row(id: Uuid, kind: MailKind, recipient: String, now: DateTime<Utc>) -> Model {
+pub(crate) fn new_row(id: Uuid, kind: MailKind, recipient: &Email, now: DateTime<Utc>) -> Model {
     Model {
         id,
         kind: kind.as_str().to_owned(),
-        recipient,
+        recipient: recipient.to_string(),
+        recipient_key: recipient.key(),
         reset_id: None,
         user_id: None,
         locale: "en".to_owned(),

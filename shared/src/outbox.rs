@@ -124,7 +124,8 @@ impl Outbox {
         self.queue.workers().await
     }
 
-    /// The mail that carries a code for a purpose.
+    /// The mail that carries a code for a purpose. It goes to the stored address of the account, which the worker looks up;
+    /// of the address that was given only the key is kept.
     #[must_use]
     pub fn code(
         &self,
@@ -141,6 +142,7 @@ impl Outbox {
         };
         let mut draft = self.draft(kind, email, request_id, now);
         draft.row.reset_id = Some(reset);
+        draft.row.recipient = email.key().as_str().to_owned();
         draft.row.deliver_before = now + reset_lifetime;
         draft
     }
@@ -177,7 +179,7 @@ impl Outbox {
 
     fn draft(&self, kind: MailKind, to: &Email, request_id: &str, now: DateTime<Utc>) -> Draft {
         let id = Uuid::now_v7();
-        let mut row = mail::new_row(id, kind, to.to_string(), now);
+        let mut row = mail::new_row(id, kind, to, now);
         row.message_id = format!("{id}@{}", self.message_domain);
         request_id.clone_into(&mut row.request_id);
         row.trace = trace::current();

@@ -269,6 +269,18 @@ pub async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, D
     only(Entity::find_by_id(id), db).await
 }
 
+/// The accounts with these ids.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Model>, DbErr> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = Entity::find().filter(Column::Id.is_in(database::keys(ids)));
+    found.all(db).await
+}
+
 /// The account with this id, as it is and stays until this transaction ends. Whoever changes or ends several rows of one
 /// account holds this one first, so that no two wait for each other. See [`held`].
 ///

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use clap::{Args, Parser, Subcommand};
 use latchkey_shared::{
     database::Database,
+    email::Email,
     mail::{self, Filter, MailKind, MailState},
     since::Since,
 };
@@ -116,7 +117,7 @@ pub struct Known {
     kind: Option<MailKind>,
     /// The address they go to.
     #[arg(long, value_name = "ADDRESS")]
-    to: Option<String>,
+    to: Option<Email>,
     /// Not made before this: 2026-11-22T10:00:00Z, or so long ago: 90m, 12h, 3d.
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
@@ -127,7 +128,7 @@ impl Known {
         Filter {
             state,
             kind: self.kind,
-            recipient: self.to,
+            recipient: self.to.map(|to| to.key()),
             since: self.since.map(|since| since.before(now)),
             ..Filter::default()
         }

@@ -27,7 +27,7 @@ use crate::{
     back_off::back_off,
     codes::Codes,
     config::Config,
-    ledger::{Ledger, Sent},
+    ledger::{Bound, Ledger, Sent},
     mail_budget::MailBudget,
     message::{self, Envelope, WriteError},
     metrics::DeliveryMetrics,
@@ -125,7 +125,8 @@ enum Verdict {
 
 /// A mail that is ready to be written, or the verdict that it is not to be.
 enum Prepared {
-    Code(Otp, password_reset::Model),
+    /// With the stored address of the account.
+    Code(Otp, password_reset::Model, Email),
     Notice(Content),
     Not(Verdict),
 }
@@ -191,7 +192,7 @@ impl Delivery {
     /// When the database fails. The claim runs out then, and the mail is tried again.
     pub async fn deliver(&self, id: Uuid) -> Result<Outcome, DbErr> {
         let parts = &self.0;
-        let Some(mail) = parts.ledger.claim(id).await? else {
+        let Some(mut mail) = parts.ledger.claim(id).await? else {
             return Ok(Outcome::NothingToDo);
         };
         let claimant = mail.claimed_by.unwrap_or_default();
@@ -220,7 +221,7 @@ impl Delivery {
             logged.record("trace.id", trace);
         }
         let delivered = parts
-            .work(&mail, claimant)
+            .work(&mut mail, claimant)
             .instrument(traced.clone())
             .instrument(logged)
             .await;
@@ -238,11 +239,12 @@ impl Delivery {
 }
 
 impl Parts {
-    async fn work(&self, mail: &mail::Model, claimant: Uuid) -> Result<Outcome, DbErr> {
+    async fn work(&self, mail: &mut mail::Model, claimant: Uuid) -> Result<Outcome, DbErr> {
         let (started, _in_flight) = (Instant::now(), self.metrics.begin());
+        let id = mail.id;
         let verdict = tokio::select! {
             verdict = self.attempt_and_note(mail, claimant) => verdict?,
-            never = self.keep_claim(mail.id, claimant) => match never {},
+            never = self.keep_claim(id, claimant) => match never {},
         };
         let (outcome, reason) = match verdict {
             Verdict::Sent(_) => (Outcome::Sent, String::new()),
@@ -279,7 +281,11 @@ impl Parts {
         Ok(outcome)
     }
 
-    async fn attempt_and_note(&self, mail: &mail::Model, claimant: Uuid) -> Result<Verdict, DbErr> {
+    async fn attempt_and_note(
+        &self,
+        mail: &mut mail::Model,
+        claimant: Uuid,
+    ) -> Result<Verdict, DbErr> {
         let verdict = self.attempt(mail, claimant).await?;
         if let Verdict::Sent(reset) = &verdict {
             self.note_sent(mail.id, reset.as_ref()).await?;
@@ -287,14 +293,14 @@ impl Parts {
         Ok(verdict)
     }
 
-    async fn attempt(&self, mail: &mail::Model, claimant: Uuid) -> Result<Verdict, DbErr> {
+    async fn attempt(&self, mail: &mut mail::Model, claimant: Uuid) -> Result<Verdict, DbErr> {
         if mail.deliver_before <= self.clock.now() {
             return Ok(expired());
         }
         let Ok(kind) = mail.kind.parse::<MailKind>() else {
             return Ok(ended(MailState::Failed, "unknown kind of mail"));
         };
-        let (Ok(_), Ok(to)) = (mail.recipient.parse::<Email>(), mail.recipient.parse()) else {
+        let Ok(recipient) = mail.recipient.parse::<Email>() else {
             return Ok(ended(MailState::Failed, "impossible recipient"));
         };
         let mut prepared = self.prepare(mail, kind).await?;
@@ -313,21 +319,38 @@ impl Parts {
             }
             prepared = self.prepare(mail, kind).await?;
         }
-        let (content, reset) = match prepared {
-            Prepared::Code(code, reset) => {
+        let (content, reset, to) = match prepared {
+            Prepared::Code(code, reset, stored) => {
                 let lifetime = reset.code_end(now, self.otp_lifetime) - now;
                 let content = Content::Code {
                     code: Code::Shown(code),
                     purpose: reset.purpose,
                     lifetime,
                 };
-                (content, Some(reset))
+                (content, Some(reset), stored)
             }
-            Prepared::Notice(content) => (content, None),
+            Prepared::Notice(content) => (content, None, recipient),
             Prepared::Not(verdict) => return Ok(verdict),
         };
-        let to = message::with_ascii_domain(to);
-        Ok(self.send(mail, to, &content, reset, line).await)
+        self.address(mail, claimant, &to).await?;
+        Ok(self
+            .send(mail, message::address(&to), &content, reset, line)
+            .await)
+    }
+
+    /// Has the row name the address that the mail goes to.
+    async fn address(
+        &self,
+        mail: &mut mail::Model,
+        claimant: Uuid,
+        to: &Email,
+    ) -> Result<(), DbErr> {
+        if to.as_str() != mail.recipient {
+            mail::set_recipient(&self.db, mail.id, claimant, to).await?;
+            mail.recipient = to.to_string();
+            mail.recipient_key = to.key();
+        }
+        Ok(())
     }
 
     async fn prepare(&self, mail: &mail::Model, kind: MailKind) -> Result<Prepared, DbErr> {
@@ -358,7 +381,8 @@ impl Parts {
         Ok(line)
     }
 
-    /// Finds the account that a reset was asked for, and draws the code. The API has asked nobody whether there is one.
+    /// Finds the account that a reset was asked for, and draws the code. The API has asked nobody whether there is one. The
+    /// code goes to the address that the account has stored, however it was typed in the request.
     async fn prepare_code(
         &self,
         mail: &mail::Model,
@@ -368,7 +392,7 @@ impl Parts {
         let Some(id) = mail.reset_id else {
             return Ok(not(MailState::Failed, "it names no reset"));
         };
-        let Some(reset) = self.ledger.bind(id).await? else {
+        let Some(Bound { reset, owner }) = self.ledger.bind(id).await? else {
             return Ok(not(MailState::Cancelled, "the reset is gone"));
         };
         if !reset.is_open(now) {
@@ -378,22 +402,22 @@ impl Parts {
                 not(MailState::Expired, "the reset has run out")
             });
         }
-        let Some(owner) = reset.user_id else {
+        let Some(owner) = owner else {
             return Ok(not(MailState::Cancelled, "no active account"));
         };
-        if reset.purpose == Purpose::Activation
-            && !user::find(&self.db, owner)
-                .await?
-                .is_some_and(|user| user.awaits_owner)
-        {
+        if reset.purpose == Purpose::Activation && !owner.awaits_owner {
             return Ok(not(MailState::Cancelled, "no account awaits its owner"));
         }
-        if let Some(verdict) = self.exceeds_budget(mail, kind, owner).await? {
+        // As strictly as when it was stored: it becomes part of the conversation with the server.
+        let Ok(stored) = owner.email.as_str().parse::<Email>() else {
+            return Ok(not(MailState::Failed, "impossible recipient"));
+        };
+        if let Some(verdict) = self.exceeds_budget(mail, kind, owner.id).await? {
             return Ok(Prepared::Not(verdict));
         }
         let drawn = self.codes.draw(id, reset.expires_at - now).await;
         Ok(match drawn {
-            Ok(code) => Prepared::Code(code, reset),
+            Ok(code) => Prepared::Code(code, reset, stored),
             Err(error) => Prepared::Not(Verdict::PutOff(format!("no code: {error}"))),
         })
     }

@@ -10,6 +10,7 @@ use latchkey_shared::{
     database::{self, Database},
     mail,
     password_reset::{self, Model as Reset},
+    user,
 };
 use sea_orm::{DbErr, RuntimeErr};
 use tokio::time::timeout;
@@ -25,9 +26,16 @@ const RENEWED_WITHIN: Duration = Duration::from_secs(1);
 /// See the module.
 pub(crate) struct Ledger {
     claims: Batch<Uuid, Result<Option<mail::Model>, DbErr>>,
-    bindings: Batch<Uuid, Result<Option<Reset>, DbErr>>,
+    bindings: Batch<Uuid, Result<Option<Bound>, DbErr>>,
     renewals: Batch<(Uuid, Uuid), Result<(), DbErr>>,
     sent: Batch<Sent, Result<(), DbErr>>,
+}
+
+/// A reset, and the active account of its mailbox if there is one.
+#[derive(Clone)]
+pub(crate) struct Bound {
+    pub(crate) reset: Reset,
+    pub(crate) owner: Option<user::Model>,
 }
 
 /// A mail that SMTP took.
@@ -69,7 +77,7 @@ impl Ledger {
     }
 
     /// The reset with this id, bound to the active account of its address if there is one.
-    pub(crate) async fn bind(&self, reset: Uuid) -> Result<Option<Reset>, DbErr> {
+    pub(crate) async fn bind(&self, reset: Uuid) -> Result<Option<Bound>, DbErr> {
         self.bindings.ask(reset).await?
     }
 
@@ -104,14 +112,34 @@ async fn claim(
     }
 }
 
-async fn bind(db: Database, ids: Vec<Uuid>) -> Vec<Result<Option<Reset>, DbErr>> {
-    match password_reset::bind(&db, &ids).await {
+async fn bind(db: Database, ids: Vec<Uuid>) -> Vec<Result<Option<Bound>, DbErr>> {
+    match bind_all(&db, &ids).await {
         Ok(bound) => {
-            let find = |id: &Uuid| bound.iter().find(|reset| reset.id == *id).cloned();
+            let find = |id: &Uuid| bound.iter().find(|bound| bound.reset.id == *id).cloned();
             ids.iter().map(|id| Ok(find(id))).collect()
         }
         Err(error) => ids.iter().map(|_| Err(error.clone())).collect(),
     }
+}
+
+async fn bind_all(db: &Database, ids: &[Uuid]) -> Result<Vec<Bound>, DbErr> {
+    let resets = password_reset::bind(db, ids).await?;
+    let owners: Vec<_> = resets.iter().filter_map(|reset| reset.user_id).collect();
+    let users = user::find_many(db, &owners).await?;
+    // Read after the binding: an account that has another address by now has another mailbox, too.
+    let owner = |reset: &Reset| {
+        let is_owner = |user: &&user::Model| {
+            Some(user.id) == reset.user_id && user.email_key == reset.email_key
+        };
+        users.iter().find(is_owner).cloned()
+    };
+    Ok(resets
+        .into_iter()
+        .map(|reset| Bound {
+            owner: owner(&reset),
+            reset,
+        })
+        .collect())
 }
 
 async fn renew(

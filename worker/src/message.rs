@@ -3,7 +3,10 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::letter::{Content, Letterhead};
+use latchkey_shared::{
+    email::Email,
+    letter::{Content, Letterhead},
+};
 use lettre::{
     Address, Message,
     message::{
@@ -37,6 +40,16 @@ pub enum WriteError {
     Message(#[from] lettre::error::Error),
 }
 
+/// Returns the address of an account, with a domain beyond ASCII in A-labels. lettre's own check accepts fewer local parts
+/// than there are.
+#[must_use]
+pub fn address(email: &Email) -> Address {
+    if email.domain().is_ascii() {
+        return Address::new_dangerous(email.local_part(), email.domain());
+    }
+    Address::new_dangerous(email.local_part(), email.ascii_domain())
+}
+
 /// The same address with a domain beyond ASCII in A-labels (RFC 5890, 2.3.2.1), which every server accepts.
 #[must_use]
 pub fn with_ascii_domain(address: Address) -> Address {
@@ -64,7 +77,13 @@ pub fn message(
         HeaderName::new_from_ascii_str("Auto-Submitted"),
         "auto-generated".to_owned(),
     );
+    // Said outright: lettre reads it back from the head otherwise, and loses a local part that its parser does not know.
+    let smtp = lettre::address::Envelope::new(
+        Some(envelope.from.email.clone()),
+        vec![envelope.to.clone()],
+    )?;
     Ok(Message::builder()
+        .envelope(smtp)
         .from(envelope.from)
         .to(Mailbox::new(None, envelope.to))
         .subject(written.subject)

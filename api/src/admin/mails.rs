@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     audit::Event,
     database::{self, Transaction},
+    email::Email,
     letter::{Code, Content, Letterhead, Written},
     mail::{self, Filter, MailKind, MailState},
     user,
@@ -92,19 +93,25 @@ pub async fn list(
     view: View,
     Query(asked): Query<Asked>,
 ) -> poem::Result<Response> {
+    let to = asked.to.trim();
+    let recipient = (!to.is_empty()).then(|| to.parse::<Email>()).transpose();
+    // No mail goes to what is no address.
+    let is_nobody = recipient.is_err();
     let filter = Filter {
         state: asked.state.parse().ok(),
         kind: asked.kind.parse().ok(),
-        recipient: Some(asked.to.trim().to_owned())
-            .filter(|to| !to.is_empty() && !to.contains(char::is_control)),
+        recipient: recipient.ok().flatten().map(|to| to.key()),
         since: days(&asked.made).map(|days| app.now() - days),
         until: (asked.made == LATE).then(|| app.now() - home::LATE),
         before: asked.before.parse().ok(),
     };
     let first = filter.before.is_none();
-    let mut rows = mail::list(&app.db, filter, SIZE as u64 + 1)
-        .await
-        .map_err(ApiError::from)?;
+    let mut rows = if is_nobody {
+        Vec::new()
+    } else {
+        let rows = mail::list(&app.db, filter, SIZE as u64 + 1).await;
+        rows.map_err(ApiError::from)?
+    };
     let more = rows.len() > SIZE;
     rows.truncate(SIZE);
     let page = List {

@@ -28,6 +28,7 @@ mod dashboard;
 mod database_outage;
 mod defaults;
 mod document;
+mod email_spelling;
 mod errors;
 mod example_env;
 mod figures;

@@ -13,6 +13,7 @@ use latchkey_shared::{
     clock::Clock,
     config::Connections,
     database::Database,
+    email::Email,
     mail::{self, MailState},
     settings::Settings,
     user::{self, staff},
@@ -309,13 +310,15 @@ impl World {
         }
     }
 
-    /// Delivers, and returns what has arrived for somebody, oldest first.
+    /// Delivers, and returns what has arrived in a mailbox, oldest first.
     pub(crate) async fn mails_to(&self, email: &str) -> Vec<Mail> {
         self.deliver_all().await;
+        let key = |email: &str| email.parse::<Email>().unwrap().key();
+        let mailbox = key(email);
         self.sink
             .mails()
             .into_iter()
-            .filter(|mail| mail.to == [email])
+            .filter(|mail| mail.to.iter().all(|to| key(to) == mailbox))
             .collect()
     }
 

@@ -11,7 +11,7 @@ use sea_orm::{
 };
 
 use super::{Column, Entity, Model};
-use crate::gender::Gender;
+use crate::{email, gender::Gender};
 
 /// Nobody counts further: a number that is larger says enough.
 pub const MOST_COUNTED: i64 = 1_000;
@@ -527,8 +527,10 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
     if words.iter().any(|word| word.len() > MAX_WORD_BYTES) {
         return Ok(Condition::all().add(Expr::val(1).eq(0)));
     }
+    // Emails are found by their key, in which they may be spelled otherwise.
+    let keys: Vec<_> = words.iter().map(|word| email::search_key(word)).collect();
     if db.get_database_backend() == DbBackend::Postgres {
-        return Ok(words.iter().fold(Condition::all(), |all, word| {
+        return Ok(words.iter().zip(&keys).fold(Condition::all(), |all, (word, key)| {
             // As its index has it.
             let indexed = || {
                 Expr::cust(
@@ -559,34 +561,41 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
                 // In a database whose locale knows ASCII alone, lower() leaves other letters as they are.
                 somewhere = somewhere.add(found(word));
             }
-            all.add(somewhere)
+            all.add(somewhere.add_option(key.as_deref().map(found)))
         }));
     }
-    let all = words.iter().fold(Condition::all(), |all, word| {
-        let lower = word.to_lowercase();
-        if is_short(word) {
-            let begins = |name| {
-                column(name, false)
-                    .gte(lower.clone())
-                    .and(column(name, false).lt(format!("{lower}{}", char::MAX)))
-            };
-            return all.add(
+    let all = words
+        .iter()
+        .zip(&keys)
+        .fold(Condition::all(), |all, (word, key)| {
+            let lower = word.to_lowercase();
+            if is_short(word) {
+                let begins = |name| {
+                    column(name, false)
+                        .gte(lower.clone())
+                        .and(column(name, false).lt(format!("{lower}{}", char::MAX)))
+                };
+                return all.add(
+                    Condition::any()
+                        .add(begins("email_key"))
+                        .add(begins("lower(username)")),
+                );
+            }
+            let lower = pattern(&lower);
+            all.add(
                 Condition::any()
-                    .add(begins("email_key"))
-                    .add(begins("lower(username)")),
-            );
-        }
-        let lower = pattern(&lower);
-        all.add(
-            Condition::any()
-                .add(Expr::col(Column::EmailKey).like(lower.clone()))
-                .add(Expr::cust("lower(username)").like(lower))
-                // SQLite knows upper and lower case of ASCII only.
-                .add(Expr::col(Column::Username).like(pattern(word)))
-                .add(Expr::col(Column::PhoneNumber).like(pattern(word))),
-        )
-    });
-    Ok(match few(db, &words).await? {
+                    .add(Expr::col(Column::EmailKey).like(lower.clone()))
+                    .add(Expr::cust("lower(username)").like(lower))
+                    // SQLite knows upper and lower case of ASCII only.
+                    .add(Expr::col(Column::Username).like(pattern(word)))
+                    .add(Expr::col(Column::PhoneNumber).like(pattern(word)))
+                    .add_option(
+                        key.as_deref()
+                            .map(|key| Expr::col(Column::EmailKey).like(pattern(key))),
+                    ),
+            )
+        });
+    Ok(match few(db, &words, &keys).await? {
         Some(few) => Condition::all().add(Column::Id.is_in(few)),
         None => all,
     })
@@ -594,13 +603,22 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
 
 /// On SQLite, whom the index of three-character runs finds, if these are few: then they are read by their ids. If they are
 /// many, or the words too short for it, any order of the table meets enough of them soon.
-async fn few(db: &impl ConnectionTrait, words: &[&str]) -> Result<Option<Vec<i64>>, DbErr> {
+async fn few(
+    db: &impl ConnectionTrait,
+    words: &[&str],
+    keys: &[Option<String>],
+) -> Result<Option<Vec<i64>>, DbErr> {
     if words.is_empty() || words.iter().any(|word| is_short(word)) {
         return Ok(None);
     }
+    let quote = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
     let quoted: Vec<_> = words
         .iter()
-        .map(|word| format!("\"{}\"", word.replace('"', "\"\"")))
+        .zip(keys)
+        .map(|(word, key)| match key {
+            Some(key) => format!("({} OR {})", quote(word), quote(key)),
+            None => quote(word),
+        })
         .collect();
     let found = db
         .query_all_raw(Statement::from_sql_and_values(

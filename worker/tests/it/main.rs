@@ -22,6 +22,7 @@ mod processes;
 mod refusals;
 mod running;
 mod secrets;
+mod stored_address;
 mod tls;
 // Said again, as clippy lets only what is marked so `unwrap`.
 #[cfg(test)]

@@ -131,7 +131,7 @@ impl Mails {
         let filter = Filter {
             state: read("state", state)?,
             kind: read("kind", kind)?,
-            recipient: read::<Email>("to", to)?.map(|to| to.to_string()),
+            recipient: read::<Email>("to", to)?.map(|to| to.key()),
             before: read("before", before)?,
             ..Filter::default()
         };
