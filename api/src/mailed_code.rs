@@ -114,7 +114,7 @@ impl CodeRequest {
         let mail = app
             .outbox
             .code(id, purpose, email, trail.request_id(), now, lifetime)
-            .from_network(trail.peer.network());
+            .with_client_network(trail.peer.network());
         Self {
             token,
             written: (row, mail),

@@ -225,7 +225,7 @@ async fn refuse(
         let notice = app
             .outbox
             .notice(kind, &owner.email, trail.request_id(), now)
-            .from_network(trail.peer.network());
+            .with_client_network(trail.peer.network());
         notice.about(owner.id)
     });
     let registration = Registration {
@@ -261,7 +261,7 @@ async fn create(
     let (code, coded) = code.unzip();
     let notice = |kind| {
         let notice = app.outbox.notice(kind, &new.email, trail.request_id(), now);
-        notice.from_network(trail.peer.network())
+        notice.with_client_network(trail.peer.network())
     };
     let mail = coded.unwrap_or_else(|| notice(kind));
     let registration = Registration {

@@ -46,7 +46,7 @@ impl Draft {
 
     /// The same caused by a request from a client network, which its budget counts.
     #[must_use]
-    pub fn from_network(mut self, client_network: String) -> Self {
+    pub fn with_client_network(mut self, client_network: String) -> Self {
         self.row.client_network = Some(client_network);
         self
     }

@@ -72,6 +72,14 @@ struct Parts {
     metrics: DeliveryMetrics,
 }
 
+/// What holds mails back that could be sent.
+pub struct SendLimits {
+    /// The rate towards SMTP.
+    pub pace: Option<Pace>,
+    /// The budgets of mailboxes.
+    pub budget: Option<MailBudget>,
+}
+
 /// How a delivery ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -137,9 +145,8 @@ impl Delivery {
     pub fn new(
         db: Database,
         codes: CodeStore,
-        budget: Option<MailBudget>,
         transport: Transport,
-        pace: Option<Pace>,
+        limits: SendLimits,
         config: &Config,
         clock: Clock,
         metrics: DeliveryMetrics,
@@ -148,11 +155,11 @@ impl Delivery {
             ledger: Ledger::new(&db, &clock, LEASE, config.otp_lifetime),
             db,
             codes: Codes::new(codes, config.common.otp_digits),
-            budget,
             transport,
             lines: Places::new(config.concurrency),
             in_hand: config.concurrency * IN_HAND,
-            pace,
+            pace: limits.pace,
+            budget: limits.budget,
             stop: CancellationToken::new(),
             letterhead: Letterhead::of(&config.common),
             from: config.mail_from.clone(),

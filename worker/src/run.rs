@@ -22,7 +22,7 @@ use tokio::{
 
 use crate::{
     config::{Config, Way},
-    delivery::Delivery,
+    delivery::{Delivery, SendLimits},
     housekeeping,
     mail_budget::MailBudget,
     metrics::{self, DeliveryMetrics, Figures},
@@ -161,9 +161,8 @@ pub fn delivery(
     Ok(Delivery::new(
         connections.db.clone(),
         codes,
-        budget,
         Transport::new(&config.way)?,
-        pace,
+        SendLimits { pace, budget },
         config,
         clock.clone(),
         metrics,

@@ -1,5 +1,6 @@
 //! The worker through its real parts: a real Redis, real SMTP conversations, the database of `TEST_DATABASE`.
 
+#[cfg(test)]
 mod budget;
 #[cfg(test)]
 mod chaos;
