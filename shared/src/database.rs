@@ -112,8 +112,10 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
         // PostgreSQL needs it for nothing that is read here, and PgBouncer refuses it.
         .map_sqlx_postgres_opts(|options| options.extra_float_digits(None))
         .map_sqlx_postgres_pool_opts(move |pool| silence::heard_of(pool, &noted));
-    let opened = Database::open(options, stale, None).await;
-    let db = opened.map_err(pgbouncer::name_parameter)?;
+    let db = match Database::open(options, stale, None).await {
+        Ok(db) => db,
+        Err(error) => return Err(pgbouncer::start_error(url, error).await),
+    };
     pgbouncer::check_pool_mode(&db.pool).await?;
     Ok(db)
 }

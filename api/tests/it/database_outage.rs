@@ -104,6 +104,24 @@ async fn requests_share_the_connections_when_postgresql_refuses_more() {
 }
 
 #[tokio::test]
+async fn start_without_a_free_connection_says_what_to_raise() {
+    let database = TestDatabase::create().await;
+    if !database.is_postgres() {
+        return;
+    }
+    let role = format!("latchkey_refused_{}", uuid::Uuid::now_v7().simple());
+    let refused = format!("CREATE ROLE {role} LOGIN PASSWORD 'refused' CONNECTION LIMIT 0");
+    execute(&database.db, &refused).await;
+    let mut url = url::Url::parse(database.url()).unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("refused")).unwrap();
+
+    let error = database::connect(url.as_str()).await.unwrap_err();
+    assert!(error.to_string().contains("CONNECTION LIMIT"), "{error}");
+    execute(&database.db, &format!("DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
 async fn errors_of_postgresql_that_pass_are_503_with_retry_after() {
     let world = World::new().await;
     if !world.database.is_postgres() {

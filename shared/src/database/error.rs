@@ -38,11 +38,10 @@ impl Outage {
     #[must_use]
     pub fn of(error: &DbErr) -> Option<Self> {
         match error {
-            DbErr::ConnectionAcquire(_) => Some(Self::Unreachable),
             DbErr::Conn(RuntimeErr::SqlxError(error)) => {
                 Some(Self::of_sqlx(error).unwrap_or(Self::Unreachable))
             }
-            DbErr::Conn(_) => Some(Self::Unreachable),
+            DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Some(Self::Unreachable),
             DbErr::Exec(RuntimeErr::SqlxError(error))
             | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::of_sqlx(error),
             _ => None,

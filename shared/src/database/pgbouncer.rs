@@ -5,22 +5,38 @@ use std::sync::Arc;
 
 use sea_orm::{
     DatabaseConnection, DbErr, RuntimeErr,
-    sqlx::{self, Connection as _, PgConnection, Row as _},
+    sqlx::{self, Connection as _, PgConnection, Row as _, postgres::PgConnectOptions},
 };
+use tokio::time::timeout;
 
-use super::DatabaseError;
+use super::{CONNECT_TIMEOUT, DatabaseError};
 
 /// The backend that executes it: its process and when that started, as processes of several servers may share a number.
 const BACKEND: &str = "SELECT pg_backend_pid() || ' ' || pg_postmaster_start_time()";
 /// How often the two connections are compared: other clients may take a backend between them.
 const ROUNDS: usize = 3;
 
-/// The error of a refused start, with the parameter that PgBouncer has to ignore.
-pub(super) fn name_parameter(error: DbErr) -> DatabaseError {
+/// The error of a refused start, in the server's own words, with the parameter that PgBouncer has to ignore.
+pub(super) async fn start_error(url: &str, error: DbErr) -> DatabaseError {
+    let error = match &error {
+        DbErr::Conn(RuntimeErr::SqlxError(pool)) if matches!(**pool, sqlx::Error::PoolTimedOut) => {
+            cause(url).await.unwrap_or(error)
+        }
+        _ => error,
+    };
     match refused_parameter(&error.to_string()) {
         Some(parameter) => DatabaseError::StartupParameter(parameter),
         None => error.into(),
     }
+}
+
+/// Why a connection is refused: the pool tries again until it times out, and says only that.
+async fn cause(url: &str) -> Option<DbErr> {
+    let options: PgConnectOptions = url.parse().ok()?;
+    let options = options.extra_float_digits(None);
+    let connected = timeout(CONNECT_TIMEOUT, PgConnection::connect_with(&options)).await;
+    let error = connected.ok()?.err()?;
+    Some(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
 }
 
 /// From PgBouncer's "unsupported startup parameter: x" and "unsupported startup parameter in options: x".
