@@ -27,6 +27,7 @@ mod m0014_waiting_for_whom;
 mod m0015_write_checks;
 mod m0016_mail_budgets;
 mod m0017_mail_recipient_key;
+mod m0018_mail_failures;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -51,6 +52,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0015_write_checks::Migration),
             Box::new(m0016_mail_budgets::Migration),
             Box::new(m0017_mail_recipient_key::Migration),
+            Box::new(m0018_mail_failures::Migration),
         ]
     }
 }

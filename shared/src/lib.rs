@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod database;
 mod decimal;
+pub mod delivery_health;
 pub mod email;
 pub mod gender;
 pub mod health;

@@ -56,6 +56,11 @@ pub struct Model {
     pub claimed_until: Option<DateTime<Utc>>,
     /// Why the last try failed, 500 characters at most.
     pub last_error: Option<String>,
+    /// What made the last attempt to send it fail: a [`DeliveryFailure`](crate::delivery_health::DeliveryFailure) as text.
+    /// `None` once it is sent, and where no attempt reached the server.
+    pub failure: Option<String>,
+    /// When that attempt failed.
+    pub failed_at: Option<DateTime<Utc>>,
     /// When SMTP accepted it.
     pub sent_at: Option<DateTime<Utc>>,
     /// Its Message-ID without the angle brackets; the same at every try.
@@ -403,6 +408,8 @@ pub async fn mark_sent(
         .col_expr(Column::State, Expr::value(MailState::Sent))
         .col_expr(Column::SentAt, Expr::value(now))
         .col_expr(Column::LastError, Expr::value(None::<String>))
+        .col_expr(Column::Failure, Expr::value(None::<String>))
+        .col_expr(Column::FailedAt, Expr::value(None::<DateTime<Utc>>))
         .filter(Column::Id.is_in(database::keys(ids)))
         .exec(db)
         .await?;
@@ -723,32 +730,6 @@ pub async fn last_sent(
     Ok(sent.into_iter().filter_map(|mail| mail.sent_at).max())
 }
 
-/// The newest mails made after a time that did not get through, each of the newest `of` in its state: failed, expired, and
-/// put off to a later try.
-///
-/// # Errors
-/// When the database fails.
-pub async fn list_stuck(
-    db: &impl ConnectionTrait,
-    after: DateTime<Utc>,
-    of: u64,
-) -> Result<Vec<Model>, DbErr> {
-    let mut stuck = Vec::new();
-    for state in [MailState::Failed, MailState::Expired, MailState::Queued] {
-        let part = Filter {
-            state: Some(state),
-            since: Some(after),
-            ..Filter::default()
-        };
-        stuck.extend(list(db, part, of).await?);
-    }
-    stuck.retain(|mail| {
-        mail.created_at > after && (mail.state != MailState::Queued || mail.last_error.is_some())
-    });
-    stuck.sort_unstable_by_key(|mail| std::cmp::Reverse(mail.id));
-    Ok(stuck)
-}
-
 /// When the oldest mail that waits was made.
 ///
 /// # Errors
@@ -789,6 +770,8 @@ pub async fn retry(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> R
         .col_expr(Column::ClaimedUntil, Expr::value(None::<DateTime<Utc>>))
         // Why it ended before says nothing of how it fares now.
         .col_expr(Column::LastError, Expr::value(None::<String>))
+        .col_expr(Column::Failure, Expr::value(None::<String>))
+        .col_expr(Column::FailedAt, Expr::value(None::<DateTime<Utc>>))
         .filter(Column::Id.eq(id))
         .filter(Column::State.ne(MailState::Sent))
         .filter(
@@ -826,7 +809,7 @@ fn is_due(now: DateTime<Utc>) -> Condition {
         )
 }
 
-fn shorten(reason: &str) -> String {
+pub(crate) fn shorten(reason: &str) -> String {
     reason
         .chars()
         .map(|c| if c.is_control() { ' ' } else { c })
@@ -854,6 +837,8 @@ pub(crate) fn new_row(id: Uuid, kind: MailKind, recipient: &Email, now: DateTime
         claimed_by: None,
         claimed_until: None,
         last_error: None,
+        failure: None,
+        failed_at: None,
         sent_at: None,
         message_id: String::new(),
         request_id: String::new(),

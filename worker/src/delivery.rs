@@ -9,6 +9,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
     database::{self, Database},
+    delivery_health::{self, FailedAttempt},
     email::Email,
     letter::{Code, Content, Letterhead},
     mail::{self, MailKind, MailState},
@@ -125,6 +126,8 @@ enum Verdict {
     PutOff(String),
     /// It waits until then.
     Deferred(DateTime<Utc>, String),
+    /// It reached the server, or not even that, and was not accepted.
+    NotSent(SendError),
     /// Nothing was wrong with it: the worker stops.
     GivenBack,
     /// Somebody else has it.
@@ -276,6 +279,10 @@ impl Parts {
                 mail::put_off(&self.db, mail.id, claimant, until, &reason).await?;
                 (Outcome::PutOff, reason)
             }
+            Verdict::NotSent(error) => {
+                let outcome = self.note_failure(mail, claimant, &error).await?;
+                (outcome, error.words)
+            }
             Verdict::GivenBack => {
                 mail::give_back(&self.db, mail.id, claimant).await?;
                 (Outcome::GivenBack, String::new())
@@ -286,6 +293,29 @@ impl Parts {
         self.metrics
             .note(mail, outcome, started.elapsed(), self.clock.now());
         Ok(outcome)
+    }
+
+    /// Ends a mail that was refused for good, and defers any other.
+    async fn note_failure(
+        &self,
+        mail: &mail::Model,
+        claimant: Uuid,
+        error: &SendError,
+    ) -> Result<Outcome, DbErr> {
+        let (db, now) = (&self.db, self.clock.now());
+        let attempt = FailedAttempt {
+            failure: &error.failure,
+            words: &error.words,
+            at: now,
+        };
+        if error.is_final {
+            delivery_health::fail(db, mail.id, claimant, attempt).await?;
+            return Ok(Outcome::Failed);
+        }
+        let wait = back_off(mail.attempts, rand::random());
+        let next = Ord::min(now + wait, mail.deliver_before);
+        delivery_health::defer(db, mail.id, claimant, next, attempt).await?;
+        Ok(Outcome::PutOff)
     }
 
     async fn attempt_and_note(
@@ -477,10 +507,10 @@ impl Parts {
         self.metrics.note_conversation(&sent, started.elapsed());
         match sent {
             Ok(()) => Verdict::Sent(reset),
-            Err(SendError::Permanent(words)) => {
-                Verdict::Ended(MailState::Failed, clean(&words, mail, content))
-            }
-            Err(SendError::Temporary(words)) => Verdict::PutOff(clean(&words, mail, content)),
+            Err(error) => Verdict::NotSent(SendError {
+                words: clean(&error.words, mail, content),
+                ..error
+            }),
         }
     }
 

@@ -7,6 +7,7 @@ use fred::{clients::Client, interfaces::ClientLike as _, types::InfoKind};
 use latchkey_shared::{
     clock::Clock,
     database::{self, Database},
+    delivery_health::{self, DeliveryHealth, FailureCause},
     mail::{self, Priority},
     queue::Queue,
     redis,
@@ -275,6 +276,7 @@ async fn look_at_database(config: &Config, clock: &Clock, report: &mut Report) {
         Ok(theirs) => judge_clock(kind, theirs, before, clock.now(), report),
         Err(error) => report.note("database", Grade::Failure, error, remedy),
     }
+    look_at_deliveries(&db, clock.now(), report).await;
     match mail::oldest_waiting(&db).await {
         Ok(None) => report.fine("database", "no mail waits"),
         Ok(Some(since)) => {
@@ -289,6 +291,46 @@ async fn look_at_database(config: &Config, clock: &Clock, report: &mut Report) {
             }
         }
         Err(error) => report.note("database", Grade::Failure, error, remedy),
+    }
+}
+
+/// What the attempts of all workers tell.
+async fn look_at_deliveries(db: &Database, now: DateTime<Utc>, report: &mut Report) {
+    match delivery_health::check(db, now).await {
+        Ok(DeliveryHealth::Failing(problem)) => {
+            let seen = format!(
+                "mails are not accepted; last at {}: {}",
+                problem.failed_at.format("%Y-%m-%d %H:%M:%S UTC"),
+                problem.words
+            );
+            report.note("smtp", Grade::Failure, seen, remedy(problem.cause));
+        }
+        Ok(DeliveryHealth::Accepted(at)) => {
+            let at = at.format("%Y-%m-%d %H:%M:%S UTC");
+            report.fine("smtp", format!("accepted the last mail at {at}"));
+        }
+        Ok(DeliveryHealth::OneRefused | DeliveryHealth::Idle) => {}
+        Err(error) => report.note(
+            "database",
+            Grade::Failure,
+            error,
+            "start it, or correct DATABASE_URL",
+        ),
+    }
+}
+
+fn remedy(cause: FailureCause) -> &'static str {
+    match cause {
+        FailureCause::Connection => {
+            "check host, port and tls= in SMTP_URL, SMTP_EHLO_NAME, and the server; every worker has to reach it"
+        }
+        FailureCause::Authentication => "correct user and password in the SMTP_URL of every worker",
+        FailureCause::Sender => {
+            "let the server accept MAIL_FROM from this login and address, or change MAIL_FROM"
+        }
+        FailureCause::Recipient | FailureCause::Refusal => {
+            "let the server relay for the workers; check SMTP_EHLO_NAME, and SPF and DKIM of the domain of MAIL_FROM"
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
     config::Connections,
+    delivery_health::{self, DeliveryHealth, FailureCause},
     health,
     mail::{self, MailKind},
     metrics::{self, Metrics},
@@ -68,6 +69,7 @@ pub struct DeliveryMetrics {
 struct MailMetrics {
     mails: IntGaugeVec,
     oldest: Gauge,
+    failing: IntGaugeVec,
 }
 
 /// All that the endpoint needs.
@@ -166,8 +168,8 @@ impl DeliveryMetrics {
     pub fn note_conversation(&self, sent: &Result<(), SendError>, took: Duration) {
         let answer = match sent {
             Ok(()) => "accepted",
-            Err(SendError::Permanent(_)) => "refused",
-            Err(SendError::Temporary(_)) => "failed",
+            Err(error) if error.is_final => "refused",
+            Err(_) => "failed",
         };
         self.conversations
             .with_label_values(&[answer])
@@ -206,13 +208,25 @@ impl Figures {
             "latchkey_mail_oldest_waiting_seconds",
             "The age of the oldest mail that waits, due or not; 0 when none does.",
         )?;
+        let failing = IntGaugeVec::new(
+            Opts::new(
+                "latchkey_mail_delivery_failing",
+                "1 while no mail gets through, or mails to several domains are refused, by the cause; else 0.",
+            ),
+            &["cause"],
+        )?;
+        metrics.registry().register(Box::new(failing.clone()))?;
         metrics.registry().register(Box::new(mails.clone()))?;
         metrics.registry().register(Box::new(oldest.clone()))?;
         Ok(Self {
             connections,
             clock,
             metrics,
-            mails: MailMetrics { mails, oldest },
+            mails: MailMetrics {
+                mails,
+                oldest,
+                failing,
+            },
             delivery,
             smtp: Arc::default(),
         })
@@ -241,6 +255,12 @@ impl Figures {
                 .mails
                 .with_label_values(&[kind, &state])
                 .add(count);
+        }
+        let health = delivery_health::check(&self.connections.db, now).await?;
+        for cause in FailureCause::ALL {
+            let is_cause = matches!(&health, DeliveryHealth::Failing(it) if it.cause == cause);
+            let failing = self.mails.failing.with_label_values(&[cause.as_str()]);
+            failing.set(i64::from(is_cause));
         }
         let oldest = mail::oldest_waiting(&self.connections.db).await?;
         self.mails

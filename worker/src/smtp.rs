@@ -139,10 +139,10 @@ impl Smtp {
     fn error(&self, failure: &Failure) -> SendError {
         let user = self.url.credentials.as_ref().map(|(user, _)| user.as_str());
         let words = redact(&failure.words, &self.secrets, user.as_slice());
-        if failure.is_final {
-            SendError::Permanent(words)
-        } else {
-            SendError::Temporary(words)
+        SendError {
+            words,
+            failure: failure.kind(),
+            is_final: failure.is_final,
         }
     }
 
@@ -259,7 +259,7 @@ impl Smtp {
 
 fn silence(patience: Duration) -> SendError {
     let seconds = patience.as_secs();
-    SendError::Temporary(format!("the server did not answer within {seconds} s"))
+    SendError::unreachable(format!("the server did not answer within {seconds} s"))
 }
 
 /// The credentials as they may come back in a reply: as they are, and as `AUTH PLAIN` (RFC 4616) and `AUTH LOGIN` send

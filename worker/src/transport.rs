@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use latchkey_shared::delivery_health::{DeliveryFailure, FailureCause};
 use lettre::{Message, transport::smtp};
 use tokio::fs;
 use uuid::Uuid;
@@ -22,13 +23,29 @@ pub enum Transport {
 
 /// Why a mail was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SendError {
-    /// The server refuses this recipient's address or mailbox for good; its words.
-    #[error("{0}")]
-    Permanent(String),
-    /// Anything else: it may work later.
-    #[error("{0}")]
-    Temporary(String),
+#[error("{words}")]
+pub struct SendError {
+    /// The server's words.
+    pub words: String,
+    /// What made the attempt fail.
+    pub failure: DeliveryFailure,
+    /// Whether the server refuses this recipient's address or mailbox for good.
+    pub is_final: bool,
+}
+
+impl SendError {
+    /// A failure before any reply of a server.
+    #[must_use]
+    pub fn unreachable(words: String) -> Self {
+        Self {
+            words,
+            failure: DeliveryFailure {
+                cause: FailureCause::Connection,
+                reply: String::new(),
+            },
+            is_final: false,
+        }
+    }
 }
 
 impl Transport {
@@ -58,7 +75,7 @@ impl Transport {
             Self::Smtp(server) => server.send(message, worth).await,
             Self::Folder(folder) => write(folder, id, message)
                 .await
-                .map_err(|error| SendError::Temporary(format!("MAIL_DIR: {error}"))),
+                .map_err(|error| SendError::unreachable(format!("MAIL_DIR: {error}"))),
         }
     }
 
@@ -71,7 +88,7 @@ impl Transport {
             Self::Smtp(server) => server.probe().await,
             Self::Folder(folder) => try_writing(folder)
                 .await
-                .map_err(|error| SendError::Temporary(format!("MAIL_DIR: {error}"))),
+                .map_err(|error| SendError::unreachable(format!("MAIL_DIR: {error}"))),
         }
     }
 }

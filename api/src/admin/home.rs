@@ -4,9 +4,8 @@ use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     audit::EventKind,
-    health,
-    mail::{self, MailState},
-    redis,
+    delivery_health::{self, DeliveryHealth, DeliveryProblem, FailureCause},
+    health, mail, redis,
     user::{self, search},
 };
 use poem::{Response, handler, http::StatusCode, web::Data};
@@ -14,6 +13,7 @@ use poem::{Response, handler, http::StatusCode, web::Data};
 use super::{
     chart::{self, Chart},
     permit::{AnyStaff, Permit},
+    texts::Texts,
     view::{Me, View},
 };
 use crate::{app::App, error::ApiError};
@@ -26,8 +26,6 @@ pub(super) const LATE: TimeDelta = TimeDelta::minutes(5);
 const RECENT: TimeDelta = TimeDelta::days(7);
 /// Nobody counts further.
 const MOST: u64 = 100;
-/// How many mails are looked at to tell how SMTP fares.
-const LOOKED_AT: u64 = 20;
 
 #[derive(Template)]
 #[template(path = "admin/home.html")]
@@ -147,18 +145,14 @@ async fn health(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Vec<Part
 async fn smtp(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Part {
     let t = view.t;
     let (ok, says) = match delivery(app, now).await {
-        // Servers like to quote the address that they refuse.
-        Ok(Delivery::Stuck(reason)) if me.sees_mails() => {
-            (false, format!("{} {reason}", t.smtp_stuck))
-        }
-        Ok(Delivery::Stuck(_)) => (false, t.smtp_stuck_short.to_owned()),
+        Ok(Delivery::Tried(DeliveryHealth::Failing(problem))) => (false, describe(t, me, &problem)),
         Ok(Delivery::Waiting) => (false, t.smtp_waits.to_owned()),
-        Ok(Delivery::OneRefused) => (true, t.smtp_one_refused.to_owned()),
-        Ok(Delivery::Accepted(at)) => (
+        Ok(Delivery::Tried(DeliveryHealth::OneRefused)) => (true, t.smtp_one_refused.to_owned()),
+        Ok(Delivery::Tried(DeliveryHealth::Accepted(at))) => (
             true,
             format!("{} {}", t.smtp_last, at.format("%Y-%m-%d %H:%M")),
         ),
-        Ok(Delivery::Idle) => (true, t.smtp_idle.to_owned()),
+        Ok(Delivery::Tried(DeliveryHealth::Idle)) => (true, t.smtp_idle.to_owned()),
         Err(_) => (false, t.down.to_owned()),
     };
     Part {
@@ -168,47 +162,35 @@ async fn smtp(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Part {
     }
 }
 
+/// The server's words are for staff who see mails.
+fn describe(t: &Texts, me: &Me, problem: &DeliveryProblem) -> String {
+    let is_refusal = matches!(
+        problem.cause,
+        FailureCause::Recipient | FailureCause::Refusal
+    );
+    match (is_refusal, me.sees_mails()) {
+        (true, true) => format!("{} {}", t.smtp_refuses, problem.words),
+        (true, false) => t.smtp_refuses_short.to_owned(),
+        (false, true) => format!("{} {}", t.smtp_stuck, problem.words),
+        (false, false) => t.smtp_stuck_short.to_owned(),
+    }
+}
+
 /// How mails fare.
 enum Delivery {
-    /// None got through since the last that did, the newest one for this reason.
-    Stuck(String),
-    /// Some wait for long, and nobody has tried them.
+    /// What the last attempts tell.
+    Tried(DeliveryHealth),
+    /// Some wait for long, and no attempt has failed.
     Waiting,
-    /// The server answers, and does not take the mail of one recipient.
-    OneRefused,
-    /// The last one was accepted at this time.
-    Accepted(DateTime<Utc>),
-    /// There is nothing to tell by.
-    Idle,
 }
 
 async fn delivery(app: &App, now: DateTime<Utc>) -> Result<Delivery, ApiError> {
-    let sent = mail::last_sent(&app.db, now - RECENT, LOOKED_AT).await?;
-    let since = sent.unwrap_or(now - RECENT);
-    let stuck = mail::list_stuck(&app.db, since, LOOKED_AT).await?;
-    if let Some(newest) = stuck.first() {
-        // One recipient may be greylisted, or not be there: that says nothing about the rest.
-        let is_one = stuck.iter().all(|mail| mail.recipient == newest.recipient);
-        if !(is_one && stuck.iter().all(is_answer_to_recipient)) {
-            let reason = newest.last_error.clone();
-            return Ok(Delivery::Stuck(reason.unwrap_or_default()));
+    let health = delivery_health::check(&app.db, now).await?;
+    if matches!(health, DeliveryHealth::Accepted(_) | DeliveryHealth::Idle) {
+        let troubled = mail::count_troubled(&app.db, now - RECENT, now - LATE, 1).await?;
+        if troubled.late > 0 {
+            return Ok(Delivery::Waiting);
         }
     }
-    let troubled = mail::count_troubled(&app.db, now - RECENT, now - LATE, 1).await?;
-    Ok(if troubled.late > 0 && stuck.is_empty() {
-        Delivery::Waiting
-    } else if !stuck.is_empty() {
-        Delivery::OneRefused
-    } else if let Some(at) = sent {
-        Delivery::Accepted(at)
-    } else {
-        Delivery::Idle
-    })
-}
-
-/// Whether a mail did not get through because of what the server said to its recipient, as far as the reason tells: it was
-/// refused for good, or put off with one of the codes for that (RFC 5321, 4.2.1).
-fn is_answer_to_recipient(mail: &mail::Model) -> bool {
-    let reason = mail.last_error.as_deref().unwrap_or_default();
-    mail.state == MailState::Failed || reason.contains("transient error (45")
+    Ok(Delivery::Tried(health))
 }

@@ -95,6 +95,8 @@ texts! {
     smtp_last: "accepted the last mail at" | "قُبلت آخر رسالة في";
     smtp_stuck: "no mail gets through, the last reason:" | "لا تصل أي رسالة، آخر سبب:";
     smtp_stuck_short: "no mail gets through" | "لا تصل أي رسالة";
+    smtp_refuses: "mails to several domains are refused, the last reason:" | "تُرفض رسائل إلى عدة نطاقات، آخر سبب:";
+    smtp_refuses_short: "mails to several domains are refused" | "تُرفض رسائل إلى عدة نطاقات";
     smtp_one_refused: "answers; the mail of one recipient is not taken" | "يعمل؛ رسالة مستلم واحد لا تُقبل";
 
     // Users.

@@ -10,6 +10,7 @@ mod activation;
 mod admin;
 mod admin_acts;
 mod admin_browser;
+mod admin_delivery;
 mod admin_home;
 mod admin_json;
 mod admin_lists;

@@ -3,8 +3,13 @@
 //! Only a refusal of the recipient's address or mailbox ends a mail. Every other failure may be a fault of this
 //! installation or of the server, and defers the mail.
 
-use std::{error::Error as _, fmt::Write as _, str::FromStr};
+use std::{
+    error::Error as _,
+    fmt::{self, Write as _},
+    str::FromStr,
+};
 
+use latchkey_shared::delivery_health::{DeliveryFailure, FailureCause};
 use lettre::transport::smtp;
 
 /// The reply with which a server closes the connection (RFC 5321, 3.8).
@@ -48,6 +53,8 @@ pub(super) struct Failure {
     stage: Stage,
     /// The reply code; none where the server did not reply.
     code: Option<u16>,
+    /// The enhanced status code that begins the reply.
+    enhanced: Option<EnhancedCode>,
     /// Whether the connection has ended.
     disconnected: bool,
     /// Whether the server will never accept a mail for this recipient.
@@ -71,6 +78,7 @@ impl Failure {
             Self {
                 stage,
                 code,
+                enhanced: first_word(&text).parse().ok(),
                 disconnected: code.is_none_or(|code| code == CLOSING),
                 is_final: stage == Stage::Recipient
                     && code.is_some_and(|code| refuses_recipient(code, &text)),
@@ -84,6 +92,7 @@ impl Failure {
         Self {
             stage,
             code: None,
+            enhanced: None,
             disconnected: false,
             is_final: false,
             words: format!("{}: {words}", stage.as_str()),
@@ -100,6 +109,38 @@ impl Failure {
             Stage::Sender => true,
             Stage::Recipient | Stage::Data => self.disconnected,
         }
+    }
+
+    /// What made the attempt fail. Replies are of the same kind when stage and codes are.
+    pub(super) fn kind(&self) -> DeliveryFailure {
+        let mut reply = self.stage.as_str().to_owned();
+        if let Some(code) = self.code {
+            let _ = write!(reply, " {code}");
+        }
+        if let Some(enhanced) = self.enhanced {
+            let _ = write!(reply, " {enhanced}");
+        }
+        DeliveryFailure {
+            cause: self.cause(),
+            reply,
+        }
+    }
+
+    fn cause(&self) -> FailureCause {
+        if self.disconnected {
+            return FailureCause::Connection;
+        }
+        match self.stage {
+            Stage::Connection => FailureCause::Connection,
+            Stage::Authentication => FailureCause::Authentication,
+            Stage::Sender => FailureCause::Sender,
+            Stage::Recipient if self.is_about_recipient() => FailureCause::Recipient,
+            Stage::Recipient | Stage::Data | Stage::Body => FailureCause::Refusal,
+        }
+    }
+
+    fn is_about_recipient(&self) -> bool {
+        self.is_final || self.enhanced.is_some_and(EnhancedCode::is_about_recipient)
     }
 
     /// The reply code, for a trace.
@@ -151,17 +192,25 @@ impl FromStr for EnhancedCode {
     }
 }
 
+impl fmt::Display for EnhancedCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}.{}", self.class, self.subject, self.detail)
+    }
+}
+
+fn first_word(text: &str) -> &str {
+    text.split_whitespace().next().unwrap_or_default()
+}
+
 /// Whether a reply to `RCPT TO` refuses the recipient for good. The enhanced status code decides, which begins the text
 /// (RFC 2034, section 4) and has the class of the reply. Without one, a code anywhere in the text that names another
 /// reason leaves the mail a chance.
 fn refuses_recipient(code: u16, text: &str) -> bool {
-    let mut words = text.split_whitespace();
-    let first = words.clone().next().unwrap_or_default();
-    if let Ok(enhanced) = first.parse::<EnhancedCode>() {
+    if let Ok(enhanced) = first_word(text).parse::<EnhancedCode>() {
         return code / 100 == 5 && enhanced.class == 5 && enhanced.is_about_recipient();
     }
     MAILBOX_REFUSED.contains(&code)
-        && words.all(|word| {
+        && text.split_whitespace().all(|word| {
             let word = word.trim_matches(|c: char| !c.is_ascii_digit());
             word.parse::<EnhancedCode>().map_or(true, |enhanced| {
                 enhanced.class == 5 && enhanced.is_about_recipient()

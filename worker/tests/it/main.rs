@@ -7,6 +7,8 @@ mod chaos;
 mod connections;
 mod content;
 #[cfg(test)]
+mod delivery_health;
+#[cfg(test)]
 mod doctor;
 mod faults;
 #[cfg(test)]

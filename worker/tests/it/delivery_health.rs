@@ -1,0 +1,160 @@
+//! R2, R3: the server's refusals of the service show in the doctor and in the metrics, one recipient's refusal does not.
+
+use latchkey_shared::{clock::Clock, mail::MailState};
+use latchkey_testing::{Fault, PATIENCE, Process, Security, Stage};
+use tokio::time::{Duration, sleep, timeout};
+
+use crate::world::World;
+
+/// A running worker, and where its metrics are.
+struct Running {
+    world: World,
+    metrics: String,
+    _worker: Process,
+}
+
+impl Running {
+    async fn start(security: Security, credentials: Option<(&str, &str)>) -> Self {
+        let mut world = World::with(security, credentials).await;
+        world.clock = Clock::system();
+        world.set("METRICS_BIND", "127.0.0.1:0");
+        let mut worker = world.process(&[]);
+        let line = worker.wait_for_line("Figures and health are shown.").await;
+        let address = line.rsplit("address=").next().unwrap().trim().to_owned();
+        Self {
+            world,
+            metrics: format!("http://{address}/metrics"),
+            _worker: worker,
+        }
+    }
+
+    /// Asks for a code for each of these accounts.
+    async fn ask_for(&self, recipients: &[&str]) {
+        for recipient in recipients {
+            self.world.user(recipient).await;
+            let (_, written) = self.world.write_reset(recipient).await;
+            self.world.outbox().wake(written).await;
+        }
+    }
+
+    /// Waits until attempts to send so many mails have failed.
+    async fn wait_for_failures(&self, count: usize) {
+        let failed = async {
+            while self
+                .world
+                .rows()
+                .await
+                .iter()
+                .filter(|row| row.failure.is_some())
+                .count()
+                < count
+            {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        assert!(
+            timeout(PATIENCE, failed).await.is_ok(),
+            "{:#?}",
+            self.world.rows().await
+        );
+    }
+
+    /// The causes that the metrics name, and the doctor's exit code and words.
+    async fn health(&self) -> (Vec<String>, Option<i32>, String) {
+        let text = reqwest::get(&self.metrics)
+            .await
+            .unwrap()
+            .text()
+            .await
+            .unwrap();
+        let causes: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("latchkey_mail_delivery_failing{cause=\""))
+            .map(|line| line.split_once("\"} ").unwrap())
+            .collect();
+        assert_eq!(causes.len(), 5, "{text}");
+        let failing = causes.into_iter().filter(|(_, value)| *value == "1");
+        let failing = failing.map(|(cause, _)| cause.to_owned()).collect();
+        let (code, text) = self.world.process(&["doctor"]).output().await;
+        assert!(!text.contains('@'), "{text}");
+        (failing, code, text)
+    }
+
+    async fn is_healthy(&self) {
+        let (causes, code, text) = self.health().await;
+        assert_eq!((causes, code), (vec![], Some(0)), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_of_the_service_turn_doctor_and_metrics_red() {
+    for (stage, reply, cause) in [
+        (Stage::Greeting, "554 5.7.1 go away", "connection"),
+        (Stage::Ehlo, "504 5.5.2 bad name", "connection"),
+        (Stage::Auth, "535 5.7.8 who are you", "authentication"),
+        (Stage::Sender, "550 5.1.8 no such sender", "sender"),
+    ] {
+        let it = Running::start(Security::StartTls, Some(("ada", "velvet-secret"))).await;
+        it.is_healthy().await;
+        it.world.sink.set_fault(Fault::Reply(stage, reply));
+        it.ask_for(&["eve@example.com"]).await;
+        it.wait_for_failures(1).await;
+
+        let (causes, code, text) = it.health().await;
+        let red = (vec![cause.to_owned()], Some(1));
+        assert_eq!((causes, code), red, "{text}");
+        assert!(text.contains(&reply[4..]), "{reply}: {text}");
+
+        it.world.sink.set_fault(Fault::None);
+        it.world.wait_for(MailState::Sent, 1).await;
+        it.is_healthy().await;
+    }
+}
+
+#[tokio::test]
+async fn refusal_of_one_recipient_leaves_doctor_and_metrics_green() {
+    let it = Running::start(Security::Plain, None).await;
+    for (number, reply) in [
+        "550 5.1.1 unknown",
+        "554 5.7.1 refused",
+        "451 4.7.1 greylisted",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let refused = format!("user{number}@one.example");
+        let fault = Fault::ReplyToRecipients(vec![refused.clone()], reply);
+        it.world.sink.set_fault(fault);
+        it.ask_for(&[&refused]).await;
+        it.wait_for_failures(number + 1).await;
+
+        it.is_healthy().await;
+    }
+}
+
+#[tokio::test]
+async fn refusals_in_several_domains_turn_red_until_they_end() {
+    let it = Running::start(Security::Plain, None).await;
+    let refused = ["ada@one.example", "eve@two.example"];
+    it.world.sink.set_fault(Fault::ReplyToRecipients(
+        refused.map(str::to_owned).to_vec(),
+        "554 5.7.1 <ada@one.example>: Relay access denied",
+    ));
+    it.ask_for(&refused).await;
+    it.wait_for_failures(2).await;
+    // A relay takes the mails to its own domain.
+    it.ask_for(&["own@three.example"]).await;
+    it.world.wait_for(MailState::Sent, 1).await;
+
+    let (causes, code, text) = it.health().await;
+    assert_eq!(
+        (causes, code),
+        (vec!["refusal".to_owned()], Some(1)),
+        "{text}"
+    );
+    assert!(text.contains("Relay access denied"), "{text}");
+
+    it.world.sink.set_fault(Fault::None);
+    it.world.wait_for(MailState::Sent, 3).await;
+    it.is_healthy().await;
+}
