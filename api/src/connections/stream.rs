@@ -120,13 +120,10 @@ impl AsyncWrite for Stream {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let end = match &mut self.end {
-            Some(end) => end,
-            None => {
-                ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;
-                self.end.insert(Box::pin(sleep(LINGER)))
-            }
-        };
+        if self.end.is_none() {
+            ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;
+        }
+        let end = self.end.get_or_insert_with(|| Box::pin(sleep(LINGER)));
         // First, so that a client that goes on sending does not keep the timer from being looked at.
         if end.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(()));

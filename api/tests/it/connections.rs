@@ -341,23 +341,28 @@ async fn shutdown_finishes_what_goes_on_and_cuts_off_what_does_not() {
     assert!(lines.contains("cut off"), "{lines}");
 }
 
-/// RFC 9112, 9.6: a server that closes with unread data resets the connection, and its answer may be lost.
+/// RFC 9112, 9.6: a server that closes while its client still sends resets the connection, and its answer may be lost.
 #[tokio::test]
 async fn answer_to_an_unread_body_reaches_its_client() {
     let world = World::new().await;
-    let body = vec![b' '; 2 * 1024 * 1024];
-    for path in ["/nope", "/health/live", "/auth/logout/"] {
+    let piece = vec![b' '; 0x10000];
+    for path in ["/nope", "/health/live"] {
         let mut stream = TcpStream::connect(address(&world)).await.unwrap();
-        let head = format!(
-            "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
-            body.len()
-        );
+        let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
-        stream.write_all(&body).await.unwrap();
+        stream.write_all(&piece).await.unwrap();
+        timeout(PATIENCE, stream.readable())
+            .await
+            .expect("no answer")
+            .unwrap();
+
+        // It goes on sending after the answer, as clients do that only look at it in the end.
+        for _ in 0..20 {
+            stream.write_all(&piece).await.unwrap();
+        }
 
         let mut answer = String::new();
         let read = timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
-
         read.expect("still open").unwrap();
         assert!(answer.contains("application/problem+json"), "{answer}");
     }
