@@ -142,7 +142,7 @@ impl Outbox {
         };
         let mut draft = self.draft(kind, email, request_id, now);
         draft.row.reset_id = Some(reset);
-        draft.row.recipient = email.key().as_str().to_owned();
+        email.key().as_str().clone_into(&mut draft.row.recipient);
         draft.row.deliver_before = now + reset_lifetime;
         draft
     }

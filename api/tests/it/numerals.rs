@@ -187,9 +187,9 @@ async fn code_of_another_length_takes_no_try() {
         .check(&token, &wrong)
         .await
         .is_problem(400, "invalid-otp");
-    let mut taken = tries(&world).await;
-    taken.sort_unstable();
-    assert_eq!(taken, [0, 1]);
+    let mut counts = tries(&world).await;
+    counts.sort_unstable();
+    assert_eq!(counts, [0, 1]);
     assert_eq!(world.check(&token, &code).await.status, 200);
 }
 
