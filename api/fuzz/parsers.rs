@@ -18,7 +18,7 @@ use latchkey_api::{
     data_url,
     fields::{Fields, FromField as _},
     limits::Rate,
-    password::{Owner, Password},
+    password::{Owner, Password, PasswordPolicy},
     peer::{Peer, Proxies, ProxyHeader},
     picture::{MAX_STORED_BYTES, PictureStore, Upload},
     request::{REQUEST_ID, RequestId},
@@ -269,8 +269,9 @@ pub fn password(data: &[u8]) {
         phone_number: Some(&number),
     };
     let length = typed.chars().count();
-    if again.accept_for(owner).is_ok() {
-        assert!(length >= 8);
+    let policy = PasswordPolicy::default();
+    if policy.check(&again, Some(owner)).is_ok() {
+        assert!(length >= policy.min_length);
     }
 }
 

@@ -18,6 +18,7 @@ use crate::{
     hashing::PasswordHasher,
     limits::Limiter,
     metrics::{ConnectionMetrics, HashMetrics, RequestMetrics},
+    password::PasswordPolicy,
     picture::PictureStore,
     profile_changes::ProfileChanges,
     registrations::Registrations,
@@ -51,6 +52,8 @@ pub struct State {
     pub connections: ConnectionMetrics,
     /// Passwords.
     pub hasher: PasswordHasher,
+    /// The rules for new passwords.
+    pub passwords: PasswordPolicy,
     /// Access and refresh tokens.
     pub tokens: TokenIssuer,
     /// The sessions of those tokens.
@@ -114,6 +117,7 @@ impl App {
             db: connections.db,
             outbox,
             hasher: PasswordHasher::new(config.hash_cost, config.hash_queue, hashes),
+            passwords: PasswordPolicy::new(&config),
             tokens: TokenIssuer::new(key, config.access_token, config.refresh_token),
             token_hasher: key.token_hasher(),
             audit_key: key.audit_key(),

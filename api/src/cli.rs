@@ -33,6 +33,7 @@ Environment, beside that of every command (latchkey-api --help):
   ACCESS_TOKEN_SECONDS, REFRESH_TOKEN_SECONDS   [300] [864000]
   RESET_SECONDS, OTP_TRIES, OTP_DIGITS          [600] [5] [6]
   ARGON2_MEMORY_KIB, ARGON2_ITERATIONS, ARGON2_PARALLELISM   [19456] [2] [1]
+  PASSWORD_MIN_LENGTH, BREACHED_PASSWORDS_FILE   [8] [none] rules for new passwords
   HASH_QUEUE_SECONDS    [5] how long a login may wait for a free core
   REQUEST_SECONDS       [60] how long a body may take to arrive
   DRAIN_SECONDS         [0] how long it goes on, but not ready, before it stops after SIGTERM

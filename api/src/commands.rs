@@ -36,7 +36,8 @@ use crate::{
     config::Config,
     connections,
     fields::{self, FromField},
-    metrics, openapi,
+    metrics,
+    openapi::{self, Installation},
     password::{Owner, Password},
     picture::PictureStore,
     server,
@@ -161,8 +162,10 @@ pub async fn create_superuser(
         username: &username,
         phone_number: None,
     };
-    let password = password
-        .accept_for(owner)
+    let password = app
+        .passwords
+        .accept(password, owner)
+        .await?
         .context("the password is not acceptable")?;
     let hash = app.hasher.hash(password).await?;
     let new = NewUser::superuser(email, username, hash);
@@ -225,14 +228,21 @@ pub async fn unused_pictures(remove: bool) -> anyhow::Result<()> {
 /// # Errors
 /// When the folder cannot be written to.
 pub fn openapi(yaml: bool, write: Option<&Path>) -> anyhow::Result<()> {
+    let installation = Installation::default();
     match write {
         Some(folder) => {
             std::fs::create_dir_all(folder)?;
-            std::fs::write(folder.join("openapi.json"), openapi::document_json(""))?;
-            std::fs::write(folder.join("openapi.yaml"), openapi::document_yaml(""))?;
+            std::fs::write(
+                folder.join("openapi.json"),
+                openapi::document_json(&installation),
+            )?;
+            std::fs::write(
+                folder.join("openapi.yaml"),
+                openapi::document_yaml(&installation),
+            )?;
         }
-        None if yaml => print!("{}", openapi::document_yaml("")),
-        None => print!("{}", openapi::document_json("")),
+        None if yaml => print!("{}", openapi::document_yaml(&installation)),
+        None => print!("{}", openapi::document_json(&installation)),
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ use crate::{
     cross_origin::check_origin,
     hashing::HashCost,
     limits::{Rate, Rates},
+    password::{breached, policy},
     peer::{Proxies, ProxyHeader},
 };
 
@@ -57,6 +58,10 @@ pub struct Config {
     pub otp_tries: i32,
     /// `ARGON2_MEMORY_KIB`, `ARGON2_ITERATIONS`, `ARGON2_PARALLELISM`
     pub hash_cost: HashCost,
+    /// `PASSWORD_MIN_LENGTH`: the fewest characters of a new password, counted after NFKC.
+    pub password_min_length: usize,
+    /// `BREACHED_PASSWORDS_FILE`: passwords that are refused besides the common ones; none by default.
+    pub breached_passwords: Option<PathBuf>,
     /// `HASH_QUEUE_SECONDS`: how long a password may wait for a free core.
     pub hash_queue: Duration,
     /// `REQUEST_SECONDS`: how long the body of a request may take to arrive.
@@ -171,6 +176,12 @@ impl Config {
         let reset = seconds(&mut settings, "RESET_SECONDS", 600);
         let otp_tries = settings.within("OTP_TRIES", 5, 1..=10);
         let hash_cost = hash_cost(&mut settings, environment);
+        let password_min_length = settings.within(
+            "PASSWORD_MIN_LENGTH",
+            policy::MIN_LENGTH,
+            policy::MIN_LENGTH..=64,
+        );
+        let breached_passwords = breached_passwords(&mut settings);
         let registration_privacy = settings
             .parse("REGISTRATION_PRIVACY", Switch(false), "on or off")
             .0;
@@ -208,6 +219,8 @@ impl Config {
             reset,
             otp_tries,
             hash_cost,
+            password_min_length,
+            breached_passwords,
             hash_queue,
             request,
             connections,
@@ -257,6 +270,16 @@ fn hash_cost(settings: &mut Settings, environment: Environment) -> HashCost {
         }
     }
     cost
+}
+
+fn breached_passwords(settings: &mut Settings) -> Option<PathBuf> {
+    const KEY: &str = "BREACHED_PASSWORDS_FILE";
+    let path = PathBuf::from(settings.text(KEY)?);
+    if let Err(error) = breached::validate(&path) {
+        let expected = "the path of a file of SHA1:count lines, ordered by hash, as Have I Been Pwned publishes them";
+        settings.fault(KEY, &format!("{expected} ({error})"));
+    }
+    Some(path)
 }
 
 fn trusted_proxies(settings: &mut Settings) -> Vec<IpNet> {

@@ -13,7 +13,7 @@ use latchkey_shared::{
 
 use crate::{
     error::ApiError,
-    password::Password,
+    password::{NewPassword, Owner, Password, PasswordPolicy},
     picture::Upload,
     problem::FieldError,
     token::{self, RefreshToken, ResetToken},
@@ -280,6 +280,31 @@ impl Fields {
             .and_then(Upload::new)
             .map(|upload| Some(Some(upload)))
             .map_err(|invalid| self.note(NAME, invalid))
+    }
+
+    /// Judges a new password for its owner. Without an owner, whose fields were bad then, all that can be said is whether it
+    /// is good for nobody.
+    ///
+    /// # Errors
+    /// When the password could not be judged. The inner one: when it is not accepted, or there is no owner.
+    pub async fn judge_password(
+        &mut self,
+        name: &str,
+        password: Result<Password, Bad>,
+        policy: &PasswordPolicy,
+        owner: Option<Owner<'_>>,
+    ) -> Result<Result<NewPassword, Bad>, ApiError> {
+        let Ok(password) = password else {
+            return Ok(Err(Bad));
+        };
+        let judged = match owner {
+            Some(owner) => policy.accept(password, owner).await?,
+            None => match policy.check(&password, None) {
+                Ok(()) => return Ok(Err(Bad)),
+                Err(invalid) => Err(invalid),
+            },
+        };
+        Ok(judged.map_err(|invalid| self.note(name, invalid)))
     }
 
     /// Notes a fault that showed only beside other fields.

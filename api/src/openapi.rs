@@ -5,8 +5,9 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     activation::Activation, activity::Activities, admin, health::Health, login::Login,
-    logout::Logout, password_change::PasswordChange, password_reset::PasswordReset,
-    profile::Profile, refresh::Refresh, register::Register, sessions::Sessions,
+    logout::Logout, password::policy::MIN_LENGTH, password_change::PasswordChange,
+    password_reset::PasswordReset, profile::Profile, refresh::Refresh, register::Register,
+    sessions::Sessions,
 };
 
 mod examples;
@@ -78,14 +79,53 @@ pub fn document() -> Value {
     document
 }
 
-/// The document of a service below a path, that of `PUBLIC_URL`; empty when there is none.
-fn document_below(base: &str) -> Value {
+/// What an installation changes of the document. The committed document is that of the default.
+#[derive(Clone, Debug)]
+pub struct Installation {
+    /// The path of `PUBLIC_URL`; empty when there is none.
+    pub base: String,
+    /// `PASSWORD_MIN_LENGTH`
+    pub min_password: usize,
+}
+
+impl Default for Installation {
+    fn default() -> Self {
+        Self {
+            base: String::new(),
+            min_password: MIN_LENGTH,
+        }
+    }
+}
+
+/// The document of an installation.
+fn document_of(installation: &Installation) -> Value {
     let mut document = document();
+    let base = installation.base.as_str();
     if !base.is_empty() {
         place_problems_below(&mut document, base);
         document["servers"] = json!([{"url": base}]);
     }
+    let schemas = document["components"]["schemas"].as_object_mut();
+    for schema in schemas.into_iter().flat_map(Map::values_mut) {
+        for name in ["password", "new_password"] {
+            if let Some(password) = schema["properties"].get_mut(name) {
+                set_min_length(password, installation.min_password);
+            }
+        }
+    }
     document
+}
+
+/// Says of a new password what is configured. The code has the default.
+fn set_min_length(password: &mut Value, min_length: usize) {
+    if password["minLength"] != MIN_LENGTH {
+        return;
+    }
+    password["minLength"] = json!(min_length);
+    if let Some(text) = password["description"].as_str() {
+        let default = format!("{MIN_LENGTH} to ");
+        password["description"] = json!(text.replace(&default, &format!("{min_length} to ")));
+    }
 }
 
 /// Puts a path in front of the problem types of the examples.
@@ -106,33 +146,35 @@ fn place_problems_below(value: &mut Value, base: &str) {
     }
 }
 
-/// The document as text, JSON, of a service below a path.
+/// The document of an installation as text, JSON.
 ///
 /// # Panics
 /// Never: a JSON value is valid JSON.
 #[must_use]
-pub fn document_json(base: &str) -> String {
+pub fn document_json(installation: &Installation) -> String {
     let mut text =
-        serde_json::to_string_pretty(&document_below(base)).expect("a JSON value serialises");
+        serde_json::to_string_pretty(&document_of(installation)).expect("a JSON value serialises");
     text.push('\n');
     text
 }
 
-/// The document as text, YAML, of a service below a path.
+/// The document of an installation as text, YAML.
 ///
 /// # Panics
 /// Never: a JSON value is valid YAML.
 #[must_use]
-pub fn document_yaml(base: &str) -> String {
-    serde_yaml::to_string(&document_below(base)).expect("a JSON value serialises")
+pub fn document_yaml(installation: &Installation) -> String {
+    serde_yaml::to_string(&document_of(installation)).expect("a JSON value serialises")
 }
 
 /// Swagger UI with everything embedded: nothing is asked of any other server.
 #[must_use]
-pub fn swagger_ui(base: &str) -> String {
+pub fn swagger_ui(installation: &Installation) -> String {
     let service = service();
     // The page embeds the document as it is; `<` could end its script.
-    let document = document_below(base).to_string().replace('<', "\\u003c");
+    let document = document_of(installation)
+        .to_string()
+        .replace('<', "\\u003c");
     let page = service
         .swagger_ui_html()
         .replace(&service.spec(), &document)

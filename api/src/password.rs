@@ -2,46 +2,38 @@
 
 use std::{fmt, str::FromStr};
 
-use latchkey_shared::{
-    email::Email, invalid::Invalid, phone_number::PhoneNumber, user, username::Username,
-};
+use latchkey_shared::invalid::Invalid;
 use unicode_normalization::UnicodeNormalization as _;
-use zxcvbn::feedback::{Feedback, Warning};
 
-/// The fewest and the most characters, counted after NFKC.
-const LENGTH: std::ops::RangeInclusive<usize> = 8..=128;
+pub mod breached;
+mod common;
+mod context;
+pub mod policy;
+mod sequences;
 
-/// Above this share of likeness a password is its owner's name over again.
-const TOO_SIMILAR: f64 = 0.7;
+pub use context::Owner;
+pub use policy::PasswordPolicy;
+
+/// The most characters of a password, counted after NFKC.
+const MAX_LENGTH: usize = 128;
 
 /// A password somebody typed, in NFKC, so that it is the same from every keyboard. Never trimmed, never cut. It has no
 /// `Debug` of its content.
 pub struct Password(String);
 
-/// A password that may be set: it has passed every rule.
+/// A password that may be set: [`PasswordPolicy`] has accepted it.
 pub struct NewPassword(Password);
-
-/// What is known of the account that a new password is for.
-#[derive(Clone, Copy, Debug)]
-pub struct Owner<'a> {
-    /// Its address.
-    pub email: &'a Email,
-    /// Its name.
-    pub username: &'a Username,
-    /// Its number.
-    pub phone_number: Option<&'a PhoneNumber>,
-}
 
 impl FromStr for Password {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let too_long = || Invalid::new("too_long", "At most 128 characters.");
+        let too_long = || Invalid::new("too_long", format!("At most {MAX_LENGTH} characters."));
         if text.len() > Self::MAX_BYTES {
             return Err(too_long());
         }
         let password: String = text.nfkc().collect();
-        if password.chars().count() > *LENGTH.end() {
+        if password.chars().count() > MAX_LENGTH {
             return Err(too_long());
         }
         Ok(Self(password))
@@ -51,44 +43,12 @@ impl FromStr for Password {
 impl Password {
     /// The longest text that is normalised, in bytes. No text of 128 characters is longer before NFKC: a character is
     /// composed of four at most, each of 4 bytes.
-    pub const MAX_BYTES: usize = 4 * 4 * *LENGTH.end();
+    pub const MAX_BYTES: usize = 4 * 4 * MAX_LENGTH;
 
     /// The bytes to hash.
     #[must_use]
     pub fn expose_to_hash(&self) -> &[u8] {
         self.0.as_bytes()
-    }
-
-    /// Checks the rules that need no account: length, and the list of common passwords.
-    ///
-    /// # Errors
-    /// When it is too short or too common.
-    pub fn check(&self) -> Result<(), Invalid> {
-        if self.0.chars().count() < *LENGTH.start() {
-            return Err(Invalid::new("too_short", "At least 8 characters."));
-        }
-        if is_common(&self.0) {
-            return Err(Invalid::new(
-                "too_common",
-                "This is one of the most common passwords.",
-            ));
-        }
-        Ok(())
-    }
-
-    /// Checks all rules, for its owner.
-    ///
-    /// # Errors
-    /// When it is too short, too common, or too much like what everybody knows of its owner.
-    pub fn accept_for(self, owner: Owner<'_>) -> Result<NewPassword, Invalid> {
-        self.check()?;
-        if let Some(what) = owner.resembled_by(&self.0) {
-            return Err(Invalid::new(
-                "too_similar",
-                format!("Too similar to the {what}."),
-            ));
-        }
-        Ok(NewPassword(self))
     }
 }
 
@@ -97,6 +57,12 @@ impl NewPassword {
     #[must_use]
     pub fn into_inner(self) -> Password {
         self.0
+    }
+
+    /// A password that nothing has judged.
+    #[cfg(test)]
+    pub(crate) fn unjudged(text: &str) -> Self {
+        Self(text.parse().expect("a password"))
     }
 }
 
@@ -112,75 +78,25 @@ impl fmt::Debug for NewPassword {
     }
 }
 
-/// Whether all of it is one entry of the list of common passwords, also backwards or with the usual digits for letters,
-/// or the same or neighbouring characters throughout.
-fn is_common(password: &str) -> bool {
-    let estimate = zxcvbn::zxcvbn(password, &[]);
-    let warning = estimate.feedback().and_then(Feedback::warning);
-    estimate.sequence().len() == 1
-        && matches!(
-            warning,
-            Some(
-                Warning::ThisIsATop10Password
-                    | Warning::ThisIsATop100Password
-                    | Warning::ThisIsACommonPassword
-                    | Warning::ThisIsSimilarToACommonlyUsedPassword
-                    | Warning::RepeatsLikeAaaAreEasyToGuess
-                    | Warning::SequencesLikeAbcAreEasyToGuess
-                    | Warning::StraightRowsOfKeysAreEasyToGuess
-            )
-        )
-}
-
-impl<'a> Owner<'a> {
-    /// What is known of an account.
-    #[must_use]
-    pub fn of(user: &'a user::Model) -> Self {
-        Self {
-            email: &user.email,
-            username: &user.username,
-            phone_number: user.phone_number.as_ref(),
-        }
-    }
-
-    fn resembled_by(self, password: &str) -> Option<&'static str> {
-        let mut known = vec![
-            ("e-mail address", self.email.as_str()),
-            ("e-mail address", self.email.local_part()),
-            ("user name", self.username.as_str()),
-        ];
-        if let Some(number) = self.phone_number {
-            known.push(("phone number", number.as_str()));
-        }
-        let password = password.to_lowercase();
-        known
-            .into_iter()
-            .find(|(_, text)| {
-                let text = text.to_lowercase();
-                // Shorter texts are like everything.
-                text.chars().count() >= 4
-                    && (likeness(&password, &text) >= TOO_SIMILAR || is_mostly(&password, &text))
-            })
-            .map(|(what, _)| what)
-    }
-}
-
-/// From 0 to 1: as written, and whatever the order of the words.
-fn likeness(password: &str, text: &str) -> f64 {
-    strsim::normalized_damerau_levenshtein(text, password)
-        .max(strsim::sorensen_dice(text, password))
-}
-
-/// Whether a password is a known text with next to nothing around it.
-fn is_mostly(password: &str, text: &str) -> bool {
-    password.contains(text) && password.chars().count() < text.chars().count() + 4
-}
-
 #[cfg(test)]
 mod tests {
+    use latchkey_shared::settings::Settings;
+
     use super::*;
+    use crate::config::Config;
+
+    /// The rules of an installation with these variables.
+    fn policy(variables: &[(&'static str, &'static str)]) -> PasswordPolicy {
+        let key = [("SECRET_KEY", "0123456789abcdef0123456789abcdef")];
+        let pairs = key.iter().chain(variables).copied();
+        PasswordPolicy::new(&Config::read(Settings::from_pairs(pairs)).unwrap())
+    }
 
     fn judge(password: &str) -> Result<(), &'static str> {
+        judge_by(&policy(&[]), password)
+    }
+
+    fn judge_by(policy: &PasswordPolicy, password: &str) -> Result<(), &'static str> {
         let (email, username, number) = (
             "ada.lovelace@example.com".parse().unwrap(),
             "Countess Ada".parse().unwrap(),
@@ -193,8 +109,7 @@ mod tests {
         };
         password
             .parse::<Password>()
-            .and_then(|password| password.accept_for(owner))
-            .map(|_| ())
+            .and_then(|password| policy.check(&password, Some(owner)))
             .map_err(|invalid| invalid.code)
     }
 
@@ -252,10 +167,50 @@ mod tests {
             "Lovelace.Ada",
             "countess ada",
             "countessada!",
+            "Lovelace2025!",
+            "ecalevol.ada",
+            "Countess123",
             "+201001234567",
             "201001234567",
         ] {
             assert_eq!(judge(similar), Err("too_similar"), "{similar}");
         }
+    }
+
+    /// P3: words that an attacker takes from the product and its URL.
+    #[test]
+    fn names_of_the_installation_are_refused() {
+        let policy = policy(&[
+            ("PRODUCT_NAME", "Velvet Notes"),
+            ("PUBLIC_URL", "https://accounts.lanternworks.example"),
+        ]);
+        for similar in [
+            "Velvet Notes",
+            "velvetnotes",
+            "velvetnotesvelvetnotes",
+            "VelvetNotes2025!",
+            "V3lv3tN0t3s",
+            "lanternworks1",
+            "!Lanternworks2026",
+            "accounts.lanternworks.example",
+            "skrownretnal",
+        ] {
+            assert_eq!(judge_by(&policy, similar), Err("too_similar"), "{similar}");
+        }
+        assert_eq!(judge_by(&policy, "harbour lantern snow"), Ok(()));
+        for similar in ["latchkey", "Latchkey2025!", "latchkeylatchkey", "L4tchk3y"] {
+            assert_eq!(judge(similar), Err("too_similar"), "{similar}");
+        }
+    }
+
+    /// P1
+    #[test]
+    fn the_shortest_password_is_configured() {
+        let policy = policy(&[("PASSWORD_MIN_LENGTH", "12")]);
+        let short: Password = "kq9$wztxvbn".parse().unwrap();
+        let invalid = policy.check(&short, None).unwrap_err();
+        assert_eq!(invalid.code, "too_short");
+        assert_eq!(invalid.detail, "At least 12 characters.");
+        assert_eq!(judge_by(&policy, "kq9$wztxvbnm"), Ok(()));
     }
 }

@@ -24,7 +24,7 @@ use crate::{
 struct Wire {
     /// The current password.
     password: String,
-    /// 8 to 128 characters; no common one, and none like the account's own data.
+    /// 8 to 128 characters; no common one, and none like the account's own data or the name of the service.
     #[oai(validator(min_length = 8, max_length = 128))]
     new_password: String,
 }
@@ -53,10 +53,11 @@ impl PasswordChange {
     ) -> Result<Json<TokenPair>, Failure<400, 401, 403, 413, 415, 429>> {
         let mut fields = body.fields;
         let current = fields.required::<Password>("password");
-        let new = fields.required::<Password>("new_password").and_then(|new| {
-            new.accept_for(Owner::of(&me.user))
-                .map_err(|invalid| fields.note("new_password", invalid))
-        });
+        let new = fields.required::<Password>("new_password");
+        let owner = Some(Owner::of(&me.user));
+        let new = fields
+            .judge_password("new_password", new, &app.passwords, owner)
+            .await?;
         fields.finish()?;
         let (session, secret) = change(app, &me, current?, new?, &trail).await?;
         Ok(Json(TokenPair::of(app, &session, &secret)))

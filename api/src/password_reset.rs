@@ -47,7 +47,7 @@ impl Example for RequestWire {
 struct ResetWire {
     /// The token of the request, whose code was checked.
     token: String,
-    /// 8 to 128 characters; no common one, and none like the account's own data.
+    /// 8 to 128 characters; no common one, and none like the account's own data or the name of the service.
     #[oai(validator(min_length = 8, max_length = 128))]
     new_password: String,
 }
@@ -195,8 +195,10 @@ async fn finish(
     let user = owner(app, reset)
         .await?
         .ok_or(ApiError::InvalidResetToken)?;
-    let password = password
-        .accept_for(Owner::of(&user))
+    let password = app
+        .passwords
+        .accept(password, Owner::of(&user))
+        .await?
         .map_err(|invalid| ApiError::invalid_field("new_password", invalid))?;
     let hash = app.hasher.hash(password).await?;
     let now = app.now();

@@ -41,7 +41,7 @@ struct Wire {
     /// 1 to 45 characters; need not be unique.
     #[oai(validator(min_length = 1, max_length = 45))]
     username: String,
-    /// 8 to 128 characters; no common one, and none like the rest of this form.
+    /// 8 to 128 characters; no common one, and none like the rest of this form or the name of the service.
     #[oai(validator(min_length = 8, max_length = 128))]
     password: String,
     /// An international number, such as `+20 100 123 4567`.
@@ -122,7 +122,7 @@ impl Register {
         // Before the form is looked at.
         let limit = app.limits.registration(trail.peer, app.now()).await;
         trail.limited(app, "registration", None, limit).await?;
-        let form = Form::parse(body.fields, app)?;
+        let form = Form::parse(body.fields, app).await?;
         let picture = match form.picture {
             Some(upload) => Some(picture::accept(app, &trail, None, upload).await?),
             None => None,
@@ -280,7 +280,7 @@ async fn create(
 }
 
 impl Form {
-    fn parse(mut fields: Fields, app: &App) -> Result<Self, ApiError> {
+    async fn parse(mut fields: Fields, app: &App) -> Result<Self, ApiError> {
         let email = fields.required::<Email>("email");
         let username = fields.required::<Username>("username");
         let password = fields.required::<Password>("password");
@@ -288,23 +288,17 @@ impl Form {
         let date_birth = fields.date_birth(app.now().date_naive());
         let gender = fields.optional::<Gender>("gender");
         let picture = fields.picture();
-        let password = password.and_then(|password| {
-            let judged = match (&email, &username) {
-                (Ok(email), Ok(username)) => password.accept_for(Owner {
-                    email,
-                    username,
-                    phone_number: phone_number.as_ref().ok().and_then(Option::as_ref),
-                }),
-                // Without an owner the rules that need none are all that can be said.
-                _ => {
-                    return password
-                        .check()
-                        .map_err(|invalid| fields.note("password", invalid))
-                        .and(Err(crate::fields::Bad));
-                }
-            };
-            judged.map_err(|invalid| fields.note("password", invalid))
-        });
+        let owner = match (&email, &username) {
+            (Ok(email), Ok(username)) => Some(Owner {
+                email,
+                username,
+                phone_number: phone_number.as_ref().ok().and_then(Option::as_ref),
+            }),
+            _ => None,
+        };
+        let password = fields
+            .judge_password("password", password, &app.passwords, owner)
+            .await?;
         fields.finish()?;
         Ok(Self {
             email: email?,

@@ -47,9 +47,13 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
         base: common.base_path().into(),
         metrics: app.requests.clone(),
     };
-    let documented = |make: fn(&str) -> String| {
-        let base = common.base_path().to_owned();
-        move || make(&base)
+    let installation = openapi::Installation {
+        base: common.base_path().to_owned(),
+        min_password: app.passwords.min_length,
+    };
+    let documented = |make: fn(&openapi::Installation) -> String| {
+        let installation = installation.clone();
+        move || make(&installation)
     };
     let origins = origins(&app);
     let allowed = Arc::new(LazyLock::new(openapi::methods as fn() -> _));

@@ -69,7 +69,7 @@ pub async fn change_password(
 }
 
 async fn change(app: &App, admin: &Admin, form: Form) -> Result<Session, ApiError> {
-    let (current, new) = parse(admin, form)?;
+    let (current, new) = parse(app, admin, form).await?;
     let me = SignedIn {
         user: admin.user.clone(),
         session: admin.session.clone(),
@@ -78,14 +78,15 @@ async fn change(app: &App, admin: &Admin, form: Form) -> Result<Session, ApiErro
     Ok(session)
 }
 
-fn parse(admin: &Admin, form: Form) -> Result<(Password, NewPassword), ApiError> {
+async fn parse(app: &App, admin: &Admin, form: Form) -> Result<(Password, NewPassword), ApiError> {
     let same = form.text("new_password") == form.text("password_again");
     let mut fields = form.into_fields();
     let current = fields.required::<Password>("password");
-    let new = fields.required::<Password>("new_password").and_then(|new| {
-        new.accept_for(Owner::of(&admin.user))
-            .map_err(|invalid| fields.note("new_password", invalid))
-    });
+    let new = fields.required::<Password>("new_password");
+    let owner = Some(Owner::of(&admin.user));
+    let new = fields
+        .judge_password("new_password", new, &app.passwords, owner)
+        .await?;
     if !same {
         fields.note("password_again", differ());
     }

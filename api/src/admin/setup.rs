@@ -30,7 +30,6 @@ use crate::{
     app::App,
     audit::Trail,
     error::ApiError,
-    fields::Bad,
     password::{NewPassword, Owner, Password},
     token::ResetToken,
 };
@@ -139,7 +138,7 @@ async fn check(app: &App, token: &str) -> Result<(), ApiError> {
 }
 
 async fn store(app: &App, form: Form, trail: &Trail) -> Result<(), ApiError> {
-    let (email, username, password) = parse(form)?;
+    let (email, username, password) = parse(app, form).await?;
     let hash = app.hasher.hash(password).await?;
     let new = NewUser::superuser(email, username, hash);
     let transaction = database::begin(&app.db).await?;
@@ -158,7 +157,7 @@ async fn store(app: &App, form: Form, trail: &Trail) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn parse(form: Form) -> Result<(Email, Username, NewPassword), ApiError> {
+async fn parse(app: &App, form: Form) -> Result<(Email, Username, NewPassword), ApiError> {
     let same = form.text("password") == form.text("password_again");
     let mut fields = form.into_fields();
     let email = fields.required::<Email>("email");
@@ -167,17 +166,17 @@ fn parse(form: Form) -> Result<(Email, Username, NewPassword), ApiError> {
     if !same {
         fields.note("password_again", differ());
     }
-    let password = match (password, &email, &username) {
-        (Ok(password), Ok(email), Ok(username)) => password
-            .accept_for(Owner {
-                email,
-                username,
-                phone_number: None,
-            })
-            .map_err(|invalid| fields.note("password", invalid)),
-        (Ok(_), ..) => Err(Bad),
-        (Err(bad), ..) => Err(bad),
+    let owner = match (&email, &username) {
+        (Ok(email), Ok(username)) => Some(Owner {
+            email,
+            username,
+            phone_number: None,
+        }),
+        _ => None,
     };
+    let password = fields
+        .judge_password("password", password, &app.passwords, owner)
+        .await?;
     fields.finish()?;
     Ok((email?, username?, password?))
 }

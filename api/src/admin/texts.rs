@@ -63,6 +63,7 @@ texts! {
     sign_in: "Sign in" | "تسجيل الدخول";
     email: "E-mail address" | "البريد الإلكتروني";
     password: "Password" | "كلمة المرور";
+    min_length: "Minimum length" | "الحد الأدنى للطول";
     password_again: "The same password again" | "كلمة المرور مرة أخرى";
     wrong_sign_in: "The address or the password is wrong, or the account has no access here." | "البريد الإلكتروني أو كلمة المرور غير صحيحة، أو ليس للحساب صلاحية الدخول هنا.";
     too_many: "Too many tries. Please wait so many seconds:" | "محاولات كثيرة. يرجى الانتظار بالثواني:";
@@ -287,6 +288,7 @@ texts! {
     field_too_long: "Too long." | "طويل جدًا.";
     field_too_short: "Too short." | "قصير جدًا.";
     field_too_common: "One of the most common passwords." | "من أكثر كلمات المرور شيوعًا.";
+    field_breached: "This password was in a data breach." | "ظهرت كلمة المرور هذه في تسريب بيانات.";
     field_too_similar: "Too similar to the data of the account." | "مشابه جدًا لبيانات الحساب.";
     field_out_of_range: "Out of range." | "خارج النطاق.";
     field_invalid: "Not valid." | "غير صالح.";
@@ -417,6 +419,7 @@ impl Texts {
             "too_long" => self.field_too_long,
             "too_short" => self.field_too_short,
             "too_common" => self.field_too_common,
+            "breached" => self.field_breached,
             "too_similar" => self.field_too_similar,
             "out_of_range" => self.field_out_of_range,
             "taken" => self.error_email_taken,

@@ -39,6 +39,8 @@ pub struct View {
     pub product: String,
     /// The path of `PUBLIC_URL`: in front of every path in a page. Those in forms and in the code are without it.
     pub base: String,
+    /// `PASSWORD_MIN_LENGTH`
+    pub min_password: usize,
     /// `light`, `dark`, or nothing.
     pub theme: Option<&'static str>,
     /// For forms.
@@ -100,6 +102,7 @@ impl View {
             t: language(app, request),
             product: app.config.common.product_name.clone(),
             base: app.config.common.base_path().to_owned(),
+            min_password: app.passwords.min_length,
             theme: match session::read(app, request, THEME).as_deref() {
                 Some("light") => Some("light"),
                 Some("dark") => Some("dark"),

@@ -205,7 +205,14 @@ async fn the_longest_and_the_shortest_of_each_field_are_taken() {
         form("username", json!("😀")),
         form("username", json!(12345)),
         form("password", json!("kq9$wztx")),
-        form("password", json!("pq".repeat(64))),
+        form(
+            "password",
+            json!(
+                (0..64)
+                    .map(|n| format!("{:02}", 99 - n))
+                    .collect::<String>()
+            ),
+        ),
         form("password", json!("😀🦀🐧🦊🐸🐝🦉🐙")),
         form("password", json!(4_719_302_856_471_u64)),
         form("dateBirth", json!("1900-01-01")),

@@ -48,6 +48,7 @@ mod own_sessions;
 mod password_change;
 mod password_cost;
 mod password_reset;
+mod password_rules;
 mod pending;
 mod pictures;
 mod profile;

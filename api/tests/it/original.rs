@@ -148,7 +148,7 @@ async fn the_recorded_reset_succeeds_with_the_keys_of_the_readme() {
             (200, json!({"message": "OTP is valid."}))
         );
 
-        let password = format!("Newpass-{round}");
+        let password = format!("another quiet morning {round}");
         let body = json!({"token": token, "new_password": password});
         let reset = world
             .post(&format!("/auth/reset_password{slash}"), body)

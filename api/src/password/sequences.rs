@@ -1,0 +1,105 @@
+//! Rows of keys and other sequences: `abcdefgh`, `87654321`, `qwertyuiop`, `1qaz2wsx`.
+
+/// Keys that lie side by side, on the usual layouts: rows, columns, and zigzags between two rows.
+const KEYS: [&str; 27] = [
+    "1234567890-=",
+    "!@#$%^&*()_+",
+    "qwertyuiop[]",
+    "asdfghjkl;'",
+    "zxcvbnm,./",
+    "qwertzuiopü",
+    "yxcvbnm",
+    "azertyuiop",
+    "qsdfghjklm",
+    "wxcvbn",
+    "1qaz",
+    "2wsx",
+    "3edc",
+    "4rfv",
+    "5tgb",
+    "6yhn",
+    "7ujm",
+    "8ik,",
+    "9ol.",
+    "0p;/",
+    "1q2w3e4r5t6y7u8i9o0p",
+    "q1w2e3r4t5y6u7i8o9p0",
+    "qawsedrftgyhujikolp",
+    "йцукенгшщзхъ",
+    "фывапролджэ",
+    "ячсмитьбю",
+    "ضصثقفغعهخحج",
+];
+
+/// The shortest run that counts as one.
+const MIN_RUN: usize = 3;
+
+/// Whether a text consists of runs alone: the same character again, characters that follow each other, or neighbouring keys.
+pub(super) fn is_sequence(text: &str) -> bool {
+    let characters: Vec<char> = text.chars().collect();
+    let mut rest = characters.as_slice();
+    while !rest.is_empty() {
+        let run = longest_run(rest);
+        if run < MIN_RUN {
+            return false;
+        }
+        rest = &rest[run..];
+    }
+    !characters.is_empty()
+}
+
+/// The length of the longest run that a text begins with.
+fn longest_run(text: &[char]) -> usize {
+    let code_points = [0, 1, -1].map(|step| {
+        run(text, |one, next| {
+            i64::from(u32::from(next)) - i64::from(u32::from(one)) == step
+        })
+    });
+    let keys = KEYS.iter().flat_map(|keys| {
+        let forwards = move |one, next| is_pair(keys.chars(), one, next);
+        let backwards = move |one, next| is_pair(keys.chars().rev(), one, next);
+        [run(text, forwards), run(text, backwards)]
+    });
+    code_points
+        .into_iter()
+        .chain(keys)
+        .max()
+        .unwrap_or_default()
+}
+
+fn run(text: &[char], goes_on: impl Fn(char, char) -> bool) -> usize {
+    let pairs = text.windows(2);
+    1 + pairs.take_while(|pair| goes_on(pair[0], pair[1])).count()
+}
+
+fn is_pair(keys: impl Iterator<Item = char>, one: char, next: char) -> bool {
+    let mut keys = keys.skip_while(|key| *key != one).skip(1);
+    keys.next() == Some(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn runs_of_characters_and_keys_are_sequences() {
+        for yes in [
+            "abcdefgh",
+            "87654321",
+            "7890123",
+            "qwertyuiop",
+            "lkjhgfdsa",
+            "1qaz2wsx",
+            "1q2w3e4r",
+            "aaaa1111",
+            "abcd1234",
+            "йцукен",
+            "!@#$%^&*",
+        ] {
+            assert!(is_sequence(yes), "{yes}");
+        }
+        for no in ["", "ab", "qhzmvxkwpl", "4719302856471", "abcdx", "password"] {
+            assert!(!is_sequence(no), "{no}");
+        }
+    }
+}
