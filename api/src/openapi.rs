@@ -133,14 +133,14 @@ fn place_problems_below(value: &mut Value, base: &str) {
     match value {
         Value::String(text) if text.starts_with("/problems/") => text.insert_str(0, base),
         Value::Array(items) => {
-            items
-                .iter_mut()
-                .for_each(|item| place_problems_below(item, base));
+            for item in items {
+                place_problems_below(item, base);
+            }
         }
         Value::Object(members) => {
-            members
-                .values_mut()
-                .for_each(|member| place_problems_below(member, base));
+            for member in members.values_mut() {
+                place_problems_below(member, base);
+            }
         }
         _ => {}
     }

@@ -84,7 +84,7 @@ fn jpeg(rest: &mut Rest) -> Option<()> {
     }
 }
 
-/// Blocks up to the trailer (GIF89a, 27).
+/// Blocks up to the trailer (`GIF89a`, 27).
 fn gif(rest: &mut Rest) -> Option<()> {
     let screen: [u8; 13] = rest.array()?;
     rest.take(color_table(screen[10]))?;

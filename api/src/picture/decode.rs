@@ -41,9 +41,9 @@ pub(super) struct Decoded {
 
 /// A file whose header was read.
 enum Opened<'a> {
-    Png(PngDecoder<Cursor<&'a [u8]>>),
-    Gif(GifDecoder<Cursor<&'a [u8]>>),
-    WebP(WebPDecoder<Cursor<&'a [u8]>>),
+    Png(Box<PngDecoder<Cursor<&'a [u8]>>>),
+    Gif(Box<GifDecoder<Cursor<&'a [u8]>>>),
+    WebP(Box<WebPDecoder<Cursor<&'a [u8]>>>),
     Jpeg(Box<JpegDecoder<ZCursor<&'a [u8]>>>),
 }
 
@@ -71,9 +71,9 @@ pub(super) fn memory_needed(bytes: &[u8], format: ImageFormat) -> Result<u64, In
 /// When it is not a picture.
 pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Decoded, Invalid> {
     match Opened::new(bytes, format)? {
-        Opened::Png(decoder) => finish(decoder),
-        Opened::Gif(decoder) => finish(decoder),
-        Opened::WebP(decoder) => finish(decoder),
+        Opened::Png(decoder) => finish(*decoder),
+        Opened::Gif(decoder) => finish(*decoder),
+        Opened::WebP(decoder) => finish(*decoder),
         Opened::Jpeg(decoder) => finish_jpeg(*decoder),
     }
 }
@@ -85,10 +85,11 @@ impl<'a> Opened<'a> {
         limits.max_alloc = Some(MAX_METADATA);
         Ok(match format {
             ImageFormat::Png => {
-                Self::Png(PngDecoder::with_limits(reader, limits).map_err(explain)?)
+                let decoder = PngDecoder::with_limits(reader, limits).map_err(explain)?;
+                Self::Png(Box::new(decoder))
             }
-            ImageFormat::Gif => Self::Gif(gif(reader).map_err(explain)?),
-            ImageFormat::WebP => Self::WebP(WebPDecoder::new(reader).map_err(explain)?),
+            ImageFormat::Gif => Self::Gif(Box::new(gif(reader).map_err(explain)?)),
+            ImageFormat::WebP => Self::WebP(Box::new(WebPDecoder::new(reader).map_err(explain)?)),
             ImageFormat::Jpeg => Self::Jpeg(Box::new(jpeg(bytes).ok_or_else(not_a_picture)?)),
             _ => return Err(not_a_picture()),
         })
@@ -198,6 +199,7 @@ fn four_inks(width: u32, height: u32, samples: Vec<u8>) -> Option<DynamicImage> 
     RgbaImage::from_raw(width, height, samples).map(DynamicImage::from)
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "given to `map_err`")]
 fn explain(error: ImageError) -> Invalid {
     match error {
         ImageError::Limits(_) => too_many_pixels(),

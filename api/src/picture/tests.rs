@@ -170,13 +170,15 @@ fn wide_gamut_profiles_become_srgb() {
     let mut png = Vec::new();
     let mut encoder = PngEncoder::new(&mut png);
     encoder.set_icc_profile(profile.clone()).unwrap();
-    let rgba8 = image::ExtendedColorType::Rgba8;
-    encoder.write_image(plain.as_raw(), 64, 64, rgba8).unwrap();
+    let with_alpha = image::ExtendedColorType::Rgba8;
+    encoder
+        .write_image(plain.as_raw(), 64, 64, with_alpha)
+        .unwrap();
     let mut jpeg = Vec::new();
     let mut encoder = JpegEncoder::new_with_quality(&mut jpeg, 100);
     encoder.set_icc_profile(profile).unwrap();
-    let rgb8 = image::ExtendedColorType::Rgb8;
-    encoder.write_image(rgb.as_raw(), 64, 64, rgb8).unwrap();
+    let opaque = image::ExtendedColorType::Rgb8;
+    encoder.write_image(rgb.as_raw(), 64, 64, opaque).unwrap();
 
     for bytes in [png, jpeg] {
         let (picture, _) = shown(bytes.clone());

@@ -284,10 +284,10 @@ async fn mails_and_the_set_up_link_have_the_path() {
         line.contains(&format!("{}/admin/setup/", world.base)),
         "{line}"
     );
-    let link = line.split("link=").nth(1).unwrap();
-    let link = link.split_whitespace().next().unwrap();
-    let page = world.http.get(link).send().await.unwrap();
-    assert_eq!(page.status(), 200, "{link}");
+    let logged = line.split("link=").nth(1).unwrap();
+    let setup_url = logged.split_whitespace().next().unwrap();
+    let page = world.http.get(setup_url).send().await.unwrap();
+    assert_eq!(page.status(), 200, "{setup_url}");
     let html = page.text().await.unwrap();
     assert!(
         html.contains(&format!("action=\"{BASE}/admin/setup/")),

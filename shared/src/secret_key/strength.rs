@@ -46,6 +46,8 @@ fn is_text(key: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use base64::{Engine as _, engine::general_purpose::STANDARD};
     use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
@@ -79,8 +81,12 @@ mod tests {
         for _ in 0..5_000 {
             let mut bytes = [0; 32];
             random.fill_bytes(&mut bytes);
-            let hex = |bytes: &[u8]| -> String {
-                bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+            let hex = |bytes: &[u8]| {
+                let mut text = String::new();
+                for byte in bytes {
+                    write!(text, "{byte:02x}").unwrap();
+                }
+                text
             };
             for key in [
                 hex(&bytes[..16]).into_bytes(),
