@@ -156,8 +156,8 @@ mod tests {
         for (key, bad, good) in [
             ("LIMIT_LOGIN_PEER", "100000/1", "6000/60"),
             ("LIMIT_LOGIN_PEER", "6001/60", "5/1"),
-            ("LIMIT_RESET_EMAIL", "31/3600", "30/3600"),
-            ("LIMIT_RESET_EMAIL", "30/3599", "30/86400"),
+            ("LIMIT_EMAIL_CHANGE", "101/3600", "100/3600"),
+            ("LIMIT_EMAIL_CHANGE", "100/3599", "100/86400"),
             ("LIMIT_PICTURE_IP", "100000/2592000", "6000/3600"),
             ("LIMIT_PICTURE_ACCOUNT", "201/3600", "1/1000000"),
             ("LIMIT_LOGIN_FAILURES", "101", "100"),
