@@ -208,11 +208,14 @@ fn media_type(request: &Request) -> Option<&'static str> {
     )
 }
 
+/// The names and values of a body, in its order.
+type Parts = Vec<(String, Value)>;
+
 /// Takes bytes apart, many of them on a blocking thread.
 async fn parse(
     bytes: Vec<u8>,
-    from: fn(&[u8]) -> Result<Vec<(String, Value)>, ApiError>,
-) -> Result<Vec<(String, Value)>, ApiError> {
+    from: fn(&[u8]) -> Result<Parts, ApiError>,
+) -> Result<Parts, ApiError> {
     if bytes.len() <= SMALL {
         return from(&bytes);
     }
@@ -220,7 +223,7 @@ async fn parse(
     parsed.map_err(|error| ApiError::Internal(error.to_string()))?
 }
 
-fn from_json(bytes: &[u8]) -> Result<Vec<(String, Value)>, ApiError> {
+fn from_json(bytes: &[u8]) -> Result<Parts, ApiError> {
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Ok(Vec::new());
     }
@@ -237,7 +240,7 @@ fn from_json(bytes: &[u8]) -> Result<Vec<(String, Value)>, ApiError> {
     Ok(members)
 }
 
-fn from_form(bytes: &[u8]) -> Result<Vec<(String, Value)>, ApiError> {
+fn from_form(bytes: &[u8]) -> Result<Parts, ApiError> {
     // Read as a form, it would be one field of a strange name, and the answer would call the others missing.
     if bytes.trim_ascii_start().starts_with(b"{") {
         return Err(ApiError::MalformedBody(
@@ -254,10 +257,7 @@ fn from_form(bytes: &[u8]) -> Result<Vec<(String, Value)>, ApiError> {
     Ok(pairs)
 }
 
-async fn from_multipart(
-    request: &Request,
-    bytes: Vec<u8>,
-) -> Result<Vec<(String, Value)>, ApiError> {
+async fn from_multipart(request: &Request, bytes: Vec<u8>) -> Result<Parts, ApiError> {
     let malformed = || ApiError::MalformedBody("The body is not valid multipart/form-data.".into());
     let mut body = RequestBody::new(bytes.into());
     let mut parts = <Multipart as poem::FromRequest>::from_request(request, &mut body)

@@ -81,7 +81,7 @@ impl Known {
     }
 
     /// The name of the product, and the names in its host.
-    pub(super) fn of_installation(product: &str, host: Option<Host<&str>>) -> Vec<Self> {
+    pub(super) fn of_installation(product: &str, host: Option<&Host<&str>>) -> Vec<Self> {
         let what = "name of this service";
         let mut known = vec![Self::whole(what, product)];
         known.extend(Self::parts(what, product));

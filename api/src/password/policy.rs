@@ -40,7 +40,10 @@ impl PasswordPolicy {
         let common = &config.common;
         Self {
             min_length: config.password_min_length,
-            installation: Known::of_installation(&common.product_name, common.public_url.host()),
+            installation: Known::of_installation(
+                &common.product_name,
+                common.public_url.host().as_ref(),
+            ),
             breached: config
                 .breached_passwords
                 .as_deref()

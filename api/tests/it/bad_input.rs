@@ -208,8 +208,8 @@ async fn the_longest_and_the_shortest_of_each_field_are_taken() {
         form(
             "password",
             json!(
-                (0..64)
-                    .map(|n| format!("{:02}", 99 - n))
+                (0..128)
+                    .filter_map(|n| char::from_u32(33 + n * 37 % 90))
                     .collect::<String>()
             ),
         ),
