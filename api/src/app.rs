@@ -16,6 +16,7 @@ use tokio::sync::Semaphore;
 use crate::{
     config::Config,
     hashing::PasswordHasher,
+    health::HealthChecks,
     limits::Limiter,
     metrics::{ConnectionMetrics, HashMetrics, RequestMetrics},
     password::PasswordPolicy,
@@ -36,8 +37,10 @@ pub struct App(Arc<State>);
 pub struct State {
     /// The database.
     pub db: Database,
-    /// Redis, to ask whether it is there.
+    /// Redis: sign-ins to the dashboard.
     pub redis: Client,
+    /// Whether each dependency does its work.
+    pub health: HealthChecks,
     /// One-time codes.
     pub codes: CodeStore,
     /// Mails.
@@ -91,10 +94,12 @@ impl App {
         let requests = RequestMetrics::new(metrics.registry())?;
         let clients = ConnectionMetrics::new(metrics.registry())?;
         let hashes = HashMetrics::new(metrics.registry())?;
+        let health = HealthChecks::new(metrics.checks(), connections.clone());
         let domain = config.common.message_domain();
         let outbox = Outbox::new(connections.queue, domain, metrics.registry())?;
         let key = &config.common.secret_key;
         Ok(Self(Arc::new(State {
+            health,
             metrics,
             requests,
             connections: clients,

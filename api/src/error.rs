@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use latchkey_shared::{
     database::{self, Outage},
+    dependency::Refusal,
     invalid::Invalid,
     one_time_code::CodeError,
     user::WriteUserError,
@@ -17,6 +18,7 @@ use sea_orm::DbErr;
 
 use crate::{
     limits::TooMany,
+    media_folder,
     problem::{FieldError, Problem},
 };
 
@@ -111,7 +113,7 @@ pub enum ApiError {
     /// 503 `busy`: more waits than can be done in time, such as passwords to be checked, or bodies to be read.
     #[error("too much waits to be done")]
     Busy,
-    /// 503 `unavailable`: the database or Redis does not answer, or cannot work at the moment.
+    /// 503 `unavailable`: the database, Redis or `MEDIA_DIR` does not do its work; the text says what an operator does about it.
     #[error("a dependency failed: {0}")]
     Unavailable(String),
     /// 503 `unavailable`: the database went away in the middle of a call. Of a commit that was not answered nobody knows
@@ -422,7 +424,7 @@ impl From<WriteUserError> for ApiError {
 impl From<CodeError> for ApiError {
     fn from(error: CodeError) -> Self {
         match error {
-            CodeError::Redis(_) => Self::Unavailable(error.to_string()),
+            CodeError::Redis(error) => Self::Unavailable(Refusal::from(&error).to_string()),
             CodeError::Seal | CodeError::Gone | CodeError::Unanswered(_) => {
                 Self::Internal(error.to_string())
             }
@@ -430,8 +432,9 @@ impl From<CodeError> for ApiError {
     }
 }
 
+/// Only pictures are written to files.
 impl From<std::io::Error> for ApiError {
     fn from(error: std::io::Error) -> Self {
-        Self::Internal(error.to_string())
+        Self::Unavailable(media_folder::refusal(&error).to_string())
     }
 }

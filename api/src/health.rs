@@ -2,11 +2,16 @@
 
 use std::sync::atomic::Ordering;
 
-use latchkey_shared::{health, redis};
+use latchkey_shared::{
+    config::Connections,
+    delivery_health::{self, DeliveryHealth},
+    dependency::{Diagnosis, Refusal},
+    health::{self, Check, Checks, OK},
+};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 
-use crate::{app::App, openapi::Tag};
+use crate::{app::App, media_folder, openapi::Tag};
 
 /// The process runs.
 #[derive(Debug, Object)]
@@ -18,22 +23,121 @@ struct Alive {
 /// What the service depends on, each `ok` or what is wrong with it.
 #[derive(Debug, Object)]
 struct Readiness {
-    /// `ok`, `unavailable` when any dependency is, or `stopping` when it has been told to end.
+    /// `ok`; `degraded` when some requests fail; `unavailable` when every request does; `stopping` when the process was told to end.
     status: String,
-    /// The SQL database.
+    /// The SQL database. Without it every request fails.
     database: String,
-    /// Redis.
+    /// Redis. Without it logins, registrations and codes fail; signed-in users go on.
     redis: String,
+    /// The folder of profile pictures. Without it uploads fail.
+    media: String,
+    /// The SMTP server, by the workers' latest attempts to send. Without it mails wait.
+    smtp: String,
 }
 
 #[derive(ApiResponse)]
 enum Ready {
-    /// Every dependency answers.
+    /// Requests are served; `degraded` names what is not.
     #[oai(status = 200)]
     Yes(Json<Readiness>),
-    /// At least one does not, or it is about to stop.
+    /// No request is served, or the process is about to stop.
     #[oai(status = 503)]
     No(Json<Readiness>),
+}
+
+/// The health checks of the API.
+pub struct HealthChecks {
+    database: Check,
+    redis: Check,
+    media: Check,
+    smtp: Check,
+    connections: Connections,
+}
+
+/// A word for each dependency, `ok` or what is wrong with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DependencyStates {
+    /// The SQL database.
+    pub database: &'static str,
+    /// Redis.
+    pub redis: &'static str,
+    /// `MEDIA_DIR`.
+    pub media: &'static str,
+    /// The SMTP server.
+    pub smtp: &'static str,
+}
+
+impl HealthChecks {
+    /// Checks over these connections.
+    #[must_use]
+    pub fn new(checks: &Checks, connections: Connections) -> Self {
+        Self {
+            database: checks.of("database"),
+            redis: checks.of("redis"),
+            media: checks.of("media"),
+            smtp: checks.of("smtp"),
+            connections,
+        }
+    }
+
+    /// Tries a write of each kind, or returns what was found within the last seconds.
+    pub async fn ask(&self, app: &App) -> DependencyStates {
+        let Connections { db, redis, queue } = &self.connections;
+        let namespace = &app.config.common.redis_namespace;
+        let (database, redis, media, smtp) = tokio::join!(
+            self.database.ask(health::check_database(db)),
+            self.redis.ask(health::check_redis(redis, namespace, queue)),
+            self.media.ask(check_media(app)),
+            self.smtp.ask(check_smtp(app)),
+        );
+        DependencyStates {
+            database,
+            redis,
+            media,
+            smtp,
+        }
+    }
+}
+
+async fn check_media(app: &App) -> Result<(), Refusal> {
+    let folder = app.config.media_dir.clone();
+    let checked = tokio::task::spawn_blocking(move || media_folder::check_write(&folder)).await;
+    checked
+        .map_err(std::io::Error::other)
+        .and_then(|written| written)
+        .map_err(|error| media_folder::refusal(&error))
+}
+
+/// The API speaks no SMTP: the rows of the mails tell.
+async fn check_smtp(app: &App) -> Result<(), Refusal> {
+    let health = delivery_health::check(&app.db, app.now()).await;
+    match health.map_err(|error| Refusal::from(&error))? {
+        DeliveryHealth::Failing(problem) => Err(Refusal {
+            dependency: "SMTP",
+            cause: problem.words,
+            diagnosis: Diagnosis {
+                word: problem.cause.as_str(),
+                remedy: "latchkey-worker doctor says what to do",
+            },
+        }),
+        DeliveryHealth::OneRefused | DeliveryHealth::Accepted(_) | DeliveryHealth::Idle => Ok(()),
+    }
+}
+
+impl DependencyStates {
+    /// `ok`, `degraded` or `unavailable`.
+    fn status(self) -> &'static str {
+        match self {
+            Self { database, .. } if database != OK => "unavailable",
+            Self {
+                redis: OK,
+                media: OK,
+                smtp: OK,
+                ..
+            } => OK,
+            _ => "degraded",
+        }
+    }
 }
 
 /// See the module.
@@ -54,7 +158,7 @@ impl Health {
     )]
     async fn live(&self) -> Json<Alive> {
         Json(Alive {
-            status: "ok".to_owned(),
+            status: OK.to_owned(),
         })
     }
 
@@ -66,23 +170,20 @@ impl Health {
         tag = "Tag::Operation"
     )]
     async fn ready(&self, Data(app): Data<&App>) -> Ready {
-        let (database, redis) = tokio::join!(
-            health::ask("database", app.db.ping()),
-            health::ask("redis", redis::ping(&app.redis)),
-        );
-        let stopping = app.stopping.load(Ordering::Relaxed);
-        let ready = database == "ok" && redis == "ok" && !stopping;
-        let status = match (stopping, ready) {
-            (true, _) => "stopping",
-            (false, true) => "ok",
-            (false, false) => "unavailable",
+        let dependencies = Box::pin(app.health.ask(app)).await;
+        let status = if app.stopping.load(Ordering::Relaxed) {
+            "stopping"
+        } else {
+            dependencies.status()
         };
         let readiness = Json(Readiness {
             status: status.to_owned(),
-            database: database.to_owned(),
-            redis: redis.to_owned(),
+            database: dependencies.database.to_owned(),
+            redis: dependencies.redis.to_owned(),
+            media: dependencies.media.to_owned(),
+            smtp: dependencies.smtp.to_owned(),
         });
-        if ready {
+        if matches!(status, OK | "degraded") {
             Ready::Yes(readiness)
         } else {
             Ready::No(readiness)

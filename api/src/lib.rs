@@ -26,6 +26,7 @@ pub mod login;
 pub mod logout;
 pub mod mailed_code;
 pub mod media;
+pub mod media_folder;
 pub mod metrics;
 pub mod openapi;
 pub mod password;

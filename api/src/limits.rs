@@ -15,7 +15,7 @@
 //!
 //! When Redis does not answer, what is limited here is refused (503): guessing without a limit would be worse.
 
-use std::{fmt, future::Future, sync::Arc};
+use std::{future::Future, sync::Arc};
 
 use chrono::{DateTime, Utc};
 use fred::{
@@ -26,6 +26,7 @@ use fred::{
 };
 pub use latchkey_shared::rate::Rate;
 use latchkey_shared::{
+    dependency::Refusal,
     email::{Email, EmailKey},
     redis,
     token_hash::TokenHasher,
@@ -430,7 +431,7 @@ impl Limiter {
         };
         match timeout(redis::PATIENCE, answer).await {
             Ok(answer) => answer.map_err(|error| unavailable(&error)),
-            Err(error) => Err(unavailable(&error)),
+            Err(_) => Err(unavailable(redis::fault::timed_out())),
         }
     }
 
@@ -732,6 +733,6 @@ impl Counters {
     }
 }
 
-fn unavailable(error: &impl fmt::Display) -> ApiError {
-    ApiError::Unavailable(format!("Redis did not answer: {error}"))
+fn unavailable(refusal: impl Into<Refusal>) -> ApiError {
+    ApiError::Unavailable(refusal.into().to_string())
 }

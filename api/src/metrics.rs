@@ -172,6 +172,8 @@ fn endpoint(app: App, queue: Queue) -> impl Endpoint {
 
 #[handler]
 async fn show(Data(app): Data<&App>, Data(queue): Data<&Queue>) -> Response {
+    // For the metric of each dependency.
+    Box::pin(app.health.ask(app)).await;
     let text = app.metrics.render(&app.db, queue).await;
     Response::builder()
         .content_type(metrics::CONTENT_TYPE)

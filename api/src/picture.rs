@@ -5,7 +5,6 @@
 //! it. Decoding is in [`decode`], colours in [`colour`], scaling in [`scale`] and the stored form in [`encode`].
 
 use std::{
-    io::Write as _,
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -19,7 +18,12 @@ use tokio::{fs::File, sync::Semaphore, time::timeout};
 use url::Url;
 use uuid::Uuid;
 
-use crate::{app::App, audit::Trail, error::ApiError};
+use crate::{
+    app::App,
+    audit::Trail,
+    error::ApiError,
+    media_folder::{self, PARTIAL},
+};
 
 mod colour;
 mod complete;
@@ -44,9 +48,6 @@ const DECODE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The extensions of stored pictures, with their media types.
 const STORED: [(&str, &str); 2] = [("jpg", "image/jpeg"), ("png", "image/png")];
-
-/// The extension of a file that is not completely written.
-const PARTIAL: &str = "partial";
 
 /// A file that claims to be a picture: its size and its first bytes have been checked, its content has not.
 #[derive(Debug)]
@@ -156,17 +157,10 @@ impl PictureStore {
             Uuid::from_bytes(random).simple(),
             picture.extension
         );
-        let (folder, file) = (self.folder.clone(), self.folder.join(&name));
-        tokio::task::spawn_blocking(move || {
-            std::fs::create_dir_all(&folder)?;
-            let partial = file.with_extension(PARTIAL);
-            let mut writer = std::fs::File::create(&partial)?;
-            writer.write_all(&picture.bytes)?;
-            writer.sync_all()?;
-            std::fs::rename(partial, file)
-        })
-        .await
-        .map_err(std::io::Error::other)??;
+        let (folder, file) = (self.folder.clone(), name.clone());
+        tokio::task::spawn_blocking(move || media_folder::write(&folder, &file, &picture.bytes))
+            .await
+            .map_err(std::io::Error::other)??;
         Ok(name)
     }
 

@@ -132,7 +132,7 @@ impl Common {
     pub async fn connect(&self) -> Result<Connections, MissingDependency> {
         Ok(Connections {
             db: self.connect_database().await?,
-            redis: redis::connect(&self.redis_url)
+            redis: redis::connect(&self.redis_url, &self.redis_namespace)
                 .await
                 .map_err(|error| MissingDependency::Redis(error.to_string()))?,
             queue: Queue::connect(&self.redis_url, &self.redis_namespace)

@@ -1,24 +1,232 @@
-//! Whether what a program depends on answers.
+//! Health checks: whether each dependency does its work, and not only whether it answers.
+//!
+//! A check tries a write of the kind that requests need. Its result is kept for some seconds, so that any number of probes
+//! costs one attempt. A refusal is logged with its remedy when it begins, and its end is logged, too.
 
-use std::{fmt, future::Future, time::Duration};
+use std::{future::Future, time::Duration};
 
-/// A dependency that has not answered by then counts as gone.
-const PATIENCE: Duration = Duration::from_secs(2);
+use fred::clients::Client;
+use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
+use sea_orm::DbErr;
+use tokio::{
+    sync::Mutex,
+    time::{Instant, timeout},
+};
 
-/// `ok`, or in a fixed word what is wrong. The cause is logged and not told: error texts name hosts and users.
-pub async fn ask<T, E: fmt::Display>(
+use crate::{
+    database::{Database, Outage},
+    dependency::{Diagnosis, Refusal},
+    queue::Queue,
+    redis,
+};
+
+/// How long a result counts.
+const VALIDITY: Duration = Duration::from_secs(3);
+/// A dependency that has not done its work by then counts as failed. Above the time limit of a Redis command, whose error says
+/// more, and below the 3 seconds after which balancers give up a probe.
+const TIMEOUT: Duration = Duration::from_millis(2500);
+
+/// The word for a dependency that does its work.
+pub const OK: &str = "ok";
+
+const NO_ANSWER: Diagnosis = Diagnosis {
+    word: "does not answer",
+    remedy: "look whether it is overloaded, paused or cut off by the network",
+};
+
+/// The checks of one program, and the metric that shows them.
+#[derive(Clone)]
+pub struct Checks(IntGaugeVec);
+
+/// The check of one dependency.
+pub struct Check {
     dependency: &'static str,
-    answer: impl Future<Output = Result<T, E>>,
-) -> &'static str {
-    match tokio::time::timeout(PATIENCE, answer).await {
-        Ok(Ok(_)) => "ok",
-        Ok(Err(error)) => {
-            tracing::warn!(dependency, %error, "A dependency fails.");
-            "fails"
+    up: IntGauge,
+    valid_for: Duration,
+    last: Mutex<Option<(Instant, &'static str)>>,
+}
+
+impl Checks {
+    /// Registers their metric.
+    ///
+    /// # Errors
+    /// When two metrics have one name.
+    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let options = Opts::new(
+            "latchkey_dependency_up",
+            "1 when the dependency does its work, 0 when it does not, by dependency.",
+        );
+        let up = IntGaugeVec::new(options, &["dependency"])?;
+        registry.register(Box::new(up.clone()))?;
+        Ok(Self(up))
+    }
+
+    /// The check of a dependency: `database`, `redis`, `media` or `smtp`.
+    #[must_use]
+    pub fn of(&self, dependency: &'static str) -> Check {
+        Check {
+            dependency,
+            up: self.0.with_label_values(&[dependency]),
+            valid_for: VALIDITY,
+            last: Mutex::default(),
         }
-        Err(_) => {
-            tracing::warn!(dependency, "A dependency does not answer in time.");
-            "does not answer"
+    }
+}
+
+impl Check {
+    /// The same check, whose result counts for longer or less than the usual 3 seconds.
+    #[must_use]
+    pub fn valid_for(self, valid_for: Duration) -> Self {
+        Self { valid_for, ..self }
+    }
+
+    /// Returns [`OK`], or in a fixed word what is wrong with the dependency: by `attempt`, unless the last result still counts.
+    /// Callers at the same time share one attempt.
+    pub async fn ask(&self, attempt: impl Future<Output = Result<(), Refusal>>) -> &'static str {
+        let mut last = self.last.lock().await;
+        if let Some((at, word)) = *last
+            && at.elapsed() < self.valid_for
+        {
+            return word;
         }
+        let refusal = match timeout(TIMEOUT, attempt).await {
+            Ok(Ok(())) => None,
+            Ok(Err(refusal)) => Some(refusal),
+            Err(_) => Some(self.unanswered()),
+        };
+        let word = refusal.as_ref().map_or(OK, |it| it.diagnosis.word);
+        let before = last.map_or(OK, |(_, word)| word);
+        if before != word {
+            self.log(refusal.as_ref());
+        }
+        self.up.set(i64::from(refusal.is_none()));
+        *last = Some((Instant::now(), word));
+        word
+    }
+
+    fn unanswered(&self) -> Refusal {
+        Refusal {
+            dependency: self.dependency,
+            cause: format!("no answer within {} ms", TIMEOUT.as_millis()),
+            diagnosis: NO_ANSWER,
+        }
+    }
+
+    fn log(&self, refusal: Option<&Refusal>) {
+        let dependency = self.dependency;
+        if let Some(refusal) = refusal {
+            tracing::error!(dependency, error = %refusal, "A dependency failed");
+        } else {
+            tracing::info!(dependency, "A dependency works again");
+        }
+    }
+}
+
+/// Tries a write in the database.
+///
+/// # Errors
+/// When the database refuses it.
+pub async fn check_database(db: &Database) -> Result<(), Refusal> {
+    db.check_write().await.map_err(|error| (&error).into())
+}
+
+/// Tries a write in Redis over both connections: that of codes and limits, and that of the queue.
+///
+/// # Errors
+/// When Redis refuses one of them.
+pub async fn check_redis(client: &Client, namespace: &str, queue: &Queue) -> Result<(), Refusal> {
+    let (codes, queue) = tokio::join!(
+        timeout(redis::PATIENCE, redis::check_write(client, namespace)),
+        timeout(redis::PATIENCE, queue.check_write()),
+    );
+    let codes = match codes {
+        Ok(written) => written.map_err(|error| Refusal::from(&error)),
+        Err(_) => Err(redis::fault::timed_out()),
+    };
+    let queue = match queue {
+        Ok(written) => written.map_err(|error| Refusal::from(&error)),
+        Err(_) => Err(redis::fault::timed_out()),
+    };
+    match (codes, queue) {
+        // While fred tries to connect anew, its commands time out; the queue's client says why.
+        (Err(codes), Err(queue)) if codes.is_silence() => Err(queue),
+        (codes, queue) => codes.and(queue),
+    }
+}
+
+/// The word for an outage of the database.
+fn word(outage: Outage) -> &'static str {
+    match outage {
+        Outage::Unreachable => "unreachable",
+        Outage::Restarting => "restarting",
+        Outage::TooManyConnections => "too many connections",
+        Outage::Refused => "refuses the login",
+        Outage::ReadOnly => "read-only",
+        Outage::DiskFull => "full",
+        Outage::OutOfMemory => "out of memory",
+        Outage::InputOutput => "I/O error",
+        Outage::Damaged => "damaged",
+        Outage::Cancelled => "cancelled",
+        Outage::Locked => "locked",
+    }
+}
+
+impl From<&DbErr> for Refusal {
+    fn from(error: &DbErr) -> Self {
+        let otherwise = Diagnosis {
+            word: "fails",
+            remedy: "look into the log of the database; did latchkey-api migrate run?",
+        };
+        Self {
+            dependency: "database",
+            cause: error.to_string(),
+            diagnosis: Outage::of(error).map_or(otherwise, |outage| Diagnosis {
+                word: word(outage),
+                remedy: outage.remedy(),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    fn refusal() -> Refusal {
+        redis::fault::of_text("OOM command not allowed")
+    }
+
+    /// A storm of probes costs one attempt, whether it succeeds or fails.
+    #[tokio::test]
+    async fn check_asked_often_makes_one_attempt() {
+        let registry = Registry::new();
+        let check = Checks::new(&registry).unwrap().of("redis");
+        let attempts = AtomicUsize::new(0);
+        let ask = || {
+            check.ask(async {
+                attempts.fetch_add(1, Ordering::Relaxed);
+                Err(refusal())
+            })
+        };
+
+        let words = tokio::join!(ask(), ask(), ask());
+
+        assert_eq!(words, ("out of memory", "out of memory", "out of memory"));
+        assert_eq!(attempts.load(Ordering::Relaxed), 1);
+        assert_eq!(check.up.get(), 0);
+    }
+
+    #[tokio::test]
+    async fn check_dependency_recovers_says_ok() {
+        let registry = Registry::new();
+        let check = Checks::new(&registry).unwrap().of("redis");
+        assert_eq!(check.ask(async { Err(refusal()) }).await, "out of memory");
+
+        *check.last.lock().await = None;
+
+        assert_eq!(check.ask(async { Ok(()) }).await, OK);
+        assert_eq!(check.up.get(), 1);
     }
 }

@@ -11,6 +11,7 @@ pub mod config;
 pub mod database;
 mod decimal;
 pub mod delivery_health;
+pub mod dependency;
 pub mod email;
 pub mod gender;
 pub mod health;

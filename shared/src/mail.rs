@@ -730,6 +730,27 @@ pub async fn last_sent(
     Ok(sent.into_iter().filter_map(|mail| mail.sent_at).max())
 }
 
+/// Counts the mails of the same kind to the same account that were made since a time and before this one. Suppressed mails do
+/// not count.
+///
+/// # Errors
+/// When the database fails.
+pub async fn count_earlier(
+    db: &impl ConnectionTrait,
+    mail: &Model,
+    user_id: i64,
+    since: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::Id.lt(mail.id))
+        .filter(Column::Kind.eq(mail.kind.as_str()))
+        .filter(Column::CreatedAt.gt(since))
+        .filter(Column::State.ne(MailState::Suppressed))
+        .count(db)
+        .await
+}
+
 /// When the oldest mail that waits was made.
 ///
 /// # Errors

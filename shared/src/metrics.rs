@@ -9,7 +9,9 @@ use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
 use sea_orm::DbBackend;
 use tokio::time::timeout;
 
-use crate::{database::Database, mail::Priority, queue::Queue, redis, settings::Settings};
+use crate::{
+    database::Database, health::Checks, mail::Priority, queue::Queue, redis, settings::Settings,
+};
 
 /// The media type of the text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
@@ -20,6 +22,7 @@ pub struct Metrics {
     registry: Registry,
     queue_depth: IntGaugeVec,
     connections: IntGaugeVec,
+    checks: Checks,
 }
 
 impl Metrics {
@@ -54,11 +57,19 @@ impl Metrics {
         registry.register(Box::new(build))?;
         registry.register(Box::new(queue_depth.clone()))?;
         registry.register(Box::new(connections.clone()))?;
+        let checks = Checks::new(&registry)?;
         Ok(Self {
             registry,
             queue_depth,
             connections,
+            checks,
         })
+    }
+
+    /// The health checks, whose metric is part of these.
+    #[must_use]
+    pub fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     /// Where a program registers its own figures.

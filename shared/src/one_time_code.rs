@@ -211,7 +211,11 @@ impl CodeStore {
         let open =
             |(index, (reset, _)): (usize, &(Uuid, TimeDelta))| match answers.get(index * 2 + 1) {
                 Some(Ok(Some(sealed))) => self.seal.open(*reset, sealed),
-                Some(Ok(None)) => Err(CodeError::Gone),
+                // A Redis that is full or read-only refuses the `SET` and answers the `GET`.
+                Some(Ok(None)) => match answers.get(index * 2) {
+                    Some(Err(error)) => Err(error.clone().into()),
+                    _ => Err(CodeError::Gone),
+                },
                 Some(Err(error)) => Err(error.clone().into()),
                 None => Err(none.clone().map_or(CodeError::Gone, CodeError::Redis)),
             };

@@ -8,6 +8,7 @@ use sea_orm::{ConnectionTrait, DbErr};
 use uuid::Uuid;
 
 use crate::{
+    dependency::Refusal,
     email::Email,
     mail::{self, MailKind},
     password_reset::Purpose,
@@ -195,6 +196,7 @@ impl Outbox {
         match tokio::time::timeout(PUSH_TIMEOUT, pushing).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
+                let error = Refusal::from(&error);
                 tracing::warn!(mail.id = %id, %error, "A mail waits for the relay: the queue failed.");
             }
             Err(_) => {

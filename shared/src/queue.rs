@@ -22,7 +22,9 @@ use uuid::Uuid;
 
 use crate::{
     batch::{Batch, Unanswered},
+    dependency::Refusal,
     mail::Priority,
+    redis::{CHECK_LIFETIME, fault},
 };
 
 mod connection;
@@ -80,6 +82,16 @@ impl From<redis::RedisError> for QueueError {
     }
 }
 
+impl From<&QueueError> for Refusal {
+    fn from(error: &QueueError) -> Self {
+        match error {
+            QueueError::Redis(error) => Self::from(error.as_ref()),
+            QueueError::Push(error) => fault::of_text(error),
+            QueueError::Unanswered(error) => fault::of_text(&error.to_string()),
+        }
+    }
+}
+
 impl Queue {
     /// Connects to the queue of one installation.
     ///
@@ -128,6 +140,22 @@ impl Queue {
         for part in mails.chunks(MOST_AT_ONCE) {
             push(&self.connection, self.config(priority), part).await?;
         }
+        Ok(())
+    }
+
+    /// Writes a key over the queue's connection that Redis drops by itself: the queue needs Redis to accept writes even to
+    /// be read.
+    ///
+    /// # Errors
+    /// When Redis refuses the write or does not answer.
+    pub async fn check_write(&self) -> Result<(), QueueError> {
+        let () = redis::cmd("SET")
+            .arg(format!("{}:health", self.high.config.workers_set()))
+            .arg("")
+            .arg("EX")
+            .arg(CHECK_LIFETIME)
+            .query_async(&mut self.connection.clone())
+            .await?;
         Ok(())
     }
 

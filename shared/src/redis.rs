@@ -5,22 +5,29 @@ use std::time::Duration;
 use fred::{
     clients::Client,
     error::{Error, ErrorKind},
-    interfaces::ClientLike as _,
+    interfaces::{ClientLike as _, KeysInterface as _},
     types::{
-        Builder,
+        Builder, Expiration,
         config::{Config, ReconnectPolicy},
     },
 };
 use tokio::time::{sleep, timeout};
 
+use crate::dependency::Refusal;
+
+pub mod fault;
+
 /// How long an answer may take.
 pub const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Seconds for which Redis keeps the key of a write check.
+pub(crate) const CHECK_LIFETIME: i64 = 10;
 
 /// Connects, and from then on reconnects by itself. A command that gets no answer within [`PATIENCE`] fails.
 ///
 /// # Errors
 /// When the URL is wrong or Redis cannot be reached.
-pub async fn connect(url: &str) -> Result<Client, Error> {
+pub async fn connect(url: &str, namespace: &str) -> Result<Client, Error> {
     let client = Builder::from_config(Config::from_url(url)?)
         .with_connection_config(|connection| {
             connection.connection_timeout = PATIENCE;
@@ -36,30 +43,45 @@ pub async fn connect(url: &str) -> Result<Client, Error> {
     timeout(Duration::from_secs(5), client.init())
         .await
         .map_err(|_| Error::new(ErrorKind::Timeout, "no connection within 5 s"))??;
-    tokio::spawn(watch(client.clone()));
+    tokio::spawn(watch(client.clone(), namespace.to_owned()));
     Ok(client)
 }
 
-/// Replaces a connection that gives no sign of life: nobody closes one whose host has died. fred can look out for that itself,
-/// but counts from the latest command, and so never gives up on one that always gets new ones.
-async fn watch(client: Client) {
+/// Replaces a connection that no longer leads to a Redis that works: one that is silent because its host has died, and one to
+/// a Redis that was demoted to a replica or knows another password by now. fred can look out for silence itself, but counts
+/// from the latest command, and so never gives up on a connection that always gets new ones.
+async fn watch(client: Client, namespace: String) {
+    let mut reported = None;
     loop {
         sleep(PATIENCE).await;
-        if client.is_connected()
-            && let Err(error) = ping(&client).await
-            && *error.kind() == ErrorKind::Timeout
-        {
-            tracing::warn!("Redis does not answer; another connection is tried.");
+        if !client.is_connected() {
+            continue;
+        }
+        let Err(error) = check_write(&client, &namespace).await else {
+            reported = None;
+            continue;
+        };
+        let refusal = Refusal::from(&error);
+        if *error.kind() == ErrorKind::Timeout || fault::is_cured_by_reconnecting(&refusal.cause) {
+            if reported != Some(refusal.diagnosis) {
+                tracing::warn!(error = %refusal, "Redis refuses its work; trying new connections");
+                reported = Some(refusal.diagnosis);
+            }
             // It goes on trying by itself.
             let _ = timeout(PATIENCE, client.force_reconnection()).await;
         }
     }
 }
 
-/// Asks Redis for a sign of life.
+/// Writes a key that Redis drops by itself, since a Redis that is a replica, full or unable to persist answers `PING` all the
+/// same.
 ///
 /// # Errors
-/// When there is none.
-pub async fn ping(client: &Client) -> Result<(), Error> {
-    client.ping(None).await
+/// When Redis refuses the write or does not answer.
+pub async fn check_write(client: &Client, namespace: &str) -> Result<(), Error> {
+    let (key, lifetime) = (
+        format!("{namespace}:health"),
+        Expiration::EX(CHECK_LIFETIME),
+    );
+    client.set(key, "", Some(lifetime), None, false).await
 }

@@ -10,10 +10,11 @@ use latchkey_shared::{
     clock::Clock,
     database::{self, Database},
     delivery_health::{self, FailedAttempt},
+    dependency::Refusal,
     email::Email,
     letter::{Code, Content, Letterhead},
     mail::{self, MailKind, MailState},
-    one_time_code::{CodeStore, Otp},
+    one_time_code::{CodeError, CodeStore, Otp},
     password_reset::{self, Purpose},
     trace, user,
 };
@@ -47,6 +48,8 @@ const LEASE: TimeDelta = TimeDelta::seconds(6);
 const RENEWAL: Duration = Duration::from_secs(2);
 /// How soon after a renewal that failed.
 const RENEWAL_AGAIN: Duration = Duration::from_millis(200);
+/// The longest back-off, in seconds, of a mail that waits for Redis: once Redis works again, codes have minutes to live.
+const REDIS_BACK_OFF: TimeDelta = TimeDelta::seconds(5);
 /// How many mails are in hand for each that is handed over: while some talk to the server, others are claimed and made ready,
 /// or noted as sent, several by one statement. A worker that is killed repeats no more than these.
 const IN_HAND: usize = 4;
@@ -128,6 +131,8 @@ enum Verdict {
     Deferred(DateTime<Utc>, String),
     /// It reached the server, or not even that, and was not accepted.
     NotSent(SendError),
+    /// Redis does not do its work: to be tried again soon, as that says nothing about the SMTP server.
+    AwaitRedis(String),
     /// Nothing was wrong with it: the worker stops.
     GivenBack,
     /// Somebody else has it.
@@ -270,9 +275,12 @@ impl Parts {
             }
             Verdict::PutOff(reason) => {
                 let wait = back_off(mail.attempts, rand::random());
-                // Not beyond its worth, so that a mail which has lost it doesn't look as if it waited.
-                let next = Ord::min(self.clock.now() + wait, mail.deliver_before);
-                mail::put_off(&self.db, mail.id, claimant, next, &reason).await?;
+                self.put_off(mail, claimant, wait, &reason).await?;
+                (Outcome::PutOff, reason)
+            }
+            Verdict::AwaitRedis(reason) => {
+                let wait = back_off(mail.attempts, rand::random()).min(REDIS_BACK_OFF);
+                self.put_off(mail, claimant, wait, &reason).await?;
                 (Outcome::PutOff, reason)
             }
             Verdict::Deferred(until, reason) => {
@@ -316,6 +324,18 @@ impl Parts {
         let next = Ord::min(now + wait, mail.deliver_before);
         delivery_health::defer(db, mail.id, claimant, next, attempt).await?;
         Ok(Outcome::PutOff)
+    }
+
+    async fn put_off(
+        &self,
+        mail: &mail::Model,
+        claimant: Uuid,
+        wait: TimeDelta,
+        reason: &str,
+    ) -> Result<(), DbErr> {
+        // Not beyond its worth, so that a mail which has lost it doesn't look as if it waited.
+        let next = Ord::min(self.clock.now() + wait, mail.deliver_before);
+        mail::put_off(&self.db, mail.id, claimant, next, reason).await
     }
 
     async fn attempt_and_note(
@@ -409,7 +429,10 @@ impl Parts {
             match pace.turn(mail.priority(), &self.stop).await {
                 Ok(Turn::Now) => {}
                 Ok(Turn::Stopped) => return Err(Verdict::GivenBack),
-                Err(error) => return Err(Verdict::PutOff(format!("no turn: {error}"))),
+                Err(error) => {
+                    let refusal = Refusal::from(&error);
+                    return Err(Verdict::AwaitRedis(format!("no turn: {refusal}")));
+                }
             }
         }
         if mail.deliver_before <= self.clock.now() {
@@ -455,6 +478,10 @@ impl Parts {
         let drawn = self.codes.draw(id, reset.expires_at - now).await;
         Ok(match drawn {
             Ok(code) => Prepared::Code(code, reset, stored),
+            Err(CodeError::Redis(error)) => {
+                let refusal = Refusal::from(&error);
+                Prepared::Not(Verdict::AwaitRedis(format!("no code: {refusal}")))
+            }
             Err(error) => Prepared::Not(Verdict::PutOff(format!("no code: {error}"))),
         })
     }

@@ -8,8 +8,10 @@ use latchkey_shared::{
     clock::Clock,
     database::{self, Database},
     delivery_health::{self, DeliveryHealth, FailureCause},
+    dependency::Refusal,
+    health,
     mail::{self, Priority},
-    queue::Queue,
+    queue::{Queue, QueueError},
     redis,
 };
 use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement};
@@ -75,6 +77,15 @@ impl Report {
             seen: seen.to_string(),
             remedy: remedy.to_owned(),
         });
+    }
+
+    /// What a dependency refuses, in the word that health checks use, with its remedy.
+    fn refusal(&mut self, subject: &'static str, refusal: &Refusal) {
+        let Refusal {
+            cause, diagnosis, ..
+        } = refusal;
+        let seen = format!("{}: {cause}", diagnosis.word);
+        self.note(subject, Grade::Failure, seen, diagnosis.remedy);
     }
 
     fn fine(&mut self, subject: &'static str, seen: impl Display) {
@@ -173,11 +184,10 @@ async fn smtp(config: &Config, report: &mut Report) {
 }
 
 async fn look_at_redis(config: &Config, clock: &Clock, report: &mut Report) {
-    let url = &config.common.redis_url;
-    let remedy = "start it (redis-server --appendonly yes), or correct REDIS_URL";
-    let client = match redis::connect(url).await {
+    let (url, namespace) = (&config.common.redis_url, &config.common.redis_namespace);
+    let client = match redis::connect(url, namespace).await {
         Ok(client) => client,
-        Err(error) => return report.note("redis", Grade::Failure, error, remedy),
+        Err(error) => return report.refusal("redis", &Refusal::from(&error)),
     };
     let before = clock.now();
     match account_of(&client).await {
@@ -188,11 +198,19 @@ async fn look_at_redis(config: &Config, clock: &Clock, report: &mut Report) {
                 judge_clock("Redis", theirs, before, clock.now(), report);
             }
         }
-        Err(error) => report.note("redis", Grade::Failure, error, remedy),
+        Err(error) => report.refusal("redis", &Refusal::from(&error)),
     }
-    match depths(url, &config.common.redis_namespace).await {
+    let queue = match Queue::connect(url, namespace).await {
+        Ok(queue) => queue,
+        Err(error) => return report.refusal("redis", &Refusal::from(&error)),
+    };
+    match health::check_redis(&client, namespace, &queue).await {
+        Ok(()) => report.fine("redis", "accepts writes"),
+        Err(refusal) => report.refusal("redis", &refusal),
+    }
+    match depths(&queue).await {
         Ok(depths) => report.fine("redis", format!("wake-ups in the queue: {depths}")),
-        Err(error) => report.note("redis", Grade::Failure, error, remedy),
+        Err(error) => report.refusal("redis", &Refusal::from(&error)),
     }
 }
 
@@ -213,8 +231,7 @@ fn fact<'a>(account: &'a str, name: &str) -> &'a str {
         .map_or("", str::trim)
 }
 
-async fn depths(url: &str, namespace: &str) -> Result<String, latchkey_shared::queue::QueueError> {
-    let queue = Queue::connect(url, namespace).await?;
+async fn depths(queue: &Queue) -> Result<String, QueueError> {
     let mut depths = Vec::new();
     for priority in Priority::ALL {
         let depth = queue.depth(priority).await?;
@@ -270,6 +287,10 @@ async fn look_at_database(config: &Config, clock: &Clock, report: &mut Report) {
             return report.note("database", Grade::Failure, seen, "run latchkey-api migrate");
         }
         Err(error) => return report.note("database", Grade::Failure, error, remedy),
+    }
+    match health::check_database(&db).await {
+        Ok(()) => report.fine("database", "accepts writes"),
+        Err(refusal) => report.refusal("database", &refusal),
     }
     let before = clock.now();
     match time_of(&db).await {

@@ -153,6 +153,12 @@ impl MailBudget {
         Ok(Some(Exceeded { limit, wait }))
     }
 
+    /// How many mails of one kind a mailbox gets from one cause.
+    #[must_use]
+    pub fn cause(&self) -> Rate {
+        self.rates.cause
+    }
+
     fn keys(&self, request: BudgetRequest<'_>) -> Vec<String> {
         let mailbox = self.hasher.fingerprint(&request.recipient.mailbox());
         let (namespace, kind) = (&self.namespace, request.kind.as_str());

@@ -7,10 +7,10 @@ use latchkey_shared::{
     clock::Clock,
     config::Connections,
     delivery_health::{self, DeliveryHealth, FailureCause},
-    health,
+    dependency::{Diagnosis, Refusal},
+    health::{self, Check, OK},
     mail::{self, MailKind},
     metrics::{self, Metrics},
-    redis,
 };
 use poem::{
     Endpoint, EndpointExt as _, Response, Route, Server, get, handler,
@@ -24,10 +24,7 @@ use prometheus::{
 };
 use sea_orm::DbErr;
 use serde_json::{Value, json};
-use tokio::{
-    sync::Mutex,
-    time::{Instant, timeout},
-};
+use tokio::time::timeout;
 
 use crate::{
     delivery::{Delivery, Outcome},
@@ -62,6 +59,8 @@ pub struct DeliveryMetrics {
     conversations: HistogramVec,
     /// What the relay pushed again.
     pub relayed: IntCounter,
+    /// What the relay handed to deliveries directly, as the queue could not be used.
+    pub direct: IntCounter,
 }
 
 /// Figures that are asked of the database when somebody looks.
@@ -80,7 +79,22 @@ pub struct Figures {
     metrics: Metrics,
     mails: MailMetrics,
     delivery: Delivery,
-    smtp: Arc<Mutex<Option<(Instant, &'static str)>>>,
+    namespace: String,
+    checks: Arc<HealthChecks>,
+}
+
+/// The health checks of a worker.
+struct HealthChecks {
+    database: Check,
+    redis: Check,
+    smtp: Check,
+}
+
+/// A word for each dependency, `ok` or what is wrong with it.
+struct DependencyStates {
+    database: &'static str,
+    redis: &'static str,
+    smtp: &'static str,
 }
 
 impl DeliveryMetrics {
@@ -125,6 +139,11 @@ impl DeliveryMetrics {
             "latchkey_relay_pushes_total",
             "Wake-ups pushed again because a mail was due and nobody had taken it.",
         )?;
+        let direct = IntCounter::new(
+            "latchkey_relay_direct_total",
+            "Due mails that the relay began to deliver itself because the queue in Redis could not be used.",
+        )?;
+        registry.register(Box::new(direct.clone()))?;
         registry.register(Box::new(tries.clone()))?;
         registry.register(Box::new(conversations.clone()))?;
         registry.register(Box::new(relayed.clone()))?;
@@ -140,6 +159,7 @@ impl DeliveryMetrics {
             tries,
             conversations,
             relayed,
+            direct,
         })
     }
 
@@ -196,6 +216,7 @@ impl Figures {
         clock: Clock,
         metrics: Metrics,
         delivery: Delivery,
+        namespace: &str,
     ) -> prometheus::Result<Self> {
         let mails = IntGaugeVec::new(
             Opts::new(
@@ -216,6 +237,11 @@ impl Figures {
             &["cause"],
         )?;
         metrics.registry().register(Box::new(failing.clone()))?;
+        let checks = HealthChecks {
+            database: metrics.checks().of("database"),
+            redis: metrics.checks().of("redis"),
+            smtp: metrics.checks().of("smtp").valid_for(SMTP_LOOK),
+        };
         metrics.registry().register(Box::new(mails.clone()))?;
         metrics.registry().register(Box::new(oldest.clone()))?;
         Ok(Self {
@@ -228,21 +254,39 @@ impl Figures {
                 failing,
             },
             delivery,
-            smtp: Arc::default(),
+            namespace: namespace.to_owned(),
+            checks: Arc::new(checks),
         })
     }
 
-    /// Whether mails can be handed over: asked anew when the last look is older than [`SMTP_LOOK`].
-    async fn smtp(&self) -> &'static str {
-        let mut last = self.smtp.lock().await;
-        if let Some((at, says)) = *last
-            && at.elapsed() < SMTP_LOOK
-        {
-            return says;
+    /// Tries the work of each dependency, or returns what was found within the last seconds.
+    async fn ask(&self) -> DependencyStates {
+        let Connections { db, redis, queue } = &self.connections;
+        let checks = &self.checks;
+        let (database, redis, smtp) = tokio::join!(
+            checks.database.ask(health::check_database(db)),
+            checks
+                .redis
+                .ask(health::check_redis(redis, &self.namespace, queue)),
+            checks.smtp.ask(self.probe_smtp()),
+        );
+        DependencyStates {
+            database,
+            redis,
+            smtp,
         }
-        let says = health::ask("smtp", self.delivery.transport().probe()).await;
-        *last = Some((Instant::now(), says));
-        says
+    }
+
+    async fn probe_smtp(&self) -> Result<(), Refusal> {
+        let probed = self.delivery.transport().probe().await;
+        probed.map_err(|error| Refusal {
+            dependency: "SMTP",
+            cause: error.to_string(),
+            diagnosis: Diagnosis {
+                word: "fails",
+                remedy: "run latchkey-worker doctor",
+            },
+        })
     }
 
     async fn look(&self) -> Result<(), DbErr> {
@@ -298,6 +342,8 @@ async fn show(Data(figures): Data<&Figures>) -> Response {
     if let Ok(Err(error)) = timeout(PATIENCE, figures.look()).await {
         tracing::warn!(%error, "The figures of the mails are old: the database failed.");
     }
+    // For the metric of each dependency.
+    Box::pin(figures.ask()).await;
     let Connections { db, queue, .. } = &figures.connections;
     let text = figures.metrics.render(db, queue).await;
     Response::builder()
@@ -312,17 +358,19 @@ fn live() -> Json<Value> {
 
 #[handler]
 async fn ready(Data(figures): Data<&Figures>) -> (StatusCode, Json<Value>) {
-    let Connections { db, redis, .. } = &figures.connections;
-    let (database, redis, smtp) = tokio::join!(
-        health::ask("database", db.ping()),
-        health::ask("redis", redis::ping(redis)),
-        figures.smtp(),
-    );
-    let is_ready = [database, redis, smtp].iter().all(|says| *says == "ok");
-    let (status, says) = if is_ready {
-        (StatusCode::OK, "ok")
-    } else {
+    let DependencyStates {
+        database,
+        redis,
+        smtp,
+    } = Box::pin(figures.ask()).await;
+    let (status, says) = if database != OK || smtp != OK {
+        // No mail is delivered.
         (StatusCode::SERVICE_UNAVAILABLE, "unavailable")
+    } else if redis != OK {
+        // Notices are delivered, codes are not.
+        (StatusCode::OK, "degraded")
+    } else {
+        (StatusCode::OK, OK)
     };
     (
         status,

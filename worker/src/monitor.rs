@@ -16,7 +16,7 @@ use std::{
 
 use apalis::prelude::{BackendExt as _, Data, Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::backend::ext::poll_strategy::{PollSnapshot, PollStrategy};
-use latchkey_shared::{database, mail::Priority, queue::Queue};
+use latchkey_shared::{database, mail::Priority, queue::Queue, redis::fault};
 use lettre::transport::smtp::extension::ClientId;
 use serde_json::Value;
 use tokio::time::{self, Interval, MissedTickBehavior};
@@ -55,6 +55,12 @@ impl Slots {
         }
     }
 
+    /// How many slots are free for mails of a priority at the moment.
+    #[must_use]
+    pub fn free(&self, priority: Priority) -> usize {
+        self.places.free(priority)
+    }
+
     /// Waits for a free slot and begins a delivery in it; it goes on whatever becomes of the caller. After the stop
     /// nothing begins: the mail stays queued in its row.
     pub async fn begin(&self, mail: Uuid, priority: Priority) {
@@ -91,7 +97,8 @@ pub async fn run(queue: Queue, priority: Priority, slots: Slots) {
                 // apalis' text has several lines.
                 let error = ended.map_or_else(|error| error.to_string(), |()| String::new());
                 let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
-                tracing::warn!(error, "The queue's worker ended; a new one starts when Redis answers.");
+                let error = fault::of_text(&error);
+                tracing::warn!(%error, "The queue's worker ended; a new one starts when Redis accepts writes");
             }
             () = slots.stop.cancelled() => {
                 let _ = context.shutdown();
@@ -102,7 +109,7 @@ pub async fn run(queue: Queue, priority: Priority, slots: Slots) {
         }
         tokio::select! {
             () = slots.stop.cancelled() => return,
-            () = until_redis_answers(&queue) => tracing::info!("The queue is read again."),
+            () = until_redis_works(&queue) => tracing::info!("The queue is read again."),
         }
     }
 }
@@ -128,10 +135,11 @@ async fn wake(payload: Value, slots: Data<Slots>, priority: Data<Priority>) {
     }
 }
 
-async fn until_redis_answers(queue: &Queue) {
+/// A worker of the queue writes even when it reads, so an answer alone is not enough.
+async fn until_redis_works(queue: &Queue) {
     loop {
         time::sleep(PAUSE).await;
-        if queue.depth(Priority::High).await.is_ok() {
+        if queue.check_write().await.is_ok() {
             return;
         }
     }

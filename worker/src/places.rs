@@ -30,6 +30,17 @@ impl Places {
         }
     }
 
+    /// How many are free for mails of a priority at the moment.
+    pub(crate) fn free(&self, priority: Priority) -> usize {
+        match priority {
+            Priority::High => self.free.available_permits(),
+            Priority::Normal => self
+                .free
+                .available_permits()
+                .min(self.for_notices.available_permits()),
+        }
+    }
+
     /// Waits for a free place. The semaphores are never closed, so there is one in the end.
     pub(crate) async fn take(&self, priority: Priority) -> Place {
         // The first of the two, so that no more notices than these can be in front of a code.

@@ -1,7 +1,8 @@
 //! The relay: whatever is due and was not pushed lately is pushed again.
 //!
 //! It makes up for an API that died between commit and push, for a Redis that lost its queue, for a worker that died
-//! with a claim; and it is what wakes every mail that was put off.
+//! with a claim; and it is what wakes every mail that was put off. While the queue cannot be used, because Redis is gone,
+//! full, a replica or unable to persist, the relay begins the deliveries of due mails itself: the rows are the truth.
 
 use std::time::Duration;
 
@@ -9,14 +10,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
     database::{self, Database},
+    dependency::Refusal,
     mail::{self, Priority},
     queue::{Queue, QueueError},
+    redis::{self, fault},
 };
 use sea_orm::DbErr;
-use tokio::time::{self, MissedTickBehavior};
-use tokio_util::sync::CancellationToken;
+use tokio::time::{self, MissedTickBehavior, timeout};
 
-use crate::metrics::DeliveryMetrics;
+use crate::{metrics::DeliveryMetrics, monitor::Slots};
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_secs(1);
@@ -36,37 +38,93 @@ pub enum RelayError {
     Database(#[from] DbErr),
     /// The queue could not be filled.
     #[error("the queue: {0}")]
-    Queue(#[from] QueueError),
+    Queue(Refusal),
+}
+
+impl From<QueueError> for RelayError {
+    fn from(error: QueueError) -> Self {
+        Self::Queue((&error).into())
+    }
 }
 
 /// Looks every second until it is stopped. An outage is logged when it begins and when it ends.
-pub async fn run(
-    db: Database,
-    queue: Queue,
-    clock: Clock,
-    metrics: DeliveryMetrics,
-    stop: CancellationToken,
-) {
+pub async fn run(db: Database, queue: Queue, slots: Slots, clock: Clock, metrics: DeliveryMetrics) {
     let mut ticks = time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut out = false;
     loop {
-        let passed = tokio::select! {
-            () = stop.cancelled() => return,
-            passed = async { ticks.tick().await; pass(&db, &queue, clock.now()).await } => passed,
-        };
-        if let Ok(pushed) = passed {
-            metrics.relayed.inc_by(pushed as u64);
-        }
-        match &passed {
-            Ok(_) if out => tracing::info!("The relay works again."),
-            Err(error) if !out => {
-                tracing::error!(%error, "The relay failed; it goes on trying every second.");
+        let relayed = async {
+            ticks.tick().await;
+            if out {
+                // Nothing is taken for a queue that would refuse it.
+                check(&queue).await?;
             }
-            _ => {}
+            pass(&db, &queue, clock.now()).await
+        };
+        let passed = tokio::select! {
+            () = slots.stop.cancelled() => return,
+            passed = relayed => passed,
+        };
+        match &passed {
+            Ok(pushed) => metrics.relayed.inc_by(*pushed as u64),
+            Err(RelayError::Queue(_)) => match deliver_directly(&db, &slots, clock.now()).await {
+                Ok(begun) => metrics.direct.inc_by(begun as u64),
+                Err(error) => tracing::debug!(%error, "No due mail was read from the database"),
+            },
+            Err(RelayError::Database(_)) => {}
         }
+        report(&passed, out);
         out = passed.is_err();
     }
+}
+
+/// Logs when the relay begins to fail and when it works again.
+fn report(passed: &Result<usize, RelayError>, out: bool) {
+    match passed {
+        Ok(_) if out => tracing::info!("The relay works again."),
+        Err(RelayError::Queue(error)) if !out => {
+            tracing::error!(
+                %error,
+                "The relay failed: the queue cannot be used. Due mails are delivered straight from the database; codes wait for Redis"
+            );
+        }
+        Err(error) if !out => {
+            tracing::error!(%error, "The relay failed; it goes on trying every second.");
+        }
+        _ => {}
+    }
+}
+
+/// Whether the queue accepts writes.
+async fn check(queue: &Queue) -> Result<(), RelayError> {
+    match timeout(redis::PATIENCE, queue.check_write()).await {
+        Ok(checked) => Ok(checked?),
+        Err(_) => Err(RelayError::Queue(fault::timed_out())),
+    }
+}
+
+/// Begins the deliveries of due mails, codes first, as many as there are free slots; returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn deliver_directly(
+    db: &Database,
+    slots: &Slots,
+    now: DateTime<Utc>,
+) -> Result<usize, DbErr> {
+    let mut begun = 0;
+    for priority in Priority::ALL {
+        let free = slots.free(priority) as u64;
+        if free == 0 {
+            continue;
+        }
+        let due = mail::take_due(db, priority, now, PUSHED_WITHIN, free).await?;
+        begun += due.len();
+        for mail in due {
+            slots.begin(mail, priority).await;
+        }
+    }
+    Ok(begun)
 }
 
 /// Pushes what is due while the queues have room, codes first; returns how many mails.

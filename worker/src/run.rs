@@ -82,9 +82,9 @@ impl Worker {
         tasks.spawn(relay::run(
             db.clone(),
             queue.clone(),
+            slots.clone(),
             clock.clone(),
             metrics,
-            stop.clone(),
         ));
         tasks.spawn(housekeeping::run(db, queue, clock.clone(), stop));
         Self { slots, tasks }
@@ -212,6 +212,7 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
         clock.clone(),
         metrics,
         delivery.clone(),
+        &config.common.redis_namespace,
     )?;
     show_figures(config.metrics_bind, figures).await?;
     let stop = delivery.stop_token();

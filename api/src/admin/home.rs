@@ -5,7 +5,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     audit::EventKind,
     delivery_health::{self, DeliveryHealth, DeliveryProblem, FailureCause},
-    health, mail, redis,
+    health::OK,
+    mail,
     user::{self, search},
 };
 use poem::{Response, handler, http::StatusCode, web::Data};
@@ -113,21 +114,25 @@ pub(super) fn at_most<T: Copy + PartialOrd + std::fmt::Display>(count: T, most: 
 
 async fn health(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Vec<Part> {
     let t = view.t;
-    let (database, redis, workers, smtp) = tokio::join!(
-        health::ask("database", app.db.ping()),
-        health::ask("redis", redis::ping(&app.redis)),
+    let (states, workers, smtp) = tokio::join!(
+        app.health.ask(app),
         app.outbox.workers(),
         smtp(app, view, me, now),
     );
     let part = |name, says| Part {
         name,
-        ok: says == "ok",
-        says: if says == "ok" { t.answers } else { t.down }.to_owned(),
+        ok: says == OK,
+        says: match says {
+            OK => t.works.to_owned(),
+            // The word that health checks and metrics use, too.
+            word => format!("{} ({word})", t.degraded),
+        },
     };
     let workers = workers.unwrap_or(0);
     vec![
-        part(t.database, database),
-        part(t.redis, redis),
+        part(t.database, states.database),
+        part(t.redis, states.redis),
+        part(t.media, states.media),
         Part {
             name: t.workers,
             ok: workers > 0,

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use fred::{interfaces::KeysInterface as _, types::Expiration};
-use latchkey_shared::session;
+use latchkey_shared::{dependency::Refusal, session};
 use poem::{
     Request, Response,
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
@@ -158,7 +158,7 @@ fn seconds(span: chrono::TimeDelta) -> i64 {
 }
 
 pub(super) fn redis(error: &fred::error::Error) -> ApiError {
-    ApiError::Unavailable(format!("Redis did not answer: {error}"))
+    ApiError::Unavailable(Refusal::from(error).to_string())
 }
 
 /// An answer that is no failure: whoever is not signed in signs in first, and comes back to the page they wanted.

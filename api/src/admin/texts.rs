@@ -88,7 +88,9 @@ texts! {
     redis: "Redis" | "Redis";
     smtp: "SMTP" | "SMTP";
     workers: "Workers" | "العمّال";
-    answers: "answers" | "يعمل";
+    media: "Pictures" | "الصور";
+    works: "works" | "يعمل";
+    degraded: "degraded" | "متدهور";
     down: "does not answer" | "لا يستجيب";
     workers_none: "none is running" | "لا يعمل أي منها";
     smtp_idle: "nothing was sent in 7 days" | "لم يُرسل شيء خلال ٧ أيام";

@@ -182,8 +182,12 @@ fn answer(call: &str, status: u16) -> Value {
             json!({"whole": true, "events": 128, "head": "128:9f2c…", "broken": null})
         }
         "live" => json!({"status": "ok"}),
-        "ready" if status == 200 => json!({"status": "ok", "database": "ok", "redis": "ok"}),
-        "ready" => json!({"status": "unavailable", "database": "ok", "redis": "does not answer"}),
+        "ready" if status == 200 => {
+            json!({"status": "ok", "database": "ok", "redis": "ok", "media": "ok", "smtp": "ok"})
+        }
+        "ready" => json!({
+            "status": "unavailable", "database": "unreachable", "redis": "ok", "media": "ok", "smtp": "ok",
+        }),
         _ => Value::Null,
     }
 }

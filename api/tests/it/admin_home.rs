@@ -323,8 +323,9 @@ async fn the_health_of_each_part_is_told_and_nobody_sees_more_than_they_may() {
     let root = Dashboard::of(&world, "root@example.com").await;
     let html = root.see("/admin/").await;
     for (part, well, says) in [
-        ("Database", true, "answers"),
-        ("Redis", true, "answers"),
+        ("Database", true, "works"),
+        ("Redis", true, "works"),
+        ("Pictures", true, "works"),
         ("Workers", false, "none is running"),
     ] {
         assert_eq!(health(&html, part), (well, says.to_owned()));

@@ -24,7 +24,7 @@ async fn execute(db: &Database, sql: &str) {
 }
 
 /// A world whose server has connected to PostgreSQL after `setting` was set for the database; none on SQLite.
-async fn with_setting(setting: &str) -> Option<World> {
+pub(crate) async fn with_setting(setting: &str) -> Option<World> {
     let database = TestDatabase::create().await;
     if !database.is_postgres() {
         return None;
@@ -35,7 +35,7 @@ async fn with_setting(setting: &str) -> Option<World> {
 }
 
 /// Changes what new connections start with.
-async fn set(db: &Database, change: &str) {
+pub(crate) async fn set(db: &Database, change: &str) {
     let sql = format!(
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {change}', current_database()); END $$"
     );

@@ -36,6 +36,7 @@ mod figures;
 mod full_disk;
 mod hash_queue;
 mod headers;
+mod health;
 mod limits;
 mod login;
 mod mail_budget;

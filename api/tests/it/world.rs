@@ -131,7 +131,9 @@ impl World {
         let statements = Statements::default();
         let connections = Connections {
             db: statements.of(db),
-            redis: latchkey_shared::redis::connect(redis.url()).await.unwrap(),
+            redis: latchkey_shared::redis::connect(redis.url(), redis.namespace())
+                .await
+                .unwrap(),
             queue: redis.queue().await,
         };
         let clock = Clock::fixed();
@@ -370,6 +372,20 @@ impl World {
         // One of the two is there, and the other is 0.
         let value = metric.get_gauge().get_value() + metric.get_counter().get_value();
         format!("{value}").parse().unwrap()
+    }
+
+    /// What the metric says of a dependency: 1 when it works.
+    pub(crate) fn dependency_up(&self, dependency: &str) -> f64 {
+        let metrics = self.figures.gather();
+        let up = metrics
+            .iter()
+            .find(|metric| metric.name() == "latchkey_dependency_up");
+        let of_dependency = up
+            .unwrap()
+            .get_metric()
+            .iter()
+            .find(|metric| metric.get_label()[0].value() == dependency);
+        of_dependency.unwrap().get_gauge().get_value()
     }
 
     /// How many passwords the server has hashed, or verified.

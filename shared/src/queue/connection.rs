@@ -1,18 +1,26 @@
 //! The queue's connection to Redis. redis-rs opens another for one that was closed, but not for one that is only silent, as
-//! after the death of its host; here whoever waits in vain for an answer has it replaced.
+//! after the death of its host, nor for one that leads to a Redis which was demoted to a replica or knows another password by
+//! now. Here the caller that gets such an error, or waits in vain for an answer, has the connection replaced.
 
 use std::{
+    slice,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use redis::{
-    Client, Cmd, Pipeline, RedisFuture, RedisResult, Value,
+    Client, Cmd, ErrorKind, Pipeline, RedisFuture, RedisResult, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
 };
 
+use tokio::time::Instant;
+
+use crate::redis::fault;
+
 /// How long Redis may take for an answer.
 const ANSWER: Duration = Duration::from_secs(5);
+/// Between two connections that are opened because Redis refuses its work.
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Clones share one connection.
 #[derive(Clone)]
@@ -27,6 +35,8 @@ struct Current {
     manager: ConnectionManager,
     /// How many there were before it.
     before: u64,
+    /// When it was opened.
+    since: Instant,
 }
 
 impl Connection {
@@ -37,7 +47,11 @@ impl Connection {
     pub(super) async fn open(url: &str) -> RedisResult<Self> {
         let client = Client::open(url)?;
         let manager = ConnectionManager::new_with_config(client.clone(), patience()).await?;
-        let current = Mutex::new(Current { manager, before: 0 });
+        let current = Mutex::new(Current {
+            manager,
+            before: 0,
+            since: Instant::now(),
+        });
         Ok(Self(Arc::new(Shared { client, current })))
     }
 
@@ -46,29 +60,50 @@ impl Connection {
         current.unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Redis' own errors are among the answers: `answers` are those of an `A`.
     async fn ask<A>(
         &self,
         question: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<A>,
+        answers: fn(&A) -> &[Value],
     ) -> RedisResult<A> {
         let (mut manager, before) = {
             let current = self.current();
             (current.manager.clone(), current.before)
         };
         let answer = question(&mut manager).await;
-        if answer.as_ref().is_err_and(redis::RedisError::is_timeout) {
-            self.replace(before)?;
+        match &answer {
+            Err(error) if error.is_timeout() => self.replace(before)?,
+            Err(error)
+                if error.kind() == ErrorKind::AuthenticationFailed
+                    || fault::is_cured_by_reconnecting(&error.to_string()) =>
+            {
+                self.replace_after_pause(before)?;
+            }
+            Ok(given) if answers(given).iter().any(is_cured_by_reconnecting) => {
+                self.replace_after_pause(before)?;
+            }
+            _ => {}
         }
         answer
+    }
+
+    /// As [`Connection::replace`], but not at once after the last time: a Redis that refuses its work may go on doing so.
+    fn replace_after_pause(&self, before: u64) -> RedisResult<()> {
+        if self.current().since.elapsed() < PAUSE {
+            return Ok(());
+        }
+        self.replace(before)
     }
 
     /// Replaces the connection that had so many before it, unless somebody else just did.
     fn replace(&self, before: u64) -> RedisResult<()> {
         let mut current = self.current();
         if current.before == before {
-            tracing::warn!("Redis does not answer; the queue gets a new connection.");
+            tracing::debug!("The queue gets a new connection to Redis");
             current.manager =
                 ConnectionManager::new_lazy_with_config(self.0.client.clone(), patience())?;
             current.before += 1;
+            current.since = Instant::now();
         }
         Ok(())
     }
@@ -76,7 +111,10 @@ impl Connection {
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(self.ask(async |manager| manager.send_packed_command(command).await))
+        Box::pin(self.ask(
+            async |manager| manager.send_packed_command(command).await,
+            slice::from_ref,
+        ))
     }
 
     fn req_packed_commands<'a>(
@@ -85,16 +123,19 @@ impl ConnectionLike for Connection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(
-            self.ask(async move |manager| {
-                manager.send_packed_commands(commands, offset, count).await
-            }),
-        )
+        Box::pin(self.ask(
+            async move |manager| manager.send_packed_commands(commands, offset, count).await,
+            Vec::as_slice,
+        ))
     }
 
     fn get_db(&self) -> i64 {
         self.current().manager.get_db()
     }
+}
+
+fn is_cured_by_reconnecting(answer: &Value) -> bool {
+    matches!(answer, Value::ServerError(error) if fault::is_cured_by_reconnecting(&error.to_string()))
 }
 
 fn patience() -> ConnectionManagerConfig {

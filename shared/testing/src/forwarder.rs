@@ -4,7 +4,7 @@
 use std::{
     future::pending,
     net::SocketAddr,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use tokio::{
@@ -18,7 +18,8 @@ use url::Url;
 /// A forwarder on a port of its own.
 pub struct Forwarder {
     address: SocketAddr,
-    target: String,
+    /// Host and port of the server that new connections lead to.
+    target: Arc<Mutex<String>>,
     running: Mutex<Option<JoinHandle<()>>>,
     silence: Sender<()>,
 }
@@ -31,7 +32,7 @@ impl Forwarder {
     pub async fn before(url: &str) -> (Self, String) {
         let mut url = Url::parse(url).expect("a URL");
         let (host, port) = (url.host_str().expect("a host"), url.port().expect("a port"));
-        let target = format!("{host}:{port}");
+        let target = Arc::new(Mutex::new(format!("{host}:{port}")));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
         url.set_ip_host(address.ip()).expect("a URL with a host");
@@ -65,6 +66,16 @@ impl Forwarder {
         let _ = self.silence.send(());
     }
 
+    /// Forwards new connections to the server of another URL, as a name does after a failover. Those that are open stay.
+    ///
+    /// # Panics
+    /// When the URL has no host and port.
+    pub fn redirect(&self, url: &str) {
+        let url = Url::parse(url).expect("a URL");
+        let (host, port) = (url.host_str().expect("a host"), url.port().expect("a port"));
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = format!("{host}:{port}");
+    }
+
     /// Forwards again.
     ///
     /// # Panics
@@ -82,12 +93,17 @@ impl Drop for Forwarder {
     }
 }
 
-fn forward(listener: TcpListener, target: &str, silence: &Sender<()>) -> JoinHandle<()> {
-    let (target, silence) = (target.to_owned(), silence.clone());
+fn forward(
+    listener: TcpListener,
+    target: &Arc<Mutex<String>>,
+    silence: &Sender<()>,
+) -> JoinHandle<()> {
+    let (target, silence) = (Arc::clone(target), silence.clone());
     tokio::spawn(async move {
         // Its connections end with it.
         let mut connections = JoinSet::new();
         while let Ok((client, _)) = listener.accept().await {
+            let target = target.lock().unwrap_or_else(PoisonError::into_inner);
             connections.spawn(connect(client, target.clone(), silence.subscribe()));
         }
     })

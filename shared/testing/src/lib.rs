@@ -20,7 +20,7 @@ pub use database::TestDatabase;
 pub use forwarder::Forwarder;
 pub use process::Process;
 pub use redis::TestRedis;
-pub use redis_server::RedisServer;
+pub use redis_server::{RedisRefusal, RedisServer};
 pub use smtp_sink::{Fault, Mail, Security, SmtpSink, Stage};
 
 /// How long a test waits for something that is bound to happen. Long, because slow machines are no faults; no test

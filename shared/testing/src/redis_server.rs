@@ -1,8 +1,27 @@
 //! A Redis of the test's own, to be killed, emptied and made to hang.
 
-use std::net::TcpListener;
+use std::{net::TcpListener, time::Duration};
 
-use crate::Process;
+use redis::{Client, aio::MultiplexedConnection};
+use tokio::time::{sleep, timeout};
+
+use crate::{PATIENCE, Process};
+
+/// The password of [`RedisRefusal::Password`].
+const PASSWORD: &str = "velvet-secret";
+
+/// Why a Redis that answers does not work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedisRefusal {
+    /// READONLY: it was demoted to a replica.
+    Replica,
+    /// OOM: `maxmemory` is reached and nothing may be evicted.
+    Full,
+    /// MISCONF: its last save failed.
+    CannotPersist,
+    /// NOAUTH: it wants a password, and has ended the connections that were without.
+    Password,
+}
 
 /// A running Redis without persistence: killed, it forgets everything.
 pub struct RedisServer {
@@ -29,6 +48,97 @@ impl RedisServer {
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
+    }
+
+    /// Makes it refuse writes.
+    ///
+    /// # Panics
+    /// When it does not take the commands.
+    pub async fn refuse(&self, refusal: RedisRefusal) {
+        match refusal {
+            // The primary of the discard port: there is none.
+            RedisRefusal::Replica => self.command(None, &["REPLICAOF", "127.0.0.1", "9"]).await,
+            RedisRefusal::Full => {
+                self.command(None, &["CONFIG", "SET", "maxmemory", "1"])
+                    .await;
+            }
+            RedisRefusal::CannotPersist => {
+                self.command(None, &["CONFIG", "SET", "save", "3600 1000000"])
+                    .await;
+                self.command(None, &["CONFIG", "SET", "dir", "/proc"]).await;
+                self.command(None, &["BGSAVE"]).await;
+                self.wait_for_save("err").await;
+            }
+            RedisRefusal::Password => {
+                self.command(None, &["CONFIG", "SET", "requirepass", PASSWORD])
+                    .await;
+                self.command(Some(PASSWORD), &["CLIENT", "KILL", "TYPE", "normal"])
+                    .await;
+            }
+        }
+    }
+
+    /// Lets it accept writes again.
+    ///
+    /// # Panics
+    /// When it does not take the commands.
+    pub async fn accept(&self, refusal: RedisRefusal) {
+        match refusal {
+            RedisRefusal::Replica => self.command(None, &["REPLICAOF", "NO", "ONE"]).await,
+            RedisRefusal::Full => {
+                self.command(None, &["CONFIG", "SET", "maxmemory", "0"])
+                    .await;
+            }
+            RedisRefusal::CannotPersist => {
+                let folder = self.process.folder().to_str().expect("UTF-8");
+                self.command(None, &["CONFIG", "SET", "dir", folder]).await;
+                self.command(None, &["BGSAVE"]).await;
+                self.wait_for_save("ok").await;
+            }
+            RedisRefusal::Password => {
+                self.command(Some(PASSWORD), &["CONFIG", "SET", "requirepass", ""])
+                    .await;
+            }
+        }
+    }
+
+    async fn connection(&self, password: Option<&str>) -> MultiplexedConnection {
+        let login = password.map_or_else(String::new, |password| format!(":{password}@"));
+        let client = Client::open(format!("redis://{login}127.0.0.1:{}", self.port));
+        let client = client.expect("a URL");
+        let connection = client.get_multiplexed_async_connection().await;
+        connection.expect("a connection")
+    }
+
+    async fn command(&self, password: Option<&str>, words: &[&str]) {
+        let (name, arguments) = words.split_first().expect("a command");
+        let mut connection = self.connection(password).await;
+        let answer = redis::cmd(name)
+            .arg(arguments)
+            .query_async::<redis::Value>(&mut connection)
+            .await;
+        answer.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+    }
+
+    /// Waits until the last save has ended this way.
+    async fn wait_for_save(&self, status: &str) {
+        let mut connection = self.connection(None).await;
+        let saved = async {
+            loop {
+                let info: String = redis::cmd("INFO")
+                    .arg("persistence")
+                    .query_async(&mut connection)
+                    .await
+                    .expect("INFO");
+                if info.contains(&format!("rdb_last_bgsave_status:{status}"))
+                    && info.contains("rdb_bgsave_in_progress:0")
+                {
+                    return;
+                }
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, saved).await.expect("the end of a save");
     }
 
     /// Kills it, with all it knows.
@@ -75,6 +185,9 @@ async fn spawn(port: u16) -> Process {
         "",
         "--appendonly",
         "no",
+        // So that a test can change the folder of saves.
+        "--enable-protected-configs",
+        "yes",
     ];
     let none: [(&str, &str); 0] = [];
     let mut process = Process::spawn("redis-server", &arguments, none);

@@ -1,6 +1,8 @@
 //! A delivery's question whether its mail fits into the budget of the mailbox.
 
+use chrono::TimeDelta;
 use latchkey_shared::{
+    dependency::Refusal,
     email::Email,
     mail::{self, BudgetCause, MailKind, MailState},
     session,
@@ -8,7 +10,7 @@ use latchkey_shared::{
 use sea_orm::DbErr;
 
 use super::{Parts, Verdict, ended};
-use crate::mail_budget::{BudgetRequest, Exceeded, Exceeds, Limit};
+use crate::mail_budget::{BudgetRequest, Exceeded, Exceeds, Limit, MailBudget};
 
 impl Parts {
     /// Counts a mail to the owner of an account in the budget of its mailbox; the verdict when it does not fit. A code that
@@ -56,7 +58,29 @@ impl Parts {
                 Some(Verdict::Deferred(now + wait, limit.reason().to_owned()))
             }
             Ok(Some(exceeded)) => Some(ended(MailState::Suppressed, exceeded.limit.reason())),
-            Err(error) => Some(Verdict::PutOff(format!("no budget: {error}"))),
+            Err(_) if self.fits_by_rows(budget, mail, kind, owner).await? => None,
+            Err(error) => {
+                let refusal = Refusal::from(&error);
+                Some(Verdict::AwaitRedis(format!("no budget: {refusal}")))
+            }
         })
+    }
+
+    /// Whether a notice is among the first of its kind for its account, as many as one cause may have. The rows tell, whatever
+    /// other workers do at the same time, so notices are delivered while Redis cannot count them. Codes need Redis anyway.
+    async fn fits_by_rows(
+        &self,
+        budget: &MailBudget,
+        mail: &mail::Model,
+        kind: MailKind,
+        owner: i64,
+    ) -> Result<bool, DbErr> {
+        if kind.purpose().is_some() {
+            return Ok(false);
+        }
+        let rate = budget.cause();
+        let since = mail.created_at - TimeDelta::seconds(rate.seconds.into());
+        let earlier = mail::count_earlier(&self.db, mail, owner, since).await?;
+        Ok(earlier < u64::from(rate.count))
     }
 }

@@ -22,6 +22,7 @@ mod operator;
 #[cfg(test)]
 mod priority;
 mod processes;
+mod redis_refusals;
 mod refusals;
 mod running;
 mod secrets;

@@ -44,8 +44,10 @@ async fn a_server_that_was_down_gets_every_mail_when_it_is_back() {
 async fn a_worker_whose_connections_fall_silent_goes_on_over_new_ones() {
     let mut world = World::new().await;
     let (redis, url) = Forwarder::before(world.redis.url()).await;
-    world.connections.redis = latchkey_shared::redis::connect(&url).await.unwrap();
     let namespace = world.redis.namespace();
+    world.connections.redis = latchkey_shared::redis::connect(&url, namespace)
+        .await
+        .unwrap();
     world.connections.queue = Queue::connect(&url, namespace).await.unwrap();
     let mut lines = vec![redis];
     if world.database.is_postgres() {

@@ -69,7 +69,9 @@ impl World {
         let mut world = Self {
             connections: Connections {
                 db: database.db.clone(),
-                redis: latchkey_shared::redis::connect(redis.url()).await.unwrap(),
+                redis: latchkey_shared::redis::connect(redis.url(), redis.namespace())
+                    .await
+                    .unwrap(),
                 queue: redis.queue().await,
             },
             database,

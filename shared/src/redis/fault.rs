@@ -1,0 +1,241 @@
+//! What Redis refuses with, told by the code at the beginning of its error (redis.io/docs, "RESP errors").
+//!
+//! Two clients talk to Redis, fred and redis-rs, and a script's error carries the code somewhere inside its text. So the
+//! code is looked for as a word of the text, which is the same for both clients and all versions of Redis.
+
+use fred::error::ErrorKind;
+
+use crate::dependency::{Diagnosis, Refusal};
+
+/// The codes of Redis that are no bug of ours, as Redis and as redis-rs spell them, with whether a new connection may reach a server that works: after a failover
+/// behind a name or a virtual address, or after a change of the password.
+const CODES: &[(&[&str], bool, Diagnosis)] = &[
+    (
+        &["READONLY", "ReadOnly"],
+        true,
+        Diagnosis {
+            word: "read-only",
+            remedy: "this Redis is a replica: point REDIS_URL at the primary, or promote this one (REPLICAOF NO ONE)",
+        },
+    ),
+    (
+        &["OOM"],
+        false,
+        Diagnosis {
+            word: "out of memory",
+            remedy: "raise maxmemory (CONFIG SET maxmemory), or free memory that something else takes in this Redis",
+        },
+    ),
+    (
+        &["MISCONF"],
+        false,
+        Diagnosis {
+            word: "cannot persist",
+            remedy: "free space on Redis' disk or make its folder writable (the log of Redis names the error); Redis accepts writes again after its next save that succeeds",
+        },
+    ),
+    (
+        &["LOADING", "BusyLoading"],
+        false,
+        Diagnosis {
+            word: "loading",
+            remedy: "wait until Redis has read its data; nothing else is to be done",
+        },
+    ),
+    (
+        &["NOAUTH"],
+        true,
+        Diagnosis {
+            word: "refuses the login",
+            remedy: "put user and password into REDIS_URL: redis://user:password@host",
+        },
+    ),
+    (
+        &["WRONGPASS"],
+        true,
+        Diagnosis {
+            word: "refuses the login",
+            remedy: "correct user and password in REDIS_URL",
+        },
+    ),
+    (
+        &["NOPERM", "NoPerm"],
+        true,
+        Diagnosis {
+            word: "not permitted",
+            remedy: "let the user of REDIS_URL use all commands on the keys of REDIS_NAMESPACE (ACL SETUSER)",
+        },
+    ),
+    (
+        &["MASTERDOWN", "MasterDown"],
+        true,
+        Diagnosis {
+            word: "no primary",
+            remedy: "this Redis is a replica that has lost its primary: start the primary, or point REDIS_URL at the new one",
+        },
+    ),
+    (
+        &["CLUSTERDOWN", "ClusterDown"],
+        true,
+        Diagnosis {
+            word: "cluster down",
+            remedy: "mend the cluster (redis-cli --cluster check); Latchkey wants a single Redis, not a cluster",
+        },
+    ),
+    (
+        &["NOREPLICAS"],
+        false,
+        Diagnosis {
+            word: "no replicas",
+            remedy: "start the replicas that min-replicas-to-write asks for, or lower it",
+        },
+    ),
+    (
+        &["BUSY"],
+        false,
+        Diagnosis {
+            word: "busy",
+            remedy: "a script of another program blocks Redis: SCRIPT KILL ends it",
+        },
+    ),
+];
+
+const NO_ANSWER: Diagnosis = Diagnosis {
+    word: "does not answer",
+    remedy: "look whether Redis is overloaded, paused or cut off by the network; the programs connect anew by themselves",
+};
+
+const UNREACHABLE: Diagnosis = Diagnosis {
+    word: "unreachable",
+    remedy: "start Redis, or correct REDIS_URL; the programs connect anew by themselves",
+};
+
+const OTHER: Diagnosis = Diagnosis {
+    word: "fails",
+    remedy: "look into the log of Redis",
+};
+
+/// The code that a text carries, with what belongs to it.
+fn find(text: &str) -> Option<(bool, Diagnosis)> {
+    let words = || text.split(|letter: char| !letter.is_ascii_alphanumeric());
+    CODES
+        .iter()
+        .find(|(codes, ..)| words().any(|word| codes.contains(&word)))
+        .map(|(_, reconnects, diagnosis)| (*reconnects, *diagnosis))
+}
+
+/// Whether a new connection may help against an error with this text.
+#[must_use]
+pub fn is_cured_by_reconnecting(text: &str) -> bool {
+    find(text).is_some_and(|(reconnects, _)| reconnects)
+}
+
+/// The refusal that an error's text stands for; `otherwise` where the text carries no code.
+fn refusal(cause: String, otherwise: Diagnosis) -> Refusal {
+    Refusal {
+        dependency: "Redis",
+        diagnosis: find(&cause).map_or(otherwise, |(_, diagnosis)| diagnosis),
+        cause,
+    }
+}
+
+/// A call of Redis that was given up after its time limit.
+#[must_use]
+pub fn timed_out() -> Refusal {
+    refusal("no answer in time".to_owned(), NO_ANSWER)
+}
+
+impl Refusal {
+    /// Whether there was no answer at all, so that another client may know more.
+    pub(crate) fn is_silence(&self) -> bool {
+        self.diagnosis == NO_ANSWER || self.diagnosis == UNREACHABLE
+    }
+}
+
+/// An error whose type is lost, as apalis hands it on.
+#[must_use]
+pub fn of_text(text: &str) -> Refusal {
+    refusal(text.to_owned(), OTHER)
+}
+
+impl From<&fred::error::Error> for Refusal {
+    fn from(error: &fred::error::Error) -> Self {
+        let otherwise = match error.kind() {
+            ErrorKind::Timeout => NO_ANSWER,
+            ErrorKind::IO | ErrorKind::Canceled | ErrorKind::Backpressure => UNREACHABLE,
+            _ => OTHER,
+        };
+        refusal(error.to_string(), otherwise)
+    }
+}
+
+impl From<&redis::RedisError> for Refusal {
+    fn from(error: &redis::RedisError) -> Self {
+        let otherwise = if error.is_timeout() {
+            NO_ANSWER
+        } else if error.is_io_error() {
+            UNREACHABLE
+        } else if error.kind() == redis::ErrorKind::AuthenticationFailed {
+            return refusal(format!("WRONGPASS {error}"), OTHER);
+        } else {
+            OTHER
+        };
+        refusal(error.to_string(), otherwise)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Redis 6, 7 and a script write them.
+    #[test]
+    fn redis_errors_are_told_by_their_code() {
+        for (text, word, reconnects) in [
+            (
+                "READONLY You can't write against a read only replica.",
+                "read-only",
+                true,
+            ),
+            (
+                "OOM command not allowed when used memory > 'maxmemory'. script: 5ac, on @user_script:1.",
+                "out of memory",
+                false,
+            ),
+            (
+                "ERR Error running script (call to f_1): @user_script: 9: -OOM command not allowed",
+                "out of memory",
+                false,
+            ),
+            (
+                "MISCONF Redis is configured to save RDB snapshots, but …",
+                "cannot persist",
+                false,
+            ),
+            (
+                "An error was signalled by the server - BusyLoading: LOADING Redis is loading",
+                "loading",
+                false,
+            ),
+            ("NOAUTH Authentication required.", "refuses the login", true),
+            (
+                "WRONGPASS invalid username-password pair or user is disabled.",
+                "refuses the login",
+                true,
+            ),
+            (
+                "NOPERM this user has no permissions to run the 'set' command",
+                "not permitted",
+                true,
+            ),
+            ("MASTERDOWN Link with MASTER is down", "no primary", true),
+            ("CLUSTERDOWN Hash slot not served", "cluster down", true),
+            ("WRONGTYPE Operation against a key", "fails", false),
+        ] {
+            let told = of_text(text);
+            assert_eq!(told.diagnosis.word, word, "{text}");
+            assert_eq!(is_cured_by_reconnecting(text), reconnects, "{text}");
+            assert!(!told.diagnosis.remedy.is_empty());
+        }
+    }
+}
