@@ -49,6 +49,9 @@ const DECODE_TIMEOUT: Duration = Duration::from_secs(10);
 /// The extensions of stored pictures, with their media types.
 const STORED: [(&str, &str); 2] = [("jpg", "image/jpeg"), ("png", "image/png")];
 
+/// What a profile change says of the picture: nothing (`None`), that it is removed (`Some(None)`), or a new one.
+pub type PictureChange = Option<Option<Upload>>;
+
 /// A file that claims to be a picture: its size and its first bytes have been checked, its content has not.
 #[derive(Debug)]
 pub struct Upload {

@@ -28,7 +28,7 @@ use crate::{
     failure::Failure,
     fields::Fields,
     openapi::Tag,
-    picture::{self, Upload},
+    picture::{self, PictureChange},
     signed_in::{ActivatedUser, SignedIn},
     user_body::{self, User},
 };
@@ -220,10 +220,7 @@ pub async fn address_changes(
 ///
 /// # Errors
 /// When any field is bad, with all of them.
-pub fn parse(
-    mut fields: Fields,
-    app: &App,
-) -> Result<(ProfileChange, Option<Option<Upload>>), ApiError> {
+pub fn parse(mut fields: Fields, app: &App) -> Result<(ProfileChange, PictureChange), ApiError> {
     let email = fields.changed::<Email>("email");
     let username = fields.changed::<Username>("username");
     let phone_number = fields.clearable::<PhoneNumber>("phoneNumber");

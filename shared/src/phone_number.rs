@@ -62,13 +62,15 @@ impl FromStr for PhoneNumber {
     }
 }
 
-/// Writes digits of every script, full-width signs, dashes, blanks and Arabic separators in ASCII, as the crate knows these
+/// Writes digits of every script, full-width signs and brackets, dashes, blanks and Arabic separators in ASCII, as the crate knows these
 /// alone, and drops the invisible marks that surround a copied number.
 fn in_ascii(text: &str) -> String {
     text.chars()
         .filter(|c| !decimal::is_invisible(*c))
         .map(|c| match c {
             '\u{ff0b}' | '\u{fe62}' => '+',
+            '\u{ff08}' => '(',
+            '\u{ff09}' => ')',
             // ARABIC COMMA, ARABIC DECIMAL SEPARATOR, ARABIC THOUSANDS SEPARATOR
             '\u{60c}' | '\u{66b}' | '\u{66c}' => ' ',
             c if decimal::is_dash(c) => '-',

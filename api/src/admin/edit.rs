@@ -18,7 +18,7 @@ use super::{
 use crate::{
     app::App,
     error::ApiError,
-    picture::{self, Upload},
+    picture::{self, PictureChange},
     profile,
 };
 
@@ -32,7 +32,7 @@ pub async fn change(
     admin: &Permit<ChangeUsers>,
     seen: &user::Model,
     mut change: Change,
-    upload: Option<Option<Upload>>,
+    upload: PictureChange,
 ) -> Result<user::Model, ApiError> {
     if change.is_superuser == Some(true) {
         // Whoever may do everything may sign in.

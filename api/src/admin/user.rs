@@ -24,7 +24,7 @@ use super::{
     permit::{Admin, ChangeUsers, Permit, ViewUsers},
     view::{Me, View, back, with_wait},
 };
-use crate::{app::App, error::ApiError, limits::Held, picture::Upload, profile};
+use crate::{app::App, error::ApiError, limits::Held, picture::PictureChange, profile};
 
 /// The fields of the form that are texts.
 const TEXTS: [&str; 5] = ["email", "username", "phoneNumber", "dateBirth", "gender"];
@@ -281,7 +281,7 @@ fn parse(
     admin: &Admin,
     user: &user::Model,
     form: Form,
-) -> Result<(Change, Option<Option<Upload>>), ApiError> {
+) -> Result<(Change, PictureChange), ApiError> {
     let tick = |name| form.is_ticked(name);
     let rights = admin.may_set_rights_of(user);
     let mut change = Change {

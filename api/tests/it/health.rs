@@ -19,8 +19,8 @@ async fn ready(world: &World) -> Answer {
         .await
 }
 
-async fn until_ready_says(world: &World, pointer: &str, word: &str) -> Answer {
-    until(async || ready(world).await.text(pointer) == word).await;
+async fn until_ready_says(world: &World, pointer: &str, expected: &str) -> Answer {
+    until(async || ready(world).await.text(pointer) == expected).await;
     ready(world).await
 }
 

@@ -16,7 +16,7 @@ async fn on(url: &str) -> World {
     world.connections.queue = world.redis.queue().await;
     world.connections.redis = latchkey_shared::redis::connect(url, &namespace)
         .await
-        .unwrap();
+        .expect("a Redis of the test's own");
     world
 }
 
@@ -127,8 +127,8 @@ async fn redis_full_worker_says_so_with_the_remedy() {
         (answer.status().as_u16(), answer.text().await.unwrap())
     };
     let (status, body) = get("/health/ready").await;
-    let states = r#"{"status":"degraded","database":"ok","redis":"out of memory","smtp":"ok"}"#;
-    assert_eq!((status, body.as_str()), (200, states));
+    let expected = r#"{"status":"degraded","database":"ok","redis":"out of memory","smtp":"ok"}"#;
+    assert_eq!((status, body.as_str()), (200, expected));
     let (_, metrics) = get("/metrics").await;
     for line in [
         r#"latchkey_dependency_up{dependency="redis"} 0"#,

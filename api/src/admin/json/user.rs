@@ -21,7 +21,7 @@ use crate::{
     failure::Failure,
     fields::Fields,
     openapi::Tag,
-    picture::Upload,
+    picture::PictureChange,
     profile, user_body,
 };
 
@@ -164,10 +164,7 @@ async fn find(app: &App, id: i64) -> Result<user::Model, ApiError> {
 }
 
 /// What changes, the picture apart, and the version that it was made of.
-fn parse(
-    mut fields: Fields,
-    app: &App,
-) -> Result<(Change, Option<Option<Upload>>, Option<i32>), ApiError> {
+fn parse(mut fields: Fields, app: &App) -> Result<(Change, PictureChange, Option<i32>), ApiError> {
     let is_activated = fields.flag("is_activated");
     let is_active = fields.flag("is_active");
     let is_staff = fields.flag("is_staff");
