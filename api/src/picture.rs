@@ -2,7 +2,7 @@
 //! its pixels (A2), and what is stored is bounded by its purpose (C3).
 //!
 //! [`PictureStore::read`] makes a [`Picture`] of an [`Upload`], [`PictureStore::save`] stores it, [`PictureStore::open`] serves
-//! it. Decoding is in [`decode`], colours in [`colour`], scaling in [`scale`] and the stored form in [`encode`].
+//! it. Decoding is in `decode`, colours in `colour`, scaling in `scale` and the stored form in `encode`.
 
 use std::{
     path::{Path, PathBuf},

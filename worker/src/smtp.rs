@@ -3,7 +3,7 @@
 //! lettre's own pool takes back whatever is dropped, a conversation that was given up on included; the answer that
 //! comes too late is then taken for the answer to the next mail, and a refused mail passes for a sent one. Here a
 //! connection is kept only after a conversation that came to its end. Doing this by hand also tells at which stage a
-//! conversation failed, and so what the failure means ([`failure`]).
+//! conversation failed, and so what the failure means (`failure`).
 //!
 //! A server may limit the mails of a connection. A reused connection that fails before the text of a mail is sent is
 //! replaced by a new one within the same attempt.
