@@ -43,12 +43,22 @@ impl<'a> Rest<'a> {
     }
 }
 
+/// Maximum number of chunks without data. Each costs the decoder as much time as one with data.
+const MAX_EMPTY_CHUNKS: usize = 16;
+
 /// Chunks up to `IEND` (PNG specification, 5.3).
 fn png(rest: &mut Rest) -> Option<()> {
+    let mut empty = 0;
     rest.take(8)?;
     loop {
         let length = u32::from_be_bytes(rest.array()?);
         let kind = rest.take(4)?;
+        if length == 0 && kind != b"IEND" {
+            empty += 1;
+            if empty > MAX_EMPTY_CHUNKS {
+                return None;
+            }
+        }
         rest.take(usize::try_from(length).ok()?.checked_add(4)?)?;
         if kind == b"IEND" {
             return Some(());

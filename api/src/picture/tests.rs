@@ -53,6 +53,19 @@ fn assert_near(actual: [u8; 4], expected: [u8; 3]) {
     assert!(near, "{actual:?} is not near {expected:?}");
 }
 
+/// C1
+#[test]
+fn png_with_many_empty_chunks_is_refused() {
+    const CHUNK: [u8; 12] = *b"\0\0\0\0IDAT\x35\xaf\x06\x1e";
+    let bytes = encoded(&gradient(10, 10), ImageFormat::Png);
+    let first = bytes.windows(4).position(|at| at == b"IDAT").unwrap() - 4;
+    for (empty, accepted) in [(16, true), (17, false), (100_000, false)] {
+        let (before, after) = bytes.split_at(first);
+        let padded = [before, &CHUNK.repeat(empty), after].concat();
+        assert_eq!(stored(padded).is_some(), accepted, "{empty}");
+    }
+}
+
 /// A2
 #[test]
 fn truncated_files_of_every_format_are_refused() {
