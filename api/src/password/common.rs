@@ -65,13 +65,26 @@ impl Forms {
         let is_trivial =
             wholes.into_iter().zip(units).any(is_short) || wholes.into_iter().any(is_sequence);
         // Of letters and digits alone only the whole: `Passw0rd-x1` has more than a common password in it.
-        let surrounded = [password, units[0]].into_iter().flat_map(cores);
-        let words = surrounded
+        let cores: Vec<_> = [password, units[0]].into_iter().flat_map(cores).collect();
+        let repeated: Vec<_> = cores.iter().map(|core| Self::repeated(core)).collect();
+        let words = cores
+            .iter()
+            .copied()
+            .chain(repeated.iter().map(String::as_str))
             .chain([bare.as_str(), units[1]])
             .flat_map(spellings);
         Self {
             is_trivial,
             words: words.collect(),
+        }
+    }
+
+    /// What the letters and digits of a text repeat: `jennifer` for `jennifer-jennifer`. The text itself if nothing.
+    fn repeated(text: &str) -> String {
+        let bare = bare(text);
+        match unit(&bare) {
+            unit if unit.len() < bare.len() => unit.to_owned(),
+            _ => text.to_owned(),
         }
     }
 
@@ -189,6 +202,22 @@ mod tests {
 
     fn is_common(password: &str) -> bool {
         Forms::of(password).are_common()
+    }
+
+    /// P3
+    #[test]
+    fn repeated_word_with_digits_and_signs_around_is_common() {
+        for common in [
+            "jenniferjennifer1",
+            "monkeymonkey1!",
+            "1monkeymonkey",
+            "dragon!dragon!1",
+            "qwerty.qwerty.1",
+            "password-password-1",
+        ] {
+            assert!(is_common(common), "{common}");
+        }
+        assert!(!is_common("velvet harbour lantern"));
     }
 
     /// P3: as many entries as `data/make.py` has printed, each in its place.
