@@ -73,24 +73,42 @@ fn is_invisible(c: char) -> bool {
     )
 }
 
-/// Whether there are tags outside the sequence of a black flag, as those of England's: a text that nobody sees.
+/// Whether there are tags outside the sequence of a black flag, as those of England's: a text that nobody sees. A sequence
+/// has one to six letters or digits and an end (Unicode Technical Standard 51, ED-14a and annex C.1).
 fn has_stray_tag(text: &str) -> bool {
-    let is_tag = |c: char| ('\u{e0020}'..='\u{e007f}').contains(&c);
-    let mut previous = '\0';
-    text.chars().any(|c| {
-        let before = std::mem::replace(&mut previous, c);
-        is_tag(c) && !is_tag(before) && before != '\u{1f3f4}'
-    })
+    const END: char = '\u{e007f}';
+    let is_tag = |c: char| ('\u{e0020}'..=END).contains(&c);
+    let mut parts = text.split('\u{1f3f4}');
+    let before_flags = parts.next().unwrap_or_default();
+    before_flags.contains(is_tag)
+        || parts.any(|part| {
+            let tags: Vec<char> = part.chars().take_while(|c| is_tag(*c)).collect();
+            let rest: String = part.chars().skip(tags.len()).collect();
+            let is_flag = tags.is_empty()
+                || (2..=7).contains(&tags.len())
+                    && tags.iter().position(|c| *c == END) == Some(tags.len() - 1);
+            !is_flag || rest.contains(is_tag)
+        })
 }
 
-/// Whether a character shows by itself. Joiners, variation selectors, fillers and blanks do not.
+/// Whether a character shows by itself. Joiners, marks, variation selectors, fillers, blanks and unassigned
+/// code points do not.
 fn is_seen(c: char) -> bool {
     let is_blank = c.is_whitespace() || c == '\u{2800}';
-    let is_format = c.general_category() == GeneralCategory::Format;
+    // A mark shows on a letter only; what is not assigned shows nothing.
+    let is_format = matches!(
+        c.general_category(),
+        GeneralCategory::Format
+            | GeneralCategory::Unassigned
+            | GeneralCategory::PrivateUse
+            | GeneralCategory::NonspacingMark
+            | GeneralCategory::EnclosingMark
+            | GeneralCategory::SpacingMark
+    );
     let is_filler = matches!(
         c,
         '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' | '\u{fffc}'
     );
     !(is_blank || is_format || is_filler)
 }
@@ -138,6 +156,13 @@ mod tests {
             ("\u{2066}Ada\u{2069}", "character"),
             ("Ada\u{e0041}\u{e0042}", "character"),
             ("\u{200d}\u{200d}", "character"),
+            ("\u{2065}", "character"),
+            ("\u{fff0}", "character"),
+            ("\u{fffc}", "character"),
+            ("\u{ffff}", "character"),
+            ("\u{301}", "character"),
+            ("Ada\u{1f3f4}\u{e0041}", "character"),
+            ("\u{1f3f4}\u{e0067}\u{e007f}\u{e0041}", "character"),
             ("\u{fe0f}", "character"),
             ("\u{a0}\u{2003}", "character"),
             ("\u{2800}\u{115f}", "character"),

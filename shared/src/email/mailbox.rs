@@ -14,14 +14,20 @@ impl EmailKey {
         let Some((local, domain)) = self.0.rsplit_once('@') else {
             return self.clone();
         };
+        // A quoted local part names the same mailbox (RFC 5321, 4.1.2).
+        let unquoted = local
+            .strip_prefix('"')
+            .and_then(|local| local.strip_suffix('"'))
+            .map(|local| local.replace('\\', ""));
+        let local = unquoted.as_deref().unwrap_or(local);
         let local = match local.split_once('+') {
             Some((person, _)) if !person.is_empty() => person,
             _ => local,
         };
-        let local = if DOTLESS.contains(&domain) {
-            local.replace('.', "")
+        let (local, domain) = if DOTLESS.contains(&domain) {
+            (local.replace('.', ""), DOTLESS[0])
         } else {
-            local.to_owned()
+            (local.to_owned(), domain)
         };
         EmailKey(format!("{local}@{domain}"))
     }
@@ -40,6 +46,9 @@ mod tests {
             ("+ada@example.com", "+ada@example.com"),
             ("a.da@example.com", "a.da@example.com"),
             ("A.d.a+shop@gmail.com", "ada@gmail.com"),
+            ("ada@googlemail.com", "ada@gmail.com"),
+            ("\"ada+a shop\"@example.com", "ada@example.com"),
+            ("\"a.d.a\"@gmail.com", "ada@gmail.com"),
         ] {
             let email: Email = address.parse().unwrap();
             assert_eq!(email.key().mailbox().as_str(), mailbox, "{address}");
