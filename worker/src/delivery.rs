@@ -5,6 +5,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
@@ -35,7 +36,7 @@ use crate::{
     metrics::DeliveryMetrics,
     pace::{Pace, Turn},
     places::{Place, Places},
-    redaction::redact,
+    redaction::{hide_codes, redact},
     transport::{SendError, Transport},
 };
 
@@ -599,13 +600,20 @@ fn not(state: MailState, reason: &str) -> Prepared {
 /// The words of a server without the recipient, which it likes to repeat, and without a code, as some servers repeat a
 /// subject that they dislike.
 fn clean(words: &str, mail: &mail::Model, content: &Content) -> String {
-    let code = match content {
+    let (words, secrets) = match content {
         Content::Code {
             code: Code::Shown(code),
             ..
-        } => vec![Otp::expose(code).to_owned()],
-        _ => Vec::new(),
+        } => {
+            let code = Otp::expose(code);
+            let encoded = STANDARD_NO_PAD.encode(code);
+            (
+                hide_codes(words, code.len()),
+                vec![code.to_owned(), encoded],
+            )
+        }
+        _ => (words.to_owned(), Vec::new()),
     };
     let local_part = mail.recipient.rsplit_once('@').map(|(local, _)| local);
-    redact(words, &code, local_part.as_slice())
+    redact(&words, &secrets, local_part.as_slice())
 }

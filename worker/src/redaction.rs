@@ -7,6 +7,30 @@ const HIDDEN: &str = "…";
 /// Names shorter than this, in characters, are left out only where they are a word of their own.
 const SHORT_NAME: usize = 4;
 
+/// Hides every run of at least as many digits as a code has, blanks and hyphens between them included: a
+/// server may group the digits of a code that it repeats, and the API accepts it so.
+pub(crate) fn hide_codes(text: &str, digits: usize) -> String {
+    let is_separator = |c: char| c.is_whitespace() || c == '-';
+    let (mut out, mut run) = (String::new(), String::new());
+    for c in text.chars().chain(['\0']) {
+        if c.is_ascii_digit() || !run.is_empty() && is_separator(c) {
+            run.push(c);
+            continue;
+        }
+        let end = run.trim_end_matches(is_separator).len();
+        if run.bytes().filter(u8::is_ascii_digit).count() >= digits {
+            out.push_str(HIDDEN);
+            out.push_str(&run[end..]);
+        } else {
+            out.push_str(&run);
+        }
+        run.clear();
+        out.push(c);
+    }
+    out.pop();
+    out
+}
+
 /// Removes secrets wherever they are, and every word that names a person: one with an `@`, or with one of the names
 /// (the local part of an address, a login). Control and invisible characters become blanks, and the text is shortened.
 pub(crate) fn redact(text: &str, secrets: &[String], names: &[&str]) -> String {
@@ -65,6 +89,16 @@ mod tests {
             "… is away"
         );
         assert_eq!(redact("bad header", &[], &["a"]), "bad header");
+    }
+
+    #[test]
+    fn codes_are_hidden_however_their_digits_are_grouped() {
+        for code in ["845495", "845 495", "688-596", "8 1 1 3 8 1"] {
+            let text = format!("450 4.7.1: code {code} deferred");
+            assert_eq!(hide_codes(&text, 6), "450 4.7.1: code … deferred", "{code}");
+        }
+        assert_eq!(hide_codes("at 12:30 in line 42", 6), "at 12:30 in line 42");
+        assert_eq!(hide_codes("code 123456", 6), "code …");
     }
 
     #[test]

@@ -202,20 +202,45 @@ fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
 }
 
-/// Whether a reply to `RCPT TO` refuses the recipient for good. The enhanced status code decides, which begins the text
-/// (RFC 2034, section 4) and has the class of the reply. Without one, a code anywhere in the text that names another
-/// reason leaves the mail a chance.
+/// Whether a reply to `RCPT TO` refuses the recipient for good. An enhanced status code that begins the text
+/// (RFC 2034, section 4) decides, if it has the class of the reply. A code anywhere in the text that names another reason,
+/// even a malformed one, defers the mail.
 fn refuses_recipient(code: u16, text: &str) -> bool {
-    if let Ok(enhanced) = first_word(text).parse::<EnhancedCode>() {
-        return code / 100 == 5 && enhanced.class == 5 && enhanced.is_about_recipient();
+    let has_code = first_word(text).parse::<EnhancedCode>().is_ok();
+    let may_be_final = if has_code {
+        code / 100 == 5
+    } else {
+        MAILBOX_REFUSED.contains(&code)
+    };
+    may_be_final && named_codes(text).iter().all(|code| is_final(code))
+}
+
+fn is_final(code: &str) -> bool {
+    code.parse::<EnhancedCode>()
+        .is_ok_and(|enhanced| enhanced.class == 5 && enhanced.is_about_recipient())
+}
+
+/// Everything in a text that looks like an enhanced status code: three numbers with dots between them, of which the first is
+/// 2, 4 or 5, blanks left out.
+fn named_codes(text: &str) -> Vec<String> {
+    let mut joined = String::new();
+    for word in text.split_whitespace() {
+        let continues = joined.ends_with('.') && word.starts_with(|c: char| c.is_ascii_digit())
+            || word.starts_with('.') && joined.ends_with(|c: char| c.is_ascii_digit());
+        if !continues {
+            joined.push(' ');
+        }
+        joined.push_str(word);
     }
-    MAILBOX_REFUSED.contains(&code)
-        && text.split_whitespace().all(|word| {
-            let word = word.trim_matches(|c: char| !c.is_ascii_digit());
-            word.parse::<EnhancedCode>().map_or(true, |enhanced| {
-                enhanced.class == 5 && enhanced.is_about_recipient()
-            })
+    joined
+        .split(|c: char| !c.is_ascii_digit() && c != '.')
+        .map(|run| run.trim_matches('.'))
+        .filter(|run| {
+            let parts: Vec<_> = run.split('.').collect();
+            parts.len() == 3 && matches!(parts[0], "2" | "4" | "5")
         })
+        .map(str::to_owned)
+        .collect()
 }
 
 #[cfg(test)]
@@ -246,6 +271,12 @@ mod tests {
             (550, "#5.7.1 denied", false),
             (550, "5.1.8 sender", false),
             (550, "4.1.1 unknown", false),
+            (550, "5.1.1 unknown 5.7.1 blocked by policy", false),
+            (550, "5.7.1/5.1.1 denied", false),
+            (550, "5. 7. 1 denied", false),
+            (550, "5 .7 .1 denied", false),
+            (550, "5.01.1 unknown", false),
+            (550, "unknown at 192.0.2.1", true),
             (552, "full", false),
             (554, "5.1.1 unknown", true),
             (554, "unknown", false),
