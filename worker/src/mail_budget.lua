@@ -2,7 +2,7 @@
 --
 -- KEYS: the mails of its kind to its mailbox and, where its cause is known, those from its cause; sorted sets by moment.
 -- ARGV: now in ms; the mail; whether it may exceed what all causes have together: `never`, `first` (if it is the first of its
--- cause) or `always`; then limit and span in ms of: the cause, the cause's pause, all causes in an hour, all causes in a day.
+-- cause) or `always`, which doubles the totals; then limit and span in ms of: the cause, the cause's pause, all causes in an hour, all causes in a day.
 -- Returns which limit refuses it, in this order from 1 (0 for none), and for how many ms.
 local now, mail, exceeds = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local total, cause = KEYS[1], KEYS[2]
@@ -14,8 +14,8 @@ for _, key in ipairs(KEYS) do
     redis.call('zremrangebyscore', key, '-inf', now - kept)
     redis.call('zrem', key, mail)
 end
-local function wait(key, i)
-    local limit, span = tonumber(ARGV[2 * i + 2]), tonumber(ARGV[2 * i + 3])
+local function wait(key, i, factor)
+    local limit, span = tonumber(ARGV[2 * i + 2]) * factor, tonumber(ARGV[2 * i + 3])
     if not key or redis.call('zcount', key, '(' .. now - span, '+inf') < limit then
         return 0
     end
@@ -25,13 +25,11 @@ end
 if exceeds == 'first' and cause and redis.call('zcard', cause) == 0 then
     exceeds = 'always'
 end
-local asked = {{1, cause}}
-if exceeds ~= 'always' then
-    asked[2], asked[3] = {3, total}, {4, total}
-end
-asked[#asked + 1] = {2, cause}
+-- What may exceed the totals has as much again and no more, so that a mailbox has an upper bound whatever the causes.
+local factor = exceeds == 'always' and 2 or 1
+local asked = {{1, cause, 1}, {3, total, factor}, {4, total, factor}, {2, cause, 1}}
 for _, one in ipairs(asked) do
-    local ms = wait(one[2], one[1])
+    local ms = wait(one[2], one[1], one[3])
     if ms > 0 then
         return {one[1], ms}
     end

@@ -302,6 +302,33 @@ async fn a_flood_hides_no_first_notice_of_an_account() {
     assert_eq!(suppressed, 1);
 }
 
+/// T5: first notices of many accounts, and codes from many networks of one account, have twice the hour and no more.
+#[tokio::test]
+async fn exceptions_to_the_budget_are_bounded() {
+    let world = world(&[("ACTIVATION", "none")]).await;
+    for number in 0..24 {
+        let email = format!("ada+{number}@example.com");
+        world.register(&email).await;
+        let access = world.login(&email, PASSWORD).await.access;
+        let changed = change_password(&world, &access, PASSWORD, "another quiet morning").await;
+        assert!(changed.status.is_success(), "{changed:?}");
+    }
+    assert_eq!(
+        sent_and_suppressed(&world, "password_changed").await,
+        (20, 4)
+    );
+
+    world.register("bo@example.com").await;
+    for network in 0..24 {
+        let client_ip = format!("198.51.{network}.9");
+        let body = json!({"email": "bo@example.com", "password": PASSWORD});
+        let login = post_from(&world, &client_ip, "/api/login/", body).await;
+        assert_eq!(login.status, 200, "{login:?}");
+        ask_from(&world, &client_ip, "bo@example.com").await;
+    }
+    assert_eq!(sent_and_suppressed(&world, "reset_code").await, (20, 4));
+}
+
 /// T5: what staff ask for neither counts with the owner's own requests nor shows the owner as held.
 #[tokio::test]
 async fn a_reset_that_staff_ask_for_uses_up_nothing_of_the_owner() {
