@@ -73,8 +73,8 @@ fn is_invisible(c: char) -> bool {
     )
 }
 
-/// Whether there are tags outside the sequence of a black flag, as those of England's: a text that nobody sees. A sequence
-/// has one to six letters or digits and an end (Unicode Technical Standard 51, ED-14a and annex C.1).
+/// Whether a text has tag characters outside the sequence of a black flag, such as England's. Tags are invisible, so they
+/// could hide a text. A sequence has one to six tags and the end tag (Unicode Technical Standard 51, ED-14a and annex C.1).
 fn has_stray_tag(text: &str) -> bool {
     const END: char = '\u{e007f}';
     let is_tag = |c: char| ('\u{e0020}'..=END).contains(&c);
@@ -91,11 +91,11 @@ fn has_stray_tag(text: &str) -> bool {
         })
 }
 
-/// Whether a character shows by itself. Joiners, marks, variation selectors, fillers, blanks and unassigned
-/// code points do not.
+/// Whether a character is visible by itself. Joiners, marks, variation selectors, fillers, blanks and unassigned code points
+/// are not.
 fn is_seen(c: char) -> bool {
     let is_blank = c.is_whitespace() || c == '\u{2800}';
-    // A mark shows on a letter only; what is not assigned shows nothing.
+    // A mark is visible only on a letter, and an unassigned code point has no glyph.
     let is_format = matches!(
         c.general_category(),
         GeneralCategory::Format

@@ -2,7 +2,8 @@
 --
 -- KEYS: the mails of its kind to its mailbox and, where its cause is known, those from its cause; sorted sets by moment.
 -- ARGV: now in ms; the mail; whether it may exceed what all causes have together: `never`, `first` (if it is the first of its
--- cause) or `always`, which doubles the totals; then limit and span in ms of: the cause, the cause's pause, all causes in an hour, all causes in a day.
+-- cause) or `always`, which doubles the totals; then limit and span in ms of: the cause, the cause's pause, all causes in an
+-- hour, all causes in a day.
 -- Returns which limit refuses it, in this order from 1 (0 for none), and for how many ms.
 local now, mail, exceeds = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local total, cause = KEYS[1], KEYS[2]
@@ -25,7 +26,7 @@ end
 if exceeds == 'first' and cause and redis.call('zcard', cause) == 0 then
     exceeds = 'always'
 end
--- What may exceed the totals has as much again and no more, so that a mailbox has an upper bound whatever the causes.
+-- A mail that may exceed the totals gets twice these totals, so that the mails to one mailbox stay bounded.
 local factor = exceeds == 'always' and 2 or 1
 local asked = {{1, cause, 1}, {3, total, factor}, {4, total, factor}, {2, cause, 1}}
 for _, one in ipairs(asked) do

@@ -46,18 +46,18 @@ pub struct BudgetRequest<'a> {
     pub recipient: &'a EmailKey,
     /// What caused it, where that is known.
     pub cause: Option<&'a str>,
-    /// Whether it may exceed what all causes have together.
+    /// Whether it may exceed the limits of all causes together.
     pub exceeds: Exceeds,
 }
 
-/// When a mail may exceed what all causes have together.
+/// When a mail may exceed the limits of all causes together, up to twice these limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exceeds {
     /// Never.
     Never,
     /// If it is the first from its cause within the longest span.
     First,
-    /// Always; the limits of its cause hold all the same.
+    /// Always. The limits of its cause apply all the same.
     Always,
 }
 

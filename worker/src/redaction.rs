@@ -7,8 +7,8 @@ const HIDDEN: &str = "…";
 /// Names shorter than this, in characters, are left out only where they are a word of their own.
 const SHORT_NAME: usize = 4;
 
-/// Hides every run of at least as many digits as a code has, blanks and hyphens between them included: a
-/// server may group the digits of a code that it repeats, and the API accepts it so.
+/// Hides every run of at least `digits` digits, including blanks and hyphens between them. A server may repeat a code with
+/// grouped digits, and the API accepts such a code.
 pub(crate) fn hide_codes(text: &str, digits: usize) -> String {
     let is_separator = |c: char| c.is_whitespace() || c == '-';
     let (mut out, mut run) = (String::new(), String::new());

@@ -79,7 +79,8 @@ impl Forms {
         }
     }
 
-    /// What the letters and digits of a text repeat: `jennifer` for `jennifer-jennifer`. The text itself if nothing.
+    /// Returns the unit that the letters and digits of a text repeat, such as `jennifer` for `jennifer-jennifer`, or the text
+    /// itself if they repeat none.
     fn repeated(text: &str) -> String {
         let bare = bare(text);
         match unit(&bare) {
