@@ -37,6 +37,7 @@ use crate::{
 
 mod conversation;
 mod failure;
+mod wording;
 
 use failure::{Failure, Stage};
 

@@ -13,6 +13,7 @@ const FOLDERS: &[&str] = &[
     "shared/src/database",
     "shared/src/secret_key",
     "worker/src",
+    "worker/src/smtp",
     "worker/tests/it",
     "worker/tests/it/chaos",
 ];

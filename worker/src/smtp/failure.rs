@@ -12,9 +12,11 @@ use std::{
 use latchkey_shared::delivery_health::{DeliveryFailure, FailureCause};
 use lettre::transport::smtp;
 
+use super::wording;
+
 /// The reply with which a server closes the connection (RFC 5321, 3.8).
 const CLOSING: u16 = 421;
-/// Replies that refuse a mailbox, where no enhanced status code says otherwise (RFC 5321, 4.2.3).
+/// Replies that refuse a mailbox, where neither an enhanced status code nor their words say otherwise (RFC 5321, 4.2.3).
 const MAILBOX_REFUSED: [u16; 3] = [550, 551, 553];
 
 /// Where in a conversation something failed.
@@ -204,13 +206,13 @@ fn first_word(text: &str) -> &str {
 
 /// Whether a reply to `RCPT TO` refuses the recipient for good. An enhanced status code that begins the text
 /// (RFC 2034, section 4) decides, if it has the class of the reply. A code anywhere in the text that names another reason,
-/// even a malformed one, defers the mail.
+/// even a malformed one, defers the mail. Without a code that decides, so do words that may be about the client.
 fn refuses_recipient(code: u16, text: &str) -> bool {
     let has_code = first_word(text).parse::<EnhancedCode>().is_ok();
     let may_be_final = if has_code {
         code / 100 == 5
     } else {
-        MAILBOX_REFUSED.contains(&code)
+        MAILBOX_REFUSED.contains(&code) && !wording::is_about_client(text)
     };
     may_be_final && named_codes(text).iter().all(|code| is_final(code))
 }

@@ -95,6 +95,30 @@ async fn recipient_refused_for_another_reason_defers_the_mail() {
     }
 }
 
+/// R3: servers without enhanced status codes that refuse the client only at `RCPT TO`, as Postfix does by default.
+#[tokio::test]
+async fn bare_refusal_of_the_client_defers_the_mail() {
+    let world = World::new().await;
+    let replies = [
+        "550 Access denied - Invalid HELO name (See RFC2821 4.1.1.1)",
+        "550 relay not permitted",
+        "553 sorry, that domain isn't in my list of allowed rcpthosts",
+        "550-Please turn on SMTP Authentication in your mail client.\r\n550 not permitted to relay",
+        "550-Verification failed for <no-reply@example.com>\r\n550-No Such User Here\r\n550 Sender verify failed",
+        "550 blocked using zen.spamhaus.org",
+        "551 no PTR record",
+    ];
+    for (number, reply) in replies.into_iter().enumerate() {
+        let recipient = format!("user{number}@example.com");
+        world.user(&recipient).await;
+        let (_, mail) = world.reset(&recipient).await;
+        world.sink.set_fault(Fault::Reply(Stage::Recipient, reply));
+        assert_eq!(world.deliver(mail).await, Outcome::PutOff, "{reply}");
+        let failure = world.row(mail).await.failure.expect("a failure");
+        assert!(failure.starts_with("refusal RCPT TO 55"), "{failure}");
+    }
+}
+
 #[tokio::test]
 async fn refusal_at_another_stage_defers_the_mail() {
     let mut world = World::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
