@@ -12,17 +12,20 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, NaiveDate, TimeDelta};
 use image::{ImageDecoder as _, ImageFormat, ImageReader};
 use latchkey_api::{
-    body::Body,
+    accounts::pictures::{MAX_STORED_BYTES, PictureStore, Upload},
+    auth::jwt::{RefreshToken, ResetToken, TokenIssuer},
     cli::Noted,
     config::Config,
-    data_url,
-    fields::{Fields, FromField as _},
-    limits::Rate,
-    password::{Owner, Password, PasswordPolicy},
-    peer::{Peer, Proxies, ProxyHeader},
-    picture::{MAX_STORED_BYTES, PictureStore, Upload},
-    request::{REQUEST_ID, RequestId},
-    token::{RefreshToken, ResetToken, TokenIssuer},
+    http::{
+        body::{
+            Body, data_url,
+            fields::{Fields, FromField as _},
+        },
+        client_ip::{Peer, Proxies, ProxyHeader},
+        request_context::{REQUEST_ID, RequestId},
+    },
+    passwords::{Owner, Password, PasswordPolicy},
+    rate_limit::Rate,
 };
 use latchkey_shared::{
     email::Email,

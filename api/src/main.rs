@@ -3,10 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use latchkey_api::{
-    cli::{Cli, Command},
-    commands,
-};
+use latchkey_api::cli::{Cli, Command, commands};
 
 #[tokio::main]
 async fn main() -> ExitCode {

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use ipnet::IpNet;
 use latchkey_shared::settings::{Environment, Settings};
 
-use super::Config;
-use crate::limits::{Rate, Rates};
+use crate::config::Config;
+use crate::rate_limit::{Rate, Rates};
 
 /// How many times its default a limit by client IP may be in production: a company may be behind one.
 const MAX_IP_FACTOR: u32 = 100;

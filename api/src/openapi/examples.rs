@@ -4,11 +4,13 @@ use latchkey_shared::invalid::Invalid;
 use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use super::calls;
+use crate::openapi::calls;
 use crate::{
-    error::ApiError,
-    limits::TooMany,
-    problem::{CONTENT_TYPE, FieldError},
+    http::error::{
+        ApiError,
+        problem::{CONTENT_TYPE, FieldError},
+    },
+    rate_limit::TooMany,
 };
 
 /// The id of the request of every example.

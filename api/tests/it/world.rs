@@ -7,7 +7,11 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use latchkey_api::{app::App, config::Config, connections, server};
+use latchkey_api::{
+    app_state::App,
+    config::Config,
+    server::{self, connections},
+};
 use latchkey_shared::{
     audit,
     clock::Clock,

@@ -15,9 +15,9 @@ use apalis::prelude::{BackendExt as _, Data, WorkerBuilder, WorkerBuilderExt as 
 use apalis_core::backend::{BackendConfig as _, ext::poll_strategy::IntervalStrategy};
 use chrono::TimeDelta;
 use latchkey_api::{
-    hashing::{HashCost, PasswordHasher},
-    metrics::HashMetrics,
-    session_lookup::SessionLookup,
+    auth::session_loader::SessionLookup,
+    passwords::hasher::{HashCost, PasswordHasher},
+    server::metrics::HashMetrics,
 };
 use latchkey_shared::{clock::Clock, database, mail::Priority, metrics::Metrics, queue::Queue};
 use poem::{

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use latchkey_api::hashing::HashCost;
+use latchkey_api::passwords::hasher::HashCost;
 use serde_json::json;
 
 use crate::{

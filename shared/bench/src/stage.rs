@@ -13,8 +13,8 @@ use anyhow::Context as _;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use chrono::TimeDelta;
 use latchkey_api::{
-    hashing::HashCost,
-    token::{TokenId, TokenIssuer},
+    auth::jwt::{TokenId, TokenIssuer},
+    passwords::hasher::HashCost,
 };
 use latchkey_shared::{clock::Clock, database, secret_key::SecretKey, session};
 use sea_orm::ConnectionTrait as _;

@@ -1,0 +1,54 @@
+//! `POST /auth/activate/`: an owner lets the own account in by the code that registration mailed, where `ACTIVATION=email`
+//! leaves it to them.
+//!
+//! It takes the token of the registration, so that the code lets in nobody but whoever chose the password: a stranger who
+//! registers with an address gets no code, and its owner has no token of theirs. Who has lost the code, or finds the address
+//! taken, sets a new password by mail, which lets in, too.
+
+use latchkey_shared::password_reset::Purpose;
+use poem::web::Data;
+use poem_openapi::{OpenApi, payload::Json};
+
+use crate::{
+    app_state::App,
+    auth::one_time_code::{self, CheckWire, Message},
+    config,
+    http::{
+        audit_context::Trail,
+        body::Body,
+        error::{ApiError, responses::Failure},
+    },
+    openapi::Tag,
+};
+
+/// See the module.
+pub struct Activation;
+
+#[OpenApi]
+impl Activation {
+    /// Activate the own account
+    ///
+    /// With `ACTIVATION=email`: with the token of the registration and the code that it mailed. That counts as long and may be
+    /// tried as often as the code of a password reset, and wrong, expired, used and unknown are one answer. Who has lost it
+    /// resets the password, which activates, too. Elsewhere 404.
+    #[oai(
+        path = "/auth/activate",
+        method = "post",
+        operation_id = "activate",
+        tag = "Tag::Account"
+    )]
+    async fn activate(
+        &self,
+        Data(app): Data<&App>,
+        trail: Trail,
+        body: Body<CheckWire>,
+    ) -> Result<Json<Message>, Failure<400, 404, 413, 415, 429>> {
+        if app.config.activation != config::Activation::Email {
+            return Err(ApiError::NotFound.into());
+        }
+        one_time_code::check(app, body.fields, Purpose::Activation, &trail).await?;
+        Ok(Json(Message {
+            message: "The account has been activated.".to_owned(),
+        }))
+    }
+}

@@ -1,0 +1,70 @@
+//! `GET /auth/activity/`: what happened to the own account lately.
+
+use chrono::{DateTime, Utc};
+use latchkey_shared::audit;
+use poem::web::Data;
+use poem_openapi::{Object, OpenApi, payload::Json};
+
+use crate::{
+    app_state::App, auth::bearer::ActivatedUser, http::error::responses::Failure, openapi::Tag,
+};
+
+/// How many events are shown.
+const SHOWN: u64 = 50;
+
+/// One thing that happened.
+#[derive(Debug, Object)]
+struct Activity {
+    /// When.
+    at: DateTime<Utc>,
+    /// What, in the words of OWASP's logging vocabulary, such as `authn_login_success`.
+    event: String,
+    /// `success` or `failure`.
+    outcome: String,
+    /// Whether the owner did it, logged in; else it was somebody who had not shown who it is, or an administrator.
+    own: bool,
+    /// The address it came from.
+    peer: Option<String>,
+    /// The session it is about, as `/auth/sessions/` names it.
+    session: Option<String>,
+    /// What else there is to say.
+    detail: Option<String>,
+}
+
+/// See the module.
+pub struct Activities;
+
+#[OpenApi]
+impl Activities {
+    /// List the own account's last events
+    ///
+    /// Logins that worked and that did not, codes, changes of the password, ended sessions: the last 50, the newest first.
+    #[oai(
+        path = "/auth/activity",
+        method = "get",
+        operation_id = "listActivity",
+        tag = "Tag::Account"
+    )]
+    async fn list(
+        &self,
+        Data(app): Data<&App>,
+        ActivatedUser(me): ActivatedUser,
+    ) -> Result<Json<Vec<Activity>>, Failure<401, 403>> {
+        let events = audit::list_of(&app.db, me.user.id, SHOWN).await?;
+        let own = format!("user {}", me.user.id);
+        Ok(Json(
+            events
+                .into_iter()
+                .map(|event| Activity {
+                    own: event.actor == own,
+                    at: event.at,
+                    event: event.event,
+                    outcome: event.outcome,
+                    peer: event.peer,
+                    session: event.session_id.map(|id| id.to_string()),
+                    detail: event.detail,
+                })
+                .collect(),
+        ))
+    }
+}

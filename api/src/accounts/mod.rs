@@ -1,0 +1,10 @@
+//! Accounts: registration, activation, the own profile, pictures and activity.
+
+pub mod activation;
+pub mod activity;
+pub mod pictures;
+pub mod profile;
+pub mod profile_changes;
+pub mod register;
+pub mod registrations;
+pub mod user_response;

@@ -1,0 +1,212 @@
+//! Decodes uploaded pictures within bounds that are checked before any pixel is decoded.
+
+use std::io::Cursor;
+
+use image::{
+    DynamicImage, GrayImage, ImageDecoder, ImageError, ImageFormat, Limits, RgbImage, RgbaImage,
+    codecs::{gif::GifDecoder, png::PngDecoder, webp::WebPDecoder},
+    metadata::Orientation,
+};
+use latchkey_shared::invalid::Invalid;
+use zune_jpeg::{
+    JpegDecoder,
+    zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
+};
+
+use crate::accounts::pictures::{colour::Inks, not_a_picture};
+
+/// The most pixels of an upload, width times height.
+pub const MAX_PIXELS: u64 = 25_000_000;
+
+/// The most pixels of an upload in a row or a column.
+pub const MAX_SIDE: u32 = 65_535;
+
+/// The memory that the metadata of a PNG may take when it is decompressed, in bytes.
+const MAX_METADATA: u64 = 16 * 1024 * 1024;
+
+/// The most scans of a progressive JPEG: each is work for every pixel. Encoders write some ten.
+const MAX_SCANS: usize = 32;
+
+/// A decoded picture: of an animation the first frame.
+pub(super) struct Decoded {
+    /// The pixels as they were encoded. Inks are in the four channels of an RGBA picture.
+    pub pixels: DynamicImage,
+    /// Set when the channels are inks.
+    pub inks: Option<Inks>,
+    /// The embedded ICC profile.
+    pub icc_profile: Option<Vec<u8>>,
+    /// How the pixels have to be turned, by their EXIF data.
+    pub orientation: Orientation,
+}
+
+/// A file whose header was read.
+enum Opened<'a> {
+    Png(Box<PngDecoder<Cursor<&'a [u8]>>>),
+    Gif(Box<GifDecoder<Cursor<&'a [u8]>>>),
+    WebP(Box<WebPDecoder<Cursor<&'a [u8]>>>),
+    Jpeg(Box<JpegDecoder<ZCursor<&'a [u8]>>>),
+}
+
+/// The memory that decoding a file takes at most, in bytes.
+///
+/// # Errors
+/// When it is not a picture, or has too many pixels.
+pub(super) fn memory_needed(bytes: &[u8], format: ImageFormat) -> Result<u64, Invalid> {
+    let opened = Opened::new(bytes, format)?;
+    let (width, height) = opened.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels > MAX_PIXELS {
+        return Err(too_many_pixels());
+    }
+    if width.max(height) > MAX_SIDE {
+        let reason = "At most 65,535 pixels on a side.";
+        return Err(Invalid::new("too_large", reason));
+    }
+    Ok(pixels * opened.bytes_per_pixel())
+}
+
+/// Decodes a file that [`memory_needed`] has passed.
+///
+/// # Errors
+/// When it is not a picture.
+pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Decoded, Invalid> {
+    match Opened::new(bytes, format)? {
+        Opened::Png(decoder) => finish(*decoder),
+        Opened::Gif(decoder) => finish(*decoder),
+        Opened::WebP(decoder) => finish(*decoder),
+        Opened::Jpeg(decoder) => finish_jpeg(*decoder),
+    }
+}
+
+impl<'a> Opened<'a> {
+    fn new(bytes: &'a [u8], format: ImageFormat) -> Result<Self, Invalid> {
+        let reader = Cursor::new(bytes);
+        let mut limits = Limits::no_limits();
+        limits.max_alloc = Some(MAX_METADATA);
+        Ok(match format {
+            ImageFormat::Png => {
+                let decoder = PngDecoder::with_limits(reader, limits).map_err(explain)?;
+                Self::Png(Box::new(decoder))
+            }
+            ImageFormat::Gif => Self::Gif(Box::new(gif(reader).map_err(explain)?)),
+            ImageFormat::WebP => Self::WebP(Box::new(WebPDecoder::new(reader).map_err(explain)?)),
+            ImageFormat::Jpeg => Self::Jpeg(Box::new(jpeg(bytes).ok_or_else(not_a_picture)?)),
+            _ => return Err(not_a_picture()),
+        })
+    }
+
+    fn dimensions(&self) -> (u32, u32) {
+        match self {
+            Self::Png(decoder) => decoder.dimensions(),
+            Self::Gif(decoder) => decoder.dimensions(),
+            Self::WebP(decoder) => decoder.dimensions(),
+            Self::Jpeg(decoder) => decoder.info().map_or((0, 0), |info| {
+                (u32::from(info.width), u32::from(info.height))
+            }),
+        }
+    }
+
+    /// What a decoder allocates for each pixel, working memory included.
+    fn bytes_per_pixel(&self) -> u64 {
+        match self {
+            // The picture alone: 16-bit RGBA at most.
+            Self::Png(decoder) => u64::from(decoder.color_type().bytes_per_pixel()),
+            // The picture, and a first frame that is smaller.
+            Self::Gif(_) => 8,
+            // The picture, the frame and the canvas of an animation.
+            Self::WebP(_) => 12,
+            // Each component once in the picture, and in a progressive one as a coefficient of 16 bits.
+            Self::Jpeg(decoder) => decoder
+                .input_colorspace()
+                .map_or(12, |space| 3 * space.num_components() as u64),
+        }
+    }
+}
+
+/// A GIF whose first frame may not be larger than its screen: that is allocated, too.
+fn gif(reader: Cursor<&[u8]>) -> Result<GifDecoder<Cursor<&[u8]>>, ImageError> {
+    let mut decoder = GifDecoder::new(reader)?;
+    let mut limits = Limits::no_limits();
+    limits.max_alloc = Some(decoder.total_bytes());
+    decoder.set_limits(limits)?;
+    Ok(decoder)
+}
+
+/// A JPEG whose headers were read. What stands between them is ignored, but corrupt data are refused:
+/// the decoder would fill the rest with grey.
+fn jpeg(bytes: &[u8]) -> Option<JpegDecoder<ZCursor<&[u8]>>> {
+    let options = DecoderOptions::default()
+        .set_max_width(usize::MAX)
+        .set_max_height(usize::MAX)
+        .jpeg_set_max_scans(MAX_SCANS);
+    let lenient = options.set_strict_mode(false);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), lenient);
+    decoder.decode_headers().ok()?;
+    let output = match decoder.input_colorspace()? {
+        ColorSpace::YCbCr | ColorSpace::RGB => ColorSpace::RGB,
+        // Inks as they are: the profile says what colours they are.
+        same @ (ColorSpace::Luma | ColorSpace::CMYK | ColorSpace::YCCK) => same,
+        _ => return None,
+    };
+    let strict = options.set_strict_mode(true);
+    decoder.set_options(strict.jpeg_set_out_colorspace(output));
+    Some(decoder)
+}
+
+fn finish(mut decoder: impl ImageDecoder) -> Result<Decoded, Invalid> {
+    // What is wrong with metadata alone is no reason to refuse the picture.
+    let icc_profile = decoder.icc_profile().unwrap_or_default();
+    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    Ok(Decoded {
+        pixels: DynamicImage::from_decoder(decoder).map_err(explain)?,
+        inks: None,
+        icc_profile,
+        orientation,
+    })
+}
+
+fn finish_jpeg(mut decoder: JpegDecoder<ZCursor<&[u8]>>) -> Result<Decoded, Invalid> {
+    let samples = decoder.decode().map_err(|_| not_a_picture())?;
+    let (width, height) = decoder
+        .info()
+        .map(|info| (u32::from(info.width), u32::from(info.height)))
+        .ok_or_else(not_a_picture)?;
+    let (pixels, inks) = match decoder.output_colorspace() {
+        Some(ColorSpace::Luma) => (
+            GrayImage::from_raw(width, height, samples).map(DynamicImage::from),
+            None,
+        ),
+        Some(ColorSpace::RGB) => (
+            RgbImage::from_raw(width, height, samples).map(DynamicImage::from),
+            None,
+        ),
+        Some(ColorSpace::CMYK) => (four_inks(width, height, samples), Some(Inks::Cmyk)),
+        Some(ColorSpace::YCCK) => (four_inks(width, height, samples), Some(Inks::Ycck)),
+        _ => (None, None),
+    };
+    let exif = decoder.exif();
+    Ok(Decoded {
+        pixels: pixels.ok_or_else(not_a_picture)?,
+        inks,
+        icc_profile: decoder.icc_profile(),
+        orientation: exif
+            .and_then(|exif| Orientation::from_exif_chunk(exif))
+            .unwrap_or(Orientation::NoTransforms),
+    })
+}
+
+fn four_inks(width: u32, height: u32, samples: Vec<u8>) -> Option<DynamicImage> {
+    RgbaImage::from_raw(width, height, samples).map(DynamicImage::from)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "given to `map_err`")]
+fn explain(error: ImageError) -> Invalid {
+    match error {
+        ImageError::Limits(_) => too_many_pixels(),
+        _ => not_a_picture(),
+    }
+}
+
+fn too_many_pixels() -> Invalid {
+    Invalid::new("too_large", "At most 25 megapixels.")
+}

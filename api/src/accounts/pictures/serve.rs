@@ -1,0 +1,50 @@
+//! Serves profile pictures: `GET /media/{name}`.
+
+use poem::{
+    Body, Response, handler,
+    http::{HeaderMap, HeaderValue, StatusCode, header},
+    web::{Data, Path},
+};
+use tokio_util::io::ReaderStream;
+
+use crate::{app_state::App, http::error::ApiError};
+
+/// What one reader of a picture costs in memory, in bytes.
+const CHUNK: usize = 16 * 1024;
+
+/// A picture may be cached by its reader's browser for ever: its name is random and its content never changes. That makes the
+/// name a strong entity tag (RFC 9110, 8.8.3), too. The one exception from `no-store` (A6).
+#[handler]
+pub async fn picture(
+    Data(app): Data<&App>,
+    Path(name): Path<String>,
+    headers: &HeaderMap,
+) -> poem::Result<Response> {
+    let stored = app.pictures.open(&name).await.ok_or(ApiError::NotFound)?;
+    let tag = format!("\"{name}\"");
+    let builder = Response::builder()
+        .header(
+            header::CACHE_CONTROL,
+            "private, max-age=31536000, immutable",
+        )
+        .header(header::ETAG, &tag);
+    if is_known(headers, &tag) {
+        return Ok(builder.status(StatusCode::NOT_MODIFIED).finish());
+    }
+    let body = Body::from_bytes_stream(ReaderStream::with_capacity(stored.file, CHUNK));
+    Ok(builder
+        .content_type(stored.media_type)
+        .header(header::CONTENT_LENGTH, stored.bytes)
+        .body(body))
+}
+
+/// Whether a client has what has this tag: `If-None-Match` compares weakly (RFC 9110, 13.1.2).
+fn is_known(headers: &HeaderMap, tag: &str) -> bool {
+    headers
+        .get_all(header::IF_NONE_MATCH)
+        .iter()
+        .filter_map(|value: &HeaderValue| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .any(|known| known == "*" || known.trim_start_matches("W/") == tag)
+}

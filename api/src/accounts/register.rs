@@ -1,0 +1,314 @@
+//! `POST /api/register/`
+
+use chrono::NaiveDate;
+use latchkey_shared::{
+    audit::{Event, EventKind},
+    email::Email,
+    gender::Gender,
+    mail::MailKind,
+    password_reset::Purpose,
+    phone_number::PhoneNumber,
+    user::{self, NewUser},
+    username::Username,
+};
+use poem::web::Data;
+use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
+
+use crate::{
+    accounts::{
+        pictures::{self, Upload},
+        registrations::Registration,
+        user_response::{self, User},
+    },
+    app_state::App,
+    auth::{one_time_code::CodeRequest, reset_requests::Asked},
+    config::Activation,
+    http::{
+        audit_context::Trail,
+        body::{Body, WITH_PICTURE, fields::Fields},
+        error::{ApiError, responses::Failure},
+    },
+    openapi::Tag,
+    passwords::{NewPassword, Owner, Password},
+};
+
+/// What a new account needs, and may have.
+#[derive(Debug, Object)]
+#[oai(rename = "Registration", rename_all = "camelCase", example)]
+struct Wire {
+    /// Where mails go; unique without regard to case.
+    #[oai(validator(max_length = 254))]
+    email: String,
+    /// 1 to 45 characters; need not be unique.
+    #[oai(validator(min_length = 1, max_length = 45))]
+    username: String,
+    /// 8 to 128 characters; no common one, and none like the rest of this form or the name of the service.
+    #[oai(validator(min_length = 8, max_length = 128))]
+    password: String,
+    /// An international number, such as `+20 100 123 4567`.
+    phone_number: Option<String>,
+    /// PNG, JPEG, GIF or WebP, at most 5 MiB and 25 megapixels: a file in a multipart body, a `data:image/…;base64,` URL
+    /// in any other. It is stored as an avatar: scaled down to 512 by 512 pixels, in sRGB, without metadata, as JPEG, or as PNG
+    /// when something of it is transparent.
+    image: Option<String>,
+    /// From 1900 to today.
+    date_birth: Option<NaiveDate>,
+    /// `male`, `female` or null.
+    gender: Option<user_response::Gender>,
+}
+
+impl Example for Wire {
+    fn example() -> Self {
+        Self {
+            email: "ada@example.com".to_owned(),
+            username: "Ada Lovelace".to_owned(),
+            password: "velvet harbour lantern".to_owned(),
+            phone_number: Some("+201001234567".to_owned()),
+            image: None,
+            date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
+            gender: Some(user_response::Gender::Female),
+        }
+    }
+}
+
+/// A new account.
+#[derive(Debug, Object)]
+struct NewAccount {
+    #[oai(flatten)]
+    user: User,
+    /// With `ACTIVATION=email`, and not there otherwise: what `/auth/activate/` wants beside the code that is mailed.
+    #[oai(rename = "activation_token", skip_serializing_if_is_none)]
+    activation_token: Option<String>,
+}
+
+#[derive(ApiResponse)]
+enum Registered {
+    /// The new account.
+    #[oai(status = 201)]
+    Created(Json<NewAccount>),
+}
+
+/// The parsed form.
+struct Form {
+    email: Email,
+    username: Username,
+    password: NewPassword,
+    phone_number: Option<PhoneNumber>,
+    picture: Option<Upload>,
+    date_birth: Option<NaiveDate>,
+    gender: Option<Gender>,
+}
+
+/// See the module.
+pub struct Register;
+
+#[OpenApi]
+impl Register {
+    /// Register
+    ///
+    /// Makes an account. Unless configured otherwise an administrator has to activate it before its owner can log in; a
+    /// mail tells the owner both times. With `ACTIVATION=email` the mail carries a code instead, by which the owner does it.
+    #[oai(
+        path = "/api/register",
+        method = "post",
+        operation_id = "register",
+        tag = "Tag::Account"
+    )]
+    async fn register(
+        &self,
+        Data(app): Data<&App>,
+        trail: Trail,
+        body: Body<Wire, WITH_PICTURE>,
+    ) -> Result<Registered, Failure<400, 409, 413, 415, 429>> {
+        // Before the form is looked at.
+        let limit = app.limits.registration(trail.peer, app.now()).await;
+        trail.limited(app, "registration", None, limit).await?;
+        let form = Form::parse(body.fields, app).await?;
+        let picture = match form.picture {
+            Some(upload) => Some(pictures::accept(app, &trail, None, upload).await?),
+            None => None,
+        };
+        // Before the picture is stored: past this nothing turns the form away but the database, which is handled below.
+        let password_hash = app.hasher.hash(form.password).await?;
+        let picture = match picture {
+            Some(picture) => Some(app.pictures.save(picture).await?),
+            None => None,
+        };
+        let new = NewUser {
+            email: form.email,
+            username: form.username,
+            password_hash,
+            phone_number: form.phone_number,
+            picture: picture.clone(),
+            date_birth: form.date_birth,
+            gender: form.gender,
+            is_activated: app.config.activation == Activation::None,
+            awaits_owner: app.config.activation == Activation::Email,
+            is_superuser: false,
+        };
+        let entered = enter(app, new, &trail).await;
+        let is_unused = match &entered {
+            Ok((made, _)) => !made,
+            Err(error) => error.is_certain(),
+        };
+        if let Some(picture) = picture.filter(|_| is_unused) {
+            app.pictures.remove(&picture).await;
+        }
+        Ok(Registered::Created(Json(entered?.1)))
+    }
+}
+
+/// Makes an account or refuses to: whether it was made, and the answer, which with `REGISTRATION_PRIVACY` is the same for
+/// both.
+async fn enter(app: &App, new: NewUser, trail: &Trail) -> Result<(bool, NewAccount), ApiError> {
+    let email = new.email.clone();
+    let announced = app
+        .config
+        .registration_privacy
+        .then(|| User::announced(&new));
+    let (code, activation_token) = new
+        .awaits_owner
+        .then(|| CodeRequest::new(app, Purpose::Activation, &email, trail))
+        .map(|code| (code.written, code.token.expose().to_owned()))
+        .unzip();
+    let owner = find_owner(app, &email).await?;
+    let created = if owner.is_some() {
+        Err(ApiError::EmailTaken)
+    } else {
+        create(app, new, code.clone(), trail).await
+    };
+    let (made, own) = match created {
+        Ok(user) => (true, Ok(User::of(user, &app.pictures))),
+        Err(ApiError::EmailTaken) => {
+            refuse(app, &email, owner, code, trail).await?;
+            (false, Err(ApiError::EmailTaken))
+        }
+        Err(error) => return Err(error),
+    };
+    let user = announced.map_or(own, Ok)?;
+    let answer = NewAccount {
+        user,
+        activation_token,
+    };
+    Ok((made, answer))
+}
+
+/// Looks the owner of an address up before its account is created. Without `REGISTRATION_PRIVACY` the database says whether there
+/// is one. With it every address is looked up, so that a taken one costs what a new one does.
+async fn find_owner(app: &App, email: &Email) -> Result<Option<user::Model>, ApiError> {
+    if !app.config.registration_privacy {
+        return Ok(None);
+    }
+    Ok(user::find_by_email(&app.db, email).await?)
+}
+
+/// Notes that somebody has the address already. With `REGISTRATION_PRIVACY` the owner is told, as whoever asked is not.
+async fn refuse(
+    app: &App,
+    email: &Email,
+    owner: Option<user::Model>,
+    code: Option<Asked>,
+    trail: &Trail,
+) -> Result<(), ApiError> {
+    let owner = match owner {
+        Some(owner) => Some(owner),
+        // Without privacy, or when somebody else registered at the same moment.
+        None => user::find_by_email(&app.db, email).await?,
+    };
+    let event = Event {
+        user_id: owner.as_ref().map(|owner| owner.id),
+        subject: Some(app.subject(email)),
+        ..trail.anonymous(EventKind::UserCreateFail)
+    };
+    let is_told = app.config.registration_privacy;
+    let told = owner.filter(|_| is_told).map(|owner| {
+        let (kind, now) = (MailKind::AddressTaken, app.now());
+        let notice = app
+            .outbox
+            .notice(kind, &owner.email, trail.request_id(), now)
+            .with_client_network(trail.peer.network());
+        notice.about(owner.id)
+    });
+    let registration = Registration {
+        user: None,
+        // A code that is never mailed: with `REGISTRATION_PRIVACY` its token is told and behaves like any other.
+        code: code
+            .filter(|_| app.config.registration_privacy)
+            .map(|(code, _)| code),
+        mail: told,
+        event,
+        at: app.now(),
+    };
+    if let Some(mail) = app.registrations.refuse(registration).await? {
+        app.outbox.wake(mail).await;
+    }
+    tracing::info!("Registration refused: the address is taken.");
+    Ok(())
+}
+
+/// The account with the mail about it, both or neither.
+async fn create(
+    app: &App,
+    new: NewUser,
+    code: Option<Asked>,
+    trail: &Trail,
+) -> Result<user::Model, ApiError> {
+    let now = app.now();
+    let kind = if new.is_activated {
+        MailKind::Activated
+    } else {
+        MailKind::Welcome
+    };
+    let (code, coded) = code.unzip();
+    let notice = |kind| {
+        let notice = app.outbox.notice(kind, &new.email, trail.request_id(), now);
+        notice.with_client_network(trail.peer.network())
+    };
+    let mail = coded.unwrap_or_else(|| notice(kind));
+    let registration = Registration {
+        user: Some(new),
+        code,
+        mail: Some(mail),
+        event: trail.anonymous(EventKind::UserCreated),
+        at: now,
+    };
+    let (user, mail) = app.registrations.make(registration).await?;
+    if let Some(mail) = mail {
+        app.outbox.wake(mail).await;
+    }
+    tracing::info!(user.id, "Registered.");
+    Ok(user)
+}
+
+impl Form {
+    async fn parse(mut fields: Fields, app: &App) -> Result<Self, ApiError> {
+        let email = fields.required::<Email>("email");
+        let username = fields.required::<Username>("username");
+        let password = fields.required::<Password>("password");
+        let phone_number = fields.optional::<PhoneNumber>("phoneNumber");
+        let date_birth = fields.date_birth(app.now().date_naive());
+        let gender = fields.optional::<Gender>("gender");
+        let picture = fields.picture();
+        let owner = match (&email, &username) {
+            (Ok(email), Ok(username)) => Some(Owner {
+                email,
+                username,
+                phone_number: phone_number.as_ref().ok().and_then(Option::as_ref),
+            }),
+            _ => None,
+        };
+        let password = fields
+            .judge_password("password", password, &app.passwords, owner)
+            .await?;
+        fields.finish()?;
+        Ok(Self {
+            email: email?,
+            username: username?,
+            password: password?,
+            phone_number: phone_number?,
+            picture: picture?.flatten(),
+            date_birth: date_birth?.flatten(),
+            gender: gender?,
+        })
+    }
+}

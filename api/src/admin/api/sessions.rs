@@ -1,0 +1,75 @@
+//! `GET /api/admin/users/{id}/sessions/`, `DELETE /api/admin/users/{id}/sessions/{session}/`
+
+use latchkey_shared::{session, user};
+use poem::web::Data;
+use poem_openapi::{OpenApi, param::Path, payload::Json};
+
+use crate::admin::api::Answer;
+use crate::{
+    admin::{
+        actions,
+        api::token::Token,
+        permissions::{ChangeUsers, ViewUsers},
+    },
+    app_state::App,
+    auth::sessions::Session,
+    http::error::{ApiError, responses::Failure},
+    openapi::Tag,
+};
+
+/// See the module.
+pub struct Sessions;
+
+#[OpenApi]
+impl Sessions {
+    /// List the sessions of an account
+    ///
+    /// Needs `view_users`. Those that are alive, the newest first.
+    #[oai(
+        path = "/api/admin/users/:id/sessions",
+        method = "get",
+        operation_id = "listAccountSessions",
+        tag = "Tag::Administration"
+    )]
+    async fn list(
+        &self,
+        Data(app): Data<&App>,
+        Token(admin): Token<ViewUsers>,
+        /// The account.
+        Path(id): Path<i64>,
+    ) -> Result<Json<Vec<Session>>, Failure<401, 403, 404>> {
+        let (now, idle) = (app.now(), app.config.session_idle);
+        let user = user::find(&app.db, id).await?.ok_or(ApiError::NotFound)?;
+        let mut alive = session::list_alive(&app.db, user.id, now).await?;
+        alive.retain(|session| session.is_alive(now, idle));
+        Ok(Json(
+            alive
+                .into_iter()
+                .map(|session| Session::of(session, admin.session.id))
+                .collect(),
+        ))
+    }
+
+    /// End a session of an account
+    ///
+    /// Needs `change_users`.
+    #[oai(
+        path = "/api/admin/users/:id/sessions/:session",
+        method = "delete",
+        operation_id = "endAccountSession",
+        tag = "Tag::Administration"
+    )]
+    async fn end(
+        &self,
+        Data(app): Data<&App>,
+        Token(admin): Token<ChangeUsers>,
+        /// The account.
+        Path(id): Path<i64>,
+        /// As the list names it.
+        Path(session): Path<String>,
+    ) -> Result<Answer, Failure<401, 403, 404>> {
+        let session = session.parse().map_err(|_| ApiError::NotFound)?;
+        actions::end_session(app, &admin, id, session).await?;
+        Ok(Answer::Done)
+    }
+}

@@ -1,0 +1,183 @@
+//! `GET`, `PATCH` and `DELETE /api/admin/users/{id}/`: one account.
+
+use chrono::NaiveDate;
+use latchkey_shared::{
+    permission::{Permission, Permissions},
+    user::{self, staff::Change},
+};
+use poem::web::Data;
+use poem_openapi::{Object, OpenApi, param::Path, payload::Json, types::Example};
+
+use crate::admin::api::{Answer, account::Account};
+use crate::{
+    accounts::{pictures::PictureChange, profile, user_response},
+    admin::{
+        actions::{self, edit_user},
+        api::token::Token,
+        permissions::{ChangeUsers, DeleteUsers, ViewUsers},
+    },
+    app_state::App,
+    http::{
+        body::{Body, WITH_PICTURE, fields::Fields},
+        error::{ApiError, responses::Failure},
+    },
+    openapi::Tag,
+};
+
+/// What changes; what is absent stays, and null clears what need not be there.
+#[derive(Debug, Object)]
+#[oai(
+    rename = "AccountChange",
+    rename_all = "camelCase",
+    skip_serializing_if_is_none,
+    example
+)]
+struct Wire {
+    /// Unique without regard to case.
+    #[oai(validator(max_length = 254))]
+    email: Option<String>,
+    /// 1 to 45 characters.
+    #[oai(validator(min_length = 1, max_length = 45))]
+    username: Option<String>,
+    /// An international number, or null.
+    phone_number: Option<String>,
+    /// As at registration, or null.
+    image: Option<String>,
+    /// From 1900 to today, or null.
+    date_birth: Option<NaiveDate>,
+    /// `male`, `female` or null.
+    gender: Option<user_response::Gender>,
+    /// Lets the account in; its owner gets a mail.
+    #[oai(rename = "is_activated")]
+    is_activated: Option<bool>,
+    /// False shuts the account and ends its sessions.
+    #[oai(rename = "is_active")]
+    is_active: Option<bool>,
+    /// Opens the dashboard. Superusers alone change this.
+    #[oai(rename = "is_staff")]
+    is_staff: Option<bool>,
+    /// Gives every right. Superusers alone change this.
+    #[oai(rename = "is_superuser")]
+    is_superuser: Option<bool>,
+    /// All rights that it is to have: some of `view_users`, `change_users`, `delete_users`, `mails`, `audit`. Superusers
+    /// alone change this.
+    permissions: Option<Vec<String>>,
+    /// The version that the change was made of: when it is not the present one, nothing is changed.
+    version: Option<i32>,
+}
+
+impl Example for Wire {
+    fn example() -> Self {
+        Self {
+            email: Some("ada@example.com".to_owned()),
+            username: Some("Countess of Lovelace".to_owned()),
+            phone_number: Some("+201001234567".to_owned()),
+            image: None,
+            date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
+            gender: Some(user_response::Gender::Female),
+            is_activated: Some(true),
+            is_active: Some(true),
+            is_staff: Some(true),
+            is_superuser: Some(false),
+            permissions: Some(vec!["view_users".to_owned(), "mails".to_owned()]),
+            version: Some(3),
+        }
+    }
+}
+
+/// See the module.
+pub struct User;
+
+#[OpenApi]
+impl User {
+    /// Read an account
+    ///
+    /// Needs `view_users`.
+    #[oai(
+        path = "/api/admin/users/:id",
+        method = "get",
+        operation_id = "getAccount",
+        tag = "Tag::Administration"
+    )]
+    async fn read(
+        &self,
+        Data(app): Data<&App>,
+        _admin: Token<ViewUsers>,
+        /// The account.
+        Path(id): Path<i64>,
+    ) -> Result<Json<Account>, Failure<401, 403, 404>> {
+        let user = find(app, id).await?;
+        Ok(Json(Account::of(user, &app.pictures)))
+    }
+
+    /// Change an account
+    ///
+    /// Needs `change_users`. Accounts of staff are for superusers, and nobody shuts their own account or changes its rights.
+    #[oai(
+        path = "/api/admin/users/:id",
+        method = "patch",
+        operation_id = "changeAccount",
+        tag = "Tag::Administration"
+    )]
+    async fn change(
+        &self,
+        Data(app): Data<&App>,
+        Token(admin): Token<ChangeUsers>,
+        /// The account.
+        Path(id): Path<i64>,
+        body: Body<Wire, WITH_PICTURE>,
+    ) -> Result<Json<Account>, Failure<400, 401, 403, 404, 409, 413, 415, 429>> {
+        let seen = find(app, id).await?;
+        let (change, picture, version) = parse(body.fields, app)?;
+        if version.is_some_and(|version| version != seen.version) {
+            return Err(ApiError::ChangedMeanwhile.into());
+        }
+        let user = edit_user::change(app, &admin, &seen, change, picture).await?;
+        Ok(Json(Account::of(user, &app.pictures)))
+    }
+
+    /// Delete an account
+    ///
+    /// Needs `delete_users`. Its sessions, resets and picture go, too. Accounts of staff are for superusers, and nobody
+    /// deletes their own.
+    #[oai(
+        path = "/api/admin/users/:id",
+        method = "delete",
+        operation_id = "deleteAccount",
+        tag = "Tag::Administration"
+    )]
+    async fn delete(
+        &self,
+        Data(app): Data<&App>,
+        Token(admin): Token<DeleteUsers>,
+        /// The account.
+        Path(id): Path<i64>,
+    ) -> Result<Answer, Failure<401, 403, 404, 409>> {
+        actions::delete(app, &admin, &[id]).await?;
+        Ok(Answer::Done)
+    }
+}
+
+async fn find(app: &App, id: i64) -> Result<user::Model, ApiError> {
+    user::find(&app.db, id).await?.ok_or(ApiError::NotFound)
+}
+
+/// What changes, the picture apart, and the version that it was made of.
+fn parse(mut fields: Fields, app: &App) -> Result<(Change, PictureChange, Option<i32>), ApiError> {
+    let is_activated = fields.flag("is_activated");
+    let is_active = fields.flag("is_active");
+    let is_staff = fields.flag("is_staff");
+    let is_superuser = fields.flag("is_superuser");
+    let permissions = fields.list::<Permission>("permissions");
+    let version = fields.changed("version");
+    let (profile, picture) = profile::parse(fields, app)?;
+    let change = Change {
+        profile,
+        is_activated: is_activated?,
+        is_active: is_active?,
+        is_staff: is_staff?,
+        is_superuser: is_superuser?,
+        permissions: permissions?.map(Permissions::from_iter),
+    };
+    Ok((change, picture, version?))
+}

@@ -1,0 +1,108 @@
+//! `/admin/account/`: the own password.
+
+use askama::Template;
+use latchkey_shared::session::Model as Session;
+use poem::{Request, Response, handler, http::StatusCode, web::Data};
+
+use crate::admin::{
+    dashboard::{
+        context::{Me, View, add, back, with_wait},
+        csrf::Form,
+        form_state::Filled,
+        pages::setup::differ,
+        session,
+    },
+    permissions::{Admin, AnyStaff, Permit},
+};
+use crate::{
+    app_state::App,
+    auth::{bearer::SignedIn, password_change},
+    http::error::ApiError,
+    passwords::{NewPassword, Owner, Password},
+};
+
+#[derive(Template)]
+#[template(path = "admin/account.html")]
+struct Page {
+    v: View,
+    me: Me,
+    title: &'static str,
+    section: &'static str,
+    form: Filled,
+}
+
+/// The page.
+#[handler]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "what a handler is given comes by value"
+)]
+pub fn show(admin: Permit<AnyStaff>, view: View) -> poem::Result<Response> {
+    view.page(StatusCode::OK, &Page::new(&view, &admin, Filled::default()))
+}
+
+/// Changes the password. Every session of the account ends, and the browser goes on under a new cookie.
+#[handler]
+pub async fn change_password(
+    Data(app): Data<&App>,
+    admin: Permit<AnyStaff>,
+    view: View,
+    form: Form,
+    request: &Request,
+) -> poem::Result<Response> {
+    let error = match change(app, &admin, form).await {
+        Ok(changed) => {
+            session::end(app, request).await?;
+            let cookie = session::start(app, changed.id).await?;
+            let mut response = back(app, "/admin/account/", "password", 1);
+            add(&mut response, &cookie);
+            return Ok(response);
+        }
+        Err(error) => error,
+    };
+    let status = error.kind().status;
+    if status.is_server_error() {
+        return Err(error.into());
+    }
+    let form = Filled::default().refused(view.t, &error);
+    let page = view.page(status, &Page::new(&view, &admin, form))?;
+    Ok(with_wait(page, error.retry_after()))
+}
+
+async fn change(app: &App, admin: &Admin, form: Form) -> Result<Session, ApiError> {
+    let (current, new) = parse(app, admin, form).await?;
+    let me = SignedIn {
+        user: admin.user.clone(),
+        session: admin.session.clone(),
+    };
+    let (session, _) = password_change::change(app, &me, current, new, &admin.trail).await?;
+    Ok(session)
+}
+
+async fn parse(app: &App, admin: &Admin, form: Form) -> Result<(Password, NewPassword), ApiError> {
+    let same = form.text("new_password") == form.text("password_again");
+    let mut fields = form.into_fields();
+    let current = fields.required::<Password>("password");
+    let new = fields.required::<Password>("new_password");
+    let owner = Some(Owner::of(&admin.user));
+    let new = fields
+        .judge_password("new_password", new, &app.passwords, owner)
+        .await?;
+    if !same {
+        fields.note("password_again", differ());
+    }
+    fields.finish()?;
+    Ok((current?, new?))
+}
+
+impl Page {
+    fn new(view: &View, admin: &Admin, form: Filled) -> Self {
+        Self {
+            title: view.t.own_account,
+            section: "account",
+            v: view.clone(),
+            me: Me::of(admin),
+            form,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The dashboard's pages, one module a page.
+
+pub mod account;
+pub mod audit_log;
+pub mod lockouts;
+pub mod mails;
+pub mod overview;
+pub mod resets;
+pub mod setup;
+pub mod sign_in;
+pub mod user;
+pub mod users;

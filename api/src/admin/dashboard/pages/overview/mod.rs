@@ -1,0 +1,205 @@
+//! `/admin/`: what needs attention first.
+
+pub mod chart;
+
+use askama::Template;
+use chrono::{DateTime, TimeDelta, Utc};
+use latchkey_shared::{
+    audit::EventKind,
+    delivery_health::{self, DeliveryHealth, DeliveryProblem, FailureCause},
+    health::OK,
+    mail,
+    user::{self, search},
+};
+use poem::{Response, handler, http::StatusCode, web::Data};
+
+use crate::admin::{
+    dashboard::{
+        context::{Me, View},
+        i18n::Texts,
+        pages::overview::chart::Chart,
+    },
+    permissions::{AnyStaff, Permit},
+};
+use crate::{app_state::App, http::error::ApiError};
+
+/// How many of those who wait are shown.
+const SHOWN: usize = 8;
+/// How long a mail may wait before somebody should look.
+pub(super) const LATE: TimeDelta = TimeDelta::minutes(5);
+/// How far back mails that failed are counted.
+const RECENT: TimeDelta = TimeDelta::days(7);
+/// Nobody counts further.
+const MOST: u64 = 100;
+
+#[derive(Template)]
+#[template(path = "admin/home.html")]
+struct Page {
+    v: View,
+    me: Me,
+    title: &'static str,
+    section: &'static str,
+    waiting: Vec<user::Model>,
+    waiting_count: String,
+    /// How many wait for nobody here, if any do.
+    awaiting_owner: Option<String>,
+    failed_mails: String,
+    expired_mails: String,
+    late_mails: String,
+    held: String,
+    charts: Vec<Chart>,
+    health: Vec<Part>,
+}
+
+/// One thing that everything stands on.
+struct Part {
+    name: &'static str,
+    ok: bool,
+    says: String,
+}
+
+/// The page.
+#[handler]
+pub async fn show(
+    Data(app): Data<&App>,
+    admin: Permit<AnyStaff>,
+    view: View,
+) -> poem::Result<Response> {
+    let me = Me::of(&admin);
+    let page = Box::pin(collect(app, me, &view)).await?;
+    view.page(StatusCode::OK, &page)
+}
+
+async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
+    let now = app.now();
+    let (mut rows, mut count, mut owners, mut held, mut charts) = (Vec::new(), 0, 0, 0, Vec::new());
+    if me.sees_users() {
+        // Whoever waits the longest comes first.
+        let sort = search::Sort {
+            by: search::SortBy::Joined,
+            descending: false,
+        };
+        let (waiting, first) = (search::Filter::waiting(), search::Part::First);
+        let page = search::page(&app.db, &waiting, sort, &first, SHOWN).await?;
+        (rows, count) = (page.rows, page.found);
+        owners = search::count(&app.db, &search::Filter::awaiting_owner()).await?;
+        held = app.limits.held(now, 101).await?.len();
+        charts = vec![
+            chart::of(app, view.t, EventKind::UserCreated, view.t.sign_ups).await?,
+            chart::of(app, view.t, EventKind::LoginSuccess, view.t.logins).await?,
+        ];
+    }
+    let troubled = mail::count_troubled(&app.db, now - RECENT, now - LATE, MOST + 1).await?;
+    Ok(Page {
+        title: view.t.home,
+        section: "home",
+        waiting: rows,
+        waiting_count: at_most(count, search::MOST_COUNTED),
+        awaiting_owner: (owners > 0).then(|| at_most(owners, search::MOST_COUNTED)),
+        failed_mails: at_most(troubled.failed, MOST),
+        expired_mails: at_most(troubled.expired, MOST),
+        late_mails: at_most(troubled.late, MOST),
+        held: at_most(held, 100),
+        charts,
+        health: Box::pin(health(app, view, &me, now)).await,
+        v: view.clone(),
+        me,
+    })
+}
+
+/// A number, or that it is larger.
+pub(super) fn at_most<T: Copy + PartialOrd + std::fmt::Display>(count: T, most: T) -> String {
+    if count > most {
+        format!("{most}+")
+    } else {
+        count.to_string()
+    }
+}
+
+async fn health(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Vec<Part> {
+    let t = view.t;
+    let (states, workers, smtp) = tokio::join!(
+        app.health.ask(app),
+        app.outbox.workers(),
+        smtp(app, view, me, now),
+    );
+    let part = |name, says| Part {
+        name,
+        ok: says == OK,
+        says: match says {
+            OK => t.works.to_owned(),
+            // The word that health checks and metrics use, too.
+            word => format!("{} ({word})", t.degraded),
+        },
+    };
+    let workers = workers.unwrap_or(0);
+    vec![
+        part(t.database, states.database),
+        part(t.redis, states.redis),
+        part(t.media, states.media),
+        Part {
+            name: t.workers,
+            ok: workers > 0,
+            says: if workers > 0 {
+                workers.to_string()
+            } else {
+                t.workers_none.to_owned()
+            },
+        },
+        smtp,
+    ]
+}
+
+/// The API speaks no SMTP; how that is, the mails tell.
+async fn smtp(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Part {
+    let t = view.t;
+    let (ok, says) = match delivery(app, now).await {
+        Ok(Delivery::Tried(DeliveryHealth::Failing(problem))) => (false, describe(t, me, &problem)),
+        Ok(Delivery::Waiting) => (false, t.smtp_waits.to_owned()),
+        Ok(Delivery::Tried(DeliveryHealth::OneRefused)) => (true, t.smtp_one_refused.to_owned()),
+        Ok(Delivery::Tried(DeliveryHealth::Accepted(at))) => (
+            true,
+            format!("{} {}", t.smtp_last, at.format("%Y-%m-%d %H:%M")),
+        ),
+        Ok(Delivery::Tried(DeliveryHealth::Idle)) => (true, t.smtp_idle.to_owned()),
+        Err(_) => (false, t.down.to_owned()),
+    };
+    Part {
+        name: t.smtp,
+        ok,
+        says,
+    }
+}
+
+/// The server's words are for staff who see mails.
+fn describe(t: &Texts, me: &Me, problem: &DeliveryProblem) -> String {
+    let is_refusal = matches!(
+        problem.cause,
+        FailureCause::Recipient | FailureCause::Refusal
+    );
+    match (is_refusal, me.sees_mails()) {
+        (true, true) => format!("{} {}", t.smtp_refuses, problem.words),
+        (true, false) => t.smtp_refuses_short.to_owned(),
+        (false, true) => format!("{} {}", t.smtp_stuck, problem.words),
+        (false, false) => t.smtp_stuck_short.to_owned(),
+    }
+}
+
+/// How mails fare.
+enum Delivery {
+    /// What the last attempts tell.
+    Tried(DeliveryHealth),
+    /// Some wait for long, and no attempt has failed.
+    Waiting,
+}
+
+async fn delivery(app: &App, now: DateTime<Utc>) -> Result<Delivery, ApiError> {
+    let health = delivery_health::check(&app.db, now).await?;
+    if matches!(health, DeliveryHealth::Accepted(_) | DeliveryHealth::Idle) {
+        let troubled = mail::count_troubled(&app.db, now - RECENT, now - LATE, 1).await?;
+        if troubled.late > 0 {
+            return Ok(Delivery::Waiting);
+        }
+    }
+    Ok(Delivery::Tried(health))
+}

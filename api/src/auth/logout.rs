@@ -1,0 +1,78 @@
+//! `POST /auth/logout/`
+
+use latchkey_shared::{audit::EventKind, database, session};
+use poem::web::Data;
+use poem_openapi::{ApiResponse, OpenApi};
+
+use crate::{
+    app_state::App,
+    auth::{
+        jwt::RefreshToken,
+        refresh::{Presented, Wire, end_family, present},
+    },
+    config::Rotation,
+    http::{
+        audit_context::{Trail, of_session},
+        body::Body,
+        error::{ApiError, responses::Failure},
+    },
+    openapi::Tag,
+};
+
+#[derive(ApiResponse)]
+enum LoggedOut {
+    /// The session has ended.
+    #[oai(status = 204)]
+    Done,
+}
+
+/// See the module.
+pub struct Logout;
+
+#[OpenApi]
+impl Logout {
+    /// Log out
+    ///
+    /// Ends the session of the refresh token. Its access tokens count no more from this moment on. With
+    /// `REFRESH_ROTATION=on` a token that was replaced a moment ago does, too; an older one ends the session all the same,
+    /// but is answered 401, as its use means that two have it.
+    #[oai(
+        path = "/auth/logout",
+        method = "post",
+        operation_id = "logout",
+        tag = "Tag::Session"
+    )]
+    async fn logout(
+        &self,
+        Data(app): Data<&App>,
+        trail: Trail,
+        body: Body<Wire>,
+    ) -> Result<LoggedOut, Failure<400, 401, 413, 415>> {
+        let mut fields = body.fields;
+        let token = fields.required::<RefreshToken>("refresh");
+        fields.finish()?;
+        let presented = present(app, &token?, "logout", &trail).await?;
+        if !presented.is_current(app) {
+            refuse_old(app, &presented, &trail).await?;
+        }
+        let (session, user) = (presented.session, presented.user);
+        let transaction = database::begin(&app.db).await?;
+        session::revoke(&transaction, session.id, app.now()).await?;
+        let event = of_session(trail.own(EventKind::TokenRevoked, user.id), session.id);
+        app.note_in(&transaction, event).await?;
+        transaction.commit().await?;
+        tracing::info!(user.id, session.id = %session.id, "Logged out.");
+        Ok(LoggedOut::Done)
+    }
+}
+
+/// What is to be said to a refresh token that was replaced: nothing when that was a moment ago, as its client may never
+/// have got the new one and wants to leave all the same. Later it is a replay like any other.
+async fn refuse_old(app: &App, presented: &Presented, trail: &Trail) -> Result<(), ApiError> {
+    match app.config.rotation {
+        Rotation::On if presented.just_replaced(app).is_some() => return Ok(()),
+        Rotation::On => end_family(app, presented, trail).await?,
+        Rotation::Off => trail.bad_token(app, "logout").await,
+    }
+    Err(ApiError::InvalidRefreshToken)
+}

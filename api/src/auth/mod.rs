@@ -1,0 +1,13 @@
+//! Authentication: login, tokens, sessions, one-time codes and passwords.
+
+pub mod bearer;
+pub mod jwt;
+pub mod login;
+pub mod logout;
+pub mod one_time_code;
+pub mod password_change;
+pub mod password_reset;
+pub mod refresh;
+pub mod reset_requests;
+pub mod session_loader;
+pub mod sessions;

@@ -1,0 +1,9 @@
+//! The HTTP mechanisms that handlers share: request context, client IP, bodies, errors.
+
+pub mod audit_context;
+pub mod body;
+pub mod client_ip;
+pub mod error;
+pub mod request_context;
+pub mod request_head;
+pub mod together;

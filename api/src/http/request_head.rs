@@ -1,0 +1,116 @@
+//! Checks of a request's head before anything else looks at it: its `Host`, and the soft limits of its size.
+//!
+//! A head over a soft limit is answered with a problem. A head over the hard limits of `connections` never becomes a
+//! request: hyper answers it with an empty 431 and closes the connection.
+
+use poem::{
+    Request,
+    http::{HeaderValue, Uri, Version, header, uri::Authority},
+};
+
+use crate::http::error::ApiError;
+
+/// Maximum size of a request's target, in bytes. RFC 9110, 4.1 asks for 8,000 at least.
+const MAX_URI_BYTES: usize = 8 * 1024;
+
+/// Maximum size of a request's header fields, in bytes, each with its colon, blank and line end.
+const MAX_HEADER_BYTES: usize = 16 * 1024;
+
+/// Maximum number of a request's header fields. Browsers send some 20, and proxies add a few.
+const MAX_HEADER_FIELDS: usize = 64;
+
+/// Checks that a request has exactly one valid `Host` (RFC 9112, 3.2). HTTP/1.0 may leave it out.
+///
+/// # Errors
+/// When it has none, several or an invalid one.
+pub fn check_host(request: &Request) -> Result<(), ApiError> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let valid = match (hosts.next(), hosts.next()) {
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(host), None) => is_host(host),
+        (Some(_), Some(_)) => false,
+    };
+    if valid {
+        Ok(())
+    } else {
+        Err(ApiError::InvalidHost)
+    }
+}
+
+/// Whether a connection has to end with the answer to a request: one with `Transfer-Encoding`. If it had a `Content-Length`,
+/// too, hyper has dropped that, and a proxy in front may have gone by it: what follows could be smuggled (RFC 9112, 6.1).
+#[must_use]
+pub fn ends_connection(request: &Request) -> bool {
+    request.headers().contains_key(header::TRANSFER_ENCODING)
+}
+
+/// Checks the soft limits of a head's size.
+///
+/// # Errors
+/// When the target is too long (RFC 9110, 15.5.15), or the header fields are too many or too large (RFC 6585, 5).
+pub fn check_size(request: &Request) -> Result<(), ApiError> {
+    if uri_bytes(request.uri()) > MAX_URI_BYTES {
+        return Err(ApiError::UriTooLong);
+    }
+    let headers = request.headers();
+    let bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    if headers.len() > MAX_HEADER_FIELDS || bytes > MAX_HEADER_BYTES {
+        return Err(ApiError::HeaderTooLarge);
+    }
+    Ok(())
+}
+
+/// Whether a field value is a host with or without a port, and nothing more.
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(authority) = Authority::try_from(value.as_bytes()) else {
+        return false;
+    };
+    let Some(rest) = authority.as_str().strip_prefix(authority.host()) else {
+        // User information stands in front of the host.
+        return false;
+    };
+    let port = rest.strip_prefix(':').unwrap_or(rest);
+    !authority.host().is_empty() && (port.is_empty() || port.parse::<u16>().is_ok())
+}
+
+fn uri_bytes(uri: &Uri) -> usize {
+    let authority = uri.authority().map_or(0, |it| it.as_str().len());
+    authority + uri.path_and_query().map_or(0, |it| it.as_str().len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn host_is_a_name_or_an_address_with_an_optional_port() {
+        for (text, valid) in [
+            ("accounts.example.com", true),
+            ("accounts.example.com:8000", true),
+            ("accounts.example.com:", true),
+            ("127.0.0.1:8000", true),
+            ("[2001:db8::1]", true),
+            ("[2001:db8::1]:8000", true),
+            ("", false),
+            (":8000", false),
+            ("[2001:db8::1", false),
+            ("a.example:port", false),
+            ("a.example:65536", false),
+            ("a.example:1:2", false),
+            ("user@a.example", false),
+            ("a.example/path", false),
+            ("a.example, b.example", false),
+            ("a.example b.example", false),
+            ("http://a.example", false),
+            ("a.example?b", false),
+            ("a\\b", false),
+            ("ä.example", false),
+        ] {
+            let value = HeaderValue::from_bytes(text.as_bytes()).unwrap();
+            assert_eq!(is_host(&value), valid, "{text}");
+        }
+    }
+}

@@ -1,0 +1,280 @@
+//! Breached passwords: an optional file of `SHA1:count` lines in order, as Have I Been Pwned publishes them.
+//!
+//! The file is searched where it lies, by some 40 reads of 128 bytes for tens of gigabytes. It is opened for each search, so
+//! that a newer one can take its place while the service runs (write it beside the old one, then rename it).
+
+use std::{
+    cmp::Ordering,
+    fs::File,
+    io::{self, Read as _, Seek as _, SeekFrom},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
+use tokio::{sync::Semaphore, time::timeout};
+
+use crate::http::error::ApiError;
+use crate::passwords::Password;
+
+/// A SHA-1 hash in upper-case hexadecimal.
+type Hash = [u8; HASH_BYTES];
+const HASH_BYTES: usize = 40;
+
+/// More than a line has: a hash, a colon, a count of 20 digits, a line end of two bytes.
+const MAX_LINE_BYTES: u64 = 64;
+
+/// What is read at once: the end of one line and the whole of the next.
+const WINDOW_BYTES: u64 = 2 * MAX_LINE_BYTES;
+
+/// How many places are looked at when the program starts.
+const PROBES: u64 = 256;
+
+/// Maximum number of concurrent searches.
+const MAX_SEARCHES: usize = 4;
+
+/// How long a search may wait and take.
+const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The file of `BREACHED_PASSWORDS_FILE`.
+#[derive(Debug)]
+pub struct BreachedPasswords {
+    path: PathBuf,
+    searches: Semaphore,
+}
+
+impl BreachedPasswords {
+    /// A file that [`validate`] has taken.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            searches: Semaphore::new(MAX_SEARCHES),
+        }
+    }
+
+    /// Whether a password is in the file. Read on a blocking thread.
+    ///
+    /// # Errors
+    /// [`ApiError::Unavailable`] when the file cannot be read or is damaged: no password is accepted unseen.
+    /// [`ApiError::Busy`] when the disk is too slow.
+    pub async fn contain(&self, password: &Password) -> Result<bool, ApiError> {
+        let (path, hash) = (self.path.clone(), hash_of(password.expose_to_hash()));
+        let search = async {
+            // Never closed.
+            let _permit = self.searches.acquire().await;
+            tokio::task::spawn_blocking(move || Lines::open(&path)?.contain(&hash)).await
+        };
+        let found = timeout(SEARCH_TIMEOUT, search)
+            .await
+            .map_err(|_| ApiError::Busy)?;
+        found
+            .map_err(|error| ApiError::Internal(error.to_string()))?
+            .map_err(|error| ApiError::Unavailable(format!("BREACHED_PASSWORDS_FILE: {error}")))
+    }
+}
+
+/// Checks at some places that a file is what it should be.
+///
+/// # Errors
+/// When it cannot be read, has a line of another form, or is not in order.
+pub fn validate(path: &Path) -> io::Result<()> {
+    let mut lines = Lines::open(path)?;
+    let mut last = lines.first()?;
+    for probe in 1..PROBES {
+        let place =
+            u64::try_from(u128::from(lines.length) * u128::from(probe) / u128::from(PROBES));
+        let Some((_, hash)) = lines.after(place.unwrap_or(u64::MAX))? else {
+            break;
+        };
+        if hash < last {
+            return Err(malformed("its lines are not in the order of their hashes"));
+        }
+        last = hash;
+    }
+    Ok(())
+}
+
+fn hash_of(password: &[u8]) -> Hash {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let hash = digest(&SHA1_FOR_LEGACY_USE_ONLY, password);
+    let mut text = [0; HASH_BYTES];
+    for (digits, byte) in text.chunks_exact_mut(2).zip(hash.as_ref()) {
+        digits[0] = DIGITS[usize::from(byte >> 4)];
+        digits[1] = DIGITS[usize::from(byte & 15)];
+    }
+    text
+}
+
+/// An open file.
+struct Lines {
+    file: File,
+    length: u64,
+}
+
+impl Lines {
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        Ok(Self { file, length })
+    }
+
+    /// The hash of the first line.
+    fn first(&mut self) -> io::Result<Hash> {
+        hash_in(&self.read(0)?)
+    }
+
+    /// Looks for a line with this hash. Each step halves what is left; the last of it is read line by line.
+    fn contain(&mut self, wanted: &Hash) -> io::Result<bool> {
+        // The line begins at one of these places. At the first of them a line begins.
+        let (mut start, mut end) = (0, self.length);
+        while end - start > WINDOW_BYTES {
+            let middle = start + (end - start) / 2;
+            let Some((place, hash)) = self.after(middle)?.filter(|(place, _)| *place < end) else {
+                // No other line begins after the middle.
+                end = middle + 1;
+                continue;
+            };
+            match hash.cmp(wanted) {
+                Ordering::Equal => return Ok(true),
+                Ordering::Less => start = place,
+                Ordering::Greater => end = middle + 1,
+            }
+        }
+        let mut place = Some(start);
+        while let Some(start) = place.filter(|place| *place < end) {
+            if hash_in(&self.read(start)?)? == *wanted {
+                return Ok(true);
+            }
+            place = self.after(start)?.map(|(place, _)| place);
+        }
+        Ok(false)
+    }
+
+    /// The first line that begins after a place: where, and its hash.
+    fn after(&mut self, place: u64) -> io::Result<Option<(u64, Hash)>> {
+        let bytes = self.read(place)?;
+        let Some(line_end) = bytes.iter().position(|byte| *byte == b'\n') else {
+            let is_last = bytes.len() as u64 <= MAX_LINE_BYTES;
+            return if is_last {
+                Ok(None)
+            } else {
+                Err(malformed("it has a line that is too long"))
+            };
+        };
+        let next = &bytes[line_end + 1..];
+        if next.iter().all(u8::is_ascii_whitespace) {
+            return Ok(None);
+        }
+        Ok(Some((place + line_end as u64 + 1, hash_in(next)?)))
+    }
+
+    fn read(&mut self, place: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::with_capacity(2 * HASH_BYTES);
+        self.file.seek(SeekFrom::Start(place))?;
+        (&self.file).take(WINDOW_BYTES).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+}
+
+/// The hash at the beginning of a line.
+fn hash_in(line: &[u8]) -> io::Result<Hash> {
+    let hash = line.first_chunk::<HASH_BYTES>();
+    let hash = hash.filter(|hash| hash.iter().all(u8::is_ascii_hexdigit));
+    match (hash, line.get(HASH_BYTES)) {
+        (Some(hash), Some(b':')) => Ok(hash.map(|byte| byte.to_ascii_uppercase())),
+        _ => Err(malformed("it has a line that is not SHA1:count")),
+    }
+}
+
+fn malformed(why: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use tempfile::NamedTempFile;
+
+    use super::*;
+
+    /// Hashes whose order is that of their numbers.
+    fn hash(number: u64) -> Hash {
+        let text = format!("{number:016X}{:024X}", number * 7);
+        *text.as_bytes().first_chunk().unwrap()
+    }
+
+    /// A file of these lines.
+    fn file(lines: impl IntoIterator<Item = String>) -> NamedTempFile {
+        let mut file = NamedTempFile::new().unwrap();
+        for line in lines {
+            file.write_all(line.as_bytes()).unwrap();
+        }
+        file
+    }
+
+    fn line(number: u64, line_end: &str) -> String {
+        let hash = hash(number);
+        let count = 10_u64.pow(u32::try_from(number % 11).unwrap());
+        format!("{}:{count}{line_end}", str::from_utf8(&hash).unwrap())
+    }
+
+    fn find(file: &NamedTempFile, hash: &Hash) -> bool {
+        Lines::open(file.path()).unwrap().contain(hash).unwrap()
+    }
+
+    /// P3: each line of files of every small length is found, and nothing between them.
+    #[test]
+    fn every_line_of_a_breach_file_is_found() {
+        for line_end in ["\n", "\r\n"] {
+            for count in (1..40).chain([1_000]) {
+                let file = file((1..=count).map(|number| line(number * 2, line_end)));
+                validate(file.path()).unwrap();
+                for number in 0..=count * 2 + 1 {
+                    let is_there = number > 0 && number % 2 == 0;
+                    assert_eq!(find(&file, &hash(number)), is_there, "{number} of {count}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn breach_files_may_lack_the_last_line_end_and_have_lower_case() {
+        let lines = [line(1, "\n"), line(2, "\n"), line(3, "")];
+        let file = file(lines.map(|line| line.to_lowercase()));
+        validate(file.path()).unwrap();
+        for number in 1..=3 {
+            assert!(find(&file, &hash(number)), "{number}");
+        }
+    }
+
+    #[test]
+    fn passwords_are_found_by_their_sha1() {
+        // RFC 3174, 7.3, test 1.
+        assert_eq!(
+            &hash_of(b"abc"),
+            b"A9993E364706816ABA3E25717850C26C9CD0D89D"
+        );
+    }
+
+    #[test]
+    fn malformed_breach_files_are_refused() {
+        let disordered = (0..1_000).map(|number| line(1_000 - number, "\n"));
+        let ntlm = (0..1_000).map(|number| format!("{number:032X}:1\n"));
+        let long = (0..1_000).map(|number| format!("{}{}\n", line(number, ""), "0".repeat(200)));
+        let cases: [Vec<String>; 6] = [
+            disordered.collect(),
+            ntlm.collect(),
+            long.collect(),
+            vec![],
+            vec!["password\n".to_owned(); 100],
+            vec![line(1, "\n").replace(':', " ")],
+        ];
+        for (number, lines) in cases.into_iter().enumerate() {
+            assert!(validate(file(lines).path()).is_err(), "case {number}");
+        }
+        assert!(validate(Path::new("/nonexistent")).is_err());
+        assert!(validate(&std::env::temp_dir()).is_err());
+    }
+}

@@ -1,0 +1,380 @@
+//! Password hashes: argon2id (RFC 9106) on a few threads of their own, behind a queue with an end.
+//!
+//! A flood of logins waits here and nowhere else: at most one hash a core at a time, at most [`QUEUE_LENGTH`] waiting, none
+//! longer than the deadline. Past either the answer is 503, and every other endpoint goes on.
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use argon2::{
+    Algorithm, Argon2, Params, Version,
+    password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
+};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    auth::jwt::random_bytes,
+    http::error::ApiError,
+    passwords::{NewPassword, Password},
+    server::metrics::HashMetrics,
+};
+
+use crate::passwords::hash_threads::{Memory, Threads};
+
+/// How many passwords may wait.
+pub const QUEUE_LENGTH: usize = 512;
+
+/// What a hash costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HashCost {
+    /// Memory in KiB.
+    pub memory_kib: u32,
+    /// Passes over it.
+    pub iterations: u32,
+    /// Lanes.
+    pub parallelism: u32,
+}
+
+/// OWASP's first choice for argon2id (Password Storage Cheat Sheet).
+impl Default for HashCost {
+    fn default() -> Self {
+        Self {
+            memory_kib: 19_456,
+            iterations: 2,
+            parallelism: 1,
+        }
+    }
+}
+
+/// Hashes and verifies passwords.
+pub struct PasswordHasher {
+    argon2: Argon2<'static>,
+    threads: Threads,
+    cores: Arc<Semaphore>,
+    queue: Semaphore,
+    deadline: Duration,
+    metrics: HashMetrics,
+    /// The hash of a password that nobody has, verified against when there is no account, so that both take the same
+    /// work.
+    dummy: Arc<str>,
+}
+
+/// What a verification found.
+#[derive(Debug)]
+pub struct Verdict {
+    /// Whether the password is the right one.
+    pub correct: bool,
+    /// The hash to store instead, when the stored one was made at another cost.
+    pub rehashed: Option<String>,
+}
+
+impl PasswordHasher {
+    /// A hasher with a thread a core.
+    ///
+    /// # Panics
+    /// When the cost is beyond argon2's bounds, which the configuration has checked.
+    #[must_use]
+    pub fn new(cost: HashCost, deadline: Duration, metrics: HashMetrics) -> Self {
+        let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None)
+            .expect("the configuration keeps to argon2's bounds");
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let dummy = nobodys(&argon2).into();
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            argon2,
+            threads: Threads::start(cores),
+            cores: Arc::new(Semaphore::new(cores)),
+            queue: Semaphore::new(QUEUE_LENGTH),
+            deadline,
+            metrics,
+            dummy,
+        }
+    }
+
+    /// The hash of a new password, as a PHC string.
+    ///
+    /// # Errors
+    /// [`ApiError::Busy`] when too many wait.
+    pub async fn hash(&self, password: NewPassword) -> Result<String, ApiError> {
+        let argon2 = self.argon2.clone();
+        self.run(move |memory| hash(&argon2, password.into_inner().expose_to_hash(), memory))
+            .await
+    }
+
+    /// Compares a password with a stored hash, or with nobody's when there is none, which takes as long and fails.
+    ///
+    /// # Errors
+    /// [`ApiError::Busy`] when too many wait.
+    pub async fn verify(
+        &self,
+        password: Password,
+        stored: Option<&str>,
+    ) -> Result<Verdict, ApiError> {
+        let argon2 = self.argon2.clone();
+        let exists = stored.is_some();
+        let stored: Arc<str> = stored.map_or_else(|| self.dummy.clone(), Into::into);
+        self.run(move |memory| {
+            let bytes = password.expose_to_hash();
+            let correct = verify(bytes, &stored, memory) && exists;
+            let outdated = correct && is_outdated(&argon2, &stored);
+            let rehashed = outdated.then(|| hash(&argon2, bytes, memory));
+            Verdict { correct, rehashed }
+        })
+        .await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Memory) -> T + Send + 'static,
+    ) -> Result<T, ApiError> {
+        let core = self.wait_for_core().await?;
+        let done = self.threads.run(move |memory| {
+            // Held by the thread, not by the request: a client that goes away frees no core that still works for it.
+            let _core = core;
+            work(memory)
+        });
+        done.await
+            .ok_or_else(|| ApiError::Internal("a password thread failed".to_owned()))
+    }
+
+    async fn wait_for_core(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+        let start = Instant::now();
+        self.metrics.waiting.inc();
+        let core = self.queue_for_core().await;
+        self.metrics.waiting.dec();
+        let Some(core) = core else {
+            self.metrics.refused.inc();
+            return Err(ApiError::Busy);
+        };
+        self.metrics.wait.observe(start.elapsed().as_secs_f64());
+        Ok(core)
+    }
+
+    async fn queue_for_core(&self) -> Option<OwnedSemaphorePermit> {
+        let _place = self.queue.try_acquire().ok()?;
+        let core = tokio::time::timeout(self.deadline, self.cores.clone().acquire_owned());
+        core.await.ok()?.ok()
+    }
+}
+
+fn hash(argon2: &Argon2<'_>, password: &[u8], memory: &mut Memory) -> String {
+    let salt = Salt::generate();
+    let hash = output(argon2, password, &salt, memory, Params::DEFAULT_OUTPUT_LEN);
+    phc(argon2.params(), salt, hash.expect("the cost is checked"))
+}
+
+/// Like a hash that was made with these parameters, of a password that nobody has or could find.
+fn nobodys(argon2: &Argon2<'_>) -> String {
+    let bytes = random_bytes::<{ Params::DEFAULT_OUTPUT_LEN }>();
+    let hash = Output::new(&bytes).expect("a length that outputs have");
+    phc(argon2.params(), Salt::generate(), hash)
+}
+
+fn phc(params: &Params, salt: Salt, hash: Output) -> String {
+    PasswordHash {
+        algorithm: Algorithm::Argon2id.ident(),
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params).expect("parameters that can be written"),
+        salt: Some(salt),
+        hash: Some(hash),
+    }
+    .to_string()
+}
+
+fn verify(password: &[u8], stored: &str, memory: &mut Memory) -> bool {
+    verified(password, stored, memory).unwrap_or(false)
+}
+
+/// `None` when the stored hash is none.
+fn verified(password: &[u8], stored: &str, memory: &mut Memory) -> Option<bool> {
+    let stored = PasswordHash::new(stored).ok()?;
+    let algorithm = Algorithm::try_from(stored.algorithm.as_str()).ok()?;
+    let version = Version::try_from(stored.version?).ok()?;
+    let (salt, hash) = (stored.salt?, stored.hash?);
+    let argon2 = Argon2::new(algorithm, version, Params::try_from(&stored).ok()?);
+    let found = output(&argon2, password, &salt, memory, hash.len())?;
+    // Takes the same time wherever the difference is.
+    Some(found == hash)
+}
+
+fn output(
+    argon2: &Argon2<'_>,
+    password: &[u8],
+    salt: &Salt,
+    memory: &mut Memory,
+    length: usize,
+) -> Option<Output> {
+    let blocks = memory.for_params(argon2.params());
+    let mut bytes = vec![0; length];
+    argon2
+        .hash_password_into_with_memory(password, salt, &mut bytes, blocks)
+        .ok()?;
+    Output::new(&bytes).ok()
+}
+
+/// Whether a hash was made with other parameters than ours.
+fn is_outdated(argon2: &Argon2<'_>, stored: &str) -> bool {
+    let Ok(stored) = PasswordHash::new(stored) else {
+        return true;
+    };
+    let (Ok(stored), ours) = (Params::try_from(&stored), argon2.params()) else {
+        return true;
+    };
+    (stored.m_cost(), stored.t_cost(), stored.p_cost())
+        != (ours.m_cost(), ours.t_cost(), ours.p_cost())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHEAP: HashCost = HashCost {
+        memory_kib: 64,
+        iterations: 1,
+        parallelism: 1,
+    };
+
+    fn hasher(cost: HashCost, deadline: Duration) -> PasswordHasher {
+        let metrics = HashMetrics::new(&prometheus::Registry::new()).unwrap();
+        PasswordHasher::new(cost, deadline, metrics)
+    }
+
+    fn password(text: &str) -> Password {
+        text.parse().unwrap()
+    }
+
+    fn new_password(text: &str) -> NewPassword {
+        NewPassword::unjudged(text)
+    }
+
+    /// P4
+    #[tokio::test]
+    async fn hashes_are_argon2id_at_the_documented_cost_and_salted() {
+        let hasher = hasher(HashCost::default(), Duration::from_mins(1));
+        let first = hasher.hash(new_password("velvet harbour")).await.unwrap();
+        let second = hasher.hash(new_password("velvet harbour")).await.unwrap();
+        assert!(
+            first.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{first}"
+        );
+        assert_ne!(first, second);
+    }
+
+    /// P4
+    #[tokio::test]
+    async fn a_login_rehashes_when_the_cost_has_changed() {
+        let old = hasher(CHEAP, Duration::from_mins(1));
+        let stored = old.hash(new_password("velvet harbour")).await.unwrap();
+        let new = hasher(
+            HashCost {
+                iterations: 2,
+                ..CHEAP
+            },
+            Duration::from_mins(1),
+        );
+
+        let right = new
+            .verify(password("velvet harbour"), Some(&stored))
+            .await
+            .unwrap();
+        let wrong = new
+            .verify(password("velvet harbor"), Some(&stored))
+            .await
+            .unwrap();
+        let same = old
+            .verify(password("velvet harbour"), Some(&stored))
+            .await
+            .unwrap();
+
+        assert!(right.rehashed.unwrap().contains("t=2"));
+        assert!(!wrong.correct && wrong.rehashed.is_none());
+        assert!(same.correct && same.rehashed.is_none());
+    }
+
+    /// How many blocks each thread of a hasher has hashed in.
+    async fn blocks(hasher: &PasswordHasher) -> Vec<usize> {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        // Each has to wait for the others, so that no two of these are one thread's.
+        let all = Arc::new(std::sync::Barrier::new(cores));
+        let asked = (0..cores).map(|_| {
+            let all = Arc::clone(&all);
+            hasher.threads.run(move |memory| {
+                all.wait();
+                memory.blocks()
+            })
+        });
+        let mut blocks: Vec<_> = futures_util::future::join_all(asked)
+            .await
+            .into_iter()
+            .flatten()
+            .collect();
+        blocks.sort_unstable();
+        blocks
+    }
+
+    /// N2: nobody's password is verified, with as much memory as anybody's and as often over it, and never right.
+    #[tokio::test]
+    async fn without_an_account_the_same_work_is_done_and_fails() {
+        let dear = HashCost {
+            memory_kib: 1_024,
+            iterations: 3,
+            parallelism: 2,
+        };
+        for cost in [CHEAP, dear, HashCost::default()] {
+            let hasher_of = || hasher(cost, Duration::from_mins(1));
+            let (with, without) = (hasher_of(), hasher_of());
+            // Made elsewhere, so that its making leaves no trace.
+            let stored = hasher_of().hash(new_password("velvet harbour")).await;
+            let stored = stored.unwrap();
+
+            let wrong = with.verify(password("velvet harbor"), Some(&stored)).await;
+            let nobody = without.verify(password("velvet harbor"), None).await;
+
+            for verdict in [wrong.unwrap(), nobody.unwrap()] {
+                assert!(!verdict.correct && verdict.rehashed.is_none());
+            }
+            assert_eq!(blocks(&with).await, blocks(&without).await);
+            assert!(blocks(&without).await.iter().any(|blocks| *blocks > 0));
+            let (stored, dummy) = (
+                PasswordHash::new(&stored).unwrap(),
+                PasswordHash::new(&without.dummy).unwrap(),
+            );
+            assert_eq!(dummy.algorithm, stored.algorithm);
+            assert_eq!(dummy.version, stored.version);
+            assert_eq!(dummy.params, stored.params);
+            let lengths =
+                |hash: &PasswordHash| (hash.salt.unwrap().len(), hash.hash.unwrap().len());
+            assert_eq!(lengths(&dummy), lengths(&stored));
+        }
+    }
+
+    /// P5: with every core taken, a password past its deadline is refused and the queue stays usable.
+    #[tokio::test]
+    async fn past_the_deadline_the_answer_is_busy() {
+        let hasher = hasher(CHEAP, Duration::from_millis(1));
+        let cores = hasher.cores.clone();
+        let all = u32::try_from(cores.available_permits()).unwrap();
+        let taken = cores.acquire_many(all).await.unwrap();
+        assert!(matches!(
+            hasher.verify(password("x"), None).await,
+            Err(ApiError::Busy)
+        ));
+        drop(taken);
+        hasher.verify(password("x"), None).await.unwrap();
+    }
+
+    /// P5: beyond the end of the queue nobody even waits.
+    #[tokio::test]
+    async fn a_full_queue_refuses_at_once() {
+        let hasher = hasher(CHEAP, Duration::from_hours(1));
+        let places = u32::try_from(QUEUE_LENGTH).unwrap();
+        let _taken = hasher.queue.acquire_many(places).await.unwrap();
+        assert!(matches!(
+            hasher.verify(password("x"), None).await,
+            Err(ApiError::Busy)
+        ));
+    }
+}

@@ -1,0 +1,218 @@
+//! Passwords as they are typed, and the rules for new ones (NIST SP 800-63B-4, 3.1.1.2; OWASP ASVS 5.0, 6.2).
+
+use std::{fmt, str::FromStr};
+
+use latchkey_shared::invalid::Invalid;
+use unicode_normalization::UnicodeNormalization as _;
+
+pub mod breached;
+mod common;
+mod context;
+pub mod hash_threads;
+pub mod hasher;
+pub mod policy;
+mod sequences;
+
+pub use crate::passwords::context::Owner;
+pub use crate::passwords::policy::PasswordPolicy;
+
+/// The most characters of a password, counted after NFKC.
+const MAX_LENGTH: usize = 128;
+
+/// A password somebody typed, in NFKC, so that it is the same from every keyboard. Never trimmed, never cut. It has no
+/// `Debug` of its content.
+pub struct Password(String);
+
+/// A password that may be set: [`PasswordPolicy`] has accepted it.
+pub struct NewPassword(Password);
+
+impl FromStr for Password {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let too_long = || Invalid::new("too_long", format!("At most {MAX_LENGTH} characters."));
+        if text.len() > Self::MAX_BYTES {
+            return Err(too_long());
+        }
+        let password: String = text.nfkc().collect();
+        if password.chars().count() > MAX_LENGTH {
+            return Err(too_long());
+        }
+        Ok(Self(password))
+    }
+}
+
+impl Password {
+    /// The longest text that is normalised, in bytes. No text of 128 characters is longer before NFKC: a character is
+    /// composed of four at most, each of 4 bytes.
+    pub const MAX_BYTES: usize = 4 * 4 * MAX_LENGTH;
+
+    /// The bytes to hash.
+    #[must_use]
+    pub fn expose_to_hash(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl NewPassword {
+    /// The password, to hash it.
+    #[must_use]
+    pub fn into_inner(self) -> Password {
+        self.0
+    }
+
+    /// A password that nothing has judged.
+    #[cfg(test)]
+    pub(crate) fn unjudged(text: &str) -> Self {
+        Self(text.parse().expect("a password"))
+    }
+}
+
+impl fmt::Debug for Password {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Password(…)")
+    }
+}
+
+impl fmt::Debug for NewPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("NewPassword(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use latchkey_shared::settings::Settings;
+
+    use super::*;
+    use crate::config::Config;
+
+    /// The rules of an installation with these variables.
+    fn policy(variables: &[(&'static str, &'static str)]) -> PasswordPolicy {
+        let key = [("SECRET_KEY", "0123456789abcdef0123456789abcdef")];
+        let pairs = key.iter().chain(variables).copied();
+        PasswordPolicy::new(&Config::read(Settings::from_pairs(pairs)).unwrap())
+    }
+
+    fn judge(password: &str) -> Result<(), &'static str> {
+        judge_by(&policy(&[]), password)
+    }
+
+    fn judge_by(policy: &PasswordPolicy, password: &str) -> Result<(), &'static str> {
+        let (email, username, number) = (
+            "ada.lovelace@example.com".parse().unwrap(),
+            "Countess Ada".parse().unwrap(),
+            "+201001234567".parse().unwrap(),
+        );
+        let owner = Owner {
+            email: &email,
+            username: &username,
+            phone_number: Some(&number),
+        };
+        password
+            .parse::<Password>()
+            .and_then(|password| policy.check(&password, Some(owner)))
+            .map_err(|invalid| invalid.code)
+    }
+
+    /// P1
+    #[test]
+    fn eight_to_128_characters_counted_after_nfkc() {
+        assert_eq!(judge("kq9$wzt"), Err("too_short"));
+        assert_eq!(judge("kq9$wztx"), Ok(()));
+        assert_eq!(judge(&"éß漢🦀x1".repeat(22)[..]), Err("too_long"));
+        // Each ligature counts as the letters it stands for: 4 characters become 8.
+        assert_eq!(judge("ﬁﬂﬃﬁ"), Ok(()));
+        assert_eq!("ﬁ".parse::<Password>().unwrap().0, "fi");
+    }
+
+    /// P1
+    #[test]
+    fn blanks_and_case_are_kept() {
+        assert_eq!(
+            "  Two Words ".parse::<Password>().unwrap().0,
+            "  Two Words "
+        );
+    }
+
+    /// P2
+    #[test]
+    fn no_composition_is_asked_for() {
+        for plain in ["velvet harbour lantern", "qhzmvxkwpl", "4719302856471"] {
+            assert_eq!(judge(plain), Ok(()), "{plain}");
+        }
+    }
+
+    /// P3
+    #[test]
+    fn the_most_common_are_refused() {
+        for common in [
+            "password",
+            "Password1",
+            "12345678",
+            "qwertyuiop",
+            "iloveyou",
+            "P@ssw0rd",
+            "aaaaaaaa",
+            "trustno1",
+        ] {
+            assert_eq!(judge(common), Err("too_common"), "{common}");
+        }
+    }
+
+    /// P3
+    #[test]
+    fn what_is_known_of_the_owner_is_refused() {
+        for similar in [
+            "ada.lovelace@example.com",
+            "ada.lovelace1",
+            "Lovelace.Ada",
+            "countess ada",
+            "countessada!",
+            "Lovelace2025!",
+            "ecalevol.ada",
+            "Countess123",
+            "+201001234567",
+            "201001234567",
+        ] {
+            assert_eq!(judge(similar), Err("too_similar"), "{similar}");
+        }
+    }
+
+    /// P3: words that an attacker takes from the product and its URL.
+    #[test]
+    fn names_of_the_installation_are_refused() {
+        let policy = policy(&[
+            ("PRODUCT_NAME", "Velvet Notes"),
+            ("PUBLIC_URL", "https://accounts.lanternworks.example"),
+        ]);
+        for similar in [
+            "Velvet Notes",
+            "velvetnotes",
+            "velvetnotesvelvetnotes",
+            "VelvetNotes2025!",
+            "V3lv3tN0t3s",
+            "lanternworks1",
+            "!Lanternworks2026",
+            "accounts.lanternworks.example",
+            "skrownretnal",
+        ] {
+            assert_eq!(judge_by(&policy, similar), Err("too_similar"), "{similar}");
+        }
+        assert_eq!(judge_by(&policy, "harbour lantern snow"), Ok(()));
+        for similar in ["latchkey", "Latchkey2025!", "latchkeylatchkey", "L4tchk3y"] {
+            assert_eq!(judge(similar), Err("too_similar"), "{similar}");
+        }
+    }
+
+    /// P1
+    #[test]
+    fn the_shortest_password_is_configured() {
+        let policy = policy(&[("PASSWORD_MIN_LENGTH", "12")]);
+        let short: Password = "kq9$wztxvbn".parse().unwrap();
+        let invalid = policy.check(&short, None).unwrap_err();
+        assert_eq!(invalid.code, "too_short");
+        assert_eq!(invalid.detail, "At least 12 characters.");
+        assert_eq!(judge_by(&policy, "kq9$wztxvbnm"), Ok(()));
+    }
+}

@@ -1,0 +1,106 @@
+//! The rules for new passwords.
+
+use latchkey_shared::invalid::Invalid;
+
+use crate::passwords::{
+    NewPassword, Password,
+    breached::BreachedPasswords,
+    common::Forms,
+    context::{Known, Owner},
+};
+use crate::{config::Config, http::error::ApiError};
+
+/// The least that `PASSWORD_MIN_LENGTH` can be, and its default (NIST SP 800-63B-4, 3.1.1.2; ASVS 6.2.1).
+pub const MIN_LENGTH: usize = 8;
+
+/// Judges new passwords.
+#[derive(Debug)]
+pub struct PasswordPolicy {
+    /// `PASSWORD_MIN_LENGTH`: the fewest characters, counted after NFKC.
+    pub min_length: usize,
+    installation: Vec<Known>,
+    breached: Option<BreachedPasswords>,
+}
+
+/// The rules without any setting, and without the names of an installation.
+impl Default for PasswordPolicy {
+    fn default() -> Self {
+        Self {
+            min_length: MIN_LENGTH,
+            installation: Vec::new(),
+            breached: None,
+        }
+    }
+}
+
+impl PasswordPolicy {
+    /// The rules of a configuration.
+    #[must_use]
+    pub fn new(config: &Config) -> Self {
+        let common = &config.common;
+        Self {
+            min_length: config.password_min_length,
+            installation: Known::of_installation(
+                &common.product_name,
+                common.public_url.host().as_ref(),
+            ),
+            breached: config
+                .breached_passwords
+                .as_deref()
+                .map(BreachedPasswords::new),
+        }
+    }
+
+    /// Accepts a password for its owner, or says why not. Reads `BREACHED_PASSWORDS_FILE` if all other rules are met.
+    ///
+    /// # Errors
+    /// When that file cannot be read.
+    pub async fn accept(
+        &self,
+        password: Password,
+        owner: Owner<'_>,
+    ) -> Result<Result<NewPassword, Invalid>, ApiError> {
+        if let Err(invalid) = self.check(&password, Some(owner)) {
+            return Ok(Err(invalid));
+        }
+        if let Some(breached) = &self.breached
+            && breached.contain(&password).await?
+        {
+            return Ok(Err(Invalid::new(
+                "breached",
+                "This password was in a data breach.",
+            )));
+        }
+        Ok(Ok(NewPassword(password)))
+    }
+
+    /// Checks the rules that need no file. Without an owner nothing of the account is compared.
+    ///
+    /// # Errors
+    /// When the password is too short, too common, or too similar to what everybody may know.
+    pub fn check(&self, password: &Password, owner: Option<Owner<'_>>) -> Result<(), Invalid> {
+        let length = password.0.chars().count();
+        if length < self.min_length {
+            let least = format!("At least {} characters.", self.min_length);
+            return Err(Invalid::new("too_short", least));
+        }
+        let lower = password.0.to_lowercase();
+        let forms = Forms::of(&lower);
+        let known = owner.map(Owner::known).unwrap_or_default();
+        let resembled = known
+            .iter()
+            .chain(&self.installation)
+            .find(|known| known.is_resembled_by(&lower, &forms));
+        if let Some(known) = resembled {
+            let why = format!("Too similar to the {}.", known.what);
+            return Err(Invalid::new("too_similar", why));
+        }
+        if forms.are_common() {
+            return Err(Invalid::new(
+                "too_common",
+                "This is one of the most common passwords, or made of one.",
+            ));
+        }
+        Ok(())
+    }
+}
