@@ -28,18 +28,20 @@ use latchkey_api::{
     rate_limit::Rate,
 };
 use latchkey_shared::{
-    email::Email,
-    gender::Gender,
-    one_time_code::Otp,
-    permission::{Permission, Permissions},
-    phone_number::PhoneNumber,
+    config::settings::Settings,
+    crypto::secret_key::SecretKey,
+    models::user::search::{Place, Sort},
     queue::Queue,
-    secret_key::SecretKey,
-    settings::Settings,
-    since::Since,
-    trace,
-    user::search::{Place, Sort},
-    username::Username,
+    redis::one_time_code::Otp,
+    telemetry::trace,
+    types::{
+        email::Email,
+        gender::Gender,
+        permission::{Permission, Permissions},
+        phone_number::PhoneNumber,
+        time_arg::Since,
+        username::Username,
+    },
 };
 use latchkey_worker::smtp_url::{SmtpUrl, Tls};
 use poem::{

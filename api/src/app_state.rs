@@ -8,8 +8,9 @@ use std::{
 use chrono::{DateTime, Utc};
 use fred::clients::Client;
 use latchkey_shared::{
-    audit::AuditKey, clock::Clock, config::Connections, database::Database, metrics::Metrics,
-    one_time_code::CodeStore, outbox::Outbox, token_hash::TokenHasher,
+    clock::Clock, config::Connections, crypto::token_hash::TokenHasher, database::Database,
+    models::audit::AuditKey, outbox::Outbox, redis::one_time_code::CodeStore,
+    telemetry::metrics::Metrics,
 };
 use tokio::sync::Semaphore;
 

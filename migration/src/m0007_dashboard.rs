@@ -50,7 +50,7 @@ impl MigrationTrait for Migration {
             db.execute_unprepared(&format!("CREATE INDEX {name} ON {columns}"))
                 .await?;
         }
-        // Whoever never logged in comes before all others. The expression is the one of `latchkey_shared::user::search`.
+        // Whoever never logged in comes before all others. The expression is the one of `latchkey_shared::models::user::search`.
         let never = match manager.get_database_backend() {
             DbBackend::Postgres => "'1970-01-01T00:00:00+00:00'::timestamptz",
             _ => "'1970-01-01T00:00:00+00:00'",

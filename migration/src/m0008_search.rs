@@ -5,7 +5,7 @@ use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 #[derive(DeriveMigrationName)]
 pub(crate) struct Migration;
 
-/// The expression is the one of `latchkey_shared::user::search`. The extension is a trusted one, which whoever may create
+/// The expression is the one of `latchkey_shared::models::user::search`. The extension is a trusted one, which whoever may create
 /// in the database may create; where it is not to be had, searching works without its index, by reading all rows.
 const POSTGRES: &str = "DO $$ BEGIN
     CREATE EXTENSION IF NOT EXISTS pg_trgm;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use latchkey_shared::{
     batch::Batch,
-    one_time_code::{CodeError, CodeStore, Otp},
+    redis::one_time_code::{CodeError, CodeStore, Otp},
 };
 use uuid::Uuid;
 

@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 use clap::{Args, Parser, Subcommand};
 use latchkey_shared::{
     database::Database,
-    email::Email,
-    mail::{self, Filter, MailKind, MailState},
-    since::Since,
+    models::mail::{self, Filter, MailKind, MailState},
+    types::{email::Email, time_arg::Since},
 };
 use sea_orm::DbErr;
 use serde_json::json;

@@ -4,10 +4,12 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::TimeDelta;
 use latchkey_shared::{
-    config::Common,
-    metrics,
-    rate::{self, Rate},
-    settings::{Environment, Settings, SettingsError},
+    config::{
+        Common,
+        rate::{self, Rate},
+        settings::{Environment, Settings, SettingsError},
+    },
+    telemetry::metrics,
 };
 use lettre::{message::Mailbox, transport::smtp::client::Certificate};
 

@@ -10,14 +10,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
     database::{self, Database},
-    delivery_health::{self, FailedAttempt},
     dependency::Refusal,
-    email::Email,
-    letter::{Code, Content, Letterhead},
-    mail::{self, MailKind, MailState},
-    one_time_code::{CodeError, CodeStore, Otp},
-    password_reset::{self, Purpose},
-    trace, user,
+    models::{
+        mail::{
+            self, MailKind, MailState,
+            delivery_health::{self, FailedAttempt},
+        },
+        password_reset::{self, Purpose},
+        user,
+    },
+    outbox::template::{Code, Content, Letterhead},
+    redis::one_time_code::{CodeError, CodeStore, Otp},
+    telemetry::trace,
+    types::email::Email,
 };
 use lettre::{Address, message::Mailbox};
 use sea_orm::DbErr;

@@ -7,10 +7,12 @@ use fred::{clients::Client, interfaces::ClientLike as _, types::InfoKind};
 use latchkey_shared::{
     clock::Clock,
     database::{self, Database},
-    delivery_health::{self, DeliveryHealth, FailureCause},
     dependency::Refusal,
     health,
-    mail::{self, Priority},
+    models::mail::{
+        self, Priority,
+        delivery_health::{self, DeliveryHealth, FailureCause},
+    },
     queue::{Queue, QueueError},
     redis,
 };

@@ -6,9 +6,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
     database::{self, Database},
-    mail, password_reset,
+    models::{mail, password_reset, session},
     queue::Queue,
-    session,
 };
 use sea_orm::DbErr;
 use tokio::time::{self, MissedTickBehavior};

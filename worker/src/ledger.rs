@@ -8,9 +8,11 @@ use latchkey_shared::{
     batch::Batch,
     clock::Clock,
     database::{self, Database},
-    mail,
-    password_reset::{self, Model as Reset},
-    user,
+    models::{
+        mail,
+        password_reset::{self, Model as Reset},
+        user,
+    },
 };
 use sea_orm::{DbErr, RuntimeErr};
 use tokio::time::timeout;

@@ -5,7 +5,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fred::{clients::Client, error::Error, types::scripts::Script};
-use latchkey_shared::{email::EmailKey, mail::MailKind, rate::Rate, token_hash::TokenHasher};
+use latchkey_shared::{
+    config::rate::Rate, crypto::token_hash::TokenHasher, models::mail::MailKind,
+    types::email::EmailKey,
+};
 use uuid::Uuid;
 
 /// Counts a mail, or says why not.

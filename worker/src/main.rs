@@ -4,7 +4,11 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
-use latchkey_shared::{clock::Clock, config::Common, settings::Settings, telemetry, trace::Traces};
+use latchkey_shared::{
+    clock::Clock,
+    config::{Common, settings::Settings},
+    telemetry::{logging, trace::Traces},
+};
 use latchkey_worker::{
     commands::{Command, CommandLine, Doctor, Mails, Run},
     config::Config,
@@ -74,6 +78,6 @@ async fn answer(mails: Mails) -> anyhow::Result<ExitCode> {
 }
 
 fn start_log(common: &Common, traces: &Traces) -> anyhow::Result<()> {
-    telemetry::start(common.log_format, &common.log_filter, traces)
+    logging::start(common.log_format, &common.log_filter, traces)
         .map_err(|error| anyhow!("RUST_LOG: {error}"))
 }

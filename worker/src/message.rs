@@ -1,11 +1,11 @@
-//! A mail as SMTP takes it: its head around what `latchkey_shared::letter` says.
+//! A mail as SMTP takes it: its head around what `latchkey_shared::outbox::template` says.
 
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
-    email::Email,
-    letter::{Content, Letterhead},
+    outbox::template::{Content, Letterhead},
+    types::email::Email,
 };
 use lettre::{
     Address, Message,

@@ -6,11 +6,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
     config::Connections,
-    delivery_health::{self, DeliveryHealth, FailureCause},
     dependency::{Diagnosis, Refusal},
     health::{self, Check, OK},
-    mail::{self, MailKind},
-    metrics::{self, Metrics},
+    models::mail::{
+        self, MailKind,
+        delivery_health::{self, DeliveryHealth, FailureCause},
+    },
+    telemetry::metrics::{self, Metrics},
 };
 use poem::{
     Endpoint, EndpointExt as _, Response, Route, Server, get, handler,

@@ -16,7 +16,7 @@ use std::{
 
 use apalis::prelude::{BackendExt as _, Data, Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::backend::ext::poll_strategy::{PollSnapshot, PollStrategy};
-use latchkey_shared::{database, mail::Priority, queue::Queue, redis::fault};
+use latchkey_shared::{database, models::mail::Priority, queue::Queue, redis::fault};
 use lettre::transport::smtp::extension::ClientId;
 use serde_json::Value;
 use tokio::time::{self, Interval, MissedTickBehavior};

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use fred::{clients::Client, error::Error, types::scripts::Script};
-use latchkey_shared::mail::Priority;
+use latchkey_shared::models::mail::Priority;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 

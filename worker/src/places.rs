@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use latchkey_shared::mail::Priority;
+use latchkey_shared::models::mail::Priority;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// So many places. Clones share them.

@@ -11,7 +11,7 @@ use latchkey_shared::{
     clock::Clock,
     database::{self, Database},
     dependency::Refusal,
-    mail::{self, Priority},
+    models::mail::{self, Priority},
     queue::{Queue, QueueError},
     redis::{self, fault},
 };

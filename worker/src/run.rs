@@ -6,10 +6,9 @@ use latchkey_shared::{
     clock::Clock,
     config::{Connections, MissingDependency},
     database::{self, Database},
-    mail::Priority,
-    metrics::Metrics,
-    one_time_code::CodeStore,
-    trace::Traces,
+    models::mail::Priority,
+    redis::one_time_code::CodeStore,
+    telemetry::{metrics::Metrics, trace::Traces},
 };
 use lettre::transport::smtp;
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};

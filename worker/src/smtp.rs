@@ -14,7 +14,7 @@ use std::{
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use latchkey_shared::trace;
+use latchkey_shared::telemetry::trace;
 use lettre::{
     Message,
     transport::smtp::{

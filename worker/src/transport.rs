@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use latchkey_shared::delivery_health::{DeliveryFailure, FailureCause};
+use latchkey_shared::models::mail::delivery_health::{DeliveryFailure, FailureCause};
 use lettre::{Message, transport::smtp};
 use tokio::fs;
 use uuid::Uuid;

@@ -5,7 +5,7 @@
 //! registers with an address gets no code, and its owner has no token of theirs. Who has lost the code, or finds the address
 //! taken, sets a new password by mail, which lets in, too.
 
-use latchkey_shared::password_reset::Purpose;
+use latchkey_shared::models::password_reset::Purpose;
 use poem::web::Data;
 use poem_openapi::{OpenApi, payload::Json};
 

@@ -1,7 +1,7 @@
 //! `GET /auth/activity/`: what happened to the own account lately.
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::audit;
+use latchkey_shared::models::audit;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
 

@@ -2,19 +2,18 @@
 
 use chrono::NaiveDate;
 use latchkey_shared::{
-    audit::{Event, EventKind},
     database::{self, Transaction},
-    email::Email,
-    gender::Gender,
-    mail::MailKind,
-    outbox::Written,
-    password_reset,
-    phone_number::PhoneNumber,
-    user::{
-        self,
-        profile::{self, PlainChange, ProfileChange},
+    models::{
+        audit::{Event, EventKind},
+        mail::MailKind,
+        password_reset,
+        user::{
+            self,
+            profile::{self, PlainChange, ProfileChange},
+        },
     },
-    username::Username,
+    outbox::Written,
+    types::{email::Email, gender::Gender, phone_number::PhoneNumber, username::Username},
 };
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};

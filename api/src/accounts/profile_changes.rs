@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     batch::Batch,
     database::Database,
-    user::{
+    models::user::{
         self,
         profile::{self, PlainChange},
     },

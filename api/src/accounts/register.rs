@@ -2,14 +2,13 @@
 
 use chrono::NaiveDate;
 use latchkey_shared::{
-    audit::{Event, EventKind},
-    email::Email,
-    gender::Gender,
-    mail::MailKind,
-    password_reset::Purpose,
-    phone_number::PhoneNumber,
-    user::{self, NewUser},
-    username::Username,
+    models::{
+        audit::{Event, EventKind},
+        mail::MailKind,
+        password_reset::Purpose,
+        user::{self, NewUser},
+    },
+    types::{email::Email, gender::Gender, phone_number::PhoneNumber, username::Username},
 };
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};

@@ -6,12 +6,14 @@
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
-    audit::{self, Actor, AuditKey, Event},
     batch::Batch,
     database::{Database, Transaction},
+    models::{
+        audit::{self, Actor, AuditKey, Event},
+        password_reset::{self, NewReset},
+        user::{self, NewUser, WriteUserError},
+    },
     outbox::{Draft, Written},
-    password_reset::{self, NewReset},
-    user::{self, NewUser, WriteUserError},
 };
 use sea_orm::DbErr;
 

@@ -1,7 +1,7 @@
 //! How an account looks from outside.
 
 use chrono::NaiveDate;
-use latchkey_shared::{gender, user};
+use latchkey_shared::{models::user, types::gender};
 use poem_openapi::{Enum, Object};
 
 use crate::accounts::pictures::PictureStore;

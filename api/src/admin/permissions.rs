@@ -3,7 +3,11 @@
 
 use std::{marker::PhantomData, ops::Deref};
 
-use latchkey_shared::{database::Transaction, permission::Permission, session, user};
+use latchkey_shared::{
+    database::Transaction,
+    models::{session, user},
+    types::permission::Permission,
+};
 use poem::{FromRequest, Request, RequestBody};
 
 use crate::admin::dashboard::session as cookie;
@@ -129,7 +133,8 @@ impl<R: Right> Permit<R> {
         transaction: &Transaction,
     ) -> Result<(), ApiError> {
         let (id, idle) = (self.admin.session.id, app.config.session_idle);
-        let alive = latchkey_shared::session::find_alive(transaction, id, app.now(), idle).await?;
+        let alive =
+            latchkey_shared::models::session::find_alive(transaction, id, app.now(), idle).await?;
         let (session, user) = alive.ok_or(ApiError::NotPermitted)?;
         let admin = Admin {
             user,

@@ -1,6 +1,9 @@
 //! Permission as a parameter: a handler that takes an [`ActivatedUser`] runs for nobody else.
 
-use latchkey_shared::{database::Transaction, session, user};
+use latchkey_shared::{
+    database::Transaction,
+    models::{session, user},
+};
 use poem::Request;
 use poem_openapi::{SecurityScheme, auth::Bearer};
 

@@ -5,7 +5,11 @@ use std::{fmt, str::FromStr};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
-use latchkey_shared::{invalid::Invalid, secret_key::SecretKey, session, token_hash::TokenHasher};
+use latchkey_shared::{
+    crypto::{secret_key::SecretKey, token_hash::TokenHasher},
+    models::session,
+    types::validation_error::Invalid,
+};
 use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;

@@ -1,10 +1,12 @@
 //! `POST /api/login/`
 
 use latchkey_shared::{
-    audit::{Event, EventKind},
     database,
-    email::Email,
-    session, user,
+    models::{
+        audit::{Event, EventKind},
+        session, user,
+    },
+    types::email::Email,
 };
 use poem::{Request, http::header, web::Data};
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};

@@ -1,6 +1,9 @@
 //! `POST /auth/logout/`
 
-use latchkey_shared::{audit::EventKind, database, session};
+use latchkey_shared::{
+    database,
+    models::{audit::EventKind, session},
+};
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 

@@ -2,13 +2,14 @@
 //! account itself (`activation`).
 
 use latchkey_shared::{
-    audit::{Event, EventKind},
     database::{self, Transaction},
-    email::Email,
-    invalid::Invalid,
-    one_time_code::Otp,
-    password_reset::{self, Model as Reset, NewReset, Purpose},
-    user,
+    models::{
+        audit::{Event, EventKind},
+        password_reset::{self, Model as Reset, NewReset, Purpose},
+        user,
+    },
+    redis::one_time_code::Otp,
+    types::{email::Email, validation_error::Invalid},
 };
 use poem_openapi::{Object, types::Example};
 use sea_orm::DbErr;

@@ -1,6 +1,9 @@
 //! `POST /auth/change_password/`: a new password by somebody who knows the old one.
 
-use latchkey_shared::{audit::EventKind, database, mail::MailKind, password_reset, session, user};
+use latchkey_shared::{
+    database,
+    models::{audit::EventKind, mail::MailKind, password_reset, session, user},
+};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
 use uuid::Uuid;

@@ -1,12 +1,14 @@
 //! `POST /auth/email_request/`, `/auth/check_otp/` and `/auth/reset_password/`: the three steps of a forgotten password.
 
 use latchkey_shared::{
-    audit::{Event, EventKind},
     database,
-    email::Email,
-    mail::MailKind,
-    password_reset::{self, Model as Reset, Purpose},
-    session, user,
+    models::{
+        audit::{Event, EventKind},
+        mail::MailKind,
+        password_reset::{self, Model as Reset, Purpose},
+        session, user,
+    },
+    types::email::Email,
 };
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};

@@ -2,10 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
-    audit::{Event, EventKind},
     database,
-    mail::MailKind,
-    session, user,
+    models::{
+        audit::{Event, EventKind},
+        mail::MailKind,
+        session, user,
+    },
 };
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};

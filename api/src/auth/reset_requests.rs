@@ -3,8 +3,8 @@
 use latchkey_shared::{
     batch::Batch,
     database::{Database, Transaction},
+    models::password_reset::{self, NewReset},
     outbox::{Draft, Written},
-    password_reset::{self, NewReset},
 };
 use sea_orm::DbErr;
 

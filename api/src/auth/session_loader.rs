@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     batch::{Batch, Unanswered},
     database::Database,
-    session, user,
+    models::{session, user},
 };
 use sea_orm::DbErr;
 use uuid::Uuid;

@@ -2,8 +2,11 @@
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
-    audit::{Event, EventKind},
-    database, session,
+    database,
+    models::{
+        audit::{Event, EventKind},
+        session,
+    },
 };
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};

@@ -11,18 +11,17 @@ use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
 use latchkey_migration::{Migrator, MigratorTrait as _, SEALS_THE_EMPTY_AUDIT_LOG};
 use latchkey_shared::{
-    audit::{self, EventKind},
     clock::Clock,
-    config::Common,
+    config::{Common, settings::Settings},
     database::{self, Database},
-    email::Email,
-    mail::MailKind,
+    models::{
+        audit::{self, EventKind},
+        mail::MailKind,
+        user::{self, NewUser, staff},
+    },
     queue::Queue,
-    settings::Settings,
-    telemetry,
-    trace::Traces,
-    user::{self, NewUser, staff},
-    username::Username,
+    telemetry::{logging, trace::Traces},
+    types::{email::Email, username::Username},
 };
 use poem::listener::{Acceptor, Listener as _, TcpListener};
 use tokio::{task::JoinHandle, time::Instant};
@@ -449,7 +448,7 @@ fn read_common() -> anyhow::Result<Common> {
 }
 
 fn start_log(common: &Common, traces: &Traces) -> anyhow::Result<()> {
-    telemetry::start(common.log_format, &common.log_filter, traces).map_err(|error| {
+    logging::start(common.log_format, &common.log_filter, traces).map_err(|error| {
         anyhow::anyhow!("RUST_LOG: expected a filter such as warn,latchkey=info ({error})")
     })
 }

@@ -5,7 +5,7 @@ pub mod commands;
 use std::{path::PathBuf, str::FromStr};
 
 use clap::{Args, Parser, Subcommand};
-use latchkey_shared::{audit::Head, since::Since};
+use latchkey_shared::{models::audit::Head, types::time_arg::Since};
 
 /// The configuration, for `--help`.
 const ENVIRONMENT: &str = "\

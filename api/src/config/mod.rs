@@ -9,9 +9,11 @@ use std::{
 
 use chrono::TimeDelta;
 use latchkey_shared::{
-    config::Common,
-    metrics,
-    settings::{Environment, Settings, SettingsError},
+    config::{
+        Common,
+        settings::{Environment, Settings, SettingsError},
+    },
+    telemetry::metrics,
 };
 
 use ipnet::IpNet;

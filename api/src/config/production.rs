@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use ipnet::IpNet;
-use latchkey_shared::settings::{Environment, Settings};
+use latchkey_shared::config::settings::{Environment, Settings};
 
 use crate::config::Config;
 use crate::rate_limit::{Rate, Rates};

@@ -7,9 +7,9 @@ use fred::{
     types::{Expiration, SetOptions},
 };
 use latchkey_shared::{
-    audit::{self, Actor, Broken, Event, EventKind, Watch},
     database::{self, Transaction},
-    email::{Email, EmailKey},
+    models::audit::{self, Actor, Broken, Event, EventKind, Watch},
+    types::email::{Email, EmailKey},
 };
 use poem::{FromRequest, Request, RequestBody};
 use sea_orm::DbErr;

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, str::FromStr};
 
 use ipnet::{IpNet, Ipv6Net};
-use latchkey_shared::client_network::client_network;
+use latchkey_shared::types::client_network::client_network;
 use poem::{
     FromRequest, Request, RequestBody,
     http::{HeaderMap, HeaderName, header::FORWARDED},

@@ -4,7 +4,7 @@
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
 use futures_util::FutureExt as _;
-use latchkey_shared::trace;
+use latchkey_shared::telemetry::trace;
 use poem::{
     Endpoint, IntoResponse as _, Middleware, PathPattern, Request, Response,
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},

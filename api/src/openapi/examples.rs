@@ -1,6 +1,6 @@
 //! What each answer looks like, for those who read the document. Problems are made as they are made for clients.
 
-use latchkey_shared::invalid::Invalid;
+use latchkey_shared::types::validation_error::Invalid;
 use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 

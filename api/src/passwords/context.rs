@@ -1,6 +1,9 @@
 //! What a password must not resemble: the account's own data, the name of the product and the host of its URL.
 
-use latchkey_shared::{email::Email, phone_number::PhoneNumber, user, username::Username};
+use latchkey_shared::{
+    models::user,
+    types::{email::Email, phone_number::PhoneNumber, username::Username},
+};
 use url::Host;
 
 use crate::passwords::common::{Forms, MIN_WORD, bare};

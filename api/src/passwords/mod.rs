@@ -2,7 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
-use latchkey_shared::invalid::Invalid;
+use latchkey_shared::types::validation_error::Invalid;
 use unicode_normalization::UnicodeNormalization as _;
 
 pub mod breached;
@@ -82,7 +82,7 @@ impl fmt::Debug for NewPassword {
 
 #[cfg(test)]
 mod tests {
-    use latchkey_shared::settings::Settings;
+    use latchkey_shared::config::settings::Settings;
 
     use super::*;
     use crate::config::Config;

@@ -1,6 +1,6 @@
 //! The rules for new passwords.
 
-use latchkey_shared::invalid::Invalid;
+use latchkey_shared::types::validation_error::Invalid;
 
 use crate::passwords::{
     NewPassword, Password,

@@ -24,12 +24,12 @@ use fred::{
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::scripts::Script,
 };
-pub use latchkey_shared::rate::Rate;
+pub use latchkey_shared::config::rate::Rate;
 use latchkey_shared::{
+    crypto::token_hash::TokenHasher,
     dependency::Refusal,
-    email::{Email, EmailKey},
     redis,
-    token_hash::TokenHasher,
+    types::email::{Email, EmailKey},
 };
 use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;

@@ -4,9 +4,9 @@ use std::sync::atomic::Ordering;
 
 use latchkey_shared::{
     config::Connections,
-    delivery_health::{self, DeliveryHealth},
     dependency::{Diagnosis, Refusal},
     health::{self, Check, Checks, OK},
+    models::mail::delivery_health::{self, DeliveryHealth},
 };
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};

@@ -2,7 +2,7 @@
 
 use std::{future::Future, time::Duration};
 
-use latchkey_shared::{metrics, queue::Queue};
+use latchkey_shared::{queue::Queue, telemetry::metrics};
 use poem::{
     Endpoint, EndpointExt as _, Response, Route, Server, get, handler, listener::Acceptor,
     web::Data,

@@ -1,7 +1,7 @@
 //! `ACTIVATION=email`: owners let their accounts in by a code that is mailed.
 
 use futures_util::future::join_all;
-use latchkey_shared::{
+use latchkey_shared::models::{
     audit,
     user::{self, profile::ProfileChange, staff},
 };

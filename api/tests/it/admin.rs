@@ -1,7 +1,7 @@
 //! The dashboard's door: who gets in, for how long, and what its pages and forms keep out.
 
 use chrono::TimeDelta;
-use latchkey_shared::{audit, mail, user::staff};
+use latchkey_shared::models::{audit, mail, user::staff};
 use latchkey_testing::Process;
 use reqwest::Method;
 

@@ -1,6 +1,6 @@
 //! What administrators do: to whom they may, with what consequences, and what the audit log says of it.
 
-use latchkey_shared::{
+use latchkey_shared::models::{
     audit::{self, Filter},
     mail::{self, MailState},
     user::staff,
@@ -258,7 +258,8 @@ async fn the_last_superuser_stays_whoever_removes_whom_at_once() {
         // For the next round there is nobody else.
         for email in &emails {
             let db = &world.database.db;
-            let found = latchkey_shared::user::find_by_email(db, &email.parse().unwrap()).await;
+            let found =
+                latchkey_shared::models::user::find_by_email(db, &email.parse().unwrap()).await;
             if let Some(user) = found.unwrap() {
                 staff::delete(db, user.id).await.unwrap();
             }

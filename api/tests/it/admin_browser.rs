@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fantoccini::{Locator, elements::Element, key::Key};
-use latchkey_shared::{mail, user};
+use latchkey_shared::models::{mail, user};
 use latchkey_testing::{PATIENCE, Process};
 use serde_json::{Value, json};
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
 use latchkey_api::openapi;
-use latchkey_shared::{audit, password_reset, session, user::staff::has_superuser};
+use latchkey_shared::models::{audit, password_reset, session, user::staff::has_superuser};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -133,7 +133,7 @@ async fn each_call_needs_its_right_and_no_other() {
         let others = others.collect::<Vec<_>>().join(",");
         without.push(staff(&world, &format!("not-{right}@example.com"), &others).await);
     }
-    let mail = latchkey_shared::mail::list(&world.database.db, None, 1)
+    let mail = latchkey_shared::models::mail::list(&world.database.db, None, 1)
         .await
         .unwrap()
         .remove(0);
@@ -869,7 +869,7 @@ async fn no_answer_holds_a_token_a_code_or_a_hash() {
         .await
         .unwrap()
         .remove(0);
-    let mail = latchkey_shared::mail::list(db, None, 1)
+    let mail = latchkey_shared::models::mail::list(db, None, 1)
         .await
         .unwrap()
         .remove(0);

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::TimeDelta;
-use latchkey_shared::{
+use latchkey_shared::models::{
     audit, mail,
     user::{self, NewUser},
 };

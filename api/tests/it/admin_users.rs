@@ -1,6 +1,6 @@
 //! The list of users: what is found, in which order, and page after page.
 
-use latchkey_shared::user::{
+use latchkey_shared::models::user::{
     self,
     search::{self, Filter, Part, Sort},
 };

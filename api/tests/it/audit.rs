@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use latchkey_migration::{Migrator, MigratorTrait as _, SEALS_THE_EMPTY_AUDIT_LOG};
-use latchkey_shared::{
+use latchkey_shared::models::{
     audit::{self, Broken, Head, Model, Watch},
     user::{self, NewUser},
 };
@@ -25,7 +25,7 @@ async fn events(world: &World) -> Vec<Model> {
 }
 
 async fn verify(world: &World, noted: Option<&Head>) -> Result<Head, Broken> {
-    let key: latchkey_shared::secret_key::SecretKey =
+    let key: latchkey_shared::crypto::secret_key::SecretKey =
         world.variables["SECRET_KEY"].parse().unwrap();
     audit::verify(&world.database.db, &key.audit_key(), noted).await
 }
@@ -399,7 +399,7 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
         .variables
         .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
     world.somebody("ada@example.com").await;
-    let key: latchkey_shared::secret_key::SecretKey =
+    let key: latchkey_shared::crypto::secret_key::SecretKey =
         world.variables["SECRET_KEY"].parse().unwrap();
     let mut watch = Watch::new(key.audit_key());
     watch.look(&world.database.db).await.unwrap();

@@ -1,7 +1,7 @@
 //! What pages of other origins may do, and what caches are told of it.
 
 use latchkey_api::config::Config;
-use latchkey_shared::settings::Settings;
+use latchkey_shared::config::settings::Settings;
 use reqwest::{Method, header::HeaderMap};
 use serde_json::json;
 

@@ -7,7 +7,7 @@ use std::{
     path::Path,
 };
 
-use latchkey_shared::settings::Settings;
+use latchkey_shared::config::settings::Settings;
 
 /// The files that read the configuration.
 const READERS: [&str; 4] = [

@@ -2,7 +2,7 @@
 
 use latchkey_shared::{
     database::{self, Database},
-    password_reset, session, user,
+    models::{password_reset, session, user},
 };
 use reqwest::Method;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _};

@@ -1,7 +1,7 @@
 //! Mails to one mailbox stay within its budget, and no stranger keeps its owner's mails from coming (T5, M3).
 
 use chrono::TimeDelta;
-use latchkey_shared::mail;
+use latchkey_shared::models::mail;
 use reqwest::Method;
 use serde_json::{Value, json};
 

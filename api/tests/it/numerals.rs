@@ -1,6 +1,6 @@
 //! Numbers, codes and names as people type them: digits of every script, blanks, marks of copied text.
 
-use latchkey_shared::password_reset as resets;
+use latchkey_shared::models::password_reset as resets;
 use reqwest::Method;
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};

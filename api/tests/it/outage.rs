@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use latchkey_shared::{
     database::{self, Transaction},
-    mail::{self, Priority},
-    password_reset,
+    models::{
+        mail::{self, Priority},
+        password_reset,
+    },
 };
 use latchkey_testing::{Forwarder, RedisServer, TestDatabase, TestRedis};
 use reqwest::Method;

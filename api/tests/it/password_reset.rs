@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use latchkey_shared::{mail, password_reset as resets};
+use latchkey_shared::models::{mail, password_reset as resets};
 use reqwest::Method;
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use latchkey_api::config::Config;
-use latchkey_shared::settings::Settings;
+use latchkey_shared::config::settings::Settings;
 use reqwest::Method;
 use serde_json::json;
 

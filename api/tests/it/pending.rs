@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use latchkey_shared::{database, session, user};
+use latchkey_shared::{
+    database,
+    models::{session, user},
+};
 use latchkey_testing::PATIENCE;
 use reqwest::Method;
 use sea_orm::{ActiveModelTrait as _, ActiveValue::Set};

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use image::{DynamicImage, GenericImageView as _, ImageFormat, RgbImage};
 use latchkey_shared::{
     database,
-    user::{self, NewUser},
+    models::user::{self, NewUser},
 };
 use serde_json::json;
 

@@ -1,6 +1,6 @@
 //! `POST /api/register/`
 
-use latchkey_shared::user;
+use latchkey_shared::models::user;
 use reqwest::Method;
 use serde_json::json;
 
@@ -285,9 +285,9 @@ async fn a_taken_address_is_noted_in_the_audit_log() {
     let again = world.post("/api/register/", registration("ada@example.com"));
     again.await.is_problem(409, "email-taken");
 
-    let events = latchkey_shared::audit::list(
+    let events = latchkey_shared::models::audit::list(
         &world.database.db,
-        latchkey_shared::audit::Filter::default(),
+        latchkey_shared::models::audit::Filter::default(),
         10,
     );
     let events = events.await.unwrap();

@@ -276,7 +276,7 @@ impl Play {
     async fn move_address(&mut self) {
         let next = 1 - self.model.address;
         let user = self.world.user(ADDRESSES[self.model.address]).await;
-        let email: latchkey_shared::email::Email = ADDRESSES[next].parse().unwrap();
+        let email: latchkey_shared::types::email::Email = ADDRESSES[next].parse().unwrap();
         let mut row = user.into_active_model();
         (row.email_key, row.email) = (Set(email.key()), Set(email));
         row.update(&self.world.database.db).await.unwrap();

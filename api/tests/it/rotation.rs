@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use latchkey_shared::audit::{self, EventKind};
+use latchkey_shared::models::audit::{self, EventKind};
 use serde_json::json;
 
 use crate::world::{Answer, PASSWORD, World};

@@ -1,7 +1,7 @@
 //! `POST /auth/refresh/`, `POST /auth/logout/`, and what ends a session.
 
 use chrono::TimeDelta;
-use latchkey_shared::{session, user};
+use latchkey_shared::models::{session, user};
 use reqwest::Method;
 use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, EntityTrait as _};
 use serde_json::json;
@@ -185,7 +185,7 @@ async fn deleting_an_account_ends_its_tokens_at_once() {
     let tokens = world.somebody("ada@example.com").await;
     let id = world.user("ada@example.com").await.id;
 
-    latchkey_shared::user::Entity::delete_by_id(id)
+    latchkey_shared::models::user::Entity::delete_by_id(id)
         .exec(&world.database.db)
         .await
         .unwrap();

@@ -5,13 +5,16 @@ use std::{collections::BTreeSet, future::Future};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use latchkey_shared::{
-    audit, database, mail,
-    password_reset::{self, NewReset, Purpose},
-    secret_key::SecretKey,
-    session,
-    user::{
-        self,
-        profile::{self, PlainChange, ProfileChange},
+    crypto::secret_key::SecretKey,
+    database,
+    models::{
+        audit, mail,
+        password_reset::{self, NewReset, Purpose},
+        session,
+        user::{
+            self,
+            profile::{self, PlainChange, ProfileChange},
+        },
     },
 };
 use latchkey_testing::{PATIENCE, TestDatabase};

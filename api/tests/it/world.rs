@@ -13,14 +13,15 @@ use latchkey_api::{
     server::{self, connections},
 };
 use latchkey_shared::{
-    audit,
     clock::Clock,
-    config::Connections,
+    config::{Connections, settings::Settings},
     database::Database,
-    email::Email,
-    mail::{self, MailState},
-    settings::Settings,
-    user::{self, staff},
+    models::{
+        audit,
+        mail::{self, MailState},
+        user::{self, staff},
+    },
+    types::email::Email,
 };
 use latchkey_testing::{Mail, PATIENCE, Process, SmtpSink, TestDatabase, TestRedis};
 use latchkey_worker::{metrics::DeliveryMetrics, run};

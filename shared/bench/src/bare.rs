@@ -19,7 +19,9 @@ use latchkey_api::{
     passwords::hasher::{HashCost, PasswordHasher},
     server::metrics::HashMetrics,
 };
-use latchkey_shared::{clock::Clock, database, mail::Priority, metrics::Metrics, queue::Queue};
+use latchkey_shared::{
+    clock::Clock, database, models::mail::Priority, queue::Queue, telemetry::metrics::Metrics,
+};
 use poem::{
     Endpoint, EndpointExt as _, Response, Route, get, handler,
     http::StatusCode,

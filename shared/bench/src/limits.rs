@@ -19,9 +19,9 @@ use futures_util::future::try_join_all;
 use latchkey_api::passwords::hasher::HashCost;
 use latchkey_shared::{
     clock::Clock,
-    letter::{Code, Content, Letterhead},
-    one_time_code::Otp,
-    password_reset::Purpose,
+    models::password_reset::Purpose,
+    outbox::template::{Code, Content, Letterhead},
+    redis::one_time_code::Otp,
 };
 use latchkey_worker::message::{self, Envelope};
 use lettre::transport::smtp::{

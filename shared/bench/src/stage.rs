@@ -16,7 +16,7 @@ use latchkey_api::{
     auth::jwt::{TokenId, TokenIssuer},
     passwords::hasher::HashCost,
 };
-use latchkey_shared::{clock::Clock, database, secret_key::SecretKey, session};
+use latchkey_shared::{clock::Clock, crypto::secret_key::SecretKey, database, models::session};
 use sea_orm::ConnectionTrait as _;
 use tokio::runtime::Runtime;
 use uuid::Uuid;

@@ -14,7 +14,7 @@ use fred::{
 };
 use tokio::time::{Instant, sleep};
 
-use super::{Clock, Source, System};
+use crate::clock::{Clock, Source, System};
 
 /// How often the offset is measured. A quartz clock drifts by some 3 ms in this time.
 const PERIOD: Duration = Duration::from_secs(30);

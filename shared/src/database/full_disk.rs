@@ -5,7 +5,7 @@ use sea_orm::{ConnectionTrait as _, DbErr, Statement};
 use tempfile::TempDir;
 use tokio::task::{JoinHandle, yield_now};
 
-use super::{Database, Transaction, begin, connect};
+use crate::database::{Database, Transaction, begin, connect};
 
 /// More than SQLite finds free in the file.
 const TOO_MUCH: &str = "INSERT INTO written VALUES (-1, zeroblob(1000000))";

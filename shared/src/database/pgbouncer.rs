@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use super::{CONNECT_TIMEOUT, DatabaseError};
+use crate::database::{CONNECT_TIMEOUT, DatabaseError};
 
 /// The backend that executes it: its process and when that started, as processes of several servers may share a number.
 const BACKEND: &str = "SELECT pg_backend_pid() || ' ' || pg_postmaster_start_time()";

@@ -10,7 +10,7 @@ use sea_orm::{
     sqlx::{Connection as _, SqliteConnection, pool::PoolConnectionMetadata},
 };
 
-use super::error::Outage;
+use crate::database::error::Outage;
 
 /// How long connections to PostgreSQL that were opened after such an error are kept in spite of another one.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);

@@ -8,7 +8,10 @@ use sea_orm::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::{permits::ConnectionPermits, silence::answered, stale::StaleConnections, turns::Turn};
+use crate::database::{
+    permits::ConnectionPermits, postgres_timeouts::answered, sqlite_group_commit::Turn,
+    stale::StaleConnections,
+};
 
 /// Statements that count together or not at all. Dropped before [`Transaction::commit`], none does.
 #[derive(Debug)]

@@ -3,7 +3,7 @@
 use sea_orm::{ActiveValue::Set, entity::prelude::*};
 use uuid::Uuid;
 
-use super::{Database, begin, delete_in_parts};
+use crate::database::{Database, begin, delete_in_parts};
 
 /// The size of the row that a check inserts, in bytes: eight pages of SQLite's, so that a check fails at the latest when
 /// other writes do. An update in place would find its old page and succeed on a full disk.

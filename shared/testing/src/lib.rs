@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use latchkey_shared::settings::Settings;
+use latchkey_shared::config::settings::Settings;
 
 mod collector;
 mod database;

@@ -3,9 +3,11 @@
 use chrono::TimeDelta;
 use latchkey_shared::{
     dependency::Refusal,
-    email::Email,
-    mail::{self, BudgetCause, MailKind, MailState},
-    session,
+    models::{
+        mail::{self, BudgetCause, MailKind, MailState},
+        session,
+    },
+    types::email::Email,
 };
 use sea_orm::DbErr;
 

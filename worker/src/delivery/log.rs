@@ -1,6 +1,6 @@
 //! The line that a delivery leaves in the log.
 
-use latchkey_shared::mail;
+use latchkey_shared::models::mail;
 use tokio::time::Instant;
 
 use super::Outcome;

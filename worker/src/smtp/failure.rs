@@ -9,7 +9,7 @@ use std::{
     str::FromStr,
 };
 
-use latchkey_shared::delivery_health::{DeliveryFailure, FailureCause};
+use latchkey_shared::models::mail::delivery_health::{DeliveryFailure, FailureCause};
 use lettre::transport::smtp;
 
 use super::wording;

@@ -1,7 +1,7 @@
 //! The budget of a mailbox, as the worker counts it (T5).
 
 use chrono::TimeDelta;
-use latchkey_shared::mail::MailState;
+use latchkey_shared::models::mail::MailState;
 use latchkey_testing::Fault;
 use latchkey_worker::delivery::{Delivery, Outcome};
 use tokio::task::JoinSet;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use chrono::TimeDelta;
-use latchkey_shared::{clock::Clock, mail::MailState};
+use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{PATIENCE, Process, RedisServer, TestRedis, variable};
 use tokio::time::{sleep, timeout};
 
@@ -145,9 +145,9 @@ impl Installation {
         }
     }
 
-    async fn waiting(&self) -> Vec<latchkey_shared::mail::Model> {
+    async fn waiting(&self) -> Vec<latchkey_shared::models::mail::Model> {
         let db = &self.world.database.db;
-        let waiting = latchkey_shared::mail::list(db, Some(MailState::Queued), 5).await;
+        let waiting = latchkey_shared::models::mail::list(db, Some(MailState::Queued), 5).await;
         waiting.unwrap()
     }
 

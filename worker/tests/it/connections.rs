@@ -1,6 +1,6 @@
 //! Connections to the SMTP server: which are used again, and what the client calls itself.
 
-use latchkey_shared::{clock::Clock, mail::MailState};
+use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, Security, Stage};
 use latchkey_worker::delivery::Outcome;
 

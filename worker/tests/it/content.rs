@@ -1,7 +1,7 @@
 //! What is sent, to whom, and when not at all.
 
 use chrono::TimeDelta;
-use latchkey_shared::{
+use latchkey_shared::models::{
     mail::{MailKind, MailState},
     password_reset, user,
 };

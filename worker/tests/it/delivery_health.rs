@@ -1,6 +1,6 @@
 //! R2, R3: the server's refusals of the service show in the doctor and in the metrics, one recipient's refusal does not.
 
-use latchkey_shared::{clock::Clock, mail::MailState};
+use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, PATIENCE, Process, Security, Stage};
 use tokio::time::{Duration, sleep, timeout};
 

@@ -1,7 +1,7 @@
 //! Servers that fail: what is tried again, what is not, and what is repeated.
 
 use chrono::TimeDelta;
-use latchkey_shared::mail::{self, MailState};
+use latchkey_shared::models::mail::{self, MailState};
 use latchkey_testing::{Fault, PATIENCE, Security};
 use latchkey_worker::delivery::Outcome;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};

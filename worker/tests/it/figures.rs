@@ -1,6 +1,6 @@
 //! `/metrics` and health of the worker.
 
-use latchkey_shared::{clock::Clock, mail::MailState};
+use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, PATIENCE, RedisServer, TestRedis};
 use tokio::time::{Duration, sleep, timeout};
 

@@ -2,7 +2,7 @@
 
 use latchkey_shared::{
     database::{self, Database},
-    mail::{self, MailState},
+    models::mail::{self, MailState},
 };
 use latchkey_testing::Fault;
 use latchkey_worker::delivery::Outcome;

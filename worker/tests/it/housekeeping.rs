@@ -7,10 +7,12 @@ use std::sync::{
 
 use chrono::TimeDelta;
 use latchkey_shared::{
-    email::Email,
-    mail::{self, MailKind},
-    password_reset::{self, NewReset, Purpose},
-    session,
+    models::{
+        mail::{self, MailKind},
+        password_reset::{self, NewReset, Purpose},
+        session,
+    },
+    types::email::Email,
 };
 use latchkey_worker::housekeeping;
 use sea_orm::EntityTrait as _;

@@ -1,7 +1,7 @@
 //! Addresses beyond ASCII at servers with and without SMTPUTF8 (RFC 6531).
 
 use chrono::TimeDelta;
-use latchkey_shared::mail::MailState;
+use latchkey_shared::models::mail::MailState;
 use latchkey_worker::delivery::Outcome;
 
 use crate::world::World;

@@ -1,6 +1,6 @@
 //! What an operator sees and does at the command line.
 
-use latchkey_shared::mail::{MailKind, MailState};
+use latchkey_shared::models::mail::{MailKind, MailState};
 use latchkey_testing::Fault;
 use latchkey_worker::delivery::Outcome;
 

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use latchkey_shared::{
     clock::Clock,
-    mail::{MailKind, MailState, Priority},
+    models::mail::{MailKind, MailState, Priority},
 };
 use latchkey_testing::{Fault, PATIENCE};
 use latchkey_worker::delivery::Outcome;

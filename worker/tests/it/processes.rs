@@ -1,6 +1,6 @@
 //! The built program, stopped and misconfigured.
 
-use latchkey_shared::{clock::Clock, mail::MailState};
+use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, PATIENCE};
 use tokio::time::{Duration, sleep, timeout};
 

@@ -1,6 +1,6 @@
 //! A Redis that answers and refuses writes: mails are delivered straight from SQL, and codes wait with their reason.
 
-use latchkey_shared::mail::{MailKind, MailState};
+use latchkey_shared::models::mail::{MailKind, MailState};
 use latchkey_testing::{Forwarder, PATIENCE, RedisRefusal, RedisServer, TestRedis};
 use tokio::time::{Duration, sleep, timeout};
 

@@ -1,7 +1,7 @@
 //! R3: which refusals of a server end a mail, and which defer it.
 
 use chrono::TimeDelta;
-use latchkey_shared::mail::MailState;
+use latchkey_shared::models::mail::MailState;
 use latchkey_testing::{Fault, Security, Stage};
 use latchkey_worker::delivery::Outcome;
 

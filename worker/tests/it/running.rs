@@ -5,9 +5,11 @@ use std::collections::HashSet;
 use latchkey_shared::{
     clock::Clock,
     database,
-    mail::{self, MailKind, MailState, Priority},
+    models::{
+        mail::{self, MailKind, MailState, Priority},
+        user,
+    },
     queue::Queue,
-    user,
 };
 use latchkey_testing::{Fault, Forwarder, PATIENCE};
 use latchkey_worker::{delivery::Outcome, relay};

@@ -1,6 +1,6 @@
 //! Where a mail goes: to the address that the account has stored.
 
-use latchkey_shared::mail::MailKind;
+use latchkey_shared::models::mail::MailKind;
 use latchkey_worker::delivery::Outcome;
 use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
 
@@ -43,7 +43,7 @@ async fn code_does_not_follow_an_account_to_another_address() {
     let user = world.user("ada@example.com").await;
     let (_, mail) = world.reset("ada@example.com").await;
     let mut row = user.into_active_model();
-    let new: latchkey_shared::email::Email = "mallory@example.com".parse().unwrap();
+    let new: latchkey_shared::types::email::Email = "mallory@example.com".parse().unwrap();
     (row.email_key, row.email) = (Set(new.key()), Set(new));
     row.update(&world.database.db).await.unwrap();
 

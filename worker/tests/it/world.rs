@@ -5,15 +5,16 @@ use std::collections::BTreeMap;
 use chrono::TimeDelta;
 use latchkey_shared::{
     clock::Clock,
-    config::Connections,
+    config::{Connections, settings::Settings},
     database,
-    email::Email,
-    mail::{self, MailKind, MailState},
-    one_time_code::CodeStore,
+    models::{
+        mail::{self, MailKind, MailState},
+        password_reset::{self, NewReset, Purpose},
+        user,
+    },
     outbox::{Outbox, Written},
-    password_reset::{self, NewReset, Purpose},
-    settings::Settings,
-    user,
+    redis::one_time_code::CodeStore,
+    types::email::Email,
 };
 use latchkey_testing::{PATIENCE, Process, Security, SmtpSink, TestDatabase, TestRedis};
 use latchkey_worker::{

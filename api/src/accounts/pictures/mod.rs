@@ -12,7 +12,7 @@ use std::{
 };
 
 use image::ImageFormat;
-use latchkey_shared::invalid::Invalid;
+use latchkey_shared::types::validation_error::Invalid;
 use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
 use tokio::{fs::File, sync::Semaphore, time::timeout};
 use url::Url;

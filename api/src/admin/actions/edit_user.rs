@@ -1,14 +1,16 @@
 //! Changing one account, by an administrator.
 
 use latchkey_shared::{
-    audit::Event,
-    mail::MailKind,
-    permission::Permissions,
-    session,
-    user::{
-        self,
-        staff::{self, Change},
+    models::{
+        audit::Event,
+        mail::MailKind,
+        session,
+        user::{
+            self,
+            staff::{self, Change},
+        },
     },
+    types::permission::Permissions,
 };
 
 use crate::admin::{

@@ -5,13 +5,15 @@
 pub mod edit_user;
 
 use latchkey_shared::{
-    audit::{self, Event},
     database::{self, Transaction},
-    mail::MailKind,
+    models::{
+        audit::{self, Event},
+        mail::MailKind,
+        password_reset::{self, Purpose},
+        session,
+        user::{self, staff},
+    },
     outbox::Written,
-    password_reset::{self, Purpose},
-    session,
-    user::{self, staff},
 };
 use uuid::Uuid;
 

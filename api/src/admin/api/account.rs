@@ -1,7 +1,7 @@
 //! How an account looks to administrators.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use latchkey_shared::user;
+use latchkey_shared::models::user;
 use poem_openapi::Object;
 
 use crate::accounts::{pictures::PictureStore, user_response::Gender};

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::audit::{self, EventKind, Filter};
+use latchkey_shared::models::audit::{self, EventKind, Filter};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
 

@@ -1,6 +1,6 @@
 //! `POST /api/admin/users/{id}/activate/` and its like, and `POST /api/admin/users/act/` for many accounts at once.
 
-use latchkey_shared::invalid::Invalid;
+use latchkey_shared::types::validation_error::Invalid;
 use poem::web::Data;
 use poem_openapi::{
     Enum, Object, OpenApi,

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
-    email::Email,
-    mail::{self, Filter},
+    models::mail::{self, Filter},
+    types::email::Email,
 };
 use poem::web::Data;
 use poem_openapi::{

@@ -5,7 +5,7 @@
 
 use std::str::FromStr;
 
-use latchkey_shared::invalid::Invalid;
+use latchkey_shared::types::validation_error::Invalid;
 use poem_openapi::ApiResponse;
 
 use crate::http::error::ApiError;

@@ -1,7 +1,7 @@
 //! `GET /api/admin/resets/`: who asked for a new password. No token and no code.
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::password_reset::{self, Purpose};
+use latchkey_shared::models::password_reset::{self, Purpose};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
 

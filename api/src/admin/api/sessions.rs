@@ -1,6 +1,6 @@
 //! `GET /api/admin/users/{id}/sessions/`, `DELETE /api/admin/users/{id}/sessions/{session}/`
 
-use latchkey_shared::{session, user};
+use latchkey_shared::models::{session, user};
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path, payload::Json};
 

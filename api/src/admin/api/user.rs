@@ -2,8 +2,8 @@
 
 use chrono::NaiveDate;
 use latchkey_shared::{
-    permission::{Permission, Permissions},
-    user::{self, staff::Change},
+    models::user::{self, staff::Change},
+    types::permission::{Permission, Permissions},
 };
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Path, payload::Json, types::Example};

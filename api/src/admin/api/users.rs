@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use latchkey_shared::{
-    gender::Gender,
-    user::search::{self, Filter, Part},
+    models::user::search::{self, Filter, Part},
+    types::gender::Gender,
 };
 use poem::web::Data;
 use poem_openapi::{Enum, Object, OpenApi, param::Query, payload::Json};

@@ -19,7 +19,7 @@ use crate::admin::{
     permissions::Admin,
 };
 use crate::{app_state::App, auth::jwt::ResetToken, http::error::ApiError};
-use latchkey_shared::{permission::Permission, user};
+use latchkey_shared::{models::user, types::permission::Permission};
 
 /// The cookie of the theme: `light`, `dark`, or none for the system's.
 pub const THEME: &str = "latchkey_theme";

@@ -1,6 +1,9 @@
 //! The words of the dashboard, English and Arabic side by side, so that neither can lack what the other has.
 
-use latchkey_shared::{mail::MailState, password_reset::Stage, permission::Permission};
+use latchkey_shared::{
+    models::{mail::MailState, password_reset::Stage},
+    types::permission::Permission,
+};
 
 use crate::http::error::{ApiError, problem::FieldError};
 

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use fred::{interfaces::KeysInterface as _, types::Expiration};
-use latchkey_shared::{dependency::Refusal, session};
+use latchkey_shared::{dependency::Refusal, models::session};
 use poem::{
     Request, Response,
     http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},

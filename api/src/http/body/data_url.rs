@@ -1,7 +1,7 @@
 //! Pictures inside JSON: `data:` URLs (RFC 2397) with base64.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use latchkey_shared::invalid::Invalid;
+use latchkey_shared::types::validation_error::Invalid;
 
 /// More than any media type needs.
 const MAX_HEADER_BYTES: usize = 256;

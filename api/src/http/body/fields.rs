@@ -6,9 +6,9 @@
 use std::{collections::HashMap, str::FromStr};
 
 use chrono::NaiveDate;
-use latchkey_shared::{
-    email::Email, gender::Gender, invalid::Invalid, permission::Permission,
-    phone_number::PhoneNumber, username::Username,
+use latchkey_shared::types::{
+    email::Email, gender::Gender, permission::Permission, phone_number::PhoneNumber,
+    username::Username, validation_error::Invalid,
 };
 
 use crate::{

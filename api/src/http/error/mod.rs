@@ -8,9 +8,9 @@ use std::borrow::Cow;
 use latchkey_shared::{
     database::{self, Outage},
     dependency::Refusal,
-    invalid::Invalid,
-    one_time_code::CodeError,
-    user::WriteUserError,
+    models::user::WriteUserError,
+    redis::one_time_code::CodeError,
+    types::validation_error::Invalid,
 };
 use poem::{
     error::{CorsError, MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},

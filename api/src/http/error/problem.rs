@@ -1,6 +1,6 @@
 //! The body of every error: RFC 9457 problem details.
 
-use latchkey_shared::invalid::Invalid;
+use latchkey_shared::types::validation_error::Invalid;
 use poem::{
     IntoResponse as _, Response,
     http::{HeaderValue, header},

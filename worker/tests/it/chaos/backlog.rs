@@ -2,7 +2,7 @@
 
 use latchkey_shared::{
     database,
-    mail::{self, MailKind},
+    models::mail::{self, MailKind},
 };
 use latchkey_testing::Process;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
@@ -93,7 +93,10 @@ fn per_mail(ticks: u64, mails: usize) -> f64 {
 
 async fn write_notices(it: &Installation, count: usize) {
     let db = &it.world.database.db;
-    let owner = latchkey_shared::user::find(db, 1).await.unwrap().unwrap();
+    let owner = latchkey_shared::models::user::find(db, 1)
+        .await
+        .unwrap()
+        .unwrap();
     let outbox = it.world.outbox();
     let mut left = count;
     while left > 0 {

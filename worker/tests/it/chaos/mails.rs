@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use apalis_core::backend::TaskSink as _;
 use latchkey_shared::{
-    mail::{self, MailState, Priority},
+    models::mail::{self, MailState, Priority},
     queue::Queue,
 };
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};

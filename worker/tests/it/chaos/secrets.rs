@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use latchkey_shared::mail::MailState;
+use latchkey_shared::models::mail::MailState;
 use latchkey_testing::Process;
 use reqwest::{Method, RequestBuilder, header::SET_COOKIE};
 use sea_orm::ConnectionTrait as _;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use latchkey_shared::mail::MailState;
+use latchkey_shared::models::mail::MailState;
 use latchkey_testing::Fault;
 use tokio::time::sleep;
 

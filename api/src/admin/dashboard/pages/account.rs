@@ -1,7 +1,7 @@
 //! `/admin/account/`: the own password.
 
 use askama::Template;
-use latchkey_shared::session::Model as Session;
+use latchkey_shared::models::session::Model as Session;
 use poem::{Request, Response, handler, http::StatusCode, web::Data};
 
 use crate::admin::{

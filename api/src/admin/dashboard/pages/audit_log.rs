@@ -3,9 +3,11 @@
 use askama::Template;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use latchkey_shared::{
-    audit::{self, EventKind, Filter},
-    email::Email,
-    user::{self, staff},
+    models::{
+        audit::{self, EventKind, Filter},
+        user::{self, staff},
+    },
+    types::email::Email,
 };
 use poem::{
     Response, handler,

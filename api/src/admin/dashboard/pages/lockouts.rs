@@ -1,7 +1,7 @@
 //! `/admin/limits/`: who is held by a limit, and letting them go.
 
 use askama::Template;
-use latchkey_shared::user;
+use latchkey_shared::models::user;
 use poem::{Response, handler, http::StatusCode, web::Data};
 
 use crate::admin::{

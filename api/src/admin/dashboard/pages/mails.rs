@@ -5,12 +5,14 @@ use std::str::FromStr as _;
 use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
-    audit::Event,
     database::{self, Transaction},
-    email::Email,
-    letter::{Code, Content, Letterhead, Written},
-    mail::{self, Filter, MailKind, MailState},
-    user,
+    models::{
+        audit::Event,
+        mail::{self, Filter, MailKind, MailState},
+        user,
+    },
+    outbox::template::{Code, Content, Letterhead, Written},
+    types::email::Email,
 };
 use poem::{
     Response, handler,

@@ -2,7 +2,7 @@
 
 use askama::Template;
 use chrono::{DateTime, Utc};
-use latchkey_shared::password_reset::{self, Purpose};
+use latchkey_shared::models::password_reset::{self, Purpose};
 use poem::{
     Response, handler,
     http::StatusCode,

@@ -7,12 +7,12 @@ use fred::{
     types::{Expiration, SetOptions},
 };
 use latchkey_shared::{
-    audit::{Event, EventKind},
     database,
-    email::Email,
-    invalid::Invalid,
-    user::{self, NewUser, staff},
-    username::Username,
+    models::{
+        audit::{Event, EventKind},
+        user::{self, NewUser, staff},
+    },
+    types::{email::Email, username::Username, validation_error::Invalid},
 };
 use poem::{
     Response, handler,

@@ -2,10 +2,12 @@
 
 use askama::Template;
 use latchkey_shared::{
-    audit::{Event, EventKind},
     database,
-    email::Email,
-    session, user,
+    models::{
+        audit::{Event, EventKind},
+        session, user,
+    },
+    types::email::Email,
 };
 use poem::{
     Request, Response, handler,

@@ -3,11 +3,13 @@
 use askama::Template;
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
-    audit, mail,
-    password_reset::{self, Purpose},
-    permission::{Permission, Permissions},
-    session,
-    user::{self, staff::Change},
+    models::{
+        audit, mail,
+        password_reset::{self, Purpose},
+        session,
+        user::{self, staff::Change},
+    },
+    types::permission::{Permission, Permissions},
 };
 use poem::{
     Response, handler,

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use fred::{interfaces::KeysInterface as _, types::Expiration};
-use latchkey_shared::audit::{self, EventKind};
+use latchkey_shared::models::audit::{self, EventKind};
 
 use crate::admin::dashboard::{i18n::Texts, session::redis};
 use crate::{app_state::App, http::error::ApiError};

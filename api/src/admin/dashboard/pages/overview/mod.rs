@@ -5,11 +5,15 @@ pub mod chart;
 use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
-    audit::EventKind,
-    delivery_health::{self, DeliveryHealth, DeliveryProblem, FailureCause},
     health::OK,
-    mail,
-    user::{self, search},
+    models::{
+        audit::EventKind,
+        mail::{
+            self,
+            delivery_health::{self, DeliveryHealth, DeliveryProblem, FailureCause},
+        },
+        user::{self, search},
+    },
 };
 use poem::{Response, handler, http::StatusCode, web::Data};
 

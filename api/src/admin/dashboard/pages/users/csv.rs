@@ -3,11 +3,11 @@
 
 use futures_util::stream;
 use latchkey_shared::{
-    gender::Gender,
-    user::{
+    models::user::{
         self,
         search::{self, Filter, Part, Place, Sort},
     },
+    types::gender::Gender,
 };
 use poem::{
     Body, Response, handler,

@@ -4,12 +4,12 @@ pub mod csv;
 
 use askama::Template;
 use latchkey_shared::{
-    gender::Gender,
-    user::{
+    models::user::{
         self as account,
         search::{self, Counts, Filter, Page as List, Part, Sort, SortBy},
         staff::{self, Belongings},
     },
+    types::gender::Gender,
 };
 use poem::{
     FromRequest, Request, RequestBody, Response, handler,

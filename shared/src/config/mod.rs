@@ -1,0 +1,250 @@
+//! What both programs are told, and the connections it leads to.
+
+pub mod rate;
+pub mod settings;
+
+use std::time::Duration;
+
+use fred::clients::Client;
+use url::{Host, Url};
+
+use crate::{
+    config::settings::{Environment, Settings},
+    crypto::secret_key::{self, SecretKey},
+    database::{self, Database},
+    queue::Queue,
+    redis,
+    telemetry::{
+        logging::{self, LogFormat},
+        trace::{self, Collector},
+    },
+    types::email::Email,
+};
+
+/// The configuration that both programs share. Each field names its variable.
+#[derive(Clone, Debug)]
+pub struct Common {
+    /// `ENVIRONMENT`
+    pub environment: Environment,
+    /// `DATABASE_URL`
+    pub database_url: String,
+    /// `REDIS_URL`
+    pub redis_url: String,
+    /// `REDIS_NAMESPACE`: keeps several installations in one Redis apart.
+    pub redis_namespace: String,
+    /// `SECRET_KEY`
+    pub secret_key: SecretKey,
+    /// `PUBLIC_URL`: where clients find the API; without a trailing slash.
+    pub public_url: Url,
+    /// `PRODUCT_NAME`: in mails and on pages.
+    pub product_name: String,
+    /// `SUPPORT_ADDRESS`: whom mails tell people to write to.
+    pub support_address: Option<Email>,
+    /// `OTP_DIGITS`: the length of one-time codes, which the worker draws and the API reads.
+    pub otp_digits: u32,
+    /// `SHUTDOWN_SECONDS`: how long a program may finish what it has begun.
+    pub shutdown: Duration,
+    /// `LOG_FORMAT`
+    pub log_format: LogFormat,
+    /// `RUST_LOG`
+    pub log_filter: String,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go, if anywhere.
+    pub collector: Option<Collector>,
+}
+
+impl Common {
+    /// Reads the shared part; `None` when `SECRET_KEY` is missing, which the settings then report.
+    pub fn read(settings: &mut Settings) -> Option<Self> {
+        let environment = settings.parse(
+            "ENVIRONMENT",
+            Environment::Development,
+            "development or production",
+        );
+        let secret_key: Option<SecretKey> = settings.required(
+            "SECRET_KEY",
+            "at least 32 random bytes, the same for every program (openssl rand -base64 32)",
+        );
+        if environment == Environment::Production
+            && let Some(key) = &secret_key
+        {
+            check_secret_key(settings, key);
+        }
+        let database_url = settings
+            .text("DATABASE_URL")
+            .unwrap_or_else(|| "sqlite://var/latchkey.db".to_owned());
+        if !["sqlite:", "postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| database_url.starts_with(scheme))
+        {
+            settings.fault(
+                "DATABASE_URL",
+                "sqlite://path/to/file or postgres://user:password@host/database",
+            );
+        }
+        let redis_url = settings
+            .text("REDIS_URL")
+            .unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
+        if !["redis://", "rediss://"]
+            .iter()
+            .any(|scheme| redis_url.starts_with(scheme))
+        {
+            settings.fault(
+                "REDIS_URL",
+                "redis://[:password@]host[:port][/database] or rediss://…",
+            );
+        }
+        let public_url = public_url(settings, environment);
+        Some(Self {
+            environment,
+            database_url,
+            redis_url,
+            redis_namespace: settings
+                .text("REDIS_NAMESPACE")
+                .unwrap_or_else(|| "latchkey".to_owned()),
+            public_url,
+            product_name: settings
+                .text("PRODUCT_NAME")
+                .unwrap_or_else(|| "Latchkey".to_owned()),
+            support_address: settings.optional("SUPPORT_ADDRESS", "an e-mail address"),
+            otp_digits: settings.within("OTP_DIGITS", 6, 6..=10),
+            shutdown: Duration::from_secs(settings.within("SHUTDOWN_SECONDS", 25, 1..=600)),
+            log_format: settings.parse("LOG_FORMAT", LogFormat::Text, "text or json"),
+            log_filter: settings
+                .text("RUST_LOG")
+                .unwrap_or_else(|| logging::DEFAULT_FILTER.to_owned()),
+            collector: settings.optional("OTEL_EXPORTER_OTLP_ENDPOINT", trace::EXPECTED),
+            secret_key: secret_key?,
+        })
+    }
+
+    /// The path of `PUBLIC_URL` without a trailing slash, which every path that clients see begins with; empty when there is
+    /// none. A proxy takes it off before a request comes here.
+    #[must_use]
+    pub fn base_path(&self) -> &str {
+        self.public_url.path().trim_end_matches('/')
+    }
+
+    /// The right-hand side of Message-IDs.
+    #[must_use]
+    pub fn message_domain(&self) -> &str {
+        self.public_url.host_str().unwrap_or("localhost")
+    }
+
+    /// Connects to everything, and says how to start what is missing.
+    ///
+    /// # Errors
+    /// When the database or Redis cannot be reached.
+    pub async fn connect(&self) -> Result<Connections, MissingDependency> {
+        Ok(Connections {
+            db: self.connect_database().await?,
+            redis: redis::connect(&self.redis_url, &self.redis_namespace)
+                .await
+                .map_err(|error| MissingDependency::Redis(error.to_string()))?,
+            queue: Queue::connect(&self.redis_url, &self.redis_namespace)
+                .await
+                .map_err(|error| MissingDependency::Redis(error.to_string()))?,
+        })
+    }
+
+    /// Connects to the database alone.
+    ///
+    /// # Errors
+    /// When the database cannot be reached.
+    pub async fn connect_database(&self) -> Result<Database, MissingDependency> {
+        database::connect(&self.database_url)
+            .await
+            .map_err(|error| MissingDependency::Database(error.to_string()))
+    }
+}
+
+/// Notes a key that production must not have.
+fn check_secret_key(settings: &mut Settings, key: &SecretKey) {
+    if key.len() < secret_key::MIN_BYTES {
+        settings.fault(
+            "SECRET_KEY",
+            "at least 32 bytes in production (openssl rand -base64 32)",
+        );
+    } else if key.is_guessable() {
+        settings.fault(
+            "SECRET_KEY",
+            "random bytes in production, not words, repetitions or sequences (openssl rand -base64 32)",
+        );
+    }
+}
+
+fn public_url(settings: &mut Settings, environment: Environment) -> Url {
+    let default = "http://127.0.0.1:8000";
+    let expected = "the URL where clients reach the API, such as https://accounts.example.com";
+    let text = settings
+        .text("PUBLIC_URL")
+        .unwrap_or_else(|| default.to_owned());
+    match Url::parse(text.trim_end_matches('/')) {
+        Ok(url) if is_public(&url) => {
+            let is_open = url.scheme() == "http" && !is_loopback(&url);
+            if is_open && environment == Environment::Production {
+                settings.fault(
+                    "PUBLIC_URL",
+                    "an https:// URL in production; http:// is for loopback addresses",
+                );
+            }
+            url
+        }
+        _ => {
+            settings.fault("PUBLIC_URL", expected);
+            Url::parse(default).expect("the default is a URL")
+        }
+    }
+}
+
+/// Whether links can begin with a URL: a host and perhaps a path of plain segments, nothing else.
+fn is_public(url: &Url) -> bool {
+    let is_plain = |segment: &str| {
+        let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
+        !segment.is_empty() && segment.bytes().all(is_unreserved)
+    };
+    let path = url.path();
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none()
+        && (path == "/" || path.split('/').skip(1).all(is_plain))
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        None => false,
+    }
+}
+
+/// The connections of a running program.
+#[derive(Clone)]
+pub struct Connections {
+    /// The database.
+    pub db: Database,
+    /// Redis, for one-time codes.
+    pub redis: Client,
+    /// Redis, for the queue.
+    pub queue: Queue,
+}
+
+/// Something that has to run does not.
+#[derive(Debug, thiserror::Error)]
+pub enum MissingDependency {
+    /// The database.
+    #[error(
+        "the database of DATABASE_URL cannot be reached: {0}\n  Start it (Debian: apt-get install postgresql), correct \
+         DATABASE_URL, or unset it to use SQLite in var/."
+    )]
+    Database(String),
+    /// Redis.
+    #[error(
+        "the Redis of REDIS_URL cannot be reached: {0}\n  Start it (redis-server --appendonly yes; Debian: apt-get \
+         install redis-server) or correct REDIS_URL. deploy/dev starts one by itself."
+    )]
+    Redis(String),
+}

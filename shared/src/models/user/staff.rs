@@ -1,0 +1,197 @@
+//! What administrators do to accounts.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{entity::prelude::*, sea_query::Expr};
+
+use crate::models::user::{
+    Column, Entity, Model, WriteUserError,
+    profile::{ProfileChange, set},
+};
+use crate::{
+    database::held,
+    models::{password_reset, session},
+    types::permission::Permissions,
+};
+
+/// What an administrator changes; `None` leaves a field as it is.
+#[derive(Debug, Default)]
+pub struct Change {
+    /// What the owner could change, too.
+    pub profile: ProfileChange,
+    /// See [`Model::is_activated`].
+    pub is_activated: Option<bool>,
+    /// See [`Model::is_active`].
+    pub is_active: Option<bool>,
+    /// See [`Model::is_staff`].
+    pub is_staff: Option<bool>,
+    /// See [`Model::is_superuser`].
+    pub is_superuser: Option<bool>,
+    /// See [`Model::permissions`].
+    pub permissions: Option<Permissions>,
+}
+
+impl Change {
+    /// Whether anything of an account would be otherwise than it is.
+    #[must_use]
+    pub fn alters(&self, user: &Model) -> bool {
+        fn differs<T: PartialEq>(new: Option<&T>, old: &T) -> bool {
+            new.is_some_and(|new| new != old)
+        }
+        let profile = &self.profile;
+        differs(profile.email.as_ref(), &user.email)
+            || differs(profile.username.as_ref(), &user.username)
+            || differs(profile.phone_number.as_ref(), &user.phone_number)
+            || differs(profile.picture.as_ref(), &user.picture)
+            || differs(profile.date_birth.as_ref(), &user.date_birth)
+            || differs(profile.gender.as_ref(), &user.gender)
+            || differs(self.is_activated.as_ref(), &user.is_activated)
+            || differs(self.is_active.as_ref(), &user.is_active)
+            || differs(self.is_staff.as_ref(), &user.is_staff)
+            || differs(self.is_superuser.as_ref(), &user.is_superuser)
+            || differs(self.permissions.as_ref(), &user.permissions)
+    }
+}
+
+/// Writes a change to an account that is still as `seen` says; `None` when it is not.
+///
+/// # Errors
+/// When the new address is taken, or the database fails.
+pub async fn change(
+    db: &impl ConnectionTrait,
+    seen: &Model,
+    change: Change,
+) -> Result<Option<Model>, WriteUserError> {
+    let mut update = set(Entity::update_many(), change.profile);
+    for (column, flag) in [
+        (Column::IsActivated, change.is_activated),
+        (Column::IsActive, change.is_active),
+        (Column::IsStaff, change.is_staff),
+        (Column::IsSuperuser, change.is_superuser),
+    ] {
+        if let Some(flag) = flag {
+            update = update.col_expr(column, Expr::value(flag));
+        }
+    }
+    // Whoever lets it in or shuts it, or takes that back, has decided; another change leaves it to the owner.
+    let flags = [
+        (change.is_activated, seen.is_activated),
+        (change.is_active, seen.is_active),
+    ];
+    if flags
+        .into_iter()
+        .any(|(flag, was)| flag.is_some_and(|flag| flag != was))
+    {
+        update = update.col_expr(Column::AwaitsOwner, Expr::value(false));
+    }
+    if let Some(permissions) = change.permissions {
+        update = update.col_expr(Column::Permissions, Expr::value(permissions));
+    }
+    let changed = update
+        .filter(Column::Id.eq(seen.id))
+        .filter(Column::Version.eq(seen.version))
+        .exec_with_returning(db)
+        .await?;
+    Ok(changed.into_iter().next())
+}
+
+/// Removes an account with its sessions and resets; false when there is none. What the audit log and the mails say of it
+/// stays.
+///
+/// # Errors
+/// When the database fails.
+pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
+    Ok(Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
+}
+
+/// What goes with accounts when they are removed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Belongings {
+    /// Logins that have not ended.
+    pub sessions: u64,
+    /// Requests for a new password.
+    pub resets: u64,
+}
+
+/// Counts what goes with accounts when they are removed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn belongings(
+    db: &impl ConnectionTrait,
+    ids: &[i64],
+    now: DateTime<Utc>,
+) -> Result<Belongings, DbErr> {
+    use sea_orm::PaginatorTrait as _;
+    let ids = || ids.iter().copied();
+    let sessions = session::Entity::find()
+        .filter(session::Column::UserId.is_in(ids()))
+        .filter(session::Column::RevokedAt.is_null())
+        .filter(session::Column::ExpiresAt.gt(now));
+    let resets = password_reset::Entity::find()
+        .filter(password_reset::Column::UserId.is_in(ids()))
+        .filter(password_reset::Column::Purpose.eq(password_reset::Purpose::Reset));
+    Ok(Belongings {
+        sessions: sessions.count(db).await?,
+        resets: resets.count(db).await?,
+    })
+}
+
+/// The accounts with these ids, by id.
+///
+/// # Errors
+/// When the database fails.
+pub async fn find_all(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Model>, DbErr> {
+    use sea_orm::QueryOrder as _;
+    Entity::find()
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .order_by_asc(Column::Id)
+        .all(db)
+        .await
+}
+
+/// Whether anybody could administer this installation: an open account of a superuser.
+///
+/// # Errors
+/// When the database fails.
+pub async fn has_superuser(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    Ok(superusers(db).await? > 0)
+}
+
+/// How many superusers can sign in.
+///
+/// # Errors
+/// When the database fails.
+pub async fn superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    use sea_orm::PaginatorTrait as _;
+    open_superusers().count(db).await
+}
+
+/// The accounts with these ids, by id, as they are and stay until this transaction ends; with `superusers` those wait, too,
+/// without which the last two could remove each other. All in one order, so that no two transactions wait for each other. See
+/// [`held`].
+///
+/// # Errors
+/// When the database fails.
+pub async fn hold(
+    transaction: &impl ConnectionTrait,
+    ids: &[i64],
+    superusers: bool,
+) -> Result<Vec<Model>, DbErr> {
+    use sea_orm::{Condition, QueryOrder as _};
+    let ids = ids.iter().copied();
+    let mut which = Condition::any().add(Column::Id.is_in(ids.clone()));
+    if superusers {
+        which = which.add(Column::IsSuperuser.eq(true));
+    }
+    let found = Entity::find().filter(which).order_by_asc(Column::Id);
+    let mut held = held(found, transaction).all(transaction).await?;
+    held.retain(|user| ids.clone().any(|id| id == user.id));
+    Ok(held)
+}
+
+fn open_superusers() -> Select<Entity> {
+    Entity::find()
+        .filter(Column::IsStaff.eq(true))
+        .filter(Column::IsSuperuser.eq(true))
+        .filter(Column::IsActive.eq(true))
+}

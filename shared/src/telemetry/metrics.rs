@@ -1,0 +1,131 @@
+//! Figures for Prometheus that both programs have, and how they are written out.
+//!
+//! No figure is global: a program makes its registry at the start and hands it to whoever counts. No label holds an
+//! address, an id or anything else of which there is no end.
+
+use std::net::SocketAddr;
+
+use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
+use sea_orm::DbBackend;
+use tokio::time::timeout;
+
+use crate::{
+    config::settings::Settings, database::Database, health::Checks, models::mail::Priority,
+    queue::Queue, redis,
+};
+
+/// The media type of the text format.
+pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// The registry of a program, with what both have in it.
+#[derive(Clone)]
+pub struct Metrics {
+    registry: Registry,
+    queue_depth: IntGaugeVec,
+    connections: IntGaugeVec,
+    checks: Checks,
+}
+
+impl Metrics {
+    /// The registry of a program of this name and version.
+    ///
+    /// # Errors
+    /// When two figures have one name.
+    pub fn new(program: &str, version: &str) -> prometheus::Result<Self> {
+        let registry = Registry::new();
+        let build = IntGaugeVec::new(
+            Opts::new(
+                "latchkey_build_info",
+                "1, with the program and its version.",
+            ),
+            &["program", "version"],
+        )?;
+        build.with_label_values(&[program, version]).set(1);
+        let queue_depth = IntGaugeVec::new(
+            Opts::new(
+                "latchkey_queue_depth",
+                "Wake-ups that wait in Redis, by priority; -1 when Redis does not answer.",
+            ),
+            &["priority"],
+        )?;
+        let connections = IntGaugeVec::new(
+            Opts::new(
+                "latchkey_database_connections",
+                "Connections to the database, by state: open or idle.",
+            ),
+            &["state"],
+        )?;
+        registry.register(Box::new(build))?;
+        registry.register(Box::new(queue_depth.clone()))?;
+        registry.register(Box::new(connections.clone()))?;
+        let checks = Checks::new(&registry)?;
+        Ok(Self {
+            registry,
+            queue_depth,
+            connections,
+            checks,
+        })
+    }
+
+    /// The health checks, whose metric is part of these.
+    #[must_use]
+    pub fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
+    /// Where a program registers its own figures.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// All figures as they are now, in Prometheus' text format.
+    pub async fn render(&self, db: &Database, queue: &Queue) -> String {
+        for priority in Priority::ALL {
+            // Whoever asks for figures waits for some seconds only.
+            let depth = timeout(redis::PATIENCE, queue.depth(priority)).await;
+            let depth = depth.ok().and_then(Result::ok);
+            let depth = depth.and_then(|depth| i64::try_from(depth).ok());
+            self.queue_depth
+                .with_label_values(&[priority.as_str()])
+                .set(depth.unwrap_or(-1));
+        }
+        let (open, idle) = pool(db);
+        self.connections.with_label_values(&["open"]).set(open);
+        self.connections.with_label_values(&["idle"]).set(idle);
+        let mut text = Vec::new();
+        // Writing into memory fails for no figure that is registered.
+        let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
+        String::from_utf8(text).unwrap_or_default()
+    }
+}
+
+/// `METRICS_BIND`: where a program shows its figures; `None` for `off`.
+pub fn bind(settings: &mut Settings, default: SocketAddr) -> Option<SocketAddr> {
+    match settings.text("METRICS_BIND").as_deref() {
+        None => Some(default),
+        Some("off") => None,
+        Some(text) => {
+            let address = text.parse().ok();
+            if address.is_none() {
+                settings.fault(
+                    "METRICS_BIND",
+                    "an address and a port, such as 127.0.0.1:9100, or off",
+                );
+            }
+            address
+        }
+    }
+}
+
+/// Open and idle connections.
+fn pool(db: &Database) -> (i64, i64) {
+    let (open, idle) = if db.get_database_backend() == DbBackend::Postgres {
+        let pool = db.get_postgres_connection_pool();
+        (pool.size(), pool.num_idle())
+    } else {
+        let pool = db.get_sqlite_connection_pool();
+        (pool.size(), pool.num_idle())
+    };
+    (i64::from(open), i64::try_from(idle).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,66 @@
+//! Domains of emails: names that DNS can have, by strict IDNA (UTS #46, non-transitional).
+
+use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
+
+use crate::types::{lookalike::fold_case, validation_error::Invalid};
+
+/// The prefix of a label that encodes others than ASCII characters (RFC 5890, 2.3.2.1).
+const A_LABEL: &str = "xn--";
+
+/// Converts a domain to A-labels in lower case. `None` when it cannot exist: labels are 1 to 63 bytes of letters, digits
+/// and inner hyphens, and all of them 253 bytes at most (RFC 1035, 2.3.4).
+pub(super) fn to_ascii(domain: &str) -> Option<String> {
+    Uts46::new()
+        .to_ascii(
+            domain.as_bytes(),
+            AsciiDenyList::STD3,
+            Hyphens::Check,
+            DnsLength::Verify,
+        )
+        .ok()
+        .map(Into::into)
+}
+
+/// Returns the labels of a composed domain as U-labels, of which there are at least two.
+///
+/// # Errors
+/// When there cannot be such a domain, or it is written with variants of characters: IDNA itself would map those.
+pub(super) fn labels(domain: &str) -> Result<Vec<String>, Invalid> {
+    let ascii = to_ascii(domain).ok_or_else(invalid)?;
+    if !has_top_level_domain(&ascii) {
+        return Err(invalid());
+    }
+    let (unicode, valid) =
+        Uts46::new().to_unicode(ascii.as_bytes(), AsciiDenyList::STD3, Hyphens::Check);
+    valid.map_err(|_| invalid())?;
+    let labels: Vec<_> = unicode.split('.').map(str::to_owned).collect();
+    let typed: Vec<_> = domain.split('.').collect();
+    let is_mapped = |(typed, label): (&&str, &String)| {
+        let is_encoded = typed
+            .get(..A_LABEL.len())
+            .is_some_and(|prefix| prefix.eq_ignore_ascii_case(A_LABEL));
+        !is_encoded && fold_case(typed) != *label
+    };
+    if typed.len() != labels.len() || typed.iter().zip(&labels).any(is_mapped) {
+        return Err(Invalid::new(
+            "character",
+            "The domain has a character that no domain has: an invisible one, or a variant of another.",
+        ));
+    }
+    Ok(labels)
+}
+
+/// Whether a domain has a dot and ends in a name. Those of the root are letters or encoded (RFC 3696, 2), so no address of
+/// a host, such as `127.0.0.1` or `0x7f.1`, is a domain.
+fn has_top_level_domain(ascii: &str) -> bool {
+    ascii.rsplit_once('.').is_some_and(|(_, top)| {
+        top.starts_with(A_LABEL) || top.bytes().all(|byte| byte.is_ascii_alphabetic())
+    })
+}
+
+fn invalid() -> Invalid {
+    Invalid::new(
+        "invalid",
+        "The part after the @ is not a domain, such as example.com.",
+    )
+}

@@ -1,0 +1,210 @@
+//! Email addresses: which are taken, how they are stored, and when two of them are one mailbox.
+//!
+//! An email is stored as it was typed, composed (NFC). Its [`EmailKey`] identifies the account, and is the same for
+//! every spelling of a mailbox. No two mailboxes share a key: nothing merges different characters except the two cases
+//! of a letter.
+
+mod domain;
+mod mailbox;
+
+use std::{fmt, str::FromStr};
+
+use email_address::EmailAddress;
+use sea_orm::DeriveValueType;
+
+use crate::types::{
+    lookalike::{check, compose, fold_case},
+    validation_error::{Invalid, no_control_characters},
+};
+
+/// The longest address that SMTP can carry (RFC 5321, 4.5.3.1.3, less the angle brackets), in bytes.
+const MAX_BYTES: usize = 254;
+/// The longest text that is parsed, in bytes: composing makes it shorter.
+const MAX_TYPED_BYTES: usize = 4 * MAX_BYTES;
+/// The longest local part (RFC 5321, 4.5.3.1.1), in bytes.
+const MAX_LOCAL_BYTES: usize = 64;
+
+/// An address by RFC 5322's addr-spec with a domain that can exist, composed (NFC) and otherwise as it was typed.
+#[derive(Clone, PartialEq, Eq, DeriveValueType)]
+#[sea_orm(value_type = "String", from_str = "Email::stored")]
+pub struct Email(String);
+
+impl Email {
+    /// Reads an email of a row. It was checked when it was stored, and stays readable when Unicode's tables change.
+    fn stored(text: &str) -> Result<Self, Invalid> {
+        no_control_characters(text)?;
+        if text.len() > MAX_BYTES || !text.contains('@') {
+            return Err(invalid());
+        }
+        Ok(Self(text.to_owned()))
+    }
+
+    /// Returns what makes two addresses the same account.
+    #[must_use]
+    pub fn key(&self) -> EmailKey {
+        let (local, domain) = self.parts();
+        EmailKey(format!("{}@{}", fold_case(local), domain_key(domain)))
+    }
+
+    /// Returns the address as it was typed, composed.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Returns the part before the `@`.
+    #[must_use]
+    pub fn local_part(&self) -> &str {
+        self.parts().0
+    }
+
+    /// Returns the domain as it was typed, composed.
+    #[must_use]
+    pub fn domain(&self) -> &str {
+        self.parts().1
+    }
+
+    /// Returns the domain as DNS and every SMTP server know it: A-labels in lower case (RFC 5890, 2.3.2.1).
+    #[must_use]
+    pub fn ascii_domain(&self) -> String {
+        domain_key(self.domain())
+    }
+
+    /// Returns the address with [`Email::ascii_domain`], and the local part as it was typed. It is ASCII, and thus
+    /// deliverable without SMTPUTF8 (RFC 6531), unless the local part is not.
+    #[must_use]
+    pub fn to_ascii_domain(&self) -> String {
+        format!("{}@{}", self.local_part(), self.ascii_domain())
+    }
+
+    fn parts(&self) -> (&str, &str) {
+        self.0.rsplit_once('@').unwrap_or_default()
+    }
+}
+
+/// A domain that cannot be converted is in no row. Its lower case keeps the key total.
+fn domain_key(domain: &str) -> String {
+    domain::to_ascii(domain).unwrap_or_else(|| fold_case(domain))
+}
+
+impl FromStr for Email {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let too_long = || Invalid::new("too_long", "At most 254 characters.");
+        if text.len() > MAX_TYPED_BYTES {
+            return Err(too_long());
+        }
+        no_control_characters(text)?;
+        let composed = compose(text)?;
+        if composed.len() > MAX_BYTES {
+            return Err(too_long());
+        }
+        let (local, domain) = composed.rsplit_once('@').ok_or_else(invalid)?;
+        let local = bare(local);
+        let labels = domain::labels(domain)?;
+        let labels: Vec<_> = labels.iter().map(String::as_str).collect();
+        // The key is an email, too: in lower case letters may look like others.
+        for local in [&*local, &*fold_case(&local)] {
+            if !has_grammar_of_local_part(local) || local.len() > MAX_LOCAL_BYTES {
+                return Err(invalid());
+            }
+            check(local, &labels)?;
+        }
+        let email = Self(format!("{local}@{domain}"));
+        if email.0.len() > MAX_BYTES || email.key().0.len() > MAX_BYTES {
+            return Err(too_long());
+        }
+        Ok(email)
+    }
+}
+
+/// Returns how a part of an email that ends in a domain is spelled in [`EmailKey`]s, where that is not its lower case.
+/// `None` for any other text.
+#[must_use]
+pub fn search_key(text: &str) -> Option<String> {
+    if text.len() > MAX_TYPED_BYTES {
+        return None;
+    }
+    if !text.contains(['@', '.']) {
+        return None;
+    }
+    let text = compose(text).ok()?;
+    let (local, domain) = match text.rsplit_once('@') {
+        Some((local, domain)) => (Some(local), domain),
+        None => (None, &*text),
+    };
+    let domain = domain::to_ascii(domain)?;
+    let key = match local {
+        Some(local) => format!("{}@{domain}", fold_case(local)),
+        None => domain,
+    };
+    (key != text.to_lowercase()).then_some(key)
+}
+
+/// Whether a text is a dot-atom or a quoted string (RFC 5321, 4.1.2). Which letters beyond ASCII are taken is for
+/// [`check`] to say: the crate knows fewer than SMTPUTF8 has.
+fn has_grammar_of_local_part(text: &str) -> bool {
+    EmailAddress::is_valid_local_part(&text.replace(|c: char| !c.is_ascii(), "a"))
+}
+
+/// Returns a local part without quotation marks that say nothing (RFC 5321, 4.1.2): `"ada"@example.com` is
+/// `ada@example.com`, and `"\a b"` is `"a b"`.
+fn bare(local: &str) -> String {
+    let quoted = local
+        .strip_prefix('"')
+        .and_then(|rest| rest.strip_suffix('"'));
+    let Some(quoted) = quoted.filter(|_| has_grammar_of_local_part(local)) else {
+        return local.to_owned();
+    };
+    let mut chars = quoted.chars();
+    let mut content = String::new();
+    while let Some(c) = chars.next() {
+        content.extend(if c == '\\' { chars.next() } else { Some(c) });
+    }
+    if !content.starts_with('"') && has_grammar_of_local_part(&content) {
+        return content;
+    }
+    format!("\"{}\"", content.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+fn invalid() -> Invalid {
+    Invalid::new("invalid", "Not a valid e-mail address.")
+}
+
+impl fmt::Display for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Shows the domain alone, so that an address which strays into a log line names nobody.
+impl fmt::Debug for Email {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Email(…@{})", self.domain())
+    }
+}
+
+/// The unique key of an account: an email with its local part in lower case and its domain as A-labels. It is an
+/// [`Email`] itself, and its own key.
+///
+/// Case is folded here and not by the database, because SQLite's `lower()` knows ASCII only.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType)]
+pub struct EmailKey(String);
+
+impl EmailKey {
+    /// Returns the address.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for EmailKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EmailKey(…)")
+    }
+}
+
+#[cfg(test)]
+mod tests;

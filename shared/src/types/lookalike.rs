@@ -1,0 +1,173 @@
+//! Characters that pretend to be others: what an email may not contain (Unicode Technical Standard #39).
+//!
+//! An email consists of parts: the local part, and each label of the domain. ASCII alone is never refused here.
+
+use unicode_normalization::UnicodeNormalization as _;
+use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
+use unicode_security::{
+    GeneralSecurityProfile as _, RestrictionLevel, RestrictionLevelDetection as _,
+    mixed_script::AugmentedScriptSet, skeleton,
+};
+
+use crate::types::{decimal, validation_error::Invalid};
+
+/// Letters of everyday European languages that UTS #39 lists as confusable, and that readers do tell from ASCII.
+const TOLD_FROM_ASCII: &str = "æÆœŒþ";
+
+/// Returns a text in Unicode Normalization Form C.
+///
+/// # Errors
+/// When that replaces a character by a single other one, as U+212A KELVIN SIGN by `K`: two spellings would become one.
+pub(crate) fn compose(text: &str) -> Result<String, Invalid> {
+    let is_replaced = |c: char| {
+        let mut composed = std::iter::once(c).nfc();
+        !c.is_ascii() && composed.next() != Some(c) && composed.next().is_none()
+    };
+    if text.chars().any(is_replaced) {
+        return Err(not_allowed());
+    }
+    Ok(text.nfc().collect())
+}
+
+/// Returns a text in lower case, but for letters whose upper case is another one: U+0130 (İ), U+017F (ſ), U+1E9E (ẞ).
+/// So folding never merges more than the two letters of a pair.
+pub(crate) fn fold_case(text: &str) -> String {
+    let folded = text.chars().map(|c| {
+        only(c.to_lowercase())
+            .filter(|lower| only(lower.to_uppercase()) == Some(c))
+            .unwrap_or(c)
+    });
+    // A lower-case letter may compose where its upper-case one does not: J with caron.
+    folded.nfc().collect()
+}
+
+fn only(mut chars: impl Iterator<Item = char>) -> Option<char> {
+    let first = chars.next();
+    first.filter(|_| chars.next().is_none())
+}
+
+/// Checks the parts of an email, composed: `local` and the domain's labels as U-labels.
+///
+/// # Errors
+/// When a part has a character that is invisible or a variant of another, mixes alphabets, or reads as ASCII although
+/// it is not.
+pub(crate) fn check(local: &str, labels: &[&str]) -> Result<(), Invalid> {
+    if local.is_ascii() && labels.iter().all(|label| label.is_ascii()) {
+        return Ok(());
+    }
+    for part in labels.iter().chain([&local]) {
+        check_characters(part)?;
+        check_scripts(part)?;
+    }
+    for part in labels.iter().chain([&local]) {
+        if reads_as_ascii(part) && !labels.iter().any(|label| explains(label, part)) {
+            return Err(look_alike(
+                "Contains letters that look like other letters, such as Cyrillic ones for Latin ones.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses invisible characters, full-width and other variants, symbols, and marks that do not change what is seen.
+fn check_characters(part: &str) -> Result<(), Invalid> {
+    // `identifier_allowed` knows nothing of the punctuation that addresses may have.
+    let is_refused =
+        |c: char| !c.is_ascii() && (!c.identifier_allowed() || is_punctuation_like_ascii(c));
+    if part.contains(is_refused) {
+        return Err(not_allowed());
+    }
+    let mut previous = '.';
+    for c in part.nfd() {
+        if c.general_category_group() == GeneralCategoryGroup::Mark {
+            let stands_alone = previous.is_ascii_punctuation();
+            // U+0307 COMBINING DOT ABOVE is not seen above a dot (UTS #39, 5.4).
+            let is_hidden = c == '\u{307}' && matches!(previous, 'i' | 'j' | '\u{131}');
+            if stands_alone || is_hidden || previous == c {
+                return Err(not_allowed());
+            }
+        }
+        previous = c;
+    }
+    Ok(())
+}
+
+/// Allows one script, Latin together with Chinese, Japanese or Korean (UTS #39, 5.2: highly restrictive), and digits of
+/// one system.
+fn check_scripts(part: &str) -> Result<(), Invalid> {
+    let letters: String = part
+        .chars()
+        .filter(|c| !c.is_ascii() || c.is_ascii_alphanumeric())
+        .collect();
+    let mut zeros = letters.chars().filter_map(decimal::zero);
+    let first = zeros.next();
+    let is_mixed = zeros.any(|zero| Some(zero) != first);
+    if is_mixed || !letters.check_restriction_level(RestrictionLevel::HighlyRestrictive) {
+        return Err(look_alike(
+            "Mixes letters or digits of several alphabets, which look alike.",
+        ));
+    }
+    Ok(())
+}
+
+/// Whether every character that is not ASCII looks like ASCII: all of `сео` in Cyrillic.
+fn reads_as_ascii(part: &str) -> bool {
+    let mut others = part.chars().filter(|c| !c.is_ascii()).peekable();
+    others.peek().is_some() && others.all(|c| !TOLD_FROM_ASCII.contains(c) && looks_ascii(c))
+}
+
+/// Whether a character is one such as U+2010 HYPHEN, which belongs to every script and so is never mixed.
+fn is_punctuation_like_ascii(c: char) -> bool {
+    AugmentedScriptSet::for_char(c).is_all() && looks_ascii(c)
+}
+
+fn looks_ascii(c: char) -> bool {
+    skeleton(c.encode_utf8(&mut [0; 4])).all(|c| c.is_ascii())
+}
+
+/// Whether a label shows which script a part is in: in `оса@почта.рф` nobody expects Latin letters.
+fn explains(label: &str, part: &str) -> bool {
+    let mut shared = AugmentedScriptSet::for_str(label);
+    shared.intersect_with(AugmentedScriptSet::for_str(part));
+    !label.is_ascii() && !reads_as_ascii(label) && !shared.is_empty()
+}
+
+fn look_alike(detail: &str) -> Invalid {
+    Invalid::new("look_alike", detail)
+}
+
+fn not_allowed() -> Invalid {
+    Invalid::new(
+        "character",
+        "Contains a character that an e-mail address may not have: an invisible one, a symbol, or a variant of another.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A letter that composes in lower case alone has one folded form.
+    #[test]
+    fn fold_case_of_composing_letters_is_stable() {
+        assert_eq!(fold_case("J\u{30c}"), "\u{1f0}");
+        assert_eq!(fold_case("\u{1f0}"), "\u{1f0}");
+    }
+
+    /// M2: of all characters, none folds to anything but the other case of it.
+    #[test]
+    fn fold_case_merges_pairs_alone() {
+        let mut seen = std::collections::HashMap::new();
+        // No script beyond has two cases.
+        for c in '\0'..='\u{1ffff}' {
+            let text = c.to_string();
+            if compose(&text).is_ok_and(|composed| composed == text) {
+                seen.entry(fold_case(&text))
+                    .or_insert_with(Vec::new)
+                    .push(c);
+            }
+        }
+        let merged: Vec<_> = seen.values().filter(|chars| chars.len() > 2).collect();
+        assert!(merged.is_empty(), "{merged:?}");
+    }
+}

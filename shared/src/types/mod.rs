@@ -1,0 +1,12 @@
+//! Parsed values. Each type has one parser, which guards the API, the rows and the configuration alike.
+
+pub mod client_network;
+pub mod decimal;
+pub mod email;
+pub mod gender;
+pub mod lookalike;
+pub mod permission;
+pub mod phone_number;
+pub mod time_arg;
+pub mod username;
+pub mod validation_error;

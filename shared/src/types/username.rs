@@ -1,0 +1,178 @@
+//! What people are called.
+
+use std::{fmt, str::FromStr};
+
+use sea_orm::DeriveValueType;
+use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
+
+use crate::types::validation_error::{Invalid, no_control_characters};
+
+/// The longest name, in characters.
+const MAX_CHARACTERS: usize = 45;
+
+/// A name of 1 to 45 characters; not unique, any script.
+///
+/// It has something to see, and nothing that is invisible by itself or reorders the text around it. What emoji sequences and
+/// scripts are made of is taken: joiners, variation selectors, the tags of a flag, directional marks.
+#[derive(Clone, Debug, PartialEq, Eq, DeriveValueType)]
+#[sea_orm(value_type = "String", from_str = "Username::stored")]
+pub struct Username(String);
+
+impl Username {
+    /// Reads a name of a row, which stays readable when the rules change.
+    #[expect(clippy::unnecessary_wraps, reason = "the macro wants a Result")]
+    fn stored(text: &str) -> Result<Self, Invalid> {
+        Ok(Self(text.to_owned()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for Username {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let too_long = || Invalid::new("too_long", "At most 45 characters.");
+        // A character has four bytes at most.
+        if text.len() > 4 * MAX_CHARACTERS {
+            return Err(too_long());
+        }
+        no_control_characters(text)?;
+        match text.chars().count() {
+            0 => return Err(Invalid::new("blank", "May not be blank.")),
+            1..=MAX_CHARACTERS => {}
+            _ => return Err(too_long()),
+        }
+        if text.contains(is_invisible) || has_stray_tag(text) {
+            return Err(Invalid::new(
+                "character",
+                "Contains an invisible character, or one that changes the direction of text.",
+            ));
+        }
+        if !text.contains(is_seen) {
+            return Err(Invalid::new(
+                "character",
+                "Contains nothing that can be seen.",
+            ));
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+/// Characters that no script and no emoji needs: zero-width space, word joiner and invisible operators, byte order mark,
+/// Hangul fillers, embeddings, overrides and isolates, deprecated and annotation controls.
+fn is_invisible(c: char) -> bool {
+    matches!(
+        c,
+        '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{3164}' | '\u{ffa0}' | '\u{202a}'..='\u{202e}'
+            | '\u{2066}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0001}'
+    )
+}
+
+/// Whether a text has tag characters outside the sequence of a black flag, such as England's. Tags are invisible, so they
+/// could hide a text. A sequence has one to six tags and the end tag (Unicode Technical Standard 51, ED-14a and annex C.1).
+fn has_stray_tag(text: &str) -> bool {
+    const END: char = '\u{e007f}';
+    let is_tag = |c: char| ('\u{e0020}'..=END).contains(&c);
+    let mut parts = text.split('\u{1f3f4}');
+    let before_flags = parts.next().unwrap_or_default();
+    before_flags.contains(is_tag)
+        || parts.any(|part| {
+            let tags: Vec<char> = part.chars().take_while(|c| is_tag(*c)).collect();
+            let rest: String = part.chars().skip(tags.len()).collect();
+            let is_flag = tags.is_empty()
+                || (2..=7).contains(&tags.len())
+                    && tags.iter().position(|c| *c == END) == Some(tags.len() - 1);
+            !is_flag || rest.contains(is_tag)
+        })
+}
+
+/// Whether a character is visible by itself. Joiners, marks, variation selectors, fillers, blanks and unassigned code points
+/// are not.
+fn is_seen(c: char) -> bool {
+    let is_blank = c.is_whitespace() || c == '\u{2800}';
+    // A mark is visible only on a letter, and an unassigned code point has no glyph.
+    let is_format = matches!(
+        c.general_category(),
+        GeneralCategory::Format
+            | GeneralCategory::Unassigned
+            | GeneralCategory::PrivateUse
+            | GeneralCategory::NonspacingMark
+            | GeneralCategory::EnclosingMark
+            | GeneralCategory::SpacingMark
+    );
+    let is_filler = matches!(
+        c,
+        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' | '\u{fffc}'
+    );
+    !(is_blank || is_format || is_filler)
+}
+
+impl fmt::Display for Username {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn name_in_every_script_and_with_emoji_is_taken() {
+        for good in [
+            "Ada Lovelace",
+            "\u{645}\u{62d}\u{645}\u{62f} \u{639}\u{644}\u{64a}",
+            // Persian with ZWNJ, Sinhala with ZWJ, Hebrew with a right-to-left mark.
+            "\u{645}\u{6cc}\u{200c}\u{631}\u{648}\u{62f}",
+            "\u{dc1}\u{dca}\u{200d}\u{dbb}\u{dd3}",
+            "\u{5e9}\u{5dc}\u{5d5}\u{5dd}\u{200f}!",
+            "\u{928}\u{92e}\u{938}\u{94d}\u{924}\u{947}",
+            "\u{6f22}\u{5b57}\u{e0100} \u{1f980}",
+            // Family, rainbow flag, flag of Scotland, keycap, skin tone.
+            "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}",
+            "\u{1f3f3}\u{fe0f}\u{200d}\u{1f308}",
+            "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+            "1\u{fe0f}\u{20e3} \u{1f44d}\u{1f3fd}",
+            "c\u{435}o",
+        ] {
+            assert_eq!(good.parse::<Username>().unwrap().as_str(), good);
+        }
+    }
+
+    #[test]
+    fn invisible_or_reordering_name_is_refused() {
+        for (bad, code) in [
+            ("Ada\u{200b}", "character"),
+            ("\u{3164}", "character"),
+            ("A\u{3164}da", "character"),
+            ("\u{202e}adA", "character"),
+            ("Ada \u{202a}x\u{202c}", "character"),
+            ("\u{2066}Ada\u{2069}", "character"),
+            ("Ada\u{e0041}\u{e0042}", "character"),
+            ("\u{200d}\u{200d}", "character"),
+            ("\u{2065}", "character"),
+            ("\u{fff0}", "character"),
+            ("\u{fffc}", "character"),
+            ("\u{ffff}", "character"),
+            ("\u{301}", "character"),
+            ("Ada\u{1f3f4}\u{e0041}", "character"),
+            ("\u{1f3f4}\u{e0067}\u{e007f}\u{e0041}", "character"),
+            ("\u{fe0f}", "character"),
+            ("\u{a0}\u{2003}", "character"),
+            ("\u{2800}\u{115f}", "character"),
+            ("\u{ad}\u{200e}", "character"),
+            ("Ada\u{2028}x", "control_characters"),
+            ("Ada\u{85}x", "control_characters"),
+            ("", "blank"),
+            (&"\u{1f980}".repeat(46), "too_long"),
+        ] {
+            assert_eq!(bad.parse::<Username>().unwrap_err().code, code, "{bad:?}");
+        }
+    }
+}
