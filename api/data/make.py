@@ -46,7 +46,7 @@ PACKAGES = {
 # A shorter password is refused for its length. Shorter entries serve as the word in `Summer2025!`.
 MIN_LENGTH = 8
 MIN_WORD_LENGTH = 4
-# Longer ones are not looked up: MAX_BYTES in api/src/password/common.rs.
+# Longer ones are not looked up: MAX_BYTES in api/src/passwords/common.rs.
 MAX_BYTES = 128
 
 

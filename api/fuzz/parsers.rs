@@ -43,7 +43,7 @@ use latchkey_shared::{
         username::Username,
     },
 };
-use latchkey_worker::smtp_url::{SmtpUrl, Tls};
+use latchkey_worker::config::smtp_url::{SmtpUrl, Tls};
 use poem::{
     Request, RequestBody,
     http::{HeaderMap, HeaderValue},

@@ -10,10 +10,12 @@ use latchkey_shared::{
     telemetry::{logging, trace::Traces},
 };
 use latchkey_worker::{
-    commands::{Command, CommandLine, Doctor, Mails, Run},
+    cli::{
+        doctor,
+        mails::{Command, CommandLine, Doctor, Mails, Run},
+    },
     config::Config,
-    doctor,
-    run::{self, Ended},
+    service::{self, Ended},
 };
 
 #[tokio::main]
@@ -39,7 +41,7 @@ async fn work(how: Run) -> anyhow::Result<ExitCode> {
     if let Some(concurrency) = how.concurrency {
         config.concurrency = concurrency.into();
     }
-    Ok(match run::run(&config, traces).await? {
+    Ok(match service::run(&config, traces).await? {
         Ended::Clean => ExitCode::SUCCESS,
         Ended::Abandoned(_) | Ended::Broken => ExitCode::FAILURE,
     })
@@ -71,7 +73,7 @@ async fn answer(mails: Mails) -> anyhow::Result<ExitCode> {
     let common = common.ok_or_else(|| anyhow!("SECRET_KEY is missing"))?;
     start_log(&common, &Traces::off())?;
     let db = common.connect_database().await?;
-    run::check_schema(&db).await?;
+    service::check_schema(&db).await?;
     let answer = mails.answer(&db, Clock::system().now()).await?;
     print!("{}", answer.text);
     Ok(ExitCode::from(if answer.found { 0 } else { 3 }))

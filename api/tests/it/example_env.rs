@@ -11,10 +11,10 @@ use latchkey_shared::config::settings::Settings;
 
 /// The files that read the configuration.
 const READERS: [&str; 4] = [
-    "shared/src/config.rs",
-    "api/src/config.rs",
-    "worker/src/config.rs",
-    "shared/src/metrics.rs",
+    "shared/src/config/mod.rs",
+    "api/src/config/mod.rs",
+    "worker/src/config/mod.rs",
+    "shared/src/telemetry/metrics.rs",
 ];
 
 #[test]

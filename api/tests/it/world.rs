@@ -24,7 +24,7 @@ use latchkey_shared::{
     types::email::Email,
 };
 use latchkey_testing::{Mail, PATIENCE, Process, SmtpSink, TestDatabase, TestRedis};
-use latchkey_worker::{metrics::DeliveryMetrics, run};
+use latchkey_worker::{metrics::DeliveryMetrics, service};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -306,7 +306,7 @@ impl World {
             latchkey_worker::config::Config::read(Settings::from_pairs(self.variables.clone()))
                 .unwrap();
         let figures = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
-        let delivery = run::delivery(&config, &self.connections, &self.clock, figures).unwrap();
+        let delivery = service::delivery(&config, &self.connections, &self.clock, figures).unwrap();
         let mut waiting = mail::list(&self.database.db, Some(MailState::Queued), 10_000)
             .await
             .unwrap();

@@ -23,7 +23,7 @@ use latchkey_shared::{
     outbox::template::{Code, Content, Letterhead},
     redis::one_time_code::Otp,
 };
-use latchkey_worker::message::{self, Envelope};
+use latchkey_worker::delivery::compose::{self, Envelope};
 use lettre::transport::smtp::{
     client::AsyncSmtpConnection,
     commands::{Data, Mail, Rcpt},
@@ -314,7 +314,7 @@ impl Conversation {
             message_id: &format!("{}@localhost", uuid::Uuid::now_v7()),
             date: Clock::system().now(),
         };
-        let message = message::message(&content, &self.head, envelope)?;
+        let message = compose::message(&content, &self.head, envelope)?;
         let (envelope, mut wire) = (message.envelope(), String::from_utf8(message.formatted())?);
         // In one piece: a second small write would wait 40 ms for the acknowledgement of the first.
         wire.push_str(".\r\n");

@@ -3,9 +3,9 @@
 use latchkey_shared::models::mail;
 use tokio::time::Instant;
 
-use super::Outcome;
+use crate::delivery::Outcome;
 
-/// The one line of a delivery. The reason names no recipient: see [`crate::redaction`].
+/// The one line of a delivery. The reason names no recipient: see [`crate::transport::redaction`].
 pub(super) fn line(mail: &mail::Model, outcome: Outcome, reason: &str, started: Instant) {
     let attempts = mail.attempts;
     let duration_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);

@@ -98,7 +98,8 @@ async fn the_relay_pushes_codes_while_the_queue_of_notices_is_full() {
     world.reset("ada@example.com").await;
     world.clock.advance(chrono::TimeDelta::seconds(10));
 
-    let pushed = latchkey_worker::relay::pass(&world.database.db, queue, world.clock.now()).await;
+    let pushed =
+        latchkey_worker::queue::relay::pass(&world.database.db, queue, world.clock.now()).await;
 
     assert_eq!(pushed.unwrap(), 1);
     assert_eq!(queue.depth(Priority::High).await.unwrap(), 1);

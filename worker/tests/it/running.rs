@@ -12,7 +12,7 @@ use latchkey_shared::{
     queue::Queue,
 };
 use latchkey_testing::{Fault, Forwarder, PATIENCE};
-use latchkey_worker::{delivery::Outcome, relay};
+use latchkey_worker::{delivery::Outcome, queue::relay};
 use redis::AsyncCommands as _;
 use tokio::time::{Duration, sleep, timeout};
 

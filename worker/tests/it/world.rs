@@ -21,7 +21,7 @@ use latchkey_worker::{
     config::Config,
     delivery::{Delivery, Outcome},
     metrics::DeliveryMetrics,
-    run::{self, Worker},
+    service::{self, Worker},
 };
 use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
 use tokio::time::{Duration, sleep, timeout};
@@ -97,7 +97,7 @@ impl World {
 
     pub(crate) fn delivery(&self) -> Delivery {
         let figures = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
-        run::delivery(&self.config(), &self.connections, &self.clock, figures).unwrap()
+        service::delivery(&self.config(), &self.connections, &self.clock, figures).unwrap()
     }
 
     pub(crate) async fn deliver(&self, mail: Uuid) -> Outcome {

@@ -1,5 +1,8 @@
 //! The last step of a mail: to an SMTP server, or to a file.
 
+pub mod redaction;
+pub mod smtp;
+
 use std::{
     io,
     path::{Path, PathBuf},
@@ -7,11 +10,11 @@ use std::{
 };
 
 use latchkey_shared::models::mail::delivery_health::{DeliveryFailure, FailureCause};
-use lettre::{Message, transport::smtp};
+use lettre::{Message, transport::smtp as lettre_smtp};
 use tokio::fs;
 use uuid::Uuid;
 
-use crate::{config::Way, smtp::Smtp};
+use crate::{config::Way, transport::smtp::Smtp};
 
 /// Where mails go.
 pub enum Transport {
@@ -53,7 +56,7 @@ impl Transport {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(way: &Way) -> Result<Self, smtp::Error> {
+    pub fn new(way: &Way) -> Result<Self, lettre_smtp::Error> {
         Ok(match way {
             Way::Folder(folder) => Self::Folder(folder.clone()),
             Way::Smtp(server) => Self::Smtp(Box::new(Smtp::new(server)?)),

@@ -1,5 +1,8 @@
 //! What the worker is told, read once and checked as a whole.
 
+pub mod ehlo_name;
+pub mod smtp_url;
+
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::TimeDelta;
@@ -14,10 +17,11 @@ use latchkey_shared::{
 use lettre::{message::Mailbox, transport::smtp::client::Certificate};
 
 use crate::{
-    ehlo_name::{self, EhloName},
-    mail_budget::MailRates,
-    message,
-    smtp_url::{self, NotAnSmtpUrl, SmtpUrl},
+    config::{
+        ehlo_name::EhloName,
+        smtp_url::{NotAnSmtpUrl, SmtpUrl},
+    },
+    delivery::{compose, mail_budget::MailRates},
 };
 
 /// How many times its default a limit of mails may be in production.
@@ -190,7 +194,7 @@ fn mail_from(settings: &mut Settings, production: bool) -> Option<Mailbox> {
     } else {
         "Latchkey <no-reply@localhost>".parse().ok()
     };
-    given.map(|Mailbox { name, email }| Mailbox::new(name, message::with_ascii_domain(email)))
+    given.map(|Mailbox { name, email }| Mailbox::new(name, compose::with_ascii_domain(email)))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use latchkey_shared::{
 };
 use uuid::Uuid;
 
-use crate::ledger::{MOST, UNDER_WAY};
+use crate::delivery::batches::{MOST, UNDER_WAY};
 
 /// A reset, and for how long Redis is to keep its code.
 type Kept = (Uuid, TimeDelta);

@@ -11,8 +11,8 @@ use latchkey_shared::{
 };
 use sea_orm::DbErr;
 
-use super::{Parts, Verdict, ended};
-use crate::mail_budget::{BudgetRequest, Exceeded, Exceeds, Limit, MailBudget};
+use crate::delivery::mail_budget::{BudgetRequest, Exceeded, Exceeds, Limit, MailBudget};
+use crate::delivery::{Parts, Verdict, ended};
 
 impl Parts {
     /// Counts a mail to the owner of an account in the budget of its mailbox; the verdict when it does not fit. A code that

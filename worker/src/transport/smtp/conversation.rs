@@ -9,7 +9,7 @@ use lettre::{
     },
 };
 
-use super::failure::{Failure, Stage};
+use crate::transport::smtp::failure::{Failure, Stage};
 
 /// Hands a mail to the server. After an error the connection is of no more use.
 pub(super) async fn say(

@@ -20,9 +20,8 @@ use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement};
 use serde_json::json;
 
 use crate::{
-    config::{Config, Way},
-    run::{self, StartError},
-    smtp_url::Tls,
+    config::{Config, Way, smtp_url::Tls},
+    service::{self, StartError},
     transport::Transport,
 };
 
@@ -282,7 +281,7 @@ async fn look_at_database(config: &Config, clock: &Clock, report: &mut Report) {
         DbBackend::Postgres => "PostgreSQL",
         _ => "SQLite",
     };
-    match run::check_schema(&db).await {
+    match service::check_schema(&db).await {
         Ok(()) => report.fine("database", format!("{kind}, every migration applied")),
         Err(StartError::Schema(missing)) => {
             let seen = format!("{kind}, {missing} migration(s) missing");

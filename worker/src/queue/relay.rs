@@ -18,7 +18,7 @@ use latchkey_shared::{
 use sea_orm::DbErr;
 use tokio::time::{self, MissedTickBehavior, timeout};
 
-use crate::{metrics::DeliveryMetrics, monitor::Slots};
+use crate::{metrics::DeliveryMetrics, queue::consumer::Slots};
 
 /// How often it looks.
 const PERIOD: Duration = Duration::from_secs(1);

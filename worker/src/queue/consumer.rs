@@ -23,7 +23,7 @@ use tokio::time::{self, Interval, MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::{delivery::Delivery, places::Places};
+use crate::delivery::{Delivery, slots::Places};
 
 /// How often the queue is looked at.
 const PERIOD: Duration = Duration::from_millis(15);

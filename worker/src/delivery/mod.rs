@@ -32,21 +32,32 @@ use tracing::{Instrument as _, field::Empty};
 use uuid::Uuid;
 
 use crate::{
-    back_off::back_off,
-    codes::Codes,
     config::Config,
-    ledger::{Bound, Ledger, Sent},
-    mail_budget::MailBudget,
-    message::{self, Envelope, WriteError},
+    delivery::{
+        back_off::back_off,
+        batches::{Bound, Ledger, Sent},
+        code_batches::Codes,
+        compose::{Envelope, WriteError},
+        mail_budget::MailBudget,
+        slots::{Place, Places},
+        smtp_rate_limit::{Pace, Turn},
+    },
     metrics::DeliveryMetrics,
-    pace::{Pace, Turn},
-    places::{Place, Places},
-    redaction::{hide_codes, redact},
-    transport::{SendError, Transport},
+    transport::{
+        SendError, Transport,
+        redaction::{hide_codes, redact},
+    },
 };
 
-mod budget;
+pub mod back_off;
+pub mod batches;
+mod budget_check;
+pub mod code_batches;
+pub mod compose;
 mod log;
+pub mod mail_budget;
+pub mod slots;
+pub mod smtp_rate_limit;
 
 /// How long a claim holds unless it is renewed: how soon another worker takes over from one that died.
 const LEASE: TimeDelta = TimeDelta::seconds(6);
@@ -397,7 +408,7 @@ impl Parts {
         };
         self.address(mail, claimant, &to).await?;
         Ok(self
-            .send(mail, message::address(&to), &content, reset, line)
+            .send(mail, compose::address(&to), &content, reset, line)
             .await)
     }
 
@@ -523,7 +534,7 @@ impl Parts {
             message_id: &mail.message_id,
             date: self.clock.now(),
         };
-        let message = match message::message(content, &self.letterhead, envelope) {
+        let message = match compose::message(content, &self.letterhead, envelope) {
             Ok(message) => message,
             Err(error @ WriteError::Template(_)) => return Verdict::PutOff(error.to_string()),
             Err(error @ WriteError::Message(_)) => {

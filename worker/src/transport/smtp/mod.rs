@@ -29,17 +29,18 @@ use tokio::time::{Instant, timeout};
 use tracing::{Instrument as _, field::Empty};
 
 use crate::{
-    config::Server,
-    redaction::redact,
-    smtp_url::{SmtpUrl, Tls},
-    transport::SendError,
+    config::{
+        Server,
+        smtp_url::{SmtpUrl, Tls},
+    },
+    transport::{SendError, redaction::redact},
 };
 
 mod conversation;
 mod failure;
 mod wording;
 
-use failure::{Failure, Stage};
+use crate::transport::smtp::failure::{Failure, Stage};
 
 /// How long an idle connection is worth keeping; servers close them after some minutes (RFC 5321, 4.5.3.2.7).
 const IDLE: Duration = Duration::from_secs(30);

@@ -12,7 +12,7 @@ use std::{
 use latchkey_shared::models::mail::delivery_health::{DeliveryFailure, FailureCause};
 use lettre::transport::smtp;
 
-use super::wording;
+use crate::transport::smtp::wording;
 
 /// The reply with which a server closes the connection (RFC 5321, 3.8).
 const CLOSING: u16 = 421;

@@ -21,14 +21,13 @@ use tokio::{
 
 use crate::{
     config::{Config, Way},
-    delivery::{Delivery, SendLimits},
+    delivery::{Delivery, SendLimits, mail_budget::MailBudget, smtp_rate_limit::Pace},
     housekeeping,
-    mail_budget::MailBudget,
     metrics::{self, DeliveryMetrics, Figures},
-    monitor,
-    monitor::Slots,
-    pace::Pace,
-    relay,
+    queue::{
+        consumer::{self, Slots},
+        relay,
+    },
     transport::Transport,
 };
 
@@ -76,7 +75,7 @@ impl Worker {
         let Connections { db, queue, .. } = connections.clone();
         let mut tasks = JoinSet::new();
         for priority in Priority::ALL {
-            tasks.spawn(monitor::run(queue.clone(), priority, slots.clone()));
+            tasks.spawn(consumer::run(queue.clone(), priority, slots.clone()));
         }
         tasks.spawn(relay::run(
             db.clone(),
