@@ -30,7 +30,7 @@ use latchkey_api::{
 use latchkey_shared::{
     config::settings::Settings,
     crypto::secret_key::SecretKey,
-    models::user::search::{Place, Sort},
+    models::user::search::{PageCursor, Sort},
     queue::Queue,
     redis::one_time_code::Otp,
     telemetry::trace,
@@ -436,7 +436,7 @@ pub fn list(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
     };
-    if let Ok(place) = text.parse::<Place>() {
+    if let Ok(place) = text.parse::<PageCursor>() {
         assert!(place.to_string().len() <= text.len());
         assert_eq!(place.to_string().parse(), Ok(place));
     }

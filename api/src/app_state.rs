@@ -20,7 +20,7 @@ use crate::{
     },
     auth::{jwt::TokenIssuer, reset_requests::ResetRequests, session_loader::SessionLookup},
     config::Config,
-    http::body::memory_budget::Room,
+    http::body::memory_budget::BodyMemoryBudget,
     passwords::{PasswordPolicy, hasher::PasswordHasher},
     rate_limit::Limiter,
     server::{
@@ -72,7 +72,7 @@ pub struct State {
     /// Profile pictures.
     pub pictures: PictureStore,
     /// Where large bodies are kept while they are looked at.
-    pub room: Room,
+    pub room: BodyMemoryBudget,
     /// The key of the audit log.
     pub audit_key: AuditKey,
     /// Whose turn it is to read the whole audit log.
@@ -131,7 +131,7 @@ impl App {
                 &config.common.public_url,
                 config.picture_max_size,
             ),
-            room: Room::default(),
+            room: BodyMemoryBudget::default(),
             verifying: Semaphore::new(1),
             stopping: AtomicBool::new(false),
             clock,

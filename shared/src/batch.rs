@@ -9,19 +9,19 @@ use sea_orm::DbErr;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
 /// Somebody's part of a question, and where the answer goes.
-type Asked<Q, A> = (Q, oneshot::Sender<A>);
+type PendingQuery<Q, A> = (Q, oneshot::Sender<A>);
 
 /// Asks `Q` and answers `A`, many at a time. Clones share the questions.
 #[derive(Debug)]
-pub struct Batch<Q, A>(mpsc::UnboundedSender<Asked<Q, A>>);
+pub struct Batch<Q, A>(mpsc::UnboundedSender<PendingQuery<Q, A>>);
 
 /// The question was never answered: whatever answers it panicked, or the program stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a question that several had asked together was not answered")]
-pub struct Unanswered;
+pub struct BatchClosed;
 
-impl From<Unanswered> for DbErr {
-    fn from(error: Unanswered) -> Self {
+impl From<BatchClosed> for DbErr {
+    fn from(error: BatchClosed) -> Self {
         Self::Custom(error.to_string())
     }
 }
@@ -43,7 +43,7 @@ impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
         F: Fn(Vec<Q>) -> R + Send + Sync + 'static,
         R: Future<Output = Vec<A>> + Send + 'static,
     {
-        let (sender, mut asked) = mpsc::unbounded_channel::<Asked<Q, A>>();
+        let (sender, mut asked) = mpsc::unbounded_channel::<PendingQuery<Q, A>>();
         let free = Arc::new(Semaphore::new(under_way));
         tokio::spawn(async move {
             // Never closed, so there is always a permit in the end.
@@ -82,10 +82,10 @@ impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
     ///
     /// # Errors
     /// When there is none.
-    pub async fn ask(&self, question: Q) -> Result<A, Unanswered> {
+    pub async fn ask(&self, question: Q) -> Result<A, BatchClosed> {
         let (asker, answer) = oneshot::channel();
-        self.0.send((question, asker)).map_err(|_| Unanswered)?;
-        answer.await.map_err(|_| Unanswered)
+        self.0.send((question, asker)).map_err(|_| BatchClosed)?;
+        answer.await.map_err(|_| BatchClosed)
     }
 }
 
@@ -163,7 +163,7 @@ mod tests {
         let gate = Arc::new(Notify::new());
         let batch = doubling(Arc::clone(&gate), Arc::default());
         gate.notify_one();
-        assert_eq!(batch.ask(13).await, Err(Unanswered));
+        assert_eq!(batch.ask(13).await, Err(BatchClosed));
         gate.notify_one();
         assert_eq!(batch.ask(1).await, Ok(2));
     }

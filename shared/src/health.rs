@@ -136,8 +136,11 @@ pub async fn check_database(db: &Database) -> Result<(), Refusal> {
 /// When Redis refuses one of them.
 pub async fn check_redis(client: &Client, namespace: &str, queue: &Queue) -> Result<(), Refusal> {
     let (codes, queue) = tokio::join!(
-        timeout(redis::PATIENCE, redis::check_write(client, namespace)),
-        timeout(redis::PATIENCE, queue.check_write()),
+        timeout(
+            redis::COMMAND_TIMEOUT,
+            redis::check_write(client, namespace)
+        ),
+        timeout(redis::COMMAND_TIMEOUT, queue.check_write()),
     );
     let codes = match codes {
         Ok(written) => written.map_err(|error| Refusal::from(&error)),

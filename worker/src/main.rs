@@ -6,7 +6,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Parser as _;
 use latchkey_shared::{
     clock::Clock,
-    config::{Common, settings::Settings},
+    config::{SharedConfig, settings::Settings},
     telemetry::{logging, trace::Traces},
 };
 use latchkey_worker::{
@@ -68,7 +68,7 @@ async fn examine(how: Doctor) -> anyhow::Result<ExitCode> {
 
 async fn answer(mails: Mails) -> anyhow::Result<ExitCode> {
     let mut settings = Settings::from_environment();
-    let common = Common::read(&mut settings);
+    let common = SharedConfig::read(&mut settings);
     settings.finish()?;
     let common = common.ok_or_else(|| anyhow!("SECRET_KEY is missing"))?;
     start_log(&common, &Traces::off())?;
@@ -79,7 +79,7 @@ async fn answer(mails: Mails) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(if answer.found { 0 } else { 3 }))
 }
 
-fn start_log(common: &Common, traces: &Traces) -> anyhow::Result<()> {
+fn start_log(common: &SharedConfig, traces: &Traces) -> anyhow::Result<()> {
     logging::start(common.log_format, &common.log_filter, traces)
         .map_err(|error| anyhow!("RUST_LOG: {error}"))
 }

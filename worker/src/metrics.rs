@@ -34,7 +34,7 @@ use crate::{
 };
 
 /// How long the figures wait for the database.
-const PATIENCE: Duration = Duration::from_secs(2);
+const CHECK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What became of mails of late is counted over this span.
 const LATELY: TimeDelta = TimeDelta::hours(24);
@@ -187,7 +187,7 @@ impl DeliveryMetrics {
     }
 
     /// Notes how long the server took for a mail.
-    pub fn note_conversation(&self, sent: &Result<(), SendError>, took: Duration) {
+    pub fn record_conversation(&self, sent: &Result<(), SendError>, took: Duration) {
         let answer = match sent {
             Ok(()) => "accepted",
             Err(error) if error.is_final => "refused",
@@ -341,7 +341,7 @@ fn endpoint(figures: Figures) -> impl Endpoint {
 #[handler]
 async fn show(Data(figures): Data<&Figures>) -> Response {
     // Without the database the other figures are worth the more.
-    if let Ok(Err(error)) = timeout(PATIENCE, figures.look()).await {
+    if let Ok(Err(error)) = timeout(CHECK_TIMEOUT, figures.look()).await {
         tracing::warn!(%error, "The figures of the mails are old: the database failed.");
     }
     // For the metric of each dependency.

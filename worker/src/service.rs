@@ -20,12 +20,12 @@ use tokio::{
 };
 
 use crate::{
-    config::{Config, Way},
-    delivery::{Delivery, SendLimits, mail_budget::MailBudget, smtp_rate_limit::Pace},
+    config::{Config, MailDestination},
+    delivery::{Delivery, SendLimits, mail_budget::MailBudget, smtp_rate_limit::SmtpRateLimiter},
     housekeeping,
     metrics::{self, DeliveryMetrics, Figures},
     queue::{
-        consumer::{self, Slots},
+        consumer::{self, DeliverySlots},
         relay,
     },
     transport::Transport,
@@ -33,7 +33,7 @@ use crate::{
 
 /// A worker at work.
 pub struct Worker {
-    slots: Slots,
+    slots: DeliverySlots,
     tasks: JoinSet<()>,
 }
 
@@ -71,7 +71,7 @@ impl Worker {
     pub fn start(connections: &Connections, delivery: Delivery, clock: &Clock) -> Self {
         let stop = delivery.stop_token();
         let metrics = delivery.metrics();
-        let slots = Slots::new(delivery, stop.clone());
+        let slots = DeliverySlots::new(delivery, stop.clone());
         let Connections { db, queue, .. } = connections.clone();
         let mut tasks = JoinSet::new();
         for priority in Priority::ALL {
@@ -146,11 +146,11 @@ pub fn delivery(
         )
     });
     let pace = match &config.way {
-        Way::Smtp(server) => server.max_per_second,
-        Way::Folder(_) => None,
+        MailDestination::Smtp(server) => server.max_per_second,
+        MailDestination::Folder(_) => None,
     };
     let pace = pace.map(|per_second| {
-        Pace::new(
+        SmtpRateLimiter::new(
             connections.redis.clone(),
             &common.redis_namespace,
             per_second,
@@ -168,7 +168,7 @@ pub fn delivery(
 }
 
 /// Shows figures and health at `METRICS_BIND`, if anywhere, for as long as the program runs.
-async fn show_figures(bind: Option<SocketAddr>, figures: Figures) -> Result<(), StartError> {
+async fn serve_metrics(bind: Option<SocketAddr>, figures: Figures) -> Result<(), StartError> {
     let Some(bind) = bind else { return Ok(()) };
     let acceptor = TcpListener::bind(bind)
         .into_acceptor()
@@ -212,16 +212,16 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
         delivery.clone(),
         &config.common.redis_namespace,
     )?;
-    show_figures(config.metrics_bind, figures).await?;
+    serve_metrics(config.metrics_bind, figures).await?;
     let stop = delivery.stop_token();
     let mut worker = Worker::start(&connections, delivery, &clock);
     match &config.way {
-        Way::Smtp(server) => tracing::info!(
+        MailDestination::Smtp(server) => tracing::info!(
             smtp.host = server.url.host,
             smtp.port = server.url.port,
             "The worker is ready; mails go to SMTP_URL."
         ),
-        Way::Folder(folder) => tracing::info!(
+        MailDestination::Folder(folder) => tracing::info!(
             folder = %folder.display(),
             "The worker is ready; mails go to MAIL_DIR, as SMTP_URL is not set."
         ),

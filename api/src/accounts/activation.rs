@@ -11,12 +11,12 @@ use poem_openapi::{OpenApi, payload::Json};
 
 use crate::{
     app_state::App,
-    auth::one_time_code::{self, CheckWire, Message},
+    auth::one_time_code::{self, Message, OtpCheckRequest},
     config,
     http::{
-        audit_context::Trail,
+        audit_context::AuditContext,
         body::Body,
-        error::{ApiError, responses::Failure},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
 };
@@ -40,9 +40,9 @@ impl Activation {
     async fn activate(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
-        body: Body<CheckWire>,
-    ) -> Result<Json<Message>, Failure<400, 404, 413, 415, 429>> {
+        trail: AuditContext,
+        body: Body<OtpCheckRequest>,
+    ) -> Result<Json<Message>, ErrorResponses<400, 404, 413, 415, 429>> {
         if app.config.activation != config::Activation::Email {
             return Err(ApiError::NotFound.into());
         }

@@ -6,7 +6,8 @@ use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
 
 use crate::{
-    app_state::App, auth::bearer::ActivatedUser, http::error::responses::Failure, openapi::Tag,
+    app_state::App, auth::bearer::ActivatedUser, http::error::responses::ErrorResponses,
+    openapi::Tag,
 };
 
 /// How many events are shown.
@@ -49,7 +50,7 @@ impl Activities {
         &self,
         Data(app): Data<&App>,
         ActivatedUser(me): ActivatedUser,
-    ) -> Result<Json<Vec<Activity>>, Failure<401, 403>> {
+    ) -> Result<Json<Vec<Activity>>, ErrorResponses<401, 403>> {
         let events = audit::list_of(&app.db, me.user.id, SHOWN).await?;
         let own = format!("user {}", me.user.id);
         Ok(Json(

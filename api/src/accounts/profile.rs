@@ -9,10 +9,10 @@ use latchkey_shared::{
         password_reset,
         user::{
             self,
-            profile::{self, PlainChange, ProfileChange},
+            profile::{self, ProfileChange, SimpleProfileUpdate},
         },
     },
-    outbox::Written,
+    outbox::QueuedMail,
     types::{email::Email, gender::Gender, phone_number::PhoneNumber, username::Username},
 };
 use poem::web::Data;
@@ -27,9 +27,9 @@ use crate::{
     app_state::App,
     auth::bearer::{ActivatedUser, SignedIn},
     http::{
-        audit_context::{Trail, of_session},
+        audit_context::{AuditContext, of_session},
         body::{Body, WITH_PICTURE, fields::Fields},
-        error::{ApiError, responses::Failure},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
 };
@@ -87,7 +87,7 @@ impl Profile {
         &self,
         Data(app): Data<&App>,
         ActivatedUser(me): ActivatedUser,
-    ) -> Result<Json<User>, Failure<401, 403>> {
+    ) -> Result<Json<User>, ErrorResponses<401, 403>> {
         Ok(Json(User::of(me.user, &app.pictures)))
     }
 
@@ -103,10 +103,10 @@ impl Profile {
     async fn change(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
+        trail: AuditContext,
         ActivatedUser(me): ActivatedUser,
         body: Body<Wire, WITH_PICTURE>,
-    ) -> Result<Json<User>, Failure<400, 401, 403, 409, 413, 415, 429>> {
+    ) -> Result<Json<User>, ErrorResponses<400, 401, 403, 409, 413, 415, 429>> {
         let (mut change, upload) = parse(body.fields, app)?;
         if is_new(change.email.as_ref(), &me.user) {
             let limit = app.limits.email_change(me.user.id, app.now()).await;
@@ -151,9 +151,9 @@ async fn store(
     app: &App,
     me: &SignedIn,
     change: ProfileChange,
-    trail: &Trail,
+    trail: &AuditContext,
 ) -> Result<Stored, ApiError> {
-    if let Some(plain) = PlainChange::of(&me.session, &change)
+    if let Some(plain) = SimpleProfileUpdate::of(&me.session, &change)
         && let Some(user) = app.profile_changes.write(plain, app.now()).await?
     {
         return Ok(Stored {
@@ -169,10 +169,10 @@ async fn store_all(
     app: &App,
     me: &SignedIn,
     change: ProfileChange,
-    trail: &Trail,
+    trail: &AuditContext,
 ) -> Result<Stored, ApiError> {
     let transaction = database::begin(&app.db).await?;
-    let before = me.still_counts(app, &transaction).await?;
+    let before = me.reauthorize(app, &transaction).await?;
     let mut notice = None;
     if is_new(change.email.as_ref(), &before) {
         notice = Some(address_changes(app, &transaction, &before, trail).await?);
@@ -180,7 +180,7 @@ async fn store_all(
             detail: Some("e-mail address".to_owned()),
             ..of_session(trail.own(EventKind::UserUpdated, before.id), me.session.id)
         };
-        app.note_in(&transaction, event).await?;
+        app.record_in(&transaction, event).await?;
     }
     let user = profile::change(&transaction, before.clone(), change).await?;
     transaction.commit().await?;
@@ -208,8 +208,8 @@ pub async fn address_changes(
     app: &App,
     transaction: &Transaction,
     before: &user::Model,
-    trail: &Trail,
-) -> Result<Written, DbErr> {
+    trail: &AuditContext,
+) -> Result<QueuedMail, DbErr> {
     let (kind, now) = (MailKind::EmailChanged, app.now());
     password_reset::end_all(transaction, before.id, now).await?;
     app.outbox

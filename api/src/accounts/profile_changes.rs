@@ -8,31 +8,33 @@ use latchkey_shared::{
     database::Database,
     models::user::{
         self,
-        profile::{self, PlainChange},
+        profile::{self, SimpleProfileUpdate},
     },
 };
 use sea_orm::DbErr;
 
 use crate::http::{
     error::ApiError,
-    together::{MOST, is_refusal},
+    together::{MAX_BATCH_SIZE, is_refusal},
 };
 
 /// A change, and when it is made.
-type Asked = (PlainChange, DateTime<Utc>);
+type PendingReset = (SimpleProfileUpdate, DateTime<Utc>);
 
 /// The account as it is then, or nothing.
 type Changed = Option<user::Model>;
 
 /// See the module.
-pub struct ProfileChanges(Batch<Asked, Result<Changed, DbErr>>);
+pub struct ProfileChanges(Batch<PendingReset, Result<Changed, DbErr>>);
 
 impl ProfileChanges {
     /// Changes in a database, by sessions that end when they are idle for so long.
     #[must_use]
     pub fn new(db: &Database, idle: TimeDelta) -> Self {
         let db = db.clone();
-        Self(Batch::new(MOST, 2, move |all| write(db.clone(), all, idle)))
+        Self(Batch::new(MAX_BATCH_SIZE, 2, move |all| {
+            write(db.clone(), all, idle)
+        }))
     }
 
     /// Writes a change and returns the account as it is then; `None` when it was not written: because the session or the
@@ -43,14 +45,18 @@ impl ProfileChanges {
     /// When the database fails.
     pub async fn write(
         &self,
-        change: PlainChange,
+        change: SimpleProfileUpdate,
         now: DateTime<Utc>,
     ) -> Result<Changed, ApiError> {
         Ok(self.0.ask((change, now)).await??)
     }
 }
 
-async fn write(db: Database, all: Vec<Asked>, idle: TimeDelta) -> Vec<Result<Changed, DbErr>> {
+async fn write(
+    db: Database,
+    all: Vec<PendingReset>,
+    idle: TimeDelta,
+) -> Vec<Result<Changed, DbErr>> {
     let askers: Vec<_> = all.iter().map(|(change, _)| change.user_id).collect();
     let now = all.iter().map(|(_, now)| *now).max().unwrap_or_default();
     // One statement changes a row once.

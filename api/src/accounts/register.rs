@@ -20,12 +20,12 @@ use crate::{
         user_response::{self, User},
     },
     app_state::App,
-    auth::{one_time_code::CodeRequest, reset_requests::Asked},
+    auth::{one_time_code::CodeRequest, reset_requests::PendingReset},
     config::Activation,
     http::{
-        audit_context::Trail,
+        audit_context::AuditContext,
         body::{Body, WITH_PICTURE, fields::Fields},
-        error::{ApiError, responses::Failure},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
     passwords::{NewPassword, Owner, Password},
@@ -116,9 +116,9 @@ impl Register {
     async fn register(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
+        trail: AuditContext,
         body: Body<Wire, WITH_PICTURE>,
-    ) -> Result<Registered, Failure<400, 409, 413, 415, 429>> {
+    ) -> Result<Registered, ErrorResponses<400, 409, 413, 415, 429>> {
         // Before the form is looked at.
         let limit = app.limits.registration(trail.peer, app.now()).await;
         trail.limited(app, "registration", None, limit).await?;
@@ -159,7 +159,11 @@ impl Register {
 
 /// Makes an account or refuses to: whether it was made, and the answer, which with `REGISTRATION_PRIVACY` is the same for
 /// both.
-async fn enter(app: &App, new: NewUser, trail: &Trail) -> Result<(bool, NewAccount), ApiError> {
+async fn enter(
+    app: &App,
+    new: NewUser,
+    trail: &AuditContext,
+) -> Result<(bool, NewAccount), ApiError> {
     let email = new.email.clone();
     let announced = app
         .config
@@ -206,8 +210,8 @@ async fn refuse(
     app: &App,
     email: &Email,
     owner: Option<user::Model>,
-    code: Option<Asked>,
-    trail: &Trail,
+    code: Option<PendingReset>,
+    trail: &AuditContext,
 ) -> Result<(), ApiError> {
     let owner = match owner {
         Some(owner) => Some(owner),
@@ -220,7 +224,7 @@ async fn refuse(
         ..trail.anonymous(EventKind::UserCreateFail)
     };
     let is_told = app.config.registration_privacy;
-    let told = owner.filter(|_| is_told).map(|owner| {
+    let describe_filter = owner.filter(|_| is_told).map(|owner| {
         let (kind, now) = (MailKind::AddressTaken, app.now());
         let notice = app
             .outbox
@@ -234,7 +238,7 @@ async fn refuse(
         code: code
             .filter(|_| app.config.registration_privacy)
             .map(|(code, _)| code),
-        mail: told,
+        mail: describe_filter,
         event,
         at: app.now(),
     };
@@ -249,8 +253,8 @@ async fn refuse(
 async fn create(
     app: &App,
     new: NewUser,
-    code: Option<Asked>,
-    trail: &Trail,
+    code: Option<PendingReset>,
+    trail: &AuditContext,
 ) -> Result<user::Model, ApiError> {
     let now = app.now();
     let kind = if new.is_activated {

@@ -13,13 +13,13 @@ use latchkey_shared::{
         password_reset::{self, NewReset},
         user::{self, NewUser, WriteUserError},
     },
-    outbox::{Draft, Written},
+    outbox::{NewMail, QueuedMail},
 };
 use sea_orm::DbErr;
 
 use crate::http::{
     error::ApiError,
-    together::{MOST, write_together},
+    together::{MAX_BATCH_SIZE, write_together},
 };
 
 /// One registration.
@@ -30,7 +30,7 @@ pub struct Registration {
     /// The request for the code that the mail carries, if it does.
     pub code: Option<NewReset>,
     /// The mail about it.
-    pub mail: Option<Draft>,
+    pub mail: Option<NewMail>,
     /// What is noted. Of an account that is made it is told here who it is.
     pub event: Event,
     /// When.
@@ -40,7 +40,7 @@ pub struct Registration {
 /// What was written of one.
 struct Entry {
     user: Option<user::Model>,
-    mail: Option<Written>,
+    mail: Option<QueuedMail>,
 }
 
 /// See the module.
@@ -51,7 +51,7 @@ impl Registrations {
     #[must_use]
     pub fn new(db: &Database, key: AuditKey) -> Self {
         let db = db.clone();
-        Self(Batch::new(MOST, 1, move |all| {
+        Self(Batch::new(MAX_BATCH_SIZE, 1, move |all| {
             enter(db.clone(), key.clone(), all)
         }))
     }
@@ -63,7 +63,7 @@ impl Registrations {
     pub async fn make(
         &self,
         registration: Registration,
-    ) -> Result<(user::Model, Option<Written>), ApiError> {
+    ) -> Result<(user::Model, Option<QueuedMail>), ApiError> {
         let entry = self.0.ask(registration).await??;
         let user = entry.user.ok_or(WriteUserError::EmailTaken)?;
         Ok((user, entry.mail))
@@ -73,7 +73,7 @@ impl Registrations {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn refuse(&self, registration: Registration) -> Result<Option<Written>, ApiError> {
+    pub async fn refuse(&self, registration: Registration) -> Result<Option<QueuedMail>, ApiError> {
         Ok(self.0.ask(registration).await??.mail)
     }
 }
@@ -128,7 +128,7 @@ async fn write(
         mails.extend(mail);
     }
     password_reset::insert_many(transaction, codes).await?;
-    let mut mails = Draft::write_many(mails, transaction).await?.into_iter();
+    let mut mails = NewMail::write_many(mails, transaction).await?.into_iter();
     // The last, as it holds the head.
     audit::append_many(transaction, &key, events).await?;
     Ok(entries

@@ -45,7 +45,7 @@ pub fn pages() -> impl Endpoint<Output = Response> {
         .at("/users", get(users::show))
         .at(
             "/users/act",
-            get(users::list_instead).post(users::act_on_chosen),
+            get(users::redirect_to_list).post(users::act_on_chosen),
         )
         .at("/users/export", get(csv::file))
         .at("/users/:id<\\d+>", get(user::show).post(user::save))
@@ -58,7 +58,7 @@ pub fn pages() -> impl Endpoint<Output = Response> {
         .at("/audit", get(audit_log::show))
         .at(
             "/audit/verify",
-            get(audit_log::list_instead).post(audit_log::verify),
+            get(audit_log::redirect_to_list).post(audit_log::verify),
         )
         .at("/assets/:name", get(assets::asset))
         .around(csrf::check)
@@ -87,7 +87,7 @@ async fn errors(endpoint: impl Endpoint, request: Request) -> poem::Result<Respo
         Ok(output) => return Ok(output.into_response()),
         Err(error) => error,
     };
-    if error.is::<session::SignInFirst>() {
+    if error.is::<session::LoginRedirect>() {
         return Ok(error.into_response());
     }
     let pattern = error.data::<poem::PathPattern>().cloned();

@@ -13,7 +13,7 @@ use poem::{FromRequest, Request, RequestBody};
 use crate::admin::dashboard::session as cookie;
 use crate::{
     app_state::App,
-    http::{audit_context::Trail, error::ApiError},
+    http::{audit_context::AuditContext, error::ApiError},
 };
 
 /// A right, as a type.
@@ -59,7 +59,7 @@ pub struct Admin {
     /// The login.
     pub session: session::Model,
     /// For the audit log.
-    pub trail: Trail,
+    pub trail: AuditContext,
 }
 
 impl Admin {
@@ -72,7 +72,7 @@ impl Admin {
     /// Whether they may change this account at all. Accounts of staff are for superusers: whoever could change the
     /// address of an administrator could take their place.
     #[must_use]
-    pub fn may_touch(&self, user: &user::Model) -> bool {
+    pub fn can_manage(&self, user: &user::Model) -> bool {
         self.user.is_superuser || !(user.is_staff || user.is_superuser)
     }
 
@@ -127,7 +127,7 @@ impl<R: Right> Permit<R> {
     ///
     /// # Errors
     /// When that is so, or the database fails.
-    pub(super) async fn still_holds(
+    pub(super) async fn reauthorize(
         &self,
         app: &App,
         transaction: &Transaction,
@@ -163,10 +163,10 @@ impl<'a, R: Right> FromRequest<'a> for Permit<R> {
         let app = request
             .data::<App>()
             .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
-        let trail = Trail::from_request(request, body).await?;
+        let trail = AuditContext::from_request(request, body).await?;
         let signed_in = cookie::find(app, request)
             .await?
-            .ok_or_else(|| cookie::SignInFirst::to_see(app, request))?;
+            .ok_or_else(|| cookie::LoginRedirect::to_see(app, request))?;
         let admin = Admin {
             user: signed_in.user,
             session: signed_in.session,

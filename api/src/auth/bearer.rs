@@ -34,7 +34,7 @@ impl SignedIn {
     ///
     /// # Errors
     /// When the session has ended, the account was shut or its activation taken back, or the database fails.
-    pub async fn still_counts(
+    pub async fn reauthorize(
         &self,
         app: &App,
         transaction: &Transaction,

@@ -16,13 +16,13 @@ use crate::{
     app_state::App,
     auth::jwt::TokenId,
     http::{
-        audit_context::{Trail, of_session},
+        audit_context::{AuditContext, of_session},
         body::Body,
-        error::{ApiError, responses::Failure},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
-    passwords::{Password, hasher::Verdict},
-    rate_limit::Try,
+    passwords::{Password, hasher::PasswordCheck},
+    rate_limit::AttemptGuard,
 };
 
 /// Who, and the proof of it.
@@ -105,10 +105,10 @@ impl Login {
     async fn login(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
+        trail: AuditContext,
         request: &Request,
         body: Body<Wire>,
-    ) -> Result<Json<LoggedIn>, Failure<400, 401, 403, 413, 415, 429>> {
+    ) -> Result<Json<LoggedIn>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
         let mut fields = body.fields;
         let (email, password) = (
             fields.required::<Email>("email"),
@@ -122,7 +122,7 @@ impl Login {
             .await?;
         let (user, verdict) = authenticate(app, &email, password?, guess, &trail).await?;
         if !user.is_activated {
-            note_failure(app, &trail, &email, Some(user.id), "not activated").await?;
+            record_failure(app, &trail, &email, Some(user.id), "not activated").await?;
             return Err(ApiError::NotActivated.into());
         }
         let device = user_agent(request);
@@ -146,9 +146,9 @@ pub async fn authenticate(
     app: &App,
     email: &Email,
     password: Password,
-    guess: Try,
-    trail: &Trail,
-) -> Result<(user::Model, Verdict), ApiError> {
+    guess: AttemptGuard,
+    trail: &AuditContext,
+) -> Result<(user::Model, PasswordCheck), ApiError> {
     // In a box, so that a login keeps no room for it while it waits for its hash.
     let found = Box::pin(user::find_by_email(&app.db, email)).await?;
     let stored = found.as_ref().map(|user| user.password_hash.as_str());
@@ -163,11 +163,11 @@ pub async fn authenticate(
         app.limits
             .failed_login(trail.peer, email, has_account, app.now())
             .await?;
-        note_failure(app, trail, email, known, "wrong address or password").await?;
+        record_failure(app, trail, email, known, "wrong address or password").await?;
         return Err(ApiError::InvalidCredentials);
     };
     // The password was right, so what was tried before is forgiven.
-    app.limits.forgive(email).await?;
+    app.limits.reset_failures(email).await?;
     Ok((user, verdict))
 }
 
@@ -182,9 +182,9 @@ fn is_hidden(app: &App, user: &user::Model) -> bool {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn note_failure(
+pub async fn record_failure(
     app: &App,
-    trail: &Trail,
+    trail: &AuditContext,
     email: &Email,
     user_id: Option<i64>,
     why: &str,
@@ -206,7 +206,7 @@ pub fn new_session(
     app: &App,
     user_id: i64,
     device: Option<String>,
-    trail: &Trail,
+    trail: &AuditContext,
 ) -> (session::Model, TokenId) {
     let (now, secret) = (app.now(), TokenId::generate());
     let session = session::Model {
@@ -233,14 +233,14 @@ pub fn new_session(
 pub async fn store_session(
     app: &App,
     user: &user::Model,
-    verdict: Verdict,
+    verdict: PasswordCheck,
     session: session::Model,
-    trail: &Trail,
+    trail: &AuditContext,
     detail: Option<&str>,
 ) -> Result<(), ApiError> {
     let (id, now) = (session.id, session.created_at);
     let transaction = database::begin(&app.db).await?;
-    if !user::note_login(
+    if !user::record_login(
         &transaction,
         user.id,
         &user.password_hash,
@@ -256,7 +256,7 @@ pub async fn store_session(
         detail: detail.map(str::to_owned),
         ..of_session(trail.own(EventKind::LoginSuccess, user.id), id)
     };
-    app.note_in(&transaction, event).await?;
+    app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     tracing::info!(user.id, session.id = %id, "Logged in.");
     Ok(())
@@ -266,9 +266,9 @@ pub async fn store_session(
 async fn start_session(
     app: &App,
     user: &user::Model,
-    verdict: Verdict,
+    verdict: PasswordCheck,
     device: Option<String>,
-    trail: &Trail,
+    trail: &AuditContext,
 ) -> Result<TokenPair, ApiError> {
     let (session, secret) = new_session(app, user.id, device, trail);
     let tokens = TokenPair::of(app, &session, &secret);

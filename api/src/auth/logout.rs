@@ -11,13 +11,13 @@ use crate::{
     app_state::App,
     auth::{
         jwt::RefreshToken,
-        refresh::{Presented, Wire, end_family, present},
+        refresh::{Presented, Wire, present, revoke_on_reuse},
     },
     config::Rotation,
     http::{
-        audit_context::{Trail, of_session},
+        audit_context::{AuditContext, of_session},
         body::Body,
-        error::{ApiError, responses::Failure},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
 };
@@ -48,9 +48,9 @@ impl Logout {
     async fn logout(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
+        trail: AuditContext,
         body: Body<Wire>,
-    ) -> Result<LoggedOut, Failure<400, 401, 413, 415>> {
+    ) -> Result<LoggedOut, ErrorResponses<400, 401, 413, 415>> {
         let mut fields = body.fields;
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
@@ -62,7 +62,7 @@ impl Logout {
         let transaction = database::begin(&app.db).await?;
         session::revoke(&transaction, session.id, app.now()).await?;
         let event = of_session(trail.own(EventKind::TokenRevoked, user.id), session.id);
-        app.note_in(&transaction, event).await?;
+        app.record_in(&transaction, event).await?;
         transaction.commit().await?;
         tracing::info!(user.id, session.id = %session.id, "Logged out.");
         Ok(LoggedOut::Done)
@@ -71,10 +71,14 @@ impl Logout {
 
 /// What is to be said to a refresh token that was replaced: nothing when that was a moment ago, as its client may never
 /// have got the new one and wants to leave all the same. Later it is a replay like any other.
-async fn refuse_old(app: &App, presented: &Presented, trail: &Trail) -> Result<(), ApiError> {
+async fn refuse_old(
+    app: &App,
+    presented: &Presented,
+    trail: &AuditContext,
+) -> Result<(), ApiError> {
     match app.config.rotation {
         Rotation::On if presented.just_replaced(app).is_some() => return Ok(()),
-        Rotation::On => end_family(app, presented, trail).await?,
+        Rotation::On => revoke_on_reuse(app, presented, trail).await?,
         Rotation::Off => trail.bad_token(app, "logout").await,
     }
     Err(ApiError::InvalidRefreshToken)

@@ -17,9 +17,9 @@ use uuid::Uuid;
 
 use crate::{
     app_state::App,
-    auth::{jwt::ResetToken, reset_requests::Asked},
+    auth::{jwt::ResetToken, reset_requests::PendingReset},
     http::{
-        audit_context::Trail,
+        audit_context::AuditContext,
         body::fields::{Fields, FromField},
         error::ApiError,
     },
@@ -28,14 +28,14 @@ use crate::{
 /// The code from the mail.
 #[derive(Debug, Object)]
 #[oai(rename = "OtpCheck", example)]
-pub struct CheckWire {
+pub struct OtpCheckRequest {
     /// The token of the request.
     token: String,
     /// The digits from the mail, of any script, also with blanks or hyphens between them, or as a number.
     otp: String,
 }
 
-impl Example for CheckWire {
+impl Example for OtpCheckRequest {
     fn example() -> Self {
         Self {
             token: "the token of step 1".to_owned(),
@@ -96,13 +96,13 @@ pub struct CodeRequest {
     /// What the client is told of it.
     pub token: ResetToken,
     /// Its row and its mail, to be written in one step.
-    pub written: Asked,
+    pub written: PendingReset,
 }
 
 impl CodeRequest {
     /// A new one.
     #[must_use]
-    pub fn new(app: &App, purpose: Purpose, email: &Email, trail: &Trail) -> Self {
+    pub fn new(app: &App, purpose: Purpose, email: &Email, trail: &AuditContext) -> Self {
         let (id, token, now) = (Uuid::now_v7(), ResetToken::generate(), app.now());
         let lifetime = app.config.reset;
         let row = NewReset {
@@ -145,7 +145,7 @@ pub async fn check(
     app: &App,
     fields: Fields,
     purpose: Purpose,
-    trail: &Trail,
+    trail: &AuditContext,
 ) -> Result<(), ApiError> {
     let (token, code) = parse(app, fields)?;
     let limit = app.limits.code(trail.peer, app.now()).await;
@@ -163,7 +163,12 @@ pub async fn check(
 
 /// Takes a try of the mailbox and one of the reset, then compares. Both are taken first and each by one step, so guessing
 /// in parallel gains nothing.
-async fn compare(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(), ApiError> {
+async fn compare(
+    app: &App,
+    reset: &Reset,
+    code: Otp,
+    trail: &AuditContext,
+) -> Result<(), ApiError> {
     let event = |kind| Event {
         user_id: reset.user_id,
         subject: Some(app.subject_of(&reset.email_key)),
@@ -188,7 +193,7 @@ async fn compare(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(
         .find(reset.id)
         .await?
         .is_some_and(|stored| stored.matches(&code))
-        && reset.takes_code(now);
+        && reset.accepts_code(now);
     // The right code was no wrong one; dropped, its try is given back.
     if let (false, Some(guess)) = (right, guess) {
         guess.stands();
@@ -197,14 +202,14 @@ async fn compare(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(
     let accepted = right
         && match reset.purpose {
             Purpose::Reset => password_reset::mark_checked(&transaction, reset.id, now).await?,
-            Purpose::Activation => let_in(app, &transaction, reset).await?,
+            Purpose::Activation => activate(app, &transaction, reset).await?,
         };
     let kind = match (accepted, reset.purpose) {
         (true, Purpose::Reset) => EventKind::CodeSuccess,
         (true, Purpose::Activation) => EventKind::UserUpdated,
         (false, _) => EventKind::CodeFail,
     };
-    app.note_in(&transaction, event(kind)).await?;
+    app.record_in(&transaction, event(kind)).await?;
     transaction.commit().await?;
     if !accepted {
         tracing::info!(reset.id = %reset.id, "One-time code refused.");
@@ -219,7 +224,7 @@ async fn compare(app: &App, reset: &Reset, code: Otp, trail: &Trail) -> Result<(
 }
 
 /// Lets an account in whose owner has shown the code. False when it does not wait for that any more.
-async fn let_in(app: &App, transaction: &Transaction, reset: &Reset) -> Result<bool, DbErr> {
+async fn activate(app: &App, transaction: &Transaction, reset: &Reset) -> Result<bool, DbErr> {
     let (Some(id), now) = (reset.user_id, app.now()) else {
         return Ok(false);
     };
@@ -228,8 +233,8 @@ async fn let_in(app: &App, transaction: &Transaction, reset: &Reset) -> Result<b
     Ok(
         held.is_some_and(|user| is_owner(&user, reset) && user.awaits_owner)
             && password_reset::mark_checked(transaction, reset.id, now).await?
-            && password_reset::use_up(transaction, reset.id, now).await?
-            && user::activate_own(transaction, id).await?,
+            && password_reset::consume(transaction, reset.id, now).await?
+            && user::activate_by_owner(transaction, id).await?,
     )
 }
 

@@ -16,9 +16,9 @@ use crate::{
         login::TokenPair,
     },
     http::{
-        audit_context::{Trail, of_session},
+        audit_context::{AuditContext, of_session},
         body::Body,
-        error::{ApiError, responses::Failure},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
     passwords::{NewPassword, Owner, Password},
@@ -53,10 +53,10 @@ impl PasswordChange {
     async fn change(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
+        trail: AuditContext,
         ActivatedUser(me): ActivatedUser,
         body: Body<Wire>,
-    ) -> Result<Json<TokenPair>, Failure<400, 401, 403, 413, 415, 429>> {
+    ) -> Result<Json<TokenPair>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
         let mut fields = body.fields;
         let current = fields.required::<Password>("password");
         let new = fields.required::<Password>("new_password");
@@ -80,7 +80,7 @@ pub async fn change(
     me: &SignedIn,
     current: Password,
     new: NewPassword,
-    trail: &Trail,
+    trail: &AuditContext,
 ) -> Result<(session::Model, TokenId), ApiError> {
     let limit = app.limits.password_change(me.user.id, app.now()).await;
     let mailbox = Some(&me.user.email_key);
@@ -99,7 +99,7 @@ pub async fn change(
         );
         return Err(ApiError::WrongPassword);
     }
-    app.limits.forgive_change(me.user.id).await?;
+    app.limits.reset_change_failures(me.user.id).await?;
     store(app, me, new, trail).await
 }
 
@@ -108,12 +108,12 @@ async fn store(
     app: &App,
     me: &SignedIn,
     new: NewPassword,
-    trail: &Trail,
+    trail: &AuditContext,
 ) -> Result<(session::Model, TokenId), ApiError> {
     let hash = app.hasher.hash(new).await?;
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
-    me.still_counts(app, &transaction).await?;
+    me.reauthorize(app, &transaction).await?;
     let verified = &me.user.password_hash;
     if !user::change_password(&transaction, me.user.id, verified, hash).await? {
         return Err(ApiError::NotAuthenticated);
@@ -134,7 +134,7 @@ async fn store(
         )
         .await?;
     let event = trail.own(EventKind::PasswordChange, me.user.id);
-    app.note_in(&transaction, of_session(event, me.session.id))
+    app.record_in(&transaction, of_session(event, me.session.id))
         .await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;

@@ -17,12 +17,12 @@ use crate::{
     app_state::App,
     auth::{
         jwt::ResetToken,
-        one_time_code::{self, CheckWire, CodeRequest, Message, is_owner},
+        one_time_code::{self, CodeRequest, Message, OtpCheckRequest, is_owner},
     },
     http::{
-        audit_context::Trail,
+        audit_context::AuditContext,
         body::{Body, fields::Fields},
-        error::{ApiError, responses::Failure},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
     passwords::{Owner, Password},
@@ -31,13 +31,13 @@ use crate::{
 /// Whose password was forgotten.
 #[derive(Debug, Object)]
 #[oai(rename = "ResetRequest", example)]
-struct RequestWire {
+struct EmailRequest {
     /// The address of the account.
     #[oai(validator(max_length = 254))]
     email: String,
 }
 
-impl Example for RequestWire {
+impl Example for EmailRequest {
     fn example() -> Self {
         Self {
             email: "ada@example.com".to_owned(),
@@ -48,7 +48,7 @@ impl Example for RequestWire {
 /// The new password.
 #[derive(Debug, Object)]
 #[oai(rename = "PasswordReset", example)]
-struct ResetWire {
+struct PasswordResetRequest {
     /// The token of the request, whose code was checked.
     token: String,
     /// 8 to 128 characters; no common one, and none like the account's own data or the name of the service.
@@ -56,7 +56,7 @@ struct ResetWire {
     new_password: String,
 }
 
-impl Example for ResetWire {
+impl Example for PasswordResetRequest {
     fn example() -> Self {
         Self {
             token: "the token of step 1".to_owned(),
@@ -99,9 +99,9 @@ impl PasswordReset {
     async fn email_request(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
-        body: Body<RequestWire>,
-    ) -> Result<Requested, Failure<400, 413, 415, 429>> {
+        trail: AuditContext,
+        body: Body<EmailRequest>,
+    ) -> Result<Requested, ErrorResponses<400, 413, 415, 429>> {
         let mut fields = body.fields;
         let email = fields.required::<Email>("email");
         fields.finish()?;
@@ -131,9 +131,9 @@ impl PasswordReset {
     async fn check_otp(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
-        body: Body<CheckWire>,
-    ) -> Result<Json<Message>, Failure<400, 413, 415, 429>> {
+        trail: AuditContext,
+        body: Body<OtpCheckRequest>,
+    ) -> Result<Json<Message>, ErrorResponses<400, 413, 415, 429>> {
         one_time_code::check(app, body.fields, Purpose::Reset, &trail).await?;
         Ok(Json(Message {
             message: "OTP is valid.".to_owned(),
@@ -153,14 +153,14 @@ impl PasswordReset {
     async fn reset_password(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
-        body: Body<ResetWire>,
-    ) -> Result<Json<Message>, Failure<400, 413, 415, 429>> {
+        trail: AuditContext,
+        body: Body<PasswordResetRequest>,
+    ) -> Result<Json<Message>, ErrorResponses<400, 413, 415, 429>> {
         let (token, password) = parse_reset(body.fields)?;
         let limit = app.limits.reset_password(trail.peer, app.now()).await;
         trail.limited(app, "new password", None, limit).await?;
         let reset = one_time_code::find(app, &token, Purpose::Reset).await?;
-        let Some(reset) = reset.filter(|reset| reset.takes_password(app.now())) else {
+        let Some(reset) = reset.filter(|reset| reset.accepts_password(app.now())) else {
             trail.bad_token(app, "reset").await;
             return Err(ApiError::InvalidResetToken.into());
         };
@@ -180,7 +180,7 @@ fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
 }
 
 /// Notes the request and its mail. Nobody looks the address up here: the worker does, where nobody can measure it.
-async fn start(app: &App, email: &Email, trail: &Trail) -> Result<ResetToken, ApiError> {
+async fn start(app: &App, email: &Email, trail: &AuditContext) -> Result<ResetToken, ApiError> {
     let CodeRequest { token, written } = CodeRequest::new(app, Purpose::Reset, email, trail);
     let id = written.0.id;
     let mail = app.reset_requests.note(written).await?;
@@ -194,7 +194,7 @@ async fn finish(
     app: &App,
     reset: &Reset,
     password: Password,
-    trail: &Trail,
+    trail: &AuditContext,
 ) -> Result<(), ApiError> {
     let user = owner(app, reset)
         .await?
@@ -214,12 +214,12 @@ async fn finish(
     {
         return Err(ApiError::InvalidResetToken);
     }
-    if !password_reset::use_up(&transaction, reset.id, now).await? {
+    if !password_reset::consume(&transaction, reset.id, now).await? {
         return Err(ApiError::InvalidResetToken);
     }
     user::set_password(&transaction, user.id, hash).await?;
     // Whoever reads the mailbox and knows the password lets the account in that waits for its owner.
-    let let_in = user::activate_own(&transaction, user.id).await?;
+    let activate = user::activate_by_owner(&transaction, user.id).await?;
     session::revoke_all(&transaction, user.id, now).await?;
     password_reset::end_all(&transaction, user.id, now).await?;
     let mail = app
@@ -234,16 +234,23 @@ async fn finish(
         .await?;
     let event = Event {
         user_id: Some(user.id),
-        detail: Some(if let_in { "reset, activation" } else { "reset" }.to_owned()),
+        detail: Some(
+            if activate {
+                "reset, activation"
+            } else {
+                "reset"
+            }
+            .to_owned(),
+        ),
         ..trail.anonymous(EventKind::PasswordChange)
     };
-    app.note_in(&transaction, event).await?;
+    app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;
     // Whoever reads the mailbox is the owner: wrong guesses, whosever they were, stand in the way no more.
     if let Err(error) = app
         .limits
-        .forgive_all(trail.peer, user.id, &user.email)
+        .reset_all_failures(trail.peer, user.id, &user.email)
         .await
     {
         tracing::warn!(user.id, %error, "What was guessed wrong was not forgiven after a reset.");

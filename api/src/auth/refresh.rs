@@ -17,9 +17,9 @@ use crate::{
     auth::jwt::{RefreshToken, TokenId},
     config::Rotation,
     http::{
-        audit_context::{Trail, of_session},
+        audit_context::{AuditContext, of_session},
         body::Body,
-        error::{ApiError, responses::Failure},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
 };
@@ -64,9 +64,9 @@ impl Refresh {
     async fn refresh(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
+        trail: AuditContext,
         body: Body<Wire>,
-    ) -> Result<Json<Refreshed>, Failure<400, 401, 413, 415>> {
+    ) -> Result<Json<Refreshed>, ErrorResponses<400, 401, 413, 415>> {
         let mut fields = body.fields;
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
@@ -128,7 +128,7 @@ pub(crate) async fn present(
     app: &App,
     token: &RefreshToken,
     what: &str,
-    trail: &Trail,
+    trail: &AuditContext,
 ) -> Result<Presented, ApiError> {
     let presented = find(app, token).await;
     if let Err(ApiError::InvalidRefreshToken) = &presented {
@@ -157,7 +157,11 @@ async fn find(app: &App, token: &RefreshToken) -> Result<Presented, ApiError> {
 
 /// The successor of a refresh token. Of many uses at once one rotates and all get the same; a use of what was replaced
 /// longer ago means that two have the token, and ends the session for both.
-async fn rotate(app: &App, presented: &Presented, trail: &Trail) -> Result<RefreshToken, ApiError> {
+async fn rotate(
+    app: &App,
+    presented: &Presented,
+    trail: &AuditContext,
+) -> Result<RefreshToken, ApiError> {
     let now = app.now();
     let next = presented
         .id
@@ -182,15 +186,15 @@ async fn rotate(app: &App, presented: &Presented, trail: &Trail) -> Result<Refre
     if let Some(rotated) = again.just_replaced(app) {
         return Ok(app.tokens.refresh(&again.session, &next, rotated));
     }
-    end_family(app, &again, trail).await?;
+    revoke_on_reuse(app, &again, trail).await?;
     Err(ApiError::InvalidRefreshToken)
 }
 
 /// Ends the session whose old token was used, and tells the owner, once.
-pub(crate) async fn end_family(
+pub(crate) async fn revoke_on_reuse(
     app: &App,
     presented: &Presented,
-    trail: &Trail,
+    trail: &AuditContext,
 ) -> Result<(), ApiError> {
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
@@ -206,7 +210,7 @@ pub(crate) async fn end_family(
         user_id: Some(presented.user.id),
         ..trail.anonymous(EventKind::TokenReuse)
     };
-    app.note_in(&transaction, of_session(event, presented.session.id))
+    app.record_in(&transaction, of_session(event, presented.session.id))
         .await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;

@@ -6,7 +6,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
-    batch::{Batch, Unanswered},
+    batch::{Batch, BatchClosed},
     database::Database,
     models::{session, user},
 };
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::http::error::ApiError;
 
 /// How many sessions one statement asks for at most.
-const MOST: usize = 64;
+const MAX_BATCH_SIZE: usize = 64;
 
 /// A session with its user, if there is one.
 type Found = Option<(session::Model, user::Model)>;
@@ -34,8 +34,8 @@ impl SessionLookup {
     pub fn new(db: &Database, idle: TimeDelta) -> Self {
         let (reads, writes) = (db.clone(), db.clone());
         Self {
-            found: Batch::new(MOST, 2, move |ids| find(reads.clone(), ids)),
-            touched: Batch::new(MOST, 2, move |uses| touch(writes.clone(), uses)),
+            found: Batch::new(MAX_BATCH_SIZE, 2, move |ids| find(reads.clone(), ids)),
+            touched: Batch::new(MAX_BATCH_SIZE, 2, move |uses| touch(writes.clone(), uses)),
             idle,
         }
     }
@@ -73,8 +73,8 @@ async fn touch(db: Database, uses: Vec<(Uuid, DateTime<Utc>)>) -> Vec<Result<(),
     uses.iter().map(|_| touched.clone()).collect()
 }
 
-impl From<Unanswered> for ApiError {
-    fn from(error: Unanswered) -> Self {
+impl From<BatchClosed> for ApiError {
+    fn from(error: BatchClosed) -> Self {
         Self::Internal(error.to_string())
     }
 }

@@ -16,8 +16,8 @@ use crate::{
     app_state::App,
     auth::bearer::ActivatedUser,
     http::{
-        audit_context::{Trail, of_session},
-        error::{ApiError, responses::Failure},
+        audit_context::{AuditContext, of_session},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
 };
@@ -66,7 +66,7 @@ impl Sessions {
         &self,
         Data(app): Data<&App>,
         ActivatedUser(me): ActivatedUser,
-    ) -> Result<Json<Vec<Session>>, Failure<401, 403>> {
+    ) -> Result<Json<Vec<Session>>, ErrorResponses<401, 403>> {
         let alive = session::list_alive(&app.db, me.user.id, app.now()).await?;
         Ok(Json(
             alive
@@ -87,19 +87,19 @@ impl Sessions {
     async fn end(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
+        trail: AuditContext,
         ActivatedUser(me): ActivatedUser,
         /// As the list names it.
         Path(id): Path<String>,
-    ) -> Result<Ended, Failure<401, 403, 404>> {
+    ) -> Result<Ended, ErrorResponses<401, 403, 404>> {
         let id: Uuid = id.parse().map_err(|_| ApiError::NotFound)?;
         let transaction = database::begin(&app.db).await?;
-        me.still_counts(app, &transaction).await?;
+        me.reauthorize(app, &transaction).await?;
         if !session::revoke_own(&transaction, me.user.id, id, app.now()).await? {
             return Err(ApiError::NotFound.into());
         }
         let event = of_session(trail.own(EventKind::TokenRevoked, me.user.id), id);
-        app.note_in(&transaction, event).await?;
+        app.record_in(&transaction, event).await?;
         transaction.commit().await?;
         tracing::info!(me.user.id, session.id = %id, "Session ended by its owner.");
         Ok(Ended::Done)
@@ -117,17 +117,17 @@ impl Sessions {
     async fn logout_all(
         &self,
         Data(app): Data<&App>,
-        trail: Trail,
+        trail: AuditContext,
         ActivatedUser(me): ActivatedUser,
-    ) -> Result<Ended, Failure<401, 403>> {
+    ) -> Result<Ended, ErrorResponses<401, 403>> {
         let transaction = database::begin(&app.db).await?;
-        me.still_counts(app, &transaction).await?;
+        me.reauthorize(app, &transaction).await?;
         session::revoke_all(&transaction, me.user.id, app.now()).await?;
         let event = Event {
             detail: Some("every session".to_owned()),
             ..trail.own(EventKind::TokenRevoked, me.user.id)
         };
-        app.note_in(&transaction, event).await?;
+        app.record_in(&transaction, event).await?;
         transaction.commit().await?;
         tracing::info!(me.user.id, "Logged out everywhere.");
         Ok(Ended::Done)

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use latchkey_migration::{Migrator, MigratorTrait as _, SEALS_THE_EMPTY_AUDIT_LOG};
 use latchkey_shared::{
     clock::Clock,
-    config::{Common, settings::Settings},
+    config::{SharedConfig, settings::Settings},
     database::{self, Database},
     models::{
         audit::{self, EventKind},
@@ -71,7 +71,7 @@ pub async fn serve() -> anyhow::Result<()> {
     tracing::info!(address = %listener.local_addr()?, "Latchkey serves.");
     let stop = CancellationToken::new();
     let stopping = stop.clone();
-    let asked = asked_to_stop()?;
+    let asked = shutdown_signal()?;
     let drained = app.clone();
     let stopped = tokio::spawn(async move {
         asked.await;
@@ -81,7 +81,7 @@ pub async fn serve() -> anyhow::Result<()> {
         stopping.cancel();
         Instant::now()
     });
-    let figures = show_figures(&app, queue, stop.clone()).await?;
+    let figures = serve_metrics(&app, queue, stop.clone()).await?;
     let served = CancellationToken::new();
     let watch = tokio::spawn(watch_audit_log(app.clone(), served.clone()));
     server::serve(app, listener, stop.cancelled()).await?;
@@ -102,7 +102,7 @@ fn address_of(acceptor: &impl Acceptor) -> Option<SocketAddr> {
 }
 
 /// Serves `/metrics` at `METRICS_BIND`, if anywhere.
-async fn show_figures(
+async fn serve_metrics(
     app: &App,
     queue: Queue,
     stop: CancellationToken,
@@ -171,7 +171,7 @@ pub async fn create_superuser(
     let transaction = database::begin(&app.db).await?;
     let user = user::insert(&transaction, new, app.now()).await?;
     let event = by_operator(EventKind::UserCreated, user.id, "administrator");
-    app.note_in(&transaction, event).await?;
+    app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     println!("Administrator {} made.", user.email);
     Ok(())
@@ -347,7 +347,7 @@ async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
         )
         .await?;
     let event = by_operator(EventKind::Admin, user.id, "activated");
-    app.note_in(&transaction, event).await?;
+    app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;
     println!("{} is activated; a mail says so.", user.email);
@@ -367,7 +367,7 @@ async fn deactivate(app: &App, email: &str) -> anyhow::Result<()> {
     }
     if changed {
         let event = by_operator(EventKind::Admin, user.id, "deactivated");
-        app.note_in(&transaction, event).await?;
+        app.record_in(&transaction, event).await?;
     }
     transaction.commit().await?;
     let done = if changed {
@@ -440,21 +440,21 @@ async fn connect(config: Config) -> anyhow::Result<(App, Queue)> {
     Ok((App::new(config, connections, clock)?, queue))
 }
 
-fn read_common() -> anyhow::Result<Common> {
+fn read_common() -> anyhow::Result<SharedConfig> {
     let mut settings = Settings::from_environment();
-    let common = Common::read(&mut settings);
+    let common = SharedConfig::read(&mut settings);
     settings.finish()?;
     common.context("without SECRET_KEY the configuration has a fault")
 }
 
-fn start_log(common: &Common, traces: &Traces) -> anyhow::Result<()> {
+fn start_log(common: &SharedConfig, traces: &Traces) -> anyhow::Result<()> {
     logging::start(common.log_format, &common.log_filter, traces).map_err(|error| {
         anyhow::anyhow!("RUST_LOG: expected a filter such as warn,latchkey=info ({error})")
     })
 }
 
 /// Resolves on SIGTERM and on Ctrl-C.
-fn asked_to_stop() -> std::io::Result<impl Future<Output = ()>> {
+fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
     use tokio::signal::unix::{SignalKind, signal};
     let (mut terminate, mut interrupt) = (
         signal(SignalKind::terminate())?,

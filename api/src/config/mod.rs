@@ -10,7 +10,7 @@ use std::{
 use chrono::TimeDelta;
 use latchkey_shared::{
     config::{
-        Common,
+        SharedConfig,
         settings::{Environment, Settings, SettingsError},
     },
     telemetry::metrics,
@@ -31,7 +31,7 @@ mod production;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What both programs share.
-    pub common: Common,
+    pub common: SharedConfig,
     /// `BIND`: where it listens.
     pub bind: SocketAddr,
     /// `METRICS_BIND`: where it shows its figures; `None` for `off`.
@@ -151,7 +151,7 @@ impl Config {
     /// # Panics
     /// Never: what makes the shared part absent is a fault, which ends the reading before.
     pub fn read(mut settings: Settings) -> Result<Self, SettingsError> {
-        let common = Common::read(&mut settings);
+        let common = SharedConfig::read(&mut settings);
         let environment = common
             .as_ref()
             .map_or(Environment::Development, |common| common.environment);

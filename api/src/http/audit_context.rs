@@ -8,7 +8,7 @@ use fred::{
 };
 use latchkey_shared::{
     database::{self, Transaction},
-    models::audit::{self, Actor, Broken, Event, EventKind, Watch},
+    models::audit::{self, Actor, ChainError, Event, EventKind, Watch},
     types::email::{Email, EmailKey},
 };
 use poem::{FromRequest, Request, RequestBody};
@@ -31,13 +31,13 @@ const WATCHED_EVERY: Duration = Duration::from_mins(10);
 
 /// Where a request comes from, for the log.
 #[derive(Clone, Debug)]
-pub struct Trail {
+pub struct AuditContext {
     /// The client.
     pub peer: Peer,
     request: RequestId,
 }
 
-impl<'a> FromRequest<'a> for Trail {
+impl<'a> FromRequest<'a> for AuditContext {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
         Ok(Self {
             peer: Peer::from_request(request, body).await?,
@@ -49,7 +49,7 @@ impl<'a> FromRequest<'a> for Trail {
     }
 }
 
-impl Trail {
+impl AuditContext {
     /// The id of the request.
     #[must_use]
     pub fn request_id(&self) -> &str {
@@ -109,7 +109,7 @@ impl Trail {
                 subject: about.map(|mailbox| app.subject_of(mailbox)),
                 ..self.anonymous(EventKind::RateLimitExceeded)
             };
-            app.note_sometimes(self, what, event).await;
+            app.record_sampled(self, what, event).await;
         }
         limit
     }
@@ -117,7 +117,7 @@ impl Trail {
     /// Notes that somebody asked for what they may not do.
     pub async fn not_permitted(&self, app: &App, user_id: i64) {
         let event = self.own(EventKind::NotPermitted, user_id);
-        app.note_sometimes(self, "not permitted", event).await;
+        app.record_sampled(self, "not permitted", event).await;
     }
 
     /// Notes a token that opens nothing.
@@ -126,7 +126,7 @@ impl Trail {
             detail: Some(what.to_owned()),
             ..self.anonymous(EventKind::TokenFail)
         };
-        app.note_sometimes(self, what, event).await;
+        app.record_sampled(self, what, event).await;
     }
 }
 
@@ -135,7 +135,7 @@ impl App {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn note_in(&self, transaction: &Transaction, event: Event) -> Result<(), DbErr> {
+    pub async fn record_in(&self, transaction: &Transaction, event: Event) -> Result<(), DbErr> {
         // In a box, so that nobody keeps room for it before it comes to that.
         Box::pin(audit::append(
             transaction,
@@ -152,7 +152,7 @@ impl App {
     /// When the database fails.
     pub async fn note(&self, event: Event) -> Result<(), DbErr> {
         let transaction = database::begin(&self.db).await?;
-        self.note_in(&transaction, event).await?;
+        self.record_in(&transaction, event).await?;
         transaction.commit().await
     }
 
@@ -180,13 +180,13 @@ impl App {
 
     /// Notes what anybody can cause as often as they like: once a minute for each client. The answer does not depend on
     /// it, so what fails here is logged.
-    async fn note_sometimes(&self, trail: &Trail, what: &str, event: Event) {
+    async fn record_sampled(&self, trail: &AuditContext, what: &str, event: Event) {
         let key = format!(
             "{}:audited:{what}:{}",
             self.config.common.redis_namespace,
             trail.peer.network()
         );
-        // In a box, as in `note_in`.
+        // In a box, as in `record_in`.
         let first = Box::pin(self.redis.set(
             key,
             "",
@@ -211,17 +211,17 @@ impl App {
 /// in between when it has moved. That it does not go through where it was seen is an error there.
 pub async fn watch_audit_log(app: App, stop: CancellationToken) {
     let mut watch = Watch::new(app.audit_key.clone());
-    let mut told = None;
+    let mut describe_filter = None;
     loop {
         let last = stop.is_cancelled();
         match watch.look(&app.db).await {
             Ok(head) => {
-                if last || told.as_ref() != Some(&head) {
+                if last || describe_filter.as_ref() != Some(&head) {
                     tracing::info!(audit.head = %head, "The head of the audit log.");
-                    told = Some(head);
+                    describe_filter = Some(head);
                 }
             }
-            Err(Broken::Database(error)) => {
+            Err(ChainError::Database(error)) => {
                 tracing::warn!(%error, "The head of the audit log was not read.");
             }
             Err(broken) => tracing::error!(%broken, "The audit log is not whole."),

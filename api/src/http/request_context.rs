@@ -125,7 +125,7 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
         if !self.base.is_empty() {
             place_below(&mut response, &self.base);
         }
-        self.dress(response.headers_mut(), &id);
+        self.set_security_headers(response.headers_mut(), &id);
         if ends_connection {
             response
                 .headers_mut()
@@ -223,7 +223,7 @@ impl<E: Endpoint> RequestEndpoint<E> {
     }
 
     /// The headers of every answer (OWASP Secure Headers). A page that needs more than nothing brings its own policy.
-    fn dress(&self, headers: &mut HeaderMap, id: &RequestId) {
+    fn set_security_headers(&self, headers: &mut HeaderMap, id: &RequestId) {
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
             headers.insert(REQUEST_ID, id);
         }

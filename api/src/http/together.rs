@@ -9,7 +9,7 @@ use sea_orm::{
 };
 
 /// How many requests one transaction is for at most.
-pub const MOST: usize = 64;
+pub const MAX_BATCH_SIZE: usize = 64;
 
 /// The answers to several, in their order.
 pub type Answers<'a, A> = Pin<Box<dyn Future<Output = Result<Vec<A>, DbErr>> + Send + 'a>>;

@@ -10,7 +10,7 @@ use crate::{
         ApiError,
         problem::{CONTENT_TYPE, FieldError},
     },
-    rate_limit::TooMany,
+    rate_limit::RateLimitExceeded,
 };
 
 /// The id of the request of every example.
@@ -114,7 +114,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
         (409, _) => vec![ApiError::NotPossible],
         (413, _) => vec![ApiError::BodyTooLarge],
         (415, _) => vec![ApiError::UnsupportedMediaType],
-        (429, _) => vec![ApiError::TooManyRequests(TooMany {
+        (429, _) => vec![ApiError::TooManyRequests(RateLimitExceeded {
             retry_after: 42,
             limit: 5,
         })],

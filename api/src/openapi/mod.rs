@@ -76,7 +76,7 @@ pub fn document() -> Value {
     let mut document: Value =
         serde_json::from_str(&service().spec()).expect("poem-openapi writes valid JSON");
     strip_charsets(&mut document);
-    mend_schemas(&mut document["components"]["schemas"]);
+    fix_schemas(&mut document["components"]["schemas"]);
     name_bodies(&mut document);
     restore_slashes(&mut document);
     describe_answers(&mut document);
@@ -247,7 +247,7 @@ const NEVER_NULL: [&str; 8] = [
 ];
 
 /// Answers that have every member always.
-const WHOLE: [&str; 12] = [
+const ALWAYS_REQUIRED: [&str; 12] = [
     "User",
     "Account",
     "AccountList",
@@ -264,7 +264,7 @@ const WHOLE: [&str; 12] = [
 
 /// A member that may be absent may be null, too: that is how a profile says that it has no picture, and how a change
 /// clears one. Only a problem leaves out what it has not, and some things can be changed but not cleared.
-fn mend_schemas(schemas: &mut Value) {
+fn fix_schemas(schemas: &mut Value) {
     let Some(schemas) = schemas.as_object_mut() else {
         return;
     };
@@ -306,7 +306,7 @@ fn mend_schemas(schemas: &mut Value) {
                 description["nullable"] = json!(true);
             }
         }
-        if WHOLE.contains(&name.as_str()) {
+        if ALWAYS_REQUIRED.contains(&name.as_str()) {
             schema["required"] = members_of(schema);
         }
     }

@@ -70,7 +70,7 @@ impl Threads {
 }
 
 fn work_off(jobs: &Mutex<mpsc::Receiver<Job>>) {
-    give_way();
+    lower_priority();
     let mut memory = Memory::default();
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -82,7 +82,7 @@ fn work_off(jobs: &Mutex<mpsc::Receiver<Job>>) {
 
 /// Lowers the thread's priority, so that whoever is logged in is answered while others log in. On Linux alone is it the
 /// thread's and not the program's.
-fn give_way() {
+fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(10) {
         tracing::debug!(%error, "Passwords are hashed at the priority of everything else.");

@@ -64,7 +64,7 @@ pub struct PasswordHasher {
 
 /// What a verification found.
 #[derive(Debug)]
-pub struct Verdict {
+pub struct PasswordCheck {
     /// Whether the password is the right one.
     pub correct: bool,
     /// The hash to store instead, when the stored one was made at another cost.
@@ -81,7 +81,7 @@ impl PasswordHasher {
         let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None)
             .expect("the configuration keeps to argon2's bounds");
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let dummy = nobodys(&argon2).into();
+        let dummy = dummy_hash(&argon2).into();
         let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
             argon2,
@@ -112,7 +112,7 @@ impl PasswordHasher {
         &self,
         password: Password,
         stored: Option<&str>,
-    ) -> Result<Verdict, ApiError> {
+    ) -> Result<PasswordCheck, ApiError> {
         let argon2 = self.argon2.clone();
         let exists = stored.is_some();
         let stored: Arc<str> = stored.map_or_else(|| self.dummy.clone(), Into::into);
@@ -121,7 +121,7 @@ impl PasswordHasher {
             let correct = verify(bytes, &stored, memory) && exists;
             let outdated = correct && is_outdated(&argon2, &stored);
             let rehashed = outdated.then(|| hash(&argon2, bytes, memory));
-            Verdict { correct, rehashed }
+            PasswordCheck { correct, rehashed }
         })
         .await
     }
@@ -167,7 +167,7 @@ fn hash(argon2: &Argon2<'_>, password: &[u8], memory: &mut Memory) -> String {
 }
 
 /// Like a hash that was made with these parameters, of a password that nobody has or could find.
-fn nobodys(argon2: &Argon2<'_>) -> String {
+fn dummy_hash(argon2: &Argon2<'_>) -> String {
     let bytes = random_bytes::<{ Params::DEFAULT_OUTPUT_LEN }>();
     let hash = Output::new(&bytes).expect("a length that outputs have");
     phc(argon2.params(), Salt::generate(), hash)

@@ -38,7 +38,7 @@ use crate::http::{client_ip::Peer, error::ApiError};
 
 /// How many count at once; the others wait with a few bytes. fred takes several KiB for what is under way, and a flood comes by
 /// hundreds.
-const AT_ONCE: usize = 16;
+const MAX_CONCURRENT_CALLS: usize = 16;
 
 /// All numbers, each with its variable.
 #[derive(Clone, Copy, Debug)]
@@ -108,25 +108,25 @@ const MAX_INVENTED: u32 = 500;
 const STRIKES_REMEMBERED: u32 = 3600;
 
 /// How many are on the list of those who are held; of more, those that are held the longest.
-const MOST_HELD: i64 = 10_000;
+const MAX_LOCKOUTS: i64 = 10_000;
 
 /// Somebody whom a limit holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Held {
+pub struct Lockout {
     /// Names it, to release it.
     pub name: String,
     /// What is refused: `login`, `strikes` and `failed` (logins, after failed ones), `register`, `reset`, `otp`, `otp-ip`,
     /// `reset-password`, `change`, `change-strikes` (password changes, after wrong passwords), `address`, `picture` (uploads).
     pub what: String,
     /// To whom.
-    pub whom: Whom,
+    pub whom: LockoutSubject,
     /// Until when.
     pub until: DateTime<Utc>,
 }
 
 /// Who is held.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whom {
+pub enum LockoutSubject {
     /// A client, by its network.
     Peer(String),
     /// A mailbox, by its fingerprint.
@@ -137,7 +137,7 @@ pub enum Whom {
 
 /// A request that came too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TooMany {
+pub struct RateLimitExceeded {
     /// When to come again, in seconds.
     pub retry_after: u64,
     /// How many are let through, of what was exceeded.
@@ -159,7 +159,7 @@ pub struct Limiter {
 /// A try that was counted before anybody knew how it ends. It is taken back unless it is said to stand: whoever was let
 /// down by the service, or went away before it knew anything, has not guessed wrong.
 #[must_use = "dropped, it is taken back"]
-pub struct Try {
+pub struct AttemptGuard {
     redis: Client,
     turns: Arc<Semaphore>,
     refund: Script,
@@ -169,14 +169,14 @@ pub struct Try {
     stands: bool,
 }
 
-impl Try {
+impl AttemptGuard {
     /// It counts from now on: the guess was looked at.
     pub fn stands(mut self) {
         self.stands = true;
     }
 }
 
-impl Drop for Try {
+impl Drop for AttemptGuard {
     fn drop(&mut self) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
@@ -232,7 +232,7 @@ impl Limiter {
             failed_login: Script::from_lua(FAILED_LOGIN),
             hasher,
             rates,
-            turns: Arc::new(Semaphore::new(AT_ONCE)),
+            turns: Arc::new(Semaphore::new(MAX_CONCURRENT_CALLS)),
         }
     }
 
@@ -245,7 +245,7 @@ impl Limiter {
         peer: Peer,
         email: &Email,
         now: DateTime<Utc>,
-    ) -> Result<Try, ApiError> {
+    ) -> Result<AttemptGuard, ApiError> {
         let mut counters = Counters::default();
         counters.window(self.peer_key("login", peer), self.rates.login_peer);
         counters.lock(self.failed_key(email), self.rates);
@@ -290,7 +290,7 @@ impl Limiter {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn forgive(&self, email: &Email) -> Result<(), ApiError> {
+    pub async fn reset_failures(&self, email: &Email) -> Result<(), ApiError> {
         self.forget(vec![self.strikes_key(email), self.failed_key(email)])
             .await
     }
@@ -299,7 +299,7 @@ impl Limiter {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn forgive_change(&self, user_id: i64) -> Result<(), ApiError> {
+    pub async fn reset_change_failures(&self, user_id: i64) -> Result<(), ApiError> {
         self.forget(vec![self.change_strikes_key(user_id)]).await
     }
 
@@ -307,7 +307,7 @@ impl Limiter {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn forgive_all(
+    pub async fn reset_all_failures(
         &self,
         peer: Peer,
         user_id: i64,
@@ -327,11 +327,11 @@ impl Limiter {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn held(&self, now: DateTime<Utc>, most: i64) -> Result<Vec<Held>, ApiError> {
+    pub async fn held(&self, now: DateTime<Utc>, most: i64) -> Result<Vec<Lockout>, ApiError> {
         let held: Vec<(String, f64)> = self
             .redis
             .zrevrangebyscore(
-                self.held_key(),
+                self.lockouts_key(),
                 "+inf",
                 format!("({}", now.timestamp_millis()),
                 true,
@@ -349,22 +349,22 @@ impl Limiter {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn held_account(
+    pub async fn account_lockouts(
         &self,
         id: i64,
         email: &Email,
         now: DateTime<Utc>,
-    ) -> Result<Vec<Held>, ApiError> {
+    ) -> Result<Vec<Lockout>, ApiError> {
         let mailbox = self.hasher.fingerprint(&email.key());
         let mut held = Vec::new();
         for what in ["strikes", "failed", "otp"] {
             held.extend(
-                self.find_held(&format!("{what}:email:{mailbox}"), now)
+                self.find_lockout(&format!("{what}:email:{mailbox}"), now)
                     .await?,
             );
         }
         for what in ["change", "change-strikes", "address", "picture"] {
-            held.extend(self.find_held(&format!("{what}:{id}"), now).await?);
+            held.extend(self.find_lockout(&format!("{what}:{id}"), now).await?);
         }
         Ok(held)
     }
@@ -373,15 +373,15 @@ impl Limiter {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn find_held(
+    pub async fn find_lockout(
         &self,
         name: &str,
         now: DateTime<Utc>,
-    ) -> Result<Option<Held>, ApiError> {
+    ) -> Result<Option<Lockout>, ApiError> {
         let key = format!("{}:limit:{name}", self.namespace);
         let until: Option<f64> = self
             .redis
-            .zscore(self.held_key(), key.as_str())
+            .zscore(self.lockouts_key(), key.as_str())
             .await
             .map_err(|error| unavailable(&error))?;
         Ok(until
@@ -397,7 +397,7 @@ impl Limiter {
         let key = format!("{}:limit:{name}", self.namespace);
         let listed: i64 = self
             .redis
-            .zrem(self.held_key(), key.as_str())
+            .zrem(self.lockouts_key(), key.as_str())
             .await
             .map_err(|error| unavailable(&error))?;
         // Only what is on the list is a counter to be forgotten.
@@ -429,7 +429,7 @@ impl Limiter {
             let _turn = self.turns.acquire().await;
             Box::pin(question()).await
         };
-        match timeout(redis::PATIENCE, answer).await {
+        match timeout(redis::COMMAND_TIMEOUT, answer).await {
             Ok(answer) => answer.map_err(|error| unavailable(&error)),
             Err(_) => Err(unavailable(redis::fault::timed_out())),
         }
@@ -439,32 +439,32 @@ impl Limiter {
         let pipeline = self.redis.pipeline();
         self.ask(|| async {
             let () = pipeline.del(keys.clone()).await?;
-            let () = pipeline.zrem(self.held_key(), keys).await?;
+            let () = pipeline.zrem(self.lockouts_key(), keys).await?;
             pipeline.all().await
         })
         .await
     }
 
-    fn held_key(&self) -> String {
+    fn lockouts_key(&self) -> String {
         format!("{}:limit:held", self.namespace)
     }
 
     /// Takes a key apart, as it stands on the list with the moment of its end.
-    fn read(&self, key: &str, until: f64) -> Option<Held> {
+    fn read(&self, key: &str, until: f64) -> Option<Lockout> {
         let name = key.strip_prefix(&format!("{}:limit:", self.namespace))?;
         let (what, whom) = name.split_once(':')?;
         let whom = match whom.split_once(':') {
-            Some(("peer", network)) => Whom::Peer(network.to_owned()),
+            Some(("peer", network)) => LockoutSubject::Peer(network.to_owned()),
             // A counter of one client network has that behind a slash.
             Some(("email", mailbox)) => {
                 let fingerprint = mailbox.split('/').next().unwrap_or_default();
-                Whom::Mailbox(fingerprint.to_owned())
+                LockoutSubject::Mailbox(fingerprint.to_owned())
             }
-            _ => Whom::Account(whom.parse().ok()?),
+            _ => LockoutSubject::Account(whom.parse().ok()?),
         };
         #[expect(clippy::cast_possible_truncation, reason = "milliseconds of our time")]
         let until = DateTime::from_timestamp_millis(until as i64)?;
-        Some(Held {
+        Some(Lockout {
             name: name.to_owned(),
             what: what.to_owned(),
             whom,
@@ -514,7 +514,7 @@ impl Limiter {
         peer: Peer,
         mailbox: &EmailKey,
         now: DateTime<Utc>,
-    ) -> Result<Try, ApiError> {
+    ) -> Result<AttemptGuard, ApiError> {
         let mut counters = Counters::default();
         counters.window(self.otp_key(peer, mailbox), self.rates.otp_email_ip);
         counters.window(self.mailbox_key("otp", mailbox), self.rates.otp_email);
@@ -540,7 +540,11 @@ impl Limiter {
     ///
     /// # Errors
     /// When it is one too many, or Redis does not answer.
-    pub async fn password_change(&self, user_id: i64, now: DateTime<Utc>) -> Result<Try, ApiError> {
+    pub async fn password_change(
+        &self,
+        user_id: i64,
+        now: DateTime<Utc>,
+    ) -> Result<AttemptGuard, ApiError> {
         let mut counters = Counters::default();
         counters.window(
             self.account_key("change", user_id),
@@ -585,7 +589,11 @@ impl Limiter {
     }
 
     /// Counts a try, the last of whose counters is the one to be taken back.
-    async fn try_one(&self, counters: Counters, now: DateTime<Utc>) -> Result<Try, ApiError> {
+    async fn try_one(
+        &self,
+        counters: Counters,
+        now: DateTime<Utc>,
+    ) -> Result<AttemptGuard, ApiError> {
         let refunded = counters.keys.last().cloned().into_iter().collect();
         self.try_several(counters, refunded, now).await
     }
@@ -596,16 +604,16 @@ impl Limiter {
         counters: Counters,
         refunded: Vec<String>,
         now: DateTime<Utc>,
-    ) -> Result<Try, ApiError> {
+    ) -> Result<AttemptGuard, ApiError> {
         let kept = counters.arguments.last().cloned().unwrap_or_default();
         let member = Uuid::now_v7().simple().to_string();
         let till = self.count_as(&member, counters, now).await?;
-        Ok(Try {
+        Ok(AttemptGuard {
             redis: self.redis.clone(),
             turns: Arc::clone(&self.turns),
             refund: self.refund.clone(),
             counters: refunded,
-            lockouts: self.held_key(),
+            lockouts: self.lockouts_key(),
             arguments: [till.to_string(), member, kept],
             stands: false,
         })
@@ -630,11 +638,11 @@ impl Limiter {
             now.timestamp_millis().to_string(),
             member.to_owned(),
             LONGEST_WAIT.to_string(),
-            MOST_HELD.to_string(),
+            MAX_LOCKOUTS.to_string(),
         ];
         arguments.extend(counters.arguments);
         let mut keys = counters.keys;
-        keys.push(self.held_key());
+        keys.push(self.lockouts_key());
         let (refused, wait, till): (usize, u64, u64) = self
             .ask(|| {
                 self.attempt
@@ -647,7 +655,7 @@ impl Limiter {
         {
             None => Ok(till),
             Some(limit) => {
-                let too_many = TooMany {
+                let too_many = RateLimitExceeded {
                     retry_after: wait.div_ceil(1000),
                     limit: *limit,
                 };

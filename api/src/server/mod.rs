@@ -26,7 +26,7 @@ use crate::{
     admin,
     app_state::App,
     http::{
-        error::{ApiError, KINDS},
+        error::{ApiError, PROBLEM_TYPES},
         request_context::{RequestId, RequestLayer},
         request_head,
     },
@@ -190,7 +190,7 @@ fn text(
 /// What a problem type means, for people who follow its URI.
 #[handler]
 fn problem(Path(name): Path<String>) -> poem::Result<String> {
-    let kind = KINDS
+    let kind = PROBLEM_TYPES
         .iter()
         .find(|kind| kind.name == name)
         .ok_or(ApiError::NotFound)?;

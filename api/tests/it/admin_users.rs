@@ -2,7 +2,7 @@
 
 use latchkey_shared::models::user::{
     self,
-    search::{self, Filter, Part, Sort},
+    search::{self, Filter, PageRequest, Sort},
 };
 
 use crate::{
@@ -36,7 +36,7 @@ pub(crate) async fn crowd(many: usize) -> World {
 }
 
 async fn all(world: &World, filter: &Filter, sort: Sort) -> Vec<user::Model> {
-    search::page(&world.database.db, filter, sort, &Part::First, 1_000)
+    search::page(&world.database.db, filter, sort, &PageRequest::First, 1_000)
         .await
         .unwrap()
         .rows
@@ -51,7 +51,7 @@ async fn page_after_page_gives_everybody_once_in_every_order_and_back_again() {
             let sort: Sort = format!("{sign}{by}").parse().unwrap();
             let everybody = all(&world, &Filter::default(), sort).await;
             assert_eq!(everybody.len(), 18);
-            let (mut forwards, mut pages, mut part) = (Vec::new(), Vec::new(), Part::First);
+            let (mut forwards, mut pages, mut part) = (Vec::new(), Vec::new(), PageRequest::First);
             loop {
                 let page = search::page(db, &Filter::default(), sort, &part, 5)
                     .await
@@ -64,13 +64,13 @@ async fn page_after_page_gives_everybody_once_in_every_order_and_back_again() {
                     .map(|place| place.to_string().parse().unwrap());
                 pages.push(page);
                 let Some(next) = next else { break };
-                part = Part::After(next);
+                part = PageRequest::After(next);
             }
             assert_eq!(forwards, everybody, "{sort}");
             assert_eq!(pages.len(), 4);
             assert!(pages[0].before.is_none());
             for i in (1..pages.len()).rev() {
-                let part = Part::Before(pages[i].before.clone().unwrap());
+                let part = PageRequest::Before(pages[i].before.clone().unwrap());
                 let page = search::page(db, &Filter::default(), sort, &part, 5)
                     .await
                     .unwrap();

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use futures_util::future::join_all;
 use latchkey_migration::{Migrator, MigratorTrait as _, SEALS_THE_EMPTY_AUDIT_LOG};
 use latchkey_shared::models::{
-    audit::{self, Broken, Head, Model, Watch},
+    audit::{self, ChainError, Head, Model, Watch},
     user::{self, NewUser},
 };
 use reqwest::Method;
@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::world::{PASSWORD, World, other_than, registration};
 
 /// What somebody does to the log, and whether that is what is found.
-type Tampering<'a> = (&'a [&'a str], &'a dyn Fn(&Broken) -> bool);
+type Tampering<'a> = (&'a [&'a str], &'a dyn Fn(&ChainError) -> bool);
 
 /// Everything that was noted, the oldest first.
 async fn events(world: &World) -> Vec<Model> {
@@ -24,7 +24,7 @@ async fn events(world: &World) -> Vec<Model> {
     all
 }
 
-async fn verify(world: &World, noted: Option<&Head>) -> Result<Head, Broken> {
+async fn verify(world: &World, noted: Option<&Head>) -> Result<Head, ChainError> {
     let key: latchkey_shared::crypto::secret_key::SecretKey =
         world.variables["SECRET_KEY"].parse().unwrap();
     audit::verify(&world.database.db, &key.audit_key(), noted).await
@@ -248,10 +248,10 @@ async fn the_log_takes_no_change() {
 /// Each on a chain of its own, with the triggers gone, as an intruder would have it.
 #[tokio::test]
 async fn whatever_is_changed_afterwards_is_found_and_named() {
-    let altered = |broken: &Broken| matches!(broken, Broken::Altered(3));
-    let missing = |broken: &Broken| matches!(broken, Broken::Missing(3));
-    let head = |broken: &Broken| matches!(broken, Broken::Head);
-    let added = |broken: &Broken| matches!(broken, Broken::Added(_));
+    let altered = |broken: &ChainError| matches!(broken, ChainError::Altered(3));
+    let missing = |broken: &ChainError| matches!(broken, ChainError::Missing(3));
+    let head = |broken: &ChainError| matches!(broken, ChainError::Head);
+    let added = |broken: &ChainError| matches!(broken, ChainError::Added(_));
     let cut = "DELETE FROM audit_events WHERE seq > 3";
     let emptied = "DELETE FROM audit_events";
     let tampered: [Tampering; 16] = [
@@ -297,7 +297,7 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
         ),
         // The end cut off, without the head and with it.
         (&["DELETE FROM audit_events WHERE seq = 5"], &|broken| {
-            matches!(broken, Broken::Missing(5))
+            matches!(broken, ChainError::Missing(5))
         }),
         (
             &[
@@ -316,7 +316,9 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
             &head,
         ),
         (&[emptied, "UPDATE audit_head SET seq = 0"], &head),
-        (&[emptied], &|broken| matches!(broken, Broken::Missing(1))),
+        (&[emptied], &|broken| {
+            matches!(broken, ChainError::Missing(1))
+        }),
         (
             &[
                 "INSERT INTO audit_events SELECT 6, at, event, outcome, actor, user_id, session_id, subject, peer, \
@@ -377,14 +379,14 @@ async fn what_is_appended_to_a_log_that_was_emptied_or_cut_heals_nothing() {
             .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
         let mut serving = world.process(&["serve"]);
         serving.wait_for_line("The audit log is not whole.").await;
-        assert!(matches!(verify(&world, None).await, Err(Broken::Head)));
+        assert!(matches!(verify(&world, None).await, Err(ChainError::Head)));
 
         world.login("ada@example.com", PASSWORD).await;
         world.login("ada@example.com", PASSWORD).await;
 
         let broken = verify(&world, None).await.unwrap_err();
         assert!(
-            matches!(broken, Broken::Torn(seq) if seq == torn),
+            matches!(broken, ChainError::Torn(seq) if seq == torn),
             "{broken:?}"
         );
     }
@@ -426,14 +428,14 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
 
     assert!(verify(&world, None).await.is_ok(), "the limit");
     let broken = verify(&world, Some(&later)).await.unwrap_err();
-    assert!(matches!(broken, Broken::Missing(3)), "{broken:?}");
+    assert!(matches!(broken, ChainError::Missing(3)), "{broken:?}");
     let broken = watch.look(&world.database.db).await.unwrap_err();
-    assert!(matches!(broken, Broken::Missing(3)), "{broken:?}");
+    assert!(matches!(broken, ChainError::Missing(3)), "{broken:?}");
     // Grown again past where it was, it is still another one.
     world.try_login("ada@example.com", "a wrong password").await;
     assert!(verify(&world, None).await.is_ok(), "the limit");
     let broken = watch.look(&world.database.db).await.unwrap_err();
-    assert!(matches!(broken, Broken::NotAsNoted(3)), "{broken:?}");
+    assert!(matches!(broken, ChainError::NotAsNoted(3)), "{broken:?}");
     let (code, output) = world
         .process(&["audit", "verify", "--noted", noted])
         .output()
@@ -454,7 +456,7 @@ async fn migrate_seals_the_empty_log() {
     execute(&world, "UPDATE audit_head SET seal = ''")
         .await
         .unwrap();
-    assert!(matches!(verify(&world, None).await, Err(Broken::Head)));
+    assert!(matches!(verify(&world, None).await, Err(ChainError::Head)));
     let (code, output) = world.process(&["migrate"]).output().await;
     assert_eq!(code, Some(0), "{output}");
     assert_eq!(verify(&world, None).await.unwrap().seq, 0);
@@ -495,10 +497,10 @@ async fn a_head_that_was_noted_shows_a_database_that_was_put_back() {
         hash: later.hash.replace(['0', '1', '2', '3'], "f"),
     };
     let broken = verify(&world, Some(&other)).await.unwrap_err();
-    assert!(matches!(broken, Broken::NotAsNoted(3)), "{broken:?}");
+    assert!(matches!(broken, ChainError::NotAsNoted(3)), "{broken:?}");
     let further = Head { seq: 9, ..later };
     let broken = verify(&world, Some(&further)).await.unwrap_err();
-    assert!(matches!(broken, Broken::Missing(4)), "{broken:?}");
+    assert!(matches!(broken, ChainError::Missing(4)), "{broken:?}");
 }
 
 #[tokio::test]

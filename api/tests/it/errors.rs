@@ -343,7 +343,7 @@ async fn a_failing_database_is_a_503_or_500_that_names_nothing() {
 #[tokio::test]
 async fn a_problem_type_can_be_looked_up() {
     let world = World::new().await;
-    for kind in latchkey_api::http::error::KINDS {
+    for kind in latchkey_api::http::error::PROBLEM_TYPES {
         let answer = world
             .send(world.request(Method::GET, &format!("/problems/{}", kind.name)))
             .await;

@@ -242,7 +242,7 @@ async fn a_login_that_was_verified_before_a_reset_or_a_deactivation_comes_too_la
         end.come(&world, "ada@example.com", &owner).await;
 
         let (db, now) = (&world.database.db, world.clock.now());
-        let noted = user::note_login(db, verified.id, &verified.password_hash, None, now).await;
+        let noted = user::record_login(db, verified.id, &verified.password_hash, None, now).await;
 
         assert!(!noted.unwrap(), "{end:?}");
         let alive = session::list_alive(db, verified.id, now + TimeDelta::seconds(1)).await;

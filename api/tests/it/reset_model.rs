@@ -118,7 +118,7 @@ struct Model {
 }
 
 impl Model {
-    fn takes_password(&self, request: &Request) -> bool {
+    fn accepts_password(&self, request: &Request) -> bool {
         request.is_open(self.now)
             && request.checked
             && !self.shut
@@ -257,7 +257,7 @@ impl Play {
         let request = &self.model.requests[which];
         let password = format!("quiet morning {number} of rain");
         let answer = self.world.reset(&request.token, &password).await;
-        if self.model.takes_password(request) {
+        if self.model.accepts_password(request) {
             assert_eq!(answer.status, 200, "{answer:?}");
             self.model.requests[which].ended = true;
             self.model.set_password(password);

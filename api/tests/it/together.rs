@@ -13,7 +13,7 @@ use latchkey_shared::{
         session,
         user::{
             self,
-            profile::{self, PlainChange, ProfileChange},
+            profile::{self, ProfileChange, SimpleProfileUpdate},
         },
     },
 };
@@ -196,7 +196,7 @@ async fn profiles_are_changed_together_where_the_sessions_count_and_nobody_holds
             username: Some(format!("New {name}").parse().unwrap()),
             ..ProfileChange::default()
         };
-        changes.push(PlainChange::of(&found.unwrap().0, &change).unwrap());
+        changes.push(SimpleProfileUpdate::of(&found.unwrap().0, &change).unwrap());
     }
     session::revoke(db, changes[1].session_id, now)
         .await
@@ -246,12 +246,12 @@ async fn whose_a_request_is_can_be_noted_while_the_account_is_held() {
     world.somebody("ada@example.com").await;
     let request = request_of(&world, "ada@example.com").await;
     let id = world.user("ada@example.com").await.id;
-    let nobodys = password_reset::ActiveModel {
+    let dummy_hash = password_reset::ActiveModel {
         id: Set(request),
         user_id: Set(None),
         ..Default::default()
     };
-    password_reset::Entity::update(nobodys)
+    password_reset::Entity::update(dummy_hash)
         .exec(db)
         .await
         .unwrap();

@@ -20,7 +20,7 @@ use latchkey_api::passwords::hasher::HashCost;
 use latchkey_shared::{
     clock::Clock,
     models::password_reset::Purpose,
-    outbox::template::{Code, Content, Letterhead},
+    outbox::template::{Code, Content, MailBranding},
     redis::one_time_code::Otp,
 };
 use latchkey_worker::delivery::compose::{self, Envelope};
@@ -283,7 +283,7 @@ pub(crate) async fn mails(sink: SocketAddr, count: usize) -> anyhow::Result<f64>
 /// A connection to the SMTP server, over which one mail goes after another.
 pub(crate) struct Conversation {
     connection: AsyncSmtpConnection,
-    head: Letterhead,
+    head: MailBranding,
 }
 
 impl Conversation {
@@ -293,7 +293,7 @@ impl Conversation {
         Ok(Self {
             connection: AsyncSmtpConnection::connect_tokio1(sink, patience, &name, None, None)
                 .await?,
-            head: Letterhead {
+            head: MailBranding {
                 product: "Latchkey".to_owned(),
                 support: None,
                 url: "http://127.0.0.1".to_owned(),

@@ -23,7 +23,7 @@ use crate::{
 
 /// The configuration that both programs share. Each field names its variable.
 #[derive(Clone, Debug)]
-pub struct Common {
+pub struct SharedConfig {
     /// `ENVIRONMENT`
     pub environment: Environment,
     /// `DATABASE_URL`
@@ -52,7 +52,7 @@ pub struct Common {
     pub collector: Option<Collector>,
 }
 
-impl Common {
+impl SharedConfig {
     /// Reads the shared part; `None` when `SECRET_KEY` is missing, which the settings then report.
     pub fn read(settings: &mut Settings) -> Option<Self> {
         let environment = settings.parse(

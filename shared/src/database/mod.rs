@@ -26,8 +26,8 @@ mod write_check;
 
 pub use crate::database::error::{Outage, describe};
 use crate::database::permits::{ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, ConnectionPermits};
-pub(crate) use crate::database::row_reader::InOrder;
-use crate::database::sqlite_group_commit::Turns;
+pub(crate) use crate::database::row_reader::RowReader;
+use crate::database::sqlite_group_commit::WriteQueue;
 use crate::database::stale::StaleConnections;
 pub use crate::database::transaction::Transaction;
 
@@ -56,15 +56,15 @@ pub enum DatabaseError {
 
 /// How many connections read a SQLite file: several, so that some slow pages of the dashboard do not hold up everybody, and
 /// not many, as each keeps its pages and statements.
-const READERS: u32 = 4;
+const READ_CONNECTIONS: u32 = 4;
 /// How much of a SQLite file the connection that writes keeps in memory, in KiB: half of SQLite's own default, as the system
 /// keeps the file, too.
-const WRITERS_CACHE: u32 = 1_000;
+const WRITER_CACHE_KIB: u32 = 1_000;
 /// The same of each connection that reads: less, as it is void whenever somebody has written.
-const READERS_CACHE: u32 = 256;
+const READER_CACHE_KIB: u32 = 256;
 
 /// How many rows one statement deletes at most.
-const AT_A_TIME: u64 = 1_000;
+const DELETE_BATCH_SIZE: u64 = 1_000;
 
 /// A pool of connections, and on SQLite the turns of those who write. Clones share both.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ pub struct Database {
 #[derive(Clone, Debug)]
 struct Writing {
     connection: DatabaseConnection,
-    turns: Turns,
+    turns: WriteQueue,
 }
 
 /// Opens the pool.
@@ -98,10 +98,10 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
         create_private(url)?;
         let stale = StaleConnections::of_sqlite();
         let writing = Writing {
-            connection: open(sqlite(url, 1, WRITERS_CACHE, &stale)).await?,
-            turns: Turns::start(stale.clone()),
+            connection: open(sqlite(url, 1, WRITER_CACHE_KIB, &stale)).await?,
+            turns: WriteQueue::start(stale.clone()),
         };
-        let readers = sqlite(url, READERS, READERS_CACHE, &stale);
+        let readers = sqlite(url, READ_CONNECTIONS, READER_CACHE_KIB, &stale);
         return Ok(Database::open(readers, stale, Some(writing)).await?);
     }
     let stale = StaleConnections::of_postgres();
@@ -111,7 +111,9 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
         .max_connections(20)
         // PostgreSQL needs it for nothing that is read here, and PgBouncer refuses it.
         .map_sqlx_postgres_opts(|options| options.extra_float_digits(None))
-        .map_sqlx_postgres_pool_opts(move |pool| postgres_timeouts::heard_of(pool, &noted));
+        .map_sqlx_postgres_pool_opts(move |pool| {
+            postgres_timeouts::with_liveness_checks(pool, &noted)
+        });
     let db = match Database::open(options, stale, None).await {
         Ok(db) => db,
         Err(error) => return Err(pgbouncer::start_error(url, error).await),
@@ -194,7 +196,7 @@ pub fn is_gone(error: &DbErr) -> bool {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn only<E: EntityTrait>(
+pub async fn find_unique<E: EntityTrait>(
     found: Select<E>,
     db: &impl ConnectionTrait,
 ) -> Result<Option<E::Model>, DbErr> {
@@ -203,10 +205,11 @@ pub async fn only<E: EntityTrait>(
 
 /// The same keys, the last repeated until their number is a power of two: of statements for each number there would be too
 /// many to keep them prepared.
-pub fn keys<K: Clone>(keys: &[K]) -> impl Iterator<Item = K> {
-    let more = keys.len().next_power_of_two() - keys.len();
-    let last = keys.last().cloned();
-    keys.iter()
+pub fn pad_to_power_of_two<K: Clone>(pad_to_power_of_two: &[K]) -> impl Iterator<Item = K> {
+    let more = pad_to_power_of_two.len().next_power_of_two() - pad_to_power_of_two.len();
+    let last = pad_to_power_of_two.last().cloned();
+    pad_to_power_of_two
+        .iter()
         .cloned()
         .chain(last.into_iter().cycle().take(more))
 }
@@ -224,7 +227,10 @@ pub fn parts<R>(mut rows: Vec<R>) -> impl Iterator<Item = Vec<R>> {
 /// may still write rows that refer to them (`FOR NO KEY UPDATE`): a worker that binds several requests to one account else
 /// waits for whoever ends these requests and holds the account, and they for the worker. That ends with a new key or the end
 /// of the row, before which such rows have to be ended. SQLite has one writer at a time anyway.
-pub fn held<E: EntityTrait>(found: Select<E>, db: &impl ConnectionTrait) -> Select<E> {
+pub fn lock_no_key_update<E: EntityTrait>(
+    found: Select<E>,
+    db: &impl ConnectionTrait,
+) -> Select<E> {
     if db.get_database_backend() == DbBackend::Postgres {
         found.lock(LockType::NoKeyUpdate)
     } else {
@@ -234,7 +240,7 @@ pub fn held<E: EntityTrait>(found: Select<E>, db: &impl ConnectionTrait) -> Sele
 
 /// Of the rows that a key is looked for in, those that nobody else is changing just now: on PostgreSQL two statements that
 /// change several rows each could wait for each other for ever.
-pub fn unlocked<E: EntityTrait>(
+pub fn skip_locked<E: EntityTrait>(
     mut found: Select<E>,
     db: &impl ConnectionTrait,
 ) -> SelectStatement {
@@ -254,14 +260,14 @@ pub async fn delete_in_parts<E: EntityTrait>(
     found: Select<E>,
     id: E::Column,
 ) -> Result<u64, DbErr> {
-    let part = found.select_only().column(id).limit(AT_A_TIME);
-    let part = unlocked(part, db);
+    let part = found.select_only().column(id).limit(DELETE_BATCH_SIZE);
+    let part = skip_locked(part, db);
     let mut deleted = 0;
     loop {
         let ids = id.in_subquery(part.clone());
         let rows = E::delete_many().filter(ids).exec(db).await?.rows_affected;
         deleted += rows;
-        if rows < AT_A_TIME {
+        if rows < DELETE_BATCH_SIZE {
             return Ok(deleted);
         }
     }
@@ -293,7 +299,7 @@ impl Database {
             if is_file {
                 call().await
             } else {
-                postgres_timeouts::answered(call()).await
+                postgres_timeouts::with_timeout(call()).await
             }
         };
         let called = self.permits.call(&self.pool, call).await;

@@ -12,39 +12,44 @@ use tokio::time::timeout;
 use crate::database::{permits::note_acquired, stale::StaleConnections};
 
 /// How long a statement may take, waiting for others' locks included.
-const ANSWER: Duration = Duration::from_secs(5);
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection at rest may take for a sign of life.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(2);
+const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// A connection that was used within this time is taken to be alive; others are asked first, which is a round trip.
-const RESTED: Duration = Duration::from_secs(1);
+const IDLE_BEFORE_PING: Duration = Duration::from_secs(1);
 
 /// Has the server, too, notice in time that nobody is there any more, and end the transaction and the locks of whoever has
 /// fallen silent: within 11 seconds, and of whoever has closed the connection within 2, also while it waits for a lock. A
 /// server that does not know one of these, as before PostgreSQL 14 or outside of Linux, does without.
-const SERVERS_PART: [&str; 2] = [
+const SESSION_SETTINGS: [&str; 2] = [
     "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3",
     "SET client_connection_check_interval = '2s'",
 ];
 
 /// The answer, if it comes in time. After that the connection is no good any more; whoever drops it has the pool see to it.
-pub(super) async fn answered<A>(
+pub(super) async fn with_timeout<A>(
     answer: impl Future<Output = Result<A, DbErr>>,
 ) -> Result<A, DbErr> {
-    timeout(ANSWER, answer).await.unwrap_or_else(|_| {
-        let silence = format!("PostgreSQL did not answer within {} s", ANSWER.as_secs());
-        Err(DbErr::Conn(RuntimeErr::Internal(silence)))
-    })
+    timeout(STATEMENT_TIMEOUT, answer)
+        .await
+        .unwrap_or_else(|_| {
+            let silence = format!(
+                "PostgreSQL did not answer within {} s",
+                STATEMENT_TIMEOUT.as_secs()
+            );
+            Err(DbErr::Conn(RuntimeErr::Internal(silence)))
+        })
 }
 
 /// A pool that asks connections for a sign of life, and replaces those that give none: before they are used after a rest,
 /// and when they come back, as somebody may have given up on them. sqlx asks those that come back once more, without an end.
-pub(super) fn heard_of(pool: PgPoolOptions, stale: &StaleConnections) -> PgPoolOptions {
+pub(super) fn with_liveness_checks(pool: PgPoolOptions, stale: &StaleConnections) -> PgPoolOptions {
     let (before, after) = (stale.clone(), stale.clone());
     pool.test_before_acquire(false)
         .after_connect(|connection, _| {
             Box::pin(async move {
                 note_acquired();
-                for setting in SERVERS_PART {
+                for setting in SESSION_SETTINGS {
                     match sqlx::raw_sql(setting).execute(&mut *connection).await {
                         Err(error) if error.as_database_error().is_none() => return Err(error),
                         _ => {}
@@ -56,7 +61,7 @@ pub(super) fn heard_of(pool: PgPoolOptions, stale: &StaleConnections) -> PgPoolO
         .before_acquire(move |connection, about| {
             let keeps = before.keeps(&about);
             Box::pin(async move {
-                if keeps && about.idle_for > RESTED {
+                if keeps && about.idle_for > IDLE_BEFORE_PING {
                     sign_of_life(connection).await?;
                 }
                 if keeps {
@@ -89,7 +94,7 @@ async fn end_transaction(connection: &mut PgConnection) -> Result<(), sqlx::Erro
 }
 
 async fn in_time<A>(sign: impl Future<Output = Result<A, sqlx::Error>>) -> Result<A, sqlx::Error> {
-    timeout(SIGN_OF_LIFE, sign)
+    timeout(PING_TIMEOUT, sign)
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

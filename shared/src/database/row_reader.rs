@@ -4,12 +4,12 @@ use sea_orm::{DbErr, QueryResult, TryGetable};
 
 /// The columns of a row, in the order in which they were selected. It costs less than asking for each by its name, and
 /// says less: for what every request reads.
-pub(crate) struct InOrder<'a> {
+pub(crate) struct RowReader<'a> {
     row: &'a QueryResult,
     place: usize,
 }
 
-impl<'a> InOrder<'a> {
+impl<'a> RowReader<'a> {
     /// From the first column on.
     pub(crate) fn new(row: &'a QueryResult) -> Self {
         Self { row, place: 0 }

@@ -25,9 +25,9 @@ use tokio::{
 use crate::database::{Transaction, error::Outage, stale::StaleConnections};
 
 /// How long somebody waits for a turn: as long as SQLite itself would, see `busy_timeout`.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How many share a commit at most, so that the first does not wait for ever.
-const MOST: usize = 64;
+const MAX_BATCH_SIZE: usize = 64;
 
 /// Somebody who waits for a turn.
 struct Waiting {
@@ -40,11 +40,11 @@ type Told = oneshot::Sender<Result<(), DbErr>>;
 
 /// Who writes next.
 #[derive(Clone, Debug)]
-pub(super) struct Turns(mpsc::UnboundedSender<Waiting>);
+pub(super) struct WriteQueue(mpsc::UnboundedSender<Waiting>);
 
 /// The right to write, until it is dropped or given back.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct WritePermit {
     is_first: bool,
     failure: GroupFailure,
     done: oneshot::Sender<Done>,
@@ -73,7 +73,7 @@ struct Done {
     told: Told,
 }
 
-impl Turns {
+impl WriteQueue {
     /// Gives turns for as long as somebody can ask for one.
     pub(super) fn start(stale: StaleConnections) -> Self {
         let (turns, waiting) = mpsc::unbounded_channel();
@@ -87,7 +87,7 @@ impl Turns {
         let pool = pool.clone();
         let asked = self.0.send(Waiting { pool, answer });
         asked.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))?;
-        match timeout(PATIENCE, turn).await {
+        match timeout(PERMIT_TIMEOUT, turn).await {
             Ok(Ok(turn)) => turn,
             Ok(Err(_)) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
             Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
@@ -95,7 +95,7 @@ impl Turns {
     }
 }
 
-impl Turn {
+impl WritePermit {
     /// Executes a statement, unless SQLite may have rolled the transaction back: in none, the statement would count at once.
     pub(super) async fn execute<A>(
         &self,
@@ -158,10 +158,10 @@ async fn share(
         told,
     }) = write(first, all, true, &failure).await
     else {
-        return note_failure(&failure, stale);
+        return record_failure(&failure, stale);
     };
     let mut told = vec![told];
-    while told.len() < MOST {
+    while told.len() < MAX_BATCH_SIZE {
         let Ok(next) = waiting.try_recv() else { break };
         if next.answer.is_closed() {
             continue;
@@ -186,14 +186,14 @@ async fn share(
             Err(error)
         }
     };
-    note_failure(&failure, stale);
+    record_failure(&failure, stale);
     for told in told {
         // Whoever is gone meanwhile need not know.
         let _ = told.send(committed.clone());
     }
 }
 
-fn note_failure(failure: &GroupFailure, stale: &StaleConnections) {
+fn record_failure(failure: &GroupFailure, stale: &StaleConnections) {
     if let Err(error) = failure.check() {
         stale.note(&error);
     }
@@ -207,7 +207,7 @@ async fn write(
     failure: &GroupFailure,
 ) -> Option<Done> {
     let (done, ended) = oneshot::channel();
-    let turn = Turn {
+    let turn = WritePermit {
         is_first,
         failure: failure.clone(),
         done,

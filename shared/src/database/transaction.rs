@@ -9,7 +9,7 @@ use sea_orm::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::database::{
-    permits::ConnectionPermits, postgres_timeouts::answered, sqlite_group_commit::Turn,
+    permits::ConnectionPermits, postgres_timeouts::with_timeout, sqlite_group_commit::WritePermit,
     stale::StaleConnections,
 };
 
@@ -32,7 +32,7 @@ enum Scope {
         _permit: OwnedSemaphorePermit,
     },
     /// A commit that it shares with others.
-    Shared(Turn),
+    Shared(WritePermit),
 }
 
 impl Transaction {
@@ -46,7 +46,7 @@ impl Transaction {
         permits: &ConnectionPermits,
         stale: &StaleConnections,
     ) -> Result<Self, DbErr> {
-        let begun = permits.call(pool, || answered(pool.begin())).await;
+        let begun = permits.call(pool, || with_timeout(pool.begin())).await;
         let (statements, permit) = begun.inspect_err(|error| stale.note(error))?;
         Ok(Self {
             statements,
@@ -59,7 +59,7 @@ impl Transaction {
     }
 
     /// One that has its turn.
-    pub(super) fn in_turn(statements: DatabaseTransaction, turn: Turn) -> Self {
+    pub(super) fn in_turn(statements: DatabaseTransaction, turn: WritePermit) -> Self {
         Self {
             statements,
             scope: Scope::Shared(turn),
@@ -76,7 +76,7 @@ impl Transaction {
             Scope::Shared(turn) => turn.commit(self.statements).await,
             Scope::Own { stale, failure, .. } => match failure.into_inner() {
                 Some(error) => Err(error),
-                None => answered(self.statements.commit())
+                None => with_timeout(self.statements.commit())
                     .await
                     .inspect_err(|error| stale.note(error)),
             },
@@ -87,7 +87,7 @@ impl Transaction {
     async fn run<A>(&self, result: impl Future<Output = Result<A, DbErr>>) -> Result<A, DbErr> {
         match &self.scope {
             Scope::Shared(turn) => turn.execute(result).await,
-            Scope::Own { stale, failure, .. } => answered(result).await.inspect_err(|error| {
+            Scope::Own { stale, failure, .. } => with_timeout(result).await.inspect_err(|error| {
                 stale.note(error);
                 let _ = failure.set(error.clone());
             }),

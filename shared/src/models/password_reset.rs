@@ -13,7 +13,7 @@ use sea_orm::{
 
 use crate::{
     crypto::token_hash::TokenHash,
-    database::{self, only},
+    database::{self, find_unique},
     models::user,
     types::email::EmailKey,
 };
@@ -70,7 +70,7 @@ impl Model {
 
     /// Whether a code may be tried: it is open, not yet checked, and the code has not run out.
     #[must_use]
-    pub fn takes_code(&self, now: DateTime<Utc>) -> bool {
+    pub fn accepts_code(&self, now: DateTime<Utc>) -> bool {
         self.is_open(now)
             && self.checked_at.is_none()
             && self.code_expires_at.is_none_or(|end| now < end)
@@ -78,7 +78,7 @@ impl Model {
 
     /// Whether a new password may be set.
     #[must_use]
-    pub fn takes_password(&self, now: DateTime<Utc>) -> bool {
+    pub fn accepts_password(&self, now: DateTime<Utc>) -> bool {
         self.is_open(now) && self.checked_at.is_some()
     }
 
@@ -185,7 +185,7 @@ pub async fn find_by_token(
     purpose: Purpose,
 ) -> Result<Option<Model>, DbErr> {
     let found = Entity::find().filter(Column::TokenHash.eq(token.clone()));
-    Ok(only(found, db)
+    Ok(find_unique(found, db)
         .await?
         .filter(|request| request.purpose == purpose))
 }
@@ -260,7 +260,7 @@ pub async fn mark_checked(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn use_up(
+pub async fn consume(
     db: &impl ConnectionTrait,
     id: Uuid,
     now: DateTime<Utc>,
@@ -293,13 +293,13 @@ pub async fn end_all(
         .await
 }
 
-/// Removes all requests of accounts, before the first of these is removed itself: see [`database::held`].
+/// Removes all requests of accounts, before the first of these is removed itself: see [`database::lock_no_key_update`].
 ///
 /// # Errors
 /// When the database fails.
 pub async fn delete_all(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), DbErr> {
     Entity::delete_many()
-        .filter(Column::UserId.is_in(database::keys(users)))
+        .filter(Column::UserId.is_in(database::pad_to_power_of_two(users)))
         .exec(db)
         .await?;
     Ok(())
@@ -320,7 +320,7 @@ pub async fn bind(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Model>,
         .into_query();
     Entity::update_many()
         .col_expr(Column::UserId, Expr::from(owner))
-        .filter(Column::Id.is_in(database::keys(ids)))
+        .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)))
         .exec_with_returning(db)
         .await
 }
@@ -337,7 +337,7 @@ pub async fn start_codes(
     let first = Expr::case(Column::ExpiresAt.lt(end), Expr::col(Column::ExpiresAt));
     Entity::update_many()
         .col_expr(Column::CodeExpiresAt, first.finally(end).into())
-        .filter(Column::Id.is_in(database::keys(ids)))
+        .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)))
         .exec(db)
         .await?;
     Ok(())

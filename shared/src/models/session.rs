@@ -10,7 +10,7 @@ use sea_orm::{
 
 use crate::{
     crypto::token_hash::TokenHash,
-    database::{self, InOrder},
+    database::{self, RowReader},
     models::user,
     types::client_network::client_network,
 };
@@ -119,8 +119,12 @@ pub async fn hold_alive(
     now: DateTime<Utc>,
     idle: TimeDelta,
 ) -> Result<Option<(Model, user::Model)>, DbErr> {
-    let held = database::held(with_user().filter(Column::Id.eq(id)), transaction);
-    let found = held.into_model::<WithUser>().all(transaction).await?;
+    let lock_no_key_update =
+        database::lock_no_key_update(with_user().filter(Column::Id.eq(id)), transaction);
+    let found = lock_no_key_update
+        .into_model::<WithUser>()
+        .all(transaction)
+        .await?;
     let found = found.into_iter().next().map(|found| found.0);
     Ok(found.filter(|found| counts(found, now, idle)))
 }
@@ -131,7 +135,7 @@ pub(crate) fn holders(ids: &[Uuid], now: DateTime<Utc>, idle: TimeDelta) -> Sele
         .select_only()
         .column(user::Column::Id)
         .inner_join(Entity)
-        .filter(Column::Id.is_in(database::keys(ids)))
+        .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)))
         .filter(Column::RevokedAt.is_null())
         .filter(Column::ExpiresAt.gt(now))
         .filter(Column::LastUsedAt.gt(now - idle))
@@ -153,7 +157,7 @@ pub async fn find_many(
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, (Model, user::Model)>, DbErr> {
     let found = with_user()
-        .filter(Column::Id.is_in(database::keys(ids)))
+        .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)))
         .into_model::<WithUser>()
         .all(db)
         .await?;
@@ -176,7 +180,7 @@ struct WithUser((Model, user::Model));
 
 impl FromQueryResult for WithUser {
     fn from_query_result(row: &QueryResult, _prefix: &str) -> Result<Self, DbErr> {
-        let mut row = InOrder::new(row);
+        let mut row = RowReader::new(row);
         let user = user::Model::in_order(&mut row)?;
         let session = Model {
             id: row.next()?,
@@ -215,12 +219,12 @@ pub async fn touch_many(
     let these = Entity::find()
         .select_only()
         .column(Column::Id)
-        .filter(Column::Id.is_in(database::keys(ids)));
+        .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)));
     // Whoever has locked a row ends that session, notes the same of it, or changes its account: beside the last a note may be
     // missed.
     Entity::update_many()
         .col_expr(Column::LastUsedAt, Expr::value(now))
-        .filter(Column::Id.in_subquery(database::unlocked(these, db)))
+        .filter(Column::Id.in_subquery(database::skip_locked(these, db)))
         .exec(db)
         .await?;
     Ok(())

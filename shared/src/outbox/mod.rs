@@ -37,12 +37,12 @@ pub struct Outbox {
 
 /// A mail that is to be written.
 #[derive(Clone, Debug)]
-pub struct Draft {
+pub struct NewMail {
     row: mail::Model,
     kind: MailKind,
 }
 
-impl Draft {
+impl NewMail {
     /// The same about an account, if it is a notice.
     #[must_use]
     pub fn about(mut self, user_id: i64) -> Self {
@@ -61,7 +61,7 @@ impl Draft {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn write(self, db: &impl ConnectionTrait) -> Result<Written, DbErr> {
+    pub async fn write(self, db: &impl ConnectionTrait) -> Result<QueuedMail, DbErr> {
         let written = self.written();
         mail::insert_many(db, vec![self.row]).await?;
         Ok(written)
@@ -74,14 +74,14 @@ impl Draft {
     pub async fn write_many(
         drafts: Vec<Self>,
         db: &impl ConnectionTrait,
-    ) -> Result<Vec<Written>, DbErr> {
+    ) -> Result<Vec<QueuedMail>, DbErr> {
         let written = drafts.iter().map(Self::written).collect();
         mail::insert_many(db, drafts.into_iter().map(|draft| draft.row).collect()).await?;
         Ok(written)
     }
 
-    fn written(&self) -> Written {
-        Written {
+    fn written(&self) -> QueuedMail {
+        QueuedMail {
             id: self.row.id,
             kind: self.kind,
         }
@@ -92,7 +92,7 @@ impl Draft {
 /// might look before there is anything to see.
 #[derive(Debug)]
 #[must_use = "commit the transaction, then wake the worker"]
-pub struct Written {
+pub struct QueuedMail {
     id: Uuid,
     kind: MailKind,
 }
@@ -141,7 +141,7 @@ impl Outbox {
         request_id: &str,
         now: DateTime<Utc>,
         reset_lifetime: TimeDelta,
-    ) -> Draft {
+    ) -> NewMail {
         let kind = match purpose {
             Purpose::Reset => MailKind::ResetCode,
             Purpose::Activation => MailKind::ActivationCode,
@@ -161,7 +161,7 @@ impl Outbox {
         email: &Email,
         request_id: &str,
         now: DateTime<Utc>,
-    ) -> Draft {
+    ) -> NewMail {
         let mut draft = self.draft(kind, email, request_id, now);
         draft.row.deliver_before = now + NOTICE_LIFETIME;
         draft
@@ -178,24 +178,24 @@ impl Outbox {
         user: &user::Model,
         request_id: &str,
         now: DateTime<Utc>,
-    ) -> Result<Written, DbErr> {
+    ) -> Result<QueuedMail, DbErr> {
         let draft = self.notice(kind, &user.email, request_id, now);
         draft.about(user.id).write(db).await
     }
 
-    fn draft(&self, kind: MailKind, to: &Email, request_id: &str, now: DateTime<Utc>) -> Draft {
+    fn draft(&self, kind: MailKind, to: &Email, request_id: &str, now: DateTime<Utc>) -> NewMail {
         let id = Uuid::now_v7();
         let mut row = mail::new_row(id, kind, to, now);
         row.message_id = format!("{id}@{}", self.message_domain);
         request_id.clone_into(&mut row.request_id);
         row.trace = trace::current();
-        Draft { row, kind }
+        NewMail { row, kind }
     }
 
     /// Wakes the worker for a committed mail. A queue that is down or full costs a moment's delay and nothing else: the
     /// relay finds the row.
-    pub async fn wake(&self, mail: Written) {
-        let Written { id, kind } = mail;
+    pub async fn wake(&self, mail: QueuedMail) {
+        let QueuedMail { id, kind } = mail;
         self.written.with_label_values(&[kind.as_str()]).inc();
         let pushing = self.queue.push_if_room(id, kind.priority());
         match tokio::time::timeout(PUSH_TIMEOUT, pushing).await {

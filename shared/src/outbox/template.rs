@@ -7,7 +7,7 @@ use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    config::Common,
+    config::SharedConfig,
     models::{
         mail::{self, MailKind},
         password_reset::Purpose,
@@ -17,7 +17,7 @@ use crate::{
 
 /// What is the same in every mail.
 #[derive(Clone, Debug)]
-pub struct Letterhead {
+pub struct MailBranding {
     /// `PRODUCT_NAME`
     pub product: String,
     /// `SUPPORT_ADDRESS`
@@ -26,10 +26,10 @@ pub struct Letterhead {
     pub url: String,
 }
 
-impl Letterhead {
+impl MailBranding {
     /// As the configuration has it.
     #[must_use]
-    pub fn of(common: &Common) -> Self {
+    pub fn of(common: &SharedConfig) -> Self {
         Self {
             product: common.product_name.clone(),
             support: common.support_address.as_ref().map(ToString::to_string),
@@ -95,7 +95,7 @@ impl Code {
 
 /// Subject and both parts.
 #[derive(Debug)]
-pub struct Written {
+pub struct RenderedMail {
     /// The subject.
     pub subject: String,
     /// The text part.
@@ -109,7 +109,7 @@ impl Content {
     ///
     /// # Errors
     /// When a template fails.
-    pub fn write(&self, head: &Letterhead) -> Result<Written, askama::Error> {
+    pub fn write(&self, head: &MailBranding) -> Result<RenderedMail, askama::Error> {
         let product = &head.product;
         match self {
             Self::Code {
@@ -123,7 +123,7 @@ impl Content {
                     Purpose::Reset => "sets a new password",
                     Purpose::Activation => "activates your account",
                 };
-                Ok(Written {
+                Ok(RenderedMail {
                     subject: format!("{code} is your {product} code"),
                     text: CodeText {
                         head,
@@ -143,35 +143,35 @@ impl Content {
             }
             Self::PasswordChanged { at } => {
                 let at = &moment(*at);
-                Ok(Written {
+                Ok(RenderedMail {
                     subject: format!("Your {product} password was changed"),
                     text: PasswordChangedText { head, at }.render()?,
                     html: PasswordChangedHtml { head, at }.render()?,
                 })
             }
-            Self::Welcome => Ok(Written {
+            Self::Welcome => Ok(RenderedMail {
                 subject: format!("Welcome to {product}"),
                 text: WelcomeText { head }.render()?,
                 html: WelcomeHtml { head }.render()?,
             }),
-            Self::Activated => Ok(Written {
+            Self::Activated => Ok(RenderedMail {
                 subject: format!("Your {product} account is active"),
                 text: ActivatedText { head }.render()?,
                 html: ActivatedHtml { head }.render()?,
             }),
-            Self::AddressTaken => Ok(Written {
+            Self::AddressTaken => Ok(RenderedMail {
                 subject: format!("You have a {product} account already"),
                 text: AddressTakenText { head }.render()?,
                 html: AddressTakenHtml { head }.render()?,
             }),
-            Self::ResetAsked => Ok(Written {
+            Self::ResetAsked => Ok(RenderedMail {
                 subject: format!("Please set a new {product} password"),
                 text: ResetAskedText { head }.render()?,
                 html: ResetAskedHtml { head }.render()?,
             }),
             Self::TokenReplayed { at } => {
                 let at = &moment(*at);
-                Ok(Written {
+                Ok(RenderedMail {
                     subject: format!("A device was logged out of your {product} account"),
                     text: TokenReplayedText { head, at }.render()?,
                     html: TokenReplayedHtml { head, at }.render()?,
@@ -179,7 +179,7 @@ impl Content {
             }
             Self::EmailChanged { at } => {
                 let at = &moment(*at);
-                Ok(Written {
+                Ok(RenderedMail {
                     subject: format!("The address of your {product} account was changed"),
                     text: EmailChangedText { head, at }.render()?,
                     html: EmailChangedHtml { head, at }.render()?,
@@ -221,7 +221,7 @@ fn moment(at: DateTime<Utc>) -> String {
 #[derive(Template)]
 #[template(path = "code.txt")]
 struct CodeText<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
     code: &'a str,
     opens: &'a str,
     minutes: &'a str,
@@ -230,7 +230,7 @@ struct CodeText<'a> {
 #[derive(Template)]
 #[template(path = "code.html")]
 struct CodeHtml<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
     code: &'a str,
     opens: &'a str,
     minutes: &'a str,
@@ -239,90 +239,90 @@ struct CodeHtml<'a> {
 #[derive(Template)]
 #[template(path = "password_changed.txt")]
 struct PasswordChangedText<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
     at: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "password_changed.html")]
 struct PasswordChangedHtml<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
     at: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "welcome.txt")]
 struct WelcomeText<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
 }
 
 #[derive(Template)]
 #[template(path = "welcome.html")]
 struct WelcomeHtml<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
 }
 
 #[derive(Template)]
 #[template(path = "activated.txt")]
 struct ActivatedText<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
 }
 
 #[derive(Template)]
 #[template(path = "activated.html")]
 struct ActivatedHtml<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
 }
 
 #[derive(Template)]
 #[template(path = "address_taken.txt")]
 struct AddressTakenText<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
 }
 
 #[derive(Template)]
 #[template(path = "address_taken.html")]
 struct AddressTakenHtml<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
 }
 
 #[derive(Template)]
 #[template(path = "reset_asked.txt")]
 struct ResetAskedText<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
 }
 
 #[derive(Template)]
 #[template(path = "reset_asked.html")]
 struct ResetAskedHtml<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
 }
 
 #[derive(Template)]
 #[template(path = "token_replayed.txt")]
 struct TokenReplayedText<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
     at: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "token_replayed.html")]
 struct TokenReplayedHtml<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
     at: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "email_changed.txt")]
 struct EmailChangedText<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
     at: &'a str,
 }
 
 #[derive(Template)]
 #[template(path = "email_changed.html")]
 struct EmailChangedHtml<'a> {
-    head: &'a Letterhead,
+    head: &'a MailBranding,
     at: &'a str,
 }
 
@@ -330,8 +330,8 @@ struct EmailChangedHtml<'a> {
 mod tests {
     use super::*;
 
-    fn head() -> Letterhead {
-        Letterhead {
+    fn head() -> MailBranding {
+        MailBranding {
             product: "Latchkey".to_owned(),
             support: Some("help@example.com".to_owned()),
             url: "https://accounts.example.com".to_owned(),
@@ -393,7 +393,7 @@ mod tests {
 
     #[test]
     fn a_mail_without_a_support_address_does_not_speak_of_one() {
-        let head = Letterhead {
+        let head = MailBranding {
             support: None,
             ..head()
         };

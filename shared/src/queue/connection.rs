@@ -18,7 +18,7 @@ use tokio::time::Instant;
 use crate::redis::fault;
 
 /// How long Redis may take for an answer.
-const ANSWER: Duration = Duration::from_secs(5);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
 /// Between two connections that are opened because Redis refuses its work.
 const PAUSE: Duration = Duration::from_secs(1);
 
@@ -141,6 +141,6 @@ fn is_cured_by_reconnecting(answer: &Value) -> bool {
 fn patience() -> ConnectionManagerConfig {
     ConnectionManagerConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(2)))
-        .set_response_timeout(Some(ANSWER))
+        .set_response_timeout(Some(RESPONSE_TIMEOUT))
         .set_number_of_retries(2)
 }

@@ -21,7 +21,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
-    batch::{Batch, Unanswered},
+    batch::{Batch, BatchClosed},
     dependency::Refusal,
     models::mail::Priority,
     redis::{CHECK_LIFETIME, fault},
@@ -50,13 +50,13 @@ const GONE_SECONDS: u64 = 60;
 #[derive(Clone)]
 pub struct Queue {
     connection: Connection,
-    high: Lane,
-    normal: Lane,
+    high: PriorityQueue,
+    normal: PriorityQueue,
 }
 
 /// The queue of one priority.
 #[derive(Clone)]
-struct Lane {
+struct PriorityQueue {
     config: Config,
     /// What is to be pushed while a push is under way goes with the next one.
     wake_ups: Batch<Uuid, Result<bool, QueueError>>,
@@ -73,7 +73,7 @@ pub enum QueueError {
     Push(String),
     /// The program stops.
     #[error(transparent)]
-    Unanswered(#[from] Unanswered),
+    BatchClosed(#[from] BatchClosed),
 }
 
 impl From<redis::RedisError> for QueueError {
@@ -87,7 +87,7 @@ impl From<&QueueError> for Refusal {
         match error {
             QueueError::Redis(error) => Self::from(error.as_ref()),
             QueueError::Push(error) => fault::of_text(error),
-            QueueError::Unanswered(error) => fault::of_text(&error.to_string()),
+            QueueError::BatchClosed(error) => fault::of_text(&error.to_string()),
         }
     }
 }
@@ -101,13 +101,13 @@ impl Queue {
         let connection = Connection::open(url).await?;
         Ok(Self {
             // The name that the only queue had before there were two: jobs of that time are heard here.
-            high: Lane::new(&connection, format!("{namespace}:mails")),
-            normal: Lane::new(&connection, format!("{namespace}:notices")),
+            high: PriorityQueue::new(&connection, format!("{namespace}:mails")),
+            normal: PriorityQueue::new(&connection, format!("{namespace}:notices")),
             connection,
         })
     }
 
-    fn lane(&self, priority: Priority) -> &Lane {
+    fn lane(&self, priority: Priority) -> &PriorityQueue {
         match priority {
             Priority::High => &self.high,
             Priority::Normal => &self.normal,
@@ -205,7 +205,7 @@ impl Queue {
     /// When Redis does not answer.
     pub async fn sweep(&self) -> Result<usize, QueueError> {
         let mut swept = 0;
-        for Lane { config, .. } in [&self.high, &self.normal] {
+        for PriorityQueue { config, .. } in [&self.high, &self.normal] {
             swept += self.sweep_jobs(config).await?;
             self.sweep_workers(config).await?;
         }
@@ -266,7 +266,7 @@ impl Queue {
     }
 }
 
-impl Lane {
+impl PriorityQueue {
     fn new(connection: &Connection, queue: String) -> Self {
         let (connection, config) = (connection.clone(), config(queue));
         let into = config.clone();

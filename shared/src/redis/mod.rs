@@ -19,24 +19,24 @@ pub mod fault;
 pub mod one_time_code;
 
 /// How long an answer may take.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Seconds for which Redis keeps the key of a write check.
 pub(crate) const CHECK_LIFETIME: i64 = 10;
 
-/// Connects, and from then on reconnects by itself. A command that gets no answer within [`PATIENCE`] fails.
+/// Connects, and from then on reconnects by itself. A command that gets no answer within [`COMMAND_TIMEOUT`] fails.
 ///
 /// # Errors
 /// When the URL is wrong or Redis cannot be reached.
 pub async fn connect(url: &str, namespace: &str) -> Result<Client, Error> {
     let client = Builder::from_config(Config::from_url(url)?)
         .with_connection_config(|connection| {
-            connection.connection_timeout = PATIENCE;
-            connection.internal_command_timeout = PATIENCE;
+            connection.connection_timeout = COMMAND_TIMEOUT;
+            connection.internal_command_timeout = COMMAND_TIMEOUT;
             connection.max_command_attempts = 2;
         })
         .with_performance_config(|performance| {
-            performance.default_command_timeout = PATIENCE;
+            performance.default_command_timeout = COMMAND_TIMEOUT;
         })
         .set_policy(ReconnectPolicy::new_constant(0, 500))
         .build()?;
@@ -54,7 +54,7 @@ pub async fn connect(url: &str, namespace: &str) -> Result<Client, Error> {
 async fn watch(client: Client, namespace: String) {
     let mut reported = None;
     loop {
-        sleep(PATIENCE).await;
+        sleep(COMMAND_TIMEOUT).await;
         if !client.is_connected() {
             continue;
         }
@@ -69,7 +69,7 @@ async fn watch(client: Client, namespace: String) {
                 reported = Some(refusal.diagnosis);
             }
             // It goes on trying by itself.
-            let _ = timeout(PATIENCE, client.force_reconnection()).await;
+            let _ = timeout(COMMAND_TIMEOUT, client.force_reconnection()).await;
         }
     }
 }

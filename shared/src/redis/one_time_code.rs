@@ -19,7 +19,7 @@ use ring::{
 use uuid::Uuid;
 
 use crate::{
-    batch::Unanswered,
+    batch::BatchClosed,
     crypto::token_hash::equal,
     types::{decimal, validation_error::Invalid},
 };
@@ -182,7 +182,7 @@ pub enum CodeError {
     Gone,
     /// Whoever was to ask Redis has ended.
     #[error(transparent)]
-    Unanswered(#[from] Unanswered),
+    BatchClosed(#[from] BatchClosed),
 }
 
 impl CodeStore {

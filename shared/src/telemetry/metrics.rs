@@ -83,7 +83,7 @@ impl Metrics {
     pub async fn render(&self, db: &Database, queue: &Queue) -> String {
         for priority in Priority::ALL {
             // Whoever asks for figures waits for some seconds only.
-            let depth = timeout(redis::PATIENCE, queue.depth(priority)).await;
+            let depth = timeout(redis::COMMAND_TIMEOUT, queue.depth(priority)).await;
             let depth = depth.ok().and_then(Result::ok);
             let depth = depth.and_then(|depth| i64::try_from(depth).ok());
             self.queue_depth

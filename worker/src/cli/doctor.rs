@@ -20,7 +20,7 @@ use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement};
 use serde_json::json;
 
 use crate::{
-    config::{Config, Way, smtp_url::Tls},
+    config::{Config, MailDestination, smtp_url::Tls},
     service::{self, StartError},
     transport::Transport,
 };
@@ -34,7 +34,7 @@ const OLDEST_REDIS: (u32, u32) = (6, 2);
 
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Grade {
+pub enum Severity {
     /// As it should be.
     Ok,
     /// It works, but something may be lost or late.
@@ -43,7 +43,7 @@ pub enum Grade {
     Failure,
 }
 
-impl Grade {
+impl Severity {
     fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -59,7 +59,7 @@ pub struct Finding {
     /// What it is about: `smtp`, `redis`, `database` or `clock`.
     pub subject: &'static str,
     /// How grave it is.
-    pub grade: Grade,
+    pub grade: Severity,
     /// What was seen.
     pub seen: String,
     /// What to do about it; empty where nothing is to be done.
@@ -71,7 +71,7 @@ pub struct Finding {
 pub struct Report(Vec<Finding>);
 
 impl Report {
-    fn note(&mut self, subject: &'static str, grade: Grade, seen: impl Display, remedy: &str) {
+    fn note(&mut self, subject: &'static str, grade: Severity, seen: impl Display, remedy: &str) {
         self.0.push(Finding {
             subject,
             grade,
@@ -86,17 +86,17 @@ impl Report {
             cause, diagnosis, ..
         } = refusal;
         let seen = format!("{}: {cause}", diagnosis.word);
-        self.note(subject, Grade::Failure, seen, diagnosis.remedy);
+        self.note(subject, Severity::Failure, seen, diagnosis.remedy);
     }
 
     fn fine(&mut self, subject: &'static str, seen: impl Display) {
-        self.note(subject, Grade::Ok, seen, "");
+        self.note(subject, Severity::Ok, seen, "");
     }
 
     /// Whether a worker can work.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
-        self.0.iter().all(|it| it.grade != Grade::Failure)
+        self.0.iter().all(|it| it.grade != Severity::Failure)
     }
 
     /// For a terminal, a line or two for each finding.
@@ -139,8 +139,10 @@ pub async fn examine(config: &Config) -> Report {
 
 async fn smtp(config: &Config, report: &mut Report) {
     let place = match &config.way {
-        Way::Folder(folder) => format!("mails are written to MAIL_DIR, {}", folder.display()),
-        Way::Smtp(server) => {
+        MailDestination::Folder(folder) => {
+            format!("mails are written to MAIL_DIR, {}", folder.display())
+        }
+        MailDestination::Smtp(server) => {
             let url = &server.url;
             let secured = match url.tls {
                 Tls::Implicit => "with TLS",
@@ -157,8 +159,8 @@ async fn smtp(config: &Config, report: &mut Report) {
         }
     };
     let remedy = match &config.way {
-        Way::Folder(_) => "make the folder writable for the worker, or set SMTP_URL",
-        Way::Smtp(_) => {
+        MailDestination::Folder(_) => "make the folder writable for the worker, or set SMTP_URL",
+        MailDestination::Smtp(_) => {
             "check host, port, tls=, user and password in SMTP_URL; for a private certificate set SMTP_CA_FILE"
         }
     };
@@ -168,16 +170,16 @@ async fn smtp(config: &Config, report: &mut Report) {
     };
     match probed {
         Ok(()) => report.fine("smtp", place),
-        Err(error) => report.note("smtp", Grade::Failure, error, remedy),
+        Err(error) => report.note("smtp", Severity::Failure, error, remedy),
     }
-    if let Way::Smtp(server) = &config.way
+    if let MailDestination::Smtp(server) = &config.way
         && server.url.tls == Tls::None
         && server.url.credentials.is_some()
     {
         let seen = "the password of SMTP_URL is sent in the open";
         report.note(
             "smtp",
-            Grade::Warning,
+            Severity::Warning,
             seen,
             "use smtps://, or tls=required",
         );
@@ -246,7 +248,7 @@ fn judge_redis(info: &str, report: &mut Report) {
     let mut parts = version.split('.').map_while(|part| part.parse().ok());
     if (parts.next().unwrap_or(0), parts.next().unwrap_or(0)) < OLDEST_REDIS {
         let seen = format!("version {version:?}");
-        report.note("redis", Grade::Failure, seen, "use Redis 6.2 or newer");
+        report.note("redis", Severity::Failure, seen, "use Redis 6.2 or newer");
     } else {
         report.fine("redis", format!("version {version}"));
     }
@@ -255,7 +257,7 @@ fn judge_redis(info: &str, report: &mut Report) {
     } else {
         report.note(
             "redis",
-            Grade::Warning,
+            Severity::Warning,
             "append-only file off: a restart forgets codes and limits; no mail is lost",
             "redis-cli config set appendonly yes, and appendonly yes in its configuration",
         );
@@ -264,7 +266,7 @@ fn judge_redis(info: &str, report: &mut Report) {
         "noeviction" => report.fine("redis", "never evicts"),
         policy => report.note(
             "redis",
-            Grade::Warning,
+            Severity::Warning,
             format!("evicts when memory is short (maxmemory-policy {policy:?}): limits and codes may vanish"),
             "redis-cli config set maxmemory-policy noeviction, and the same in its configuration",
         ),
@@ -275,7 +277,7 @@ async fn look_at_database(config: &Config, clock: &Clock, report: &mut Report) {
     let remedy = "start it, or correct DATABASE_URL";
     let db = match database::connect(&config.common.database_url).await {
         Ok(db) => db,
-        Err(error) => return report.note("database", Grade::Failure, error, remedy),
+        Err(error) => return report.note("database", Severity::Failure, error, remedy),
     };
     let kind = match db.get_database_backend() {
         DbBackend::Postgres => "PostgreSQL",
@@ -285,9 +287,14 @@ async fn look_at_database(config: &Config, clock: &Clock, report: &mut Report) {
         Ok(()) => report.fine("database", format!("{kind}, every migration applied")),
         Err(StartError::Schema(missing)) => {
             let seen = format!("{kind}, {missing} migration(s) missing");
-            return report.note("database", Grade::Failure, seen, "run latchkey-api migrate");
+            return report.note(
+                "database",
+                Severity::Failure,
+                seen,
+                "run latchkey-api migrate",
+            );
         }
-        Err(error) => return report.note("database", Grade::Failure, error, remedy),
+        Err(error) => return report.note("database", Severity::Failure, error, remedy),
     }
     match health::check_database(&db).await {
         Ok(()) => report.fine("database", "accepts writes"),
@@ -296,7 +303,7 @@ async fn look_at_database(config: &Config, clock: &Clock, report: &mut Report) {
     let before = clock.now();
     match time_of(&db).await {
         Ok(theirs) => judge_clock(kind, theirs, before, clock.now(), report),
-        Err(error) => report.note("database", Grade::Failure, error, remedy),
+        Err(error) => report.note("database", Severity::Failure, error, remedy),
     }
     look_at_deliveries(&db, clock.now(), report).await;
     match mail::oldest_waiting(&db).await {
@@ -307,12 +314,12 @@ async fn look_at_database(config: &Config, clock: &Clock, report: &mut Report) {
             if age > LATE {
                 let remedy =
                     "latchkey-worker mails list --state queued says why; is a worker running?";
-                report.note("database", Grade::Warning, seen, remedy);
+                report.note("database", Severity::Warning, seen, remedy);
             } else {
                 report.fine("database", seen);
             }
         }
-        Err(error) => report.note("database", Grade::Failure, error, remedy),
+        Err(error) => report.note("database", Severity::Failure, error, remedy),
     }
 }
 
@@ -325,7 +332,7 @@ async fn look_at_deliveries(db: &Database, now: DateTime<Utc>, report: &mut Repo
                 problem.failed_at.format("%Y-%m-%d %H:%M:%S UTC"),
                 problem.words
             );
-            report.note("smtp", Grade::Failure, seen, remedy(problem.cause));
+            report.note("smtp", Severity::Failure, seen, remedy(problem.cause));
         }
         Ok(DeliveryHealth::Accepted(at)) => {
             let at = at.format("%Y-%m-%d %H:%M:%S UTC");
@@ -334,7 +341,7 @@ async fn look_at_deliveries(db: &Database, now: DateTime<Utc>, report: &mut Repo
         Ok(DeliveryHealth::OneRefused | DeliveryHealth::Idle) => {}
         Err(error) => report.note(
             "database",
-            Grade::Failure,
+            Severity::Failure,
             error,
             "start it, or correct DATABASE_URL",
         ),
@@ -388,7 +395,7 @@ fn judge_clock(
     if apart > SKEW {
         report.note(
             "clock",
-            Grade::Warning,
+            Severity::Warning,
             format!("{} s apart from the clock of {whose}", apart.num_seconds()),
             "let both machines keep time by NTP (timedatectl set-ntp true); until then the programs go by Redis",
         );
@@ -401,8 +408,8 @@ fn judge_clock(
 mod tests {
     use super::*;
 
-    fn warnings(report: &Report) -> Vec<(&'static str, Grade)> {
-        let bad = report.0.iter().filter(|it| it.grade != Grade::Ok);
+    fn warnings(report: &Report) -> Vec<(&'static str, Severity)> {
+        let bad = report.0.iter().filter(|it| it.grade != Severity::Ok);
         bad.map(|it| (it.subject, it.grade)).collect()
     }
 
@@ -414,15 +421,15 @@ mod tests {
             (good.replace("7.0.15", "6.2.0"), vec![]),
             (
                 good.replace("7.0.15", "6.0.20"),
-                vec![("redis", Grade::Failure)],
+                vec![("redis", Severity::Failure)],
             ),
             (
                 good.replace("enabled:1", "enabled:0"),
-                vec![("redis", Grade::Warning)],
+                vec![("redis", Severity::Warning)],
             ),
             (
                 good.replace("noeviction", "allkeys-lru"),
-                vec![("redis", Grade::Warning)],
+                vec![("redis", Severity::Warning)],
             ),
         ] {
             let mut report = Report::default();

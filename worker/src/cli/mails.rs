@@ -109,7 +109,7 @@ pub enum Mails {
 
 /// What is known of mails.
 #[derive(Debug, Args)]
-pub struct Known {
+pub struct MailDetails {
     /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed`, `address_taken`, `reset_asked`,
     /// `email_changed` or `activation_code`.
     #[arg(long)]
@@ -122,7 +122,7 @@ pub struct Known {
     since: Option<Since>,
 }
 
-impl Known {
+impl MailDetails {
     fn filter(self, state: Option<MailState>, now: DateTime<Utc>) -> Filter {
         Filter {
             state,
@@ -145,7 +145,7 @@ pub struct List {
     #[arg(long)]
     state: Option<MailState>,
     #[command(flatten)]
-    known: Known,
+    known: MailDetails,
     /// How many at most.
     #[arg(long, default_value_t = 50)]
     limit: u64,
@@ -171,7 +171,7 @@ pub struct Cancel {
     #[arg(required_unless_present_any = ["kind", "to", "since", "all"])]
     ids: Vec<Uuid>,
     #[command(flatten)]
-    known: Known,
+    known: MailDetails,
     /// Every mail that waits.
     #[arg(long, conflicts_with_all = ["ids", "kind", "to", "since"])]
     all: bool,
@@ -190,7 +190,7 @@ pub struct Retry {
     #[arg(long)]
     state: Option<MailState>,
     #[command(flatten)]
-    known: Known,
+    known: MailDetails,
     /// One JSON object a line.
     #[arg(long)]
     json: bool,

@@ -8,7 +8,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use chrono::TimeDelta;
 use latchkey_shared::{
     config::{
-        Common,
+        SharedConfig,
         rate::{self, Rate},
         settings::{Environment, Settings, SettingsError},
     },
@@ -31,9 +31,9 @@ const MAX_FACTOR: u32 = 10;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// What the API is told, too.
-    pub common: Common,
+    pub common: SharedConfig,
     /// Where mails go.
-    pub way: Way,
+    pub way: MailDestination,
     /// `MAIL_FROM`
     pub mail_from: Mailbox,
     /// `OTP_SECONDS`: how long a code counts from the moment when SMTP took its mail.
@@ -48,7 +48,7 @@ pub struct Config {
 
 /// Where mails go.
 #[derive(Clone, Debug)]
-pub enum Way {
+pub enum MailDestination {
     /// To a server.
     Smtp(Server),
     /// To files in `MAIL_DIR`, as `SMTP_URL` isn't set.
@@ -77,7 +77,7 @@ impl Config {
     /// When anything is missing or wrong, with all of it.
     pub fn read(mut settings: Settings) -> Result<Config, SettingsError> {
         let settings = &mut settings;
-        let common = Common::read(settings);
+        let common = SharedConfig::read(settings);
         let production = common
             .as_ref()
             .is_some_and(|common| common.environment == Environment::Production);
@@ -106,7 +106,11 @@ impl Config {
     }
 }
 
-fn way(settings: &mut Settings, production: bool, common: Option<&Common>) -> Way {
+fn way(
+    settings: &mut Settings,
+    production: bool,
+    common: Option<&SharedConfig>,
+) -> MailDestination {
     let folder = settings
         .text("MAIL_DIR")
         .map_or_else(|| PathBuf::from("var/mail"), PathBuf::from);
@@ -120,14 +124,14 @@ fn way(settings: &mut Settings, production: bool, common: Option<&Common>) -> Wa
     // Without the common part the start stops anyway.
     let ehlo_name = ehlo_name.or_else(|| common.map(|common| EhloName::of(&common.public_url)));
     match smtp_url(settings).zip(ehlo_name) {
-        Some((url, ehlo_name)) => Way::Smtp(Server {
+        Some((url, ehlo_name)) => MailDestination::Smtp(Server {
             url,
             ehlo_name,
             authority,
             timeout,
             max_per_second,
         }),
-        None => Way::Folder(folder),
+        None => MailDestination::Folder(folder),
     }
 }
 
@@ -215,7 +219,9 @@ mod tests {
             config.mail_from.to_string(),
             "Latchkey <no-reply@localhost>"
         );
-        assert!(matches!(config.way, Way::Folder(folder) if folder.to_str() == Some("var/mail")));
+        assert!(
+            matches!(config.way, MailDestination::Folder(folder) if folder.to_str() == Some("var/mail"))
+        );
         assert_eq!((config.common.otp_digits, config.concurrency), (6, 16));
     }
 

@@ -19,14 +19,14 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 /// How many mails one statement is about at most.
-pub(crate) const MOST: usize = 64;
+pub(crate) const MAX_BATCH_SIZE: usize = 64;
 /// How many statements of one kind at once: mails have time, and the next statement is for all that come meanwhile.
-pub(crate) const UNDER_WAY: usize = 1;
+pub(crate) const MAX_IN_FLIGHT: usize = 1;
 /// How long a renewal may take: so short that another comes before the claims have run out.
 const RENEWED_WITHIN: Duration = Duration::from_secs(1);
 
 /// See the module.
-pub(crate) struct Ledger {
+pub(crate) struct DeliveryBatches {
     claims: Batch<Uuid, Result<Option<mail::Model>, DbErr>>,
     bindings: Batch<Uuid, Result<Option<Bound>, DbErr>>,
     renewals: Batch<(Uuid, Uuid), Result<(), DbErr>>,
@@ -49,7 +49,7 @@ pub(crate) struct Sent {
     pub(crate) reset: Option<Uuid>,
 }
 
-impl Ledger {
+impl DeliveryBatches {
     /// A ledger in a database. A claim holds for `lease` unless it is renewed, a code for `otp_lifetime`.
     pub(crate) fn new(
         db: &Database,
@@ -60,15 +60,17 @@ impl Ledger {
         let (claims, bindings, renewals, sent) = (db.clone(), db.clone(), db.clone(), db.clone());
         let (claimed, renewed, noted) = (clock.clone(), clock.clone(), clock.clone());
         Self {
-            claims: Batch::new(MOST, UNDER_WAY, move |ids| {
+            claims: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |ids| {
                 claim(claims.clone(), claimed.clone(), lease, ids)
             }),
-            bindings: Batch::new(MOST, UNDER_WAY, move |ids| bind(bindings.clone(), ids)),
-            renewals: Batch::new(MOST, UNDER_WAY, move |claims| {
+            bindings: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |ids| {
+                bind(bindings.clone(), ids)
+            }),
+            renewals: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |claims| {
                 renew(renewals.clone(), renewed.clone(), lease, claims)
             }),
-            sent: Batch::new(MOST, UNDER_WAY, move |mails| {
-                note_sent(sent.clone(), noted.clone(), otp_lifetime, mails)
+            sent: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |mails| {
+                record_sent(sent.clone(), noted.clone(), otp_lifetime, mails)
             }),
         }
     }
@@ -90,7 +92,7 @@ impl Ledger {
 
     /// Notes that SMTP took a mail, and with it when its code ends: in one step, so that a code never outlives what it
     /// should for want of the second.
-    pub(crate) async fn note_sent(&self, sent: Sent) -> Result<(), DbErr> {
+    pub(crate) async fn record_sent(&self, sent: Sent) -> Result<(), DbErr> {
         self.sent.ask(sent).await?
     }
 }
@@ -158,7 +160,7 @@ async fn renew(
     claims.iter().map(|_| renewed.clone()).collect()
 }
 
-async fn note_sent(
+async fn record_sent(
     db: Database,
     clock: Clock,
     otp_lifetime: TimeDelta,

@@ -12,7 +12,7 @@ use latchkey_shared::{
 use sea_orm::DbErr;
 
 use crate::delivery::mail_budget::{BudgetRequest, Exceeded, Exceeds, Limit, MailBudget};
-use crate::delivery::{Parts, Verdict, ended};
+use crate::delivery::{DeliveryResult, Parts, ended};
 
 impl Parts {
     /// Counts a mail to the owner of an account in the budget of its mailbox; the verdict when it does not fit. A code that
@@ -22,7 +22,7 @@ impl Parts {
         mail: &mail::Model,
         kind: MailKind,
         owner: i64,
-    ) -> Result<Option<Verdict>, DbErr> {
+    ) -> Result<Option<DeliveryResult>, DbErr> {
         let (Some(budget), Ok(email)) = (&self.budget, mail.recipient.parse::<Email>()) else {
             return Ok(None);
         };
@@ -57,13 +57,16 @@ impl Parts {
             Ok(Some(Exceeded { limit, wait }))
                 if limit == Limit::Cooldown && now + wait < mail.deliver_before =>
             {
-                Some(Verdict::Deferred(now + wait, limit.reason().to_owned()))
+                Some(DeliveryResult::Deferred(
+                    now + wait,
+                    limit.reason().to_owned(),
+                ))
             }
             Ok(Some(exceeded)) => Some(ended(MailState::Suppressed, exceeded.limit.reason())),
             Err(_) if self.fits_by_rows(budget, mail, kind, owner).await? => None,
             Err(error) => {
                 let refusal = Refusal::from(&error);
-                Some(Verdict::AwaitRedis(format!("no budget: {refusal}")))
+                Some(DeliveryResult::AwaitRedis(format!("no budget: {refusal}")))
             }
         })
     }

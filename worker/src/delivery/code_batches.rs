@@ -9,7 +9,7 @@ use latchkey_shared::{
 };
 use uuid::Uuid;
 
-use crate::delivery::batches::{MOST, UNDER_WAY};
+use crate::delivery::batches::{MAX_BATCH_SIZE, MAX_IN_FLIGHT};
 
 /// A reset, and for how long Redis is to keep its code.
 type Kept = (Uuid, TimeDelta);
@@ -26,10 +26,10 @@ impl Codes {
         let drawn = Arc::new(store);
         let expiring = Arc::clone(&drawn);
         Self {
-            drawn: Batch::new(MOST, UNDER_WAY, move |resets| {
+            drawn: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |resets| {
                 draw(Arc::clone(&drawn), digits, resets)
             }),
-            expiring: Batch::new(MOST, UNDER_WAY, move |resets| {
+            expiring: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |resets| {
                 expire(Arc::clone(&expiring), resets)
             }),
         }

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
-    outbox::template::{Content, Letterhead},
+    outbox::template::{Content, MailBranding},
     types::email::Email,
 };
 use lettre::{
@@ -31,7 +31,7 @@ pub struct Envelope<'a> {
 
 /// Why a mail could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum WriteError {
+pub enum ComposeError {
     /// A template failed.
     #[error("the template: {0}")]
     Template(#[from] askama::Error),
@@ -68,9 +68,9 @@ pub fn with_ascii_domain(address: Address) -> Address {
 /// When a template fails or the head does not hold together.
 pub fn message(
     content: &Content,
-    head: &Letterhead,
+    head: &MailBranding,
     envelope: Envelope<'_>,
-) -> Result<Message, WriteError> {
+) -> Result<Message, ComposeError> {
     let written = content.write(head)?;
     // RFC 3834: no holiday answers to these.
     let automatic = HeaderValue::new(

@@ -19,7 +19,7 @@ use latchkey_shared::{
         password_reset::{self, Purpose},
         user,
     },
-    outbox::template::{Code, Content, Letterhead},
+    outbox::template::{Code, Content, MailBranding},
     redis::one_time_code::{CodeError, CodeStore, Otp},
     telemetry::trace,
     types::email::Email,
@@ -35,12 +35,12 @@ use crate::{
     config::Config,
     delivery::{
         back_off::back_off,
-        batches::{Bound, Ledger, Sent},
+        batches::{Bound, DeliveryBatches, Sent},
         code_batches::Codes,
-        compose::{Envelope, WriteError},
+        compose::{ComposeError, Envelope},
         mail_budget::MailBudget,
-        slots::{Place, Places},
-        smtp_rate_limit::{Pace, Turn},
+        slots::{DeliverySlotPool, SlotPermit},
+        smtp_rate_limit::{RateDecision, SmtpRateLimiter},
     },
     metrics::DeliveryMetrics,
     transport::{
@@ -69,7 +69,7 @@ const RENEWAL_AGAIN: Duration = Duration::from_millis(200);
 const REDIS_BACK_OFF: TimeDelta = TimeDelta::seconds(5);
 /// How many mails are in hand for each that is handed over: while some talk to the server, others are claimed and made ready,
 /// or noted as sent, several by one statement. A worker that is killed repeats no more than these.
-const IN_HAND: usize = 4;
+const PREFETCH_FACTOR: usize = 4;
 
 /// Delivers mails. Clones share everything.
 #[derive(Clone)]
@@ -77,16 +77,16 @@ pub struct Delivery(Arc<Parts>);
 
 struct Parts {
     db: Database,
-    ledger: Ledger,
+    ledger: DeliveryBatches,
     codes: Codes,
     budget: Option<MailBudget>,
     transport: Transport,
     /// For the conversations with the server.
-    lines: Places,
+    lines: DeliverySlotPool,
     in_hand: usize,
-    pace: Option<Pace>,
+    pace: Option<SmtpRateLimiter>,
     stop: CancellationToken,
-    letterhead: Letterhead,
+    letterhead: MailBranding,
     from: Mailbox,
     otp_lifetime: TimeDelta,
     clock: Clock,
@@ -96,7 +96,7 @@ struct Parts {
 /// What holds mails back that could be sent.
 pub struct SendLimits {
     /// The rate towards SMTP.
-    pub pace: Option<Pace>,
+    pub pace: Option<SmtpRateLimiter>,
     /// The budgets of mailboxes.
     pub budget: Option<MailBudget>,
 }
@@ -140,7 +140,7 @@ impl Outcome {
 }
 
 /// What came of a try, before it is written down.
-enum Verdict {
+enum DeliveryResult {
     Sent(Option<password_reset::Model>),
     Ended(MailState, String),
     PutOff(String),
@@ -161,7 +161,7 @@ enum Prepared {
     /// With the stored address of the account.
     Code(Otp, password_reset::Model, Email),
     Notice(Content),
-    Not(Verdict),
+    Not(DeliveryResult),
 }
 
 impl Delivery {
@@ -177,16 +177,16 @@ impl Delivery {
         metrics: DeliveryMetrics,
     ) -> Self {
         Self(Arc::new(Parts {
-            ledger: Ledger::new(&db, &clock, LEASE, config.otp_lifetime),
+            ledger: DeliveryBatches::new(&db, &clock, LEASE, config.otp_lifetime),
             db,
             codes: Codes::new(codes, config.common.otp_digits),
             transport,
-            lines: Places::new(config.concurrency),
-            in_hand: config.concurrency * IN_HAND,
+            lines: DeliverySlotPool::new(config.concurrency),
+            in_hand: config.concurrency * PREFETCH_FACTOR,
             pace: limits.pace,
             budget: limits.budget,
             stop: CancellationToken::new(),
-            letterhead: Letterhead::of(&config.common),
+            letterhead: MailBranding::of(&config.common),
             from: config.mail_from.clone(),
             otp_lifetime: config.otp_lifetime,
             clock,
@@ -279,8 +279,8 @@ impl Parts {
             never = self.keep_claim(id, claimant) => match never {},
         };
         let (outcome, reason) = match verdict {
-            Verdict::Sent(_) => (Outcome::Sent, String::new()),
-            Verdict::Ended(state, reason) => {
+            DeliveryResult::Sent(_) => (Outcome::Sent, String::new()),
+            DeliveryResult::Ended(state, reason) => {
                 mail::end(&self.db, mail.id, claimant, state, &reason).await?;
                 let outcome = match state {
                     MailState::Expired => Outcome::Expired,
@@ -290,29 +290,29 @@ impl Parts {
                 };
                 (outcome, reason)
             }
-            Verdict::PutOff(reason) => {
+            DeliveryResult::PutOff(reason) => {
                 let wait = back_off(mail.attempts, rand::random());
-                self.put_off(mail, claimant, wait, &reason).await?;
+                self.reschedule(mail, claimant, wait, &reason).await?;
                 (Outcome::PutOff, reason)
             }
-            Verdict::AwaitRedis(reason) => {
+            DeliveryResult::AwaitRedis(reason) => {
                 let wait = back_off(mail.attempts, rand::random()).min(REDIS_BACK_OFF);
-                self.put_off(mail, claimant, wait, &reason).await?;
+                self.reschedule(mail, claimant, wait, &reason).await?;
                 (Outcome::PutOff, reason)
             }
-            Verdict::Deferred(until, reason) => {
-                mail::put_off(&self.db, mail.id, claimant, until, &reason).await?;
+            DeliveryResult::Deferred(until, reason) => {
+                mail::reschedule(&self.db, mail.id, claimant, until, &reason).await?;
                 (Outcome::PutOff, reason)
             }
-            Verdict::NotSent(error) => {
-                let outcome = self.note_failure(mail, claimant, &error).await?;
+            DeliveryResult::NotSent(error) => {
+                let outcome = self.record_failure(mail, claimant, &error).await?;
                 (outcome, error.words)
             }
-            Verdict::GivenBack => {
-                mail::give_back(&self.db, mail.id, claimant).await?;
+            DeliveryResult::GivenBack => {
+                mail::release_claim(&self.db, mail.id, claimant).await?;
                 (Outcome::GivenBack, String::new())
             }
-            Verdict::Lost => return Ok(Outcome::NothingToDo),
+            DeliveryResult::Lost => return Ok(Outcome::NothingToDo),
         };
         log::line(mail, outcome, &reason, started);
         self.metrics
@@ -321,7 +321,7 @@ impl Parts {
     }
 
     /// Ends a mail that was refused for good, and defers any other.
-    async fn note_failure(
+    async fn record_failure(
         &self,
         mail: &mail::Model,
         claimant: Uuid,
@@ -343,7 +343,7 @@ impl Parts {
         Ok(Outcome::PutOff)
     }
 
-    async fn put_off(
+    async fn reschedule(
         &self,
         mail: &mail::Model,
         claimant: Uuid,
@@ -352,22 +352,26 @@ impl Parts {
     ) -> Result<(), DbErr> {
         // Not beyond its worth, so that a mail which has lost it doesn't look as if it waited.
         let next = Ord::min(self.clock.now() + wait, mail.deliver_before);
-        mail::put_off(&self.db, mail.id, claimant, next, reason).await
+        mail::reschedule(&self.db, mail.id, claimant, next, reason).await
     }
 
     async fn attempt_and_note(
         &self,
         mail: &mut mail::Model,
         claimant: Uuid,
-    ) -> Result<Verdict, DbErr> {
+    ) -> Result<DeliveryResult, DbErr> {
         let verdict = self.attempt(mail, claimant).await?;
-        if let Verdict::Sent(reset) = &verdict {
-            self.note_sent(mail.id, reset.as_ref()).await?;
+        if let DeliveryResult::Sent(reset) = &verdict {
+            self.record_sent(mail.id, reset.as_ref()).await?;
         }
         Ok(verdict)
     }
 
-    async fn attempt(&self, mail: &mut mail::Model, claimant: Uuid) -> Result<Verdict, DbErr> {
+    async fn attempt(
+        &self,
+        mail: &mut mail::Model,
+        claimant: Uuid,
+    ) -> Result<DeliveryResult, DbErr> {
         if mail.deliver_before <= self.clock.now() {
             return Ok(expired());
         }
@@ -388,8 +392,8 @@ impl Parts {
         // After a long wait the claim may be lost, the account shut, the reset over.
         let now = self.clock.now();
         if mail.claimed_until.is_none_or(|until| until <= now) {
-            if !mail::hold_claim(&self.db, mail.id, claimant, now + LEASE).await? {
-                return Ok(Verdict::Lost);
+            if !mail::extend_claim(&self.db, mail.id, claimant, now + LEASE).await? {
+                return Ok(DeliveryResult::Lost);
             }
             prepared = self.prepare(mail, kind).await?;
         }
@@ -436,19 +440,19 @@ impl Parts {
     }
 
     /// Waits for a free line, and until the pace allows another mail, which may be too late for this one.
-    async fn wait_for_turn(&self, mail: &mail::Model) -> Result<Place, Verdict> {
+    async fn wait_for_turn(&self, mail: &mail::Model) -> Result<SlotPermit, DeliveryResult> {
         let line = tokio::select! {
             biased;
-            () = self.stop.cancelled() => return Err(Verdict::GivenBack),
+            () = self.stop.cancelled() => return Err(DeliveryResult::GivenBack),
             line = self.lines.take(mail.priority()) => line,
         };
         if let Some(pace) = &self.pace {
             match pace.turn(mail.priority(), &self.stop).await {
-                Ok(Turn::Now) => {}
-                Ok(Turn::Stopped) => return Err(Verdict::GivenBack),
+                Ok(RateDecision::Now) => {}
+                Ok(RateDecision::Stopped) => return Err(DeliveryResult::GivenBack),
                 Err(error) => {
                     let refusal = Refusal::from(&error);
-                    return Err(Verdict::AwaitRedis(format!("no turn: {refusal}")));
+                    return Err(DeliveryResult::AwaitRedis(format!("no turn: {refusal}")));
                 }
             }
         }
@@ -497,9 +501,9 @@ impl Parts {
             Ok(code) => Prepared::Code(code, reset, stored),
             Err(CodeError::Redis(error)) => {
                 let refusal = Refusal::from(&error);
-                Prepared::Not(Verdict::AwaitRedis(format!("no code: {refusal}")))
+                Prepared::Not(DeliveryResult::AwaitRedis(format!("no code: {refusal}")))
             }
-            Err(error) => Prepared::Not(Verdict::PutOff(format!("no code: {error}"))),
+            Err(error) => Prepared::Not(DeliveryResult::PutOff(format!("no code: {error}"))),
         })
     }
 
@@ -526,8 +530,8 @@ impl Parts {
         to: Address,
         content: &Content,
         reset: Option<password_reset::Model>,
-        line: Place,
-    ) -> Verdict {
+        line: SlotPermit,
+    ) -> DeliveryResult {
         let envelope = Envelope {
             to,
             from: self.from.clone(),
@@ -536,9 +540,11 @@ impl Parts {
         };
         let message = match compose::message(content, &self.letterhead, envelope) {
             Ok(message) => message,
-            Err(error @ WriteError::Template(_)) => return Verdict::PutOff(error.to_string()),
-            Err(error @ WriteError::Message(_)) => {
-                return Verdict::Ended(MailState::Failed, error.to_string());
+            Err(error @ ComposeError::Template(_)) => {
+                return DeliveryResult::PutOff(error.to_string());
+            }
+            Err(error @ ComposeError::Message(_)) => {
+                return DeliveryResult::Ended(MailState::Failed, error.to_string());
             }
         };
         let started = Instant::now();
@@ -548,17 +554,17 @@ impl Parts {
             .send(mail.id, &message, worth.unwrap_or_default())
             .await;
         drop(line);
-        self.metrics.note_conversation(&sent, started.elapsed());
+        self.metrics.record_conversation(&sent, started.elapsed());
         match sent {
-            Ok(()) => Verdict::Sent(reset),
-            Err(error) => Verdict::NotSent(SendError {
+            Ok(()) => DeliveryResult::Sent(reset),
+            Err(error) => DeliveryResult::NotSent(SendError {
                 words: clean(&error.words, mail, content),
                 ..error
             }),
         }
     }
 
-    async fn note_sent(
+    async fn record_sent(
         &self,
         id: Uuid,
         reset: Option<&password_reset::Model>,
@@ -567,10 +573,10 @@ impl Parts {
             mail: id,
             reset: reset.map(|reset| reset.id),
         };
-        let mut noted = self.ledger.note_sent(sent).await;
+        let mut noted = self.ledger.record_sent(sent).await;
         if noted.as_ref().is_err_and(database::is_gone) {
             // Another connection may be heard of, and what is not noted is sent again.
-            noted = self.ledger.note_sent(sent).await;
+            noted = self.ledger.record_sent(sent).await;
         }
         noted?;
         if let Some(reset) = reset {
@@ -601,11 +607,11 @@ impl Parts {
     }
 }
 
-fn ended(state: MailState, reason: &str) -> Verdict {
-    Verdict::Ended(state, reason.to_owned())
+fn ended(state: MailState, reason: &str) -> DeliveryResult {
+    DeliveryResult::Ended(state, reason.to_owned())
 }
 
-fn expired() -> Verdict {
+fn expired() -> DeliveryResult {
     ended(MailState::Expired, "not sent before it lost its worth")
 }
 

@@ -7,7 +7,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// So many places. Clones share them.
 #[derive(Clone, Debug)]
-pub(crate) struct Places {
+pub(crate) struct DeliverySlotPool {
     free: Arc<Semaphore>,
     /// What notices may take of them.
     for_notices: Arc<Semaphore>,
@@ -16,12 +16,12 @@ pub(crate) struct Places {
 /// A place, until it is dropped.
 #[derive(Debug)]
 #[must_use = "dropped, somebody else has it"]
-pub(crate) struct Place {
+pub(crate) struct SlotPermit {
     _for_notices: Option<OwnedSemaphorePermit>,
     _free: Option<OwnedSemaphorePermit>,
 }
 
-impl Places {
+impl DeliverySlotPool {
     /// So many, all free.
     pub(crate) fn new(number: usize) -> Self {
         Self {
@@ -42,13 +42,13 @@ impl Places {
     }
 
     /// Waits for a free place. The semaphores are never closed, so there is one in the end.
-    pub(crate) async fn take(&self, priority: Priority) -> Place {
+    pub(crate) async fn take(&self, priority: Priority) -> SlotPermit {
         // The first of the two, so that no more notices than these can be in front of a code.
         let for_notices = match priority {
             Priority::High => None,
             Priority::Normal => Arc::clone(&self.for_notices).acquire_owned().await.ok(),
         };
-        Place {
+        SlotPermit {
             _for_notices: for_notices,
             _free: Arc::clone(&self.free).acquire_owned().await.ok(),
         }

@@ -22,7 +22,7 @@ return wait
 ";
 
 /// Keeps the pace.
-pub struct Pace {
+pub struct SmtpRateLimiter {
     redis: Client,
     key: String,
     script: Script,
@@ -31,14 +31,14 @@ pub struct Pace {
 
 /// What came of waiting for a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Turn {
+pub enum RateDecision {
     /// It is there.
     Now,
     /// The worker stops; somebody else will have it.
     Stopped,
 }
 
-impl Pace {
+impl SmtpRateLimiter {
     /// So many a second, for all workers in a namespace.
     #[must_use]
     pub fn new(redis: Client, namespace: &str, per_second: u32) -> Self {
@@ -54,17 +54,21 @@ impl Pace {
     ///
     /// # Errors
     /// When Redis does not answer.
-    pub async fn turn(&self, priority: Priority, stop: &CancellationToken) -> Result<Turn, Error> {
+    pub async fn turn(
+        &self,
+        priority: Priority,
+        stop: &CancellationToken,
+    ) -> Result<RateDecision, Error> {
         loop {
             let wait = self.ask(priority).await?;
             let pause = sleep(Duration::from_micros(wait.unsigned_abs()));
             tokio::select! {
                 biased;
-                () = stop.cancelled(), if wait != 0 => return Ok(Turn::Stopped),
+                () = stop.cancelled(), if wait != 0 => return Ok(RateDecision::Stopped),
                 () = pause => {}
             }
             if wait >= 0 {
-                return Ok(Turn::Now);
+                return Ok(RateDecision::Now);
             }
         }
     }

@@ -5,7 +5,7 @@
 //! - its own pace sees a wake-up after half a minute: here it is looked at every 15 ms;
 //! - any error of Redis ends the worker and drops what it was running: deliveries run as tasks of their own, and [`run`]
 //!   starts a new worker, under a new name, as an old one is refused for a while;
-//! - it has no priorities: each queue has a worker of its own here, and [`Slots`] keeps some free for codes;
+//! - it has no priorities: each queue has a worker of its own here, and [`DeliverySlots`] keeps some free for codes;
 //! - it takes jobs without bound: the concurrency layer lets no more wait here than can be worked on at once;
 //! - a payload that doesn't decode stops it: payloads are plain values, and what is no mail's id is logged and done with.
 
@@ -23,32 +23,32 @@ use tokio::time::{self, Interval, MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::delivery::{Delivery, slots::Places};
+use crate::delivery::{Delivery, slots::DeliverySlotPool};
 
 /// How often the queue is looked at.
-const PERIOD: Duration = Duration::from_millis(15);
+const POLL_INTERVAL: Duration = Duration::from_millis(15);
 /// How long apalis may take to hand back what it holds.
-const GOODBYE: Duration = Duration::from_secs(2);
+const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The pause before a worker is started anew.
-const PAUSE: Duration = Duration::from_secs(1);
+const RESTART_DELAY: Duration = Duration::from_secs(1);
 
 /// Deliveries in hand, so many at once.
 #[derive(Clone)]
-pub struct Slots {
+pub struct DeliverySlots {
     delivery: Delivery,
-    places: Places,
+    places: DeliverySlotPool,
     /// The deliveries on their way.
     pub running: TaskTracker,
     /// Nothing begins after this.
     pub stop: CancellationToken,
 }
 
-impl Slots {
+impl DeliverySlots {
     /// As many free slots as the delivery wants mails in hand.
     #[must_use]
     pub fn new(delivery: Delivery, stop: CancellationToken) -> Self {
         Self {
-            places: Places::new(delivery.in_hand()),
+            places: DeliverySlotPool::new(delivery.in_hand()),
             delivery,
             running: TaskTracker::new(),
             stop,
@@ -82,7 +82,7 @@ impl Slots {
 }
 
 /// Hears the wake-ups of one priority until it is stopped.
-pub async fn run(queue: Queue, priority: Priority, slots: Slots) {
+pub async fn run(queue: Queue, priority: Priority, slots: DeliverySlots) {
     loop {
         let name = format!("{}-{}", ClientId::default(), Uuid::now_v7());
         if let Err(error) = queue.announce(&name, priority).await {
@@ -103,7 +103,7 @@ pub async fn run(queue: Queue, priority: Priority, slots: Slots) {
             () = slots.stop.cancelled() => {
                 let _ = context.shutdown();
                 // What it could not hand back is in the rows, anyhow.
-                let _ = time::timeout(GOODBYE, running).await;
+                let _ = time::timeout(QUIT_TIMEOUT, running).await;
                 return;
             }
         }
@@ -114,11 +114,15 @@ pub async fn run(queue: Queue, priority: Priority, slots: Slots) {
     }
 }
 
-fn monitor(name: String, queue: &Queue, priority: Priority, slots: &Slots) -> Monitor {
+fn monitor(name: String, queue: &Queue, priority: Priority, slots: &DeliverySlots) -> Monitor {
     let (queue, slots) = (queue.clone(), slots.clone());
     Monitor::new().register(move |_| {
         WorkerBuilder::new(name.as_str())
-            .backend(queue.storage(priority).poll_with_strategy(Tick::new()))
+            .backend(
+                queue
+                    .storage(priority)
+                    .poll_with_strategy(FixedInterval::new()),
+            )
             .concurrency(slots.delivery.in_hand())
             .data(slots.clone())
             .data(priority)
@@ -127,7 +131,7 @@ fn monitor(name: String, queue: &Queue, priority: Priority, slots: &Slots) -> Mo
 }
 
 /// The job. It always succeeds: whether a mail is tried again is not for the queue to decide.
-async fn wake(payload: Value, slots: Data<Slots>, priority: Data<Priority>) {
+async fn wake(payload: Value, slots: Data<DeliverySlots>, priority: Data<Priority>) {
     if let Some(mail) = Queue::mail_of(&payload) {
         slots.begin(mail, *priority).await;
     } else {
@@ -138,7 +142,7 @@ async fn wake(payload: Value, slots: Data<Slots>, priority: Data<Priority>) {
 /// A worker of the queue writes even when it reads, so an answer alone is not enough.
 async fn until_redis_works(queue: &Queue) {
     loop {
-        time::sleep(PAUSE).await;
+        time::sleep(RESTART_DELAY).await;
         if queue.check_write().await.is_ok() {
             return;
         }
@@ -146,17 +150,17 @@ async fn until_redis_works(queue: &Queue) {
 }
 
 /// Wakes the worker at a steady pace.
-struct Tick(Interval);
+struct FixedInterval(Interval);
 
-impl Tick {
+impl FixedInterval {
     fn new() -> Self {
-        let mut interval = time::interval(PERIOD);
+        let mut interval = time::interval(POLL_INTERVAL);
         interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self(interval)
     }
 }
 
-impl PollStrategy for Tick {
+impl PollStrategy for FixedInterval {
     fn poll_drive(&mut self, cx: &mut Context<'_>, _: &PollSnapshot) -> Poll<Option<()>> {
         // Only a pending interval has taken note of the waker.
         let mut poll = Poll::Pending;

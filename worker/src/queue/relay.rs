@@ -18,15 +18,15 @@ use latchkey_shared::{
 use sea_orm::DbErr;
 use tokio::time::{self, MissedTickBehavior, timeout};
 
-use crate::{metrics::DeliveryMetrics, queue::consumer::Slots};
+use crate::{metrics::DeliveryMetrics, queue::consumer::DeliverySlots};
 
 /// How often it looks.
-const PERIOD: Duration = Duration::from_secs(1);
+const RELAY_INTERVAL: Duration = Duration::from_secs(1);
 /// What was pushed within this time is left alone: it is on its way.
 const PUSHED_WITHIN: TimeDelta = TimeDelta::seconds(5);
 /// It fills the queue up to here and not to its brim, as what it pushes while the queue is long is mostly in there
 /// already.
-const LEVEL: usize = 1_000;
+const REFILL_TARGET: usize = 1_000;
 /// How many mails it takes at a time.
 const BATCH: usize = 500;
 
@@ -48,8 +48,14 @@ impl From<QueueError> for RelayError {
 }
 
 /// Looks every second until it is stopped. An outage is logged when it begins and when it ends.
-pub async fn run(db: Database, queue: Queue, slots: Slots, clock: Clock, metrics: DeliveryMetrics) {
-    let mut ticks = time::interval(PERIOD);
+pub async fn run(
+    db: Database,
+    queue: Queue,
+    slots: DeliverySlots,
+    clock: Clock,
+    metrics: DeliveryMetrics,
+) {
+    let mut ticks = time::interval(RELAY_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut out = false;
     loop {
@@ -97,7 +103,7 @@ fn report(passed: &Result<usize, RelayError>, out: bool) {
 
 /// Whether the queue accepts writes.
 async fn check(queue: &Queue) -> Result<(), RelayError> {
-    match timeout(redis::PATIENCE, queue.check_write()).await {
+    match timeout(redis::COMMAND_TIMEOUT, queue.check_write()).await {
         Ok(checked) => Ok(checked?),
         Err(_) => Err(RelayError::Queue(fault::timed_out())),
     }
@@ -109,7 +115,7 @@ async fn check(queue: &Queue) -> Result<(), RelayError> {
 /// When the database fails.
 pub async fn deliver_directly(
     db: &Database,
-    slots: &Slots,
+    slots: &DeliverySlots,
     now: DateTime<Utc>,
 ) -> Result<usize, DbErr> {
     let mut begun = 0;
@@ -147,7 +153,7 @@ async fn fill(
 ) -> Result<usize, RelayError> {
     let mut pushed = 0;
     loop {
-        let room = LEVEL
+        let room = REFILL_TARGET
             .saturating_sub(queue.depth(priority).await?)
             .min(BATCH);
         if room == 0 {

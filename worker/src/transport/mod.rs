@@ -14,7 +14,7 @@ use lettre::{Message, transport::smtp as lettre_smtp};
 use tokio::fs;
 use uuid::Uuid;
 
-use crate::{config::Way, transport::smtp::Smtp};
+use crate::{config::MailDestination, transport::smtp::Smtp};
 
 /// Where mails go.
 pub enum Transport {
@@ -56,10 +56,10 @@ impl Transport {
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(way: &Way) -> Result<Self, lettre_smtp::Error> {
+    pub fn new(way: &MailDestination) -> Result<Self, lettre_smtp::Error> {
         Ok(match way {
-            Way::Folder(folder) => Self::Folder(folder.clone()),
-            Way::Smtp(server) => Self::Smtp(Box::new(Smtp::new(server)?)),
+            MailDestination::Folder(folder) => Self::Folder(folder.clone()),
+            MailDestination::Smtp(server) => Self::Smtp(Box::new(Smtp::new(server)?)),
         })
     }
 

@@ -366,9 +366,9 @@ async fn what_waited_longer_for_its_turn_than_its_claim_holds_is_looked_at_anew(
     world.sink.set_fault(Fault::None);
 
     assert_eq!(stuck.await.unwrap(), Outcome::Sent);
-    let [sent_elsewhere, nobodys, shut] = waiting;
+    let [sent_elsewhere, dummy_hash, shut] = waiting;
     assert_eq!(sent_elsewhere.await.unwrap(), Outcome::NothingToDo);
-    assert_eq!(nobodys.await.unwrap(), Outcome::Sent);
+    assert_eq!(dummy_hash.await.unwrap(), Outcome::Sent);
     assert_eq!(shut.await.unwrap(), Outcome::Cancelled);
     let arrived: HashSet<_> = world
         .sink

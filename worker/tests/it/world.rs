@@ -12,7 +12,7 @@ use latchkey_shared::{
         password_reset::{self, NewReset, Purpose},
         user,
     },
-    outbox::{Outbox, Written},
+    outbox::{Outbox, QueuedMail},
     redis::one_time_code::CodeStore,
     types::email::Email,
 };
@@ -151,7 +151,7 @@ impl World {
     }
 
     /// What the API does when somebody asks for a reset, but for the push: reset and mail in one transaction.
-    pub(crate) async fn write_reset(&self, email: &str) -> (Uuid, Written) {
+    pub(crate) async fn write_reset(&self, email: &str) -> (Uuid, QueuedMail) {
         let (reset, now) = (Uuid::now_v7(), self.clock.now());
         let email: Email = email.parse().unwrap();
         let hasher = self.config().common.secret_key.token_hasher();

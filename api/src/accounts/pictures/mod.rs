@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     accounts::pictures::media_dir::PARTIAL,
     app_state::App,
-    http::{audit_context::Trail, error::ApiError},
+    http::{audit_context::AuditContext, error::ApiError},
 };
 
 mod colour;
@@ -85,7 +85,7 @@ impl Upload {
 /// When a limit is exceeded, the file is not a picture, or the service is busy.
 pub async fn accept(
     app: &App,
-    trail: &Trail,
+    trail: &AuditContext,
     user_id: Option<i64>,
     upload: Upload,
 ) -> Result<Picture, ApiError> {

@@ -78,7 +78,7 @@ fn check(admin: &Admin, seen: &user::Model, change: &Change) -> Result<(), ApiEr
             .is_some_and(|new| *new != seen.permissions);
     let shuts = differs(change.is_active, seen.is_active);
     let own = admin.user.id == seen.id;
-    if !admin.may_touch(seen) || (rights && !admin.user.is_superuser) {
+    if !admin.can_manage(seen) || (rights && !admin.user.is_superuser) {
         return Err(ApiError::NotPermitted);
     }
     if own && (rights || shuts) {
@@ -118,8 +118,8 @@ async fn store(
     if seen.is_superuser {
         some_superuser_left(&transaction).await?;
     }
-    let let_in = user.is_active && user.is_activated && !(seen.is_active && seen.is_activated);
-    if let_in {
+    let activate = user.is_active && user.is_activated && !(seen.is_active && seen.is_activated);
+    if activate {
         mails.push(notice(app, &transaction, &admin.trail, &user, MailKind::Activated).await?);
     }
     let changed = Event {

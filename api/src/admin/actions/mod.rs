@@ -13,19 +13,19 @@ use latchkey_shared::{
         session,
         user::{self, staff},
     },
-    outbox::Written,
+    outbox::QueuedMail,
 };
 use uuid::Uuid;
 
 use crate::admin::permissions::{Admin, ChangeUsers, DeleteUsers, Permit, Right};
 use crate::{
     app_state::App,
-    http::{audit_context::Trail, error::ApiError},
-    rate_limit::{Held, Whom},
+    http::{audit_context::AuditContext, error::ApiError},
+    rate_limit::{Lockout, LockoutSubject},
 };
 
 /// The most accounts that one act takes.
-pub const MOST: usize = 500;
+pub const MAX_BULK_SIZE: usize = 500;
 
 /// One step of the audit log.
 pub(super) fn event(admin: &Admin, user_id: Option<i64>, what: &str) -> Event {
@@ -37,10 +37,10 @@ pub(super) async fn finish(
     app: &App,
     transaction: Transaction,
     events: Vec<Event>,
-    mails: Vec<Written>,
+    mails: Vec<QueuedMail>,
 ) -> Result<(), ApiError> {
     for event in events {
-        app.note_in(&transaction, event).await?;
+        app.record_in(&transaction, event).await?;
     }
     transaction.commit().await?;
     for mail in mails {
@@ -60,14 +60,14 @@ pub async fn look(
     ids: &[i64],
     others: bool,
 ) -> Result<Vec<user::Model>, ApiError> {
-    if ids.len() > MOST {
+    if ids.len() > MAX_BULK_SIZE {
         return Err(ApiError::NotFound);
     }
     let users = staff::find_all(&app.db, ids).await?;
     if users.is_empty() {
         return Err(ApiError::NotFound);
     }
-    if users.iter().any(|user| !admin.may_touch(user)) {
+    if users.iter().any(|user| !admin.can_manage(user)) {
         admin.trail.not_permitted(app, admin.user.id).await;
         return Err(ApiError::NotPermitted);
     }
@@ -257,17 +257,17 @@ pub async fn ask_for_reset(
 /// # Errors
 /// When nobody is held by that name, or it is an account that the administrator may not touch.
 pub async fn release(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Result<(), ApiError> {
-    let held = app.limits.find_held(name, app.now()).await?;
+    let held = app.limits.find_lockout(name, app.now()).await?;
     let held = held.ok_or(ApiError::NotFound)?;
     let owner = owner(app, &held).await?;
-    if owner.as_ref().is_some_and(|user| !admin.may_touch(user)) {
+    if owner.as_ref().is_some_and(|user| !admin.can_manage(user)) {
         admin.trail.not_permitted(app, admin.user.id).await;
         return Err(ApiError::NotPermitted);
     }
     let what = format!("released from the limit {}", held.what);
     app.note(Event {
         subject: match &held.whom {
-            Whom::Mailbox(fingerprint) => Some(fingerprint.clone()),
+            LockoutSubject::Mailbox(fingerprint) => Some(fingerprint.clone()),
             _ => None,
         },
         changes: Some(format!("held: until {} → no more", held.until.to_rfc3339())),
@@ -282,16 +282,16 @@ pub async fn release(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Resu
 ///
 /// # Errors
 /// When the database fails.
-pub async fn owner(app: &App, held: &Held) -> Result<Option<user::Model>, ApiError> {
+pub async fn owner(app: &App, held: &Lockout) -> Result<Option<user::Model>, ApiError> {
     let id = match &held.whom {
-        Whom::Peer(_) => None,
-        Whom::Account(id) => Some(*id),
-        Whom::Mailbox(fingerprint) => audit::account_of(&app.db, fingerprint).await?,
+        LockoutSubject::Peer(_) => None,
+        LockoutSubject::Account(id) => Some(*id),
+        LockoutSubject::Mailbox(fingerprint) => audit::account_of(&app.db, fingerprint).await?,
     };
     let Some(id) = id else { return Ok(None) };
     let user = user::find(&app.db, id).await?;
     Ok(user.filter(|user| match &held.whom {
-        Whom::Mailbox(fingerprint) => {
+        LockoutSubject::Mailbox(fingerprint) => {
             app.token_hasher.fingerprint(&user.email.key()) == *fingerprint
         }
         _ => true,
@@ -305,17 +305,17 @@ pub(super) async fn begin<R: Right>(
     admin: &Permit<R>,
     ids: &[i64],
 ) -> Result<(Transaction, Vec<user::Model>), ApiError> {
-    if ids.len() > MOST {
+    if ids.len() > MAX_BULK_SIZE {
         return Err(ApiError::NotFound);
     }
     let transaction = database::begin(&app.db).await?;
-    admin.still_holds(app, &transaction).await?;
+    admin.reauthorize(app, &transaction).await?;
     // Nobody but a superuser touches one.
     let users = staff::hold(&transaction, ids, admin.user.is_superuser).await?;
     if users.is_empty() {
         return Err(ApiError::NotFound);
     }
-    if users.iter().any(|user| !admin.may_touch(user)) {
+    if users.iter().any(|user| !admin.can_manage(user)) {
         tracing::info!(
             admin.user.id,
             "Refused: accounts of staff are for superusers."
@@ -345,10 +345,10 @@ pub(super) async fn some_superuser_left(transaction: &Transaction) -> Result<(),
 pub(super) async fn notice(
     app: &App,
     transaction: &Transaction,
-    trail: &Trail,
+    trail: &AuditContext,
     user: &user::Model,
     kind: MailKind,
-) -> Result<Written, ApiError> {
+) -> Result<QueuedMail, ApiError> {
     Ok(app
         .outbox
         .write_notice(transaction, kind, user, trail.request_id(), app.now())

@@ -11,7 +11,7 @@ use crate::admin::api::{page, read, usual};
 use crate::{
     admin::{api::token::Token, dashboard::pages::audit_log::verify_alone, permissions::Audit},
     app_state::App,
-    http::error::responses::Failure,
+    http::error::responses::ErrorResponses,
     openapi::Tag,
 };
 
@@ -148,7 +148,7 @@ impl Log {
             validator(minimum(value = "1"), maximum(value = "500"))
         )]
         Query(limit): Query<u16>,
-    ) -> Result<Json<AuditList>, Failure<400, 401, 403>> {
+    ) -> Result<Json<AuditList>, ErrorResponses<400, 401, 403>> {
         let filter = Filter {
             user_id: user,
             actor: read("actor", actor)?.map(|Actor(name)| name),
@@ -177,7 +177,7 @@ impl Log {
         &self,
         Data(app): Data<&App>,
         _admin: Token<Audit>,
-    ) -> Result<Json<Verified>, Failure<401, 403>> {
+    ) -> Result<Json<Verified>, ErrorResponses<401, 403>> {
         match verify_alone(app).await? {
             Ok(head) => Ok(Json(Verified {
                 whole: true,

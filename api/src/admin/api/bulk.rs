@@ -22,7 +22,7 @@ use crate::{
             Body,
             fields::{Fields, FromField},
         },
-        error::{ApiError, responses::Failure},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
 };
@@ -97,7 +97,7 @@ impl Acts {
         Token(admin): Token<ChangeUsers>,
         /// The account.
         Path(id): Path<i64>,
-    ) -> Result<Answer, Failure<401, 403, 404>> {
+    ) -> Result<Answer, ErrorResponses<401, 403, 404>> {
         actions::activate(app, &admin, &[id]).await?;
         Ok(Answer::Done)
     }
@@ -117,7 +117,7 @@ impl Acts {
         Token(admin): Token<ChangeUsers>,
         /// The account.
         Path(id): Path<i64>,
-    ) -> Result<Answer, Failure<401, 403, 404, 409>> {
+    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409>> {
         actions::deactivate(app, &admin, &[id]).await?;
         Ok(Answer::Done)
     }
@@ -137,7 +137,7 @@ impl Acts {
         Token(admin): Token<ChangeUsers>,
         /// The account.
         Path(id): Path<i64>,
-    ) -> Result<Answer, Failure<401, 403, 404>> {
+    ) -> Result<Answer, ErrorResponses<401, 403, 404>> {
         actions::sign_out(app, &admin, &[id]).await?;
         Ok(Answer::Done)
     }
@@ -158,7 +158,7 @@ impl Acts {
         Token(admin): Token<ChangeUsers>,
         /// The account.
         Path(id): Path<i64>,
-    ) -> Result<Answer, Failure<401, 403, 404, 409, 429>> {
+    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409, 429>> {
         actions::ask_for_reset(app, &admin, id).await?;
         Ok(Answer::Done)
     }
@@ -178,7 +178,7 @@ impl Acts {
         Data(app): Data<&App>,
         Token(admin): Token<AnyStaff>,
         body: Body<Wire>,
-    ) -> Result<Json<Acted>, Failure<400, 401, 403, 404, 409, 413, 415>> {
+    ) -> Result<Json<Acted>, ErrorResponses<400, 401, 403, 404, 409, 413, 415>> {
         let (act, ids) = parse(body.fields)?;
         let changer = async || Permit::<ChangeUsers>::ask(app, admin.clone()).await;
         let done = match act {
@@ -201,8 +201,8 @@ fn parse(mut fields: Fields) -> Result<(AccountAct, Vec<i64>), ApiError> {
         Ok(ids) if ids.is_empty() => {
             fields.note("ids", Invalid::new("required", "Name some accounts."));
         }
-        Ok(ids) if ids.len() > actions::MOST => {
-            let most = format!("At most {} accounts.", actions::MOST);
+        Ok(ids) if ids.len() > actions::MAX_BULK_SIZE => {
+            let most = format!("At most {} accounts.", actions::MAX_BULK_SIZE);
             fields.note("ids", Invalid::new("too_long", most));
         }
         _ => {}

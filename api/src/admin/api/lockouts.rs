@@ -15,21 +15,21 @@ use crate::{
     app_state::App,
     http::{
         body::{Body, fields::Fields},
-        error::{ApiError, responses::Failure},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
 };
 
 /// Who is held.
 #[derive(Debug, Object)]
-struct HoldList {
+struct LockoutList {
     /// The longest first, 100 at most.
-    limits: Vec<Hold>,
+    limits: Vec<Lockout>,
 }
 
 /// Somebody whom a limit holds.
 #[derive(Debug, Object)]
-struct Hold {
+struct Lockout {
     /// Names it, to release it.
     name: String,
     /// What is refused: `login`, `strikes` and `failed` (logins, after failed ones), `register`, `reset`, `otp`, `otp-ip`,
@@ -78,16 +78,16 @@ impl Limits {
         &self,
         Data(app): Data<&App>,
         _admin: Token<ViewUsers>,
-    ) -> Result<Json<HoldList>, Failure<401, 403>> {
+    ) -> Result<Json<LockoutList>, ErrorResponses<401, 403>> {
         let rows = lockouts::rows(app, "mailbox").await?;
-        let hold = |row: lockouts::Row| Hold {
+        let hold = |row: lockouts::Row| Lockout {
             name: row.held.name,
             what: row.held.what,
             whom: row.whom,
             user: row.user.map(|user| user.id),
             until: row.held.until,
         };
-        Ok(Json(HoldList {
+        Ok(Json(LockoutList {
             limits: rows.into_iter().map(hold).collect(),
         }))
     }
@@ -106,7 +106,7 @@ impl Limits {
         Data(app): Data<&App>,
         Token(admin): Token<ChangeUsers>,
         body: Body<Wire>,
-    ) -> Result<Answer, Failure<400, 401, 403, 404, 413, 415>> {
+    ) -> Result<Answer, ErrorResponses<400, 401, 403, 404, 413, 415>> {
         let name = parse(body.fields)?;
         actions::release(app, &admin, &name).await?;
         Ok(Answer::Done)

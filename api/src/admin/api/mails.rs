@@ -17,7 +17,7 @@ use crate::admin::api::{Answer, page, read, usual};
 use crate::{
     admin::{api::token::Token, dashboard::pages::mails, permissions},
     app_state::App,
-    http::error::{ApiError, responses::Failure},
+    http::error::{ApiError, responses::ErrorResponses},
     openapi::Tag,
 };
 
@@ -126,7 +126,7 @@ impl Mails {
             validator(minimum(value = "1"), maximum(value = "500"))
         )]
         Query(limit): Query<u16>,
-    ) -> Result<Json<MailList>, Failure<400, 401, 403>> {
+    ) -> Result<Json<MailList>, ErrorResponses<400, 401, 403>> {
         let filter = Filter {
             state: read("state", state)?,
             kind: read("kind", kind)?,
@@ -157,7 +157,7 @@ impl Mails {
         _admin: Token<permissions::Mails>,
         /// The mail.
         Path(id): Path<String>,
-    ) -> Result<Json<WrittenMail>, Failure<401, 403, 404>> {
+    ) -> Result<Json<WrittenMail>, ErrorResponses<401, 403, 404>> {
         let row = mails::find(app, named(&id)?).await?;
         let written = mails::preview(app, &row).await?;
         let (subject, text) = written.map(|it| (it.subject, it.text)).unzip();
@@ -183,7 +183,7 @@ impl Mails {
         Token(admin): Token<permissions::Mails>,
         /// The mail.
         Path(id): Path<String>,
-    ) -> Result<Answer, Failure<401, 403, 404, 409>> {
+    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409>> {
         mails::retry(app, &admin, named(&id)?).await?;
         Ok(Answer::Done)
     }
@@ -203,7 +203,7 @@ impl Mails {
         Token(admin): Token<permissions::Mails>,
         /// The mail.
         Path(id): Path<String>,
-    ) -> Result<Answer, Failure<401, 403, 404, 409>> {
+    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409>> {
         mails::cancel(app, &admin, named(&id)?).await?;
         Ok(Answer::Done)
     }

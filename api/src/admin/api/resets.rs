@@ -9,7 +9,7 @@ use crate::admin::api::{page, read, usual};
 use crate::{
     admin::{api::token::Token, permissions::ViewUsers},
     app_state::App,
-    http::error::responses::Failure,
+    http::error::responses::ErrorResponses,
     openapi::Tag,
 };
 
@@ -83,7 +83,7 @@ impl Resets {
             validator(minimum(value = "1"), maximum(value = "500"))
         )]
         Query(limit): Query<u16>,
-    ) -> Result<Json<ResetList>, Failure<400, 401, 403>> {
+    ) -> Result<Json<ResetList>, ErrorResponses<400, 401, 403>> {
         let before = read("before", before)?;
         let rows = password_reset::list(
             &app.db,

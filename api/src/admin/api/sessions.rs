@@ -13,7 +13,7 @@ use crate::{
     },
     app_state::App,
     auth::sessions::Session,
-    http::error::{ApiError, responses::Failure},
+    http::error::{ApiError, responses::ErrorResponses},
     openapi::Tag,
 };
 
@@ -37,7 +37,7 @@ impl Sessions {
         Token(admin): Token<ViewUsers>,
         /// The account.
         Path(id): Path<i64>,
-    ) -> Result<Json<Vec<Session>>, Failure<401, 403, 404>> {
+    ) -> Result<Json<Vec<Session>>, ErrorResponses<401, 403, 404>> {
         let (now, idle) = (app.now(), app.config.session_idle);
         let user = user::find(&app.db, id).await?.ok_or(ApiError::NotFound)?;
         let mut alive = session::list_alive(&app.db, user.id, now).await?;
@@ -67,7 +67,7 @@ impl Sessions {
         Path(id): Path<i64>,
         /// As the list names it.
         Path(session): Path<String>,
-    ) -> Result<Answer, Failure<401, 403, 404>> {
+    ) -> Result<Answer, ErrorResponses<401, 403, 404>> {
         let session = session.parse().map_err(|_| ApiError::NotFound)?;
         actions::end_session(app, &admin, id, session).await?;
         Ok(Answer::Done)

@@ -7,7 +7,7 @@ use crate::admin::permissions::{Admin, Permit, Right};
 use crate::{
     app_state::App,
     auth::bearer::ActivatedUser,
-    http::{audit_context::Trail, error::ApiError},
+    http::{audit_context::AuditContext, error::ApiError},
 };
 
 /// An administrator by a living access token, whose account is activated and has the right.
@@ -35,7 +35,7 @@ impl<'a, R: Right> ApiExtractor<'a> for Token<R> {
     ) -> Result<Self> {
         let ActivatedUser(me) = ActivatedUser::from_request(request, body, options).await?;
         let admin = Admin {
-            trail: <Trail as FromRequest>::from_request(request, body).await?,
+            trail: <AuditContext as FromRequest>::from_request(request, body).await?,
             user: me.user,
             session: me.session,
         };

@@ -19,7 +19,7 @@ use crate::{
     app_state::App,
     http::{
         body::{Body, WITH_PICTURE, fields::Fields},
-        error::{ApiError, responses::Failure},
+        error::{ApiError, responses::ErrorResponses},
     },
     openapi::Tag,
 };
@@ -105,7 +105,7 @@ impl User {
         _admin: Token<ViewUsers>,
         /// The account.
         Path(id): Path<i64>,
-    ) -> Result<Json<Account>, Failure<401, 403, 404>> {
+    ) -> Result<Json<Account>, ErrorResponses<401, 403, 404>> {
         let user = find(app, id).await?;
         Ok(Json(Account::of(user, &app.pictures)))
     }
@@ -126,7 +126,7 @@ impl User {
         /// The account.
         Path(id): Path<i64>,
         body: Body<Wire, WITH_PICTURE>,
-    ) -> Result<Json<Account>, Failure<400, 401, 403, 404, 409, 413, 415, 429>> {
+    ) -> Result<Json<Account>, ErrorResponses<400, 401, 403, 404, 409, 413, 415, 429>> {
         let seen = find(app, id).await?;
         let (change, picture, version) = parse(body.fields, app)?;
         if version.is_some_and(|version| version != seen.version) {
@@ -152,7 +152,7 @@ impl User {
         Token(admin): Token<DeleteUsers>,
         /// The account.
         Path(id): Path<i64>,
-    ) -> Result<Answer, Failure<401, 403, 404, 409>> {
+    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409>> {
         actions::delete(app, &admin, &[id]).await?;
         Ok(Answer::Done)
     }

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use latchkey_shared::{
-    models::user::search::{self, Filter, Part},
+    models::user::search::{self, Filter, PageRequest},
     types::gender::Gender,
 };
 use poem::web::Data;
@@ -12,7 +12,7 @@ use crate::admin::api::{account::Account, bad, read, usual};
 use crate::{
     admin::{api::token::Token, permissions::ViewUsers},
     app_state::App,
-    http::error::{ApiError, responses::Failure},
+    http::error::{ApiError, responses::ErrorResponses},
     openapi::Tag,
 };
 
@@ -100,7 +100,7 @@ impl Users {
             validator(minimum(value = "1"), maximum(value = "500"))
         )]
         Query(limit): Query<u16>,
-    ) -> Result<Json<AccountList>, Failure<400, 401, 403>> {
+    ) -> Result<Json<AccountList>, ErrorResponses<400, 401, 403>> {
         let filter = Filter {
             text: q,
             waiting: false,
@@ -127,11 +127,11 @@ impl Users {
     }
 }
 
-fn part(after: Option<String>, before: Option<String>) -> Result<Part, ApiError> {
+fn part(after: Option<String>, before: Option<String>) -> Result<PageRequest, ApiError> {
     match (read("after", after)?, read("before", before)?) {
-        (None, None) => Ok(Part::First),
-        (Some(place), None) => Ok(Part::After(place)),
-        (None, Some(place)) => Ok(Part::Before(place)),
+        (None, None) => Ok(PageRequest::First),
+        (Some(place), None) => Ok(PageRequest::After(place)),
+        (None, Some(place)) => Ok(PageRequest::Before(place)),
         (Some(_), Some(_)) => Err(bad("before", "Not together with after.")),
     }
 }

@@ -70,7 +70,7 @@ pub fn address(name: &str) -> String {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct AssetQuery {
     #[serde(default)]
     v: String,
 }
@@ -78,7 +78,7 @@ struct Asked {
 /// One file. Its address changes with its content, so it may be kept for ever; but while programs are replaced, a page of
 /// one may ask another that has another version of the file, and that must not stay.
 #[handler]
-pub fn asset(Path(name): Path<String>, Query(asked): Query<Asked>) -> poem::Result<Response> {
+pub fn asset(Path(name): Path<String>, Query(asked): Query<AssetQuery>) -> poem::Result<Response> {
     let file = FILES
         .iter()
         .find(|file| file.name == name)

@@ -48,7 +48,7 @@ pub struct View {
     /// For forms.
     pub csrf: String,
     /// What was just done.
-    pub done: Option<Done>,
+    pub done: Option<Flash>,
     /// The part of the page that htmx asks for, by its id.
     pub part: Option<String>,
     /// Path and query, to come back to.
@@ -58,14 +58,14 @@ pub struct View {
 
 /// Something that was done, as the next page says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Done {
+pub struct Flash {
     /// One of the words of [`Texts::done`].
     pub what: String,
     /// To how many.
     pub count: usize,
 }
 
-impl fmt::Display for Done {
+impl fmt::Display for Flash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.what, self.count)
     }
@@ -92,7 +92,7 @@ impl View {
         });
         let done = session::read(app, request, DONE).and_then(|done| {
             let (what, count) = done.split_once('.')?;
-            Some(Done {
+            Some(Flash {
                 what: what.to_owned(),
                 count: count.parse().ok()?,
             })
@@ -204,7 +204,7 @@ impl View {
 #[must_use]
 pub fn back(app: &App, target: &str, done: &str, count: usize) -> Response {
     let mut response = go(app, target);
-    let done = Done {
+    let done = Flash {
         what: done.to_owned(),
         count,
     };
@@ -277,9 +277,9 @@ fn language(app: &App, request: &Request) -> &'static Texts {
 
 /// What the frame of every page says about who is signed in.
 #[derive(Clone)]
-pub struct Me(Arc<Admin>);
+pub struct CurrentAdmin(Arc<Admin>);
 
-impl Me {
+impl CurrentAdmin {
     /// An administrator.
     #[must_use]
     pub fn of(admin: &Admin) -> Self {
@@ -306,20 +306,20 @@ impl Me {
 
     /// Whether they may change this account at all.
     #[must_use]
-    pub fn may_touch(&self, user: &user::Model) -> bool {
-        self.0.may_touch(user)
+    pub fn can_manage(&self, user: &user::Model) -> bool {
+        self.0.can_manage(user)
     }
 
     /// Whether this is one of several accounts that they may act on at once: theirs to change, and not their own.
     #[must_use]
     pub fn may_choose(&self, user: &user::Model) -> bool {
-        self.may_touch(user) && user.id != self.id()
+        self.can_manage(user) && user.id != self.id()
     }
 
     /// Whether they may end a limit that holds somebody, of whom this is the account if it is known.
     #[must_use]
-    pub fn may_let_go(&self, owner: &Option<user::Model>) -> bool {
-        owner.as_ref().is_none_or(|user| self.may_touch(user))
+    pub fn can_unlock(&self, owner: &Option<user::Model>) -> bool {
+        owner.as_ref().is_none_or(|user| self.can_manage(user))
     }
 
     /// Whether they see accounts.

@@ -15,7 +15,7 @@ use crate::{
         body::{
             self, SMALL, WITH_PICTURE,
             fields::{Fields, Value},
-            memory_budget::Place,
+            memory_budget::BudgetPermit,
         },
         error::ApiError,
     },
@@ -29,7 +29,7 @@ pub const TOKEN: &str = "csrf";
 pub struct Form {
     fields: Arc<Mutex<Vec<(String, Value)>>>,
     /// Where they are kept, for as long as the request is.
-    _place: Arc<Option<Place>>,
+    _place: Arc<Option<BudgetPermit>>,
 }
 
 impl Form {

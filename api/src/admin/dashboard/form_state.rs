@@ -7,7 +7,7 @@ use crate::http::error::ApiError;
 
 /// See the module.
 #[derive(Clone, Debug, Default)]
-pub struct Filled {
+pub struct FormState {
     values: HashMap<String, String>,
     errors: Vec<(String, String)>,
     /// What is wrong with all of it.
@@ -15,19 +15,19 @@ pub struct Filled {
     /// The version of what was read.
     pub version: i32,
     /// What somebody else has stored meanwhile.
-    pub theirs: Vec<Theirs>,
+    pub theirs: Vec<StoredValue>,
 }
 
 /// A field that somebody else has changed.
 #[derive(Clone, Debug)]
-pub struct Theirs {
+pub struct StoredValue {
     /// What it is called.
     pub label: &'static str,
     /// What is stored now.
     pub value: String,
 }
 
-impl Filled {
+impl FormState {
     /// A form with these values.
     pub fn with(values: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         Self {

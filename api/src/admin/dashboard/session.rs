@@ -168,7 +168,7 @@ pub(super) fn redis(error: &fred::error::Error) -> ApiError {
 /// An answer that is no failure: whoever is not signed in signs in first, and comes back to the page they wanted.
 #[derive(Debug, thiserror::Error)]
 #[error("sign in first")]
-pub struct SignInFirst {
+pub struct LoginRedirect {
     /// The path of `PUBLIC_URL`.
     base: String,
     next: String,
@@ -178,7 +178,7 @@ pub struct SignInFirst {
     htmx: bool,
 }
 
-impl SignInFirst {
+impl LoginRedirect {
     /// To see what a request asks for; of a form the page where it stood. What it would have done is not done after all.
     #[must_use]
     pub fn to_see(app: &App, request: &Request) -> Self {
@@ -205,7 +205,7 @@ impl SignInFirst {
     }
 }
 
-impl poem::error::ResponseError for SignInFirst {
+impl poem::error::ResponseError for LoginRedirect {
     fn status(&self) -> StatusCode {
         if self.htmx {
             StatusCode::NO_CONTENT

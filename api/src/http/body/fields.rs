@@ -46,7 +46,7 @@ pub struct Fields {
 
 /// A field that was bad; what is wrong with it is noted in the [`Fields`] it came from.
 #[derive(Debug, Clone, Copy)]
-pub struct Bad;
+pub struct InvalidField;
 
 /// What a text field can be read as.
 pub trait FromField: Sized {
@@ -55,7 +55,7 @@ pub trait FromField: Sized {
     const MAX_BYTES: usize;
 
     /// Whether blanks around it belong to it. Only to a password they do.
-    const KEEP_BLANKS: bool = false;
+    const PRESERVE_WHITESPACE: bool = false;
 
     /// Reads it.
     ///
@@ -130,7 +130,7 @@ number_fields!(i32, i64);
 
 impl FromField for Password {
     const MAX_BYTES: usize = Self::MAX_BYTES;
-    const KEEP_BLANKS: bool = true;
+    const PRESERVE_WHITESPACE: bool = true;
 
     fn from_field(text: &str) -> Result<Self, Invalid> {
         Self::from_str(text)
@@ -169,7 +169,7 @@ impl Fields {
     ///
     /// # Errors
     /// When it is absent, blank or wrong.
-    pub fn required<T: FromField>(&mut self, name: &str) -> Result<T, Bad> {
+    pub fn required<T: FromField>(&mut self, name: &str) -> Result<T, InvalidField> {
         match self.values.remove(name) {
             None => Err(self.note(name, Invalid::new("required", "This field is required."))),
             Some(value) => self.present(name, value),
@@ -180,7 +180,7 @@ impl Fields {
     ///
     /// # Errors
     /// When it is wrong.
-    pub fn optional<T: FromField>(&mut self, name: &str) -> Result<Option<T>, Bad> {
+    pub fn optional<T: FromField>(&mut self, name: &str) -> Result<Option<T>, InvalidField> {
         Ok(self.clearable(name)?.flatten())
     }
 
@@ -188,7 +188,7 @@ impl Fields {
     ///
     /// # Errors
     /// When it is null, blank or wrong.
-    pub fn changed<T: FromField>(&mut self, name: &str) -> Result<Option<T>, Bad> {
+    pub fn changed<T: FromField>(&mut self, name: &str) -> Result<Option<T>, InvalidField> {
         match self.values.remove(name) {
             None => Ok(None),
             Some(value) => self.present(name, value).map(Some),
@@ -199,7 +199,10 @@ impl Fields {
     ///
     /// # Errors
     /// When it is wrong.
-    pub fn clearable<T: FromField>(&mut self, name: &str) -> Result<Option<Option<T>>, Bad> {
+    pub fn clearable<T: FromField>(
+        &mut self,
+        name: &str,
+    ) -> Result<Option<Option<T>>, InvalidField> {
         match self.values.remove(name) {
             None => Ok(None),
             Some(value) if is_empty(&value) => Ok(Some(None)),
@@ -211,7 +214,7 @@ impl Fields {
     ///
     /// # Errors
     /// When it is neither.
-    pub fn flag(&mut self, name: &str) -> Result<Option<bool>, Bad> {
+    pub fn flag(&mut self, name: &str) -> Result<Option<bool>, InvalidField> {
         let flag = match self.values.remove(name) {
             None => return Ok(None),
             Some(Value::Flag(flag)) => Some(flag),
@@ -228,7 +231,7 @@ impl Fields {
     ///
     /// # Errors
     /// When it is no list, or anything in it is wrong.
-    pub fn list<T: FromField>(&mut self, name: &str) -> Result<Option<Vec<T>>, Bad> {
+    pub fn list<T: FromField>(&mut self, name: &str) -> Result<Option<Vec<T>>, InvalidField> {
         let text = match self.values.remove(name) {
             None => return Ok(None),
             Some(Value::Text(text) | Value::Number(text) | Value::List(text)) => text,
@@ -247,7 +250,10 @@ impl Fields {
     ///
     /// # Errors
     /// When it is no date, or none that a living person can have been born on.
-    pub fn date_birth(&mut self, today: NaiveDate) -> Result<Option<Option<NaiveDate>>, Bad> {
+    pub fn date_birth(
+        &mut self,
+        today: NaiveDate,
+    ) -> Result<Option<Option<NaiveDate>>, InvalidField> {
         let date = self.clearable::<NaiveDate>("dateBirth")?;
         if date.flatten().is_some_and(|date| date > today) {
             return Err(self.note(
@@ -263,7 +269,7 @@ impl Fields {
     ///
     /// # Errors
     /// When it is not a file of a type and size that are accepted.
-    pub fn picture(&mut self) -> Result<Option<Option<Upload>>, Bad> {
+    pub fn picture(&mut self) -> Result<Option<Option<Upload>>, InvalidField> {
         const NAME: &str = "image";
         let bytes = match self.values.remove(NAME) {
             None => return Ok(None),
@@ -289,17 +295,17 @@ impl Fields {
     pub async fn judge_password(
         &mut self,
         name: &str,
-        password: Result<Password, Bad>,
+        password: Result<Password, InvalidField>,
         policy: &PasswordPolicy,
         owner: Option<Owner<'_>>,
-    ) -> Result<Result<NewPassword, Bad>, ApiError> {
+    ) -> Result<Result<NewPassword, InvalidField>, ApiError> {
         let Ok(password) = password else {
-            return Ok(Err(Bad));
+            return Ok(Err(InvalidField));
         };
         let judged = match owner {
             Some(owner) => policy.accept(password, owner).await?,
             None => match policy.check(&password, None) {
-                Ok(()) => return Ok(Err(Bad)),
+                Ok(()) => return Ok(Err(InvalidField)),
                 Err(invalid) => Err(invalid),
             },
         };
@@ -307,9 +313,9 @@ impl Fields {
     }
 
     /// Notes a fault that showed only beside other fields.
-    pub fn note(&mut self, name: &str, invalid: Invalid) -> Bad {
+    pub fn note(&mut self, name: &str, invalid: Invalid) -> InvalidField {
         self.errors.push(FieldError::new(name, invalid));
-        Bad
+        InvalidField
     }
 
     /// Ends the asking.
@@ -324,7 +330,7 @@ impl Fields {
         }
     }
 
-    fn present<T: FromField>(&mut self, name: &str, value: Value) -> Result<T, Bad> {
+    fn present<T: FromField>(&mut self, name: &str, value: Value) -> Result<T, InvalidField> {
         let text = match value {
             Value::Text(text) => text,
             Value::Number(number) => {
@@ -338,7 +344,7 @@ impl Fields {
         if is_blank(&text) {
             return Err(self.note(name, Invalid::new("blank", "May not be blank.")));
         }
-        let text = if T::KEEP_BLANKS || text.len() > T::MAX_BYTES {
+        let text = if T::PRESERVE_WHITESPACE || text.len() > T::MAX_BYTES {
             text.as_str()
         } else {
             text.trim()
@@ -362,8 +368,8 @@ fn is_blank(text: &str) -> bool {
 }
 
 /// A bad field that nobody finished with. [`Fields::finish`] comes first and says more.
-impl From<Bad> for ApiError {
-    fn from(_: Bad) -> Self {
+impl From<InvalidField> for ApiError {
+    fn from(_: InvalidField) -> Self {
         Self::InvalidInput(Vec::new())
     }
 }

@@ -11,12 +11,12 @@ use serde::{
 use crate::http::body::fields::Value;
 
 /// More members than any form here has.
-pub(crate) const MOST: usize = 64;
+pub(crate) const MAX_MEMBERS: usize = 64;
 
 /// Longer than any list that is asked for: that of the accounts of one act.
 const LONGEST_LIST: usize = 16 * 1024;
 
-/// The members of an object, in their order. Of more than [`MOST`] one more is kept, which tells that they are too many:
+/// The members of an object, in their order. Of more than [`MAX_MEMBERS`] one more is kept, which tells that they are too many:
 /// in a list that grew with the body, members of a few bytes would take many times what they are long.
 pub(crate) struct Members(pub(crate) Vec<(String, Value)>);
 
@@ -33,7 +33,7 @@ impl<'de> Deserialize<'de> for Members {
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
                 let mut members = Vec::new();
-                while members.len() <= MOST {
+                while members.len() <= MAX_MEMBERS {
                     let Some(member) = map.next_entry()? else {
                         return Ok(Members(members));
                     };

@@ -14,41 +14,41 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::http::client_ip::Peer;
 
 /// What all bodies together have, in KiB. What is made of a body while it is read takes as much once or twice again.
-const ALL: usize = 64 * 1024;
+const TOTAL_KIB: usize = 64 * 1024;
 
 /// What those of one client have, in KiB: two of the largest. A client that sends slowly keeps its own waiting.
-const ONE: usize = ALL / 4;
+const PER_CLIENT_KIB: usize = TOTAL_KIB / 4;
 
 /// See the module.
-pub struct Room {
+pub struct BodyMemoryBudget {
     all: Arc<Semaphore>,
     clients: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
 /// The place of one body, which is free again when this is dropped.
 #[derive(Debug)]
-pub struct Place {
+pub struct BudgetPermit {
     _all: OwnedSemaphorePermit,
     _own: OwnedSemaphorePermit,
 }
 
-impl Default for Room {
+impl Default for BodyMemoryBudget {
     fn default() -> Self {
         Self {
-            all: Arc::new(Semaphore::new(ALL)),
+            all: Arc::new(Semaphore::new(TOTAL_KIB)),
             clients: Mutex::default(),
         }
     }
 }
 
-impl Room {
+impl BodyMemoryBudget {
     /// Waits for a place for so many bytes. `None` never happens while the program runs.
-    pub async fn take(&self, peer: Peer, bytes: usize) -> Option<Place> {
-        let size = u32::try_from(bytes.div_ceil(1024).min(ONE)).ok()?;
+    pub async fn take(&self, peer: Peer, bytes: usize) -> Option<BudgetPermit> {
+        let size = u32::try_from(bytes.div_ceil(1024).min(PER_CLIENT_KIB)).ok()?;
         // First the own, so that a client that has enough stands in nobody's way.
         let own = self.client(peer).acquire_many_owned(size).await.ok()?;
         let all = Arc::clone(&self.all).acquire_many_owned(size).await.ok()?;
-        Some(Place {
+        Some(BudgetPermit {
             _all: all,
             _own: own,
         })
@@ -59,7 +59,7 @@ impl Room {
         clients.retain(|_, client| client.strong_count() > 0);
         let client = clients.entry(peer.network()).or_default();
         client.upgrade().unwrap_or_else(|| {
-            let new = Arc::new(Semaphore::new(ONE));
+            let new = Arc::new(Semaphore::new(PER_CLIENT_KIB));
             *client = Arc::downgrade(&new);
             new
         })

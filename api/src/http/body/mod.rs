@@ -26,7 +26,7 @@ use crate::{
         body::{
             fields::{Fields, Value},
             json::Members,
-            memory_budget::Place,
+            memory_budget::BudgetPermit,
         },
         client_ip::Peer,
         error::ApiError,
@@ -47,7 +47,7 @@ pub const SMALL: usize = 64 * 1024;
 pub const WITH_PICTURE: usize = 8 * 1024 * 1024;
 
 /// More fields than any form here has.
-const MAX_FIELDS: usize = json::MOST;
+const MAX_FIELDS: usize = json::MAX_MEMBERS;
 
 /// The body of a request that the document describes as `T`, of at most `LIMIT` bytes.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub struct Body<T, const LIMIT: usize = SMALL> {
     /// What was sent.
     pub fields: Fields,
     /// Free again when the handler has ended.
-    _place: Option<Place>,
+    _place: Option<BudgetPermit>,
     schema: PhantomData<T>,
 }
 
@@ -106,7 +106,7 @@ pub async fn read(
     request: &Request,
     body: &mut RequestBody,
     limit: usize,
-) -> poem::Result<(Vec<(String, Value)>, Option<Place>)> {
+) -> poem::Result<(Vec<(String, Value)>, Option<BudgetPermit>)> {
     let patience = patience(request);
     let stream = pin!(body.take()?.into_bytes_stream());
     let (bytes, place) = timeout(patience, receive(request, stream, limit))
@@ -144,7 +144,7 @@ async fn receive(
     request: &Request,
     mut stream: impl Stream<Item = io::Result<impl AsRef<[u8]>>> + Unpin,
     limit: usize,
-) -> poem::Result<(Vec<u8>, Option<Place>)> {
+) -> poem::Result<(Vec<u8>, Option<BudgetPermit>)> {
     let declared = declared(request);
     if declared.is_some_and(|length| length > limit) {
         discard(&mut stream, limit).await;

@@ -22,7 +22,7 @@ use sea_orm::DbErr;
 use crate::{
     accounts::pictures::media_dir,
     http::error::problem::{FieldError, Problem},
-    rate_limit::TooMany,
+    rate_limit::RateLimitExceeded,
 };
 
 /// How often was too often, in the answer to what came too often.
@@ -112,7 +112,7 @@ pub enum ApiError {
     UnsupportedMediaType,
     /// 429 `too-many-requests`
     #[error("too many requests")]
-    TooManyRequests(TooMany),
+    TooManyRequests(RateLimitExceeded),
     /// 503 `busy`: more waits than can be done in time, such as passwords to be checked, or bodies to be read.
     #[error("too much waits to be done")]
     Busy,
@@ -129,7 +129,7 @@ pub enum ApiError {
 }
 
 /// A problem type: its name, its status, its title and the sentence that goes with it.
-pub struct Kind {
+pub struct ProblemType {
     /// The last part of its URI.
     pub name: &'static str,
     /// The status of the answer.
@@ -142,7 +142,7 @@ pub struct Kind {
 
 /// All problem types, for `/problems/{name}` and the documentation.
 #[rustfmt::skip]
-pub const KINDS: &[Kind] = &[
+pub const PROBLEM_TYPES: &[ProblemType] = &[
     kind("invalid-input", 400, "Invalid input", "One or more fields are missing or wrong; `errors` names each."),
     kind("malformed-body", 400, "Malformed body", "The body is not what its Content-Type says."),
     kind("invalid-host", 400, "Invalid Host", "A request needs exactly one `Host` header, with a host and at most a port."),
@@ -174,7 +174,12 @@ pub const KINDS: &[Kind] = &[
     kind("unavailable", 503, "Unavailable", "A part of the service does not answer at the moment. Try again shortly."),
 ];
 
-const fn kind(name: &'static str, status: u16, title: &'static str, detail: &'static str) -> Kind {
+const fn kind(
+    name: &'static str,
+    status: u16,
+    title: &'static str,
+    detail: &'static str,
+) -> ProblemType {
     let status = match status {
         400 => StatusCode::BAD_REQUEST,
         401 => StatusCode::UNAUTHORIZED,
@@ -191,7 +196,7 @@ const fn kind(name: &'static str, status: u16, title: &'static str, detail: &'st
         503 => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
-    Kind {
+    ProblemType {
         name,
         status,
         title,
@@ -256,9 +261,9 @@ impl ApiError {
     /// # Panics
     /// Never: every error has its kind.
     #[must_use]
-    pub fn kind(&self) -> &'static Kind {
+    pub fn kind(&self) -> &'static ProblemType {
         let name = self.name();
-        KINDS
+        PROBLEM_TYPES
             .iter()
             .find(|kind| kind.name == name)
             .expect("every error has its kind")
@@ -333,7 +338,7 @@ impl ApiError {
             ),
             Self::MalformedBody(detail) => (detail.into_owned(), None),
             // As the header, for those who show people the body.
-            Self::TooManyRequests(TooMany { retry_after, .. }) => (
+            Self::TooManyRequests(RateLimitExceeded { retry_after, .. }) => (
                 format!("Too many tries. The next is possible in {retry_after} s."),
                 None,
             ),
@@ -370,7 +375,7 @@ impl ApiError {
                 header::HeaderValue::from_static("Bearer realm=\"api\""),
             );
         }
-        if let Some(TooMany { retry_after, limit }) = too_many {
+        if let Some(RateLimitExceeded { retry_after, limit }) = too_many {
             // RFC 6585, 4, and the header fields that clients of rate-limited services know.
             headers.insert(header::RETRY_AFTER, retry_after.into());
             headers.insert(RATE_LIMIT, limit.into());
@@ -428,7 +433,7 @@ impl From<CodeError> for ApiError {
     fn from(error: CodeError) -> Self {
         match error {
             CodeError::Redis(error) => Self::Unavailable(Refusal::from(&error).to_string()),
-            CodeError::Seal | CodeError::Gone | CodeError::Unanswered(_) => {
+            CodeError::Seal | CodeError::Gone | CodeError::BatchClosed(_) => {
                 Self::Internal(error.to_string())
             }
         }

@@ -12,7 +12,7 @@ use crate::http::error::{
 };
 
 /// An [`ApiError`] that tells the documentation which statuses a handler fails with, beside 503 and 500.
-pub struct Failure<
+pub struct ErrorResponses<
     const A: u16,
     const B: u16 = 0,
     const C: u16 = 0,
@@ -33,7 +33,7 @@ impl<
     const F: u16,
     const G: u16,
     const H: u16,
-> From<T> for Failure<A, B, C, D, E, F, G, H>
+> From<T> for ErrorResponses<A, B, C, D, E, F, G, H>
 {
     fn from(error: T) -> Self {
         Self(error.into())
@@ -49,9 +49,9 @@ impl<
     const F: u16,
     const G: u16,
     const H: u16,
-> From<Failure<A, B, C, D, E, F, G, H>> for poem::Error
+> From<ErrorResponses<A, B, C, D, E, F, G, H>> for poem::Error
 {
-    fn from(failure: Failure<A, B, C, D, E, F, G, H>) -> Self {
+    fn from(failure: ErrorResponses<A, B, C, D, E, F, G, H>) -> Self {
         failure.0.into()
     }
 }
@@ -65,7 +65,7 @@ impl<
     const F: u16,
     const G: u16,
     const H: u16,
-> ApiResponse for Failure<A, B, C, D, E, F, G, H>
+> ApiResponse for ErrorResponses<A, B, C, D, E, F, G, H>
 {
     fn meta() -> MetaResponses {
         let mut statuses = vec![A, B, C, D, E, F, G, H, 503];

@@ -458,7 +458,7 @@ impl fmt::Display for Head {
 
 /// Why a chain is not whole.
 #[derive(Debug, thiserror::Error)]
-pub enum Broken {
+pub enum ChainError {
     /// The event is not as it was written, or one before it is not.
     #[error("event {0} was altered, or stands where it was not written")]
     Altered(i64),
@@ -490,11 +490,11 @@ pub async fn verify(
     db: &impl ConnectionTrait,
     key: &AuditKey,
     noted: Option<&Head>,
-) -> Result<Head, Broken> {
+) -> Result<Head, ChainError> {
     // First the head: events that are appended meanwhile are past it and are read to the end of the chain as it was.
     let head = head::read(db).await?;
     if !key.seals(head.seq, &head.hash, &head.seal) {
-        return Err(Broken::Head);
+        return Err(ChainError::Head);
     }
     let mut last = Head {
         seq: 0,
@@ -509,19 +509,19 @@ pub async fn verify(
             .all(db)
             .await?;
         if batch.is_empty() {
-            return Err(Broken::Missing(last.seq + 1));
+            return Err(ChainError::Missing(last.seq + 1));
         }
         // Others have their turn between two batches.
         tokio::task::yield_now().await;
         for row in batch {
             if row.seq != last.seq + 1 {
-                return Err(Broken::Missing(last.seq + 1));
+                return Err(ChainError::Missing(last.seq + 1));
             }
             if key.hash(&row, &last.hash) != row.hash {
                 return Err(if key.hash(&row, TORN) == row.hash {
-                    Broken::Torn(row.seq)
+                    ChainError::Torn(row.seq)
                 } else {
-                    Broken::Altered(row.seq)
+                    ChainError::Altered(row.seq)
                 });
             }
             last = Head {
@@ -529,12 +529,12 @@ pub async fn verify(
                 hash: row.hash,
             };
             if noted.is_some_and(|noted| noted.seq == last.seq && *noted != last) {
-                return Err(Broken::NotAsNoted(last.seq));
+                return Err(ChainError::NotAsNoted(last.seq));
             }
         }
     }
     if last.hash != head.hash {
-        return Err(Broken::Head);
+        return Err(ChainError::Head);
     }
     // An event and the head are written in one step, so of what is seen first the head that is read next knows.
     let ends = [
@@ -547,10 +547,10 @@ pub async fn verify(
         .flatten()
         .find(|row| !(1..=end).contains(&row.seq))
     {
-        return Err(Broken::Added(row.seq));
+        return Err(ChainError::Added(row.seq));
     }
     match noted {
-        Some(noted) if noted.seq > last.seq => Err(Broken::Missing(last.seq + 1)),
+        Some(noted) if noted.seq > last.seq => Err(ChainError::Missing(last.seq + 1)),
         _ => Ok(last),
     }
 }

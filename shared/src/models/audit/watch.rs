@@ -3,7 +3,7 @@
 
 use sea_orm::entity::prelude::*;
 
-use crate::models::audit::{AuditKey, Broken, Entity, Head, head};
+use crate::models::audit::{AuditKey, ChainError, Entity, Head, head};
 
 /// Remembers where the head was.
 pub struct Watch {
@@ -23,20 +23,22 @@ impl Watch {
     /// # Errors
     /// When the head is not as it was written, or the log does not go through where it was seen. It is not forgotten
     /// then, so that each later look fails, too.
-    pub async fn look(&mut self, db: &impl ConnectionTrait) -> Result<Head, Broken> {
+    pub async fn look(&mut self, db: &impl ConnectionTrait) -> Result<Head, ChainError> {
         let head = head::read(db).await?;
         if !self.key.seals(head.seq, &head.hash, &head.seal) {
-            return Err(Broken::Head);
+            return Err(ChainError::Head);
         }
         if let Some(seen) = &self.seen {
             if head.seq < seen.seq {
-                return Err(Broken::Missing(head.seq + 1));
+                return Err(ChainError::Missing(head.seq + 1));
             }
             let event = Entity::find_by_id(seen.seq).one(db).await?;
             match event {
                 _ if seen.seq == 0 => {}
-                None => return Err(Broken::Missing(seen.seq)),
-                Some(event) if event.hash != seen.hash => return Err(Broken::NotAsNoted(seen.seq)),
+                None => return Err(ChainError::Missing(seen.seq)),
+                Some(event) if event.hash != seen.hash => {
+                    return Err(ChainError::NotAsNoted(seen.seq));
+                }
                 Some(_) => {}
             }
         }

@@ -15,7 +15,7 @@ use sea_orm::{
 };
 
 use crate::{
-    database::{self, only},
+    database::{self, find_unique},
     models::password_reset::{self, Purpose},
     types::email::{Email, EmailKey},
 };
@@ -306,13 +306,13 @@ pub async fn claim(
     let these = Entity::find()
         .select_only()
         .column(Column::Id)
-        .filter(Column::Id.is_in(database::keys(ids)))
+        .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)))
         .filter(is_due(now));
     Entity::update_many()
         .col_expr(Column::ClaimedBy, Expr::value(claimant))
         .col_expr(Column::ClaimedUntil, Expr::value(now + lease))
         .col_expr(Column::Attempts, Expr::col(Column::Attempts).add(1))
-        .filter(Column::Id.in_subquery(database::unlocked(these, db)))
+        .filter(Column::Id.in_subquery(database::skip_locked(these, db)))
         .exec_with_returning(db)
         .await
 }
@@ -330,11 +330,11 @@ pub async fn renew_claims(
     let these = Entity::find()
         .select_only()
         .column(Column::Id)
-        .filter(Column::Id.is_in(database::keys(&ids)))
-        .filter(Column::ClaimedBy.is_in(database::keys(&claimants)));
+        .filter(Column::Id.is_in(database::pad_to_power_of_two(&ids)))
+        .filter(Column::ClaimedBy.is_in(database::pad_to_power_of_two(&claimants)));
     Entity::update_many()
         .col_expr(Column::ClaimedUntil, Expr::value(until))
-        .filter(Column::Id.in_subquery(database::unlocked(these, db)))
+        .filter(Column::Id.in_subquery(database::skip_locked(these, db)))
         .exec(db)
         .await?;
     Ok(())
@@ -344,20 +344,20 @@ pub async fn renew_claims(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn hold_claim(
+pub async fn extend_claim(
     db: &impl ConnectionTrait,
     id: Uuid,
     claimant: Uuid,
     until: DateTime<Utc>,
 ) -> Result<bool, DbErr> {
-    let held = Entity::update_many()
+    let lock_no_key_update = Entity::update_many()
         .col_expr(Column::ClaimedUntil, Expr::value(until))
         .filter(Column::Id.eq(id))
         .filter(Column::ClaimedBy.eq(claimant))
         .filter(Column::State.eq(MailState::Queued))
         .exec(db)
         .await?;
-    Ok(held.rows_affected == 1)
+    Ok(lock_no_key_update.rows_affected == 1)
 }
 
 /// Writes down which address a claimed mail goes to.
@@ -384,7 +384,11 @@ pub async fn set_recipient(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn give_back(db: &impl ConnectionTrait, id: Uuid, claimant: Uuid) -> Result<(), DbErr> {
+pub async fn release_claim(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    claimant: Uuid,
+) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::Attempts, Expr::col(Column::Attempts).sub(1))
         .col_expr(Column::PushedAt, Expr::value(None::<DateTime<Utc>>))
@@ -412,7 +416,7 @@ pub async fn mark_sent(
         .col_expr(Column::LastError, Expr::value(None::<String>))
         .col_expr(Column::Failure, Expr::value(None::<String>))
         .col_expr(Column::FailedAt, Expr::value(None::<DateTime<Utc>>))
-        .filter(Column::Id.is_in(database::keys(ids)))
+        .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)))
         .exec(db)
         .await?;
     Ok(())
@@ -457,7 +461,7 @@ pub async fn end(
 ///
 /// # Errors
 /// When the database fails.
-pub async fn put_off(
+pub async fn reschedule(
     db: &impl ConnectionTrait,
     id: Uuid,
     claimant: Uuid,
@@ -503,7 +507,7 @@ pub async fn take_due(
         .limit(limit);
     let taken = Entity::update_many()
         .col_expr(Column::PushedAt, Expr::value(now))
-        .filter(Column::Id.in_subquery(database::unlocked(due, db)))
+        .filter(Column::Id.in_subquery(database::skip_locked(due, db)))
         .exec_with_returning(db)
         .await?;
     Ok(taken.into_iter().map(|mail| mail.id).collect())
@@ -584,7 +588,7 @@ pub async fn list_about(
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     let resets = password_reset::list(db, None, Some(user.id), None, limit).await?;
-    let (ids, keys): (Vec<_>, Vec<_>) = resets
+    let (ids, pad_to_power_of_two): (Vec<_>, Vec<_>) = resets
         .into_iter()
         .map(|reset| (reset.id, reset.email_key))
         .unzip();
@@ -606,7 +610,7 @@ pub async fn list_about(
     if !ids.is_empty() {
         // A code's mail names its reset alone, which knows the address of then. One to each: no order for SQLite to follow.
         let codes = Entity::find()
-            .filter(Column::RecipientKey.is_in(keys))
+            .filter(Column::RecipientKey.is_in(pad_to_power_of_two))
             .filter(Column::ResetId.is_in(ids));
         mails.extend(codes.all(db).await?);
     }
@@ -621,7 +625,7 @@ pub async fn list_about(
 /// # Errors
 /// When the database fails.
 pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, DbErr> {
-    only(Entity::find_by_id(id), db).await
+    find_unique(Entity::find_by_id(id), db).await
 }
 
 /// Ends a mail that waits, by an operator's word; false when it does not wait, or is being sent just now.
@@ -682,7 +686,7 @@ pub async fn count_waiting_and_recent(
 
 /// How many mails need somebody's attention.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Troubled {
+pub struct ProblemCounts {
     /// Refused for good.
     pub failed: u64,
     /// Not sent before they lost their worth.
@@ -701,12 +705,12 @@ pub async fn count_troubled(
     recent: DateTime<Utc>,
     late: DateTime<Utc>,
     most: u64,
-) -> Result<Troubled, DbErr> {
+) -> Result<ProblemCounts, DbErr> {
     use sea_orm::PaginatorTrait as _;
     let of = |state: MailState| Entity::find().filter(Column::State.eq(state)).limit(most);
     let ended = |state| of(state).filter(Column::CreatedAt.gte(recent));
     let late = of(MailState::Queued).filter(Column::CreatedAt.lt(late));
-    Ok(Troubled {
+    Ok(ProblemCounts {
         failed: ended(MailState::Failed).count(db).await?,
         expired: ended(MailState::Expired).count(db).await?,
         late: late.count(db).await?,

@@ -11,7 +11,7 @@ use sea_orm::{
 };
 
 use crate::{
-    database::{self, InOrder, held, only},
+    database::{self, RowReader, find_unique, lock_no_key_update},
     models::session,
     types::{
         email::{Email, EmailKey},
@@ -85,7 +85,7 @@ impl Model {
     }
 
     /// Takes an account's columns out of a row.
-    pub(crate) fn in_order(row: &mut InOrder) -> Result<Self, DbErr> {
+    pub(crate) fn in_order(row: &mut RowReader) -> Result<Self, DbErr> {
         Ok(Self {
             id: row.next()?,
             email: row.next()?,
@@ -260,7 +260,7 @@ pub async fn find_by_email(
     email: &Email,
 ) -> Result<Option<Model>, DbErr> {
     let found = Entity::find().filter(Column::EmailKey.eq(email.key()));
-    only(found, db).await
+    find_unique(found, db).await
 }
 
 /// The account with this id.
@@ -268,7 +268,7 @@ pub async fn find_by_email(
 /// # Errors
 /// When the database fails.
 pub async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
-    only(Entity::find_by_id(id), db).await
+    find_unique(Entity::find_by_id(id), db).await
 }
 
 /// The accounts with these ids.
@@ -279,17 +279,21 @@ pub async fn find_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Mod
     if ids.is_empty() {
         return Ok(Vec::new());
     }
-    let found = Entity::find().filter(Column::Id.is_in(database::keys(ids)));
+    let found = Entity::find().filter(Column::Id.is_in(database::pad_to_power_of_two(ids)));
     found.all(db).await
 }
 
 /// The account with this id, as it is and stays until this transaction ends. Whoever changes or ends several rows of one
-/// account holds this one first, so that no two wait for each other. See [`held`].
+/// account holds this one first, so that no two wait for each other. See [`lock_no_key_update`].
 ///
 /// # Errors
 /// When the database fails.
 pub async fn hold(transaction: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
-    only(held(Entity::find_by_id(id), transaction), transaction).await
+    find_unique(
+        lock_no_key_update(Entity::find_by_id(id), transaction),
+        transaction,
+    )
+    .await
 }
 
 /// All accounts by id.
@@ -347,7 +351,7 @@ fn raise_version(update: UpdateMany<Entity>) -> UpdateMany<Entity> {
 ///
 /// # Errors
 /// When the database fails.
-pub async fn note_login(
+pub async fn record_login(
     db: &impl ConnectionTrait,
     id: i64,
     verified: &str,
@@ -419,7 +423,7 @@ pub async fn activate(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr>
 ///
 /// # Errors
 /// When the database fails.
-pub async fn activate_own(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
+pub async fn activate_by_owner(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
     let changed = raise_version(Entity::update_many())
         .col_expr(Column::IsActivated, Expr::value(true))
         .col_expr(Column::AwaitsOwner, Expr::value(false))

@@ -101,7 +101,7 @@ pub(super) fn set(update: UpdateMany<Entity>, change: ProfileChange) -> UpdateMa
 
 /// What changes of a profile and concerns nobody but the row itself: all but the address and the picture.
 #[derive(Clone, Debug)]
-pub struct PlainChange {
+pub struct SimpleProfileUpdate {
     /// Whose profile.
     pub user_id: i64,
     /// The session by which it is changed.
@@ -109,7 +109,7 @@ pub struct PlainChange {
     change: ProfileChange,
 }
 
-impl PlainChange {
+impl SimpleProfileUpdate {
     /// A change by a session of its owner, if it is such a one and changes anything.
     #[must_use]
     pub fn of(session: &session::Model, change: &ProfileChange) -> Option<Self> {
@@ -159,14 +159,16 @@ fn changed(column: u8, own: Column) -> CaseStatement {
 /// When the database fails.
 pub async fn change_many(
     db: &impl ConnectionTrait,
-    changes_of: &[PlainChange],
+    changes_of: &[SimpleProfileUpdate],
     now: DateTime<Utc>,
     idle: TimeDelta,
 ) -> Result<Vec<Model>, DbErr> {
     let sessions: Vec<_> = changes_of.iter().map(|change| change.session_id).collect();
     let holders = session::holders(&sessions, now, idle);
     // The last is there as often as the number needs, for the same user and with the same values.
-    let rows = database::keys(changes_of).map(PlainChange::row).collect();
+    let rows = database::pad_to_power_of_two(changes_of)
+        .map(SimpleProfileUpdate::row)
+        .collect();
     let mut update = raise_version(Entity::update_many())
         .col_expr(
             Column::Username,
@@ -177,7 +179,7 @@ pub async fn change_many(
         .col_expr(Column::Gender, changed(8, Column::Gender).into())
         .filter(Expr::col((Entity, Column::Id)).eq(changes(1)))
         .filter(Column::IsActivated.eq(true))
-        .filter(Column::Id.in_subquery(database::unlocked(holders, db)));
+        .filter(Column::Id.in_subquery(database::skip_locked(holders, db)));
     QueryTrait::query(&mut update).from(TableRef::ValuesList(rows, CHANGES.into()));
     update.exec_with_returning(db).await
 }

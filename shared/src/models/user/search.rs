@@ -112,12 +112,12 @@ impl fmt::Display for Sort {
 
 /// A place in a sorted list: that of one of its rows, whether or not the row is still there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct PageCursor {
     key: String,
     id: i64,
 }
 
-impl Place {
+impl PageCursor {
     /// The place of a row.
     #[must_use]
     pub fn of(row: &Model, sort: Sort) -> Self {
@@ -131,13 +131,13 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for PageCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.id, URL_SAFE_NO_PAD.encode(&self.key))
     }
 }
 
-impl FromStr for Place {
+impl FromStr for PageCursor {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
@@ -158,14 +158,14 @@ impl FromStr for Place {
 
 /// Which part of a list.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Part {
+pub enum PageRequest {
     /// Its beginning.
     #[default]
     First,
     /// What comes after a place.
-    After(Place),
+    After(PageCursor),
     /// What comes before a place.
-    Before(Place),
+    Before(PageCursor),
 }
 
 /// One page of a list.
@@ -174,9 +174,9 @@ pub struct Page {
     /// The rows, in their order.
     pub rows: Vec<Model>,
     /// Where to go back from, unless this is the first page.
-    pub before: Option<Place>,
+    pub before: Option<PageCursor>,
     /// Where to go on from, unless this is the last page.
-    pub after: Option<Place>,
+    pub after: Option<PageCursor>,
     /// How many the whole list has, up to one more than [`MOST_COUNTED`].
     pub found: i64,
 }
@@ -184,7 +184,7 @@ pub struct Page {
 /// Which index leads to the rows. SQLite guesses without knowing how many there are, and so reads them all either to sort
 /// them or to look for a few; here it is known. A plus sign before a column hides it from SQLite's planner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Lead {
+enum IndexHint {
     /// Whichever the database likes.
     Any,
     /// That of the filter, as it lets few through, which are sorted then.
@@ -214,7 +214,7 @@ impl Filter {
     }
 }
 
-impl Lead {
+impl IndexHint {
     fn of(filter: &Filter, found: i64) -> Self {
         if *filter == Filter::default() {
             Self::Any
@@ -255,10 +255,10 @@ pub async fn page(
     db: &impl ConnectionTrait,
     filter: &Filter,
     sort: Sort,
-    part: &Part,
+    part: &PageRequest,
     size: usize,
 ) -> Result<Page, DbErr> {
-    let backwards = matches!(part, Part::Before(_));
+    let backwards = matches!(part, PageRequest::Before(_));
     let descending = sort.descending != backwards;
     let backend = db.get_database_backend();
     // SQLite has to be told beforehand which index leads, and that depends on how many there are.
@@ -266,12 +266,12 @@ pub async fn page(
     if backend == DbBackend::Sqlite {
         found = Some(count(db, filter).await?);
     }
-    let lead = found.map_or(Lead::Any, |found| Lead::of(filter, found));
+    let lead = found.map_or(IndexHint::Any, |found| IndexHint::of(filter, found));
     let key = sort_key(sort.by, backend, lead.order_is_hidden());
     let id = column("id", lead.order_is_hidden());
     let order = if descending { Order::Desc } else { Order::Asc };
     let mut query = Entity::find().filter(condition(db, filter, lead, sort.by).await?);
-    if let Part::After(place) | Part::Before(place) = part {
+    if let PageRequest::After(place) | PageRequest::Before(place) = part {
         query = query.filter(beyond(key.as_ref(), &id, sort.by, place, descending));
     }
     if let Some(key) = key {
@@ -291,16 +291,19 @@ pub async fn page(
     let found = match found {
         Some(found) => found,
         // All of it is here.
-        None if *part == Part::First && !more => i64::try_from(rows.len()).unwrap_or(i64::MAX),
+        None if *part == PageRequest::First && !more => {
+            i64::try_from(rows.len()).unwrap_or(i64::MAX)
+        }
         None => count(db, filter).await?,
     };
     let (has_before, has_after) = match part {
-        Part::First => (false, more),
-        Part::After(_) => (true, more),
-        Part::Before(_) => (more, true),
+        PageRequest::First => (false, more),
+        PageRequest::After(_) => (true, more),
+        PageRequest::Before(_) => (more, true),
     };
-    let place =
-        |row: Option<&Model>, there: bool| row.filter(|_| there).map(|row| Place::of(row, sort));
+    let place = |row: Option<&Model>, there: bool| {
+        row.filter(|_| there).map(|row| PageCursor::of(row, sort))
+    };
     Ok(Page {
         before: place(rows.first(), has_before),
         after: place(rows.last(), has_after),
@@ -317,7 +320,7 @@ pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<i64, Db
     let some = Entity::find()
         .select_only()
         .column(Column::Id)
-        .filter(condition(db, filter, Lead::Any, SortBy::Joined).await?)
+        .filter(condition(db, filter, IndexHint::Any, SortBy::Joined).await?)
         .limit(MOST_COUNTED as u64 + 1);
     Ok(i64::try_from(some.count(db).await?).unwrap_or(i64::MAX))
 }
@@ -327,7 +330,7 @@ pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<i64, Db
 /// # Errors
 /// When the database fails.
 pub async fn count_all(db: &impl ConnectionTrait, filter: &Filter) -> Result<u64, DbErr> {
-    let all = Entity::find().filter(condition(db, filter, Lead::Any, SortBy::Joined).await?);
+    let all = Entity::find().filter(condition(db, filter, IndexHint::Any, SortBy::Joined).await?);
     all.count(db).await
 }
 
@@ -435,7 +438,7 @@ fn beyond(
     key: Option<&SimpleExpr>,
     id: &SimpleExpr,
     by: SortBy,
-    place: &Place,
+    place: &PageCursor,
     descending: bool,
 ) -> Condition {
     let (id, last) = (id.clone(), Expr::value(place.id));
@@ -472,7 +475,7 @@ fn beyond(
 async fn condition(
     db: &impl ConnectionTrait,
     filter: &Filter,
-    lead: Lead,
+    lead: IndexHint,
     by: SortBy,
 ) -> Result<Condition, DbErr> {
     let hidden = lead.flags_are_hidden(by);
@@ -528,9 +531,9 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
         return Ok(Condition::all().add(Expr::val(1).eq(0)));
     }
     // Emails are found by their key, in which they may be spelled otherwise.
-    let keys: Vec<_> = words.iter().map(|word| email::search_key(word)).collect();
+    let pad_to_power_of_two: Vec<_> = words.iter().map(|word| email::search_key(word)).collect();
     if db.get_database_backend() == DbBackend::Postgres {
-        return Ok(words.iter().zip(&keys).fold(Condition::all(), |all, (word, key)| {
+        return Ok(words.iter().zip(&pad_to_power_of_two).fold(Condition::all(), |all, (word, key)| {
             // As its index has it.
             let indexed = || {
                 Expr::cust(
@@ -566,7 +569,7 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
     }
     let all = words
         .iter()
-        .zip(&keys)
+        .zip(&pad_to_power_of_two)
         .fold(Condition::all(), |all, (word, key)| {
             let lower = word.to_lowercase();
             if is_short(word) {
@@ -595,7 +598,7 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
                     ),
             )
         });
-    Ok(match few(db, &words, &keys).await? {
+    Ok(match few(db, &words, &pad_to_power_of_two).await? {
         Some(few) => Condition::all().add(Column::Id.is_in(few)),
         None => all,
     })
@@ -606,7 +609,7 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
 async fn few(
     db: &impl ConnectionTrait,
     words: &[&str],
-    keys: &[Option<String>],
+    pad_to_power_of_two: &[Option<String>],
 ) -> Result<Option<Vec<i64>>, DbErr> {
     if words.is_empty() || words.iter().any(|word| is_short(word)) {
         return Ok(None);
@@ -614,7 +617,7 @@ async fn few(
     let quote = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
     let quoted: Vec<_> = words
         .iter()
-        .zip(keys)
+        .zip(pad_to_power_of_two)
         .map(|(word, key)| match key {
             Some(key) => format!("({} OR {})", quote(word), quote(key)),
             None => quote(word),

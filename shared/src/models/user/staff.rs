@@ -8,7 +8,7 @@ use crate::models::user::{
     profile::{ProfileChange, set},
 };
 use crate::{
-    database::held,
+    database::lock_no_key_update,
     models::{password_reset, session},
     types::permission::Permissions,
 };
@@ -105,7 +105,7 @@ pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
 
 /// What goes with accounts when they are removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Belongings {
+pub struct DependentCounts {
     /// Logins that have not ended.
     pub sessions: u64,
     /// Requests for a new password.
@@ -120,7 +120,7 @@ pub async fn belongings(
     db: &impl ConnectionTrait,
     ids: &[i64],
     now: DateTime<Utc>,
-) -> Result<Belongings, DbErr> {
+) -> Result<DependentCounts, DbErr> {
     use sea_orm::PaginatorTrait as _;
     let ids = || ids.iter().copied();
     let sessions = session::Entity::find()
@@ -130,7 +130,7 @@ pub async fn belongings(
     let resets = password_reset::Entity::find()
         .filter(password_reset::Column::UserId.is_in(ids()))
         .filter(password_reset::Column::Purpose.eq(password_reset::Purpose::Reset));
-    Ok(Belongings {
+    Ok(DependentCounts {
         sessions: sessions.count(db).await?,
         resets: resets.count(db).await?,
     })
@@ -168,7 +168,7 @@ pub async fn superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
 
 /// The accounts with these ids, by id, as they are and stay until this transaction ends; with `superusers` those wait, too,
 /// without which the last two could remove each other. All in one order, so that no two transactions wait for each other. See
-/// [`held`].
+/// [`lock_no_key_update`].
 ///
 /// # Errors
 /// When the database fails.
@@ -184,9 +184,11 @@ pub async fn hold(
         which = which.add(Column::IsSuperuser.eq(true));
     }
     let found = Entity::find().filter(which).order_by_asc(Column::Id);
-    let mut held = held(found, transaction).all(transaction).await?;
-    held.retain(|user| ids.clone().any(|id| id == user.id));
-    Ok(held)
+    let mut lock_no_key_update = lock_no_key_update(found, transaction)
+        .all(transaction)
+        .await?;
+    lock_no_key_update.retain(|user| ids.clone().any(|id| id == user.id));
+    Ok(lock_no_key_update)
 }
 
 fn open_superusers() -> Select<Entity> {

@@ -21,7 +21,7 @@ use tokio::{
 };
 
 /// How long the collector may take for one answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest answer that is read.
 const MAX_ANSWER: usize = 64 * 1024;
 /// How often at most the log tells that the collector does not take what it is sent.
@@ -65,7 +65,9 @@ impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
         let asked = ask(self.http.clone(), request.map(Full::new));
         // A time-out can be made on the runtime only, so it is made there.
-        let asked = self.runtime.spawn(async { timeout(PATIENCE, asked).await });
+        let asked = self
+            .runtime
+            .spawn(async { timeout(EXPORT_TIMEOUT, asked).await });
         let answer = match asked.await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),

@@ -36,7 +36,7 @@ pub const EXPECTED: &str = "the http:// URL of an OpenTelemetry collector, such 
 /// The header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
 /// How long the last spans may take at a stop. Who stops a program waits for it, and a hung collector is no reason to.
-const FAREWELL: Duration = Duration::from_secs(3);
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Where spans are sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,7 +135,7 @@ impl Traces {
     /// Sends what is left, for as long as `patience` and three seconds allow.
     pub async fn finish(self, patience: Duration) {
         let Some(provider) = self.0 else { return };
-        let patience = patience.min(FAREWELL);
+        let patience = patience.min(FLUSH_TIMEOUT);
         let finished =
             tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(patience)).await;
         if !matches!(finished, Ok(Ok(()))) {

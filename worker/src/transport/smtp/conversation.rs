@@ -9,13 +9,13 @@ use lettre::{
     },
 };
 
-use crate::transport::smtp::failure::{Failure, Stage};
+use crate::transport::smtp::failure::{SmtpFailure, Stage};
 
 /// Hands a mail to the server. After an error the connection is of no more use.
 pub(super) async fn say(
     connection: &mut AsyncSmtpConnection,
     message: &Message,
-) -> Result<(), Failure> {
+) -> Result<(), SmtpFailure> {
     let (envelope, raw) = (message.envelope(), message.formatted());
     let mut parameters = Vec::new();
     if let Some(stage) = needs_smtputf8(envelope.from(), envelope.to()) {
@@ -23,7 +23,7 @@ pub(super) async fn say(
         if !server.supports_feature(Extension::SmtpUtfEight) {
             let words =
                 "the address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)";
-            return Err(Failure::before(stage, words));
+            return Err(SmtpFailure::before(stage, words));
         }
         parameters.push(MailParameter::SmtpUtfEight);
     }
@@ -32,16 +32,16 @@ pub(super) async fn say(
     }
     let sender = Mail::new(envelope.from().cloned(), parameters);
     let accepted = connection.command(sender).await;
-    accepted.map_err(Failure::at(Stage::Sender))?;
+    accepted.map_err(SmtpFailure::at(Stage::Sender))?;
     for recipient in envelope.to() {
         let recipient = Rcpt::new(recipient.clone(), Vec::new());
         let accepted = connection.command(recipient).await;
-        accepted.map_err(Failure::at(Stage::Recipient))?;
+        accepted.map_err(SmtpFailure::at(Stage::Recipient))?;
     }
     let accepted = connection.command(Data).await;
-    accepted.map_err(Failure::at(Stage::Data))?;
+    accepted.map_err(SmtpFailure::at(Stage::Data))?;
     let accepted = connection.command(in_one_piece(&raw)).await;
-    accepted.map_err(Failure::at(Stage::Body))?;
+    accepted.map_err(SmtpFailure::at(Stage::Body))?;
     Ok(())
 }
 

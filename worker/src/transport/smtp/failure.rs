@@ -51,7 +51,7 @@ impl Stage {
 
 /// A conversation that did not deliver its mail.
 #[derive(Debug)]
-pub(super) struct Failure {
+pub(super) struct SmtpFailure {
     stage: Stage,
     /// The reply code; none where the server did not reply.
     code: Option<u16>,
@@ -65,7 +65,7 @@ pub(super) struct Failure {
     pub(super) words: String,
 }
 
-impl Failure {
+impl SmtpFailure {
     /// A failure at a stage, as lettre reports it.
     pub(super) fn at(stage: Stage) -> impl FnOnce(smtp::Error) -> Self {
         move |error| {

@@ -40,12 +40,12 @@ mod conversation;
 mod failure;
 mod wording;
 
-use crate::transport::smtp::failure::{Failure, Stage};
+use crate::transport::smtp::failure::{SmtpFailure, Stage};
 
 /// How long an idle connection is worth keeping; servers close them after some minutes (RFC 5321, 4.5.3.2.7).
-const IDLE: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a server may take to say goodbye.
-const GOODBYE: Duration = Duration::from_secs(1);
+const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many login mechanisms of a server are named.
 const MAX_MECHANISMS: usize = 8;
 
@@ -130,7 +130,7 @@ impl Smtp {
         match greeting {
             Ok(Ok(mut connection)) => {
                 // It has answered; how it says goodbye is nothing to us.
-                let _ = timeout(GOODBYE, connection.quit()).await;
+                let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
                 Ok(())
             }
             Ok(Err(failure)) => Err(self.error(&failure)),
@@ -138,7 +138,7 @@ impl Smtp {
         }
     }
 
-    fn error(&self, failure: &Failure) -> SendError {
+    fn error(&self, failure: &SmtpFailure) -> SendError {
         let user = self.url.credentials.as_ref().map(|(user, _)| user.as_str());
         let words = redact(&failure.words, &self.secrets, user.as_slice());
         SendError {
@@ -148,10 +148,10 @@ impl Smtp {
         }
     }
 
-    async fn converse(&self, message: &Message) -> Result<(), Failure> {
+    async fn converse(&self, message: &Message) -> Result<(), SmtpFailure> {
         if let Some(connection) = self.take_idle() {
             let sent = self.hand_over(connection, message).await;
-            if !sent.as_ref().is_err_and(Failure::allows_new_connection) {
+            if !sent.as_ref().is_err_and(SmtpFailure::allows_new_connection) {
                 return sent;
             }
         }
@@ -163,17 +163,17 @@ impl Smtp {
         &self,
         mut connection: AsyncSmtpConnection,
         message: &Message,
-    ) -> Result<(), Failure> {
+    ) -> Result<(), SmtpFailure> {
         let said = conversation::say(&mut connection, message).await;
         match &said {
             Ok(()) => self.keep(connection),
             // The outcome is known either way; a server that answered is told goodbye.
-            Err(_) => drop(timeout(GOODBYE, connection.abort()).await),
+            Err(_) => drop(timeout(QUIT_TIMEOUT, connection.abort()).await),
         }
         said
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, Failure> {
+    async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpFailure> {
         let address = (self.url.host.as_str(), self.url.port);
         let implicit = self.tls.clone().filter(|_| self.url.tls == Tls::Implicit);
         let mut connection = AsyncSmtpConnection::connect_tokio1(
@@ -184,30 +184,30 @@ impl Smtp {
             None,
         )
         .await
-        .map_err(Failure::at(Stage::Connection))?;
+        .map_err(SmtpFailure::at(Stage::Connection))?;
         if let Some(tls) = self
             .tls
             .clone()
             .filter(|_| self.wants_starttls(&connection))
         {
             let upgraded = connection.starttls(tls, &self.name).await;
-            upgraded.map_err(Failure::at(Stage::Connection))?;
+            upgraded.map_err(SmtpFailure::at(Stage::Connection))?;
         }
         self.authenticate(&mut connection).await?;
         Ok(connection)
     }
 
-    async fn authenticate(&self, connection: &mut AsyncSmtpConnection) -> Result<(), Failure> {
+    async fn authenticate(&self, connection: &mut AsyncSmtpConnection) -> Result<(), SmtpFailure> {
         let Some(credentials) = &self.credentials else {
             return Ok(());
         };
         let server = connection.server_info();
         if server.get_auth_mechanism(DEFAULT_MECHANISMS).is_none() {
             let words = self.unsupported_mechanisms(connection).await;
-            return Err(Failure::before(Stage::Authentication, &words));
+            return Err(SmtpFailure::before(Stage::Authentication, &words));
         }
         let accepted = connection.auth(DEFAULT_MECHANISMS, credentials).await;
-        accepted.map_err(Failure::at(Stage::Authentication))?;
+        accepted.map_err(SmtpFailure::at(Stage::Authentication))?;
         Ok(())
     }
 
@@ -248,13 +248,13 @@ impl Smtp {
     fn take_idle(&self) -> Option<AsyncSmtpConnection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let (connection, since) = idle.pop()?;
-        (since.elapsed() < IDLE).then_some(connection)
+        (since.elapsed() < IDLE_TIMEOUT).then_some(connection)
     }
 
     /// There are never more than mails are handed over at once.
     fn keep(&self, connection: AsyncSmtpConnection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(_, since)| since.elapsed() < IDLE);
+        idle.retain(|(_, since)| since.elapsed() < IDLE_TIMEOUT);
         idle.push((connection, Instant::now()));
     }
 }

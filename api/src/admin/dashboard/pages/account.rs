@@ -6,9 +6,9 @@ use poem::{Request, Response, handler, http::StatusCode, web::Data};
 
 use crate::admin::{
     dashboard::{
-        context::{Me, View, add, back, with_wait},
+        context::{CurrentAdmin, View, add, back, with_wait},
         csrf::Form,
-        form_state::Filled,
+        form_state::FormState,
         pages::setup::differ,
         session,
     },
@@ -25,10 +25,10 @@ use crate::{
 #[template(path = "admin/account.html")]
 struct Page {
     v: View,
-    me: Me,
+    me: CurrentAdmin,
     title: &'static str,
     section: &'static str,
-    form: Filled,
+    form: FormState,
 }
 
 /// The page.
@@ -38,7 +38,10 @@ struct Page {
     reason = "what a handler is given comes by value"
 )]
 pub fn show(admin: Permit<AnyStaff>, view: View) -> poem::Result<Response> {
-    view.page(StatusCode::OK, &Page::new(&view, &admin, Filled::default()))
+    view.page(
+        StatusCode::OK,
+        &Page::new(&view, &admin, FormState::default()),
+    )
 }
 
 /// Changes the password. Every session of the account ends, and the browser goes on under a new cookie.
@@ -64,7 +67,7 @@ pub async fn change_password(
     if status.is_server_error() {
         return Err(error.into());
     }
-    let form = Filled::default().refused(view.t, &error);
+    let form = FormState::default().refused(view.t, &error);
     let page = view.page(status, &Page::new(&view, &admin, form))?;
     Ok(with_wait(page, error.retry_after()))
 }
@@ -96,12 +99,12 @@ async fn parse(app: &App, admin: &Admin, form: Form) -> Result<(Password, NewPas
 }
 
 impl Page {
-    fn new(view: &View, admin: &Admin, form: Filled) -> Self {
+    fn new(view: &View, admin: &Admin, form: FormState) -> Self {
         Self {
             title: view.t.own_account,
             section: "account",
             v: view.clone(),
-            me: Me::of(admin),
+            me: CurrentAdmin::of(admin),
             form,
         }
     }

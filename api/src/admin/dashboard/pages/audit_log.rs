@@ -18,8 +18,8 @@ use serde::Deserialize;
 
 use crate::admin::{
     dashboard::{
-        context::{Me, View, go},
-        form_state::Filled,
+        context::{CurrentAdmin, View, go},
+        form_state::FormState,
         i18n::Texts,
         pages::users::Item,
     },
@@ -34,10 +34,10 @@ const SIZE: usize = 50;
 #[template(path = "admin/audit.html")]
 struct Page {
     v: View,
-    me: Me,
+    me: CurrentAdmin,
     title: &'static str,
     section: &'static str,
-    form: Filled,
+    form: FormState,
     kinds: Vec<Item>,
     query: String,
     rows: Vec<Line>,
@@ -61,7 +61,7 @@ struct Verified {
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Asked {
+struct AuditLogQuery {
     user: String,
     actor: String,
     event: String,
@@ -76,9 +76,9 @@ pub async fn show(
     Data(app): Data<&App>,
     admin: Permit<Audit>,
     view: View,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<AuditLogQuery>,
 ) -> poem::Result<Response> {
-    let page = collect(app, Me::of(&admin), &view, asked, None).await?;
+    let page = collect(app, CurrentAdmin::of(&admin), &view, asked, None).await?;
     let status = if page.form.is_good() {
         StatusCode::OK
     } else {
@@ -89,7 +89,7 @@ pub async fn show(
 
 /// Whoever loads anew what that was said at.
 #[handler]
-pub fn list_instead(Data(app): Data<&App>) -> Response {
+pub fn redirect_to_list(Data(app): Data<&App>) -> Response {
     go(app, "/admin/audit/")
 }
 
@@ -113,9 +113,9 @@ pub async fn verify(
             }
         }
     };
-    let me = Me::of(&admin);
+    let me = CurrentAdmin::of(&admin);
     let view = view.at("/admin/audit/");
-    let page = collect(app, me, &view, Asked::default(), Some(verified)).await?;
+    let page = collect(app, me, &view, AuditLogQuery::default(), Some(verified)).await?;
     view.page(StatusCode::OK, &page)
 }
 
@@ -123,19 +123,19 @@ pub async fn verify(
 ///
 /// # Errors
 /// When somebody does, or the database fails.
-pub async fn verify_alone(app: &App) -> Result<Result<audit::Head, audit::Broken>, ApiError> {
+pub async fn verify_alone(app: &App) -> Result<Result<audit::Head, audit::ChainError>, ApiError> {
     let _turn = app.verifying.try_acquire().map_err(|_| ApiError::Busy)?;
     match audit::verify(&app.db, &app.audit_key, None).await {
-        Err(audit::Broken::Database(error)) => Err(error.into()),
+        Err(audit::ChainError::Database(error)) => Err(error.into()),
         verified => Ok(verified),
     }
 }
 
 async fn collect(
     app: &App,
-    me: Me,
+    me: CurrentAdmin,
     view: &View,
-    asked: Asked,
+    asked: AuditLogQuery,
     verified: Option<Verified>,
 ) -> Result<Page, ApiError> {
     let (filter, form) = parse(app, view.t, &asked).await?;
@@ -172,9 +172,13 @@ async fn collect(
 }
 
 /// The filter that is asked for, and its form with what of it is not understood.
-async fn parse(app: &App, t: &Texts, asked: &Asked) -> Result<(Filter, Filled), ApiError> {
+async fn parse(
+    app: &App,
+    t: &Texts,
+    asked: &AuditLogQuery,
+) -> Result<(Filter, FormState), ApiError> {
     let fields = asked.fields();
-    let mut form = Filled::with(fields.map(|(name, value)| (name, value.to_owned())));
+    let mut form = FormState::with(fields.map(|(name, value)| (name, value.to_owned())));
     let user = form.note("user", account(app, &asked.user).await?, t.bad_account, t);
     let mut actor = None;
     match asked.actor.trim() {
@@ -210,7 +214,7 @@ async fn account(app: &App, text: &str) -> Result<Read<i64>, ApiError> {
         return Ok(Read::Value(id));
     }
     let Ok(email) = text.parse::<Email>() else {
-        return Ok(Read::Bad);
+        return Ok(Read::InvalidField);
     };
     let user = user::find_by_email(&app.db, &email).await?;
     Ok(user.map_or(Read::Unknown, |user| Read::Value(user.id)))
@@ -222,7 +226,7 @@ fn day(text: &str) -> Read<DateTime<Utc>> {
     if text.is_empty() {
         return Read::Nothing;
     }
-    text.parse::<NaiveDate>().map_or(Read::Bad, |day| {
+    text.parse::<NaiveDate>().map_or(Read::InvalidField, |day| {
         Read::Value(day.and_time(NaiveTime::MIN).and_utc())
     })
 }
@@ -231,24 +235,24 @@ fn day(text: &str) -> Read<DateTime<Utc>> {
 enum Read<T> {
     Nothing,
     Value(T),
-    Bad,
+    InvalidField,
     /// An address that nobody has.
     Unknown,
 }
 
-impl Filled {
+impl FormState {
     fn note<T>(&mut self, name: &str, read: Read<T>, bad: &str, t: &Texts) -> Option<T> {
         match read {
             Read::Value(value) => return Some(value),
             Read::Nothing => {}
-            Read::Bad => self.object(name, bad),
+            Read::InvalidField => self.object(name, bad),
             Read::Unknown => self.object(name, t.no_such_account),
         }
         None
     }
 }
 
-impl Asked {
+impl AuditLogQuery {
     fn fields(&self) -> [(&'static str, &str); 5] {
         [
             ("user", &self.user),
@@ -277,7 +281,7 @@ impl Asked {
 /// When the database fails.
 pub(super) async fn lines(
     app: &App,
-    me: &Me,
+    me: &CurrentAdmin,
     events: Vec<audit::Model>,
 ) -> Result<Vec<Line>, ApiError> {
     let actor = |event: &audit::Model| event.actor.strip_prefix("user ")?.parse::<i64>().ok();

@@ -7,7 +7,7 @@ use poem::{Response, handler, http::StatusCode, web::Data};
 use crate::admin::{
     actions,
     dashboard::{
-        context::{Me, View, back, place},
+        context::{CurrentAdmin, View, back, place},
         csrf::Form,
     },
     permissions::{ChangeUsers, Permit, ViewUsers},
@@ -15,17 +15,17 @@ use crate::admin::{
 use crate::{
     app_state::App,
     http::error::ApiError,
-    rate_limit::{Held, Whom},
+    rate_limit::{Lockout, LockoutSubject},
 };
 
 /// How many are shown.
-const MOST: i64 = 100;
+const MAX_ROWS: i64 = 100;
 
 #[derive(Template)]
 #[template(path = "admin/limits.html")]
 struct Page {
     v: View,
-    me: Me,
+    me: CurrentAdmin,
     title: &'static str,
     section: &'static str,
     rows: Vec<Row>,
@@ -34,7 +34,7 @@ struct Page {
 /// Somebody who is held, and whose account it is where that is known.
 pub struct Row {
     /// By what, until when.
-    pub held: Held,
+    pub held: Lockout,
     /// A network, or the beginning of a mailbox's fingerprint.
     pub whom: String,
     /// The account.
@@ -53,7 +53,7 @@ pub async fn show(
         section: "limits",
         rows: rows(app, view.t.mailbox).await?,
         v: view.clone(),
-        me: Me::of(&admin),
+        me: CurrentAdmin::of(&admin),
     };
     view.page(StatusCode::OK, &page)
 }
@@ -75,11 +75,11 @@ pub async fn release(
 /// When Redis or the database fails.
 pub async fn rows(app: &App, mailbox: &str) -> Result<Vec<Row>, ApiError> {
     let mut rows = Vec::new();
-    for held in app.limits.held(app.now(), MOST).await? {
+    for held in app.limits.held(app.now(), MAX_ROWS).await? {
         let whom = match &held.whom {
-            Whom::Peer(network) => network.clone(),
-            Whom::Account(id) => id.to_string(),
-            Whom::Mailbox(fingerprint) => {
+            LockoutSubject::Peer(network) => network.clone(),
+            LockoutSubject::Account(id) => id.to_string(),
+            LockoutSubject::Mailbox(fingerprint) => {
                 let short: String = fingerprint.chars().take(16).collect();
                 format!("{mailbox} {short}")
             }

@@ -11,7 +11,7 @@ use latchkey_shared::{
         mail::{self, Filter, MailKind, MailState},
         user,
     },
-    outbox::template::{Code, Content, Letterhead, Written},
+    outbox::template::{Code, Content, MailBranding, RenderedMail},
     types::email::Email,
 };
 use poem::{
@@ -25,7 +25,7 @@ use uuid::Uuid;
 use crate::admin::{
     actions::{event, finish},
     dashboard::{
-        context::{Me, View, back},
+        context::{CurrentAdmin, View, back},
         csrf::Form,
         pages::{overview, users::Item},
     },
@@ -52,7 +52,7 @@ const STATES: [MailState; 6] = [
 #[template(path = "admin/mails.html")]
 struct List {
     v: View,
-    me: Me,
+    me: CurrentAdmin,
     title: &'static str,
     section: &'static str,
     to: String,
@@ -69,18 +69,18 @@ struct List {
 #[template(path = "admin/mail.html")]
 struct One {
     v: View,
-    me: Me,
+    me: CurrentAdmin,
     title: &'static str,
     section: &'static str,
     mail: mail::Model,
     waits: bool,
     can_retry: bool,
-    text: Option<Written>,
+    text: Option<RenderedMail>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
-struct Asked {
+struct MailListQuery {
     to: String,
     state: String,
     kind: String,
@@ -94,7 +94,7 @@ pub async fn list(
     Data(app): Data<&App>,
     admin: Permit<Mails>,
     view: View,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<MailListQuery>,
 ) -> poem::Result<Response> {
     let to = asked.to.trim();
     let recipient = (!to.is_empty()).then(|| to.parse::<Email>()).transpose();
@@ -160,7 +160,7 @@ pub async fn list(
         next: rows.last().filter(|_| more).map(|row| row.id.to_string()),
         rows,
         v: view.clone(),
-        me: Me::of(&admin),
+        me: CurrentAdmin::of(&admin),
     };
     view.page(StatusCode::OK, &page)
 }
@@ -188,7 +188,7 @@ pub async fn show(
         can_retry: can_retry(&mail, app.now()),
         mail,
         v: view.clone(),
-        me: Me::of(&admin),
+        me: CurrentAdmin::of(&admin),
     };
     view.page(StatusCode::OK, &page)
 }
@@ -264,7 +264,7 @@ async fn begin(
     id: Uuid,
 ) -> Result<(Transaction, mail::Model), ApiError> {
     let transaction = database::begin(&app.db).await?;
-    admin.still_holds(app, &transaction).await?;
+    admin.reauthorize(app, &transaction).await?;
     let mail = mail::find(&transaction, id)
         .await?
         .ok_or(ApiError::NotFound)?;
@@ -283,7 +283,7 @@ fn moved(admin: &Permit<Mails>, mail: &mail::Model, to: MailState, what: &str) -
 ///
 /// # Errors
 /// When the database fails.
-pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<Written>, ApiError> {
+pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMail>, ApiError> {
     let Ok(kind) = MailKind::from_str(&mail.kind) else {
         return Ok(None);
     };
@@ -300,7 +300,7 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<Written>, A
         };
         user.and_then(|_| Content::notice(kind, mail))
     };
-    let head = Letterhead::of(&app.config.common);
+    let head = MailBranding::of(&app.config.common);
     content
         .map(|content| content.write(&head))
         .transpose()

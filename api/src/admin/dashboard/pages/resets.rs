@@ -11,7 +11,7 @@ use poem::{
 use serde::Deserialize;
 
 use crate::admin::{
-    dashboard::context::{Me, View},
+    dashboard::context::{CurrentAdmin, View},
     permissions::{Permit, ViewUsers},
 };
 use crate::{app_state::App, http::error::ApiError};
@@ -23,7 +23,7 @@ const SIZE: usize = 50;
 #[template(path = "admin/resets.html")]
 struct Page {
     v: View,
-    me: Me,
+    me: CurrentAdmin,
     title: &'static str,
     section: &'static str,
     now: DateTime<Utc>,
@@ -33,7 +33,7 @@ struct Page {
 }
 
 #[derive(Deserialize)]
-struct Asked {
+struct ResetListQuery {
     before: Option<String>,
 }
 
@@ -43,7 +43,7 @@ pub async fn show(
     Data(app): Data<&App>,
     admin: Permit<ViewUsers>,
     view: View,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<ResetListQuery>,
 ) -> poem::Result<Response> {
     let before = asked.before.and_then(|id| id.parse().ok());
     let mut rows =
@@ -54,7 +54,7 @@ pub async fn show(
     rows.truncate(SIZE);
     let page = Page {
         v: view.clone(),
-        me: Me::of(&admin),
+        me: CurrentAdmin::of(&admin),
         title: view.t.resets,
         section: "resets",
         now: app.now(),

@@ -23,13 +23,13 @@ use poem::{
 use crate::admin::dashboard::{
     context::{View, back},
     csrf::Form,
-    form_state::Filled,
+    form_state::FormState,
     session::redis,
 };
 use crate::{
     app_state::App,
     auth::jwt::ResetToken,
-    http::{audit_context::Trail, error::ApiError},
+    http::{audit_context::AuditContext, error::ApiError},
     passwords::{NewPassword, Owner, Password},
 };
 
@@ -42,7 +42,7 @@ struct Page {
     v: View,
     title: &'static str,
     token: String,
-    form: Filled,
+    form: FormState,
 }
 
 /// Writes the link into the log, unless somebody can administer this installation already.
@@ -90,7 +90,10 @@ pub async fn show(
     Path(token): Path<String>,
 ) -> poem::Result<Response> {
     check(app, &token).await?;
-    view.page(StatusCode::OK, &Page::new(&view, token, Filled::default()))
+    view.page(
+        StatusCode::OK,
+        &Page::new(&view, token, FormState::default()),
+    )
 }
 
 /// Makes the account.
@@ -98,12 +101,12 @@ pub async fn show(
 pub async fn make(
     Data(app): Data<&App>,
     view: View,
-    trail: Trail,
+    trail: AuditContext,
     Path(token): Path<String>,
     form: Form,
 ) -> poem::Result<Response> {
     check(app, &token).await?;
-    let again = Filled::again(&form, &["email", "username"]);
+    let again = FormState::again(&form, &["email", "username"]);
     match store(app, form, &trail).await {
         Ok(()) => {
             let () = app
@@ -136,7 +139,7 @@ async fn check(app: &App, token: &str) -> Result<(), ApiError> {
     }
 }
 
-async fn store(app: &App, form: Form, trail: &Trail) -> Result<(), ApiError> {
+async fn store(app: &App, form: Form, trail: &AuditContext) -> Result<(), ApiError> {
     let (email, username, password) = parse(app, form).await?;
     let hash = app.hasher.hash(password).await?;
     let new = NewUser::superuser(email, username, hash);
@@ -146,7 +149,7 @@ async fn store(app: &App, form: Form, trail: &Trail) -> Result<(), ApiError> {
         detail: Some("administrator, by the set-up link".to_owned()),
         ..trail.own(EventKind::UserCreated, user.id)
     };
-    app.note_in(&transaction, event).await?;
+    app.record_in(&transaction, event).await?;
     // The audit log takes one at a time, so of two who follow the link at once the second counts both.
     if staff::superusers(&transaction).await? > 1 {
         return Err(ApiError::NotFound);
@@ -190,7 +193,7 @@ fn key(app: &App) -> String {
 }
 
 impl Page {
-    fn new(view: &View, token: String, form: Filled) -> Self {
+    fn new(view: &View, token: String, form: FormState) -> Self {
         Self {
             title: view.t.setup,
             v: view.clone(),

@@ -19,14 +19,14 @@ use serde::Deserialize;
 use crate::admin::dashboard::{
     context::{self, LANGUAGE, THEME, View, add, back, go, place},
     csrf::Form,
-    form_state::Filled,
+    form_state::FormState,
     session::{self as cookie, SIGNED_IN},
 };
 use crate::{
     app_state::App,
     auth::{bearer::SignedIn, login},
     http::{
-        audit_context::{Trail, of_session},
+        audit_context::{AuditContext, of_session},
         error::ApiError,
     },
     passwords::Password,
@@ -66,7 +66,7 @@ pub fn show(view: View, Query(wanted): Query<Wanted>) -> poem::Result<Response> 
 pub async fn enter(
     Data(app): Data<&App>,
     view: View,
-    trail: Trail,
+    trail: AuditContext,
     form: Form,
     request: &Request,
 ) -> poem::Result<Response> {
@@ -84,7 +84,7 @@ pub async fn enter(
                 return Err(error.into());
             }
             let wait = error.retry_after();
-            let refused = Filled::default().refused(view.t, &error);
+            let refused = FormState::default().refused(view.t, &error);
             let says = refused.problem.unwrap_or(view.t.wrong_sign_in.to_owned());
             let page = view.page(status, &Page::new(&view, typed, next, Some(says)))?;
             Ok(context::with_wait(page, wait))
@@ -95,7 +95,7 @@ pub async fn enter(
 async fn sign_in(
     app: &App,
     form: Form,
-    trail: &Trail,
+    trail: &AuditContext,
     request: &Request,
 ) -> Result<Cookie, ApiError> {
     let mut fields = form.into_fields();
@@ -111,7 +111,7 @@ async fn sign_in(
         .await?;
     let (user, verdict) = login::authenticate(app, &email, password?, guess, trail).await?;
     if !user.is_staff {
-        login::note_failure(app, trail, &email, Some(user.id), "not staff").await?;
+        login::record_failure(app, trail, &email, Some(user.id), "not staff").await?;
         return Err(ApiError::InvalidCredentials);
     }
     let device = login::user_agent(request);
@@ -128,14 +128,14 @@ async fn sign_in(
 #[handler]
 pub async fn leave(
     Data(app): Data<&App>,
-    trail: Trail,
+    trail: AuditContext,
     form: Form,
     request: &Request,
 ) -> poem::Result<Response> {
     let everywhere = form.is_ticked("everywhere");
     match cookie::find(app, request).await? {
         Some(me) => end(app, &me, everywhere, &trail).await?,
-        None if everywhere => return Err(cookie::SignInFirst::to_see(app, request).into()),
+        None if everywhere => return Err(cookie::LoginRedirect::to_see(app, request).into()),
         None => {}
     }
     cookie::end(app, request).await?;
@@ -144,7 +144,12 @@ pub async fn leave(
     Ok(response)
 }
 
-async fn end(app: &App, me: &SignedIn, everywhere: bool, trail: &Trail) -> Result<(), ApiError> {
+async fn end(
+    app: &App,
+    me: &SignedIn,
+    everywhere: bool,
+    trail: &AuditContext,
+) -> Result<(), ApiError> {
     let (user, session, now) = (me.user.id, me.session.id, app.now());
     let transaction = database::begin(&app.db).await?;
     let detail = if everywhere {
@@ -159,7 +164,7 @@ async fn end(app: &App, me: &SignedIn, everywhere: bool, trail: &Trail) -> Resul
         detail: Some(detail.to_owned()),
         ..of_session(trail.own(EventKind::TokenRevoked, user), session)
     };
-    app.note_in(&transaction, event).await?;
+    app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     Ok(())
 }

@@ -21,9 +21,9 @@ use uuid::Uuid;
 use crate::admin::{
     actions::{self, edit_user},
     dashboard::{
-        context::{Me, View, back, with_wait},
+        context::{CurrentAdmin, View, back, with_wait},
         csrf::Form,
-        form_state::{Filled, Theirs},
+        form_state::{FormState, StoredValue},
         pages::audit_log::{self, Line},
     },
     permissions::{Admin, ChangeUsers, Permit, ViewUsers},
@@ -32,7 +32,7 @@ use crate::{
     accounts::{pictures::PictureChange, profile},
     app_state::App,
     http::error::ApiError,
-    rate_limit::Held,
+    rate_limit::Lockout,
 };
 
 /// The fields of the form that are texts.
@@ -44,17 +44,17 @@ const TICKS: [&str; 4] = ["is_activated", "is_active", "is_staff", "is_superuser
 #[template(path = "admin/user.html")]
 struct Page {
     v: View,
-    me: Me,
+    me: CurrentAdmin,
     title: String,
     section: &'static str,
     now: DateTime<Utc>,
     user: user::Model,
-    form: Filled,
+    form: FormState,
     can_change: bool,
     can_delete: bool,
     sets_rights: bool,
     rights: Vec<RightTick>,
-    held: Vec<Held>,
+    held: Vec<Lockout>,
     sessions: Vec<session::Model>,
     resets: Vec<password_reset::Model>,
     mails: Vec<mail::Model>,
@@ -167,10 +167,10 @@ async fn collect(
     admin: &Admin,
     view: &View,
     user: user::Model,
-    form: Filled,
+    form: FormState,
 ) -> Result<Page, ApiError> {
-    let (now, me) = (app.now(), Me::of(admin));
-    let may_touch = admin.may_touch(&user);
+    let (now, me) = (app.now(), CurrentAdmin::of(admin));
+    let can_manage = admin.can_manage(&user);
     let mut mails = Vec::new();
     if me.sees_mails() {
         mails = mail::list_about(&app.db, &user, 10).await?;
@@ -186,8 +186,8 @@ async fn collect(
         title: user.email.to_string(),
         section: "users",
         now,
-        can_change: me.changes_users() && may_touch,
-        can_delete: me.deletes_users() && may_touch,
+        can_change: me.changes_users() && can_manage,
+        can_delete: me.deletes_users() && can_manage,
         sets_rights: admin.may_set_rights_of(&user),
         rights: Permission::ALL
             .map(|permission| RightTick {
@@ -195,7 +195,10 @@ async fn collect(
                 label: view.t.right(permission),
             })
             .into(),
-        held: app.limits.held_account(user.id, &user.email, now).await?,
+        held: app
+            .limits
+            .account_lockouts(user.id, &user.email, now)
+            .await?,
         sessions,
         resets: password_reset::list(&app.db, Some(Purpose::Reset), Some(user.id), None, 5).await?,
         mails,
@@ -208,7 +211,7 @@ async fn collect(
 }
 
 /// The form as the account is stored.
-fn filled(user: &user::Model) -> Filled {
+fn filled(user: &user::Model) -> FormState {
     let tick = |flag: bool| if flag { "on" } else { "" }.to_owned();
     let text = |value: Option<String>| value.unwrap_or_default();
     let fields = [
@@ -234,23 +237,28 @@ fn filled(user: &user::Model) -> Filled {
             tick(user.permissions.contains(permission)),
         )
     });
-    let mut form = Filled::with(fields.into_iter().chain(rights));
+    let mut form = FormState::with(fields.into_iter().chain(rights));
     form.version = user.version;
     form
 }
 
 /// The form as it was sent. One without a version is of none that there is.
-fn again(form: &Form) -> Filled {
+fn again(form: &Form) -> FormState {
     let rights = Permission::ALL.map(Permission::as_str);
     let names = TEXTS.into_iter().chain(TICKS).chain(rights);
     let names: Vec<_> = names.chain(["image_clear"]).collect();
-    let mut filled = Filled::again(form, &names);
+    let mut filled = FormState::again(form, &names);
     filled.version = form.text("version").parse().unwrap_or(-1);
     filled
 }
 
 /// What is stored otherwise than it was entered, of what the form shows.
-fn theirs(view: &View, admin: &Admin, entered: &Filled, stored: &user::Model) -> Vec<Theirs> {
+fn theirs(
+    view: &View,
+    admin: &Admin,
+    entered: &FormState,
+    stored: &user::Model,
+) -> Vec<StoredValue> {
     let sets_rights = admin.may_set_rights_of(stored);
     let (t, now) = (view.t, filled(stored));
     let labels = [
@@ -274,7 +282,7 @@ fn theirs(view: &View, admin: &Admin, entered: &Filled, stored: &user::Model) ->
         .chain(rights)
         .filter(|(name, _)| is_shown(name))
         .filter(|(name, _)| entered.value(name) != now.value(name))
-        .map(|(name, label)| Theirs {
+        .map(|(name, label)| StoredValue {
             label,
             value: match now.value(name) {
                 "on" => t.yes.to_owned(),

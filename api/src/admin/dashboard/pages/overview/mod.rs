@@ -19,7 +19,7 @@ use poem::{Response, handler, http::StatusCode, web::Data};
 
 use crate::admin::{
     dashboard::{
-        context::{Me, View},
+        context::{CurrentAdmin, View},
         i18n::Texts,
         pages::overview::chart::Chart,
     },
@@ -34,13 +34,13 @@ pub(super) const LATE: TimeDelta = TimeDelta::minutes(5);
 /// How far back mails that failed are counted.
 const RECENT: TimeDelta = TimeDelta::days(7);
 /// Nobody counts further.
-const MOST: u64 = 100;
+const MAX_ROWS: u64 = 100;
 
 #[derive(Template)]
 #[template(path = "admin/home.html")]
 struct Page {
     v: View,
-    me: Me,
+    me: CurrentAdmin,
     title: &'static str,
     section: &'static str,
     waiting: Vec<user::Model>,
@@ -52,11 +52,11 @@ struct Page {
     late_mails: String,
     held: String,
     charts: Vec<Chart>,
-    health: Vec<Part>,
+    health: Vec<HealthRow>,
 }
 
 /// One thing that everything stands on.
-struct Part {
+struct HealthRow {
     name: &'static str,
     ok: bool,
     says: String,
@@ -69,12 +69,12 @@ pub async fn show(
     admin: Permit<AnyStaff>,
     view: View,
 ) -> poem::Result<Response> {
-    let me = Me::of(&admin);
+    let me = CurrentAdmin::of(&admin);
     let page = Box::pin(collect(app, me, &view)).await?;
     view.page(StatusCode::OK, &page)
 }
 
-async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
+async fn collect(app: &App, me: CurrentAdmin, view: &View) -> Result<Page, ApiError> {
     let now = app.now();
     let (mut rows, mut count, mut owners, mut held, mut charts) = (Vec::new(), 0, 0, 0, Vec::new());
     if me.sees_users() {
@@ -83,7 +83,7 @@ async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
             by: search::SortBy::Joined,
             descending: false,
         };
-        let (waiting, first) = (search::Filter::waiting(), search::Part::First);
+        let (waiting, first) = (search::Filter::waiting(), search::PageRequest::First);
         let page = search::page(&app.db, &waiting, sort, &first, SHOWN).await?;
         (rows, count) = (page.rows, page.found);
         owners = search::count(&app.db, &search::Filter::awaiting_owner()).await?;
@@ -93,17 +93,17 @@ async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
             chart::of(app, view.t, EventKind::LoginSuccess, view.t.logins).await?,
         ];
     }
-    let troubled = mail::count_troubled(&app.db, now - RECENT, now - LATE, MOST + 1).await?;
+    let troubled = mail::count_troubled(&app.db, now - RECENT, now - LATE, MAX_ROWS + 1).await?;
     Ok(Page {
         title: view.t.home,
         section: "home",
         waiting: rows,
-        waiting_count: at_most(count, search::MOST_COUNTED),
-        awaiting_owner: (owners > 0).then(|| at_most(owners, search::MOST_COUNTED)),
-        failed_mails: at_most(troubled.failed, MOST),
-        expired_mails: at_most(troubled.expired, MOST),
-        late_mails: at_most(troubled.late, MOST),
-        held: at_most(held, 100),
+        waiting_count: capped_count(count, search::MOST_COUNTED),
+        awaiting_owner: (owners > 0).then(|| capped_count(owners, search::MOST_COUNTED)),
+        failed_mails: capped_count(troubled.failed, MAX_ROWS),
+        expired_mails: capped_count(troubled.expired, MAX_ROWS),
+        late_mails: capped_count(troubled.late, MAX_ROWS),
+        held: capped_count(held, 100),
         charts,
         health: Box::pin(health(app, view, &me, now)).await,
         v: view.clone(),
@@ -112,7 +112,7 @@ async fn collect(app: &App, me: Me, view: &View) -> Result<Page, ApiError> {
 }
 
 /// A number, or that it is larger.
-pub(super) fn at_most<T: Copy + PartialOrd + std::fmt::Display>(count: T, most: T) -> String {
+pub(super) fn capped_count<T: Copy + PartialOrd + std::fmt::Display>(count: T, most: T) -> String {
     if count > most {
         format!("{most}+")
     } else {
@@ -120,14 +120,14 @@ pub(super) fn at_most<T: Copy + PartialOrd + std::fmt::Display>(count: T, most: 
     }
 }
 
-async fn health(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Vec<Part> {
+async fn health(app: &App, view: &View, me: &CurrentAdmin, now: DateTime<Utc>) -> Vec<HealthRow> {
     let t = view.t;
     let (states, workers, smtp) = tokio::join!(
         app.health.ask(app),
         app.outbox.workers(),
         smtp(app, view, me, now),
     );
-    let part = |name, says| Part {
+    let part = |name, says| HealthRow {
         name,
         ok: says == OK,
         says: match says {
@@ -141,7 +141,7 @@ async fn health(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Vec<Part
         part(t.database, states.database),
         part(t.redis, states.redis),
         part(t.media, states.media),
-        Part {
+        HealthRow {
             name: t.workers,
             ok: workers > 0,
             says: if workers > 0 {
@@ -155,7 +155,7 @@ async fn health(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Vec<Part
 }
 
 /// The API speaks no SMTP; how that is, the mails tell.
-async fn smtp(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Part {
+async fn smtp(app: &App, view: &View, me: &CurrentAdmin, now: DateTime<Utc>) -> HealthRow {
     let t = view.t;
     let (ok, says) = match delivery(app, now).await {
         Ok(Delivery::Tried(DeliveryHealth::Failing(problem))) => (false, describe(t, me, &problem)),
@@ -168,7 +168,7 @@ async fn smtp(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Part {
         Ok(Delivery::Tried(DeliveryHealth::Idle)) => (true, t.smtp_idle.to_owned()),
         Err(_) => (false, t.down.to_owned()),
     };
-    Part {
+    HealthRow {
         name: t.smtp,
         ok,
         says,
@@ -176,7 +176,7 @@ async fn smtp(app: &App, view: &View, me: &Me, now: DateTime<Utc>) -> Part {
 }
 
 /// The server's words are for staff who see mails.
-fn describe(t: &Texts, me: &Me, problem: &DeliveryProblem) -> String {
+fn describe(t: &Texts, me: &CurrentAdmin, problem: &DeliveryProblem) -> String {
     let is_refusal = matches!(
         problem.cause,
         FailureCause::Recipient | FailureCause::Refusal

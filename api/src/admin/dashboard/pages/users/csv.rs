@@ -5,7 +5,7 @@ use futures_util::stream;
 use latchkey_shared::{
     models::user::{
         self,
-        search::{self, Filter, Part, Place, Sort},
+        search::{self, Filter, PageCursor, PageRequest, Sort},
     },
     types::gender::Gender,
 };
@@ -17,7 +17,7 @@ use poem::{
 
 use crate::admin::{
     actions::event,
-    dashboard::pages::users::Asked,
+    dashboard::pages::users::UserListQuery,
     permissions::{Permit, ViewUsers},
 };
 use crate::{app_state::App, http::error::ApiError};
@@ -45,17 +45,17 @@ const COLUMNS: [&str; 13] = [
 pub async fn file(
     Data(app): Data<&App>,
     admin: Permit<ViewUsers>,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<UserListQuery>,
 ) -> poem::Result<Response> {
     let (app, filter, sort) = (app.clone(), asked.filter(app), asked.sort());
     let count = search::count_all(&app.db, &filter)
         .await
         .map_err(ApiError::from)?;
-    let what = format!("exported users: {count}{}", told(&app, &filter));
+    let what = format!("exported users: {count}{}", describe_filter(&app, &filter));
     app.note(event(&admin, None, &what))
         .await
         .map_err(ApiError::from)?;
-    let lines = stream::try_unfold(Some(Part::First), move |part| {
+    let lines = stream::try_unfold(Some(PageRequest::First), move |part| {
         let (app, filter) = (app.clone(), filter.clone());
         async move {
             let Some(part) = part else { return Ok(None) };
@@ -75,7 +75,7 @@ pub async fn file(
 }
 
 /// A filter as the audit log tells of it: what was searched for may be an address, so a fingerprint of it.
-fn told(app: &App, filter: &Filter) -> String {
+fn describe_filter(app: &App, filter: &Filter) -> String {
     let flag = |flag: Option<bool>| flag.map(|flag| flag.to_string());
     let gender = |gender: Option<Gender>| gender.map_or("none".to_owned(), |it| it.to_string());
     let parts = [
@@ -110,11 +110,11 @@ async fn batch(
     app: &App,
     filter: &Filter,
     sort: Sort,
-    part: Part,
-) -> Result<(Vec<u8>, Option<Part>), ApiError> {
+    part: PageRequest,
+) -> Result<(Vec<u8>, Option<PageRequest>), ApiError> {
     let page = search::page(&app.db, filter, sort, &part, BATCH).await?;
     let failed = |error: csv::Error| ApiError::Internal(format!("CSV: {error}"));
-    let first = part == Part::First;
+    let first = part == PageRequest::First;
     // Spreadsheets take a file for UTF-8 when it begins with this mark.
     let mark = if first { "\u{feff}" } else { "" };
     let mut lines = csv::Writer::from_writer(mark.as_bytes().to_vec());
@@ -124,23 +124,23 @@ async fn batch(
     for user in &page.rows {
         lines.write_record(record(user)).map_err(failed)?;
     }
-    let next: Option<Place> = page.after;
+    let next: Option<PageCursor> = page.after;
     let bytes = lines
         .into_inner()
         .map_err(|error| ApiError::Internal(format!("CSV: {error}")))?;
-    Ok((bytes, next.map(Part::After)))
+    Ok((bytes, next.map(PageRequest::After)))
 }
 
 fn record(user: &user::Model) -> [String; 13] {
     let yes = |flag: bool| if flag { "yes" } else { "no" }.to_owned();
     [
         user.id.to_string(),
-        harmless(user.email.as_str()),
-        harmless(user.username.as_str()),
+        escape_formula(user.email.as_str()),
+        escape_formula(user.username.as_str()),
         // A number of its plus sign, spreadsheets round.
         user.phone_number
             .as_ref()
-            .map(|number| harmless(&number.to_string()))
+            .map(|number| escape_formula(&number.to_string()))
             .unwrap_or_default(),
         user.gender
             .map(|gender| gender.to_string())
@@ -162,17 +162,17 @@ fn record(user: &user::Model) -> [String; 13] {
 
 /// Spreadsheets run what begins like a formula (OWASP: CSV injection), in some countries after a semicolon, too; after an
 /// apostrophe it is a text.
-fn harmless(text: &str) -> String {
-    let mut harmless = String::new();
+fn escape_formula(text: &str) -> String {
+    let mut escape_formula = String::new();
     let mut begins = true;
     for c in text.chars() {
         if begins && matches!(c, '=' | '+' | '-' | '@') {
-            harmless.push('\'');
+            escape_formula.push('\'');
         }
         begins = matches!(c, ';' | '\t' | '\r' | '\n');
-        harmless.push(c);
+        escape_formula.push(c);
     }
-    harmless
+    escape_formula
 }
 
 #[cfg(test)]
@@ -181,8 +181,8 @@ mod tests {
 
     #[test]
     fn what_begins_like_a_formula_is_a_text() {
-        assert_eq!(harmless("=HYPERLINK(1)"), "'=HYPERLINK(1)");
-        assert_eq!(harmless("x;=1+1"), "x;'=1+1");
-        assert_eq!(harmless("Ada-Grace"), "Ada-Grace");
+        assert_eq!(escape_formula("=HYPERLINK(1)"), "'=HYPERLINK(1)");
+        assert_eq!(escape_formula("x;=1+1"), "x;'=1+1");
+        assert_eq!(escape_formula("Ada-Grace"), "Ada-Grace");
     }
 }

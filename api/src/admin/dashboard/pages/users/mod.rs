@@ -6,8 +6,8 @@ use askama::Template;
 use latchkey_shared::{
     models::user::{
         self as account,
-        search::{self, Counts, Filter, Page as List, Part, Sort, SortBy},
-        staff::{self, Belongings},
+        search::{self, Counts, Filter, Page as List, PageRequest, Sort, SortBy},
+        staff::{self, DependentCounts},
     },
     types::gender::Gender,
 };
@@ -21,11 +21,11 @@ use serde::Deserialize;
 use crate::admin::{
     actions,
     dashboard::{
-        context::{Me, View, back, go, place, with_wait},
+        context::{CurrentAdmin, View, back, go, place, with_wait},
         csrf::Form,
-        form_state::Filled,
+        form_state::FormState,
         i18n::Texts,
-        pages::{overview::at_most, user},
+        pages::{overview::capped_count, user},
     },
     permissions::{Admin, ChangeUsers, DeleteUsers, Permit, Right, ViewUsers},
 };
@@ -39,7 +39,7 @@ const OWNERS: &str = "activated=owner&sort=joined";
 /// What the address says; what is not understood is not filtered by.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Asked {
+pub struct UserListQuery {
     q: String,
     activated: String,
     active: String,
@@ -55,7 +55,7 @@ pub struct Asked {
 #[template(path = "admin/users.html")]
 struct Page {
     v: View,
-    me: Me,
+    me: CurrentAdmin,
     title: &'static str,
     section: &'static str,
     /// Why what was asked for was not done.
@@ -83,7 +83,7 @@ struct Page {
 #[template(path = "admin/users.html", block = "results")]
 struct Results<'a> {
     v: &'a View,
-    me: &'a Me,
+    me: &'a CurrentAdmin,
     columns: &'a [Column],
     found: &'a str,
     rows: &'a [account::Model],
@@ -131,10 +131,10 @@ pub async fn show(
     Data(app): Data<&App>,
     admin: Permit<ViewUsers>,
     view: View,
-    Query(asked): Query<Asked>,
+    Query(asked): Query<UserListQuery>,
 ) -> poem::Result<Response> {
     let whole = !view.wants("results");
-    let page = collect(app, Me::of(&admin), &view, &asked, whole).await?;
+    let page = collect(app, CurrentAdmin::of(&admin), &view, &asked, whole).await?;
     if whole {
         view.page(StatusCode::OK, &page)
     } else {
@@ -144,9 +144,9 @@ pub async fn show(
 
 async fn collect(
     app: &App,
-    me: Me,
+    me: CurrentAdmin,
     view: &View,
-    asked: &Asked,
+    asked: &UserListQuery,
     whole: bool,
 ) -> Result<Page, ApiError> {
     let (filter, sort) = (asked.filter(app), asked.sort());
@@ -161,7 +161,7 @@ async fn collect(
 
 /// Whoever loads anew what a question stood at.
 #[handler]
-pub fn list_instead(Data(app): Data<&App>) -> Response {
+pub fn redirect_to_list(Data(app): Data<&App>) -> Response {
     go(app, "/admin/users/")
 }
 
@@ -179,7 +179,7 @@ pub async fn act_on_chosen(
         .iter()
         .filter_map(|id| id.parse().ok())
         .collect();
-    let chosen = Chosen {
+    let chosen = BulkSelection {
         act: form.text("act"),
         ids,
         target: place(&form.text("back")),
@@ -197,7 +197,7 @@ pub async fn act_on_chosen(
     };
     match done {
         Ok(Done::To(what, count)) => Ok(back(app, chosen.place_after(), what, count)),
-        Ok(Done::Asked(question)) => view.page(StatusCode::OK, &*question),
+        Ok(Done::UserListQuery(question)) => view.page(StatusCode::OK, &*question),
         Err(error) if error.kind().status.is_server_error() => Err(error.into()),
         Err(error) => {
             let admin = permit::<ViewUsers>(request).await?;
@@ -207,7 +207,7 @@ pub async fn act_on_chosen(
 }
 
 /// An act, and the accounts that were chosen for it.
-struct Chosen {
+struct BulkSelection {
     act: String,
     ids: Vec<i64>,
     /// The page where they were chosen.
@@ -220,10 +220,10 @@ enum Done {
     /// It was done, to so many.
     To(&'static str, usize),
     /// It is asked about.
-    Asked(Box<Confirm>),
+    UserListQuery(Box<Confirm>),
 }
 
-impl Chosen {
+impl BulkSelection {
     async fn change(
         &self,
         app: &App,
@@ -278,7 +278,7 @@ impl Chosen {
         view: &View,
         admin: &Admin,
         users: Vec<account::Model>,
-        goes: Option<Belongings>,
+        goes: Option<DependentCounts>,
     ) -> Done {
         let t = view.t;
         let (button, question) = match self.act.as_str() {
@@ -286,9 +286,9 @@ impl Chosen {
             "deactivate" => (t.deactivate, t.confirm_deactivate),
             _ => (t.activate, t.confirm_reopen),
         };
-        Done::Asked(Box::new(Confirm {
+        Done::UserListQuery(Box::new(Confirm {
             v: view.at(&self.target),
-            me: Me::of(admin),
+            me: CurrentAdmin::of(admin),
             title: button,
             section: "users",
             question,
@@ -327,9 +327,9 @@ impl Chosen {
         if !(rest.is_empty() || rest.starts_with('?')) {
             return Err(error.into());
         }
-        let asked = Asked::read(rest.trim_start_matches('?'));
-        let mut page = collect(app, Me::of(admin), &view, &asked, true).await?;
-        page.problem = Filled::default().refused(view.t, &error).problem;
+        let asked = UserListQuery::read(rest.trim_start_matches('?'));
+        let mut page = collect(app, CurrentAdmin::of(admin), &view, &asked, true).await?;
+        page.problem = FormState::default().refused(view.t, &error).problem;
         page.chosen.clone_from(&self.ids);
         let page = view.page(error.kind().status, &page)?;
         Ok(with_wait(page, error.retry_after()))
@@ -344,7 +344,7 @@ async fn permit<R: Right>(request: &Request) -> poem::Result<Permit<R>> {
 #[template(path = "admin/confirm.html")]
 struct Confirm {
     v: View,
-    me: Me,
+    me: CurrentAdmin,
     title: &'static str,
     section: &'static str,
     question: &'static str,
@@ -353,11 +353,11 @@ struct Confirm {
     back: String,
     users: Vec<account::Model>,
     /// What is removed with them, if they are.
-    goes: Option<Belongings>,
+    goes: Option<DependentCounts>,
     pictures: usize,
 }
 
-impl Asked {
+impl UserListQuery {
     /// What an address of the list says.
     fn read(query: &str) -> Self {
         let mut asked = Self::default();
@@ -427,11 +427,11 @@ impl Asked {
         self.sort.parse().unwrap_or_default()
     }
 
-    fn part(&self) -> Part {
+    fn part(&self) -> PageRequest {
         match (self.after.parse(), self.before.parse()) {
-            (Ok(place), _) => Part::After(place),
-            (_, Ok(place)) => Part::Before(place),
-            _ => Part::First,
+            (Ok(place), _) => PageRequest::After(place),
+            (_, Ok(place)) => PageRequest::Before(place),
+            _ => PageRequest::First,
         }
     }
 
@@ -460,10 +460,16 @@ impl Asked {
 }
 
 impl Page {
-    fn new(view: &View, me: Me, asked: &Asked, list: List, counts: &Counts) -> Self {
+    fn new(
+        view: &View,
+        me: CurrentAdmin,
+        asked: &UserListQuery,
+        list: List,
+        counts: &Counts,
+    ) -> Self {
         let sort = asked.sort();
         let by = sort.to_string();
-        let page = |name, place: Option<search::Place>| {
+        let page = |name, place: Option<search::PageCursor>| {
             place.map(|place| asked.link(&[("sort", &by), (name, &place.to_string())]))
         };
         Self {
@@ -472,7 +478,7 @@ impl Page {
             q: asked.q.clone(),
             choices: choices(view.t, asked, counts),
             columns: columns(view.t, asked, sort),
-            found: at_most(list.found, search::MOST_COUNTED),
+            found: capped_count(list.found, search::MOST_COUNTED),
             query: asked.link(&[("sort", &by)]),
             here: asked.link(&[
                 ("sort", &by),
@@ -516,7 +522,7 @@ impl Page {
     }
 }
 
-fn columns(t: &'static Texts, asked: &Asked, sort: Sort) -> Vec<Column> {
+fn columns(t: &'static Texts, asked: &UserListQuery, sort: Sort) -> Vec<Column> {
     let sorted = |label, by| {
         let now = sort.by == by;
         let next = Sort {
@@ -577,7 +583,7 @@ fn sorts(t: &Texts, chosen: Sort) -> Vec<Item> {
 }
 
 /// Each with a link that filters by nothing else.
-fn kinds(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Kind> {
+fn kinds(t: &'static Texts, asked: &UserListQuery, counts: &Counts) -> Vec<Kind> {
     let kinds = [
         (t.everybody, None, ""),
         (t.waits, Some(counts.waiting), "activated=waits&sort=joined"),
@@ -590,15 +596,15 @@ fn kinds(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Kind> {
         .into_iter()
         .map(|(label, count, query)| Kind {
             label,
-            count: count.map(|count| at_most(count, search::MOST_COUNTED)),
-            is_shown: asked.link(&[]) == Asked::read(query).link(&[]),
+            count: count.map(|count| capped_count(count, search::MOST_COUNTED)),
+            is_shown: asked.link(&[]) == UserListQuery::read(query).link(&[]),
             query: query.to_owned(),
         })
         .filter(|kind| kind.query != OWNERS || asked.tells_of_owners(counts))
         .collect()
 }
 
-fn choices(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Choice> {
+fn choices(t: &'static Texts, asked: &UserListQuery, counts: &Counts) -> Vec<Choice> {
     let choice = |name, label, chosen: &str, options: &[(&str, &str, i64)]| Choice {
         name,
         label,
@@ -609,7 +615,7 @@ fn choices(t: &'static Texts, asked: &Asked, counts: &Counts) -> Vec<Choice> {
         })
         .chain(options.iter().map(|(value, label, count)| Item {
             value: (*value).to_owned(),
-            label: format!("{label} ({})", at_most(*count, search::MOST_COUNTED)),
+            label: format!("{label} ({})", capped_count(*count, search::MOST_COUNTED)),
             chosen: chosen == *value,
         }))
         .collect(),
