@@ -28,6 +28,7 @@ mod m0015_write_checks;
 mod m0016_mail_budgets;
 mod m0017_mail_recipient_key;
 mod m0018_mail_failures;
+mod m0019_email_verification;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_mail_budgets::Migration),
             Box::new(m0017_mail_recipient_key::Migration),
             Box::new(m0018_mail_failures::Migration),
+            Box::new(m0019_email_verification::Migration),
         ]
     }
 }

@@ -182,7 +182,7 @@ async fn store_all(
         };
         app.record_in(&transaction, event).await?;
     }
-    let user = profile::change(&transaction, before.clone(), change).await?;
+    let user = profile::change(&transaction, before.clone(), change, app.now()).await?;
     transaction.commit().await?;
     if let Some(notice) = notice {
         app.outbox.wake(notice).await;

@@ -234,7 +234,7 @@ async fn activate(app: &App, transaction: &Transaction, reset: &Reset) -> Result
         held.is_some_and(|user| is_owner(&user, reset) && user.awaits_owner)
             && password_reset::mark_checked(transaction, reset.id, now).await?
             && password_reset::consume(transaction, reset.id, now).await?
-            && user::activate_by_owner(transaction, id).await?,
+            && user::activate_by_owner(transaction, id, now).await?,
     )
 }
 

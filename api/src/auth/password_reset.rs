@@ -208,18 +208,17 @@ async fn finish(
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
     // Held first, as by whatever else changes an account, and still with the address that the code went to.
-    if !user::hold(&transaction, user.id)
-        .await?
-        .is_some_and(|now| is_owner(&now, reset))
-    {
-        return Err(ApiError::InvalidResetToken);
-    }
+    let held = user::hold(&transaction, user.id).await?;
+    let mut user = held
+        .filter(|held| is_owner(held, reset))
+        .ok_or(ApiError::InvalidResetToken)?;
     if !password_reset::consume(&transaction, reset.id, now).await? {
         return Err(ApiError::InvalidResetToken);
     }
-    user::set_password(&transaction, user.id, hash).await?;
+    user::reset_password(&transaction, user.id, hash, now).await?;
+    user.email_verified_at = Some(now);
     // Whoever reads the mailbox and knows the password lets the account in that waits for its owner.
-    let activate = user::activate_by_owner(&transaction, user.id).await?;
+    let activate = user::activate_by_owner(&transaction, user.id, now).await?;
     session::revoke_all(&transaction, user.id, now).await?;
     password_reset::end_all(&transaction, user.id, now).await?;
     let mail = app

@@ -47,7 +47,7 @@ fn decided(is_activated: bool) -> staff::Change {
 
 async fn change(world: &World, email: &str, change: staff::Change) {
     let seen = world.user(email).await;
-    let changed = staff::change(&world.database.db, &seen, change).await;
+    let changed = staff::change(&world.database.db, &seen, change, world.clock.now()).await;
     assert!(changed.unwrap().is_some());
 }
 

@@ -526,7 +526,7 @@ async fn whatever_ends_logins_ends_the_dashboard_too() {
         is_staff: Some(false),
         ..staff::Change::default()
     };
-    staff::change(&world.database.db, &seen, change)
+    staff::change(&world.database.db, &seen, change, world.clock.now())
         .await
         .unwrap();
     assert_eq!(two.get("/admin/").await.status, 403);

@@ -149,7 +149,7 @@ async fn looks_right_everywhere(browser: &Browser, world: &World, how: &str) {
         username: Some(format!("Before {how}").parse().unwrap()),
         ..user::profile::ProfileChange::default()
     };
-    user::profile::change(&world.database.db, user, change)
+    user::profile::change(&world.database.db, user, change, world.clock.now())
         .await
         .unwrap();
     act(browser, "#edit button[type=submit]").await;

@@ -253,7 +253,7 @@ async fn who_may_not_be_acted_on_has_no_box_and_what_is_refused_keeps_the_choice
         ..user::staff::Change::default()
     };
     let seen = world.user("grace@example.com").await;
-    user::staff::change(&world.database.db, &seen, change)
+    user::staff::change(&world.database.db, &seen, change, world.clock.now())
         .await
         .unwrap();
     let back = ("back", "/admin/users/?q=example&sort=joined");

@@ -141,7 +141,7 @@ async fn whoever_was_renamed_or_deleted_is_not_found_by_what_they_were_called() 
         ..user::profile::ProfileChange::default()
     };
     let db = &world.database.db;
-    user::profile::change(db, user.clone(), change)
+    user::profile::change(db, user.clone(), change, world.clock.now())
         .await
         .unwrap();
     assert_eq!((found("hopper").await, found("somebody").await), (0, 1));

@@ -116,7 +116,7 @@ async fn a_login_renews_a_hash_of_another_cost() {
     let id = world.user("ada@example.com").await.id;
     let old = hash_at_32_kib();
     assert!(old.contains("m=32,t=1,p=1"), "{old}");
-    latchkey_shared::models::user::set_password(&world.database.db, id, old)
+    latchkey_shared::models::user::reset_password(&world.database.db, id, old, world.clock.now())
         .await
         .unwrap();
 

@@ -30,6 +30,7 @@ mod database_outage;
 mod defaults;
 mod document;
 mod email_spelling;
+mod email_verification;
 mod errors;
 mod example_env;
 mod figures;

@@ -266,7 +266,7 @@ impl World {
             ..staff::Change::default()
         };
         let seen = self.user(email).await;
-        let changed = staff::change(&self.database.db, &seen, change).await;
+        let changed = staff::change(&self.database.db, &seen, change, self.clock.now()).await;
         assert!(changed.unwrap().is_some());
     }
 

@@ -179,7 +179,8 @@ impl Outbox {
         request_id: &str,
         now: DateTime<Utc>,
     ) -> Result<QueuedMail, DbErr> {
-        let draft = self.notice(kind, &user.email, request_id, now);
+        let mut draft = self.notice(kind, &user.email, request_id, now);
+        draft.row.recipient_verified = user.email_verified_at.is_some();
         draft.about(user.id).write(db).await
     }
 

@@ -109,7 +109,7 @@ async fn store(
         session::revoke_others(&transaction, seen.id, admin.session.id, app.now()).await?;
         mails.push(profile::address_changes(app, &transaction, seen, &admin.trail).await?);
     }
-    let Some(user) = staff::change(&transaction, seen, change).await? else {
+    let Some(user) = staff::change(&transaction, seen, change, app.now()).await? else {
         return Err(ApiError::ChangedMeanwhile);
     };
     if seen.is_active && !user.is_active {

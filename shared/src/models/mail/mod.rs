@@ -77,6 +77,9 @@ pub struct Model {
     pub client_network: Option<String>,
     /// Whether an operator wants it sent whatever the budget of its mailbox.
     pub beyond_budget: bool,
+    /// Whether the account had proved the recipient's address when the mail was caused, as far as that was known then: the
+    /// account of a code is not.
+    pub recipient_verified: bool,
 }
 
 impl Model {
@@ -873,5 +876,6 @@ pub(crate) fn new_row(id: Uuid, kind: MailKind, recipient: &Email, now: DateTime
         trace: None,
         client_network: None,
         beyond_budget: false,
+        recipient_verified: false,
     }
 }

@@ -73,6 +73,10 @@ pub struct Model {
     /// Whether its owner may let it in, by a code that is mailed: made so under `ACTIVATION=email`, and until anybody has
     /// decided.
     pub awaits_owner: bool,
+    /// When its owner last proved the present address, by a code that was mailed there. `None` until then.
+    pub email_verified_at: Option<DateTime<Utc>>,
+    /// When the present address took the place of another one. `None` for the first address.
+    pub email_set_at: Option<DateTime<Utc>>,
 }
 
 impl Model {
@@ -82,6 +86,13 @@ impl Model {
         self.is_active
             && self.is_staff
             && (self.is_superuser || self.permissions.contains(permission))
+    }
+
+    /// Returns since when the account and its address belong together: since the owner last proved the address, or else since
+    /// the account got it. `None` is since the account was created.
+    #[must_use]
+    pub fn email_since(&self) -> Option<DateTime<Utc>> {
+        self.email_verified_at.or(self.email_set_at)
     }
 
     /// Takes an account's columns out of a row.
@@ -105,6 +116,8 @@ impl Model {
             version: row.next()?,
             permissions: row.next()?,
             awaits_owner: row.next()?,
+            email_verified_at: row.next()?,
+            email_set_at: row.next()?,
         })
     }
 }
@@ -369,13 +382,19 @@ pub async fn record_login(
     Ok(update.exec(db).await?.rows_affected == 1)
 }
 
-/// Stores the hash of a new password.
+/// Stores the hash of a new password whose owner has proved the present address by a mailed code.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn set_password(db: &impl ConnectionTrait, id: i64, hash: String) -> Result<(), DbErr> {
+pub async fn reset_password(
+    db: &impl ConnectionTrait,
+    id: i64,
+    hash: String,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::PasswordHash, Expr::value(hash))
+        .col_expr(Column::EmailVerifiedAt, Expr::value(now))
         .filter(Column::Id.eq(id))
         .exec(db)
         .await?;
@@ -419,14 +438,20 @@ pub async fn activate(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr>
     Ok(changed.rows_affected > 0)
 }
 
-/// Lets an account in that awaits its owner. False when it does not, or not any more.
+/// Lets an account in that awaits its owner, who has proved the present address by a mailed code. False when it does not
+/// await its owner, or not any more.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn activate_by_owner(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
+pub async fn activate_by_owner(
+    db: &impl ConnectionTrait,
+    id: i64,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
     let changed = raise_version(Entity::update_many())
         .col_expr(Column::IsActivated, Expr::value(true))
         .col_expr(Column::AwaitsOwner, Expr::value(false))
+        .col_expr(Column::EmailVerifiedAt, Expr::value(now))
         .filter(Column::Id.eq(id))
         .filter(Column::IsActive.eq(true))
         .filter(Column::AwaitsOwner.eq(true))

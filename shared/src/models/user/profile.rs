@@ -57,12 +57,13 @@ pub async fn change(
     db: &impl ConnectionTrait,
     user: Model,
     change: ProfileChange,
+    now: DateTime<Utc>,
 ) -> Result<Model, WriteUserError> {
     if change.is_empty() {
         return Ok(user);
     }
     let changed = Entity::update_many().filter(Column::Id.eq(user.id));
-    let changed = set(changed, change).exec_with_returning(db).await?;
+    let changed = set(changed, change, now).exec_with_returning(db).await?;
     changed
         .into_iter()
         .next()
@@ -70,10 +71,27 @@ pub async fn change(
 }
 
 /// The columns of a profile that change, and the version, which always does.
-pub(super) fn set(update: UpdateMany<Entity>, change: ProfileChange) -> UpdateMany<Entity> {
+pub(super) fn set(
+    mut update: UpdateMany<Entity>,
+    change: ProfileChange,
+    now: DateTime<Utc>,
+) -> UpdateMany<Entity> {
     let mut columns: Vec<(Column, Value)> = Vec::new();
     let mut set = |column, value| columns.push((column, value));
     if let Some(email) = change.email {
+        // Another spelling of the same address stays proved.
+        let kept = |column| Expr::case(Column::EmailKey.eq(email.key()), Expr::col(column));
+        update = update
+            .col_expr(
+                Column::EmailVerifiedAt,
+                kept(Column::EmailVerifiedAt)
+                    .finally(None::<DateTime<Utc>>)
+                    .into(),
+            )
+            .col_expr(
+                Column::EmailSetAt,
+                kept(Column::EmailSetAt).finally(now).into(),
+            );
         set(Column::EmailKey, email.key().into());
         set(Column::Email, email.into());
     }

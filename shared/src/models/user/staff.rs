@@ -60,8 +60,9 @@ pub async fn change(
     db: &impl ConnectionTrait,
     seen: &Model,
     change: Change,
+    now: DateTime<Utc>,
 ) -> Result<Option<Model>, WriteUserError> {
-    let mut update = set(Entity::update_many(), change.profile);
+    let mut update = set(Entity::update_many(), change.profile, now);
     for (column, flag) in [
         (Column::IsActivated, change.is_activated),
         (Column::IsActive, change.is_active),
