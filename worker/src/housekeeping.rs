@@ -20,7 +20,7 @@ const DELETE_PERIOD: Duration = Duration::from_hours(1);
 /// How long a reset stays after it ran out.
 const KEEP_RESETS: TimeDelta = TimeDelta::days(1);
 /// How long a session stays after it ended.
-const KEEP_SESSIONS: TimeDelta = TimeDelta::days(30);
+const KEEP_SESSIONS: TimeDelta = session::KNOWN_AFTER_EXPIRY;
 /// How long an ended mail stays: the time that somebody has to ask what became of it.
 const KEEP_MAILS: TimeDelta = TimeDelta::days(30);
 

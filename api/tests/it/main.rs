@@ -41,6 +41,7 @@ mod health;
 mod limits;
 mod login;
 mod mail_budget;
+mod mail_reserve;
 mod main_job;
 mod numerals;
 mod oracle;

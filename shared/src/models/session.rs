@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set, Condition, FromQueryResult, Iterable as _, QueryOrder as _, QuerySelect as _,
-    entity::prelude::*, sea_query::Expr,
+    QueryTrait as _, entity::prelude::*, sea_query::Expr,
 };
 
 use crate::{
@@ -14,6 +14,9 @@ use crate::{
     models::user,
     types::client_network::client_network,
 };
+
+/// How long after its end by itself a session still makes the network of its login known.
+pub const KNOWN_AFTER_EXPIRY: TimeDelta = TimeDelta::days(30);
 
 /// One login on one device.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -336,25 +339,49 @@ pub async fn delete_ended_before(
     database::delete_in_parts(db, ended, Column::Id).await
 }
 
-/// Whether an account has logged in from a client network, by the sessions that are still stored.
+/// Returns up to `limit` client networks from which an account has logged in, those of the earliest logins first.
+///
+/// A session counts if its login was after the account got or last proved its present address, and if it has not expired more
+/// than [`KNOWN_AFTER_EXPIRY`] ago. So none that a password reset ended counts. How else it ended does not matter: otherwise
+/// a thief could make the owner's networks unknown, by a logout or by the replay of a refresh token. The client IP is that of
+/// the login, whose client knew the password; a stolen token that is used elsewhere adds no network. Somebody who has guessed
+/// the password adds some, after those of the owner.
 ///
 /// # Errors
 /// When the database fails.
-pub async fn is_known_network(
+pub async fn known_networks(
     db: &impl ConnectionTrait,
-    user_id: i64,
-    network: &str,
-) -> Result<bool, DbErr> {
-    let client_ips: Vec<Option<String>> = Entity::find()
+    user: &user::Model,
+    limit: usize,
+    now: DateTime<Utc>,
+) -> Result<Vec<String>, DbErr> {
+    let client_ips: Vec<String> = Entity::find()
         .select_only()
         .column(Column::Peer)
-        .distinct()
-        .filter(Column::UserId.eq(user_id))
+        .filter(Column::UserId.eq(user.id))
+        .filter(Column::Peer.is_not_null())
+        .filter(Column::ExpiresAt.gt(now - KNOWN_AFTER_EXPIRY))
+        .apply_if(user.email_since(), |query, since| {
+            query.filter(Column::CreatedAt.gt(since))
+        })
+        .group_by(Column::Peer)
+        .order_by_asc(Column::CreatedAt.min())
         .into_tuple()
         .all(db)
         .await?;
-    let mut client_ips = client_ips.into_iter().flatten();
-    Ok(client_ips.any(|ip| ip.parse().is_ok_and(|ip| client_network(ip) == network)))
+    let mut networks = Vec::new();
+    for network in client_ips
+        .iter()
+        .filter_map(|ip| ip.parse().ok().map(client_network))
+    {
+        if networks.len() == limit {
+            break;
+        }
+        if !networks.contains(&network) {
+            networks.push(network);
+        }
+    }
+    Ok(networks)
 }
 
 fn alive(user_id: i64, now: DateTime<Utc>) -> Condition {

@@ -1,5 +1,8 @@
 //! The budget of a mailbox: how many mails of one kind it gets from one cause, and from all causes together (T5, M3).
 //!
+//! When the totals of all causes are full, a mail may have a reserve of its own: strangers fill the totals, and cannot fill the
+//! reserve of an account whose owner has proved the address. Each reserve has [`MailRates::reserve`] mails.
+//!
 //! Counted in Redis when a mail is about to be sent: one place for all kinds of mail and for all workers, off the path of every
 //! request, and only for mails that have a recipient. Each kind has a budget of its own, so that a flood of one hides no other.
 
@@ -27,6 +30,22 @@ pub struct MailRates {
     pub day: Rate,
 }
 
+impl MailRates {
+    /// Returns the rate of one reserve: as many mails as one cause may have, in the span of [`MailRates::day`].
+    #[must_use]
+    pub fn reserve(&self) -> Rate {
+        Rate::new(self.cause.count, self.day.seconds)
+    }
+
+    /// Returns how many known networks of one account have a reserve each: so many that together they have no more than
+    /// [`MailRates::day`].
+    #[must_use]
+    pub fn max_known_networks(&self) -> usize {
+        let networks = self.day.count / self.cause.count.max(1);
+        usize::try_from(networks.max(1)).unwrap_or(usize::MAX)
+    }
+}
+
 impl Default for MailRates {
     fn default() -> Self {
         Self {
@@ -49,18 +68,27 @@ pub struct BudgetRequest<'a> {
     pub recipient: &'a EmailKey,
     /// What caused it, where that is known.
     pub cause: Option<&'a str>,
-    /// Whether it may exceed the limits of all causes together.
-    pub exceeds: Exceeds,
+    /// What counts it when the limits of all causes together are reached. Needs a cause.
+    pub reserve: Option<Reserve<'a>>,
 }
 
-/// When a mail may exceed the limits of all causes together, up to twice these limits.
+/// A budget beyond the totals of a mailbox, for one kind of mail.
+#[derive(Clone, Copy, Debug)]
+pub struct Reserve<'a> {
+    /// Tells the reserves of a mailbox apart.
+    pub name: &'a str,
+    /// When the mail may use it. The limits of its cause apply all the same.
+    pub usable: Usable,
+}
+
+/// When a mail may use its reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exceeds {
-    /// Never.
+pub enum Usable {
+    /// Never, as far as is known yet.
     Never,
     /// If it is the first from its cause within the longest span.
     First,
-    /// Always. The limits of its cause apply all the same.
+    /// Always.
     Always,
 }
 
@@ -75,6 +103,8 @@ pub enum Limit {
     Hour,
     /// `LIMIT_MAIL_DAY`
     Day,
+    /// [`MailRates::reserve`], after `LIMIT_MAIL_HOUR` or `LIMIT_MAIL_DAY`.
+    Reserve,
 }
 
 impl Limit {
@@ -92,6 +122,10 @@ impl Limit {
             }
             Self::Day => {
                 "over the budget of the mailbox: enough mails of this kind within the day (LIMIT_MAIL_DAY)"
+            }
+            Self::Reserve => {
+                "over the budget of the mailbox (LIMIT_MAIL_HOUR, LIMIT_MAIL_DAY), and the account's reserve is used up \
+                 (LIMIT_MAIL_CAUSE in a day)"
             }
         }
     }
@@ -150,16 +184,17 @@ impl MailBudget {
             1 => Limit::Cause,
             2 => Limit::Cooldown,
             3 => Limit::Hour,
-            _ => Limit::Day,
+            4 => Limit::Day,
+            _ => Limit::Reserve,
         };
         let wait = TimeDelta::milliseconds(wait);
         Ok(Some(Exceeded { limit, wait }))
     }
 
-    /// How many mails of one kind a mailbox gets from one cause.
+    /// Returns the limits.
     #[must_use]
-    pub fn cause(&self) -> Rate {
-        self.rates.cause
+    pub fn rates(&self) -> &MailRates {
+        &self.rates
     }
 
     fn keys(&self, request: BudgetRequest<'_>) -> Vec<String> {
@@ -167,14 +202,18 @@ impl MailBudget {
         let (namespace, kind) = (&self.namespace, request.kind.as_str());
         let all = format!("{namespace}:mail-budget:{kind}:{mailbox}");
         let of_cause = request.cause.map(|cause| format!("{all}:{cause}"));
-        [all].into_iter().chain(of_cause).collect()
+        let reserve = request
+            .reserve
+            .filter(|_| of_cause.is_some())
+            .map(|reserve| format!("{all}:reserve:{}", reserve.name));
+        [all].into_iter().chain(of_cause).chain(reserve).collect()
     }
 
     fn arguments(&self, request: BudgetRequest<'_>, now: DateTime<Utc>) -> Vec<String> {
-        let exceeds = match request.exceeds {
-            Exceeds::Never => "never",
-            Exceeds::First => "first",
-            Exceeds::Always => "always",
+        let usable = match request.reserve.map(|reserve| reserve.usable) {
+            None | Some(Usable::Never) => "never",
+            Some(Usable::First) => "first",
+            Some(Usable::Always) => "always",
         };
         let MailRates {
             cause,
@@ -190,9 +229,9 @@ impl MailBudget {
         let mut arguments = vec![
             now.timestamp_millis().to_string(),
             request.mail.simple().to_string(),
-            exceeds.to_owned(),
+            usable.to_owned(),
         ];
-        for rate in [cause, cooldown, hour, day] {
+        for rate in [cause, cooldown, hour, day, self.rates.reserve()] {
             arguments.extend([rate.count.to_string(), rate.milliseconds().to_string()]);
         }
         arguments

@@ -493,7 +493,7 @@ impl Parts {
         let Ok(stored) = owner.email.as_str().parse::<Email>() else {
             return Ok(not(MailState::Failed, "impossible recipient"));
         };
-        if let Some(verdict) = self.exceeds_budget(mail, kind, owner.id).await? {
+        if let Some(verdict) = self.exceeds_budget(mail, kind, &owner).await? {
             return Ok(Prepared::Not(verdict));
         }
         let drawn = self.codes.draw(id, reset.expires_at - now).await;
@@ -511,14 +511,14 @@ impl Parts {
         let Some(id) = mail.user_id else {
             return Ok(not(MailState::Failed, "it names no account"));
         };
-        let user = user::find(&self.db, id).await?;
-        if !user.is_some_and(|user| user.is_active) {
+        let owner = user::find(&self.db, id).await?;
+        let Some(owner) = owner.filter(|owner| owner.is_active) else {
             return Ok(not(MailState::Cancelled, "no active account"));
-        }
+        };
         let Some(content) = Content::notice(kind, mail) else {
             return Ok(not(MailState::Failed, "a code is no notice"));
         };
-        if let Some(verdict) = self.exceeds_budget(mail, kind, id).await? {
+        if let Some(verdict) = self.exceeds_budget(mail, kind, &owner).await? {
             return Ok(Prepared::Not(verdict));
         }
         Ok(Prepared::Notice(content))

@@ -1,9 +1,13 @@
 //! The budget of a mailbox, as the worker counts it (T5).
 
-use chrono::TimeDelta;
-use latchkey_shared::models::mail::MailState;
+use chrono::{DateTime, TimeDelta, Utc};
+use latchkey_shared::models::{
+    mail::{MailKind, MailState},
+    session, user,
+};
 use latchkey_testing::Fault;
 use latchkey_worker::delivery::{Delivery, Outcome};
+use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
@@ -57,4 +61,91 @@ async fn a_mail_that_is_tried_again_counts_once() {
     world.clock.advance(TimeDelta::hours(1));
     let (_, later) = world.reset("ada@example.com").await;
     assert_eq!(world.deliver(later).await, Outcome::Sent);
+}
+
+/// An account that has proved its address.
+async fn verified(world: &World) -> user::Model {
+    let user = world.user("bo@example.com").await;
+    let mut row = user.into_active_model();
+    row.email_verified_at = Set(Some(world.clock.now() - TimeDelta::days(300)));
+    row.update(&world.database.db).await.unwrap()
+}
+
+/// The session of a login from a client IP, which expires then.
+async fn login(world: &World, user: &user::Model, client_ip: &str, expires_at: DateTime<Utc>) {
+    let at = expires_at - TimeDelta::days(10);
+    let hasher = world.config().common.secret_key.token_hasher();
+    let session = session::Model {
+        id: Uuid::now_v7(),
+        user_id: user.id,
+        secret_hash: hasher.hash(client_ip),
+        user_agent: None,
+        peer: Some(client_ip.to_owned()),
+        created_at: at,
+        last_used_at: at,
+        expires_at,
+        previous_hash: None,
+        rotated_at: None,
+        revoked_at: Some(at),
+    };
+    session::insert(&world.database.db, session).await.unwrap();
+}
+
+/// A code that a client network asked for.
+async fn code_from(world: &World, email: &str, network: &str) -> Uuid {
+    let (_, mail) = world.reset(email).await;
+    let mut row = world.row(mail).await.into_active_model();
+    row.client_network = Set(Some(network.to_owned()));
+    row.update(&world.database.db).await.unwrap();
+    mail
+}
+
+/// M3: a network is known by logins whose sessions expired within 30 days, however they ended, and by no older ones.
+#[tokio::test]
+async fn network_is_known_for_30_days_after_its_session_expired() {
+    let mut world = world("1/3600").await;
+    world.set("LIMIT_MAIL_CAUSE", "3/3600");
+    world.set("LIMIT_MAIL_DAY", "30/86400");
+    let (user, now) = (verified(&world).await, world.clock.now());
+    let stranger = code_from(&world, "bo@example.com", "203.0.113.1").await;
+    assert_eq!(world.deliver(stranger).await, Outcome::Sent);
+    login(&world, &user, "198.51.100.1", now - TimeDelta::days(29)).await;
+    login(&world, &user, "2001:db8:1:2::9", now + TimeDelta::days(1)).await;
+    login(&world, &user, "198.51.100.2", now - TimeDelta::days(30)).await;
+    for (network, outcome) in [
+        ("198.51.100.1", Outcome::Sent),
+        ("2001:db8:1:2::/64", Outcome::Sent),
+        ("198.51.100.2", Outcome::Suppressed),
+        ("203.0.113.2", Outcome::Suppressed),
+    ] {
+        let mail = code_from(&world, "bo@example.com", network).await;
+        assert_eq!(world.deliver(mail).await, outcome, "{network}");
+    }
+}
+
+/// A mail that the reserve counts and that is tried again takes no second place in it.
+#[tokio::test]
+async fn mail_of_the_reserve_that_is_tried_again_counts_once() {
+    let mut world = world("1/3600").await;
+    world.set("LIMIT_MAIL_CAUSE", "2/3600");
+    world.set("LIMIT_MAIL_DAY", "30/86400");
+    let user = verified(&world).await;
+    let deliver_one = async |kind: MailKind, outcome: Outcome| {
+        let mail = world.notice(kind, &user).await;
+        assert_eq!(world.deliver(mail).await, outcome);
+        mail
+    };
+    // The total, then the reserve of two mails.
+    deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
+    world.sink.set_fault(Fault::Refuse);
+    let deferred = deliver_one(MailKind::TokenReplayed, Outcome::PutOff).await;
+    world.sink.set_fault(Fault::None);
+    world.clock.advance(TimeDelta::seconds(3));
+    assert_eq!(world.deliver(deferred).await, Outcome::Sent);
+    world.clock.advance(TimeDelta::hours(1));
+    deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
+    deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
+    world.clock.advance(TimeDelta::hours(1));
+    deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
+    deliver_one(MailKind::TokenReplayed, Outcome::Suppressed).await;
 }

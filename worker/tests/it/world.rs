@@ -23,7 +23,9 @@ use latchkey_worker::{
     metrics::DeliveryMetrics,
     service::{self, Worker},
 };
-use sea_orm::{ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _};
+use sea_orm::{
+    ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
+};
 use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
 
@@ -204,6 +206,7 @@ impl World {
         let mail = mail::Entity::find()
             .filter(mail::Column::UserId.eq(user.id))
             .filter(mail::Column::Kind.eq(kind.as_str()))
+            .order_by_desc(mail::Column::Id)
             .one(db)
             .await
             .unwrap();
