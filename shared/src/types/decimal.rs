@@ -7,7 +7,7 @@ use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 /// The digits of one script are ten consecutive code points that start with zero, a guarantee of the Unicode stability
 /// policy. Where scripts follow each other directly, as the mathematical digits do, a run is a multiple of ten long.
 #[must_use]
-pub(crate) fn value(c: char) -> Option<u32> {
+pub fn value(c: char) -> Option<u32> {
     if let Some(value) = c.to_digit(10) {
         return Some(value);
     }
@@ -36,7 +36,7 @@ pub(crate) fn is_invisible(c: char) -> bool {
 
 /// Whether a character is a hyphen or dash: of ASCII, of typography, the minus sign, or full-width.
 #[must_use]
-pub(crate) fn is_dash(c: char) -> bool {
+pub fn is_dash(c: char) -> bool {
     matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ff0d}')
 }
 

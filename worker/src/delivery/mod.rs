@@ -5,7 +5,6 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
@@ -45,7 +44,7 @@ use crate::{
     metrics::DeliveryMetrics,
     transport::{
         SendError, Transport,
-        redaction::{hide_codes, redact},
+        redaction::{hide_code, redact, shorten},
     },
 };
 
@@ -628,14 +627,10 @@ fn clean(words: &str, mail: &mail::Model, content: &Content) -> String {
             ..
         } => {
             let code = Otp::expose(code);
-            let encoded = STANDARD_NO_PAD.encode(code);
-            (
-                hide_codes(words, code.len()),
-                vec![code.to_owned(), encoded],
-            )
+            (hide_code(words, code), vec![code.to_owned()])
         }
         _ => (words.to_owned(), Vec::new()),
     };
     let local_part = mail.recipient.rsplit_once('@').map(|(local, _)| local);
-    redact(&words, &secrets, local_part.as_slice())
+    shorten(&redact(&words, &secrets, local_part.as_slice()))
 }

@@ -186,6 +186,11 @@ async fn reply_that_names_secrets_is_stored_without_them() {
             "454 AHBvc3RtYXN0ZXIAdmVsdmV0LXNlY3JldA== later",
             "later",
         ),
+        (
+            Stage::Auth,
+            "454 VELVET-SECRET velvet%2Dsecret cG9zdG1hc3RlcgBwb3N0bWFzdGVyAHZlbHZldC1zZWNyZXQ later",
+            "later",
+        ),
     ] {
         world.sink.set_fault(Fault::Reply(stage, reply));
         assert_eq!(world.deliver(mail).await, Outcome::PutOff);
@@ -200,6 +205,8 @@ async fn reply_that_names_secrets_is_stored_without_them() {
             "cg9zdg",
             "dmvsdmv0",
             "ahbvc3",
+            "cg9zdg1h",
+            "%2d",
         ] {
             assert!(!lower.contains(secret), "{secret} is in {words}");
         }

@@ -33,7 +33,10 @@ use crate::{
         Server,
         smtp_url::{SmtpUrl, Tls},
     },
-    transport::{SendError, redaction::redact},
+    transport::{
+        SendError,
+        redaction::{redact, shorten},
+    },
 };
 
 mod conversation;
@@ -46,6 +49,8 @@ use crate::transport::smtp::failure::{SmtpFailure, Stage};
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a server may take to say goodbye.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The shortest base64 that is recognised without its padding, in characters.
+const MIN_UNPADDED: usize = 6;
 /// How many login mechanisms of a server are named.
 const MAX_MECHANISMS: usize = 8;
 
@@ -133,7 +138,11 @@ impl Smtp {
                 let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
                 Ok(())
             }
-            Ok(Err(failure)) => Err(self.error(&failure)),
+            Ok(Err(failure)) => {
+                let mut error = self.error(&failure);
+                error.words = shorten(&error.words);
+                Err(error)
+            }
             Err(_) => Err(silence(self.timeout)),
         }
     }
@@ -264,14 +273,21 @@ fn silence(patience: Duration) -> SendError {
     SendError::unreachable(format!("the server did not answer within {seconds} s"))
 }
 
-/// The credentials as they may come back in a reply: as they are, and as `AUTH PLAIN` (RFC 4616) and `AUTH LOGIN` send
-/// them.
+/// The credentials as they may come back in a reply: the password as it is, and both in base64 as `AUTH PLAIN` (RFC 4616),
+/// with and without an authorization identity, and `AUTH LOGIN` send them.
 fn secrets((user, password): &(String, String)) -> Vec<String> {
-    // The longest first, as they may be parts of one another.
+    // Without padding, which a reply may lack, unless so little is left that it is found by chance.
+    let encode = |text: &str| {
+        let encoded = BASE64_STANDARD.encode(text);
+        let bare = encoded.trim_end_matches('=');
+        let is_short = bare.len() < MIN_UNPADDED;
+        if is_short { encoded } else { bare.to_owned() }
+    };
     vec![
-        BASE64_STANDARD.encode(format!("\0{user}\0{password}")),
-        BASE64_STANDARD.encode(password),
-        BASE64_STANDARD.encode(user),
+        encode(&format!("\0{user}\0{password}")),
+        encode(&format!("{user}\0{user}\0{password}")),
+        encode(password),
+        encode(user),
         password.clone(),
     ]
 }

@@ -1,0 +1,283 @@
+//! Cleans the words of a server before they are stored, logged or shown.
+
+use std::ops::Range;
+
+use latchkey_shared::types::decimal;
+
+mod forms;
+
+use crate::transport::redaction::forms::{View, encoded_spans, views};
+
+/// The longest text that is kept, in characters.
+const MAX_CHARS: usize = 300;
+/// What stands for what is left out.
+const HIDDEN: &str = "…";
+/// Names shorter than this, in characters, are left out only where they are a word of their own.
+const SHORT_NAME: usize = 4;
+
+/// Hides a code: its digits in any script, percent-encoded or not, whatever stands between them but letters. Also hides
+/// every other run of as many digits, with blanks and dashes between them.
+pub(crate) fn hide_code(text: &str, code: &str) -> String {
+    let digits: Vec<_> = code.chars().filter_map(decimal::value).collect();
+    let spans = views(text)
+        .iter()
+        .flat_map(|view| digit_spans(view, &digits))
+        .collect();
+    hide_long_numbers(&hide(text, spans), digits.len())
+}
+
+fn hide_long_numbers(text: &str, digits: usize) -> String {
+    let is_separator = |c: char| c.is_whitespace() || decimal::is_dash(c);
+    let is_digit = |c: char| decimal::value(c).is_some();
+    let (mut out, mut run) = (String::new(), String::new());
+    for c in text.chars().chain(['\0']) {
+        if is_digit(c) || !run.is_empty() && is_separator(c) {
+            run.push(c);
+            continue;
+        }
+        let end = run.trim_end_matches(is_separator).len();
+        if run.chars().filter(|c| is_digit(*c)).count() >= digits {
+            out.push_str(HIDDEN);
+            out.push_str(&run[end..]);
+        } else {
+            out.push_str(&run);
+        }
+        run.clear();
+        out.push(c);
+    }
+    out.pop();
+    out
+}
+
+/// Where these digits follow each other without a letter between them.
+fn digit_spans(view: &View, digits: &[u32]) -> Vec<Range<usize>> {
+    let runs = view.split(|(c, _)| c.is_alphabetic());
+    runs.flat_map(|run| {
+        let found: Vec<_> = run
+            .iter()
+            .filter_map(|(c, place)| Some((decimal::value(*c)?, place)))
+            .collect();
+        let same =
+            |window: &&[(u32, &Range<usize>)]| window.iter().map(|(value, _)| value).eq(digits);
+        found
+            .windows(digits.len().max(1))
+            .filter(same)
+            .map(|window| window[0].1.start..window[window.len() - 1].1.end)
+            .collect::<Vec<_>>()
+    })
+    .collect()
+}
+
+/// Removes secrets wherever they are, in any letter case, escaped (`%40`) or in base64, and every word that names a person:
+/// one with an `@`, or with one of the names (the local part of an address, a login). Control and invisible characters
+/// become blanks.
+pub(crate) fn redact(text: &str, secrets: &[String], names: &[&str]) -> String {
+    let needles: Vec<_> = secrets.iter().map(|secret| forms::folded(secret)).collect();
+    let mut spans = Vec::new();
+    for view in views(text) {
+        for needle in needles.iter().filter(|needle| !needle.is_empty()) {
+            spans.extend(text_spans(&view, needle));
+        }
+    }
+    let is_long = |name: &&&str| name.chars().count() >= SHORT_NAME;
+    let long_names = names.iter().filter(is_long).map(|name| forms::folded(name));
+    let encoded: Vec<_> = needles.iter().cloned().chain(long_names).collect();
+    spans.extend(encoded_spans(text, &encoded));
+    let text: String = hide(text, spans)
+        .chars()
+        .map(|c| if is_invisible(c) { ' ' } else { c })
+        .collect();
+    let words: Vec<_> = text
+        .split_whitespace()
+        .map(|word| {
+            if names_person(word, names) {
+                HIDDEN
+            } else {
+                word
+            }
+        })
+        .collect();
+    words.join(" ")
+}
+
+/// Shortens a text that has been cleaned. An earlier cut could leave the beginning of a secret, which is not recognised.
+pub(crate) fn shorten(text: &str) -> String {
+    text.chars().take(MAX_CHARS).collect()
+}
+
+/// Where a folded text is in a view.
+fn text_spans(view: &View, needle: &str) -> Vec<Range<usize>> {
+    let needle: Vec<_> = needle.chars().collect();
+    view.windows(needle.len())
+        .filter(|window| window.iter().map(|(c, _)| c).eq(&needle))
+        .map(|window| window[0].1.start..window[window.len() - 1].1.end)
+        .collect()
+}
+
+/// Replaces parts of a text, which may overlap.
+fn hide(text: &str, mut spans: Vec<Range<usize>>) -> String {
+    spans.sort_by_key(|span| (span.start, span.end));
+    let (mut out, mut end) = (String::new(), 0);
+    for span in spans {
+        if span.start >= end {
+            out.push_str(&text[end..span.start]);
+            out.push_str(HIDDEN);
+        }
+        end = end.max(span.end);
+    }
+    out.push_str(&text[end..]);
+    out
+}
+
+fn names_person(word: &str, names: &[&str]) -> bool {
+    views(word).iter().any(|view| {
+        let word: String = view.iter().map(|(c, _)| c).collect();
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        word.contains('@')
+            || names.iter().map(|name| forms::folded(name)).any(|name| {
+                let is_short = name.chars().count() < SHORT_NAME;
+                bare == name || (!is_short && word.contains(&name))
+            })
+    })
+}
+
+/// Controls, and what reorders or hides text.
+fn is_invisible(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::{
+        Engine as _,
+        prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD},
+    };
+
+    use super::*;
+
+    #[test]
+    fn redacted_text_names_no_recipient() {
+        let words = "permanent error (550): 5.1.1 <Ada@example.com>: ada unknown here";
+        assert_eq!(
+            redact(words, &[], &["ada"]),
+            "permanent error (550): 5.1.1 … … unknown here"
+        );
+        assert_eq!(
+            redact("Lovelace.Ada=x is away", &[], &["lovelace"]),
+            "… is away"
+        );
+        assert_eq!(redact("bad header", &[], &["a"]), "bad header");
+    }
+
+    #[test]
+    fn codes_are_hidden_however_their_digits_are_grouped() {
+        for code in [
+            "845495",
+            "845 495",
+            "688-596",
+            "8 1 1 3 8 1",
+            "845.495",
+            "8.4.5.4.9.5",
+            "8_4_5_4_9_5",
+            "845/495",
+            "845, 495",
+            "845·495",
+            "845\u{200b}495",
+            "845%20495",
+            "%38%34%35%34%39%35",
+            "=38=34=35=34=39=35",
+            "٨٤٥٤٩٥",
+            "८४५.४९५",
+            "８４５４９５",
+            "𝟠𝟜𝟝𝟜𝟡𝟝",
+            "⑧④⑤④⑨⑤",
+        ] {
+            let text = format!("450 4.7.1: code {code} deferred");
+            let hidden = hide_code(&text, "845495");
+            assert_eq!(hidden, "450 4.7.1: code … deferred", "{code}");
+        }
+        // Digits that are no code, of one script or another.
+        for kept in [
+            "at 12:30 in line 42",
+            "450 4.7.1 later",
+            "5.7.1 ٤٥",
+            "84549.5x",
+        ] {
+            assert_eq!(hide_code(kept, "123456"), kept);
+        }
+        assert_eq!(hide_code("code 000000", "123456"), "code …");
+        assert_eq!(hide_code("code ٠٠٠٠٠٠", "123456"), "code …");
+    }
+
+    #[test]
+    fn code_in_an_encoded_subject_is_hidden() {
+        let subject = BASE64_STANDARD.encode("845495 is your code");
+        let text = format!("spam: =?utf-8?B?{subject}?= refused");
+        let redacted = redact(&text, &["845495".to_owned()], &[]);
+        assert_eq!(redacted, "spam: =?utf-8?B?…?= refused");
+    }
+
+    /// R3
+    #[test]
+    fn secrets_are_hidden_in_every_form() {
+        let password = "Velvet/sécret%41";
+        let plain = format!("\0relay-user\0{password}");
+        let (padded, url_safe) = (BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD);
+        let secrets = [
+            password.to_owned(),
+            padded.encode(password),
+            padded.encode(&plain),
+        ];
+        for form in [
+            password.to_owned(),
+            password.to_uppercase(),
+            "vElVeT/SéCrEt%41".to_owned(),
+            "Velvet%2Fs%C3%A9cret%2541".to_owned(),
+            "velvet%2fs%c3%a9cret%2541".to_owned(),
+            "%56elvet%2Fs%C3%A9cret%2541".to_owned(),
+            "Velvet=2Fs=C3=A9cret%41".to_owned(),
+            "Vel\u{200b}vet/sécret\u{ad}%41".to_owned(),
+            "Ｖｅｌｖｅｔ/sécret%41".to_owned(),
+            padded.encode(password),
+            url_safe.encode(password),
+            padded.encode(password).to_lowercase(),
+            padded.encode(&plain),
+            padded.encode(&plain).to_uppercase(),
+            padded.encode(format!("admin\0relay-user\0{password}")),
+            url_safe.encode(format!("relay-user:{}", password.to_uppercase())),
+        ] {
+            let redacted = redact(&format!("bad login '{form}' here"), &secrets, &[]);
+            assert_eq!(redacted, "bad login '…' here", "{form}");
+        }
+        let words = "The server could not authenticate relay/submission users+guests";
+        assert_eq!(redact(words, &secrets, &["relay-user"]), words);
+    }
+
+    #[test]
+    fn names_are_hidden_escaped_and_in_base64() {
+        let names = ["lovelace"];
+        let encoded = BASE64_STANDARD.encode("to: Ada.Lovelace");
+        for form in [
+            "ada.lovel%61ce",
+            "LOVELACE=2Eada",
+            "x%40example.com",
+            &encoded,
+        ] {
+            assert_eq!(
+                redact(&format!("for {form} only"), &[], &names),
+                "for … only",
+                "{form}"
+            );
+        }
+    }
+
+    #[test]
+    fn redacted_text_has_no_secret_no_control_and_an_end() {
+        let secrets = ["p w".to_owned(), String::new()];
+        let text = format!("a\x1b[31m\r\np w\u{202e} {}", "x".repeat(400));
+        let redacted = shorten(&redact(&text, &secrets, &[]));
+        assert!(redacted.starts_with("a [31m … xxx"), "{redacted}");
+        assert_eq!(redacted.chars().count(), MAX_CHARS);
+    }
+}
