@@ -66,6 +66,8 @@ pub enum Command {
     #[command(after_help = RUN_VARIABLES)]
     Run(Run),
     /// Try SMTP, Redis and the database, and say what to mend. Exit code 1 when something does not work.
+    ///
+    /// Does not check `MEDIA_DIR`, which workers do not use: the API's /health/ready does.
     #[command(after_help = RUN_VARIABLES)]
     Doctor(Doctor),
     /// Look at mails, and queue some anew.
