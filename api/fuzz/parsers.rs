@@ -115,8 +115,12 @@ fn expect_trimmed(fields: &mut Fields) {
 fn body(content_type: &str, data: &[u8]) -> Option<Fields> {
     let request = Request::builder().content_type(content_type).finish();
     let mut body = RequestBody::new(data.to_vec().into());
-    let read = Body::<String>::from_request(&request, &mut body, ExtractParamOptions::default());
-    block_on(read).ok().map(|body| body.fields)
+    let read = async {
+        let body: Body<'_, String> =
+            Body::from_request(&request, &mut body, ExtractParamOptions::default()).await?;
+        Ok::<_, poem::Error>(body.read().await?.fields)
+    };
+    block_on(read).ok()
 }
 
 /// `data:` URLs: what they decode to encodes to the same.

@@ -20,6 +20,7 @@ use crate::{
     },
     auth::{jwt::TokenIssuer, reset_requests::ResetRequests, session_loader::SessionLookup},
     config::Config,
+    cpu_pool::CpuPool,
     http::body::memory_budget::BodyMemoryBudget,
     passwords::{PasswordPolicy, hasher::PasswordHasher},
     rate_limit::Limiter,
@@ -73,6 +74,8 @@ pub struct State {
     pub pictures: PictureStore,
     /// Where large bodies are kept while they are looked at.
     pub room: BodyMemoryBudget,
+    /// Parses large bodies.
+    pub body_parsers: CpuPool,
     /// The key of the audit log.
     pub audit_key: AuditKey,
     /// Whose turn it is to read the whole audit log.
@@ -132,6 +135,7 @@ impl App {
                 config.picture_max_size,
             ),
             room: BodyMemoryBudget::default(),
+            body_parsers: CpuPool::default(),
             verifying: Semaphore::new(1),
             stopping: AtomicBool::new(false),
             clock,

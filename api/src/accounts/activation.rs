@@ -41,12 +41,14 @@ impl Activation {
         &self,
         Data(app): Data<&App>,
         trail: AuditContext,
-        body: Body<OtpCheckRequest>,
+        body: Body<'_, OtpCheckRequest>,
     ) -> Result<Json<Message>, ErrorResponses<400, 404, 413, 415, 429>> {
         if app.config.activation != config::Activation::Email {
+            // A body that is at fault is answered like one of any other call.
+            body.read().await?;
             return Err(ApiError::NotFound.into());
         }
-        one_time_code::check(app, body.fields, Purpose::Activation, &trail).await?;
+        one_time_code::check(app, body, Purpose::Activation, &trail).await?;
         Ok(Json(Message {
             message: "The account has been activated.".to_owned(),
         }))

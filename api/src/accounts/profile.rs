@@ -105,9 +105,11 @@ impl Profile {
         Data(app): Data<&App>,
         trail: AuditContext,
         ActivatedUser(me): ActivatedUser,
-        body: Body<Wire, WITH_PICTURE>,
+        body: Body<'_, Wire, WITH_PICTURE>,
     ) -> Result<Json<User>, ErrorResponses<400, 401, 403, 409, 413, 415, 429>> {
-        let (mut change, upload) = parse(body.fields, app)?;
+        pictures::check_limit(app, &trail, Some(me.user.id), &body).await?;
+        let body = body.read().await?;
+        let (mut change, upload) = parse(body.fields, app).await?;
         if is_new(change.email.as_ref(), &me.user) {
             let limit = app.limits.email_change(me.user.id, app.now()).await;
             let mailbox = Some(&me.user.email_key);
@@ -221,13 +223,16 @@ pub async fn address_changes(
 ///
 /// # Errors
 /// When any field is bad, with all of them.
-pub fn parse(mut fields: Fields, app: &App) -> Result<(ProfileChange, PictureChange), ApiError> {
+pub async fn parse(
+    mut fields: Fields,
+    app: &App,
+) -> Result<(ProfileChange, PictureChange), ApiError> {
     let email = fields.changed::<Email>("email");
     let username = fields.changed::<Username>("username");
     let phone_number = fields.clearable::<PhoneNumber>("phoneNumber");
     let date_birth = fields.date_birth(app.now().date_naive());
     let gender = fields.clearable::<Gender>("gender");
-    let picture = fields.picture();
+    let picture = fields.picture(&app.body_parsers).await?;
     fields.finish()?;
     let change = ProfileChange {
         email: email?,

@@ -117,11 +117,13 @@ impl Register {
         &self,
         Data(app): Data<&App>,
         trail: AuditContext,
-        body: Body<Wire, WITH_PICTURE>,
+        body: Body<'_, Wire, WITH_PICTURE>,
     ) -> Result<Registered, ErrorResponses<400, 409, 413, 415, 429>> {
-        // Before the form is looked at.
+        // Before the body is read.
         let limit = app.limits.registration(trail.peer, app.now()).await;
         trail.limited(app, "registration", None, limit).await?;
+        pictures::check_limit(app, &trail, None, &body).await?;
+        let body = body.read().await?;
         let form = Form::parse(body.fields, app).await?;
         let picture = match form.picture {
             Some(upload) => Some(pictures::accept(app, &trail, None, upload).await?),
@@ -291,7 +293,7 @@ impl Form {
         let phone_number = fields.optional::<PhoneNumber>("phoneNumber");
         let date_birth = fields.date_birth(app.now().date_naive());
         let gender = fields.optional::<Gender>("gender");
-        let picture = fields.picture();
+        let picture = fields.picture(&app.body_parsers).await?;
         let owner = match (&email, &username) {
             (Ok(email), Ok(username)) => Some(Owner {
                 email,

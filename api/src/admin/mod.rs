@@ -117,5 +117,5 @@ async fn errors(endpoint: impl Endpoint, request: Request) -> poem::Result<Respo
     if let Some(pattern) = pattern {
         response.set_data(pattern);
     }
-    Ok(response)
+    Ok(context::with_wait(response, error.retry_after()))
 }

@@ -107,9 +107,11 @@ impl Login {
         Data(app): Data<&App>,
         trail: AuditContext,
         request: &Request,
-        body: Body<Wire>,
+        body: Body<'_, Wire>,
     ) -> Result<Json<LoggedIn>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
-        let mut fields = body.fields;
+        let limit = app.limits.check_login(trail.peer, app.now()).await;
+        trail.limited(app, "login", None, limit).await?;
+        let mut fields = body.read().await?.fields;
         let (email, password) = (
             fields.required::<Email>("email"),
             fields.required::<Password>("password"),

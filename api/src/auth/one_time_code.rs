@@ -20,7 +20,10 @@ use crate::{
     auth::{jwt::ResetToken, reset_requests::PendingReset},
     http::{
         audit_context::AuditContext,
-        body::fields::{Fields, FromField},
+        body::{
+            Body,
+            fields::{Fields, FromField},
+        },
         error::ApiError,
     },
 };
@@ -143,13 +146,13 @@ pub async fn find(
 /// When it is not the right one, or was tried too often.
 pub async fn check(
     app: &App,
-    fields: Fields,
+    body: Body<'_, OtpCheckRequest>,
     purpose: Purpose,
     trail: &AuditContext,
 ) -> Result<(), ApiError> {
-    let (token, code) = parse(app, fields)?;
     let limit = app.limits.code(trail.peer, app.now()).await;
     trail.limited(app, "code", None, limit).await?;
+    let (token, code) = parse(app, body.read().await?.fields)?;
     let Some(reset) = find(app, &token, purpose).await? else {
         let event = Event {
             detail: detail(purpose),

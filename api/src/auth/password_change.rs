@@ -55,9 +55,17 @@ impl PasswordChange {
         Data(app): Data<&App>,
         trail: AuditContext,
         ActivatedUser(me): ActivatedUser,
-        body: Body<Wire>,
+        body: Body<'_, Wire>,
     ) -> Result<Json<TokenPair>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
-        let mut fields = body.fields;
+        let limit = app
+            .limits
+            .check_password_change(me.user.id, app.now())
+            .await;
+        let mailbox = Some(&me.user.email_key);
+        trail
+            .limited(app, "password change", mailbox, limit)
+            .await?;
+        let mut fields = body.read().await?.fields;
         let current = fields.required::<Password>("password");
         let new = fields.required::<Password>("new_password");
         let owner = Some(Owner::of(&me.user));

@@ -100,17 +100,16 @@ impl PasswordReset {
         &self,
         Data(app): Data<&App>,
         trail: AuditContext,
-        body: Body<EmailRequest>,
+        body: Body<'_, EmailRequest>,
     ) -> Result<Requested, ErrorResponses<400, 413, 415, 429>> {
-        let mut fields = body.fields;
+        let limit = app.limits.reset_request(trail.peer, app.now()).await;
+        trail
+            .limited(app, "request for a code", None, limit)
+            .await?;
+        let mut fields = body.read().await?.fields;
         let email = fields.required::<Email>("email");
         fields.finish()?;
         let email = email?;
-        let limit = app.limits.reset_request(trail.peer, app.now()).await;
-        let mailbox = Some(email.key());
-        trail
-            .limited(app, "request for a code", mailbox.as_ref(), limit)
-            .await?;
         let token = start(app, &email, &trail).await?;
         Ok(Requested::Created(Json(ResetRequested {
             token: token.expose().to_owned(),
@@ -132,9 +131,9 @@ impl PasswordReset {
         &self,
         Data(app): Data<&App>,
         trail: AuditContext,
-        body: Body<OtpCheckRequest>,
+        body: Body<'_, OtpCheckRequest>,
     ) -> Result<Json<Message>, ErrorResponses<400, 413, 415, 429>> {
-        one_time_code::check(app, body.fields, Purpose::Reset, &trail).await?;
+        one_time_code::check(app, body, Purpose::Reset, &trail).await?;
         Ok(Json(Message {
             message: "OTP is valid.".to_owned(),
         }))
@@ -154,11 +153,11 @@ impl PasswordReset {
         &self,
         Data(app): Data<&App>,
         trail: AuditContext,
-        body: Body<PasswordResetRequest>,
+        body: Body<'_, PasswordResetRequest>,
     ) -> Result<Json<Message>, ErrorResponses<400, 413, 415, 429>> {
-        let (token, password) = parse_reset(body.fields)?;
         let limit = app.limits.reset_password(trail.peer, app.now()).await;
         trail.limited(app, "new password", None, limit).await?;
+        let (token, password) = parse_reset(body.read().await?.fields)?;
         let reset = one_time_code::find(app, &token, Purpose::Reset).await?;
         let Some(reset) = reset.filter(|reset| reset.accepts_password(app.now())) else {
             trail.bad_token(app, "reset").await;

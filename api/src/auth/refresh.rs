@@ -65,9 +65,9 @@ impl Refresh {
         &self,
         Data(app): Data<&App>,
         trail: AuditContext,
-        body: Body<Wire>,
+        body: Body<'_, Wire>,
     ) -> Result<Json<Refreshed>, ErrorResponses<400, 401, 413, 415>> {
-        let mut fields = body.fields;
+        let mut fields = body.read().await?.fields;
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
         let presented = present(app, &token?, "refresh", &trail).await?;

@@ -1,7 +1,7 @@
 -- Asks all counters of a request whether they let it through and, if none objects, raises all of them.
 --
 -- KEYS: the counters, then the list of lockouts.
--- ARGV: now in ms; the request's name; the longest wait in s; how long the list may be; then of each counter its kind,
+-- ARGV: now in ms; the request's name, or nothing for a request that is checked and not counted; the longest wait in s; how long the list may be; then of each counter its kind,
 -- limit, span, and how long it is kept in s:
 --   window   a sorted set of the moments that were let through; limit of them in any span of ms
 --   lock     a hash that is only read: refuses until the moment in its field `until`
@@ -36,6 +36,7 @@ if refused > 0 then
     redis.call('zremrangebyrank', lockouts, 0, -tonumber(ARGV[4]) - 1)
     return {refused, wait, 0}
 end
+if member == '' then return {0, 0, 0} end
 for i, key in ipairs(KEYS) do
     local kind, limit, span, kept = counter(i)
     if kind == 'window' then

@@ -253,6 +253,16 @@ impl Limiter {
         self.try_one(counters, now).await
     }
 
+    /// Checks, before a login is read, whether its client IP may log in. Counts nothing.
+    ///
+    /// # Errors
+    /// When the client is rate limited, or Redis does not answer.
+    pub async fn check_login(&self, client_ip: Peer, now: DateTime<Utc>) -> Result<(), ApiError> {
+        let mut counters = Counters::default();
+        counters.window(self.peer_key("login", client_ip), self.rates.login_peer);
+        self.check(counters, now).await
+    }
+
     /// Remembers a login that failed, after its password was checked. Redis does the same for an address with an account and
     /// for one without; how long it remembers differs.
     ///
@@ -545,13 +555,29 @@ impl Limiter {
         user_id: i64,
         now: DateTime<Utc>,
     ) -> Result<AttemptGuard, ApiError> {
+        self.try_one(self.password_changes(user_id), now).await
+    }
+
+    /// Checks, before a password change is read, whether its account may change the password. Counts nothing.
+    ///
+    /// # Errors
+    /// When the account is rate limited or locked out, or Redis does not answer.
+    pub async fn check_password_change(
+        &self,
+        user_id: i64,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
+        self.check(self.password_changes(user_id), now).await
+    }
+
+    fn password_changes(&self, user_id: i64) -> Counters {
         let mut counters = Counters::default();
         counters.window(
             self.account_key("change", user_id),
             self.rates.password_change,
         );
         counters.strikes(self.change_strikes_key(user_id), self.rates);
-        self.try_one(counters, now).await
+        counters
     }
 
     /// One change of an account's address by its owner: a refusal tells who else has an account.
@@ -577,6 +603,25 @@ impl Limiter {
         user_id: Option<i64>,
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
+        self.count(self.picture_uploads(client_ip, user_id), now)
+            .await
+    }
+
+    /// Checks, before a body with a picture is read, whether the upload is within the limits. Counts nothing.
+    ///
+    /// # Errors
+    /// When the limit is exceeded, or Redis does not answer.
+    pub async fn check_picture_upload(
+        &self,
+        client_ip: Peer,
+        user_id: Option<i64>,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
+        self.check(self.picture_uploads(client_ip, user_id), now)
+            .await
+    }
+
+    fn picture_uploads(&self, client_ip: Peer, user_id: Option<i64>) -> Counters {
         let mut counters = Counters::default();
         counters.window(self.peer_key("picture", client_ip), self.rates.picture_ip);
         if let Some(user_id) = user_id {
@@ -585,7 +630,7 @@ impl Limiter {
                 self.rates.picture_account,
             );
         }
-        self.count(counters, now).await
+        counters
     }
 
     /// Counts a try, the last of whose counters is the one to be taken back.
@@ -622,6 +667,11 @@ impl Limiter {
     async fn count(&self, counters: Counters, now: DateTime<Utc>) -> Result<(), ApiError> {
         let member = Uuid::now_v7().simple().to_string();
         self.count_as(&member, counters, now).await.map(|_| ())
+    }
+
+    /// Checks whether the counters let a request through, and leaves them as they are.
+    async fn check(&self, counters: Counters, now: DateTime<Utc>) -> Result<(), ApiError> {
+        self.count_as("", counters, now).await.map(|_| ())
     }
 
     /// Counts; until when the strike holds others, in milliseconds, or 0.

@@ -6,6 +6,7 @@ use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
+use crate::dashboard::Dashboard;
 use crate::world::{Answer, PASSWORD, World, other_than, registration, until};
 
 const WRONG: &str = "a wrong password";
@@ -609,4 +610,84 @@ async fn changes_of_the_address_are_limited() {
     assert_eq!(change("ADA@example.com").await.status, 200);
     let name = json!({"username": "Countess"});
     assert_eq!(world.patch_user(&tokens.access, name).await.status, 200);
+}
+
+/// A body that no call accepts.
+const MALFORMED: &str = "{";
+
+async fn malformed(world: &World, method: Method, path: &str, body: String) -> Answer {
+    let request = world
+        .request(method, path)
+        .header("content-type", "application/json");
+    world.send(request.body(body)).await
+}
+
+/// C1: limits by client IP are asked before anything is parsed.
+#[tokio::test]
+async fn client_ip_rate_limited_body_is_not_parsed() {
+    for (setting, path) in [
+        ("LIMIT_REGISTER_PEER", "/api/register/"),
+        ("LIMIT_LOGIN_PEER", "/api/login/"),
+        ("LIMIT_RESET_PEER", "/auth/email_request/"),
+        ("LIMIT_OTP_PEER", "/auth/check_otp/"),
+        ("LIMIT_RESET_PASSWORD_IP", "/auth/reset_password/"),
+    ] {
+        let world = world(&[(setting, "1/3600")]).await;
+        let form = json!({
+            "email": "ada@example.com", "username": "Ada", "password": PASSWORD,
+            "token": "nonsense", "otp": "123456", "new_password": PASSWORD,
+        });
+        world.post(path, form).await;
+
+        let answer = malformed(&world, Method::POST, path, MALFORMED.to_owned()).await;
+
+        assert_eq!(answer.status, 429, "{path}: {answer:?}");
+        retry_after(&answer);
+    }
+}
+
+/// C1: so are limits by account, for large bodies those of pictures.
+#[tokio::test]
+async fn account_rate_limited_body_is_not_parsed() {
+    let world = world(&[
+        ("LIMIT_PASSWORD_CHANGE", "1/3600"),
+        ("LIMIT_PICTURE_ACCOUNT", "1/3600"),
+    ])
+    .await;
+    world.superuser("root@example.com").await;
+    let access = world.login("root@example.com", PASSWORD).await.access;
+    let id = world.user("root@example.com").await.id;
+    let picture = crate::pictures::data_url(&crate::pictures::png(4, 4));
+    let answer = world.patch_user(&access, json!({"image": picture})).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let wrong = json!({"password": WRONG, "new_password": "another quiet morning"});
+    let send = |method: Method, path: &str, body: String| {
+        let request = world.request(method, path).bearer_auth(&access);
+        world.send(
+            request
+                .header("content-type", "application/json")
+                .body(body),
+        )
+    };
+    let path = "/auth/change_password/";
+    let answer = send(Method::POST, path, wrong.to_string()).await;
+    assert_eq!(answer.status, 400, "{answer:?}");
+
+    let large = format!("{MALFORMED}{}", " ".repeat(100_000));
+    for (method, path, body) in [
+        (Method::POST, path.to_owned(), MALFORMED),
+        (Method::PATCH, "/api/user/".to_owned(), &large),
+        (Method::PATCH, format!("/api/admin/users/{id}/"), &large),
+    ] {
+        let answer = send(method, &path, body.to_owned()).await;
+        assert_eq!(answer.status, 429, "{path}: {answer:?}");
+        retry_after(&answer);
+    }
+    let dashboard = Dashboard::of(&world, "root@example.com").await;
+    let path = format!("/admin/users/{id}/");
+    let page = dashboard.post(&path, &[("junk", &large)]).await;
+    assert_eq!(page.status, 429, "{page:?}");
+    // A small body need not have a picture.
+    let answer = send(Method::PATCH, "/api/user/", MALFORMED.to_owned()).await;
+    answer.is_problem(400, "malformed-body");
 }

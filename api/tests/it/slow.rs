@@ -306,3 +306,20 @@ async fn http2_without_tls_is_refused_before_it_begins() {
         assert!(answer.starts_with("HTTP/1.1 404"), "{method}: {answer}");
     }
 }
+
+/// C1: the answer comes without a byte of the body.
+#[tokio::test]
+async fn register_rate_limited_is_answered_before_its_body() {
+    let mut world = World::with(&[("LIMIT_REGISTER_PEER", "1/3600")]).await;
+    let (_process, address) = serve_as_it_is(&mut world).await;
+    world.post("/api/register/", serde_json::json!({})).await;
+
+    let mut stream = TcpStream::connect(&address).await.unwrap();
+    let head = format!("{HEAD}Content-Length: 8000000\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+
+    let mut status = [0; 12];
+    let read = timeout(PATIENCE, stream.read_exact(&mut status)).await;
+    read.unwrap().unwrap();
+    assert_eq!(&status, b"HTTP/1.1 429");
+}

@@ -2,26 +2,28 @@
 //! its pixels (A2), and what is stored is bounded by its purpose (C3).
 //!
 //! [`PictureStore::read`] makes a [`Picture`] of an [`Upload`], [`PictureStore::save`] stores it, [`PictureStore::open`] serves
-//! it. Decoding is in `decode`, colours in `colour`, scaling in `scale` and the stored form in `encode`.
+//! it. Decoding is in `decode`, its limits in `queue`, colours in `colour`, scaling in `scale` and the stored form in `encode`.
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
-    thread,
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use image::ImageFormat;
 use latchkey_shared::types::validation_error::Invalid;
 use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
-use tokio::{fs::File, sync::Semaphore, time::timeout};
+use tokio::fs::File;
 use url::Url;
 use uuid::Uuid;
 
 use crate::{
     accounts::pictures::media_dir::PARTIAL,
     app_state::App,
-    http::{audit_context::AuditContext, error::ApiError},
+    http::{
+        audit_context::AuditContext,
+        body::{Body, WITH_PICTURE},
+        error::ApiError,
+    },
 };
 
 mod colour;
@@ -29,6 +31,7 @@ mod complete;
 mod decode;
 mod encode;
 pub mod media_dir;
+mod queue;
 mod scale;
 pub mod serve;
 
@@ -37,15 +40,10 @@ mod tests;
 
 pub use decode::{MAX_PIXELS, MAX_SIDE};
 pub use encode::{MAX_STORED_BYTES, Picture};
+use queue::DecodeQueue;
 
 /// The largest file that is accepted: 5 MiB.
 pub const MAX_BYTES: usize = 5 * 1024 * 1024;
-
-/// The memory that all decoders together may use, in MiB. The costliest picture, a CMYK JPEG of 25 megapixels, needs 287.
-const DECODE_MEMORY_MIB: usize = 320;
-
-/// How long an upload waits for a free core and for memory before it is answered 503.
-const DECODE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The extensions of stored pictures, with their media types.
 const STORED: [(&str, &str); 2] = [("jpg", "image/jpeg"), ("png", "image/png")];
@@ -96,29 +94,57 @@ pub async fn accept(
     app.pictures.read(upload).await
 }
 
+/// Checks the limits of uploads before a body that only a picture makes large is read. [`accept`] counts the upload.
+///
+/// # Errors
+/// When a limit is exceeded.
+pub async fn check_limit<T>(
+    app: &App,
+    trail: &AuditContext,
+    user_id: Option<i64>,
+    body: &Body<'_, T, WITH_PICTURE>,
+) -> Result<(), ApiError> {
+    if !body.may_be_large() {
+        return Ok(());
+    }
+    check_large_body(app, trail, user_id).await
+}
+
+/// Checks the limits of uploads before a large body is read.
+///
+/// # Errors
+/// When a limit is exceeded.
+pub async fn check_large_body(
+    app: &App,
+    trail: &AuditContext,
+    user_id: Option<i64>,
+) -> Result<(), ApiError> {
+    let limit = app
+        .limits
+        .check_picture_upload(trail.peer, user_id, app.now());
+    trail
+        .limited(app, "picture upload", None, limit.await)
+        .await
+}
+
 /// The folder of pictures.
 pub struct PictureStore {
     folder: PathBuf,
     base: String,
     /// `PICTURE_MAX_SIZE`
     max_size: u32,
-    /// One permit for each core: decoding is CPU time.
-    cores: Arc<Semaphore>,
-    /// One permit for each MiB that decoders may use.
-    memory: Arc<Semaphore>,
+    decoders: DecodeQueue,
 }
 
 impl PictureStore {
     /// A store in a folder, whose pictures clients find below `public_url` and have at most `max_size` pixels on a side.
     #[must_use]
     pub fn new(folder: &Path, public_url: &Url, max_size: u32) -> Self {
-        let cores = thread::available_parallelism().map_or(1, usize::from);
         Self {
             folder: folder.to_owned(),
             base: public_url.as_str().trim_end_matches('/').to_owned(),
             max_size,
-            cores: Arc::new(Semaphore::new(cores)),
-            memory: Arc::new(Semaphore::new(DECODE_MEMORY_MIB)),
+            decoders: DecodeQueue::default(),
         }
     }
 
@@ -128,25 +154,13 @@ impl PictureStore {
     /// # Errors
     /// When the file is not a complete picture, or has too many pixels, or it was not its turn in time.
     pub async fn read(&self, upload: Upload) -> Result<Picture, ApiError> {
-        let busy = |_| ApiError::Busy;
         let max_size = self.max_size;
-        let cores = Arc::clone(&self.cores).acquire_owned();
-        let core = timeout(DECODE_TIMEOUT, cores).await.map_err(busy)?;
-        let (upload, measured) = blocking(move || {
-            let measured = decode::memory_needed(&upload.bytes, upload.format);
-            (upload, measured)
-        })
-        .await?;
-        let needed = measured.map_err(invalid)?;
-        let memory = Arc::clone(&self.memory).acquire_many_owned(mebibytes(needed));
-        let memory = timeout(DECODE_TIMEOUT, memory).await.map_err(busy)?;
-        blocking(move || {
-            // Held until the thread is done, also when the client has gone away.
-            let _permits = (core, memory);
-            rewrite(&upload, max_size)
-        })
-        .await?
-        .map_err(invalid)
+        let measure = move || {
+            let bytes = decode::memory_needed(&upload.bytes, upload.format)?;
+            Ok((bytes, upload))
+        };
+        let decode = move |upload| rewrite(&upload, max_size);
+        self.decoders.run(measure, decode).await
     }
 
     /// Stores a picture under a random name, which it returns.
@@ -239,20 +253,6 @@ fn rewrite(upload: &Upload, max_size: u32) -> Result<Picture, Invalid> {
     // The orientation is metadata, which is not stored.
     srgb.apply_orientation(decoded.orientation);
     encode::encode(srgb.into_rgba8()).ok_or_else(not_a_picture)
-}
-
-/// Runs a decoder on a blocking thread. A decoder that panics has met a file that is not a picture.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, ApiError> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| invalid(not_a_picture()))
-}
-
-fn mebibytes(bytes: u64) -> u32 {
-    let whole = usize::try_from(bytes.div_ceil(1024 * 1024)).unwrap_or(usize::MAX);
-    // Nothing that is decoded needs more; if it did, it would get all.
-    u32::try_from(whole.min(DECODE_MEMORY_MIB)).unwrap_or(u32::MAX)
 }
 
 fn invalid(reason: Invalid) -> ApiError {

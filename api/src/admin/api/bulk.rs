@@ -177,9 +177,9 @@ impl Acts {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<AnyStaff>,
-        body: Body<Wire>,
+        body: Body<'_, Wire>,
     ) -> Result<Json<Acted>, ErrorResponses<400, 401, 403, 404, 409, 413, 415>> {
-        let (act, ids) = parse(body.fields)?;
+        let (act, ids) = parse(body.read().await?.fields)?;
         let changer = async || Permit::<ChangeUsers>::ask(app, admin.clone()).await;
         let done = match act {
             AccountAct::Activate => actions::activate(app, &changer().await?, &ids).await?,

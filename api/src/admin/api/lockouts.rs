@@ -105,9 +105,9 @@ impl Limits {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<ChangeUsers>,
-        body: Body<Wire>,
+        body: Body<'_, Wire>,
     ) -> Result<Answer, ErrorResponses<400, 401, 403, 404, 413, 415>> {
-        let name = parse(body.fields)?;
+        let name = parse(body.read().await?.fields)?;
         actions::release(app, &admin, &name).await?;
         Ok(Answer::Done)
     }

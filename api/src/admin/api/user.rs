@@ -10,7 +10,10 @@ use poem_openapi::{Object, OpenApi, param::Path, payload::Json, types::Example};
 
 use crate::admin::api::{Answer, account::Account};
 use crate::{
-    accounts::{pictures::PictureChange, profile, user_response},
+    accounts::{
+        pictures::{self, PictureChange},
+        profile, user_response,
+    },
     admin::{
         actions::{self, edit_user},
         api::token::Token,
@@ -125,10 +128,12 @@ impl User {
         Token(admin): Token<ChangeUsers>,
         /// The account.
         Path(id): Path<i64>,
-        body: Body<Wire, WITH_PICTURE>,
+        body: Body<'_, Wire, WITH_PICTURE>,
     ) -> Result<Json<Account>, ErrorResponses<400, 401, 403, 404, 409, 413, 415, 429>> {
+        pictures::check_limit(app, &admin.trail, Some(admin.user.id), &body).await?;
+        let body = body.read().await?;
         let seen = find(app, id).await?;
-        let (change, picture, version) = parse(body.fields, app)?;
+        let (change, picture, version) = parse(body.fields, app).await?;
         if version.is_some_and(|version| version != seen.version) {
             return Err(ApiError::ChangedMeanwhile.into());
         }
@@ -163,14 +168,17 @@ async fn find(app: &App, id: i64) -> Result<user::Model, ApiError> {
 }
 
 /// What changes, the picture apart, and the version that it was made of.
-fn parse(mut fields: Fields, app: &App) -> Result<(Change, PictureChange, Option<i32>), ApiError> {
+async fn parse(
+    mut fields: Fields,
+    app: &App,
+) -> Result<(Change, PictureChange, Option<i32>), ApiError> {
     let is_activated = fields.flag("is_activated");
     let is_active = fields.flag("is_active");
     let is_staff = fields.flag("is_staff");
     let is_superuser = fields.flag("is_superuser");
     let permissions = fields.list::<Permission>("permissions");
     let version = fields.changed("version");
-    let (profile, picture) = profile::parse(fields, app)?;
+    let (profile, picture) = profile::parse(fields, app).await?;
     let change = Change {
         profile,
         is_activated: is_activated?,

@@ -10,8 +10,10 @@ use poem::{Endpoint, FromRequest, Request, RequestBody, Response, http::Method};
 
 use crate::admin::dashboard::session::{self, SIGNED_IN, VISITOR};
 use crate::{
+    accounts::pictures,
     app_state::App,
     http::{
+        audit_context::AuditContext,
         body::{
             self, SMALL, WITH_PICTURE,
             fields::{Fields, Value},
@@ -127,16 +129,21 @@ pub async fn check(endpoint: impl Endpoint, mut request: Request) -> poem::Resul
 }
 
 /// How large a form may be. There is one with a picture, and of those who are not signed in it is not read.
-async fn limit(app: &App, request: &Request) -> Result<usize, ApiError> {
+async fn limit(app: &App, request: &Request) -> poem::Result<usize> {
     let is_account = request
         .uri()
         .path()
         .strip_prefix("/users/")
         .is_some_and(|id| !id.is_empty() && id.bytes().all(|byte| byte.is_ascii_digit()));
-    if is_account && body::may_be_large(request) && session::find(app, request).await?.is_some() {
-        return Ok(WITH_PICTURE);
+    if !is_account || !body::may_be_large(request) {
+        return Ok(SMALL);
     }
-    Ok(SMALL)
+    let Some(me) = session::find(app, request).await? else {
+        return Ok(SMALL);
+    };
+    let trail = AuditContext::from_request_without_body(request).await?;
+    pictures::check_large_body(app, &trail, Some(me.user.id)).await?;
+    Ok(WITH_PICTURE)
 }
 
 /// The cookie that the forms of this browser are tied to.

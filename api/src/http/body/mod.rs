@@ -18,10 +18,11 @@ use poem_openapi::{
     types::Type,
 };
 use serde_json::error::Category;
-use tokio::time::timeout;
+use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     app_state::App,
+    cpu_pool::CpuPool,
     http::{
         body::{
             fields::{Fields, Value},
@@ -49,17 +50,45 @@ pub const WITH_PICTURE: usize = 8 * 1024 * 1024;
 /// More fields than any form here has.
 const MAX_FIELDS: usize = json::MAX_MEMBERS;
 
-/// The body of a request that the document describes as `T`, of at most `LIMIT` bytes.
+/// The unread body of a request, which the document describes as `T`, of at most `LIMIT` bytes.
+///
+/// A handler first asks the limits that need no field, then reads the body: a rate limited request costs no parsing.
+pub struct Body<'a, T, const LIMIT: usize = SMALL> {
+    request: &'a Request,
+    unread: RequestBody,
+    schema: PhantomData<T>,
+}
+
+/// A body that was read and parsed.
 #[derive(Debug)]
-pub struct Body<T, const LIMIT: usize = SMALL> {
+pub struct ParsedBody {
     /// What was sent.
     pub fields: Fields,
     /// Free again when the handler has ended.
     _place: Option<BudgetPermit>,
-    schema: PhantomData<T>,
 }
 
-impl<'a, T: Type, const LIMIT: usize> ApiExtractor<'a> for Body<T, LIMIT> {
+impl<T, const LIMIT: usize> Body<'_, T, LIMIT> {
+    /// Reads and parses the body.
+    ///
+    /// # Errors
+    /// See [`read`].
+    pub async fn read(mut self) -> Result<ParsedBody, ApiError> {
+        let (fields, place) = read(self.request, &mut self.unread, LIMIT).await?;
+        Ok(ParsedBody {
+            fields: Fields::new(fields),
+            _place: place,
+        })
+    }
+
+    /// Returns whether the body can be larger than [`SMALL`], as one with a picture is.
+    #[must_use]
+    pub fn may_be_large(&self) -> bool {
+        may_be_large(self.request)
+    }
+}
+
+impl<'a, T: Type, const LIMIT: usize> ApiExtractor<'a> for Body<'a, T, LIMIT> {
     const TYPES: &'static [ApiExtractorType] = &[ApiExtractorType::RequestObject];
 
     type ParamType = ();
@@ -89,16 +118,16 @@ impl<'a, T: Type, const LIMIT: usize> ApiExtractor<'a> for Body<T, LIMIT> {
         body: &mut RequestBody,
         _: ExtractParamOptions<()>,
     ) -> poem::Result<Self> {
-        let (fields, place) = read(request, body, LIMIT).await?;
         Ok(Self {
-            fields: Fields::new(fields),
-            _place: place,
+            request,
+            unread: RequestBody::new(body.take()?),
             schema: PhantomData,
         })
     }
 }
 
-/// Takes a body of at most `limit` bytes apart. What is in the fields is in the place, where there is one.
+/// Reads a body of at most `limit` bytes and parses it, a large one in the [`CpuPool`]. What is in the fields is in the place,
+/// where there is one.
 ///
 /// # Errors
 /// When it is too large, too slow, or not what its Content-Type says, or when too many others are being read.
@@ -106,19 +135,22 @@ pub async fn read(
     request: &Request,
     body: &mut RequestBody,
     limit: usize,
-) -> poem::Result<(Vec<(String, Value)>, Option<BudgetPermit>)> {
+) -> Result<(Parts, Option<BudgetPermit>), ApiError> {
     let patience = patience(request);
-    let stream = pin!(body.take()?.into_bytes_stream());
+    let stream = pin!(body.take().map_err(unreadable)?.into_bytes_stream());
     let (bytes, place) = timeout(patience, receive(request, stream, limit))
         .await
         .map_err(|_| ApiError::BodyTooSlow)??;
-    let fields = match media_type(request) {
-        None if bytes.is_empty() => Vec::new(),
-        Some("application/json") => parse(bytes, from_json).await?,
-        Some("application/x-www-form-urlencoded") => parse(bytes, from_form).await?,
-        Some("multipart/form-data") => from_multipart(request, bytes).await?,
-        _ => return Err(ApiError::UnsupportedMediaType.into()),
+    let format = match media_type(request) {
+        None if bytes.is_empty() => return Ok((Vec::new(), place)),
+        Some("application/json") => Format::Json,
+        Some("application/x-www-form-urlencoded") => Format::Form,
+        Some("multipart/form-data") => Format::Multipart,
+        _ => return Err(ApiError::UnsupportedMediaType),
     };
+    let pool = request.data::<App>().map(|app| app.body_parsers.clone());
+    let content_type = request.content_type().unwrap_or_default().to_owned();
+    let fields = parse(&pool.unwrap_or_default(), format, content_type, bytes).await?;
     Ok((fields, place))
 }
 
@@ -144,18 +176,18 @@ async fn receive(
     request: &Request,
     mut stream: impl Stream<Item = io::Result<impl AsRef<[u8]>>> + Unpin,
     limit: usize,
-) -> poem::Result<(Vec<u8>, Option<BudgetPermit>)> {
+) -> Result<(Vec<u8>, Option<BudgetPermit>), ApiError> {
     let declared = declared(request);
     if declared.is_some_and(|length| length > limit) {
         discard(&mut stream, limit).await;
-        return Err(ApiError::BodyTooLarge.into());
+        return Err(ApiError::BodyTooLarge);
     }
     let mut bytes = Vec::new();
     if fill(&mut bytes, &mut stream, limit.min(SMALL)).await? {
         return Ok((bytes, None));
     }
     if limit <= SMALL {
-        return Err(ApiError::BodyTooLarge.into());
+        return Err(ApiError::BodyTooLarge);
     }
     let mut place = None;
     if let Some(app) = request.data::<App>() {
@@ -165,14 +197,14 @@ async fn receive(
         place = timeout(patience / 2, waiting).await.ok().flatten();
         if place.is_none() {
             let _ = timeout(patience / 4, discard(&mut stream, limit)).await;
-            return Err(ApiError::Busy.into());
+            return Err(ApiError::Busy);
         }
     }
     bytes.reserve_exact(declared.unwrap_or_default().saturating_sub(bytes.len()));
     if fill(&mut bytes, &mut stream, limit).await? {
         return Ok((bytes, place));
     }
-    Err(ApiError::BodyTooLarge.into())
+    Err(ApiError::BodyTooLarge)
 }
 
 /// Reads until there are more bytes than that, or the end; whether it was the end.
@@ -180,14 +212,20 @@ async fn fill(
     bytes: &mut Vec<u8>,
     mut stream: impl Stream<Item = io::Result<impl AsRef<[u8]>>> + Unpin,
     most: usize,
-) -> Result<bool, ReadBodyError> {
+) -> Result<bool, ApiError> {
     while bytes.len() <= most {
-        let Some(more) = stream.try_next().await? else {
+        let next = stream.try_next().await;
+        let Some(more) = next.map_err(|error| unreadable(error.into()))? else {
             return Ok(true);
         };
         bytes.extend_from_slice(more.as_ref());
     }
     Ok(false)
+}
+
+/// What becomes of a body that could not be read to its end.
+fn unreadable(error: ReadBodyError) -> ApiError {
+    ApiError::from_poem(error.into())
 }
 
 async fn discard(
@@ -218,18 +256,41 @@ fn media_type(request: &Request) -> Option<&'static str> {
 }
 
 /// The names and values of a body, in its order.
-type Parts = Vec<(String, Value)>;
+pub type Parts = Vec<(String, Value)>;
 
-/// Takes bytes apart, many of them on a blocking thread.
+/// A media type that is parsed.
+#[derive(Clone, Copy, Debug)]
+enum Format {
+    Json,
+    Form,
+    Multipart,
+}
+
+/// Parses bytes. More than [`SMALL`] of them are parsed in the pool.
 async fn parse(
+    pool: &CpuPool,
+    format: Format,
+    content_type: String,
     bytes: Vec<u8>,
-    from: fn(&[u8]) -> Result<Parts, ApiError>,
 ) -> Result<Parts, ApiError> {
     if bytes.len() <= SMALL {
-        return from(&bytes);
+        return parse_here(format, content_type, bytes).await;
     }
-    let parsed = tokio::task::spawn_blocking(move || from(&bytes)).await;
-    parsed.map_err(|error| ApiError::Internal(error.to_string()))?
+    let runtime = Handle::current();
+    pool.run(move || runtime.block_on(parse_here(format, content_type, bytes)))
+        .await?
+}
+
+async fn parse_here(
+    format: Format,
+    content_type: String,
+    bytes: Vec<u8>,
+) -> Result<Parts, ApiError> {
+    match format {
+        Format::Json => from_json(&bytes),
+        Format::Form => from_form(&bytes),
+        Format::Multipart => from_multipart(&content_type, bytes).await,
+    }
 }
 
 fn from_json(bytes: &[u8]) -> Result<Parts, ApiError> {
@@ -266,10 +327,11 @@ fn from_form(bytes: &[u8]) -> Result<Parts, ApiError> {
     Ok(pairs)
 }
 
-async fn from_multipart(request: &Request, bytes: Vec<u8>) -> Result<Parts, ApiError> {
+async fn from_multipart(content_type: &str, bytes: Vec<u8>) -> Result<Parts, ApiError> {
     let malformed = || ApiError::MalformedBody("The body is not valid multipart/form-data.".into());
+    let request = Request::builder().content_type(content_type).finish();
     let mut body = RequestBody::new(bytes.into());
-    let mut parts = <Multipart as poem::FromRequest>::from_request(request, &mut body)
+    let mut parts = <Multipart as poem::FromRequest>::from_request(&request, &mut body)
         .await
         .map_err(|_| malformed())?;
     let mut values = Vec::new();
@@ -292,4 +354,62 @@ async fn from_multipart(request: &Request, bytes: Vec<u8>) -> Result<Parts, ApiE
 
 fn too_many_fields() -> ApiError {
     ApiError::MalformedBody("The body has too many fields.".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+
+    use futures_util::FutureExt as _;
+
+    use super::*;
+
+    const FORMATS: [Format; 3] = [Format::Json, Format::Form, Format::Multipart];
+
+    /// A body with one field of so many letters, and its Content-Type.
+    fn body(format: Format, letters: usize) -> (String, Vec<u8>) {
+        let text = "x".repeat(letters);
+        let (content_type, body) = match format {
+            Format::Json => ("application/json", format!("{{\"a\":\"{text}\"}}")),
+            Format::Form => ("application/x-www-form-urlencoded", format!("a={text}")),
+            Format::Multipart => {
+                let head = "--b\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n";
+                let body = format!("{head}{text}\r\n--b--\r\n");
+                ("multipart/form-data; boundary=b", body)
+            }
+        };
+        (content_type.to_owned(), body.into_bytes())
+    }
+
+    /// C1: large bodies of every format wait for a core; small ones are parsed inline.
+    #[tokio::test]
+    async fn large_bodies_are_parsed_in_the_pool() {
+        let pool = CpuPool::new(1);
+        let (finish, may_finish) = mpsc::channel::<()>();
+        let mut busy = Box::pin(pool.run(move || may_finish.recv()));
+        assert!(busy.as_mut().now_or_never().is_none());
+
+        let mut waiting = Vec::new();
+        for format in FORMATS {
+            let parsed = |letters| {
+                let (content_type, body) = body(format, letters);
+                parse(&pool, format, content_type, body)
+            };
+            let small = parsed(100).now_or_never().expect("parsed inline");
+            assert_eq!(small.unwrap().len(), 1, "{format:?}");
+            let mut large = Box::pin(parsed(SMALL));
+            assert!(large.as_mut().now_or_never().is_none(), "{format:?}");
+            waiting.push(large);
+        }
+
+        finish.send(()).unwrap();
+        busy.await.unwrap().unwrap();
+        for large in waiting {
+            let fields = large.await.unwrap();
+            let [(name, Value::Text(text))] = &fields[..] else {
+                panic!("{} fields", fields.len());
+            };
+            assert_eq!((name.as_str(), text.len()), ("a", SMALL));
+        }
+    }
 }

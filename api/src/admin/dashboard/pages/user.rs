@@ -95,7 +95,7 @@ pub async fn save(
     let mut entered = again(&form);
     // The form was made of another version: nothing is written.
     let outdated = entered.version != user.version;
-    let saved = match parse(app, &admin, &user, form) {
+    let saved = match parse(app, &admin, &user, form).await {
         Ok(_) if outdated => Err(ApiError::ChangedMeanwhile),
         Ok((change, picture)) => edit_user::change(app, &admin, &user, change, picture).await,
         Err(error) => Err(error),
@@ -293,7 +293,7 @@ fn theirs(
         .collect()
 }
 
-fn parse(
+async fn parse(
     app: &App,
     admin: &Admin,
     user: &user::Model,
@@ -315,7 +315,7 @@ fn parse(
     };
     let clear = tick("image_clear");
     // A file field without a file is no wish to have no picture.
-    let (profile, picture) = profile::parse(form.into_fields_without("image"), app)?;
+    let (profile, picture) = profile::parse(form.into_fields_without("image"), app).await?;
     change.profile = profile;
     let picture = picture.or_else(|| clear.then_some(None));
     Ok((change, picture))
