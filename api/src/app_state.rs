@@ -15,10 +15,8 @@ use latchkey_shared::{
 use tokio::sync::Semaphore;
 
 use crate::{
-    accounts::{
-        pictures::PictureStore, profile_changes::ProfileChanges, registrations::Registrations,
-    },
-    auth::{jwt::TokenIssuer, reset_requests::ResetRequests, session_loader::SessionLookup},
+    accounts::pictures::PictureStore,
+    auth::{jwt::TokenIssuer, session_loader::SessionLookup},
     config::Config,
     cpu_pool::CpuPool,
     http::body::memory_budget::BodyMemoryBudget,
@@ -62,12 +60,6 @@ pub struct State {
     pub tokens: TokenIssuer,
     /// The sessions of those tokens.
     pub sessions: SessionLookup,
-    /// Requests for a code.
-    pub reset_requests: ResetRequests,
-    /// What owners change of their profiles.
-    pub profile_changes: ProfileChanges,
-    /// New accounts.
-    pub registrations: Registrations,
     /// The stored form of tokens.
     pub token_hasher: TokenHasher,
     /// Profile pictures.
@@ -117,9 +109,6 @@ impl App {
                 key.token_hasher(),
                 config.rates,
             ),
-            reset_requests: ResetRequests::new(&connections.db),
-            profile_changes: ProfileChanges::new(&connections.db, config.session_idle),
-            registrations: Registrations::new(&connections.db, key.audit_key()),
             sessions: SessionLookup::new(&connections.db, config.session_idle),
             redis: connections.redis,
             db: connections.db,

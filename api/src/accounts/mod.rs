@@ -4,7 +4,5 @@ pub mod activation;
 pub mod activity;
 pub mod pictures;
 pub mod profile;
-pub mod profile_changes;
 pub mod register;
-pub mod registrations;
 pub mod user_response;

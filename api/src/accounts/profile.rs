@@ -9,7 +9,7 @@ use latchkey_shared::{
         password_reset,
         user::{
             self,
-            profile::{self, ProfileChange, SimpleProfileUpdate},
+            profile::{self, ProfileChange},
         },
     },
     outbox::QueuedMail,
@@ -147,27 +147,8 @@ struct Stored {
     old_picture: Option<String>,
 }
 
-/// Writes what changes. What concerns nobody but the row itself goes with that of others; if it did not, the transaction
-/// writes it or says why.
-async fn store(
-    app: &App,
-    me: &SignedIn,
-    change: ProfileChange,
-    trail: &AuditContext,
-) -> Result<Stored, ApiError> {
-    if let Some(plain) = SimpleProfileUpdate::of(&me.session, &change)
-        && let Some(user) = app.profile_changes.write(plain, app.now()).await?
-    {
-        return Ok(Stored {
-            user,
-            old_picture: None,
-        });
-    }
-    store_all(app, me, change, trail).await
-}
-
 /// A new address is a new way in, so that is noted and its owner told, in the same step.
-async fn store_all(
+async fn store(
     app: &App,
     me: &SignedIn,
     change: ProfileChange,

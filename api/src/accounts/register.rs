@@ -2,12 +2,14 @@
 
 use chrono::NaiveDate;
 use latchkey_shared::{
+    database,
     models::{
-        audit::{Event, EventKind},
+        audit::{Actor, Event, EventKind},
         mail::MailKind,
-        password_reset::Purpose,
+        password_reset::{self, NewReset, Purpose},
         user::{self, NewUser},
     },
+    outbox::NewMail,
     types::{email::Email, gender::Gender, phone_number::PhoneNumber, username::Username},
 };
 use poem::web::Data;
@@ -16,11 +18,10 @@ use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
 use crate::{
     accounts::{
         pictures::{self, Upload},
-        registrations::Registration,
         user_response::{self, User},
     },
     app_state::App,
-    auth::{one_time_code::CodeRequest, reset_requests::PendingReset},
+    auth::one_time_code::CodeRequest,
     config::Activation,
     http::{
         audit_context::AuditContext,
@@ -212,7 +213,7 @@ async fn refuse(
     app: &App,
     email: &Email,
     owner: Option<user::Model>,
-    code: Option<PendingReset>,
+    code: Option<(NewReset, NewMail)>,
     trail: &AuditContext,
 ) -> Result<(), ApiError> {
     let owner = match owner {
@@ -225,8 +226,8 @@ async fn refuse(
         subject: Some(app.subject(email)),
         ..trail.anonymous(EventKind::UserCreateFail)
     };
-    let is_told = app.config.registration_privacy;
-    let describe_filter = owner.filter(|_| is_told).map(|owner| {
+    let is_private = app.config.registration_privacy;
+    let notice = owner.filter(|_| is_private).map(|owner| {
         let (kind, now) = (MailKind::AddressTaken, app.now());
         let notice = app
             .outbox
@@ -234,20 +235,21 @@ async fn refuse(
             .with_client_network(trail.peer.network());
         notice.about(owner.id)
     });
-    let registration = Registration {
-        user: None,
-        // A code that is never mailed: with `REGISTRATION_PRIVACY` its token is told and behaves like any other.
-        code: code
-            .filter(|_| app.config.registration_privacy)
-            .map(|(code, _)| code),
-        mail: describe_filter,
-        event,
-        at: app.now(),
+    let transaction = database::begin(&app.db).await?;
+    // With `REGISTRATION_PRIVACY` the answer contains the token of this code, which is never mailed.
+    if let Some((code, _)) = code.filter(|_| is_private) {
+        password_reset::insert(&transaction, code).await?;
+    }
+    let mail = match notice {
+        Some(notice) => Some(notice.write(&transaction).await?),
+        None => None,
     };
-    if let Some(mail) = app.registrations.refuse(registration).await? {
+    app.record_in(&transaction, event).await?;
+    transaction.commit().await?;
+    if let Some(mail) = mail {
         app.outbox.wake(mail).await;
     }
-    tracing::info!("Registration refused: the address is taken.");
+    tracing::info!("Registration refused: the email is taken");
     Ok(())
 }
 
@@ -255,7 +257,7 @@ async fn refuse(
 async fn create(
     app: &App,
     new: NewUser,
-    code: Option<PendingReset>,
+    code: Option<(NewReset, NewMail)>,
     trail: &AuditContext,
 ) -> Result<user::Model, ApiError> {
     let now = app.now();
@@ -270,18 +272,21 @@ async fn create(
         notice.with_client_network(trail.peer.network())
     };
     let mail = coded.unwrap_or_else(|| notice(kind));
-    let registration = Registration {
-        user: Some(new),
-        code,
-        mail: Some(mail),
-        event: trail.anonymous(EventKind::UserCreated),
-        at: now,
-    };
-    let (user, mail) = app.registrations.make(registration).await?;
-    if let Some(mail) = mail {
-        app.outbox.wake(mail).await;
+    let transaction = database::begin(&app.db).await?;
+    let user = user::insert(&transaction, new, now).await?;
+    if let Some(code) = code {
+        password_reset::insert(&transaction, code).await?;
     }
-    tracing::info!(user.id, "Registered.");
+    let mail = mail.about(user.id).write(&transaction).await?;
+    let event = Event {
+        actor: Actor::User(user.id),
+        user_id: Some(user.id),
+        ..trail.anonymous(EventKind::UserCreated)
+    };
+    app.record_in(&transaction, event).await?;
+    transaction.commit().await?;
+    app.outbox.wake(mail).await;
+    tracing::info!(user.id, "User registered");
     Ok(user)
 }
 

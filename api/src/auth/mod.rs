@@ -8,6 +8,5 @@ pub mod one_time_code;
 pub mod password_change;
 pub mod password_reset;
 pub mod refresh;
-pub mod reset_requests;
 pub mod session_loader;
 pub mod sessions;

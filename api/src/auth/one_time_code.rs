@@ -8,6 +8,7 @@ use latchkey_shared::{
         password_reset::{self, Model as Reset, NewReset, Purpose},
         user,
     },
+    outbox::NewMail,
     redis::one_time_code::Otp,
     types::{email::Email, validation_error::Invalid},
 };
@@ -17,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     app_state::App,
-    auth::{jwt::ResetToken, reset_requests::PendingReset},
+    auth::jwt::ResetToken,
     http::{
         audit_context::AuditContext,
         body::{
@@ -99,7 +100,7 @@ pub struct CodeRequest {
     /// What the client is told of it.
     pub token: ResetToken,
     /// Its row and its mail, to be written in one step.
-    pub written: PendingReset,
+    pub written: (NewReset, NewMail),
 }
 
 impl CodeRequest {

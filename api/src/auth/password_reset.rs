@@ -181,8 +181,12 @@ fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
 /// Notes the request and its mail. Nobody looks the address up here: the worker does, where nobody can measure it.
 async fn start(app: &App, email: &Email, trail: &AuditContext) -> Result<ResetToken, ApiError> {
     let CodeRequest { token, written } = CodeRequest::new(app, Purpose::Reset, email, trail);
-    let id = written.0.id;
-    let mail = app.reset_requests.note(written).await?;
+    let (reset, mail) = written;
+    let id = reset.id;
+    let transaction = database::begin(&app.db).await?;
+    password_reset::insert(&transaction, reset).await?;
+    let mail = mail.write(&transaction).await?;
+    transaction.commit().await?;
     app.outbox.wake(mail).await;
     tracing::info!(reset.id = %id, "Password reset asked for.");
     Ok(token)

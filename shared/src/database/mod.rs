@@ -205,11 +205,10 @@ pub async fn find_unique<E: EntityTrait>(
 
 /// The same keys, the last repeated until their number is a power of two: of statements for each number there would be too
 /// many to keep them prepared.
-pub fn pad_to_power_of_two<K: Clone>(pad_to_power_of_two: &[K]) -> impl Iterator<Item = K> {
-    let more = pad_to_power_of_two.len().next_power_of_two() - pad_to_power_of_two.len();
-    let last = pad_to_power_of_two.last().cloned();
-    pad_to_power_of_two
-        .iter()
+pub fn pad_to_power_of_two<K: Clone>(keys: &[K]) -> impl Iterator<Item = K> {
+    let more = keys.len().next_power_of_two() - keys.len();
+    let last = keys.last().cloned();
+    keys.iter()
         .cloned()
         .chain(last.into_iter().cycle().take(more))
 }

@@ -153,12 +153,9 @@ pub struct NewReset {
     pub purpose: Purpose,
 }
 
-/// Notes requests. Nobody looks here whether an address has an account.
-///
-/// # Errors
-/// When the database fails.
-pub async fn insert_many(db: &impl ConnectionTrait, resets: Vec<NewReset>) -> Result<(), DbErr> {
-    let row = |reset: NewReset| ActiveModel {
+/// Stores a request. The API does not look up whether the email has an account.
+pub async fn insert(db: &impl ConnectionTrait, reset: NewReset) -> Result<(), DbErr> {
+    let row = ActiveModel {
         id: Set(reset.id),
         email_key: Set(reset.email),
         token_hash: Set(reset.token_hash),
@@ -168,10 +165,7 @@ pub async fn insert_many(db: &impl ConnectionTrait, resets: Vec<NewReset>) -> Re
         purpose: Set(reset.purpose),
         ..Default::default()
     };
-    for part in database::parts(resets) {
-        let rows = part.into_iter().map(row);
-        Entity::insert_many(rows).exec_without_returning(db).await?;
-    }
+    Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
 }
 

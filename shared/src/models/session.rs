@@ -122,27 +122,10 @@ pub async fn hold_alive(
     now: DateTime<Utc>,
     idle: TimeDelta,
 ) -> Result<Option<(Model, user::Model)>, DbErr> {
-    let lock_no_key_update =
-        database::lock_no_key_update(with_user().filter(Column::Id.eq(id)), transaction);
-    let found = lock_no_key_update
-        .into_model::<WithUser>()
-        .all(transaction)
-        .await?;
+    let session = database::lock_no_key_update(with_user().filter(Column::Id.eq(id)), transaction);
+    let found = session.into_model::<WithUser>().all(transaction).await?;
     let found = found.into_iter().next().map(|found| found.0);
     Ok(found.filter(|found| counts(found, now, idle)))
-}
-
-/// The ids of the users of living sessions, if the users are active: for a statement that changes the users.
-pub(crate) fn holders(ids: &[Uuid], now: DateTime<Utc>, idle: TimeDelta) -> Select<user::Entity> {
-    user::Entity::find()
-        .select_only()
-        .column(user::Column::Id)
-        .inner_join(Entity)
-        .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)))
-        .filter(Column::RevokedAt.is_null())
-        .filter(Column::ExpiresAt.gt(now))
-        .filter(Column::LastUsedAt.gt(now - idle))
-        .filter(user::Column::IsActive.eq(true))
 }
 
 /// Whether a session with its user lets its tokens count.

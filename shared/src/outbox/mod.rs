@@ -62,29 +62,12 @@ impl NewMail {
     /// # Errors
     /// When the database fails.
     pub async fn write(self, db: &impl ConnectionTrait) -> Result<QueuedMail, DbErr> {
-        let written = self.written();
-        mail::insert_many(db, vec![self.row]).await?;
-        Ok(written)
-    }
-
-    /// Writes several, with a few statements for all of them.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub async fn write_many(
-        drafts: Vec<Self>,
-        db: &impl ConnectionTrait,
-    ) -> Result<Vec<QueuedMail>, DbErr> {
-        let written = drafts.iter().map(Self::written).collect();
-        mail::insert_many(db, drafts.into_iter().map(|draft| draft.row).collect()).await?;
-        Ok(written)
-    }
-
-    fn written(&self) -> QueuedMail {
-        QueuedMail {
+        let queued = QueuedMail {
             id: self.row.id,
             kind: self.kind,
-        }
+        };
+        mail::insert(db, self.row).await?;
+        Ok(queued)
     }
 }
 

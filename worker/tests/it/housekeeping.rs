@@ -7,6 +7,7 @@ use std::sync::{
 
 use chrono::TimeDelta;
 use latchkey_shared::{
+    database,
     models::{
         mail::{self, MailKind},
         password_reset::{self, NewReset, Purpose},
@@ -88,10 +89,13 @@ async fn of_many_old_rows_no_statement_deletes_more_than_a_thousand() {
         lifetime: RESET,
         purpose: Purpose::Reset,
     };
-    for part in 0..25 {
-        let requests = (part * 100..(part + 1) * 100).map(request).collect();
-        password_reset::insert_many(&db, requests).await.unwrap();
+    let step = database::begin(&db).await.unwrap();
+    for number in 0..2500 {
+        password_reset::insert(&step, request(number))
+            .await
+            .unwrap();
     }
+    step.commit().await.unwrap();
     let deletions = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&deletions);
     db.set_metric_callback(move |info| {

@@ -167,7 +167,7 @@ impl World {
             lifetime: RESET,
             purpose: Purpose::Reset,
         };
-        password_reset::insert_many(&step, vec![new]).await.unwrap();
+        password_reset::insert(&step, new).await.unwrap();
         let code = self
             .outbox()
             .code(reset, Purpose::Reset, &email, "request-1", now, RESET);

@@ -30,11 +30,11 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Takes the next numbers, so many, with the hash of the event before; its own is the last of them. A write first, so that
-/// SQLite waits for its turn instead of finding out later that it had none; on PostgreSQL it locks the row.
-pub(super) async fn take(db: &impl ConnectionTrait, events: i64) -> Result<Model, DbErr> {
+/// Takes the next sequence number, with the hash and the seal of the event before. The UPDATE comes first: SQLite waits for its
+/// write lock then, and PostgreSQL locks the row.
+pub(super) async fn take(db: &impl ConnectionTrait) -> Result<Model, DbErr> {
     let taken = Entity::update_many()
-        .col_expr(Column::Seq, Expr::col(Column::Seq).add(events))
+        .col_expr(Column::Seq, Expr::col(Column::Seq).add(1))
         .filter(Column::Id.eq(ID))
         .exec_with_returning(db)
         .await?;

@@ -19,7 +19,7 @@ use sea_orm::{
     entity::prelude::*,
 };
 
-use crate::database::{self, Transaction};
+use crate::database::Transaction;
 
 mod chain;
 mod head;
@@ -236,49 +236,22 @@ pub async fn append(
     event: Event,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    append_many(transaction, key, vec![(event, now)]).await
-}
-
-/// Appends events, each with its time, in their order: as [`append`] does, with a few statements for all of them.
-///
-/// # Errors
-/// When the database fails.
-pub async fn append_many(
-    transaction: &Transaction,
-    key: &AuditKey,
-    events: Vec<(Event, DateTime<Utc>)>,
-) -> Result<(), DbErr> {
-    if events.is_empty() {
-        return Ok(());
-    }
-    let number = i64::try_from(events.len()).map_err(|error| DbErr::Custom(error.to_string()))?;
-    let head = head::take(transaction, number).await?;
-    let mut seq = head.seq - number;
-    let whole = key.seals(seq, &head.hash, &head.seal);
-    if !whole {
+    let head = head::take(transaction).await?;
+    let before = head.seq - 1;
+    let mut last_hash = head.hash;
+    if !key.seals(before, &last_hash, &head.seal) {
         tracing::error!(
-            audit.seq = seq + 1,
-            "The head of the audit log is not as it was written; what is appended now says so."
+            audit.seq = head.seq,
+            "The audit chain head was tampered with. The next event records it."
         );
+        TORN.clone_into(&mut last_hash);
     }
-    let mut before = if whole { head.hash } else { TORN.to_owned() };
-    let mut rows = Vec::new();
-    for (event, at) in events {
-        seq += 1;
-        let mut row = event.row(seq, at);
-        row.hash = key.hash(&row, &before);
-        before.clone_from(&row.hash);
-        rows.push(row);
-    }
-    head::set(transaction, &before, &key.seal(seq, &before)).await?;
-    for part in database::parts(rows) {
-        let rows = part
-            .into_iter()
-            .map(|row| row.into_active_model().reset_all());
-        Entity::insert_many(rows)
-            .exec_without_returning(transaction)
-            .await?;
-    }
+    let mut row = event.row(head.seq, now);
+    row.hash = key.hash(&row, &last_hash);
+    head::set(transaction, &row.hash, &key.seal(head.seq, &row.hash)).await?;
+    Entity::insert(row.into_active_model().reset_all())
+        .exec_without_returning(transaction)
+        .await?;
     Ok(())
 }
 

@@ -279,18 +279,11 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Writes rows.
-///
-/// # Errors
-/// When the database fails.
-pub async fn insert_many(db: &impl ConnectionTrait, mails: Vec<Model>) -> Result<(), DbErr> {
+/// Stores a mail.
+pub async fn insert(db: &impl ConnectionTrait, mail: Model) -> Result<(), DbErr> {
     use sea_orm::IntoActiveModel as _;
-    for part in database::parts(mails) {
-        let rows = part
-            .into_iter()
-            .map(|mail| mail.into_active_model().reset_all());
-        Entity::insert_many(rows).exec_without_returning(db).await?;
-    }
+    let row = mail.into_active_model().reset_all();
+    Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
 }
 
@@ -353,14 +346,14 @@ pub async fn extend_claim(
     claimant: Uuid,
     until: DateTime<Utc>,
 ) -> Result<bool, DbErr> {
-    let lock_no_key_update = Entity::update_many()
+    let extended = Entity::update_many()
         .col_expr(Column::ClaimedUntil, Expr::value(until))
         .filter(Column::Id.eq(id))
         .filter(Column::ClaimedBy.eq(claimant))
         .filter(Column::State.eq(MailState::Queued))
         .exec(db)
         .await?;
-    Ok(lock_no_key_update.rows_affected == 1)
+    Ok(extended.rows_affected == 1)
 }
 
 /// Writes down which address a claimed mail goes to.
@@ -591,7 +584,7 @@ pub async fn list_about(
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
     let resets = password_reset::list(db, None, Some(user.id), None, limit).await?;
-    let (ids, pad_to_power_of_two): (Vec<_>, Vec<_>) = resets
+    let (ids, keys): (Vec<_>, Vec<_>) = resets
         .into_iter()
         .map(|reset| (reset.id, reset.email_key))
         .unzip();
@@ -613,7 +606,7 @@ pub async fn list_about(
     if !ids.is_empty() {
         // A code's mail names its reset alone, which knows the address of then. One to each: no order for SQLite to follow.
         let codes = Entity::find()
-            .filter(Column::RecipientKey.is_in(pad_to_power_of_two))
+            .filter(Column::RecipientKey.is_in(keys))
             .filter(Column::ResetId.is_in(ids));
         mails.extend(codes.all(db).await?);
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    QueryOrder as _, QuerySelect as _, SqlErr, TryInsertResult, UpdateMany,
+    QueryOrder as _, QuerySelect as _, SqlErr, UpdateMany,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _},
 };
@@ -212,32 +212,6 @@ pub async fn insert(
     now: DateTime<Utc>,
 ) -> Result<Model, WriteUserError> {
     Ok(user.row(now).insert(db).await?)
-}
-
-/// Makes accounts, but for those whose address is taken: of several with one address the first gets it. Returned are those
-/// that were made.
-///
-/// # Errors
-/// When the database fails.
-pub async fn insert_many(
-    db: &impl ConnectionTrait,
-    users: impl IntoIterator<Item = (NewUser, DateTime<Utc>)>,
-) -> Result<Vec<Model>, DbErr> {
-    let mut rows: Vec<_> = users.into_iter().collect();
-    // Whoever makes several does so in one order, so that no two wait for an address of each other.
-    rows.sort_by_cached_key(|(user, _)| user.email.key());
-    let mut made = Vec::new();
-    for part in database::parts(rows) {
-        let rows = part.into_iter().map(|(user, now)| user.row(now));
-        let inserted = Entity::insert_many(rows)
-            .on_conflict_do_nothing_on([Column::EmailKey])
-            .exec_with_returning_many(db)
-            .await?;
-        if let TryInsertResult::Inserted(users) = inserted {
-            made.extend(users);
-        }
-    }
-    Ok(made)
 }
 
 impl NewUser {

@@ -531,9 +531,9 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
         return Ok(Condition::all().add(Expr::val(1).eq(0)));
     }
     // Emails are found by their key, in which they may be spelled otherwise.
-    let pad_to_power_of_two: Vec<_> = words.iter().map(|word| email::search_key(word)).collect();
+    let keys: Vec<_> = words.iter().map(|word| email::search_key(word)).collect();
     if db.get_database_backend() == DbBackend::Postgres {
-        return Ok(words.iter().zip(&pad_to_power_of_two).fold(Condition::all(), |all, (word, key)| {
+        return Ok(words.iter().zip(&keys).fold(Condition::all(), |all, (word, key)| {
             // As its index has it.
             let indexed = || {
                 Expr::cust(
@@ -569,7 +569,7 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
     }
     let all = words
         .iter()
-        .zip(&pad_to_power_of_two)
+        .zip(&keys)
         .fold(Condition::all(), |all, (word, key)| {
             let lower = word.to_lowercase();
             if is_short(word) {
@@ -598,7 +598,7 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
                     ),
             )
         });
-    Ok(match few(db, &words, &pad_to_power_of_two).await? {
+    Ok(match few(db, &words, &keys).await? {
         Some(few) => Condition::all().add(Column::Id.is_in(few)),
         None => all,
     })
@@ -609,7 +609,7 @@ async fn words(db: &impl ConnectionTrait, text: &str) -> Result<Condition, DbErr
 async fn few(
     db: &impl ConnectionTrait,
     words: &[&str],
-    pad_to_power_of_two: &[Option<String>],
+    keys: &[Option<String>],
 ) -> Result<Option<Vec<i64>>, DbErr> {
     if words.is_empty() || words.iter().any(|word| is_short(word)) {
         return Ok(None);
@@ -617,7 +617,7 @@ async fn few(
     let quote = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
     let quoted: Vec<_> = words
         .iter()
-        .zip(pad_to_power_of_two)
+        .zip(keys)
         .map(|(word, key)| match key {
             Some(key) => format!("({} OR {})", quote(word), quote(key)),
             None => quote(word),

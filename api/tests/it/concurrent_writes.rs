@@ -1,4 +1,4 @@
-//! What several ask for at the same moment and the database is told together.
+//! Concurrent requests that write the same tables: each gets its own result, and none deadlocks.
 
 use std::{collections::BTreeSet, future::Future};
 
@@ -10,11 +10,7 @@ use latchkey_shared::{
     models::{
         audit, mail,
         password_reset::{self, NewReset, Purpose},
-        session,
-        user::{
-            self,
-            profile::{self, ProfileChange, SimpleProfileUpdate},
-        },
+        user,
     },
 };
 use latchkey_testing::{PATIENCE, TestDatabase};
@@ -28,7 +24,6 @@ use uuid::Uuid;
 
 use crate::{
     dashboard::Dashboard,
-    login::claims,
     world::{World, registration, until},
 };
 
@@ -182,62 +177,6 @@ async fn a_change_of_a_profile_that_the_database_refuses_takes_no_other_along() 
     assert!(refused == [0] || refused == [7], "{refused:?}");
 }
 
-/// One statement for all, each by its own session; what somebody else holds is left alone.
-#[tokio::test]
-async fn profiles_are_changed_together_where_the_sessions_count_and_nobody_holds_the_rows() {
-    let world = World::new().await;
-    let (db, now, idle) = (&world.database.db, world.clock.now(), TimeDelta::hours(1));
-    let mut changes = Vec::new();
-    for name in ["ada", "bea", "cia", "dot"] {
-        let access = world.somebody(&format!("{name}@example.com")).await.access;
-        let sid = claims(&access)["sid"].as_str().unwrap().parse().unwrap();
-        let found = session::find_alive(db, sid, now, idle).await.unwrap();
-        let change = ProfileChange {
-            username: Some(format!("New {name}").parse().unwrap()),
-            ..ProfileChange::default()
-        };
-        changes.push(SimpleProfileUpdate::of(&found.unwrap().0, &change).unwrap());
-    }
-    session::revoke(db, changes[1].session_id, now)
-        .await
-        .unwrap();
-    let is_postgres = world.database.is_postgres();
-    let holding = database::begin(db).await.unwrap();
-    if is_postgres {
-        user::hold(&holding, changes[2].user_id).await.unwrap();
-    }
-    let written = async {
-        // On SQLite there is one writer at a time.
-        if is_postgres {
-            profile::change_many(db, &changes, now, idle).await
-        } else {
-            profile::change_many(&holding, &changes, now, idle).await
-        }
-    };
-    let written: BTreeSet<_> = written
-        .await
-        .unwrap()
-        .iter()
-        .map(|user| user.username.as_str().to_owned())
-        .collect();
-    holding.commit().await.unwrap();
-
-    let mut expected = BTreeSet::from(["New ada".to_owned(), "New dot".to_owned()]);
-    if !is_postgres {
-        expected.insert("New cia".to_owned());
-    }
-    assert_eq!(written, expected);
-    for name in ["ada", "bea", "cia", "dot"] {
-        let user = world.user(&format!("{name}@example.com")).await;
-        let new = format!("New {name}");
-        assert_eq!(
-            user.username.as_str() == new,
-            expected.contains(&new),
-            "{name}"
-        );
-    }
-}
-
 /// Else whoever ends the requests of the account it holds, and the worker that has these in hand, could wait for each other.
 #[tokio::test]
 async fn whose_a_request_is_can_be_noted_while_the_account_is_held() {
@@ -246,12 +185,12 @@ async fn whose_a_request_is_can_be_noted_while_the_account_is_held() {
     world.somebody("ada@example.com").await;
     let request = request_of(&world, "ada@example.com").await;
     let id = world.user("ada@example.com").await.id;
-    let dummy_hash = password_reset::ActiveModel {
+    let unbound = password_reset::ActiveModel {
         id: Set(request),
         user_id: Set(None),
         ..Default::default()
     };
-    password_reset::Entity::update(dummy_hash)
+    password_reset::Entity::update(unbound)
         .exec(db)
         .await
         .unwrap();
@@ -291,7 +230,7 @@ async fn new_request_of(world: &World, email: &str) -> Uuid {
         lifetime: TimeDelta::minutes(10),
         purpose: Purpose::Reset,
     };
-    let written = password_reset::insert_many(&world.database.db, vec![new]).await;
+    let written = password_reset::insert(&world.database.db, new).await;
     written.unwrap();
     id
 }
