@@ -21,9 +21,9 @@ mod m0007_dashboard;
 mod m0008_search;
 mod m0010_audit_guards;
 mod m0011_dashboard_lists;
-mod m0012_awaits_owner;
+mod m0012_pending_email_verification;
 mod m0013_code_purpose;
-mod m0014_waiting_for_whom;
+mod m0014_pending_accounts;
 mod m0015_write_checks;
 mod m0016_mail_budgets;
 mod m0017_mail_recipient_key;
@@ -47,9 +47,9 @@ impl MigratorTrait for Migrator {
             Box::new(m0008_search::Migration),
             Box::new(m0010_audit_guards::Migration),
             Box::new(m0011_dashboard_lists::Migration),
-            Box::new(m0012_awaits_owner::Migration),
+            Box::new(m0012_pending_email_verification::Migration),
             Box::new(m0013_code_purpose::Migration),
-            Box::new(m0014_waiting_for_whom::Migration),
+            Box::new(m0014_pending_accounts::Migration),
             Box::new(m0015_write_checks::Migration),
             Box::new(m0016_mail_budgets::Migration),
             Box::new(m0017_mail_recipient_key::Migration),

@@ -145,7 +145,7 @@ impl Register {
             date_birth: form.date_birth,
             gender: form.gender,
             is_activated: app.config.activation == Activation::None,
-            awaits_owner: app.config.activation == Activation::Email,
+            pending_email_verification: app.config.activation == Activation::Email,
             is_superuser: false,
         };
         let entered = enter(app, new, &trail).await;
@@ -173,7 +173,7 @@ async fn enter(
         .registration_privacy
         .then(|| User::announced(&new));
     let (code, activation_token) = new
-        .awaits_owner
+        .pending_email_verification
         .then(|| CodeRequest::new(app, Purpose::Activation, &email, trail))
         .map(|code| (code.written, code.token.expose().to_owned()))
         .unzip();

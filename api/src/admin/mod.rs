@@ -44,7 +44,7 @@ pub fn pages() -> impl Endpoint<Output = Response> {
         )
         .at("/users", get(users::show))
         .at(
-            "/users/act",
+            "/users/bulk",
             get(users::redirect_to_list).post(users::act_on_chosen),
         )
         .at("/users/export", get(csv::file))

@@ -235,7 +235,7 @@ async fn activate(app: &App, transaction: &Transaction, reset: &Reset) -> Result
     // Held first, as by whatever else changes an account, and still with the address that the code went to.
     let held = user::hold(transaction, id).await?;
     Ok(
-        held.is_some_and(|user| is_owner(&user, reset) && user.awaits_owner)
+        held.is_some_and(|user| is_owner(&user, reset) && user.pending_email_verification)
             && password_reset::mark_checked(transaction, reset.id, now).await?
             && password_reset::consume(transaction, reset.id, now).await?
             && user::activate_by_owner(transaction, id, now).await?,

@@ -390,7 +390,7 @@ async fn list(app: &App, json: bool) -> anyhow::Result<()> {
                     "email": user.email.as_str(),
                     "username": user.username.as_str(),
                     "is_activated": user.is_activated,
-                    "awaits_owner": user.awaits_owner,
+                    "pending_email_verification": user.pending_email_verification,
                     "is_active": user.is_active,
                     "is_superuser": user.is_superuser,
                     "created_at": user.created_at,

@@ -103,7 +103,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
         (408, _) => vec![ApiError::BodyTooSlow],
         (409, "register" | "changeUser") => vec![ApiError::EmailTaken],
         (409, "changeAccount") => vec![
-            ApiError::ChangedMeanwhile,
+            ApiError::EditConflict,
             ApiError::EmailTaken,
             ApiError::OwnAccount,
             ApiError::LastSuperuser,
@@ -111,7 +111,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
         (409, "deleteAccount" | "deactivateAccount" | "actOnAccounts") => {
             vec![ApiError::OwnAccount, ApiError::LastSuperuser]
         }
-        (409, _) => vec![ApiError::NotPossible],
+        (409, _) => vec![ApiError::InvalidState],
         (413, _) => vec![ApiError::BodyTooLarge],
         (415, _) => vec![ApiError::UnsupportedMediaType],
         (429, _) => vec![ApiError::TooManyRequests(RateLimitExceeded {
@@ -204,7 +204,7 @@ fn user() -> Value {
 fn account() -> Value {
     let mut account = json!({"id": 7});
     let more = json!({
-        "awaits_owner": false, "is_active": true, "is_staff": true, "is_superuser": false,
+        "pending_email_verification": false, "is_active": true, "is_staff": true, "is_superuser": false,
         "permissions": ["view_users", "mails"], "created": MORNING, "last_login": NOON, "version": 3,
     });
     for part in [user(), more] {

@@ -6,7 +6,7 @@
 --   window   a sorted set of the moments that were let through; limit of them in any span of ms
 --   lock     a hash that is only read: refuses until the moment in its field `until`
 --   waits    a hash of failures, of which span are free; each of the others refuses for twice as long as the one before
---   strikes  the same, and at limit for ever
+--   failed_attempts  the same, and at limit for ever
 -- Returns which counter refuses (0 for none), for how many ms, and until when the strike refuses others (0 for no wait).
 local now, member = tonumber(ARGV[1]), ARGV[2]
 local lockouts = table.remove(KEYS)
@@ -43,12 +43,12 @@ for i, key in ipairs(KEYS) do
         redis.call('zadd', key, now, member)
         redis.call('pexpire', key, span)
     elseif kind ~= 'lock' then
-        local strikes = redis.call('hincrby', key, 'strikes', 1)
-        local ends = kind == 'strikes' and strikes >= limit
+        local failed_attempts = redis.call('hincrby', key, 'failed_attempts', 1)
+        local ends = kind == 'failed_attempts' and failed_attempts >= limit
         if ends then
             till = now + 3650 * 86400000
-        elseif strikes >= span then
-            till = now + math.min(2 ^ (strikes - span), tonumber(ARGV[3])) * 1000
+        elseif failed_attempts >= span then
+            till = now + math.min(2 ^ (failed_attempts - span), tonumber(ARGV[3])) * 1000
         end
         if till > 0 then
             redis.call('hset', key, 'until', till)

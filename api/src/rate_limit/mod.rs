@@ -1,11 +1,11 @@
 //! How often somebody may try: counters in Redis that all replicas share, one script and one round trip a request.
 //!
-//! Two kinds. A window lets so many through in any span of so many seconds. The account's strikes count logins that did
+//! Two kinds. A window lets so many through in any span of so many seconds. The account's failed attempts count logins that did
 //! not succeed since the last one that did: the first few are free, then the waits double. Strikes are counted before the
 //! password is checked and forgiven after, so guessing in parallel gains nothing. What is refused counts for nothing, and
 //! what ends before anybody knows whether the password was right (the service was busy, the client went away) is taken back.
 //!
-//! Logins have two counters for each address. The waits come from strikes that Redis keeps for an hour, whether or not the
+//! Logins have two counters for each address. The waits come from failed attempts that Redis keeps for an hour, whether or not the
 //! address has an account. Failures are remembered apart, after the password was checked: past a hundred (NIST SP
 //! 800-63B-4, 3.2.2) only a reset by mail opens the account to passwords again. Those of an account are kept for 90 days
 //! after the last (the hundredth for ever), while they are free for 30. Those of an address without an account are kept for
@@ -104,7 +104,7 @@ const REMEMBERED: u32 = 90 * 86_400;
 const INVENTED_REMEMBERED: u32 = 86_400;
 /// Of how many addresses without an account the failures are kept that one client network caused.
 const MAX_INVENTED: u32 = 500;
-/// How long the strikes of logins are kept after the last one, in seconds: four times the longest wait.
+/// How long the failed attempts of logins are kept after the last one, in seconds: four times the longest wait.
 const STRIKES_REMEMBERED: u32 = 3600;
 
 /// How many are on the list of those who are held; of more, those that are held the longest.
@@ -115,8 +115,8 @@ const MAX_LOCKOUTS: i64 = 10_000;
 pub struct Lockout {
     /// Names it, to release it.
     pub name: String,
-    /// What is refused: `login`, `strikes` and `failed` (logins, after failed ones), `register`, `reset`, `otp`, `otp-ip`,
-    /// `reset-password`, `change`, `change-strikes` (password changes, after wrong passwords), `address`, `picture` (uploads).
+    /// What is refused: `login`, `failed_attempts` and `failed` (logins, after failed ones), `register`, `reset`, `otp`, `otp-ip`,
+    /// `reset-password`, `change`, `change_failed_attempts` (password changes, after wrong passwords), `address`, `picture` (uploads).
     pub what: String,
     /// To whom.
     pub whom: LockoutSubject,
@@ -236,7 +236,7 @@ impl Limiter {
         }
     }
 
-    /// One login: by peer, and by the account's strikes, whether or not there is such an account.
+    /// One login: by peer, and by the account's failed attempts, whether or not there is such an account.
     ///
     /// # Errors
     /// When it is one too many, or Redis does not answer.
@@ -249,7 +249,7 @@ impl Limiter {
         let mut counters = Counters::default();
         counters.window(self.peer_key("login", peer), self.rates.login_peer);
         counters.lock(self.failed_key(email), self.rates);
-        counters.waits(self.strikes_key(email), self.rates);
+        counters.waits(self.failed_attempts_key(email), self.rates);
         self.try_one(counters, now).await
     }
 
@@ -301,8 +301,11 @@ impl Limiter {
     /// # Errors
     /// When Redis does not answer.
     pub async fn reset_failures(&self, email: &Email) -> Result<(), ApiError> {
-        self.forget(vec![self.strikes_key(email), self.failed_key(email)])
-            .await
+        self.forget(vec![
+            self.failed_attempts_key(email),
+            self.failed_key(email),
+        ])
+        .await
     }
 
     /// Forgives the wrong passwords at changes of an account's password, after the right one.
@@ -310,7 +313,8 @@ impl Limiter {
     /// # Errors
     /// When Redis does not answer.
     pub async fn reset_change_failures(&self, user_id: i64) -> Result<(), ApiError> {
-        self.forget(vec![self.change_strikes_key(user_id)]).await
+        self.forget(vec![self.change_failed_attempts_key(user_id)])
+            .await
     }
 
     /// Forgives all that was guessed wrong at an account, passwords and codes, after a reset.
@@ -325,9 +329,9 @@ impl Limiter {
     ) -> Result<(), ApiError> {
         self.forget(vec![
             self.otp_key(peer, &email.key()),
-            self.strikes_key(email),
+            self.failed_attempts_key(email),
             self.failed_key(email),
-            self.change_strikes_key(user_id),
+            self.change_failed_attempts_key(user_id),
             self.mailbox_key("otp", &email.key()),
         ])
         .await
@@ -367,13 +371,13 @@ impl Limiter {
     ) -> Result<Vec<Lockout>, ApiError> {
         let mailbox = self.hasher.fingerprint(&email.key());
         let mut held = Vec::new();
-        for what in ["strikes", "failed", "otp"] {
+        for what in ["failed_attempts", "failed", "otp"] {
             held.extend(
                 self.find_lockout(&format!("{what}:email:{mailbox}"), now)
                     .await?,
             );
         }
-        for what in ["change", "change-strikes", "address", "picture"] {
+        for what in ["change", "change_failed_attempts", "address", "picture"] {
             held.extend(self.find_lockout(&format!("{what}:{id}"), now).await?);
         }
         Ok(held)
@@ -418,10 +422,10 @@ impl Limiter {
         // Waits and lock come from the same failures, and end together.
         if let Some(address) = name
             .strip_prefix("failed:")
-            .or(name.strip_prefix("strikes:"))
+            .or(name.strip_prefix("failed_attempts:"))
         {
             keys.extend(
-                ["failed", "strikes"]
+                ["failed", "failed_attempts"]
                     .map(|what| format!("{}:limit:{what}:{address}", self.namespace)),
             );
         }
@@ -545,7 +549,7 @@ impl Limiter {
         self.count(counters, now).await
     }
 
-    /// One change of a password by somebody who is logged in. The account has strikes of its own for it: those of logins
+    /// One change of a password by somebody who is logged in. The account has failed attempts of its own for it: those of logins
     /// are anybody's to cause, and would keep the owner from it.
     ///
     /// # Errors
@@ -576,7 +580,7 @@ impl Limiter {
             self.account_key("change", user_id),
             self.rates.password_change,
         );
-        counters.strikes(self.change_strikes_key(user_id), self.rates);
+        counters.failed_attempts(self.change_failed_attempts_key(user_id), self.rates);
         counters
     }
 
@@ -743,12 +747,12 @@ impl Limiter {
         format!("{}:limit:{what}:{user_id}", self.namespace)
     }
 
-    fn change_strikes_key(&self, user_id: i64) -> String {
-        self.account_key("change-strikes", user_id)
+    fn change_failed_attempts_key(&self, user_id: i64) -> String {
+        self.account_key("change_failed_attempts", user_id)
     }
 
-    fn strikes_key(&self, email: &Email) -> String {
-        self.email_key("strikes", email)
+    fn failed_attempts_key(&self, email: &Email) -> String {
+        self.email_key("failed_attempts", email)
     }
 
     fn failed_key(&self, email: &Email) -> String {
@@ -774,9 +778,15 @@ impl Counters {
     }
 
     /// The same with an end.
-    fn strikes(&mut self, key: String, rates: Rates) {
+    fn failed_attempts(&mut self, key: String, rates: Rates) {
         let free = u64::from(rates.free_failures);
-        self.add(key, "strikes", rates.most_failures, free, REMEMBERED);
+        self.add(
+            key,
+            "failed_attempts",
+            rates.most_failures,
+            free,
+            REMEMBERED,
+        );
     }
 
     fn add(&mut self, key: String, kind: &str, limit: u32, span: u64, kept: u32) {

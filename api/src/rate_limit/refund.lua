@@ -10,7 +10,7 @@ if kind == 'zset' then
     redis.call('zrem', key, member)
     redis.call('zrem', lockouts, key)
 elseif kind == 'hash' then
-    if redis.call('hincrby', key, 'strikes', -1) <= 0 then
+    if redis.call('hincrby', key, 'failed_attempts', -1) <= 0 then
         redis.call('del', key)
         redis.call('zrem', lockouts, key)
     elseif redis.call('hget', key, 'until') == till then

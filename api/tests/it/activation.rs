@@ -76,7 +76,7 @@ async fn the_code_of_the_registration_lets_its_owner_in_once() {
     again.is_problem(400, "invalid-otp");
 
     let user = world.user("ada@example.com").await;
-    assert!(user.is_activated && !user.awaits_owner);
+    assert!(user.is_activated && !user.pending_email_verification);
     let events = audit::list_of(&world.database.db, user.id, 9).await;
     let noted = events.unwrap().into_iter().find(|event| {
         event.event == "user_updated" && event.detail.as_deref() == Some("activation")
@@ -108,25 +108,25 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     let told = async || {
         let path = format!("/api/admin/users/{id}/");
         let request = world.request(Method::GET, &path).bearer_auth(&access);
-        world.send(request).await.body["awaits_owner"].clone()
+        world.send(request).await.body["pending_email_verification"].clone()
     };
     // Of the export and the command the same.
     let listed = async || {
         let csv = root.see("/admin/users/export/?q=ada").await;
         let (_, json) = world.process(&["users", "list", "--json"]).output().await;
-        (csv, json.contains("\"awaits_owner\": true"))
+        (csv, json.contains("\"pending_email_verification\": true"))
     };
     assert_eq!(told().await, true);
     let (csv, is_listed) = listed().await;
     assert!(
-        csv.contains(",is_activated,awaits_owner,is_active,"),
+        csv.contains(",is_activated,pending_email_verification,is_active,"),
         "{csv}"
     );
     assert!(csv.contains(",no,yes,yes,no,no,") && is_listed, "{csv}");
     // How many are on a page of the list, and by the same filter of the call.
     let found = async |query: &str, filter: &str| {
         let html = root.see(&format!("/admin/users/?{query}")).await;
-        let path = format!("/api/admin/users/?activated=false&awaits_owner={filter}");
+        let path = format!("/api/admin/users/?activated=false&pending_email_verification={filter}");
         let request = world.request(Method::GET, &path).bearer_auth(&access);
         let users = world.send(request).await.body["users"]
             .as_array()
@@ -194,7 +194,7 @@ async fn a_password_reset_lets_in_whom_the_account_awaits_and_nobody_else() {
     // As if it had been made while administrators decided.
     let row = user::ActiveModel {
         id: sea_orm::Set(world.user(&email("staffs")).await.id),
-        awaits_owner: sea_orm::Set(false),
+        pending_email_verification: sea_orm::Set(false),
         ..Default::default()
     };
     user::Entity::update(row)

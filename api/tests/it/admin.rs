@@ -33,7 +33,7 @@ const FORMS: [(&str, &[(&str, &str)]); 11] = [
     ("/admin/logout/", &[]),
     ("/admin/preferences/", &[]),
     ("/admin/account/", &[]),
-    ("/admin/users/act/", &[("id", "2"), ("act", "activate")]),
+    ("/admin/users/bulk/", &[("id", "2"), ("act", "activate")]),
     ("/admin/users/2/", &[("username", "Somebody else")]),
     ("/admin/users/2/sessions/", &[]),
     ("/admin/mails/00000000-0000-0000-0000-000000000000/", &[]),
@@ -154,7 +154,7 @@ async fn a_form_without_the_token_of_its_browser_changes_nothing() {
     assert!(!ada.is_activated);
     assert_eq!(ada.username.as_str(), "Ada");
     // With its own token the same form does something.
-    root.done("/admin/users/act/", FORMS[5].1).await;
+    root.done("/admin/users/bulk/", FORMS[5].1).await;
     assert!(world.user("ada@example.com").await.is_activated);
 }
 
@@ -260,15 +260,19 @@ async fn each_form_asks_for_its_own_permission() {
         (
             "change_users",
             "/admin/limits/release/",
-            vec![("name", "strikes:email:0")],
+            vec![("name", "failed_attempts:email:0")],
         ),
         ("change_users", &sessions, vec![("session", NO_MAIL)]),
         ("change_users", &user, vec![("username", "Eve")]),
-        ("change_users", "/admin/users/act/", act("activate")),
-        ("change_users", "/admin/users/act/", act("deactivate")),
-        ("change_users", "/admin/users/act/", act("sign_out")),
-        ("change_users", "/admin/users/act/", act("ask_for_reset")),
-        ("delete_users", "/admin/users/act/", act("delete")),
+        ("change_users", "/admin/users/bulk/", act("activate")),
+        ("change_users", "/admin/users/bulk/", act("deactivate")),
+        ("change_users", "/admin/users/bulk/", act("sign_out")),
+        (
+            "change_users",
+            "/admin/users/bulk/",
+            act("request_password_reset"),
+        ),
+        ("delete_users", "/admin/users/bulk/", act("delete")),
         ("audit", "/admin/audit/verify/", vec![]),
     ];
     let rights = [

@@ -86,10 +86,10 @@ async fn a_bulk_activation_mails_each_owner_once_and_is_noted_with_before_and_af
     fields.extend([("act", "activate"), ("back", "/admin/users/?activated=no")]);
 
     assert_eq!(
-        root.done("/admin/users/act/", &fields).await,
+        root.done("/admin/users/bulk/", &fields).await,
         "Activated. (2)"
     );
-    root.done("/admin/users/act/", &fields).await;
+    root.done("/admin/users/bulk/", &fields).await;
 
     for (i, mails) in [(0, 2), (1, 2), (2, 1)] {
         let email = format!("user{i}@example.com");
@@ -116,7 +116,7 @@ async fn what_cannot_be_taken_back_is_asked_about_first() {
     let root = Dashboard::of(&world, "root@example.com").await;
     for (act, question) in [("deactivate", "Shut these"), ("delete", "Delete these")] {
         let page = root
-            .post("/admin/users/act/", &[("id", &id), ("act", act)])
+            .post("/admin/users/bulk/", &[("id", &id), ("act", act)])
             .await;
         assert_eq!(page.status, 200);
         assert!(page.html.contains(question) && page.html.contains("ada@example.com"));
@@ -124,7 +124,7 @@ async fn what_cannot_be_taken_back_is_asked_about_first() {
     }
     let sure = ("confirmed", "yes");
     let fields = [("id", id.as_str()), ("act", "deactivate"), sure];
-    root.done("/admin/users/act/", &fields).await;
+    root.done("/admin/users/bulk/", &fields).await;
     assert_eq!(world.get_user(&tokens.access).await.status, 401);
     let back = format!("/admin/users/{id}/");
     let fields = [
@@ -133,7 +133,7 @@ async fn what_cannot_be_taken_back_is_asked_about_first() {
         ("back", &back),
         sure,
     ];
-    let page = root.post("/admin/users/act/", &fields).await;
+    let page = root.post("/admin/users/bulk/", &fields).await;
     assert_eq!(page.location(), "/admin/users/");
     assert_eq!(root.get(&back).await.status, 404);
     let events = events(&world).await;
@@ -163,13 +163,13 @@ async fn staff_neither_touch_staff_nor_raise_anybodys_rights() {
             "activate",
             "deactivate",
             "sign_out",
-            "ask_for_reset",
+            "request_password_reset",
             "delete",
         ] {
             let fields = [("id", id.as_str()), ("act", act), ("confirmed", "yes")];
-            let page = staff.post("/admin/users/act/", &fields).await;
+            let page = staff.post("/admin/users/bulk/", &fields).await;
             assert_eq!(page.status, 403, "{act} {email}");
-            let page = staff.post("/admin/users/act/", &fields[..2]).await;
+            let page = staff.post("/admin/users/bulk/", &fields[..2]).await;
             assert_eq!(page.status, 403, "no question: {act} {email}");
         }
         let fields = edited(&staff, &world, email, &[("email", "mine@example.com")]).await;
@@ -211,7 +211,7 @@ async fn nobody_shuts_deletes_or_promotes_the_account_they_act_with() {
     let id = world.user("root@example.com").await.id.to_string();
     for act in ["deactivate", "delete"] {
         let fields = [("id", id.as_str()), ("act", act), ("confirmed", "yes")];
-        let page = root.post("/admin/users/act/", &fields).await;
+        let page = root.post("/admin/users/bulk/", &fields).await;
         assert_eq!(page.status, 409, "{act}");
     }
     let without = [("is_superuser", ""), ("is_active", "")];
@@ -250,8 +250,8 @@ async fn the_last_superuser_stays_whoever_removes_whom_at_once() {
         let remove = |id| [("id", id), ("act", act), ("confirmed", "yes")];
         let (first, second) = (remove(ids[1].as_str()), remove(ids[0].as_str()));
         let (first, second) = tokio::join!(
-            one.post("/admin/users/act/", &first),
-            two.post("/admin/users/act/", &second)
+            one.post("/admin/users/bulk/", &first),
+            two.post("/admin/users/bulk/", &second)
         );
         let left = staff::superusers(&world.database.db).await.unwrap();
         assert_eq!(left, 1, "{first:?} {second:?}");
@@ -438,8 +438,8 @@ async fn an_administrator_asks_for_a_new_password_and_never_sets_one() {
     let root = Dashboard::of(&world, "root@example.com").await;
     let id = world.user("ada@example.com").await.id.to_string();
     let before = world.user("ada@example.com").await.password_hash;
-    let fields = [("id", id.as_str()), ("act", "ask_for_reset")];
-    root.done("/admin/users/act/", &fields).await;
+    let fields = [("id", id.as_str()), ("act", "request_password_reset")];
+    root.done("/admin/users/bulk/", &fields).await;
     let mails = world.mails_to("ada@example.com").await;
     let last = mails.last().unwrap();
     assert_eq!(last.subject, "Please set a new Latchkey password");
@@ -576,7 +576,7 @@ async fn who_is_held_by_a_limit_is_seen_and_let_go() {
     );
     assert_eq!(
         events(&world).await[0].detail.as_deref(),
-        Some("released from the limit strikes")
+        Some("released from the limit failed_attempts")
     );
     let page = root
         .post("/admin/limits/release/", &[("name", &name)])
@@ -591,7 +591,7 @@ async fn the_page_of_the_log_finds_a_broken_chain() {
     world.register("ada@example.com").await;
     let root = Dashboard::of(&world, "root@example.com").await;
     let id = world.user("ada@example.com").await.id.to_string();
-    root.done("/admin/users/act/", &[("id", &id), ("act", "activate")])
+    root.done("/admin/users/bulk/", &[("id", &id), ("act", "activate")])
         .await;
     let html = root
         .see(&format!("/admin/audit/?user={id}&event=authz_admin"))
@@ -648,7 +648,7 @@ async fn only_who_is_held_is_released_and_superusers_by_superusers_alone() {
     let keys = world.redis.keys().await;
     let counter = keys
         .iter()
-        .find(|key| key.contains(":limit:strikes:"))
+        .find(|key| key.contains(":limit:failed_attempts:"))
         .unwrap();
     let name = counter.split_once(":limit:").unwrap().1;
     for name in [name, "held", ""] {

@@ -52,7 +52,7 @@ async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
         ("act", "deactivate"),
         ("confirmed", "yes"),
     ];
-    root.done("/admin/users/act/", &shut).await;
+    root.done("/admin/users/bulk/", &shut).await;
 
     let html = root.see("/admin/").await;
     assert!(
@@ -90,7 +90,7 @@ async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
         ("act", "activate"),
         ("back", "/admin/"),
     ];
-    assert_eq!(root.done("/admin/users/act/", &fields).await, "Activated.");
+    assert_eq!(root.done("/admin/users/bulk/", &fields).await, "Activated.");
     assert!(
         root.see("/admin/")
             .await
@@ -115,7 +115,7 @@ async fn a_shut_account_is_opened_by_whoever_was_told_that_it_is_shut() {
         ("id", grace.as_str()),
         ("act", "activate"),
     ];
-    let page = root.post("/admin/users/act/", &both).await;
+    let page = root.post("/admin/users/bulk/", &both).await;
     assert_eq!(page.status, 200, "{page:?}");
     assert!(
         page.html.contains("Some of these accounts are shut"),
@@ -128,7 +128,7 @@ async fn a_shut_account_is_opened_by_whoever_was_told_that_it_is_shut() {
     let mut sure = both.to_vec();
     sure.push(("confirmed", "yes"));
     assert_eq!(
-        root.done("/admin/users/act/", &sure).await,
+        root.done("/admin/users/bulk/", &sure).await,
         "Activated. (2)"
     );
     let grace = world.user("grace@example.com").await;

@@ -104,13 +104,13 @@ fn calls(id: i64) -> Vec<(Method, &'static str, Value, &'static str)> {
         (Method::PATCH, "/api/admin/users/{id}/", json!({"username": "Countess"}), "change_users"),
         (Method::POST, "/api/admin/users/{id}/activate/", Value::Null, "change_users"),
         (Method::POST, "/api/admin/users/{id}/sign_out/", Value::Null, "change_users"),
-        (Method::POST, "/api/admin/users/{id}/ask_for_reset/", Value::Null, "change_users"),
+        (Method::POST, "/api/admin/users/{id}/request_password_reset/", Value::Null, "change_users"),
         (Method::DELETE, "/api/admin/users/{id}/sessions/{session}/", Value::Null, "change_users"),
         (Method::POST, "/api/admin/users/{id}/deactivate/", Value::Null, "change_users"),
-        (Method::POST, "/api/admin/users/act/", json!({"act": "activate", "ids": [id]}), "change_users"),
-        (Method::POST, "/api/admin/users/act/", json!({"act": "sign_out", "ids": [id]}), "change_users"),
-        (Method::POST, "/api/admin/users/act/", json!({"act": "deactivate", "ids": [id]}), "change_users"),
-        (Method::POST, "/api/admin/users/act/", json!({"act": "delete", "ids": [id]}), "delete_users"),
+        (Method::POST, "/api/admin/users/bulk/", json!({"act": "activate", "ids": [id]}), "change_users"),
+        (Method::POST, "/api/admin/users/bulk/", json!({"act": "sign_out", "ids": [id]}), "change_users"),
+        (Method::POST, "/api/admin/users/bulk/", json!({"act": "deactivate", "ids": [id]}), "change_users"),
+        (Method::POST, "/api/admin/users/bulk/", json!({"act": "delete", "ids": [id]}), "delete_users"),
         (Method::DELETE, "/api/admin/users/{id}/", Value::Null, "delete_users"),
     ]
 }
@@ -216,7 +216,7 @@ async fn staff_touch_no_staff_and_raise_nobody() {
             act(&world, &clerk, user.id, "activate").await,
             act(&world, &clerk, user.id, "deactivate").await,
             act(&world, &clerk, user.id, "sign_out").await,
-            act(&world, &clerk, user.id, "ask_for_reset").await,
+            act(&world, &clerk, user.id, "request_password_reset").await,
             delete(&world, &clerk, user.id).await,
         ];
         for answer in answers {
@@ -224,7 +224,7 @@ async fn staff_touch_no_staff_and_raise_nobody() {
         }
         for what in ["activate", "deactivate", "sign_out", "delete"] {
             let body = json!({"act": what, "ids": [ada.id, user.id]});
-            let answer = post(&world, &clerk, "/api/admin/users/act/", body).await;
+            let answer = post(&world, &clerk, "/api/admin/users/bulk/", body).await;
             answer.is_problem(403, "not-permitted");
         }
     }
@@ -264,8 +264,8 @@ async fn nobody_shuts_deletes_or_raises_their_own_account() {
     for answer in [
         act(&world, &root, me.id, "deactivate").await,
         delete(&world, &root, me.id).await,
-        post(&world, &root, "/api/admin/users/act/", many("deactivate")).await,
-        post(&world, &root, "/api/admin/users/act/", many("delete")).await,
+        post(&world, &root, "/api/admin/users/bulk/", many("deactivate")).await,
+        post(&world, &root, "/api/admin/users/bulk/", many("delete")).await,
     ] {
         answer.is_problem(409, "own-account");
     }
@@ -320,7 +320,7 @@ async fn a_change_of_an_old_version_changes_nothing() {
     for version in [ada.version, ada.version + 7] {
         let change = json!({"username": "Eve", "is_active": false, "version": version});
         let answer = patch(&world, &root, ada.id, change).await;
-        answer.is_problem(409, "changed-meanwhile");
+        answer.is_problem(409, "edit-conflict");
     }
     assert_eq!(world.user("ada@example.com").await, stored);
 
@@ -353,7 +353,7 @@ async fn a_change_takes_every_field_and_names_every_bad_one() {
         json!({
             "id": id, "email": "lovelace@example.com", "username": "Countess", "phoneNumber": "+201001234567",
             "dateBirth": "1990-02-28", "gender": "female", "image": null, "is_activated": true, "is_active": true,
-            "awaits_owner": false, "is_staff": true, "is_superuser": false,
+            "pending_email_verification": false, "is_staff": true, "is_superuser": false,
             "permissions": ["view_users", "change_users", "audit"], "last_login": null, "version": 1,
         })
     );
@@ -417,7 +417,7 @@ async fn whoever_is_let_in_gets_one_mail() {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
     let all = json!({"act": "activate", "ids": ids});
-    let answer = post(&world, &clerk, "/api/admin/users/act/", all).await;
+    let answer = post(&world, &clerk, "/api/admin/users/bulk/", all).await;
     assert_eq!(answer.body, json!({"done": 1}));
     for email in ["a@example.com", "b@example.com", "c@example.com"] {
         world.try_login(email, PASSWORD).await.text("/token/access");
@@ -441,7 +441,7 @@ async fn each_act_is_noted_with_who_did_it_and_what_was_before_and_after() {
     act(&world, &clerk, id, "activate").await;
     let change = json!({"username": "Countess", "is_activated": false});
     let changed = patch(&world, &clerk, id, change).await;
-    act(&world, &clerk, id, "ask_for_reset").await;
+    act(&world, &clerk, id, "request_password_reset").await;
     act(&world, &clerk, id, "sign_out").await;
     act(&world, &clerk, id, "deactivate").await;
     delete(&world, &clerk, id).await;
@@ -636,7 +636,7 @@ async fn many_accounts_are_acted_on_at_once() {
         ids.push(world.user(&email).await.id);
     }
     let many = |what: &str, ids: Value| json!({"act": what, "ids": ids});
-    let path = "/api/admin/users/act/";
+    let path = "/api/admin/users/bulk/";
     for (what, done) in [
         ("activate", 3),
         ("activate", 0),
@@ -745,11 +745,11 @@ async fn mails_are_listed_shown_cancelled_and_sent_again() {
     assert!(shown.text("/subject").contains("code") && shown.text("/text").contains("Latchkey"));
 
     let answer = post(&world, &clerk, &format!("{path}retry/"), Value::Null).await;
-    answer.is_problem(409, "not-possible");
+    answer.is_problem(409, "invalid-state");
     let answer = post(&world, &clerk, &format!("{path}cancel/"), Value::Null).await;
     assert_eq!(answer.status, 204, "{answer:?}");
     let answer = post(&world, &clerk, &format!("{path}cancel/"), Value::Null).await;
-    answer.is_problem(409, "not-possible");
+    answer.is_problem(409, "invalid-state");
     assert_eq!(
         get(&world, &clerk, &path).await.text("/mail/state"),
         "cancelled"
@@ -791,7 +791,7 @@ async fn whoever_is_held_by_a_limit_is_released() {
     let id = world.user("ada@example.com").await.id;
     let held = get(&world, &clerk, "/api/admin/limits/").await;
     assert_eq!(held.body["limits"].as_array().unwrap().len(), 1);
-    assert_eq!(held.text("/limits/0/what"), "strikes");
+    assert_eq!(held.text("/limits/0/what"), "failed_attempts");
     assert_eq!(held.body["limits"][0]["user"], id);
 
     let release = json!({"name": held.text("/limits/0/name")});
@@ -809,7 +809,7 @@ async fn whoever_is_held_by_a_limit_is_released() {
     let events = admin_events(&world).await;
     assert_eq!(
         events[0].detail.as_deref(),
-        Some("released from the limit strikes")
+        Some("released from the limit failed_attempts")
     );
 }
 

@@ -154,7 +154,7 @@ async fn an_export_goes_on_past_a_thousand_rows_and_is_noted_with_number_and_fil
     for i in 0..1001 {
         let new = NewUser {
             phone_number: Some(format!("+2010{i:08}").parse().unwrap()),
-            awaits_owner: false,
+            pending_email_verification: false,
             is_superuser: false,
             is_activated: false,
             ..NewUser::superuser(
@@ -186,7 +186,8 @@ async fn an_export_goes_on_past_a_thousand_rows_and_is_noted_with_number_and_fil
         "{detail}"
     );
     assert!(
-        detail.ends_with(", waiting: true, awaits_owner: false") && !detail.contains("text: ada"),
+        detail.ends_with(", waiting: true, pending_email_verification: false")
+            && !detail.contains("text: ada"),
         "{detail}"
     );
 }
@@ -264,7 +265,7 @@ async fn who_may_not_be_acted_on_has_no_box_and_what_is_refused_keeps_the_choice
             ("act", act),
             back,
         ];
-        let page = staff.post("/admin/users/act/", &fields).await;
+        let page = staff.post("/admin/users/bulk/", &fields).await;
         assert_eq!(page.status, 403, "{act}");
         assert!(
             page.html.contains("may not do this"),
@@ -294,7 +295,7 @@ async fn who_may_not_be_acted_on_has_no_box_and_what_is_refused_keeps_the_choice
         ("act", "delete"),
         back,
     ];
-    let page = root.post("/admin/users/act/", &fields).await;
+    let page = root.post("/admin/users/bulk/", &fields).await;
     assert_eq!(page.status, 409);
     assert!(
         page.html.contains("ada@example.com\" checked>"),
@@ -313,7 +314,7 @@ async fn a_question_about_deleting_says_what_goes_with_the_accounts() {
     let root = Dashboard::of(&world, "root@example.com").await;
     let id = world.user("ada@example.com").await.id.to_string();
     let page = root
-        .post("/admin/users/act/", &[("id", &id), ("act", "delete")])
+        .post("/admin/users/bulk/", &[("id", &id), ("act", "delete")])
         .await;
     let says = "living sessions 2, password resets 1, pictures 0.";
     assert!(page.html.contains(says), "{}", page.html);
@@ -401,7 +402,7 @@ async fn a_page_of_an_account_tells_its_mails_of_every_address_and_its_history_w
     let root = Dashboard::of(&world, "root@example.com").await;
     let id = world.user("ada@example.com").await.id;
     let text = id.to_string();
-    root.done("/admin/users/act/", &[("id", &text), ("act", "sign_out")])
+    root.done("/admin/users/bulk/", &[("id", &text), ("act", "sign_out")])
         .await;
     let tokens = if world.get_user(&tokens.access).await.status == 200 {
         tokens
@@ -515,11 +516,11 @@ async fn reset_mails_of_staff_have_a_budget_of_their_own() {
     let user = format!("/admin/users/{id}/");
     let fields = [
         ("id", id.as_str()),
-        ("act", "ask_for_reset"),
+        ("act", "request_password_reset"),
         ("back", &user),
     ];
     for _ in 0..5 {
-        root.done("/admin/users/act/", &fields).await;
+        root.done("/admin/users/bulk/", &fields).await;
     }
     let mails = world.mails_to("ada@example.com").await;
     let asked = mails
@@ -544,7 +545,7 @@ async fn the_log_is_asked_by_id_address_actor_and_day_and_says_what_it_does_not_
     let root = Dashboard::of(&world, "root@example.com").await;
     let id = world.user("ada@example.com").await.id;
     let text = id.to_string();
-    root.done("/admin/users/act/", &[("id", &text), ("act", "activate")])
+    root.done("/admin/users/bulk/", &[("id", &text), ("act", "activate")])
         .await;
     let rows = |html: &str| html.matches("data-label=\"#\">").count();
     let root_id = world.user("root@example.com").await.id;

@@ -92,7 +92,7 @@ async fn dashboard_links_forms_and_redirects_stay_below_the_path() {
         away.location(),
         format!("{BASE}/admin/login/?next=%2Fadmin%2Fusers%2F%3Fq%3Dada")
     );
-    let htmx = visitor.request("/admin/users/act/");
+    let htmx = visitor.request("/admin/users/bulk/");
     let referer = format!("{}/admin/users/?q=ada", world.base);
     let csrf = visitor.csrf.as_str();
     let form = [("csrf", csrf), ("act", "activate"), ("id", "1")];
@@ -165,7 +165,7 @@ async fn forms_end_below_the_path() {
     let root = Dashboard::of(&world, "root@example.com").await;
 
     let chosen = [("act", "activate"), ("id", &id), ("back", "/admin/users/")];
-    let page = root.post("/admin/users/act/", &chosen).await;
+    let page = root.post("/admin/users/bulk/", &chosen).await;
     assert_eq!(page.location(), format!("{BASE}/admin/users/"));
     assert!(world.user("ada@example.com").await.is_activated);
     let asked = [
@@ -173,7 +173,7 @@ async fn forms_end_below_the_path() {
         ("id", &id),
         ("back", "/admin/users/?q=a"),
     ];
-    let page = root.post("/admin/users/act/", &asked).await;
+    let page = root.post("/admin/users/bulk/", &asked).await;
     assert!(
         page.html
             .contains(&format!("href=\"{BASE}/admin/users/?q=a\""))
@@ -181,7 +181,7 @@ async fn forms_end_below_the_path() {
     let preferred = [("theme", "dark"), ("back", "/admin/users/")];
     let page = root.post("/admin/preferences/", &preferred).await;
     assert_eq!(page.location(), format!("{BASE}/admin/users/"));
-    for path in ["/admin/users/act/", "/admin/audit/verify/"] {
+    for path in ["/admin/users/bulk/", "/admin/audit/verify/"] {
         let page = root.get(path).await;
         assert!(page.location().starts_with(&format!("{BASE}/admin/")));
     }

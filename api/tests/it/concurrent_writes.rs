@@ -296,7 +296,7 @@ async fn a_removal_of_several_and_whoever_notes_whose_requests_are_never_wait_fo
         &world.database,
         known,
         new,
-        root.done("/admin/users/act/", &removal),
+        root.done("/admin/users/bulk/", &removal),
     )
     .await;
     let left = password_reset::Entity::find().count(&world.database.db);

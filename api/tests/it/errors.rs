@@ -60,7 +60,7 @@ async fn wrong_methods_are_405_problems() {
         (Method::PUT, "/api/user/", "GET, PATCH"),
         (Method::PUT, "/auth/user", "GET, PATCH"),
         (Method::POST, "/auth/sessions/4711/", "DELETE"),
-        (Method::PUT, "/api/admin/users/act/", "POST"),
+        (Method::PUT, "/api/admin/users/bulk/", "POST"),
         (Method::PUT, "/api/admin/users/7/", "GET, PATCH, DELETE"),
         (Method::POST, "/docs", "GET, HEAD"),
     ] {

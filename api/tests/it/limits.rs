@@ -180,7 +180,7 @@ async fn after_the_last_failure_only_a_reset_by_mail_helps() {
 
     // Redis' own clock does not move with the test's: that the lock stays shows in that it has no end.
     let mut redis = world.redis.connection();
-    let strikes = world
+    let failed_attempts = world
         .redis
         .keys()
         .await
@@ -188,7 +188,7 @@ async fn after_the_last_failure_only_a_reset_by_mail_helps() {
         .find(|key| key.contains(":limit:failed:email:"))
         .unwrap();
     let ends: i64 = redis::cmd("TTL")
-        .arg(strikes)
+        .arg(failed_attempts)
         .query_async(&mut redis)
         .await
         .unwrap();
@@ -398,7 +398,7 @@ async fn the_counters_hold_no_address() {
     world.somebody("ada@example.com").await;
     world.try_login("ada@example.com", WRONG).await;
     let dump = world.redis.dump().await;
-    assert!(dump.contains(":limit:strikes:email:"), "{dump}");
+    assert!(dump.contains(":limit:failed_attempts:email:"), "{dump}");
     assert!(!dump.contains("ada@example.com"), "{dump}");
 }
 
@@ -517,24 +517,24 @@ async fn a_login_that_the_service_failed_is_no_strike() {
         let answer = world.try_login("ada@example.com", PASSWORD).await;
         answer.is_problem(500, "internal");
         // It is taken back after the answer.
-        until(async || strikes(&world).await == (Some(2), None)).await;
+        until(async || failed_attempts(&world).await == (Some(2), None)).await;
     }
     rename("gone", "users").await;
     world.login("ada@example.com", PASSWORD).await;
 }
 
-/// The strikes of the one account that has any, and until when it waits.
-async fn strikes(world: &World) -> (Option<u32>, Option<u64>) {
-    let key = strikes_key(world, "strikes").await;
+/// The failed attempts of the one account that has any, and until when it waits.
+async fn failed_attempts(world: &World) -> (Option<u32>, Option<u64>) {
+    let key = failed_attempts_key(world, "failed_attempts").await;
     redis::cmd("HMGET")
         .arg(key)
-        .arg(&["strikes", "until"])
+        .arg(&["failed_attempts", "until"])
         .query_async(&mut world.redis.connection())
         .await
         .unwrap()
 }
 
-async fn strikes_key(world: &World, what: &str) -> String {
+async fn failed_attempts_key(world: &World, what: &str) -> String {
     let keys = world.redis.keys().await;
     let part = format!(":limit:{what}:");
     keys.into_iter().find(|key| key.contains(&part)).unwrap()
@@ -547,7 +547,7 @@ async fn failures_that_are_free_are_remembered_for_a_month() {
     world.somebody("ada@example.com").await;
     world.try_login("ada@example.com", WRONG).await;
     let ends: i64 = redis::cmd("TTL")
-        .arg(strikes_key(&world, "failed:email").await)
+        .arg(failed_attempts_key(&world, "failed:email").await)
         .query_async(&mut world.redis.connection())
         .await
         .unwrap();

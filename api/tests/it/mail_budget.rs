@@ -342,9 +342,9 @@ async fn a_reset_that_staff_ask_for_uses_up_nothing_of_the_owner() {
     world.deliver_all().await;
     let root = world.login("root@example.com", PASSWORD).await.access;
     let id = world.user("ada@example.com").await.id;
-    let body = json!({"act": "ask_for_reset", "ids": [id]});
+    let body = json!({"act": "request_password_reset", "ids": [id]});
     for _ in 0..5 {
-        let path = format!("/api/admin/users/{id}/ask_for_reset/");
+        let path = format!("/api/admin/users/{id}/request_password_reset/");
         let request = world.request(Method::POST, &path).bearer_auth(&root);
         let answer = world.send(request.json(&body)).await;
         assert!(answer.status.is_success(), "{answer:?}");

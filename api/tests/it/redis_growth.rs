@@ -56,7 +56,7 @@ async fn failed_logins_on_invented_addresses_are_bounded() {
     let world = world().await;
     fail_invented(&world, MOST_ADDRESSES + 100).await;
 
-    let waits = counters(&world, "strikes").await;
+    let waits = counters(&world, "failed_attempts").await;
     assert_eq!(waits.len(), MOST_ADDRESSES + 100);
     assert!(waits.iter().all(|(ends, _)| (0..=3600).contains(ends)));
     let remembered = counters(&world, "failed").await;
@@ -105,7 +105,7 @@ async fn a_login_that_succeeds_leaves_no_counter_of_the_account() {
     world.somebody("ada@example.com").await;
     fail(&world, "ada@example.com").await;
     world.login("ada@example.com", PASSWORD).await;
-    assert_eq!(counters(&world, "strikes").await, []);
+    assert_eq!(counters(&world, "failed_attempts").await, []);
     assert_eq!(counters(&world, "failed").await, []);
 }
 

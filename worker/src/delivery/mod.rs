@@ -485,7 +485,7 @@ impl Parts {
         let Some(owner) = owner else {
             return Ok(not(MailState::Cancelled, "no active account"));
         };
-        if reset.purpose == Purpose::Activation && !owner.awaits_owner {
+        if reset.purpose == Purpose::Activation && !owner.pending_email_verification {
             return Ok(not(MailState::Cancelled, "no account awaits its owner"));
         }
         // As strictly as when it was stored: it becomes part of the conversation with the server.

@@ -134,7 +134,7 @@ impl World {
             date_birth: None,
             gender: None,
             is_activated: true,
-            awaits_owner: false,
+            pending_email_verification: false,
             is_superuser: false,
         };
         let now = self.clock.now();

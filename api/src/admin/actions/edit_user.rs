@@ -97,7 +97,7 @@ async fn store(
     let now = now.remove(0);
     // What was judged is what is changed.
     if now.version != seen.version {
-        return Err(ApiError::ChangedMeanwhile);
+        return Err(ApiError::EditConflict);
     }
     check(admin, &now, &change)?;
     if !change.alters(&now) {
@@ -110,7 +110,7 @@ async fn store(
         mails.push(profile::address_changes(app, &transaction, seen, &admin.trail).await?);
     }
     let Some(user) = staff::change(&transaction, seen, change, app.now()).await? else {
-        return Err(ApiError::ChangedMeanwhile);
+        return Err(ApiError::EditConflict);
     };
     if seen.is_active && !user.is_active {
         session::revoke_all(&transaction, user.id, app.now()).await?;

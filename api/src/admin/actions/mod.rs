@@ -228,7 +228,7 @@ pub async fn end_session(
 ///
 /// # Errors
 /// When the account is shut or not there, or the administrator may not touch it.
-pub async fn ask_for_reset(
+pub async fn request_password_reset(
     app: &App,
     admin: &Permit<ChangeUsers>,
     id: i64,
@@ -236,7 +236,7 @@ pub async fn ask_for_reset(
     let (transaction, mut users) = begin(app, admin, &[id]).await?;
     let user = users.remove(0);
     if !user.is_active {
-        return Err(ApiError::NotPossible);
+        return Err(ApiError::InvalidState);
     }
     let now = app.now();
     let ended = password_reset::end_all(&transaction, user.id, now).await?;

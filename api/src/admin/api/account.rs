@@ -30,8 +30,8 @@ pub struct Account {
     is_activated: bool,
     /// Whether its owner may let it in (`ACTIVATION=email`), by the mailed code or a password reset, until an administrator
     /// has decided about it.
-    #[oai(rename = "awaits_owner")]
-    awaits_owner: bool,
+    #[oai(rename = "pending_email_verification")]
+    pending_email_verification: bool,
     /// False once it was shut.
     #[oai(rename = "is_active")]
     is_active: bool,
@@ -64,7 +64,7 @@ impl Account {
             date_birth: row.date_birth,
             gender: row.gender.map(Gender::of),
             is_activated: row.is_activated,
-            awaits_owner: row.awaits_owner,
+            pending_email_verification: row.pending_email_verification,
             is_active: row.is_active,
             is_staff: row.is_staff,
             is_superuser: row.is_superuser,

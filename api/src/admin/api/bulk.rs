@@ -1,4 +1,4 @@
-//! `POST /api/admin/users/{id}/activate/` and its like, and `POST /api/admin/users/act/` for many accounts at once.
+//! `POST /api/admin/users/{id}/activate/` and its like, and `POST /api/admin/users/bulk/` for many accounts at once.
 
 use latchkey_shared::types::validation_error::Invalid;
 use poem::web::Data;
@@ -147,19 +147,19 @@ impl Acts {
     /// Needs `change_users`. The owner gets a mail, and open resets end. Not possible while the account is shut. It counts
     /// like the owner's own requests for a code.
     #[oai(
-        path = "/api/admin/users/:id/ask_for_reset",
+        path = "/api/admin/users/:id/request_password_reset",
         method = "post",
-        operation_id = "askAccountForReset",
+        operation_id = "requestAccountPasswordReset",
         tag = "Tag::Administration"
     )]
-    async fn ask_for_reset(
+    async fn request_password_reset(
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<ChangeUsers>,
         /// The account.
         Path(id): Path<i64>,
     ) -> Result<Answer, ErrorResponses<401, 403, 404, 409, 429>> {
-        actions::ask_for_reset(app, &admin, id).await?;
+        actions::request_password_reset(app, &admin, id).await?;
         Ok(Answer::Done)
     }
 
@@ -168,7 +168,7 @@ impl Acts {
     /// Needs `change_users`, to delete `delete_users`. All or none: one account that may not be touched, and nothing is
     /// done.
     #[oai(
-        path = "/api/admin/users/act",
+        path = "/api/admin/users/bulk",
         method = "post",
         operation_id = "actOnAccounts",
         tag = "Tag::Administration"

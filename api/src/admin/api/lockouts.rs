@@ -32,8 +32,8 @@ struct LockoutList {
 struct Lockout {
     /// Names it, to release it.
     name: String,
-    /// What is refused: `login`, `strikes` and `failed` (logins, after failed ones), `register`, `reset`, `otp`, `otp-ip`,
-    /// `reset-password`, `change`, `change-strikes` (password changes, after wrong passwords), `address` or `picture` (uploads).
+    /// What is refused: `login`, `failed_attempts` and `failed` (logins, after failed ones), `register`, `reset`, `otp`, `otp-ip`,
+    /// `reset-password`, `change`, `change_failed_attempts` (password changes, after wrong passwords), `address` or `picture` (uploads).
     what: String,
     /// A network, a mailbox by the beginning of its fingerprint, or the id of an account.
     whom: String,

@@ -135,7 +135,7 @@ impl User {
         let seen = find(app, id).await?;
         let (change, picture, version) = parse(body.fields, app).await?;
         if version.is_some_and(|version| version != seen.version) {
-            return Err(ApiError::ChangedMeanwhile.into());
+            return Err(ApiError::EditConflict.into());
         }
         let user = edit_user::change(app, &admin, &seen, change, picture).await?;
         Ok(Json(Account::of(user, &app.pictures)))

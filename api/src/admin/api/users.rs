@@ -75,7 +75,7 @@ impl Users {
         /// Whether they were let in.
         Query(activated): Query<Option<bool>>,
         /// Whether their owners may let them in (`ACTIVATION=email`) and have not.
-        Query(awaits_owner): Query<Option<bool>>,
+        Query(pending_email_verification): Query<Option<bool>>,
         /// Whether they are open.
         Query(active): Query<Option<bool>>,
         /// Whether they may sign in to the dashboard.
@@ -103,9 +103,9 @@ impl Users {
     ) -> Result<Json<AccountList>, ErrorResponses<400, 401, 403>> {
         let filter = Filter {
             text: q,
-            waiting: false,
+            pending: false,
             activated,
-            awaits_owner,
+            pending_email_verification,
             active,
             staff,
             superuser,

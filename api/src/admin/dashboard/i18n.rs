@@ -159,9 +159,9 @@ texts! {
     rights: "Rights" | "الصلاحيات";
     staff_help: "May sign in here." | "يُسمح له بالدخول إلى هنا.";
     superuser_help: "May do everything." | "يملك كل الصلاحيات.";
-    ask_for_reset: "Send a reset mail" | "إرسال رسالة لتغيير كلمة المرور";
+    request_password_reset: "Send a reset mail" | "إرسال رسالة لتغيير كلمة المرور";
     only_superusers: "Only superusers change accounts of staff." | "المديرون العامون وحدهم يغيّرون حسابات الموظفين.";
-    changed_meanwhile: "Somebody else saved first. Below is what you entered, here what is stored now. Save again to overwrite it." | "قام شخص آخر بالحفظ قبلك. في الأسفل ما أدخلته، وهنا المحفوظ الآن. احفظ مرة أخرى لاستبداله.";
+    edit_conflict: "Somebody else saved first. Below is what you entered, here what is stored now. Save again to overwrite it." | "قام شخص آخر بالحفظ قبلك. في الأسفل ما أدخلته، وهنا المحفوظ الآن. احفظ مرة أخرى لاستبداله.";
     is_held: "Held by a limit until" | "محظور مؤقتًا حتى";
     sessions: "Sessions" | "الجلسات";
     last_used: "last used" | "آخر استخدام";
@@ -243,7 +243,7 @@ texts! {
 
     // Limits.
     limit_login: "too many logins from one network" | "محاولات دخول كثيرة من شبكة واحدة";
-    limit_strikes: "too many failed logins" | "محاولات دخول فاشلة كثيرة";
+    limit_failed_attempts: "too many failed logins" | "محاولات دخول فاشلة كثيرة";
     limit_register: "too many registrations" | "تسجيلات كثيرة";
     limit_reset: "too many requests for a code" | "طلبات رمز كثيرة";
     limit_reset_password: "too many new passwords sent" | "إرسال كلمات مرور جديدة كثيرة";
@@ -282,8 +282,8 @@ texts! {
     error_not_found: "There is nothing here." | "لا يوجد شيء هنا.";
     error_own_account: "Nobody shuts, deletes or changes the rights of the account they are signed in with." | "لا يمكن لأحد إيقاف الحساب الذي دخل به أو حذفه أو تغيير صلاحياته.";
     error_last_superuser: "Without this account nobody could administer this installation." | "لا يمكن الاستغناء عن هذا الحساب، فهو آخر مدير عام.";
-    error_not_possible: "This cannot be done in its present state." | "لا يمكن ذلك في الحالة الحالية.";
-    error_changed_meanwhile: "Somebody else changed this meanwhile." | "غيّره شخص آخر في هذه الأثناء.";
+    error_invalid_state: "This cannot be done in its present state." | "لا يمكن ذلك في الحالة الحالية.";
+    error_edit_conflict: "Somebody else changed this meanwhile." | "غيّره شخص آخر في هذه الأثناء.";
     error_email_taken: "Another account has this e-mail address." | "هذا البريد مسجّل لحساب آخر.";
     error_unavailable: "A part of the service does not answer at the moment. Try again shortly." | "جزء من الخدمة لا يستجيب الآن. حاول بعد قليل.";
     error_other: "Something went wrong." | "حدث خطأ ما.";
@@ -331,10 +331,10 @@ impl Texts {
             "reset" => self.limit_reset,
             "otp" | "otp-ip" => self.limit_otp,
             "reset-password" => self.limit_reset_password,
-            "change" | "change-strikes" => self.limit_change,
+            "change" | "change_failed_attempts" => self.limit_change,
             "address" => self.limit_address,
             "picture" => self.limit_picture,
-            _ => self.limit_strikes,
+            _ => self.limit_failed_attempts,
         }
     }
 
@@ -401,8 +401,8 @@ impl Texts {
             ApiError::NotFound | ApiError::MethodNotAllowed => self.error_not_found,
             ApiError::OwnAccount => self.error_own_account,
             ApiError::LastSuperuser => self.error_last_superuser,
-            ApiError::NotPossible => self.error_not_possible,
-            ApiError::ChangedMeanwhile => self.error_changed_meanwhile,
+            ApiError::InvalidState => self.error_invalid_state,
+            ApiError::EditConflict => self.error_edit_conflict,
             ApiError::EmailTaken => self.error_email_taken,
             ApiError::WrongPassword => self.wrong_password,
             ApiError::InvalidCredentials => self.wrong_sign_in,

@@ -83,18 +83,18 @@ pub enum ApiError {
     /// 409 `email-taken`
     #[error("the e-mail address is taken")]
     EmailTaken,
-    /// 409 `changed-meanwhile`: somebody else saved first.
-    #[error("changed meanwhile")]
-    ChangedMeanwhile,
-    /// 409 `own-account`: nobody shuts or deletes the account they act with, or changes its rights.
-    #[error("one's own account")]
+    /// 409 `edit-conflict`: the row has changed since the client read it.
+    #[error("edit conflict")]
+    EditConflict,
+    /// 409 `own-account`: administrators cannot deactivate or delete their own account or change its permissions.
+    #[error("own account")]
     OwnAccount,
-    /// 409 `last-superuser`: somebody has to be able to administer this.
+    /// 409 `last-superuser`: at least one active superuser must remain.
     #[error("the last superuser")]
     LastSuperuser,
-    /// 409 `not-possible`: not in the state that it is in.
-    #[error("not possible")]
-    NotPossible,
+    /// 409 `invalid-state`: the action is not possible in the current state.
+    #[error("invalid state")]
+    InvalidState,
     /// 408 `body-too-slow`
     #[error("the body took too long")]
     BodyTooSlow,
@@ -159,10 +159,10 @@ pub const PROBLEM_TYPES: &[ProblemType] = &[
     kind("not-found", 404, "Not found", "There is nothing here."),
     kind("method-not-allowed", 405, "Method not allowed", "This address does not take this method."),
     kind("email-taken", 409, "E-mail address taken", "Another account has this e-mail address."),
-    kind("changed-meanwhile", 409, "Changed meanwhile", "Somebody else changed this since it was read. Read it again."),
-    kind("own-account", 409, "Own account", "Nobody shuts, deletes or changes the rights of the account they act with."),
-    kind("last-superuser", 409, "Last superuser", "Without this account nobody could administer this installation."),
-    kind("not-possible", 409, "Not possible", "It is not in a state in which this can be done."),
+    kind("edit-conflict", 409, "Edit conflict", "The account has changed since you read it. Read it again and repeat the change."),
+    kind("own-account", 409, "Own account", "You cannot deactivate or delete your own account or change its permissions."),
+    kind("last-superuser", 409, "Last superuser", "This is the last superuser. Make another account a superuser first."),
+    kind("invalid-state", 409, "Invalid state", "This action is not possible in the current state."),
     kind("body-too-slow", 408, "Body too slow", "The body did not arrive in time."),
     kind("body-too-large", 413, "Body too large", "The body is larger than this endpoint takes."),
     kind("uri-too-long", 414, "URI too long", "The path and query are longer than 8 KiB."),
@@ -231,10 +231,10 @@ impl ApiError {
             Self::EmailTaken => "email-taken",
             Self::NotPermitted => "not-permitted",
             Self::FormExpired => "form-expired",
-            Self::ChangedMeanwhile => "changed-meanwhile",
+            Self::EditConflict => "edit-conflict",
             Self::OwnAccount => "own-account",
             Self::LastSuperuser => "last-superuser",
-            Self::NotPossible => "not-possible",
+            Self::InvalidState => "invalid-state",
             Self::BodyTooSlow => "body-too-slow",
             Self::BodyTooLarge => "body-too-large",
             Self::UriTooLong => "uri-too-long",

@@ -72,7 +72,7 @@ pub struct Model {
     pub permissions: Permissions,
     /// Whether its owner may let it in, by a code that is mailed: made so under `ACTIVATION=email`, and until anybody has
     /// decided.
-    pub awaits_owner: bool,
+    pub pending_email_verification: bool,
     /// When its owner last proved the present address, by a code that was mailed there. `None` until then.
     pub email_verified_at: Option<DateTime<Utc>>,
     /// When the present address took the place of another one. `None` for the first address.
@@ -115,7 +115,7 @@ impl Model {
             last_login_at: row.next()?,
             version: row.next()?,
             permissions: row.next()?,
-            awaits_owner: row.next()?,
+            pending_email_verification: row.next()?,
             email_verified_at: row.next()?,
             email_set_at: row.next()?,
         })
@@ -157,8 +157,8 @@ pub struct NewUser {
     pub gender: Option<Gender>,
     /// See [`Model::is_activated`].
     pub is_activated: bool,
-    /// See [`Model::awaits_owner`].
-    pub awaits_owner: bool,
+    /// See [`Model::pending_email_verification`].
+    pub pending_email_verification: bool,
     /// Both dashboard flags: staff and superuser.
     pub is_superuser: bool,
 }
@@ -176,7 +176,7 @@ impl NewUser {
             date_birth: None,
             gender: None,
             is_activated: true,
-            awaits_owner: false,
+            pending_email_verification: false,
             is_superuser: true,
         }
     }
@@ -232,7 +232,7 @@ impl NewUser {
             created_at: Set(now),
             version: Set(0),
             permissions: Set(Permissions::default()),
-            awaits_owner: Set(self.awaits_owner),
+            pending_email_verification: Set(self.pending_email_verification),
             ..Default::default()
         }
     }
@@ -404,7 +404,7 @@ pub async fn activate(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr>
     let changed = raise_version(Entity::update_many())
         .col_expr(Column::IsActivated, Expr::value(true))
         .col_expr(Column::IsActive, Expr::value(true))
-        .col_expr(Column::AwaitsOwner, Expr::value(false))
+        .col_expr(Column::PendingEmailVerification, Expr::value(false))
         .filter(Column::Id.eq(id))
         .filter(Column::IsActivated.eq(false).or(Column::IsActive.eq(false)))
         .exec(db)
@@ -424,11 +424,11 @@ pub async fn activate_by_owner(
 ) -> Result<bool, DbErr> {
     let changed = raise_version(Entity::update_many())
         .col_expr(Column::IsActivated, Expr::value(true))
-        .col_expr(Column::AwaitsOwner, Expr::value(false))
+        .col_expr(Column::PendingEmailVerification, Expr::value(false))
         .col_expr(Column::EmailVerifiedAt, Expr::value(now))
         .filter(Column::Id.eq(id))
         .filter(Column::IsActive.eq(true))
-        .filter(Column::AwaitsOwner.eq(true))
+        .filter(Column::PendingEmailVerification.eq(true))
         .exec(db)
         .await?;
     Ok(changed.rows_affected == 1)
@@ -445,7 +445,7 @@ pub async fn deactivate(
 ) -> Result<bool, DbErr> {
     let changed = raise_version(Entity::update_many())
         .col_expr(Column::IsActive, Expr::value(false))
-        .col_expr(Column::AwaitsOwner, Expr::value(false))
+        .col_expr(Column::PendingEmailVerification, Expr::value(false))
         .filter(Column::Id.eq(id))
         .filter(Column::IsActive.eq(true))
         .exec(db)

@@ -22,12 +22,12 @@ pub struct Filter {
     /// Words, of which each has to be in the name, the e-mail address or the phone number; one or two characters have to be
     /// their beginning.
     pub text: Option<String>,
-    /// Only those that are open and not let in yet. An account that was shut does not wait: that was the answer.
-    pub waiting: bool,
+    /// Only active accounts that are not activated yet. A deactivated account is not pending.
+    pub pending: bool,
     /// Let in or not.
     pub activated: Option<bool>,
-    /// Whether their owners may let them in.
-    pub awaits_owner: Option<bool>,
+    /// Whether the account owner may activate the account.
+    pub pending_email_verification: Option<bool>,
     /// Open or shut.
     pub active: Option<bool>,
     /// With or without access to the dashboard.
@@ -194,22 +194,22 @@ enum IndexHint {
 }
 
 impl Filter {
-    /// Whoever waits for an administrator to be let in.
+    /// Accounts that are pending approval by staff.
     #[must_use]
-    pub fn waiting() -> Self {
+    pub fn pending_approval() -> Self {
         Self {
-            waiting: true,
-            awaits_owner: Some(false),
+            pending: true,
+            pending_email_verification: Some(false),
             ..Self::default()
         }
     }
 
-    /// Whoever waits for the owner to read the mailed code, which may be for ever.
+    /// Accounts that are pending verification by their owner.
     #[must_use]
-    pub fn awaiting_owner() -> Self {
+    pub fn pending_verification() -> Self {
         Self {
-            awaits_owner: Some(true),
-            ..Self::waiting()
+            pending_email_verification: Some(true),
+            ..Self::pending_approval()
         }
     }
 }
@@ -341,10 +341,10 @@ pub struct Counts {
     pub activated: i64,
     /// Not let in.
     pub not_activated: i64,
-    /// Of these, those that wait for an administrator.
-    pub waiting: i64,
-    /// And those that wait for their owners.
-    pub awaiting_owner: i64,
+    /// Not activated, pending approval by staff.
+    pub pending_approval: i64,
+    /// Not activated, pending verification by the owner.
+    pub pending_verification: i64,
     /// Open.
     pub active: i64,
     /// Shut.
@@ -379,12 +379,12 @@ pub async fn counts(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Cou
         ("activated", "is_activated = TRUE"),
         ("not_activated", "is_activated = FALSE"),
         (
-            "waiting",
-            "is_activated = FALSE AND is_active = TRUE AND awaits_owner = FALSE",
+            "pending_approval",
+            "is_activated = FALSE AND is_active = TRUE AND pending_email_verification = FALSE",
         ),
         (
-            "awaiting_owner",
-            "is_activated = FALSE AND is_active = TRUE AND awaits_owner = TRUE",
+            "pending_verification",
+            "is_activated = FALSE AND is_active = TRUE AND pending_email_verification = TRUE",
         ),
         ("active", "is_active = TRUE"),
         ("shut", "is_active = FALSE"),
@@ -498,11 +498,14 @@ async fn condition(
         None => None,
     };
     Ok(Condition::all()
-        .add_option(flag("is_activated", filter.waiting.then_some(false)))
-        .add_option(flag("is_active", filter.waiting.then_some(true)))
+        .add_option(flag("is_activated", filter.pending.then_some(false)))
+        .add_option(flag("is_active", filter.pending.then_some(true)))
         .add_option(flag("is_activated", filter.activated))
         .add_option(flag("is_active", filter.active))
-        .add_option(flag("awaits_owner", filter.awaits_owner))
+        .add_option(flag(
+            "pending_email_verification",
+            filter.pending_email_verification,
+        ))
         .add_option(flag(
             "is_staff",
             filter.staff.or(filter.superuser.filter(|it| *it)),

@@ -82,7 +82,7 @@ pub async fn change(
         .into_iter()
         .any(|(flag, was)| flag.is_some_and(|flag| flag != was))
     {
-        update = update.col_expr(Column::AwaitsOwner, Expr::value(false));
+        update = update.col_expr(Column::PendingEmailVerification, Expr::value(false));
     }
     if let Some(permissions) = change.permissions {
         update = update.col_expr(Column::Permissions, Expr::value(permissions));

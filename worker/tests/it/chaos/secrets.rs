@@ -166,7 +166,7 @@ async fn by_script(api: &Api, access: &str) {
         (Method::GET, "users/1/", None),
         (Method::PATCH, "users/1/", Some(json!({"username": "Lady"}))),
         (Method::GET, "users/1/sessions/", None),
-        (Method::POST, "users/1/ask_for_reset/", None),
+        (Method::POST, "users/1/request_password_reset/", None),
         (Method::GET, "resets/", None),
         (Method::GET, "mails/", None),
         (Method::GET, "limits/", None),

@@ -238,7 +238,7 @@ pub fn can_retry(mail: &mail::Model, now: DateTime<Utc>) -> bool {
 pub async fn retry(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), ApiError> {
     let (transaction, mail) = begin(app, admin, id).await?;
     if !can_retry(&mail, app.now()) || !mail::retry(&transaction, id, app.now()).await? {
-        return Err(ApiError::NotPossible);
+        return Err(ApiError::InvalidState);
     }
     let noted = moved(admin, &mail, MailState::Queued, "sent again");
     finish(app, transaction, vec![noted], Vec::new()).await
@@ -251,7 +251,7 @@ pub async fn retry(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), Api
 pub async fn cancel(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), ApiError> {
     let (transaction, mail) = begin(app, admin, id).await?;
     if !mail::cancel(&transaction, id, app.now()).await? {
-        return Err(ApiError::NotPossible);
+        return Err(ApiError::InvalidState);
     }
     let noted = moved(admin, &mail, MailState::Cancelled, "cancelled");
     finish(app, transaction, vec![noted], Vec::new()).await

@@ -96,7 +96,7 @@ pub async fn save(
     // The form was made of another version: nothing is written.
     let outdated = entered.version != user.version;
     let saved = match parse(app, &admin, &user, form).await {
-        Ok(_) if outdated => Err(ApiError::ChangedMeanwhile),
+        Ok(_) if outdated => Err(ApiError::EditConflict),
         Ok((change, picture)) => edit_user::change(app, &admin, &user, change, picture).await,
         Err(error) => Err(error),
     };
@@ -108,8 +108,8 @@ pub async fn save(
         return Err(error.into());
     }
     let stored = find(app, id).await?;
-    if let ApiError::ChangedMeanwhile = error {
-        entered.problem = Some(view.t.changed_meanwhile.to_owned());
+    if let ApiError::EditConflict = error {
+        entered.problem = Some(view.t.edit_conflict.to_owned());
         entered.theirs = theirs(&view, &admin, &entered, &stored);
         entered.version = stored.version;
     } else {

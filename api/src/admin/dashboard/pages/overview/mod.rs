@@ -46,7 +46,7 @@ struct Page {
     waiting: Vec<user::Model>,
     waiting_count: String,
     /// How many wait for nobody here, if any do.
-    awaiting_owner: Option<String>,
+    pending_verification: Option<String>,
     failed_mails: String,
     expired_mails: String,
     late_mails: String,
@@ -83,10 +83,13 @@ async fn collect(app: &App, me: CurrentAdmin, view: &View) -> Result<Page, ApiEr
             by: search::SortBy::Joined,
             descending: false,
         };
-        let (waiting, first) = (search::Filter::waiting(), search::PageRequest::First);
+        let (waiting, first) = (
+            search::Filter::pending_approval(),
+            search::PageRequest::First,
+        );
         let page = search::page(&app.db, &waiting, sort, &first, SHOWN).await?;
         (rows, count) = (page.rows, page.found);
-        owners = search::count(&app.db, &search::Filter::awaiting_owner()).await?;
+        owners = search::count(&app.db, &search::Filter::pending_verification()).await?;
         held = app.limits.held(now, 101).await?.len();
         charts = vec![
             chart::of(app, view.t, EventKind::UserCreated, view.t.sign_ups).await?,
@@ -99,7 +102,7 @@ async fn collect(app: &App, me: CurrentAdmin, view: &View) -> Result<Page, ApiEr
         section: "home",
         waiting: rows,
         waiting_count: capped_count(count, search::MOST_COUNTED),
-        awaiting_owner: (owners > 0).then(|| capped_count(owners, search::MOST_COUNTED)),
+        pending_verification: (owners > 0).then(|| capped_count(owners, search::MOST_COUNTED)),
         failed_mails: capped_count(troubled.failed, MAX_ROWS),
         expired_mails: capped_count(troubled.expired, MAX_ROWS),
         late_mails: capped_count(troubled.late, MAX_ROWS),

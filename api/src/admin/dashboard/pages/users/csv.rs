@@ -32,7 +32,7 @@ const COLUMNS: [&str; 13] = [
     "gender",
     "dateBirth",
     "is_activated",
-    "awaits_owner",
+    "pending_email_verification",
     "is_active",
     "is_staff",
     "is_superuser",
@@ -86,9 +86,12 @@ fn describe_filter(app: &App, filter: &Filter) -> String {
                 .as_ref()
                 .map(|text| app.fingerprint("text", text)),
         ),
-        ("waiting", flag(filter.waiting.then_some(true))),
+        ("pending", flag(filter.pending.then_some(true))),
         ("is_activated", flag(filter.activated)),
-        ("awaits_owner", flag(filter.awaits_owner)),
+        (
+            "pending_email_verification",
+            flag(filter.pending_email_verification),
+        ),
         ("is_active", flag(filter.active)),
         ("is_staff", flag(filter.staff)),
         ("is_superuser", flag(filter.superuser)),
@@ -149,7 +152,7 @@ fn record(user: &user::Model) -> [String; 13] {
             .map(|date| date.to_string())
             .unwrap_or_default(),
         yes(user.is_activated),
-        yes(user.awaits_owner),
+        yes(user.pending_email_verification),
         yes(user.is_active),
         yes(user.is_staff),
         yes(user.is_superuser),

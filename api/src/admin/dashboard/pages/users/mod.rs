@@ -248,8 +248,8 @@ impl BulkSelection {
             }
             "deactivate" => Done::To("deactivated", actions::deactivate(app, admin, ids).await?),
             "sign_out" => Done::To("signed_out", actions::sign_out(app, admin, ids).await?),
-            "ask_for_reset" => {
-                actions::ask_for_reset(app, admin, ids[0]).await?;
+            "request_password_reset" => {
+                actions::request_password_reset(app, admin, ids[0]).await?;
                 Done::To("asked", 1)
             }
             _ => return Err(ApiError::NotFound),
@@ -388,8 +388,8 @@ impl UserListQuery {
             _ => None,
         };
         let activated = match self.activated.as_str() {
-            "waits" => Filter::waiting(),
-            "owner" => Filter::awaiting_owner(),
+            "waits" => Filter::pending_approval(),
+            "owner" => Filter::pending_verification(),
             activated => Filter {
                 activated: flag(activated),
                 ..Filter::default()
@@ -418,7 +418,7 @@ impl UserListQuery {
 
     /// Whether there is anything to choose of accounts that wait for their owners: most installations have none.
     fn tells_of_owners(&self, counts: &Counts) -> bool {
-        counts.awaiting_owner > 0 || self.activated == "owner"
+        counts.pending_verification > 0 || self.activated == "owner"
     }
 
     /// The order it asks for.
@@ -586,8 +586,12 @@ fn sorts(t: &Texts, chosen: Sort) -> Vec<Item> {
 fn kinds(t: &'static Texts, asked: &UserListQuery, counts: &Counts) -> Vec<Kind> {
     let kinds = [
         (t.everybody, None, ""),
-        (t.waits, Some(counts.waiting), "activated=waits&sort=joined"),
-        (t.waits_for_owner, Some(counts.awaiting_owner), OWNERS),
+        (
+            t.waits,
+            Some(counts.pending_approval),
+            "activated=waits&sort=joined",
+        ),
+        (t.waits_for_owner, Some(counts.pending_verification), OWNERS),
         (t.shut, Some(counts.shut), "active=no"),
         (t.staff, Some(counts.staff), "staff=yes"),
         (t.superuser, Some(counts.superusers), "staff=superuser"),
@@ -623,10 +627,10 @@ fn choices(t: &'static Texts, asked: &UserListQuery, counts: &Counts) -> Vec<Cho
     let mut activated = vec![
         ("yes", t.yes, counts.activated),
         ("no", t.no, counts.not_activated),
-        ("waits", t.waits, counts.waiting),
+        ("waits", t.waits, counts.pending_approval),
     ];
     if asked.tells_of_owners(counts) {
-        activated.push(("owner", t.waits_for_owner, counts.awaiting_owner));
+        activated.push(("owner", t.waits_for_owner, counts.pending_verification));
     }
     vec![
         choice("activated", t.activated, &asked.activated, &activated),

@@ -1,4 +1,4 @@
-//! Indexes of who waits to be let in: those that wait for an administrator, and apart those that wait for their owners.
+//! Indexes of the accounts that are pending approval by staff, and of those pending verification by their owners.
 
 use sea_orm_migration::{prelude::*, sea_orm::DbBackend};
 
@@ -10,14 +10,14 @@ pub(crate) struct Migration;
 /// looked for.
 const INDEXES: [(&str, &str, &str); 2] = [
     (
-        "idx_users_waiting_for_us",
-        "is_activated, is_active, awaits_owner, id",
-        "is_activated = FALSE AND is_active = TRUE AND awaits_owner = FALSE",
+        "idx_users_pending_approval",
+        "is_activated, is_active, pending_email_verification, id",
+        "is_activated = FALSE AND is_active = TRUE AND pending_email_verification = FALSE",
     ),
     (
-        "idx_users_awaits_owner",
-        "awaits_owner, is_activated, is_active, id",
-        "awaits_owner = TRUE",
+        "idx_users_pending_email_verification",
+        "pending_email_verification, is_activated, is_active, id",
+        "pending_email_verification = TRUE",
     ),
 ];
 

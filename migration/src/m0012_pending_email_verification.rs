@@ -1,4 +1,4 @@
-//! Which accounts their owners may let in; those from before wait for administrators.
+//! Accounts whose owners may activate them. Accounts from before this migration are pending approval by staff.
 
 use sea_orm_migration::prelude::*;
 
@@ -8,13 +8,13 @@ pub(crate) struct Migration;
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let column = "ALTER TABLE users ADD COLUMN awaits_owner BOOLEAN NOT NULL DEFAULT FALSE";
+        let column = "ALTER TABLE users ADD COLUMN pending_email_verification BOOLEAN NOT NULL DEFAULT FALSE";
         let db = manager.get_connection();
         db.execute_unprepared(column).await.map(|_| ())
     }
 
     async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let column = "ALTER TABLE users DROP COLUMN awaits_owner";
+        let column = "ALTER TABLE users DROP COLUMN pending_email_verification";
         let db = manager.get_connection();
         db.execute_unprepared(column).await.map(|_| ())
     }
