@@ -9,6 +9,7 @@ use latchkey_shared::models::password_reset::Purpose;
 use poem::web::Data;
 use poem_openapi::{OpenApi, payload::Json};
 
+use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::one_time_code::{self, Message, OtpCheckRequest},
@@ -18,7 +19,6 @@ use crate::{
         body::Body,
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
 };
 
 /// See the module.

@@ -5,10 +5,8 @@ use latchkey_shared::models::audit;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
 
-use crate::{
-    app_state::App, auth::bearer::ActivatedUser, http::error::responses::ErrorResponses,
-    openapi::Tag,
-};
+use crate::http::tag::Tag;
+use crate::{app_state::App, auth::bearer::ActivatedUser, http::error::responses::ErrorResponses};
 
 /// How many events are shown.
 const SHOWN: u64 = 50;

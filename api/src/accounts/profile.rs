@@ -19,6 +19,7 @@ use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 use sea_orm::DbErr;
 
+use crate::http::tag::Tag;
 use crate::{
     accounts::{
         pictures::{self, PictureChange},
@@ -31,7 +32,6 @@ use crate::{
         body::{Body, WITH_PICTURE, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
 };
 
 /// What changes; what is absent stays, and null clears what need not be there.

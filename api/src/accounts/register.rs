@@ -15,6 +15,7 @@ use latchkey_shared::{
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
 
+use crate::http::tag::Tag;
 use crate::{
     accounts::{
         pictures::{self, Upload},
@@ -28,7 +29,6 @@ use crate::{
         body::{Body, WITH_PICTURE, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
     passwords::{NewPassword, Owner, Password},
 };
 

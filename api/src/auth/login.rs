@@ -12,6 +12,7 @@ use poem::{Request, http::header, web::Data};
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 use uuid::Uuid;
 
+use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::jwt::TokenId,
@@ -20,7 +21,6 @@ use crate::{
         body::Body,
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
     passwords::{Password, hasher::PasswordCheck},
     rate_limit::AttemptGuard,
 };

@@ -7,6 +7,7 @@ use latchkey_shared::{
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 
+use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::{
@@ -19,7 +20,6 @@ use crate::{
         body::Body,
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
 };
 
 #[derive(ApiResponse)]

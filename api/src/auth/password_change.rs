@@ -8,6 +8,7 @@ use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
 use uuid::Uuid;
 
+use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::{
@@ -20,7 +21,6 @@ use crate::{
         body::Body,
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
     passwords::{NewPassword, Owner, Password},
 };
 

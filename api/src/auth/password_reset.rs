@@ -13,6 +13,7 @@ use latchkey_shared::{
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
 
+use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::{
@@ -24,7 +25,6 @@ use crate::{
         body::{Body, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
     passwords::{Owner, Password},
 };
 

@@ -12,6 +12,7 @@ use latchkey_shared::{
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
 
+use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::jwt::{RefreshToken, TokenId},
@@ -21,7 +22,6 @@ use crate::{
         body::Body,
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
 };
 
 /// How long a replaced refresh token still gives its successor: long enough for a lost answer to be asked for again, also

@@ -12,6 +12,7 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
 use uuid::Uuid;
 
+use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::bearer::ActivatedUser,
@@ -19,7 +20,6 @@ use crate::{
         audit_context::{AuditContext, of_session},
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
 };
 
 /// One login on one device.

@@ -37,9 +37,9 @@ use crate::{
         audit_context::{by_operator, watch_audit_log},
         body::fields::{self, FromField},
     },
-    openapi::{self, Installation},
+    openapi::Installation,
     passwords::{Owner, Password},
-    server::{self, connections, metrics},
+    server::{self, calls::description, connections, metrics},
 };
 
 /// `serve`
@@ -227,21 +227,15 @@ pub async fn unused_pictures(remove: bool) -> anyhow::Result<()> {
 /// # Errors
 /// When the folder cannot be written to.
 pub fn openapi(yaml: bool, write: Option<&Path>) -> anyhow::Result<()> {
-    let installation = Installation::default();
+    let (description, installation) = (description(), Installation::default());
     match write {
         Some(folder) => {
             std::fs::create_dir_all(folder)?;
-            std::fs::write(
-                folder.join("openapi.json"),
-                openapi::document_json(&installation),
-            )?;
-            std::fs::write(
-                folder.join("openapi.yaml"),
-                openapi::document_yaml(&installation),
-            )?;
+            std::fs::write(folder.join("openapi.json"), description.json(&installation))?;
+            std::fs::write(folder.join("openapi.yaml"), description.yaml(&installation))?;
         }
-        None if yaml => print!("{}", openapi::document_yaml(&installation)),
-        None => print!("{}", openapi::document_json(&installation)),
+        None if yaml => print!("{}", description.yaml(&installation)),
+        None => print!("{}", description.json(&installation)),
     }
     Ok(())
 }

@@ -6,3 +6,4 @@ pub mod client_ip;
 pub mod error;
 pub mod request_context;
 pub mod request_head;
+pub mod tag;

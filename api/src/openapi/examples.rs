@@ -4,7 +4,7 @@ use latchkey_shared::types::validation_error::Invalid;
 use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::openapi::calls;
+use crate::openapi::fixes::calls;
 use crate::{
     http::error::{
         ApiError,

@@ -11,7 +11,7 @@ use latchkey_shared::{
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 
-use crate::{accounts::pictures::media_dir, app_state::App, openapi::Tag};
+use crate::{accounts::pictures::media_dir, app_state::App, http::tag::Tag};
 
 /// The process runs.
 #[derive(Debug, Object)]

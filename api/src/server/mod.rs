@@ -1,5 +1,6 @@
 //! The routes, and the server around them.
 
+pub mod calls;
 pub mod connections;
 pub mod cors;
 pub mod health;
@@ -30,8 +31,11 @@ use crate::{
         request_context::{RequestId, RequestLayer},
         request_head,
     },
-    openapi,
-    server::connections::Server,
+    openapi::{Description, Installation, PAGE_POLICY},
+    server::{
+        calls::{description, service},
+        connections::Server,
+    },
 };
 
 /// Paths, in segments, with the methods that each takes; made when the first request has a wrong one.
@@ -54,35 +58,34 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
         base: common.base_path().into(),
         metrics: app.requests.clone(),
     };
-    let installation = openapi::Installation {
+    let installation = Installation {
         base: common.base_path().to_owned(),
         min_password: app.passwords.min_length,
     };
-    let documented = |make: fn(&openapi::Installation) -> String| {
+    let documented = |make: fn(&Description, &Installation) -> String| {
         let installation = installation.clone();
-        move || make(&installation)
+        move || make(&description(), &installation)
     };
     let origins = origins(&app);
-    let allowed = Arc::new(LazyLock::new(openapi::methods as fn() -> _));
+    let allowed = Arc::new(LazyLock::new((|| description().methods()) as fn() -> _));
     let routes = Route::new()
-        .nest("/", openapi::service())
+        .nest("/", service())
         .nest("/admin", admin::pages())
         .at(
             "/docs",
-            get(
-                text("text/html; charset=utf-8", documented(openapi::swagger_ui)).with(
-                    SetHeader::new()
-                        .overriding(header::CONTENT_SECURITY_POLICY, openapi::PAGE_POLICY),
-                ),
-            ),
+            get(text(
+                "text/html; charset=utf-8",
+                documented(Description::swagger_ui),
+            )
+            .with(SetHeader::new().overriding(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))),
         )
         .at(
             "/openapi.json",
-            get(text("application/json", documented(openapi::document_json))),
+            get(text("application/json", documented(Description::json))),
         )
         .at(
             "/openapi.yaml",
-            get(text("application/yaml", documented(openapi::document_yaml))),
+            get(text("application/yaml", documented(Description::yaml))),
         )
         .at("/media/:name", get(serve::picture))
         .at("/problems/:name", get(problem))

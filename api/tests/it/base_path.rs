@@ -298,9 +298,10 @@ async fn mails_and_the_set_up_link_have_the_path() {
 /// The committed document is of a service without a path.
 #[test]
 fn document_without_a_path_names_no_server() {
-    let document: Value = serde_json::from_str(&latchkey_api::openapi::document_json(
-        &latchkey_api::openapi::Installation::default(),
-    ))
+    let document: Value = serde_json::from_str(
+        &latchkey_api::server::calls::description()
+            .json(&latchkey_api::openapi::Installation::default()),
+    )
     .unwrap();
     assert_eq!(document["servers"], json!([]));
 }

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use chrono::{DateTime, Utc};
-use latchkey_api::openapi::{self, Installation};
+use latchkey_api::{openapi::Installation, server::calls::description};
 use reqwest::Method;
 use serde_json::Value;
 
@@ -13,14 +13,8 @@ use crate::world::World;
 fn the_committed_document_is_that_of_the_code() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi");
     for (name, current) in [
-        (
-            "openapi.json",
-            openapi::document_json(&Installation::default()),
-        ),
-        (
-            "openapi.yaml",
-            openapi::document_yaml(&Installation::default()),
-        ),
+        ("openapi.json", description().json(&Installation::default())),
+        ("openapi.yaml", description().yaml(&Installation::default())),
     ] {
         let committed = fs::read_to_string(folder.join(name)).unwrap_or_default();
         assert!(
@@ -33,7 +27,7 @@ fn the_committed_document_is_that_of_the_code() {
 /// The contract's calls are all there, once, with their trailing slash.
 #[test]
 fn every_call_of_the_contract_is_documented_once() {
-    let document = openapi::document();
+    let document = description().document();
     let mut calls = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
@@ -65,8 +59,8 @@ fn every_call_of_the_contract_is_documented_once() {
         "POST /api/admin/mails/{id}/retry/",
         "POST /api/admin/users/bulk/",
         "POST /api/admin/users/{id}/activate/",
-        "POST /api/admin/users/{id}/request_password_reset/",
         "POST /api/admin/users/{id}/deactivate/",
+        "POST /api/admin/users/{id}/request_password_reset/",
         "POST /api/admin/users/{id}/sign_out/",
         "POST /api/login/",
         "POST /api/register/",
@@ -84,7 +78,7 @@ fn every_call_of_the_contract_is_documented_once() {
 
 #[test]
 fn the_document_says_what_generators_understand() {
-    let document = openapi::document();
+    let document = description().document();
     assert_eq!(document["openapi"], "3.0.0");
     let text = document.to_string();
     assert!(!text.contains("charset="), "media types carry a charset");
@@ -141,7 +135,7 @@ async fn the_document_is_served_as_it_is_committed() {
         .send(world.request(Method::GET, "/openapi.json"))
         .await;
     assert_eq!(json.headers["content-type"], "application/json");
-    assert_eq!(json.body, openapi::document());
+    assert_eq!(json.body, description().document());
 
     let yaml = world
         .send(world.request(Method::GET, "/openapi.yaml"))
@@ -149,14 +143,14 @@ async fn the_document_is_served_as_it_is_committed() {
     assert_eq!(yaml.headers["content-type"], "application/yaml");
     assert_eq!(
         yaml.body.as_str().unwrap(),
-        openapi::document_yaml(&Installation::default())
+        description().yaml(&Installation::default())
     );
 }
 
 /// Whoever tries the calls in a browser sees what comes back before they do: of every answer, whole and of the right types.
 #[test]
 fn every_answer_has_an_example_that_fits_its_schema() {
-    let document = openapi::document();
+    let document = description().document();
     let mut seen = 0;
     for (path, calls) in document["paths"].as_object().unwrap() {
         for (method, call) in calls.as_object().unwrap() {

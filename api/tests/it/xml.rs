@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use latchkey_api::openapi;
+use latchkey_api::server::calls::description;
 use reqwest::Method;
 
 use crate::world::{PASSWORD, World};
@@ -21,7 +21,7 @@ async fn xml_is_415_on_every_call_of_the_document() {
     world.superuser("root@example.com").await;
     let access = world.login("root@example.com", PASSWORD).await.access;
     let id = world.user("root@example.com").await.id.to_string();
-    let document = openapi::document();
+    let document = description().document();
     let mut calls = 0;
     for (path, methods) in document["paths"].as_object().unwrap() {
         for (method, call) in methods.as_object().unwrap() {

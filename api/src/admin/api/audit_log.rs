@@ -8,11 +8,11 @@ use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
 
 use crate::admin::api::{page, read, usual};
+use crate::http::tag::Tag;
 use crate::{
     admin::{api::token::Token, dashboard::pages::audit_log::verify_alone, permissions::Audit},
     app_state::App,
     http::error::responses::ErrorResponses,
-    openapi::Tag,
 };
 
 /// A page of the audit log.

@@ -10,6 +10,7 @@ use poem_openapi::{
 };
 
 use crate::admin::api::Answer;
+use crate::http::tag::Tag;
 use crate::{
     admin::{
         actions,
@@ -24,7 +25,6 @@ use crate::{
         },
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
 };
 
 /// What is done to accounts.

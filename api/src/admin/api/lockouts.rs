@@ -5,6 +5,7 @@ use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 
 use crate::admin::api::Answer;
+use crate::http::tag::Tag;
 use crate::{
     admin::{
         actions,
@@ -17,7 +18,6 @@ use crate::{
         body::{Body, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
 };
 
 /// Who is held.

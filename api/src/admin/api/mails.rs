@@ -14,11 +14,11 @@ use poem_openapi::{
 use uuid::Uuid;
 
 use crate::admin::api::{Answer, page, read, usual};
+use crate::http::tag::Tag;
 use crate::{
     admin::{api::token::Token, dashboard::pages::mails, permissions},
     app_state::App,
     http::error::{ApiError, responses::ErrorResponses},
-    openapi::Tag,
 };
 
 /// A page of mails.

@@ -5,6 +5,7 @@ use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path, payload::Json};
 
 use crate::admin::api::Answer;
+use crate::http::tag::Tag;
 use crate::{
     admin::{
         actions,
@@ -14,7 +15,6 @@ use crate::{
     app_state::App,
     auth::sessions::Session,
     http::error::{ApiError, responses::ErrorResponses},
-    openapi::Tag,
 };
 
 /// See the module.

@@ -9,6 +9,7 @@ use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Path, payload::Json, types::Example};
 
 use crate::admin::api::{Answer, account::Account};
+use crate::http::tag::Tag;
 use crate::{
     accounts::{
         pictures::{self, PictureChange},
@@ -24,7 +25,6 @@ use crate::{
         body::{Body, WITH_PICTURE, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
     },
-    openapi::Tag,
 };
 
 /// What changes; what is absent stays, and null clears what need not be there.

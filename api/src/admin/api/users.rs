@@ -9,11 +9,11 @@ use poem::web::Data;
 use poem_openapi::{Enum, Object, OpenApi, param::Query, payload::Json};
 
 use crate::admin::api::{account::Account, bad, read, usual};
+use crate::http::tag::Tag;
 use crate::{
     admin::{api::token::Token, permissions::ViewUsers},
     app_state::App,
     http::error::{ApiError, responses::ErrorResponses},
-    openapi::Tag,
 };
 
 /// A page of accounts.

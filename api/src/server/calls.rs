@@ -1,0 +1,56 @@
+//! The calls that the OpenAPI document describes.
+
+use poem_openapi::{LicenseObject, OpenApiService};
+
+use crate::{
+    accounts::{
+        activation::Activation, activity::Activities, profile::Profile, register::Register,
+    },
+    admin,
+    auth::{
+        login::Login, logout::Logout, password_change::PasswordChange,
+        password_reset::PasswordReset, refresh::Refresh, sessions::Sessions,
+    },
+    openapi::Description,
+    server::health::Health,
+};
+
+/// The handlers of all documented calls.
+type Calls = (
+    Register,
+    Profile,
+    PasswordChange,
+    Login,
+    Refresh,
+    Logout,
+    Sessions,
+    Activities,
+    PasswordReset,
+    Activation,
+    admin::api::Calls,
+    Health,
+);
+
+/// Returns the service of all documented calls.
+#[must_use]
+pub fn service() -> OpenApiService<Calls, ()> {
+    OpenApiService::new(
+        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, Activities, PasswordReset, Activation, admin::api::CALLS, Health),
+        "Latchkey",
+        env!("CARGO_PKG_VERSION"),
+    )
+    .description(
+        "Accounts for your product: sign-up, login with access and refresh tokens, password reset by a mailed one-time \
+         code, and the own profile.\n\nEvery path works with and without its trailing slash, and every body may be \
+         JSON, form-urlencoded or multipart. Every error is an RFC 9457 problem; the header `X-Request-Id` names the \
+         request in the server's log.\n\nBesides the errors that are listed, every call can end with 400 `invalid-host`, 414 \
+         `uri-too-long` (over 8 KiB) and 431 `header-too-large` (over 16 KiB or 64 fields).",
+    )
+    .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
+}
+
+/// Returns the description of the service, from which the OpenAPI document is made.
+#[must_use]
+pub fn description() -> Description {
+    Description::new(&service())
+}
