@@ -38,6 +38,9 @@ async fn work(how: Run) -> anyhow::Result<ExitCode> {
     let traces = Traces::start(common.collector.as_ref(), "latchkey-worker", version)
         .context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
     start_log(common, &traces)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
     if let Some(concurrency) = how.concurrency {
         config.concurrency = concurrency.into();
     }

@@ -1,9 +1,7 @@
 //! What a configuration must not say in production, and what a start warns about.
 
-use std::net::SocketAddr;
-
 use ipnet::IpNet;
-use latchkey_shared::config::settings::{Environment, Settings};
+use latchkey_shared::config::settings::Settings;
 
 use crate::config::Config;
 use crate::rate_limit::{Rate, Rates};
@@ -74,22 +72,15 @@ impl Config {
     /// What an operator has to hear at the start, a sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
-        let mut warnings = Vec::new();
         let binds = [
             ("BIND", Some(self.bind)),
             ("METRICS_BIND", self.metrics_bind),
         ];
-        let is_reachable = |bind: &SocketAddr| !bind.ip().to_canonical().is_loopback();
-        if self.common.environment == Environment::Development {
-            for (key, bind) in binds {
-                if let Some(bind) = bind.filter(is_reachable) {
-                    warnings.push(format!(
-                        "{key} is {bind}, which other machines may reach, but ENVIRONMENT is development: weak keys, cheap hashes \
-                         and open limits are accepted. Set ENVIRONMENT=production."
-                    ));
-                }
-            }
-        }
+        let environment = self.common.environment;
+        let mut warnings: Vec<_> = binds
+            .into_iter()
+            .filter_map(|(key, bind)| environment.bind_warning(key, bind?))
+            .collect();
         if !self.rates.enabled {
             warnings.push(
                 "LIMITS is off: nothing is rate limited, and passwords and codes can be guessed. Set LIMITS=on."

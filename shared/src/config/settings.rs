@@ -1,6 +1,6 @@
 //! Configuration: read once from the environment, checked, and every fault named by its key.
 
-use std::{collections::HashMap, env, fmt, fs, path::Path, str::FromStr};
+use std::{collections::HashMap, env, fmt, fs, net::SocketAddr, path::Path, str::FromStr};
 
 /// The variables of the process, with those of a `.env` file in the working directory behind them.
 ///
@@ -161,6 +161,21 @@ pub enum Environment {
     Development,
     /// For real: none of that is.
     Production,
+}
+
+impl Environment {
+    /// Returns what an operator has to hear when a program listens at this address in development: other machines may reach
+    /// every address but a loopback one.
+    #[must_use]
+    pub fn bind_warning(self, key: &str, bind: SocketAddr) -> Option<String> {
+        let is_reachable = !bind.ip().to_canonical().is_loopback();
+        (self == Self::Development && is_reachable).then(|| {
+            format!(
+                "{key} is {bind}, which other machines may reach, but ENVIRONMENT is development: weak keys, cheap hashes and \
+                 open limits are accepted. Set ENVIRONMENT=production."
+            )
+        })
+    }
 }
 
 impl FromStr for Environment {

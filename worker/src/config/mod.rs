@@ -104,6 +104,19 @@ impl Config {
             metrics_bind,
         })
     }
+
+    /// What an operator has to hear at the start, a sentence each.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let bind = self.metrics_bind.and_then(|bind| {
+            let environment = self.common.environment;
+            environment.bind_warning("METRICS_BIND", bind)
+        });
+        let limits = self.mail_rates.is_none().then(|| {
+            "LIMITS is off: a mailbox gets any number of mails. Set LIMITS=on.".to_owned()
+        });
+        bind.into_iter().chain(limits).collect()
+    }
 }
 
 fn way(
@@ -243,6 +256,37 @@ mod tests {
         assert!(faults(&open).contains(key), "{}", faults(&open));
         let off = [&open[..], &[("LIMITS", "off")]].concat();
         assert!(!faults(&off).contains(key), "{}", faults(&off));
+    }
+
+    #[test]
+    fn metrics_on_a_reachable_address_in_development_warn() {
+        let warnings = |pairs: &[(&str, &str)]| {
+            let settings = Settings::from_pairs([KEY].iter().chain(pairs).copied());
+            Config::read(settings).unwrap().warnings()
+        };
+        for quiet in [
+            "127.0.0.1:9101",
+            "[::1]:9101",
+            "[::ffff:127.0.0.1]:9101",
+            "off",
+        ] {
+            assert!(warnings(&[("METRICS_BIND", quiet)]).is_empty(), "{quiet}");
+        }
+        for reachable in ["0.0.0.0:9101", "192.0.2.1:9101", "[::]:9101"] {
+            let warned = warnings(&[("METRICS_BIND", reachable)]);
+            assert_eq!(warned.len(), 1, "{reachable}");
+            assert!(warned[0].contains(reachable), "{warned:?}");
+        }
+        assert!(warnings(&[("LIMITS", "off")])[0].contains("LIMITS is off"));
+        let production = [
+            ("SECRET_KEY", "7tKq9vXw2LmZ4pRb8sYc1nHd6fJg3aTe"),
+            ("ENVIRONMENT", "production"),
+            ("SMTP_URL", "smtp://mail.example.com"),
+            ("MAIL_FROM", "no-reply@example.com"),
+            ("METRICS_BIND", "0.0.0.0:9101"),
+        ];
+        let config = Config::read(Settings::from_pairs(production)).unwrap();
+        assert!(config.warnings().is_empty());
     }
 
     #[test]

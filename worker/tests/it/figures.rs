@@ -109,3 +109,18 @@ async fn the_figures_tell_what_became_of_the_mails_and_health_what_they_depend_o
     assert_eq!(get(&format!("{base}/health/live")).await.0, 200);
     worker.wait_for_line("A dependency").await;
 }
+
+/// The address of the documentation (RFC 5737) belongs to no machine: the worker warns, and stops as it cannot listen there.
+#[tokio::test]
+async fn metrics_on_a_reachable_address_log_a_warning() {
+    let mut world = World::new().await;
+    world.set("METRICS_BIND", "192.0.2.1:9101");
+    let mut worker = world.process(&[]);
+
+    let line = worker.wait_for_line("METRICS_BIND is 192.0.2.1:9101").await;
+
+    assert!(
+        line.contains("WARN") && line.contains("ENVIRONMENT=production"),
+        "{line}"
+    );
+}
