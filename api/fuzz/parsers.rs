@@ -276,6 +276,7 @@ pub fn password(data: &[u8]) {
         email: &email,
         username: &username,
         phone_number: Some(&number),
+        date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
     };
     let length = typed.chars().count();
     let policy = PasswordPolicy::default();

@@ -304,6 +304,7 @@ impl Form {
                 email,
                 username,
                 phone_number: phone_number.as_ref().ok().and_then(Option::as_ref),
+                date_birth: date_birth.as_ref().ok().copied().flatten().flatten(),
             }),
             _ => None,
         };

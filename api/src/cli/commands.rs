@@ -160,6 +160,7 @@ pub async fn create_superuser(
         email: &email,
         username: &username,
         phone_number: None,
+        date_birth: None,
     };
     let password = app
         .passwords

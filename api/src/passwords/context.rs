@@ -1,15 +1,23 @@
 //! What a password must not resemble: the account's own data, the name of the product and the host of its URL.
 
+use std::collections::BTreeSet;
+
+use chrono::{Datelike as _, NaiveDate};
 use latchkey_shared::{
     models::user,
-    types::{email::Email, phone_number::PhoneNumber, username::Username},
+    types::{
+        ascii_reading::ascii_readings, email::Email, phone_number::PhoneNumber, username::Username,
+    },
 };
 use url::Host;
 
-use crate::passwords::common::{Forms, MIN_WORD, bare};
+use crate::passwords::common::{Forms, MIN_WORD, bare, reversed, spellings};
 
 /// Above this share of likeness a password is a known text over again.
 const TOO_SIMILAR: f64 = 0.7;
+
+/// The shortest text that counts as a part beside longer ones, in characters.
+const MIN_PART: usize = 3;
 
 /// The longest texts that are compared character by character, as that takes the product of their lengths.
 const MAX_COMPARED: usize = 64;
@@ -23,6 +31,8 @@ pub struct Owner<'a> {
     pub username: &'a Username,
     /// Its number.
     pub phone_number: Option<&'a PhoneNumber>,
+    /// Its owner's date of birth.
+    pub date_birth: Option<NaiveDate>,
 }
 
 impl<'a> Owner<'a> {
@@ -33,6 +43,7 @@ impl<'a> Owner<'a> {
             email: &user.email,
             username: &user.username,
             phone_number: user.phone_number.as_ref(),
+            date_birth: user.date_birth,
         }
     }
 
@@ -50,16 +61,72 @@ impl<'a> Owner<'a> {
         if let Some(number) = self.phone_number {
             known.push(Known::whole("phone number", number.as_str()));
         }
+        known.extend(self.date_birth.into_iter().flat_map(Known::date));
         known
     }
 }
 
-/// A text that everybody may know, in lower case.
+/// Returns a text in lower case, and as it reads in ASCII.
+pub(super) fn readings(text: &str) -> BTreeSet<String> {
+    let ascii = ascii_readings(text);
+    ascii.into_iter().chain([text.to_lowercase()]).collect()
+}
+
+/// Returns what a password resembles, if it resembles a known text or has next to nothing beside such texts.
+pub(super) fn resembled(
+    passwords: &BTreeSet<String>,
+    forms: &Forms,
+    known: &[Known],
+) -> Option<&'static str> {
+    let is_like = |known: &&Known| {
+        let mut passwords = passwords.iter();
+        passwords.any(|password| known.is_resembled_by(password, forms))
+    };
+    let alone = known.iter().find(is_like).map(|known| known.what);
+    alone.or_else(|| {
+        let parts = parts_of_passwords(known);
+        let mut spelled = passwords
+            .iter()
+            .flat_map(|password| spellings(&bare(password)));
+        spelled.find_map(|password| made_of(&password, &parts))
+    })
+}
+
+/// Letters and digits of the known texts, forwards and backwards, the longest first, with what they are.
+fn parts_of_passwords(known: &[Known]) -> Vec<(String, &'static str)> {
+    let words = known.iter().flat_map(|known| {
+        let texts = known.texts.iter().map(|text| bare(text));
+        texts.flat_map(|word| [(reversed(&word), known.what), (word, known.what)])
+    });
+    let mut parts: Vec<_> = words
+        .filter(|(word, _)| word.chars().count() >= MIN_PART)
+        .collect();
+    parts.sort_by_key(|(word, _)| std::cmp::Reverse(word.chars().count()));
+    parts
+}
+
+/// Returns what the longest part in a password is, if fewer than [`MIN_WORD`] of its letters and digits are no part.
+fn made_of(password: &str, parts: &[(String, &'static str)]) -> Option<&'static str> {
+    let mut rest = password.to_owned();
+    let mut longest = None;
+    for (part, what) in parts {
+        if rest.contains(part.as_str()) {
+            rest = rest.replace(part.as_str(), "\0");
+            longest = longest.or(Some((part, *what)));
+        }
+    }
+    let left = rest.chars().filter(|c| *c != '\0').count();
+    let (part, what) = longest?;
+    (left < MIN_WORD && part.chars().count() >= MIN_WORD).then_some(what)
+}
+
+/// A text that everybody may know.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
     /// What it is, for people.
-    pub(super) what: &'static str,
-    text: String,
+    what: &'static str,
+    /// In lower case, and as it reads in ASCII.
+    texts: BTreeSet<String>,
     /// Whether likeness is enough.
     is_whole: bool,
 }
@@ -68,7 +135,7 @@ impl Known {
     fn whole(what: &'static str, text: &str) -> Self {
         Self {
             what,
-            text: text.to_lowercase(),
+            texts: readings(text),
             is_whole: true,
         }
     }
@@ -81,6 +148,32 @@ impl Known {
                 ..Self::whole(what, part)
             })
             .collect()
+    }
+
+    /// A date in every usual order of its parts, with and without leading zeros, and those of its parts that have four
+    /// digits or more together. The signs between them are no matter: see [`bare`].
+    fn date(date: NaiveDate) -> Vec<Self> {
+        let (year, month, day) = (date.year(), date.month(), date.day());
+        let mut texts = BTreeSet::from([format!("{year:04}")]);
+        let years = [format!("{year:04}"), format!("{:02}", year.rem_euclid(100))];
+        let short = (month.to_string(), day.to_string());
+        for (m, d) in [(format!("{month:02}"), format!("{day:02}")), short] {
+            texts.extend([format!("{d}{m}"), format!("{m}{d}")]);
+            for y in &years {
+                texts.extend([
+                    format!("{y}{m}{d}"),
+                    format!("{y}{d}{m}"),
+                    format!("{d}{m}{y}"),
+                ]);
+                texts.extend([format!("{m}{d}{y}"), format!("{m}{y}"), format!("{y}{m}")]);
+            }
+        }
+        let long = texts.into_iter().filter(|text| text.len() >= MIN_WORD);
+        long.map(|text| Self {
+            is_whole: false,
+            ..Self::whole("date of birth", &text)
+        })
+        .collect()
     }
 
     /// The name of the product, and the names in its host.
@@ -96,19 +189,24 @@ impl Known {
         known
     }
 
-    /// Whether a password, in lower case and in all of its forms, is this text with next to nothing added.
-    pub(super) fn is_resembled_by(&self, password: &str, forms: &Forms) -> bool {
-        let length = self.text.chars().count();
+    /// Whether a password, in a reading and in all of its forms, is this text with next to nothing added.
+    fn is_resembled_by(&self, password: &str, forms: &Forms) -> bool {
+        self.texts
+            .iter()
+            .any(|text| self.is_like(text, password, forms))
+    }
+
+    fn is_like(&self, text: &str, password: &str, forms: &Forms) -> bool {
+        let length = text.chars().count();
         // Shorter texts are like everything.
         if length < MIN_WORD {
             return false;
         }
-        let is_mostly =
-            || password.contains(&self.text) && password.chars().count() < length + MIN_WORD;
-        let word = bare(&self.text);
+        let is_mostly = || password.contains(text) && password.chars().count() < length + MIN_WORD;
+        let word = bare(text);
         (word.chars().count() >= MIN_WORD && forms.contain(&word))
             || is_mostly()
-            || (self.is_whole && likeness(password, &self.text) >= TOO_SIMILAR)
+            || (self.is_whole && likeness(password, text) >= TOO_SIMILAR)
     }
 }
 

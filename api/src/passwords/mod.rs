@@ -82,6 +82,7 @@ impl fmt::Debug for NewPassword {
 
 #[cfg(test)]
 mod tests {
+    use chrono::NaiveDate;
     use latchkey_shared::config::settings::Settings;
 
     use super::*;
@@ -108,6 +109,7 @@ mod tests {
             email: &email,
             username: &username,
             phone_number: Some(&number),
+            date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
         };
         password
             .parse::<Password>()
@@ -176,6 +178,103 @@ mod tests {
             "201001234567",
         ] {
             assert_eq!(judge(similar), Err("too_similar"), "{similar}");
+        }
+    }
+
+    /// P3
+    #[test]
+    fn common_password_in_look_alikes_is_refused() {
+        for common in [
+            "pässword",
+            "p\u{430}ssword1",
+            "P\u{410}SSW\u{41e}RD",
+            "\u{440}\u{430}\u{455}\u{455}w\u{43e}rd",
+            "pá\u{455}\u{455}w0rd!",
+            "p@\u{455}\u{455}w\u{660}rd",
+            "ĵéñňîfèŕ",
+            "pa\u{df}word1",
+            "pass\u{200d}word",
+            "passwordpässword",
+            "drówssáp1",
+        ] {
+            assert_eq!(judge(common), Err("too_common"), "{common}");
+        }
+        for similar in [
+            "L\u{f3}vel\u{e4}ce1",
+            "\u{421}\u{43e}untess ad\u{430}",
+            "L\u{e4}tchkey2025",
+        ] {
+            assert_eq!(judge(similar), Err("too_similar"), "{similar}");
+        }
+    }
+
+    /// P2: scripts whose letters look like ASCII letters here and there.
+    #[test]
+    fn passphrases_in_other_scripts_are_accepted() {
+        for good in [
+            "قمر فوق البحر الهادئ",
+            "سبع نوافذ خضراء",
+            "θάλασσα και ουρανός",
+            "ΠΡΑΣΙΝΟ ΠΑΡΑΘΥΡΟ",
+            "тихое озеро на рассвете",
+            "СЕРЕБРОВЕЧЕРОСЕНЬ",
+            "山川草木鳥獣虫魚花月雪星",
+            "蓝色的窗户外面下着小雨雪",
+            "조용한 아침의 푸른 바다 물결",
+            "नीली खिड़की के बाहर बारिश",
+            "חלון כחול מעל הים",
+            "größere Brücke überm Fluß",
+        ] {
+            assert_eq!(judge(good), Ok(()), "{good}");
+        }
+    }
+
+    /// P3
+    #[test]
+    fn known_words_repeated_backwards_or_together_are_refused() {
+        for similar in [
+            "countesscountess1",
+            "ssetnuoc.ada",
+            "ada.ssetnuoc1",
+            "lovelace1lovelace",
+            "countess!lovelace!countess",
+            "lovelace7countess9",
+            "adaadaadalovelace",
+            "C0unt3ss-L0v3l4c3-xy",
+            "latchkey-lovelace",
+        ] {
+            assert_eq!(judge(similar), Err("too_similar"), "{similar}");
+        }
+        for good in [
+            "countess velvet harbour",
+            "lovelace4719302856",
+            "adamant adverb",
+        ] {
+            assert_eq!(judge(good), Ok(()), "{good}");
+        }
+    }
+
+    /// P3
+    #[test]
+    fn dates_of_birth_are_refused() {
+        for similar in [
+            "19900228ada",
+            "ada28021990",
+            "28.02.1990",
+            "1990-02-28x!",
+            "02/28/1990ada",
+            "28-2-1990!ada",
+            "900228ada!",
+            "ada.28.02.90.ada",
+            "adaada1990",
+            "countess2802",
+            "٢٨٠٢١٩٩٠",
+            "82200991ada",
+        ] {
+            assert_eq!(judge(similar), Err("too_similar"), "{similar}");
+        }
+        for good in ["velvet1990lantern", "velvet28021990", "4719902856"] {
+            assert_eq!(judge(good), Ok(()), "{good}");
         }
     }
 

@@ -6,7 +6,7 @@ use crate::passwords::{
     NewPassword, Password,
     breached::BreachedPasswords,
     common::Forms,
-    context::{Known, Owner},
+    context::{self, Known, Owner, readings},
 };
 use crate::{config::Config, http::error::ApiError};
 
@@ -84,16 +84,15 @@ impl PasswordPolicy {
             let least = format!("At least {} characters.", self.min_length);
             return Err(Invalid::new("too_short", least));
         }
-        let lower = password.0.to_lowercase();
-        let forms = Forms::of(&lower);
-        let known = owner.map(Owner::known).unwrap_or_default();
-        let resembled = known
-            .iter()
-            .chain(&self.installation)
-            .find(|known| known.is_resembled_by(&lower, &forms));
-        if let Some(known) = resembled {
-            let why = format!("Too similar to the {}.", known.what);
-            return Err(Invalid::new("too_similar", why));
+        let readings = readings(&password.0);
+        let forms = Forms::of(&readings);
+        let mut known = owner.map(Owner::known).unwrap_or_default();
+        known.extend_from_slice(&self.installation);
+        if let Some(what) = context::resembled(&readings, &forms, &known) {
+            return Err(Invalid::new(
+                "too_similar",
+                format!("Too similar to the {what}."),
+            ));
         }
         if forms.are_common() {
             return Err(Invalid::new(

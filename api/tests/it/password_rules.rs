@@ -69,6 +69,8 @@ async fn common_and_obvious_passwords_are_refused() {
         ("latchkey", "too_similar"),
         ("Latchkey2025!", "too_similar"),
         ("new@example.com", "too_similar"),
+        ("p\u{e4}ssword", "too_common"),
+        ("p\u{430}ssword1", "too_common"),
     ] {
         let answer = register(&world, password).await;
         answer.is_problem(400, "invalid-input");
@@ -77,6 +79,33 @@ async fn common_and_obvious_passwords_are_refused() {
     }
     // P2
     assert_eq!(register(&world, "qhzmvxkwpl").await.status, 201);
+}
+
+/// P3: the date of birth counts where it is given, and where it is known.
+#[tokio::test]
+async fn date_of_birth_as_password_is_refused() {
+    let world = World::new().await;
+    let form = |password: &str| {
+        json!({
+            "email": "new@example.com", "username": "New", "dateBirth": "1990-02-28", "password": password,
+        })
+    };
+
+    let answer = world.post("/api/register/", form("19900228new")).await;
+
+    answer.is_problem(400, "invalid-input");
+    let expected = [("password".to_owned(), "too_similar".to_owned())];
+    assert_eq!(answer.bad_fields(), expected);
+    assert_eq!(register(&world, "19900228new").await.status, 201);
+    let again = json!({"dateBirth": "1990-02-28"});
+    let tokens = world.somebody("ada@example.com").await;
+    let request = world.request(Method::PATCH, "/api/user/");
+    let patched = world
+        .send(request.bearer_auth(&tokens.access).json(&again))
+        .await;
+    assert_eq!(patched.status, 200);
+    let answer = change(&world, &tokens.access, "1990.02.28ada").await;
+    assert_eq!(answer.bad_fields()[0].1, "too_similar");
 }
 
 /// P3

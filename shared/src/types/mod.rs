@@ -1,5 +1,6 @@
 //! Parsed values. Each type has one parser, which guards the API, the rows and the configuration alike.
 
+pub mod ascii_reading;
 pub mod client_network;
 pub mod decimal;
 pub mod email;

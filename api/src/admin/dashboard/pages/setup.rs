@@ -173,6 +173,7 @@ async fn parse(app: &App, form: Form) -> Result<(Email, Username, NewPassword), 
             email,
             username,
             phone_number: None,
+            date_birth: None,
         }),
         _ => None,
     };
