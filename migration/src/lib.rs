@@ -65,17 +65,11 @@ pub const SEALS_THE_EMPTY_AUDIT_LOG: &str = "m0010_audit_guards";
 
 /// How many of this program's steps a database has not seen; steps of newer programs are not its business. Writes
 /// nothing, not even the table of steps.
-///
-/// # Errors
-/// When the database fails.
 pub async fn missing(db: &DatabaseConnection) -> Result<usize, DbErr> {
     Ok(missing_steps(db).await?.len())
 }
 
 /// The names of those steps.
-///
-/// # Errors
-/// When the database fails.
 pub async fn missing_steps(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
     let applied = if SchemaManager::new(db).has_table("seaql_migrations").await? {
         seaql_migrations::Entity::find().all(db).await?

@@ -79,9 +79,6 @@ impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
     }
 
     /// Asks, and waits for the answer.
-    ///
-    /// # Errors
-    /// When there is none.
     pub async fn ask(&self, question: Q) -> Result<A, BatchClosed> {
         let (asker, answer) = oneshot::channel();
         self.0.send((question, asker)).map_err(|_| BatchClosed)?;

@@ -48,9 +48,6 @@ pub struct Check {
 
 impl Checks {
     /// Registers their metric.
-    ///
-    /// # Errors
-    /// When two metrics have one name.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let options = Opts::new(
             "latchkey_dependency_up",
@@ -123,17 +120,11 @@ impl Check {
 }
 
 /// Tries a write in the database.
-///
-/// # Errors
-/// When the database refuses it.
 pub async fn check_database(db: &Database) -> Result<(), Refusal> {
     db.check_write().await.map_err(|error| (&error).into())
 }
 
 /// Tries a write in Redis over both connections: that of codes and limits, and that of the queue.
-///
-/// # Errors
-/// When Redis refuses one of them.
 pub async fn check_redis(client: &Client, namespace: &str, queue: &Queue) -> Result<(), Refusal> {
     let (codes, queue) = tokio::join!(
         timeout(

@@ -64,9 +64,6 @@ impl Clock {
 
     /// Measures the offset of the machine's clock against Redis; `None` when every answer took too long. A fixed clock has
     /// none.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
     pub async fn measure(&self, redis: &Client) -> Result<Option<Measurement>, Error> {
         match &self.0 {
             Source::System(system) => measure(system, redis).await,

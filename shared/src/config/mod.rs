@@ -131,9 +131,6 @@ impl SharedConfig {
     }
 
     /// Connects to everything, and says how to start what is missing.
-    ///
-    /// # Errors
-    /// When the database or Redis cannot be reached.
     pub async fn connect(&self) -> Result<Connections, MissingDependency> {
         Ok(Connections {
             db: self.connect_database().await?,
@@ -147,9 +144,6 @@ impl SharedConfig {
     }
 
     /// Connects to the database alone.
-    ///
-    /// # Errors
-    /// When the database cannot be reached.
     pub async fn connect_database(&self) -> Result<Database, MissingDependency> {
         database::connect(&self.database_url)
             .await

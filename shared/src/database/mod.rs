@@ -87,9 +87,6 @@ struct Writing {
 ///
 /// SQLite runs with a write-ahead log and `synchronous = FULL`: a commit is on the disk before anybody is told of it,
 /// power cuts included, as it is on PostgreSQL.
-///
-/// # Errors
-/// When the database cannot be opened or reached.
 pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
     if let Some(path) = sqlite_path(url) {
         if let Some(folder) = Path::new(path).parent() {
@@ -193,9 +190,6 @@ pub fn is_gone(error: &DbErr) -> bool {
 
 /// The row that a unique key finds. Not by `one`, which says `LIMIT ?`: since 3.49 SQLite plans by the number that is bound
 /// there, and so prepares the statement anew each time, which took a quarter of a request's processor time.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find_unique<E: EntityTrait>(
     found: Select<E>,
     db: &impl ConnectionTrait,

@@ -26,9 +26,6 @@ impl ActiveModelBehavior for ActiveModel {}
 impl Database {
     /// Writes some pages and commits, on the same way as every other write: it succeeds if writes work at the moment.
     /// Costs a commit, so callers cache the result for some seconds.
-    ///
-    /// # Errors
-    /// When the database cannot be reached, is read-only or full, or fails otherwise.
     pub async fn check_write(&self) -> Result<(), DbErr> {
         let id = Uuid::now_v7();
         let row = ActiveModel {

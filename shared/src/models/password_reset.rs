@@ -170,9 +170,6 @@ pub async fn insert(db: &impl ConnectionTrait, reset: NewReset) -> Result<(), Db
 }
 
 /// The request that a token belongs to, if it is one for this.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find_by_token(
     db: &impl ConnectionTrait,
     token: &TokenHash,
@@ -185,9 +182,6 @@ pub async fn find_by_token(
 }
 
 /// The newest requests for one purpose or all, of one account or of all, made before another.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     db: &impl ConnectionTrait,
     purpose: Option<Purpose>,
@@ -210,9 +204,6 @@ pub async fn list(
 
 /// Takes one of the tries of a reset that still takes a code; false when none is left. One UPDATE decides, so that
 /// parallel guesses get no more tries between them than one after another would.
-///
-/// # Errors
-/// When the database fails.
 pub async fn take_try(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -232,9 +223,6 @@ pub async fn take_try(
 }
 
 /// Notes that the right code was given; false when somebody else was first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn mark_checked(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -251,9 +239,6 @@ pub async fn mark_checked(
 }
 
 /// Uses a checked reset up; false when it was used already.
-///
-/// # Errors
-/// When the database fails.
 pub async fn consume(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -271,9 +256,6 @@ pub async fn consume(
 }
 
 /// Ends all requests of an account, and returns those that had not been ended: some of them may have run out.
-///
-/// # Errors
-/// When the database fails.
 pub async fn end_all(
     db: &impl ConnectionTrait,
     user_id: i64,
@@ -288,9 +270,6 @@ pub async fn end_all(
 }
 
 /// Removes all requests of accounts, before the first of these is removed itself: see [`database::lock_no_key_update`].
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_all(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), DbErr> {
     Entity::delete_many()
         .filter(Column::UserId.is_in(database::pad_to_power_of_two(users)))
@@ -300,9 +279,6 @@ pub async fn delete_all(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), 
 }
 
 /// Binds resets to the accounts that their addresses belong to, if those are active, and returns them so.
-///
-/// # Errors
-/// When the database fails.
 pub async fn bind(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
     let owner = user::Entity::find()
         .select_only()
@@ -320,9 +296,6 @@ pub async fn bind(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Model>,
 }
 
 /// Starts the life time of codes, as their mails were accepted: until `end`, but never beyond their resets.
-///
-/// # Errors
-/// When the database fails.
 pub async fn start_codes(
     db: &impl ConnectionTrait,
     ids: &[Uuid],
@@ -338,9 +311,6 @@ pub async fn start_codes(
 }
 
 /// Removes resets that ran out before `cutoff`; returns how many.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_expired_before(
     db: &impl ConnectionTrait,
     cutoff: DateTime<Utc>,

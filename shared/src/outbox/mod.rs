@@ -58,9 +58,6 @@ impl NewMail {
     }
 
     /// Writes it.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn write(self, db: &impl ConnectionTrait) -> Result<QueuedMail, DbErr> {
         let queued = QueuedMail {
             id: self.row.id,
@@ -82,9 +79,6 @@ pub struct QueuedMail {
 
 impl Outbox {
     /// An outbox over a queue; the domain is the right-hand side of Message-IDs.
-    ///
-    /// # Errors
-    /// When another figure of the registry has the name of its own.
     pub fn new(
         queue: Queue,
         message_domain: &str,
@@ -106,9 +100,6 @@ impl Outbox {
     }
 
     /// How many workers there are to send what is written.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
     pub async fn workers(&self) -> Result<usize, QueueError> {
         self.queue.workers().await
     }
@@ -151,9 +142,6 @@ impl Outbox {
     }
 
     /// Writes a notice to the owner of an account.
-    ///
-    /// # Errors
-    /// When the database fails.
     pub async fn write_notice(
         &self,
         db: &impl ConnectionTrait,

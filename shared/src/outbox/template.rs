@@ -106,9 +106,6 @@ pub struct RenderedMail {
 
 impl Content {
     /// Writes subject, text and HTML.
-    ///
-    /// # Errors
-    /// When a template fails.
     pub fn write(&self, head: &MailBranding) -> Result<RenderedMail, askama::Error> {
         let product = &head.product;
         match self {

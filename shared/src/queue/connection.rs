@@ -41,9 +41,6 @@ struct Current {
 
 impl Connection {
     /// Connects.
-    ///
-    /// # Errors
-    /// When the URL is wrong or Redis cannot be reached.
     pub(super) async fn open(url: &str) -> RedisResult<Self> {
         let client = Client::open(url)?;
         let manager = ConnectionManager::new_with_config(client.clone(), patience()).await?;

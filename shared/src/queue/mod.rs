@@ -94,9 +94,6 @@ impl From<&QueueError> for Refusal {
 
 impl Queue {
     /// Connects to the queue of one installation.
-    ///
-    /// # Errors
-    /// When Redis cannot be reached.
     pub async fn connect(url: &str, namespace: &str) -> Result<Self, QueueError> {
         let connection = Connection::open(url).await?;
         Ok(Self {
@@ -125,9 +122,6 @@ impl Queue {
     }
 
     /// Pushes a wake-up for a mail unless too many wait already; false when there was no room.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
     pub async fn push_if_room(&self, mail: Uuid, priority: Priority) -> Result<bool, QueueError> {
         self.lane(priority).wake_ups.ask(mail).await?
     }
@@ -145,9 +139,6 @@ impl Queue {
 
     /// Writes a key over the queue's connection that Redis drops by itself: the queue needs Redis to accept writes even to
     /// be read.
-    ///
-    /// # Errors
-    /// When Redis refuses the write or does not answer.
     pub async fn check_write(&self) -> Result<(), QueueError> {
         let () = redis::cmd("SET")
             .arg(format!("{}:health", self.high.config.workers_set()))
@@ -160,18 +151,12 @@ impl Queue {
     }
 
     /// How many wake-ups of one priority wait.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
     pub async fn depth(&self, priority: Priority) -> Result<usize, QueueError> {
         depth(&self.connection, self.config(priority)).await
     }
 
     /// Notes the name of a worker that is about to read one of the queues, so that [`Queue::sweep`] finds what it will
     /// leave behind.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
     pub async fn announce(&self, worker: &str, priority: Priority) -> Result<(), QueueError> {
         let script =
             Script::new("return redis.call('zadd', KEYS[1], redis.call('time')[1], ARGV[1])");
@@ -184,9 +169,6 @@ impl Queue {
     }
 
     /// How many workers have lately said that they are there.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
     pub async fn workers(&self) -> Result<usize, QueueError> {
         let script = Script::new(
             "return redis.call('zcount', KEYS[1], redis.call('time')[1] - ARGV[1], '+inf')",
@@ -200,9 +182,6 @@ impl Queue {
 
     /// Removes what finished jobs and workers that are gone leave behind, a batch of jobs at a time; returns how many
     /// jobs.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
     pub async fn sweep(&self) -> Result<usize, QueueError> {
         let mut swept = 0;
         for PriorityQueue { config, .. } in [&self.high, &self.normal] {

@@ -25,9 +25,6 @@ pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const CHECK_LIFETIME: i64 = 10;
 
 /// Connects, and from then on reconnects by itself. A command that gets no answer within [`COMMAND_TIMEOUT`] fails.
-///
-/// # Errors
-/// When the URL is wrong or Redis cannot be reached.
 pub async fn connect(url: &str, namespace: &str) -> Result<Client, Error> {
     let client = Builder::from_config(Config::from_url(url)?)
         .with_connection_config(|connection| {
@@ -76,9 +73,6 @@ async fn watch(client: Client, namespace: String) {
 
 /// Writes a key that Redis drops by itself, since a Redis that is a replica, full or unable to persist answers `PING` all the
 /// same.
-///
-/// # Errors
-/// When Redis refuses the write or does not answer.
 pub async fn check_write(client: &Client, namespace: &str) -> Result<(), Error> {
     let (key, lifetime) = (
         format!("{namespace}:health"),

@@ -44,9 +44,6 @@ impl Otp {
 
     /// Reads a code of so many digits as people type it: digits of any script, with blanks, hyphens and the invisible marks
     /// of copied text anywhere.
-    ///
-    /// # Errors
-    /// When it has anything else in it, or another number of digits.
     pub fn from_typed(text: &str, digits: u32) -> Result<Self, Invalid> {
         let invalid = || Invalid::new("invalid", format!("A code has {digits} digits."));
         if text.len() > MAX_TYPED_BYTES {
@@ -64,9 +61,6 @@ impl Otp {
     }
 
     /// Reads a code of so many digits that was sent as a number, which has lost its leading zeros.
-    ///
-    /// # Errors
-    /// When it is no whole number, or one of more digits.
     pub fn from_number(number: &str, digits: u32) -> Result<Self, Invalid> {
         if !number.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(Invalid::new(
@@ -198,9 +192,6 @@ impl CodeStore {
 
     /// The codes of resets: those that are there, or else new ones, each of which Redis keeps for the time given with its
     /// reset. Of two callers at once both get the same code. It is one round trip for all of them.
-    ///
-    /// # Errors
-    /// When Redis does not answer, or a stored code cannot be opened.
     pub async fn draw_many(
         &self,
         digits: u32,
@@ -246,9 +237,6 @@ impl CodeStore {
     }
 
     /// The code of a reset, if it has one that Redis still keeps.
-    ///
-    /// # Errors
-    /// When Redis does not answer, or the stored code cannot be opened.
     pub async fn find(&self, reset: Uuid) -> Result<Option<Otp>, CodeError> {
         let sealed: Option<Vec<u8>> = self.redis.get(self.key(reset)).await?;
         sealed
@@ -257,9 +245,6 @@ impl CodeStore {
     }
 
     /// Lets Redis drop the codes of resets, each after the time given with it, in one round trip.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
     pub async fn expire_many(&self, resets: &[(Uuid, TimeDelta)]) -> Result<(), CodeError> {
         let commands = self.redis.pipeline();
         for (reset, lifetime) in resets {
@@ -272,9 +257,6 @@ impl CodeStore {
     }
 
     /// Drops the code of a reset.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
     pub async fn forget(&self, reset: Uuid) -> Result<(), CodeError> {
         let () = self.redis.del(self.key(reset)).await?;
         Ok(())

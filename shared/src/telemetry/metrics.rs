@@ -28,9 +28,6 @@ pub struct Metrics {
 
 impl Metrics {
     /// The registry of a program of this name and version.
-    ///
-    /// # Errors
-    /// When two figures have one name.
     pub fn new(program: &str, version: &str) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let build = IntGaugeVec::new(

@@ -214,9 +214,6 @@ pub struct Event {
 /// Seals the head of a log that has no event yet, so that it can be told from one that was emptied. Without
 /// `whatever_else_there_is` it does so only while there is no account either: of a service in use nobody can say later
 /// that its log was always empty. Whether it did.
-///
-/// # Errors
-/// When the database fails.
 pub async fn begin(
     db: &impl ConnectionTrait,
     key: &AuditKey,
@@ -227,9 +224,6 @@ pub async fn begin(
 
 /// Appends an event. It takes the head's row, and with it everybody's turn, until the transaction ends: it has to be the
 /// last that a transaction does, so that no two wait for each other.
-///
-/// # Errors
-/// When the database fails.
 pub async fn append(
     transaction: &Transaction,
     key: &AuditKey,
@@ -298,9 +292,6 @@ pub struct Filter {
 }
 
 /// The newest events that a filter lets through, the newest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     db: &impl ConnectionTrait,
     filter: Filter,
@@ -360,9 +351,6 @@ async fn place_of(db: &impl ConnectionTrait, time: DateTime<Utc>) -> Result<i64,
 }
 
 /// The newest events about an account, the newest first.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list_of(
     db: &impl ConnectionTrait,
     user_id: i64,
@@ -377,9 +365,6 @@ pub async fn list_of(
 }
 
 /// Whose address a fingerprint is of, if anything was noted of that account.
-///
-/// # Errors
-/// When the database fails.
 pub async fn account_of(
     db: &impl ConnectionTrait,
     fingerprint: &str,
@@ -395,9 +380,6 @@ pub async fn account_of(
 }
 
 /// How many events of a kind there were from `since` up to `until`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn count(
     db: &impl ConnectionTrait,
     kind: EventKind,

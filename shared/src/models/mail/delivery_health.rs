@@ -105,9 +105,6 @@ pub struct FailedAttempt<'a> {
 }
 
 /// Defers a claimed mail to a later attempt.
-///
-/// # Errors
-/// When the database fails.
 pub async fn defer(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -126,9 +123,6 @@ pub async fn defer(
 }
 
 /// Ends a claimed mail that the server refused for good.
-///
-/// # Errors
-/// When the database fails.
 pub async fn fail(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -176,9 +170,6 @@ pub enum DeliveryHealth {
 }
 
 /// Looks at the attempts of the last 7 days.
-///
-/// # Errors
-/// When the database fails.
 pub async fn check(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<DeliveryHealth, DbErr> {
     let oldest = now - LOOK_BACK;
     let accepted = mail::last_sent(db, oldest, MAX_SENT).await?;

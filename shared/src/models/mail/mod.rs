@@ -289,9 +289,6 @@ pub async fn insert(db: &impl ConnectionTrait, mail: Model) -> Result<(), DbErr>
 
 /// Claims mails for one delivery each: a mail has to be queued, due, and claimed by nobody else. One UPDATE decides; what
 /// is not returned is nothing to be done for.
-///
-/// # Errors
-/// When the database fails.
 pub async fn claim(
     db: &impl ConnectionTrait,
     ids: &[Uuid],
@@ -314,9 +311,6 @@ pub async fn claim(
 }
 
 /// Prolongs claims while their deliveries go on. A row that somebody else is changing just now is left out.
-///
-/// # Errors
-/// When the database fails.
 pub async fn renew_claims(
     db: &impl ConnectionTrait,
     claims: &[(Uuid, Uuid)],
@@ -337,9 +331,6 @@ pub async fn renew_claims(
 }
 
 /// Prolongs a claim, if nobody else has the mail by now; whether it did.
-///
-/// # Errors
-/// When the database fails.
 pub async fn extend_claim(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -357,9 +348,6 @@ pub async fn extend_claim(
 }
 
 /// Writes down which address a claimed mail goes to.
-///
-/// # Errors
-/// When the database fails.
 pub async fn set_recipient(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -377,9 +365,6 @@ pub async fn set_recipient(
 }
 
 /// Gives a claimed mail back as if it had never been claimed.
-///
-/// # Errors
-/// When the database fails.
 pub async fn release_claim(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -398,9 +383,6 @@ pub async fn release_claim(
 }
 
 /// Ends mails as sent. Whoever sent them says so, even when a claim had run out meanwhile.
-///
-/// # Errors
-/// When the database fails.
 pub async fn mark_sent(
     db: &impl ConnectionTrait,
     ids: &[Uuid],
@@ -420,9 +402,6 @@ pub async fn mark_sent(
 
 /// Ends a claimed mail without sending, with the reason. What expired was tried and put off before, or was not: that
 /// reason is kept, too.
-///
-/// # Errors
-/// When the database fails.
 pub async fn end(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -454,9 +433,6 @@ pub async fn end(
 }
 
 /// Puts a claimed mail off to a later try, with the reason.
-///
-/// # Errors
-/// When the database fails.
 pub async fn reschedule(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -479,9 +455,6 @@ pub async fn reschedule(
 
 /// Takes up to `limit` due mails of one priority that were not pushed within `pushed_within`, oldest first, notes them
 /// as pushed now and returns their ids. Two callers at once never get the same mail.
-///
-/// # Errors
-/// When the database fails.
 pub async fn take_due(
     db: &impl ConnectionTrait,
     priority: Priority,
@@ -536,9 +509,6 @@ impl From<Option<MailState>> for Filter {
 }
 
 /// The newest mails that a filter lets through.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list(
     db: &impl ConnectionTrait,
     filter: impl Into<Filter>,
@@ -575,9 +545,6 @@ pub async fn list(
 }
 
 /// The newest mails about an account, whatever its address was then, and to its address, but for those about others.
-///
-/// # Errors
-/// When the database fails.
 pub async fn list_about(
     db: &impl ConnectionTrait,
     user: &crate::models::user::Model,
@@ -617,17 +584,11 @@ pub async fn list_about(
 }
 
 /// The mail with this id.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, DbErr> {
     find_unique(Entity::find_by_id(id), db).await
 }
 
 /// Ends a mail that waits, by an operator's word; false when it does not wait, or is being sent just now.
-///
-/// # Errors
-/// When the database fails.
 pub async fn cancel(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -650,9 +611,6 @@ pub async fn cancel(
 
 /// How many mails of each kind and state there are: all that wait, and of those that ended the ones made since
 /// `recent`. The long history is not read.
-///
-/// # Errors
-/// When the database fails.
 pub async fn count_waiting_and_recent(
     db: &impl ConnectionTrait,
     recent: DateTime<Utc>,
@@ -693,9 +651,6 @@ pub struct ProblemCounts {
 
 /// How many mails need somebody's attention, each number up to `most`: those that failed or expired of the ones made since
 /// `recent`, and those that wait since before `late`.
-///
-/// # Errors
-/// When the database fails.
 pub async fn count_troubled(
     db: &impl ConnectionTrait,
     recent: DateTime<Utc>,
@@ -715,9 +670,6 @@ pub async fn count_troubled(
 
 /// When SMTP last accepted a mail, of the newest `of` that were sent and made since `recent`. A mail that waited for long may
 /// have been accepted after one that was made later.
-///
-/// # Errors
-/// When the database fails.
 pub async fn last_sent(
     db: &impl ConnectionTrait,
     recent: DateTime<Utc>,
@@ -734,9 +686,6 @@ pub async fn last_sent(
 
 /// Counts the mails of the same kind to the same account that were made since a time and before this one. Suppressed mails do
 /// not count.
-///
-/// # Errors
-/// When the database fails.
 pub async fn count_earlier(
     db: &impl ConnectionTrait,
     mail: &Model,
@@ -754,9 +703,6 @@ pub async fn count_earlier(
 }
 
 /// When the oldest mail that waits was made.
-///
-/// # Errors
-/// When the database fails.
 pub async fn oldest_waiting(db: &impl ConnectionTrait) -> Result<Option<DateTime<Utc>>, DbErr> {
     let oldest = Entity::find()
         .filter(Column::State.eq(MailState::Queued))
@@ -768,9 +714,6 @@ pub async fn oldest_waiting(db: &impl ConnectionTrait) -> Result<Option<DateTime
 
 /// Queues a mail anew that was not sent, due at once and whatever the budget of its mailbox; false when there is no such mail, or it is being sent just now. A
 /// notice that lost its worth meanwhile has it for another day.
-///
-/// # Errors
-/// When the database fails.
 pub async fn retry(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
     let another = now + TimeDelta::days(1);
     let retried = Entity::update_many()
@@ -808,9 +751,6 @@ pub async fn retry(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> R
 }
 
 /// Removes mails that ended before `cutoff`; returns how many. Waiting ones stay, however old.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete_ended_before(
     db: &impl ConnectionTrait,
     cutoff: DateTime<Utc>,

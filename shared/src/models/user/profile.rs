@@ -46,9 +46,6 @@ impl ProfileChange {
 }
 
 /// Writes what the owner changed and returns the row as it is then.
-///
-/// # Errors
-/// When the new address is taken, or the database fails.
 pub async fn change(
     db: &impl ConnectionTrait,
     user: Model,

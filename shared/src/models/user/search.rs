@@ -248,9 +248,6 @@ fn column(name: &str, hidden: bool) -> SimpleExpr {
 }
 
 /// One page.
-///
-/// # Errors
-/// When the database fails.
 pub async fn page(
     db: &impl ConnectionTrait,
     filter: &Filter,
@@ -313,9 +310,6 @@ pub async fn page(
 }
 
 /// How many users a filter lets through, up to one more than [`MOST_COUNTED`].
-///
-/// # Errors
-/// When the database fails.
 pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<i64, DbErr> {
     let some = Entity::find()
         .select_only()
@@ -326,9 +320,6 @@ pub async fn count(db: &impl ConnectionTrait, filter: &Filter) -> Result<i64, Db
 }
 
 /// How many users a filter lets through, however many.
-///
-/// # Errors
-/// When the database fails.
 pub async fn count_all(db: &impl ConnectionTrait, filter: &Filter) -> Result<u64, DbErr> {
     let all = Entity::find().filter(condition(db, filter, IndexHint::Any, SortBy::Joined).await?);
     all.count(db).await
@@ -370,9 +361,6 @@ pub struct Counts {
 }
 
 /// All counts, in one round trip. Each reads an index, as far as it counts.
-///
-/// # Errors
-/// When the database fails.
 pub async fn counts(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Counts, DbErr> {
     let backend = db.get_database_backend();
     let kinds = [

@@ -53,9 +53,6 @@ impl Change {
 }
 
 /// Writes a change to an account that is still as `seen` says; `None` when it is not.
-///
-/// # Errors
-/// When the new address is taken, or the database fails.
 pub async fn change(
     db: &impl ConnectionTrait,
     seen: &Model,
@@ -97,9 +94,6 @@ pub async fn change(
 
 /// Removes an account with its sessions and resets; false when there is none. What the audit log and the mails say of it
 /// stays.
-///
-/// # Errors
-/// When the database fails.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
     Ok(Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
 }
@@ -114,9 +108,6 @@ pub struct DependentCounts {
 }
 
 /// Counts what goes with accounts when they are removed.
-///
-/// # Errors
-/// When the database fails.
 pub async fn belongings(
     db: &impl ConnectionTrait,
     ids: &[i64],
@@ -138,9 +129,6 @@ pub async fn belongings(
 }
 
 /// The accounts with these ids, by id.
-///
-/// # Errors
-/// When the database fails.
 pub async fn find_all(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Model>, DbErr> {
     use sea_orm::QueryOrder as _;
     Entity::find()
@@ -151,17 +139,11 @@ pub async fn find_all(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Mode
 }
 
 /// Whether anybody could administer this installation: an open account of a superuser.
-///
-/// # Errors
-/// When the database fails.
 pub async fn has_superuser(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
     Ok(superusers(db).await? > 0)
 }
 
 /// How many superusers can sign in.
-///
-/// # Errors
-/// When the database fails.
 pub async fn superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     use sea_orm::PaginatorTrait as _;
     open_superusers().count(db).await
@@ -170,9 +152,6 @@ pub async fn superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
 /// The accounts with these ids, by id, as they are and stay until this transaction ends; with `superusers` those wait, too,
 /// without which the last two could remove each other. All in one order, so that no two transactions wait for each other. See
 /// [`lock_no_key_update`].
-///
-/// # Errors
-/// When the database fails.
 pub async fn hold(
     transaction: &impl ConnectionTrait,
     ids: &[i64],
