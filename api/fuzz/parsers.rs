@@ -11,6 +11,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, NaiveDate, TimeDelta};
 use image::{ImageDecoder as _, ImageFormat, ImageReader};
+use latchkey_api::config::proxies::{Proxies, ProxyHeader};
 use latchkey_api::{
     accounts::pictures::{MAX_STORED_BYTES, PictureStore, Upload},
     auth::jwt::{RefreshToken, ResetToken, TokenIssuer},
@@ -21,7 +22,7 @@ use latchkey_api::{
             Body, data_url,
             fields::{Fields, FromField as _},
         },
-        client_ip::{Peer, Proxies, ProxyHeader},
+        client_ip::Peer,
         request_context::{REQUEST_ID, RequestId},
     },
     passwords::{Owner, Password, PasswordPolicy},

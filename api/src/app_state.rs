@@ -14,18 +14,17 @@ use latchkey_shared::{
 };
 use tokio::sync::Semaphore;
 
+use crate::http::metrics::RequestMetrics;
+use crate::passwords::metrics::HashMetrics;
 use crate::{
     accounts::pictures::PictureStore,
     auth::{jwt::TokenIssuer, session_loader::SessionLookup},
     config::Config,
-    cpu_pool::CpuPool,
     http::body::memory_budget::BodyMemoryBudget,
+    http::cpu_pool::CpuPool,
     passwords::{PasswordPolicy, hasher::PasswordHasher},
     rate_limit::Limiter,
-    server::{
-        health::HealthChecks,
-        metrics::{ConnectionMetrics, HashMetrics, RequestMetrics},
-    },
+    server::{health::HealthChecks, metrics::ConnectionMetrics},
 };
 
 /// The state of a running API: connections, keys and configuration; nothing that a second process would not have, too.

@@ -9,7 +9,6 @@ pub mod app_state;
 pub mod auth;
 pub mod cli;
 pub mod config;
-pub mod cpu_pool;
 pub mod http;
 pub mod openapi;
 pub mod passwords;

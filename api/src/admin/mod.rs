@@ -27,6 +27,7 @@ use crate::{
 
 pub mod actions;
 pub mod api;
+mod audit_event;
 pub mod dashboard;
 pub mod permissions;
 

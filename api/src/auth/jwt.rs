@@ -2,15 +2,15 @@
 
 use std::{fmt, str::FromStr};
 
+use crate::http::body::fields::FromField;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use latchkey_shared::{
-    crypto::{secret_key::SecretKey, token_hash::TokenHasher},
+    crypto::{random_bytes, secret_key::SecretKey, token_hash::TokenHasher},
     models::session,
     types::validation_error::Invalid,
 };
-use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -95,11 +95,20 @@ impl TokenId {
     }
 }
 
-/// From the operating system's generator.
-pub(crate) fn random_bytes<const N: usize>() -> [u8; N] {
-    let mut bytes = [0; N];
-    UnwrapErr(SysRng).fill_bytes(&mut bytes);
-    bytes
+impl FromField for RefreshToken {
+    const MAX_BYTES: usize = MAX_BYTES;
+
+    fn from_field(text: &str) -> Result<Self, Invalid> {
+        text.parse()
+    }
+}
+
+impl FromField for ResetToken {
+    const MAX_BYTES: usize = MAX_BYTES;
+
+    fn from_field(text: &str) -> Result<Self, Invalid> {
+        text.parse()
+    }
 }
 
 /// What a token is for. The one is never taken for the other.

@@ -27,16 +27,14 @@ use poem::listener::{Acceptor, Listener as _, TcpListener};
 use tokio::{task::JoinHandle, time::Instant};
 use tokio_util::sync::CancellationToken;
 
+use crate::cli::audit_watch::{by_operator, watch_audit_log};
 use crate::{
     accounts::pictures::PictureStore,
     admin::dashboard::pages::setup,
     app_state::App,
     cli::{AuditCommand, Noted, UsersCommand},
     config::Config,
-    http::{
-        audit_context::{by_operator, watch_audit_log},
-        body::fields::{self, FromField},
-    },
+    http::body::fields::{self, FromField},
     openapi::Installation,
     passwords::{Owner, Password},
     server::{self, calls::description, connections, metrics},

@@ -1,5 +1,6 @@
 //! The command line.
 
+mod audit_watch;
 pub mod commands;
 
 use std::{path::PathBuf, str::FromStr};

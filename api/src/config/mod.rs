@@ -19,13 +19,24 @@ use latchkey_shared::{
 use ipnet::IpNet;
 
 use crate::{
-    http::client_ip::{Proxies, ProxyHeader},
-    passwords::{breached, hasher::HashCost, policy},
+    config::{
+        connections::ConnectionSettings,
+        hash_cost::HashCost,
+        origin::check_origin,
+        proxies::{Proxies, ProxyHeader},
+    },
     rate_limit::{Rate, Rates},
-    server::{connections::ConnectionSettings, cors::check_origin},
 };
 
+pub mod breached_file;
+pub mod connections;
+pub mod hash_cost;
+pub mod origin;
 mod production;
+pub mod proxies;
+
+/// The lowest accepted `PASSWORD_MIN_LENGTH`, and its default (NIST SP 800-63B-4, 3.1.1.2; ASVS 6.2.1).
+pub const MIN_PASSWORD_LENGTH: usize = 8;
 
 /// The configuration of the API. Each field names its variable.
 #[derive(Clone, Debug)]
@@ -178,8 +189,8 @@ impl Config {
         let hash_cost = hash_cost(&mut settings, environment);
         let password_min_length = settings.within(
             "PASSWORD_MIN_LENGTH",
-            policy::MIN_LENGTH,
-            policy::MIN_LENGTH..=64,
+            MIN_PASSWORD_LENGTH,
+            MIN_PASSWORD_LENGTH..=64,
         );
         let breached_passwords = breached_passwords(&mut settings);
         let registration_privacy = settings
@@ -275,7 +286,7 @@ fn hash_cost(settings: &mut Settings, environment: Environment) -> HashCost {
 fn breached_passwords(settings: &mut Settings) -> Option<PathBuf> {
     const KEY: &str = "BREACHED_PASSWORDS_FILE";
     let path = PathBuf::from(settings.text(KEY)?);
-    if let Err(error) = breached::validate(&path) {
+    if let Err(error) = breached_file::validate(&path) {
         let expected = "the path of a file of SHA1:count lines, ordered by hash, as Have I Been Pwned publishes them";
         settings.fault(KEY, &format!("{expected} ({error})"));
     }

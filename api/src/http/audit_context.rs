@@ -1,33 +1,25 @@
 //! What of a request goes into the audit log, how it gets there, and where its head is noted.
 
-use std::time::Duration;
-
 use fred::{
     interfaces::KeysInterface as _,
     types::{Expiration, SetOptions},
 };
 use latchkey_shared::{
     database::{self, Transaction},
-    models::audit::{self, Actor, ChainError, Event, EventKind, Watch},
+    models::audit::{self, Actor, Event, EventKind},
     types::email::{Email, EmailKey},
 };
 use poem::{FromRequest, Request, RequestBody};
 use sea_orm::DbErr;
-use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::{
-    admin::permissions::Admin,
     app_state::App,
     http::{client_ip::Peer, error::ApiError, request_context::RequestId},
 };
 
 /// What is noted once a minute only, however often it happens: a flood must not fill the log.
 const ONCE_SECONDS: i64 = 60;
-
-/// How often the head is looked at.
-const WATCHED_EVERY: Duration = Duration::from_mins(10);
 
 /// Where a request comes from, for the log.
 #[derive(Clone, Debug)]
@@ -68,17 +60,8 @@ impl AuditContext {
         self.event(kind, Actor::User(user_id), Some(user_id))
     }
 
-    /// Something that an administrator did.
-    #[must_use]
-    pub fn by_admin(&self, admin: &Admin, user_id: Option<i64>, what: &str) -> Event {
-        Event {
-            detail: Some(what.to_owned()),
-            session_id: Some(admin.session.id),
-            ..self.event(EventKind::Admin, Actor::User(admin.user.id), user_id)
-        }
-    }
-
-    fn event(&self, kind: EventKind, actor: Actor, user_id: Option<i64>) -> Event {
+    /// Returns an event of this request.
+    pub(crate) fn event(&self, kind: EventKind, actor: Actor, user_id: Option<i64>) -> Event {
         Event {
             kind,
             actor,
@@ -204,48 +187,6 @@ impl App {
             }
             Err(error) => tracing::warn!(%error, "An event was not noted."),
         }
-    }
-}
-
-/// Writes the head of the audit log into the program's own log, which is kept elsewhere: at the start, at the end, and
-/// in between when it has moved. That it does not go through where it was seen is an error there.
-pub async fn watch_audit_log(app: App, stop: CancellationToken) {
-    let mut watch = Watch::new(app.audit_key.clone());
-    let mut describe_filter = None;
-    loop {
-        let last = stop.is_cancelled();
-        match watch.look(&app.db).await {
-            Ok(head) => {
-                if last || describe_filter.as_ref() != Some(&head) {
-                    tracing::info!(audit.head = %head, "The head of the audit log.");
-                    describe_filter = Some(head);
-                }
-            }
-            Err(ChainError::Database(error)) => {
-                tracing::warn!(%error, "The head of the audit log was not read.");
-            }
-            Err(broken) => tracing::error!(%broken, "The audit log is not whole."),
-        }
-        if last {
-            return;
-        }
-        let _ = timeout(WATCHED_EVERY, stop.cancelled()).await;
-    }
-}
-
-/// Something that an administrator did at the command line.
-#[must_use]
-pub fn by_operator(kind: EventKind, user_id: i64, detail: &str) -> Event {
-    Event {
-        kind,
-        actor: Actor::Operator,
-        user_id: Some(user_id),
-        session_id: None,
-        subject: None,
-        peer: None,
-        request_id: "latchkey-api".to_owned(),
-        detail: Some(detail.to_owned()),
-        changes: None,
     }
 }
 

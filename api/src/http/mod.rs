@@ -3,7 +3,9 @@
 pub mod audit_context;
 pub mod body;
 pub mod client_ip;
+pub mod cpu_pool;
 pub mod error;
+pub mod metrics;
 pub mod request_context;
 pub mod request_head;
 pub mod tag;

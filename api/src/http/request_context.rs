@@ -13,11 +13,11 @@ use tracing::{Instrument as _, Span, field::Empty};
 use uuid::Uuid;
 
 use crate::{
+    http::metrics::RequestMetrics,
     http::{
         error::{ApiError, problem::Problem},
         request_head,
     },
-    server::metrics::RequestMetrics,
 };
 
 /// The header that carries the id of a request, both ways.

@@ -4,14 +4,11 @@ use latchkey_shared::types::validation_error::Invalid;
 use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 
-use crate::openapi::fixes::calls;
-use crate::{
-    http::error::{
-        ApiError,
-        problem::{CONTENT_TYPE, FieldError},
-    },
-    rate_limit::RateLimitExceeded,
+use crate::http::error::{
+    ApiError, RateLimitExceeded,
+    problem::{CONTENT_TYPE, FieldError},
 };
+use crate::openapi::fixes::calls;
 
 /// The id of the request of every example.
 const REQUEST: &str = "0198c2f4-6a3e-7c51-9d0b-4e8f7a2b1c3d";

@@ -5,7 +5,7 @@
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Map, Value, json};
 
-use crate::passwords::policy::MIN_LENGTH;
+use crate::config::MIN_PASSWORD_LENGTH;
 
 mod examples;
 mod fixes;
@@ -26,7 +26,7 @@ impl Default for Installation {
     fn default() -> Self {
         Self {
             base: String::new(),
-            min_password: MIN_LENGTH,
+            min_password: MIN_PASSWORD_LENGTH,
         }
     }
 }
@@ -141,12 +141,12 @@ impl Description {
 
 /// Sets the configured minimum length of a new password. The handlers declare the default.
 fn set_min_length(password: &mut Value, min_length: usize) {
-    if password["minLength"] != MIN_LENGTH {
+    if password["minLength"] != MIN_PASSWORD_LENGTH {
         return;
     }
     password["minLength"] = json!(min_length);
     if let Some(text) = password["description"].as_str() {
-        let default = format!("{MIN_LENGTH} to ");
+        let default = format!("{MIN_PASSWORD_LENGTH} to ");
         password["description"] = json!(text.replace(&default, &format!("{min_length} to ")));
     }
 }

@@ -15,39 +15,19 @@ use argon2::{
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use latchkey_shared::crypto::random_bytes;
+
+use crate::config::hash_cost::HashCost;
 use crate::{
-    auth::jwt::random_bytes,
     http::error::ApiError,
+    passwords::metrics::HashMetrics,
     passwords::{NewPassword, Password},
-    server::metrics::HashMetrics,
 };
 
 use crate::passwords::hash_threads::{Memory, Threads};
 
 /// How many passwords may wait.
 pub const QUEUE_LENGTH: usize = 512;
-
-/// What a hash costs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct HashCost {
-    /// Memory in KiB.
-    pub memory_kib: u32,
-    /// Passes over it.
-    pub iterations: u32,
-    /// Lanes.
-    pub parallelism: u32,
-}
-
-/// OWASP's first choice for argon2id (Password Storage Cheat Sheet).
-impl Default for HashCost {
-    fn default() -> Self {
-        Self {
-            memory_kib: 19_456,
-            iterations: 2,
-            parallelism: 1,
-        }
-    }
-}
 
 /// Hashes and verifies passwords.
 pub struct PasswordHasher {

@@ -8,8 +8,10 @@ use unicode_normalization::UnicodeNormalization as _;
 pub mod breached;
 mod common;
 mod context;
+mod form_field;
 pub mod hash_threads;
 pub mod hasher;
+pub mod metrics;
 pub mod policy;
 mod sequences;
 

@@ -8,10 +8,10 @@ use crate::passwords::{
     common::Forms,
     context::{self, Known, Owner, readings},
 };
-use crate::{config::Config, http::error::ApiError};
-
-/// The least that `PASSWORD_MIN_LENGTH` can be, and its default (NIST SP 800-63B-4, 3.1.1.2; ASVS 6.2.1).
-pub const MIN_LENGTH: usize = 8;
+use crate::{
+    config::{Config, MIN_PASSWORD_LENGTH},
+    http::error::ApiError,
+};
 
 /// Judges new passwords.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct PasswordPolicy {
 impl Default for PasswordPolicy {
     fn default() -> Self {
         Self {
-            min_length: MIN_LENGTH,
+            min_length: MIN_PASSWORD_LENGTH,
             installation: Vec::new(),
             breached: None,
         }

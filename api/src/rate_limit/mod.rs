@@ -34,7 +34,10 @@ use latchkey_shared::{
 use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
-use crate::http::{client_ip::Peer, error::ApiError};
+use crate::http::{
+    client_ip::Peer,
+    error::{ApiError, RateLimitExceeded},
+};
 
 /// How many count at once; the others wait with a few bytes. fred takes several KiB for what is under way, and a flood comes by
 /// hundreds.
@@ -133,15 +136,6 @@ pub enum LockoutSubject {
     Mailbox(String),
     /// An account, by its id.
     Account(i64),
-}
-
-/// A request that came too often.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RateLimitExceeded {
-    /// When to come again, in seconds.
-    pub retry_after: u64,
-    /// How many are let through, of what was exceeded.
-    pub limit: u32,
 }
 
 /// Counts.

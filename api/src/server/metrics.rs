@@ -7,23 +7,9 @@ use poem::{
     Endpoint, EndpointExt as _, Response, Route, Server, get, handler, listener::Acceptor,
     web::Data,
 };
-use prometheus::{
-    Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
-};
+use prometheus::{IntCounter, IntGauge, Registry};
 
 use crate::app_state::App;
-
-/// From a read by primary key to a login that waited for its core.
-const SECONDS: [f64; 12] = [
-    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
-];
-
-/// Requests, by their route.
-#[derive(Clone)]
-pub struct RequestMetrics {
-    answered: IntCounterVec,
-    seconds: HistogramVec,
-}
 
 /// Connections of clients.
 #[derive(Clone)]
@@ -36,57 +22,6 @@ pub struct ConnectionMetrics {
     pub refused: IntCounter,
     /// Those that were reset because their client did not read its answer.
     pub stalled: IntCounter,
-}
-
-/// Passwords on their way through the hasher.
-#[derive(Clone)]
-pub struct HashMetrics {
-    /// How long each waited for a core.
-    pub wait: Histogram,
-    /// How many wait.
-    pub waiting: IntGauge,
-    /// How many were turned away.
-    pub refused: IntCounter,
-}
-
-impl RequestMetrics {
-    /// Registers them.
-    ///
-    /// # Errors
-    /// When two figures have one name.
-    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let answered = IntCounterVec::new(
-            Opts::new(
-                "latchkey_http_requests_total",
-                "Requests answered, by method, route and status.",
-            ),
-            &["method", "route", "status"],
-        )?;
-        let options = HistogramOpts::new(
-            "latchkey_http_request_seconds",
-            "How long answers took, by method and route.",
-        );
-        let seconds = HistogramVec::new(options.buckets(SECONDS.to_vec()), &["method", "route"])?;
-        registry.register(Box::new(answered.clone()))?;
-        registry.register(Box::new(seconds.clone()))?;
-        Ok(Self { answered, seconds })
-    }
-
-    /// Notes an answer. The route is the pattern that matched, never the path: of paths there is no end.
-    pub fn note(&self, method: &str, route: &str, status: u16, took: Duration) {
-        // Nor is there of methods: anybody can make one up.
-        let known = ["GET", "HEAD", "POST", "PATCH", "PUT", "DELETE", "OPTIONS"];
-        let method = known
-            .into_iter()
-            .find(|known| *known == method)
-            .unwrap_or("other");
-        self.answered
-            .with_label_values(&[method, route, &status.to_string()])
-            .inc();
-        self.seconds
-            .with_label_values(&[method, route])
-            .observe(took.as_secs_f64());
-    }
 }
 
 impl ConnectionMetrics {
@@ -117,36 +52,6 @@ impl ConnectionMetrics {
             limit,
             refused,
             stalled,
-        })
-    }
-}
-
-impl HashMetrics {
-    /// Registers them.
-    ///
-    /// # Errors
-    /// When two figures have one name.
-    pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let options = HistogramOpts::new(
-            "latchkey_password_wait_seconds",
-            "How long passwords waited for a core.",
-        );
-        let wait = Histogram::with_opts(options.buckets(SECONDS.to_vec()))?;
-        let waiting = IntGauge::new(
-            "latchkey_passwords_waiting",
-            "Passwords that wait for a core.",
-        )?;
-        let refused = IntCounter::new(
-            "latchkey_passwords_refused_total",
-            "Passwords turned away because too many waited.",
-        )?;
-        registry.register(Box::new(wait.clone()))?;
-        registry.register(Box::new(waiting.clone()))?;
-        registry.register(Box::new(refused.clone()))?;
-        Ok(Self {
-            wait,
-            waiting,
-            refused,
         })
     }
 }

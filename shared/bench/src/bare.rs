@@ -16,8 +16,8 @@ use apalis_core::backend::{BackendConfig as _, ext::poll_strategy::IntervalStrat
 use chrono::TimeDelta;
 use latchkey_api::{
     auth::session_loader::SessionLookup,
-    passwords::hasher::{HashCost, PasswordHasher},
-    server::metrics::HashMetrics,
+    passwords::metrics::HashMetrics,
+    {config::hash_cost::HashCost, passwords::hasher::PasswordHasher},
 };
 use latchkey_shared::{
     clock::Clock, database, models::mail::Priority, queue::Queue, telemetry::metrics::Metrics,

@@ -16,7 +16,7 @@ use std::{
 use anyhow::Context as _;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
 use futures_util::future::try_join_all;
-use latchkey_api::passwords::hasher::HashCost;
+use latchkey_api::config::hash_cost::HashCost;
 use latchkey_shared::{
     clock::Clock,
     models::password_reset::Purpose,

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use latchkey_api::passwords::hasher::HashCost;
+use latchkey_api::config::hash_cost::HashCost;
 use serde_json::json;
 
 use crate::{

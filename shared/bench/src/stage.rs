@@ -14,7 +14,7 @@ use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use chrono::TimeDelta;
 use latchkey_api::{
     auth::jwt::{TokenId, TokenIssuer},
-    passwords::hasher::HashCost,
+    config::hash_cost::HashCost,
 };
 use latchkey_shared::{clock::Clock, crypto::secret_key::SecretKey, database, models::session};
 use sea_orm::ConnectionTrait as _;

@@ -8,6 +8,8 @@ use std::{
 
 use latchkey_shared::dependency::{Diagnosis, Refusal};
 
+use crate::http::error::ApiError;
+
 /// The ending of a file that is not written whole.
 pub const PARTIAL: &str = "partial";
 
@@ -75,6 +77,13 @@ pub fn refusal(error: &io::Error) -> Refusal {
         dependency: "MEDIA_DIR",
         cause: error.to_string(),
         diagnosis: Diagnosis { word, remedy },
+    }
+}
+
+/// Only pictures are written to files.
+impl From<io::Error> for ApiError {
+    fn from(error: io::Error) -> Self {
+        Self::Unavailable(refusal(&error).to_string())
     }
 }
 

@@ -30,6 +30,7 @@ mod colour;
 mod complete;
 mod decode;
 mod encode;
+mod form_field;
 pub mod media_dir;
 mod queue;
 mod scale;

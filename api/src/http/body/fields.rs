@@ -11,16 +11,7 @@ use latchkey_shared::types::{
     username::Username, validation_error::Invalid,
 };
 
-use crate::{
-    accounts::pictures::Upload,
-    auth::jwt::{self, RefreshToken, ResetToken},
-    cpu_pool::CpuPool,
-    http::{
-        body::{SMALL, data_url},
-        error::{ApiError, problem::FieldError},
-    },
-    passwords::{NewPassword, Owner, Password, PasswordPolicy},
-};
+use crate::http::error::{ApiError, problem::FieldError};
 
 /// A field as it came, whatever the Content-Type was.
 #[derive(Debug)]
@@ -104,9 +95,7 @@ from_str_fields!(
     Username: 2048,
     PhoneNumber: 256,
     Gender: 64,
-    Permission: 64,
-    RefreshToken: jwt::MAX_BYTES,
-    ResetToken: jwt::MAX_BYTES
+    Permission: 64
 );
 
 /// Any text that is not blank.
@@ -131,15 +120,6 @@ macro_rules! number_fields {
 }
 
 number_fields!(i32, i64);
-
-impl FromField for Password {
-    const MAX_BYTES: usize = Self::MAX_BYTES;
-    const PRESERVE_WHITESPACE: bool = true;
-
-    fn from_field(text: &str) -> Result<Self, Invalid> {
-        Self::from_str(text)
-    }
-}
 
 /// A date of birth, `YYYY-MM-DD`, from 1900 on. That it is not in the future is judged by [`Fields::date_birth`], which
 /// knows the day.
@@ -167,6 +147,11 @@ impl Fields {
             values: values.into_iter().collect(),
             errors: Vec::new(),
         }
+    }
+
+    /// Removes and returns a field as it came.
+    pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
+        self.values.remove(name)
     }
 
     /// A field that has to be there.
@@ -268,58 +253,6 @@ impl Fields {
         Ok(date)
     }
 
-    /// The field `image`, like [`Fields::clearable`]: a file of a multipart body, or a `data:` URL. Its content is not looked
-    /// at here: decoding is work, for which the other fields have to be right. Much base64 is decoded in the pool.
-    ///
-    /// # Errors
-    /// When it is not a file of a type and size that are accepted. The outer one: when the service failed.
-    pub async fn picture(
-        &mut self,
-        pool: &CpuPool,
-    ) -> Result<Result<Option<Option<Upload>>, InvalidField>, ApiError> {
-        const NAME: &str = "image";
-        let bytes = match self.values.remove(NAME) {
-            None => return Ok(Ok(None)),
-            Some(value) if is_empty(&value) => return Ok(Ok(Some(None))),
-            Some(Value::File(bytes)) => Ok(bytes),
-            Some(Value::Text(text)) if text.len() <= SMALL => data_url::decode(&text),
-            Some(Value::Text(text)) => pool.run(move || data_url::decode(&text)).await?,
-            Some(_) => Err(Invalid::new(
-                "invalid",
-                "Send a picture as a file, or as a data: URL.",
-            )),
-        };
-        Ok(bytes
-            .and_then(Upload::new)
-            .map(|upload| Some(Some(upload)))
-            .map_err(|invalid| self.note(NAME, invalid)))
-    }
-
-    /// Judges a new password for its owner. Without an owner, whose fields were bad then, all that can be said is whether it
-    /// is good for nobody.
-    ///
-    /// # Errors
-    /// When the password could not be judged. The inner one: when it is not accepted, or there is no owner.
-    pub async fn judge_password(
-        &mut self,
-        name: &str,
-        password: Result<Password, InvalidField>,
-        policy: &PasswordPolicy,
-        owner: Option<Owner<'_>>,
-    ) -> Result<Result<NewPassword, InvalidField>, ApiError> {
-        let Ok(password) = password else {
-            return Ok(Err(InvalidField));
-        };
-        let judged = match owner {
-            Some(owner) => policy.accept(password, owner).await?,
-            None => match policy.check(&password, None) {
-                Ok(()) => return Ok(Err(InvalidField)),
-                Err(invalid) => Err(invalid),
-            },
-        };
-        Ok(judged.map_err(|invalid| self.note(name, invalid)))
-    }
-
     /// Notes a fault that showed only beside other fields.
     pub fn note(&mut self, name: &str, invalid: Invalid) -> InvalidField {
         self.errors.push(FieldError::new(name, invalid));
@@ -361,7 +294,8 @@ impl Fields {
     }
 }
 
-fn is_empty(value: &Value) -> bool {
+/// Whether a value stands for an empty field.
+pub(crate) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
         Value::Text(text) => is_blank(text),
@@ -379,40 +313,5 @@ fn is_blank(text: &str) -> bool {
 impl From<InvalidField> for ApiError {
     fn from(_: InvalidField) -> Self {
         Self::InvalidInput(Vec::new())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-
-    use futures_util::FutureExt as _;
-
-    use super::*;
-
-    /// A GIF's signature and so many bytes, as a `data:` URL.
-    fn fields(base64: usize) -> Fields {
-        let url = format!("data:image/gif;base64,R0lGODlh{}", "A".repeat(base64));
-        Fields::new([("image".to_owned(), Value::Text(url))])
-    }
-
-    /// C1
-    #[tokio::test]
-    async fn long_data_urls_are_decoded_in_the_pool() {
-        let pool = CpuPool::new(1);
-        let (finish, may_finish) = mpsc::channel::<()>();
-        let mut busy = Box::pin(pool.run(move || may_finish.recv()));
-        assert!(busy.as_mut().now_or_never().is_none());
-
-        let mut short = fields(400);
-        let short = short.picture(&pool).now_or_never().expect("decoded inline");
-        assert!(short.unwrap().unwrap().flatten().is_some());
-        let mut long = fields(SMALL);
-        let mut long = Box::pin(long.picture(&pool));
-        assert!(long.as_mut().now_or_never().is_none());
-
-        finish.send(()).unwrap();
-        busy.await.unwrap().unwrap();
-        assert!(long.await.unwrap().unwrap().flatten().is_some());
     }
 }

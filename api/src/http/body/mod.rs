@@ -22,7 +22,7 @@ use tokio::{runtime::Handle, time::timeout};
 
 use crate::{
     app_state::App,
-    cpu_pool::CpuPool,
+    http::cpu_pool::CpuPool,
     http::{
         body::{
             fields::{Fields, Value},

@@ -19,11 +19,7 @@ use poem::{
 use poem_openapi::error::{ParseParamError, ParsePathError};
 use sea_orm::DbErr;
 
-use crate::{
-    accounts::pictures::media_dir,
-    http::error::problem::{FieldError, Problem},
-    rate_limit::RateLimitExceeded,
-};
+use crate::http::error::problem::{FieldError, Problem};
 
 /// How often was too often, in the answer to what came too often.
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
@@ -31,6 +27,15 @@ pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
 pub const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
 /// In how many seconds it is worth trying again.
 pub const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
+
+/// The details of a rate-limited request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimitExceeded {
+    /// When to come again, in seconds.
+    pub retry_after: u64,
+    /// How many are let through, of what was exceeded.
+    pub limit: u32,
+}
 
 /// Why a call failed. Each variant has its status and its problem type, a stable name under `/problems/`.
 #[derive(Debug, thiserror::Error)]
@@ -437,12 +442,5 @@ impl From<CodeError> for ApiError {
                 Self::Internal(error.to_string())
             }
         }
-    }
-}
-
-/// Only pictures are written to files.
-impl From<std::io::Error> for ApiError {
-    fn from(error: std::io::Error) -> Self {
-        Self::Unavailable(media_dir::refusal(&error).to_string())
     }
 }

@@ -13,11 +13,9 @@ use tokio::{
     time::sleep,
 };
 
-use crate::server::connections::{ConnectionSettings, PAUSE_AFTER_ERROR};
-use crate::{
-    http::client_ip::{Proxies, network},
-    server::metrics::ConnectionMetrics,
-};
+use crate::config::{connections::ConnectionSettings, proxies::Proxies};
+use crate::server::connections::PAUSE_AFTER_ERROR;
+use crate::{http::client_ip::network, server::metrics::ConnectionMetrics};
 
 /// The open connections of each client IP. It has as many entries as there are connections, at most.
 type Clients = Arc<Mutex<HashMap<IpNet, usize>>>;

@@ -24,7 +24,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{http::client_ip::Proxies, server::metrics::ConnectionMetrics};
+use crate::{
+    config::{connections::ConnectionSettings, proxies::Proxies},
+    server::metrics::ConnectionMetrics,
+};
 
 mod files;
 mod limits;
@@ -47,19 +50,6 @@ const BACKLOG: u32 = 1024;
 
 /// The pause after a connection that could not be accepted, as when the process has no file descriptors left.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
-
-/// The bounds of connections. Each field names its variable.
-#[derive(Clone, Copy, Debug)]
-pub struct ConnectionSettings {
-    /// `MAX_CONNECTIONS`: open at a time; further ones wait in the kernel's backlog.
-    pub max: usize,
-    /// `MAX_CONNECTIONS_IP`: open at a time from one client IP (IPv6: one /64); further ones are closed at once.
-    pub max_per_ip: usize,
-    /// `KEEP_ALIVE_SECONDS`: how long a connection may go without a complete head.
-    pub keep_alive: Duration,
-    /// `WRITE_SECONDS`: how long a client may take none of an answer.
-    pub write: Duration,
-}
 
 /// Opens a listening socket. Its connections inherit the size of its send buffer.
 ///

@@ -1,0 +1,54 @@
+//! Watches the audit chain while the server runs, and builds the audit events of operators.
+
+use std::time::Duration;
+
+use latchkey_shared::models::audit::{Actor, ChainError, Event, EventKind, Watch};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::app_state::App;
+
+/// Interval between two checks of the audit chain.
+const WATCH_INTERVAL: Duration = Duration::from_mins(10);
+
+/// Logs the chain head at the start, at the end, and when it has changed in between, since the program's log is stored apart
+/// from the database. Logs an error if the last known head is no longer part of the chain.
+pub async fn watch_audit_log(app: App, stop: CancellationToken) {
+    let mut watch = Watch::new(app.audit_key.clone());
+    let mut logged = None;
+    loop {
+        let last = stop.is_cancelled();
+        match watch.look(&app.db).await {
+            Ok(head) => {
+                if last || logged.as_ref() != Some(&head) {
+                    tracing::info!(audit.head = %head, "The head of the audit log.");
+                    logged = Some(head);
+                }
+            }
+            Err(ChainError::Database(error)) => {
+                tracing::warn!(%error, "The head of the audit log was not read.");
+            }
+            Err(broken) => tracing::error!(%broken, "The audit log is not whole."),
+        }
+        if last {
+            return;
+        }
+        let _ = timeout(WATCH_INTERVAL, stop.cancelled()).await;
+    }
+}
+
+/// Returns the event of an action at the command line.
+#[must_use]
+pub fn by_operator(kind: EventKind, user_id: i64, detail: &str) -> Event {
+    Event {
+        kind,
+        actor: Actor::Operator,
+        user_id: Some(user_id),
+        session_id: None,
+        subject: None,
+        peer: None,
+        request_id: "latchkey-api".to_owned(),
+        detail: Some(detail.to_owned()),
+        changes: None,
+    }
+}
