@@ -158,3 +158,30 @@ async fn refusals_in_several_domains_turn_red_until_they_end() {
     it.world.wait_for(MailState::Sent, 3).await;
     it.is_healthy().await;
 }
+
+/// Strangers register with addresses that the server cannot take, or at domains of their own whose replies a relay repeats.
+#[tokio::test]
+async fn refusals_that_strangers_cause_leave_doctor_and_metrics_green() {
+    let it = Running::start(Security::Plain, None).await;
+    it.world.sink.offer(&["8BITMIME"]);
+    it.ask_for(&["\u{e9}@a.example.org", "\u{e9}@b.example.net"])
+        .await;
+    it.wait_for_failures(2).await;
+    it.is_healthy().await;
+
+    let refused = ["eve@a.example.com", "eve@b.example.com", "eve@example.edu"];
+    it.world.sink.set_fault(Fault::ReplyToRecipients(
+        refused.map(str::to_owned).to_vec(),
+        "554 5.7.1 refused by the server of the domain",
+    ));
+    // Subdomains of one owner are one domain.
+    it.ask_for(&refused[..2]).await;
+    it.wait_for_failures(4).await;
+    it.is_healthy().await;
+
+    it.ask_for(&["ada@one.example", "ada@two.example"]).await;
+    it.world.wait_for(MailState::Sent, 2).await;
+    it.ask_for(&refused[2..]).await;
+    it.wait_for_failures(5).await;
+    it.is_healthy().await;
+}

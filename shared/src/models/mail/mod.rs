@@ -668,20 +668,19 @@ pub async fn count_troubled(
     })
 }
 
-/// When SMTP last accepted a mail, of the newest `of` that were sent and made since `recent`. A mail that waited for long may
-/// have been accepted after one that was made later.
+/// The newest `of` sent mails that were made since `recent`. A mail that waited for long may have been accepted after one that
+/// was made later.
 pub async fn last_sent(
     db: &impl ConnectionTrait,
     recent: DateTime<Utc>,
     of: u64,
-) -> Result<Option<DateTime<Utc>>, DbErr> {
+) -> Result<Vec<Model>, DbErr> {
     let sent = Filter {
         state: Some(MailState::Sent),
         since: Some(recent),
         ..Filter::default()
     };
-    let sent = list(db, sent, of).await?;
-    Ok(sent.into_iter().filter_map(|mail| mail.sent_at).max())
+    list(db, sent, of).await
 }
 
 /// Counts the mails of the same kind to the same account that were made since a time and before this one. Suppressed mails do

@@ -115,6 +115,11 @@ impl SmtpFailure {
 
     /// What made the attempt fail. Replies are of the same kind when stage and codes are.
     pub(super) fn kind(&self) -> DeliveryFailure {
+        let cause = self.cause();
+        if self.was_not_asked() {
+            let reply = String::new();
+            return DeliveryFailure { cause, reply };
+        }
         let mut reply = self.stage.as_str().to_owned();
         if let Some(code) = self.code {
             let _ = write!(reply, " {code}");
@@ -122,14 +127,18 @@ impl SmtpFailure {
         if let Some(enhanced) = self.enhanced {
             let _ = write!(reply, " {enhanced}");
         }
-        DeliveryFailure {
-            cause: self.cause(),
-            reply,
-        }
+        DeliveryFailure { cause, reply }
     }
 
+    /// Whether the worker found the failure by itself ([`Self::before`]).
+    fn was_not_asked(&self) -> bool {
+        self.code.is_none() && !self.disconnected
+    }
+
+    /// From `RCPT TO` on, a server may say 421 because of the recipient's domain, as it does for a relay's greylisting; so it is
+    /// like any other reply there.
     fn cause(&self) -> FailureCause {
-        if self.disconnected {
+        if self.disconnected && (self.code.is_none() || self.stage <= Stage::Sender) {
             return FailureCause::Connection;
         }
         match self.stage {
@@ -142,7 +151,11 @@ impl SmtpFailure {
     }
 
     fn is_about_recipient(&self) -> bool {
-        self.is_final || self.enhanced.is_some_and(EnhancedCode::is_about_recipient)
+        self.is_final
+            || self.was_not_asked()
+            || self
+                .enhanced
+                .is_some_and(|code| code.is_about_recipient() || code.is_about_domain())
     }
 
     /// The reply code, for a trace.
@@ -165,6 +178,12 @@ impl EnhancedCode {
     /// address (RFC 3463, 3.2).
     fn is_about_recipient(self) -> bool {
         matches!(self.subject, 1 | 2) && !matches!((self.subject, self.detail), (1, 7 | 8))
+    }
+
+    /// Whether it is about the way to the recipient's domain: routing (x.4.x; RFC 3463, 3.5), or an address that needs SMTPUTF8
+    /// (x.6.7; RFC 6531, 4.4). It may also be about this server, so it never ends a mail.
+    fn is_about_domain(self) -> bool {
+        matches!((self.subject, self.detail), (4, _) | (6, 7))
     }
 }
 
@@ -259,6 +278,28 @@ mod tests {
         ] {
             assert!(bad.parse::<EnhancedCode>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn cause_of_a_reply_to_the_recipient_follows_its_code() {
+        let cause = |code, text: &str| {
+            let failure = SmtpFailure {
+                stage: Stage::Recipient,
+                code,
+                enhanced: text.parse().ok(),
+                disconnected: code.is_none_or(|code| code == CLOSING),
+                is_final: false,
+                words: String::new(),
+            };
+            failure.kind().to_string()
+        };
+        assert_eq!(cause(Some(550), "5.4.4"), "recipient RCPT TO 550 5.4.4");
+        assert_eq!(cause(Some(553), "5.6.7"), "recipient RCPT TO 553 5.6.7");
+        assert_eq!(cause(Some(450), "4.7.1"), "refusal RCPT TO 450 4.7.1");
+        assert_eq!(cause(Some(421), "4.7.0"), "refusal RCPT TO 421 4.7.0");
+        assert_eq!(cause(None, ""), "connection RCPT TO");
+        let local = SmtpFailure::before(Stage::Recipient, "words");
+        assert_eq!(local.kind().to_string(), "recipient ");
     }
 
     #[test]

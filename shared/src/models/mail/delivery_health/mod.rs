@@ -10,14 +10,19 @@ use sea_orm::{QueryOrder as _, QuerySelect as _, UpdateMany, entity::prelude::*,
 
 use crate::models::mail::{self, Column, Entity, MailState, Model};
 
+mod judgement;
+
+use judgement::{AcceptedMail, FailedMail, judge};
+
 /// How far back mails are looked at.
 const LOOK_BACK: TimeDelta = TimeDelta::days(7);
-/// How long a refusal counts although mails of other recipients are accepted: three of the longest pauses between attempts.
+/// How long a refusal counts although mails of other recipients are accepted, and an acceptance against it: three of the longest
+/// pauses between attempts.
 const REFUSAL_LIFETIME: TimeDelta = TimeDelta::minutes(15);
 /// How many failed attempts are compared.
 const MAX_FAILURES: u64 = 100;
-/// How many sent mails are looked at to find when the last was accepted.
-const MAX_SENT: u64 = 20;
+/// How many sent mails are looked at to find when the last was accepted, and for which domains.
+const MAX_SENT: u64 = 100;
 
 /// What made an attempt to send a mail fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +72,7 @@ impl FailureCause {
 pub struct DeliveryFailure {
     /// The cause.
     pub cause: FailureCause,
-    /// The stage and the codes of the reply, such as `RCPT TO 550 5.7.1`; empty where there was none.
+    /// The stage and the codes of the reply, such as `RCPT TO 550 5.7.1`; empty where the server was not asked.
     pub reply: String,
 }
 
@@ -159,9 +164,9 @@ pub struct DeliveryProblem {
 /// How mails fare.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryHealth {
-    /// No mail gets through, or mails to several domains are refused.
+    /// No mail gets through, or mails to more domains are refused than accepted.
     Failing(DeliveryProblem),
-    /// The server refuses the mails of one recipient or of one domain since it accepted another.
+    /// The server refuses the mails of one recipient, or of few domains among many.
     OneRefused,
     /// The last mail was accepted at this time.
     Accepted(DateTime<Utc>),
@@ -173,16 +178,19 @@ pub enum DeliveryHealth {
 pub async fn check(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<DeliveryHealth, DbErr> {
     let oldest = now - LOOK_BACK;
     let accepted = mail::last_sent(db, oldest, MAX_SENT).await?;
-    let since = accepted.map_or(oldest, |at| at.min(now - REFUSAL_LIFETIME));
-    let failed = failed_since(db, since).await?;
-    Ok(judge(&failed, accepted))
+    let accepted: Vec<_> = accepted.into_iter().filter_map(AcceptedMail::of).collect();
+    let last = accepted.iter().map(|mail| mail.at).max();
+    let recent = now - REFUSAL_LIFETIME;
+    let failed = failed_since(db, last.map_or(oldest, |at| at.min(recent))).await?;
+    let recently_accepted: Vec<_> = accepted.into_iter().filter(|it| it.at > recent).collect();
+    Ok(judge(&failed, &recently_accepted, last))
 }
 
 /// The mails whose last attempt failed after a time, the newest failure first.
 async fn failed_since(
     db: &impl ConnectionTrait,
     since: DateTime<Utc>,
-) -> Result<Vec<Failed>, DbErr> {
+) -> Result<Vec<FailedMail>, DbErr> {
     let rows = Entity::find()
         .filter(Column::Failure.is_not_null())
         .filter(Column::FailedAt.gt(since))
@@ -190,119 +198,5 @@ async fn failed_since(
         .limit(MAX_FAILURES)
         .all(db)
         .await?;
-    Ok(rows.into_iter().filter_map(Failed::of).collect())
-}
-
-/// What matters of a mail whose last attempt failed.
-#[derive(Clone, Debug)]
-struct Failed {
-    failure: DeliveryFailure,
-    domain: String,
-    words: String,
-    at: DateTime<Utc>,
-}
-
-impl Failed {
-    fn of(row: Model) -> Option<Self> {
-        let (_, domain) = row.recipient.rsplit_once('@')?;
-        Some(Self {
-            failure: row.failure?.parse().ok()?,
-            domain: domain.to_lowercase(),
-            words: row.last_error.unwrap_or_default(),
-            at: row.failed_at?,
-        })
-    }
-
-    /// Whether the same reply was given to a mail for another domain.
-    fn recurs_in(&self, failed: &[&Self]) -> bool {
-        failed
-            .iter()
-            .any(|other| other.failure == self.failure && other.domain != self.domain)
-    }
-}
-
-/// Failures count until a mail is accepted. Refusals for other reasons than the recipient count for a while longer, as a
-/// server may accept mails to its own domain and refuse those to others.
-fn judge(failed: &[Failed], accepted: Option<DateTime<Utc>>) -> DeliveryHealth {
-    let is_newer = |it: &&Failed| accepted.is_none_or(|at| it.at > at);
-    let current: Vec<_> = failed
-        .iter()
-        .filter(|it| is_newer(it) || it.failure.cause == FailureCause::Refusal)
-        .collect();
-    let problem = current
-        .iter()
-        .find(|it| it.failure.cause.is_of_service() || it.recurs_in(&current));
-    match (problem, accepted) {
-        (Some(problem), _) => DeliveryHealth::Failing(DeliveryProblem {
-            cause: problem.failure.cause,
-            words: problem.words.clone(),
-            failed_at: problem.at,
-        }),
-        (None, _) if failed.iter().any(|it| is_newer(&it)) => DeliveryHealth::OneRefused,
-        (None, Some(at)) => DeliveryHealth::Accepted(at),
-        (None, None) => DeliveryHealth::Idle,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clock::Clock;
-
-    fn failed(failure: &str, domain: &str, minutes_ago: i64) -> Failed {
-        Failed {
-            failure: failure.parse().unwrap(),
-            domain: domain.to_owned(),
-            words: "words".to_owned(),
-            at: Clock::fixed().now() - TimeDelta::minutes(minutes_ago),
-        }
-    }
-
-    fn is_failing(failed: &[Failed], accepted_minutes_ago: Option<i64>) -> bool {
-        let now = Clock::fixed().now();
-        let accepted = accepted_minutes_ago.map(|minutes| now - TimeDelta::minutes(minutes));
-        matches!(judge(failed, accepted), DeliveryHealth::Failing(_))
-    }
-
-    #[test]
-    fn failures_of_the_service_count_until_a_mail_is_accepted() {
-        for cause in [
-            "connection ",
-            "authentication AUTH 535 5.7.8",
-            "sender MAIL FROM 550",
-        ] {
-            let failed = [failed(cause, "a.example", 5)];
-            assert!(is_failing(&failed, None), "{cause}");
-            assert!(is_failing(&failed, Some(6)), "{cause}");
-            assert!(!is_failing(&failed, Some(4)), "{cause}");
-        }
-    }
-
-    #[test]
-    fn refusals_count_when_several_domains_get_the_same() {
-        let relay = "refusal RCPT TO 554 5.7.1";
-        let unknown = "recipient RCPT TO 550 5.1.1";
-        for (first, second, domain, accepted, failing) in [
-            (relay, relay, "b.example", None, true),
-            // Others are accepted meanwhile.
-            (relay, relay, "b.example", Some(1), true),
-            (relay, relay, "a.example", None, false),
-            (relay, "refusal DATA 554 5.7.1", "b.example", None, false),
-            (relay, "refusal RCPT TO 550 5.7.1", "b.example", None, false),
-            (unknown, unknown, "b.example", None, true),
-            (unknown, unknown, "b.example", Some(1), false),
-        ] {
-            let failed = [failed(first, "a.example", 2), failed(second, domain, 3)];
-            assert_eq!(is_failing(&failed, accepted), failing, "{failed:?}");
-        }
-    }
-
-    #[test]
-    fn one_refused_recipient_is_no_problem() {
-        let now = Clock::fixed().now();
-        let failed = [failed("refusal DATA 554", "a.example", 2)];
-        assert_eq!(judge(&failed, None), DeliveryHealth::OneRefused);
-        assert_eq!(judge(&failed, Some(now)), DeliveryHealth::Accepted(now));
-        assert_eq!(judge(&[], None), DeliveryHealth::Idle);
-    }
+    Ok(rows.into_iter().filter_map(FailedMail::of).collect())
 }
