@@ -1,6 +1,7 @@
 //! What both programs are told, and the connections it leads to.
 
 pub mod rate;
+pub mod service_url;
 pub mod settings;
 
 use std::time::Duration;
@@ -9,7 +10,10 @@ use fred::clients::Client;
 use url::{Host, Url};
 
 use crate::{
-    config::settings::{Environment, Settings},
+    config::{
+        service_url::ServiceUrl,
+        settings::{Environment, Settings},
+    },
     crypto::secret_key::{self, SecretKey},
     database::{self, Database},
     queue::Queue,
@@ -27,9 +31,9 @@ pub struct SharedConfig {
     /// `ENVIRONMENT`
     pub environment: Environment,
     /// `DATABASE_URL`
-    pub database_url: String,
+    pub database_url: ServiceUrl,
     /// `REDIS_URL`
-    pub redis_url: String,
+    pub redis_url: ServiceUrl,
     /// `REDIS_NAMESPACE`: keeps several installations in one Redis apart.
     pub redis_namespace: String,
     /// `SECRET_KEY`
@@ -69,30 +73,8 @@ impl SharedConfig {
         {
             check_secret_key(settings, key);
         }
-        let database_url = settings
-            .text("DATABASE_URL")
-            .unwrap_or_else(|| "sqlite://var/latchkey.db".to_owned());
-        if !["sqlite:", "postgres://", "postgresql://"]
-            .iter()
-            .any(|scheme| database_url.starts_with(scheme))
-        {
-            settings.fault(
-                "DATABASE_URL",
-                "sqlite://path/to/file or postgres://user:password@host/database",
-            );
-        }
-        let redis_url = settings
-            .text("REDIS_URL")
-            .unwrap_or_else(|| "redis://127.0.0.1:6379".to_owned());
-        if !["redis://", "rediss://"]
-            .iter()
-            .any(|scheme| redis_url.starts_with(scheme))
-        {
-            settings.fault(
-                "REDIS_URL",
-                "redis://[:password@]host[:port][/database] or rediss://…",
-            );
-        }
+        let database_url = ServiceUrl::database(settings);
+        let redis_url = ServiceUrl::redis(settings);
         let public_url = public_url(settings, environment);
         Some(Self {
             environment,
@@ -134,10 +116,10 @@ impl SharedConfig {
     pub async fn connect(&self) -> Result<Connections, MissingDependency> {
         Ok(Connections {
             db: self.connect_database().await?,
-            redis: redis::connect(&self.redis_url, &self.redis_namespace)
+            redis: redis::connect(self.redis_url.as_str(), &self.redis_namespace)
                 .await
                 .map_err(|error| MissingDependency::Redis(error.to_string()))?,
-            queue: Queue::connect(&self.redis_url, &self.redis_namespace)
+            queue: Queue::connect(self.redis_url.as_str(), &self.redis_namespace)
                 .await
                 .map_err(|error| MissingDependency::Redis(error.to_string()))?,
         })
@@ -145,7 +127,7 @@ impl SharedConfig {
 
     /// Connects to the database alone.
     pub async fn connect_database(&self) -> Result<Database, MissingDependency> {
-        database::connect(&self.database_url)
+        database::connect(self.database_url.as_str())
             .await
             .map_err(|error| MissingDependency::Database(error.to_string()))
     }

@@ -30,11 +30,15 @@ impl Settings {
         let mut settings = Self::default();
         match dotenvy::dotenv_iter() {
             Ok(lines) => {
+                let mut before = None;
                 for line in lines {
                     match line {
-                        Ok((key, value)) => drop(settings.values.insert(key, value)),
+                        Ok((key, value)) => {
+                            settings.values.insert(key.clone(), value);
+                            before = Some(key);
+                        }
                         Err(error) => {
-                            settings.fault(".env", &format!("KEY=value in each line ({error})"));
+                            settings.fault(".env", &expected_line(&error, before.as_deref()));
                         }
                     }
                 }
@@ -154,6 +158,19 @@ impl Settings {
     }
 }
 
+/// What a line of `.env` should have been, and the key of the line before it. The error's own text repeats the line, which may
+/// hold a secret.
+fn expected_line(error: &dotenvy::Error, before: Option<&str>) -> String {
+    let place = match (error, before) {
+        (dotenvy::Error::LineParse(..), Some(key)) => format!("see below {key}"),
+        (dotenvy::Error::LineParse(..), None) => "see its first lines".to_owned(),
+        (error, _) => error.to_string(),
+    };
+    format!(
+        "KEY=value in each line, with values in single quotes where they hold blanks, quotes or $ ({place})"
+    )
+}
+
 /// Where the programs run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
@@ -221,6 +238,20 @@ mod tests {
             !message.contains("many"),
             "the value was repeated: {message}"
         );
+    }
+
+    /// L1
+    #[test]
+    fn env_file_line_that_does_not_parse_is_not_repeated() {
+        let text = "BIND=127.0.0.1:8000\nSECRET_KEY=S3cret with blanks\n: S3cret\n";
+        let lines = dotenvy::from_read_iter(text.as_bytes());
+        let errors: Vec<_> = lines.filter_map(Result::err).collect();
+        assert_eq!(errors.len(), 2, "{errors:?}");
+        for error in errors {
+            let expected = expected_line(&error, Some("BIND"));
+            assert!(expected.contains("below BIND"), "{expected}");
+            assert!(!expected.contains("S3cret"), "{expected}");
+        }
     }
 
     #[test]

@@ -187,7 +187,10 @@ async fn smtp(config: &Config, report: &mut Report) {
 }
 
 async fn look_at_redis(config: &Config, clock: &Clock, report: &mut Report) {
-    let (url, namespace) = (&config.common.redis_url, &config.common.redis_namespace);
+    let (url, namespace) = (
+        config.common.redis_url.as_str(),
+        &config.common.redis_namespace,
+    );
     let client = match redis::connect(url, namespace).await {
         Ok(client) => client,
         Err(error) => return report.refusal("redis", &Refusal::from(&error)),
@@ -275,7 +278,7 @@ fn judge_redis(info: &str, report: &mut Report) {
 
 async fn look_at_database(config: &Config, clock: &Clock, report: &mut Report) {
     let remedy = "start it, or correct DATABASE_URL";
-    let db = match database::connect(&config.common.database_url).await {
+    let db = match database::connect(config.common.database_url.as_str()).await {
         Ok(db) => db,
         Err(error) => return report.note("database", Severity::Failure, error, remedy),
     };

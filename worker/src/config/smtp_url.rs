@@ -2,16 +2,13 @@
 
 use std::str::FromStr;
 
+use latchkey_shared::config::service_url::{EXPECTED_ENCODED, is_percent_encoded};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
 /// What `SMTP_URL` has to look like.
 pub const EXPECTED: &str = "smtp://[user:password@]host[:port][?tls=required|opportunistic|none] or \
                             smtps://[user:password@]host[:port]";
-
-/// What it has to look like where a user or a password has characters that end that part of a URL (RFC 3986, 3.2).
-pub const EXPECTED_ENCODED: &str = "a user and a password that are percent-encoded: # is %23, / is %2F, ? is %3F, @ is %40, \
-                                    : is %3A and % is %25";
 
 /// A server to hand mails to.
 #[derive(Clone, PartialEq, Eq)]
@@ -63,7 +60,7 @@ impl FromStr for SmtpUrl {
     type Err = NotAnSmtpUrl;
 
     fn from_str(text: &str) -> Result<Self, NotAnSmtpUrl> {
-        if !is_encoded(text) {
+        if !is_percent_encoded(text) {
             return Err(NotAnSmtpUrl::NotEncoded);
         }
         let url = Url::parse(text).map_err(|_| NotAnSmtpUrl::Malformed)?;
@@ -110,21 +107,6 @@ fn tls(url: &Url, with_credentials: bool) -> Result<Tls, NotAnSmtpUrl> {
         ("smtp", None | Some("opportunistic")) => Ok(Tls::Opportunistic),
         _ => Err(NotAnSmtpUrl::Malformed),
     }
-}
-
-/// Whether user and password end where they should. An `@` after the first `/`, `?` or `#` means that one of these is
-/// part of them, and a `%` that encodes nothing stands for itself; either way another server or another password would be
-/// read.
-fn is_encoded(text: &str) -> bool {
-    let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let end = after_scheme.find(['/', '?', '#']);
-    let (authority, rest) = after_scheme.split_at(end.unwrap_or(after_scheme.len()));
-    let credentials = authority.rsplit_once('@').map_or("", |(it, _)| it);
-    let is_escape = |part: &str| {
-        let digits = part.as_bytes().get(..2).unwrap_or_default();
-        digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit)
-    };
-    !rest.contains('@') && credentials.split('%').skip(1).all(is_escape)
 }
 
 fn decode(text: &str) -> Result<String, NotAnSmtpUrl> {

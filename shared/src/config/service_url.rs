@@ -1,0 +1,231 @@
+//! `DATABASE_URL` and `REDIS_URL`: parsed when the configuration is read, as the drivers repeat a URL that they cannot parse in
+//! their errors, with the password in it.
+
+use std::fmt;
+
+use fred::types::config::Config as FredConfig;
+use redis::IntoConnectionInfo as _;
+use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
+use url::Url;
+
+use crate::config::settings::Settings;
+
+/// What a URL has to look like where a user or a password has characters that end that part of a URL (RFC 3986, 3.2).
+pub const EXPECTED_ENCODED: &str = "a user and a password that are percent-encoded: # is %23, / is %2F, ? is %3F, @ is %40, \
+                                    : is %3A and % is %25";
+
+const DATABASE_EXPECTED: &str =
+    "sqlite://path/to/file or postgres://user:password@host[:port]/database[?sslmode=…]";
+const REDIS_EXPECTED: &str = "redis://[user:password@]host[:port][/database] or rediss://…";
+
+/// The parameters of a PostgreSQL URL that sqlx knows. It logs the value of any other.
+const POSTGRES_PARAMETERS: &[&str] = &[
+    "sslmode",
+    "ssl-mode",
+    "sslrootcert",
+    "ssl-root-cert",
+    "ssl-ca",
+    "sslcert",
+    "ssl-cert",
+    "sslkey",
+    "ssl-key",
+    "statement-cache-capacity",
+    "host",
+    "hostaddr",
+    "port",
+    "dbname",
+    "user",
+    "password",
+    "application_name",
+    "options",
+];
+
+/// A URL that its driver accepts. `Debug` shows the scheme alone, as the URL may hold a password.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ServiceUrl(String);
+
+impl ServiceUrl {
+    /// The URL of the SQL database. A URL that cannot be used is a fault.
+    pub(super) fn database(settings: &mut Settings) -> Self {
+        Self::read(
+            settings,
+            "DATABASE_URL",
+            "sqlite://var/latchkey.db",
+            check_database,
+        )
+    }
+
+    /// The URL of Redis. A URL that cannot be used is a fault.
+    pub(super) fn redis(settings: &mut Settings) -> Self {
+        Self::read(settings, "REDIS_URL", "redis://127.0.0.1:6379", check_redis)
+    }
+
+    fn read(
+        settings: &mut Settings,
+        key: &str,
+        default: &str,
+        check: fn(&str) -> Result<(), String>,
+    ) -> Self {
+        let text = settings.text(key).unwrap_or_else(|| default.to_owned());
+        if let Err(expected) = check(&text) {
+            settings.fault(key, &expected);
+        }
+        Self(text)
+    }
+
+    /// The URL with its password, for the driver.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ServiceUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let scheme = self.0.split_once(':').map_or("", |(scheme, _)| scheme);
+        write!(f, "ServiceUrl({scheme}:…)")
+    }
+}
+
+/// Whether user and password end where they should. An `@` after the first `/`, `?` or `#` means that one of these is
+/// part of them, and a `%` that encodes nothing stands for itself; either way another server or another password would be
+/// read.
+#[must_use]
+pub fn is_percent_encoded(text: &str) -> bool {
+    let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let end = after_scheme.find(['/', '?', '#']);
+    let (authority, rest) = after_scheme.split_at(end.unwrap_or(after_scheme.len()));
+    let credentials = authority.rsplit_once('@').map_or("", |(it, _)| it);
+    let is_escape = |part: &str| {
+        let digits = part.as_bytes().get(..2).unwrap_or_default();
+        digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit)
+    };
+    !rest.contains('@') && credentials.split('%').skip(1).all(is_escape)
+}
+
+/// Says what the text should be, and repeats nothing of it.
+fn check_database(text: &str) -> Result<(), String> {
+    if text.starts_with("sqlite:") {
+        let parsed = text.parse::<SqliteConnectOptions>();
+        return parsed.map(drop).map_err(|_| DATABASE_EXPECTED.to_owned());
+    }
+    let url = check_url(text, &["postgres", "postgresql"], DATABASE_EXPECTED)?;
+    let is_known = |key: &str| POSTGRES_PARAMETERS.contains(&key) || key.starts_with("options[");
+    if !url.query_pairs().all(|(key, _)| is_known(&key)) {
+        return Err(format!(
+            "no parameters but {}",
+            POSTGRES_PARAMETERS.join(", ")
+        ));
+    }
+    let parsed = text.parse::<PgConnectOptions>();
+    parsed.map(drop).map_err(|_| DATABASE_EXPECTED.to_owned())
+}
+
+fn check_redis(text: &str) -> Result<(), String> {
+    check_url(text, &["redis", "rediss"], REDIS_EXPECTED)?;
+    let is_accepted = FredConfig::from_url(text).is_ok() && text.into_connection_info().is_ok();
+    is_accepted
+        .then_some(())
+        .ok_or_else(|| REDIS_EXPECTED.to_owned())
+}
+
+fn check_url(text: &str, schemes: &[&str], expected: &str) -> Result<Url, String> {
+    if !is_percent_encoded(text) {
+        return Err(EXPECTED_ENCODED.to_owned());
+    }
+    Url::parse(text)
+        .ok()
+        .filter(|url| schemes.contains(&url.scheme()) && url.fragment().is_none())
+        .ok_or_else(|| expected.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(key: &str, url: &str) -> String {
+        let mut settings = Settings::from_pairs([(key, url)]);
+        ServiceUrl::database(&mut settings);
+        ServiceUrl::redis(&mut settings);
+        settings
+            .finish()
+            .err()
+            .map_or_else(String::new, |error| error.to_string())
+    }
+
+    /// L1
+    #[test]
+    fn unencoded_password_is_refused_and_not_repeated() {
+        for (key, scheme) in [("DATABASE_URL", "postgres"), ("REDIS_URL", "redis")] {
+            for password in [
+                "S3cretPw#x",
+                "S3cretPw/x",
+                "S3cretPw?x",
+                "S3cretPw%x",
+                "S3cretPw%ffx",
+            ] {
+                let faults = faults(key, &format!("{scheme}://lk:{password}@127.0.0.1/0"));
+                assert!(
+                    faults.contains(&format!("{key}: expected")),
+                    "{password}: {faults}"
+                );
+                assert!(!faults.contains("S3cret"), "{faults}");
+            }
+            let unencoded = faults(key, &format!("{scheme}://lk:S3cretPw#x@127.0.0.1/0"));
+            assert!(
+                unencoded.contains("percent-encoded: # is %23"),
+                "{unencoded}"
+            );
+        }
+    }
+
+    /// L1
+    #[test]
+    fn url_the_driver_refuses_is_a_fault() {
+        for (key, url) in [
+            ("DATABASE_URL", "mysql://lk:S3cret@127.0.0.1/db"),
+            ("DATABASE_URL", "postgres://lk:S3cret@127.0.0.1:port/db"),
+            (
+                "DATABASE_URL",
+                "postgres://lk:S3cret@127.0.0.1/db?sslmode=some",
+            ),
+            ("DATABASE_URL", "postgres://lk@127.0.0.1/db?pasword=S3cret"),
+            ("DATABASE_URL", "sqlite://S3cret.db?mode=some"),
+            ("REDIS_URL", "http://:S3cret@127.0.0.1"),
+            ("REDIS_URL", "redis://:S3cret@127.0.0.1/first"),
+            ("REDIS_URL", "redis://:S3cret@127.0.0.1:port"),
+        ] {
+            let faults = faults(key, url);
+            assert!(
+                faults.contains(&format!("{key}: expected")),
+                "{url}: {faults}"
+            );
+            assert!(!faults.contains("S3cret"), "{faults}");
+        }
+    }
+
+    #[test]
+    fn usable_url_is_accepted_and_debug_hides_it() {
+        for (key, url) in [
+            ("DATABASE_URL", "sqlite:var/a@b.db"),
+            ("DATABASE_URL", "sqlite://var/latchkey.db?mode=rwc"),
+            (
+                "DATABASE_URL",
+                "postgres:///db?host=/run/postgresql&user=lk",
+            ),
+            (
+                "DATABASE_URL",
+                "postgresql://lk:a%23b%2Fc@[::1]:5432/db?sslmode=disable",
+            ),
+            (
+                "REDIS_URL",
+                "rediss://lk:a%23b%2Fc@redis.example.com:6380/1",
+            ),
+            ("REDIS_URL", "redis://:S3cret@127.0.0.1"),
+        ] {
+            assert_eq!(faults(key, url), "", "{url}");
+        }
+        let shown = format!("{:?}", ServiceUrl("redis://:S3cret@127.0.0.1".to_owned()));
+        assert_eq!(shown, "ServiceUrl(redis:…)");
+    }
+}
