@@ -192,7 +192,7 @@ async fn connections_over_the_total_limit_wait_in_the_backlog() {
     assert_eq!(answer, b"HTTP/1.1 200 OK");
 }
 
-/// C2: what `deploy/security.md` states. Each connection has an unfinished head of almost the maximum.
+/// C2: what `deploy/docs/security.md` states. Each connection has an unfinished head of almost the maximum.
 #[tokio::test]
 async fn unfinished_heads_cost_at_most_64_kib_a_connection() {
     const CONNECTIONS: u64 = 500;

@@ -9,9 +9,9 @@ use crate::world::{PASSWORD, World};
 const WRONG: &str = "a wrong password";
 const CLIENT_IP: &str = "192.0.2.1";
 
-/// Addresses without an account whose failures one client IP keeps for a day: the bound of `deploy/security.md`.
+/// Addresses without an account whose failures one client IP keeps for a day: the bound of `deploy/docs/security.md`.
 const MOST_ADDRESSES: usize = 500;
-/// What one counter of failed logins takes at most, with its key, in bytes: the bound of `deploy/security.md`.
+/// What one counter of failed logins takes at most, with its key, in bytes: the bound of `deploy/docs/security.md`.
 const COUNTER_BYTES: u64 = 250;
 
 async fn world() -> World {

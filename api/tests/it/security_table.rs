@@ -1,4 +1,4 @@
-//! `deploy/security.md` names, for every promise, a test that there is.
+//! `deploy/docs/security.md` names, for every promise, a test that there is.
 
 use std::{fs, path::Path};
 
@@ -30,7 +30,7 @@ fn every_test_that_the_table_names_is_there() {
     for folder in FOLDERS {
         read_sources(&root.join(folder), &mut sources);
     }
-    let table = fs::read_to_string(root.join("deploy/security.md")).unwrap();
+    let table = fs::read_to_string(root.join("deploy/docs/security.md")).unwrap();
 
     let named: Vec<_> = table
         .split('`')

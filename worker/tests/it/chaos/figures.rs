@@ -30,7 +30,7 @@ async fn every_figure_is_explained_and_the_dashboard_asks_for_no_other() {
 
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
-    let explained: BTreeSet<_> = read("metrics.md")
+    let explained: BTreeSet<_> = read("docs/metrics.md")
         .lines()
         .filter_map(|line| line.strip_prefix("| `latchkey_")?.split('`').next())
         .map(|name| format!("latchkey_{name}"))

@@ -1,4 +1,4 @@
-"""What the deployment files have to say together; deploy/check-manifests runs it.
+"""What the deployment files have to say together; deploy/checks/check-manifests runs it.
 
     check_manifests.py <compose file as JSON, as compose understands it>
 """

@@ -2,7 +2,7 @@
 # What the scripts in this folder share. Sourced, after set -euo pipefail, never run. Bash 3.2 (macOS) is enough.
 # shellcheck disable=SC2034,SC2164 # variables for those scripts; cd ends them when it fails
 
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 programs=$CARGO_TARGET_DIR/debug
@@ -61,16 +61,16 @@ need_curl() { have curl || install_packages "curl ca-certificates" curl; }
 
 venv=$CARGO_TARGET_DIR/venv
 
-# Python, and what deploy/requirements.txt names, in a virtual environment.
+# Python, and what deploy/checks/requirements.txt names, in a virtual environment.
 need_venv() {
-  if cmp -s deploy/requirements.txt "$venv/installed.txt"; then return; fi
+  if cmp -s deploy/checks/requirements.txt "$venv/installed.txt"; then return; fi
   # Debian's python3 without python3-venv cannot make one.
   python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages "python3 python3-venv" python3
   headline "Installing from PyPI into $venv"
   rm -rf "$venv"
   python3 -m venv "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-input -r deploy/requirements.txt
-  cp deploy/requirements.txt "$venv/installed.txt"
+  "$venv/bin/pip" install --quiet --disable-pip-version-check --no-input -r deploy/checks/requirements.txt
+  cp deploy/checks/requirements.txt "$venv/installed.txt"
 }
 
 # --- free ports ---------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Mann and Whitney's test: whether of two samples one tends to the larger values. deploy/test-oracle tries these examples.
+"""Mann and Whitney's test: whether of two samples one tends to the larger values. deploy/checks/test-oracle tries these examples.
 
 Hollander and Wolfe's permeability of membranes, as in the help of R's wilcox.test, whose exact value is twice 0.1272:
 
