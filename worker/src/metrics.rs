@@ -293,7 +293,7 @@ impl Figures {
 
     async fn look(&self) -> Result<(), DbErr> {
         let now = self.clock.now();
-        let counts = mail::count_waiting_and_recent(&self.connections.db, now - LATELY).await?;
+        let counts = mail::count_queued_and_recent(&self.connections.db, now - LATELY).await?;
         self.mails.mails.reset();
         for (kind, state, count) in counts {
             let kind = kind.parse().map_or("unknown", MailKind::as_str);
@@ -308,7 +308,7 @@ impl Figures {
             let failing = self.mails.failing.with_label_values(&[cause.as_str()]);
             failing.set(i64::from(is_cause));
         }
-        let oldest = mail::oldest_waiting(&self.connections.db).await?;
+        let oldest = mail::oldest_queued(&self.connections.db).await?;
         self.mails
             .oldest
             .set(oldest.map_or(0.0, |created| (now - created).as_seconds_f64().max(0.0)));

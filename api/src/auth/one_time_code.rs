@@ -188,7 +188,7 @@ async fn compare(
         let mailbox = Some(&reset.email_key);
         guess = Some(trail.limited(app, "code", mailbox, limit).await?);
     }
-    if guess.is_none() || !password_reset::take_try(&app.db, reset.id, tries, now).await? {
+    if guess.is_none() || !password_reset::count_attempt(&app.db, reset.id, tries, now).await? {
         app.note(event(EventKind::CodeFail)).await?;
         return Err(ApiError::InvalidOtp);
     }

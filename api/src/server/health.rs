@@ -114,7 +114,7 @@ async fn check_smtp(app: &App) -> Result<(), Refusal> {
     match health.map_err(|error| Refusal::from(&error))? {
         DeliveryHealth::Failing(problem) => Err(Refusal {
             dependency: "SMTP",
-            cause: problem.words,
+            cause: problem.message,
             diagnosis: Diagnosis {
                 word: problem.cause.as_str(),
                 remedy: "latchkey-worker doctor says what to do",

@@ -1,7 +1,7 @@
-//! Password resets: request, check, reset, in this order and once each. And what else a mailed code is asked for: an owner
-//! lets an account in by one.
+//! Requests for a one-time code: password resets and activations by the account owner.
 //!
-//! The row is the truth about how far a reset has come; the code itself is in Redis (`one_time_code`).
+//! A password reset has three steps: request, check of the code, new password. Each step is possible once. The row states how
+//! far the reset has come. Redis stores the code ([`crate::redis::one_time_code`]).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
@@ -18,57 +18,57 @@ use crate::{
     types::email::EmailKey,
 };
 
-/// One request for a code.
+/// One request for a one-time code.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "password_resets")]
 pub struct Model {
     /// A UUID v7.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// The address it was asked for, in lower case.
+    /// The key of the email that the client gave.
     pub email_key: EmailKey,
-    /// The hash of the request's token.
+    /// The hash of the reset token, which the client that asked for the code receives.
     #[sea_orm(unique)]
     pub token_hash: TokenHash,
-    /// Whose account it is. Set by the worker when it looks the address up; `None` while nobody has, and for ever
-    /// when there is no such account.
+    /// The account. The worker sets it when it looks the email up. `None` until then, and if no active account has the
+    /// email.
     pub user_id: Option<i64>,
-    /// When it was asked for.
+    /// When the code was requested.
     pub created_at: DateTime<Utc>,
-    /// When it ends by itself.
+    /// When the request expires.
     pub expires_at: DateTime<Utc>,
-    /// When its code ends. Set when the mail was accepted by SMTP; until then the code counts as long as the reset.
+    /// When the code expires. Set once the SMTP server has accepted the mail; until then, the code expires with the request.
     pub code_expires_at: Option<DateTime<Utc>>,
-    /// How many codes were tried, right or wrong.
+    /// The number of codes that were tried, right or wrong.
     pub tries: i32,
-    /// When the right code was given.
+    /// When the right code was entered.
     pub checked_at: Option<DateTime<Utc>>,
-    /// When it was used, or overtaken by a reset of the same account.
+    /// When the request was used, or superseded by another reset or a password change of the account.
     pub ended_at: Option<DateTime<Utc>>,
-    /// What its code opens.
+    /// What the code is for.
     pub purpose: Purpose,
 }
 
-/// What a code is for. It opens nothing else.
+/// The purpose of a one-time code. A code is valid for its purpose only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, EnumIter, DeriveActiveEnum)]
 #[sea_orm(rs_type = "String", db_type = "String(StringLen::N(16))")]
 pub enum Purpose {
-    /// A new password; whoever sets it is let in, too, where the account awaits its owner.
+    /// To set a new password. This also activates an account that is pending verification.
     #[sea_orm(string_value = "reset")]
     Reset,
-    /// To let the account in.
+    /// To activate the account.
     #[sea_orm(string_value = "activation")]
     Activation,
 }
 
 impl Model {
-    /// Whether anything can still come of it.
+    /// Returns whether the request has neither ended nor expired.
     #[must_use]
     pub fn is_open(&self, now: DateTime<Utc>) -> bool {
         self.ended_at.is_none() && now < self.expires_at
     }
 
-    /// Whether a code may be tried: it is open, not yet checked, and the code has not run out.
+    /// Returns whether a code may be tried: the request is open, its code was not yet entered and has not expired.
     #[must_use]
     pub fn accepts_code(&self, now: DateTime<Utc>) -> bool {
         self.is_open(now)
@@ -76,27 +76,27 @@ impl Model {
             && self.code_expires_at.is_none_or(|end| now < end)
     }
 
-    /// Whether a new password may be set.
+    /// Returns whether a new password may be set.
     #[must_use]
     pub fn accepts_password(&self, now: DateTime<Utc>) -> bool {
         self.is_open(now) && self.checked_at.is_some()
     }
 
-    /// How far it has come.
+    /// Returns how far the reset has come.
     #[must_use]
     pub fn stage(&self, now: DateTime<Utc>) -> Stage {
         match (self.ended_at, self.checked_at) {
             (Some(_), Some(_)) => Stage::Used,
-            (Some(_), None) => Stage::Overtaken,
+            (Some(_), None) => Stage::Superseded,
             (None, _) if now >= self.expires_at => Stage::Expired,
             (None, Some(_)) => Stage::Checked,
             (None, None) => Stage::Open,
         }
     }
 
-    /// When a code that is sent now ends: after its own life time, but never after the reset.
+    /// Returns when a code that is sent now expires: after `lifetime`, but not later than the request.
     #[must_use]
-    pub fn code_end(&self, sent: DateTime<Utc>, lifetime: TimeDelta) -> DateTime<Utc> {
+    pub fn code_expiry(&self, sent: DateTime<Utc>, lifetime: TimeDelta) -> DateTime<Utc> {
         Ord::min(self.expires_at, sent + lifetime)
     }
 }
@@ -104,56 +104,56 @@ impl Model {
 /// How far a reset has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
-    /// Asked for; the code was not given yet.
+    /// Requested; the code was not yet entered.
     Open,
-    /// The code was right; the password was not set yet.
+    /// The code was entered; the new password was not yet set.
     Checked,
-    /// A new password was set, with this or at the same time with another of the same account.
+    /// A new password was set, by this reset or by another one of the account.
     Used,
-    /// Ended before its code was given: by another reset, or because the password was changed.
-    Overtaken,
-    /// It ran out.
+    /// Ended before the code was entered, by another reset or a password change.
+    Superseded,
+    /// Expired.
     Expired,
 }
 
 impl Stage {
-    /// Its name on the wire.
+    /// Returns the name in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Checked => "checked",
             Self::Used => "used",
-            Self::Overtaken => "overtaken",
+            Self::Superseded => "overtaken",
             Self::Expired => "expired",
         }
     }
 }
 
-/// No relations: a reset exists for addresses without an account, too.
+/// No relations: requests for emails without an account are stored, too.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What a request is made of.
+/// The data of a new request.
 #[derive(Clone, Debug)]
 pub struct NewReset {
     /// A UUID v7.
     pub id: Uuid,
-    /// The address that was given.
+    /// See [`Model::email_key`].
     pub email: EmailKey,
     /// See [`Model::token_hash`].
     pub token_hash: TokenHash,
-    /// When it was asked for.
+    /// See [`Model::created_at`].
     pub created_at: DateTime<Utc>,
-    /// How long it is open.
+    /// The time until the request expires.
     pub lifetime: TimeDelta,
-    /// What for.
+    /// See [`Model::purpose`].
     pub purpose: Purpose,
 }
 
-/// Stores a request. The API does not look up whether the email has an account.
+/// Stores a request. Does not look up whether the email has an account, so that the response time reveals nothing.
 pub async fn insert(db: &impl ConnectionTrait, reset: NewReset) -> Result<(), DbErr> {
     let row = ActiveModel {
         id: Set(reset.id),
@@ -169,7 +169,7 @@ pub async fn insert(db: &impl ConnectionTrait, reset: NewReset) -> Result<(), Db
     Ok(())
 }
 
-/// The request that a token belongs to, if it is one for this.
+/// Returns the request with this token and purpose.
 pub async fn find_by_token(
     db: &impl ConnectionTrait,
     token: &TokenHash,
@@ -181,7 +181,7 @@ pub async fn find_by_token(
         .filter(|request| request.purpose == purpose))
 }
 
-/// The newest requests for one purpose or all, of one account or of all, made before another.
+/// Returns the newest requests, optionally of one purpose or account, and only those before the request `before`.
 pub async fn list(
     db: &impl ConnectionTrait,
     purpose: Option<Purpose>,
@@ -195,16 +195,16 @@ pub async fn list(
         })
         .apply_if(user_id, |query, id| query.filter(Column::UserId.eq(id)))
         .apply_if(before, |query, id| query.filter(Column::Id.lt(id)))
-        // Ids rise with the time.
+        // UUIDs v7 are ordered by time.
         .order_by_desc(Column::Id)
         .limit(limit)
         .all(db)
         .await
 }
 
-/// Takes one of the tries of a reset that still takes a code; false when none is left. One UPDATE decides, so that
-/// parallel guesses get no more tries between them than one after another would.
-pub async fn take_try(
+/// Counts an attempt to enter the code. Returns false if `limit` attempts were made, or if the request accepts no code. A
+/// single UPDATE decides, so that parallel attempts cannot exceed the limit.
+pub async fn count_attempt(
     db: &impl ConnectionTrait,
     id: Uuid,
     limit: i32,
@@ -222,7 +222,7 @@ pub async fn take_try(
     Ok(taken.rows_affected == 1)
 }
 
-/// Notes that the right code was given; false when somebody else was first.
+/// Records that the right code was entered. Returns false if it was recorded before.
 pub async fn mark_checked(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -238,7 +238,7 @@ pub async fn mark_checked(
     Ok(marked.rows_affected == 1)
 }
 
-/// Uses a checked reset up; false when it was used already.
+/// Consumes a checked reset. Returns false if it was consumed before or has expired.
 pub async fn consume(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -255,7 +255,7 @@ pub async fn consume(
     Ok(used.rows_affected == 1)
 }
 
-/// Ends all requests of an account, and returns those that had not been ended: some of them may have run out.
+/// Ends all requests of an account. Returns those that were not ended before; some of them may have expired.
 pub async fn end_all(
     db: &impl ConnectionTrait,
     user_id: i64,
@@ -269,7 +269,8 @@ pub async fn end_all(
         .await
 }
 
-/// Removes all requests of accounts, before the first of these is removed itself: see [`database::lock_no_key_update`].
+/// Deletes all requests of accounts. Call it before the accounts themselves are deleted, to keep the lock order: see
+/// [`database::lock_no_key_update`].
 pub async fn delete_all(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), DbErr> {
     Entity::delete_many()
         .filter(Column::UserId.is_in(database::pad_to_power_of_two(users)))
@@ -278,7 +279,7 @@ pub async fn delete_all(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), 
     Ok(())
 }
 
-/// Binds resets to the accounts that their addresses belong to, if those are active, and returns them so.
+/// Binds requests to the active accounts of their emails. Returns the updated requests.
 pub async fn bind(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
     let owner = user::Entity::find()
         .select_only()
@@ -295,8 +296,8 @@ pub async fn bind(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Model>,
         .await
 }
 
-/// Starts the life time of codes, as their mails were accepted: until `end`, but never beyond their resets.
-pub async fn start_codes(
+/// Starts the lifetime of codes whose mails were accepted: they expire at `end`, but not later than their requests.
+pub async fn start_code_lifetimes(
     db: &impl ConnectionTrait,
     ids: &[Uuid],
     end: DateTime<Utc>,
@@ -310,7 +311,7 @@ pub async fn start_codes(
     Ok(())
 }
 
-/// Removes resets that ran out before `cutoff`; returns how many.
+/// Deletes requests that expired before `cutoff`. Returns the number of deleted requests.
 pub async fn delete_expired_before(
     db: &impl ConnectionTrait,
     cutoff: DateTime<Utc>,

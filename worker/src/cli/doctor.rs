@@ -309,7 +309,7 @@ async fn look_at_database(config: &Config, clock: &Clock, report: &mut Report) {
         Err(error) => report.note("database", Severity::Failure, error, remedy),
     }
     look_at_deliveries(&db, clock.now(), report).await;
-    match mail::oldest_waiting(&db).await {
+    match mail::oldest_queued(&db).await {
         Ok(None) => report.fine("database", "no mail waits"),
         Ok(Some(since)) => {
             let age = clock.now() - since;
@@ -333,7 +333,7 @@ async fn look_at_deliveries(db: &Database, now: DateTime<Utc>, report: &mut Repo
             let seen = format!(
                 "mails are not accepted; last at {}: {}",
                 problem.failed_at.format("%Y-%m-%d %H:%M:%S UTC"),
-                problem.words
+                problem.message
             );
             report.note("smtp", Severity::Failure, seen, remedy(problem.cause));
         }

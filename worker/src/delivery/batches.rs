@@ -173,7 +173,7 @@ async fn record_sent(
         let step = database::begin(&db).await?;
         mail::mark_sent(&step, &mails, now).await?;
         if !resets.is_empty() {
-            password_reset::start_codes(&step, &resets, now + otp_lifetime).await?;
+            password_reset::start_code_lifetimes(&step, &resets, now + otp_lifetime).await?;
         }
         step.commit().await
     }

@@ -329,7 +329,7 @@ impl Parts {
         let (db, now) = (&self.db, self.clock.now());
         let attempt = FailedAttempt {
             failure: &error.failure,
-            words: &error.words,
+            message: &error.words,
             at: now,
         };
         if error.is_final {
@@ -398,7 +398,7 @@ impl Parts {
         }
         let (content, reset, to) = match prepared {
             Prepared::Code(code, reset, stored) => {
-                let lifetime = reset.code_end(now, self.otp_lifetime) - now;
+                let lifetime = reset.code_expiry(now, self.otp_lifetime) - now;
                 let content = Content::Code {
                     code: Code::Shown(code),
                     purpose: reset.purpose,
@@ -580,7 +580,7 @@ impl Parts {
         noted?;
         if let Some(reset) = reset {
             let now = self.clock.now();
-            let left = reset.code_end(now, self.otp_lifetime) - now;
+            let left = reset.code_expiry(now, self.otp_lifetime) - now;
             // The row decides whether the code counts; this only clears Redis earlier.
             if let Err(error) = self.codes.expire_after(reset.id, left).await {
                 tracing::debug!(%error, "A code stays in Redis until its reset ends.");

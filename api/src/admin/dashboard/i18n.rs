@@ -375,7 +375,7 @@ impl Texts {
             Stage::Open => self.stage_open,
             Stage::Checked => self.stage_checked,
             Stage::Used => self.stage_used,
-            Stage::Overtaken => self.stage_overtaken,
+            Stage::Superseded => self.stage_overtaken,
             Stage::Expired => self.stage_expired,
         }
     }

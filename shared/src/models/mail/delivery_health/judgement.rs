@@ -1,29 +1,30 @@
-//! What failed and accepted mails tell about the service.
+//! Judges the health of delivery by failed and accepted mails.
 //!
-//! Strangers choose recipients, and the replies for a domain of their own: a relay repeats what the domain's server says, or
-//! finds none. So a refusal counts only if it recurs in more domains than mails are accepted for, and the subdomains of an
-//! owner are one domain. A failure that is the same for every mail needs no second domain. Both end at once when mails get
-//! through.
+//! Attackers can choose recipients, and thereby the replies: a relay repeats the reply of the recipient's server, or reports
+//! that the domain has none. So a refusal counts only if it recurs in more domains than mails were accepted for. All subdomains
+//! of a registered domain count as one. A failure that concerns all mails needs no second domain. Both problems end once mails
+//! get through.
 
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 
-use super::{DeliveryFailure, DeliveryHealth, DeliveryProblem, FailureCause, Model};
+use super::{DeliveryFailure, DeliveryHealth, DeliveryProblem, FailureCause};
+use crate::models::mail::Model;
 
-/// How many domains a refusal recurs in before it counts.
+/// The minimum number of domains in which a refusal has to recur.
 const MIN_DOMAINS: usize = 2;
 
 /// A mail that the server accepted.
 #[derive(Clone, Debug)]
 pub(super) struct AcceptedMail {
     domain: String,
-    /// When.
+    /// When the server accepted the mail.
     pub(super) at: DateTime<Utc>,
 }
 
 impl AcceptedMail {
-    pub(super) fn of(row: Model) -> Option<Self> {
+    pub(super) fn from_row(row: Model) -> Option<Self> {
         Some(Self {
             domain: owned_domain(&row.recipient)?,
             at: row.sent_at?,
@@ -36,21 +37,21 @@ impl AcceptedMail {
 pub(super) struct FailedMail {
     failure: DeliveryFailure,
     domain: String,
-    words: String,
+    message: String,
     at: DateTime<Utc>,
 }
 
 impl FailedMail {
-    pub(super) fn of(row: Model) -> Option<Self> {
+    pub(super) fn from_row(row: Model) -> Option<Self> {
         Some(Self {
             failure: row.failure?.parse().ok()?,
             domain: owned_domain(&row.recipient)?,
-            words: row.last_error.unwrap_or_default(),
+            message: row.last_error.unwrap_or_default(),
             at: row.failed_at?,
         })
     }
 
-    /// Whether the same reply was given to mails for several domains, and for more than mails were accepted for.
+    /// Returns whether mails to several domains failed with the same reply, and to more domains than mails were accepted for.
     fn recurs(&self, failed: &[&Self], accepted: &[AcceptedMail]) -> bool {
         if self.failure.reply.is_empty() {
             return false;
@@ -60,32 +61,33 @@ impl FailedMail {
             .filter(|it| it.failure == self.failure && !is_outdated(it, accepted))
             .map(|it| it.domain.as_str())
             .collect();
-        let others = accepted
+        let accepted_elsewhere: HashSet<_> = accepted
             .iter()
             .map(|it| it.domain.as_str())
-            .filter(|domain| !refused.contains(domain));
-        refused.len() >= MIN_DOMAINS && refused.len() > others.collect::<HashSet<_>>().len()
+            .filter(|domain| !refused.contains(domain))
+            .collect();
+        refused.len() >= MIN_DOMAINS && refused.len() > accepted_elsewhere.len()
     }
 }
 
-/// Whether a mail to the same domain was accepted later.
+/// Returns whether a mail to the same domain was accepted later.
 fn is_outdated(failed: &FailedMail, accepted: &[AcceptedMail]) -> bool {
     accepted
         .iter()
         .any(|it| it.domain == failed.domain && it.at > failed.at)
 }
 
-/// The domain of an address that its owner registered, without the subdomains that cost nothing (Public Suffix List).
+/// Returns the registered domain of an address, without its subdomains (Public Suffix List).
 fn owned_domain(address: &str) -> Option<String> {
     let (_, domain) = address.rsplit_once('@')?;
     let domain = domain.to_lowercase();
     Some(psl::domain_str(&domain).unwrap_or(&domain).to_owned())
 }
 
-/// Judges the failures by the mails that were accepted recently, and by when the last one was.
+/// Judges the failures by the recently accepted mails and the time of the last acceptance.
 ///
-/// Failures count until a mail is accepted. Refusals for other reasons than the recipient count for a while longer, as a
-/// server may accept mails to its own domain and refuse those to others.
+/// Failures count until a mail is accepted. Refusals for other reasons than the recipient count longer, because a server may
+/// accept mails to its own domain and refuse those to others.
 pub(super) fn judge(
     failed: &[FailedMail],
     accepted: &[AcceptedMail],
@@ -98,11 +100,11 @@ pub(super) fn judge(
         .collect();
     let problem = current
         .iter()
-        .find(|it| it.failure.cause.is_of_service() || it.recurs(&current, accepted));
+        .find(|it| it.failure.cause.concerns_all_mails() || it.recurs(&current, accepted));
     match (problem, last_accepted) {
         (Some(problem), _) => DeliveryHealth::Failing(DeliveryProblem {
             cause: problem.failure.cause,
-            words: problem.words.clone(),
+            message: problem.message.clone(),
             failed_at: problem.at,
         }),
         (None, _) if failed.iter().any(|it| is_newer(&it)) => DeliveryHealth::OneRefused,
@@ -122,7 +124,7 @@ mod tests {
         FailedMail {
             failure: failure.parse().unwrap(),
             domain: domain.to_owned(),
-            words: "words".to_owned(),
+            message: "message".to_owned(),
             at: Clock::fixed().now() - TimeDelta::minutes(minutes_ago),
         }
     }
@@ -140,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn failures_of_the_service_count_until_a_mail_is_accepted() {
+    fn service_failure_counts_until_a_mail_is_accepted() {
         for cause in [
             "connection ",
             "authentication AUTH 535 5.7.8",
@@ -155,12 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn refusals_count_when_several_domains_get_the_same() {
+    fn same_refusal_for_two_domains_is_a_problem() {
         let relay = "refusal RCPT TO 554 5.7.1";
         let unknown = "recipient RCPT TO 550 5.1.1";
         for (first, second, domain, is_accepted, failing) in [
             (relay, relay, "b.example", false, true),
-            // Mails to the relay's own domain are accepted meanwhile.
+            // Mails to the relay's own domain are accepted.
             (relay, relay, "b.example", true, true),
             (relay, relay, "a.example", false, false),
             (relay, "refusal DATA 554 5.7.1", "b.example", false, false),
@@ -191,7 +193,7 @@ mod tests {
         let refused = [failed(reply, "a.example", 1), failed(reply, "b.example", 2)];
         let healthy = [accepted("c.example", 3), accepted("d.example", 4)];
         assert!(!is_failing(&refused, &healthy));
-        // Several mails to one domain are one domain, and the newest outcome of a domain counts.
+        // Several mails to one domain count once, and the newest result of a domain counts.
         assert!(is_failing(
             &refused,
             &[accepted("c.example", 3), accepted("c.example", 4)]
@@ -204,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn subdomains_of_an_owner_are_one_domain() {
+    fn subdomains_of_a_registered_domain_count_as_one() {
         for (address, domain) in [
             ("x@a.b.Example.org", "example.org"),
             ("x@shop.example.co.uk", "example.co.uk"),
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn one_refused_recipient_is_no_problem() {
+    fn single_refused_recipient_is_no_problem() {
         let now = Clock::fixed().now();
         let failed = [failed("refusal DATA 554", "a.example", 2)];
         assert_eq!(judge(&failed, &[], None), DeliveryHealth::OneRefused);

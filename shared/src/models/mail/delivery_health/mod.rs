@@ -1,33 +1,36 @@
-//! Whether mails get through: what the failed attempts in the outbox's rows tell about the service.
+//! Delivery health: whether mails get through, judged by the failed attempts in the outbox.
 //!
-//! A failed attempt is kept in its mail's row until the mail is sent, so every program that reads the database sees the
-//! same, and it ends by itself once mails are sent again. One recipient's refusal says nothing about the service.
+//! A mail's row keeps its last failed attempt until the mail is sent. So all programs see the same state, and a problem ends
+//! once mails are sent again. The refusal of a single recipient says nothing about the service.
 
 use std::{fmt, str::FromStr};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{QueryOrder as _, QuerySelect as _, UpdateMany, entity::prelude::*, sea_query::Expr};
 
-use crate::models::mail::{self, Column, Entity, MailState, Model};
+use crate::models::mail::{
+    self, Column, Entity, MailState,
+    claims::{clear_claim, shorten, update_claimed},
+};
 
 mod judgement;
 
 use judgement::{AcceptedMail, FailedMail, judge};
 
-/// How far back mails are looked at.
+/// The period that is examined.
 const LOOK_BACK: TimeDelta = TimeDelta::days(7);
-/// How long a refusal counts although mails of other recipients are accepted, and an acceptance against it: three of the longest
-/// pauses between attempts.
+/// How long a refusal counts even if mails to other recipients are accepted, and how long an acceptance counts against it: three
+/// times the longest back-off.
 const REFUSAL_LIFETIME: TimeDelta = TimeDelta::minutes(15);
-/// How many failed attempts are compared.
+/// The maximum number of failed attempts that are compared.
 const MAX_FAILURES: u64 = 100;
-/// How many sent mails are looked at to find when the last was accepted, and for which domains.
+/// The number of sent mails that are read to find the last acceptance and the accepted domains.
 const MAX_SENT: u64 = 100;
 
-/// What made an attempt to send a mail fail.
+/// The cause of a failed delivery attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FailureCause {
-    /// The server could not be reached, did not reply, refused the connection, or ended it.
+    /// The SMTP server is unreachable, did not reply, or refused or closed the connection.
     Connection,
     /// The login failed.
     Authentication,
@@ -49,7 +52,7 @@ impl FailureCause {
         Self::Refusal,
     ];
 
-    /// Its name in rows and metrics.
+    /// Returns the name in rows and metrics.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -61,18 +64,18 @@ impl FailureCause {
         }
     }
 
-    /// Whether it is the same for every mail, whoever receives it.
-    fn is_of_service(self) -> bool {
+    /// Returns whether the failure concerns all mails, whatever their recipient.
+    fn concerns_all_mails(self) -> bool {
         matches!(self, Self::Connection | Self::Authentication | Self::Sender)
     }
 }
 
-/// What made an attempt fail, and which reply of the server. Two refusals are of the same kind when these are equal.
+/// The cause of a failed attempt, with the server's reply. Equal values mean the same problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryFailure {
-    /// The cause.
+    /// The cause of the failure.
     pub cause: FailureCause,
-    /// The stage and the codes of the reply, such as `RCPT TO 550 5.7.1`; empty where the server was not asked.
+    /// The stage and the codes of the reply, such as `RCPT TO 550 5.7.1`. Empty if the server was not asked.
     pub reply: String,
 }
 
@@ -98,18 +101,18 @@ impl FromStr for DeliveryFailure {
     }
 }
 
-/// A failed attempt to send a mail.
+/// A failed delivery attempt.
 #[derive(Clone, Copy, Debug)]
 pub struct FailedAttempt<'a> {
-    /// What made it fail.
+    /// The cause and the reply.
     pub failure: &'a DeliveryFailure,
-    /// The server's words, without recipient and secrets; what exceeds 500 characters is cut.
-    pub words: &'a str,
-    /// When it failed.
+    /// The text of the server's reply, without recipient and secrets. Longer texts are cut at 500 characters.
+    pub message: &'a str,
+    /// When the attempt failed.
     pub at: DateTime<Utc>,
 }
 
-/// Defers a claimed mail to a later attempt.
+/// Defers a claimed mail to a later attempt, and records the failed one.
 pub async fn defer(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -117,17 +120,14 @@ pub async fn defer(
     next_attempt_at: DateTime<Utc>,
     attempt: FailedAttempt<'_>,
 ) -> Result<(), DbErr> {
-    record(id, claimant, attempt)
+    clear_claim(record(id, claimant, attempt))
         .col_expr(Column::NextAttemptAt, Expr::value(next_attempt_at))
-        .col_expr(Column::PushedAt, Expr::value(None::<DateTime<Utc>>))
-        .col_expr(Column::ClaimedBy, Expr::value(None::<Uuid>))
-        .col_expr(Column::ClaimedUntil, Expr::value(None::<DateTime<Utc>>))
         .exec(db)
         .await?;
     Ok(())
 }
 
-/// Ends a claimed mail that the server refused for good.
+/// Ends a claimed mail that the server has permanently refused.
 pub async fn fail(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -142,43 +142,44 @@ pub async fn fail(
 }
 
 fn record(id: Uuid, claimant: Uuid, attempt: FailedAttempt<'_>) -> UpdateMany<Entity> {
-    Entity::update_many()
-        .col_expr(Column::LastError, Expr::value(mail::shorten(attempt.words)))
+    update_claimed(id, claimant)
+        .col_expr(Column::LastError, Expr::value(shorten(attempt.message)))
         .col_expr(Column::Failure, Expr::value(attempt.failure.to_string()))
         .col_expr(Column::FailedAt, Expr::value(attempt.at))
-        .filter(Column::Id.eq(id))
-        .filter(Column::ClaimedBy.eq(claimant))
 }
 
-/// Why mails do not get through.
+/// A delivery problem of the service.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeliveryProblem {
     /// The cause of the newest failed attempt.
     pub cause: FailureCause,
-    /// The server's words.
-    pub words: String,
+    /// The text of the server's reply.
+    pub message: String,
     /// When that attempt failed.
     pub failed_at: DateTime<Utc>,
 }
 
-/// How mails fare.
+/// The health of mail delivery.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DeliveryHealth {
     /// No mail gets through, or mails to more domains are refused than accepted.
     Failing(DeliveryProblem),
-    /// The server refuses the mails of one recipient, or of few domains among many.
+    /// Mails to one recipient, or to few domains among many, are refused.
     OneRefused,
     /// The last mail was accepted at this time.
     Accepted(DateTime<Utc>),
-    /// No mail was sent or tried in the last 7 days.
+    /// No delivery was attempted in the last 7 days.
     Idle,
 }
 
-/// Looks at the attempts of the last 7 days.
+/// Returns the delivery health, judged by the attempts of the last 7 days.
 pub async fn check(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<DeliveryHealth, DbErr> {
     let oldest = now - LOOK_BACK;
     let accepted = mail::last_sent(db, oldest, MAX_SENT).await?;
-    let accepted: Vec<_> = accepted.into_iter().filter_map(AcceptedMail::of).collect();
+    let accepted: Vec<_> = accepted
+        .into_iter()
+        .filter_map(AcceptedMail::from_row)
+        .collect();
     let last = accepted.iter().map(|mail| mail.at).max();
     let recent = now - REFUSAL_LIFETIME;
     let failed = failed_since(db, last.map_or(oldest, |at| at.min(recent))).await?;
@@ -186,7 +187,7 @@ pub async fn check(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Deli
     Ok(judge(&failed, &recently_accepted, last))
 }
 
-/// The mails whose last attempt failed after a time, the newest failure first.
+/// Returns the mails whose last attempt failed after `since`, the newest failure first.
 async fn failed_since(
     db: &impl ConnectionTrait,
     since: DateTime<Utc>,
@@ -198,5 +199,5 @@ async fn failed_since(
         .limit(MAX_FAILURES)
         .all(db)
         .await?;
-    Ok(rows.into_iter().filter_map(FailedMail::of).collect())
+    Ok(rows.into_iter().filter_map(FailedMail::from_row).collect())
 }

@@ -96,7 +96,7 @@ async fn collect(app: &App, me: CurrentAdmin, view: &View) -> Result<Page, ApiEr
             chart::of(app, view.t, EventKind::LoginSuccess, view.t.logins).await?,
         ];
     }
-    let troubled = mail::count_troubled(&app.db, now - RECENT, now - LATE, MAX_ROWS + 1).await?;
+    let troubled = mail::count_problems(&app.db, now - RECENT, now - LATE, MAX_ROWS + 1).await?;
     Ok(Page {
         title: view.t.home,
         section: "home",
@@ -185,9 +185,9 @@ fn describe(t: &Texts, me: &CurrentAdmin, problem: &DeliveryProblem) -> String {
         FailureCause::Recipient | FailureCause::Refusal
     );
     match (is_refusal, me.sees_mails()) {
-        (true, true) => format!("{} {}", t.smtp_refuses, problem.words),
+        (true, true) => format!("{} {}", t.smtp_refuses, problem.message),
         (true, false) => t.smtp_refuses_short.to_owned(),
-        (false, true) => format!("{} {}", t.smtp_stuck, problem.words),
+        (false, true) => format!("{} {}", t.smtp_stuck, problem.message),
         (false, false) => t.smtp_stuck_short.to_owned(),
     }
 }
@@ -203,7 +203,7 @@ enum Delivery {
 async fn delivery(app: &App, now: DateTime<Utc>) -> Result<Delivery, ApiError> {
     let health = delivery_health::check(&app.db, now).await?;
     if matches!(health, DeliveryHealth::Accepted(_) | DeliveryHealth::Idle) {
-        let troubled = mail::count_troubled(&app.db, now - RECENT, now - LATE, 1).await?;
+        let troubled = mail::count_problems(&app.db, now - RECENT, now - LATE, 1).await?;
         if troubled.late > 0 {
             return Ok(Delivery::Waiting);
         }

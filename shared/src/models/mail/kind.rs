@@ -1,0 +1,145 @@
+//! Kinds of mails, with their priorities and budgets.
+
+use std::str::FromStr;
+
+use crate::models::password_reset::Purpose;
+
+/// The priority of a mail. Each priority has its own queue, and normal mails never occupy a whole worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Priority {
+    /// One-time codes, which users wait for.
+    High,
+    /// Notifications. One bulk action can cause thousands of them.
+    Normal,
+}
+
+impl Priority {
+    /// All priorities, the highest first.
+    pub const ALL: [Self; 2] = [Self::High, Self::Normal];
+
+    /// Returns the name in metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+        }
+    }
+}
+
+/// What a mail tells its recipient.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MailKind {
+    /// The one-time code of a password reset.
+    ResetCode,
+    /// The password was changed.
+    PasswordChanged,
+    /// The account was created and is pending activation.
+    Welcome,
+    /// The account was activated.
+    Activated,
+    /// A replaced refresh token was used again, so the session was revoked.
+    TokenReplayed,
+    /// A client tried to register with the address of an existing account.
+    AddressTaken,
+    /// An administrator requests a password reset.
+    ResetAsked,
+    /// The account's email was changed. This mail goes to the previous address.
+    EmailChanged,
+    /// The one-time code by which the account owner activates the account.
+    ActivationCode,
+}
+
+impl MailKind {
+    /// All kinds.
+    pub const ALL: [Self; 9] = [
+        Self::ResetCode,
+        Self::PasswordChanged,
+        Self::Welcome,
+        Self::Activated,
+        Self::TokenReplayed,
+        Self::AddressTaken,
+        Self::ResetAsked,
+        Self::EmailChanged,
+        Self::ActivationCode,
+    ];
+
+    /// Returns the name in the row.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ResetCode => "reset_code",
+            Self::PasswordChanged => "password_changed",
+            Self::Welcome => "welcome",
+            Self::Activated => "activated",
+            Self::TokenReplayed => "token_replayed",
+            Self::AddressTaken => "address_taken",
+            Self::ResetAsked => "reset_asked",
+            Self::EmailChanged => "email_changed",
+            Self::ActivationCode => "activation_code",
+        }
+    }
+
+    /// Returns the purpose of the one-time code that the mail carries, if any. Such a mail names a request and no account;
+    /// the worker finds the account.
+    #[must_use]
+    pub fn purpose(self) -> Option<Purpose> {
+        match self {
+            Self::ResetCode => Some(Purpose::Reset),
+            Self::ActivationCode => Some(Purpose::Activation),
+            _ => None,
+        }
+    }
+
+    /// Returns what the budget of a mailbox counts separately for this kind. Kinds that any client can cause for any address
+    /// count per client network, so that an attacker exhausts only the share of the attacker's network. The others count per
+    /// account.
+    #[must_use]
+    pub fn budget_cause(self) -> BudgetCause {
+        match self {
+            Self::ResetCode
+            | Self::ActivationCode
+            | Self::Welcome
+            | Self::Activated
+            | Self::AddressTaken => BudgetCause::ClientNetwork,
+            Self::PasswordChanged | Self::TokenReplayed | Self::ResetAsked | Self::EmailChanged => {
+                BudgetCause::Account
+            }
+        }
+    }
+
+    /// Returns the priority.
+    #[must_use]
+    pub fn priority(self) -> Priority {
+        match self {
+            Self::ResetCode | Self::ActivationCode => Priority::High,
+            Self::PasswordChanged
+            | Self::Welcome
+            | Self::Activated
+            | Self::TokenReplayed
+            | Self::AddressTaken
+            | Self::ResetAsked
+            | Self::EmailChanged => Priority::Normal,
+        }
+    }
+}
+
+impl FromStr for MailKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| format!("unknown kind of mail: {text:?}"))
+    }
+}
+
+/// What the budget of a mailbox counts separately.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BudgetCause {
+    /// The client network whose request caused the mail.
+    ClientNetwork,
+    /// The account that the mail is about.
+    Account,
+}

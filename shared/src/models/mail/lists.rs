@@ -1,0 +1,217 @@
+//! Lists and counts of mails, for operators, metrics and budgets.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    Condition, PaginatorTrait as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    entity::prelude::*,
+};
+
+use crate::{
+    models::{
+        mail::{Column, Entity, MailKind, MailState, Model},
+        password_reset, user,
+    },
+    types::email::EmailKey,
+};
+
+/// A filter for lists of mails. `None` does not filter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// The state of the delivery.
+    pub state: Option<MailState>,
+    /// The kind of mail.
+    pub kind: Option<MailKind>,
+    /// The mailbox.
+    pub recipient: Option<EmailKey>,
+    /// The earliest time of creation.
+    pub since: Option<DateTime<Utc>>,
+    /// The end of the time of creation, exclusive.
+    pub until: Option<DateTime<Utc>>,
+    /// The cursor: only mails created before this one.
+    pub before: Option<Uuid>,
+}
+
+impl From<Option<MailState>> for Filter {
+    fn from(state: Option<MailState>) -> Self {
+        Self {
+            state,
+            ..Self::default()
+        }
+    }
+}
+
+/// Returns the newest mails that match a filter.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    filter: impl Into<Filter>,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let Filter {
+        state,
+        kind,
+        recipient,
+        since,
+        until,
+        before,
+    } = filter.into();
+    Entity::find()
+        .apply_if(state, |query, state| query.filter(Column::State.eq(state)))
+        .apply_if(kind, |query, kind| {
+            query.filter(Column::Kind.eq(kind.as_str()))
+        })
+        .apply_if(recipient, |query, recipient| {
+            query.filter(Column::RecipientKey.eq(recipient))
+        })
+        .apply_if(since, |query, since| {
+            query.filter(Column::CreatedAt.gte(since))
+        })
+        .apply_if(until, |query, until| {
+            query.filter(Column::CreatedAt.lt(until))
+        })
+        .apply_if(before, |query, id| query.filter(Column::Id.lt(id)))
+        // UUIDs v7 are ordered by time.
+        .order_by_desc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// Returns the newest mails about an account and to its address, except mails to the address about other accounts.
+pub async fn list_about(
+    db: &impl ConnectionTrait,
+    user: &user::Model,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let resets = password_reset::list(db, None, Some(user.id), None, limit).await?;
+    let (ids, keys): (Vec<_>, Vec<_>) = resets
+        .into_iter()
+        .map(|reset| (reset.id, reset.email_key))
+        .unzip();
+    // Separate statements, because each has its own index.
+    let newest = |which: Condition| {
+        Entity::find()
+            .filter(which)
+            .order_by_desc(Column::Id)
+            .limit(limit)
+    };
+    let of_user = newest(Condition::all().add(Column::UserId.eq(user.id)));
+    let to_address = newest(
+        Condition::all()
+            .add(Column::RecipientKey.eq(user.email_key.clone()))
+            .add(Column::UserId.is_null()),
+    );
+    let mut mails = of_user.all(db).await?;
+    mails.extend(to_address.all(db).await?);
+    if !ids.is_empty() {
+        // A mail with a one-time code names only its reset, which has the address of that time. Without an order, so that
+        // SQLite does not choose the index of the order.
+        let codes = Entity::find()
+            .filter(Column::RecipientKey.is_in(keys))
+            .filter(Column::ResetId.is_in(ids));
+        mails.extend(codes.all(db).await?);
+    }
+    mails.sort_unstable_by_key(|mail| std::cmp::Reverse(mail.id));
+    mails.dedup_by_key(|mail| mail.id);
+    mails.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
+    Ok(mails)
+}
+
+/// Counts mails by kind and state: all queued ones, and those of the other states that were created since `recent`. Does not
+/// read older history.
+pub async fn count_queued_and_recent(
+    db: &impl ConnectionTrait,
+    recent: DateTime<Utc>,
+) -> Result<Vec<(String, String, i64)>, DbErr> {
+    let queued = Column::State.eq(MailState::Queued);
+    let ended = Condition::all()
+        .add(Column::State.ne(MailState::Queued))
+        .add(Column::CreatedAt.gte(recent));
+    let mut counts = Vec::new();
+    // Separate statements, because each has its own index.
+    for which in [Condition::all().add(queued), ended] {
+        let part: Vec<(String, String, i64)> = Entity::find()
+            .select_only()
+            .column(Column::Kind)
+            .column(Column::State)
+            .column_as(Column::Id.count(), "mails")
+            .filter(which)
+            .group_by(Column::Kind)
+            .group_by(Column::State)
+            .into_tuple()
+            .all(db)
+            .await?;
+        counts.extend(part);
+    }
+    Ok(counts)
+}
+
+/// Numbers of mails that need an operator's attention.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ProblemCounts {
+    /// Permanently refused.
+    pub failed: u64,
+    /// Not sent before their deadlines.
+    pub expired: u64,
+    /// Queued for too long.
+    pub late: u64,
+}
+
+/// Counts the mails that need an operator's attention, each number up to `max`: those created since `recent` that failed or
+/// expired, and queued ones created before `late`.
+pub async fn count_problems(
+    db: &impl ConnectionTrait,
+    recent: DateTime<Utc>,
+    late: DateTime<Utc>,
+    max: u64,
+) -> Result<ProblemCounts, DbErr> {
+    let of = |state: MailState| Entity::find().filter(Column::State.eq(state)).limit(max);
+    let ended = |state| of(state).filter(Column::CreatedAt.gte(recent));
+    let late = of(MailState::Queued).filter(Column::CreatedAt.lt(late));
+    Ok(ProblemCounts {
+        failed: ended(MailState::Failed).count(db).await?,
+        expired: ended(MailState::Expired).count(db).await?,
+        late: late.count(db).await?,
+    })
+}
+
+/// Returns the `limit` newest sent mails created since `recent`. A deferred mail may have been sent later than a newer one.
+pub async fn last_sent(
+    db: &impl ConnectionTrait,
+    recent: DateTime<Utc>,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let sent = Filter {
+        state: Some(MailState::Sent),
+        since: Some(recent),
+        ..Filter::default()
+    };
+    list(db, sent, limit).await
+}
+
+/// Counts the mails of the same kind to the same account created after `since` and before this mail. Does not count suppressed
+/// mails.
+pub async fn count_earlier(
+    db: &impl ConnectionTrait,
+    mail: &Model,
+    user_id: i64,
+    since: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::Id.lt(mail.id))
+        .filter(Column::Kind.eq(mail.kind.as_str()))
+        .filter(Column::CreatedAt.gt(since))
+        .filter(Column::State.ne(MailState::Suppressed))
+        .count(db)
+        .await
+}
+
+/// Returns the creation time of the oldest queued mail.
+pub async fn oldest_queued(db: &impl ConnectionTrait) -> Result<Option<DateTime<Utc>>, DbErr> {
+    let oldest = Entity::find()
+        .filter(Column::State.eq(MailState::Queued))
+        .order_by_asc(Column::CreatedAt)
+        .one(db)
+        .await?;
+    Ok(oldest.map(|mail| mail.created_at))
+}

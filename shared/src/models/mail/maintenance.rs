@@ -1,0 +1,74 @@
+//! Actions of operators on mails, and the removal of old mails.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{
+    Condition,
+    entity::prelude::*,
+    sea_query::{Expr, ExprTrait as _},
+};
+
+use crate::{
+    database,
+    models::mail::{
+        Column, Entity, MailState,
+        claims::{clear_claim, clear_failure, is_unclaimed},
+    },
+};
+
+/// The extension of the deadline when a mail is retried.
+const RETRY_LIFETIME: TimeDelta = TimeDelta::days(1);
+
+/// Cancels a queued mail. Returns false if the mail is not queued or is in delivery.
+pub async fn cancel(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let cancelled = Entity::update_many()
+        .col_expr(Column::State, Expr::value(MailState::Cancelled))
+        .col_expr(Column::LastError, Expr::value("cancelled by an operator"))
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.eq(MailState::Queued))
+        .filter(is_unclaimed(now))
+        .exec(db)
+        .await?;
+    Ok(cancelled.rows_affected == 1)
+}
+
+/// Queues an unsent mail again: due at once and exempt from its mailbox's budget. Notifications get a deadline at least one
+/// day ahead; one-time codes keep theirs. Returns false if there is no such mail or it is in delivery.
+pub async fn retry(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
+    let deadline = now + RETRY_LIFETIME;
+    let retried = clear_failure(clear_claim(Entity::update_many()))
+        .col_expr(Column::State, Expr::value(MailState::Queued))
+        .col_expr(Column::BeyondBudget, Expr::value(true))
+        .col_expr(Column::NextAttemptAt, Expr::value(now))
+        .col_expr(
+            Column::DeliverBefore,
+            Expr::case(
+                Condition::all()
+                    .add(Column::ResetId.is_null())
+                    .add(Column::DeliverBefore.lt(deadline)),
+                Expr::value(deadline),
+            )
+            .finally(Expr::col(Column::DeliverBefore))
+            .into(),
+        )
+        .filter(Column::Id.eq(id))
+        .filter(Column::State.ne(MailState::Sent))
+        .filter(Column::State.ne(MailState::Queued).or(is_unclaimed(now)))
+        .exec(db)
+        .await?;
+    Ok(retried.rows_affected == 1)
+}
+
+/// Deletes mails that were created before `cutoff`, except queued ones. Returns the number of deleted mails.
+pub async fn delete_ended_before(
+    db: &impl ConnectionTrait,
+    cutoff: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    let ended = Entity::find()
+        .filter(Column::CreatedAt.lt(cutoff))
+        .filter(Column::State.ne(MailState::Queued));
+    database::delete_in_parts(db, ended, Column::Id).await
+}
