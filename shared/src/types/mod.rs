@@ -11,3 +11,4 @@ pub mod phone_number;
 pub mod time_arg;
 pub mod username;
 pub mod validation_error;
+pub mod visibility;

@@ -5,7 +5,10 @@ use std::{fmt, str::FromStr};
 use sea_orm::DeriveValueType;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
-use crate::types::validation_error::{Invalid, no_control_characters};
+use crate::types::{
+    validation_error::{Invalid, no_control_characters},
+    visibility,
+};
 
 /// The longest name, in characters.
 const MAX_CHARACTERS: usize = 45;
@@ -63,14 +66,15 @@ impl FromStr for Username {
     }
 }
 
-/// Characters that no script and no emoji needs: zero-width space, word joiner and invisible operators, byte order mark,
-/// Hangul fillers, embeddings, overrides and isolates, deprecated and annotation controls.
+/// Whether no script and no emoji needs a character: what is ignored by default but for joiners, directional marks, variation
+/// selectors, tags (see [`has_stray_tag`]), soft hyphens and what Hangul, Khmer and Mongolian have; and annotation controls.
 fn is_invisible(c: char) -> bool {
-    matches!(
+    let is_needed = matches!(
         c,
-        '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{3164}' | '\u{ffa0}' | '\u{202a}'..='\u{202e}'
-            | '\u{2066}'..='\u{206f}' | '\u{fff9}'..='\u{fffb}' | '\u{e0001}'
-    )
+        '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
+            | '\u{200c}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0020}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}'
+    );
+    visibility::is_default_ignorable(c) && !is_needed || matches!(c, '\u{fff9}'..='\u{fffb}')
 }
 
 /// Whether a text has tag characters outside the sequence of a black flag, such as England's. Tags are invisible, so they
@@ -94,7 +98,6 @@ fn has_stray_tag(text: &str) -> bool {
 /// Whether a character is visible by itself. Joiners, marks, variation selectors, fillers, blanks and unassigned code points
 /// are not.
 fn is_seen(c: char) -> bool {
-    let is_blank = c.is_whitespace() || c == '\u{2800}';
     // A mark is visible only on a letter, and an unassigned code point has no glyph.
     let is_format = matches!(
         c.general_category(),
@@ -105,12 +108,8 @@ fn is_seen(c: char) -> bool {
             | GeneralCategory::EnclosingMark
             | GeneralCategory::SpacingMark
     );
-    let is_filler = matches!(
-        c,
-        '\u{34f}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
-            | '\u{fe00}'..='\u{fe0f}' | '\u{e0100}'..='\u{e01ef}' | '\u{fffc}'
-    );
-    !(is_blank || is_format || is_filler)
+    let is_filler = visibility::is_default_ignorable(c) || c == '\u{fffc}';
+    !(c.is_whitespace() || visibility::is_blank(c) || is_format || is_filler)
 }
 
 impl fmt::Display for Username {
@@ -140,6 +139,9 @@ mod tests {
             "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
             "1\u{fe0f}\u{20e3} \u{1f44d}\u{1f3fd}",
             "c\u{435}o",
+            // Old Hangul with a filler, a name with a soft hyphen, blanks beside letters.
+            "\u{115f}\u{1161}\u{11a8} \u{1100}\u{1161}",
+            "Ada\u{ad}line \u{2800}",
         ] {
             assert_eq!(good.parse::<Username>().unwrap().as_str(), good);
         }
@@ -166,6 +168,14 @@ mod tests {
             ("\u{fe0f}", "character"),
             ("\u{a0}\u{2003}", "character"),
             ("\u{2800}\u{115f}", "character"),
+            ("\u{1d159}", "character"),
+            ("\u{13441}\u{13442}", "character"),
+            ("\u{1160}", "character"),
+            ("\u{ffa0}", "character"),
+            ("\u{180f}\u{17b4}\u{34f}", "character"),
+            ("Ada\u{1d173}", "character"),
+            ("Ada\u{1bca0}", "character"),
+            ("Ada\u{e01f0}", "character"),
             ("\u{ad}\u{200e}", "character"),
             ("Ada\u{2028}x", "control_characters"),
             ("Ada\u{85}x", "control_characters"),
