@@ -50,9 +50,15 @@ impl FromStr for PhoneNumber {
         if text.len() > 4 * MAX_CHARACTERS {
             return Err(too_long());
         }
+        if text.chars().any(char::is_control) {
+            return Err(invalid());
+        }
         let text = in_ascii(text);
         if text.chars().count() > MAX_CHARACTERS {
             return Err(too_long());
+        }
+        if !is_number(&text) {
+            return Err(invalid());
         }
         let number = phonenumber::parse(None, text).map_err(|_| invalid())?;
         if !number.is_valid() || number.extension().is_some() {
@@ -60,6 +66,21 @@ impl FromStr for PhoneNumber {
         }
         Ok(Self(number.format().mode(Mode::E164).to_string()))
     }
+}
+
+/// Whether a text is digits and what separates them, with one plus sign in front of them and perhaps `tel:` in front of all (RFC
+/// 3966). The crate skips whatever else surrounds a number.
+fn is_number(text: &str) -> bool {
+    let text = text.trim();
+    let number = match text.get(..4) {
+        Some(scheme) if scheme.eq_ignore_ascii_case("tel:") => &text[4..],
+        _ => text,
+    };
+    let number = number.trim_start_matches(['(', ' ']);
+    let number = number.strip_prefix('+').unwrap_or(number);
+    number
+        .chars()
+        .all(|c| c.is_ascii_digit() || " -./()".contains(c))
 }
 
 /// Writes digits of every script, full-width signs and brackets, dashes, blanks and Arabic separators in ASCII, as the crate knows these
@@ -101,7 +122,15 @@ mod tests {
 
     #[test]
     fn every_written_form_becomes_e164() {
-        for form in ["+201001234567", "+20 100 123 4567", "+20-100-123-4567"] {
+        for form in [
+            "+201001234567",
+            "+20 100 123 4567",
+            "+20-100-123-4567",
+            "+20.100.123/4567",
+            "(+20) (100) 1234567",
+            " +201001234567 ",
+            "tel:+20-100-123-4567",
+        ] {
             assert_eq!(
                 form.parse::<PhoneNumber>().unwrap().as_str(),
                 "+201001234567"
@@ -153,6 +182,23 @@ mod tests {
             "01001234567",
             "+99912345",
             "+20100123456789012345",
+            "+201001234567\u{0}\u{1}",
+            "\u{7}+201001234567",
+            "+20\t1001234567\n",
+            "+20\u{85}1001234567",
+            "abc+201001234567",
+            "call +201001234567",
+            "+201001234567abc",
+            "+20100 123 WORD",
+            "+201001234567;ext=1",
+            "tel:tel:+201001234567",
+            "https:+201001234567",
+            "++201001234567",
+            "+20+1001234567",
+            "+20100\u{1f4de}1234567",
+            "<+201001234567>",
+            "+20*1001234567#",
+            "+20,1001234567",
         ] {
             assert!(bad.parse::<PhoneNumber>().is_err(), "{bad:?} was taken");
         }
