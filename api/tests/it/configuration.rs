@@ -45,6 +45,12 @@ async fn public_url_with_more_than_a_path_is_refused() {
         "https://h.example/a//b",
         "https://h.example/a;b",
         "https://h.example/a%20b",
+        "https://h.example/a/../b",
+        "https://h.example/%2e%2E/x",
+        "https://h.example/.",
+        "https://h.example/a/./",
+        "https://h.example\\a",
+        "https:\\\\h.example",
     ] {
         let mut world = World::new().await;
         world

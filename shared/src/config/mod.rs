@@ -150,12 +150,13 @@ fn check_secret_key(settings: &mut Settings, key: &SecretKey) {
 
 fn public_url(settings: &mut Settings, environment: Environment) -> Url {
     let default = "http://127.0.0.1:8000";
-    let expected = "the URL where clients reach the API, such as https://accounts.example.com";
+    let expected = "the URL where clients reach the API, such as https://accounts.example.com or \
+                    https://example.com/accounts, its path of letters, digits and - _ . ~, without . and .. as segments";
     let text = settings
         .text("PUBLIC_URL")
         .unwrap_or_else(|| default.to_owned());
     match Url::parse(text.trim_end_matches('/')) {
-        Ok(url) if is_public(&url) => {
+        Ok(url) if is_public(&url) && !is_rewritten(&text) => {
             let is_open = url.scheme() == "http" && !is_loopback(&url);
             if is_open && environment == Environment::Production {
                 settings.fault(
@@ -186,6 +187,18 @@ fn is_public(url: &Url) -> bool {
         && url.query().is_none()
         && url.fragment().is_none()
         && (path == "/" || path.split('/').skip(1).all(is_plain))
+}
+
+/// Whether the parser would resolve a dot segment or read a backslash as a slash, so that the path is another than the one
+/// written (WHATWG URL, 4.4).
+fn is_rewritten(text: &str) -> bool {
+    let is_dot = |segment: &str| {
+        matches!(
+            segment.to_lowercase().replace("%2e", ".").as_str(),
+            "." | ".."
+        )
+    };
+    text.contains('\\') || text.split('/').any(is_dot)
 }
 
 fn is_loopback(url: &Url) -> bool {
