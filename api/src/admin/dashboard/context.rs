@@ -244,15 +244,19 @@ pub fn add(response: &mut Response, cookie: &Cookie) {
     }
 }
 
-/// A place of the dashboard to go back to, and nowhere else: a form must not send anybody to another site.
+/// A place of the dashboard to go back to, and nowhere else: a form must not send anybody to another site, nor out of the path
+/// of `PUBLIC_URL`. The dashboard's paths need no percent-encoding, so a path with any is none of them; browsers resolve dot
+/// segments, encoded ones, too (WHATWG URL, 4.1), and proxies may decode more.
 #[must_use]
 pub fn place(wanted: &str) -> String {
-    let ours = wanted == "/admin"
-        || (wanted.starts_with("/admin/")
-            && !wanted.contains("//")
-            && wanted
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'\\'));
+    let (path, _) = wanted.split_at(wanted.find(['?', '#']).unwrap_or(wanted.len()));
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~/".contains(&byte);
+    let is_visible = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
+    let ours = (path == "/admin" || path.starts_with("/admin/"))
+        && path.bytes().all(is_plain)
+        && !path.contains("//")
+        && !path.split('/').any(|segment| matches!(segment, "." | ".."))
+        && wanted.bytes().all(is_visible);
     if ours {
         wanted.to_owned()
     } else {
@@ -367,6 +371,23 @@ mod tests {
             ("/admin/\\evil.example", "/admin/"),
             ("/admin/\r\nSet-Cookie: a=b", "/admin/"),
             ("/docs", "/admin/"),
+            ("/admin?a", "/admin?a"),
+            (
+                "/admin/users/?q=a%2F..%2f//b/../c#d",
+                "/admin/users/?q=a%2F..%2f//b/../c#d",
+            ),
+            ("/admin/../../evil", "/admin/"),
+            ("/admin/users/..", "/admin/"),
+            ("/admin/users/./", "/admin/"),
+            ("/admin/%2e%2e/evil", "/admin/"),
+            ("/admin/.%2E/evil", "/admin/"),
+            ("/admin/%2E/", "/admin/"),
+            ("/admin/..%2fevil", "/admin/"),
+            ("/admin/%5c..%5cevil", "/admin/"),
+            ("/admin/%252e%252e/evil", "/admin/"),
+            ("/admin/..;/evil", "/admin/"),
+            ("/admin/..?a", "/admin/"),
+            ("/administrator", "/admin/"),
         ] {
             assert_eq!(place(wanted), place_of, "{wanted}");
         }
