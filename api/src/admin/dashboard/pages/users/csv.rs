@@ -7,13 +7,14 @@ use latchkey_shared::{
         self,
         search::{self, Filter, PageCursor, PageRequest, Sort},
     },
-    types::gender::Gender,
+    types::{gender::Gender, visibility},
 };
 use poem::{
     Body, Response, handler,
     http::header,
     web::{Data, Query},
 };
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::admin::{
     actions::event,
@@ -164,18 +165,37 @@ fn record(user: &user::Model) -> [String; 13] {
 }
 
 /// Spreadsheets run what begins like a formula (OWASP: CSV injection), in some countries after a semicolon, too; after an
-/// apostrophe it is a text.
+/// apostrophe it is a text. They may read full-width, small and raised signs as the sign, and skip blanks and invisible
+/// characters in front of it.
 fn escape_formula(text: &str) -> String {
-    let mut escape_formula = String::new();
-    let mut begins = true;
+    let mut escaped = String::new();
+    // Where the cell begins, until something visible has come.
+    let mut beginning = Some(0);
     for c in text.chars() {
-        if begins && matches!(c, '=' | '+' | '-' | '@') {
-            escape_formula.push('\'');
+        let plain = std::iter::once(c).nfkc().next().unwrap_or(c);
+        if matches!(plain, ';' | '\t' | '\r' | '\n') {
+            escaped.push(c);
+            beginning = Some(escaped.len());
+            continue;
         }
-        begins = matches!(c, ';' | '\t' | '\r' | '\n');
-        escape_formula.push(c);
+        if let Some(start) = beginning
+            && !is_skipped(c)
+        {
+            if matches!(plain, '=' | '+' | '-' | '@' | '\u{2212}') {
+                escaped.insert(start, '\'');
+            }
+            beginning = None;
+        }
+        escaped.push(c);
     }
-    escape_formula
+    escaped
+}
+
+fn is_skipped(c: char) -> bool {
+    c.is_whitespace()
+        || c.is_control()
+        || visibility::is_default_ignorable(c)
+        || visibility::is_blank(c)
 }
 
 #[cfg(test)]
@@ -186,6 +206,25 @@ mod tests {
     fn what_begins_like_a_formula_is_a_text() {
         assert_eq!(escape_formula("=HYPERLINK(1)"), "'=HYPERLINK(1)");
         assert_eq!(escape_formula("x;=1+1"), "x;'=1+1");
+        for sign in [
+            '=', '+', '-', '@', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}', '\u{fe66}',
+            '\u{fe62}', '\u{fe63}', '\u{fe6b}', '\u{207a}', '\u{2212}',
+        ] {
+            for before in [
+                "",
+                "\u{200e}",
+                "\u{200d}\u{ad}",
+                " ",
+                "\u{a0}\u{2060}",
+                "\u{fe0f}",
+            ] {
+                let text = format!("{before}{sign}1+1");
+                assert_eq!(escape_formula(&text), format!("'{text}"));
+                let after = format!("x\u{ff1b}{text}");
+                assert_eq!(escape_formula(&after), format!("x\u{ff1b}'{text}"));
+            }
+        }
         assert_eq!(escape_formula("Ada-Grace"), "Ada-Grace");
+        assert_eq!(escape_formula("\u{200f}Ada =1"), "\u{200f}Ada =1");
     }
 }
