@@ -41,6 +41,11 @@ use crate::server::connections::stream::Stream;
 /// an empty 431.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
+/// Maximum number of a head's fields: as many as fit into it, as the shortest (`a:` and a bare line feed) has three bytes. So
+/// the soft limit of `request_head` answers, with a problem. Parsing such a head takes some 2 MB (700 KB of hyper's index, the rest
+/// the map of 11,000 fields), which is free again before the answer is written: as many at a time as there are async threads.
+const MAX_HEADER_FIELDS: usize = MAX_HEAD_BYTES / 3;
+
 /// What the kernel may buffer of an answer, in bytes; Linux doubles it for its own data. It bounds the kernel's memory, and it
 /// makes progress visible: a socket counts as writable again when a third of it has been acknowledged.
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
@@ -156,6 +161,7 @@ impl<E: Endpoint<Output = Response> + 'static> Connection<E> {
                 .timer(TokioTimer::new())
                 .header_read_timeout(keep_alive)
                 .max_buf_size(MAX_HEAD_BYTES)
+                .max_headers(MAX_HEADER_FIELDS)
                 .serve_connection(TokioIo::new(stream), service)
         );
         let ended = tokio::select! {
