@@ -813,6 +813,31 @@ async fn whoever_is_held_by_a_limit_is_released() {
     );
 }
 
+/// Failures at an address before it has an account leave nothing in the audit log that names the account.
+#[tokio::test]
+async fn lockout_older_than_its_superuser_is_released_by_superusers_alone() {
+    let world = World::with(&[("LIMIT_LOGIN_FREE_FAILURES", "1")]).await;
+    let clerk = staff(&world, "clerk@example.com", "view_users,change_users").await;
+    for _ in 0..3 {
+        world
+            .try_login("sup1@example.com", "a wrong password")
+            .await;
+    }
+    world.superuser("sup1@example.com").await;
+
+    let held = get(&world, &clerk, "/api/admin/limits/").await;
+    let id = world.user("sup1@example.com").await.id;
+    let limits = held.body["limits"].as_array().unwrap();
+    assert!(!limits.is_empty());
+    let path = "/api/admin/limits/release/";
+    for limit in limits {
+        assert_eq!(limit["user"], id, "{held:?}");
+        let release = json!({"name": limit["name"]});
+        let answer = post(&world, &clerk, path, release).await;
+        answer.is_problem(403, "not-permitted");
+    }
+}
+
 #[tokio::test]
 async fn the_log_is_verified_and_what_is_wrong_is_said() {
     let world = World::new().await;

@@ -3,11 +3,12 @@
 //! with the mails it causes.
 
 pub mod edit_user;
+pub mod lockouts;
 
 use latchkey_shared::{
     database::{self, Transaction},
     models::{
-        audit::{self, Event},
+        audit::Event,
         mail::MailKind,
         password_reset::{self, Purpose},
         session,
@@ -21,7 +22,6 @@ use crate::admin::permissions::{Admin, ChangeUsers, DeleteUsers, Permit, Right};
 use crate::{
     app_state::App,
     http::{audit_context::AuditContext, error::ApiError},
-    rate_limit::{Lockout, LockoutSubject},
 };
 
 /// The most accounts that one act takes.
@@ -250,52 +250,6 @@ pub async fn request_password_reset(
         ..event(admin, Some(user.id), "asked for a new password")
     };
     finish(app, transaction, vec![asked], vec![mail]).await
-}
-
-/// Lets somebody try again whom a limit holds.
-///
-/// # Errors
-/// When nobody is held by that name, or it is an account that the administrator may not touch.
-pub async fn release(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Result<(), ApiError> {
-    let held = app.limits.find_lockout(name, app.now()).await?;
-    let held = held.ok_or(ApiError::NotFound)?;
-    let owner = owner(app, &held).await?;
-    if owner.as_ref().is_some_and(|user| !admin.can_manage(user)) {
-        admin.trail.not_permitted(app, admin.user.id).await;
-        return Err(ApiError::NotPermitted);
-    }
-    let what = format!("released from the limit {}", held.what);
-    app.note(Event {
-        subject: match &held.whom {
-            LockoutSubject::Mailbox(fingerprint) => Some(fingerprint.clone()),
-            _ => None,
-        },
-        changes: Some(format!("held: until {} → no more", held.until.to_rfc3339())),
-        ..event(admin, owner.map(|user| user.id), &what)
-    })
-    .await?;
-    app.limits.release(name).await
-}
-
-/// Whose account a limit holds, where that is known. Limits know an address by its fingerprint; whose it is, the audit log
-/// tells, if it still is.
-///
-/// # Errors
-/// When the database fails.
-pub async fn owner(app: &App, held: &Lockout) -> Result<Option<user::Model>, ApiError> {
-    let id = match &held.whom {
-        LockoutSubject::Peer(_) => None,
-        LockoutSubject::Account(id) => Some(*id),
-        LockoutSubject::Mailbox(fingerprint) => audit::account_of(&app.db, fingerprint).await?,
-    };
-    let Some(id) = id else { return Ok(None) };
-    let user = user::find(&app.db, id).await?;
-    Ok(user.filter(|user| match &held.whom {
-        LockoutSubject::Mailbox(fingerprint) => {
-            app.token_hasher.fingerprint(&user.email.key()) == *fingerprint
-        }
-        _ => true,
-    }))
 }
 
 /// The transaction of an act, in which the administrator still may do it, and the accounts as they are in it: there, and

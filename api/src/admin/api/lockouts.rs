@@ -108,7 +108,7 @@ impl Limits {
         body: Body<'_, Wire>,
     ) -> Result<Answer, ErrorResponses<400, 401, 403, 404, 413, 415>> {
         let name = parse(body.read().await?.fields)?;
-        actions::release(app, &admin, &name).await?;
+        actions::lockouts::release(app, &admin, &name).await?;
         Ok(Answer::Done)
     }
 }

@@ -1,7 +1,7 @@
 //! What administrators do to accounts.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{entity::prelude::*, sea_query::Expr};
+use sea_orm::{Condition, entity::prelude::*, sea_query::Expr};
 
 use crate::models::user::{
     Column, Entity, Model, WriteUserError,
@@ -90,6 +90,14 @@ pub async fn change(
         .exec_with_returning(db)
         .await?;
     Ok(changed.into_iter().next())
+}
+
+/// Lists the accounts of staff and superusers, whether they are active or not.
+pub async fn list_privileged(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
+    let is_privileged = Condition::any()
+        .add(Column::IsStaff.eq(true))
+        .add(Column::IsSuperuser.eq(true));
+    Entity::find().filter(is_privileged).all(db).await
 }
 
 /// Removes an account with its sessions and resets; false when there is none. What the audit log and the mails say of it

@@ -5,7 +5,7 @@ use latchkey_shared::models::user;
 use poem::{Response, handler, http::StatusCode, web::Data};
 
 use crate::admin::{
-    actions,
+    actions::lockouts::{self, LockoutOwners},
     dashboard::{
         context::{CurrentAdmin, View, back, place},
         csrf::Form,
@@ -65,7 +65,7 @@ pub async fn release(
     admin: Permit<ChangeUsers>,
     form: Form,
 ) -> poem::Result<Response> {
-    actions::release(app, &admin, &form.text("name")).await?;
+    lockouts::release(app, &admin, &form.text("name")).await?;
     Ok(back(app, &place(&form.text("back")), "released", 1))
 }
 
@@ -74,6 +74,7 @@ pub async fn release(
 /// # Errors
 /// When Redis or the database fails.
 pub async fn rows(app: &App, mailbox: &str) -> Result<Vec<Row>, ApiError> {
+    let owners = LockoutOwners::load(app).await?;
     let mut rows = Vec::new();
     for held in app.limits.held(app.now(), MAX_ROWS).await? {
         let whom = match &held.whom {
@@ -84,7 +85,7 @@ pub async fn rows(app: &App, mailbox: &str) -> Result<Vec<Row>, ApiError> {
                 format!("{mailbox} {short}")
             }
         };
-        let user = actions::owner(app, &held).await?;
+        let user = owners.find(app, &held).await?;
         rows.push(Row { held, whom, user });
     }
     Ok(rows)
