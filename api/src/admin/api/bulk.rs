@@ -144,8 +144,8 @@ impl Acts {
 
     /// Ask the owner of an account for a new password
     ///
-    /// Needs `change_users`. The owner gets a mail, and open resets end. Not possible while the account is shut. It counts
-    /// like the owner's own requests for a code.
+    /// Needs `change_users`. The owner gets a mail, and open resets end. Not possible while the account is shut. It uses up none of
+    /// the owner's own requests for a code.
     #[oai(
         path = "/api/admin/users/:id/request_password_reset",
         method = "post",
@@ -158,7 +158,7 @@ impl Acts {
         Token(admin): Token<ChangeUsers>,
         /// The account.
         Path(id): Path<i64>,
-    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409, 429>> {
+    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409>> {
         actions::request_password_reset(app, &admin, id).await?;
         Ok(Answer::Done)
     }
