@@ -495,6 +495,28 @@ async fn wrong_codes_are_forgiven_by_a_reset_and_released_by_staff() {
     assert_eq!(world.check(&token, &code).await.status, 200);
 }
 
+/// O3: right codes that are sent at once, as by an impatient client, take no try of the mailbox but for the moment.
+#[tokio::test]
+async fn right_codes_at_once_take_no_try_of_the_mailbox() {
+    let world = world(&[
+        ("LIMIT_OTP_EMAIL", "40/86400"),
+        ("LIMIT_OTP_EMAIL_IP", "40/86400"),
+    ])
+    .await;
+    world.somebody("ada@example.com").await;
+    for _ in 0..3 {
+        let (token, code) = world.forgotten("ada@example.com").await;
+        let answers = join_all((0..30).map(|_| world.check(&token, &code))).await;
+        assert_eq!(answers.iter().filter(|it| it.status == 200).count(), 1);
+    }
+    // They are given back after the answers.
+    until(async || {
+        let keys = world.redis.keys().await;
+        !keys.iter().any(|key| key.contains(":limit:otp:email:"))
+    })
+    .await;
+}
+
 /// T3: what the service could not look at was no guess.
 #[tokio::test]
 async fn a_login_that_the_service_failed_is_no_strike() {

@@ -238,6 +238,12 @@ pub async fn mark_checked(
     Ok(marked.rows_affected == 1)
 }
 
+/// Whether the right code of a reset was given.
+pub async fn is_checked(db: &impl ConnectionTrait, id: Uuid) -> Result<bool, DbErr> {
+    let found = Entity::find_by_id(id).one(db).await?;
+    Ok(found.is_some_and(|reset| reset.checked_at.is_some()))
+}
+
 /// Consumes a checked reset. Returns false if it was consumed before or has expired.
 pub async fn consume(
     db: &impl ConnectionTrait,
