@@ -16,8 +16,8 @@ use crate::passwords::common::{Forms, MIN_WORD, bare, reversed, spellings};
 /// Above this share of likeness a password is a known text over again.
 const TOO_SIMILAR: f64 = 0.7;
 
-/// The shortest text that counts as a part beside longer ones, in characters.
-const MIN_PART: usize = 3;
+/// The shortest text that counts as a part beside longer ones, in characters: names such as Li and labels such as `io`.
+const MIN_PART: usize = 2;
 
 /// The longest texts that are compared character by character, as that takes the product of their lengths.
 const MAX_COMPARED: usize = 64;

@@ -233,6 +233,38 @@ mod tests {
 
     /// P3
     #[test]
+    fn own_words_in_any_order_and_own_domain_are_refused() {
+        for (email, name, similar) in [
+            ("jsm@contoso.com", "J", "contoso.com"),
+            ("jsm@contoso.com", "J", "ContosoCom1!"),
+            ("jsm@mail.example.org", "J", "mail.example.org"),
+            ("jsm@mail.hp.io", "J", "mail.hp.io"),
+            ("j@x.example.org", "John Smith bin Khalifa", "smithjohn"),
+            ("j@x.example.org", "John Smith bin Khalifa", "khalifajohn99"),
+            ("j@x.example.org", "John Smith bin Khalifa", "johnsmith"),
+            ("j@x.example.org", "John Smith bin Khalifa", "Bin Khalifa"),
+            ("j@x.example.org", "Li Na Wang", "linawang"),
+            ("j@x.example.org", "Li Na Wang", "wang.na.li"),
+            ("j@x.example.org", "محمد العلي", "العلي محمد"),
+            ("j@x.example.org", "محمد بن سالم العلي", "محمدالعلي"),
+            ("j@x.example.org", "Иван Петров", "петровиван1"),
+        ] {
+            let (email, username) = (email.parse().unwrap(), name.parse().unwrap());
+            let owner = Owner {
+                email: &email,
+                username: &username,
+                phone_number: None,
+                date_birth: None,
+            };
+            let password = similar.parse::<Password>().unwrap();
+            let judged = policy(&[]).check(&password, Some(owner));
+            let code = judged.map_err(|invalid| invalid.code);
+            assert_eq!(code, Err("too_similar"), "{similar}");
+        }
+    }
+
+    /// P3
+    #[test]
     fn known_words_repeated_backwards_or_together_are_refused() {
         for similar in [
             "countesscountess1",
