@@ -173,7 +173,7 @@ impl DeliveryMetrics {
     }
 
     /// Notes how a try ended. A kind that is unknown is noted as such: a row may hold any text.
-    pub fn note(&self, mail: &mail::Model, outcome: Outcome, took: Duration, now: DateTime<Utc>) {
+    pub fn record(&self, mail: &mail::Model, outcome: Outcome, took: Duration, now: DateTime<Utc>) {
         let kind = mail.kind.parse().map_or("unknown", MailKind::as_str);
         self.outcomes
             .with_label_values(&[kind, outcome.as_str()])

@@ -145,11 +145,11 @@ pub fn delivery(
             rates,
         )
     });
-    let pace = match &config.way {
+    let rate = match &config.way {
         MailDestination::Smtp(server) => server.max_per_second,
         MailDestination::Folder(_) => None,
     };
-    let pace = pace.map(|per_second| {
+    let rate = rate.map(|per_second| {
         SmtpRateLimiter::new(
             connections.redis.clone(),
             &common.redis_namespace,
@@ -160,7 +160,7 @@ pub fn delivery(
         connections.db.clone(),
         codes,
         Transport::new(&config.way)?,
-        SendLimits { pace, budget },
+        SendLimits { rate, budget },
         config,
         clock.clone(),
         metrics,

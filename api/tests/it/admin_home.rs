@@ -246,7 +246,7 @@ async fn smtp_is_ill_while_codes_expire_and_while_nobody_tries() {
     world.sink.set_fault(Fault::None);
     let (ok, says) = smtp(&world).await;
     assert!(
-        !ok && says.contains("lost its worth; before that: "),
+        !ok && says.contains("expired before delivery; before that: "),
         "{says}"
     );
     world.register("grace@example.com").await;

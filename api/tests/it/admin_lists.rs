@@ -480,9 +480,7 @@ async fn mails_that_failed_or_expired_say_why_and_the_failed_one_is_sent_again()
     assert!(root.see(&failed).await.contains("permanent error (550)"));
     let (list, expired) = one("expired").await;
     assert!(
-        list.contains(
-            "not sent before it lost its worth; before that: connection: the server closed"
-        ),
+        list.contains("expired before delivery; before that: connection: the server closed"),
         "{list}"
     );
     let html = root.see(&expired).await;

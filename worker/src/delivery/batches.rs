@@ -1,5 +1,6 @@
-//! What is written down of mails on their way: who has claimed them, whom their codes are for, and that they were sent.
-//! Of all deliveries that come to the same step at the same moment it is written together, in one statement and one commit.
+//! Batches the writes of concurrent deliveries: claims, reset bindings, renewals, and sent mails.
+//!
+//! Deliveries that reach the same step while a statement is in flight share the next statement and its commit.
 
 use std::time::Duration;
 
@@ -18,31 +19,31 @@ use sea_orm::{DbErr, RuntimeErr};
 use tokio::time::timeout;
 use uuid::Uuid;
 
-/// How many mails one statement is about at most.
+/// Maximum number of mails in one statement.
 pub(crate) const MAX_BATCH_SIZE: usize = 64;
-/// How many statements of one kind at once: mails have time, and the next statement is for all that come meanwhile.
-pub(crate) const MAX_IN_FLIGHT: usize = 1;
-/// How long a renewal may take: so short that another comes before the claims have run out.
-const RENEWED_WITHIN: Duration = Duration::from_secs(1);
+/// Maximum number of concurrent statements of one kind. Fewer statements mean larger batches.
+pub(crate) const MAX_CONCURRENT_BATCHES: usize = 1;
+/// The timeout of a renewal, so short that another renewal fits in before the claims expire.
+const RENEWAL_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// See the module.
+/// The batches of all deliveries of a worker.
 pub(crate) struct DeliveryBatches {
     claims: Batch<Uuid, Result<Option<mail::Model>, DbErr>>,
-    bindings: Batch<Uuid, Result<Option<Bound>, DbErr>>,
+    bindings: Batch<Uuid, Result<Option<BoundReset>, DbErr>>,
     renewals: Batch<(Uuid, Uuid), Result<(), DbErr>>,
-    sent: Batch<Sent, Result<(), DbErr>>,
+    sent: Batch<SentMail, Result<(), DbErr>>,
 }
 
-/// A reset, and the active account of its mailbox if there is one.
+/// A reset and the active account of its address, if any.
 #[derive(Clone)]
-pub(crate) struct Bound {
+pub(crate) struct BoundReset {
     pub(crate) reset: Reset,
     pub(crate) owner: Option<user::Model>,
 }
 
-/// A mail that SMTP took.
+/// A mail that the SMTP server accepted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sent {
+pub(crate) struct SentMail {
     /// The mail.
     pub(crate) mail: Uuid,
     /// The reset whose code it carried.
@@ -50,7 +51,7 @@ pub(crate) struct Sent {
 }
 
 impl DeliveryBatches {
-    /// A ledger in a database. A claim holds for `lease` unless it is renewed, a code for `otp_lifetime`.
+    /// Creates the batches. A claim lasts for `lease` unless it is renewed, a code for `otp_lifetime` after its mail was sent.
     pub(crate) fn new(
         db: &Database,
         clock: &Clock,
@@ -58,41 +59,41 @@ impl DeliveryBatches {
         otp_lifetime: TimeDelta,
     ) -> Self {
         let (claims, bindings, renewals, sent) = (db.clone(), db.clone(), db.clone(), db.clone());
-        let (claimed, renewed, noted) = (clock.clone(), clock.clone(), clock.clone());
+        let (claimed, renewed, recorded) = (clock.clone(), clock.clone(), clock.clone());
         Self {
-            claims: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |ids| {
+            claims: Batch::new(MAX_BATCH_SIZE, MAX_CONCURRENT_BATCHES, move |ids| {
                 claim(claims.clone(), claimed.clone(), lease, ids)
             }),
-            bindings: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |ids| {
+            bindings: Batch::new(MAX_BATCH_SIZE, MAX_CONCURRENT_BATCHES, move |ids| {
                 bind(bindings.clone(), ids)
             }),
-            renewals: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |claims| {
+            renewals: Batch::new(MAX_BATCH_SIZE, MAX_CONCURRENT_BATCHES, move |claims| {
                 renew(renewals.clone(), renewed.clone(), lease, claims)
             }),
-            sent: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |mails| {
-                record_sent(sent.clone(), noted.clone(), otp_lifetime, mails)
+            sent: Batch::new(MAX_BATCH_SIZE, MAX_CONCURRENT_BATCHES, move |mails| {
+                record_sent(sent.clone(), recorded.clone(), otp_lifetime, mails)
             }),
         }
     }
 
-    /// Claims a mail, if it is there to be delivered.
+    /// Claims a mail if it is due and not claimed.
     pub(crate) async fn claim(&self, id: Uuid) -> Result<Option<mail::Model>, DbErr> {
         self.claims.ask(id).await?
     }
 
-    /// The reset with this id, bound to the active account of its address if there is one.
-    pub(crate) async fn bind(&self, reset: Uuid) -> Result<Option<Bound>, DbErr> {
+    /// Binds a reset to the active account of its address, if any, and returns both.
+    pub(crate) async fn bind(&self, reset: Uuid) -> Result<Option<BoundReset>, DbErr> {
         self.bindings.ask(reset).await?
     }
 
-    /// Prolongs the claim of a mail by its claimant.
+    /// Renews the claim of `claimant` on a mail.
     pub(crate) async fn renew(&self, mail: Uuid, claimant: Uuid) -> Result<(), DbErr> {
         self.renewals.ask((mail, claimant)).await?
     }
 
-    /// Notes that SMTP took a mail, and with it when its code ends: in one step, so that a code never outlives what it
-    /// should for want of the second.
-    pub(crate) async fn record_sent(&self, sent: Sent) -> Result<(), DbErr> {
+    /// Records that a mail was sent and when its code expires, in one transaction, so that no code lives too long because the
+    /// second write failed.
+    pub(crate) async fn record_sent(&self, sent: SentMail) -> Result<(), DbErr> {
         self.sent.ask(sent).await?
     }
 }
@@ -105,7 +106,7 @@ async fn claim(
 ) -> Vec<Result<Option<mail::Model>, DbErr>> {
     match mail::claim(&db, &ids, Uuid::now_v7(), clock.now(), lease).await {
         Ok(mut claimed) => {
-            // Taken out: of two deliveries of one mail only one has the claim.
+            // Removes the row, so that only one of two deliveries of a mail gets the claim.
             let mut take = |id: &Uuid| {
                 let found = claimed.iter().position(|mail| mail.id == *id)?;
                 Some(claimed.swap_remove(found))
@@ -116,7 +117,7 @@ async fn claim(
     }
 }
 
-async fn bind(db: Database, ids: Vec<Uuid>) -> Vec<Result<Option<Bound>, DbErr>> {
+async fn bind(db: Database, ids: Vec<Uuid>) -> Vec<Result<Option<BoundReset>, DbErr>> {
     match bind_all(&db, &ids).await {
         Ok(bound) => {
             let find = |id: &Uuid| bound.iter().find(|bound| bound.reset.id == *id).cloned();
@@ -126,11 +127,11 @@ async fn bind(db: Database, ids: Vec<Uuid>) -> Vec<Result<Option<Bound>, DbErr>>
     }
 }
 
-async fn bind_all(db: &Database, ids: &[Uuid]) -> Result<Vec<Bound>, DbErr> {
+async fn bind_all(db: &Database, ids: &[Uuid]) -> Result<Vec<BoundReset>, DbErr> {
     let resets = password_reset::bind(db, ids).await?;
     let owners: Vec<_> = resets.iter().filter_map(|reset| reset.user_id).collect();
     let users = user::find_many(db, &owners).await?;
-    // Read after the binding: an account that has another address by now has another mailbox, too.
+    // Read after the binding, as the account may have another address by now.
     let owner = |reset: &Reset| {
         let is_owner = |user: &&user::Model| {
             Some(user.id) == reset.user_id && user.email_key == reset.email_key
@@ -139,7 +140,7 @@ async fn bind_all(db: &Database, ids: &[Uuid]) -> Result<Vec<Bound>, DbErr> {
     };
     Ok(resets
         .into_iter()
-        .map(|reset| Bound {
+        .map(|reset| BoundReset {
             owner: owner(&reset),
             reset,
         })
@@ -153,9 +154,9 @@ async fn renew(
     claims: Vec<(Uuid, Uuid)>,
 ) -> Vec<Result<(), DbErr>> {
     let renewed = mail::renew_claims(&db, &claims, clock.now() + lease);
-    let renewed = timeout(RENEWED_WITHIN, renewed).await.unwrap_or_else(|_| {
-        let silence = "no answer in time for the next renewal";
-        Err(DbErr::Conn(RuntimeErr::Internal(silence.to_owned())))
+    let renewed = timeout(RENEWAL_TIMEOUT, renewed).await.unwrap_or_else(|_| {
+        let error = RuntimeErr::Internal("claim renewal timed out".to_owned());
+        Err(DbErr::Conn(error))
     });
     claims.iter().map(|_| renewed.clone()).collect()
 }
@@ -164,9 +165,9 @@ async fn record_sent(
     db: Database,
     clock: Clock,
     otp_lifetime: TimeDelta,
-    sent: Vec<Sent>,
+    sent: Vec<SentMail>,
 ) -> Vec<Result<(), DbErr>> {
-    let noted = async {
+    let recorded = async {
         let now = clock.now();
         let mails: Vec<_> = sent.iter().map(|sent| sent.mail).collect();
         let resets: Vec<_> = sent.iter().filter_map(|sent| sent.reset).collect();
@@ -178,5 +179,5 @@ async fn record_sent(
         step.commit().await
     }
     .await;
-    sent.iter().map(|_| noted.clone()).collect()
+    sent.iter().map(|_| recorded.clone()).collect()
 }

@@ -1,4 +1,4 @@
-//! The codes of mails on their way, of all deliveries that come to the same step at the same moment in one round trip.
+//! Batches the access of concurrent deliveries to one-time codes in Redis, one round trip a batch.
 
 use std::sync::Arc;
 
@@ -9,56 +9,60 @@ use latchkey_shared::{
 };
 use uuid::Uuid;
 
-use crate::delivery::batches::{MAX_BATCH_SIZE, MAX_IN_FLIGHT};
+use crate::delivery::batches::{MAX_BATCH_SIZE, MAX_CONCURRENT_BATCHES};
 
-/// A reset, and for how long Redis is to keep its code.
-type Kept = (Uuid, TimeDelta);
+/// A reset and how long Redis keeps its code.
+type ResetLifetime = (Uuid, TimeDelta);
 
-/// See the module.
-pub(crate) struct Codes {
-    drawn: Batch<Kept, Result<Otp, CodeError>>,
-    expiring: Batch<Kept, Result<(), CodeError>>,
+/// The one-time codes of mails that are being delivered.
+pub(crate) struct CodeBatches {
+    lookups: Batch<ResetLifetime, Result<Otp, CodeError>>,
+    expiries: Batch<ResetLifetime, Result<(), CodeError>>,
 }
 
-impl Codes {
-    /// Codes of so many digits.
+impl CodeBatches {
+    /// Creates the batches for codes of `digits` digits.
     pub(crate) fn new(store: CodeStore, digits: u32) -> Self {
-        let drawn = Arc::new(store);
-        let expiring = Arc::clone(&drawn);
+        let lookups = Arc::new(store);
+        let expiries = Arc::clone(&lookups);
         Self {
-            drawn: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |resets| {
-                draw(Arc::clone(&drawn), digits, resets)
+            lookups: Batch::new(MAX_BATCH_SIZE, MAX_CONCURRENT_BATCHES, move |resets| {
+                get_or_create(Arc::clone(&lookups), digits, resets)
             }),
-            expiring: Batch::new(MAX_BATCH_SIZE, MAX_IN_FLIGHT, move |resets| {
-                expire(Arc::clone(&expiring), resets)
+            expiries: Batch::new(MAX_BATCH_SIZE, MAX_CONCURRENT_BATCHES, move |resets| {
+                expire(Arc::clone(&expiries), resets)
             }),
         }
     }
 
-    /// The code of a reset: the one that is there, or else a new one.
-    pub(crate) async fn draw(&self, reset: Uuid, lifetime: TimeDelta) -> Result<Otp, CodeError> {
-        self.drawn.ask((reset, lifetime)).await?
+    /// Returns the code of a reset, and creates it if there is none.
+    pub(crate) async fn get_or_create(
+        &self,
+        reset: Uuid,
+        lifetime: TimeDelta,
+    ) -> Result<Otp, CodeError> {
+        self.lookups.ask((reset, lifetime)).await?
     }
 
-    /// Lets Redis drop the code of a reset after `lifetime`.
+    /// Makes Redis delete the code of a reset after `lifetime`.
     pub(crate) async fn expire_after(
         &self,
         reset: Uuid,
         lifetime: TimeDelta,
     ) -> Result<(), CodeError> {
-        self.expiring.ask((reset, lifetime)).await?
+        self.expiries.ask((reset, lifetime)).await?
     }
 }
 
-async fn draw(
+async fn get_or_create(
     store: Arc<CodeStore>,
     digits: u32,
-    resets: Vec<Kept>,
+    resets: Vec<ResetLifetime>,
 ) -> Vec<Result<Otp, CodeError>> {
     store.draw_many(digits, &resets).await
 }
 
-async fn expire(store: Arc<CodeStore>, resets: Vec<Kept>) -> Vec<Result<(), CodeError>> {
-    let expiring = store.expire_many(&resets).await;
-    resets.iter().map(|_| expiring.clone()).collect()
+async fn expire(store: Arc<CodeStore>, resets: Vec<ResetLifetime>) -> Vec<Result<(), CodeError>> {
+    let expiries = store.expire_many(&resets).await;
+    resets.iter().map(|_| expiries.clone()).collect()
 }

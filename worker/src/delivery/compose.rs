@@ -1,4 +1,4 @@
-//! A mail as SMTP takes it: its head around what `latchkey_shared::outbox::template` says.
+//! Composes the message of a mail: headers around the content of `latchkey_shared::outbox::template`.
 
 use std::time::SystemTime;
 
@@ -16,32 +16,32 @@ use lettre::{
 };
 use url::Host;
 
-/// The head of one mail.
+/// The headers of one mail.
 #[derive(Debug)]
 pub struct Envelope<'a> {
     /// `MAIL_FROM`
     pub from: Mailbox,
-    /// To whom.
+    /// The recipient.
     pub to: Address,
     /// The Message-ID without the angle brackets.
     pub message_id: &'a str,
-    /// The `Date`.
+    /// The `Date` header.
     pub date: DateTime<Utc>,
 }
 
-/// Why a mail could not be written.
+/// An error while composing a mail.
 #[derive(Debug, thiserror::Error)]
 pub enum ComposeError {
     /// A template failed.
-    #[error("the template: {0}")]
+    #[error("template error: {0}")]
     Template(#[from] askama::Error),
-    /// The head did not hold together.
-    #[error("the message: {0}")]
+    /// The headers are invalid.
+    #[error("invalid message: {0}")]
     Message(#[from] lettre::error::Error),
 }
 
-/// Returns the address of an account, with a domain beyond ASCII in A-labels. lettre's own check accepts fewer local parts
-/// than there are.
+/// Returns the address of an account, with an internationalized domain in A-labels. lettre's own check would reject some valid
+/// local parts.
 #[must_use]
 pub fn address(email: &Email) -> Address {
     if email.domain().is_ascii() {
@@ -50,7 +50,7 @@ pub fn address(email: &Email) -> Address {
     Address::new_dangerous(email.local_part(), email.ascii_domain())
 }
 
-/// The same address with a domain beyond ASCII in A-labels (RFC 5890, 2.3.2.1), which every server accepts.
+/// Returns an address with an internationalized domain in A-labels (RFC 5890, 2.3.2.1), which every server accepts.
 #[must_use]
 pub fn with_ascii_domain(address: Address) -> Address {
     if address.domain().is_ascii() {
@@ -62,36 +62,33 @@ pub fn with_ascii_domain(address: Address) -> Address {
     }
 }
 
-/// Makes a whole message.
-///
-/// # Errors
-/// When a template fails or the head does not hold together.
+/// Composes a complete message.
 pub fn message(
     content: &Content,
-    head: &MailBranding,
+    branding: &MailBranding,
     envelope: Envelope<'_>,
 ) -> Result<Message, ComposeError> {
-    let written = content.write(head)?;
-    // RFC 3834: no holiday answers to these.
-    let automatic = HeaderValue::new(
+    let rendered = content.write(branding)?;
+    // Suppresses automatic replies, such as vacation notices (RFC 3834, section 5).
+    let auto_submitted = HeaderValue::new(
         HeaderName::new_from_ascii_str("Auto-Submitted"),
         "auto-generated".to_owned(),
     );
-    // Said outright: lettre reads it back from the head otherwise, and loses a local part that its parser does not know.
-    let smtp = lettre::address::Envelope::new(
+    // Set explicitly: lettre would parse it from the headers and lose a local part that its parser rejects.
+    let smtp_envelope = lettre::address::Envelope::new(
         Some(envelope.from.email.clone()),
         vec![envelope.to.clone()],
     )?;
     Ok(Message::builder()
-        .envelope(smtp)
+        .envelope(smtp_envelope)
         .from(envelope.from)
         .to(Mailbox::new(None, envelope.to))
-        .subject(written.subject)
+        .subject(rendered.subject)
         .message_id(Some(format!("<{}>", envelope.message_id)))
         .date(SystemTime::from(envelope.date))
-        .raw_header(automatic)
+        .raw_header(auto_submitted)
         .multipart(MultiPart::alternative_plain_html(
-            written.text,
-            written.html,
+            rendered.text,
+            rendered.html,
         ))?)
 }

@@ -1,36 +1,36 @@
-//! Places for mails. Where there are several, notices never take all: codes do not wait until every notice is done.
+//! Limits concurrent deliveries. Notices use at most three quarters of several slots, so that codes need not wait for them.
 
 use std::sync::Arc;
 
 use latchkey_shared::models::mail::Priority;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// So many places. Clones share them.
+/// A pool of slots. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct DeliverySlotPool {
     free: Arc<Semaphore>,
-    /// What notices may take of them.
+    /// The slots that notices may use.
     for_notices: Arc<Semaphore>,
 }
 
-/// A place, until it is dropped.
+/// A slot in use; released on drop.
 #[derive(Debug)]
-#[must_use = "dropped, somebody else has it"]
+#[must_use = "dropping the permit releases the slot"]
 pub(crate) struct SlotPermit {
     _for_notices: Option<OwnedSemaphorePermit>,
     _free: Option<OwnedSemaphorePermit>,
 }
 
 impl DeliverySlotPool {
-    /// So many, all free.
-    pub(crate) fn new(number: usize) -> Self {
+    /// Creates a pool of `size` free slots.
+    pub(crate) fn new(size: usize) -> Self {
         Self {
-            free: Arc::new(Semaphore::new(number)),
-            for_notices: Arc::new(Semaphore::new((number * 3 / 4).max(1))),
+            free: Arc::new(Semaphore::new(size)),
+            for_notices: Arc::new(Semaphore::new((size * 3 / 4).max(1))),
         }
     }
 
-    /// How many are free for mails of a priority at the moment.
+    /// Returns the number of slots that are free for mails of a priority.
     pub(crate) fn free(&self, priority: Priority) -> usize {
         match priority {
             Priority::High => self.free.available_permits(),
@@ -41,9 +41,9 @@ impl DeliverySlotPool {
         }
     }
 
-    /// Waits for a free place. The semaphores are never closed, so there is one in the end.
-    pub(crate) async fn take(&self, priority: Priority) -> SlotPermit {
-        // The first of the two, so that no more notices than these can be in front of a code.
+    /// Waits for a free slot. The semaphores are never closed.
+    pub(crate) async fn acquire(&self, priority: Priority) -> SlotPermit {
+        // Acquired first, so that waiting notices never queue in front of a code.
         let for_notices = match priority {
             Priority::High => None,
             Priority::Normal => Arc::clone(&self.for_notices).acquire_owned().await.ok(),

@@ -1,7 +1,7 @@
-//! `SMTP_MAX_PER_SECOND`: no more mails than that are handed over in a second, by all workers together.
+//! Limits the rate of mails to the SMTP server, over all workers (`SMTP_MAX_PER_SECOND`).
 //!
-//! Redis keeps the moment of the next turn. A code takes the next turn there is, however far off; a notice takes only a
-//! turn that is due, and asks again otherwise, so codes pass every notice that waits.
+//! Redis stores the time of the next free turn. A code reserves that turn, however late it is. A notice takes a turn only when
+//! it is due, and asks again otherwise, so that codes overtake waiting notices.
 
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use latchkey_shared::models::mail::Priority;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-/// Answers with the microseconds until the turn; negative when none was given, and then how soon to ask again.
+/// Returns the microseconds until the reserved turn. A negative number means that none was reserved, and after how many
+/// microseconds to ask again.
 const SCRIPT: &str = r"
 local time = redis.call('time')
 local now = time[1] * 1000000 + time[2]
@@ -21,7 +22,7 @@ redis.call('set', KEYS[1], string.format('%.0f', turn + ARGV[1]), 'px', math.cei
 return wait
 ";
 
-/// Keeps the pace.
+/// Limits the rate of mails to the SMTP server.
 pub struct SmtpRateLimiter {
     redis: Client,
     key: String,
@@ -29,17 +30,17 @@ pub struct SmtpRateLimiter {
     interval: Duration,
 }
 
-/// What came of waiting for a turn.
+/// The result of waiting for a turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateDecision {
-    /// It is there.
-    Now,
-    /// The worker stops; somebody else will have it.
+    /// The mail may be sent now.
+    Allowed,
+    /// The worker is stopping.
     Stopped,
 }
 
 impl SmtpRateLimiter {
-    /// So many a second, for all workers in a namespace.
+    /// Creates a limit of `per_second` mails for all workers of a namespace.
     #[must_use]
     pub fn new(redis: Client, namespace: &str, per_second: u32) -> Self {
         Self {
@@ -50,17 +51,14 @@ impl SmtpRateLimiter {
         }
     }
 
-    /// Waits for a turn.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
-    pub async fn turn(
+    /// Waits until the limit allows another mail.
+    pub async fn acquire(
         &self,
         priority: Priority,
         stop: &CancellationToken,
     ) -> Result<RateDecision, Error> {
         loop {
-            let wait = self.ask(priority).await?;
+            let wait = self.reserve(priority).await?;
             let pause = sleep(Duration::from_micros(wait.unsigned_abs()));
             tokio::select! {
                 biased;
@@ -68,12 +66,12 @@ impl SmtpRateLimiter {
                 () = pause => {}
             }
             if wait >= 0 {
-                return Ok(RateDecision::Now);
+                return Ok(RateDecision::Allowed);
             }
         }
     }
 
-    async fn ask(&self, priority: Priority) -> Result<i64, Error> {
+    async fn reserve(&self, priority: Priority) -> Result<i64, Error> {
         let interval = i64::try_from(self.interval.as_micros()).unwrap_or(i64::MAX);
         self.script
             .evalsha_with_reload(

@@ -48,7 +48,7 @@ impl DeliverySlots {
     #[must_use]
     pub fn new(delivery: Delivery, stop: CancellationToken) -> Self {
         Self {
-            places: DeliverySlotPool::new(delivery.in_hand()),
+            places: DeliverySlotPool::new(delivery.prefetch()),
             delivery,
             running: TaskTracker::new(),
             stop,
@@ -67,7 +67,7 @@ impl DeliverySlots {
         let slot = tokio::select! {
             biased;
             () = self.stop.cancelled() => return,
-            slot = self.places.take(priority) => slot,
+            slot = self.places.acquire(priority) => slot,
         };
         let delivery = self.delivery.clone();
         self.running.spawn(async move {
@@ -123,7 +123,7 @@ fn monitor(name: String, queue: &Queue, priority: Priority, slots: &DeliverySlot
                     .storage(priority)
                     .poll_with_strategy(FixedInterval::new()),
             )
-            .concurrency(slots.delivery.in_hand())
+            .concurrency(slots.delivery.prefetch())
             .data(slots.clone())
             .data(priority)
             .build(wake)

@@ -26,10 +26,10 @@ pub enum Transport {
 
 /// Why a mail was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{words}")]
+#[error("{message}")]
 pub struct SendError {
     /// The server's words.
-    pub words: String,
+    pub message: String,
     /// What made the attempt fail.
     pub failure: DeliveryFailure,
     /// Whether the server refuses this recipient's address or mailbox for good.
@@ -39,9 +39,9 @@ pub struct SendError {
 impl SendError {
     /// A failure before any reply of a server.
     #[must_use]
-    pub fn unreachable(words: String) -> Self {
+    pub fn unreachable(message: String) -> Self {
         Self {
-            words,
+            message,
             failure: DeliveryFailure {
                 cause: FailureCause::Connection,
                 reply: String::new(),

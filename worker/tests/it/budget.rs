@@ -50,7 +50,7 @@ async fn a_mail_that_is_tried_again_counts_once() {
     let world = world("1/3600").await;
     let (_, mail) = world.reset("ada@example.com").await;
     world.sink.set_fault(Fault::Refuse);
-    assert_eq!(world.deliver(mail).await, Outcome::PutOff);
+    assert_eq!(world.deliver(mail).await, Outcome::Deferred);
     world.sink.set_fault(Fault::None);
     world.clock.advance(TimeDelta::seconds(3));
     assert_eq!(world.deliver(mail).await, Outcome::Sent);
@@ -138,7 +138,7 @@ async fn mail_of_the_reserve_that_is_tried_again_counts_once() {
     // The total, then the reserve of two mails.
     deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
     world.sink.set_fault(Fault::Refuse);
-    let deferred = deliver_one(MailKind::TokenReplayed, Outcome::PutOff).await;
+    let deferred = deliver_one(MailKind::TokenReplayed, Outcome::Deferred).await;
     world.sink.set_fault(Fault::None);
     world.clock.advance(TimeDelta::seconds(3));
     assert_eq!(world.deliver(deferred).await, Outcome::Sent);

@@ -45,7 +45,7 @@ async fn fresh_connection_that_is_refused_defers_without_another() {
         let (_, mail) = world.reset("ada@example.com").await;
         world.sink.set_fault(Fault::Reply(stage, reply));
 
-        assert_eq!(world.deliver(mail).await, Outcome::PutOff);
+        assert_eq!(world.deliver(mail).await, Outcome::Deferred);
 
         assert_eq!(world.sink.connections(), 1, "{reply}");
     }
@@ -62,7 +62,7 @@ async fn answer_lost_on_a_reused_connection_defers_the_mail() {
     assert_eq!(delivery.deliver(first).await.unwrap(), Outcome::Sent);
     world.sink.set_fault(Fault::DropAfterAccept(1));
 
-    assert_eq!(delivery.deliver(second).await.unwrap(), Outcome::PutOff);
+    assert_eq!(delivery.deliver(second).await.unwrap(), Outcome::Deferred);
 
     assert_eq!(world.sink.connections(), 1, "the connection was used again");
     assert_eq!(world.sink.mails().len(), 2);

@@ -161,7 +161,7 @@ async fn a_mail_past_its_worth_expires_and_is_never_sent() {
     for (mail, worth) in [(code, RESET), (notice, TimeDelta::days(3))] {
         world.clock.advance(worth);
         assert_eq!(world.deliver(mail).await, Outcome::Expired);
-        assert_eq!(world.deliver(mail).await, Outcome::NothingToDo);
+        assert_eq!(world.deliver(mail).await, Outcome::NotClaimed);
         assert_eq!(world.row(mail).await.state, MailState::Expired);
     }
     assert!(world.sink.mails().is_empty());
@@ -184,7 +184,7 @@ async fn a_mail_is_sent_once_however_often_it_is_delivered() {
     let outcomes = [outcomes.0, outcomes.1, outcomes.2, outcomes.3].map(Result::unwrap);
     let sent = outcomes.iter().filter(|it| **it == Outcome::Sent).count();
     assert_eq!(sent, 1, "{outcomes:?}");
-    assert_eq!(world.deliver(mail).await, Outcome::NothingToDo);
+    assert_eq!(world.deliver(mail).await, Outcome::NotClaimed);
     assert_eq!(world.sink.mails().len(), 1);
 }
 

@@ -20,13 +20,13 @@ async fn is_put_off_and_then_sent(mut world: World, fault: Fault) -> World {
     world.set("SMTP_TIMEOUT_SECONDS", "1");
     world.sink.set_fault(fault.clone());
 
-    assert_eq!(world.deliver(mail).await, Outcome::PutOff, "{fault:?}");
+    assert_eq!(world.deliver(mail).await, Outcome::Deferred, "{fault:?}");
     let row = world.row(mail).await;
     assert_eq!(row.state, MailState::Queued);
     assert!(row.last_error.is_some() && row.claimed_until.is_none());
     assert_eq!(
         world.deliver(mail).await,
-        Outcome::NothingToDo,
+        Outcome::NotClaimed,
         "not yet due"
     );
 
@@ -111,7 +111,7 @@ async fn a_recipient_refused_for_good_fails_with_the_servers_words_and_stops_nob
         "{words}"
     );
     world.clock.advance(LATER);
-    assert_eq!(world.deliver(refused).await, Outcome::NothingToDo);
+    assert_eq!(world.deliver(refused).await, Outcome::NotClaimed);
     assert_eq!(world.sink.mails().len(), 1);
 }
 
@@ -135,7 +135,7 @@ async fn a_long_conversation_keeps_its_claim_for_as_long_as_it_lasts() {
     timeout(PATIENCE, renewed).await.unwrap();
     world.clock.advance(TimeDelta::seconds(5));
 
-    assert_eq!(world.deliver(mail).await, Outcome::NothingToDo);
+    assert_eq!(world.deliver(mail).await, Outcome::NotClaimed);
     world.sink.set_fault(Fault::None);
     assert_eq!(first.await.unwrap().unwrap(), Outcome::Sent);
     assert_eq!(world.sink.mails().len(), 1);
@@ -160,7 +160,7 @@ async fn a_mail_that_cannot_be_sent_in_time_expires() {
 
     assert_eq!(outcomes.pop(), Some(Outcome::Expired));
     assert!(outcomes.len() > 5, "{outcomes:?}");
-    assert!(outcomes.iter().all(|it| *it == Outcome::PutOff));
+    assert!(outcomes.iter().all(|it| *it == Outcome::Deferred));
     assert!(world.sink.mails().is_empty());
 }
 
@@ -175,11 +175,11 @@ async fn an_answer_that_comes_too_late_is_not_taken_for_the_answer_to_another_ma
     let (_, refused) = world.reset("eve@example.com").await;
     let delivery = world.delivery();
     world.sink.set_fault(Fault::Hold);
-    assert_eq!(delivery.deliver(slow).await.unwrap(), Outcome::PutOff);
+    assert_eq!(delivery.deliver(slow).await.unwrap(), Outcome::Deferred);
 
     world.sink.set_fault(Fault::RepeatSubject(554));
 
-    assert_eq!(delivery.deliver(refused).await.unwrap(), Outcome::PutOff);
+    assert_eq!(delivery.deliver(refused).await.unwrap(), Outcome::Deferred);
     let words = world.row(refused).await.last_error.unwrap();
     assert!(words.contains("554"), "{words}");
 }
@@ -203,7 +203,7 @@ async fn a_conversation_ends_when_its_mail_has_lost_its_worth() {
 
     let outcome = timeout(PATIENCE, world.deliver(mail)).await.unwrap();
 
-    assert_eq!(outcome, Outcome::PutOff);
+    assert_eq!(outcome, Outcome::Deferred);
     world.sink.set_fault(Fault::None);
     assert_eq!(world.deliver(mail).await, Outcome::Expired);
     assert!(world.sink.mails().is_empty());

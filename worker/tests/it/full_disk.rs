@@ -80,7 +80,7 @@ async fn mail_deferred_after_a_full_disk_is_stored_as_deferred() {
     fail_twice(&world, mail, "new.state = 'queued'").await;
     world.sink.set_fault(Fault::Refuse);
 
-    assert_eq!(world.deliver(mail).await, Outcome::PutOff);
+    assert_eq!(world.deliver(mail).await, Outcome::Deferred);
     let row = stored(&world, mail).await;
     assert_eq!((row.state, row.claimed_until), (MailState::Queued, None));
     assert!(row.last_error.is_some());

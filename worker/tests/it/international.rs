@@ -29,7 +29,7 @@ async fn local_part_beyond_ascii_waits_for_a_server_with_smtputf8() {
     let (_, mail) = world.reset("j\u{f6}rg@m\u{fc}nchen.example").await;
     world.sink.offer(&["8BITMIME"]);
 
-    assert_eq!(world.deliver(mail).await, Outcome::PutOff);
+    assert_eq!(world.deliver(mail).await, Outcome::Deferred);
     let row = world.row(mail).await;
     assert_eq!(row.state, MailState::Queued);
     let words = row.last_error.unwrap();

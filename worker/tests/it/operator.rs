@@ -127,7 +127,7 @@ async fn a_mail_that_waits_can_be_cancelled_and_one_that_was_sent_cannot() {
     assert_eq!(cancel(first).await.0, Some(3));
     assert_eq!(cancel(second).await.0, Some(3));
 
-    assert_eq!(world.deliver(first).await, Outcome::NothingToDo);
+    assert_eq!(world.deliver(first).await, Outcome::NotClaimed);
     assert_eq!(world.row(first).await.state, MailState::Cancelled);
     assert_eq!(world.sink.mails().len(), 1);
 }

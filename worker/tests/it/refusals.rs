@@ -91,7 +91,7 @@ async fn recipient_refused_for_another_reason_defers_the_mail() {
     ];
     for (number, reply) in replies.into_iter().enumerate() {
         let outcome = outcome_of(&mut world, number, Stage::Recipient, reply).await;
-        assert_eq!(outcome, Outcome::PutOff, "{reply}");
+        assert_eq!(outcome, Outcome::Deferred, "{reply}");
     }
 }
 
@@ -113,7 +113,7 @@ async fn bare_refusal_of_the_client_defers_the_mail() {
         world.user(&recipient).await;
         let (_, mail) = world.reset(&recipient).await;
         world.sink.set_fault(Fault::Reply(Stage::Recipient, reply));
-        assert_eq!(world.deliver(mail).await, Outcome::PutOff, "{reply}");
+        assert_eq!(world.deliver(mail).await, Outcome::Deferred, "{reply}");
         let failure = world.row(mail).await.failure.expect("a failure");
         assert!(failure.starts_with("refusal RCPT TO 55"), "{failure}");
     }
@@ -142,7 +142,7 @@ async fn refusal_at_another_stage_defers_the_mail() {
     ];
     for (number, (stage, reply)) in stages.into_iter().enumerate() {
         let outcome = outcome_of(&mut world, number, stage, reply).await;
-        assert_eq!(outcome, Outcome::PutOff, "{stage:?} {reply}");
+        assert_eq!(outcome, Outcome::Deferred, "{stage:?} {reply}");
     }
 }
 
@@ -153,7 +153,7 @@ async fn refused_mail_expires_with_the_servers_words() {
     let (_, mail) = world.reset("ada@example.com").await;
     let reply = "504 5.5.2 <vm>: Helo command rejected: need fully-qualified hostname";
     world.sink.set_fault(Fault::Reply(Stage::Recipient, reply));
-    assert_eq!(world.deliver(mail).await, Outcome::PutOff);
+    assert_eq!(world.deliver(mail).await, Outcome::Deferred);
 
     world.clock.advance(TimeDelta::minutes(11));
 
@@ -193,7 +193,7 @@ async fn reply_that_names_secrets_is_stored_without_them() {
         ),
     ] {
         world.sink.set_fault(Fault::Reply(stage, reply));
-        assert_eq!(world.deliver(mail).await, Outcome::PutOff);
+        assert_eq!(world.deliver(mail).await, Outcome::Deferred);
         let words = world.row(mail).await.last_error.unwrap();
         assert!(words.contains(kept) && words.contains("45"), "{words}");
         let lower = words.to_lowercase();

@@ -367,7 +367,7 @@ async fn what_waited_longer_for_its_turn_than_its_claim_holds_is_looked_at_anew(
 
     assert_eq!(stuck.await.unwrap(), Outcome::Sent);
     let [sent_elsewhere, dummy_hash, shut] = waiting;
-    assert_eq!(sent_elsewhere.await.unwrap(), Outcome::NothingToDo);
+    assert_eq!(sent_elsewhere.await.unwrap(), Outcome::NotClaimed);
     assert_eq!(dummy_hash.await.unwrap(), Outcome::Sent);
     assert_eq!(shut.await.unwrap(), Outcome::Cancelled);
     let arrived: HashSet<_> = world

@@ -45,7 +45,7 @@ async fn a_server_that_repeats_what_it_was_told_brings_no_code_into_the_row() {
     let (_, mail) = world.reset("ada@example.com").await;
     world.sink.set_fault(Fault::RepeatSubject(554));
 
-    assert_eq!(world.deliver(mail).await, Outcome::PutOff);
+    assert_eq!(world.deliver(mail).await, Outcome::Deferred);
 
     let words = world.row(mail).await.last_error.unwrap();
     assert!(words.contains("… is your Latchkey code"), "{words}");

@@ -39,14 +39,14 @@ async fn required_tls_sends_nothing_in_the_open() {
     let mut world = World::new().await;
     let url = format!("{}?tls=required", world.sink.url());
     world.set("SMTP_URL", &url);
-    assert_eq!(deliver(&world).await, Outcome::PutOff);
+    assert_eq!(deliver(&world).await, Outcome::Deferred);
     assert!(world.sink.mails().is_empty());
 }
 
 #[tokio::test]
 async fn a_password_is_not_sent_in_the_open_unless_somebody_says_so() {
     let world = World::with(Security::Plain, Some(("ada", "secret"))).await;
-    assert_eq!(deliver(&world).await, Outcome::PutOff);
+    assert_eq!(deliver(&world).await, Outcome::Deferred);
     assert!(world.sink.mails().is_empty());
 }
 
@@ -54,6 +54,6 @@ async fn a_password_is_not_sent_in_the_open_unless_somebody_says_so() {
 async fn a_certificate_of_an_unknown_authority_is_refused() {
     let mut world = World::with(Security::Implicit, None).await;
     world.variables.remove("SMTP_CA_FILE");
-    assert_eq!(deliver(&world).await, Outcome::PutOff);
+    assert_eq!(deliver(&world).await, Outcome::Deferred);
     assert!(world.sink.mails().is_empty());
 }

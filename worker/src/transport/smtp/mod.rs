@@ -140,7 +140,7 @@ impl Smtp {
             }
             Ok(Err(failure)) => {
                 let mut error = self.error(&failure);
-                error.words = shorten(&error.words);
+                error.message = shorten(&error.message);
                 Err(error)
             }
             Err(_) => Err(silence(self.timeout)),
@@ -149,9 +149,9 @@ impl Smtp {
 
     fn error(&self, failure: &SmtpFailure) -> SendError {
         let user = self.url.credentials.as_ref().map(|(user, _)| user.as_str());
-        let words = redact(&failure.words, &self.secrets, user.as_slice());
+        let message = redact(&failure.words, &self.secrets, user.as_slice());
         SendError {
-            words,
+            message,
             failure: failure.kind(),
             is_final: failure.is_final,
         }

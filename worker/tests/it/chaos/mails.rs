@@ -29,7 +29,7 @@ async fn a_mail_past_its_time_expires_and_is_never_sent_late() {
         it.all_sent(number - mails + 1).await;
     }
 
-    let counts = it.report("SMTP down until a code has lost its worth").await;
+    let counts = it.report("SMTP down until the codes expired").await;
     assert_eq!((counts.delivered, counts.ended), (mails, mails));
     let arrived = addresses(&it.world.sink.mails());
     assert!((0..mails).all(|number| !arrived.contains(&user(number))));
@@ -66,7 +66,7 @@ async fn rows_that_make_no_sense_fail_alone_and_stop_nobody() {
     for row in it.world.rows().await {
         if row.state == MailState::Failed {
             let reason = row.last_error.unwrap();
-            assert!(["unknown kind of mail", "impossible recipient"].contains(&&*reason));
+            assert!(["unknown kind of mail", "invalid recipient"].contains(&&*reason));
         }
     }
     worker.terminate().await;

@@ -1,10 +1,10 @@
 //! The budget of a mailbox: how many mails of one kind it gets from one cause, and from all causes together (T5, M3).
 //!
-//! When the totals of all causes are full, a mail may have a reserve of its own: strangers fill the totals, and cannot fill the
-//! reserve of an account whose owner has proved the address. Each reserve has [`MailRates::reserve`] mails.
+//! Strangers can use up the totals of all causes. A mail may then use a reserve, which strangers cannot use up if the account's
+//! owner has verified the address. Each reserve has [`MailRates::reserve`] mails.
 //!
-//! Counted in Redis when a mail is about to be sent: one place for all kinds of mail and for all workers, off the path of every
-//! request, and only for mails that have a recipient. Each kind has a budget of its own, so that a flood of one hides no other.
+//! Mails are counted in Redis just before they are sent: once for all workers, outside requests, and only if they have a
+//! recipient. Each kind has its own budget, so that a flood of one kind suppresses no other.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fred::{clients::Client, error::Error, types::scripts::Script};
@@ -14,10 +14,12 @@ use latchkey_shared::{
 };
 use uuid::Uuid;
 
-/// Counts a mail, or says why not.
+mod check;
+
+/// Counts a mail, or returns the exceeded limit.
 const SCRIPT: &str = include_str!("mail_budget.lua");
 
-/// How many mails of one kind one mailbox gets. Each field names its variable.
+/// How many mails of one kind a mailbox gets. Each field names its variable.
 #[derive(Clone, Copy, Debug)]
 pub struct MailRates {
     /// `LIMIT_MAIL_CAUSE`: from one cause.
@@ -26,7 +28,7 @@ pub struct MailRates {
     pub cooldown: Rate,
     /// `LIMIT_MAIL_HOUR`: from all causes.
     pub hour: Rate,
-    /// `LIMIT_MAIL_DAY`: from all causes, over a longer span.
+    /// `LIMIT_MAIL_DAY`: from all causes, over a longer time.
     pub day: Rate,
 }
 
@@ -37,8 +39,7 @@ impl MailRates {
         Rate::new(self.cause.count, self.day.seconds)
     }
 
-    /// Returns how many known networks of one account have a reserve each: so many that together they have no more than
-    /// [`MailRates::day`].
+    /// Returns how many known networks of one account have a reserve each. Together they get at most [`MailRates::day`] mails.
     #[must_use]
     pub fn max_known_networks(&self) -> usize {
         let networks = self.day.count / self.cause.count.max(1);
@@ -57,42 +58,42 @@ impl Default for MailRates {
     }
 }
 
-/// A mail that asks for its place in a budget.
+/// A mail to be counted.
 #[derive(Clone, Copy, Debug)]
 pub struct BudgetRequest<'a> {
-    /// The mail.
+    /// The id of the mail.
     pub mail: Uuid,
-    /// What it says.
+    /// Its kind.
     pub kind: MailKind,
     /// Its recipient; a sub-address counts as its mailbox.
     pub recipient: &'a EmailKey,
-    /// What caused it, where that is known.
+    /// What caused the mail, if known: a client network or an account.
     pub cause: Option<&'a str>,
-    /// What counts it when the limits of all causes together are reached. Needs a cause.
+    /// The reserve to use when the totals of all causes are used up. Needs a cause.
     pub reserve: Option<Reserve<'a>>,
 }
 
 /// A budget beyond the totals of a mailbox, for one kind of mail.
 #[derive(Clone, Copy, Debug)]
 pub struct Reserve<'a> {
-    /// Tells the reserves of a mailbox apart.
+    /// Identifies the reserve within the mailbox.
     pub name: &'a str,
-    /// When the mail may use it. The limits of its cause apply all the same.
-    pub usable: Usable,
+    /// When the mail may use it. The limits of its cause still apply.
+    pub usable: ReserveUse,
 }
 
 /// When a mail may use its reserve.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Usable {
-    /// Never, as far as is known yet.
+pub enum ReserveUse {
+    /// Never, unless a later check allows it.
     Never,
-    /// If it is the first from its cause within the longest span.
+    /// If the mail is the first from its cause within the longest time span.
     First,
     /// Always.
     Always,
 }
 
-/// A limit that a mail does not fit into.
+/// A limit of a budget.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
     /// `LIMIT_MAIL_CAUSE`
@@ -108,39 +109,39 @@ pub enum Limit {
 }
 
 impl Limit {
-    /// The reason that the mail's row gets.
+    /// Returns the reason to store in the row of a suppressed mail.
     #[must_use]
     pub fn reason(self) -> &'static str {
         match self {
             Self::Cause => {
-                "over the budget of the mailbox: enough mails of this kind from one client network or account \
+                "mailbox budget exceeded: too many mails of this kind from one client network or account \
                  (LIMIT_MAIL_CAUSE)"
             }
-            Self::Cooldown => "too soon after another code for the mailbox (LIMIT_MAIL_COOLDOWN)",
+            Self::Cooldown => "too soon after another code for this mailbox (LIMIT_MAIL_COOLDOWN)",
             Self::Hour => {
-                "over the budget of the mailbox: enough mails of this kind within the hour (LIMIT_MAIL_HOUR)"
+                "mailbox budget exceeded: too many mails of this kind within the hour (LIMIT_MAIL_HOUR)"
             }
             Self::Day => {
-                "over the budget of the mailbox: enough mails of this kind within the day (LIMIT_MAIL_DAY)"
+                "mailbox budget exceeded: too many mails of this kind within the day (LIMIT_MAIL_DAY)"
             }
             Self::Reserve => {
-                "over the budget of the mailbox (LIMIT_MAIL_HOUR, LIMIT_MAIL_DAY), and the account's reserve is used up \
+                "mailbox budget exceeded (LIMIT_MAIL_HOUR, LIMIT_MAIL_DAY), and the account's reserve is used up \
                  (LIMIT_MAIL_CAUSE in a day)"
             }
         }
     }
 }
 
-/// A mail that does not fit now.
+/// The refusal of a mail by a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Exceeded {
-    /// The limit.
+    /// The exceeded limit.
     pub limit: Limit,
-    /// How long until there is room.
+    /// The time until the limit allows another mail.
     pub wait: TimeDelta,
 }
 
-/// Counts mails by mailbox.
+/// Counts mails per mailbox.
 pub struct MailBudget {
     redis: Client,
     namespace: String,
@@ -150,7 +151,7 @@ pub struct MailBudget {
 }
 
 impl MailBudget {
-    /// A budget with these limits. Addresses are hashed before they become keys.
+    /// Creates a budget. Redis keys hold hashes of addresses.
     #[must_use]
     pub fn new(redis: Client, namespace: &str, hasher: TokenHasher, rates: MailRates) -> Self {
         Self {
@@ -162,10 +163,7 @@ impl MailBudget {
         }
     }
 
-    /// Counts a mail that is about to be sent, or says what it does not fit into. A mail that asks again is counted once.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
+    /// Counts a mail that is about to be sent, or returns the exceeded limit. A repeated call counts the mail once.
     pub async fn take(
         &self,
         request: BudgetRequest<'_>,
@@ -211,9 +209,9 @@ impl MailBudget {
 
     fn arguments(&self, request: BudgetRequest<'_>, now: DateTime<Utc>) -> Vec<String> {
         let usable = match request.reserve.map(|reserve| reserve.usable) {
-            None | Some(Usable::Never) => "never",
-            Some(Usable::First) => "first",
-            Some(Usable::Always) => "always",
+            None | Some(ReserveUse::Never) => "never",
+            Some(ReserveUse::First) => "first",
+            Some(ReserveUse::Always) => "always",
         };
         let MailRates {
             cause,
@@ -221,7 +219,7 @@ impl MailBudget {
             hour,
             day,
         } = self.rates;
-        // Notices do not wait for each other: one that comes late says the wrong time of its cause.
+        // Notices have no cooldown: a late notice would tell the wrong time of its cause.
         let cooldown = match request.kind.purpose() {
             Some(_) => cooldown,
             None => cause,

@@ -1,8 +1,7 @@
-//! A delivery's question whether its mail fits into the budget of the mailbox.
+//! Checks the mailbox budget of a mail before delivery.
 
 use chrono::TimeDelta;
 use latchkey_shared::{
-    dependency::Refusal,
     models::{
         mail::{self, BudgetCause, MailKind, MailState},
         session, user,
@@ -11,22 +10,26 @@ use latchkey_shared::{
 };
 use sea_orm::DbErr;
 
-use crate::delivery::mail_budget::{BudgetRequest, Exceeded, Limit, MailBudget, Reserve, Usable};
-use crate::delivery::{DeliveryResult, Parts, ended};
+use crate::delivery::{
+    Inner,
+    attempt::redis_unavailable,
+    mail_budget::{BudgetRequest, Exceeded, Limit, MailBudget, Reserve, ReserveUse},
+    outcome::DeliveryResult,
+};
 
-/// Why an account has a reserve beyond the totals of a mailbox.
+/// The reserve of an account beyond the totals of a mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Claim {
-    /// Its owner has proved the address. Strangers cannot, so such accounts have a reserve each.
+enum ReserveKind {
+    /// The account's own, as its owner has verified the address.
     Verified,
-    /// The address is the plain spelling of its mailbox. One account has it at a time, but accounts of strangers can hand it
-    /// round, so that all of them share one reserve.
+    /// One for all accounts whose address is the plain spelling of the mailbox. One account at a time has that address, but
+    /// accounts of strangers can pass it on.
     Plain,
 }
 
-impl Claim {
-    /// Returns the claim of an account on the reserve of the mailbox that a mail goes to, if it has one. What is said of the
-    /// account's address counts for that address alone: a notice about a new address goes to the previous one.
+impl ReserveKind {
+    /// Returns the reserve of the account in the mailbox that a mail goes to, if any. The verification of the account's address
+    /// counts for that address only, as a notice about a new address goes to the previous one.
     fn of(mail: &mail::Model, recipient: &Email, owner: &user::Model) -> Option<Self> {
         let key = recipient.key();
         let is_verified = owner.email_verified_at.is_some() && owner.email_key == key;
@@ -36,9 +39,9 @@ impl Claim {
         (key == key.mailbox()).then_some(Self::Plain)
     }
 
-    /// Returns the name of the reserve. Each known network of a verified account has its own, so that somebody who has guessed
-    /// the password uses up nothing of the owner's.
-    fn reserve(self, cause: &str, owner: &user::Model) -> String {
+    /// Returns the name of the reserve. Each known network of a verified account has its own, so that an attacker who has
+    /// guessed the password cannot use up the owner's.
+    fn name(self, cause: &str, owner: &user::Model) -> String {
         match self {
             Self::Verified => format!("account {}:{cause}", owner.id),
             Self::Plain => "plain".to_owned(),
@@ -46,31 +49,34 @@ impl Claim {
     }
 }
 
-impl Parts {
-    /// Counts a mail to the owner of an account in the budget of its mailbox; the verdict when it does not fit. A code that
-    /// only comes too soon after another is deferred for as long as it is worth it, all else is suppressed.
-    pub(super) async fn exceeds_budget(
+impl Inner {
+    /// Counts a mail to an account owner in the budget of the mailbox. Returns how the delivery ends if a limit is exceeded: a
+    /// code within the cooldown is deferred unless it would expire, any other mail is suppressed.
+    pub(in crate::delivery) async fn exceeds_budget(
         &self,
         mail: &mail::Model,
         kind: MailKind,
         owner: &user::Model,
     ) -> Result<Option<DeliveryResult>, DbErr> {
-        let (Some(budget), Ok(email)) = (&self.budget, mail.recipient.parse::<Email>()) else {
+        let (Some(budget), Ok(email)) = (&self.limits.budget, mail.recipient.parse::<Email>())
+        else {
             return Ok(None);
         };
         if mail.beyond_budget {
             return Ok(None);
         }
-        let claim = Claim::of(mail, &email, owner);
+        let kind_of_reserve = ReserveKind::of(mail, &email, owner);
         let account = format!("account {}", owner.id);
-        let (cause, usable) = match (kind.budget_cause(), claim) {
-            (BudgetCause::ClientNetwork, _) => (mail.client_network.as_deref(), Usable::Never),
-            (BudgetCause::Account, Some(Claim::Verified)) => (Some(&*account), Usable::Always),
-            (BudgetCause::Account, _) => (Some(&*account), Usable::First),
+        let (cause, usable) = match (kind.budget_cause(), kind_of_reserve) {
+            (BudgetCause::ClientNetwork, _) => (mail.client_network.as_deref(), ReserveUse::Never),
+            (BudgetCause::Account, Some(ReserveKind::Verified)) => {
+                (Some(&*account), ReserveUse::Always)
+            }
+            (BudgetCause::Account, _) => (Some(&*account), ReserveUse::First),
         };
-        let name = claim
+        let name = kind_of_reserve
             .zip(cause)
-            .map(|(claim, cause)| claim.reserve(cause, owner));
+            .map(|(reserve, cause)| reserve.name(cause, owner));
         let reserve = |usable| name.as_deref().map(|name| Reserve { name, usable });
         let mut request = BudgetRequest {
             mail: mail.id,
@@ -83,13 +89,13 @@ impl Parts {
         let mut taken = budget.take(request, now).await;
         if let Ok(Some(exceeded)) = &taken
             && matches!(exceeded.limit, Limit::Hour | Limit::Day)
-            && claim.is_some()
+            && kind_of_reserve.is_some()
             && self
                 .is_from_known_network(budget, mail, kind, owner)
                 .await?
         {
-            // Strangers use up what all have together, but not what the owner has at home.
-            request.reserve = reserve(Usable::Always);
+            // Strangers can use up the totals, but not the reserve of the owner's own network.
+            request.reserve = reserve(ReserveUse::Always);
             taken = budget.take(request, now).await;
         }
         Ok(match taken {
@@ -97,21 +103,18 @@ impl Parts {
             Ok(Some(Exceeded { limit, wait }))
                 if limit == Limit::Cooldown && now + wait < mail.deliver_before =>
             {
-                Some(DeliveryResult::Deferred(
+                Some(DeliveryResult::DeferredUntil(
                     now + wait,
                     limit.reason().to_owned(),
                 ))
             }
-            Ok(Some(exceeded)) => Some(suppressed(exceeded.limit, claim)),
+            Ok(Some(exceeded)) => Some(suppressed(exceeded.limit, kind_of_reserve)),
             Err(_) if self.fits_by_rows(budget, mail, kind, owner.id).await? => None,
-            Err(error) => {
-                let refusal = Refusal::from(&error);
-                Some(DeliveryResult::AwaitRedis(format!("no budget: {refusal}")))
-            }
+            Err(error) => Some(redis_unavailable("no budget", &error)),
         })
     }
 
-    /// Whether a mail that is counted by client network was caused in one that its account knows.
+    /// Returns whether a mail that is counted by client network was caused from a known network of its account.
     async fn is_from_known_network(
         &self,
         budget: &MailBudget,
@@ -129,8 +132,8 @@ impl Parts {
         Ok(known.contains(network))
     }
 
-    /// Whether a notice is among the first of its kind for its account, as many as one cause may have. The rows tell, whatever
-    /// other workers do at the same time, so notices are delivered while Redis cannot count them. Codes need Redis anyway.
+    /// Returns whether the rows alone show that a notice is within [`MailRates::cause`](super::MailRates::cause). This lets
+    /// notices through while Redis cannot count them. Codes need Redis anyway.
     async fn fits_by_rows(
         &self,
         budget: &MailBudget,
@@ -148,14 +151,14 @@ impl Parts {
     }
 }
 
-/// The end of a mail that a limit refuses. The reason says, too, when the account has no reserve.
-fn suppressed(limit: Limit, claim: Option<Claim>) -> DeliveryResult {
+/// Returns the result of a mail that a limit suppresses. The reason tells if the account has no reserve.
+fn suppressed(limit: Limit, reserve: Option<ReserveKind>) -> DeliveryResult {
     let reason = limit.reason();
-    match (limit, claim) {
+    match (limit, reserve) {
         (Limit::Hour | Limit::Day, None) => DeliveryResult::Ended(
             MailState::Suppressed,
             format!("{reason}; no reserve, as the address is not verified"),
         ),
-        _ => ended(MailState::Suppressed, reason),
+        _ => DeliveryResult::ended(MailState::Suppressed, reason),
     }
 }

@@ -1,11 +1,10 @@
--- Asks whether a mail fits into the budget of its mailbox and, if so, counts it. A mail that asks again is counted once.
+-- Counts a mail in the budget of its mailbox unless a limit is exceeded. A repeated call counts the mail once.
 --
--- KEYS: the mails of its kind to its mailbox that the totals count; where its cause is known, those from its cause; where it has a
--- reserve, those that the reserve counts. All are sorted sets by moment.
--- ARGV: now in ms; the mail; whether it may use the reserve when the totals are full: `never`, `first` (if it is the first of its
--- cause) or `always`; then limit and span in ms of: the cause, the cause's pause, the total of an hour, the total of a day, the
--- reserve.
--- Returns which limit refuses it, in this order from 1 (0 for none), and for how many ms.
+-- KEYS: sorted sets of mails of one kind to the mailbox, scored by time in ms: the mails in the totals; if the cause is known, the
+-- mails from that cause; if there is a reserve, the mails in the reserve.
+-- ARGV: now in ms; the mail's id; when it may use the reserve after the totals are used up: `never`, `first` (if it is the first
+-- of its cause) or `always`; then count and time span in ms of each limit: cause, cooldown, hour, day, reserve.
+-- Returns the number of the exceeded limit, in this order from 1 (0 for none), and the ms until it allows another mail.
 local CAUSE, COOLDOWN, HOUR, DAY, RESERVE = 1, 2, 3, 4, 5
 local now, mail, use = tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local total, cause, reserve = KEYS[1], KEYS[2], KEYS[3]
@@ -17,8 +16,8 @@ for _, key in ipairs(KEYS) do
     redis.call('zremrangebyscore', key, '-inf', now - kept)
     redis.call('zrem', key, mail)
 end
--- The first of these limits that a key has reached, and for how many ms.
-local function reached(key, ...)
+-- Returns the first of the given limits that a key exceeds, and the ms until it allows another mail.
+local function exceeded(key, ...)
     for _, i in ipairs({...}) do
         local limit, span = tonumber(ARGV[2 * i + 2]), tonumber(ARGV[2 * i + 3])
         if key and redis.call('zcount', key, '(' .. now - span, '+inf') >= limit then
@@ -28,14 +27,14 @@ local function reached(key, ...)
     end
 end
 local counted = total
-local refusal = reached(cause, CAUSE)
+local refusal = exceeded(cause, CAUSE)
 if not refusal then
-    refusal = reached(total, HOUR, DAY)
+    refusal = exceeded(total, HOUR, DAY)
     if refusal and reserve and (use == 'always' or use == 'first' and redis.call('zcard', cause) == 0) then
-        counted, refusal = reserve, reached(reserve, RESERVE)
+        counted, refusal = reserve, exceeded(reserve, RESERVE)
     end
 end
-refusal = refusal or reached(cause, COOLDOWN)
+refusal = refusal or exceeded(cause, COOLDOWN)
 if refusal then
     return refusal
 end

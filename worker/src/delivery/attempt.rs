@@ -1,0 +1,184 @@
+//! One attempt to deliver a claimed mail.
+
+use latchkey_shared::{
+    dependency::Refusal,
+    models::{
+        mail::{self, MailKind, MailState},
+        password_reset,
+    },
+    outbox::template::{Code, Content},
+    redis::one_time_code::Otp,
+    types::email::Email,
+};
+use sea_orm::DbErr;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::{
+    delivery::{
+        Inner, LEASE,
+        compose::{self, ComposeError, Envelope},
+        outcome::DeliveryResult,
+        prepare::Prepared,
+        slots::SlotPermit,
+        smtp_rate_limit::RateDecision,
+    },
+    transport::{
+        SendError,
+        redaction::{hide_code, redact, shorten},
+    },
+};
+
+impl Inner {
+    /// Prepares a mail, waits for its conversation and sends it.
+    pub(super) async fn attempt(
+        &self,
+        mail: &mut mail::Model,
+        claimant: Uuid,
+    ) -> Result<DeliveryResult, DbErr> {
+        if mail.deliver_before <= self.clock.now() {
+            return Ok(DeliveryResult::expired());
+        }
+        let Ok(kind) = mail.kind.parse::<MailKind>() else {
+            return Ok(DeliveryResult::ended(
+                MailState::Failed,
+                "unknown kind of mail",
+            ));
+        };
+        let Ok(recipient) = mail.recipient.parse::<Email>() else {
+            return Ok(DeliveryResult::ended(
+                MailState::Failed,
+                "invalid recipient",
+            ));
+        };
+        let mut prepared = self.prepare(mail, kind).await?;
+        if let Prepared::Ended(result) = prepared {
+            return Ok(result);
+        }
+        let permit = match self.wait_for_conversation(mail).await {
+            Ok(permit) => permit,
+            Err(result) => return Ok(result),
+        };
+        // During a long wait the claim may expire, the account be deactivated, or the reset end.
+        let now = self.clock.now();
+        if mail.claimed_until.is_none_or(|until| until <= now) {
+            if !mail::extend_claim(&self.db, mail.id, claimant, now + LEASE).await? {
+                return Ok(DeliveryResult::ClaimLost);
+            }
+            prepared = self.prepare(mail, kind).await?;
+        }
+        let (content, reset, to) = match prepared {
+            Prepared::Code(code, reset, stored) => {
+                let content = Content::Code {
+                    code: Code::Shown(code),
+                    purpose: reset.purpose,
+                    lifetime: reset.code_expiry(now, self.otp_lifetime) - now,
+                };
+                (content, Some(reset), stored)
+            }
+            Prepared::Notice(content) => (content, None, recipient),
+            Prepared::Ended(result) => return Ok(result),
+        };
+        self.store_recipient(mail, claimant, &to).await?;
+        Ok(self.send(mail, &to, &content, reset, permit).await)
+    }
+
+    /// Updates the recipient in the row to the address that the mail goes to.
+    async fn store_recipient(
+        &self,
+        mail: &mut mail::Model,
+        claimant: Uuid,
+        to: &Email,
+    ) -> Result<(), DbErr> {
+        if to.as_str() != mail.recipient {
+            mail::set_recipient(&self.db, mail.id, claimant, to).await?;
+            mail.recipient = to.to_string();
+            mail.recipient_key = to.key();
+        }
+        Ok(())
+    }
+
+    /// Waits for a free conversation and for the SMTP rate limit. The mail may expire during the wait.
+    async fn wait_for_conversation(
+        &self,
+        mail: &mail::Model,
+    ) -> Result<SlotPermit, DeliveryResult> {
+        let permit = tokio::select! {
+            biased;
+            () = self.stop.cancelled() => return Err(DeliveryResult::Released),
+            permit = self.conversations.acquire(mail.priority()) => permit,
+        };
+        if let Some(rate) = &self.limits.rate {
+            match rate.acquire(mail.priority(), &self.stop).await {
+                Ok(RateDecision::Allowed) => {}
+                Ok(RateDecision::Stopped) => return Err(DeliveryResult::Released),
+                Err(error) => return Err(redis_unavailable("no rate limit", &error)),
+            }
+        }
+        if mail.deliver_before <= self.clock.now() {
+            return Err(DeliveryResult::expired());
+        }
+        Ok(permit)
+    }
+
+    async fn send(
+        &self,
+        mail: &mail::Model,
+        to: &Email,
+        content: &Content,
+        reset: Option<password_reset::Model>,
+        permit: SlotPermit,
+    ) -> DeliveryResult {
+        let envelope = Envelope {
+            to: compose::address(to),
+            from: self.from.clone(),
+            message_id: &mail.message_id,
+            date: self.clock.now(),
+        };
+        let message = match compose::message(content, &self.branding, envelope) {
+            Ok(message) => message,
+            Err(error @ ComposeError::Template(_)) => {
+                return DeliveryResult::Retry(error.to_string());
+            }
+            Err(error @ ComposeError::Message(_)) => {
+                return DeliveryResult::Ended(MailState::Failed, error.to_string());
+            }
+        };
+        let started = Instant::now();
+        let remaining = (mail.deliver_before - self.clock.now()).to_std();
+        let sent = self
+            .transport
+            .send(mail.id, &message, remaining.unwrap_or_default())
+            .await;
+        drop(permit);
+        self.metrics.record_conversation(&sent, started.elapsed());
+        match sent {
+            Ok(()) => DeliveryResult::Sent(reset),
+            Err(error) => DeliveryResult::SendFailed(SendError {
+                message: redact_reply(&error.message, mail, content),
+                ..error
+            }),
+        }
+    }
+}
+
+/// The result of a mail that needs Redis: what is missing, and why Redis does not provide it.
+pub(super) fn redis_unavailable(missing: &str, error: &fred::error::Error) -> DeliveryResult {
+    DeliveryResult::RedisUnavailable(format!("{missing}: {}", Refusal::from(error)))
+}
+
+/// Removes the recipient and the code from the text of a reply. Servers often repeat the recipient, and some repeat the subject.
+fn redact_reply(text: &str, mail: &mail::Model, content: &Content) -> String {
+    let (text, secrets) = match content {
+        Content::Code {
+            code: Code::Shown(code),
+            ..
+        } => {
+            let code = Otp::expose(code);
+            (hide_code(text, code), vec![code.to_owned()])
+        }
+        _ => (text.to_owned(), Vec::new()),
+    };
+    let local_part = mail.recipient.rsplit_once('@').map(|(local, _)| local);
+    shorten(&redact(&text, &secrets, local_part.as_slice()))
+}
