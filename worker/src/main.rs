@@ -1,4 +1,4 @@
-//! The program `latchkey-worker`. Exit codes: 0 done, 1 something failed, 2 wrong usage, 3 nothing matched.
+//! The program `latchkey-worker`. Exit codes: 0 success, 1 failure, 2 usage error, 3 no match.
 
 use std::process::ExitCode;
 
@@ -10,10 +10,7 @@ use latchkey_shared::{
     telemetry::{logging, trace::Traces},
 };
 use latchkey_worker::{
-    cli::{
-        doctor,
-        mails::{Command, CommandLine, Doctor, Mails, Run},
-    },
+    cli::{Command, CommandLine, DoctorArgs, RunArgs, doctor, mails::Mails},
     config::Config,
     service::{self, Ended},
 };
@@ -21,10 +18,10 @@ use latchkey_worker::{
 #[tokio::main]
 async fn main() -> ExitCode {
     let ended = match CommandLine::parse().command {
-        None => work(Run::default()).await,
-        Some(Command::Run(how)) => work(how).await,
-        Some(Command::Doctor(how)) => examine(how).await,
-        Some(Command::Mails(mails)) => answer(mails).await,
+        None => run(RunArgs::default()).await,
+        Some(Command::Run(args)) => run(args).await,
+        Some(Command::Doctor(args)) => examine(args).await,
+        Some(Command::Mails(mails)) => run_mails(mails).await,
     };
     ended.unwrap_or_else(|error| {
         eprintln!("latchkey-worker: {error:#}");
@@ -32,7 +29,7 @@ async fn main() -> ExitCode {
     })
 }
 
-async fn work(how: Run) -> anyhow::Result<ExitCode> {
+async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     let mut config = Config::read(Settings::from_environment())?;
     let (common, version) = (&config.common, env!("CARGO_PKG_VERSION"));
     let traces = Traces::start(common.collector.as_ref(), "latchkey-worker", version)
@@ -41,7 +38,7 @@ async fn work(how: Run) -> anyhow::Result<ExitCode> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    if let Some(concurrency) = how.concurrency {
+    if let Some(concurrency) = args.concurrency {
         config.concurrency = concurrency.into();
     }
     Ok(match service::run(&config, traces).await? {
@@ -50,18 +47,16 @@ async fn work(how: Run) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn examine(how: Doctor) -> anyhow::Result<ExitCode> {
+async fn examine(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let config = Config::read(Settings::from_environment())?;
     start_log(&config.common, &Traces::off())?;
     let report = doctor::examine(&config).await;
-    print!(
-        "{}",
-        if how.json {
-            report.json()
-        } else {
-            report.text()
-        }
-    );
+    let text = if args.json {
+        report.json()
+    } else {
+        report.text()
+    };
+    print!("{text}");
     Ok(if report.is_healthy() {
         ExitCode::SUCCESS
     } else {
@@ -69,7 +64,7 @@ async fn examine(how: Doctor) -> anyhow::Result<ExitCode> {
     })
 }
 
-async fn answer(mails: Mails) -> anyhow::Result<ExitCode> {
+async fn run_mails(mails: Mails) -> anyhow::Result<ExitCode> {
     let mut settings = Settings::from_environment();
     let common = SharedConfig::read(&mut settings);
     settings.finish()?;
@@ -77,7 +72,7 @@ async fn answer(mails: Mails) -> anyhow::Result<ExitCode> {
     start_log(&common, &Traces::off())?;
     let db = common.connect_database().await?;
     service::check_schema(&db).await?;
-    let answer = mails.answer(&db, Clock::system().now()).await?;
+    let answer = mails.run(&db, Clock::system().now()).await?;
     print!("{}", answer.text);
     Ok(ExitCode::from(if answer.found { 0 } else { 3 }))
 }

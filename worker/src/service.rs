@@ -145,7 +145,7 @@ pub fn delivery(
             rates,
         )
     });
-    let rate = match &config.way {
+    let rate = match &config.destination {
         MailDestination::Smtp(server) => server.max_per_second,
         MailDestination::Folder(_) => None,
     };
@@ -159,7 +159,7 @@ pub fn delivery(
     Ok(Delivery::new(
         connections.db.clone(),
         codes,
-        Transport::new(&config.way)?,
+        Transport::new(&config.destination)?,
         SendLimits { rate, budget },
         config,
         clock.clone(),
@@ -215,7 +215,7 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     serve_metrics(config.metrics_bind, figures).await?;
     let stop = delivery.stop_token();
     let mut worker = Worker::start(&connections, delivery, &clock);
-    match &config.way {
+    match &config.destination {
         MailDestination::Smtp(server) => tracing::info!(
             smtp.host = server.url.host,
             smtp.port = server.url.port,

@@ -1,11 +1,11 @@
-//! `SMTP_EHLO_NAME`: what the worker calls itself to the SMTP server.
+//! `SMTP_EHLO_NAME`: the name of the worker in `EHLO`.
 
 use std::{net::Ipv4Addr, str::FromStr};
 
 use lettre::transport::smtp::extension::ClientId;
 use url::{Host, Url};
 
-/// What `SMTP_EHLO_NAME` has to look like.
+/// The expected form of `SMTP_EHLO_NAME`.
 pub const EXPECTED: &str = "a domain name with a dot, such as mail.example.com, or an address literal, [192.0.2.1] or \
                             [IPv6:2001:db8::1]";
 /// The longest domain name, in bytes (RFC 1035, 2.3.4).
@@ -16,10 +16,10 @@ const MAX_BYTES: usize = 253;
 pub struct EhloName(pub ClientId);
 
 impl EhloName {
-    /// The name of an installation that has none configured: the host of `PUBLIC_URL`, where that is a domain name that
-    /// servers can accept, or its address, or else the loopback address.
+    /// Returns the default name: the host of `PUBLIC_URL` if it is a fully qualified domain name or an IP address, else the
+    /// loopback address.
     #[must_use]
-    pub fn of(public_url: &Url) -> Self {
+    pub fn from_public_url(public_url: &Url) -> Self {
         let loopback = ClientId::Ipv4(Ipv4Addr::LOCALHOST);
         Self(match public_url.host() {
             Some(Host::Domain(domain)) => fully_qualified(domain).unwrap_or(loopback),
@@ -30,7 +30,7 @@ impl EhloName {
     }
 }
 
-/// It does not say why: [`EXPECTED`] says what it should be.
+/// The error for a text that is not an EHLO name. [`EXPECTED`] describes the valid form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAnEhloName;
 
@@ -55,7 +55,8 @@ impl FromStr for EhloName {
     }
 }
 
-/// Servers refuse names without a dot and with other characters than letters, digits and hyphens.
+/// Returns a domain name if it is fully qualified. Servers reject names without a dot, or with characters other than letters,
+/// digits and hyphens.
 fn fully_qualified(domain: &str) -> Option<ClientId> {
     let domain = domain.strip_suffix('.').unwrap_or(domain);
     let is_label = |label: &str| {
@@ -76,15 +77,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn domains_and_address_literals_are_accepted_and_nothing_else() {
-        for (text, said) in [
+    fn ehlo_name_is_a_domain_or_address_literal() {
+        for (text, expected) in [
             ("mail.example.com", "mail.example.com"),
             ("Mail.Example.com.", "mail.example.com"),
             ("b\u{fc}cher.example", "xn--bcher-kva.example"),
             ("[192.0.2.1]", "[192.0.2.1]"),
             ("[IPv6:2001:db8::1]", "[IPv6:2001:db8::1]"),
         ] {
-            assert_eq!(text.parse::<EhloName>().unwrap().0.to_string(), said);
+            assert_eq!(text.parse::<EhloName>().unwrap().0.to_string(), expected);
         }
         for bad in [
             "vm",

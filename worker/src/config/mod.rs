@@ -1,4 +1,4 @@
-//! What the worker is told, read once and checked as a whole.
+//! The configuration of the worker.
 
 pub mod ehlo_name;
 pub mod smtp_url;
@@ -24,71 +24,71 @@ use crate::{
     delivery::{compose, mail_budget::MailRates},
 };
 
-/// How many times its default a limit of mails may be in production.
+/// How many times its default a mail limit may be in production.
 const MAX_FACTOR: u32 = 10;
 
 /// The configuration of the worker. Each field names its variable.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What the API is told, too.
+    /// The settings that the API has, too.
     pub common: SharedConfig,
-    /// Where mails go.
-    pub way: MailDestination,
+    /// Where mails are sent.
+    pub destination: MailDestination,
     /// `MAIL_FROM`
     pub mail_from: Mailbox,
-    /// `OTP_SECONDS`: how long a code counts from the moment when SMTP took its mail.
+    /// `OTP_SECONDS`: the lifetime of a code after its mail was sent.
     pub otp_lifetime: TimeDelta,
-    /// `WORKER_CONCURRENCY`: how many mails are handed over at once.
+    /// `WORKER_CONCURRENCY`: maximum number of concurrent SMTP conversations.
     pub concurrency: usize,
-    /// `LIMIT_MAIL_…`: how many mails of one kind one mailbox gets; any number when `None`, for `LIMITS=off`.
+    /// `LIMIT_MAIL_…`: how many mails of one kind a mailbox gets. `None` for `LIMITS=off`: no limit.
     pub mail_rates: Option<MailRates>,
-    /// `METRICS_BIND`: where it shows figures and health; `None` for `off`.
+    /// `METRICS_BIND`: the address of metrics and health checks. `None` for `off`.
     pub metrics_bind: Option<SocketAddr>,
 }
 
-/// Where mails go.
+/// Where mails are sent.
 #[derive(Clone, Debug)]
 pub enum MailDestination {
-    /// To a server.
+    /// To an SMTP server.
     Smtp(Server),
-    /// To files in `MAIL_DIR`, as `SMTP_URL` isn't set.
+    /// To files in `MAIL_DIR`, if `SMTP_URL` is not set.
     Folder(PathBuf),
 }
 
-/// The server that takes the mails.
+/// The SMTP server.
 #[derive(Clone, Debug)]
 pub struct Server {
     /// `SMTP_URL`
     pub url: SmtpUrl,
-    /// `SMTP_EHLO_NAME`: what the worker calls itself; derived from `PUBLIC_URL` by default.
+    /// `SMTP_EHLO_NAME`: the name in `EHLO`; derived from `PUBLIC_URL` by default.
     pub ehlo_name: EhloName,
-    /// `SMTP_CA_FILE`: an authority to trust besides the public ones.
-    pub authority: Option<Certificate>,
-    /// `SMTP_TIMEOUT_SECONDS`: how long one mail may take.
+    /// `SMTP_CA_FILE`: a certificate authority to trust in addition to the public ones.
+    pub ca_certificate: Option<Certificate>,
+    /// `SMTP_TIMEOUT_SECONDS`: the timeout of one mail.
     pub timeout: Duration,
-    /// `SMTP_MAX_PER_SECOND`: how many mails all workers together may hand over in a second; any number when `None`.
+    /// `SMTP_MAX_PER_SECOND`: the limit of mails per second, over all workers. `None`: no limit.
     pub max_per_second: Option<u32>,
 }
 
 impl Config {
-    /// Reads everything.
+    /// Reads and checks all settings.
     ///
     /// # Errors
-    /// When anything is missing or wrong, with all of it.
+    /// When settings are missing or invalid. The error names all of them.
     pub fn read(mut settings: Settings) -> Result<Config, SettingsError> {
         let settings = &mut settings;
         let common = SharedConfig::read(settings);
         let production = common
             .as_ref()
             .is_some_and(|common| common.environment == Environment::Production);
-        let way = way(settings, production, common.as_ref());
+        let destination = destination(settings, production, common.as_ref());
         let mail_from = mail_from(settings, production);
         let otp_seconds = settings.within("OTP_SECONDS", 300, 1..=3600);
         let concurrency = settings.within("WORKER_CONCURRENCY", 16, 1..=256);
         let mail_rates = mail_rates(settings, production);
         let metrics_bind = metrics::bind(settings, SocketAddr::from(([127, 0, 0, 1], 9101)));
         std::mem::take(settings).finish()?;
-        // Without a fault nothing is missing; this says so to the compiler.
+        // Unreachable: `finish` fails if either is missing. The compiler cannot know that.
         let (Some(common), Some(mail_from)) = (common, mail_from) else {
             let mut incomplete = Settings::default();
             incomplete.fault("SECRET_KEY, MAIL_FROM", "both");
@@ -96,7 +96,7 @@ impl Config {
         };
         Ok(Config {
             common,
-            way,
+            destination,
             mail_from,
             otp_lifetime: TimeDelta::seconds(otp_seconds),
             concurrency,
@@ -105,7 +105,7 @@ impl Config {
         })
     }
 
-    /// What an operator has to hear at the start, a sentence each.
+    /// Returns warnings to log at the start, a sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let bind = self.metrics_bind.and_then(|bind| {
@@ -113,13 +113,13 @@ impl Config {
             environment.bind_warning("METRICS_BIND", bind)
         });
         let limits = self.mail_rates.is_none().then(|| {
-            "LIMITS is off: a mailbox gets any number of mails. Set LIMITS=on.".to_owned()
+            "LIMITS is off: a mailbox can get any number of mails. Set LIMITS=on.".to_owned()
         });
         bind.into_iter().chain(limits).collect()
     }
 }
 
-fn way(
+fn destination(
     settings: &mut Settings,
     production: bool,
     common: Option<&SharedConfig>,
@@ -129,18 +129,19 @@ fn way(
         .map_or_else(|| PathBuf::from("var/mail"), PathBuf::from);
     let timeout = Duration::from_secs(settings.within("SMTP_TIMEOUT_SECONDS", 30, 1..=300));
     let max_per_second = max_per_second(settings);
-    let authority = authority(settings);
+    let ca_certificate = ca_certificate(settings);
     if production && settings.text("SMTP_URL").is_none() {
         settings.fault("SMTP_URL", &format!("{} in production", smtp_url::EXPECTED));
     }
     let ehlo_name = settings.optional("SMTP_EHLO_NAME", ehlo_name::EXPECTED);
-    // Without the common part the start stops anyway.
-    let ehlo_name = ehlo_name.or_else(|| common.map(|common| EhloName::of(&common.public_url)));
+    // Without the shared settings the start fails anyway.
+    let ehlo_name =
+        ehlo_name.or_else(|| common.map(|common| EhloName::from_public_url(&common.public_url)));
     match smtp_url(settings).zip(ehlo_name) {
         Some((url, ehlo_name)) => MailDestination::Smtp(Server {
             url,
             ehlo_name,
-            authority,
+            ca_certificate,
             timeout,
             max_per_second,
         }),
@@ -181,17 +182,17 @@ fn mail_rates(settings: &mut Settings, production: bool) -> Option<MailRates> {
 
 fn max_per_second(settings: &mut Settings) -> Option<u32> {
     let expected = "a number from 1 to 10000, or nothing for no limit";
-    let most: u32 = settings.optional("SMTP_MAX_PER_SECOND", expected)?;
-    if !(1..=10_000).contains(&most) {
+    let limit: u32 = settings.optional("SMTP_MAX_PER_SECOND", expected)?;
+    if !(1..=10_000).contains(&limit) {
         settings.fault("SMTP_MAX_PER_SECOND", expected);
     }
-    Some(most)
+    Some(limit)
 }
 
-fn authority(settings: &mut Settings) -> Option<Certificate> {
-    // By the rule that any key may come from a file, `SMTP_CA` is the certificate and `SMTP_CA_FILE` its path.
+fn ca_certificate(settings: &mut Settings) -> Option<Certificate> {
+    // Every setting can come from a file, so `SMTP_CA` is the certificate and `SMTP_CA_FILE` its path.
     let pem = settings.text("SMTP_CA")?;
-    // lettre makes a certificate without any content of a text that holds none.
+    // lettre accepts a text without a certificate.
     let certificate = Certificate::from_pem(pem.as_bytes())
         .ok()
         .filter(|_| pem.contains("-----BEGIN CERTIFICATE-----"));
@@ -226,27 +227,27 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_key_is_all_that_development_needs() {
+    fn development_needs_only_a_secret_key() {
         let config = Config::read(Settings::from_pairs([KEY])).unwrap();
         assert_eq!(
             config.mail_from.to_string(),
             "Latchkey <no-reply@localhost>"
         );
         assert!(
-            matches!(config.way, MailDestination::Folder(folder) if folder.to_str() == Some("var/mail"))
+            matches!(config.destination, MailDestination::Folder(folder) if folder.to_str() == Some("var/mail"))
         );
         assert_eq!((config.common.otp_digits, config.concurrency), (6, 16));
     }
 
     #[test]
-    fn production_asks_for_a_server_and_a_sender() {
+    fn production_requires_smtp_url_and_mail_from() {
         let faults = faults(&[KEY, ("ENVIRONMENT", "production")]);
         assert!(faults.contains("SMTP_URL: expected"), "{faults}");
         assert!(faults.contains("MAIL_FROM: expected"), "{faults}");
     }
 
     #[test]
-    fn production_refuses_a_mail_budget_that_limits_nothing() {
+    fn production_rejects_excessive_mail_limits() {
         let open = [
             KEY,
             ("ENVIRONMENT", "production"),
@@ -259,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_on_a_reachable_address_in_development_warn() {
+    fn metrics_on_reachable_address_in_development_warns() {
         let warnings = |pairs: &[(&str, &str)]| {
             let settings = Settings::from_pairs([KEY].iter().chain(pairs).copied());
             Config::read(settings).unwrap().warnings()
@@ -290,10 +291,10 @@ mod tests {
     }
 
     #[test]
-    fn every_fault_names_its_key_and_repeats_no_value() {
+    fn invalid_settings_are_named_without_their_values() {
         let faults = faults(&[
             ("SMTP_URL", "smtp://ada:hunter2@"),
-            ("MAIL_FROM", "nobody"),
+            ("MAIL_FROM", "plain"),
             ("SUPPORT_ADDRESS", "nowhere"),
             ("OTP_DIGITS", "5"),
             ("OTP_SECONDS", "soon"),
@@ -325,11 +326,11 @@ mod tests {
                 "{key}: {faults}"
             );
         }
-        assert!(!faults.contains("hunter2") && !faults.contains("nobody"));
+        assert!(!faults.contains("hunter2") && !faults.contains("plain"));
     }
 
     #[test]
-    fn smtp_url_with_a_raw_delimiter_in_the_password_says_to_encode_it() {
+    fn smtp_url_with_raw_delimiter_requests_percent_encoding() {
         for delimiter in ['#', '/', '?'] {
             let url = format!("smtp://ada:hun{delimiter}ter2@mail.example.com");
             let faults = faults(&[KEY, ("SMTP_URL", &url)]);

@@ -1,4 +1,4 @@
-//! `SMTP_URL`: which server takes the mails, and how the way there is secured.
+//! `SMTP_URL`: the SMTP server and the security of its connection.
 
 use std::str::FromStr;
 
@@ -6,16 +6,16 @@ use latchkey_shared::config::service_url::{EXPECTED_ENCODED, is_percent_encoded}
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-/// What `SMTP_URL` has to look like.
+/// The expected form of `SMTP_URL`.
 pub const EXPECTED: &str = "smtp://[user:password@]host[:port][?tls=required|opportunistic|none] or \
                             smtps://[user:password@]host[:port]";
 
-/// A server to hand mails to.
+/// An SMTP server.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SmtpUrl {
-    /// Its name, which its certificate has to bear.
+    /// The host name, which the certificate must match.
     pub host: String,
-    /// Its port.
+    /// The port.
     pub port: u16,
     /// How the connection is secured.
     pub tls: Tls,
@@ -23,30 +23,30 @@ pub struct SmtpUrl {
     pub credentials: Option<(String, String)>,
 }
 
-/// How a connection is secured. Certificates are always checked where there is TLS.
+/// The security of a connection. With TLS, certificates are always verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tls {
     /// TLS from the first byte (`smtps`, RFC 8314).
     Implicit,
-    /// STARTTLS, or no mail.
+    /// STARTTLS is required.
     Required,
-    /// STARTTLS where the server offers it.
+    /// STARTTLS if the server offers it.
     Opportunistic,
-    /// Never.
+    /// No TLS.
     None,
 }
 
-/// Why a text is not an `SMTP_URL`. It repeats nothing of the text, which may hold a password.
+/// The reason why a text is not an `SMTP_URL`. It does not contain the text, which may hold a password.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotAnSmtpUrl {
-    /// It does not look like [`EXPECTED`].
+    /// The text does not have the form of [`EXPECTED`].
     Malformed,
-    /// The user or the password is not percent-encoded: see [`EXPECTED_ENCODED`].
+    /// The user or the password is not percent-encoded ([`EXPECTED_ENCODED`]).
     NotEncoded,
 }
 
 impl NotAnSmtpUrl {
-    /// What the text should have been.
+    /// Returns the expected form of the text.
     #[must_use]
     pub fn expected(self) -> &'static str {
         match self {
@@ -77,14 +77,14 @@ impl FromStr for SmtpUrl {
             _ => return Err(NotAnSmtpUrl::Malformed),
         };
         let tls = tls(&url, credentials.is_some())?;
-        let usual_port = match (tls, &credentials) {
+        let default_port = match (tls, &credentials) {
             (Tls::Implicit, _) => 465,
             (_, Some(_)) => 587,
             (_, None) => 25,
         };
         Ok(Self {
             host: host.to_owned(),
-            port: url.port().unwrap_or(usual_port),
+            port: url.port().unwrap_or(default_port),
             tls,
             credentials,
         })
@@ -93,16 +93,16 @@ impl FromStr for SmtpUrl {
 
 fn tls(url: &Url, with_credentials: bool) -> Result<Tls, NotAnSmtpUrl> {
     let parameters: Vec<_> = url.query_pairs().collect();
-    let asked = match parameters.as_slice() {
+    let requested = match parameters.as_slice() {
         [] => None,
         [(key, value)] if key == "tls" => Some(value.as_ref()),
         _ => return Err(NotAnSmtpUrl::Malformed),
     };
-    match (url.scheme(), asked) {
+    match (url.scheme(), requested) {
         ("smtps", None) => Ok(Tls::Implicit),
         ("smtp", Some("required")) => Ok(Tls::Required),
         ("smtp", Some("none")) => Ok(Tls::None),
-        // A password is not sent in the open unless somebody says so.
+        // A password is sent unencrypted only if `tls` allows it explicitly.
         ("smtp", None) if with_credentials => Ok(Tls::Required),
         ("smtp", None | Some("opportunistic")) => Ok(Tls::Opportunistic),
         _ => Err(NotAnSmtpUrl::Malformed),
@@ -115,7 +115,7 @@ fn decode(text: &str) -> Result<String, NotAnSmtpUrl> {
     Ok(decoded.into_owned())
 }
 
-/// The password stays out.
+/// Omits the credentials.
 impl std::fmt::Debug for SmtpUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "SmtpUrl({}:{}, {:?})", self.host, self.port, self.tls)
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_scheme_the_login_and_the_parameter_decide_about_tls_and_the_port() {
+    fn scheme_login_and_parameter_select_tls_and_port() {
         for (text, port, tls) in [
             ("smtp://mail.example.com", 25, Tls::Opportunistic),
             ("smtp://u:p@mail.example.com", 587, Tls::Required),
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_may_hold_any_character_and_is_never_shown() {
+    fn password_is_decoded_and_omitted_from_debug_output() {
         let url = parse("smtps://ada%40example.com:p%2Fw%25@mail.example.com");
         let expected = ("ada@example.com".to_owned(), "p/w%".to_owned());
         assert_eq!(url.credentials, Some(expected.clone()));
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn anything_else_is_refused() {
+    fn malformed_smtp_urls_are_rejected() {
         for text in [
             "mail.example.com",
             "http://mail.example.com",
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_delimiters_in_credentials_are_refused_as_not_encoded() {
+    fn raw_delimiters_in_credentials_are_rejected_as_not_encoded() {
         for text in [
             "smtp://u:pa#ss@mail.example.com",
             "smtp://u:pa/ss@mail.example.com",

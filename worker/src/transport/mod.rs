@@ -1,4 +1,4 @@
-//! The last step of a mail: to an SMTP server, or to a file.
+//! Sends mails to an SMTP server, or writes them to files.
 
 pub mod redaction;
 pub mod smtp;
@@ -16,11 +16,11 @@ use uuid::Uuid;
 
 use crate::{config::MailDestination, transport::smtp::Smtp};
 
-/// Where mails go.
+/// Where mails are sent.
 pub enum Transport {
-    /// To a server.
+    /// To an SMTP server.
     Smtp(Box<Smtp>),
-    /// To a folder, a file for each.
+    /// To a folder, a file for each mail.
     Folder(PathBuf),
 }
 
@@ -28,16 +28,16 @@ pub enum Transport {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct SendError {
-    /// The server's words.
+    /// The server's reply or another description, without secrets.
     pub message: String,
-    /// What made the attempt fail.
+    /// The cause of the failure.
     pub failure: DeliveryFailure,
-    /// Whether the server refuses this recipient's address or mailbox for good.
+    /// Whether the server permanently refuses the recipient's address or mailbox.
     pub is_final: bool,
 }
 
 impl SendError {
-    /// A failure before any reply of a server.
+    /// Creates an error for a failure before any reply of the server.
     #[must_use]
     pub fn unreachable(message: String) -> Self {
         Self {
@@ -52,61 +52,57 @@ impl SendError {
 }
 
 impl Transport {
-    /// Prepares the way. Nothing is connected yet.
+    /// Creates the transport, without connecting.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub fn new(way: &MailDestination) -> Result<Self, lettre_smtp::Error> {
-        Ok(match way {
+    pub fn new(destination: &MailDestination) -> Result<Self, lettre_smtp::Error> {
+        Ok(match destination {
             MailDestination::Folder(folder) => Self::Folder(folder.clone()),
             MailDestination::Smtp(server) => Self::Smtp(Box::new(Smtp::new(server)?)),
         })
     }
 
-    /// Sends a mail, or gives up after `worth`, when it would be worth nothing any more. When it returns Ok, somebody
-    /// else has it.
+    /// Sends a mail before it expires, in `remaining`. `Ok` means that the server or the folder has it.
     ///
     /// # Errors
-    /// When the mail wasn't taken, or nobody knows whether it was.
+    /// When the mail was not accepted, or it is unknown whether it was.
     pub async fn send(
         &self,
         id: Uuid,
         message: &Message,
-        worth: Duration,
+        remaining: Duration,
     ) -> Result<(), SendError> {
         match self {
-            Self::Smtp(server) => server.send(message, worth).await,
+            Self::Smtp(server) => server.send(message, remaining).await,
             Self::Folder(folder) => write(folder, id, message)
                 .await
                 .map_err(|error| SendError::unreachable(format!("MAIL_DIR: {error}"))),
         }
     }
 
-    /// Whether mails can be handed over just now; none is.
-    ///
-    /// # Errors
-    /// When not, with the reason.
+    /// Checks that mails could be sent now, without sending one.
     pub async fn probe(&self) -> Result<(), SendError> {
         match self {
             Self::Smtp(server) => server.probe().await,
-            Self::Folder(folder) => try_writing(folder)
+            Self::Folder(folder) => check_writable(folder)
                 .await
                 .map_err(|error| SendError::unreachable(format!("MAIL_DIR: {error}"))),
         }
     }
 }
 
-async fn try_writing(folder: &Path) -> io::Result<()> {
+async fn check_writable(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder).await?;
     let file = folder.join(format!(".{}.tmp", Uuid::now_v7()));
     fs::write(&file, b"").await?;
     fs::remove_file(&file).await
 }
 
-/// Under a temporary name first, so that whoever watches the folder never reads half a mail.
+/// Writes a file under a temporary name and renames it, so that readers of the folder never see half a mail.
 async fn write(folder: &Path, id: Uuid, message: &Message) -> io::Result<()> {
     fs::create_dir_all(folder).await?;
-    let unfinished = folder.join(format!(".{id}.tmp"));
-    fs::write(&unfinished, message.formatted()).await?;
-    fs::rename(&unfinished, folder.join(format!("{id}.eml"))).await
+    let temporary = folder.join(format!(".{id}.tmp"));
+    fs::write(&temporary, message.formatted()).await?;
+    fs::rename(&temporary, folder.join(format!("{id}.eml"))).await
 }

@@ -1,4 +1,4 @@
-//! Cleans the words of a server before they are stored, logged or shown.
+//! Redacts the text of SMTP replies before it is stored, logged or shown.
 
 use std::ops::Range;
 
@@ -8,15 +8,15 @@ mod forms;
 
 use crate::transport::redaction::forms::{View, encoded_spans, views};
 
-/// The longest text that is kept, in characters.
+/// The maximum length of a stored text, in characters.
 const MAX_CHARS: usize = 300;
-/// What stands for what is left out.
+/// Replaces redacted text.
 const HIDDEN: &str = "…";
-/// Names shorter than this, in characters, are left out only where they are a word of their own.
+/// Names shorter than this, in characters, are redacted only as whole words.
 const SHORT_NAME: usize = 4;
 
-/// Hides a code: its digits in any script, percent-encoded or not, whatever stands between them but letters. Also hides
-/// every other run of as many digits, with blanks and dashes between them.
+/// Hides a code: its digits in any script, escaped or not, with any characters but letters between them. Also hides every other
+/// run of as many digits, separated by spaces and dashes or not.
 pub(crate) fn hide_code(text: &str, code: &str) -> String {
     let digits: Vec<_> = code.chars().filter_map(decimal::value).collect();
     let spans = views(text)
@@ -49,13 +49,13 @@ fn hide_long_numbers(text: &str, digits: usize) -> String {
     out
 }
 
-/// Where these digits follow each other without a letter between them.
+/// Returns where the digits follow each other without a letter between them.
 fn digit_spans(view: &View, digits: &[u32]) -> Vec<Range<usize>> {
     let runs = view.split(|(c, _)| c.is_alphabetic());
     runs.flat_map(|run| {
         let found: Vec<_> = run
             .iter()
-            .filter_map(|(c, place)| Some((decimal::value(*c)?, place)))
+            .filter_map(|(c, range)| Some((decimal::value(*c)?, range)))
             .collect();
         let same =
             |window: &&[(u32, &Range<usize>)]| window.iter().map(|(value, _)| value).eq(digits);
@@ -68,9 +68,9 @@ fn digit_spans(view: &View, digits: &[u32]) -> Vec<Range<usize>> {
     .collect()
 }
 
-/// Removes secrets wherever they are, in any letter case, escaped (`%40`) or in base64, and every word that names a person:
-/// one with an `@`, or with one of the names (the local part of an address, a login). Control and invisible characters
-/// become blanks.
+/// Hides secrets in any letter case, escaped (`%40`) or in base64. Also hides every word that names a person: one that
+/// contains an `@` or one of `names` (the local part of an address, a login). Replaces control and invisible characters by
+/// spaces.
 pub(crate) fn redact(text: &str, secrets: &[String], names: &[&str]) -> String {
     let needles: Vec<_> = secrets.iter().map(|secret| forms::folded(secret)).collect();
     let mut spans = Vec::new();
@@ -100,12 +100,12 @@ pub(crate) fn redact(text: &str, secrets: &[String], names: &[&str]) -> String {
     words.join(" ")
 }
 
-/// Shortens a text that has been cleaned. An earlier cut could leave the beginning of a secret, which is not recognised.
+/// Truncates a redacted text. Truncating before redaction could leave an unrecognized part of a secret.
 pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(MAX_CHARS).collect()
 }
 
-/// Where a folded text is in a view.
+/// Returns where a view contains a folded text.
 fn text_spans(view: &View, needle: &str) -> Vec<Range<usize>> {
     let needle: Vec<_> = needle.chars().collect();
     view.windows(needle.len())
@@ -114,7 +114,7 @@ fn text_spans(view: &View, needle: &str) -> Vec<Range<usize>> {
         .collect()
 }
 
-/// Replaces parts of a text, which may overlap.
+/// Replaces ranges of a text, which may overlap.
 fn hide(text: &str, mut spans: Vec<Range<usize>>) -> String {
     spans.sort_by_key(|span| (span.start, span.end));
     let (mut out, mut end) = (String::new(), 0);
@@ -141,7 +141,7 @@ fn names_person(word: &str, names: &[&str]) -> bool {
     })
 }
 
-/// Controls, and what reorders or hides text.
+/// Returns whether a character is a control character, or reorders or hides text.
 fn is_invisible(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn redacted_text_names_no_recipient() {
+    fn recipient_is_redacted() {
         let words = "permanent error (550): 5.1.1 <Ada@example.com>: ada unknown here";
         assert_eq!(
             redact(words, &[], &["ada"]),
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn codes_are_hidden_however_their_digits_are_grouped() {
+    fn code_is_hidden_in_any_digit_grouping() {
         for code in [
             "845495",
             "845 495",
@@ -197,7 +197,7 @@ mod tests {
             let hidden = hide_code(&text, "845495");
             assert_eq!(hidden, "450 4.7.1: code … deferred", "{code}");
         }
-        // Digits that are no code, of one script or another.
+        // Digits in several scripts that are not a code.
         for kept in [
             "at 12:30 in line 42",
             "450 4.7.1 later",
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn redacted_text_has_no_secret_no_control_and_an_end() {
+    fn redacted_text_has_no_controls_and_is_truncated() {
         let secrets = ["p w".to_owned(), String::new()];
         let text = format!("a\x1b[31m\r\np w\u{202e} {}", "x".repeat(400));
         let redacted = shorten(&redact(&text, &secrets, &[]));

@@ -1,4 +1,4 @@
-//! One mail over one connection, from `MAIL FROM` to the reply to its text.
+//! Sends one mail over one connection, from `MAIL FROM` to the reply to its text.
 
 use lettre::{
     Address, Message,
@@ -11,8 +11,8 @@ use lettre::{
 
 use crate::transport::smtp::failure::{SmtpFailure, Stage};
 
-/// Hands a mail to the server. After an error the connection is of no more use.
-pub(super) async fn say(
+/// Sends a mail. After an error, the connection must not be reused.
+pub(super) async fn send(
     connection: &mut AsyncSmtpConnection,
     message: &Message,
 ) -> Result<(), SmtpFailure> {
@@ -40,12 +40,12 @@ pub(super) async fn say(
     }
     let accepted = connection.command(Data).await;
     accepted.map_err(SmtpFailure::at(Stage::Data))?;
-    let accepted = connection.command(in_one_piece(&raw)).await;
+    let accepted = connection.command(to_wire(&raw)).await;
     accepted.map_err(SmtpFailure::at(Stage::Body))?;
     Ok(())
 }
 
-/// Which address only a server with SMTPUTF8 can take. Domains are A-labels here, so it is one with another local part.
+/// Returns the stage of an address that needs SMTPUTF8. Domains are A-labels here, so only local parts matter.
 fn needs_smtputf8(from: Option<&Address>, to: &[Address]) -> Option<Stage> {
     let is_ascii = |address: &Address| AsRef::<str>::as_ref(address).is_ascii();
     if from.is_some_and(|from| !is_ascii(from)) {
@@ -57,9 +57,9 @@ fn needs_smtputf8(from: Option<&Address>, to: &[Address]) -> Option<Stage> {
     }
 }
 
-/// The mail as it goes over the wire, its end included (RFC 5321, 4.5.2). lettre writes the end by itself, and that
-/// small second write waits for the acknowledgement of the first: 40 ms a mail (Nagle, delayed ACK), nearly all it took.
-fn in_one_piece(raw: &[u8]) -> String {
+/// Returns the mail with dot-stuffing and the final dot (RFC 5321, 4.5.2), to be sent in one write. lettre writes the final dot
+/// separately, which takes another 40 ms a mail (Nagle's algorithm and delayed ACK).
+fn to_wire(raw: &[u8]) -> String {
     let mut wire = String::from_utf8_lossy(raw).replace("\r\n.", "\r\n..");
     if wire.starts_with('.') {
         wire.insert(0, '.');
@@ -76,14 +76,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_line_of_a_mail_can_end_it() {
+    fn dot_stuffing_keeps_lines_from_ending_a_mail() {
         for (raw, wire) in [
             ("a\r\n", "a\r\n.\r\n"),
             ("a", "a\r\n.\r\n"),
             (".\r\nQUIT\r\n", "..\r\nQUIT\r\n.\r\n"),
             ("a\r\n.\r\n.b\r\n..", "a\r\n..\r\n..b\r\n...\r\n.\r\n"),
         ] {
-            assert_eq!(in_one_piece(raw.as_bytes()), wire, "{raw:?}");
+            assert_eq!(to_wire(raw.as_bytes()), wire, "{raw:?}");
         }
     }
 }

@@ -1,12 +1,11 @@
-//! Conversations with the SMTP server: lettre speaks, this file decides which connection is used again.
+//! Sends mails over pooled SMTP connections.
 //!
-//! lettre's own pool takes back whatever is dropped, a conversation that was given up on included; the answer that
-//! comes too late is then taken for the answer to the next mail, and a refused mail passes for a sent one. Here a
-//! connection is kept only after a conversation that came to its end. Doing this by hand also tells at which stage a
-//! conversation failed, and so what the failure means (`failure`).
+//! lettre's own pool also takes back connections of cancelled conversations. A late reply would then be read as the reply
+//! to the next mail, and a refused mail would count as sent. This pool keeps a connection only after a complete
+//! conversation. It also knows at which stage a conversation failed, and so what the failure means (`failure`).
 //!
-//! A server may limit the mails of a connection. A reused connection that fails before the text of a mail is sent is
-//! replaced by a new one within the same attempt.
+//! A server may limit the mails per connection. If a reused connection fails before the text of a mail is sent, the same
+//! attempt continues on a new connection.
 
 use std::{
     sync::{Mutex, PoisonError},
@@ -45,29 +44,29 @@ mod wording;
 
 use crate::transport::smtp::failure::{SmtpFailure, Stage};
 
-/// How long an idle connection is worth keeping; servers close them after some minutes (RFC 5321, 4.5.3.2.7).
+/// How long an idle connection is kept. Servers close them after some minutes (RFC 5321, 4.5.3.2.7).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long a server may take to say goodbye.
+/// The timeout of `QUIT`.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
-/// The shortest base64 that is recognised without its padding, in characters.
+/// The shortest base64 text that is recognized without its padding, in characters.
 const MIN_UNPADDED: usize = 6;
-/// How many login mechanisms of a server are named.
+/// Maximum number of login mechanisms that an error names.
 const MAX_MECHANISMS: usize = 8;
 
-/// A server and the connections to it that are idle.
+/// An SMTP server with its idle connections.
 pub struct Smtp {
     url: SmtpUrl,
     tls: Option<TlsParameters>,
     credentials: Option<Credentials>,
-    name: ClientId,
+    ehlo_name: ClientId,
     timeout: Duration,
     idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
-    /// What no error may repeat: the password, and the login as it goes over the wire.
+    /// Texts that no error may contain: the password, and the credentials as they are sent.
     secrets: Vec<String>,
 }
 
 impl Smtp {
-    /// Prepares the way. Nothing is connected yet.
+    /// Creates the transport, without connecting.
     ///
     /// # Errors
     /// When TLS cannot be set up.
@@ -77,8 +76,8 @@ impl Smtp {
             None
         } else {
             let mut parameters = TlsParameters::builder(url.host.clone());
-            if let Some(authority) = server.authority.clone() {
-                parameters = parameters.add_root_certificate(authority);
+            if let Some(certificate) = server.ca_certificate.clone() {
+                parameters = parameters.add_root_certificate(certificate);
             }
             Some(parameters.build()?)
         };
@@ -87,20 +86,19 @@ impl Smtp {
             tls,
             secrets: credentials.as_ref().map_or_else(Vec::new, secrets),
             credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
-            name: server.ehlo_name.0.clone(),
+            ehlo_name: server.ehlo_name.0.clone(),
             timeout: server.timeout,
             idle: Mutex::default(),
             url,
         })
     }
 
-    /// Hands a mail over, within the time that one mail may take, and while it is worth anything: a code must not arrive
-    /// dead.
+    /// Sends a mail within the timeout and before it expires, in `remaining`: a code must not arrive expired.
     ///
     /// # Errors
-    /// When it wasn't taken, or nobody knows whether it was.
-    pub async fn send(&self, message: &Message, worth: Duration) -> Result<(), SendError> {
-        let patience = self.timeout.min(worth);
+    /// When the mail was not accepted, or it is unknown whether it was.
+    pub async fn send(&self, message: &Message, remaining: Duration) -> Result<(), SendError> {
+        let limit = self.timeout.min(remaining);
         let span = tracing::info_span!(
             target: trace::TARGET,
             "smtp",
@@ -110,8 +108,8 @@ impl Smtp {
             server.port = self.url.port,
             "error.type" = Empty,
         );
-        // Whatever is dropped here half-way is closed and not used again.
-        let sent = timeout(patience, self.converse(message))
+        // A cancelled conversation drops its connection, which is not reused.
+        let sent = timeout(limit, self.send_over_any_connection(message))
             .instrument(span.clone())
             .await;
         match &sent {
@@ -122,19 +120,16 @@ impl Smtp {
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => Err(self.error(&failure)),
-            Err(_) => Err(silence(patience)),
+            Err(_) => Err(timed_out(limit)),
         }
     }
 
-    /// Greets the server, with TLS and login as for a mail, and takes leave again.
-    ///
-    /// # Errors
-    /// When it does not get that far, with the reason.
+    /// Connects with TLS and login as for a mail, and disconnects.
     pub async fn probe(&self) -> Result<(), SendError> {
-        let greeting = timeout(self.timeout, self.connect()).await;
-        match greeting {
+        let connected = timeout(self.timeout, self.connect()).await;
+        match connected {
             Ok(Ok(mut connection)) => {
-                // It has answered; how it says goodbye is nothing to us.
+                // The server works, whatever its reply to `QUIT`.
                 let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
                 Ok(())
             }
@@ -143,7 +138,7 @@ impl Smtp {
                 error.message = shorten(&error.message);
                 Err(error)
             }
-            Err(_) => Err(silence(self.timeout)),
+            Err(_) => Err(timed_out(self.timeout)),
         }
     }
 
@@ -157,29 +152,29 @@ impl Smtp {
         }
     }
 
-    async fn converse(&self, message: &Message) -> Result<(), SmtpFailure> {
+    async fn send_over_any_connection(&self, message: &Message) -> Result<(), SmtpFailure> {
         if let Some(connection) = self.take_idle() {
-            let sent = self.hand_over(connection, message).await;
+            let sent = self.send_over(connection, message).await;
             if !sent.as_ref().is_err_and(SmtpFailure::allows_new_connection) {
                 return sent;
             }
         }
         let connection = self.connect().await?;
-        self.hand_over(connection, message).await
+        self.send_over(connection, message).await
     }
 
-    async fn hand_over(
+    async fn send_over(
         &self,
         mut connection: AsyncSmtpConnection,
         message: &Message,
     ) -> Result<(), SmtpFailure> {
-        let said = conversation::say(&mut connection, message).await;
-        match &said {
+        let sent = conversation::send(&mut connection, message).await;
+        match &sent {
             Ok(()) => self.keep(connection),
-            // The outcome is known either way; a server that answered is told goodbye.
+            // The outcome is known. If the server is there, it gets a `QUIT`.
             Err(_) => drop(timeout(QUIT_TIMEOUT, connection.abort()).await),
         }
-        said
+        sent
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpFailure> {
@@ -188,18 +183,14 @@ impl Smtp {
         let mut connection = AsyncSmtpConnection::connect_tokio1(
             address,
             Some(self.timeout),
-            &self.name,
+            &self.ehlo_name,
             implicit,
             None,
         )
         .await
         .map_err(SmtpFailure::at(Stage::Connection))?;
-        if let Some(tls) = self
-            .tls
-            .clone()
-            .filter(|_| self.wants_starttls(&connection))
-        {
-            let upgraded = connection.starttls(tls, &self.name).await;
+        if let Some(tls) = self.tls.clone().filter(|_| self.uses_starttls(&connection)) {
+            let upgraded = connection.starttls(tls, &self.ehlo_name).await;
             upgraded.map_err(SmtpFailure::at(Stage::Connection))?;
         }
         self.authenticate(&mut connection).await?;
@@ -220,10 +211,9 @@ impl Smtp {
         Ok(())
     }
 
-    /// Says which mechanisms the server offers instead of those that are supported. lettre forgets those that it does
-    /// not know, so the server is asked again.
+    /// Describes which mechanisms the server offers. lettre drops those that it does not know, so this sends another `EHLO`.
     async fn unsupported_mechanisms(&self, connection: &mut AsyncSmtpConnection) -> String {
-        let offer = connection.command(Ehlo::new(self.name.clone())).await;
+        let offer = connection.command(Ehlo::new(self.ehlo_name.clone())).await;
         let mechanisms: Vec<String> = offer
             .iter()
             .flat_map(smtp::response::Response::message)
@@ -244,8 +234,8 @@ impl Smtp {
         }
     }
 
-    /// Required, it is asked for even where it isn't offered, which fails.
-    fn wants_starttls(&self, connection: &AsyncSmtpConnection) -> bool {
+    /// Returns whether to send `STARTTLS`. If TLS is required and not offered, the command fails.
+    fn uses_starttls(&self, connection: &AsyncSmtpConnection) -> bool {
         match self.url.tls {
             Tls::Required => true,
             Tls::Opportunistic => connection.can_starttls(),
@@ -253,14 +243,14 @@ impl Smtp {
         }
     }
 
-    /// Takes the connection that was used last, unless it has been idle for too long.
+    /// Takes the most recently used connection, unless it has been idle for too long.
     fn take_idle(&self) -> Option<AsyncSmtpConnection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let (connection, since) = idle.pop()?;
         (since.elapsed() < IDLE_TIMEOUT).then_some(connection)
     }
 
-    /// There are never more than mails are handed over at once.
+    /// Keeps a connection for reuse. There are never more than concurrent conversations.
     fn keep(&self, connection: AsyncSmtpConnection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|(_, since)| since.elapsed() < IDLE_TIMEOUT);
@@ -268,15 +258,15 @@ impl Smtp {
     }
 }
 
-fn silence(patience: Duration) -> SendError {
-    let seconds = patience.as_secs();
+fn timed_out(limit: Duration) -> SendError {
+    let seconds = limit.as_secs();
     SendError::unreachable(format!("the server did not answer within {seconds} s"))
 }
 
-/// The credentials as they may come back in a reply: the password as it is, and both in base64 as `AUTH PLAIN` (RFC 4616),
-/// with and without an authorization identity, and `AUTH LOGIN` send them.
+/// Returns the forms of the credentials that a reply may repeat: the plain password, and what `AUTH PLAIN` (RFC 4616, with and
+/// without an authorization identity) and `AUTH LOGIN` send, in base64.
 fn secrets((user, password): &(String, String)) -> Vec<String> {
-    // Without padding, which a reply may lack, unless so little is left that it is found by chance.
+    // Without padding, which a reply may lack. A very short text keeps it, so that it does not match by chance.
     let encode = |text: &str| {
         let encoded = BASE64_STANDARD.encode(text);
         let bare = encoded.trim_end_matches('=');

@@ -1,10 +1,9 @@
-//! Tells from the words of a refusal at `RCPT TO` whether it may be about something other than the recipient.
+//! Detects from the text of a refusal at `RCPT TO` whether it may be about something other than the recipient.
 //!
-//! Asked only where no enhanced status code decides. A refused recipient loses its mail, while a deferred mail is tried
-//! again, so each doubt counts against the client. Addresses and host names are left out: they are chosen by others and
-//! say nothing about the reason.
+//! Used only if no enhanced status code decides. A refused recipient loses its mail, while a deferred mail is tried again, so
+//! any doubt defers the mail. Addresses and host names are ignored: they are chosen by others and do not tell the reason.
 
-/// Words that speak of the client, the sender, the connection, the rules of the server, or a state that passes.
+/// Words about the client, the sender, the connection, the policy of the server, or a temporary state.
 const WORDS: [&str; 22] = [
     // The client's address and its DNS.
     "client",
@@ -21,10 +20,12 @@ const WORDS: [&str; 22] = [
     "dane",
     "login",
     "ssl",
-    "tls", // The sender and its domain.
+    "tls",
+    // The sender and its domain.
     "dkim",
     "dmarc",
-    "spf", // Rates and passing states.
+    "spf",
+    // Rates and temporary states.
     "excessive",
     "internal",
     "later",
@@ -32,7 +33,7 @@ const WORDS: [&str; 22] = [
     "rates",
 ];
 
-/// Beginnings of such words: `relay` stands for `relaying` and `relayed`, too.
+/// Prefixes of such words: `relay` also matches `relaying` and `relayed`.
 const STEMS: [&str; 35] = [
     // The greeting.
     "ehlo",
@@ -61,7 +62,7 @@ const STEMS: [&str; 35] = [
     // The sender.
     "sender",
     "spoof",
-    // Rules.
+    // Policy.
     "denied",
     "deny",
     "permission",
@@ -69,7 +70,7 @@ const STEMS: [&str; 35] = [
     "policies",
     "policy",
     "prohibit",
-    // Rates and passing states.
+    // Rates and temporary states.
     "graylist",
     "greylist",
     "limit",
@@ -78,7 +79,7 @@ const STEMS: [&str; 35] = [
     "throttl",
 ];
 
-/// Several words that say so together.
+/// Phrases with the same meaning.
 const PHRASES: [&str; 9] = [
     "allowed to send",
     "dial up",
@@ -91,13 +92,13 @@ const PHRASES: [&str; 9] = [
     "try again",
 ];
 
-/// Phrases of refusals of the recipient that have one of the words above: tables of Postfix, the directory of Domino.
+/// Phrases about the recipient that contain one of the words above: tables of Postfix, the directory of Domino.
 const OF_RECIPIENT: [&str; 3] = ["relay recipient table", "relay recipient map", "not listed"];
 
 /// Parts of the names of DNS block lists, such as `zen.spamhaus.org`.
 const BLOCK_LISTS: [&str; 5] = ["barracuda", "dnsbl", "rbl", "spam", "sorbs"];
 
-/// Whether a reply's text may be about something other than the recipient.
+/// Returns whether a reply's text may be about something other than the recipient.
 pub(super) fn is_about_client(text: &str) -> bool {
     let text = without_addresses(&text.to_lowercase());
     let (hosts, others): (Vec<_>, Vec<_>) = text.split_whitespace().partition(|word| is_host(word));
@@ -117,7 +118,7 @@ pub(super) fn is_about_client(text: &str) -> bool {
             .any(|word| WORDS.contains(&word) || STEMS.iter().any(|stem| word.starts_with(stem)))
 }
 
-/// A text without what stands in angle brackets with an `@`, and without other words that have one.
+/// Removes text in angle brackets that contains an `@`, and other words that contain one.
 fn without_addresses(text: &str) -> String {
     let mut rest = text;
     let mut kept = String::new();
@@ -139,7 +140,7 @@ fn without_addresses(text: &str) -> String {
     words.join(" ")
 }
 
-/// Whether a word is a host name, an address or a URL: it has a dot or a colon between letters or digits.
+/// Returns whether a word is a host name, an IP address or a URL: it has a dot or a colon between letters or digits.
 fn is_host(word: &str) -> bool {
     let characters: Vec<_> = word.chars().collect();
     characters.windows(3).any(|three| {
@@ -147,7 +148,7 @@ fn is_host(word: &str) -> bool {
     })
 }
 
-/// The words of a text, with one blank before and after each.
+/// Returns the words of a text, with one space before and after each.
 fn plain(text: &str) -> String {
     let words = text
         .split(|c: char| !c.is_alphanumeric())
@@ -161,7 +162,7 @@ mod tests {
 
     /// R3: replies of Exim, cPanel, Postfix, Sendmail, qmail, Exchange, hMailServer, Coremail and large providers.
     #[test]
-    fn words_about_the_client_are_told_from_words_about_the_recipient() {
+    fn replies_about_client_and_recipient_are_distinguished() {
         for text in [
             "relay not permitted",
             "Relaying denied",

@@ -1,0 +1,69 @@
+//! `latchkey-worker doctor`: checks everything that a worker depends on, and prints remedies.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use latchkey_shared::clock::Clock;
+
+use crate::config::Config;
+
+mod database;
+mod redis;
+mod report;
+mod smtp;
+
+pub use report::{Finding, Report, Severity};
+
+/// The clock difference from which the report warns. The programs correct the difference to Redis; logs do not.
+const MAX_SKEW: TimeDelta = TimeDelta::seconds(2);
+
+const DATABASE_REMEDY: &str = "start the database, or correct DATABASE_URL";
+
+/// Runs all checks. A failed check does not stop the others.
+pub async fn examine(config: &Config) -> Report {
+    let mut report = Report::default();
+    let clock = Clock::system();
+    smtp::check_destination(config, &mut report).await;
+    redis::check(config, &clock, &mut report).await;
+    database::check(config, &clock, &mut report).await;
+    report
+}
+
+/// Compares the clock of `server` with our own. `theirs` was read between `before` and `after`.
+fn check_clock(
+    server: &str,
+    theirs: DateTime<Utc>,
+    before: DateTime<Utc>,
+    after: DateTime<Utc>,
+    report: &mut Report,
+) {
+    let skew = Ord::max(before - theirs, theirs - after);
+    if skew > MAX_SKEW {
+        report.warn(
+            "clock",
+            format!("differs from the clock of {server} by {} s", skew.num_seconds()),
+            "synchronize both machines by NTP (timedatectl set-ntp true); until then the programs use the clock of Redis",
+        );
+    } else {
+        report.ok("clock", format!("agrees with {server}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub(super) fn problems(report: &Report) -> Vec<(&'static str, Severity)> {
+        let bad = report.0.iter().filter(|it| it.severity != Severity::Ok);
+        bad.map(|it| (it.subject, it.severity)).collect()
+    }
+
+    #[test]
+    fn clock_skew_over_two_seconds_warns() {
+        let now = Clock::fixed().now();
+        for (theirs, warned) in [(0, false), (2, false), (-2, false), (3, true), (-3, true)] {
+            let mut report = Report::default();
+            let theirs = now + TimeDelta::seconds(theirs);
+            check_clock("Redis", theirs, now, now, &mut report);
+            assert_eq!(!problems(&report).is_empty(), warned, "{theirs}");
+        }
+    }
+}
