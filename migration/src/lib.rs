@@ -1,36 +1,26 @@
-//! The schema, in steps that run once each and in order, on SQLite and on PostgreSQL.
+//! The database schema for SQLite and PostgreSQL, in steps that run once each and in order.
 //!
-//! A step leaves working what the version before needs, so that its programs go on, and can be started, while they are
-//! replaced one by one: columns are added with a default, and what nobody uses any more goes a version later.
+//! A step keeps the previous version working, so that programs can be replaced one by one: it adds columns with a default, and the
+//! next version removes columns that are no longer used. Steps cannot be undone.
 //!
-//! Only the shape of tables belongs here; what the columns mean is said where they are used, in `shared`.
+//! This crate defines the shape of the tables. The entities in `shared` document the columns.
 
 pub use sea_orm_migration::prelude::MigratorTrait;
 use sea_orm_migration::{
     prelude::{DbErr, MigrationTrait, SchemaManager, async_trait},
-    sea_orm::{DatabaseConnection, EntityTrait as _},
+    sea_orm::{ConnectionTrait as _, DatabaseConnection, EntityTrait as _},
     seaql_migrations,
 };
 
-mod m0001_accounts;
-mod m0002_mails;
-mod m0004_rotation;
-mod m0005_priority;
-mod m0006_audit;
-mod m0007_dashboard;
-mod m0008_search;
-mod m0010_audit_guards;
-mod m0011_dashboard_lists;
-mod m0012_pending_email_verification;
-mod m0013_code_purpose;
-mod m0014_pending_accounts;
-mod m0015_write_checks;
-mod m0016_mail_budgets;
-mod m0017_mail_recipient_key;
-mod m0018_mail_failures;
-mod m0019_email_verification;
+mod m0001_users;
+mod m0002_sessions;
+mod m0003_password_resets;
+mod m0004_mails;
+mod m0005_audit_events;
+mod m0006_users_search;
+mod m0007_write_checks;
 
-/// All steps, oldest first. `latchkey-api migrate` runs those a database has not seen.
+/// All steps, oldest first. `latchkey-api migrate` runs those that the database lacks.
 #[derive(Debug)]
 pub struct Migrator;
 
@@ -38,38 +28,42 @@ pub struct Migrator;
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
         vec![
-            Box::new(m0001_accounts::Migration),
-            Box::new(m0002_mails::Migration),
-            Box::new(m0004_rotation::Migration),
-            Box::new(m0005_priority::Migration),
-            Box::new(m0006_audit::Migration),
-            Box::new(m0007_dashboard::Migration),
-            Box::new(m0008_search::Migration),
-            Box::new(m0010_audit_guards::Migration),
-            Box::new(m0011_dashboard_lists::Migration),
-            Box::new(m0012_pending_email_verification::Migration),
-            Box::new(m0013_code_purpose::Migration),
-            Box::new(m0014_pending_accounts::Migration),
-            Box::new(m0015_write_checks::Migration),
-            Box::new(m0016_mail_budgets::Migration),
-            Box::new(m0017_mail_recipient_key::Migration),
-            Box::new(m0018_mail_failures::Migration),
-            Box::new(m0019_email_verification::Migration),
+            Box::new(m0001_users::Migration),
+            Box::new(m0002_sessions::Migration),
+            Box::new(m0003_password_resets::Migration),
+            Box::new(m0004_mails::Migration),
+            Box::new(m0005_audit_events::Migration),
+            Box::new(m0006_users_search::Migration),
+            Box::new(m0007_write_checks::Migration),
         ]
     }
 }
 
-/// The step since which `latchkey-api migrate` seals the head of an audit log that has no event yet. Of one that is empty
-/// later without a seal nobody can say that it always was.
-pub const SEALS_THE_EMPTY_AUDIT_LOG: &str = "m0010_audit_guards";
+/// The step that creates the audit log. `latchkey-api migrate` seals the chain head after this step: an unsealed empty log that is found
+/// later may have been emptied.
+pub const AUDIT_LOG_STEP: &str = "m0005_audit_events";
 
-/// How many of this program's steps a database has not seen; steps of newer programs are not its business. Writes
-/// nothing, not even the table of steps.
+/// Creates indexes, each given by its name and the table, columns and rows that it covers.
+async fn create_indexes(
+    manager: &SchemaManager<'_>,
+    indexes: &[(&str, &str)],
+) -> Result<(), DbErr> {
+    for (name, on) in indexes {
+        let statement = format!("CREATE INDEX {name} ON {on}");
+        manager
+            .get_connection()
+            .execute_unprepared(&statement)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Returns the number of steps that a database lacks. Ignores steps of newer programs. Writes nothing, not even the table of steps.
 pub async fn missing(db: &DatabaseConnection) -> Result<usize, DbErr> {
     Ok(missing_steps(db).await?.len())
 }
 
-/// The names of those steps.
+/// Returns the names of the steps that a database lacks.
 pub async fn missing_steps(db: &DatabaseConnection) -> Result<Vec<String>, DbErr> {
     let applied = if SchemaManager::new(db).has_table("seaql_migrations").await? {
         seaql_migrations::Entity::find().all(db).await?

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
-use latchkey_migration::{Migrator, MigratorTrait as _, SEALS_THE_EMPTY_AUDIT_LOG};
+use latchkey_migration::{AUDIT_LOG_STEP, Migrator, MigratorTrait as _};
 use latchkey_shared::{
     clock::Clock,
     config::{SharedConfig, settings::Settings},
@@ -131,8 +131,8 @@ pub async fn migrate() -> anyhow::Result<()> {
     let db = common.connect_database().await?;
     let missing = latchkey_migration::missing_steps(&db).await?;
     Migrator::up(&*db, None).await?;
-    // A log that is empty when this step is made was not emptied since.
-    let first = missing.iter().any(|step| step == SEALS_THE_EMPTY_AUDIT_LOG);
+    // A log that this run created cannot have been emptied.
+    let first = missing.iter().any(|step| step == AUDIT_LOG_STEP);
     audit::begin(&db, &common.secret_key.audit_key(), first).await?;
     println!("{} migration(s) applied.", missing.len());
     Ok(())

@@ -186,7 +186,7 @@ async fn an_export_goes_on_past_a_thousand_rows_and_is_noted_with_number_and_fil
         "{detail}"
     );
     assert!(
-        detail.ends_with(", waiting: true, pending_email_verification: false")
+        detail.ends_with(", pending: true, pending_email_verification: false")
             && !detail.contains("text: ada"),
         "{detail}"
     );

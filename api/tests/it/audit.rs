@@ -2,11 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use latchkey_migration::{Migrator, MigratorTrait as _, SEALS_THE_EMPTY_AUDIT_LOG};
-use latchkey_shared::models::{
-    audit::{self, ChainError, Head, Model, Watch},
-    user::{self, NewUser},
-};
+use latchkey_shared::models::audit::{self, ChainError, Head, Model, Watch};
 use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
@@ -321,7 +317,8 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
         }),
         (
             &[
-                "INSERT INTO audit_events SELECT 6, at, event, outcome, actor, user_id, session_id, subject, peer, \
+                "INSERT INTO audit_events (seq, at, event, outcome, actor, user_id, session_id, subject, peer, request_id, \
+               detail, hash, changes) SELECT 6, at, event, outcome, actor, user_id, session_id, subject, peer, \
                request_id, detail, hash, changes FROM audit_events WHERE seq = 5",
             ],
             &added,
@@ -449,7 +446,7 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
     serving.wait_for_line("The audit log is not whole.").await;
 }
 
-/// A log that nobody has written to yet is whole as soon as its tables are made, also in a service that is older than it.
+/// A new audit log is valid before its first event.
 #[tokio::test]
 async fn migrate_seals_the_empty_log() {
     let world = World::new().await;
@@ -457,25 +454,6 @@ async fn migrate_seals_the_empty_log() {
         .await
         .unwrap();
     assert!(matches!(verify(&world, None).await, Err(ChainError::Head)));
-    let (code, output) = world.process(&["migrate"]).output().await;
-    assert_eq!(code, Some(0), "{output}");
-    assert_eq!(verify(&world, None).await.unwrap().seq, 0);
-
-    let mut steps = Migrator::migrations().into_iter().rev().zip(1..);
-    let back = steps.find(|(step, _)| step.name() == SEALS_THE_EMPTY_AUDIT_LOG);
-    let back = back.map(|(_, count)| count);
-    let new = NewUser::superuser(
-        "ada@example.com".parse().unwrap(),
-        "Ada".parse().unwrap(),
-        "none".to_owned(),
-    );
-    user::insert(&world.database.db, new, world.clock.now())
-        .await
-        .unwrap();
-    Migrator::down(&*world.database.db, back).await.unwrap();
-    execute(&world, "UPDATE audit_head SET seal = ''")
-        .await
-        .unwrap();
     let (code, output) = world.process(&["migrate"]).output().await;
     assert_eq!(code, Some(0), "{output}");
     assert_eq!(verify(&world, None).await.unwrap().seq, 0);

@@ -27,11 +27,4 @@ impl MigrationTrait for Migration {
         }
         Ok(())
     }
-
-    async fn down(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        let db = manager.get_connection();
-        db.execute_unprepared("DROP TABLE IF EXISTS write_checks")
-            .await?;
-        Ok(())
-    }
 }
