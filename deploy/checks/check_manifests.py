@@ -233,7 +233,7 @@ def the_worker_is_scaled_by_a_figure_that_there_is():
     values = KUBERNETES / "prometheus-adapter-values.yaml"
     rules = read_yaml(values)[0]["rules"]["external"]
     expect(asked == {rule["name"]["as"] for rule in rules}, values, f"has not just what the autoscaler asks: {asked}")
-    source = Path("worker/src/metrics.rs").read_text()
+    source = Path("worker/src/metrics/endpoint.rs").read_text()
     for rule in rules:
         series = rule["seriesQuery"].partition("{")[0]
         expect(f'"{series}"' in source, values, f"no worker shows {series}")

@@ -1,4 +1,4 @@
-//! Housekeeping: what has ended goes away after a while, in Redis and in the database.
+//! Deletes old data in Redis and in the database.
 
 use std::time::Duration;
 
@@ -13,71 +13,65 @@ use sea_orm::DbErr;
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-/// How often the queue is swept.
-const SWEEP_PERIOD: Duration = Duration::from_secs(5);
-/// How often rows are deleted.
-const DELETE_PERIOD: Duration = Duration::from_hours(1);
-/// How long a reset stays after it ran out.
-const KEEP_RESETS: TimeDelta = TimeDelta::days(1);
-/// How long a session stays after it ended.
-const KEEP_SESSIONS: TimeDelta = session::KNOWN_AFTER_EXPIRY;
-/// How long an ended mail stays: the time that somebody has to ask what became of it.
-const KEEP_MAILS: TimeDelta = TimeDelta::days(30);
+/// The interval between two sweeps of the queue.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
+/// The interval between two deletions of rows.
+const DELETE_INTERVAL: Duration = Duration::from_hours(1);
+/// How long resets are kept after their expiry.
+const RESET_RETENTION: TimeDelta = TimeDelta::days(1);
+/// How long ended sessions are kept.
+const SESSION_RETENTION: TimeDelta = session::KNOWN_AFTER_EXPIRY;
+/// How long ended mails are kept for support requests.
+const MAIL_RETENTION: TimeDelta = TimeDelta::days(30);
 
-/// Sweeps and deletes until it is stopped. Any number of workers may do this at once.
+/// Sweeps the queue and deletes rows until `stop`. Any number of workers may do this at the same time.
 pub async fn run(db: Database, queue: Queue, clock: Clock, stop: CancellationToken) {
-    let mut sweeps = time::interval(SWEEP_PERIOD);
+    let mut sweeps = time::interval(SWEEP_INTERVAL);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut deletes = time::interval(DELETE_PERIOD);
+    let mut deletes = time::interval(DELETE_INTERVAL);
     deletes.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = sweeps.tick() => sweep(&queue).await,
-            // What is deleted by then stays deleted.
+            // Each deletion is committed separately, so it can be interrupted.
             _ = deletes.tick() => tokio::select! {
                 () = stop.cancelled() => return,
-                rows = delete_old(&db, clock.now()) => tell(rows),
+                rows = delete_old(&db, clock.now()) => log_deletion(rows),
             },
         }
     }
 }
 
-fn tell(deleted: Result<u64, DbErr>) {
+fn log_deletion(deleted: Result<u64, DbErr>) {
     match deleted {
         Ok(0) => {}
-        Ok(rows) => tracing::info!(rows, "Old rows were deleted."),
+        Ok(rows) => tracing::info!(rows, "Old rows deleted"),
         Err(error) => {
             let error = database::describe(&error);
-            tracing::warn!(
-                error,
-                "Old rows were not deleted; the next try is in an hour."
-            );
+            tracing::warn!(error, "Old rows not deleted; next attempt in an hour");
         }
     }
 }
 
-/// The relay reports a Redis that is down; here it only means that there is nothing to sweep.
+/// Removes finished jobs from the queue. The relay reports a failure of Redis, so it is only a debug message here.
 async fn sweep(queue: &Queue) {
     loop {
         match queue.sweep().await {
             Ok(0) => return,
             Ok(_) => {}
             Err(error) => {
-                tracing::debug!(%error, "The queue was not swept.");
+                tracing::debug!(%error, "Queue not swept");
                 return;
             }
         }
     }
 }
 
-/// Deletes rows that ended long ago; returns how many.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes rows whose retention has ended, and returns their number.
 pub async fn delete_old(db: &Database, now: DateTime<Utc>) -> Result<u64, DbErr> {
-    let resets = password_reset::delete_expired_before(db, now - KEEP_RESETS).await?;
-    let sessions = session::delete_ended_before(db, now - KEEP_SESSIONS).await?;
-    let mails = mail::delete_ended_before(db, now - KEEP_MAILS).await?;
+    let resets = password_reset::delete_expired_before(db, now - RESET_RETENTION).await?;
+    let sessions = session::delete_ended_before(db, now - SESSION_RETENTION).await?;
+    let mails = mail::delete_ended_before(db, now - MAIL_RETENTION).await?;
     Ok(resets + sessions + mails)
 }

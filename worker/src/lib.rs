@@ -1,7 +1,7 @@
-//! The worker: it delivers the mails that the outbox holds, and nothing else.
+//! The mail worker: delivers the mails in the outbox.
 //!
-//! `monitor` hears the queue's wake-ups, `relay` makes up for those that get lost, both lead to `delivery`, and the
-//! mail's row decides what is done. `run` starts and stops all of it; `commands` is what an operator types.
+//! [`queue::consumer`] receives wake-ups from the queue, and [`queue::relay`] finds due mails whose wake-ups were lost. Both
+//! start a [`delivery`], which reads the mail's row. [`service`] starts and stops these tasks, and [`cli`] has the commands.
 
 pub mod cli;
 pub mod config;

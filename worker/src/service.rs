@@ -1,4 +1,4 @@
-//! Start and stop of all that a worker does.
+//! Starts and stops the tasks of a worker.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -23,7 +23,7 @@ use crate::{
     config::{Config, MailDestination},
     delivery::{Delivery, SendLimits, mail_budget::MailBudget, smtp_rate_limit::SmtpRateLimiter},
     housekeeping,
-    metrics::{self, DeliveryMetrics, Figures},
+    metrics::{self, DeliveryMetrics, MetricsEndpoint},
     queue::{
         consumer::{self, DeliverySlots},
         relay,
@@ -31,16 +31,16 @@ use crate::{
     transport::Transport,
 };
 
-/// A worker at work.
+/// A running worker.
 pub struct Worker {
     slots: DeliverySlots,
     tasks: JoinSet<()>,
 }
 
-/// Why a worker could not start.
+/// An error at the start of a worker.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The database or Redis is not there.
+    /// The database or Redis is unavailable.
     #[error(transparent)]
     Missing(#[from] MissingDependency),
     /// TLS could not be set up.
@@ -49,24 +49,24 @@ pub enum StartError {
     /// The database failed.
     #[error("the database: {}", database::describe(.0))]
     Database(#[from] DbErr),
-    /// The schema is older than this program.
+    /// The schema is older than the program.
     #[error(
         "the database lacks {0} migration(s): run `latchkey-api migrate`, then start the worker again"
     )]
     Schema(usize),
-    /// Somebody else listens where the figures should be shown.
-    #[error("METRICS_BIND: {0} cannot be listened on; is another worker there? ({1})")]
-    Metrics(SocketAddr, io::Error),
-    /// Two figures have one name.
-    #[error("figures: {0}")]
-    Figures(#[from] prometheus::Error),
-    /// Signals cannot be heard.
+    /// The address of the metrics is in use or not available.
+    #[error("METRICS_BIND: cannot listen on {0}; is another worker running? ({1})")]
+    MetricsBind(SocketAddr, io::Error),
+    /// Two metrics have the same name.
+    #[error("metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
+    /// Signal handlers could not be installed.
     #[error("signals: {0}")]
     Signals(#[from] io::Error),
 }
 
 impl Worker {
-    /// Starts monitor, relay and housekeeping.
+    /// Starts the queue consumers, the relay and housekeeping.
     #[must_use]
     pub fn start(connections: &Connections, delivery: Delivery, clock: &Clock) -> Self {
         let stop = delivery.stop_token();
@@ -88,40 +88,40 @@ impl Worker {
         Self { slots, tasks }
     }
 
-    /// Waits until a part of it ends, which none does before the stop unless it panicked.
-    pub async fn broken(&mut self) {
+    /// Waits until a task ends. Before the shutdown a task ends only by a panic.
+    pub async fn task_ended(&mut self) {
         self.tasks.join_next().await;
     }
 
-    /// Takes nothing more, and gives what is on its way so much time to finish; returns how many mails it had to
-    /// abandon. Those, and all that was not begun, stay queued in their rows.
-    pub async fn stop(self, patience: Duration) -> usize {
+    /// Stops the worker and waits up to `grace_period` for deliveries in flight. Returns how many mails it abandoned. They stay
+    /// queued in their rows.
+    pub async fn stop(self, grace_period: Duration) -> usize {
         let Self { slots, mut tasks } = self;
         slots.stop.cancel();
         let finished = async {
             while tasks.join_next().await.is_some() {}
-            slots.running.close();
-            slots.running.wait().await;
+            slots.in_flight.close();
+            slots.in_flight.wait().await;
         };
-        match time::timeout(patience, finished).await {
+        match time::timeout(grace_period, finished).await {
             Ok(()) => 0,
-            Err(_) => slots.running.len(),
+            Err(_) => slots.in_flight.len(),
         }
     }
 }
 
-/// How a worker ended.
+/// The result of running a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// All that was begun was finished.
+    /// All deliveries in flight were finished.
     Clean,
-    /// Some mails were abandoned; they are tried again.
+    /// Some mails were abandoned. They will be tried again.
     Abandoned(usize),
-    /// It was not asked to: a part of it panicked.
+    /// A task panicked.
     Broken,
 }
 
-/// The delivery that a configuration describes.
+/// Creates a delivery from the configuration.
 ///
 /// # Errors
 /// When TLS cannot be set up.
@@ -167,30 +167,30 @@ pub fn delivery(
     ))
 }
 
-/// Shows figures and health at `METRICS_BIND`, if anywhere, for as long as the program runs.
-async fn serve_metrics(bind: Option<SocketAddr>, figures: Figures) -> Result<(), StartError> {
+/// Serves metrics and health checks at `METRICS_BIND`, unless it is `off`, until the program ends.
+async fn serve_metrics(
+    bind: Option<SocketAddr>,
+    endpoint: MetricsEndpoint,
+) -> Result<(), StartError> {
     let Some(bind) = bind else { return Ok(()) };
     let acceptor = TcpListener::bind(bind)
         .into_acceptor()
         .await
-        .map_err(|error| StartError::Metrics(bind, error))?;
+        .map_err(|error| StartError::MetricsBind(bind, error))?;
     let address = acceptor
         .local_addr()
         .into_iter()
         .find_map(|address| address.as_socket_addr().copied());
-    tracing::info!(address = %address.unwrap_or(bind), "Figures and health are shown.");
+    tracing::info!(address = %address.unwrap_or(bind), "Serving metrics and health checks");
     tokio::spawn(async move {
-        if let Err(error) = metrics::serve(figures, acceptor, std::future::pending()).await {
-            tracing::error!(%error, "Figures and health are shown no more.");
+        if let Err(error) = metrics::serve(endpoint, acceptor, std::future::pending()).await {
+            tracing::error!(%error, "The metrics server stopped");
         }
     });
     Ok(())
 }
 
-/// Runs a worker until SIGTERM or Ctrl-C, and sends the last spans of its traces then.
-///
-/// # Errors
-/// When it cannot start.
+/// Runs a worker until SIGTERM or Ctrl-C, and then flushes its traces.
 pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
@@ -205,51 +205,51 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
         &clock,
         DeliveryMetrics::new(metrics.registry())?,
     )?;
-    let figures = Figures::new(
+    let endpoint = MetricsEndpoint::new(
         connections.clone(),
         clock.clone(),
         metrics,
         delivery.clone(),
         &config.common.redis_namespace,
     )?;
-    serve_metrics(config.metrics_bind, figures).await?;
+    serve_metrics(config.metrics_bind, endpoint).await?;
     let stop = delivery.stop_token();
     let mut worker = Worker::start(&connections, delivery, &clock);
     match &config.destination {
         MailDestination::Smtp(server) => tracing::info!(
             smtp.host = server.url.host,
             smtp.port = server.url.port,
-            "The worker is ready; mails go to SMTP_URL."
+            "Worker ready; mails are sent to SMTP_URL"
         ),
         MailDestination::Folder(folder) => tracing::info!(
             folder = %folder.display(),
-            "The worker is ready; mails go to MAIL_DIR, as SMTP_URL is not set."
+            "Worker ready; mails are written to MAIL_DIR, as SMTP_URL is not set"
         ),
     }
     let broken = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
-        () = worker.broken() => true,
+        () = worker.task_ended() => true,
     };
-    // First, so that nothing begins any more when the log says so.
+    // Before the log line, so that no delivery starts after it.
     stop.cancel();
     if broken {
-        tracing::error!("A part of the worker broke; it stops, to be started anew.");
+        tracing::error!("A task of the worker panicked; shutting down");
     } else {
-        tracing::info!("The worker stops: it finishes what it has begun.");
+        tracing::info!("Shutting down: finishing mails in flight");
     }
-    let (asked, patience) = (Instant::now(), config.common.shutdown);
-    let abandoned = worker.stop(patience).await;
+    let (stopping, grace_period) = (Instant::now(), config.common.shutdown);
+    let abandoned = worker.stop(grace_period).await;
     if abandoned > 0 {
         tracing::error!(
             mails = abandoned,
-            "The worker has stopped before some mails were done; they will be tried again."
+            "Worker stopped with mails in flight; they will be tried again"
         );
     } else {
-        tracing::info!("The worker has stopped.");
+        tracing::info!("Worker stopped");
     }
     traces
-        .finish(patience.saturating_sub(asked.elapsed()))
+        .finish(grace_period.saturating_sub(stopping.elapsed()))
         .await;
     Ok(match abandoned {
         _ if broken => Ended::Broken,
@@ -258,10 +258,7 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     })
 }
 
-/// Whether the database has every migration that this program knows. The worker runs none itself.
-///
-/// # Errors
-/// When it has not, or fails.
+/// Fails unless all migrations that this program knows are applied. The worker applies none.
 pub async fn check_schema(db: &Database) -> Result<(), StartError> {
     match latchkey_migration::missing(db).await? {
         0 => Ok(()),

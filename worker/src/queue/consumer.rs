@@ -1,13 +1,13 @@
-//! The half of apalis that reads: it turns the queue's wake-ups into deliveries.
+//! Consumes the queue with apalis, and starts a delivery for each wake-up.
 //!
-//! Covered here, for apalis-redis 1.0.0:
+//! Works around these properties of apalis-redis 1.0.0:
 //!
-//! - its own pace sees a wake-up after half a minute: here it is looked at every 15 ms;
-//! - any error of Redis ends the worker and drops what it was running: deliveries run as tasks of their own, and [`run`]
-//!   starts a new worker, under a new name, as an old one is refused for a while;
-//! - it has no priorities: each queue has a worker of its own here, and [`DeliverySlots`] keeps some free for codes;
-//! - it takes jobs without bound: the concurrency layer lets no more wait here than can be worked on at once;
-//! - a payload that doesn't decode stops it: payloads are plain values, and what is no mail's id is logged and done with.
+//! - It polls every 30 seconds by default. [`POLL_INTERVAL`] is shorter.
+//! - An error of Redis ends its worker and cancels running jobs. Deliveries therefore run as separate tasks, and [`run`] starts
+//!   a new worker. It has a new name, as Redis refuses the old one for a while.
+//! - It has no priorities. Each priority has its own queue and worker, and [`DeliverySlots`] reserves slots for codes.
+//! - It fetches jobs without limit. The concurrency layer allows as many as there are slots.
+//! - A payload that cannot be decoded stops it. Payloads are therefore JSON values, and invalid ones are logged and dropped.
 
 use std::{
     task::{Context, Poll},
@@ -25,68 +25,68 @@ use uuid::Uuid;
 
 use crate::delivery::{Delivery, slots::DeliverySlotPool};
 
-/// How often the queue is looked at.
+/// The interval between two polls of the queue.
 const POLL_INTERVAL: Duration = Duration::from_millis(15);
-/// How long apalis may take to hand back what it holds.
+/// The timeout for apalis to return fetched jobs at shutdown.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
-/// The pause before a worker is started anew.
+/// The delay before a restart of the apalis worker.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
 
-/// Deliveries in hand, so many at once.
+/// Starts deliveries as separate tasks, and limits how many are in flight.
 #[derive(Clone)]
 pub struct DeliverySlots {
     delivery: Delivery,
-    places: DeliverySlotPool,
-    /// The deliveries on their way.
-    pub running: TaskTracker,
-    /// Nothing begins after this.
+    pool: DeliverySlotPool,
+    /// The deliveries in flight.
+    pub in_flight: TaskTracker,
+    /// No delivery starts after this is cancelled.
     pub stop: CancellationToken,
 }
 
 impl DeliverySlots {
-    /// As many free slots as the delivery wants mails in hand.
+    /// Creates as many slots as the delivery may have mails in flight.
     #[must_use]
     pub fn new(delivery: Delivery, stop: CancellationToken) -> Self {
         Self {
-            places: DeliverySlotPool::new(delivery.prefetch()),
+            pool: DeliverySlotPool::new(delivery.prefetch()),
             delivery,
-            running: TaskTracker::new(),
+            in_flight: TaskTracker::new(),
             stop,
         }
     }
 
-    /// How many slots are free for mails of a priority at the moment.
+    /// Returns the number of slots that are free for mails of a priority.
     #[must_use]
     pub fn free(&self, priority: Priority) -> usize {
-        self.places.free(priority)
+        self.pool.free(priority)
     }
 
-    /// Waits for a free slot and begins a delivery in it; it goes on whatever becomes of the caller. After the stop
-    /// nothing begins: the mail stays queued in its row.
-    pub async fn begin(&self, mail: Uuid, priority: Priority) {
+    /// Waits for a free slot and starts a delivery, which continues if the caller is cancelled. Does nothing after the stop: the
+    /// mail stays queued in its row.
+    pub async fn start(&self, mail: Uuid, priority: Priority) {
         let slot = tokio::select! {
             biased;
             () = self.stop.cancelled() => return,
-            slot = self.places.acquire(priority) => slot,
+            slot = self.pool.acquire(priority) => slot,
         };
         let delivery = self.delivery.clone();
-        self.running.spawn(async move {
-            // Given back when this task ends, also by a panic.
+        self.in_flight.spawn(async move {
+            // Released when this task ends, also by a panic.
             let _slot = slot;
             if let Err(error) = delivery.deliver(mail).await {
                 let error = database::describe(&error);
-                tracing::error!(mail.id = %mail, error, "A mail waits: the database failed.");
+                tracing::error!(mail.id = %mail, error, "Delivery postponed: database error");
             }
         });
     }
 }
 
-/// Hears the wake-ups of one priority until it is stopped.
+/// Consumes the wake-ups of one priority until the stop.
 pub async fn run(queue: Queue, priority: Priority, slots: DeliverySlots) {
     loop {
         let name = format!("{}-{}", ClientId::default(), Uuid::now_v7());
         if let Err(error) = queue.announce(&name, priority).await {
-            tracing::debug!(%error, "A worker's name was not noted.");
+            tracing::debug!(%error, "Queue worker not announced");
         }
         let monitor = monitor(name, &queue, priority, &slots);
         let context = monitor.context();
@@ -94,22 +94,22 @@ pub async fn run(queue: Queue, priority: Priority, slots: DeliverySlots) {
         tokio::pin!(running);
         tokio::select! {
             ended = &mut running => {
-                // apalis' text has several lines.
+                // apalis' errors have several lines.
                 let error = ended.map_or_else(|error| error.to_string(), |()| String::new());
                 let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
                 let error = fault::of_text(&error);
-                tracing::warn!(%error, "The queue's worker ended; a new one starts when Redis accepts writes");
+                tracing::warn!(%error, "Queue worker stopped; it restarts when Redis accepts writes");
             }
             () = slots.stop.cancelled() => {
                 let _ = context.shutdown();
-                // What it could not hand back is in the rows, anyhow.
+                // The relay finds jobs that were not returned in time.
                 let _ = time::timeout(QUIT_TIMEOUT, running).await;
                 return;
             }
         }
         tokio::select! {
             () = slots.stop.cancelled() => return,
-            () = until_redis_works(&queue) => tracing::info!("The queue is read again."),
+            () = until_redis_works(&queue) => tracing::info!("Queue worker restarts"),
         }
     }
 }
@@ -130,16 +130,16 @@ fn monitor(name: String, queue: &Queue, priority: Priority, slots: &DeliverySlot
     })
 }
 
-/// The job. It always succeeds: whether a mail is tried again is not for the queue to decide.
+/// Handles one job. It always succeeds, as the mail's row decides about retries, not the queue.
 async fn wake(payload: Value, slots: Data<DeliverySlots>, priority: Data<Priority>) {
     if let Some(mail) = Queue::mail_of(&payload) {
-        slots.begin(mail, *priority).await;
+        slots.start(mail, *priority).await;
     } else {
-        tracing::warn!("The queue held something that is no mail's id; it was dropped.");
+        tracing::warn!("Dropped a job that is not a mail id");
     }
 }
 
-/// A worker of the queue writes even when it reads, so an answer alone is not enough.
+/// Waits until Redis accepts writes, which apalis needs even to fetch jobs.
 async fn until_redis_works(queue: &Queue) {
     loop {
         time::sleep(RESTART_DELAY).await;
@@ -149,7 +149,7 @@ async fn until_redis_works(queue: &Queue) {
     }
 }
 
-/// Wakes the worker at a steady pace.
+/// Polls at a fixed interval.
 struct FixedInterval(Interval);
 
 impl FixedInterval {
@@ -162,7 +162,7 @@ impl FixedInterval {
 
 impl PollStrategy for FixedInterval {
     fn poll_drive(&mut self, cx: &mut Context<'_>, _: &PollSnapshot) -> Poll<Option<()>> {
-        // Only a pending interval has taken note of the waker.
+        // Only a pending interval has registered the waker.
         let mut poll = Poll::Pending;
         while self.0.poll_tick(cx).is_ready() {
             poll = Poll::Ready(Some(()));

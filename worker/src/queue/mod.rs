@@ -1,4 +1,4 @@
-//! The reading half of the queue, and the relay that covers its losses.
+//! The consumer of the queue, and the relay that makes up for lost wake-ups.
 
 pub mod consumer;
 pub mod relay;

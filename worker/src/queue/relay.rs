@@ -1,8 +1,8 @@
-//! The relay: whatever is due and was not pushed lately is pushed again.
+//! Pushes wake-ups for due mails that were not pushed recently.
 //!
-//! It makes up for an API that died between commit and push, for a Redis that lost its queue, for a worker that died
-//! with a claim; and it is what wakes every mail that was put off. While the queue cannot be used, because Redis is gone,
-//! full, a replica or unable to persist, the relay begins the deliveries of due mails itself: the rows are the truth.
+//! The relay covers an API that died between commit and push, a Redis that lost its queue, and a worker that died with a claim.
+//! It also wakes deferred mails. While the queue cannot be used (Redis is down, full, a replica, or cannot persist), the relay
+//! starts the deliveries of due mails itself.
 
 use std::time::Duration;
 
@@ -20,24 +20,23 @@ use tokio::time::{self, MissedTickBehavior, timeout};
 
 use crate::{metrics::DeliveryMetrics, queue::consumer::DeliverySlots};
 
-/// How often it looks.
+/// The interval between two passes.
 const RELAY_INTERVAL: Duration = Duration::from_secs(1);
-/// What was pushed within this time is left alone: it is on its way.
-const PUSHED_WITHIN: TimeDelta = TimeDelta::seconds(5);
-/// It fills the queue up to here and not to its brim, as what it pushes while the queue is long is mostly in there
-/// already.
+/// Mails that were pushed within this time are skipped.
+const PUSH_COOLDOWN: TimeDelta = TimeDelta::seconds(5);
+/// The queue length up to which the relay fills it. In a longer queue, most due mails already have a wake-up.
 const REFILL_TARGET: usize = 1_000;
-/// How many mails it takes at a time.
-const BATCH: usize = 500;
+/// Maximum number of mails in one push.
+const MAX_BATCH_SIZE: usize = 500;
 
-/// Why nothing could be pushed.
+/// An error that stops a pass.
 #[derive(Debug, thiserror::Error)]
 pub enum RelayError {
-    /// The rows could not be read.
-    #[error("the database: {}", database::describe(.0))]
+    /// The due mails could not be read.
+    #[error("database error: {}", database::describe(.0))]
     Database(#[from] DbErr),
-    /// The queue could not be filled.
-    #[error("the queue: {0}")]
+    /// The queue could not be used.
+    #[error("queue error: {0}")]
     Queue(Refusal),
 }
 
@@ -47,7 +46,7 @@ impl From<QueueError> for RelayError {
     }
 }
 
-/// Looks every second until it is stopped. An outage is logged when it begins and when it ends.
+/// Runs a pass every second until the stop. Logs the beginning and the end of an outage.
 pub async fn run(
     db: Database,
     queue: Queue,
@@ -57,12 +56,12 @@ pub async fn run(
 ) {
     let mut ticks = time::interval(RELAY_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut out = false;
+    let mut is_failing = false;
     loop {
         let relayed = async {
             ticks.tick().await;
-            if out {
-                // Nothing is taken for a queue that would refuse it.
+            if is_failing {
+                // Before mails are marked as pushed.
                 check(&queue).await?;
             }
             pass(&db, &queue, clock.now()).await
@@ -74,34 +73,34 @@ pub async fn run(
         match &passed {
             Ok(pushed) => metrics.relayed.inc_by(*pushed as u64),
             Err(RelayError::Queue(_)) => match deliver_directly(&db, &slots, clock.now()).await {
-                Ok(begun) => metrics.direct.inc_by(begun as u64),
-                Err(error) => tracing::debug!(%error, "No due mail was read from the database"),
+                Ok(started) => metrics.direct.inc_by(started as u64),
+                Err(error) => tracing::debug!(%error, "Due mails not read from the database"),
             },
             Err(RelayError::Database(_)) => {}
         }
-        report(&passed, out);
-        out = passed.is_err();
+        report(&passed, is_failing);
+        is_failing = passed.is_err();
     }
 }
 
-/// Logs when the relay begins to fail and when it works again.
-fn report(passed: &Result<usize, RelayError>, out: bool) {
+/// Logs when the relay begins to fail and when it recovers.
+fn report(passed: &Result<usize, RelayError>, was_failing: bool) {
     match passed {
-        Ok(_) if out => tracing::info!("The relay works again."),
-        Err(RelayError::Queue(error)) if !out => {
+        Ok(_) if was_failing => tracing::info!("Relay recovered"),
+        Err(RelayError::Queue(error)) if !was_failing => {
             tracing::error!(
                 %error,
-                "The relay failed: the queue cannot be used. Due mails are delivered straight from the database; codes wait for Redis"
+                "Relay failed: the queue cannot be used. Notices are delivered without it; codes wait for Redis"
             );
         }
-        Err(error) if !out => {
-            tracing::error!(%error, "The relay failed; it goes on trying every second.");
+        Err(error) if !was_failing => {
+            tracing::error!(%error, "Relay failed; it retries every second");
         }
         _ => {}
     }
 }
 
-/// Whether the queue accepts writes.
+/// Checks that the queue accepts writes.
 async fn check(queue: &Queue) -> Result<(), RelayError> {
     match timeout(redis::COMMAND_TIMEOUT, queue.check_write()).await {
         Ok(checked) => Ok(checked?),
@@ -109,34 +108,31 @@ async fn check(queue: &Queue) -> Result<(), RelayError> {
     }
 }
 
-/// Begins the deliveries of due mails, codes first, as many as there are free slots; returns how many.
-///
-/// # Errors
-/// When the database fails.
+/// Starts deliveries of due mails in the free slots, codes first, and returns their number.
 pub async fn deliver_directly(
     db: &Database,
     slots: &DeliverySlots,
     now: DateTime<Utc>,
 ) -> Result<usize, DbErr> {
-    let mut begun = 0;
+    let mut started = 0;
     for priority in Priority::ALL {
         let free = slots.free(priority) as u64;
         if free == 0 {
             continue;
         }
-        let due = mail::take_due(db, priority, now, PUSHED_WITHIN, free).await?;
-        begun += due.len();
+        let due = mail::take_due(db, priority, now, PUSH_COOLDOWN, free).await?;
+        started += due.len();
         for mail in due {
-            slots.begin(mail, priority).await;
+            slots.start(mail, priority).await;
         }
     }
-    Ok(begun)
+    Ok(started)
 }
 
-/// Pushes what is due while the queues have room, codes first; returns how many mails.
+/// Pushes wake-ups for due mails until the queues are filled, codes first, and returns their number.
 ///
 /// # Errors
-/// When the database or Redis fails. What was taken and not pushed is taken again some seconds later.
+/// When the database or Redis fails. Mails that were read and not pushed are read again some seconds later.
 pub async fn pass(db: &Database, queue: &Queue, now: DateTime<Utc>) -> Result<usize, RelayError> {
     let mut pushed = 0;
     for priority in Priority::ALL {
@@ -153,16 +149,16 @@ async fn fill(
 ) -> Result<usize, RelayError> {
     let mut pushed = 0;
     loop {
-        let room = REFILL_TARGET
+        let free = REFILL_TARGET
             .saturating_sub(queue.depth(priority).await?)
-            .min(BATCH);
-        if room == 0 {
+            .min(MAX_BATCH_SIZE);
+        if free == 0 {
             return Ok(pushed);
         }
-        let due = mail::take_due(db, priority, now, PUSHED_WITHIN, room as u64).await?;
+        let due = mail::take_due(db, priority, now, PUSH_COOLDOWN, free as u64).await?;
         queue.push(&due, priority).await?;
         pushed += due.len();
-        if due.len() < room {
+        if due.len() < free {
             return Ok(pushed);
         }
     }

@@ -113,7 +113,7 @@ impl Installation {
     /// A worker that is ready.
     async fn worker(&self) -> Process {
         let mut worker = self.world.process(&[]);
-        worker.wait_for_line("The worker is ready").await;
+        worker.wait_for_line("Worker ready").await;
         worker
     }
 

@@ -19,7 +19,9 @@ impl Running {
         world.clock = Clock::system();
         world.set("METRICS_BIND", "127.0.0.1:0");
         let mut worker = world.process(&[]);
-        let line = worker.wait_for_line("Figures and health are shown.").await;
+        let line = worker
+            .wait_for_line("Serving metrics and health checks")
+            .await;
         let address = line.rsplit("address=").next().unwrap().trim().to_owned();
         Self {
             world,

@@ -12,7 +12,9 @@ async fn a_worker_whose_server_is_down_is_alive_and_not_ready() {
     world.set("METRICS_BIND", "127.0.0.1:0");
     world.sink.stop();
     let mut worker = world.process(&["run", "--concurrency", "2"]);
-    let line = worker.wait_for_line("Figures and health are shown.").await;
+    let line = worker
+        .wait_for_line("Serving metrics and health checks")
+        .await;
     let base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
 
     let (status, body) = get(&format!("{base}/health/ready")).await;
@@ -48,7 +50,9 @@ async fn the_figures_tell_what_became_of_the_mails_and_health_what_they_depend_o
         .sink
         .set_fault(Fault::ReplyTo(vec!["user3@example.com".to_owned()], 550));
     let mut worker = world.process(&[]);
-    let line = worker.wait_for_line("Figures and health are shown.").await;
+    let line = worker
+        .wait_for_line("Serving metrics and health checks")
+        .await;
     let base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
 
     world.ask_for(4).await;

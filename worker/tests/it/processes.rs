@@ -18,7 +18,7 @@ async fn a_stopped_worker_finishes_what_it_has_begun_and_begins_nothing_more() {
     world.sink.wait_until_stuck(1).await;
 
     worker.terminate().await;
-    worker.wait_for_line("The worker stops").await;
+    worker.wait_for_line("Shutting down").await;
     world.sink.set_fault(Fault::None);
     let (code, log) = worker.output().await;
 
@@ -44,7 +44,7 @@ async fn a_worker_that_has_to_abandon_a_mail_says_so_and_exits_with_1() {
     let (code, log) = worker.output().await;
 
     assert_eq!(code, Some(1), "{log}");
-    assert!(log.contains("before some mails were done"), "{log}");
+    assert!(log.contains("with mails in flight"), "{log}");
     assert_eq!(world.count(MailState::Queued).await, 1);
 }
 
@@ -60,7 +60,10 @@ async fn a_log_line_of_a_mail_names_the_mail_and_neither_the_person_nor_the_code
     worker.terminate().await;
     let (code, log) = worker.output().await;
 
-    let lines: Vec<_> = log.lines().filter(|line| line.contains("A mail")).collect();
+    let lines: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains("Mail sent"))
+        .collect();
     assert_eq!((code, lines.len()), (Some(0), 1), "{log}");
     let id = world.rows().await[0].id.to_string();
     for part in [&id, "reset_code", "request-1", "attempts", "duration_ms"] {
@@ -111,10 +114,7 @@ async fn a_database_that_a_newer_program_has_migrated_is_good_enough() {
         "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_of_a_later_version', 1)";
     world.database.db.execute_unprepared(step).await.unwrap();
 
-    world
-        .process(&[])
-        .wait_for_line("The worker is ready")
-        .await;
+    world.process(&[]).wait_for_line("Worker ready").await;
 }
 
 #[tokio::test]

@@ -110,14 +110,16 @@ async fn redis_full_worker_says_so_with_the_remedy() {
     world.set("METRICS_BIND", "127.0.0.1:0");
     let user = world.user("ada@example.com").await;
     let mut worker = world.process(&[]);
-    let line = worker.wait_for_line("Figures and health are shown.").await;
+    let line = worker
+        .wait_for_line("Serving metrics and health checks")
+        .await;
     let base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
 
     redis.refuse(RedisRefusal::Full).await;
     world.notice(MailKind::Welcome, &user).await;
     world.wait_for(MailState::Sent, 1).await;
 
-    let line = worker.wait_for_line("The relay failed").await;
+    let line = worker.wait_for_line("Relay failed").await;
     assert!(
         line.contains("out of memory") && line.contains("maxmemory"),
         "{line}"

@@ -58,7 +58,7 @@ async fn a_postgresql_that_goes_away_is_waited_for_by_both_programs() {
 
     line.cut().await;
     assert_eq!(api.ask_for("refused@example.com").await, 503);
-    worker.wait_for_line("The relay failed").await;
+    worker.wait_for_line("Relay failed").await;
     sleep(scaled(Duration::ZERO, Duration::from_secs(10))).await;
     assert_eq!(api.ask_for("refused@example.com").await, 503);
     line.mend().await;

@@ -16,7 +16,7 @@ async fn every_figure_is_explained_and_the_dashboard_asks_for_no_other() {
     let mut shown = BTreeSet::new();
     for (program, line) in [
         (&mut api.process, "Figures are shown."),
-        (&mut worker, "Figures and health are shown."),
+        (&mut worker, "Serving metrics and health checks"),
     ] {
         let line = program.wait_for_line(line).await;
         let address = line.rsplit("address=").next().unwrap().trim();

@@ -62,7 +62,7 @@ async fn a_redis_that_hangs_delays_mails_and_no_request_beyond_its_time_out() {
         it.world.reset(&user(number)).await;
     }
     assert_eq!(api.ask_for("refused@example.com").await, 503);
-    worker.wait_for_line("The relay failed").await;
+    worker.wait_for_line("Relay failed").await;
     sleep(scaled(Duration::ZERO, Duration::from_secs(20))).await;
     assert_eq!(api.ask_for("refused@example.com").await, 503);
     it.redis.go_on().await;
@@ -99,8 +99,8 @@ async fn a_redis_that_restarts_under_an_idle_worker_costs_nothing() {
     let (code, log) = worker.output().await;
     assert_eq!(code, Some(0), "{log}");
     assert_eq!(
-        log.matches("The relay failed").count(),
-        log.matches("The relay works again").count(),
+        log.matches("Relay failed").count(),
+        log.matches("Relay recovered").count(),
         "{log}"
     );
 }
