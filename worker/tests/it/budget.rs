@@ -1,4 +1,4 @@
-//! The budget of a mailbox, as the worker counts it (T5).
+//! The mailbox budget of the worker (T5).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::models::{
@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::world::World;
 
-/// A world in which one mailbox gets so many mails of one kind an hour.
+/// Creates a world whose budget allows `count` mails of one kind an hour.
 async fn world(hour: &str) -> World {
     let mut world = World::new().await;
     world.set("LIMIT_MAIL_HOUR", hour);
@@ -25,7 +25,7 @@ async fn deliver(delivery: Delivery, mail: Uuid) -> Outcome {
     delivery.deliver(mail).await.unwrap()
 }
 
-/// Two workers with twenty mails at once send as many as the budget allows.
+/// Two workers with twenty concurrent mails send as many as the budget allows.
 #[tokio::test]
 async fn parallel_deliveries_share_one_budget() {
     let world = world("7/3600").await;
@@ -44,9 +44,9 @@ async fn parallel_deliveries_share_one_budget() {
     assert_eq!(world.sink.mails().len(), 7);
 }
 
-/// A mail that is tried again takes no second place, and a suppressed one has no code in Redis.
+/// A suppressed mail has no code in Redis.
 #[tokio::test]
-async fn a_mail_that_is_tried_again_counts_once() {
+async fn retried_mail_counts_once_in_the_budget() {
     let world = world("1/3600").await;
     let (_, mail) = world.reset("ada@example.com").await;
     world.sink.set_fault(Fault::Refuse);
@@ -63,7 +63,7 @@ async fn a_mail_that_is_tried_again_counts_once() {
     assert_eq!(world.deliver(later).await, Outcome::Sent);
 }
 
-/// An account that has proved its address.
+/// Creates an account with a verified address.
 async fn verified(world: &World) -> user::Model {
     let user = world.user("bo@example.com").await;
     let mut row = user.into_active_model();
@@ -71,7 +71,7 @@ async fn verified(world: &World) -> user::Model {
     row.update(&world.database.db).await.unwrap()
 }
 
-/// The session of a login from a client IP, which expires then.
+/// Creates a session of a login from a client IP.
 async fn login(world: &World, user: &user::Model, client_ip: &str, expires_at: DateTime<Utc>) {
     let at = expires_at - TimeDelta::days(10);
     let hasher = world.config().common.secret_key.token_hasher();
@@ -91,7 +91,7 @@ async fn login(world: &World, user: &user::Model, client_ip: &str, expires_at: D
     session::insert(&world.database.db, session).await.unwrap();
 }
 
-/// A code that a client network asked for.
+/// Queues a code that a client network requested.
 async fn code_from(world: &World, email: &str, network: &str) -> Uuid {
     let (_, mail) = world.reset(email).await;
     let mut row = world.row(mail).await.into_active_model();
@@ -100,9 +100,9 @@ async fn code_from(world: &World, email: &str, network: &str) -> Uuid {
     mail
 }
 
-/// M3: a network is known by logins whose sessions expired within 30 days, however they ended, and by no older ones.
+/// M3: a network is known by sessions that expired within 30 days, whatever ended them.
 #[tokio::test]
-async fn network_is_known_for_30_days_after_its_session_expired() {
+async fn network_is_known_30_days_after_session_expiry() {
     let mut world = world("1/3600").await;
     world.set("LIMIT_MAIL_CAUSE", "3/3600");
     world.set("LIMIT_MAIL_DAY", "30/86400");
@@ -123,9 +123,8 @@ async fn network_is_known_for_30_days_after_its_session_expired() {
     }
 }
 
-/// A mail that the reserve counts and that is tried again takes no second place in it.
 #[tokio::test]
-async fn mail_of_the_reserve_that_is_tried_again_counts_once() {
+async fn retried_mail_counts_once_in_the_reserve() {
     let mut world = world("1/3600").await;
     world.set("LIMIT_MAIL_CAUSE", "2/3600");
     world.set("LIMIT_MAIL_DAY", "30/86400");
@@ -135,7 +134,7 @@ async fn mail_of_the_reserve_that_is_tried_again_counts_once() {
         assert_eq!(world.deliver(mail).await, outcome);
         mail
     };
-    // The total, then the reserve of two mails.
+    // The total, and then the reserve of two mails.
     deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
     world.sink.set_fault(Fault::Refuse);
     let deferred = deliver_one(MailKind::TokenReplayed, Outcome::Deferred).await;

@@ -1,9 +1,8 @@
-//! Every fault that must lose no mail, on the real programs: the built API and worker, a Redis of their own, a database
-//! of their own, and an SMTP server that fails as told.
+//! Faults that must lose no mail, tested on the built API and worker with their own Redis and database, and an SMTP server that
+//! simulates faults.
 //!
-//! `deploy/test` runs these tests in a short form. With `CHAOS=long`, as `deploy/chaos` runs them, there are more mails
-//! and longer outages. Each test ends with a row of the table (see [`Installation::report`]); with `CHAOS_TABLE`, the
-//! rows are added to that file.
+//! `deploy/test` runs these tests in a short form. `deploy/chaos` sets `CHAOS=long` for more mails and longer outages. Each test
+//! prints a row of a table ([`Installation::report`]) and appends it to the file `CHAOS_TABLE`, if set.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -23,8 +22,8 @@ use crate::world::World;
 mod api;
 mod backlog;
 mod database;
-mod figures;
 mod mails;
+mod metrics;
 mod redis;
 mod rolling;
 mod secrets;
@@ -32,20 +31,20 @@ mod smtp;
 mod traces;
 mod workers;
 
-/// No answer takes longer than the time-outs inside it.
-const IN_TIME: Duration = Duration::from_secs(20);
+/// The timeout of a response, longer than the timeouts inside the API.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Whether this is the long form.
+/// Returns whether the tests run in the long form.
 fn is_long() -> bool {
     variable("CHAOS").as_deref() == Some("long")
 }
 
-/// One number for the short form, another for the long.
+/// Returns the value for the short or the long form.
 fn scaled<T>(short: T, long: T) -> T {
     if is_long() { long } else { short }
 }
 
-/// Where everything runs.
+/// The programs with their servers.
 struct Installation {
     world: World,
     redis: RedisServer,
@@ -84,7 +83,7 @@ impl Installation {
         }
     }
 
-    /// One with so many accounts: `user0@example.com` and so on.
+    /// Creates an installation with `count` accounts: `user0@example.com` and so on.
     async fn with_users(count: usize) -> Self {
         let installation = Self::new().await;
         installation.world.users(count).await;
@@ -110,7 +109,7 @@ impl Installation {
         }
     }
 
-    /// A worker that is ready.
+    /// Starts a worker and waits until it is ready.
     async fn worker(&self) -> Process {
         let mut worker = self.world.process(&[]);
         worker.wait_for_line("Worker ready").await;
@@ -125,10 +124,10 @@ impl Installation {
         workers
     }
 
-    /// Waits until so many mails were sent, however long that takes as long as it goes on.
-    async fn all_sent(&self, count: usize) {
+    /// Waits until `count` mails were sent. Fails only when no mail is sent for a minute.
+    async fn wait_until_all_sent(&self, count: usize) {
         let mut sent = 0;
-        // Counting takes its time, too.
+        // Counting many rows takes longer.
         let pause = Duration::from_millis(if count > 10_000 { 1_000 } else { 50 });
         while sent < count {
             let more = async {
@@ -151,19 +150,14 @@ impl Installation {
         waiting.unwrap()
     }
 
-    /// Waits until every mail that waits was tried.
-    async fn all_tried(&self) {
-        let tried = async {
-            while self.world.rows().await.iter().any(|it| it.attempts == 0) {
-                sleep(Duration::from_millis(50)).await;
-            }
-        };
-        timeout(PATIENCE, tried).await.expect("a try of each mail");
+    /// Waits until every mail was attempted.
+    async fn wait_until_all_attempted(&self) {
+        self.world.wait_until_all(|mail| mail.attempts > 0).await;
     }
 
-    /// Compares what was accepted with what arrived, and adds a row to the table: the fault; how many mails were
-    /// accepted, how many arrived, how many ended otherwise (as they should); how many arrived again; the longest time
-    /// from acceptance to arrival. Whatever arrived again is the same mail: same Message-ID, same recipient, same code.
+    /// Compares accepted with delivered mails, and adds a row to the table: the fault, the numbers of accepted, delivered,
+    /// otherwise ended and duplicate mails, and the longest time from acceptance to arrival. Checks that duplicates have the
+    /// same Message-ID, recipient and code.
     async fn report(&self, fault: &str) -> Counts {
         let counts = self.counts().await;
         counts.print(fault);
@@ -200,7 +194,7 @@ impl Installation {
     }
 }
 
-/// What became of the mails of a test.
+/// The outcome of the mails of a test.
 #[derive(Default)]
 struct Counts {
     accepted: usize,
@@ -211,8 +205,8 @@ struct Counts {
 }
 
 impl Counts {
-    /// What became of the mails of two rounds.
-    fn and(self, other: &Self) -> Self {
+    /// Adds the counts of two rounds.
+    fn plus(self, other: &Self) -> Self {
         Self {
             accepted: self.accepted + other.accepted,
             delivered: self.delivered + other.delivered,
@@ -241,8 +235,8 @@ impl Counts {
         }
     }
 
-    /// Nothing was lost.
-    fn all_arrived(&self, accepted: usize) {
+    /// Checks that `accepted` mails were accepted and delivered.
+    fn assert_none_lost(&self, accepted: usize) {
         assert_eq!((self.accepted, self.delivered), (accepted, accepted));
     }
 }
@@ -255,28 +249,30 @@ struct Api {
 }
 
 impl Api {
-    /// Asks for a code; the status of the answer.
-    async fn ask_for(&self, email: &str) -> u16 {
+    /// Requests a code and returns the response's status.
+    async fn request_code(&self, email: &str) -> u16 {
         let request = self
             .http
             .post(format!("http://{}/auth/email_request/", self.address))
             .form(&[("email", email)])
             .send();
-        let answer = timeout(IN_TIME, request).await.expect("an answer in time");
+        let answer = timeout(RESPONSE_TIMEOUT, request)
+            .await
+            .expect("an answer in time");
         answer.unwrap().status().as_u16()
     }
 
-    /// Asks for codes for these accounts, each of which is accepted.
-    async fn ask_for_all(&self, users: std::ops::Range<usize>) {
+    /// Requests codes for these accounts. Each request must be accepted.
+    async fn request_codes(&self, users: std::ops::Range<usize>) {
         for number in users {
-            assert_eq!(self.ask_for(&user(number)).await, 201);
+            assert_eq!(self.request_code(&user(number)).await, 201);
         }
     }
 
-    /// Asks until it is accepted again.
-    async fn ask_until_accepted(&self, email: &str) {
+    /// Requests a code until the API accepts the request.
+    async fn request_code_until_accepted(&self, email: &str) {
         let asked = async {
-            while self.ask_for(email).await != 201 {
+            while self.request_code(email).await != 201 {
                 sleep(Duration::from_millis(100)).await;
             }
         };

@@ -1,4 +1,4 @@
-//! Connections to the SMTP server: which are used again, and what the client calls itself.
+//! SMTP connections: reuse, `EHLO` name and login.
 
 use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, Security, Stage};
@@ -6,14 +6,14 @@ use latchkey_worker::delivery::Outcome;
 
 use crate::world::World;
 
-/// Delivers 24 codes at once by one worker, and checks that each took one attempt.
+/// Delivers 24 concurrent codes by one worker, and checks that each took one attempt.
 async fn deliver_at_once(fault: Fault) {
     let mut world = World::new().await;
     world.users(24).await;
     let _worker = world.worker(8);
     world.sink.set_fault(fault.clone());
 
-    world.ask_for(24).await;
+    world.request_resets(24).await;
 
     world.wait_for(MailState::Sent, 24).await;
     for row in world.rows().await {
@@ -23,7 +23,7 @@ async fn deliver_at_once(fault: Fault) {
 }
 
 #[tokio::test]
-async fn server_that_ends_reused_connections_takes_each_mail_at_once() {
+async fn closed_reused_connection_is_replaced_within_the_attempt() {
     for fault in [
         Fault::OneMailPerConnection(Some("421 4.7.0 one mail a connection")),
         Fault::OneMailPerConnection(Some("451 4.3.0 too many mails in this session")),
@@ -35,7 +35,7 @@ async fn server_that_ends_reused_connections_takes_each_mail_at_once() {
 }
 
 #[tokio::test]
-async fn fresh_connection_that_is_refused_defers_without_another() {
+async fn refused_new_connection_defers_without_another() {
     for (stage, reply) in [
         (Stage::Greeting, "421 4.7.0 too many connections"),
         (Stage::Sender, "421 4.3.2 shutting down"),
@@ -51,9 +51,9 @@ async fn fresh_connection_that_is_refused_defers_without_another() {
     }
 }
 
-/// The server may have accepted the mail, so its answer is not asked for again.
+/// The server may have accepted the mail, so the attempt does not send it again.
 #[tokio::test]
-async fn answer_lost_on_a_reused_connection_defers_the_mail() {
+async fn lost_reply_on_reused_connection_defers_mail() {
     let world = World::new().await;
     world.users(2).await;
     let delivery = world.delivery();
@@ -80,7 +80,7 @@ async fn ehlo_with(settings: &[(&str, &str)]) -> String {
 }
 
 #[tokio::test]
-async fn client_names_itself_by_setting_or_public_url() {
+async fn ehlo_name_comes_from_setting_or_public_url() {
     for (settings, expected) in [
         (&[][..], "EHLO accounts.example.com"),
         (
@@ -108,9 +108,9 @@ async fn client_names_itself_by_setting_or_public_url() {
     }
 }
 
-/// Doctor, the row and the log of the worker.
+/// Checks `doctor`, the row and the log of the worker.
 #[tokio::test]
-async fn server_without_a_supported_login_is_named_with_its_mechanisms() {
+async fn unsupported_login_mechanisms_are_named() {
     let mut world = World::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
     world.clock = Clock::system();
     world.sink.offer(&["STARTTLS", "AUTH XOAUTH2 OAUTHBEARER"]);
@@ -136,7 +136,7 @@ async fn server_without_a_supported_login_is_named_with_its_mechanisms() {
 }
 
 #[tokio::test]
-async fn raw_delimiter_in_the_smtp_password_stops_the_start() {
+async fn raw_delimiter_in_smtp_password_stops_start() {
     let mut world = World::new().await;
     world.set("SMTP_URL", "smtp://ada:velvet#secret@localhost:2525");
 

@@ -1,4 +1,4 @@
-//! What is sent, to whom, and when not at all.
+//! The content of mails, and the mails that are not sent.
 
 use chrono::TimeDelta;
 use latchkey_shared::models::{
@@ -11,7 +11,7 @@ use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
 use crate::world::{RESET, World};
 
 #[tokio::test]
-async fn every_kind_of_mail_arrives_with_its_headers_and_both_parts() {
+async fn every_mail_kind_has_headers_and_both_parts() {
     let world = World::new().await;
     let user = world.user("Ada@Example.com").await;
     let mut mails = vec![world.reset("ada@example.com").await.1];
@@ -59,7 +59,7 @@ async fn every_kind_of_mail_arrives_with_its_headers_and_both_parts() {
 }
 
 #[tokio::test]
-async fn the_text_part_can_be_read_as_it_is_in_the_raw_mail() {
+async fn text_part_is_readable_in_raw_mail() {
     let world = World::new().await;
     let user = world.user("ada@example.com").await;
     let (_, code) = world.reset("ada@example.com").await;
@@ -74,9 +74,9 @@ async fn the_text_part_can_be_read_as_it_is_in_the_raw_mail() {
     }
 }
 
-/// O1: the code lives five minutes from the moment when SMTP took its mail.
+/// O1: a code is valid for five minutes after the SMTP server accepted its mail.
 #[tokio::test]
-async fn the_life_of_a_code_starts_when_its_mail_is_accepted() {
+async fn code_lifetime_starts_when_mail_is_accepted() {
     let world = World::new().await;
     let user = world.user("ada@example.com").await;
     let (reset, mail) = world.reset("ada@example.com").await;
@@ -91,9 +91,9 @@ async fn the_life_of_a_code_starts_when_its_mail_is_accepted() {
     assert!(world.sink.mails()[0].text.contains("counts for 5 minutes"));
 }
 
-/// O1: but never longer than its reset.
+/// O1: a code is not valid longer than its reset.
 #[tokio::test]
-async fn a_code_ends_with_its_reset_at_the_latest() {
+async fn code_expires_no_later_than_its_reset() {
     let world = World::new().await;
     world.user("ada@example.com").await;
     let (reset, mail) = world.reset("ada@example.com").await;
@@ -107,7 +107,7 @@ async fn a_code_ends_with_its_reset_at_the_latest() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_an_address_without_an_account() {
+async fn mail_to_unknown_address_is_cancelled() {
     let world = World::new().await;
     let (reset, mail) = world.reset("nobody@example.com").await;
 
@@ -121,7 +121,7 @@ async fn nothing_is_sent_to_an_address_without_an_account() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_to_a_deactivated_account() {
+async fn mail_to_deactivated_account_is_cancelled() {
     let world = World::new().await;
     let user = world.user("ada@example.com").await;
     let (_, code) = world.reset("ada@example.com").await;
@@ -139,7 +139,7 @@ async fn nothing_is_sent_to_a_deactivated_account() {
 }
 
 #[tokio::test]
-async fn nothing_is_sent_for_a_reset_that_has_ended() {
+async fn mail_of_ended_reset_is_cancelled() {
     let world = World::new().await;
     let user = world.user("ada@example.com").await;
     let (reset, mail) = world.reset("ada@example.com").await;
@@ -152,7 +152,7 @@ async fn nothing_is_sent_for_a_reset_that_has_ended() {
 }
 
 #[tokio::test]
-async fn a_mail_past_its_worth_expires_and_is_never_sent() {
+async fn overdue_mail_expires_unsent() {
     let world = World::new().await;
     let user = world.user("ada@example.com").await;
     let (_, code) = world.reset("ada@example.com").await;
@@ -168,7 +168,7 @@ async fn a_mail_past_its_worth_expires_and_is_never_sent() {
 }
 
 #[tokio::test]
-async fn a_mail_is_sent_once_however_often_it_is_delivered() {
+async fn repeated_delivery_sends_mail_once() {
     let world = World::new().await;
     world.user("ada@example.com").await;
     let (_, mail) = world.reset("ada@example.com").await;
@@ -189,7 +189,7 @@ async fn a_mail_is_sent_once_however_often_it_is_delivered() {
 }
 
 #[tokio::test]
-async fn a_row_that_makes_no_sense_fails_alone() {
+async fn invalid_row_fails_without_affecting_others() {
     let world = World::new().await;
     let user = world.user("ada@example.com").await;
     let (_, good) = world.reset("ada@example.com").await;

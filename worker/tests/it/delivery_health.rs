@@ -1,4 +1,4 @@
-//! R2, R3: the server's refusals of the service show in the doctor and in the metrics, one recipient's refusal does not.
+//! R2, R3: `doctor` and metrics report a server that refuses the service, but not the refusal of one recipient.
 
 use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, PATIENCE, Process, Security, Stage};
@@ -6,7 +6,7 @@ use tokio::time::{Duration, sleep, timeout};
 
 use crate::world::World;
 
-/// A running worker, and where its metrics are.
+/// A running worker and the URL of its metrics.
 struct Running {
     world: World,
     metrics: String,
@@ -17,21 +17,16 @@ impl Running {
     async fn start(security: Security, credentials: Option<(&str, &str)>) -> Self {
         let mut world = World::with(security, credentials).await;
         world.clock = Clock::system();
-        world.set("METRICS_BIND", "127.0.0.1:0");
-        let mut worker = world.process(&[]);
-        let line = worker
-            .wait_for_line("Serving metrics and health checks")
-            .await;
-        let address = line.rsplit("address=").next().unwrap().trim().to_owned();
+        let (worker, base) = world.process_with_metrics(&[]).await;
         Self {
             world,
-            metrics: format!("http://{address}/metrics"),
+            metrics: format!("{base}/metrics"),
             _worker: worker,
         }
     }
 
-    /// Asks for a code for each of these accounts.
-    async fn ask_for(&self, recipients: &[&str]) {
+    /// Creates an account for each recipient and requests a code for it.
+    async fn request_codes(&self, recipients: &[&str]) {
         for recipient in recipients {
             self.world.user(recipient).await;
             let (_, written) = self.world.write_reset(recipient).await;
@@ -39,7 +34,7 @@ impl Running {
         }
     }
 
-    /// Waits until attempts to send so many mails have failed.
+    /// Waits until deliveries of `count` mails have failed.
     async fn wait_for_failures(&self, count: usize) {
         let failed = async {
             while self
@@ -61,7 +56,7 @@ impl Running {
         );
     }
 
-    /// The causes that the metrics name, and the doctor's exit code and words.
+    /// Returns the causes in the metrics, and the exit code and output of `doctor`.
     async fn health(&self) -> (Vec<String>, Option<i32>, String) {
         let text = reqwest::get(&self.metrics)
             .await
@@ -82,14 +77,14 @@ impl Running {
         (failing, code, text)
     }
 
-    async fn is_healthy(&self) {
+    async fn assert_healthy(&self) {
         let (causes, code, text) = self.health().await;
         assert_eq!((causes, code), (vec![], Some(0)), "{text}");
     }
 }
 
 #[tokio::test]
-async fn refusals_of_the_service_turn_doctor_and_metrics_red() {
+async fn service_refusal_turns_doctor_and_metrics_red() {
     for (stage, reply, cause) in [
         (Stage::Greeting, "554 5.7.1 go away", "connection"),
         (Stage::Ehlo, "504 5.5.2 bad name", "connection"),
@@ -97,9 +92,9 @@ async fn refusals_of_the_service_turn_doctor_and_metrics_red() {
         (Stage::Sender, "550 5.1.8 no such sender", "sender"),
     ] {
         let it = Running::start(Security::StartTls, Some(("ada", "velvet-secret"))).await;
-        it.is_healthy().await;
+        it.assert_healthy().await;
         it.world.sink.set_fault(Fault::Reply(stage, reply));
-        it.ask_for(&["eve@example.com"]).await;
+        it.request_codes(&["eve@example.com"]).await;
         it.wait_for_failures(1).await;
 
         let (causes, code, text) = it.health().await;
@@ -109,12 +104,12 @@ async fn refusals_of_the_service_turn_doctor_and_metrics_red() {
 
         it.world.sink.set_fault(Fault::None);
         it.world.wait_for(MailState::Sent, 1).await;
-        it.is_healthy().await;
+        it.assert_healthy().await;
     }
 }
 
 #[tokio::test]
-async fn refusal_of_one_recipient_leaves_doctor_and_metrics_green() {
+async fn recipient_refusal_leaves_doctor_and_metrics_green() {
     let it = Running::start(Security::Plain, None).await;
     for (number, reply) in [
         "550 5.1.1 unknown",
@@ -127,25 +122,25 @@ async fn refusal_of_one_recipient_leaves_doctor_and_metrics_green() {
         let refused = format!("user{number}@one.example");
         let fault = Fault::ReplyToRecipients(vec![refused.clone()], reply);
         it.world.sink.set_fault(fault);
-        it.ask_for(&[&refused]).await;
+        it.request_codes(&[&refused]).await;
         it.wait_for_failures(number + 1).await;
 
-        it.is_healthy().await;
+        it.assert_healthy().await;
     }
 }
 
 #[tokio::test]
-async fn refusals_in_several_domains_turn_red_until_they_end() {
+async fn refusals_in_several_domains_turn_red_temporarily() {
     let it = Running::start(Security::Plain, None).await;
     let refused = ["ada@one.example", "eve@two.example"];
     it.world.sink.set_fault(Fault::ReplyToRecipients(
         refused.map(str::to_owned).to_vec(),
         "554 5.7.1 <ada@one.example>: Relay access denied",
     ));
-    it.ask_for(&refused).await;
+    it.request_codes(&refused).await;
     it.wait_for_failures(2).await;
-    // A relay takes the mails to its own domain.
-    it.ask_for(&["own@three.example"]).await;
+    // A relay accepts mails to its own domain.
+    it.request_codes(&["own@three.example"]).await;
     it.world.wait_for(MailState::Sent, 1).await;
 
     let (causes, code, text) = it.health().await;
@@ -158,32 +153,33 @@ async fn refusals_in_several_domains_turn_red_until_they_end() {
 
     it.world.sink.set_fault(Fault::None);
     it.world.wait_for(MailState::Sent, 3).await;
-    it.is_healthy().await;
+    it.assert_healthy().await;
 }
 
-/// Strangers register with addresses that the server cannot take, or at domains of their own whose replies a relay repeats.
+/// Strangers register with addresses that need SMTPUTF8, or at their own domains, whose replies a relay repeats.
 #[tokio::test]
-async fn refusals_that_strangers_cause_leave_doctor_and_metrics_green() {
+async fn refusals_caused_by_strangers_leave_health_green() {
     let it = Running::start(Security::Plain, None).await;
     it.world.sink.offer(&["8BITMIME"]);
-    it.ask_for(&["\u{e9}@a.example.org", "\u{e9}@b.example.net"])
+    it.request_codes(&["\u{e9}@a.example.org", "\u{e9}@b.example.net"])
         .await;
     it.wait_for_failures(2).await;
-    it.is_healthy().await;
+    it.assert_healthy().await;
 
     let refused = ["eve@a.example.com", "eve@b.example.com", "eve@example.edu"];
     it.world.sink.set_fault(Fault::ReplyToRecipients(
         refused.map(str::to_owned).to_vec(),
         "554 5.7.1 refused by the server of the domain",
     ));
-    // Subdomains of one owner are one domain.
-    it.ask_for(&refused[..2]).await;
+    // Subdomains count as one domain.
+    it.request_codes(&refused[..2]).await;
     it.wait_for_failures(4).await;
-    it.is_healthy().await;
+    it.assert_healthy().await;
 
-    it.ask_for(&["ada@one.example", "ada@two.example"]).await;
+    it.request_codes(&["ada@one.example", "ada@two.example"])
+        .await;
     it.world.wait_for(MailState::Sent, 2).await;
-    it.ask_for(&refused[2..]).await;
+    it.request_codes(&refused[2..]).await;
     it.wait_for_failures(5).await;
-    it.is_healthy().await;
+    it.assert_healthy().await;
 }

@@ -5,7 +5,7 @@ use latchkey_testing::Security;
 use crate::world::World;
 
 #[tokio::test]
-async fn a_healthy_installation_gets_a_clean_bill_but_for_the_redis_that_forgets() {
+async fn doctor_healthy_installation_warns_only_about_redis_persistence() {
     let world = World::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
 
     let (code, text) = world.process(&["doctor"]).output().await;
@@ -30,7 +30,7 @@ async fn a_healthy_installation_gets_a_clean_bill_but_for_the_redis_that_forgets
 }
 
 #[tokio::test]
-async fn each_part_that_does_not_work_is_named_with_what_to_do_and_the_rest_is_looked_at() {
+async fn doctor_names_each_failure_with_remedy() {
     let mut world = World::new().await;
     world.sink.stop();
     let folder = tempfile::tempdir().unwrap();
@@ -57,7 +57,7 @@ async fn each_part_that_does_not_work_is_named_with_what_to_do_and_the_rest_is_l
 }
 
 #[tokio::test]
-async fn a_refused_login_and_a_redis_that_is_not_there_are_failures() {
+async fn doctor_refused_login_and_missing_redis_fail() {
     let mut world = World::with(Security::Implicit, Some(("ada", "velvet-secret"))).await;
     let url = world.sink.url().replace("velvet-secret", "wrong-secret");
     world.set("SMTP_URL", &url);
@@ -74,7 +74,7 @@ async fn a_refused_login_and_a_redis_that_is_not_there_are_failures() {
 }
 
 #[tokio::test]
-async fn a_folder_for_mails_that_cannot_be_written_is_a_failure() {
+async fn doctor_unwritable_mail_dir_fails() {
     let mut world = World::new().await;
     world.variables.remove("SMTP_URL");
     world.set("MAIL_DIR", "/proc/none");

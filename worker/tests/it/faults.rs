@@ -1,4 +1,4 @@
-//! Servers that fail: what is tried again, what is not, and what is repeated.
+//! Faults of SMTP servers: deferred, failed and repeated mails.
 
 use chrono::TimeDelta;
 use latchkey_shared::models::mail::{self, MailState};
@@ -10,11 +10,11 @@ use tokio::time::{Duration, sleep, timeout};
 
 use crate::world::World;
 
-/// Longer than the wait after a first or second try.
+/// Longer than the back-off after a first or second attempt.
 const LATER: TimeDelta = TimeDelta::seconds(3);
 
-/// One try with the fault, one without it.
-async fn is_put_off_and_then_sent(mut world: World, fault: Fault) -> World {
+/// Checks that a mail is deferred by the fault, and then sent without it.
+async fn assert_deferred_then_sent(mut world: World, fault: Fault) -> World {
     world.user("ada@example.com").await;
     let (_, mail) = world.reset("ada@example.com").await;
     world.set("SMTP_TIMEOUT_SECONDS", "1");
@@ -40,48 +40,48 @@ async fn is_put_off_and_then_sent(mut world: World, fault: Fault) -> World {
 }
 
 #[tokio::test]
-async fn a_server_that_closes_every_connection_is_tried_again() {
-    is_put_off_and_then_sent(World::new().await, Fault::Refuse).await;
+async fn closed_connection_defers_the_mail() {
+    assert_deferred_then_sent(World::new().await, Fault::Refuse).await;
 }
 
 #[tokio::test]
-async fn a_recipient_refused_for_now_is_tried_again() {
-    is_put_off_and_then_sent(World::new().await, Fault::ReplyFirst(1, 451)).await;
+async fn temporarily_refused_recipient_defers_the_mail() {
+    assert_deferred_then_sent(World::new().await, Fault::ReplyFirst(1, 451)).await;
 }
 
 #[tokio::test]
-async fn a_server_that_hangs_is_given_up_in_time_and_tried_again() {
-    is_put_off_and_then_sent(World::new().await, Fault::Hang).await;
+async fn hanging_server_defers_mail_after_timeout() {
+    assert_deferred_then_sent(World::new().await, Fault::Hang).await;
 }
 
 #[tokio::test]
-async fn a_server_that_drops_the_connection_in_a_mail_is_tried_again() {
-    let world = is_put_off_and_then_sent(World::new().await, Fault::DropInData).await;
+async fn connection_dropped_in_mail_defers_it() {
+    let world = assert_deferred_then_sent(World::new().await, Fault::DropInData).await;
     assert_eq!(world.sink.mails().len(), 1);
 }
 
 #[tokio::test]
-async fn a_server_that_refuses_everybody_for_good_refuses_no_mail() {
-    is_put_off_and_then_sent(World::new().await, Fault::Greeting(554)).await;
+async fn permanent_refusal_at_greeting_defers_mail() {
+    assert_deferred_then_sent(World::new().await, Fault::Greeting(554)).await;
 }
 
 #[tokio::test]
-async fn a_refused_login_is_our_trouble_and_not_the_recipients() {
+async fn refused_login_defers_the_mail() {
     let mut world = World::with(Security::Plain, Some(("ada", "secret"))).await;
     let url = format!("{}?tls=none", world.sink.url());
     world.set("SMTP_URL", &url);
-    is_put_off_and_then_sent(world, Fault::RefuseLogin).await;
+    assert_deferred_then_sent(world, Fault::RefuseLogin).await;
 }
 
 #[tokio::test]
-async fn a_refused_sender_is_our_trouble_and_not_the_recipients() {
-    is_put_off_and_then_sent(World::new().await, Fault::RefuseSender(550)).await;
+async fn refused_sender_defers_the_mail() {
+    assert_deferred_then_sent(World::new().await, Fault::RefuseSender(550)).await;
 }
 
-/// A crash between the server's 250 and the row's `sent`.
+/// The worker crashes after the server's 250 and before it stores `sent`.
 #[tokio::test]
-async fn a_repeated_mail_has_the_same_message_id_and_the_same_code() {
-    let world = is_put_off_and_then_sent(World::new().await, Fault::DropAfterAccept(1)).await;
+async fn repeated_mail_has_same_message_id_and_code() {
+    let world = assert_deferred_then_sent(World::new().await, Fault::DropAfterAccept(1)).await;
 
     let mails = world.sink.mails();
     assert_eq!(mails.len(), 2);
@@ -91,7 +91,7 @@ async fn a_repeated_mail_has_the_same_message_id_and_the_same_code() {
 }
 
 #[tokio::test]
-async fn a_recipient_refused_for_good_fails_with_the_servers_words_and_stops_nobody() {
+async fn permanently_refused_recipient_fails_with_server_reply() {
     let world = World::new().await;
     world.user("ada@example.com").await;
     world.user("eve@example.com").await;
@@ -116,7 +116,7 @@ async fn a_recipient_refused_for_good_fails_with_the_servers_words_and_stops_nob
 }
 
 #[tokio::test]
-async fn a_long_conversation_keeps_its_claim_for_as_long_as_it_lasts() {
+async fn claim_is_renewed_during_long_conversation() {
     let world = World::new().await;
     world.user("ada@example.com").await;
     let (_, mail) = world.reset("ada@example.com").await;
@@ -142,7 +142,7 @@ async fn a_long_conversation_keeps_its_claim_for_as_long_as_it_lasts() {
 }
 
 #[tokio::test]
-async fn a_mail_that_cannot_be_sent_in_time_expires() {
+async fn undeliverable_mail_expires() {
     let world = World::new().await;
     world.user("ada@example.com").await;
     let (_, mail) = world.reset("ada@example.com").await;
@@ -164,9 +164,9 @@ async fn a_mail_that_cannot_be_sent_in_time_expires() {
     assert!(world.sink.mails().is_empty());
 }
 
-/// Given up on, a conversation has an answer still to come. Heard by the next mail, it would pass for that mail's.
+/// After a timeout, the server's reply is still to come. On a reused connection it would be read as the reply to the next mail.
 #[tokio::test]
-async fn an_answer_that_comes_too_late_is_not_taken_for_the_answer_to_another_mail() {
+async fn late_reply_is_not_read_for_next_mail() {
     let mut world = World::new().await;
     world.set("SMTP_TIMEOUT_SECONDS", "1");
     world.user("ada@example.com").await;
@@ -184,9 +184,9 @@ async fn an_answer_that_comes_too_late_is_not_taken_for_the_answer_to_another_ma
     assert!(words.contains("554"), "{words}");
 }
 
-/// A code must not arrive dead: the conversation is cut when the mail has lost its worth, however patient we are.
+/// A code must not arrive expired, so its conversation ends when the mail expires, even before `SMTP_TIMEOUT_SECONDS`.
 #[tokio::test]
-async fn a_conversation_ends_when_its_mail_has_lost_its_worth() {
+async fn conversation_ends_when_its_mail_expires() {
     let mut world = World::new().await;
     world.clock = latchkey_shared::clock::Clock::system();
     world.set("SMTP_TIMEOUT_SECONDS", "300");

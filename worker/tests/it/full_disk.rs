@@ -1,4 +1,4 @@
-//! R1 on SQLite: after a full disk, what the worker has written of its mails is stored.
+//! R1 on SQLite: after a full disk, the worker stores the state of its mails.
 
 use latchkey_shared::{
     database::{self, Database},
@@ -11,21 +11,21 @@ use uuid::Uuid;
 
 use crate::world::World;
 
-/// Runs statements on the connection that writes.
+/// Runs statements on the writing connection.
 async fn execute(db: &Database, sql: &str) {
     let transaction = database::begin(db).await.unwrap();
     transaction.execute_unprepared(sql).await.unwrap();
     transaction.commit().await.unwrap();
 }
 
-/// A write after which SQLite has rolled everything back by itself. Of those with triggers it may undo the statement alone.
+/// Writes so that SQLite rolls back the whole transaction. After a write with triggers it may undo only the statement.
 async fn undo_all(db: &Database) {
     let transaction = database::begin(db).await.unwrap();
     let ballast = "INSERT INTO ballast VALUES (zeroblob(200000))";
     transaction.execute_unprepared(ballast).await.unwrap_err();
 }
 
-/// Has every change of a mail's row need space, of which there is none from now on, twice.
+/// Makes every change of a mail's row need disk space, and fills the disk twice.
 async fn fail_twice(world: &World, mail: Uuid, change: &str) {
     let db = &world.database.db;
     let ballast = format!(
@@ -39,7 +39,7 @@ async fn fail_twice(world: &World, mail: Uuid, change: &str) {
         execute(db, "PRAGMA max_page_count = 1").await;
         let error = world.delivery().deliver(mail).await.unwrap_err();
         assert!(error.to_string().contains("full"), "{error}");
-        // The claim of the delivery that failed runs out.
+        // The claim of the failed delivery expires.
         world.clock.advance(chrono::TimeDelta::minutes(10));
     }
     execute(db, "PRAGMA max_page_count = 1000000").await;
@@ -57,7 +57,7 @@ async fn notice(world: &World) -> Uuid {
 }
 
 #[tokio::test]
-async fn mail_sent_after_a_full_disk_is_stored_as_sent() {
+async fn mail_sent_after_full_disk_is_recorded() {
     let world = World::new().await;
     if world.database.is_postgres() {
         return;
@@ -71,7 +71,7 @@ async fn mail_sent_after_a_full_disk_is_stored_as_sent() {
 }
 
 #[tokio::test]
-async fn mail_deferred_after_a_full_disk_is_stored_as_deferred() {
+async fn mail_deferred_after_full_disk_is_recorded() {
     let world = World::new().await;
     if world.database.is_postgres() {
         return;
@@ -86,9 +86,9 @@ async fn mail_deferred_after_a_full_disk_is_stored_as_deferred() {
     assert!(row.last_error.is_some());
 }
 
-/// The mail went out, and nothing says so: it is sent again rather than lost.
+/// A sent mail whose state could not be stored is sent again rather than lost.
 #[tokio::test]
-async fn full_disk_while_a_sent_mail_is_marked_sends_it_again() {
+async fn full_disk_while_recording_sent_mail_repeats_it() {
     let world = World::new().await;
     if world.database.is_postgres() {
         return;

@@ -1,4 +1,4 @@
-//! What has ended goes away after a while; what waits stays.
+//! Housekeeping deletes old ended rows and keeps queued mails.
 
 use std::sync::{
     Arc,
@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::world::{RESET, World};
 
 #[tokio::test]
-async fn rows_that_ended_long_ago_are_deleted_and_a_waiting_mail_never_is() {
+async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
     let world = World::new().await;
     let db = &world.database.db;
     let user = world.user("ada@example.com").await;
@@ -69,9 +69,9 @@ async fn rows_that_ended_long_ago_are_deleted_and_a_waiting_mail_never_is() {
     assert_eq!(world.rows().await[0].id, waiting);
 }
 
-/// A worker that was away for months finds more than one statement may take time for, and holds up nobody while it catches up.
+/// A worker that was stopped for months finds many old rows. Short statements keep it from blocking other programs.
 #[tokio::test]
-async fn of_many_old_rows_no_statement_deletes_more_than_a_thousand() {
+async fn housekeeping_deletes_at_most_thousand_rows_per_statement() {
     let world = World::new().await;
     let mut db = world.database.db.clone();
     let (now, hasher) = (

@@ -1,4 +1,4 @@
-//! Addresses beyond ASCII at servers with and without SMTPUTF8 (RFC 6531).
+//! Internationalized addresses on servers with and without SMTPUTF8 (RFC 6531).
 
 use chrono::TimeDelta;
 use latchkey_shared::models::mail::MailState;
@@ -7,7 +7,7 @@ use latchkey_worker::delivery::Outcome;
 use crate::world::World;
 
 #[tokio::test]
-async fn domain_beyond_ascii_is_sent_as_a_label() {
+async fn unicode_domain_is_sent_as_a_label() {
     let mut world = World::new().await;
     world.set("MAIL_FROM", "Latchkey <no-reply@b\u{fc}cher.example>");
     world.sink.offer(&["8BITMIME"]);
@@ -23,7 +23,7 @@ async fn domain_beyond_ascii_is_sent_as_a_label() {
 }
 
 #[tokio::test]
-async fn local_part_beyond_ascii_waits_for_a_server_with_smtputf8() {
+async fn unicode_local_part_without_smtputf8_is_deferred() {
     let world = World::new().await;
     world.user("j\u{f6}rg@m\u{fc}nchen.example").await;
     let (_, mail) = world.reset("j\u{f6}rg@m\u{fc}nchen.example").await;

@@ -1,4 +1,4 @@
-//! The worker through its real parts: a real Redis, real SMTP conversations, the database of `TEST_DATABASE`.
+//! Integration tests of the worker with Redis, SMTP conversations and the database of `TEST_DATABASE`.
 
 #[cfg(test)]
 mod budget;
@@ -12,12 +12,12 @@ mod delivery_health;
 mod doctor;
 mod faults;
 #[cfg(test)]
-mod figures;
-#[cfg(test)]
 mod full_disk;
 #[cfg(test)]
 mod housekeeping;
 mod international;
+#[cfg(test)]
+mod metrics;
 mod operator;
 #[cfg(test)]
 mod priority;
@@ -28,6 +28,6 @@ mod running;
 mod secrets;
 mod stored_address;
 mod tls;
-// Said again, as clippy lets only what is marked so `unwrap`.
+// Clippy allows `unwrap` only in modules that are marked as tests.
 #[cfg(test)]
 mod world;

@@ -1,4 +1,4 @@
-//! What an operator sees and does at the command line.
+//! `latchkey-worker mails` and the usage of the command line.
 
 use latchkey_shared::models::mail::{MailKind, MailState};
 use latchkey_testing::Fault;
@@ -7,7 +7,7 @@ use latchkey_worker::delivery::Outcome;
 use crate::world::World;
 
 #[tokio::test]
-async fn failed_mails_can_be_listed_and_queued_anew() {
+async fn failed_mails_can_be_listed_and_retried() {
     let world = World::new().await;
     world.user("ada@example.com").await;
     let (_, mail) = world.reset("ada@example.com").await;
@@ -52,7 +52,7 @@ async fn failed_mails_can_be_listed_and_queued_anew() {
 }
 
 #[tokio::test]
-async fn mails_are_found_by_what_is_known_of_them() {
+async fn mails_list_filters_by_kind_recipient_and_time() {
     let world = World::new().await;
     let user = world.user("ada@example.com").await;
     world.user("eve@example.com").await;
@@ -111,7 +111,7 @@ async fn mails_are_found_by_what_is_known_of_them() {
 }
 
 #[tokio::test]
-async fn a_mail_that_waits_can_be_cancelled_and_one_that_was_sent_cannot() {
+async fn mails_cancel_ends_only_queued_mails() {
     let world = World::new().await;
     world.user("ada@example.com").await;
     let (_, first) = world.reset("ada@example.com").await;
@@ -133,7 +133,7 @@ async fn a_mail_that_waits_can_be_cancelled_and_one_that_was_sent_cannot() {
 }
 
 #[tokio::test]
-async fn wrong_usage_ends_with_2_and_help_lists_the_variables() {
+async fn usage_error_exits_with_2_help_lists_variables() {
     let world = World::new().await;
     for wrong in [
         vec!["mails", "retry"],
@@ -160,7 +160,7 @@ async fn wrong_usage_ends_with_2_and_help_lists_the_variables() {
 }
 
 #[tokio::test]
-async fn what_is_known_of_mails_says_which_to_end_and_which_to_queue_anew() {
+async fn mails_cancel_and_retry_accept_filters() {
     let world = World::new().await;
     let user = world.user("ada@example.com").await;
     world.user("eve@example.com").await;

@@ -1,4 +1,4 @@
-//! Codes go before notices, and nobody goes faster than `SMTP_MAX_PER_SECOND`.
+//! Codes take precedence over notices, and workers respect `SMTP_MAX_PER_SECOND`.
 
 use std::time::Instant;
 
@@ -13,7 +13,7 @@ use redis::AsyncCommands as _;
 use crate::world::World;
 
 impl World {
-    /// So many notices to one account, pushed as the API pushes them.
+    /// Queues and pushes `count` notices to one account.
     async fn notices(&self, count: usize) {
         let user = self.user("everybody@example.com").await;
         for _ in 0..count {
@@ -27,7 +27,7 @@ impl World {
         }
     }
 
-    /// Whose mails arrived, in order.
+    /// Returns the recipients of delivered mails, in order.
     fn arrived(&self) -> Vec<String> {
         let mails = self.sink.mails().into_iter();
         mails.flat_map(|mail| mail.to).collect()
@@ -35,7 +35,7 @@ impl World {
 }
 
 #[tokio::test]
-async fn a_code_finds_a_slot_however_many_notices_wait() {
+async fn code_gets_slot_despite_queued_notices() {
     let mut world = World::new().await;
     world.sink.set_fault(Fault::Hold);
     let worker = world.worker(4);
@@ -43,7 +43,7 @@ async fn a_code_finds_a_slot_however_many_notices_wait() {
     world.sink.wait_until_stuck(3).await;
     world.users(1).await;
 
-    world.ask_for(1).await;
+    world.request_resets(1).await;
 
     world.sink.wait_until_stuck(4).await;
     world.sink.set_fault(Fault::None);
@@ -55,14 +55,14 @@ async fn a_code_finds_a_slot_however_many_notices_wait() {
 }
 
 #[tokio::test]
-async fn a_code_is_the_very_next_mail_of_a_worker_with_one_slot() {
+async fn code_is_next_mail_with_one_slot() {
     let mut world = World::new().await;
     world.sink.set_fault(Fault::Hold);
     let worker = world.worker(1);
     world.notices(20).await;
     world.sink.wait_until_stuck(1).await;
     world.users(1).await;
-    world.ask_for(1).await;
+    world.request_resets(1).await;
     let drawn = async {
         let is_code = |key: &String| key.contains(":code:");
         while !world.redis.keys().await.iter().any(is_code) {
@@ -78,13 +78,13 @@ async fn a_code_is_the_very_next_mail_of_a_worker_with_one_slot() {
         .arrived()
         .iter()
         .position(|to| to == "user0@example.com");
-    // Between being drawn and asking for the slot another mail may pass.
+    // Another mail may pass before this one asks for the slot.
     assert!(place <= Some(2), "{place:?}");
     worker.stop(PATIENCE).await;
 }
 
 #[tokio::test]
-async fn the_relay_pushes_codes_while_the_queue_of_notices_is_full() {
+async fn relay_pushes_codes_despite_full_notice_queue() {
     let world = World::new().await;
     let user = world.user("ada@example.com").await;
     let queue = &world.connections.queue;
@@ -109,9 +109,9 @@ async fn the_relay_pushes_codes_while_the_queue_of_notices_is_full() {
     );
 }
 
-/// The least time that so many mails at such a pace take is no matter of how fast a machine is.
+/// The minimum time at this rate does not depend on the speed of the machine.
 #[tokio::test]
-async fn all_workers_together_keep_to_the_pace() {
+async fn workers_share_the_smtp_rate_limit() {
     let mut world = World::new().await;
     world.clock = Clock::system();
     world.set("SMTP_MAX_PER_SECOND", "10");
@@ -119,7 +119,7 @@ async fn all_workers_together_keep_to_the_pace() {
     let start = Instant::now();
     let _workers: Vec<_> = (0..2).map(|_| world.process(&[])).collect();
 
-    world.ask_for(16).await;
+    world.request_resets(16).await;
 
     world.wait_for(MailState::Sent, 16).await;
     assert!(
@@ -131,7 +131,7 @@ async fn all_workers_together_keep_to_the_pace() {
 }
 
 #[tokio::test]
-async fn a_code_takes_the_next_turn_before_every_notice() {
+async fn rate_limited_code_overtakes_notices() {
     let mut world = World::new().await;
     world.set("SMTP_MAX_PER_SECOND", "2");
     world.users(1).await;
@@ -139,7 +139,7 @@ async fn a_code_takes_the_next_turn_before_every_notice() {
     world.notices(12).await;
     world.sink.wait_for(2).await;
 
-    world.ask_for(1).await;
+    world.request_resets(1).await;
 
     world.wait_for(MailState::Sent, 8).await;
     let place = world
@@ -151,17 +151,17 @@ async fn a_code_takes_the_next_turn_before_every_notice() {
 }
 
 #[tokio::test]
-async fn a_worker_that_stops_gives_back_what_waits_for_its_turn() {
+async fn stopping_worker_releases_rate_limited_mails() {
     let mut world = World::new().await;
     world.set("SMTP_MAX_PER_SECOND", "1");
     world.users(6).await;
     let mut turn = world.redis.connection();
     let key = format!("{}:smtp-turn", world.redis.namespace());
-    // The next turn is an hour off.
+    // The next turn is in an hour.
     let then = Clock::system().now() + chrono::TimeDelta::hours(1);
     let _: () = turn.set(&key, then.timestamp_micros()).await.unwrap();
     let worker = world.worker(4);
-    world.ask_for(6).await;
+    world.request_resets(6).await;
     let claimed = async {
         while world
             .rows()
@@ -181,7 +181,7 @@ async fn a_worker_that_stops_gives_back_what_waits_for_its_turn() {
     let rows = world.rows().await;
     assert!(rows.iter().all(|mail| mail.state == MailState::Queued));
     assert!(rows.iter().all(|mail| mail.claimed_by.is_none()));
-    // Nothing was wrong with them.
+    // A release is not an error.
     assert!(
         rows.iter()
             .all(|mail| mail.last_error.is_none() && mail.attempts == 0)

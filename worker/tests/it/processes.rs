@@ -1,4 +1,4 @@
-//! The built program, stopped and misconfigured.
+//! The built program: shutdown, log, configuration and migrations.
 
 use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, PATIENCE};
@@ -7,14 +7,14 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::world::World;
 
 #[tokio::test]
-async fn a_stopped_worker_finishes_what_it_has_begun_and_begins_nothing_more() {
+async fn stopping_worker_finishes_only_mails_in_flight() {
     let mut world = World::new().await;
     world.clock = Clock::system();
     world.set("WORKER_CONCURRENCY", "1");
     world.users(3).await;
     world.sink.set_fault(Fault::Hold);
     let mut worker = world.process(&["run"]);
-    world.ask_for(3).await;
+    world.request_resets(3).await;
     world.sink.wait_until_stuck(1).await;
 
     worker.terminate().await;
@@ -30,14 +30,14 @@ async fn a_stopped_worker_finishes_what_it_has_begun_and_begins_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_worker_that_has_to_abandon_a_mail_says_so_and_exits_with_1() {
+async fn worker_abandoning_a_mail_exits_with_1() {
     let mut world = World::new().await;
     world.clock = Clock::system();
     world.set("SHUTDOWN_SECONDS", "1");
     world.users(1).await;
     world.sink.set_fault(Fault::Hang);
     let worker = world.process(&[]);
-    world.ask_for(1).await;
+    world.request_resets(1).await;
     world.sink.wait_until_stuck(1).await;
 
     worker.terminate().await;
@@ -49,12 +49,12 @@ async fn a_worker_that_has_to_abandon_a_mail_says_so_and_exits_with_1() {
 }
 
 #[tokio::test]
-async fn a_log_line_of_a_mail_names_the_mail_and_neither_the_person_nor_the_code() {
+async fn mail_log_line_contains_no_recipient_or_code() {
     let mut world = World::new().await;
     world.clock = Clock::system();
     world.users(1).await;
     let worker = world.process(&[]);
-    world.ask_for(1).await;
+    world.request_resets(1).await;
     world.wait_for(MailState::Sent, 1).await;
 
     worker.terminate().await;
@@ -76,7 +76,7 @@ async fn a_log_line_of_a_mail_names_the_mail_and_neither_the_person_nor_the_code
 }
 
 #[tokio::test]
-async fn a_wrong_configuration_stops_the_start_and_names_its_keys() {
+async fn invalid_configuration_stops_start_and_names_keys() {
     let mut world = World::new().await;
     world.set("SMTP_URL", "http://ada:hunter2@example.com");
     world.set("OTP_DIGITS", "3");
@@ -93,7 +93,7 @@ async fn a_wrong_configuration_stops_the_start_and_names_its_keys() {
 }
 
 #[tokio::test]
-async fn a_database_that_was_not_migrated_stops_the_start_and_says_what_to_do() {
+async fn unmigrated_database_stops_start_with_remedy() {
     let mut world = World::new().await;
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/empty.db", folder.path().display());
@@ -105,9 +105,9 @@ async fn a_database_that_was_not_migrated_stops_the_start_and_says_what_to_do() 
     assert!(log.contains("latchkey-api migrate"), "{log}");
 }
 
-/// Programs are replaced one by one, and one that is not replaced yet may have to start again.
+/// During a rolling upgrade, an old worker may restart after the migration.
 #[tokio::test]
-async fn a_database_that_a_newer_program_has_migrated_is_good_enough() {
+async fn newer_database_schema_is_accepted() {
     use sea_orm::ConnectionTrait as _;
     let world = World::new().await;
     let step =
@@ -118,13 +118,13 @@ async fn a_database_that_a_newer_program_has_migrated_is_good_enough() {
 }
 
 #[tokio::test]
-async fn without_a_server_mails_are_files_that_grep_can_read() {
+async fn mail_without_smtp_url_is_a_readable_file() {
     let mut world = World::new().await;
     world.clock = Clock::system();
     world.users(1).await;
     world.variables.remove("SMTP_URL");
     let worker = world.process(&[]);
-    world.ask_for(1).await;
+    world.request_resets(1).await;
     world.wait_for(MailState::Sent, 1).await;
 
     let mail = world.rows().await.remove(0);

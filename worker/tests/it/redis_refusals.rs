@@ -1,4 +1,4 @@
-//! A Redis that answers and refuses writes: mails are delivered straight from SQL, and codes wait with their reason.
+//! While Redis refuses writes, notices are delivered without the queue, and codes are deferred with the reason.
 
 use latchkey_shared::models::mail::{MailKind, MailState};
 use latchkey_testing::{Forwarder, PATIENCE, RedisRefusal, RedisServer, TestRedis};
@@ -6,7 +6,7 @@ use tokio::time::{Duration, sleep, timeout};
 
 use crate::world::World;
 
-/// A world on a Redis of its own.
+/// Creates a world with its own Redis.
 async fn on(url: &str) -> World {
     let mut world = World::new().await;
     world.redis = TestRedis::at(url).await;
@@ -20,7 +20,7 @@ async fn on(url: &str) -> World {
     world
 }
 
-/// The row of a mail says why it waits.
+/// Waits until the row of a mail has the reason.
 async fn wait_for_reason(world: &World, reason: &str) {
     let told = async {
         while !world.rows().await.iter().any(|mail| {
@@ -39,7 +39,7 @@ async fn wait_for_reason(world: &World, reason: &str) {
 
 /// R2
 #[tokio::test]
-async fn redis_refuses_writes_notices_are_delivered_and_codes_follow() {
+async fn redis_refusing_writes_delays_only_codes() {
     let redis = RedisServer::start().await;
     let mut world = on(&redis.url()).await;
     let user = world.user("ada@example.com").await;
@@ -51,7 +51,7 @@ async fn redis_refuses_writes_notices_are_delivered_and_codes_follow() {
             RedisRefusal::CannotPersist,
             "no budget: Redis (cannot persist)",
         ),
-        // The client of the codes tries to connect meanwhile.
+        // Meanwhile the Redis client of the codes reconnects.
         (RedisRefusal::Password, "no budget"),
     ]
     .into_iter()
@@ -76,7 +76,7 @@ async fn redis_refuses_writes_notices_are_delivered_and_codes_follow() {
 
         redis.accept(refusal).await;
         world.wait_for(MailState::Sent, round * 4 + 3).await;
-        // The queue is used again.
+        // The worker uses the queue again.
         let (_, pushed) = world.write_reset("ada@example.com").await;
         world.outbox().wake(pushed).await;
         world.wait_for(MailState::Sent, round * 4 + 4).await;
@@ -84,9 +84,9 @@ async fn redis_refuses_writes_notices_are_delivered_and_codes_follow() {
     worker.stop(PATIENCE).await;
 }
 
-/// The name of Redis leads to a new primary, and the old one lives on as a replica with its connections.
+/// The name of Redis resolves to a new primary. The old one continues as a replica with its connections.
 #[tokio::test]
-async fn redis_failover_behind_a_name_codes_are_delivered() {
+async fn redis_failover_behind_name_delivers_codes() {
     let (old, new) = (RedisServer::start().await, RedisServer::start().await);
     let (line, url) = Forwarder::before(&old.url()).await;
     let mut world = on(&url).await;
@@ -101,19 +101,14 @@ async fn redis_failover_behind_a_name_codes_are_delivered() {
     worker.stop(PATIENCE).await;
 }
 
-/// Log, metric, readiness and doctor say the same.
+/// Log, metrics, readiness and `doctor` agree.
 #[tokio::test]
-async fn redis_full_worker_says_so_with_the_remedy() {
+async fn redis_full_is_reported_with_remedy() {
     let redis = RedisServer::start().await;
     let mut world = on(&redis.url()).await;
     world.clock = latchkey_shared::clock::Clock::system();
-    world.set("METRICS_BIND", "127.0.0.1:0");
     let user = world.user("ada@example.com").await;
-    let mut worker = world.process(&[]);
-    let line = worker
-        .wait_for_line("Serving metrics and health checks")
-        .await;
-    let base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
+    let (mut worker, base) = world.process_with_metrics(&[]).await;
 
     redis.refuse(RedisRefusal::Full).await;
     world.notice(MailKind::Welcome, &user).await;
@@ -147,9 +142,9 @@ async fn redis_full_worker_says_so_with_the_remedy() {
     );
 }
 
-/// T5: what Redis cannot count, the rows do.
+/// T5: the rows limit notices that Redis cannot count.
 #[tokio::test]
-async fn redis_read_only_flood_of_notices_stays_within_the_budget() {
+async fn read_only_redis_notices_stay_within_budget() {
     let redis = RedisServer::start().await;
     let mut world = on(&redis.url()).await;
     for (key, limit) in [
@@ -171,6 +166,6 @@ async fn redis_read_only_flood_of_notices_stays_within_the_budget() {
     redis.accept(RedisRefusal::Replica).await;
     world.wait_for(MailState::Suppressed, 4).await;
     worker.stop(PATIENCE).await;
-    // Three by the rows, and three that Redis counts.
+    // Three by the rows, and three by Redis.
     assert_eq!(world.sink.mails().len(), 6);
 }

@@ -1,4 +1,4 @@
-//! R3: which refusals of a server end a mail, and which defer it.
+//! R3: the replies of an SMTP server that fail a mail, and those that defer it.
 
 use chrono::TimeDelta;
 use latchkey_shared::models::mail::MailState;
@@ -7,11 +7,11 @@ use latchkey_worker::delivery::Outcome;
 
 use crate::world::World;
 
-/// Longer than the pause after a first attempt.
+/// Longer than the back-off after a first attempt.
 const LATER: TimeDelta = TimeDelta::seconds(3);
 
-/// What becomes of a mail to whose delivery the server replies so at a stage. Afterwards the server accepts everything,
-/// and a mail that was deferred is delivered.
+/// Returns the outcome of a delivery with this reply at a stage. Then the server accepts everything, and a deferred mail must be
+/// delivered.
 async fn outcome_of(
     world: &mut World,
     number: usize,
@@ -41,7 +41,7 @@ async fn outcome_of(
 }
 
 #[tokio::test]
-async fn recipient_refused_by_address_or_mailbox_ends_the_mail() {
+async fn refused_recipient_address_or_mailbox_fails_the_mail() {
     let mut world = World::new().await;
     let replies = [
         "550 no such user",
@@ -62,7 +62,7 @@ async fn recipient_refused_by_address_or_mailbox_ends_the_mail() {
 }
 
 #[tokio::test]
-async fn recipient_refused_for_another_reason_defers_the_mail() {
+async fn recipient_refused_for_other_reason_defers_mail() {
     let mut world = World::new().await;
     let replies = [
         "500 unrecognized",
@@ -95,7 +95,7 @@ async fn recipient_refused_for_another_reason_defers_the_mail() {
     }
 }
 
-/// R3: servers without enhanced status codes that refuse the client only at `RCPT TO`, as Postfix does by default.
+/// R3: servers without enhanced status codes may refuse the client only at `RCPT TO`, as Postfix does by default.
 #[tokio::test]
 async fn bare_refusal_of_the_client_defers_the_mail() {
     let world = World::new().await;
@@ -147,7 +147,7 @@ async fn refusal_at_another_stage_defers_the_mail() {
 }
 
 #[tokio::test]
-async fn refused_mail_expires_with_the_servers_words() {
+async fn refused_mail_expires_with_the_servers_reply() {
     let world = World::new().await;
     world.user("ada@example.com").await;
     let (_, mail) = world.reset("ada@example.com").await;
@@ -164,9 +164,9 @@ async fn refused_mail_expires_with_the_servers_words() {
     assert!(words.contains("need fully-qualified hostname"), "{words}");
 }
 
-/// No recipient, no credential and no control character of a reply comes into the row.
+/// Rows contain no recipient, credential or control character of a reply.
 #[tokio::test]
-async fn reply_that_names_secrets_is_stored_without_them() {
+async fn secrets_in_replies_are_redacted() {
     let world = World::with(Security::StartTls, Some(("postmaster", "velvet-secret"))).await;
     world.user("ada.lovelace@example.com").await;
     let (_, mail) = world.reset("ada.lovelace@example.com").await;

@@ -1,4 +1,4 @@
-//! Monitor, relay and housekeeping at work together, in this process.
+//! A complete worker in this process: queue consumers, relay and housekeeping.
 
 use std::collections::HashSet;
 
@@ -19,18 +19,13 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::world::World;
 
 #[tokio::test]
-async fn a_server_that_was_down_gets_every_mail_when_it_is_back() {
+async fn smtp_outage_mails_are_delivered_after_recovery() {
     let mut world = World::new().await;
     world.users(20).await;
     world.sink.stop();
     let worker = world.worker(8);
-    world.ask_for(20).await;
-    let all_tried = async {
-        while world.rows().await.iter().any(|mail| mail.attempts == 0) {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, all_tried).await.unwrap();
+    world.request_resets(20).await;
+    world.wait_until_all(|mail| mail.attempts > 0).await;
 
     world.sink.restart();
 
@@ -41,9 +36,9 @@ async fn a_server_that_was_down_gets_every_mail_when_it_is_back() {
     assert_eq!(worker.stop(PATIENCE).await, 0);
 }
 
-/// The hosts of Redis and PostgreSQL die, or a firewall forgets the connections, and nobody says so, while mails are handed over.
+/// The hosts of Redis and PostgreSQL crash, or a firewall drops their connections silently, while mails are being sent.
 #[tokio::test]
-async fn a_worker_whose_connections_fall_silent_goes_on_over_new_ones() {
+async fn silent_connections_are_replaced() {
     let mut world = World::new().await;
     let (redis, url) = Forwarder::before(world.redis.url()).await;
     let namespace = world.redis.namespace();
@@ -60,7 +55,7 @@ async fn a_worker_whose_connections_fall_silent_goes_on_over_new_ones() {
     world.users(20).await;
     world.sink.set_fault(Fault::Hold);
     let worker = world.worker(4);
-    world.ask_for(20).await;
+    world.request_resets(20).await;
     world.sink.wait_until_stuck(4).await;
 
     lines.iter().for_each(Forwarder::silence);
@@ -74,12 +69,12 @@ async fn a_worker_whose_connections_fall_silent_goes_on_over_new_ones() {
 }
 
 #[tokio::test]
-async fn what_is_refused_for_now_is_delivered_by_the_relay_later() {
+async fn temporarily_refused_mails_are_delivered_by_the_relay() {
     let mut world = World::new().await;
     world.users(5).await;
     world.sink.set_fault(Fault::ReplyFirst(5, 451));
     let worker = world.worker(4);
-    world.ask_for(5).await;
+    world.request_resets(5).await;
 
     world.wait_for(MailState::Sent, 5).await;
 
@@ -90,24 +85,14 @@ async fn what_is_refused_for_now_is_delivered_by_the_relay_later() {
 }
 
 #[tokio::test]
-async fn a_hanging_server_does_not_keep_its_slots_for_ever() {
+async fn hanging_smtp_server_releases_slots_after_timeout() {
     let mut world = World::new().await;
     world.set("SMTP_TIMEOUT_SECONDS", "1");
     world.users(4).await;
     world.sink.set_fault(Fault::Hang);
     let worker = world.worker(2);
-    world.ask_for(4).await;
-    let all_tried = async {
-        while world
-            .rows()
-            .await
-            .iter()
-            .any(|mail| mail.last_error.is_none())
-        {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, all_tried).await.unwrap();
+    world.request_resets(4).await;
+    world.wait_until_all(|mail| mail.last_error.is_some()).await;
 
     world.sink.set_fault(Fault::None);
 
@@ -116,7 +101,7 @@ async fn a_hanging_server_does_not_keep_its_slots_for_ever() {
 }
 
 #[tokio::test]
-async fn a_mail_that_nobody_pushed_is_found_by_the_relay() {
+async fn relay_delivers_mail_without_wake_up() {
     let mut world = World::new().await;
     let user = world.user("ada@example.com").await;
     let worker = world.worker(2);
@@ -127,7 +112,7 @@ async fn a_mail_that_nobody_pushed_is_found_by_the_relay() {
 }
 
 #[tokio::test]
-async fn garbage_in_the_queue_does_no_harm() {
+async fn invalid_jobs_are_dropped() {
     let mut world = World::new().await;
     world.users(3).await;
     let queue = world.connections.queue.clone();
@@ -146,7 +131,7 @@ async fn garbage_in_the_queue_does_no_harm() {
         .await
         .unwrap();
     let worker = world.worker(2);
-    world.ask_for(3).await;
+    world.request_resets(3).await;
 
     world.wait_for(MailState::Sent, 3).await;
     let empty = async {
@@ -159,7 +144,7 @@ async fn garbage_in_the_queue_does_no_harm() {
 }
 
 #[tokio::test]
-async fn two_relays_never_take_the_same_mail() {
+async fn concurrent_relays_take_disjoint_mails() {
     let mut world = World::new().await;
     world.clock = Clock::fixed();
     world.users(60).await;
@@ -189,7 +174,7 @@ async fn two_relays_never_take_the_same_mail() {
 }
 
 #[tokio::test]
-async fn the_relay_pushes_each_due_mail_and_leaves_it_alone_for_a_while() {
+async fn relay_pushes_each_due_mail_once_per_cooldown() {
     let world = World::new().await;
     world.users(10).await;
     for number in 0..10 {
@@ -205,11 +190,11 @@ async fn the_relay_pushes_each_due_mail_and_leaves_it_alone_for_a_while() {
 }
 
 #[tokio::test]
-async fn finished_jobs_leave_nothing_in_redis() {
+async fn finished_jobs_leave_no_data_in_redis() {
     let mut world = World::new().await;
     world.users(30).await;
     let worker = world.worker(8);
-    world.ask_for(30).await;
+    world.request_resets(30).await;
     world.wait_for(MailState::Sent, 30).await;
     worker.stop(PATIENCE).await;
     let queue = &world.connections.queue;
@@ -231,7 +216,7 @@ async fn finished_jobs_leave_nothing_in_redis() {
 }
 
 #[tokio::test]
-async fn workers_that_are_gone_leave_nothing_in_redis_and_those_that_work_are_left_alone() {
+async fn sweep_removes_only_dead_workers() {
     let mut world = World::new().await;
     let mut redis = world.redis.connection();
     let workers = format!("{}:mails:workers", world.redis.namespace());
@@ -277,11 +262,11 @@ async fn workers_that_are_gone_leave_nothing_in_redis_and_those_that_work_are_le
 }
 
 #[tokio::test]
-async fn many_mails_at_once_are_each_sent_once() {
+async fn concurrent_mails_are_each_sent_once() {
     let mut world = World::new().await;
     world.users(100).await;
     let worker = world.worker(16);
-    world.ask_for(100).await;
+    world.request_resets(100).await;
 
     world.wait_for(MailState::Sent, 100).await;
 
@@ -290,15 +275,15 @@ async fn many_mails_at_once_are_each_sent_once() {
     assert_eq!(worker.stop(PATIENCE).await, 0);
 }
 
-/// What one worker has in hand no other sends, so it is to be no more than it needs; and what was accepted and is not noted
-/// comes again after a crash.
+/// No other worker sends claimed mails, and a crash repeats those that were sent and not recorded. So a worker claims no more
+/// than it needs.
 #[tokio::test]
-async fn a_worker_has_four_mails_in_hand_for_each_that_it_hands_over() {
+async fn worker_claims_four_mails_per_conversation() {
     let mut world = World::new().await;
     world.users(20).await;
     world.sink.set_fault(Fault::Hold);
     let worker = world.worker(2);
-    world.ask_for(20).await;
+    world.request_resets(20).await;
     let claimed = async || {
         let rows = world.rows().await;
         rows.iter().filter(|row| row.claimed_by.is_some()).count()
@@ -310,7 +295,7 @@ async fn a_worker_has_four_mails_in_hand_for_each_that_it_hands_over() {
     };
     timeout(PATIENCE, all_claimed).await.unwrap();
     world.sink.wait_until_stuck(2).await;
-    // Time for some more, if there were any.
+    // Time to claim more, which must not happen.
     sleep(Duration::from_millis(300)).await;
     assert_eq!((claimed().await, world.sink.mails().len()), (8, 0));
 
@@ -322,10 +307,10 @@ async fn a_worker_has_four_mails_in_hand_for_each_that_it_hands_over() {
 }
 
 #[tokio::test]
-async fn what_waited_longer_for_its_turn_than_its_claim_holds_is_looked_at_anew() {
+async fn mail_waiting_beyond_its_claim_is_prepared_again() {
     let mut world = World::new().await;
     world.set("WORKER_CONCURRENCY", "1");
-    let shut = world.user("shut@example.com").await;
+    let deactivated = world.user("deactivated@example.com").await;
     world.users(3).await;
     world.sink.set_fault(Fault::Hold);
     let delivery = world.delivery();
@@ -333,7 +318,7 @@ async fn what_waited_longer_for_its_turn_than_its_claim_holds_is_looked_at_anew(
     let mails = [
         world.reset("user1@example.com").await.1,
         world.reset("user2@example.com").await.1,
-        world.notice(MailKind::Activated, &shut).await,
+        world.notice(MailKind::Activated, &deactivated).await,
     ];
     let begin = |mail| {
         let delivery = delivery.clone();
@@ -342,34 +327,24 @@ async fn what_waited_longer_for_its_turn_than_its_claim_holds_is_looked_at_anew(
     let stuck = begin(first);
     world.sink.wait_until_stuck(1).await;
     let waiting = mails.map(begin);
-    let claimed = async {
-        while world
-            .rows()
-            .await
-            .iter()
-            .any(|row| row.claimed_by.is_none())
-        {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(PATIENCE, claimed).await.unwrap();
+    world.wait_until_all(|row| row.claimed_by.is_some()).await;
 
     world.clock.advance(chrono::TimeDelta::seconds(10));
     let db = &world.database.db;
-    // By another worker, as the claim had run out.
+    // By another worker, as the claim has expired.
     mail::mark_sent(db, &mails[..1], world.clock.now())
         .await
         .unwrap();
-    user::deactivate(db, shut.id, world.clock.now())
+    user::deactivate(db, deactivated.id, world.clock.now())
         .await
         .unwrap();
     world.sink.set_fault(Fault::None);
 
     assert_eq!(stuck.await.unwrap(), Outcome::Sent);
-    let [sent_elsewhere, dummy_hash, shut] = waiting;
+    let [sent_elsewhere, unsent, cancelled] = waiting;
     assert_eq!(sent_elsewhere.await.unwrap(), Outcome::NotClaimed);
-    assert_eq!(dummy_hash.await.unwrap(), Outcome::Sent);
-    assert_eq!(shut.await.unwrap(), Outcome::Cancelled);
+    assert_eq!(unsent.await.unwrap(), Outcome::Sent);
+    assert_eq!(cancelled.await.unwrap(), Outcome::Cancelled);
     let arrived: HashSet<_> = world
         .sink
         .mails()

@@ -1,4 +1,4 @@
-//! O4: a code is in its mail and, sealed, in Redis; and nowhere else.
+//! O4: a code is only in its mail and, encrypted, in Redis.
 
 use latchkey_testing::Fault;
 use latchkey_worker::delivery::Outcome;
@@ -6,7 +6,7 @@ use latchkey_worker::delivery::Outcome;
 use crate::world::World;
 
 #[tokio::test]
-async fn the_code_of_the_mail_is_the_one_that_is_kept_and_is_found_nowhere_in_the_clear() {
+async fn mailed_code_is_stored_encrypted_only() {
     let world = World::new().await;
     world.user("ada@example.com").await;
     let (reset, written) = world.write_reset("ada@example.com").await;
@@ -26,7 +26,7 @@ async fn the_code_of_the_mail_is_the_one_that_is_kept_and_is_found_nowhere_in_th
     let kept = world.codes().find(reset).await.unwrap().unwrap();
     assert!(kept.matches(&code.parse().unwrap()));
 
-    // Ids and times are digits, too; between other digits or letters it is no code.
+    // Ids and times contain digits, too. A code stands between other characters.
     for text in [
         world.redis.dump().await,
         format!("{:?}", world.rows().await),
@@ -39,7 +39,7 @@ async fn the_code_of_the_mail_is_the_one_that_is_kept_and_is_found_nowhere_in_th
 }
 
 #[tokio::test]
-async fn a_server_that_repeats_what_it_was_told_brings_no_code_into_the_row() {
+async fn code_repeated_by_server_is_not_stored() {
     let world = World::new().await;
     world.user("ada@example.com").await;
     let (_, mail) = world.reset("ada@example.com").await;

@@ -1,4 +1,4 @@
-//! Where a mail goes: to the address that the account has stored.
+//! Mails go to the stored address of the account.
 
 use latchkey_shared::models::mail::MailKind;
 use latchkey_worker::delivery::Outcome;
@@ -6,9 +6,9 @@ use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
 
 use crate::world::World;
 
-/// M1: the row of a code's mail does not decide where it goes, whatever it names.
+/// M1: the recipient in the row of a code does not matter.
 #[tokio::test]
-async fn code_goes_to_the_stored_address_whatever_the_row_says() {
+async fn code_goes_to_the_stored_address() {
     let world = World::new().await;
     world.user("Kate@Example.com").await;
     let (_, mail) = world.reset("kate@example.com").await;
@@ -24,9 +24,9 @@ async fn code_goes_to_the_stored_address_whatever_the_row_says() {
     assert_eq!(row.recipient_key.as_str(), "kate@example.com");
 }
 
-/// Of an address that was only typed the row keeps the key, also when there is no account.
+/// The row stores only the key of an address that no account has.
 #[tokio::test]
-async fn code_for_nobody_keeps_the_key_alone() {
+async fn code_without_account_stores_only_the_key() {
     let world = World::new().await;
     let (_, mail) = world.reset("NOBODY@B\u{fc}cher.example").await;
     assert_eq!(world.deliver(mail).await, Outcome::Cancelled);
@@ -36,9 +36,9 @@ async fn code_for_nobody_keeps_the_key_alone() {
     );
 }
 
-/// An account that took another address after the request gets no code at it.
+/// An account whose address changed after the request gets no code.
 #[tokio::test]
-async fn code_does_not_follow_an_account_to_another_address() {
+async fn code_does_not_follow_changed_address() {
     let world = World::new().await;
     let user = world.user("ada@example.com").await;
     let (_, mail) = world.reset("ada@example.com").await;
@@ -51,9 +51,9 @@ async fn code_does_not_follow_an_account_to_another_address() {
     assert!(world.sink.mails().is_empty());
 }
 
-/// A domain goes out as A-labels, and scripts with combining marks are no obstacle.
+/// A domain is sent as A-labels, also in scripts with combining marks.
 #[tokio::test]
-async fn notice_to_a_domain_in_unicode_arrives() {
+async fn notice_to_unicode_domain_arrives() {
     let world = World::new().await;
     for (email, arrives_at) in [
         ("x@b\u{fc}cher.example", "x@xn--bcher-kva.example"),

@@ -1,4 +1,4 @@
-//! How the way to the server is secured.
+//! TLS and logins on SMTP connections.
 
 use latchkey_testing::Security;
 use latchkey_worker::delivery::Outcome;
@@ -12,21 +12,21 @@ async fn deliver(world: &World) -> Outcome {
 }
 
 #[tokio::test]
-async fn starttls_is_used_where_it_is_offered() {
+async fn offered_starttls_is_used() {
     let world = World::with(Security::StartTls, None).await;
     assert_eq!(deliver(&world).await, Outcome::Sent);
     assert!(world.sink.mails()[0].encrypted);
 }
 
 #[tokio::test]
-async fn tls_from_the_first_byte_works_with_a_login() {
+async fn implicit_tls_works_with_login() {
     let world = World::with(Security::Implicit, Some(("ada", "secret"))).await;
     assert_eq!(deliver(&world).await, Outcome::Sent);
     assert!(world.sink.mails()[0].encrypted);
 }
 
 #[tokio::test]
-async fn a_server_without_starttls_is_good_enough_unless_tls_is_required() {
+async fn server_without_starttls_is_accepted_by_default() {
     let mut world = World::new().await;
     let url = world.sink.url();
     world.set("SMTP_URL", &url);
@@ -35,7 +35,7 @@ async fn a_server_without_starttls_is_good_enough_unless_tls_is_required() {
 }
 
 #[tokio::test]
-async fn required_tls_sends_nothing_in_the_open() {
+async fn required_tls_sends_no_plain_text() {
     let mut world = World::new().await;
     let url = format!("{}?tls=required", world.sink.url());
     world.set("SMTP_URL", &url);
@@ -44,14 +44,14 @@ async fn required_tls_sends_nothing_in_the_open() {
 }
 
 #[tokio::test]
-async fn a_password_is_not_sent_in_the_open_unless_somebody_says_so() {
+async fn password_is_sent_unencrypted_only_if_configured() {
     let world = World::with(Security::Plain, Some(("ada", "secret"))).await;
     assert_eq!(deliver(&world).await, Outcome::Deferred);
     assert!(world.sink.mails().is_empty());
 }
 
 #[tokio::test]
-async fn a_certificate_of_an_unknown_authority_is_refused() {
+async fn certificate_of_unknown_authority_is_rejected() {
     let mut world = World::with(Security::Implicit, None).await;
     world.variables.remove("SMTP_CA_FILE");
     assert_eq!(deliver(&world).await, Outcome::Deferred);

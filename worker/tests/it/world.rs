@@ -1,4 +1,4 @@
-//! What one test has to itself.
+//! The environment of one test: database, Redis namespace, SMTP server and configuration.
 
 use std::collections::BTreeMap;
 
@@ -29,7 +29,7 @@ use sea_orm::{
 use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
 
-/// What a reset lives.
+/// The lifetime of a reset.
 pub(crate) const RESET: TimeDelta = TimeDelta::minutes(10);
 
 pub(crate) struct World {
@@ -62,7 +62,7 @@ impl World {
             ("MAIL_FROM", "Latchkey <no-reply@example.com>"),
             ("PUBLIC_URL", "https://accounts.example.com"),
             ("SUPPORT_ADDRESS", "help@example.com"),
-            // Out of the way of tests that send many mails to one mailbox.
+            // Practically no limit, as tests send many mails to one mailbox.
             ("LIMIT_MAIL_CAUSE", "100000/1"),
             ("LIMIT_MAIL_COOLDOWN", "100000/1"),
             ("LIMIT_MAIL_HOUR", "100000/1"),
@@ -98,8 +98,8 @@ impl World {
     }
 
     pub(crate) fn delivery(&self) -> Delivery {
-        let figures = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
-        service::delivery(&self.config(), &self.connections, &self.clock, figures).unwrap()
+        let metrics = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
+        service::delivery(&self.config(), &self.connections, &self.clock, metrics).unwrap()
     }
 
     pub(crate) async fn deliver(&self, mail: Uuid) -> Outcome {
@@ -111,14 +111,25 @@ impl World {
         CodeStore::new(self.connections.redis.clone(), self.redis.namespace(), seal)
     }
 
-    /// A worker in this process, by the machine's clock.
+    /// Starts a worker in this process, with the system clock.
     pub(crate) fn worker(&mut self, concurrency: usize) -> Worker {
         self.clock = Clock::system();
         self.set("WORKER_CONCURRENCY", &concurrency.to_string());
         Worker::start(&self.connections, self.delivery(), &self.clock)
     }
 
-    /// A worker as a process of its own.
+    /// Starts the worker program and returns it with the base URL of its metrics.
+    pub(crate) async fn process_with_metrics(&mut self, arguments: &[&str]) -> (Process, String) {
+        self.set("METRICS_BIND", "127.0.0.1:0");
+        let mut worker = self.process(arguments);
+        let line = worker
+            .wait_for_line("Serving metrics and health checks")
+            .await;
+        let address = line.rsplit("address=").next().unwrap().trim();
+        (worker, format!("http://{address}"))
+    }
+
+    /// Starts the worker program.
     pub(crate) fn process(&self, arguments: &[&str]) -> Process {
         let program = env!("CARGO_BIN_EXE_latchkey-worker");
         Process::spawn(program, arguments, &self.variables)
@@ -152,7 +163,7 @@ impl World {
         Outbox::new(queue, "accounts.example.com", &registry).unwrap()
     }
 
-    /// What the API does when somebody asks for a reset, but for the push: reset and mail in one transaction.
+    /// Stores a reset and its mail in one transaction, as the API does, without pushing the mail.
     pub(crate) async fn write_reset(&self, email: &str) -> (Uuid, QueuedMail) {
         let (reset, now) = (Uuid::now_v7(), self.clock.now());
         let email: Email = email.parse().unwrap();
@@ -176,7 +187,7 @@ impl World {
         (reset, written)
     }
 
-    /// A reset and its mail, not pushed.
+    /// Stores a reset and returns its id and that of its mail, which is not pushed.
     pub(crate) async fn reset(&self, email: &str) -> (Uuid, Uuid) {
         let (reset, _not_woken) = self.write_reset(email).await;
         let mail = mail::Entity::find()
@@ -187,15 +198,15 @@ impl World {
         (reset, mail.unwrap().id)
     }
 
-    /// As many resets as there are users, pushed as the API pushes them.
-    pub(crate) async fn ask_for(&self, count: usize) {
+    /// Stores a reset for each of `count` users and pushes the mails, as the API does.
+    pub(crate) async fn request_resets(&self, count: usize) {
         for number in 0..count {
             let (_, written) = self.write_reset(&format!("user{number}@example.com")).await;
             self.outbox().wake(written).await;
         }
     }
 
-    /// A notice, not pushed.
+    /// Stores a notice that is not pushed.
     pub(crate) async fn notice(&self, kind: MailKind, user: &user::Model) -> Uuid {
         let (db, now) = (&self.database.db, self.clock.now());
         let _not_woken = self
@@ -237,7 +248,17 @@ impl World {
         usize::try_from(count).unwrap()
     }
 
-    /// Waits until so many mails are in a state.
+    /// Waits until every mail in the database satisfies a condition.
+    pub(crate) async fn wait_until_all(&self, condition: impl Fn(&mail::Model) -> bool) {
+        let satisfied = async {
+            while !self.rows().await.iter().all(&condition) {
+                sleep(Duration::from_millis(20)).await;
+            }
+        };
+        timeout(PATIENCE, satisfied).await.unwrap();
+    }
+
+    /// Waits until `count` mails are in a state.
     pub(crate) async fn wait_for(&self, state: MailState, count: usize) {
         let enough = async {
             while self.count(state).await < count {

@@ -1,4 +1,4 @@
-//! A database that goes away and comes back. SQLite is a file and does not go away.
+//! An outage of PostgreSQL. SQLite is a file and has no outages.
 
 use std::time::Duration;
 
@@ -7,15 +7,15 @@ use tokio::{process::Command, time::sleep};
 
 use super::{Installation, addresses, scaled, user};
 
-/// The way to the database, to be cut and mended.
-enum Line {
-    /// What stands between the programs and a server that others use, too.
+/// The connection to the database, which the test interrupts and restores.
+enum DatabaseLink {
+    /// A forwarder in front of a server that other tests use, too.
     Forwarder(Forwarder),
-    /// A command that stops the server itself, and starts it again: `CHAOS_POSTGRES stop`, `CHAOS_POSTGRES start`.
+    /// A command that stops and starts the server: `CHAOS_POSTGRES stop`, `CHAOS_POSTGRES start`.
     Server(String),
 }
 
-impl Line {
+impl DatabaseLink {
     async fn cut(&self) {
         match self {
             Self::Forwarder(line) => line.cut(),
@@ -37,36 +37,38 @@ async fn control(command: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn a_postgresql_that_goes_away_is_waited_for_by_both_programs() {
+async fn postgresql_outage_both_programs_recover() {
     let mails = scaled(6, 30);
     let mut it = Installation::with_users(mails).await;
     if !it.world.database.is_postgres() {
         return;
     }
     let line = if let Some(command) = variable("CHAOS_POSTGRES") {
-        Line::Server(command)
+        DatabaseLink::Server(command)
     } else {
         let (line, url) = Forwarder::before(it.world.database.url()).await;
         it.world.set("DATABASE_URL", &url);
-        Line::Forwarder(line)
+        DatabaseLink::Forwarder(line)
     };
     let (api, mut worker) = (it.api().await, it.worker().await);
     it.world.sink.stop();
-    api.ask_for_all(0..mails / 2).await;
-    it.all_tried().await;
+    api.request_codes(0..mails / 2).await;
+    it.wait_until_all_attempted().await;
     it.world.sink.restart();
 
     line.cut().await;
-    assert_eq!(api.ask_for("refused@example.com").await, 503);
+    assert_eq!(api.request_code("refused@example.com").await, 503);
     worker.wait_for_line("Relay failed").await;
     sleep(scaled(Duration::ZERO, Duration::from_secs(10))).await;
-    assert_eq!(api.ask_for("refused@example.com").await, 503);
+    assert_eq!(api.request_code("refused@example.com").await, 503);
     line.mend().await;
 
     for number in mails / 2..mails {
-        api.ask_until_accepted(&user(number)).await;
+        api.request_code_until_accepted(&user(number)).await;
     }
-    it.all_sent(mails).await;
-    it.report("PostgreSQL stopped").await.all_arrived(mails);
+    it.wait_until_all_sent(mails).await;
+    it.report("PostgreSQL stopped")
+        .await
+        .assert_none_lost(mails);
     assert!(!addresses(&it.world.sink.mails()).contains("refused@example.com"));
 }

@@ -1,4 +1,4 @@
-//! Mails that are too late, mails that make no sense, and jobs of other versions.
+//! Overdue mails, invalid rows, and jobs of other versions.
 
 use std::time::Duration;
 
@@ -14,19 +14,19 @@ use uuid::Uuid;
 use super::{Installation, addresses, scaled, user};
 
 #[tokio::test]
-async fn a_mail_past_its_time_expires_and_is_never_sent_late() {
+async fn overdue_mail_expires_after_smtp_outage() {
     let mails = scaled(5, 40);
     let mut it = Installation::with_users(2 * mails).await;
     it.world.set("RESET_SECONDS", "2");
     it.world.sink.stop();
     let (api, _worker) = (it.api().await, it.worker().await);
-    api.ask_for_all(0..mails).await;
+    api.request_codes(0..mails).await;
     it.world.wait_for(MailState::Expired, mails).await;
 
     it.world.sink.restart();
     for number in mails..2 * mails {
-        assert_eq!(api.ask_for(&user(number)).await, 201);
-        it.all_sent(number - mails + 1).await;
+        assert_eq!(api.request_code(&user(number)).await, 201);
+        it.wait_until_all_sent(number - mails + 1).await;
     }
 
     let counts = it.report("SMTP down until the codes expired").await;
@@ -36,11 +36,11 @@ async fn a_mail_past_its_time_expires_and_is_never_sent_late() {
 }
 
 #[tokio::test]
-async fn rows_that_make_no_sense_fail_alone_and_stop_nobody() {
+async fn invalid_rows_fail_without_blocking_other_mails() {
     let mails = scaled(8, 80);
     let it = Installation::with_users(mails).await;
     let api = it.api().await;
-    api.ask_for_all(0..mails).await;
+    api.request_codes(0..mails).await;
     let rows = it.world.rows().await;
     let poison = [
         (mail::Column::Kind, "greeting_from_the_future"),
@@ -59,7 +59,7 @@ async fn rows_that_make_no_sense_fail_alone_and_stop_nobody() {
 
     let mut worker = it.worker().await;
 
-    it.all_sent(mails - poison.len()).await;
+    it.wait_until_all_sent(mails - poison.len()).await;
     it.world.wait_for(MailState::Failed, poison.len()).await;
     let counts = it.report("poisoned rows").await;
     assert_eq!((counts.delivered, counts.ended), (mails - 4, 4));
@@ -73,22 +73,22 @@ async fn rows_that_make_no_sense_fail_alone_and_stop_nobody() {
     assert_eq!(worker.exit().await.code(), Some(0));
 }
 
-/// A queue may hold what an earlier version wrote, or a later one, or nobody knows who.
+/// A queue may hold jobs of earlier or later versions, or of other programs.
 #[tokio::test]
-async fn jobs_of_another_version_do_no_harm() {
+async fn jobs_of_another_version_are_dropped() {
     let mails = scaled(6, 60);
     let it = Installation::with_users(mails).await;
     let api = it.api().await;
-    api.ask_for_all(0..mails).await;
+    api.request_codes(0..mails).await;
     let queue: &Queue = &it.world.connections.queue;
     let id = it.world.rows().await[0].id;
     for job in [
-        // The mail's id, as another queue format had it.
+        // The mail's id in the format of another version.
         serde_json::json!({"mail_id": id}),
         serde_json::json!({"kind": "reset_code", "to": user(0), "code": 1, "retries": 25}),
         serde_json::json!([[[]]]),
         serde_json::json!(null),
-        // A mail that is long gone, and one that is pushed to both queues.
+        // A deleted mail, and a mail that is pushed to both queues.
         serde_json::json!(Uuid::now_v7()),
         serde_json::json!(id),
     ] {
@@ -99,9 +99,9 @@ async fn jobs_of_another_version_do_no_harm() {
 
     let mut worker = it.worker().await;
 
-    it.all_sent(mails).await;
+    it.wait_until_all_sent(mails).await;
     let counts = it.report("jobs of another queue format").await;
-    counts.all_arrived(mails);
+    counts.assert_none_lost(mails);
     assert_eq!(counts.duplicates, 0);
     while queue.depth(Priority::High).await.unwrap() > 0 {
         sleep(Duration::from_millis(20)).await;

@@ -19,14 +19,14 @@ use tokio::{
 
 use super::{Api, Installation, scaled, user};
 
-/// How many clients ask without a pause.
+/// The number of clients that send requests without a pause.
 const CLIENTS: usize = 4;
 
-/// What HAProxy needs to see that an API is back: two good answers to its checks, a second apart, and some more.
+/// The time until HAProxy uses a restarted API: two successful checks a second apart, and a margin.
 const SEEN: Duration = Duration::from_secs(4);
 
 #[tokio::test]
-async fn every_process_is_replaced_under_load_without_a_failed_request_or_a_lost_mail() {
+async fn rolling_restart_fails_no_request_loses_no_mail() {
     let mut it = Installation::with_users(CLIENTS).await;
     if !it.world.database.is_postgres() {
         return;
@@ -82,15 +82,15 @@ async fn every_process_is_replaced_under_load_without_a_failed_request_or_a_lost
     while let Some(client) = clients.join_next().await {
         client.unwrap();
     }
-    // The account that signed in got its welcome, too.
+    // The account that signed in got its welcome mail, too.
     let mails = accepted.load(Ordering::Relaxed) + 1;
-    it.all_sent(mails).await;
+    it.wait_until_all_sent(mails).await;
     let counts = it.report("every process replaced under load").await;
-    counts.all_arrived(mails);
+    counts.assert_none_lost(mails);
     assert_eq!(counts.duplicates, 0);
 }
 
-/// Asks for a code and reads the own profile, again and again; every answer has to be a good one.
+/// Requests a code and reads the profile repeatedly. Every response must be a success.
 async fn client(
     url: String,
     number: usize,
@@ -171,7 +171,7 @@ impl Balancer {
             {
                 sleep(Duration::from_millis(100)).await;
             }
-            // Until both are seen.
+            // Until HAProxy sees both.
             sleep(SEEN).await;
         };
         assert!(

@@ -1,5 +1,5 @@
-//! After a whole run of both programs, with everything logged, no password, code, token or cookie is anywhere: in no log
-//! line, no job, no command that Redis has ever got, no value in it, no cell of the database.
+//! After a full run of both programs with all logs enabled, no password, code, token or cookie is in a log line, a job, a Redis
+//! command, a Redis value or the database.
 
 use std::collections::BTreeMap;
 
@@ -25,7 +25,7 @@ const PASSWORDS: [&str; 5] = [
     "a wrong password",
 ];
 
-/// Everything that is said to a Redis from now on.
+/// Records all commands that Redis receives from now on (`MONITOR`).
 async fn listen(redis: &str) -> watch::Receiver<String> {
     let address = redis.trim_start_matches("redis://").to_owned();
     let mut stream = TcpStream::connect(address).await.unwrap();
@@ -71,7 +71,7 @@ impl Api {
     }
 }
 
-/// Somebody at the dashboard, whose cookies are kept to be looked for.
+/// An administrator in the dashboard. Keeps all cookies, to search for them.
 struct Browser<'a> {
     api: &'a Api,
     cookies: BTreeMap<String, String>,
@@ -79,7 +79,7 @@ struct Browser<'a> {
 }
 
 impl Browser<'_> {
-    /// What a page says. Of one with a form the token is kept, too.
+    /// Returns the text of a page, and keeps the CSRF token of its form.
     async fn ask(&mut self, path: &str, form: Option<&[(&str, &str)]>) -> (u16, String) {
         let url = format!("http://{}{path}", self.api.address);
         let cookies: Vec<_> = self
@@ -125,7 +125,7 @@ impl Browser<'_> {
     }
 }
 
-/// What an administrator does on pages: in, a new password by a form, and every list. Cookies and the tokens of forms.
+/// Signs in to the dashboard, changes the password and opens every list. Returns cookies and CSRF tokens.
 async fn at_the_dashboard(api: &Api, password: &str, new: &str) -> Vec<String> {
     let mut browser = Browser {
         api,
@@ -159,7 +159,7 @@ async fn at_the_dashboard(api: &Api, password: &str, new: &str) -> Vec<String> {
     browser.secrets
 }
 
-/// What an administrator's script does.
+/// Calls the admin API.
 async fn by_script(api: &Api, access: &str) {
     for (method, path, body) in [
         (Method::GET, "users/", None),
@@ -185,7 +185,7 @@ async fn by_script(api: &Api, access: &str) {
     }
 }
 
-/// The id in a token, which stands for the token where it is kept.
+/// Returns the id of a token, by which it is stored.
 fn id_of(token: &str) -> String {
     use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
     let claims = token.split('.').nth(1).unwrap();
@@ -202,7 +202,7 @@ async fn log_of(process: Process) -> String {
 }
 
 #[tokio::test]
-async fn no_secret_of_a_whole_run_is_anywhere() {
+async fn full_run_leaks_no_secret() {
     let mut it = Installation::new().await;
     for (key, value) in [
         ("RUST_LOG", "info,latchkey=trace"),
@@ -237,7 +237,7 @@ async fn no_secret_of_a_whole_run_is_anywhere() {
         .iter()
         .find_map(latchkey_testing::Mail::code)
         .unwrap();
-    // While the code lives.
+    // While the code is valid.
     let with_code = it.world.redis.dump().await;
     let check = json!({"token": reset, "otp": code});
     assert_eq!(api.post("/auth/check_otp/", check).await.0, 200);
@@ -270,7 +270,7 @@ async fn no_secret_of_a_whole_run_is_anywhere() {
     let (redis, database) = (it.world.redis.dump().await, it.world.database.dump().await);
     let logs = [log_of(api.process).await, log_of(worker).await].concat();
     let commands = heard.borrow().clone();
-    // They hold what they should.
+    // The sources contain what they should.
     assert!(
         with_code.contains(":code:") && commands.contains("\"hset") | commands.contains("EVAL")
     );
@@ -292,7 +292,7 @@ async fn no_secret_of_a_whole_run_is_anywhere() {
     {
         assert!(!everything.contains(secret), "{secret} was left somewhere");
     }
-    // Six digits occur by chance in any id, so they are looked for as a word.
+    // Six digits occur by chance in ids, so the code is searched for as a word.
     let mut words = everything.split(|c: char| !c.is_ascii_alphanumeric());
     assert!(!words.any(|word| word == code), "{code} was left somewhere");
     assert!(!logs.contains(EMAIL), "an address is in the log:\n{logs}");

@@ -1,4 +1,4 @@
-//! An SMTP server that is down, refuses, hangs, is slow, or drops what it was given.
+//! An SMTP server that is down, refuses, hangs, or drops connections.
 
 use std::time::Duration;
 
@@ -9,36 +9,36 @@ use tokio::time::sleep;
 use super::{Installation, addresses, scaled, user};
 
 #[tokio::test]
-async fn a_server_that_was_down_gets_every_mail_when_it_is_back() {
+async fn smtp_outage_mails_are_delivered_after_recovery() {
     let it = Installation::with_users(20).await;
     let (api, _worker) = (it.api().await, it.worker().await);
     it.world.sink.stop();
-    api.ask_for_all(0..20).await;
-    it.all_tried().await;
+    api.request_codes(0..20).await;
+    it.wait_until_all_attempted().await;
     sleep(scaled(Duration::ZERO, Duration::from_secs(10))).await;
 
     it.world.sink.restart();
 
-    it.all_sent(20).await;
+    it.wait_until_all_sent(20).await;
     let counts = it.report("SMTP down when asked").await;
-    counts.all_arrived(20);
+    counts.assert_none_lost(20);
     assert_eq!(counts.duplicates, 0);
 }
 
-/// The wait before a try is at least half of what the back-off doubles to; what a machine adds to it is its own affair.
+/// The pause before an attempt is at least half of the doubled back-off. A slow machine may add to it.
 #[tokio::test]
-async fn what_is_refused_for_now_is_tried_again_with_growing_pauses() {
+async fn temporary_refusals_are_retried_with_growing_pauses() {
     let (mails, refusals) = (scaled(6, 40), scaled(2, 4));
     let it = Installation::with_users(mails).await;
     let (api, _worker) = (it.api().await, it.worker().await);
     let fault = Fault::ReplyFirstOfEach(refusals, 451);
     it.world.sink.set_fault(fault);
 
-    api.ask_for_all(0..mails).await;
+    api.request_codes(0..mails).await;
 
-    it.all_sent(mails).await;
+    it.wait_until_all_sent(mails).await;
     let counts = it.report("451 for the first tries of each").await;
-    counts.all_arrived(mails);
+    counts.assert_none_lost(mails);
     let tries = it.world.sink.tries();
     assert_eq!(tries.len(), mails);
     for (recipient, tries) in tries {
@@ -51,15 +51,15 @@ async fn what_is_refused_for_now_is_tried_again_with_growing_pauses() {
 }
 
 #[tokio::test]
-async fn a_recipient_that_is_refused_for_good_fails_alone() {
+async fn permanently_refused_recipient_fails_only_its_mail() {
     let mails = scaled(10, 100);
     let it = Installation::with_users(mails).await;
     let (api, _worker) = (it.api().await, it.worker().await);
     it.world.sink.set_fault(Fault::ReplyTo(vec![user(3)], 550));
 
-    api.ask_for_all(0..mails).await;
+    api.request_codes(0..mails).await;
 
-    it.all_sent(mails - 1).await;
+    it.wait_until_all_sent(mails - 1).await;
     it.world.wait_for(MailState::Failed, 1).await;
     let counts = it.report("550 for one recipient").await;
     assert_eq!((counts.delivered, counts.ended), (mails - 1, 1));
@@ -75,7 +75,7 @@ async fn a_recipient_that_is_refused_for_good_fails_alone() {
 }
 
 #[tokio::test]
-async fn a_server_that_never_answers_some_mails_does_not_hold_up_the_others() {
+async fn unanswered_mails_do_not_block_others() {
     let mails = scaled(20, 200);
     let mut it = Installation::with_users(mails).await;
     it.world.set("WORKER_CONCURRENCY", "4");
@@ -84,39 +84,39 @@ async fn a_server_that_never_answers_some_mails_does_not_hold_up_the_others() {
     let hanging = vec![user(0), user(1), user(2), user(3)];
     it.world.sink.set_fault(Fault::HangAt(hanging));
 
-    // All slots hang before the others come.
-    api.ask_for_all(0..4).await;
+    // All slots hang before the other mails are queued.
+    api.request_codes(0..4).await;
     it.world.sink.wait_until_stuck(4).await;
-    api.ask_for_all(4..mails).await;
+    api.request_codes(4..mails).await;
 
-    it.all_sent(mails - 4).await;
+    it.wait_until_all_sent(mails - 4).await;
     assert_eq!(it.world.count(MailState::Queued).await, 4);
     it.world.sink.set_fault(Fault::None);
-    it.all_sent(mails).await;
+    it.wait_until_all_sent(mails).await;
     it.report("SMTP accepts and never answers")
         .await
-        .all_arrived(mails);
+        .assert_none_lost(mails);
 }
 
 #[tokio::test]
-async fn a_server_that_drops_connections_gets_every_mail() {
+async fn dropped_connections_lose_no_mail() {
     let mails = scaled(10, 60);
     let it = Installation::with_users(mails).await;
     let (api, _worker) = (it.api().await, it.worker().await);
     it.world.sink.set_fault(Fault::DropInData);
-    api.ask_for_all(0..mails).await;
-    it.all_tried().await;
+    api.request_codes(0..mails).await;
+    it.wait_until_all_attempted().await;
     assert!(it.world.sink.mails().is_empty());
 
     let repeated = mails / 2;
     it.world.sink.set_fault(Fault::DropAfterAccept(repeated));
 
-    it.all_sent(mails).await;
+    it.wait_until_all_sent(mails).await;
     let counts = it
         .report("connection dropped in DATA, then after accepting")
         .await;
-    counts.all_arrived(mails);
-    // What the server has accepted without saying so can only be sent again.
+    counts.assert_none_lost(mails);
+    // A mail that the server accepted without a reply must be sent again.
     assert_eq!(counts.duplicates, repeated);
     assert_eq!(addresses(&it.world.sink.mails()).len(), mails);
 }

@@ -1,4 +1,4 @@
-//! A request, its mail and the SMTP conversation are one trace.
+//! A request, its mail and the SMTP conversations share one trace.
 
 use latchkey_testing::{Collector, Fault, Span};
 use tokio::{
@@ -11,7 +11,7 @@ use super::{Installation, PATIENCE, user};
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENTS_SPAN: &str = "00f067aa0ba902b7";
 
-/// Asks for a code in the trace of a client.
+/// Requests a code in the trace of a client.
 async fn ask(it: &Installation, address: &str) -> u16 {
     ask_in(it, address, &format!("00-{TRACE}-{CLIENTS_SPAN}-01")).await
 }
@@ -31,7 +31,7 @@ fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
 }
 
 #[tokio::test]
-async fn a_request_its_mail_and_each_conversation_are_one_trace() {
+async fn request_mail_and_conversations_share_one_trace() {
     let mut it = Installation::with_users(1).await;
     let collector = Collector::start().await;
     let file = tempfile::NamedTempFile::new().unwrap();
@@ -42,8 +42,8 @@ async fn a_request_its_mail_and_each_conversation_are_one_trace() {
     let (api, worker) = (it.api().await, it.worker().await);
 
     assert_eq!(ask(&it, &api.address).await, 201);
-    it.all_sent(1).await;
-    // What is left is sent at the end.
+    it.wait_until_all_sent(1).await;
+    // The remaining spans are sent at shutdown.
     let (mut process, address) = (api.process, api.address);
     process.terminate().await;
     assert_eq!(process.exit().await.code(), Some(0));
@@ -98,19 +98,19 @@ async fn a_request_its_mail_and_each_conversation_are_one_trace() {
 }
 
 #[tokio::test]
-async fn without_a_collector_nothing_is_traced() {
+async fn no_collector_disables_tracing() {
     let it = Installation::with_users(1).await;
     let (api, _worker) = (it.api().await, it.worker().await);
 
     assert_eq!(ask(&it, &api.address).await, 201);
-    it.all_sent(1).await;
+    it.wait_until_all_sent(1).await;
 
     assert_eq!(it.world.rows().await[0].trace, None);
     assert!(!api.process.lines().join(" ").contains("trace.id"));
 }
 
 #[tokio::test]
-async fn a_collector_that_hangs_delays_nothing_and_a_stop_by_little() {
+async fn hanging_collector_delays_only_the_shutdown() {
     let mut it = Installation::with_users(1).await;
     let collector = Collector::that_hangs().await;
     it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
@@ -118,10 +118,10 @@ async fn a_collector_that_hangs_delays_nothing_and_a_stop_by_little() {
 
     for number in 1..=20 {
         assert_eq!(ask(&it, &api.address).await, 201);
-        it.all_sent(number).await;
+        it.wait_until_all_sent(number).await;
     }
 
-    // Both end by themselves, while their last spans are not taken.
+    // Both programs exit although the collector does not accept their last spans.
     for process in [&mut api.process, &mut worker] {
         process.terminate().await;
         assert_eq!(process.exit().await.code(), Some(0));
@@ -130,7 +130,7 @@ async fn a_collector_that_hangs_delays_nothing_and_a_stop_by_little() {
 }
 
 #[tokio::test]
-async fn a_collector_that_cannot_be_is_named_at_the_start() {
+async fn invalid_collector_url_stops_the_start() {
     let mut it = Installation::new().await;
     let url = "https://user:hunter2@collector.example.com";
     it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", url);
@@ -146,7 +146,7 @@ async fn a_collector_that_cannot_be_is_named_at_the_start() {
 }
 
 #[tokio::test]
-async fn a_client_decides_whether_its_trace_is_collected_and_what_is_no_trace_begins_one() {
+async fn traceparent_sampling_is_respected_and_invalid_one_replaced() {
     let mut it = Installation::with_users(1).await;
     let collector = Collector::start().await;
     it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
@@ -170,16 +170,16 @@ async fn a_client_decides_whether_its_trace_is_collected_and_what_is_no_trace_be
 }
 
 #[tokio::test]
-async fn the_filter_of_the_log_is_none_of_traces() {
+async fn log_filter_does_not_filter_traces() {
     let mut it = Installation::with_users(1).await;
     let collector = Collector::start().await;
     it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
     it.world.set("RUST_LOG", "off");
-    it.world.ask_for(1).await;
+    it.world.request_resets(1).await;
     let worker = it.world.process(&[]);
-    it.all_sent(1).await;
+    it.wait_until_all_sent(1).await;
 
-    // By themselves, without a stop.
+    // Sent by the interval of the exporter, without a shutdown.
     let arrived = async {
         while collector.spans().len() < 2 {
             sleep(Duration::from_millis(50)).await;
@@ -195,7 +195,7 @@ async fn the_filter_of_the_log_is_none_of_traces() {
 }
 
 #[tokio::test]
-async fn a_collector_that_is_down_is_told_of_once() {
+async fn unreachable_collector_is_logged_once() {
     let mut it = Installation::with_users(1).await;
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let nobody = format!("http://{}", port.local_addr().unwrap());

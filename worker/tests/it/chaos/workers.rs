@@ -1,4 +1,4 @@
-//! Workers that are killed, and that are told to end.
+//! Workers that are killed or terminated.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::sleep;
 use super::{Counts, Installation, is_long, scaled};
 
 #[tokio::test]
-async fn a_worker_killed_with_mails_in_flight_loses_none_and_repeats_only_those() {
+async fn killed_worker_repeats_only_mails_in_flight() {
     let rounds = scaled(1, 5);
     let mut total = Counts::default();
     for _ in 0..rounds {
@@ -17,20 +17,20 @@ async fn a_worker_killed_with_mails_in_flight_loses_none_and_repeats_only_those(
         it.world.set("WORKER_CONCURRENCY", "8");
         it.world.sink.set_fault(Fault::Hold);
         let (api, mut first) = (it.api().await, it.worker().await);
-        api.ask_for_all(0..20).await;
+        api.request_codes(0..20).await;
         it.world.sink.wait_until_stuck(8).await;
 
         first.kill().await;
-        // The server has these mails; nobody has noted it.
+        // The server has these mails, and no row records it.
         it.world.sink.set_fault(Fault::None);
         it.world.sink.wait_for(8).await;
         let _second = it.worker().await;
 
-        it.all_sent(20).await;
+        it.wait_until_all_sent(20).await;
         let counts = it.counts().await;
-        counts.all_arrived(20);
+        counts.assert_none_lost(20);
         assert!(counts.duplicates <= 8, "{} came again", counts.duplicates);
-        total = total.and(&counts);
+        total = total.plus(&counts);
     }
     total.print(&format!(
         "worker killed with 8 of 20 mails in flight, {rounds} times"
@@ -38,7 +38,7 @@ async fn a_worker_killed_with_mails_in_flight_loses_none_and_repeats_only_those(
 }
 
 #[tokio::test]
-async fn workers_that_die_one_after_another_lose_no_mail_between_them() {
+async fn workers_killed_in_turn_lose_no_mail() {
     let (mails, concurrency) = (scaled(120, 2_000), 4);
     let mut it = Installation::with_users(mails).await;
     it.world.set("WORKER_CONCURRENCY", "4");
@@ -48,7 +48,7 @@ async fn workers_that_die_one_after_another_lose_no_mail_between_them() {
     let mut workers = it.workers(3).await;
     let api = it.api().await;
 
-    let asking = async { api.ask_for_all(0..mails).await };
+    let asking = async { api.request_codes(0..mails).await };
     let killing = async {
         let mut deaths = 0;
         while it.world.count(MailState::Sent).await < mails - 20 {
@@ -68,14 +68,14 @@ async fn workers_that_die_one_after_another_lose_no_mail_between_them() {
     };
     let ((), deaths) = tokio::join!(asking, killing);
 
-    it.all_sent(mails).await;
+    it.wait_until_all_sent(mails).await;
     assert_eq!(it.world.count(MailState::Queued).await, 0);
     let counts = it
         .report(&format!("one of three workers killed, {deaths} times"))
         .await;
-    counts.all_arrived(mails);
+    counts.assert_none_lost(mails);
     assert!(deaths > 3, "{deaths}");
-    // Each death may repeat what was just then handed over, or had been and was not noted yet.
+    // A killed worker may repeat mails that were being sent, or were sent and not recorded.
     let repeated = counts.duplicates;
     assert!(
         repeated <= deaths * concurrency * 2,
@@ -84,7 +84,7 @@ async fn workers_that_die_one_after_another_lose_no_mail_between_them() {
 }
 
 #[tokio::test]
-async fn a_worker_told_to_end_finishes_what_is_on_its_way_and_leaves_the_rest() {
+async fn terminated_worker_finishes_only_mails_in_flight() {
     let mails = scaled(24, 200);
     let mut it = Installation::with_users(mails).await;
     it.world.set("WORKER_CONCURRENCY", "4");
@@ -92,7 +92,7 @@ async fn a_worker_told_to_end_finishes_what_is_on_its_way_and_leaves_the_rest() 
         .sink
         .set_fault(Fault::Slow(Duration::from_millis(100)));
     let (api, worker) = (it.api().await, it.worker().await);
-    api.ask_for_all(0..mails).await;
+    api.request_codes(0..mails).await;
     it.world.sink.wait_for(6).await;
 
     worker.terminate().await;
@@ -110,10 +110,10 @@ async fn a_worker_told_to_end_finishes_what_is_on_its_way_and_leaves_the_rest() 
             .all(|it| it.state == MailState::Sent || it.claimed_by.is_none())
     );
     let _next = it.worker().await;
-    it.all_sent(mails).await;
+    it.wait_until_all_sent(mails).await;
     let counts = it
         .report("SIGTERM in the middle, then another worker")
         .await;
-    counts.all_arrived(mails);
+    counts.assert_none_lost(mails);
     assert_eq!(counts.duplicates, 0);
 }

@@ -1,17 +1,17 @@
-//! What both programs show together is what is explained, and what the dashboard asks for.
+//! The metrics of both programs are those in the documentation and in the Grafana dashboard.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
 use super::{Installation, user};
 
 #[tokio::test]
-async fn every_figure_is_explained_and_the_dashboard_asks_for_no_other() {
+async fn metrics_match_documentation_and_dashboard() {
     let mut it = Installation::with_users(1).await;
     it.world.set("METRICS_BIND", "127.0.0.1:0");
     let mut api = it.api().await;
     let mut worker = it.worker().await;
-    assert_eq!(api.ask_for(&user(0)).await, 201);
-    it.all_sent(1).await;
+    assert_eq!(api.request_code(&user(0)).await, 201);
+    it.wait_until_all_sent(1).await;
 
     let mut shown = BTreeSet::new();
     for (program, line) in [

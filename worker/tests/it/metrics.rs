@@ -1,4 +1,4 @@
-//! `/metrics` and health of the worker.
+//! Metrics and health checks of the worker.
 
 use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, PATIENCE, RedisServer, TestRedis};
@@ -7,15 +7,12 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::world::World;
 
 #[tokio::test]
-async fn a_worker_whose_server_is_down_is_alive_and_not_ready() {
+async fn smtp_outage_worker_is_live_but_not_ready() {
     let mut world = World::new().await;
-    world.set("METRICS_BIND", "127.0.0.1:0");
     world.sink.stop();
-    let mut worker = world.process(&["run", "--concurrency", "2"]);
-    let line = worker
-        .wait_for_line("Serving metrics and health checks")
+    let (_worker, base) = world
+        .process_with_metrics(&["run", "--concurrency", "2"])
         .await;
-    let base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
 
     let (status, body) = get(&format!("{base}/health/ready")).await;
 
@@ -35,7 +32,7 @@ async fn get(url: &str) -> (u16, String) {
 }
 
 #[tokio::test]
-async fn the_figures_tell_what_became_of_the_mails_and_health_what_they_depend_on() {
+async fn metrics_count_outcomes_and_health_names_dependencies() {
     let mut world = World::new().await;
     world.clock = Clock::system();
     let mut redis = RedisServer::start().await;
@@ -44,18 +41,13 @@ async fn the_figures_tell_what_became_of_the_mails_and_health_what_they_depend_o
     world.set("REDIS_URL", &redis.url());
     let namespace = world.redis.namespace().to_owned();
     world.set("REDIS_NAMESPACE", &namespace);
-    world.set("METRICS_BIND", "127.0.0.1:0");
     world.users(4).await;
     world
         .sink
         .set_fault(Fault::ReplyTo(vec!["user3@example.com".to_owned()], 550));
-    let mut worker = world.process(&[]);
-    let line = worker
-        .wait_for_line("Serving metrics and health checks")
-        .await;
-    let base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
+    let (mut worker, base) = world.process_with_metrics(&[]).await;
 
-    world.ask_for(4).await;
+    world.request_resets(4).await;
     world.reset("nobody@example.com").await;
     world.wait_for(MailState::Sent, 3).await;
     world.wait_for(MailState::Failed, 1).await;
@@ -114,9 +106,9 @@ async fn the_figures_tell_what_became_of_the_mails_and_health_what_they_depend_o
     worker.wait_for_line("A dependency").await;
 }
 
-/// The address of the documentation (RFC 5737) belongs to no machine: the worker warns, and stops as it cannot listen there.
+/// No machine has a documentation address (RFC 5737): the worker warns, and then stops as it cannot listen there.
 #[tokio::test]
-async fn metrics_on_a_reachable_address_log_a_warning() {
+async fn metrics_on_reachable_address_log_a_warning() {
     let mut world = World::new().await;
     world.set("METRICS_BIND", "192.0.2.1:9101");
     let mut worker = world.process(&[]);
