@@ -1,16 +1,16 @@
-// What the pages do better with JavaScript. All of it works without.
+// Progressive enhancement: every page works without JavaScript.
 "use strict";
 
-// "All on this page", and how many are chosen.
-function count(form) {
+// Updates the number of selected rows and the "select all" checkbox.
+function updateSelection(form) {
   const boxes = [...form.querySelectorAll('input[type="checkbox"][name="id"]')];
-  const chosen = boxes.filter((box) => box.checked).length;
-  const label = form.querySelector("[data-chosen]");
-  if (label) label.textContent = chosen ? `${label.dataset.chosen}: ${chosen}` : "";
+  const selected = boxes.filter((box) => box.checked).length;
+  const label = form.querySelector("[data-selected]");
+  if (label) label.textContent = selected ? `${label.dataset.selected}: ${selected}` : "";
   const all = form.querySelector("[data-all]");
   if (all) {
-    all.checked = chosen > 0 && chosen === boxes.length;
-    all.indeterminate = chosen > 0 && chosen < boxes.length;
+    all.checked = selected > 0 && selected === boxes.length;
+    all.indeterminate = selected > 0 && selected < boxes.length;
   }
 }
 
@@ -19,30 +19,30 @@ document.addEventListener("change", (event) => {
   if (box.matches("[data-all]")) {
     for (const other of box.form.querySelectorAll(`input[name="${box.dataset.all}"]`)) other.checked = box.checked;
   }
-  if (box.type === "checkbox" && box.form) count(box.form);
+  if (box.type === "checkbox" && box.form) updateSelection(box.form);
 });
 
-// What needs JavaScript is shown by it, and on a phone filters that nobody uses take no room.
-function show() {
-  for (const hidden of document.querySelectorAll(".all[hidden]")) hidden.hidden = false;
+// Shows the controls that need JavaScript, and closes unused filters on phones.
+function enhance() {
+  for (const hidden of document.querySelectorAll(".select-all[hidden]")) hidden.hidden = false;
   if (matchMedia("(max-width: 48rem)").matches) {
     for (const filters of document.querySelectorAll(".filter details:not([data-used], [data-shown])")) {
       filters.open = false;
       filters.dataset.shown = "";
     }
   }
-  for (const form of document.querySelectorAll("form:has([data-all])")) count(form);
+  for (const form of document.querySelectorAll("form:has([data-all])")) updateSelection(form);
 }
-document.addEventListener("DOMContentLoaded", show);
+document.addEventListener("DOMContentLoaded", enhance);
 
-// After a page was put in the place of another, readers begin where its content begins.
+// Moves the focus to the content or the first invalid field after htmx has replaced the page.
 document.addEventListener("htmx:afterSettle", (event) => {
-  show();
-  // Screen readers hear how many were found.
-  const found = event.target.id === "results" && event.target.querySelector("[data-found]");
-  if (found) document.getElementById("said").textContent = found.textContent;
+  enhance();
+  // Announces the number of results to screen readers.
+  const count = event.target.id === "results" && event.target.querySelector("[data-result-count]");
+  if (count) document.getElementById("flash").textContent = count.textContent;
   if (event.target === document.body) {
-    const bad = document.querySelector('[aria-invalid="true"]');
-    (bad || document.getElementById("main"))?.focus({ preventScroll: !bad });
+    const invalid = document.querySelector('[aria-invalid="true"]');
+    (invalid || document.getElementById("main"))?.focus({ preventScroll: !invalid });
   }
 });

@@ -1,151 +1,156 @@
-//! Permission as a parameter: what an administrator may do is in the type of a handler's argument, and an act asks for
-//! that type. Nobody can make one but the two doors: the dashboard's cookie (`session`) and the bearer token (`token`).
+//! Authorization: a handler's argument type is the permission that it requires, and actions require the same type.
+//!
+//! A [`Permit`] comes only from the dashboard's session cookie (`dashboard::session`) or from a bearer token (`api::token`).
 
 use std::{marker::PhantomData, ops::Deref};
 
 use latchkey_shared::{
     database::Transaction,
-    models::{session, user},
+    models::{
+        audit::{Event, EventKind},
+        session, user,
+    },
     types::permission::Permission,
 };
-use poem::{FromRequest, Request, RequestBody};
 
-use crate::admin::dashboard::session as cookie;
 use crate::{
     app_state::App,
     http::{audit_context::AuditContext, error::ApiError},
 };
 
-/// A right, as a type.
-pub trait Right: Send + Sync + 'static {
-    /// The permission it stands for; `None` is being staff.
+/// A required permission, as a type.
+pub trait Requirement: Send + Sync + 'static {
+    /// The permission; `None` requires an active staff account only.
     const PERMISSION: Option<Permission>;
 }
 
-macro_rules! rights {
+macro_rules! requirements {
     ($($(#[$doc:meta])* $name:ident: $permission:expr;)*) => {
         $(
             $(#[$doc])*
             #[derive(Debug)]
             pub struct $name;
 
-            impl Right for $name {
+            impl Requirement for $name {
                 const PERMISSION: Option<Permission> = $permission;
             }
         )*
     };
 }
 
-rights! {
-    /// Being staff.
+requirements! {
+    /// An active staff account.
     AnyStaff: None;
-    /// See [`Permission::ViewUsers`].
+    /// [`Permission::ViewUsers`]
     ViewUsers: Some(Permission::ViewUsers);
-    /// See [`Permission::ChangeUsers`].
+    /// [`Permission::ChangeUsers`]
     ChangeUsers: Some(Permission::ChangeUsers);
-    /// See [`Permission::DeleteUsers`].
+    /// [`Permission::DeleteUsers`]
     DeleteUsers: Some(Permission::DeleteUsers);
-    /// See [`Permission::Mails`].
+    /// [`Permission::Mails`]
     Mails: Some(Permission::Mails);
-    /// See [`Permission::Audit`].
+    /// [`Permission::Audit`]
     Audit: Some(Permission::Audit);
 }
 
-/// An administrator, and where the request comes from.
+/// A staff member who sends a request.
 #[derive(Clone, Debug)]
 pub struct Admin {
     /// The account.
     pub user: user::Model,
-    /// The login.
+    /// The login session.
     pub session: session::Model,
-    /// For the audit log.
-    pub trail: AuditContext,
+    /// The request's data for the audit log.
+    pub audit: AuditContext,
 }
 
 impl Admin {
-    /// Whether they may do this.
+    /// Returns whether the account has the permission.
     #[must_use]
-    pub fn may(&self, permission: Permission) -> bool {
+    pub fn has_permission(&self, permission: Permission) -> bool {
         self.user.may(permission)
     }
 
-    /// Whether they may change this account at all. Accounts of staff are for superusers: whoever could change the
-    /// address of an administrator could take their place.
+    /// Returns whether they may change this account. Only superusers may change staff accounts: with control of an
+    /// administrator's email address, other staff could take over the administrator's account.
     #[must_use]
     pub fn can_manage(&self, user: &user::Model) -> bool {
         self.user.is_superuser || !(user.is_staff || user.is_superuser)
     }
 
-    /// Whether they may change what this account may do: superusers, and nobody their own.
+    /// Returns whether they may change the permissions of this account: superusers may, except for their own account.
     #[must_use]
-    pub fn may_set_rights_of(&self, user: &user::Model) -> bool {
+    pub fn can_set_permissions(&self, user: &user::Model) -> bool {
         self.user.is_superuser && self.user.id != user.id
+    }
+
+    /// Returns an audit event of an administrative action.
+    #[must_use]
+    pub fn audit_event(&self, user_id: Option<i64>, detail: &str) -> Event {
+        Event {
+            user_id,
+            detail: Some(detail.to_owned()),
+            session_id: Some(self.session.id),
+            ..self.audit.own(EventKind::Admin, self.user.id)
+        }
     }
 }
 
-/// An administrator who has a right.
+/// A staff member who has the permission `R`.
 #[derive(Debug)]
 pub struct Permit<R> {
     admin: Admin,
-    right: PhantomData<R>,
+    requirement: PhantomData<R>,
 }
 
-impl<R: Right> Permit<R> {
-    /// The permit of an administrator; that it was refused is noted.
-    ///
-    /// # Errors
-    /// When they have not got the right.
-    pub(super) async fn ask(app: &App, admin: Admin) -> Result<Self, ApiError> {
-        let (id, trail) = (admin.user.id, admin.trail.clone());
-        let permit = Self::of(admin);
+impl<R: Requirement> Permit<R> {
+    /// Checks the permission. Records a refusal in the audit log.
+    pub(super) async fn authorize(app: &App, admin: Admin) -> Result<Self, ApiError> {
+        let (id, audit) = (admin.user.id, admin.audit.clone());
+        let permit = Self::check(admin);
         if permit.is_err() {
-            trail.not_permitted(app, id).await;
+            audit.not_permitted(app, id).await;
         }
         permit
     }
 
-    fn of(admin: Admin) -> Result<Self, ApiError> {
+    fn check(admin: Admin) -> Result<Self, ApiError> {
         let user = &admin.user;
-        let allowed = match R::PERMISSION {
+        let is_permitted = match R::PERMISSION {
             Some(permission) => user.may(permission),
             None => user.is_active && user.is_staff,
         };
-        if !allowed {
-            tracing::info!(user.id, "Refused: no permission.");
+        if !is_permitted {
+            tracing::info!(user.id, "Request rejected: missing permission");
             return Err(ApiError::NotPermitted);
         }
         Ok(Self {
             admin,
-            right: PhantomData,
+            requirement: PhantomData,
         })
     }
-}
 
-impl<R: Right> Permit<R> {
-    /// Asks once more, in the transaction of an act: a request may have begun long before its last byte came, and the
-    /// administrator may have been signed out or have lost the right meanwhile.
-    ///
-    /// # Errors
-    /// When that is so, or the database fails.
+    /// Repeats the check inside the transaction of an action. The session may have ended, or the permission may have been
+    /// revoked, while the server received the request.
     pub(super) async fn reauthorize(
         &self,
         app: &App,
         transaction: &Transaction,
     ) -> Result<(), ApiError> {
         let (id, idle) = (self.admin.session.id, app.config.session_idle);
-        let alive =
-            latchkey_shared::models::session::find_alive(transaction, id, app.now(), idle).await?;
+        let alive = session::find_alive(transaction, id, app.now(), idle).await?;
         let (session, user) = alive.ok_or(ApiError::NotPermitted)?;
-        let admin = Admin {
-            user,
-            session,
-            trail: self.admin.trail.clone(),
-        };
-        // What it may touch is judged by what was known of it at the beginning.
-        if admin.user.is_superuser != self.admin.user.is_superuser {
+        // `can_manage` uses the superuser flag that was read at the start of the request.
+        if user.is_superuser != self.admin.user.is_superuser {
             return Err(ApiError::NotPermitted);
         }
-        Self::of(admin).map(|_| ())
+        let audit = self.admin.audit.clone();
+        Self::check(Admin {
+            user,
+            session,
+            audit,
+        })
+        .map(|_| ())
     }
 }
 
@@ -154,24 +159,5 @@ impl<R> Deref for Permit<R> {
 
     fn deref(&self) -> &Admin {
         &self.admin
-    }
-}
-
-/// By the dashboard's cookie.
-impl<'a, R: Right> FromRequest<'a> for Permit<R> {
-    async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
-        let app = request
-            .data::<App>()
-            .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
-        let trail = AuditContext::from_request(request, body).await?;
-        let signed_in = cookie::find(app, request)
-            .await?
-            .ok_or_else(|| cookie::LoginRedirect::to_see(app, request))?;
-        let admin = Admin {
-            user: signed_in.user,
-            session: signed_in.session,
-            trail,
-        };
-        Ok(Self::ask(app, admin).await?)
     }
 }

@@ -60,8 +60,7 @@ impl AuditContext {
         self.event(kind, Actor::User(user_id), Some(user_id))
     }
 
-    /// Returns an event of this request.
-    pub(crate) fn event(&self, kind: EventKind, actor: Actor, user_id: Option<i64>) -> Event {
+    fn event(&self, kind: EventKind, actor: Actor, user_id: Option<i64>) -> Event {
         Event {
             kind,
             actor,

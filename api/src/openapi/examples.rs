@@ -105,7 +105,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
             ApiError::OwnAccount,
             ApiError::LastSuperuser,
         ],
-        (409, "deleteAccount" | "deactivateAccount" | "actOnAccounts") => {
+        (409, "deleteAccount" | "deactivateAccount" | "runBulkAction") => {
             vec![ApiError::OwnAccount, ApiError::LastSuperuser]
         }
         (409, _) => vec![ApiError::InvalidState],
@@ -152,7 +152,7 @@ fn answer(call: &str, status: u16) -> Value {
         }]),
         "listAccounts" => json!({"users": [account()], "after": null, "before": null}),
         "getAccount" | "changeAccount" => account(),
-        "actOnAccounts" => json!({"done": 3}),
+        "runBulkAction" => json!({"done": 3}),
         "listResets" => json!({
             "resets": [{
                 "id": ID, "email": "ada@example.com", "user": 7, "state": "checked", "created": MORNING,

@@ -50,11 +50,11 @@ const ALWAYS_REQUIRED: [&str; 12] = [
     "ResetList",
     "Mail",
     "MailList",
-    "WrittenMail",
+    "MailWithText",
     "Lockout",
     "AuditEvent",
     "AuditList",
-    "Verified",
+    "AuditVerification",
 ];
 
 /// Makes optional members nullable: a profile without a picture has `null`, and a PATCH clears a member with `null`. The
@@ -67,7 +67,7 @@ fn fix_schemas(schemas: &mut Value) {
         .remove("Gender")
         .map(|gender| nullable_choice(&gender));
     // openapi-python-client takes no reference to a choice that has a description beside it.
-    let act = schemas.remove("AccountAct");
+    let act = schemas.remove("BulkAction");
     for (name, schema) in schemas.iter_mut() {
         let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
         let Some(members) = schema["properties"].as_object_mut() else {
@@ -80,7 +80,7 @@ fn fix_schemas(schemas: &mut Value) {
             };
             if refers_to("Gender") {
                 *description = gender.clone().unwrap_or_default();
-            } else if refers_to("AccountAct") {
+            } else if refers_to("BulkAction") {
                 *description = act.clone().unwrap_or_default();
             }
             match member.as_str() {

@@ -70,7 +70,7 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
     let allowed = Arc::new(LazyLock::new((|| description().methods()) as fn() -> _));
     let routes = Route::new()
         .nest("/", service())
-        .nest("/admin", admin::pages())
+        .nest("/admin", admin::dashboard::routes())
         .at(
             "/docs",
             get(text(

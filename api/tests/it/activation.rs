@@ -132,7 +132,7 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
             .as_array()
             .map(Vec::len);
         let count = html
-            .split("Found: <strong>")
+            .split("Results: <strong>")
             .nth(1)
             .and_then(|rest| rest.split('<').next());
         assert_eq!(
@@ -144,24 +144,32 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     };
     for path in ["/admin/users/", &page] {
         let html = root.see(path).await;
-        assert!(html.contains("Awaits owner"), "{path}: {html}");
+        assert!(html.contains("Pending verification"), "{path}: {html}");
     }
     // Whoever never reads the mail is in nobody's way, and not forgotten.
     let home = root.see("/admin/").await;
-    let link = "<a href=\"/admin/users/?activated=owner&amp;sort=joined\">Awaits owner</a> <span class=\"count\">1<";
+    let link = "<a href=\"/admin/users/?activated=pending_verification&amp;sort=joined\">Pending verification</a> <span class=\"count\">1<";
     assert!(home.contains(link), "{home}");
     assert!(
-        home.contains("Nobody is waiting.") && !home.contains("ada@example.com"),
+        home.contains("No accounts are pending approval.") && !home.contains("ada@example.com"),
         "{home}"
     );
-    assert_eq!(found("activated=owner&sort=joined", "true").await, Some(1));
-    assert_eq!(found("activated=waits&sort=joined", "false").await, Some(0));
+    assert_eq!(
+        found("activated=pending_verification&sort=joined", "true").await,
+        Some(1)
+    );
+    assert_eq!(
+        found("activated=pending_approval&sort=joined", "false").await,
+        Some(0)
+    );
     // Nobody who was shut waits.
-    let shut = root.see("/admin/users/?activated=owner&active=no").await;
-    assert!(shut.contains("Found: <strong>0<"), "{shut}");
+    let shut = root
+        .see("/admin/users/?activated=pending_verification&active=no")
+        .await;
+    assert!(shut.contains("Results: <strong>0<"), "{shut}");
     let users = root.see("/admin/users/").await;
     assert!(
-        users.contains("Awaits owner (1)") && users.contains("Waiting (0)"),
+        users.contains("Pending verification (1)") && users.contains("Pending approval (0)"),
         "{users}"
     );
 
@@ -174,11 +182,14 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     assert!(csv.contains(",no,no,yes,no,no,") && !is_listed, "{csv}");
     for path in ["/admin/", "/admin/users/", &page] {
         let html = root.see(path).await;
-        assert!(!html.contains("Awaits owner"), "{path}: {html}");
+        assert!(!html.contains("Pending verification"), "{path}: {html}");
     }
     assert!(root.see("/admin/").await.contains("ada@example.com"));
-    assert_eq!(found("activated=owner", "true").await, Some(0));
-    assert_eq!(found("activated=waits", "false").await, Some(1));
+    assert_eq!(
+        found("activated=pending_verification", "true").await,
+        Some(0)
+    );
+    assert_eq!(found("activated=pending_approval", "false").await, Some(1));
 }
 
 /// Whoever reads the mailbox and sets the password is let in as by the code, if that was left to them.

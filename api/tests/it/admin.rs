@@ -347,7 +347,7 @@ async fn whoever_signs_in_goes_on_where_they_wanted_to_and_nowhere_else() {
         value(&html, "next").replace("&#38;", "&"),
         "/admin/users/?q=ada&sort=name"
     );
-    assert!(!html.contains("was not done"), "{html}");
+    assert!(!html.contains("Your session ended"), "{html}");
     // And where the form stood that somebody sent after having been signed out.
     for (referer, next) in [("/admin/users/7/", "/admin/users/7/"), ("/docs", "/admin/")] {
         let request = visitor
@@ -357,7 +357,10 @@ async fn whoever_signs_in_goes_on_where_they_wanted_to_and_nowhere_else() {
         let page = visitor.send(request).await;
         let html = visitor.see(page.location()).await;
         assert_eq!(value(&html, "next"), next);
-        assert!(html.contains("what you sent last was not done"), "{html}");
+        assert!(
+            html.contains("Your session ended before your last change"),
+            "{html}"
+        );
     }
 }
 
@@ -573,9 +576,9 @@ async fn the_own_password_is_changed_by_whoever_knows_it() {
     for (fields, says) in [
         (
             form("wrong password", good, good),
-            "not the current password",
+            "current password is wrong",
         ),
-        (form(PASSWORD, good, "something else"), "differ"),
+        (form(PASSWORD, good, "something else"), "do not match"),
         (form(PASSWORD, "short", "short"), "At least 8"),
     ] {
         let page = root.post("/admin/account/", &fields).await;
@@ -586,7 +589,7 @@ async fn the_own_password_is_changed_by_whoever_knows_it() {
     let done = root
         .done("/admin/account/", &form(PASSWORD, good, good))
         .await;
-    assert_eq!(done, "The password is changed.");
+    assert_eq!(done, "Your password has been changed.");
     assert_eq!(other.get("/admin/").await.status, 303);
 }
 
@@ -661,7 +664,7 @@ async fn the_set_up_link_makes_one_administrator_once() {
     };
     let page = visitor.post(&path, &form("root@example.com", "no")).await;
     assert_eq!(page.status, 400);
-    assert!(page.html.contains("differ") && page.html.contains("root@example.com"));
+    assert!(page.html.contains("do not match") && page.html.contains("root@example.com"));
     let (one, two) = (
         form("root@example.com", PASSWORD),
         form("thief@example.com", PASSWORD),

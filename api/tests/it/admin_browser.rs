@@ -225,13 +225,13 @@ async fn an_administrator_searches_filters_activates_and_edits() {
     browser.click("[data-all]").await;
     wait_for(
         &browser,
-        "document.querySelector('[data-chosen]').textContent === 'Chosen: 5'",
+        "document.querySelector('[data-selected]').textContent === 'Selected: 5'",
     )
     .await;
     browser.click("button[value=activate]").await;
     wait_for(
         &browser,
-        "document.querySelector('.said')?.textContent.includes('(5)')",
+        "document.querySelector('.flash')?.textContent.includes('(5)')",
     )
     .await;
     for i in 1..=6 {
@@ -240,7 +240,7 @@ async fn an_administrator_searches_filters_activates_and_edits() {
     }
     wait_for(
         &browser,
-        "document.body.textContent.includes('Nobody fits this')",
+        "document.body.textContent.includes('No users match')",
     )
     .await;
 
@@ -271,7 +271,7 @@ async fn an_administrator_searches_filters_activates_and_edits() {
     browser.click("#edit button[type=submit]").await;
     wait_for(
         &browser,
-        "document.body.textContent.includes('Somebody else saved first')",
+        "document.body.textContent.includes('has changed since you opened it')",
     )
     .await;
     assert_eq!(run(&browser, field).await, "Grace");
@@ -279,7 +279,7 @@ async fn an_administrator_searches_filters_activates_and_edits() {
     browser.click("#edit button[type=submit]").await;
     wait_for(
         &browser,
-        "document.querySelector('.said')?.textContent === 'Saved.'",
+        "document.querySelector('.flash')?.textContent === 'Saved.'",
     )
     .await;
     assert_eq!(
@@ -294,7 +294,7 @@ async fn an_administrator_searches_filters_activates_and_edits() {
     browser.click("main button.danger").await;
     wait_for(
         &browser,
-        "document.querySelector('.said')?.textContent === 'Deleted.'",
+        "document.querySelector('.flash')?.textContent === 'Deleted.'",
     )
     .await;
 
@@ -351,7 +351,7 @@ async fn every_page_fits_a_phone() {
     browser.click("[name=active] option[value=no]").await;
     wait_for(
         &browser,
-        "document.body.textContent.includes('Nobody fits')",
+        "document.body.textContent.includes('No users match')",
     )
     .await;
     go(&browser, &world, "/admin/").await;
@@ -465,7 +465,7 @@ async fn everything_is_done_by_keyboard_alone() {
     press(&browser, &Key::Enter.to_string()).await;
     wait_for(
         &browser,
-        "document.querySelector('.said')?.textContent === 'Activated.'",
+        "document.querySelector('.flash')?.textContent === 'Activated.'",
     )
     .await;
     assert!(world.user("user2@example.com").await.is_activated);
@@ -499,12 +499,12 @@ async fn everything_works_without_javascript() {
     assert_eq!(rows.len(), 1);
     browser.click("#results tbody input[name=id]").await;
     browser.click("button[value=activate]").await;
-    browser.find(".said").await;
+    browser.find(".flash").await;
     assert!(world.user("user2@example.com").await.is_activated);
     browser.click("#results tbody a").await;
     fill(&browser, "[name=username]", "Grace").await;
     browser.click("#edit button[type=submit]").await;
-    browser.find(".said").await;
+    browser.find(".flash").await;
     assert_eq!(
         world.user("user2@example.com").await.username.as_str(),
         "Grace"

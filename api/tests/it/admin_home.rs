@@ -56,7 +56,7 @@ async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
 
     let html = root.see("/admin/").await;
     assert!(
-        html.contains("Waiting for activation <span class=\"count\">9</span>"),
+        html.contains("Pending approval <span class=\"count\">9</span>"),
         "{html}"
     );
     let place = |html: &str, i: usize| html.find(&format!("user{i}@example.com"));
@@ -70,11 +70,11 @@ async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
         "eight are shown: {html}"
     );
 
-    let link = "/admin/users/?activated=waits&amp;sort=joined";
+    let link = "/admin/users/?activated=pending_approval&amp;sort=joined";
     assert!(html.contains(&format!("href=\"{link}\"")), "{html}");
     let html = root.see(&link.replace("&amp;", "&")).await;
     assert!(
-        html.contains("Found: <strong>9</strong>") && html.contains("Waiting (9)"),
+        html.contains("Results: <strong>9</strong>") && html.contains("Pending approval (9)"),
         "{html}"
     );
     assert!(
@@ -118,7 +118,7 @@ async fn a_shut_account_is_opened_by_whoever_was_told_that_it_is_shut() {
     let page = root.post("/admin/users/bulk/", &both).await;
     assert_eq!(page.status, 200, "{page:?}");
     assert!(
-        page.html.contains("Some of these accounts are shut"),
+        page.html.contains("Some of these accounts are deactivated"),
         "{}",
         page.html
     );
@@ -156,9 +156,9 @@ async fn each_tile_leads_to_the_mails_that_it_counts() {
     let root = Dashboard::of(&world, "root@example.com").await;
     let html = root.see("/admin/").await;
     for (says, email) in [
-        ("mails failed in 7 days", "failed@example.com"),
-        ("mails expired in 7 days", "expired@example.com"),
-        ("mails wait for more than 5 minutes", "late@example.com"),
+        ("mails failed in the last 7 days", "failed@example.com"),
+        ("mails expired in the last 7 days", "expired@example.com"),
+        ("mails queued for more than 5 minutes", "late@example.com"),
     ] {
         let (count, link) = tile(&html, says);
         assert_eq!(count, "1", "{says}");
@@ -173,7 +173,10 @@ async fn each_tile_leads_to_the_mails_that_it_counts() {
     world.pass(TimeDelta::days(6));
     let root = Dashboard::of(&world, "root@example.com").await;
     let html = root.see("/admin/").await;
-    for says in ["mails failed in 7 days", "mails expired in 7 days"] {
+    for says in [
+        "mails failed in the last 7 days",
+        "mails expired in the last 7 days",
+    ] {
         let (count, link) = tile(&html, says);
         assert_eq!(count, "0", "{says}");
         assert!(root.see(&link).await.contains("None."), "{says}");
@@ -186,14 +189,11 @@ async fn smtp_is_well_when_something_got_through_since_what_did_not() {
     world.superuser("root@example.com").await;
     assert_eq!(
         smtp(&world).await,
-        (true, "nothing was sent in 7 days".to_owned())
+        (true, "no mail was sent in the last 7 days".to_owned())
     );
     world.deliver_all().await;
     let (ok, says) = smtp(&world).await;
-    assert!(
-        ok && says.starts_with("accepted the last mail at"),
-        "{says}"
-    );
+    assert!(ok && says.starts_with("last mail accepted at"), "{says}");
 
     // One recipient is greylisted.
     let next = async |email: &str| {
@@ -208,21 +208,21 @@ async fn smtp_is_well_when_something_got_through_since_what_did_not() {
     assert!(ok && says.contains("one recipient"), "{says}");
     next("ada@example.com").await;
     let (ok, says) = smtp(&world).await;
-    assert!(ok && says.starts_with("accepted"), "{says}");
+    assert!(ok && says.starts_with("last mail accepted"), "{says}");
 
     // The server is gone: one mail tells.
     world.sink.set_fault(Fault::Refuse);
     next("grace@example.com").await;
     let (ok, says) = smtp(&world).await;
     assert!(
-        !ok && says.starts_with("no mail gets through, the last reason: "),
+        !ok && says.starts_with("no mail can be delivered; last error: "),
         "{says}"
     );
     // Others than those who see mails are not told the reason, which may name somebody.
     world.staff("staff@example.com", "view_users").await;
     let staff = Dashboard::of(&world, "staff@example.com").await;
     let says = health(&staff.see("/admin/").await, "SMTP");
-    assert_eq!(says, (false, "no mail gets through".to_owned()));
+    assert_eq!(says, (false, "no mail can be delivered".to_owned()));
     world.sink.set_fault(Fault::None);
     world.pass(TimeDelta::minutes(6));
     world.deliver_all().await;
@@ -256,7 +256,13 @@ async fn smtp_is_ill_while_codes_expire_and_while_nobody_tries() {
     world.register("hedy@example.com").await;
     world.pass(TimeDelta::minutes(6));
     let says = smtp(&world).await;
-    assert_eq!(says, (false, "mails wait and none was tried".to_owned()));
+    assert_eq!(
+        says,
+        (
+            false,
+            "mails are queued, but no delivery was attempted".to_owned()
+        )
+    );
 }
 
 #[tokio::test]
@@ -284,9 +290,9 @@ async fn charts_have_a_bar_for_each_of_30_days_and_days_that_are_over_are_counte
         let says = format!("<title>{day}: {number}</title>");
         assert!(sign_ups.contains(&says), "{says}: {sign_ups}");
     }
-    assert!(sign_ups.contains("In all: 3, today: 1"), "{sign_ups}");
+    assert!(sign_ups.contains("Total: 3, today: 1"), "{sign_ups}");
     let logins = chart(&root.see("/admin/").await, "authn_login_success");
-    assert!(logins.contains("In all: 2, today: 2"), "{logins}");
+    assert!(logins.contains("Total: 2, today: 2"), "{logins}");
 
     // Today is counted anew, and days that are over are not.
     world.register("hedy@example.com").await;
@@ -301,7 +307,7 @@ async fn charts_have_a_bar_for_each_of_30_days_and_days_that_are_over_are_counte
     let known = world.redis.keys().await;
     assert!(!known.contains(&key(second)), "{known:?}");
     let sign_ups = chart(&root.see("/admin/").await, "user_created");
-    assert!(sign_ups.contains("In all: 9, today: 2"), "{sign_ups}");
+    assert!(sign_ups.contains("Total: 9, today: 2"), "{sign_ups}");
 
     for (days, is_shown) in [(28, true), (1, false)] {
         world.pass(TimeDelta::days(days));
@@ -323,10 +329,10 @@ async fn the_health_of_each_part_is_told_and_nobody_sees_more_than_they_may() {
     let root = Dashboard::of(&world, "root@example.com").await;
     let html = root.see("/admin/").await;
     for (part, well, says) in [
-        ("Database", true, "works"),
-        ("Redis", true, "works"),
-        ("Pictures", true, "works"),
-        ("Workers", false, "none is running"),
+        ("Database", true, "available"),
+        ("Redis", true, "available"),
+        ("Picture storage", true, "available"),
+        ("Mail workers", false, "none is running"),
     ] {
         assert_eq!(health(&html, part), (well, says.to_owned()));
     }
@@ -334,14 +340,14 @@ async fn the_health_of_each_part_is_told_and_nobody_sees_more_than_they_may() {
     let staff = Dashboard::of(&world, "staff@example.com").await;
     let html = staff.see("/admin/").await;
     assert!(
-        html.contains("mails failed") && html.contains("Health"),
+        html.contains("mails failed") && html.contains("Health checks"),
         "{html}"
     );
     for hidden in [
         "ada@example.com",
-        "held by a limit",
-        "Sign-ups",
-        "Waiting for",
+        "active lockouts",
+        "Registrations",
+        "Pending approval",
     ] {
         assert!(!html.contains(hidden), "{hidden}: {html}");
     }

@@ -460,8 +460,8 @@ async fn each_act_is_noted_with_who_did_it_and_what_was_before_and_after() {
         [
             "activated",
             "changed",
-            "asked for a new password",
-            "signed out everywhere",
+            "password reset requested",
+            "all sessions ended",
             "deactivated",
             "deleted"
         ]
@@ -809,7 +809,7 @@ async fn whoever_is_held_by_a_limit_is_released() {
     let events = admin_events(&world).await;
     assert_eq!(
         events[0].detail.as_deref(),
-        Some("released from the limit failed_attempts")
+        Some("unlocked: failed_attempts")
     );
 }
 

@@ -55,7 +55,7 @@ async fn the_links_of_a_list_lead_through_everybody_and_back_in_every_order() {
     let world = crowd(55).await;
     let root = Dashboard::of(&world, "root@example.com").await;
     let rows = |html: &str| {
-        each(html, "<td role=\"cell\" class=\"who\" data-label=\"Name\"><span class=\"face\" aria-hidden=\"true\">").len()
+        each(html, "<td role=\"cell\" class=\"user\" data-label=\"Name\"><span class=\"initial\" aria-hidden=\"true\">").len()
     };
     let people = |html: &str| each(html, "class=\"plain\"><bdi dir=\"ltr\">");
     for (sort, column, order) in [
@@ -63,7 +63,7 @@ async fn the_links_of_a_list_lead_through_everybody_and_back_in_every_order() {
         ("joined", "Joined", "ascending"),
         ("name", "Name", "ascending"),
         ("-name", "Name", "descending"),
-        ("email", "E-mail address", "ascending"),
+        ("email", "Email address", "ascending"),
         ("-last_login", "Last login", "descending"),
     ] {
         let first = root.see(&format!("/admin/users/?sort={sort}")).await;
@@ -100,7 +100,7 @@ async fn the_links_of_a_list_lead_through_everybody_and_back_in_every_order() {
     let mut from = 0;
     for column in [
         "Name",
-        "E-mail address",
+        "Email address",
         "Activated",
         "Active",
         "Staff",
@@ -138,7 +138,7 @@ async fn the_links_of_a_list_lead_through_everybody_and_back_in_every_order() {
                 break;
             };
             page = root.see(&next).await;
-            assert!(page.contains(">To the newest</a>"), "{path}: {page}");
+            assert!(page.contains(">Newest entries</a>"), "{path}: {page}");
         }
         assert_eq!(seen.len(), all, "{path}");
     }
@@ -170,7 +170,7 @@ async fn an_export_goes_on_past_a_thousand_rows_and_is_noted_with_number_and_fil
     transaction.commit().await.unwrap();
     let root = Dashboard::of(&world, "root@example.com").await;
     let page = root
-        .get("/admin/users/export/?q=ada&activated=waits&sort=name")
+        .get("/admin/users/export/?q=ada&activated=pending_approval&sort=name")
         .await;
     assert_eq!(page.headers["cache-control"], "no-store");
     let lines: Vec<_> = page.html.lines().collect();
@@ -198,15 +198,18 @@ async fn superusers_are_a_filter_and_what_is_looked_for_often_is_one_click_away(
     world.staff("staff@example.com", "view_users").await;
     let root = Dashboard::of(&world, "root@example.com").await;
     let html = root.see("/admin/users/?staff=superuser").await;
-    assert!(html.contains("Found: <strong>1</strong>"), "{html}");
+    assert!(html.contains("Results: <strong>1</strong>"), "{html}");
     assert!(
         html.contains("<option value=\"superuser\" selected>Superuser (1)"),
         "{html}"
     );
     for (kind, query) in [
-        ("Everybody", ""),
-        ("Waiting (1)", "activated=waits&amp;sort=joined"),
-        ("Shut (0)", "active=no"),
+        ("All users", ""),
+        (
+            "Pending approval (1)",
+            "activated=pending_approval&amp;sort=joined",
+        ),
+        ("Deactivated (0)", "active=no"),
         ("Staff (2)", "staff=yes"),
     ] {
         assert!(
@@ -268,7 +271,7 @@ async fn who_may_not_be_acted_on_has_no_box_and_what_is_refused_keeps_the_choice
         let page = staff.post("/admin/users/bulk/", &fields).await;
         assert_eq!(page.status, 403, "{act}");
         assert!(
-            page.html.contains("may not do this"),
+            page.html.contains("does not have permission"),
             "{act}: {}",
             page.html
         );
@@ -316,7 +319,7 @@ async fn a_question_about_deleting_says_what_goes_with_the_accounts() {
     let page = root
         .post("/admin/users/bulk/", &[("id", &id), ("act", "delete")])
         .await;
-    let says = "living sessions 2, password resets 1, pictures 0.";
+    let says = "active sessions (2), password resets (1), pictures (0).";
     assert!(page.html.contains(says), "{}", page.html);
 }
 
@@ -435,7 +438,7 @@ async fn a_page_of_an_account_tells_its_mails_of_every_address_and_its_history_w
         "<a href=\"/admin/users/{root_id}/\"><bdi>Ada</bdi></a> <bdi dir=\"ltr\">user {root_id}</bdi>"
     );
     assert!(
-        history.contains("signed out everywhere") && history.contains(&actor),
+        history.contains("all sessions ended") && history.contains(&actor),
         "{history}"
     );
     assert!(history.contains("sessions: 1 → 0"), "{history}");
@@ -492,7 +495,7 @@ async fn mails_that_failed_or_expired_say_why_and_the_failed_one_is_sent_again()
 
     assert_eq!(
         root.done(&failed, &[("act", "retry")]).await,
-        "The mail is on its way again."
+        "The mail is queued again."
     );
     // The digits alone occur by chance in any id.
     let html = root.see(&failed).await;
@@ -528,7 +531,7 @@ async fn reset_mails_of_staff_have_a_budget_of_their_own() {
     let list = root.see("/admin/mails/?state=suppressed").await;
     assert_eq!(list.matches("LIMIT_MAIL_CAUSE").count(), 2, "{list}");
     let html = root.see(&user).await;
-    assert!(!html.contains("Held by a limit until"), "{html}");
+    assert!(!html.contains("Locked out until"), "{html}");
     assert_eq!(admin_events(&world).await.len(), 5);
 }
 
@@ -566,15 +569,19 @@ async fn the_log_is_asked_by_id_address_actor_and_day_and_says_what_it_does_not_
         assert_eq!(rows(&html), found, "{query}: {html}");
     }
     for (name, text, says) in [
-        ("user", "ada", "An id or an e-mail address."),
-        ("user", "nobody@example.com", "No account has this address."),
+        ("user", "ada", "Enter an account ID or an email address."),
+        (
+            "user",
+            "nobody@example.com",
+            "No account has this email address.",
+        ),
         (
             "actor",
             "somebody",
-            "An id, an e-mail address, operator or anonymous.",
+            "Enter an account ID, an email address, operator or anonymous.",
         ),
-        ("since", "yesterday", "A day such as"),
-        ("until", "2026-02-30", "A day such as"),
+        ("since", "yesterday", "Enter a date such as"),
+        ("until", "2026-02-30", "Enter a date such as"),
     ] {
         let page = root.get(&format!("/admin/audit/?{name}={text}")).await;
         assert_eq!(page.status, 400, "{name}={text}");
@@ -631,7 +638,7 @@ async fn no_page_has_a_link_or_a_button_that_its_reader_may_not_use() {
     let id = world.user("root@example.com").await.id;
     let html = staff.see(&format!("/admin/users/{id}/")).await;
     assert!(
-        html.contains("Held by a limit") && !html.contains("limits/release"),
+        html.contains("Locked out") && !html.contains("limits/release"),
         "{html}"
     );
     world.staff("mailer@example.com", "mails").await;

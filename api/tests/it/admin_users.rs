@@ -156,23 +156,31 @@ async fn filters_and_their_counts_agree() {
     let root = Dashboard::of(&world, "root@example.com").await;
     for (query, found, option) in [
         ("activated=no", 6, "No (6)"),
-        ("activated=waits", 6, "selected>Waiting (6)"),
-        ("activated=waits&active=no", 0, "selected>Waiting (6)"),
         (
-            "activated=waits&sort=joined",
+            "activated=pending_approval",
             6,
-            "aria-current=\"true\">Waiting (6)",
+            "selected>Pending approval (6)",
+        ),
+        (
+            "activated=pending_approval&active=no",
+            0,
+            "selected>Pending approval (6)",
+        ),
+        (
+            "activated=pending_approval&sort=joined",
+            6,
+            "aria-current=\"true\">Pending approval (6)",
         ),
         ("activated=yes", 7, "Yes (7)"),
-        ("active=no", 0, "Shut (0)"),
+        ("active=no", 0, "Deactivated (0)"),
         ("staff=yes", 1, "Yes (1)"),
         ("gender=male", 4, "Male (4)"),
-        ("gender=none", 5, "Not said (5)"),
-        ("joined=7", 13, "Within 7 days (13)"),
+        ("gender=none", 5, "Not specified (5)"),
+        ("joined=7", 13, "Last 7 days (13)"),
         ("gender=female&activated=yes", 2, "Female (4)"),
     ] {
         let html = root.see(&format!("/admin/users/?{query}")).await;
-        let says = format!("Found: <strong>{found}</strong>");
+        let says = format!("Results: <strong>{found}</strong>");
         assert!(html.contains(&says), "{query}: {html}");
         assert!(html.contains(option), "{query}: {option}");
         let own = usize::from(html.contains("<bdi dir=\"ltr\">root@example.com<"));

@@ -148,7 +148,7 @@ pub(crate) fn value(html: &str, name: &str) -> String {
 
 /// What a page says was done.
 pub(crate) fn said(html: &str) -> String {
-    let (_, rest) = html.split_once("<p class=\"said\"").unwrap_or(("", ">"));
+    let (_, rest) = html.split_once("<p class=\"flash\"").unwrap_or(("", ">"));
     let text = rest.split_once('>').unwrap().1;
     text.split('<').next().unwrap().to_owned()
 }

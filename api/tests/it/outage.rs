@@ -139,7 +139,11 @@ async fn with_redis_gone_the_dashboard_says_so() {
         .await
         .unwrap();
     assert_eq!(page.status, 503);
-    assert!(page.html.contains("does not answer"), "{}", page.html);
+    assert!(
+        page.html.contains("temporarily unavailable"),
+        "{}",
+        page.html
+    );
     assert!(page.headers.contains_key("retry-after"));
     let page = timeout(
         Duration::from_secs(15),

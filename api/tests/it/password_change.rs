@@ -218,7 +218,7 @@ async fn a_change_at_the_dashboard_replaces_its_cookie() {
     let new = page.cookie("latchkey_admin").unwrap();
     assert_ne!(new, old);
     let html = root.see("/admin/account/").await;
-    assert_eq!(said(&html), "The password is changed.");
+    assert_eq!(said(&html), "Your password has been changed.");
     let request = world.request(Method::GET, "/admin/account/");
     let answer = world
         .send(request.header("cookie", old.split(';').next().unwrap()))

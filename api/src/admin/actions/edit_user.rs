@@ -1,6 +1,7 @@
-//! Changing one account, by an administrator.
+//! The action that changes one account.
 
 use latchkey_shared::{
+    database::Transaction,
     models::{
         audit::Event,
         mail::MailKind,
@@ -10,11 +11,11 @@ use latchkey_shared::{
             staff::{self, Change},
         },
     },
-    types::permission::Permissions,
+    outbox::QueuedMail,
 };
 
 use crate::admin::{
-    actions::{self, event, finish, notice, some_superuser_left},
+    actions::{self, describe_flags, ensure_superuser_remains, write_notice},
     permissions::{Admin, ChangeUsers, Permit},
 };
 use crate::{
@@ -26,11 +27,7 @@ use crate::{
     http::error::ApiError,
 };
 
-/// Writes a change to an account that is still as `seen` says, and does what goes with it: a mail at its activation, the
-/// end of its sessions when it is shut or gets another address, the end of its old picture.
-///
-/// # Errors
-/// When the administrator may not do this, somebody saved first, or the address is taken.
+/// Changes an account. Fails with an edit conflict if it is no longer at the version of `seen`.
 pub async fn change(
     app: &App,
     admin: &Permit<ChangeUsers>,
@@ -39,17 +36,17 @@ pub async fn change(
     upload: PictureChange,
 ) -> Result<user::Model, ApiError> {
     if change.is_superuser == Some(true) {
-        // Whoever may do everything may sign in.
+        // Superusers must be able to sign in to the dashboard.
         change.is_staff = Some(true);
     } else if change.is_staff == Some(false) {
         change.is_superuser = Some(false);
     }
-    check(admin, seen, &change)?;
+    authorize(admin, seen, &change)?;
     if let Some(upload) = upload {
         change.profile.picture = Some(match upload {
             Some(upload) => {
                 let uploader = Some(admin.user.id);
-                let picture = pictures::accept(app, &admin.trail, uploader, upload).await?;
+                let picture = pictures::accept(app, &admin.audit, uploader, upload).await?;
                 Some(app.pictures.save(picture).await?)
             }
             None => None,
@@ -57,7 +54,7 @@ pub async fn change(
     }
     let new = change.profile.picture.clone();
     let changed = store(app, admin, seen, change).await;
-    // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
+    // Removes the replaced picture, or after a rollback the new one.
     let unused = match &changed {
         Ok(_) => seen.picture.clone().filter(|_| new.is_some()),
         Err(error) => new.flatten().filter(|_| error.is_certain()),
@@ -68,20 +65,20 @@ pub async fn change(
     changed
 }
 
-fn check(admin: &Admin, seen: &user::Model, change: &Change) -> Result<(), ApiError> {
+/// Checks that the staff member may make this change to this account.
+fn authorize(admin: &Admin, seen: &user::Model, change: &Change) -> Result<(), ApiError> {
     let differs = |new: Option<bool>, old: bool| new.is_some_and(|new| new != old);
-    let rights = differs(change.is_staff, seen.is_staff)
+    let changes_permissions = differs(change.is_staff, seen.is_staff)
         || differs(change.is_superuser, seen.is_superuser)
         || change
             .permissions
             .as_ref()
             .is_some_and(|new| *new != seen.permissions);
-    let shuts = differs(change.is_active, seen.is_active);
-    let own = admin.user.id == seen.id;
-    if !admin.can_manage(seen) || (rights && !admin.user.is_superuser) {
+    if !admin.can_manage(seen) || (changes_permissions && !admin.user.is_superuser) {
         return Err(ApiError::NotPermitted);
     }
-    if own && (rights || shuts) {
+    let is_own = admin.user.id == seen.id;
+    if is_own && (changes_permissions || differs(change.is_active, seen.is_active)) {
         return Err(ApiError::OwnAccount);
     }
     Ok(())
@@ -93,97 +90,99 @@ async fn store(
     seen: &user::Model,
     change: Change,
 ) -> Result<user::Model, ApiError> {
-    let (transaction, mut now) = actions::begin(app, admin, &[seen.id]).await?;
-    let now = now.remove(0);
-    // What was judged is what is changed.
-    if now.version != seen.version {
+    let (transaction, mut locked) = actions::begin(app, admin, &[seen.id]).await?;
+    let current = locked.remove(0);
+    if current.version != seen.version {
         return Err(ApiError::EditConflict);
     }
-    check(admin, &now, &change)?;
-    if !change.alters(&now) {
-        return Ok(now);
+    authorize(admin, &current, &change)?;
+    if !change.alters(&current) {
+        return Ok(current);
     }
     let mut mails = Vec::new();
     if profile::is_new(change.profile.email.as_ref(), seen) {
-        // Whoever was logged in was so by the other address; administrators who change their own stay where they are.
+        // Ends the sessions of the old address's owner. Administrators who change their own address stay signed in.
         session::revoke_others(&transaction, seen.id, admin.session.id, app.now()).await?;
-        mails.push(profile::address_changes(app, &transaction, seen, &admin.trail).await?);
+        mails.push(profile::address_changes(app, &transaction, seen, &admin.audit).await?);
     }
     let Some(user) = staff::change(&transaction, seen, change, app.now()).await? else {
         return Err(ApiError::EditConflict);
     };
-    if seen.is_active && !user.is_active {
-        session::revoke_all(&transaction, user.id, app.now()).await?;
-    }
-    if seen.is_superuser {
-        some_superuser_left(&transaction).await?;
-    }
-    let activate = user.is_active && user.is_activated && !(seen.is_active && seen.is_activated);
-    if activate {
-        mails.push(notice(app, &transaction, &admin.trail, &user, MailKind::Activated).await?);
-    }
-    let changed = Event {
-        changes: Some(differences(app, seen, &user)),
-        ..event(admin, Some(user.id), "changed")
+    mails.extend(after_change(app, admin, &transaction, seen, &user).await?);
+    let event = Event {
+        changes: Some(describe_changes(app, seen, &user)),
+        ..admin.audit_event(Some(user.id), "changed")
     };
-    finish(app, transaction, vec![changed], mails).await?;
+    actions::commit(app, transaction, vec![event], mails).await?;
     Ok(user)
 }
 
-/// What differs, a line each. What tells who somebody is stays out of the log: a fingerprint shows that it changed, and
-/// whether it is the same as elsewhere.
-fn differences(app: &App, before: &user::Model, after: &user::Model) -> String {
-    let mut lines = vec![actions::flags(&[
+/// Applies the consequences of a change: ends the sessions of a deactivated account, keeps the last superuser, and notifies
+/// the owner of an activated account.
+async fn after_change(
+    app: &App,
+    admin: &Admin,
+    transaction: &Transaction,
+    before: &user::Model,
+    after: &user::Model,
+) -> Result<Option<QueuedMail>, ApiError> {
+    if before.is_active && !after.is_active {
+        session::revoke_all(transaction, after.id, app.now()).await?;
+    }
+    if before.is_superuser {
+        ensure_superuser_remains(transaction).await?;
+    }
+    let can_log_in = |user: &user::Model| user.is_active && user.is_activated;
+    if can_log_in(before) || !can_log_in(after) {
+        return Ok(None);
+    }
+    write_notice(app, transaction, &admin.audit, after, MailKind::Activated)
+        .await
+        .map(Some)
+}
+
+/// Describes the changes for the audit log, one per line. Personal data appears as fingerprints.
+fn describe_changes(app: &App, before: &user::Model, after: &user::Model) -> String {
+    let mut lines = vec![describe_flags(&[
         ("is_activated", before.is_activated, after.is_activated),
         ("is_active", before.is_active, after.is_active),
         ("is_staff", before.is_staff, after.is_staff),
         ("is_superuser", before.is_superuser, after.is_superuser),
     ])];
-    let rights = |permissions: &Permissions| permissions.to_string();
     if before.permissions != after.permissions {
         lines.push(format!(
             "permissions: [{}] → [{}]",
-            rights(&before.permissions),
-            rights(&after.permissions)
+            before.permissions, after.permissions
         ));
     }
-    let personal = [
-        (
-            "email",
-            Some(before.email.to_string()),
-            Some(after.email.to_string()),
-        ),
-        (
-            "username",
-            Some(before.username.to_string()),
-            Some(after.username.to_string()),
-        ),
-        (
-            "phoneNumber",
-            before.phone_number.as_ref().map(ToString::to_string),
-            after.phone_number.as_ref().map(ToString::to_string),
-        ),
-        (
-            "dateBirth",
-            before.date_birth.map(|date| date.to_string()),
-            after.date_birth.map(|date| date.to_string()),
-        ),
-        (
-            "gender",
-            before.gender.map(|gender| gender.to_string()),
-            after.gender.map(|gender| gender.to_string()),
-        ),
-        ("image", before.picture.clone(), after.picture.clone()),
-    ];
-    for (name, before, after) in personal {
+    for ((name, before), (_, after)) in personal_data(before).into_iter().zip(personal_data(after))
+    {
         if before != after {
-            let print = |value: Option<String>| match value {
+            let fingerprint = |value: Option<String>| match value {
                 Some(value) => app.fingerprint(name, &value),
                 None => "-".to_owned(),
             };
-            lines.push(format!("{name}: {} → {}", print(before), print(after)));
+            lines.push(format!(
+                "{name}: {} → {}",
+                fingerprint(before),
+                fingerprint(after)
+            ));
         }
     }
     lines.retain(|line| !line.is_empty());
     lines.join("\n")
+}
+
+fn personal_data(user: &user::Model) -> [(&'static str, Option<String>); 6] {
+    fn text<T: ToString>(value: Option<&T>) -> Option<String> {
+        value.map(ToString::to_string)
+    }
+    [
+        ("email", text(Some(&user.email))),
+        ("username", text(Some(&user.username))),
+        ("phoneNumber", text(user.phone_number.as_ref())),
+        ("dateBirth", text(user.date_birth.as_ref())),
+        ("gender", text(user.gender.as_ref())),
+        ("image", user.picture.clone()),
+    ]
 }

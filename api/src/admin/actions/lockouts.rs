@@ -1,4 +1,4 @@
-//! Ends lockouts, and finds the accounts that they concern.
+//! Lockouts after too many attempts: list and unlock.
 
 use std::collections::HashMap;
 
@@ -7,53 +7,88 @@ use latchkey_shared::models::{
     user::{self, staff},
 };
 
-use super::event;
+use crate::admin::{
+    actions::not_manageable,
+    permissions::{ChangeUsers, Permit},
+};
 use crate::{
-    admin::permissions::{ChangeUsers, Permit},
     app_state::App,
     http::error::ApiError,
     rate_limit::{Lockout, LockoutSubject},
 };
 
-/// Ends a lockout before its time.
-///
-/// # Errors
-/// When there is no lockout of that name, or it concerns an account that the administrator may not change.
-pub async fn release(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Result<(), ApiError> {
-    let held = app.limits.find_lockout(name, app.now()).await?;
-    let held = held.ok_or(ApiError::NotFound)?;
-    let owner = LockoutOwners::load(app).await?.find(app, &held).await?;
-    if owner.as_ref().is_some_and(|user| !admin.can_manage(user)) {
-        admin.trail.not_permitted(app, admin.user.id).await;
-        return Err(ApiError::NotPermitted);
+/// The maximum number of listed lockouts.
+pub const MAX_ROWS: i64 = 100;
+
+/// The number of shown characters of a mailbox fingerprint.
+const FINGERPRINT_CHARS: usize = 16;
+
+/// A lockout with its account, if that is known.
+pub struct LockoutRow {
+    /// The lockout.
+    pub lockout: Lockout,
+    /// A network, an account id, or the start of a mailbox fingerprint.
+    pub subject: String,
+    /// The locked-out account.
+    pub user: Option<user::Model>,
+}
+
+/// Lists the lockouts. `mailbox` is the word that precedes a mailbox fingerprint.
+pub async fn list(app: &App, mailbox: &str) -> Result<Vec<LockoutRow>, ApiError> {
+    let owners = LockoutOwners::load(app).await?;
+    let mut rows = Vec::new();
+    for lockout in app.limits.held(app.now(), MAX_ROWS).await? {
+        let subject = match &lockout.whom {
+            LockoutSubject::Peer(network) => network.clone(),
+            LockoutSubject::Account(id) => id.to_string(),
+            LockoutSubject::Mailbox(fingerprint) => {
+                let start: String = fingerprint.chars().take(FINGERPRINT_CHARS).collect();
+                format!("{mailbox} {start}")
+            }
+        };
+        let user = owners.find(app, &lockout).await?;
+        rows.push(LockoutRow {
+            lockout,
+            subject,
+            user,
+        });
     }
-    let what = format!("released from the limit {}", held.what);
+    Ok(rows)
+}
+
+/// Removes a lockout, so that new attempts are allowed immediately.
+pub async fn unlock(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Result<(), ApiError> {
+    let lockout = app.limits.find_lockout(name, app.now()).await?;
+    let lockout = lockout.ok_or(ApiError::NotFound)?;
+    let user = LockoutOwners::load(app).await?.find(app, &lockout).await?;
+    if user.as_ref().is_some_and(|user| !admin.can_manage(user)) {
+        return Err(not_manageable(app, admin).await);
+    }
+    let detail = format!("unlocked: {}", lockout.what);
+    let until = lockout.until.to_rfc3339();
     app.note(Event {
-        subject: match &held.whom {
-            LockoutSubject::Mailbox(fingerprint) => Some(fingerprint.clone()),
+        subject: match lockout.whom {
+            LockoutSubject::Mailbox(fingerprint) => Some(fingerprint),
             _ => None,
         },
-        changes: Some(format!("held: until {} → no more", held.until.to_rfc3339())),
-        ..event(admin, owner.map(|user| user.id), &what)
+        changes: Some(format!("locked out until: {until} → -")),
+        ..admin.audit_event(user.map(|user| user.id), &detail)
     })
     .await?;
     app.limits.release(name).await
 }
 
-/// Finds the account that a lockout concerns. Limits know an address by its fingerprint.
+/// Finds the accounts of lockouts. The limiter knows an address only by its fingerprint.
 ///
-/// Permissions depend on it where the account is staff's or a superuser's, so those accounts are found by their addresses as
-/// they are now. The audit log names others, if it has an event with both the address and the account; it has none where
-/// failures came before the account.
-#[derive(Debug)]
-pub struct LockoutOwners {
+/// Only superusers can unlock staff accounts, so those accounts are found by their current addresses. The audit log names the other
+/// accounts, if an event has both the address and the account: none has where the failures came before the registration.
+struct LockoutOwners {
     /// The accounts of staff and superusers by the fingerprints of their addresses.
     privileged: HashMap<String, user::Model>,
 }
 
 impl LockoutOwners {
-    /// Reads the accounts of staff and superusers.
-    pub async fn load(app: &App) -> Result<Self, ApiError> {
+    async fn load(app: &App) -> Result<Self, ApiError> {
         let users = staff::list_privileged(&app.db).await?;
         let by_fingerprint = |user: user::Model| (fingerprint(app, &user), user);
         Ok(Self {
@@ -61,9 +96,9 @@ impl LockoutOwners {
         })
     }
 
-    /// Returns the account that a lockout concerns, where it is known.
-    pub async fn find(&self, app: &App, held: &Lockout) -> Result<Option<user::Model>, ApiError> {
-        match &held.whom {
+    /// Returns the account of a lockout, if it is known and still has the address.
+    async fn find(&self, app: &App, lockout: &Lockout) -> Result<Option<user::Model>, ApiError> {
+        match &lockout.whom {
             LockoutSubject::Peer(_) => Ok(None),
             LockoutSubject::Account(id) => Ok(user::find(&app.db, *id).await?),
             LockoutSubject::Mailbox(mailbox) => {

@@ -1,4 +1,4 @@
-//! How an account looks to administrators.
+//! An account, as the administration API returns it.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use latchkey_shared::models::user;
@@ -6,18 +6,18 @@ use poem_openapi::Object;
 
 use crate::accounts::{pictures::PictureStore, user_response::Gender};
 
-/// An account, all of it but its password.
+/// An account.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase")]
 #[expect(clippy::struct_excessive_bools, reason = "independent columns")]
 pub struct Account {
-    /// Names it in paths.
+    /// The id.
     id: i64,
-    /// The e-mail address, as it was entered.
+    /// The email address, as entered.
     email: String,
-    /// What the owner is called.
+    /// The owner's name.
     username: String,
-    /// An international number in E.164 form, such as `+201001234567`.
+    /// The phone number in E.164 format, such as `+201001234567`.
     phone_number: Option<String>,
     /// The absolute URL of the picture.
     image: Option<String>,
@@ -25,30 +25,30 @@ pub struct Account {
     date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     gender: Option<Gender>,
-    /// Whether it was let in.
+    /// Whether the account is activated.
     #[oai(rename = "is_activated")]
     is_activated: bool,
-    /// Whether its owner may let it in (`ACTIVATION=email`), by the mailed code or a password reset, until an administrator
-    /// has decided about it.
+    /// Whether the account owner may activate the account (`ACTIVATION=email`), by the one-time code or a password reset. False
+    /// once an administrator has activated or deactivated it.
     #[oai(rename = "pending_email_verification")]
     pending_email_verification: bool,
-    /// False once it was shut.
+    /// False for a deactivated account.
     #[oai(rename = "is_active")]
     is_active: bool,
-    /// May sign in to the dashboard.
+    /// Whether it has access to the dashboard.
     #[oai(rename = "is_staff")]
     is_staff: bool,
-    /// May do everything there.
+    /// Whether it has every permission.
     #[oai(rename = "is_superuser")]
     is_superuser: bool,
-    /// What it may do as staff: some of `view_users`, `change_users`, `delete_users`, `mails`, `audit`.
+    /// The permissions of a staff account, from `view_users`, `change_users`, `delete_users`, `mails`, `audit`.
     permissions: Vec<String>,
-    /// When it was made.
+    /// The time of registration.
     created: DateTime<Utc>,
-    /// The last successful login.
+    /// The time of the last successful login.
     #[oai(rename = "last_login")]
     last_login: Option<DateTime<Utc>>,
-    /// Rises with every change.
+    /// The version, which increases with every change.
     version: i32,
 }
 

@@ -1,4 +1,4 @@
-//! `GET /api/admin/audit/`, `POST /api/admin/audit/verify/`: the audit log, and whether its chain is whole.
+//! `GET /api/admin/audit/`, `POST /api/admin/audit/verify/`: the audit log and its verification.
 
 use std::str::FromStr;
 
@@ -7,66 +7,68 @@ use latchkey_shared::models::audit::{self, EventKind, Filter};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
 
-use crate::admin::api::{page, read, usual};
-use crate::http::tag::Tag;
+use crate::admin::{
+    api::{default_limit, parse_parameter},
+    paginate,
+};
 use crate::{
-    admin::{api::token::Token, dashboard::pages::audit_log::verify_alone, permissions::Audit},
+    admin::{actions, api::token::Token, permissions::Audit},
     app_state::App,
-    http::error::responses::ErrorResponses,
+    http::{error::responses::ErrorResponses, tag::Tag},
 };
 
 /// A page of the audit log.
 #[derive(Debug, Object)]
 struct AuditList {
-    /// The newest first.
+    /// Newest first.
     events: Vec<AuditEvent>,
-    /// What `before` has to be for the next page; null on the last one.
+    /// The value of `before` for the next page; null on the last page.
     before: Option<i64>,
 }
 
-/// One thing that happened.
+/// An audit event.
 #[derive(Debug, Object)]
 struct AuditEvent {
-    /// Its place in the chain.
+    /// The position in the hash chain.
     seq: i64,
-    /// When.
+    /// The time of the event.
     at: DateTime<Utc>,
-    /// What, in the words of OWASP's logging vocabulary, such as `authn_login_success`.
+    /// The kind, from OWASP's logging vocabulary, such as `authn_login_success`.
     event: String,
     /// `success` or `failure`.
     outcome: String,
-    /// Who did it: `user 7`, `operator` at the command line, or `anonymous`.
+    /// The actor: `user 7`, `operator` (command line) or `anonymous`.
     actor: String,
-    /// The account it was done to.
+    /// The id of the affected account.
     user: Option<i64>,
-    /// The session it is about.
+    /// The id of the session.
     session: Option<String>,
-    /// A fingerprint of the address that was given.
+    /// A fingerprint of the entered email address.
     subject: Option<String>,
-    /// The client's address.
+    /// The client IP.
     peer: Option<String>,
-    /// The request.
+    /// The request id.
     request: String,
-    /// What else there is to say.
+    /// Details.
     detail: Option<String>,
-    /// What an administrator changed: `field: before → after`, a line each; what tells who somebody is as fingerprints.
+    /// The changes by an administrator, one per line: `field: before → after`. Personal data appears as fingerprints.
     changes: Option<String>,
 }
 
-/// What came of reading the whole chain.
+/// The result of a verification.
 #[derive(Debug, Object)]
-struct Verified {
-    /// Whether none was altered, removed, added or moved.
+struct AuditVerification {
+    /// Whether no event was altered, removed, added or moved.
     whole: bool,
-    /// How many events there are; null when it is not whole.
+    /// The number of events; null if the log is not intact.
     events: Option<i64>,
-    /// The end of the chain, `number:hash`, to note elsewhere; null when it is not whole.
+    /// The chain head, `number:hash`, to store elsewhere; null if the log is not intact.
     head: Option<String>,
-    /// The first thing that is wrong.
+    /// The first error.
     broken: Option<String>,
 }
 
-/// An actor as the log writes them.
+/// An actor filter.
 struct Actor(String);
 
 impl FromStr for Actor {
@@ -84,7 +86,7 @@ impl FromStr for Actor {
     }
 }
 
-/// The name of a kind of event.
+/// An event kind filter.
 struct Kind(&'static str);
 
 impl FromStr for Kind {
@@ -115,14 +117,14 @@ impl AuditEvent {
     }
 }
 
-/// See the module.
-pub struct Log;
+/// The calls for the audit log.
+pub struct AuditLogApi;
 
 #[OpenApi]
-impl Log {
+impl AuditLogApi {
     /// Read the audit log
     ///
-    /// Needs `audit`.
+    /// Requires `audit`.
     #[oai(
         path = "/api/admin/audit",
         method = "get",
@@ -134,30 +136,30 @@ impl Log {
         &self,
         Data(app): Data<&App>,
         _admin: Token<Audit>,
-        /// About this account, or done by it.
+        /// Only events that affect this account or were caused by it.
         Query(user): Query<Option<i64>>,
-        /// Done by them: `user 7`, `operator` or `anonymous`.
+        /// Only events of this actor: `user 7`, `operator` or `anonymous`.
         Query(actor): Query<Option<String>>,
-        /// Of this kind, such as `authn_login_fail`.
+        /// Only events of this kind, such as `authn_login_fail`.
         Query(event): Query<Option<String>>,
-        /// Older than this one.
+        /// Only events older than this one.
         Query(before): Query<Option<i64>>,
-        /// How many at most.
+        /// Maximum number of results.
         #[oai(
-            default = "usual",
+            default = "default_limit",
             validator(minimum(value = "1"), maximum(value = "500"))
         )]
         Query(limit): Query<u16>,
     ) -> Result<Json<AuditList>, ErrorResponses<400, 401, 403>> {
         let filter = Filter {
             user_id: user,
-            actor: read("actor", actor)?.map(|Actor(name)| name),
-            event: read("event", event)?.map(|Kind(name)| name.to_owned()),
+            actor: parse_parameter("actor", actor)?.map(|Actor(name)| name),
+            event: parse_parameter("event", event)?.map(|Kind(name)| name.to_owned()),
             before,
             ..Filter::default()
         };
         let rows = audit::list(&app.db, filter, u64::from(limit) + 1).await?;
-        let (rows, before) = page(rows, limit, |row| row.seq);
+        let (rows, before) = paginate(rows, limit.into(), |row| row.seq);
         Ok(Json(AuditList {
             events: rows.into_iter().map(AuditEvent::of).collect(),
             before,
@@ -166,7 +168,7 @@ impl Log {
 
     /// Verify the audit log
     ///
-    /// Needs `audit`. Reads the whole chain.
+    /// Requires `audit`. Reads the whole hash chain. Only one verification runs at a time.
     #[oai(
         path = "/api/admin/audit/verify",
         method = "post",
@@ -177,23 +179,20 @@ impl Log {
         &self,
         Data(app): Data<&App>,
         _admin: Token<Audit>,
-    ) -> Result<Json<Verified>, ErrorResponses<401, 403>> {
-        match verify_alone(app).await? {
-            Ok(head) => Ok(Json(Verified {
+    ) -> Result<Json<AuditVerification>, ErrorResponses<401, 403>> {
+        Ok(Json(match actions::audit_log::verify(app).await? {
+            Ok(head) => AuditVerification {
                 whole: true,
                 events: Some(head.seq),
                 head: Some(format!("{}:{}", head.seq, head.hash)),
                 broken: None,
-            })),
-            Err(broken) => {
-                tracing::error!(%broken, "The audit log is not whole.");
-                Ok(Json(Verified {
-                    whole: false,
-                    events: None,
-                    head: None,
-                    broken: Some(broken.to_string()),
-                }))
-            }
-        }
+            },
+            Err(error) => AuditVerification {
+                whole: false,
+                events: None,
+                head: None,
+                broken: Some(error.to_string()),
+            },
+        }))
     }
 }

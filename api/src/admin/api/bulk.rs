@@ -1,4 +1,4 @@
-//! `POST /api/admin/users/{id}/activate/` and its like, and `POST /api/admin/users/bulk/` for many accounts at once.
+//! Actions on one account, such as `POST /api/admin/users/{id}/activate/`, and bulk actions: `POST /api/admin/users/bulk/`.
 
 use latchkey_shared::types::validation_error::Invalid;
 use poem::web::Data;
@@ -9,8 +9,7 @@ use poem_openapi::{
     types::{Example, ParseFromParameter as _},
 };
 
-use crate::admin::api::Answer;
-use crate::http::tag::Tag;
+use crate::admin::api::NoContent;
 use crate::{
     admin::{
         actions,
@@ -24,24 +23,25 @@ use crate::{
             fields::{Fields, FromField},
         },
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
 };
 
-/// What is done to accounts.
+/// A bulk action.
 #[derive(Debug, Clone, Copy, Enum)]
 #[oai(rename_all = "snake_case")]
-enum AccountAct {
-    /// Let in, shut ones back in.
+enum BulkAction {
+    /// Activate or reactivate the accounts.
     Activate,
-    /// Shut.
+    /// Deactivate the accounts.
     Deactivate,
-    /// End every session.
+    /// End all sessions of the accounts.
     SignOut,
-    /// Remove.
+    /// Delete the accounts.
     Delete,
 }
 
-impl FromField for AccountAct {
+impl FromField for BulkAction {
     const MAX_BYTES: usize = 64;
 
     fn from_field(text: &str) -> Result<Self, Invalid> {
@@ -50,41 +50,41 @@ impl FromField for AccountAct {
     }
 }
 
-/// What to do to which accounts.
+/// A bulk action and its accounts.
 #[derive(Debug, Object)]
-#[oai(rename = "ManyAccounts", example)]
-struct Wire {
-    /// What to do.
-    act: AccountAct,
-    /// The accounts; those that are not there are passed over, as long as one is.
+#[oai(example)]
+struct BulkActionRequest {
+    /// The action.
+    act: BulkAction,
+    /// The account ids. Unknown ids are skipped, unless all are unknown.
     #[oai(validator(min_items = 1, max_items = 500))]
     ids: Vec<i64>,
 }
 
-impl Example for Wire {
+impl Example for BulkActionRequest {
     fn example() -> Self {
         Self {
-            act: AccountAct::Activate,
+            act: BulkAction::Activate,
             ids: vec![7, 8],
         }
     }
 }
 
-/// What came of it.
+/// The result of a bulk action.
 #[derive(Debug, Object)]
-struct Acted {
-    /// How many accounts it changed.
+struct BulkActionResult {
+    /// The number of changed accounts.
     done: usize,
 }
 
-/// See the module.
-pub struct Acts;
+/// The actions on accounts.
+pub struct ActionsApi;
 
 #[OpenApi]
-impl Acts {
-    /// Let an account in
+impl ActionsApi {
+    /// Activate an account
     ///
-    /// Needs `change_users`. A shut account is opened, too. Its owner gets a mail, if that changes anything.
+    /// Requires `change_users`. Also reactivates a deactivated account. If the account changes, its owner gets a mail.
     #[oai(
         path = "/api/admin/users/:id/activate",
         method = "post",
@@ -95,16 +95,16 @@ impl Acts {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<ChangeUsers>,
-        /// The account.
+        /// The account id.
         Path(id): Path<i64>,
-    ) -> Result<Answer, ErrorResponses<401, 403, 404>> {
-        actions::activate(app, &admin, &[id]).await?;
-        Ok(Answer::Done)
+    ) -> Result<NoContent, ErrorResponses<401, 403, 404>> {
+        actions::users::activate(app, &admin, &[id]).await?;
+        Ok(NoContent::Done)
     }
 
-    /// Shut an account
+    /// Deactivate an account
     ///
-    /// Needs `change_users`. All of its sessions end. Nobody shuts their own.
+    /// Requires `change_users`. Ends all sessions of the account. You cannot deactivate your own account.
     #[oai(
         path = "/api/admin/users/:id/deactivate",
         method = "post",
@@ -115,16 +115,16 @@ impl Acts {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<ChangeUsers>,
-        /// The account.
+        /// The account id.
         Path(id): Path<i64>,
-    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409>> {
-        actions::deactivate(app, &admin, &[id]).await?;
-        Ok(Answer::Done)
+    ) -> Result<NoContent, ErrorResponses<401, 403, 404, 409>> {
+        actions::users::deactivate(app, &admin, &[id]).await?;
+        Ok(NoContent::Done)
     }
 
-    /// End every session of an account
+    /// End all sessions of an account
     ///
-    /// Needs `change_users`.
+    /// Requires `change_users`.
     #[oai(
         path = "/api/admin/users/:id/sign_out",
         method = "post",
@@ -135,17 +135,17 @@ impl Acts {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<ChangeUsers>,
-        /// The account.
+        /// The account id.
         Path(id): Path<i64>,
-    ) -> Result<Answer, ErrorResponses<401, 403, 404>> {
-        actions::sign_out(app, &admin, &[id]).await?;
-        Ok(Answer::Done)
+    ) -> Result<NoContent, ErrorResponses<401, 403, 404>> {
+        actions::users::end_all_sessions(app, &admin, &[id]).await?;
+        Ok(NoContent::Done)
     }
 
-    /// Ask the owner of an account for a new password
+    /// Request a password reset
     ///
-    /// Needs `change_users`. The owner gets a mail, and open resets end. Not possible while the account is shut. It uses up none of
-    /// the owner's own requests for a code.
+    /// Requires `change_users`. Sends a mail that asks the account owner to choose a new password, and ends open password resets.
+    /// Not possible for a deactivated account. Does not count against the owner's own requests.
     #[oai(
         path = "/api/admin/users/:id/request_password_reset",
         method = "post",
@@ -156,54 +156,61 @@ impl Acts {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<ChangeUsers>,
-        /// The account.
+        /// The account id.
         Path(id): Path<i64>,
-    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409>> {
-        actions::request_password_reset(app, &admin, id).await?;
-        Ok(Answer::Done)
+    ) -> Result<NoContent, ErrorResponses<401, 403, 404, 409>> {
+        actions::users::request_password_reset(app, &admin, id).await?;
+        Ok(NoContent::Done)
     }
 
-    /// Do something to many accounts
+    /// Run a bulk action
     ///
-    /// Needs `change_users`, to delete `delete_users`. All or none: one account that may not be touched, and nothing is
-    /// done.
+    /// Requires `change_users`, or `delete_users` for `delete`. All or nothing: nothing changes if you may not manage one of the
+    /// accounts.
     #[oai(
         path = "/api/admin/users/bulk",
         method = "post",
-        operation_id = "actOnAccounts",
+        operation_id = "runBulkAction",
         tag = "Tag::Administration"
     )]
-    async fn many(
+    async fn run(
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<AnyStaff>,
-        body: Body<'_, Wire>,
-    ) -> Result<Json<Acted>, ErrorResponses<400, 401, 403, 404, 409, 413, 415>> {
+        body: Body<'_, BulkActionRequest>,
+    ) -> Result<Json<BulkActionResult>, ErrorResponses<400, 401, 403, 404, 409, 413, 415>> {
         let (act, ids) = parse(body.read().await?.fields)?;
-        let changer = async || Permit::<ChangeUsers>::ask(app, admin.clone()).await;
+        let permit = async || Permit::<ChangeUsers>::authorize(app, admin.clone()).await;
         let done = match act {
-            AccountAct::Activate => actions::activate(app, &changer().await?, &ids).await?,
-            AccountAct::Deactivate => actions::deactivate(app, &changer().await?, &ids).await?,
-            AccountAct::SignOut => actions::sign_out(app, &changer().await?, &ids).await?,
-            AccountAct::Delete => {
-                let admin = Permit::ask(app, admin.clone()).await?;
-                actions::delete(app, &admin, &ids).await?
+            BulkAction::Activate => actions::users::activate(app, &permit().await?, &ids).await?,
+            BulkAction::Deactivate => {
+                actions::users::deactivate(app, &permit().await?, &ids).await?
+            }
+            BulkAction::SignOut => {
+                actions::users::end_all_sessions(app, &permit().await?, &ids).await?
+            }
+            BulkAction::Delete => {
+                let admin = Permit::authorize(app, admin.clone()).await?;
+                actions::users::delete(app, &admin, &ids).await?
             }
         };
-        Ok(Json(Acted { done }))
+        Ok(Json(BulkActionResult { done }))
     }
 }
 
-fn parse(mut fields: Fields) -> Result<(AccountAct, Vec<i64>), ApiError> {
+fn parse(mut fields: Fields) -> Result<(BulkAction, Vec<i64>), ApiError> {
     let act = fields.required("act");
     let ids = fields.list::<i64>("ids").map(Option::unwrap_or_default);
     match &ids {
         Ok(ids) if ids.is_empty() => {
-            fields.note("ids", Invalid::new("required", "Name some accounts."));
+            fields.note(
+                "ids",
+                Invalid::new("required", "Select at least one account."),
+            );
         }
         Ok(ids) if ids.len() > actions::MAX_BULK_SIZE => {
-            let most = format!("At most {} accounts.", actions::MAX_BULK_SIZE);
-            fields.note("ids", Invalid::new("too_long", most));
+            let detail = format!("At most {} accounts.", actions::MAX_BULK_SIZE);
+            fields.note("ids", Invalid::new("too_long", detail));
         }
         _ => {}
     }

@@ -1,58 +1,70 @@
-//! `GET /api/admin/limits/`, `POST /api/admin/limits/release/`: who is held by a limit, and letting them go.
+//! `GET /api/admin/limits/`, `POST /api/admin/limits/release/`: lists and removes lockouts.
 
 use chrono::{DateTime, Utc};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 
-use crate::admin::api::Answer;
-use crate::http::tag::Tag;
+use crate::admin::api::NoContent;
 use crate::{
     admin::{
-        actions,
+        actions::{self, lockouts::LockoutRow},
         api::token::Token,
-        dashboard::pages::lockouts,
         permissions::{ChangeUsers, ViewUsers},
     },
     app_state::App,
     http::{
         body::{Body, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
 };
 
-/// Who is held.
+/// The active lockouts.
 #[derive(Debug, Object)]
 struct LockoutList {
-    /// The longest first, 100 at most.
+    /// Longest first, at most 100.
     limits: Vec<Lockout>,
 }
 
-/// Somebody whom a limit holds.
+/// A lockout.
 #[derive(Debug, Object)]
 struct Lockout {
-    /// Names it, to release it.
+    /// The name, to remove the lockout.
     name: String,
-    /// What is refused: `login`, `failed_attempts` and `failed` (logins, after failed ones), `register`, `reset`, `otp`, `otp-ip`,
-    /// `reset-password`, `change`, `change_failed_attempts` (password changes, after wrong passwords), `address` or `picture` (uploads).
+    /// The limit: `login`, `failed_attempts` and `failed` (logins after failed attempts), `register`, `reset`, `otp`, `otp-ip`,
+    /// `reset-password`, `change`, `change_failed_attempts` (password changes after failed attempts), `address` or `picture`
+    /// (uploads).
     what: String,
-    /// A network, a mailbox by the beginning of its fingerprint, or the id of an account.
+    /// The network, the start of the mailbox fingerprint, or the account id.
     whom: String,
-    /// The account, where it is known.
+    /// The account id, if known.
     user: Option<i64>,
-    /// Until when.
+    /// The end of the lockout.
     until: DateTime<Utc>,
 }
 
-/// Whom to release.
+impl Lockout {
+    fn of(row: LockoutRow) -> Self {
+        Self {
+            name: row.lockout.name,
+            what: row.lockout.what,
+            whom: row.subject,
+            user: row.user.map(|user| user.id),
+            until: row.lockout.until,
+        }
+    }
+}
+
+/// The lockout to remove.
 #[derive(Debug, Object)]
-#[oai(rename = "Release", example)]
-struct Wire {
-    /// As the list names it.
+#[oai(example)]
+struct UnlockRequest {
+    /// The name from the list.
     #[oai(validator(min_length = 1))]
     name: String,
 }
 
-impl Example for Wire {
+impl Example for UnlockRequest {
     fn example() -> Self {
         Self {
             name: "login:peer:192.0.2.7".to_owned(),
@@ -60,14 +72,14 @@ impl Example for Wire {
     }
 }
 
-/// See the module.
-pub struct Limits;
+/// The calls for lockouts.
+pub struct LockoutsApi;
 
 #[OpenApi]
-impl Limits {
-    /// List who is held by a limit
+impl LockoutsApi {
+    /// List lockouts
     ///
-    /// Needs `view_users`.
+    /// Requires `view_users`.
     #[oai(
         path = "/api/admin/limits",
         method = "get",
@@ -79,37 +91,30 @@ impl Limits {
         Data(app): Data<&App>,
         _admin: Token<ViewUsers>,
     ) -> Result<Json<LockoutList>, ErrorResponses<401, 403>> {
-        let rows = lockouts::rows(app, "mailbox").await?;
-        let hold = |row: lockouts::Row| Lockout {
-            name: row.held.name,
-            what: row.held.what,
-            whom: row.whom,
-            user: row.user.map(|user| user.id),
-            until: row.held.until,
-        };
+        let rows = actions::lockouts::list(app, "mailbox").await?;
         Ok(Json(LockoutList {
-            limits: rows.into_iter().map(hold).collect(),
+            limits: rows.into_iter().map(Lockout::of).collect(),
         }))
     }
 
-    /// Release somebody from a limit
+    /// Remove a lockout
     ///
-    /// Needs `change_users`.
+    /// Requires `change_users`.
     #[oai(
         path = "/api/admin/limits/release",
         method = "post",
         operation_id = "releaseLimit",
         tag = "Tag::Administration"
     )]
-    async fn release(
+    async fn unlock(
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<ChangeUsers>,
-        body: Body<'_, Wire>,
-    ) -> Result<Answer, ErrorResponses<400, 401, 403, 404, 413, 415>> {
+        body: Body<'_, UnlockRequest>,
+    ) -> Result<NoContent, ErrorResponses<400, 401, 403, 404, 413, 415>> {
         let name = parse(body.read().await?.fields)?;
-        actions::lockouts::release(app, &admin, &name).await?;
-        Ok(Answer::Done)
+        actions::lockouts::unlock(app, &admin, &name).await?;
+        Ok(NoContent::Done)
     }
 }
 

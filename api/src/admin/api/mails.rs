@@ -1,4 +1,4 @@
-//! `/api/admin/mails/`: what was sent, what waits, what failed and why; sending again, cancelling.
+//! `/api/admin/mails/`: list and read mails, send them again, cancel them.
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
@@ -13,62 +13,67 @@ use poem_openapi::{
 };
 use uuid::Uuid;
 
-use crate::admin::api::{Answer, page, read, usual};
-use crate::http::tag::Tag;
+use crate::admin::{
+    api::{NoContent, default_limit, parse_parameter},
+    paginate,
+};
 use crate::{
-    admin::{api::token::Token, dashboard::pages::mails, permissions},
+    admin::{actions::mails, api::token::Token, permissions},
     app_state::App,
-    http::error::{ApiError, responses::ErrorResponses},
+    http::{
+        error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
+    },
 };
 
 /// A page of mails.
 #[derive(Debug, Object)]
 struct MailList {
-    /// The newest first.
+    /// Newest first.
     mails: Vec<Mail>,
-    /// What `before` has to be for the next page; null on the last one.
+    /// The value of `before` for the next page; null on the last page.
     before: Option<String>,
 }
 
-/// One mail.
+/// A mail.
 #[derive(Debug, Object)]
 struct Mail {
-    /// Names it in paths.
+    /// The id.
     id: String,
-    /// What it says, such as `reset_code` or `welcome`.
+    /// The kind, such as `reset_code` or `welcome`.
     kind: String,
-    /// The address.
+    /// The recipient's email address.
     to: String,
-    /// The account it speaks of.
+    /// The id of the account that the mail is about.
     user: Option<i64>,
     /// `queued`, `sent`, `failed`, `expired`, `cancelled` or `suppressed`.
     state: String,
-    /// When its cause was accepted.
+    /// The time at which it was created.
     created: DateTime<Utc>,
-    /// After this it is not worth sending any more.
+    /// The delivery deadline.
     deliver_before: DateTime<Utc>,
-    /// How often it was tried.
+    /// The number of delivery attempts.
     attempts: i32,
-    /// While it waits: not to be tried before this.
+    /// The earliest time of the next attempt, while the mail is queued.
     next_attempt: DateTime<Utc>,
-    /// When SMTP accepted it.
+    /// The time at which the SMTP server accepted it.
     sent: Option<DateTime<Utc>>,
-    /// Why the last try failed.
+    /// The error of the last attempt.
     error: Option<String>,
-    /// Its Message-ID without the angle brackets.
+    /// The Message-ID, without angle brackets.
     message_id: String,
-    /// The request that caused it.
+    /// The id of the request that caused it.
     request: String,
 }
 
-/// One mail, and what it says.
+/// A mail with its text.
 #[derive(Debug, Object)]
-struct WrittenMail {
+struct MailWithText {
     /// The mail.
     mail: Mail,
-    /// Its subject as it would be now; null when it is about an account that is gone. No code is shown.
+    /// The subject, rendered now, with the code hidden. Null if the account no longer exists.
     subject: Option<String>,
-    /// Its text, in the same way.
+    /// The text, rendered like the subject.
     text: Option<String>,
 }
 
@@ -92,14 +97,14 @@ impl Mail {
     }
 }
 
-/// See the module.
-pub struct Mails;
+/// The calls for mails.
+pub struct MailsApi;
 
 #[OpenApi]
-impl Mails {
+impl MailsApi {
     /// List mails
     ///
-    /// Needs `mails`.
+    /// Requires `mails`.
     #[oai(
         path = "/api/admin/mails",
         method = "get",
@@ -116,26 +121,26 @@ impl Mails {
         /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed`, `address_taken`, `reset_asked`,
         /// `email_changed` or `activation_code`.
         Query(kind): Query<Option<String>>,
-        /// To this address, in whatever case.
+        /// Only mails to this email address, without regard to case.
         Query(to): Query<Option<String>>,
-        /// Older than this one.
+        /// Only mails older than this one.
         Query(before): Query<Option<String>>,
-        /// How many at most.
+        /// Maximum number of results.
         #[oai(
-            default = "usual",
+            default = "default_limit",
             validator(minimum(value = "1"), maximum(value = "500"))
         )]
         Query(limit): Query<u16>,
     ) -> Result<Json<MailList>, ErrorResponses<400, 401, 403>> {
         let filter = Filter {
-            state: read("state", state)?,
-            kind: read("kind", kind)?,
-            recipient: read::<Email>("to", to)?.map(|to| to.key()),
-            before: read("before", before)?,
+            state: parse_parameter("state", state)?,
+            kind: parse_parameter("kind", kind)?,
+            recipient: parse_parameter::<Email>("to", to)?.map(|to| to.key()),
+            before: parse_parameter("before", before)?,
             ..Filter::default()
         };
         let rows = mail::list(&app.db, filter, u64::from(limit) + 1).await?;
-        let (rows, before) = page(rows, limit, |row| row.id.to_string());
+        let (rows, before) = paginate(rows, limit.into(), |row| row.id.to_string());
         Ok(Json(MailList {
             mails: rows.into_iter().map(Mail::of).collect(),
             before,
@@ -144,7 +149,7 @@ impl Mails {
 
     /// Read a mail
     ///
-    /// Needs `mails`.
+    /// Requires `mails`.
     #[oai(
         path = "/api/admin/mails/:id",
         method = "get",
@@ -155,13 +160,13 @@ impl Mails {
         &self,
         Data(app): Data<&App>,
         _admin: Token<permissions::Mails>,
-        /// The mail.
+        /// The mail id.
         Path(id): Path<String>,
-    ) -> Result<Json<WrittenMail>, ErrorResponses<401, 403, 404>> {
-        let row = mails::find(app, named(&id)?).await?;
-        let written = mails::preview(app, &row).await?;
-        let (subject, text) = written.map(|it| (it.subject, it.text)).unzip();
-        Ok(Json(WrittenMail {
+    ) -> Result<Json<MailWithText>, ErrorResponses<401, 403, 404>> {
+        let row = mails::find(app, parse_id(&id)?).await?;
+        let preview = mails::preview(app, &row).await?;
+        let (subject, text) = preview.map(|mail| (mail.subject, mail.text)).unzip();
+        Ok(Json(MailWithText {
             mail: Mail::of(row),
             subject,
             text,
@@ -170,7 +175,7 @@ impl Mails {
 
     /// Send a mail again
     ///
-    /// Needs `mails`. Only what ended without being sent.
+    /// Requires `mails`. Possible for mails that are failed, expired, cancelled or suppressed.
     #[oai(
         path = "/api/admin/mails/:id/retry",
         method = "post",
@@ -181,16 +186,16 @@ impl Mails {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<permissions::Mails>,
-        /// The mail.
+        /// The mail id.
         Path(id): Path<String>,
-    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409>> {
-        mails::retry(app, &admin, named(&id)?).await?;
-        Ok(Answer::Done)
+    ) -> Result<NoContent, ErrorResponses<401, 403, 404, 409>> {
+        mails::retry(app, &admin, parse_id(&id)?).await?;
+        Ok(NoContent::Done)
     }
 
     /// Cancel a mail
     ///
-    /// Needs `mails`. Only what waits, and is not being sent just now.
+    /// Requires `mails`. Possible for queued mails that no worker is delivering.
     #[oai(
         path = "/api/admin/mails/:id/cancel",
         method = "post",
@@ -201,14 +206,14 @@ impl Mails {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<permissions::Mails>,
-        /// The mail.
+        /// The mail id.
         Path(id): Path<String>,
-    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409>> {
-        mails::cancel(app, &admin, named(&id)?).await?;
-        Ok(Answer::Done)
+    ) -> Result<NoContent, ErrorResponses<401, 403, 404, 409>> {
+        mails::cancel(app, &admin, parse_id(&id)?).await?;
+        Ok(NoContent::Done)
     }
 }
 
-fn named(id: &str) -> Result<Uuid, ApiError> {
+fn parse_id(id: &str) -> Result<Uuid, ApiError> {
     id.parse().map_err(|_| ApiError::NotFound)
 }

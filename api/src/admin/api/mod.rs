@@ -1,7 +1,6 @@
-//! The calls under `/api/admin/`: what the dashboard does, for staff and scripts with a bearer token.
+//! The API under `/api/admin/`: the functions of the dashboard for staff and scripts with a bearer token.
 //!
-//! Each file is named after the thing in the path. A handler's [`Token`](crate::admin::api::token::Token) is its permission, and whatever
-//! changes anything is in `acts`, `edit` and `mails`, which the dashboard's pages use, too.
+//! Files are named after the resource in the path. Each call takes a [`Token`](token::Token), which checks the permission.
 
 use std::str::FromStr;
 
@@ -21,65 +20,55 @@ pub mod token;
 pub mod user;
 pub mod users;
 
-/// All of them.
+/// The types of all calls.
 pub type Calls = (
-    users::Users,
-    user::User,
-    bulk::Acts,
-    sessions::Sessions,
-    resets::Resets,
-    mails::Mails,
-    lockouts::Limits,
-    audit_log::Log,
+    users::UsersApi,
+    user::UserApi,
+    bulk::ActionsApi,
+    sessions::SessionsApi,
+    resets::ResetsApi,
+    mails::MailsApi,
+    lockouts::LockoutsApi,
+    audit_log::AuditLogApi,
 );
 
-/// All of them, for the service.
+/// All calls, for the OpenAPI service.
 pub const CALLS: Calls = (
-    users::Users,
-    user::User,
-    bulk::Acts,
-    sessions::Sessions,
-    resets::Resets,
-    mails::Mails,
-    lockouts::Limits,
-    audit_log::Log,
+    users::UsersApi,
+    user::UserApi,
+    bulk::ActionsApi,
+    sessions::SessionsApi,
+    resets::ResetsApi,
+    mails::MailsApi,
+    lockouts::LockoutsApi,
+    audit_log::AuditLogApi,
 );
 
-/// An answer that has nothing more to say.
+/// A response without a body.
 #[derive(ApiResponse)]
-enum Answer {
-    /// It is done.
+enum NoContent {
+    /// Success.
     #[oai(status = 204)]
     Done,
 }
 
-/// More bytes than any parameter needs.
+/// The maximum length of a query parameter, in bytes.
 const MAX_PARAMETER_BYTES: usize = 1024;
 
-/// A parameter as what it stands for.
-fn read<T: FromStr>(name: &str, text: Option<String>) -> Result<Option<T>, ApiError> {
-    let read = |text: String| {
-        let text = Some(text).filter(|text| text.len() <= MAX_PARAMETER_BYTES)?;
-        text.parse().ok()
-    };
-    text.map(|text| read(text).ok_or_else(|| bad(name, "Not a value that this parameter takes.")))
-        .transpose()
+/// Parses a query parameter.
+fn parse_parameter<T: FromStr>(name: &str, text: Option<String>) -> Result<Option<T>, ApiError> {
+    let Some(text) = text else { return Ok(None) };
+    Some(text)
+        .filter(|text| text.len() <= MAX_PARAMETER_BYTES)
+        .and_then(|text| text.parse().ok())
+        .map(Some)
+        .ok_or_else(|| invalid_parameter(name, "Not a valid value of this parameter."))
 }
 
-fn bad(name: &str, detail: &str) -> ApiError {
+fn invalid_parameter(name: &str, detail: &str) -> ApiError {
     ApiError::invalid_field(name, Invalid::new("invalid", detail))
 }
 
-/// How long a page is, unless its length is asked for.
-fn usual() -> u16 {
+fn default_limit() -> u16 {
     50
-}
-
-/// A page of rows of which one more was read than it holds, and the place of its last one if there are more.
-fn page<T, P>(mut rows: Vec<T>, limit: u16, place: impl Fn(&T) -> P) -> (Vec<T>, Option<P>) {
-    let limit = usize::from(limit);
-    let more = rows.len() > limit;
-    rows.truncate(limit);
-    let last = rows.last().filter(|_| more).map(place);
-    (rows, last)
 }

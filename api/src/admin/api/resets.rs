@@ -1,43 +1,45 @@
-//! `GET /api/admin/resets/`: who asked for a new password. No token and no code.
+//! `GET /api/admin/resets/`: password resets, without tokens and codes.
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::models::password_reset::{self, Purpose};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
 
-use crate::admin::api::{page, read, usual};
-use crate::http::tag::Tag;
+use crate::admin::{
+    api::{default_limit, parse_parameter},
+    paginate,
+};
 use crate::{
     admin::{api::token::Token, permissions::ViewUsers},
     app_state::App,
-    http::error::responses::ErrorResponses,
+    http::{error::responses::ErrorResponses, tag::Tag},
 };
 
-/// A page of resets.
+/// A page of password resets.
 #[derive(Debug, Object)]
 struct ResetList {
-    /// The newest first.
+    /// Newest first.
     resets: Vec<Reset>,
-    /// What `before` has to be for the next page; null on the last one.
+    /// The value of `before` for the next page; null on the last page.
     before: Option<String>,
 }
 
-/// One request to set a new password.
+/// A password reset.
 #[derive(Debug, Object)]
 struct Reset {
-    /// Names it.
+    /// The id.
     id: String,
-    /// The address it was asked for, in lower case.
+    /// The requested email address, in lower case.
     email: String,
-    /// Whose account it is; null while nobody has looked, and for ever when there is no such account.
+    /// The account id. Null until the address has been looked up, and if no account has the address.
     user: Option<i64>,
-    /// `open`, `checked` (the code was right), `used`, `overtaken` (by another one) or `expired`.
+    /// `open`, `checked` (the code was verified), `used`, `overtaken` (superseded by another reset) or `expired`.
     state: String,
-    /// When it was asked for.
+    /// The time of the request.
     created: DateTime<Utc>,
-    /// When it ends by itself.
+    /// The time at which it expires.
     expires: DateTime<Utc>,
-    /// How many codes were tried.
+    /// The number of attempts to enter the code.
     tries: i32,
 }
 
@@ -55,14 +57,14 @@ impl Reset {
     }
 }
 
-/// See the module.
-pub struct Resets;
+/// The calls for password resets.
+pub struct ResetsApi;
 
 #[OpenApi]
-impl Resets {
+impl ResetsApi {
     /// List password resets
     ///
-    /// Needs `view_users`.
+    /// Requires `view_users`.
     #[oai(
         path = "/api/admin/resets",
         method = "get",
@@ -73,18 +75,18 @@ impl Resets {
         &self,
         Data(app): Data<&App>,
         _admin: Token<ViewUsers>,
-        /// Of this account.
+        /// Only resets of this account.
         Query(user): Query<Option<i64>>,
-        /// Older than this one.
+        /// Only resets older than this one.
         Query(before): Query<Option<String>>,
-        /// How many at most.
+        /// Maximum number of results.
         #[oai(
-            default = "usual",
+            default = "default_limit",
             validator(minimum(value = "1"), maximum(value = "500"))
         )]
         Query(limit): Query<u16>,
     ) -> Result<Json<ResetList>, ErrorResponses<400, 401, 403>> {
-        let before = read("before", before)?;
+        let before = parse_parameter("before", before)?;
         let rows = password_reset::list(
             &app.db,
             Some(Purpose::Reset),
@@ -93,7 +95,7 @@ impl Resets {
             u64::from(limit) + 1,
         )
         .await?;
-        let (rows, before) = page(rows, limit, |row| row.id.to_string());
+        let (rows, before) = paginate(rows, limit.into(), |row| row.id.to_string());
         let now = app.now();
         Ok(Json(ResetList {
             resets: rows.iter().map(|row| Reset::of(row, now)).collect(),

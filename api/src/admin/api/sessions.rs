@@ -1,11 +1,10 @@
-//! `GET /api/admin/users/{id}/sessions/`, `DELETE /api/admin/users/{id}/sessions/{session}/`
+//! `GET /api/admin/users/{id}/sessions/`, `DELETE /api/admin/users/{id}/sessions/{session}/`: login sessions of an account.
 
 use latchkey_shared::models::{session, user};
 use poem::web::Data;
 use poem_openapi::{OpenApi, param::Path, payload::Json};
 
-use crate::admin::api::Answer;
-use crate::http::tag::Tag;
+use crate::admin::api::NoContent;
 use crate::{
     admin::{
         actions,
@@ -14,17 +13,20 @@ use crate::{
     },
     app_state::App,
     auth::sessions::Session,
-    http::error::{ApiError, responses::ErrorResponses},
+    http::{
+        error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
+    },
 };
 
-/// See the module.
-pub struct Sessions;
+/// The calls for sessions.
+pub struct SessionsApi;
 
 #[OpenApi]
-impl Sessions {
+impl SessionsApi {
     /// List the sessions of an account
     ///
-    /// Needs `view_users`. Those that are alive, the newest first.
+    /// Requires `view_users`. Returns the active sessions, newest first.
     #[oai(
         path = "/api/admin/users/:id/sessions",
         method = "get",
@@ -35,7 +37,7 @@ impl Sessions {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<ViewUsers>,
-        /// The account.
+        /// The account id.
         Path(id): Path<i64>,
     ) -> Result<Json<Vec<Session>>, ErrorResponses<401, 403, 404>> {
         let (now, idle) = (app.now(), app.config.session_idle);
@@ -52,7 +54,7 @@ impl Sessions {
 
     /// End a session of an account
     ///
-    /// Needs `change_users`.
+    /// Requires `change_users`.
     #[oai(
         path = "/api/admin/users/:id/sessions/:session",
         method = "delete",
@@ -63,13 +65,13 @@ impl Sessions {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<ChangeUsers>,
-        /// The account.
+        /// The account id.
         Path(id): Path<i64>,
-        /// As the list names it.
+        /// The session id.
         Path(session): Path<String>,
-    ) -> Result<Answer, ErrorResponses<401, 403, 404>> {
+    ) -> Result<NoContent, ErrorResponses<401, 403, 404>> {
         let session = session.parse().map_err(|_| ApiError::NotFound)?;
-        actions::end_session(app, &admin, id, session).await?;
-        Ok(Answer::Done)
+        actions::users::end_session(app, &admin, id, session).await?;
+        Ok(NoContent::Done)
     }
 }

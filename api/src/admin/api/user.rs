@@ -1,4 +1,4 @@
-//! `GET`, `PATCH` and `DELETE /api/admin/users/{id}/`: one account.
+//! `GET`, `PATCH` and `DELETE /api/admin/users/{id}/`: reads, changes and deletes an account.
 
 use chrono::NaiveDate;
 use latchkey_shared::{
@@ -8,8 +8,7 @@ use latchkey_shared::{
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Path, payload::Json, types::Example};
 
-use crate::admin::api::{Answer, account::Account};
-use crate::http::tag::Tag;
+use crate::admin::api::{NoContent, account::Account};
 use crate::{
     accounts::{
         pictures::{self, PictureChange},
@@ -24,52 +23,48 @@ use crate::{
     http::{
         body::{Body, WITH_PICTURE, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
 };
 
-/// What changes; what is absent stays, and null clears what need not be there.
+/// Changes to an account. Absent fields stay as they are; null clears an optional field.
 #[derive(Debug, Object)]
-#[oai(
-    rename = "AccountChange",
-    rename_all = "camelCase",
-    skip_serializing_if_is_none,
-    example
-)]
-struct Wire {
+#[oai(rename_all = "camelCase", skip_serializing_if_is_none, example)]
+struct AccountChange {
     /// Unique without regard to case.
     #[oai(validator(max_length = 254))]
     email: Option<String>,
     /// 1 to 45 characters.
     #[oai(validator(min_length = 1, max_length = 45))]
     username: Option<String>,
-    /// An international number, or null.
+    /// A phone number in international format, or null.
     phone_number: Option<String>,
-    /// As at registration, or null.
+    /// A picture as for registration, or null.
     image: Option<String>,
     /// From 1900 to today, or null.
     date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     gender: Option<user_response::Gender>,
-    /// Lets the account in; its owner gets a mail.
+    /// True activates the account. Its owner gets a mail.
     #[oai(rename = "is_activated")]
     is_activated: Option<bool>,
-    /// False shuts the account and ends its sessions.
+    /// False deactivates the account and ends its sessions.
     #[oai(rename = "is_active")]
     is_active: Option<bool>,
-    /// Opens the dashboard. Superusers alone change this.
+    /// Access to the dashboard. Only superusers can change this.
     #[oai(rename = "is_staff")]
     is_staff: Option<bool>,
-    /// Gives every right. Superusers alone change this.
+    /// Every permission. Only superusers can change this.
     #[oai(rename = "is_superuser")]
     is_superuser: Option<bool>,
-    /// All rights that it is to have: some of `view_users`, `change_users`, `delete_users`, `mails`, `audit`. Superusers
-    /// alone change this.
+    /// The complete list of permissions, from `view_users`, `change_users`, `delete_users`, `mails`, `audit`. Only superusers can
+    /// change this.
     permissions: Option<Vec<String>>,
-    /// The version that the change was made of: when it is not the present one, nothing is changed.
+    /// The version that the client has read. If the account has changed since then, the response is an edit conflict.
     version: Option<i32>,
 }
 
-impl Example for Wire {
+impl Example for AccountChange {
     fn example() -> Self {
         Self {
             email: Some("ada@example.com".to_owned()),
@@ -88,14 +83,14 @@ impl Example for Wire {
     }
 }
 
-/// See the module.
-pub struct User;
+/// The calls for one account.
+pub struct UserApi;
 
 #[OpenApi]
-impl User {
+impl UserApi {
     /// Read an account
     ///
-    /// Needs `view_users`.
+    /// Requires `view_users`.
     #[oai(
         path = "/api/admin/users/:id",
         method = "get",
@@ -106,7 +101,7 @@ impl User {
         &self,
         Data(app): Data<&App>,
         _admin: Token<ViewUsers>,
-        /// The account.
+        /// The account id.
         Path(id): Path<i64>,
     ) -> Result<Json<Account>, ErrorResponses<401, 403, 404>> {
         let user = find(app, id).await?;
@@ -115,7 +110,8 @@ impl User {
 
     /// Change an account
     ///
-    /// Needs `change_users`. Accounts of staff are for superusers, and nobody shuts their own account or changes its rights.
+    /// Requires `change_users`. Only superusers can change staff accounts. You cannot deactivate your own account or change its
+    /// permissions.
     #[oai(
         path = "/api/admin/users/:id",
         method = "patch",
@@ -126,11 +122,11 @@ impl User {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<ChangeUsers>,
-        /// The account.
+        /// The account id.
         Path(id): Path<i64>,
-        body: Body<'_, Wire, WITH_PICTURE>,
+        body: Body<'_, AccountChange, WITH_PICTURE>,
     ) -> Result<Json<Account>, ErrorResponses<400, 401, 403, 404, 409, 413, 415, 429>> {
-        pictures::check_limit(app, &admin.trail, Some(admin.user.id), &body).await?;
+        pictures::check_limit(app, &admin.audit, Some(admin.user.id), &body).await?;
         let body = body.read().await?;
         let seen = find(app, id).await?;
         let (change, picture, version) = parse(body.fields, app).await?;
@@ -143,8 +139,8 @@ impl User {
 
     /// Delete an account
     ///
-    /// Needs `delete_users`. Its sessions, resets and picture go, too. Accounts of staff are for superusers, and nobody
-    /// deletes their own.
+    /// Requires `delete_users`. Also deletes the sessions, password resets and picture. Only superusers can delete staff
+    /// accounts. You cannot delete your own account.
     #[oai(
         path = "/api/admin/users/:id",
         method = "delete",
@@ -155,11 +151,11 @@ impl User {
         &self,
         Data(app): Data<&App>,
         Token(admin): Token<DeleteUsers>,
-        /// The account.
+        /// The account id.
         Path(id): Path<i64>,
-    ) -> Result<Answer, ErrorResponses<401, 403, 404, 409>> {
-        actions::delete(app, &admin, &[id]).await?;
-        Ok(Answer::Done)
+    ) -> Result<NoContent, ErrorResponses<401, 403, 404, 409>> {
+        actions::users::delete(app, &admin, &[id]).await?;
+        Ok(NoContent::Done)
     }
 }
 
@@ -167,7 +163,7 @@ async fn find(app: &App, id: i64) -> Result<user::Model, ApiError> {
     user::find(&app.db, id).await?.ok_or(ApiError::NotFound)
 }
 
-/// What changes, the picture apart, and the version that it was made of.
+/// Parses the change, the picture, and the version that the client has read.
 async fn parse(
     mut fields: Fields,
     app: &App,

@@ -1,4 +1,4 @@
-//! `GET /api/admin/users/`: the accounts, a page at a time.
+//! `GET /api/admin/users/`: the list of accounts.
 
 use chrono::TimeDelta;
 use latchkey_shared::{
@@ -8,56 +8,58 @@ use latchkey_shared::{
 use poem::web::Data;
 use poem_openapi::{Enum, Object, OpenApi, param::Query, payload::Json};
 
-use crate::admin::api::{account::Account, bad, read, usual};
-use crate::http::tag::Tag;
+use crate::admin::api::{account::Account, default_limit, invalid_parameter, parse_parameter};
 use crate::{
     admin::{api::token::Token, permissions::ViewUsers},
     app_state::App,
-    http::error::{ApiError, responses::ErrorResponses},
+    http::{
+        error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
+    },
 };
 
 /// A page of accounts.
 #[derive(Debug, Object)]
 struct AccountList {
-    /// In the order that was asked for.
+    /// In the requested order.
     users: Vec<Account>,
-    /// What `after` has to be for the next page; null on the last one.
+    /// The value of `after` for the next page; null on the last page.
     after: Option<String>,
-    /// What `before` has to be for the page before; null on the first one.
+    /// The value of `before` for the previous page; null on the first page.
     before: Option<String>,
 }
 
-/// Which gender.
+/// A gender filter.
 #[derive(Debug, Clone, Copy, Enum)]
 #[oai(rename_all = "lowercase")]
-enum WhichGender {
+enum GenderFilter {
     /// Male.
     Male,
     /// Female.
     Female,
-    /// It is not said.
+    /// Not specified.
     None,
 }
 
-impl From<WhichGender> for Option<Gender> {
-    fn from(which: WhichGender) -> Self {
-        match which {
-            WhichGender::Male => Some(Gender::Male),
-            WhichGender::Female => Some(Gender::Female),
-            WhichGender::None => None,
+impl From<GenderFilter> for Option<Gender> {
+    fn from(filter: GenderFilter) -> Self {
+        match filter {
+            GenderFilter::Male => Some(Gender::Male),
+            GenderFilter::Female => Some(Gender::Female),
+            GenderFilter::None => None,
         }
     }
 }
 
-/// See the module.
-pub struct Users;
+/// The list of accounts.
+pub struct UsersApi;
 
 #[OpenApi]
-impl Users {
+impl UsersApi {
     /// List accounts
     ///
-    /// Needs `view_users`. Pages go on from the account where the last one ended, so that none is missed or repeated while
-    /// others come and go.
+    /// Requires `view_users`. Pagination is by cursor, so concurrent registrations and deletions neither skip nor repeat
+    /// accounts.
     #[oai(
         path = "/api/admin/users",
         method = "get",
@@ -69,34 +71,34 @@ impl Users {
         &self,
         Data(app): Data<&App>,
         _admin: Token<ViewUsers>,
-        /// Words, of which each has to be in the name, the e-mail address or the phone number.
+        /// Search words. Each must occur in the name, the email address or the phone number.
         #[oai(validator(max_length = 500))]
         Query(q): Query<Option<String>>,
-        /// Whether they were let in.
+        /// Only accounts that are activated, or not.
         Query(activated): Query<Option<bool>>,
-        /// Whether their owners may let them in (`ACTIVATION=email`) and have not.
+        /// Only accounts whose owners may activate them (`ACTIVATION=email`), or not.
         Query(pending_email_verification): Query<Option<bool>>,
-        /// Whether they are open.
+        /// Only active accounts, or deactivated ones.
         Query(active): Query<Option<bool>>,
-        /// Whether they may sign in to the dashboard.
+        /// Only staff accounts, or other ones.
         Query(staff): Query<Option<bool>>,
-        /// Whether they may do everything there.
+        /// Only superusers, or other accounts.
         Query(superuser): Query<Option<bool>>,
-        /// Of this gender; `none` for those that do not say.
-        Query(gender): Query<Option<WhichGender>>,
-        /// Made within so many days.
+        /// Only accounts with this gender; `none` for accounts without one.
+        Query(gender): Query<Option<GenderFilter>>,
+        /// Only accounts registered in the last so many days.
         #[oai(validator(minimum(value = "1"), maximum(value = "36500")))]
         Query(joined_days): Query<Option<u16>>,
-        /// `joined`, `email`, `name` or `last_login`, with `-` before it for the last first. `-joined` if nothing is said.
+        /// `joined`, `email`, `name` or `last_login`, with `-` in front for descending order. The default is `-joined`.
         #[oai(validator(pattern = "^-?(joined|email|name|last_login)$"))]
         Query(sort): Query<Option<String>>,
-        /// The page after this place.
+        /// The cursor from `after` of the previous response.
         Query(after): Query<Option<String>>,
-        /// The page before this place.
+        /// The cursor from `before` of the previous response.
         Query(before): Query<Option<String>>,
-        /// How many at most.
+        /// Maximum number of results.
         #[oai(
-            default = "usual",
+            default = "default_limit",
             validator(minimum(value = "1"), maximum(value = "500"))
         )]
         Query(limit): Query<u16>,
@@ -112,26 +114,32 @@ impl Users {
             gender: gender.map(Into::into),
             joined_since: joined_days.map(|days| app.now() - TimeDelta::days(days.into())),
         };
-        let sort = read("sort", sort)?.unwrap_or_default();
-        let part = part(after, before)?;
-        let page = search::page(&app.db, &filter, sort, &part, limit.into()).await?;
+        let sort = parse_parameter("sort", sort)?.unwrap_or_default();
+        let request = page_request(after, before)?;
+        let page = search::page(&app.db, &filter, sort, &request, limit.into()).await?;
         Ok(Json(AccountList {
             users: page
                 .rows
                 .into_iter()
                 .map(|row| Account::of(row, &app.pictures))
                 .collect(),
-            after: page.after.map(|place| place.to_string()),
-            before: page.before.map(|place| place.to_string()),
+            after: page.after.map(|cursor| cursor.to_string()),
+            before: page.before.map(|cursor| cursor.to_string()),
         }))
     }
 }
 
-fn part(after: Option<String>, before: Option<String>) -> Result<PageRequest, ApiError> {
-    match (read("after", after)?, read("before", before)?) {
+fn page_request(after: Option<String>, before: Option<String>) -> Result<PageRequest, ApiError> {
+    match (
+        parse_parameter("after", after)?,
+        parse_parameter("before", before)?,
+    ) {
         (None, None) => Ok(PageRequest::First),
-        (Some(place), None) => Ok(PageRequest::After(place)),
-        (None, Some(place)) => Ok(PageRequest::Before(place)),
-        (Some(_), Some(_)) => Err(bad("before", "Not together with after.")),
+        (Some(cursor), None) => Ok(PageRequest::After(cursor)),
+        (None, Some(cursor)) => Ok(PageRequest::Before(cursor)),
+        (Some(_), Some(_)) => Err(invalid_parameter(
+            "before",
+            "Use either `after` or `before`.",
+        )),
     }
 }

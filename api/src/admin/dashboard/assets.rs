@@ -1,4 +1,4 @@
-//! The files that the pages load, all of them in the binary: Pico CSS, htmx, and the little that is our own.
+//! Static assets, embedded into the binary: Pico CSS, htmx, and the dashboard's own CSS and JavaScript.
 
 use poem::{
     Response, handler,
@@ -9,15 +9,15 @@ use serde::Deserialize;
 
 use crate::http::error::ApiError;
 
-struct File {
+struct Asset {
     name: &'static str,
     media_type: &'static str,
     text: &'static str,
     hash: u32,
 }
 
-const fn file(name: &'static str, media_type: &'static str, text: &'static str) -> File {
-    File {
+const fn asset(name: &'static str, media_type: &'static str, text: &'static str) -> Asset {
+    Asset {
         name,
         media_type,
         text,
@@ -25,31 +25,31 @@ const fn file(name: &'static str, media_type: &'static str, text: &'static str) 
     }
 }
 
-/// The hash is made when this is compiled.
-static FILES: [File; 4] = [
-    file(
+/// The compiler computes the hashes.
+static ASSETS: [Asset; 4] = [
+    asset(
         "pico.css",
         "text/css; charset=utf-8",
         include_str!("../../../assets/pico.min.css"),
     ),
-    file(
+    asset(
         "admin.css",
         "text/css; charset=utf-8",
         include_str!("../../../assets/admin.css"),
     ),
-    file(
+    asset(
         "htmx.js",
         "text/javascript; charset=utf-8",
         include_str!("../../../assets/htmx.min.js"),
     ),
-    file(
+    asset(
         "admin.js",
         "text/javascript; charset=utf-8",
         include_str!("../../../assets/admin.js"),
     ),
 ];
 
-/// FNV-1a: it has to tell one version from the next, and to be computed by the compiler.
+/// Computes FNV-1a, which distinguishes versions and can run at compile time.
 const fn hash(bytes: &[u8]) -> u32 {
     let (mut hash, mut i) = (0x811c_9dc5_u32, 0);
     while i < bytes.len() {
@@ -59,10 +59,10 @@ const fn hash(bytes: &[u8]) -> u32 {
     hash
 }
 
-/// Where a file is found; the address changes with the content.
+/// Returns the URL path of an asset, with the hash of its content.
 #[must_use]
-pub fn address(name: &str) -> String {
-    let hash = FILES
+pub fn path(name: &str) -> String {
+    let hash = ASSETS
         .iter()
         .find(|file| file.name == name)
         .map_or(0, |file| file.hash);
@@ -75,21 +75,21 @@ struct AssetQuery {
     v: String,
 }
 
-/// One file. Its address changes with its content, so it may be kept for ever; but while programs are replaced, a page of
-/// one may ask another that has another version of the file, and that must not stay.
+/// Serves an asset. Browsers cache it for a year if the requested hash is current. During a rolling update a page can request
+/// another version than this server has, which must not be cached.
 #[handler]
-pub fn asset(Path(name): Path<String>, Query(asked): Query<AssetQuery>) -> poem::Result<Response> {
-    let file = FILES
+pub fn serve(Path(name): Path<String>, Query(query): Query<AssetQuery>) -> poem::Result<Response> {
+    let file = ASSETS
         .iter()
         .find(|file| file.name == name)
         .ok_or(ApiError::NotFound)?;
-    let kept = if asked.v == format!("{:08x}", file.hash) {
+    let cache_control = if query.v == format!("{:08x}", file.hash) {
         "public, max-age=31536000, immutable"
     } else {
         "no-store"
     };
     Ok(Response::builder()
         .content_type(file.media_type)
-        .header(header::CACHE_CONTROL, kept)
+        .header(header::CACHE_CONTROL, cache_control)
         .body(file.text))
 }

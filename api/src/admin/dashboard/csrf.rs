@@ -1,14 +1,15 @@
-//! What a page sends back. No handler of a POST sees a form whose token has not been checked: there is no other way to
-//! one than through here.
+//! CSRF protection: reads every form and checks its token before a handler runs. Handlers get forms only from here.
 
 use std::{
     mem,
     sync::{Arc, Mutex},
 };
 
-use poem::{Endpoint, FromRequest, Request, RequestBody, Response, http::Method};
+use poem::{
+    Endpoint, FromRequest, IntoResponse as _, Request, RequestBody, Response, http::Method,
+};
 
-use crate::admin::dashboard::session::{self, SIGNED_IN, VISITOR};
+use crate::admin::dashboard::{cookies, session};
 use crate::{
     accounts::pictures,
     app_state::App,
@@ -23,25 +24,25 @@ use crate::{
     },
 };
 
-/// The name of the field with the token.
-pub const TOKEN: &str = "csrf";
+/// The name of the form field with the token.
+const TOKEN_FIELD: &str = "csrf";
 
-/// The fields of a form, in their order; a name may come several times.
+/// The fields of a form, in order. A name may occur several times.
 #[derive(Clone, Debug)]
 pub struct Form {
     fields: Arc<Mutex<Vec<(String, Value)>>>,
-    /// Where they are kept, for as long as the request is.
-    _place: Arc<Option<BudgetPermit>>,
+    /// The memory of the body, until the request ends.
+    _memory: Arc<Option<BudgetPermit>>,
 }
 
 impl Form {
-    /// The text of a field; empty when it is not there.
+    /// Returns the text of a field, or an empty string.
     #[must_use]
     pub fn text(&self, name: &str) -> String {
         self.texts(name).pop().unwrap_or_default()
     }
 
-    /// All texts of this name.
+    /// Returns all texts with this name.
     #[must_use]
     pub fn texts(&self, name: &str) -> Vec<String> {
         self.with(|fields| {
@@ -56,21 +57,21 @@ impl Form {
         })
     }
 
-    /// Whether a box is ticked.
+    /// Returns whether a checkbox is checked.
     #[must_use]
-    pub fn is_ticked(&self, name: &str) -> bool {
+    pub fn is_checked(&self, name: &str) -> bool {
         !self.text(name).is_empty()
     }
 
-    /// The fields, to be judged. They are gone from here then, the file of a picture among them.
+    /// Takes the fields, including uploaded files, for validation.
     #[must_use]
     pub fn into_fields(self) -> Fields {
         Fields::new(self.with(mem::take))
     }
 
-    /// The same, without a file field that holds no file.
+    /// Takes the fields for validation, without this file field if it has no file.
     #[must_use]
-    pub fn into_fields_without(self, file: &str) -> Fields {
+    pub fn into_fields_without_empty(self, file: &str) -> Fields {
         self.with(|fields| {
             fields.retain(|(name, value)| {
                 name != file || matches!(value, Value::File(bytes) if !bytes.is_empty())
@@ -92,35 +93,35 @@ impl<'a> FromRequest<'a> for Form {
         Ok(request
             .data::<Self>()
             .cloned()
-            .ok_or_else(|| ApiError::Internal("a form that was not checked".to_owned()))?)
+            .ok_or_else(|| ApiError::Internal("form without a CSRF check".to_owned()))?)
     }
 }
 
-/// Reads the form of every POST and checks its token (OWASP: synchroniser token, here derived from the cookie by a keyed
-/// hash), before any handler runs. A browser that says that another site sent it is believed.
-///
-/// # Errors
-/// When the token is not the cookie's, or the form cannot be read.
+/// Middleware that checks the CSRF token of every POST: an HMAC of the cookie (OWASP: HMAC-based token pattern). Also rejects
+/// forms that come from another site according to `Sec-Fetch-Site`.
 pub async fn check(endpoint: impl Endpoint, mut request: Request) -> poem::Result<Response> {
-    use poem::IntoResponse as _;
     if request.method() == Method::POST {
         let app = request
             .data::<App>()
             .cloned()
             .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
-        let elsewhere = request
+        let is_cross_site = request
             .header("sec-fetch-site")
             .is_some_and(|site| !matches!(site, "same-origin" | "none"));
         let mut body = RequestBody::new(request.take_body());
-        let limit = limit(&app, &request).await?;
-        let (fields, place) = body::read(&request, &mut body, limit).await?;
+        let limit = max_form_bytes(&app, &request).await?;
+        let (fields, memory) = body::read(&request, &mut body, limit).await?;
         let form = Form {
             fields: Arc::new(Mutex::new(fields)),
-            _place: Arc::new(place),
+            _memory: Arc::new(memory),
         };
-        let cookie = cookie(&app, &request).unwrap_or_default();
-        if elsewhere || !app.token_hasher.is_form_token(&cookie, &form.text(TOKEN)) {
-            tracing::info!("Refused: a form without its token.");
+        let cookie = cookies::csrf_binding(&app, &request).unwrap_or_default();
+        if is_cross_site
+            || !app
+                .token_hasher
+                .is_form_token(&cookie, &form.text(TOKEN_FIELD))
+        {
+            tracing::info!("Form rejected: invalid CSRF token");
             return Err(ApiError::FormExpired.into());
         }
         request.set_data(form);
@@ -128,8 +129,8 @@ pub async fn check(endpoint: impl Endpoint, mut request: Request) -> poem::Resul
     Ok(endpoint.call(request).await?.into_response())
 }
 
-/// How large a form may be. There is one with a picture, and of those who are not signed in it is not read.
-async fn limit(app: &App, request: &Request) -> poem::Result<usize> {
+/// Returns the maximum size of the form in bytes. Only the account form may contain a picture, and only of a signed-in user.
+async fn max_form_bytes(app: &App, request: &Request) -> poem::Result<usize> {
     let is_account = request
         .uri()
         .path()
@@ -141,13 +142,7 @@ async fn limit(app: &App, request: &Request) -> poem::Result<usize> {
     let Some(me) = session::find(app, request).await? else {
         return Ok(SMALL);
     };
-    let trail = AuditContext::from_request_without_body(request).await?;
-    pictures::check_large_body(app, &trail, Some(me.user.id)).await?;
+    let audit = AuditContext::from_request_without_body(request).await?;
+    pictures::check_large_body(app, &audit, Some(me.user.id)).await?;
     Ok(WITH_PICTURE)
-}
-
-/// The cookie that the forms of this browser are tied to.
-#[must_use]
-pub fn cookie(app: &App, request: &Request) -> Option<String> {
-    session::read(app, request, SIGNED_IN).or_else(|| session::read(app, request, VISITOR))
 }

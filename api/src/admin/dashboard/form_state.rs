@@ -1,35 +1,35 @@
-//! A form as it is shown: what is in it, and what is wrong with it.
+//! The state of a form on a page: values and errors.
 
 use std::collections::HashMap;
 
 use crate::admin::dashboard::{csrf::Form, i18n::Texts};
 use crate::http::error::ApiError;
 
-/// See the module.
+/// The values and errors of a form.
 #[derive(Clone, Debug, Default)]
 pub struct FormState {
     values: HashMap<String, String>,
     errors: Vec<(String, String)>,
-    /// What is wrong with all of it.
+    /// An error of the form as a whole.
     pub problem: Option<String>,
-    /// The version of what was read.
+    /// The version of the row that the form was made from.
     pub version: i32,
-    /// What somebody else has stored meanwhile.
-    pub theirs: Vec<StoredValue>,
+    /// After an edit conflict: the stored values that differ from the entered ones.
+    pub stored: Vec<StoredValue>,
 }
 
-/// A field that somebody else has changed.
+/// The stored value of a field after an edit conflict.
 #[derive(Clone, Debug)]
 pub struct StoredValue {
-    /// What it is called.
+    /// The label of the field.
     pub label: &'static str,
-    /// What is stored now.
+    /// The value.
     pub value: String,
 }
 
 impl FormState {
-    /// A form with these values.
-    pub fn with(values: impl IntoIterator<Item = (&'static str, String)>) -> Self {
+    /// Creates a form with these values.
+    pub fn new(values: impl IntoIterator<Item = (&'static str, String)>) -> Self {
         Self {
             values: values
                 .into_iter()
@@ -39,25 +39,25 @@ impl FormState {
         }
     }
 
-    /// A form as it was sent, these fields of it. No password is among them: it is typed anew.
+    /// Keeps these fields of a submitted form. Passwords are never among them.
     #[must_use]
-    pub fn again(form: &Form, names: &[&'static str]) -> Self {
-        Self::with(names.iter().map(|name| (*name, form.text(name))))
+    pub fn from_form(form: &Form, names: &[&'static str]) -> Self {
+        Self::new(names.iter().map(|name| (*name, form.text(name))))
     }
 
-    /// The text of a field.
+    /// Returns the value of a field, or an empty string.
     #[must_use]
     pub fn value(&self, name: &str) -> &str {
         self.values.get(name).map_or("", String::as_str)
     }
 
-    /// Whether a box is ticked.
+    /// Returns whether a checkbox is checked.
     #[must_use]
-    pub fn is_ticked(&self, name: &str) -> bool {
+    pub fn is_checked(&self, name: &str) -> bool {
         !self.value(name).is_empty()
     }
 
-    /// What is wrong with a field.
+    /// Returns the error of a field.
     #[must_use]
     pub fn error(&self, name: &str) -> Option<&str> {
         self.errors
@@ -66,20 +66,20 @@ impl FormState {
             .map(|(_, error)| error.as_str())
     }
 
-    /// Whether nothing is wrong with it.
+    /// Returns whether there are no errors.
     #[must_use]
-    pub fn is_good(&self) -> bool {
+    pub fn is_valid(&self) -> bool {
         self.problem.is_none() && self.errors.is_empty()
     }
 
-    /// Notes what is wrong with a field.
-    pub fn object(&mut self, name: &str, error: &str) {
+    /// Adds an error to a field.
+    pub fn add_error(&mut self, name: &str, error: &str) {
         self.errors.push((name.to_owned(), error.to_owned()));
     }
 
-    /// Notes what was refused, at its fields where it names any.
+    /// Adds the error of a request, to the fields that it names or else to the form.
     #[must_use]
-    pub fn refused(mut self, t: &Texts, error: &ApiError) -> Self {
+    pub fn with_error(mut self, t: &Texts, error: &ApiError) -> Self {
         match error {
             ApiError::InvalidInput(errors) => {
                 let errors = errors
@@ -87,14 +87,11 @@ impl FormState {
                     .map(|error| (error.field.clone(), t.field(error)));
                 self.errors.extend(errors);
             }
-            ApiError::EmailTaken => self
-                .errors
-                .push(("email".to_owned(), t.error_email_taken.to_owned())),
-            ApiError::WrongPassword => self
-                .errors
-                .push(("password".to_owned(), t.wrong_password.to_owned())),
+            ApiError::EmailTaken => self.add_error("email", t.error_email_taken),
+            ApiError::WrongPassword => self.add_error("password", t.wrong_password),
             ApiError::TooManyRequests(too_many) => {
-                self.problem = Some(format!("{} {}", t.too_many, too_many.retry_after));
+                let seconds = too_many.retry_after.to_string();
+                self.problem = Some(t.too_many_attempts.replace("{n}", &seconds));
             }
             other => self.problem = Some(t.error(other).to_owned()),
         }

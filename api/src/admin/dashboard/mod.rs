@@ -1,9 +1,54 @@
-//! The dashboard at `/admin/`: HTML pages, cookies, CSRF protection and translations.
+//! The dashboard at `/admin/`: HTML rendered on the server, which works with and without JavaScript.
+
+use poem::{Endpoint, EndpointExt as _, Response, Route, get, middleware::CookieJarManager, post};
+
+use crate::admin::dashboard::pages::{
+    account, audit_log, lockouts, mails, overview, resets, setup, sign_in, user,
+    users::{self, bulk, csv},
+};
 
 pub mod assets;
+pub mod components;
 pub mod context;
+pub mod cookies;
 pub mod csrf;
+pub mod current_admin;
+pub mod error_page;
 pub mod form_state;
 pub mod i18n;
 pub mod pages;
+pub mod redirect;
 pub mod session;
+
+/// Returns the routes of all pages, relative to `/admin`.
+pub fn routes() -> impl Endpoint<Output = Response> {
+    Route::new()
+        .at("/", get(overview::show))
+        .at("/login", get(sign_in::show).post(sign_in::sign_in))
+        .at("/logout", post(sign_in::sign_out))
+        .at("/preferences", post(sign_in::save_preferences))
+        .at("/setup/:token", get(setup::show).post(setup::create))
+        .at(
+            "/account",
+            get(account::show).post(account::change_password),
+        )
+        .at("/users", get(users::show))
+        .at("/users/bulk", get(bulk::redirect_to_list).post(bulk::run))
+        .at("/users/export", get(csv::export))
+        .at("/users/:id<\\d+>", get(user::show).post(user::save))
+        .at("/users/:id<\\d+>/sessions", post(user::end_session))
+        .at("/resets", get(resets::show))
+        .at("/mails", get(mails::list))
+        .at("/mails/:id", get(mails::show).post(mails::change))
+        .at("/limits", get(lockouts::show))
+        .at("/limits/release", post(lockouts::unlock))
+        .at("/audit", get(audit_log::show))
+        .at(
+            "/audit/verify",
+            get(audit_log::redirect_to_list).post(audit_log::verify),
+        )
+        .at("/assets/:name", get(assets::serve))
+        .around(csrf::check)
+        .around(error_page::render_errors)
+        .with(CookieJarManager::new())
+}

@@ -1,152 +1,79 @@
-//! Being signed in to the dashboard.
+//! Login sessions of the dashboard.
 //!
-//! The cookie is a random name; Redis keeps, under its hash, which session it is of, for as long as it is used. The
-//! session itself is a row like that of any login, so whatever ends logins (a reset, a deactivation, "log out
-//! everywhere") ends this one, too. No token is ever made of it.
+//! The cookie contains a random name. Redis maps the hash of the name to a session id, until the session has been idle for
+//! `ADMIN_IDLE_SECONDS`. The session itself is a database row like that of any other login: a password reset, a deactivation or a
+//! logout from all sessions ends it, too. It never gets a refresh token.
 
-use std::time::Duration;
-
+use chrono::TimeDelta;
 use fred::{interfaces::KeysInterface as _, types::Expiration};
 use latchkey_shared::{dependency::Refusal, models::session};
-use poem::{
-    Request, Response,
-    http::{HeaderName, HeaderValue, Method, StatusCode, Uri, header},
-    web::cookie::{Cookie, SameSite},
-};
+use poem::{FromRequest, Request, RequestBody, web::cookie::Cookie};
 use uuid::Uuid;
 
-use crate::admin::dashboard::context::place;
+use crate::admin::{
+    dashboard::{
+        cookies::{self, SIGNED_IN},
+        redirect::LoginRedirect,
+    },
+    permissions::{Admin, Permit, Requirement},
+};
 use crate::{
     app_state::App,
     auth::{bearer::SignedIn, jwt::ResetToken},
-    http::error::ApiError,
+    http::{audit_context::AuditContext, error::ApiError},
 };
 
-/// How often the last use of a session is written down.
-const NOTED_EVERY: chrono::TimeDelta = chrono::TimeDelta::minutes(1);
+/// The minimum time between two writes of a session's last use.
+const LAST_USED_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 
-/// The cookie of an administrator who is signed in.
-pub const SIGNED_IN: &str = "latchkey_admin";
-/// The cookie of somebody who is not, which forms are tied to.
-pub const VISITOR: &str = "latchkey_visitor";
-
-/// Who the request's cookie belongs to, if they are still signed in; and they are for a while longer.
-///
-/// # Errors
-/// When Redis or the database fails.
+/// Returns the session of the request's cookie if it is alive, and extends its idle timeout.
 pub async fn find(app: &App, request: &Request) -> Result<Option<SignedIn>, ApiError> {
-    let Some(name) = read(app, request, SIGNED_IN) else {
+    let Some(name) = cookies::read(app, request, SIGNED_IN) else {
         return Ok(None);
     };
     let key = key(app, &name);
-    let found: Option<String> = app.redis.get(&key).await.map_err(|error| redis(&error))?;
+    let found: Option<String> = app.redis.get(&key).await.map_err(unavailable)?;
     let Some(id) = found.and_then(|id| id.parse::<Uuid>().ok()) else {
         return Ok(None);
     };
     let now = app.now();
     let alive = session::find_alive(&app.db, id, now, app.config.session_idle).await?;
     let Some((session, user)) = alive else {
-        let () = app.redis.del(&key).await.map_err(|error| redis(&error))?;
+        let () = app.redis.del(&key).await.map_err(unavailable)?;
         return Ok(None);
     };
+    let idle = seconds(app.config.admin_idle);
     let () = app
         .redis
-        .expire(&key, seconds(app.config.admin_idle), None)
+        .expire(&key, idle, None)
         .await
-        .map_err(|error| redis(&error))?;
-    if now - session.last_used_at >= NOTED_EVERY {
+        .map_err(unavailable)?;
+    if now - session.last_used_at >= LAST_USED_INTERVAL {
         session::touch(&app.db, id, now).await?;
     }
     Ok(Some(SignedIn { user, session }))
 }
 
-/// Signs a session in; the cookie to send. Its name is new, whatever cookie came before.
-///
-/// # Errors
-/// When Redis does not answer.
+/// Starts a dashboard session and returns its cookie. The name is always new, which prevents session fixation.
 pub async fn start(app: &App, session: Uuid) -> Result<Cookie, ApiError> {
     let name = ResetToken::generate();
-    let expire = Expiration::EX(seconds(app.config.admin_idle));
+    let key = key(app, name.expose());
+    let expire = Some(Expiration::EX(seconds(app.config.admin_idle)));
     let () = app
         .redis
-        .set(
-            key(app, name.expose()),
-            session.to_string(),
-            Some(expire),
-            None,
-            false,
-        )
+        .set(key, session.to_string(), expire, None, false)
         .await
-        .map_err(|error| redis(&error))?;
-    Ok(cookie(app, SIGNED_IN, name.expose()))
+        .map_err(unavailable)?;
+    Ok(cookies::build(app, SIGNED_IN, name.expose()))
 }
 
-/// Signs the request's cookie out.
-///
-/// # Errors
-/// When Redis does not answer.
+/// Ends the dashboard session of the request's cookie.
 pub async fn end(app: &App, request: &Request) -> Result<(), ApiError> {
-    if let Some(name) = read(app, request, SIGNED_IN) {
-        let () = app
-            .redis
-            .del(key(app, &name))
-            .await
-            .map_err(|error| redis(&error))?;
+    if let Some(name) = cookies::read(app, request, SIGNED_IN) {
+        let key = key(app, &name);
+        let () = app.redis.del(key).await.map_err(unavailable)?;
     }
     Ok(())
-}
-
-/// A cookie of ours: only for this site, only over HTTPS where there is HTTPS, and not for scripts.
-#[must_use]
-pub fn cookie(app: &App, name: &str, value: &str) -> Cookie {
-    let mut cookie = Cookie::new_with_str(full_name(app, name), value);
-    cookie.set_path(path(app));
-    cookie.set_http_only(true);
-    cookie.set_same_site(SameSite::Lax);
-    cookie.set_secure(is_https(app));
-    cookie
-}
-
-/// A cookie that takes one of ours away.
-#[must_use]
-pub fn removal(app: &App, name: &str) -> Cookie {
-    let mut cookie = cookie(app, name, "");
-    cookie.set_max_age(Duration::ZERO);
-    cookie
-}
-
-/// The value of one of our cookies.
-#[must_use]
-pub fn read(app: &App, request: &Request, name: &str) -> Option<String> {
-    request
-        .cookie()
-        .get(&full_name(app, name))
-        .map(|cookie| cookie.value_str().to_owned())
-        .filter(|value| !value.is_empty() && value.len() <= 100)
-}
-
-/// With a prefix, browsers accept it over HTTPS only (RFC 6265bis, 4.1.3), and with `__Host-` from this very host and for all of
-/// its paths, which it cannot have below a path of `PUBLIC_URL`.
-fn full_name(app: &App, name: &str) -> String {
-    if !is_https(app) {
-        name.to_owned()
-    } else if path(app) == "/" {
-        format!("__Host-{name}")
-    } else {
-        format!("__Secure-{name}")
-    }
-}
-
-/// Where browsers send our cookies: below the path of `PUBLIC_URL`.
-fn path(app: &App) -> &str {
-    match app.config.common.base_path() {
-        "" => "/",
-        base => base,
-    }
-}
-
-fn is_https(app: &App) -> bool {
-    app.config.common.public_url.scheme() == "https"
 }
 
 fn key(app: &App, name: &str) -> String {
@@ -157,77 +84,31 @@ fn key(app: &App, name: &str) -> String {
     )
 }
 
-fn seconds(span: chrono::TimeDelta) -> i64 {
+fn seconds(span: TimeDelta) -> i64 {
     span.num_seconds().max(1)
 }
 
-pub(super) fn redis(error: &fred::error::Error) -> ApiError {
-    ApiError::Unavailable(Refusal::from(error).to_string())
+/// Converts a Redis error into a 503.
+#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
+pub(super) fn unavailable(error: fred::error::Error) -> ApiError {
+    ApiError::Unavailable(Refusal::from(&error).to_string())
 }
 
-/// An answer that is no failure: whoever is not signed in signs in first, and comes back to the page they wanted.
-#[derive(Debug, thiserror::Error)]
-#[error("sign in first")]
-pub struct LoginRedirect {
-    /// The path of `PUBLIC_URL`.
-    base: String,
-    next: String,
-    /// What a form would have done was not done.
-    unsaved: bool,
-    /// htmx would put the page of a redirection into the part that it asked for.
-    htmx: bool,
-}
-
-impl LoginRedirect {
-    /// To see what a request asks for; of a form the page where it stood. What it would have done is not done after all.
-    #[must_use]
-    pub fn to_see(app: &App, request: &Request) -> Self {
-        let base = app.config.common.base_path();
-        let unsaved = request.method() != Method::GET;
-        let next = if unsaved {
-            let page = request.header(header::REFERER);
-            let page = page.and_then(|page| page.parse::<Uri>().ok());
-            let page = page.and_then(|page| page.path_and_query().map(ToString::to_string));
-            // As the browser knows it.
-            page.and_then(|page| page.strip_prefix(base).map(str::to_owned))
-        } else {
-            request
-                .original_uri()
-                .path_and_query()
-                .map(ToString::to_string)
+/// Authorizes a request by its dashboard session.
+impl<'a, R: Requirement> FromRequest<'a> for Permit<R> {
+    async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
+        let app = request
+            .data::<App>()
+            .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
+        let audit = AuditContext::from_request(request, body).await?;
+        let signed_in = find(app, request)
+            .await?
+            .ok_or_else(|| LoginRedirect::back_to(app, request))?;
+        let admin = Admin {
+            user: signed_in.user,
+            session: signed_in.session,
+            audit,
         };
-        Self {
-            base: base.to_owned(),
-            next: place(&next.unwrap_or_default()),
-            unsaved,
-            htmx: request.header("hx-request").is_some(),
-        }
-    }
-}
-
-impl poem::error::ResponseError for LoginRedirect {
-    fn status(&self) -> StatusCode {
-        if self.htmx {
-            StatusCode::NO_CONTENT
-        } else {
-            StatusCode::SEE_OTHER
-        }
-    }
-
-    fn as_response(&self) -> Response {
-        let next: String = form_urlencoded::byte_serialize(self.next.as_bytes()).collect();
-        let mut response = Response::builder().status(self.status()).finish();
-        let unsaved = if self.unsaved { "&unsaved=yes" } else { "" };
-        if let Ok(target) =
-            HeaderValue::from_str(&format!("{}/admin/login/?next={next}{unsaved}", self.base))
-        {
-            let name = if self.htmx {
-                HeaderName::from_static("hx-redirect")
-            } else {
-                header::LOCATION
-            };
-            response.headers_mut().insert(name, target);
-        }
-        response
+        Ok(Self::authorize(app, admin).await?)
     }
 }

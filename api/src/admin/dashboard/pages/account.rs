@@ -1,4 +1,4 @@
-//! `/admin/account/`: the own password.
+//! `/admin/account/`: the administrator's own password.
 
 use askama::Template;
 use latchkey_shared::models::session::Model as Session;
@@ -6,10 +6,13 @@ use poem::{Request, Response, handler, http::StatusCode, web::Data};
 
 use crate::admin::{
     dashboard::{
-        context::{CurrentAdmin, View, add, back, with_wait},
+        context::View,
+        cookies,
         csrf::Form,
+        current_admin::CurrentAdmin,
         form_state::FormState,
-        pages::setup::differ,
+        pages::setup::passwords_differ,
+        redirect::{redirect_with_flash, with_retry_after},
         session,
     },
     permissions::{Admin, AnyStaff, Permit},
@@ -31,20 +34,18 @@ struct Page {
     form: FormState,
 }
 
-/// The page.
+/// Shows the form.
 #[handler]
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "what a handler is given comes by value"
+    reason = "poem passes extractors by value"
 )]
 pub fn show(admin: Permit<AnyStaff>, view: View) -> poem::Result<Response> {
-    view.page(
-        StatusCode::OK,
-        &Page::new(&view, &admin, FormState::default()),
-    )
+    let page = Page::new(&view, &admin, FormState::default());
+    view.page(StatusCode::OK, &page)
 }
 
-/// Changes the password. Every session of the account ends, and the browser goes on under a new cookie.
+/// Changes the password. Ends all sessions of the account and starts a new one for this browser.
 #[handler]
 pub async fn change_password(
     Data(app): Data<&App>,
@@ -54,11 +55,11 @@ pub async fn change_password(
     request: &Request,
 ) -> poem::Result<Response> {
     let error = match change(app, &admin, form).await {
-        Ok(changed) => {
+        Ok(new_session) => {
             session::end(app, request).await?;
-            let cookie = session::start(app, changed.id).await?;
-            let mut response = back(app, "/admin/account/", "password", 1);
-            add(&mut response, &cookie);
+            let cookie = session::start(app, new_session.id).await?;
+            let mut response = redirect_with_flash(app, "/admin/account/", "password_changed", 1);
+            cookies::set(&mut response, &cookie);
             return Ok(response);
         }
         Err(error) => error,
@@ -67,9 +68,9 @@ pub async fn change_password(
     if status.is_server_error() {
         return Err(error.into());
     }
-    let form = FormState::default().refused(view.t, &error);
+    let form = FormState::default().with_error(view.t, &error);
     let page = view.page(status, &Page::new(&view, &admin, form))?;
-    Ok(with_wait(page, error.retry_after()))
+    Ok(with_retry_after(page, error.retry_after()))
 }
 
 async fn change(app: &App, admin: &Admin, form: Form) -> Result<Session, ApiError> {
@@ -78,12 +79,12 @@ async fn change(app: &App, admin: &Admin, form: Form) -> Result<Session, ApiErro
         user: admin.user.clone(),
         session: admin.session.clone(),
     };
-    let (session, _) = password_change::change(app, &me, current, new, &admin.trail).await?;
+    let (session, _) = password_change::change(app, &me, current, new, &admin.audit).await?;
     Ok(session)
 }
 
 async fn parse(app: &App, admin: &Admin, form: Form) -> Result<(Password, NewPassword), ApiError> {
-    let same = form.text("new_password") == form.text("password_again");
+    let matches = form.text("new_password") == form.text("password_again");
     let mut fields = form.into_fields();
     let current = fields.required::<Password>("password");
     let new = fields.required::<Password>("new_password");
@@ -91,8 +92,8 @@ async fn parse(app: &App, admin: &Admin, form: Form) -> Result<(Password, NewPas
     let new = fields
         .judge_password("new_password", new, &app.passwords, owner)
         .await?;
-    if !same {
-        fields.note("password_again", differ());
+    if !matches {
+        fields.note("password_again", passwords_differ());
     }
     fields.finish()?;
     Ok((current?, new?))

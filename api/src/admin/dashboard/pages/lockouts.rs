@@ -1,47 +1,31 @@
-//! `/admin/limits/`: who is held by a limit, and letting them go.
+//! `/admin/limits/`: the list of lockouts.
 
 use askama::Template;
-use latchkey_shared::models::user;
 use poem::{Response, handler, http::StatusCode, web::Data};
 
 use crate::admin::{
-    actions::lockouts::{self, LockoutOwners},
+    actions::lockouts::{self, LockoutRow},
     dashboard::{
-        context::{CurrentAdmin, View, back, place},
+        context::View,
         csrf::Form,
+        current_admin::CurrentAdmin,
+        redirect::{redirect_with_flash, safe_redirect},
     },
     permissions::{ChangeUsers, Permit, ViewUsers},
 };
-use crate::{
-    app_state::App,
-    http::error::ApiError,
-    rate_limit::{Lockout, LockoutSubject},
-};
-
-/// How many are shown.
-const MAX_ROWS: i64 = 100;
+use crate::app_state::App;
 
 #[derive(Template)]
-#[template(path = "admin/limits.html")]
+#[template(path = "admin/lockouts.html")]
 struct Page {
     v: View,
     me: CurrentAdmin,
     title: &'static str,
     section: &'static str,
-    rows: Vec<Row>,
+    rows: Vec<LockoutRow>,
 }
 
-/// Somebody who is held, and whose account it is where that is known.
-pub struct Row {
-    /// By what, until when.
-    pub held: Lockout,
-    /// A network, or the beginning of a mailbox's fingerprint.
-    pub whom: String,
-    /// The account.
-    pub user: Option<user::Model>,
-}
-
-/// The list.
+/// Shows the list.
 #[handler]
 pub async fn show(
     Data(app): Data<&App>,
@@ -49,44 +33,23 @@ pub async fn show(
     view: View,
 ) -> poem::Result<Response> {
     let page = Page {
-        title: view.t.limits,
-        section: "limits",
-        rows: rows(app, view.t.mailbox).await?,
+        title: view.t.lockouts,
+        section: "lockouts",
+        rows: lockouts::list(app, view.t.mailbox).await?,
         v: view.clone(),
         me: CurrentAdmin::of(&admin),
     };
     view.page(StatusCode::OK, &page)
 }
 
-/// Lets somebody go.
+/// Removes a lockout.
 #[handler]
-pub async fn release(
+pub async fn unlock(
     Data(app): Data<&App>,
     admin: Permit<ChangeUsers>,
     form: Form,
 ) -> poem::Result<Response> {
-    lockouts::release(app, &admin, &form.text("name")).await?;
-    Ok(back(app, &place(&form.text("back")), "released", 1))
-}
-
-/// Who is held.
-///
-/// # Errors
-/// When Redis or the database fails.
-pub async fn rows(app: &App, mailbox: &str) -> Result<Vec<Row>, ApiError> {
-    let owners = LockoutOwners::load(app).await?;
-    let mut rows = Vec::new();
-    for held in app.limits.held(app.now(), MAX_ROWS).await? {
-        let whom = match &held.whom {
-            LockoutSubject::Peer(network) => network.clone(),
-            LockoutSubject::Account(id) => id.to_string(),
-            LockoutSubject::Mailbox(fingerprint) => {
-                let short: String = fingerprint.chars().take(16).collect();
-                format!("{mailbox} {short}")
-            }
-        };
-        let user = owners.find(app, &held).await?;
-        rows.push(Row { held, whom, user });
-    }
-    Ok(rows)
+    lockouts::unlock(app, &admin, &form.text("name")).await?;
+    let target = safe_redirect(&form.text("back"));
+    Ok(redirect_with_flash(app, &target, "unlocked", 1))
 }

@@ -1,4 +1,4 @@
-//! The dashboard's pages, one module a page.
+//! The pages of the dashboard, one module per page.
 
 pub mod account;
 pub mod audit_log;

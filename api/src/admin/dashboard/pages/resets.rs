@@ -1,4 +1,4 @@
-//! `/admin/resets/`: who asked for a new password. Only to look at.
+//! `/admin/resets/`: the list of password resets.
 
 use askama::Template;
 use chrono::{DateTime, Utc};
@@ -11,13 +11,13 @@ use poem::{
 use serde::Deserialize;
 
 use crate::admin::{
-    dashboard::context::{CurrentAdmin, View},
+    dashboard::{context::View, current_admin::CurrentAdmin},
+    paginate,
     permissions::{Permit, ViewUsers},
 };
 use crate::{app_state::App, http::error::ApiError};
 
-/// How many a page has.
-const SIZE: usize = 50;
+const PAGE_SIZE: u16 = 50;
 
 #[derive(Template)]
 #[template(path = "admin/resets.html")]
@@ -28,7 +28,7 @@ struct Page {
     section: &'static str,
     now: DateTime<Utc>,
     rows: Vec<password_reset::Model>,
-    first: bool,
+    is_first: bool,
     next: Option<String>,
 }
 
@@ -37,29 +37,28 @@ struct ResetListQuery {
     before: Option<String>,
 }
 
-/// The list.
+/// Shows the list.
 #[handler]
 pub async fn show(
     Data(app): Data<&App>,
     admin: Permit<ViewUsers>,
     view: View,
-    Query(asked): Query<ResetListQuery>,
+    Query(query): Query<ResetListQuery>,
 ) -> poem::Result<Response> {
-    let before = asked.before.and_then(|id| id.parse().ok());
-    let mut rows =
-        password_reset::list(&app.db, Some(Purpose::Reset), None, before, SIZE as u64 + 1)
-            .await
-            .map_err(ApiError::from)?;
-    let more = rows.len() > SIZE;
-    rows.truncate(SIZE);
+    let before = query.before.and_then(|id| id.parse().ok());
+    let limit = u64::from(PAGE_SIZE) + 1;
+    let rows = password_reset::list(&app.db, Some(Purpose::Reset), None, before, limit)
+        .await
+        .map_err(ApiError::from)?;
+    let (rows, next) = paginate(rows, PAGE_SIZE.into(), |row| row.id.to_string());
     let page = Page {
         v: view.clone(),
         me: CurrentAdmin::of(&admin),
         title: view.t.resets,
         section: "resets",
         now: app.now(),
-        first: before.is_none(),
-        next: rows.last().filter(|_| more).map(|row| row.id.to_string()),
+        is_first: before.is_none(),
+        next,
         rows,
     };
     view.page(StatusCode::OK, &page)

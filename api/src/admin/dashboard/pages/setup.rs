@@ -1,5 +1,5 @@
-//! The first administrator: as long as there is none, the API writes a link into its log at its start. Whoever can read
-//! the log may make that account, once.
+//! `/admin/setup/{token}/`: creates the first administrator. While no superuser exists, the API logs a link to this page at its
+//! start. The link works once.
 
 use askama::Template;
 use fred::{
@@ -21,10 +21,8 @@ use poem::{
 };
 
 use crate::admin::dashboard::{
-    context::{View, back},
-    csrf::Form,
-    form_state::FormState,
-    session::redis,
+    context::View, csrf::Form, form_state::FormState, redirect::redirect_with_flash,
+    session::unavailable,
 };
 use crate::{
     app_state::App,
@@ -33,7 +31,7 @@ use crate::{
     passwords::{NewPassword, Owner, Password},
 };
 
-/// How long a link counts, in seconds. All replicas write the same one; a start after that writes a new one.
+/// The lifetime of a link, in seconds. Within this time, all replicas log the same link.
 const LINK_SECONDS: i64 = 86_400;
 
 #[derive(Template)]
@@ -45,31 +43,22 @@ struct Page {
     form: FormState,
 }
 
-/// Writes the link into the log, unless somebody can administer this installation already.
-///
-/// # Errors
-/// When Redis or the database fails.
+/// Logs the link, unless a superuser exists.
 pub async fn announce(app: &App) -> Result<(), ApiError> {
     if staff::has_superuser(&app.db).await? {
         return Ok(());
     }
     let key = key(app);
+    let new = ResetToken::generate();
+    let expire = Some(Expiration::EX(LINK_SECONDS));
     let _: Option<String> = app
         .redis
-        .set(
-            &key,
-            ResetToken::generate().expose(),
-            Some(Expiration::EX(LINK_SECONDS)),
-            Some(SetOptions::NX),
-            false,
-        )
+        .set(&key, new.expose(), expire, Some(SetOptions::NX), false)
         .await
-        .map_err(|error| redis(&error))?;
-    let Some(nonce): Option<String> = app.redis.get(&key).await.map_err(|error| redis(&error))?
-    else {
-        return Ok(());
-    };
-    // The link opens nothing without the key that it is made with, which is not in Redis.
+        .map_err(unavailable)?;
+    let nonce: Option<String> = app.redis.get(&key).await.map_err(unavailable)?;
+    let Some(nonce) = nonce else { return Ok(()) };
+    // The token is an HMAC of the nonce, so read access to Redis is not enough to compute the link.
     let link = format!(
         "{}/admin/setup/{}/",
         app.config.common.public_url.as_str().trim_end_matches('/'),
@@ -77,12 +66,12 @@ pub async fn announce(app: &App) -> Result<(), ApiError> {
     );
     tracing::warn!(
         %link,
-        "Nobody can administer this installation yet. This link makes the first administrator; it works once, for a day."
+        "No superuser exists. Create the first one with this link, which works once and expires in 24 hours."
     );
     Ok(())
 }
 
-/// The form.
+/// Shows the form.
 #[handler]
 pub async fn show(
     Data(app): Data<&App>,
@@ -96,77 +85,70 @@ pub async fn show(
     )
 }
 
-/// Makes the account.
+/// Creates the account.
 #[handler]
-pub async fn make(
+pub async fn create(
     Data(app): Data<&App>,
     view: View,
-    trail: AuditContext,
+    audit: AuditContext,
     Path(token): Path<String>,
     form: Form,
 ) -> poem::Result<Response> {
     check(app, &token).await?;
-    let again = FormState::again(&form, &["email", "username"]);
-    match store(app, form, &trail).await {
+    let entered = FormState::from_form(&form, &["email", "username"]);
+    match store(app, form, &audit).await {
         Ok(()) => {
-            let () = app
-                .redis
-                .del(key(app))
-                .await
-                .map_err(|error| redis(&error))?;
-            Ok(back(app, "/admin/login/", "set_up", 1))
+            let () = app.redis.del(key(app)).await.map_err(unavailable)?;
+            Ok(redirect_with_flash(app, "/admin/login/", "set_up", 1))
         }
         Err(error @ (ApiError::InvalidInput(_) | ApiError::EmailTaken)) => {
             let status = error.kind().status;
-            let form = again.refused(view.t, &error);
+            let form = entered.with_error(view.t, &error);
             view.page(status, &Page::new(&view, token, form))
         }
         Err(error) => Err(error.into()),
     }
 }
 
+/// Fails with a 404 if the token is not valid or a superuser exists.
 async fn check(app: &App, token: &str) -> Result<(), ApiError> {
-    let nonce: Option<String> = app
-        .redis
-        .get(key(app))
-        .await
-        .map_err(|error| redis(&error))?;
-    let right = nonce.is_some_and(|nonce| app.token_hasher.is_setup_token(&nonce, token));
-    if right && !staff::has_superuser(&app.db).await? {
+    let nonce: Option<String> = app.redis.get(key(app)).await.map_err(unavailable)?;
+    let is_valid = nonce.is_some_and(|nonce| app.token_hasher.is_setup_token(&nonce, token));
+    if is_valid && !staff::has_superuser(&app.db).await? {
         Ok(())
     } else {
         Err(ApiError::NotFound)
     }
 }
 
-async fn store(app: &App, form: Form, trail: &AuditContext) -> Result<(), ApiError> {
+async fn store(app: &App, form: Form, audit: &AuditContext) -> Result<(), ApiError> {
     let (email, username, password) = parse(app, form).await?;
     let hash = app.hasher.hash(password).await?;
     let new = NewUser::superuser(email, username, hash);
     let transaction = database::begin(&app.db).await?;
     let user = user::insert(&transaction, new, app.now()).await?;
     let event = Event {
-        detail: Some("administrator, by the set-up link".to_owned()),
-        ..trail.own(EventKind::UserCreated, user.id)
+        detail: Some("administrator, by the setup link".to_owned()),
+        ..audit.own(EventKind::UserCreated, user.id)
     };
     app.record_in(&transaction, event).await?;
-    // The audit log takes one at a time, so of two who follow the link at once the second counts both.
+    // Appending to the audit log serializes transactions, so of two concurrent ones the second sees both accounts.
     if staff::superusers(&transaction).await? > 1 {
         return Err(ApiError::NotFound);
     }
     transaction.commit().await?;
-    tracing::info!(user.id, "The first administrator was made.");
+    tracing::info!(user.id, "First administrator created");
     Ok(())
 }
 
 async fn parse(app: &App, form: Form) -> Result<(Email, Username, NewPassword), ApiError> {
-    let same = form.text("password") == form.text("password_again");
+    let matches = form.text("password") == form.text("password_again");
     let mut fields = form.into_fields();
     let email = fields.required::<Email>("email");
     let username = fields.required::<Username>("username");
     let password = fields.required::<Password>("password");
-    if !same {
-        fields.note("password_again", differ());
+    if !matches {
+        fields.note("password_again", passwords_differ());
     }
     let owner = match (&email, &username) {
         (Ok(email), Ok(username)) => Some(Owner {
@@ -184,9 +166,9 @@ async fn parse(app: &App, form: Form) -> Result<(Email, Username, NewPassword), 
     Ok((email?, username?, password?))
 }
 
-/// A password and its repetition that are not the same.
-pub(super) fn differ() -> Invalid {
-    Invalid::new("differ", "The two passwords differ.")
+/// The error of a password confirmation that does not match.
+pub(super) fn passwords_differ() -> Invalid {
+    Invalid::new("differ", "The passwords do not match.")
 }
 
 fn key(app: &App) -> String {

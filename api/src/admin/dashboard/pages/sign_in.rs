@@ -1,4 +1,6 @@
-//! `/admin/login/`, `/admin/logout/` and `/admin/preferences/`.
+//! `/admin/login/`, `/admin/logout/` and `/admin/preferences/`: sign-in, sign-out, theme and language.
+
+use std::time::Duration;
 
 use askama::Template;
 use latchkey_shared::{
@@ -17,10 +19,12 @@ use poem::{
 use serde::Deserialize;
 
 use crate::admin::dashboard::{
-    context::{self, LANGUAGE, THEME, View, add, back, go, place},
+    context::View,
+    cookies::{self, LANGUAGE, SIGNED_IN, THEME},
     csrf::Form,
     form_state::FormState,
-    session::{self as cookie, SIGNED_IN},
+    redirect::{LoginRedirect, redirect, redirect_with_flash, safe_redirect, with_retry_after},
+    session as dashboard_session,
 };
 use crate::{
     app_state::App,
@@ -31,6 +35,9 @@ use crate::{
     },
     passwords::Password,
 };
+
+/// The lifetime of the theme and language cookies.
+const PREFERENCE_LIFETIME: Duration = Duration::from_hours(24 * 365);
 
 #[derive(Template)]
 #[template(path = "admin/login.html")]
@@ -43,39 +50,40 @@ struct Page {
 }
 
 #[derive(Deserialize)]
-struct Wanted {
+struct LoginQuery {
     next: Option<String>,
     #[serde(default)]
     unsaved: String,
 }
 
-/// The form.
+/// Shows the form.
 #[handler]
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "what a handler is given comes by value"
+    reason = "poem passes extractors by value"
 )]
-pub fn show(view: View, Query(wanted): Query<Wanted>) -> poem::Result<Response> {
-    let next = place(wanted.next.as_deref().unwrap_or("/admin/"));
-    let lost = (!wanted.unsaved.is_empty()).then(|| view.t.unsaved.to_owned());
-    view.page(StatusCode::OK, &Page::new(&view, String::new(), next, lost))
+pub fn show(view: View, Query(query): Query<LoginQuery>) -> poem::Result<Response> {
+    let next = safe_redirect(query.next.as_deref().unwrap_or("/admin/"));
+    let error = (!query.unsaved.is_empty()).then(|| view.t.unsaved.to_owned());
+    let page = Page::new(&view, String::new(), next, error);
+    view.page(StatusCode::OK, &page)
 }
 
-/// Signs in, under a new cookie. Who is unknown, not staff or wrong about the password gets one answer.
+/// Signs in. The response does not reveal whether the account is unknown, is not staff, or has another password.
 #[handler]
-pub async fn enter(
+pub async fn sign_in(
     Data(app): Data<&App>,
     view: View,
-    trail: AuditContext,
+    audit: AuditContext,
     form: Form,
     request: &Request,
 ) -> poem::Result<Response> {
-    let next = place(&form.text("next"));
-    let typed = form.text("email");
-    match sign_in(app, form, &trail, request).await {
+    let next = safe_redirect(&form.text("next"));
+    let email = form.text("email");
+    match start_session(app, form, &audit, request).await {
         Ok(cookie) => {
-            let mut response = go(app, &next);
-            add(&mut response, &cookie);
+            let mut response = redirect(app, &next);
+            cookies::set(&mut response, &cookie);
             Ok(response)
         }
         Err(error) => {
@@ -83,19 +91,18 @@ pub async fn enter(
             if status.is_server_error() {
                 return Err(error.into());
             }
-            let wait = error.retry_after();
-            let refused = FormState::default().refused(view.t, &error);
-            let says = refused.problem.unwrap_or(view.t.wrong_sign_in.to_owned());
-            let page = view.page(status, &Page::new(&view, typed, next, Some(says)))?;
-            Ok(context::with_wait(page, wait))
+            let state = FormState::default().with_error(view.t, &error);
+            let message = state.problem.unwrap_or(view.t.wrong_sign_in.to_owned());
+            let page = view.page(status, &Page::new(&view, email, next, Some(message)))?;
+            Ok(with_retry_after(page, error.retry_after()))
         }
     }
 }
 
-async fn sign_in(
+async fn start_session(
     app: &App,
     form: Form,
-    trail: &AuditContext,
+    audit: &AuditContext,
     request: &Request,
 ) -> Result<Cookie, ApiError> {
     let mut fields = form.into_fields();
@@ -105,50 +112,49 @@ async fn sign_in(
     );
     fields.finish()?;
     let email = email?;
-    let limit = app.limits.login(trail.peer, &email, app.now()).await;
-    let guess = trail
+    let limit = app.limits.login(audit.peer, &email, app.now()).await;
+    let attempt = audit
         .limited(app, "login", Some(&email.key()), limit)
         .await?;
-    let (user, verdict) = login::authenticate(app, &email, password?, guess, trail).await?;
+    let (user, verdict) = login::authenticate(app, &email, password?, attempt, audit).await?;
     if !user.is_staff {
-        login::record_failure(app, trail, &email, Some(user.id), "not staff").await?;
+        login::record_failure(app, audit, &email, Some(user.id), "not staff").await?;
         return Err(ApiError::InvalidCredentials);
     }
     let device = login::user_agent(request);
-    let (mut session, _) = login::new_session(app, user.id, device, trail);
+    let (mut session, _) = login::new_session(app, user.id, device, audit);
     session.expires_at = session.created_at + app.config.admin_session;
     let id = session.id;
-    login::store_session(app, &user, verdict, session, trail, Some("dashboard")).await?;
-    cookie::end(app, request).await?;
-    cookie::start(app, id).await
+    login::store_session(app, &user, verdict, session, audit, Some("dashboard")).await?;
+    dashboard_session::end(app, request).await?;
+    dashboard_session::start(app, id).await
 }
 
-/// Ends this session, or with `everywhere` all of the account's. Whoever is not signed in any more has to sign in to end
-/// the others.
+/// Ends the session, or with `everywhere` all sessions of the account, which requires a live session.
 #[handler]
-pub async fn leave(
+pub async fn sign_out(
     Data(app): Data<&App>,
-    trail: AuditContext,
+    audit: AuditContext,
     form: Form,
     request: &Request,
 ) -> poem::Result<Response> {
-    let everywhere = form.is_ticked("everywhere");
-    match cookie::find(app, request).await? {
-        Some(me) => end(app, &me, everywhere, &trail).await?,
-        None if everywhere => return Err(cookie::LoginRedirect::to_see(app, request).into()),
+    let everywhere = form.is_checked("everywhere");
+    match dashboard_session::find(app, request).await? {
+        Some(me) => end_sessions(app, &me, everywhere, &audit).await?,
+        None if everywhere => return Err(LoginRedirect::back_to(app, request).into()),
         None => {}
     }
-    cookie::end(app, request).await?;
-    let mut response = back(app, "/admin/login/", "left", 1);
-    add(&mut response, &cookie::removal(app, SIGNED_IN));
+    dashboard_session::end(app, request).await?;
+    let mut response = redirect_with_flash(app, "/admin/login/", "signed_out", 1);
+    cookies::set(&mut response, &cookies::removal(app, SIGNED_IN));
     Ok(response)
 }
 
-async fn end(
+async fn end_sessions(
     app: &App,
     me: &SignedIn,
     everywhere: bool,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<(), ApiError> {
     let (user, session, now) = (me.user.id, me.session.id, app.now());
     let transaction = database::begin(&app.db).await?;
@@ -162,35 +168,34 @@ async fn end(
     };
     let event = Event {
         detail: Some(detail.to_owned()),
-        ..of_session(trail.own(EventKind::TokenRevoked, user), session)
+        ..of_session(audit.own(EventKind::TokenRevoked, user), session)
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     Ok(())
 }
 
-/// Theme and language, for everybody, kept in cookies for a year.
+/// Saves theme and language in cookies for a year.
 #[handler]
 #[expect(
     clippy::needless_pass_by_value,
-    reason = "what a handler is given comes by value"
+    reason = "poem passes extractors by value"
 )]
-pub fn prefer(Data(app): Data<&App>, form: Form) -> Response {
-    let mut response = go(app, &place(&form.text("back")));
+pub fn save_preferences(Data(app): Data<&App>, form: Form) -> Response {
+    let mut response = redirect(app, &safe_redirect(&form.text("back")));
     for (name, field, known) in [
         (THEME, "theme", ["light", "dark"]),
         (LANGUAGE, "language", ["en", "ar"]),
     ] {
         let chosen = form.text(field);
-        let mut cookie = if known.contains(&chosen.as_str()) {
-            cookie::cookie(app, name, &chosen)
+        let cookie = if known.contains(&chosen.as_str()) {
+            let mut cookie = cookies::build(app, name, &chosen);
+            cookie.set_max_age(PREFERENCE_LIFETIME);
+            cookie
         } else {
-            cookie::removal(app, name)
+            cookies::removal(app, name)
         };
-        if known.contains(&chosen.as_str()) {
-            cookie.set_max_age(std::time::Duration::from_hours(24 * 365));
-        }
-        context::add(&mut response, &cookie);
+        cookies::set(&mut response, &cookie);
     }
     response
 }

@@ -1,4 +1,4 @@
-//! `/admin/users/{id}/`: one account, all of it, and its form.
+//! `/admin/users/{id}/`: one account, with its form, sessions, password resets, mails and audit events.
 
 use askama::Template;
 use chrono::{DateTime, Utc};
@@ -21,10 +21,12 @@ use uuid::Uuid;
 use crate::admin::{
     actions::{self, edit_user},
     dashboard::{
-        context::{CurrentAdmin, View, back, with_wait},
+        components::{EventRow, event_rows},
+        context::View,
         csrf::Form,
+        current_admin::CurrentAdmin,
         form_state::{FormState, StoredValue},
-        pages::audit_log::{self, Line},
+        redirect::{redirect_with_flash, with_retry_after},
     },
     permissions::{Admin, ChangeUsers, Permit, ViewUsers},
 };
@@ -35,10 +37,10 @@ use crate::{
     rate_limit::Lockout,
 };
 
-/// The fields of the form that are texts.
-const TEXTS: [&str; 5] = ["email", "username", "phoneNumber", "dateBirth", "gender"];
-/// Those that are ticked or not.
-const TICKS: [&str; 4] = ["is_activated", "is_active", "is_staff", "is_superuser"];
+/// The text fields of the form.
+const TEXT_FIELDS: [&str; 5] = ["email", "username", "phoneNumber", "dateBirth", "gender"];
+/// The checkboxes of the form, besides the permissions.
+const CHECKBOXES: [&str; 4] = ["is_activated", "is_active", "is_staff", "is_superuser"];
 
 #[derive(Template)]
 #[template(path = "admin/user.html")]
@@ -52,21 +54,22 @@ struct Page {
     form: FormState,
     can_change: bool,
     can_delete: bool,
-    sets_rights: bool,
-    rights: Vec<RightTick>,
-    held: Vec<Lockout>,
+    can_set_permissions: bool,
+    permissions: Vec<PermissionBox>,
+    lockouts: Vec<Lockout>,
     sessions: Vec<session::Model>,
     resets: Vec<password_reset::Model>,
     mails: Vec<mail::Model>,
-    events: Vec<Line>,
+    events: Vec<EventRow>,
 }
 
-struct RightTick {
+/// The checkbox of a permission.
+struct PermissionBox {
     name: &'static str,
     label: &'static str,
 }
 
-/// The page.
+/// Shows the page.
 #[handler]
 pub async fn show(
     Data(app): Data<&App>,
@@ -75,12 +78,12 @@ pub async fn show(
     Path(id): Path<i64>,
 ) -> poem::Result<Response> {
     let user = find(app, id).await?;
-    let form = filled(&user);
-    let page = collect(app, &admin, &view, user, form).await?;
+    let form = stored_form(&user);
+    let page = load(app, &admin, &view, user, form).await?;
     view.page(StatusCode::OK, &page)
 }
 
-/// Saves the form. A bad field, or somebody who saved first, keeps what was entered.
+/// Saves the form. After an error or an edit conflict, the page keeps the entered values.
 #[handler]
 pub async fn save(
     Data(app): Data<&App>,
@@ -90,18 +93,17 @@ pub async fn save(
     form: Form,
 ) -> poem::Result<Response> {
     let user = find(app, id).await?;
-    // It keeps the version it was made of, until its sender was told of another: a bad field in it is no reason to overwrite
-    // what somebody else has saved meanwhile.
-    let mut entered = again(&form);
-    // The form was made of another version: nothing is written.
-    let outdated = entered.version != user.version;
+    // The form keeps its version until the page has shown the edit conflict. An invalid field must not hide the conflict.
+    let mut entered = entered_form(&form);
+    let is_outdated = entered.version != user.version;
     let saved = match parse(app, &admin, &user, form).await {
-        Ok(_) if outdated => Err(ApiError::EditConflict),
+        Ok(_) if is_outdated => Err(ApiError::EditConflict),
         Ok((change, picture)) => edit_user::change(app, &admin, &user, change, picture).await,
         Err(error) => Err(error),
     };
     let Err(error) = saved else {
-        return Ok(back(app, &format!("/admin/users/{id}/"), "saved", 1));
+        let target = format!("/admin/users/{id}/");
+        return Ok(redirect_with_flash(app, &target, "saved", 1));
     };
     let status = error.kind().status;
     if status.is_server_error() {
@@ -110,16 +112,16 @@ pub async fn save(
     let stored = find(app, id).await?;
     if let ApiError::EditConflict = error {
         entered.problem = Some(view.t.edit_conflict.to_owned());
-        entered.theirs = theirs(&view, &admin, &entered, &stored);
+        entered.stored = conflicting_values(&view, &admin, &entered, &stored);
         entered.version = stored.version;
     } else {
-        entered = entered.refused(view.t, &error);
+        entered = entered.with_error(view.t, &error);
     }
-    let page = collect(app, &admin, &view, stored, entered).await?;
+    let page = load(app, &admin, &view, stored, entered).await?;
     view.page(status, &page)
 }
 
-/// Ends one of its sessions.
+/// Ends a session of the account.
 #[handler]
 pub async fn end_session(
     Data(app): Data<&App>,
@@ -131,20 +133,13 @@ pub async fn end_session(
         .text("session")
         .parse()
         .map_err(|_| ApiError::NotFound)?;
-    actions::end_session(app, &admin, id, session).await?;
-    Ok(back(
-        app,
-        &format!("/admin/users/{id}/"),
-        "session_ended",
-        1,
-    ))
+    actions::users::end_session(app, &admin, id, session).await?;
+    let target = format!("/admin/users/{id}/");
+    Ok(redirect_with_flash(app, &target, "session_ended", 1))
 }
 
-/// The page, with why something was not done to its account.
-///
-/// # Errors
-/// When the account is gone, or something else fails.
-pub(super) async fn refused(
+/// Shows the page with the error of an action on the account.
+pub(super) async fn show_error(
     app: &App,
     admin: &Permit<ViewUsers>,
     view: &View,
@@ -152,17 +147,17 @@ pub(super) async fn refused(
     error: &ApiError,
 ) -> poem::Result<Response> {
     let user = find(app, id).await?;
-    let form = filled(&user).refused(view.t, error);
-    let page = collect(app, admin, view, user, form).await?;
+    let form = stored_form(&user).with_error(view.t, error);
+    let page = load(app, admin, view, user, form).await?;
     let page = view.page(error.kind().status, &page)?;
-    Ok(with_wait(page, error.retry_after()))
+    Ok(with_retry_after(page, error.retry_after()))
 }
 
 async fn find(app: &App, id: i64) -> Result<user::Model, ApiError> {
     user::find(&app.db, id).await?.ok_or(ApiError::NotFound)
 }
 
-async fn collect(
+async fn load(
     app: &App,
     admin: &Admin,
     view: &View,
@@ -172,13 +167,13 @@ async fn collect(
     let (now, me) = (app.now(), CurrentAdmin::of(admin));
     let can_manage = admin.can_manage(&user);
     let mut mails = Vec::new();
-    if me.sees_mails() {
+    if me.can_view_mails() {
         mails = mail::list_about(&app.db, &user, 10).await?;
     }
     let mut events = Vec::new();
-    if me.sees_audit() {
+    if me.can_view_audit_log() {
         let rows = audit::list_of(&app.db, user.id, 15).await?;
-        events = audit_log::lines(app, &me, rows).await?;
+        events = event_rows(app, &me, rows).await?;
     }
     let mut sessions = session::list_alive(&app.db, user.id, now).await?;
     sessions.retain(|session| session.is_alive(now, app.config.session_idle));
@@ -186,16 +181,16 @@ async fn collect(
         title: user.email.to_string(),
         section: "users",
         now,
-        can_change: me.changes_users() && can_manage,
-        can_delete: me.deletes_users() && can_manage,
-        sets_rights: admin.may_set_rights_of(&user),
-        rights: Permission::ALL
-            .map(|permission| RightTick {
+        can_change: me.can_change_users() && can_manage,
+        can_delete: me.can_delete_users() && can_manage,
+        can_set_permissions: admin.can_set_permissions(&user),
+        permissions: Permission::ALL
+            .map(|permission| PermissionBox {
                 name: permission.as_str(),
-                label: view.t.right(permission),
+                label: view.t.permission(permission),
             })
             .into(),
-        held: app
+        lockouts: app
             .limits
             .account_lockouts(user.id, &user.email, now)
             .await?,
@@ -210,9 +205,9 @@ async fn collect(
     })
 }
 
-/// The form as the account is stored.
-fn filled(user: &user::Model) -> FormState {
-    let tick = |flag: bool| if flag { "on" } else { "" }.to_owned();
+/// Returns the form with the stored values.
+fn stored_form(user: &user::Model) -> FormState {
+    let checked = |flag: bool| if flag { "on" } else { "" }.to_owned();
     let text = |value: Option<String>| value.unwrap_or_default();
     let fields = [
         ("email", user.email.to_string()),
@@ -226,41 +221,41 @@ fn filled(user: &user::Model) -> FormState {
             text(user.date_birth.map(|date| date.to_string())),
         ),
         ("gender", text(user.gender.map(|gender| gender.to_string()))),
-        ("is_activated", tick(user.is_activated)),
-        ("is_active", tick(user.is_active)),
-        ("is_staff", tick(user.is_staff)),
-        ("is_superuser", tick(user.is_superuser)),
+        ("is_activated", checked(user.is_activated)),
+        ("is_active", checked(user.is_active)),
+        ("is_staff", checked(user.is_staff)),
+        ("is_superuser", checked(user.is_superuser)),
     ];
-    let rights = Permission::ALL.map(|permission| {
+    let permissions = Permission::ALL.map(|permission| {
         (
             permission.as_str(),
-            tick(user.permissions.contains(permission)),
+            checked(user.permissions.contains(permission)),
         )
     });
-    let mut form = FormState::with(fields.into_iter().chain(rights));
+    let mut form = FormState::new(fields.into_iter().chain(permissions));
     form.version = user.version;
     form
 }
 
-/// The form as it was sent. One without a version is of none that there is.
-fn again(form: &Form) -> FormState {
-    let rights = Permission::ALL.map(Permission::as_str);
-    let names = TEXTS.into_iter().chain(TICKS).chain(rights);
-    let names: Vec<_> = names.chain(["image_clear"]).collect();
-    let mut filled = FormState::again(form, &names);
-    filled.version = form.text("version").parse().unwrap_or(-1);
-    filled
+/// Returns the form with the entered values. A form without a version matches no version.
+fn entered_form(form: &Form) -> FormState {
+    let permissions = Permission::ALL.map(Permission::as_str);
+    let names = TEXT_FIELDS.into_iter().chain(CHECKBOXES);
+    let names: Vec<_> = names.chain(permissions).chain(["image_clear"]).collect();
+    let mut entered = FormState::from_form(form, &names);
+    entered.version = form.text("version").parse().unwrap_or(-1);
+    entered
 }
 
-/// What is stored otherwise than it was entered, of what the form shows.
-fn theirs(
+/// Returns the stored values that differ from the entered ones, for the fields that the form shows.
+fn conflicting_values(
     view: &View,
     admin: &Admin,
     entered: &FormState,
     stored: &user::Model,
 ) -> Vec<StoredValue> {
-    let sets_rights = admin.may_set_rights_of(stored);
-    let (t, now) = (view.t, filled(stored));
+    let can_set_permissions = admin.can_set_permissions(stored);
+    let (t, current) = (view.t, stored_form(stored));
     let labels = [
         ("email", t.email),
         ("username", t.name),
@@ -272,19 +267,19 @@ fn theirs(
         ("is_staff", t.staff),
         ("is_superuser", t.superuser),
     ];
-    let rights = Permission::ALL.map(|right| (right.as_str(), view.t.right(right)));
+    let permissions = Permission::ALL.map(|it| (it.as_str(), t.permission(it)));
     let is_shown = |name: &str| match name {
         "is_active" => admin.user.id != stored.id,
-        name => sets_rights || TEXTS.contains(&name) || name == "is_activated",
+        name => can_set_permissions || TEXT_FIELDS.contains(&name) || name == "is_activated",
     };
     labels
         .into_iter()
-        .chain(rights)
+        .chain(permissions)
         .filter(|(name, _)| is_shown(name))
-        .filter(|(name, _)| entered.value(name) != now.value(name))
+        .filter(|(name, _)| entered.value(name) != current.value(name))
         .map(|(name, label)| StoredValue {
             label,
-            value: match now.value(name) {
+            value: match current.value(name) {
                 "on" => t.yes.to_owned(),
                 "" => "–".to_owned(),
                 value => value.to_owned(),
@@ -299,23 +294,23 @@ async fn parse(
     user: &user::Model,
     form: Form,
 ) -> Result<(Change, PictureChange), ApiError> {
-    let tick = |name| form.is_ticked(name);
-    let rights = admin.may_set_rights_of(user);
+    let is_checked = |name| form.is_checked(name);
+    let can_set_permissions = admin.can_set_permissions(user);
     let mut change = Change {
-        is_activated: Some(tick("is_activated")),
-        is_active: (admin.user.id != user.id).then(|| tick("is_active")),
-        is_staff: rights.then(|| tick("is_staff")),
-        is_superuser: rights.then(|| tick("is_superuser")),
-        permissions: rights.then(|| {
-            let ticked = Permission::ALL.into_iter();
-            let ticked = ticked.filter(|permission| tick(permission.as_str()));
-            ticked.collect::<Permissions>()
+        is_activated: Some(is_checked("is_activated")),
+        is_active: (admin.user.id != user.id).then(|| is_checked("is_active")),
+        is_staff: can_set_permissions.then(|| is_checked("is_staff")),
+        is_superuser: can_set_permissions.then(|| is_checked("is_superuser")),
+        permissions: can_set_permissions.then(|| {
+            let checked = Permission::ALL.into_iter();
+            let checked = checked.filter(|permission| is_checked(permission.as_str()));
+            checked.collect::<Permissions>()
         }),
         ..Change::default()
     };
-    let clear = tick("image_clear");
-    // A file field without a file is no wish to have no picture.
-    let (profile, picture) = profile::parse(form.into_fields_without("image"), app).await?;
+    let clear = is_checked("image_clear");
+    // Browsers submit the file field even without a file, which must keep the picture.
+    let (profile, picture) = profile::parse(form.into_fields_without_empty("image"), app).await?;
     change.profile = profile;
     let picture = picture.or_else(|| clear.then_some(None));
     Ok((change, picture))

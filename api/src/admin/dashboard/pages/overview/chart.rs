@@ -1,122 +1,106 @@
-//! Small charts of the last 30 days. A day that is over is counted once and kept in Redis; only today is counted anew.
+//! Charts of daily event counts for the last 30 days. Redis caches the counts of past days.
 
 use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use fred::{interfaces::KeysInterface as _, types::Expiration};
 use latchkey_shared::models::audit::{self, EventKind};
 
-use crate::admin::dashboard::{i18n::Texts, session::redis};
+use crate::admin::dashboard::{i18n::Texts, session::unavailable};
 use crate::{app_state::App, http::error::ApiError};
 
 const DAYS: u64 = 30;
-/// The height of the drawing.
+/// The height of the chart, in SVG units.
 const HEIGHT: u64 = 80;
-/// How long the number of a day is kept, in seconds: a little longer than it is shown.
-const KEPT: i64 = 32 * 86_400;
+/// The lifetime of a cached count, in seconds: longer than the chart shows the day.
+const CACHE_SECONDS: i64 = 32 * 86_400;
 
-/// What a page draws.
+/// A bar chart.
 pub struct Chart {
-    /// Names it within the page.
+    /// The suffix of the HTML id.
     pub name: &'static str,
-    /// What it shows.
+    /// The heading.
     pub title: &'static str,
-    /// The same in words.
+    /// The text alternative.
     pub summary: String,
-    /// A bar a day.
+    /// One bar per day.
     pub bars: Vec<Bar>,
 }
 
-/// One day.
+/// The bar of one day, in SVG units.
 pub struct Bar {
-    /// From the left.
+    /// The left edge.
     pub x: u64,
-    /// From the top.
+    /// The top edge.
     pub y: u64,
-    /// Of the bar.
+    /// The height.
     pub height: u64,
-    /// Day and number.
+    /// The day and its count.
     pub label: String,
 }
 
-/// The chart of one kind of event.
-///
-/// # Errors
-/// When Redis or the database fails.
-pub async fn of(
+/// Returns the chart of a kind of event.
+pub async fn load(
     app: &App,
     t: &Texts,
     kind: EventKind,
     title: &'static str,
 ) -> Result<Chart, ApiError> {
-    let days = count(app, kind).await?;
-    let (sum, today): (u64, u64) = (
-        days.iter().map(|(_, number)| number).sum(),
-        days.last().map_or(0, |(_, number)| *number),
-    );
+    let days = count_days(app, kind).await?;
+    let total: u64 = days.iter().map(|(_, count)| count).sum();
+    let today = days.last().map_or(0, |(_, count)| *count);
     Ok(Chart {
         name: kind.as_str(),
         title,
-        summary: format!("{}: {sum}, {}: {today}", t.in_all, t.today),
+        summary: format!("{}: {total}, {}: {today}", t.total, t.today),
         bars: bars(&days),
     })
 }
 
 fn bars(days: &[(NaiveDate, u64)]) -> Vec<Bar> {
-    let most = days
-        .iter()
-        .map(|(_, number)| *number)
-        .max()
-        .unwrap_or(0)
-        .max(1);
+    let max = days.iter().map(|(_, count)| *count).max();
+    let max = max.unwrap_or(0).max(1);
     (0..)
         .zip(days)
-        .map(|(i, (day, number))| {
-            // A day with anything at all is seen.
-            let height = (number * HEIGHT / most).max(u64::from(*number > 0) * 2);
+        .map(|(i, (day, count))| {
+            // Keeps small counts visible.
+            let height = (count * HEIGHT / max).max(u64::from(*count > 0) * 2);
             Bar {
                 x: i * 10 + 1,
                 y: HEIGHT - height,
                 height,
-                label: format!("{day}: {number}"),
+                label: format!("{day}: {count}"),
             }
         })
         .collect()
 }
 
-async fn count(app: &App, kind: EventKind) -> Result<Vec<(NaiveDate, u64)>, ApiError> {
+async fn count_days(app: &App, kind: EventKind) -> Result<Vec<(NaiveDate, u64)>, ApiError> {
     let today = app.now().date_naive();
     let days: Vec<_> = (0..DAYS)
         .rev()
         .filter_map(|ago| today.checked_sub_days(Days::new(ago)))
         .collect();
     let keys: Vec<_> = days.iter().map(|day| key(app, kind, *day)).collect();
-    let known: Vec<Option<u64>> = app
-        .redis
-        .mget(keys.clone())
-        .await
-        .map_err(|error| redis(&error))?;
-    let mut numbers = Vec::new();
-    for ((day, key), known) in days.into_iter().zip(keys).zip(known) {
-        let number = match known {
-            Some(number) if day != today => number,
-            _ => {
-                let number = on(app, kind, day).await?;
-                if day != today {
-                    let expire = Some(Expiration::EX(KEPT));
-                    let () = app
-                        .redis
-                        .set(key, number.to_string(), expire, None, false)
-                        .await
-                        .map_err(|error| redis(&error))?;
-                }
-                number
-            }
+    let cached: Vec<Option<u64>> = app.redis.mget(keys.clone()).await.map_err(unavailable)?;
+    let mut counts = Vec::new();
+    for ((day, key), cached) in days.into_iter().zip(keys).zip(cached) {
+        let count = match cached.filter(|_| day != today) {
+            Some(count) => count,
+            None => count_day(app, kind, day).await?,
         };
-        numbers.push((day, number));
+        if cached.is_none() && day != today {
+            let expire = Some(Expiration::EX(CACHE_SECONDS));
+            let () = app
+                .redis
+                .set(key, count.to_string(), expire, None, false)
+                .await
+                .map_err(unavailable)?;
+        }
+        counts.push((day, count));
     }
-    Ok(numbers)
+    Ok(counts)
 }
 
-async fn on(app: &App, kind: EventKind, day: NaiveDate) -> Result<u64, ApiError> {
+async fn count_day(app: &App, kind: EventKind, day: NaiveDate) -> Result<u64, ApiError> {
     let start: DateTime<Utc> = day.and_time(chrono::NaiveTime::MIN).and_utc();
     Ok(audit::count(&app.db, kind, start, start + TimeDelta::days(1)).await?)
 }
@@ -134,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_tallest_bar_fills_the_drawing_and_the_smallest_is_seen() {
+    fn bars_scale_to_the_maximum_and_stay_visible() {
         let day = NaiveDate::default();
         let bars = bars(&[(day, 0), (day, 1), (day, 1000)]);
         assert_eq!((bars[0].height, bars[0].y), (0, 80));

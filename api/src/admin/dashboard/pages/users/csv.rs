@@ -1,11 +1,10 @@
-//! `/admin/users/export/`: the users of a filter for a spreadsheet, a page at a time, so that a million need no more memory
-//! than a few.
+//! `/admin/users/export/`: exports the filtered users as CSV. Streams the rows, so memory use does not depend on their number.
 
 use futures_util::stream;
 use latchkey_shared::{
     models::user::{
         self,
-        search::{self, Filter, PageCursor, PageRequest, Sort},
+        search::{self, Filter, PageRequest, Sort},
     },
     types::{gender::Gender, visibility},
 };
@@ -17,13 +16,13 @@ use poem::{
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::admin::{
-    actions::event,
     dashboard::pages::users::UserListQuery,
     permissions::{Permit, ViewUsers},
 };
 use crate::{app_state::App, http::error::ApiError};
 
-const BATCH: usize = 1_000;
+/// The number of rows that a query fetches.
+const BATCH_SIZE: usize = 1_000;
 
 const COLUMNS: [&str; 13] = [
     "id",
@@ -41,26 +40,28 @@ const COLUMNS: [&str; 13] = [
     "last_login",
 ];
 
-/// The file. That it was taken is noted, with how many and which.
+/// Exports the users. The audit event contains their number and the filter.
 #[handler]
-pub async fn file(
+pub async fn export(
     Data(app): Data<&App>,
     admin: Permit<ViewUsers>,
-    Query(asked): Query<UserListQuery>,
+    Query(query): Query<UserListQuery>,
 ) -> poem::Result<Response> {
-    let (app, filter, sort) = (app.clone(), asked.filter(app), asked.sort());
+    let (app, filter, sort) = (app.clone(), query.filter(app), query.sort());
     let count = search::count_all(&app.db, &filter)
         .await
         .map_err(ApiError::from)?;
-    let what = format!("exported users: {count}{}", describe_filter(&app, &filter));
-    app.note(event(&admin, None, &what))
+    let detail = format!("exported users: {count}{}", describe_filter(&app, &filter));
+    app.note(admin.audit_event(None, &detail))
         .await
         .map_err(ApiError::from)?;
-    let lines = stream::try_unfold(Some(PageRequest::First), move |part| {
+    let batches = stream::try_unfold(Some(PageRequest::First), move |request| {
         let (app, filter) = (app.clone(), filter.clone());
         async move {
-            let Some(part) = part else { return Ok(None) };
-            batch(&app, &filter, sort, part)
+            let Some(request) = request else {
+                return Ok(None);
+            };
+            export_batch(&app, &filter, sort, request)
                 .await
                 .map(Some)
                 .map_err(std::io::Error::other)
@@ -72,13 +73,14 @@ pub async fn file(
             header::CONTENT_DISPOSITION,
             "attachment; filename=\"users.csv\"",
         )
-        .body(Body::from_bytes_stream(lines)))
+        .body(Body::from_bytes_stream(batches)))
 }
 
-/// A filter as the audit log tells of it: what was searched for may be an address, so a fingerprint of it.
+/// Describes the filter for the audit log. The search text may be an email address, so it appears as a fingerprint.
 fn describe_filter(app: &App, filter: &Filter) -> String {
     let flag = |flag: Option<bool>| flag.map(|flag| flag.to_string());
-    let gender = |gender: Option<Gender>| gender.map_or("none".to_owned(), |it| it.to_string());
+    let gender =
+        |gender: Option<Gender>| gender.map_or("none".to_owned(), |gender| gender.to_string());
     let parts = [
         (
             "text",
@@ -110,29 +112,29 @@ fn describe_filter(app: &App, filter: &Filter) -> String {
         .collect()
 }
 
-async fn batch(
+/// Returns the CSV rows of a page, and the request of the next page.
+async fn export_batch(
     app: &App,
     filter: &Filter,
     sort: Sort,
-    part: PageRequest,
+    request: PageRequest,
 ) -> Result<(Vec<u8>, Option<PageRequest>), ApiError> {
-    let page = search::page(&app.db, filter, sort, &part, BATCH).await?;
-    let failed = |error: csv::Error| ApiError::Internal(format!("CSV: {error}"));
-    let first = part == PageRequest::First;
-    // Spreadsheets take a file for UTF-8 when it begins with this mark.
-    let mark = if first { "\u{feff}" } else { "" };
-    let mut lines = csv::Writer::from_writer(mark.as_bytes().to_vec());
-    if first {
-        lines.write_record(COLUMNS).map_err(failed)?;
+    let page = search::page(&app.db, filter, sort, &request, BATCH_SIZE).await?;
+    let csv_error = |error: csv::Error| ApiError::Internal(format!("CSV: {error}"));
+    let is_first = request == PageRequest::First;
+    // The byte order mark makes spreadsheets read the file as UTF-8.
+    let mark = if is_first { "\u{feff}" } else { "" };
+    let mut writer = csv::Writer::from_writer(mark.as_bytes().to_vec());
+    if is_first {
+        writer.write_record(COLUMNS).map_err(csv_error)?;
     }
     for user in &page.rows {
-        lines.write_record(record(user)).map_err(failed)?;
+        writer.write_record(record(user)).map_err(csv_error)?;
     }
-    let next: Option<PageCursor> = page.after;
-    let bytes = lines
+    let bytes = writer
         .into_inner()
         .map_err(|error| ApiError::Internal(format!("CSV: {error}")))?;
-    Ok((bytes, next.map(PageRequest::After)))
+    Ok((bytes, page.after.map(PageRequest::After)))
 }
 
 fn record(user: &user::Model) -> [String; 13] {
@@ -141,7 +143,7 @@ fn record(user: &user::Model) -> [String; 13] {
         user.id.to_string(),
         escape_formula(user.email.as_str()),
         escape_formula(user.username.as_str()),
-        // A number of its plus sign, spreadsheets round.
+        // Without the apostrophe, spreadsheets would round the number.
         user.phone_number
             .as_ref()
             .map(|number| escape_formula(&number.to_string()))
@@ -164,27 +166,27 @@ fn record(user: &user::Model) -> [String; 13] {
     ]
 }
 
-/// Spreadsheets run what begins like a formula (OWASP: CSV injection), in some countries after a semicolon, too; after an
-/// apostrophe it is a text. They may read full-width, small and raised signs as the sign, and skip blanks and invisible
-/// characters in front of it.
+/// Puts an apostrophe before a formula, so that spreadsheets treat it as text (OWASP: CSV injection). In some locales a semicolon
+/// separates cells, so a formula can also follow a semicolon. Spreadsheets may accept full-width, small and superscript signs, and
+/// skip blanks and invisible characters before a sign.
 fn escape_formula(text: &str) -> String {
     let mut escaped = String::new();
-    // Where the cell begins, until something visible has come.
-    let mut beginning = Some(0);
+    // The start of the cell, until the first visible character.
+    let mut cell_start = Some(0);
     for c in text.chars() {
         let plain = std::iter::once(c).nfkc().next().unwrap_or(c);
         if matches!(plain, ';' | '\t' | '\r' | '\n') {
             escaped.push(c);
-            beginning = Some(escaped.len());
+            cell_start = Some(escaped.len());
             continue;
         }
-        if let Some(start) = beginning
+        if let Some(start) = cell_start
             && !is_skipped(c)
         {
             if matches!(plain, '=' | '+' | '-' | '@' | '\u{2212}') {
                 escaped.insert(start, '\'');
             }
-            beginning = None;
+            cell_start = None;
         }
         escaped.push(c);
     }
@@ -203,7 +205,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_begins_like_a_formula_is_a_text() {
+    fn formula_gets_an_apostrophe() {
         assert_eq!(escape_formula("=HYPERLINK(1)"), "'=HYPERLINK(1)");
         assert_eq!(escape_formula("x;=1+1"), "x;'=1+1");
         for sign in [

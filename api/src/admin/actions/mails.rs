@@ -1,0 +1,100 @@
+//! Actions on mails: preview, send again, cancel.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use latchkey_shared::{
+    database::{self, Transaction},
+    models::{
+        audit::Event,
+        mail::{self, MailKind, MailState},
+        user,
+    },
+    outbox::template::{Code, Content, MailBranding, RenderedMail},
+};
+use uuid::Uuid;
+
+use crate::admin::{
+    actions::commit,
+    permissions::{Mails, Permit},
+};
+use crate::{app_state::App, http::error::ApiError};
+
+/// The lifetime of a code in a preview.
+const PREVIEW_LIFETIME: TimeDelta = TimeDelta::minutes(5);
+
+/// Finds a mail.
+pub async fn find(app: &App, id: Uuid) -> Result<mail::Model, ApiError> {
+    mail::find(&app.db, id).await?.ok_or(ApiError::NotFound)
+}
+
+/// Returns whether the mail can be sent again: it is neither sent nor queued. A mail with a code must not have expired, as the
+/// code expires at the same time. Other mails get a new deadline.
+#[must_use]
+pub fn can_retry(mail: &mail::Model, now: DateTime<Utc>) -> bool {
+    let is_final = !matches!(mail.state, MailState::Sent | MailState::Queued);
+    is_final && (mail.reset_id.is_none() || now < mail.deliver_before)
+}
+
+/// Queues an unsent mail again.
+pub async fn retry(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), ApiError> {
+    let (transaction, mail) = begin(app, admin, id).await?;
+    if !can_retry(&mail, app.now()) || !mail::retry(&transaction, id, app.now()).await? {
+        return Err(ApiError::InvalidState);
+    }
+    let event = state_event(admin, &mail, MailState::Queued, "sent again");
+    commit(app, transaction, vec![event], Vec::new()).await
+}
+
+/// Cancels a queued mail, unless a worker is delivering it.
+pub async fn cancel(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), ApiError> {
+    let (transaction, mail) = begin(app, admin, id).await?;
+    if !mail::cancel(&transaction, id, app.now()).await? {
+        return Err(ApiError::InvalidState);
+    }
+    let event = state_event(admin, &mail, MailState::Cancelled, "cancelled");
+    commit(app, transaction, vec![event], Vec::new()).await
+}
+
+async fn begin(
+    app: &App,
+    admin: &Permit<Mails>,
+    id: Uuid,
+) -> Result<(Transaction, mail::Model), ApiError> {
+    let transaction = database::begin(&app.db).await?;
+    admin.reauthorize(app, &transaction).await?;
+    let mail = mail::find(&transaction, id).await?;
+    Ok((transaction, mail.ok_or(ApiError::NotFound)?))
+}
+
+/// Returns the audit event of a state change.
+fn state_event(admin: &Permit<Mails>, mail: &mail::Model, to: MailState, action: &str) -> Event {
+    let detail = format!("mail {} {action}", mail.id);
+    Event {
+        changes: Some(format!("state: {} → {to}", mail.state)),
+        ..admin.audit_event(mail.user_id, &detail)
+    }
+}
+
+/// Renders the current text of a mail, with the code hidden. Returns `None` if the account no longer exists.
+pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMail>, ApiError> {
+    let Ok(kind) = mail.kind.parse::<MailKind>() else {
+        return Ok(None);
+    };
+    let content = if let Some(purpose) = kind.purpose() {
+        Some(Content::Code {
+            code: Code::Hidden,
+            purpose,
+            lifetime: PREVIEW_LIFETIME,
+        })
+    } else {
+        let user = match mail.user_id {
+            Some(id) => user::find(&app.db, id).await?,
+            None => None,
+        };
+        user.and_then(|_| Content::notice(kind, mail))
+    };
+    let branding = MailBranding::of(&app.config.common);
+    content
+        .map(|content| content.write(&branding))
+        .transpose()
+        .map_err(|error| ApiError::Internal(format!("mail template: {error}")))
+}

@@ -1,0 +1,149 @@
+//! Translations of the dashboard. Every text has an English and an Arabic version, which the macro enforces.
+
+mod texts;
+
+use latchkey_shared::{
+    models::{mail::MailState, password_reset::Stage},
+    types::permission::Permission,
+};
+
+use crate::http::error::{ApiError, problem::FieldError};
+
+pub use self::texts::{ARABIC, ENGLISH, Texts};
+
+impl Texts {
+    /// Returns the text of a flash message.
+    #[must_use]
+    pub fn flash(&self, key: &str) -> Option<&'static str> {
+        Some(match key {
+            "activated" => self.flash_activated,
+            "deactivated" => self.flash_deactivated,
+            "deleted" => self.flash_deleted,
+            "sessions_ended" => self.flash_sessions_ended,
+            "reset_requested" => self.flash_reset_requested,
+            "saved" => self.flash_saved,
+            "session_ended" => self.flash_session_ended,
+            "unlocked" => self.flash_unlocked,
+            "mail_queued" => self.flash_mail_queued,
+            "mail_cancelled" => self.flash_mail_cancelled,
+            "password_changed" => self.flash_password_changed,
+            "none_selected" => self.flash_none_selected,
+            "signed_out" => self.flash_signed_out,
+            "set_up" => self.flash_set_up,
+            _ => return None,
+        })
+    }
+
+    /// Returns the reason of a lockout, by the name of its limit.
+    #[must_use]
+    pub fn lockout_reason(&self, limit: &str) -> &'static str {
+        match limit {
+            "login" => self.limit_login,
+            "register" => self.limit_register,
+            "reset" => self.limit_reset,
+            "otp" | "otp-ip" => self.limit_otp,
+            "reset-password" => self.limit_reset_password,
+            "change" | "change_failed_attempts" => self.limit_change,
+            "address" => self.limit_address,
+            "picture" => self.limit_picture,
+            _ => self.limit_failed_attempts,
+        }
+    }
+
+    /// Returns the name of a kind of mail.
+    #[must_use]
+    pub fn mail_kind(&self, kind: &str) -> &'static str {
+        match kind {
+            "reset_code" => self.mail_reset_code,
+            "password_changed" => self.mail_password_changed,
+            "welcome" => self.mail_welcome,
+            "activated" => self.mail_activated,
+            "token_replayed" => self.mail_token_replayed,
+            "address_taken" => self.mail_address_taken,
+            "reset_asked" => self.mail_reset_requested,
+            "email_changed" => self.mail_email_changed,
+            "activation_code" => self.mail_activation_code,
+            _ => "?",
+        }
+    }
+
+    /// Returns the name of a mail's state.
+    #[must_use]
+    pub fn mail_state(&self, state: &MailState) -> &'static str {
+        match state {
+            MailState::Queued => self.mail_queued,
+            MailState::Sent => self.mail_sent,
+            MailState::Failed => self.mail_failed,
+            MailState::Expired => self.mail_expired,
+            MailState::Cancelled => self.mail_cancelled,
+            MailState::Suppressed => self.mail_suppressed,
+        }
+    }
+
+    /// Returns the name of a password reset's state.
+    #[must_use]
+    pub fn stage(&self, stage: Stage) -> &'static str {
+        match stage {
+            Stage::Open => self.stage_open,
+            Stage::Checked => self.stage_checked,
+            Stage::Used => self.stage_used,
+            Stage::Superseded => self.stage_superseded,
+            Stage::Expired => self.stage_expired,
+        }
+    }
+
+    /// Returns the name of a permission.
+    #[must_use]
+    pub fn permission(&self, permission: Permission) -> &'static str {
+        match permission {
+            Permission::ViewUsers => self.permission_view_users,
+            Permission::ChangeUsers => self.permission_change_users,
+            Permission::DeleteUsers => self.permission_delete_users,
+            Permission::Mails => self.permission_mails,
+            Permission::Audit => self.permission_audit,
+        }
+    }
+
+    /// Returns the message of an error.
+    #[must_use]
+    pub fn error(&self, error: &ApiError) -> &'static str {
+        match error {
+            ApiError::NotPermitted => self.error_not_permitted,
+            ApiError::FormExpired => self.error_form_expired,
+            ApiError::NotFound | ApiError::MethodNotAllowed => self.error_not_found,
+            ApiError::OwnAccount => self.error_own_account,
+            ApiError::LastSuperuser => self.error_last_superuser,
+            ApiError::InvalidState => self.error_invalid_state,
+            ApiError::EditConflict => self.error_edit_conflict,
+            ApiError::EmailTaken => self.error_email_taken,
+            ApiError::WrongPassword => self.wrong_password,
+            ApiError::InvalidCredentials => self.wrong_sign_in,
+            ApiError::Unavailable(_) | ApiError::Undecided(_) | ApiError::Busy => {
+                self.error_unavailable
+            }
+            _ => self.error_other,
+        }
+    }
+
+    /// Returns the message of a field error. The English one is that of the API; the Arabic ones depend on the code only.
+    #[must_use]
+    pub fn field(&self, error: &FieldError) -> String {
+        if self.code == "en" {
+            return error.detail.clone();
+        }
+        match error.code.as_str() {
+            "required" | "blank" | "null" => self.field_required,
+            "too_long" => self.field_too_long,
+            "too_short" => self.field_too_short,
+            "too_common" => self.field_too_common,
+            "breached" => self.field_breached,
+            "too_similar" => self.field_too_similar,
+            "out_of_range" => self.field_out_of_range,
+            "taken" => self.error_email_taken,
+            "differ" => self.passwords_differ,
+            "wrong" => self.wrong_password,
+            _ => self.field_invalid,
+        }
+        .to_owned()
+    }
+}

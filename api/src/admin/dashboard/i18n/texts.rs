@@ -1,0 +1,292 @@
+//! The texts of the dashboard in English and Arabic, side by side.
+
+macro_rules! texts {
+    ($($name:ident: $english:literal | $arabic:literal;)*) => {
+        /// The texts of one language.
+        #[expect(missing_docs, reason = "the names say it")]
+        pub struct Texts {
+            $(pub $name: &'static str,)*
+        }
+
+        /// The English texts.
+        pub static ENGLISH: Texts = Texts { $($name: $english,)* };
+
+        /// The Arabic texts.
+        pub static ARABIC: Texts = Texts { $($name: $arabic,)* };
+    };
+}
+
+texts! {
+    code: "en" | "ar";
+    dir: "ltr" | "rtl";
+
+    // Frame.
+    skip: "Skip to content" | "تخطَّ إلى المحتوى";
+    sections: "Sections" | "الأقسام";
+    overview: "Overview" | "نظرة عامة";
+    users: "Users" | "المستخدمون";
+    resets: "Password resets" | "طلبات كلمة المرور";
+    lockouts: "Lockouts" | "الحظر المؤقت";
+    mails: "Mails" | "الرسائل";
+    audit: "Audit log" | "سجل التدقيق";
+    own_account: "My account" | "حسابي";
+    sign_out: "Sign out" | "تسجيل الخروج";
+    theme: "Theme" | "المظهر";
+    theme_system: "System" | "حسب النظام";
+    theme_light: "Light" | "فاتح";
+    theme_dark: "Dark" | "داكن";
+    language: "Language" | "اللغة";
+    apply: "Apply" | "تطبيق";
+    utc: "All times are in UTC." | "جميع الأوقات بتوقيت UTC.";
+    api_docs: "API documentation" | "توثيق الواجهة البرمجية";
+    none: "None." | "لا يوجد.";
+    any: "Any" | "الكل";
+    yes: "Yes" | "نعم";
+    no: "No" | "لا";
+    search: "Search" | "بحث";
+    pages: "Pages" | "الصفحات";
+    previous: "Previous page" | "الصفحة السابقة";
+    next: "Next page" | "الصفحة التالية";
+    first_page: "First page" | "الصفحة الأولى";
+    newest: "Newest entries" | "أحدث الإدخالات";
+    cancel: "Cancel" | "إلغاء";
+    save: "Save" | "حفظ";
+    back_home: "Back to the dashboard" | "العودة إلى لوحة التحكم";
+    request: "Request ID" | "رقم الطلب";
+    unsaved: "Your session ended before your last change was saved. Sign in and repeat the change." | "انتهت جلستك قبل حفظ تغييرك الأخير. سجّل الدخول وأعد إجراء التغيير.";
+
+    // Sign-in and set-up.
+    sign_in: "Sign in" | "تسجيل الدخول";
+    email: "Email address" | "البريد الإلكتروني";
+    password: "Password" | "كلمة المرور";
+    min_length: "Minimum length" | "الحد الأدنى للطول";
+    password_again: "Confirm password" | "تأكيد كلمة المرور";
+    wrong_sign_in: "The email address or password is wrong, or this account cannot access the dashboard." | "البريد الإلكتروني أو كلمة المرور غير صحيحة، أو ليس للحساب صلاحية دخول لوحة التحكم.";
+    too_many_attempts: "Too many attempts. Try again in {n} seconds." | "محاولات كثيرة جدًا. حاول مرة أخرى بعد {n} ثانية.";
+    setup: "Set up the first administrator" | "إعداد المدير الأول";
+    setup_intro: "This installation has no administrator yet. The account that you create here has every permission." | "لا يوجد مدير لهذا النظام بعد. الحساب الذي تنشئه هنا يملك كل الصلاحيات.";
+    setup_button: "Create account" | "إنشاء الحساب";
+
+    // Overview.
+    none_pending: "No accounts are pending approval." | "لا توجد حسابات بانتظار الموافقة.";
+    all_pending: "View all accounts pending approval" | "عرض كل الحسابات بانتظار الموافقة";
+    mails_failed: "mails failed in the last 7 days" | "رسائل فشلت خلال آخر ٧ أيام";
+    mails_expired: "mails expired in the last 7 days" | "رسائل انتهت صلاحيتها خلال آخر ٧ أيام";
+    mails_late: "mails queued for more than 5 minutes" | "رسائل في الانتظار منذ أكثر من ٥ دقائق";
+    active_lockouts: "active lockouts" | "حالات حظر مؤقت قائمة";
+    registrations: "Registrations, last 30 days" | "التسجيلات خلال آخر ٣٠ يومًا";
+    logins: "Logins, last 30 days" | "عمليات الدخول خلال آخر ٣٠ يومًا";
+    total: "Total" | "المجموع";
+    today: "today" | "اليوم";
+    health: "Health checks" | "فحوص حالة النظام";
+    database: "Database" | "قاعدة البيانات";
+    redis: "Redis" | "Redis";
+    smtp: "SMTP" | "SMTP";
+    workers: "Mail workers" | "عمليات إرسال البريد";
+    media: "Picture storage" | "مخزن الصور";
+    available: "available" | "متاح";
+    degraded: "degraded" | "متدهور";
+    unavailable: "unavailable" | "غير متاح";
+    workers_none: "none is running" | "لا تعمل أي منها";
+    smtp_idle: "no mail was sent in the last 7 days" | "لم تُرسل أي رسالة خلال آخر ٧ أيام";
+    smtp_not_attempted: "mails are queued, but no delivery was attempted" | "توجد رسائل في الانتظار ولم تُجرَ أي محاولة تسليم";
+    smtp_last_accepted: "last mail accepted at" | "قُبلت آخر رسالة في";
+    smtp_failing: "no mail can be delivered; last error:" | "لا يمكن تسليم أي رسالة؛ آخر خطأ:";
+    smtp_failing_short: "no mail can be delivered" | "لا يمكن تسليم أي رسالة";
+    smtp_rejecting: "mails to several domains are rejected; last error:" | "تُرفض رسائل إلى عدة نطاقات؛ آخر خطأ:";
+    smtp_rejecting_short: "mails to several domains are rejected" | "تُرفض رسائل إلى عدة نطاقات";
+    smtp_one_rejected: "available; mail to one recipient is rejected" | "متاح؛ تُرفض رسائل مستلم واحد";
+
+    // Users.
+    search_hint: "Name, email or phone" | "الاسم أو البريد أو الهاتف";
+    sort: "Sort by" | "ترتيب حسب";
+    results: "Results" | "النتائج";
+    export: "Export CSV" | "تصدير CSV";
+    none_found: "No users match this search." | "لا يوجد مستخدمون يطابقون هذا البحث.";
+    select_all: "Select all on this page" | "تحديد كل من في هذه الصفحة";
+    select: "Select" | "تحديد";
+    selected: "Selected" | "المحدَّدون";
+    name: "Name" | "الاسم";
+    activated: "Activated" | "مفعّل";
+    active: "Active" | "نشط";
+    staff: "Staff" | "موظف";
+    superuser: "Superuser" | "مدير عام";
+    gender: "Gender" | "الجنس";
+    male: "Male" | "ذكر";
+    female: "Female" | "أنثى";
+    not_specified: "Not specified" | "غير محدد";
+    joined: "Joined" | "انضم";
+    joined_1: "Last 24 hours" | "آخر ٢٤ ساعة";
+    joined_7: "Last 7 days" | "آخر ٧ أيام";
+    joined_30: "Last 30 days" | "آخر ٣٠ يومًا";
+    last_login: "Last login" | "آخر دخول";
+    pending_approval: "Pending approval" | "بانتظار الموافقة";
+    pending_verification: "Pending verification" | "بانتظار التحقق";
+    deactivated: "Deactivated" | "معطّل";
+    activate: "Activate" | "تفعيل";
+    deactivate: "Deactivate" | "تعطيل";
+    reactivate: "Reactivate" | "إعادة التفعيل";
+    end_sessions: "End all sessions" | "إنهاء كل الجلسات";
+    delete: "Delete" | "حذف";
+    all_users: "All users" | "كل المستخدمين";
+    quick_filters: "Quick filters" | "تصفية سريعة";
+    filters: "Filters and sorting" | "التصفية والترتيب";
+    confirm_reactivate: "Some of these accounts are deactivated. Reactivate them? Their owners get a mail." | "بعض هذه الحسابات معطّل. هل تريد إعادة تفعيلها؟ ستصل رسالة إلى أصحابها.";
+    confirm_deactivate: "Deactivate these accounts? Their sessions end immediately. The owners cannot log in until the accounts are reactivated." | "هل تريد تعطيل هذه الحسابات؟ تنتهي جلساتها فورًا ولا يستطيع أصحابها الدخول حتى إعادة تفعيلها.";
+    confirm_delete: "Delete these accounts? This cannot be undone." | "هل تريد حذف هذه الحسابات؟ لا يمكن التراجع عن ذلك.";
+    also_deleted: "Also deleted" | "يُحذف معها أيضًا";
+    deleted_sessions: "active sessions" | "الجلسات القائمة";
+    deleted_resets: "password resets" | "طلبات كلمة المرور";
+    deleted_pictures: "pictures" | "الصور";
+    kept: "Mails and audit events are kept." | "تبقى الرسائل وأحداث التدقيق.";
+
+    // One user.
+    phone: "Phone number" | "رقم الهاتف";
+    date_birth: "Date of birth" | "تاريخ الميلاد";
+    picture: "Picture" | "الصورة";
+    remove_picture: "Remove picture" | "إزالة الصورة";
+    profile: "Profile" | "الملف الشخصي";
+    activated_help: "The owner can log in. Activation sends the owner a mail." | "يستطيع صاحب الحساب الدخول، وتصله رسالة عند التفعيل.";
+    active_help: "Untick to deactivate the account and end its sessions." | "أزل العلامة لتعطيل الحساب وإنهاء جلساته.";
+    permissions: "Permissions" | "الصلاحيات";
+    staff_help: "Can sign in to this dashboard." | "يمكنه الدخول إلى لوحة التحكم هذه.";
+    superuser_help: "Has every permission." | "يملك كل الصلاحيات.";
+    request_password_reset: "Request a password reset" | "طلب تغيير كلمة المرور";
+    only_superusers: "Only superusers can change staff accounts." | "لا يمكن تغيير حسابات الموظفين إلا للمديرين العامين.";
+    edit_conflict: "This account has changed since you opened it. The list shows the stored values, the form shows yours. Save again to overwrite the stored values." | "تغيّر هذا الحساب منذ أن فتحته. تعرض القائمة القيم المحفوظة، ويعرض النموذج قيمك. احفظ مرة أخرى لاستبدال القيم المحفوظة.";
+    locked_out_until: "Locked out until" | "محظور مؤقتًا حتى";
+    sessions: "Sessions" | "الجلسات";
+    last_used: "last used" | "آخر استخدام";
+    end_session: "End session" | "إنهاء الجلسة";
+    all_events: "View all audit events" | "عرض كل أحداث التدقيق";
+
+    // Password resets, mails, lockouts and the audit log.
+    resets_intro: "Requests for a new password. Tokens and codes are not shown." | "طلبات كلمة مرور جديدة. لا تُعرض الرموز.";
+    state: "State" | "الحالة";
+    created: "Created" | "أُنشئ";
+    expires: "Expires" | "ينتهي";
+    attempts: "Attempts" | "المحاولات";
+    no_account: "(no known account)" | "(لا حساب معروف)";
+    created_late: "More than 5 minutes ago" | "منذ أكثر من ٥ دقائق";
+    recipient: "Recipient" | "المستلم";
+    kind: "Type" | "النوع";
+    reason: "Last error" | "آخر خطأ";
+    sent: "Sent" | "أُرسلت";
+    next_attempt: "Next attempt" | "المحاولة التالية";
+    deliver_before: "Deliver before" | "تُسلَّم قبل";
+    retry: "Send again" | "إعادة الإرسال";
+    cancel_mail: "Cancel mail" | "إلغاء الرسالة";
+    text: "Text" | "النص";
+    lockouts_intro: "Accounts, mailboxes and networks that are locked out after too many attempts. Unlock one to allow new attempts now." | "حسابات وصناديق بريد وشبكات محظورة مؤقتًا بعد محاولات كثيرة. ارفع الحظر للسماح بمحاولات جديدة الآن.";
+    no_lockouts: "No active lockouts." | "لا يوجد حظر قائم.";
+    subject: "Account or network" | "الحساب أو الشبكة";
+    why: "Reason" | "السبب";
+    until: "Until" | "حتى";
+    unlock: "Unlock" | "رفع الحظر";
+    mailbox: "mailbox" | "صندوق بريد";
+    account_hint: "ID or email" | "الرقم أو البريد";
+    since: "From" | "من";
+    until_day: "To" | "إلى";
+    no_such_account: "No account has this email address." | "لا حساب بهذا البريد.";
+    bad_account: "Enter an account ID or an email address." | "أدخل رقم حساب أو بريدًا إلكترونيًا.";
+    bad_actor: "Enter an account ID, an email address, operator or anonymous." | "أدخل رقم حساب أو بريدًا إلكترونيًا أو operator أو anonymous.";
+    bad_day: "Enter a date such as 2026-02-28." | "أدخل تاريخًا مثل 2026-02-28.";
+    actor: "Actor" | "الفاعل";
+    verify: "Verify the audit log" | "التحقق من السجل";
+    chain_valid: "The audit log is intact. Verified events:" | "السجل سليم. عدد الأحداث التي تم التحقق منها:";
+    chain_broken: "The audit log is not intact:" | "السجل غير سليم:";
+    time: "Time" | "الوقت";
+    event: "Event" | "الحدث";
+    account: "Account" | "الحساب";
+    client_ip: "Client IP" | "عنوان IP";
+    detail: "Details" | "التفاصيل";
+
+    // My account.
+    change_password: "Change password" | "تغيير كلمة المرور";
+    current_password: "Current password" | "كلمة المرور الحالية";
+    new_password: "New password" | "كلمة المرور الجديدة";
+    passwords_differ: "The passwords do not match." | "كلمتا المرور غير متطابقتين.";
+    wrong_password: "The current password is wrong." | "كلمة المرور الحالية غير صحيحة.";
+    sign_out_everywhere: "Sign out everywhere" | "تسجيل الخروج من كل مكان";
+    sign_out_everywhere_help: "Ends all sessions of your account, including those in apps." | "ينهي كل جلسات حسابك، بما فيها جلسات التطبيقات.";
+
+    // Permissions.
+    permission_view_users: "View users" | "عرض المستخدمين";
+    permission_change_users: "Change users" | "تعديل المستخدمين";
+    permission_delete_users: "Delete users" | "حذف المستخدمين";
+    permission_mails: "Manage mails" | "إدارة الرسائل";
+    permission_audit: "View the audit log" | "عرض سجل التدقيق";
+
+    // Flash messages.
+    flash_activated: "Activated." | "تم التفعيل.";
+    flash_deactivated: "Deactivated." | "تم التعطيل.";
+    flash_deleted: "Deleted." | "تم الحذف.";
+    flash_sessions_ended: "All sessions ended." | "أُنهيت كل الجلسات.";
+    flash_reset_requested: "A mail asks the owner to choose a new password." | "أُرسلت رسالة تطلب من صاحب الحساب اختيار كلمة مرور جديدة.";
+    flash_saved: "Saved." | "تم الحفظ.";
+    flash_session_ended: "Session ended." | "انتهت الجلسة.";
+    flash_unlocked: "Unlocked." | "رُفع الحظر.";
+    flash_mail_queued: "The mail is queued again." | "أُعيدت الرسالة إلى قائمة الانتظار.";
+    flash_mail_cancelled: "The mail is cancelled." | "أُلغيت الرسالة.";
+    flash_password_changed: "Your password has been changed." | "تم تغيير كلمة مرورك.";
+    flash_none_selected: "Select at least one user." | "حدّد مستخدمًا واحدًا على الأقل.";
+    flash_signed_out: "You are signed out." | "تم تسجيل خروجك.";
+    flash_set_up: "Your account has been created. Sign in to continue." | "تم إنشاء حسابك. سجّل الدخول للمتابعة.";
+
+    // Reasons for a lockout.
+    limit_login: "too many logins from one network" | "محاولات دخول كثيرة من شبكة واحدة";
+    limit_failed_attempts: "too many failed logins" | "محاولات دخول فاشلة كثيرة";
+    limit_register: "too many registrations" | "تسجيلات كثيرة";
+    limit_reset: "too many requests for a code" | "طلبات رمز كثيرة";
+    limit_reset_password: "too many password resets" | "طلبات كثيرة لتعيين كلمة المرور";
+    limit_otp: "too many code attempts" | "محاولات رمز كثيرة";
+    limit_change: "too many password changes" | "تغييرات كثيرة لكلمة المرور";
+    limit_address: "too many email changes" | "تغييرات كثيرة للبريد الإلكتروني";
+    limit_picture: "too many picture uploads" | "رفع صور كثيرة";
+
+    // Mails.
+    mail_reset_code: "Reset code" | "رمز التغيير";
+    mail_password_changed: "Password changed" | "تغيّرت كلمة المرور";
+    mail_welcome: "Welcome" | "ترحيب";
+    mail_activated: "Account activated" | "تفعيل الحساب";
+    mail_token_replayed: "Refresh token reused" | "إعادة استخدام رمز التحديث";
+    mail_address_taken: "Email address already registered" | "البريد مسجّل من قبل";
+    mail_reset_requested: "Password reset requested" | "طلب تغيير كلمة المرور";
+    mail_email_changed: "Email address changed" | "تغيّر البريد الإلكتروني";
+    mail_activation_code: "Activation code" | "رمز التفعيل";
+    mail_queued: "Queued" | "في الانتظار";
+    mail_sent: "Sent" | "أُرسلت";
+    mail_failed: "Failed" | "فشلت";
+    mail_expired: "Expired" | "انتهت صلاحيتها";
+    mail_cancelled: "Cancelled" | "أُلغيت";
+    mail_suppressed: "Suppressed" | "حُجبت";
+
+    // Password resets.
+    stage_open: "Open" | "مفتوح";
+    stage_checked: "Code verified" | "تم التحقق من الرمز";
+    stage_used: "Used" | "استُخدم";
+    stage_superseded: "Superseded" | "حل محله طلب آخر";
+    stage_expired: "Expired" | "انتهت صلاحيته";
+
+    // Errors.
+    error_not_permitted: "Your account does not have permission for this." | "ليس لحسابك صلاحية لذلك.";
+    error_form_expired: "This form has expired. Reload the page and try again." | "انتهت صلاحية النموذج. أعد تحميل الصفحة وحاول مرة أخرى.";
+    error_not_found: "This page does not exist." | "هذه الصفحة غير موجودة.";
+    error_own_account: "You cannot deactivate or delete your own account or change its permissions." | "لا يمكنك تعطيل حسابك أو حذفه أو تغيير صلاحياته.";
+    error_last_superuser: "This is the last superuser. Make another account a superuser first." | "هذا آخر مدير عام. اجعل حسابًا آخر مديرًا عامًا أولًا.";
+    error_invalid_state: "This action is not possible in the current state. Reload the page." | "لا يمكن تنفيذ هذا الإجراء في الحالة الحالية. أعد تحميل الصفحة.";
+    error_edit_conflict: "This has changed since you opened it. Reload the page and try again." | "تغيّر هذا منذ أن فتحته. أعد تحميل الصفحة وحاول مرة أخرى.";
+    error_email_taken: "Another account has this email address." | "هذا البريد مسجّل لحساب آخر.";
+    error_unavailable: "The service is temporarily unavailable. Try again shortly." | "الخدمة غير متاحة مؤقتًا. حاول بعد قليل.";
+    error_other: "Something went wrong. Try again later." | "حدث خطأ ما. حاول لاحقًا.";
+
+    // Field errors, by code.
+    field_required: "Fill in this field." | "يرجى ملء هذا الحقل.";
+    field_too_long: "This is too long." | "طويل جدًا.";
+    field_too_short: "This is too short." | "قصير جدًا.";
+    field_too_common: "This is one of the most common passwords." | "من أكثر كلمات المرور شيوعًا.";
+    field_breached: "This password appeared in a data breach." | "ظهرت كلمة المرور هذه في تسريب بيانات.";
+    field_too_similar: "This is too similar to the account's data." | "مشابه جدًا لبيانات الحساب.";
+    field_out_of_range: "This is out of range." | "خارج النطاق.";
+    field_invalid: "This is not valid." | "غير صالح.";
+}
