@@ -43,7 +43,7 @@ async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {
     }
     Ok(match service::run(&config, traces).await? {
         Ended::Clean => ExitCode::SUCCESS,
-        Ended::Abandoned(_) | Ended::Broken => ExitCode::FAILURE,
+        Ended::Abandoned(_) | Ended::Panicked => ExitCode::FAILURE,
     })
 }
 

@@ -118,7 +118,7 @@ pub enum Ended {
     /// Some mails were abandoned. They will be tried again.
     Abandoned(usize),
     /// A task panicked.
-    Broken,
+    Panicked,
 }
 
 /// Creates a delivery from the configuration.
@@ -215,25 +215,15 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     serve_metrics(config.metrics_bind, endpoint).await?;
     let stop = delivery.stop_token();
     let mut worker = Worker::start(&connections, delivery, &clock);
-    match &config.destination {
-        MailDestination::Smtp(server) => tracing::info!(
-            smtp.host = server.url.host,
-            smtp.port = server.url.port,
-            "Worker ready; mails are sent to SMTP_URL"
-        ),
-        MailDestination::Folder(folder) => tracing::info!(
-            folder = %folder.display(),
-            "Worker ready; mails are written to MAIL_DIR, as SMTP_URL is not set"
-        ),
-    }
-    let broken = tokio::select! {
+    log_ready(&config.destination);
+    let panicked = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
         () = worker.task_ended() => true,
     };
     // Before the log line, so that no delivery starts after it.
     stop.cancel();
-    if broken {
+    if panicked {
         tracing::error!("A task of the worker panicked; shutting down");
     } else {
         tracing::info!("Shutting down: finishing mails in flight");
@@ -252,10 +242,24 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
         .finish(grace_period.saturating_sub(stopping.elapsed()))
         .await;
     Ok(match abandoned {
-        _ if broken => Ended::Broken,
+        _ if panicked => Ended::Panicked,
         0 => Ended::Clean,
         mails => Ended::Abandoned(mails),
     })
+}
+
+fn log_ready(destination: &MailDestination) {
+    match destination {
+        MailDestination::Smtp(server) => tracing::info!(
+            smtp.host = server.url.host,
+            smtp.port = server.url.port,
+            "Worker ready; mails are sent to SMTP_URL"
+        ),
+        MailDestination::Folder(folder) => tracing::info!(
+            folder = %folder.display(),
+            "Worker ready; mails are written to MAIL_DIR, as SMTP_URL is not set"
+        ),
+    }
 }
 
 /// Fails unless all migrations that this program knows are applied. The worker applies none.

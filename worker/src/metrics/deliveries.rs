@@ -40,17 +40,17 @@ impl DeliveryMetrics {
     /// # Errors
     /// When two metrics have the same name.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
+        let outcomes = Opts::new(
+            "latchkey_deliveries_total",
+            "Attempts to deliver a mail, by kind and outcome.",
+        );
+        let conversations = HistogramOpts::new(
+            "latchkey_smtp_seconds",
+            "Duration of SMTP conversations, by answer: accepted, refused, or failed (to be tried again).",
+        );
+        let conversations = conversations.buckets(SECONDS.to_vec());
         Ok(Self {
-            outcomes: register(
-                registry,
-                IntCounterVec::new(
-                    Opts::new(
-                        "latchkey_deliveries_total",
-                        "Attempts to deliver a mail, by kind and outcome.",
-                    ),
-                    &["kind", "outcome"],
-                ),
-            )?,
+            outcomes: register(registry, IntCounterVec::new(outcomes, &["kind", "outcome"]))?,
             seconds: histogram(
                 registry,
                 "latchkey_delivery_seconds",
@@ -76,30 +76,16 @@ impl DeliveryMetrics {
                 "Attempts per sent mail.",
                 &ATTEMPTS,
             )?,
-            conversations: register(
+            conversations: register(registry, HistogramVec::new(conversations, &["answer"]))?,
+            relayed: counter(
                 registry,
-                HistogramVec::new(
-                    HistogramOpts::new(
-                        "latchkey_smtp_seconds",
-                        "Duration of SMTP conversations, by answer: accepted, refused, or failed (to be tried again).",
-                    )
-                    .buckets(SECONDS.to_vec()),
-                    &["answer"],
-                ),
+                "latchkey_relay_pushes_total",
+                "Wake-ups that the relay pushed for due mails that no worker had claimed.",
             )?,
-            relayed: register(
+            direct: counter(
                 registry,
-                IntCounter::new(
-                    "latchkey_relay_pushes_total",
-                    "Wake-ups that the relay pushed for due mails that no worker had claimed.",
-                ),
-            )?,
-            direct: register(
-                registry,
-                IntCounter::new(
-                    "latchkey_relay_direct_total",
-                    "Deliveries that the relay started itself, as the queue in Redis could not be used.",
-                ),
+                "latchkey_relay_direct_total",
+                "Deliveries that the relay started itself, as the queue in Redis could not be used.",
             )?,
         })
     }
@@ -142,6 +128,10 @@ impl DeliveryMetrics {
             .with_label_values(&[answer])
             .observe(duration.as_secs_f64());
     }
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    register(registry, IntCounter::new(name, help))
 }
 
 fn histogram(

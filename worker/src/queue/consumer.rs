@@ -4,7 +4,7 @@
 //!
 //! - It polls every 30 seconds by default. [`POLL_INTERVAL`] is shorter.
 //! - An error of Redis ends its worker and cancels running jobs. Deliveries therefore run as separate tasks, and [`run`] starts
-//!   a new worker. It has a new name, as Redis refuses the old one for a while.
+//!   a new worker. It has a new name, as the old one stays registered for a while.
 //! - It has no priorities. Each priority has its own queue and worker, and [`DeliverySlots`] reserves slots for codes.
 //! - It fetches jobs without limit. The concurrency layer allows as many as there are slots.
 //! - A payload that cannot be decoded stops it. Payloads are therefore JSON values, and invalid ones are logged and dropped.

@@ -65,16 +65,16 @@ impl Inner {
         if mail.beyond_budget {
             return Ok(None);
         }
-        let kind_of_reserve = ReserveKind::of(mail, &email, owner);
+        let reserve_kind = ReserveKind::of(mail, &email, owner);
         let account = format!("account {}", owner.id);
-        let (cause, usable) = match (kind.budget_cause(), kind_of_reserve) {
+        let (cause, usable) = match (kind.budget_cause(), reserve_kind) {
             (BudgetCause::ClientNetwork, _) => (mail.client_network.as_deref(), ReserveUse::Never),
             (BudgetCause::Account, Some(ReserveKind::Verified)) => {
                 (Some(&*account), ReserveUse::Always)
             }
             (BudgetCause::Account, _) => (Some(&*account), ReserveUse::First),
         };
-        let name = kind_of_reserve
+        let name = reserve_kind
             .zip(cause)
             .map(|(reserve, cause)| reserve.name(cause, owner));
         let reserve = |usable| name.as_deref().map(|name| Reserve { name, usable });
@@ -89,7 +89,7 @@ impl Inner {
         let mut taken = budget.take(request, now).await;
         if let Ok(Some(exceeded)) = &taken
             && matches!(exceeded.limit, Limit::Hour | Limit::Day)
-            && kind_of_reserve.is_some()
+            && reserve_kind.is_some()
             && self
                 .is_from_known_network(budget, mail, kind, owner)
                 .await?
@@ -108,7 +108,7 @@ impl Inner {
                     limit.reason().to_owned(),
                 ))
             }
-            Ok(Some(exceeded)) => Some(suppressed(exceeded.limit, kind_of_reserve)),
+            Ok(Some(exceeded)) => Some(suppressed(exceeded.limit, reserve_kind)),
             Err(_) if self.fits_by_rows(budget, mail, kind, owner.id).await? => None,
             Err(error) => Some(redis_unavailable("no budget", &error)),
         })

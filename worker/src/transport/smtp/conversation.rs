@@ -21,9 +21,9 @@ pub(super) async fn send(
     if let Some(stage) = needs_smtputf8(envelope.from(), envelope.to()) {
         let server = connection.server_info();
         if !server.supports_feature(Extension::SmtpUtfEight) {
-            let words =
+            let message =
                 "the address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)";
-            return Err(SmtpFailure::before(stage, words));
+            return Err(SmtpFailure::before(stage, message));
         }
         parameters.push(MailParameter::SmtpUtfEight);
     }

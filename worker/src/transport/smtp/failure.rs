@@ -1,7 +1,7 @@
-//! What a failed SMTP conversation means for its mail.
+//! Decides from a failed SMTP conversation whether its mail fails or is deferred.
 //!
-//! Only a refusal of the recipient's address or mailbox ends a mail. Every other failure may be a fault of this
-//! installation or of the server, and defers the mail.
+//! Only a refusal of the recipient's address or mailbox fails a mail. Any other failure may be a fault of this installation or
+//! of the server, and defers the mail.
 
 use std::{
     error::Error as _,
@@ -14,12 +14,12 @@ use lettre::transport::smtp;
 
 use crate::transport::smtp::wording;
 
-/// The reply with which a server closes the connection (RFC 5321, 3.8).
+/// The reply code of a server that closes the connection (RFC 5321, 3.8).
 const CLOSING: u16 = 421;
-/// Replies that refuse a mailbox, where neither an enhanced status code nor their words say otherwise (RFC 5321, 4.2.3).
+/// Reply codes that refuse a mailbox, unless an enhanced status code or the text tells another reason (RFC 5321, 4.2.3).
 const MAILBOX_REFUSED: [u16; 3] = [550, 551, 553];
 
-/// Where in a conversation something failed.
+/// The stage of a conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Stage {
     /// Connection, greeting, `EHLO`, TLS.
@@ -49,33 +49,33 @@ impl Stage {
     }
 }
 
-/// A conversation that did not deliver its mail.
+/// A failed conversation.
 #[derive(Debug)]
 pub(super) struct SmtpFailure {
     stage: Stage,
-    /// The reply code; none where the server did not reply.
+    /// The reply code. `None` if the server did not reply.
     code: Option<u16>,
-    /// The enhanced status code that begins the reply.
+    /// The enhanced status code at the start of the reply.
     enhanced: Option<EnhancedCode>,
-    /// Whether the connection has ended.
+    /// Whether the connection was closed.
     disconnected: bool,
     /// Whether the server will never accept a mail for this recipient.
     pub(super) is_final: bool,
-    /// The stage and the server's words. They may name the recipient or a credential.
-    pub(super) words: String,
+    /// The stage and the server's reply, not redacted yet.
+    pub(super) message: String,
 }
 
 impl SmtpFailure {
-    /// A failure at a stage, as lettre reports it.
+    /// Returns a function that converts an error of lettre at a stage.
     pub(super) fn at(stage: Stage) -> impl FnOnce(smtp::Error) -> Self {
         move |error| {
             let code = error.status().map(u16::from);
             let text = error.source().map_or_else(String::new, ToString::to_string);
-            let mut words = format!("{}: ", stage.as_str());
+            let mut message = format!("{}: ", stage.as_str());
             let _ = if error.is_response() && code.is_none() && text == "incomplete response" {
-                write!(words, "the server closed the connection")
+                write!(message, "the server closed the connection")
             } else {
-                write!(words, "{error}")
+                write!(message, "{error}")
             };
             Self {
                 stage,
@@ -84,27 +84,27 @@ impl SmtpFailure {
                 disconnected: code.is_none_or(|code| code == CLOSING),
                 is_final: stage == Stage::Recipient
                     && code.is_some_and(|code| refuses_recipient(code, &text)),
-                words,
+                message,
             }
         }
     }
 
-    /// A failure that was found before the server was asked; the connection is as it was.
-    pub(super) fn before(stage: Stage, words: &str) -> Self {
+    /// Creates a failure that the worker detected without asking the server. The connection stays usable.
+    pub(super) fn before(stage: Stage, message: &str) -> Self {
         Self {
             stage,
             code: None,
             enhanced: None,
             disconnected: false,
             is_final: false,
-            words: format!("{}: {words}", stage.as_str()),
+            message: format!("{}: {message}", stage.as_str()),
         }
     }
 
-    /// Whether a failure on a reused connection says nothing about the mail, and a new connection may try it at once.
+    /// Returns whether the mail may be sent again on a new connection at once, after a failure on a reused connection.
     ///
-    /// Servers limit the mails of a connection by a reply at `MAIL FROM` or by ending the connection. Once the text of
-    /// the mail is on its way the server may have accepted it, and a second attempt might deliver it twice.
+    /// Servers limit the mails per connection by a reply at `MAIL FROM` or by closing the connection. After the text of the mail
+    /// was sent, the server may have accepted it, and a second attempt might deliver it twice.
     pub(super) fn allows_new_connection(&self) -> bool {
         match self.stage {
             Stage::Connection | Stage::Authentication | Stage::Body => false,
@@ -113,7 +113,7 @@ impl SmtpFailure {
         }
     }
 
-    /// What made the attempt fail. Replies are of the same kind when stage and codes are.
+    /// Returns the cause of the failure, and its stage and codes to compare it with others.
     pub(super) fn kind(&self) -> DeliveryFailure {
         let cause = self.cause();
         if self.was_not_asked() {
@@ -130,13 +130,13 @@ impl SmtpFailure {
         DeliveryFailure { cause, reply }
     }
 
-    /// Whether the worker found the failure by itself ([`Self::before`]).
+    /// Returns whether the worker detected the failure without asking the server ([`Self::before`]).
     fn was_not_asked(&self) -> bool {
         self.code.is_none() && !self.disconnected
     }
 
-    /// From `RCPT TO` on, a server may say 421 because of the recipient's domain, as it does for a relay's greylisting; so it is
-    /// like any other reply there.
+    /// Returns the cause. From `RCPT TO` on, a server may reply 421 because of the recipient's domain, for example when a relay
+    /// greylists. So 421 counts like any other reply there.
     fn cause(&self) -> FailureCause {
         if self.disconnected && (self.code.is_none() || self.stage <= Stage::Sender) {
             return FailureCause::Connection;
@@ -158,7 +158,7 @@ impl SmtpFailure {
                 .is_some_and(|code| code.is_about_recipient() || code.is_about_domain())
     }
 
-    /// The reply code, for a trace.
+    /// Returns the reply code for a trace.
     pub(super) fn code(&self) -> String {
         self.code
             .map_or_else(|| "connection".to_owned(), |code| code.to_string())
@@ -174,14 +174,14 @@ struct EnhancedCode {
 }
 
 impl EnhancedCode {
-    /// Whether it is about the recipient's address (x.1.x) or mailbox (x.2.x). Two codes of x.1.x are about the sender's
-    /// address (RFC 3463, 3.2).
+    /// Returns whether the code is about the recipient's address (x.1.x) or mailbox (x.2.x). x.1.7 and x.1.8 are about the
+    /// sender's address (RFC 3463, 3.2).
     fn is_about_recipient(self) -> bool {
         matches!(self.subject, 1 | 2) && !matches!((self.subject, self.detail), (1, 7 | 8))
     }
 
-    /// Whether it is about the way to the recipient's domain: routing (x.4.x; RFC 3463, 3.5), or an address that needs SMTPUTF8
-    /// (x.6.7; RFC 6531, 4.4). It may also be about this server, so it never ends a mail.
+    /// Returns whether the code is about the route to the recipient's domain (x.4.x; RFC 3463, 3.5), or about an address that needs
+    /// SMTPUTF8 (x.6.7; RFC 6531, 4.4). It may also be about this server, so it does not fail a mail.
     fn is_about_domain(self) -> bool {
         matches!((self.subject, self.detail), (4, _) | (6, 7))
     }
@@ -223,9 +223,9 @@ fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
 }
 
-/// Whether a reply to `RCPT TO` refuses the recipient for good. An enhanced status code that begins the text
-/// (RFC 2034, section 4) decides, if it has the class of the reply. A code anywhere in the text that names another reason,
-/// even a malformed one, defers the mail. Without a code that decides, so do words that may be about the client.
+/// Returns whether a reply to `RCPT TO` permanently refuses the recipient. An enhanced status code at the start of the text
+/// (RFC 2034, section 4) decides if its class is that of the reply. A code anywhere in the text with another reason, even a
+/// malformed one, defers the mail. Without a code, a text that may be about the client defers the mail.
 fn refuses_recipient(code: u16, text: &str) -> bool {
     let has_code = first_word(text).parse::<EnhancedCode>().is_ok();
     let may_be_final = if has_code {
@@ -241,8 +241,8 @@ fn is_final(code: &str) -> bool {
         .is_ok_and(|enhanced| enhanced.class == 5 && enhanced.is_about_recipient())
 }
 
-/// Everything in a text that looks like an enhanced status code: three numbers with dots between them, of which the first is
-/// 2, 4 or 5, blanks left out.
+/// Returns everything in a text that looks like an enhanced status code: three numbers with dots between them, spaces ignored,
+/// of which the first is 2, 4 or 5.
 fn named_codes(text: &str) -> Vec<String> {
     let mut joined = String::new();
     for word in text.split_whitespace() {
@@ -269,7 +269,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn enhanced_codes_are_parsed_strictly() {
+    fn malformed_enhanced_codes_are_rejected() {
         assert!("5.1.1".parse::<EnhancedCode>().is_ok());
         assert!("4.7.999".parse::<EnhancedCode>().is_ok());
         for bad in [
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn cause_of_a_reply_to_the_recipient_follows_its_code() {
+    fn cause_follows_reply_code_of_recipient() {
         let cause = |code, text: &str| {
             let failure = SmtpFailure {
                 stage: Stage::Recipient,
@@ -289,7 +289,7 @@ mod tests {
                 enhanced: text.parse().ok(),
                 disconnected: code.is_none_or(|code| code == CLOSING),
                 is_final: false,
-                words: String::new(),
+                message: String::new(),
             };
             failure.kind().to_string()
         };
@@ -298,12 +298,12 @@ mod tests {
         assert_eq!(cause(Some(450), "4.7.1"), "refusal RCPT TO 450 4.7.1");
         assert_eq!(cause(Some(421), "4.7.0"), "refusal RCPT TO 421 4.7.0");
         assert_eq!(cause(None, ""), "connection RCPT TO");
-        let local = SmtpFailure::before(Stage::Recipient, "words");
+        let local = SmtpFailure::before(Stage::Recipient, "message");
         assert_eq!(local.kind().to_string(), "recipient ");
     }
 
     #[test]
-    fn refusal_of_the_recipient_is_told_from_every_other() {
+    fn only_recipient_refusals_are_final() {
         for (code, text, expected) in [
             (550, "", true),
             (550, "5.1.1 unknown", true),

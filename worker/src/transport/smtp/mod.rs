@@ -144,7 +144,7 @@ impl Smtp {
 
     fn error(&self, failure: &SmtpFailure) -> SendError {
         let user = self.url.credentials.as_ref().map(|(user, _)| user.as_str());
-        let message = redact(&failure.words, &self.secrets, user.as_slice());
+        let message = redact(&failure.message, &self.secrets, user.as_slice());
         SendError {
             message,
             failure: failure.kind(),
@@ -203,8 +203,8 @@ impl Smtp {
         };
         let server = connection.server_info();
         if server.get_auth_mechanism(DEFAULT_MECHANISMS).is_none() {
-            let words = self.unsupported_mechanisms(connection).await;
-            return Err(SmtpFailure::before(Stage::Authentication, &words));
+            let message = self.unsupported_mechanisms(connection).await;
+            return Err(SmtpFailure::before(Stage::Authentication, &message));
         }
         let accepted = connection.auth(DEFAULT_MECHANISMS, credentials).await;
         accepted.map_err(SmtpFailure::at(Stage::Authentication))?;
