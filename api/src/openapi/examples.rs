@@ -78,7 +78,7 @@ fn bad_field(call: &Value, schemas: &Value) -> FieldError {
         (None, Some(name)) => FieldError::new(name, Invalid::new("blank", "May not be blank.")),
         (None, None) => FieldError::new(
             "limit",
-            Invalid::new("invalid", "Not a value that this parameter takes."),
+            Invalid::new("invalid", "Not a valid value of this parameter."),
         ),
     }
 }

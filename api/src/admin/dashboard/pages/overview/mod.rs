@@ -34,7 +34,7 @@ pub(super) const LATE_AFTER: TimeDelta = TimeDelta::minutes(5);
 const RECENT: TimeDelta = TimeDelta::days(7);
 /// The maximum counts of mails and lockouts.
 const MAX_MAILS: u64 = 100;
-const MAX_LOCKOUTS: usize = 100;
+const MAX_LOCKOUTS: u8 = 100;
 
 #[derive(Template)]
 #[template(path = "admin/overview.html")]
@@ -111,12 +111,16 @@ async fn load_users(app: &App, view: &View, now: DateTime<Utc>) -> Result<UserSe
     )
     .await?;
     let unverified = search::count(&app.db, &Filter::pending_verification()).await?;
-    let lockouts = app.limits.held(now, MAX_LOCKOUTS as i64 + 1).await?.len();
+    let lockouts = app
+        .limits
+        .held(now, i64::from(MAX_LOCKOUTS) + 1)
+        .await?
+        .len();
     Ok(UserSection {
         pending: pending.rows,
         pending_count: capped_count(pending.found, MOST_COUNTED),
         pending_verification: (unverified > 0).then(|| capped_count(unverified, MOST_COUNTED)),
-        lockouts: capped_count(lockouts, MAX_LOCKOUTS),
+        lockouts: capped_count(lockouts, MAX_LOCKOUTS.into()),
         charts: vec![
             chart::load(app, t, EventKind::UserCreated, t.registrations).await?,
             chart::load(app, t, EventKind::LoginSuccess, t.logins).await?,
