@@ -10,8 +10,9 @@ use std::{
 use latchkey_shared::config::settings::Settings;
 
 /// The files that read the configuration.
-const READERS: [&str; 4] = [
+const READERS: [&str; 5] = [
     "shared/src/config/mod.rs",
+    "shared/src/config/service_url.rs",
     "api/src/config/mod.rs",
     "worker/src/config/mod.rs",
     "shared/src/telemetry/metrics.rs",

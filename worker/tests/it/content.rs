@@ -158,8 +158,8 @@ async fn overdue_mail_expires_unsent() {
     let (_, code) = world.reset("ada@example.com").await;
     let notice = world.notice(MailKind::Welcome, &user).await;
 
-    for (mail, worth) in [(code, RESET), (notice, TimeDelta::days(3))] {
-        world.clock.advance(worth);
+    for (mail, lifetime) in [(code, RESET), (notice, TimeDelta::days(3))] {
+        world.clock.advance(lifetime);
         assert_eq!(world.deliver(mail).await, Outcome::Expired);
         assert_eq!(world.deliver(mail).await, Outcome::NotClaimed);
         assert_eq!(world.row(mail).await.state, MailState::Expired);

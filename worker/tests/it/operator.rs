@@ -103,9 +103,9 @@ async fn mails_list_filters_by_kind_recipient_and_time() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let nobody = "00000000-0000-7000-8000-000000000000";
+    let unknown = "00000000-0000-7000-8000-000000000000";
     assert_eq!(
-        world.process(&["mails", "show", nobody]).output().await.0,
+        world.process(&["mails", "show", unknown]).output().await.0,
         Some(3)
     );
 }

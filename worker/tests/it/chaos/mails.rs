@@ -45,7 +45,7 @@ async fn invalid_rows_fail_without_blocking_other_mails() {
     let poison = [
         (mail::Column::Kind, "greeting_from_the_future"),
         (mail::Column::Kind, ""),
-        (mail::Column::Recipient, "nobody at all"),
+        (mail::Column::Recipient, "not an address"),
         (mail::Column::Recipient, "a@b\r\nRCPT TO:<eve@example.com>"),
     ];
     for (row, (column, value)) in rows.iter().zip(poison) {

@@ -189,7 +189,7 @@ async fn log_filter_does_not_filter_traces() {
 
     let spans = collector.spans();
     let (delivery, conversation) = (named(&spans, "delivery")[0], named(&spans, "smtp")[0]);
-    assert_eq!(delivery.parent, "", "nobody asked in a trace");
+    assert_eq!(delivery.parent, "", "the request had no trace");
     assert_eq!(conversation.parent, delivery.id);
     assert_eq!(worker.lines(), Vec::<String>::new());
 }
@@ -198,9 +198,9 @@ async fn log_filter_does_not_filter_traces() {
 async fn unreachable_collector_is_logged_once() {
     let mut it = Installation::with_users(1).await;
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody = format!("http://{}", port.local_addr().unwrap());
+    let unused = format!("http://{}", port.local_addr().unwrap());
     drop(port);
-    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", &nobody);
+    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", &unused);
     let mut api = it.api().await;
 
     assert_eq!(ask(&it, &api.address).await, 201);
