@@ -50,10 +50,10 @@ pub(super) fn fields(mail: &mail::Model) -> Value {
 
 /// Formats one JSON object per line.
 pub(super) fn json_lines(mails: &[mail::Model]) -> String {
-    mails
-        .iter()
-        .map(|mail| format!("{}\n", fields(mail)))
-        .collect()
+    mails.iter().fold(String::new(), |mut text, mail| {
+        let _ = writeln!(text, "{}", fields(mail));
+        text
+    })
 }
 
 /// Formats the data of a mail, one field per line.
