@@ -22,7 +22,7 @@ use latchkey_api::{
             Body, data_url,
             fields::{Fields, FromField as _},
         },
-        client_ip::Peer,
+        client_ip::ClientIp,
         request_context::{REQUEST_ID, RequestId},
     },
     passwords::{Owner, Password, PasswordPolicy},
@@ -344,7 +344,7 @@ fn sign(claims: &[u8]) -> String {
 
 /// `Forwarded` and `X-Forwarded-For`: a stranger's word counts for nothing, and an address has one form. The first byte
 /// says which header, the rest is its value.
-pub fn peer(data: &[u8]) {
+pub fn client_ip(data: &[u8]) {
     let [kind, value @ ..] = data else {
         return;
     };
@@ -364,17 +364,21 @@ pub fn peer(data: &[u8]) {
     };
     let (stranger, proxy) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([10, 0, 0, 1]));
 
-    let ignored = Peer::behind(Some(stranger), &headers, &trusted);
+    let ignored = ClientIp::behind(Some(stranger), &headers, &trusted);
     assert_eq!(ignored.address(), Some(stranger.to_string()));
-    let peer = Peer::behind(Some(proxy), &headers, &trusted);
-    let address: IpAddr = peer
+    let client_ip = ClientIp::behind(Some(proxy), &headers, &trusted);
+    let address: IpAddr = client_ip
         .address()
         .and_then(|address| address.parse().ok())
         .expect("an address");
     assert_eq!(address.to_canonical(), address, "an address of two forms");
     match address {
-        IpAddr::V4(_) => assert_eq!(peer.network(), address.to_string()),
-        IpAddr::V6(_) => assert!(peer.network().ends_with("/64"), "{}", peer.network()),
+        IpAddr::V4(_) => assert_eq!(client_ip.network(), address.to_string()),
+        IpAddr::V6(_) => assert!(
+            client_ip.network().ends_with("/64"),
+            "{}",
+            client_ip.network()
+        ),
     }
 }
 
@@ -540,7 +544,7 @@ const VARIABLES: [&str; 16] = [
     "PUBLIC_URL",
     "MAIL_FROM",
     "SMTP_URL",
-    "LIMIT_LOGIN_PEER",
+    "LIMIT_LOGIN_IP",
     "METRICS_BIND",
     "DATABASE_URL",
     "REDIS_URL",

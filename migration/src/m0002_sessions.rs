@@ -29,7 +29,7 @@ impl MigrationTrait for Migration {
             .col(string_len_null(Sessions::PreviousHash, 64))
             .col(timestamp_with_time_zone_null(Sessions::RotatedAt))
             .col(string_len_null(Sessions::UserAgent, 200))
-            .col(string_len_null(Sessions::Peer, 45))
+            .col(string_len_null(Sessions::ClientIp, 45))
             .col(timestamp_with_time_zone(Sessions::CreatedAt))
             .col(timestamp_with_time_zone(Sessions::LastUsedAt))
             .col(timestamp_with_time_zone(Sessions::ExpiresAt))
@@ -54,7 +54,7 @@ enum Sessions {
     PreviousHash,
     RotatedAt,
     UserAgent,
-    Peer,
+    ClientIp,
     CreatedAt,
     LastUsedAt,
     ExpiresAt,

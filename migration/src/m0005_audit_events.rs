@@ -55,7 +55,7 @@ impl MigrationTrait for Migration {
             .col(big_integer_null(AuditEvents::UserId))
             .col(uuid_null(AuditEvents::SessionId))
             .col(string_len_null(AuditEvents::Subject, 16))
-            .col(string_len_null(AuditEvents::Peer, 45))
+            .col(string_len_null(AuditEvents::ClientIp, 45))
             .col(string_len(AuditEvents::RequestId, 64))
             .col(string_len_null(AuditEvents::Detail, 200))
             .col(text_null(AuditEvents::Changes))
@@ -96,7 +96,7 @@ enum AuditEvents {
     UserId,
     SessionId,
     Subject,
-    Peer,
+    ClientIp,
     RequestId,
     Detail,
     Changes,

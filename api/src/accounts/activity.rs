@@ -23,7 +23,7 @@ struct Activity {
     /// Whether the owner did it, logged in; else it was somebody who had not shown who it is, or an administrator.
     own: bool,
     /// The address it came from.
-    peer: Option<String>,
+    client_ip: Option<String>,
     /// The session it is about, as `/auth/sessions/` names it.
     session: Option<String>,
     /// What else there is to say.
@@ -59,7 +59,7 @@ impl Activities {
                     at: event.at,
                     event: event.event,
                     outcome: event.outcome,
-                    peer: event.peer,
+                    client_ip: event.client_ip,
                     session: event.session_id.map(|id| id.to_string()),
                     detail: event.detail,
                 })

@@ -121,7 +121,7 @@ impl Register {
         body: Body<'_, Wire, WITH_PICTURE>,
     ) -> Result<Registered, ErrorResponses<400, 409, 413, 415, 429>> {
         // Before the body is read.
-        let limit = app.limits.registration(trail.peer, app.now()).await;
+        let limit = app.limits.registration(trail.client_ip, app.now()).await;
         trail.limited(app, "registration", None, limit).await?;
         pictures::check_limit(app, &trail, None, &body).await?;
         let body = body.read().await?;
@@ -232,7 +232,7 @@ async fn refuse(
         let notice = app
             .outbox
             .notice(kind, &owner.email, trail.request_id(), now)
-            .with_client_network(trail.peer.network());
+            .with_client_network(trail.client_ip.network());
         notice.about(owner.id)
     });
     let transaction = database::begin(&app.db).await?;
@@ -269,7 +269,7 @@ async fn create(
     let (code, coded) = code.unzip();
     let notice = |kind| {
         let notice = app.outbox.notice(kind, &new.email, trail.request_id(), now);
-        notice.with_client_network(trail.peer.network())
+        notice.with_client_network(trail.client_ip.network())
     };
     let mail = coded.unwrap_or_else(|| notice(kind));
     let transaction = database::begin(&app.db).await?;

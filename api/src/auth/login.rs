@@ -109,7 +109,7 @@ impl Login {
         request: &Request,
         body: Body<'_, Wire>,
     ) -> Result<Json<LoggedIn>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
-        let limit = app.limits.check_login(trail.peer, app.now()).await;
+        let limit = app.limits.check_login(trail.client_ip, app.now()).await;
         trail.limited(app, "login", None, limit).await?;
         let mut fields = body.read().await?.fields;
         let (email, password) = (
@@ -118,7 +118,7 @@ impl Login {
         );
         fields.finish()?;
         let email = email?;
-        let limit = app.limits.login(trail.peer, &email, app.now()).await;
+        let limit = app.limits.login(trail.client_ip, &email, app.now()).await;
         let guess = trail
             .limited(app, "login", Some(&email.key()), limit)
             .await?;
@@ -163,7 +163,7 @@ pub async fn authenticate(
         // The same steps for every address.
         let has_account = known.is_some();
         app.limits
-            .failed_login(trail.peer, email, has_account, app.now())
+            .failed_login(trail.client_ip, email, has_account, app.now())
             .await?;
         record_failure(app, trail, email, known, "wrong address or password").await?;
         return Err(ApiError::InvalidCredentials);
@@ -216,7 +216,7 @@ pub fn new_session(
         user_id,
         secret_hash: app.token_hasher.hash(secret.expose()),
         user_agent: device,
-        peer: trail.peer.address(),
+        client_ip: trail.client_ip.address(),
         created_at: now,
         last_used_at: now,
         expires_at: app.tokens.session_end(now),

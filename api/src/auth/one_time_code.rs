@@ -120,7 +120,7 @@ impl CodeRequest {
         let mail = app
             .outbox
             .code(id, purpose, email, trail.request_id(), now, lifetime)
-            .with_client_network(trail.peer.network());
+            .with_client_network(trail.client_ip.network());
         Self {
             token,
             written: (row, mail),
@@ -151,7 +151,7 @@ pub async fn check(
     purpose: Purpose,
     trail: &AuditContext,
 ) -> Result<(), ApiError> {
-    let limit = app.limits.code(trail.peer, app.now()).await;
+    let limit = app.limits.code(trail.client_ip, app.now()).await;
     trail.limited(app, "code", None, limit).await?;
     let (token, code) = parse(app, body.read().await?.fields)?;
     let Some(reset) = find(app, &token, purpose).await? else {
@@ -184,7 +184,10 @@ async fn compare(
     // What cannot be right is no guess: whoever has used a request up takes none from the mailbox with it. Whether its code
     // has run out counts only after that: only a code that was sent does, and nobody is told whether it was.
     if reset.is_open(now) && reset.checked_at.is_none() && reset.tries < tries {
-        let limit = app.limits.code_of(trail.peer, &reset.email_key, now).await;
+        let limit = app
+            .limits
+            .code_of(trail.client_ip, &reset.email_key, now)
+            .await;
         let mailbox = Some(&reset.email_key);
         guess = Some(trail.limited(app, "code", mailbox, limit).await?);
     }

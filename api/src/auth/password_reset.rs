@@ -102,7 +102,7 @@ impl PasswordReset {
         trail: AuditContext,
         body: Body<'_, EmailRequest>,
     ) -> Result<Requested, ErrorResponses<400, 413, 415, 429>> {
-        let limit = app.limits.reset_request(trail.peer, app.now()).await;
+        let limit = app.limits.reset_request(trail.client_ip, app.now()).await;
         trail
             .limited(app, "request for a code", None, limit)
             .await?;
@@ -155,7 +155,7 @@ impl PasswordReset {
         trail: AuditContext,
         body: Body<'_, PasswordResetRequest>,
     ) -> Result<Json<Message>, ErrorResponses<400, 413, 415, 429>> {
-        let limit = app.limits.reset_password(trail.peer, app.now()).await;
+        let limit = app.limits.reset_password(trail.client_ip, app.now()).await;
         trail.limited(app, "new password", None, limit).await?;
         let (token, password) = parse_reset(body.read().await?.fields)?;
         let reset = one_time_code::find(app, &token, Purpose::Reset).await?;
@@ -252,7 +252,7 @@ async fn finish(
     // Whoever reads the mailbox is the owner: wrong guesses, whosever they were, stand in the way no more.
     if let Err(error) = app
         .limits
-        .reset_all_failures(trail.peer, user.id, &user.email)
+        .reset_all_failures(trail.client_ip, user.id, &user.email)
         .await
     {
         tracing::warn!(user.id, %error, "What was guessed wrong was not forgiven after a reset.");

@@ -30,7 +30,7 @@ pub(crate) struct Session {
     /// What the device called itself.
     device: Option<String>,
     /// The address it came from at its login.
-    peer: Option<String>,
+    client_ip: Option<String>,
     /// The login.
     created: DateTime<Utc>,
     /// The last login or refresh.
@@ -139,7 +139,7 @@ impl Session {
         Self {
             id: row.id.to_string(),
             device: row.user_agent,
-            peer: row.peer,
+            client_ip: row.client_ip,
             created: row.created_at,
             last_used: row.last_used_at,
             expires: row.expires_at,

@@ -46,7 +46,7 @@ pub fn by_operator(kind: EventKind, user_id: i64, detail: &str) -> Event {
         user_id: Some(user_id),
         session_id: None,
         subject: None,
-        peer: None,
+        client_ip: None,
         request_id: "latchkey-api".to_owned(),
         detail: Some(detail.to_owned()),
         changes: None,

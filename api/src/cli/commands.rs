@@ -299,7 +299,7 @@ fn print_event(event: &audit::Model, json: bool) {
             "user_id": event.user_id,
             "session_id": event.session_id,
             "subject": event.subject,
-            "peer": event.peer,
+            "client_ip": event.client_ip,
             "request_id": event.request_id,
             "detail": event.detail,
             "changes": event.changes,
@@ -316,7 +316,7 @@ fn print_event(event: &audit::Model, json: bool) {
         event.event,
         event.actor,
         account,
-        event.peer.as_deref().unwrap_or("-"),
+        event.client_ip.as_deref().unwrap_or("-"),
         event.detail.as_deref().unwrap_or("")
     );
 }

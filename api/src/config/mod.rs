@@ -330,10 +330,10 @@ fn rates(settings: &mut Settings, environment: Environment) -> Rates {
     };
     let rates = Rates {
         enabled,
-        login_peer: rate("LIMIT_LOGIN_PEER", default.login_peer),
-        register_peer: rate("LIMIT_REGISTER_PEER", default.register_peer),
-        reset_peer: rate("LIMIT_RESET_PEER", default.reset_peer),
-        otp_peer: rate("LIMIT_OTP_PEER", default.otp_peer),
+        login_ip: rate("LIMIT_LOGIN_IP", default.login_ip),
+        register_ip: rate("LIMIT_REGISTER_IP", default.register_ip),
+        reset_ip: rate("LIMIT_RESET_IP", default.reset_ip),
+        otp_ip: rate("LIMIT_OTP_IP", default.otp_ip),
         otp_email: rate("LIMIT_OTP_EMAIL", default.otp_email),
         otp_email_ip: rate("LIMIT_OTP_EMAIL_IP", default.otp_email_ip),
         reset_password_ip: rate("LIMIT_RESET_PASSWORD_IP", default.reset_password_ip),

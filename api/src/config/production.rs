@@ -23,8 +23,11 @@ const MAX_TRUSTED_SHARE: f64 = 1.0 / 8.0;
 
 /// Notes a limit that limits nothing.
 pub(super) fn check_rate(settings: &mut Settings, key: &str, rate: Rate, default: Rate) {
-    let is_by_ip = key.ends_with("_PEER") || key.ends_with("_IP");
-    let factor = if is_by_ip { MAX_IP_FACTOR } else { MAX_FACTOR };
+    let factor = if key.ends_with("_IP") {
+        MAX_IP_FACTOR
+    } else {
+        MAX_FACTOR
+    };
     if rate.exceeds(default, factor) {
         settings.fault(
             key,
@@ -145,8 +148,8 @@ mod tests {
     #[test]
     fn production_refuses_limits_that_limit_nothing() {
         for (key, bad, good) in [
-            ("LIMIT_LOGIN_PEER", "100000/1", "6000/60"),
-            ("LIMIT_LOGIN_PEER", "6001/60", "5/1"),
+            ("LIMIT_LOGIN_IP", "100000/1", "6000/60"),
+            ("LIMIT_LOGIN_IP", "6001/60", "5/1"),
             ("LIMIT_EMAIL_CHANGE", "101/3600", "100/3600"),
             ("LIMIT_EMAIL_CHANGE", "100/3599", "100/86400"),
             ("LIMIT_PICTURE_IP", "100000/2592000", "6000/3600"),

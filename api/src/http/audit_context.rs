@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::{
     app_state::App,
-    http::{client_ip::Peer, error::ApiError, request_context::RequestId},
+    http::{client_ip::ClientIp, error::ApiError, request_context::RequestId},
 };
 
 /// What is noted once a minute only, however often it happens: a flood must not fill the log.
@@ -25,14 +25,14 @@ const ONCE_SECONDS: i64 = 60;
 #[derive(Clone, Debug)]
 pub struct AuditContext {
     /// The client.
-    pub peer: Peer,
+    pub client_ip: ClientIp,
     request: RequestId,
 }
 
 impl<'a> FromRequest<'a> for AuditContext {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
         Ok(Self {
-            peer: Peer::from_request(request, body).await?,
+            client_ip: ClientIp::from_request(request, body).await?,
             request: request
                 .data::<RequestId>()
                 .cloned()
@@ -67,7 +67,7 @@ impl AuditContext {
             user_id,
             session_id: None,
             subject: None,
-            peer: self.peer.address(),
+            client_ip: self.client_ip.address(),
             request_id: self.request.as_str().to_owned(),
             detail: None,
             changes: None,
@@ -166,7 +166,7 @@ impl App {
         let key = format!(
             "{}:audited:{what}:{}",
             self.config.common.redis_namespace,
-            trail.peer.network()
+            trail.client_ip.network()
         );
         // In a box, as in `record_in`.
         let first = Box::pin(self.redis.set(

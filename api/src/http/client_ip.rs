@@ -19,10 +19,10 @@ const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 /// The client's address: the socket's, or behind a trusted proxy what that proxy says. Whatever else a client claims
 /// about its address is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Peer(Option<IpAddr>);
+pub struct ClientIp(Option<IpAddr>);
 
-impl Peer {
-    /// The peer of a request.
+impl ClientIp {
+    /// The client IP of a request.
     #[must_use]
     pub fn of(request: &Request, proxies: &Proxies) -> Self {
         let socket = request.remote_addr().as_socket_addr();
@@ -33,7 +33,7 @@ impl Peer {
         )
     }
 
-    /// The peer of a request that came over a socket with these headers.
+    /// The client IP of a request that came over a socket with these headers.
     #[must_use]
     pub fn behind(socket: Option<IpAddr>, headers: &HeaderMap, proxies: &Proxies) -> Self {
         let socket = socket.map(|address| address.to_canonical());
@@ -43,7 +43,7 @@ impl Peer {
         let says =
             |header: HeaderName| Some(proxies.first_stranger(proxy, hops(headers, &header)?));
         let (standard, usual) = (FORWARDED, X_FORWARDED_FOR);
-        let peer = match proxies.header {
+        let client_ip = match proxies.header {
             ProxyHeader::XForwardedFor => says(usual),
             ProxyHeader::Forwarded => says(standard),
             ProxyHeader::Either => match (says(standard), says(usual)) {
@@ -51,7 +51,7 @@ impl Peer {
                 (one, other) => one.or(other),
             },
         };
-        Self(Some(peer.unwrap_or(proxy)))
+        Self(Some(client_ip.unwrap_or(proxy)))
     }
 
     /// For the list of sessions.
@@ -76,7 +76,7 @@ pub fn network(address: IpAddr) -> IpNet {
     }
 }
 
-impl<'a> FromRequest<'a> for Peer {
+impl<'a> FromRequest<'a> for ClientIp {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
         let proxies = request.data::<App>().map(|app| &app.config.proxies);
         Ok(Self::of(request, proxies.unwrap_or(&Proxies::default())))
@@ -86,15 +86,15 @@ impl<'a> FromRequest<'a> for Peer {
 impl Proxies {
     /// Each proxy appends whom it heard from, so the list is believed from its end up to the first stranger.
     fn first_stranger(&self, proxy: IpAddr, hops: Vec<Option<IpAddr>>) -> IpAddr {
-        let mut peer = proxy;
+        let mut client_ip = proxy;
         for hop in hops.into_iter().rev() {
             let Some(address) = hop else { break };
-            peer = address;
-            if !self.trust(&peer) {
+            client_ip = address;
+            if !self.trust(&client_ip) {
                 break;
             }
         }
-        peer
+        client_ip
     }
 }
 
@@ -166,10 +166,13 @@ mod tests {
 
     #[test]
     fn ipv6_is_counted_by_its_64() {
-        let peer = |text: &str| Peer(Some(text.parse().unwrap())).network();
-        assert_eq!(peer("2001:db8:1:2:3:4:5:6"), peer("2001:db8:1:2::1"));
-        assert_ne!(peer("2001:db8:1:2::1"), peer("2001:db8:1:3::1"));
-        assert_ne!(peer("192.0.2.1"), peer("192.0.2.2"));
+        let client_ip = |text: &str| ClientIp(Some(text.parse().unwrap())).network();
+        assert_eq!(
+            client_ip("2001:db8:1:2:3:4:5:6"),
+            client_ip("2001:db8:1:2::1")
+        );
+        assert_ne!(client_ip("2001:db8:1:2::1"), client_ip("2001:db8:1:3::1"));
+        assert_ne!(client_ip("192.0.2.1"), client_ip("192.0.2.2"));
     }
 
     /// T4: of two headers that disagree one is the client's own word; nobody knows which, unless it is configured.
@@ -182,8 +185,9 @@ mod tests {
                 .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
                 .collect();
             let networks = vec!["10.0.0.0/8".parse().unwrap()];
-            let Peer(peer) = Peer::behind(Some(proxy), &headers, &Proxies { networks, header });
-            peer.unwrap().to_string()
+            let ClientIp(client_ip) =
+                ClientIp::behind(Some(proxy), &headers, &Proxies { networks, header });
+            client_ip.unwrap().to_string()
         };
         let (usual, standard) = ("x-forwarded-for", "forwarded");
         let client = (usual, "198.51.100.9, 192.0.2.1");

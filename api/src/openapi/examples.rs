@@ -143,11 +143,11 @@ fn answer(call: &str, status: u16) -> Value {
         "resetPassword" => json!({"message": "The Password has been reset successfully."}),
         "activate" => json!({"message": "The account has been activated."}),
         "listSessions" | "listAccountSessions" => json!([{
-            "id": ID, "device": "Mozilla/5.0 (X11; Linux x86_64)", "peer": "203.0.113.7", "created": MORNING,
+            "id": ID, "device": "Mozilla/5.0 (X11; Linux x86_64)", "client_ip": "203.0.113.7", "created": MORNING,
             "last_used": NOON, "expires": LATER, "current": call == "listSessions",
         }]),
         "listActivity" => json!([{
-            "at": MORNING, "event": "authn_login_success", "outcome": "success", "own": true, "peer": "203.0.113.7",
+            "at": MORNING, "event": "authn_login_success", "outcome": "success", "own": true, "client_ip": "203.0.113.7",
             "session": ID, "detail": null,
         }]),
         "listAccounts" => json!({"users": [account()], "after": null, "before": null}),
@@ -166,13 +166,13 @@ fn answer(call: &str, status: u16) -> Value {
         }),
         "listLimits" => json!({
             "limits": [{
-                "name": "login:peer:203.0.113.7", "what": "login", "whom": "203.0.113.7", "user": null, "until": NOON,
+                "name": "login:ip:203.0.113.7", "what": "login", "whom": "203.0.113.7", "user": null, "until": NOON,
             }],
         }),
         "listEvents" => json!({
             "events": [{
                 "seq": 128, "at": NOON, "event": "authz_admin", "outcome": "success", "actor": "user 1", "user": 7,
-                "session": ID, "subject": null, "peer": "198.51.100.4", "request": REQUEST,
+                "session": ID, "subject": null, "client_ip": "198.51.100.4", "request": REQUEST,
                 "detail": "activated", "changes": "is_activated: false → true",
             }],
             "before": 128,

@@ -35,7 +35,7 @@ use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
 use crate::http::{
-    client_ip::Peer,
+    client_ip::ClientIp,
     error::{ApiError, RateLimitExceeded},
 };
 
@@ -48,14 +48,14 @@ const MAX_CONCURRENT_CALLS: usize = 16;
 pub struct Rates {
     /// `LIMITS`: whether anything is limited at all.
     pub enabled: bool,
-    /// `LIMIT_LOGIN_PEER`: logins from one address.
-    pub login_peer: Rate,
-    /// `LIMIT_REGISTER_PEER`: registrations tried from one address.
-    pub register_peer: Rate,
-    /// `LIMIT_RESET_PEER`: requests for a code from one address.
-    pub reset_peer: Rate,
-    /// `LIMIT_OTP_PEER`: codes tried from one address.
-    pub otp_peer: Rate,
+    /// `LIMIT_LOGIN_IP`: logins from one address.
+    pub login_ip: Rate,
+    /// `LIMIT_REGISTER_IP`: registrations tried from one address.
+    pub register_ip: Rate,
+    /// `LIMIT_RESET_IP`: requests for a code from one address.
+    pub reset_ip: Rate,
+    /// `LIMIT_OTP_IP`: codes tried from one address.
+    pub otp_ip: Rate,
     /// `LIMIT_OTP_EMAIL`: wrong codes for one mailbox, whatever reset they are tried for.
     pub otp_email: Rate,
     /// `LIMIT_OTP_EMAIL_IP`: the same from one client IP.
@@ -80,10 +80,10 @@ impl Default for Rates {
     fn default() -> Self {
         Self {
             enabled: true,
-            login_peer: Rate::new(60, 60),
-            register_peer: Rate::new(60, 3600),
-            reset_peer: Rate::new(30, 3600),
-            otp_peer: Rate::new(60, 60),
+            login_ip: Rate::new(60, 60),
+            register_ip: Rate::new(60, 3600),
+            reset_ip: Rate::new(30, 3600),
+            otp_ip: Rate::new(60, 60),
             otp_email: Rate::new(20, 86_400),
             otp_email_ip: Rate::new(10, 86_400),
             reset_password_ip: Rate::new(60, 60),
@@ -131,7 +131,7 @@ pub struct Lockout {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockoutSubject {
     /// A client, by its network.
-    Peer(String),
+    ClientIp(String),
     /// A mailbox, by its fingerprint.
     Mailbox(String),
     /// An account, by its id.
@@ -230,18 +230,18 @@ impl Limiter {
         }
     }
 
-    /// One login: by peer, and by the account's failed attempts, whether or not there is such an account.
+    /// One login: by client IP, and by the account's failed attempts, whether or not there is such an account.
     ///
     /// # Errors
     /// When it is one too many, or Redis does not answer.
     pub async fn login(
         &self,
-        peer: Peer,
+        client_ip: ClientIp,
         email: &Email,
         now: DateTime<Utc>,
     ) -> Result<AttemptGuard, ApiError> {
         let mut counters = Counters::default();
-        counters.window(self.peer_key("login", peer), self.rates.login_peer);
+        counters.window(self.ip_key("login", client_ip), self.rates.login_ip);
         counters.lock(self.failed_key(email), self.rates);
         counters.waits(self.failed_attempts_key(email), self.rates);
         self.try_one(counters, now).await
@@ -251,9 +251,13 @@ impl Limiter {
     ///
     /// # Errors
     /// When the client is rate limited, or Redis does not answer.
-    pub async fn check_login(&self, client_ip: Peer, now: DateTime<Utc>) -> Result<(), ApiError> {
+    pub async fn check_login(
+        &self,
+        client_ip: ClientIp,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
         let mut counters = Counters::default();
-        counters.window(self.peer_key("login", client_ip), self.rates.login_peer);
+        counters.window(self.ip_key("login", client_ip), self.rates.login_ip);
         self.check(counters, now).await
     }
 
@@ -264,7 +268,7 @@ impl Limiter {
     /// When Redis does not answer.
     pub async fn failed_login(
         &self,
-        peer: Peer,
+        client_ip: ClientIp,
         email: &Email,
         has_account: bool,
         now: DateTime<Utc>,
@@ -272,7 +276,7 @@ impl Limiter {
         if !self.rates.enabled {
             return Ok(());
         }
-        let keys = vec![self.failed_key(email), self.peer_key("failed", peer)];
+        let keys = vec![self.failed_key(email), self.ip_key("failed", client_ip)];
         let arguments = vec![
             now.timestamp_millis().to_string(),
             u8::from(has_account).to_string(),
@@ -317,12 +321,12 @@ impl Limiter {
     /// When Redis does not answer.
     pub async fn reset_all_failures(
         &self,
-        peer: Peer,
+        client_ip: ClientIp,
         user_id: i64,
         email: &Email,
     ) -> Result<(), ApiError> {
         self.forget(vec![
-            self.otp_key(peer, &email.key()),
+            self.otp_key(client_ip, &email.key()),
             self.failed_attempts_key(email),
             self.failed_key(email),
             self.change_failed_attempts_key(user_id),
@@ -462,7 +466,7 @@ impl Limiter {
         let name = key.strip_prefix(&format!("{}:limit:", self.namespace))?;
         let (what, whom) = name.split_once(':')?;
         let whom = match whom.split_once(':') {
-            Some(("peer", network)) => LockoutSubject::Peer(network.to_owned()),
+            Some(("ip", network)) => LockoutSubject::ClientIp(network.to_owned()),
             // A counter of one client network has that behind a slash.
             Some(("email", mailbox)) => {
                 let fingerprint = mailbox.split('/').next().unwrap_or_default();
@@ -484,9 +488,13 @@ impl Limiter {
     ///
     /// # Errors
     /// When it is one too many, or Redis does not answer.
-    pub async fn registration(&self, peer: Peer, now: DateTime<Utc>) -> Result<(), ApiError> {
+    pub async fn registration(
+        &self,
+        client_ip: ClientIp,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
         let mut counters = Counters::default();
-        counters.window(self.peer_key("register", peer), self.rates.register_peer);
+        counters.window(self.ip_key("register", client_ip), self.rates.register_ip);
         self.count(counters, now).await
     }
 
@@ -495,9 +503,13 @@ impl Limiter {
     ///
     /// # Errors
     /// When it is one too many, or Redis does not answer.
-    pub async fn reset_request(&self, peer: Peer, now: DateTime<Utc>) -> Result<(), ApiError> {
+    pub async fn reset_request(
+        &self,
+        client_ip: ClientIp,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
         let mut counters = Counters::default();
-        counters.window(self.peer_key("reset", peer), self.rates.reset_peer);
+        counters.window(self.ip_key("reset", client_ip), self.rates.reset_ip);
         self.count(counters, now).await
     }
 
@@ -505,9 +517,9 @@ impl Limiter {
     ///
     /// # Errors
     /// When it is one too many, or Redis does not answer.
-    pub async fn code(&self, peer: Peer, now: DateTime<Utc>) -> Result<(), ApiError> {
+    pub async fn code(&self, client_ip: ClientIp, now: DateTime<Utc>) -> Result<(), ApiError> {
         let mut counters = Counters::default();
-        counters.window(self.peer_key("otp", peer), self.rates.otp_peer);
+        counters.window(self.ip_key("otp", client_ip), self.rates.otp_ip);
         self.count(counters, now).await
     }
 
@@ -519,12 +531,12 @@ impl Limiter {
     /// When it is one too many, or Redis does not answer.
     pub async fn code_of(
         &self,
-        peer: Peer,
+        client_ip: ClientIp,
         mailbox: &EmailKey,
         now: DateTime<Utc>,
     ) -> Result<AttemptGuard, ApiError> {
         let mut counters = Counters::default();
-        counters.window(self.otp_key(peer, mailbox), self.rates.otp_email_ip);
+        counters.window(self.otp_key(client_ip, mailbox), self.rates.otp_email_ip);
         counters.window(self.mailbox_key("otp", mailbox), self.rates.otp_email);
         let refunded = counters.keys.clone();
         self.try_several(counters, refunded, now).await
@@ -534,10 +546,14 @@ impl Limiter {
     ///
     /// # Errors
     /// When the client is rate limited, or Redis does not answer.
-    pub async fn reset_password(&self, peer: Peer, now: DateTime<Utc>) -> Result<(), ApiError> {
+    pub async fn reset_password(
+        &self,
+        client_ip: ClientIp,
+        now: DateTime<Utc>,
+    ) -> Result<(), ApiError> {
         let mut counters = Counters::default();
         counters.window(
-            self.peer_key("reset-password", peer),
+            self.ip_key("reset-password", client_ip),
             self.rates.reset_password_ip,
         );
         self.count(counters, now).await
@@ -597,7 +613,7 @@ impl Limiter {
     /// When the limit is exceeded, or Redis does not answer.
     pub async fn picture_upload(
         &self,
-        client_ip: Peer,
+        client_ip: ClientIp,
         user_id: Option<i64>,
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
@@ -611,7 +627,7 @@ impl Limiter {
     /// When the limit is exceeded, or Redis does not answer.
     pub async fn check_picture_upload(
         &self,
-        client_ip: Peer,
+        client_ip: ClientIp,
         user_id: Option<i64>,
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
@@ -619,9 +635,9 @@ impl Limiter {
             .await
     }
 
-    fn picture_uploads(&self, client_ip: Peer, user_id: Option<i64>) -> Counters {
+    fn picture_uploads(&self, client_ip: ClientIp, user_id: Option<i64>) -> Counters {
         let mut counters = Counters::default();
-        counters.window(self.peer_key("picture", client_ip), self.rates.picture_ip);
+        counters.window(self.ip_key("picture", client_ip), self.rates.picture_ip);
         if let Some(user_id) = user_id {
             counters.window(
                 self.account_key("picture", user_id),
@@ -716,8 +732,8 @@ impl Limiter {
         }
     }
 
-    fn peer_key(&self, what: &str, peer: Peer) -> String {
-        format!("{}:limit:{what}:peer:{}", self.namespace, peer.network())
+    fn ip_key(&self, what: &str, client_ip: ClientIp) -> String {
+        format!("{}:limit:{what}:ip:{}", self.namespace, client_ip.network())
     }
 
     fn email_key(&self, what: &str, email: &Email) -> String {
@@ -733,8 +749,12 @@ impl Limiter {
     }
 
     /// Wrong codes for a mailbox from one client network.
-    fn otp_key(&self, peer: Peer, mailbox: &EmailKey) -> String {
-        format!("{}/{}", self.mailbox_key("otp-ip", mailbox), peer.network())
+    fn otp_key(&self, client_ip: ClientIp, mailbox: &EmailKey) -> String {
+        format!(
+            "{}/{}",
+            self.mailbox_key("otp-ip", mailbox),
+            client_ip.network()
+        )
     }
 
     fn account_key(&self, what: &str, user_id: i64) -> String {

@@ -103,7 +103,7 @@ async fn a_bulk_activation_mails_each_owner_once_and_is_noted_with_before_and_af
         assert_eq!(event.actor, format!("user {root_id}"));
         assert_eq!(event.detail.as_deref(), Some("activated"));
         assert_eq!(event.changes.as_deref(), Some("is_activated: false → true"));
-        assert!(event.peer.is_some() && event.session_id.is_some());
+        assert!(event.client_ip.is_some() && event.session_id.is_some());
     }
 }
 

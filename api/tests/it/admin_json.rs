@@ -100,7 +100,7 @@ fn calls(id: i64) -> Vec<(Method, &'static str, Value, &'static str)> {
         (Method::POST, "/api/admin/audit/verify/", Value::Null, "audit"),
         (Method::POST, "/api/admin/mails/{mail}/retry/", Value::Null, "mails"),
         (Method::POST, "/api/admin/mails/{mail}/cancel/", Value::Null, "mails"),
-        (Method::POST, "/api/admin/limits/release/", json!({"name": "login:peer:192.0.2.7"}), "change_users"),
+        (Method::POST, "/api/admin/limits/release/", json!({"name": "login:ip:192.0.2.7"}), "change_users"),
         (Method::PATCH, "/api/admin/users/{id}/", json!({"username": "Countess"}), "change_users"),
         (Method::POST, "/api/admin/users/{id}/activate/", Value::Null, "change_users"),
         (Method::POST, "/api/admin/users/{id}/sign_out/", Value::Null, "change_users"),
@@ -481,7 +481,7 @@ async fn each_act_is_noted_with_who_did_it_and_what_was_before_and_after() {
     for event in &events {
         assert_eq!(event["actor"], format!("user {clerk_id}"));
         assert_eq!(event["user"], id);
-        assert!(event["session"].is_string() && event["peer"] == "127.0.0.1");
+        assert!(event["session"].is_string() && event["client_ip"] == "127.0.0.1");
     }
     for bad in ["event=nonsense", "actor=Ada", "user=x", "before=x"] {
         let answer = get(&world, &auditor, &format!("/api/admin/audit/?{bad}")).await;
@@ -863,7 +863,7 @@ async fn the_log_is_verified_and_what_is_wrong_is_said() {
     without_triggers(&world).await;
     execute(
         &world,
-        "UPDATE audit_events SET peer = '192.0.2.1' WHERE seq = 1",
+        "UPDATE audit_events SET client_ip = '192.0.2.1' WHERE seq = 1",
     )
     .await
     .unwrap();

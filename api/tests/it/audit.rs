@@ -52,7 +52,7 @@ pub(crate) async fn without_triggers(world: &World) {
 
 #[tokio::test]
 async fn each_way_in_and_each_failure_is_noted_with_who_whence_and_which_request() {
-    let world = World::with(&[("LIMIT_LOGIN_PEER", "7/60")]).await;
+    let world = World::with(&[("LIMIT_LOGIN_IP", "7/60")]).await;
     let me = world.somebody("ada@example.com").await;
     world.try_login("ada@example.com", "a wrong password").await;
     let unknown = world
@@ -137,7 +137,7 @@ async fn each_way_in_and_each_failure_is_noted_with_who_whence_and_which_request
     assert!(
         events
             .iter()
-            .all(|it| it.peer.as_deref() == Some("127.0.0.1"))
+            .all(|it| it.client_ip.as_deref() == Some("127.0.0.1"))
     );
     // Hashes and ids are left out, as they may look like anything.
     for event in &events {
@@ -264,7 +264,7 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
             &altered,
         ),
         (
-            &["UPDATE audit_events SET peer = NULL WHERE seq = 3"],
+            &["UPDATE audit_events SET client_ip = NULL WHERE seq = 3"],
             &altered,
         ),
         (
@@ -317,8 +317,8 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
         }),
         (
             &[
-                "INSERT INTO audit_events (seq, at, event, outcome, actor, user_id, session_id, subject, peer, request_id, \
-               detail, hash, changes) SELECT 6, at, event, outcome, actor, user_id, session_id, subject, peer, \
+                "INSERT INTO audit_events (seq, at, event, outcome, actor, user_id, session_id, subject, client_ip, request_id, \
+               detail, hash, changes) SELECT 6, at, event, outcome, actor, user_id, session_id, subject, client_ip, \
                request_id, detail, hash, changes FROM audit_events WHERE seq = 5",
             ],
             &added,
@@ -562,7 +562,7 @@ async fn the_owner_sees_the_own_last_events_and_nobody_elses() {
         ]
     );
     assert_eq!(told[0]["outcome"], "failure");
-    assert_eq!(told[0]["peer"], "127.0.0.1");
+    assert_eq!(told[0]["client_ip"], "127.0.0.1");
     assert!(told[1]["session"].is_string());
     let without = world
         .send(world.request(Method::GET, "/auth/activity/"))
@@ -573,7 +573,7 @@ async fn the_owner_sees_the_own_last_events_and_nobody_elses() {
 /// A flood of refusals is one event a minute for each client and limit.
 #[tokio::test]
 async fn a_flood_does_not_fill_the_log() {
-    let world = World::with(&[("LIMIT_LOGIN_PEER", "1/60")]).await;
+    let world = World::with(&[("LIMIT_LOGIN_IP", "1/60")]).await;
     for _ in 0..20 {
         world
             .try_login("nobody@example.com", "a wrong password")

@@ -28,7 +28,7 @@ async fn production_start_with_weak_settings_names_each_key() {
         "SECRET_KEY: expected random bytes in production",
         "PUBLIC_URL: expected an https:// URL in production",
         "TRUSTED_PROXIES: expected in production the networks of your own proxies",
-        "LIMIT_LOGIN_PEER: expected at most 100 times 60/60 in production, or LIMITS=off",
+        "LIMIT_LOGIN_IP: expected at most 100 times 60/60 in production, or LIMITS=off",
         "LIMIT_LOGIN_FAILURES: expected at most 100 in production, or LIMITS=off",
     ] {
         assert!(output.contains(key), "{key} is not in: {output}");
@@ -81,7 +81,7 @@ async fn development_on_a_reachable_address_is_warned_about_at_the_start() {
 
 #[tokio::test]
 async fn limits_off_limits_nothing() {
-    let world = World::with(&[("LIMITS", "off"), ("LIMIT_LOGIN_PEER", "1/3600")]).await;
+    let world = World::with(&[("LIMITS", "off"), ("LIMIT_LOGIN_IP", "1/3600")]).await;
     for _ in 0..3 {
         let answer = world.try_login("ada@example.com", "wrong wrong").await;
         answer.is_problem(401, "invalid-credentials");

@@ -6,20 +6,20 @@ use crate::world::World;
 
 /// An empty variable is one that is not set.
 const LIMITS: [(&str, &str); 11] = [
-    ("LIMIT_LOGIN_PEER", ""),
-    ("LIMIT_REGISTER_PEER", ""),
-    ("LIMIT_RESET_PEER", ""),
+    ("LIMIT_LOGIN_IP", ""),
+    ("LIMIT_REGISTER_IP", ""),
+    ("LIMIT_RESET_IP", ""),
     ("LIMIT_MAIL_CAUSE", ""),
     ("LIMIT_MAIL_COOLDOWN", ""),
     ("LIMIT_MAIL_HOUR", ""),
     ("LIMIT_MAIL_DAY", ""),
-    ("LIMIT_OTP_PEER", ""),
+    ("LIMIT_OTP_IP", ""),
     ("LIMIT_PASSWORD_CHANGE", ""),
     ("LIMIT_LOGIN_FREE_FAILURES", ""),
     ("LIMIT_LOGIN_FAILURES", ""),
 ];
 
-/// T1, T3: sixty logins a minute from one peer, and of one account five failures in a row.
+/// T1, T3: sixty logins a minute from one client IP, and of one account five failures in a row.
 #[tokio::test]
 async fn without_any_setting_logins_are_limited() {
     let world = World::with(&LIMITS).await;

@@ -8,7 +8,7 @@ use crate::world::World;
 /// A6
 #[tokio::test]
 async fn every_answer_has_the_security_headers_and_an_id() {
-    let world = World::with(&[("LIMIT_RESET_PEER", "1/60")]).await;
+    let world = World::with(&[("LIMIT_RESET_IP", "1/60")]).await;
     let mut form = crate::world::registration("ada@example.com");
     form["image"] = json!(crate::pictures::data_url(&crate::pictures::png(4, 4)));
     let registered = world.post("/api/register/", form).await;

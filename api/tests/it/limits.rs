@@ -18,13 +18,13 @@ async fn world(limits: &[(&str, &str)]) -> World {
 }
 
 /// A login that comes, as the proxy says, from somewhere.
-async fn login_from(world: &World, peer: &str, email: &str, password: &str) -> Answer {
+async fn login_from(world: &World, client_ip: &str, email: &str, password: &str) -> Answer {
     let body = json!({"email": email, "password": password});
     world
         .send(
             world
                 .request(Method::POST, "/api/login/")
-                .header("x-forwarded-for", peer)
+                .header("x-forwarded-for", client_ip)
                 .json(&body),
         )
         .await
@@ -46,8 +46,8 @@ fn retry_after(answer: &Answer) -> i64 {
 
 /// T1, T2
 #[tokio::test]
-async fn of_a_thousand_parallel_logins_from_one_peer_sixty_a_minute_are_looked_at() {
-    let world = world(&[("LIMIT_LOGIN_PEER", "60/60")]).await;
+async fn of_a_thousand_parallel_logins_from_one_ip_sixty_a_minute_are_looked_at() {
+    let world = world(&[("LIMIT_LOGIN_IP", "60/60")]).await;
 
     let guesses = (0..1_000)
         .map(|number| format!("user{number}@example.com"))
@@ -68,7 +68,7 @@ async fn of_a_thousand_parallel_logins_from_one_peer_sixty_a_minute_are_looked_a
             .await
             .status,
         401,
-        "another peer is held, too"
+        "another client_ip is held, too"
     );
     world.pass(TimeDelta::seconds(60));
     assert_eq!(
@@ -89,13 +89,13 @@ async fn a_thousand_guesses_at_one_account_get_five_tries_and_the_owner_goes_on(
     .await;
     let owner = world.somebody("ada@example.com").await;
 
-    let peers: Vec<_> = (0..1_000)
+    let client_ips: Vec<_> = (0..1_000)
         .map(|number| format!("10.{}.{}.1", number / 250, number % 250))
         .collect();
     let answers = join_all(
-        peers
+        client_ips
             .iter()
-            .map(|peer| login_from(&world, peer, "ADA@example.com", WRONG)),
+            .map(|client_ip| login_from(&world, client_ip, "ADA@example.com", WRONG)),
     )
     .await;
 
@@ -272,9 +272,9 @@ async fn a_mailbox_is_not_flooded_and_the_answer_tells_nothing() {
 #[tokio::test]
 async fn registrations_codes_requests_and_password_changes_are_limited_too() {
     let world = world(&[
-        ("LIMIT_REGISTER_PEER", "2/3600"),
-        ("LIMIT_OTP_PEER", "2/60"),
-        ("LIMIT_RESET_PEER", "2/3600"),
+        ("LIMIT_REGISTER_IP", "2/3600"),
+        ("LIMIT_OTP_IP", "2/60"),
+        ("LIMIT_RESET_IP", "2/3600"),
         ("LIMIT_PASSWORD_CHANGE", "2/3600"),
     ])
     .await;
@@ -332,7 +332,7 @@ async fn registrations_codes_requests_and_password_changes_are_limited_too() {
 /// T4: what a client says of itself counts for nothing.
 #[tokio::test]
 async fn forwarding_headers_of_strangers_are_ignored() {
-    let world = World::with(&[("LIMIT_LOGIN_PEER", "3/60")]).await;
+    let world = World::with(&[("LIMIT_LOGIN_IP", "3/60")]).await;
     for number in 0..3 {
         assert_eq!(
             login_from(&world, &format!("192.0.2.{number}"), "a@example.com", WRONG)
@@ -350,7 +350,7 @@ async fn forwarding_headers_of_strangers_are_ignored() {
 #[tokio::test]
 async fn behind_proxies_the_client_is_the_last_hop_that_is_not_trusted() {
     let world = World::with(&[
-        ("LIMIT_LOGIN_PEER", "1/60"),
+        ("LIMIT_LOGIN_IP", "1/60"),
         ("TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8"),
     ])
     .await;
@@ -405,11 +405,7 @@ async fn the_counters_hold_no_address() {
 /// T4: a client behind a proxy that appends to one header says what it likes in the other, and is the proxy for it.
 #[tokio::test]
 async fn a_client_that_sends_the_header_that_its_proxy_does_not_know_gains_nothing() {
-    let world = World::with(&[
-        ("LIMIT_LOGIN_PEER", "1/60"),
-        ("TRUSTED_PROXIES", "127.0.0.1"),
-    ])
-    .await;
+    let world = World::with(&[("LIMIT_LOGIN_IP", "1/60"), ("TRUSTED_PROXIES", "127.0.0.1")]).await;
     let mut looked_at = 0;
     for number in 0..5 {
         let body = json!({"email": "a@example.com", "password": WRONG});
@@ -648,10 +644,10 @@ async fn malformed(world: &World, method: Method, path: &str, body: String) -> A
 #[tokio::test]
 async fn client_ip_rate_limited_body_is_not_parsed() {
     for (setting, path) in [
-        ("LIMIT_REGISTER_PEER", "/api/register/"),
-        ("LIMIT_LOGIN_PEER", "/api/login/"),
-        ("LIMIT_RESET_PEER", "/auth/email_request/"),
-        ("LIMIT_OTP_PEER", "/auth/check_otp/"),
+        ("LIMIT_REGISTER_IP", "/api/register/"),
+        ("LIMIT_LOGIN_IP", "/api/login/"),
+        ("LIMIT_RESET_IP", "/auth/email_request/"),
+        ("LIMIT_OTP_IP", "/auth/check_otp/"),
         ("LIMIT_RESET_PASSWORD_IP", "/auth/reset_password/"),
     ] {
         let world = world(&[(setting, "1/3600")]).await;

@@ -57,7 +57,7 @@ async fn the_owner_sees_where_the_account_is_logged_in() {
         [
             "id",
             "device",
-            "peer",
+            "client_ip",
             "created",
             "last_used",
             "expires",
@@ -66,7 +66,7 @@ async fn the_owner_sees_where_the_account_is_logged_in() {
     );
     assert_eq!(sessions[0]["id"], sid(&desktop));
     assert_eq!(sessions[0]["device"], "Desktop/1.0");
-    assert_eq!(sessions[0]["peer"], "127.0.0.1");
+    assert_eq!(sessions[0]["client_ip"], "127.0.0.1");
     assert_eq!(
         (&sessions[0]["current"], &sessions[1]["current"]),
         (&Value::from(true), &Value::from(false))

@@ -154,7 +154,7 @@ async fn a_change_prolongs_no_session() {
     let after = list(&answer.text("/access")).await;
     assert_eq!(after.as_array().unwrap().len(), 1, "{after}");
     assert_ne!(after[0]["id"], before[0]["id"]);
-    for member in ["device", "peer", "created", "expires", "current"] {
+    for member in ["device", "client_ip", "created", "expires", "current"] {
         assert_eq!(after[0][member], before[0][member], "{member}");
     }
 }

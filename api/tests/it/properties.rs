@@ -120,7 +120,7 @@ parsers! {
     any_code_is_digits_or_refused: one_time_code,
     any_password_is_judged: password,
     any_token_that_was_not_signed_here_is_refused: token,
-    any_forwarding_header_gives_one_address: peer,
+    any_forwarding_header_gives_one_address: client_ip,
     any_rate_is_printed_as_it_is_read_or_refused: rate,
     any_smtp_url_is_made_of_its_parts_or_refused: smtp_url,
     any_configuration_is_read_or_its_faults_are_named: configuration,

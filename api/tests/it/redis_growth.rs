@@ -70,7 +70,7 @@ async fn failed_logins_on_invented_addresses_are_bounded() {
         assert!(*bytes <= COUNTER_BYTES, "{bytes}");
     }
     let keys = world.redis.keys().await;
-    let ring = keys.iter().find(|key| key.contains(":limit:failed:peer:"));
+    let ring = keys.iter().find(|key| key.contains(":limit:failed:ip:"));
     let mut redis = world.redis.connection();
     let (ends, entries): (i64, usize) = redis::pipe()
         .cmd("TTL")

@@ -310,7 +310,7 @@ async fn http2_without_tls_is_refused_before_it_begins() {
 /// C1: the answer comes without a byte of the body.
 #[tokio::test]
 async fn register_rate_limited_is_answered_before_its_body() {
-    let mut world = World::with(&[("LIMIT_REGISTER_PEER", "1/3600")]).await;
+    let mut world = World::with(&[("LIMIT_REGISTER_IP", "1/3600")]).await;
     let (_process, address) = serve_as_it_is(&mut world).await;
     world.post("/api/register/", serde_json::json!({})).await;
 

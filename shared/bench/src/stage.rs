@@ -168,7 +168,7 @@ impl<'a> Stage<'a> {
                  'User ' || i, '{hash}', '+201001234567', true, true, false, false, {now} FROM {numbers}"
             ),
             format!(
-                "INSERT INTO sessions (id, user_id, secret_hash, user_agent, peer, created_at, last_used_at, expires_at) \
+                "INSERT INTO sessions (id, user_id, secret_hash, user_agent, client_ip, created_at, last_used_at, expires_at) \
                  SELECT {id}, i, 'none', 'bench', '127.0.0.1', {now}, {now}, {later} FROM {numbers}"
             ),
             // Out of the chain: nobody verifies it here, and what is appended goes on from the head.
@@ -210,7 +210,7 @@ impl<'a> Stage<'a> {
                 user_id: account.cast_signed(),
                 secret_hash: hasher.hash(secret.expose()),
                 user_agent: Some("bench".to_owned()),
-                peer: Some("127.0.0.1".to_owned()),
+                client_ip: Some("127.0.0.1".to_owned()),
                 created_at: now,
                 last_used_at: now,
                 expires_at: issuer.session_end(now),
@@ -257,11 +257,11 @@ impl<'a> Stage<'a> {
             ("SMTP_URL", &smtp),
             ("ACCESS_TOKEN_SECONDS", &lifetime),
             ("MAX_CONNECTIONS_IP", "10000"),
-            ("LIMIT_LOGIN_PEER", "100000/1"),
+            ("LIMIT_LOGIN_IP", "100000/1"),
             ("LIMIT_LOGIN_FREE_FAILURES", "1000000"),
             ("LIMIT_LOGIN_FAILURES", "1000000"),
-            ("LIMIT_REGISTER_PEER", "100000/1"),
-            ("LIMIT_RESET_PEER", "100000/1"),
+            ("LIMIT_REGISTER_IP", "100000/1"),
+            ("LIMIT_RESET_IP", "100000/1"),
             ("LIMIT_MAIL_CAUSE", "100000/1"),
             ("LIMIT_MAIL_COOLDOWN", "100000/1"),
             ("LIMIT_MAIL_HOUR", "100000/1"),

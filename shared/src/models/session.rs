@@ -32,7 +32,7 @@ pub struct Model {
     /// What the client called itself, 200 characters at most.
     pub user_agent: Option<String>,
     /// The client's address.
-    pub peer: Option<String>,
+    pub client_ip: Option<String>,
     /// The login.
     pub created_at: DateTime<Utc>,
     /// The last login or refresh.
@@ -85,7 +85,7 @@ pub async fn insert(db: &impl ConnectionTrait, session: Model) -> Result<(), DbE
         user_id: Set(session.user_id),
         secret_hash: Set(session.secret_hash),
         user_agent: Set(session.user_agent),
-        peer: Set(session.peer),
+        client_ip: Set(session.client_ip),
         created_at: Set(session.created_at),
         last_used_at: Set(session.last_used_at),
         expires_at: Set(session.expires_at),
@@ -173,7 +173,7 @@ impl FromQueryResult for WithUser {
             user_id: row.next()?,
             secret_hash: row.next()?,
             user_agent: row.next()?,
-            peer: row.next()?,
+            client_ip: row.next()?,
             created_at: row.next()?,
             last_used_at: row.next()?,
             expires_at: row.next()?,
@@ -340,14 +340,14 @@ pub async fn known_networks(
 ) -> Result<Vec<String>, DbErr> {
     let client_ips: Vec<String> = Entity::find()
         .select_only()
-        .column(Column::Peer)
+        .column(Column::ClientIp)
         .filter(Column::UserId.eq(user.id))
-        .filter(Column::Peer.is_not_null())
+        .filter(Column::ClientIp.is_not_null())
         .filter(Column::ExpiresAt.gt(now - KNOWN_AFTER_EXPIRY))
         .apply_if(user.email_since(), |query, since| {
             query.filter(Column::CreatedAt.gt(since))
         })
-        .group_by(Column::Peer)
+        .group_by(Column::ClientIp)
         .order_by_asc(Column::CreatedAt.min())
         .into_tuple()
         .all(db)

@@ -80,7 +80,7 @@ async fn login(world: &World, user: &user::Model, client_ip: &str, expires_at: D
         user_id: user.id,
         secret_hash: hasher.hash(client_ip),
         user_agent: None,
-        peer: Some(client_ip.to_owned()),
+        client_ip: Some(client_ip.to_owned()),
         created_at: at,
         last_used_at: at,
         expires_at,

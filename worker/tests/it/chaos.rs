@@ -58,12 +58,12 @@ impl Installation {
         for (key, value) in [
             ("BIND", "127.0.0.1:0"),
             ("MEDIA_DIR", "media"),
-            ("LIMIT_RESET_PEER", "100000/1"),
+            ("LIMIT_RESET_IP", "100000/1"),
             ("LIMIT_MAIL_CAUSE", "100000/1"),
             ("LIMIT_MAIL_COOLDOWN", "100000/1"),
             ("LIMIT_MAIL_HOUR", "100000/1"),
             ("LIMIT_MAIL_DAY", "100000/1"),
-            ("LIMIT_REGISTER_PEER", "100000/1"),
+            ("LIMIT_REGISTER_IP", "100000/1"),
         ] {
             world.set(key, value);
         }

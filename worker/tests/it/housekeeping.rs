@@ -33,7 +33,7 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
         user_id: user.id,
         secret_hash: hasher.hash("secret"),
         user_agent: None,
-        peer: None,
+        client_ip: None,
         created_at: now,
         last_used_at: now,
         expires_at: now + TimeDelta::days(10),

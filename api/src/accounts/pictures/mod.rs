@@ -88,7 +88,9 @@ pub async fn accept(
     user_id: Option<i64>,
     upload: Upload,
 ) -> Result<Picture, ApiError> {
-    let limit = app.limits.picture_upload(trail.peer, user_id, app.now());
+    let limit = app
+        .limits
+        .picture_upload(trail.client_ip, user_id, app.now());
     trail
         .limited(app, "picture upload", None, limit.await)
         .await?;
@@ -122,7 +124,7 @@ pub async fn check_large_body(
 ) -> Result<(), ApiError> {
     let limit = app
         .limits
-        .check_picture_upload(trail.peer, user_id, app.now());
+        .check_picture_upload(trail.client_ip, user_id, app.now());
     trail
         .limited(app, "picture upload", None, limit.await)
         .await

@@ -39,7 +39,7 @@ pub async fn list(app: &App, mailbox: &str) -> Result<Vec<LockoutRow>, ApiError>
     let mut rows = Vec::new();
     for lockout in app.limits.held(app.now(), MAX_ROWS).await? {
         let subject = match &lockout.whom {
-            LockoutSubject::Peer(network) => network.clone(),
+            LockoutSubject::ClientIp(network) => network.clone(),
             LockoutSubject::Account(id) => id.to_string(),
             LockoutSubject::Mailbox(fingerprint) => {
                 let start: String = fingerprint.chars().take(FINGERPRINT_CHARS).collect();
@@ -99,7 +99,7 @@ impl LockoutOwners {
     /// Returns the account of a lockout, if it is known and still has the address.
     async fn find(&self, app: &App, lockout: &Lockout) -> Result<Option<user::Model>, ApiError> {
         match &lockout.whom {
-            LockoutSubject::Peer(_) => Ok(None),
+            LockoutSubject::ClientIp(_) => Ok(None),
             LockoutSubject::Account(id) => Ok(user::find(&app.db, *id).await?),
             LockoutSubject::Mailbox(mailbox) => {
                 if let Some(user) = self.privileged.get(mailbox) {

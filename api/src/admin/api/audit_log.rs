@@ -46,7 +46,7 @@ struct AuditEvent {
     /// A fingerprint of the entered email address.
     subject: Option<String>,
     /// The client IP.
-    peer: Option<String>,
+    client_ip: Option<String>,
     /// The request id.
     request: String,
     /// Details.
@@ -109,7 +109,7 @@ impl AuditEvent {
             user: row.user_id,
             session: row.session_id.map(|id| id.to_string()),
             subject: row.subject,
-            peer: row.peer,
+            client_ip: row.client_ip,
             request: row.request_id,
             detail: row.detail,
             changes: row.changes,

@@ -67,7 +67,7 @@ struct UnlockRequest {
 impl Example for UnlockRequest {
     fn example() -> Self {
         Self {
-            name: "login:peer:192.0.2.7".to_owned(),
+            name: "login:ip:192.0.2.7".to_owned(),
         }
     }
 }

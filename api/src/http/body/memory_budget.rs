@@ -11,7 +11,7 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::http::client_ip::Peer;
+use crate::http::client_ip::ClientIp;
 
 /// What all bodies together have, in KiB. What is made of a body while it is read takes as much once or twice again.
 const TOTAL_KIB: usize = 64 * 1024;
@@ -43,10 +43,10 @@ impl Default for BodyMemoryBudget {
 
 impl BodyMemoryBudget {
     /// Waits for a place for so many bytes. `None` never happens while the program runs.
-    pub async fn take(&self, peer: Peer, bytes: usize) -> Option<BudgetPermit> {
+    pub async fn take(&self, client_ip: ClientIp, bytes: usize) -> Option<BudgetPermit> {
         let size = u32::try_from(bytes.div_ceil(1024).min(PER_CLIENT_KIB)).ok()?;
         // First the own, so that a client that has enough stands in nobody's way.
-        let own = self.client(peer).acquire_many_owned(size).await.ok()?;
+        let own = self.client(client_ip).acquire_many_owned(size).await.ok()?;
         let all = Arc::clone(&self.all).acquire_many_owned(size).await.ok()?;
         Some(BudgetPermit {
             _all: all,
@@ -54,10 +54,10 @@ impl BodyMemoryBudget {
         })
     }
 
-    fn client(&self, peer: Peer) -> Arc<Semaphore> {
+    fn client(&self, client_ip: ClientIp) -> Arc<Semaphore> {
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
         clients.retain(|_, client| client.strong_count() > 0);
-        let client = clients.entry(peer.network()).or_default();
+        let client = clients.entry(client_ip.network()).or_default();
         client.upgrade().unwrap_or_else(|| {
             let new = Arc::new(Semaphore::new(PER_CLIENT_KIB));
             *client = Arc::downgrade(&new);

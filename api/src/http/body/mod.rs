@@ -29,7 +29,7 @@ use crate::{
             json::Members,
             memory_budget::BudgetPermit,
         },
-        client_ip::Peer,
+        client_ip::ClientIp,
         error::ApiError,
     },
 };
@@ -191,9 +191,9 @@ async fn receive(
     }
     let mut place = None;
     if let Some(app) = request.data::<App>() {
-        let peer = Peer::of(request, &app.config.proxies);
+        let client_ip = ClientIp::of(request, &app.config.proxies);
         let patience = patience(request);
-        let waiting = app.room.take(peer, declared.unwrap_or(limit));
+        let waiting = app.room.take(client_ip, declared.unwrap_or(limit));
         place = timeout(patience / 2, waiting).await.ok().flatten();
         if place.is_none() {
             let _ = timeout(patience / 4, discard(&mut stream, limit)).await;

@@ -41,7 +41,7 @@ impl AuditKey {
         add(row.user_id.map(|id| id.to_string()).as_deref());
         add(row.session_id.map(|id| id.to_string()).as_deref());
         add(row.subject.as_deref());
-        add(row.peer.as_deref());
+        add(row.client_ip.as_deref());
         add(Some(&row.request_id));
         add(row.detail.as_deref());
         // Events of the time before there was this column have none, and their hashes stay what they were.

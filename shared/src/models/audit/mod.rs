@@ -61,7 +61,7 @@ pub struct Model {
     /// A fingerprint of the address that was given, whether or not somebody has it.
     pub subject: Option<String>,
     /// The client's address.
-    pub peer: Option<String>,
+    pub client_ip: Option<String>,
     /// The request.
     pub request_id: String,
     /// What else there is to say, in a few fixed words.
@@ -202,7 +202,7 @@ pub struct Event {
     /// A fingerprint of the address that was given.
     pub subject: Option<String>,
     /// The client's address.
-    pub peer: Option<String>,
+    pub client_ip: Option<String>,
     /// The request.
     pub request_id: String,
     /// A few fixed words.
@@ -265,7 +265,7 @@ impl Event {
             user_id: self.user_id,
             session_id: self.session_id,
             subject: self.subject.map(|it| it.chars().take(SUBJECT).collect()),
-            peer: self.peer,
+            client_ip: self.client_ip,
             request_id: self.request_id,
             detail: self.detail,
             changes: self.changes,

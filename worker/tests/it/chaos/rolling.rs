@@ -35,7 +35,7 @@ async fn rolling_restart_fails_no_request_loses_no_mail() {
         ("TRUSTED_PROXIES", "127.0.0.1"),
         ("DRAIN_SECONDS", "4"),
         ("ACTIVATION", "none"),
-        ("LIMIT_LOGIN_PEER", "100000/1"),
+        ("LIMIT_LOGIN_IP", "100000/1"),
     ] {
         it.world.set(key, value);
     }

@@ -112,7 +112,7 @@ async fn start_session(
     );
     fields.finish()?;
     let email = email?;
-    let limit = app.limits.login(audit.peer, &email, app.now()).await;
+    let limit = app.limits.login(audit.client_ip, &email, app.now()).await;
     let attempt = audit
         .limited(app, "login", Some(&email.key()), limit)
         .await?;
