@@ -35,7 +35,7 @@ const RENEWAL_RETRY_DELAY: Duration = Duration::from_millis(200);
 const MAX_REDIS_BACK_OFF: TimeDelta = TimeDelta::seconds(5);
 
 impl Inner {
-    /// Attempts a delivery, renews its claim meanwhile, and records the result.
+    /// Attempts a delivery, renews its claim during the attempt, and records the result.
     pub(super) async fn run(
         &self,
         mail: &mut mail::Model,

@@ -11,14 +11,14 @@ use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
-/// Creates a world whose budget allows `count` mails of one kind an hour.
-async fn world(hour: &str) -> World {
-    let mut world = World::new().await;
-    world.set("LIMIT_MAIL_HOUR", hour);
-    world.user("ada@example.com").await;
-    world
+/// Creates an app whose budget allows `count` mails of one kind an hour.
+async fn app(hour: &str) -> TestApp {
+    let mut app = TestApp::new().await;
+    app.set("LIMIT_MAIL_HOUR", hour);
+    app.user("ada@example.com").await;
+    app
 }
 
 async fn deliver(delivery: Delivery, mail: Uuid) -> Outcome {
@@ -28,11 +28,11 @@ async fn deliver(delivery: Delivery, mail: Uuid) -> Outcome {
 /// Two workers with twenty concurrent mails send as many as the budget allows.
 #[tokio::test]
 async fn parallel_deliveries_share_one_budget() {
-    let world = world("7/3600").await;
-    let workers = [world.delivery(), world.delivery()];
+    let app = app("7/3600").await;
+    let workers = [app.delivery(), app.delivery()];
     let mut deliveries = JoinSet::new();
     for number in 0..20 {
-        let (_, mail) = world.reset("ada@example.com").await;
+        let (_, mail) = app.reset("ada@example.com").await;
         deliveries.spawn(deliver(workers[number % 2].clone(), mail));
     }
     let outcomes = deliveries.join_all().await;
@@ -40,41 +40,41 @@ async fn parallel_deliveries_share_one_budget() {
     let count = |outcome| outcomes.iter().filter(|it| **it == outcome).count();
     assert_eq!(count(Outcome::Sent), 7);
     assert_eq!(count(Outcome::Suppressed), 13);
-    assert_eq!(world.count(MailState::Suppressed).await, 13);
-    assert_eq!(world.sink.mails().len(), 7);
+    assert_eq!(app.count(MailState::Suppressed).await, 13);
+    assert_eq!(app.sink.mails().len(), 7);
 }
 
 /// A suppressed mail has no code in Redis.
 #[tokio::test]
 async fn retried_mail_counts_once_in_the_budget() {
-    let world = world("1/3600").await;
-    let (_, mail) = world.reset("ada@example.com").await;
-    world.sink.set_fault(Fault::Refuse);
-    assert_eq!(world.deliver(mail).await, Outcome::Deferred);
-    world.sink.set_fault(Fault::None);
-    world.clock.advance(TimeDelta::seconds(3));
-    assert_eq!(world.deliver(mail).await, Outcome::Sent);
+    let app = app("1/3600").await;
+    let (_, mail) = app.reset("ada@example.com").await;
+    app.sink.set_fault(Fault::Refuse);
+    assert_eq!(app.deliver(mail).await, Outcome::Deferred);
+    app.sink.set_fault(Fault::None);
+    app.clock.advance(TimeDelta::seconds(3));
+    assert_eq!(app.deliver(mail).await, Outcome::Sent);
 
-    let (reset, next) = world.reset("ada@example.com").await;
-    assert_eq!(world.deliver(next).await, Outcome::Suppressed);
-    assert!(world.codes().find(reset).await.unwrap().is_none());
-    world.clock.advance(TimeDelta::hours(1));
-    let (_, later) = world.reset("ada@example.com").await;
-    assert_eq!(world.deliver(later).await, Outcome::Sent);
+    let (reset, next) = app.reset("ada@example.com").await;
+    assert_eq!(app.deliver(next).await, Outcome::Suppressed);
+    assert!(app.codes().find(reset).await.unwrap().is_none());
+    app.clock.advance(TimeDelta::hours(1));
+    let (_, later) = app.reset("ada@example.com").await;
+    assert_eq!(app.deliver(later).await, Outcome::Sent);
 }
 
 /// Creates an account with a verified address.
-async fn verified(world: &World) -> user::Model {
-    let user = world.user("bo@example.com").await;
+async fn verified(app: &TestApp) -> user::Model {
+    let user = app.user("bo@example.com").await;
     let mut row = user.into_active_model();
-    row.email_verified_at = Set(Some(world.clock.now() - TimeDelta::days(300)));
-    row.update(&world.database.db).await.unwrap()
+    row.email_verified_at = Set(Some(app.clock.now() - TimeDelta::days(300)));
+    row.update(&app.database.db).await.unwrap()
 }
 
 /// Creates a session of a login from a client IP.
-async fn login(world: &World, user: &user::Model, client_ip: &str, expires_at: DateTime<Utc>) {
+async fn login(app: &TestApp, user: &user::Model, client_ip: &str, expires_at: DateTime<Utc>) {
     let at = expires_at - TimeDelta::days(10);
-    let hasher = world.config().common.secret_key.token_hasher();
+    let hasher = app.config().common.secret_key.token_hasher();
     let session = session::Model {
         id: Uuid::now_v7(),
         user_id: user.id,
@@ -88,63 +88,63 @@ async fn login(world: &World, user: &user::Model, client_ip: &str, expires_at: D
         rotated_at: None,
         revoked_at: Some(at),
     };
-    session::insert(&world.database.db, session).await.unwrap();
+    session::insert(&app.database.db, session).await.unwrap();
 }
 
 /// Queues a code that a client network requested.
-async fn code_from(world: &World, email: &str, network: &str) -> Uuid {
-    let (_, mail) = world.reset(email).await;
-    let mut row = world.row(mail).await.into_active_model();
+async fn code_from(app: &TestApp, email: &str, network: &str) -> Uuid {
+    let (_, mail) = app.reset(email).await;
+    let mut row = app.row(mail).await.into_active_model();
     row.client_network = Set(Some(network.to_owned()));
-    row.update(&world.database.db).await.unwrap();
+    row.update(&app.database.db).await.unwrap();
     mail
 }
 
 /// M3: a network is known by sessions that expired within 30 days, whatever ended them.
 #[tokio::test]
 async fn network_is_known_30_days_after_session_expiry() {
-    let mut world = world("1/3600").await;
-    world.set("LIMIT_MAIL_CAUSE", "3/3600");
-    world.set("LIMIT_MAIL_DAY", "30/86400");
-    let (user, now) = (verified(&world).await, world.clock.now());
-    let stranger = code_from(&world, "bo@example.com", "203.0.113.1").await;
-    assert_eq!(world.deliver(stranger).await, Outcome::Sent);
-    login(&world, &user, "198.51.100.1", now - TimeDelta::days(29)).await;
-    login(&world, &user, "2001:db8:1:2::9", now + TimeDelta::days(1)).await;
-    login(&world, &user, "198.51.100.2", now - TimeDelta::days(30)).await;
+    let mut app = app("1/3600").await;
+    app.set("LIMIT_MAIL_CAUSE", "3/3600");
+    app.set("LIMIT_MAIL_DAY", "30/86400");
+    let (user, now) = (verified(&app).await, app.clock.now());
+    let stranger = code_from(&app, "bo@example.com", "203.0.113.1").await;
+    assert_eq!(app.deliver(stranger).await, Outcome::Sent);
+    login(&app, &user, "198.51.100.1", now - TimeDelta::days(29)).await;
+    login(&app, &user, "2001:db8:1:2::9", now + TimeDelta::days(1)).await;
+    login(&app, &user, "198.51.100.2", now - TimeDelta::days(30)).await;
     for (network, outcome) in [
         ("198.51.100.1", Outcome::Sent),
         ("2001:db8:1:2::/64", Outcome::Sent),
         ("198.51.100.2", Outcome::Suppressed),
         ("203.0.113.2", Outcome::Suppressed),
     ] {
-        let mail = code_from(&world, "bo@example.com", network).await;
-        assert_eq!(world.deliver(mail).await, outcome, "{network}");
+        let mail = code_from(&app, "bo@example.com", network).await;
+        assert_eq!(app.deliver(mail).await, outcome, "{network}");
     }
 }
 
 #[tokio::test]
 async fn retried_mail_counts_once_in_the_reserve() {
-    let mut world = world("1/3600").await;
-    world.set("LIMIT_MAIL_CAUSE", "2/3600");
-    world.set("LIMIT_MAIL_DAY", "30/86400");
-    let user = verified(&world).await;
+    let mut app = app("1/3600").await;
+    app.set("LIMIT_MAIL_CAUSE", "2/3600");
+    app.set("LIMIT_MAIL_DAY", "30/86400");
+    let user = verified(&app).await;
     let deliver_one = async |kind: MailKind, outcome: Outcome| {
-        let mail = world.notice(kind, &user).await;
-        assert_eq!(world.deliver(mail).await, outcome);
+        let mail = app.notice(kind, &user).await;
+        assert_eq!(app.deliver(mail).await, outcome);
         mail
     };
     // The total, and then the reserve of two mails.
     deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
-    world.sink.set_fault(Fault::Refuse);
+    app.sink.set_fault(Fault::Refuse);
     let deferred = deliver_one(MailKind::TokenReplayed, Outcome::Deferred).await;
-    world.sink.set_fault(Fault::None);
-    world.clock.advance(TimeDelta::seconds(3));
-    assert_eq!(world.deliver(deferred).await, Outcome::Sent);
-    world.clock.advance(TimeDelta::hours(1));
+    app.sink.set_fault(Fault::None);
+    app.clock.advance(TimeDelta::seconds(3));
+    assert_eq!(app.deliver(deferred).await, Outcome::Sent);
+    app.clock.advance(TimeDelta::hours(1));
     deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
     deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
-    world.clock.advance(TimeDelta::hours(1));
+    app.clock.advance(TimeDelta::hours(1));
     deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
     deliver_one(MailKind::TokenReplayed, Outcome::Suppressed).await;
 }

@@ -17,7 +17,7 @@ use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{PATIENCE, Process, RedisServer, TestRedis, variable};
 use tokio::time::{sleep, timeout};
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
 mod api;
 mod backlog;
@@ -46,15 +46,15 @@ fn scaled<T>(short: T, long: T) -> T {
 
 /// The programs with their servers.
 struct Installation {
-    world: World,
+    app: TestApp,
     redis: RedisServer,
     http: reqwest::Client,
 }
 
 impl Installation {
     async fn new() -> Self {
-        let mut world = World::new().await;
-        world.clock = Clock::system();
+        let mut app = TestApp::new().await;
+        app.clock = Clock::system();
         for (key, value) in [
             ("BIND", "127.0.0.1:0"),
             ("MEDIA_DIR", "media"),
@@ -65,16 +65,16 @@ impl Installation {
             ("LIMIT_MAIL_DAY", "100000/1"),
             ("LIMIT_REGISTER_IP", "100000/1"),
         ] {
-            world.set(key, value);
+            app.set(key, value);
         }
         let redis = RedisServer::start().await;
-        world.redis = TestRedis::at(&redis.url()).await;
-        world.connections.queue = world.redis.queue().await;
-        world.set("REDIS_URL", &redis.url());
-        let namespace = world.redis.namespace().to_owned();
-        world.set("REDIS_NAMESPACE", &namespace);
+        app.redis = TestRedis::at(&redis.url()).await;
+        app.connections.queue = app.redis.queue().await;
+        app.set("REDIS_URL", &redis.url());
+        let namespace = app.redis.namespace().to_owned();
+        app.set("REDIS_NAMESPACE", &namespace);
         Self {
-            world,
+            app,
             redis,
             http: reqwest::Client::builder()
                 .redirect(reqwest::redirect::Policy::none())
@@ -86,7 +86,7 @@ impl Installation {
     /// Creates an installation with `count` accounts: `user0@example.com` and so on.
     async fn with_users(count: usize) -> Self {
         let installation = Self::new().await;
-        installation.world.users(count).await;
+        installation.app.users(count).await;
         installation
     }
 
@@ -98,7 +98,7 @@ impl Installation {
             "there is no {}: run `cargo build --workspace` first",
             program.display()
         );
-        let variables = &self.world.variables;
+        let variables = &self.app.variables;
         let mut process = Process::spawn(program.to_str().unwrap(), &["serve"], variables);
         let line = process.wait_for_line("Latchkey serves.").await;
         let address = line.rsplit("address=").next().unwrap().trim().to_owned();
@@ -111,7 +111,7 @@ impl Installation {
 
     /// Starts a worker and waits until it is ready.
     async fn worker(&self) -> Process {
-        let mut worker = self.world.process(&[]);
+        let mut worker = self.app.process(&[]);
         worker.wait_for_line("Worker ready").await;
         worker
     }
@@ -131,7 +131,7 @@ impl Installation {
         let pause = Duration::from_millis(if count > 10_000 { 1_000 } else { 50 });
         while sent < count {
             let more = async {
-                while self.world.count(MailState::Sent).await <= sent {
+                while self.app.count(MailState::Sent).await <= sent {
                     sleep(pause).await;
                 }
             };
@@ -140,19 +140,19 @@ impl Installation {
                 "{sent} of {count} mails were sent, and then none for a minute; waiting: {:#?}",
                 self.waiting().await
             );
-            sent = self.world.count(MailState::Sent).await;
+            sent = self.app.count(MailState::Sent).await;
         }
     }
 
     async fn waiting(&self) -> Vec<latchkey_shared::models::mail::Model> {
-        let db = &self.world.database.db;
+        let db = &self.app.database.db;
         let waiting = latchkey_shared::models::mail::list(db, Some(MailState::Queued), 5).await;
         waiting.unwrap()
     }
 
     /// Waits until every mail was attempted.
     async fn wait_until_all_attempted(&self) {
-        self.world.wait_until_all(|mail| mail.attempts > 0).await;
+        self.app.wait_until_all(|mail| mail.attempts > 0).await;
     }
 
     /// Compares accepted with delivered mails, and adds a row to the table: the fault, the numbers of accepted, delivered,
@@ -165,7 +165,7 @@ impl Installation {
     }
 
     async fn counts(&self) -> Counts {
-        let rows = self.world.rows().await;
+        let rows = self.app.rows().await;
         let accepted: HashMap<_, _> = rows
             .iter()
             .map(|row| (row.message_id.as_str(), row))
@@ -179,7 +179,7 @@ impl Installation {
             ..Counts::default()
         };
         let mut seen = HashMap::new();
-        for mail in self.world.sink.mails() {
+        for mail in self.app.sink.mails() {
             let row = accepted[mail.message_id.as_str()];
             let same = (mail.to.clone(), mail.code());
             if let Some(before) = seen.insert(mail.message_id.clone(), same.clone()) {

@@ -4,22 +4,22 @@ use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, Security, Stage};
 use latchkey_worker::delivery::Outcome;
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
 /// Delivers 24 concurrent codes by one worker, and checks that each took one attempt.
 async fn deliver_at_once(fault: Fault) {
-    let mut world = World::new().await;
-    world.users(24).await;
-    let _worker = world.worker(8);
-    world.sink.set_fault(fault.clone());
+    let mut app = TestApp::new().await;
+    app.users(24).await;
+    let _worker = app.worker(8);
+    app.sink.set_fault(fault.clone());
 
-    world.request_resets(24).await;
+    app.request_resets(24).await;
 
-    world.wait_for(MailState::Sent, 24).await;
-    for row in world.rows().await {
+    app.wait_for(MailState::Sent, 24).await;
+    for row in app.rows().await {
         assert_eq!(row.attempts, 1, "{fault:?}: {:?}", row.last_error);
     }
-    assert_eq!(world.sink.mails().len(), 24, "{fault:?}");
+    assert_eq!(app.sink.mails().len(), 24, "{fault:?}");
 }
 
 #[tokio::test]
@@ -40,43 +40,43 @@ async fn refused_new_connection_defers_without_another() {
         (Stage::Greeting, "421 4.7.0 too many connections"),
         (Stage::Sender, "421 4.3.2 shutting down"),
     ] {
-        let world = World::new().await;
-        world.user("ada@example.com").await;
-        let (_, mail) = world.reset("ada@example.com").await;
-        world.sink.set_fault(Fault::Reply(stage, reply));
+        let app = TestApp::new().await;
+        app.user("ada@example.com").await;
+        let (_, mail) = app.reset("ada@example.com").await;
+        app.sink.set_fault(Fault::Reply(stage, reply));
 
-        assert_eq!(world.deliver(mail).await, Outcome::Deferred);
+        assert_eq!(app.deliver(mail).await, Outcome::Deferred);
 
-        assert_eq!(world.sink.connections(), 1, "{reply}");
+        assert_eq!(app.sink.connections(), 1, "{reply}");
     }
 }
 
 /// The server may have accepted the mail, so the attempt does not send it again.
 #[tokio::test]
 async fn lost_reply_on_reused_connection_defers_mail() {
-    let world = World::new().await;
-    world.users(2).await;
-    let delivery = world.delivery();
-    let (_, first) = world.reset("user0@example.com").await;
-    let (_, second) = world.reset("user1@example.com").await;
+    let app = TestApp::new().await;
+    app.users(2).await;
+    let delivery = app.delivery();
+    let (_, first) = app.reset("user0@example.com").await;
+    let (_, second) = app.reset("user1@example.com").await;
     assert_eq!(delivery.deliver(first).await.unwrap(), Outcome::Sent);
-    world.sink.set_fault(Fault::DropAfterAccept(1));
+    app.sink.set_fault(Fault::DropAfterAccept(1));
 
     assert_eq!(delivery.deliver(second).await.unwrap(), Outcome::Deferred);
 
-    assert_eq!(world.sink.connections(), 1, "the connection was used again");
-    assert_eq!(world.sink.mails().len(), 2);
+    assert_eq!(app.sink.connections(), 1, "the connection was used again");
+    assert_eq!(app.sink.mails().len(), 2);
 }
 
 async fn ehlo_with(settings: &[(&str, &str)]) -> String {
-    let mut world = World::new().await;
+    let mut app = TestApp::new().await;
     for (key, value) in settings {
-        world.set(key, value);
+        app.set(key, value);
     }
-    world.user("ada@example.com").await;
-    let (_, mail) = world.reset("ada@example.com").await;
-    assert_eq!(world.deliver(mail).await, Outcome::Sent);
-    world.sink.commands().remove(0)
+    app.user("ada@example.com").await;
+    let (_, mail) = app.reset("ada@example.com").await;
+    assert_eq!(app.deliver(mail).await, Outcome::Sent);
+    app.sink.commands().remove(0)
 }
 
 #[tokio::test]
@@ -111,24 +111,24 @@ async fn ehlo_name_comes_from_setting_or_public_url() {
 /// Checks `doctor`, the row and the log of the worker.
 #[tokio::test]
 async fn unsupported_login_mechanisms_are_named() {
-    let mut world = World::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
-    world.clock = Clock::system();
-    world.sink.offer(&["STARTTLS", "AUTH XOAUTH2 OAUTHBEARER"]);
-    world.user("eve@example.com").await;
-    world.reset("eve@example.com").await;
+    let mut app = TestApp::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
+    app.clock = Clock::system();
+    app.sink.offer(&["STARTTLS", "AUTH XOAUTH2 OAUTHBEARER"]);
+    app.user("eve@example.com").await;
+    app.reset("eve@example.com").await;
 
-    let (code, text) = world.process(&["doctor"]).output().await;
+    let (code, text) = app.process(&["doctor"]).output().await;
     assert_eq!(code, Some(1), "{text}");
     let words = "only XOAUTH2, OAUTHBEARER, which Latchkey does not support";
     assert!(text.contains(words), "{text}");
 
-    let mut worker = world.process(&[]);
+    let mut worker = app.process(&[]);
     worker.wait_for_line(words).await;
-    let words = world.rows().await[0].last_error.clone().unwrap();
+    let words = app.rows().await[0].last_error.clone().unwrap();
     assert!(words.contains("PLAIN and LOGIN"), "{words}");
 
-    world.sink.offer(&["STARTTLS"]);
-    let (_, text) = world.process(&["doctor"]).output().await;
+    app.sink.offer(&["STARTTLS"]);
+    let (_, text) = app.process(&["doctor"]).output().await;
     assert!(
         text.contains("offers no login on this connection"),
         "{text}"
@@ -137,11 +137,11 @@ async fn unsupported_login_mechanisms_are_named() {
 
 #[tokio::test]
 async fn raw_delimiter_in_smtp_password_stops_start() {
-    let mut world = World::new().await;
-    world.set("SMTP_URL", "smtp://ada:velvet#secret@localhost:2525");
+    let mut app = TestApp::new().await;
+    app.set("SMTP_URL", "smtp://ada:velvet#secret@localhost:2525");
 
     for command in ["run", "doctor"] {
-        let (code, text) = world.process(&[command]).output().await;
+        let (code, text) = app.process(&[command]).output().await;
 
         assert_eq!(code, Some(1), "{text}");
         assert!(

@@ -8,26 +8,26 @@ use latchkey_shared::models::{
 use latchkey_worker::delivery::Outcome;
 use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
 
-use crate::world::{RESET, World};
+use crate::test_app::{RESET, TestApp};
 
 #[tokio::test]
 async fn every_mail_kind_has_headers_and_both_parts() {
-    let world = World::new().await;
-    let user = world.user("Ada@Example.com").await;
-    let mut mails = vec![world.reset("ada@example.com").await.1];
+    let app = TestApp::new().await;
+    let user = app.user("Ada@Example.com").await;
+    let mut mails = vec![app.reset("ada@example.com").await.1];
     for kind in [
         MailKind::PasswordChanged,
         MailKind::Welcome,
         MailKind::Activated,
     ] {
-        mails.push(world.notice(kind, &user).await);
+        mails.push(app.notice(kind, &user).await);
     }
 
     for mail in &mails {
-        assert_eq!(world.deliver(*mail).await, Outcome::Sent);
+        assert_eq!(app.deliver(*mail).await, Outcome::Sent);
     }
 
-    let arrived = world.sink.mails();
+    let arrived = app.sink.mails();
     assert_eq!(arrived.len(), 4);
     let subjects = [
         "is your Latchkey code",
@@ -36,7 +36,7 @@ async fn every_mail_kind_has_headers_and_both_parts() {
         "Your Latchkey account is active",
     ];
     for ((id, mail), subject) in mails.iter().zip(arrived).zip(subjects) {
-        let row = world.row(*id).await;
+        let row = app.row(*id).await;
         assert!(mail.subject.contains(subject), "{}", mail.subject);
         assert_eq!(mail.from, "no-reply@example.com");
         assert_eq!(mail.to.join(","), row.recipient);
@@ -54,20 +54,20 @@ async fn every_mail_kind_has_headers_and_both_parts() {
         assert!(mail.raw.contains("multipart/alternative"));
         assert!(mail.text.contains("Latchkey") && mail.html.contains("<html"));
         assert_eq!((row.state, row.attempts), (MailState::Sent, 1));
-        assert_eq!(row.sent_at, Some(world.clock.now()));
+        assert_eq!(row.sent_at, Some(app.clock.now()));
     }
 }
 
 #[tokio::test]
 async fn text_part_is_readable_in_raw_mail() {
-    let world = World::new().await;
-    let user = world.user("ada@example.com").await;
-    let (_, code) = world.reset("ada@example.com").await;
-    for mail in [code, world.notice(MailKind::PasswordChanged, &user).await] {
-        world.deliver(mail).await;
+    let app = TestApp::new().await;
+    let user = app.user("ada@example.com").await;
+    let (_, code) = app.reset("ada@example.com").await;
+    for mail in [code, app.notice(MailKind::PasswordChanged, &user).await] {
+        app.deliver(mail).await;
     }
 
-    for mail in world.sink.mails() {
+    for mail in app.sink.mails() {
         let text = mail.text.trim().replace('\n', "\r\n");
         assert!(mail.raw.contains(&text), "{}", mail.raw);
         assert!(mail.raw.is_ascii());
@@ -77,102 +77,102 @@ async fn text_part_is_readable_in_raw_mail() {
 /// O1: a code is valid for five minutes after the SMTP server accepted its mail.
 #[tokio::test]
 async fn code_lifetime_starts_when_mail_is_accepted() {
-    let world = World::new().await;
-    let user = world.user("ada@example.com").await;
-    let (reset, mail) = world.reset("ada@example.com").await;
-    world.clock.advance(TimeDelta::minutes(2));
+    let app = TestApp::new().await;
+    let user = app.user("ada@example.com").await;
+    let (reset, mail) = app.reset("ada@example.com").await;
+    app.clock.advance(TimeDelta::minutes(2));
 
-    world.deliver(mail).await;
+    app.deliver(mail).await;
 
-    let row = world.reset_row(reset).await;
-    let end = world.clock.now() + TimeDelta::minutes(5);
+    let row = app.reset_row(reset).await;
+    let end = app.clock.now() + TimeDelta::minutes(5);
     assert_eq!(row.code_expires_at, Some(end));
     assert_eq!(row.user_id, Some(user.id));
-    assert!(world.sink.mails()[0].text.contains("counts for 5 minutes"));
+    assert!(app.sink.mails()[0].text.contains("counts for 5 minutes"));
 }
 
 /// O1: a code is not valid longer than its reset.
 #[tokio::test]
 async fn code_expires_no_later_than_its_reset() {
-    let world = World::new().await;
-    world.user("ada@example.com").await;
-    let (reset, mail) = world.reset("ada@example.com").await;
-    world.clock.advance(RESET - TimeDelta::minutes(3));
+    let app = TestApp::new().await;
+    app.user("ada@example.com").await;
+    let (reset, mail) = app.reset("ada@example.com").await;
+    app.clock.advance(RESET - TimeDelta::minutes(3));
 
-    world.deliver(mail).await;
+    app.deliver(mail).await;
 
-    let row = world.reset_row(reset).await;
+    let row = app.reset_row(reset).await;
     assert_eq!(row.code_expires_at, Some(row.expires_at));
-    assert!(world.sink.mails()[0].text.contains("counts for 3 minutes"));
+    assert!(app.sink.mails()[0].text.contains("counts for 3 minutes"));
 }
 
 #[tokio::test]
 async fn mail_to_unknown_address_is_cancelled() {
-    let world = World::new().await;
-    let (reset, mail) = world.reset("nobody@example.com").await;
+    let app = TestApp::new().await;
+    let (reset, mail) = app.reset("nobody@example.com").await;
 
-    assert_eq!(world.deliver(mail).await, Outcome::Cancelled);
+    assert_eq!(app.deliver(mail).await, Outcome::Cancelled);
 
-    let row = world.row(mail).await;
+    let row = app.row(mail).await;
     assert_eq!(row.state, MailState::Cancelled);
     assert_eq!(row.last_error.as_deref(), Some("no active account"));
-    assert!(world.codes().find(reset).await.unwrap().is_none());
-    assert!(world.sink.mails().is_empty());
+    assert!(app.codes().find(reset).await.unwrap().is_none());
+    assert!(app.sink.mails().is_empty());
 }
 
 #[tokio::test]
 async fn mail_to_deactivated_account_is_cancelled() {
-    let world = World::new().await;
-    let user = world.user("ada@example.com").await;
-    let (_, code) = world.reset("ada@example.com").await;
-    let notice = world.notice(MailKind::PasswordChanged, &user).await;
-    let now = world.clock.now();
-    user::deactivate(&world.database.db, user.id, now)
+    let app = TestApp::new().await;
+    let user = app.user("ada@example.com").await;
+    let (_, code) = app.reset("ada@example.com").await;
+    let notice = app.notice(MailKind::PasswordChanged, &user).await;
+    let now = app.clock.now();
+    user::deactivate(&app.database.db, user.id, now)
         .await
         .unwrap();
 
     for mail in [code, notice] {
-        assert_eq!(world.deliver(mail).await, Outcome::Cancelled);
+        assert_eq!(app.deliver(mail).await, Outcome::Cancelled);
     }
 
-    assert!(world.sink.mails().is_empty());
+    assert!(app.sink.mails().is_empty());
 }
 
 #[tokio::test]
 async fn mail_of_ended_reset_is_cancelled() {
-    let world = World::new().await;
-    let user = world.user("ada@example.com").await;
-    let (reset, mail) = world.reset("ada@example.com").await;
-    let (db, now) = (&world.database.db, world.clock.now());
+    let app = TestApp::new().await;
+    let user = app.user("ada@example.com").await;
+    let (reset, mail) = app.reset("ada@example.com").await;
+    let (db, now) = (&app.database.db, app.clock.now());
     password_reset::bind(db, &[reset]).await.unwrap();
     password_reset::end_all(db, user.id, now).await.unwrap();
 
-    assert_eq!(world.deliver(mail).await, Outcome::Cancelled);
-    assert!(world.sink.mails().is_empty());
+    assert_eq!(app.deliver(mail).await, Outcome::Cancelled);
+    assert!(app.sink.mails().is_empty());
 }
 
 #[tokio::test]
 async fn overdue_mail_expires_unsent() {
-    let world = World::new().await;
-    let user = world.user("ada@example.com").await;
-    let (_, code) = world.reset("ada@example.com").await;
-    let notice = world.notice(MailKind::Welcome, &user).await;
+    let app = TestApp::new().await;
+    let user = app.user("ada@example.com").await;
+    let (_, code) = app.reset("ada@example.com").await;
+    let notice = app.notice(MailKind::Welcome, &user).await;
 
     for (mail, lifetime) in [(code, RESET), (notice, TimeDelta::days(3))] {
-        world.clock.advance(lifetime);
-        assert_eq!(world.deliver(mail).await, Outcome::Expired);
-        assert_eq!(world.deliver(mail).await, Outcome::NotClaimed);
-        assert_eq!(world.row(mail).await.state, MailState::Expired);
+        app.clock.advance(lifetime);
+        assert_eq!(app.deliver(mail).await, Outcome::Expired);
+        assert_eq!(app.deliver(mail).await, Outcome::NotClaimed);
+        assert_eq!(app.row(mail).await.state, MailState::Expired);
     }
-    assert!(world.sink.mails().is_empty());
+    assert!(app.sink.mails().is_empty());
 }
 
 #[tokio::test]
 async fn repeated_delivery_sends_mail_once() {
-    let world = World::new().await;
-    world.user("ada@example.com").await;
-    let (_, mail) = world.reset("ada@example.com").await;
-    let delivery = world.delivery();
+    let app = TestApp::new().await;
+    app.user("ada@example.com").await;
+    let (_, mail) = app.reset("ada@example.com").await;
+    let delivery = app.delivery();
 
     let outcomes = tokio::join!(
         delivery.deliver(mail),
@@ -184,33 +184,33 @@ async fn repeated_delivery_sends_mail_once() {
     let outcomes = [outcomes.0, outcomes.1, outcomes.2, outcomes.3].map(Result::unwrap);
     let sent = outcomes.iter().filter(|it| **it == Outcome::Sent).count();
     assert_eq!(sent, 1, "{outcomes:?}");
-    assert_eq!(world.deliver(mail).await, Outcome::NotClaimed);
-    assert_eq!(world.sink.mails().len(), 1);
+    assert_eq!(app.deliver(mail).await, Outcome::NotClaimed);
+    assert_eq!(app.sink.mails().len(), 1);
 }
 
 #[tokio::test]
 async fn invalid_row_fails_without_affecting_others() {
-    let world = World::new().await;
-    let user = world.user("ada@example.com").await;
-    let (_, good) = world.reset("ada@example.com").await;
-    let kindless = world.notice(MailKind::Welcome, &user).await;
-    let addressless = world.notice(MailKind::Activated, &user).await;
-    let aimless = world.notice(MailKind::PasswordChanged, &user).await;
-    let db = &world.database.db;
-    let mut row = world.row(kindless).await.into_active_model();
+    let app = TestApp::new().await;
+    let user = app.user("ada@example.com").await;
+    let (_, good) = app.reset("ada@example.com").await;
+    let kindless = app.notice(MailKind::Welcome, &user).await;
+    let addressless = app.notice(MailKind::Activated, &user).await;
+    let aimless = app.notice(MailKind::PasswordChanged, &user).await;
+    let db = &app.database.db;
+    let mut row = app.row(kindless).await.into_active_model();
     row.kind = Set("carrier_pigeon".to_owned());
     row.update(db).await.unwrap();
-    let mut row = world.row(addressless).await.into_active_model();
+    let mut row = app.row(addressless).await.into_active_model();
     row.recipient = Set("not an address\r\nBcc: x@example.com".to_owned());
     row.update(db).await.unwrap();
-    let mut row = world.row(aimless).await.into_active_model();
+    let mut row = app.row(aimless).await.into_active_model();
     row.user_id = Set(None);
     row.update(db).await.unwrap();
 
     for mail in [kindless, addressless, aimless] {
-        assert_eq!(world.deliver(mail).await, Outcome::Failed);
-        assert_eq!(world.row(mail).await.state, MailState::Failed);
+        assert_eq!(app.deliver(mail).await, Outcome::Failed);
+        assert_eq!(app.row(mail).await.state, MailState::Failed);
     }
-    assert_eq!(world.deliver(good).await, Outcome::Sent);
-    assert_eq!(world.sink.mails().len(), 1);
+    assert_eq!(app.deliver(good).await, Outcome::Sent);
+    assert_eq!(app.sink.mails().len(), 1);
 }

@@ -4,22 +4,22 @@ use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, PATIENCE, Process, Security, Stage};
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
 /// A running worker and the URL of its metrics.
 struct Running {
-    world: World,
+    app: TestApp,
     metrics: String,
     _worker: Process,
 }
 
 impl Running {
     async fn start(security: Security, credentials: Option<(&str, &str)>) -> Self {
-        let mut world = World::with(security, credentials).await;
-        world.clock = Clock::system();
-        let (worker, base) = world.process_with_metrics(&[]).await;
+        let mut app = TestApp::with(security, credentials).await;
+        app.clock = Clock::system();
+        let (worker, base) = app.process_with_metrics(&[]).await;
         Self {
-            world,
+            app,
             metrics: format!("{base}/metrics"),
             _worker: worker,
         }
@@ -28,9 +28,9 @@ impl Running {
     /// Creates an account for each recipient and requests a code for it.
     async fn request_codes(&self, recipients: &[&str]) {
         for recipient in recipients {
-            self.world.user(recipient).await;
-            let (_, written) = self.world.write_reset(recipient).await;
-            self.world.outbox().wake(written).await;
+            self.app.user(recipient).await;
+            let (_, written) = self.app.write_reset(recipient).await;
+            self.app.outbox().wake(written).await;
         }
     }
 
@@ -38,7 +38,7 @@ impl Running {
     async fn wait_for_failures(&self, count: usize) {
         let failed = async {
             while self
-                .world
+                .app
                 .rows()
                 .await
                 .iter()
@@ -52,7 +52,7 @@ impl Running {
         assert!(
             timeout(PATIENCE, failed).await.is_ok(),
             "{:#?}",
-            self.world.rows().await
+            self.app.rows().await
         );
     }
 
@@ -72,7 +72,7 @@ impl Running {
         assert_eq!(causes.len(), 5, "{text}");
         let failing = causes.into_iter().filter(|(_, value)| *value == "1");
         let failing = failing.map(|(cause, _)| cause.to_owned()).collect();
-        let (code, text) = self.world.process(&["doctor"]).output().await;
+        let (code, text) = self.app.process(&["doctor"]).output().await;
         assert!(!text.contains('@'), "{text}");
         (failing, code, text)
     }
@@ -93,7 +93,7 @@ async fn service_refusal_turns_doctor_and_metrics_red() {
     ] {
         let it = Running::start(Security::StartTls, Some(("ada", "velvet-secret"))).await;
         it.assert_healthy().await;
-        it.world.sink.set_fault(Fault::Reply(stage, reply));
+        it.app.sink.set_fault(Fault::Reply(stage, reply));
         it.request_codes(&["eve@example.com"]).await;
         it.wait_for_failures(1).await;
 
@@ -102,8 +102,8 @@ async fn service_refusal_turns_doctor_and_metrics_red() {
         assert_eq!((causes, code), red, "{text}");
         assert!(text.contains(&reply[4..]), "{reply}: {text}");
 
-        it.world.sink.set_fault(Fault::None);
-        it.world.wait_for(MailState::Sent, 1).await;
+        it.app.sink.set_fault(Fault::None);
+        it.app.wait_for(MailState::Sent, 1).await;
         it.assert_healthy().await;
     }
 }
@@ -121,7 +121,7 @@ async fn recipient_refusal_leaves_doctor_and_metrics_green() {
     {
         let refused = format!("user{number}@one.example");
         let fault = Fault::ReplyToRecipients(vec![refused.clone()], reply);
-        it.world.sink.set_fault(fault);
+        it.app.sink.set_fault(fault);
         it.request_codes(&[&refused]).await;
         it.wait_for_failures(number + 1).await;
 
@@ -133,7 +133,7 @@ async fn recipient_refusal_leaves_doctor_and_metrics_green() {
 async fn refusals_in_several_domains_turn_red_temporarily() {
     let it = Running::start(Security::Plain, None).await;
     let refused = ["ada@one.example", "eve@two.example"];
-    it.world.sink.set_fault(Fault::ReplyToRecipients(
+    it.app.sink.set_fault(Fault::ReplyToRecipients(
         refused.map(str::to_owned).to_vec(),
         "554 5.7.1 <ada@one.example>: Relay access denied",
     ));
@@ -141,7 +141,7 @@ async fn refusals_in_several_domains_turn_red_temporarily() {
     it.wait_for_failures(2).await;
     // A relay accepts mails to its own domain.
     it.request_codes(&["own@three.example"]).await;
-    it.world.wait_for(MailState::Sent, 1).await;
+    it.app.wait_for(MailState::Sent, 1).await;
 
     let (causes, code, text) = it.health().await;
     assert_eq!(
@@ -151,8 +151,8 @@ async fn refusals_in_several_domains_turn_red_temporarily() {
     );
     assert!(text.contains("Relay access denied"), "{text}");
 
-    it.world.sink.set_fault(Fault::None);
-    it.world.wait_for(MailState::Sent, 3).await;
+    it.app.sink.set_fault(Fault::None);
+    it.app.wait_for(MailState::Sent, 3).await;
     it.assert_healthy().await;
 }
 
@@ -160,14 +160,14 @@ async fn refusals_in_several_domains_turn_red_temporarily() {
 #[tokio::test]
 async fn refusals_caused_by_strangers_leave_health_green() {
     let it = Running::start(Security::Plain, None).await;
-    it.world.sink.offer(&["8BITMIME"]);
+    it.app.sink.offer(&["8BITMIME"]);
     it.request_codes(&["\u{e9}@a.example.org", "\u{e9}@b.example.net"])
         .await;
     it.wait_for_failures(2).await;
     it.assert_healthy().await;
 
     let refused = ["eve@a.example.com", "eve@b.example.com", "eve@example.edu"];
-    it.world.sink.set_fault(Fault::ReplyToRecipients(
+    it.app.sink.set_fault(Fault::ReplyToRecipients(
         refused.map(str::to_owned).to_vec(),
         "554 5.7.1 refused by the server of the domain",
     ));
@@ -178,7 +178,7 @@ async fn refusals_caused_by_strangers_leave_health_green() {
 
     it.request_codes(&["ada@one.example", "ada@two.example"])
         .await;
-    it.world.wait_for(MailState::Sent, 2).await;
+    it.app.wait_for(MailState::Sent, 2).await;
     it.request_codes(&refused[2..]).await;
     it.wait_for_failures(5).await;
     it.assert_healthy().await;

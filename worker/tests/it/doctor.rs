@@ -2,13 +2,13 @@
 
 use latchkey_testing::Security;
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
 #[tokio::test]
 async fn doctor_healthy_installation_warns_only_about_redis_persistence() {
-    let world = World::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
+    let app = TestApp::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
 
-    let (code, text) = world.process(&["doctor"]).output().await;
+    let (code, text) = app.process(&["doctor"]).output().await;
 
     assert_eq!(code, Some(0), "{text}");
     for line in [
@@ -26,18 +26,18 @@ async fn doctor_healthy_installation_warns_only_about_redis_persistence() {
         !text.contains("velvet-secret") && !text.contains("failure"),
         "{text}"
     );
-    assert!(world.sink.mails().is_empty());
+    assert!(app.sink.mails().is_empty());
 }
 
 #[tokio::test]
 async fn doctor_names_each_failure_with_remedy() {
-    let mut world = World::new().await;
-    world.sink.stop();
+    let mut app = TestApp::new().await;
+    app.sink.stop();
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/empty.db", folder.path().display());
-    world.set("DATABASE_URL", &url);
+    app.set("DATABASE_URL", &url);
 
-    let (code, text) = world.process(&["doctor", "--json"]).output().await;
+    let (code, text) = app.process(&["doctor", "--json"]).output().await;
 
     assert_eq!(code, Some(1), "{text}");
     let finding = |subject: &str| {
@@ -58,12 +58,12 @@ async fn doctor_names_each_failure_with_remedy() {
 
 #[tokio::test]
 async fn doctor_refused_login_and_missing_redis_fail() {
-    let mut world = World::with(Security::Implicit, Some(("ada", "velvet-secret"))).await;
-    let url = world.sink.url().replace("velvet-secret", "wrong-secret");
-    world.set("SMTP_URL", &url);
-    world.set("REDIS_URL", "redis://127.0.0.1:1");
+    let mut app = TestApp::with(Security::Implicit, Some(("ada", "velvet-secret"))).await;
+    let url = app.sink.url().replace("velvet-secret", "wrong-secret");
+    app.set("SMTP_URL", &url);
+    app.set("REDIS_URL", "redis://127.0.0.1:1");
 
-    let (code, text) = world.process(&["doctor"]).output().await;
+    let (code, text) = app.process(&["doctor"]).output().await;
 
     assert_eq!(code, Some(1), "{text}");
     for subject in ["failure  smtp", "failure  redis", "ok       database"] {
@@ -75,11 +75,11 @@ async fn doctor_refused_login_and_missing_redis_fail() {
 
 #[tokio::test]
 async fn doctor_unwritable_mail_dir_fails() {
-    let mut world = World::new().await;
-    world.variables.remove("SMTP_URL");
-    world.set("MAIL_DIR", "/proc/none");
+    let mut app = TestApp::new().await;
+    app.variables.remove("SMTP_URL");
+    app.set("MAIL_DIR", "/proc/none");
 
-    let (code, text) = world.process(&["doctor"]).output().await;
+    let (code, text) = app.process(&["doctor"]).output().await;
 
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("MAIL_DIR"), "{text}");

@@ -9,7 +9,7 @@ use latchkey_worker::delivery::Outcome;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _};
 use uuid::Uuid;
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
 /// Runs statements on the writing connection.
 async fn execute(db: &Database, sql: &str) {
@@ -26,8 +26,8 @@ async fn undo_all(db: &Database) {
 }
 
 /// Makes every change of a mail's row need disk space, and fills the disk twice.
-async fn fail_twice(world: &World, mail: Uuid, change: &str) {
-    let db = &world.database.db;
+async fn fail_twice(app: &TestApp, mail: Uuid, change: &str) {
+    let db = &app.database.db;
     let ballast = format!(
         "CREATE TABLE ballast (filler BLOB); CREATE TRIGGER ballast_1 AFTER UPDATE ON mails WHEN {change} \
          BEGIN INSERT INTO ballast VALUES (zeroblob(200000)); END"
@@ -37,51 +37,51 @@ async fn fail_twice(world: &World, mail: Uuid, change: &str) {
         execute(db, "PRAGMA max_page_count = 1").await;
         undo_all(db).await;
         execute(db, "PRAGMA max_page_count = 1").await;
-        let error = world.delivery().deliver(mail).await.unwrap_err();
+        let error = app.delivery().deliver(mail).await.unwrap_err();
         assert!(error.to_string().contains("full"), "{error}");
         // The claim of the failed delivery expires.
-        world.clock.advance(chrono::TimeDelta::minutes(10));
+        app.clock.advance(chrono::TimeDelta::minutes(10));
     }
     execute(db, "PRAGMA max_page_count = 1000000").await;
 }
 
-async fn stored(world: &World, mail: Uuid) -> mail::Model {
-    let db = world.database.connect().await;
+async fn stored(app: &TestApp, mail: Uuid) -> mail::Model {
+    let db = app.database.connect().await;
     let found = mail::Entity::find_by_id(mail).one(&db).await;
     found.unwrap().unwrap()
 }
 
-async fn notice(world: &World) -> Uuid {
-    let user = world.user("ada@example.com").await;
-    world.notice(mail::MailKind::PasswordChanged, &user).await
+async fn notice(app: &TestApp) -> Uuid {
+    let user = app.user("ada@example.com").await;
+    app.notice(mail::MailKind::PasswordChanged, &user).await
 }
 
 #[tokio::test]
 async fn mail_sent_after_full_disk_is_recorded() {
-    let world = World::new().await;
-    if world.database.is_postgres() {
+    let app = TestApp::new().await;
+    if app.database.is_postgres() {
         return;
     }
-    let mail = notice(&world).await;
-    fail_twice(&world, mail, "new.state = 'queued'").await;
+    let mail = notice(&app).await;
+    fail_twice(&app, mail, "new.state = 'queued'").await;
 
-    assert_eq!(world.deliver(mail).await, Outcome::Sent);
-    assert_eq!(stored(&world, mail).await.state, MailState::Sent);
-    assert_eq!(world.sink.mails().len(), 1);
+    assert_eq!(app.deliver(mail).await, Outcome::Sent);
+    assert_eq!(stored(&app, mail).await.state, MailState::Sent);
+    assert_eq!(app.sink.mails().len(), 1);
 }
 
 #[tokio::test]
 async fn mail_deferred_after_full_disk_is_recorded() {
-    let world = World::new().await;
-    if world.database.is_postgres() {
+    let app = TestApp::new().await;
+    if app.database.is_postgres() {
         return;
     }
-    let mail = notice(&world).await;
-    fail_twice(&world, mail, "new.state = 'queued'").await;
-    world.sink.set_fault(Fault::Refuse);
+    let mail = notice(&app).await;
+    fail_twice(&app, mail, "new.state = 'queued'").await;
+    app.sink.set_fault(Fault::Refuse);
 
-    assert_eq!(world.deliver(mail).await, Outcome::Deferred);
-    let row = stored(&world, mail).await;
+    assert_eq!(app.deliver(mail).await, Outcome::Deferred);
+    let row = stored(&app, mail).await;
     assert_eq!((row.state, row.claimed_until), (MailState::Queued, None));
     assert!(row.last_error.is_some());
 }
@@ -89,14 +89,14 @@ async fn mail_deferred_after_full_disk_is_recorded() {
 /// A sent mail whose state could not be stored is sent again rather than lost.
 #[tokio::test]
 async fn full_disk_while_recording_sent_mail_repeats_it() {
-    let world = World::new().await;
-    if world.database.is_postgres() {
+    let app = TestApp::new().await;
+    if app.database.is_postgres() {
         return;
     }
-    let mail = notice(&world).await;
-    fail_twice(&world, mail, "new.state = 'sent'").await;
-    assert_eq!(stored(&world, mail).await.state, MailState::Queued);
+    let mail = notice(&app).await;
+    fail_twice(&app, mail, "new.state = 'sent'").await;
+    assert_eq!(stored(&app, mail).await.state, MailState::Queued);
 
-    assert_eq!(world.deliver(mail).await, Outcome::Sent);
-    assert_eq!(stored(&world, mail).await.state, MailState::Sent);
+    assert_eq!(app.deliver(mail).await, Outcome::Sent);
+    assert_eq!(stored(&app, mail).await.state, MailState::Sent);
 }

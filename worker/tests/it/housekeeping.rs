@@ -19,15 +19,15 @@ use latchkey_worker::housekeeping;
 use sea_orm::EntityTrait as _;
 use uuid::Uuid;
 
-use crate::world::{RESET, World};
+use crate::test_app::{RESET, TestApp};
 
 #[tokio::test]
 async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
-    let world = World::new().await;
-    let db = &world.database.db;
-    let user = world.user("ada@example.com").await;
-    let now = world.clock.now();
-    let hasher = world.config().common.secret_key.token_hasher();
+    let app = TestApp::new().await;
+    let db = &app.database.db;
+    let user = app.user("ada@example.com").await;
+    let now = app.clock.now();
+    let hasher = app.config().common.secret_key.token_hasher();
     let session = session::Model {
         id: Uuid::now_v7(),
         user_id: user.id,
@@ -42,9 +42,9 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
         revoked_at: None,
     };
     session::insert(db, session).await.unwrap();
-    let (_, sent) = world.reset("ada@example.com").await;
-    world.deliver(sent).await;
-    let waiting = world.notice(MailKind::Welcome, &user).await;
+    let (_, sent) = app.reset("ada@example.com").await;
+    app.deliver(sent).await;
+    let waiting = app.notice(MailKind::Welcome, &user).await;
     let count = async || {
         let resets = password_reset::Entity::find().all(db).await.unwrap().len();
         let sessions = session::Entity::find().all(db).await.unwrap().len();
@@ -66,17 +66,17 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
             .unwrap();
         assert_eq!(count().await, left, "after {days} days");
     }
-    assert_eq!(world.rows().await[0].id, waiting);
+    assert_eq!(app.rows().await[0].id, waiting);
 }
 
 /// A worker that was stopped for months finds many old rows. Short statements keep it from blocking other programs.
 #[tokio::test]
 async fn housekeeping_deletes_at_most_thousand_rows_per_statement() {
-    let world = World::new().await;
-    let mut db = world.database.db.clone();
+    let app = TestApp::new().await;
+    let mut db = app.database.db.clone();
     let (now, hasher) = (
-        world.clock.now(),
-        world.config().common.secret_key.token_hasher(),
+        app.clock.now(),
+        app.config().common.secret_key.token_hasher(),
     );
     let request = |number: usize| NewReset {
         id: Uuid::now_v7(),

@@ -4,19 +4,19 @@ use chrono::TimeDelta;
 use latchkey_shared::models::mail::MailState;
 use latchkey_worker::delivery::Outcome;
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
 #[tokio::test]
 async fn unicode_domain_is_sent_as_a_label() {
-    let mut world = World::new().await;
-    world.set("MAIL_FROM", "Latchkey <no-reply@b\u{fc}cher.example>");
-    world.sink.offer(&["8BITMIME"]);
-    world.user("ada@m\u{fc}nchen.example").await;
-    let (_, mail) = world.reset("ada@m\u{fc}nchen.example").await;
+    let mut app = TestApp::new().await;
+    app.set("MAIL_FROM", "Latchkey <no-reply@b\u{fc}cher.example>");
+    app.sink.offer(&["8BITMIME"]);
+    app.user("ada@m\u{fc}nchen.example").await;
+    let (_, mail) = app.reset("ada@m\u{fc}nchen.example").await;
 
-    assert_eq!(world.deliver(mail).await, Outcome::Sent);
+    assert_eq!(app.deliver(mail).await, Outcome::Sent);
 
-    let arrived = world.sink.mails().remove(0);
+    let arrived = app.sink.mails().remove(0);
     assert_eq!(arrived.from, "no-reply@xn--bcher-kva.example");
     assert_eq!(arrived.to, ["ada@xn--mnchen-3ya.example"]);
     assert!(arrived.raw.is_ascii(), "{}", arrived.raw);
@@ -24,30 +24,27 @@ async fn unicode_domain_is_sent_as_a_label() {
 
 #[tokio::test]
 async fn unicode_local_part_without_smtputf8_is_deferred() {
-    let world = World::new().await;
-    world.user("j\u{f6}rg@m\u{fc}nchen.example").await;
-    let (_, mail) = world.reset("j\u{f6}rg@m\u{fc}nchen.example").await;
-    world.sink.offer(&["8BITMIME"]);
+    let app = TestApp::new().await;
+    app.user("j\u{f6}rg@m\u{fc}nchen.example").await;
+    let (_, mail) = app.reset("j\u{f6}rg@m\u{fc}nchen.example").await;
+    app.sink.offer(&["8BITMIME"]);
 
-    assert_eq!(world.deliver(mail).await, Outcome::Deferred);
-    let row = world.row(mail).await;
+    assert_eq!(app.deliver(mail).await, Outcome::Deferred);
+    let row = app.row(mail).await;
     assert_eq!(row.state, MailState::Queued);
     let words = row.last_error.unwrap();
     assert!(words.contains("SMTPUTF8"), "{words}");
-    let commands = world.sink.commands();
+    let commands = app.sink.commands();
     assert!(
         !commands.iter().any(|it| it.starts_with("MAIL")),
         "{commands:?}"
     );
 
-    world.sink.offer(&["8BITMIME", "SMTPUTF8"]);
-    world.clock.advance(TimeDelta::seconds(3));
-    assert_eq!(world.deliver(mail).await, Outcome::Sent);
-    let commands = world.sink.commands();
+    app.sink.offer(&["8BITMIME", "SMTPUTF8"]);
+    app.clock.advance(TimeDelta::seconds(3));
+    assert_eq!(app.deliver(mail).await, Outcome::Sent);
+    let commands = app.sink.commands();
     let sender = commands.iter().find(|it| it.starts_with("MAIL")).unwrap();
     assert!(sender.contains(" SMTPUTF8"), "{sender}");
-    assert_eq!(
-        world.sink.mails()[0].to,
-        ["j\u{f6}rg@xn--mnchen-3ya.example"]
-    );
+    assert_eq!(app.sink.mails()[0].to, ["j\u{f6}rg@xn--mnchen-3ya.example"]);
 }

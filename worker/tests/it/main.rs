@@ -30,4 +30,4 @@ mod stored_address;
 mod tls;
 // Clippy allows `unwrap` only in modules that are marked as tests.
 #[cfg(test)]
-mod world;
+mod test_app;

@@ -4,13 +4,13 @@ use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, PATIENCE, RedisServer, TestRedis};
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
 #[tokio::test]
 async fn smtp_outage_worker_is_live_but_not_ready() {
-    let mut world = World::new().await;
-    world.sink.stop();
-    let (_worker, base) = world
+    let mut app = TestApp::new().await;
+    app.sink.stop();
+    let (_worker, base) = app
         .process_with_metrics(&["run", "--concurrency", "2"])
         .await;
 
@@ -33,25 +33,24 @@ async fn get(url: &str) -> (u16, String) {
 
 #[tokio::test]
 async fn metrics_count_outcomes_and_health_names_dependencies() {
-    let mut world = World::new().await;
-    world.clock = Clock::system();
+    let mut app = TestApp::new().await;
+    app.clock = Clock::system();
     let mut redis = RedisServer::start().await;
-    world.redis = TestRedis::at(&redis.url()).await;
-    world.connections.queue = world.redis.queue().await;
-    world.set("REDIS_URL", &redis.url());
-    let namespace = world.redis.namespace().to_owned();
-    world.set("REDIS_NAMESPACE", &namespace);
-    world.users(4).await;
-    world
-        .sink
+    app.redis = TestRedis::at(&redis.url()).await;
+    app.connections.queue = app.redis.queue().await;
+    app.set("REDIS_URL", &redis.url());
+    let namespace = app.redis.namespace().to_owned();
+    app.set("REDIS_NAMESPACE", &namespace);
+    app.users(4).await;
+    app.sink
         .set_fault(Fault::ReplyTo(vec!["user3@example.com".to_owned()], 550));
-    let (mut worker, base) = world.process_with_metrics(&[]).await;
+    let (mut worker, base) = app.process_with_metrics(&[]).await;
 
-    world.request_resets(4).await;
-    world.reset("nobody@example.com").await;
-    world.wait_for(MailState::Sent, 3).await;
-    world.wait_for(MailState::Failed, 1).await;
-    world.wait_for(MailState::Cancelled, 1).await;
+    app.request_resets(4).await;
+    app.reset("nobody@example.com").await;
+    app.wait_for(MailState::Sent, 3).await;
+    app.wait_for(MailState::Failed, 1).await;
+    app.wait_for(MailState::Cancelled, 1).await;
 
     let (status, text) = get(&format!("{base}/metrics")).await;
     assert_eq!(status, 200);
@@ -109,9 +108,9 @@ async fn metrics_count_outcomes_and_health_names_dependencies() {
 /// No machine has a documentation address (RFC 5737): the worker warns, and then stops as it cannot listen there.
 #[tokio::test]
 async fn metrics_on_reachable_address_log_a_warning() {
-    let mut world = World::new().await;
-    world.set("METRICS_BIND", "192.0.2.1:9101");
-    let mut worker = world.process(&[]);
+    let mut app = TestApp::new().await;
+    app.set("METRICS_BIND", "192.0.2.1:9101");
+    let mut worker = app.process(&[]);
 
     let line = worker.wait_for_line("METRICS_BIND is 192.0.2.1:9101").await;
 

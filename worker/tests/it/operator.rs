@@ -4,18 +4,18 @@ use latchkey_shared::models::mail::{MailKind, MailState};
 use latchkey_testing::Fault;
 use latchkey_worker::delivery::Outcome;
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
 #[tokio::test]
 async fn failed_mails_can_be_listed_and_retried() {
-    let world = World::new().await;
-    world.user("ada@example.com").await;
-    let (_, mail) = world.reset("ada@example.com").await;
-    world.sink.set_fault(Fault::ReplyFirst(1, 550));
-    assert_eq!(world.deliver(mail).await, Outcome::Failed);
+    let app = TestApp::new().await;
+    app.user("ada@example.com").await;
+    let (_, mail) = app.reset("ada@example.com").await;
+    app.sink.set_fault(Fault::ReplyFirst(1, 550));
+    assert_eq!(app.deliver(mail).await, Outcome::Failed);
 
     let list = ["mails", "list", "--state", "failed"];
-    let (code, table) = world.process(&list).output().await;
+    let (code, table) = app.process(&list).output().await;
     assert_eq!(code, Some(0), "{table}");
     for part in [
         &mail.to_string(),
@@ -26,39 +26,39 @@ async fn failed_mails_can_be_listed_and_retried() {
     ] {
         assert!(table.contains(part), "{part}: {table}");
     }
-    let (_, json) = world.process(&["mails", "list", "--json"]).output().await;
+    let (_, json) = app.process(&["mails", "list", "--json"]).output().await;
     let json: serde_json::Value = serde_json::from_str(&json).unwrap();
     assert_eq!(
         (&json["state"], &json["attempts"]),
         (&"failed".into(), &1.into())
     );
 
-    let (code, text) = world
+    let (code, text) = app
         .process(&["mails", "retry", "--state", "failed"])
         .output()
         .await;
     assert_eq!(code, Some(0), "{text}");
-    assert_eq!(world.row(mail).await.state, MailState::Queued);
-    world.clock.advance(chrono::TimeDelta::seconds(60));
-    assert_eq!(world.deliver(mail).await, Outcome::Sent);
+    assert_eq!(app.row(mail).await.state, MailState::Queued);
+    app.clock.advance(chrono::TimeDelta::seconds(60));
+    assert_eq!(app.deliver(mail).await, Outcome::Sent);
 
-    let (code, text) = world
+    let (code, text) = app
         .process(&["mails", "retry", &mail.to_string()])
         .output()
         .await;
     assert_eq!(code, Some(3), "sent already: {text}");
-    let (code, text) = world.process(&list).output().await;
+    let (code, text) = app.process(&list).output().await;
     assert_eq!(code, Some(3), "none failed: {text}");
 }
 
 #[tokio::test]
 async fn mails_list_filters_by_kind_recipient_and_time() {
-    let world = World::new().await;
-    let user = world.user("ada@example.com").await;
-    world.user("eve@example.com").await;
-    let (_, code) = world.reset("ada@example.com").await;
-    let (_, other) = world.reset("eve@example.com").await;
-    let notice = world.notice(MailKind::Welcome, &user).await;
+    let app = TestApp::new().await;
+    let user = app.user("ada@example.com").await;
+    app.user("eve@example.com").await;
+    let (_, code) = app.reset("ada@example.com").await;
+    let (_, other) = app.reset("eve@example.com").await;
+    let notice = app.notice(MailKind::Welcome, &user).await;
 
     for (arguments, expected) in [
         (vec!["--kind", "welcome"], vec![notice]),
@@ -75,7 +75,7 @@ async fn mails_list_filters_by_kind_recipient_and_time() {
         (vec!["--state", "sent"], vec![]),
         (vec!["--limit", "1", "--kind", "welcome"], vec![notice]),
     ] {
-        let (code, table) = world
+        let (code, table) = app
             .process(&[&["mails", "list"], &arguments[..]].concat())
             .output()
             .await;
@@ -91,7 +91,7 @@ async fn mails_list_filters_by_kind_recipient_and_time() {
             "{arguments:?}: {table}"
         );
     }
-    let (_, text) = world
+    let (_, text) = app
         .process(&["mails", "show", &code.to_string()])
         .output()
         .await;
@@ -105,36 +105,32 @@ async fn mails_list_filters_by_kind_recipient_and_time() {
     }
     let unknown = "00000000-0000-7000-8000-000000000000";
     assert_eq!(
-        world.process(&["mails", "show", unknown]).output().await.0,
+        app.process(&["mails", "show", unknown]).output().await.0,
         Some(3)
     );
 }
 
 #[tokio::test]
 async fn mails_cancel_ends_only_queued_mails() {
-    let world = World::new().await;
-    world.user("ada@example.com").await;
-    let (_, first) = world.reset("ada@example.com").await;
-    let (_, second) = world.reset("ada@example.com").await;
-    assert_eq!(world.deliver(second).await, Outcome::Sent);
+    let app = TestApp::new().await;
+    app.user("ada@example.com").await;
+    let (_, first) = app.reset("ada@example.com").await;
+    let (_, second) = app.reset("ada@example.com").await;
+    assert_eq!(app.deliver(second).await, Outcome::Sent);
 
-    let cancel = |id: uuid::Uuid| {
-        world
-            .process(&["mails", "cancel", &id.to_string()])
-            .output()
-    };
+    let cancel = |id: uuid::Uuid| app.process(&["mails", "cancel", &id.to_string()]).output();
     assert_eq!(cancel(first).await.0, Some(0));
     assert_eq!(cancel(first).await.0, Some(3));
     assert_eq!(cancel(second).await.0, Some(3));
 
-    assert_eq!(world.deliver(first).await, Outcome::NotClaimed);
-    assert_eq!(world.row(first).await.state, MailState::Cancelled);
-    assert_eq!(world.sink.mails().len(), 1);
+    assert_eq!(app.deliver(first).await, Outcome::NotClaimed);
+    assert_eq!(app.row(first).await.state, MailState::Cancelled);
+    assert_eq!(app.sink.mails().len(), 1);
 }
 
 #[tokio::test]
 async fn usage_error_exits_with_2_help_lists_variables() {
-    let world = World::new().await;
+    let app = TestApp::new().await;
     for wrong in [
         vec!["mails", "retry"],
         vec!["mails", "list", "--state", "lost"],
@@ -143,10 +139,10 @@ async fn usage_error_exits_with_2_help_lists_variables() {
         vec!["mails", "cancel"],
         vec!["fly"],
     ] {
-        let (code, text) = world.process(&wrong).output().await;
+        let (code, text) = app.process(&wrong).output().await;
         assert_eq!(code, Some(2), "{wrong:?}: {text}");
     }
-    let (code, help) = world.process(&["--help"]).output().await;
+    let (code, help) = app.process(&["--help"]).output().await;
     assert_eq!(code, Some(0));
     for variable in [
         "SMTP_URL",
@@ -161,16 +157,16 @@ async fn usage_error_exits_with_2_help_lists_variables() {
 
 #[tokio::test]
 async fn mails_cancel_and_retry_accept_filters() {
-    let world = World::new().await;
-    let user = world.user("ada@example.com").await;
-    world.user("eve@example.com").await;
-    let (_, adas) = world.reset("ada@example.com").await;
-    let (_, eves) = world.reset("eve@example.com").await;
-    let notice = world.notice(MailKind::Welcome, &user).await;
+    let app = TestApp::new().await;
+    let user = app.user("ada@example.com").await;
+    app.user("eve@example.com").await;
+    let (_, adas) = app.reset("ada@example.com").await;
+    let (_, eves) = app.reset("eve@example.com").await;
+    let notice = app.notice(MailKind::Welcome, &user).await;
     let states = async || {
         let mut states = Vec::new();
         for mail in [adas, eves, notice] {
-            states.push(world.row(mail).await.state);
+            states.push(app.row(mail).await.state);
         }
         states
     };
@@ -210,7 +206,7 @@ async fn mails_cancel_and_retry_accept_filters() {
             [queued, queued, queued],
         ),
     ] {
-        let (code, text) = world
+        let (code, text) = app
             .process(&[&["mails"], &arguments[..]].concat())
             .output()
             .await;
@@ -229,7 +225,7 @@ async fn mails_cancel_and_retry_accept_filters() {
         ["cancel", "--to", "nobody@example.com"],
         ["retry", "--state", "failed"],
     ] {
-        let (code, text) = world
+        let (code, text) = app
             .process(&[&["mails"], &nothing[..]].concat())
             .output()
             .await;
@@ -240,7 +236,7 @@ async fn mails_cancel_and_retry_accept_filters() {
         vec!["retry"],
         vec!["retry", "--to", "ada@example.com"],
     ] {
-        let (code, text) = world
+        let (code, text) = app
             .process(&[&["mails"], &wrong[..]].concat())
             .output()
             .await;

@@ -10,9 +10,9 @@ use latchkey_testing::{Fault, PATIENCE};
 use latchkey_worker::delivery::Outcome;
 use redis::AsyncCommands as _;
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
-impl World {
+impl TestApp {
     /// Queues and pushes `count` notices to one account.
     async fn notices(&self, count: usize) {
         let user = self.user("everybody@example.com").await;
@@ -36,19 +36,19 @@ impl World {
 
 #[tokio::test]
 async fn code_gets_slot_despite_queued_notices() {
-    let mut world = World::new().await;
-    world.sink.set_fault(Fault::Hold);
-    let worker = world.worker(4);
-    world.notices(40).await;
-    world.sink.wait_until_stuck(3).await;
-    world.users(1).await;
+    let mut app = TestApp::new().await;
+    app.sink.set_fault(Fault::Hold);
+    let worker = app.worker(4);
+    app.notices(40).await;
+    app.sink.wait_until_stuck(3).await;
+    app.users(1).await;
 
-    world.request_resets(1).await;
+    app.request_resets(1).await;
 
-    world.sink.wait_until_stuck(4).await;
-    world.sink.set_fault(Fault::None);
-    world.wait_for(MailState::Sent, 41).await;
-    let arrived = world.arrived();
+    app.sink.wait_until_stuck(4).await;
+    app.sink.set_fault(Fault::None);
+    app.wait_for(MailState::Sent, 41).await;
+    let arrived = app.arrived();
     let place = arrived.iter().position(|to| to == "user0@example.com");
     assert!(place < Some(4), "{place:?}");
     worker.stop(PATIENCE).await;
@@ -56,25 +56,25 @@ async fn code_gets_slot_despite_queued_notices() {
 
 #[tokio::test]
 async fn code_is_next_mail_with_one_slot() {
-    let mut world = World::new().await;
-    world.sink.set_fault(Fault::Hold);
-    let worker = world.worker(1);
-    world.notices(20).await;
-    world.sink.wait_until_stuck(1).await;
-    world.users(1).await;
-    world.request_resets(1).await;
+    let mut app = TestApp::new().await;
+    app.sink.set_fault(Fault::Hold);
+    let worker = app.worker(1);
+    app.notices(20).await;
+    app.sink.wait_until_stuck(1).await;
+    app.users(1).await;
+    app.request_resets(1).await;
     let drawn = async {
         let is_code = |key: &String| key.contains(":code:");
-        while !world.redis.keys().await.iter().any(is_code) {
+        while !app.redis.keys().await.iter().any(is_code) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
     tokio::time::timeout(PATIENCE, drawn).await.unwrap();
 
-    world.sink.set_fault(Fault::None);
+    app.sink.set_fault(Fault::None);
 
-    world.wait_for(MailState::Sent, 21).await;
-    let place = world
+    app.wait_for(MailState::Sent, 21).await;
+    let place = app
         .arrived()
         .iter()
         .position(|to| to == "user0@example.com");
@@ -85,64 +85,64 @@ async fn code_is_next_mail_with_one_slot() {
 
 #[tokio::test]
 async fn relay_pushes_codes_despite_full_notice_queue() {
-    let world = World::new().await;
-    let user = world.user("ada@example.com").await;
-    let queue = &world.connections.queue;
+    let app = TestApp::new().await;
+    let user = app.user("ada@example.com").await;
+    let queue = &app.connections.queue;
     for _ in 0..1_000 {
         queue
             .push(&[uuid::Uuid::now_v7()], Priority::Normal)
             .await
             .unwrap();
     }
-    let notice = world.notice(MailKind::Welcome, &user).await;
-    world.reset("ada@example.com").await;
-    world.clock.advance(chrono::TimeDelta::seconds(10));
+    let notice = app.notice(MailKind::Welcome, &user).await;
+    app.reset("ada@example.com").await;
+    app.clock.advance(chrono::TimeDelta::seconds(10));
 
     let pushed =
-        latchkey_worker::queue::relay::pass(&world.database.db, queue, world.clock.now()).await;
+        latchkey_worker::queue::relay::pass(&app.database.db, queue, app.clock.now()).await;
 
     assert_eq!(pushed.unwrap(), 1);
     assert_eq!(queue.depth(Priority::High).await.unwrap(), 1);
     assert_eq!(
-        world.row(notice).await.pushed_at,
-        Some(world.row(notice).await.created_at)
+        app.row(notice).await.pushed_at,
+        Some(app.row(notice).await.created_at)
     );
 }
 
 /// The minimum time at this rate does not depend on the speed of the machine.
 #[tokio::test]
 async fn workers_share_the_smtp_rate_limit() {
-    let mut world = World::new().await;
-    world.clock = Clock::system();
-    world.set("SMTP_MAX_PER_SECOND", "10");
-    world.users(16).await;
+    let mut app = TestApp::new().await;
+    app.clock = Clock::system();
+    app.set("SMTP_MAX_PER_SECOND", "10");
+    app.users(16).await;
     let start = Instant::now();
-    let _workers: Vec<_> = (0..2).map(|_| world.process(&[])).collect();
+    let _workers: Vec<_> = (0..2).map(|_| app.process(&[])).collect();
 
-    world.request_resets(16).await;
+    app.request_resets(16).await;
 
-    world.wait_for(MailState::Sent, 16).await;
+    app.wait_for(MailState::Sent, 16).await;
     assert!(
         start.elapsed().as_millis() >= 1_500,
         "{:?}",
         start.elapsed()
     );
-    assert_eq!(world.sink.mails().len(), 16);
+    assert_eq!(app.sink.mails().len(), 16);
 }
 
 #[tokio::test]
 async fn rate_limited_code_overtakes_notices() {
-    let mut world = World::new().await;
-    world.set("SMTP_MAX_PER_SECOND", "2");
-    world.users(1).await;
-    let worker = world.worker(8);
-    world.notices(12).await;
-    world.sink.wait_for(2).await;
+    let mut app = TestApp::new().await;
+    app.set("SMTP_MAX_PER_SECOND", "2");
+    app.users(1).await;
+    let worker = app.worker(8);
+    app.notices(12).await;
+    app.sink.wait_for(2).await;
 
-    world.request_resets(1).await;
+    app.request_resets(1).await;
 
-    world.wait_for(MailState::Sent, 8).await;
-    let place = world
+    app.wait_for(MailState::Sent, 8).await;
+    let place = app
         .arrived()
         .iter()
         .position(|to| to == "user0@example.com");
@@ -152,18 +152,18 @@ async fn rate_limited_code_overtakes_notices() {
 
 #[tokio::test]
 async fn stopping_worker_releases_rate_limited_mails() {
-    let mut world = World::new().await;
-    world.set("SMTP_MAX_PER_SECOND", "1");
-    world.users(6).await;
-    let mut turn = world.redis.connection();
-    let key = format!("{}:smtp-turn", world.redis.namespace());
+    let mut app = TestApp::new().await;
+    app.set("SMTP_MAX_PER_SECOND", "1");
+    app.users(6).await;
+    let mut turn = app.redis.connection();
+    let key = format!("{}:smtp-turn", app.redis.namespace());
     // The next turn is in an hour.
     let then = Clock::system().now() + chrono::TimeDelta::hours(1);
     let _: () = turn.set(&key, then.timestamp_micros()).await.unwrap();
-    let worker = world.worker(4);
-    world.request_resets(6).await;
+    let worker = app.worker(4);
+    app.request_resets(6).await;
     let claimed = async {
-        while world
+        while app
             .rows()
             .await
             .iter()
@@ -178,7 +178,7 @@ async fn stopping_worker_releases_rate_limited_mails() {
 
     assert_eq!(worker.stop(PATIENCE).await, 0);
 
-    let rows = world.rows().await;
+    let rows = app.rows().await;
     assert!(rows.iter().all(|mail| mail.state == MailState::Queued));
     assert!(rows.iter().all(|mail| mail.claimed_by.is_none()));
     // A release is not an error.
@@ -187,5 +187,5 @@ async fn stopping_worker_releases_rate_limited_mails() {
             .all(|mail| mail.last_error.is_none() && mail.attempts == 0)
     );
     let _: () = turn.del(&key).await.unwrap();
-    assert_eq!(world.deliver(rows[0].id).await, Outcome::Sent);
+    assert_eq!(app.deliver(rows[0].id).await, Outcome::Sent);
 }

@@ -4,58 +4,58 @@ use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, PATIENCE};
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
 #[tokio::test]
 async fn stopping_worker_finishes_only_mails_in_flight() {
-    let mut world = World::new().await;
-    world.clock = Clock::system();
-    world.set("WORKER_CONCURRENCY", "1");
-    world.users(3).await;
-    world.sink.set_fault(Fault::Hold);
-    let mut worker = world.process(&["run"]);
-    world.request_resets(3).await;
-    world.sink.wait_until_stuck(1).await;
+    let mut app = TestApp::new().await;
+    app.clock = Clock::system();
+    app.set("WORKER_CONCURRENCY", "1");
+    app.users(3).await;
+    app.sink.set_fault(Fault::Hold);
+    let mut worker = app.process(&["run"]);
+    app.request_resets(3).await;
+    app.sink.wait_until_stuck(1).await;
 
     worker.terminate().await;
     worker.wait_for_line("Shutting down").await;
-    world.sink.set_fault(Fault::None);
+    app.sink.set_fault(Fault::None);
     let (code, log) = worker.output().await;
 
     assert_eq!(code, Some(0), "{log}");
-    assert_eq!(world.sink.mails().len(), 1, "{log}");
-    assert_eq!(world.count(MailState::Sent).await, 1);
-    assert_eq!(world.count(MailState::Queued).await, 2);
+    assert_eq!(app.sink.mails().len(), 1, "{log}");
+    assert_eq!(app.count(MailState::Sent).await, 1);
+    assert_eq!(app.count(MailState::Queued).await, 2);
     assert!(!log.contains("@example.com"), "{log}");
 }
 
 #[tokio::test]
 async fn worker_abandoning_a_mail_exits_with_1() {
-    let mut world = World::new().await;
-    world.clock = Clock::system();
-    world.set("SHUTDOWN_SECONDS", "1");
-    world.users(1).await;
-    world.sink.set_fault(Fault::Hang);
-    let worker = world.process(&[]);
-    world.request_resets(1).await;
-    world.sink.wait_until_stuck(1).await;
+    let mut app = TestApp::new().await;
+    app.clock = Clock::system();
+    app.set("SHUTDOWN_SECONDS", "1");
+    app.users(1).await;
+    app.sink.set_fault(Fault::Hang);
+    let worker = app.process(&[]);
+    app.request_resets(1).await;
+    app.sink.wait_until_stuck(1).await;
 
     worker.terminate().await;
     let (code, log) = worker.output().await;
 
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("with mails in flight"), "{log}");
-    assert_eq!(world.count(MailState::Queued).await, 1);
+    assert_eq!(app.count(MailState::Queued).await, 1);
 }
 
 #[tokio::test]
 async fn mail_log_line_contains_no_recipient_or_code() {
-    let mut world = World::new().await;
-    world.clock = Clock::system();
-    world.users(1).await;
-    let worker = world.process(&[]);
-    world.request_resets(1).await;
-    world.wait_for(MailState::Sent, 1).await;
+    let mut app = TestApp::new().await;
+    app.clock = Clock::system();
+    app.users(1).await;
+    let worker = app.process(&[]);
+    app.request_resets(1).await;
+    app.wait_for(MailState::Sent, 1).await;
 
     worker.terminate().await;
     let (code, log) = worker.output().await;
@@ -65,11 +65,11 @@ async fn mail_log_line_contains_no_recipient_or_code() {
         .filter(|line| line.contains("Mail sent"))
         .collect();
     assert_eq!((code, lines.len()), (Some(0), 1), "{log}");
-    let id = world.rows().await[0].id.to_string();
+    let id = app.rows().await[0].id.to_string();
     for part in [&id, "reset_code", "request-1", "attempts", "duration_ms"] {
         assert!(lines[0].contains(part), "{part}: {log}");
     }
-    let mail = world.sink.mails().remove(0);
+    let mail = app.sink.mails().remove(0);
     for secret in [mail.code().unwrap().as_str(), "user0", "@example.com"] {
         assert!(!log.contains(secret), "{secret}: {log}");
     }
@@ -77,11 +77,11 @@ async fn mail_log_line_contains_no_recipient_or_code() {
 
 #[tokio::test]
 async fn invalid_configuration_stops_start_and_names_keys() {
-    let mut world = World::new().await;
-    world.set("SMTP_URL", "http://ada:hunter2@example.com");
-    world.set("OTP_DIGITS", "3");
+    let mut app = TestApp::new().await;
+    app.set("SMTP_URL", "http://ada:hunter2@example.com");
+    app.set("OTP_DIGITS", "3");
 
-    let (code, log) = world.process(&[]).output().await;
+    let (code, log) = app.process(&[]).output().await;
 
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("SMTP_URL: expected smtp://"), "{log}");
@@ -94,12 +94,12 @@ async fn invalid_configuration_stops_start_and_names_keys() {
 
 #[tokio::test]
 async fn unmigrated_database_stops_start_with_remedy() {
-    let mut world = World::new().await;
+    let mut app = TestApp::new().await;
     let folder = tempfile::tempdir().unwrap();
     let url = format!("sqlite://{}/empty.db", folder.path().display());
-    world.set("DATABASE_URL", &url);
+    app.set("DATABASE_URL", &url);
 
-    let (code, log) = world.process(&[]).output().await;
+    let (code, log) = app.process(&[]).output().await;
 
     assert_eq!(code, Some(1), "{log}");
     assert!(log.contains("latchkey-api migrate"), "{log}");
@@ -109,25 +109,25 @@ async fn unmigrated_database_stops_start_with_remedy() {
 #[tokio::test]
 async fn newer_database_schema_is_accepted() {
     use sea_orm::ConnectionTrait as _;
-    let world = World::new().await;
+    let app = TestApp::new().await;
     let step =
         "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_of_a_later_version', 1)";
-    world.database.db.execute_unprepared(step).await.unwrap();
+    app.database.db.execute_unprepared(step).await.unwrap();
 
-    world.process(&[]).wait_for_line("Worker ready").await;
+    app.process(&[]).wait_for_line("Worker ready").await;
 }
 
 #[tokio::test]
 async fn mail_without_smtp_url_is_a_readable_file() {
-    let mut world = World::new().await;
-    world.clock = Clock::system();
-    world.users(1).await;
-    world.variables.remove("SMTP_URL");
-    let worker = world.process(&[]);
-    world.request_resets(1).await;
-    world.wait_for(MailState::Sent, 1).await;
+    let mut app = TestApp::new().await;
+    app.clock = Clock::system();
+    app.users(1).await;
+    app.variables.remove("SMTP_URL");
+    let worker = app.process(&[]);
+    app.request_resets(1).await;
+    app.wait_for(MailState::Sent, 1).await;
 
-    let mail = world.rows().await.remove(0);
+    let mail = app.rows().await.remove(0);
     let file = worker.folder().join(format!("var/mail/{}.eml", mail.id));
     let there = async {
         while !file.exists() {
@@ -137,7 +137,7 @@ async fn mail_without_smtp_url_is_a_readable_file() {
     timeout(PATIENCE, there).await.unwrap();
     let text = std::fs::read_to_string(file).unwrap();
     let reset = mail.reset_id.unwrap();
-    let code = world.codes().find(reset).await.unwrap().unwrap();
+    let code = app.codes().find(reset).await.unwrap().unwrap();
     assert!(text.lines().any(|line| line == code.expose()), "{text}");
     assert!(text.contains(&format!("Subject: {} is your Latchkey code", code.expose())));
     assert!(text.contains(&format!("Message-ID: <{}>", mail.message_id)));

@@ -4,26 +4,26 @@ use latchkey_shared::models::mail::{MailKind, MailState};
 use latchkey_testing::{Forwarder, PATIENCE, RedisRefusal, RedisServer, TestRedis};
 use tokio::time::{Duration, sleep, timeout};
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
-/// Creates a world with its own Redis.
-async fn on(url: &str) -> World {
-    let mut world = World::new().await;
-    world.redis = TestRedis::at(url).await;
-    let namespace = world.redis.namespace().to_owned();
-    world.set("REDIS_URL", url);
-    world.set("REDIS_NAMESPACE", &namespace);
-    world.connections.queue = world.redis.queue().await;
-    world.connections.redis = latchkey_shared::redis::connect(url, &namespace)
+/// Creates an app with its own Redis.
+async fn on(url: &str) -> TestApp {
+    let mut app = TestApp::new().await;
+    app.redis = TestRedis::at(url).await;
+    let namespace = app.redis.namespace().to_owned();
+    app.set("REDIS_URL", url);
+    app.set("REDIS_NAMESPACE", &namespace);
+    app.connections.queue = app.redis.queue().await;
+    app.connections.redis = latchkey_shared::redis::connect(url, &namespace)
         .await
         .expect("a Redis of the test's own");
-    world
+    app
 }
 
 /// Waits until the row of a mail has the reason.
-async fn wait_for_reason(world: &World, reason: &str) {
+async fn wait_for_reason(app: &TestApp, reason: &str) {
     let told = async {
-        while !world.rows().await.iter().any(|mail| {
+        while !app.rows().await.iter().any(|mail| {
             let said = mail.last_error.as_deref().unwrap_or_default();
             said.contains(reason)
         }) {
@@ -33,7 +33,7 @@ async fn wait_for_reason(world: &World, reason: &str) {
     assert!(
         timeout(PATIENCE, told).await.is_ok(),
         "no {reason:?} in {:#?}",
-        world.rows().await
+        app.rows().await
     );
 }
 
@@ -41,9 +41,9 @@ async fn wait_for_reason(world: &World, reason: &str) {
 #[tokio::test]
 async fn redis_refusing_writes_delays_only_codes() {
     let redis = RedisServer::start().await;
-    let mut world = on(&redis.url()).await;
-    let user = world.user("ada@example.com").await;
-    let worker = world.worker(4);
+    let mut app = on(&redis.url()).await;
+    let user = app.user("ada@example.com").await;
+    let worker = app.worker(4);
     for (round, (refusal, word)) in [
         (RedisRefusal::Full, "no code: Redis (out of memory)"),
         (RedisRefusal::Replica, "no budget: Redis (read-only)"),
@@ -51,15 +51,15 @@ async fn redis_refusing_writes_delays_only_codes() {
             RedisRefusal::CannotPersist,
             "no budget: Redis (cannot persist)",
         ),
-        // Meanwhile the Redis client of the codes reconnects.
+        // Time for the Redis client of the codes to reconnect.
         (RedisRefusal::Password, "no budget"),
     ]
     .into_iter()
     .enumerate()
     {
-        let (_, pushed) = world.write_reset("ada@example.com").await;
-        world.outbox().wake(pushed).await;
-        world.wait_for(MailState::Sent, round * 4 + 1).await;
+        let (_, pushed) = app.write_reset("ada@example.com").await;
+        app.outbox().wake(pushed).await;
+        app.wait_for(MailState::Sent, round * 4 + 1).await;
 
         redis.refuse(refusal).await;
         let notices = [
@@ -68,18 +68,18 @@ async fn redis_refusing_writes_delays_only_codes() {
             MailKind::PasswordChanged,
             MailKind::EmailChanged,
         ];
-        world.notice(notices[round], &user).await;
-        world.reset("ada@example.com").await;
+        app.notice(notices[round], &user).await;
+        app.reset("ada@example.com").await;
 
-        world.wait_for(MailState::Sent, round * 4 + 2).await;
-        wait_for_reason(&world, word).await;
+        app.wait_for(MailState::Sent, round * 4 + 2).await;
+        wait_for_reason(&app, word).await;
 
         redis.accept(refusal).await;
-        world.wait_for(MailState::Sent, round * 4 + 3).await;
+        app.wait_for(MailState::Sent, round * 4 + 3).await;
         // The worker uses the queue again.
-        let (_, pushed) = world.write_reset("ada@example.com").await;
-        world.outbox().wake(pushed).await;
-        world.wait_for(MailState::Sent, round * 4 + 4).await;
+        let (_, pushed) = app.write_reset("ada@example.com").await;
+        app.outbox().wake(pushed).await;
+        app.wait_for(MailState::Sent, round * 4 + 4).await;
     }
     worker.stop(PATIENCE).await;
 }
@@ -89,15 +89,15 @@ async fn redis_refusing_writes_delays_only_codes() {
 async fn redis_failover_behind_name_delivers_codes() {
     let (old, new) = (RedisServer::start().await, RedisServer::start().await);
     let (line, url) = Forwarder::before(&old.url()).await;
-    let mut world = on(&url).await;
-    world.user("ada@example.com").await;
-    let worker = world.worker(2);
+    let mut app = on(&url).await;
+    app.user("ada@example.com").await;
+    let worker = app.worker(2);
 
     line.redirect(&new.url());
     old.refuse(RedisRefusal::Replica).await;
-    world.reset("ada@example.com").await;
+    app.reset("ada@example.com").await;
 
-    world.wait_for(MailState::Sent, 1).await;
+    app.wait_for(MailState::Sent, 1).await;
     worker.stop(PATIENCE).await;
 }
 
@@ -105,14 +105,14 @@ async fn redis_failover_behind_name_delivers_codes() {
 #[tokio::test]
 async fn redis_full_is_reported_with_remedy() {
     let redis = RedisServer::start().await;
-    let mut world = on(&redis.url()).await;
-    world.clock = latchkey_shared::clock::Clock::system();
-    let user = world.user("ada@example.com").await;
-    let (mut worker, base) = world.process_with_metrics(&[]).await;
+    let mut app = on(&redis.url()).await;
+    app.clock = latchkey_shared::clock::Clock::system();
+    let user = app.user("ada@example.com").await;
+    let (mut worker, base) = app.process_with_metrics(&[]).await;
 
     redis.refuse(RedisRefusal::Full).await;
-    world.notice(MailKind::Welcome, &user).await;
-    world.wait_for(MailState::Sent, 1).await;
+    app.notice(MailKind::Welcome, &user).await;
+    app.wait_for(MailState::Sent, 1).await;
 
     let line = worker.wait_for_line("Relay failed").await;
     assert!(
@@ -134,7 +134,7 @@ async fn redis_full_is_reported_with_remedy() {
     ] {
         assert!(metrics.contains(line), "{line} is not in:\n{metrics}");
     }
-    let (code, text) = world.process(&["doctor"]).output().await;
+    let (code, text) = app.process(&["doctor"]).output().await;
     assert_eq!(code, Some(1), "{text}");
     assert!(
         text.contains("failure  redis     out of memory") && text.contains("raise maxmemory"),
@@ -146,26 +146,26 @@ async fn redis_full_is_reported_with_remedy() {
 #[tokio::test]
 async fn read_only_redis_notices_stay_within_budget() {
     let redis = RedisServer::start().await;
-    let mut world = on(&redis.url()).await;
+    let mut app = on(&redis.url()).await;
     for (key, limit) in [
         ("LIMIT_MAIL_CAUSE", "3/3600"),
         ("LIMIT_MAIL_HOUR", "10/3600"),
     ] {
-        world.set(key, limit);
+        app.set(key, limit);
     }
-    let user = world.user("ada@example.com").await;
+    let user = app.user("ada@example.com").await;
     redis.refuse(RedisRefusal::Replica).await;
     for _ in 0..10 {
-        world.notice(MailKind::TokenReplayed, &user).await;
+        app.notice(MailKind::TokenReplayed, &user).await;
     }
 
-    let worker = world.worker(4);
+    let worker = app.worker(4);
 
-    wait_for_reason(&world, "no budget: Redis (read-only)").await;
-    world.wait_for(MailState::Sent, 3).await;
+    wait_for_reason(&app, "no budget: Redis (read-only)").await;
+    app.wait_for(MailState::Sent, 3).await;
     redis.accept(RedisRefusal::Replica).await;
-    world.wait_for(MailState::Suppressed, 4).await;
+    app.wait_for(MailState::Suppressed, 4).await;
     worker.stop(PATIENCE).await;
     // Three by the rows, and three by Redis.
-    assert_eq!(world.sink.mails().len(), 6);
+    assert_eq!(app.sink.mails().len(), 6);
 }

@@ -5,7 +5,7 @@ use latchkey_shared::models::mail::MailState;
 use latchkey_testing::{Fault, Security, Stage};
 use latchkey_worker::delivery::Outcome;
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
 /// Longer than the back-off after a first attempt.
 const LATER: TimeDelta = TimeDelta::seconds(3);
@@ -13,36 +13,32 @@ const LATER: TimeDelta = TimeDelta::seconds(3);
 /// Returns the outcome of a delivery with this reply at a stage. Then the server accepts everything, and a deferred mail must be
 /// delivered.
 async fn outcome_of(
-    world: &mut World,
+    app: &mut TestApp,
     number: usize,
     stage: Stage,
     reply: &'static str,
 ) -> Outcome {
     let recipient = format!("user{number}@example.com");
-    world.user(&recipient).await;
-    let (_, mail) = world.reset(&recipient).await;
-    world.sink.set_fault(Fault::Reply(stage, reply));
-    let outcome = world.deliver(mail).await;
-    let row = world.row(mail).await;
+    app.user(&recipient).await;
+    let (_, mail) = app.reset(&recipient).await;
+    app.sink.set_fault(Fault::Reply(stage, reply));
+    let outcome = app.deliver(mail).await;
+    let row = app.row(mail).await;
     assert_eq!(row.attempts, 1, "{stage:?} {reply}");
     let words = row.last_error.expect("the server's words");
     assert!(words.contains(&reply[..3]), "{words}");
 
-    world.sink.set_fault(Fault::None);
+    app.sink.set_fault(Fault::None);
     if row.state == MailState::Queued {
-        world.clock.advance(LATER);
-        assert_eq!(
-            world.deliver(mail).await,
-            Outcome::Sent,
-            "{stage:?} {reply}"
-        );
+        app.clock.advance(LATER);
+        assert_eq!(app.deliver(mail).await, Outcome::Sent, "{stage:?} {reply}");
     }
     outcome
 }
 
 #[tokio::test]
 async fn refused_recipient_address_or_mailbox_fails_the_mail() {
-    let mut world = World::new().await;
+    let mut app = TestApp::new().await;
     let replies = [
         "550 no such user",
         "551 not local",
@@ -56,14 +52,14 @@ async fn refused_recipient_address_or_mailbox_fails_the_mail() {
         "550-No such person\r\n550 at this address",
     ];
     for (number, reply) in replies.into_iter().enumerate() {
-        let outcome = outcome_of(&mut world, number, Stage::Recipient, reply).await;
+        let outcome = outcome_of(&mut app, number, Stage::Recipient, reply).await;
         assert_eq!(outcome, Outcome::Failed, "{reply}");
     }
 }
 
 #[tokio::test]
 async fn recipient_refused_for_other_reason_defers_mail() {
-    let mut world = World::new().await;
+    let mut app = TestApp::new().await;
     let replies = [
         "500 unrecognized",
         "501 syntax",
@@ -90,7 +86,7 @@ async fn recipient_refused_for_other_reason_defers_mail() {
         "421 4.7.0 too busy",
     ];
     for (number, reply) in replies.into_iter().enumerate() {
-        let outcome = outcome_of(&mut world, number, Stage::Recipient, reply).await;
+        let outcome = outcome_of(&mut app, number, Stage::Recipient, reply).await;
         assert_eq!(outcome, Outcome::Deferred, "{reply}");
     }
 }
@@ -98,7 +94,7 @@ async fn recipient_refused_for_other_reason_defers_mail() {
 /// R3: servers without enhanced status codes may refuse the client only at `RCPT TO`, as Postfix does by default.
 #[tokio::test]
 async fn bare_refusal_of_the_client_defers_the_mail() {
-    let world = World::new().await;
+    let app = TestApp::new().await;
     let replies = [
         "550 Access denied - Invalid HELO name (See RFC2821 4.1.1.1)",
         "550 relay not permitted",
@@ -110,18 +106,18 @@ async fn bare_refusal_of_the_client_defers_the_mail() {
     ];
     for (number, reply) in replies.into_iter().enumerate() {
         let recipient = format!("user{number}@example.com");
-        world.user(&recipient).await;
-        let (_, mail) = world.reset(&recipient).await;
-        world.sink.set_fault(Fault::Reply(Stage::Recipient, reply));
-        assert_eq!(world.deliver(mail).await, Outcome::Deferred, "{reply}");
-        let failure = world.row(mail).await.failure.expect("a failure");
+        app.user(&recipient).await;
+        let (_, mail) = app.reset(&recipient).await;
+        app.sink.set_fault(Fault::Reply(Stage::Recipient, reply));
+        assert_eq!(app.deliver(mail).await, Outcome::Deferred, "{reply}");
+        let failure = app.row(mail).await.failure.expect("a failure");
         assert!(failure.starts_with("refusal RCPT TO 55"), "{failure}");
     }
 }
 
 #[tokio::test]
 async fn refusal_at_another_stage_defers_the_mail() {
-    let mut world = World::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
+    let mut app = TestApp::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
     let stages = [
         (Stage::Greeting, "554 5.7.1 no service"),
         (Stage::Greeting, "550 5.1.1 no service"),
@@ -141,24 +137,24 @@ async fn refusal_at_another_stage_defers_the_mail() {
         (Stage::Body, "554 5.7.1 spam"),
     ];
     for (number, (stage, reply)) in stages.into_iter().enumerate() {
-        let outcome = outcome_of(&mut world, number, stage, reply).await;
+        let outcome = outcome_of(&mut app, number, stage, reply).await;
         assert_eq!(outcome, Outcome::Deferred, "{stage:?} {reply}");
     }
 }
 
 #[tokio::test]
 async fn refused_mail_expires_with_the_servers_reply() {
-    let world = World::new().await;
-    world.user("ada@example.com").await;
-    let (_, mail) = world.reset("ada@example.com").await;
+    let app = TestApp::new().await;
+    app.user("ada@example.com").await;
+    let (_, mail) = app.reset("ada@example.com").await;
     let reply = "504 5.5.2 <vm>: Helo command rejected: need fully-qualified hostname";
-    world.sink.set_fault(Fault::Reply(Stage::Recipient, reply));
-    assert_eq!(world.deliver(mail).await, Outcome::Deferred);
+    app.sink.set_fault(Fault::Reply(Stage::Recipient, reply));
+    assert_eq!(app.deliver(mail).await, Outcome::Deferred);
 
-    world.clock.advance(TimeDelta::minutes(11));
+    app.clock.advance(TimeDelta::minutes(11));
 
-    assert_eq!(world.deliver(mail).await, Outcome::Expired);
-    let row = world.row(mail).await;
+    assert_eq!(app.deliver(mail).await, Outcome::Expired);
+    let row = app.row(mail).await;
     assert_eq!(row.state, MailState::Expired);
     let words = row.last_error.unwrap();
     assert!(words.contains("need fully-qualified hostname"), "{words}");
@@ -167,9 +163,9 @@ async fn refused_mail_expires_with_the_servers_reply() {
 /// Rows contain no recipient, credential or control character of a reply.
 #[tokio::test]
 async fn secrets_in_replies_are_redacted() {
-    let world = World::with(Security::StartTls, Some(("postmaster", "velvet-secret"))).await;
-    world.user("ada.lovelace@example.com").await;
-    let (_, mail) = world.reset("ada.lovelace@example.com").await;
+    let app = TestApp::with(Security::StartTls, Some(("postmaster", "velvet-secret"))).await;
+    app.user("ada.lovelace@example.com").await;
+    let (_, mail) = app.reset("ada.lovelace@example.com").await;
     for (stage, reply, kept) in [
         (
             Stage::Recipient,
@@ -192,9 +188,9 @@ async fn secrets_in_replies_are_redacted() {
             "later",
         ),
     ] {
-        world.sink.set_fault(Fault::Reply(stage, reply));
-        assert_eq!(world.deliver(mail).await, Outcome::Deferred);
-        let words = world.row(mail).await.last_error.unwrap();
+        app.sink.set_fault(Fault::Reply(stage, reply));
+        assert_eq!(app.deliver(mail).await, Outcome::Deferred);
+        let words = app.row(mail).await.last_error.unwrap();
         assert!(words.contains(kept) && words.contains("45"), "{words}");
         let lower = words.to_lowercase();
         for secret in [
@@ -210,6 +206,6 @@ async fn secrets_in_replies_are_redacted() {
         ] {
             assert!(!lower.contains(secret), "{secret} is in {words}");
         }
-        world.clock.advance(TimeDelta::seconds(10));
+        app.clock.advance(TimeDelta::seconds(10));
     }
 }

@@ -4,22 +4,22 @@ use latchkey_shared::models::mail::MailKind;
 use latchkey_worker::delivery::Outcome;
 use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
 
-use crate::world::World;
+use crate::test_app::TestApp;
 
 /// M1: the recipient in the row of a code does not matter.
 #[tokio::test]
 async fn code_goes_to_the_stored_address() {
-    let world = World::new().await;
-    world.user("Kate@Example.com").await;
-    let (_, mail) = world.reset("kate@example.com").await;
-    let mut row = world.row(mail).await.into_active_model();
+    let app = TestApp::new().await;
+    app.user("Kate@Example.com").await;
+    let (_, mail) = app.reset("kate@example.com").await;
+    let mut row = app.row(mail).await.into_active_model();
     row.recipient = Set("mallory@example.com".to_owned());
-    row.update(&world.database.db).await.unwrap();
+    row.update(&app.database.db).await.unwrap();
 
-    assert_eq!(world.deliver(mail).await, Outcome::Sent);
+    assert_eq!(app.deliver(mail).await, Outcome::Sent);
 
-    assert_eq!(world.sink.mails()[0].to, ["Kate@Example.com"]);
-    let row = world.row(mail).await;
+    assert_eq!(app.sink.mails()[0].to, ["Kate@Example.com"]);
+    let row = app.row(mail).await;
     assert_eq!(row.recipient, "Kate@Example.com");
     assert_eq!(row.recipient_key.as_str(), "kate@example.com");
 }
@@ -27,11 +27,11 @@ async fn code_goes_to_the_stored_address() {
 /// The row stores only the key of an address that no account has.
 #[tokio::test]
 async fn code_without_account_stores_only_the_key() {
-    let world = World::new().await;
-    let (_, mail) = world.reset("NOBODY@B\u{fc}cher.example").await;
-    assert_eq!(world.deliver(mail).await, Outcome::Cancelled);
+    let app = TestApp::new().await;
+    let (_, mail) = app.reset("NOBODY@B\u{fc}cher.example").await;
+    assert_eq!(app.deliver(mail).await, Outcome::Cancelled);
     assert_eq!(
-        world.row(mail).await.recipient,
+        app.row(mail).await.recipient,
         "nobody@xn--bcher-kva.example"
     );
 }
@@ -39,36 +39,36 @@ async fn code_without_account_stores_only_the_key() {
 /// An account whose address changed after the request gets no code.
 #[tokio::test]
 async fn code_does_not_follow_changed_address() {
-    let world = World::new().await;
-    let user = world.user("ada@example.com").await;
-    let (_, mail) = world.reset("ada@example.com").await;
+    let app = TestApp::new().await;
+    let user = app.user("ada@example.com").await;
+    let (_, mail) = app.reset("ada@example.com").await;
     let mut row = user.into_active_model();
     let new: latchkey_shared::types::email::Email = "mallory@example.com".parse().unwrap();
     (row.email_key, row.email) = (Set(new.key()), Set(new));
-    row.update(&world.database.db).await.unwrap();
+    row.update(&app.database.db).await.unwrap();
 
-    assert_eq!(world.deliver(mail).await, Outcome::Cancelled);
-    assert!(world.sink.mails().is_empty());
+    assert_eq!(app.deliver(mail).await, Outcome::Cancelled);
+    assert!(app.sink.mails().is_empty());
 }
 
 /// A domain is sent as A-labels, also in scripts with combining marks.
 #[tokio::test]
 async fn notice_to_unicode_domain_arrives() {
-    let world = World::new().await;
+    let app = TestApp::new().await;
     for (email, arrives_at) in [
         ("x@b\u{fc}cher.example", "x@xn--bcher-kva.example"),
         ("संपर्क@डाटामेल.भारत", "संपर्क@xn--c2bd4bq1db8d.xn--h2brj9c"),
     ] {
-        let user = world.user(email).await;
-        let mail = world.notice(MailKind::Activated, &user).await;
+        let user = app.user(email).await;
+        let mail = app.notice(MailKind::Activated, &user).await;
         assert_eq!(
-            world.deliver(mail).await,
+            app.deliver(mail).await,
             Outcome::Sent,
             "{:?}",
-            world.row(mail).await
+            app.row(mail).await
         );
-        let mails = world.sink.mails();
+        let mails = app.sink.mails();
         assert_eq!(mails.last().unwrap().to, [arrives_at]);
-        assert_eq!(world.row(mail).await.recipient, email);
+        assert_eq!(app.row(mail).await.recipient, email);
     }
 }

@@ -26,7 +26,7 @@ struct Cost {
 async fn backlog_adds_no_cost_per_mail_or_keys() {
     let many = scaled(6_000, 200_000);
     let it = Installation::with_users(1).await;
-    it.world.sink.keep_no_texts();
+    it.app.sink.keep_no_texts();
     let api = it.api().await;
     // The first round loads scripts and fills caches.
     round(&it, &api, FEW).await;
@@ -65,11 +65,11 @@ async fn round(it: &Installation, api: &Api, waiting: usize) -> Cost {
     // Codes of delivered mails would stay in Redis until they expire.
     mail::Entity::delete_many()
         .filter(mail::Column::Kind.eq(MailKind::ResetCode.as_str()))
-        .exec(&it.world.database.db)
+        .exec(&it.app.database.db)
         .await
         .unwrap();
 
-    let sent = it.world.sink.mails().len();
+    let sent = it.app.sink.mails().len();
     let mut worker = it.worker().await;
     let before = worker.processor_time();
     it.wait_until_all_sent(sent + waiting).await;
@@ -92,17 +92,17 @@ fn per_mail(ticks: u64, mails: usize) -> f64 {
 }
 
 async fn write_notices(it: &Installation, count: usize) {
-    let db = &it.world.database.db;
+    let db = &it.app.database.db;
     let owner = latchkey_shared::models::user::find(db, 1)
         .await
         .unwrap()
         .unwrap();
-    let outbox = it.world.outbox();
+    let outbox = it.app.outbox();
     let mut left = count;
     while left > 0 {
         let step = database::begin(db).await.unwrap();
         for _ in 0..left.min(1_000) {
-            let now = it.world.clock.now();
+            let now = it.app.clock.now();
             let _left_to_the_relay = outbox
                 .write_notice(&step, MailKind::Activated, &owner, "request-1", now)
                 .await
@@ -116,11 +116,11 @@ async fn write_notices(it: &Installation, count: usize) {
 /// The memory that Redis uses with an empty queue, in bytes. Excludes the buffers of its clients, which depend on the last
 /// command and shrink when a client is idle.
 async fn memory(it: &Installation) -> u64 {
-    let queue = &it.world.connections.queue;
+    let queue = &it.app.connections.queue;
     while queue.sweep().await.unwrap() > 0 {}
     let account: String = ::redis::cmd("INFO")
         .arg("memory")
-        .query_async(&mut it.world.redis.connection())
+        .query_async(&mut it.app.redis.connection())
         .await
         .unwrap();
     let used = account

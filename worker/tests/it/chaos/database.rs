@@ -40,21 +40,21 @@ async fn control(command: &str, what: &str) {
 async fn postgresql_outage_both_programs_recover() {
     let mails = scaled(6, 30);
     let mut it = Installation::with_users(mails).await;
-    if !it.world.database.is_postgres() {
+    if !it.app.database.is_postgres() {
         return;
     }
     let line = if let Some(command) = variable("CHAOS_POSTGRES") {
         DatabaseLink::Server(command)
     } else {
-        let (line, url) = Forwarder::before(it.world.database.url()).await;
-        it.world.set("DATABASE_URL", &url);
+        let (line, url) = Forwarder::before(it.app.database.url()).await;
+        it.app.set("DATABASE_URL", &url);
         DatabaseLink::Forwarder(line)
     };
     let (api, mut worker) = (it.api().await, it.worker().await);
-    it.world.sink.stop();
+    it.app.sink.stop();
     api.request_codes(0..mails / 2).await;
     it.wait_until_all_attempted().await;
-    it.world.sink.restart();
+    it.app.sink.restart();
 
     line.cut().await;
     assert_eq!(api.request_code("refused@example.com").await, 503);
@@ -70,5 +70,5 @@ async fn postgresql_outage_both_programs_recover() {
     it.report("PostgreSQL stopped")
         .await
         .assert_none_lost(mails);
-    assert!(!addresses(&it.world.sink.mails()).contains("refused@example.com"));
+    assert!(!addresses(&it.app.sink.mails()).contains("refused@example.com"));
 }

@@ -17,13 +17,13 @@ use super::{Installation, addresses, scaled, user};
 async fn overdue_mail_expires_after_smtp_outage() {
     let mails = scaled(5, 40);
     let mut it = Installation::with_users(2 * mails).await;
-    it.world.set("RESET_SECONDS", "2");
-    it.world.sink.stop();
+    it.app.set("RESET_SECONDS", "2");
+    it.app.sink.stop();
     let (api, _worker) = (it.api().await, it.worker().await);
     api.request_codes(0..mails).await;
-    it.world.wait_for(MailState::Expired, mails).await;
+    it.app.wait_for(MailState::Expired, mails).await;
 
-    it.world.sink.restart();
+    it.app.sink.restart();
     for number in mails..2 * mails {
         assert_eq!(api.request_code(&user(number)).await, 201);
         it.wait_until_all_sent(number - mails + 1).await;
@@ -31,7 +31,7 @@ async fn overdue_mail_expires_after_smtp_outage() {
 
     let counts = it.report("SMTP down until the codes expired").await;
     assert_eq!((counts.delivered, counts.ended), (mails, mails));
-    let arrived = addresses(&it.world.sink.mails());
+    let arrived = addresses(&it.app.sink.mails());
     assert!((0..mails).all(|number| !arrived.contains(&user(number))));
 }
 
@@ -41,7 +41,7 @@ async fn invalid_rows_fail_without_blocking_other_mails() {
     let it = Installation::with_users(mails).await;
     let api = it.api().await;
     api.request_codes(0..mails).await;
-    let rows = it.world.rows().await;
+    let rows = it.app.rows().await;
     let poison = [
         (mail::Column::Kind, "greeting_from_the_future"),
         (mail::Column::Kind, ""),
@@ -52,7 +52,7 @@ async fn invalid_rows_fail_without_blocking_other_mails() {
         mail::Entity::update_many()
             .col_expr(column, Expr::value(value))
             .filter(mail::Column::Id.eq(row.id))
-            .exec(&it.world.database.db)
+            .exec(&it.app.database.db)
             .await
             .unwrap();
     }
@@ -60,10 +60,10 @@ async fn invalid_rows_fail_without_blocking_other_mails() {
     let mut worker = it.worker().await;
 
     it.wait_until_all_sent(mails - poison.len()).await;
-    it.world.wait_for(MailState::Failed, poison.len()).await;
+    it.app.wait_for(MailState::Failed, poison.len()).await;
     let counts = it.report("poisoned rows").await;
     assert_eq!((counts.delivered, counts.ended), (mails - 4, 4));
-    for row in it.world.rows().await {
+    for row in it.app.rows().await {
         if row.state == MailState::Failed {
             let reason = row.last_error.unwrap();
             assert!(["unknown kind of mail", "invalid recipient"].contains(&&*reason));
@@ -80,8 +80,8 @@ async fn jobs_of_another_version_are_dropped() {
     let it = Installation::with_users(mails).await;
     let api = it.api().await;
     api.request_codes(0..mails).await;
-    let queue: &Queue = &it.world.connections.queue;
-    let id = it.world.rows().await[0].id;
+    let queue: &Queue = &it.app.connections.queue;
+    let id = it.app.rows().await[0].id;
     for job in [
         // The mail's id in the format of another version.
         serde_json::json!({"mail_id": id}),

@@ -7,7 +7,7 @@ use super::{Installation, user};
 #[tokio::test]
 async fn metrics_match_documentation_and_dashboard() {
     let mut it = Installation::with_users(1).await;
-    it.world.set("METRICS_BIND", "127.0.0.1:0");
+    it.app.set("METRICS_BIND", "127.0.0.1:0");
     let mut api = it.api().await;
     let mut worker = it.worker().await;
     assert_eq!(api.request_code(&user(0)).await, 201);

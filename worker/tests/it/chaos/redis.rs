@@ -13,14 +13,14 @@ async fn redis_killed_and_emptied_queued_mails_are_delivered() {
     let mails = scaled(10, 100);
     let mut it = Installation::with_users(mails).await;
     let api = it.api().await;
-    it.world.sink.stop();
+    it.app.sink.stop();
     let _worker = it.worker().await;
     api.request_codes(0..mails).await;
 
     it.redis.kill().await;
     it.redis.restart().await;
     sleep(scaled(Duration::ZERO, Duration::from_secs(5))).await;
-    it.world.sink.restart();
+    it.app.sink.restart();
 
     it.wait_until_all_sent(mails).await;
     it.report("Redis killed and emptied while mails wait")
@@ -47,7 +47,7 @@ async fn reset_request_without_redis_fails_without_trace() {
     it.report("Redis down at the request")
         .await
         .assert_none_lost(10);
-    assert!(!addresses(&it.world.sink.mails()).contains("refused@example.com"));
+    assert!(!addresses(&it.app.sink.mails()).contains("refused@example.com"));
 }
 
 #[tokio::test]
@@ -60,7 +60,7 @@ async fn hanging_redis_delays_requests_until_timeout_only() {
     it.redis.hang().await;
     // Stored directly, as if the API had failed after the commit.
     for number in mails / 3..mails * 2 / 3 {
-        it.world.reset(&user(number)).await;
+        it.app.reset(&user(number)).await;
     }
     assert_eq!(api.request_code("refused@example.com").await, 503);
     worker.wait_for_line("Relay failed").await;

@@ -28,7 +28,7 @@ const SEEN: Duration = Duration::from_secs(4);
 #[tokio::test]
 async fn rolling_restart_fails_no_request_loses_no_mail() {
     let mut it = Installation::with_users(CLIENTS).await;
-    if !it.world.database.is_postgres() {
+    if !it.app.database.is_postgres() {
         return;
     }
     for (key, value) in [
@@ -37,7 +37,7 @@ async fn rolling_restart_fails_no_request_loses_no_mail() {
         ("ACTIVATION", "none"),
         ("LIMIT_LOGIN_IP", "100000/1"),
     ] {
-        it.world.set(key, value);
+        it.app.set(key, value);
     }
     let binds = [free_address(), free_address()];
     let mut apis = Vec::new();
@@ -142,7 +142,7 @@ async fn signed_in(it: &Installation, url: &str) -> String {
 }
 
 async fn start_api(it: &mut Installation, bind: &str) -> Api {
-    it.world.set("BIND", bind);
+    it.app.set("BIND", bind);
     it.api().await
 }
 

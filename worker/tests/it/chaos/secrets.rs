@@ -209,7 +209,7 @@ async fn full_run_leaks_no_secret() {
         ("REFRESH_ROTATION", "on"),
         ("ACTIVATION", "none"),
     ] {
-        it.world.set(key, value);
+        it.app.set(key, value);
     }
     let heard = listen(&it.redis.url()).await;
     let (api, worker) = (it.api().await, it.worker().await);
@@ -229,16 +229,16 @@ async fn full_run_leaks_no_secret() {
         .post("/auth/email_request/", json!({"email": EMAIL}))
         .await;
     let reset = asked["token"].as_str().unwrap().to_owned();
-    it.world.wait_for(MailState::Sent, 2).await;
+    it.app.wait_for(MailState::Sent, 2).await;
     let code = it
-        .world
+        .app
         .sink
         .mails()
         .iter()
         .find_map(latchkey_testing::Mail::code)
         .unwrap();
     // While the code is valid.
-    let with_code = it.world.redis.dump().await;
+    let with_code = it.app.redis.dump().await;
     let check = json!({"token": reset, "otp": code});
     assert_eq!(api.post("/auth/check_otp/", check).await.0, 200);
     let set = json!({"token": reset, "new_password": second});
@@ -260,14 +260,14 @@ async fn full_run_leaks_no_secret() {
         204
     );
     let promoted = "UPDATE users SET is_staff = TRUE, is_superuser = TRUE";
-    let db = &it.world.database.db;
+    let db = &it.app.database.db;
     db.execute_unprepared(promoted).await.unwrap();
     let pages = at_the_dashboard(&api, third, fourth).await;
     let (access_4, refresh_4) = api.log_in(fourth).await;
     by_script(&api, &access_4).await;
-    it.world.wait_for(MailState::Sent, 6).await;
+    it.app.wait_for(MailState::Sent, 6).await;
 
-    let (redis, database) = (it.world.redis.dump().await, it.world.database.dump().await);
+    let (redis, database) = (it.app.redis.dump().await, it.app.database.dump().await);
     let logs = [log_of(api.process).await, log_of(worker).await].concat();
     let commands = heard.borrow().clone();
     // The sources contain what they should.

@@ -12,12 +12,12 @@ use super::{Installation, addresses, scaled, user};
 async fn smtp_outage_mails_are_delivered_after_recovery() {
     let it = Installation::with_users(20).await;
     let (api, _worker) = (it.api().await, it.worker().await);
-    it.world.sink.stop();
+    it.app.sink.stop();
     api.request_codes(0..20).await;
     it.wait_until_all_attempted().await;
     sleep(scaled(Duration::ZERO, Duration::from_secs(10))).await;
 
-    it.world.sink.restart();
+    it.app.sink.restart();
 
     it.wait_until_all_sent(20).await;
     let counts = it.report("SMTP down when asked").await;
@@ -32,14 +32,14 @@ async fn temporary_refusals_are_retried_with_growing_pauses() {
     let it = Installation::with_users(mails).await;
     let (api, _worker) = (it.api().await, it.worker().await);
     let fault = Fault::ReplyFirstOfEach(refusals, 451);
-    it.world.sink.set_fault(fault);
+    it.app.sink.set_fault(fault);
 
     api.request_codes(0..mails).await;
 
     it.wait_until_all_sent(mails).await;
     let counts = it.report("451 for the first tries of each").await;
     counts.assert_none_lost(mails);
-    let tries = it.world.sink.tries();
+    let tries = it.app.sink.tries();
     assert_eq!(tries.len(), mails);
     for (recipient, tries) in tries {
         assert_eq!(tries.len(), refusals + 1, "{recipient}");
@@ -55,15 +55,15 @@ async fn permanently_refused_recipient_fails_only_its_mail() {
     let mails = scaled(10, 100);
     let it = Installation::with_users(mails).await;
     let (api, _worker) = (it.api().await, it.worker().await);
-    it.world.sink.set_fault(Fault::ReplyTo(vec![user(3)], 550));
+    it.app.sink.set_fault(Fault::ReplyTo(vec![user(3)], 550));
 
     api.request_codes(0..mails).await;
 
     it.wait_until_all_sent(mails - 1).await;
-    it.world.wait_for(MailState::Failed, 1).await;
+    it.app.wait_for(MailState::Failed, 1).await;
     let counts = it.report("550 for one recipient").await;
     assert_eq!((counts.delivered, counts.ended), (mails - 1, 1));
-    let failed = it.world.rows().await;
+    let failed = it.app.rows().await;
     let failed = failed.iter().find(|row| row.recipient == user(3)).unwrap();
     assert_eq!((failed.state, failed.attempts), (MailState::Failed, 1));
     let words = failed.last_error.clone().unwrap();
@@ -71,27 +71,27 @@ async fn permanently_refused_recipient_fails_only_its_mail() {
         words.contains("550") && words.contains("the sink refuses"),
         "{words}"
     );
-    assert_eq!(it.world.sink.tries()[&user(3)].len(), 1);
+    assert_eq!(it.app.sink.tries()[&user(3)].len(), 1);
 }
 
 #[tokio::test]
 async fn unanswered_mails_do_not_block_others() {
     let mails = scaled(20, 200);
     let mut it = Installation::with_users(mails).await;
-    it.world.set("WORKER_CONCURRENCY", "4");
-    it.world.set("SMTP_TIMEOUT_SECONDS", "2");
+    it.app.set("WORKER_CONCURRENCY", "4");
+    it.app.set("SMTP_TIMEOUT_SECONDS", "2");
     let (api, _worker) = (it.api().await, it.worker().await);
     let hanging = vec![user(0), user(1), user(2), user(3)];
-    it.world.sink.set_fault(Fault::HangAt(hanging));
+    it.app.sink.set_fault(Fault::HangAt(hanging));
 
     // All slots hang before the other mails are queued.
     api.request_codes(0..4).await;
-    it.world.sink.wait_until_stuck(4).await;
+    it.app.sink.wait_until_stuck(4).await;
     api.request_codes(4..mails).await;
 
     it.wait_until_all_sent(mails - 4).await;
-    assert_eq!(it.world.count(MailState::Queued).await, 4);
-    it.world.sink.set_fault(Fault::None);
+    assert_eq!(it.app.count(MailState::Queued).await, 4);
+    it.app.sink.set_fault(Fault::None);
     it.wait_until_all_sent(mails).await;
     it.report("SMTP accepts and never answers")
         .await
@@ -103,13 +103,13 @@ async fn dropped_connections_lose_no_mail() {
     let mails = scaled(10, 60);
     let it = Installation::with_users(mails).await;
     let (api, _worker) = (it.api().await, it.worker().await);
-    it.world.sink.set_fault(Fault::DropInData);
+    it.app.sink.set_fault(Fault::DropInData);
     api.request_codes(0..mails).await;
     it.wait_until_all_attempted().await;
-    assert!(it.world.sink.mails().is_empty());
+    assert!(it.app.sink.mails().is_empty());
 
     let repeated = mails / 2;
-    it.world.sink.set_fault(Fault::DropAfterAccept(repeated));
+    it.app.sink.set_fault(Fault::DropAfterAccept(repeated));
 
     it.wait_until_all_sent(mails).await;
     let counts = it
@@ -118,5 +118,5 @@ async fn dropped_connections_lose_no_mail() {
     counts.assert_none_lost(mails);
     // A mail that the server accepted without a reply must be sent again.
     assert_eq!(counts.duplicates, repeated);
-    assert_eq!(addresses(&it.world.sink.mails()).len(), mails);
+    assert_eq!(addresses(&it.app.sink.mails()).len(), mails);
 }

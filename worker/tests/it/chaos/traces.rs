@@ -37,8 +37,8 @@ async fn request_mail_and_conversations_share_one_trace() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), collector.url()).unwrap();
     let path = file.path().to_str().unwrap();
-    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT_FILE", path);
-    it.world.sink.set_fault(Fault::ReplyFirst(1, 451));
+    it.app.set("OTEL_EXPORTER_OTLP_ENDPOINT_FILE", path);
+    it.app.sink.set_fault(Fault::ReplyFirst(1, 451));
     let (api, worker) = (it.api().await, it.worker().await);
 
     assert_eq!(ask(&it, &api.address).await, 201);
@@ -61,7 +61,7 @@ async fn request_mail_and_conversations_share_one_trace() {
     );
     assert_eq!(request.parent, CLIENTS_SPAN);
     let kept = format!("00-{TRACE}-{}-01", request.id);
-    assert_eq!(it.world.rows().await[0].trace.as_deref(), Some(&*kept));
+    assert_eq!(it.app.rows().await[0].trace.as_deref(), Some(&*kept));
     assert!(spans.iter().all(|span| span.events == 0), "{spans:#?}");
     let (deliveries, conversations) = (named(&spans, "delivery"), named(&spans, "smtp"));
     assert_eq!(
@@ -82,7 +82,7 @@ async fn request_mail_and_conversations_share_one_trace() {
         assert_eq!(around.unwrap().failed, conversation.failed);
     }
     assert_eq!(conversations.iter().filter(|it| it.failed).count(), 1);
-    let mail = it.world.sink.mails().remove(0);
+    let mail = it.app.sink.mails().remove(0);
     let sent: Vec<u8> = collector.bodies().concat();
     let sent = String::from_utf8_lossy(&sent);
     for secret in [
@@ -105,7 +105,7 @@ async fn no_collector_disables_tracing() {
     assert_eq!(ask(&it, &api.address).await, 201);
     it.wait_until_all_sent(1).await;
 
-    assert_eq!(it.world.rows().await[0].trace, None);
+    assert_eq!(it.app.rows().await[0].trace, None);
     assert!(!api.process.lines().join(" ").contains("trace.id"));
 }
 
@@ -113,7 +113,7 @@ async fn no_collector_disables_tracing() {
 async fn hanging_collector_delays_only_the_shutdown() {
     let mut it = Installation::with_users(1).await;
     let collector = Collector::that_hangs().await;
-    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    it.app.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
     let (mut api, mut worker) = (it.api().await, it.worker().await);
 
     for number in 1..=20 {
@@ -133,9 +133,9 @@ async fn hanging_collector_delays_only_the_shutdown() {
 async fn invalid_collector_url_stops_the_start() {
     let mut it = Installation::new().await;
     let url = "https://user:hunter2@collector.example.com";
-    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", url);
+    it.app.set("OTEL_EXPORTER_OTLP_ENDPOINT", url);
 
-    let (code, log) = it.world.process(&[]).output().await;
+    let (code, log) = it.app.process(&[]).output().await;
 
     assert_eq!(code, Some(1), "{log}");
     assert!(
@@ -149,14 +149,14 @@ async fn invalid_collector_url_stops_the_start() {
 async fn traceparent_sampling_is_respected_and_invalid_one_replaced() {
     let mut it = Installation::with_users(1).await;
     let collector = Collector::start().await;
-    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    it.app.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
     let mut api = it.api().await;
 
     let not_sampled = format!("00-{TRACE}-{CLIENTS_SPAN}-00");
     assert_eq!(ask_in(&it, &api.address, &not_sampled).await, 201);
     assert_eq!(ask_in(&it, &api.address, "00-no-trace-01").await, 201);
 
-    let mut rows = it.world.rows().await;
+    let mut rows = it.app.rows().await;
     rows.sort_by_key(|row| row.created_at);
     let kept: Vec<_> = rows.into_iter().filter_map(|row| row.trace).collect();
     assert!(kept[0].contains(TRACE) && kept[0].ends_with("-00"));
@@ -173,10 +173,10 @@ async fn traceparent_sampling_is_respected_and_invalid_one_replaced() {
 async fn log_filter_does_not_filter_traces() {
     let mut it = Installation::with_users(1).await;
     let collector = Collector::start().await;
-    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
-    it.world.set("RUST_LOG", "off");
-    it.world.request_resets(1).await;
-    let worker = it.world.process(&[]);
+    it.app.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
+    it.app.set("RUST_LOG", "off");
+    it.app.request_resets(1).await;
+    let worker = it.app.process(&[]);
     it.wait_until_all_sent(1).await;
 
     // Sent by the interval of the exporter, without a shutdown.
@@ -200,7 +200,7 @@ async fn unreachable_collector_is_logged_once() {
     let port = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let unused = format!("http://{}", port.local_addr().unwrap());
     drop(port);
-    it.world.set("OTEL_EXPORTER_OTLP_ENDPOINT", &unused);
+    it.app.set("OTEL_EXPORTER_OTLP_ENDPOINT", &unused);
     let mut api = it.api().await;
 
     assert_eq!(ask(&it, &api.address).await, 201);

@@ -14,16 +14,16 @@ async fn killed_worker_repeats_only_mails_in_flight() {
     let mut total = Counts::default();
     for _ in 0..rounds {
         let mut it = Installation::with_users(20).await;
-        it.world.set("WORKER_CONCURRENCY", "8");
-        it.world.sink.set_fault(Fault::Hold);
+        it.app.set("WORKER_CONCURRENCY", "8");
+        it.app.sink.set_fault(Fault::Hold);
         let (api, mut first) = (it.api().await, it.worker().await);
         api.request_codes(0..20).await;
-        it.world.sink.wait_until_stuck(8).await;
+        it.app.sink.wait_until_stuck(8).await;
 
         first.kill().await;
         // The server has these mails, and no row records it.
-        it.world.sink.set_fault(Fault::None);
-        it.world.sink.wait_for(8).await;
+        it.app.sink.set_fault(Fault::None);
+        it.app.sink.wait_for(8).await;
         let _second = it.worker().await;
 
         it.wait_until_all_sent(20).await;
@@ -41,8 +41,8 @@ async fn killed_worker_repeats_only_mails_in_flight() {
 async fn workers_killed_in_turn_lose_no_mail() {
     let (mails, concurrency) = (scaled(120, 2_000), 4);
     let mut it = Installation::with_users(mails).await;
-    it.world.set("WORKER_CONCURRENCY", "4");
-    it.world
+    it.app.set("WORKER_CONCURRENCY", "4");
+    it.app
         .sink
         .set_fault(Fault::Slow(Duration::from_millis(100)));
     let mut workers = it.workers(3).await;
@@ -51,14 +51,14 @@ async fn workers_killed_in_turn_lose_no_mail() {
     let asking = async { api.request_codes(0..mails).await };
     let killing = async {
         let mut deaths = 0;
-        while it.world.count(MailState::Sent).await < mails - 20 {
+        while it.app.count(MailState::Sent).await < mails - 20 {
             if is_long() {
                 sleep(Duration::from_secs(1)).await;
             } else {
-                it.world.sink.wait_for((deaths + 1) * 16).await;
+                it.app.sink.wait_for((deaths + 1) * 16).await;
             }
             workers[deaths % 3].kill().await;
-            workers[deaths % 3] = it.world.process(&[]);
+            workers[deaths % 3] = it.app.process(&[]);
             deaths += 1;
             if !is_long() && deaths == 6 {
                 break;
@@ -69,7 +69,7 @@ async fn workers_killed_in_turn_lose_no_mail() {
     let ((), deaths) = tokio::join!(asking, killing);
 
     it.wait_until_all_sent(mails).await;
-    assert_eq!(it.world.count(MailState::Queued).await, 0);
+    assert_eq!(it.app.count(MailState::Queued).await, 0);
     let counts = it
         .report(&format!("one of three workers killed, {deaths} times"))
         .await;
@@ -87,23 +87,23 @@ async fn workers_killed_in_turn_lose_no_mail() {
 async fn terminated_worker_finishes_only_mails_in_flight() {
     let mails = scaled(24, 200);
     let mut it = Installation::with_users(mails).await;
-    it.world.set("WORKER_CONCURRENCY", "4");
-    it.world
+    it.app.set("WORKER_CONCURRENCY", "4");
+    it.app
         .sink
         .set_fault(Fault::Slow(Duration::from_millis(100)));
     let (api, worker) = (it.api().await, it.worker().await);
     api.request_codes(0..mails).await;
-    it.world.sink.wait_for(6).await;
+    it.app.sink.wait_for(6).await;
 
     worker.terminate().await;
     let (code, log) = worker.output().await;
 
     assert_eq!(code, Some(0), "{log}");
-    let sent = it.world.count(MailState::Sent).await;
-    assert_eq!(sent, it.world.sink.mails().len(), "{log}");
-    assert_eq!(it.world.count(MailState::Queued).await, mails - sent);
+    let sent = it.app.count(MailState::Sent).await;
+    assert_eq!(sent, it.app.sink.mails().len(), "{log}");
+    assert_eq!(it.app.count(MailState::Queued).await, mails - sent);
     assert!(sent < mails, "it ended before the end");
-    let claims = it.world.rows().await;
+    let claims = it.app.rows().await;
     assert!(
         claims
             .iter()

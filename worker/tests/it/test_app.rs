@@ -32,7 +32,7 @@ use uuid::Uuid;
 /// The lifetime of a reset.
 pub(crate) const RESET: TimeDelta = TimeDelta::minutes(10);
 
-pub(crate) struct World {
+pub(crate) struct TestApp {
     pub(crate) database: TestDatabase,
     pub(crate) redis: TestRedis,
     pub(crate) sink: SmtpSink,
@@ -41,7 +41,7 @@ pub(crate) struct World {
     pub(crate) variables: BTreeMap<String, String>,
 }
 
-impl World {
+impl TestApp {
     pub(crate) async fn new() -> Self {
         Self::with(Security::Plain, None).await
     }
@@ -69,7 +69,7 @@ impl World {
             ("LIMIT_MAIL_DAY", "100000/1"),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()));
-        let mut world = Self {
+        let mut app = Self {
             connections: Connections {
                 db: database.db.clone(),
                 redis: latchkey_shared::redis::connect(redis.url(), redis.namespace())
@@ -84,9 +84,9 @@ impl World {
             variables: BTreeMap::from(variables),
         };
         if security == Security::Plain && credentials.is_none() {
-            world.set("SMTP_URL", &format!("{}?tls=none", world.sink.url()));
+            app.set("SMTP_URL", &format!("{}?tls=none", app.sink.url()));
         }
-        world
+        app
     }
 
     pub(crate) fn set(&mut self, key: &str, value: &str) {
