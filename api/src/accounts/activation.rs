@@ -40,7 +40,7 @@ impl Activation {
     async fn activate(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
+        audit: AuditContext,
         body: Body<'_, OtpCheckRequest>,
     ) -> Result<Json<Message>, ErrorResponses<400, 404, 413, 415, 429>> {
         if app.config.activation != config::Activation::Email {
@@ -48,7 +48,7 @@ impl Activation {
             body.read().await?;
             return Err(ApiError::NotFound.into());
         }
-        one_time_code::check(app, body, Purpose::Activation, &trail).await?;
+        one_time_code::check(app, body, Purpose::Activation, &audit).await?;
         Ok(Json(Message {
             message: "The account has been activated.".to_owned(),
         }))

@@ -47,10 +47,10 @@ impl Activities {
     async fn list(
         &self,
         Data(app): Data<&App>,
-        ActivatedUser(me): ActivatedUser,
+        ActivatedUser(current): ActivatedUser,
     ) -> Result<Json<Vec<Activity>>, ErrorResponses<401, 403>> {
-        let events = audit::list_of(&app.db, me.user.id, SHOWN).await?;
-        let own = format!("user {}", me.user.id);
+        let events = audit::list_of(&app.db, current.user.id, SHOWN).await?;
+        let own = format!("user {}", current.user.id);
         Ok(Json(
             events
                 .into_iter()

@@ -26,7 +26,7 @@ use crate::{
         user_response::{self, User},
     },
     app_state::App,
-    auth::bearer::{ActivatedUser, SignedIn},
+    auth::bearer::{ActivatedUser, CurrentUser},
     http::{
         audit_context::{AuditContext, of_session},
         body::{Body, WITH_PICTURE, fields::Fields},
@@ -86,9 +86,9 @@ impl Profile {
     async fn read(
         &self,
         Data(app): Data<&App>,
-        ActivatedUser(me): ActivatedUser,
+        ActivatedUser(current): ActivatedUser,
     ) -> Result<Json<User>, ErrorResponses<401, 403>> {
-        Ok(Json(User::of(me.user, &app.pictures)))
+        Ok(Json(User::of(current.user, &app.pictures)))
     }
 
     /// Change the own profile
@@ -103,35 +103,36 @@ impl Profile {
     async fn change(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
-        ActivatedUser(me): ActivatedUser,
+        audit: AuditContext,
+        ActivatedUser(current): ActivatedUser,
         body: Body<'_, Wire, WITH_PICTURE>,
     ) -> Result<Json<User>, ErrorResponses<400, 401, 403, 409, 413, 415, 429>> {
-        pictures::check_limit(app, &trail, Some(me.user.id), &body).await?;
+        pictures::check_limit(app, &audit, Some(current.user.id), &body).await?;
         let body = body.read().await?;
         let (mut change, upload) = parse(body.fields, app).await?;
-        if is_new(change.email.as_ref(), &me.user) {
-            let limit = app.limits.email_change(me.user.id, app.now()).await;
-            let mailbox = Some(&me.user.email_key);
-            trail
-                .limited(app, "change of the address", mailbox, limit)
+        if is_new(change.email.as_ref(), &current.user) {
+            let limit = app.limits.email_change(current.user.id, app.now()).await;
+            let mailbox = Some(&current.user.email_key);
+            audit
+                .audit_if_limited(app, "change of the address", mailbox, limit)
                 .await?;
         }
         if let Some(upload) = upload {
             change.picture = Some(match upload {
                 Some(upload) => {
-                    let picture = pictures::accept(app, &trail, Some(me.user.id), upload).await?;
+                    let picture =
+                        pictures::accept(app, &audit, Some(current.user.id), upload).await?;
                     Some(app.pictures.save(picture).await?)
                 }
                 None => None,
             });
         }
         let new = change.picture.clone();
-        let stored = store(app, &me, change, &trail).await;
+        let stored = store(app, &current, change, &audit).await;
         // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
         let unused = match &stored {
             Ok(stored) => stored.old_picture.clone(),
-            Err(error) => new.flatten().filter(|_| error.is_certain()),
+            Err(error) => new.flatten().filter(|_| error.is_rolled_back()),
         };
         if let Some(name) = unused {
             app.pictures.remove(&name).await;
@@ -150,18 +151,21 @@ struct Stored {
 /// A new address is a new way in, so that is noted and its owner told, in the same step.
 async fn store(
     app: &App,
-    me: &SignedIn,
+    current: &CurrentUser,
     change: ProfileChange,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<Stored, ApiError> {
     let transaction = database::begin(&app.db).await?;
-    let before = me.reauthorize(app, &transaction).await?;
+    let before = current.reauthorize(app, &transaction).await?;
     let mut notice = None;
     if is_new(change.email.as_ref(), &before) {
-        notice = Some(address_changes(app, &transaction, &before, trail).await?);
+        notice = Some(address_changes(app, &transaction, &before, audit).await?);
         let event = Event {
             detail: Some("e-mail address".to_owned()),
-            ..of_session(trail.own(EventKind::UserUpdated, before.id), me.session.id)
+            ..of_session(
+                audit.own(EventKind::UserUpdated, before.id),
+                current.session.id,
+            )
         };
         app.record_in(&transaction, event).await?;
     }
@@ -191,12 +195,12 @@ pub async fn address_changes(
     app: &App,
     transaction: &Transaction,
     before: &user::Model,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<QueuedMail, DbErr> {
     let (kind, now) = (MailKind::EmailChanged, app.now());
     password_reset::end_all(transaction, before.id, now).await?;
     app.outbox
-        .write_notice(transaction, kind, before, trail.request_id(), now)
+        .write_notice(transaction, kind, before, audit.request_id(), now)
         .await
 }
 

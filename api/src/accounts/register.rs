@@ -117,17 +117,19 @@ impl Register {
     async fn register(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
+        audit: AuditContext,
         body: Body<'_, Wire, WITH_PICTURE>,
     ) -> Result<Registered, ErrorResponses<400, 409, 413, 415, 429>> {
         // Before the body is read.
-        let limit = app.limits.registration(trail.client_ip, app.now()).await;
-        trail.limited(app, "registration", None, limit).await?;
-        pictures::check_limit(app, &trail, None, &body).await?;
+        let limit = app.limits.registration(audit.client_ip, app.now()).await;
+        audit
+            .audit_if_limited(app, "registration", None, limit)
+            .await?;
+        pictures::check_limit(app, &audit, None, &body).await?;
         let body = body.read().await?;
         let form = Form::parse(body.fields, app).await?;
         let picture = match form.picture {
-            Some(upload) => Some(pictures::accept(app, &trail, None, upload).await?),
+            Some(upload) => Some(pictures::accept(app, &audit, None, upload).await?),
             None => None,
         };
         // Before the picture is stored: past this nothing turns the form away but the database, which is handled below.
@@ -148,10 +150,10 @@ impl Register {
             pending_email_verification: app.config.activation == Activation::Email,
             is_superuser: false,
         };
-        let entered = enter(app, new, &trail).await;
+        let entered = enter(app, new, &audit).await;
         let is_unused = match &entered {
             Ok((made, _)) => !made,
-            Err(error) => error.is_certain(),
+            Err(error) => error.is_rolled_back(),
         };
         if let Some(picture) = picture.filter(|_| is_unused) {
             app.pictures.remove(&picture).await;
@@ -165,7 +167,7 @@ impl Register {
 async fn enter(
     app: &App,
     new: NewUser,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<(bool, NewAccount), ApiError> {
     let email = new.email.clone();
     let announced = app
@@ -174,19 +176,19 @@ async fn enter(
         .then(|| User::announced(&new));
     let (code, activation_token) = new
         .pending_email_verification
-        .then(|| CodeRequest::new(app, Purpose::Activation, &email, trail))
+        .then(|| CodeRequest::new(app, Purpose::Activation, &email, audit))
         .map(|code| (code.written, code.token.expose().to_owned()))
         .unzip();
     let owner = find_owner(app, &email).await?;
     let created = if owner.is_some() {
         Err(ApiError::EmailTaken)
     } else {
-        create(app, new, code.clone(), trail).await
+        create(app, new, code.clone(), audit).await
     };
     let (made, own) = match created {
         Ok(user) => (true, Ok(User::of(user, &app.pictures))),
         Err(ApiError::EmailTaken) => {
-            refuse(app, &email, owner, code, trail).await?;
+            refuse(app, &email, owner, code, audit).await?;
             (false, Err(ApiError::EmailTaken))
         }
         Err(error) => return Err(error),
@@ -214,7 +216,7 @@ async fn refuse(
     email: &Email,
     owner: Option<user::Model>,
     code: Option<(NewReset, NewMail)>,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<(), ApiError> {
     let owner = match owner {
         Some(owner) => Some(owner),
@@ -224,15 +226,15 @@ async fn refuse(
     let event = Event {
         user_id: owner.as_ref().map(|owner| owner.id),
         subject: Some(app.subject(email)),
-        ..trail.anonymous(EventKind::UserCreateFail)
+        ..audit.anonymous(EventKind::UserCreateFail)
     };
     let is_private = app.config.registration_privacy;
     let notice = owner.filter(|_| is_private).map(|owner| {
         let (kind, now) = (MailKind::AddressTaken, app.now());
         let notice = app
             .outbox
-            .notice(kind, &owner.email, trail.request_id(), now)
-            .with_client_network(trail.client_ip.network());
+            .notice(kind, &owner.email, audit.request_id(), now)
+            .with_client_network(audit.client_ip.network());
         notice.about(owner.id)
     });
     let transaction = database::begin(&app.db).await?;
@@ -258,7 +260,7 @@ async fn create(
     app: &App,
     new: NewUser,
     code: Option<(NewReset, NewMail)>,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<user::Model, ApiError> {
     let now = app.now();
     let kind = if new.is_activated {
@@ -268,8 +270,8 @@ async fn create(
     };
     let (code, coded) = code.unzip();
     let notice = |kind| {
-        let notice = app.outbox.notice(kind, &new.email, trail.request_id(), now);
-        notice.with_client_network(trail.client_ip.network())
+        let notice = app.outbox.notice(kind, &new.email, audit.request_id(), now);
+        notice.with_client_network(audit.client_ip.network())
     };
     let mail = coded.unwrap_or_else(|| notice(kind));
     let transaction = database::begin(&app.db).await?;
@@ -281,7 +283,7 @@ async fn create(
     let event = Event {
         actor: Actor::User(user.id),
         user_id: Some(user.id),
-        ..trail.anonymous(EventKind::UserCreated)
+        ..audit.anonymous(EventKind::UserCreated)
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;

@@ -17,17 +17,17 @@ use crate::{app_state::App, http::error::ApiError};
     bearer_format = "JWT",
     checker = "activated_user"
 )]
-pub struct ActivatedUser(pub SignedIn);
+pub struct ActivatedUser(pub CurrentUser);
 
 /// Who sends a request.
-pub struct SignedIn {
+pub struct CurrentUser {
     /// The account.
     pub user: user::Model,
     /// The login that the token is of.
     pub session: session::Model,
 }
 
-impl SignedIn {
+impl CurrentUser {
     /// Asks once more, as the first step of the transaction of a change: the last byte of a request may come long after
     /// its head, and the session may have ended meanwhile. From here to the end of the transaction nobody ends it or
     /// changes the account, which is returned as it is now.
@@ -40,7 +40,7 @@ impl SignedIn {
         transaction: &Transaction,
     ) -> Result<user::Model, ApiError> {
         let (id, idle) = (self.session.id, app.config.session_idle);
-        let held = session::hold_alive(transaction, id, app.now(), idle).await?;
+        let held = session::lock_alive(transaction, id, app.now(), idle).await?;
         let (_, user) = held.ok_or(ApiError::NotAuthenticated)?;
         // The dashboard lets staff in without an activation.
         if self.user.is_activated && !user.is_activated {
@@ -51,7 +51,7 @@ impl SignedIn {
 }
 
 /// Verifies the token, then asks the database once: the session, joined with its user.
-async fn activated_user(request: &Request, bearer: Bearer) -> poem::Result<SignedIn> {
+async fn activated_user(request: &Request, bearer: Bearer) -> poem::Result<CurrentUser> {
     let app = request
         .data::<App>()
         .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
@@ -62,7 +62,7 @@ async fn activated_user(request: &Request, bearer: Bearer) -> poem::Result<Signe
     Ok(signed_in)
 }
 
-async fn sign_in(app: &App, token: &str) -> Result<SignedIn, ApiError> {
+async fn sign_in(app: &App, token: &str) -> Result<CurrentUser, ApiError> {
     let now = app.now();
     let verified = app
         .tokens
@@ -72,6 +72,6 @@ async fn sign_in(app: &App, token: &str) -> Result<SignedIn, ApiError> {
         .find_alive(verified.session, now)
         .await?
         .filter(|(_, user)| user.id == verified.user_id)
-        .map(|(session, user)| SignedIn { user, session })
+        .map(|(session, user)| CurrentUser { user, session })
         .ok_or(ApiError::NotAuthenticated)
 }

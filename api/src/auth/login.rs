@@ -105,12 +105,12 @@ impl Login {
     async fn login(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
+        audit: AuditContext,
         request: &Request,
         body: Body<'_, Wire>,
     ) -> Result<Json<LoggedIn>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
-        let limit = app.limits.check_login(trail.client_ip, app.now()).await;
-        trail.limited(app, "login", None, limit).await?;
+        let limit = app.limits.check_login(audit.client_ip, app.now()).await;
+        audit.audit_if_limited(app, "login", None, limit).await?;
         let mut fields = body.read().await?.fields;
         let (email, password) = (
             fields.required::<Email>("email"),
@@ -118,17 +118,17 @@ impl Login {
         );
         fields.finish()?;
         let email = email?;
-        let limit = app.limits.login(trail.client_ip, &email, app.now()).await;
-        let guess = trail
-            .limited(app, "login", Some(&email.key()), limit)
+        let limit = app.limits.login(audit.client_ip, &email, app.now()).await;
+        let guess = audit
+            .audit_if_limited(app, "login", Some(&email.key()), limit)
             .await?;
-        let (user, verdict) = authenticate(app, &email, password?, guess, &trail).await?;
+        let (user, verdict) = authenticate(app, &email, password?, guess, &audit).await?;
         if !user.is_activated {
-            record_failure(app, &trail, &email, Some(user.id), "not activated").await?;
+            record_failure(app, &audit, &email, Some(user.id), "not activated").await?;
             return Err(ApiError::NotActivated.into());
         }
         let device = user_agent(request);
-        let token = start_session(app, &user, verdict, device, &trail).await?;
+        let token = start_session(app, &user, verdict, device, &audit).await?;
         Ok(Json(LoggedIn {
             detail: "Logged in Successfully".to_owned(),
             data: LoggedInUser {
@@ -149,7 +149,7 @@ pub async fn authenticate(
     email: &Email,
     password: Password,
     guess: AttemptGuard,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<(user::Model, PasswordCheck), ApiError> {
     // In a box, so that a login keeps no room for it while it waits for its hash.
     let found = Box::pin(user::find_by_email(&app.db, email)).await?;
@@ -163,9 +163,9 @@ pub async fn authenticate(
         // The same steps for every address.
         let has_account = known.is_some();
         app.limits
-            .failed_login(trail.client_ip, email, has_account, app.now())
+            .failed_login(audit.client_ip, email, has_account, app.now())
             .await?;
-        record_failure(app, trail, email, known, "wrong address or password").await?;
+        record_failure(app, audit, email, known, "wrong address or password").await?;
         return Err(ApiError::InvalidCredentials);
     };
     // The password was right, so what was tried before is forgiven.
@@ -186,7 +186,7 @@ fn is_hidden(app: &App, user: &user::Model) -> bool {
 /// When the database fails.
 pub async fn record_failure(
     app: &App,
-    trail: &AuditContext,
+    audit: &AuditContext,
     email: &Email,
     user_id: Option<i64>,
     why: &str,
@@ -195,9 +195,9 @@ pub async fn record_failure(
         user_id,
         subject: Some(app.subject(email)),
         detail: Some(why.to_owned()),
-        ..trail.anonymous(EventKind::LoginFail)
+        ..audit.anonymous(EventKind::LoginFail)
     };
-    app.note(event).await?;
+    app.record(event).await?;
     tracing::info!(why, "Login refused.");
     Ok(())
 }
@@ -208,7 +208,7 @@ pub fn new_session(
     app: &App,
     user_id: i64,
     device: Option<String>,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> (session::Model, TokenId) {
     let (now, secret) = (app.now(), TokenId::generate());
     let session = session::Model {
@@ -216,7 +216,7 @@ pub fn new_session(
         user_id,
         secret_hash: app.token_hasher.hash(secret.expose()),
         user_agent: device,
-        client_ip: trail.client_ip.address(),
+        client_ip: audit.client_ip.address(),
         created_at: now,
         last_used_at: now,
         expires_at: app.tokens.session_end(now),
@@ -237,7 +237,7 @@ pub async fn store_session(
     user: &user::Model,
     verdict: PasswordCheck,
     session: session::Model,
-    trail: &AuditContext,
+    audit: &AuditContext,
     detail: Option<&str>,
 ) -> Result<(), ApiError> {
     let (id, now) = (session.id, session.created_at);
@@ -256,7 +256,7 @@ pub async fn store_session(
     session::insert(&transaction, session).await?;
     let event = Event {
         detail: detail.map(str::to_owned),
-        ..of_session(trail.own(EventKind::LoginSuccess, user.id), id)
+        ..of_session(audit.own(EventKind::LoginSuccess, user.id), id)
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
@@ -270,12 +270,12 @@ async fn start_session(
     user: &user::Model,
     verdict: PasswordCheck,
     device: Option<String>,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<TokenPair, ApiError> {
-    let (session, secret) = new_session(app, user.id, device, trail);
+    let (session, secret) = new_session(app, user.id, device, audit);
     let tokens = TokenPair::of(app, &session, &secret);
     // In a box, too.
-    Box::pin(store_session(app, user, verdict, session, trail, None)).await?;
+    Box::pin(store_session(app, user, verdict, session, audit, None)).await?;
     Ok(tokens)
 }
 

@@ -48,20 +48,20 @@ impl Logout {
     async fn logout(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
+        audit: AuditContext,
         body: Body<'_, Wire>,
     ) -> Result<LoggedOut, ErrorResponses<400, 401, 413, 415>> {
         let mut fields = body.read().await?.fields;
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
-        let presented = present(app, &token?, "logout", &trail).await?;
+        let presented = present(app, &token?, "logout", &audit).await?;
         if !presented.is_current(app) {
-            refuse_old(app, &presented, &trail).await?;
+            refuse_old(app, &presented, &audit).await?;
         }
         let (session, user) = (presented.session, presented.user);
         let transaction = database::begin(&app.db).await?;
         session::revoke(&transaction, session.id, app.now()).await?;
-        let event = of_session(trail.own(EventKind::TokenRevoked, user.id), session.id);
+        let event = of_session(audit.own(EventKind::TokenRevoked, user.id), session.id);
         app.record_in(&transaction, event).await?;
         transaction.commit().await?;
         tracing::info!(user.id, session.id = %session.id, "Logged out.");
@@ -74,12 +74,12 @@ impl Logout {
 async fn refuse_old(
     app: &App,
     presented: &Presented,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<(), ApiError> {
     match app.config.rotation {
         Rotation::On if presented.just_replaced(app).is_some() => return Ok(()),
-        Rotation::On => revoke_on_reuse(app, presented, trail).await?,
-        Rotation::Off => trail.bad_token(app, "logout").await,
+        Rotation::On => revoke_on_reuse(app, presented, audit).await?,
+        Rotation::Off => audit.bad_token(app, "logout").await,
     }
     Err(ApiError::InvalidRefreshToken)
 }

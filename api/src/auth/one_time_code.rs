@@ -106,7 +106,7 @@ pub struct CodeRequest {
 impl CodeRequest {
     /// A new one.
     #[must_use]
-    pub fn new(app: &App, purpose: Purpose, email: &Email, trail: &AuditContext) -> Self {
+    pub fn new(app: &App, purpose: Purpose, email: &Email, audit: &AuditContext) -> Self {
         let (id, token, now) = (Uuid::now_v7(), ResetToken::generate(), app.now());
         let lifetime = app.config.reset;
         let row = NewReset {
@@ -119,8 +119,8 @@ impl CodeRequest {
         };
         let mail = app
             .outbox
-            .code(id, purpose, email, trail.request_id(), now, lifetime)
-            .with_client_network(trail.client_ip.network());
+            .code(id, purpose, email, audit.request_id(), now, lifetime)
+            .with_client_network(audit.client_ip.network());
         Self {
             token,
             written: (row, mail),
@@ -149,20 +149,20 @@ pub async fn check(
     app: &App,
     body: Body<'_, OtpCheckRequest>,
     purpose: Purpose,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<(), ApiError> {
-    let limit = app.limits.code(trail.client_ip, app.now()).await;
-    trail.limited(app, "code", None, limit).await?;
+    let limit = app.limits.code(audit.client_ip, app.now()).await;
+    audit.audit_if_limited(app, "code", None, limit).await?;
     let (token, code) = parse(app, body.read().await?.fields)?;
     let Some(reset) = find(app, &token, purpose).await? else {
         let event = Event {
             detail: detail(purpose),
-            ..trail.anonymous(EventKind::CodeFail)
+            ..audit.anonymous(EventKind::CodeFail)
         };
-        app.note(event).await?;
+        app.record(event).await?;
         return Err(ApiError::InvalidOtp);
     };
-    compare(app, &reset, code, trail).await
+    compare(app, &reset, code, audit).await
 }
 
 /// Takes a try of the mailbox and one of the reset, then compares. Both are taken first and each by one step, so guessing
@@ -171,13 +171,13 @@ async fn compare(
     app: &App,
     reset: &Reset,
     code: Otp,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<(), ApiError> {
     let event = |kind| Event {
         user_id: reset.user_id,
         subject: Some(app.subject_of(&reset.email_key)),
         detail: detail(reset.purpose),
-        ..trail.anonymous(kind)
+        ..audit.anonymous(kind)
     };
     let (now, tries) = (app.now(), app.config.otp_tries);
     let mut guess = None;
@@ -186,13 +186,13 @@ async fn compare(
     if reset.is_open(now) && reset.checked_at.is_none() && reset.tries < tries {
         let limit = app
             .limits
-            .code_of(trail.client_ip, &reset.email_key, now)
+            .code_of(audit.client_ip, &reset.email_key, now)
             .await;
         let mailbox = Some(&reset.email_key);
-        guess = Some(trail.limited(app, "code", mailbox, limit).await?);
+        guess = Some(audit.audit_if_limited(app, "code", mailbox, limit).await?);
     }
     if guess.is_none() || !password_reset::count_attempt(&app.db, reset.id, tries, now).await? {
-        app.note(event(EventKind::CodeFail)).await?;
+        app.record(event(EventKind::CodeFail)).await?;
         return Err(ApiError::InvalidOtp);
     }
     let stored = app.codes.find(reset.id).await?;
@@ -234,7 +234,7 @@ async fn activate(app: &App, transaction: &Transaction, reset: &Reset) -> Result
         return Ok(false);
     };
     // Held first, as by whatever else changes an account, and still with the address that the code went to.
-    let held = user::hold(transaction, id).await?;
+    let held = user::lock(transaction, id).await?;
     Ok(
         held.is_some_and(|user| is_owner(&user, reset) && user.pending_email_verification)
             && password_reset::mark_checked(transaction, reset.id, now).await?

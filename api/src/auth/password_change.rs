@@ -12,7 +12,7 @@ use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::{
-        bearer::{ActivatedUser, SignedIn},
+        bearer::{ActivatedUser, CurrentUser},
         jwt::TokenId,
         login::TokenPair,
     },
@@ -53,27 +53,27 @@ impl PasswordChange {
     async fn change(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
-        ActivatedUser(me): ActivatedUser,
+        audit: AuditContext,
+        ActivatedUser(current): ActivatedUser,
         body: Body<'_, Wire>,
     ) -> Result<Json<TokenPair>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
         let limit = app
             .limits
-            .check_password_change(me.user.id, app.now())
+            .check_password_change(current.user.id, app.now())
             .await;
-        let mailbox = Some(&me.user.email_key);
-        trail
-            .limited(app, "password change", mailbox, limit)
+        let mailbox = Some(&current.user.email_key);
+        audit
+            .audit_if_limited(app, "password change", mailbox, limit)
             .await?;
         let mut fields = body.read().await?.fields;
-        let current = fields.required::<Password>("password");
+        let current_password = fields.required::<Password>("password");
         let new = fields.required::<Password>("new_password");
-        let owner = Some(Owner::of(&me.user));
+        let owner = Some(Owner::of(&current.user));
         let new = fields
             .judge_password("new_password", new, &app.passwords, owner)
             .await?;
         fields.finish()?;
-        let (session, secret) = change(app, &me, current?, new?, &trail).await?;
+        let (session, secret) = change(app, &current, current_password?, new?, &audit).await?;
         Ok(Json(TokenPair::of(app, &session, &secret)))
     }
 }
@@ -85,68 +85,68 @@ impl PasswordChange {
 /// When it is not the current one, was tried too often, or something fails.
 pub async fn change(
     app: &App,
-    me: &SignedIn,
-    current: Password,
+    current: &CurrentUser,
+    current_password: Password,
     new: NewPassword,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<(session::Model, TokenId), ApiError> {
-    let limit = app.limits.password_change(me.user.id, app.now()).await;
-    let mailbox = Some(&me.user.email_key);
-    let guess = trail
-        .limited(app, "password change", mailbox, limit)
+    let limit = app.limits.password_change(current.user.id, app.now()).await;
+    let mailbox = Some(&current.user.email_key);
+    let guess = audit
+        .audit_if_limited(app, "password change", mailbox, limit)
         .await?;
-    let stored = Some(me.user.password_hash.as_str());
-    let verdict = app.hasher.verify(current, stored).await?;
+    let stored = Some(current.user.password_hash.as_str());
+    let verdict = app.hasher.verify(current_password, stored).await?;
     guess.stands();
     if !verdict.correct {
-        let event = trail.own(EventKind::PasswordChangeFail, me.user.id);
-        app.note(of_session(event, me.session.id)).await?;
+        let event = audit.own(EventKind::PasswordChangeFail, current.user.id);
+        app.record(of_session(event, current.session.id)).await?;
         tracing::info!(
-            me.user.id,
+            user.id = current.user.id,
             "Password change refused: wrong current password."
         );
         return Err(ApiError::WrongPassword);
     }
-    app.limits.reset_change_failures(me.user.id).await?;
-    store(app, me, new, trail).await
+    app.limits.reset_change_failures(current.user.id).await?;
+    store(app, current, new, audit).await
 }
 
 /// The password, what it ends, and the notice, all or nothing.
 async fn store(
     app: &App,
-    me: &SignedIn,
+    current: &CurrentUser,
     new: NewPassword,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<(session::Model, TokenId), ApiError> {
     let hash = app.hasher.hash(new).await?;
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
-    me.reauthorize(app, &transaction).await?;
-    let verified = &me.user.password_hash;
-    if !user::change_password(&transaction, me.user.id, verified, hash).await? {
+    current.reauthorize(app, &transaction).await?;
+    let verified = &current.user.password_hash;
+    if !user::change_password(&transaction, current.user.id, verified, hash).await? {
         return Err(ApiError::NotAuthenticated);
     }
     // This session, too: its tokens may have been copied (ASVS 7.2.4).
-    session::revoke_all(&transaction, me.user.id, now).await?;
-    let (session, secret) = successor(app, &me.session);
+    session::revoke_all(&transaction, current.user.id, now).await?;
+    let (session, secret) = successor(app, &current.session);
     session::insert(&transaction, session.clone()).await?;
-    password_reset::end_all(&transaction, me.user.id, now).await?;
+    password_reset::end_all(&transaction, current.user.id, now).await?;
     let mail = app
         .outbox
         .write_notice(
             &transaction,
             MailKind::PasswordChanged,
-            &me.user,
-            trail.request_id(),
+            &current.user,
+            audit.request_id(),
             now,
         )
         .await?;
-    let event = trail.own(EventKind::PasswordChange, me.user.id);
-    app.record_in(&transaction, of_session(event, me.session.id))
+    let event = audit.own(EventKind::PasswordChange, current.user.id);
+    app.record_in(&transaction, of_session(event, current.session.id))
         .await?;
     transaction.commit().await?;
     app.outbox.wake(mail).await;
-    tracing::info!(me.user.id, session.id = %session.id, "Password changed.");
+    tracing::info!(user.id = current.user.id, session.id = %session.id, "Password changed.");
     Ok((session, secret))
 }
 

@@ -99,18 +99,18 @@ impl PasswordReset {
     async fn email_request(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
+        audit: AuditContext,
         body: Body<'_, EmailRequest>,
     ) -> Result<Requested, ErrorResponses<400, 413, 415, 429>> {
-        let limit = app.limits.reset_request(trail.client_ip, app.now()).await;
-        trail
-            .limited(app, "request for a code", None, limit)
+        let limit = app.limits.reset_request(audit.client_ip, app.now()).await;
+        audit
+            .audit_if_limited(app, "request for a code", None, limit)
             .await?;
         let mut fields = body.read().await?.fields;
         let email = fields.required::<Email>("email");
         fields.finish()?;
         let email = email?;
-        let token = start(app, &email, &trail).await?;
+        let token = start(app, &email, &audit).await?;
         Ok(Requested::Created(Json(ResetRequested {
             token: token.expose().to_owned(),
             message: "Password reset link sent to email.".to_owned(),
@@ -130,10 +130,10 @@ impl PasswordReset {
     async fn check_otp(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
+        audit: AuditContext,
         body: Body<'_, OtpCheckRequest>,
     ) -> Result<Json<Message>, ErrorResponses<400, 413, 415, 429>> {
-        one_time_code::check(app, body, Purpose::Reset, &trail).await?;
+        one_time_code::check(app, body, Purpose::Reset, &audit).await?;
         Ok(Json(Message {
             message: "OTP is valid.".to_owned(),
         }))
@@ -152,18 +152,20 @@ impl PasswordReset {
     async fn reset_password(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
+        audit: AuditContext,
         body: Body<'_, PasswordResetRequest>,
     ) -> Result<Json<Message>, ErrorResponses<400, 413, 415, 429>> {
-        let limit = app.limits.reset_password(trail.client_ip, app.now()).await;
-        trail.limited(app, "new password", None, limit).await?;
+        let limit = app.limits.reset_password(audit.client_ip, app.now()).await;
+        audit
+            .audit_if_limited(app, "new password", None, limit)
+            .await?;
         let (token, password) = parse_reset(body.read().await?.fields)?;
         let reset = one_time_code::find(app, &token, Purpose::Reset).await?;
         let Some(reset) = reset.filter(|reset| reset.accepts_password(app.now())) else {
-            trail.bad_token(app, "reset").await;
+            audit.bad_token(app, "reset").await;
             return Err(ApiError::InvalidResetToken.into());
         };
-        finish(app, &reset, password, &trail).await?;
+        finish(app, &reset, password, &audit).await?;
         Ok(Json(Message {
             message: "The Password has been reset successfully.".to_owned(),
         }))
@@ -179,8 +181,8 @@ fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
 }
 
 /// Notes the request and its mail. Nobody looks the address up here: the worker does, where nobody can measure it.
-async fn start(app: &App, email: &Email, trail: &AuditContext) -> Result<ResetToken, ApiError> {
-    let CodeRequest { token, written } = CodeRequest::new(app, Purpose::Reset, email, trail);
+async fn start(app: &App, email: &Email, audit: &AuditContext) -> Result<ResetToken, ApiError> {
+    let CodeRequest { token, written } = CodeRequest::new(app, Purpose::Reset, email, audit);
     let (reset, mail) = written;
     let id = reset.id;
     let transaction = database::begin(&app.db).await?;
@@ -197,7 +199,7 @@ async fn finish(
     app: &App,
     reset: &Reset,
     password: Password,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<(), ApiError> {
     let user = owner(app, reset)
         .await?
@@ -211,7 +213,7 @@ async fn finish(
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
     // Held first, as by whatever else changes an account, and still with the address that the code went to.
-    let held = user::hold(&transaction, user.id).await?;
+    let held = user::lock(&transaction, user.id).await?;
     let mut user = held
         .filter(|held| is_owner(held, reset))
         .ok_or(ApiError::InvalidResetToken)?;
@@ -230,7 +232,7 @@ async fn finish(
             &transaction,
             MailKind::PasswordChanged,
             &user,
-            trail.request_id(),
+            audit.request_id(),
             now,
         )
         .await?;
@@ -244,7 +246,7 @@ async fn finish(
             }
             .to_owned(),
         ),
-        ..trail.anonymous(EventKind::PasswordChange)
+        ..audit.anonymous(EventKind::PasswordChange)
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
@@ -252,7 +254,7 @@ async fn finish(
     // Whoever reads the mailbox is the owner: wrong guesses, whosever they were, stand in the way no more.
     if let Err(error) = app
         .limits
-        .reset_all_failures(trail.client_ip, user.id, &user.email)
+        .reset_all_failures(audit.client_ip, user.id, &user.email)
         .await
     {
         tracing::warn!(user.id, %error, "What was guessed wrong was not forgiven after a reset.");

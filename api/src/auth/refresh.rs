@@ -64,18 +64,18 @@ impl Refresh {
     async fn refresh(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
+        audit: AuditContext,
         body: Body<'_, Wire>,
     ) -> Result<Json<Refreshed>, ErrorResponses<400, 401, 413, 415>> {
         let mut fields = body.read().await?.fields;
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
-        let presented = present(app, &token?, "refresh", &trail).await?;
+        let presented = present(app, &token?, "refresh", &audit).await?;
         let refresh = match app.config.rotation {
-            Rotation::On => Some(rotate(app, &presented, &trail).await?),
+            Rotation::On => Some(rotate(app, &presented, &audit).await?),
             Rotation::Off => {
                 if !presented.is_current(app) {
-                    trail.bad_token(app, "refresh").await;
+                    audit.bad_token(app, "refresh").await;
                     return Err(ApiError::InvalidRefreshToken.into());
                 }
                 app.sessions.touch(presented.session.id, app.now()).await?;
@@ -128,11 +128,11 @@ pub(crate) async fn present(
     app: &App,
     token: &RefreshToken,
     what: &str,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<Presented, ApiError> {
     let presented = find(app, token).await;
     if let Err(ApiError::InvalidRefreshToken) = &presented {
-        trail.bad_token(app, what).await;
+        audit.bad_token(app, what).await;
     }
     presented
 }
@@ -160,7 +160,7 @@ async fn find(app: &App, token: &RefreshToken) -> Result<Presented, ApiError> {
 async fn rotate(
     app: &App,
     presented: &Presented,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<RefreshToken, ApiError> {
     let now = app.now();
     let next = presented
@@ -186,7 +186,7 @@ async fn rotate(
     if let Some(rotated) = again.just_replaced(app) {
         return Ok(app.tokens.refresh(&again.session, &next, rotated));
     }
-    revoke_on_reuse(app, &again, trail).await?;
+    revoke_on_reuse(app, &again, audit).await?;
     Err(ApiError::InvalidRefreshToken)
 }
 
@@ -194,7 +194,7 @@ async fn rotate(
 pub(crate) async fn revoke_on_reuse(
     app: &App,
     presented: &Presented,
-    trail: &AuditContext,
+    audit: &AuditContext,
 ) -> Result<(), ApiError> {
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
@@ -204,11 +204,11 @@ pub(crate) async fn revoke_on_reuse(
     let kind = MailKind::TokenReplayed;
     let mail = app
         .outbox
-        .write_notice(&transaction, kind, &presented.user, trail.request_id(), now)
+        .write_notice(&transaction, kind, &presented.user, audit.request_id(), now)
         .await?;
     let event = Event {
         user_id: Some(presented.user.id),
-        ..trail.anonymous(EventKind::TokenReuse)
+        ..audit.anonymous(EventKind::TokenReuse)
     };
     app.record_in(&transaction, of_session(event, presented.session.id))
         .await?;

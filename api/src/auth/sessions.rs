@@ -65,14 +65,14 @@ impl Sessions {
     async fn list(
         &self,
         Data(app): Data<&App>,
-        ActivatedUser(me): ActivatedUser,
+        ActivatedUser(current): ActivatedUser,
     ) -> Result<Json<Vec<Session>>, ErrorResponses<401, 403>> {
-        let alive = session::list_alive(&app.db, me.user.id, app.now()).await?;
+        let alive = session::list_alive(&app.db, current.user.id, app.now()).await?;
         Ok(Json(
             alive
                 .into_iter()
                 .filter(|session| session.is_alive(app.now(), app.config.session_idle))
-                .map(|session| Session::of(session, me.session.id))
+                .map(|session| Session::of(session, current.session.id))
                 .collect(),
         ))
     }
@@ -87,21 +87,21 @@ impl Sessions {
     async fn end(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
-        ActivatedUser(me): ActivatedUser,
+        audit: AuditContext,
+        ActivatedUser(current): ActivatedUser,
         /// As the list names it.
         Path(id): Path<String>,
     ) -> Result<Ended, ErrorResponses<401, 403, 404>> {
         let id: Uuid = id.parse().map_err(|_| ApiError::NotFound)?;
         let transaction = database::begin(&app.db).await?;
-        me.reauthorize(app, &transaction).await?;
-        if !session::revoke_own(&transaction, me.user.id, id, app.now()).await? {
+        current.reauthorize(app, &transaction).await?;
+        if !session::revoke_own(&transaction, current.user.id, id, app.now()).await? {
             return Err(ApiError::NotFound.into());
         }
-        let event = of_session(trail.own(EventKind::TokenRevoked, me.user.id), id);
+        let event = of_session(audit.own(EventKind::TokenRevoked, current.user.id), id);
         app.record_in(&transaction, event).await?;
         transaction.commit().await?;
-        tracing::info!(me.user.id, session.id = %id, "Session ended by its owner.");
+        tracing::info!(user.id = current.user.id, session.id = %id, "Session ended by its owner.");
         Ok(Ended::Done)
     }
 
@@ -117,19 +117,19 @@ impl Sessions {
     async fn logout_all(
         &self,
         Data(app): Data<&App>,
-        trail: AuditContext,
-        ActivatedUser(me): ActivatedUser,
+        audit: AuditContext,
+        ActivatedUser(current): ActivatedUser,
     ) -> Result<Ended, ErrorResponses<401, 403>> {
         let transaction = database::begin(&app.db).await?;
-        me.reauthorize(app, &transaction).await?;
-        session::revoke_all(&transaction, me.user.id, app.now()).await?;
+        current.reauthorize(app, &transaction).await?;
+        session::revoke_all(&transaction, current.user.id, app.now()).await?;
         let event = Event {
             detail: Some("every session".to_owned()),
-            ..trail.own(EventKind::TokenRevoked, me.user.id)
+            ..audit.own(EventKind::TokenRevoked, current.user.id)
         };
         app.record_in(&transaction, event).await?;
         transaction.commit().await?;
-        tracing::info!(me.user.id, "Logged out everywhere.");
+        tracing::info!(user.id = current.user.id, "Logged out everywhere.");
         Ok(Ended::Done)
     }
 }

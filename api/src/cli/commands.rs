@@ -350,7 +350,7 @@ async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
 async fn deactivate(app: &App, email: &str) -> anyhow::Result<()> {
     let user = find(app, email).await?;
     let transaction = database::begin(&app.db).await?;
-    staff::hold(&transaction, &[user.id], user.is_superuser).await?;
+    staff::lock(&transaction, &[user.id], user.is_superuser).await?;
     let changed = user::deactivate(&transaction, user.id, app.now()).await?;
     if user.is_superuser && !staff::has_superuser(&transaction).await? {
         bail!(

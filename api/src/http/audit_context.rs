@@ -78,7 +78,7 @@ impl AuditContext {
     ///
     /// # Errors
     /// When it was, or the limits could not be asked.
-    pub async fn limited<T>(
+    pub async fn audit_if_limited<T>(
         &self,
         app: &App,
         what: &str,
@@ -132,7 +132,7 @@ impl App {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn note(&self, event: Event) -> Result<(), DbErr> {
+    pub async fn record(&self, event: Event) -> Result<(), DbErr> {
         let transaction = database::begin(&self.db).await?;
         self.record_in(&transaction, event).await?;
         transaction.commit().await
@@ -162,11 +162,11 @@ impl App {
 
     /// Notes what anybody can cause as often as they like: once a minute for each client. The answer does not depend on
     /// it, so what fails here is logged.
-    async fn record_sampled(&self, trail: &AuditContext, what: &str, event: Event) {
+    async fn record_sampled(&self, audit: &AuditContext, what: &str, event: Event) {
         let key = format!(
             "{}:audited:{what}:{}",
             self.config.common.redis_namespace,
-            trail.client_ip.network()
+            audit.client_ip.network()
         );
         // In a box, as in `record_in`.
         let first = Box::pin(self.redis.set(
@@ -180,7 +180,7 @@ impl App {
         match first {
             Ok(None) => {}
             Ok(Some(_)) => {
-                if let Err(error) = self.note(event).await {
+                if let Err(error) = self.record(event).await {
                     tracing::error!(%error, "An event was not noted.");
                 }
             }

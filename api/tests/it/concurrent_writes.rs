@@ -196,7 +196,7 @@ async fn whose_a_request_is_can_be_noted_while_the_account_is_held() {
         .unwrap();
 
     let holding = database::begin(db).await.unwrap();
-    user::hold(&holding, id).await.unwrap();
+    user::lock(&holding, id).await.unwrap();
     let bound = async {
         // On SQLite there is one writer at a time.
         if world.database.is_postgres() {

@@ -172,7 +172,7 @@ async fn being_ended(all: bool) {
     let sid = claims(&owner.access)["sid"].as_str().unwrap().parse();
     let ending = database::begin(db).await.unwrap();
     if all {
-        user::hold(&ending, before.id).await.unwrap();
+        user::lock(&ending, before.id).await.unwrap();
     } else {
         assert!(session::revoke(&ending, sid.unwrap(), now).await.unwrap());
     }

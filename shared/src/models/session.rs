@@ -112,11 +112,11 @@ pub async fn find_alive(
 }
 
 /// The same, held: nobody ends it, and nobody changes the account, before this transaction has ended. The user's row is
-/// held first, see [`user::hold`].
+/// held first, see [`user::lock`].
 ///
 /// # Errors
 /// When the database fails.
-pub async fn hold_alive(
+pub async fn lock_alive(
     transaction: &impl ConnectionTrait,
     id: Uuid,
     now: DateTime<Utc>,

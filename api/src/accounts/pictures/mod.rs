@@ -84,15 +84,15 @@ impl Upload {
 /// When a limit is exceeded, the file is not a picture, or the service is busy.
 pub async fn accept(
     app: &App,
-    trail: &AuditContext,
+    audit: &AuditContext,
     user_id: Option<i64>,
     upload: Upload,
 ) -> Result<Picture, ApiError> {
     let limit = app
         .limits
-        .picture_upload(trail.client_ip, user_id, app.now());
-    trail
-        .limited(app, "picture upload", None, limit.await)
+        .picture_upload(audit.client_ip, user_id, app.now());
+    audit
+        .audit_if_limited(app, "picture upload", None, limit.await)
         .await?;
     app.pictures.read(upload).await
 }
@@ -103,14 +103,14 @@ pub async fn accept(
 /// When a limit is exceeded.
 pub async fn check_limit<T>(
     app: &App,
-    trail: &AuditContext,
+    audit: &AuditContext,
     user_id: Option<i64>,
     body: &Body<'_, T, WITH_PICTURE>,
 ) -> Result<(), ApiError> {
     if !body.may_be_large() {
         return Ok(());
     }
-    check_large_body(app, trail, user_id).await
+    check_large_body(app, audit, user_id).await
 }
 
 /// Checks the limits of uploads before a large body is read.
@@ -119,14 +119,14 @@ pub async fn check_limit<T>(
 /// When a limit is exceeded.
 pub async fn check_large_body(
     app: &App,
-    trail: &AuditContext,
+    audit: &AuditContext,
     user_id: Option<i64>,
 ) -> Result<(), ApiError> {
     let limit = app
         .limits
-        .check_picture_upload(trail.client_ip, user_id, app.now());
-    trail
-        .limited(app, "picture upload", None, limit.await)
+        .check_picture_upload(audit.client_ip, user_id, app.now());
+    audit
+        .audit_if_limited(app, "picture upload", None, limit.await)
         .await
 }
 

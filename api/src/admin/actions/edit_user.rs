@@ -57,7 +57,7 @@ pub async fn change(
     // Removes the replaced picture, or after a rollback the new one.
     let unused = match &changed {
         Ok(_) => seen.picture.clone().filter(|_| new.is_some()),
-        Err(error) => new.flatten().filter(|_| error.is_certain()),
+        Err(error) => new.flatten().filter(|_| error.is_rolled_back()),
     };
     if let Some(name) = unused {
         app.pictures.remove(&name).await;

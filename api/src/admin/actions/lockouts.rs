@@ -66,7 +66,7 @@ pub async fn unlock(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Resul
     }
     let detail = format!("unlocked: {}", lockout.what);
     let until = lockout.until.to_rfc3339();
-    app.note(Event {
+    app.record(Event {
         subject: match lockout.whom {
             LockoutSubject::Mailbox(fingerprint) => Some(fingerprint),
             _ => None,

@@ -39,7 +39,7 @@ async fn begin<R: Requirement>(
     }
     let transaction = database::begin(&app.db).await?;
     admin.reauthorize(app, &transaction).await?;
-    let users = staff::hold(&transaction, ids, admin.user.is_superuser).await?;
+    let users = staff::lock(&transaction, ids, admin.user.is_superuser).await?;
     if users.is_empty() {
         return Err(ApiError::NotFound);
     }

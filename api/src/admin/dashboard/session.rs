@@ -19,7 +19,7 @@ use crate::admin::{
 };
 use crate::{
     app_state::App,
-    auth::{bearer::SignedIn, jwt::ResetToken},
+    auth::{bearer::CurrentUser, jwt::ResetToken},
     http::{audit_context::AuditContext, error::ApiError},
 };
 
@@ -27,7 +27,7 @@ use crate::{
 const LAST_USED_INTERVAL: TimeDelta = TimeDelta::minutes(1);
 
 /// Returns the session of the request's cookie if it is alive, and extends its idle timeout.
-pub async fn find(app: &App, request: &Request) -> Result<Option<SignedIn>, ApiError> {
+pub async fn find(app: &App, request: &Request) -> Result<Option<CurrentUser>, ApiError> {
     let Some(name) = cookies::read(app, request, SIGNED_IN) else {
         return Ok(None);
     };
@@ -51,7 +51,7 @@ pub async fn find(app: &App, request: &Request) -> Result<Option<SignedIn>, ApiE
     if now - session.last_used_at >= LAST_USED_INTERVAL {
         session::touch(&app.db, id, now).await?;
     }
-    Ok(Some(SignedIn { user, session }))
+    Ok(Some(CurrentUser { user, session }))
 }
 
 /// Starts a dashboard session and returns its cookie. The name is always new, which prevents session fixation.

@@ -324,7 +324,7 @@ impl ApiError {
 
     /// Whether nothing of what was asked for was done, so that what was made for it is nobody's.
     #[must_use]
-    pub fn is_certain(&self) -> bool {
+    pub fn is_rolled_back(&self) -> bool {
         !matches!(self, Self::Undecided(_))
     }
 

@@ -275,7 +275,7 @@ pub async fn find_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Mod
 ///
 /// # Errors
 /// When the database fails.
-pub async fn hold(transaction: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
+pub async fn lock(transaction: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
     find_unique(
         lock_no_key_update(Entity::find_by_id(id), transaction),
         transaction,

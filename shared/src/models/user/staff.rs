@@ -160,7 +160,7 @@ pub async fn superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
 /// The accounts with these ids, by id, as they are and stay until this transaction ends; with `superusers` those wait, too,
 /// without which the last two could remove each other. All in one order, so that no two transactions wait for each other. See
 /// [`lock_no_key_update`].
-pub async fn hold(
+pub async fn lock(
     transaction: &impl ConnectionTrait,
     ids: &[i64],
     superusers: bool,

@@ -19,7 +19,7 @@ use crate::admin::{
 };
 use crate::{
     app_state::App,
-    auth::{bearer::SignedIn, password_change},
+    auth::{bearer::CurrentUser, password_change},
     http::error::ApiError,
     passwords::{NewPassword, Owner, Password},
 };
@@ -75,7 +75,7 @@ pub async fn change_password(
 
 async fn change(app: &App, admin: &Admin, form: Form) -> Result<Session, ApiError> {
     let (current, new) = parse(app, admin, form).await?;
-    let me = SignedIn {
+    let me = CurrentUser {
         user: admin.user.clone(),
         session: admin.session.clone(),
     };

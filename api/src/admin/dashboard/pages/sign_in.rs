@@ -28,7 +28,7 @@ use crate::admin::dashboard::{
 };
 use crate::{
     app_state::App,
-    auth::{bearer::SignedIn, login},
+    auth::{bearer::CurrentUser, login},
     http::{
         audit_context::{AuditContext, of_session},
         error::ApiError,
@@ -114,7 +114,7 @@ async fn start_session(
     let email = email?;
     let limit = app.limits.login(audit.client_ip, &email, app.now()).await;
     let attempt = audit
-        .limited(app, "login", Some(&email.key()), limit)
+        .audit_if_limited(app, "login", Some(&email.key()), limit)
         .await?;
     let (user, verdict) = login::authenticate(app, &email, password?, attempt, audit).await?;
     if !user.is_staff {
@@ -152,14 +152,14 @@ pub async fn sign_out(
 
 async fn end_sessions(
     app: &App,
-    me: &SignedIn,
+    me: &CurrentUser,
     everywhere: bool,
     audit: &AuditContext,
 ) -> Result<(), ApiError> {
     let (user, session, now) = (me.user.id, me.session.id, app.now());
     let transaction = database::begin(&app.db).await?;
     let detail = if everywhere {
-        user::hold(&transaction, user).await?;
+        user::lock(&transaction, user).await?;
         session::revoke_all(&transaction, user, now).await?;
         "every session"
     } else {

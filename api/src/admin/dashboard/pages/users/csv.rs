@@ -52,7 +52,7 @@ pub async fn export(
         .await
         .map_err(ApiError::from)?;
     let detail = format!("exported users: {count}{}", describe_filter(&app, &filter));
-    app.note(admin.audit_event(None, &detail))
+    app.record(admin.audit_event(None, &detail))
         .await
         .map_err(ApiError::from)?;
     let batches = stream::try_unfold(Some(PageRequest::First), move |request| {
