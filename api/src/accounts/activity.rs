@@ -49,7 +49,7 @@ impl Activities {
         Data(app): Data<&App>,
         ActivatedUser(current): ActivatedUser,
     ) -> Result<Json<Vec<Activity>>, ErrorResponses<401, 403>> {
-        let events = audit::list_of(&app.db, current.user.id, SHOWN).await?;
+        let events = audit::list_by_user(&app.db, current.user.id, SHOWN).await?;
         let own = format!("user {}", current.user.id);
         Ok(Json(
             events

@@ -172,7 +172,7 @@ async fn store(
     let user = profile::change(&transaction, before.clone(), change, app.now()).await?;
     transaction.commit().await?;
     if let Some(notice) = notice {
-        app.outbox.wake(notice).await;
+        app.outbox.notify_worker(notice).await;
     }
     let old_picture = before
         .picture
@@ -200,7 +200,7 @@ pub async fn address_changes(
     let (kind, now) = (MailKind::EmailChanged, app.now());
     password_reset::end_all(transaction, before.id, now).await?;
     app.outbox
-        .write_notice(transaction, kind, before, audit.request_id(), now)
+        .insert_notice(transaction, kind, before, audit.request_id(), now)
         .await
 }
 

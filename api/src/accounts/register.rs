@@ -243,13 +243,13 @@ async fn refuse(
         password_reset::insert(&transaction, code).await?;
     }
     let mail = match notice {
-        Some(notice) => Some(notice.write(&transaction).await?),
+        Some(notice) => Some(notice.insert(&transaction).await?),
         None => None,
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     if let Some(mail) = mail {
-        app.outbox.wake(mail).await;
+        app.outbox.notify_worker(mail).await;
     }
     tracing::info!("Registration refused: the email is taken");
     Ok(())
@@ -279,7 +279,7 @@ async fn create(
     if let Some(code) = code {
         password_reset::insert(&transaction, code).await?;
     }
-    let mail = mail.about(user.id).write(&transaction).await?;
+    let mail = mail.about(user.id).insert(&transaction).await?;
     let event = Event {
         actor: Actor::User(user.id),
         user_id: Some(user.id),
@@ -287,7 +287,7 @@ async fn create(
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
-    app.outbox.wake(mail).await;
+    app.outbox.notify_worker(mail).await;
     tracing::info!(user.id, "User registered");
     Ok(user)
 }

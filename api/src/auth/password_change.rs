@@ -133,7 +133,7 @@ async fn store(
     password_reset::end_all(&transaction, current.user.id, now).await?;
     let mail = app
         .outbox
-        .write_notice(
+        .insert_notice(
             &transaction,
             MailKind::PasswordChanged,
             &current.user,
@@ -145,7 +145,7 @@ async fn store(
     app.record_in(&transaction, of_session(event, current.session.id))
         .await?;
     transaction.commit().await?;
-    app.outbox.wake(mail).await;
+    app.outbox.notify_worker(mail).await;
     tracing::info!(user.id = current.user.id, session.id = %session.id, "Password changed.");
     Ok((session, secret))
 }

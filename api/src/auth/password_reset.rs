@@ -187,9 +187,9 @@ async fn start(app: &App, email: &Email, audit: &AuditContext) -> Result<ResetTo
     let id = reset.id;
     let transaction = database::begin(&app.db).await?;
     password_reset::insert(&transaction, reset).await?;
-    let mail = mail.write(&transaction).await?;
+    let mail = mail.insert(&transaction).await?;
     transaction.commit().await?;
-    app.outbox.wake(mail).await;
+    app.outbox.notify_worker(mail).await;
     tracing::info!(reset.id = %id, "Password reset asked for.");
     Ok(token)
 }
@@ -228,7 +228,7 @@ async fn finish(
     password_reset::end_all(&transaction, user.id, now).await?;
     let mail = app
         .outbox
-        .write_notice(
+        .insert_notice(
             &transaction,
             MailKind::PasswordChanged,
             &user,
@@ -250,7 +250,7 @@ async fn finish(
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
-    app.outbox.wake(mail).await;
+    app.outbox.notify_worker(mail).await;
     // Whoever reads the mailbox is the owner: wrong guesses, whosever they were, stand in the way no more.
     if let Err(error) = app
         .limits

@@ -204,7 +204,7 @@ pub(crate) async fn revoke_on_reuse(
     let kind = MailKind::TokenReplayed;
     let mail = app
         .outbox
-        .write_notice(&transaction, kind, &presented.user, audit.request_id(), now)
+        .insert_notice(&transaction, kind, &presented.user, audit.request_id(), now)
         .await?;
     let event = Event {
         user_id: Some(presented.user.id),
@@ -213,7 +213,7 @@ pub(crate) async fn revoke_on_reuse(
     app.record_in(&transaction, of_session(event, presented.session.id))
         .await?;
     transaction.commit().await?;
-    app.outbox.wake(mail).await;
+    app.outbox.notify_worker(mail).await;
     tracing::warn!(
         user.id = presented.user.id,
         session.id = %presented.session.id,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use latchkey_shared::models::audit::{Actor, ChainError, Event, EventKind, Watch};
+use latchkey_shared::models::audit::{Actor, ChainError, Event, EventKind, HeadWatcher};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -14,11 +14,11 @@ const WATCH_INTERVAL: Duration = Duration::from_mins(10);
 /// Logs the chain head at the start, at the end, and when it has changed in between, since the program's log is stored apart
 /// from the database. Logs an error if the last known head is no longer part of the chain.
 pub async fn watch_audit_log(app: App, stop: CancellationToken) {
-    let mut watch = Watch::new(app.audit_key.clone());
+    let mut watch = HeadWatcher::new(app.audit_key.clone());
     let mut logged = None;
     loop {
         let last = stop.is_cancelled();
-        match watch.look(&app.db).await {
+        match watch.check(&app.db).await {
             Ok(head) => {
                 if last || logged.as_ref() != Some(&head) {
                     tracing::info!(audit.head = %head, "The head of the audit log.");

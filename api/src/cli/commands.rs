@@ -61,7 +61,7 @@ pub async fn serve() -> anyhow::Result<()> {
     if pending > 0 {
         bail!("the database lacks {pending} migration(s): run `latchkey-api migrate` first");
     }
-    audit::begin(&app.db, &app.audit_key, false).await?;
+    audit::seal_empty(&app.db, &app.audit_key, false).await?;
     setup::announce(&app).await?;
     let listener = connections::bind(bind).with_context(|| {
         format!("BIND: {bind} cannot be listened on; is another program there?")
@@ -133,7 +133,7 @@ pub async fn migrate() -> anyhow::Result<()> {
     Migrator::up(&*db, None).await?;
     // A log that this run created cannot have been emptied.
     let first = missing.iter().any(|step| step == AUDIT_LOG_STEP);
-    audit::begin(&db, &common.secret_key.audit_key(), first).await?;
+    audit::seal_empty(&db, &common.secret_key.audit_key(), first).await?;
     println!("{} migration(s) applied.", missing.len());
     Ok(())
 }
@@ -331,7 +331,7 @@ async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
     }
     let mail = app
         .outbox
-        .write_notice(
+        .insert_notice(
             &transaction,
             MailKind::Activated,
             &user,
@@ -342,7 +342,7 @@ async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
     let event = by_operator(EventKind::Admin, user.id, "activated");
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
-    app.outbox.wake(mail).await;
+    app.outbox.notify_worker(mail).await;
     println!("{} is activated; a mail says so.", user.email);
     Ok(())
 }

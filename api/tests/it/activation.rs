@@ -77,7 +77,7 @@ async fn the_code_of_the_registration_lets_its_owner_in_once() {
 
     let user = world.user("ada@example.com").await;
     assert!(user.is_activated && !user.pending_email_verification);
-    let events = audit::list_of(&world.database.db, user.id, 9).await;
+    let events = audit::list_by_user(&world.database.db, user.id, 9).await;
     let noted = events.unwrap().into_iter().find(|event| {
         event.event == "user_updated" && event.detail.as_deref() == Some("activation")
     });

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use latchkey_shared::models::audit::{self, ChainError, Head, Model, Watch};
+use latchkey_shared::models::audit::{self, ChainError, Head, HeadWatcher, Model};
 use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
@@ -383,7 +383,7 @@ async fn what_is_appended_to_a_log_that_was_emptied_or_cut_heals_nothing() {
 
         let broken = verify(&world, None).await.unwrap_err();
         assert!(
-            matches!(broken, ChainError::Torn(seq) if seq == torn),
+            matches!(broken, ChainError::HeadTampered(seq) if seq == torn),
             "{broken:?}"
         );
     }
@@ -400,8 +400,8 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
     world.somebody("ada@example.com").await;
     let key: latchkey_shared::crypto::secret_key::SecretKey =
         world.variables["SECRET_KEY"].parse().unwrap();
-    let mut watch = Watch::new(key.audit_key());
-    watch.look(&world.database.db).await.unwrap();
+    let mut watch = HeadWatcher::new(key.audit_key());
+    watch.check(&world.database.db).await.unwrap();
     execute(
         &world,
         "CREATE TABLE kept AS SELECT seq, hash, seal FROM audit_head",
@@ -412,7 +412,7 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
     let mut serving = world.process(&["serve"]);
     let line = serving.wait_for_line("The head of the audit log.").await;
     let noted = line.rsplit("audit.head=").next().unwrap().trim();
-    let later = watch.look(&world.database.db).await.unwrap();
+    let later = watch.check(&world.database.db).await.unwrap();
     assert_eq!(later.to_string(), noted);
 
     without_triggers(&world).await;
@@ -426,20 +426,23 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
     assert!(verify(&world, None).await.is_ok(), "the limit");
     let broken = verify(&world, Some(&later)).await.unwrap_err();
     assert!(matches!(broken, ChainError::Missing(3)), "{broken:?}");
-    let broken = watch.look(&world.database.db).await.unwrap_err();
+    let broken = watch.check(&world.database.db).await.unwrap_err();
     assert!(matches!(broken, ChainError::Missing(3)), "{broken:?}");
     // Grown again past where it was, it is still another one.
     world.try_login("ada@example.com", "a wrong password").await;
     assert!(verify(&world, None).await.is_ok(), "the limit");
-    let broken = watch.look(&world.database.db).await.unwrap_err();
-    assert!(matches!(broken, ChainError::NotAsNoted(3)), "{broken:?}");
+    let broken = watch.check(&world.database.db).await.unwrap_err();
+    assert!(
+        matches!(broken, ChainError::UnexpectedHead(3)),
+        "{broken:?}"
+    );
     let (code, output) = world
         .process(&["audit", "verify", "--noted", noted])
         .output()
         .await;
     assert_eq!(code, Some(1), "{output}");
     assert!(
-        output.contains("event 3 is not the one that was noted"),
+        output.contains("event 3 is not the one of the expected head"),
         "{output}"
     );
     serving.terminate().await;
@@ -475,7 +478,10 @@ async fn a_head_that_was_noted_shows_a_database_that_was_put_back() {
         hash: later.hash.replace(['0', '1', '2', '3'], "f"),
     };
     let broken = verify(&world, Some(&other)).await.unwrap_err();
-    assert!(matches!(broken, ChainError::NotAsNoted(3)), "{broken:?}");
+    assert!(
+        matches!(broken, ChainError::UnexpectedHead(3)),
+        "{broken:?}"
+    );
     let further = Head { seq: 9, ..later };
     let broken = verify(&world, Some(&further)).await.unwrap_err();
     assert!(matches!(broken, ChainError::Missing(4)), "{broken:?}");

@@ -58,7 +58,7 @@ async fn of_many_who_register_at_once_each_gets_an_account_a_mail_and_an_event_o
         let user = world.user(&email(number)).await;
         assert_eq!(made.text("/email"), user.email.to_string());
         let id = made.headers["x-request-id"].to_str().unwrap();
-        let events = audit::list_of(db, user.id, 9).await.unwrap();
+        let events = audit::list_by_user(db, user.id, 9).await.unwrap();
         let event = events
             .iter()
             .find(|event| event.event == "user_created")

@@ -145,7 +145,7 @@ impl World {
         let config = Config::read(Settings::from_pairs(variables.clone())).unwrap();
         let app = App::new(config, connections.clone(), clock.clone()).unwrap();
         // As `latchkey-api migrate` does.
-        audit::begin(&database.db, &app.audit_key, true)
+        audit::seal_empty(&database.db, &app.audit_key, true)
             .await
             .unwrap();
         let figures = app.metrics.registry().clone();

@@ -1,4 +1,4 @@
-//! How a mail is caused: a row in the transaction of its cause, then a wake-up through the queue.
+//! The outbox: a mail is stored as a row in the transaction of its cause, and its id is then pushed to the queue.
 
 pub mod template;
 
@@ -21,13 +21,13 @@ use crate::{
     types::email::Email,
 };
 
-/// How long a notice is worth sending. A code is worth sending for as long as what it was asked for.
-const NOTICE_LIFETIME: TimeDelta = TimeDelta::days(3);
+/// The time within which a notification is delivered. Mails with a one-time code use the lifetime of their request.
+const NOTIFICATION_LIFETIME: TimeDelta = TimeDelta::days(3);
 
-/// How long a caller waits for the queue. The row is safe by then, so patience would buy nothing but a slow answer.
+/// The timeout of a push to the queue. It is short because the mail is already stored, and the relay pushes it later.
 const PUSH_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Writes mails and wakes the worker for them.
+/// Creates mails and notifies the worker of them.
 #[derive(Clone)]
 pub struct Outbox {
     queue: Queue,
@@ -35,7 +35,7 @@ pub struct Outbox {
     written: IntCounterVec,
 }
 
-/// A mail that is to be written.
+/// A mail that is not yet stored.
 #[derive(Clone, Debug)]
 pub struct NewMail {
     row: mail::Model,
@@ -43,22 +43,22 @@ pub struct NewMail {
 }
 
 impl NewMail {
-    /// The same about an account, if it is a notice.
+    /// Sets the account that a notification is about. Has no effect on mails with a one-time code.
     #[must_use]
     pub fn about(mut self, user_id: i64) -> Self {
         self.row.user_id = Some(user_id).filter(|_| self.kind.purpose().is_none());
         self
     }
 
-    /// The same caused by a request from a client network, which its budget counts.
+    /// Sets the client network, which budgets count.
     #[must_use]
     pub fn with_client_network(mut self, client_network: String) -> Self {
         self.row.client_network = Some(client_network);
         self
     }
 
-    /// Writes it.
-    pub async fn write(self, db: &impl ConnectionTrait) -> Result<QueuedMail, DbErr> {
+    /// Stores the mail.
+    pub async fn insert(self, db: &impl ConnectionTrait) -> Result<QueuedMail, DbErr> {
         let queued = QueuedMail {
             id: self.row.id,
             kind: self.kind,
@@ -68,17 +68,17 @@ impl NewMail {
     }
 }
 
-/// A mail that is written and not yet pushed. Commit first, then [`Outbox::wake`]: pushed before the commit, the worker
-/// might look before there is anything to see.
+/// A stored mail that is not yet pushed to the queue. Commit first, then call [`Outbox::notify_worker`]: the worker does not see
+/// the row before the commit.
 #[derive(Debug)]
-#[must_use = "commit the transaction, then wake the worker"]
+#[must_use = "commit the transaction, then notify the worker"]
 pub struct QueuedMail {
     id: Uuid,
     kind: MailKind,
 }
 
 impl Outbox {
-    /// An outbox over a queue; the domain is the right-hand side of Message-IDs.
+    /// Creates an outbox. The right-hand side of Message-IDs is `message_domain`.
     pub fn new(
         queue: Queue,
         message_domain: &str,
@@ -87,7 +87,7 @@ impl Outbox {
         let written = IntCounterVec::new(
             Opts::new(
                 "latchkey_mails_written_total",
-                "Mails that were written into the outbox, by kind.",
+                "Mails stored in the outbox, by kind.",
             ),
             &["kind"],
         )?;
@@ -99,13 +99,13 @@ impl Outbox {
         })
     }
 
-    /// How many workers there are to send what is written.
+    /// Returns the number of live workers.
     pub async fn workers(&self) -> Result<usize, QueueError> {
         self.queue.workers().await
     }
 
-    /// The mail that carries a code for a purpose. It goes to the stored address of the account, which the worker looks up;
-    /// of the address that was given only the key is kept.
+    /// Creates the mail with a one-time code. The worker looks up the account and its stored address, so the row contains only
+    /// the key of the given email.
     #[must_use]
     pub fn code(
         &self,
@@ -120,14 +120,14 @@ impl Outbox {
             Purpose::Reset => MailKind::ResetCode,
             Purpose::Activation => MailKind::ActivationCode,
         };
-        let mut draft = self.draft(kind, email, request_id, now);
-        draft.row.reset_id = Some(reset);
-        email.key().as_str().clone_into(&mut draft.row.recipient);
-        draft.row.deliver_before = now + reset_lifetime;
-        draft
+        let mut mail = self.new_mail(kind, email, request_id, now);
+        mail.row.reset_id = Some(reset);
+        email.key().as_str().clone_into(&mut mail.row.recipient);
+        mail.row.deliver_before = now + reset_lifetime;
+        mail
     }
 
-    /// A notice to whoever gets an account that is yet to be made.
+    /// Creates a notification to an email whose account does not exist yet.
     #[must_use]
     pub fn notice(
         &self,
@@ -136,13 +136,13 @@ impl Outbox {
         request_id: &str,
         now: DateTime<Utc>,
     ) -> NewMail {
-        let mut draft = self.draft(kind, email, request_id, now);
-        draft.row.deliver_before = now + NOTICE_LIFETIME;
-        draft
+        let mut mail = self.new_mail(kind, email, request_id, now);
+        mail.row.deliver_before = now + NOTIFICATION_LIFETIME;
+        mail
     }
 
-    /// Writes a notice to the owner of an account.
-    pub async fn write_notice(
+    /// Stores a notification to the owner of an account.
+    pub async fn insert_notice(
         &self,
         db: &impl ConnectionTrait,
         kind: MailKind,
@@ -150,12 +150,18 @@ impl Outbox {
         request_id: &str,
         now: DateTime<Utc>,
     ) -> Result<QueuedMail, DbErr> {
-        let mut draft = self.notice(kind, &user.email, request_id, now);
-        draft.row.recipient_verified = user.email_verified_at.is_some();
-        draft.about(user.id).write(db).await
+        let mut mail = self.notice(kind, &user.email, request_id, now);
+        mail.row.recipient_verified = user.email_verified_at.is_some();
+        mail.about(user.id).insert(db).await
     }
 
-    fn draft(&self, kind: MailKind, to: &Email, request_id: &str, now: DateTime<Utc>) -> NewMail {
+    fn new_mail(
+        &self,
+        kind: MailKind,
+        to: &Email,
+        request_id: &str,
+        now: DateTime<Utc>,
+    ) -> NewMail {
         let id = Uuid::now_v7();
         let mut row = mail::new_row(id, kind, to, now);
         row.message_id = format!("{id}@{}", self.message_domain);
@@ -164,9 +170,8 @@ impl Outbox {
         NewMail { row, kind }
     }
 
-    /// Wakes the worker for a committed mail. A queue that is down or full costs a moment's delay and nothing else: the
-    /// relay finds the row.
-    pub async fn wake(&self, mail: QueuedMail) {
+    /// Pushes a committed mail to the queue. If the queue is down, full or slow, the relay pushes the mail later.
+    pub async fn notify_worker(&self, mail: QueuedMail) {
         let QueuedMail { id, kind } = mail;
         self.written.with_label_values(&[kind.as_str()]).inc();
         let pushing = self.queue.push_if_room(id, kind.priority());
@@ -174,10 +179,10 @@ impl Outbox {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {
                 let error = Refusal::from(&error);
-                tracing::warn!(mail.id = %id, %error, "A mail waits for the relay: the queue failed.");
+                tracing::warn!(mail.id = %id, %error, "Push to the queue failed. The relay will push the mail.");
             }
             Err(_) => {
-                tracing::warn!(mail.id = %id, "A mail waits for the relay: the queue did not answer in time.");
+                tracing::warn!(mail.id = %id, "Push to the queue timed out. The relay will push the mail.");
             }
         }
     }

@@ -1,7 +1,7 @@
-//! What mails say: one template a kind for the text, one for the HTML. The worker sends them, the dashboard shows them.
+//! The contents of mails, rendered from one template a kind for the text part and one for the HTML part.
 //!
-//! No mail repeats what a user has typed: anyone can register with a stranger's address, and a username could carry a link or
-//! an advertisement to it.
+//! The worker sends them, and the dashboard previews them. No mail contains text that a user has entered: anyone can register
+//! with another person's email, and a username could carry a link or an advertisement to that person.
 
 use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -15,7 +15,7 @@ use crate::{
     redis::one_time_code::Otp,
 };
 
-/// What is the same in every mail.
+/// The template data that all mails share.
 #[derive(Clone, Debug)]
 pub struct MailBranding {
     /// `PRODUCT_NAME`
@@ -26,61 +26,59 @@ pub struct MailBranding {
     pub url: String,
 }
 
-impl MailBranding {
-    /// As the configuration has it.
-    #[must_use]
-    pub fn of(common: &SharedConfig) -> Self {
+impl From<&SharedConfig> for MailBranding {
+    fn from(config: &SharedConfig) -> Self {
         Self {
-            product: common.product_name.clone(),
-            support: common.support_address.as_ref().map(ToString::to_string),
-            url: common.public_url.as_str().trim_end_matches('/').to_owned(),
+            product: config.product_name.clone(),
+            support: config.support_address.as_ref().map(ToString::to_string),
+            url: config.public_url.as_str().trim_end_matches('/').to_owned(),
         }
     }
 }
 
-/// What one mail says.
+/// The content of a mail.
 #[derive(Debug)]
 pub enum Content {
-    /// A one-time code, what it opens and how long it counts.
+    /// A one-time code.
     Code {
         /// The code.
         code: Code,
-        /// What it opens.
+        /// What the code is for.
         purpose: Purpose,
-        /// How long it counts from now.
+        /// The time until the code expires.
         lifetime: TimeDelta,
     },
     /// The password was changed.
     PasswordChanged {
-        /// When.
+        /// When the password was changed.
         at: DateTime<Utc>,
     },
-    /// The account was made and waits for an administrator.
+    /// The account was created and is pending approval.
     Welcome,
     /// The account was activated.
     Activated,
-    /// Somebody tried to register with the owner's address.
+    /// A client tried to register with the owner's email.
     AddressTaken,
-    /// A refresh token was used again after its successor.
+    /// A replaced refresh token was used again.
     TokenReplayed {
-        /// When.
+        /// When the token was used.
         at: DateTime<Utc>,
     },
-    /// An administrator asks for a new password.
+    /// An administrator requests a password reset.
     ResetAsked,
-    /// The address was changed; it goes to the one of before.
+    /// The email was changed. This mail goes to the previous address.
     EmailChanged {
-        /// When.
+        /// When the email was changed.
         at: DateTime<Utc>,
     },
 }
 
-/// A one-time code in a text.
+/// A one-time code in a mail.
 #[derive(Debug)]
 pub enum Code {
-    /// For its owner's eyes.
+    /// The code itself, for its owner.
     Shown(Otp),
-    /// For everybody else's.
+    /// A placeholder, for previews.
     Hidden,
 }
 
@@ -93,7 +91,7 @@ impl Code {
     }
 }
 
-/// Subject and both parts.
+/// A mail's subject and both parts.
 #[derive(Debug)]
 pub struct RenderedMail {
     /// The subject.
@@ -104,88 +102,108 @@ pub struct RenderedMail {
     pub html: String,
 }
 
+/// Renders a mail from the templates of its text part and its HTML part. The fields are variables of both templates.
+macro_rules! render {
+    ($subject:expr, $text:tt, $html:tt, $branding:ident $(, $field:ident)*) => {{
+        #[derive(Template)]
+        #[template(path = $text)]
+        struct Text<'a> {
+            $branding: &'a MailBranding,
+            $($field: &'a str,)*
+        }
+        #[derive(Template)]
+        #[template(path = $html)]
+        struct Html<'a> {
+            $branding: &'a MailBranding,
+            $($field: &'a str,)*
+        }
+        Ok(RenderedMail {
+            subject: $subject,
+            text: Text { $branding, $($field,)* }.render()?,
+            html: Html { $branding, $($field,)* }.render()?,
+        })
+    }};
+}
+
 impl Content {
-    /// Writes subject, text and HTML.
-    pub fn write(&self, head: &MailBranding) -> Result<RenderedMail, askama::Error> {
-        let product = &head.product;
+    /// Renders the subject and both parts.
+    pub fn render(&self, branding: &MailBranding) -> Result<RenderedMail, askama::Error> {
+        let product = &branding.product;
         match self {
             Self::Code {
                 code,
                 purpose,
                 lifetime,
             } => {
-                let minutes = minutes(*lifetime);
-                let (code, minutes) = (code.text(), minutes.as_str());
-                let opens = match purpose {
+                let (code, minutes) = (code.text(), &*format_minutes(*lifetime));
+                let effect = match purpose {
                     Purpose::Reset => "sets a new password",
                     Purpose::Activation => "activates your account",
                 };
-                Ok(RenderedMail {
-                    subject: format!("{code} is your {product} code"),
-                    text: CodeText {
-                        head,
-                        code,
-                        opens,
-                        minutes,
-                    }
-                    .render()?,
-                    html: CodeHtml {
-                        head,
-                        code,
-                        opens,
-                        minutes,
-                    }
-                    .render()?,
-                })
+                let subject = format!("{code} is your {product} code");
+                render!(
+                    subject,
+                    "code.txt",
+                    "code.html",
+                    branding,
+                    code,
+                    effect,
+                    minutes
+                )
             }
             Self::PasswordChanged { at } => {
-                let at = &moment(*at);
-                Ok(RenderedMail {
-                    subject: format!("Your {product} password was changed"),
-                    text: PasswordChangedText { head, at }.render()?,
-                    html: PasswordChangedHtml { head, at }.render()?,
-                })
+                let at = &*format_time(*at);
+                let subject = format!("Your {product} password was changed");
+                render!(
+                    subject,
+                    "password_changed.txt",
+                    "password_changed.html",
+                    branding,
+                    at
+                )
             }
-            Self::Welcome => Ok(RenderedMail {
-                subject: format!("Welcome to {product}"),
-                text: WelcomeText { head }.render()?,
-                html: WelcomeHtml { head }.render()?,
-            }),
-            Self::Activated => Ok(RenderedMail {
-                subject: format!("Your {product} account is active"),
-                text: ActivatedText { head }.render()?,
-                html: ActivatedHtml { head }.render()?,
-            }),
-            Self::AddressTaken => Ok(RenderedMail {
-                subject: format!("You have a {product} account already"),
-                text: AddressTakenText { head }.render()?,
-                html: AddressTakenHtml { head }.render()?,
-            }),
-            Self::ResetAsked => Ok(RenderedMail {
-                subject: format!("Please set a new {product} password"),
-                text: ResetAskedText { head }.render()?,
-                html: ResetAskedHtml { head }.render()?,
-            }),
+            Self::Welcome => {
+                let subject = format!("Welcome to {product}");
+                render!(subject, "welcome.txt", "welcome.html", branding)
+            }
+            Self::Activated => {
+                let subject = format!("Your {product} account is active");
+                render!(subject, "activated.txt", "activated.html", branding)
+            }
+            Self::AddressTaken => {
+                let subject = format!("You have a {product} account already");
+                render!(subject, "address_taken.txt", "address_taken.html", branding)
+            }
+            Self::ResetAsked => {
+                let subject = format!("Please set a new {product} password");
+                render!(subject, "reset_asked.txt", "reset_asked.html", branding)
+            }
             Self::TokenReplayed { at } => {
-                let at = &moment(*at);
-                Ok(RenderedMail {
-                    subject: format!("A device was logged out of your {product} account"),
-                    text: TokenReplayedText { head, at }.render()?,
-                    html: TokenReplayedHtml { head, at }.render()?,
-                })
+                let at = &*format_time(*at);
+                let subject = format!("A device was logged out of your {product} account");
+                render!(
+                    subject,
+                    "token_replayed.txt",
+                    "token_replayed.html",
+                    branding,
+                    at
+                )
             }
             Self::EmailChanged { at } => {
-                let at = &moment(*at);
-                Ok(RenderedMail {
-                    subject: format!("The address of your {product} account was changed"),
-                    text: EmailChangedText { head, at }.render()?,
-                    html: EmailChangedHtml { head, at }.render()?,
-                })
+                let at = &*format_time(*at);
+                let subject = format!("The email of your {product} account was changed");
+                render!(
+                    subject,
+                    "email_changed.txt",
+                    "email_changed.html",
+                    branding,
+                    at
+                )
             }
         }
     }
 
-    /// What a kind of notice says of an account; `None` for codes, which are no notices.
+    /// Returns the content of a stored notification. `None` for mails with a one-time code.
     #[must_use]
     pub fn notice(kind: MailKind, mail: &mail::Model) -> Option<Self> {
         let at = mail.created_at;
@@ -202,8 +220,8 @@ impl Content {
     }
 }
 
-/// In words; rounded down, as nobody was ever annoyed by a code that lasts longer than promised.
-fn minutes(lifetime: TimeDelta) -> String {
+/// Formats a lifetime in whole minutes, rounded down so that a code never expires earlier than its mail says.
+fn format_minutes(lifetime: TimeDelta) -> String {
     match lifetime.num_minutes() {
         ..1 => "less than a minute".to_owned(),
         1 => "1 minute".to_owned(),
@@ -211,123 +229,15 @@ fn minutes(lifetime: TimeDelta) -> String {
     }
 }
 
-fn moment(at: DateTime<Utc>) -> String {
+fn format_time(at: DateTime<Utc>) -> String {
     at.format("%-d %B %Y at %H:%M UTC").to_string()
-}
-
-#[derive(Template)]
-#[template(path = "code.txt")]
-struct CodeText<'a> {
-    head: &'a MailBranding,
-    code: &'a str,
-    opens: &'a str,
-    minutes: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "code.html")]
-struct CodeHtml<'a> {
-    head: &'a MailBranding,
-    code: &'a str,
-    opens: &'a str,
-    minutes: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "password_changed.txt")]
-struct PasswordChangedText<'a> {
-    head: &'a MailBranding,
-    at: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "password_changed.html")]
-struct PasswordChangedHtml<'a> {
-    head: &'a MailBranding,
-    at: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "welcome.txt")]
-struct WelcomeText<'a> {
-    head: &'a MailBranding,
-}
-
-#[derive(Template)]
-#[template(path = "welcome.html")]
-struct WelcomeHtml<'a> {
-    head: &'a MailBranding,
-}
-
-#[derive(Template)]
-#[template(path = "activated.txt")]
-struct ActivatedText<'a> {
-    head: &'a MailBranding,
-}
-
-#[derive(Template)]
-#[template(path = "activated.html")]
-struct ActivatedHtml<'a> {
-    head: &'a MailBranding,
-}
-
-#[derive(Template)]
-#[template(path = "address_taken.txt")]
-struct AddressTakenText<'a> {
-    head: &'a MailBranding,
-}
-
-#[derive(Template)]
-#[template(path = "address_taken.html")]
-struct AddressTakenHtml<'a> {
-    head: &'a MailBranding,
-}
-
-#[derive(Template)]
-#[template(path = "reset_asked.txt")]
-struct ResetAskedText<'a> {
-    head: &'a MailBranding,
-}
-
-#[derive(Template)]
-#[template(path = "reset_asked.html")]
-struct ResetAskedHtml<'a> {
-    head: &'a MailBranding,
-}
-
-#[derive(Template)]
-#[template(path = "token_replayed.txt")]
-struct TokenReplayedText<'a> {
-    head: &'a MailBranding,
-    at: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "token_replayed.html")]
-struct TokenReplayedHtml<'a> {
-    head: &'a MailBranding,
-    at: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "email_changed.txt")]
-struct EmailChangedText<'a> {
-    head: &'a MailBranding,
-    at: &'a str,
-}
-
-#[derive(Template)]
-#[template(path = "email_changed.html")]
-struct EmailChangedHtml<'a> {
-    head: &'a MailBranding,
-    at: &'a str,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn head() -> MailBranding {
+    fn branding() -> MailBranding {
         MailBranding {
             product: "Latchkey".to_owned(),
             support: Some("help@example.com".to_owned()),
@@ -356,47 +266,47 @@ mod tests {
     }
 
     #[test]
-    fn the_texts_read_like_this() {
+    fn mail_texts_match_snapshots() {
         for (name, content) in contents() {
-            let written = content.write(&head()).unwrap();
-            let whole = format!("Subject: {}\n\n{}", written.subject, written.text);
+            let mail = content.render(&branding()).unwrap();
+            let whole = format!("Subject: {}\n\n{}", mail.subject, mail.text);
             insta::assert_snapshot!(name, whole);
         }
     }
 
     #[test]
-    fn a_hidden_code_is_in_no_part() {
+    fn hidden_code_appears_in_no_part() {
         let content = Content::Code {
             code: Code::Hidden,
             purpose: Purpose::Reset,
             lifetime: TimeDelta::seconds(300),
         };
-        let written = content.write(&head()).unwrap();
-        for part in [written.subject, written.text, written.html] {
+        let mail = content.render(&branding()).unwrap();
+        for part in [mail.subject, mail.text, mail.html] {
             assert!(part.contains("······"), "{part}");
         }
     }
 
     #[test]
-    fn lines_are_short_and_plain_so_that_a_file_of_them_can_be_read() {
+    fn text_part_has_short_ascii_lines() {
         for (name, content) in contents() {
-            let written = content.write(&head()).unwrap();
-            assert!(written.text.is_ascii(), "{name}");
-            for line in written.text.lines() {
+            let mail = content.render(&branding()).unwrap();
+            assert!(mail.text.is_ascii(), "{name}");
+            for line in mail.text.lines() {
                 assert!(line.len() < 78, "{name}: {line}");
             }
         }
     }
 
     #[test]
-    fn a_mail_without_a_support_address_does_not_speak_of_one() {
-        let head = MailBranding {
+    fn mail_without_support_address_mentions_none() {
+        let branding = MailBranding {
             support: None,
-            ..head()
+            ..branding()
         };
         for (name, content) in contents() {
-            let written = content.write(&head).unwrap();
-            for part in [written.text, written.html] {
+            let mail = content.render(&branding).unwrap();
+            for part in [mail.text, mail.html] {
                 assert!(
                     !part.contains("help@") && !part.contains("write to"),
                     "{name}: {part}"
@@ -406,9 +316,9 @@ mod tests {
     }
 
     #[test]
-    fn html_parts_suit_phones_and_the_dark_and_load_nothing() {
+    fn html_part_is_responsive_and_loads_nothing() {
         for (name, content) in contents() {
-            let html = content.write(&head()).unwrap().html;
+            let html = content.render(&branding()).unwrap().html;
             for needed in [
                 "name=\"viewport\"",
                 "name=\"color-scheme\"",

@@ -68,7 +68,7 @@ pub fn message(
     branding: &MailBranding,
     envelope: Envelope<'_>,
 ) -> Result<Message, ComposeError> {
-    let rendered = content.write(branding)?;
+    let rendered = content.render(branding)?;
     // Suppresses automatic replies, such as vacation notices (RFC 3834, section 5).
     let auto_submitted = HeaderValue::new(
         HeaderName::new_from_ascii_str("Auto-Submitted"),

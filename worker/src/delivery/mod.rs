@@ -101,7 +101,7 @@ impl Delivery {
             prefetch: config.concurrency * PREFETCH_FACTOR,
             limits,
             stop: CancellationToken::new(),
-            branding: MailBranding::of(&config.common),
+            branding: MailBranding::from(&config.common),
             from: config.mail_from.clone(),
             otp_lifetime: config.otp_lifetime,
             clock,

@@ -30,7 +30,7 @@ impl Running {
         for recipient in recipients {
             self.app.user(recipient).await;
             let (_, written) = self.app.write_reset(recipient).await;
-            self.app.outbox().wake(written).await;
+            self.app.outbox().notify_worker(written).await;
         }
     }
 

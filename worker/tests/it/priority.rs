@@ -20,10 +20,10 @@ impl TestApp {
             let (db, now) = (&self.database.db, self.clock.now());
             let written = self
                 .outbox()
-                .write_notice(db, MailKind::Activated, &user, "request-1", now)
+                .insert_notice(db, MailKind::Activated, &user, "request-1", now)
                 .await
                 .unwrap();
-            self.outbox().wake(written).await;
+            self.outbox().notify_worker(written).await;
         }
     }
 

@@ -58,7 +58,7 @@ async fn redis_refusing_writes_delays_only_codes() {
     .enumerate()
     {
         let (_, pushed) = app.write_reset("ada@example.com").await;
-        app.outbox().wake(pushed).await;
+        app.outbox().notify_worker(pushed).await;
         app.wait_for(MailState::Sent, round * 4 + 1).await;
 
         redis.refuse(refusal).await;
@@ -78,7 +78,7 @@ async fn redis_refusing_writes_delays_only_codes() {
         app.wait_for(MailState::Sent, round * 4 + 3).await;
         // The worker uses the queue again.
         let (_, pushed) = app.write_reset("ada@example.com").await;
-        app.outbox().wake(pushed).await;
+        app.outbox().notify_worker(pushed).await;
         app.wait_for(MailState::Sent, round * 4 + 4).await;
     }
     worker.stop(PATIENCE).await;

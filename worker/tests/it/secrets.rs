@@ -10,7 +10,7 @@ async fn mailed_code_is_stored_encrypted_only() {
     let app = TestApp::new().await;
     app.user("ada@example.com").await;
     let (reset, written) = app.write_reset("ada@example.com").await;
-    app.outbox().wake(written).await;
+    app.outbox().notify_worker(written).await;
     let pushed = app.redis.dump().await;
     let mail = app.rows().await[0].id;
     assert!(pushed.contains(&mail.to_string()), "{pushed}");

@@ -182,7 +182,7 @@ impl TestApp {
         let code = self
             .outbox()
             .code(reset, Purpose::Reset, &email, "request-1", now, RESET);
-        let written = code.write(&step).await.unwrap();
+        let written = code.insert(&step).await.unwrap();
         step.commit().await.unwrap();
         (reset, written)
     }
@@ -202,7 +202,7 @@ impl TestApp {
     pub(crate) async fn request_resets(&self, count: usize) {
         for number in 0..count {
             let (_, written) = self.write_reset(&format!("user{number}@example.com")).await;
-            self.outbox().wake(written).await;
+            self.outbox().notify_worker(written).await;
         }
     }
 
@@ -211,7 +211,7 @@ impl TestApp {
         let (db, now) = (&self.database.db, self.clock.now());
         let _not_woken = self
             .outbox()
-            .write_notice(db, kind, user, "request-1", now)
+            .insert_notice(db, kind, user, "request-1", now)
             .await
             .unwrap();
         let mail = mail::Entity::find()

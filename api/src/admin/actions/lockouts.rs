@@ -105,7 +105,7 @@ impl LockoutOwners {
                 if let Some(user) = self.privileged.get(mailbox) {
                     return Ok(Some(user.clone()));
                 }
-                let Some(id) = audit::account_of(&app.db, mailbox).await? else {
+                let Some(id) = audit::find_user_by_subject(&app.db, mailbox).await? else {
                     return Ok(None);
                 };
                 let user = user::find(&app.db, id).await?;

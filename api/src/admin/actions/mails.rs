@@ -92,9 +92,9 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMai
         };
         user.and_then(|_| Content::notice(kind, mail))
     };
-    let branding = MailBranding::of(&app.config.common);
+    let branding = MailBranding::from(&app.config.common);
     content
-        .map(|content| content.write(&branding))
+        .map(|content| content.render(&branding))
         .transpose()
         .map_err(|error| ApiError::Internal(format!("mail template: {error}")))
 }

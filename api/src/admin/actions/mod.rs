@@ -63,7 +63,7 @@ async fn commit(
     }
     transaction.commit().await?;
     for mail in mails {
-        app.outbox.wake(mail).await;
+        app.outbox.notify_worker(mail).await;
     }
     Ok(())
 }
@@ -103,7 +103,7 @@ async fn write_notice(
 ) -> Result<QueuedMail, ApiError> {
     Ok(app
         .outbox
-        .write_notice(transaction, kind, user, audit.request_id(), app.now())
+        .insert_notice(transaction, kind, user, audit.request_id(), app.now())
         .await?)
 }
 

@@ -1,4 +1,4 @@
-//! The MACs of the chain.
+//! The MACs of the chain of audit events.
 
 use std::fmt::Write as _;
 
@@ -7,9 +7,11 @@ use ring::hmac;
 use crate::crypto::token_hash::equal;
 use crate::models::audit::Model;
 
-/// What stands for the hash before an event that was appended to a head which was not as it had been written. So the place
-/// shows for ever, whatever is appended after it.
-pub(super) const TORN: &str = "torn";
+/// Replaces the previous hash in the MAC of an event that was appended to a head with a wrong seal. So [`verify`] keeps
+/// reporting the event, whatever is appended after it.
+///
+/// [`verify`]: crate::models::audit::verify
+pub(super) const HEAD_TAMPERED: &str = "torn";
 
 /// The key of the audit log, derived from `SECRET_KEY`.
 #[derive(Clone)]
@@ -20,8 +22,8 @@ impl AuditKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// The MAC over an event and the hash before it. Every field goes in with its length, so that no two events can look
-    /// alike.
+    /// Returns the MAC over an event and the hash before it. The length of each field is part of the MAC, so that no two
+    /// different events have the same input.
     pub(super) fn hash(&self, row: &Model, before: &str) -> String {
         let mut mac = hmac::Context::with_key(&self.0);
         let mut add = |field: Option<&str>| match field {
@@ -44,18 +46,18 @@ impl AuditKey {
         add(row.client_ip.as_deref());
         add(Some(&row.request_id));
         add(row.detail.as_deref());
-        // Events of the time before there was this column have none, and their hashes stay what they were.
+        // Left out if empty, so that a MAC over an event without changes has one form only.
         if row.changes.is_some() {
             add(row.changes.as_deref());
         }
         hex(mac.sign())
     }
 
-    /// The seal of a head.
+    /// Returns the seal of a head.
     pub(super) fn seal(&self, seq: i64, hash: &str) -> String {
         hex(hmac::sign(&self.0, format!("head {seq} {hash}").as_bytes()))
     }
-
+    /// Returns whether `seal` is the seal of this head. Compares in constant time.
     pub(super) fn seals(&self, seq: i64, hash: &str, seal: &str) -> bool {
         equal(self.seal(seq, hash).as_bytes(), seal.as_bytes())
     }

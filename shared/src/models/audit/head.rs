@@ -1,4 +1,4 @@
-//! The head of the chain: one row, which whoever appends takes and keeps until the transaction ends.
+//! The row of the chain head. Transactions that append an event lock it.
 
 use sea_orm::{
     QuerySelect as _, QueryTrait as _,
@@ -8,20 +8,20 @@ use sea_orm::{
 
 use crate::models::user;
 
-/// The one row.
+/// The id of the only row.
 const ID: i32 = 1;
 
-/// Where the chain ends.
+/// The chain head.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "audit_head")]
 pub struct Model {
     #[sea_orm(primary_key, auto_increment = false)]
     id: i32,
-    /// The last event's number; 0 when there is none.
+    /// The number of the last event; 0 if there is none.
     pub(super) seq: i64,
-    /// Its hash; empty when there is none.
+    /// The hash of the last event; empty if there is none.
     pub(super) hash: String,
-    /// The MAC over both.
+    /// The MAC over both. Empty before the log is sealed.
     pub(super) seal: String,
 }
 
@@ -30,8 +30,8 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Takes the next sequence number, with the hash and the seal of the event before. The UPDATE comes first: SQLite waits for its
-/// write lock then, and PostgreSQL locks the row.
+/// Takes the next sequence number. Returns it with the hash and the seal of the last event. An UPDATE and not a SELECT, because it
+/// waits for SQLite's write lock and locks the row on PostgreSQL.
 pub(super) async fn take(db: &impl ConnectionTrait) -> Result<Model, DbErr> {
     let taken = Entity::update_many()
         .col_expr(Column::Seq, Expr::col(Column::Seq).add(1))
@@ -41,7 +41,7 @@ pub(super) async fn take(db: &impl ConnectionTrait) -> Result<Model, DbErr> {
     taken.into_iter().next().ok_or_else(gone)
 }
 
-/// Notes the last event's hash.
+/// Stores the hash and the seal of the new last event.
 pub(super) async fn set(db: &impl ConnectionTrait, hash: &str, seal: &str) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::Hash, Expr::value(hash))
@@ -52,13 +52,13 @@ pub(super) async fn set(db: &impl ConnectionTrait, hash: &str, seal: &str) -> Re
     Ok(())
 }
 
-/// Seals a head that has neither an event nor a seal, if `whatever_else_there_is` or there is no account yet.
+/// Seals a head that has neither an event nor a seal, if there is no account yet or `force` is set.
 pub(super) async fn seal_empty(
     db: &impl ConnectionTrait,
     seal: &str,
-    whatever_else_there_is: bool,
+    force: bool,
 ) -> Result<bool, DbErr> {
-    let nothing = |found: SelectStatement| Expr::exists(found).not();
+    let is_empty = |found: SelectStatement| Expr::exists(found).not();
     let accounts = user::Entity::find().select_only().column(user::Column::Id);
     let events = crate::models::audit::Entity::find()
         .select_only()
@@ -69,9 +69,9 @@ pub(super) async fn seal_empty(
         .filter(Column::Seq.eq(0))
         .filter(Column::Hash.eq(""))
         .filter(Column::Seal.eq(""))
-        .filter(nothing(events.into_query()))
-        .apply_if((!whatever_else_there_is).then_some(()), |update, ()| {
-            update.filter(nothing(accounts.into_query()))
+        .filter(is_empty(events.into_query()))
+        .apply_if((!force).then_some(()), |update, ()| {
+            update.filter(is_empty(accounts.into_query()))
         })
         .exec(db)
         .await?;

@@ -1,29 +1,28 @@
-//! Looking, now and then, whether the log still goes through where its head was seen: what was put back while a program
-//! runs is found by that program.
+//! Detects that an earlier state of the log was restored while a program runs.
 
 use sea_orm::entity::prelude::*;
 
 use crate::models::audit::{AuditKey, ChainError, Entity, Head, head};
 
-/// Remembers where the head was.
-pub struct Watch {
+/// Remembers the last seen head of the chain.
+pub struct HeadWatcher {
     key: AuditKey,
     seen: Option<Head>,
 }
 
-impl Watch {
-    /// One that has seen nothing yet.
+impl HeadWatcher {
+    /// Creates a watcher that has not seen a head.
     #[must_use]
     pub fn new(key: AuditKey) -> Self {
         Self { key, seen: None }
     }
 
-    /// The head now. What lies between here and the last look is not read: that is for [`crate::models::audit::verify`].
+    /// Returns the current head, and checks that the last seen one is still part of the chain. Does not read the events in
+    /// between, as [`verify`](crate::models::audit::verify) does.
     ///
     /// # Errors
-    /// When the head is not as it was written, or the log does not go through where it was seen. It is not forgotten
-    /// then, so that each later look fails, too.
-    pub async fn look(&mut self, db: &impl ConnectionTrait) -> Result<Head, ChainError> {
+    /// After a failed check, the watcher keeps the last valid head, so that later checks fail, too.
+    pub async fn check(&mut self, db: &impl ConnectionTrait) -> Result<Head, ChainError> {
         let head = head::read(db).await?;
         if !self.key.seals(head.seq, &head.hash, &head.seal) {
             return Err(ChainError::Head);
@@ -37,7 +36,7 @@ impl Watch {
                 _ if seen.seq == 0 => {}
                 None => return Err(ChainError::Missing(seen.seq)),
                 Some(event) if event.hash != seen.hash => {
-                    return Err(ChainError::NotAsNoted(seen.seq));
+                    return Err(ChainError::UnexpectedHead(seen.seq));
                 }
                 Some(_) => {}
             }

@@ -104,7 +104,7 @@ async fn write_notices(it: &Installation, count: usize) {
         for _ in 0..left.min(1_000) {
             let now = it.app.clock.now();
             let _left_to_the_relay = outbox
-                .write_notice(&step, MailKind::Activated, &owner, "request-1", now)
+                .insert_notice(&step, MailKind::Activated, &owner, "request-1", now)
                 .await
                 .unwrap();
         }

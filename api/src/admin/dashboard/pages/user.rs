@@ -172,7 +172,7 @@ async fn load(
     }
     let mut events = Vec::new();
     if me.can_view_audit_log() {
-        let rows = audit::list_of(&app.db, user.id, 15).await?;
+        let rows = audit::list_by_user(&app.db, user.id, 15).await?;
         events = event_rows(app, &me, rows).await?;
     }
     let mut sessions = session::list_alive(&app.db, user.id, now).await?;

@@ -1,0 +1,134 @@
+//! Lists and counts of events.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use sea_orm::{
+    Condition, PaginatorTrait as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    entity::prelude::*,
+};
+
+use crate::models::audit::{Column, Entity, EventKind, Model, SUBJECT_LENGTH};
+
+/// The maximum difference between the clocks of replicas. With a larger one, filters by time may miss events.
+const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
+
+/// A filter for lists of events. `None` does not filter.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// The account that the event is about, or that caused it.
+    pub user_id: Option<i64>,
+    /// The actor as [`Model::actor`] stores it.
+    pub actor: Option<String>,
+    /// The name of the kind.
+    pub event: Option<String>,
+    /// The earliest time.
+    pub since: Option<DateTime<Utc>>,
+    /// The end of the time, exclusive.
+    pub until: Option<DateTime<Utc>>,
+    /// The cursor: only events before this sequence number.
+    pub before: Option<i64>,
+}
+
+/// Returns the newest events that match a filter, the newest first.
+pub async fn list(
+    db: &impl ConnectionTrait,
+    filter: Filter,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let Filter {
+        user_id,
+        actor,
+        event,
+        since,
+        until,
+        before,
+    } = filter;
+    let (mut first, mut end) = (None, None);
+    if let Some(since) = since {
+        first = Some(find_seq_at(db, since - MAX_CLOCK_SKEW).await?);
+    }
+    if let Some(until) = until {
+        end = Some(find_seq_at(db, until + MAX_CLOCK_SKEW).await?);
+    }
+    Entity::find()
+        .apply_if(user_id, |query, id| {
+            query.filter(
+                Condition::any()
+                    .add(Column::UserId.eq(id))
+                    .add(Column::Actor.eq(format!("user {id}"))),
+            )
+        })
+        .apply_if(actor, |query, actor| query.filter(Column::Actor.eq(actor)))
+        .apply_if(before, |query, seq| query.filter(Column::Seq.lt(seq)))
+        .apply_if(event, |query, event| query.filter(Column::Event.eq(event)))
+        .apply_if(since, |query, since| query.filter(Column::At.gte(since)))
+        .apply_if(until, |query, until| query.filter(Column::At.lt(until)))
+        .apply_if(first, |query, seq| query.filter(Column::Seq.gte(seq)))
+        .apply_if(end, |query, seq| query.filter(Column::Seq.lt(seq)))
+        .order_by_desc(Column::Seq)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// Returns about where the events of a time begin: the sequence number of an event, or the end of the chain.
+///
+/// This is a binary search, which needs no index by time: sequence numbers have no gaps, and times rise with them except for
+/// clock skew.
+async fn find_seq_at(db: &impl ConnectionTrait, time: DateTime<Utc>) -> Result<i64, DbErr> {
+    let newest = Entity::find().order_by_desc(Column::Seq).one(db).await?;
+    let (mut low, mut high) = (1, newest.map_or(1, |event| event.seq + 1));
+    while low < high {
+        let middle = low + (high - low) / 2;
+        let event = Entity::find_by_id(middle).one(db).await?;
+        if event.is_some_and(|event| event.at < time) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    Ok(low)
+}
+
+/// Returns the newest events about an account, the newest first.
+pub async fn list_by_user(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .order_by_desc(Column::Seq)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// Returns the account whose events have an email's fingerprint.
+pub async fn find_user_by_subject(
+    db: &impl ConnectionTrait,
+    fingerprint: &str,
+) -> Result<Option<i64>, DbErr> {
+    let subject: String = fingerprint.chars().take(SUBJECT_LENGTH).collect();
+    let found = Entity::find()
+        .filter(Column::Subject.eq(subject))
+        .filter(Column::UserId.is_not_null())
+        .order_by_desc(Column::Seq)
+        .one(db)
+        .await?;
+    Ok(found.and_then(|event| event.user_id))
+}
+
+/// Counts the events of a kind from `since` to before `until`.
+pub async fn count(
+    db: &impl ConnectionTrait,
+    kind: EventKind,
+    since: DateTime<Utc>,
+    until: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    Entity::find()
+        .filter(Column::Event.eq(kind.as_str()))
+        .filter(Column::At.gte(since))
+        .filter(Column::At.lt(until))
+        .count(db)
+        .await
+}
