@@ -163,7 +163,7 @@ pub async fn authenticate(
         // The same steps for every address.
         let has_account = known.is_some();
         app.limits
-            .failed_login(audit.client_ip, email, has_account, app.now())
+            .failed_login(email, has_account, app.now())
             .await?;
         record_failure(app, audit, email, known, "wrong address or password").await?;
         return Err(ApiError::InvalidCredentials);

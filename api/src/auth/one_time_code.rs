@@ -184,11 +184,12 @@ async fn compare(
     // What cannot be right is no guess: whoever has used a request up takes none from the mailbox with it. Whether its code
     // has run out counts only after that: only a code that was sent does, and nobody is told whether it was.
     if reset.is_open(now) && reset.checked_at.is_none() && reset.tries < tries {
+        let mailbox = &reset.email_key;
+        let has_account = reset.user_id.is_some();
         let limit = app
             .limits
-            .code_of(audit.client_ip, &reset.email_key, now)
-            .await;
-        let mailbox = Some(&reset.email_key);
+            .code_of(audit.client_ip, mailbox, has_account, now);
+        let (limit, mailbox) = (limit.await, Some(mailbox));
         guess = Some(audit.audit_if_limited(app, "code", mailbox, limit).await?);
     }
     if guess.is_none() || !password_reset::count_attempt(&app.db, reset.id, tries, now).await? {

@@ -354,6 +354,7 @@ fn rates(settings: &mut Settings, environment: Environment) -> Rates {
             default.most_failures,
             1..=1_000_000,
         ),
+        max_counters: settings.within("LIMIT_MAX_COUNTERS", default.max_counters, 100..=10_000_000),
         ..rates
     };
     if is_checked {

@@ -18,6 +18,9 @@ const MAX_FAILURES: u32 = 100;
 /// The most failed logins in production before waits begin.
 const MAX_FREE_FAILURES: u32 = 20;
 
+/// The fewest counters in production: with fewer, little traffic deletes the counters of other clients.
+const MIN_COUNTERS: u32 = 10_000;
+
 /// The share of all IPv4 or IPv6 addresses that trusted proxies have to stay below.
 const MAX_TRUSTED_SHARE: f64 = 1.0 / 8.0;
 
@@ -36,7 +39,7 @@ pub(super) fn check_rate(settings: &mut Settings, key: &str, rate: Rate, default
     }
 }
 
-/// Notes numbers of failed logins that make guessing possible.
+/// Notes numbers of failed logins, or of counters, that make guessing possible.
 pub(super) fn check_failures(settings: &mut Settings, rates: &Rates) {
     for (key, value, most) in [
         (
@@ -49,6 +52,10 @@ pub(super) fn check_failures(settings: &mut Settings, rates: &Rates) {
         if value > most {
             settings.fault(key, &format!("at most {most} in production, or LIMITS=off"));
         }
+    }
+    if rates.max_counters < MIN_COUNTERS {
+        let expected = format!("at least {MIN_COUNTERS} in production, or LIMITS=off");
+        settings.fault("LIMIT_MAX_COUNTERS", &expected);
     }
 }
 
@@ -156,10 +163,11 @@ mod tests {
             ("LIMIT_PICTURE_ACCOUNT", "201/3600", "1/1000000"),
             ("LIMIT_LOGIN_FAILURES", "101", "100"),
             ("LIMIT_LOGIN_FREE_FAILURES", "21", "20"),
+            ("LIMIT_MAX_COUNTERS", "9999", "10000"),
         ] {
             let refused = faults(&[(key, bad)]);
             assert!(
-                refused.contains(&format!("{key}: expected at most"))
+                refused.contains(&format!("{key}: expected at "))
                     && refused.contains("in production, or LIMITS=off"),
                 "{key}={bad}: {refused}"
             );

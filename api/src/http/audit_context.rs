@@ -160,13 +160,16 @@ impl App {
         print
     }
 
-    /// Notes what anybody can cause as often as they like: once a minute for each client. The answer does not depend on
-    /// it, so what fails here is logged.
+    /// Notes what anybody can cause as often as they like: once a minute for each client, which of IPv6 is a /48. The answer
+    /// does not depend on it, so what fails here is logged.
     async fn record_sampled(&self, audit: &AuditContext, what: &str, event: Event) {
         let key = format!(
             "{}:audited:{what}:{}",
             self.config.common.redis_namespace,
-            audit.client_ip.network()
+            audit
+                .client_ip
+                .site()
+                .unwrap_or_else(|| audit.client_ip.network())
         );
         // In a box, as in `record_in`.
         let first = Box::pin(self.redis.set(

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv6Net};
-use latchkey_shared::types::client_network::client_network;
+use latchkey_shared::types::client_network::{client_network, client_site};
 use poem::{
     FromRequest, Request, RequestBody,
     http::{HeaderMap, HeaderName, header::FORWARDED},
@@ -65,6 +65,12 @@ impl ClientIp {
     pub fn network(self) -> String {
         self.0.map_or_else(|| "unknown".to_owned(), client_network)
     }
+
+    /// The /48 of an IPv6 client, all of which one customer can have.
+    #[must_use]
+    pub fn site(self) -> Option<String> {
+        self.0.and_then(client_site)
+    }
 }
 
 /// The addresses that count as one client: the whole /64 of an IPv6 address, or the one IPv4 address.
@@ -73,6 +79,15 @@ pub fn network(address: IpAddr) -> IpNet {
     match address {
         IpAddr::V6(address) => Ipv6Net::new_assert(address, 64).trunc().into(),
         IpAddr::V4(_) => address.into(),
+    }
+}
+
+/// The /48 around an IPv6 address.
+#[must_use]
+pub fn site(address: IpAddr) -> Option<IpNet> {
+    match address {
+        IpAddr::V6(address) => Some(Ipv6Net::new_assert(address, 48).trunc().into()),
+        IpAddr::V4(_) => None,
     }
 }
 

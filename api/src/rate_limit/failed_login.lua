@@ -1,14 +1,16 @@
 -- Remembers a login that failed, with the same commands whether or not the address has an account; only how long they
--- remember differs. Of addresses without an account each client network keeps the newest alone.
+-- remember differs, and that the counters of an account are on no list.
 --
--- KEYS: the address's failures, the addresses at which this client network failed.
+-- KEYS: the address's failures, its failed_attempts, the list of lockouts.
 -- ARGV: now in ms; 1 if the address has an account; how many failures lock it; how many are free; how long to remember in s:
--- an address without an account, free failures of an account, more of them; how many addresses a network keeps.
-local key, network = KEYS[1], KEYS[2]
+-- an address without an account, free failures of an account, more of them; how long failed_attempts are kept in s; the beginning of
+-- the names of the lists of counters; how long one of these may be.
+local key, failed_attempts, lockouts = KEYS[1], KEYS[2], KEYS[3]
 local now, has_account = tonumber(ARGV[1]), ARGV[2] == '1'
-local limit, free, most = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[8])
+local limit, free = tonumber(ARGV[3]), tonumber(ARGV[4])
+local lists, max = ARGV[9], tonumber(ARGV[10])
+local existed = redis.call('exists', key) == 1
 local failures = redis.call('hincrby', key, 'failures', 1)
-redis.call('hset', key, 'account', ARGV[2])
 if failures >= limit then
     redis.call('hset', key, 'until', now + 3650 * 86400000)
 end
@@ -19,14 +21,5 @@ elseif has_account then
 else
     redis.call('expire', key, ARGV[5])
 end
-redis.call('zadd', network, now, key)
-redis.call('expire', network, ARGV[5])
-local excess = redis.call('zcard', network) - most
-if excess > 0 then
-    for _, oldest in ipairs(redis.call('zrange', network, 0, excess - 1)) do
-        redis.call('zrem', network, oldest)
-        if redis.call('hget', oldest, 'account') == '0' then
-            redis.call('del', oldest)
-        end
-    end
-end
+track(key, existed, has_account, ARGV[5], now, lists, max, lockouts)
+track(failed_attempts, redis.call('exists', failed_attempts) == 1, has_account, ARGV[8], now, lists, max, lockouts)

@@ -9,7 +9,11 @@
 //! address has an account. Failures are remembered apart, after the password was checked: past a hundred (NIST SP
 //! 800-63B-4, 3.2.2) only a reset by mail opens the account to passwords again. Those of an account are kept for 90 days
 //! after the last (the hundredth for ever), while they are free for 30. Those of an address without an account are kept for
-//! a day, and of each client network for 500 addresses, so that a client that invents addresses cannot fill Redis.
+//! a day.
+//!
+//! Clients cannot fill Redis: of the counters of client networks and of addresses without an account it keeps the newest
+//! (`LIMIT_MAX_COUNTERS` of each lifetime), see `track.lua`. Counters of accounts stay. An IPv6 client counts by its /64, and
+//! together with all others of its /48, which have ten times the limit.
 //!
 //! Whoever is refused is on a list until that ends, so that administrators see it and can end it before its time.
 //!
@@ -39,63 +43,22 @@ use crate::http::{
     error::{ApiError, RateLimitExceeded},
 };
 
+mod attempt;
+mod counters;
+mod keys;
+mod lockouts;
+mod rates;
+
+pub use attempt::AttemptGuard;
+use attempt::Refund;
+use counters::{Counter, Counters, Owner};
+use lockouts::MAX_LOCKOUTS;
+pub use lockouts::{Lockout, LockoutSubject};
+pub use rates::Rates;
+
 /// How many count at once; the others wait with a few bytes. fred takes several KiB for what is under way, and a flood comes by
 /// hundreds.
 const MAX_CONCURRENT_CALLS: usize = 16;
-
-/// All numbers, each with its variable.
-#[derive(Clone, Copy, Debug)]
-pub struct Rates {
-    /// `LIMITS`: whether anything is limited at all.
-    pub enabled: bool,
-    /// `LIMIT_LOGIN_IP`: logins from one address.
-    pub login_ip: Rate,
-    /// `LIMIT_REGISTER_IP`: registrations tried from one address.
-    pub register_ip: Rate,
-    /// `LIMIT_RESET_IP`: requests for a code from one address.
-    pub reset_ip: Rate,
-    /// `LIMIT_OTP_IP`: codes tried from one address.
-    pub otp_ip: Rate,
-    /// `LIMIT_OTP_EMAIL`: wrong codes for one mailbox, whatever reset they are tried for.
-    pub otp_email: Rate,
-    /// `LIMIT_OTP_EMAIL_IP`: the same from one client IP.
-    pub otp_email_ip: Rate,
-    /// `LIMIT_RESET_PASSWORD_IP`: new passwords sent with reset tokens from one client IP.
-    pub reset_password_ip: Rate,
-    /// `LIMIT_PASSWORD_CHANGE`: password changes tried for one account.
-    pub password_change: Rate,
-    /// `LIMIT_EMAIL_CHANGE`: changes of the address tried for one account.
-    pub email_change: Rate,
-    /// `LIMIT_PICTURE_ACCOUNT`: pictures uploaded by one account.
-    pub picture_account: Rate,
-    /// `LIMIT_PICTURE_IP`: pictures uploaded from one client IP.
-    pub picture_ip: Rate,
-    /// `LIMIT_LOGIN_FREE_FAILURES`: failed logins of one account before waits begin.
-    pub free_failures: u32,
-    /// `LIMIT_LOGIN_FAILURES`: failed logins of one account before it needs a reset by mail.
-    pub most_failures: u32,
-}
-
-impl Default for Rates {
-    fn default() -> Self {
-        Self {
-            enabled: true,
-            login_ip: Rate::new(60, 60),
-            register_ip: Rate::new(60, 3600),
-            reset_ip: Rate::new(30, 3600),
-            otp_ip: Rate::new(60, 60),
-            otp_email: Rate::new(20, 86_400),
-            otp_email_ip: Rate::new(10, 86_400),
-            reset_password_ip: Rate::new(60, 60),
-            password_change: Rate::new(10, 3600),
-            email_change: Rate::new(10, 3600),
-            picture_account: Rate::new(20, 3600),
-            picture_ip: Rate::new(60, 3600),
-            free_failures: 5,
-            most_failures: 100,
-        }
-    }
-}
 
 /// The longest wait between two logins of one account, in seconds.
 const LONGEST_WAIT: u32 = 900;
@@ -105,38 +68,8 @@ const FREE_REMEMBERED: u32 = 30 * 86_400;
 const REMEMBERED: u32 = 90 * 86_400;
 /// How long failures of an address without an account are kept, in seconds.
 const INVENTED_REMEMBERED: u32 = 86_400;
-/// Of how many addresses without an account the failures are kept that one client network caused.
-const MAX_INVENTED: u32 = 500;
 /// How long the failed attempts of logins are kept after the last one, in seconds: four times the longest wait.
 const STRIKES_REMEMBERED: u32 = 3600;
-
-/// How many are on the list of those who are held; of more, those that are held the longest.
-const MAX_LOCKOUTS: i64 = 10_000;
-
-/// Somebody whom a limit holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lockout {
-    /// Names it, to release it.
-    pub name: String,
-    /// What is refused: `login`, `failed_attempts` and `failed` (logins, after failed ones), `register`, `reset`, `otp`, `otp-ip`,
-    /// `reset-password`, `change`, `change_failed_attempts` (password changes, after wrong passwords), `address`, `picture` (uploads).
-    pub what: String,
-    /// To whom.
-    pub whom: LockoutSubject,
-    /// Until when.
-    pub until: DateTime<Utc>,
-}
-
-/// Who is held.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum LockoutSubject {
-    /// A client, by its network.
-    ClientIp(String),
-    /// A mailbox, by its fingerprint.
-    Mailbox(String),
-    /// An account, by its id.
-    Account(i64),
-}
 
 /// Counts.
 pub struct Limiter {
@@ -150,69 +83,12 @@ pub struct Limiter {
     turns: Arc<Semaphore>,
 }
 
-/// A try that was counted before anybody knew how it ends. It is taken back unless it is said to stand: whoever was let
-/// down by the service, or went away before it knew anything, has not guessed wrong.
-#[must_use = "dropped, it is taken back"]
-pub struct AttemptGuard {
-    redis: Client,
-    turns: Arc<Semaphore>,
-    refund: Script,
-    counters: Vec<String>,
-    lockouts: String,
-    arguments: [String; 3],
-    stands: bool,
-}
-
-impl AttemptGuard {
-    /// It counts from now on: the guess was looked at.
-    pub fn stands(mut self) {
-        self.stands = true;
-    }
-}
-
-impl Drop for AttemptGuard {
-    fn drop(&mut self) {
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
-            return;
-        };
-        if self.stands {
-            return;
-        }
-        let (redis, refund) = (self.redis.clone(), self.refund.clone());
-        let turns = Arc::clone(&self.turns);
-        let counters = std::mem::take(&mut self.counters);
-        let lockouts = std::mem::take(&mut self.lockouts);
-        let arguments = Vec::from(std::mem::take(&mut self.arguments));
-        runtime.spawn(async move {
-            // Never closed.
-            let _turn = turns.acquire().await;
-            for counter in counters {
-                let keys = vec![counter, lockouts.clone()];
-                let refunded =
-                    Box::pin(refund.evalsha_with_reload(&redis, keys, arguments.clone()));
-                let done: Result<(), _> = refunded.await;
-                if let Err(error) = done {
-                    tracing::warn!(%error, "A try that came to nothing was left to count.");
-                }
-            }
-        });
-    }
-}
-
-/// Counters of one request, each with what it allows.
-#[derive(Default)]
-struct Counters {
-    keys: Vec<String>,
-    arguments: Vec<String>,
-    limits: Vec<u32>,
-}
-
 /// Asks the counters of a request, then raises them.
-const ATTEMPT: &str = include_str!("attempt.lua");
+const ATTEMPT: &str = concat!(include_str!("track.lua"), include_str!("attempt.lua"));
 /// Refunds one attempt.
 const REFUND: &str = include_str!("refund.lua");
 /// Remembers a login that failed.
-const FAILED_LOGIN: &str = include_str!("failed_login.lua");
+const FAILED_LOGIN: &str = concat!(include_str!("track.lua"), include_str!("failed_login.lua"));
 
 impl Limiter {
     /// A limiter with these numbers. Addresses are hashed before they become keys.
@@ -241,10 +117,10 @@ impl Limiter {
         now: DateTime<Utc>,
     ) -> Result<AttemptGuard, ApiError> {
         let mut counters = Counters::default();
-        counters.window(self.ip_key("login", client_ip), self.rates.login_ip);
+        self.client_windows(&mut counters, "login", client_ip, self.rates.login_ip);
         counters.lock(self.failed_key(email), self.rates);
         counters.waits(self.failed_attempts_key(email), self.rates);
-        self.try_one(counters, now).await
+        self.try_last(1, counters, now).await
     }
 
     /// Checks, before a login is read, whether its client IP may log in. Counts nothing.
@@ -257,7 +133,7 @@ impl Limiter {
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
         let mut counters = Counters::default();
-        counters.window(self.ip_key("login", client_ip), self.rates.login_ip);
+        self.client_windows(&mut counters, "login", client_ip, self.rates.login_ip);
         self.check(counters, now).await
     }
 
@@ -268,7 +144,6 @@ impl Limiter {
     /// When Redis does not answer.
     pub async fn failed_login(
         &self,
-        client_ip: ClientIp,
         email: &Email,
         has_account: bool,
         now: DateTime<Utc>,
@@ -276,7 +151,11 @@ impl Limiter {
         if !self.rates.enabled {
             return Ok(());
         }
-        let keys = vec![self.failed_key(email), self.ip_key("failed", client_ip)];
+        let keys = vec![
+            self.failed_key(email),
+            self.failed_attempts_key(email),
+            self.lockouts_key(),
+        ];
         let arguments = vec![
             now.timestamp_millis().to_string(),
             u8::from(has_account).to_string(),
@@ -285,7 +164,9 @@ impl Limiter {
             INVENTED_REMEMBERED.to_string(),
             FREE_REMEMBERED.to_string(),
             REMEMBERED.to_string(),
-            MAX_INVENTED.to_string(),
+            STRIKES_REMEMBERED.to_string(),
+            self.lists_key(),
+            self.rates.max_counters.to_string(),
         ];
         self.ask(|| {
             self.failed_login
@@ -335,101 +216,6 @@ impl Limiter {
         .await
     }
 
-    /// Who is held at the moment, the longest first, at most so many.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
-    pub async fn held(&self, now: DateTime<Utc>, most: i64) -> Result<Vec<Lockout>, ApiError> {
-        let held: Vec<(String, f64)> = self
-            .redis
-            .zrevrangebyscore(
-                self.lockouts_key(),
-                "+inf",
-                format!("({}", now.timestamp_millis()),
-                true,
-                Some((0, most)),
-            )
-            .await
-            .map_err(|error| unavailable(&error))?;
-        Ok(held
-            .into_iter()
-            .filter_map(|(key, until)| self.read(&key, until))
-            .collect())
-    }
-
-    /// By what an account is held, if by anything.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
-    pub async fn account_lockouts(
-        &self,
-        id: i64,
-        email: &Email,
-        now: DateTime<Utc>,
-    ) -> Result<Vec<Lockout>, ApiError> {
-        let mailbox = self.hasher.fingerprint(&email.key());
-        let mut held = Vec::new();
-        for what in ["failed_attempts", "failed", "otp"] {
-            held.extend(
-                self.find_lockout(&format!("{what}:email:{mailbox}"), now)
-                    .await?,
-            );
-        }
-        for what in ["change", "change_failed_attempts", "address", "picture"] {
-            held.extend(self.find_lockout(&format!("{what}:{id}"), now).await?);
-        }
-        Ok(held)
-    }
-
-    /// Who is held by this name, if anybody is.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
-    pub async fn find_lockout(
-        &self,
-        name: &str,
-        now: DateTime<Utc>,
-    ) -> Result<Option<Lockout>, ApiError> {
-        let key = format!("{}:limit:{name}", self.namespace);
-        let until: Option<f64> = self
-            .redis
-            .zscore(self.lockouts_key(), key.as_str())
-            .await
-            .map_err(|error| unavailable(&error))?;
-        Ok(until
-            .and_then(|until| self.read(&key, until))
-            .filter(|held| now < held.until))
-    }
-
-    /// Ends a limit before its time.
-    ///
-    /// # Errors
-    /// When nobody is held by that name, or Redis does not answer.
-    pub async fn release(&self, name: &str) -> Result<(), ApiError> {
-        let key = format!("{}:limit:{name}", self.namespace);
-        let listed: i64 = self
-            .redis
-            .zrem(self.lockouts_key(), key.as_str())
-            .await
-            .map_err(|error| unavailable(&error))?;
-        // Only what is on the list is a counter to be forgotten.
-        if listed == 0 {
-            return Err(ApiError::NotFound);
-        }
-        let mut keys = vec![key];
-        // Waits and lock come from the same failures, and end together.
-        if let Some(address) = name
-            .strip_prefix("failed:")
-            .or(name.strip_prefix("failed_attempts:"))
-        {
-            keys.extend(
-                ["failed", "failed_attempts"]
-                    .map(|what| format!("{}:limit:{what}:{address}", self.namespace)),
-            );
-        }
-        self.forget(keys).await
-    }
-
     /// Asks Redis when it is its turn, all within the time that an answer may take. In a box, which is gone when Redis has
     /// answered: a login that waits for its hash would keep the room for it.
     async fn ask<T, F: Future<Output = Result<T, Error>>>(
@@ -449,39 +235,16 @@ impl Limiter {
 
     async fn forget(&self, keys: Vec<String>) -> Result<(), ApiError> {
         let pipeline = self.redis.pipeline();
+        let lists = self.lists();
         self.ask(|| async {
             let () = pipeline.del(keys.clone()).await?;
+            for list in lists {
+                let () = pipeline.zrem(list, keys.clone()).await?;
+            }
             let () = pipeline.zrem(self.lockouts_key(), keys).await?;
             pipeline.all().await
         })
         .await
-    }
-
-    fn lockouts_key(&self) -> String {
-        format!("{}:limit:held", self.namespace)
-    }
-
-    /// Takes a key apart, as it stands on the list with the moment of its end.
-    fn read(&self, key: &str, until: f64) -> Option<Lockout> {
-        let name = key.strip_prefix(&format!("{}:limit:", self.namespace))?;
-        let (what, whom) = name.split_once(':')?;
-        let whom = match whom.split_once(':') {
-            Some(("ip", network)) => LockoutSubject::ClientIp(network.to_owned()),
-            // A counter of one client network has that behind a slash.
-            Some(("email", mailbox)) => {
-                let fingerprint = mailbox.split('/').next().unwrap_or_default();
-                LockoutSubject::Mailbox(fingerprint.to_owned())
-            }
-            _ => LockoutSubject::Account(whom.parse().ok()?),
-        };
-        #[expect(clippy::cast_possible_truncation, reason = "milliseconds of our time")]
-        let until = DateTime::from_timestamp_millis(until as i64)?;
-        Some(Lockout {
-            name: name.to_owned(),
-            what: what.to_owned(),
-            whom,
-            until,
-        })
     }
 
     /// One registration.
@@ -494,7 +257,7 @@ impl Limiter {
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
         let mut counters = Counters::default();
-        counters.window(self.ip_key("register", client_ip), self.rates.register_ip);
+        self.client_windows(&mut counters, "register", client_ip, self.rates.register_ip);
         self.count(counters, now).await
     }
 
@@ -509,7 +272,7 @@ impl Limiter {
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
         let mut counters = Counters::default();
-        counters.window(self.ip_key("reset", client_ip), self.rates.reset_ip);
+        self.client_windows(&mut counters, "reset", client_ip, self.rates.reset_ip);
         self.count(counters, now).await
     }
 
@@ -519,7 +282,7 @@ impl Limiter {
     /// When it is one too many, or Redis does not answer.
     pub async fn code(&self, client_ip: ClientIp, now: DateTime<Utc>) -> Result<(), ApiError> {
         let mut counters = Counters::default();
-        counters.window(self.ip_key("otp", client_ip), self.rates.otp_ip);
+        self.client_windows(&mut counters, "otp", client_ip, self.rates.otp_ip);
         self.count(counters, now).await
     }
 
@@ -533,13 +296,14 @@ impl Limiter {
         &self,
         client_ip: ClientIp,
         mailbox: &EmailKey,
+        has_account: bool,
         now: DateTime<Utc>,
     ) -> Result<AttemptGuard, ApiError> {
+        let (rates, owner) = (self.rates, Owner::of_mailbox(has_account));
         let mut counters = Counters::default();
-        counters.window(self.otp_key(client_ip, mailbox), self.rates.otp_email_ip);
-        counters.window(self.mailbox_key("otp", mailbox), self.rates.otp_email);
-        let refunded = counters.keys.clone();
-        self.try_several(counters, refunded, now).await
+        counters.window(self.otp_key(client_ip, mailbox), rates.otp_email_ip, owner);
+        counters.window(self.mailbox_key("otp", mailbox), rates.otp_email, owner);
+        self.try_last(2, counters, now).await
     }
 
     /// Counts one new password that is sent with a reset token, by client IP. Taken before the token is looked up.
@@ -552,10 +316,8 @@ impl Limiter {
         now: DateTime<Utc>,
     ) -> Result<(), ApiError> {
         let mut counters = Counters::default();
-        counters.window(
-            self.ip_key("reset-password", client_ip),
-            self.rates.reset_password_ip,
-        );
+        let rate = self.rates.reset_password_ip;
+        self.client_windows(&mut counters, "reset-password", client_ip, rate);
         self.count(counters, now).await
     }
 
@@ -569,7 +331,7 @@ impl Limiter {
         user_id: i64,
         now: DateTime<Utc>,
     ) -> Result<AttemptGuard, ApiError> {
-        self.try_one(self.password_changes(user_id), now).await
+        self.try_last(1, self.password_changes(user_id), now).await
     }
 
     /// Checks, before a password change is read, whether its account may change the password. Counts nothing.
@@ -589,6 +351,7 @@ impl Limiter {
         counters.window(
             self.account_key("change", user_id),
             self.rates.password_change,
+            Owner::Fixed,
         );
         counters.failed_attempts(self.change_failed_attempts_key(user_id), self.rates);
         counters
@@ -603,6 +366,7 @@ impl Limiter {
         counters.window(
             self.account_key("address", user_id),
             self.rates.email_change,
+            Owner::Fixed,
         );
         self.count(counters, now).await
     }
@@ -637,43 +401,44 @@ impl Limiter {
 
     fn picture_uploads(&self, client_ip: ClientIp, user_id: Option<i64>) -> Counters {
         let mut counters = Counters::default();
-        counters.window(self.ip_key("picture", client_ip), self.rates.picture_ip);
+        self.client_windows(&mut counters, "picture", client_ip, self.rates.picture_ip);
         if let Some(user_id) = user_id {
             counters.window(
                 self.account_key("picture", user_id),
                 self.rates.picture_account,
+                Owner::Fixed,
             );
         }
         counters
     }
 
-    /// Counts a try, the last of whose counters is the one to be taken back.
-    async fn try_one(
+    /// Counts a try that is taken back from the last `refunded` of its counters.
+    async fn try_last(
         &self,
+        refunded: usize,
         counters: Counters,
         now: DateTime<Utc>,
     ) -> Result<AttemptGuard, ApiError> {
-        let refunded = counters.keys.last().cloned().into_iter().collect();
-        self.try_several(counters, refunded, now).await
-    }
-
-    /// Counts a try, with the counters from which it is taken back.
-    async fn try_several(
-        &self,
-        counters: Counters,
-        refunded: Vec<String>,
-        now: DateTime<Utc>,
-    ) -> Result<AttemptGuard, ApiError> {
-        let kept = counters.arguments.last().cloned().unwrap_or_default();
         let member = Uuid::now_v7().simple().to_string();
+        let first = counters.0.len().saturating_sub(refunded);
+        let kept: Vec<_> = counters.0[first..]
+            .iter()
+            .map(|counter| (counter.key.clone(), counter.kept))
+            .collect();
         let till = self.count_as(&member, counters, now).await?;
+        let refund = |(key, kept): (String, u32)| Refund {
+            keys: vec![
+                key,
+                self.lockouts_key(),
+                format!("{}{kept}", self.lists_key()),
+            ],
+            arguments: vec![till.to_string(), member.clone(), kept.to_string()],
+        };
         Ok(AttemptGuard {
             redis: self.redis.clone(),
             turns: Arc::clone(&self.turns),
-            refund: self.refund.clone(),
-            counters: refunded,
-            lockouts: self.lockouts_key(),
-            arguments: [till.to_string(), member, kept],
+            script: self.refund.clone(),
+            refunds: kept.into_iter().map(refund).collect(),
             stands: false,
         })
     }
@@ -703,9 +468,12 @@ impl Limiter {
             member.to_owned(),
             LONGEST_WAIT.to_string(),
             MAX_LOCKOUTS.to_string(),
+            self.lists_key(),
+            self.rates.max_counters.to_string(),
         ];
-        arguments.extend(counters.arguments);
-        let mut keys = counters.keys;
+        arguments.extend(counters.0.iter().flat_map(Counter::arguments));
+        let limits: Vec<_> = counters.0.iter().map(|counter| counter.limit).collect();
+        let mut keys: Vec<_> = counters.0.into_iter().map(|counter| counter.key).collect();
         keys.push(self.lockouts_key());
         let (refused, wait, till): (usize, u64, u64) = self
             .ask(|| {
@@ -713,10 +481,7 @@ impl Limiter {
                     .evalsha_with_reload(&self.redis, keys, arguments)
             })
             .await?;
-        match refused
-            .checked_sub(1)
-            .and_then(|index| counters.limits.get(index))
-        {
+        match refused.checked_sub(1).and_then(|index| limits.get(index)) {
             None => Ok(till),
             Some(limit) => {
                 let too_many = RateLimitExceeded {
@@ -730,88 +495,6 @@ impl Limiter {
                 Err(ApiError::TooManyRequests(too_many))
             }
         }
-    }
-
-    fn ip_key(&self, what: &str, client_ip: ClientIp) -> String {
-        format!("{}:limit:{what}:ip:{}", self.namespace, client_ip.network())
-    }
-
-    fn email_key(&self, what: &str, email: &Email) -> String {
-        self.mailbox_key(what, &email.key())
-    }
-
-    fn mailbox_key(&self, what: &str, mailbox: &EmailKey) -> String {
-        format!(
-            "{}:limit:{what}:email:{}",
-            self.namespace,
-            self.hasher.fingerprint(mailbox)
-        )
-    }
-
-    /// Wrong codes for a mailbox from one client network.
-    fn otp_key(&self, client_ip: ClientIp, mailbox: &EmailKey) -> String {
-        format!(
-            "{}/{}",
-            self.mailbox_key("otp-ip", mailbox),
-            client_ip.network()
-        )
-    }
-
-    fn account_key(&self, what: &str, user_id: i64) -> String {
-        format!("{}:limit:{what}:{user_id}", self.namespace)
-    }
-
-    fn change_failed_attempts_key(&self, user_id: i64) -> String {
-        self.account_key("change_failed_attempts", user_id)
-    }
-
-    fn failed_attempts_key(&self, email: &Email) -> String {
-        self.email_key("failed_attempts", email)
-    }
-
-    fn failed_key(&self, email: &Email) -> String {
-        self.email_key("failed", email)
-    }
-}
-
-impl Counters {
-    /// So many in any span.
-    fn window(&mut self, key: String, rate: Rate) {
-        self.add(key, "window", rate.count, rate.milliseconds(), rate.seconds);
-    }
-
-    /// The end of all tries, which is read and not counted.
-    fn lock(&mut self, key: String, rates: Rates) {
-        self.add(key, "lock", rates.most_failures, 0, 0);
-    }
-
-    /// Failures that have to be waited for after the first ones, without an end of all tries.
-    fn waits(&mut self, key: String, rates: Rates) {
-        let free = u64::from(rates.free_failures);
-        self.add(key, "waits", rates.most_failures, free, STRIKES_REMEMBERED);
-    }
-
-    /// The same with an end.
-    fn failed_attempts(&mut self, key: String, rates: Rates) {
-        let free = u64::from(rates.free_failures);
-        self.add(
-            key,
-            "failed_attempts",
-            rates.most_failures,
-            free,
-            REMEMBERED,
-        );
-    }
-
-    fn add(&mut self, key: String, kind: &str, limit: u32, span: u64, kept: u32) {
-        self.keys.push(key);
-        self.arguments.extend([
-            kind.to_owned(),
-            limit.to_string(),
-            span.to_string(),
-            kept.to_string(),
-        ]);
-        self.limits.push(limit);
     }
 }
 

@@ -1,8 +1,8 @@
 -- Refunds one attempt: takes it out of its window, or takes back a strike with the wait that it caused, unless a later one
 -- has replaced that wait. Leaves alone what was reset meanwhile.
 --
--- KEYS: the counter, the list of lockouts. ARGV: until when the strike refuses, the request's name, how long the counter is
--- kept in s.
+-- KEYS: the counter, the list of lockouts, the list of counters with its lifetime. ARGV: until when the strike refuses, the
+-- request's name, how long the counter is kept in s.
 local key, lockouts = KEYS[1], KEYS[2]
 local till, member, kept = ARGV[1], ARGV[2], ARGV[3]
 local kind = redis.call('type', key).ok
@@ -18,4 +18,7 @@ elseif kind == 'hash' then
         redis.call('expire', key, kept)
         redis.call('zrem', lockouts, key)
     end
+end
+if redis.call('exists', key) == 0 then
+    redis.call('zrem', KEYS[3], key)
 end

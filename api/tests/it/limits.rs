@@ -391,6 +391,92 @@ async fn behind_proxies_the_client_is_the_last_hop_that_is_not_trusted() {
     assert_eq!(from("x-forwarded-for", "2001:db8:1:3::1").await.status, 401);
 }
 
+/// Posts from a client IP; returns the status.
+async fn post_from(world: &World, client_ip: &str, path: &str, body: Value) -> u16 {
+    let request = world.request(Method::POST, path);
+    let request = request.header("x-forwarded-for", client_ip).json(&body);
+    world.send(request).await.status.as_u16()
+}
+
+/// T4, C2: all networks of a /48 together have ten times what one has, of every limit by client IP.
+#[tokio::test]
+async fn ipv6_site_has_ten_times_the_limit_of_one_network() {
+    let world = world(&[
+        ("LIMIT_LOGIN_IP", "1/60"),
+        ("LIMIT_REGISTER_IP", "1/3600"),
+        ("LIMIT_RESET_IP", "1/3600"),
+        ("LIMIT_OTP_IP", "1/60"),
+        ("LIMIT_RESET_PASSWORD_IP", "1/60"),
+    ])
+    .await;
+    let client_ip = |site: u8, network: u8| format!("2001:db8:{site:x}:{network:x}::1");
+    for (path, body, let_through) in [
+        (
+            "/api/login/",
+            json!({"email": "a@example.com", "password": WRONG}),
+            401,
+        ),
+        ("/api/register/", registration("taken@example.com"), 409),
+        (
+            "/auth/email_request/",
+            json!({"email": "a@example.com"}),
+            201,
+        ),
+        (
+            "/auth/check_otp/",
+            json!({"token": "x", "otp": "123456"}),
+            400,
+        ),
+        (
+            "/auth/reset_password/",
+            json!({"token": "x", "new_password": PASSWORD}),
+            400,
+        ),
+    ] {
+        if path == "/api/register/" {
+            assert_eq!(
+                post_from(&world, "192.0.2.1", path, body.clone()).await,
+                201
+            );
+        }
+        for network in 0..10 {
+            let status = post_from(&world, &client_ip(1, network), path, body.clone()).await;
+            assert_eq!(status, let_through, "{path}, network {network}");
+        }
+        let refused = post_from(&world, &client_ip(1, 10), path, body.clone()).await;
+        assert_eq!(refused, 429, "{path}");
+        let other = post_from(&world, &client_ip(2, 0), path, body.clone()).await;
+        assert_eq!(other, let_through, "{path}");
+    }
+}
+
+/// T4: staff see a /48 that is rate limited, and unlock it.
+#[tokio::test]
+async fn ipv6_site_that_is_limited_is_listed_and_unlocked() {
+    let world = world(&[("LIMIT_RESET_IP", "1/3600")]).await;
+    world.superuser("root@example.com").await;
+    let root = world.login("root@example.com", PASSWORD).await;
+    let ask = async |network: u8| {
+        let client_ip = format!("2001:db8:1:{network:x}::1");
+        let body = json!({"email": "a@example.com"});
+        post_from(&world, &client_ip, "/auth/email_request/", body).await
+    };
+    for network in 0..10 {
+        assert_eq!(ask(network).await, 201);
+    }
+    assert_eq!(ask(10).await, 429);
+
+    let held = world.request(Method::GET, "/api/admin/limits/");
+    let held = world.send(held.bearer_auth(&root.access)).await;
+    assert_eq!(held.text("/limits/0/whom"), "2001:db8:1::/48");
+    let release = world
+        .request(Method::POST, "/api/admin/limits/release/")
+        .bearer_auth(&root.access)
+        .json(&json!({"name": held.text("/limits/0/name")}));
+    assert_eq!(world.send(release).await.status, 204);
+    assert_eq!(ask(10).await, 201);
+}
+
 /// T1: what counts lies in Redis and names nobody.
 #[tokio::test]
 async fn the_counters_hold_no_address() {

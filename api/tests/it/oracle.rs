@@ -25,8 +25,12 @@ struct Work {
 
 /// A Redis of the test's own, in which nobody else's commands are counted.
 async fn world() -> (RedisServer, World, [&'static str; 4]) {
+    world_with(&[]).await
+}
+
+async fn world_with(more: &[(&str, &str)]) -> (RedisServer, World, [&'static str; 4]) {
     let redis = RedisServer::start().await;
-    let world = World::on(TestRedis::at(&redis.url()).await, &[]).await;
+    let world = World::on(TestRedis::at(&redis.url()).await, more).await;
     // All of one length, as is everything that an answer or a row repeats of them.
     let [known, waiting, shut] = ["known@x.example", "waits@x.example", "shut1@x.example"];
     for email in [known, waiting, shut] {
@@ -143,6 +147,19 @@ async fn a_login_that_fails_is_the_same_work_for_every_address() {
         work.statements.len() >= 2 && work.commands["hincrby"] == 2,
         "{work:?}"
     );
+}
+
+/// N2, C2: the same while each failure of an address without an account has an older counter deleted.
+#[tokio::test]
+async fn a_login_that_fails_in_a_flood_is_the_same_work() {
+    let (_redis, world, addresses) = world_with(&[("LIMIT_MAX_COUNTERS", "100")]).await;
+    for number in 0..110 {
+        let email = format!("invented{number}@x.example");
+        world.try_login(&email, "another quiet morning").await;
+    }
+    let wrong = json!({"password": "another quiet morning"});
+    let work = costs_the_same(&world, "/api/login/", wrong, addresses).await;
+    assert_eq!((work.status, work.hashes), (401, 1), "{work:?}");
 }
 
 /// With `REGISTRATION_PRIVACY=on` a taken address costs what a new one does, but for the row of the account itself.

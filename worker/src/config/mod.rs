@@ -176,6 +176,7 @@ fn mail_rates(settings: &mut Settings, production: bool) -> Option<MailRates> {
         cooldown: rate("LIMIT_MAIL_COOLDOWN", default.cooldown),
         hour: rate("LIMIT_MAIL_HOUR", default.hour),
         day: rate("LIMIT_MAIL_DAY", default.day),
+        max_counters: settings.within("LIMIT_MAX_COUNTERS", default.max_counters, 100..=10_000_000),
     };
     enabled.then_some(rates)
 }

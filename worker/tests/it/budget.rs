@@ -148,3 +148,22 @@ async fn retried_mail_counts_once_in_the_reserve() {
     deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
     deliver_one(MailKind::TokenReplayed, Outcome::Suppressed).await;
 }
+
+/// C2: budgets of whatever number of mailboxes are bounded in Redis; the newest are kept.
+#[tokio::test]
+async fn budgets_of_many_mailboxes_are_bounded() {
+    let mut app = app("7/3600").await;
+    app.set("LIMIT_MAX_COUNTERS", "100");
+    let delivery = app.delivery();
+    for number in 0..110 {
+        let email = format!("ada{number}@example.com");
+        app.user(&email).await;
+        let (_, mail) = app.reset(&email).await;
+        app.clock.advance(TimeDelta::milliseconds(1));
+        assert_eq!(deliver(delivery.clone(), mail).await, Outcome::Sent);
+    }
+    let keys = app.redis.keys().await;
+    let budgets = keys.iter().filter(|key| key.contains(":mail-budget:"));
+    // The list itself is one of them.
+    assert_eq!(budgets.count(), 101);
+}

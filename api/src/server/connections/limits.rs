@@ -15,9 +15,15 @@ use tokio::{
 
 use crate::config::{connections::ConnectionSettings, proxies::Proxies};
 use crate::server::connections::PAUSE_AFTER_ERROR;
-use crate::{http::client_ip::network, server::metrics::ConnectionMetrics};
+use crate::{
+    http::client_ip::{network, site},
+    server::metrics::ConnectionMetrics,
+};
 
-/// The open connections of each client IP. It has as many entries as there are connections, at most.
+/// How many times the connections of one client IP all networks of an IPv6 /48 have together.
+const SITE_FACTOR: usize = 4;
+
+/// The open connections of each client IP and each IPv6 /48. It has twice as many entries as there are connections, at most.
 type Clients = Arc<Mutex<HashMap<IpNet, usize>>>;
 
 /// Takes a permit for each connection.
@@ -32,8 +38,8 @@ pub(super) struct ConnectionLimits {
 /// The permit of one open connection; given back on drop.
 pub(super) struct ConnectionPermit {
     _total: OwnedSemaphorePermit,
-    /// The client that it counts for; `None` for a trusted proxy.
-    client: Option<IpNet>,
+    /// The client network and the /48 that it counts for; none for a trusted proxy.
+    networks: Vec<IpNet>,
     clients: Clients,
     metrics: ConnectionMetrics,
 }
@@ -83,19 +89,29 @@ impl ConnectionLimits {
     /// A permit for a connection from this address, unless its client has as many as it may have.
     fn admit(&self, address: IpAddr, total: OwnedSemaphorePermit) -> Option<ConnectionPermit> {
         let address = address.to_canonical();
-        let client = (!self.proxies.trust(&address)).then(|| network(address));
-        if let Some(client) = client {
+        let mut networks = Vec::new();
+        if !self.proxies.trust(&address) {
+            let site_limit = self.max_per_ip.saturating_mul(SITE_FACTOR);
+            let limits = [
+                (Some(network(address)), self.max_per_ip),
+                (site(address), site_limit),
+            ];
             let mut clients = lock(&self.clients);
-            let open = clients.entry(client).or_default();
-            if *open >= self.max_per_ip {
-                return None;
+            for (network, limit) in limits {
+                let Some(network) = network else { continue };
+                if clients.get(&network).is_some_and(|open| *open >= limit) {
+                    return None;
+                }
+                networks.push(network);
             }
-            *open += 1;
+            for network in &networks {
+                *clients.entry(*network).or_default() += 1;
+            }
         }
         self.metrics.open.inc();
         Some(ConnectionPermit {
             _total: total,
-            client,
+            networks,
             clients: Arc::clone(&self.clients),
             metrics: self.metrics.clone(),
         })
@@ -105,12 +121,13 @@ impl ConnectionLimits {
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.metrics.open.dec();
-        let Some(client) = self.client else { return };
         let mut clients = lock(&self.clients);
-        if let Some(open) = clients.get_mut(&client) {
-            *open -= 1;
-            if *open == 0 {
-                clients.remove(&client);
+        for network in &self.networks {
+            if let Some(open) = clients.get_mut(network) {
+                *open -= 1;
+                if *open == 0 {
+                    clients.remove(network);
+                }
             }
         }
     }
@@ -118,4 +135,39 @@ impl Drop for ConnectionPermit {
 
 fn lock(clients: &Clients) -> MutexGuard<'_, HashMap<IpNet, usize>> {
     clients.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use prometheus::Registry;
+
+    use super::*;
+
+    /// C2: all networks of one /48 have four times the connections of one.
+    #[test]
+    fn ipv6_site_has_four_times_the_connections_of_a_network() {
+        let settings = ConnectionSettings {
+            max: 100,
+            max_per_ip: 2,
+            keep_alive: Duration::ZERO,
+            write: Duration::ZERO,
+        };
+        let metrics = ConnectionMetrics::new(&Registry::new()).unwrap();
+        let limits = ConnectionLimits::new(settings, Proxies::default(), metrics);
+        let admit = |address: &str| {
+            let total = Arc::clone(&limits.total).try_acquire_owned().unwrap();
+            limits.admit(address.parse().unwrap(), total)
+        };
+        let mut permits: Vec<_> = (0..8)
+            .map(|number| admit(&format!("2001:db8:1:{number}::1")).unwrap())
+            .collect();
+        assert!(admit("2001:db8:1:8::1").is_none());
+        assert!(admit("2001:db8:2::1").is_some());
+        permits.pop();
+        assert!(admit("2001:db8:1:8::1").is_some());
+        drop(permits);
+        assert!(lock(&limits.clients).is_empty());
+    }
 }

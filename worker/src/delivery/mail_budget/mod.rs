@@ -30,6 +30,8 @@ pub struct MailRates {
     pub hour: Rate,
     /// `LIMIT_MAIL_DAY`: from all causes, over a longer time.
     pub day: Rate,
+    /// `LIMIT_MAX_COUNTERS`: how many counters Redis keeps; the oldest are deleted.
+    pub max_counters: u32,
 }
 
 impl MailRates {
@@ -54,6 +56,7 @@ impl Default for MailRates {
             cooldown: Rate::new(1, 60),
             hour: Rate::new(10, 3600),
             day: Rate::new(30, 86_400),
+            max_counters: 100_000,
         }
     }
 }
@@ -204,7 +207,9 @@ impl MailBudget {
             .reserve
             .filter(|_| of_cause.is_some())
             .map(|reserve| format!("{all}:reserve:{}", reserve.name));
-        [all].into_iter().chain(of_cause).chain(reserve).collect()
+        let list = format!("{namespace}:mail-budget:newest");
+        let keys = [all].into_iter().chain(of_cause).chain(reserve);
+        keys.chain([list]).collect()
     }
 
     fn arguments(&self, request: BudgetRequest<'_>, now: DateTime<Utc>) -> Vec<String> {
@@ -218,6 +223,7 @@ impl MailBudget {
             cooldown,
             hour,
             day,
+            max_counters,
         } = self.rates;
         // Notices have no cooldown: a late notice would tell the wrong time of its cause.
         let cooldown = match request.kind.purpose() {
@@ -232,6 +238,7 @@ impl MailBudget {
         for rate in [cause, cooldown, hour, day, self.rates.reserve()] {
             arguments.extend([rate.count.to_string(), rate.milliseconds().to_string()]);
         }
+        arguments.push(max_counters.to_string());
         arguments
     }
 }
