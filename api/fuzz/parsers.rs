@@ -26,8 +26,8 @@ use latchkey_api::{
         request_context::{REQUEST_ID, RequestId},
     },
     passwords::{Owner, Password, PasswordPolicy},
-    rate_limit::Rate,
 };
+use latchkey_shared::config::rate::Rate;
 use latchkey_shared::{
     config::settings::Settings,
     crypto::secret_key::SecretKey,

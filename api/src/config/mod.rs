@@ -17,15 +17,16 @@ use latchkey_shared::{
 };
 
 use ipnet::IpNet;
+use latchkey_shared::config::rate::Rate;
 
 use crate::{
+    config::rates::Rates,
     config::{
         connections::ConnectionSettings,
         hash_cost::HashCost,
         origin::check_origin,
         proxies::{Proxies, ProxyHeader},
     },
-    rate_limit::{Rate, Rates},
 };
 
 pub mod breached_file;
@@ -34,6 +35,7 @@ pub mod hash_cost;
 pub mod origin;
 mod production;
 pub mod proxies;
+pub mod rates;
 
 /// The lowest accepted `PASSWORD_MIN_LENGTH`, and its default (NIST SP 800-63B-4, 3.1.1.2; ASVS 6.2.1).
 pub const MIN_PASSWORD_LENGTH: usize = 8;

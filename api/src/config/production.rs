@@ -4,7 +4,8 @@ use ipnet::IpNet;
 use latchkey_shared::config::settings::Settings;
 
 use crate::config::Config;
-use crate::rate_limit::{Rate, Rates};
+use crate::config::rates::Rates;
+use latchkey_shared::config::rate::Rate;
 
 /// How many times its default a limit by client IP may be in production: a company may be behind one.
 const MAX_IP_FACTOR: u32 = 100;

@@ -1,6 +1,9 @@
 //! The counters that one request raises, as the arguments of the script.
 
-use super::{REMEMBERED, Rate, Rates, STRIKES_REMEMBERED};
+use latchkey_shared::config::rate::Rate;
+
+use super::{REMEMBERED, STRIKES_REMEMBERED};
+use crate::config::rates::Rates;
 
 /// Counters of one request, in the order in which they are raised.
 #[derive(Default)]

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use latchkey_shared::types::email::{Email, EmailKey};
 
 use super::{
-    INVENTED_REMEMBERED, Limiter, Rate, Rates, STRIKES_REMEMBERED,
+    INVENTED_REMEMBERED, Limiter, STRIKES_REMEMBERED,
     counters::{Counters, Owner},
 };
-use crate::http::client_ip::ClientIp;
+use latchkey_shared::config::rate::Rate;
+
+use crate::{config::rates::Rates, http::client_ip::ClientIp};
 
 /// How many times the limit of one client network all networks of an IPv6 site have together.
 const SITE_FACTOR: u32 = 10;

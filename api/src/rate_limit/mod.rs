@@ -28,7 +28,6 @@ use fred::{
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::scripts::Script,
 };
-pub use latchkey_shared::config::rate::Rate;
 use latchkey_shared::{
     crypto::token_hash::TokenHasher,
     dependency::Refusal,
@@ -38,6 +37,7 @@ use latchkey_shared::{
 use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
+use crate::config::rates::Rates;
 use crate::http::{
     client_ip::ClientIp,
     error::{ApiError, RateLimitExceeded},
@@ -47,14 +47,12 @@ mod attempt;
 mod counters;
 mod keys;
 mod lockouts;
-mod rates;
 
 pub use attempt::AttemptGuard;
 use attempt::Refund;
 use counters::{Counter, Counters, Owner};
 use lockouts::MAX_LOCKOUTS;
 pub use lockouts::{Lockout, LockoutSubject};
-pub use rates::Rates;
 
 /// How many count at once; the others wait with a few bytes. fred takes several KiB for what is under way, and a flood comes by
 /// hundreds.

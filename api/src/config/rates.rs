@@ -1,6 +1,6 @@
 //! The numbers of all limits by request.
 
-use super::Rate;
+use latchkey_shared::config::rate::Rate;
 
 /// All numbers, each with its variable.
 #[derive(Clone, Copy, Debug)]
