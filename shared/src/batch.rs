@@ -1,23 +1,23 @@
-//! What several ask for at the same time is asked together: one statement, one round trip, for all of them.
+//! Coalesces concurrent queries into one statement.
 //!
-//! Nothing is kept: an answer is given to those who asked before the question was put, and to nobody after. Whoever asks
-//! waits for those who are just about to; the more ask while an answer is under way, the more the next question is for.
+//! Callers that arrive while a batch is in flight form the next batch. Nothing is cached: a result goes only to the callers that
+//! submitted a query before the statement ran. A batch also waits one scheduler turn for tasks that are about to submit a query.
 
 use std::{future::Future, sync::Arc};
 
 use sea_orm::DbErr;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 
-/// Somebody's part of a question, and where the answer goes.
+/// A query with the channel for its result.
 type PendingQuery<Q, A> = (Q, oneshot::Sender<A>);
 
-/// Asks `Q` and answers `A`, many at a time. Clones share the questions.
+/// Runs queries `Q` with results `A` in batches. Clones share the batches.
 #[derive(Debug)]
 pub struct Batch<Q, A>(mpsc::UnboundedSender<PendingQuery<Q, A>>);
 
-/// The question was never answered: whatever answers it panicked, or the program stops.
+/// The batch failed before it returned a result: it panicked, or the program stops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a question that several had asked together was not answered")]
+#[error("the batch ended without a result")]
 pub struct BatchClosed;
 
 impl From<BatchClosed> for DbErr {
@@ -33,43 +33,43 @@ impl<Q, A> Clone for Batch<Q, A> {
 }
 
 impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
-    /// `together` answers up to `most` at a time, in the order of the questions, and has `under_way` of that at once: with one
-    /// the most is asked together, a second is for those who come while the first is slow.
+    /// Creates a batcher. `run` receives up to `max_size` queries and returns their results in the same order. Up to
+    /// `max_in_flight` batches run at once: one makes the largest batches, a second avoids waiting for a slow one.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
-    pub fn new<F, R>(most: usize, under_way: usize, together: F) -> Self
+    pub fn new<F, R>(max_size: usize, max_in_flight: usize, run: F) -> Self
     where
         F: Fn(Vec<Q>) -> R + Send + Sync + 'static,
         R: Future<Output = Vec<A>> + Send + 'static,
     {
-        let (sender, mut asked) = mpsc::unbounded_channel::<PendingQuery<Q, A>>();
-        let free = Arc::new(Semaphore::new(under_way));
+        let (sender, mut receiver) = mpsc::unbounded_channel::<PendingQuery<Q, A>>();
+        let in_flight = Arc::new(Semaphore::new(max_in_flight));
         tokio::spawn(async move {
-            // Never closed, so there is always a permit in the end.
-            while let Ok(permit) = Arc::clone(&free).acquire_owned().await {
-                let mut part = Vec::new();
-                if asked.recv_many(&mut part, most).await == 0 {
+            // The semaphore is never closed.
+            while let Ok(permit) = Arc::clone(&in_flight).acquire_owned().await {
+                let mut batch = Vec::new();
+                if receiver.recv_many(&mut batch, max_size).await == 0 {
                     return;
                 }
-                // What is woken runs next, before other tasks that are about to ask. Those go first.
+                // Tokio runs a woken task before tasks that are about to submit a query, so these go first.
                 tokio::task::yield_now().await;
-                if !asked.is_empty() {
-                    let more = most - part.len();
-                    asked.recv_many(&mut part, more).await;
+                if !receiver.is_empty() {
+                    let free = max_size - batch.len();
+                    receiver.recv_many(&mut batch, free).await;
                 }
-                // Those who have lost patience are not asked for.
-                let waiting = part.into_iter().filter(|(_, asker)| !asker.is_closed());
-                let (questions, askers): (Vec<_>, Vec<_>) = waiting.unzip();
-                if questions.is_empty() {
+                // Skips callers that were cancelled.
+                let live = batch.into_iter().filter(|(_, caller)| !caller.is_closed());
+                let (queries, callers): (Vec<_>, Vec<_>) = live.unzip();
+                if queries.is_empty() {
                     continue;
                 }
-                let answers = together(questions);
-                // By itself, so that a panic concerns those alone who asked.
+                let results = run(queries);
+                // In a task of its own, so that a panic fails this batch only.
                 tokio::spawn(async move {
-                    for (asker, answer) in askers.into_iter().zip(answers.await) {
-                        // Whoever is gone meanwhile needs no answer.
-                        let _ = asker.send(answer);
+                    for (caller, result) in callers.into_iter().zip(results.await) {
+                        // Sending fails if the caller was cancelled.
+                        let _ = caller.send(result);
                     }
                     drop(permit);
                 });
@@ -78,11 +78,11 @@ impl<Q: Send + 'static, A: Send + 'static> Batch<Q, A> {
         Self(sender)
     }
 
-    /// Asks, and waits for the answer.
-    pub async fn ask(&self, question: Q) -> Result<A, BatchClosed> {
-        let (asker, answer) = oneshot::channel();
-        self.0.send((question, asker)).map_err(|_| BatchClosed)?;
-        answer.await.map_err(|_| BatchClosed)
+    /// Submits a query, and waits for its result.
+    pub async fn submit(&self, query: Q) -> Result<A, BatchClosed> {
+        let (caller, result) = oneshot::channel();
+        self.0.send((query, caller)).map_err(|_| BatchClosed)?;
+        result.await.map_err(|_| BatchClosed)
     }
 }
 
@@ -94,37 +94,37 @@ mod tests {
 
     use super::*;
 
-    /// Doubles numbers, when it is let; notes how many it was asked at a time.
+    /// Doubles numbers once the gate opens, and records the sizes of the batches.
     fn doubling(gate: Arc<Notify>, sizes: Arc<Mutex<Vec<usize>>>) -> Batch<u32, u32> {
         Batch::new(4, 2, move |numbers: Vec<u32>| {
             let gate = Arc::clone(&gate);
             sizes.lock().unwrap().push(numbers.len());
             async move {
                 gate.notified().await;
-                assert!(!numbers.contains(&13), "a question that cannot be answered");
+                assert!(!numbers.contains(&13), "a query that panics");
                 numbers.into_iter().map(|number| number * 2).collect()
             }
         })
     }
 
     #[tokio::test]
-    async fn those_who_come_while_answers_are_under_way_are_asked_for_together() {
+    async fn queries_during_a_batch_form_the_next_batch() {
         let (gate, sizes) = (Arc::default(), Arc::default());
         let batch = doubling(Arc::clone(&gate), Arc::clone(&sizes));
-        let mut asking = JoinSet::new();
+        let mut callers = JoinSet::new();
         for number in 0..10 {
             let batch = batch.clone();
-            asking.spawn(async move { (number, batch.ask(number).await) });
+            callers.spawn(async move { (number, batch.submit(number).await) });
             tokio::task::yield_now().await;
             tokio::task::yield_now().await;
         }
-        while let Some(answered) = {
+        while let Some(done) = {
             gate.notify_one();
             tokio::task::yield_now().await;
-            asking.join_next().await
+            callers.join_next().await
         } {
-            let (number, answer) = answered.unwrap();
-            assert_eq!(answer, Ok(number * 2));
+            let (number, result) = done.unwrap();
+            assert_eq!(result, Ok(number * 2));
         }
 
         let sizes = sizes.lock().unwrap().clone();
@@ -136,32 +136,32 @@ mod tests {
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 1)]
-    async fn those_who_are_about_to_ask_when_the_first_does_are_asked_for_with_it() {
+    async fn query_about_to_be_submitted_joins_the_first_batch() {
         let sizes = Arc::new(Mutex::new(Vec::new()));
-        let noted = Arc::clone(&sizes);
+        let recorded = Arc::clone(&sizes);
         let batch = Batch::new(4, 2, move |numbers: Vec<u32>| {
-            noted.lock().unwrap().push(numbers.len());
+            recorded.lock().unwrap().push(numbers.len());
             async { numbers }
         });
         let requests = tokio::spawn(async move {
-            let mut asking = JoinSet::new();
+            let mut callers = JoinSet::new();
             for number in 0..4 {
                 let batch = batch.clone();
-                asking.spawn(async move { batch.ask(number).await });
+                callers.spawn(async move { batch.submit(number).await });
             }
-            asking.join_all().await
+            callers.join_all().await
         });
         assert_eq!(requests.await.unwrap().len(), 4);
         assert_eq!(*sizes.lock().unwrap(), [4]);
     }
 
     #[tokio::test]
-    async fn a_panic_concerns_those_alone_who_asked() {
+    async fn panic_fails_its_own_batch_only() {
         let gate = Arc::new(Notify::new());
         let batch = doubling(Arc::clone(&gate), Arc::default());
         gate.notify_one();
-        assert_eq!(batch.ask(13).await, Err(BatchClosed));
+        assert_eq!(batch.submit(13).await, Err(BatchClosed));
         gate.notify_one();
-        assert_eq!(batch.ask(1).await, Ok(2));
+        assert_eq!(batch.submit(1).await, Ok(2));
     }
 }

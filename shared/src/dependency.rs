@@ -1,24 +1,24 @@
-//! Why a dependency refuses its work, in a form that the log, the health checks and `doctor` share.
+//! Problems of dependencies, in a form that the log, the health checks and `doctor` share.
 
 use std::fmt;
 
-/// One kind of refusal: a fixed word for health checks, which strangers may read, and what an operator does about it.
+/// The kind of a problem: a fixed word for health checks, which are public, and a remedy for operators.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Diagnosis {
-    /// A fixed word, such as `read-only`. It names no host, user or path.
+    /// A fixed word, such as `read-only`. Contains no host, user or path.
     pub word: &'static str,
-    /// What an operator does about it.
+    /// What an operator can do.
     pub remedy: &'static str,
 }
 
-/// A refusal with its diagnosis. Displayed for the log, as one line with the remedy.
+/// A dependency that cannot do its work. Displayed for the log, as one line with the remedy.
 #[derive(Clone, Debug)]
 pub struct Refusal {
-    /// The dependency, as operators know it: Redis, `MEDIA_DIR`, ….
+    /// The dependency's name for operators: Redis, `MEDIA_DIR`, ….
     pub dependency: &'static str,
-    /// The error's own text. It may name hosts, so it goes to the log and not to clients.
+    /// The text of the error. It may contain host names, so it goes to the log and not to clients.
     pub cause: String,
-    /// Its diagnosis.
+    /// The kind of the problem.
     pub diagnosis: Diagnosis,
 }
 

@@ -1,7 +1,7 @@
-//! Health checks: whether each dependency does its work, and not only whether it answers.
+//! Health checks: whether each dependency works, and not only whether it responds.
 //!
-//! A check tries a write of the kind that requests need. Its result is kept for some seconds, so that any number of probes
-//! costs one attempt. A refusal is logged with its remedy when it begins, and its end is logged, too.
+//! A check attempts a write like those of requests. Its result is cached for some seconds, so that any number of probes costs one
+//! attempt. The beginning of an outage is logged with its remedy, and so is its end.
 
 use std::{future::Future, time::Duration};
 
@@ -20,25 +20,25 @@ use crate::{
     redis,
 };
 
-/// How long a result counts.
+/// How long a result is cached.
 const VALIDITY: Duration = Duration::from_secs(3);
-/// A dependency that has not done its work by then counts as failed. Above the time limit of a Redis command, whose error says
-/// more, and below the 3 seconds after which balancers give up a probe.
+/// The timeout of a check. Longer than the timeout of a Redis command, whose error says more, and shorter than the 3 seconds
+/// after which load balancers give up a probe.
 const TIMEOUT: Duration = Duration::from_millis(2500);
 
-/// The word for a dependency that does its work.
+/// The result for a dependency that works.
 pub const OK: &str = "ok";
 
 const NO_ANSWER: Diagnosis = Diagnosis {
     word: "does not answer",
-    remedy: "look whether it is overloaded, paused or cut off by the network",
+    remedy: "check whether it is overloaded, paused or unreachable",
 };
 
-/// The checks of one program, and the metric that shows them.
+/// Creates the checks of a program, and holds their metric.
 #[derive(Clone)]
 pub struct Checks(IntGaugeVec);
 
-/// The check of one dependency.
+/// The health check of one dependency.
 pub struct Check {
     dependency: &'static str,
     up: IntGauge,
@@ -47,7 +47,7 @@ pub struct Check {
 }
 
 impl Checks {
-    /// Registers their metric.
+    /// Registers the metric.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let options = Opts::new(
             "latchkey_dependency_up",
@@ -58,7 +58,7 @@ impl Checks {
         Ok(Self(up))
     }
 
-    /// The check of a dependency: `database`, `redis`, `media` or `smtp`.
+    /// Creates the check of a dependency: `database`, `redis`, `media` or `smtp`.
     #[must_use]
     pub fn of(&self, dependency: &'static str) -> Check {
         Check {
@@ -71,14 +71,14 @@ impl Checks {
 }
 
 impl Check {
-    /// The same check, whose result counts for longer or less than the usual 3 seconds.
+    /// Sets how long a result is cached. The default is 3 seconds.
     #[must_use]
     pub fn valid_for(self, valid_for: Duration) -> Self {
         Self { valid_for, ..self }
     }
 
-    /// Returns [`OK`], or in a fixed word what is wrong with the dependency: by `attempt`, unless the last result still counts.
-    /// Callers at the same time share one attempt.
+    /// Returns [`OK`], or the fixed word for the dependency's problem. Uses the cached result or runs `attempt`. Concurrent
+    /// callers share one attempt.
     pub async fn ask(&self, attempt: impl Future<Output = Result<(), Refusal>>) -> &'static str {
         let mut last = self.last.lock().await;
         if let Some((at, word)) = *last
@@ -89,7 +89,7 @@ impl Check {
         let refusal = match timeout(TIMEOUT, attempt).await {
             Ok(Ok(())) => None,
             Ok(Err(refusal)) => Some(refusal),
-            Err(_) => Some(self.unanswered()),
+            Err(_) => Some(self.timed_out()),
         };
         let word = refusal.as_ref().map_or(OK, |it| it.diagnosis.word);
         let before = last.map_or(OK, |(_, word)| word);
@@ -101,7 +101,7 @@ impl Check {
         word
     }
 
-    fn unanswered(&self) -> Refusal {
+    fn timed_out(&self) -> Refusal {
         Refusal {
             dependency: self.dependency,
             cause: format!("no answer within {} ms", TIMEOUT.as_millis()),
@@ -112,19 +112,19 @@ impl Check {
     fn log(&self, refusal: Option<&Refusal>) {
         let dependency = self.dependency;
         if let Some(refusal) = refusal {
-            tracing::error!(dependency, error = %refusal, "A dependency failed");
+            tracing::error!(dependency, error = %refusal, "Dependency failed");
         } else {
-            tracing::info!(dependency, "A dependency works again");
+            tracing::info!(dependency, "Dependency works again");
         }
     }
 }
 
-/// Tries a write in the database.
+/// Attempts a write in the database.
 pub async fn check_database(db: &Database) -> Result<(), Refusal> {
     db.check_write().await.map_err(|error| (&error).into())
 }
 
-/// Tries a write in Redis over both connections: that of codes and limits, and that of the queue.
+/// Attempts a write in Redis over both connections: the one for codes and limits, and the one of the queue.
 pub async fn check_redis(client: &Client, namespace: &str, queue: &Queue) -> Result<(), Refusal> {
     let (codes, queue) = tokio::join!(
         timeout(
@@ -142,14 +142,14 @@ pub async fn check_redis(client: &Client, namespace: &str, queue: &Queue) -> Res
         Err(_) => Err(redis::fault::timed_out()),
     };
     match (codes, queue) {
-        // While fred tries to connect anew, its commands time out; the queue's client says why.
+        // While fred reconnects, its commands time out; the queue's client knows the reason.
         (Err(codes), Err(queue)) if codes.is_silence() => Err(queue),
         (codes, queue) => codes.and(queue),
     }
 }
 
-/// The word for an outage of the database.
-fn word(outage: Outage) -> &'static str {
+/// Returns the fixed word for an outage of the database.
+fn health_word(outage: Outage) -> &'static str {
     match outage {
         Outage::Unreachable => "unreachable",
         Outage::Restarting => "restarting",
@@ -169,13 +169,13 @@ impl From<&DbErr> for Refusal {
     fn from(error: &DbErr) -> Self {
         let otherwise = Diagnosis {
             word: "fails",
-            remedy: "look into the log of the database; did latchkey-api migrate run?",
+            remedy: "check the log of the database, and that latchkey-api migrate has run",
         };
         Self {
             dependency: "database",
             cause: error.to_string(),
             diagnosis: Outage::of(error).map_or(otherwise, |outage| Diagnosis {
-                word: word(outage),
+                word: health_word(outage),
                 remedy: outage.remedy(),
             }),
         }
@@ -192,7 +192,7 @@ mod tests {
         redis::fault::of_text("OOM command not allowed")
     }
 
-    /// A storm of probes costs one attempt, whether it succeeds or fails.
+    /// Any number of probes costs one attempt, whether it succeeds or fails.
     #[tokio::test]
     async fn check_asked_often_makes_one_attempt() {
         let registry = Registry::new();

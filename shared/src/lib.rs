@@ -1,7 +1,8 @@
-//! What both programs need: the entities with their queries, the one-time codes, the queue, configuration, clock and log.
+//! Code that the API server and the mail worker share: entities with their queries, the outbox, the queue, one-time codes,
+//! configuration, telemetry.
 //!
-//! No HTTP, no JWT, no SMTP belongs here: those live in `api` and `worker`. Each file is named after the thing it
-//! holds, and a query is a function on its entity that takes `&impl ConnectionTrait`, so that it joins any transaction.
+//! HTTP and JWT belong to `api`, SMTP belongs to `worker`. A query is a function of its entity's module. It takes
+//! `&impl ConnectionTrait`, so that it can run inside any transaction.
 
 pub mod batch;
 pub mod clock;

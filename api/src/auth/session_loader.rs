@@ -45,7 +45,7 @@ impl SessionLookup {
     /// # Errors
     /// When the database fails.
     pub async fn find_alive(&self, id: Uuid, now: DateTime<Utc>) -> Result<Found, ApiError> {
-        let found = self.found.ask(id).await??;
+        let found = self.found.submit(id).await??;
         Ok(found.filter(|found| session::counts(found, now, self.idle)))
     }
 
@@ -54,7 +54,7 @@ impl SessionLookup {
     /// # Errors
     /// When the database fails.
     pub async fn touch(&self, id: Uuid, now: DateTime<Utc>) -> Result<(), ApiError> {
-        Ok(self.touched.ask((id, now)).await??)
+        Ok(self.touched.submit((id, now)).await??)
     }
 }
 

@@ -123,7 +123,7 @@ impl Queue {
 
     /// Pushes a wake-up for a mail unless too many wait already; false when there was no room.
     pub async fn push_if_room(&self, mail: Uuid, priority: Priority) -> Result<bool, QueueError> {
-        self.lane(priority).wake_ups.ask(mail).await?
+        self.lane(priority).wake_ups.submit(mail).await?
     }
 
     /// Pushes wake-ups for mails.

@@ -1,4 +1,4 @@
-//! How a text of look-alike letters, accents and other scripts' digits reads in ASCII, for comparisons with known words.
+//! Reads text as ASCII: look-alike letters, accents and digits of other scripts, for comparisons with known words.
 
 use unicode_normalization::{UnicodeNormalization as _, char::canonical_combining_class};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
@@ -6,28 +6,27 @@ use unicode_security::skeleton;
 
 use crate::types::decimal;
 
-/// Which case of a letter is looked at first: `В` looks like `B`, its lower case like no ASCII letter, while `І` looks like
-/// `l` and its lower case like `i`.
+/// The case of a letter that is compared first. `В` looks like `B`, but its lower case looks like no ASCII letter. `І` looks like
+/// `l`, but its lower case looks like `i`.
 #[derive(Clone, Copy)]
 enum First {
     AsWritten,
     LowerCase,
 }
 
-/// Returns a text in lower case as people may read it: without accents (NFKD), and with ASCII letters for what looks like
-/// them (Unicode Technical Standard #39, section 4). Letters that look like no ASCII letter or digit stay. There are two
-/// readings, as the cases of a letter may look like different letters.
+/// Returns a text in lower case as people may read it: without accents (NFKD), and with ASCII letters in place of look-alikes
+/// (Unicode Technical Standard #39, section 4). Letters without an ASCII look-alike stay. There are two readings, because the
+/// two cases of a letter may look like different letters.
 #[must_use]
 pub fn ascii_readings(text: &str) -> [String; 2] {
-    // Composed again, as the parts of Hangul syllables look like ASCII letters.
+    // Composed again, because the parts of Hangul syllables look like ASCII letters.
     let plain: String = text.nfkd().filter(|c| !is_accent(*c)).nfc().collect();
     [First::LowerCase, First::AsWritten]
         .map(|first| plain.chars().map(|c| read(c, first)).collect())
 }
 
-/// Whether a character is a mark over, above, below or around another: an accent, or a vowel point of Hebrew or Arabic, by its
-/// combining class (Unicode Standard, section 4.3). Vowel signs as Devanagari and Thai have them, and the sound marks of
-/// kana, are none: they are letters to their readers.
+/// Returns whether a character is an accent or a vowel point of Hebrew or Arabic, by its combining class (Unicode Standard,
+/// section 4.3). Vowel signs of Devanagari and Thai and the sound marks of kana are not: readers see them as letters.
 fn is_accent(c: char) -> bool {
     matches!(canonical_combining_class(c), 1 | 10..=36 | 200..)
         || c.general_category() == GeneralCategory::EnclosingMark
@@ -39,7 +38,7 @@ fn read(c: char, first: First) -> String {
     }
     let lower: String = c.to_lowercase().collect();
     match (c, first) {
-        // What UTS #39 takes for a Greek beta.
+        // UTS #39 lists these as look-alikes of the Greek beta.
         ('ß' | 'ẞ', First::LowerCase) => return "ss".to_owned(),
         ('ß' | 'ẞ', First::AsWritten) => return "b".to_owned(),
         _ if c.is_ascii() => return lower,
@@ -56,7 +55,7 @@ fn read(c: char, first: First) -> String {
     look_alike.unwrap_or(lower)
 }
 
-/// The ASCII letters and digits that a letter looks like, none for an invisible character.
+/// Returns the ASCII letters and digits that a letter looks like. Empty for an invisible character.
 fn ascii_look_alike(letter: &str) -> Option<String> {
     let seen: String = skeleton(letter)
         .filter(|c| !is_accent(*c))
@@ -77,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn look_alikes_accents_and_digits_read_as_ascii() {
+    fn lookalikes_accents_and_digits_read_as_ascii() {
         for (text, expected) in [
             ("pässword", "password"),
             ("p\u{430}ssword1", "password1"),
@@ -104,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_that_look_like_no_ascii_letter_stay() {
+    fn letters_without_ascii_lookalike_stay() {
         for text in ["жщюя", "हिन्दी", "漢字", "한국어", "שלם", "ガギグ", "บ้าน"]
         {
             assert!(ascii_readings(text).contains(&text.to_owned()), "{text}");

@@ -1,9 +1,8 @@
-//! The network of a client IP, which is what limits count.
+//! The network of a client IP, the unit of rate limits.
 
 use std::net::{IpAddr, Ipv6Addr};
 
-/// Returns the network that counts as one client: an IPv4 address, or the /64 of an IPv6 address, as one subscriber has all
-/// of it.
+/// Returns the network of a client IP: the address itself for IPv4, and the /64 for IPv6, because one subscriber has a whole /64.
 #[must_use]
 pub fn client_network(client_ip: IpAddr) -> String {
     match client_ip.to_canonical() {
@@ -33,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_ipv6_client_counts_by_its_64() {
+    fn ipv6_client_counts_by_its_64() {
         for (client_ip, network) in [
             ("192.0.2.1", "192.0.2.1"),
             ("::ffff:192.0.2.1", "192.0.2.1"),

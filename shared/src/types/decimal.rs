@@ -1,11 +1,11 @@
-//! Decimal digits of every script.
+//! Decimal digits of all scripts.
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
 /// Returns the value of a decimal digit (general category Nd) of any script, 0 to 9.
 ///
-/// The digits of one script are ten consecutive code points that start with zero, a guarantee of the Unicode stability
-/// policy. Where scripts follow each other directly, as the mathematical digits do, a run is a multiple of ten long.
+/// The digits of a script are ten consecutive code points that start with zero, as the Unicode stability policy guarantees. Some
+/// scripts follow each other directly, as the mathematical digits do, so a run has a multiple of ten digits.
 #[must_use]
 pub fn value(c: char) -> Option<u32> {
     if let Some(value) = c.to_digit(10) {
@@ -21,20 +21,20 @@ pub fn value(c: char) -> Option<u32> {
     Some(before % 10)
 }
 
-/// Returns the code point of the zero that belongs to a decimal digit: one for each system of digits.
+/// Returns the code point of the zero of a digit's system.
 #[must_use]
 pub(crate) fn zero(c: char) -> Option<u32> {
     value(c).map(|value| u32::from(c) - value)
 }
 
-/// Whether a character is one that keyboards and copied text put around digits and that says nothing: zero-width and
-/// bidirectional marks.
+/// Returns whether a character is an invisible mark that keyboards and copied text add to digits: zero-width and bidirectional
+/// marks.
 #[must_use]
 pub(crate) fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 
-/// Whether a character is a hyphen or dash: of ASCII, of typography, the minus sign, or full-width.
+/// Returns whether a character is a hyphen or dash: ASCII, typographic, a minus sign, or full-width.
 #[must_use]
 pub fn is_dash(c: char) -> bool {
     matches!(c, '-' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ff0d}')

@@ -1,4 +1,4 @@
-//! The two values that the original knows; absence is `None`.
+//! Genders: the two values of the API. An absent value is `None`.
 
 use std::{fmt, str::FromStr};
 

@@ -1,6 +1,6 @@
-//! Characters that pretend to be others: what an email may not contain (Unicode Technical Standard #39).
+//! Refuses deceptive characters in emails (Unicode Technical Standard #39).
 //!
-//! An email consists of parts: the local part, and each label of the domain. ASCII alone is never refused here.
+//! The parts of an email are its local part and each label of its domain. ASCII is always allowed here.
 
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
@@ -11,13 +11,13 @@ use unicode_security::{
 
 use crate::types::{decimal, validation_error::Invalid};
 
-/// Letters of everyday European languages that UTS #39 lists as confusable, and that readers do tell from ASCII.
+/// Letters of European languages that UTS #39 lists as confusable, but that readers distinguish from ASCII.
 const TOLD_FROM_ASCII: &str = "æÆœŒþ";
 
 /// Returns a text in Unicode Normalization Form C.
 ///
 /// # Errors
-/// When that replaces a character by a single other one, as U+212A KELVIN SIGN by `K`: two spellings would become one.
+/// If this replaces a character by a single other one, as U+212A KELVIN SIGN by `K`: two spellings would become one.
 pub(crate) fn compose(text: &str) -> Result<String, Invalid> {
     let is_replaced = |c: char| {
         let mut composed = std::iter::once(c).nfc();
@@ -29,15 +29,15 @@ pub(crate) fn compose(text: &str) -> Result<String, Invalid> {
     Ok(text.nfc().collect())
 }
 
-/// Returns a text in lower case, but for letters whose upper case is another one: U+0130 (İ), U+017F (ſ), U+1E9E (ẞ).
-/// So folding never merges more than the two letters of a pair.
+/// Returns a text in lower case, except for letters that are not the lower or upper case of each other: U+0130 (İ), U+017F (ſ),
+/// U+1E9E (ẞ). So folding merges only the two letters of a pair.
 pub(crate) fn fold_case(text: &str) -> String {
     let folded = text.chars().map(|c| {
         only(c.to_lowercase())
             .filter(|lower| only(lower.to_uppercase()) == Some(c))
             .unwrap_or(c)
     });
-    // A lower-case letter may compose where its upper-case one does not: J with caron.
+    // Composed again: J with caron composes in lower case only.
     folded.nfc().collect()
 }
 
@@ -46,11 +46,11 @@ fn only(mut chars: impl Iterator<Item = char>) -> Option<char> {
     first.filter(|_| chars.next().is_none())
 }
 
-/// Checks the parts of an email, composed: `local` and the domain's labels as U-labels.
+/// Checks the composed parts of an email: the local part, and the domain's labels as U-labels.
 ///
 /// # Errors
-/// When a part has a character that is invisible or a variant of another, mixes alphabets, or reads as ASCII although
-/// it is not.
+/// If a part contains an invisible character or a variant of another one, mixes alphabets, or looks like ASCII without being
+/// ASCII.
 pub(crate) fn check(local: &str, labels: &[&str]) -> Result<(), Invalid> {
     if local.is_ascii() && labels.iter().all(|label| label.is_ascii()) {
         return Ok(());
@@ -69,9 +69,9 @@ pub(crate) fn check(local: &str, labels: &[&str]) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Refuses invisible characters, full-width and other variants, symbols, and marks that do not change what is seen.
+/// Refuses invisible characters, full-width and other variants, symbols, and marks without a visible effect.
 fn check_characters(part: &str) -> Result<(), Invalid> {
-    // `identifier_allowed` knows nothing of the punctuation that addresses may have.
+    // `identifier_allowed` does not cover the punctuation of addresses.
     let is_refused =
         |c: char| !c.is_ascii() && (!c.identifier_allowed() || is_punctuation_like_ascii(c));
     if part.contains(is_refused) {
@@ -81,7 +81,7 @@ fn check_characters(part: &str) -> Result<(), Invalid> {
     for c in part.nfd() {
         if c.general_category_group() == GeneralCategoryGroup::Mark {
             let stands_alone = previous.is_ascii_punctuation();
-            // U+0307 COMBINING DOT ABOVE is not seen above a dot (UTS #39, 5.4).
+            // U+0307 COMBINING DOT ABOVE is invisible above a dot (UTS #39, 5.4).
             let is_hidden = c == '\u{307}' && matches!(previous, 'i' | 'j' | '\u{131}');
             if stands_alone || is_hidden || previous == c {
                 return Err(not_allowed());
@@ -92,8 +92,7 @@ fn check_characters(part: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Allows one script, Latin together with Chinese, Japanese or Korean (UTS #39, 5.2: highly restrictive), and digits of
-/// one system.
+/// Allows one script, or Latin with Chinese, Japanese or Korean (UTS #39, 5.2: highly restrictive), and digits of one system.
 fn check_scripts(part: &str) -> Result<(), Invalid> {
     let letters: String = part
         .chars()
@@ -110,13 +109,13 @@ fn check_scripts(part: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
-/// Whether every character that is not ASCII looks like ASCII: all of `сео` in Cyrillic.
+/// Returns whether all characters other than ASCII look like ASCII, as in `сео` in Cyrillic.
 fn reads_as_ascii(part: &str) -> bool {
     let mut others = part.chars().filter(|c| !c.is_ascii()).peekable();
     others.peek().is_some() && others.all(|c| !TOLD_FROM_ASCII.contains(c) && looks_ascii(c))
 }
 
-/// Whether a character is one such as U+2010 HYPHEN, which belongs to every script and so is never mixed.
+/// Returns whether a character, such as U+2010 HYPHEN, belongs to all scripts and so mixes with any.
 fn is_punctuation_like_ascii(c: char) -> bool {
     AugmentedScriptSet::for_char(c).is_all() && looks_ascii(c)
 }
@@ -125,7 +124,7 @@ fn looks_ascii(c: char) -> bool {
     skeleton(c.encode_utf8(&mut [0; 4])).all(|c| c.is_ascii())
 }
 
-/// Whether a label shows which script a part is in: in `оса@почта.рф` nobody expects Latin letters.
+/// Returns whether a label reveals the script of a part: readers of `оса@почта.рф` do not expect Latin letters.
 fn explains(label: &str, part: &str) -> bool {
     let mut shared = AugmentedScriptSet::for_str(label);
     shared.intersect_with(AugmentedScriptSet::for_str(part));
@@ -139,7 +138,7 @@ fn look_alike(detail: &str) -> Invalid {
 fn not_allowed() -> Invalid {
     Invalid::new(
         "character",
-        "Contains a character that an e-mail address may not have: an invisible one, a symbol, or a variant of another.",
+        "Contains a character that an email must not have: an invisible one, a symbol, or a variant of another.",
     )
 }
 
@@ -147,18 +146,18 @@ fn not_allowed() -> Invalid {
 mod tests {
     use super::*;
 
-    /// A letter that composes in lower case alone has one folded form.
+    /// A letter that composes in lower case only has one folded form.
     #[test]
     fn fold_case_of_composing_letters_is_stable() {
         assert_eq!(fold_case("J\u{30c}"), "\u{1f0}");
         assert_eq!(fold_case("\u{1f0}"), "\u{1f0}");
     }
 
-    /// M2: of all characters, none folds to anything but the other case of it.
+    /// M2: no character folds to anything but its other case.
     #[test]
-    fn fold_case_merges_pairs_alone() {
+    fn fold_case_merges_only_pairs() {
         let mut seen = std::collections::HashMap::new();
-        // No script beyond has two cases.
+        // Scripts beyond this range have no cases.
         for c in '\0'..='\u{1ffff}' {
             let text = c.to_string();
             if compose(&text).is_ok_and(|composed| composed == text) {

@@ -1,4 +1,4 @@
-//! Parsed values. Each type has one parser, which guards the API, the rows and the configuration alike.
+//! Parsed values. Each type has one parser for API, rows and configuration.
 
 pub mod ascii_reading;
 pub mod client_network;

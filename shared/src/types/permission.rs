@@ -1,4 +1,4 @@
-//! What staff may do in the dashboard and under `/api/admin/`. A superuser may do everything.
+//! Permissions of staff in the dashboard and under `/api/admin/`. A superuser has all of them.
 
 use std::{fmt, str::FromStr};
 
@@ -6,23 +6,23 @@ use sea_orm::DeriveValueType;
 
 use crate::types::validation_error::Invalid;
 
-/// One right.
+/// A permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Permission {
-    /// See accounts, their sessions and resets.
+    /// View accounts, their sessions and password resets.
     ViewUsers,
-    /// Activate, deactivate, sign out and change accounts, except those of staff; release who is held by a limit.
+    /// Activate, deactivate, sign out and change accounts other than those of staff, and end lockouts.
     ChangeUsers,
-    /// Delete accounts, except those of staff.
+    /// Delete accounts other than those of staff.
     DeleteUsers,
-    /// See mails, send them again, cancel them.
+    /// View mails, retry them and cancel them.
     Mails,
     /// Read the audit log.
     Audit,
 }
 
 impl Permission {
-    /// All of them.
+    /// All permissions.
     pub const ALL: [Self; 5] = [
         Self::ViewUsers,
         Self::ChangeUsers,
@@ -31,7 +31,7 @@ impl Permission {
         Self::Audit,
     ];
 
-    /// Its name in the row and on the wire.
+    /// Returns the name in rows and in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -60,24 +60,24 @@ impl FromStr for Permission {
     }
 }
 
-/// The rights of one account: names with commas between them, in one order, each once.
+/// The permissions of an account. Written as names with commas between them, in a fixed order and without repetition.
 #[derive(Clone, Debug, Default, PartialEq, Eq, DeriveValueType)]
 #[sea_orm(value_type = "String")]
 pub struct Permissions(Vec<Permission>);
 
 impl Permissions {
-    /// Whether a right is among them.
+    /// Returns whether the account has a permission.
     #[must_use]
     pub fn contains(&self, permission: Permission) -> bool {
         self.0.contains(&permission)
     }
 
-    /// All that are there.
+    /// Iterates over the permissions.
     pub fn iter(&self) -> impl Iterator<Item = Permission> {
         self.0.iter().copied()
     }
 
-    /// Their names.
+    /// Returns the names of the permissions.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
         self.iter().map(Permission::as_str).collect()
@@ -89,7 +89,7 @@ impl FromIterator<Permission> for Permissions {
         let mut permissions: Vec<_> = permissions.into_iter().collect();
         permissions.sort_unstable();
         permissions.dedup();
-        // Whoever may change or delete an account has to see it.
+        // To change or delete accounts, staff have to view them.
         if permissions.contains(&Permission::ChangeUsers)
             || permissions.contains(&Permission::DeleteUsers)
         {
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn permissions_are_written_in_one_order_and_read_in_any() {
+    fn permissions_are_written_in_fixed_order_and_read_in_any() {
         let some: Permissions = "audit, change_users,audit".parse().unwrap();
         assert_eq!(some.to_string(), "view_users,change_users,audit");
         assert_eq!("".parse(), Ok(Permissions::default()));
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_may_delete_may_see() {
+    fn delete_permission_includes_view_permission() {
         let some: Permissions = "delete_users".parse().unwrap();
         assert!(some.contains(Permission::ViewUsers));
         assert!(!some.contains(Permission::ChangeUsers));

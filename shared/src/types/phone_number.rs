@@ -1,4 +1,4 @@
-//! Telephone numbers.
+//! Phone numbers.
 
 use std::{fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use sea_orm::DeriveValueType;
 
 use crate::types::{decimal, validation_error::Invalid};
 
-/// More than any written form of a number needs; keeps the parser from long texts.
+/// The longest accepted text. Any written form of a number is shorter; the bound keeps long texts from the parser.
 const MAX_CHARACTERS: usize = 45;
 
 /// An international number in ITU-T E.164 form, such as `+201001234567`.
@@ -16,19 +16,18 @@ const MAX_CHARACTERS: usize = 45;
 pub struct PhoneNumber(String);
 
 impl PhoneNumber {
-    /// A number as a row has it: checked for its form alone. Whether somebody can dial it was found out when it was stored.
-    /// Numbering plans change, and an account must not become unreadable with them; besides, asking them was a twentieth of
-    /// what reading a profile costs.
+    /// Reads a number from a row. Checks only its form: whether it was assigned was checked when it was stored. Numbering plans
+    /// change, and stored accounts have to stay readable. A full check would take a twentieth of the time of a profile request.
     fn stored(text: &str) -> Result<Self, Invalid> {
         let digits = text.strip_prefix('+').unwrap_or_default();
-        // ITU-T E.164, 6: fifteen digits at most.
+        // ITU-T E.164, 6: at most fifteen digits.
         if !(1..=15).contains(&digits.len()) || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(Invalid::new("invalid", "Not in E.164 form."));
         }
         Ok(Self(text.to_owned()))
     }
 
-    /// The number in E.164 form.
+    /// Returns the number in E.164 form.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -45,7 +44,7 @@ impl FromStr for PhoneNumber {
                 "Not a valid international number. Write it with its country code, as in +201001234567.",
             )
         };
-        // A character has four bytes at most; the marks of copied text are not counted.
+        // A character has at most four bytes; the marks of copied text do not count.
         let too_long = || Invalid::new("too_long", "At most 45 characters.");
         if text.len() > 4 * MAX_CHARACTERS {
             return Err(too_long());
@@ -68,8 +67,8 @@ impl FromStr for PhoneNumber {
     }
 }
 
-/// Whether a text is digits and what separates them, with one plus sign in front of them and perhaps `tel:` in front of all (RFC
-/// 3966). The crate skips whatever else surrounds a number.
+/// Returns whether a text consists of digits and separators, with an optional plus sign in front and an optional `tel:` before it
+/// (RFC 3966). The crate ignores any other text around a number.
 fn is_number(text: &str) -> bool {
     let text = text.trim();
     let number = match text.get(..4) {
@@ -83,8 +82,8 @@ fn is_number(text: &str) -> bool {
         .all(|c| c.is_ascii_digit() || " -./()".contains(c))
 }
 
-/// Writes digits of every script, full-width signs and brackets, dashes, blanks and Arabic separators in ASCII, as the crate knows these
-/// alone, and drops the invisible marks that surround a copied number.
+/// Converts digits of all scripts, full-width signs and brackets, dashes, blanks and Arabic separators to ASCII, which is all the
+/// crate understands. Drops the invisible marks around a copied number.
 fn in_ascii(text: &str) -> String {
     text.chars()
         .filter(|c| !decimal::is_invisible(*c))
@@ -109,7 +108,7 @@ impl fmt::Display for PhoneNumber {
     }
 }
 
-/// Hides the number, which is personal.
+/// Hides the number, which is personal data.
 impl fmt::Debug for PhoneNumber {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PhoneNumber(…)")
@@ -162,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_is_readable_though_its_number_cannot_be_dialled_any_more() {
+    fn unassigned_number_of_a_row_stays_readable() {
         assert!("+99912345".parse::<PhoneNumber>().is_err());
         assert_eq!(
             PhoneNumber::stored("+99912345").unwrap().as_str(),
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nobody_can_dial_is_refused() {
+    fn unassigned_number_is_refused() {
         for bad in [
             "",
             "not a phone",

@@ -1,25 +1,25 @@
-//! A moment as operators give it: a time, or how long ago.
+//! Times in the arguments of commands: absolute or relative to now.
 
 use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A moment, or how long ago it was.
+/// A time, absolute or relative to now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Since {
-    /// At this time (RFC 3339).
+    /// An absolute time (RFC 3339).
     At(DateTime<Utc>),
-    /// So long ago: `90m`, `12h`, `3d`.
+    /// A duration before now: `90m`, `12h`, `3d`.
     Ago(TimeDelta),
 }
 
 impl Since {
-    /// The moment, as seen from now.
+    /// Returns the absolute time.
     #[must_use]
     pub fn before(self, now: DateTime<Utc>) -> DateTime<Utc> {
         match self {
             Self::At(at) => at,
-            // Nothing here is older than its beginning, and a database's calendar does not begin where this one does.
+            // Clamped to the Unix epoch: nothing here is older, and the calendars of databases begin later than chrono's.
             Self::Ago(ago) => now
                 .checked_sub_signed(ago)
                 .unwrap_or_default()
@@ -54,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_spans_are_taken_and_nothing_else() {
+    fn since_accepts_times_and_durations_only() {
         let at = "2026-11-22T10:00:00Z".parse::<Since>().unwrap();
         let now = "2026-11-23T10:00:00Z".parse::<DateTime<Utc>>().unwrap();
         assert_eq!(now - at.before(now), TimeDelta::days(1));

@@ -1,4 +1,4 @@
-//! What people are called.
+//! Usernames.
 
 use std::{fmt, str::FromStr};
 
@@ -10,25 +10,25 @@ use crate::types::{
     visibility,
 };
 
-/// The longest name, in characters.
+/// The maximum length of a username, in characters.
 const MAX_CHARACTERS: usize = 45;
 
-/// A name of 1 to 45 characters; not unique, any script.
+/// A name of 1 to 45 characters in any script. Not unique.
 ///
-/// It has something to see, and nothing that is invisible by itself or reorders the text around it. What emoji sequences and
-/// scripts are made of is taken: joiners, variation selectors, the tags of a flag, directional marks.
+/// A username has at least one visible character, and none that only hides or reorders text. The parts of emoji sequences and
+/// scripts are allowed: joiners, variation selectors, the tags of a flag, directional marks.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveValueType)]
 #[sea_orm(value_type = "String", from_str = "Username::stored")]
 pub struct Username(String);
 
 impl Username {
-    /// Reads a name of a row, which stays readable when the rules change.
+    /// Reads a username from a row. It stays readable when the rules change.
     #[expect(clippy::unnecessary_wraps, reason = "the macro wants a Result")]
     fn stored(text: &str) -> Result<Self, Invalid> {
         Ok(Self(text.to_owned()))
     }
 
-    /// The name.
+    /// Returns the username.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -40,7 +40,7 @@ impl FromStr for Username {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let too_long = || Invalid::new("too_long", "At most 45 characters.");
-        // A character has four bytes at most.
+        // A character has at most four bytes.
         if text.len() > 4 * MAX_CHARACTERS {
             return Err(too_long());
         }
@@ -66,8 +66,8 @@ impl FromStr for Username {
     }
 }
 
-/// Whether no script and no emoji needs a character: what is ignored by default but for joiners, directional marks, variation
-/// selectors, tags (see [`has_stray_tag`]), soft hyphens and what Hangul, Khmer and Mongolian have; and annotation controls.
+/// Returns whether no script and no emoji needs a character: default-ignorable characters other than joiners, directional marks,
+/// variation selectors, tags (see [`has_stray_tag`]), soft hyphens and those of Hangul, Khmer and Mongolian; and annotations.
 fn is_invisible(c: char) -> bool {
     let is_needed = matches!(
         c,
@@ -77,8 +77,8 @@ fn is_invisible(c: char) -> bool {
     visibility::is_default_ignorable(c) && !is_needed || matches!(c, '\u{fff9}'..='\u{fffb}')
 }
 
-/// Whether a text has tag characters outside the sequence of a black flag, such as England's. Tags are invisible, so they
-/// could hide a text. A sequence has one to six tags and the end tag (Unicode Technical Standard 51, ED-14a and annex C.1).
+/// Returns whether a text has tag characters outside of a flag sequence, such as England's. Tags are invisible, so they could
+/// hide text. A sequence has one to six tags and the end tag (Unicode Technical Standard 51, ED-14a and annex C.1).
 fn has_stray_tag(text: &str) -> bool {
     const END: char = '\u{e007f}';
     let is_tag = |c: char| ('\u{e0020}'..=END).contains(&c);
@@ -95,10 +95,10 @@ fn has_stray_tag(text: &str) -> bool {
         })
 }
 
-/// Whether a character is visible by itself. Joiners, marks, variation selectors, fillers, blanks and unassigned code points
-/// are not.
+/// Returns whether a character is visible without its neighbours. Joiners, marks, variation selectors, fillers, blanks and
+/// unassigned code points are not.
 fn is_seen(c: char) -> bool {
-    // A mark is visible only on a letter, and an unassigned code point has no glyph.
+    // A mark is visible on a letter only, and an unassigned code point has no glyph.
     let is_format = matches!(
         c.general_category(),
         GeneralCategory::Format
@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn name_in_every_script_and_with_emoji_is_taken() {
+    fn username_in_any_script_and_with_emoji_is_accepted() {
         for good in [
             "Ada Lovelace",
             "\u{645}\u{62d}\u{645}\u{62f} \u{639}\u{644}\u{64a}",
@@ -139,7 +139,7 @@ mod tests {
             "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
             "1\u{fe0f}\u{20e3} \u{1f44d}\u{1f3fd}",
             "c\u{435}o",
-            // Old Hangul with a filler, a name with a soft hyphen, blanks beside letters.
+            // Old Hangul with a filler, a name with a soft hyphen, a blank Braille pattern after letters.
             "\u{115f}\u{1161}\u{11a8} \u{1100}\u{1161}",
             "Ada\u{ad}line \u{2800}",
         ] {
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn invisible_or_reordering_name_is_refused() {
+    fn invisible_or_reordering_username_is_refused() {
         for (bad, code) in [
             ("Ada\u{200b}", "character"),
             ("\u{3164}", "character"),

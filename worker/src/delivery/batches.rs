@@ -78,23 +78,23 @@ impl DeliveryBatches {
 
     /// Claims a mail if it is due and not claimed.
     pub(crate) async fn claim(&self, id: Uuid) -> Result<Option<mail::Model>, DbErr> {
-        self.claims.ask(id).await?
+        self.claims.submit(id).await?
     }
 
     /// Binds a reset to the active account of its address, if any, and returns both.
     pub(crate) async fn bind(&self, reset: Uuid) -> Result<Option<BoundReset>, DbErr> {
-        self.bindings.ask(reset).await?
+        self.bindings.submit(reset).await?
     }
 
     /// Renews the claim of `claimant` on a mail.
     pub(crate) async fn renew(&self, mail: Uuid, claimant: Uuid) -> Result<(), DbErr> {
-        self.renewals.ask((mail, claimant)).await?
+        self.renewals.submit((mail, claimant)).await?
     }
 
     /// Records that a mail was sent and when its code expires, in one transaction, so that no code lives too long because the
     /// second write failed.
     pub(crate) async fn record_sent(&self, sent: SentMail) -> Result<(), DbErr> {
-        self.sent.ask(sent).await?
+        self.sent.submit(sent).await?
     }
 }
 

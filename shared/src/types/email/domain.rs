@@ -1,14 +1,14 @@
-//! Domains of emails: names that DNS can have, by strict IDNA (UTS #46, non-transitional).
+//! Domains of emails: valid DNS names by strict IDNA (UTS #46, non-transitional).
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
 use crate::types::{lookalike::fold_case, validation_error::Invalid};
 
-/// The prefix of a label that encodes others than ASCII characters (RFC 5890, 2.3.2.1).
+/// The prefix of a label that encodes characters other than ASCII (RFC 5890, 2.3.2.1).
 const A_LABEL: &str = "xn--";
 
-/// Converts a domain to A-labels in lower case. `None` when it cannot exist: labels are 1 to 63 bytes of letters, digits
-/// and inner hyphens, and all of them 253 bytes at most (RFC 1035, 2.3.4).
+/// Converts a domain to A-labels in lower case. Returns `None` if DNS cannot have such a name: a label has 1 to 63 letters, digits
+/// and inner hyphens, and a name at most 253 bytes (RFC 1035, 2.3.4).
 pub(super) fn to_ascii(domain: &str) -> Option<String> {
     Uts46::new()
         .to_ascii(
@@ -21,10 +21,10 @@ pub(super) fn to_ascii(domain: &str) -> Option<String> {
         .map(Into::into)
 }
 
-/// Returns the labels of a composed domain as U-labels, of which there are at least two.
+/// Returns the labels of a composed domain as U-labels. There are at least two.
 ///
 /// # Errors
-/// When there cannot be such a domain, or it is written with variants of characters: IDNA itself would map those.
+/// If DNS cannot have such a domain, or its spelling uses variants of characters, which IDNA would map.
 pub(super) fn labels(domain: &str) -> Result<Vec<String>, Invalid> {
     let ascii = to_ascii(domain).ok_or_else(invalid)?;
     if !has_top_level_domain(&ascii) {
@@ -50,8 +50,8 @@ pub(super) fn labels(domain: &str) -> Result<Vec<String>, Invalid> {
     Ok(labels)
 }
 
-/// Whether a domain has a dot and ends in a name. Those of the root are letters or encoded (RFC 3696, 2), so no address of
-/// a host, such as `127.0.0.1` or `0x7f.1`, is a domain.
+/// Returns whether a domain has a dot and ends in a top-level domain. Those consist of letters or are encoded (RFC 3696, 2), so
+/// IP addresses such as `127.0.0.1` or `0x7f.1` are not domains.
 fn has_top_level_domain(ascii: &str) -> bool {
     ascii.rsplit_once('.').is_some_and(|(_, top)| {
         top.starts_with(A_LABEL) || top.bytes().all(|byte| byte.is_ascii_alphabetic())

@@ -1,4 +1,4 @@
-//! Addresses that lead to one mailbox.
+//! Different addresses of one mailbox.
 
 use crate::types::email::EmailKey;
 
@@ -6,15 +6,14 @@ use crate::types::email::EmailKey;
 const DOTLESS: [&str; 2] = ["gmail.com", "googlemail.com"];
 
 impl EmailKey {
-    /// Returns the address without its sub-address (RFC 5233): mails to `ada+shop@` arrive where those to `ada@` do. For
-    /// budgets alone: to an account the two are different addresses, and a server that knows no sub-addresses may give them to
-    /// different people.
+    /// Returns the address without its sub-address (RFC 5233): mail to `ada+shop@` arrives at `ada@`. Only for budgets. Accounts
+    /// distinguish both addresses, because a server without sub-addresses may assign them to different people.
     #[must_use]
     pub fn mailbox(&self) -> EmailKey {
         let Some((local, domain)) = self.0.rsplit_once('@') else {
             return self.clone();
         };
-        // A quoted local part names the same mailbox (RFC 5321, 4.1.2).
+        // The quoted form names the same mailbox (RFC 5321, 4.1.2).
         let unquoted = local
             .strip_prefix('"')
             .and_then(|local| local.strip_suffix('"'))
@@ -38,7 +37,7 @@ mod tests {
     use crate::types::email::Email;
 
     #[test]
-    fn a_sub_address_leads_to_the_mailbox_of_its_owner() {
+    fn sub_address_belongs_to_the_same_mailbox() {
         for (address, mailbox) in [
             ("Ada@example.com", "ada@example.com"),
             ("ada+shop@example.com", "ada@example.com"),
