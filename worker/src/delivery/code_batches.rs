@@ -41,7 +41,7 @@ impl CodeBatches {
         reset: Uuid,
         lifetime: TimeDelta,
     ) -> Result<Otp, CodeError> {
-        self.lookups.ask((reset, lifetime)).await?
+        self.lookups.submit((reset, lifetime)).await?
     }
 
     /// Makes Redis delete the code of a reset after `lifetime`.
@@ -50,7 +50,7 @@ impl CodeBatches {
         reset: Uuid,
         lifetime: TimeDelta,
     ) -> Result<(), CodeError> {
-        self.expiries.ask((reset, lifetime)).await?
+        self.expiries.submit((reset, lifetime)).await?
     }
 }
 
