@@ -965,7 +965,7 @@ async fn another_address_ends_the_sessions_and_is_told_to_the_one_of_before() {
         let mails = world.mails_to(email).await;
         mails
             .iter()
-            .any(|mail| mail.subject.contains("address of your"))
+            .any(|mail| mail.subject.contains("email of your"))
     };
 
     let body = json!({"email": "lovelace@example.com"});

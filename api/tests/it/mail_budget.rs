@@ -226,7 +226,7 @@ async fn alternating_changes_of_three_accounts_stay_within_the_budget() {
         these.count()
     };
     assert_eq!(of("password was changed"), 9);
-    assert_eq!(of("address of your"), 9);
+    assert_eq!(of("email of your"), 9);
     assert_eq!(mails.len(), 18);
 }
 

@@ -125,7 +125,7 @@ async fn change_of_a_verified_address_is_told_during_a_flood() {
 
     assert_eq!(sent_and_suppressed(&world, "email_changed").await.0, 11);
     let mails = world.mails_to("ada@example.com").await;
-    assert!(mails.last().unwrap().subject.contains("address of your"));
+    assert!(mails.last().unwrap().subject.contains("email of your"));
 }
 
 /// T5: accounts that hand the plain spelling of a mailbox round share one reserve: the mailbox gets 33 mails of a kind a day.
@@ -151,7 +151,7 @@ async fn accounts_that_hand_an_address_round_share_one_reserve() {
             assert_eq!(world.patch_user(access, back).await.status, 200);
         }
         let mails = world.mails_to("victim@example.com").await;
-        for subject in ["password was changed", "address of your"] {
+        for subject in ["password was changed", "email of your"] {
             let these = mails.iter().filter(|mail| mail.subject.contains(subject));
             assert_eq!(these.count(), expected, "{subject}, round {round}");
         }

@@ -202,7 +202,7 @@ async fn a_change_of_the_address_is_told_to_the_one_of_before() {
         let mails = world.mails_to(email).await;
         let told = mails
             .iter()
-            .filter(|it| it.subject.contains("address of your"));
+            .filter(|it| it.subject.contains("email of your"));
         told.count()
     };
 
