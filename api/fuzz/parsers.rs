@@ -151,7 +151,7 @@ pub fn picture(data: &[u8]) {
     let Ok(upload) = Upload::new(data.to_vec()) else {
         return;
     };
-    let Ok(picture) = block_on(store.read(upload)) else {
+    let Ok(picture) = block_on(store.process(upload)) else {
         return;
     };
     assert!(picture.as_bytes().len() <= MAX_STORED_BYTES);

@@ -80,9 +80,6 @@ pub struct State {
 
 impl App {
     /// Puts the state together.
-    ///
-    /// # Errors
-    /// When two figures have one name.
     pub fn new(config: Config, connections: Connections, clock: Clock) -> prometheus::Result<Self> {
         let metrics = Metrics::new("latchkey-api", env!("CARGO_PKG_VERSION"))?;
         let requests = RequestMetrics::new(metrics.registry())?;

@@ -1,9 +1,8 @@
-//! `POST /auth/activate/`: an owner lets the own account in by the code that registration mailed, where `ACTIVATION=email`
-//! leaves it to them.
+//! `POST /auth/activate/`: email verification with a one-time code, where `ACTIVATION=email`.
 //!
-//! It takes the token of the registration, so that the code lets in nobody but whoever chose the password: a stranger who
-//! registers with an address gets no code, and its owner has no token of theirs. Who has lost the code, or finds the address
-//! taken, sets a new password by mail, which lets in, too.
+//! Only the person who registered can activate the account, as the call requires the token of the registration. A stranger who
+//! registers with another person's email gets no code, and the owner of the mailbox has no token. An owner who has lost the
+//! code, or finds the email taken, resets the password, which activates the account, too.
 
 use latchkey_shared::models::password_reset::Purpose;
 use poem::web::Data;
@@ -21,16 +20,16 @@ use crate::{
     },
 };
 
-/// See the module.
+/// The call that activates the own account.
 pub struct Activation;
 
 #[OpenApi]
 impl Activation {
     /// Activate the own account
     ///
-    /// With `ACTIVATION=email`: with the token of the registration and the code that it mailed. That counts as long and may be
-    /// tried as often as the code of a password reset, and wrong, expired, used and unknown are one answer. Who has lost it
-    /// resets the password, which activates, too. Elsewhere 404.
+    /// Requires the token of the registration and the code from the email. The code has the expiry and the number of attempts
+    /// of a password reset's, and the same answer for wrong, expired, used and unknown codes. A password reset activates
+    /// the account, too. 404 unless `ACTIVATION=email`.
     #[oai(
         path = "/auth/activate",
         method = "post",
@@ -44,7 +43,7 @@ impl Activation {
         body: Body<'_, OtpCheckRequest>,
     ) -> Result<Json<Message>, ErrorResponses<400, 404, 413, 415, 429>> {
         if app.config.activation != config::Activation::Email {
-            // A body that is at fault is answered like one of any other call.
+            // A malformed body gets the same answer as in any other call.
             body.read().await?;
             return Err(ApiError::NotFound.into());
         }

@@ -1,4 +1,4 @@
-//! `GET /auth/activity/`: what happened to the own account lately.
+//! `GET /auth/activity/`: recent audit events of the own account.
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::models::audit;
@@ -8,36 +8,36 @@ use poem_openapi::{Object, OpenApi, payload::Json};
 use crate::http::tag::Tag;
 use crate::{app_state::App, auth::bearer::ActivatedUser, http::error::responses::ErrorResponses};
 
-/// How many events are shown.
-const SHOWN: u64 = 50;
+/// Maximum number of events in the answer.
+const MAX_EVENTS: u64 = 50;
 
-/// One thing that happened.
+/// An event of the account.
 #[derive(Debug, Object)]
 struct Activity {
-    /// When.
+    /// The time of the event.
     at: DateTime<Utc>,
-    /// What, in the words of OWASP's logging vocabulary, such as `authn_login_success`.
+    /// The name of the event in OWASP's logging vocabulary, such as `authn_login_success`.
     event: String,
     /// `success` or `failure`.
     outcome: String,
-    /// Whether the owner did it, logged in; else it was somebody who had not shown who it is, or an administrator.
+    /// Whether the owner caused it while logged in. Otherwise an anonymous client or an administrator did.
     own: bool,
-    /// The address it came from.
+    /// The client IP of the request.
     client_ip: Option<String>,
-    /// The session it is about, as `/auth/sessions/` names it.
+    /// The id of the session, as in `/auth/sessions/`.
     session: Option<String>,
-    /// What else there is to say.
+    /// Details.
     detail: Option<String>,
 }
 
-/// See the module.
+/// The call that lists recent events.
 pub struct Activities;
 
 #[OpenApi]
 impl Activities {
-    /// List the own account's last events
+    /// List recent events of the own account
     ///
-    /// Logins that worked and that did not, codes, changes of the password, ended sessions: the last 50, the newest first.
+    /// The last 50 events, newest first: successful and failed logins, codes, password changes and ended sessions.
     #[oai(
         path = "/auth/activity",
         method = "get",
@@ -49,7 +49,7 @@ impl Activities {
         Data(app): Data<&App>,
         ActivatedUser(current): ActivatedUser,
     ) -> Result<Json<Vec<Activity>>, ErrorResponses<401, 403>> {
-        let events = audit::list_by_user(&app.db, current.user.id, SHOWN).await?;
+        let events = audit::list_by_user(&app.db, current.user.id, MAX_EVENTS).await?;
         let own = format!("user {}", current.user.id);
         Ok(Json(
             events

@@ -1,4 +1,4 @@
-//! Accounts: registration, activation, the own profile, pictures and activity.
+//! Accounts: registration, activation, profile, pictures and activity.
 
 pub mod activation;
 pub mod activity;

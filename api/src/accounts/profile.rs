@@ -1,4 +1,4 @@
-//! `GET` and `PATCH /api/user/`
+//! `GET` and `PATCH /api/user/`: the own profile.
 
 use chrono::NaiveDate;
 use latchkey_shared::{
@@ -34,27 +34,27 @@ use crate::{
     },
 };
 
-/// What changes; what is absent stays, and null clears what need not be there.
+/// A change of the profile. Absent members keep their values; null clears an optional one.
 #[derive(Debug, Object)]
 #[oai(rename = "ProfileChange", rename_all = "camelCase", example)]
-struct Wire {
-    /// Unique without regard to case.
+struct UpdateProfileRequest {
+    /// The email; unique without regard to case.
     #[oai(validator(max_length = 254))]
     email: Option<String>,
-    /// 1 to 45 characters.
+    /// The name: 1 to 45 characters.
     #[oai(validator(min_length = 1, max_length = 45))]
     username: Option<String>,
-    /// An international number, or null.
+    /// An international phone number, or null.
     phone_number: Option<String>,
-    /// As at registration, or null.
+    /// A picture as in a registration, or null.
     image: Option<String>,
-    /// From 1900 to today, or null.
+    /// The date of birth, from 1900 to today, or null.
     date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     gender: Option<user_response::Gender>,
 }
 
-impl Example for Wire {
+impl Example for UpdateProfileRequest {
     fn example() -> Self {
         Self {
             email: Some("ada@example.com".to_owned()),
@@ -67,7 +67,7 @@ impl Example for Wire {
     }
 }
 
-/// See the module.
+/// The calls for the own profile.
 pub struct Profile;
 
 #[OpenApi]
@@ -93,7 +93,7 @@ impl Profile {
 
     /// Change the own profile
     ///
-    /// A change of the address is told by mail to the one of before, and every open reset of the account ends.
+    /// A change of the email ends every open password reset and sends a notice to the previous email.
     #[oai(
         path = "/api/user",
         method = "patch",
@@ -105,93 +105,67 @@ impl Profile {
         Data(app): Data<&App>,
         audit: AuditContext,
         ActivatedUser(current): ActivatedUser,
-        body: Body<'_, Wire, WITH_PICTURE>,
+        body: Body<'_, UpdateProfileRequest, WITH_PICTURE>,
     ) -> Result<Json<User>, ErrorResponses<400, 401, 403, 409, 413, 415, 429>> {
         pictures::check_limit(app, &audit, Some(current.user.id), &body).await?;
         let body = body.read().await?;
         let (mut change, upload) = parse(body.fields, app).await?;
-        if is_new(change.email.as_ref(), &current.user) {
+        if is_new_email(change.email.as_ref(), &current.user) {
             let limit = app.limits.email_change(current.user.id, app.now()).await;
             let mailbox = Some(&current.user.email_key);
             audit
                 .audit_if_limited(app, "change of the address", mailbox, limit)
                 .await?;
         }
-        if let Some(upload) = upload {
-            change.picture = Some(match upload {
-                Some(upload) => {
-                    let picture =
-                        pictures::accept(app, &audit, Some(current.user.id), upload).await?;
-                    Some(app.pictures.save(picture).await?)
-                }
-                None => None,
-            });
-        }
-        let new = change.picture.clone();
-        let stored = store(app, &current, change, &audit).await;
-        // Of the two pictures one is now nobody's: the old one, or after a failure the new one.
-        let unused = match &stored {
-            Ok(stored) => stored.old_picture.clone(),
-            Err(error) => new.flatten().filter(|_| error.is_rolled_back()),
+        change.picture = pictures::store(app, &audit, current.user.id, upload).await?;
+        let new = change.picture.clone().flatten();
+        let changed = store(app, &current, change, &audit).await;
+        let pictures = |(before, after): &(user::Model, user::Model)| {
+            [before.picture.clone(), after.picture.clone()]
         };
-        if let Some(name) = unused {
-            app.pictures.remove(&name).await;
-        }
-        Ok(Json(User::of(stored?.user, &app.pictures)))
+        let outcome = changed.as_ref().map(pictures);
+        app.pictures.remove_unreferenced(new, outcome).await;
+        Ok(Json(User::of(changed?.1, &app.pictures)))
     }
 }
 
-/// A profile that was changed.
-struct Stored {
-    user: user::Model,
-    /// The picture that it had, if it has another now.
-    old_picture: Option<String>,
-}
-
-/// A new address is a new way in, so that is noted and its owner told, in the same step.
+/// Stores a change. Returns the account before and after it. Audits a new email and notifies the owner at the previous one.
 async fn store(
     app: &App,
     current: &CurrentUser,
     change: ProfileChange,
     audit: &AuditContext,
-) -> Result<Stored, ApiError> {
+) -> Result<(user::Model, user::Model), ApiError> {
     let transaction = database::begin(&app.db).await?;
     let before = current.reauthorize(app, &transaction).await?;
     let mut notice = None;
-    if is_new(change.email.as_ref(), &before) {
-        notice = Some(address_changes(app, &transaction, &before, audit).await?);
+    if is_new_email(change.email.as_ref(), &before) {
+        notice = Some(before_email_change(app, &transaction, &before, audit).await?);
+        let event = audit.own(EventKind::UserUpdated, before.id);
         let event = Event {
             detail: Some("e-mail address".to_owned()),
-            ..of_session(
-                audit.own(EventKind::UserUpdated, before.id),
-                current.session.id,
-            )
+            ..of_session(event, current.session.id)
         };
         app.record_in(&transaction, event).await?;
     }
-    let user = profile::change(&transaction, before.clone(), change, app.now()).await?;
+    let after = profile::change(&transaction, before.clone(), change, app.now()).await?;
     transaction.commit().await?;
     if let Some(notice) = notice {
         app.outbox.notify_worker(notice).await;
     }
-    let old_picture = before
-        .picture
-        .filter(|old| Some(old) != user.picture.as_ref());
-    Ok(Stored { user, old_picture })
+    Ok((before, after))
 }
 
-/// Whether an address is another than the account's.
+/// Whether a change contains an email that differs from the account's, other than in case.
 #[must_use]
-pub fn is_new(email: Option<&Email>, user: &user::Model) -> bool {
+pub fn is_new_email(email: Option<&Email>, user: &user::Model) -> bool {
     email.is_some_and(|new| new.key() != user.email_key)
 }
 
-/// Does what goes with a new address: the owner is told at the one of before, and no code that went there opens anything. Before
-/// the account has it, see [`database::held`].
+/// Ends the open password resets of an account and queues the notice to its previous email.
 ///
-/// # Errors
-/// When the database fails.
-pub async fn address_changes(
+/// Must run before the account's email changes (see [`database::lock_no_key_update`]).
+pub async fn before_email_change(
     app: &App,
     transaction: &Transaction,
     before: &user::Model,
@@ -204,10 +178,7 @@ pub async fn address_changes(
         .await
 }
 
-/// What changes of a profile: `None` where nothing was said, and apart the picture, which is not decoded yet.
-///
-/// # Errors
-/// When any field is bad, with all of them.
+/// Reads the fields of a profile change: `None` where a field is absent. Returns the picture apart, as it is not decoded yet.
 pub async fn parse(
     mut fields: Fields,
     app: &App,

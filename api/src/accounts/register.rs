@@ -1,4 +1,4 @@
-//! `POST /api/register/`
+//! `POST /api/register/`: creates accounts.
 
 use chrono::NaiveDate;
 use latchkey_shared::{
@@ -32,32 +32,32 @@ use crate::{
     passwords::{NewPassword, Owner, Password},
 };
 
-/// What a new account needs, and may have.
+/// A registration.
 #[derive(Debug, Object)]
 #[oai(rename = "Registration", rename_all = "camelCase", example)]
-struct Wire {
-    /// Where mails go; unique without regard to case.
+struct RegisterRequest {
+    /// The email; unique without regard to case.
     #[oai(validator(max_length = 254))]
     email: String,
-    /// 1 to 45 characters; need not be unique.
+    /// The name: 1 to 45 characters, not necessarily unique.
     #[oai(validator(min_length = 1, max_length = 45))]
     username: String,
-    /// 8 to 128 characters; no common one, and none like the rest of this form or the name of the service.
+    /// 8 to 128 characters; neither a common password nor similar to the other members or the service's name.
     #[oai(validator(min_length = 8, max_length = 128))]
     password: String,
-    /// An international number, such as `+20 100 123 4567`.
+    /// An international phone number, such as `+20 100 123 4567`.
     phone_number: Option<String>,
-    /// PNG, JPEG, GIF or WebP, at most 5 MiB and 25 megapixels: a file in a multipart body, a `data:image/…;base64,` URL
-    /// in any other. It is stored as an avatar: scaled down to 512 by 512 pixels, in sRGB, without metadata, as JPEG, or as PNG
-    /// when something of it is transparent.
+    /// A PNG, JPEG, GIF or WebP picture of at most 5 MiB and 25 megapixels: a file in a multipart body, otherwise a
+    /// `data:image/…;base64,` URL. The stored picture has at most 512 by 512 pixels, in sRGB and without metadata: a JPEG, or a
+    /// PNG if it has transparency.
     image: Option<String>,
-    /// From 1900 to today.
+    /// The date of birth, from 1900 to today.
     date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     gender: Option<user_response::Gender>,
 }
 
-impl Example for Wire {
+impl Example for RegisterRequest {
     fn example() -> Self {
         Self {
             email: "ada@example.com".to_owned(),
@@ -76,7 +76,7 @@ impl Example for Wire {
 struct NewAccount {
     #[oai(flatten)]
     user: User,
-    /// With `ACTIVATION=email`, and not there otherwise: what `/auth/activate/` wants beside the code that is mailed.
+    /// The token for `/auth/activate/`, which also requires the code from the email. Only with `ACTIVATION=email`.
     #[oai(rename = "activation_token", skip_serializing_if_is_none)]
     activation_token: Option<String>,
 }
@@ -88,7 +88,7 @@ enum Registered {
     Created(Json<NewAccount>),
 }
 
-/// The parsed form.
+/// A parsed registration.
 struct Form {
     email: Email,
     username: Username,
@@ -99,15 +99,16 @@ struct Form {
     gender: Option<Gender>,
 }
 
-/// See the module.
+/// The call that creates an account.
 pub struct Register;
 
 #[OpenApi]
 impl Register {
     /// Register
     ///
-    /// Makes an account. Unless configured otherwise an administrator has to activate it before its owner can log in; a
-    /// mail tells the owner both times. With `ACTIVATION=email` the mail carries a code instead, by which the owner does it.
+    /// Creates an account. By default, an administrator must activate it before its owner can log in. The owner gets an email
+    /// about the registration and another about the activation. With `ACTIVATION=email`, the first contains a code with
+    /// which the owner activates the account.
     #[oai(
         path = "/api/register",
         method = "post",
@@ -118,9 +119,9 @@ impl Register {
         &self,
         Data(app): Data<&App>,
         audit: AuditContext,
-        body: Body<'_, Wire, WITH_PICTURE>,
+        body: Body<'_, RegisterRequest, WITH_PICTURE>,
     ) -> Result<Registered, ErrorResponses<400, 409, 413, 415, 429>> {
-        // Before the body is read.
+        // The limits are checked before the body is read.
         let limit = app.limits.registration(audit.client_ip, app.now()).await;
         audit
             .audit_if_limited(app, "registration", None, limit)
@@ -132,7 +133,7 @@ impl Register {
             Some(upload) => Some(pictures::accept(app, &audit, None, upload).await?),
             None => None,
         };
-        // Before the picture is stored: past this nothing turns the form away but the database, which is handled below.
+        // The file is written last: after it only the database can refuse the registration, and then the file is removed.
         let password_hash = app.hasher.hash(form.password).await?;
         let picture = match picture {
             Some(picture) => Some(app.pictures.save(picture).await?),
@@ -150,21 +151,18 @@ impl Register {
             pending_email_verification: app.config.activation == Activation::Email,
             is_superuser: false,
         };
-        let entered = enter(app, new, &audit).await;
-        let is_unused = match &entered {
-            Ok((made, _)) => !made,
-            Err(error) => error.is_rolled_back(),
-        };
-        if let Some(picture) = picture.filter(|_| is_unused) {
-            app.pictures.remove(&picture).await;
-        }
-        Ok(Registered::Created(Json(entered?.1)))
+        let result = create_or_refuse(app, new, &audit).await;
+        let outcome = result
+            .as_ref()
+            .map(|(created, _)| [None, picture.clone().filter(|_| *created)]);
+        app.pictures.remove_unreferenced(picture, outcome).await;
+        Ok(Registered::Created(Json(result?.1)))
     }
 }
 
-/// Makes an account or refuses to: whether it was made, and the answer, which with `REGISTRATION_PRIVACY` is the same for
-/// both.
-async fn enter(
+/// Creates the account unless the email is taken. Returns whether it was created, and the answer. With
+/// `REGISTRATION_PRIVACY` a taken email gets the same answer as a new one.
+async fn create_or_refuse(
     app: &App,
     new: NewUser,
     audit: &AuditContext,
@@ -177,7 +175,7 @@ async fn enter(
     let (code, activation_token) = new
         .pending_email_verification
         .then(|| CodeRequest::new(app, Purpose::Activation, &email, audit))
-        .map(|code| (code.written, code.token.expose().to_owned()))
+        .map(|code| ((code.reset, code.mail), code.token.expose().to_owned()))
         .unzip();
     let owner = find_owner(app, &email).await?;
     let created = if owner.is_some() {
@@ -185,7 +183,7 @@ async fn enter(
     } else {
         create(app, new, code.clone(), audit).await
     };
-    let (made, own) = match created {
+    let (created, user) = match created {
         Ok(user) => (true, Ok(User::of(user, &app.pictures))),
         Err(ApiError::EmailTaken) => {
             refuse(app, &email, owner, code, audit).await?;
@@ -193,16 +191,16 @@ async fn enter(
         }
         Err(error) => return Err(error),
     };
-    let user = announced.map_or(own, Ok)?;
+    let user = announced.map_or(user, Ok)?;
     let answer = NewAccount {
         user,
         activation_token,
     };
-    Ok((made, answer))
+    Ok((created, answer))
 }
 
-/// Looks the owner of an address up before its account is created. Without `REGISTRATION_PRIVACY` the database says whether there
-/// is one. With it every address is looked up, so that a taken one costs what a new one does.
+/// Looks up the owner of an email before the insert. `REGISTRATION_PRIVACY` requires the look-up for every email, so that a
+/// taken one takes as long as a new one. Without it, the insert detects a taken email.
 async fn find_owner(app: &App, email: &Email) -> Result<Option<user::Model>, ApiError> {
     if !app.config.registration_privacy {
         return Ok(None);
@@ -210,7 +208,7 @@ async fn find_owner(app: &App, email: &Email) -> Result<Option<user::Model>, Api
     Ok(user::find_by_email(&app.db, email).await?)
 }
 
-/// Notes that somebody has the address already. With `REGISTRATION_PRIVACY` the owner is told, as whoever asked is not.
+/// Audits a registration with a taken email. With `REGISTRATION_PRIVACY` it notifies the owner, as the client learns nothing.
 async fn refuse(
     app: &App,
     email: &Email,
@@ -220,7 +218,7 @@ async fn refuse(
 ) -> Result<(), ApiError> {
     let owner = match owner {
         Some(owner) => Some(owner),
-        // Without privacy, or when somebody else registered at the same moment.
+        // Without privacy, or after a concurrent registration.
         None => user::find_by_email(&app.db, email).await?,
     };
     let event = Event {
@@ -238,7 +236,7 @@ async fn refuse(
         notice.about(owner.id)
     });
     let transaction = database::begin(&app.db).await?;
-    // With `REGISTRATION_PRIVACY` the answer contains the token of this code, which is never mailed.
+    // With `REGISTRATION_PRIVACY` the answer contains the token of this code. The code is never mailed.
     if let Some((code, _)) = code.filter(|_| is_private) {
         password_reset::insert(&transaction, code).await?;
     }
@@ -255,7 +253,7 @@ async fn refuse(
     Ok(())
 }
 
-/// The account with the mail about it, both or neither.
+/// Creates the account and queues the mail about it in one transaction.
 async fn create(
     app: &App,
     new: NewUser,
@@ -268,12 +266,12 @@ async fn create(
     } else {
         MailKind::Welcome
     };
-    let (code, coded) = code.unzip();
+    let (code, code_mail) = code.unzip();
     let notice = |kind| {
         let notice = app.outbox.notice(kind, &new.email, audit.request_id(), now);
         notice.with_client_network(audit.client_ip.network())
     };
-    let mail = coded.unwrap_or_else(|| notice(kind));
+    let mail = code_mail.unwrap_or_else(|| notice(kind));
     let transaction = database::begin(&app.db).await?;
     let user = user::insert(&transaction, new, now).await?;
     if let Some(code) = code {

@@ -1,4 +1,4 @@
-//! How an account looks from outside.
+//! The public representation of an account.
 
 use chrono::NaiveDate;
 use latchkey_shared::{models::user, types::gender};
@@ -6,28 +6,28 @@ use poem_openapi::{Enum, Object};
 
 use crate::accounts::pictures::PictureStore;
 
-/// An account. The keys are the original's; what is not known is null.
+/// An account. Unknown values are null.
 #[derive(Debug, Object)]
 #[oai(rename_all = "camelCase")]
 pub struct User {
-    /// The e-mail address, as it was entered.
+    /// The email, as the owner entered it.
     pub email: String,
-    /// What the owner is called.
+    /// The name of the owner.
     pub username: String,
-    /// An international number in E.164 form, such as `+201001234567`.
+    /// The phone number in E.164 format, such as `+201001234567`.
     pub phone_number: Option<String>,
-    /// The absolute URL of the picture.
+    /// The absolute URL of the profile picture.
     pub image: Option<String>,
-    /// `YYYY-MM-DD`
+    /// The date of birth, `YYYY-MM-DD`.
     pub date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     pub gender: Option<Gender>,
-    /// Whether the account was let in.
+    /// Whether the account is activated.
     #[oai(rename = "is_activated")]
     pub is_activated: bool,
 }
 
-/// `male` or `female`; null when it is not said.
+/// `male` or `female`; null if unknown.
 #[derive(Debug, Clone, Copy, Enum)]
 #[oai(rename_all = "lowercase")]
 pub enum Gender {
@@ -38,7 +38,7 @@ pub enum Gender {
 }
 
 impl Gender {
-    /// As it is stored.
+    /// Converts the stored value.
     #[must_use]
     pub fn of(stored: gender::Gender) -> Self {
         match stored {
@@ -49,8 +49,8 @@ impl Gender {
 }
 
 impl User {
-    /// What an account will look like from outside, whether or not it comes to be: without the picture, whose URL would
-    /// show which of the two it was.
+    /// Describes an account before the registration is decided, as `REGISTRATION_PRIVACY` requires. Omits the picture, whose
+    /// URL would show whether the account was created.
     #[must_use]
     pub fn announced(new: &user::NewUser) -> Self {
         Self {
@@ -64,7 +64,7 @@ impl User {
         }
     }
 
-    /// The outside of a row.
+    /// Describes a stored account.
     #[must_use]
     pub fn of(row: user::Model, pictures: &PictureStore) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Permission as a parameter: a handler that takes an [`ActivatedUser`] runs for nobody else.
+//! Bearer authentication: a handler that takes an [`ActivatedUser`] runs only for requests with a valid access token.
 
 use latchkey_shared::{
     database::Transaction,
@@ -9,7 +9,7 @@ use poem_openapi::{SecurityScheme, auth::Bearer};
 
 use crate::{app_state::App, http::error::ApiError};
 
-/// Somebody with a living access token whose account is activated.
+/// The user of a valid access token, whose account is activated.
 #[derive(SecurityScheme)]
 #[oai(
     rename = "bearerAuth",
@@ -19,30 +19,28 @@ use crate::{app_state::App, http::error::ApiError};
 )]
 pub struct ActivatedUser(pub CurrentUser);
 
-/// Who sends a request.
+/// The authenticated user of a request.
 pub struct CurrentUser {
     /// The account.
     pub user: user::Model,
-    /// The login that the token is of.
+    /// The session of the token.
     pub session: session::Model,
 }
 
 impl CurrentUser {
-    /// Asks once more, as the first step of the transaction of a change: the last byte of a request may come long after
-    /// its head, and the session may have ended meanwhile. From here to the end of the transaction nobody ends it or
-    /// changes the account, which is returned as it is now.
+    /// Repeats the authentication as the first step of a transaction, and locks the session and the account until its end.
+    /// Returns the current row of the account.
     ///
-    /// # Errors
-    /// When the session has ended, the account was shut or its activation taken back, or the database fails.
+    /// The body of a request may arrive long after its head, and the session may have ended in between.
     pub async fn reauthorize(
         &self,
         app: &App,
         transaction: &Transaction,
     ) -> Result<user::Model, ApiError> {
         let (id, idle) = (self.session.id, app.config.session_idle);
-        let held = session::lock_alive(transaction, id, app.now(), idle).await?;
-        let (_, user) = held.ok_or(ApiError::NotAuthenticated)?;
-        // The dashboard lets staff in without an activation.
+        let locked = session::lock_alive(transaction, id, app.now(), idle).await?;
+        let (_, user) = locked.ok_or(ApiError::NotAuthenticated)?;
+        // Staff may use the dashboard without an activation.
         if self.user.is_activated && !user.is_activated {
             return Err(ApiError::NotActivated);
         }
@@ -50,19 +48,20 @@ impl CurrentUser {
     }
 }
 
-/// Verifies the token, then asks the database once: the session, joined with its user.
+/// Authenticates a request whose account is activated.
 async fn activated_user(request: &Request, bearer: Bearer) -> poem::Result<CurrentUser> {
     let app = request
         .data::<App>()
         .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
-    let signed_in = sign_in(app, &bearer.token).await?;
-    if !signed_in.user.is_activated {
+    let current = authenticate(app, &bearer.token).await?;
+    if !current.user.is_activated {
         return Err(ApiError::NotActivated.into());
     }
-    Ok(signed_in)
+    Ok(current)
 }
 
-async fn sign_in(app: &App, token: &str) -> Result<CurrentUser, ApiError> {
+/// Verifies an access token, and loads its session and user with one query.
+async fn authenticate(app: &App, token: &str) -> Result<CurrentUser, ApiError> {
     let now = app.now();
     let verified = app
         .tokens

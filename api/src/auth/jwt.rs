@@ -1,4 +1,4 @@
-//! Access and refresh tokens: JWTs like the original's (djangorestframework-simplejwt), with the session added.
+//! Access and refresh tokens: the JWTs of djangorestframework-simplejwt, with a session id (`sid`) added.
 
 use std::{fmt, str::FromStr};
 
@@ -14,7 +14,7 @@ use latchkey_shared::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// No token of ours is longer; what is, is not worth verifying.
+/// Maximum length of a token, in bytes. Longer ones are refused without verification.
 pub const MAX_BYTES: usize = 2_048;
 
 macro_rules! secret_text {
@@ -23,7 +23,7 @@ macro_rules! secret_text {
         pub struct $name(String);
 
         impl $name {
-            /// The token itself, to send or to verify it.
+            /// Returns the text of the token.
             #[must_use]
             pub fn expose(&self) -> &str {
                 &self.0
@@ -54,41 +54,41 @@ secret_text!(
     AccessToken
 );
 secret_text!(
-    /// A token to get a new access token with.
+    /// A token that renews an access token.
     RefreshToken
 );
 secret_text!(
-    /// The token of a request for a code: 256 random bits.
+    /// The token of a one-time code request: 256 random bits.
     ResetToken
 );
 
 impl ResetToken {
-    /// Draws one from the operating system's generator.
+    /// Generates a token with the operating system's generator.
     #[must_use]
     pub fn generate() -> Self {
         Self(URL_SAFE_NO_PAD.encode(random_bytes::<32>()))
     }
 }
 
-/// The id of one token, 32 hex digits as the original's. That of the refresh token is the session's secret.
+/// The id of a token (`jti`): 32 hex digits. The id of the refresh token is the session's secret.
 #[derive(Clone)]
 pub struct TokenId(String);
 
 impl TokenId {
-    /// 128 bits from the operating system's generator.
+    /// Generates 128 bits with the operating system's generator.
     #[must_use]
     pub fn generate() -> Self {
         Self(Uuid::from_bytes(random_bytes()).simple().to_string())
     }
 
-    /// The id of the token that follows this one in its session. It follows from this one and the key alone, so that a
-    /// client which missed the answer to its refresh is told the same successor again.
+    /// Returns the id of the next token of a session. It depends only on this id, the session and the key, so that a retry
+    /// of a refresh returns the same successor.
     #[must_use]
     pub fn successor(&self, hasher: &TokenHasher, session: Uuid) -> Self {
         Self(hasher.successor(session, &self.0))
     }
 
-    /// The id itself, to hash it.
+    /// Returns the text of the id, to hash it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
@@ -111,7 +111,7 @@ impl FromField for ResetToken {
     }
 }
 
-/// What a token is for. The one is never taken for the other.
+/// The purpose of a token. A token of one type is never accepted as the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum TokenType {
@@ -119,8 +119,8 @@ enum TokenType {
     Refresh,
 }
 
-/// The only header that this service signs and accepts. Every further member is refused, `crit` among them: its extensions
-/// would have to be understood (RFC 7515, 4.1.11), and none are supported.
+/// The only header that this service signs and accepts. Further members are refused: `crit` would require extensions
+/// (RFC 7515, 4.1.11), and none are supported.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct JwtHeader {
@@ -128,12 +128,12 @@ struct JwtHeader {
     typ: String,
 }
 
-/// The claims, in the original's order.
+/// The claims, in the order of djangorestframework-simplejwt.
 #[derive(Serialize, Deserialize)]
 struct Claims {
     token_type: TokenType,
     exp: i64,
-    /// The second from which on the token counts (RFC 7519, 4.1.5). Never issued, but honoured.
+    /// The time from which the token is valid (RFC 7519, 4.1.5), in Unix seconds. Never issued, but honoured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     nbf: Option<i64>,
     iat: i64,
@@ -142,22 +142,22 @@ struct Claims {
     sid: Uuid,
 }
 
-/// What a verified token says.
-pub struct Verified {
-    /// The session it belongs to.
+/// The claims of a verified token.
+pub struct VerifiedToken {
+    /// The id of the session.
     pub session: Uuid,
-    /// Whose it is.
+    /// The id of the user.
     pub user_id: i64,
     /// The id of the token.
     pub id: TokenId,
 }
 
-/// A token that is forged, expired, of the other type or not ours at all.
+/// The token is malformed, forged, expired or of the other type.
 #[derive(Debug, Clone, Copy)]
 pub struct InvalidToken;
 
-/// Signs and verifies tokens: HS256 with `SECRET_KEY`, so that a service which verifies the original's tokens verifies
-/// ours.
+/// Signs and verifies tokens with HS256 and `SECRET_KEY`, so that services that verify tokens of
+/// djangorestframework-simplejwt verify these, too.
 pub struct TokenIssuer {
     signing: EncodingKey,
     verifying: DecodingKey,
@@ -167,11 +167,10 @@ pub struct TokenIssuer {
 }
 
 impl TokenIssuer {
-    /// An issuer of tokens with these life times.
+    /// Creates an issuer. `access` and `refresh` are the lifetimes of the tokens.
     #[must_use]
     pub fn new(key: &SecretKey, access: TimeDelta, refresh: TimeDelta) -> Self {
-        // The allow-list of one algorithm (RFC 8725, 3.1). Expiry is checked below, against our own clock and with no
-        // leeway.
+        // One accepted algorithm (RFC 8725, 3.1). `verify` checks the expiry with the app's clock and without leeway.
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
@@ -184,13 +183,13 @@ impl TokenIssuer {
         }
     }
 
-    /// How long a session lives that starts now.
+    /// Returns the expiry of a session that starts at `now`.
     #[must_use]
     pub fn session_end(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         now + self.refresh
     }
 
-    /// An access token of a session.
+    /// Issues an access token of a session.
     #[must_use]
     pub fn access(&self, user_id: i64, session: Uuid, now: DateTime<Utc>) -> AccessToken {
         AccessToken(self.sign(&Claims {
@@ -204,7 +203,7 @@ impl TokenIssuer {
         }))
     }
 
-    /// A refresh token of a session, issued at some moment; it ends with the session.
+    /// Issues the refresh token with this id. It expires with the session.
     #[must_use]
     pub fn refresh(
         &self,
@@ -224,32 +223,30 @@ impl TokenIssuer {
     }
 
     /// Verifies an access token.
-    ///
-    /// # Errors
-    /// When it is not a valid one.
-    pub fn verify_access(&self, token: &str, now: DateTime<Utc>) -> Result<Verified, InvalidToken> {
+    pub fn verify_access(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedToken, InvalidToken> {
         self.verify(token, TokenType::Access, now)
     }
 
     /// Verifies a refresh token.
-    ///
-    /// # Errors
-    /// When it is not a valid one.
     pub fn verify_refresh(
         &self,
         token: &RefreshToken,
         now: DateTime<Utc>,
-    ) -> Result<Verified, InvalidToken> {
+    ) -> Result<VerifiedToken, InvalidToken> {
         self.verify(&token.0, TokenType::Refresh, now)
     }
 
     fn verify(
         &self,
         token: &str,
-        wanted: TokenType,
+        expected: TokenType,
         now: DateTime<Utc>,
-    ) -> Result<Verified, InvalidToken> {
-        if token.len() > MAX_BYTES || !has_our_header(token) {
+    ) -> Result<VerifiedToken, InvalidToken> {
+        if token.len() > MAX_BYTES || !has_expected_header(token) {
             return Err(InvalidToken);
         }
         let claims = jsonwebtoken::decode::<Claims>(token, &self.verifying, &self.validation)
@@ -257,10 +254,10 @@ impl TokenIssuer {
             .claims;
         let now = now.timestamp();
         let valid = claims.nbf.is_none_or(|nbf| nbf <= now) && now < claims.exp;
-        if claims.token_type != wanted || !valid {
+        if claims.token_type != expected || !valid {
             return Err(InvalidToken);
         }
-        Ok(Verified {
+        Ok(VerifiedToken {
             session: claims.sid,
             user_id: claims.user_id,
             id: TokenId(claims.jti),
@@ -269,12 +266,12 @@ impl TokenIssuer {
 
     fn sign(&self, claims: &Claims) -> String {
         jsonwebtoken::encode(&Header::new(Algorithm::HS256), claims, &self.signing)
-            .expect("claims of texts and numbers always serialise, and HMAC takes every key")
+            .expect("the claims serialise, and HMAC accepts any key")
     }
 }
 
-/// Whether the header of a token is the one of the tokens that are issued here, in any spelling of JSON.
-fn has_our_header(token: &str) -> bool {
+/// Whether the header of a token is the one that this service signs, in any JSON spelling.
+fn has_expected_header(token: &str) -> bool {
     let encoded = token.split('.').next().unwrap_or_default();
     URL_SAFE_NO_PAD
         .decode(encoded)

@@ -18,24 +18,23 @@ use crate::{
     auth::jwt::TokenId,
     http::{
         audit_context::{AuditContext, of_session},
-        body::Body,
+        body::{Body, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
     },
     passwords::{Password, hasher::PasswordCheck},
-    rate_limit::AttemptGuard,
 };
 
-/// Who, and the proof of it.
+/// The credentials of a login.
 #[derive(Debug, Object)]
 #[oai(rename = "Credentials", example)]
-struct Wire {
-    /// In any case.
+struct LoginRequest {
+    /// The email of the account, in upper or lower case.
     email: String,
-    /// As it was set, blanks included.
+    /// The password. Whitespace counts.
     password: String,
 }
 
-impl Example for Wire {
+impl Example for LoginRequest {
     fn example() -> Self {
         Self {
             email: "ada@example.com".to_owned(),
@@ -44,7 +43,7 @@ impl Example for Wire {
     }
 }
 
-/// A login that worked.
+/// A successful login.
 #[derive(Debug, Object)]
 struct LoggedIn {
     /// `Logged in Successfully`
@@ -58,23 +57,23 @@ struct LoggedIn {
 /// The account that logged in.
 #[derive(Debug, Object)]
 struct LoggedInUser {
-    /// The e-mail address, as it was entered.
+    /// The email, as the owner entered it.
     email: String,
-    /// Always true here.
+    /// Always true.
     is_activated: bool,
 }
 
-/// An access token and the refresh token to renew it with.
+/// An access token and its refresh token.
 #[derive(Debug, Object)]
 pub struct TokenPair {
-    /// For `Authorization: Bearer …`; 5 minutes by default.
+    /// For `Authorization: Bearer …`. Valid for 5 minutes by default.
     access: String,
-    /// For `/auth/refresh/`; 10 days by default.
+    /// For `/auth/refresh/`. Valid for 10 days by default.
     refresh: String,
 }
 
 impl TokenPair {
-    /// The first tokens of a session, whose refresh token has this secret.
+    /// Issues the first tokens of a session. `secret` is the id of its refresh token.
     #[must_use]
     pub fn of(app: &App, session: &session::Model, secret: &TokenId) -> Self {
         let now = session.last_used_at;
@@ -87,15 +86,15 @@ impl TokenPair {
     }
 }
 
-/// See the module.
+/// The call that starts a session.
 pub struct Login;
 
 #[OpenApi]
 impl Login {
     /// Log in
     ///
-    /// Starts a session. Unknown address, wrong password and shut account give the same answer; that an account is not
-    /// activated is said only to somebody who has the right password, and with `REGISTRATION_PRIVACY=on` to nobody.
+    /// Starts a session. An unknown email, a wrong password and a deactivated account give the same answer. Only a client
+    /// with the right password learns that an account is not activated yet, and with `REGISTRATION_PRIVACY=on` no client does.
     #[oai(
         path = "/api/login",
         method = "post",
@@ -107,28 +106,17 @@ impl Login {
         Data(app): Data<&App>,
         audit: AuditContext,
         request: &Request,
-        body: Body<'_, Wire>,
+        body: Body<'_, LoginRequest>,
     ) -> Result<Json<LoggedIn>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
         let limit = app.limits.check_login(audit.client_ip, app.now()).await;
         audit.audit_if_limited(app, "login", None, limit).await?;
-        let mut fields = body.read().await?.fields;
-        let (email, password) = (
-            fields.required::<Email>("email"),
-            fields.required::<Password>("password"),
-        );
-        fields.finish()?;
-        let email = email?;
-        let limit = app.limits.login(audit.client_ip, &email, app.now()).await;
-        let guess = audit
-            .audit_if_limited(app, "login", Some(&email.key()), limit)
-            .await?;
-        let (user, verdict) = authenticate(app, &email, password?, guess, &audit).await?;
+        let (user, check) = authenticate(app, body.read().await?.fields, &audit).await?;
         if !user.is_activated {
-            record_failure(app, &audit, &email, Some(user.id), "not activated").await?;
+            record_failure(app, &audit, &user.email, Some(user.id), "not activated").await?;
             return Err(ApiError::NotActivated.into());
         }
         let device = user_agent(request);
-        let token = start_session(app, &user, verdict, device, &audit).await?;
+        let token = start_session(app, &user, check, device, &audit).await?;
         Ok(Json(LoggedIn {
             detail: "Logged in Successfully".to_owned(),
             data: LoggedInUser {
@@ -140,69 +128,70 @@ impl Login {
     }
 }
 
-/// The open account that the credentials are right for. Whatever the address, one password is verified.
-///
-/// # Errors
-/// When they are not, with a note in the audit log, or something fails.
+/// Reads the fields `email` and `password`, and returns the active account that they belong to. Verifies one password
+/// hash for every email, so that the response time does not show whether an account exists.
 pub async fn authenticate(
     app: &App,
-    email: &Email,
-    password: Password,
-    guess: AttemptGuard,
+    mut fields: Fields,
     audit: &AuditContext,
 ) -> Result<(user::Model, PasswordCheck), ApiError> {
-    // In a box, so that a login keeps no room for it while it waits for its hash.
-    let found = Box::pin(user::find_by_email(&app.db, email)).await?;
+    let (email, password) = (
+        fields.required::<Email>("email"),
+        fields.required::<Password>("password"),
+    );
+    fields.finish()?;
+    let (email, password) = (email?, password?);
+    let limit = app.limits.login(audit.client_ip, &email, app.now()).await;
+    let attempt = audit
+        .audit_if_limited(app, "login", Some(&email.key()), limit)
+        .await?;
+    // Boxed: a login that waits for its hash should not hold memory for this future.
+    let found = Box::pin(user::find_by_email(&app.db, &email)).await?;
     let stored = found.as_ref().map(|user| user.password_hash.as_str());
-    let verdict = app.hasher.verify(password, stored).await?;
-    // What went wrong before this was no guess.
-    guess.stands();
-    let known = found.as_ref().map(|user| user.id);
-    let user = found.filter(|user| verdict.correct && user.is_active && !is_hidden(app, user));
+    let check = app.hasher.verify(password, stored).await?;
+    // An error before this line refunds the attempt.
+    attempt.stands();
+    let user_id = found.as_ref().map(|user| user.id);
+    let user = found.filter(|user| check.correct && user.is_active && !is_hidden(app, user));
     let Some(user) = user else {
-        // The same steps for every address.
-        let has_account = known.is_some();
+        // The same steps for every email.
         app.limits
-            .failed_login(email, has_account, app.now())
+            .failed_login(&email, user_id.is_some(), app.now())
             .await?;
-        record_failure(app, audit, email, known, "wrong address or password").await?;
+        record_failure(app, audit, &email, user_id, "wrong address or password").await?;
         return Err(ApiError::InvalidCredentials);
     };
-    // The password was right, so what was tried before is forgiven.
-    app.limits.reset_failures(email).await?;
-    Ok((user, verdict))
+    app.limits.reset_failures(&email).await?;
+    Ok((user, check))
 }
 
-/// Whether it must not show that there is such an account. Whoever registers with an address that is taken has told a
-/// password of their own: with `REGISTRATION_PRIVACY` a login with it, or how many are free, must not tell an account that
-/// was just made from that of somebody else. Nobody becomes staff by registering.
+/// Whether a login must treat the account as unknown. With `REGISTRATION_PRIVACY`, a client that registers a taken email
+/// chooses a password of its own. A login with that password, or the number of attempts left, must not distinguish the
+/// client's new account from an existing one. Registration never creates staff.
 fn is_hidden(app: &App, user: &user::Model) -> bool {
     app.config.registration_privacy && !user.is_activated && !user.is_staff
 }
 
-/// Notes a login that was refused.
-///
-/// # Errors
-/// When the database fails.
+/// Audits a refused login.
 pub async fn record_failure(
     app: &App,
     audit: &AuditContext,
     email: &Email,
     user_id: Option<i64>,
-    why: &str,
+    reason: &str,
 ) -> Result<(), ApiError> {
     let event = Event {
         user_id,
         subject: Some(app.subject(email)),
-        detail: Some(why.to_owned()),
+        detail: Some(reason.to_owned()),
         ..audit.anonymous(EventKind::LoginFail)
     };
     app.record(event).await?;
-    tracing::info!(why, "Login refused.");
+    tracing::info!(reason, "Login refused");
     Ok(())
 }
 
-/// A session that begins now, and the secret of its first refresh token.
+/// Creates a session that starts now, and the secret of its first refresh token. Does not store it.
 #[must_use]
 pub fn new_session(
     app: &App,
@@ -227,15 +216,12 @@ pub fn new_session(
     (session, secret)
 }
 
-/// Writes the session of a login. The account's row is changed in the same transaction and only as long as it is as it
-/// was verified, so that a reset at the same moment either ends this session or forestalls it.
-///
-/// # Errors
-/// When the account is not as it was verified any more, or the database fails.
+/// Stores the session of a login. The transaction also updates the account, provided that its password hash is still the
+/// verified one. A concurrent password reset therefore either ends this session or prevents it.
 pub async fn store_session(
     app: &App,
     user: &user::Model,
-    verdict: PasswordCheck,
+    check: PasswordCheck,
     session: session::Model,
     audit: &AuditContext,
     detail: Option<&str>,
@@ -246,7 +232,7 @@ pub async fn store_session(
         &transaction,
         user.id,
         &user.password_hash,
-        verdict.rehashed,
+        check.rehashed,
         now,
     )
     .await?
@@ -260,26 +246,26 @@ pub async fn store_session(
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
-    tracing::info!(user.id, session.id = %id, "Logged in.");
+    tracing::info!(user.id, session.id = %id, "Logged in");
     Ok(())
 }
 
-/// Makes the session and its tokens.
+/// Stores a new session and issues its tokens.
 async fn start_session(
     app: &App,
     user: &user::Model,
-    verdict: PasswordCheck,
+    check: PasswordCheck,
     device: Option<String>,
     audit: &AuditContext,
 ) -> Result<TokenPair, ApiError> {
     let (session, secret) = new_session(app, user.id, device, audit);
     let tokens = TokenPair::of(app, &session, &secret);
-    // In a box, too.
-    Box::pin(store_session(app, user, verdict, session, audit, None)).await?;
+    // Boxed for the same reason as the look-up in `authenticate`.
+    Box::pin(store_session(app, user, check, session, audit, None)).await?;
     Ok(tokens)
 }
 
-/// What a device calls itself, for the owner's list of sessions.
+/// Returns the request's `User-Agent` for the list of sessions: at most 200 characters, without control characters.
 #[must_use]
 pub fn user_agent(request: &Request) -> Option<String> {
     let name = request.header(header::USER_AGENT)?;

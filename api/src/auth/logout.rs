@@ -12,7 +12,7 @@ use crate::{
     app_state::App,
     auth::{
         jwt::RefreshToken,
-        refresh::{Presented, Wire, present, revoke_on_reuse},
+        refresh::{PresentedToken, RefreshRequest, present, revoke_on_reuse},
     },
     config::Rotation,
     http::{
@@ -29,16 +29,16 @@ enum LoggedOut {
     Done,
 }
 
-/// See the module.
+/// The call that ends a session.
 pub struct Logout;
 
 #[OpenApi]
 impl Logout {
     /// Log out
     ///
-    /// Ends the session of the refresh token. Its access tokens count no more from this moment on. With
-    /// `REFRESH_ROTATION=on` a token that was replaced a moment ago does, too; an older one ends the session all the same,
-    /// but is answered 401, as its use means that two have it.
+    /// Ends the session of the refresh token and invalidates its access tokens. With `REFRESH_ROTATION=on`, a token that was
+    /// replaced within the last 10 seconds is accepted. An older one ends the session, too, but the answer is 401: its use
+    /// means that two clients have it.
     #[oai(
         path = "/auth/logout",
         method = "post",
@@ -49,14 +49,14 @@ impl Logout {
         &self,
         Data(app): Data<&App>,
         audit: AuditContext,
-        body: Body<'_, Wire>,
+        body: Body<'_, RefreshRequest>,
     ) -> Result<LoggedOut, ErrorResponses<400, 401, 413, 415>> {
         let mut fields = body.read().await?.fields;
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
         let presented = present(app, &token?, "logout", &audit).await?;
         if !presented.is_current(app) {
-            refuse_old(app, &presented, &audit).await?;
+            handle_replaced_token(app, &presented, &audit).await?;
         }
         let (session, user) = (presented.session, presented.user);
         let transaction = database::begin(&app.db).await?;
@@ -64,16 +64,16 @@ impl Logout {
         let event = of_session(audit.own(EventKind::TokenRevoked, user.id), session.id);
         app.record_in(&transaction, event).await?;
         transaction.commit().await?;
-        tracing::info!(user.id, session.id = %session.id, "Logged out.");
+        tracing::info!(user.id, session.id = %session.id, "Logged out");
         Ok(LoggedOut::Done)
     }
 }
 
-/// What is to be said to a refresh token that was replaced: nothing when that was a moment ago, as its client may never
-/// have got the new one and wants to leave all the same. Later it is a replay like any other.
-async fn refuse_old(
+/// Accepts a refresh token that was replaced just now, as its client may not have received the new one. Refuses an older
+/// one as reused.
+async fn handle_replaced_token(
     app: &App,
-    presented: &Presented,
+    presented: &PresentedToken,
     audit: &AuditContext,
 ) -> Result<(), ApiError> {
     match app.config.rotation {

@@ -1,4 +1,4 @@
-//! Authentication: login, tokens, sessions, one-time codes and passwords.
+//! Authentication: login, tokens, sessions, one-time codes, password change and password reset.
 
 pub mod bearer;
 pub mod jwt;

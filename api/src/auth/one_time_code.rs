@@ -1,5 +1,5 @@
-//! A code that is mailed, and given back. What it opens is its purpose: the way to a new password (`password_reset`), or the
-//! account itself (`activation`).
+//! One-time codes sent by email. The purpose of a code is a password reset (`password_reset`) or the activation of an account
+//! (`activation`).
 
 use latchkey_shared::{
     database::{self, Transaction},
@@ -29,13 +29,13 @@ use crate::{
     },
 };
 
-/// The code from the mail.
+/// The code from the email.
 #[derive(Debug, Object)]
 #[oai(rename = "OtpCheck", example)]
 pub struct OtpCheckRequest {
-    /// The token of the request.
+    /// The token of the code request.
     token: String,
-    /// The digits from the mail, of any script, also with blanks or hyphens between them, or as a number.
+    /// The digits from the email, as a text or a number. Digits of any script, spaces and hyphens are accepted.
     otp: String,
 }
 
@@ -48,14 +48,14 @@ impl Example for OtpCheckRequest {
     }
 }
 
-/// A step that was taken.
+/// A completed step.
 #[derive(Debug, Object)]
 pub struct Message {
-    /// What was done.
+    /// The result, for people.
     pub message: String,
 }
 
-/// A code as it was sent.
+/// The field `otp`, before the number of digits is checked.
 enum TypedCode {
     Text(String),
     Number(String),
@@ -82,34 +82,36 @@ impl TypedCode {
     }
 }
 
-/// The form of a check: the token of the request and the code.
+/// Reads the fields of a check: the token and the code.
 fn parse(app: &App, mut fields: Fields) -> Result<(ResetToken, Otp), ApiError> {
     let token = fields.required::<ResetToken>("token");
     let code = fields.required::<TypedCode>("otp");
     fields.finish()?;
-    // A text that cannot be a code is answered like a wrong code and takes no try, neither of the request nor of the
-    // mailbox: nobody guesses with it. It is refused before either is looked up, and so for every address alike.
+    // A malformed code gets the answer of a wrong one. It is no guess, so it counts as an attempt of neither the request nor
+    // the mailbox. It is refused before any look-up, and therefore in the same way for every email.
     let code = code?
         .read(app.config.common.otp_digits)
         .map_err(|_| ApiError::InvalidOtp)?;
     Ok((token?, code))
 }
 
-/// A request for a code, with the mail that carries it.
+/// A request for a code. Its row and its mail are to be stored in one transaction.
 pub struct CodeRequest {
-    /// What the client is told of it.
+    /// The token for the client.
     pub token: ResetToken,
-    /// Its row and its mail, to be written in one step.
-    pub written: (NewReset, NewMail),
+    /// The row of the request.
+    pub reset: NewReset,
+    /// The mail with the code.
+    pub mail: NewMail,
 }
 
 impl CodeRequest {
-    /// A new one.
+    /// Creates a request. Does not store it.
     #[must_use]
     pub fn new(app: &App, purpose: Purpose, email: &Email, audit: &AuditContext) -> Self {
         let (id, token, now) = (Uuid::now_v7(), ResetToken::generate(), app.now());
         let lifetime = app.config.reset;
-        let row = NewReset {
+        let reset = NewReset {
             id,
             email: email.key(),
             token_hash: app.token_hasher.hash(token.expose()),
@@ -121,17 +123,11 @@ impl CodeRequest {
             .outbox
             .code(id, purpose, email, audit.request_id(), now, lifetime)
             .with_client_network(audit.client_ip.network());
-        Self {
-            token,
-            written: (row, mail),
-        }
+        Self { token, reset, mail }
     }
 }
 
-/// The request for this purpose that a token belongs to.
-///
-/// # Errors
-/// When the database fails.
+/// Returns the code request of a token, if it has this purpose.
 pub async fn find(
     app: &App,
     token: &ResetToken,
@@ -141,10 +137,7 @@ pub async fn find(
     Ok(password_reset::find_by_token(&app.db, &hash, purpose).await?)
 }
 
-/// Checks a code that was given for a purpose.
-///
-/// # Errors
-/// When it is not the right one, or was tried too often.
+/// Checks the code of a request body. Fails with [`ApiError::InvalidOtp`] if it is not the right one for the purpose.
 pub async fn check(
     app: &App,
     body: Body<'_, OtpCheckRequest>,
@@ -165,8 +158,8 @@ pub async fn check(
     compare(app, &reset, code, audit).await
 }
 
-/// Takes a try of the mailbox and one of the reset, then compares. Both are taken first and each by one step, so guessing
-/// in parallel gains nothing.
+/// Counts an attempt of the mailbox and one of the request, then compares the code. Both are counted first and atomically, so
+/// that parallel guesses gain nothing.
 async fn compare(
     app: &App,
     reset: &Reset,
@@ -179,35 +172,59 @@ async fn compare(
         detail: detail(reset.purpose),
         ..audit.anonymous(kind)
     };
-    let (now, tries) = (app.now(), app.config.otp_tries);
-    let mut guess = None;
-    // What cannot be right is no guess: whoever has used a request up takes none from the mailbox with it. Whether its code
-    // has run out counts only after that: only a code that was sent does, and nobody is told whether it was.
-    if reset.is_open(now) && reset.checked_at.is_none() && reset.tries < tries {
+    let (now, max_attempts) = (app.now(), app.config.otp_tries);
+    let mut attempt = None;
+    // A request that no code can complete any more takes no attempt from the mailbox. The expiry of the code is checked
+    // later: it starts when the mail is sent, and must not show whether one was sent.
+    if reset.is_open(now) && reset.checked_at.is_none() && reset.tries < max_attempts {
         let mailbox = &reset.email_key;
         let has_account = reset.user_id.is_some();
         let limit = app
             .limits
-            .code_of(audit.client_ip, mailbox, has_account, now);
-        let (limit, mailbox) = (limit.await, Some(mailbox));
-        guess = Some(audit.audit_if_limited(app, "code", mailbox, limit).await?);
+            .code_of(audit.client_ip, mailbox, has_account, now)
+            .await;
+        let limit = audit.audit_if_limited(app, "code", Some(mailbox), limit);
+        attempt = Some(limit.await?);
     }
-    if guess.is_none() || !password_reset::count_attempt(&app.db, reset.id, tries, now).await? {
+    if attempt.is_none()
+        || !password_reset::count_attempt(&app.db, reset.id, max_attempts, now).await?
+    {
         app.record(event(EventKind::CodeFail)).await?;
         return Err(ApiError::InvalidOtp);
     }
     let stored = app.codes.find(reset.id).await?;
-    // Of right codes sent at once one is accepted, and ends the code. What comes after it could not be right, so it was no guess.
+    // Of concurrent right codes the first one is accepted and ends the request. The others were no guesses either.
     let is_late = stored.is_none() && password_reset::is_checked(&app.db, reset.id).await?;
-    let right = stored.is_some_and(|stored| stored.matches(&code)) && reset.accepts_code(now);
-    // The right code was no wrong one; dropped, its try is given back.
-    if let (false, Some(guess)) = (right || is_late, guess) {
-        guess.stands();
+    let is_right = stored.is_some_and(|stored| stored.matches(&code)) && reset.accepts_code(now);
+    // On drop, the guard refunds the attempt of a right code.
+    if let (false, Some(attempt)) = (is_right || is_late, attempt) {
+        attempt.stands();
     }
+    if !accept(app, reset, is_right, event).await? {
+        tracing::info!(reset.id = %reset.id, "One-time code refused");
+        return Err(ApiError::InvalidOtp);
+    }
+    // The row marks the code as used, so a copy left in Redis is harmless.
+    if let Err(error) = app.codes.forget(reset.id).await {
+        tracing::warn!(reset.id = %reset.id, %error, "Used one-time code not deleted; it will expire");
+    }
+    tracing::info!(reset.id = %reset.id, "One-time code accepted");
+    Ok(())
+}
+
+/// Applies a right code to the request, and audits the result. Returns whether the code was accepted.
+async fn accept(
+    app: &App,
+    reset: &Reset,
+    is_right: bool,
+    event: impl Fn(EventKind) -> Event,
+) -> Result<bool, ApiError> {
     let transaction = database::begin(&app.db).await?;
-    let accepted = right
+    let accepted = is_right
         && match reset.purpose {
-            Purpose::Reset => password_reset::mark_checked(&transaction, reset.id, now).await?,
+            Purpose::Reset => {
+                password_reset::mark_checked(&transaction, reset.id, app.now()).await?
+            }
             Purpose::Activation => activate(app, &transaction, reset).await?,
         };
     let kind = match (accepted, reset.purpose) {
@@ -217,39 +234,30 @@ async fn compare(
     };
     app.record_in(&transaction, event(kind)).await?;
     transaction.commit().await?;
-    if !accepted {
-        tracing::info!(reset.id = %reset.id, "One-time code refused.");
-        return Err(ApiError::InvalidOtp);
-    }
-    // The row says that the code is used. Should Redis keep it a little longer, it opens nothing.
-    if let Err(error) = app.codes.forget(reset.id).await {
-        tracing::warn!(reset.id = %reset.id, %error, "A used one-time code was left to expire by itself.");
-    }
-    tracing::info!(reset.id = %reset.id, "One-time code accepted.");
-    Ok(())
+    Ok(accepted)
 }
 
-/// Lets an account in whose owner has shown the code. False when it does not wait for that any more.
+/// Activates the account of a request. Returns false if it is not pending email verification any more.
 async fn activate(app: &App, transaction: &Transaction, reset: &Reset) -> Result<bool, DbErr> {
     let (Some(id), now) = (reset.user_id, app.now()) else {
         return Ok(false);
     };
-    // Held first, as by whatever else changes an account, and still with the address that the code went to.
-    let held = user::lock(transaction, id).await?;
+    // Every change of an account locks its row first.
+    let user = user::lock(transaction, id).await?;
     Ok(
-        held.is_some_and(|user| is_owner(&user, reset) && user.pending_email_verification)
+        user.is_some_and(|user| is_owner(&user, reset) && user.pending_email_verification)
             && password_reset::mark_checked(transaction, reset.id, now).await?
             && password_reset::consume(transaction, reset.id, now).await?
             && user::activate_by_owner(transaction, id, now).await?,
     )
 }
 
-/// What the audit log says of a code that opens something else than the way to a new password.
+/// Returns the detail of an audit event about a code: empty for a password reset.
 fn detail(purpose: Purpose) -> Option<String> {
     (purpose == Purpose::Activation).then(|| "activation".to_owned())
 }
 
-/// Whether an account is open and still has the address that a code went to.
+/// Whether an account is active and still has the email that a code was sent to.
 #[must_use]
 pub fn is_owner(user: &user::Model, reset: &Reset) -> bool {
     user.is_active && user.email_key == reset.email_key

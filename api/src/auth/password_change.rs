@@ -1,4 +1,4 @@
-//! `POST /auth/change_password/`: a new password by somebody who knows the old one.
+//! `POST /auth/change_password/`: a user replaces the own password.
 
 use latchkey_shared::{
     database,
@@ -24,26 +24,26 @@ use crate::{
     passwords::{NewPassword, Owner, Password},
 };
 
-/// The old password and the new one.
+/// The current and the new password.
 #[derive(Debug, Object)]
 #[oai(rename = "PasswordChange")]
-struct Wire {
+struct PasswordChangeRequest {
     /// The current password.
     password: String,
-    /// 8 to 128 characters; no common one, and none like the account's own data or the name of the service.
+    /// 8 to 128 characters; neither a common password nor similar to the account's data or the service's name.
     #[oai(validator(min_length = 8, max_length = 128))]
     new_password: String,
 }
 
-/// See the module.
+/// The call that replaces the own password.
 pub struct PasswordChange;
 
 #[OpenApi]
 impl PasswordChange {
     /// Change the own password
     ///
-    /// Needs the current password. Every session of the account ends, and a mail tells the owner. A new session takes the
-    /// place of this one, with the same end: use the tokens of the answer from now on.
+    /// Requires the current password. Ends every session of the account and notifies the owner by email. The answer contains
+    /// the tokens of a new session, which replaces the current one and expires at the same time.
     #[oai(
         path = "/auth/change_password",
         method = "post",
@@ -55,7 +55,7 @@ impl PasswordChange {
         Data(app): Data<&App>,
         audit: AuditContext,
         ActivatedUser(current): ActivatedUser,
-        body: Body<'_, Wire>,
+        body: Body<'_, PasswordChangeRequest>,
     ) -> Result<Json<TokenPair>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
         let limit = app
             .limits
@@ -78,11 +78,8 @@ impl PasswordChange {
     }
 }
 
-/// Changes a password whose owner knows the current one. Returns the session that takes the place of the present one, and
-/// the secret of its refresh token.
-///
-/// # Errors
-/// When it is not the current one, was tried too often, or something fails.
+/// Verifies the current password and sets a new one. Returns the session that replaces the current one, and the secret of
+/// its refresh token.
 pub async fn change(
     app: &App,
     current: &CurrentUser,
@@ -92,18 +89,18 @@ pub async fn change(
 ) -> Result<(session::Model, TokenId), ApiError> {
     let limit = app.limits.password_change(current.user.id, app.now()).await;
     let mailbox = Some(&current.user.email_key);
-    let guess = audit
+    let attempt = audit
         .audit_if_limited(app, "password change", mailbox, limit)
         .await?;
     let stored = Some(current.user.password_hash.as_str());
-    let verdict = app.hasher.verify(current_password, stored).await?;
-    guess.stands();
-    if !verdict.correct {
+    let check = app.hasher.verify(current_password, stored).await?;
+    attempt.stands();
+    if !check.correct {
         let event = audit.own(EventKind::PasswordChangeFail, current.user.id);
         app.record(of_session(event, current.session.id)).await?;
         tracing::info!(
             user.id = current.user.id,
-            "Password change refused: wrong current password."
+            "Password change refused: wrong current password"
         );
         return Err(ApiError::WrongPassword);
     }
@@ -111,7 +108,7 @@ pub async fn change(
     store(app, current, new, audit).await
 }
 
-/// The password, what it ends, and the notice, all or nothing.
+/// Stores the password, ends sessions and password resets, and queues the notice, in one transaction.
 async fn store(
     app: &App,
     current: &CurrentUser,
@@ -126,7 +123,7 @@ async fn store(
     if !user::change_password(&transaction, current.user.id, verified, hash).await? {
         return Err(ApiError::NotAuthenticated);
     }
-    // This session, too: its tokens may have been copied (ASVS 7.2.4).
+    // Includes the current session: its tokens may have been copied (ASVS 7.2.4).
     session::revoke_all(&transaction, current.user.id, now).await?;
     let (session, secret) = successor(app, &current.session);
     session::insert(&transaction, session.clone()).await?;
@@ -146,11 +143,11 @@ async fn store(
         .await?;
     transaction.commit().await?;
     app.outbox.notify_worker(mail).await;
-    tracing::info!(user.id = current.user.id, session.id = %session.id, "Password changed.");
+    tracing::info!(user.id = current.user.id, session.id = %session.id, "Password changed");
     Ok((session, secret))
 }
 
-/// The session of the same device under a new id and a new secret. It ends when the old one would have ended.
+/// Creates the session that replaces `old`: same device and expiry, new id and secret.
 fn successor(app: &App, old: &session::Model) -> (session::Model, TokenId) {
     let secret = TokenId::generate();
     let session = session::Model {

@@ -1,4 +1,4 @@
-//! `POST /auth/email_request/`, `/auth/check_otp/` and `/auth/reset_password/`: the three steps of a forgotten password.
+//! `POST /auth/email_request/`, `/auth/check_otp/` and `/auth/reset_password/`: the three steps of a password reset.
 
 use latchkey_shared::{
     database,
@@ -28,11 +28,11 @@ use crate::{
     passwords::{Owner, Password},
 };
 
-/// Whose password was forgotten.
+/// The account whose password is to be reset.
 #[derive(Debug, Object)]
 #[oai(rename = "ResetRequest", example)]
 struct EmailRequest {
-    /// The address of the account.
+    /// The email of the account.
     #[oai(validator(max_length = 254))]
     email: String,
 }
@@ -45,13 +45,13 @@ impl Example for EmailRequest {
     }
 }
 
-/// The new password.
+/// The new password of a reset.
 #[derive(Debug, Object)]
 #[oai(rename = "PasswordReset", example)]
 struct PasswordResetRequest {
-    /// The token of the request, whose code was checked.
+    /// The token of step 1, after its code was checked.
     token: String,
-    /// 8 to 128 characters; no common one, and none like the account's own data or the name of the service.
+    /// 8 to 128 characters; neither a common password nor similar to the account's data or the service's name.
     #[oai(validator(min_length = 8, max_length = 128))]
     new_password: String,
 }
@@ -65,10 +65,10 @@ impl Example for PasswordResetRequest {
     }
 }
 
-/// A request that was noted.
+/// A started password reset.
 #[derive(Debug, Object)]
 struct ResetRequested {
-    /// Names this request in the next two steps. It opens nothing without the code.
+    /// Identifies the reset in the next two steps. It is useless without the code.
     token: String,
     /// `Password reset link sent to email.`
     message: String,
@@ -76,20 +76,19 @@ struct ResetRequested {
 
 #[derive(ApiResponse)]
 enum Requested {
-    /// Noted, whatever the address.
+    /// The same for every email.
     #[oai(status = 201)]
     Created(Json<ResetRequested>),
 }
 
-/// See the module.
+/// The calls of the three steps.
 pub struct PasswordReset;
 
 #[OpenApi]
 impl PasswordReset {
-    /// 1. Ask for a code
+    /// 1. Request a code
     ///
-    /// If the address has an account, a mail with a one-time code is on its way. The answer is the same for every
-    /// address.
+    /// Sends a one-time code to the email if it has an account. The answer is the same for every email.
     #[oai(
         path = "/auth/email_request",
         method = "post",
@@ -119,8 +118,8 @@ impl PasswordReset {
 
     /// 2. Check the code
     ///
-    /// A code counts for 5 minutes from the moment its mail was sent, and at most 10 from its request. After 5 wrong
-    /// tries the request is over. Wrong, expired, used and unknown are one answer.
+    /// A code expires 5 minutes after its email was sent, and at most 10 minutes after its request. 5 wrong attempts end the
+    /// reset. The answer is the same for wrong, expired, used and unknown codes.
     #[oai(
         path = "/auth/check_otp",
         method = "post",
@@ -141,8 +140,8 @@ impl PasswordReset {
 
     /// 3. Set the new password
     ///
-    /// Works once, after the code was checked. Every session of the account ends, every other reset of it, too, and a
-    /// mail tells the owner. An account that waits for its owner (`ACTIVATION=email`) is let in.
+    /// Works once, after the code was checked. Ends every session and every other reset of the account, and notifies the owner
+    /// by email. Activates an account that is pending email verification (`ACTIVATION=email`).
     #[oai(
         path = "/auth/reset_password",
         method = "post",
@@ -172,7 +171,7 @@ impl PasswordReset {
     }
 }
 
-/// Reads the form of a reset. The password is judged later, for an account whose token opens something.
+/// Reads the fields of step 3. The password is judged later, and only if the token is valid.
 fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
     let token = fields.required::<ResetToken>("token");
     let password = fields.required::<Password>("new_password");
@@ -180,94 +179,96 @@ fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
     Ok((token?, password?))
 }
 
-/// Notes the request and its mail. Nobody looks the address up here: the worker does, where nobody can measure it.
+/// Stores the reset and queues its mail. The worker looks the email up, so that the response time does not depend on it.
 async fn start(app: &App, email: &Email, audit: &AuditContext) -> Result<ResetToken, ApiError> {
-    let CodeRequest { token, written } = CodeRequest::new(app, Purpose::Reset, email, audit);
-    let (reset, mail) = written;
+    let CodeRequest { token, reset, mail } = CodeRequest::new(app, Purpose::Reset, email, audit);
     let id = reset.id;
     let transaction = database::begin(&app.db).await?;
     password_reset::insert(&transaction, reset).await?;
     let mail = mail.insert(&transaction).await?;
     transaction.commit().await?;
     app.outbox.notify_worker(mail).await;
-    tracing::info!(reset.id = %id, "Password reset asked for.");
+    tracing::info!(reset.id = %id, "Password reset requested");
     Ok(token)
 }
 
-/// Sets the password, ends what it ends, and writes the notice, all or nothing.
+/// Judges and hashes the new password, and sets it.
 async fn finish(
     app: &App,
     reset: &Reset,
     password: Password,
     audit: &AuditContext,
 ) -> Result<(), ApiError> {
-    let user = owner(app, reset)
-        .await?
-        .ok_or(ApiError::InvalidResetToken)?;
+    let user = find_owner(app, reset).await?;
     let password = app
         .passwords
         .accept(password, Owner::of(&user))
         .await?
         .map_err(|invalid| ApiError::invalid_field("new_password", invalid))?;
     let hash = app.hasher.hash(password).await?;
+    store(app, reset, user.id, hash, audit).await?;
+    // The owner has shown access to the mailbox, so failed attempts by others must not lock the account.
+    let reset_failures = app
+        .limits
+        .reset_all_failures(audit.client_ip, user.id, &user.email);
+    if let Err(error) = reset_failures.await {
+        tracing::warn!(user.id, %error, "Failed attempts not cleared after a password reset");
+    }
+    tracing::info!(user.id, reset.id = %reset.id, "Password reset");
+    Ok(())
+}
+
+/// Stores the password hash, ends sessions and password resets, and queues the notice, in one transaction.
+async fn store(
+    app: &App,
+    reset: &Reset,
+    user_id: i64,
+    hash: String,
+    audit: &AuditContext,
+) -> Result<(), ApiError> {
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
-    // Held first, as by whatever else changes an account, and still with the address that the code went to.
-    let held = user::lock(&transaction, user.id).await?;
-    let mut user = held
-        .filter(|held| is_owner(held, reset))
+    // Every change of an account locks its row first.
+    let mut user = user::lock(&transaction, user_id)
+        .await?
+        .filter(|user| is_owner(user, reset))
         .ok_or(ApiError::InvalidResetToken)?;
     if !password_reset::consume(&transaction, reset.id, now).await? {
         return Err(ApiError::InvalidResetToken);
     }
     user::reset_password(&transaction, user.id, hash, now).await?;
     user.email_verified_at = Some(now);
-    // Whoever reads the mailbox and knows the password lets the account in that waits for its owner.
-    let activate = user::activate_by_owner(&transaction, user.id, now).await?;
+    // The owner has the mailbox and knows the password, which also completes a pending email verification.
+    let activated = user::activate_by_owner(&transaction, user.id, now).await?;
     session::revoke_all(&transaction, user.id, now).await?;
     password_reset::end_all(&transaction, user.id, now).await?;
+    let kind = MailKind::PasswordChanged;
     let mail = app
         .outbox
-        .insert_notice(
-            &transaction,
-            MailKind::PasswordChanged,
-            &user,
-            audit.request_id(),
-            now,
-        )
+        .insert_notice(&transaction, kind, &user, audit.request_id(), now)
         .await?;
+    let detail = if activated {
+        "reset, activation"
+    } else {
+        "reset"
+    };
     let event = Event {
         user_id: Some(user.id),
-        detail: Some(
-            if activate {
-                "reset, activation"
-            } else {
-                "reset"
-            }
-            .to_owned(),
-        ),
+        detail: Some(detail.to_owned()),
         ..audit.anonymous(EventKind::PasswordChange)
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     app.outbox.notify_worker(mail).await;
-    // Whoever reads the mailbox is the owner: wrong guesses, whosever they were, stand in the way no more.
-    if let Err(error) = app
-        .limits
-        .reset_all_failures(audit.client_ip, user.id, &user.email)
-        .await
-    {
-        tracing::warn!(user.id, %error, "What was guessed wrong was not forgiven after a reset.");
-    }
-    tracing::info!(user.id, reset.id = %reset.id, "Password reset.");
     Ok(())
 }
 
-/// The account of a reset, if it is open and still has the address that the code went to.
-async fn owner(app: &App, reset: &Reset) -> Result<Option<user::Model>, ApiError> {
-    let Some(id) = reset.user_id else {
-        return Ok(None);
+/// Returns the active account of a reset, if it still has the email that the code was sent to.
+async fn find_owner(app: &App, reset: &Reset) -> Result<user::Model, ApiError> {
+    let user = match reset.user_id {
+        Some(id) => user::find(&app.db, id).await?,
+        None => None,
     };
-    let user = user::find(&app.db, id).await?;
-    Ok(user.filter(|user| is_owner(user, reset)))
+    user.filter(|user| is_owner(user, reset))
+        .ok_or(ApiError::InvalidResetToken)
 }

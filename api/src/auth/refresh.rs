@@ -24,37 +24,37 @@ use crate::{
     },
 };
 
-/// How long a replaced refresh token still gives its successor: long enough for a lost answer to be asked for again, also
-/// that of the database, which has 5 seconds for it, and for the tabs of one browser to refresh together.
+/// The time for which a replaced refresh token still returns its successor. It allows a client to retry after a lost answer,
+/// even if the database used its timeout of 5 seconds, and several tabs of a browser to refresh at once.
 const REPLAY_WINDOW: TimeDelta = TimeDelta::seconds(10);
 
 /// A refresh token.
 #[derive(Debug, Object)]
 #[oai(rename = "Refresh")]
-pub(crate) struct Wire {
-    /// As the login gave it.
+pub(crate) struct RefreshRequest {
+    /// The refresh token of the login or of the last refresh.
     refresh: String,
 }
 
-/// The renewal of an access token.
+/// A renewed access token.
 #[derive(Debug, Object)]
 #[oai(skip_serializing_if_is_none)]
 struct Refreshed {
     /// A new access token of the same session.
     access: String,
-    /// With `REFRESH_ROTATION=on`, the refresh token to use from now on.
+    /// The next refresh token; only with `REFRESH_ROTATION=on`.
     refresh: Option<String>,
 }
 
-/// See the module.
+/// The call that renews an access token.
 pub struct Refresh;
 
 #[OpenApi]
 impl Refresh {
     /// Renew the access token
     ///
-    /// The refresh token stays the same and can be used until its session ends. With `REFRESH_ROTATION=on` each use gives
-    /// a new one; for a moment the old one gives the same again, after that its use ends the session.
+    /// The refresh token stays valid until its session ends. With `REFRESH_ROTATION=on` each use returns a new one. The old one
+    /// returns the same successor for 10 seconds; after that, its use ends the session.
     #[oai(
         path = "/auth/refresh",
         method = "post",
@@ -65,7 +65,7 @@ impl Refresh {
         &self,
         Data(app): Data<&App>,
         audit: AuditContext,
-        body: Body<'_, Wire>,
+        body: Body<'_, RefreshRequest>,
     ) -> Result<Json<Refreshed>, ErrorResponses<400, 401, 413, 415>> {
         let mut fields = body.read().await?.fields;
         let token = fields.required::<RefreshToken>("refresh");
@@ -92,24 +92,23 @@ impl Refresh {
     }
 }
 
-/// A refresh token that was signed here for a living session; whether it is the session's present one is another
-/// question.
-pub(crate) struct Presented {
+/// A refresh token with a valid signature and a live session. It may have been replaced by rotation.
+pub(crate) struct PresentedToken {
     /// The session.
     pub(crate) session: session::Model,
-    /// Whose it is.
+    /// The user.
     pub(crate) user: user::Model,
     id: TokenId,
 }
 
-impl Presented {
-    /// Whether it is the session's present token.
+impl PresentedToken {
+    /// Whether this is the session's current token.
     pub(crate) fn is_current(&self, app: &App) -> bool {
         app.token_hasher
             .matches(self.id.expose(), &self.session.secret_hash)
     }
 
-    /// When it was replaced, if that was just now: an answer may have been lost, or several have refreshed together.
+    /// Returns the time of the token's replacement, if it is within [`REPLAY_WINDOW`].
     pub(crate) fn just_replaced(&self, app: &App) -> Option<DateTime<Utc>> {
         let rotated = self.session.rotated_at?;
         (self.is_previous(app) && app.now() < rotated + REPLAY_WINDOW).then_some(rotated)
@@ -123,21 +122,21 @@ impl Presented {
     }
 }
 
-/// Verifies a refresh token and finds its session; that it opens nothing is noted.
+/// Verifies a refresh token and loads its session. Audits an invalid token under the name `call`.
 pub(crate) async fn present(
     app: &App,
     token: &RefreshToken,
-    what: &str,
+    call: &str,
     audit: &AuditContext,
-) -> Result<Presented, ApiError> {
+) -> Result<PresentedToken, ApiError> {
     let presented = find(app, token).await;
     if let Err(ApiError::InvalidRefreshToken) = &presented {
-        audit.bad_token(app, what).await;
+        audit.bad_token(app, call).await;
     }
     presented
 }
 
-async fn find(app: &App, token: &RefreshToken) -> Result<Presented, ApiError> {
+async fn find(app: &App, token: &RefreshToken) -> Result<PresentedToken, ApiError> {
     let now = app.now();
     let verified = app
         .tokens
@@ -147,7 +146,7 @@ async fn find(app: &App, token: &RefreshToken) -> Result<Presented, ApiError> {
         .find_alive(verified.session, now)
         .await?
         .filter(|(_, user)| user.id == verified.user_id)
-        .map(|(session, user)| Presented {
+        .map(|(session, user)| PresentedToken {
             session,
             user,
             id: verified.id,
@@ -155,45 +154,45 @@ async fn find(app: &App, token: &RefreshToken) -> Result<Presented, ApiError> {
         .ok_or(ApiError::InvalidRefreshToken)
 }
 
-/// The successor of a refresh token. Of many uses at once one rotates and all get the same; a use of what was replaced
-/// longer ago means that two have the token, and ends the session for both.
+/// Returns the successor of a refresh token. Concurrent uses rotate once and return the same successor. The use of a token
+/// that was replaced before [`REPLAY_WINDOW`] means that two clients have it, and ends the session.
 async fn rotate(
     app: &App,
-    presented: &Presented,
+    presented: &PresentedToken,
     audit: &AuditContext,
 ) -> Result<RefreshToken, ApiError> {
     let now = app.now();
     let next = presented
         .id
         .successor(&app.token_hasher, presented.session.id);
-    let (present, following) = (
+    let (current_hash, next_hash) = (
         app.token_hasher.hash(presented.id.expose()),
         app.token_hasher.hash(next.expose()),
     );
-    if session::rotate(&app.db, presented.session.id, present, following, now).await? {
+    if session::rotate(&app.db, presented.session.id, current_hash, next_hash, now).await? {
         return Ok(app.tokens.refresh(&presented.session, &next, now));
     }
-    // Somebody rotated before: a moment ago, as when an answer was lost, or long ago.
+    // Another request has rotated the token, or the session has ended.
     let session = session::find_alive(&app.db, presented.session.id, now, app.config.session_idle)
         .await?
         .map(|(session, _)| session)
         .ok_or(ApiError::InvalidRefreshToken)?;
-    let again = Presented {
+    let reloaded = PresentedToken {
         session,
         user: presented.user.clone(),
         id: presented.id.clone(),
     };
-    if let Some(rotated) = again.just_replaced(app) {
-        return Ok(app.tokens.refresh(&again.session, &next, rotated));
+    if let Some(rotated) = reloaded.just_replaced(app) {
+        return Ok(app.tokens.refresh(&reloaded.session, &next, rotated));
     }
-    revoke_on_reuse(app, &again, audit).await?;
+    revoke_on_reuse(app, &reloaded, audit).await?;
     Err(ApiError::InvalidRefreshToken)
 }
 
-/// Ends the session whose old token was used, and tells the owner, once.
+/// Ends the session of a reused refresh token and notifies the account owner once.
 pub(crate) async fn revoke_on_reuse(
     app: &App,
-    presented: &Presented,
+    presented: &PresentedToken,
     audit: &AuditContext,
 ) -> Result<(), ApiError> {
     let now = app.now();
@@ -217,7 +216,7 @@ pub(crate) async fn revoke_on_reuse(
     tracing::warn!(
         user.id = presented.user.id,
         session.id = %presented.session.id,
-        "A replaced refresh token was used again: its session has ended."
+        "Replaced refresh token reused: session ended"
     );
     Ok(())
 }

@@ -1,8 +1,6 @@
-//! The one look-up that every access token costs, and the one note that every refresh is worth: asked for together by all
-//! requests that need them at the same moment.
+//! Coalesces the session look-ups and last-used updates of concurrent requests into one statement each.
 //!
-//! Each request's question is put to the database after the request came, so a session that was ended before is found
-//! ended. Nothing is kept from one question to the next.
+//! Nothing is cached: the query of a request runs after the request arrived, so a revoked session is never found alive.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
@@ -15,13 +13,13 @@ use uuid::Uuid;
 
 use crate::http::error::ApiError;
 
-/// How many sessions one statement asks for at most.
+/// Maximum number of sessions in one statement.
 const MAX_BATCH_SIZE: usize = 64;
 
-/// A session with its user, if there is one.
+/// A session with its user, or `None`.
 type Found = Option<(session::Model, user::Model)>;
 
-/// See the module.
+/// Loads and updates sessions in batches.
 pub struct SessionLookup {
     found: Batch<Uuid, Result<Found, DbErr>>,
     touched: Batch<(Uuid, DateTime<Utc>), Result<(), DbErr>>,
@@ -29,7 +27,7 @@ pub struct SessionLookup {
 }
 
 impl SessionLookup {
-    /// Look-ups in a database, of sessions that end when they are idle for so long.
+    /// Creates a loader. Sessions end when they are unused for `idle`.
     #[must_use]
     pub fn new(db: &Database, idle: TimeDelta) -> Self {
         let (reads, writes) = (db.clone(), db.clone());
@@ -40,19 +38,13 @@ impl SessionLookup {
         }
     }
 
-    /// A living session with its user, who is active.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Returns a live session with its user, whose account is active.
     pub async fn find_alive(&self, id: Uuid, now: DateTime<Utc>) -> Result<Found, ApiError> {
         let found = self.found.submit(id).await??;
         Ok(found.filter(|found| session::counts(found, now, self.idle)))
     }
 
-    /// Notes that a session was used to refresh.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records that a session was used to refresh.
     pub async fn touch(&self, id: Uuid, now: DateTime<Utc>) -> Result<(), ApiError> {
         Ok(self.touched.submit((id, now)).await??)
     }
@@ -60,7 +52,7 @@ impl SessionLookup {
 
 async fn find(db: Database, ids: Vec<Uuid>) -> Vec<Result<Found, DbErr>> {
     match session::find_many(&db, &ids).await {
-        // Not taken out: several requests may have come with one session.
+        // Cloned, as several requests of a batch may have the same session.
         Ok(found) => ids.iter().map(|id| Ok(found.get(id).cloned())).collect(),
         Err(error) => ids.iter().map(|_| Err(error.clone())).collect(),
     }

@@ -1,4 +1,4 @@
-//! `GET /auth/sessions/`, `DELETE /auth/sessions/{id}/` and `POST /auth/logout_all/`: where somebody is logged in.
+//! `GET /auth/sessions/`, `DELETE /auth/sessions/{id}/` and `POST /auth/logout_all/`: the sessions of the own account.
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
@@ -22,40 +22,40 @@ use crate::{
     },
 };
 
-/// One login on one device.
+/// A session of an account on one device.
 #[derive(Debug, Object)]
 pub(crate) struct Session {
-    /// Names it, to end it.
+    /// The id of the session.
     id: String,
-    /// What the device called itself.
+    /// The `User-Agent` of the login.
     device: Option<String>,
-    /// The address it came from at its login.
+    /// The client IP of the login.
     client_ip: Option<String>,
-    /// The login.
+    /// The time of the login.
     created: DateTime<Utc>,
-    /// The last login or refresh.
+    /// The time of the login or the last refresh.
     last_used: DateTime<Utc>,
-    /// When it ends by itself.
+    /// The time at which the session expires.
     expires: DateTime<Utc>,
-    /// Whether this very request belongs to it.
+    /// Whether this request belongs to the session.
     current: bool,
 }
 
 #[derive(ApiResponse)]
 enum Ended {
-    /// It has ended, its access tokens too.
+    /// The session has ended, and its access tokens are no longer valid.
     #[oai(status = 204)]
     Done,
 }
 
-/// See the module.
+/// The calls for the sessions of the own account.
 pub struct Sessions;
 
 #[OpenApi]
 impl Sessions {
     /// List the own sessions
     ///
-    /// Those that are alive, the newest first.
+    /// Lists live sessions, newest first.
     #[oai(
         path = "/auth/sessions",
         method = "get",
@@ -89,7 +89,7 @@ impl Sessions {
         Data(app): Data<&App>,
         audit: AuditContext,
         ActivatedUser(current): ActivatedUser,
-        /// As the list names it.
+        /// The id from the list of sessions.
         Path(id): Path<String>,
     ) -> Result<Ended, ErrorResponses<401, 403, 404>> {
         let id: Uuid = id.parse().map_err(|_| ApiError::NotFound)?;
@@ -101,13 +101,13 @@ impl Sessions {
         let event = of_session(audit.own(EventKind::TokenRevoked, current.user.id), id);
         app.record_in(&transaction, event).await?;
         transaction.commit().await?;
-        tracing::info!(user.id = current.user.id, session.id = %id, "Session ended by its owner.");
+        tracing::info!(user.id = current.user.id, session.id = %id, "Session ended by its owner");
         Ok(Ended::Done)
     }
 
     /// Log out everywhere
     ///
-    /// Ends every session of the account, this one included.
+    /// Ends every session of the account, including this one.
     #[oai(
         path = "/auth/logout_all",
         method = "post",
@@ -129,12 +129,13 @@ impl Sessions {
         };
         app.record_in(&transaction, event).await?;
         transaction.commit().await?;
-        tracing::info!(user.id = current.user.id, "Logged out everywhere.");
+        tracing::info!(user.id = current.user.id, "Logged out of all sessions");
         Ok(Ended::Done)
     }
 }
 
 impl Session {
+    /// Describes a session to its owner or to staff. `current` is the session of the request.
     pub(crate) fn of(row: session::Model, current: Uuid) -> Self {
         Self {
             id: row.id.to_string(),

@@ -24,9 +24,6 @@ impl FromField for Password {
 impl Fields {
     /// Judges a new password for its owner. Without an owner, whose fields were bad then, all that can be said is whether it
     /// is good for nobody.
-    ///
-    /// # Errors
-    /// When the password could not be judged. The inner one: when it is not accepted, or there is no owner.
     pub async fn judge_password(
         &mut self,
         name: &str,

@@ -17,9 +17,6 @@ pub struct HashMetrics {
 
 impl HashMetrics {
     /// Registers them.
-    ///
-    /// # Errors
-    /// When two figures have one name.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let options = HistogramOpts::new(
             "latchkey_password_wait_seconds",

@@ -52,9 +52,6 @@ impl PasswordPolicy {
     }
 
     /// Accepts a password for its owner, or says why not. Reads `BREACHED_PASSWORDS_FILE` if all other rules are met.
-    ///
-    /// # Errors
-    /// When that file cannot be read.
     pub async fn accept(
         &self,
         password: Password,
@@ -75,9 +72,6 @@ impl PasswordPolicy {
     }
 
     /// Checks the rules that need no file. Without an owner nothing of the account is compared.
-    ///
-    /// # Errors
-    /// When the password is too short, too common, or too similar to what everybody may know.
     pub fn check(&self, password: &Password, owner: Option<Owner<'_>>) -> Result<(), Invalid> {
         let length = password.0.chars().count();
         if length < self.min_length {

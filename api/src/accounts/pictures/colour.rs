@@ -1,25 +1,23 @@
-//! Converts the colours of a picture to sRGB, by the ICC profile in its file. One without a usable profile is taken for sRGB, as
-//! browsers do.
+//! Conversion of a picture to sRGB by its embedded ICC profile. Without a usable profile it is treated as sRGB, as in browsers.
 
 use image::{DynamicImage, RgbaImage};
 use moxcms::{
     ColorProfile, DataColorSpace, Layout, ParsingOptions, RenderingIntent, TransformOptions,
 };
 
-/// The largest ICC profile that is looked at: 2 MiB. Those of printers have some 500 KiB.
+/// Maximum size of an ICC profile: 2 MiB. Profiles of printers have about 500 KiB.
 const MAX_PROFILE: usize = 2 * 1024 * 1024;
 
-/// What the four channels of a JPEG for printing are. Adobe's programs, and all others after them, store them inverted: 255 is
-/// no ink.
+/// The meaning of the four channels of a JPEG for printing. Encoders store them inverted, as Adobe's do: 255 is no ink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Inks {
     /// Cyan, magenta, yellow, black.
     Cmyk,
-    /// The first three as luma and chroma, black.
+    /// YCCK: the first three inks as luma and chroma, then black.
     Ycck,
 }
 
-/// The same picture in sRGB, 8 bits a channel.
+/// Converts a picture to sRGB with 8 bits per channel.
 pub(super) fn to_srgb(
     picture: DynamicImage,
     inks: Option<Inks>,
@@ -40,7 +38,7 @@ fn parse(icc_profile: &[u8]) -> Option<ColorProfile> {
     ColorProfile::new_from_slice_with_options(icc_profile, options).ok()
 }
 
-/// RGB and grey, with their transparency.
+/// Converts RGB or grey, and keeps alpha.
 fn from_light(picture: DynamicImage, profile: Option<&ColorProfile>) -> RgbaImage {
     match profile.map(|profile| (profile, profile.color_space)) {
         Some((profile, DataColorSpace::Gray)) if !picture.color().has_color() => {
@@ -57,7 +55,7 @@ fn from_light(picture: DynamicImage, profile: Option<&ColorProfile>) -> RgbaImag
     }
 }
 
-/// Four inks.
+/// Converts four inks.
 fn from_inks(mut picture: RgbaImage, inks: Inks, profile: Option<&ColorProfile>) -> RgbaImage {
     if inks == Inks::Ycck {
         picture
@@ -77,7 +75,7 @@ fn from_inks(mut picture: RgbaImage, inks: Inks, profile: Option<&ColorProfile>)
     picture
 }
 
-/// Samples in sRGB, RGBA; `None` when the profile cannot be used.
+/// Converts samples to sRGB (RGBA). Returns `None` if the profile is unusable.
 fn convert(
     profile: &ColorProfile,
     layout: Layout,
@@ -113,7 +111,7 @@ fn of_size(picture: &DynamicImage, rgba: Vec<u8>) -> RgbaImage {
         .unwrap_or_else(|| picture.to_rgba8())
 }
 
-/// Undoes the luma and chroma of three inks (ITU T.871, 7), as they are stored: inverted once more than light.
+/// Converts luma and chroma of three inks back (ITU T.871, 7). The inks are stored inverted with respect to light.
 fn ycck_to_cmyk([luma, blue, red, black]: [u8; 4]) -> [u8; 4] {
     let (luma, blue, red) = (
         f32::from(luma),
@@ -134,7 +132,7 @@ fn ycck_to_cmyk([luma, blue, red, black]: [u8; 4]) -> [u8; 4] {
     ]
 }
 
-/// A sample times a share, both of 255.
+/// Multiplies a sample by a share, both of 255.
 fn scaled(sample: u8, share: u8) -> u8 {
     let product = u16::from(sample) * u16::from(share);
     u8::try_from((product + 127) / 255).unwrap_or(u8::MAX)

@@ -1,11 +1,11 @@
-//! Tells whether a picture file has its end. Decoders show as much as there is of a file that was cut off; here it is refused.
+//! Detection of truncated picture files, which the decoders accept.
 //!
-//! Only the containers are read, not what is compressed in them: the end of a PNG is its `IEND`, that of a JPEG its `EOI`, that of
-//! a GIF its trailer, and a WebP says its length. Bytes behind the end are allowed.
+//! Parses the containers only, not the compressed data. A PNG ends with `IEND`, a JPEG with `EOI` and a GIF with its trailer. A
+//! WebP declares its length. Trailing bytes are allowed.
 
 use image::ImageFormat;
 
-/// Whether a file of a format reaches its end.
+/// Whether a file is complete.
 pub(super) fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
     let mut rest = Rest(bytes);
     match format {
@@ -18,7 +18,7 @@ pub(super) fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
     .is_some()
 }
 
-/// What has not been read yet. Each method is `None` past the end.
+/// The unread rest of a file. Each method returns `None` past the end.
 struct Rest<'a>(&'a [u8]);
 
 impl<'a> Rest<'a> {
@@ -36,14 +36,14 @@ impl<'a> Rest<'a> {
         self.take(N)?.try_into().ok()
     }
 
-    /// Moves to the next byte that fulfils a condition.
+    /// Moves to the next byte that meets a condition.
     fn seek(&mut self, wanted: impl Fn(&[u8]) -> bool) -> Option<()> {
         let at = (0..self.0.len()).find(|at| wanted(&self.0[*at..]))?;
         self.take(at).map(|_| ())
     }
 }
 
-/// Maximum number of chunks without data. Each costs the decoder as much time as one with data.
+/// Maximum number of chunks without data. The decoder needs as much time for each as for one with data.
 const MAX_EMPTY_CHUNKS: usize = 16;
 
 /// Chunks up to `IEND` (PNG specification, 5.3).
@@ -84,7 +84,7 @@ fn jpeg(rest: &mut Rest) -> Option<()> {
                 let length = usize::from(u16::from_be_bytes(rest.array()?));
                 rest.take(length.checked_sub(2)?)?;
                 if marker == SOS {
-                    // In compressed data 0xff is followed by 0x00 or a restart.
+                    // In compressed data, 0xff is followed by 0x00 or a restart marker.
                     rest.seek(|at| {
                         matches!(at, [0xff, next, ..] if *next != 0 && !RESTARTS.contains(next))
                     })?;
@@ -104,11 +104,11 @@ fn gif(rest: &mut Rest) -> Option<()> {
             b',' => {
                 let descriptor: [u8; 9] = rest.array()?;
                 rest.take(color_table(descriptor[8]))?;
-                // The code size.
+                // The LZW code size.
                 rest.byte()?;
             }
             b'!' => {
-                // The label.
+                // The label of the extension.
                 rest.byte()?;
             }
             _ => return None,
@@ -123,7 +123,7 @@ fn gif(rest: &mut Rest) -> Option<()> {
     }
 }
 
-/// The length of a GIF's colour table, by the flags before it.
+/// Returns the length of a GIF colour table, in bytes, from its flags.
 fn color_table(flags: u8) -> usize {
     if flags & 0x80 == 0 {
         0
@@ -132,7 +132,7 @@ fn color_table(flags: u8) -> usize {
     }
 }
 
-/// A RIFF file of the length that it says, filled with chunks (WebP container specification).
+/// A RIFF file of the declared length that consists of chunks (WebP container specification).
 fn webp(rest: &mut Rest) -> Option<()> {
     rest.take(4)?;
     let length = usize::try_from(u32::from_le_bytes(rest.array()?)).ok()?;
@@ -142,7 +142,7 @@ fn webp(rest: &mut Rest) -> Option<()> {
         chunks.take(4)?;
         let length = usize::try_from(u32::from_le_bytes(chunks.array()?)).ok()?;
         chunks.take(length)?;
-        // Odd ones are padded, except the last one of some writers.
+        // Chunks of odd length are padded, except the last one of some encoders.
         chunks.take((length % 2).min(chunks.0.len()))?;
     }
     Some(())

@@ -1,4 +1,4 @@
-//! Decodes uploaded pictures within bounds that are checked before any pixel is decoded.
+//! Decoding of uploaded pictures. The bounds are checked before any pixel is decoded.
 
 use std::io::Cursor;
 
@@ -15,31 +15,31 @@ use zune_jpeg::{
 
 use crate::accounts::pictures::{colour::Inks, not_a_picture};
 
-/// The most pixels of an upload, width times height.
+/// Maximum number of pixels of an upload, width times height.
 pub const MAX_PIXELS: u64 = 25_000_000;
 
-/// The most pixels of an upload in a row or a column.
+/// Maximum width and height of an upload, in pixels.
 pub const MAX_SIDE: u32 = 65_535;
 
-/// The memory that the metadata of a PNG may take when it is decompressed, in bytes.
+/// Maximum size of the decompressed metadata of a PNG, in bytes.
 const MAX_METADATA: u64 = 16 * 1024 * 1024;
 
-/// The most scans of a progressive JPEG: each is work for every pixel. Encoders write some ten.
+/// Maximum number of scans of a progressive JPEG. Each scan processes every pixel. Encoders write about ten.
 const MAX_SCANS: usize = 32;
 
-/// A decoded picture: of an animation the first frame.
+/// A decoded picture, or the first frame of an animation.
 pub(super) struct Decoded {
-    /// The pixels as they were encoded. Inks are in the four channels of an RGBA picture.
+    /// The pixels as encoded. Inks are in the four channels of an RGBA picture.
     pub pixels: DynamicImage,
-    /// Set when the channels are inks.
+    /// The kind of inks, if the channels are inks.
     pub inks: Option<Inks>,
     /// The embedded ICC profile.
     pub icc_profile: Option<Vec<u8>>,
-    /// How the pixels have to be turned, by their EXIF data.
+    /// The orientation from the EXIF data.
     pub orientation: Orientation,
 }
 
-/// A file whose header was read.
+/// A decoder that has read the header of its file.
 enum Opened<'a> {
     Png(Box<PngDecoder<Cursor<&'a [u8]>>>),
     Gif(Box<GifDecoder<Cursor<&'a [u8]>>>),
@@ -47,10 +47,7 @@ enum Opened<'a> {
     Jpeg(Box<JpegDecoder<ZCursor<&'a [u8]>>>),
 }
 
-/// The memory that decoding a file takes at most, in bytes.
-///
-/// # Errors
-/// When it is not a picture, or has too many pixels.
+/// Returns the maximum memory that decoding a file needs, in bytes. Refuses pictures with too many pixels.
 pub(super) fn memory_needed(bytes: &[u8], format: ImageFormat) -> Result<u64, Invalid> {
     let opened = Opened::new(bytes, format)?;
     let (width, height) = opened.dimensions();
@@ -65,10 +62,7 @@ pub(super) fn memory_needed(bytes: &[u8], format: ImageFormat) -> Result<u64, In
     Ok(pixels * opened.bytes_per_pixel())
 }
 
-/// Decodes a file that [`memory_needed`] has passed.
-///
-/// # Errors
-/// When it is not a picture.
+/// Decodes a file that [`memory_needed`] has accepted.
 pub(super) fn decode(bytes: &[u8], format: ImageFormat) -> Result<Decoded, Invalid> {
     match Opened::new(bytes, format)? {
         Opened::Png(decoder) => finish(*decoder),
@@ -106,16 +100,16 @@ impl<'a> Opened<'a> {
         }
     }
 
-    /// What a decoder allocates for each pixel, working memory included.
+    /// Number of bytes that the decoder allocates per pixel, including working memory.
     fn bytes_per_pixel(&self) -> u64 {
         match self {
-            // The picture alone: 16-bit RGBA at most.
+            // The picture, at most 16-bit RGBA.
             Self::Png(decoder) => u64::from(decoder.color_type().bytes_per_pixel()),
-            // The picture, and a first frame that is smaller.
+            // The picture and its smaller first frame.
             Self::Gif(_) => 8,
             // The picture, the frame and the canvas of an animation.
             Self::WebP(_) => 12,
-            // Each component once in the picture, and in a progressive one as a coefficient of 16 bits.
+            // Each component in the picture, and of a progressive one also a 16-bit coefficient.
             Self::Jpeg(decoder) => decoder
                 .input_colorspace()
                 .map_or(12, |space| 3 * space.num_components() as u64),
@@ -123,7 +117,7 @@ impl<'a> Opened<'a> {
     }
 }
 
-/// A GIF whose first frame may not be larger than its screen: that is allocated, too.
+/// A GIF. Its first frame is allocated as well, and may not be larger than the screen.
 fn gif(reader: Cursor<&[u8]>) -> Result<GifDecoder<Cursor<&[u8]>>, ImageError> {
     let mut decoder = GifDecoder::new(reader)?;
     let mut limits = Limits::no_limits();
@@ -132,8 +126,8 @@ fn gif(reader: Cursor<&[u8]>) -> Result<GifDecoder<Cursor<&[u8]>>, ImageError> {
     Ok(decoder)
 }
 
-/// A JPEG whose headers were read. What stands between them is ignored, but corrupt data are refused:
-/// the decoder would fill the rest with grey.
+/// A JPEG decoder that has read the headers. It tolerates garbage between headers and refuses corrupt data, which would
+/// otherwise become grey pixels.
 fn jpeg(bytes: &[u8]) -> Option<JpegDecoder<ZCursor<&[u8]>>> {
     let options = DecoderOptions::default()
         .set_max_width(usize::MAX)
@@ -144,7 +138,7 @@ fn jpeg(bytes: &[u8]) -> Option<JpegDecoder<ZCursor<&[u8]>>> {
     decoder.decode_headers().ok()?;
     let output = match decoder.input_colorspace()? {
         ColorSpace::YCbCr | ColorSpace::RGB => ColorSpace::RGB,
-        // Inks as they are: the profile says what colours they are.
+        // Unconverted: the ICC profile defines the colours of the inks.
         same @ (ColorSpace::Luma | ColorSpace::CMYK | ColorSpace::YCCK) => same,
         _ => return None,
     };
@@ -154,7 +148,7 @@ fn jpeg(bytes: &[u8]) -> Option<JpegDecoder<ZCursor<&[u8]>>> {
 }
 
 fn finish(mut decoder: impl ImageDecoder) -> Result<Decoded, Invalid> {
-    // What is wrong with metadata alone is no reason to refuse the picture.
+    // Invalid metadata is no reason to refuse the picture.
     let icc_profile = decoder.icc_profile().unwrap_or_default();
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     Ok(Decoded {

@@ -1,4 +1,4 @@
-//! The stored form of a picture: JPEG when nothing of it is transparent, else PNG, without metadata.
+//! Encoding of stored pictures, without metadata: PNG if the picture has transparency, otherwise JPEG.
 
 use std::io::Cursor;
 
@@ -6,28 +6,28 @@ use image::{DynamicImage, ImageEncoder as _, RgbaImage, codecs::jpeg::JpegEncode
 
 use crate::accounts::pictures::scale::shrink;
 
-/// The largest stored file: 256 KiB. A photograph of 512 by 512 pixels has some 60.
+/// Maximum size of a stored file: 256 KiB. A photograph of 512 by 512 pixels has about 60.
 pub const MAX_STORED_BYTES: usize = 256 * 1024;
 
-/// The qualities that a JPEG is tried with, of 100.
+/// The JPEG qualities to try in turn, of 100.
 const QUALITIES: [u8; 2] = [85, 70];
 
-/// A picture as it is stored: bounded in size, without metadata, without a second frame.
+/// A picture in its stored form: one frame, without metadata, of bounded size.
 pub struct Picture {
     pub(super) bytes: Vec<u8>,
     pub(super) extension: &'static str,
 }
 
 impl Picture {
-    /// The file, as it will be stored.
+    /// The content of the file.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes
     }
 }
 
-/// Encodes a picture. One that would be too large, such as noise with transparency, is scaled down further until it fits.
-/// `None` when the encoder fails.
+/// Encodes a picture. Scales it down further if the file is too large, as with transparent noise. Returns `None` if the
+/// encoder fails.
 pub(super) fn encode(mut picture: RgbaImage) -> Option<Picture> {
     loop {
         let encoded = if picture.pixels().all(|pixel| pixel.0[3] == u8::MAX) {

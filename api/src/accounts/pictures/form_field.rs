@@ -15,11 +15,8 @@ use crate::{
 };
 
 impl Fields {
-    /// The field `image`, like [`Fields::clearable`]: a file of a multipart body, or a `data:` URL. Its content is not looked
-    /// at here: decoding is work, for which the other fields have to be right. Much base64 is decoded in the pool.
-    ///
-    /// # Errors
-    /// When it is not a file of a type and size that are accepted. The outer one: when the service failed.
+    /// Reads the field `image` like [`Fields::clearable`]: a file of a multipart body, or a `data:` URL. Decodes long base64 in
+    /// the pool. Does not decode the picture, as the other fields may be invalid.
     pub async fn picture(
         &mut self,
         pool: &CpuPool,
@@ -51,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    /// A GIF's signature and so many bytes, as a `data:` URL.
+    /// A `data:` URL with a GIF signature and `base64` further characters.
     fn fields(base64: usize) -> Fields {
         let url = format!("data:image/gif;base64,R0lGODlh{}", "A".repeat(base64));
         Fields::new([("image".to_owned(), Value::Text(url))])

@@ -1,4 +1,4 @@
-//! Writing into `MEDIA_DIR`: a file is there whole or not at all, and what keeps files from being written has a name.
+//! Atomic writes to `MEDIA_DIR`, and the diagnosis of failed ones.
 
 use std::{
     fs::{self, File},
@@ -10,34 +10,28 @@ use latchkey_shared::dependency::{Diagnosis, Refusal};
 
 use crate::http::error::ApiError;
 
-/// The ending of a file that is not written whole.
+/// The extension of a file whose write is not complete.
 pub const PARTIAL: &str = "partial";
 
 /// The file of a write check. Several APIs may write and remove it at the same time.
 const CHECK_FILE: &str = ".health-check";
-/// Bytes that a check writes: a block of most file systems.
+/// Number of bytes that a check writes: a block of most file systems.
 const CHECK_SIZE: usize = 4096;
 
-/// Writes a file under a temporary name, syncs it, and gives it its name. On an error nothing is left behind.
-///
-/// # Errors
-/// When the folder cannot be made or written to.
+/// Writes a file under a temporary name, syncs it and renames it. Removes the temporary file on an error.
 pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let file = folder.join(name);
     let partial = file.with_extension(PARTIAL);
     let written = write_synced(&partial, bytes).and_then(|()| fs::rename(&partial, file));
     if written.is_err() {
-        // A file that could not even be made is not there.
+        // Fails if the file was not created.
         let _ = fs::remove_file(&partial);
     }
     written
 }
 
-/// Writes and removes a small file.
-///
-/// # Errors
-/// When a picture could not be stored either.
+/// Checks that pictures can be stored: writes and removes a small file.
 pub fn check_write(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     let file = folder.join(CHECK_FILE);
@@ -55,7 +49,7 @@ fn write_synced(file: &Path, bytes: &[u8]) -> io::Result<()> {
     writer.sync_all()
 }
 
-/// Why `MEDIA_DIR` takes no file.
+/// Describes a failed write to `MEDIA_DIR`.
 #[must_use]
 pub fn refusal(error: &io::Error) -> Refusal {
     let (word, remedy) = match error.kind() {
@@ -70,7 +64,7 @@ pub fn refusal(error: &io::Error) -> Refusal {
         ),
         _ => (
             "fails",
-            "look whether MEDIA_DIR is a folder on a disk that works",
+            "check that MEDIA_DIR is a folder on a working disk",
         ),
     };
     Refusal {
@@ -80,7 +74,7 @@ pub fn refusal(error: &io::Error) -> Refusal {
     }
 }
 
-/// Only pictures are written to files.
+/// The API writes no files other than pictures.
 impl From<io::Error> for ApiError {
     fn from(error: io::Error) -> Self {
         Self::Unavailable(refusal(&error).to_string())

@@ -1,8 +1,8 @@
-//! Profile pictures: avatars that are decoded, scaled down and encoded anew, so that nothing of the uploaded file survives but
-//! its pixels (A2), and what is stored is bounded by its purpose (C3).
+//! Profile pictures. Uploads are decoded, scaled down and encoded again, so that only the pixels of the uploaded file are stored
+//! (A2), and the stored file is small (C3).
 //!
-//! [`PictureStore::read`] makes a [`Picture`] of an [`Upload`], [`PictureStore::save`] stores it, [`PictureStore::open`] serves
-//! it. Decoding is in `decode`, its limits in `queue`, colours in `colour`, scaling in `scale` and the stored form in `encode`.
+//! [`PictureStore::process`] converts an [`Upload`] to a [`Picture`], [`PictureStore::save`] stores it and [`PictureStore::open`]
+//! opens it for an answer.
 
 use std::{
     path::{Path, PathBuf},
@@ -43,16 +43,16 @@ pub use decode::{MAX_PIXELS, MAX_SIDE};
 pub use encode::{MAX_STORED_BYTES, Picture};
 use queue::DecodeQueue;
 
-/// The largest file that is accepted: 5 MiB.
+/// Maximum size of an uploaded file: 5 MiB.
 pub const MAX_BYTES: usize = 5 * 1024 * 1024;
 
-/// The extensions of stored pictures, with their media types.
+/// The file extensions of stored pictures, and their media types.
 const STORED: [(&str, &str); 2] = [("jpg", "image/jpeg"), ("png", "image/png")];
 
-/// What a profile change says of the picture: nothing (`None`), that it is removed (`Some(None)`), or a new one.
+/// The picture in a profile change: unchanged (`None`), removed (`Some(None)`) or replaced.
 pub type PictureChange = Option<Option<Upload>>;
 
-/// A file that claims to be a picture: its size and its first bytes have been checked, its content has not.
+/// An uploaded file. Its size and its first bytes have been checked, but it has not been decoded.
 #[derive(Debug)]
 pub struct Upload {
     bytes: Vec<u8>,
@@ -60,10 +60,7 @@ pub struct Upload {
 }
 
 impl Upload {
-    /// Checks what can be checked cheaply. The type is told by the content, whatever the file's name says.
-    ///
-    /// # Errors
-    /// When the file is too large, or not of a type that is accepted.
+    /// Checks the size and the format of a file. Detects the format by the content.
     pub fn new(bytes: Vec<u8>) -> Result<Self, Invalid> {
         if bytes.len() > MAX_BYTES {
             return Err(Invalid::new("too_large", "At most 5 MiB."));
@@ -78,10 +75,7 @@ impl Upload {
     }
 }
 
-/// Counts an upload of a client and an account (a registration has none) against the limits, and makes a picture of it.
-///
-/// # Errors
-/// When a limit is exceeded, the file is not a picture, or the service is busy.
+/// Counts an upload against the limits of the client and of the account (`None` in a registration), and processes it.
 pub async fn accept(
     app: &App,
     audit: &AuditContext,
@@ -94,13 +88,27 @@ pub async fn accept(
     audit
         .audit_if_limited(app, "picture upload", None, limit.await)
         .await?;
-    app.pictures.read(upload).await
+    app.pictures.process(upload).await
 }
 
-/// Checks the limits of uploads before a body that only a picture makes large is read. [`accept`] counts the upload.
-///
-/// # Errors
-/// When a limit is exceeded.
+/// Processes and saves the picture of a profile change. Returns the change of the stored name.
+pub async fn store(
+    app: &App,
+    audit: &AuditContext,
+    user_id: i64,
+    change: PictureChange,
+) -> Result<Option<Option<String>>, ApiError> {
+    Ok(match change {
+        None => None,
+        Some(None) => Some(None),
+        Some(Some(upload)) => {
+            let picture = accept(app, audit, Some(user_id), upload).await?;
+            Some(Some(app.pictures.save(picture).await?))
+        }
+    })
+}
+
+/// Checks the upload limits before a body is read that may contain a picture. [`accept`] counts the upload.
 pub async fn check_limit<T>(
     app: &App,
     audit: &AuditContext,
@@ -113,10 +121,7 @@ pub async fn check_limit<T>(
     check_large_body(app, audit, user_id).await
 }
 
-/// Checks the limits of uploads before a large body is read.
-///
-/// # Errors
-/// When a limit is exceeded.
+/// Checks the upload limits before a large body is read.
 pub async fn check_large_body(
     app: &App,
     audit: &AuditContext,
@@ -130,9 +135,10 @@ pub async fn check_large_body(
         .await
 }
 
-/// The folder of pictures.
+/// The pictures in `MEDIA_DIR`.
 pub struct PictureStore {
     folder: PathBuf,
+    /// `PUBLIC_URL` without a slash at its end.
     base: String,
     /// `PICTURE_MAX_SIZE`
     max_size: u32,
@@ -140,7 +146,7 @@ pub struct PictureStore {
 }
 
 impl PictureStore {
-    /// A store in a folder, whose pictures clients find below `public_url` and have at most `max_size` pixels on a side.
+    /// Creates a store. Pictures are served below `public_url` and have at most `max_size` pixels on a side.
     #[must_use]
     pub fn new(folder: &Path, public_url: &Url, max_size: u32) -> Self {
         Self {
@@ -151,25 +157,18 @@ impl PictureStore {
         }
     }
 
-    /// Makes a picture of an upload: decoded on a blocking thread, one at a time on each core, within the memory that all
-    /// decoders share.
-    ///
-    /// # Errors
-    /// When the file is not a complete picture, or has too many pixels, or it was not its turn in time.
-    pub async fn read(&self, upload: Upload) -> Result<Picture, ApiError> {
+    /// Converts an upload to its stored form on a blocking thread. Waits for a core and for the decoders' memory budget.
+    pub async fn process(&self, upload: Upload) -> Result<Picture, ApiError> {
         let max_size = self.max_size;
         let measure = move || {
             let bytes = decode::memory_needed(&upload.bytes, upload.format)?;
             Ok((bytes, upload))
         };
-        let decode = move |upload| rewrite(&upload, max_size);
+        let decode = move |upload| reencode(&upload, max_size);
         self.decoders.run(measure, decode).await
     }
 
-    /// Stores a picture under a random name, which it returns.
-    ///
-    /// # Errors
-    /// When the folder cannot be written to.
+    /// Writes a picture under a random name. Returns the name.
     pub async fn save(&self, picture: Picture) -> std::io::Result<String> {
         let mut random = [0; 16];
         UnwrapErr(SysRng).fill_bytes(&mut random);
@@ -185,18 +184,34 @@ impl PictureStore {
         Ok(name)
     }
 
-    /// Removes a picture that nobody refers to any more. One that cannot be removed is logged and left.
-    pub async fn remove(&self, name: &str) {
-        if let Err(error) = tokio::fs::remove_file(self.folder.join(name)).await {
-            tracing::warn!(picture = name, %error, "An old picture could not be removed.");
+    /// Removes the pictures that are unreferenced after a change of an account. `outcome` contains the pictures of the account
+    /// before and after the change. If the change was rolled back, only the new picture is removed.
+    pub async fn remove_unreferenced(
+        &self,
+        new: Option<String>,
+        outcome: Result<[Option<String>; 2], &ApiError>,
+    ) {
+        let (before, after) = match outcome {
+            Ok([before, after]) => (before, after),
+            Err(error) if error.is_rolled_back() => (None, None),
+            // The outcome is unknown, so the account may refer to the new picture.
+            Err(_) => return,
+        };
+        for name in [before, new].into_iter().flatten() {
+            if Some(&name) != after.as_ref() {
+                self.remove(&name).await;
+            }
         }
     }
 
-    /// The names of the files that were written before a moment, those that were never finished among them. Whatever else is
-    /// in the folder is not named.
-    ///
-    /// # Errors
-    /// When the folder cannot be read. One that is not there has none.
+    /// Removes an unreferenced picture. Logs a failure.
+    pub async fn remove(&self, name: &str) {
+        if let Err(error) = tokio::fs::remove_file(self.folder.join(name)).await {
+            tracing::warn!(picture = name, %error, "Unreferenced picture not removed");
+        }
+    }
+
+    /// Returns the names of pictures and partial files that were written before `moment`. Ignores other files.
     pub fn written_before(&self, moment: SystemTime) -> std::io::Result<Vec<String>> {
         if !self.folder.try_exists()? {
             return Ok(Vec::new());
@@ -214,13 +229,13 @@ impl PictureStore {
         Ok(names)
     }
 
-    /// The absolute URL of a picture.
+    /// Returns the absolute URL of a picture.
     #[must_use]
     pub fn url(&self, name: &str) -> String {
         format!("{}/media/{name}", self.base)
     }
 
-    /// Opens a stored picture; `None` for a name that no stored picture has.
+    /// Opens a stored picture. Returns `None` if there is none of this name.
     pub async fn open(&self, name: &str) -> Option<StoredPicture> {
         let extension = extension_of(name)?;
         let (_, media_type) = STORED.into_iter().find(|(known, _)| *known == extension)?;
@@ -238,22 +253,22 @@ impl PictureStore {
 pub struct StoredPicture {
     /// The file.
     pub file: File,
-    /// Its length.
+    /// The size of the file, in bytes.
     pub bytes: u64,
-    /// Its media type.
+    /// The media type of the file.
     pub media_type: &'static str,
 }
 
-/// Decodes, scales and converts an upload, and encodes what becomes of it.
-fn rewrite(upload: &Upload, max_size: u32) -> Result<Picture, Invalid> {
+/// Decodes, scales and converts an upload, and encodes the result.
+fn reencode(upload: &Upload, max_size: u32) -> Result<Picture, Invalid> {
     if !complete::is_complete(&upload.bytes, upload.format) {
         return Err(not_a_picture());
     }
     let decoded = decode::decode(&upload.bytes, upload.format)?;
-    // Scaling first: the other steps then cost next to nothing.
+    // Scaling first makes the other steps cheap.
     let small = scale::shrink(decoded.pixels, max_size, decoded.inks.is_none());
     let mut srgb = colour::to_srgb(small, decoded.inks, decoded.icc_profile.as_deref());
-    // The orientation is metadata, which is not stored.
+    // Applied to the pixels, as metadata is not stored.
     srgb.apply_orientation(decoded.orientation);
     encode::encode(srgb.into_rgba8()).ok_or_else(not_a_picture)
 }
@@ -262,12 +277,12 @@ fn invalid(reason: Invalid) -> ApiError {
     ApiError::invalid_field("image", reason)
 }
 
-/// The extension of a file, if its name is one that [`PictureStore::save`] gives.
+/// Returns the extension of a file, if [`PictureStore::save`] generates such names.
 fn extension_of(name: &str) -> Option<&str> {
     let (id, extension) = name.split_once('.')?;
-    let is_ours = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let is_generated = id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit());
     let is_known = extension == PARTIAL || STORED.iter().any(|(known, _)| *known == extension);
-    (is_ours && is_known).then_some(extension)
+    (is_generated && is_known).then_some(extension)
 }
 
 fn not_a_picture() -> Invalid {

@@ -1,4 +1,4 @@
-//! Limits what decoding costs: one picture on each core at a time, and all of them together to a memory budget.
+//! Limits concurrent decoding: one picture per core, and a memory budget for all of them.
 
 use std::{sync::Arc, thread, time::Duration};
 
@@ -12,10 +12,10 @@ use tokio::{
 use crate::accounts::pictures::{invalid, not_a_picture};
 use crate::http::error::ApiError;
 
-/// The memory that all decoders together may use, in MiB. The costliest picture, a CMYK JPEG of 25 megapixels, needs 287.
+/// Memory budget of all decoders, in MiB. The largest picture, a CMYK JPEG of 25 megapixels, needs 287.
 const MEMORY_MIB: usize = 320;
 
-/// The longest that an upload waits for a core and for memory before it is answered 503.
+/// Maximum time that an upload waits for a core and memory before the answer is 503.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The queue of uploads that wait to be decoded.
@@ -44,11 +44,8 @@ impl DecodeQueue {
         }
     }
 
-    /// Measures how many bytes decoding takes, waits for that memory, and decodes. Both run on a blocking thread and keep
-    /// their core until they are done, also when the request was cancelled.
-    ///
-    /// # Errors
-    /// When the file is refused, or no core or memory became free in time.
+    /// Measures how many bytes decoding needs, waits for this memory, and decodes. Both steps run on a blocking thread and keep
+    /// their core until they end, even if the request is cancelled.
     pub(super) async fn run<I: Send + 'static, T: Send + 'static>(
         &self,
         measure: impl FnOnce() -> Result<(u64, I), Invalid> + Send + 'static,
@@ -70,7 +67,7 @@ impl DecodeQueue {
     }
 }
 
-/// Runs a decoder on a blocking thread. A decoder that panics has met a file that is not a picture.
+/// Runs a decoder on a blocking thread. Treats a panic as an invalid picture.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ApiError> {
@@ -80,7 +77,7 @@ async fn blocking<T: Send + 'static>(
 
 fn mebibytes(bytes: u64) -> u32 {
     let whole = usize::try_from(bytes.div_ceil(1024 * 1024)).unwrap_or(usize::MAX);
-    // Nothing that is decoded needs more; if it did, it would get all.
+    // No accepted picture needs more than the budget.
     u32::try_from(whole.min(MEMORY_MIB)).unwrap_or(u32::MAX)
 }
 
@@ -117,18 +114,18 @@ mod tests {
         Gated { task, open }
     }
 
-    /// Decodes something of so many MiB that takes no time.
+    /// Runs a decoder of `mebibytes` MiB that ends at once.
     async fn decode(queue: &DecodeQueue, mebibytes: u64) -> Result<(), ApiError> {
         queue.run(move || Ok((mebibytes * MIB, ())), Ok).await
     }
 
-    /// A queue on which a decoder either starts at once or is answered that the service is busy.
-    fn impatient(cores: usize) -> DecodeQueue {
+    /// A queue with a timeout of zero: a decoder either starts at once or is refused.
+    fn without_waiting(cores: usize) -> DecodeQueue {
         DecodeQueue::new(cores, Duration::ZERO)
     }
 
-    /// The same cores and memory with a timeout that no test reaches.
-    fn patient(queue: &DecodeQueue) -> DecodeQueue {
+    /// The same queue with a timeout that no test reaches.
+    fn waiting(queue: &DecodeQueue) -> DecodeQueue {
         DecodeQueue {
             timeout: Duration::from_mins(1),
             ..queue.clone()
@@ -143,7 +140,7 @@ mod tests {
     /// C1
     #[tokio::test]
     async fn decoders_run_one_at_a_time_per_core() {
-        let queue = impatient(2);
+        let queue = without_waiting(2);
         let first = start(&queue, 1).await;
         let second = start(&queue, 1).await;
 
@@ -151,15 +148,15 @@ mod tests {
 
         first.open.send(()).unwrap();
         first.task.await.unwrap().unwrap();
-        decode(&patient(&queue), 1).await.unwrap();
+        decode(&waiting(&queue), 1).await.unwrap();
         second.open.send(()).unwrap();
         second.task.await.unwrap().unwrap();
     }
 
-    /// C1: the thread goes on after its request, and so does what it counts for.
+    /// C1: the thread of a cancelled request keeps its permits.
     #[tokio::test]
     async fn decoder_of_cancelled_request_keeps_core_and_memory() {
-        let queue = impatient(1);
+        let queue = without_waiting(1);
         let cancelled = start(&queue, 300).await;
         cancelled.task.abort();
         assert!(cancelled.task.await.unwrap_err().is_cancelled());
@@ -168,13 +165,13 @@ mod tests {
         assert_eq!(queue.memory.available_permits(), 20);
 
         cancelled.open.send(()).unwrap();
-        decode(&patient(&queue), 300).await.unwrap();
+        decode(&waiting(&queue), 300).await.unwrap();
     }
 
     /// C1
     #[tokio::test]
     async fn measuring_of_cancelled_request_keeps_its_core() {
-        let queue = impatient(1);
+        let queue = without_waiting(1);
         let (started, has_started) = oneshot::channel();
         let (open, gate) = mpsc::channel::<()>();
         let measuring = tokio::spawn({
@@ -193,13 +190,13 @@ mod tests {
         assert_busy(&decode(&queue, 1).await);
 
         open.send(()).unwrap();
-        decode(&patient(&queue), 1).await.unwrap();
+        decode(&waiting(&queue), 1).await.unwrap();
     }
 
     /// C1
     #[tokio::test]
     async fn decoders_share_320_mib() {
-        let queue = impatient(3);
+        let queue = without_waiting(3);
         let large = start(&queue, 287).await;
 
         assert_busy(&decode(&queue, 34).await);
@@ -207,10 +204,10 @@ mod tests {
 
         large.open.send(()).unwrap();
         large.task.await.unwrap().unwrap();
-        decode(&patient(&queue), 320).await.unwrap();
+        decode(&waiting(&queue), 320).await.unwrap();
     }
 
-    /// C1: what is not decoded in 10 s is a 503; each 503 gets its `Retry-After` in `request`.
+    /// C1: an upload that waits 10 s is answered 503. `http::request_context` adds the `Retry-After`.
     #[test]
     fn decode_queue_timeout_is_503() {
         assert_eq!(DecodeQueue::default().timeout, Duration::from_secs(10));

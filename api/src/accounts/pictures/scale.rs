@@ -1,9 +1,9 @@
-//! Scales pictures down. Smaller ones stay as they are.
+//! Downscaling of pictures. Small ones keep their size.
 
 use image::{DynamicImage, imageops::FilterType};
 
-/// The same picture with at most `max_size` pixels on its longer side. With `blends` the last of two or four channels is
-/// transparency, and what cannot be seen does not tinge what can.
+/// Scales a picture to at most `max_size` pixels on its longer side. With `blends`, the last of two or four channels is
+/// alpha, and transparent pixels do not affect the colour of visible ones.
 pub(super) fn shrink(mut picture: DynamicImage, max_size: u32, blends: bool) -> DynamicImage {
     let (width, height) = (picture.width(), picture.height());
     let longer = width.max(height);
@@ -18,7 +18,7 @@ pub(super) fn shrink(mut picture: DynamicImage, max_size: u32, blends: bool) -> 
         let scaled = u64::from(side) * u64::from(size) / u64::from(longer);
         u32::try_from(scaled).unwrap_or(size).max(1)
     };
-    // Averages are fast, and good enough while there are pixels to spare; the rest of the way needs a filter.
+    // Averaging is fast and good enough down to twice the size. A filter does the rest.
     let twice = 2 * max_size;
     if longer > twice {
         picture = picture.thumbnail_exact(fit(width, twice), fit(height, twice));
@@ -31,7 +31,7 @@ pub(super) fn shrink(mut picture: DynamicImage, max_size: u32, blends: bool) -> 
     picture
 }
 
-/// Multiplies colours by their opacity.
+/// Multiplies colours by their alpha.
 fn premultiply(picture: &mut DynamicImage) {
     match picture {
         DynamicImage::ImageLumaA8(picture) => weigh(picture, 2),
@@ -42,7 +42,7 @@ fn premultiply(picture: &mut DynamicImage) {
     }
 }
 
-/// Multiplies all samples of a pixel but the last by the last.
+/// Multiplies all samples of a pixel except the last by the last.
 fn weigh<S: Copy + Into<u64> + TryFrom<u64>>(samples: &mut [S], channels: usize) {
     let full = (1_u64 << (8 * size_of::<S>())) - 1;
     for pixel in samples.chunks_exact_mut(channels) {
@@ -60,7 +60,7 @@ fn weigh<S: Copy + Into<u64> + TryFrom<u64>>(samples: &mut [S], channels: usize)
     }
 }
 
-/// Divides colours by their opacity.
+/// Divides colours by their alpha.
 fn unpremultiply(picture: DynamicImage) -> DynamicImage {
     let mut picture = picture.into_rgba8();
     for pixel in picture.pixels_mut() {

@@ -9,11 +9,11 @@ use tokio_util::io::ReaderStream;
 
 use crate::{app_state::App, http::error::ApiError};
 
-/// What one reader of a picture costs in memory, in bytes.
+/// Size of the read buffer of one download, in bytes.
 const CHUNK: usize = 16 * 1024;
 
-/// A picture may be cached by its reader's browser for ever: its name is random and its content never changes. That makes the
-/// name a strong entity tag (RFC 9110, 8.8.3), too. The one exception from `no-store` (A6).
+/// The only exception from `no-store` (A6): browsers may cache a picture without expiry, as its name is random and its content
+/// never changes. The name is therefore also a strong entity tag (RFC 9110, 8.8.3).
 #[handler]
 pub async fn picture(
     Data(app): Data<&App>,
@@ -38,7 +38,7 @@ pub async fn picture(
         .body(body))
 }
 
-/// Whether a client has what has this tag: `If-None-Match` compares weakly (RFC 9110, 13.1.2).
+/// Whether the client has the picture with this tag. `If-None-Match` compares weakly (RFC 9110, 13.1.2).
 fn is_known(headers: &HeaderMap, tag: &str) -> bool {
     headers
         .get_all(header::IF_NONE_MATCH)

@@ -8,7 +8,7 @@ use image::{
 };
 use moxcms::ColorProfile;
 
-use crate::accounts::pictures::{MAX_STORED_BYTES, Picture, Upload, rewrite};
+use crate::accounts::pictures::{MAX_STORED_BYTES, Picture, Upload, reencode};
 
 const MAX_SIZE: u32 = 512;
 
@@ -36,7 +36,7 @@ fn encoded(picture: &DynamicImage, format: ImageFormat) -> Vec<u8> {
 }
 
 fn stored(bytes: Vec<u8>) -> Option<Picture> {
-    rewrite(&Upload::new(bytes).ok()?, MAX_SIZE).ok()
+    reencode(&Upload::new(bytes).ok()?, MAX_SIZE).ok()
 }
 
 /// What the stored form shows, and as what.

@@ -42,26 +42,13 @@ pub async fn change(
         change.is_superuser = Some(false);
     }
     authorize(admin, seen, &change)?;
-    if let Some(upload) = upload {
-        change.profile.picture = Some(match upload {
-            Some(upload) => {
-                let uploader = Some(admin.user.id);
-                let picture = pictures::accept(app, &admin.audit, uploader, upload).await?;
-                Some(app.pictures.save(picture).await?)
-            }
-            None => None,
-        });
-    }
-    let new = change.profile.picture.clone();
+    change.profile.picture = pictures::store(app, &admin.audit, admin.user.id, upload).await?;
+    let new = change.profile.picture.clone().flatten();
     let changed = store(app, admin, seen, change).await;
-    // Removes the replaced picture, or after a rollback the new one.
-    let unused = match &changed {
-        Ok(_) => seen.picture.clone().filter(|_| new.is_some()),
-        Err(error) => new.flatten().filter(|_| error.is_rolled_back()),
-    };
-    if let Some(name) = unused {
-        app.pictures.remove(&name).await;
-    }
+    let outcome = changed
+        .as_ref()
+        .map(|after| [seen.picture.clone(), after.picture.clone()]);
+    app.pictures.remove_unreferenced(new, outcome).await;
     changed
 }
 
@@ -100,10 +87,10 @@ async fn store(
         return Ok(current);
     }
     let mut mails = Vec::new();
-    if profile::is_new(change.profile.email.as_ref(), seen) {
+    if profile::is_new_email(change.profile.email.as_ref(), seen) {
         // Ends the sessions of the old address's owner. Administrators who change their own address stay signed in.
         session::revoke_others(&transaction, seen.id, admin.session.id, app.now()).await?;
-        mails.push(profile::address_changes(app, &transaction, seen, &admin.audit).await?);
+        mails.push(profile::before_email_change(app, &transaction, seen, &admin.audit).await?);
     }
     let Some(user) = staff::change(&transaction, seen, change, app.now()).await? else {
         return Err(ApiError::EditConflict);

@@ -276,7 +276,7 @@ async fn full_run_leaks_no_secret() {
     );
     assert!(database.contains(EMAIL) && database.contains("authn_login_success"));
     assert!(redis.contains(":admin:session:") && database.contains("authz_admin"));
-    assert!(logs.contains("Password reset.") && logs.contains("Mail sent"));
+    assert!(logs.contains("Password reset") && logs.contains("Mail sent"));
     let everything = [logs.as_str(), &with_code, &redis, &commands, &database].concat();
     let tokens = [
         &access, &refresh, &access_2, &refresh_2, &access_3, &refresh_3, &access_4, &refresh_4,

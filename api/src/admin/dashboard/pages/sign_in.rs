@@ -9,7 +9,6 @@ use latchkey_shared::{
         audit::{Event, EventKind},
         session, user,
     },
-    types::email::Email,
 };
 use poem::{
     Request, Response, handler,
@@ -33,7 +32,6 @@ use crate::{
         audit_context::{AuditContext, of_session},
         error::ApiError,
     },
-    passwords::Password,
 };
 
 /// The lifetime of the theme and language cookies.
@@ -105,27 +103,16 @@ async fn start_session(
     audit: &AuditContext,
     request: &Request,
 ) -> Result<Cookie, ApiError> {
-    let mut fields = form.into_fields();
-    let (email, password) = (
-        fields.required::<Email>("email"),
-        fields.required::<Password>("password"),
-    );
-    fields.finish()?;
-    let email = email?;
-    let limit = app.limits.login(audit.client_ip, &email, app.now()).await;
-    let attempt = audit
-        .audit_if_limited(app, "login", Some(&email.key()), limit)
-        .await?;
-    let (user, verdict) = login::authenticate(app, &email, password?, attempt, audit).await?;
+    let (user, check) = login::authenticate(app, form.into_fields(), audit).await?;
     if !user.is_staff {
-        login::record_failure(app, audit, &email, Some(user.id), "not staff").await?;
+        login::record_failure(app, audit, &user.email, Some(user.id), "not staff").await?;
         return Err(ApiError::InvalidCredentials);
     }
     let device = login::user_agent(request);
     let (mut session, _) = login::new_session(app, user.id, device, audit);
     session.expires_at = session.created_at + app.config.admin_session;
     let id = session.id;
-    login::store_session(app, &user, verdict, session, audit, Some("dashboard")).await?;
+    login::store_session(app, &user, check, session, audit, Some("dashboard")).await?;
     dashboard_session::end(app, request).await?;
     dashboard_session::start(app, id).await
 }
