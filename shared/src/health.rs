@@ -143,7 +143,7 @@ pub async fn check_redis(client: &Client, namespace: &str, queue: &Queue) -> Res
     };
     match (codes, queue) {
         // While fred reconnects, its commands time out; the queue's client knows the reason.
-        (Err(codes), Err(queue)) if codes.is_silence() => Err(queue),
+        (Err(codes), Err(queue)) if codes.is_unresponsive() => Err(queue),
         (codes, queue) => codes.and(queue),
     }
 }
@@ -189,7 +189,7 @@ mod tests {
     use super::*;
 
     fn refusal() -> Refusal {
-        redis::fault::of_text("OOM command not allowed")
+        redis::fault::from_text("OOM command not allowed")
     }
 
     /// Any number of probes costs one attempt, whether it succeeds or fails.

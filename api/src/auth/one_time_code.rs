@@ -205,7 +205,7 @@ async fn compare(
         return Err(ApiError::InvalidOtp);
     }
     // The row marks the code as used, so a copy left in Redis is harmless.
-    if let Err(error) = app.codes.forget(reset.id).await {
+    if let Err(error) = app.codes.delete(reset.id).await {
         tracing::warn!(reset.id = %reset.id, %error, "Used one-time code not deleted; it will expire");
     }
     tracing::info!(reset.id = %reset.id, "One-time code accepted");

@@ -174,7 +174,7 @@ impl Outbox {
     pub async fn notify_worker(&self, mail: QueuedMail) {
         let QueuedMail { id, kind } = mail;
         self.written.with_label_values(&[kind.as_str()]).inc();
-        let pushing = self.queue.push_if_room(id, kind.priority());
+        let pushing = self.queue.push_unless_full(id, kind.priority());
         match tokio::time::timeout(PUSH_TIMEOUT, pushing).await {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => {

@@ -1,6 +1,7 @@
-//! The queue's connection to Redis. redis-rs opens another for one that was closed, but not for one that is only silent, as
-//! after the death of its host, nor for one that leads to a Redis which was demoted to a replica or knows another password by
-//! now. Here the caller that gets such an error, or waits in vain for an answer, has the connection replaced.
+//! The queue's connection to Redis.
+//!
+//! redis-rs reopens a closed connection. It does not replace one that is silent because its host has died, nor one to a Redis that
+//! became a replica or has another password. This connection replaces itself when a command gets such an error or times out.
 
 use std::{
     slice,
@@ -17,12 +18,12 @@ use tokio::time::Instant;
 
 use crate::redis::fault;
 
-/// How long Redis may take for an answer.
+/// The timeout of a command.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
-/// Between two connections that are opened because Redis refuses its work.
-const PAUSE: Duration = Duration::from_secs(1);
+/// The minimum time between two new connections to a Redis that refuses commands.
+const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Clones share one connection.
+/// A connection. Clones share it.
 #[derive(Clone)]
 pub struct Connection(Arc<Shared>);
 
@@ -33,21 +34,21 @@ struct Shared {
 
 struct Current {
     manager: ConnectionManager,
-    /// How many there were before it.
-    before: u64,
-    /// When it was opened.
-    since: Instant,
+    /// Counts the replacements, to identify the connection.
+    generation: u64,
+    /// When the connection was opened.
+    opened_at: Instant,
 }
 
 impl Connection {
-    /// Connects.
+    /// Connects to Redis.
     pub(super) async fn open(url: &str) -> RedisResult<Self> {
         let client = Client::open(url)?;
-        let manager = ConnectionManager::new_with_config(client.clone(), patience()).await?;
+        let manager = ConnectionManager::new_with_config(client.clone(), config()).await?;
         let current = Mutex::new(Current {
             manager,
-            before: 0,
-            since: Instant::now(),
+            generation: 0,
+            opened_at: Instant::now(),
         });
         Ok(Self(Arc::new(Shared { client, current })))
     }
@@ -57,50 +58,51 @@ impl Connection {
         current.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Redis' own errors are among the answers: `answers` are those of an `A`.
-    async fn ask<A>(
+    /// Runs a command, and replaces the connection if that may help. `replies` returns the replies in an `A`, which contain the
+    /// errors of Redis.
+    async fn run<A>(
         &self,
-        question: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<A>,
-        answers: fn(&A) -> &[Value],
+        command: impl AsyncFnOnce(&mut ConnectionManager) -> RedisResult<A>,
+        replies: fn(&A) -> &[Value],
     ) -> RedisResult<A> {
-        let (mut manager, before) = {
+        let (mut manager, generation) = {
             let current = self.current();
-            (current.manager.clone(), current.before)
+            (current.manager.clone(), current.generation)
         };
-        let answer = question(&mut manager).await;
-        match &answer {
-            Err(error) if error.is_timeout() => self.replace(before)?,
+        let result = command(&mut manager).await;
+        match &result {
+            Err(error) if error.is_timeout() => self.replace(generation)?,
             Err(error)
                 if error.kind() == ErrorKind::AuthenticationFailed
                     || fault::is_cured_by_reconnecting(&error.to_string()) =>
             {
-                self.replace_after_pause(before)?;
+                self.replace_after_pause(generation)?;
             }
-            Ok(given) if answers(given).iter().any(is_cured_by_reconnecting) => {
-                self.replace_after_pause(before)?;
+            Ok(given) if replies(given).iter().any(is_cured_by_reconnecting) => {
+                self.replace_after_pause(generation)?;
             }
             _ => {}
         }
-        answer
+        result
     }
 
-    /// As [`Connection::replace`], but not at once after the last time: a Redis that refuses its work may go on doing so.
-    fn replace_after_pause(&self, before: u64) -> RedisResult<()> {
-        if self.current().since.elapsed() < PAUSE {
+    /// Replaces the connection unless it was opened recently: a Redis that refuses commands may go on doing so.
+    fn replace_after_pause(&self, generation: u64) -> RedisResult<()> {
+        if self.current().opened_at.elapsed() < RECONNECT_PAUSE {
             return Ok(());
         }
-        self.replace(before)
+        self.replace(generation)
     }
 
-    /// Replaces the connection that had so many before it, unless somebody else just did.
-    fn replace(&self, before: u64) -> RedisResult<()> {
+    /// Replaces the connection, unless another caller already did.
+    fn replace(&self, generation: u64) -> RedisResult<()> {
         let mut current = self.current();
-        if current.before == before {
-            tracing::debug!("The queue gets a new connection to Redis");
+        if current.generation == generation {
+            tracing::debug!("Replacing the queue's connection to Redis");
             current.manager =
-                ConnectionManager::new_lazy_with_config(self.0.client.clone(), patience())?;
-            current.before += 1;
-            current.since = Instant::now();
+                ConnectionManager::new_lazy_with_config(self.0.client.clone(), config())?;
+            current.generation += 1;
+            current.opened_at = Instant::now();
         }
         Ok(())
     }
@@ -108,7 +110,7 @@ impl Connection {
 
 impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
-        Box::pin(self.ask(
+        Box::pin(self.run(
             async |manager| manager.send_packed_command(command).await,
             slice::from_ref,
         ))
@@ -120,7 +122,7 @@ impl ConnectionLike for Connection {
         offset: usize,
         count: usize,
     ) -> RedisFuture<'a, Vec<Value>> {
-        Box::pin(self.ask(
+        Box::pin(self.run(
             async move |manager| manager.send_packed_commands(commands, offset, count).await,
             Vec::as_slice,
         ))
@@ -135,7 +137,7 @@ fn is_cured_by_reconnecting(answer: &Value) -> bool {
     matches!(answer, Value::ServerError(error) if fault::is_cured_by_reconnecting(&error.to_string()))
 }
 
-fn patience() -> ConnectionManagerConfig {
+fn config() -> ConnectionManagerConfig {
     ConnectionManagerConfig::new()
         .set_connection_timeout(Some(Duration::from_secs(2)))
         .set_response_timeout(Some(RESPONSE_TIMEOUT))

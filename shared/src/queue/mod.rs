@@ -1,16 +1,16 @@
-//! The queue: a bounded channel of wake-ups in Redis, by apalis-redis. The other half of apalis is `worker`'s monitor.
+//! The queue: a bounded list of mail ids in Redis, based on apalis-redis. The worker consumes it with apalis.
 //!
-//! What travels is a mail's id and nothing else, and losing or doubling one costs nothing, because the mail's row decides
-//! (`mail::claim`). That is what makes apalis-redis 1.0.0 fit for the job; by itself it is not durable. Covered here:
+//! The queue carries only the ids of mails. A lost or repeated id does no harm, because the mail's row decides
+//! ([`crate::models::mail::claim`]). This makes apalis-redis 1.0.0 suitable, which by itself is not durable. Its other
+//! limits and how they are handled:
 //!
-//! - every push goes through a sorted set whose promotion fails for good above some 8,000 due ids: nothing is pushed
-//!   unless the queue is short ([`MAX_DEPTH`]), and the relay tops it up;
-//! - a payload that does not decode stops the worker: payloads are plain JSON values, read by our own hand;
-//! - finished jobs leave their payload, their metadata and their id behind, and workers a description of themselves:
-//!   [`Queue::sweep`] removes both;
-//! - it knows no priorities: there is a queue for each, and the worker sees to it that codes pass;
-//! - its ready-made connection gives up on an answer after 500 ms: the one made here waits longer;
-//! - a push that was cancelled leaves its storage unusable: each push has a storage of its own.
+//! - A push goes through a sorted set, and moving ids out of it fails for good above some 8,000 due ids. So pushes stop at
+//!   [`MAX_DEPTH`], and the relay pushes the rest later.
+//! - A payload that does not decode stops the worker. So payloads are plain JSON values, decoded by [`Queue::mail_of`].
+//! - Finished jobs leave their payload, metadata and id behind, and workers their metadata. [`Queue::sweep`] removes both.
+//! - It has no priorities. So each priority has a queue, and the worker reserves capacity for codes.
+//! - Its own connection times out after 500 ms. So this module brings its own connection with a longer timeout.
+//! - A cancelled push leaves its storage unusable. So each push has a storage of its own.
 
 use std::{sync::Arc, time::Duration};
 
@@ -31,22 +31,22 @@ mod connection;
 
 pub use crate::queue::connection::Connection;
 
-/// The most wake-ups that wait at once in one queue.
+/// The maximum number of ids in a queue.
 pub const MAX_DEPTH: usize = 4_000;
 
-/// How many wake-ups are pushed at a time. Redis does nothing else meanwhile.
-const MOST_AT_ONCE: usize = 250;
+/// The number of ids in one push. Redis executes nothing else during a push.
+const PUSH_BATCH_SIZE: usize = 250;
 
-/// How many finished jobs one sweep removes.
+/// The number of finished jobs that one sweep removes.
 const SWEEP_BATCH: usize = 1_000;
 
-/// A worker that says nothing for so long is not there: three times what it says it every.
-const SEEN_SECONDS: u64 = 15;
+/// A worker without a heartbeat for this long counts as dead: three heartbeat intervals.
+const LIVE_SECONDS: u64 = 15;
 
-/// What a worker that was not heard of for so many seconds leaves behind is removed.
-const GONE_SECONDS: u64 = 60;
+/// The metadata of a worker without a heartbeat for this long is removed.
+const METADATA_SECONDS: u64 = 60;
 
-/// A handle on the queues, one for each priority; clones share one connection.
+/// The queues, one for each priority. Clones share one connection.
 #[derive(Clone)]
 pub struct Queue {
     connection: Connection,
@@ -58,20 +58,20 @@ pub struct Queue {
 #[derive(Clone)]
 struct PriorityQueue {
     config: Config,
-    /// What is to be pushed while a push is under way goes with the next one.
-    wake_ups: Batch<Uuid, Result<bool, QueueError>>,
+    /// Ids that arrive during a push form the next one.
+    pushes: Batch<Uuid, Result<bool, QueueError>>,
 }
 
-/// Why a wake-up could not be pushed, or the queue not be read.
+/// Why the queue could not be written or read.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum QueueError {
-    /// Redis refused or did not answer.
+    /// Redis failed or did not respond.
     #[error("Redis: {0}")]
     Redis(Arc<redis::RedisError>),
-    /// apalis could not push.
+    /// apalis failed to push.
     #[error("apalis: {0}")]
     Push(String),
-    /// The program stops.
+    /// The batch of the push failed.
     #[error(transparent)]
     BatchClosed(#[from] BatchClosed),
 }
@@ -86,25 +86,24 @@ impl From<&QueueError> for Refusal {
     fn from(error: &QueueError) -> Self {
         match error {
             QueueError::Redis(error) => Self::from(error.as_ref()),
-            QueueError::Push(error) => fault::of_text(error),
-            QueueError::BatchClosed(error) => fault::of_text(&error.to_string()),
+            QueueError::Push(error) => fault::from_text(error),
+            QueueError::BatchClosed(error) => fault::from_text(&error.to_string()),
         }
     }
 }
 
 impl Queue {
-    /// Connects to the queue of one installation.
+    /// Connects to the queues of an installation.
     pub async fn connect(url: &str, namespace: &str) -> Result<Self, QueueError> {
         let connection = Connection::open(url).await?;
         Ok(Self {
-            // The name that the only queue had before there were two: jobs of that time are heard here.
             high: PriorityQueue::new(&connection, format!("{namespace}:mails")),
             normal: PriorityQueue::new(&connection, format!("{namespace}:notices")),
             connection,
         })
     }
 
-    fn lane(&self, priority: Priority) -> &PriorityQueue {
+    fn queue(&self, priority: Priority) -> &PriorityQueue {
         match priority {
             Priority::High => &self.high,
             Priority::Normal => &self.normal,
@@ -112,33 +111,36 @@ impl Queue {
     }
 
     fn config(&self, priority: Priority) -> &Config {
-        &self.lane(priority).config
+        &self.queue(priority).config
     }
 
-    /// The storage of one priority, which the worker's monitor reads.
+    /// Returns the storage of a priority, which the worker consumes.
     #[must_use]
     pub fn storage(&self, priority: Priority) -> RedisStorage<Value, Connection> {
         storage(&self.connection, self.config(priority))
     }
 
-    /// Pushes a wake-up for a mail unless too many wait already; false when there was no room.
-    pub async fn push_if_room(&self, mail: Uuid, priority: Priority) -> Result<bool, QueueError> {
-        self.lane(priority).wake_ups.submit(mail).await?
+    /// Pushes a mail's id. Returns false if the queue is full.
+    pub async fn push_unless_full(
+        &self,
+        mail: Uuid,
+        priority: Priority,
+    ) -> Result<bool, QueueError> {
+        self.queue(priority).pushes.submit(mail).await?
     }
 
-    /// Pushes wake-ups for mails.
+    /// Pushes the ids of mails.
     ///
     /// # Errors
-    /// When Redis does not answer. Some may have been pushed then.
+    /// Some ids may have been pushed.
     pub async fn push(&self, mails: &[Uuid], priority: Priority) -> Result<(), QueueError> {
-        for part in mails.chunks(MOST_AT_ONCE) {
+        for part in mails.chunks(PUSH_BATCH_SIZE) {
             push(&self.connection, self.config(priority), part).await?;
         }
         Ok(())
     }
 
-    /// Writes a key over the queue's connection that Redis drops by itself: the queue needs Redis to accept writes even to
-    /// be read.
+    /// Writes a key that expires, over the queue's connection. A write, because even reading the queue needs one.
     pub async fn check_write(&self) -> Result<(), QueueError> {
         let () = redis::cmd("SET")
             .arg(format!("{}:health", self.high.config.workers_set()))
@@ -150,14 +152,17 @@ impl Queue {
         Ok(())
     }
 
-    /// How many wake-ups of one priority wait.
+    /// Returns the number of ids in the queue of a priority.
     pub async fn depth(&self, priority: Priority) -> Result<usize, QueueError> {
         depth(&self.connection, self.config(priority)).await
     }
 
-    /// Notes the name of a worker that is about to read one of the queues, so that [`Queue::sweep`] finds what it will
-    /// leave behind.
-    pub async fn announce(&self, worker: &str, priority: Priority) -> Result<(), QueueError> {
+    /// Registers a worker that is about to consume a queue, so that [`Queue::sweep`] can remove its metadata later.
+    pub async fn register_worker(
+        &self,
+        worker: &str,
+        priority: Priority,
+    ) -> Result<(), QueueError> {
         let script =
             Script::new("return redis.call('zadd', KEYS[1], redis.call('time')[1], ARGV[1])");
         let _: usize = script
@@ -168,20 +173,20 @@ impl Queue {
         Ok(())
     }
 
-    /// How many workers have lately said that they are there.
+    /// Returns the number of live workers.
     pub async fn workers(&self) -> Result<usize, QueueError> {
         let script = Script::new(
             "return redis.call('zcount', KEYS[1], redis.call('time')[1] - ARGV[1], '+inf')",
         );
         Ok(script
             .key(self.high.config.workers_set())
-            .arg(SEEN_SECONDS)
+            .arg(LIVE_SECONDS)
             .invoke_async(&mut self.connection.clone())
             .await?)
     }
 
-    /// Removes what finished jobs and workers that are gone leave behind, a batch of jobs at a time; returns how many
-    /// jobs.
+    /// Removes what finished jobs and dead workers leave behind, up to [`SWEEP_BATCH`] jobs of each kind. Returns the number of
+    /// removed jobs.
     pub async fn sweep(&self) -> Result<usize, QueueError> {
         let mut swept = 0;
         for PriorityQueue { config, .. } in [&self.high, &self.normal] {
@@ -215,7 +220,7 @@ impl Queue {
             .await?)
     }
 
-    /// apalis forgets the name of a worker that is gone, and keeps its description for ever.
+    /// Removes the metadata of dead workers. apalis removes only their names.
     async fn sweep_workers(&self, config: &Config) -> Result<(), QueueError> {
         let script = Script::new(
             r"
@@ -232,13 +237,13 @@ impl Queue {
         let () = script
             .key(names_set(config))
             .key(config.workers_set())
-            .arg(GONE_SECONDS)
+            .arg(METADATA_SECONDS)
             .invoke_async(&mut self.connection.clone())
             .await?;
         Ok(())
     }
 
-    /// The mail that a payload names; `None` for anything else, such as a job of another version.
+    /// Returns the mail id in a payload. `None` for other payloads, such as those of another version.
     #[must_use]
     pub fn mail_of(payload: &Value) -> Option<Uuid> {
         payload.as_str()?.parse().ok()
@@ -248,33 +253,33 @@ impl Queue {
 impl PriorityQueue {
     fn new(connection: &Connection, queue: String) -> Self {
         let (connection, config) = (connection.clone(), config(queue));
-        let into = config.clone();
+        let pushed_config = config.clone();
         Self {
             config,
-            wake_ups: Batch::new(MOST_AT_ONCE, 2, move |mails| {
-                fill(connection.clone(), into.clone(), mails)
+            pushes: Batch::new(PUSH_BATCH_SIZE, 2, move |mails| {
+                push_until_full(connection.clone(), pushed_config.clone(), mails)
             }),
         }
     }
 }
 
-/// Pushes as many wake-ups as there is room for; of each whether it was.
-async fn fill(
+/// Pushes ids until the queue is full. Returns for each id whether it was pushed.
+async fn push_until_full(
     connection: Connection,
     config: Config,
     mails: Vec<Uuid>,
 ) -> Vec<Result<bool, QueueError>> {
     let pushed = async {
-        let room = MAX_DEPTH.saturating_sub(depth(&connection, &config).await?);
-        let fitting = mails.get(..room).unwrap_or(&mails);
+        let free = MAX_DEPTH.saturating_sub(depth(&connection, &config).await?);
+        let fitting = mails.get(..free).unwrap_or(&mails);
         if !fitting.is_empty() {
             push(&connection, &config, fitting).await?;
         }
         Ok(fitting.len())
     }
     .await;
-    let of = |index| pushed.clone().map(|pushed| index < pushed);
-    (0..mails.len()).map(of).collect()
+    let was_pushed = |index| pushed.clone().map(|pushed| index < pushed);
+    (0..mails.len()).map(was_pushed).collect()
 }
 
 async fn push(connection: &Connection, config: &Config, mails: &[Uuid]) -> Result<(), QueueError> {
@@ -302,14 +307,14 @@ fn config(queue: String) -> Config {
     Config::default()
         .queue(queue)
         .batch_size(10)
-        // A worker that died is noticed after 3 × 5 s. Its mails do not wait for that: the relay pushes them again.
+        // A dead worker is noticed after 3 × 5 s. Its mails do not wait for that: the relay pushes them again.
         .heartbeat_interval(Duration::from_secs(5))
         .missed_heartbeats(3)
         .lock_tasks(false)
         .emit_events(false)
 }
 
-/// Our own list of the workers that have read a queue, with the time when they began.
+/// The key of the registered workers, each with the time of its registration.
 fn names_set(config: &Config) -> String {
     format!("{}:names", config.workers_set())
 }

@@ -1,14 +1,14 @@
-//! What Redis refuses with, told by the code at the beginning of its error (redis.io/docs, "RESP errors").
+//! Diagnoses errors of Redis by their error codes (redis.io/docs, "RESP errors").
 //!
-//! Two clients talk to Redis, fred and redis-rs, and a script's error carries the code somewhere inside its text. So the
-//! code is looked for as a word of the text, which is the same for both clients and all versions of Redis.
+//! The programs use two clients, fred and redis-rs, and the error of a script contains the code somewhere in its text. So the
+//! code is searched as a word of the text. This works for both clients and all versions of Redis.
 
 use fred::error::ErrorKind;
 
 use crate::dependency::{Diagnosis, Refusal};
 
-/// The codes of Redis that are no bug of ours, as Redis and as redis-rs spell them, with whether a new connection may reach a server that works: after a failover
-/// behind a name or a virtual address, or after a change of the password.
+/// The error codes that operators can cause, as Redis and as redis-rs spell them. The flag tells whether a new connection may
+/// reach a working server: after a failover behind a name or a virtual address, or after a change of the password.
 const CODES: &[(&[&str], bool, Diagnosis)] = &[
     (
         &["READONLY", "ReadOnly"],
@@ -23,7 +23,7 @@ const CODES: &[(&[&str], bool, Diagnosis)] = &[
         false,
         Diagnosis {
             word: "out of memory",
-            remedy: "raise maxmemory (CONFIG SET maxmemory), or free memory that something else takes in this Redis",
+            remedy: "raise maxmemory (CONFIG SET maxmemory), or delete data of other programs in this Redis",
         },
     ),
     (
@@ -31,7 +31,7 @@ const CODES: &[(&[&str], bool, Diagnosis)] = &[
         false,
         Diagnosis {
             word: "cannot persist",
-            remedy: "free space on Redis' disk or make its folder writable (the log of Redis names the error); Redis accepts writes again after its next save that succeeds",
+            remedy: "free space on Redis' disk or make its folder writable (see the log of Redis); Redis accepts writes again after its next save that succeeds",
         },
     ),
     (
@@ -39,7 +39,7 @@ const CODES: &[(&[&str], bool, Diagnosis)] = &[
         false,
         Diagnosis {
             word: "loading",
-            remedy: "wait until Redis has read its data; nothing else is to be done",
+            remedy: "wait until Redis has loaded its data",
         },
     ),
     (
@@ -63,7 +63,7 @@ const CODES: &[(&[&str], bool, Diagnosis)] = &[
         true,
         Diagnosis {
             word: "not permitted",
-            remedy: "let the user of REDIS_URL use all commands on the keys of REDIS_NAMESPACE (ACL SETUSER)",
+            remedy: "allow the user of REDIS_URL all commands on the keys of REDIS_NAMESPACE (ACL SETUSER)",
         },
     ),
     (
@@ -79,7 +79,7 @@ const CODES: &[(&[&str], bool, Diagnosis)] = &[
         true,
         Diagnosis {
             word: "cluster down",
-            remedy: "mend the cluster (redis-cli --cluster check); Latchkey wants a single Redis, not a cluster",
+            remedy: "repair the cluster (redis-cli --cluster check); Latchkey requires a single Redis, not a cluster",
         },
     ),
     (
@@ -102,20 +102,20 @@ const CODES: &[(&[&str], bool, Diagnosis)] = &[
 
 const NO_ANSWER: Diagnosis = Diagnosis {
     word: "does not answer",
-    remedy: "look whether Redis is overloaded, paused or cut off by the network; the programs connect anew by themselves",
+    remedy: "check whether Redis is overloaded, paused or unreachable; the programs reconnect by themselves",
 };
 
 const UNREACHABLE: Diagnosis = Diagnosis {
     word: "unreachable",
-    remedy: "start Redis, or correct REDIS_URL; the programs connect anew by themselves",
+    remedy: "start Redis, or correct REDIS_URL; the programs reconnect by themselves",
 };
 
 const OTHER: Diagnosis = Diagnosis {
     word: "fails",
-    remedy: "look into the log of Redis",
+    remedy: "check the log of Redis",
 };
 
-/// The code that a text carries, with what belongs to it.
+/// Returns the diagnosis of the code in a text, and whether a new connection may help.
 fn find(text: &str) -> Option<(bool, Diagnosis)> {
     let words = || text.split(|letter: char| !letter.is_ascii_alphanumeric());
     CODES
@@ -124,13 +124,13 @@ fn find(text: &str) -> Option<(bool, Diagnosis)> {
         .map(|(_, reconnects, diagnosis)| (*reconnects, *diagnosis))
 }
 
-/// Whether a new connection may help against an error with this text.
+/// Returns whether a new connection may help against an error with this text.
 #[must_use]
 pub fn is_cured_by_reconnecting(text: &str) -> bool {
     find(text).is_some_and(|(reconnects, _)| reconnects)
 }
 
-/// The refusal that an error's text stands for; `otherwise` where the text carries no code.
+/// Creates the refusal for an error text. `otherwise` is the diagnosis of a text without a known code.
 fn refusal(cause: String, otherwise: Diagnosis) -> Refusal {
     Refusal {
         dependency: "Redis",
@@ -139,22 +139,22 @@ fn refusal(cause: String, otherwise: Diagnosis) -> Refusal {
     }
 }
 
-/// A call of Redis that was given up after its time limit.
+/// Returns the refusal for a command that timed out.
 #[must_use]
 pub fn timed_out() -> Refusal {
     refusal("no answer in time".to_owned(), NO_ANSWER)
 }
 
 impl Refusal {
-    /// Whether there was no answer at all, so that another client may know more.
-    pub(crate) fn is_silence(&self) -> bool {
+    /// Returns whether Redis did not respond, so that another client may know the reason.
+    pub(crate) fn is_unresponsive(&self) -> bool {
         self.diagnosis == NO_ANSWER || self.diagnosis == UNREACHABLE
     }
 }
 
-/// An error whose type is lost, as apalis hands it on.
+/// Creates the refusal for an error whose type apalis has dropped.
 #[must_use]
-pub fn of_text(text: &str) -> Refusal {
+pub fn from_text(text: &str) -> Refusal {
     refusal(text.to_owned(), OTHER)
 }
 
@@ -188,9 +188,9 @@ impl From<&redis::RedisError> for Refusal {
 mod tests {
     use super::*;
 
-    /// As Redis 6, 7 and a script write them.
+    /// Error texts of Redis 6, 7 and scripts.
     #[test]
-    fn redis_errors_are_told_by_their_code() {
+    fn redis_errors_are_diagnosed_by_code() {
         for (text, word, reconnects) in [
             (
                 "READONLY You can't write against a read only replica.",
@@ -232,10 +232,10 @@ mod tests {
             ("CLUSTERDOWN Hash slot not served", "cluster down", true),
             ("WRONGTYPE Operation against a key", "fails", false),
         ] {
-            let told = of_text(text);
-            assert_eq!(told.diagnosis.word, word, "{text}");
+            let refusal = from_text(text);
+            assert_eq!(refusal.diagnosis.word, word, "{text}");
             assert_eq!(is_cured_by_reconnecting(text), reconnects, "{text}");
-            assert!(!told.diagnosis.remedy.is_empty());
+            assert!(!refusal.diagnosis.remedy.is_empty());
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Redis by fred: for one-time codes. The queue has a connection of its own, of the kind that apalis-redis wants.
+//! Connects to Redis with fred, for one-time codes and rate limits. The queue has a connection of its own ([`crate::queue`]).
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ use crate::dependency::Refusal;
 pub mod fault;
 pub mod one_time_code;
 
-/// How long an answer may take.
+/// The timeout of a command.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Seconds for which Redis keeps the key of a write check.
+/// The lifetime of the key of a write check, in seconds.
 pub(crate) const CHECK_LIFETIME: i64 = 10;
 
-/// Connects, and from then on reconnects by itself. A command that gets no answer within [`COMMAND_TIMEOUT`] fails.
+/// Connects to Redis. The client reconnects by itself. A command fails after [`COMMAND_TIMEOUT`].
 pub async fn connect(url: &str, namespace: &str) -> Result<Client, Error> {
     let client = Builder::from_config(Config::from_url(url)?)
         .with_connection_config(|connection| {
@@ -37,7 +37,7 @@ pub async fn connect(url: &str, namespace: &str) -> Result<Client, Error> {
         })
         .set_policy(ReconnectPolicy::new_constant(0, 500))
         .build()?;
-    // `init` would go on trying for ever; at the start a Redis that is not there is an error to report.
+    // `init` retries without end, but a Redis that is missing at the start has to be reported.
     timeout(Duration::from_secs(5), client.init())
         .await
         .map_err(|_| Error::new(ErrorKind::Timeout, "no connection within 5 s"))??;
@@ -45,9 +45,9 @@ pub async fn connect(url: &str, namespace: &str) -> Result<Client, Error> {
     Ok(client)
 }
 
-/// Replaces a connection that no longer leads to a Redis that works: one that is silent because its host has died, and one to
-/// a Redis that was demoted to a replica or knows another password by now. fred can look out for silence itself, but counts
-/// from the latest command, and so never gives up on a connection that always gets new ones.
+/// Replaces a connection that no longer leads to a working Redis: its host has died, or the Redis became a replica or has another
+/// password. fred can detect a silent connection itself, but counts from the latest command, and so never gives up a connection
+/// that keeps getting new ones.
 async fn watch(client: Client, namespace: String) {
     let mut reported = None;
     loop {
@@ -62,17 +62,17 @@ async fn watch(client: Client, namespace: String) {
         let refusal = Refusal::from(&error);
         if *error.kind() == ErrorKind::Timeout || fault::is_cured_by_reconnecting(&refusal.cause) {
             if reported != Some(refusal.diagnosis) {
-                tracing::warn!(error = %refusal, "Redis refuses its work; trying new connections");
+                tracing::warn!(error = %refusal, "Redis refuses commands; reconnecting");
                 reported = Some(refusal.diagnosis);
             }
-            // It goes on trying by itself.
+            // On a timeout, fred continues to reconnect.
             let _ = timeout(COMMAND_TIMEOUT, client.force_reconnection()).await;
         }
     }
 }
 
-/// Writes a key that Redis drops by itself, since a Redis that is a replica, full or unable to persist answers `PING` all the
-/// same.
+/// Writes a key that expires by itself. A write and not PING, because a Redis that is a replica, full or unable to persist still
+/// answers PING.
 pub async fn check_write(client: &Client, namespace: &str) -> Result<(), Error> {
     let (key, lifetime) = (
         format!("{namespace}:health"),

@@ -1,7 +1,7 @@
-//! One-time codes: what they are, and where they live (Redis, sealed).
+//! One-time codes, and their encrypted storage in Redis.
 //!
-//! A code is drawn by the worker when it first writes the mail and read by the API when somebody tries it. How often
-//! it may be tried and how long it counts is the reset's business (`password_reset`), not this file's.
+//! The worker creates a code when it first composes the mail, and the API reads it when a user enters a code. The request for the
+//! code limits its attempts and its lifetime (see [`password_reset`](crate::models::password_reset)).
 
 use std::{fmt, str::FromStr};
 
@@ -24,26 +24,26 @@ use crate::{
     types::{decimal, validation_error::Invalid},
 };
 
-/// The longest text that is read as a code, in bytes: ten digits of four bytes with a separator after each.
+/// The longest accepted text of a code, in bytes: ten digits of four bytes, each followed by a separator.
 const MAX_TYPED_BYTES: usize = 80;
 
-/// A code of decimal digits. It has no `Debug` of its content; [`Otp::expose`] is the one way to its text.
+/// A code of decimal digits. `Debug` hides it; only [`Otp::expose`] returns its text.
 #[derive(Clone)]
 pub struct Otp(String);
 
 impl Otp {
-    /// Draws a code of so many digits, each equally likely, from the operating system's generator.
+    /// Generates a uniformly distributed code with the operating system's random generator.
     ///
     /// # Panics
-    /// When the operating system has no randomness to give, as nothing safe can be done without.
+    /// If the operating system has no randomness. Nothing safe can be done then.
     #[must_use]
     pub fn generate(digits: u32) -> Self {
         let number = rand::rand_core::UnwrapErr(SysRng).random_range(0..10_u64.pow(digits));
         Self(format!("{number:0width$}", width = digits as usize))
     }
 
-    /// Reads a code of so many digits as people type it: digits of any script, with blanks, hyphens and the invisible marks
-    /// of copied text anywhere.
+    /// Parses a code as users type it: digits of any script, with blanks, hyphens and the invisible marks of copied text between
+    /// them.
     pub fn from_typed(text: &str, digits: u32) -> Result<Self, Invalid> {
         let invalid = || Invalid::new("invalid", format!("A code has {digits} digits."));
         if text.len() > MAX_TYPED_BYTES {
@@ -60,7 +60,7 @@ impl Otp {
             .ok_or_else(invalid)
     }
 
-    /// Reads a code of so many digits that was sent as a number, which has lost its leading zeros.
+    /// Parses a code from a JSON number, which has lost leading zeros.
     pub fn from_number(number: &str, digits: u32) -> Result<Self, Invalid> {
         if !number.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(Invalid::new(
@@ -74,13 +74,13 @@ impl Otp {
         )
     }
 
-    /// The digits, for the mail that carries them.
+    /// Returns the digits, for the mail.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
-    /// Whether two codes are the same, in constant time.
+    /// Compares two codes in constant time.
     #[must_use]
     pub fn matches(&self, other: &Self) -> bool {
         equal(self.0.as_bytes(), other.0.as_bytes())
@@ -104,8 +104,8 @@ impl fmt::Debug for Otp {
     }
 }
 
-/// Seals codes so that a dump of Redis shows none: ChaCha20-Poly1305 (RFC 8439) under a key that is not in Redis, bound
-/// to the id of the reset.
+/// Encrypts codes, so that a dump of Redis reveals none: ChaCha20-Poly1305 (RFC 8439) with a key that is not in Redis, bound to
+/// the id of the reset.
 pub struct CodeSeal {
     key: LessSafeKey,
     random: SystemRandom,
@@ -155,32 +155,32 @@ impl CodeSeal {
     }
 }
 
-/// The codes in Redis, each under the id of its reset.
+/// Stores codes in Redis, each under the id of its reset.
 pub struct CodeStore {
     redis: Client,
     namespace: String,
     seal: CodeSeal,
 }
 
-/// Why a code could not be kept or read.
+/// Why a code could not be stored or read.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum CodeError {
-    /// Redis did not answer.
+    /// Redis failed or did not respond.
     #[error("Redis did not answer: {0}")]
     Redis(#[from] fred::error::Error),
-    /// What is stored was not written with this `SECRET_KEY`.
+    /// The code cannot be encrypted, or was not encrypted with this `SECRET_KEY`.
     #[error("a stored code could not be sealed or opened with this SECRET_KEY")]
     Seal,
-    /// The code expired between two steps of one call.
-    #[error("the code expired while it was drawn")]
-    Gone,
-    /// Whoever was to ask Redis has ended.
+    /// The code expired between two commands of one call.
+    #[error("the code expired while it was created")]
+    Expired,
+    /// The batch of the call failed.
     #[error(transparent)]
     BatchClosed(#[from] BatchClosed),
 }
 
 impl CodeStore {
-    /// The codes of one installation; the namespace keeps those of others in the same Redis apart.
+    /// Creates a store. The namespace separates installations that share a Redis.
     #[must_use]
     pub fn new(redis: Client, namespace: &str, seal: CodeSeal) -> Self {
         Self {
@@ -190,35 +190,37 @@ impl CodeStore {
         }
     }
 
-    /// The codes of resets: those that are there, or else new ones, each of which Redis keeps for the time given with its
-    /// reset. Of two callers at once both get the same code. It is one round trip for all of them.
-    pub async fn draw_many(
+    /// Returns the codes of resets, and creates those that are missing. Redis keeps a new code for the given time. Concurrent
+    /// callers get the same code. Costs one round trip.
+    pub async fn get_or_create_many(
         &self,
         digits: u32,
         resets: &[(Uuid, TimeDelta)],
     ) -> Vec<Result<Otp, CodeError>> {
-        let answers = match self.draw_sealed(digits, resets).await {
-            Ok(answers) => answers,
+        let replies = match self.set_and_get(digits, resets).await {
+            Ok(replies) => replies,
             Err(error) => return resets.iter().map(|_| Err(error.clone())).collect(),
         };
-        // Two answers each; one error alone when none came.
-        let none = answers.first().and_then(|first| first.clone().err());
+        // Two replies for each reset, or a single error if the connection failed.
+        let first_error = replies.first().and_then(|first| first.clone().err());
         let open =
-            |(index, (reset, _)): (usize, &(Uuid, TimeDelta))| match answers.get(index * 2 + 1) {
+            |(index, (reset, _)): (usize, &(Uuid, TimeDelta))| match replies.get(index * 2 + 1) {
                 Some(Ok(Some(sealed))) => self.seal.open(*reset, sealed),
-                // A Redis that is full or read-only refuses the `SET` and answers the `GET`.
-                Some(Ok(None)) => match answers.get(index * 2) {
+                // A full or read-only Redis refuses SET but executes GET.
+                Some(Ok(None)) => match replies.get(index * 2) {
                     Some(Err(error)) => Err(error.clone().into()),
-                    _ => Err(CodeError::Gone),
+                    _ => Err(CodeError::Expired),
                 },
                 Some(Err(error)) => Err(error.clone().into()),
-                None => Err(none.clone().map_or(CodeError::Gone, CodeError::Redis)),
+                None => Err(first_error
+                    .clone()
+                    .map_or(CodeError::Expired, CodeError::Redis)),
             };
         resets.iter().enumerate().map(open).collect()
     }
 
-    /// Of each reset what `SET` and `GET` answered.
-    async fn draw_sealed(
+    /// Returns the replies to SET and GET for each reset.
+    async fn set_and_get(
         &self,
         digits: u32,
         resets: &[(Uuid, TimeDelta)],
@@ -236,7 +238,7 @@ impl CodeStore {
         Ok(commands.try_all().await)
     }
 
-    /// The code of a reset, if it has one that Redis still keeps.
+    /// Returns the code of a reset, if Redis has one.
     pub async fn find(&self, reset: Uuid) -> Result<Option<Otp>, CodeError> {
         let sealed: Option<Vec<u8>> = self.redis.get(self.key(reset)).await?;
         sealed
@@ -244,7 +246,7 @@ impl CodeStore {
             .transpose()
     }
 
-    /// Lets Redis drop the codes of resets, each after the time given with it, in one round trip.
+    /// Sets the remaining lifetimes of codes, in one round trip.
     pub async fn expire_many(&self, resets: &[(Uuid, TimeDelta)]) -> Result<(), CodeError> {
         let commands = self.redis.pipeline();
         for (reset, lifetime) in resets {
@@ -256,8 +258,8 @@ impl CodeStore {
         Ok(())
     }
 
-    /// Drops the code of a reset.
-    pub async fn forget(&self, reset: Uuid) -> Result<(), CodeError> {
+    /// Deletes the code of a reset.
+    pub async fn delete(&self, reset: Uuid) -> Result<(), CodeError> {
         let () = self.redis.del(self.key(reset)).await?;
         Ok(())
     }
@@ -267,7 +269,7 @@ impl CodeStore {
     }
 }
 
-/// At least one: Redis takes no other.
+/// Returns at least 1, because Redis accepts no smaller lifetime.
 fn millis(lifetime: TimeDelta) -> i64 {
     lifetime.num_milliseconds().max(1)
 }
@@ -276,9 +278,9 @@ fn millis(lifetime: TimeDelta) -> i64 {
 mod tests {
     use super::*;
 
-    /// O1: the digits come from all of the range, leading noughts included.
+    /// O1: the digits come from the whole range, including leading zeros.
     #[test]
-    fn codes_have_the_asked_number_of_digits_and_differ() {
+    fn generated_codes_have_all_digits_and_differ() {
         let codes: std::collections::HashSet<_> = (0..500)
             .map(|_| Otp::generate(6).expose().to_owned())
             .collect();

@@ -59,7 +59,7 @@ async fn get_or_create(
     digits: u32,
     resets: Vec<ResetLifetime>,
 ) -> Vec<Result<Otp, CodeError>> {
-    store.draw_many(digits, &resets).await
+    store.get_or_create_many(digits, &resets).await
 }
 
 async fn expire(store: Arc<CodeStore>, resets: Vec<ResetLifetime>) -> Vec<Result<(), CodeError>> {

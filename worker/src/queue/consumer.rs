@@ -85,7 +85,7 @@ impl DeliverySlots {
 pub async fn run(queue: Queue, priority: Priority, slots: DeliverySlots) {
     loop {
         let name = format!("{}-{}", ClientId::default(), Uuid::now_v7());
-        if let Err(error) = queue.announce(&name, priority).await {
+        if let Err(error) = queue.register_worker(&name, priority).await {
             tracing::debug!(%error, "Queue worker not announced");
         }
         let monitor = monitor(name, &queue, priority, &slots);
@@ -97,7 +97,7 @@ pub async fn run(queue: Queue, priority: Priority, slots: DeliverySlots) {
                 // apalis' errors have several lines.
                 let error = ended.map_or_else(|error| error.to_string(), |()| String::new());
                 let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
-                let error = fault::of_text(&error);
+                let error = fault::from_text(&error);
                 tracing::warn!(%error, "Queue worker stopped; it restarts when Redis accepts writes");
             }
             () = slots.stop.cancelled() => {

@@ -438,7 +438,7 @@ impl From<CodeError> for ApiError {
     fn from(error: CodeError) -> Self {
         match error {
             CodeError::Redis(error) => Self::Unavailable(Refusal::from(&error).to_string()),
-            CodeError::Seal | CodeError::Gone | CodeError::BatchClosed(_) => {
+            CodeError::Seal | CodeError::Expired | CodeError::BatchClosed(_) => {
                 Self::Internal(error.to_string())
             }
         }
