@@ -24,7 +24,7 @@ pub(super) struct AcceptedMail {
 }
 
 impl AcceptedMail {
-    pub(super) fn from_row(row: Model) -> Option<Self> {
+    pub(super) fn from_row(row: &Model) -> Option<Self> {
         Some(Self {
             domain: owned_domain(&row.recipient)?,
             at: row.sent_at?,

@@ -176,10 +176,7 @@ pub enum DeliveryHealth {
 pub async fn check(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<DeliveryHealth, DbErr> {
     let oldest = now - LOOK_BACK;
     let accepted = mail::last_sent(db, oldest, MAX_SENT).await?;
-    let accepted: Vec<_> = accepted
-        .into_iter()
-        .filter_map(AcceptedMail::from_row)
-        .collect();
+    let accepted: Vec<_> = accepted.iter().filter_map(AcceptedMail::from_row).collect();
     let last = accepted.iter().map(|mail| mail.at).max();
     let recent = now - REFUSAL_LIFETIME;
     let failed = failed_since(db, last.map_or(oldest, |at| at.min(recent))).await?;
