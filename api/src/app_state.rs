@@ -1,4 +1,4 @@
-//! What every handler can reach.
+//! The application state that every handler can access.
 
 use std::{
     ops::Deref,
@@ -27,59 +27,59 @@ use crate::{
     server::{health::HealthChecks, metrics::ConnectionMetrics},
 };
 
-/// The state of a running API: connections, keys and configuration; nothing that a second process would not have, too.
+/// The shared state of the API process. Handlers take it as `Data<&App>`.
 #[derive(Clone)]
 pub struct App(Arc<State>);
 
-/// See [`App`].
+/// The services and the configuration of an [`App`].
 pub struct State {
-    /// The database.
+    /// The connection pool of the database.
     pub db: Database,
-    /// Redis: sign-ins to the dashboard.
+    /// The Redis client, for dashboard sessions and audit sampling.
     pub redis: Client,
-    /// Whether each dependency does its work.
+    /// The health checks of the dependencies.
     pub health: HealthChecks,
-    /// One-time codes.
+    /// The one-time codes in Redis.
     pub codes: CodeStore,
-    /// Mails.
+    /// The outbox of mails.
     pub outbox: Outbox,
-    /// How often somebody may try.
+    /// The rate limits and lockouts.
     pub limits: Limiter,
-    /// Figures.
+    /// The registry of the metrics.
     pub metrics: Metrics,
-    /// Figures of requests.
+    /// Metrics of requests.
     pub requests: RequestMetrics,
     /// Metrics of connections.
     pub connections: ConnectionMetrics,
-    /// Passwords.
+    /// The password hasher.
     pub hasher: PasswordHasher,
     /// The rules for new passwords.
     pub passwords: PasswordPolicy,
-    /// Access and refresh tokens.
+    /// Issues and verifies access and refresh tokens.
     pub tokens: TokenIssuer,
-    /// The sessions of those tokens.
+    /// Loads the sessions of tokens.
     pub sessions: SessionLookup,
-    /// The stored form of tokens.
+    /// Hashes tokens for storage.
     pub token_hasher: TokenHasher,
     /// Profile pictures.
     pub pictures: PictureStore,
-    /// Where large bodies are kept while they are looked at.
-    pub room: BodyMemoryBudget,
-    /// Parses large bodies.
+    /// The memory budget for large request bodies.
+    pub body_memory: BodyMemoryBudget,
+    /// The pool that parses large bodies.
     pub body_parsers: CpuPool,
     /// The key of the audit log.
     pub audit_key: AuditKey,
-    /// Whose turn it is to read the whole audit log.
-    pub verifying: Semaphore,
+    /// Allows one verification of the audit log at a time.
+    pub audit_verification: Semaphore,
     /// The configuration.
     pub config: Config,
-    /// Whether it is about to stop, so that balancers should send it nothing more.
+    /// Whether the process is shutting down. `/health/ready` then answers 503.
     pub stopping: AtomicBool,
     clock: Clock,
 }
 
 impl App {
-    /// Puts the state together.
+    /// Creates the state.
     pub fn new(config: Config, connections: Connections, clock: Clock) -> prometheus::Result<Self> {
         let metrics = Metrics::new("latchkey-api", env!("CARGO_PKG_VERSION"))?;
         let requests = RequestMetrics::new(metrics.registry())?;
@@ -119,16 +119,16 @@ impl App {
                 &config.common.public_url,
                 config.picture_max_size,
             ),
-            room: BodyMemoryBudget::default(),
+            body_memory: BodyMemoryBudget::default(),
             body_parsers: CpuPool::default(),
-            verifying: Semaphore::new(1),
+            audit_verification: Semaphore::new(1),
             stopping: AtomicBool::new(false),
             clock,
             config,
         })))
     }
 
-    /// Now.
+    /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         self.0.clock.now()

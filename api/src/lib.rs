@@ -1,7 +1,7 @@
-//! The HTTP side of Latchkey: accounts, tokens, password reset, profile, and the OpenAPI document of it all.
+//! The API server of Latchkey: accounts, authentication, administration and the OpenAPI document.
 //!
-//! Each file is named after the thing in the API and holds its wire types, handlers and docs. Requests come in through
-//! `server`, which routes them to a handler; a handler parses, asks the entities in `latchkey_shared`, and answers.
+//! `server` routes each request to a handler in `auth`, `accounts` or `admin`. A file contains the request and response types,
+//! the handlers and the API docs of one resource. The entities and their queries are in `latchkey_shared`.
 
 pub mod accounts;
 pub mod admin;

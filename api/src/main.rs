@@ -1,4 +1,4 @@
-//! `latchkey-api`: reads the command line and does what it says.
+//! The command `latchkey-api`.
 
 use std::process::ExitCode;
 

@@ -8,7 +8,6 @@ use latchkey_shared::models::password_reset::Purpose;
 use poem::web::Data;
 use poem_openapi::{OpenApi, payload::Json};
 
-use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::one_time_code::{self, Message, OtpCheckRequest},
@@ -17,6 +16,7 @@ use crate::{
         audit_context::AuditContext,
         body::Body,
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
 };
 

@@ -5,8 +5,11 @@ use latchkey_shared::models::audit;
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
 
-use crate::http::tag::Tag;
-use crate::{app_state::App, auth::bearer::ActivatedUser, http::error::responses::ErrorResponses};
+use crate::{
+    app_state::App,
+    auth::bearer::ActivatedUser,
+    http::{error::responses::ErrorResponses, tag::Tag},
+};
 
 /// Maximum number of events in the answer.
 const MAX_EVENTS: u64 = 50;

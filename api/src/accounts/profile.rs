@@ -19,7 +19,6 @@ use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
 use sea_orm::DbErr;
 
-use crate::http::tag::Tag;
 use crate::{
     accounts::{
         pictures::{self, PictureChange},
@@ -31,6 +30,7 @@ use crate::{
         audit_context::{AuditContext, of_session},
         body::{Body, WITH_PICTURE, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
 };
 

@@ -13,9 +13,12 @@ use latchkey_shared::{
     types::{email::Email, gender::Gender, phone_number::PhoneNumber, username::Username},
 };
 use poem::web::Data;
-use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    payload::Json,
+    types::{self, Example},
+};
 
-use crate::http::tag::Tag;
 use crate::{
     accounts::{
         pictures::{self, Upload},
@@ -28,6 +31,7 @@ use crate::{
         audit_context::AuditContext,
         body::{Body, WITH_PICTURE, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
     passwords::{NewPassword, Owner, Password},
 };
@@ -44,7 +48,7 @@ struct RegisterRequest {
     username: String,
     /// 8 to 128 characters; neither a common password nor similar to the other members or the service's name.
     #[oai(validator(min_length = 8, max_length = 128))]
-    password: String,
+    password: types::Password,
     /// An international phone number, such as `+20 100 123 4567`.
     phone_number: Option<String>,
     /// A PNG, JPEG, GIF or WebP picture of at most 5 MiB and 25 megapixels: a file in a multipart body, otherwise a
@@ -62,7 +66,7 @@ impl Example for RegisterRequest {
         Self {
             email: "ada@example.com".to_owned(),
             username: "Ada Lovelace".to_owned(),
-            password: "velvet harbour lantern".to_owned(),
+            password: types::Password("velvet harbour lantern".to_owned()),
             phone_number: Some("+201001234567".to_owned()),
             image: None,
             date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),

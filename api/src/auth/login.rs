@@ -9,10 +9,13 @@ use latchkey_shared::{
     types::email::Email,
 };
 use poem::{Request, http::header, web::Data};
-use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
+use poem_openapi::{
+    Object, OpenApi,
+    payload::Json,
+    types::{self, Example},
+};
 use uuid::Uuid;
 
-use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::jwt::TokenId,
@@ -20,6 +23,7 @@ use crate::{
         audit_context::{AuditContext, of_session},
         body::{Body, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
     passwords::{Password, hasher::PasswordCheck},
 };
@@ -31,14 +35,15 @@ struct LoginRequest {
     /// The email of the account, in upper or lower case.
     email: String,
     /// The password. Whitespace counts.
-    password: String,
+    #[oai(validator(min_length = 1))]
+    password: types::Password,
 }
 
 impl Example for LoginRequest {
     fn example() -> Self {
         Self {
             email: "ada@example.com".to_owned(),
-            password: "velvet harbour lantern".to_owned(),
+            password: types::Password("velvet harbour lantern".to_owned()),
         }
     }
 }
@@ -69,6 +74,7 @@ pub struct TokenPair {
     /// For `Authorization: Bearer …`. Valid for 5 minutes by default.
     access: String,
     /// For `/auth/refresh/`. Valid for 10 days by default.
+    #[oai(validator(min_length = 1))]
     refresh: String,
 }
 

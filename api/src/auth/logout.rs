@@ -7,7 +7,6 @@ use latchkey_shared::{
 use poem::web::Data;
 use poem_openapi::{ApiResponse, OpenApi};
 
-use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::{
@@ -19,6 +18,7 @@ use crate::{
         audit_context::{AuditContext, of_session},
         body::Body,
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
 };
 

@@ -34,8 +34,10 @@ use crate::{
 #[oai(rename = "OtpCheck", example)]
 pub struct OtpCheckRequest {
     /// The token of the code request.
+    #[oai(validator(min_length = 1))]
     token: String,
     /// The digits from the email, as a text or a number. Digits of any script, spaces and hyphens are accepted.
+    #[oai(validator(min_length = 1))]
     otp: String,
 }
 

@@ -5,10 +5,9 @@ use latchkey_shared::{
     models::{audit::EventKind, mail::MailKind, password_reset, session, user},
 };
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, payload::Json};
+use poem_openapi::{Object, OpenApi, payload::Json, types};
 use uuid::Uuid;
 
-use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::{
@@ -20,6 +19,7 @@ use crate::{
         audit_context::{AuditContext, of_session},
         body::Body,
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
     passwords::{NewPassword, Owner, Password},
 };
@@ -29,10 +29,11 @@ use crate::{
 #[oai(rename = "PasswordChange")]
 struct PasswordChangeRequest {
     /// The current password.
-    password: String,
+    #[oai(validator(min_length = 1))]
+    password: types::Password,
     /// 8 to 128 characters; neither a common password nor similar to the account's data or the service's name.
     #[oai(validator(min_length = 8, max_length = 128))]
-    new_password: String,
+    new_password: types::Password,
 }
 
 /// The call that replaces the own password.

@@ -11,9 +11,12 @@ use latchkey_shared::{
     types::email::Email,
 };
 use poem::web::Data;
-use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
+use poem_openapi::{
+    ApiResponse, Object, OpenApi,
+    payload::Json,
+    types::{self, Example},
+};
 
-use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::{
@@ -24,6 +27,7 @@ use crate::{
         audit_context::AuditContext,
         body::{Body, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
     passwords::{Owner, Password},
 };
@@ -50,17 +54,18 @@ impl Example for EmailRequest {
 #[oai(rename = "PasswordReset", example)]
 struct PasswordResetRequest {
     /// The token of step 1, after its code was checked.
+    #[oai(validator(min_length = 1))]
     token: String,
     /// 8 to 128 characters; neither a common password nor similar to the account's data or the service's name.
     #[oai(validator(min_length = 8, max_length = 128))]
-    new_password: String,
+    new_password: types::Password,
 }
 
 impl Example for PasswordResetRequest {
     fn example() -> Self {
         Self {
             token: "the token of step 1".to_owned(),
-            new_password: "another quiet morning".to_owned(),
+            new_password: types::Password("another quiet morning".to_owned()),
         }
     }
 }
@@ -69,6 +74,7 @@ impl Example for PasswordResetRequest {
 #[derive(Debug, Object)]
 struct ResetRequested {
     /// Identifies the reset in the next two steps. It is useless without the code.
+    #[oai(validator(min_length = 1))]
     token: String,
     /// `Password reset link sent to email.`
     message: String,

@@ -12,7 +12,6 @@ use latchkey_shared::{
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
 
-use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::jwt::{RefreshToken, TokenId},
@@ -21,6 +20,7 @@ use crate::{
         audit_context::{AuditContext, of_session},
         body::Body,
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
 };
 
@@ -33,6 +33,7 @@ const REPLAY_WINDOW: TimeDelta = TimeDelta::seconds(10);
 #[oai(rename = "Refresh")]
 pub(crate) struct RefreshRequest {
     /// The refresh token of the login or of the last refresh.
+    #[oai(validator(min_length = 1))]
     refresh: String,
 }
 
@@ -43,6 +44,7 @@ struct Refreshed {
     /// A new access token of the same session.
     access: String,
     /// The next refresh token; only with `REFRESH_ROTATION=on`.
+    #[oai(validator(min_length = 1))]
     refresh: Option<String>,
 }
 

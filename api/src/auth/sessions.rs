@@ -12,13 +12,13 @@ use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, param::Path, payload::Json};
 use uuid::Uuid;
 
-use crate::http::tag::Tag;
 use crate::{
     app_state::App,
     auth::bearer::ActivatedUser,
     http::{
         audit_context::{AuditContext, of_session},
         error::{ApiError, responses::ErrorResponses},
+        tag::Tag,
     },
 };
 

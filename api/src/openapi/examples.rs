@@ -1,4 +1,4 @@
-//! What each answer looks like, for those who read the document. Problems are made as they are made for clients.
+//! Examples of answers in the document. Problems are created in the same way as for clients.
 
 use latchkey_shared::types::validation_error::Invalid;
 use poem::http::StatusCode;
@@ -10,17 +10,17 @@ use crate::http::error::{
 };
 use crate::openapi::fixes::calls;
 
-/// The id of the request of every example.
+/// The request id in examples.
 const REQUEST: &str = "0198c2f4-6a3e-7c51-9d0b-4e8f7a2b1c3d";
-/// An id of the one kind that rows have.
+/// The id of a row in examples.
 const ID: &str = "0198c2f4-5b1d-7a40-8c2e-9f3d6e7a8b4c";
-/// Texts that look like tokens would be taken for some by those who look for leaked ones.
+/// Abbreviated, as scanners for leaked secrets report complete tokens.
 const TOKEN: &str = "eyJ0eXAi…";
 const MORNING: &str = "2026-03-02T08:30:00+00:00";
 const NOON: &str = "2026-03-02T12:05:00+00:00";
 const LATER: &str = "2026-03-12T08:30:00+00:00";
 
-/// Gives every answer that has a body an example, or one of each kind.
+/// Adds an example to every answer with a body, or one for each problem type.
 pub(super) fn add(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     for call in calls(document) {
@@ -39,8 +39,7 @@ pub(super) fn add(document: &mut Value) {
     }
 }
 
-/// The example of a problem. Of several each has one, and the description is what they say; that of a conflict, too, as its
-/// status says little.
+/// Adds the examples of problems. Describes several problems, and every conflict, by their details.
 fn add_problems(response: &mut Value, problems: Vec<ApiError>) {
     let kinds: Vec<_> = problems.iter().map(ApiError::kind).collect();
     if kinds.len() > 1 || kinds[0].status == StatusCode::CONFLICT {
@@ -62,8 +61,8 @@ fn add_problems(response: &mut Value, problems: Vec<ApiError>) {
     }
 }
 
-/// A field that can be wrong, and how: a member of the body that is not there, or is there and blank where none has to be; or
-/// how long a page is.
+/// Returns an invalid field for the example: the first required member as missing, an optional one as blank, or the parameter
+/// `limit`.
 fn bad_field(call: &Value, schemas: &Value) -> FieldError {
     let body = &call["requestBody"]["content"]["application/json"]["schema"]["$ref"];
     let schema = body.as_str().and_then(|path| path.rsplit('/').next());
@@ -83,7 +82,7 @@ fn bad_field(call: &Value, schemas: &Value) -> FieldError {
     }
 }
 
-/// The problems that a call ends with in a status, the likeliest first.
+/// Returns the problems of a call and status, the most likely first.
 fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<ApiError> {
     let bad_input = ApiError::InvalidInput(vec![bad.clone()]);
     match (status, call) {
@@ -120,7 +119,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
     }
 }
 
-/// What a call answers when all is well.
+/// Returns the example of a successful answer.
 fn answer(call: &str, status: u16) -> Value {
     match call {
         "register" => {
@@ -150,6 +149,13 @@ fn answer(call: &str, status: u16) -> Value {
             "at": MORNING, "event": "authn_login_success", "outcome": "success", "own": true, "client_ip": "203.0.113.7",
             "session": ID, "detail": null,
         }]),
+        _ => admin_answer(call, status),
+    }
+}
+
+/// Returns the example of a successful answer of the administration or a health check.
+fn admin_answer(call: &str, status: u16) -> Value {
+    match call {
         "listAccounts" => json!({"users": [account()], "after": null, "before": null}),
         "getAccount" | "changeAccount" => account(),
         "runBulkAction" => json!({"done": 3}),

@@ -85,11 +85,6 @@ fn fix_schemas(schemas: &mut Value) {
             }
             match member.as_str() {
                 "email" => description["format"] = json!("email"),
-                "password" | "new_password" => {
-                    description["format"] = json!("password");
-                    at_least_one(description);
-                }
-                "token" | "otp" | "refresh" => at_least_one(description),
                 "dateBirth" => description["format"] = json!("date"),
                 _ => {}
             }
@@ -104,13 +99,6 @@ fn fix_schemas(schemas: &mut Value) {
         if ALWAYS_REQUIRED.contains(&name.as_str()) {
             schema["required"] = members_of(schema);
         }
-    }
-}
-
-/// Refuses the empty text.
-fn at_least_one(text: &mut Value) {
-    if text["type"] == "string" && text.get("minLength").is_none() {
-        text["minLength"] = json!(1);
     }
 }
 

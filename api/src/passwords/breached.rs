@@ -1,7 +1,7 @@
-//! Breached passwords: an optional file of `SHA1:count` lines in order, as Have I Been Pwned publishes them.
+//! Look-up in a file of breached passwords: sorted `SHA1:count` lines, as Have I Been Pwned publishes them.
 //!
-//! The file is searched where it lies, by some 40 reads of 128 bytes for tens of gigabytes. It is opened for each search, so
-//! that a newer one can take its place while the service runs (write it beside the old one, then rename it).
+//! A binary search reads the file about 40 times, 128 bytes each, for tens of gigabytes. Each search opens the file, so that an
+//! operator can replace it while the service runs (by a rename).
 
 use std::{
     path::{Path, PathBuf},
@@ -18,7 +18,7 @@ use crate::passwords::Password;
 /// Maximum number of concurrent searches.
 const MAX_SEARCHES: usize = 4;
 
-/// How long a search may wait and take.
+/// Maximum time of a search, including the wait for a permit.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The file of `BREACHED_PASSWORDS_FILE`.
@@ -29,7 +29,7 @@ pub struct BreachedPasswords {
 }
 
 impl BreachedPasswords {
-    /// A file that [`validate`] has taken.
+    /// Uses a file that [`validate`] has accepted.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         Self {
@@ -38,15 +38,12 @@ impl BreachedPasswords {
         }
     }
 
-    /// Whether a password is in the file. Read on a blocking thread.
-    ///
-    /// # Errors
-    /// [`ApiError::Unavailable`] when the file cannot be read or is damaged: no password is accepted unseen.
-    /// [`ApiError::Busy`] when the disk is too slow.
+    /// Whether the file contains a password. Returns [`ApiError::Unavailable`] if the file is unreadable or damaged, and
+    /// [`ApiError::Busy`] if the disk is too slow: no password is accepted unchecked.
     pub async fn contain(&self, password: &Password) -> Result<bool, ApiError> {
         let (path, hash) = (self.path.clone(), hash_of(password.expose_to_hash()));
         let search = async {
-            // Never closed.
+            // The semaphore is never closed.
             let _permit = self.searches.acquire().await;
             tokio::task::spawn_blocking(move || Lines::open(&path)?.contain(&hash)).await
         };

@@ -1,8 +1,8 @@
-//! Common passwords: a list in the binary, and what people make of its entries.
+//! Detection of common passwords and their usual variations by an embedded list.
 //!
-//! The list is a table of hashes, made by `data/make.py` from public packages, which `data/README.md` names. An entry is the
-//! first 40 bits of its SHA-256. A text that is not an entry is taken for one with a probability of 3 in 10 million; for all
-//! forms of one password it is less than 4 in 100,000. Characters beyond ASCII have more forms, and at most three times that.
+//! `data/make.py` generates the list from public packages (see `data/README.md`). It contains the first 40 bits of the SHA-256 of
+//! each password. The probability of a false positive is 3 in 10 million for a text, and less than 4 in 100,000 for all forms
+//! of a password. Characters beyond ASCII have more forms and at most three times that probability.
 
 use std::collections::BTreeSet;
 
@@ -10,25 +10,26 @@ use ring::digest::{SHA256, digest};
 
 use crate::passwords::sequences::is_sequence;
 
-/// 256 numbers of 4 bytes: how many hashes begin with this byte or a lower one. Then bytes 1 to 4 of each hash, in order.
+/// The index, then the sorted entries. Number `n` of the index (256, of 4 bytes) counts the hashes whose first byte is at most
+/// `n`. An entry contains bytes 1 to 4 of a hash.
 const LIST: &[u8] = include_bytes!("../../data/common-passwords.bin");
 
-/// The length of the numbers at its beginning, in bytes.
+/// Length of the index, in bytes.
 const INDEX_BYTES: usize = 256 * 4;
 
-/// The longest entry, in bytes. `data/make.py` has the same number.
+/// Maximum length of a listed password, in bytes. `data/make.py` has the same limit.
 const MAX_BYTES: usize = 128;
 
-/// The shortest text that counts as a word, in characters.
+/// Minimum length of a word, in characters.
 pub(super) const MIN_WORD: usize = 4;
 
-/// The most characters around a word that make no password of it.
+/// Maximum number of characters around a word that are ignored.
 const MAX_AROUND: usize = 6;
 
-/// A repeated text that is shorter than this is no password, however often it is repeated.
+/// Minimum length of a repeated unit, in characters. A password that repeats a shorter one is common.
 const MIN_UNIT: usize = 8;
 
-/// Digits and signs that stand for letters. `1`, `!` and `|` stand for two.
+/// Characters that replace letters. `1`, `!` and `|` replace two (see [`with_letters`]).
 const SUBSTITUTES: [(char, char); 15] = [
     ('@', 'a'),
     ('4', 'a'),
@@ -47,14 +48,14 @@ const SUBSTITUTES: [(char, char); 15] = [
     ('2', 'z'),
 ];
 
-/// What a password is made of, for comparisons with known words.
+/// The forms of a password, to compare with known words.
 pub(super) struct Forms {
     is_trivial: bool,
     words: BTreeSet<String>,
 }
 
 impl Forms {
-    /// The forms of all readings of a password, each in lower case.
+    /// Returns the forms of all readings of a password. The readings are in lower case.
     pub(super) fn of(readings: &BTreeSet<String>) -> Self {
         let mut forms = Self {
             is_trivial: false,
@@ -68,8 +69,8 @@ impl Forms {
         forms
     }
 
-    /// The forms of a password in lower case: as it is, without a few digits and signs around it, backwards, and with
-    /// letters for the digits that stand for them. The same of its letters and digits alone, and of what it repeats.
+    /// Returns the forms of a reading: unchanged, without a few digits and signs around it, reversed, and with substitutes
+    /// replaced by letters. The same for its letters and digits alone, and for the unit that it repeats.
     fn of_reading(password: &str) -> Self {
         let bare = bare(password);
         let units = [unit(password), unit(&bare)];
@@ -78,7 +79,7 @@ impl Forms {
         let wholes = [password, bare.as_str()];
         let is_trivial =
             wholes.into_iter().zip(units).any(is_short) || wholes.into_iter().any(is_sequence);
-        // Of letters and digits alone only the whole: `Passw0rd-x1` has more than a common password in it.
+        // Letters and digits alone have no cores: `Passw0rd-x1` is more than a common password.
         let cores: Vec<_> = [password, units[0]].into_iter().flat_map(cores).collect();
         let repeated: Vec<_> = cores.iter().map(|core| Self::repeated(core)).collect();
         let words = cores
@@ -103,18 +104,18 @@ impl Forms {
         }
     }
 
-    /// Whether one of them is a common password, or all of it a repetition or a sequence.
+    /// Whether a form is a common password, or the password is a repetition or a sequence.
     pub(super) fn are_common(&self) -> bool {
         self.is_trivial || self.words.iter().any(|word| is_listed(word))
     }
 
-    /// Whether one of them is this word, which is in lower case and [`bare`].
+    /// Whether a form equals `word`, which is in lower case and [`bare`].
     pub(super) fn contain(&self, word: &str) -> bool {
         self.words.contains(word) || self.words.iter().any(|form| bare(form) == word)
     }
 }
 
-/// The letters and digits of a text.
+/// Returns the letters and digits of a text.
 pub(super) fn bare(text: &str) -> String {
     text.chars().filter(|c| c.is_alphanumeric()).collect()
 }
@@ -137,11 +138,11 @@ fn is_listed(text: &str) -> bool {
         .is_ok()
 }
 
-/// The shortest text whose repetition is the whole, also when its last occurrence is cut; the whole if there is none.
+/// Returns the shortest text whose repetition gives `text`, even if its last occurrence is truncated, or `text` itself.
 fn unit(text: &str) -> &str {
     let characters: Vec<char> = text.chars().collect();
     let length = characters.len();
-    // The prefix function of Knuth, Morris and Pratt: how much of the beginning ends at each place.
+    // The prefix function of Knuth, Morris and Pratt: the length of the longest prefix that ends at each position.
     let mut borders = vec![0; length];
     for place in 1..length {
         let mut border: usize = borders[place - 1];
@@ -161,8 +162,7 @@ fn unit(text: &str) -> &str {
     &text[..end]
 }
 
-/// The words that a text may be made of, with at most [`MAX_AROUND`] characters before and after them that are no letters,
-/// or any number that are a sequence.
+/// Returns the text without non-letters around it: at most [`MAX_AROUND`] characters, or any number that form a sequence.
 fn cores(text: &str) -> Vec<&str> {
     let trims: [fn(char) -> bool; 3] =
         [|_| false, |c| !c.is_alphanumeric(), |c| !c.is_alphabetic()];
@@ -188,7 +188,7 @@ fn weight(around: &str) -> usize {
     around.chars().count()
 }
 
-/// A word as it is, and with letters for digits, each forwards and backwards.
+/// Returns a word unchanged and with substitutes replaced by letters, each forwards and backwards.
 pub(super) fn spellings(word: &str) -> Vec<String> {
     let forwards = [
         word.to_owned(),
@@ -199,7 +199,7 @@ pub(super) fn spellings(word: &str) -> Vec<String> {
     forwards.into_iter().chain(backwards).collect()
 }
 
-/// A text backwards.
+/// Reverses a text.
 pub(super) fn reversed(text: &str) -> String {
     text.chars().rev().collect()
 }

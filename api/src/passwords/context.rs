@@ -1,4 +1,4 @@
-//! What a password must not resemble: the account's own data, the name of the product and the host of its URL.
+//! Comparison of a password with the account's data, the product name and the host of `PUBLIC_URL`.
 
 use std::collections::BTreeSet;
 
@@ -13,30 +13,30 @@ use url::Host;
 
 use crate::passwords::common::{Forms, MIN_WORD, bare, reversed, spellings};
 
-/// Above this share of likeness a password is a known text over again.
+/// Similarity from which a password is too similar to a known text (0 to 1).
 const TOO_SIMILAR: f64 = 0.7;
 
-/// The shortest text that counts as a part beside longer ones, in characters: names such as Li and labels such as `io`.
+/// Minimum length of a part of a password, in characters: names such as Li, and labels such as `io`.
 const MIN_PART: usize = 2;
 
-/// The longest texts that are compared character by character, as that takes the product of their lengths.
+/// Maximum length of texts in an edit distance, in characters, as its time is the product of the lengths.
 const MAX_COMPARED: usize = 64;
 
-/// What is known of the account that a new password is for.
+/// The data of the account that a new password is for.
 #[derive(Clone, Copy, Debug)]
 pub struct Owner<'a> {
-    /// Its address.
+    /// The email.
     pub email: &'a Email,
-    /// Its name.
+    /// The username.
     pub username: &'a Username,
-    /// Its number.
+    /// The phone number.
     pub phone_number: Option<&'a PhoneNumber>,
-    /// Its owner's date of birth.
+    /// The date of birth.
     pub date_birth: Option<NaiveDate>,
 }
 
 impl<'a> Owner<'a> {
-    /// What is known of an account.
+    /// Returns the data of an account.
     #[must_use]
     pub fn of(user: &'a user::Model) -> Self {
         Self {
@@ -66,13 +66,13 @@ impl<'a> Owner<'a> {
     }
 }
 
-/// Returns a text in lower case, and as it reads in ASCII.
+/// Returns a text in lower case, and its readings in ASCII.
 pub(super) fn readings(text: &str) -> BTreeSet<String> {
     let ascii = ascii_readings(text);
     ascii.into_iter().chain([text.to_lowercase()]).collect()
 }
 
-/// Returns what a password resembles, if it resembles a known text or has next to nothing beside such texts.
+/// Returns the name of the known text that a password is similar to, or mostly consists of.
 pub(super) fn resembled(
     passwords: &BTreeSet<String>,
     forms: &Forms,
@@ -92,7 +92,7 @@ pub(super) fn resembled(
     })
 }
 
-/// Letters and digits of the known texts, forwards and backwards, the longest first, with what they are.
+/// Returns the letters and digits of the known texts, forwards and backwards, longest first, with their names.
 fn parts_of_passwords(known: &[Known]) -> Vec<(String, &'static str)> {
     let words = known.iter().flat_map(|known| {
         let texts = known.texts.iter().map(|text| bare(text));
@@ -105,7 +105,7 @@ fn parts_of_passwords(known: &[Known]) -> Vec<(String, &'static str)> {
     parts
 }
 
-/// Returns what the longest part in a password is, if fewer than [`MIN_WORD`] of its letters and digits are no part.
+/// Returns the name of the longest part of a password, if fewer than [`MIN_WORD`] letters and digits remain without parts.
 fn made_of(password: &str, parts: &[(String, &'static str)]) -> Option<&'static str> {
     let mut rest = password.to_owned();
     let mut longest = None;
@@ -120,14 +120,14 @@ fn made_of(password: &str, parts: &[(String, &'static str)]) -> Option<&'static 
     (left < MIN_WORD && part.chars().count() >= MIN_WORD).then_some(what)
 }
 
-/// A text that everybody may know.
+/// A text that an attacker may know.
 #[derive(Clone, Debug)]
 pub(super) struct Known {
-    /// What it is, for people.
+    /// The name of the text in error messages.
     what: &'static str,
-    /// In lower case, and as it reads in ASCII.
+    /// The text in lower case, and its readings in ASCII.
     texts: BTreeSet<String>,
-    /// Whether likeness is enough.
+    /// Whether a similar password is refused, too, and not only one that contains the text.
     is_whole: bool,
 }
 
@@ -140,7 +140,7 @@ impl Known {
         }
     }
 
-    /// The words of a text.
+    /// Returns the words of a text.
     fn parts(what: &'static str, text: &str) -> Vec<Self> {
         text.split(|c: char| !c.is_alphanumeric())
             .map(|part| Self {
@@ -150,8 +150,8 @@ impl Known {
             .collect()
     }
 
-    /// A date in every usual order of its parts, with and without leading zeros, and those of its parts that have four
-    /// digits or more together. The signs between them are no matter: see [`bare`].
+    /// Returns a date in every usual order, with and without leading zeros, and its parts of at least four digits. Separators
+    /// do not matter, see [`bare`].
     fn date(date: NaiveDate) -> Vec<Self> {
         let (year, month, day) = (date.year(), date.month(), date.day());
         let mut texts = BTreeSet::from([format!("{year:04}")]);
@@ -176,7 +176,7 @@ impl Known {
         .collect()
     }
 
-    /// The name of the product, and the names in its host.
+    /// Returns the product name, the host and their words.
     pub(super) fn of_installation(product: &str, host: Option<&Host<&str>>) -> Vec<Self> {
         let what = "name of this service";
         let mut known = vec![Self::whole(what, product)];
@@ -189,7 +189,7 @@ impl Known {
         known
     }
 
-    /// Whether a password, in a reading and in all of its forms, is this text with next to nothing added.
+    /// Whether a reading of a password, or one of its forms, is this text with little added.
     fn is_resembled_by(&self, password: &str, forms: &Forms) -> bool {
         self.texts
             .iter()
@@ -198,7 +198,7 @@ impl Known {
 
     fn is_like(&self, text: &str, password: &str, forms: &Forms) -> bool {
         let length = text.chars().count();
-        // Shorter texts are like everything.
+        // Shorter texts would match too many passwords.
         if length < MIN_WORD {
             return false;
         }
@@ -210,7 +210,7 @@ impl Known {
     }
 }
 
-/// From 0 to 1: as written, and whatever the order of the words.
+/// Returns the similarity of two texts (0 to 1): the larger of edit distance and common character pairs.
 fn likeness(password: &str, text: &str) -> f64 {
     let longest = password.chars().count().max(text.chars().count());
     let as_written = if longest <= MAX_COMPARED {

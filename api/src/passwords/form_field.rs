@@ -1,4 +1,4 @@
-//! Passwords as fields of a form.
+//! Passwords as form fields.
 
 use std::str::FromStr as _;
 
@@ -22,8 +22,8 @@ impl FromField for Password {
 }
 
 impl Fields {
-    /// Judges a new password for its owner. Without an owner, whose fields were bad then, all that can be said is whether it
-    /// is good for nobody.
+    /// Checks a new password against the policy. Without an owner (another field is invalid), checks only the rules that need
+    /// none, and accepts no password.
     pub async fn judge_password(
         &mut self,
         name: &str,
@@ -34,13 +34,13 @@ impl Fields {
         let Ok(password) = password else {
             return Ok(Err(InvalidField));
         };
-        let judged = match owner {
+        let checked = match owner {
             Some(owner) => policy.accept(password, owner).await?,
             None => match policy.check(&password, None) {
                 Ok(()) => return Ok(Err(InvalidField)),
                 Err(invalid) => Err(invalid),
             },
         };
-        Ok(judged.map_err(|invalid| self.note(name, invalid)))
+        Ok(checked.map_err(|invalid| self.note(name, invalid)))
     }
 }

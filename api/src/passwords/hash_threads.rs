@@ -1,8 +1,7 @@
-//! Threads that do nothing but hash, each with memory of its own.
+//! Dedicated threads for password hashing, one per core, each with a buffer of its own.
 //!
-//! A hash works through 19 MiB. Asked of the allocator anew each time, on whichever of the runtime's threads, the kernel
-//! had to clear it page by page, and every thread's part of the heap kept as much for good. Here it is one for each core,
-//! whatever comes.
+//! A hash needs 19 MiB. A new allocation for each hash, on any thread of the runtime, would make the kernel clear every page and
+//! would leave the memory in the heap of every thread.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -15,12 +14,12 @@ use tokio::sync::oneshot;
 
 type Job = Box<dyn FnOnce(&mut Memory) + Send>;
 
-/// What one thread hashes in. It grows with the first hash and is kept.
+/// The buffer of one thread. Allocated at the first hash and kept.
 #[derive(Default)]
 pub(super) struct Memory(Vec<Block>);
 
 impl Memory {
-    /// As much as these parameters ask for, with whatever was in it before: a hash reads nothing that it has not
+    /// Returns the blocks that a hash with these parameters needs. They are not cleared, as a hash reads only what it has
     /// written.
     pub(super) fn for_params(&mut self, params: &Params) -> &mut [Block] {
         let blocks = params.block_count();
@@ -33,35 +32,35 @@ impl Memory {
 
 #[cfg(test)]
 impl Memory {
-    /// How much of it a hash has needed so far.
+    /// Returns the number of blocks that hashes have needed so far.
     pub(super) fn blocks(&self) -> usize {
         self.0.len()
     }
 }
 
-/// The threads. They end with this value.
+/// A pool of hash threads. They end on drop.
 pub(super) struct Threads(mpsc::Sender<Job>);
 
 impl Threads {
-    /// Starts so many.
+    /// Starts `count` threads.
     pub(super) fn start(count: usize) -> Self {
         let (sender, jobs) = mpsc::channel();
         let jobs = Arc::new(Mutex::new(jobs));
         for _ in 0..count {
             let jobs = Arc::clone(&jobs);
-            thread::spawn(move || work_off(&jobs));
+            thread::spawn(move || run_jobs(&jobs));
         }
         Self(sender)
     }
 
-    /// Does some work on one of them; `None` when it panicked.
+    /// Runs a job on one of the threads. Returns `None` if it panics.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Option<T> {
         let (sender, result) = oneshot::channel();
         let job = move |memory: &mut Memory| {
-            // A client that went away waits for nothing.
+            // Fails if the request was cancelled.
             let _ = sender.send(work(memory));
         };
         self.0.send(Box::new(job)).ok()?;
@@ -69,22 +68,23 @@ impl Threads {
     }
 }
 
-fn work_off(jobs: &Mutex<mpsc::Receiver<Job>>) {
+/// Runs jobs until the pool is dropped.
+fn run_jobs(jobs: &Mutex<mpsc::Receiver<Job>>) {
     lower_priority();
     let mut memory = Memory::default();
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { return };
-        // The panic hook has written the message; the next job finds the thread as it was.
+        // The panic hook logs the message. The thread continues with the next job.
         let _ = catch_unwind(AssertUnwindSafe(|| job(&mut memory)));
     }
 }
 
-/// Lowers the thread's priority, so that whoever is logged in is answered while others log in. On Linux alone is it the
-/// thread's and not the program's.
+/// Lowers the thread's priority, so that logins do not slow down other requests. Linux only: elsewhere it would apply to the
+/// whole process.
 fn lower_priority() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::nice(10) {
-        tracing::debug!(%error, "Passwords are hashed at the priority of everything else.");
+        tracing::debug!(%error, "Priority of the password threads not lowered");
     }
 }

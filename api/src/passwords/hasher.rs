@@ -1,7 +1,7 @@
-//! Password hashes: argon2id (RFC 9106) on a few threads of their own, behind a queue with an end.
+//! Password hashes: argon2id (RFC 9106) on dedicated threads, behind a bounded queue.
 //!
-//! A flood of logins waits here and nowhere else: at most one hash a core at a time, at most [`QUEUE_LENGTH`] waiting, none
-//! longer than the deadline. Past either the answer is 503, and every other endpoint goes on.
+//! The queue isolates other endpoints from a flood of logins. It allows one hash per core at a time and [`QUEUE_LENGTH`] waiting
+//! passwords. The answer is 503 if the queue is full or a password waits longer than the timeout.
 
 use std::{
     sync::Arc,
@@ -26,7 +26,7 @@ use crate::{
 
 use crate::passwords::hash_threads::{Memory, Threads};
 
-/// How many passwords may wait.
+/// Maximum number of waiting passwords.
 pub const QUEUE_LENGTH: usize = 512;
 
 /// Hashes and verifies passwords.
@@ -35,29 +35,28 @@ pub struct PasswordHasher {
     threads: Threads,
     cores: Arc<Semaphore>,
     queue: Semaphore,
-    deadline: Duration,
+    timeout: Duration,
     metrics: HashMetrics,
-    /// The hash of a password that nobody has, verified against when there is no account, so that both take the same
-    /// work.
+    /// A random hash. Verified when there is no account, so that the work is the same.
     dummy: Arc<str>,
 }
 
-/// What a verification found.
+/// The result of a verification.
 #[derive(Debug)]
 pub struct PasswordCheck {
-    /// Whether the password is the right one.
+    /// Whether the password is right.
     pub correct: bool,
-    /// The hash to store instead, when the stored one was made at another cost.
+    /// A new hash to store, if the cost of the stored one is outdated.
     pub rehashed: Option<String>,
 }
 
 impl PasswordHasher {
-    /// A hasher with a thread a core.
+    /// Creates a hasher with one thread per core. A password waits for at most `timeout`.
     ///
     /// # Panics
-    /// When the cost is beyond argon2's bounds, which the configuration has checked.
+    /// If argon2 does not accept the cost. The configuration has checked it.
     #[must_use]
-    pub fn new(cost: HashCost, deadline: Duration, metrics: HashMetrics) -> Self {
+    pub fn new(cost: HashCost, timeout: Duration, metrics: HashMetrics) -> Self {
         let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None)
             .expect("the configuration keeps to argon2's bounds");
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
@@ -68,26 +67,21 @@ impl PasswordHasher {
             threads: Threads::start(cores),
             cores: Arc::new(Semaphore::new(cores)),
             queue: Semaphore::new(QUEUE_LENGTH),
-            deadline,
+            timeout,
             metrics,
             dummy,
         }
     }
 
-    /// The hash of a new password, as a PHC string.
-    ///
-    /// # Errors
-    /// [`ApiError::Busy`] when too many wait.
+    /// Hashes a new password. Returns a PHC string, or [`ApiError::Busy`] if the queue is full or too slow.
     pub async fn hash(&self, password: NewPassword) -> Result<String, ApiError> {
         let argon2 = self.argon2.clone();
         self.run(move |memory| hash(&argon2, password.into_inner().expose_to_hash(), memory))
             .await
     }
 
-    /// Compares a password with a stored hash, or with nobody's when there is none, which takes as long and fails.
-    ///
-    /// # Errors
-    /// [`ApiError::Busy`] when too many wait.
+    /// Verifies a password against the stored hash. Without one, takes the same time and fails. Returns [`ApiError::Busy`] if the
+    /// queue is full or too slow.
     pub async fn verify(
         &self,
         password: Password,
@@ -112,12 +106,12 @@ impl PasswordHasher {
     ) -> Result<T, ApiError> {
         let core = self.wait_for_core().await?;
         let done = self.threads.run(move |memory| {
-            // Held by the thread, not by the request: a client that goes away frees no core that still works for it.
+            // Owned by the job, so that a cancelled request does not release a busy core.
             let _core = core;
             work(memory)
         });
         done.await
-            .ok_or_else(|| ApiError::Internal("a password thread failed".to_owned()))
+            .ok_or_else(|| ApiError::Internal("a password hash thread panicked".to_owned()))
     }
 
     async fn wait_for_core(&self) -> Result<OwnedSemaphorePermit, ApiError> {
@@ -134,8 +128,8 @@ impl PasswordHasher {
     }
 
     async fn queue_for_core(&self) -> Option<OwnedSemaphorePermit> {
-        let _place = self.queue.try_acquire().ok()?;
-        let core = tokio::time::timeout(self.deadline, self.cores.clone().acquire_owned());
+        let _permit = self.queue.try_acquire().ok()?;
+        let core = tokio::time::timeout(self.timeout, self.cores.clone().acquire_owned());
         core.await.ok()?.ok()
     }
 }
@@ -146,7 +140,7 @@ fn hash(argon2: &Argon2<'_>, password: &[u8], memory: &mut Memory) -> String {
     phc(argon2.params(), salt, hash.expect("the cost is checked"))
 }
 
-/// Like a hash that was made with these parameters, of a password that nobody has or could find.
+/// Returns a random hash with these parameters, which no password matches.
 fn dummy_hash(argon2: &Argon2<'_>) -> String {
     let bytes = random_bytes::<{ Params::DEFAULT_OUTPUT_LEN }>();
     let hash = Output::new(&bytes).expect("a length that outputs have");
@@ -168,7 +162,7 @@ fn verify(password: &[u8], stored: &str, memory: &mut Memory) -> bool {
     verified(password, stored, memory).unwrap_or(false)
 }
 
-/// `None` when the stored hash is none.
+/// Verifies a password. Returns `None` if the stored hash is invalid.
 fn verified(password: &[u8], stored: &str, memory: &mut Memory) -> Option<bool> {
     let stored = PasswordHash::new(stored).ok()?;
     let algorithm = Algorithm::try_from(stored.algorithm.as_str()).ok()?;
@@ -176,7 +170,7 @@ fn verified(password: &[u8], stored: &str, memory: &mut Memory) -> Option<bool> 
     let (salt, hash) = (stored.salt?, stored.hash?);
     let argon2 = Argon2::new(algorithm, version, Params::try_from(&stored).ok()?);
     let found = output(&argon2, password, &salt, memory, hash.len())?;
-    // Takes the same time wherever the difference is.
+    // A comparison in constant time.
     Some(found == hash)
 }
 
@@ -195,7 +189,7 @@ fn output(
     Output::new(&bytes).ok()
 }
 
-/// Whether a hash was made with other parameters than ours.
+/// Whether a hash has other parameters than the configured ones.
 fn is_outdated(argon2: &Argon2<'_>, stored: &str) -> bool {
     let Ok(stored) = PasswordHash::new(stored) else {
         return true;
@@ -217,9 +211,9 @@ mod tests {
         parallelism: 1,
     };
 
-    fn hasher(cost: HashCost, deadline: Duration) -> PasswordHasher {
+    fn hasher(cost: HashCost, timeout: Duration) -> PasswordHasher {
         let metrics = HashMetrics::new(&prometheus::Registry::new()).unwrap();
-        PasswordHasher::new(cost, deadline, metrics)
+        PasswordHasher::new(cost, timeout, metrics)
     }
 
     fn password(text: &str) -> Password {
@@ -274,10 +268,10 @@ mod tests {
         assert!(same.correct && same.rehashed.is_none());
     }
 
-    /// How many blocks each thread of a hasher has hashed in.
+    /// Returns the number of blocks that each thread of a hasher has used.
     async fn blocks(hasher: &PasswordHasher) -> Vec<usize> {
         let cores = thread::available_parallelism().map_or(1, usize::from);
-        // Each has to wait for the others, so that no two of these are one thread's.
+        // Each job waits for the others, so that every thread runs one.
         let all = Arc::new(std::sync::Barrier::new(cores));
         let asked = (0..cores).map(|_| {
             let all = Arc::clone(&all);
@@ -295,7 +289,7 @@ mod tests {
         blocks
     }
 
-    /// N2: nobody's password is verified, with as much memory as anybody's and as often over it, and never right.
+    /// N2: a verification without an account uses the same memory and passes, and fails.
     #[tokio::test]
     async fn without_an_account_the_same_work_is_done_and_fails() {
         let dear = HashCost {
@@ -306,15 +300,15 @@ mod tests {
         for cost in [CHEAP, dear, HashCost::default()] {
             let hasher_of = || hasher(cost, Duration::from_mins(1));
             let (with, without) = (hasher_of(), hasher_of());
-            // Made elsewhere, so that its making leaves no trace.
+            // Hashed by another hasher, so that it does not affect the count.
             let stored = hasher_of().hash(new_password("velvet harbour")).await;
             let stored = stored.unwrap();
 
             let wrong = with.verify(password("velvet harbor"), Some(&stored)).await;
-            let nobody = without.verify(password("velvet harbor"), None).await;
+            let no_account = without.verify(password("velvet harbor"), None).await;
 
-            for verdict in [wrong.unwrap(), nobody.unwrap()] {
-                assert!(!verdict.correct && verdict.rehashed.is_none());
+            for check in [wrong.unwrap(), no_account.unwrap()] {
+                assert!(!check.correct && check.rehashed.is_none());
             }
             assert_eq!(blocks(&with).await, blocks(&without).await);
             assert!(blocks(&without).await.iter().any(|blocks| *blocks > 0));
@@ -331,7 +325,7 @@ mod tests {
         }
     }
 
-    /// P5: with every core taken, a password past its deadline is refused and the queue stays usable.
+    /// P5: the queue stays usable after a refusal.
     #[tokio::test]
     async fn past_the_deadline_the_answer_is_busy() {
         let hasher = hasher(CHEAP, Duration::from_millis(1));
@@ -346,12 +340,12 @@ mod tests {
         hasher.verify(password("x"), None).await.unwrap();
     }
 
-    /// P5: beyond the end of the queue nobody even waits.
+    /// P5
     #[tokio::test]
     async fn a_full_queue_refuses_at_once() {
         let hasher = hasher(CHEAP, Duration::from_hours(1));
-        let places = u32::try_from(QUEUE_LENGTH).unwrap();
-        let _taken = hasher.queue.acquire_many(places).await.unwrap();
+        let permits = u32::try_from(QUEUE_LENGTH).unwrap();
+        let _taken = hasher.queue.acquire_many(permits).await.unwrap();
         assert!(matches!(
             hasher.verify(password("x"), None).await,
             Err(ApiError::Busy)

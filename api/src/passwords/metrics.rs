@@ -4,32 +4,32 @@ use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
 
 use crate::http::metrics::DURATION_BUCKETS;
 
-/// Passwords on their way through the hasher.
+/// The metrics of the password hasher.
 #[derive(Clone)]
 pub struct HashMetrics {
-    /// How long each waited for a core.
+    /// Seconds that a password waited for a core.
     pub wait: Histogram,
-    /// How many wait.
+    /// Number of passwords in the queue.
     pub waiting: IntGauge,
-    /// How many were turned away.
+    /// Number of refused passwords.
     pub refused: IntCounter,
 }
 
 impl HashMetrics {
-    /// Registers them.
+    /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let options = HistogramOpts::new(
             "latchkey_password_wait_seconds",
-            "How long passwords waited for a core.",
+            "Seconds that passwords waited for a core before hashing.",
         );
         let wait = Histogram::with_opts(options.buckets(DURATION_BUCKETS.to_vec()))?;
         let waiting = IntGauge::new(
-            "latchkey_passwords_waiting",
-            "Passwords that wait for a core.",
+            "latchkey_password_hash_queue_depth",
+            "Passwords in the hash queue.",
         )?;
         let refused = IntCounter::new(
             "latchkey_passwords_refused_total",
-            "Passwords turned away because too many waited.",
+            "Passwords refused because the hash queue was full or too slow.",
         )?;
         registry.register(Box::new(wait.clone()))?;
         registry.register(Box::new(waiting.clone()))?;

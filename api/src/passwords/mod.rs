@@ -1,4 +1,4 @@
-//! Passwords as they are typed, and the rules for new ones (NIST SP 800-63B-4, 3.1.1.2; OWASP ASVS 5.0, 6.2).
+//! Passwords: normalisation, hashing, and the rules for new ones (NIST SP 800-63B-4, 3.1.1.2; OWASP ASVS 5.0, 6.2).
 
 use std::{fmt, str::FromStr};
 
@@ -18,11 +18,11 @@ mod sequences;
 pub use crate::passwords::context::Owner;
 pub use crate::passwords::policy::PasswordPolicy;
 
-/// The most characters of a password, counted after NFKC.
+/// Maximum length of a password, in characters after NFKC.
 const MAX_LENGTH: usize = 128;
 
-/// A password somebody typed, in NFKC, so that it is the same from every keyboard. Never trimmed, never cut. It has no
-/// `Debug` of its content.
+/// A password as typed, normalised to NFKC so that it is the same from every keyboard. It is never trimmed or truncated, and
+/// its `Debug` output hides it.
 pub struct Password(String);
 
 /// A password that may be set: [`PasswordPolicy`] has accepted it.
@@ -45,11 +45,10 @@ impl FromStr for Password {
 }
 
 impl Password {
-    /// The longest text that is normalised, in bytes. No text of 128 characters is longer before NFKC: a character is
-    /// composed of four at most, each of 4 bytes.
+    /// Maximum length of a text before NFKC, in bytes: NFKC composes a character of at most four, each of at most 4 bytes.
     pub const MAX_BYTES: usize = 4 * 4 * MAX_LENGTH;
 
-    /// The bytes to hash.
+    /// Returns the bytes to hash.
     #[must_use]
     pub fn expose_to_hash(&self) -> &[u8] {
         self.0.as_bytes()
@@ -57,13 +56,13 @@ impl Password {
 }
 
 impl NewPassword {
-    /// The password, to hash it.
+    /// Returns the password, to hash it.
     #[must_use]
     pub fn into_inner(self) -> Password {
         self.0
     }
 
-    /// A password that nothing has judged.
+    /// Skips the policy.
     #[cfg(test)]
     pub(crate) fn unjudged(text: &str) -> Self {
         Self(text.parse().expect("a password"))

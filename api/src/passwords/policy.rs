@@ -13,16 +13,16 @@ use crate::{
     http::error::ApiError,
 };
 
-/// Judges new passwords.
+/// The rules for new passwords.
 #[derive(Debug)]
 pub struct PasswordPolicy {
-    /// `PASSWORD_MIN_LENGTH`: the fewest characters, counted after NFKC.
+    /// `PASSWORD_MIN_LENGTH`: minimum length, in characters after NFKC.
     pub min_length: usize,
     installation: Vec<Known>,
     breached: Option<BreachedPasswords>,
 }
 
-/// The rules without any setting, and without the names of an installation.
+/// The rules with default settings and without the names of an installation.
 impl Default for PasswordPolicy {
     fn default() -> Self {
         Self {
@@ -34,7 +34,7 @@ impl Default for PasswordPolicy {
 }
 
 impl PasswordPolicy {
-    /// The rules of a configuration.
+    /// Creates the rules of a configuration.
     #[must_use]
     pub fn new(config: &Config) -> Self {
         let common = &config.common;
@@ -51,7 +51,7 @@ impl PasswordPolicy {
         }
     }
 
-    /// Accepts a password for its owner, or says why not. Reads `BREACHED_PASSWORDS_FILE` if all other rules are met.
+    /// Accepts a password of an account, or returns the reason why not. Reads `BREACHED_PASSWORDS_FILE` last.
     pub async fn accept(
         &self,
         password: Password,
@@ -71,7 +71,7 @@ impl PasswordPolicy {
         Ok(Ok(NewPassword(password)))
     }
 
-    /// Checks the rules that need no file. Without an owner nothing of the account is compared.
+    /// Checks the rules that need no file. Without an owner, skips the comparison with the account's data.
     pub fn check(&self, password: &Password, owner: Option<Owner<'_>>) -> Result<(), Invalid> {
         let length = password.0.chars().count();
         if length < self.min_length {

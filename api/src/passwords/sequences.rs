@@ -1,6 +1,6 @@
-//! Rows of keys and other sequences: `abcdefgh`, `87654321`, `qwertyuiop`, `1qaz2wsx`.
+//! Detection of sequences: `abcdefgh`, `87654321`, `qwertyuiop`, `1qaz2wsx`.
 
-/// Keys that lie side by side, on the usual layouts: rows, columns, and zigzags between two rows.
+/// Neighbouring keys of usual layouts: rows, columns, and zigzags between two rows.
 const KEYS: [&str; 27] = [
     "1234567890-=",
     "!@#$%^&*()_+",
@@ -31,10 +31,10 @@ const KEYS: [&str; 27] = [
     "ضصثقفغعهخحج",
 ];
 
-/// The shortest run that counts as one.
+/// Minimum length of a run, in characters.
 const MIN_RUN: usize = 3;
 
-/// Whether a text consists of runs alone: the same character again, characters that follow each other, or neighbouring keys.
+/// Whether a text consists only of runs: a repeated character, consecutive characters, or neighbouring keys.
 pub(super) fn is_sequence(text: &str) -> bool {
     let characters: Vec<char> = text.chars().collect();
     let mut rest = characters.as_slice();
@@ -48,7 +48,7 @@ pub(super) fn is_sequence(text: &str) -> bool {
     !characters.is_empty()
 }
 
-/// The length of the longest run that a text begins with.
+/// Returns the length of the longest run at the start of a text.
 fn longest_run(text: &[char]) -> usize {
     let code_points = [0, 1, -1].map(|step| {
         run(text, |one, next| {
@@ -67,9 +67,9 @@ fn longest_run(text: &[char]) -> usize {
         .unwrap_or_default()
 }
 
-fn run(text: &[char], goes_on: impl Fn(char, char) -> bool) -> usize {
+fn run(text: &[char], continues: impl Fn(char, char) -> bool) -> usize {
     let pairs = text.windows(2);
-    1 + pairs.take_while(|pair| goes_on(pair[0], pair[1])).count()
+    1 + pairs.take_while(|pair| continues(pair[0], pair[1])).count()
 }
 
 fn is_pair(keys: impl Iterator<Item = char>, one: char, next: char) -> bool {

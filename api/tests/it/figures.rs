@@ -42,7 +42,7 @@ async fn the_figures_tell_what_was_asked_and_name_nobody() {
         r#"latchkey_http_requests_total{method="other",route="/docs",status="405"} 1"#,
         r#"latchkey_http_request_seconds_count{method="POST",route="/api/register"} 1"#,
         "latchkey_password_wait_seconds_count 4",
-        "latchkey_passwords_waiting 0",
+        "latchkey_password_hash_queue_depth 0",
         "latchkey_passwords_refused_total 0",
         r#"latchkey_queue_depth{priority="normal"} 1"#,
         r#"latchkey_queue_depth{priority="high"} 0"#,

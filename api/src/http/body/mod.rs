@@ -193,7 +193,7 @@ async fn receive(
     if let Some(app) = request.data::<App>() {
         let client_ip = ClientIp::of(request, &app.config.proxies);
         let patience = patience(request);
-        let waiting = app.room.take(client_ip, declared.unwrap_or(limit));
+        let waiting = app.body_memory.take(client_ip, declared.unwrap_or(limit));
         place = timeout(patience / 2, waiting).await.ok().flatten();
         if place.is_none() {
             let _ = timeout(patience / 4, discard(&mut stream, limit)).await;
