@@ -156,7 +156,7 @@ pub async fn authenticate(
     let stored = found.as_ref().map(|user| user.password_hash.as_str());
     let check = app.hasher.verify(password, stored).await?;
     // An error before this line refunds the attempt.
-    attempt.stands();
+    attempt.commit();
     let user_id = found.as_ref().map(|user| user.id);
     let user = found.filter(|user| check.correct && user.is_active && !is_hidden(app, user));
     let Some(user) = user else {

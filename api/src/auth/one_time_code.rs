@@ -200,7 +200,7 @@ async fn compare(
     let is_right = stored.is_some_and(|stored| stored.matches(&code)) && reset.accepts_code(now);
     // On drop, the guard refunds the attempt of a right code.
     if let (false, Some(attempt)) = (is_right || is_late, attempt) {
-        attempt.stands();
+        attempt.commit();
     }
     if !accept(app, reset, is_right, event).await? {
         tracing::info!(reset.id = %reset.id, "One-time code refused");

@@ -95,7 +95,7 @@ pub async fn change(
         .await?;
     let stored = Some(current.user.password_hash.as_str());
     let check = app.hasher.verify(current_password, stored).await?;
-    attempt.stands();
+    attempt.commit();
     if !check.correct {
         let event = audit.own(EventKind::PasswordChangeFail, current.user.id);
         app.record(of_session(event, current.session.id)).await?;

@@ -66,7 +66,7 @@ fn fix_schemas(schemas: &mut Value) {
     let gender = schemas
         .remove("Gender")
         .map(|gender| nullable_choice(&gender));
-    // openapi-python-client takes no reference to a choice that has a description beside it.
+    // openapi-python-client accepts no `$ref` with a sibling description.
     let act = schemas.remove("BulkAction");
     for (name, schema) in schemas.iter_mut() {
         let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();

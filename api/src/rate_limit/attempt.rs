@@ -13,7 +13,7 @@ pub struct AttemptGuard {
     pub(super) turns: Arc<Semaphore>,
     pub(super) script: Script,
     pub(super) refunds: Vec<Refund>,
-    pub(super) stands: bool,
+    pub(super) is_committed: bool,
 }
 
 /// One call of `refund.lua`.
@@ -24,8 +24,8 @@ pub(super) struct Refund {
 
 impl AttemptGuard {
     /// It counts from now on: the guess was looked at.
-    pub fn stands(mut self) {
-        self.stands = true;
+    pub fn commit(mut self) {
+        self.is_committed = true;
     }
 }
 
@@ -34,7 +34,7 @@ impl Drop for AttemptGuard {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
         };
-        if self.stands {
+        if self.is_committed {
             return;
         }
         let (redis, script) = (self.redis.clone(), self.script.clone());

@@ -437,7 +437,7 @@ impl Limiter {
             turns: Arc::clone(&self.turns),
             script: self.refund.clone(),
             refunds: kept.into_iter().map(refund).collect(),
-            stands: false,
+            is_committed: false,
         })
     }
 
