@@ -1,7 +1,7 @@
-//! Where time comes from. Rules take `now` as a parameter; programs get it here.
+//! The clock. Functions take `now` as a parameter; the programs get it here.
 //!
-//! The programs of one installation run on several machines, whose clocks differ. Each program measures the offset of its
-//! machine's clock against Redis, which all of them share, and adds it to the machine's time ([`Clock::follow`]).
+//! The machines of an installation have different clocks. Each program measures its machine's offset against the clock of Redis,
+//! which they share, and corrects its time by it ([`Clock::follow`]).
 
 use std::sync::{
     Arc,
@@ -14,11 +14,11 @@ mod offset;
 
 pub use crate::clock::offset::Measurement;
 
-/// Microseconds by which the machine's time may fall behind what was already returned and be hidden by standing still.
-/// A larger step back, as of a machine clock that was wrong by hours, is followed.
+/// The largest step back, in microseconds, that is hidden by a clock that stands still. A larger one, as of a machine clock that
+/// was wrong by hours, takes effect.
 const MAX_STANDSTILL: i64 = 1_000_000;
 
-/// The time of the installation, or a fixed one that a test moves forward. Clones share it.
+/// The time of the installation, or a fixed time that tests advance. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Clock(Source);
 
@@ -29,25 +29,25 @@ enum Source {
     Fixed(Arc<AtomicI64>),
 }
 
-/// A machine's clock with its correction. All values are microseconds.
+/// The machine's clock and its correction, in microseconds.
 #[derive(Debug, Default)]
 struct System {
-    /// Added to the machine's clock, to make a test's machine wrong.
+    /// An error of the machine's clock, for tests.
     skew: i64,
-    /// Added to the machine's clock to get Redis' time.
+    /// The offset to the time of Redis.
     offset: AtomicI64,
-    /// The latest time that was returned.
+    /// The latest returned time.
     latest: AtomicI64,
 }
 
 impl Clock {
-    /// The clock of the machine, uncorrected until [`Clock::follow`] is called.
+    /// Returns the machine's clock, uncorrected until [`Clock::follow`] is called.
     #[must_use]
     pub fn system() -> Self {
         Self::system_with_skew(TimeDelta::zero())
     }
 
-    /// The clock of a machine that is wrong by `skew`, for tests.
+    /// Returns the clock of a machine that is wrong by `skew`, for tests.
     #[must_use]
     pub fn system_with_skew(skew: TimeDelta) -> Self {
         Self(Source::System(Arc::new(System {
@@ -56,14 +56,14 @@ impl Clock {
         })))
     }
 
-    /// A clock that stands still at the machine's present time until [`Clock::advance`] moves it.
+    /// Returns a clock that stands still at the present time until [`Clock::advance`] is called.
     #[must_use]
     pub fn fixed() -> Self {
         Self(Source::Fixed(Arc::new(AtomicI64::new(machine_micros()))))
     }
 
-    /// Now, in UTC, to the microsecond: the resolution that PostgreSQL keeps, so that what is written reads back equal.
-    /// Within a process it does not run backwards, except after a step of more than a second.
+    /// Returns the time in UTC, in microseconds because PostgreSQL stores no more. Never runs backwards within a process, except
+    /// after a step of more than a second.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         let micros = match &self.0 {
@@ -73,7 +73,7 @@ impl Clock {
         DateTime::from_timestamp_micros(micros).unwrap_or_default()
     }
 
-    /// How far the machine's clock is behind the installation's time; zero until the first measurement.
+    /// Returns the offset of the machine's clock to the installation's time; zero before the first measurement.
     #[must_use]
     pub fn offset(&self) -> TimeDelta {
         match &self.0 {
@@ -84,7 +84,7 @@ impl Clock {
         }
     }
 
-    /// Moves a fixed clock forward; the system's clock stays as it is.
+    /// Advances a fixed clock. Has no effect on the machine's clock.
     pub fn advance(&self, by: TimeDelta) {
         if let Source::Fixed(micros) = &self.0 {
             micros.fetch_add(by.num_microseconds().unwrap_or(0), Ordering::SeqCst);
@@ -93,7 +93,7 @@ impl Clock {
 }
 
 impl System {
-    /// The machine's clock, without the correction.
+    /// Returns the time of the machine's clock without the correction.
     fn uncorrected(&self) -> i64 {
         machine_micros() + self.skew
     }
@@ -135,7 +135,7 @@ mod tests {
         assert!(system.monotonic() >= before);
     }
 
-    /// Standing still for an hour would be worse than the step.
+    /// A clock that stands still for an hour would be worse than the step.
     #[test]
     fn clock_steps_back_by_an_hour_time_follows() {
         let system = System::default();

@@ -1,7 +1,7 @@
-//! The offset of the machine's clock against the clock of Redis (`TIME`).
+//! Measures the offset of the machine's clock to the clock of Redis (`TIME`).
 //!
-//! One measurement takes several samples and uses the one with the shortest round trip, as its error is at most half of that
-//! round trip: tens of milliseconds on any network that is fit for Redis.
+//! A measurement takes several samples and uses the one with the shortest round trip, because its error is at most half of the
+//! round trip: tens of milliseconds on any network suitable for Redis.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -16,27 +16,27 @@ use tokio::time::{Instant, sleep};
 
 use crate::clock::{Clock, Source, System};
 
-/// How often the offset is measured. A quartz clock drifts by some 3 ms in this time.
+/// The interval of measurements. A quartz clock drifts by some 3 ms in this time.
 const PERIOD: Duration = Duration::from_secs(30);
-/// Samples a measurement takes.
+/// The number of samples of a measurement.
 const SAMPLES: usize = 5;
-/// A measurement whose shortest round trip is longer than this tells too little, and the last offset stays.
+/// The longest useful round trip. A measurement with longer ones only is discarded.
 const MAX_ROUND_TRIP: Duration = Duration::from_millis(200);
-/// An offset above this is logged at its first measurement, since the machine should keep time by NTP.
+/// The offset above which the first measurement logs a warning: the machine should use NTP.
 const NOTABLE: TimeDelta = TimeDelta::seconds(1);
 
-/// What one measurement found.
+/// The result of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Measurement {
-    /// Redis' time minus the machine's.
+    /// The time of Redis minus the machine's.
     pub offset: TimeDelta,
-    /// The round trip of the sample that gave it; the offset is exact to half of it.
+    /// The round trip of the best sample. The error of the offset is at most half of it.
     pub round_trip: Duration,
 }
 
 impl Clock {
-    /// Corrects the clock by the time of Redis now, and again every 30 seconds for as long as the program runs. While Redis
-    /// does not answer, the last offset stays. A fixed clock stays as it is.
+    /// Corrects the clock by the time of Redis, now and every 30 seconds. While Redis does not respond, the last offset stays. Has no
+    /// effect on a fixed clock.
     pub async fn follow(&self, redis: &Client) {
         self.synchronize(redis).await;
         let (clock, redis) = (self.clone(), redis.clone());
@@ -48,7 +48,7 @@ impl Clock {
         });
     }
 
-    /// Measures the offset once and applies it.
+    /// Measures the offset and applies it.
     async fn synchronize(&self, redis: &Client) {
         let Source::System(system) = &self.0 else {
             return;
@@ -62,8 +62,7 @@ impl Clock {
         }
     }
 
-    /// Measures the offset of the machine's clock against Redis; `None` when every answer took too long. A fixed clock has
-    /// none.
+    /// Measures the offset to the clock of Redis. `None` if all round trips were too long, and for a fixed clock.
     pub async fn measure(&self, redis: &Client) -> Result<Option<Measurement>, Error> {
         match &self.0 {
             Source::System(system) => measure(system, redis).await,
@@ -103,7 +102,7 @@ async fn sample(system: &System, redis: &Client) -> Result<Measurement, Error> {
     })
 }
 
-/// The sample with the shortest round trip, unless even that was too long.
+/// Returns the sample with the shortest round trip, unless that is too long.
 fn best(samples: &[Measurement]) -> Option<Measurement> {
     samples
         .iter()

@@ -1,4 +1,4 @@
-//! What both programs are told, and the connections it leads to.
+//! The configuration that both programs share, and the connections it describes.
 
 pub mod rate;
 pub mod service_url;
@@ -25,7 +25,7 @@ use crate::{
     types::email::Email,
 };
 
-/// The configuration that both programs share. Each field names its variable.
+/// The configuration that both programs share. Each field names its setting.
 #[derive(Clone, Debug)]
 pub struct SharedConfig {
     /// `ENVIRONMENT`
@@ -34,30 +34,30 @@ pub struct SharedConfig {
     pub database_url: ServiceUrl,
     /// `REDIS_URL`
     pub redis_url: ServiceUrl,
-    /// `REDIS_NAMESPACE`: keeps several installations in one Redis apart.
+    /// `REDIS_NAMESPACE`: separates installations that share a Redis.
     pub redis_namespace: String,
     /// `SECRET_KEY`
     pub secret_key: SecretKey,
-    /// `PUBLIC_URL`: where clients find the API; without a trailing slash.
+    /// `PUBLIC_URL`: the URL of the API for clients, without a trailing slash.
     pub public_url: Url,
-    /// `PRODUCT_NAME`: in mails and on pages.
+    /// `PRODUCT_NAME`: the name in mails and on pages.
     pub product_name: String,
-    /// `SUPPORT_ADDRESS`: whom mails tell people to write to.
+    /// `SUPPORT_ADDRESS`: the contact in mails.
     pub support_address: Option<Email>,
-    /// `OTP_DIGITS`: the length of one-time codes, which the worker draws and the API reads.
+    /// `OTP_DIGITS`: the length of one-time codes.
     pub otp_digits: u32,
-    /// `SHUTDOWN_SECONDS`: how long a program may finish what it has begun.
+    /// `SHUTDOWN_SECONDS`: the timeout of a graceful shutdown.
     pub shutdown: Duration,
     /// `LOG_FORMAT`
     pub log_format: LogFormat,
     /// `RUST_LOG`
     pub log_filter: String,
-    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: where traces go, if anywhere.
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: the collector of traces. `None` disables tracing.
     pub collector: Option<Collector>,
 }
 
 impl SharedConfig {
-    /// Reads the shared part; `None` when `SECRET_KEY` is missing, which the settings then report.
+    /// Reads the shared settings. Returns `None` if `SECRET_KEY` is missing, which is recorded as a fault.
     pub fn read(settings: &mut Settings) -> Option<Self> {
         let environment = settings.parse(
             "ENVIRONMENT",
@@ -99,20 +99,20 @@ impl SharedConfig {
         })
     }
 
-    /// The path of `PUBLIC_URL` without a trailing slash, which every path that clients see begins with; empty when there is
-    /// none. A proxy takes it off before a request comes here.
+    /// Returns the path of `PUBLIC_URL` without a trailing slash, or an empty text. It is the prefix of all paths that clients
+    /// see. A proxy removes it from requests.
     #[must_use]
     pub fn base_path(&self) -> &str {
         self.public_url.path().trim_end_matches('/')
     }
 
-    /// The right-hand side of Message-IDs.
+    /// Returns the right-hand side of Message-IDs.
     #[must_use]
     pub fn message_domain(&self) -> &str {
         self.public_url.host_str().unwrap_or("localhost")
     }
 
-    /// Connects to everything, and says how to start what is missing.
+    /// Connects to the database and to Redis. The error says how to start a missing one.
     pub async fn connect(&self) -> Result<Connections, MissingDependency> {
         Ok(Connections {
             db: self.connect_database().await?,
@@ -125,7 +125,7 @@ impl SharedConfig {
         })
     }
 
-    /// Connects to the database alone.
+    /// Connects to the database only.
     pub async fn connect_database(&self) -> Result<Database, MissingDependency> {
         database::connect(self.database_url.as_str())
             .await
@@ -133,7 +133,7 @@ impl SharedConfig {
     }
 }
 
-/// Notes a key that production must not have.
+/// Records a fault if production must not use a key.
 fn check_secret_key(settings: &mut Settings, key: &SecretKey) {
     if key.len() < secret_key::MIN_BYTES {
         settings.fault(
@@ -173,7 +173,7 @@ fn public_url(settings: &mut Settings, environment: Environment) -> Url {
     }
 }
 
-/// Whether links can begin with a URL: a host and perhaps a path of plain segments, nothing else.
+/// Returns whether a URL can be the beginning of links: a host with an optional path of plain segments, and nothing else.
 fn is_public(url: &Url) -> bool {
     let is_plain = |segment: &str| {
         let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
@@ -189,8 +189,8 @@ fn is_public(url: &Url) -> bool {
         && (path == "/" || path.split('/').skip(1).all(is_plain))
 }
 
-/// Whether the parser would resolve a dot segment or read a backslash as a slash, so that the path is another than the one
-/// written (WHATWG URL, 4.4).
+/// Returns whether the parser would resolve a dot segment or read a backslash as a slash, so that the parsed path differs from the
+/// given one (WHATWG URL, 4.4).
 fn is_rewritten(text: &str) -> bool {
     let is_dot = |segment: &str| {
         matches!(
@@ -221,7 +221,7 @@ pub struct Connections {
     pub queue: Queue,
 }
 
-/// Something that has to run does not.
+/// A dependency that cannot be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum MissingDependency {
     /// The database.

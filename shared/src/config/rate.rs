@@ -1,27 +1,27 @@
-//! Limits of the configuration: so many in any span of so many seconds.
+//! Rates: limits of the form "n in any period of s seconds".
 
 use std::{fmt, str::FromStr};
 
-/// What a setting of this type expects.
+/// The expected form, for faults.
 pub const EXPECTED: &str = "a count and seconds, such as 30/60";
 
-/// So many in any span of so many seconds, written `30/60`.
+/// A number of events in any period of some seconds. Written `30/60`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rate {
-    /// How many, 1 to 100,000.
+    /// The number of events, 1 to 100,000.
     pub count: u32,
-    /// In how many seconds, 1 to 2,592,000 (30 days).
+    /// The period in seconds, 1 to 2,592,000 (30 days).
     pub seconds: u32,
 }
 
 impl Rate {
-    /// So many in so many seconds.
+    /// Creates a rate.
     #[must_use]
     pub const fn new(count: u32, seconds: u32) -> Self {
         Self { count, seconds }
     }
 
-    /// Whether this allows more than so many times what another allows, at once or in the long run.
+    /// Returns whether this rate allows more than `factor` times what another rate allows, at once or on average.
     #[must_use]
     pub fn exceeds(self, other: Self, factor: u32) -> bool {
         let most = u64::from(other.count) * u64::from(factor);
@@ -30,7 +30,7 @@ impl Rate {
         u64::from(self.count) > most || in_the_long_run
     }
 
-    /// The span in milliseconds.
+    /// Returns the period in milliseconds.
     #[must_use]
     pub fn milliseconds(self) -> u64 {
         u64::from(self.seconds) * 1000

@@ -1,5 +1,5 @@
-//! `DATABASE_URL` and `REDIS_URL`: parsed when the configuration is read, as the drivers repeat a URL that they cannot parse in
-//! their errors, with the password in it.
+//! `DATABASE_URL` and `REDIS_URL`. They are parsed with the configuration, because the drivers' own errors contain the whole URL
+//! with its password.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use url::Url;
 
 use crate::config::settings::Settings;
 
-/// What a URL has to look like where a user or a password has characters that end that part of a URL (RFC 3986, 3.2).
+/// The expected form of a URL whose user or password contains a reserved character (RFC 3986, 3.2).
 pub const EXPECTED_ENCODED: &str = "a user and a password that are percent-encoded: # is %23, / is %2F, ? is %3F, @ is %40, \
                                     : is %3A and % is %25";
 
@@ -18,7 +18,7 @@ const DATABASE_EXPECTED: &str =
     "sqlite://path/to/file or postgres://user:password@host[:port]/database[?sslmode=…]";
 const REDIS_EXPECTED: &str = "redis://[user:password@]host[:port][/database] or rediss://…";
 
-/// The parameters of a PostgreSQL URL that sqlx knows. It logs the value of any other.
+/// The parameters of a PostgreSQL URL that sqlx knows. It logs the values of unknown ones.
 const POSTGRES_PARAMETERS: &[&str] = &[
     "sslmode",
     "ssl-mode",
@@ -40,12 +40,12 @@ const POSTGRES_PARAMETERS: &[&str] = &[
     "options",
 ];
 
-/// A URL that its driver accepts. `Debug` shows the scheme alone, as the URL may hold a password.
+/// A URL that its driver accepts. `Debug` shows only the scheme, because the URL may contain a password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ServiceUrl(String);
 
 impl ServiceUrl {
-    /// The URL of the SQL database. A URL that cannot be used is a fault.
+    /// Reads the URL of the database. An unusable URL is a fault.
     pub(super) fn database(settings: &mut Settings) -> Self {
         Self::read(
             settings,
@@ -55,7 +55,7 @@ impl ServiceUrl {
         )
     }
 
-    /// The URL of Redis. A URL that cannot be used is a fault.
+    /// Reads the URL of Redis. An unusable URL is a fault.
     pub(super) fn redis(settings: &mut Settings) -> Self {
         Self::read(settings, "REDIS_URL", "redis://127.0.0.1:6379", check_redis)
     }
@@ -73,7 +73,7 @@ impl ServiceUrl {
         Self(text)
     }
 
-    /// The URL with its password, for the driver.
+    /// Returns the URL with its password, for the driver.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -87,9 +87,9 @@ impl fmt::Debug for ServiceUrl {
     }
 }
 
-/// Whether user and password end where they should. An `@` after the first `/`, `?` or `#` means that one of these is
-/// part of them, and a `%` that encodes nothing stands for itself; either way another server or another password would be
-/// read.
+/// Returns whether user and password are encoded. An `@` after the first `/`, `?` or `#` means that one of these is part of the
+/// user or password, and a `%` without two hexadecimal digits would be read as itself. Both would select another server or
+/// password.
 #[must_use]
 pub fn is_percent_encoded(text: &str) -> bool {
     let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -103,7 +103,7 @@ pub fn is_percent_encoded(text: &str) -> bool {
     !rest.contains('@') && credentials.split('%').skip(1).all(is_escape)
 }
 
-/// Says what the text should be, and repeats nothing of it.
+/// Says what the text should be, and repeats none of it.
 fn check_database(text: &str) -> Result<(), String> {
     if text.starts_with("sqlite:") {
         let parsed = text.parse::<SqliteConnectOptions>();

@@ -1,18 +1,18 @@
-//! Configuration: read once from the environment, checked, and every fault named by its key.
+//! Reads settings from the environment once, and reports all faults with their keys.
 
 use std::{collections::HashMap, env, fmt, fs, net::SocketAddr, path::Path, str::FromStr};
 
-/// The variables of the process, with those of a `.env` file in the working directory behind them.
+/// The environment of the process and the variables of a `.env` file in the working directory. The environment has precedence.
 ///
-/// Each key `NAME` can instead be given as `NAME_FILE`, the path of a file that holds the value, as container secrets
-/// are. Reading never fails: faults gather, and [`Settings::finish`] reports them all at once.
+/// Each setting `NAME` can also be given as `NAME_FILE`, the path of a file with the value, as container secrets are. Reading
+/// never fails: faults are collected, and [`Settings::finish`] reports them together.
 #[derive(Debug, Default)]
 pub struct Settings {
     values: HashMap<String, String>,
     faults: Vec<String>,
 }
 
-/// All that is wrong with the configuration, a line each, each with the key and what it should be.
+/// All faults of the configuration, one a line, each with the key and the expected value.
 #[derive(Debug, thiserror::Error)]
 pub struct SettingsError(Vec<String>);
 
@@ -24,7 +24,7 @@ impl fmt::Display for SettingsError {
 }
 
 impl Settings {
-    /// The environment of this process, and `.env` where the environment is silent.
+    /// Reads the environment of this process and the `.env` file.
     #[must_use]
     pub fn from_environment() -> Self {
         let mut settings = Self::default();
@@ -54,7 +54,7 @@ impl Settings {
         settings
     }
 
-    /// Just these values, for tests.
+    /// Creates settings from these values only, for tests.
     pub fn from_pairs<K: Into<String>, V: Into<String>>(
         pairs: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -67,7 +67,7 @@ impl Settings {
         }
     }
 
-    /// The text of a key, trimmed; `None` when it is absent or empty.
+    /// Returns the trimmed text of a setting, or `None` if it is absent or empty.
     pub fn text(&mut self, key: &str) -> Option<String> {
         let direct = self
             .values
@@ -96,13 +96,13 @@ impl Settings {
         }
     }
 
-    /// The value of a key, or the default when it is absent. A value that does not parse is a fault; `expected` says
-    /// what it should be.
+    /// Returns the value of a setting, or the default if it is absent. A value that does not parse is a fault, which says what is
+    /// `expected`.
     pub fn parse<T: FromStr>(&mut self, key: &str, default: T, expected: &str) -> T {
         self.optional(key, expected).unwrap_or(default)
     }
 
-    /// The value of a key that may be absent.
+    /// Returns the value of an optional setting.
     pub fn optional<T: FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
         let text = self.text(key)?;
         let value = text.parse().ok();
@@ -112,7 +112,7 @@ impl Settings {
         value
     }
 
-    /// The value of a key that has to be there.
+    /// Returns the value of a required setting.
     pub fn required<T: FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
         if self.text(key).is_none() {
             self.fault(key, expected);
@@ -121,7 +121,7 @@ impl Settings {
         self.optional(key, expected)
     }
 
-    /// A number within bounds, or the default when it is absent.
+    /// Returns a number within bounds, or the default if the setting is absent.
     pub fn within<T>(&mut self, key: &str, default: T, range: std::ops::RangeInclusive<T>) -> T
     where
         T: FromStr + PartialOrd + fmt::Display,
@@ -137,7 +137,7 @@ impl Settings {
         }
     }
 
-    /// Notes that a key is wrong and what it should be. The value itself is not repeated: it may be a secret.
+    /// Records a fault. It does not contain the value, which may be a secret.
     pub fn fault(&mut self, key: &str, expected: &str) {
         let line = format!("{key}: expected {expected}");
         if !self.faults.contains(&line) {
@@ -145,10 +145,7 @@ impl Settings {
         }
     }
 
-    /// Ends the reading.
-    ///
-    /// # Errors
-    /// When anything was wrong, with all of it.
+    /// Reports all recorded faults, if any.
     pub fn finish(self) -> Result<(), SettingsError> {
         if self.faults.is_empty() {
             Ok(())
@@ -158,8 +155,8 @@ impl Settings {
     }
 }
 
-/// What a line of `.env` should have been, and the key of the line before it. The error's own text repeats the line, which may
-/// hold a secret.
+/// Returns the fault of a line of `.env`: the expected form and the key of the line before. The error's own text is not used: it
+/// contains the line, which may hold a secret.
 fn expected_line(error: &dotenvy::Error, before: Option<&str>) -> String {
     let place = match (error, before) {
         (dotenvy::Error::LineParse(..), Some(key)) => format!("see below {key}"),
@@ -171,18 +168,18 @@ fn expected_line(error: &dotenvy::Error, before: Option<&str>) -> String {
     )
 }
 
-/// Where the programs run.
+/// The environment in which the programs run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Environment {
-    /// On somebody's machine: short secrets, cheap hashes and mails in a folder are allowed.
+    /// A developer's machine. Allows short secrets, cheap password hashes, and mails written to a folder.
     Development,
-    /// For real: none of that is.
+    /// Production. Allows none of these.
     Production,
 }
 
 impl Environment {
-    /// Returns what an operator has to hear when a program listens at this address in development: other machines may reach
-    /// every address but a loopback one.
+    /// Returns a warning if a program listens at this address in development: other machines can reach every address except
+    /// loopback ones.
     #[must_use]
     pub fn bind_warning(self, key: &str, bind: SocketAddr) -> Option<String> {
         let is_reachable = !bind.ip().to_canonical().is_loopback();

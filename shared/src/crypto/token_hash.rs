@@ -1,4 +1,4 @@
-//! Secrets at rest.
+//! Keyed hashes of tokens.
 
 use std::fmt::Write as _;
 
@@ -10,12 +10,12 @@ use uuid::Uuid;
 
 use crate::types::email::EmailKey;
 
-/// The keyed hash under which a token is stored: HMAC-SHA-256 in hex. Another type than the token itself, so that
-/// neither can take the other's place, and useless to whoever reads it without the key.
+/// The stored hash of a token: HMAC-SHA-256 in hexadecimal digits. Useless without the key. It has its own type, so that it cannot
+/// be mistaken for a token.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveValueType)]
 pub struct TokenHash(String);
 
-/// The key of all token hashes, derived from `SECRET_KEY`.
+/// Hashes tokens with a key that is derived from `SECRET_KEY`.
 #[derive(Clone)]
 pub struct TokenHasher(hmac::Key);
 
@@ -24,7 +24,7 @@ impl TokenHasher {
         Self(hmac::Key::new(hmac::HMAC_SHA256, key))
     }
 
-    /// The stored form of a token.
+    /// Returns the stored hash of a token.
     #[must_use]
     pub fn hash(&self, token: &str) -> TokenHash {
         let tag = hmac::sign(&self.0, token.as_bytes());
@@ -34,7 +34,7 @@ impl TokenHasher {
         }))
     }
 
-    /// 128 bits in hex that follow from a token of a session, and that nobody can tell without the key.
+    /// Derives the next token of a session from its current one: 128 bits in hexadecimal digits, unpredictable without the key.
     #[must_use]
     pub fn successor(&self, session: Uuid, token: &str) -> String {
         let mut next = self.hash(&format!("successor in {session} of {token}")).0;
@@ -42,50 +42,50 @@ impl TokenHasher {
         next
     }
 
-    /// A name for a mailbox where its address must not be read, such as in a key of Redis.
+    /// Returns the fingerprint of a mailbox, for places that must not reveal its address, such as keys of Redis.
     #[must_use]
     pub fn fingerprint(&self, email: &EmailKey) -> String {
         self.hash(&format!("mailbox {}", email.as_str())).0
     }
 
-    /// The name under which something is kept for whoever has a token.
+    /// Returns the name of a token, for data that is stored for its bearer.
     #[must_use]
     pub fn name(&self, token: &str) -> String {
         self.hash(&format!("name {token}")).0
     }
 
-    /// The token of the forms that a browser with this cookie is shown.
+    /// Returns the CSRF token for a browser with this cookie.
     #[must_use]
     pub fn form_token(&self, cookie: &str) -> String {
         self.hash(&format!("form {cookie}")).0
     }
 
-    /// Whether a form was shown to a browser with this cookie, in constant time. Without a cookie there is no such form.
+    /// Verifies a CSRF token in constant time. An empty cookie has no valid token.
     #[must_use]
     pub fn is_form_token(&self, cookie: &str, token: &str) -> bool {
         !cookie.is_empty() && equal(self.form_token(cookie).as_bytes(), token.as_bytes())
     }
 
-    /// The token of the link that makes the first administrator.
+    /// Returns the token in the link that creates the first superuser.
     #[must_use]
     pub fn setup_token(&self, nonce: &str) -> String {
         self.hash(&format!("setup {nonce}")).0
     }
 
-    /// Whether this is that token, in constant time.
+    /// Verifies a setup token in constant time.
     #[must_use]
     pub fn is_setup_token(&self, nonce: &str, token: &str) -> bool {
         equal(self.setup_token(nonce).as_bytes(), token.as_bytes())
     }
 
-    /// Whether a token is the one that was stored, in constant time.
+    /// Verifies a token against its stored hash in constant time.
     #[must_use]
     pub fn matches(&self, token: &str, stored: &TokenHash) -> bool {
         equal(self.hash(token).0.as_bytes(), stored.0.as_bytes())
     }
 }
 
-/// Compares without telling by its duration where the difference is.
+/// Compares two values in constant time.
 pub(crate) fn equal(a: &[u8], b: &[u8]) -> bool {
     a.ct_eq(b).into()
 }

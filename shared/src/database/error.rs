@@ -1,21 +1,20 @@
-//! What an error says about the database: why it cannot work at the moment, what an operator does about it, and whether a new
-//! connection may help.
+//! Classifies database errors: the reason, the remedy, and whether a new connection may help.
 
 use sea_orm::{
     DbErr, RuntimeErr,
     sqlx::{self, error::DatabaseError as SqlError, sqlite::SqliteError},
 };
 
-/// A reason why the database cannot work at the moment, whatever it is asked for.
+/// A reason why the database cannot work at the moment, independent of the statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outage {
-    /// It does not answer, or the connection broke.
+    /// It does not respond, or the connection broke.
     Unreachable,
-    /// It is stopping or starting, or was told to close the connection.
+    /// It is stopping or starting, or closed the connection on request.
     Restarting,
-    /// It opens no further connections.
+    /// It accepts no further connections.
     TooManyConnections,
-    /// It does not accept the role, its password or the database's name.
+    /// It refuses the role, the password or the name of the database.
     Refused,
     /// It accepts no writes: a standby, a demoted primary, a file system that is mounted read-only.
     ReadOnly,
@@ -29,12 +28,12 @@ pub enum Outage {
     Damaged,
     /// The statement was cancelled, by a timeout of the server or an administrator.
     Cancelled,
-    /// Another transaction has a lock, or the two waited for each other.
+    /// Another transaction has a lock, or two transactions deadlocked.
     Locked,
 }
 
 impl Outage {
-    /// Why the database cannot work, if the error says so. Errors that are about the statement or its values are none.
+    /// Returns the outage behind an error. `None` for errors of the statement or its values.
     #[must_use]
     pub fn of(error: &DbErr) -> Option<Self> {
         match error {
@@ -70,7 +69,7 @@ impl Outage {
         }
     }
 
-    /// By SQLite's result codes (<https://sqlite.org/rescode.html>); the low byte of an extended one is its primary one.
+    /// Classifies SQLite's result codes (<https://sqlite.org/rescode.html>). The low byte of an extended code is the primary one.
     fn of_sqlite(code: i32) -> Option<Self> {
         match code & 0xff {
             // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL
@@ -91,11 +90,11 @@ impl Outage {
         }
     }
 
-    /// By PostgreSQL's codes (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+    /// Classifies PostgreSQL's error codes (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
     fn of_postgres(code: &str) -> Option<Self> {
         match code {
             "25006" => Some(Self::ReadOnly),
-            // A timeout for transactions ended the connection.
+            // A transaction timeout ended the connection.
             "25P03" | "25P04" | "57014" => Some(Self::Cancelled),
             "53100" => Some(Self::DiskFull),
             "53200" => Some(Self::OutOfMemory),
@@ -114,7 +113,7 @@ impl Outage {
         }
     }
 
-    /// What an operator does about it, for the log.
+    /// Returns what an operator can do, for the log.
     #[must_use]
     pub fn remedy(self) -> &'static str {
         match self {
@@ -145,12 +144,12 @@ impl Outage {
         }
     }
 
-    /// Whether new connections may lead to another server, or to the same one after a change of its role.
+    /// Returns whether new connections may reach another server, or the same one with a changed role.
     pub(super) fn is_cured_by_reconnecting(self) -> bool {
         matches!(self, Self::ReadOnly | Self::Restarting)
     }
 
-    /// Whether a commit that failed with it may have been stored all the same.
+    /// Returns whether a commit that failed may have been stored nevertheless.
     #[must_use]
     pub fn leaves_commit_undecided(self) -> bool {
         matches!(
@@ -160,7 +159,7 @@ impl Outage {
     }
 }
 
-/// The error and what an operator does about it, for a log line. It names hosts and roles, so it is not for clients.
+/// Returns the text of an error with its remedy, for the log. Contains host and role names, so it is not for clients.
 #[must_use]
 pub fn describe(error: &DbErr) -> String {
     match Outage::of(error) {

@@ -1,5 +1,5 @@
-//! Tests of a full disk on SQLite: SQLite rolls the whole transaction back by itself then, with every savepoint in it.
-//! `PRAGMA max_page_count` fills the disk of one connection, the one that writes.
+//! Tests of a full disk on SQLite, where SQLite rolls back the whole transaction with all savepoints.
+//! `PRAGMA max_page_count` fills the disk for one connection, the one that writes.
 
 use sea_orm::{ConnectionTrait as _, DbErr, Statement};
 use tempfile::TempDir;
@@ -7,7 +7,7 @@ use tokio::task::{JoinHandle, yield_now};
 
 use crate::database::{Database, Transaction, begin, connect};
 
-/// More than SQLite finds free in the file.
+/// Needs more space than SQLite has free in the file.
 const TOO_MUCH: &str = "INSERT INTO written VALUES (-1, zeroblob(1000000))";
 
 async fn open(folder: &TempDir) -> Database {
@@ -36,7 +36,7 @@ async fn write_alone(db: &Database, number: i32) -> Result<(), DbErr> {
     transaction.commit().await
 }
 
-/// What another program sees.
+/// Returns the numbers that another program reads.
 async fn stored(folder: &TempDir) -> Vec<i32> {
     let db = open(folder).await;
     let query = "SELECT n FROM written ORDER BY n";
@@ -46,7 +46,7 @@ async fn stored(folder: &TempDir) -> Vec<i32> {
     rows.iter().map(number).collect()
 }
 
-/// A caller that waits for its turn.
+/// Starts a caller that waits for a write permit.
 async fn waiting(db: &Database) -> JoinHandle<Transaction> {
     let db = db.clone();
     let waiting = tokio::spawn(async move { begin(&db).await.unwrap() });
@@ -65,7 +65,7 @@ async fn writes_after_a_full_disk_are_stored() {
         let error = transaction.execute_unprepared(TOO_MUCH).await.unwrap_err();
         assert!(error.to_string().contains("full"), "{error}");
     }
-    // Where the transaction goes on as a savepoint, its end leaves another one open.
+    // If the transaction continued as a savepoint, its end would leave the outer one open.
     drop(begin(&db).await.unwrap());
     limit_pages(&db, 1_000_000).await;
 
@@ -90,8 +90,8 @@ async fn full_disk_fails_every_member_of_the_commit() {
     third.execute_unprepared(TOO_MUCH).await.unwrap_err();
     drop(third);
 
-    for told in [first, second] {
-        let error = told.await.unwrap().unwrap_err();
+    for commit in [first, second] {
+        let error = commit.await.unwrap().unwrap_err();
         assert!(error.to_string().contains("full"), "{error}");
     }
     write_alone(&db, 4).await.unwrap();
@@ -111,14 +111,14 @@ async fn transaction_after_a_full_disk_takes_no_statement() {
     let second = second.await.unwrap();
     second.execute_unprepared(TOO_MUCH).await.unwrap_err();
 
-    // SQLite is in no transaction any more: this would count at once.
+    // SQLite is not in a transaction any more: this statement would commit by itself.
     write(&second, 2).await.unwrap_err();
     second.commit().await.unwrap_err();
     first.await.unwrap().unwrap_err();
     assert!(stored(&folder).await.is_empty());
 }
 
-/// Whatever else ends a transaction in SQLite, here a trigger, is found out when the connection is used next.
+/// Other rollbacks by SQLite, here by a trigger, are detected when the connection is used next.
 #[tokio::test]
 async fn writes_after_a_rollback_by_a_trigger_are_stored() {
     let folder = TempDir::new().unwrap();

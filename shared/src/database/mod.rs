@@ -1,4 +1,4 @@
-//! The SQL database: SQLite by default, PostgreSQL by URL; the same code runs on both.
+//! The SQL database: SQLite by default, PostgreSQL by URL. The same code runs on both.
 
 use std::{
     ops::Deref, os::unix::fs::OpenOptionsExt as _, path::Path, str::FromStr as _, time::Duration,
@@ -31,22 +31,22 @@ use crate::database::sqlite_group_commit::WriteQueue;
 use crate::database::stale::StaleConnections;
 pub use crate::database::transaction::Transaction;
 
-/// Why there is no database.
+/// Why the database cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
-    /// The SQLite file or its folder could not be made.
-    #[error("the SQLite file or its folder could not be made: {0}")]
+    /// The SQLite file or its folder could not be created.
+    #[error("the SQLite file or its folder could not be created: {0}")]
     Folder(#[from] std::io::Error),
-    /// It could not be opened or reached.
+    /// The database could not be opened or reached.
     #[error("{}", describe(.0))]
     Connect(#[from] DbErr),
-    /// PgBouncer refuses a parameter with which the connection starts.
+    /// PgBouncer refuses a startup parameter.
     #[error(
         "PgBouncer refuses the startup parameter {0}. Add `ignore_startup_parameters = {0}` to pgbouncer.ini, or remove \
          {0} from DATABASE_URL"
     )]
     StartupParameter(String),
-    /// PgBouncer gives the connection to other clients, too.
+    /// PgBouncer shares the connection with other clients.
     #[error(
         "PgBouncer gives each statement or transaction another connection (pool_mode = transaction or statement), on which \
          prepared statements and session settings do not work. Set `pool_mode = session` for this database in pgbouncer.ini"
@@ -54,39 +54,39 @@ pub enum DatabaseError {
     TransactionPooling,
 }
 
-/// How many connections read a SQLite file: several, so that some slow pages of the dashboard do not hold up everybody, and
-/// not many, as each keeps its pages and statements.
+/// The number of connections that read a SQLite file. Several, so that slow pages of the dashboard do not block other requests,
+/// but few, because each caches pages and statements.
 const READ_CONNECTIONS: u32 = 4;
-/// How much of a SQLite file the connection that writes keeps in memory, in KiB: half of SQLite's own default, as the system
-/// keeps the file, too.
+/// The page cache of the connection that writes to a SQLite file, in KiB. Half of SQLite's default, because the operating system
+/// caches the file, too.
 const WRITER_CACHE_KIB: u32 = 1_000;
-/// The same of each connection that reads: less, as it is void whenever somebody has written.
+/// The page cache of each connection that reads. Smaller, because each write invalidates it.
 const READER_CACHE_KIB: u32 = 256;
 
-/// How many rows one statement deletes at most.
+/// The maximum number of rows that one statement deletes.
 const DELETE_BATCH_SIZE: u64 = 1_000;
 
-/// A pool of connections, and on SQLite the turns of those who write. Clones share both.
+/// A pool of connections, with the write queue on SQLite. Clones share both.
 #[derive(Clone, Debug)]
 pub struct Database {
     pool: DatabaseConnection,
     permits: ConnectionPermits,
     stale: StaleConnections,
-    writing: Option<Writing>,
+    writer: Option<Writer>,
 }
 
-/// How SQLite is written to: by one connection, so that the pages it has read stay good. Those of a connection are all read
-/// anew after another has written.
+/// The only connection that writes to SQLite. A single one keeps its cached pages valid: each write invalidates the caches of the
+/// other connections.
 #[derive(Clone, Debug)]
-struct Writing {
+struct Writer {
     connection: DatabaseConnection,
-    turns: WriteQueue,
+    queue: WriteQueue,
 }
 
-/// Opens the pool.
+/// Opens a database.
 ///
-/// SQLite runs with a write-ahead log and `synchronous = FULL`: a commit is on the disk before anybody is told of it,
-/// power cuts included, as it is on PostgreSQL.
+/// SQLite uses a write-ahead log and `synchronous = FULL`: like on PostgreSQL, a commit returns once it is on the disk and
+/// survives a power failure.
 pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
     if let Some(path) = sqlite_path(url) {
         if let Some(folder) = Path::new(path).parent() {
@@ -94,22 +94,22 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
         }
         create_private(url)?;
         let stale = StaleConnections::of_sqlite();
-        let writing = Writing {
+        let writer = Writer {
             connection: open(sqlite(url, 1, WRITER_CACHE_KIB, &stale)).await?,
-            turns: WriteQueue::start(stale.clone()),
+            queue: WriteQueue::start(stale.clone()),
         };
         let readers = sqlite(url, READ_CONNECTIONS, READER_CACHE_KIB, &stale);
-        return Ok(Database::open(readers, stale, Some(writing)).await?);
+        return Ok(Database::open(readers, stale, Some(writer)).await?);
     }
     let stale = StaleConnections::of_postgres();
     let mut options = options(url, CONNECT_TIMEOUT);
-    let noted = stale.clone();
+    let pool_stale = stale.clone();
     options
         .max_connections(20)
-        // PostgreSQL needs it for nothing that is read here, and PgBouncer refuses it.
+        // Nothing here needs this parameter, and PgBouncer refuses it.
         .map_sqlx_postgres_opts(|options| options.extra_float_digits(None))
         .map_sqlx_postgres_pool_opts(move |pool| {
-            postgres_timeouts::with_liveness_checks(pool, &noted)
+            postgres_timeouts::with_liveness_checks(pool, &pool_stale)
         });
     let db = match Database::open(options, stale, None).await {
         Ok(db) => db,
@@ -119,7 +119,7 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
     Ok(db)
 }
 
-/// Creates the file of a SQLite URL for its owner alone, if there is none. SQLite gives the files beside it the same mode.
+/// Creates a SQLite file that only its owner can access, if there is none. SQLite gives its further files the same mode.
 fn create_private(url: &str) -> std::io::Result<()> {
     let is_in_memory = url.contains(":memory:") || url.contains("mode=memory");
     let Ok(options) = SqliteConnectOptions::from_str(url) else {
@@ -149,7 +149,7 @@ fn options(url: &str, acquire_timeout: Duration) -> ConnectOptions {
 fn sqlite(url: &str, connections: u32, cache_kib: u32, stale: &StaleConnections) -> ConnectOptions {
     let mut options = options(url, ACQUIRE_TIMEOUT);
     stale.replace_in_sqlite(&mut options);
-    // A file does not hang up.
+    // A file cannot disconnect.
     options.test_before_acquire(false);
     options
         .max_connections(connections)
@@ -160,26 +160,23 @@ fn sqlite(url: &str, connections: u32, cache_kib: u32, stale: &StaleConnections)
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(Duration::from_secs(10))
                 .foreign_keys(true)
-                // What undoes a savepoint is written here; in a file it would cost as much as the log.
+                // Savepoints keep their undo data here; in a file it would cost as much as the log.
                 .pragma("temp_store", "memory")
-                // Below zero it is KiB, above it is pages.
+                // A negative size is in KiB, a positive one in pages.
                 .pragma("cache_size", format!("-{cache_kib}"))
         });
     options
 }
 
-/// Begins a transaction that writes. On SQLite it waits for its turn first.
-///
-/// # Errors
-/// When the database fails, or the turn does not come within its time-out.
+/// Begins a transaction that writes. On SQLite it waits for its write permit, at most 10 seconds.
 pub async fn begin(db: &Database) -> Result<Transaction, DbErr> {
-    match &db.writing {
-        Some(writing) => writing.turns.take(&writing.connection).await,
+    match &db.writer {
+        Some(writer) => writer.queue.acquire(&writer.connection).await,
         None => Transaction::begin(&db.pool, &db.permits, &db.stale).await,
     }
 }
 
-/// Whether the database cannot be reached, or went away in the middle of a call.
+/// Returns whether the database is unreachable or became so during a call.
 #[must_use]
 pub fn is_gone(error: &DbErr) -> bool {
     matches!(
@@ -188,8 +185,8 @@ pub fn is_gone(error: &DbErr) -> bool {
     )
 }
 
-/// The row that a unique key finds. Not by `one`, which says `LIMIT ?`: since 3.49 SQLite plans by the number that is bound
-/// there, and so prepares the statement anew each time, which took a quarter of a request's processor time.
+/// Returns the row with a unique key. Selects all rows and not `one`, which adds `LIMIT ?`: since 3.49, SQLite prepares such a
+/// statement anew for each bound limit, which took a quarter of a request's CPU time.
 pub async fn find_unique<E: EntityTrait>(
     found: Select<E>,
     db: &impl ConnectionTrait,
@@ -197,8 +194,8 @@ pub async fn find_unique<E: EntityTrait>(
     Ok(found.all(db).await?.into_iter().next())
 }
 
-/// The same keys, the last repeated until their number is a power of two: of statements for each number there would be too
-/// many to keep them prepared.
+/// Repeats the last key until the number of keys is a power of two. This limits the number of different statements, so that they
+/// stay prepared.
 pub fn pad_to_power_of_two<K: Clone>(keys: &[K]) -> impl Iterator<Item = K> {
     let more = keys.len().next_power_of_two() - keys.len();
     let last = keys.last().cloned();
@@ -207,7 +204,7 @@ pub fn pad_to_power_of_two<K: Clone>(keys: &[K]) -> impl Iterator<Item = K> {
         .chain(last.into_iter().cycle().take(more))
 }
 
-/// The same rows in parts whose sizes are powers of two, for the same reason: an INSERT has no use for a row twice.
+/// Splits rows into parts whose sizes are powers of two, for the same reason. An INSERT cannot repeat a row.
 pub fn parts<R>(mut rows: Vec<R>) -> impl Iterator<Item = Vec<R>> {
     std::iter::from_fn(move || {
         let size = 1 << rows.len().checked_ilog2()?;
@@ -216,10 +213,12 @@ pub fn parts<R>(mut rows: Vec<R>) -> impl Iterator<Item = Vec<R>> {
     })
 }
 
-/// The rows that are found, held: nobody else changes or holds them before this transaction has ended. On PostgreSQL others
-/// may still write rows that refer to them (`FOR NO KEY UPDATE`): a worker that binds several requests to one account else
-/// waits for whoever ends these requests and holds the account, and they for the worker. That ends with a new key or the end
-/// of the row, before which such rows have to be ended. SQLite has one writer at a time anyway.
+/// Locks the selected rows until the transaction ends.
+///
+/// On PostgreSQL, `FOR NO KEY UPDATE` still lets other transactions write rows that refer to them. A stronger lock would deadlock
+/// with a worker that binds several requests to one account while another transaction ends these requests. A changed key or a
+/// deleted row takes the stronger lock anyway, so the rows that refer to it have to be deleted first. SQLite needs no locks: it
+/// has a single writer.
 pub fn lock_no_key_update<E: EntityTrait>(
     found: Select<E>,
     db: &impl ConnectionTrait,
@@ -231,8 +230,8 @@ pub fn lock_no_key_update<E: EntityTrait>(
     }
 }
 
-/// Of the rows that a key is looked for in, those that nobody else is changing just now: on PostgreSQL two statements that
-/// change several rows each could wait for each other for ever.
+/// Skips rows that other transactions have locked. On PostgreSQL, two statements that change several rows each could otherwise
+/// deadlock.
 pub fn skip_locked<E: EntityTrait>(
     mut found: Select<E>,
     db: &impl ConnectionTrait,
@@ -243,11 +242,11 @@ pub fn skip_locked<E: EntityTrait>(
     found.into_query()
 }
 
-/// Deletes what is found, some at a time and each with a commit of its own, so that nobody else waits for long, and what is too
-/// much for one statement is not left for ever. What somebody else is deleting just then is left to them. Returns how many.
+/// Deletes rows in parts of [`DELETE_BATCH_SIZE`], each in its own statement, so that other transactions do not wait for long and
+/// a large backlog does not exceed a timeout. Skips rows that another transaction has locked. Returns the number of deleted rows.
 ///
 /// # Errors
-/// When the database fails. What was deleted before that stays deleted.
+/// Rows that were deleted before the error stay deleted.
 pub async fn delete_in_parts<E: EntityTrait>(
     db: &impl ConnectionTrait,
     found: Select<E>,
@@ -270,24 +269,23 @@ impl Database {
     async fn open(
         options: ConnectOptions,
         stale: StaleConnections,
-        writing: Option<Writing>,
+        writer: Option<Writer>,
     ) -> Result<Self, DbErr> {
         let connections = options.get_max_connections().unwrap_or(1) as usize;
         Ok(Self {
             pool: open(options).await?,
             permits: ConnectionPermits::new(connections),
             stale,
-            writing,
+            writer,
         })
     }
 
-    /// The result of a call on a connection of the pool, when one is free, and if PostgreSQL is heard of in time. A file does
-    /// not fall silent.
+    /// Runs a call on a connection of the pool once one is free. Applies a timeout on PostgreSQL; a file always responds.
     async fn on_pool<A, F>(&self, call: impl Fn() -> F + Sync) -> Result<A, DbErr>
     where
         F: Future<Output = Result<A, DbErr>> + Send,
     {
-        let (call, is_file) = (&call, self.writing.is_some());
+        let (call, is_file) = (&call, self.writer.is_some());
         let call = || async move {
             if is_file {
                 call().await
@@ -296,25 +294,25 @@ impl Database {
             }
         };
         let called = self.permits.call(&self.pool, call).await;
-        let (answer, _permit) = called.inspect_err(|error| self.stale.note(error))?;
-        Ok(answer)
+        let (result, _permit) = called.inspect_err(|error| self.stale.observe(error))?;
+        Ok(result)
     }
 
-    /// A transaction of its own for a statement, where it needs a turn.
-    async fn turn_for(&self, statement: &Statement) -> Result<Option<Transaction>, DbErr> {
-        if self.writing.is_none() || statement.sql.starts_with("SELECT") {
+    /// Begins a transaction for a single statement that needs the write queue.
+    async fn begin_if_write(&self, statement: &Statement) -> Result<Option<Transaction>, DbErr> {
+        if self.writer.is_none() || statement.sql.starts_with("SELECT") {
             return Ok(None);
         }
         begin(self).await.map(Some)
     }
 
-    /// Has every statement told to somebody, for tests that count them. Transactions count those within them.
+    /// Sets a callback for all statements, for tests that count them. Those of transactions are included.
     pub fn set_metric_callback<F>(&mut self, callback: F)
     where
         F: Fn(&sea_orm::metric::Info<'_>) + Clone + Send + Sync + 'static,
     {
-        if let Some(writing) = &mut self.writing {
-            writing.connection.set_metric_callback(callback.clone());
+        if let Some(writer) = &mut self.writer {
+            writer.connection.set_metric_callback(callback.clone());
         }
         self.pool.set_metric_callback(callback);
     }
@@ -328,7 +326,7 @@ impl Deref for Database {
     }
 }
 
-/// Reads go straight to the pool; on SQLite a single statement that writes takes its turn like any transaction.
+/// Reads use the pool. On SQLite, a single statement that writes uses the write queue like any transaction.
 #[async_trait::async_trait]
 impl ConnectionTrait for Database {
     fn get_database_backend(&self) -> DbBackend {
@@ -336,13 +334,13 @@ impl ConnectionTrait for Database {
     }
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
-        let Some(turn) = self.turn_for(&statement).await? else {
+        let Some(transaction) = self.begin_if_write(&statement).await? else {
             return self
                 .on_pool(|| self.pool.execute_raw(statement.clone()))
                 .await;
         };
-        let result = turn.execute_raw(statement).await?;
-        turn.commit().await?;
+        let result = transaction.execute_raw(statement).await?;
+        transaction.commit().await?;
         Ok(result)
     }
 
@@ -351,29 +349,29 @@ impl ConnectionTrait for Database {
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
-        let Some(turn) = self.turn_for(&statement).await? else {
+        let Some(transaction) = self.begin_if_write(&statement).await? else {
             return self
                 .on_pool(|| self.pool.query_one_raw(statement.clone()))
                 .await;
         };
-        let row = turn.query_one_raw(statement).await?;
-        turn.commit().await?;
+        let row = transaction.query_one_raw(statement).await?;
+        transaction.commit().await?;
         Ok(row)
     }
 
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
-        let Some(turn) = self.turn_for(&statement).await? else {
+        let Some(transaction) = self.begin_if_write(&statement).await? else {
             return self
                 .on_pool(|| self.pool.query_all_raw(statement.clone()))
                 .await;
         };
-        let rows = turn.query_all_raw(statement).await?;
-        turn.commit().await?;
+        let rows = transaction.query_all_raw(statement).await?;
+        transaction.commit().await?;
         Ok(rows)
     }
 }
 
-/// The file of a SQLite URL.
+/// Returns the file of a SQLite URL.
 fn sqlite_path(url: &str) -> Option<&str> {
     let path = url.strip_prefix("sqlite:")?;
     let path = path.strip_prefix("//").unwrap_or(path);

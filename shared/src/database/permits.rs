@@ -1,12 +1,14 @@
-//! Permits for the connections of a pool, one each, so that requests wait for a permit with a few bytes: a query that waits for
-//! a connection in the pool takes 15 KiB, and in a flood there are hundreds.
+//! Permits for the connections of a pool, one for each.
 //!
-//! sqlx opens a connection whenever none is idle. A server that refuses further ones (`53300`) would so fail requests that
-//! could have waited for a connection that works. So each refusal withdraws a permit, until there are as many as
-//! connections, and the request waits for another. A probe brings the permits back when the server accepts connections.
+//! Requests wait for a permit and not for a connection, because a waiting permit takes a few bytes and a query that waits in the
+//! pool takes 15 KiB.
 //!
-//! A permit is free a moment before its connection is idle again, as the pool looks at it first. While permits are withdrawn,
-//! a call that waits for a new connection meanwhile is therefore made again as soon as one is idle.
+//! sqlx opens a connection whenever none is idle. If PostgreSQL refuses it (`53300`), the request fails although it could have
+//! waited for an open connection. So each refusal withdraws a permit, and the request waits for another one, until permits and
+//! connections are equal in number. A probe restores the permits once PostgreSQL accepts connections.
+//!
+//! A permit is free slightly earlier than its connection is idle, because the pool checks the connection first. So while permits
+//! are withdrawn, a call that waits for a new connection is repeated as soon as a connection is idle.
 
 use std::{
     future::Future,
@@ -29,33 +31,33 @@ use tokio::{
 
 use crate::database::error::describe;
 
-/// The longest wait for a connection.
+/// The maximum time to wait for a connection.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// The longest wait of a pool for a new connection to PostgreSQL, after which a request tries for one of the others.
+/// The maximum time for a pool to open a connection to PostgreSQL. After that, a request waits for another connection.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
-/// How often a server that refused connections is asked for one.
-const PROBE_PERIOD: Duration = Duration::from_millis(250);
-/// How often a call that waits for a new connection looks for one that is idle.
-const IDLE_PERIOD: Duration = Duration::from_millis(5);
+/// The interval of probes of a server that refused connections.
+const PROBE_INTERVAL: Duration = Duration::from_millis(250);
+/// The interval in which a call that waits for a new connection looks for an idle one.
+const IDLE_CHECK_INTERVAL: Duration = Duration::from_millis(5);
 
 tokio::task_local! {
-    /// Whether the pool has given this call its connection.
+    /// Whether the pool has assigned a connection to the current call.
     static ACQUIRED: Arc<AtomicBool>;
 }
 
-/// Notes that the call which is being made has its connection; for the hooks of the pool, which run within the call.
-pub(super) fn note_acquired() {
-    // A call that nobody watches notes nothing.
+/// Records that the current call has a connection. The hooks of the pool call it within that call.
+pub(super) fn record_acquired() {
+    // Fails outside of `attempt`.
     let _ = ACQUIRED.try_with(|acquired| acquired.store(true, Ordering::Relaxed));
 }
 
-/// The permits. Clones share them.
+/// The permits of a pool. Clones share them.
 #[derive(Clone, Debug)]
 pub(super) struct ConnectionPermits {
     permits: Arc<Semaphore>,
-    /// How many there are when the server accepts all connections.
+    /// The number of permits while the server accepts all connections.
     all: usize,
-    /// How many are withdrawn.
+    /// The number of withdrawn permits.
     withdrawn: Arc<AtomicUsize>,
 }
 
@@ -68,8 +70,8 @@ impl ConnectionPermits {
         }
     }
 
-    /// Makes a call that needs a connection of the pool, when there is one; returns the permit with the answer. A call whose
-    /// new connection is refused is made again on one of the others. Nothing was executed then.
+    /// Runs a call once a connection is available, and returns its result with the permit. If the new connection of the call is
+    /// refused, nothing was executed, and the call is repeated on another connection.
     pub(super) async fn call<A, F>(
         &self,
         pool: &DatabaseConnection,
@@ -80,9 +82,9 @@ impl ConnectionPermits {
     {
         let deadline = Instant::now() + ACQUIRE_TIMEOUT;
         loop {
-            let permit = self.take(deadline).await?;
+            let permit = self.acquire(deadline).await?;
             match self.attempt(pool, &call, deadline).await {
-                Ok(answer) => return Ok((answer, permit)),
+                Ok(result) => return Ok((result, permit)),
                 Err(error) if is_refused(&error) && self.withdraw(permit, pool) => {}
                 Err(error) => return Err(error),
             }
@@ -106,7 +108,7 @@ impl ConnectionPermits {
             let acquired = Arc::<AtomicBool>::default();
             let mut called = pin!(ACQUIRED.scope(Arc::clone(&acquired), call()));
             loop {
-                if let Ok(result) = timeout(IDLE_PERIOD, &mut called).await {
+                if let Ok(result) = timeout(IDLE_CHECK_INTERVAL, &mut called).await {
                     return result;
                 }
                 if acquired.load(Ordering::Relaxed) {
@@ -122,13 +124,13 @@ impl ConnectionPermits {
         }
     }
 
-    async fn take(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, DbErr> {
+    async fn acquire(&self, deadline: Instant) -> Result<OwnedSemaphorePermit, DbErr> {
         let permit = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
         let permit = permit.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::Timeout))?;
         permit.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
     }
 
-    /// Withdraws a permit, unless it is the last one or the database is a file, which refuses nobody.
+    /// Withdraws a permit. Returns false for the last permit and for SQLite, which refuses no connections.
     fn withdraw(&self, permit: OwnedSemaphorePermit, pool: &DatabaseConnection) -> bool {
         if !matches!(pool.get_database_backend(), sea_orm::DbBackend::Postgres) {
             return false;
@@ -145,26 +147,26 @@ impl ConnectionPermits {
         true
     }
 
-    /// Brings permits back while the server accepts connections: one, two, four, so that it is not flooded.
+    /// Restores permits while the server accepts connections, in doubling steps so that it is not flooded.
     async fn restore(self, pool: DatabaseConnection) {
         let (mut step, mut is_logged) = (1, false);
         while !pool.get_postgres_connection_pool().is_closed() {
-            sleep(PROBE_PERIOD).await;
+            sleep(PROBE_INTERVAL).await;
             if let Err(error) = probe(&pool).await {
                 step = 1;
                 if !std::mem::replace(&mut is_logged, true) {
                     let error = describe(&error);
                     tracing::error!(
                         error,
-                        "PostgreSQL refuses new connections; those that are open go on"
+                        "PostgreSQL refuses new connections. Open ones stay in use."
                     );
                 }
                 continue;
             }
-            let back = step.min(self.withdrawn.load(Ordering::Acquire));
+            let restored = step.min(self.withdrawn.load(Ordering::Acquire));
             step *= 2;
-            self.permits.add_permits(back);
-            if self.withdrawn.fetch_sub(back, Ordering::AcqRel) == back {
+            self.permits.add_permits(restored);
+            if self.withdrawn.fetch_sub(restored, Ordering::AcqRel) == restored {
                 tracing::info!("PostgreSQL accepts connections again");
                 return;
             }
@@ -172,7 +174,7 @@ impl ConnectionPermits {
     }
 }
 
-/// Opens a connection beside the pool.
+/// Opens and closes a connection outside of the pool.
 async fn probe(pool: &DatabaseConnection) -> Result<(), DbErr> {
     let options = pool.get_postgres_connection_pool().connect_options();
     let opened = timeout(CONNECT_TIMEOUT, async {
@@ -183,7 +185,7 @@ async fn probe(pool: &DatabaseConnection) -> Result<(), DbErr> {
     opened.map_err(|error| DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
 }
 
-/// Whether the pool got no connection, so that nothing was executed.
+/// Returns whether the pool got no connection, so that nothing was executed.
 fn is_refused(error: &DbErr) -> bool {
     matches!(
         error,

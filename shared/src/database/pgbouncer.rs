@@ -1,5 +1,5 @@
-//! PgBouncer between this program and PostgreSQL: it works with `pool_mode = session`. What does not work is found out at the
-//! start, and said in PgBouncer's own words for its settings.
+//! Detects at the start that a PgBouncer in front of PostgreSQL is not usable. It works with `pool_mode = session`. The errors
+//! name PgBouncer's settings.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use tokio::time::timeout;
 
 use crate::database::{CONNECT_TIMEOUT, DatabaseError};
 
-/// The backend that executes it: its process and when that started, as processes of several servers may share a number.
+/// Identifies a backend by its process id and its server's start time, because several servers may use the same process id.
 const BACKEND: &str = "SELECT pg_backend_pid() || ' ' || pg_postmaster_start_time()";
-/// How often the two connections are compared: other clients may take a backend between them.
+/// The number of comparisons. Other clients may use a backend between two queries.
 const ROUNDS: usize = 3;
 
-/// The error of a refused start, in the server's own words, with the parameter that PgBouncer has to ignore.
+/// Returns the error of a failed start, with the startup parameter that PgBouncer has to ignore.
 pub(super) async fn start_error(url: &str, error: DbErr) -> DatabaseError {
     let error = match &error {
         DbErr::Conn(RuntimeErr::SqlxError(pool)) if matches!(**pool, sqlx::Error::PoolTimedOut) => {
@@ -30,7 +30,7 @@ pub(super) async fn start_error(url: &str, error: DbErr) -> DatabaseError {
     }
 }
 
-/// Why a connection is refused: the pool tries again until it times out, and says only that.
+/// Returns why a connection is refused. The pool retries until it times out and reports only that.
 async fn cause(url: &str) -> Option<DbErr> {
     let options: PgConnectOptions = url.parse().ok()?;
     let options = options.extra_float_digits(None);
@@ -39,7 +39,7 @@ async fn cause(url: &str) -> Option<DbErr> {
     Some(DbErr::Conn(RuntimeErr::SqlxError(Arc::new(error))))
 }
 
-/// From PgBouncer's "unsupported startup parameter: x" and "unsupported startup parameter in options: x".
+/// Parses PgBouncer's "unsupported startup parameter: x" and "unsupported startup parameter in options: x".
 fn refused_parameter(error: &str) -> Option<String> {
     let (_, rest) = error.split_once("unsupported startup parameter")?;
     let (_, name) = rest.split_once(": ")?;
@@ -48,8 +48,8 @@ fn refused_parameter(error: &str) -> Option<String> {
     (!name.is_empty()).then_some(name)
 }
 
-/// Refuses a pooler that gives two clients one backend at the same time. A server with room for less than two more
-/// connections is not asked.
+/// Refuses a pooler that shares a backend between two clients. Skips the check if the server has no room for two more
+/// connections.
 pub(super) async fn check_pool_mode(pool: &DatabaseConnection) -> Result<(), DatabaseError> {
     let options = pool.get_postgres_connection_pool().connect_options();
     let (Ok(mut one), Ok(mut other)) = (
@@ -62,7 +62,7 @@ pub(super) async fn check_pool_mode(pool: &DatabaseConnection) -> Result<(), Dat
     for _ in 0..ROUNDS {
         is_shared |= backend(&mut one).await? == backend(&mut other).await?;
     }
-    // What fails here ends with the process or the server.
+    // Errors do not matter: the connections end with the process or the server.
     let _ = one.close().await;
     let _ = other.close().await;
     if is_shared {
@@ -71,7 +71,7 @@ pub(super) async fn check_pool_mode(pool: &DatabaseConnection) -> Result<(), Dat
     Ok(())
 }
 
-/// Not prepared, as a prepared statement may be on another connection.
+/// Identifies the backend of a connection. Not a prepared statement, which may exist on another backend.
 async fn backend(connection: &mut PgConnection) -> Result<String, DbErr> {
     let row = sqlx::raw_sql(BACKEND).fetch_one(connection).await;
     row.and_then(|row| row.try_get(0))

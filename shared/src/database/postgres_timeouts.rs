@@ -1,5 +1,5 @@
-//! A PostgreSQL that falls silent: its host has died, or a firewall on the way has forgotten the connection, and nobody says
-//! so. sqlx waits for an answer for ever then, and so does its pool when it takes such a connection back.
+//! Timeouts for a PostgreSQL that stops responding without closing the connection: its host has died, or a firewall has dropped
+//! the connection. Without them, sqlx and its pool would wait forever.
 
 use std::{future::Future, io, time::Duration};
 
@@ -9,46 +9,44 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use crate::database::{permits::note_acquired, stale::StaleConnections};
+use crate::database::{permits::record_acquired, stale::StaleConnections};
 
-/// How long a statement may take, waiting for others' locks included.
+/// The timeout of a statement, including its wait for locks.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long a connection at rest may take for a sign of life.
+/// The timeout of the check of an idle connection.
 const PING_TIMEOUT: Duration = Duration::from_secs(2);
-/// A connection that was used within this time is taken to be alive; others are asked first, which is a round trip.
-const IDLE_BEFORE_PING: Duration = Duration::from_secs(1);
+/// Connections that were idle for longer are checked before use, which costs a round trip.
+const MAX_UNCHECKED_IDLE: Duration = Duration::from_secs(1);
 
-/// Has the server, too, notice in time that nobody is there any more, and end the transaction and the locks of whoever has
-/// fallen silent: within 11 seconds, and of whoever has closed the connection within 2, also while it waits for a lock. A
-/// server that does not know one of these, as before PostgreSQL 14 or outside of Linux, does without.
+/// Settings that let the server detect dead clients and release their locks: silent ones within 11 seconds (TCP keepalive),
+/// disconnected ones within 2, also while they wait for a lock. A server that lacks a setting, before PostgreSQL 14 or outside of
+/// Linux, runs without it.
 const SESSION_SETTINGS: [&str; 2] = [
     "SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3",
     "SET client_connection_check_interval = '2s'",
 ];
 
-/// The answer, if it comes in time. After that the connection is no good any more; whoever drops it has the pool see to it.
+/// Limits a call to [`STATEMENT_TIMEOUT`]. After a timeout the connection is unusable, and the pool replaces it.
 pub(super) async fn with_timeout<A>(
-    answer: impl Future<Output = Result<A, DbErr>>,
+    call: impl Future<Output = Result<A, DbErr>>,
 ) -> Result<A, DbErr> {
-    timeout(STATEMENT_TIMEOUT, answer)
-        .await
-        .unwrap_or_else(|_| {
-            let silence = format!(
-                "PostgreSQL did not answer within {} s",
-                STATEMENT_TIMEOUT.as_secs()
-            );
-            Err(DbErr::Conn(RuntimeErr::Internal(silence)))
-        })
+    timeout(STATEMENT_TIMEOUT, call).await.unwrap_or_else(|_| {
+        let error = format!(
+            "PostgreSQL did not answer within {} s",
+            STATEMENT_TIMEOUT.as_secs()
+        );
+        Err(DbErr::Conn(RuntimeErr::Internal(error)))
+    })
 }
 
-/// A pool that asks connections for a sign of life, and replaces those that give none: before they are used after a rest,
-/// and when they come back, as somebody may have given up on them. sqlx asks those that come back once more, without an end.
+/// Lets a pool check connections and replace dead ones: before use after idle time, and when they return, because the caller may
+/// have timed out. sqlx itself checks returned connections, too, but without a timeout.
 pub(super) fn with_liveness_checks(pool: PgPoolOptions, stale: &StaleConnections) -> PgPoolOptions {
     let (before, after) = (stale.clone(), stale.clone());
     pool.test_before_acquire(false)
         .after_connect(|connection, _| {
             Box::pin(async move {
-                note_acquired();
+                record_acquired();
                 for setting in SESSION_SETTINGS {
                     match sqlx::raw_sql(setting).execute(&mut *connection).await {
                         Err(error) if error.as_database_error().is_none() => return Err(error),
@@ -61,11 +59,11 @@ pub(super) fn with_liveness_checks(pool: PgPoolOptions, stale: &StaleConnections
         .before_acquire(move |connection, about| {
             let keeps = before.keeps(&about);
             Box::pin(async move {
-                if keeps && about.idle_for > IDLE_BEFORE_PING {
-                    sign_of_life(connection).await?;
+                if keeps && about.idle_for > MAX_UNCHECKED_IDLE {
+                    with_ping_timeout(connection.ping()).await?;
                 }
                 if keeps {
-                    note_acquired();
+                    record_acquired();
                 }
                 Ok(keeps)
             })
@@ -81,20 +79,19 @@ pub(super) fn with_liveness_checks(pool: PgPoolOptions, stale: &StaleConnections
         })
 }
 
-async fn sign_of_life(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    in_time(connection.ping()).await
-}
-
-/// sqlx knows of no transaction whose BEGIN was given up on, and would have what comes next be part of it.
+/// Ends a transaction that sqlx does not know of, because the call of its BEGIN timed out. The next statements would become part
+/// of it.
 async fn end_transaction(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    // Such a one has done nothing yet. In no transaction this is one of its own, so that the server has nothing to warn of;
-    // in one that has failed it is an error, and the end of the connection.
+    // Without a transaction, BEGIN avoids the server's warning about COMMIT. In a failed transaction it is an error, and the pool
+    // closes the connection.
     let ended = sqlx::raw_sql("BEGIN; COMMIT").execute(connection);
-    in_time(ended).await.map(drop)
+    with_ping_timeout(ended).await.map(drop)
 }
 
-async fn in_time<A>(sign: impl Future<Output = Result<A, sqlx::Error>>) -> Result<A, sqlx::Error> {
-    timeout(PING_TIMEOUT, sign)
+async fn with_ping_timeout<A>(
+    call: impl Future<Output = Result<A, sqlx::Error>>,
+) -> Result<A, sqlx::Error> {
+    timeout(PING_TIMEOUT, call)
         .await
         .map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }

@@ -1,24 +1,23 @@
-//! A row, column by column.
+//! Reads rows by position.
 
 use sea_orm::{DbErr, QueryResult, TryGetable};
 
-/// The columns of a row, in the order in which they were selected. It costs less than asking for each by its name, and
-/// says less: for what every request reads.
+/// Reads the columns of a row in the order of their selection. Faster than by name, for queries of every request.
 pub(crate) struct RowReader<'a> {
     row: &'a QueryResult,
-    place: usize,
+    index: usize,
 }
 
 impl<'a> RowReader<'a> {
-    /// From the first column on.
+    /// Starts at the first column.
     pub(crate) fn new(row: &'a QueryResult) -> Self {
-        Self { row, place: 0 }
+        Self { row, index: 0 }
     }
 
-    /// The next column.
+    /// Reads the next column.
     pub(crate) fn next<T: TryGetable>(&mut self) -> Result<T, DbErr> {
-        let value = self.row.try_get_by(self.place)?;
-        self.place += 1;
+        let value = self.row.try_get_by(self.index)?;
+        self.index += 1;
         Ok(value)
     }
 }

@@ -1,12 +1,15 @@
-//! SQLite has one writer at a time, and each commit waits for the disk. So those of this program who write take turns,
-//! first come, first served, and share the commit with whoever came while they wrote: a transaction each in savepoints of
-//! one transaction, and one `fsync` for all of them. Nobody is told that a transaction counts before that.
+//! Group commit for SQLite.
 //!
-//! Without it they would wait in SQLite's busy handler, which sleeps and tries again, in no order. Other programs on the
-//! same file still do.
+//! SQLite has a single writer, and each commit waits for the disk. So the transactions of this program queue for a write permit,
+//! in the order of their arrival. Those that arrive during a transaction join its commit: each runs in a savepoint of one SQLite
+//! transaction, and one `fsync` makes all durable. No caller gets a result before that.
 //!
-//! A transaction that is given up ends the sharing: those before it commit, and the next begins anew. After an error that may
-//! have made SQLite roll everything back by itself, such as a full disk, no member commits, and every member gets the error.
+//! Without the queue, transactions would wait in SQLite's busy handler, which polls in no order. Other programs that use the same
+//! file still do.
+//!
+//! A transaction that is rolled back ends the group: the members before it commit, and the next transaction begins a new group.
+//! After an error that may have made SQLite roll back the whole transaction, such as a full disk, no member commits, and all
+//! members get the error.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -24,33 +27,33 @@ use tokio::{
 
 use crate::database::{Transaction, error::Outage, stale::StaleConnections};
 
-/// How long somebody waits for a turn: as long as SQLite itself would, see `busy_timeout`.
+/// The maximum time in the write queue. Equal to SQLite's `busy_timeout`.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
-/// How many share a commit at most, so that the first does not wait for ever.
+/// The maximum number of transactions in a group, which bounds the wait of the first one.
 const MAX_BATCH_SIZE: usize = 64;
 
-/// Somebody who waits for a turn.
-struct Waiting {
+/// A caller that waits for a write permit.
+struct Waiter {
     pool: DatabaseConnection,
-    answer: oneshot::Sender<Result<Transaction, DbErr>>,
+    sender: oneshot::Sender<Result<Transaction, DbErr>>,
 }
 
-/// The result of a commit, to somebody who waits for it.
-type Told = oneshot::Sender<Result<(), DbErr>>;
+/// Receives the result of the commit.
+type CommitSender = oneshot::Sender<Result<(), DbErr>>;
 
-/// Who writes next.
+/// The queue of callers that wait for a write permit. Clones share it.
 #[derive(Clone, Debug)]
-pub(super) struct WriteQueue(mpsc::UnboundedSender<Waiting>);
+pub(super) struct WriteQueue(mpsc::UnboundedSender<Waiter>);
 
-/// The right to write, until it is dropped or given back.
+/// Permits the holder to write until it is dropped or committed.
 #[derive(Debug)]
 pub(super) struct WritePermit {
     is_first: bool,
     failure: GroupFailure,
-    done: oneshot::Sender<Done>,
+    finished: oneshot::Sender<Finished>,
 }
 
-/// The error after which nothing of a shared commit may count, once there is one. Clones share it.
+/// The error that makes all members of a group fail, once there is one. Clones share it.
 #[derive(Clone, Debug, Default)]
 struct GroupFailure(Arc<OnceLock<DbErr>>);
 
@@ -59,36 +62,36 @@ impl GroupFailure {
         self.0.get().cloned().map_or(Ok(()), Err)
     }
 
-    /// Of several errors the first is the cause.
+    /// Keeps the first of several errors, which is the cause.
     fn set(&self, error: &DbErr) {
         let _ = self.0.set(error.clone());
     }
 }
 
-/// What somebody gives back with the turn.
+/// A member that has finished its statements and waits for the commit.
 #[derive(Debug)]
-struct Done {
-    /// The transaction that all share, by the first of them.
-    all: Option<DatabaseTransaction>,
-    told: Told,
+struct Finished {
+    /// The group's SQLite transaction, from its first member.
+    group: Option<DatabaseTransaction>,
+    committed: CommitSender,
 }
 
 impl WriteQueue {
-    /// Gives turns for as long as somebody can ask for one.
+    /// Starts the task that grants permits. It ends once all clones are dropped.
     pub(super) fn start(stale: StaleConnections) -> Self {
-        let (turns, waiting) = mpsc::unbounded_channel();
-        tokio::spawn(give(waiting, stale));
-        Self(turns)
+        let (sender, waiters) = mpsc::unbounded_channel();
+        tokio::spawn(grant_permits(waiters, stale));
+        Self(sender)
     }
 
-    /// Waits for a turn.
-    pub(super) async fn take(&self, pool: &DatabaseConnection) -> Result<Transaction, DbErr> {
-        let (answer, turn) = oneshot::channel();
+    /// Waits for a write permit, and begins a transaction.
+    pub(super) async fn acquire(&self, pool: &DatabaseConnection) -> Result<Transaction, DbErr> {
+        let (sender, transaction) = oneshot::channel();
         let pool = pool.clone();
-        let asked = self.0.send(Waiting { pool, answer });
-        asked.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))?;
-        match timeout(PERMIT_TIMEOUT, turn).await {
-            Ok(Ok(turn)) => turn,
+        let queued = self.0.send(Waiter { pool, sender });
+        queued.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))?;
+        match timeout(PERMIT_TIMEOUT, transaction).await {
+            Ok(Ok(transaction)) => transaction,
             Ok(Err(_)) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
             Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
         }
@@ -96,7 +99,7 @@ impl WriteQueue {
 }
 
 impl WritePermit {
-    /// Executes a statement, unless SQLite may have rolled the transaction back: in none, the statement would count at once.
+    /// Executes a statement, unless SQLite may have rolled back the transaction: the statement would then commit by itself.
     pub(super) async fn execute<A>(
         &self,
         statement: impl Future<Output = Result<A, DbErr>>,
@@ -111,115 +114,116 @@ impl WritePermit {
         result
     }
 
-    /// Gives the turn back with what was written in it, and waits until that is on the disk.
+    /// Returns the permit with the transaction's statements, and waits for the group's commit.
     pub(super) async fn commit(self, statements: DatabaseTransaction) -> Result<(), DbErr> {
         self.failure.check()?;
-        let all = if self.is_first {
+        let group = if self.is_first {
             Some(statements)
         } else {
-            // The end of a savepoint. If it is gone, so is the whole transaction.
+            // Releases the savepoint. If this fails, the whole transaction is gone.
             let released = statements.commit().await;
             released.inspect_err(|error| self.failure.set(error))?;
             None
         };
-        let (told, result) = oneshot::channel();
-        let gone = || DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed);
-        self.done.send(Done { all, told }).map_err(|_| gone())?;
-        result.await.map_err(|_| gone())?
+        let (committed, result) = oneshot::channel();
+        let closed = || DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed);
+        let finished = Finished { group, committed };
+        self.finished.send(finished).map_err(|_| closed())?;
+        result.await.map_err(|_| closed())?
     }
 }
 
-async fn give(mut waiting: mpsc::UnboundedReceiver<Waiting>, stale: StaleConnections) {
-    while let Some(first) = waiting.recv().await {
-        // Whoever has lost patience is passed over.
-        if !first.answer.is_closed() {
-            share(first, &mut waiting, &stale).await;
+async fn grant_permits(mut waiters: mpsc::UnboundedReceiver<Waiter>, stale: StaleConnections) {
+    while let Some(first) = waiters.recv().await {
+        // Skips callers that were cancelled.
+        if !first.sender.is_closed() {
+            run_group(first, &mut waiters, &stale).await;
         }
     }
 }
 
-/// One transaction, of the first and of whoever comes while it is open.
-async fn share(
-    first: Waiting,
-    waiting: &mut mpsc::UnboundedReceiver<Waiting>,
+/// Runs a group: the first transaction and those that arrive before the commit.
+async fn run_group(
+    first: Waiter,
+    waiters: &mut mpsc::UnboundedReceiver<Waiter>,
     stale: &StaleConnections,
 ) {
     let begun = begin(&first.pool).await;
-    let all = match begun.inspect_err(|error| stale.note(error)) {
-        Ok(all) => all,
+    let group = match begun.inspect_err(|error| stale.observe(error)) {
+        Ok(group) => group,
         Err(error) => {
-            let _ = first.answer.send(Err(error));
+            let _ = first.sender.send(Err(error));
             return;
         }
     };
     let failure = GroupFailure::default();
-    let Some(Done {
-        all: Some(all),
-        told,
-    }) = write(first, all, true, &failure).await
+    let Some(Finished {
+        group: Some(group),
+        committed,
+    }) = run_member(first, group, true, &failure).await
     else {
-        return record_failure(&failure, stale);
+        return observe_failure(&failure, stale);
     };
-    let mut told = vec![told];
-    while told.len() < MAX_BATCH_SIZE {
-        let Ok(next) = waiting.try_recv() else { break };
-        if next.answer.is_closed() {
+    let mut members = vec![committed];
+    while members.len() < MAX_BATCH_SIZE {
+        let Ok(next) = waiters.try_recv() else { break };
+        if next.sender.is_closed() {
             continue;
         }
-        let step = match savepoint(&all).await {
-            Ok(step) => step,
+        let savepoint = match savepoint(&group).await {
+            Ok(savepoint) => savepoint,
             Err(error) => {
                 failure.set(&error);
-                let _ = next.answer.send(Err(error));
+                let _ = next.sender.send(Err(error));
                 break;
             }
         };
-        let Some(done) = write(next, step, false, &failure).await else {
+        let Some(finished) = run_member(next, savepoint, false, &failure).await else {
             break;
         };
-        told.push(done.told);
+        members.push(finished.committed);
     }
-    let committed = match failure.check() {
-        Ok(()) => all.commit().await.inspect_err(|error| failure.set(error)),
+    let result = match failure.check() {
+        Ok(()) => group.commit().await.inspect_err(|error| failure.set(error)),
         Err(error) => {
-            drop(all);
+            drop(group);
             Err(error)
         }
     };
-    record_failure(&failure, stale);
-    for told in told {
-        // Whoever is gone meanwhile need not know.
-        let _ = told.send(committed.clone());
+    observe_failure(&failure, stale);
+    for member in members {
+        // Sending fails if the caller was cancelled.
+        let _ = member.send(result.clone());
     }
 }
 
-fn record_failure(failure: &GroupFailure, stale: &StaleConnections) {
+fn observe_failure(failure: &GroupFailure, stale: &StaleConnections) {
     if let Err(error) = failure.check() {
-        stale.note(&error);
+        stale.observe(&error);
     }
 }
 
-/// Lets somebody write; nothing when it was given up.
-async fn write(
-    somebody: Waiting,
+/// Runs one transaction of a group. Returns `None` if it was rolled back.
+async fn run_member(
+    waiter: Waiter,
     statements: DatabaseTransaction,
     is_first: bool,
     failure: &GroupFailure,
-) -> Option<Done> {
-    let (done, ended) = oneshot::channel();
-    let turn = WritePermit {
+) -> Option<Finished> {
+    let (sender, finished) = oneshot::channel();
+    let permit = WritePermit {
         is_first,
         failure: failure.clone(),
-        done,
+        finished: sender,
     };
-    let transaction = Transaction::in_turn(statements, turn);
-    // Sent to nobody, it is dropped and thereby undone.
-    let _ = somebody.answer.send(Ok(transaction));
-    ended.await.ok()
+    let transaction = Transaction::in_group(statements, permit);
+    // If the caller was cancelled, the transaction is dropped here and thereby rolled back.
+    let _ = waiter.sender.send(Ok(transaction));
+    finished.await.ok()
 }
 
-/// SQLite gives its own turn at the beginning: whoever has read before it first writes is refused at once when another
-/// program has written meanwhile, and nothing says that no trigger reads.
+/// Begins with BEGIN IMMEDIATE, which takes SQLite's write lock at once. A transaction that reads before its first write fails if
+/// another program has written in between, and a trigger may read.
 async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
@@ -232,8 +236,8 @@ async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> 
     clippy::disallowed_methods,
     reason = "within a transaction it is a savepoint"
 )]
-async fn savepoint(all: &DatabaseTransaction) -> Result<DatabaseTransaction, DbErr> {
-    all.begin().await
+async fn savepoint(group: &DatabaseTransaction) -> Result<DatabaseTransaction, DbErr> {
+    group.begin().await
 }
 
 #[cfg(test)]
@@ -269,7 +273,7 @@ mod tests {
         rows.iter().map(number).collect()
     }
 
-    /// Somebody who waits for a turn.
+    /// Starts a caller that waits for a write permit.
     async fn waiting(db: &Database) -> JoinHandle<Transaction> {
         let db = db.clone();
         let waiting = tokio::spawn(async move { begin(&db).await.unwrap() });
@@ -278,23 +282,23 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn those_who_wait_share_the_commit_and_who_gives_up_takes_nobody_along() {
+    async fn waiting_transactions_share_the_commit_and_a_rollback_ends_the_group() {
         let folder = TempDir::new().unwrap();
         let (db, other) = (open(&folder).await, open(&folder).await);
         let first = begin(&db).await.unwrap();
         write(&first, 1).await;
         let (second, third) = (waiting(&db).await, waiting(&db).await);
 
-        let told = tokio::spawn(first.commit());
+        let first_commit = tokio::spawn(first.commit());
         let second = second.await.unwrap();
         write(&second, 2).await;
-        assert!(!told.is_finished() && written(&other).await.is_empty());
+        assert!(!first_commit.is_finished() && written(&other).await.is_empty());
         let second = tokio::spawn(second.commit());
         let third = third.await.unwrap();
         write(&third, 3).await;
         drop(third);
 
-        told.await.unwrap().unwrap();
+        first_commit.await.unwrap().unwrap();
         second.await.unwrap().unwrap();
         assert_eq!(written(&other).await, [1, 2]);
         let fourth = begin(&db).await.unwrap();
@@ -304,7 +308,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_first_who_gives_up_undoes_its_own_alone_and_whoever_is_gone_is_passed_over() {
+    async fn rollback_of_the_first_and_cancelled_callers_do_not_affect_others() {
         let folder = TempDir::new().unwrap();
         let db = open(&folder).await;
         let first = begin(&db).await.unwrap();
@@ -320,7 +324,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_failed_statement_fails_alone() {
+    async fn failed_statement_fails_its_own_transaction_only() {
         let folder = TempDir::new().unwrap();
         let db = open(&folder).await;
         db.execute_unprepared("CREATE UNIQUE INDEX once ON written (n)")
@@ -329,13 +333,13 @@ mod tests {
         let first = begin(&db).await.unwrap();
         write(&first, 1).await;
         let second = waiting(&db).await;
-        let told = tokio::spawn(first.commit());
+        let first_commit = tokio::spawn(first.commit());
         let second = second.await.unwrap();
         let again = second.execute_unprepared("INSERT INTO written VALUES (1)");
         assert!(again.await.is_err());
         drop(second);
 
-        told.await.unwrap().unwrap();
+        first_commit.await.unwrap().unwrap();
         assert_eq!(written(&db).await, [1]);
     }
 }

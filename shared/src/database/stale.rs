@@ -1,4 +1,4 @@
-//! Which connections of a pool are to be replaced: after an error that a new connection may cure, all that were opened before.
+//! Replaces stale connections of a pool: those opened before an error that a new connection may cure.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -12,10 +12,10 @@ use sea_orm::{
 
 use crate::database::error::Outage;
 
-/// How long connections to PostgreSQL that were opened after such an error are kept in spite of another one.
+/// The minimum time between two such errors that make connections to PostgreSQL stale.
 const RECONNECT_PAUSE: Duration = Duration::from_secs(1);
 
-/// The moment up to which connections are stale. Clones share it.
+/// The time before which opened connections are stale. Clones share it.
 #[derive(Clone, Debug)]
 pub(super) struct StaleConnections {
     opened_until: Arc<Mutex<Option<Instant>>>,
@@ -24,7 +24,7 @@ pub(super) struct StaleConnections {
 }
 
 impl StaleConnections {
-    /// Of PostgreSQL. A server that stays read-only is not flooded with new connections.
+    /// For PostgreSQL. The pause avoids a flood of new connections to a server that stays read-only.
     pub(super) fn of_postgres() -> Self {
         Self {
             opened_until: Arc::default(),
@@ -33,8 +33,8 @@ impl StaleConnections {
         }
     }
 
-    /// Of SQLite, which may have ended the transaction by itself in any outage. A new connection costs little and may see a
-    /// file system that is writable again.
+    /// For SQLite, which may end a transaction in any outage. A new connection is cheap, and the file system may be writable
+    /// again.
     pub(super) fn of_sqlite() -> Self {
         Self {
             opened_until: Arc::default(),
@@ -43,9 +43,9 @@ impl StaleConnections {
         }
     }
 
-    /// Looks at the error of a statement, and marks the present connections as stale if new ones may help.
-    pub(super) fn note(&self, error: &DbErr) {
-        // Without a connection there is none to replace.
+    /// Marks the present connections as stale if the error of a call may be cured by new ones.
+    pub(super) fn observe(&self, error: &DbErr) {
+        // The call had no connection.
         if matches!(error, DbErr::ConnectionAcquire(_)) {
             return;
         }
@@ -58,15 +58,15 @@ impl StaleConnections {
         }
     }
 
-    /// Whether a connection is good for further use.
+    /// Returns whether a connection may stay in use.
     pub(super) fn keeps(&self, connection: &PoolConnectionMetadata) -> bool {
         let opened = Instant::now().checked_sub(connection.age);
         self.lock()
             .is_none_or(|until| opened.is_some_and(|opened| opened > until))
     }
 
-    /// Has a SQLite pool replace stale connections, and those that are in a transaction although nobody uses them: SQLite
-    /// ended it by itself, sqlx's ROLLBACK failed, and sqlx would begin the next one as a savepoint that nothing commits.
+    /// Lets a SQLite pool replace stale connections, and idle ones in a transaction. In these, SQLite ended the transaction, sqlx's
+    /// ROLLBACK failed, and sqlx would begin the next one as a savepoint that nothing commits.
     pub(super) fn replace_in_sqlite(&self, options: &mut ConnectOptions) {
         let stale = self.clone();
         options.map_sqlx_sqlite_pool_opts(move |pool| {
@@ -75,7 +75,7 @@ impl StaleConnections {
                 let keeps = before.keeps(&about) && !connection.is_in_transaction();
                 Box::pin(async move { Ok(keeps) })
             })
-            // At once, as it may still have SQLite's write lock.
+            // Replaced at once, because it may still have SQLite's write lock.
             .after_release(move |_, about| {
                 let keeps = after.keeps(&about);
                 Box::pin(async move { Ok(keeps) })

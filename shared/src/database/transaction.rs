@@ -1,4 +1,4 @@
-//! A transaction, of its own or as one of several that share a commit.
+//! Transactions, with a commit of their own or a shared one.
 
 use std::sync::OnceLock;
 
@@ -13,30 +13,30 @@ use crate::database::{
     stale::StaleConnections,
 };
 
-/// Statements that count together or not at all. Dropped before [`Transaction::commit`], none does.
+/// A transaction. Rolled back on drop unless committed.
 #[derive(Debug)]
 #[must_use = "what is not committed is undone"]
 pub struct Transaction {
-    // The first field, so that it is rolled back before anything else may use its connection.
+    // The first field, so that it is dropped and rolled back before the connection is free.
     statements: DatabaseTransaction,
     scope: Scope,
 }
 
 #[derive(Debug)]
 enum Scope {
-    /// A connection of the pool.
+    /// A connection of the pool, with its own commit.
     Own {
         stale: StaleConnections,
-        /// The error of the first statement that failed: PostgreSQL answers a COMMIT after it with a rollback, and no error.
+        /// The error of the first failed statement. PostgreSQL executes a later COMMIT as a rollback, without an error.
         failure: OnceLock<DbErr>,
         _permit: OwnedSemaphorePermit,
     },
-    /// A commit that it shares with others.
+    /// A member of a group commit.
     Shared(WritePermit),
 }
 
 impl Transaction {
-    /// One by itself.
+    /// Begins a transaction on a connection of the pool.
     #[expect(
         clippy::disallowed_methods,
         reason = "this is what the others are to call, by way of `database::begin`"
@@ -47,7 +47,7 @@ impl Transaction {
         stale: &StaleConnections,
     ) -> Result<Self, DbErr> {
         let begun = permits.call(pool, || with_timeout(pool.begin())).await;
-        let (statements, permit) = begun.inspect_err(|error| stale.note(error))?;
+        let (statements, permit) = begun.inspect_err(|error| stale.observe(error))?;
         Ok(Self {
             statements,
             scope: Scope::Own {
@@ -58,37 +58,37 @@ impl Transaction {
         })
     }
 
-    /// One that has its turn.
-    pub(super) fn in_turn(statements: DatabaseTransaction, turn: WritePermit) -> Self {
+    /// Creates a transaction with a write permit.
+    pub(super) fn in_group(statements: DatabaseTransaction, permit: WritePermit) -> Self {
         Self {
             statements,
-            scope: Scope::Shared(turn),
+            scope: Scope::Shared(permit),
         }
     }
 
-    /// Makes it count: when this returns Ok it is on the disk.
+    /// Commits the transaction. Once this returns `Ok`, it is on the disk.
     ///
     /// # Errors
-    /// When the database fails, or a statement has failed in a way that undid the transaction. When the database did not even
-    /// answer, nobody knows whether this counts.
+    /// If the database fails, or an earlier statement failed and so rolled back the transaction. If the database did not respond,
+    /// the transaction may or may not be committed.
     pub async fn commit(self) -> Result<(), DbErr> {
         match self.scope {
-            Scope::Shared(turn) => turn.commit(self.statements).await,
+            Scope::Shared(permit) => permit.commit(self.statements).await,
             Scope::Own { stale, failure, .. } => match failure.into_inner() {
                 Some(error) => Err(error),
                 None => with_timeout(self.statements.commit())
                     .await
-                    .inspect_err(|error| stale.note(error)),
+                    .inspect_err(|error| stale.observe(error)),
             },
         }
     }
 
-    /// The result of a statement, if PostgreSQL is heard of in time.
+    /// Runs a statement, with a timeout on PostgreSQL.
     async fn run<A>(&self, result: impl Future<Output = Result<A, DbErr>>) -> Result<A, DbErr> {
         match &self.scope {
-            Scope::Shared(turn) => turn.execute(result).await,
+            Scope::Shared(permit) => permit.execute(result).await,
             Scope::Own { stale, failure, .. } => with_timeout(result).await.inspect_err(|error| {
-                stale.note(error);
+                stale.observe(error);
                 let _ = failure.set(error.clone());
             }),
         }

@@ -1,12 +1,12 @@
-//! Proves that the database stores what it is given: a write that needs space, in a table that serves nothing else.
+//! Checks that the database stores data: a write that needs space, in a table of its own.
 
 use sea_orm::{ActiveValue::Set, entity::prelude::*};
 use uuid::Uuid;
 
 use crate::database::{Database, begin, delete_in_parts};
 
-/// The size of the row that a check inserts, in bytes: eight pages of SQLite's, so that a check fails at the latest when
-/// other writes do. An update in place would find its old page and succeed on a full disk.
+/// The size of the row that a check inserts, in bytes. It needs eight pages of SQLite, so that the check fails no later than other
+/// writes. An update in place would reuse its page and succeed on a full disk.
 const FILLER_SIZE: usize = 32 * 1024;
 
 /// The row of one check.
@@ -24,8 +24,7 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Database {
-    /// Writes some pages and commits, on the same way as every other write: it succeeds if writes work at the moment.
-    /// Costs a commit, so callers cache the result for some seconds.
+    /// Writes some pages and commits, like every other write. Costs a commit, so callers cache the result for some seconds.
     pub async fn check_write(&self) -> Result<(), DbErr> {
         let id = Uuid::now_v7();
         let row = ActiveModel {
@@ -36,7 +35,7 @@ impl Database {
         Entity::insert(row)
             .exec_without_returning(&transaction)
             .await?;
-        // Afterwards, so that the new row cannot use the space of the old one.
+        // After the insert, so that the new row cannot use the space of the old one.
         let older = Entity::find().filter(Column::Id.lt(id));
         delete_in_parts(&transaction, older, Column::Id).await?;
         transaction.commit().await

@@ -1,6 +1,6 @@
-//! Log lines: readable sentences with dotted fields, on standard error.
+//! Logging: readable sentences with dotted fields, on standard error.
 //!
-//! Never logged: passwords, codes, tokens of any kind, whole e-mail addresses, phone numbers, request bodies.
+//! Logs never contain passwords, codes, tokens, whole emails, phone numbers or request bodies.
 
 use std::{io::IsTerminal as _, str::FromStr};
 
@@ -15,12 +15,12 @@ use tracing_subscriber::{
 
 use crate::telemetry::trace::{self, Traces};
 
-/// How lines look.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people at a terminal.
+    /// Text for terminals.
     Text,
-    /// One JSON object a line, for collectors.
+    /// One JSON object a line, for log collectors.
     Json,
 }
 
@@ -36,19 +36,19 @@ impl FromStr for LogFormat {
     }
 }
 
-/// The filter when `RUST_LOG` is not set: our own lines, and what goes wrong elsewhere.
+/// The filter without `RUST_LOG`: all lines of Latchkey, and warnings of other crates.
 pub const DEFAULT_FILTER: &str = "warn,latchkey=info";
 
-/// Starts the log, and the spans of traces beside it. The filter is `RUST_LOG`'s syntax, and for the log alone.
+/// Starts logging and tracing. The filter has the syntax of `RUST_LOG` and applies to logging only.
 ///
 /// # Errors
-/// When the filter does not parse, or a log runs already.
+/// If the filter does not parse, or logging was already started.
 pub fn start(
     format: LogFormat,
     filter: &str,
     traces: &Traces,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
-    let logged = filter_fn(|metadata| !trace::belongs(metadata));
+    let logged = filter_fn(|metadata| !trace::is_exported(metadata));
     let filter = EnvFilter::try_new(filter)?.and(logged.with_max_level_hint(LevelFilter::TRACE));
     let registry = tracing_subscriber::registry().with(traces.layer());
     match format {

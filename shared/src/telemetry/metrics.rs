@@ -1,7 +1,6 @@
-//! Figures for Prometheus that both programs have, and how they are written out.
+//! Metrics of both programs in Prometheus' text format.
 //!
-//! No figure is global: a program makes its registry at the start and hands it to whoever counts. No label holds an
-//! address, an id or anything else of which there is no end.
+//! No metric is global: a program creates a registry at its start and passes it on. Labels have few values: no addresses or ids.
 
 use std::net::SocketAddr;
 
@@ -17,7 +16,7 @@ use crate::{
 /// The media type of the text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
 
-/// The registry of a program, with what both have in it.
+/// The registry of a program, with the metrics that both programs have.
 #[derive(Clone)]
 pub struct Metrics {
     registry: Registry,
@@ -27,7 +26,7 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The registry of a program of this name and version.
+    /// Creates the registry of a program.
     pub fn new(program: &str, version: &str) -> prometheus::Result<Self> {
         let registry = Registry::new();
         let build = IntGaugeVec::new(
@@ -41,7 +40,7 @@ impl Metrics {
         let queue_depth = IntGaugeVec::new(
             Opts::new(
                 "latchkey_queue_depth",
-                "Wake-ups that wait in Redis, by priority; -1 when Redis does not answer.",
+                "Mail ids that wait in Redis, by priority; -1 when Redis does not answer.",
             ),
             &["priority"],
         )?;
@@ -64,22 +63,22 @@ impl Metrics {
         })
     }
 
-    /// The health checks, whose metric is part of these.
+    /// Returns the health checks, whose metric is in this registry.
     #[must_use]
     pub fn checks(&self) -> &Checks {
         &self.checks
     }
 
-    /// Where a program registers its own figures.
+    /// Returns the registry, for further metrics of the program.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
 
-    /// All figures as they are now, in Prometheus' text format.
+    /// Renders the current values of all metrics in Prometheus' text format.
     pub async fn render(&self, db: &Database, queue: &Queue) -> String {
         for priority in Priority::ALL {
-            // Whoever asks for figures waits for some seconds only.
+            // A scrape times out after some seconds.
             let depth = timeout(redis::COMMAND_TIMEOUT, queue.depth(priority)).await;
             let depth = depth.ok().and_then(Result::ok);
             let depth = depth.and_then(|depth| i64::try_from(depth).ok());
@@ -91,13 +90,13 @@ impl Metrics {
         self.connections.with_label_values(&["open"]).set(open);
         self.connections.with_label_values(&["idle"]).set(idle);
         let mut text = Vec::new();
-        // Writing into memory fails for no figure that is registered.
+        // Encoding into memory cannot fail.
         let _ = TextEncoder::new().encode(&self.registry.gather(), &mut text);
         String::from_utf8(text).unwrap_or_default()
     }
 }
 
-/// `METRICS_BIND`: where a program shows its figures; `None` for `off`.
+/// Reads `METRICS_BIND`, the address of the metrics endpoint. `None` for `off`.
 pub fn bind(settings: &mut Settings, default: SocketAddr) -> Option<SocketAddr> {
     match settings.text("METRICS_BIND").as_deref() {
         None => Some(default),
@@ -115,7 +114,7 @@ pub fn bind(settings: &mut Settings, default: SocketAddr) -> Option<SocketAddr> 
     }
 }
 
-/// Open and idle connections.
+/// Returns the numbers of open and idle connections.
 fn pool(db: &Database) -> (i64, i64) {
     let (open, idle) = if db.get_database_backend() == DbBackend::Postgres {
         let pool = db.get_postgres_connection_pool();

@@ -1,4 +1,4 @@
-//! The one secret that all others come from.
+//! `SECRET_KEY`, from which all other keys are derived.
 
 use std::{fmt, str::FromStr};
 
@@ -10,47 +10,48 @@ use crate::{
 
 mod strength;
 
-/// The least that `SECRET_KEY` may have in production: as long as the hash it keys (RFC 7518, 3.2).
+/// The minimum length of `SECRET_KEY` in production, in bytes: the length of the hash that it keys (RFC 7518, 3.2).
 pub const MIN_BYTES: usize = 32;
 
-/// `SECRET_KEY`. It signs the JWTs as it is, because services that verify the original's tokens hold it; every other
-/// key is derived from it (HMAC-SHA-256 of its purpose), each for one purpose.
+/// The value of `SECRET_KEY`. It signs JWTs directly, because services that verify the original's tokens have it. All other keys
+/// are derived from it (HMAC-SHA-256 of their purpose), one for each purpose.
 #[derive(Clone)]
 pub struct SecretKey(String);
 
 impl SecretKey {
-    /// The raw bytes, for signing JWTs and for nothing else.
+    /// Returns the raw bytes, only for signing JWTs.
     #[must_use]
     pub fn expose_for_jwt(&self) -> &[u8] {
         self.0.as_bytes()
     }
 
-    /// How long it is, in bytes.
+    /// Returns the length in bytes.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an empty key cannot be made")]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it can be guessed: few characters, repetitions, sequences or words. What `openssl rand` prints never is.
+    /// Returns whether the key can be guessed: few distinct bytes, repetitions, sequences or words. Keys of `openssl rand` never
+    /// can.
     #[must_use]
     pub fn is_guessable(&self) -> bool {
         strength::is_guessable(self.0.as_bytes())
     }
 
-    /// The hasher of refresh and reset tokens.
+    /// Returns the hasher of refresh tokens and reset tokens.
     #[must_use]
     pub fn token_hasher(&self) -> TokenHasher {
         TokenHasher::new(&self.derive(b"latchkey token hash v1"))
     }
 
-    /// The key of the audit log.
+    /// Returns the key of the audit log.
     #[must_use]
     pub fn audit_key(&self) -> AuditKey {
         AuditKey::new(&self.derive(b"latchkey audit log v1"))
     }
 
-    /// The seal of one-time codes.
+    /// Returns the key that encrypts one-time codes.
     #[must_use]
     pub fn code_seal(&self) -> CodeSeal {
         CodeSeal::new(&self.derive(b"latchkey one-time code v1"))

@@ -1,18 +1,19 @@
-//! An estimate of whether a key was made by a random generator or by a person.
+//! Estimates whether a key is random or made up by a person.
 
 use std::collections::HashSet;
 
-/// The fewest different bytes. 32 random hexadecimal digits have 14 on average, and fewer than 8 once in some 20 million.
+/// The minimum number of distinct bytes. 32 random hexadecimal digits have 14 on average, and fewer than 8 once in some 20
+/// million keys.
 const MIN_DISTINCT: usize = 8;
 
-/// Whether a key of 32 bytes or more can be guessed. Each check is far from what random hexadecimal digits, base64 and bytes
-/// do, so that none of those is ever refused.
+/// Returns whether a key of at least 32 bytes can be guessed. The thresholds are far from random hexadecimal digits, base64 and
+/// bytes, so that random keys are never refused.
 pub(super) fn is_guessable(key: &[u8]) -> bool {
     let distinct: HashSet<_> = key.iter().collect();
     distinct.len() < MIN_DISTINCT || repeats(key) || runs(key) || is_text(key)
 }
 
-/// Whether a quarter of all sequences of three bytes came before.
+/// Returns whether a quarter of all three-byte sequences are repetitions.
 fn repeats(key: &[u8]) -> bool {
     let mut seen = HashSet::new();
     let all = key.windows(3).count();
@@ -20,7 +21,7 @@ fn repeats(key: &[u8]) -> bool {
     again * 4 > all
 }
 
-/// Whether half of it goes on in the steps that it has begun with, as in `abcd`, `1357` and `zyxw`.
+/// Returns whether half of the bytes continue the sequence before them, as in `abcd`, `1357` and `zyxw`.
 fn runs(key: &[u8]) -> bool {
     let step = |from: u8, to: u8| i16::from(to) - i16::from(from);
     let all = key.windows(3).count();
@@ -30,7 +31,7 @@ fn runs(key: &[u8]) -> bool {
     steady.count() * 2 > all
 }
 
-/// Whether it is words: lower case or upper case for the most part, with as many vowels as languages have.
+/// Returns whether the key looks like words: mostly letters of one case, with as many vowels as languages have.
 fn is_text(key: &[u8]) -> bool {
     if key.iter().all(u8::is_ascii_hexdigit) {
         return false;

@@ -1,4 +1,4 @@
-//! What carries spans to the collector: HTTP without TLS, on the program's own runtime.
+//! The HTTP client that sends spans to the collector, without TLS and on the program's own runtime.
 
 use std::{
     error::Error,
@@ -20,19 +20,19 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-/// How long the collector may take for one answer.
+/// The timeout of a request to the collector.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The longest answer that is read.
-const MAX_ANSWER: usize = 64 * 1024;
-/// How often at most the log tells that the collector does not take what it is sent.
-const SILENCE: Duration = Duration::from_mins(10);
+/// The maximum size of a response, in bytes.
+const MAX_RESPONSE: usize = 64 * 1024;
+/// The minimum time between two warnings about the collector.
+const WARNING_INTERVAL: Duration = Duration::from_mins(10);
 
-/// The client. The thread that gathers spans calls it from outside of the runtime.
+/// The HTTP client. The exporter's thread calls it from outside of the runtime.
 #[derive(Debug)]
 pub(super) struct Client {
     http: legacy::Client<HttpConnector, Full<Bytes>>,
     runtime: Handle,
-    last_told: Mutex<Option<Instant>>,
+    last_warning: Mutex<Option<Instant>>,
 }
 
 impl Client {
@@ -40,21 +40,21 @@ impl Client {
         Self {
             http: legacy::Client::builder(TokioExecutor::new()).build_http(),
             runtime: Handle::current(),
-            last_told: Mutex::default(),
+            last_warning: Mutex::default(),
         }
     }
 
-    /// Seldom, as what fails once fails every few seconds.
-    fn tell(&self, reason: &str) {
+    /// Warns about a failed export. Rate limited, because exports run every few seconds.
+    fn warn(&self, reason: &str) {
         let mut last = self
-            .last_told
+            .last_warning
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        if last.is_none_or(|last| last.elapsed() >= SILENCE) {
+        if last.is_none_or(|last| last.elapsed() >= WARNING_INTERVAL) {
             *last = Some(Instant::now());
             tracing::warn!(
                 reason,
-                "The collector of OTEL_EXPORTER_OTLP_ENDPOINT does not take spans; nothing else is delayed by it."
+                "Export of spans to OTEL_EXPORTER_OTLP_ENDPOINT failed. Requests are not affected."
             );
         }
     }
@@ -63,36 +63,36 @@ impl Client {
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let asked = ask(self.http.clone(), request.map(Full::new));
-        // A time-out can be made on the runtime only, so it is made there.
-        let asked = self
+        let response = send(self.http.clone(), request.map(Full::new));
+        // A timeout needs the runtime's timer.
+        let response = self
             .runtime
-            .spawn(async { timeout(EXPORT_TIMEOUT, asked).await });
-        let answer = match asked.await {
-            Ok(Ok(answer)) => answer,
+            .spawn(async { timeout(EXPORT_TIMEOUT, response).await });
+        let response = match response.await {
+            Ok(Ok(response)) => response,
             Ok(Err(_)) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
-            // The runtime ends, and there is nobody left to tell.
+            // The runtime has stopped.
             Err(stopped) => return Err(stopped.into()),
         };
-        match &answer {
-            Ok(answer) if answer.status().is_success() => {}
-            Ok(answer) => self.tell(&format!("HTTP {}", answer.status().as_u16())),
-            Err(error) => self.tell(&chain(&**error)),
+        match &response {
+            Ok(response) if response.status().is_success() => {}
+            Ok(response) => self.warn(&format!("HTTP {}", response.status().as_u16())),
+            Err(error) => self.warn(&chain(&**error)),
         }
-        answer
+        response
     }
 }
 
-async fn ask(
+async fn send(
     http: legacy::Client<HttpConnector, Full<Bytes>>,
     request: Request<Full<Bytes>>,
 ) -> Result<Response<Bytes>, HttpError> {
     let (head, body) = http.request(request).await?.into_parts();
-    let body = Limited::new(body, MAX_ANSWER).collect().await?;
+    let body = Limited::new(body, MAX_RESPONSE).collect().await?;
     Ok(Response::from_parts(head, body.to_bytes()))
 }
 
-/// An error with its causes: hyper's own words say little.
+/// Returns the text of an error with its sources, because hyper's own text says little.
 fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();

@@ -1,8 +1,7 @@
-//! Traces (OpenTelemetry): a request, its mail and the conversation that carries it are one trace, for a collector.
+//! OpenTelemetry traces: a request, its mail and the SMTP conversation are one trace.
 //!
-//! Spans of traces have the target [`TARGET`]. They go to the collector and never into the log; the log's own spans and
-//! lines never go to the collector. So neither changes the other, and what is exported is what is written down here: no
-//! address, code, token, query string, body or log line.
+//! Spans of traces have the target [`TARGET`]. Only these go to the collector, and none of them goes to the log. So traces
+//! contain no email, code, token, query string, body or log line, because none of these spans records one.
 
 use std::{collections::HashMap, str::FromStr, time::Duration};
 
@@ -26,23 +25,23 @@ use url::Url;
 
 mod client;
 
-/// The target of spans that belong to traces.
+/// The target of spans that are exported.
 pub const TARGET: &str = "latchkey::trace";
 
-/// What `OTEL_EXPORTER_OTLP_ENDPOINT` has to look like.
+/// The expected form of `OTEL_EXPORTER_OTLP_ENDPOINT`.
 pub const EXPECTED: &str = "the http:// URL of an OpenTelemetry collector, such as http://127.0.0.1:4318; not https, as \
                             spans are sent without TLS: a collector next to the program carries them further";
 
 /// The header of W3C Trace Context.
 const TRACEPARENT: &str = "traceparent";
-/// How long the last spans may take at a stop. Who stops a program waits for it, and a hung collector is no reason to.
+/// The maximum time for exporting the last spans at a shutdown, which a hung collector must not delay.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// Where spans are sent.
+/// A collector's URL.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector(Url);
 
-/// It does not say why; [`EXPECTED`] says what it should be.
+/// The URL is not usable. [`EXPECTED`] says why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotACollector;
 
@@ -66,27 +65,27 @@ impl FromStr for Collector {
 }
 
 impl Collector {
-    /// Where it takes spans (OTLP over HTTP).
+    /// Returns the URL that receives spans (OTLP over HTTP).
     fn spans_url(&self) -> String {
         format!("{}/v1/traces", self.0.as_str().trim_end_matches('/'))
     }
 }
 
-/// The traces of a program, or that there are none.
+/// The exporter of traces, or nothing if tracing is off.
 pub struct Traces(Option<SdkTracerProvider>);
 
 impl Traces {
-    /// None.
+    /// Disables tracing.
     #[must_use]
     pub fn off() -> Self {
         Self(None)
     }
 
-    /// Traces for a collector, or none without one. Spans are gathered by a thread of their own and sent every five
-    /// seconds; while the collector does not take them, a few thousand wait and further ones are dropped.
+    /// Starts the export to a collector, if any. A thread exports the spans every five seconds. While the collector fails, it
+    /// keeps a few thousand spans and drops further ones.
     ///
     /// # Errors
-    /// When one of the further variables of OpenTelemetry, which the library reads itself, asks for what is not built in.
+    /// If another variable of OpenTelemetry, which the library reads itself, selects a feature that is not built in.
     ///
     /// # Panics
     /// Outside of a Tokio runtime.
@@ -115,7 +114,7 @@ impl Traces {
         Ok(Self(Some(provider)))
     }
 
-    /// What makes spans for the collector of tracing's spans.
+    /// Returns the layer that exports the spans of the `tracing` crate.
     pub(crate) fn layer<S>(&self) -> Option<impl Layer<S> + use<S>>
     where
         S: Subscriber + for<'span> LookupSpan<'span> + Send + Sync,
@@ -128,42 +127,39 @@ impl Traces {
             .with_tracked_inactivity(false)
             .with_target(false)
             .with_level(false);
-        let filter: FilterFn = filter_fn(|metadata| metadata.is_span() && belongs(metadata));
+        let filter: FilterFn = filter_fn(|metadata| metadata.is_span() && is_exported(metadata));
         Some(layer.with_filter(filter.with_max_level_hint(LevelFilter::INFO)))
     }
 
-    /// Sends what is left, for as long as `patience` and three seconds allow.
-    pub async fn finish(self, patience: Duration) {
+    /// Exports the remaining spans within `time_left`, at most [`FLUSH_TIMEOUT`].
+    pub async fn finish(self, time_left: Duration) {
         let Some(provider) = self.0 else { return };
-        let patience = patience.min(FLUSH_TIMEOUT);
+        let timeout = time_left.min(FLUSH_TIMEOUT);
         let finished =
-            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(patience)).await;
+            tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(timeout)).await;
         if !matches!(finished, Ok(Ok(()))) {
-            tracing::warn!(
-                "The last spans were not sent: the collector did not take them in time."
-            );
+            tracing::warn!("Export of the last spans failed or timed out.");
         }
     }
 }
 
-/// Whether a span belongs to traces, and not to the log.
-pub(crate) fn belongs(metadata: &Metadata<'_>) -> bool {
+/// Returns whether a span is exported instead of logged.
+pub(crate) fn is_exported(metadata: &Metadata<'_>) -> bool {
     metadata.target() == TARGET
 }
 
-/// Lets a span that was not entered yet continue the trace of a `traceparent`. Without one, or with one that is none, it
-/// begins a trace of its own.
+/// Continues the trace of a `traceparent` with a span that was not yet entered. Without a valid one, the span begins a new trace.
 pub fn continue_from(span: &Span, traceparent: Option<&str>) {
     let Some(traceparent) = traceparent else {
         return;
     };
     let carrier = HashMap::from([(TRACEPARENT.to_owned(), traceparent.to_owned())]);
     let parent = TraceContextPropagator::new().extract_with_context(&Context::new(), &carrier);
-    // It fails where there are no traces.
+    // Fails if tracing is off.
     let _ = span.set_parent(parent);
 }
 
-/// The `traceparent` of the span that is being worked in, for whatever continues its trace elsewhere.
+/// Returns the `traceparent` of the current span.
 #[must_use]
 pub fn current() -> Option<String> {
     let context = Context::current();
@@ -175,7 +171,7 @@ pub fn current() -> Option<String> {
     })
 }
 
-/// The id of the trace that a span belongs to.
+/// Returns the trace id of a span.
 #[must_use]
 pub fn id_of(span: &Span) -> Option<String> {
     let context = span.context();
@@ -184,12 +180,12 @@ pub fn id_of(span: &Span) -> Option<String> {
     context.is_valid().then(|| context.trace_id().to_string())
 }
 
-/// Gives a span that runs another name: what is recorded as `otel.name` is not looked at once a span has begun.
+/// Renames a running span. A recorded `otel.name` has no effect once the span has begun.
 pub fn rename(span: &Span, name: String) {
     span.context().span().update_name(name);
 }
 
-/// Marks a span as failed; `kind` names how, in few words that are the same each time.
+/// Marks a span as failed. `kind` is a fixed word for the cause.
 pub fn fail(span: &Span, kind: &str) {
     span.record("otel.status_code", "ERROR");
     span.record("error.type", kind);
@@ -200,7 +196,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans_go_to_plain_http_and_nowhere_else() {
+    fn collector_url_must_be_plain_http() {
         for (given, url) in [
             ("http://127.0.0.1:4318", "http://127.0.0.1:4318/v1/traces"),
             ("http://collector/", "http://collector/v1/traces"),
@@ -224,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn without_traces_nothing_has_a_traceparent() {
+    fn span_without_tracing_has_no_traceparent() {
         let span = tracing::info_span!(target: TARGET, "request");
         continue_from(
             &span,
