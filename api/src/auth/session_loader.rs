@@ -41,7 +41,7 @@ impl SessionLookup {
     /// Returns a live session with its user, whose account is active.
     pub async fn find_alive(&self, id: Uuid, now: DateTime<Utc>) -> Result<Found, ApiError> {
         let found = self.found.submit(id).await??;
-        Ok(found.filter(|found| session::counts(found, now, self.idle)))
+        Ok(found.filter(|found| session::is_valid(found, now, self.idle)))
     }
 
     /// Records that a session was used to refresh.

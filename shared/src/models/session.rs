@@ -1,4 +1,4 @@
-//! Sessions: one row a login. A token counts only while its session is alive.
+//! Sessions: one row for each login. A token is valid only while its session is active.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,7 @@ use crate::{
     types::client_network::client_network,
 };
 
-/// How long after its end by itself a session still makes the network of its login known.
+/// How long after its expiry a session still makes the client network of its login a known one.
 pub const KNOWN_AFTER_EXPIRY: TimeDelta = TimeDelta::days(30);
 
 /// One login on one device.
@@ -25,30 +25,30 @@ pub struct Model {
     /// A UUID v7; the `sid` of tokens.
     #[sea_orm(primary_key, auto_increment = false)]
     pub id: Uuid,
-    /// Whose login.
+    /// The account.
     pub user_id: i64,
     /// The hash of the refresh token's 128 random bits.
     pub secret_hash: TokenHash,
-    /// What the client called itself, 200 characters at most.
+    /// The client's `User-Agent`, at most 200 characters.
     pub user_agent: Option<String>,
-    /// The client's address.
+    /// The client IP of the login.
     pub client_ip: Option<String>,
-    /// The login.
+    /// When the user logged in.
     pub created_at: DateTime<Utc>,
-    /// The last login or refresh.
+    /// The time of the login or the last refresh.
     pub last_used_at: DateTime<Utc>,
-    /// When it ends by itself, the refresh token with it.
+    /// When the session and its refresh token expire.
     pub expires_at: DateTime<Utc>,
-    /// The hash of the refresh token before the present one, where tokens rotate.
+    /// The hash of the previous refresh token, if tokens rotate.
     pub previous_hash: Option<TokenHash>,
-    /// When the present one took its place.
+    /// When the current refresh token replaced the previous one.
     pub rotated_at: Option<DateTime<Utc>>,
-    /// When it was ended, by logout, reset, or an administrator.
+    /// When the session was revoked, by a logout, a password reset or an administrator.
     pub revoked_at: Option<DateTime<Utc>>,
 }
 
 impl Model {
-    /// Whether its tokens count: it was not ended, has not run out, and was not idle for too long.
+    /// Returns whether its tokens are valid: it is not revoked, expired or idle for longer than `idle`.
     #[must_use]
     pub fn is_alive(&self, now: DateTime<Utc>, idle: TimeDelta) -> bool {
         self.revoked_at.is_none() && now < self.expires_at && now < self.last_used_at + idle
@@ -58,7 +58,7 @@ impl Model {
 /// A session belongs to a user.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {
-    /// Whose login.
+    /// The account.
     #[sea_orm(
         belongs_to = "user::Entity",
         from = "Column::UserId",
@@ -75,10 +75,7 @@ impl Related<user::Entity> for Entity {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Makes the session of a login.
-///
-/// # Errors
-/// When the database fails.
+/// Creates the session of a login.
 pub async fn insert(db: &impl ConnectionTrait, session: Model) -> Result<(), DbErr> {
     let row = ActiveModel {
         id: Set(session.id),
@@ -97,10 +94,7 @@ pub async fn insert(db: &impl ConnectionTrait, session: Model) -> Result<(), DbE
     Ok(())
 }
 
-/// A living session with its user, who is active: the one look-up that a token costs.
-///
-/// # Errors
-/// When the database fails.
+/// Returns an active session with its active account. Each request with a token runs this query once.
 pub async fn find_alive(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -108,14 +102,11 @@ pub async fn find_alive(
     idle: TimeDelta,
 ) -> Result<Option<(Model, user::Model)>, DbErr> {
     let found = find_many(db, &[id]).await?.remove(&id);
-    Ok(found.filter(|found| counts(found, now, idle)))
+    Ok(found.filter(|found| is_valid(found, now, idle)))
 }
 
-/// The same, held: nobody ends it, and nobody changes the account, before this transaction has ended. The user's row is
-/// held first, see [`user::lock`].
-///
-/// # Errors
-/// When the database fails.
+/// Returns the same as [`find_alive`], and locks the account and the session until the transaction ends. The account is locked
+/// first, as by [`user::lock`].
 pub async fn lock_alive(
     transaction: &impl ConnectionTrait,
     id: Uuid,
@@ -125,19 +116,20 @@ pub async fn lock_alive(
     let session = database::lock_no_key_update(with_user().filter(Column::Id.eq(id)), transaction);
     let found = session.into_model::<WithUser>().all(transaction).await?;
     let found = found.into_iter().next().map(|found| found.0);
-    Ok(found.filter(|found| counts(found, now, idle)))
+    Ok(found.filter(|found| is_valid(found, now, idle)))
 }
 
-/// Whether a session with its user lets its tokens count.
+/// Returns whether a session and its account are active, so that its tokens are valid.
 #[must_use]
-pub fn counts((session, user): &(Model, user::Model), now: DateTime<Utc>, idle: TimeDelta) -> bool {
+pub fn is_valid(
+    (session, user): &(Model, user::Model),
+    now: DateTime<Utc>,
+    idle: TimeDelta,
+) -> bool {
     session.is_alive(now, idle) && user.is_active
 }
 
-/// Sessions with their users, by the sessions' ids, in one statement; what is not there is left out.
-///
-/// # Errors
-/// When the database fails.
+/// Returns sessions with their accounts by session id, in one statement.
 pub async fn find_many(
     db: &impl ConnectionTrait,
     ids: &[Uuid],
@@ -153,15 +145,14 @@ pub async fn find_many(
         .collect())
 }
 
-/// Users with their sessions, the user first: where rows are held, it is in this order.
+/// Selects accounts with their sessions. The account comes first, because rows are locked in this order.
 fn with_user() -> Select<user::Entity> {
     user::Entity::find()
         .inner_join(Entity)
         .columns(Column::iter())
 }
 
-/// A row of [`with_user`], taken apart by the places of its columns: every access token costs one, and by their names it
-/// would take twice as long.
+/// A row of [`with_user`], read by position. Reading by name would take twice as long, and each request with a token reads one.
 struct WithUser((Model, user::Model));
 
 impl FromQueryResult for WithUser {
@@ -185,42 +176,33 @@ impl FromQueryResult for WithUser {
     }
 }
 
-/// Notes that a session was used to refresh.
-///
-/// # Errors
-/// When the database fails.
+/// Records a refresh of a session.
 pub async fn touch(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<(), DbErr> {
     touch_many(db, &[id], now).await
 }
 
-/// Notes that sessions were used to refresh, in one statement.
-///
-/// # Errors
-/// When the database fails.
+/// Records refreshes of sessions in one statement. Skips locked rows.
 pub async fn touch_many(
     db: &impl ConnectionTrait,
     ids: &[Uuid],
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    let these = Entity::find()
+    let ids = Entity::find()
         .select_only()
         .column(Column::Id)
         .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)));
-    // Whoever has locked a row ends that session, notes the same of it, or changes its account: beside the last a note may be
-    // missed.
+    // A transaction that has locked the row revokes the session, records a refresh, or changes the account. In the last case the
+    // refresh is not recorded, which is acceptable.
     Entity::update_many()
         .col_expr(Column::LastUsedAt, Expr::value(now))
-        .filter(Column::Id.in_subquery(database::skip_locked(these, db)))
+        .filter(Column::Id.in_subquery(database::skip_locked(ids, db)))
         .exec(db)
         .await?;
     Ok(())
 }
 
-/// Puts the next refresh token in the place of the present one; false when somebody else already has. One UPDATE
-/// decides, so that of many refreshes at once one rotates.
-///
-/// # Errors
-/// When the database fails.
+/// Replaces the current refresh token by the next one. Returns false if it was already replaced. A single UPDATE decides, so that
+/// only one of several concurrent refreshes rotates the token.
 pub async fn rotate(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -241,10 +223,7 @@ pub async fn rotate(
     Ok(rotated.rows_affected == 1)
 }
 
-/// Ends one session; false when it had ended already.
-///
-/// # Errors
-/// When the database fails.
+/// Revokes a session. Returns false if it was already revoked.
 pub async fn revoke(
     db: &impl ConnectionTrait,
     id: Uuid,
@@ -253,10 +232,7 @@ pub async fn revoke(
     Ok(end(db, Condition::all().add(Column::Id.eq(id)), now).await? == 1)
 }
 
-/// Ends every session of a user.
-///
-/// # Errors
-/// When the database fails.
+/// Revokes all sessions of an account.
 pub async fn revoke_all(
     db: &impl ConnectionTrait,
     user_id: i64,
@@ -266,10 +242,7 @@ pub async fn revoke_all(
     Ok(())
 }
 
-/// Ends one session of a user; false when it is not alive or not theirs.
-///
-/// # Errors
-/// When the database fails.
+/// Revokes an active session of an account. Returns false if the account has no such session.
 pub async fn revoke_own(
     db: &impl ConnectionTrait,
     user_id: i64,
@@ -280,10 +253,7 @@ pub async fn revoke_own(
     Ok(ended == 1)
 }
 
-/// Ends every session of a user but one.
-///
-/// # Errors
-/// When the database fails.
+/// Revokes all sessions of an account except one.
 pub async fn revoke_others(
     db: &impl ConnectionTrait,
     user_id: i64,
@@ -294,10 +264,7 @@ pub async fn revoke_others(
     Ok(())
 }
 
-/// The living sessions of a user, the newest first.
-///
-/// # Errors
-/// When the database fails.
+/// Returns the sessions of an account that are neither revoked nor expired, the newest first.
 pub async fn list_alive(
     db: &impl ConnectionTrait,
     user_id: i64,
@@ -310,10 +277,7 @@ pub async fn list_alive(
         .await
 }
 
-/// Removes the rows of sessions that ended before `cutoff`; returns how many.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes sessions that expired before `cutoff`. Returns the number of deleted sessions.
 pub async fn delete_ended_before(
     db: &impl ConnectionTrait,
     cutoff: DateTime<Utc>,
@@ -322,16 +286,13 @@ pub async fn delete_ended_before(
     database::delete_in_parts(db, ended, Column::Id).await
 }
 
-/// Returns up to `limit` client networks from which an account has logged in, those of the earliest logins first.
+/// Returns up to `limit` client networks from which the owner has logged in, the earliest logins first.
 ///
-/// A session counts if its login was after the account got or last proved its present address, and if it has not expired more
-/// than [`KNOWN_AFTER_EXPIRY`] ago. So none that a password reset ended counts. How else it ended does not matter: otherwise
-/// a thief could make the owner's networks unknown, by a logout or by the replay of a refresh token. The client IP is that of
-/// the login, whose client knew the password; a stolen token that is used elsewhere adds no network. Somebody who has guessed
-/// the password adds some, after those of the owner.
-///
-/// # Errors
-/// When the database fails.
+/// A session counts if its login is later than the last proof or change of the account's email, and if it expired at most
+/// [`KNOWN_AFTER_EXPIRY`] ago. So a password reset, which proves the email, removes all earlier networks. Revoked sessions count:
+/// otherwise an attacker with a stolen token could remove the owner's networks, by a logout or by the reuse of a refresh token. The
+/// client IP is that of the login, so that a token that is stolen and used elsewhere adds no network. An attacker who knows the
+/// password adds networks, but after those of the owner.
 pub async fn known_networks(
     db: &impl ConnectionTrait,
     user: &user::Model,

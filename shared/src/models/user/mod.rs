@@ -1,4 +1,4 @@
-//! Users: the row, and everything that is asked of it or done to it.
+//! Accounts: the rows of the `users` table.
 
 use std::collections::HashSet;
 
@@ -22,65 +22,70 @@ use crate::{
     },
 };
 
+mod access;
 pub mod profile;
 pub mod search;
 pub mod staff;
 
-/// How many accounts one statement lists.
-const LISTED_AT_A_TIME: u64 = 1_000;
+pub use crate::models::user::access::{
+    activate, activate_by_owner, change_password, deactivate, record_login, reset_password,
+};
+
+/// The number of accounts that one statement lists.
+const LIST_BATCH_SIZE: u64 = 1_000;
 
 /// One account.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "users")]
 #[expect(clippy::struct_excessive_bools, reason = "independent columns")]
 pub struct Model {
-    /// Counts up from 1; the `user_id` of tokens.
+    /// The account's number, from 1. It is the `user_id` of tokens.
     #[sea_orm(primary_key)]
     pub id: i64,
-    /// As it was typed.
+    /// The email as the user entered it, composed (NFC).
     pub email: Email,
-    /// The same in lower case, unique.
+    /// The key of the email. Unique, so that each mailbox has one account.
     #[sea_orm(unique)]
     pub email_key: EmailKey,
-    /// Not unique.
+    /// The name of the user. Not unique.
     pub username: Username,
-    /// A PHC string of argon2id.
+    /// The argon2id hash of the password, as a PHC string.
     pub password_hash: String,
-    /// In E.164 form.
+    /// The phone number in E.164 form.
     pub phone_number: Option<PhoneNumber>,
-    /// The name of a file in `MEDIA_DIR`.
+    /// The name of the picture's file in `MEDIA_DIR`.
     pub picture: Option<String>,
-    /// A day of the Gregorian calendar.
+    /// The date of birth in the Gregorian calendar.
     pub date_birth: Option<NaiveDate>,
-    /// `male`, `female` or nothing.
+    /// `male`, `female` or null.
     pub gender: Option<Gender>,
-    /// Whether an administrator (or the owner, by `ACTIVATION`) let the account in.
+    /// Whether staff or, with `ACTIVATION=email`, the owner has activated the account.
     pub is_activated: bool,
-    /// False once an administrator shut the account.
+    /// Whether the account is not deactivated.
     pub is_active: bool,
-    /// May sign in to the dashboard.
+    /// Whether the user may sign in to the dashboard.
     pub is_staff: bool,
-    /// May do everything there.
+    /// Whether a staff member has all permissions.
     pub is_superuser: bool,
-    /// When the account was made.
+    /// When the account was created.
     pub created_at: DateTime<Utc>,
     /// The last successful login.
     pub last_login_at: Option<DateTime<Utc>>,
-    /// Rises with every change of what the dashboard's form shows, so that of two who edit at once the second is told.
+    /// Increases with each change of the fields in the dashboard's form. Detects edit conflicts.
     pub version: i32,
-    /// What it may do as staff.
+    /// The permissions of a staff member.
     pub permissions: Permissions,
-    /// Whether its owner may let it in, by a code that is mailed: made so under `ACTIVATION=email`, and until anybody has
-    /// decided.
+    /// Whether the owner may activate the account by a one-time code. Set for accounts that are registered with
+    /// `ACTIVATION=email`, and cleared once the owner or staff has decided.
     pub pending_email_verification: bool,
-    /// When its owner last proved the present address, by a code that was mailed there. `None` until then.
+    /// When the owner last proved the current email by a one-time code. `None` if never.
     pub email_verified_at: Option<DateTime<Utc>>,
-    /// When the present address took the place of another one. `None` for the first address.
+    /// When the current email replaced another one. `None` for the first email.
     pub email_set_at: Option<DateTime<Utc>>,
 }
 
 impl Model {
-    /// Whether it may do this in the dashboard.
+    /// Returns whether the user has a permission in the dashboard.
     #[must_use]
     pub fn may(&self, permission: Permission) -> bool {
         self.is_active
@@ -88,14 +93,14 @@ impl Model {
             && (self.is_superuser || self.permissions.contains(permission))
     }
 
-    /// Returns since when the account and its address belong together: since the owner last proved the address, or else since
-    /// the account got it. `None` is since the account was created.
+    /// Returns since when the email belongs to the account's owner: the last proof of the email or, without one, its last change.
+    /// `None` stands for the creation of the account.
     #[must_use]
     pub fn email_since(&self) -> Option<DateTime<Utc>> {
         self.email_verified_at.or(self.email_set_at)
     }
 
-    /// Takes an account's columns out of a row.
+    /// Reads the columns of an account from a row.
     pub(crate) fn in_order(row: &mut RowReader) -> Result<Self, DbErr> {
         Ok(Self {
             id: row.next()?,
@@ -122,10 +127,10 @@ impl Model {
     }
 }
 
-/// A user has many sessions.
+/// An account has many sessions.
 #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
 pub enum Relation {
-    /// The logins of this user.
+    /// The sessions of the account.
     #[sea_orm(has_many = "session::Entity")]
     Session,
 }
@@ -138,14 +143,14 @@ impl Related<session::Entity> for Entity {
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// What a new account is made of.
+/// The data of a new account.
 #[derive(Clone, Debug)]
 pub struct NewUser {
     /// See [`Model::email`].
     pub email: Email,
     /// See [`Model::username`].
     pub username: Username,
-    /// A PHC string, never the password.
+    /// See [`Model::password_hash`].
     pub password_hash: String,
     /// See [`Model::phone_number`].
     pub phone_number: Option<PhoneNumber>,
@@ -159,12 +164,12 @@ pub struct NewUser {
     pub is_activated: bool,
     /// See [`Model::pending_email_verification`].
     pub pending_email_verification: bool,
-    /// Both dashboard flags: staff and superuser.
+    /// Whether the account is staff and superuser.
     pub is_superuser: bool,
 }
 
 impl NewUser {
-    /// An administrator who may do everything.
+    /// Returns a superuser without profile data.
     #[must_use]
     pub fn superuser(email: Email, username: Username, password_hash: String) -> Self {
         Self {
@@ -182,11 +187,11 @@ impl NewUser {
     }
 }
 
-/// Why an account could not be written.
+/// Why an account could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteUserError {
-    /// Another account has the address. The database's unique index said so.
-    #[error("the e-mail address is taken")]
+    /// Another account has the email. Reported by the database's unique index.
+    #[error("the email is taken")]
     EmailTaken,
     /// The database failed.
     #[error(transparent)]
@@ -202,10 +207,7 @@ impl From<DbErr> for WriteUserError {
     }
 }
 
-/// Makes an account.
-///
-/// # Errors
-/// When the address is taken, or the database fails.
+/// Creates an account.
 pub async fn insert(
     db: &impl ConnectionTrait,
     user: NewUser,
@@ -238,10 +240,7 @@ impl NewUser {
     }
 }
 
-/// The account with this address, in whatever case it is typed.
-///
-/// # Errors
-/// When the database fails.
+/// Returns the account with an email in any spelling.
 pub async fn find_by_email(
     db: &impl ConnectionTrait,
     email: &Email,
@@ -250,18 +249,12 @@ pub async fn find_by_email(
     find_unique(found, db).await
 }
 
-/// The account with this id.
-///
-/// # Errors
-/// When the database fails.
+/// Returns the account with this id.
 pub async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
     find_unique(Entity::find_by_id(id), db).await
 }
 
-/// The accounts with these ids.
-///
-/// # Errors
-/// When the database fails.
+/// Returns the accounts with these ids.
 pub async fn find_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Model>, DbErr> {
     if ids.is_empty() {
         return Ok(Vec::new());
@@ -270,11 +263,8 @@ pub async fn find_many(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Mod
     found.all(db).await
 }
 
-/// The account with this id, as it is and stays until this transaction ends. Whoever changes or ends several rows of one
-/// account holds this one first, so that no two wait for each other. See [`lock_no_key_update`].
-///
-/// # Errors
-/// When the database fails.
+/// Returns and locks an account until the transaction ends (see [`lock_no_key_update`]). A transaction that changes several rows of
+/// one account locks it first, to avoid deadlocks.
 pub async fn lock(transaction: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
     find_unique(
         lock_no_key_update(Entity::find_by_id(id), transaction),
@@ -283,10 +273,7 @@ pub async fn lock(transaction: &impl ConnectionTrait, id: i64) -> Result<Option<
     .await
 }
 
-/// All accounts by id.
-///
-/// # Errors
-/// When the database fails.
+/// Returns all accounts, ordered by id.
 pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
     let (mut all, mut last) = (Vec::new(), 0);
     loop {
@@ -299,10 +286,7 @@ pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
     }
 }
 
-/// The names of the pictures that accounts have.
-///
-/// # Errors
-/// When the database fails.
+/// Returns the file names of all pictures.
 pub async fn pictures(db: &impl ConnectionTrait) -> Result<HashSet<String>, DbErr> {
     let (mut all, mut last) = (HashSet::new(), 0);
     loop {
@@ -321,135 +305,14 @@ pub async fn pictures(db: &impl ConnectionTrait) -> Result<HashSet<String>, DbEr
     }
 }
 
-/// The accounts after one, as many as are read at a time.
+/// Selects the accounts after `last`, up to [`LIST_BATCH_SIZE`].
 fn next_after(last: i64) -> Select<Entity> {
     Entity::find()
         .filter(Column::Id.gt(last))
         .order_by_asc(Column::Id)
-        .limit(LISTED_AT_A_TIME)
+        .limit(LIST_BATCH_SIZE)
 }
 
 fn raise_version(update: UpdateMany<Entity>) -> UpdateMany<Entity> {
     update.col_expr(Column::Version, Expr::col(Column::Version).add(1))
-}
-
-/// Notes a login by a password that was right for `verified`, the stored hash, and stores the hash anew when its
-/// parameters have changed. False when the password was changed or the account shut meanwhile: that login comes too late.
-///
-/// # Errors
-/// When the database fails.
-pub async fn record_login(
-    db: &impl ConnectionTrait,
-    id: i64,
-    verified: &str,
-    rehashed: Option<String>,
-    now: DateTime<Utc>,
-) -> Result<bool, DbErr> {
-    let mut update = Entity::update_many()
-        .col_expr(Column::LastLoginAt, Expr::value(now))
-        .filter(Column::Id.eq(id))
-        .filter(Column::PasswordHash.eq(verified))
-        .filter(Column::IsActive.eq(true));
-    if let Some(hash) = rehashed {
-        update = update.col_expr(Column::PasswordHash, Expr::value(hash));
-    }
-    Ok(update.exec(db).await?.rows_affected == 1)
-}
-
-/// Stores the hash of a new password whose owner has proved the present address by a mailed code.
-///
-/// # Errors
-/// When the database fails.
-pub async fn reset_password(
-    db: &impl ConnectionTrait,
-    id: i64,
-    hash: String,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    Entity::update_many()
-        .col_expr(Column::PasswordHash, Expr::value(hash))
-        .col_expr(Column::EmailVerifiedAt, Expr::value(now))
-        .filter(Column::Id.eq(id))
-        .exec(db)
-        .await?;
-    Ok(())
-}
-
-/// Stores the hash of a new password in the place of `verified`, the hash that the present password was right for. False
-/// when the password was changed or the account shut meanwhile: that change comes too late.
-///
-/// # Errors
-/// When the database fails.
-pub async fn change_password(
-    db: &impl ConnectionTrait,
-    id: i64,
-    verified: &str,
-    hash: String,
-) -> Result<bool, DbErr> {
-    let changed = Entity::update_many()
-        .col_expr(Column::PasswordHash, Expr::value(hash))
-        .filter(Column::Id.eq(id))
-        .filter(Column::PasswordHash.eq(verified))
-        .filter(Column::IsActive.eq(true))
-        .exec(db)
-        .await?;
-    Ok(changed.rows_affected == 1)
-}
-
-/// Lets an account in (and back in). True when that changed anything, so that two administrators cause one mail.
-///
-/// # Errors
-/// When the database fails.
-pub async fn activate(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
-    let changed = raise_version(Entity::update_many())
-        .col_expr(Column::IsActivated, Expr::value(true))
-        .col_expr(Column::IsActive, Expr::value(true))
-        .col_expr(Column::PendingEmailVerification, Expr::value(false))
-        .filter(Column::Id.eq(id))
-        .filter(Column::IsActivated.eq(false).or(Column::IsActive.eq(false)))
-        .exec(db)
-        .await?;
-    Ok(changed.rows_affected > 0)
-}
-
-/// Lets an account in that awaits its owner, who has proved the present address by a mailed code. False when it does not
-/// await its owner, or not any more.
-///
-/// # Errors
-/// When the database fails.
-pub async fn activate_by_owner(
-    db: &impl ConnectionTrait,
-    id: i64,
-    now: DateTime<Utc>,
-) -> Result<bool, DbErr> {
-    let changed = raise_version(Entity::update_many())
-        .col_expr(Column::IsActivated, Expr::value(true))
-        .col_expr(Column::PendingEmailVerification, Expr::value(false))
-        .col_expr(Column::EmailVerifiedAt, Expr::value(now))
-        .filter(Column::Id.eq(id))
-        .filter(Column::IsActive.eq(true))
-        .filter(Column::PendingEmailVerification.eq(true))
-        .exec(db)
-        .await?;
-    Ok(changed.rows_affected == 1)
-}
-
-/// Shuts an account and ends its sessions. True when it was open.
-///
-/// # Errors
-/// When the database fails.
-pub async fn deactivate(
-    db: &impl ConnectionTrait,
-    id: i64,
-    now: DateTime<Utc>,
-) -> Result<bool, DbErr> {
-    let changed = raise_version(Entity::update_many())
-        .col_expr(Column::IsActive, Expr::value(false))
-        .col_expr(Column::PendingEmailVerification, Expr::value(false))
-        .filter(Column::Id.eq(id))
-        .filter(Column::IsActive.eq(true))
-        .exec(db)
-        .await?;
-    session::revoke_all(db, id, now).await?;
-    Ok(changed.rows_affected > 0)
 }

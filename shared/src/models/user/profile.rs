@@ -1,4 +1,4 @@
-//! What owners change of their profiles: one account's, or those of several at once.
+//! Changes of profiles.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
@@ -10,7 +10,7 @@ use sea_orm::{
 use crate::models::user::{Column, Entity, Model, WriteUserError, raise_version};
 use crate::types::{email::Email, gender::Gender, phone_number::PhoneNumber, username::Username};
 
-/// What the owner changes; `None` leaves a field as it is, `Some(None)` clears it.
+/// A change of a profile. `None` keeps a field, `Some(None)` clears it.
 #[derive(Clone, Debug, Default)]
 pub struct ProfileChange {
     /// See [`Model::email`].
@@ -28,7 +28,7 @@ pub struct ProfileChange {
 }
 
 impl ProfileChange {
-    /// Whether there is nothing to do.
+    /// Returns whether no field changes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         matches!(
@@ -45,7 +45,7 @@ impl ProfileChange {
     }
 }
 
-/// Writes what the owner changed and returns the row as it is then.
+/// Stores a change and returns the updated account.
 pub async fn change(
     db: &impl ConnectionTrait,
     user: Model,
@@ -63,7 +63,7 @@ pub async fn change(
         .ok_or(WriteUserError::Database(DbErr::RecordNotUpdated))
 }
 
-/// The columns of a profile that change, and the version, which always does.
+/// Adds a change to an update, and raises the version.
 pub(super) fn set(
     mut update: UpdateMany<Entity>,
     change: ProfileChange,
@@ -72,7 +72,7 @@ pub(super) fn set(
     let mut columns: Vec<(Column, Value)> = Vec::new();
     let mut set = |column, value| columns.push((column, value));
     if let Some(email) = change.email {
-        // Another spelling of the same address stays proved.
+        // Another spelling of the same mailbox stays proved.
         let kept = |column| Expr::case(Column::EmailKey.eq(email.key()), Expr::col(column));
         update = update
             .col_expr(

@@ -1,4 +1,4 @@
-//! What administrators do to accounts.
+//! Queries and changes of accounts by administrators.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{Condition, entity::prelude::*, sea_query::Expr};
@@ -13,10 +13,10 @@ use crate::{
     types::permission::Permissions,
 };
 
-/// What an administrator changes; `None` leaves a field as it is.
+/// A change by an administrator. `None` keeps a field.
 #[derive(Debug, Default)]
 pub struct Change {
-    /// What the owner could change, too.
+    /// The fields that the account owner may change, too.
     pub profile: ProfileChange,
     /// See [`Model::is_activated`].
     pub is_activated: Option<bool>,
@@ -31,7 +31,7 @@ pub struct Change {
 }
 
 impl Change {
-    /// Whether anything of an account would be otherwise than it is.
+    /// Returns whether the change alters an account.
     #[must_use]
     pub fn alters(&self, user: &Model) -> bool {
         fn differs<T: PartialEq>(new: Option<&T>, old: &T) -> bool {
@@ -52,7 +52,7 @@ impl Change {
     }
 }
 
-/// Writes a change to an account that is still as `seen` says; `None` when it is not.
+/// Stores a change. Returns `None` on an edit conflict: the account's version is no longer that of `seen`.
 pub async fn change(
     db: &impl ConnectionTrait,
     seen: &Model,
@@ -70,7 +70,7 @@ pub async fn change(
             update = update.col_expr(column, Expr::value(flag));
         }
     }
-    // Whoever lets it in or shuts it, or takes that back, has decided; another change leaves it to the owner.
+    // A changed flag is staff's decision about the account. Other changes leave the decision to the owner.
     let flags = [
         (change.is_activated, seen.is_activated),
         (change.is_active, seen.is_active),
@@ -100,23 +100,22 @@ pub async fn list_privileged(db: &impl ConnectionTrait) -> Result<Vec<Model>, Db
     Entity::find().filter(is_privileged).all(db).await
 }
 
-/// Removes an account with its sessions and resets; false when there is none. What the audit log and the mails say of it
-/// stays.
+/// Deletes an account with its sessions and password resets. Returns false if there is none. Its audit events and mails stay.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
     Ok(Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
 }
 
-/// What goes with accounts when they are removed.
+/// The numbers of rows that are deleted together with accounts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DependentCounts {
-    /// Logins that have not ended.
+    /// Active sessions.
     pub sessions: u64,
-    /// Requests for a new password.
+    /// Password resets.
     pub resets: u64,
 }
 
-/// Counts what goes with accounts when they are removed.
-pub async fn belongings(
+/// Counts the rows that are deleted together with accounts.
+pub async fn count_dependents(
     db: &impl ConnectionTrait,
     ids: &[i64],
     now: DateTime<Utc>,
@@ -136,7 +135,7 @@ pub async fn belongings(
     })
 }
 
-/// The accounts with these ids, by id.
+/// Returns the accounts with these ids, ordered by id.
 pub async fn find_all(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Model>, DbErr> {
     use sea_orm::QueryOrder as _;
     Entity::find()
@@ -146,20 +145,20 @@ pub async fn find_all(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Mode
         .await
 }
 
-/// Whether anybody could administer this installation: an open account of a superuser.
+/// Returns whether the installation has a superuser who can sign in.
 pub async fn has_superuser(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
-    Ok(superusers(db).await? > 0)
+    Ok(count_superusers(db).await? > 0)
 }
 
-/// How many superusers can sign in.
-pub async fn superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+/// Counts the superusers who can sign in.
+pub async fn count_superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     use sea_orm::PaginatorTrait as _;
-    open_superusers().count(db).await
+    active_superusers().count(db).await
 }
 
-/// The accounts with these ids, by id, as they are and stay until this transaction ends; with `superusers` those wait, too,
-/// without which the last two could remove each other. All in one order, so that no two transactions wait for each other. See
-/// [`lock_no_key_update`].
+/// Returns the accounts with these ids, ordered by id, and locks them until the transaction ends (see [`lock_no_key_update`]).
+/// `superusers` locks all superusers, too, so that the last two cannot deactivate each other. All transactions lock in the order of
+/// the ids, to avoid deadlocks.
 pub async fn lock(
     transaction: &impl ConnectionTrait,
     ids: &[i64],
@@ -172,14 +171,14 @@ pub async fn lock(
         which = which.add(Column::IsSuperuser.eq(true));
     }
     let found = Entity::find().filter(which).order_by_asc(Column::Id);
-    let mut lock_no_key_update = lock_no_key_update(found, transaction)
+    let mut users = lock_no_key_update(found, transaction)
         .all(transaction)
         .await?;
-    lock_no_key_update.retain(|user| ids.clone().any(|id| id == user.id));
-    Ok(lock_no_key_update)
+    users.retain(|user| ids.clone().any(|id| id == user.id));
+    Ok(users)
 }
 
-fn open_superusers() -> Select<Entity> {
+fn active_superusers() -> Select<Entity> {
     Entity::find()
         .filter(Column::IsStaff.eq(true))
         .filter(Column::IsSuperuser.eq(true))

@@ -133,7 +133,7 @@ async fn store(app: &App, form: Form, audit: &AuditContext) -> Result<(), ApiErr
     };
     app.record_in(&transaction, event).await?;
     // Appending to the audit log serializes transactions, so of two concurrent ones the second sees both accounts.
-    if staff::superusers(&transaction).await? > 1 {
+    if staff::count_superusers(&transaction).await? > 1 {
         return Err(ApiError::NotFound);
     }
     transaction.commit().await?;

@@ -10,7 +10,7 @@ use latchkey_shared::models::{
     mail,
     user::{
         self,
-        search::{self, Filter, MOST_COUNTED, PageRequest, Sort, SortBy},
+        search::{self, Filter, MAX_COUNTED, PageRequest, Sort, SortBy},
     },
 };
 use poem::{Response, handler, http::StatusCode, web::Data};
@@ -118,8 +118,8 @@ async fn load_users(app: &App, view: &View, now: DateTime<Utc>) -> Result<UserSe
         .len();
     Ok(UserSection {
         pending: pending.rows,
-        pending_count: capped_count(pending.found, MOST_COUNTED),
-        pending_verification: (unverified > 0).then(|| capped_count(unverified, MOST_COUNTED)),
+        pending_count: capped_count(pending.found, MAX_COUNTED),
+        pending_verification: (unverified > 0).then(|| capped_count(unverified, MAX_COUNTED)),
         lockouts: capped_count(lockouts, MAX_LOCKOUTS.into()),
         charts: vec![
             chart::load(app, t, EventKind::UserCreated, t.registrations).await?,

@@ -162,7 +162,7 @@ impl BulkSelection {
             return Ok(Outcome::Done("deleted", count));
         }
         let users = actions::users::find_selected(app, admin, &self.ids, true).await?;
-        let dependents = staff::belongings(&app.db, &self.ids, app.now()).await?;
+        let dependents = staff::count_dependents(&app.db, &self.ids, app.now()).await?;
         Ok(self.confirm(view, admin, users, Some(dependents)))
     }
 

@@ -1,6 +1,6 @@
 //! Filters, columns and order of the list of users.
 
-use latchkey_shared::models::user::search::{Counts, MOST_COUNTED, Sort, SortBy};
+use latchkey_shared::models::user::search::{Counts, MAX_COUNTED, Sort, SortBy};
 
 use crate::admin::dashboard::{
     components::{SelectOption, capped_count},
@@ -103,7 +103,7 @@ pub(super) fn quick_filters(
             Some(counts.pending_approval),
             pending_approval.as_str(),
         ),
-        (t.deactivated, Some(counts.shut), "active=no"),
+        (t.deactivated, Some(counts.deactivated), "active=no"),
         (t.staff, Some(counts.staff), "staff=yes"),
         (t.superuser, Some(counts.superusers), "staff=superuser"),
     ];
@@ -118,7 +118,7 @@ pub(super) fn quick_filters(
         .into_iter()
         .map(|(label, count, link)| QuickFilter {
             label,
-            count: count.map(|count| capped_count(count, MOST_COUNTED)),
+            count: count.map(|count| capped_count(count, MAX_COUNTED)),
             is_current: query.link(&[]) == UserListQuery::parse(link).link(&[]),
             query: link.to_owned(),
         })
@@ -153,7 +153,7 @@ pub(super) fn selects(
     }
     let active = [
         ("yes", t.yes, counts.active),
-        ("no", t.deactivated, counts.shut),
+        ("no", t.deactivated, counts.deactivated),
     ];
     let staff = [
         ("yes", t.yes, counts.staff),
@@ -188,7 +188,7 @@ pub(super) fn selects(
 fn select_options(t: &Texts, selected: &str, options: &[(&str, &str, i64)]) -> Vec<SelectOption> {
     let any = std::iter::once(("", t.any.to_owned()));
     let counted = options.iter().map(|(value, label, count)| {
-        let count = capped_count(*count, MOST_COUNTED);
+        let count = capped_count(*count, MAX_COUNTED);
         (*value, format!("{label} ({count})"))
     });
     SelectOption::list(any.chain(counted), selected)

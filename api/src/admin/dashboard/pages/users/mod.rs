@@ -8,7 +8,7 @@ mod query;
 use askama::Template;
 use latchkey_shared::models::user::{
     self as account,
-    search::{self, Counts, MOST_COUNTED},
+    search::{self, Counts, MAX_COUNTED},
 };
 use poem::{
     Response, handler,
@@ -129,7 +129,7 @@ impl Results {
         };
         Ok(Self {
             columns: filters::columns(view.t, query, sort),
-            count: capped_count(list.found, MOST_COUNTED),
+            count: capped_count(list.found, MAX_COUNTED),
             selected: Vec::new(),
             query: query.link(&[("sort", &order)]),
             page_query: query.link(&[

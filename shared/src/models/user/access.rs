@@ -1,0 +1,114 @@
+//! Changes of accounts that affect access: logins, passwords, activation.
+
+use chrono::{DateTime, Utc};
+use sea_orm::{
+    entity::prelude::*,
+    sea_query::{Expr, ExprTrait as _},
+};
+
+use crate::models::{
+    session,
+    user::{Column, Entity, raise_version},
+};
+
+/// Records a login whose password matched the stored hash `verified`, and stores a new hash if the hash's parameters have changed.
+/// Returns false if the password was changed or the account deactivated since the hash was read.
+pub async fn record_login(
+    db: &impl ConnectionTrait,
+    id: i64,
+    verified: &str,
+    rehashed: Option<String>,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let mut update = Entity::update_many()
+        .col_expr(Column::LastLoginAt, Expr::value(now))
+        .filter(Column::Id.eq(id))
+        .filter(Column::PasswordHash.eq(verified))
+        .filter(Column::IsActive.eq(true));
+    if let Some(hash) = rehashed {
+        update = update.col_expr(Column::PasswordHash, Expr::value(hash));
+    }
+    Ok(update.exec(db).await?.rows_affected == 1)
+}
+
+/// Stores the hash of a new password. The owner has proved the current email by a one-time code.
+pub async fn reset_password(
+    db: &impl ConnectionTrait,
+    id: i64,
+    hash: String,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::PasswordHash, Expr::value(hash))
+        .col_expr(Column::EmailVerifiedAt, Expr::value(now))
+        .filter(Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Replaces the hash `verified`, which the current password matched, by that of a new password. Returns false if the password was
+/// changed or the account deactivated since the hash was read.
+pub async fn change_password(
+    db: &impl ConnectionTrait,
+    id: i64,
+    verified: &str,
+    hash: String,
+) -> Result<bool, DbErr> {
+    let changed = Entity::update_many()
+        .col_expr(Column::PasswordHash, Expr::value(hash))
+        .filter(Column::Id.eq(id))
+        .filter(Column::PasswordHash.eq(verified))
+        .filter(Column::IsActive.eq(true))
+        .exec(db)
+        .await?;
+    Ok(changed.rows_affected == 1)
+}
+
+/// Activates or reactivates an account. Returns false if it was already active, so that concurrent activations cause one mail.
+pub async fn activate(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
+    let changed = raise_version(Entity::update_many())
+        .col_expr(Column::IsActivated, Expr::value(true))
+        .col_expr(Column::IsActive, Expr::value(true))
+        .col_expr(Column::PendingEmailVerification, Expr::value(false))
+        .filter(Column::Id.eq(id))
+        .filter(Column::IsActivated.eq(false).or(Column::IsActive.eq(false)))
+        .exec(db)
+        .await?;
+    Ok(changed.rows_affected > 0)
+}
+
+/// Activates an account whose owner has proved the email by a one-time code. Returns false if it is not pending verification.
+pub async fn activate_by_owner(
+    db: &impl ConnectionTrait,
+    id: i64,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let changed = raise_version(Entity::update_many())
+        .col_expr(Column::IsActivated, Expr::value(true))
+        .col_expr(Column::PendingEmailVerification, Expr::value(false))
+        .col_expr(Column::EmailVerifiedAt, Expr::value(now))
+        .filter(Column::Id.eq(id))
+        .filter(Column::IsActive.eq(true))
+        .filter(Column::PendingEmailVerification.eq(true))
+        .exec(db)
+        .await?;
+    Ok(changed.rows_affected == 1)
+}
+
+/// Deactivates an account and revokes its sessions. Returns false if it was already deactivated.
+pub async fn deactivate(
+    db: &impl ConnectionTrait,
+    id: i64,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let changed = raise_version(Entity::update_many())
+        .col_expr(Column::IsActive, Expr::value(false))
+        .col_expr(Column::PendingEmailVerification, Expr::value(false))
+        .filter(Column::Id.eq(id))
+        .filter(Column::IsActive.eq(true))
+        .exec(db)
+        .await?;
+    session::revoke_all(db, id, now).await?;
+    Ok(changed.rows_affected > 0)
+}
