@@ -11,6 +11,7 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
+use hyper::body::Bytes;
 use poem::{
     Endpoint, EndpointExt as _, IntoResponse as _, PathPattern, Request, Response, Route,
     endpoint::make_sync,
@@ -177,16 +178,17 @@ fn methods_of(path: &str, allowed: &[(Vec<String>, String)]) -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("GET, HEAD"))
 }
 
-/// A text that is made when it is first asked for, and kept: most never are.
+/// A text that is made when it is first asked for, and kept: most never are. All answers share its memory, however many
+/// clients read it slowly.
 fn text(
     media_type: &'static str,
     make: impl FnOnce() -> String + Send + 'static,
 ) -> impl Endpoint<Output = Response> {
-    let body = LazyLock::new(make);
+    let body = LazyLock::new(|| Bytes::from(make()));
     make_sync(move |_| {
         Response::builder()
             .content_type(media_type)
-            .body((*body).clone())
+            .body(Bytes::clone(&body))
     })
 }
 

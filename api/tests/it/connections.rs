@@ -222,26 +222,44 @@ async fn unfinished_heads_cost_at_most_64_kib_a_connection() {
     assert!(more < CONNECTIONS * 64, "{more} KiB for {CONNECTIONS}");
 }
 
+/// C2: however its bytes arrive.
 #[tokio::test]
-async fn head_over_32_kib_is_refused_before_its_end() {
+async fn head_over_32_kib_returns_431() {
+    const MAX: usize = 32 * 1024;
     let world = World::new().await;
-    for head in [
-        format!("GET /{}", "a".repeat(40_000)),
-        format!("GET / HTTP/1.1\r\nX-A: {}", "b".repeat(40_000)),
-        format!("GET / HTTP/1.1\r\n{}", "X-A: b\r\n".repeat(5_000)),
+    let end = " HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let target = |bytes: usize| format!("GET /{}{end}", "a".repeat(bytes - 5 - end.len()));
+    let field = format!("GET / HTTP/1.1\r\nX-A: {}", "b".repeat(40_000));
+    let fields = format!("GET / HTTP/1.1\r\n{}", "X-A: b\r\n".repeat(5_000));
+    for (head, status) in [
+        (target(MAX), "414"),
+        (target(MAX + 1), "431"),
+        (target(40_000), "431"),
+        (format!("{field}\r\n\r\n"), "431"),
+        (format!("{fields}\r\n"), "431"),
+        // Those that do not end, too.
+        (field, "431"),
+        (fields, "431"),
     ] {
-        let mut stream = TcpStream::connect(address(&world)).await.unwrap();
-        // It may be over before all is sent.
-        let _ = stream.write_all(head.as_bytes()).await;
-        let mut answer = Vec::new();
-        let ended = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
-        assert!(ended.is_ok(), "still open");
-        let answer = String::from_utf8_lossy(&answer);
-        assert!(
-            answer.is_empty() || answer.starts_with("HTTP/1.1 431 "),
-            "{answer}"
-        );
+        for piece in [head.len(), 1_000] {
+            let answer = send_in_pieces(&world, &head, piece).await;
+            let expected = format!("HTTP/1.1 {status} ");
+            assert!(answer.starts_with(&expected), "{}: {answer}", head.len());
+        }
     }
+}
+
+/// Sends a request and returns what comes back until the server closes the connection.
+async fn send_in_pieces(world: &World, request: &str, piece: usize) -> String {
+    let mut stream = TcpStream::connect(address(world)).await.unwrap();
+    for piece in request.as_bytes().chunks(piece) {
+        // It may be over before all is sent.
+        let _ = stream.write_all(piece).await;
+    }
+    let mut answer = Vec::new();
+    let ended = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "still open");
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 /// The server as a program.

@@ -3,7 +3,7 @@
 use latchkey_testing::{PATIENCE, Process};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+    net::{TcpSocket, TcpStream},
     time::{Duration, sleep, timeout},
 };
 
@@ -322,4 +322,37 @@ async fn register_rate_limited_is_answered_before_its_body() {
     let read = timeout(PATIENCE, stream.read_exact(&mut status)).await;
     read.unwrap().unwrap();
     assert_eq!(&status, b"HTTP/1.1 429");
+}
+
+/// C2: answers that are alike for everyone share one body, however many clients do not read them.
+#[tokio::test]
+async fn slow_readers_of_documents_share_one_body() {
+    const COPIES: usize = 48 * 1024 * 1024;
+    let mut world = World::with(&[("MAX_CONNECTIONS_IP", "1024")]).await;
+    let (process, address) = serve_as_it_is(&mut world).await;
+    for path in ["/docs", "/openapi.json", "/openapi.yaml"] {
+        let url = format!("{}{path}", world.base);
+        let length = world.http.get(url).send().await.unwrap();
+        let length = length.bytes().await.unwrap().len();
+        let before = process.most_memory();
+
+        // Several answers on each connection, as the kernel's buffers take the first ones.
+        let requests = format!("GET {path} HTTP/1.1\r\nHost: latchkey\r\n\r\n").repeat(8);
+        let mut readers = Vec::new();
+        for _ in 0..COPIES.div_ceil(length) {
+            let socket = TcpSocket::new_v4().unwrap();
+            socket.set_recv_buffer_size(1_024).unwrap();
+            let mut reader = socket.connect(address.parse().unwrap()).await.unwrap();
+            reader.write_all(requests.as_bytes()).await.unwrap();
+            let mut status = [0; 12];
+            let read = timeout(PATIENCE, reader.read_exact(&mut status)).await;
+            read.unwrap().unwrap();
+            assert_eq!(&status, b"HTTP/1.1 200");
+            readers.push(reader);
+        }
+
+        let more = process.most_memory() - before;
+        println!("{path}: {more} KiB more for {} readers", readers.len());
+        assert!(more < 16 * 1024, "{path}: {more} KiB more");
+    }
 }

@@ -37,8 +37,8 @@ pub use crate::server::connections::files::raise_file_limit;
 use crate::server::connections::limits::{ConnectionLimits, ConnectionPermit};
 use crate::server::connections::stream::Stream;
 
-/// Maximum size of a request's head, in bytes: hyper's buffer, which reads bodies piece by piece, too. Over it the answer is
-/// an empty 431.
+/// Maximum size of a request's head, in bytes, however it arrives; over it the answer is an empty 431. It is also the size of
+/// hyper's buffer, which reads bodies piece by piece, too.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
 /// Maximum number of a head's fields: as many as fit into it, as the shortest (`a:` and a bare line feed) has three bytes. So
@@ -161,6 +161,7 @@ impl<E: Endpoint<Output = Response> + 'static> Connection<E> {
                 .timer(TokioTimer::new())
                 .header_read_timeout(keep_alive)
                 .max_buf_size(MAX_HEAD_BYTES)
+                .max_header_size(MAX_HEAD_BYTES)
                 .max_headers(MAX_HEADER_FIELDS)
                 .serve_connection(TokioIo::new(stream), service)
         );
