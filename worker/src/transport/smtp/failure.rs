@@ -180,6 +180,17 @@ impl EnhancedCode {
         matches!(self.subject, 1 | 2) && !matches!((self.subject, self.detail), (1, 7 | 8))
     }
 
+    /// Returns whether the recipient's address or mailbox will never accept a mail: the address does not exist, is malformed,
+    /// ambiguous or moved, or its domain takes no mail (x.1.1 to x.1.4, x.1.6; RFC 3463, 3.2; x.1.10; RFC 7505), the mailbox is
+    /// disabled or does not take mails of this length (x.2.1, x.2.3; RFC 3463, 3.3). A full mailbox (x.2.2) and the expansion of
+    /// a list (x.2.4) may recover, and x.1.0 and x.2.0 name no reason.
+    fn is_permanent(self) -> bool {
+        matches!(
+            (self.class, self.subject, self.detail),
+            (5, 1, 1..=4 | 6 | 10) | (5, 2, 1 | 3)
+        )
+    }
+
     /// Returns whether the code is about the route to the recipient's domain (x.4.x; RFC 3463, 3.5), or about an address that needs
     /// SMTPUTF8 (x.6.7; RFC 6531, 4.4). It may also be about this server, so it does not fail a mail.
     fn is_about_domain(self) -> bool {
@@ -238,7 +249,7 @@ fn refuses_recipient(code: u16, text: &str) -> bool {
 
 fn is_final(code: &str) -> bool {
     code.parse::<EnhancedCode>()
-        .is_ok_and(|enhanced| enhanced.class == 5 && enhanced.is_about_recipient())
+        .is_ok_and(EnhancedCode::is_permanent)
 }
 
 /// Returns everything in a text that looks like an enhanced status code: three numbers with dots between them, spaces ignored,
@@ -307,7 +318,22 @@ mod tests {
         for (code, text, expected) in [
             (550, "", true),
             (550, "5.1.1 unknown", true),
-            (552, "5.2.2 full", true),
+            (552, "5.2.2 full", false),
+            (550, "unknown 5.2.2", false),
+            (550, "mailbox full", false),
+            (550, "5.1.0 rejected", false),
+            (550, "5.2.0 mailbox", false),
+            (550, "5.2.4 mailing list", false),
+            (550, "5.1.5 valid", false),
+            (550, "5.1.7 sender", false),
+            (550, "5.1.9 relayed", false),
+            (550, "5.1.2 no such host", true),
+            (501, "5.1.3 syntax", true),
+            (553, "5.1.4 ambiguous", true),
+            (551, "5.1.6 moved", true),
+            (556, "5.1.10 null MX", true),
+            (550, "5.2.1 disabled", true),
+            (552, "5.2.3 too long", true),
             (550, "unknown (version 2.1)", true),
             (550, "unknown [5.1.1]", true),
             (550, "5.7.1: denied", false),

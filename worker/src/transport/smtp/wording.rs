@@ -4,7 +4,7 @@
 //! any doubt defers the mail. Addresses and host names are ignored: they are chosen by others and do not tell the reason.
 
 /// Words about the client, the sender, the connection, the policy of the server, or a temporary state.
-const WORDS: [&str; 22] = [
+const WORDS: [&str; 23] = [
     // The client's address and its DNS.
     "client",
     "dns",
@@ -25,8 +25,9 @@ const WORDS: [&str; 22] = [
     "dkim",
     "dmarc",
     "spf",
-    // Rates and temporary states.
+    // Rates and temporary states, such as a full mailbox.
     "excessive",
+    "full",
     "internal",
     "later",
     "rate",
@@ -34,7 +35,7 @@ const WORDS: [&str; 22] = [
 ];
 
 /// Prefixes of such words: `relay` also matches `relaying` and `relayed`.
-const STEMS: [&str; 35] = [
+const STEMS: [&str; 38] = [
     // The greeting.
     "ehlo",
     "helo",
@@ -71,9 +72,12 @@ const STEMS: [&str; 35] = [
     "policy",
     "prohibit",
     // Rates and temporary states.
+    "exceed",
     "graylist",
     "greylist",
     "limit",
+    "overquota",
+    "quota",
     "ratelimit",
     "tempor",
     "throttl",
@@ -197,6 +201,9 @@ mod tests {
             "Administrative prohibition",
             "The sending rate of your server is too high",
             "too many connections from your host",
+            "<ada@example.com>: mailbox full",
+            "user is over quota",
+            "Quota exceeded for this mailbox",
             "No reverse DNS for 192.0.2.1",
             "Client does not have a PTR record",
             "rDNS lookup failed",
