@@ -4,13 +4,14 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use latchkey_api::cli::{Cli, Command, commands};
+use latchkey_shared::output;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Cli::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("latchkey-api: {error:#}");
+            output::report("latchkey-api", format_args!("{error:#}"));
             ExitCode::FAILURE
         }
     }

@@ -13,6 +13,7 @@ pub mod dependency;
 pub mod health;
 pub mod models;
 pub mod outbox;
+pub mod output;
 pub mod queue;
 pub mod redis;
 pub mod telemetry;

@@ -7,6 +7,7 @@ use clap::Parser as _;
 use latchkey_shared::{
     clock::Clock,
     config::{SharedConfig, settings::Settings},
+    output,
     telemetry::{logging, trace::Traces},
 };
 use latchkey_worker::{
@@ -24,7 +25,7 @@ async fn main() -> ExitCode {
         Some(Command::Mails(mails)) => run_mails(mails).await,
     };
     ended.unwrap_or_else(|error| {
-        eprintln!("latchkey-worker: {error:#}");
+        output::report("latchkey-worker", format_args!("{error:#}"));
         ExitCode::FAILURE
     })
 }
@@ -56,7 +57,7 @@ async fn examine(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     } else {
         report.text()
     };
-    print!("{text}");
+    output::print(text)?;
     Ok(if report.is_healthy() {
         ExitCode::SUCCESS
     } else {
@@ -73,7 +74,7 @@ async fn run_mails(mails: Mails) -> anyhow::Result<ExitCode> {
     let db = common.connect_database().await?;
     service::check_schema(&db).await?;
     let answer = mails.run(&db, Clock::system().now()).await?;
-    print!("{}", answer.text);
+    output::print(&answer.text)?;
     Ok(ExitCode::from(if answer.found { 0 } else { 3 }))
 }
 

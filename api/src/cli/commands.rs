@@ -1,11 +1,6 @@
 //! What the commands do.
 
-use std::{
-    io::{BufRead as _, Write as _},
-    net::SocketAddr,
-    path::Path,
-    sync::atomic::Ordering,
-};
+use std::{io::BufRead as _, net::SocketAddr, path::Path, sync::atomic::Ordering};
 
 use anyhow::{Context as _, bail};
 use chrono::TimeDelta;
@@ -19,6 +14,7 @@ use latchkey_shared::{
         mail::MailKind,
         user::{self, NewUser, staff},
     },
+    output::{print, print_line},
     queue::Queue,
     telemetry::{logging, trace::Traces},
     types::{email::Email, username::Username},
@@ -134,7 +130,7 @@ pub async fn migrate() -> anyhow::Result<()> {
     // A log that this run created cannot have been emptied.
     let first = missing.iter().any(|step| step == AUDIT_LOG_STEP);
     audit::seal_empty(&db, &common.secret_key.audit_key(), first).await?;
-    println!("{} migration(s) applied.", missing.len());
+    print_line(format_args!("{} migration(s) applied.", missing.len()))?;
     Ok(())
 }
 
@@ -172,7 +168,7 @@ pub async fn create_superuser(
     let event = by_operator(EventKind::UserCreated, user.id, "administrator");
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
-    println!("Administrator {} made.", user.email);
+    print_line(format_args!("Administrator {} made.", user.email))?;
     Ok(())
 }
 
@@ -211,13 +207,17 @@ pub async fn unused_pictures(remove: bool) -> anyhow::Result<()> {
     let used = user::pictures(&db).await?;
     let unused: Vec<_> = files.iter().filter(|name| !used.contains(*name)).collect();
     for name in &unused {
-        println!("{name}");
+        print_line(name)?;
         if remove {
             store.remove(name).await;
         }
     }
     let done = if remove { "removed" } else { "unused" };
-    println!("{} of {} picture(s) {done}.", unused.len(), files.len());
+    print_line(format_args!(
+        "{} of {} picture(s) {done}.",
+        unused.len(),
+        files.len()
+    ))?;
     Ok(())
 }
 
@@ -233,8 +233,8 @@ pub fn openapi(yaml: bool, write: Option<&Path>) -> anyhow::Result<()> {
             std::fs::write(folder.join("openapi.json"), description.json(&installation))?;
             std::fs::write(folder.join("openapi.yaml"), description.yaml(&installation))?;
         }
-        None if yaml => print!("{}", description.yaml(&installation)),
-        None => print!("{}", description.json(&installation)),
+        None if yaml => print(description.yaml(&installation))?,
+        None => print(description.json(&installation))?,
     }
     Ok(())
 }
@@ -254,8 +254,11 @@ pub async fn audit(command: AuditCommand) -> anyhow::Result<()> {
             let head = audit::verify(&db, &key, noted.as_ref())
                 .await
                 .context("the audit log is not whole")?;
-            println!("{} event(s), none altered, removed or moved.", head.seq);
-            println!("Head: {head}");
+            print_line(format_args!(
+                "{} event(s), none altered, removed or moved.",
+                head.seq
+            ))?;
+            print_line(format_args!("Head: {head}"))?;
         }
         AuditCommand::List(list) => {
             let user = match &list.user {
@@ -269,7 +272,7 @@ pub async fn audit(command: AuditCommand) -> anyhow::Result<()> {
                 ..audit::Filter::default()
             };
             for event in audit::list(&db, filter, list.limit).await? {
-                print_event(&event, list.json);
+                print_event(&event, list.json)?;
             }
         }
     }
@@ -288,7 +291,7 @@ async fn account(db: &Database, user: &str) -> anyhow::Result<i64> {
         .id)
 }
 
-fn print_event(event: &audit::Model, json: bool) {
+fn print_event(event: &audit::Model, json: bool) -> std::io::Result<()> {
     if json {
         let event = serde_json::json!({
             "seq": event.seq,
@@ -305,11 +308,10 @@ fn print_event(event: &audit::Model, json: bool) {
             "changes": event.changes,
             "hash": event.hash,
         });
-        println!("{event}");
-        return;
+        return print_line(event);
     }
     let account = event.user_id.map_or("-".to_owned(), |id| id.to_string());
-    println!(
+    print_line(format_args!(
         "{:>8}  {}  {:<28}  {:<12}  account {:<6}  {:<15}  {}",
         event.seq,
         event.at.format("%Y-%m-%d %H:%M:%S"),
@@ -318,7 +320,7 @@ fn print_event(event: &audit::Model, json: bool) {
         account,
         event.client_ip.as_deref().unwrap_or("-"),
         event.detail.as_deref().unwrap_or("")
-    );
+    ))
 }
 
 async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
@@ -326,7 +328,7 @@ async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
     if !user::activate(&transaction, user.id).await? {
-        println!("{} was activated already.", user.email);
+        print_line(format_args!("{} was activated already.", user.email))?;
         return Ok(());
     }
     let mail = app
@@ -343,7 +345,7 @@ async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     app.outbox.notify_worker(mail).await;
-    println!("{} is activated; a mail says so.", user.email);
+    print_line(format_args!("{} is activated; a mail says so.", user.email))?;
     Ok(())
 }
 
@@ -368,7 +370,7 @@ async fn deactivate(app: &App, email: &str) -> anyhow::Result<()> {
     } else {
         "was shut already"
     };
-    println!("{} {done}.", user.email);
+    print_line(format_args!("{} {done}.", user.email))?;
     Ok(())
 }
 
@@ -391,16 +393,16 @@ async fn list(app: &App, json: bool) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        println!("{}", serde_json::to_string_pretty(&rows)?);
+        print_line(serde_json::to_string_pretty(&rows)?)?;
         return Ok(());
     }
-    println!(
+    print_line(format_args!(
         "{:>6}  {:<40}  {:<9}  {:<6}  {:<5}  USER NAME",
         "ID", "E-MAIL", "ACTIVATED", "ACTIVE", "STAFF"
-    );
+    ))?;
     let say = |flag| if flag { "yes" } else { "no" };
     for user in users {
-        println!(
+        print_line(format_args!(
             "{:>6}  {:<40}  {:<9}  {:<6}  {:<5}  {}",
             user.id,
             user.email.as_str(),
@@ -408,7 +410,7 @@ async fn list(app: &App, json: bool) -> anyhow::Result<()> {
             say(user.is_active),
             say(user.is_staff),
             user.username
-        );
+        ))?;
     }
     Ok(())
 }
@@ -470,8 +472,7 @@ fn given_or_asked(given: Option<String>, question: &str) -> anyhow::Result<Strin
     if let Some(given) = given {
         return Ok(given.trim().to_owned());
     }
-    print!("{question}");
-    std::io::stdout().flush()?;
+    print(question)?;
     first_line()
 }
 

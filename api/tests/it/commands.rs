@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use latchkey_migration::{Migrator, MigratorTrait as _};
-use latchkey_testing::Process;
+use latchkey_testing::{Process, closed_pipe, full_disk};
 use reqwest::Method;
 
 use crate::world::{PASSWORD, World};
@@ -350,4 +350,58 @@ async fn the_document_is_printed_without_any_configuration() {
     assert_eq!(code, Some(0));
     assert!(output.contains("title: Latchkey"), "{output}");
     drop(world);
+}
+
+const PRINTING: [&[&str]; 8] = [
+    &["openapi"],
+    &["openapi", "--yaml"],
+    &["migrate"],
+    &["users", "list"],
+    &["users", "list", "--json"],
+    &["audit", "list"],
+    &["audit", "verify"],
+    &["unused-pictures"],
+];
+
+/// As in `users list | head -1`.
+#[tokio::test]
+async fn command_with_closed_stdout_ends_quietly() {
+    let world = World::new().await;
+    world.somebody("ada@example.com").await;
+    for command in PRINTING {
+        let process = world.process_with_stdout(command, closed_pipe());
+        let (code, output) = process.output().await;
+        assert_eq!((code, output.as_str()), (Some(0), ""), "{command:?}");
+    }
+}
+
+#[tokio::test]
+async fn command_with_full_stdout_reports_the_error() {
+    let world = World::new().await;
+    world.somebody("ada@example.com").await;
+    for command in PRINTING {
+        let process = world.process_with_stdout(command, full_disk());
+        let (code, output) = process.output().await;
+        assert_eq!(code, Some(1), "{command:?}: {output}");
+        assert!(
+            output.contains("standard output: No space left"),
+            "{command:?}: {output}"
+        );
+    }
+}
+
+/// A log on a full disk loses lines and ends no program.
+#[tokio::test]
+async fn command_with_full_stderr_does_not_panic() {
+    let mut world = World::new().await;
+    world
+        .variables
+        .insert("RUST_LOG".to_owned(), "debug".to_owned());
+    let program = env!("CARGO_BIN_EXE_latchkey-api");
+    for (command, expected) in [("migrate", 0), ("users activate nobody@example.com", 1)] {
+        let script = format!("exec {program} {command} 2>/dev/full");
+        let process = Process::spawn("sh", &["-c", &script], &world.variables);
+        let (code, output) = process.output().await;
+        assert_eq!(code, Some(expected), "{command}: {output}");
+    }
 }

@@ -3,6 +3,7 @@
 use std::{
     collections::BTreeMap,
     path::PathBuf,
+    process::Stdio,
     sync::{Arc, Mutex},
 };
 
@@ -405,6 +406,12 @@ impl World {
     }
 
     /// The built program, in this world.
+    /// A command with this as its standard output.
+    pub(crate) fn process_with_stdout(&self, arguments: &[&str], stdout: Stdio) -> Process {
+        let program = env!("CARGO_BIN_EXE_latchkey-api");
+        Process::spawn_with_stdout(program, arguments, &self.variables, stdout)
+    }
+
     pub(crate) fn process(&self, arguments: &[&str]) -> Process {
         Process::spawn(
             env!("CARGO_BIN_EXE_latchkey-api"),

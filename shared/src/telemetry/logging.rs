@@ -50,6 +50,8 @@ pub fn start(
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let logged = filter_fn(|metadata| !trace::is_exported(metadata));
     let filter = EnvFilter::try_new(filter)?.and(logged.with_max_level_hint(LevelFilter::TRACE));
+    // A line that standard error does not take, as on a full disk, is lost. The subscriber would report that there, too, by
+    // `eprintln!`, which panics.
     let registry = tracing_subscriber::registry().with(traces.layer());
     match format {
         LogFormat::Text => registry
@@ -57,6 +59,7 @@ pub fn start(
                 fmt::layer()
                     .with_ansi(std::io::stderr().is_terminal())
                     .with_writer(std::io::stderr)
+                    .log_internal_errors(false)
                     .with_filter(filter),
             )
             .try_init()?,
@@ -66,6 +69,7 @@ pub fn start(
                     .json()
                     .flatten_event(true)
                     .with_writer(std::io::stderr)
+                    .log_internal_errors(false)
                     .with_filter(filter),
             )
             .try_init()?,

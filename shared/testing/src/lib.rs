@@ -18,7 +18,7 @@ mod smtp_sink;
 pub use collector::{Collector, Span};
 pub use database::TestDatabase;
 pub use forwarder::Forwarder;
-pub use process::Process;
+pub use process::{Process, closed_pipe, full_disk};
 pub use redis::TestRedis;
 pub use redis_server::{RedisRefusal, RedisServer};
 pub use smtp_sink::{Fault, Mail, Security, SmtpSink, Stage};

@@ -34,6 +34,20 @@ impl Process {
         arguments: &[&str],
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
+        Self::spawn_with_stdout(program, arguments, variables, Stdio::piped())
+    }
+
+    /// Starts a program like [`Self::spawn`], with this as its standard output.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    #[must_use]
+    pub fn spawn_with_stdout<K: AsRef<str>, V: AsRef<str>>(
+        program: &str,
+        arguments: &[&str],
+        variables: impl IntoIterator<Item = (K, V)>,
+        stdout: Stdio,
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut command = Command::new(program);
         command
@@ -42,7 +56,7 @@ impl Process {
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .current_dir(folder.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::piped())
+            .stdout(stdout)
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         for (key, value) in variables {
@@ -175,12 +189,32 @@ impl Process {
     }
 }
 
+/// A standard output whose reader has gone, as after `| head -1`.
+///
+/// # Panics
+/// When there are no pipes left.
+#[must_use]
+pub fn closed_pipe() -> Stdio {
+    let (_, writer) = std::io::pipe().expect("a pipe");
+    writer.into()
+}
+
+/// A standard output on a disk that is full; Linux only.
+///
+/// # Panics
+/// When there is no `/dev/full`.
+#[must_use]
+pub fn full_disk() -> Stdio {
+    let full = std::fs::File::options().write(true).open("/dev/full");
+    full.expect("/dev/full").into()
+}
+
 fn collect(
     stream: Option<impl AsyncRead + Unpin + Send + 'static>,
     sender: &Arc<Mutex<watch::Sender<Vec<String>>>>,
 ) {
     let sender = Arc::clone(sender);
-    let stream = stream.expect("the stream is piped");
+    let Some(stream) = stream else { return };
     tokio::spawn(async move {
         let mut lines = BufReader::new(stream).lines();
         while let Ok(Some(line)) = lines.next_line().await {

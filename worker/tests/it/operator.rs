@@ -1,7 +1,7 @@
 //! `latchkey-worker mails` and the usage of the command line.
 
 use latchkey_shared::models::mail::{MailKind, MailState};
-use latchkey_testing::Fault;
+use latchkey_testing::{Fault, closed_pipe, full_disk};
 use latchkey_worker::delivery::Outcome;
 
 use crate::test_app::TestApp;
@@ -243,4 +243,25 @@ async fn mails_cancel_and_retry_accept_filters() {
         assert_eq!(code, Some(2), "{wrong:?}: {text}");
     }
     assert_eq!(states().await, [queued; 3]);
+}
+
+/// As in `mails list | head -1`, and on a full disk.
+#[tokio::test]
+async fn command_without_working_stdout_does_not_panic() {
+    let app = TestApp::new().await;
+    app.user("ada@example.com").await;
+    app.reset("ada@example.com").await;
+    for command in [&["mails", "list"][..], &["doctor"], &["doctor", "--json"]] {
+        let process = app.process_with_stdout(command, closed_pipe());
+        let (code, output) = process.output().await;
+        assert_eq!((code, output.as_str()), (Some(0), ""), "{command:?}");
+
+        let process = app.process_with_stdout(command, full_disk());
+        let (code, output) = process.output().await;
+        assert_eq!(code, Some(1), "{command:?}: {output}");
+        assert!(
+            output.contains("standard output: No space left"),
+            "{command:?}: {output}"
+        );
+    }
 }

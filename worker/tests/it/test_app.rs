@@ -1,6 +1,6 @@
 //! The environment of one test: database, Redis namespace, SMTP server and configuration.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, process::Stdio};
 
 use chrono::TimeDelta;
 use latchkey_shared::{
@@ -116,6 +116,12 @@ impl TestApp {
         self.clock = Clock::system();
         self.set("WORKER_CONCURRENCY", &concurrency.to_string());
         Worker::start(&self.connections, self.delivery(), &self.clock)
+    }
+
+    /// A command with this as its standard output.
+    pub(crate) fn process_with_stdout(&self, arguments: &[&str], stdout: Stdio) -> Process {
+        let program = env!("CARGO_BIN_EXE_latchkey-worker");
+        Process::spawn_with_stdout(program, arguments, &self.variables, stdout)
     }
 
     /// Starts the worker program and returns it with the base URL of its metrics.
