@@ -215,7 +215,7 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     serve_metrics(config.metrics_bind, endpoint).await?;
     let stop = delivery.stop_token();
     let mut worker = Worker::start(&connections, delivery, &clock);
-    log_ready(&config.destination);
+    log_ready(config);
     let panicked = tokio::select! {
         _ = terminate.recv() => false,
         _ = interrupt.recv() => false,
@@ -248,14 +248,17 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     })
 }
 
-fn log_ready(destination: &MailDestination) {
-    match destination {
+fn log_ready(config: &Config) {
+    let environment = config.common.environment;
+    match &config.destination {
         MailDestination::Smtp(server) => tracing::info!(
+            %environment,
             smtp.host = server.url.host,
             smtp.port = server.url.port,
             "Worker ready; mails are sent to SMTP_URL"
         ),
         MailDestination::Folder(folder) => tracing::info!(
+            %environment,
             folder = %folder.display(),
             "Worker ready; mails are written to MAIL_DIR, as SMTP_URL is not set"
         ),

@@ -62,7 +62,8 @@ pub async fn serve() -> anyhow::Result<()> {
     let listener = connections::bind(bind).with_context(|| {
         format!("BIND: {bind} cannot be listened on; is another program there?")
     })?;
-    tracing::info!(address = %listener.local_addr()?, "Latchkey serves.");
+    let environment = app.config.common.environment;
+    tracing::info!(%environment, address = %listener.local_addr()?, "Latchkey serves.");
     let stop = CancellationToken::new();
     let stopping = stop.clone();
     let asked = shutdown_signal()?;

@@ -1,11 +1,6 @@
 //! What the API is told, beside what both programs are told.
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    path::PathBuf,
-    str::FromStr,
-    time::Duration,
-};
+use std::{net::SocketAddr, path::PathBuf, str::FromStr, time::Duration};
 
 use chrono::TimeDelta;
 use latchkey_shared::{
@@ -16,7 +11,6 @@ use latchkey_shared::{
     telemetry::metrics,
 };
 
-use ipnet::IpNet;
 use latchkey_shared::config::rate::Rate;
 
 use crate::{
@@ -39,6 +33,10 @@ pub mod rates;
 
 /// The lowest accepted `PASSWORD_MIN_LENGTH`, and its default (NIST SP 800-63B-4, 3.1.1.2; ASVS 6.2.1).
 pub const MIN_PASSWORD_LENGTH: usize = 8;
+
+/// The longest lifetimes that settings allow, in seconds. What lasts longer does not end in practice.
+const DAY: i64 = 86_400;
+const YEAR: i64 = 365 * DAY;
 
 /// The configuration of the API. Each field names its variable.
 #[derive(Clone, Debug)]
@@ -178,15 +176,15 @@ impl Config {
             .text("MEDIA_DIR")
             .unwrap_or_else(|| "var/media".to_owned());
         let picture_max_size = settings.within("PICTURE_MAX_SIZE", 512, 64..=1024);
-        let access_token = seconds(&mut settings, "ACCESS_TOKEN_SECONDS", 300);
-        let refresh_token = seconds(&mut settings, "REFRESH_TOKEN_SECONDS", 864_000);
+        let access_token = seconds(&mut settings, "ACCESS_TOKEN_SECONDS", 300, DAY);
+        let refresh_token = seconds(&mut settings, "REFRESH_TOKEN_SECONDS", 864_000, YEAR);
         let idle = refresh_token.num_seconds();
-        let session_idle = seconds(&mut settings, "SESSION_IDLE_SECONDS", idle);
+        let session_idle = seconds(&mut settings, "SESSION_IDLE_SECONDS", idle, YEAR);
         // NIST SP 800-63B-4, 2.2.3: 24 hours and one hour at most; half of that is usual.
-        let admin_session = seconds(&mut settings, "ADMIN_SESSION_SECONDS", 43_200);
-        let admin_idle = seconds(&mut settings, "ADMIN_IDLE_SECONDS", 1_800);
-        let rotation = settings.parse("REFRESH_ROTATION", Rotation::Off, "on or off");
-        let reset = seconds(&mut settings, "RESET_SECONDS", 600);
+        let admin_session = seconds(&mut settings, "ADMIN_SESSION_SECONDS", 43_200, DAY);
+        let admin_idle = seconds(&mut settings, "ADMIN_IDLE_SECONDS", 1_800, DAY);
+        let rotation = settings.choice("REFRESH_ROTATION", Rotation::Off, "on or off");
+        let reset = seconds(&mut settings, "RESET_SECONDS", 600, DAY);
         let otp_tries = settings.within("OTP_TRIES", 5, 1..=10);
         let hash_cost = hash_cost(&mut settings, environment);
         let password_min_length = settings.within(
@@ -196,17 +194,17 @@ impl Config {
         );
         let breached_passwords = breached_passwords(&mut settings);
         let registration_privacy = settings
-            .parse("REGISTRATION_PRIVACY", Switch(false), "on or off")
+            .choice("REGISTRATION_PRIVACY", Switch(false), "on or off")
             .0;
         let request = Duration::from_secs(settings.within("REQUEST_SECONDS", 60, 1..=600));
         let connections = connections(&mut settings);
         let drain = Duration::from_secs(settings.within("DRAIN_SECONDS", 0, 0..=60));
         let hash_queue = Duration::from_secs(settings.within("HASH_QUEUE_SECONDS", 5, 1..=60));
-        let activation = settings.parse("ACTIVATION", Activation::Admin, "admin, email or none");
+        let activation = settings.choice("ACTIVATION", Activation::Admin, "admin, email or none");
         let cors_origins = cors_origins(&mut settings);
         let proxies = Proxies {
-            networks: trusted_proxies(&mut settings),
-            header: settings.parse(
+            networks: proxies::trusted(&mut settings),
+            header: settings.choice(
                 "TRUSTED_PROXY_HEADER",
                 ProxyHeader::Either,
                 "either, x-forwarded-for or forwarded",
@@ -247,14 +245,18 @@ impl Config {
     }
 }
 
-fn seconds(settings: &mut Settings, key: &str, default: i64) -> TimeDelta {
-    // Ten years is more than anybody wants and far from any overflow.
-    TimeDelta::seconds(settings.within(key, default, 1..=315_360_000))
+/// Reads a lifetime of at most so many seconds.
+fn seconds(settings: &mut Settings, key: &str, default: i64, most: i64) -> TimeDelta {
+    TimeDelta::seconds(settings.within(key, default, 1..=most))
 }
 
 fn connections(settings: &mut Settings) -> ConnectionSettings {
     let max = settings.within("MAX_CONNECTIONS", 1_024, 1..=1_000_000);
-    let max_per_ip = settings.within("MAX_CONNECTIONS_IP", 128, 1..=1_000_000);
+    let expected = format!("a number from 1 to MAX_CONNECTIONS ({max})");
+    let max_per_ip = settings.parse("MAX_CONNECTIONS_IP", max.min(128), &expected);
+    if !(1..=max).contains(&max_per_ip) {
+        settings.fault("MAX_CONNECTIONS_IP", &expected);
+    }
     let seconds = |seconds| Duration::from_secs(seconds);
     ConnectionSettings {
         max,
@@ -295,33 +297,9 @@ fn breached_passwords(settings: &mut Settings) -> Option<PathBuf> {
     Some(path)
 }
 
-fn trusted_proxies(settings: &mut Settings) -> Vec<IpNet> {
-    let text = settings.text("TRUSTED_PROXIES").unwrap_or_default();
-    let networks: Result<_, _> = text
-        .split(',')
-        .map(str::trim)
-        .filter(|network| !network.is_empty())
-        .map(|network| {
-            network.parse::<IpNet>().or_else(|error| {
-                network
-                    .parse::<IpAddr>()
-                    .map(IpNet::from)
-                    .map_err(|_| error)
-            })
-        })
-        .collect();
-    networks.unwrap_or_else(|_| {
-        settings.fault(
-            "TRUSTED_PROXIES",
-            "networks like 10.0.0.0/8 or addresses, separated by commas",
-        );
-        Vec::new()
-    })
-}
-
 fn rates(settings: &mut Settings, environment: Environment) -> Rates {
     let default = Rates::default();
-    let enabled = settings.parse("LIMITS", Switch(true), "on or off").0;
+    let enabled = settings.choice("LIMITS", Switch(true), "on or off").0;
     let is_checked = enabled && environment == Environment::Production;
     let mut rate = |key: &str, default: Rate| {
         let rate = settings.parse(key, default, "a count and seconds, such as 30/60");

@@ -229,4 +229,74 @@ mod tests {
         let off = config(&[("LIMITS", "off"), ("ENVIRONMENT", "production")]);
         assert!(off.warnings()[0].contains("LIMITS is off"));
     }
+
+    #[test]
+    fn empty_enumerated_settings_are_refused_with_the_accepted_values() {
+        for (key, expected) in [
+            ("ENVIRONMENT", "development or production"),
+            ("LOG_FORMAT", "text or json"),
+            ("REFRESH_ROTATION", "on or off"),
+            ("REGISTRATION_PRIVACY", "on or off"),
+            ("ACTIVATION", "admin, email or none"),
+            (
+                "TRUSTED_PROXY_HEADER",
+                "either, x-forwarded-for or forwarded",
+            ),
+            ("LIMITS", "on or off"),
+        ] {
+            for empty in ["", " "] {
+                let refused = faults(&[(key, empty)]);
+                assert!(
+                    refused.contains(&format!("{key}: expected {expected}, or no {key} at all")),
+                    "{refused}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn lifetimes_have_upper_bounds() {
+        for (key, most) in [
+            ("ACCESS_TOKEN_SECONDS", 86_400),
+            ("REFRESH_TOKEN_SECONDS", 31_536_000),
+            ("SESSION_IDLE_SECONDS", 31_536_000),
+            ("ADMIN_SESSION_SECONDS", 86_400),
+            ("ADMIN_IDLE_SECONDS", 86_400),
+            ("RESET_SECONDS", 86_400),
+        ] {
+            assert_eq!(faults(&[(key, &most.to_string())]), "");
+            let refused = faults(&[(key, &(most + 1).to_string())]);
+            let expected = format!("{key}: expected a number from 1 to {most}");
+            assert!(refused.contains(&expected), "{refused}");
+        }
+    }
+
+    #[test]
+    fn max_connections_ip_is_at_most_max_connections() {
+        let refused = faults(&[("MAX_CONNECTIONS", "64"), ("MAX_CONNECTIONS_IP", "65")]);
+        assert!(
+            refused
+                .contains("MAX_CONNECTIONS_IP: expected a number from 1 to MAX_CONNECTIONS (64)"),
+            "{refused}"
+        );
+        let few = config(&[("MAX_CONNECTIONS", "64")]);
+        assert_eq!(few.connections.max_per_ip, 64);
+        assert_eq!(config(&[]).connections.max_per_ip, 128);
+    }
+
+    /// T4: clients of IPv4 are compared in their IPv4 form.
+    #[test]
+    fn ipv4_mapped_trusted_proxies_are_refused() {
+        for (mapped, ipv4) in [
+            ("::ffff:0:0/96", "0.0.0.0/0"),
+            ("::ffff:10.0.0.0/104", "10.0.0.0/8"),
+            ("::ffff:192.0.2.1", "192.0.2.1/32"),
+            ("2001:db8::/64, ::ffff:192.0.2.1/128", "192.0.2.1/32"),
+        ] {
+            let refused = faults(&[("TRUSTED_PROXIES", mapped)]);
+            let expected =
+                format!("TRUSTED_PROXIES: expected {ipv4} instead of the IPv4-mapped network");
+            assert!(refused.contains(&expected), "{refused}");
+        }
+    }
 }

@@ -2,7 +2,8 @@
 
 use std::{net::IpAddr, str::FromStr};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
+use latchkey_shared::config::settings::Settings;
 
 /// The proxies whose word about the client's address is believed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -47,4 +48,45 @@ impl Proxies {
             .iter()
             .any(|network| network.contains(address))
     }
+}
+
+/// Reads `TRUSTED_PROXIES`.
+pub(super) fn trusted(settings: &mut Settings) -> Vec<IpNet> {
+    let text = settings.text("TRUSTED_PROXIES").unwrap_or_default();
+    let networks: Result<_, _> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|network| !network.is_empty())
+        .map(|network| {
+            network.parse::<IpNet>().or_else(|error| {
+                network
+                    .parse::<IpAddr>()
+                    .map(IpNet::from)
+                    .map_err(|_| error)
+            })
+        })
+        .collect();
+    let networks: Vec<IpNet> = networks.unwrap_or_else(|_| {
+        settings.fault(
+            "TRUSTED_PROXIES",
+            "networks like 10.0.0.0/8 or addresses, separated by commas",
+        );
+        Vec::new()
+    });
+    for network in &networks {
+        if let Some(ipv4) = unmap(network) {
+            let expected = format!("{ipv4} instead of the IPv4-mapped network {network}");
+            settings.fault("TRUSTED_PROXIES", &expected);
+        }
+    }
+    networks
+}
+
+/// Returns the IPv4 form of an IPv4-mapped network, which no client IP is in: those are compared in their IPv4 form.
+fn unmap(network: &IpNet) -> Option<Ipv4Net> {
+    let IpNet::V6(network) = network else {
+        return None;
+    };
+    let prefix = network.prefix_len().checked_sub(96)?;
+    Ipv4Net::new(network.network().to_ipv4_mapped()?, prefix).ok()
 }

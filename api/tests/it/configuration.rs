@@ -5,7 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt as _};
 use latchkey_shared::database;
 use sea_orm::ConnectionTrait as _;
 
-use crate::world::World;
+use crate::{slow::serve_as_it_is, world::World};
 
 /// The program names each key, and never the secret.
 #[tokio::test]
@@ -77,6 +77,14 @@ async fn development_on_a_reachable_address_is_warned_about_at_the_start() {
         output.contains("BIND is 192.0.2.1:8000") && output.contains("ENVIRONMENT=production"),
         "{output}"
     );
+}
+
+#[tokio::test]
+async fn start_logs_the_environment() {
+    let mut world = World::new().await;
+    let (process, _) = serve_as_it_is(&mut world).await;
+    let lines = process.lines().join("\n");
+    assert!(lines.contains("environment=development"), "{lines}");
 }
 
 #[tokio::test]

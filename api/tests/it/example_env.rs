@@ -10,10 +10,11 @@ use std::{
 use latchkey_shared::config::settings::Settings;
 
 /// The files that read the configuration.
-const READERS: [&str; 5] = [
+const READERS: [&str; 6] = [
     "shared/src/config/mod.rs",
     "shared/src/config/service_url.rs",
     "api/src/config/mod.rs",
+    "api/src/config/proxies.rs",
     "worker/src/config/mod.rs",
     "shared/src/telemetry/metrics.rs",
 ];

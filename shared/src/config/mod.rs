@@ -4,10 +4,10 @@ pub mod rate;
 pub mod service_url;
 pub mod settings;
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use fred::clients::Client;
-use url::{Host, Url};
+use url::Url;
 
 use crate::{
     config::{
@@ -59,7 +59,7 @@ pub struct SharedConfig {
 impl SharedConfig {
     /// Reads the shared settings. Returns `None` if `SECRET_KEY` is missing, which is recorded as a fault.
     pub fn read(settings: &mut Settings) -> Option<Self> {
-        let environment = settings.parse(
+        let environment = settings.choice(
             "ENVIRONMENT",
             Environment::Development,
             "development or production",
@@ -90,7 +90,7 @@ impl SharedConfig {
             support_address: settings.optional("SUPPORT_ADDRESS", "an e-mail address"),
             otp_digits: settings.within("OTP_DIGITS", 6, 6..=10),
             shutdown: Duration::from_secs(settings.within("SHUTDOWN_SECONDS", 25, 1..=600)),
-            log_format: settings.parse("LOG_FORMAT", LogFormat::Text, "text or json"),
+            log_format: settings.choice("LOG_FORMAT", LogFormat::Text, "text or json"),
             log_filter: settings
                 .text("RUST_LOG")
                 .unwrap_or_else(|| logging::DEFAULT_FILTER.to_owned()),
@@ -143,7 +143,8 @@ fn check_secret_key(settings: &mut Settings, key: &SecretKey) {
     } else if key.is_guessable() {
         settings.fault(
             "SECRET_KEY",
-            "random bytes in production, not words, repetitions or sequences (openssl rand -base64 32)",
+            "random bytes in production, not words, numbers, repetitions, sequences, rows of keys or the digest of a word \
+             (openssl rand -base64 32)",
         );
     }
 }
@@ -202,11 +203,15 @@ fn is_rewritten(text: &str) -> bool {
 }
 
 fn is_loopback(url: &Url) -> bool {
-    match url.host() {
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.to_canonical().is_loopback(),
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        None => false,
+    url.host_str().is_some_and(is_loopback_host)
+}
+
+/// Whether a host is this machine: a loopback address, with or without brackets, or `localhost` (RFC 6761, 6.3).
+#[must_use]
+pub fn is_loopback_host(host: &str) -> bool {
+    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
+        Ok(address) => address.to_canonical().is_loopback(),
+        Err(_) => host == "localhost" || host.ends_with(".localhost"),
     }
 }
 

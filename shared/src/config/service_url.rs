@@ -87,9 +87,9 @@ impl fmt::Debug for ServiceUrl {
     }
 }
 
-/// Returns whether user and password are encoded. An `@` after the first `/`, `?` or `#` means that one of these is part of the
-/// user or password, and a `%` without two hexadecimal digits would be read as itself. Both would select another server or
-/// password.
+/// Returns whether user and password are encoded. A second `@`, or one after the first `/`, `?` or `#`, means that one of these is
+/// part of the user or password, and a `%` without two hexadecimal digits would be read as itself. Each would select another
+/// server or password.
 #[must_use]
 pub fn is_percent_encoded(text: &str) -> bool {
     let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -100,7 +100,9 @@ pub fn is_percent_encoded(text: &str) -> bool {
         let digits = part.as_bytes().get(..2).unwrap_or_default();
         digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit)
     };
-    !rest.contains('@') && credentials.split('%').skip(1).all(is_escape)
+    !rest.contains('@')
+        && !credentials.contains('@')
+        && credentials.split('%').skip(1).all(is_escape)
 }
 
 /// Says what the text should be, and repeats none of it.

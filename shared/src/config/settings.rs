@@ -102,6 +102,17 @@ impl Settings {
         self.optional(key, expected).unwrap_or(default)
     }
 
+    /// Returns the value of a setting that is one of a few words, or the default if it is not set. An empty value is a fault: the
+    /// operator may mean another word than the default.
+    pub fn choice<T: FromStr>(&mut self, key: &str, default: T, expected: &str) -> T {
+        let keys = [key.to_owned(), format!("{key}_FILE")];
+        let is_set = keys.iter().any(|key| self.values.contains_key(key));
+        if is_set && self.text(key).is_none() {
+            self.fault(key, &format!("{expected}, or no {key} at all"));
+        }
+        self.parse(key, default, expected)
+    }
+
     /// Returns the value of an optional setting.
     pub fn optional<T: FromStr>(&mut self, key: &str, expected: &str) -> Option<T> {
         let text = self.text(key)?;
@@ -188,6 +199,15 @@ impl Environment {
                 "{key} is {bind}, which other machines may reach, but ENVIRONMENT is development: weak keys, cheap hashes and \
                  open limits are accepted. Set ENVIRONMENT=production."
             )
+        })
+    }
+}
+
+impl fmt::Display for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Development => "development",
+            Self::Production => "production",
         })
     }
 }

@@ -27,6 +27,9 @@ use crate::{
 /// How many times its default a mail limit may be in production.
 const MAX_FACTOR: u32 = 10;
 
+/// What `LIMITS` has to be.
+const LIMITS: &str = "on or off";
+
 /// The configuration of the worker. Each field names its variable.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -137,7 +140,14 @@ fn destination(
     // Without the shared settings the start fails anyway.
     let ehlo_name =
         ehlo_name.or_else(|| common.map(|common| EhloName::from_public_url(&common.public_url)));
-    match smtp_url(settings).zip(ehlo_name) {
+    let url = smtp_url(settings);
+    if production && url.as_ref().is_some_and(SmtpUrl::exposes_credentials) {
+        settings.fault(
+            "SMTP_URL",
+            "TLS in production where there is a password and the host is not this machine: smtps:// or tls=required",
+        );
+    }
+    match url.zip(ehlo_name) {
         Some((url, ehlo_name)) => MailDestination::Smtp(Server {
             url,
             ehlo_name,
@@ -157,9 +167,9 @@ fn smtp_url(settings: &mut Settings) -> Option<SmtpUrl> {
 
 fn mail_rates(settings: &mut Settings, production: bool) -> Option<MailRates> {
     let default = MailRates::default();
-    let limits = settings.text("LIMITS").unwrap_or_else(|| "on".to_owned());
+    let limits = settings.choice("LIMITS", "on".to_owned(), LIMITS);
     if !["on", "off"].contains(&limits.as_str()) {
-        settings.fault("LIMITS", "on or off");
+        settings.fault("LIMITS", LIMITS);
     }
     let enabled = limits == "on";
     let mut rate = |key: &str, default: Rate| {
@@ -332,7 +342,7 @@ mod tests {
 
     #[test]
     fn smtp_url_with_raw_delimiter_requests_percent_encoding() {
-        for delimiter in ['#', '/', '?'] {
+        for delimiter in ['#', '/', '?', '@'] {
             let url = format!("smtp://ada:hun{delimiter}ter2@mail.example.com");
             let faults = faults(&[KEY, ("SMTP_URL", &url)]);
             assert!(faults.contains("SMTP_URL: expected"), "{faults}");
@@ -342,5 +352,49 @@ mod tests {
                 "{faults}"
             );
         }
+    }
+
+    #[test]
+    fn production_refuses_smtp_credentials_in_the_open() {
+        let of = |environment: &str, url: &str| {
+            let settings = Settings::from_pairs([
+                ("SECRET_KEY", "7tKq9vXw2LmZ4pRb8sYc1nHd6fJg3aTe"),
+                ("ENVIRONMENT", environment),
+                ("MAIL_FROM", "no-reply@example.com"),
+                ("SMTP_URL", url),
+            ]);
+            Config::read(settings).map_or_else(|error| error.to_string(), |_| String::new())
+        };
+        for open in [
+            "smtp://u:p@mail.example.com?tls=none",
+            "smtp://u:p@10.0.0.1?tls=none",
+            "smtp://u:p@mail.example.com?tls=opportunistic",
+        ] {
+            let refused = of("production", open);
+            assert!(
+                refused.contains("SMTP_URL: expected TLS in production"),
+                "{open}: {refused}"
+            );
+            assert_eq!(of("development", open), "");
+        }
+        for fine in [
+            "smtp://u:p@mail.example.com",
+            "smtps://u:p@mail.example.com",
+            "smtp://mail.example.com?tls=none",
+            "smtp://u:p@127.0.0.1?tls=none",
+            "smtp://u:p@[::1]?tls=none",
+            "smtp://u:p@localhost?tls=none",
+        ] {
+            assert_eq!(of("production", fine), "", "{fine}");
+        }
+    }
+
+    #[test]
+    fn empty_limits_are_refused() {
+        let refused = faults(&[KEY, ("LIMITS", "")]);
+        assert!(
+            refused.contains("LIMITS: expected on or off, or no LIMITS at all"),
+            "{refused}"
+        );
     }
 }

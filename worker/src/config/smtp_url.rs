@@ -2,7 +2,10 @@
 
 use std::str::FromStr;
 
-use latchkey_shared::config::service_url::{EXPECTED_ENCODED, is_percent_encoded};
+use latchkey_shared::config::{
+    is_loopback_host,
+    service_url::{EXPECTED_ENCODED, is_percent_encoded},
+};
 use percent_encoding::percent_decode_str;
 use url::Url;
 
@@ -53,6 +56,16 @@ impl NotAnSmtpUrl {
             Self::Malformed => EXPECTED,
             Self::NotEncoded => EXPECTED_ENCODED,
         }
+    }
+}
+
+impl SmtpUrl {
+    /// Returns whether others on the network can read the password. Without TLS they can, and with opportunistic TLS if they
+    /// remove `STARTTLS` from the server's reply.
+    #[must_use]
+    pub fn exposes_credentials(&self) -> bool {
+        let is_secure = matches!(self.tls, Tls::Implicit | Tls::Required);
+        self.credentials.is_some() && !is_secure && !is_loopback_host(&self.host)
     }
 }
 
@@ -180,6 +193,8 @@ mod tests {
             "smtp://u:25?tls=none@mail.example.com",
             "smtps://u#x:pass@mail.example.com",
             "smtp://ada@example.com:pa/ss@mail.example.com",
+            "smtp://ada@example.com:pass@mail.example.com",
+            "smtp://u:p@ss@mail.example.com",
             "smtp://u:100%@mail.example.com",
             "smtp://u:%zz@mail.example.com",
             "smtp://u:%ff@mail.example.com",
