@@ -128,7 +128,7 @@ macro_rules! render {
 impl Content {
     /// Renders the subject and both parts.
     pub fn render(&self, branding: &MailBranding) -> Result<RenderedMail, askama::Error> {
-        let product = &branding.product;
+        let subject = self.subject(&branding.product);
         match self {
             Self::Code {
                 code,
@@ -140,7 +140,6 @@ impl Content {
                     Purpose::Reset => "sets a new password",
                     Purpose::Activation => "activates your account",
                 };
-                let subject = format!("{code} is your {product} code");
                 render!(
                     subject,
                     "code.txt",
@@ -153,7 +152,6 @@ impl Content {
             }
             Self::PasswordChanged { at } => {
                 let at = &*format_time(*at);
-                let subject = format!("Your {product} password was changed");
                 render!(
                     subject,
                     "password_changed.txt",
@@ -162,25 +160,14 @@ impl Content {
                     at
                 )
             }
-            Self::Welcome => {
-                let subject = format!("Welcome to {product}");
-                render!(subject, "welcome.txt", "welcome.html", branding)
-            }
-            Self::Activated => {
-                let subject = format!("Your {product} account is active");
-                render!(subject, "activated.txt", "activated.html", branding)
-            }
+            Self::Welcome => render!(subject, "welcome.txt", "welcome.html", branding),
+            Self::Activated => render!(subject, "activated.txt", "activated.html", branding),
             Self::AddressTaken => {
-                let subject = format!("You have a {product} account already");
                 render!(subject, "address_taken.txt", "address_taken.html", branding)
             }
-            Self::ResetAsked => {
-                let subject = format!("Please set a new {product} password");
-                render!(subject, "reset_asked.txt", "reset_asked.html", branding)
-            }
+            Self::ResetAsked => render!(subject, "reset_asked.txt", "reset_asked.html", branding),
             Self::TokenReplayed { at } => {
                 let at = &*format_time(*at);
-                let subject = format!("A device was logged out of your {product} account");
                 render!(
                     subject,
                     "token_replayed.txt",
@@ -191,7 +178,6 @@ impl Content {
             }
             Self::EmailChanged { at } => {
                 let at = &*format_time(*at);
-                let subject = format!("The email of your {product} account was changed");
                 render!(
                     subject,
                     "email_changed.txt",
@@ -199,6 +185,23 @@ impl Content {
                     branding,
                     at
                 )
+            }
+        }
+    }
+
+    fn subject(&self, product: &str) -> String {
+        match self {
+            Self::Code { code, .. } => format!("{} is your {product} code", code.text()),
+            Self::PasswordChanged { .. } => format!("Your {product} password was changed"),
+            Self::Welcome => format!("Welcome to {product}"),
+            Self::Activated => format!("Your {product} account is active"),
+            Self::AddressTaken => format!("You have a {product} account already"),
+            Self::ResetAsked => format!("Please set a new {product} password"),
+            Self::TokenReplayed { .. } => {
+                format!("A device was logged out of your {product} account")
+            }
+            Self::EmailChanged { .. } => {
+                format!("The email of your {product} account was changed")
             }
         }
     }

@@ -1,8 +1,7 @@
-//! Email addresses: which are taken, how they are stored, and when two of them are one mailbox.
+//! Emails and their keys.
 //!
-//! An email is stored as it was typed, composed (NFC). Its [`EmailKey`] identifies the account, and is the same for
-//! every spelling of a mailbox. No two mailboxes share a key: nothing merges different characters except the two cases
-//! of a letter.
+//! An email is stored as the user entered it, composed (NFC). Its [`EmailKey`] identifies the account, and is the same for all
+//! spellings of a mailbox. Different mailboxes have different keys: only the two cases of a letter are merged.
 
 mod domain;
 mod mailbox;
@@ -17,20 +16,20 @@ use crate::types::{
     validation_error::{Invalid, no_control_characters},
 };
 
-/// The longest address that SMTP can carry (RFC 5321, 4.5.3.1.3, less the angle brackets), in bytes.
+/// The maximum length of an email in SMTP (RFC 5321, 4.5.3.1.3, without the angle brackets), in bytes.
 const MAX_BYTES: usize = 254;
-/// The longest text that is parsed, in bytes: composing makes it shorter.
+/// The maximum length of a text that is parsed, in bytes. Composition makes it shorter.
 const MAX_TYPED_BYTES: usize = 4 * MAX_BYTES;
-/// The longest local part (RFC 5321, 4.5.3.1.1), in bytes.
+/// The maximum length of a local part (RFC 5321, 4.5.3.1.1), in bytes.
 const MAX_LOCAL_BYTES: usize = 64;
 
-/// An address by RFC 5322's addr-spec with a domain that can exist, composed (NFC) and otherwise as it was typed.
+/// An email: an addr-spec of RFC 5322 with a valid domain, composed (NFC) and otherwise as the user entered it.
 #[derive(Clone, PartialEq, Eq, DeriveValueType)]
 #[sea_orm(value_type = "String", from_str = "Email::stored")]
 pub struct Email(String);
 
 impl Email {
-    /// Reads an email of a row. It was checked when it was stored, and stays readable when Unicode's tables change.
+    /// Reads an email from a row. It was checked when it was stored, and stays readable when Unicode's tables change.
     fn stored(text: &str) -> Result<Self, Invalid> {
         no_control_characters(text)?;
         if text.len() > MAX_BYTES || !text.contains('@') {
@@ -39,14 +38,14 @@ impl Email {
         Ok(Self(text.to_owned()))
     }
 
-    /// Returns what makes two addresses the same account.
+    /// Returns the key that identifies the account.
     #[must_use]
     pub fn key(&self) -> EmailKey {
         let (local, domain) = self.parts();
         EmailKey(format!("{}@{}", fold_case(local), domain_key(domain)))
     }
 
-    /// Returns the address as it was typed, composed.
+    /// Returns the email as the user entered it, composed.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -58,20 +57,19 @@ impl Email {
         self.parts().0
     }
 
-    /// Returns the domain as it was typed, composed.
+    /// Returns the domain as the user entered it, composed.
     #[must_use]
     pub fn domain(&self) -> &str {
         self.parts().1
     }
 
-    /// Returns the domain as DNS and every SMTP server know it: A-labels in lower case (RFC 5890, 2.3.2.1).
+    /// Returns the domain in the form of DNS and SMTP: A-labels in lower case (RFC 5890, 2.3.2.1).
     #[must_use]
     pub fn ascii_domain(&self) -> String {
         domain_key(self.domain())
     }
 
-    /// Returns the address with [`Email::ascii_domain`], and the local part as it was typed. It is ASCII, and thus
-    /// deliverable without SMTPUTF8 (RFC 6531), unless the local part is not.
+    /// Returns the email with [`Email::ascii_domain`]. It can be delivered without SMTPUTF8 (RFC 6531) if its local part is ASCII.
     #[must_use]
     pub fn to_ascii_domain(&self) -> String {
         format!("{}@{}", self.local_part(), self.ascii_domain())
@@ -82,7 +80,7 @@ impl Email {
     }
 }
 
-/// A domain that cannot be converted is in no row. Its lower case keeps the key total.
+/// Returns the domain of a key. Rows contain no domain that cannot be converted; for such a one it returns the lower case.
 fn domain_key(domain: &str) -> String {
     domain::to_ascii(domain).unwrap_or_else(|| fold_case(domain))
 }
@@ -101,10 +99,10 @@ impl FromStr for Email {
             return Err(too_long());
         }
         let (local, domain) = composed.rsplit_once('@').ok_or_else(invalid)?;
-        let local = bare(local);
+        let local = unquote(local);
         let labels = domain::labels(domain)?;
         let labels: Vec<_> = labels.iter().map(String::as_str).collect();
-        // The key is an email, too: in lower case letters may look like others.
+        // The key has to be a valid email, too, and lower-case letters may have other look-alikes.
         for local in [&*local, &*fold_case(&local)] {
             if !has_grammar_of_local_part(local) || local.len() > MAX_LOCAL_BYTES {
                 return Err(invalid());
@@ -119,8 +117,8 @@ impl FromStr for Email {
     }
 }
 
-/// Returns how a part of an email that ends in a domain is spelled in [`EmailKey`]s, where that is not its lower case.
-/// `None` for any other text.
+/// Returns the spelling in [`EmailKey`]s of a part of an email that ends in a domain. `None` if it is the lower case of the text, and
+/// for other texts.
 #[must_use]
 pub fn search_key(text: &str) -> Option<String> {
     if text.len() > MAX_TYPED_BYTES {
@@ -142,15 +140,15 @@ pub fn search_key(text: &str) -> Option<String> {
     (key != text.to_lowercase()).then_some(key)
 }
 
-/// Whether a text is a dot-atom or a quoted string (RFC 5321, 4.1.2). Which letters beyond ASCII are taken is for
-/// [`check`] to say: the crate knows fewer than SMTPUTF8 has.
+/// Returns whether a text is a dot-atom or a quoted string (RFC 5321, 4.1.2). Ignores letters other than ASCII, which [`check`]
+/// verifies: the crate accepts fewer than SMTPUTF8 allows.
 fn has_grammar_of_local_part(text: &str) -> bool {
     EmailAddress::is_valid_local_part(&text.replace(|c: char| !c.is_ascii(), "a"))
 }
 
-/// Returns a local part without quotation marks that say nothing (RFC 5321, 4.1.2): `"ada"@example.com` is
+/// Removes redundant quotation marks and backslashes from a local part (RFC 5321, 4.1.2): `"ada"@example.com` is
 /// `ada@example.com`, and `"\a b"` is `"a b"`.
-fn bare(local: &str) -> String {
+fn unquote(local: &str) -> String {
     let quoted = local
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'));
@@ -169,7 +167,7 @@ fn bare(local: &str) -> String {
 }
 
 fn invalid() -> Invalid {
-    Invalid::new("invalid", "Not a valid e-mail address.")
+    Invalid::new("invalid", "Not a valid email.")
 }
 
 impl fmt::Display for Email {
@@ -178,22 +176,22 @@ impl fmt::Display for Email {
     }
 }
 
-/// Shows the domain alone, so that an address which strays into a log line names nobody.
+/// Shows only the domain, so that logs contain no personal data.
 impl fmt::Debug for Email {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Email(…@{})", self.domain())
     }
 }
 
-/// The unique key of an account: an email with its local part in lower case and its domain as A-labels. It is an
-/// [`Email`] itself, and its own key.
+/// The unique key of an account: an email with its local part in lower case and its domain as A-labels. It is a valid [`Email`],
+/// whose key is itself.
 ///
-/// Case is folded here and not by the database, because SQLite's `lower()` knows ASCII only.
+/// Not computed by the database, because SQLite's `lower()` changes ASCII letters only.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, DeriveValueType)]
 pub struct EmailKey(String);
 
 impl EmailKey {
-    /// Returns the address.
+    /// Returns the key as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
