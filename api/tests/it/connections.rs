@@ -163,7 +163,7 @@ async fn trusted_proxy_is_bound_by_the_total_limit_alone() {
 
 #[tokio::test]
 async fn connections_over_the_total_limit_wait_in_the_backlog() {
-    let world = World::with(&[("MAX_CONNECTIONS", "2")]).await;
+    let world = World::with(&[("MAX_CONNECTIONS", "2"), ("MAX_CONNECTIONS_IP", "2")]).await;
     let mut held = vec![
         connect_from(&world, "127.0.0.1").await,
         connect_from(&world, "127.0.0.1").await,
@@ -279,7 +279,11 @@ async fn listening(world: &mut World, mut process: Process) -> Process {
 
 /// The server under a limit of open files, as `ulimit` sets it.
 async fn serve_with_files(world: &mut World, ulimit: &str) -> Process {
-    for (key, value) in [("BIND", "127.0.0.1:0"), ("MAX_CONNECTIONS", "500")] {
+    for (key, value) in [
+        ("BIND", "127.0.0.1:0"),
+        ("MAX_CONNECTIONS", "500"),
+        ("MAX_CONNECTIONS_IP", "500"),
+    ] {
         world.variables.insert(key.to_owned(), value.to_owned());
     }
     let program = env!("CARGO_BIN_EXE_latchkey-api");

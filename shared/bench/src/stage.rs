@@ -256,7 +256,7 @@ impl<'a> Stage<'a> {
             ("MEDIA_DIR", &media),
             ("SMTP_URL", &smtp),
             ("ACCESS_TOKEN_SECONDS", &lifetime),
-            ("MAX_CONNECTIONS_IP", "10000"),
+            ("MAX_CONNECTIONS_IP", "1024"),
             ("LIMIT_LOGIN_IP", "100000/1"),
             ("LIMIT_LOGIN_FREE_FAILURES", "1000000"),
             ("LIMIT_LOGIN_FAILURES", "1000000"),
