@@ -24,7 +24,7 @@ pub fn print(text: impl fmt::Display) -> io::Result<()> {
     }
 }
 
-/// Prints a line to standard output, like [`print`].
+/// Prints a line to standard output, like [`print()`].
 ///
 /// # Errors
 /// When the line cannot be written.

@@ -29,7 +29,7 @@ pub struct BreachedPasswords {
 }
 
 impl BreachedPasswords {
-    /// Uses a file that [`validate`] has accepted.
+    /// Uses a file that [`validate`](crate::config::breached_file::validate) has accepted.
     #[must_use]
     pub fn new(path: &Path) -> Self {
         Self {

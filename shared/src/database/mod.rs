@@ -242,7 +242,7 @@ pub fn skip_locked<E: EntityTrait>(
     found.into_query()
 }
 
-/// Deletes rows in parts of [`DELETE_BATCH_SIZE`], each in its own statement, so that other transactions do not wait for long and
+/// Deletes rows in parts of `DELETE_BATCH_SIZE`, each in its own statement, so that other transactions do not wait for long and
 /// a large backlog does not exceed a timeout. Skips rows that another transaction has locked. Returns the number of deleted rows.
 ///
 /// # Errors

@@ -185,7 +185,7 @@ impl Queue {
             .await?)
     }
 
-    /// Removes what finished jobs and dead workers leave behind, up to [`SWEEP_BATCH`] jobs of each kind. Returns the number of
+    /// Removes what finished jobs and dead workers leave behind, up to `SWEEP_BATCH` jobs of each kind. Returns the number of
     /// removed jobs.
     pub async fn sweep(&self) -> Result<usize, QueueError> {
         let mut swept = 0;

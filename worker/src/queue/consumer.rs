@@ -2,7 +2,7 @@
 //!
 //! Works around these properties of apalis-redis 1.0.0:
 //!
-//! - It polls every 30 seconds by default. [`POLL_INTERVAL`] is shorter.
+//! - It polls every 30 seconds by default. `POLL_INTERVAL` is shorter.
 //! - An error of Redis ends its worker and cancels running jobs. Deliveries therefore run as separate tasks, and [`run`] starts
 //!   a new worker. It has a new name, as the old one stays registered for a while.
 //! - It has no priorities. Each priority has its own queue and worker, and [`DeliverySlots`] reserves slots for codes.

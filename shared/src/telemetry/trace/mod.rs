@@ -131,7 +131,7 @@ impl Traces {
         Some(layer.with_filter(filter.with_max_level_hint(LevelFilter::INFO)))
     }
 
-    /// Exports the remaining spans within `time_left`, at most [`FLUSH_TIMEOUT`].
+    /// Exports the remaining spans within `time_left`, at most `FLUSH_TIMEOUT`.
     pub async fn finish(self, time_left: Duration) {
         let Some(provider) = self.0 else { return };
         let timeout = time_left.min(FLUSH_TIMEOUT);
