@@ -88,7 +88,7 @@ async fn code_lifetime_starts_when_mail_is_accepted() {
     let end = app.clock.now() + TimeDelta::minutes(5);
     assert_eq!(row.code_expires_at, Some(end));
     assert_eq!(row.user_id, Some(user.id));
-    assert!(app.sink.mails()[0].text.contains("counts for 5 minutes"));
+    assert!(app.sink.mails()[0].text.contains("expires in 5 minutes"));
 }
 
 /// O1: a code is not valid longer than its reset.
@@ -103,7 +103,7 @@ async fn code_expires_no_later_than_its_reset() {
 
     let row = app.reset_row(reset).await;
     assert_eq!(row.code_expires_at, Some(row.expires_at));
-    assert!(app.sink.mails()[0].text.contains("counts for 3 minutes"));
+    assert!(app.sink.mails()[0].text.contains("expires in 3 minutes"));
 }
 
 #[tokio::test]

@@ -102,7 +102,7 @@ async fn metrics_count_outcomes_and_health_names_dependencies() {
         "{body}"
     );
     assert_eq!(get(&format!("{base}/health/live")).await.0, 200);
-    worker.wait_for_line("A dependency").await;
+    worker.wait_for_line("Dependency failed").await;
 }
 
 /// No machine has a documentation address (RFC 5737): the worker warns, and then stops as it cannot listen there.

@@ -138,7 +138,7 @@ impl Traces {
         let finished =
             tokio::task::spawn_blocking(move || provider.shutdown_with_timeout(timeout)).await;
         if !matches!(finished, Ok(Ok(()))) {
-            tracing::warn!("Export of the last spans failed or timed out.");
+            tracing::warn!("Export of the last spans failed or timed out");
         }
     }
 }

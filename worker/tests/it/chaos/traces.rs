@@ -126,7 +126,9 @@ async fn hanging_collector_delays_only_the_shutdown() {
         process.terminate().await;
         assert_eq!(process.exit().await.code(), Some(0));
     }
-    worker.wait_for_line("The last spans were not sent").await;
+    worker
+        .wait_for_line("Export of the last spans failed or timed out")
+        .await;
 }
 
 #[tokio::test]
