@@ -125,7 +125,7 @@ async fn serve_metrics(
 pub async fn migrate() -> anyhow::Result<()> {
     let common = read_common()?;
     start_log(&common, &Traces::off())?;
-    let db = common.connect_database().await?;
+    let db = common.create_database().await?;
     let missing = latchkey_migration::missing_steps(&db).await?;
     Migrator::up(&*db, None).await?;
     // A log that this run created cannot have been emptied.

@@ -2,8 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
+use futures_util::future::join_all;
 use latchkey_shared::database;
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 
 use crate::{slow::serve_as_it_is, world::World};
 
@@ -101,7 +102,7 @@ async fn sqlite_files_are_for_their_owner_alone() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new folder/latchkey.db");
     let url = format!("sqlite://{}", path.display());
-    let db = database::connect(&url).await.unwrap();
+    let db = database::create(&url).await.unwrap();
     db.execute_unprepared("CREATE TABLE t (a INTEGER)")
         .await
         .unwrap();
@@ -115,4 +116,27 @@ async fn sqlite_files_are_for_their_owner_alone() {
     }
     names.sort();
     assert_eq!(names, ["latchkey.db", "latchkey.db-shm", "latchkey.db-wal"]);
+}
+
+/// R2: an empty database in place of one that was moved away would look like the loss of every account.
+#[tokio::test]
+async fn missing_sqlite_file_is_not_created() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("latchkey.db");
+    let url = format!("sqlite://{}", path.display());
+    let error = database::connect(&url).await.unwrap_err();
+    assert!(
+        error.to_string().contains("latchkey-api migrate"),
+        "{error}"
+    );
+    assert!(!path.exists());
+
+    let db = database::create(&url).await.unwrap();
+    fs::rename(&path, folder.path().join("moved.db")).unwrap();
+    // More at once than there are open connections.
+    let reads =
+        (0..8).map(|_| db.query_one_raw(Statement::from_string(DbBackend::Sqlite, "SELECT 1")));
+    join_all(reads).await;
+
+    assert!(!path.exists());
 }

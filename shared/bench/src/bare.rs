@@ -46,7 +46,7 @@ const PERIOD: Duration = Duration::from_millis(15);
 /// What answers with the constant, but not at once. `/found/` first looks for a session as for every access token, `/used/`
 /// also notes its use as every refresh does, `/verified` compares a password as every login does.
 pub(crate) async fn routes(url: &str, body: &str) -> anyhow::Result<impl Endpoint + 'static> {
-    let db = database::connect(url).await?;
+    let db = database::create(url).await?;
     let metrics = HashMetrics::new(Metrics::new("bare", "0")?.registry())?;
     let hasher = PasswordHasher::new(HashCost::default(), PATIENCE, metrics);
     Ok(Route::new()

@@ -143,7 +143,7 @@ impl<'a> Stage<'a> {
 
     /// Accounts, a session and an audit event of each; of the first thousand accounts a session's tokens are known.
     async fn fill(&self, hash: &str) -> anyhow::Result<Vec<Session>> {
-        let db = database::connect(&self.url).await?;
+        let db = database::create(&self.url).await?;
         let last = self.accounts;
         let (numbers, id, now, later) = match self.kind {
             Kind::Sqlite => (

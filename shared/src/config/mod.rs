@@ -125,6 +125,13 @@ impl SharedConfig {
         })
     }
 
+    /// Connects to the database only. Creates the SQLite file if there is none.
+    pub async fn create_database(&self) -> Result<Database, MissingDependency> {
+        database::create(self.database_url.as_str())
+            .await
+            .map_err(|error| MissingDependency::Database(error.to_string()))
+    }
+
     /// Connects to the database only.
     pub async fn connect_database(&self) -> Result<Database, MissingDependency> {
         database::connect(self.database_url.as_str())

@@ -1,7 +1,7 @@
 //! Classifies database errors: the reason, the remedy, and whether a new connection may help.
 
 use sea_orm::{
-    DbErr, RuntimeErr,
+    ConnAcquireErr, DbErr, RuntimeErr,
     sqlx::{self, error::DatabaseError as SqlError, sqlite::SqliteError},
 };
 
@@ -40,6 +40,7 @@ impl Outage {
             DbErr::Conn(RuntimeErr::SqlxError(error)) => {
                 Some(Self::of_sqlx(error).unwrap_or(Self::Unreachable))
             }
+            DbErr::Conn(RuntimeErr::Internal(text)) if text == FILE_LOCKED => Some(Self::Locked),
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Some(Self::Unreachable),
             DbErr::Exec(RuntimeErr::SqlxError(error))
             | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::of_sqlx(error),
@@ -159,6 +160,23 @@ impl Outage {
     }
 }
 
+/// The text of an error for a SQLite file that another program has locked for longer than the timeout.
+const FILE_LOCKED: &str = "database is locked";
+
+/// Creates the error of a call that timed out while it waited for SQLite's write lock, or for a connection that waits for it.
+pub(super) fn file_locked() -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(FILE_LOCKED.to_owned()))
+}
+
+/// Returns whether a call got no connection in time, so that the error does not tell the reason.
+pub(super) fn is_acquire_timeout(error: &DbErr) -> bool {
+    match error {
+        DbErr::ConnectionAcquire(ConnAcquireErr::Timeout) => true,
+        DbErr::Conn(RuntimeErr::SqlxError(error)) => matches!(**error, sqlx::Error::PoolTimedOut),
+        _ => false,
+    }
+}
+
 /// Returns the text of an error with its remedy, for the log. Contains host and role names, so it is not for clients.
 #[must_use]
 pub fn describe(error: &DbErr) -> String {
@@ -197,6 +215,12 @@ mod tests {
         ] {
             assert_eq!(Outage::of_postgres(code), outage, "{code}");
         }
+    }
+
+    #[test]
+    fn timeout_of_the_sqlite_lock_is_locked() {
+        assert_eq!(Outage::of(&file_locked()), Some(Outage::Locked));
+        assert!(describe(&file_locked()).contains("database is locked. Find"));
     }
 
     #[test]

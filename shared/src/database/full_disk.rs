@@ -5,14 +5,14 @@ use sea_orm::{ConnectionTrait as _, DbErr, Statement};
 use tempfile::TempDir;
 use tokio::task::{JoinHandle, yield_now};
 
-use crate::database::{Database, Transaction, begin, connect};
+use crate::database::{Database, Transaction, begin, create};
 
 /// Needs more space than SQLite has free in the file.
 const TOO_MUCH: &str = "INSERT INTO written VALUES (-1, zeroblob(1000000))";
 
 async fn open(folder: &TempDir) -> Database {
     let url = format!("sqlite://{}/test.db", folder.path().display());
-    let db = connect(&url).await.unwrap();
+    let db = create(&url).await.unwrap();
     let table = "CREATE TABLE IF NOT EXISTS written (n INTEGER, filler BLOB)";
     db.execute_unprepared(table).await.unwrap();
     db

@@ -24,10 +24,11 @@ mod stale;
 mod transaction;
 mod write_check;
 
+use crate::database::error::file_locked;
 pub use crate::database::error::{Outage, describe};
 use crate::database::permits::{ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, ConnectionPermits};
 pub(crate) use crate::database::row_reader::RowReader;
-use crate::database::sqlite_group_commit::WriteQueue;
+use crate::database::sqlite_group_commit::{BUSY_TIMEOUT, WriteQueue};
 use crate::database::stale::StaleConnections;
 pub use crate::database::transaction::Transaction;
 
@@ -37,6 +38,11 @@ pub enum DatabaseError {
     /// The SQLite file or its folder could not be created.
     #[error("the SQLite file or its folder could not be created: {0}")]
     Folder(#[from] std::io::Error),
+    /// The SQLite file does not exist.
+    #[error(
+        "the SQLite file {0} does not exist. Restore it, or run `latchkey-api migrate` to create it"
+    )]
+    MissingFile(String),
     /// The database could not be opened or reached.
     #[error("{}", describe(.0))]
     Connect(#[from] DbErr),
@@ -89,10 +95,9 @@ struct Writer {
 /// survives a power failure.
 pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
     if let Some(path) = sqlite_path(url) {
-        if let Some(folder) = Path::new(path).parent() {
-            std::fs::create_dir_all(folder)?;
+        if !is_in_memory(url) && !Path::new(path).exists() {
+            return Err(DatabaseError::MissingFile(path.to_owned()));
         }
-        create_private(url)?;
         let stale = StaleConnections::of_sqlite();
         let writer = Writer {
             connection: open(sqlite(url, 1, WRITER_CACHE_KIB, &stale)).await?,
@@ -119,13 +124,27 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
     Ok(db)
 }
 
+/// Opens the database like [`connect`]. Creates the SQLite file and its folder if they do not exist.
+pub async fn create(url: &str) -> Result<Database, DatabaseError> {
+    if let Some(path) = sqlite_path(url) {
+        if let Some(folder) = Path::new(path).parent() {
+            std::fs::create_dir_all(folder)?;
+        }
+        create_private(url)?;
+    }
+    connect(url).await
+}
+
+fn is_in_memory(url: &str) -> bool {
+    url.contains(":memory:") || url.contains("mode=memory")
+}
+
 /// Creates a SQLite file that only its owner can access, if there is none. SQLite gives its further files the same mode.
 fn create_private(url: &str) -> std::io::Result<()> {
-    let is_in_memory = url.contains(":memory:") || url.contains("mode=memory");
     let Ok(options) = SqliteConnectOptions::from_str(url) else {
         return Ok(());
     };
-    if is_in_memory {
+    if is_in_memory(url) {
         return Ok(());
     }
     let mut private = std::fs::OpenOptions::new();
@@ -155,10 +174,11 @@ fn sqlite(url: &str, connections: u32, cache_kib: u32, stale: &StaleConnections)
         .max_connections(connections)
         .map_sqlx_sqlite_opts(move |sqlite| {
             sqlite
-                .create_if_missing(true)
+                // `create` creates the file. A new file in place of one that was moved away would lack every account.
+                .create_if_missing(false)
                 .journal_mode(SqliteJournalMode::Wal)
                 .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(Duration::from_secs(10))
+                .busy_timeout(BUSY_TIMEOUT)
                 .foreign_keys(true)
                 // Savepoints keep their undo data here; in a file it would cost as much as the log.
                 .pragma("temp_store", "memory")
@@ -296,6 +316,15 @@ impl Database {
         let called = self.permits.call(&self.pool, call).await;
         let (result, _permit) = called.inspect_err(|error| self.stale.observe(error))?;
         Ok(result)
+    }
+
+    /// Returns why a call waits for a connection or a lock, if the reason is known: PostgreSQL refuses connections, or another
+    /// program has locked the SQLite file.
+    pub(crate) fn wait_reason(&self) -> Option<DbErr> {
+        match self.writer {
+            Some(_) => Some(file_locked()),
+            None => self.permits.last_refusal(),
+        }
     }
 
     /// Begins a transaction for a single statement that needs the write queue.

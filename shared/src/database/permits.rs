@@ -14,7 +14,7 @@ use std::{
     future::Future,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -29,7 +29,7 @@ use tokio::{
     time::{Instant, sleep, timeout, timeout_at},
 };
 
-use crate::database::error::describe;
+use crate::database::error::{Outage, describe, is_acquire_timeout};
 
 /// The maximum time to wait for a connection.
 pub(super) const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -59,6 +59,8 @@ pub(super) struct ConnectionPermits {
     all: usize,
     /// The number of withdrawn permits.
     withdrawn: Arc<AtomicUsize>,
+    /// The error of the last refused connection, while the server refuses connections.
+    refusal: Arc<Mutex<Option<DbErr>>>,
 }
 
 impl ConnectionPermits {
@@ -67,6 +69,7 @@ impl ConnectionPermits {
             permits: Arc::new(Semaphore::new(all)),
             all,
             withdrawn: Arc::default(),
+            refusal: Arc::default(),
         }
     }
 
@@ -81,6 +84,41 @@ impl ConnectionPermits {
         F: Future<Output = Result<A, DbErr>> + Send,
     {
         let deadline = Instant::now() + ACQUIRE_TIMEOUT;
+        let called = self.call_until(deadline, pool, call).await;
+        called.map_err(|error| self.explain(error))
+    }
+
+    /// Returns the error of the last refused connection, while the server refuses connections.
+    pub(super) fn last_refusal(&self) -> Option<DbErr> {
+        let refusal = self.refusal.lock();
+        refusal.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_refusal(&self, refusal: Option<DbErr>) {
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal;
+    }
+
+    /// Replaces the pool's timeout, which does not tell the reason, by the server's refusal. Keeps the timeout if the refusal
+    /// would leave open whether a commit was stored: without a connection nothing was.
+    fn explain(&self, error: DbErr) -> DbErr {
+        if !is_acquire_timeout(&error) {
+            return error;
+        }
+        let is_certain = |refusal: &DbErr| {
+            Outage::of(refusal).is_some_and(|outage| !outage.leaves_commit_undecided())
+        };
+        self.last_refusal().filter(is_certain).unwrap_or(error)
+    }
+
+    async fn call_until<A, F>(
+        &self,
+        deadline: Instant,
+        pool: &DatabaseConnection,
+        call: impl Fn() -> F,
+    ) -> Result<(A, OwnedSemaphorePermit), DbErr>
+    where
+        F: Future<Output = Result<A, DbErr>> + Send,
+    {
         loop {
             let permit = self.acquire(deadline).await?;
             match self.attempt(pool, &call, deadline).await {
@@ -154,6 +192,7 @@ impl ConnectionPermits {
             sleep(PROBE_INTERVAL).await;
             if let Err(error) = probe(&pool).await {
                 step = 1;
+                self.set_refusal(Some(error.clone()));
                 if !std::mem::replace(&mut is_logged, true) {
                     let error = describe(&error);
                     tracing::error!(
@@ -163,6 +202,7 @@ impl ConnectionPermits {
                 }
                 continue;
             }
+            self.set_refusal(None);
             let restored = step.min(self.withdrawn.load(Ordering::Acquire));
             step *= 2;
             self.permits.add_permits(restored);

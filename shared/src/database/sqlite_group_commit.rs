@@ -25,10 +25,17 @@ use tokio::{
     time::timeout,
 };
 
-use crate::database::{Transaction, error::Outage, stale::StaleConnections};
+use crate::database::{
+    Transaction,
+    error::{Outage, file_locked, is_acquire_timeout},
+    stale::StaleConnections,
+};
 
-/// The maximum time in the write queue. Equal to SQLite's `busy_timeout`.
+/// The maximum time in the write queue.
 const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
+/// The maximum time that SQLite waits for the lock of another program. Shorter than [`PERMIT_TIMEOUT`], so that the first caller
+/// in the queue gets SQLite's error.
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// The maximum number of transactions in a group, which bounds the wait of the first one.
 const MAX_BATCH_SIZE: usize = 64;
 
@@ -93,7 +100,8 @@ impl WriteQueue {
         match timeout(PERMIT_TIMEOUT, transaction).await {
             Ok(Ok(transaction)) => transaction,
             Ok(Err(_)) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed)),
-            Err(_) => Err(DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)),
+            // The callers before it wait for the lock of another program.
+            Err(_) => Err(file_locked()),
         }
     }
 }
@@ -229,7 +237,15 @@ async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> 
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
     };
-    pool.begin_with_options(options).await
+    let begun = pool.begin_with_options(options).await;
+    // The pool has one connection. If it is not free, a cancelled caller's BEGIN still waits for the lock.
+    begun.map_err(|error| {
+        if is_acquire_timeout(&error) {
+            file_locked()
+        } else {
+            error
+        }
+    })
 }
 
 #[expect(
@@ -247,11 +263,11 @@ mod tests {
     use tokio::task::{JoinHandle, yield_now};
 
     use super::*;
-    use crate::database::{Database, begin, connect};
+    use crate::database::{Database, begin, create};
 
     async fn open(folder: &TempDir) -> Database {
         let url = format!("sqlite://{}/test.db", folder.path().display());
-        let db = connect(&url).await.unwrap();
+        let db = create(&url).await.unwrap();
         db.execute_unprepared("CREATE TABLE IF NOT EXISTS written (n INTEGER)")
             .await
             .unwrap();

@@ -48,11 +48,11 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::database::connect;
+    use crate::database::create;
 
     async fn open(folder: &TempDir) -> Database {
         let url = format!("sqlite://{}/test.db", folder.path().display());
-        let db = connect(&url).await.unwrap();
+        let db = create(&url).await.unwrap();
         let table = "CREATE TABLE IF NOT EXISTS write_checks (id uuid_text NOT NULL PRIMARY KEY, filler blob NOT NULL)";
         db.execute_unprepared(table).await.unwrap();
         db

@@ -204,7 +204,7 @@ async fn run(server: &str, statement: &str) {
 }
 
 async fn connect(url: &str) -> Database {
-    database::connect(url)
+    database::create(url)
         .await
         .unwrap_or_else(|error| panic!("{url}: {error}"))
 }
