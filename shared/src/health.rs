@@ -21,13 +21,19 @@ use crate::{
 };
 
 /// How long a result is cached.
-const VALIDITY: Duration = Duration::from_secs(3);
+pub const VALIDITY: Duration = Duration::from_secs(3);
 /// The timeout of a check. Longer than the timeout of a Redis command, whose error says more, and shorter than the 3 seconds
 /// after which load balancers give up a probe.
 const TIMEOUT: Duration = Duration::from_millis(2500);
 
+/// The timeout of the database's write. Shorter than [`TIMEOUT`], so that the check can report why the database takes longer.
+const DATABASE_TIMEOUT: Duration = Duration::from_millis(2400);
+
 /// The result for a dependency that works.
 pub const OK: &str = "ok";
+
+/// The result for a dependency whose state is stored in the database, while the database fails.
+pub const UNKNOWN: &str = "unknown";
 
 const NO_ANSWER: Diagnosis = Diagnosis {
     word: "does not answer",
@@ -43,7 +49,8 @@ pub struct Check {
     dependency: &'static str,
     up: IntGauge,
     valid_for: Duration,
-    last: Mutex<Option<(Instant, &'static str)>>,
+    /// The last result, and when it was attempted, or `None` if it has expired.
+    last: Mutex<Option<(Option<Instant>, &'static str)>>,
 }
 
 impl Checks {
@@ -80,33 +87,52 @@ impl Check {
     /// Returns [`OK`], or the fixed word for the dependency's problem. Uses the cached result or runs `attempt`. Concurrent
     /// callers share one attempt.
     pub async fn ask(&self, attempt: impl Future<Output = Result<(), Refusal>>) -> &'static str {
+        let answered = async {
+            let attempt = timeout(TIMEOUT, attempt).await;
+            Some(attempt.unwrap_or_else(|_| Err(timed_out(self.dependency, TIMEOUT))))
+        };
+        self.record(answered).await
+    }
+
+    /// Checks a dependency like [`Check::ask`] whose state is read from another one. Returns [`UNKNOWN`] if `attempt` returns
+    /// `None`; the metric then keeps its value.
+    pub async fn ask_indirectly(
+        &self,
+        attempt: impl Future<Output = Option<Result<(), Refusal>>>,
+    ) -> &'static str {
+        self.record(async { timeout(TIMEOUT, attempt).await.ok().flatten() })
+            .await
+    }
+
+    /// Makes the next [`Check::ask`] ignore the cached result.
+    pub async fn expire(&self) {
+        if let Some((at, _)) = &mut *self.last.lock().await {
+            *at = None;
+        }
+    }
+
+    async fn record(
+        &self,
+        attempt: impl Future<Output = Option<Result<(), Refusal>>>,
+    ) -> &'static str {
         let mut last = self.last.lock().await;
-        if let Some((at, word)) = *last
+        if let Some((Some(at), word)) = *last
             && at.elapsed() < self.valid_for
         {
             return word;
         }
-        let refusal = match timeout(TIMEOUT, attempt).await {
-            Ok(Ok(())) => None,
-            Ok(Err(refusal)) => Some(refusal),
-            Err(_) => Some(self.timed_out()),
+        let Some(result) = attempt.await else {
+            return UNKNOWN;
         };
+        let refusal = result.err();
         let word = refusal.as_ref().map_or(OK, |it| it.diagnosis.word);
         let before = last.map_or(OK, |(_, word)| word);
         if before != word {
             self.log(refusal.as_ref());
         }
         self.up.set(i64::from(refusal.is_none()));
-        *last = Some((Instant::now(), word));
+        *last = Some((Some(Instant::now()), word));
         word
-    }
-
-    fn timed_out(&self) -> Refusal {
-        Refusal {
-            dependency: self.dependency,
-            cause: format!("no answer within {} ms", TIMEOUT.as_millis()),
-            diagnosis: NO_ANSWER,
-        }
     }
 
     fn log(&self, refusal: Option<&Refusal>) {
@@ -119,33 +145,62 @@ impl Check {
     }
 }
 
+fn timed_out(dependency: &'static str, timeout: Duration) -> Refusal {
+    Refusal {
+        dependency,
+        cause: format!("no answer within {} ms", timeout.as_millis()),
+        diagnosis: NO_ANSWER,
+    }
+}
+
 /// Attempts a write in the database.
 pub async fn check_database(db: &Database) -> Result<(), Refusal> {
-    db.check_write().await.map_err(|error| (&error).into())
+    match timeout(DATABASE_TIMEOUT, db.check_write()).await {
+        Ok(written) => written.map_err(|error| (&error).into()),
+        Err(_) => Err(db.wait_reason().map_or_else(
+            || timed_out("database", DATABASE_TIMEOUT),
+            |error| (&error).into(),
+        )),
+    }
 }
 
 /// Attempts a write in Redis over both connections: the one for codes and limits, and the one of the queue.
 pub async fn check_redis(client: &Client, namespace: &str, queue: &Queue) -> Result<(), Refusal> {
     let (codes, queue) = tokio::join!(
-        timeout(
-            redis::COMMAND_TIMEOUT,
-            redis::check_write(client, namespace)
-        ),
-        timeout(redis::COMMAND_TIMEOUT, queue.check_write()),
+        check_redis_twice(move || async move {
+            let written = redis::check_write(client, namespace).await;
+            written.map_err(|error| Refusal::from(&error))
+        }),
+        check_redis_twice(move || async move {
+            let written = queue.check_write().await;
+            written.map_err(|error| Refusal::from(&error))
+        }),
     );
-    let codes = match codes {
-        Ok(written) => written.map_err(|error| Refusal::from(&error)),
-        Err(_) => Err(redis::fault::timed_out()),
-    };
-    let queue = match queue {
-        Ok(written) => written.map_err(|error| Refusal::from(&error)),
-        Err(_) => Err(redis::fault::timed_out()),
-    };
     match (codes, queue) {
         // While fred reconnects, its commands time out; the queue's client knows the reason.
         (Err(codes), Err(queue)) if codes.is_unresponsive() => Err(queue),
         (codes, queue) => codes.and(queue),
     }
+}
+
+/// Attempts a check again after a broken connection, such as the first call after a restart of Redis finds. The second attempt
+/// uses a new connection and gets the error of Redis itself.
+async fn check_redis_twice<F>(attempt: impl Fn() -> F) -> Result<(), Refusal>
+where
+    F: Future<Output = Result<(), Refusal>>,
+{
+    let mut broken = None;
+    let attempts = async {
+        match attempt().await {
+            Err(refusal) if refusal.is_unreachable() => {
+                broken = Some(refusal);
+                attempt().await
+            }
+            result => result,
+        }
+    };
+    let result = timeout(redis::COMMAND_TIMEOUT, attempts).await;
+    result.unwrap_or_else(|_| Err(broken.unwrap_or_else(redis::fault::timed_out)))
 }
 
 /// Returns the fixed word for an outage of the database.

@@ -130,6 +130,26 @@ pub fn is_cured_by_reconnecting(text: &str) -> bool {
     find(text).is_some_and(|(reconnects, _)| reconnects)
 }
 
+/// The texts of connection errors, as both clients and the operating system spell them.
+const CONNECTION_ERRORS: &[(&str, Diagnosis)] = &[
+    ("timed out", NO_ANSWER),
+    ("no answer", NO_ANSWER),
+    ("broken pipe", UNREACHABLE),
+    ("connection refused", UNREACHABLE),
+    ("connection reset", UNREACHABLE),
+    ("terminated", UNREACHABLE),
+    ("unexpected end of file", UNREACHABLE),
+];
+
+/// Returns the diagnosis of a connection error's text.
+fn find_connection_error(text: &str) -> Option<Diagnosis> {
+    let text = text.to_lowercase();
+    let found = CONNECTION_ERRORS
+        .iter()
+        .find(|(words, _)| text.contains(words));
+    found.map(|(_, diagnosis)| *diagnosis)
+}
+
 /// Creates the refusal for an error text. `otherwise` is the diagnosis of a text without a known code.
 fn refusal(cause: String, otherwise: Diagnosis) -> Refusal {
     Refusal {
@@ -146,6 +166,11 @@ pub fn timed_out() -> Refusal {
 }
 
 impl Refusal {
+    /// Returns whether the connection broke, so that a new one may get an answer.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.diagnosis == UNREACHABLE
+    }
+
     /// Returns whether Redis did not respond, so that another client may know the reason.
     pub(crate) fn is_unresponsive(&self) -> bool {
         self.diagnosis == NO_ANSWER || self.diagnosis == UNREACHABLE
@@ -155,7 +180,10 @@ impl Refusal {
 /// Creates the refusal for an error whose type apalis has dropped.
 #[must_use]
 pub fn from_text(text: &str) -> Refusal {
-    refusal(text.to_owned(), OTHER)
+    refusal(
+        text.to_owned(),
+        find_connection_error(text).unwrap_or(OTHER),
+    )
 }
 
 impl From<&fred::error::Error> for Refusal {
@@ -187,6 +215,20 @@ impl From<&redis::RedisError> for Refusal {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The texts that apalis passes on.
+    #[test]
+    fn connection_errors_are_diagnosed_by_text() {
+        for (text, word) in [
+            ("Poll error: timed out", "does not answer"),
+            ("Heartbeat error: Broken pipe (os error 32)", "unreachable"),
+            ("Connection refused (os error 111)", "unreachable"),
+            ("ERR unknown command", "fails"),
+            ("LOADING Redis is loading; timed out", "loading"),
+        ] {
+            assert_eq!(from_text(text).diagnosis.word, word, "{text}");
+        }
+    }
 
     /// Error texts of Redis 6, 7 and scripts.
     #[test]

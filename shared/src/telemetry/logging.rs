@@ -36,8 +36,9 @@ impl FromStr for LogFormat {
     }
 }
 
-/// The filter without `RUST_LOG`: all lines of Latchkey, and warnings of other crates.
-pub const DEFAULT_FILTER: &str = "warn,latchkey=info";
+/// The filter without `RUST_LOG`: all lines of Latchkey, and warnings of other crates. apalis is silent, because it repeats each
+/// error of Redis for every queue; the worker logs it once, with the remedy.
+pub const DEFAULT_FILTER: &str = "warn,latchkey=info,apalis=off,apalis_core=off,apalis_redis=off";
 
 /// Starts logging and tracing. The filter has the syntax of `RUST_LOG` and applies to logging only.
 ///
