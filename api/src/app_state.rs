@@ -20,6 +20,7 @@ use crate::{
     accounts::pictures::PictureStore,
     auth::{jwt::TokenIssuer, session_loader::SessionLookup},
     config::Config,
+    http::audit_context::AuditSampler,
     http::body::memory_budget::BodyMemoryBudget,
     http::cpu_pool::CpuPool,
     passwords::{PasswordPolicy, hasher::PasswordHasher},
@@ -71,6 +72,8 @@ pub struct State {
     pub audit_key: AuditKey,
     /// Allows one verification of the audit log at a time.
     pub audit_verification: Semaphore,
+    /// Samples audit events while Redis fails.
+    pub audit_sampler: AuditSampler,
     /// The configuration.
     pub config: Config,
     /// Whether the process is shutting down. `/health/ready` then answers 503.
@@ -122,6 +125,7 @@ impl App {
             body_memory: BodyMemoryBudget::default(),
             body_parsers: CpuPool::default(),
             audit_verification: Semaphore::new(1),
+            audit_sampler: AuditSampler::default(),
             stopping: AtomicBool::new(false),
             clock,
             config,

@@ -1,5 +1,11 @@
 //! What of a request goes into the audit log, how it gets there, and where its head is noted.
 
+use std::{
+    collections::HashSet,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
 use fred::{
     interfaces::KeysInterface as _,
     types::{Expiration, SetOptions},
@@ -20,6 +26,9 @@ use crate::{
 
 /// What is noted once a minute only, however often it happens: a flood must not fill the log.
 const ONCE_SECONDS: i64 = 60;
+
+/// The maximum number of events that [`AuditSampler`] admits in [`ONCE_SECONDS`]. Bounds its memory and the growth of the log.
+const MAX_SAMPLED_KEYS: usize = 100;
 
 /// Where a request comes from, for the log.
 #[derive(Clone, Debug)]
@@ -173,22 +182,45 @@ impl App {
         );
         // In a box, as in `record_in`.
         let first = Box::pin(self.redis.set(
-            key,
+            key.as_str(),
             "",
             Some(Expiration::EX(ONCE_SECONDS)),
             Some(SetOptions::NX),
             false,
         ));
         let first: Result<Option<String>, _> = first.await;
-        match first {
-            Ok(None) => {}
-            Ok(Some(_)) => {
-                if let Err(error) = self.record(event).await {
-                    tracing::error!(%error, "An event was not noted.");
-                }
-            }
-            Err(error) => tracing::warn!(%error, "An event was not noted."),
+        let is_sampled = match first {
+            Ok(set) => set.is_some(),
+            Err(_) => self.audit_sampler.admit(key),
+        };
+        if is_sampled && let Err(error) = self.record(event).await {
+            tracing::error!(%error, "Audit event not recorded");
         }
+    }
+}
+
+/// Samples audit events within this process while Redis fails.
+#[derive(Debug, Default)]
+pub struct AuditSampler(Mutex<Option<Sample>>);
+
+#[derive(Debug)]
+struct Sample {
+    since: Instant,
+    keys: HashSet<String>,
+}
+
+impl AuditSampler {
+    /// Returns whether the event with this key is recorded: the first one in [`ONCE_SECONDS`], for at most
+    /// [`MAX_SAMPLED_KEYS`] keys.
+    fn admit(&self, key: String) -> bool {
+        let mut sample = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let period = Duration::from_secs(ONCE_SECONDS.unsigned_abs());
+        let current = sample.take().filter(|it| it.since.elapsed() < period);
+        let current = sample.insert(current.unwrap_or_else(|| Sample {
+            since: Instant::now(),
+            keys: HashSet::new(),
+        }));
+        current.keys.len() < MAX_SAMPLED_KEYS && current.keys.insert(key)
     }
 }
 

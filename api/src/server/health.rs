@@ -1,6 +1,6 @@
-//! `GET /health/live` and `/health/ready`
+//! `GET /health/live` and `GET /health/ready`.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use latchkey_shared::{
     config::Connections,
@@ -10,37 +10,38 @@ use latchkey_shared::{
 };
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
+use tracing::Instrument as _;
 
 use crate::{accounts::pictures::media_dir, app_state::App, http::tag::Tag};
 
-/// The process runs.
+/// The process is alive.
 #[derive(Debug, Object)]
 struct Alive {
     /// `ok`
     status: String,
 }
 
-/// What the service depends on, each `ok` or what is wrong with it.
+/// The state of each dependency: `ok`, or the problem in a fixed word.
 #[derive(Debug, Object)]
 struct Readiness {
-    /// `ok`; `degraded` when some requests fail; `unavailable` when every request does; `stopping` when the process was told to end.
+    /// `ok`; `degraded`: some requests fail; `unavailable`: all requests fail; `stopping`: the process is shutting down.
     status: String,
     /// The SQL database. Without it every request fails.
     database: String,
-    /// Redis. Without it logins, registrations and codes fail; signed-in users go on.
+    /// Redis. Without it logins, registrations and one-time codes fail. Signed-in users are not affected.
     redis: String,
-    /// The folder of profile pictures. Without it uploads fail.
+    /// The folder of the profile pictures. Without it uploads fail.
     media: String,
-    /// The SMTP server, by the workers' latest attempts to send. Without it mails wait.
+    /// The SMTP server, by the workers' latest deliveries. Without it mails are deferred. `unknown` while the database fails.
     smtp: String,
 }
 
 #[derive(ApiResponse)]
 enum Ready {
-    /// Requests are served; `degraded` names what is not.
+    /// The service accepts requests. If it is `degraded`, some of them fail.
     #[oai(status = 200)]
     Yes(Json<Readiness>),
-    /// No request is served, or the process is about to stop.
+    /// All requests fail, or the process is shutting down.
     #[oai(status = 503)]
     No(Json<Readiness>),
 }
@@ -52,9 +53,10 @@ pub struct HealthChecks {
     media: Check,
     smtp: Check,
     connections: Connections,
+    is_diagnosing: AtomicBool,
 }
 
-/// A word for each dependency, `ok` or what is wrong with it.
+/// The state of each dependency: `ok`, or the problem in a fixed word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DependencyStates {
     /// The SQL database.
@@ -68,7 +70,7 @@ pub struct DependencyStates {
 }
 
 impl HealthChecks {
-    /// Checks over these connections.
+    /// Creates the checks of these connections.
     #[must_use]
     pub fn new(checks: &Checks, connections: Connections) -> Self {
         Self {
@@ -77,10 +79,18 @@ impl HealthChecks {
             media: checks.of("media"),
             smtp: checks.of("smtp"),
             connections,
+            is_diagnosing: AtomicBool::new(false),
         }
     }
 
-    /// Tries a write of each kind, or returns what was found within the last seconds.
+    /// Makes the next [`Self::ask`] ignore cached results.
+    async fn expire_results(&self) {
+        for check in [&self.database, &self.redis, &self.media, &self.smtp] {
+            check.expire().await;
+        }
+    }
+
+    /// Attempts a write in each dependency, or returns the cached results of the last seconds.
     pub async fn ask(&self, app: &App) -> DependencyStates {
         let Connections { db, redis, queue } = &self.connections;
         let namespace = &app.config.common.redis_namespace;
@@ -88,7 +98,7 @@ impl HealthChecks {
             self.database.ask(health::check_database(db)),
             self.redis.ask(health::check_redis(redis, namespace, queue)),
             self.media.ask(check_media(app)),
-            self.smtp.ask(check_smtp(app)),
+            self.smtp.ask_indirectly(check_smtp(app)),
         );
         DependencyStates {
             database,
@@ -97,6 +107,27 @@ impl HealthChecks {
             smtp,
         }
     }
+}
+
+/// Checks the dependencies after a request failed with `error`, in the background. The checks log the start and the end of an
+/// outage once, and not each request. Continues until all dependencies work; does nothing if it runs already.
+pub fn diagnose(app: App, error: String) {
+    if app.health.is_diagnosing.swap(true, Ordering::AcqRel) {
+        return;
+    }
+    let diagnosis = async move {
+        app.health.expire_results().await;
+        if Box::pin(app.health.ask(&app)).await.serve_requests() {
+            tracing::warn!(error, "Request failed, but the dependency works now");
+        }
+        while !Box::pin(app.health.ask(&app)).await.serve_requests()
+            && !app.stopping.load(Ordering::Relaxed)
+        {
+            tokio::time::sleep(health::VALIDITY).await;
+        }
+        app.health.is_diagnosing.store(false, Ordering::Release);
+    };
+    tokio::spawn(diagnosis.in_current_span());
 }
 
 async fn check_media(app: &App) -> Result<(), Refusal> {
@@ -108,24 +139,30 @@ async fn check_media(app: &App) -> Result<(), Refusal> {
         .map_err(|error| media_dir::refusal(&error))
 }
 
-/// The API speaks no SMTP: the rows of the mails tell.
-async fn check_smtp(app: &App) -> Result<(), Refusal> {
-    let health = delivery_health::check(&app.db, app.now()).await;
-    match health.map_err(|error| Refusal::from(&error))? {
+/// Reads the state of the SMTP server from the mails in the database, because the API does not use SMTP. Returns `None` if the
+/// database fails.
+async fn check_smtp(app: &App) -> Option<Result<(), Refusal>> {
+    let health = delivery_health::check(&app.db, app.now()).await.ok()?;
+    Some(match health {
         DeliveryHealth::Failing(problem) => Err(Refusal {
             dependency: "SMTP",
             cause: problem.message,
             diagnosis: Diagnosis {
                 word: problem.cause.as_str(),
-                remedy: "latchkey-worker doctor says what to do",
+                remedy: "run latchkey-worker doctor",
             },
         }),
         DeliveryHealth::OneRefused | DeliveryHealth::Accepted(_) | DeliveryHealth::Idle => Ok(()),
-    }
+    })
 }
 
 impl DependencyStates {
-    /// `ok`, `degraded` or `unavailable`.
+    /// Returns whether the dependencies work that requests use. SMTP is not one of them.
+    fn serve_requests(self) -> bool {
+        [self.database, self.redis, self.media] == [OK; 3]
+    }
+
+    /// Returns `ok`, `degraded` or `unavailable`.
     fn status(self) -> &'static str {
         match self {
             Self { database, .. } if database != OK => "unavailable",
@@ -140,12 +177,12 @@ impl DependencyStates {
     }
 }
 
-/// See the module.
+/// The endpoints of the health checks.
 pub struct Health;
 
 #[OpenApi]
 impl Health {
-    /// Is the process alive?
+    /// Liveness check
     #[oai(
         path = "/health/live",
         method = "get",
@@ -162,7 +199,7 @@ impl Health {
         })
     }
 
-    /// Can it serve?
+    /// Readiness check
     #[oai(
         path = "/health/ready",
         method = "get",

@@ -28,7 +28,7 @@ use crate::{
     admin,
     app_state::App,
     http::{
-        error::{ApiError, PROBLEM_TYPES},
+        error::{ApiError, DependencyFailure, PROBLEM_TYPES},
         request_context::{RequestId, RequestLayer},
         request_head,
     },
@@ -141,9 +141,9 @@ async fn answer(
     }
     canonicalise(request.uri_mut());
     let uri = request.uri().clone();
-    request.set_data(app);
-    match endpoint.call(request).await {
-        Ok(output) => Ok(output.into_response()),
+    request.set_data(app.clone());
+    let response = match endpoint.call(request).await {
+        Ok(output) => output.into_response(),
         Err(error) => {
             let id = id.as_ref().map_or("", RequestId::as_str);
             // The figures go by the pattern, which the error carries as an answer would.
@@ -156,9 +156,13 @@ async fn answer(
                 let methods = methods_of(uri.path(), &allowed);
                 response.headers_mut().insert(header::ALLOW, methods);
             }
-            Ok(response)
+            response
         }
+    };
+    if let Some(DependencyFailure(error)) = response.data() {
+        health::diagnose(app, error.clone());
     }
+    Ok(response)
 }
 
 /// The methods that a path takes; what is in no document is only for reading.

@@ -13,7 +13,7 @@ use crate::world::{PASSWORD, World, other_than, registration};
 type Tampering<'a> = (&'a [&'a str], &'a dyn Fn(&ChainError) -> bool);
 
 /// Everything that was noted, the oldest first.
-async fn events(world: &World) -> Vec<Model> {
+pub(crate) async fn events(world: &World) -> Vec<Model> {
     let all = audit::list(&world.database.db, audit::Filter::default(), 10_000).await;
     let mut all = all.unwrap();
     all.reverse();

@@ -7,9 +7,11 @@ use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
 use crate::{
+    audit,
     dashboard::Dashboard,
     database_outage::{self, with_setting},
     pictures::{data_url, png},
+    slow::serve_as_it_is,
     world::{Answer, PASSWORD, World, until},
 };
 
@@ -127,6 +129,106 @@ async fn postgresql_is_read_only_readiness_is_503() {
     database_outage::set(&world.database.db, writable).await;
     let answer = until_ready_says(&world, "/status", "ok").await;
     assert_eq!(answer.status, 200);
+}
+
+/// PostgreSQL refuses new connections after it has ended the old ones.
+#[tokio::test]
+async fn postgresql_refuses_connections_readiness_says_so() {
+    let Some((world, role)) = database_outage::with_limited_role(2).await else {
+        return;
+    };
+    let db = &world.database.db;
+    let refused = format!("ALTER ROLE {role} CONNECTION LIMIT 0");
+    db.execute_unprepared(&refused).await.unwrap();
+    let ended =
+        format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'");
+    db.execute_unprepared(&ended).await.unwrap();
+
+    let answer = until_ready_says(&world, "/database", "too many connections").await;
+
+    assert_eq!(answer.status, 503);
+    is_unavailable(&world.try_login("ada@example.com", PASSWORD).await);
+    let accepted = format!("ALTER ROLE {role} CONNECTION LIMIT 5");
+    db.execute_unprepared(&accepted).await.unwrap();
+    until_ready_says(&world, "/status", "ok").await;
+    database_outage::drop_role(&world, &role).await;
+}
+
+/// Another program, such as a backup, has the write lock.
+#[tokio::test]
+async fn sqlite_is_locked_readiness_says_so() {
+    let world = World::new().await;
+    if world.database.is_postgres() {
+        return;
+    }
+    let other = world.database.connect().await;
+    let lock = latchkey_shared::database::begin(&other).await.unwrap();
+
+    until_ready_says(&world, "/database", "locked").await;
+
+    drop(lock);
+    until_ready_says(&world, "/status", "ok").await;
+}
+
+/// The state of the SMTP server is read from the database.
+#[tokio::test]
+async fn database_fails_smtp_is_unknown() {
+    let world = World::new().await;
+    assert_eq!(ready(&world).await.text("/smtp"), "ok");
+    let db = &world.database.db;
+    db.execute_unprepared("ALTER TABLE mails RENAME TO away")
+        .await
+        .unwrap();
+
+    until_ready_says(&world, "/smtp", "unknown").await;
+
+    assert!(world.dependency_up("smtp") > 0.5);
+}
+
+/// An outage is one line with its remedy, however many requests fail, and its end is another one.
+#[tokio::test]
+async fn redis_outage_is_logged_once() {
+    let redis = RedisServer::start().await;
+    let mut world = World::on(TestRedis::at(&redis.url()).await, &[]).await;
+    let (mut process, _) = serve_as_it_is(&mut world).await;
+    for outage in 1..3 {
+        redis.refuse(RedisRefusal::Replica).await;
+        for _ in 0..3 {
+            is_unavailable(&world.try_login("ada@example.com", PASSWORD).await);
+        }
+        let count = |part: &str| {
+            let lines = process.lines();
+            lines.iter().filter(|line| line.contains(part)).count()
+        };
+        until(async || count("Dependency failed") == outage).await;
+        redis.accept(RedisRefusal::Replica).await;
+        until(async || count("Dependency works again") == outage).await;
+    }
+
+    let lines = process.lines();
+    let failed: Vec<_> = lines.iter().filter(|it| it.contains(" ERROR ")).collect();
+    assert_eq!(failed.len(), 2, "{lines:#?}");
+    assert!(
+        failed.iter().all(|it| it.contains("REPLICAOF NO ONE")),
+        "{lines:#?}"
+    );
+    process.kill().await;
+}
+
+/// Invalid tokens are in the audit log once a minute for each client, also while Redis fails.
+#[tokio::test]
+async fn redis_fails_sampled_audit_events_are_recorded() {
+    let redis = RedisServer::start().await;
+    let world = World::on(TestRedis::at(&redis.url()).await, &[]).await;
+    redis.refuse(RedisRefusal::Replica).await;
+    for _ in 0..3 {
+        let refresh = json!({"refresh": "no token"});
+        let answer = world.post("/auth/refresh/", refresh).await;
+        answer.is_problem(401, "invalid-refresh-token");
+    }
+    let recorded = audit::events(&world).await;
+    let kinds: Vec<_> = recorded.iter().map(|event| &*event.event).collect();
+    assert_eq!(kinds, ["authn_token_fail"]);
 }
 
 #[tokio::test]

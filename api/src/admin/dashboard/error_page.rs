@@ -64,5 +64,8 @@ pub async fn render_errors(endpoint: impl Endpoint, request: Request) -> poem::R
     if let Some(pattern) = pattern {
         response.set_data(pattern);
     }
+    if let Some(failure) = error.dependency_failure() {
+        response.set_data(failure);
+    }
     Ok(with_retry_after(response, error.retry_after()))
 }

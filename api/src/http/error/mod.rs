@@ -37,6 +37,10 @@ pub struct RateLimitExceeded {
     pub limit: u32,
 }
 
+/// The text of a failed dependency's error with its remedy, as data of the response. It is for the log, not for clients.
+#[derive(Clone, Debug)]
+pub struct DependencyFailure(pub String);
+
 /// Why a call failed. Each variant has its status and its problem type, a stable name under `/problems/`.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
@@ -279,7 +283,10 @@ impl ApiError {
     pub fn from_poem(error: poem::Error) -> Self {
         let error = match error.downcast::<Self>() {
             Ok(ours) => {
-                if ours.kind().status.is_server_error() {
+                if let Some(DependencyFailure(error)) = ours.dependency_failure() {
+                    // The health check logs the outage once, with its remedy.
+                    tracing::debug!(error, "Request failed");
+                } else if ours.kind().status.is_server_error() {
                     tracing::error!(error = %ours, problem = ours.name(), "A request failed.");
                 }
                 return ours;
@@ -319,6 +326,17 @@ impl ApiError {
                 tracing::error!(%error, "A request failed.");
                 Self::Internal(String::new())
             }
+        }
+    }
+
+    /// Returns the failure of a dependency behind this error.
+    #[must_use]
+    pub fn dependency_failure(&self) -> Option<DependencyFailure> {
+        match self {
+            Self::Unavailable(error) | Self::Undecided(error) => {
+                Some(DependencyFailure(error.clone()))
+            }
+            _ => None,
         }
     }
 
@@ -363,6 +381,7 @@ impl ApiError {
     #[must_use]
     pub fn into_problem_response(self, request_id: &str) -> poem::Response {
         let kind = self.kind();
+        let dependency_failure = self.dependency_failure();
         let too_many = if let Self::TooManyRequests(too_many) = self {
             Some(too_many)
         } else {
@@ -372,6 +391,9 @@ impl ApiError {
         let mut response = problem.clone().into_response();
         // For the outermost layer, which puts the path of `PUBLIC_URL` in front of its type.
         response.set_data(problem);
+        if let Some(failure) = dependency_failure {
+            response.set_data(failure);
+        }
         let headers = response.headers_mut();
         if kind.status == StatusCode::UNAUTHORIZED {
             // RFC 6750, 3; the realm as the original's.
