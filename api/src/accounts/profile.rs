@@ -32,6 +32,7 @@ use crate::{
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
     },
+    rate_limit::Limit,
 };
 
 /// A change of the profile. Absent members keep their values; null clears an optional one.
@@ -111,11 +112,8 @@ impl Profile {
         let body = body.read().await?;
         let (mut change, upload) = parse(body.fields, app).await?;
         if is_new_email(change.email.as_ref(), &current.user) {
-            let limit = app.limits.email_change(current.user.id, app.now()).await;
-            let mailbox = Some(&current.user.email_key);
-            audit
-                .audit_if_limited(app, "change of the address", mailbox, limit)
-                .await?;
+            let limit = Limit::EmailChange(&current.user);
+            app.count_request(&audit, limit).await?;
         }
         change.picture = pictures::store(app, &audit, current.user.id, upload).await?;
         let new = change.picture.clone().flatten();

@@ -34,6 +34,7 @@ use crate::{
         tag::Tag,
     },
     passwords::{NewPassword, Owner, Password},
+    rate_limit::Limit,
 };
 
 /// A registration.
@@ -126,10 +127,7 @@ impl Register {
         body: Body<'_, RegisterRequest, WITH_PICTURE>,
     ) -> Result<Registered, ErrorResponses<400, 409, 413, 415, 429>> {
         // The limits are checked before the body is read.
-        let limit = app.limits.registration(audit.client_ip, app.now()).await;
-        audit
-            .audit_if_limited(app, "registration", None, limit)
-            .await?;
+        app.count_request(&audit, Limit::Registration).await?;
         pictures::check_limit(app, &audit, None, &body).await?;
         let body = body.read().await?;
         let form = Form::parse(body.fields, app).await?;

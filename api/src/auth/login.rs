@@ -26,6 +26,7 @@ use crate::{
         tag::Tag,
     },
     passwords::{Password, hasher::PasswordCheck},
+    rate_limit::Limit,
 };
 
 /// The credentials of a login.
@@ -114,8 +115,7 @@ impl Login {
         request: &Request,
         body: Body<'_, LoginRequest>,
     ) -> Result<Json<LoggedIn>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
-        let limit = app.limits.check_login(audit.client_ip, app.now()).await;
-        audit.audit_if_limited(app, "login", None, limit).await?;
+        app.check_limit(&audit, Limit::Login(None)).await?;
         let (user, check) = authenticate(app, body.read().await?.fields, &audit).await?;
         if !user.is_activated {
             record_failure(app, &audit, &user.email, Some(user.id), "not activated").await?;
@@ -147,10 +147,8 @@ pub async fn authenticate(
     );
     fields.finish()?;
     let (email, password) = (email?, password?);
-    let limit = app.limits.login(audit.client_ip, &email, app.now()).await;
-    let attempt = audit
-        .audit_if_limited(app, "login", Some(&email.key()), limit)
-        .await?;
+    let limit = Limit::Login(Some(&email));
+    let attempt = app.count_attempt(audit, limit).await?;
     // Boxed: a login that waits for its hash should not hold memory for this future.
     let found = Box::pin(user::find_by_email(&app.db, &email)).await?;
     let stored = found.as_ref().map(|user| user.password_hash.as_str());
@@ -162,7 +160,7 @@ pub async fn authenticate(
     let Some(user) = user else {
         // The same steps for every email.
         app.limits
-            .failed_login(&email, user_id.is_some(), app.now())
+            .record_failed_login(&email, user_id.is_some(), app.now())
             .await?;
         record_failure(app, audit, &email, user_id, "wrong address or password").await?;
         return Err(ApiError::InvalidCredentials);

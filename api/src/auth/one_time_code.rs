@@ -27,6 +27,7 @@ use crate::{
         },
         error::ApiError,
     },
+    rate_limit::Limit,
 };
 
 /// The code from the email.
@@ -146,8 +147,7 @@ pub async fn check(
     purpose: Purpose,
     audit: &AuditContext,
 ) -> Result<(), ApiError> {
-    let limit = app.limits.code(audit.client_ip, app.now()).await;
-    audit.audit_if_limited(app, "code", None, limit).await?;
+    app.count_request(audit, Limit::Code).await?;
     let (token, code) = parse(app, body.read().await?.fields)?;
     let Some(reset) = find(app, &token, purpose).await? else {
         let event = Event {
@@ -179,14 +179,11 @@ async fn compare(
     // A request that no code can complete any more takes no attempt from the mailbox. The expiry of the code is checked
     // later: it starts when the mail is sent, and must not show whether one was sent.
     if reset.is_open(now) && reset.checked_at.is_none() && reset.tries < max_attempts {
-        let mailbox = &reset.email_key;
-        let has_account = reset.user_id.is_some();
-        let limit = app
-            .limits
-            .code_of(audit.client_ip, mailbox, has_account, now)
-            .await;
-        let limit = audit.audit_if_limited(app, "code", Some(mailbox), limit);
-        attempt = Some(limit.await?);
+        let limit = Limit::MailboxCode {
+            mailbox: &reset.email_key,
+            has_account: reset.user_id.is_some(),
+        };
+        attempt = Some(app.count_attempt(audit, limit).await?);
     }
     if attempt.is_none()
         || !password_reset::count_attempt(&app.db, reset.id, max_attempts, now).await?

@@ -22,6 +22,7 @@ use crate::{
         tag::Tag,
     },
     passwords::{NewPassword, Owner, Password},
+    rate_limit::Limit,
 };
 
 /// The current and the new password.
@@ -58,14 +59,8 @@ impl PasswordChange {
         ActivatedUser(current): ActivatedUser,
         body: Body<'_, PasswordChangeRequest>,
     ) -> Result<Json<TokenPair>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
-        let limit = app
-            .limits
-            .check_password_change(current.user.id, app.now())
-            .await;
-        let mailbox = Some(&current.user.email_key);
-        audit
-            .audit_if_limited(app, "password change", mailbox, limit)
-            .await?;
+        let limit = Limit::PasswordChange(&current.user);
+        app.check_limit(&audit, limit).await?;
         let mut fields = body.read().await?.fields;
         let current_password = fields.required::<Password>("password");
         let new = fields.required::<Password>("new_password");
@@ -88,11 +83,8 @@ pub async fn change(
     new: NewPassword,
     audit: &AuditContext,
 ) -> Result<(session::Model, TokenId), ApiError> {
-    let limit = app.limits.password_change(current.user.id, app.now()).await;
-    let mailbox = Some(&current.user.email_key);
-    let attempt = audit
-        .audit_if_limited(app, "password change", mailbox, limit)
-        .await?;
+    let limit = Limit::PasswordChange(&current.user);
+    let attempt = app.count_attempt(audit, limit).await?;
     let stored = Some(current.user.password_hash.as_str());
     let check = app.hasher.verify(current_password, stored).await?;
     attempt.commit();

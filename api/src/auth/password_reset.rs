@@ -30,6 +30,7 @@ use crate::{
         tag::Tag,
     },
     passwords::{Owner, Password},
+    rate_limit::Limit,
 };
 
 /// The account whose password is to be reset.
@@ -107,10 +108,7 @@ impl PasswordReset {
         audit: AuditContext,
         body: Body<'_, EmailRequest>,
     ) -> Result<Requested, ErrorResponses<400, 413, 415, 429>> {
-        let limit = app.limits.reset_request(audit.client_ip, app.now()).await;
-        audit
-            .audit_if_limited(app, "request for a code", None, limit)
-            .await?;
+        app.count_request(&audit, Limit::CodeRequest).await?;
         let mut fields = body.read().await?.fields;
         let email = fields.required::<Email>("email");
         fields.finish()?;
@@ -160,10 +158,7 @@ impl PasswordReset {
         audit: AuditContext,
         body: Body<'_, PasswordResetRequest>,
     ) -> Result<Json<Message>, ErrorResponses<400, 413, 415, 429>> {
-        let limit = app.limits.reset_password(audit.client_ip, app.now()).await;
-        audit
-            .audit_if_limited(app, "new password", None, limit)
-            .await?;
+        app.count_request(&audit, Limit::PasswordReset).await?;
         let (token, password) = parse_reset(body.read().await?.fields)?;
         let reset = one_time_code::find(app, &token, Purpose::Reset).await?;
         let Some(reset) = reset.filter(|reset| reset.accepts_password(app.now())) else {

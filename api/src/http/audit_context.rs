@@ -83,28 +83,6 @@ impl AuditContext {
         }
     }
 
-    /// Passes on what a limit says; that it was exceeded is noted, with the address that it was about, if any.
-    ///
-    /// # Errors
-    /// When it was, or the limits could not be asked.
-    pub async fn audit_if_limited<T>(
-        &self,
-        app: &App,
-        what: &str,
-        about: Option<&EmailKey>,
-        limit: Result<T, ApiError>,
-    ) -> Result<T, ApiError> {
-        if let Err(ApiError::TooManyRequests(_)) = &limit {
-            let event = Event {
-                detail: Some(what.to_owned()),
-                subject: about.map(|mailbox| app.subject_of(mailbox)),
-                ..self.anonymous(EventKind::RateLimitExceeded)
-            };
-            app.record_sampled(self, what, event).await;
-        }
-        limit
-    }
-
     /// Notes that somebody asked for what they may not do.
     pub async fn not_permitted(&self, app: &App, user_id: i64) {
         let event = self.own(EventKind::NotPermitted, user_id);
@@ -171,7 +149,7 @@ impl App {
 
     /// Notes what anybody can cause as often as they like: once a minute for each client, which of IPv6 is a /48. The answer
     /// does not depend on it, so what fails here is logged.
-    async fn record_sampled(&self, audit: &AuditContext, what: &str, event: Event) {
+    pub(crate) async fn record_sampled(&self, audit: &AuditContext, what: &str, event: Event) {
         let key = format!(
             "{}:audited:{what}:{}",
             self.config.common.redis_namespace,

@@ -1,10 +1,10 @@
--- Remembers a login that failed, with the same commands whether or not the address has an account; only how long they
--- remember differs, and that the counters of an account are on no list.
+-- Records a failed login. Runs the same commands whether or not the email has an account. Only the lifetimes differ, and that no
+-- list tracks the counters of an account.
 --
--- KEYS: the address's failures, its failed_attempts, the list of lockouts.
--- ARGV: now in ms; 1 if the address has an account; how many failures lock it; how many are free; how long to remember in s:
--- an address without an account, free failures of an account, more of them; how long failed_attempts are kept in s; the beginning of
--- the names of the lists of counters; how long one of these may be.
+-- KEYS: the failures and the failed attempts of the email, the list of lockouts.
+-- ARGV: now in ms; 1 if the email has an account; the number of failures that locks it; the number of failures without a delay;
+-- lifetimes of failures in s: of an email without an account, of an account without a delay, and beyond; the lifetime of failed
+-- attempts in s; the prefix of the lists of counters; the maximum length of such a list.
 local key, failed_attempts, lockouts = KEYS[1], KEYS[2], KEYS[3]
 local now, has_account = tonumber(ARGV[1]), ARGV[2] == '1'
 local limit, free = tonumber(ARGV[3]), tonumber(ARGV[4])

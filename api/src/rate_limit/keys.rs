@@ -1,96 +1,34 @@
-//! The names of counters in Redis, and of their lists.
+//! The Redis keys of counters and of the lists that track them.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt::Display};
 
 use latchkey_shared::types::email::{Email, EmailKey};
 
-use super::{
-    INVENTED_REMEMBERED, Limiter, STRIKES_REMEMBERED,
-    counters::{Counters, Owner},
-};
-use latchkey_shared::config::rate::Rate;
-
-use crate::{config::rates::Rates, http::client_ip::ClientIp};
-
-/// How many times the limit of one client network all networks of an IPv6 site have together.
-const SITE_FACTOR: u32 = 10;
+use super::{FAILED_ATTEMPTS_TTL, Limiter, UNKNOWN_EMAIL_FAILURES_TTL};
+use crate::http::client_ip::ClientIp;
 
 impl Limiter {
-    /// Adds the windows of a limit by client IP: that of the client network and, for IPv6, that of the site around it.
-    pub(super) fn client_windows(
-        &self,
-        counters: &mut Counters,
-        what: &str,
-        client_ip: ClientIp,
-        rate: Rate,
-    ) {
-        let key = |network: &str| format!("{}:limit:{what}:ip:{network}", self.namespace);
-        counters.window(key(&client_ip.network()), rate, Owner::Anyone);
-        if let Some(site) = client_ip.site() {
-            let rate = Rate::new(rate.count.saturating_mul(SITE_FACTOR), rate.seconds);
-            counters.window(key(&site), rate, Owner::Anyone);
-        }
+    pub(super) fn key(&self, name: impl Display) -> String {
+        format!("{}:limit:{name}", self.namespace)
     }
 
-    /// The lists on which counters can be that a success or staff reset.
-    pub(super) fn lists(&self) -> BTreeSet<String> {
-        let Rates {
-            login_ip,
-            register_ip,
-            reset_ip,
-            otp_ip,
-            otp_email,
-            otp_email_ip,
-            reset_password_ip,
-            picture_ip,
-            ..
-        } = self.rates;
-        let windows = [
-            login_ip,
-            register_ip,
-            reset_ip,
-            otp_ip,
-            otp_email,
-            otp_email_ip,
-            reset_password_ip,
-            picture_ip,
-        ];
-        windows
-            .into_iter()
-            .map(|rate| rate.seconds)
-            .chain([STRIKES_REMEMBERED, INVENTED_REMEMBERED])
-            .map(|kept| format!("{}{kept}", self.lists_key()))
-            .collect()
+    pub(super) fn ip_key(&self, limit: &str, network: &str) -> String {
+        self.key(format_args!("{limit}:ip:{network}"))
     }
 
-    /// The beginning of the names of the lists of counters, to which their lifetime in seconds belongs: `track.lua`.
-    pub(super) fn lists_key(&self) -> String {
-        format!("{}:limit:newest:", self.namespace)
+    pub(super) fn account_key(&self, limit: &str, user_id: i64) -> String {
+        self.key(format_args!("{limit}:{user_id}"))
     }
 
-    pub(super) fn email_key(&self, what: &str, email: &Email) -> String {
-        self.mailbox_key(what, &email.key())
-    }
-
-    pub(super) fn mailbox_key(&self, what: &str, mailbox: &EmailKey) -> String {
-        format!(
-            "{}:limit:{what}:email:{}",
-            self.namespace,
-            self.hasher.fingerprint(mailbox)
-        )
+    pub(super) fn mailbox_key(&self, limit: &str, mailbox: &EmailKey) -> String {
+        let fingerprint = self.hasher.fingerprint(mailbox);
+        self.key(format_args!("{limit}:email:{fingerprint}"))
     }
 
     /// Wrong codes for a mailbox from one client network.
     pub(super) fn otp_key(&self, client_ip: ClientIp, mailbox: &EmailKey) -> String {
-        format!(
-            "{}/{}",
-            self.mailbox_key("otp-ip", mailbox),
-            client_ip.network()
-        )
-    }
-
-    pub(super) fn account_key(&self, what: &str, user_id: i64) -> String {
-        format!("{}:limit:{what}:{user_id}", self.namespace)
+        let mailbox = self.mailbox_key("otp-ip", mailbox);
+        format!("{mailbox}/{}", client_ip.network())
     }
 
     pub(super) fn change_failed_attempts_key(&self, user_id: i64) -> String {
@@ -98,10 +36,40 @@ impl Limiter {
     }
 
     pub(super) fn failed_attempts_key(&self, email: &Email) -> String {
-        self.email_key("failed_attempts", email)
+        self.mailbox_key("failed_attempts", &email.key())
     }
 
-    pub(super) fn failed_key(&self, email: &Email) -> String {
-        self.email_key("failed", email)
+    pub(super) fn failures_key(&self, email: &Email) -> String {
+        self.mailbox_key("failed", &email.key())
+    }
+
+    /// The sorted set of current lockouts, scored by their end.
+    pub(super) fn lockouts_key(&self) -> String {
+        self.key("lockouts")
+    }
+
+    /// The prefix of the lists that track counters. The lifetime of their counters in seconds follows it, see `track.lua`.
+    pub(super) fn lists_key(&self) -> String {
+        self.key("newest:")
+    }
+
+    /// Returns the keys of all lists that track counters.
+    pub(super) fn lists(&self) -> BTreeSet<String> {
+        let rates = &self.rates;
+        [
+            rates.login_ip,
+            rates.register_ip,
+            rates.reset_ip,
+            rates.otp_ip,
+            rates.otp_email,
+            rates.otp_email_ip,
+            rates.reset_password_ip,
+            rates.picture_ip,
+        ]
+        .into_iter()
+        .map(|rate| rate.seconds)
+        .chain([FAILED_ATTEMPTS_TTL, UNKNOWN_EMAIL_FAILURES_TTL])
+        .map(|ttl| format!("{}{ttl}", self.lists_key()))
+        .collect()
     }
 }

@@ -1,4 +1,4 @@
-//! The list of whom a limit refuses, which staff see and can shorten.
+//! The list of current lockouts, which staff can read and shorten.
 
 use chrono::{DateTime, Utc};
 use fred::interfaces::SortedSetsInterface as _;
@@ -7,153 +7,139 @@ use latchkey_shared::types::email::Email;
 use super::{Limiter, unavailable};
 use crate::http::error::ApiError;
 
-/// How many are on the list of those who are held; of more, those that are held the longest.
+/// Maximum length of the list of lockouts. The lockouts that end last are kept.
 pub(super) const MAX_LOCKOUTS: i64 = 10_000;
 
-/// Somebody whom a limit holds.
+/// A client, mailbox or account that is rate limited or locked out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Lockout {
-    /// Names it, to release it.
+    /// Identifies the lockout: the key of its counter without the namespace.
     pub name: String,
-    /// What is refused: `login`, `failed_attempts` and `failed` (logins, after failed ones), `register`, `reset`, `otp`, `otp-ip`,
-    /// `reset-password`, `change`, `change_failed_attempts` (password changes, after wrong passwords), `address`, `picture` (uploads).
-    pub what: String,
-    /// To whom.
-    pub whom: LockoutSubject,
-    /// Until when.
+    /// The exceeded limit: `login`, `failed_attempts` and `failed` (failed logins), `register`, `reset`, `otp`, `otp-ip`,
+    /// `reset-password`, `change`, `change_failed_attempts` (wrong passwords at a password change), `address` or `picture`.
+    pub limit: String,
+    /// The client, mailbox or account.
+    pub subject: LockoutSubject,
+    /// When the lockout ends.
     pub until: DateTime<Utc>,
 }
 
-/// Who is held.
+/// The subject of a lockout.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum LockoutSubject {
-    /// A client, by its network.
+    /// The network of a client.
     ClientIp(String),
-    /// A mailbox, by its fingerprint.
+    /// The fingerprint of a mailbox.
     Mailbox(String),
-    /// An account, by its id.
+    /// The id of an account.
     Account(i64),
 }
 
 impl Limiter {
-    /// Who is held at the moment, the longest first, at most so many.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
-    pub async fn held(&self, now: DateTime<Utc>, most: i64) -> Result<Vec<Lockout>, ApiError> {
-        let held: Vec<(String, f64)> = self
+    /// Returns at most `count` current lockouts. Those that end last come first.
+    pub async fn list_lockouts(
+        &self,
+        now: DateTime<Utc>,
+        count: i64,
+    ) -> Result<Vec<Lockout>, ApiError> {
+        let after_now = format!("({}", now.timestamp_millis());
+        let key = self.lockouts_key();
+        let page = Some((0, count));
+        let listed: Vec<(String, f64)> = self
             .redis
-            .zrevrangebyscore(
-                self.lockouts_key(),
-                "+inf",
-                format!("({}", now.timestamp_millis()),
-                true,
-                Some((0, most)),
-            )
+            .zrevrangebyscore(key, "+inf", after_now, true, page)
             .await
             .map_err(|error| unavailable(&error))?;
-        Ok(held
+        Ok(listed
             .into_iter()
-            .filter_map(|(key, until)| self.read(&key, until))
+            .filter_map(|(key, until)| self.parse_lockout(&key, until))
             .collect())
     }
 
-    /// By what an account is held, if by anything.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
+    /// Returns the current lockouts of an account.
     pub async fn account_lockouts(
         &self,
-        id: i64,
+        user_id: i64,
         email: &Email,
         now: DateTime<Utc>,
     ) -> Result<Vec<Lockout>, ApiError> {
         let mailbox = self.hasher.fingerprint(&email.key());
-        let mut held = Vec::new();
-        for what in ["failed_attempts", "failed", "otp"] {
-            held.extend(
-                self.find_lockout(&format!("{what}:email:{mailbox}"), now)
-                    .await?,
+        let names = ["failed_attempts", "failed", "otp"]
+            .map(|limit| format!("{limit}:email:{mailbox}"))
+            .into_iter()
+            .chain(
+                ["change", "change_failed_attempts", "address", "picture"]
+                    .map(|limit| format!("{limit}:{user_id}")),
             );
+        let mut lockouts = Vec::new();
+        for name in names {
+            lockouts.extend(self.find_lockout(&name, now).await?);
         }
-        for what in ["change", "change_failed_attempts", "address", "picture"] {
-            held.extend(self.find_lockout(&format!("{what}:{id}"), now).await?);
-        }
-        Ok(held)
+        Ok(lockouts)
     }
 
-    /// Who is held by this name, if anybody is.
-    ///
-    /// # Errors
-    /// When Redis does not answer.
+    /// Returns the current lockout with this name.
     pub async fn find_lockout(
         &self,
         name: &str,
         now: DateTime<Utc>,
     ) -> Result<Option<Lockout>, ApiError> {
-        let key = format!("{}:limit:{name}", self.namespace);
+        let key = self.key(name);
         let until: Option<f64> = self
             .redis
             .zscore(self.lockouts_key(), key.as_str())
             .await
             .map_err(|error| unavailable(&error))?;
         Ok(until
-            .and_then(|until| self.read(&key, until))
-            .filter(|held| now < held.until))
+            .and_then(|until| self.parse_lockout(&key, until))
+            .filter(|lockout| now < lockout.until))
     }
 
-    /// Ends a limit before its time.
-    ///
-    /// # Errors
-    /// When nobody is held by that name, or Redis does not answer.
-    pub async fn release(&self, name: &str) -> Result<(), ApiError> {
-        let key = format!("{}:limit:{name}", self.namespace);
+    /// Ends a lockout early. Returns [`ApiError::NotFound`] if no lockout has this name.
+    pub async fn unlock(&self, name: &str) -> Result<(), ApiError> {
+        let key = self.key(name);
         let listed: i64 = self
             .redis
             .zrem(self.lockouts_key(), key.as_str())
             .await
             .map_err(|error| unavailable(&error))?;
-        // Only what is on the list is a counter to be forgotten.
+        // Only keys on the list are counters that may be deleted.
         if listed == 0 {
             return Err(ApiError::NotFound);
         }
         let mut keys = vec![key];
-        // Waits and lock come from the same failures, and end together.
-        if let Some(address) = name
-            .strip_prefix("failed:")
-            .or(name.strip_prefix("failed_attempts:"))
-        {
+        // Delays and lock come from the same failed logins and end together.
+        if let Some(("failed" | "failed_attempts", email)) = name.split_once(':') {
             keys.extend(
                 ["failed", "failed_attempts"]
-                    .map(|what| format!("{}:limit:{what}:{address}", self.namespace)),
+                    .map(|limit| self.key(format_args!("{limit}:{email}"))),
             );
         }
-        self.forget(keys).await
+        self.delete_counters(keys).await
     }
 
-    pub(super) fn lockouts_key(&self) -> String {
-        format!("{}:limit:held", self.namespace)
-    }
-
-    /// Takes a key apart, as it stands on the list with the moment of its end.
-    fn read(&self, key: &str, until: f64) -> Option<Lockout> {
-        let name = key.strip_prefix(&format!("{}:limit:", self.namespace))?;
-        let (what, whom) = name.split_once(':')?;
-        let whom = match whom.split_once(':') {
+    /// Parses an entry of the list: the key of a counter, and the end of the lockout in milliseconds.
+    fn parse_lockout(&self, key: &str, until: f64) -> Option<Lockout> {
+        let name = key.strip_prefix(&self.key(""))?;
+        let (limit, subject) = name.split_once(':')?;
+        let subject = match subject.split_once(':') {
             Some(("ip", network)) => LockoutSubject::ClientIp(network.to_owned()),
-            // A counter of one client network has that behind a slash.
+            // The key of a counter per mailbox and client network ends with a slash and the network.
             Some(("email", mailbox)) => {
                 let fingerprint = mailbox.split('/').next().unwrap_or_default();
                 LockoutSubject::Mailbox(fingerprint.to_owned())
             }
-            _ => LockoutSubject::Account(whom.parse().ok()?),
+            _ => LockoutSubject::Account(subject.parse().ok()?),
         };
-        #[expect(clippy::cast_possible_truncation, reason = "milliseconds of our time")]
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "the scripts store whole milliseconds"
+        )]
         let until = DateTime::from_timestamp_millis(until as i64)?;
         Some(Lockout {
             name: name.to_owned(),
-            what: what.to_owned(),
-            whom,
+            limit: limit.to_owned(),
+            subject,
             until,
         })
     }

@@ -1,15 +1,15 @@
--- Shared by the scripts that raise counters: bounds how many counters clients can make Redis keep.
+-- Limits how many counters clients can create in Redis. Shared by the scripts that increment counters.
 --
--- Each lifetime has a list of counters, by the moment when they were last raised. A counter that is too many takes the place of
--- the oldest one, which is deleted. A counter that exists and is on no list belongs to an account and is never deleted. The
--- number and order of the commands are the same for every counter, so they do not tell which address has an account (N1, N2).
+-- A list for each lifetime orders counters by their last update. If it is full, the oldest counter is evicted. A counter that
+-- exists and is on no list belongs to an account and is never evicted. The number and order of the commands are the same for
+-- every counter, so that they do not reveal which email has an account (N1, N2).
 --
--- existed: whether there was such a counter before this request. has_account: whether it is known to belong to an account.
--- lists: the beginning of the lists' names, to which the lifetime in s belongs. max: how long one list may be.
-local function track(key, existed, has_account, kept, now, lists, max, lockouts)
-    local list = lists .. kept
-    -- A minute more than the counters have: their lifetime is measured by another clock.
-    redis.call('zremrangebyscore', list, '-inf', now - kept * 1000 - 60000)
+-- existed: whether the counter existed before this request. has_account: whether it is known to belong to an account.
+-- lists: the prefix of the lists, which their lifetime in s follows. max: the maximum length of a list.
+local function track(key, existed, has_account, ttl, now, lists, max, lockouts)
+    local list = lists .. ttl
+    -- A margin of a minute: Redis measures the lifetime of counters with its own clock.
+    redis.call('zremrangebyscore', list, '-inf', now - ttl * 1000 - 60000)
     local listed = redis.call('zscore', list, key)
     local keep = has_account or (existed and not listed)
     redis.call('zadd', list, now, key)
@@ -21,5 +21,5 @@ local function track(key, existed, has_account, kept, now, lists, max, lockouts)
     redis.call('zrem', list, oldest)
     redis.call('zrem', lockouts, oldest)
     redis.call('del', oldest)
-    redis.call('expire', list, kept + 60)
+    redis.call('expire', list, ttl + 60)
 end

@@ -24,6 +24,7 @@ use crate::{
         body::{Body, WITH_PICTURE},
         error::ApiError,
     },
+    rate_limit::Limit,
 };
 
 mod colour;
@@ -82,11 +83,7 @@ pub async fn accept(
     user_id: Option<i64>,
     upload: Upload,
 ) -> Result<Picture, ApiError> {
-    let limit = app
-        .limits
-        .picture_upload(audit.client_ip, user_id, app.now());
-    audit
-        .audit_if_limited(app, "picture upload", None, limit.await)
+    app.count_request(audit, Limit::PictureUpload(user_id))
         .await?;
     app.pictures.process(upload).await
 }
@@ -127,12 +124,7 @@ pub async fn check_large_body(
     audit: &AuditContext,
     user_id: Option<i64>,
 ) -> Result<(), ApiError> {
-    let limit = app
-        .limits
-        .check_picture_upload(audit.client_ip, user_id, app.now());
-    audit
-        .audit_if_limited(app, "picture upload", None, limit.await)
-        .await
+    app.check_limit(audit, Limit::PictureUpload(user_id)).await
 }
 
 /// The pictures in `MEDIA_DIR`.

@@ -37,8 +37,8 @@ pub struct LockoutRow {
 pub async fn list(app: &App, mailbox: &str) -> Result<Vec<LockoutRow>, ApiError> {
     let owners = LockoutOwners::load(app).await?;
     let mut rows = Vec::new();
-    for lockout in app.limits.held(app.now(), MAX_ROWS).await? {
-        let subject = match &lockout.whom {
+    for lockout in app.limits.list_lockouts(app.now(), MAX_ROWS).await? {
+        let subject = match &lockout.subject {
             LockoutSubject::ClientIp(network) => network.clone(),
             LockoutSubject::Account(id) => id.to_string(),
             LockoutSubject::Mailbox(fingerprint) => {
@@ -64,10 +64,10 @@ pub async fn unlock(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Resul
     if user.as_ref().is_some_and(|user| !admin.can_manage(user)) {
         return Err(not_manageable(app, admin).await);
     }
-    let detail = format!("unlocked: {}", lockout.what);
+    let detail = format!("unlocked: {}", lockout.limit);
     let until = lockout.until.to_rfc3339();
     app.record(Event {
-        subject: match lockout.whom {
+        subject: match lockout.subject {
             LockoutSubject::Mailbox(fingerprint) => Some(fingerprint),
             _ => None,
         },
@@ -75,7 +75,7 @@ pub async fn unlock(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Resul
         ..admin.audit_event(user.map(|user| user.id), &detail)
     })
     .await?;
-    app.limits.release(name).await
+    app.limits.unlock(name).await
 }
 
 /// Finds the accounts of lockouts. The limiter knows an address only by its fingerprint.
@@ -98,7 +98,7 @@ impl LockoutOwners {
 
     /// Returns the account of a lockout, if it is known and still has the address.
     async fn find(&self, app: &App, lockout: &Lockout) -> Result<Option<user::Model>, ApiError> {
-        match &lockout.whom {
+        match &lockout.subject {
             LockoutSubject::ClientIp(_) => Ok(None),
             LockoutSubject::Account(id) => Ok(user::find(&app.db, *id).await?),
             LockoutSubject::Mailbox(mailbox) => {

@@ -47,7 +47,7 @@ impl Lockout {
     fn of(row: LockoutRow) -> Self {
         Self {
             name: row.lockout.name,
-            what: row.lockout.what,
+            what: row.lockout.limit,
             whom: row.subject,
             user: row.user.map(|user| user.id),
             until: row.lockout.until,

@@ -113,7 +113,7 @@ async fn load_users(app: &App, view: &View, now: DateTime<Utc>) -> Result<UserSe
     let unverified = search::count(&app.db, &Filter::pending_verification()).await?;
     let lockouts = app
         .limits
-        .held(now, i64::from(MAX_LOCKOUTS) + 1)
+        .list_lockouts(now, i64::from(MAX_LOCKOUTS) + 1)
         .await?
         .len();
     Ok(UserSection {
