@@ -1,0 +1,178 @@
+//! One mailbox has one account, and a mail goes to the address that is stored.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::test_app::{PASSWORD, TestApp, registration};
+
+const NEW: &str = "another quiet morning";
+
+/// M2: the domain in Unicode and in ASCII, NFC and NFD, and the cases of a letter are one account.
+#[tokio::test]
+async fn email_in_another_spelling_is_the_same_account() {
+    let app = TestApp::new().await;
+    for (stored, spellings) in [
+        (
+            "x@b\u{fc}cher.example",
+            vec![
+                "x@xn--bcher-kva.example",
+                "X@XN--BCHER-KVA.EXAMPLE",
+                "x@bu\u{308}cher.example",
+                "x@B\u{dc}CHER.example",
+            ],
+        ),
+        ("y@xn--bcher-kva.example", vec!["y@b\u{fc}cher.example"]),
+        (
+            "Jos\u{e9}@example.com",
+            vec!["jose\u{301}@example.com", "JOS\u{c9}@EXAMPLE.COM"],
+        ),
+    ] {
+        let registered = app.register(stored).await;
+        assert_eq!(registered.text("/email"), stored);
+        app.activate(stored).await;
+        for spelling in spellings {
+            let answer = app.post("/api/register/", registration(spelling)).await;
+            answer.is_problem(409, "email-taken");
+            let login = app.try_login(spelling, PASSWORD).await;
+            assert_eq!(login.status, 200, "{spelling}: {login:?}");
+            assert_eq!(login.text("/data/email"), stored);
+        }
+    }
+}
+
+/// An email that was typed decomposed is stored composed.
+#[tokio::test]
+async fn email_typed_in_nfd_is_stored_in_nfc() {
+    let app = TestApp::new().await;
+    let answer = app.register("Jose\u{301}@Bu\u{308}cher.example").await;
+    assert_eq!(answer.text("/email"), "Jos\u{e9}@B\u{fc}cher.example");
+}
+
+/// M1: whatever spelling is asked for, the code goes to the address of the account, and opens it.
+#[tokio::test]
+async fn reset_code_goes_to_the_stored_address() {
+    let app = TestApp::new().await;
+    for (stored, asked, arrives_at) in [
+        ("Kate@Example.com", "kATE@example.COM", "Kate@Example.com"),
+        (
+            "x@b\u{fc}cher.example",
+            "x@xn--bcher-kva.example",
+            "x@xn--bcher-kva.example",
+        ),
+    ] {
+        app.logged_in_user(stored).await;
+        app.deliver_all().await;
+        let before = app.sink.mails().len();
+        let answer = app
+            .post("/auth/email_request/", json!({"email": asked}))
+            .await;
+        app.deliver_all().await;
+        let mails = app.sink.mails().split_off(before);
+        assert_eq!(mails.len(), 1);
+        assert_eq!(mails[0].to, [arrives_at]);
+        let (token, code) = (
+            answer.text("/token"),
+            crate::support::test_app::code_in(&mails[0]),
+        );
+        assert_eq!(app.check(&token, &code).await.status, 200);
+        assert_eq!(app.reset(&token, NEW).await.status, 200);
+        assert_eq!(app.try_login(asked, NEW).await.status, 200);
+    }
+}
+
+/// M1: an address that only looks like that of an account gets nothing, and neither does the account.
+#[tokio::test]
+async fn reset_code_for_a_look_alike_goes_nowhere() {
+    let app = TestApp::new().await;
+    app.logged_in_user("kate@example.com").await;
+    app.deliver_all().await;
+    let before = app.sink.mails().len();
+    for other in [
+        "\u{212a}ate@example.com",
+        "k\u{430}te@example.com",
+        "\u{ff4b}ate@example.com",
+        "kate@ex\u{430}mple.com",
+        "kat\u{e9}@example.com",
+        "k\u{e0}te@example.com",
+    ] {
+        app.post("/auth/email_request/", json!({"email": other}))
+            .await;
+    }
+    app.deliver_all().await;
+    assert_eq!(app.sink.mails().len(), before);
+}
+
+/// M2: what is refused is named, with the reason, wherever an email is given.
+#[tokio::test]
+async fn look_alike_or_impossible_email_is_refused_with_the_reason() {
+    let app = TestApp::new().await;
+    let tokens = app.logged_in_user("ada@example.com").await;
+    for (email, code, reason) in [
+        ("c\u{435}o@example.com", "look_alike", "alphabets"),
+        (
+            "\u{441}\u{435}\u{43e}@example.com",
+            "look_alike",
+            "look like",
+        ),
+        (
+            "x@\u{430}\u{440}\u{440}\u{4cf}\u{435}.com",
+            "look_alike",
+            "look like",
+        ),
+        ("x@xn--80ak6aa92e.com", "look_alike", "look like"),
+        ("\u{ff41}da@example.com", "character", "variant"),
+        ("ada\u{3164}@example.com", "character", "invisible"),
+        ("\u{212a}ate@example.com", "character", "variant"),
+        ("ada@ex\u{ad}ample.com", "character", "domain"),
+        ("ada@127.0.0.1", "invalid", "domain"),
+        ("ada@[::1]", "invalid", "domain"),
+        ("ada@xn--a.example", "invalid", "domain"),
+        ("ada@example.com.", "invalid", "domain"),
+    ] {
+        for answer in [
+            app.post("/api/register/", registration(email)).await,
+            app.post("/auth/email_request/", json!({"email": email}))
+                .await,
+            app.try_login(email, PASSWORD).await,
+            app.patch_user(&tokens.access, json!({"email": email}))
+                .await,
+        ] {
+            answer.is_problem(400, "invalid-input");
+            assert_eq!(answer.bad_fields(), [("email".to_owned(), code.to_owned())]);
+            let detail = answer.text("/errors/0/detail");
+            assert!(detail.contains(reason), "{email}: {detail}");
+        }
+    }
+}
+
+/// The dashboard's lists find an account and its mails by any spelling of its email.
+#[tokio::test]
+async fn search_finds_an_account_by_any_spelling() {
+    let app = TestApp::new().await;
+    app.superuser("root@example.com").await;
+    let access = app.login("root@example.com", PASSWORD).await.access;
+    app.register("J\u{f6}rg@B\u{fc}cher.example").await;
+    app.post(
+        "/auth/email_request/",
+        json!({"email": "j\u{f6}rg@xn--bcher-kva.example"}),
+    )
+    .await;
+    app.deliver_all().await;
+    for spelling in [
+        "j\u{f6}rg@b\u{fc}cher.example",
+        "J\u{d6}RG@xn--bcher-kva.example",
+    ] {
+        for (path, name, list, found) in [
+            ("/api/admin/users/", "q", "/users", 1),
+            ("/api/admin/mails/", "to", "/mails", 2),
+        ] {
+            let query = form_urlencoded::Serializer::new(String::new())
+                .append_pair(name, spelling)
+                .finish();
+            let request = app.request(Method::GET, &format!("{path}?{query}"));
+            let answer = app.send(request.bearer_auth(&access)).await;
+            let rows = answer.body.pointer(list).and_then(|rows| rows.as_array());
+            assert_eq!(rows.map(Vec::len), Some(found), "{spelling}: {answer:?}");
+        }
+    }
+}

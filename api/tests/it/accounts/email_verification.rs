@@ -1,0 +1,146 @@
+//! When an account's address counts as proved by its owner (M3).
+
+use chrono::TimeDelta;
+use latchkey_shared::models::user;
+use reqwest::{Method, multipart};
+use serde_json::json;
+
+use crate::{
+    support::dashboard::Dashboard,
+    support::test_app::{PASSWORD, TestApp, code_in},
+};
+
+const EMAIL: &str = "ada@example.com";
+const NEW: &str = "another quiet morning";
+
+/// An account whose owner has proved its address by a reset.
+async fn verified(app: &TestApp) -> user::Model {
+    app.register(EMAIL).await;
+    app.activate(EMAIL).await;
+    let (token, code) = app.request_reset(EMAIL).await;
+    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.user(EMAIL).await.email_verified_at, None);
+    assert_eq!(app.reset(&token, NEW).await.status, 200);
+    let user = app.user(EMAIL).await;
+    assert_eq!(user.email_verified_at, Some(app.clock.now()));
+    user
+}
+
+/// Checks that the account of the last changes has an address that nobody has proved, and that one statement wrote both.
+async fn is_unverified_since_now(app: &TestApp, email: &str) {
+    let user = app.user(email).await;
+    assert_eq!(user.email_verified_at, None, "{email}");
+    assert_eq!(user.email_set_at, Some(app.clock.now()), "{email}");
+    let statements = app.statements.take();
+    let of_address = |sql: &&String| sql.starts_with("UPDATE") && sql.contains("\"email\" =");
+    let changes: Vec<_> = statements.iter().filter(of_address).collect();
+    assert_eq!(changes.len(), 1, "{statements:#?}");
+    assert!(
+        changes[0].contains("\"email_verified_at\" ="),
+        "{changes:?}"
+    );
+}
+
+#[tokio::test]
+async fn password_reset_verifies_the_address() {
+    let app = TestApp::new().await;
+    let user = verified(&app).await;
+    assert_eq!(user.email_set_at, None);
+    app.advance_clock(TimeDelta::hours(1));
+    let access = app.login(EMAIL, NEW).await.access;
+    let profile = app.get_user(&access).await;
+    assert!(!profile.body.to_string().contains("erified"), "{profile:?}");
+}
+
+#[tokio::test]
+async fn activation_by_its_owner_verifies_the_address() {
+    let app = TestApp::with(&[("ACTIVATION", "email")]).await;
+    let token = app.register(EMAIL).await.text("/activation_token");
+    let code = code_in(&app.mails_to(EMAIL).await[0]);
+    assert_eq!(app.user(EMAIL).await.email_verified_at, None);
+    app.advance_clock(TimeDelta::minutes(1));
+    let body = json!({"token": token, "otp": code});
+    assert_eq!(app.post("/auth/activate/", body).await.status, 200);
+    let user = app.user(EMAIL).await;
+    assert_eq!(user.email_verified_at, Some(app.clock.now()));
+}
+
+#[tokio::test]
+async fn activation_by_staff_verifies_no_address() {
+    let app = TestApp::with(&[("ACTIVATION", "email")]).await;
+    app.logged_in_user(EMAIL).await;
+    assert_eq!(app.user(EMAIL).await.email_verified_at, None);
+}
+
+#[tokio::test]
+async fn change_of_the_address_by_its_owner_ends_its_verification() {
+    let app = TestApp::new().await;
+    let user = verified(&app).await;
+    let access = app.login(EMAIL, NEW).await.access;
+    app.advance_clock(TimeDelta::seconds(1));
+    for same in [
+        json!({"email": "ADA@Example.com", "username": "Countess"}),
+        json!({"username": "Ada"}),
+    ] {
+        assert_eq!(app.patch_user(&access, same).await.status, 200);
+        let now = app.user(EMAIL).await;
+        assert_eq!(now.email_verified_at, user.email_verified_at);
+        assert_eq!(now.email_set_at, None);
+    }
+    app.statements.take();
+    let change = json!({"email": "ada+1@example.com"});
+    assert_eq!(app.patch_user(&access, change).await.status, 200);
+    is_unverified_since_now(&app, "ada+1@example.com").await;
+    // Nor does the way back prove anything.
+    app.advance_clock(TimeDelta::seconds(1));
+    let back = json!({"email": EMAIL});
+    assert_eq!(app.patch_user(&access, back).await.status, 200);
+    is_unverified_since_now(&app, EMAIL).await;
+}
+
+#[tokio::test]
+async fn change_of_the_address_by_staff_ends_its_verification() {
+    let app = TestApp::new().await;
+    let user = verified(&app).await;
+    app.superuser("root@example.com").await;
+    let access = app.login("root@example.com", PASSWORD).await.access;
+    let root = Dashboard::of(&app, "root@example.com").await;
+    app.advance_clock(TimeDelta::seconds(1));
+    let save = async |email: &str, username: &str| {
+        let version = app.user(EMAIL).await.version.to_string();
+        let form = multipart::Form::new()
+            .text("csrf", root.csrf.clone())
+            .text("version", version)
+            .text("email", email.to_owned())
+            .text("username", username.to_owned())
+            .text("is_activated", "on")
+            .text("is_active", "on");
+        let path = format!("/admin/users/{}/", user.id);
+        let page = root.send(root.request(&path).multipart(form)).await;
+        assert_eq!(page.status, 303, "{page:?}");
+    };
+    save(EMAIL, "Countess").await;
+    let now = app.user(EMAIL).await;
+    assert_eq!(now.email_verified_at, user.email_verified_at);
+
+    app.statements.take();
+    save("countess@example.com", "Countess").await;
+    is_unverified_since_now(&app, "countess@example.com").await;
+
+    app.deliver_all().await;
+    let (token, code) = app.request_reset("countess@example.com").await;
+    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.reset(&token, PASSWORD).await.status, 200);
+    assert!(
+        app.user("countess@example.com")
+            .await
+            .email_verified_at
+            .is_some()
+    );
+    app.statements.take();
+    let path = format!("/api/admin/users/{}/", user.id);
+    let change = app.request(Method::PATCH, &path).bearer_auth(&access);
+    let change = change.json(&json!({"email": "lovelace@example.com"}));
+    assert_eq!(app.send(change).await.status, 200);
+    is_unverified_since_now(&app, "lovelace@example.com").await;
+}

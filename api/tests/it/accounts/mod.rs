@@ -1,0 +1,9 @@
+//! Registration, activation, profile and pictures.
+
+pub(crate) mod activation;
+pub(crate) mod email_spelling;
+pub(crate) mod email_verification;
+pub(crate) mod picture_sizes;
+pub(crate) mod pictures;
+pub(crate) mod profile;
+pub(crate) mod register;

@@ -1,0 +1,228 @@
+//! Pictures are avatars: whatever is uploaded, what is stored and served is small, and uploads are limited.
+
+use std::{fs::File, io::Cursor};
+
+use image::{
+    ImageEncoder as _, ImageFormat, RgbImage,
+    codecs::png::{CompressionType, FilterType, PngEncoder},
+};
+use latchkey_testing::PATIENCE;
+use reqwest::Method;
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    accounts::pictures::{data_url, png, upload},
+    http::slow_clients::serve_as_it_is,
+    support::test_app::TestApp,
+};
+
+/// Rows that repeat after 32,008 bytes, just within the window of a good encoder: some 100 KB for 100 MB of pixels.
+fn repeating_rows() -> Vec<u8> {
+    let (width, height) = (1_000_u32, 25_000_u32);
+    let mut state = 7_u32;
+    let block: Vec<u8> = (0..width * 4 * 8)
+        .map(|_| {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            state.to_be_bytes()[0]
+        })
+        .collect();
+    let pixels = block.repeat(height as usize / 8);
+    let mut bytes = Vec::new();
+    let color = image::ExtendedColorType::Rgba8;
+    PngEncoder::new_with_quality(&mut bytes, CompressionType::Best, FilterType::NoFilter)
+        .write_image(&pixels, width, height, color)
+        .unwrap();
+    bytes
+}
+
+fn large_webp() -> Vec<u8> {
+    let picture = RgbImage::from_fn(4_000, 2_000, |x, y| {
+        image::Rgb([
+            x.to_le_bytes()[0],
+            y.to_le_bytes()[0],
+            (x / 16).to_le_bytes()[0],
+        ])
+    });
+    let mut bytes = Cursor::new(Vec::new());
+    picture.write_to(&mut bytes, ImageFormat::WebP).unwrap();
+    bytes.into_inner()
+}
+
+/// C3: a file of some hundred kilobytes is not stored as a hundred megabytes.
+#[tokio::test]
+async fn uploads_are_stored_as_bounded_avatars() {
+    let app = TestApp::new().await;
+    for (number, bytes) in [repeating_rows(), large_webp()].into_iter().enumerate() {
+        let answer = upload(&app, &format!("u{number}@example.com"), bytes).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
+
+    let files = app.pictures();
+    assert_eq!(files.len(), 2);
+    for file in files {
+        let length = file.metadata().unwrap().len();
+        assert!(length <= 256 * 1024, "{length} bytes");
+        let picture = image::open(file).unwrap();
+        assert_eq!(picture.width().max(picture.height()), 512);
+    }
+}
+
+#[tokio::test]
+async fn picture_max_size_is_configurable() {
+    let app = TestApp::with(&[("PICTURE_MAX_SIZE", "64")]).await;
+    upload(&app, "ada@example.com", png(200, 100)).await;
+    let picture = image::open(&app.pictures()[0]).unwrap();
+    assert_eq!((picture.width(), picture.height()), (64, 32));
+}
+
+/// A2: nothing of a truncated file is stored.
+#[tokio::test]
+async fn truncated_picture_is_a_bad_field() {
+    let app = TestApp::new().await;
+    let mut bytes = Cursor::new(Vec::new());
+    let picture = RgbImage::from_pixel(200, 200, image::Rgb([1, 2, 3]));
+    picture.write_to(&mut bytes, ImageFormat::Jpeg).unwrap();
+    let mut bytes = bytes.into_inner();
+    bytes.truncate(bytes.len() - 20);
+
+    let answer = upload(&app, "ada@example.com", bytes).await;
+
+    answer.is_problem(400, "invalid-input");
+    assert_eq!(
+        answer.bad_fields(),
+        [("image".to_owned(), "invalid".to_owned())]
+    );
+    assert!(app.pictures().is_empty());
+}
+
+/// C1
+#[tokio::test]
+async fn uploads_are_limited_by_account_and_client_ip() {
+    let app = TestApp::with(&[
+        ("LIMIT_PICTURE_ACCOUNT", "2/3600"),
+        ("LIMIT_PICTURE_IP", "3/3600"),
+        ("TRUSTED_PROXIES", "127.0.0.1"),
+    ])
+    .await;
+    let ada = app.logged_in_user("ada@example.com").await;
+    app.superuser("root@example.com").await;
+    let root = app
+        .login("root@example.com", crate::support::test_app::PASSWORD)
+        .await;
+    let id = app.user("ada@example.com").await.id;
+    let (own, account) = ("/api/user/".to_owned(), format!("/api/admin/users/{id}/"));
+    let patch = |path: &str, access: &str, client_ip: &str| {
+        let request = app
+            .request(Method::PATCH, path)
+            .bearer_auth(access)
+            .header("x-forwarded-for", client_ip)
+            .json(&json!({"image": data_url(&png(4, 4))}));
+        app.send(request)
+    };
+
+    // The account from anywhere, and then any account from one client IP.
+    for (path, tokens, client_ip, status) in [
+        (&own, &ada, "192.0.2.1", 200),
+        (&own, &ada, "192.0.2.1", 200),
+        (&own, &ada, "192.0.2.2", 429),
+        (&account, &root, "192.0.2.1", 200),
+        (&account, &root, "192.0.2.1", 429),
+        (&account, &root, "192.0.2.3", 200),
+        (&account, &root, "192.0.2.3", 429),
+    ] {
+        let answer = patch(path, &tokens.access, client_ip).await;
+        assert_eq!(answer.status, status, "{path} {client_ip}: {answer:?}");
+    }
+    let mut form = crate::support::test_app::registration("eve@example.com");
+    form["image"] = data_url(&png(4, 4)).into();
+    let request = app
+        .request(Method::POST, "/api/register/")
+        .header("x-forwarded-for", "192.0.2.1")
+        .json(&form);
+    let answer = app.send(request).await;
+    answer.is_problem(429, "too-many-requests");
+    // Everything but the picture goes on.
+    let answer = app
+        .patch_user(&ada.access, json!({"username": "Ada L."}))
+        .await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(app.pictures().len(), 1);
+}
+
+/// A6: the one exception from `no-store`.
+#[tokio::test]
+async fn pictures_are_cached_for_ever_by_their_tag() {
+    let app = TestApp::new().await;
+    let answer = upload(&app, "ada@example.com", png(40, 40)).await;
+    let url = answer.text("/image");
+    let name = url.rsplit('/').next().unwrap();
+    let get = |method: Method, known: Option<String>| {
+        let mut request = app.http.request(method, &url);
+        if let Some(known) = known {
+            request = request.header("if-none-match", known);
+        }
+        request.send()
+    };
+
+    let whole = get(Method::GET, None).await.unwrap();
+    let tag = whole.headers()["etag"].to_str().unwrap().to_owned();
+    assert_eq!(tag, format!("\"{name}\""));
+    let cached = "private, max-age=31536000, immutable";
+    assert_eq!(whole.headers()["cache-control"], cached);
+    let length = whole.headers()["content-length"].clone();
+    let bytes = whole.bytes().await.unwrap();
+    assert_eq!(length.to_str().unwrap(), bytes.len().to_string());
+    let head = get(Method::HEAD, None).await.unwrap();
+    assert_eq!(head.status(), 200);
+    assert_eq!(head.headers()["content-length"], length);
+    for (known, status) in [
+        (tag.clone(), 304),
+        (format!("W/{tag}"), 304),
+        (format!("\"other\", {tag}"), 304),
+        ("*".to_owned(), 304),
+        ("\"other\"".to_owned(), 200),
+    ] {
+        let answer = get(Method::GET, Some(known.clone())).await.unwrap();
+        assert_eq!(answer.status(), status, "{known}");
+        assert_eq!(answer.headers()["etag"], tag.as_str());
+        assert_eq!(answer.headers()["cache-control"], cached);
+    }
+    let gone = app.request(Method::GET, &format!("/media/{}.png", "0".repeat(32)));
+    let gone = app.send(gone.header("if-none-match", "*")).await;
+    gone.is_problem(404, "not-found");
+    assert_eq!(gone.headers["cache-control"], "no-store");
+}
+
+/// C2: a picture is streamed, so that readers that stop reading cost no memory.
+#[tokio::test]
+async fn slow_readers_of_pictures_have_bounded_memory() {
+    let mut app = TestApp::new().await;
+    let (process, address) = serve_as_it_is(&mut app).await;
+    app.logged_in_user("ada@example.com").await;
+    let folder = app.variables["MEDIA_DIR"].clone();
+    let name = format!("{}.png", "a".repeat(32));
+    // Larger than any that is stored, so that a copy in memory shows.
+    let file = File::create(format!("{folder}/{name}")).unwrap();
+    file.set_len(64 * 1024 * 1024).unwrap();
+    let before = process.most_memory();
+
+    let mut readers = Vec::new();
+    for _ in 0..8 {
+        let mut reader = TcpStream::connect(&address).await.unwrap();
+        let request = format!("GET /media/{name} HTTP/1.1\r\nHost: latchkey\r\n\r\n");
+        reader.write_all(request.as_bytes()).await.unwrap();
+        let mut status = [0; 12];
+        let read = timeout(PATIENCE, reader.read_exact(&mut status)).await;
+        read.unwrap().unwrap();
+        assert_eq!(&status, b"HTTP/1.1 200");
+        readers.push(reader);
+    }
+
+    let more = process.most_memory() - before;
+    assert!(more < 16 * 1024, "{more} KiB more");
+}

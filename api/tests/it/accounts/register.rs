@@ -1,0 +1,326 @@
+//! `POST /api/register/`
+
+use latchkey_shared::models::user;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::support::test_app::{Answer, PASSWORD, TestApp, registration};
+
+/// A picture of two by two points.
+const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGM8ISfHwMDAxMDAwMDAAAANBAEIfXHKZgAAAABJRU5ErkJggg==";
+
+#[tokio::test]
+async fn the_least_form_makes_an_account_that_waits_for_activation() {
+    let app = TestApp::new().await;
+
+    let answer = app.register("min@example.com").await;
+
+    assert_eq!(
+        answer.body,
+        json!({
+            "email": "min@example.com", "username": "Ada", "phoneNumber": null, "image": null, "dateBirth": null,
+            "gender": null, "is_activated": false,
+        })
+    );
+    let mails = app.mails_to("min@example.com").await;
+    assert_eq!(
+        mails.len(),
+        1,
+        "the owner is told that activation is awaited"
+    );
+}
+
+#[tokio::test]
+async fn with_activation_none_the_account_is_open_at_once() {
+    let app = TestApp::with(&[("ACTIVATION", "none")]).await;
+
+    assert_eq!(
+        app.register("open@example.com").await.body["is_activated"],
+        true
+    );
+    app.login("open@example.com", PASSWORD).await;
+}
+
+#[tokio::test]
+async fn an_address_is_taken_in_every_case_of_letters_and_leaves_no_trace() {
+    let app = TestApp::new().await;
+    app.register("ada@example.com").await;
+    app.deliver_all().await;
+
+    let mut again = registration("ADA@Example.com");
+    again["image"] = json!(crate::accounts::pictures::data_url(
+        &crate::accounts::pictures::png(4, 4)
+    ));
+    let answer = app.post("/api/register/", again).await;
+
+    answer.is_problem(409, "email-taken");
+    assert_eq!(
+        answer.bad_fields(),
+        [("email".to_owned(), "taken".to_owned())]
+    );
+    assert!(
+        app.pictures().is_empty(),
+        "the picture of the refused form stayed"
+    );
+    app.deliver_all().await;
+    assert_eq!(
+        app.sink.mails().len(),
+        1,
+        "a mail was sent for the refused form"
+    );
+}
+
+/// The database decides: of many at once one wins and none fails with a 5xx.
+#[tokio::test]
+async fn of_twelve_registrations_at_once_one_wins() {
+    let app = TestApp::new().await;
+
+    let answers = futures_util::future::join_all(
+        (0..12).map(|_| app.post("/api/register/", registration("race@example.com"))),
+    )
+    .await;
+
+    let statuses: Vec<_> = answers
+        .iter()
+        .map(|answer| answer.status.as_u16())
+        .collect();
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 201).count(),
+        1,
+        "{statuses:?}"
+    );
+    assert_eq!(
+        statuses.iter().filter(|status| **status == 409).count(),
+        11,
+        "{statuses:?}"
+    );
+}
+
+/// A1: what its owner may not set is ignored.
+#[tokio::test]
+async fn nobody_registers_as_activated_or_as_an_administrator() {
+    let app = TestApp::new().await;
+    let mut form = registration("sly@example.com");
+    for flag in [
+        "is_activated",
+        "is_staff",
+        "is_superuser",
+        "isActivated",
+        "isSuperuser",
+    ] {
+        form[flag] = json!(true);
+    }
+    form["id"] = json!(4711);
+
+    assert_eq!(
+        app.post("/api/register/", form).await.body["is_activated"],
+        false
+    );
+
+    let user = app.user("sly@example.com").await;
+    assert!(!user.is_activated && !user.is_staff && !user.is_superuser);
+    assert_ne!(user.id, 4711);
+}
+
+#[tokio::test]
+async fn texts_are_trimmed_and_passwords_never() {
+    let app = TestApp::new().await;
+    let form = json!({"email": "  sp@example.com ", "username": " Ada ", "password": "  pass word with blanks  "});
+
+    let answer = app.post("/api/register/", form).await;
+
+    assert_eq!(
+        (answer.text("/email"), answer.text("/username")),
+        ("sp@example.com".into(), "Ada".into())
+    );
+    app.activate("sp@example.com").await;
+    app.try_login("sp@example.com", "pass word with blanks")
+        .await
+        .is_problem(401, "invalid-credentials");
+    app.login("sp@example.com", "  pass word with blanks  ")
+        .await;
+}
+
+#[tokio::test]
+async fn a_form_and_a_multipart_body_do_what_json_does() {
+    let app = TestApp::new().await;
+    let fields = [
+        ("username", "Ada"),
+        ("password", PASSWORD),
+        ("gender", "male"),
+        ("dateBirth", ""),
+        ("image", ""),
+    ];
+
+    let mut form = fields.to_vec();
+    form.push(("email", "form@example.com"));
+    let answer = app
+        .send(app.request(Method::POST, "/api/register").form(&form))
+        .await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.text("/gender"), "male");
+    assert!(answer.body["dateBirth"].is_null());
+
+    let multipart = fields
+        .into_iter()
+        .fold(reqwest::multipart::Form::new(), |form, (name, value)| {
+            form.text(name, value)
+        })
+        .text("email", "multipart@example.com");
+    let answer = app
+        .send(
+            app.request(Method::POST, "/api/register")
+                .multipart(multipart),
+        )
+        .await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    assert_eq!(answer.text("/gender"), "male");
+}
+
+/// S20 of the original: a stale header kept its clients from logging in.
+#[tokio::test]
+async fn a_stale_authorization_header_is_ignored_where_none_is_asked_for() {
+    let app = TestApp::new().await;
+    for path in [
+        "/api/register/",
+        "/api/login/",
+        "/auth/refresh/",
+        "/auth/email_request/",
+        "/auth/check_otp/",
+        "/auth/reset_password/",
+        "/auth/logout/",
+    ] {
+        let answer = app
+            .send(
+                app.request(Method::POST, path)
+                    .bearer_auth("stale")
+                    .json(&json!({})),
+            )
+            .await;
+        answer.is_problem(400, "invalid-input");
+    }
+}
+
+/// P1 to P3, at the door. Their edges are in the unit tests of `password`.
+#[tokio::test]
+async fn weak_passwords_are_refused_with_the_reason() {
+    let app = TestApp::new().await;
+    for (password, code) in [
+        ("seven77", "too_short"),
+        ("password1", "too_common"),
+        ("weak@example.com", "too_similar"),
+        (&"x1é".repeat(43), "too_long"),
+    ] {
+        let mut form = registration("weak@example.com");
+        form["password"] = json!(password);
+        let answer = app.post("/api/register/", form).await;
+        answer.is_problem(400, "invalid-input");
+        assert_eq!(
+            answer.bad_fields(),
+            [("password".to_owned(), code.to_owned())]
+        );
+    }
+    assert!(user::list(&app.database.db).await.unwrap().is_empty());
+}
+
+/// With `REGISTRATION_PRIVACY=on` nobody learns by registering who has an account.
+#[tokio::test]
+async fn a_taken_address_is_answered_like_a_new_one_and_its_owner_gets_a_mail() {
+    let more = [("REGISTRATION_PRIVACY", "on"), ("LIMIT_MAIL_CAUSE", "1/60")];
+    let app = TestApp::with(&more).await;
+    let with_picture = |email: &str| {
+        let mut form = registration(email);
+        form["image"] = json!(format!("data:image/png;base64,{PNG}"));
+        form
+    };
+    let new = app
+        .post("/api/register/", with_picture("ada@example.com"))
+        .await;
+    app.activate("ada@example.com").await;
+    app.deliver_all().await;
+    let pictures = app.pictures();
+    // The welcome was a mail to this mailbox, too.
+    app.advance_clock(chrono::TimeDelta::minutes(1));
+
+    let taken = app
+        .post("/api/register/", with_picture("ADA@example.com"))
+        .await;
+    let again = app
+        .post("/api/register/", with_picture("ADA@example.com"))
+        .await;
+    app.deliver_all().await;
+
+    assert_eq!((new.status.as_u16(), taken.status.as_u16()), (201, 201));
+    let names = |answer: &Answer| -> Vec<_> {
+        let mut names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&new), names(&taken));
+    let but_for_the_case = |answer: &Answer| answer.body.to_string().to_lowercase();
+    assert_eq!(but_for_the_case(&new), but_for_the_case(&taken));
+    assert_eq!(but_for_the_case(&taken), but_for_the_case(&again));
+    assert!(new.body["image"].is_null());
+    assert_eq!(app.pictures(), pictures, "a picture of nobody was left");
+    let mails = app.mails_to("ada@example.com").await;
+    let subjects: Vec<_> = mails.iter().map(|mail| mail.subject.as_str()).collect();
+    assert_eq!(
+        subjects,
+        ["Welcome to Latchkey", "You have a Latchkey account already"],
+        "the second try, a moment later, sends no mail"
+    );
+    let me = app.login("ada@example.com", PASSWORD).await;
+    let user = app.get_user(&me.access).await;
+    assert_eq!(user.text("/email"), "ada@example.com");
+    assert!(user.body["image"].is_string());
+}
+
+#[tokio::test]
+async fn a_taken_address_is_noted_in_the_audit_log() {
+    let app = TestApp::new().await;
+    app.register("ada@example.com").await;
+
+    let again = app.post("/api/register/", registration("ada@example.com"));
+    again.await.is_problem(409, "email-taken");
+
+    let events = latchkey_shared::models::audit::list(
+        &app.database.db,
+        latchkey_shared::models::audit::Filter::default(),
+        10,
+    );
+    let events = events.await.unwrap();
+    assert_eq!(events[0].event, "user_create_fail");
+    assert_eq!(
+        (events[0].user_id, events[0].actor.as_str()),
+        (Some(1), "anonymous")
+    );
+}
+
+/// With `REGISTRATION_PRIVACY=on` a login right after tells nothing either, nor does how many of them are free.
+#[tokio::test]
+async fn a_login_after_a_registration_tells_a_taken_address_from_no_new_one() {
+    let more = [
+        ("REGISTRATION_PRIVACY", "on"),
+        ("LIMIT_LOGIN_FREE_FAILURES", "3"),
+        ("LIMIT_LOGIN_FAILURES", "100"),
+    ];
+    let app = TestApp::with(&more).await;
+    app.logged_in_user("taken@example.com").await;
+    let mut answers = Vec::new();
+    for email in ["taken@example.com", "new@example.com"] {
+        let mut form = registration(email);
+        form["password"] = json!("a guest's own password");
+        assert_eq!(app.post("/api/register/", form).await.status, 201);
+        for number in 0..4 {
+            let mut answer = app.try_login(email, "a guest's own password").await;
+            answer.body["instance"] = json!(null);
+            assert_eq!(answer.status, if number < 3 { 401 } else { 429 });
+            answers.push(answer.body);
+        }
+    }
+    assert_eq!(answers[..4], answers[4..]);
+
+    app.activate("new@example.com").await;
+    app.advance_clock(chrono::TimeDelta::minutes(15));
+    app.login("new@example.com", "a guest's own password").await;
+}

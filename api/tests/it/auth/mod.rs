@@ -1,0 +1,12 @@
+//! Login, tokens, sessions and passwords of accounts.
+
+pub(crate) mod access_token;
+pub(crate) mod login;
+pub(crate) mod password_change;
+pub(crate) mod password_reset;
+pub(crate) mod password_reset_model;
+pub(crate) mod refresh_and_logout;
+pub(crate) mod refresh_rotation;
+pub(crate) mod requests_in_flight;
+pub(crate) mod session_model;
+pub(crate) mod sessions;

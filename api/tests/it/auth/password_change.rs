@@ -1,0 +1,217 @@
+//! `POST /auth/change_password/`
+
+use futures_util::future::join_all;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::{
+    support::dashboard::{Dashboard, said},
+    support::test_app::{Answer, PASSWORD, TestApp},
+};
+
+const NEW: &str = "another quiet morning";
+
+async fn change(app: &TestApp, access: &str, password: &str, new: &str) -> Answer {
+    let body = json!({"password": password, "new_password": new});
+    app.send(
+        app.request(Method::POST, "/auth/change_password/")
+            .bearer_auth(access)
+            .json(&body),
+    )
+    .await
+}
+
+/// P6: it needs the current password, ends every other session, and mails a notice.
+#[tokio::test]
+async fn a_change_ends_every_session_starts_a_new_one_and_mails_the_owner() {
+    let app = TestApp::new().await;
+    let here = app.logged_in_user("ada@example.com").await;
+    let there = app.login("ada@example.com", PASSWORD).await;
+    let (token, code) = app.request_reset("ada@example.com").await;
+    assert_eq!(app.check(&token, &code).await.status, 200);
+
+    let answer = change(&app, &here.access, PASSWORD, NEW).await;
+
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let here = answer.text("/access");
+    assert_eq!(app.get_user(&here).await.status, 200);
+    app.get_user(&there.access)
+        .await
+        .is_problem(401, "not-authenticated");
+    app.post("/auth/refresh/", json!({"refresh": there.refresh}))
+        .await
+        .is_problem(401, "invalid-refresh-token");
+    app.reset(&token, "yet another morning")
+        .await
+        .is_problem(400, "invalid-reset-token");
+    app.try_login("ada@example.com", PASSWORD)
+        .await
+        .is_problem(401, "invalid-credentials");
+    app.login("ada@example.com", NEW).await;
+    let last = app.mails_to("ada@example.com").await.pop().unwrap();
+    assert!(
+        last.subject.to_lowercase().contains("password"),
+        "{}",
+        last.subject
+    );
+}
+
+/// P6
+#[tokio::test]
+async fn without_the_current_password_nothing_changes() {
+    let app = TestApp::new().await;
+    let here = app.logged_in_user("ada@example.com").await;
+    let there = app.login("ada@example.com", PASSWORD).await;
+    app.deliver_all().await;
+    let mails = app.sink.mails().len();
+
+    change(&app, &here.access, "a wrong password", NEW)
+        .await
+        .is_problem(400, "wrong-password");
+
+    assert_eq!(app.get_user(&there.access).await.status, 200);
+    app.login("ada@example.com", PASSWORD).await;
+    app.deliver_all().await;
+    assert_eq!(
+        app.sink.mails().len(),
+        mails,
+        "a notice was sent of what did not happen"
+    );
+}
+
+#[tokio::test]
+async fn a_weak_new_password_is_refused_with_the_reason() {
+    let app = TestApp::new().await;
+    let here = app.logged_in_user("ada@example.com").await;
+    for (new, code) in [
+        ("short", "too_short"),
+        ("password1", "too_common"),
+        ("ada@example.com", "too_similar"),
+    ] {
+        let answer = change(&app, &here.access, PASSWORD, new).await;
+        answer.is_problem(400, "invalid-input");
+        assert_eq!(
+            answer.bad_fields(),
+            [("new_password".to_owned(), code.to_owned())]
+        );
+    }
+}
+
+/// P6: a copied token of the session, access or refresh, opens nothing after the change (ASVS 7.2.4).
+#[tokio::test]
+async fn a_change_replaces_the_tokens_of_its_own_session() {
+    for rotation in ["off", "on"] {
+        let app = TestApp::with(&[("REFRESH_ROTATION", rotation)]).await;
+        let old = app.logged_in_user("ada@example.com").await;
+        let mails = app.mails_to("ada@example.com").await.len();
+
+        let answer = change(&app, &old.access, PASSWORD, NEW).await;
+
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.keys(), ["access", "refresh"]);
+        assert_eq!(answer.headers["cache-control"], "no-store");
+        let (access, refresh) = (answer.text("/access"), answer.text("/refresh"));
+        app.get_user(&old.access)
+            .await
+            .is_problem(401, "not-authenticated");
+        for path in ["/auth/refresh/", "/auth/logout/"] {
+            app.post(path, json!({"refresh": old.refresh}))
+                .await
+                .is_problem(401, "invalid-refresh-token");
+        }
+        assert_eq!(app.get_user(&access).await.status, 200, "{rotation}");
+        let renewed = app
+            .post("/auth/refresh/", json!({"refresh": refresh}))
+            .await;
+        assert_eq!(renewed.status, 200, "{renewed:?}");
+        // The notice of the change, and none of a replayed token.
+        assert_eq!(app.mails_to("ada@example.com").await.len(), mails + 1);
+    }
+}
+
+/// P6, S4: the new session has the device, the client IP and the end of the old one.
+#[tokio::test]
+async fn a_change_prolongs_no_session() {
+    let app = TestApp::new().await;
+    let old = app.logged_in_user("ada@example.com").await;
+    let list = async |access: &str| {
+        let request = app.request(Method::GET, "/auth/sessions/");
+        app.send(request.bearer_auth(access)).await.body
+    };
+    let before = list(&old.access).await;
+    app.advance_clock(chrono::TimeDelta::seconds(60));
+
+    let answer = change(&app, &old.access, PASSWORD, NEW).await;
+
+    let after = list(&answer.text("/access")).await;
+    assert_eq!(after.as_array().unwrap().len(), 1, "{after}");
+    assert_ne!(after[0]["id"], before[0]["id"]);
+    for member in ["device", "client_ip", "created", "expires", "current"] {
+        assert_eq!(after[0][member], before[0][member], "{member}");
+    }
+}
+
+/// P6, S3: whatever a refresh beside the change is answered opens nothing after it.
+#[tokio::test]
+async fn refreshes_beside_a_change_leave_no_token() {
+    for rotation in ["off", "on"] {
+        let app = TestApp::with(&[("REFRESH_ROTATION", rotation)]).await;
+        let old = app.logged_in_user("ada@example.com").await;
+        let refresh = || app.post("/auth/refresh/", json!({"refresh": old.refresh}));
+
+        let (answer, refreshed) = tokio::join!(
+            change(&app, &old.access, PASSWORD, NEW),
+            join_all((0..20).map(|_| refresh())),
+        );
+
+        assert_eq!(answer.status, 200, "{answer:?}");
+        for refreshed in refreshed.iter().filter(|it| it.status == 200) {
+            app.get_user(&refreshed.text("/access"))
+                .await
+                .is_problem(401, "not-authenticated");
+            if rotation == "on" {
+                let body = json!({"refresh": refreshed.text("/refresh")});
+                app.post("/auth/refresh/", body)
+                    .await
+                    .is_problem(401, "invalid-refresh-token");
+            }
+        }
+        assert_eq!(app.get_user(&answer.text("/access")).await.status, 200);
+        let body = json!({"refresh": answer.text("/refresh")});
+        assert_eq!(app.post("/auth/refresh/", body).await.status, 200);
+    }
+}
+
+/// P6, A4: the dashboard's cookie is replaced like a token.
+#[tokio::test]
+async fn a_change_at_the_dashboard_replaces_its_cookie() {
+    let app = TestApp::new().await;
+    app.superuser("root@example.com").await;
+    let root = Dashboard::of(&app, "root@example.com").await;
+    let page = root.sign_in("root@example.com", PASSWORD).await;
+    let old = page.cookie("latchkey_admin").unwrap();
+    let mut root = root;
+    root.csrf = crate::support::dashboard::value(&root.see("/admin/account/").await, "csrf");
+
+    let page = root
+        .post(
+            "/admin/account/",
+            &[
+                ("password", PASSWORD),
+                ("new_password", NEW),
+                ("password_again", NEW),
+            ],
+        )
+        .await;
+
+    assert_eq!(page.status, 303, "{page:?}");
+    let new = page.cookie("latchkey_admin").unwrap();
+    assert_ne!(new, old);
+    let html = root.see("/admin/account/").await;
+    assert_eq!(said(&html), "Your password has been changed.");
+    let request = app.request(Method::GET, "/admin/account/");
+    let answer = app
+        .send(request.header("cookie", old.split(';').next().unwrap()))
+        .await;
+    assert_eq!(answer.status, 303, "{answer:?}");
+}

@@ -1,0 +1,251 @@
+//! Requests whose last byte is held back, while what they were allowed by ends.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+use latchkey_shared::{
+    database,
+    models::{session, user},
+};
+use latchkey_testing::PATIENCE;
+use reqwest::Method;
+use sea_orm::{ActiveModelTrait as _, ActiveValue::Set};
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::timeout,
+};
+
+use crate::{
+    auth::login::claims,
+    support::test_app::{Answer, PASSWORD, TestApp, Tokens},
+};
+
+const NEW: &str = "another quiet morning";
+const THIEF: &str = "a thief's own password";
+
+/// A request that was let in and lacks its last byte.
+struct Pending {
+    stream: TcpStream,
+    last: u8,
+}
+
+impl Pending {
+    /// Sends all of a request but its last byte. The server asks for the body once it has looked at the token.
+    async fn begin(app: &TestApp, method: &str, path: &str, access: &str, body: &Value) -> Self {
+        let body = body.to_string();
+        let (last, rest) = body.as_bytes().split_last().unwrap();
+        let address = app.base.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nHost: latchkey\r\nAuthorization: Bearer {access}\r\n\
+             Content-Type: application/json\r\nContent-Length: {}\r\nExpect: 100-continue\r\n\
+             Connection: close\r\n\r\n",
+            body.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let mut asked = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
+        timeout(PATIENCE, stream.read_exact(&mut asked))
+            .await
+            .expect("the server asks for the body")
+            .unwrap();
+        assert!(asked.starts_with(b"HTTP/1.1 100"));
+        stream.write_all(rest).await.unwrap();
+        Self {
+            stream,
+            last: *last,
+        }
+    }
+
+    /// Sends the last byte; what is answered.
+    async fn end(mut self) -> String {
+        self.stream.write_all(&[self.last]).await.unwrap();
+        let mut answer = Vec::new();
+        timeout(PATIENCE, self.stream.read_to_end(&mut answer))
+            .await
+            .expect("an answer")
+            .unwrap();
+        String::from_utf8_lossy(&answer).into_owned()
+    }
+}
+
+/// What ends a session.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Reset,
+    LogoutAll,
+    Deactivation,
+}
+
+const ENDS: [End; 3] = [End::Reset, End::LogoutAll, End::Deactivation];
+
+impl End {
+    async fn come(self, app: &TestApp, email: &str, owner: &Tokens) {
+        match self {
+            Self::Reset => {
+                let (token, code) = app.request_reset(email).await;
+                assert_eq!(app.check(&token, &code).await.status, 200);
+                assert_eq!(app.reset(&token, NEW).await.status, 200);
+            }
+            Self::LogoutAll => {
+                let request = app.request(Method::POST, "/auth/logout_all/");
+                let request = request.bearer_auth(&owner.access);
+                assert_eq!(app.send(request).await.status, 204);
+            }
+            Self::Deactivation => app.deactivate(email).await,
+        }
+    }
+}
+
+#[track_caller]
+fn is_not_authenticated(answer: &str, end: End) {
+    assert!(answer.starts_with("HTTP/1.1 401"), "{end:?}: {answer}");
+    assert!(
+        answer.contains("/problems/not-authenticated"),
+        "{end:?}: {answer}"
+    );
+}
+
+/// S2: a session that has ended changes no profile, however long before its request began.
+#[tokio::test]
+async fn a_profile_is_not_changed_by_a_session_that_has_ended_meanwhile() {
+    let app = TestApp::new().await;
+    for end in ENDS {
+        let email = format!("{end:?}@example.com").to_lowercase();
+        let owner = app.logged_in_user(&email).await;
+        let thief = app.login(&email, PASSWORD).await;
+        let change = |body: Value| {
+            let (app, access) = (&app, thief.access.as_str());
+            async move { Pending::begin(app, "PATCH", "/api/user/", access, &body).await }
+        };
+        let body = json!({"email": "thief@example.com", "username": "Thief"});
+        // The second is written another way: it concerns nobody but the row.
+        let pending = [
+            change(body).await,
+            change(json!({"username": "Thief"})).await,
+        ];
+
+        end.come(&app, &email, &owner).await;
+        let before = app.user(&email).await;
+
+        for pending in pending {
+            is_not_authenticated(&pending.end().await, end);
+        }
+        assert_eq!(app.user(&email).await, before, "{end:?}");
+    }
+}
+
+/// S2: nor by an account whose activation was taken back meanwhile.
+#[tokio::test]
+async fn a_profile_is_not_changed_by_an_account_that_is_activated_no_more() {
+    let app = TestApp::new().await;
+    let owner = app.logged_in_user("ada@example.com").await;
+    let body = json!({"username": "Thief"});
+    let pending = Pending::begin(&app, "PATCH", "/api/user/", &owner.access, &body).await;
+    let taken_back = user::ActiveModel {
+        id: Set(app.user("ada@example.com").await.id),
+        is_activated: Set(false),
+        ..Default::default()
+    };
+    let before = taken_back.update(&app.database.db).await.unwrap();
+
+    let answer = pending.end().await;
+
+    assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
+    assert_eq!(app.user("ada@example.com").await, before);
+}
+
+/// S2: nor while the transaction that ends its session, or every session, is under way.
+#[tokio::test]
+async fn a_profile_is_not_changed_while_its_session_is_being_ended() {
+    for all in [true, false] {
+        being_ended(all).await;
+    }
+}
+
+async fn being_ended(all: bool) {
+    let app = TestApp::new().await;
+    let owner = app.logged_in_user("ada@example.com").await;
+    let (db, now) = (&app.database.db, app.clock.now());
+    let before = app.user("ada@example.com").await;
+    let sid = claims(&owner.access)["sid"].as_str().unwrap().parse();
+    let ending = database::begin(db).await.unwrap();
+    if all {
+        user::lock(&ending, before.id).await.unwrap();
+    } else {
+        assert!(session::revoke(&ending, sid.unwrap(), now).await.unwrap());
+    }
+    let body = json!({"username": "Thief"});
+    let pending = Pending::begin(&app, "PATCH", "/api/user/", &owner.access, &body).await;
+    let mut changing = tokio::spawn(pending.end());
+    let early = timeout(Duration::from_millis(300), &mut changing).await;
+    assert!(early.is_err(), "it does not wait: {early:?}");
+
+    if all {
+        session::revoke_all(&ending, before.id, now).await.unwrap();
+    }
+    ending.commit().await.unwrap();
+
+    is_not_authenticated(&changing.await.unwrap(), End::LogoutAll);
+    assert_eq!(app.user("ada@example.com").await, before);
+}
+
+/// S2, P6: nor the password, also by somebody who knows the one of before.
+#[tokio::test]
+async fn a_password_is_not_changed_by_a_session_that_has_ended_meanwhile() {
+    let app = TestApp::new().await;
+    for end in ENDS {
+        let email = format!("{end:?}@example.com").to_lowercase();
+        let owner = app.logged_in_user(&email).await;
+        let thief = app.login(&email, PASSWORD).await;
+        let path = "/auth/change_password/";
+        let body = json!({"password": PASSWORD, "new_password": THIEF});
+        let pending = Pending::begin(&app, "POST", path, &thief.access, &body).await;
+
+        end.come(&app, &email, &owner).await;
+        let before = app.user(&email).await;
+
+        is_not_authenticated(&pending.end().await, end);
+        assert_eq!(app.user(&email).await, before, "{end:?}");
+    }
+}
+
+/// P6: a change of the password that was verified before another one comes too late, also in a session that lives on.
+#[tokio::test]
+async fn of_two_changes_of_a_password_the_second_knows_the_first() {
+    let app = TestApp::new().await;
+    let here = app.logged_in_user("ada@example.com").await;
+    let path = "/auth/change_password/";
+    let body = json!({"password": PASSWORD, "new_password": THIEF});
+    let pending = Pending::begin(&app, "POST", path, &here.access, &body).await;
+
+    let body = json!({"password": PASSWORD, "new_password": NEW});
+    let request = app.request(Method::POST, path);
+    let first: Answer = app
+        .send(request.bearer_auth(&here.access).json(&body))
+        .await;
+    assert_eq!(first.status, 200, "{first:?}");
+
+    let answer = pending.end().await;
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    app.login("ada@example.com", NEW).await;
+}
+
+/// S2: a login whose password was verified before a reset, or before the account was shut, makes no session after it.
+#[tokio::test]
+async fn a_login_that_was_verified_before_a_reset_or_a_deactivation_comes_too_late() {
+    let app = TestApp::new().await;
+    let owner = app.logged_in_user("ada@example.com").await;
+    for end in [End::Reset, End::Deactivation] {
+        let verified = app.user("ada@example.com").await;
+        end.come(&app, "ada@example.com", &owner).await;
+
+        let (db, now) = (&app.database.db, app.clock.now());
+        let noted = user::record_login(db, verified.id, &verified.password_hash, None, now).await;
+
+        assert!(!noted.unwrap(), "{end:?}");
+        let alive = session::list_alive(db, verified.id, now + TimeDelta::seconds(1)).await;
+        assert!(alive.unwrap().is_empty(), "{end:?}");
+    }
+}

@@ -1,0 +1,5 @@
+//! Settings.
+
+pub(crate) mod defaults;
+pub(crate) mod example_env;
+pub(crate) mod production;

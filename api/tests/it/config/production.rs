@@ -1,0 +1,140 @@
+//! Weak configurations in production, and files that only their owner may read.
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use futures_util::future::join_all;
+use latchkey_shared::database;
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
+
+use crate::{http::slow_clients::serve_as_it_is, support::test_app::TestApp};
+
+/// The program names each key, and never the secret.
+#[tokio::test]
+async fn production_start_with_weak_settings_names_each_key() {
+    let mut app = TestApp::new().await;
+    let weak = "abababababababababababababababab";
+    for (key, value) in [
+        ("ENVIRONMENT", "production"),
+        ("SECRET_KEY", weak),
+        ("PUBLIC_URL", "http://accounts.example.com"),
+        ("TRUSTED_PROXIES", "0.0.0.0/0"),
+    ] {
+        app.variables.insert(key.to_owned(), value.to_owned());
+    }
+
+    let (code, output) = app.process(&["serve"]).output().await;
+
+    assert_eq!(code, Some(1));
+    for key in [
+        "SECRET_KEY: expected random bytes in production",
+        "PUBLIC_URL: expected an https:// URL in production",
+        "TRUSTED_PROXIES: expected in production the networks of your own proxies",
+        "LIMIT_LOGIN_IP: expected at most 100 times 60/60 in production, or LIMITS=off",
+        "LIMIT_LOGIN_FAILURES: expected at most 100 in production, or LIMITS=off",
+    ] {
+        assert!(output.contains(key), "{key} is not in: {output}");
+    }
+    assert!(!output.contains(weak), "{output}");
+}
+
+#[tokio::test]
+async fn public_url_with_more_than_a_path_is_refused() {
+    for bad in [
+        "https://h.example/?a=b",
+        "https://h.example/#a",
+        "https://ada@h.example",
+        "https://h.example/a//b",
+        "https://h.example/a;b",
+        "https://h.example/a%20b",
+        "https://h.example/a/../b",
+        "https://h.example/%2e%2E/x",
+        "https://h.example/.",
+        "https://h.example/a/./",
+        "https://h.example\\a",
+        "https:\\\\h.example",
+    ] {
+        let mut app = TestApp::new().await;
+        app.variables
+            .insert("PUBLIC_URL".to_owned(), bad.to_owned());
+        let (code, output) = app.process(&["serve"]).output().await;
+        assert_eq!(code, Some(1), "{bad}");
+        assert!(output.contains("PUBLIC_URL: expected the URL"), "{output}");
+    }
+}
+
+#[tokio::test]
+async fn development_on_a_reachable_address_is_warned_about_at_the_start() {
+    let mut app = TestApp::new().await;
+    // An address of no machine (RFC 5737), so that nothing is bound.
+    app.variables
+        .insert("BIND".to_owned(), "192.0.2.1:8000".to_owned());
+
+    let (code, output) = app.process(&["serve"]).output().await;
+
+    assert_eq!(code, Some(1));
+    assert!(
+        output.contains("BIND is 192.0.2.1:8000") && output.contains("ENVIRONMENT=production"),
+        "{output}"
+    );
+}
+
+#[tokio::test]
+async fn start_logs_the_environment() {
+    let mut app = TestApp::new().await;
+    let (process, _) = serve_as_it_is(&mut app).await;
+    let lines = process.lines().join("\n");
+    assert!(lines.contains("environment=development"), "{lines}");
+}
+
+#[tokio::test]
+async fn limits_off_limits_nothing() {
+    let app = TestApp::with(&[("LIMITS", "off"), ("LIMIT_LOGIN_IP", "1/3600")]).await;
+    for _ in 0..3 {
+        let answer = app.try_login("ada@example.com", "wrong wrong").await;
+        answer.is_problem(401, "invalid-credentials");
+    }
+}
+
+#[tokio::test]
+async fn sqlite_files_are_for_their_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new folder/latchkey.db");
+    let url = format!("sqlite://{}", path.display());
+    let db = database::create(&url).await.unwrap();
+    db.execute_unprepared("CREATE TABLE t (a INTEGER)")
+        .await
+        .unwrap();
+
+    let mut names = Vec::new();
+    for entry in fs::read_dir(path.parent().unwrap()).unwrap() {
+        let entry = entry.unwrap();
+        let mode = entry.metadata().unwrap().permissions().mode();
+        names.push(entry.file_name().into_string().unwrap());
+        assert_eq!(mode & 0o777, 0o600, "{names:?}");
+    }
+    names.sort();
+    assert_eq!(names, ["latchkey.db", "latchkey.db-shm", "latchkey.db-wal"]);
+}
+
+/// R2: an empty database in place of one that was moved away would look like the loss of every account.
+#[tokio::test]
+async fn missing_sqlite_file_is_not_created() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("latchkey.db");
+    let url = format!("sqlite://{}", path.display());
+    let error = database::connect(&url).await.unwrap_err();
+    assert!(
+        error.to_string().contains("latchkey-api migrate"),
+        "{error}"
+    );
+    assert!(!path.exists());
+
+    let db = database::create(&url).await.unwrap();
+    fs::rename(&path, folder.path().join("moved.db")).unwrap();
+    // More at once than there are open connections.
+    let reads =
+        (0..8).map(|_| db.query_one_raw(Statement::from_string(DbBackend::Sqlite, "SELECT 1")));
+    join_all(reads).await;
+
+    assert!(!path.exists());
+}

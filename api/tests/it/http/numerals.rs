@@ -1,0 +1,248 @@
+//! Numbers, codes and names as people type them: digits of every script, blanks, marks of copied text.
+
+use latchkey_shared::models::password_reset as resets;
+use reqwest::Method;
+use sea_orm::EntityTrait as _;
+use serde_json::{Value, json};
+
+use crate::support::test_app::{PASSWORD, TestApp, other_than, registration};
+
+/// The digits of a code in another script, whose zero this is.
+fn in_script(code: &str, zero: char) -> String {
+    let digit = |c: char| char::from_u32(u32::from(zero) + c.to_digit(10).unwrap()).unwrap();
+    code.chars().map(digit).collect()
+}
+
+async fn tries(app: &TestApp) -> Vec<i32> {
+    let rows = resets::Entity::find().all(&app.database.db).await;
+    rows.unwrap().into_iter().map(|row| row.tries).collect()
+}
+
+#[tokio::test]
+async fn phone_number_in_every_script_is_stored_as_e164() {
+    let app = TestApp::new().await;
+    for (index, typed) in [
+        "+٢٠١٠٠١٢٣٤٥٦٧",
+        "+۲۰۱۰۰۱۲۳۴۵۶۷",
+        "＋２０１００１２３４５６７",
+        "\u{202a}+20 100 123 4567\u{202c}",
+        "+20\u{a0}100\u{a0}123\u{2011}4567\u{200f}",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let mut form = registration(&format!("ada{index}@example.com"));
+        form["phoneNumber"] = json!(typed);
+        let answer = app.post("/api/register/", form).await;
+        assert_eq!(answer.status, 201, "{typed}: {answer:?}");
+        assert_eq!(answer.text("/phoneNumber"), "+201001234567", "{typed}");
+    }
+}
+
+/// A field that is there is never called missing, whatever is in it and however it is sent.
+#[tokio::test]
+async fn present_field_is_never_reported_as_missing() {
+    let app = TestApp::new().await;
+    let values = [
+        json!(5),
+        json!(-1.5),
+        json!(201_001_234_567_u64),
+        json!(true),
+        json!([]),
+        json!([1]),
+        json!({"a": 1}),
+        json!("\u{3164}"),
+        json!("٥"),
+        json!("\u{0}"),
+    ];
+    let forms = [
+        (
+            "/api/register/",
+            vec![
+                "email",
+                "username",
+                "password",
+                "phoneNumber",
+                "dateBirth",
+                "gender",
+                "image",
+            ],
+        ),
+        ("/api/login/", vec!["email", "password"]),
+        ("/auth/email_request/", vec!["email"]),
+        ("/auth/check_otp/", vec!["token", "otp"]),
+        ("/auth/reset_password/", vec!["token", "new_password"]),
+    ];
+    for (path, names) in forms {
+        for value in &values {
+            let body: Value = names
+                .iter()
+                .map(|name| ((*name).to_owned(), value.clone()))
+                .collect::<serde_json::Map<_, _>>()
+                .into();
+            let answer = app.post(path, body.clone()).await;
+            assert_eq!(answer.status, 400, "{path} {body}: {answer:?}");
+            assert!(!answer.text("/detail").contains("Missing"), "{answer:?}");
+            let codes = answer.body["errors"].as_array().into_iter().flatten();
+            let mut codes = codes.map(|error| &error["code"]);
+            assert!(
+                !codes.any(|code| code == "required"),
+                "{path} {body}: {answer:?}"
+            );
+        }
+    }
+    let body = json!({"email": "nobody", "phoneNumber": "x"});
+    let answer = app.post("/api/register/", body).await;
+    assert_eq!(
+        answer.text("/detail"),
+        "Missing: username, password. Wrong: email, phoneNumber."
+    );
+    // What `curl -d` sends when nothing is said of the type.
+    let request = app
+        .request(Method::POST, "/api/login/")
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(json!({"email": "ada@example.com", "password": PASSWORD}).to_string());
+    let answer = app.send(request).await;
+    answer.is_problem(400, "malformed-body");
+    assert!(
+        answer.text("/detail").contains("application/json"),
+        "{answer:?}"
+    );
+}
+
+/// The right digits are the right code, however they are written.
+#[tokio::test]
+async fn code_in_another_script_or_grouping_is_accepted() {
+    let app = TestApp::new().await;
+    app.logged_in_user("ada@example.com").await;
+    let typed: [fn(&str) -> String; 5] = [
+        |code| in_script(code, '\u{660}'),
+        |code| in_script(code, '\u{6f0}'),
+        |code| in_script(code, '\u{ff10}'),
+        |code| format!("{} {}", &code[..3], &code[3..]),
+        |code| format!("\u{200f}{}-{}\u{a0}", &code[..3], &code[3..]),
+    ];
+    for typed in typed {
+        let (token, code) = app.request_reset("ada@example.com").await;
+        let answer = app.check(&token, &typed(&code)).await;
+        assert_eq!(answer.status, 200, "{}: {answer:?}", typed(&code));
+    }
+}
+
+/// JSON has no number with a leading zero, so a client that sends one has lost it.
+#[tokio::test]
+async fn code_sent_as_a_number_gets_its_leading_zeros_back() {
+    let app = TestApp::new().await;
+    app.logged_in_user("ada@example.com").await;
+    let (token, code) = loop {
+        let (token, code) = app.request_reset("ada@example.com").await;
+        if code.starts_with('0') {
+            break (token, code);
+        }
+    };
+    let number: u32 = code.parse().unwrap();
+    let body = json!({"token": token, "otp": number});
+    let answer = app.post("/auth/check_otp/", body).await;
+    assert_eq!(answer.status, 200, "{number}: {answer:?}");
+}
+
+/// O3, N1: a text that cannot be a code costs no try of the request and none of the mailbox, and is answered alike
+/// whether or not there is an account.
+#[tokio::test]
+async fn code_of_another_length_takes_no_try() {
+    let app = TestApp::with(&[("LIMIT_OTP_EMAIL", "2/86400")]).await;
+    app.logged_in_user("ada@example.com").await;
+    let (token, code) = app.request_reset("ada@example.com").await;
+    let request = json!({"email": "nobody@example.com"});
+    let unknown = app.post("/auth/email_request/", request).await;
+    let unknown = unknown.text("/token");
+
+    let mut answers = Vec::new();
+    for token in [&*token, &*unknown, "no token at all"] {
+        for otp in [
+            json!("12345"),
+            json!("1234567"),
+            json!(1_234_567),
+            json!(-12345),
+            json!("12345a"),
+            json!("abcdef"),
+            json!(in_script("12345", '\u{660}')),
+        ] {
+            let body = json!({"token": token, "otp": otp});
+            let mut answer = app.post("/auth/check_otp/", body).await;
+            answer.is_problem(400, "invalid-otp");
+            answer.body["instance"] = Value::Null;
+            answers.push(answer.body);
+        }
+    }
+    assert!(
+        answers.windows(2).all(|pair| pair[0] == pair[1]),
+        "{answers:?}"
+    );
+    assert_eq!(tries(&app).await, [0, 0]);
+
+    // A wrong code of the right length takes one of each; then the right one is still right.
+    let wrong = in_script(&other_than(&code), '\u{660}');
+    app.check(&token, &wrong)
+        .await
+        .is_problem(400, "invalid-otp");
+    let mut counts = tries(&app).await;
+    counts.sort_unstable();
+    assert_eq!(counts, [0, 1]);
+    assert_eq!(app.check(&token, &code).await.status, 200);
+}
+
+/// Codes have the length that is configured.
+#[tokio::test]
+async fn code_length_is_the_configured_one() {
+    let app = TestApp::with(&[("OTP_DIGITS", "8")]).await;
+    app.logged_in_user("ada@example.com").await;
+    let answer = app
+        .post("/auth/email_request/", json!({"email": "ada@example.com"}))
+        .await;
+    let mails = app.mails_to("ada@example.com").await;
+    let code = mails
+        .last()
+        .unwrap()
+        .subject
+        .split(' ')
+        .next()
+        .unwrap()
+        .to_owned();
+    assert_eq!(code.len(), 8);
+    assert_eq!(app.check(&answer.text("/token"), &code).await.status, 200);
+}
+
+/// A name is refused for what nobody sees, with the reason, and taken in every script.
+#[tokio::test]
+async fn invisible_username_is_refused_with_the_reason() {
+    let app = TestApp::new().await;
+    let tokens = app.logged_in_user("ada@example.com").await;
+    for bad in [
+        "\u{3164}",
+        "Ada\u{200b}",
+        "\u{202e}adA",
+        "Ada\u{2066}",
+        "\u{200d}",
+    ] {
+        let body = json!({"username": bad});
+        let answer = app.patch_user(&tokens.access, body).await;
+        answer.is_problem(400, "invalid-input");
+        assert_eq!(
+            answer.bad_fields(),
+            [("username".to_owned(), "character".to_owned())]
+        );
+    }
+    for good in [
+        "محمد علي",
+        "می\u{200c}رود",
+        "👨\u{200d}👩\u{200d}👧",
+        "🏳\u{fe0f}\u{200d}🌈",
+        "漢字",
+    ] {
+        let answer = app
+            .patch_user(&tokens.access, json!({"username": good}))
+            .await;
+        assert_eq!(answer.text("/username"), good);
+    }
+}

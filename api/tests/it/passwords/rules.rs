@@ -1,0 +1,193 @@
+//! Which new passwords are refused, at every place where one is set.
+
+use std::{collections::BTreeSet, fmt::Write as _};
+
+use latchkey_api::config::Config;
+use latchkey_shared::config::settings::Settings;
+use reqwest::Method;
+use serde_json::json;
+
+use crate::{
+    support::dashboard::Dashboard,
+    support::test_app::{Answer, PASSWORD, TestApp},
+};
+
+/// SHA-1 of `another quiet morning` and of some other texts.
+const BREACHED: [&str; 3] = [
+    "F7B9F20D0A0AF6B7A7E70E446F5E06C631245C78",
+    "0801C1574C8A07F67BFED8C612D38D21845A7622",
+    "90B39216126097DD7121DD88B25C70D8F9736323",
+];
+
+/// A file as Have I Been Pwned publishes them.
+fn breach_file() -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let lines: BTreeSet<_> = BREACHED.into_iter().collect();
+    let text = lines.into_iter().fold(String::new(), |mut text, hash| {
+        write!(text, "{hash}:17\r\n").unwrap();
+        text
+    });
+    std::fs::write(file.path(), text).unwrap();
+    file
+}
+
+async fn register(app: &TestApp, password: &str) -> Answer {
+    let form = json!({"email": "new@example.com", "username": "New", "password": password});
+    app.post("/api/register/", form).await
+}
+
+async fn change(app: &TestApp, access: &str, new: &str) -> Answer {
+    let body = json!({"password": PASSWORD, "new_password": new});
+    let request = app.request(Method::POST, "/auth/change_password/");
+    app.send(request.bearer_auth(access).json(&body)).await
+}
+
+/// A new password at each call that sets one.
+async fn set_everywhere(app: &TestApp, password: &str) -> [Answer; 3] {
+    let tokens = app.logged_in_user("ada@example.com").await;
+    let (token, code) = app.request_reset("ada@example.com").await;
+    assert_eq!(app.check(&token, &code).await.status, 200);
+    [
+        register(app, password).await,
+        change(app, &tokens.access, password).await,
+        app.reset(&token, password).await,
+    ]
+}
+
+/// P3: what anybody who knows the product would try first.
+#[tokio::test]
+async fn common_and_obvious_passwords_are_refused() {
+    let app = TestApp::new().await;
+    for (password, code) in [
+        ("123123123", "too_common"),
+        ("jennifer", "too_common"),
+        ("administrator", "too_common"),
+        ("passwordpassword", "too_common"),
+        ("Summer2025!", "too_common"),
+        ("abcdefgh", "too_common"),
+        ("87654321", "too_common"),
+        ("latchkey", "too_similar"),
+        ("Latchkey2025!", "too_similar"),
+        ("new@example.com", "too_similar"),
+        ("p\u{e4}ssword", "too_common"),
+        ("p\u{430}ssword1", "too_common"),
+    ] {
+        let answer = register(&app, password).await;
+        answer.is_problem(400, "invalid-input");
+        let expected = [("password".to_owned(), code.to_owned())];
+        assert_eq!(answer.bad_fields(), expected, "{password}");
+    }
+    // P2
+    assert_eq!(register(&app, "qhzmvxkwpl").await.status, 201);
+}
+
+/// P3: the date of birth counts where it is given, and where it is known.
+#[tokio::test]
+async fn date_of_birth_as_password_is_refused() {
+    let app = TestApp::new().await;
+    let form = |password: &str| {
+        json!({
+            "email": "new@example.com", "username": "New", "dateBirth": "1990-02-28", "password": password,
+        })
+    };
+
+    let answer = app.post("/api/register/", form("19900228new")).await;
+
+    answer.is_problem(400, "invalid-input");
+    let expected = [("password".to_owned(), "too_similar".to_owned())];
+    assert_eq!(answer.bad_fields(), expected);
+    assert_eq!(register(&app, "19900228new").await.status, 201);
+    let again = json!({"dateBirth": "1990-02-28"});
+    let tokens = app.logged_in_user("ada@example.com").await;
+    let request = app.request(Method::PATCH, "/api/user/");
+    let patched = app
+        .send(request.bearer_auth(&tokens.access).json(&again))
+        .await;
+    assert_eq!(patched.status, 200);
+    let answer = change(&app, &tokens.access, "1990.02.28ada").await;
+    assert_eq!(answer.bad_fields()[0].1, "too_similar");
+}
+
+/// P3
+#[tokio::test]
+async fn breached_passwords_are_refused_everywhere() {
+    let file = breach_file();
+    let path = file.path().to_str().unwrap();
+    let app = TestApp::with(&[("BREACHED_PASSWORDS_FILE", path)]).await;
+
+    for answer in set_everywhere(&app, "another quiet morning").await {
+        answer.is_problem(400, "invalid-input");
+        assert_eq!(answer.bad_fields()[0].1, "breached");
+    }
+    assert_eq!(register(&app, "yet another morning").await.status, 201);
+}
+
+/// P3: without its file the promise cannot be kept, so no password is set.
+#[tokio::test]
+async fn an_unreadable_breach_file_is_a_503() {
+    let file = breach_file();
+    let path = file.path().to_str().unwrap().to_owned();
+    let app = TestApp::with(&[("BREACHED_PASSWORDS_FILE", &path)]).await;
+    let tokens = app.logged_in_user("ada@example.com").await;
+    drop(file);
+
+    let answer = change(&app, &tokens.access, "yet another morning").await;
+
+    answer.is_problem(503, "unavailable");
+    assert!(!answer.body.to_string().contains(&path), "{answer:?}");
+    app.login("ada@example.com", PASSWORD).await;
+    let file = breach_file();
+    std::fs::copy(file.path(), &path).unwrap();
+    let answer = change(&app, &tokens.access, "yet another morning").await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    std::fs::remove_file(&path).unwrap();
+}
+
+/// A start with a wrong setting names it.
+#[test]
+fn wrong_password_settings_stop_the_start() {
+    for (key, value) in [
+        ("PASSWORD_MIN_LENGTH", "7"),
+        ("PASSWORD_MIN_LENGTH", "65"),
+        ("PASSWORD_MIN_LENGTH", "x"),
+        ("BREACHED_PASSWORDS_FILE", "/nonexistent"),
+        ("BREACHED_PASSWORDS_FILE", env!("CARGO_MANIFEST_PATH")),
+    ] {
+        let key_of_tokens = ("SECRET_KEY", "0123456789abcdef0123456789abcdef");
+        let settings = Settings::from_pairs([key_of_tokens, (key, value)]);
+        let error = Config::read(settings).unwrap_err().to_string();
+        assert!(error.contains(&format!("{key}: ")), "{error}");
+    }
+}
+
+/// P1: the configured number is in the errors, in the document, and on the pages.
+#[tokio::test]
+async fn the_shortest_password_is_configured_and_told() {
+    let app = TestApp::with(&[("PASSWORD_MIN_LENGTH", "12")]).await;
+    let eleven = "qhzmvxkwplb";
+    for answer in set_everywhere(&app, eleven).await {
+        answer.is_problem(400, "invalid-input");
+        assert_eq!(answer.body["errors"][0]["code"], "too_short");
+        assert_eq!(
+            answer.body["errors"][0]["detail"],
+            "At least 12 characters."
+        );
+    }
+    assert_eq!(register(&app, "qhzmvxkwplbn").await.status, 201);
+
+    let document = app.send(app.request(Method::GET, "/openapi.json")).await;
+    for (schema, member) in [
+        ("Registration", "password"),
+        ("PasswordChange", "new_password"),
+        ("PasswordResetForm", "new_password"),
+    ] {
+        let described = &document.body["components"]["schemas"][schema]["properties"][member];
+        assert_eq!(described["minLength"], 12, "{schema}");
+        let text = described["description"].as_str().unwrap();
+        assert!(text.starts_with("12 to 128 characters"), "{text}");
+    }
+    app.superuser("root@example.com").await;
+    let root = Dashboard::of(&app, "root@example.com").await;
+    let html = root.see("/admin/account/").await;
+    assert!(html.contains("Minimum length: 12"), "{html}");
+}

@@ -1,0 +1,393 @@
+//! Mails to one mailbox stay within its budget, and no stranger keeps its owner's mails from coming (T5, M3).
+
+use chrono::TimeDelta;
+use latchkey_shared::models::mail;
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::test_app::{Answer, PASSWORD, TestApp, code_in, registration};
+
+/// What comes without any setting, but for the pause between two codes, which has a test of its own.
+const BUDGET: [(&str, &str); 5] = [
+    ("TRUSTED_PROXIES", "127.0.0.0/8"),
+    ("LIMIT_MAIL_CAUSE", "3/3600"),
+    ("LIMIT_MAIL_HOUR", "10/3600"),
+    ("LIMIT_MAIL_DAY", "30/86400"),
+    ("LIMIT_MAIL_COOLDOWN", "1000/1"),
+];
+pub(crate) const OWNER: &str = "198.51.100.7";
+
+pub(crate) async fn start(more: &[(&str, &str)]) -> TestApp {
+    TestApp::with(&[&BUDGET, more].concat()).await
+}
+
+pub(crate) async fn post_from(app: &TestApp, client_ip: &str, path: &str, body: Value) -> Answer {
+    let request = app.request(Method::POST, path);
+    let request = request.header("x-forwarded-for", client_ip).json(&body);
+    app.send(request).await
+}
+
+/// Asks for a code from a client IP; the token of the request.
+pub(crate) async fn ask_from(app: &TestApp, client_ip: &str, email: &str) -> String {
+    let body = json!({"email": email});
+    let answer = post_from(app, client_ip, "/auth/email_request/", body).await;
+    assert_eq!(answer.status, 201, "{answer:?}");
+    answer.text("/token")
+}
+
+/// How many mails of one kind were sent, and how many were suppressed with a reason.
+pub(crate) async fn sent_and_suppressed(app: &TestApp, kind: &str) -> (usize, usize) {
+    app.deliver_all().await;
+    let mails = mail::list(&app.database.db, None, 10_000).await.unwrap();
+    let of = |state: &str| {
+        let these = mails.iter().filter(|mail| mail.kind == kind);
+        these.filter(|mail| mail.state.to_string() == state).count()
+    };
+    let reasons = mails.iter().filter(|mail| {
+        let reason = mail.last_error.as_deref().unwrap_or_default();
+        let is_suppressed = mail.state.to_string() == "suppressed";
+        mail.kind == kind && is_suppressed && reason.contains("LIMIT_MAIL_")
+    });
+    let suppressed = of("suppressed");
+    assert_eq!(reasons.count(), suppressed, "{mails:#?}");
+    (of("sent"), suppressed)
+}
+
+/// T5: many client IPs that ask for one mailbox are answered alike, and the mailbox gets ten codes an hour.
+#[tokio::test]
+async fn reset_mails_from_many_networks_stay_within_the_hour_and_day() {
+    let app = start(&[]).await;
+    app.logged_in_user("ada@example.com").await;
+    let flood = async |hour: u32| {
+        for network in 0..12 {
+            for _ in 0..2 {
+                let client_ip = format!("203.0.{hour}.{network}");
+                ask_from(&app, &client_ip, "Ada@example.com").await;
+            }
+        }
+        app.deliver_all().await;
+    };
+    flood(0).await;
+    assert_eq!(sent_and_suppressed(&app, "reset_code").await, (10, 14));
+    for hour in 1..5 {
+        app.advance_clock(TimeDelta::hours(1));
+        flood(hour).await;
+    }
+    assert_eq!(sent_and_suppressed(&app, "reset_code").await.0, 30);
+}
+
+/// T5: one stranger uses up the stranger's share and no more; the owner's code comes.
+#[tokio::test]
+async fn a_stranger_uses_up_only_the_share_of_one_network() {
+    let app = start(&[]).await;
+    app.logged_in_user("ada@example.com").await;
+    for host in 0..20 {
+        // One /64.
+        let stranger = format!("2001:db8:1:2::{host}");
+        ask_from(&app, &stranger, "ada@example.com").await;
+    }
+    assert_eq!(sent_and_suppressed(&app, "reset_code").await, (3, 17));
+
+    let token = ask_from(&app, OWNER, "ada@example.com").await;
+    let mails = app.mails_to("ada@example.com").await;
+    let code = code_in(mails.last().unwrap());
+    assert_eq!(app.check(&token, &code).await.status, 200);
+}
+
+/// M3: however many strangers ask, the owner gets a code where the account has logged in before.
+#[tokio::test]
+async fn an_owner_gets_a_code_from_a_known_network_whatever_strangers_do() {
+    let app = start(&[]).await;
+    app.register("ada@example.com").await;
+    app.activate("ada@example.com").await;
+    let credentials = json!({"email": "ada@example.com", "password": PASSWORD});
+    let login = post_from(&app, OWNER, "/api/login/", credentials).await;
+    assert_eq!(login.status, 200);
+    for network in 0..40 {
+        ask_from(&app, &format!("203.0.113.{network}"), "ada@example.com").await;
+    }
+    assert_eq!(sent_and_suppressed(&app, "reset_code").await, (10, 30));
+
+    let token = ask_from(&app, OWNER, "ada@example.com").await;
+    let mails = app.mails_to("ada@example.com").await;
+    let code = code_in(mails.last().unwrap());
+    assert_eq!(app.check(&token, &code).await.status, 200);
+    // And even so no more than the share of one network.
+    for _ in 0..5 {
+        ask_from(&app, OWNER, "ada@example.com").await;
+    }
+    assert_eq!(sent_and_suppressed(&app, "reset_code").await, (13, 33));
+}
+
+/// M3: a stranger's wrong codes leave the owner's to be tried, whether or not there is an account.
+#[tokio::test]
+async fn wrong_codes_of_a_stranger_leave_the_owner_some_tries() {
+    let app = start(&[
+        ("LIMIT_OTP_EMAIL", "20/86400"),
+        ("LIMIT_OTP_EMAIL_IP", "10/86400"),
+    ])
+    .await;
+    app.logged_in_user("ada@example.com").await;
+    for email in ["ada@example.com", "nobody@example.com"] {
+        let mut wrong = 0;
+        for _ in 0..4 {
+            let token = ask_from(&app, "203.0.113.9", email).await;
+            for _ in 0..5 {
+                let body = json!({"token": token, "otp": "000000"});
+                let answer = post_from(&app, "203.0.113.9", "/auth/check_otp/", body).await;
+                wrong += u32::from(answer.status == 400);
+            }
+        }
+        assert_eq!(wrong, 10, "{email}");
+    }
+    let (token, code) = app.request_reset("ada@example.com").await;
+    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.reset(&token, "another quiet morning").await.status, 200);
+}
+
+/// T5: a second code within a minute waits for its turn and works then.
+#[tokio::test]
+async fn a_second_code_within_a_minute_comes_after_it() {
+    let app = start(&[("LIMIT_MAIL_COOLDOWN", "1/60")]).await;
+    app.logged_in_user("ada@example.com").await;
+    ask_from(&app, OWNER, "ada@example.com").await;
+    let token = ask_from(&app, OWNER, "ada@example.com").await;
+    assert_eq!(sent_and_suppressed(&app, "reset_code").await, (1, 0));
+
+    app.advance_clock(TimeDelta::seconds(60));
+    assert_eq!(sent_and_suppressed(&app, "reset_code").await, (2, 0));
+    let mails = app.mails_to("ada@example.com").await;
+    let code = code_in(mails.last().unwrap());
+    assert_eq!(app.check(&token, &code).await.status, 200);
+}
+
+/// T5: fifty replays of rotated tokens end fifty sessions and send three mails.
+#[tokio::test]
+async fn replays_of_rotated_tokens_stay_within_the_budget() {
+    let app = start(&[("REFRESH_ROTATION", "on")]).await;
+    app.register("ada@example.com").await;
+    app.activate("ada@example.com").await;
+    let mut used = Vec::new();
+    for _ in 0..50 {
+        let token = app.login("ada@example.com", PASSWORD).await.refresh;
+        let next = app.post("/auth/refresh/", json!({"refresh": token})).await;
+        used.push((token, next.text("/access")));
+    }
+    app.advance_clock(TimeDelta::seconds(11));
+    for (token, access) in &used {
+        let answer = app.post("/auth/refresh/", json!({"refresh": token})).await;
+        answer.is_problem(401, "invalid-refresh-token");
+        assert_eq!(app.get_user(access).await.status, 401);
+    }
+    assert_eq!(sent_and_suppressed(&app, "token_replayed").await, (3, 47));
+}
+
+pub(crate) async fn change_password(app: &TestApp, access: &str, from: &str, to: &str) -> Answer {
+    let body = json!({"password": from, "new_password": to});
+    let request = app.request(Method::POST, "/auth/change_password/");
+    app.send(request.bearer_auth(access).json(&body)).await
+}
+
+/// T5: three accounts that hand one address round and change their passwords at it fill no mailbox; each change succeeds.
+#[tokio::test]
+async fn alternating_changes_of_three_accounts_stay_within_the_budget() {
+    let app = start(&[]).await;
+    let passwords = [PASSWORD, "another quiet morning"];
+    let mut accounts = Vec::new();
+    for name in ["a", "b", "c"] {
+        let email = format!("{name}@example.net");
+        accounts.push((app.logged_in_user(&email).await.access, email));
+    }
+    app.deliver_all().await;
+    for round in 0..8 {
+        for (access, own) in &mut accounts {
+            let change = json!({"email": "victim@example.com"});
+            assert_eq!(app.patch_user(access, change).await.status, 200);
+            let (from, to) = (passwords[round % 2], passwords[(round + 1) % 2]);
+            let changed = change_password(&app, access, from, to).await;
+            assert!(changed.status.is_success(), "{changed:?}");
+            if let Some(newer) = changed.body.pointer("/access") {
+                *access = newer.as_str().unwrap().to_owned();
+            }
+            let back = json!({"email": own});
+            assert_eq!(app.patch_user(access, back).await.status, 200);
+        }
+    }
+    let mails = app.mails_to("victim@example.com").await;
+    let of = |subject: &str| {
+        let these = mails.iter().filter(|mail| mail.subject.contains(subject));
+        these.count()
+    };
+    assert_eq!(of("password was changed"), 9);
+    assert_eq!(of("email of your"), 9);
+    assert_eq!(mails.len(), 18);
+}
+
+/// T5: registrations of `victim+N@` are counted for one mailbox, by client IP and all together.
+#[tokio::test]
+async fn registrations_of_sub_addresses_are_one_mailbox() {
+    for (activation, kind) in [
+        ("admin", "welcome"),
+        ("email", "activation_code"),
+        ("none", "activated"),
+    ] {
+        let app = start(&[("ACTIVATION", activation)]).await;
+        let register = async |network: u32, number: u32| {
+            let form = registration(&format!("Victim+{network}-{number}@example.com"));
+            let client_ip = format!("203.0.113.{network}");
+            let answer = post_from(&app, &client_ip, "/api/register/", form).await;
+            assert_eq!(answer.status, 201, "{answer:?}");
+        };
+        for number in 0..19 {
+            register(0, number).await;
+        }
+        assert_eq!(sent_and_suppressed(&app, kind).await, (3, 16), "{kind}");
+        for network in 1..20 {
+            register(network, 0).await;
+            register(network, 1).await;
+        }
+        assert_eq!(sent_and_suppressed(&app, kind).await, (10, 47), "{kind}");
+        // And another mailbox has a budget of its own.
+        let form = registration("somebody@example.com");
+        post_from(&app, "203.0.113.1", "/api/register/", form).await;
+        assert_eq!(sent_and_suppressed(&app, kind).await.0, 11, "{kind}");
+    }
+}
+
+/// M3: a flood of one kind hides neither another kind nor the owner's first notice of the same kind.
+#[tokio::test]
+async fn a_flood_hides_no_first_notice_of_an_account() {
+    let app = start(&[("ACTIVATION", "none")]).await;
+    let owner = app.register("ada@example.com").await;
+    assert_eq!(owner.text("/email"), "ada@example.com");
+    let owner = app.login("ada@example.com", PASSWORD).await;
+    for number in 0..12 {
+        let email = format!("ada+{number}@example.com");
+        app.register(&email).await;
+        let access = app.login(&email, PASSWORD).await.access;
+        let changed = change_password(&app, &access, PASSWORD, "another quiet morning").await;
+        assert!(changed.status.is_success(), "{changed:?}");
+    }
+    app.deliver_all().await;
+    let before = app.mails_to("ada@example.com").await.len();
+
+    let changed = change_password(&app, &owner.access, PASSWORD, "another quiet morning").await;
+    assert!(changed.status.is_success(), "{changed:?}");
+
+    let mails = app.mails_to("ada@example.com").await;
+    assert_eq!(mails.len(), before + 1);
+    assert!(
+        mails
+            .last()
+            .unwrap()
+            .subject
+            .contains("password was changed")
+    );
+    let access = changed.text("/access");
+    let again = change_password(&app, &access, "another quiet morning", PASSWORD).await;
+    assert!(again.status.is_success(), "{again:?}");
+    assert_eq!(
+        app.mails_to("ada@example.com").await.len(),
+        before + 1,
+        "the mailbox has had enough by then"
+    );
+    let (_, suppressed) = sent_and_suppressed(&app, "password_changed").await;
+    assert_eq!(
+        suppressed,
+        2 + 1,
+        "two of the strangers, and the second of the owner"
+    );
+}
+
+/// T5: accounts at sub-addresses have nothing beyond the totals, and one at the plain spelling that has not proved it three mails.
+#[tokio::test]
+async fn exceptions_to_the_budget_are_bounded() {
+    let app = start(&[("ACTIVATION", "none")]).await;
+    for number in 0..24 {
+        let email = format!("ada+{number}@example.com");
+        app.register(&email).await;
+        let access = app.login(&email, PASSWORD).await.access;
+        let changed = change_password(&app, &access, PASSWORD, "another quiet morning").await;
+        assert!(changed.status.is_success(), "{changed:?}");
+    }
+    assert_eq!(
+        sent_and_suppressed(&app, "password_changed").await,
+        (10, 14)
+    );
+
+    app.register("bo@example.com").await;
+    for network in 0..24 {
+        let client_ip = format!("198.51.{network}.9");
+        let body = json!({"email": "bo@example.com", "password": PASSWORD});
+        let login = post_from(&app, &client_ip, "/api/login/", body).await;
+        assert_eq!(login.status, 200, "{login:?}");
+        ask_from(&app, &client_ip, "bo@example.com").await;
+    }
+    assert_eq!(sent_and_suppressed(&app, "reset_code").await, (13, 11));
+}
+
+/// T5: what staff ask for neither counts with the owner's own requests nor shows the owner as held.
+#[tokio::test]
+async fn a_reset_that_staff_ask_for_uses_up_nothing_of_the_owner() {
+    let app = start(&[]).await;
+    app.superuser("root@example.com").await;
+    app.logged_in_user("ada@example.com").await;
+    app.deliver_all().await;
+    let root = app.login("root@example.com", PASSWORD).await.access;
+    let id = app.user("ada@example.com").await.id;
+    let body = json!({"act": "request_password_reset", "ids": [id]});
+    for _ in 0..5 {
+        let path = format!("/api/admin/users/{id}/request_password_reset/");
+        let request = app.request(Method::POST, &path).bearer_auth(&root);
+        let answer = app.send(request.json(&body)).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+    }
+    assert_eq!(sent_and_suppressed(&app, "reset_asked").await, (3, 2));
+
+    for _ in 0..3 {
+        let (token, code) = app.request_reset("ada@example.com").await;
+        assert_eq!(app.check(&token, &code).await.status, 200);
+    }
+    let held = app.request(Method::GET, "/api/admin/limits/");
+    let held = app.send(held.bearer_auth(&root)).await;
+    assert_eq!(held.body["limits"], json!([]));
+}
+
+/// What was suppressed is listed with its reason, and staff can send it all the same.
+#[tokio::test]
+async fn a_suppressed_mail_is_listed_and_sent_when_staff_say_so() {
+    let app = start(&[("LIMIT_MAIL_CAUSE", "1/3600")]).await;
+    app.superuser("root@example.com").await;
+    let root = app.login("root@example.com", PASSWORD).await.access;
+    for number in 0..2 {
+        app.register(&format!("ada+{number}@example.com")).await;
+    }
+    app.deliver_all().await;
+    let list = app.request(Method::GET, "/api/admin/mails/?state=suppressed");
+    let list = app.send(list.bearer_auth(&root)).await;
+    assert_eq!(list.text("/mails/0/to"), "ada+1@example.com", "{list:?}");
+    let reason = list.text("/mails/0/error");
+    assert!(reason.contains("LIMIT_MAIL_CAUSE"), "{reason}");
+
+    let path = format!("/api/admin/mails/{}/retry/", list.text("/mails/0/id"));
+    let retry = app.request(Method::POST, &path).bearer_auth(&root);
+    assert!(app.send(retry).await.status.is_success());
+    assert_eq!(app.mails_to("ada+1@example.com").await.len(), 1);
+}
+
+/// M3: no mail repeats what whoever registered has typed.
+#[tokio::test]
+async fn mails_to_unverified_addresses_repeat_no_username() {
+    for activation in ["admin", "email", "none"] {
+        let app = start(&[("ACTIVATION", activation)]).await;
+        let mut form = registration("victim@example.com");
+        form["username"] = json!("Win at spam.example now");
+        assert_eq!(app.post("/api/register/", form).await.status, 201);
+        let mails = app.mails_to("victim@example.com").await;
+        assert_eq!(mails.len(), 1);
+        let mail = &mails[0];
+        for part in [&mail.subject, &mail.text, &mail.html] {
+            assert!(!part.contains("spam.example"), "{activation}: {part}");
+        }
+    }
+}

@@ -1,0 +1,277 @@
+//! Mails beyond the totals of a mailbox: its owner gets them whatever strangers do, and strangers get few of them (T5, M3).
+
+use chrono::TimeDelta;
+use latchkey_shared::models::{mail, user};
+use serde_json::json;
+
+use crate::{
+    rate_limit::mail_budget::{
+        OWNER, ask_from, change_password, post_from, sent_and_suppressed, start,
+    },
+    support::test_app::{PASSWORD, TestApp, Tokens, code_in},
+};
+
+const NEW: &str = "another quiet morning";
+
+async fn login_from(app: &TestApp, client_ip: &str, email: &str, password: &str) -> Tokens {
+    let body = json!({"email": email, "password": password});
+    let answer = post_from(app, client_ip, "/api/login/", body).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    Tokens {
+        access: answer.text("/token/access"),
+        refresh: answer.text("/token/refresh"),
+    }
+}
+
+/// Registers an account, proves its address by a reset, and logs in from the owner's network a day later.
+async fn verified_owner(app: &TestApp, email: &str) -> Tokens {
+    app.register(email).await;
+    let (token, code) = app.request_reset(email).await;
+    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.reset(&token, NEW).await.status, 200);
+    app.deliver_all().await;
+    app.advance_clock(TimeDelta::days(1));
+    login_from(app, OWNER, email, NEW).await
+}
+
+/// An account of a stranger, who logs in from networks of the stranger's own, changes the password and asks for codes.
+async fn stranger(app: &TestApp, number: usize, email: &str, networks: usize) {
+    app.register(email).await;
+    let mut access = String::new();
+    for network in 0..networks {
+        let client_ip = format!("203.0.{number}.{network}");
+        access = login_from(app, &client_ip, email, PASSWORD).await.access;
+        ask_from(app, &client_ip, email).await;
+    }
+    let changed = change_password(app, &access, PASSWORD, NEW).await;
+    assert!(changed.status.is_success(), "{changed:?}");
+    app.deliver_all().await;
+}
+
+/// Asks for a code from the owner's network, and checks that it arrives and is right.
+async fn owner_gets_a_code(app: &TestApp, email: &str) {
+    let token = ask_from(app, OWNER, email).await;
+    let mails = app.mails_to(email).await;
+    let code = code_in(mails.last().unwrap());
+    assert_eq!(app.check(&token, &code).await.status, 200);
+}
+
+/// Fills the totals of a mailbox with codes that strangers' networks ask for.
+async fn flood_codes(app: &TestApp, email: &str, hour: u32) {
+    for network in 0..100 {
+        ask_from(app, &format!("203.1.{hour}.{network}"), email).await;
+    }
+    app.deliver_all().await;
+}
+
+/// M3: strangers with 100 networks and accounts at spellings of the mailbox keep neither codes nor notices from an owner who
+/// has proved the address, and the mailbox gets no more than the totals from them, and three mails of its plain spelling.
+#[tokio::test]
+async fn verified_owner_gets_mails_despite_strangers_at_other_spellings() {
+    for (owner, plain) in [
+        ("ada@example.com", None),
+        ("ada+home@example.com", Some("ada@example.com")),
+        ("a.da@gmail.com", Some("ada@gmail.com")),
+    ] {
+        let app = start(&[("ACTIVATION", "none")]).await;
+        let tokens = verified_owner(&app, owner).await;
+        let domain = owner.split_once('@').unwrap().1;
+        let (codes, _) = sent_and_suppressed(&app, "reset_code").await;
+        let (notices, _) = sent_and_suppressed(&app, "password_changed").await;
+
+        for number in 0..20 {
+            let email = format!("ada+{number}@{domain}");
+            stranger(&app, number, &email, 1).await;
+        }
+        if let Some(plain) = plain {
+            stranger(&app, 20, plain, 20).await;
+        }
+        flood_codes(&app, owner, 0).await;
+        let sent = sent_and_suppressed(&app, "reset_code").await.0 - codes;
+        let beyond = if plain.is_some() { 3 } else { 0 };
+        assert_eq!(sent, 10 + beyond, "{owner}");
+        let sent = sent_and_suppressed(&app, "password_changed").await.0 - notices;
+        assert_eq!(sent, if plain.is_some() { 11 } else { 10 }, "{owner}");
+
+        for _ in 0..3 {
+            owner_gets_a_code(&app, owner).await;
+        }
+        let before = app.mails_to(owner).await.len();
+        let mut access = tokens.access;
+        for (from, to) in [(NEW, PASSWORD), (PASSWORD, NEW)] {
+            let changed = change_password(&app, &access, from, to).await;
+            access = changed.text("/access");
+        }
+        assert_eq!(app.mails_to(owner).await.len(), before + 2, "{owner}");
+    }
+}
+
+/// M3: the notice that an address was changed reaches the previous one, which its owner has proved, during a flood of such
+/// notices.
+#[tokio::test]
+async fn change_of_a_verified_address_is_told_during_a_flood() {
+    let app = start(&[("ACTIVATION", "none")]).await;
+    let tokens = verified_owner(&app, "ada@example.com").await;
+    for number in 0..12 {
+        let email = format!("ada+{number}@example.com");
+        app.register(&email).await;
+        let access = app.login(&email, PASSWORD).await.access;
+        let change = json!({"email": format!("stranger{number}@example.net")});
+        assert_eq!(app.patch_user(&access, change).await.status, 200);
+    }
+    assert_eq!(sent_and_suppressed(&app, "email_changed").await, (10, 2));
+
+    let change = json!({"email": "thief@example.net"});
+    let changed = app.patch_user(&tokens.access, change).await;
+    assert_eq!(changed.status, 200);
+
+    assert_eq!(sent_and_suppressed(&app, "email_changed").await.0, 11);
+    let mails = app.mails_to("ada@example.com").await;
+    assert!(mails.last().unwrap().subject.contains("email of your"));
+}
+
+/// T5: accounts that hand the plain spelling of a mailbox round share one reserve: the mailbox gets 33 mails of a kind a day.
+#[tokio::test]
+async fn accounts_that_hand_an_address_round_share_one_reserve() {
+    let app = start(&[("ACTIVATION", "none")]).await;
+    let mut accounts = Vec::new();
+    for number in 0..15 {
+        let email = format!("stranger{number}@example.net");
+        app.register(&email).await;
+        let access = app.login(&email, PASSWORD).await.access;
+        accounts.push((access, email));
+    }
+    let passwords = [PASSWORD, NEW];
+    for (round, expected) in [13, 23, 33, 33].into_iter().enumerate() {
+        for (access, own) in &mut accounts {
+            let change = json!({"email": "victim@example.com"});
+            assert_eq!(app.patch_user(access, change).await.status, 200);
+            let (from, to) = (passwords[round % 2], passwords[(round + 1) % 2]);
+            let changed = change_password(&app, access, from, to).await;
+            *access = changed.text("/access");
+            let back = json!({"email": own});
+            assert_eq!(app.patch_user(access, back).await.status, 200);
+        }
+        let mails = app.mails_to("victim@example.com").await;
+        for subject in ["password was changed", "email of your"] {
+            let these = mails.iter().filter(|mail| mail.subject.contains(subject));
+            assert_eq!(these.count(), expected, "{subject}, round {round}");
+        }
+        app.advance_clock(TimeDelta::hours(1));
+        for (access, own) in &mut accounts {
+            *access = app.login(own, passwords[(round + 1) % 2]).await.access;
+        }
+    }
+}
+
+/// M3: whoever has guessed the password and logs in from many networks uses up the reserve of nine of them, and not that of the
+/// network from which the owner has logged in before.
+#[tokio::test]
+async fn guessed_password_does_not_exhaust_the_reserve_of_the_owner() {
+    let app = start(&[("ACTIVATION", "none")]).await;
+    verified_owner(&app, "ada@example.com").await;
+    let (before, _) = sent_and_suppressed(&app, "reset_code").await;
+    flood_codes(&app, "ada@example.com", 0).await;
+    for network in 0..15 {
+        app.advance_clock(TimeDelta::seconds(1));
+        let client_ip = format!("203.0.113.{network}");
+        login_from(&app, &client_ip, "ada@example.com", NEW).await;
+        for _ in 0..4 {
+            ask_from(&app, &client_ip, "ada@example.com").await;
+        }
+    }
+    let (sent, _) = sent_and_suppressed(&app, "reset_code").await;
+    assert_eq!(sent - before, 10 + 9 * 3);
+
+    for _ in 0..3 {
+        owner_gets_a_code(&app, "ada@example.com").await;
+    }
+    // And no more on that day.
+    app.advance_clock(TimeDelta::hours(1));
+    flood_codes(&app, "ada@example.com", 1).await;
+    app.advance_clock(TimeDelta::hours(1));
+    flood_codes(&app, "ada@example.com", 2).await;
+    let (sent, _) = sent_and_suppressed(&app, "reset_code").await;
+    ask_from(&app, OWNER, "ada@example.com").await;
+    assert_eq!(sent_and_suppressed(&app, "reset_code").await.0, sent);
+    assert_eq!(sent - before, 30 + 10 * 3);
+}
+
+/// M3: sessions from before a reset, or from before a change of the address, make no network known; a logout takes none away.
+#[tokio::test]
+async fn networks_are_known_by_logins_since_the_address_was_proved() {
+    let app = start(&[("ACTIVATION", "none")]).await;
+    let thief = "203.0.113.200";
+    app.register("ada@example.com").await;
+    login_from(&app, thief, "ada@example.com", PASSWORD).await;
+    let (token, code) = app.request_reset("ada@example.com").await;
+    assert_eq!(app.check(&token, &code).await.status, 200);
+    app.advance_clock(TimeDelta::seconds(1));
+    assert_eq!(app.reset(&token, NEW).await.status, 200);
+    app.deliver_all().await;
+    app.advance_clock(TimeDelta::days(1));
+    flood_codes(&app, "ada@example.com", 0).await;
+    let id = app.user("ada@example.com").await.id;
+    let is_known = async |client_ip: &str| {
+        let (sent, _) = sent_and_suppressed(&app, "reset_code").await;
+        let owner = user::find(&app.database.db, id).await.unwrap().unwrap();
+        ask_from(&app, client_ip, owner.email.as_str()).await;
+        sent_and_suppressed(&app, "reset_code").await.0 > sent
+    };
+    assert!(!is_known(thief).await);
+    assert!(!is_known(OWNER).await);
+
+    let tokens = login_from(&app, OWNER, "ada@example.com", NEW).await;
+    assert!(is_known(OWNER).await);
+    let body = json!({"refresh": tokens.refresh});
+    let logout = app.post("/auth/logout/", body).await;
+    assert!(logout.status.is_success(), "{logout:?}");
+    assert!(is_known(OWNER).await);
+    assert!(!is_known(thief).await);
+
+    let tokens = login_from(&app, OWNER, "ada@example.com", NEW).await;
+    app.advance_clock(TimeDelta::seconds(1));
+    let change = json!({"email": "lovelace@example.com"});
+    assert_eq!(app.patch_user(&tokens.access, change).await.status, 200);
+    flood_codes(&app, "lovelace@example.com", 1).await;
+    assert!(!is_known(OWNER).await);
+    app.advance_clock(TimeDelta::seconds(1));
+    login_from(&app, OWNER, "lovelace@example.com", NEW).await;
+    assert!(is_known(OWNER).await);
+}
+
+/// A suppressed mail says that its account has no mails beyond the totals, or that these are used up.
+#[tokio::test]
+async fn suppressed_mail_says_why_no_reserve_was_used() {
+    let app = start(&[("ACTIVATION", "none"), ("LIMIT_MAIL_HOUR", "1/3600")]).await;
+    for email in ["ada@example.com", "ada+1@example.com"] {
+        app.register(email).await;
+    }
+    login_from(&app, OWNER, "ada@example.com", PASSWORD).await;
+    for (email, client_ip, reason) in [
+        ("ada@example.com", "203.0.113.1", None),
+        ("ada@example.com", "203.0.113.2", Some("(LIMIT_MAIL_HOUR)")),
+        ("ada+1@example.com", "203.0.113.3", Some("not verified")),
+        ("ada@example.com", OWNER, None),
+        ("ada@example.com", OWNER, None),
+        ("ada@example.com", OWNER, None),
+        ("ada@example.com", OWNER, Some("LIMIT_MAIL_CAUSE")),
+    ] {
+        ask_from(&app, client_ip, email).await;
+        app.deliver_all().await;
+        let mails = mail::list(&app.database.db, None, 1).await;
+        let error = mails.unwrap().remove(0).last_error;
+        match reason {
+            None => assert_eq!(error, None),
+            Some(reason) => assert!(error.as_ref().unwrap().contains(reason), "{error:?}"),
+        }
+    }
+    app.advance_clock(TimeDelta::hours(1));
+    for _ in 0..2 {
+        ask_from(&app, OWNER, "ada@example.com").await;
+    }
+    app.deliver_all().await;
+    let mails = mail::list(&app.database.db, None, 1).await;
+    let error = mails.unwrap().remove(0).last_error.unwrap();
+    assert!(error.contains("reserve is used up"), "{error}");
+}

@@ -1,0 +1,276 @@
+//! What clients make Redis keep is bounded (C2), and what accounts need of it stays (T3).
+
+use std::collections::BTreeSet;
+
+use chrono::TimeDelta;
+use futures_util::{StreamExt as _, stream};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use crate::support::test_app::{Answer, PASSWORD, TestApp};
+
+const WRONG: &str = "a wrong password";
+const CLIENT_IP: &str = "192.0.2.1";
+
+/// The smallest bound that the configuration accepts.
+const MAX_COUNTERS: usize = 100;
+/// What one counter of failed logins takes at most, with its key, in bytes: the bound of `deploy/docs/security.md`.
+const COUNTER_BYTES: u64 = 250;
+/// What an entry of the list of counters takes at most, in bytes: the bound of `deploy/docs/security.md`, and what the longer
+/// namespace of a test adds.
+const ENTRY_BYTES: u64 = 300;
+
+async fn start() -> TestApp {
+    let max_counters = MAX_COUNTERS.to_string();
+    TestApp::with(&[
+        ("TRUSTED_PROXIES", "127.0.0.0/8"),
+        ("LIMIT_MAX_COUNTERS", &max_counters),
+        // One lifetime, and so one list, for all that is kept for a day.
+        ("LIMIT_OTP_EMAIL", "20/86400"),
+        ("LIMIT_OTP_EMAIL_IP", "10/86400"),
+    ])
+    .await
+}
+
+/// Posts from a client IP, a millisecond after the request before.
+async fn post_from(app: &TestApp, client_ip: &str, path: &str, body: Value) -> Answer {
+    app.advance_clock(TimeDelta::milliseconds(1));
+    let request = app.request(Method::POST, path);
+    let request = request.header("x-forwarded-for", client_ip).json(&body);
+    app.send(request).await
+}
+
+async fn fail_from(app: &TestApp, client_ip: &str, email: &str) {
+    let body = json!({"email": email, "password": WRONG});
+    let answer = post_from(app, client_ip, "/api/login/", body).await;
+    answer.is_problem(401, "invalid-credentials");
+}
+
+async fn fail(app: &TestApp, email: &str) {
+    fail_from(app, CLIENT_IP, email).await;
+}
+
+/// Fails a login for each of these addresses without an account, each from another /64 of one /48.
+async fn fail_invented(app: &TestApp, numbers: std::ops::Range<usize>) {
+    stream::iter(numbers)
+        .for_each_concurrent(8, |number| async move {
+            let client_ip = format!("2001:db8:1:{number:x}::1");
+            fail_from(app, &client_ip, &format!("invented{number}@example.com")).await;
+        })
+        .await;
+}
+
+/// Tries a wrong code for an address, and lets the worker look for its account before.
+async fn try_code(app: &TestApp, client_ip: &str, email: &str) {
+    let answer = post_from(
+        app,
+        client_ip,
+        "/auth/email_request/",
+        json!({"email": email}),
+    )
+    .await;
+    app.deliver_all().await;
+    let body = json!({"token": answer.text("/token"), "otp": "000000"});
+    let answer = post_from(app, client_ip, "/auth/check_otp/", body).await;
+    answer.is_problem(400, "invalid-otp");
+}
+
+/// The keys of limits whose name begins so.
+async fn keys_of(app: &TestApp, name: &str) -> BTreeSet<String> {
+    let part = format!(":limit:{name}");
+    let keys = app.redis.keys().await;
+    keys.into_iter().filter(|key| key.contains(&part)).collect()
+}
+
+/// Each counter of one kind, with the seconds until it ends (-1 for never) and its size in bytes.
+async fn counters(app: &TestApp, kind: &str) -> Vec<(i64, u64)> {
+    let mut counters = Vec::new();
+    for key in keys_of(app, &format!("{kind}:email:")).await {
+        let mut both = redis::pipe();
+        both.cmd("TTL").arg(&key);
+        both.cmd("MEMORY").arg("USAGE").arg(&key);
+        let mut redis = app.redis.connection();
+        counters.push(both.query_async(&mut redis).await.unwrap());
+    }
+    counters
+}
+
+/// Each list of counters: the seconds until it ends, its entries and its size in bytes.
+async fn lists(app: &TestApp) -> Vec<(i64, BTreeSet<String>, u64)> {
+    let mut lists = Vec::new();
+    for key in keys_of(app, "newest:").await {
+        let mut all = redis::pipe();
+        all.cmd("TTL").arg(&key);
+        all.cmd("ZRANGE").arg(&key).arg(0).arg(-1);
+        all.cmd("MEMORY")
+            .arg("USAGE")
+            .arg(&key)
+            .arg("SAMPLES")
+            .arg(0);
+        let mut redis = app.redis.connection();
+        lists.push(all.query_async(&mut redis).await.unwrap());
+    }
+    lists
+}
+
+/// C2: whatever the number of addresses and of networks, the newest counters are kept and the oldest removed.
+#[tokio::test]
+async fn failed_logins_on_invented_addresses_are_bounded() {
+    let app = start().await;
+    fail_invented(&app, 0..30).await;
+    let oldest = [
+        keys_of(&app, "failed_attempts:email:").await,
+        keys_of(&app, "failed:email:").await,
+    ];
+    assert_eq!(oldest[0].len(), 30);
+    assert_eq!(oldest[1].len(), 30);
+
+    fail_invented(&app, 30..MAX_COUNTERS + 50).await;
+
+    let waits = counters(&app, "failed_attempts").await;
+    assert!(waits.len() <= MAX_COUNTERS, "{}", waits.len());
+    assert!(waits.iter().all(|(ends, _)| (0..=3600).contains(ends)));
+    let remembered = counters(&app, "failed").await;
+    assert_eq!(remembered.len(), MAX_COUNTERS);
+    assert!(
+        remembered
+            .iter()
+            .all(|(ends, _)| (0..=86_400).contains(ends))
+    );
+    for (_, bytes) in waits.iter().chain(&remembered) {
+        assert!(*bytes <= COUNTER_BYTES, "{bytes}");
+    }
+    for old in oldest.iter().flatten() {
+        assert!(!app.redis.keys().await.contains(old), "{old}");
+    }
+    for (ends, entries, bytes) in lists(&app).await {
+        assert!((0..=86_520).contains(&ends), "{ends}");
+        assert!(entries.len() <= MAX_COUNTERS);
+        assert!(bytes <= ENTRY_BYTES * MAX_COUNTERS as u64, "{bytes}");
+    }
+}
+
+/// C2: what each client IP has of its own is bounded, too, however many client IPs there are.
+#[tokio::test]
+async fn windows_of_client_ips_are_bounded() {
+    let app = TestApp::with(&[
+        ("TRUSTED_PROXIES", "127.0.0.0/8"),
+        ("LIMIT_MAX_COUNTERS", "100"),
+        ("LIMIT_RESET_PASSWORD_IP", "60/60"),
+    ])
+    .await;
+    for number in 0..MAX_COUNTERS + 20 {
+        let body = json!({"token": "x", "new_password": PASSWORD});
+        let client_ip = format!("192.0.2.{number}");
+        let answer = post_from(&app, &client_ip, "/auth/reset_password/", body).await;
+        assert_eq!(answer.status, 400, "{answer:?}");
+    }
+    let windows = keys_of(&app, "reset-password:ip:").await;
+    assert_eq!(windows.len(), MAX_COUNTERS);
+    assert!(windows.iter().any(|key| key.ends_with("192.0.2.119")));
+    assert!(!windows.iter().any(|key| key.ends_with("192.0.2.19")));
+}
+
+/// C2: wrong codes share the bound with failed logins.
+#[tokio::test]
+async fn wrong_codes_for_invented_addresses_are_bounded() {
+    let app = start().await;
+    for number in 0..60 {
+        try_code(&app, CLIENT_IP, &format!("invented{number}@example.com")).await;
+    }
+    fail_invented(&app, 60..80).await;
+    let mut kept = 0;
+    for kind in ["otp", "otp-ip", "failed"] {
+        kept += counters(&app, kind).await.len();
+    }
+    assert_eq!(kept, MAX_COUNTERS);
+    assert_eq!(counters(&app, "failed").await.len(), 20);
+}
+
+/// T3: no flood of invented addresses makes the service forget what was tried at an account.
+#[tokio::test]
+async fn failures_of_an_account_outlast_a_flood() {
+    let app = start().await;
+    app.logged_in_user("ada@example.com").await;
+    fail(&app, "ada@example.com").await;
+    try_code(&app, CLIENT_IP, "ada@example.com").await;
+    let before: Vec<_> = app.redis.keys().await;
+    let before: BTreeSet<_> = before
+        .into_iter()
+        .filter(|key| key.contains(":email:"))
+        .collect();
+    assert_eq!(before.len(), 4, "{before:?}");
+    // As if the next try was looked at before the worker has looked for the account.
+    let answer = post_from(
+        &app,
+        CLIENT_IP,
+        "/auth/email_request/",
+        json!({"email": "ada@example.com"}),
+    )
+    .await;
+    let body = json!({"token": answer.text("/token"), "otp": "000000"});
+    let answer = post_from(&app, CLIENT_IP, "/auth/check_otp/", body).await;
+    answer.is_problem(400, "invalid-otp");
+    for (_, entries, _) in lists(&app).await {
+        assert!(entries.is_disjoint(&before), "{entries:?}");
+    }
+
+    fail_invented(&app, 0..MAX_COUNTERS + 50).await;
+
+    let after: BTreeSet<_> = app.redis.keys().await.into_iter().collect();
+    assert!(before.is_subset(&after), "{before:?}");
+    let remembered = counters(&app, "failed").await;
+    let months = remembered.iter().filter(|(ends, _)| *ends > 29 * 86_400);
+    assert_eq!(months.count(), 1);
+}
+
+/// C2: the record of a refusal is one a minute and kind for all networks of a /48.
+#[tokio::test]
+async fn refusals_of_one_ipv6_site_are_recorded_once() {
+    let app = start().await;
+    for number in 0..20 {
+        let body = json!({"token": "x", "new_password": PASSWORD});
+        let client_ip = format!("2001:db8:1:{number:x}::1");
+        post_from(&app, &client_ip, "/auth/reset_password/", body).await;
+    }
+    let keys = app.redis.keys().await;
+    let recorded = keys.iter().filter(|key| key.contains(":audited:"));
+    assert_eq!(recorded.count(), 1, "{keys:?}");
+}
+
+/// A login that succeeds leaves no counter but that of its client IP.
+#[tokio::test]
+async fn a_login_that_succeeds_leaves_no_counter_of_the_account() {
+    let app = start().await;
+    app.logged_in_user("ada@example.com").await;
+    fail(&app, "ada@example.com").await;
+    app.login("ada@example.com", PASSWORD).await;
+    assert_eq!(counters(&app, "failed_attempts").await, []);
+    assert_eq!(counters(&app, "failed").await, []);
+    for (_, entries, _) in lists(&app).await {
+        let of_account: Vec<_> = entries
+            .iter()
+            .filter(|key| key.contains(":email:"))
+            .collect();
+        assert_eq!(of_account, Vec::<&String>::new());
+    }
+}
+
+/// T1: an address without an account comes to the end of its tries like one with.
+#[tokio::test]
+async fn an_invented_address_is_locked_after_the_last_failure_too() {
+    let app = TestApp::with(&[("LIMIT_LOGIN_FAILURES", "3")]).await;
+    app.logged_in_user("ada@example.com").await;
+    for email in ["ada@example.com", "invented@example.com"] {
+        for _ in 0..3 {
+            let answer = app.try_login(email, WRONG).await;
+            answer.is_problem(401, "invalid-credentials");
+        }
+        let answer = app.try_login(email, WRONG).await;
+        answer.is_problem(429, "too-many-requests");
+    }
+    let mut ends: Vec<_> = counters(&app, "failed").await;
+    ends.sort_unstable();
+    assert_eq!(ends[0].0, -1, "the account's lock has no end");
+    assert!((0..=86_400).contains(&ends[1].0), "{ends:?}");
+}

@@ -1,0 +1,50 @@
+//! APIs of one installation on machines whose clocks differ: all of them go by the time of Redis.
+
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::support::test_app::{Answer, PASSWORD, TestApp};
+
+async fn post(app: &TestApp, base: &str, path: &str, body: Value) -> Answer {
+    app.send(app.http.post(format!("{base}{path}")).json(&body))
+        .await
+}
+
+/// S3: the machines' clocks are 12 seconds apart, and a replay right after the refresh is within the window of 10 seconds.
+#[tokio::test]
+async fn replay_at_skewed_api_returns_same_successor() {
+    let app = TestApp::with(&[("REFRESH_ROTATION", "on")]).await;
+    app.register("ada@example.com").await;
+    app.activate("ada@example.com").await;
+    let behind = app.api_with_skew(TimeDelta::seconds(-6)).await;
+    let ahead = app.api_with_skew(TimeDelta::seconds(6)).await;
+    let credentials = json!({"email": "ada@example.com", "password": PASSWORD});
+    let login = post(&app, &behind, "/api/login/", credentials).await;
+    let first = json!({"refresh": login.text("/token/refresh")});
+
+    let used = post(&app, &behind, "/auth/refresh/", first.clone()).await;
+    let replayed = post(&app, &ahead, "/auth/refresh/", first).await;
+
+    assert_eq!(replayed.status, 200, "{replayed:?}");
+    assert_eq!(replayed.text("/refresh"), used.text("/refresh"));
+}
+
+/// O1: the code's lifetime begins by the worker's clock and ends by the API's.
+#[tokio::test]
+async fn code_at_api_with_fast_clock_has_its_lifetime() {
+    let app = TestApp::with(&[("OTP_SECONDS", "40")]).await;
+    app.register("ada@example.com").await;
+    app.activate("ada@example.com").await;
+    let ahead = app.api_with_skew(TimeDelta::seconds(60)).await;
+    let (token, code) = app.request_reset("ada@example.com").await;
+
+    let checked = post(
+        &app,
+        &ahead,
+        "/auth/check_otp/",
+        json!({"token": token, "otp": code}),
+    )
+    .await;
+
+    assert_eq!(checked.status, 200, "{checked:?}");
+}

@@ -1,0 +1,213 @@
+//! R2: a database that cannot work at the moment is a 503 with `Retry-After`, and nothing has to be restarted afterwards.
+
+use std::pin::pin;
+
+use futures_util::future::join_all;
+use latchkey_shared::database::{self, Database};
+use latchkey_testing::{TestDatabase, TestRedis};
+use sea_orm::ConnectionTrait as _;
+use serde_json::json;
+use tokio::time::{Duration, timeout};
+
+use crate::support::test_app::{Answer, PASSWORD, TestApp, registration, until};
+
+#[track_caller]
+fn is_unavailable(answer: &Answer) {
+    answer.is_problem(503, "unavailable");
+    assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
+}
+
+async fn execute(db: &Database, sql: &str) {
+    let transaction = database::begin(db).await.unwrap();
+    transaction.execute_unprepared(sql).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+/// A app whose server has connected to PostgreSQL after `setting` was set for the database; none on SQLite.
+pub(crate) async fn with_setting(setting: &str) -> Option<TestApp> {
+    let database = TestDatabase::create().await;
+    if !database.is_postgres() {
+        return None;
+    }
+    set(&database.db, &format!("SET {setting}")).await;
+    let db = database.connect().await;
+    Some(TestApp::of(database, db, TestRedis::create().await, &[]).await)
+}
+
+/// Changes what new connections start with.
+pub(crate) async fn set(db: &Database, change: &str) {
+    let sql = format!(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {change}', current_database()); END $$"
+    );
+    execute(db, &sql).await;
+}
+
+/// As after a failover: the connections lead to a server that accepts no writes any more, new ones to one that does.
+#[tokio::test]
+async fn connections_to_a_read_only_postgresql_are_replaced() {
+    let Some(app) = with_setting("default_transaction_read_only = on").await else {
+        return;
+    };
+    let body = registration("ada@example.com");
+    is_unavailable(&app.post("/api/register/", body.clone()).await);
+    let server = app.server_db();
+    assert!(server.check_write().await.is_err());
+
+    set(&app.database.db, "RESET default_transaction_read_only").await;
+
+    until(async || app.post("/api/register/", body.clone()).await.status == 201).await;
+    until(async || server.check_write().await.is_ok()).await;
+}
+
+/// Returns a app whose server connects to PostgreSQL as a role with a connection limit, and the role. `None` on SQLite.
+pub(crate) async fn with_limited_role(limit: usize) -> Option<(TestApp, String)> {
+    let database = TestDatabase::create().await;
+    if !database.is_postgres() {
+        return None;
+    }
+    let role = format!("latchkey_limited_{}", uuid::Uuid::now_v7().simple());
+    let limited = format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'limited' CONNECTION LIMIT {limit}; \
+         GRANT pg_read_all_data, pg_write_all_data TO {role}; \
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO {role}"
+    );
+    execute(&database.db, &limited).await;
+    let mut url = url::Url::parse(database.url()).unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("limited")).unwrap();
+    let db = database::connect(url.as_str()).await.unwrap();
+    let app = TestApp::of(database, db, TestRedis::create().await, &[]).await;
+    Some((app, role))
+}
+
+/// Drops the role of a test.
+pub(crate) async fn drop_role(app: &TestApp, role: &str) {
+    let drop = format!("DROP OWNED BY {role}; DROP ROLE {role}");
+    execute(&app.database.db, &drop).await;
+}
+
+/// Each of 20 requests needs a connection, and there are two.
+#[tokio::test]
+async fn requests_share_the_connections_when_postgresql_refuses_more() {
+    let Some((app, role)) = with_limited_role(2).await else {
+        return;
+    };
+    app.logged_in_user("ada@example.com").await;
+    let logins =
+        |count: usize| join_all((0..count).map(|_| app.try_login("ada@example.com", PASSWORD)));
+
+    for answer in logins(40).await {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    // Without the limit requests use more of them again.
+    let unlimited = format!("ALTER ROLE {role} CONNECTION LIMIT -1");
+    execute(&app.database.db, &unlimited).await;
+    let lock = database::begin(&app.database.db).await.unwrap();
+    let users = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
+    lock.execute_unprepared(users).await.unwrap();
+    until(async || {
+        let mut waiting = pin!(logins(6));
+        let _ = timeout(Duration::from_millis(100), &mut waiting).await;
+        app.database.blocked().await > 2
+    })
+    .await;
+    lock.commit().await.unwrap();
+    drop_role(&app, &role).await;
+}
+
+#[tokio::test]
+async fn start_without_a_free_connection_says_what_to_raise() {
+    let database = TestDatabase::create().await;
+    if !database.is_postgres() {
+        return;
+    }
+    let role = format!("latchkey_refused_{}", uuid::Uuid::now_v7().simple());
+    let refused = format!("CREATE ROLE {role} LOGIN PASSWORD 'refused' CONNECTION LIMIT 0");
+    execute(&database.db, &refused).await;
+    let mut url = url::Url::parse(database.url()).unwrap();
+    url.set_username(&role).unwrap();
+    url.set_password(Some("refused")).unwrap();
+
+    let error = database::connect(url.as_str()).await.unwrap_err();
+    assert!(error.to_string().contains("CONNECTION LIMIT"), "{error}");
+    execute(&database.db, &format!("DROP ROLE {role}")).await;
+}
+
+#[tokio::test]
+async fn errors_of_postgresql_that_pass_are_503_with_retry_after() {
+    let app = TestApp::new().await;
+    if !app.database.is_postgres() {
+        return;
+    }
+    let ada = app.logged_in_user("ada@example.com").await;
+    for code in [
+        "25006", "40001", "40P01", "53100", "53200", "53300", "55P03", "57014", "57P01", "58030",
+    ] {
+        let fail = format!(
+            "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS \
+             $$ BEGIN RAISE EXCEPTION 'secret words' USING ERRCODE = '{code}'; END $$; \
+             CREATE OR REPLACE TRIGGER fail BEFORE UPDATE ON users FOR EACH ROW EXECUTE FUNCTION fail()"
+        );
+        execute(&app.database.db, &fail).await;
+        let change = json!({"username": "Grace"});
+        let answer = app.patch_user(&ada.access, change.clone()).await;
+        is_unavailable(&answer);
+        assert!(!answer.body.to_string().contains("secret"), "{answer:?}");
+        execute(&app.database.db, "DROP TRIGGER fail ON users").await;
+        assert_eq!(app.patch_user(&ada.access, change).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn statements_past_a_timeout_of_postgresql_are_503_with_retry_after() {
+    for setting in ["statement_timeout = 500", "lock_timeout = 500"] {
+        let Some(app) = with_setting(setting).await else {
+            return;
+        };
+        let ada = app.logged_in_user("ada@example.com").await;
+        let lock = database::begin(&app.database.db).await.unwrap();
+        let users = "LOCK TABLE users IN SHARE MODE";
+        lock.execute_unprepared(users).await.unwrap();
+
+        let change = json!({"username": "Grace"});
+        is_unavailable(&app.patch_user(&ada.access, change.clone()).await);
+        lock.commit().await.unwrap();
+        assert_eq!(app.patch_user(&ada.access, change).await.status, 200);
+    }
+}
+
+#[tokio::test]
+async fn read_only_sqlite_is_503_and_reopened() {
+    let app = TestApp::new().await;
+    if app.database.is_postgres() {
+        return;
+    }
+    let ada = app.logged_in_user("ada@example.com").await;
+    execute(&app.database.db, "PRAGMA query_only = on").await;
+
+    let change = json!({"username": "Grace"});
+    is_unavailable(&app.patch_user(&ada.access, change.clone()).await);
+    assert_eq!(app.patch_user(&ada.access, change).await.status, 200);
+}
+
+#[tokio::test]
+async fn locked_sqlite_is_503_until_the_lock_is_gone() {
+    let app = TestApp::new().await;
+    if app.database.is_postgres() {
+        return;
+    }
+    let ada = app.logged_in_user("ada@example.com").await;
+    execute(&app.database.db, "PRAGMA busy_timeout = 1").await;
+    let other = app.database.connect().await;
+    let lock = database::begin(&other).await.unwrap();
+
+    let change = json!({"username": "Grace"});
+    is_unavailable(&app.patch_user(&ada.access, change.clone()).await);
+    drop(lock);
+    until(async || {
+        let answer = app.patch_user(&ada.access, change.clone()).await;
+        answer.status == 200
+    })
+    .await;
+}

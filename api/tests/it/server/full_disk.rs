@@ -1,0 +1,136 @@
+//! R1 on SQLite: after a full disk, what is answered 2xx is stored.
+
+use latchkey_shared::{
+    database::{self, Database},
+    models::{password_reset, session, user},
+};
+use reqwest::Method;
+use sea_orm::{ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _};
+use serde_json::json;
+
+use crate::support::test_app::{PASSWORD, TestApp, registration};
+
+/// Every one of these writes needs space from now on.
+const WRITES: [&str; 3] = [
+    "INSERT ON users",
+    "UPDATE ON users",
+    "INSERT ON password_resets",
+];
+
+/// Limits the file of the connection that writes to its present size, or not.
+pub(crate) async fn limit_pages(db: &Database, pages: u32) {
+    let transaction = database::begin(db).await.unwrap();
+    let limit = format!("PRAGMA max_page_count = {pages}");
+    transaction.execute_unprepared(&limit).await.unwrap();
+    transaction.commit().await.unwrap();
+}
+
+async fn need_space(db: &Database) {
+    let transaction = database::begin(db).await.unwrap();
+    let ballast = "CREATE TABLE ballast (filler BLOB)";
+    transaction.execute_unprepared(ballast).await.unwrap();
+    for (number, write) in WRITES.iter().enumerate() {
+        let trigger = format!(
+            "CREATE TRIGGER ballast_{number} AFTER {write} \
+             BEGIN INSERT INTO ballast VALUES (zeroblob(200000)); END"
+        );
+        transaction.execute_unprepared(&trigger).await.unwrap();
+    }
+    transaction.commit().await.unwrap();
+}
+
+/// A write after which SQLite has rolled everything back by itself. Of those with triggers it may undo the statement alone.
+async fn undo_all(db: &Database) {
+    let transaction = database::begin(db).await.unwrap();
+    let ballast = "INSERT INTO ballast VALUES (zeroblob(200000))";
+    transaction.execute_unprepared(ballast).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn writes_after_a_full_disk_are_stored() {
+    let app = TestApp::new().await;
+    let db = &app.database.db;
+    if app.database.is_postgres() {
+        return;
+    }
+    let ada = app.logged_in_user("ada@example.com").await;
+    let other = app.login("ada@example.com", PASSWORD).await;
+    need_space(db).await;
+    let mut refused = Vec::new();
+    for _ in 0..2 {
+        limit_pages(db, 1).await;
+        undo_all(db).await;
+        limit_pages(db, 1).await;
+        let change = json!({"username": "Refused"});
+        refused.push(app.patch_user(&ada.access, change).await);
+        limit_pages(db, 1).await;
+        let asked = json!({"email": "ada@example.com"});
+        refused.push(app.post("/auth/email_request/", asked).await);
+        limit_pages(db, 1).await;
+        assert!(db.check_write().await.is_err());
+        limit_pages(db, 1).await;
+    }
+    undo_all(db).await;
+    // Where the transaction goes on as a savepoint, its end leaves another one open, in which all else is lost.
+    drop(database::begin(db).await.unwrap());
+    limit_pages(db, 1_000_000).await;
+
+    let change = json!({"username": "Grace"});
+    let changed = app.patch_user(&ada.access, change).await;
+    assert_eq!(changed.status, 200, "{changed:?}");
+    app.register("new@example.com").await;
+    app.login("ada@example.com", PASSWORD).await;
+    app.request_reset("ada@example.com").await;
+    let logout = app.request(Method::POST, "/auth/logout/");
+    let logout = logout.json(&json!({"refresh": other.refresh}));
+    let logout = app.send(logout.bearer_auth(&other.access)).await;
+    assert_eq!(logout.status, 204, "{logout:?}");
+
+    let stored = app.database.connect().await;
+    let find = async |email: &str| user::find_by_email(&stored, &email.parse().unwrap()).await;
+    let ada_row = find("ada@example.com").await.unwrap().unwrap();
+    assert_eq!(ada_row.username.to_string(), "Grace");
+    assert!(find("new@example.com").await.unwrap().is_some());
+    let sessions = session::Entity::find().all(&stored).await.unwrap();
+    assert_eq!(sessions.len(), 3);
+    assert_eq!(
+        sessions
+            .iter()
+            .filter(|row| row.revoked_at.is_some())
+            .count(),
+        1
+    );
+    let resets = password_reset::Entity::find().count(&stored).await;
+    assert_eq!(resets.unwrap(), 1);
+    assert_eq!(app.get_user(&other.access).await.status, 401);
+    stored.check_write().await.unwrap();
+    for refused in refused {
+        refused.is_problem(503, "unavailable");
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+}
+
+/// A registration writes by itself, while others share the commit: each of them hears the truth.
+#[tokio::test]
+async fn registrations_at_once_on_a_full_disk_are_stored_or_refused() {
+    let app = TestApp::new().await;
+    let db = &app.database.db;
+    if app.database.is_postgres() {
+        return;
+    }
+    need_space(db).await;
+    limit_pages(db, 1).await;
+    let register = async |number: u32| {
+        let email = format!("user{number}@example.com");
+        let answer = app.post("/api/register/", registration(&email)).await;
+        (email, answer.status.as_u16())
+    };
+    let answers = futures_util::future::join_all((0..20).map(register)).await;
+
+    let stored = app.database.connect().await;
+    for (email, status) in answers {
+        let found = user::find_by_email(&stored, &email.parse().unwrap()).await;
+        let expected = if found.unwrap().is_some() { 201 } else { 503 };
+        assert_eq!(status, expected, "{email}");
+    }
+}

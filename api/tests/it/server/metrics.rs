@@ -1,0 +1,57 @@
+//! `GET /metrics`, on its own port.
+
+use reqwest::Method;
+
+use crate::support::test_app::{PASSWORD, TestApp};
+
+#[tokio::test]
+async fn the_figures_tell_what_was_asked_and_name_nobody() {
+    let mut app = TestApp::new().await;
+    for key in ["BIND", "METRICS_BIND"] {
+        app.variables
+            .insert(key.to_owned(), "127.0.0.1:0".to_owned());
+    }
+    let mut process = app.process(&["serve"]);
+    let address = |line: &str| format!("http://{}", line.rsplit("address=").next().unwrap().trim());
+    let figures = address(&process.wait_for_line("Figures are shown.").await);
+    app.base = address(&process.wait_for_line("Latchkey serves.").await);
+
+    app.logged_in_user("ada@example.com").await;
+    app.try_login("ada@example.com", "a wrong password").await;
+    app.try_login("ada@example.com", PASSWORD).await;
+    app.send(app.request(Method::GET, "/secret-path")).await;
+    app.send(app.request(Method::from_bytes(b"BREW").unwrap(), "/docs"))
+        .await;
+
+    let text = app
+        .http
+        .get(format!("{figures}/metrics"))
+        .send()
+        .await
+        .unwrap()
+        .text()
+        .await
+        .unwrap();
+    for line in [
+        r#"latchkey_build_info{program="latchkey-api""#,
+        r#"latchkey_http_requests_total{method="POST",route="/api/login",status="200"} 2"#,
+        r#"latchkey_http_requests_total{method="POST",route="/api/login",status="401"} 1"#,
+        r#"latchkey_http_requests_total{method="GET",route="unknown",status="404"} 1"#,
+        r#"latchkey_http_requests_total{method="other",route="/docs",status="405"} 1"#,
+        r#"latchkey_http_request_seconds_count{method="POST",route="/api/register"} 1"#,
+        "latchkey_password_wait_seconds_count 4",
+        "latchkey_password_hash_queue_depth 0",
+        "latchkey_passwords_refused_total 0",
+        r#"latchkey_queue_depth{priority="normal"} 1"#,
+        r#"latchkey_queue_depth{priority="high"} 0"#,
+        r#"latchkey_mails_written_total{kind="welcome"} 1"#,
+        r#"latchkey_database_connections{state="open"}"#,
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+    for personal in ["ada", "example.com", "secret-path", "BREW"] {
+        assert!(!text.contains(personal), "{personal} is in:\n{text}");
+    }
+    let elsewhere = app.send(app.request(Method::GET, "/metrics")).await;
+    elsewhere.is_problem(404, "not-found");
+}

@@ -1,0 +1,10 @@
+//! Health, outages, metrics and deployment.
+
+pub(crate) mod base_path;
+pub(crate) mod clock;
+pub(crate) mod concurrent_writes;
+pub(crate) mod database_outage;
+pub(crate) mod full_disk;
+pub(crate) mod health;
+pub(crate) mod metrics;
+pub(crate) mod outage;

@@ -1,0 +1,5 @@
+//! The application under test, and drivers for its clients.
+
+pub(crate) mod dashboard;
+pub(crate) mod random;
+pub(crate) mod test_app;

@@ -1,0 +1,170 @@
+//! O4: after a whole run neither database nor Redis nor queue shows a password, a code or a token; and no log line does.
+
+use reqwest::Method;
+use serde_json::json;
+
+use crate::{
+    auth::login::claims,
+    support::dashboard::{Dashboard, value},
+    support::test_app::{PASSWORD, TestApp, code_in},
+};
+
+/// What an administrator changes the password to.
+const NEW_PASSWORD: &str = "another quiet morning";
+
+/// Somebody signs in to the dashboard, changes the own password there, and looks around there and by the calls of
+/// `/api/admin/`. The cookies, and the token of the forms.
+async fn administer(app: &TestApp) -> (Vec<String>, String) {
+    app.superuser("root@example.com").await;
+    let mut root = Dashboard::visit(app).await;
+    let visitor = root.get("/admin/login/").await.cookie("latchkey_visitor");
+    let page = root.sign_in("root@example.com", PASSWORD).await;
+    let signed_in = page.cookie("latchkey_admin").unwrap();
+    root.csrf = value(&root.see("/admin/account/").await, "csrf");
+    let form = [
+        ("password", PASSWORD),
+        ("new_password", NEW_PASSWORD),
+        ("password_again", NEW_PASSWORD),
+    ];
+    root.done("/admin/account/", &form).await;
+    let access = app.login("root@example.com", NEW_PASSWORD).await.access;
+    for (page, call) in [
+        ("/admin/users/", "/api/admin/users/"),
+        ("/admin/mails/", "/api/admin/mails/"),
+        ("/admin/resets/", "/api/admin/resets/"),
+        ("/admin/limits/", "/api/admin/limits/"),
+        ("/admin/audit/", "/api/admin/audit/"),
+    ] {
+        root.see(page).await;
+        let call = app.request(Method::GET, call).bearer_auth(&access);
+        assert_eq!(app.send(call).await.status, 200);
+    }
+    let secret_of = |cookie: String| {
+        let (_, value) = cookie.split_once('=').unwrap();
+        value.split(';').next().unwrap().to_owned()
+    };
+    let cookies = visitor.into_iter().chain([signed_in]).map(secret_of);
+    let csrf = root.csrf.clone();
+    (
+        cookies
+            .filter(|it| !it.is_empty())
+            .chain([access])
+            .collect(),
+        csrf,
+    )
+}
+
+#[tokio::test]
+async fn a_dump_of_everything_shows_no_secret() {
+    let app = TestApp::new().await;
+    let tokens = app.logged_in_user("ada@example.com").await;
+    let waiting = app
+        .post("/auth/email_request/", json!({"email": "ada@example.com"}))
+        .await
+        .text("/token");
+    let before = app.redis.dump().await;
+    app.deliver_all().await;
+    let code = code_in(app.sink.mails().last().unwrap());
+    let (cookies, form_token) = administer(&app).await;
+
+    let dump = [before, app.redis.dump().await, app.database.dump().await].concat();
+
+    assert!(
+        dump.contains("ada@example.com"),
+        "the dump shows nothing at all"
+    );
+    assert!(dump.contains(":code:"), "the dump shows no code's key");
+    assert!(
+        dump.contains(":admin:session:"),
+        "the dump shows no sign-in"
+    );
+    let ids = [claims(&tokens.refresh)["jti"].as_str().unwrap().to_owned()];
+    for secret in [
+        PASSWORD,
+        NEW_PASSWORD,
+        &tokens.access,
+        &tokens.refresh,
+        &waiting,
+        &ids[0],
+        &form_token,
+    ]
+    .into_iter()
+    .chain(cookies.iter().map(String::as_str))
+    {
+        assert!(!dump.contains(secret), "{secret} is in the dump");
+    }
+    // Six digits occur by chance in any id, so they are looked for as a word.
+    let words: Vec<_> = dump.split(|c: char| !c.is_ascii_alphanumeric()).collect();
+    assert!(!words.contains(&code.as_str()), "{code} is in the dump");
+}
+
+/// L1, on a real process with everything logged.
+#[tokio::test]
+async fn no_log_line_shows_a_secret_or_a_whole_address() {
+    let mut app = TestApp::new().await;
+    app.variables
+        .insert("RUST_LOG".to_owned(), "info,latchkey=trace".to_owned());
+    app.variables
+        .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
+    let mut process = app.process(&["serve"]);
+    let line = process.wait_for_line("Latchkey serves.").await;
+    let port: u16 = line
+        .rsplit(':')
+        .next()
+        .unwrap()
+        .trim()
+        .trim_matches('"')
+        .parse()
+        .unwrap();
+    app.base = format!("http://127.0.0.1:{port}");
+
+    let tokens = app.logged_in_user("ada@example.com").await;
+    app.try_login("ada@example.com", "a wrong password").await;
+    app.patch_user(&tokens.access, json!({"phoneNumber": "+201001234567"}))
+        .await;
+    let refreshed = app
+        .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
+        .await
+        .text("/access");
+    let asked = app
+        .post("/auth/email_request/", json!({"email": "ada@example.com"}))
+        .await;
+    let id = asked.headers["x-request-id"].to_str().unwrap();
+    app.check(&asked.text("/token"), "000000").await;
+    let misplaced = format!("/auth/refresh/{}", tokens.refresh);
+    for path in [
+        "/api/user/ada@example.com",
+        &misplaced,
+        "/media/ada@example.com",
+    ] {
+        app.send(app.request(Method::GET, path)).await;
+    }
+    let method = Method::from_bytes(b"SECRETMETHOD").unwrap();
+    app.send(app.request(method, "/last")).await;
+    process.wait_for_line("_OTHER").await;
+    let (cookies, form_token) = administer(&app).await;
+    process.wait_for_line("/api/admin/audit").await;
+
+    let log = process.lines().join("\n");
+    assert!(log.contains(id), "the log does not name the request");
+    for secret in [
+        PASSWORD,
+        "a wrong password",
+        "ada@example.com",
+        "+201001234567",
+        "000000",
+        "SECRETMETHOD",
+        &tokens.access,
+        &tokens.refresh,
+        &refreshed,
+        &asked.text("/token"),
+        NEW_PASSWORD,
+        "root@example.com",
+        &form_token,
+    ]
+    .into_iter()
+    .chain(cookies.iter().map(String::as_str))
+    {
+        assert!(!log.contains(secret), "{secret} is in the log:\n{log}");
+    }
+}
