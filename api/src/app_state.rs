@@ -12,18 +12,19 @@ use latchkey_shared::{
     models::audit::AuditKey, outbox::Outbox, redis::one_time_code::CodeStore,
     telemetry::metrics::Metrics,
 };
+use poem::Request;
 use tokio::sync::Semaphore;
 
-use crate::http::metrics::RequestMetrics;
-use crate::passwords::metrics::HashMetrics;
 use crate::{
     accounts::pictures::PictureStore,
     auth::{jwt::TokenIssuer, session_loader::SessionLookup},
     config::Config,
     http::audit_context::AuditSampler,
-    http::body::memory_budget::BodyMemoryBudget,
-    http::cpu_pool::CpuPool,
-    passwords::{PasswordPolicy, hasher::PasswordHasher},
+    http::{
+        body::memory_budget::BodyMemoryBudget, cpu_pool::CpuPool, error::ApiError,
+        metrics::RequestMetrics,
+    },
+    passwords::{PasswordPolicy, hasher::PasswordHasher, metrics::HashMetrics},
     rate_limit::Limiter,
     server::{health::HealthChecks, metrics::ConnectionMetrics},
 };
@@ -130,6 +131,12 @@ impl App {
             clock,
             config,
         })))
+    }
+
+    /// Returns the state of a request. Every routed request has it.
+    pub fn of(request: &Request) -> Result<&Self, ApiError> {
+        let missing = || ApiError::Internal("no application state".to_owned());
+        request.data().ok_or_else(missing)
     }
 
     /// Returns the current time.

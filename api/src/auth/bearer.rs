@@ -50,9 +50,7 @@ impl CurrentUser {
 
 /// Authenticates a request whose account is activated.
 async fn activated_user(request: &Request, bearer: Bearer) -> poem::Result<CurrentUser> {
-    let app = request
-        .data::<App>()
-        .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
+    let app = App::of(request)?;
     let current = authenticate(app, &bearer.token).await?;
     if !current.user.is_activated {
         return Err(ApiError::NotActivated.into());

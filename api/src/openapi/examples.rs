@@ -1,7 +1,6 @@
 //! Examples of answers in the document. Problems are created in the same way as for clients.
 
 use latchkey_shared::types::validation_error::Invalid;
-use poem::http::StatusCode;
 use serde_json::{Map, Value, json};
 
 use crate::http::error::{
@@ -39,17 +38,14 @@ pub(super) fn add(document: &mut Value) {
     }
 }
 
-/// Adds the examples of problems. Describes several problems, and every conflict, by their details.
+/// Adds the examples of problems, and describes the response by the details of their types.
 fn add_problems(response: &mut Value, problems: Vec<ApiError>) {
-    let kinds: Vec<_> = problems.iter().map(ApiError::kind).collect();
-    if kinds.len() > 1 || kinds[0].status == StatusCode::CONFLICT {
-        let details: Vec<_> = kinds.iter().map(|kind| kind.detail).collect();
-        response["description"] = json!(details.join(" Or: "));
-    }
+    let details = problems.iter().map(|problem| problem.problem_type().detail);
+    response["description"] = json!(details.collect::<Vec<_>>().join(" Or: "));
     let mut examples: Map<_, _> = problems
         .into_iter()
         .map(|problem| {
-            let name = problem.kind().name.to_owned();
+            let name = problem.problem_type().name.to_owned();
             (name, json!({"value": problem.into_problem(REQUEST)}))
         })
         .collect();

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use fred::interfaces::SortedSetsInterface as _;
 use latchkey_shared::types::email::Email;
 
-use super::{Limiter, unavailable};
+use super::Limiter;
 use crate::http::error::ApiError;
 
 /// Maximum length of the list of lockouts. The lockouts that end last are kept.
@@ -48,8 +48,7 @@ impl Limiter {
         let listed: Vec<(String, f64)> = self
             .redis
             .zrevrangebyscore(key, "+inf", after_now, true, page)
-            .await
-            .map_err(|error| unavailable(&error))?;
+            .await?;
         Ok(listed
             .into_iter()
             .filter_map(|(key, until)| self.parse_lockout(&key, until))
@@ -85,11 +84,7 @@ impl Limiter {
         now: DateTime<Utc>,
     ) -> Result<Option<Lockout>, ApiError> {
         let key = self.key(name);
-        let until: Option<f64> = self
-            .redis
-            .zscore(self.lockouts_key(), key.as_str())
-            .await
-            .map_err(|error| unavailable(&error))?;
+        let until: Option<f64> = self.redis.zscore(self.lockouts_key(), key.as_str()).await?;
         Ok(until
             .and_then(|until| self.parse_lockout(&key, until))
             .filter(|lockout| now < lockout.until))
@@ -98,11 +93,7 @@ impl Limiter {
     /// Ends a lockout early. Returns [`ApiError::NotFound`] if no lockout has this name.
     pub async fn unlock(&self, name: &str) -> Result<(), ApiError> {
         let key = self.key(name);
-        let listed: i64 = self
-            .redis
-            .zrem(self.lockouts_key(), key.as_str())
-            .await
-            .map_err(|error| unavailable(&error))?;
+        let listed: i64 = self.redis.zrem(self.lockouts_key(), key.as_str()).await?;
         // Only keys on the list are counters that may be deleted.
         if listed == 0 {
             return Err(ApiError::NotFound);

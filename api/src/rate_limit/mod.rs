@@ -29,9 +29,7 @@ use fred::{
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::scripts::Script,
 };
-use latchkey_shared::{
-    crypto::token_hash::TokenHasher, dependency::Refusal, redis, types::email::Email,
-};
+use latchkey_shared::{crypto::token_hash::TokenHasher, redis, types::email::Email};
 use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
@@ -177,8 +175,8 @@ impl Limiter {
             Box::pin(query()).await
         };
         match timeout(redis::COMMAND_TIMEOUT, answer).await {
-            Ok(answer) => answer.map_err(|error| unavailable(&error)),
-            Err(_) => Err(unavailable(redis::fault::timed_out())),
+            Ok(answer) => Ok(answer?),
+            Err(_) => Err(redis::fault::timed_out().into()),
         }
     }
 
@@ -253,8 +251,4 @@ impl Limiter {
             .collect();
         Ok(attempt)
     }
-}
-
-fn unavailable(refusal: impl Into<Refusal>) -> ApiError {
-    ApiError::Unavailable(refusal.into().to_string())
 }

@@ -28,7 +28,7 @@ use crate::{
     admin,
     app_state::App,
     http::{
-        error::{ApiError, DependencyFailure, PROBLEM_TYPES},
+        error::{ApiError, DependencyFailure, ProblemType},
         request_context::{RequestId, RequestLayer},
         request_head,
     },
@@ -199,15 +199,14 @@ fn text(
 /// What a problem type means, for people who follow its URI.
 #[handler]
 fn problem(Path(name): Path<String>) -> poem::Result<String> {
-    let kind = PROBLEM_TYPES
-        .iter()
-        .find(|kind| kind.name == name)
+    let problem = ProblemType::all()
+        .find(|problem| problem.name == name)
         .ok_or(ApiError::NotFound)?;
     Ok(format!(
         "{} (HTTP {})\n\n{}\n",
-        kind.title,
-        kind.status.as_u16(),
-        kind.detail
+        problem.title,
+        problem.status.as_u16(),
+        problem.detail
     ))
 }
 

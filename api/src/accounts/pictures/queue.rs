@@ -211,6 +211,6 @@ mod tests {
     #[test]
     fn decode_queue_timeout_is_503() {
         assert_eq!(DecodeQueue::default().timeout, Duration::from_secs(10));
-        assert_eq!(ApiError::Busy.kind().status.as_u16(), 503);
+        assert_eq!(ApiError::Busy.problem_type().status.as_u16(), 503);
     }
 }

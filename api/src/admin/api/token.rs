@@ -4,11 +4,7 @@ use poem::{FromRequest, Request, RequestBody, Result};
 use poem_openapi::{ApiExtractor, ApiExtractorType, ExtractParamOptions, registry::Registry};
 
 use crate::admin::permissions::{Admin, Permit, Requirement};
-use crate::{
-    app_state::App,
-    auth::bearer::ActivatedUser,
-    http::{audit_context::AuditContext, error::ApiError},
-};
+use crate::{app_state::App, auth::bearer::ActivatedUser, http::audit_context::AuditContext};
 
 /// A staff member with a valid access token and the permission `R`.
 pub struct Token<R>(pub Permit<R>);
@@ -39,9 +35,7 @@ impl<'a, R: Requirement> ApiExtractor<'a> for Token<R> {
             user: me.user,
             session: me.session,
         };
-        let app = request
-            .data::<App>()
-            .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
+        let app = App::of(request)?;
         Ok(Self(Permit::authorize(app, admin).await?))
     }
 }

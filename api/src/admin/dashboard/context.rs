@@ -44,9 +44,7 @@ pub struct View {
 
 impl<'a> FromRequest<'a> for View {
     async fn from_request(request: &'a Request, _: &mut RequestBody) -> poem::Result<Self> {
-        let app = request
-            .data::<App>()
-            .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
+        let app = App::of(request)?;
         Ok(Self::of(app, request))
     }
 }

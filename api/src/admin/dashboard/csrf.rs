@@ -101,10 +101,7 @@ impl<'a> FromRequest<'a> for Form {
 /// forms that come from another site according to `Sec-Fetch-Site`.
 pub async fn check(endpoint: impl Endpoint, mut request: Request) -> poem::Result<Response> {
     if request.method() == Method::POST {
-        let app = request
-            .data::<App>()
-            .cloned()
-            .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
+        let app = App::of(&request)?.clone();
         let is_cross_site = request
             .header("sec-fetch-site")
             .is_some_and(|site| !matches!(site, "same-origin" | "none"));

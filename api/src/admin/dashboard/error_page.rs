@@ -25,10 +25,7 @@ struct ErrorPage {
 
 /// Middleware that turns an error into an HTML page.
 pub async fn render_errors(endpoint: impl Endpoint, request: Request) -> poem::Result<Response> {
-    let app = request
-        .data::<App>()
-        .cloned()
-        .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
+    let app = App::of(&request)?.clone();
     let view = View::of(&app, &request);
     let id = request.data::<RequestId>().cloned();
     let is_htmx = request.header("hx-request").is_some();
@@ -39,7 +36,7 @@ pub async fn render_errors(endpoint: impl Endpoint, request: Request) -> poem::R
     };
     let pattern = error.data::<PathPattern>().cloned();
     let error = ApiError::from_poem(error);
-    let status = error.kind().status;
+    let status = error.problem_type().status;
     let page = ErrorPage {
         title: view.t.error(&error),
         request: id.map_or(String::new(), |id| id.as_str().to_owned()),

@@ -6,7 +6,7 @@
 
 use chrono::TimeDelta;
 use fred::{interfaces::KeysInterface as _, types::Expiration};
-use latchkey_shared::{dependency::Refusal, models::session};
+use latchkey_shared::models::session;
 use poem::{FromRequest, Request, RequestBody, web::cookie::Cookie};
 use uuid::Uuid;
 
@@ -32,22 +32,18 @@ pub async fn find(app: &App, request: &Request) -> Result<Option<CurrentUser>, A
         return Ok(None);
     };
     let key = key(app, &name);
-    let found: Option<String> = app.redis.get(&key).await.map_err(unavailable)?;
+    let found: Option<String> = app.redis.get(&key).await?;
     let Some(id) = found.and_then(|id| id.parse::<Uuid>().ok()) else {
         return Ok(None);
     };
     let now = app.now();
     let alive = session::find_alive(&app.db, id, now, app.config.session_idle).await?;
     let Some((session, user)) = alive else {
-        let () = app.redis.del(&key).await.map_err(unavailable)?;
+        let () = app.redis.del(&key).await?;
         return Ok(None);
     };
     let idle = seconds(app.config.admin_idle);
-    let () = app
-        .redis
-        .expire(&key, idle, None)
-        .await
-        .map_err(unavailable)?;
+    let () = app.redis.expire(&key, idle, None).await?;
     if now - session.last_used_at >= LAST_USED_INTERVAL {
         session::touch(&app.db, id, now).await?;
     }
@@ -62,8 +58,7 @@ pub async fn start(app: &App, session: Uuid) -> Result<Cookie, ApiError> {
     let () = app
         .redis
         .set(key, session.to_string(), expire, None, false)
-        .await
-        .map_err(unavailable)?;
+        .await?;
     Ok(cookies::build(app, SIGNED_IN, name.expose()))
 }
 
@@ -71,7 +66,7 @@ pub async fn start(app: &App, session: Uuid) -> Result<Cookie, ApiError> {
 pub async fn end(app: &App, request: &Request) -> Result<(), ApiError> {
     if let Some(name) = cookies::read(app, request, SIGNED_IN) {
         let key = key(app, &name);
-        let () = app.redis.del(key).await.map_err(unavailable)?;
+        let () = app.redis.del(key).await?;
     }
     Ok(())
 }
@@ -88,18 +83,10 @@ fn seconds(span: TimeDelta) -> i64 {
     span.num_seconds().max(1)
 }
 
-/// Converts a Redis error into a 503.
-#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
-pub(super) fn unavailable(error: fred::error::Error) -> ApiError {
-    ApiError::Unavailable(Refusal::from(&error).to_string())
-}
-
 /// Authorizes a request by its dashboard session.
 impl<'a, R: Requirement> FromRequest<'a> for Permit<R> {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
-        let app = request
-            .data::<App>()
-            .ok_or_else(|| ApiError::Internal("no state".to_owned()))?;
+        let app = App::of(request)?;
         let audit = AuditContext::from_request(request, body).await?;
         let signed_in = find(app, request)
             .await?

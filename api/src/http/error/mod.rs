@@ -1,39 +1,33 @@
-//! All that an HTTP call can fail with, and the way from there to a problem body.
+//! The errors of HTTP calls: one enum, one table of problem types, and their responses.
 
+mod convert;
 pub mod problem;
 pub mod responses;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, error::Error, fmt};
 
-use latchkey_shared::{
-    database::{self, Outage},
-    dependency::Refusal,
-    models::user::WriteUserError,
-    redis::one_time_code::CodeError,
-    types::validation_error::Invalid,
-};
+use latchkey_shared::types::validation_error::Invalid;
 use poem::{
-    error::{CorsError, MethodNotAllowedError, NotFoundError, ReadBodyError, ResponseError},
-    http::{HeaderName, StatusCode, header},
+    error::ResponseError,
+    http::{HeaderName, StatusCode},
 };
-use poem_openapi::error::{ParseParamError, ParsePathError};
-use sea_orm::DbErr;
+use sea_orm::{EnumIter, Iterable as _};
 
-use crate::http::error::problem::{FieldError, Problem};
+use crate::http::error::problem::FieldError;
 
-/// How often was too often, in the answer to what came too often.
+/// The exceeded limit of a rate-limited request.
 pub const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit-limit");
-/// How often is left: not at all.
+/// The number of requests that the limit still allows: always 0.
 pub const RATE_REMAINING: HeaderName = HeaderName::from_static("ratelimit-remaining");
-/// In how many seconds it is worth trying again.
+/// The number of seconds until the next request is allowed.
 pub const RATE_RESET: HeaderName = HeaderName::from_static("ratelimit-reset");
 
 /// The details of a rate-limited request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RateLimitExceeded {
-    /// When to come again, in seconds.
+    /// Seconds until the next request is allowed.
     pub retry_after: u64,
-    /// How many are let through, of what was exceeded.
+    /// The number of requests that the exceeded limit allows.
     pub limit: u32,
 }
 
@@ -41,291 +35,147 @@ pub struct RateLimitExceeded {
 #[derive(Clone, Debug)]
 pub struct DependencyFailure(pub String);
 
-/// Why a call failed. Each variant has its status and its problem type, a stable name under `/problems/`.
-#[derive(Debug, thiserror::Error)]
+/// The reason why a call failed. [`ApiError::problem_type`] describes each variant.
+#[derive(Debug, EnumIter)]
 pub enum ApiError {
-    /// 400 `invalid-input`: fields are missing or wrong; all of them are named.
-    #[error("invalid input")]
+    /// Names all missing and invalid fields.
     InvalidInput(Vec<FieldError>),
-    /// 400 `malformed-body`: the body is not what its Content-Type says.
-    #[error("{0}")]
+    /// The text replaces the detail of the problem type.
     MalformedBody(Cow<'static, str>),
-    /// 400 `invalid-host`: not exactly one valid `Host` (RFC 9112, 3.2).
-    #[error("no valid Host")]
+    /// RFC 9112, 3.2.
     InvalidHost,
-    /// 400 `invalid-otp`: wrong, expired, used up and unknown alike.
-    #[error("the code is not valid")]
+    /// A wrong, expired, used or unknown code: the client cannot tell which.
     InvalidOtp,
-    /// 400 `invalid-reset-token`: unknown, expired, not checked and used alike.
-    #[error("the reset token is not valid")]
+    /// An unknown, expired, unchecked or used reset token: the client cannot tell which.
     InvalidResetToken,
-    /// 401 `not-authenticated`: no living access token.
-    #[error("no valid access token")]
+    /// No valid access token.
     NotAuthenticated,
-    /// 401 `invalid-credentials`: unknown address and wrong password alike.
-    #[error("wrong e-mail address or password")]
+    /// An unknown email or a wrong password: the client cannot tell which.
     InvalidCredentials,
-    /// 401 `invalid-refresh-token`: not a living refresh token.
-    #[error("no valid refresh token")]
+    /// No valid refresh token.
     InvalidRefreshToken,
-    /// 400 `wrong-password`: not the current password, at its change.
-    #[error("the current password is wrong")]
+    /// A wrong current password at a password change.
     WrongPassword,
-    /// 403 `not-activated`: who it is is known, but nobody has let the account in.
-    #[error("the account is not activated")]
+    /// The user is authenticated, but the account is not activated.
     NotActivated,
-    /// 403 `not-permitted`: an administrator without the right, or nobody of the staff at all.
-    #[error("not permitted")]
+    /// The user lacks a permission, or is no staff member.
     NotPermitted,
-    /// 403 `form-expired`: a form of the dashboard without the token of its browser.
-    #[error("a form without its token")]
+    /// A dashboard form without the CSRF token of its session.
     FormExpired,
-    /// 404 `not-found`
-    #[error("not found")]
+    /// No such route or row.
     NotFound,
-    /// 405 `method-not-allowed`
-    #[error("method not allowed")]
+    /// No such method of the route.
     MethodNotAllowed,
-    /// 403 `origin-not-allowed`: a web page of an origin that is not in `CORS_ORIGINS`.
-    #[error("origin not allowed")]
+    /// A cross-origin request from an origin that is not in `CORS_ORIGINS`.
     OriginNotAllowed,
-    /// 409 `email-taken`
-    #[error("the e-mail address is taken")]
+    /// Another account has the email.
     EmailTaken,
-    /// 409 `edit-conflict`: the row has changed since the client read it.
-    #[error("edit conflict")]
+    /// The row has changed since the client read it.
     EditConflict,
-    /// 409 `own-account`: administrators cannot deactivate or delete their own account or change its permissions.
-    #[error("own account")]
+    /// Administrators cannot deactivate or delete their own account or change its permissions.
     OwnAccount,
-    /// 409 `last-superuser`: at least one active superuser must remain.
-    #[error("the last superuser")]
+    /// At least one active superuser must remain.
     LastSuperuser,
-    /// 409 `invalid-state`: the action is not possible in the current state.
-    #[error("invalid state")]
+    /// The action is not possible in the current state.
     InvalidState,
-    /// 408 `body-too-slow`
-    #[error("the body took too long")]
+    /// The body did not arrive before the timeout.
     BodyTooSlow,
-    /// 413 `body-too-large`
-    #[error("the body is too large")]
+    /// The body exceeds the limit of its endpoint.
     BodyTooLarge,
-    /// 414 `uri-too-long`
-    #[error("the URI is too long")]
+    /// RFC 9110, 15.5.15.
     UriTooLong,
-    /// 431 `header-too-large`: too many header fields, or too large ones.
-    #[error("the header is too large")]
+    /// Too many or too large header fields (RFC 6585, 5).
     HeaderTooLarge,
-    /// 415 `unsupported-media-type`
-    #[error("unsupported media type")]
+    /// The body's media type is not supported.
     UnsupportedMediaType,
-    /// 429 `too-many-requests`
-    #[error("too many requests")]
+    /// The request is rate limited.
     TooManyRequests(RateLimitExceeded),
-    /// 503 `busy`: more waits than can be done in time, such as passwords to be checked, or bodies to be read.
-    #[error("too much waits to be done")]
+    /// A queue is full, such as that of passwords to hash or of bodies to read.
     Busy,
-    /// 503 `unavailable`: the database, Redis or `MEDIA_DIR` does not do its work; the text says what an operator does about it.
-    #[error("a dependency failed: {0}")]
+    /// The database, Redis or `MEDIA_DIR` failed. The text contains the remedy for the operator.
     Unavailable(String),
-    /// 503 `unavailable`: the database went away in the middle of a call. Of a commit that was not answered nobody knows
-    /// whether it counts.
-    #[error("a dependency failed: {0}")]
+    /// The connection to the database broke during a commit, so that its outcome is unknown.
     Undecided(String),
-    /// 500 `internal`
-    #[error("{0}")]
+    /// An internal error, for the log.
     Internal(String),
 }
 
-/// A problem type: its name, its status, its title and the sentence that goes with it.
+/// A type of problem (RFC 9457).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ProblemType {
-    /// The last part of its URI.
+    /// The last segment of its URI, `/problems/{name}`.
     pub name: &'static str,
-    /// The status of the answer.
+    /// The HTTP status of the response.
     pub status: StatusCode,
-    /// In a few words.
+    /// A few words for people.
     pub title: &'static str,
-    /// In a sentence.
+    /// A sentence for people.
     pub detail: &'static str,
 }
 
-/// All problem types, for `/problems/{name}` and the documentation.
-#[rustfmt::skip]
-pub const PROBLEM_TYPES: &[ProblemType] = &[
-    kind("invalid-input", 400, "Invalid input", "One or more fields are missing or wrong; `errors` names each."),
-    kind("malformed-body", 400, "Malformed body", "The body is not what its Content-Type says."),
-    kind("invalid-host", 400, "Invalid Host", "A request needs exactly one `Host` header, with a host and at most a port."),
-    kind("invalid-otp", 400, "Invalid code", "The code is wrong, expired or used up. Ask for a new one."),
-    kind("invalid-reset-token", 400, "Invalid reset token", "The token is unknown, expired or used, or its code was not checked. Start again."),
-    kind("not-authenticated", 401, "Not authenticated", "Send a living access token as `Authorization: Bearer …`."),
-    kind("invalid-credentials", 401, "Invalid credentials", "The e-mail address or the password is wrong."),
-    kind("invalid-refresh-token", 401, "Invalid refresh token", "The refresh token is not valid, or its session has ended. Log in again."),
-    kind("wrong-password", 400, "Wrong password", "The current password is not right."),
-    kind("not-activated", 403, "Account not activated", "The account waits for its activation."),
-    kind("origin-not-allowed", 403, "Origin not allowed", "Pages of this web origin may not call this service."),
-    kind("not-permitted", 403, "Not permitted", "This account may not do this."),
-    kind("form-expired", 403, "Form expired", "The form is not of this browser's session any more. Go back, load the page anew and try again."),
-    kind("not-found", 404, "Not found", "There is nothing here."),
-    kind("method-not-allowed", 405, "Method not allowed", "This address does not take this method."),
-    kind("email-taken", 409, "E-mail address taken", "Another account has this e-mail address."),
-    kind("edit-conflict", 409, "Edit conflict", "The account has changed since you read it. Read it again and repeat the change."),
-    kind("own-account", 409, "Own account", "You cannot deactivate or delete your own account or change its permissions."),
-    kind("last-superuser", 409, "Last superuser", "This is the last superuser. Make another account a superuser first."),
-    kind("invalid-state", 409, "Invalid state", "This action is not possible in the current state."),
-    kind("body-too-slow", 408, "Body too slow", "The body did not arrive in time."),
-    kind("body-too-large", 413, "Body too large", "The body is larger than this endpoint takes."),
-    kind("uri-too-long", 414, "URI too long", "The path and query are longer than 8 KiB."),
-    kind("unsupported-media-type", 415, "Unsupported media type", "Send application/json, application/x-www-form-urlencoded or multipart/form-data."),
-    kind("too-many-requests", 429, "Too many requests", "Too many tries. `Retry-After` says how many seconds to wait."),
-    kind("header-too-large", 431, "Header too large", "The header fields are more than 64, or larger than 16 KiB."),
-    kind("internal", 500, "Internal error", "Something went wrong here. The request id helps to find out what."),
-    kind("busy", 503, "Busy", "Too much is waiting to be done at the moment. Try again shortly."),
-    kind("unavailable", 503, "Unavailable", "A part of the service does not answer at the moment. Try again shortly."),
-];
-
-const fn kind(
-    name: &'static str,
-    status: u16,
-    title: &'static str,
-    detail: &'static str,
-) -> ProblemType {
-    let status = match status {
-        400 => StatusCode::BAD_REQUEST,
-        401 => StatusCode::UNAUTHORIZED,
-        403 => StatusCode::FORBIDDEN,
-        404 => StatusCode::NOT_FOUND,
-        405 => StatusCode::METHOD_NOT_ALLOWED,
-        408 => StatusCode::REQUEST_TIMEOUT,
-        409 => StatusCode::CONFLICT,
-        413 => StatusCode::PAYLOAD_TOO_LARGE,
-        414 => StatusCode::URI_TOO_LONG,
-        415 => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        429 => StatusCode::TOO_MANY_REQUESTS,
-        431 => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-        503 => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    ProblemType {
-        name,
-        status,
-        title,
-        detail,
+impl ProblemType {
+    /// Returns all problem types.
+    pub fn all() -> impl Iterator<Item = Self> {
+        ApiError::iter().map(|error| error.problem_type())
     }
 }
 
 impl ApiError {
-    /// One field that was bad.
+    /// Returns the problem type of this error: name, status, title and detail.
+    #[must_use]
+    pub fn problem_type(&self) -> ProblemType {
+        #[rustfmt::skip]
+        let (name, status, title, detail) = match self {
+            Self::InvalidInput(_) => ("invalid-input", StatusCode::BAD_REQUEST, "Invalid input", "One or more fields are missing or invalid. `errors` names each of them."),
+            Self::MalformedBody(_) => ("malformed-body", StatusCode::BAD_REQUEST, "Malformed body", "The body does not match its Content-Type."),
+            Self::InvalidHost => ("invalid-host", StatusCode::BAD_REQUEST, "Invalid Host", "A request needs exactly one `Host` header with a host and an optional port."),
+            Self::InvalidOtp => ("invalid-otp", StatusCode::BAD_REQUEST, "Invalid code", "The code is wrong, expired or used. Request a new one."),
+            Self::InvalidResetToken => ("invalid-reset-token", StatusCode::BAD_REQUEST, "Invalid reset token", "The token is unknown, expired or used, or its code was not checked. Start again."),
+            Self::WrongPassword => ("wrong-password", StatusCode::BAD_REQUEST, "Wrong password", "The current password is wrong."),
+            Self::NotAuthenticated => ("not-authenticated", StatusCode::UNAUTHORIZED, "Not authenticated", "Send a valid access token as `Authorization: Bearer …`."),
+            Self::InvalidCredentials => ("invalid-credentials", StatusCode::UNAUTHORIZED, "Invalid credentials", "The email or the password is wrong."),
+            Self::InvalidRefreshToken => ("invalid-refresh-token", StatusCode::UNAUTHORIZED, "Invalid refresh token", "The refresh token is invalid, or its session has ended. Log in again."),
+            Self::NotActivated => ("not-activated", StatusCode::FORBIDDEN, "Account not activated", "The account is not activated yet."),
+            Self::OriginNotAllowed => ("origin-not-allowed", StatusCode::FORBIDDEN, "Origin not allowed", "Pages of this origin cannot call this service."),
+            Self::NotPermitted => ("not-permitted", StatusCode::FORBIDDEN, "Not permitted", "Your account lacks the permission for this."),
+            Self::FormExpired => ("form-expired", StatusCode::FORBIDDEN, "Form expired", "The form belongs to an earlier session. Go back, reload the page and try again."),
+            Self::NotFound => ("not-found", StatusCode::NOT_FOUND, "Not found", "The resource does not exist."),
+            Self::MethodNotAllowed => ("method-not-allowed", StatusCode::METHOD_NOT_ALLOWED, "Method not allowed", "This path does not support this method."),
+            Self::BodyTooSlow => ("body-too-slow", StatusCode::REQUEST_TIMEOUT, "Body too slow", "The body did not arrive in time."),
+            Self::EmailTaken => ("email-taken", StatusCode::CONFLICT, "Email taken", "Another account has this email."),
+            Self::EditConflict => ("edit-conflict", StatusCode::CONFLICT, "Edit conflict", "The account has changed since you read it. Read it again and repeat the change."),
+            Self::OwnAccount => ("own-account", StatusCode::CONFLICT, "Own account", "You cannot deactivate or delete your own account or change its permissions."),
+            Self::LastSuperuser => ("last-superuser", StatusCode::CONFLICT, "Last superuser", "This is the last superuser. Make another account a superuser first."),
+            Self::InvalidState => ("invalid-state", StatusCode::CONFLICT, "Invalid state", "This action is not possible in the current state."),
+            Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large", "The body exceeds the limit of this endpoint."),
+            Self::UriTooLong => ("uri-too-long", StatusCode::URI_TOO_LONG, "URI too long", "The path and query exceed 8 KiB."),
+            Self::UnsupportedMediaType => ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "Send application/json, application/x-www-form-urlencoded or multipart/form-data."),
+            Self::TooManyRequests(_) => ("too-many-requests", StatusCode::TOO_MANY_REQUESTS, "Too many requests", "Too many attempts. `Retry-After` contains the number of seconds to wait."),
+            Self::HeaderTooLarge => ("header-too-large", StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Header too large", "The request has more than 64 header fields or more than 16 KiB of them."),
+            Self::Internal(_) => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "Internal error", "An internal error occurred. Give the request id to the operator."),
+            Self::Busy => ("busy", StatusCode::SERVICE_UNAVAILABLE, "Busy", "The service is overloaded. Try again shortly."),
+            Self::Unavailable(_) | Self::Undecided(_) => ("unavailable", StatusCode::SERVICE_UNAVAILABLE, "Unavailable", "A part of the service does not respond. `Retry-After` contains the number of seconds to wait."),
+        };
+        ProblemType {
+            name,
+            status,
+            title,
+            detail,
+        }
+    }
+
+    /// Returns the error of one invalid field.
     #[must_use]
     pub fn invalid_field(field: &str, invalid: Invalid) -> Self {
         Self::InvalidInput(vec![FieldError::new(field, invalid)])
     }
 
-    /// The last part of its problem type.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::InvalidInput(_) => "invalid-input",
-            Self::MalformedBody(_) => "malformed-body",
-            Self::InvalidHost => "invalid-host",
-            Self::InvalidOtp => "invalid-otp",
-            Self::InvalidResetToken => "invalid-reset-token",
-            Self::NotAuthenticated => "not-authenticated",
-            Self::InvalidCredentials => "invalid-credentials",
-            Self::InvalidRefreshToken => "invalid-refresh-token",
-            Self::WrongPassword => "wrong-password",
-            Self::NotActivated => "not-activated",
-            Self::OriginNotAllowed => "origin-not-allowed",
-            Self::NotFound => "not-found",
-            Self::MethodNotAllowed => "method-not-allowed",
-            Self::EmailTaken => "email-taken",
-            Self::NotPermitted => "not-permitted",
-            Self::FormExpired => "form-expired",
-            Self::EditConflict => "edit-conflict",
-            Self::OwnAccount => "own-account",
-            Self::LastSuperuser => "last-superuser",
-            Self::InvalidState => "invalid-state",
-            Self::BodyTooSlow => "body-too-slow",
-            Self::BodyTooLarge => "body-too-large",
-            Self::UriTooLong => "uri-too-long",
-            Self::HeaderTooLarge => "header-too-large",
-            Self::UnsupportedMediaType => "unsupported-media-type",
-            Self::TooManyRequests(_) => "too-many-requests",
-            Self::Internal(_) => "internal",
-            Self::Busy => "busy",
-            Self::Unavailable(_) | Self::Undecided(_) => "unavailable",
-        }
-    }
-
-    /// How many seconds to wait, where too many tries were made.
+    /// Returns the number of seconds that a rate-limited client has to wait.
     #[must_use]
     pub fn retry_after(&self) -> Option<u64> {
         match self {
-            Self::TooManyRequests(too_many) => Some(too_many.retry_after),
+            Self::TooManyRequests(exceeded) => Some(exceeded.retry_after),
             _ => None,
-        }
-    }
-
-    /// Its problem type.
-    ///
-    /// # Panics
-    /// Never: every error has its kind.
-    #[must_use]
-    pub fn kind(&self) -> &'static ProblemType {
-        let name = self.name();
-        PROBLEM_TYPES
-            .iter()
-            .find(|kind| kind.name == name)
-            .expect("every error has its kind")
-    }
-
-    /// Whatever the framework or a handler failed with, as one of ours. Logs what is our own fault; nothing else does.
-    #[must_use]
-    pub fn from_poem(error: poem::Error) -> Self {
-        let error = match error.downcast::<Self>() {
-            Ok(ours) => {
-                if let Some(DependencyFailure(error)) = ours.dependency_failure() {
-                    // The health check logs the outage once, with its remedy.
-                    tracing::debug!(error, "Request failed");
-                } else if ours.kind().status.is_server_error() {
-                    tracing::error!(error = %ours, problem = ours.name(), "A request failed.");
-                }
-                return ours;
-            }
-            Err(other) => other,
-        };
-        if error.is::<NotFoundError>() {
-            Self::NotFound
-        } else if error.is::<MethodNotAllowedError>() {
-            Self::MethodNotAllowed
-        } else if error.is::<CorsError>() {
-            Self::OriginNotAllowed
-        } else if let Some(ReadBodyError::PayloadTooLarge) = error.downcast_ref::<ReadBodyError>() {
-            Self::BodyTooLarge
-        } else if let Some(ParseParamError { name, .. }) = error.downcast_ref() {
-            // The framework's reasons speak of Rust's types.
-            let reason = "Not a value that this parameter takes.";
-            Self::invalid_field(name, Invalid::new("invalid", reason))
-        } else if error.is::<ParsePathError>() {
-            Self::NotFound
-        } else {
-            Self::from_status(&error)
-        }
-    }
-
-    fn from_status(error: &poem::Error) -> Self {
-        match error.status() {
-            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => Self::NotAuthenticated,
-            StatusCode::NOT_FOUND => Self::NotFound,
-            StatusCode::METHOD_NOT_ALLOWED => Self::MethodNotAllowed,
-            StatusCode::PAYLOAD_TOO_LARGE => Self::BodyTooLarge,
-            StatusCode::UNSUPPORTED_MEDIA_TYPE => Self::UnsupportedMediaType,
-            status if status.is_client_error() => {
-                Self::MalformedBody("The request could not be read.".into())
-            }
-            _ => {
-                tracing::error!(%error, "A request failed.");
-                Self::Internal(String::new())
-            }
         }
     }
 
@@ -340,129 +190,30 @@ impl ApiError {
         }
     }
 
-    /// Whether nothing of what was asked for was done, so that what was made for it is nobody's.
+    /// Whether the transaction was certainly rolled back, so that files written for it can be removed.
     #[must_use]
     pub fn is_rolled_back(&self) -> bool {
         !matches!(self, Self::Undecided(_))
     }
+}
 
-    /// The body of the answer, with the id of the request.
-    #[must_use]
-    pub fn into_problem(self, request_id: &str) -> Problem {
-        let kind = self.kind();
-        let (detail, errors) = match self {
-            Self::InvalidInput(errors) => (summary(&errors), Some(errors)),
-            Self::EmailTaken => (
-                kind.detail.to_owned(),
-                Some(vec![FieldError::new(
-                    "email",
-                    Invalid::new("taken", kind.detail),
-                )]),
-            ),
-            Self::MalformedBody(detail) => (detail.into_owned(), None),
-            // As the header, for those who show people the body.
-            Self::TooManyRequests(RateLimitExceeded { retry_after, .. }) => (
-                format!("Too many tries. The next is possible in {retry_after} s."),
-                None,
-            ),
-            _ => (kind.detail.to_owned(), None),
-        };
-        Problem {
-            kind: format!("/problems/{}", kind.name),
-            title: kind.title.to_owned(),
-            status: kind.status.as_u16(),
-            detail,
-            instance: request_id.to_owned(),
-            errors,
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MalformedBody(text) => f.write_str(text),
+            Self::Internal(text) => f.write_str(text),
+            Self::Unavailable(text) | Self::Undecided(text) => {
+                write!(f, "a dependency failed: {text}")
+            }
+            _ => f.write_str(self.problem_type().title),
         }
-    }
-
-    /// The answer, with the id of the request.
-    #[must_use]
-    pub fn into_problem_response(self, request_id: &str) -> poem::Response {
-        let kind = self.kind();
-        let dependency_failure = self.dependency_failure();
-        let too_many = if let Self::TooManyRequests(too_many) = self {
-            Some(too_many)
-        } else {
-            None
-        };
-        let problem = self.into_problem(request_id);
-        let mut response = problem.clone().into_response();
-        // For the outermost layer, which puts the path of `PUBLIC_URL` in front of its type.
-        response.set_data(problem);
-        if let Some(failure) = dependency_failure {
-            response.set_data(failure);
-        }
-        let headers = response.headers_mut();
-        if kind.status == StatusCode::UNAUTHORIZED {
-            // RFC 6750, 3; the realm as the original's.
-            headers.insert(
-                header::WWW_AUTHENTICATE,
-                header::HeaderValue::from_static("Bearer realm=\"api\""),
-            );
-        }
-        if let Some(RateLimitExceeded { retry_after, limit }) = too_many {
-            // RFC 6585, 4, and the header fields that clients of rate-limited services know.
-            headers.insert(header::RETRY_AFTER, retry_after.into());
-            headers.insert(RATE_LIMIT, limit.into());
-            headers.insert(RATE_REMAINING, 0.into());
-            headers.insert(RATE_RESET, retry_after.into());
-        }
-        response
     }
 }
 
-/// Names the fields that are missing apart from those that are there and wrong.
-fn summary(errors: &[FieldError]) -> String {
-    let (missing, wrong): (Vec<_>, Vec<_>) =
-        errors.iter().partition(|error| error.code == "required");
-    let sentences = [("Missing", missing), ("Wrong", wrong)];
-    let sentences = sentences.iter().filter(|(_, errors)| !errors.is_empty());
-    let sentences: Vec<_> = sentences
-        .map(|(what, errors)| {
-            let fields: Vec<_> = errors.iter().map(|error| error.field.as_str()).collect();
-            format!("{what}: {}.", fields.join(", "))
-        })
-        .collect();
-    sentences.join(" ")
-}
+impl Error for ApiError {}
 
 impl ResponseError for ApiError {
     fn status(&self) -> StatusCode {
-        self.kind().status
-    }
-}
-
-impl From<DbErr> for ApiError {
-    fn from(error: DbErr) -> Self {
-        let words = database::describe(&error);
-        match Outage::of(&error) {
-            None => Self::Internal(words),
-            // Without a connection nothing was written.
-            Some(_) if matches!(error, DbErr::ConnectionAcquire(_)) => Self::Unavailable(words),
-            Some(outage) if outage.leaves_commit_undecided() => Self::Undecided(words),
-            Some(_) => Self::Unavailable(words),
-        }
-    }
-}
-
-impl From<WriteUserError> for ApiError {
-    fn from(error: WriteUserError) -> Self {
-        match error {
-            WriteUserError::EmailTaken => Self::EmailTaken,
-            WriteUserError::Database(error) => error.into(),
-        }
-    }
-}
-
-impl From<CodeError> for ApiError {
-    fn from(error: CodeError) -> Self {
-        match error {
-            CodeError::Redis(error) => Self::Unavailable(Refusal::from(&error).to_string()),
-            CodeError::Seal | CodeError::Expired | CodeError::BatchClosed(_) => {
-                Self::Internal(error.to_string())
-            }
-        }
+        self.problem_type().status
     }
 }

@@ -1,4 +1,4 @@
-//! What a handler fails with, as the documentation sees it.
+//! The error responses of handlers in the OpenAPI document.
 
 use poem_openapi::{
     ApiResponse,
@@ -11,7 +11,7 @@ use crate::http::error::{
     problem::{CONTENT_TYPE, Problem},
 };
 
-/// An [`ApiError`] that tells the documentation which statuses a handler fails with, beside 503 and 500.
+/// An [`ApiError`] that declares the error statuses of a handler in the OpenAPI document. 503 is added to all of them.
 pub struct ErrorResponses<
     const A: u16,
     const B: u16 = 0,
@@ -51,8 +51,8 @@ impl<
     const H: u16,
 > From<ErrorResponses<A, B, C, D, E, F, G, H>> for poem::Error
 {
-    fn from(failure: ErrorResponses<A, B, C, D, E, F, G, H>) -> Self {
-        failure.0.into()
+    fn from(error: ErrorResponses<A, B, C, D, E, F, G, H>) -> Self {
+        error.0.into()
     }
 }
 
@@ -69,7 +69,7 @@ impl<
 {
     fn meta() -> MetaResponses {
         let mut statuses = vec![A, B, C, D, E, F, G, H, 503];
-        // What can be too large can be too slow.
+        // A body that can be too large can also be too slow.
         if statuses.contains(&413) {
             statuses.push(408);
             statuses.sort_unstable();
@@ -78,7 +78,7 @@ impl<
             responses: statuses
                 .into_iter()
                 .filter(|status| *status != 0)
-                .map(documented)
+                .map(response)
                 .collect(),
         }
     }
@@ -88,23 +88,10 @@ impl<
     }
 }
 
-fn documented(status: u16) -> MetaResponse {
+fn response(status: u16) -> MetaResponse {
     MetaResponse {
-        description: match status {
-            400 => "Bad input. `errors` names every bad field.",
-            401 => "Not, or no longer, authenticated.",
-            403 => "The account is not activated, or may not do this.",
-            404 => "There is nothing here.",
-            408 => "The body did not arrive in time.",
-            409 => "What is there already does not allow it.",
-            413 => "The body is too large.",
-            415 => "The body is of a media type that is not taken.",
-            429 => "Too many tries. `Retry-After` says how many seconds to wait.",
-            503 => {
-                "A part of the service does not answer at the moment. `Retry-After` says when to try again."
-            }
-            _ => "An error.",
-        },
+        // The details of the problem types, which `openapi::examples` adds.
+        description: "",
         status: Some(status),
         status_range: None,
         content: vec![MetaMediaType {

@@ -330,11 +330,11 @@ async fn a_failing_database_is_a_503_or_500_that_names_nothing() {
 #[tokio::test]
 async fn a_problem_type_can_be_looked_up() {
     let app = TestApp::new().await;
-    for kind in latchkey_api::http::error::PROBLEM_TYPES {
+    for problem in latchkey_api::http::error::ProblemType::all() {
         let answer = app
-            .send(app.request(Method::GET, &format!("/problems/{}", kind.name)))
+            .send(app.request(Method::GET, &format!("/problems/{}", problem.name)))
             .await;
         assert_eq!(answer.status, 200);
-        assert!(answer.body.as_str().unwrap().starts_with(kind.title));
+        assert!(answer.body.as_str().unwrap().starts_with(problem.title));
     }
 }

@@ -38,7 +38,10 @@ fn retry_after(answer: &Answer) -> i64 {
     assert!(answer.headers.contains_key("ratelimit-limit"));
     let seconds = answer.headers["retry-after"].to_str().unwrap();
     let detail = answer.text("/detail");
-    assert!(detail.ends_with(&format!(" in {seconds} s.")), "{detail}");
+    assert!(
+        detail.ends_with(&format!(" in {seconds} seconds.")),
+        "{detail}"
+    );
     seconds.parse().unwrap()
 }
 

@@ -64,7 +64,7 @@ pub async fn change_password(
         }
         Err(error) => error,
     };
-    let status = error.kind().status;
+    let status = error.problem_type().status;
     if status.is_server_error() {
         return Err(error.into());
     }

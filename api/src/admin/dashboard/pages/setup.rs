@@ -22,7 +22,6 @@ use poem::{
 
 use crate::admin::dashboard::{
     context::View, csrf::Form, form_state::FormState, redirect::redirect_with_flash,
-    session::unavailable,
 };
 use crate::{
     app_state::App,
@@ -54,9 +53,8 @@ pub async fn announce(app: &App) -> Result<(), ApiError> {
     let _: Option<String> = app
         .redis
         .set(&key, new.expose(), expire, Some(SetOptions::NX), false)
-        .await
-        .map_err(unavailable)?;
-    let nonce: Option<String> = app.redis.get(&key).await.map_err(unavailable)?;
+        .await?;
+    let nonce: Option<String> = app.redis.get(&key).await?;
     let Some(nonce) = nonce else { return Ok(()) };
     // The token is an HMAC of the nonce, so read access to Redis is not enough to compute the link.
     let link = format!(
@@ -98,11 +96,11 @@ pub async fn create(
     let entered = FormState::from_form(&form, &["email", "username"]);
     match store(app, form, &audit).await {
         Ok(()) => {
-            let () = app.redis.del(key(app)).await.map_err(unavailable)?;
+            let () = app.redis.del(key(app)).await.map_err(ApiError::from)?;
             Ok(redirect_with_flash(app, "/admin/login/", "set_up", 1))
         }
         Err(error @ (ApiError::InvalidInput(_) | ApiError::EmailTaken)) => {
-            let status = error.kind().status;
+            let status = error.problem_type().status;
             let form = entered.with_error(view.t, &error);
             view.page(status, &Page::new(&view, token, form))
         }
@@ -112,7 +110,7 @@ pub async fn create(
 
 /// Fails with a 404 if the token is not valid or a superuser exists.
 async fn check(app: &App, token: &str) -> Result<(), ApiError> {
-    let nonce: Option<String> = app.redis.get(key(app)).await.map_err(unavailable)?;
+    let nonce: Option<String> = app.redis.get(key(app)).await?;
     let is_valid = nonce.is_some_and(|nonce| app.token_hasher.is_setup_token(&nonce, token));
     if is_valid && !staff::has_superuser(&app.db).await? {
         Ok(())

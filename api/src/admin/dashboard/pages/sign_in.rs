@@ -85,7 +85,7 @@ pub async fn sign_in(
             Ok(response)
         }
         Err(error) => {
-            let status = error.kind().status;
+            let status = error.problem_type().status;
             if status.is_server_error() {
                 return Err(error.into());
             }

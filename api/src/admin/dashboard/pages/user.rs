@@ -105,7 +105,7 @@ pub async fn save(
         let target = format!("/admin/users/{id}/");
         return Ok(redirect_with_flash(app, &target, "saved", 1));
     };
-    let status = error.kind().status;
+    let status = error.problem_type().status;
     if status.is_server_error() {
         return Err(error.into());
     }
@@ -149,7 +149,7 @@ pub(super) async fn show_error(
     let user = find(app, id).await?;
     let form = stored_form(&user).with_error(view.t, error);
     let page = load(app, admin, view, user, form).await?;
-    let page = view.page(error.kind().status, &page)?;
+    let page = view.page(error.problem_type().status, &page)?;
     Ok(with_retry_after(page, error.retry_after()))
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Days, NaiveDate, TimeDelta, Utc};
 use fred::{interfaces::KeysInterface as _, types::Expiration};
 use latchkey_shared::models::audit::{self, EventKind};
 
-use crate::admin::dashboard::{i18n::Texts, session::unavailable};
+use crate::admin::dashboard::i18n::Texts;
 use crate::{app_state::App, http::error::ApiError};
 
 const DAYS: u64 = 30;
@@ -80,7 +80,7 @@ async fn count_days(app: &App, kind: EventKind) -> Result<Vec<(NaiveDate, u64)>,
         .filter_map(|ago| today.checked_sub_days(Days::new(ago)))
         .collect();
     let keys: Vec<_> = days.iter().map(|day| key(app, kind, *day)).collect();
-    let cached: Vec<Option<u64>> = app.redis.mget(keys.clone()).await.map_err(unavailable)?;
+    let cached: Vec<Option<u64>> = app.redis.mget(keys.clone()).await?;
     let mut counts = Vec::new();
     for ((day, key), cached) in days.into_iter().zip(keys).zip(cached) {
         let count = match cached.filter(|_| day != today) {
@@ -92,8 +92,7 @@ async fn count_days(app: &App, kind: EventKind) -> Result<Vec<(NaiveDate, u64)>,
             let () = app
                 .redis
                 .set(key, count.to_string(), expire, None, false)
-                .await
-                .map_err(unavailable)?;
+                .await?;
         }
         counts.push((day, count));
     }

@@ -56,7 +56,7 @@ pub async fn run(
             Ok(redirect_with_flash(app, target, flash, count))
         }
         Ok(Outcome::Confirm(page)) => view.page(StatusCode::OK, &*page),
-        Err(error) if error.kind().status.is_server_error() => Err(error.into()),
+        Err(error) if error.problem_type().status.is_server_error() => Err(error.into()),
         Err(error) => {
             let admin = permit::<ViewUsers>(request).await?;
             selection.show_error(app, &view, &admin, error).await
@@ -224,7 +224,7 @@ impl BulkSelection {
         let mut page = users::Page::load(app, CurrentAdmin::of(admin), &view, &query).await?;
         page.problem = FormState::default().with_error(view.t, &error).problem;
         page.results.selected.clone_from(&self.ids);
-        let page = view.page(error.kind().status, &page)?;
+        let page = view.page(error.problem_type().status, &page)?;
         Ok(with_retry_after(page, error.retry_after()))
     }
 }
