@@ -41,6 +41,6 @@ impl Fields {
                 Err(invalid) => Err(invalid),
             },
         };
-        Ok(checked.map_err(|invalid| self.note(name, invalid)))
+        Ok(checked.map_err(|invalid| self.add_error(name, invalid)))
     }
 }

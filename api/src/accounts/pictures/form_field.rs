@@ -36,7 +36,7 @@ impl Fields {
         Ok(bytes
             .and_then(Upload::new)
             .map(|upload| Some(Some(upload)))
-            .map_err(|invalid| self.note(NAME, invalid)))
+            .map_err(|invalid| self.add_error(NAME, invalid)))
     }
 }
 

@@ -203,14 +203,14 @@ fn parse(mut fields: Fields) -> Result<(BulkAction, Vec<i64>), ApiError> {
     let ids = fields.list::<i64>("ids").map(Option::unwrap_or_default);
     match &ids {
         Ok(ids) if ids.is_empty() => {
-            fields.note(
+            fields.add_error(
                 "ids",
                 Invalid::new("required", "Select at least one account."),
             );
         }
         Ok(ids) if ids.len() > actions::MAX_BULK_SIZE => {
             let detail = format!("At most {} accounts.", actions::MAX_BULK_SIZE);
-            fields.note("ids", Invalid::new("too_long", detail));
+            fields.add_error("ids", Invalid::new("too_long", detail));
         }
         _ => {}
     }

@@ -3,13 +3,10 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use latchkey_shared::types::validation_error::Invalid;
 
-/// More than any media type needs.
+/// Maximum length of the part before the comma, in bytes. Media types are shorter.
 const MAX_HEADER_BYTES: usize = 256;
 
-/// The bytes of a `data:image/…;base64,…` URL. The media type in it is not believed; the bytes tell.
-///
-/// # Errors
-/// When it is anything else.
+/// Decodes a `data:image/…;base64,…` URL. Its media type is ignored: the bytes show the format.
 pub fn decode(text: &str) -> Result<Vec<u8>, Invalid> {
     let invalid = || {
         Invalid::new(

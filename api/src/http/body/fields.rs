@@ -1,7 +1,7 @@
-//! The fields of a request: taken loosely, judged all together.
+//! The fields of a request, validated together.
 //!
-//! A handler asks for each field by name and type. Whatever is wrong is noted and the asking goes on; the first `?` after
-//! [`Fields::finish`] ends the call with every fault at once.
+//! A handler reads each field by name and type. [`Fields`] collects the errors, and [`Fields::finish`] returns all of them at
+//! once.
 
 use std::{collections::HashMap, str::FromStr};
 
@@ -13,22 +13,22 @@ use latchkey_shared::types::{
 
 use crate::http::error::{ApiError, problem::FieldError};
 
-/// A field as it came, whatever the Content-Type was.
+/// The value of a field, independent of the Content-Type.
 #[derive(Debug)]
 pub enum Value {
-    /// JSON's null.
+    /// JSON null.
     Null,
     /// A text.
     Text(String),
-    /// A JSON number, in digits.
+    /// A JSON number, as text.
     Number(String),
     /// A file of a multipart body.
     File(Vec<u8>),
-    /// JSON's true or false.
+    /// A JSON boolean.
     Flag(bool),
-    /// A JSON list of texts, each with a comma after it. None of them has one inside.
+    /// A JSON list of texts without commas, with a comma after each.
     List(String),
-    /// Other JSON: an object, a list of more than texts, or a longer one than is ever asked for.
+    /// Other JSON: an object, or a list that is too long or contains other values.
     Other,
 }
 
@@ -39,38 +39,29 @@ pub struct Fields {
     errors: Vec<FieldError>,
 }
 
-/// A field that was bad; what is wrong with it is noted in the [`Fields`] it came from.
+/// An invalid field. Its error is in the [`Fields`] that it came from.
 #[derive(Debug, Clone, Copy)]
 pub struct InvalidField;
 
-/// What a text field can be read as.
+/// A type that a text field can be parsed into.
 pub trait FromField: Sized {
-    /// The longest text that is read, in bytes. A longer one is refused before anything is made of it: Unicode's
-    /// normal forms can be eleven times as long as a text. Generous, as some texts become shorter.
+    /// Maximum length of the text, in bytes. A longer one is rejected before it is parsed: Unicode's normal forms can be
+    /// eleven times as long as a text. Generous, as some texts become shorter.
     const MAX_BYTES: usize;
 
-    /// Whether blanks around it belong to it. Only to a password they do.
+    /// Whether surrounding whitespace belongs to the value, as in passwords.
     const PRESERVE_WHITESPACE: bool = false;
 
-    /// Reads it.
-    ///
-    /// # Errors
-    /// When the text is not what it should be.
+    /// Parses a text.
     fn from_field(text: &str) -> Result<Self, Invalid>;
 
-    /// Reads a JSON number, for most fields as if it were a text.
-    ///
-    /// # Errors
-    /// When the number is not what it should be.
+    /// Parses a JSON number, by default like a text.
     fn from_number(number: &str) -> Result<Self, Invalid> {
         Self::from_field(number)
     }
 }
 
-/// Reads a text that is no longer than such a field can be.
-///
-/// # Errors
-/// When the text is too long, or not what it should be.
+/// Parses a text of at most [`FromField::MAX_BYTES`] bytes.
 pub fn read<T: FromField>(text: &str) -> Result<T, Invalid> {
     if text.len() > T::MAX_BYTES {
         return Err(Invalid::new("too_long", "Too long."));
@@ -98,7 +89,7 @@ from_str_fields!(
     Permission: 64
 );
 
-/// Any text that is not blank.
+/// Any text.
 impl FromField for String {
     const MAX_BYTES: usize = 1024;
 
@@ -121,15 +112,14 @@ macro_rules! number_fields {
 
 number_fields!(i32, i64);
 
-/// A date of birth, `YYYY-MM-DD`, from 1900 on. That it is not in the future is judged by [`Fields::date_birth`], which
-/// knows the day.
+/// A date of birth, `YYYY-MM-DD`, from 1900 on. [`Fields::date_birth`] rejects dates in the future.
 impl FromField for NaiveDate {
     const MAX_BYTES: usize = 64;
 
     fn from_field(text: &str) -> Result<Self, Invalid> {
         let format = || Invalid::new("invalid", "Not a date. Write it as YYYY-MM-DD.");
         let date = Self::parse_from_str(text, "%Y-%m-%d").map_err(|_| format())?;
-        // chrono takes signs and blanks, too.
+        // chrono also accepts signs and whitespace.
         if date.to_string() != text {
             return Err(format());
         }
@@ -141,7 +131,7 @@ impl FromField for NaiveDate {
 }
 
 impl Fields {
-    /// The fields of a parsed body. Of a name that comes twice the last counts, as in the original.
+    /// Creates the fields of a parsed body. Of several values with one name the last counts, as in the original.
     pub fn new(values: impl IntoIterator<Item = (String, Value)>) -> Self {
         Self {
             values: values.into_iter().collect(),
@@ -149,34 +139,25 @@ impl Fields {
         }
     }
 
-    /// Removes and returns a field as it came.
+    /// Removes and returns the value of a field.
     pub(crate) fn take(&mut self, name: &str) -> Option<Value> {
         self.values.remove(name)
     }
 
-    /// A field that has to be there.
-    ///
-    /// # Errors
-    /// When it is absent, blank or wrong.
+    /// Reads a required field.
     pub fn required<T: FromField>(&mut self, name: &str) -> Result<T, InvalidField> {
         match self.values.remove(name) {
-            None => Err(self.note(name, Invalid::new("required", "This field is required."))),
+            None => Err(self.add_error(name, Invalid::new("required", "This field is required."))),
             Some(value) => self.present(name, value),
         }
     }
 
-    /// A field that may be absent, null or blank.
-    ///
-    /// # Errors
-    /// When it is wrong.
+    /// Reads a field that may be absent, null or blank.
     pub fn optional<T: FromField>(&mut self, name: &str) -> Result<Option<T>, InvalidField> {
         Ok(self.clearable(name)?.flatten())
     }
 
-    /// A field of a change that keeps its value when absent and can't be cleared.
-    ///
-    /// # Errors
-    /// When it is null, blank or wrong.
+    /// Reads a field of a change that cannot be cleared: `None` if absent.
     pub fn changed<T: FromField>(&mut self, name: &str) -> Result<Option<T>, InvalidField> {
         match self.values.remove(name) {
             None => Ok(None),
@@ -184,10 +165,7 @@ impl Fields {
         }
     }
 
-    /// A field of a change: `None` when absent, `Some(None)` when null or blank, which clears it.
-    ///
-    /// # Errors
-    /// When it is wrong.
+    /// Reads a field of a change: `None` if absent, `Some(None)` if null or blank, which clears it.
     pub fn clearable<T: FromField>(
         &mut self,
         name: &str,
@@ -199,10 +177,7 @@ impl Fields {
         }
     }
 
-    /// A field of a change that is true or false, in a form as these words.
-    ///
-    /// # Errors
-    /// When it is neither.
+    /// Reads a boolean field of a change. A form sends `true` or `false`.
     pub fn flag(&mut self, name: &str) -> Result<Option<bool>, InvalidField> {
         let flag = match self.values.remove(name) {
             None => return Ok(None),
@@ -212,19 +187,16 @@ impl Fields {
         };
         match flag {
             Some(flag) => Ok(Some(flag)),
-            None => Err(self.note(name, Invalid::new("type", "Has to be true or false."))),
+            None => Err(self.add_error(name, Invalid::new("type", "Must be true or false."))),
         }
     }
 
-    /// A list of texts, in a form one text with commas between them. It may be empty.
-    ///
-    /// # Errors
-    /// When it is no list, or anything in it is wrong.
+    /// Reads a list, which may be empty. A form sends one text with commas.
     pub fn list<T: FromField>(&mut self, name: &str) -> Result<Option<Vec<T>>, InvalidField> {
         let text = match self.values.remove(name) {
             None => return Ok(None),
             Some(Value::Text(text) | Value::Number(text) | Value::List(text)) => text,
-            Some(_) => return Err(self.note(name, Invalid::new("type", "Has to be a list."))),
+            Some(_) => return Err(self.add_error(name, Invalid::new("type", "Must be a list."))),
         };
         text.split(',')
             .map(str::trim)
@@ -232,20 +204,17 @@ impl Fields {
             .map(read)
             .collect::<Result<_, _>>()
             .map(Some)
-            .map_err(|invalid| self.note(name, invalid))
+            .map_err(|invalid| self.add_error(name, invalid))
     }
 
-    /// The field `dateBirth`, like [`Fields::clearable`], not after `today`.
-    ///
-    /// # Errors
-    /// When it is no date, or none that a living person can have been born on.
+    /// Reads the field `dateBirth` like [`Fields::clearable`]. It must not be after `today`.
     pub fn date_birth(
         &mut self,
         today: NaiveDate,
     ) -> Result<Option<Option<NaiveDate>>, InvalidField> {
         let date = self.clearable::<NaiveDate>("dateBirth")?;
         if date.flatten().is_some_and(|date| date > today) {
-            return Err(self.note(
+            return Err(self.add_error(
                 "dateBirth",
                 Invalid::new("out_of_range", "Not in the future."),
             ));
@@ -253,16 +222,13 @@ impl Fields {
         Ok(date)
     }
 
-    /// Notes a fault that showed only beside other fields.
-    pub fn note(&mut self, name: &str, invalid: Invalid) -> InvalidField {
+    /// Adds the error of a field.
+    pub fn add_error(&mut self, name: &str, invalid: Invalid) -> InvalidField {
         self.errors.push(FieldError::new(name, invalid));
         InvalidField
     }
 
-    /// Ends the asking.
-    ///
-    /// # Errors
-    /// When any field was bad, with all of them.
+    /// Returns the errors of all fields, if there are any.
     pub fn finish(self) -> Result<(), ApiError> {
         if self.errors.is_empty() {
             Ok(())
@@ -275,26 +241,28 @@ impl Fields {
         let text = match value {
             Value::Text(text) => text,
             Value::Number(number) => {
-                return T::from_number(&number).map_err(|invalid| self.note(name, invalid));
+                return T::from_number(&number).map_err(|invalid| self.add_error(name, invalid));
             }
-            Value::Null => return Err(self.note(name, Invalid::new("null", "May not be null."))),
+            Value::Null => {
+                return Err(self.add_error(name, Invalid::new("null", "May not be null.")));
+            }
             Value::File(_) | Value::Flag(_) | Value::List(_) | Value::Other => {
-                return Err(self.note(name, Invalid::new("type", "Has to be a text.")));
+                return Err(self.add_error(name, Invalid::new("type", "Must be a text.")));
             }
         };
         if is_blank(&text) {
-            return Err(self.note(name, Invalid::new("blank", "May not be blank.")));
+            return Err(self.add_error(name, Invalid::new("blank", "May not be blank.")));
         }
         let text = if T::PRESERVE_WHITESPACE || text.len() > T::MAX_BYTES {
             text.as_str()
         } else {
             text.trim()
         };
-        read(text).map_err(|invalid| self.note(name, invalid))
+        read(text).map_err(|invalid| self.add_error(name, invalid))
     }
 }
 
-/// Whether a value stands for an empty field.
+/// Returns whether a value clears its field.
 pub(crate) fn is_empty(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -304,12 +272,12 @@ pub(crate) fn is_empty(value: &Value) -> bool {
     }
 }
 
-/// Whether a text is blank. One that is longer than any field counts as a text.
+/// Returns whether a text is blank. A text that is longer than any field counts as not blank, without a scan.
 fn is_blank(text: &str) -> bool {
     text.len() <= 4096 && text.trim().is_empty()
 }
 
-/// A bad field that nobody finished with. [`Fields::finish`] comes first and says more.
+/// Unreachable after [`Fields::finish`], which returns the errors themselves.
 impl From<InvalidField> for ApiError {
     fn from(_: InvalidField) -> Self {
         Self::InvalidInput(Vec::new())

@@ -1,5 +1,5 @@
-//! JSON objects taken apart without building what nobody asks for: of objects inside only their being there is kept, and
-//! of lists one text at most, so that no body makes more of itself in memory than it is long.
+//! Parses JSON objects without nested values, so that no body takes more memory than its length: nested objects are ignored,
+//! and lists become one text.
 
 use std::fmt;
 
@@ -10,14 +10,14 @@ use serde::{
 
 use crate::http::body::fields::Value;
 
-/// More members than any form here has.
+/// Maximum number of fields in a body. Every form has fewer.
 pub(crate) const MAX_MEMBERS: usize = 64;
 
-/// Longer than any list that is asked for: that of the accounts of one act.
-const LONGEST_LIST: usize = 16 * 1024;
+/// Maximum length of a list, in bytes: enough for the accounts of one bulk action.
+const MAX_LIST_BYTES: usize = 16 * 1024;
 
-/// The members of an object, in their order. Of more than [`MAX_MEMBERS`] one more is kept, which tells that they are too many:
-/// in a list that grew with the body, members of a few bytes would take many times what they are long.
+/// The members of an object, in order. Keeps at most one more than [`MAX_MEMBERS`], so that the caller sees that there are too
+/// many: members of a few bytes take many times their length in memory.
 pub(crate) struct Members(pub(crate) Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -75,7 +75,7 @@ impl<'de> Visitor<'de> for Member {
         Ok(Value::Text(text))
     }
 
-    // The original takes a number for a text, and some clients send codes so.
+    // The original accepts numbers as texts, and some clients send codes as numbers.
     fn visit_u64<E>(self, number: u64) -> Result<Value, E> {
         Ok(Value::Number(number.to_string()))
     }
@@ -98,7 +98,7 @@ impl<'de> Visitor<'de> for Member {
             let (Value::Text(item) | Value::Number(item)) = item else {
                 return ignore_rest(items);
             };
-            if item.contains(',') || list.len() + item.len() > LONGEST_LIST {
+            if item.contains(',') || list.len() + item.len() > MAX_LIST_BYTES {
                 return ignore_rest(items);
             }
             list.push_str(&item);

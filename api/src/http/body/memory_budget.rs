@@ -1,8 +1,8 @@
-//! How much of large bodies is in memory at a time.
+//! Limits the memory that large request bodies occupy at any one time.
 //!
-//! A body with a picture is looked at whole, so it has to be kept whole. Whatever the number of clients, all of these
-//! bodies together have so much room; what finds none waits for it at the client. Small bodies need none: what there is of
-//! them is bounded by the number of connections.
+//! A body with a picture is buffered whole before it is parsed. This budget bounds the sum of all such buffers, whatever the
+//! number of clients. A request without memory waits, and TCP back-pressure makes its client wait. Small bodies bypass the
+//! budget; the connection limit bounds them.
 
 use std::{
     collections::HashMap,
@@ -13,65 +13,67 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::http::client_ip::ClientIp;
 
-/// What all bodies together have, in KiB. What is made of a body while it is read takes as much once or twice again.
+/// Memory for all bodies, in KiB. Parsing a body needs once or twice as much again.
 const TOTAL_KIB: usize = 64 * 1024;
 
-/// What those of one client have, in KiB: two of the largest. A client that sends slowly keeps its own waiting.
+/// Memory for the bodies of one client network, in KiB: two of the maximum size. A slow client delays only itself.
 const PER_CLIENT_KIB: usize = TOTAL_KIB / 4;
 
-/// What those of all networks of one IPv6 /48 have, in KiB, so that one customer cannot take all.
-const SITE: usize = TOTAL_KIB / 2;
+/// Memory for the bodies of one IPv6 site (/48), in KiB, so that one customer cannot take all of it.
+const PER_SITE_KIB: usize = TOTAL_KIB / 2;
 
-/// See the module.
+/// The memory budget for request bodies, shared by all connections of the process.
 pub struct BodyMemoryBudget {
-    all: Arc<Semaphore>,
-    /// The room of each client network and of each site that has a body under way.
-    clients: Mutex<HashMap<String, Weak<Semaphore>>>,
+    total: Arc<Semaphore>,
+    /// The shares of the client networks and sites with a body in flight.
+    shares: Mutex<HashMap<String, Weak<Semaphore>>>,
 }
 
-/// The place of one body, which is free again when this is dropped.
+/// Memory reserved for one body. Released on drop.
 #[derive(Debug)]
 pub struct BudgetPermit {
-    _all: OwnedSemaphorePermit,
+    _total: OwnedSemaphorePermit,
     _site: Option<OwnedSemaphorePermit>,
-    _own: OwnedSemaphorePermit,
+    _client: OwnedSemaphorePermit,
 }
 
 impl Default for BodyMemoryBudget {
     fn default() -> Self {
         Self {
-            all: Arc::new(Semaphore::new(TOTAL_KIB)),
-            clients: Mutex::default(),
+            total: Arc::new(Semaphore::new(TOTAL_KIB)),
+            shares: Mutex::default(),
         }
     }
 }
 
 impl BodyMemoryBudget {
-    /// Waits for a place for so many bytes. `None` never happens while the program runs.
-    pub async fn take(&self, client_ip: ClientIp, bytes: usize) -> Option<BudgetPermit> {
+    /// Waits until memory for `bytes` bytes is available, and reserves it. Returns `None` only if a semaphore is closed, which
+    /// this type never does.
+    pub async fn reserve(&self, client_ip: ClientIp, bytes: usize) -> Option<BudgetPermit> {
         let kib = u32::try_from(bytes.div_ceil(1024).min(PER_CLIENT_KIB)).ok()?;
-        // First the own, so that a client that has enough stands in nobody's way.
-        let own = self.client(client_ip.network(), PER_CLIENT_KIB);
-        let own = own.acquire_many_owned(kib).await.ok()?;
-        let site = match client_ip.site().map(|site| self.client(site, SITE)) {
+        // The client's share comes first, so that a client at its limit does not block others.
+        let client = self.share(client_ip.network(), PER_CLIENT_KIB);
+        let client = client.acquire_many_owned(kib).await.ok()?;
+        let site = match client_ip.site().map(|site| self.share(site, PER_SITE_KIB)) {
             Some(site) => Some(site.acquire_many_owned(kib).await.ok()?),
             None => None,
         };
-        let all = Arc::clone(&self.all).acquire_many_owned(kib).await.ok()?;
+        let total = Arc::clone(&self.total).acquire_many_owned(kib).await.ok()?;
         Some(BudgetPermit {
-            _all: all,
+            _total: total,
             _site: site,
-            _own: own,
+            _client: client,
         })
     }
 
-    fn client(&self, network: String, size: usize) -> Arc<Semaphore> {
-        let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        clients.retain(|_, client| client.strong_count() > 0);
-        let client = clients.entry(network).or_default();
-        client.upgrade().unwrap_or_else(|| {
-            let new = Arc::new(Semaphore::new(size));
-            *client = Arc::downgrade(&new);
+    /// Returns the share of a client network or site. Forgets shares without a body in flight.
+    fn share(&self, network: String, kib: usize) -> Arc<Semaphore> {
+        let mut shares = self.shares.lock().unwrap_or_else(PoisonError::into_inner);
+        shares.retain(|_, share| share.strong_count() > 0);
+        let share = shares.entry(network).or_default();
+        share.upgrade().unwrap_or_else(|| {
+            let new = Arc::new(Semaphore::new(kib));
+            *share = Arc::downgrade(&new);
             new
         })
     }
@@ -92,21 +94,22 @@ mod tests {
         ClientIp::behind(Some(address), &HeaderMap::new(), &Proxies::default())
     }
 
-    /// C2: all networks of one /48 have half of the room.
+    /// C2: all networks of one /48 share half of the budget.
     #[tokio::test]
     async fn ipv6_site_leaves_half_of_the_body_memory() {
-        let room = BodyMemoryBudget::default();
-        let mut places = Vec::new();
+        let budget = BodyMemoryBudget::default();
+        let mut permits = Vec::new();
         for network in 0..2 {
             let client = client(&format!("2001:db8:1:{network}::1"));
-            places.push(room.take(client, PER_CLIENT_KIB * 1024).await.unwrap());
+            permits.push(budget.reserve(client, PER_CLIENT_KIB * 1024).await.unwrap());
         }
-        let mut third = Box::pin(room.take(client("2001:db8:1:2::1"), 1024));
+        let mut third = Box::pin(budget.reserve(client("2001:db8:1:2::1"), 1024));
         assert!(matches!(poll!(third.as_mut()), Poll::Pending));
-        room.take(client("2001:db8:2::1"), PER_CLIENT_KIB * 1024)
+        budget
+            .reserve(client("2001:db8:2::1"), PER_CLIENT_KIB * 1024)
             .await
             .unwrap();
-        places.pop();
+        permits.pop();
         assert!(third.await.is_some());
     }
 }

@@ -93,7 +93,7 @@ async fn parse(app: &App, admin: &Admin, form: Form) -> Result<(Password, NewPas
         .judge_password("new_password", new, &app.passwords, owner)
         .await?;
     if !matches {
-        fields.note("password_again", passwords_differ());
+        fields.add_error("password_again", passwords_differ());
     }
     fields.finish()?;
     Ok((current?, new?))

@@ -146,7 +146,7 @@ async fn parse(app: &App, form: Form) -> Result<(Email, Username, NewPassword), 
     let username = fields.required::<Username>("username");
     let password = fields.required::<Password>("password");
     if !matches {
-        fields.note("password_again", passwords_differ());
+        fields.add_error("password_again", passwords_differ());
     }
     let owner = match (&email, &username) {
         (Ok(email), Ok(username)) => Some(Owner {
