@@ -191,7 +191,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn postgres_codes_have_their_outages() {
+    fn outage_of_postgresql_codes() {
         for (code, outage) in [
             ("08006", Some(Outage::Unreachable)),
             ("22001", None),
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn sqlite_codes_have_their_outages() {
+    fn outage_of_result_codes() {
         for (code, outage) in [
             (1, None),
             (5, Some(Outage::Locked)),

@@ -47,7 +47,11 @@ impl TestDatabase {
         }
     }
 
-    async fn sqlite() -> Self {
+    /// Creates a SQLite database, for tests whose name begins with `sqlite_`.
+    ///
+    /// # Panics
+    /// If the database cannot be created.
+    pub async fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
         let db = connect(&url).await;
@@ -59,7 +63,11 @@ impl TestDatabase {
         }
     }
 
-    async fn postgres() -> Self {
+    /// Creates a PostgreSQL database on the server of `TEST_POSTGRES_URL`, for tests whose name begins with `postgres_`.
+    ///
+    /// # Panics
+    /// If the variable is not set, or the database cannot be created.
+    pub async fn postgres() -> Self {
         let server = variable("TEST_POSTGRES_URL").expect(
             "TEST_POSTGRES_URL is not set: run deploy/test, or start a PostgreSQL and set it \
              (postgres://postgres@127.0.0.1:5432/postgres)",

@@ -53,7 +53,16 @@ struct Installation {
 
 impl Installation {
     async fn new() -> Self {
-        let mut app = TestApp::new().await;
+        Self::of(TestApp::new().await).await
+    }
+
+    async fn on_postgres(users: usize) -> Self {
+        let installation = Self::of(TestApp::on_postgres().await).await;
+        installation.app.users(users).await;
+        installation
+    }
+
+    async fn of(mut app: TestApp) -> Self {
         app.clock = Clock::system();
         for (key, value) in [
             ("BIND", "127.0.0.1:0"),

@@ -57,11 +57,8 @@ async fn notice(app: &TestApp) -> Uuid {
 }
 
 #[tokio::test]
-async fn mail_sent_after_full_disk_is_recorded() {
-    let app = TestApp::new().await;
-    if app.database.is_postgres() {
-        return;
-    }
+async fn sqlite_mail_sent_after_full_disk_is_recorded() {
+    let app = TestApp::on_sqlite().await;
     let mail = notice(&app).await;
     fail_twice(&app, mail, "new.state = 'queued'").await;
 
@@ -71,11 +68,8 @@ async fn mail_sent_after_full_disk_is_recorded() {
 }
 
 #[tokio::test]
-async fn mail_deferred_after_full_disk_is_recorded() {
-    let app = TestApp::new().await;
-    if app.database.is_postgres() {
-        return;
-    }
+async fn sqlite_mail_deferred_after_full_disk_is_recorded() {
+    let app = TestApp::on_sqlite().await;
     let mail = notice(&app).await;
     fail_twice(&app, mail, "new.state = 'queued'").await;
     app.sink.set_fault(Fault::Refuse);
@@ -88,11 +82,8 @@ async fn mail_deferred_after_full_disk_is_recorded() {
 
 /// A sent mail whose state could not be stored is sent again rather than lost.
 #[tokio::test]
-async fn full_disk_while_recording_sent_mail_repeats_it() {
-    let app = TestApp::new().await;
-    if app.database.is_postgres() {
-        return;
-    }
+async fn sqlite_full_disk_while_recording_repeats_the_mail() {
+    let app = TestApp::on_sqlite().await;
     let mail = notice(&app).await;
     fail_twice(&app, mail, "new.state = 'sent'").await;
     assert_eq!(stored(&app, mail).await.state, MailState::Queued);

@@ -46,8 +46,26 @@ impl TestApp {
         Self::with(Security::Plain, None).await
     }
 
+    /// Starts the dependencies with SQLite, for tests that need it.
+    pub(crate) async fn on_sqlite() -> Self {
+        Self::of(TestDatabase::sqlite().await, Security::Plain, None).await
+    }
+
+    /// Starts the dependencies with PostgreSQL, for tests that need it.
+    pub(crate) async fn on_postgres() -> Self {
+        Self::of(TestDatabase::postgres().await, Security::Plain, None).await
+    }
+
     pub(crate) async fn with(security: Security, credentials: Option<(&str, &str)>) -> Self {
-        let (database, redis) = (TestDatabase::create().await, TestRedis::create().await);
+        Self::of(TestDatabase::create().await, security, credentials).await
+    }
+
+    async fn of(
+        database: TestDatabase,
+        security: Security,
+        credentials: Option<(&str, &str)>,
+    ) -> Self {
+        let redis = TestRedis::create().await;
         let sink = SmtpSink::start_with(security, credentials);
         let variables = [
             ("DATABASE_URL", database.url()),

@@ -260,11 +260,8 @@ async fn beside_a_worker<T>(
 }
 
 #[tokio::test]
-async fn a_new_address_and_whoever_notes_whose_requests_are_never_wait_for_each_other() {
-    let app = TestApp::new().await;
-    if !app.database.is_postgres() {
-        return; // One writer at a time.
-    }
+async fn postgres_email_change_and_request_record_do_not_deadlock() {
+    let app = TestApp::on_postgres().await;
     let ada = app.logged_in_user("ada@example.com").await;
     let known = request_of(&app, "ada@example.com").await;
     let new = new_request_of(&app, "ada@example.com").await;
@@ -274,11 +271,8 @@ async fn a_new_address_and_whoever_notes_whose_requests_are_never_wait_for_each_
 }
 
 #[tokio::test]
-async fn a_removal_of_several_and_whoever_notes_whose_requests_are_never_wait_for_each_other() {
-    let app = TestApp::new().await;
-    if !app.database.is_postgres() {
-        return; // One writer at a time.
-    }
+async fn postgres_bulk_removal_and_request_record_do_not_deadlock() {
+    let app = TestApp::on_postgres().await;
     app.superuser("root@example.com").await;
     let root = Dashboard::of(&app, "root@example.com").await;
     let mut ids = Vec::new();

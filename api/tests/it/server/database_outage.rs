@@ -23,15 +23,12 @@ async fn execute(db: &Database, sql: &str) {
     transaction.commit().await.unwrap();
 }
 
-/// A app whose server has connected to PostgreSQL after `setting` was set for the database; none on SQLite.
-pub(crate) async fn with_setting(setting: &str) -> Option<TestApp> {
-    let database = TestDatabase::create().await;
-    if !database.is_postgres() {
-        return None;
-    }
+/// Starts an application whose server has connected to PostgreSQL after `setting` was set for the database.
+pub(crate) async fn with_setting(setting: &str) -> TestApp {
+    let database = TestDatabase::postgres().await;
     set(&database.db, &format!("SET {setting}")).await;
     let db = database.connect().await;
-    Some(TestApp::of(database, db, TestRedis::create().await, &[]).await)
+    TestApp::of(database, db, TestRedis::create().await, &[]).await
 }
 
 /// Changes what new connections start with.
@@ -44,10 +41,8 @@ pub(crate) async fn set(db: &Database, change: &str) {
 
 /// As after a failover: the connections lead to a server that accepts no writes any more, new ones to one that does.
 #[tokio::test]
-async fn connections_to_a_read_only_postgresql_are_replaced() {
-    let Some(app) = with_setting("default_transaction_read_only = on").await else {
-        return;
-    };
+async fn postgres_read_only_connections_are_replaced() {
+    let app = with_setting("default_transaction_read_only = on").await;
     let body = registration("ada@example.com");
     is_unavailable(&app.post("/api/register/", body.clone()).await);
     let server = app.server_db();
@@ -59,12 +54,9 @@ async fn connections_to_a_read_only_postgresql_are_replaced() {
     until(async || server.check_write().await.is_ok()).await;
 }
 
-/// Returns a app whose server connects to PostgreSQL as a role with a connection limit, and the role. `None` on SQLite.
-pub(crate) async fn with_limited_role(limit: usize) -> Option<(TestApp, String)> {
-    let database = TestDatabase::create().await;
-    if !database.is_postgres() {
-        return None;
-    }
+/// Starts an application whose server connects to PostgreSQL as a role with a connection limit. Returns it with the role.
+pub(crate) async fn with_limited_role(limit: usize) -> (TestApp, String) {
+    let database = TestDatabase::postgres().await;
     let role = format!("latchkey_limited_{}", uuid::Uuid::now_v7().simple());
     let limited = format!(
         "CREATE ROLE {role} LOGIN PASSWORD 'limited' CONNECTION LIMIT {limit}; \
@@ -77,7 +69,7 @@ pub(crate) async fn with_limited_role(limit: usize) -> Option<(TestApp, String)>
     url.set_password(Some("limited")).unwrap();
     let db = database::connect(url.as_str()).await.unwrap();
     let app = TestApp::of(database, db, TestRedis::create().await, &[]).await;
-    Some((app, role))
+    (app, role)
 }
 
 /// Drops the role of a test.
@@ -88,10 +80,8 @@ pub(crate) async fn drop_role(app: &TestApp, role: &str) {
 
 /// Each of 20 requests needs a connection, and there are two.
 #[tokio::test]
-async fn requests_share_the_connections_when_postgresql_refuses_more() {
-    let Some((app, role)) = with_limited_role(2).await else {
-        return;
-    };
+async fn postgres_refuses_connections_requests_share_open_ones() {
+    let (app, role) = with_limited_role(2).await;
     app.logged_in_user("ada@example.com").await;
     let logins =
         |count: usize| join_all((0..count).map(|_| app.try_login("ada@example.com", PASSWORD)));
@@ -117,11 +107,8 @@ async fn requests_share_the_connections_when_postgresql_refuses_more() {
 }
 
 #[tokio::test]
-async fn start_without_a_free_connection_says_what_to_raise() {
-    let database = TestDatabase::create().await;
-    if !database.is_postgres() {
-        return;
-    }
+async fn postgres_without_free_connection_start_names_the_setting() {
+    let database = TestDatabase::postgres().await;
     let role = format!("latchkey_refused_{}", uuid::Uuid::now_v7().simple());
     let refused = format!("CREATE ROLE {role} LOGIN PASSWORD 'refused' CONNECTION LIMIT 0");
     execute(&database.db, &refused).await;
@@ -135,11 +122,8 @@ async fn start_without_a_free_connection_says_what_to_raise() {
 }
 
 #[tokio::test]
-async fn errors_of_postgresql_that_pass_are_503_with_retry_after() {
-    let app = TestApp::new().await;
-    if !app.database.is_postgres() {
-        return;
-    }
+async fn postgres_transient_errors_return_503_with_retry_after() {
+    let app = TestApp::on_postgres().await;
     let ada = app.logged_in_user("ada@example.com").await;
     for code in [
         "25006", "40001", "40P01", "53100", "53200", "53300", "55P03", "57014", "57P01", "58030",
@@ -160,11 +144,9 @@ async fn errors_of_postgresql_that_pass_are_503_with_retry_after() {
 }
 
 #[tokio::test]
-async fn statements_past_a_timeout_of_postgresql_are_503_with_retry_after() {
+async fn postgres_statement_timeouts_return_503_with_retry_after() {
     for setting in ["statement_timeout = 500", "lock_timeout = 500"] {
-        let Some(app) = with_setting(setting).await else {
-            return;
-        };
+        let app = with_setting(setting).await;
         let ada = app.logged_in_user("ada@example.com").await;
         let lock = database::begin(&app.database.db).await.unwrap();
         let users = "LOCK TABLE users IN SHARE MODE";
@@ -178,11 +160,8 @@ async fn statements_past_a_timeout_of_postgresql_are_503_with_retry_after() {
 }
 
 #[tokio::test]
-async fn read_only_sqlite_is_503_and_reopened() {
-    let app = TestApp::new().await;
-    if app.database.is_postgres() {
-        return;
-    }
+async fn sqlite_read_only_returns_503_and_reopens() {
+    let app = TestApp::on_sqlite().await;
     let ada = app.logged_in_user("ada@example.com").await;
     execute(&app.database.db, "PRAGMA query_only = on").await;
 
@@ -192,11 +171,8 @@ async fn read_only_sqlite_is_503_and_reopened() {
 }
 
 #[tokio::test]
-async fn locked_sqlite_is_503_until_the_lock_is_gone() {
-    let app = TestApp::new().await;
-    if app.database.is_postgres() {
-        return;
-    }
+async fn sqlite_locked_returns_503_until_unlocked() {
+    let app = TestApp::on_sqlite().await;
     let ada = app.logged_in_user("ada@example.com").await;
     execute(&app.database.db, "PRAGMA busy_timeout = 1").await;
     let other = app.database.connect().await;

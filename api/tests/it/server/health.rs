@@ -115,10 +115,8 @@ async fn database_refuses_writes_readiness_is_503() {
 
 /// PostgreSQL answers and accepts no write.
 #[tokio::test]
-async fn postgresql_is_read_only_readiness_is_503() {
-    let Some(app) = with_setting("default_transaction_read_only = on").await else {
-        return;
-    };
+async fn postgres_read_only_readiness_returns_503() {
+    let app = with_setting("default_transaction_read_only = on").await;
 
     let answer = until_ready_says(&app, "/database", "read-only").await;
 
@@ -131,10 +129,8 @@ async fn postgresql_is_read_only_readiness_is_503() {
 
 /// PostgreSQL refuses new connections after it has ended the old ones.
 #[tokio::test]
-async fn postgresql_refuses_connections_readiness_says_so() {
-    let Some((app, role)) = database_outage::with_limited_role(2).await else {
-        return;
-    };
+async fn postgres_refuses_connections_readiness_says_so() {
+    let (app, role) = database_outage::with_limited_role(2).await;
     let db = &app.database.db;
     let refused = format!("ALTER ROLE {role} CONNECTION LIMIT 0");
     db.execute_unprepared(&refused).await.unwrap();
@@ -155,10 +151,7 @@ async fn postgresql_refuses_connections_readiness_says_so() {
 /// Another program, such as a backup, has the write lock.
 #[tokio::test]
 async fn sqlite_is_locked_readiness_says_so() {
-    let app = TestApp::new().await;
-    if app.database.is_postgres() {
-        return;
-    }
+    let app = TestApp::on_sqlite().await;
     let other = app.database.connect().await;
     let lock = latchkey_shared::database::begin(&other).await.unwrap();
 

@@ -171,16 +171,13 @@ async fn connections_to_redis_that_fall_silent_are_replaced() {
     .await;
 }
 
-/// A app whose way to PostgreSQL can fall silent; none on SQLite, which is a file.
-async fn on_a_line() -> Option<(TestApp, Forwarder)> {
-    let database = TestDatabase::create().await;
-    if !database.is_postgres() {
-        return None;
-    }
+/// Starts an application that connects to PostgreSQL through a forwarder, which can fall silent.
+async fn on_a_line() -> (TestApp, Forwarder) {
+    let database = TestDatabase::postgres().await;
     let (line, url) = Forwarder::before(database.url()).await;
     let db = database::connect(&url).await.unwrap();
     let app = TestApp::of(database, db, TestRedis::create().await, &[]).await;
-    Some((app, line))
+    (app, line)
 }
 
 /// As long as this is there nobody changes an account; with the mode `ACCESS EXCLUSIVE` nobody looks one up, either.
@@ -194,10 +191,8 @@ async fn lock_users(app: &TestApp, mode: &str) -> Transaction {
 /// The same of PostgreSQL, while statements are under way: as many as the pool has connections, of requests that ask alone and
 /// of those that ask together.
 #[tokio::test]
-async fn connections_to_postgresql_that_fall_silent_are_replaced() {
-    let Some((app, line)) = on_a_line().await else {
-        return;
-    };
+async fn postgres_silent_connections_are_replaced() {
+    let (app, line) = on_a_line().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let lock = lock_users(&app, "ACCESS EXCLUSIVE").await;
     let app = Arc::new(app);
@@ -236,10 +231,8 @@ async fn connections_to_postgresql_that_fall_silent_are_replaced() {
 /// Else the statements of those who have given up would pile up on the server, and in the end do what nobody waits for. What
 /// was asked for may have been done, so a picture stays that the row may name.
 #[tokio::test]
-async fn what_was_given_up_on_postgresql_does_not_go_on_with() {
-    let Some((app, _line)) = on_a_line().await else {
-        return;
-    };
+async fn postgres_abandoned_statements_are_cancelled() {
+    let (app, _line) = on_a_line().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let lock = lock_users(&app, "SHARE").await;
 
@@ -260,10 +253,8 @@ async fn what_was_given_up_on_postgresql_does_not_go_on_with() {
 
 /// As of a BEGIN whose answer came when nobody waited for it any more.
 #[tokio::test]
-async fn a_transaction_that_nobody_knows_of_ends_with_the_use_of_its_connection() {
-    let Some((app, _line)) = on_a_line().await else {
-        return;
-    };
+async fn postgres_abandoned_transaction_ends_with_its_connection() {
+    let (app, _line) = on_a_line().await;
     let db = database::connect(app.database.url()).await.unwrap();
     (*db).execute_unprepared("BEGIN").await.unwrap();
     let pool = db.get_postgres_connection_pool();
@@ -280,10 +271,8 @@ async fn a_transaction_that_nobody_knows_of_ends_with_the_use_of_its_connection(
 
 /// So a server that lives on ends what it did for somebody who has fallen silent.
 #[tokio::test]
-async fn postgresql_is_asked_to_notice_that_nobody_is_there() {
-    let Some((app, _line)) = on_a_line().await else {
-        return;
-    };
+async fn postgres_connections_enable_keepalive_and_liveness_checks() {
+    let (app, _line) = on_a_line().await;
     for (setting, value) in [
         ("tcp_keepalives_idle", "5"),
         ("tcp_keepalives_interval", "2"),

@@ -73,19 +73,34 @@ impl TestApp {
         Self::with(&[]).await
     }
 
-    /// A app with some variables set otherwise.
+    /// Starts an application with these settings changed.
     pub(crate) async fn with(more: &[(&str, &str)]) -> Self {
         Self::on(TestRedis::create().await, more).await
     }
 
-    /// A app on a Redis of the test's own.
+    /// Starts an application on this Redis.
     pub(crate) async fn on(redis: TestRedis, more: &[(&str, &str)]) -> Self {
         let database = TestDatabase::create().await;
         let db = database.db.clone();
         Self::of(database, db, redis, more).await
     }
 
-    /// A app whose server has a way of its own to its database.
+    /// Starts an application on SQLite, for tests that need it.
+    pub(crate) async fn on_sqlite() -> Self {
+        Self::with_database(TestDatabase::sqlite().await).await
+    }
+
+    /// Starts an application on PostgreSQL, for tests that need it.
+    pub(crate) async fn on_postgres() -> Self {
+        Self::with_database(TestDatabase::postgres().await).await
+    }
+
+    async fn with_database(database: TestDatabase) -> Self {
+        let db = database.db.clone();
+        Self::of(database, db, TestRedis::create().await, &[]).await
+    }
+
+    /// Starts an application whose server uses its own connections to the database.
     pub(crate) async fn of(
         database: TestDatabase,
         db: Database,

@@ -37,12 +37,9 @@ async fn control(command: &str, what: &str) {
 }
 
 #[tokio::test]
-async fn postgresql_outage_both_programs_recover() {
+async fn postgres_outage_both_programs_recover() {
     let mails = scaled(6, 30);
-    let mut it = Installation::with_users(mails).await;
-    if !it.app.database.is_postgres() {
-        return;
-    }
+    let mut it = Installation::on_postgres(mails).await;
     let line = if let Some(command) = variable("CHAOS_POSTGRES") {
         DatabaseLink::Server(command)
     } else {

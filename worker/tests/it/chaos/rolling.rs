@@ -26,11 +26,8 @@ const CLIENTS: usize = 4;
 const SEEN: Duration = Duration::from_secs(4);
 
 #[tokio::test]
-async fn rolling_restart_fails_no_request_loses_no_mail() {
-    let mut it = Installation::with_users(CLIENTS).await;
-    if !it.app.database.is_postgres() {
-        return;
-    }
+async fn postgres_rolling_restart_fails_no_request_loses_no_mail() {
+    let mut it = Installation::on_postgres(CLIENTS).await;
     for (key, value) in [
         ("TRUSTED_PROXIES", "127.0.0.1"),
         ("DRAIN_SECONDS", "4"),
