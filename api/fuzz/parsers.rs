@@ -364,9 +364,9 @@ pub fn client_ip(data: &[u8]) {
     };
     let (stranger, proxy) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([10, 0, 0, 1]));
 
-    let ignored = ClientIp::behind(Some(stranger), &headers, &trusted);
+    let ignored = ClientIp::resolve(Some(stranger), &headers, &trusted);
     assert_eq!(ignored.address(), Some(stranger.to_string()));
-    let client_ip = ClientIp::behind(Some(proxy), &headers, &trusted);
+    let client_ip = ClientIp::resolve(Some(proxy), &headers, &trusted);
     let address: IpAddr = client_ip
         .address()
         .and_then(|address| address.parse().ok())

@@ -27,7 +27,7 @@ use crate::{
     app_state::App,
     auth::bearer::{ActivatedUser, CurrentUser},
     http::{
-        audit_context::{AuditContext, of_session},
+        audit_context::{AuditContext, with_session},
         body::{Body, WITH_PICTURE, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
@@ -142,7 +142,7 @@ async fn store(
         let event = audit.own(EventKind::UserUpdated, before.id);
         let event = Event {
             detail: Some("e-mail address".to_owned()),
-            ..of_session(event, current.session.id)
+            ..with_session(event, current.session.id)
         };
         app.record_in(&transaction, event).await?;
     }

@@ -225,7 +225,7 @@ async fn refuse(
     };
     let event = Event {
         user_id: owner.as_ref().map(|owner| owner.id),
-        subject: Some(app.subject(email)),
+        subject: Some(app.audit_subject(&email.key())),
         ..audit.anonymous(EventKind::UserCreateFail)
     };
     let is_private = app.config.registration_privacy;

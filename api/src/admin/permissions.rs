@@ -109,7 +109,7 @@ impl<R: Requirement> Permit<R> {
         let (id, audit) = (admin.user.id, admin.audit.clone());
         let permit = Self::check(admin);
         if permit.is_err() {
-            audit.not_permitted(app, id).await;
+            audit.record_not_permitted(app, id).await;
         }
         permit
     }

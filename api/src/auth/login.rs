@@ -20,7 +20,7 @@ use crate::{
     app_state::App,
     auth::jwt::TokenId,
     http::{
-        audit_context::{AuditContext, of_session},
+        audit_context::{AuditContext, with_session},
         body::{Body, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
@@ -186,7 +186,7 @@ pub async fn record_failure(
 ) -> Result<(), ApiError> {
     let event = Event {
         user_id,
-        subject: Some(app.subject(email)),
+        subject: Some(app.audit_subject(&email.key())),
         detail: Some(reason.to_owned()),
         ..audit.anonymous(EventKind::LoginFail)
     };
@@ -246,7 +246,7 @@ pub async fn store_session(
     session::insert(&transaction, session).await?;
     let event = Event {
         detail: detail.map(str::to_owned),
-        ..of_session(audit.own(EventKind::LoginSuccess, user.id), id)
+        ..with_session(audit.own(EventKind::LoginSuccess, user.id), id)
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;

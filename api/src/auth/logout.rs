@@ -15,7 +15,7 @@ use crate::{
     },
     config::Rotation,
     http::{
-        audit_context::{AuditContext, of_session},
+        audit_context::{AuditContext, with_session},
         body::Body,
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
@@ -61,7 +61,7 @@ impl Logout {
         let (session, user) = (presented.session, presented.user);
         let transaction = database::begin(&app.db).await?;
         session::revoke(&transaction, session.id, app.now()).await?;
-        let event = of_session(audit.own(EventKind::TokenRevoked, user.id), session.id);
+        let event = with_session(audit.own(EventKind::TokenRevoked, user.id), session.id);
         app.record_in(&transaction, event).await?;
         transaction.commit().await?;
         tracing::info!(user.id, session.id = %session.id, "Logged out");
@@ -79,7 +79,7 @@ async fn handle_replaced_token(
     match app.config.rotation {
         Rotation::On if presented.just_replaced(app).is_some() => return Ok(()),
         Rotation::On => revoke_on_reuse(app, presented, audit).await?,
-        Rotation::Off => audit.bad_token(app, "logout").await,
+        Rotation::Off => audit.record_invalid_token(app, "logout").await,
     }
     Err(ApiError::InvalidRefreshToken)
 }

@@ -170,7 +170,7 @@ async fn compare(
 ) -> Result<(), ApiError> {
     let event = |kind| Event {
         user_id: reset.user_id,
-        subject: Some(app.subject_of(&reset.email_key)),
+        subject: Some(app.audit_subject(&reset.email_key)),
         detail: detail(reset.purpose),
         ..audit.anonymous(kind)
     };

@@ -16,7 +16,7 @@ use crate::{
         login::TokenPair,
     },
     http::{
-        audit_context::{AuditContext, of_session},
+        audit_context::{AuditContext, with_session},
         body::Body,
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
@@ -90,7 +90,7 @@ pub async fn change(
     attempt.commit();
     if !check.correct {
         let event = audit.own(EventKind::PasswordChangeFail, current.user.id);
-        app.record(of_session(event, current.session.id)).await?;
+        app.record(with_session(event, current.session.id)).await?;
         tracing::info!(
             user.id = current.user.id,
             "Password change refused: wrong current password"
@@ -132,7 +132,7 @@ async fn store(
         )
         .await?;
     let event = audit.own(EventKind::PasswordChange, current.user.id);
-    app.record_in(&transaction, of_session(event, current.session.id))
+    app.record_in(&transaction, with_session(event, current.session.id))
         .await?;
     transaction.commit().await?;
     app.outbox.notify_worker(mail).await;

@@ -162,7 +162,7 @@ impl PasswordReset {
         let (token, password) = parse_reset(body.read().await?.fields)?;
         let reset = one_time_code::find(app, &token, Purpose::Reset).await?;
         let Some(reset) = reset.filter(|reset| reset.accepts_password(app.now())) else {
-            audit.bad_token(app, "reset").await;
+            audit.record_invalid_token(app, "reset").await;
             return Err(ApiError::InvalidResetToken.into());
         };
         finish(app, &reset, password, &audit).await?;

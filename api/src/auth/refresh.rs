@@ -17,7 +17,7 @@ use crate::{
     auth::jwt::{RefreshToken, TokenId},
     config::Rotation,
     http::{
-        audit_context::{AuditContext, of_session},
+        audit_context::{AuditContext, with_session},
         body::Body,
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
@@ -77,7 +77,7 @@ impl Refresh {
             Rotation::On => Some(rotate(app, &presented, &audit).await?),
             Rotation::Off => {
                 if !presented.is_current(app) {
-                    audit.bad_token(app, "refresh").await;
+                    audit.record_invalid_token(app, "refresh").await;
                     return Err(ApiError::InvalidRefreshToken.into());
                 }
                 app.sessions.touch(presented.session.id, app.now()).await?;
@@ -133,7 +133,7 @@ pub(crate) async fn present(
 ) -> Result<PresentedToken, ApiError> {
     let presented = find(app, token).await;
     if let Err(ApiError::InvalidRefreshToken) = &presented {
-        audit.bad_token(app, call).await;
+        audit.record_invalid_token(app, call).await;
     }
     presented
 }
@@ -211,7 +211,7 @@ pub(crate) async fn revoke_on_reuse(
         user_id: Some(presented.user.id),
         ..audit.anonymous(EventKind::TokenReuse)
     };
-    app.record_in(&transaction, of_session(event, presented.session.id))
+    app.record_in(&transaction, with_session(event, presented.session.id))
         .await?;
     transaction.commit().await?;
     app.outbox.notify_worker(mail).await;

@@ -16,7 +16,7 @@ use crate::{
     app_state::App,
     auth::bearer::ActivatedUser,
     http::{
-        audit_context::{AuditContext, of_session},
+        audit_context::{AuditContext, with_session},
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
     },
@@ -98,7 +98,7 @@ impl Sessions {
         if !session::revoke_own(&transaction, current.user.id, id, app.now()).await? {
             return Err(ApiError::NotFound.into());
         }
-        let event = of_session(audit.own(EventKind::TokenRevoked, current.user.id), id);
+        let event = with_session(audit.own(EventKind::TokenRevoked, current.user.id), id);
         app.record_in(&transaction, event).await?;
         transaction.commit().await?;
         tracing::info!(user.id = current.user.id, session.id = %id, "Session ended by its owner");

@@ -1,4 +1,4 @@
-//! What of a request goes into the audit log, how it gets there, and where its head is noted.
+//! Records audit events of requests.
 
 use std::{
     collections::HashSet,
@@ -13,7 +13,7 @@ use fred::{
 use latchkey_shared::{
     database::{self, Transaction},
     models::audit::{self, Actor, Event, EventKind},
-    types::email::{Email, EmailKey},
+    types::email::EmailKey,
 };
 use poem::{FromRequest, Request, RequestBody};
 use sea_orm::DbErr;
@@ -24,16 +24,16 @@ use crate::{
     http::{client_ip::ClientIp, error::ApiError, request_context::RequestId},
 };
 
-/// What is noted once a minute only, however often it happens: a flood must not fill the log.
-const ONCE_SECONDS: i64 = 60;
+/// The period of sampled events, in seconds. A flood of requests must not fill the log.
+const SAMPLE_SECONDS: i64 = 60;
 
-/// The maximum number of events that [`AuditSampler`] admits in [`ONCE_SECONDS`]. Bounds its memory and the growth of the log.
+/// The maximum number of events that [`AuditSampler`] admits in [`SAMPLE_SECONDS`]. Bounds its memory and the growth of the log.
 const MAX_SAMPLED_KEYS: usize = 100;
 
-/// Where a request comes from, for the log.
+/// The origin of a request, for its audit events.
 #[derive(Clone, Debug)]
 pub struct AuditContext {
-    /// The client.
+    /// The client IP.
     pub client_ip: ClientIp,
     request: RequestId,
 }
@@ -51,19 +51,19 @@ impl<'a> FromRequest<'a> for AuditContext {
 }
 
 impl AuditContext {
-    /// The id of the request.
+    /// Returns the request id.
     #[must_use]
     pub fn request_id(&self) -> &str {
         self.request.as_str()
     }
 
-    /// Something that somebody unknown did.
+    /// Returns an event of an unauthenticated client.
     #[must_use]
     pub fn anonymous(&self, kind: EventKind) -> Event {
         self.event(kind, Actor::Anonymous, None)
     }
 
-    /// Something that the owner of an account did to it.
+    /// Returns an event that the owner of an account causes.
     #[must_use]
     pub fn own(&self, kind: EventKind, user_id: i64) -> Event {
         self.event(kind, Actor::User(user_id), Some(user_id))
@@ -83,29 +83,26 @@ impl AuditContext {
         }
     }
 
-    /// Notes that somebody asked for what they may not do.
-    pub async fn not_permitted(&self, app: &App, user_id: i64) {
+    /// Records a request without the required permission.
+    pub async fn record_not_permitted(&self, app: &App, user_id: i64) {
         let event = self.own(EventKind::NotPermitted, user_id);
         app.record_sampled(self, "not permitted", event).await;
     }
 
-    /// Notes a token that opens nothing.
-    pub async fn bad_token(&self, app: &App, what: &str) {
+    /// Records an invalid token. `kind` names the token or the call.
+    pub async fn record_invalid_token(&self, app: &App, kind: &str) {
         let event = Event {
-            detail: Some(what.to_owned()),
+            detail: Some(kind.to_owned()),
             ..self.anonymous(EventKind::TokenFail)
         };
-        app.record_sampled(self, what, event).await;
+        app.record_sampled(self, kind, event).await;
     }
 }
 
 impl App {
-    /// Adds an event to a transaction, of which it has to be the last step.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records an event within a transaction, as its last step.
     pub async fn record_in(&self, transaction: &Transaction, event: Event) -> Result<(), DbErr> {
-        // In a box, so that nobody keeps room for it before it comes to that.
+        // Boxed, so that the caller's future does not hold memory for it.
         Box::pin(audit::append(
             transaction,
             &self.audit_key,
@@ -115,31 +112,22 @@ impl App {
         .await
     }
 
-    /// Notes an event by itself.
-    ///
-    /// # Errors
-    /// When the database fails.
+    /// Records an event in a transaction of its own.
     pub async fn record(&self, event: Event) -> Result<(), DbErr> {
         let transaction = database::begin(&self.db).await?;
         self.record_in(&transaction, event).await?;
         transaction.commit().await
     }
 
-    /// What stands in the log for an address, whether or not somebody has it.
+    /// Returns the fingerprint that stands for an email in the audit log.
     #[must_use]
-    pub fn subject(&self, email: &Email) -> String {
-        self.subject_of(&email.key())
-    }
-
-    /// The same for the address as it is compared.
-    #[must_use]
-    pub fn subject_of(&self, mailbox: &EmailKey) -> String {
+    pub fn audit_subject(&self, mailbox: &EmailKey) -> String {
         let mut subject = self.token_hasher.fingerprint(mailbox);
         subject.truncate(16);
         subject
     }
 
-    /// What stands in the log for a value that tells who somebody is.
+    /// Returns the fingerprint that stands for personal data in the audit log.
     #[must_use]
     pub fn fingerprint(&self, field: &str, value: &str) -> String {
         let mut print = self.token_hasher.name(&format!("{field} {value}"));
@@ -147,22 +135,22 @@ impl App {
         print
     }
 
-    /// Notes what anybody can cause as often as they like: once a minute for each client, which of IPv6 is a /48. The answer
-    /// does not depend on it, so what fails here is logged.
-    pub(crate) async fn record_sampled(&self, audit: &AuditContext, what: &str, event: Event) {
+    /// Records an event that clients can cause at will: once in [`SAMPLE_SECONDS`] for each client network (IPv6: /48) and
+    /// `kind`. Logs errors, as the response does not depend on the event.
+    pub(crate) async fn record_sampled(&self, audit: &AuditContext, kind: &str, event: Event) {
         let key = format!(
-            "{}:audited:{what}:{}",
+            "{}:audited:{kind}:{}",
             self.config.common.redis_namespace,
             audit
                 .client_ip
                 .site()
                 .unwrap_or_else(|| audit.client_ip.network())
         );
-        // In a box, as in `record_in`.
+        // Boxed for the same reason as in `record_in`.
         let first = Box::pin(self.redis.set(
             key.as_str(),
             "",
-            Some(Expiration::EX(ONCE_SECONDS)),
+            Some(Expiration::EX(SAMPLE_SECONDS)),
             Some(SetOptions::NX),
             false,
         ));
@@ -188,11 +176,11 @@ struct Sample {
 }
 
 impl AuditSampler {
-    /// Returns whether the event with this key is recorded: the first one in [`ONCE_SECONDS`], for at most
+    /// Returns whether the event with this key is recorded: the first one in [`SAMPLE_SECONDS`], for at most
     /// [`MAX_SAMPLED_KEYS`] keys.
     fn admit(&self, key: String) -> bool {
         let mut sample = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let period = Duration::from_secs(ONCE_SECONDS.unsigned_abs());
+        let period = Duration::from_secs(SAMPLE_SECONDS.unsigned_abs());
         let current = sample.take().filter(|it| it.since.elapsed() < period);
         let current = sample.insert(current.unwrap_or_else(|| Sample {
             since: Instant::now(),
@@ -202,9 +190,9 @@ impl AuditSampler {
     }
 }
 
-/// An event of a session.
+/// Returns the event with a session.
 #[must_use]
-pub fn of_session(event: Event, session: Uuid) -> Event {
+pub fn with_session(event: Event, session: Uuid) -> Event {
     Event {
         session_id: Some(session),
         ..event

@@ -1,4 +1,4 @@
-//! Who is at the other end of a request.
+//! The client IP of a request, behind trusted proxies too.
 
 use std::net::IpAddr;
 
@@ -16,37 +16,36 @@ use crate::{
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
-/// The client's address: the socket's, or behind a trusted proxy what that proxy says. Whatever else a client claims
-/// about its address is ignored.
+/// The IP address of a client: that of the socket, or behind a trusted proxy the one that the proxy forwards. Forwarding
+/// headers from other sources are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClientIp(Option<IpAddr>);
 
 impl ClientIp {
-    /// The client IP of a request.
+    /// Returns the client IP of a request.
     #[must_use]
     pub fn of(request: &Request, proxies: &Proxies) -> Self {
         let socket = request.remote_addr().as_socket_addr();
-        Self::behind(
+        Self::resolve(
             socket.map(std::net::SocketAddr::ip),
             request.headers(),
             proxies,
         )
     }
 
-    /// The client IP of a request that came over a socket with these headers.
+    /// Returns the client IP of a request from the address of its socket and its headers.
     #[must_use]
-    pub fn behind(socket: Option<IpAddr>, headers: &HeaderMap, proxies: &Proxies) -> Self {
+    pub fn resolve(socket: Option<IpAddr>, headers: &HeaderMap, proxies: &Proxies) -> Self {
         let socket = socket.map(|address| address.to_canonical());
         let Some(proxy) = socket.filter(|address| proxies.trust(address)) else {
             return Self(socket);
         };
-        let says =
-            |header: HeaderName| Some(proxies.first_stranger(proxy, hops(headers, &header)?));
-        let (standard, usual) = (FORWARDED, X_FORWARDED_FOR);
+        let client_in =
+            |header: HeaderName| Some(proxies.last_untrusted(proxy, hops(headers, &header)?));
         let client_ip = match proxies.header {
-            ProxyHeader::XForwardedFor => says(usual),
-            ProxyHeader::Forwarded => says(standard),
-            ProxyHeader::Either => match (says(standard), says(usual)) {
+            ProxyHeader::XForwardedFor => client_in(X_FORWARDED_FOR),
+            ProxyHeader::Forwarded => client_in(FORWARDED),
+            ProxyHeader::Either => match (client_in(FORWARDED), client_in(X_FORWARDED_FOR)) {
                 (Some(one), Some(other)) if one != other => None,
                 (one, other) => one.or(other),
             },
@@ -54,26 +53,26 @@ impl ClientIp {
         Self(Some(client_ip.unwrap_or(proxy)))
     }
 
-    /// For the list of sessions.
+    /// Returns the address as text, if it is known.
     #[must_use]
     pub fn address(self) -> Option<String> {
         self.0.map(|address| address.to_string())
     }
 
-    /// For counting: an IPv6 client has a whole /64 to come from, so the /64 is what is counted.
+    /// Returns the client network, which limits count: the /64 of an IPv6 client, as it can use all of its addresses.
     #[must_use]
     pub fn network(self) -> String {
         self.0.map_or_else(|| "unknown".to_owned(), client_network)
     }
 
-    /// The /48 of an IPv6 client, all of which one customer can have.
+    /// Returns the site (/48) of an IPv6 client, which may belong to one customer.
     #[must_use]
     pub fn site(self) -> Option<String> {
         self.0.and_then(client_site)
     }
 }
 
-/// The addresses that count as one client: the whole /64 of an IPv6 address, or the one IPv4 address.
+/// Returns the client network of an address: the /64 of an IPv6 address, or the IPv4 address.
 #[must_use]
 pub fn network(address: IpAddr) -> IpNet {
     match address {
@@ -82,7 +81,7 @@ pub fn network(address: IpAddr) -> IpNet {
     }
 }
 
-/// The /48 around an IPv6 address.
+/// Returns the site (/48) of an IPv6 address.
 #[must_use]
 pub fn site(address: IpAddr) -> Option<IpNet> {
     match address {
@@ -99,8 +98,9 @@ impl<'a> FromRequest<'a> for ClientIp {
 }
 
 impl Proxies {
-    /// Each proxy appends whom it heard from, so the list is believed from its end up to the first stranger.
-    fn first_stranger(&self, proxy: IpAddr, hops: Vec<Option<IpAddr>>) -> IpAddr {
+    /// Returns the last address of the list that is not a trusted proxy. Each proxy appends the address of its client, so only
+    /// the part that trusted proxies appended is reliable.
+    fn last_untrusted(&self, proxy: IpAddr, hops: Vec<Option<IpAddr>>) -> IpAddr {
         let mut client_ip = proxy;
         for hop in hops.into_iter().rev() {
             let Some(address) = hop else { break };
@@ -113,32 +113,36 @@ impl Proxies {
     }
 }
 
-/// The hops of a header, `None` for one that is no address; nothing where there is no such header.
+/// Returns the hops of a header, each `None` if it is not an address. Returns `None` without the header.
 fn hops(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Option<IpAddr>>> {
-    let read = if *name == FORWARDED { hop_of } else { address };
+    let parse = if *name == FORWARDED {
+        parse_forwarded
+    } else {
+        parse_address
+    };
     let values = headers.get_all(name);
     values.iter().next()?;
     let hops = values
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(','))
-        .map(|hop| read(hop.trim()));
+        .map(|hop| parse(hop.trim()));
     Some(hops.collect())
 }
 
-/// The `for` of one element, such as `for="[2001:db8::1]:4711";proto=https`.
-fn hop_of(element: &str) -> Option<IpAddr> {
+/// Parses the `for` of an element of `Forwarded`, such as `for="[2001:db8::1]:4711";proto=https` (RFC 7239, 4).
+fn parse_forwarded(element: &str) -> Option<IpAddr> {
     element.split(';').find_map(|pair| {
         let (name, value) = pair.split_once('=')?;
         name.trim()
             .eq_ignore_ascii_case("for")
-            .then(|| address(value.trim().trim_matches('"')))?
+            .then(|| parse_address(value.trim().trim_matches('"')))?
     })
 }
 
-/// An address with or without brackets and a port.
-fn address(text: &str) -> Option<IpAddr> {
-    let read = match text.strip_prefix('[') {
+/// Parses an address with or without brackets and a port.
+fn parse_address(text: &str) -> Option<IpAddr> {
+    let parsed = match text.strip_prefix('[') {
         Some(bracketed) => bracketed.split(']').next()?.parse(),
         None => text.parse().or_else(|_| {
             text.rsplit_once(':')
@@ -146,7 +150,7 @@ fn address(text: &str) -> Option<IpAddr> {
                 .parse()
         }),
     };
-    read.ok().map(|address: IpAddr| address.to_canonical())
+    parsed.ok().map(|address: IpAddr| address.to_canonical())
 }
 
 #[cfg(test)]
@@ -154,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hops_are_read_in_every_form_that_the_standards_allow() {
+    fn hops_parse_in_every_standard_form() {
         let v4: IpAddr = "192.0.2.60".parse().unwrap();
         let v6: IpAddr = "2001:db8:cafe::17".parse().unwrap();
         for (text, expected) in [
@@ -169,18 +173,18 @@ mod tests {
             ("_hidden", None),
             ("", None),
         ] {
-            assert_eq!(address(text), expected, "{text}");
+            assert_eq!(parse_address(text), expected, "{text}");
         }
         assert_eq!(
-            hop_of("For=\"[2001:db8:cafe::17]:4711\";proto=http"),
+            parse_forwarded("For=\"[2001:db8:cafe::17]:4711\";proto=http"),
             Some(v6)
         );
-        assert_eq!(hop_of("proto=http;for=192.0.2.60"), Some(v4));
-        assert_eq!(hop_of("proto=http"), None);
+        assert_eq!(parse_forwarded("proto=http;for=192.0.2.60"), Some(v4));
+        assert_eq!(parse_forwarded("proto=http"), None);
     }
 
     #[test]
-    fn ipv6_is_counted_by_its_64() {
+    fn ipv6_client_network_is_its_64() {
         let client_ip = |text: &str| ClientIp(Some(text.parse().unwrap())).network();
         assert_eq!(
             client_ip("2001:db8:1:2:3:4:5:6"),
@@ -190,41 +194,41 @@ mod tests {
         assert_ne!(client_ip("192.0.2.1"), client_ip("192.0.2.2"));
     }
 
-    /// T4: of two headers that disagree one is the client's own word; nobody knows which, unless it is configured.
+    /// T4: if two headers disagree, the client may have sent one of them. Only the configured one is trusted.
     #[test]
-    fn two_headers_that_disagree_are_not_believed_and_a_named_one_is_believed_alone() {
+    fn conflicting_headers_are_ignored_unless_one_is_configured() {
         let proxy: IpAddr = "10.0.0.1".parse().unwrap();
-        let said = |pairs: &[(&'static str, &'static str)], header| {
+        let resolve = |pairs: &[(&'static str, &'static str)], header| {
             let headers = pairs
                 .iter()
                 .map(|(name, value)| (HeaderName::from_static(name), value.parse().unwrap()))
                 .collect();
             let networks = vec!["10.0.0.0/8".parse().unwrap()];
             let ClientIp(client_ip) =
-                ClientIp::behind(Some(proxy), &headers, &Proxies { networks, header });
+                ClientIp::resolve(Some(proxy), &headers, &Proxies { networks, header });
             client_ip.unwrap().to_string()
         };
         let (usual, standard) = ("x-forwarded-for", "forwarded");
         let client = (usual, "198.51.100.9, 192.0.2.1");
-        let lie = (standard, "for=203.0.113.7");
+        let spoofed = (standard, "for=203.0.113.7");
         let (either, named, other) = (
             ProxyHeader::Either,
             ProxyHeader::XForwardedFor,
             ProxyHeader::Forwarded,
         );
         for (pairs, header, expected) in [
-            (&[client, lie][..], either, "10.0.0.1"),
-            (&[client, lie], named, "192.0.2.1"),
-            (&[client, lie], other, "203.0.113.7"),
+            (&[client, spoofed][..], either, "10.0.0.1"),
+            (&[client, spoofed], named, "192.0.2.1"),
+            (&[client, spoofed], other, "203.0.113.7"),
             (&[client, (standard, "for=192.0.2.1")], either, "192.0.2.1"),
             (&[client, (standard, "")], either, "10.0.0.1"),
             (&[client], either, "192.0.2.1"),
-            (&[lie], either, "203.0.113.7"),
-            (&[lie], named, "10.0.0.1"),
+            (&[spoofed], either, "203.0.113.7"),
+            (&[spoofed], named, "10.0.0.1"),
             (&[client], other, "10.0.0.1"),
             (&[], either, "10.0.0.1"),
         ] {
-            assert_eq!(said(pairs, header), expected, "{pairs:?} {header:?}");
+            assert_eq!(resolve(pairs, header), expected, "{pairs:?} {header:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use tokio::sync::Semaphore;
 
 use crate::http::error::ApiError;
 
-/// Limits concurrent CPU-bound work to one piece for each core. Further work waits, in the order of its arrival.
+/// Limits concurrent CPU-bound work to one task for each core. Further tasks wait in the order of their arrival.
 #[derive(Clone)]
 pub struct CpuPool {
     cores: Arc<Semaphore>,
@@ -19,7 +19,7 @@ impl Default for CpuPool {
 }
 
 impl CpuPool {
-    /// Creates a pool that runs `cores` pieces of work at a time.
+    /// Creates a pool that runs `cores` tasks at a time.
     #[must_use]
     pub fn new(cores: usize) -> Self {
         Self {
@@ -27,18 +27,15 @@ impl CpuPool {
         }
     }
 
-    /// Runs work on a blocking thread and returns its result.
-    ///
-    /// # Errors
-    /// When the work panics.
+    /// Runs a task on a blocking thread and returns its result. Fails if the task panics.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        // Never closed.
+        // The semaphore is never closed.
         let core = Arc::clone(&self.cores).acquire_owned().await.ok();
         let done = tokio::task::spawn_blocking(move || {
-            // Held until the work is done, also when the request was cancelled.
+            // Kept until the task ends, even if the request is cancelled.
             let _core = core;
             work()
         });

@@ -1,5 +1,5 @@
-//! What happens to every request, whatever becomes of it: it gets an id, a span, a log line, security headers, and if it
-//! fails a problem body. The outermost layer.
+//! The outermost layer: gives every request an id, a trace span, a log line and metrics, and every response security headers.
+//! Converts errors and panics into problem details.
 
 use std::{panic::AssertUnwindSafe, sync::Arc, time::Instant};
 
@@ -12,26 +12,24 @@ use poem::{
 use tracing::{Instrument as _, Span, field::Empty};
 use uuid::Uuid;
 
-use crate::{
-    http::metrics::RequestMetrics,
-    http::{
-        error::{ApiError, problem::Problem},
-        request_head,
-    },
+use crate::http::{
+    error::{ApiError, problem::Problem},
+    metrics::RequestMetrics,
+    request_head,
 };
 
 /// The header that carries the id of a request, both ways.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// When a request that was answered 503 is worth another try, in seconds, unless its answer knows better.
+/// The default `Retry-After` of a 503, in seconds.
 const RETRY_AFTER: HeaderValue = HeaderValue::from_static("2");
 
-/// The id of a request: in its answer, in every log line about it, and in the mails it causes.
+/// The id of a request: in its response, in its log lines, and in the mails that it causes.
 #[derive(Clone, Debug)]
 pub struct RequestId(String);
 
 impl RequestId {
-    /// The id that the client gave, if it is short and plain, or else a new one.
+    /// Returns the id that the client sent, if it has 8 to 64 letters, digits or hyphens, or a new one.
     #[must_use]
     pub fn of(request: &Request) -> Self {
         let given = request.header(REQUEST_ID).filter(|id| {
@@ -43,21 +41,21 @@ impl RequestId {
         Self(given.map_or_else(|| Uuid::now_v7().to_string(), str::to_owned))
     }
 
-    /// The id.
+    /// Returns the id as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// See the module.
+/// The middleware of this module.
 #[derive(Clone)]
 pub struct RequestLayer {
-    /// Whether clients come by HTTPS, so that they can be told to keep to it.
+    /// Whether clients use HTTPS, so that responses have `Strict-Transport-Security`.
     pub https: bool,
-    /// The path of `PUBLIC_URL`, which the types of problems begin with.
+    /// The path of `PUBLIC_URL`, the prefix of problem types.
     pub base: Arc<str>,
-    /// Where answers are counted.
+    /// Metrics of requests.
     pub metrics: RequestMetrics,
 }
 
@@ -74,7 +72,7 @@ impl<E: Endpoint> Middleware<E> for RequestLayer {
     }
 }
 
-/// What [`RequestLayer`] makes of an endpoint.
+/// An endpoint with [`RequestLayer`].
 pub struct RequestEndpoint<E> {
     inner: E,
     https: bool,
@@ -87,43 +85,42 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
 
     async fn call(&self, mut request: Request) -> poem::Result<Response> {
         let id = RequestId::of(&request);
-        let method = request.method().clone();
+        let method = method_label(request.method());
         let ends_connection = request_head::ends_connection(&request);
         let start = Instant::now();
         request.set_data(id.clone());
 
-        let traced = traced(&request, &id);
-        let logged = tracing::info_span!("request", request.id = id.as_str(), trace.id = Empty);
-        if let Some(trace) = trace::id_of(&traced) {
-            logged.record("trace.id", trace);
+        let trace_span = trace_span(&request, &id, method);
+        let log_span = tracing::info_span!("request", request.id = id.as_str(), trace.id = Empty);
+        if let Some(trace_id) = trace::id_of(&trace_span) {
+            log_span.record("trace.id", trace_id);
         }
         let mut response = async {
-            let response = self.answer(request, &id).await;
+            let response = self.respond(request, &id).await;
             let status = response.status().as_u16();
-            let took = start.elapsed();
-            // Where no route matched there is no pattern, or that of the root that all others are below.
+            let duration = start.elapsed();
+            // If no route matches, the pattern is absent or that of the root.
             let route = response
                 .data::<PathPattern>()
                 .map(|pattern| &*pattern.0)
                 .filter(|pattern| !pattern.is_empty());
-            note(&traced, &method, route, status);
+            record_response(&trace_span, method, route, status);
             let route = route.unwrap_or("unknown");
-            self.metrics.note(method.as_str(), route, status, took);
-            let duration_ms = took.as_millis();
-            // Never the path itself: clients that err put addresses and tokens there.
-            let method = name_of(&method);
-            tracing::info!(method, route, status, duration_ms, "Answered.");
+            self.metrics.record(method, route, status, duration);
+            let duration_ms = duration.as_millis();
+            // Never the path: some clients send emails and tokens in it.
+            tracing::info!(method, route, status, duration_ms, "Request completed");
             response
         }
-        .instrument(traced.clone())
-        .instrument(logged)
+        .instrument(trace_span.clone())
+        .instrument(log_span)
         .await;
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();
             headers.entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
         }
         if !self.base.is_empty() {
-            place_below(&mut response, &self.base);
+            prefix_problem_type(&mut response, &self.base);
         }
         self.set_security_headers(response.headers_mut(), &id);
         if ends_connection {
@@ -135,8 +132,8 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
     }
 }
 
-/// Puts the path of `PUBLIC_URL` in front of the type of a problem: it is a reference that clients resolve (RFC 9457, 3.1.1).
-fn place_below(response: &mut Response, base: &str) {
+/// Adds the path of `PUBLIC_URL` to the type of a problem: clients resolve it as a reference (RFC 9457, 3.1.1).
+fn prefix_problem_type(response: &mut Response, base: &str) {
     let Some(mut problem) = response.data::<Problem>().cloned() else {
         return;
     };
@@ -146,16 +143,16 @@ fn place_below(response: &mut Response, base: &str) {
     }
 }
 
-/// The span of a request's trace, by OpenTelemetry's conventions for HTTP; a client's trace goes on in it. Of the URL it
-/// gets the route alone: the rest may hold anything.
-fn traced(request: &Request, id: &RequestId) -> Span {
+/// Returns the trace span of a request, by OpenTelemetry's conventions for HTTP. It continues the client's trace. Of the URL
+/// it contains only the route: the rest may contain secrets.
+fn trace_span(request: &Request, id: &RequestId, method: &str) -> Span {
     let span = tracing::info_span!(
         target: trace::TARGET,
         "request",
         otel.kind = "server",
         otel.status_code = Empty,
         request.id = id.as_str(),
-        http.request.method = name_of(request.method()),
+        http.request.method = method,
         http.route = Empty,
         http.response.status_code = Empty,
         "error.type" = Empty,
@@ -164,12 +161,11 @@ fn traced(request: &Request, id: &RequestId) -> Span {
     span
 }
 
-/// Notes in the span of a trace how its request was answered.
-fn note(span: &Span, method: &Method, route: Option<&str>, status: u16) {
+/// Records the response in the trace span.
+fn record_response(span: &Span, method: &str, route: Option<&str>, status: u16) {
     if span.is_disabled() {
         return;
     }
-    let method = name_of(method);
     match route {
         Some(route) => {
             trace::rename(span, format!("{method} {route}"));
@@ -183,28 +179,17 @@ fn note(span: &Span, method: &Method, route: Option<&str>, status: u16) {
     }
 }
 
-/// Methods that nobody knows are one: clients may invent them.
-fn name_of(method: &Method) -> &str {
-    const KNOWN: [Method; 9] = [
-        Method::GET,
-        Method::HEAD,
-        Method::POST,
-        Method::PUT,
-        Method::PATCH,
-        Method::DELETE,
-        Method::OPTIONS,
-        Method::CONNECT,
-        Method::TRACE,
+/// Returns the name of a method, or `_OTHER` (OpenTelemetry) for one that a client invented.
+fn method_label(method: &Method) -> &'static str {
+    const KNOWN: [&str; 9] = [
+        "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE",
     ];
-    if KNOWN.contains(method) {
-        method.as_str()
-    } else {
-        "_OTHER"
-    }
+    let known = KNOWN.into_iter().find(|known| method == *known);
+    known.unwrap_or("_OTHER")
 }
 
 impl<E: Endpoint> RequestEndpoint<E> {
-    async fn answer(&self, request: Request, id: &RequestId) -> Response {
+    async fn respond(&self, request: Request, id: &RequestId) -> Response {
         if let Err(error) = request_head::check_host(&request) {
             return error.into_problem_response(id.as_str());
         }
@@ -215,14 +200,14 @@ impl<E: Endpoint> RequestEndpoint<E> {
             Ok(Ok(output)) => output.into_response(),
             Ok(Err(error)) => ApiError::from_poem(error).into_problem_response(id.as_str()),
             Err(_) => {
-                // The panic hook has written the message.
-                tracing::error!("A request panicked.");
+                // The panic hook logs the message.
+                tracing::error!("Request panicked");
                 ApiError::Internal(String::new()).into_problem_response(id.as_str())
             }
         }
     }
 
-    /// The headers of every answer (OWASP Secure Headers). A page that needs more than nothing brings its own policy.
+    /// Sets the security headers of every response (OWASP Secure Headers). Pages set a content security policy of their own.
     fn set_security_headers(&self, headers: &mut HeaderMap, id: &RequestId) {
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
             headers.insert(REQUEST_ID, id);

@@ -1,7 +1,7 @@
-//! Checks of a request's head before anything else looks at it: its `Host`, and the soft limits of its size.
+//! Checks the head of a request before it is routed: its `Host`, and the soft limits of its size.
 //!
-//! A head over a soft limit is answered with a problem. A head over the hard limits of `connections` never becomes a
-//! request: hyper answers it with an empty 431 and closes the connection.
+//! A head over a soft limit gets a response with problem details. A head over the hard limits of `connections` never
+//! becomes a request: hyper sends an empty 431 and closes the connection.
 
 use poem::{
     Request,
@@ -13,16 +13,13 @@ use crate::http::error::ApiError;
 /// Maximum size of a request's target, in bytes. RFC 9110, 4.1 asks for 8,000 at least.
 const MAX_URI_BYTES: usize = 8 * 1024;
 
-/// Maximum size of a request's header fields, in bytes, each with its colon, blank and line end.
+/// Maximum size of a request's header fields, in bytes, each with its colon, space and line end.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
 /// Maximum number of a request's header fields. Browsers send some 20, and proxies add a few.
 const MAX_HEADER_FIELDS: usize = 64;
 
-/// Checks that a request has exactly one valid `Host` (RFC 9112, 3.2). HTTP/1.0 may leave it out.
-///
-/// # Errors
-/// When it has none, several or an invalid one.
+/// Checks that a request has exactly one valid `Host` (RFC 9112, 3.2). In HTTP/1.0 it is optional.
 pub fn check_host(request: &Request) -> Result<(), ApiError> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let valid = match (hosts.next(), hosts.next()) {
@@ -37,17 +34,14 @@ pub fn check_host(request: &Request) -> Result<(), ApiError> {
     }
 }
 
-/// Whether a connection has to end with the answer to a request: one with `Transfer-Encoding`. If it had a `Content-Length`,
-/// too, hyper has dropped that, and a proxy in front may have gone by it: what follows could be smuggled (RFC 9112, 6.1).
+/// Returns whether the response to a request must close the connection: if the request has `Transfer-Encoding`. Hyper drops a
+/// `Content-Length` beside it, which a proxy may have used, so that later bytes could be a smuggled request (RFC 9112, 6.1).
 #[must_use]
 pub fn ends_connection(request: &Request) -> bool {
     request.headers().contains_key(header::TRANSFER_ENCODING)
 }
 
-/// Checks the soft limits of a head's size.
-///
-/// # Errors
-/// When the target is too long (RFC 9110, 15.5.15), or the header fields are too many or too large (RFC 6585, 5).
+/// Checks the soft limits of the target (RFC 9110, 15.5.15) and of the header fields (RFC 6585, 5).
 pub fn check_size(request: &Request) -> Result<(), ApiError> {
     if uri_bytes(request.uri()) > MAX_URI_BYTES {
         return Err(ApiError::UriTooLong);
@@ -63,13 +57,13 @@ pub fn check_size(request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Whether a field value is a host with or without a port, and nothing more.
+/// Returns whether a field value is a host with an optional port, and nothing more.
 fn is_host(value: &HeaderValue) -> bool {
     let Ok(authority) = Authority::try_from(value.as_bytes()) else {
         return false;
     };
     let Some(rest) = authority.as_str().strip_prefix(authority.host()) else {
-        // User information stands in front of the host.
+        // User information precedes the host.
         return false;
     };
     let port = rest.strip_prefix(':').unwrap_or(rest);

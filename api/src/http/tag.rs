@@ -1,18 +1,18 @@
-//! The groups of calls in the OpenAPI document.
+//! The tags of the OpenAPI document.
 
 use poem_openapi::Tags;
 
-/// The groups of calls in the OpenAPI document, which Swagger UI shows as sections.
+/// The tags of the OpenAPI document. Swagger UI shows them as sections.
 #[derive(Tags)]
 pub enum Tag {
-    /// Making an account, and the own profile.
+    /// Registration and the own profile.
     Account,
-    /// Logging in and out, and renewing the access token.
+    /// Login, logout and refresh of the access token.
     Session,
-    /// A forgotten password, in three steps.
+    /// Password reset in three steps.
     Reset,
-    /// For staff and scripts, with the permissions of the dashboard.
+    /// Administration by staff and scripts, with the permissions of the dashboard.
     Administration,
-    /// For those who run the service.
+    /// Health checks for operators.
     Operation,
 }

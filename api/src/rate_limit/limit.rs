@@ -108,7 +108,7 @@ impl App {
         if let Err(ApiError::TooManyRequests(_)) = &outcome {
             let event = Event {
                 detail: Some(action.to_owned()),
-                subject: mailbox.map(|mailbox| self.subject_of(&mailbox)),
+                subject: mailbox.map(|mailbox| self.audit_subject(&mailbox)),
                 ..audit.anonymous(EventKind::RateLimitExceeded)
             };
             self.record_sampled(audit, action, event).await;

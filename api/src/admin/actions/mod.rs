@@ -74,7 +74,7 @@ async fn not_manageable(app: &App, admin: &Admin) -> ApiError {
         admin.user.id,
         "Request rejected: only superusers can manage staff accounts"
     );
-    admin.audit.not_permitted(app, admin.user.id).await;
+    admin.audit.record_not_permitted(app, admin.user.id).await;
     ApiError::NotPermitted
 }
 

@@ -126,7 +126,7 @@ pub async fn delete(
 
 fn deleted_event(app: &App, admin: &Admin, user: &user::Model) -> Event {
     Event {
-        subject: Some(app.subject(&user.email)),
+        subject: Some(app.audit_subject(&user.email_key)),
         changes: Some(format!(
             "is_activated: {}, is_active: {}, is_staff: {}, is_superuser: {}, permissions: [{}]",
             user.is_activated, user.is_active, user.is_staff, user.is_superuser, user.permissions
@@ -170,7 +170,7 @@ pub async fn end_session(
     let event = admin.audit_event(Some(user_id), "session ended");
     let event = Event {
         changes: Some(describe_flags(&[("ended", false, true)])),
-        ..audit_context::of_session(event, id)
+        ..audit_context::with_session(event, id)
     };
     commit(app, transaction, vec![event], Vec::new()).await
 }

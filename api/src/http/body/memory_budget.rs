@@ -91,7 +91,7 @@ mod tests {
 
     fn client(address: &str) -> ClientIp {
         let address = address.parse().unwrap();
-        ClientIp::behind(Some(address), &HeaderMap::new(), &Proxies::default())
+        ClientIp::resolve(Some(address), &HeaderMap::new(), &Proxies::default())
     }
 
     /// C2: all networks of one /48 share half of the budget.

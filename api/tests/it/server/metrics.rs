@@ -37,7 +37,7 @@ async fn the_figures_tell_what_was_asked_and_name_nobody() {
         r#"latchkey_http_requests_total{method="POST",route="/api/login",status="200"} 2"#,
         r#"latchkey_http_requests_total{method="POST",route="/api/login",status="401"} 1"#,
         r#"latchkey_http_requests_total{method="GET",route="unknown",status="404"} 1"#,
-        r#"latchkey_http_requests_total{method="other",route="/docs",status="405"} 1"#,
+        r#"latchkey_http_requests_total{method="_OTHER",route="/docs",status="405"} 1"#,
         r#"latchkey_http_request_seconds_count{method="POST",route="/api/register"} 1"#,
         "latchkey_password_wait_seconds_count 4",
         "latchkey_password_hash_queue_depth 0",

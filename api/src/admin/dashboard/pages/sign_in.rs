@@ -29,7 +29,7 @@ use crate::{
     app_state::App,
     auth::{bearer::CurrentUser, login},
     http::{
-        audit_context::{AuditContext, of_session},
+        audit_context::{AuditContext, with_session},
         error::ApiError,
     },
 };
@@ -155,7 +155,7 @@ async fn end_sessions(
     };
     let event = Event {
         detail: Some(detail.to_owned()),
-        ..of_session(audit.own(EventKind::TokenRevoked, user), session)
+        ..with_session(audit.own(EventKind::TokenRevoked, user), session)
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
