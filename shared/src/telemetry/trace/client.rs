@@ -3,34 +3,23 @@
 use std::{
     error::Error,
     fmt::Write as _,
-    io,
     sync::{Mutex, PoisonError},
     time::Duration,
 };
 
 use async_trait::async_trait;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::{
-    client::legacy::{self, connect::HttpConnector},
-    rt::TokioExecutor,
-};
-use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response};
-use tokio::{
-    runtime::Handle,
-    time::{Instant, timeout},
-};
+use opentelemetry_http::{Bytes, HttpClient, HttpError, Request, Response, hyper::HyperClient};
+use tokio::{runtime::Handle, time::Instant};
 
 /// The timeout of a request to the collector.
 const EXPORT_TIMEOUT: Duration = Duration::from_secs(10);
-/// The maximum size of a response, in bytes.
-const MAX_RESPONSE: usize = 64 * 1024;
 /// The minimum time between two warnings about the collector.
 const WARNING_INTERVAL: Duration = Duration::from_mins(10);
 
 /// The HTTP client. The exporter's thread calls it from outside of the runtime.
 #[derive(Debug)]
 pub(super) struct Client {
-    http: legacy::Client<HttpConnector, Full<Bytes>>,
+    http: HyperClient,
     runtime: Handle,
     last_warning: Mutex<Option<Instant>>,
 }
@@ -38,7 +27,7 @@ pub(super) struct Client {
 impl Client {
     pub(super) fn new() -> Self {
         Self {
-            http: legacy::Client::builder(TokioExecutor::new()).build_http(),
+            http: HyperClient::with_default_connector(EXPORT_TIMEOUT, None),
             runtime: Handle::current(),
             last_warning: Mutex::default(),
         }
@@ -63,17 +52,12 @@ impl Client {
 #[async_trait]
 impl HttpClient for Client {
     async fn send_bytes(&self, request: Request<Bytes>) -> Result<Response<Bytes>, HttpError> {
-        let response = send(self.http.clone(), request.map(Full::new));
-        // A timeout needs the runtime's timer.
-        let response = self
+        let http = self.http.clone();
+        // A timeout needs the runtime's timer. The task fails if the runtime has stopped.
+        let sending = self
             .runtime
-            .spawn(async { timeout(EXPORT_TIMEOUT, response).await });
-        let response = match response.await {
-            Ok(Ok(response)) => response,
-            Ok(Err(_)) => Err(io::Error::from(io::ErrorKind::TimedOut).into()),
-            // The runtime has stopped.
-            Err(stopped) => return Err(stopped.into()),
-        };
+            .spawn(async move { http.send_bytes(request).await });
+        let response = sending.await?;
         match &response {
             Ok(response) if response.status().is_success() => {}
             Ok(response) => self.warn(&format!("HTTP {}", response.status().as_u16())),
@@ -81,15 +65,6 @@ impl HttpClient for Client {
         }
         response
     }
-}
-
-async fn send(
-    http: legacy::Client<HttpConnector, Full<Bytes>>,
-    request: Request<Full<Bytes>>,
-) -> Result<Response<Bytes>, HttpError> {
-    let (head, body) = http.request(request).await?.into_parts();
-    let body = Limited::new(body, MAX_RESPONSE).collect().await?;
-    Ok(Response::from_parts(head, body.to_bytes()))
 }
 
 /// Returns the text of an error with its sources, because hyper's own text says little.
