@@ -16,7 +16,11 @@ use latchkey_shared::{
     types::{email::Email, gender::Gender, phone_number::PhoneNumber, username::Username},
 };
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, payload::Json, types::Example};
+use poem_openapi::{
+    Object, OpenApi,
+    payload::Json,
+    types::{self, Example},
+};
 use sea_orm::DbErr;
 
 use crate::{
@@ -41,7 +45,7 @@ use crate::{
 struct UpdateProfileRequest {
     /// The email; unique without regard to case.
     #[oai(validator(max_length = 254))]
-    email: Option<String>,
+    email: Option<types::Email>,
     /// The name: 1 to 45 characters.
     #[oai(validator(min_length = 1, max_length = 45))]
     username: Option<String>,
@@ -58,7 +62,7 @@ struct UpdateProfileRequest {
 impl Example for UpdateProfileRequest {
     fn example() -> Self {
         Self {
-            email: Some("ada@example.com".to_owned()),
+            email: Some(types::Email("ada@example.com".to_owned())),
             username: Some("Countess of Lovelace".to_owned()),
             phone_number: Some("+201001234567".to_owned()),
             image: None,

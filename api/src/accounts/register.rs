@@ -43,7 +43,7 @@ use crate::{
 struct RegisterRequest {
     /// The email; unique without regard to case.
     #[oai(validator(max_length = 254))]
-    email: String,
+    email: types::Email,
     /// The name: 1 to 45 characters, not necessarily unique.
     #[oai(validator(min_length = 1, max_length = 45))]
     username: String,
@@ -65,7 +65,7 @@ struct RegisterRequest {
 impl Example for RegisterRequest {
     fn example() -> Self {
         Self {
-            email: "ada@example.com".to_owned(),
+            email: types::Email("ada@example.com".to_owned()),
             username: "Ada Lovelace".to_owned(),
             password: types::Password("velvet harbour lantern".to_owned()),
             phone_number: Some("+201001234567".to_owned()),

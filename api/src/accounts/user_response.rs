@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use latchkey_shared::{models::user, types::gender};
-use poem_openapi::{Enum, Object};
+use poem_openapi::{Enum, Object, types};
 
 use crate::accounts::pictures::PictureStore;
 
@@ -11,7 +11,7 @@ use crate::accounts::pictures::PictureStore;
 #[oai(rename_all = "camelCase")]
 pub struct User {
     /// The email, as the owner entered it.
-    pub email: String,
+    pub email: types::Email,
     /// The name of the owner.
     pub username: String,
     /// The phone number in E.164 format, such as `+201001234567`.
@@ -54,7 +54,7 @@ impl User {
     #[must_use]
     pub fn announced(new: &user::NewUser) -> Self {
         Self {
-            email: new.email.to_string(),
+            email: types::Email(new.email.to_string()),
             username: new.username.to_string(),
             phone_number: new.phone_number.as_ref().map(ToString::to_string),
             image: None,
@@ -68,7 +68,7 @@ impl User {
     #[must_use]
     pub fn of(row: user::Model, pictures: &PictureStore) -> Self {
         Self {
-            email: row.email.to_string(),
+            email: types::Email(row.email.to_string()),
             username: row.username.to_string(),
             phone_number: row.phone_number.map(|number| number.to_string()),
             image: row.picture.map(|name| pictures.url(&name)),

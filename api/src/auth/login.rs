@@ -34,7 +34,7 @@ use crate::{
 #[oai(rename = "Credentials", example)]
 struct LoginRequest {
     /// The email of the account, in upper or lower case.
-    email: String,
+    email: types::Email,
     /// The password. Whitespace counts.
     #[oai(validator(min_length = 1))]
     password: types::Password,
@@ -43,7 +43,7 @@ struct LoginRequest {
 impl Example for LoginRequest {
     fn example() -> Self {
         Self {
-            email: "ada@example.com".to_owned(),
+            email: types::Email("ada@example.com".to_owned()),
             password: types::Password("velvet harbour lantern".to_owned()),
         }
     }
@@ -64,7 +64,7 @@ struct LoggedIn {
 #[derive(Debug, Object)]
 struct LoggedInUser {
     /// The email, as the owner entered it.
-    email: String,
+    email: types::Email,
     /// Always true.
     is_activated: bool,
 }
@@ -126,7 +126,7 @@ impl Login {
         Ok(Json(LoggedIn {
             detail: "Logged in Successfully".to_owned(),
             data: LoggedInUser {
-                email: user.email.to_string(),
+                email: types::Email(user.email.to_string()),
                 is_activated: user.is_activated,
             },
             token,

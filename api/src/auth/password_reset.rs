@@ -39,13 +39,13 @@ use crate::{
 struct EmailRequest {
     /// The email of the account.
     #[oai(validator(max_length = 254))]
-    email: String,
+    email: types::Email,
 }
 
 impl Example for EmailRequest {
     fn example() -> Self {
         Self {
-            email: "ada@example.com".to_owned(),
+            email: types::Email("ada@example.com".to_owned()),
         }
     }
 }

@@ -83,10 +83,9 @@ fn fix_schemas(schemas: &mut Value) {
             } else if refers_to("BulkAction") {
                 *description = act.clone().unwrap_or_default();
             }
-            match member.as_str() {
-                "email" => description["format"] = json!("email"),
-                "dateBirth" => description["format"] = json!("date"),
-                _ => {}
+            // The type of poem-openapi has the format `naive-date`.
+            if member == "dateBirth" {
+                description["format"] = json!("date");
             }
             let is_kept = name == "Problem" || name == "Refreshed";
             if !is_kept

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, NaiveDate, Utc};
 use latchkey_shared::models::user;
-use poem_openapi::Object;
+use poem_openapi::{Object, types};
 
 use crate::accounts::{pictures::PictureStore, user_response::Gender};
 
@@ -14,7 +14,7 @@ pub struct Account {
     /// The id.
     id: i64,
     /// The email address, as entered.
-    email: String,
+    email: types::Email,
     /// The owner's name.
     username: String,
     /// The phone number in E.164 format, such as `+201001234567`.
@@ -57,7 +57,7 @@ impl Account {
         let permissions = row.permissions.names();
         Self {
             id: row.id,
-            email: row.email.to_string(),
+            email: types::Email(row.email.to_string()),
             username: row.username.to_string(),
             phone_number: row.phone_number.map(|number| number.to_string()),
             image: row.picture.map(|name| pictures.url(&name)),

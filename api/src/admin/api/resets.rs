@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use latchkey_shared::models::password_reset::{self, Purpose};
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
+use poem_openapi::{Object, OpenApi, param::Query, payload::Json, types};
 
 use crate::admin::{
     api::{default_limit, parse_parameter},
@@ -30,7 +30,7 @@ struct Reset {
     /// The id.
     id: String,
     /// The requested email address, in lower case.
-    email: String,
+    email: types::Email,
     /// The account id. Null until the address has been looked up, and if no account has the address.
     user: Option<i64>,
     /// `open`, `checked` (the code was verified), `used`, `overtaken` (superseded by another reset) or `expired`.
@@ -48,7 +48,7 @@ impl Reset {
         Self {
             id: row.id.to_string(),
             state: row.stage(now).as_str().to_owned(),
-            email: row.email_key.as_str().to_owned(),
+            email: types::Email(row.email_key.as_str().to_owned()),
             user: row.user_id,
             created: row.created_at,
             expires: row.expires_at,

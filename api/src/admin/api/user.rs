@@ -6,7 +6,12 @@ use latchkey_shared::{
     types::permission::{Permission, Permissions},
 };
 use poem::web::Data;
-use poem_openapi::{Object, OpenApi, param::Path, payload::Json, types::Example};
+use poem_openapi::{
+    Object, OpenApi,
+    param::Path,
+    payload::Json,
+    types::{self, Example},
+};
 
 use crate::admin::api::{NoContent, account::Account};
 use crate::{
@@ -33,7 +38,7 @@ use crate::{
 struct AccountChange {
     /// Unique without regard to case.
     #[oai(validator(max_length = 254))]
-    email: Option<String>,
+    email: Option<types::Email>,
     /// 1 to 45 characters.
     #[oai(validator(min_length = 1, max_length = 45))]
     username: Option<String>,
@@ -67,7 +72,7 @@ struct AccountChange {
 impl Example for AccountChange {
     fn example() -> Self {
         Self {
-            email: Some("ada@example.com".to_owned()),
+            email: Some(types::Email("ada@example.com".to_owned())),
             username: Some("Countess of Lovelace".to_owned()),
             phone_number: Some("+201001234567".to_owned()),
             image: None,
