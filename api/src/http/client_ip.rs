@@ -40,12 +40,12 @@ impl ClientIp {
         let Some(proxy) = socket.filter(|address| proxies.trust(address)) else {
             return Self(socket);
         };
-        let client_in =
+        let forwarded =
             |header: HeaderName| Some(proxies.last_untrusted(proxy, hops(headers, &header)?));
         let client_ip = match proxies.header {
-            ProxyHeader::XForwardedFor => client_in(X_FORWARDED_FOR),
-            ProxyHeader::Forwarded => client_in(FORWARDED),
-            ProxyHeader::Either => match (client_in(FORWARDED), client_in(X_FORWARDED_FOR)) {
+            ProxyHeader::XForwardedFor => forwarded(X_FORWARDED_FOR),
+            ProxyHeader::Forwarded => forwarded(FORWARDED),
+            ProxyHeader::Either => match (forwarded(FORWARDED), forwarded(X_FORWARDED_FOR)) {
                 (Some(one), Some(other)) if one != other => None,
                 (one, other) => one.or(other),
             },

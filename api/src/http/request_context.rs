@@ -87,7 +87,6 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
         let id = RequestId::of(&request);
         let method = method_label(request.method());
         let ends_connection = request_head::ends_connection(&request);
-        let start = Instant::now();
         request.set_data(id.clone());
 
         let trace_span = trace_span(&request, &id, method);
@@ -95,38 +94,22 @@ impl<E: Endpoint> Endpoint for RequestEndpoint<E> {
         if let Some(trace_id) = trace::id_of(&trace_span) {
             log_span.record("trace.id", trace_id);
         }
-        let mut response = async {
-            let response = self.respond(request, &id).await;
-            let status = response.status().as_u16();
-            let duration = start.elapsed();
-            // If no route matches, the pattern is absent or that of the root.
-            let route = response
-                .data::<PathPattern>()
-                .map(|pattern| &*pattern.0)
-                .filter(|pattern| !pattern.is_empty());
-            record_response(&trace_span, method, route, status);
-            let route = route.unwrap_or("unknown");
-            self.metrics.record(method, route, status, duration);
-            let duration_ms = duration.as_millis();
-            // Never the path: some clients send emails and tokens in it.
-            tracing::info!(method, route, status, duration_ms, "Request completed");
-            response
+        let mut response = self
+            .respond_and_record(request, &id, method, &trace_span)
+            .instrument(trace_span.clone())
+            .instrument(log_span)
+            .await;
+        if !self.base.is_empty() {
+            prefix_problem_type(&mut response, &self.base);
         }
-        .instrument(trace_span.clone())
-        .instrument(log_span)
-        .await;
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             let headers = response.headers_mut();
             headers.entry(header::RETRY_AFTER).or_insert(RETRY_AFTER);
         }
-        if !self.base.is_empty() {
-            prefix_problem_type(&mut response, &self.base);
-        }
-        self.set_security_headers(response.headers_mut(), &id);
+        let headers = response.headers_mut();
+        self.set_security_headers(headers, &id);
         if ends_connection {
-            response
-                .headers_mut()
-                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(response)
     }
@@ -189,6 +172,32 @@ fn method_label(method: &Method) -> &'static str {
 }
 
 impl<E: Endpoint> RequestEndpoint<E> {
+    /// Responds to a request, and records it in the trace, the metrics and the log.
+    async fn respond_and_record(
+        &self,
+        request: Request,
+        id: &RequestId,
+        method: &'static str,
+        trace_span: &Span,
+    ) -> Response {
+        let start = Instant::now();
+        let response = self.respond(request, id).await;
+        let duration = start.elapsed();
+        let status = response.status().as_u16();
+        // If no route matches, the pattern is absent or that of the root.
+        let route = response
+            .data::<PathPattern>()
+            .map(|pattern| &*pattern.0)
+            .filter(|pattern| !pattern.is_empty());
+        record_response(trace_span, method, route, status);
+        let route = route.unwrap_or("unknown");
+        self.metrics.record(method, route, status, duration);
+        let duration_ms = duration.as_millis();
+        // Never the path: some clients send emails and tokens in it.
+        tracing::info!(method, route, status, duration_ms, "Request completed");
+        response
+    }
+
     async fn respond(&self, request: Request, id: &RequestId) -> Response {
         if let Err(error) = request_head::check_host(&request) {
             return error.into_problem_response(id.as_str());
@@ -212,22 +221,24 @@ impl<E: Endpoint> RequestEndpoint<E> {
         if let Ok(id) = HeaderValue::from_str(id.as_str()) {
             headers.insert(REQUEST_ID, id);
         }
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
-        headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-        headers
-            .entry(header::REFERRER_POLICY)
-            .or_insert(HeaderValue::from_static("no-referrer"));
-        headers
-            .entry(header::CONTENT_SECURITY_POLICY)
-            .or_insert(HeaderValue::from_static(
+        for (name, value) in [
+            (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+            (header::X_FRAME_OPTIONS, "DENY"),
+        ] {
+            headers.insert(name, HeaderValue::from_static(value));
+        }
+        for (name, default) in [
+            (header::REFERRER_POLICY, "no-referrer"),
+            (
+                header::CONTENT_SECURITY_POLICY,
                 "default-src 'none'; frame-ancestors 'none'",
-            ));
-        headers
-            .entry(header::CACHE_CONTROL)
-            .or_insert(HeaderValue::from_static("no-store"));
+            ),
+            (header::CACHE_CONTROL, "no-store"),
+        ] {
+            headers
+                .entry(name)
+                .or_insert(HeaderValue::from_static(default));
+        }
         if self.https {
             headers.insert(
                 header::STRICT_TRANSPORT_SECURITY,

@@ -238,17 +238,20 @@ impl Limiter {
                 limit: counter.limit,
             }));
         }
-        let refundable = counters.into_iter().filter(|it| it.is_refundable);
-        attempt.refunds = refundable
-            .map(|Counter { key, ttl, .. }| Refund {
-                keys: vec![
-                    key,
-                    self.lockouts_key(),
-                    format!("{}{ttl}", self.lists_key()),
-                ],
-                arguments: vec![delayed_until.to_string(), request.clone(), ttl.to_string()],
-            })
+        attempt.refunds = counters
+            .iter()
+            .filter(|counter| counter.is_refundable)
+            .map(|counter| self.refund(counter, delayed_until, &request))
             .collect();
         Ok(attempt)
+    }
+
+    fn refund(&self, counter: &Counter, delayed_until: u64, request: &str) -> Refund {
+        let ttl = counter.ttl.to_string();
+        let list = self.lists_key() + &ttl;
+        Refund {
+            keys: vec![counter.key.clone(), self.lockouts_key(), list],
+            arguments: vec![delayed_until.to_string(), request.to_owned(), ttl],
+        }
     }
 }
