@@ -8,7 +8,7 @@ use reqwest::Method;
 use crate::support::test_app::{PASSWORD, TestApp};
 
 #[tokio::test]
-async fn users_are_activated_shut_and_listed() {
+async fn users_command_activates_deactivates_and_lists() {
     let app = TestApp::new().await;
     app.register("ada@example.com").await;
 
@@ -63,7 +63,7 @@ async fn users_are_activated_shut_and_listed() {
 }
 
 #[tokio::test]
-async fn an_administrator_is_made_and_asked_for_what_is_not_given() {
+async fn create_superuser_asks_for_missing_fields() {
     let app = TestApp::new().await;
     let script = format!(
         "printf '%s\\n' 'boss@example.com' 'Boss' '{PASSWORD}' | {} create-superuser --password-stdin",
@@ -98,7 +98,7 @@ async fn an_administrator_is_made_and_asked_for_what_is_not_given() {
 }
 
 #[tokio::test]
-async fn without_the_schema_the_server_says_what_to_do() {
+async fn serve_without_schema_names_the_migrate_command() {
     let mut app = TestApp::new().await;
     let folder = tempfile::tempdir().unwrap();
     app.variables.insert(
@@ -122,7 +122,7 @@ async fn without_the_schema_the_server_says_what_to_do() {
 
 /// Programs are replaced one by one, and one that is not replaced yet may have to start again.
 #[tokio::test]
-async fn a_database_that_a_newer_program_has_migrated_is_good_enough() {
+async fn serve_with_newer_schema_starts() {
     use sea_orm::ConnectionTrait as _;
     let mut app = TestApp::new().await;
     app.variables
@@ -138,7 +138,7 @@ async fn a_database_that_a_newer_program_has_migrated_is_good_enough() {
 
 /// What a balancer needs: told to end, the API says that it is not ready, and serves on for a while.
 #[tokio::test]
-async fn a_draining_api_is_not_ready_and_goes_on_serving() {
+async fn draining_server_is_unready_but_serves() {
     let mut app = TestApp::new().await;
     for (key, value) in [("BIND", "127.0.0.1:0"), ("DRAIN_SECONDS", "3")] {
         app.variables.insert(key.to_owned(), value.to_owned());
@@ -165,7 +165,7 @@ async fn a_draining_api_is_not_ready_and_goes_on_serving() {
 }
 
 #[tokio::test]
-async fn bad_configuration_stops_the_start_and_names_every_key() {
+async fn invalid_configuration_names_every_bad_key() {
     let mut app = TestApp::new().await;
     for (key, value) in [
         ("ENVIRONMENT", "prod"),
@@ -205,7 +205,7 @@ async fn bad_configuration_stops_the_start_and_names_every_key() {
 }
 
 #[tokio::test]
-async fn production_refuses_what_only_development_may() {
+async fn production_rejects_development_settings() {
     let mut app = TestApp::new().await;
     app.variables
         .insert("ENVIRONMENT".to_owned(), "production".to_owned());
@@ -226,7 +226,7 @@ async fn production_refuses_what_only_development_may() {
 }
 
 #[tokio::test]
-async fn a_missing_dependency_is_named_with_how_to_start_it() {
+async fn missing_dependency_stops_start_with_remedy() {
     let mut app = TestApp::new().await;
     app.variables
         .insert("REDIS_URL".to_owned(), "redis://127.0.0.1:1".to_owned());
@@ -252,7 +252,7 @@ async fn a_missing_dependency_is_named_with_how_to_start_it() {
 
 /// A running server, its log in JSON, a request under way when SIGTERM comes: it is answered, then the server ends with 0.
 #[tokio::test]
-async fn sigterm_ends_the_server_after_what_it_has_begun() {
+async fn sigterm_finishes_active_requests_before_exit() {
     let mut app = TestApp::new().await;
     for (key, value) in [
         ("BIND", "127.0.0.1:0"),
@@ -291,7 +291,7 @@ async fn sigterm_ends_the_server_after_what_it_has_begun() {
 }
 
 #[tokio::test]
-async fn help_explains_each_command_with_its_environment() {
+async fn help_lists_commands_and_variables() {
     let app = TestApp::new().await;
     for (arguments, parts) in [
         (
@@ -329,7 +329,7 @@ async fn help_explains_each_command_with_its_environment() {
 }
 
 #[tokio::test]
-async fn the_document_is_printed_without_any_configuration() {
+async fn openapi_command_needs_no_configuration() {
     let app = TestApp::new().await;
     let program = env!("CARGO_BIN_EXE_latchkey-api");
     let (code, output) = Process::spawn(

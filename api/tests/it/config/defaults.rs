@@ -21,7 +21,7 @@ const LIMITS: [(&str, &str); 11] = [
 
 /// T1, T3: sixty logins a minute from one client IP, and of one account five failures in a row.
 #[tokio::test]
-async fn without_any_setting_logins_are_limited() {
+async fn default_settings_limit_logins() {
     let app = TestApp::with(&LIMITS).await;
     for _ in 0..5 {
         let answer = app.try_login("ada@example.com", "a wrong password").await;
@@ -45,7 +45,7 @@ async fn without_any_setting_logins_are_limited() {
 
 /// T5: one code a minute, and three an hour from one client IP.
 #[tokio::test]
-async fn without_any_setting_a_mailbox_is_spared() {
+async fn default_settings_limit_reset_mails() {
     let app = TestApp::with(&LIMITS).await;
     app.register("ada@example.com").await;
     app.activate("ada@example.com").await;

@@ -20,7 +20,7 @@ const READERS: [&str; 6] = [
 ];
 
 #[test]
-fn the_example_names_every_variable_and_no_other() {
+fn example_env_names_exactly_the_variables_read() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
     let example = read("deploy/example.env");
@@ -81,7 +81,7 @@ fn both<T: Debug>(
 
 /// T1, T3, T5 and all others: a default that is changed is changed here, too.
 #[test]
-fn the_values_of_the_example_are_the_defaults() {
+fn example_env_values_are_the_defaults() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let example: BTreeMap<_, _> = fs::read_to_string(root.join("deploy/example.env"))
         .unwrap()

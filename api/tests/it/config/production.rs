@@ -38,7 +38,7 @@ async fn production_start_with_weak_settings_names_each_key() {
 }
 
 #[tokio::test]
-async fn public_url_with_more_than_a_path_is_refused() {
+async fn invalid_public_url_stops_the_start() {
     for bad in [
         "https://h.example/?a=b",
         "https://h.example/#a",
@@ -63,7 +63,7 @@ async fn public_url_with_more_than_a_path_is_refused() {
 }
 
 #[tokio::test]
-async fn development_on_a_reachable_address_is_warned_about_at_the_start() {
+async fn development_on_reachable_address_logs_a_warning() {
     let mut app = TestApp::new().await;
     // An address of no machine (RFC 5737), so that nothing is bound.
     app.variables
@@ -87,7 +87,7 @@ async fn start_logs_the_environment() {
 }
 
 #[tokio::test]
-async fn limits_off_limits_nothing() {
+async fn limits_off_disables_rate_limits() {
     let app = TestApp::with(&[("LIMITS", "off"), ("LIMIT_LOGIN_IP", "1/3600")]).await;
     for _ in 0..3 {
         let answer = app.try_login("ada@example.com", "wrong wrong").await;
@@ -96,7 +96,7 @@ async fn limits_off_limits_nothing() {
 }
 
 #[tokio::test]
-async fn sqlite_files_are_for_their_owner_alone() {
+async fn sqlite_files_are_readable_only_by_owner() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new folder/latchkey.db");
     let url = format!("sqlite://{}", path.display());

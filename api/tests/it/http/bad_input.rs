@@ -132,7 +132,7 @@ fn table() -> Vec<(&'static str, Value, &'static str, &'static str)> {
 }
 
 #[tokio::test]
-async fn each_bad_field_is_named_with_its_code() {
+async fn bad_field_is_named_with_its_code() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let table = table();
@@ -164,7 +164,7 @@ async fn each_bad_field_is_named_with_its_code() {
 }
 
 #[tokio::test]
-async fn every_bad_field_is_named_at_once() {
+async fn several_bad_fields_are_all_named() {
     let app = TestApp::new().await;
     let body = json!({
         "email": "", "username": null, "password": "x", "gender": "x", "dateBirth": "x", "phoneNumber": "1", "image": "x",
@@ -195,7 +195,7 @@ async fn every_bad_field_is_named_at_once() {
 
 /// The edges of each limit, on the side that is taken.
 #[tokio::test]
-async fn the_longest_and_the_shortest_of_each_field_are_taken() {
+async fn field_at_its_length_limits_is_accepted() {
     let app = TestApp::new().await;
     let longest = format!("{}@{}.example.com", "a".repeat(64), "b".repeat(63));
     for (number, body) in [

@@ -92,7 +92,7 @@ async fn client_that_reads_nothing_is_disconnected() {
 /// A long answer takes as long as it takes, as long as its client reads. With the deadline for the whole of it, or none for
 /// progress, this client would be disconnected.
 #[tokio::test]
-async fn slow_reader_gets_all_of_a_long_answer() {
+async fn slow_reader_gets_the_whole_response() {
     let app = TestApp::with(&[("WRITE_SECONDS", "1")]).await;
     let (mut reader, mut writer) = connect_with_small_buffer(&app).await.into_split();
     let request = "GET /openapi.json HTTP/1.1\r\nHost: a\r\n";
@@ -122,7 +122,7 @@ async fn slow_reader_gets_all_of_a_long_answer() {
 }
 
 #[tokio::test]
-async fn connections_over_the_client_ip_limit_are_closed_and_hinder_nobody() {
+async fn connection_over_client_ip_limit_is_closed() {
     let app = TestApp::with(&[("MAX_CONNECTIONS_IP", "3"), ("MAX_CONNECTIONS", "5")]).await;
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -146,7 +146,7 @@ async fn connections_over_the_client_ip_limit_are_closed_and_hinder_nobody() {
 
 /// All clients of a proxy come from one address.
 #[tokio::test]
-async fn trusted_proxy_is_bound_by_the_total_limit_alone() {
+async fn trusted_proxy_has_only_the_total_limit() {
     let app = TestApp::with(&[
         ("MAX_CONNECTIONS_IP", "1"),
         ("MAX_CONNECTIONS", "4"),
@@ -164,7 +164,7 @@ async fn trusted_proxy_is_bound_by_the_total_limit_alone() {
 }
 
 #[tokio::test]
-async fn connections_over_the_total_limit_wait_in_the_backlog() {
+async fn connection_over_total_limit_waits_in_backlog() {
     let app = TestApp::with(&[("MAX_CONNECTIONS", "2"), ("MAX_CONNECTIONS_IP", "2")]).await;
     let mut held = vec![
         connect_from(&app, "127.0.0.1").await,
@@ -196,7 +196,7 @@ async fn connections_over_the_total_limit_wait_in_the_backlog() {
 
 /// C2: what `deploy/docs/security.md` states. Each connection has an unfinished head of almost the maximum.
 #[tokio::test]
-async fn unfinished_heads_cost_at_most_64_kib_a_connection() {
+async fn unfinished_head_costs_at_most_64_kib() {
     const CONNECTIONS: u64 = 500;
     let mut app = TestApp::with(&[("KEEP_ALIVE_SECONDS", "5")]).await;
     let process = serve(&mut app).await;
@@ -294,7 +294,7 @@ async fn serve_with_files(app: &mut TestApp, ulimit: &str) -> Process {
 }
 
 #[tokio::test]
-async fn soft_limit_of_open_files_is_raised_to_what_connections_need() {
+async fn soft_file_limit_is_raised_for_max_connections() {
     let mut app = TestApp::new().await;
     let process = serve_with_files(&mut app, "-Sn 100").await;
     let mut held = Vec::new();
@@ -309,7 +309,7 @@ async fn soft_limit_of_open_files_is_raised_to_what_connections_need() {
 }
 
 #[tokio::test]
-async fn connections_are_lowered_to_the_hard_limit_of_open_files() {
+async fn max_connections_over_hard_file_limit_is_lowered() {
     let mut app = TestApp::new().await;
     let process = serve_with_files(&mut app, "-n 300").await;
     let mut held = Vec::new();
@@ -326,7 +326,7 @@ async fn connections_are_lowered_to_the_hard_limit_of_open_files() {
 
 /// A request that has begun is answered after the signal, and its connection ends; one that does not go on is cut off.
 #[tokio::test]
-async fn shutdown_finishes_what_goes_on_and_cuts_off_what_does_not() {
+async fn shutdown_finishes_active_requests_and_drops_stalled_ones() {
     let mut app = TestApp::with(&[("SHUTDOWN_SECONDS", "5")]).await;
     let mut process = serve(&mut app).await;
     let body = r#"{"email":"a@example.com"}"#;
@@ -366,7 +366,7 @@ async fn shutdown_finishes_what_goes_on_and_cuts_off_what_does_not() {
 
 /// RFC 9112, 9.6: a server that closes while its client still sends resets the connection, and its answer may be lost.
 #[tokio::test]
-async fn answer_to_an_unread_body_reaches_its_client() {
+async fn unread_body_response_reaches_the_client() {
     let app = TestApp::new().await;
     let piece = vec![b' '; 0x10000];
     for path in ["/nope", "/health/live"] {

@@ -19,7 +19,7 @@ fn varies_by_origin(headers: &HeaderMap) -> bool {
 
 /// A5. Without it a shared cache gives the answer for one origin to the page of another.
 #[tokio::test]
-async fn every_answer_that_depends_on_the_origin_varies_by_it() {
+async fn response_depending_on_origin_varies_by_it() {
     let app = TestApp::with(&[("CORS_ORIGINS", APP)]).await;
     let evil = "https://evil.example";
     for origin in [None, Some(APP), Some(evil), Some("null")] {
@@ -77,7 +77,7 @@ async fn allowed_origin_can_read_a_414() {
 
 /// With and without configured origins, from any origin and from none, the answer is the same, so that a cached one serves all.
 #[tokio::test]
-async fn pictures_are_embedded_and_fetched_from_every_origin_alike() {
+async fn picture_is_readable_from_every_origin() {
     for configured in ["", APP] {
         let app = TestApp::with(&[("CORS_ORIGINS", configured)]).await;
         let mut form = crate::support::test_app::registration("ada@example.com");
@@ -116,7 +116,7 @@ async fn pictures_are_embedded_and_fetched_from_every_origin_alike() {
 
 /// Only pictures are for everybody.
 #[tokio::test]
-async fn other_paths_have_no_cross_origin_headers_by_default() {
+async fn non_picture_paths_have_no_cors_headers() {
     let app = TestApp::new().await;
     for path in ["/health/live", "/openapi.json", "/mediator", "/nope"] {
         let request = app.request(Method::GET, path).header("origin", APP);
@@ -128,7 +128,7 @@ async fn other_paths_have_no_cross_origin_headers_by_default() {
 }
 
 #[test]
-fn origin_that_cannot_match_is_refused_at_start() {
+fn invalid_cors_origin_stops_the_start() {
     let key = ("SECRET_KEY", "0123456789abcdef0123456789abcdef");
     for origin in [
         "*",

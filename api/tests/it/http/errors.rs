@@ -22,7 +22,7 @@ const POSTS: [&str; 7] = [
 
 /// A3
 #[tokio::test]
-async fn unknown_paths_are_404_problems() {
+async fn unknown_path_returns_404_problem() {
     let app = TestApp::new().await;
     for path in [
         "/nope",
@@ -44,7 +44,7 @@ async fn unknown_paths_are_404_problems() {
 
 /// A3
 #[tokio::test]
-async fn wrong_methods_are_405_problems() {
+async fn wrong_method_returns_405_problem() {
     let app = TestApp::new().await;
     for path in POSTS {
         let answer = app.send(app.request(Method::GET, path)).await;
@@ -70,7 +70,7 @@ async fn wrong_methods_are_405_problems() {
 
 /// A3
 #[tokio::test]
-async fn media_types_that_are_not_taken_are_415_problems() {
+async fn unsupported_media_type_returns_415_problem() {
     let app = TestApp::new().await;
     for path in POSTS {
         for media_type in [
@@ -96,7 +96,7 @@ async fn media_types_that_are_not_taken_are_415_problems() {
 }
 
 #[tokio::test]
-async fn the_media_type_may_be_written_as_http_allows() {
+async fn json_media_type_with_parameters_is_accepted() {
     let app = TestApp::new().await;
     for media_type in [
         "Application/JSON; charset=UTF-8",
@@ -114,7 +114,7 @@ async fn the_media_type_may_be_written_as_http_allows() {
 }
 
 #[tokio::test]
-async fn no_body_at_all_is_an_empty_form() {
+async fn missing_body_is_read_as_empty_form() {
     let app = TestApp::new().await;
     for path in POSTS {
         app.send(app.request(Method::POST, path))
@@ -130,7 +130,7 @@ async fn no_body_at_all_is_an_empty_form() {
 
 /// A3, and S17 of the original: some of these were 500s.
 #[tokio::test]
-async fn malformed_bodies_are_400_problems() {
+async fn malformed_body_returns_400_problem() {
     let app = TestApp::new().await;
     let deep = format!("{}{}", "[".repeat(30_000), "]".repeat(30_000));
     for path in POSTS {
@@ -184,7 +184,7 @@ async fn malformed_bodies_are_400_problems() {
 
 /// Whatever is nested in a field, and however deep, it is no text, and the answer names the field.
 #[tokio::test]
-async fn depth_costs_nothing() {
+async fn deeply_nested_body_returns_400_problem() {
     let app = TestApp::new().await;
     let deep = format!(
         "{{\"email\":{}1{}}}",
@@ -231,7 +231,7 @@ async fn depth_costs_nothing() {
 
 /// Of a field that comes twice the last counts, as in the original.
 #[tokio::test]
-async fn a_repeated_field_counts_as_its_last() {
+async fn repeated_form_field_takes_the_last_value() {
     let app = TestApp::new().await;
     let form = [
         ("email", "first@example.com"),
@@ -247,7 +247,7 @@ async fn a_repeated_field_counts_as_its_last() {
 
 /// A3: a body over the limit is refused before it is read.
 #[tokio::test]
-async fn bodies_over_the_limit_are_413_problems() {
+async fn body_over_the_limit_returns_413_problem() {
     let app = TestApp::new().await;
     for path in POSTS {
         let size = if path == "/api/register/" {
@@ -266,7 +266,7 @@ async fn bodies_over_the_limit_are_413_problems() {
 
 /// What is no HTTP is answered and closed, and the next client is served.
 #[tokio::test]
-async fn what_is_not_http_harms_nobody() {
+async fn invalid_http_does_not_affect_other_clients() {
     let app = TestApp::new().await;
     let address = app.base.strip_prefix("http://").unwrap();
     for garbage in [
@@ -300,7 +300,7 @@ async fn what_is_not_http_harms_nobody() {
 
 /// A3: what is wrong inside is not said outside.
 #[tokio::test]
-async fn a_failing_database_is_a_503_or_500_that_names_nothing() {
+async fn failing_database_returns_500_without_internal_details() {
     use sea_orm::ConnectionTrait as _;
     let app = TestApp::new().await;
     app.database
@@ -328,7 +328,7 @@ async fn a_failing_database_is_a_503_or_500_that_names_nothing() {
 }
 
 #[tokio::test]
-async fn a_problem_type_can_be_looked_up() {
+async fn problem_type_url_describes_the_problem() {
     let app = TestApp::new().await;
     for problem in latchkey_api::http::error::ProblemType::all() {
         let answer = app

@@ -7,7 +7,7 @@ use crate::support::test_app::TestApp;
 
 /// A6
 #[tokio::test]
-async fn every_answer_has_the_security_headers_and_an_id() {
+async fn every_response_has_security_headers_and_request_id() {
     let app = TestApp::with(&[("LIMIT_RESET_IP", "1/60")]).await;
     let mut form = crate::support::test_app::registration("ada@example.com");
     form["image"] = json!(crate::accounts::pictures::data_url(
@@ -84,7 +84,7 @@ async fn every_answer_has_the_security_headers_and_an_id() {
 
 /// A6
 #[tokio::test]
-async fn tokens_and_personal_data_are_not_to_be_stored() {
+async fn responses_with_personal_data_have_no_store() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let profile = app.get_user(&tokens.access).await;
@@ -115,7 +115,7 @@ async fn tokens_and_personal_data_are_not_to_be_stored() {
 }
 
 #[tokio::test]
-async fn a_plain_request_id_is_kept_and_any_other_is_replaced() {
+async fn valid_request_id_is_kept_others_are_replaced() {
     let app = TestApp::new().await;
     let given = "trace-0123456789";
     let answer = app
@@ -143,7 +143,7 @@ async fn a_plain_request_id_is_kept_and_any_other_is_replaced() {
 }
 
 #[tokio::test]
-async fn with_https_browsers_are_told_to_keep_to_it() {
+async fn https_public_url_enables_hsts() {
     let app = TestApp::with(&[("PUBLIC_URL", "https://accounts.example.com")]).await;
     let answer = app.send(app.request(Method::GET, "/health/live")).await;
     assert!(
@@ -156,7 +156,7 @@ async fn with_https_browsers_are_told_to_keep_to_it() {
 
 /// S13 of the original: URLs were built from whatever the client called the server.
 #[tokio::test]
-async fn the_url_of_a_picture_comes_from_the_configuration_and_not_from_the_host_header() {
+async fn picture_url_ignores_the_host_header() {
     let app = TestApp::with(&[("PUBLIC_URL", "https://accounts.example.com")]).await;
     let mut form = crate::support::test_app::registration("ada@example.com");
     form["image"] = json!(crate::accounts::pictures::data_url(
@@ -179,7 +179,7 @@ async fn the_url_of_a_picture_comes_from_the_configuration_and_not_from_the_host
 
 /// A5
 #[tokio::test]
-async fn no_foreign_page_may_call_by_default() {
+async fn foreign_origin_is_not_allowed_by_default() {
     let app = TestApp::new().await;
     let request = app
         .request(Method::POST, "/api/login/")
@@ -203,7 +203,7 @@ async fn no_foreign_page_may_call_by_default() {
 
 /// A5
 #[tokio::test]
-async fn the_pages_of_configured_origins_may_call_and_no_others() {
+async fn only_configured_origins_are_allowed() {
     let app = TestApp::with(&[(
         "CORS_ORIGINS",
         "https://app.example.com, https://other.example.com",

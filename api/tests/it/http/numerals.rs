@@ -19,7 +19,7 @@ async fn tries(app: &TestApp) -> Vec<i32> {
 }
 
 #[tokio::test]
-async fn phone_number_in_every_script_is_stored_as_e164() {
+async fn phone_number_in_any_script_becomes_e164() {
     let app = TestApp::new().await;
     for (index, typed) in [
         "+٢٠١٠٠١٢٣٤٥٦٧",
@@ -131,7 +131,7 @@ async fn code_in_another_script_or_grouping_is_accepted() {
 
 /// JSON has no number with a leading zero, so a client that sends one has lost it.
 #[tokio::test]
-async fn code_sent_as_a_number_gets_its_leading_zeros_back() {
+async fn numeric_code_gets_its_leading_zeros_back() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = loop {
@@ -149,7 +149,7 @@ async fn code_sent_as_a_number_gets_its_leading_zeros_back() {
 /// O3, N1: a text that cannot be a code costs no try of the request and none of the mailbox, and is answered alike
 /// whether or not there is an account.
 #[tokio::test]
-async fn code_of_another_length_takes_no_try() {
+async fn code_of_wrong_length_costs_no_attempt() {
     let app = TestApp::with(&[("LIMIT_OTP_EMAIL", "2/86400")]).await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
@@ -194,7 +194,7 @@ async fn code_of_another_length_takes_no_try() {
 
 /// Codes have the length that is configured.
 #[tokio::test]
-async fn code_length_is_the_configured_one() {
+async fn code_has_the_configured_length() {
     let app = TestApp::with(&[("OTP_DIGITS", "8")]).await;
     app.logged_in_user("ada@example.com").await;
     let answer = app
@@ -215,7 +215,7 @@ async fn code_length_is_the_configured_one() {
 
 /// A name is refused for what nobody sees, with the reason, and taken in every script.
 #[tokio::test]
-async fn invisible_username_is_refused_with_the_reason() {
+async fn invisible_username_returns_400_with_the_reason() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     for bad in [

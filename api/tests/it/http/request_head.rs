@@ -127,7 +127,7 @@ async fn more_than_64_header_fields_return_431() {
 
 /// The shortest field has three bytes, as a bare line feed ends a line, too (RFC 9112, 2.2).
 #[tokio::test]
-async fn most_header_fields_of_a_head_return_431() {
+async fn maximum_header_fields_return_431() {
     let app = TestApp::new().await;
     let more = "a:\n".repeat(10_800);
     let get = format!("GET /health/live HTTP/1.1\nHost: a\nConnection: close\n{more}\n");
@@ -140,7 +140,7 @@ async fn most_header_fields_of_a_head_return_431() {
 /// RFC 9112, 6.1: where a request's length is given in both ways, a proxy in front may have taken the other one, and what
 /// follows may be another client's. It is not read.
 #[tokio::test]
-async fn chunked_request_is_the_last_of_its_connection() {
+async fn chunked_request_closes_its_connection() {
     let app = TestApp::new().await;
     let next = "GET /health/ready HTTP/1.1\r\nHost: a\r\n\r\n";
     for lengths in [

@@ -51,7 +51,7 @@ async fn trickle(address: &str, head: &str, drop: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_slow_body_is_a_408_problem() {
+async fn slow_body_returns_408_problem() {
     let mut app = TestApp::new().await;
     let (_process, address) = serve(&mut app).await;
 
@@ -72,7 +72,7 @@ async fn a_slow_body_is_a_408_problem() {
 }
 
 #[tokio::test]
-async fn a_slow_head_is_listened_to_for_a_while_only() {
+async fn slow_request_head_times_out() {
     let mut app = TestApp::new().await;
     let (_process, address) = serve(&mut app).await;
 
@@ -88,7 +88,7 @@ async fn a_slow_head_is_listened_to_for_a_while_only() {
 }
 
 #[tokio::test]
-async fn slow_clients_keep_nobody_waiting() {
+async fn slow_clients_do_not_delay_others() {
     let mut app = TestApp::new().await;
     let (_process, address) = serve(&mut app).await;
     let mut slow = Vec::new();
@@ -117,7 +117,7 @@ async fn slow_clients_keep_nobody_waiting() {
 
 /// 100 MB, with their length said and without. What is read of them before the answer is never kept.
 #[tokio::test]
-async fn a_hundred_megabytes_cost_no_memory_to_speak_of() {
+async fn body_of_100_mb_uses_little_memory() {
     let mut app = TestApp::new().await;
     let (process, address) = serve(&mut app).await;
     app.logged_in_user("ada@example.com").await;
@@ -185,7 +185,7 @@ async fn hold_back(address: String, client: String, length: usize) -> String {
 /// 120 clients of 60 networks send 8 MiB each, 960 MiB together, and none of them ends. Those for whom there is no room
 /// are told so, and whoever sends little is served meanwhile.
 #[tokio::test]
-async fn many_large_bodies_at_once_have_bounded_memory_and_the_others_are_told_to_come_again() {
+async fn large_bodies_over_memory_budget_return_503() {
     let mut app = TestApp::with(&[("TRUSTED_PROXIES", "127.0.0.1")]).await;
     app.variables
         .insert("REQUEST_SECONDS".to_owned(), "6".to_owned());
@@ -224,7 +224,7 @@ async fn many_large_bodies_at_once_have_bounded_memory_and_the_others_are_told_t
 
 /// Whoever sends slowly takes the room of the own network, and of no other.
 #[tokio::test]
-async fn large_bodies_of_one_client_leave_room_for_those_of_others() {
+async fn large_bodies_of_one_network_spare_others() {
     let mut app = TestApp::with(&[("TRUSTED_PROXIES", "127.0.0.1")]).await;
     let (_process, address) = serve_as_it_is(&mut app).await;
     let held: Vec<_> = (0..40)
@@ -248,7 +248,7 @@ async fn large_bodies_of_one_client_leave_room_for_those_of_others() {
 
 /// A form has a picture on one page alone, and nobody who is not signed in sends it.
 #[tokio::test]
-async fn the_dashboard_reads_large_forms_of_those_who_are_signed_in_and_of_accounts_alone() {
+async fn dashboard_unexpected_large_form_returns_413() {
     let app = TestApp::new().await;
     app.superuser("root@example.com").await;
     let visitor = Dashboard::visit(&app).await;
@@ -270,7 +270,7 @@ async fn the_dashboard_reads_large_forms_of_those_who_are_signed_in_and_of_accou
 
 /// HTTP/2 has no business here, in one piece or byte by byte: it would be many requests in one connection's time.
 #[tokio::test]
-async fn http2_without_tls_is_refused_before_it_begins() {
+async fn http2_without_tls_is_rejected() {
     let mut app = TestApp::new().await;
     let (_process, address) = serve(&mut app).await;
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";

@@ -64,7 +64,7 @@ fn forms() -> Vec<(Method, &'static str, Value)> {
 
 /// P1
 #[tokio::test]
-async fn overlong_texts_are_refused_in_every_field() {
+async fn overlong_text_in_any_field_returns_400() {
     let app = TestApp::with(&[("ACTIVATION", "email")]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
     for (method, path, form) in forms() {
@@ -84,7 +84,7 @@ async fn overlong_texts_are_refused_in_every_field() {
 
 /// P1: 8 MiB of a character that NFKC makes eleven times as long are not made longer.
 #[tokio::test]
-async fn overlong_passwords_are_not_normalised() {
+async fn overlong_password_is_not_normalised() {
     let mut app = TestApp::new().await;
     let (process, _) = serve_as_it_is(&mut app).await;
     let before = process.most_memory();

@@ -16,7 +16,7 @@ const BODIES: [&str; 2] = [
 
 /// C1: every call with a body, as somebody who may make it, so that nothing else refuses the request.
 #[tokio::test]
-async fn xml_is_415_on_every_call_of_the_document() {
+async fn xml_body_returns_415_on_every_operation() {
     let app = TestApp::new().await;
     app.superuser("root@example.com").await;
     let access = app.login("root@example.com", PASSWORD).await.access;
@@ -51,7 +51,7 @@ async fn xml_is_415_on_every_call_of_the_document() {
 }
 
 #[test]
-fn faulty_quick_xml_is_a_dependency_of_poem_alone() {
+fn vulnerable_quick_xml_is_used_only_by_poem() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap();
     let dependents: Vec<_> = lock

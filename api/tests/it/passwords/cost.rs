@@ -13,7 +13,7 @@ async fn reset(app: &TestApp, token: &str, password: &str) -> Answer {
 
 /// P5: the new password is judged only for a token that opens something.
 #[tokio::test]
-async fn reset_unknown_token_is_refused_before_the_password() {
+async fn reset_unknown_token_is_rejected_before_hashing() {
     let app = TestApp::new().await;
     for password in [WEAK, "short", PASSWORD] {
         reset(&app, "nonsense", password)

@@ -9,7 +9,7 @@ use crate::support::test_app::TestApp;
 /// Each hash takes a thousand times as long as one should, so that the queue is full for long. No answer of a login can
 /// come before those of the profile then, unless it was refused.
 #[tokio::test]
-async fn with_the_hash_queue_full_a_login_is_503_and_a_profile_is_answered() {
+async fn full_hash_queue_logins_return_503_profiles_work() {
     let mut app = TestApp::new().await;
     let me = app.logged_in_user("ada@example.com").await;
     for (key, value) in [

@@ -56,7 +56,7 @@ async fn set_everywhere(app: &TestApp, password: &str) -> [Answer; 3] {
 
 /// P3: what anybody who knows the product would try first.
 #[tokio::test]
-async fn common_and_obvious_passwords_are_refused() {
+async fn common_or_obvious_password_returns_400() {
     let app = TestApp::new().await;
     for (password, code) in [
         ("123123123", "too_common"),
@@ -83,7 +83,7 @@ async fn common_and_obvious_passwords_are_refused() {
 
 /// P3: the date of birth counts where it is given, and where it is known.
 #[tokio::test]
-async fn date_of_birth_as_password_is_refused() {
+async fn date_of_birth_as_password_returns_400() {
     let app = TestApp::new().await;
     let form = |password: &str| {
         json!({
@@ -110,7 +110,7 @@ async fn date_of_birth_as_password_is_refused() {
 
 /// P3
 #[tokio::test]
-async fn breached_passwords_are_refused_everywhere() {
+async fn breached_password_returns_400_everywhere() {
     let file = breach_file();
     let path = file.path().to_str().unwrap();
     let app = TestApp::with(&[("BREACHED_PASSWORDS_FILE", path)]).await;
@@ -124,7 +124,7 @@ async fn breached_passwords_are_refused_everywhere() {
 
 /// P3: without its file the promise cannot be kept, so no password is set.
 #[tokio::test]
-async fn an_unreadable_breach_file_is_a_503() {
+async fn unreadable_breach_file_returns_503() {
     let file = breach_file();
     let path = file.path().to_str().unwrap().to_owned();
     let app = TestApp::with(&[("BREACHED_PASSWORDS_FILE", &path)]).await;
@@ -145,7 +145,7 @@ async fn an_unreadable_breach_file_is_a_503() {
 
 /// A start with a wrong setting names it.
 #[test]
-fn wrong_password_settings_stop_the_start() {
+fn invalid_password_settings_stop_the_start() {
     for (key, value) in [
         ("PASSWORD_MIN_LENGTH", "7"),
         ("PASSWORD_MIN_LENGTH", "65"),
@@ -162,7 +162,7 @@ fn wrong_password_settings_stop_the_start() {
 
 /// P1: the configured number is in the errors, in the document, and on the pages.
 #[tokio::test]
-async fn the_shortest_password_is_configured_and_told() {
+async fn password_min_length_is_enforced_and_documented() {
     let app = TestApp::with(&[("PASSWORD_MIN_LENGTH", "12")]).await;
     let eleven = "qhzmvxkwplb";
     for answer in set_everywhere(&app, eleven).await {

@@ -47,7 +47,7 @@ fn retry_after(answer: &Answer) -> i64 {
 
 /// T1, T2
 #[tokio::test]
-async fn of_a_thousand_parallel_logins_from_one_ip_sixty_a_minute_are_looked_at() {
+async fn parallel_logins_of_one_ip_are_limited() {
     let app = start(&[("LIMIT_LOGIN_IP", "60/60")]).await;
 
     let guesses = (0..1_000)
@@ -82,7 +82,7 @@ async fn of_a_thousand_parallel_logins_from_one_ip_sixty_a_minute_are_looked_at(
 
 /// T1, T3: and a thousand that come from everywhere at one account; its owner goes on, and gets back in by mail.
 #[tokio::test]
-async fn a_thousand_guesses_at_one_account_get_five_tries_and_the_owner_goes_on() {
+async fn distributed_guesses_lock_account_but_not_owner() {
     let app = start(&[
         ("LIMIT_LOGIN_FREE_FAILURES", "5"),
         ("LIMIT_LOGIN_FAILURES", "100"),
@@ -123,7 +123,7 @@ async fn a_thousand_guesses_at_one_account_get_five_tries_and_the_owner_goes_on(
 
 /// T3: the waits double, and the right password ends them.
 #[tokio::test]
-async fn waits_grow_with_every_failure_and_a_success_forgives() {
+async fn lockout_doubles_with_failures_until_login_succeeds() {
     let app = start(&[
         ("LIMIT_LOGIN_FREE_FAILURES", "5"),
         ("LIMIT_LOGIN_FAILURES", "100"),
@@ -156,7 +156,7 @@ async fn waits_grow_with_every_failure_and_a_success_forgives() {
 
 /// T3: in the end only a reset by mail opens the account to passwords again.
 #[tokio::test]
-async fn after_the_last_failure_only_a_reset_by_mail_helps() {
+async fn final_lockout_ends_only_by_password_reset() {
     let app = start(&[
         ("LIMIT_LOGIN_FREE_FAILURES", "5"),
         ("LIMIT_LOGIN_FAILURES", "8"),
@@ -198,7 +198,7 @@ async fn after_the_last_failure_only_a_reset_by_mail_helps() {
 
 /// T1, N1: whether or not an account exists, it is counted the same.
 #[tokio::test]
-async fn an_address_without_an_account_is_counted_like_one_with() {
+async fn unknown_email_is_locked_out_like_known_one() {
     let app = start(&[
         ("LIMIT_LOGIN_FREE_FAILURES", "2"),
         ("LIMIT_LOGIN_FAILURES", "100"),
@@ -222,7 +222,7 @@ async fn an_address_without_an_account_is_counted_like_one_with() {
 
 /// T5, N1: requests for a code are answered alike however many there are, and the mailbox gets three codes an hour.
 #[tokio::test]
-async fn a_mailbox_is_not_flooded_and_the_answer_tells_nothing() {
+async fn reset_requests_answer_alike_within_mail_budget() {
     let app = start(&[
         ("LIMIT_MAIL_CAUSE", "3/3600"),
         ("LIMIT_MAIL_COOLDOWN", "1/60"),
@@ -255,7 +255,7 @@ async fn a_mailbox_is_not_flooded_and_the_answer_tells_nothing() {
 
 /// T1
 #[tokio::test]
-async fn registrations_codes_requests_and_password_changes_are_limited_too() {
+async fn each_operation_has_its_own_limit() {
     let app = start(&[
         ("LIMIT_REGISTER_IP", "2/3600"),
         ("LIMIT_OTP_IP", "2/60"),
@@ -307,7 +307,7 @@ async fn registrations_codes_requests_and_password_changes_are_limited_too() {
 
 /// T4: what a client says of itself counts for nothing.
 #[tokio::test]
-async fn forwarding_headers_of_strangers_are_ignored() {
+async fn untrusted_forwarding_headers_are_ignored() {
     let app = TestApp::with(&[("LIMIT_LOGIN_IP", "3/60")]).await;
     for number in 0..3 {
         assert_eq!(
@@ -324,7 +324,7 @@ async fn forwarding_headers_of_strangers_are_ignored() {
 
 /// T4: behind trusted proxies the client is the first stranger from the right, and IPv6 counts by its /64.
 #[tokio::test]
-async fn behind_proxies_the_client_is_the_last_hop_that_is_not_trusted() {
+async fn client_ip_is_last_untrusted_proxy_hop() {
     let app = TestApp::with(&[
         ("LIMIT_LOGIN_IP", "1/60"),
         ("TRUSTED_PROXIES", "127.0.0.1, 10.0.0.0/8"),
@@ -375,7 +375,7 @@ async fn post_from(app: &TestApp, client_ip: &str, path: &str, body: Value) -> u
 
 /// T4, C2: all networks of a /48 together have ten times what one has, of every limit by client IP.
 #[tokio::test]
-async fn ipv6_site_has_ten_times_the_limit_of_one_network() {
+async fn ipv6_site_has_ten_times_network_limit() {
     let app = start(&[
         ("LIMIT_LOGIN_IP", "1/60"),
         ("LIMIT_REGISTER_IP", "1/3600"),
@@ -424,7 +424,7 @@ async fn ipv6_site_has_ten_times_the_limit_of_one_network() {
 
 /// T4: staff see a /48 that is rate limited, and unlock it.
 #[tokio::test]
-async fn ipv6_site_that_is_limited_is_listed_and_unlocked() {
+async fn ipv6_site_rate_limited_is_listed_and_unlocked() {
     let app = start(&[("LIMIT_RESET_IP", "1/3600")]).await;
     app.superuser("root@example.com").await;
     let root = app.login("root@example.com", PASSWORD).await;
@@ -451,7 +451,7 @@ async fn ipv6_site_that_is_limited_is_listed_and_unlocked() {
 
 /// T1: what counts lies in Redis and names nobody.
 #[tokio::test]
-async fn the_counters_hold_no_address() {
+async fn redis_counters_contain_no_email() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     app.try_login("ada@example.com", WRONG).await;
@@ -462,7 +462,7 @@ async fn the_counters_hold_no_address() {
 
 /// T4: a client behind a proxy that appends to one header says what it likes in the other, and is the proxy for it.
 #[tokio::test]
-async fn a_client_that_sends_the_header_that_its_proxy_does_not_know_gains_nothing() {
+async fn conflicting_forwarding_headers_use_the_proxy_ip() {
     let app = TestApp::with(&[("LIMIT_LOGIN_IP", "1/60"), ("TRUSTED_PROXIES", "127.0.0.1")]).await;
     let mut looked_at = 0;
     for number in 0..5 {
@@ -486,7 +486,7 @@ async fn asked(app: &TestApp, email: &str) -> String {
 
 /// T3, O3: several resets of one mailbox are no more guesses than one day allows, whether or not it has an account.
 #[tokio::test]
-async fn wrong_codes_are_counted_by_mailbox_over_all_of_its_resets() {
+async fn wrong_codes_are_counted_across_resets() {
     let app = start(&[("LIMIT_OTP_EMAIL", "7/86400")]).await;
     app.logged_in_user("ada@example.com").await;
     for email in ["ada@example.com", "nobody@example.com"] {
@@ -517,7 +517,7 @@ async fn wrong_codes_are_counted_by_mailbox_over_all_of_its_resets() {
 
 /// T3: the right code is no wrong one, a reset forgives those, and staff can.
 #[tokio::test]
-async fn wrong_codes_are_forgiven_by_a_reset_and_released_by_staff() {
+async fn wrong_codes_are_cleared_by_reset_or_staff() {
     let app = start(&[("LIMIT_OTP_EMAIL", "3/86400")]).await;
     app.logged_in_user("ada@example.com").await;
     app.superuser("root@example.com").await;
@@ -552,7 +552,7 @@ async fn wrong_codes_are_forgiven_by_a_reset_and_released_by_staff() {
 /// O3: of right codes that are sent at once, as by an impatient client, those that come after the accepted one take no attempt
 /// of the mailbox.
 #[tokio::test]
-async fn late_right_code_takes_no_attempt_of_the_mailbox() {
+async fn late_right_code_costs_no_attempt() {
     let app = start(&[
         ("LIMIT_OTP_EMAIL", "20/86400"),
         ("LIMIT_OTP_EMAIL_IP", "10/86400"),
@@ -608,7 +608,7 @@ async fn accept_after_count(app: &TestApp) {
 
 /// T3: what the service could not look at was no guess.
 #[tokio::test]
-async fn a_login_that_the_service_failed_is_no_strike() {
+async fn login_failed_by_service_is_not_counted() {
     let app = start(&[
         ("LIMIT_LOGIN_FREE_FAILURES", "3"),
         ("LIMIT_LOGIN_FAILURES", "100"),
@@ -653,7 +653,7 @@ async fn failed_attempts_key(app: &TestApp, what: &str) -> String {
 
 /// T3: whoever guesses no more than what is free has so many guesses in a month, not in a day.
 #[tokio::test]
-async fn failures_that_are_free_are_remembered_for_a_month() {
+async fn free_failures_are_remembered_for_a_month() {
     let app = start(&[("LIMIT_LOGIN_FREE_FAILURES", "5")]).await;
     app.logged_in_user("ada@example.com").await;
     app.try_login("ada@example.com", WRONG).await;
@@ -667,7 +667,7 @@ async fn failures_that_are_free_are_remembered_for_a_month() {
 
 /// T3: a stolen session guesses the password no better than a stranger does, and no stranger keeps an owner from changing it.
 #[tokio::test]
-async fn wrong_passwords_at_a_change_have_waits_of_their_own() {
+async fn password_change_failures_have_their_own_lockout() {
     let app = start(&[
         ("LIMIT_LOGIN_FREE_FAILURES", "3"),
         ("LIMIT_LOGIN_FAILURES", "5"),
@@ -707,7 +707,7 @@ async fn wrong_passwords_at_a_change_have_waits_of_their_own() {
 
 /// T1: asking by changes of the own address who else has an account is limited; all else of the profile goes on.
 #[tokio::test]
-async fn changes_of_the_address_are_limited() {
+async fn email_changes_are_rate_limited() {
     let app = start(&[("LIMIT_EMAIL_CHANGE", "2/3600")]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
     app.register("taken@example.com").await;

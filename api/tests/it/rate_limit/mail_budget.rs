@@ -55,7 +55,7 @@ pub(crate) async fn sent_and_suppressed(app: &TestApp, kind: &str) -> (usize, us
 
 /// T5: many client IPs that ask for one mailbox are answered alike, and the mailbox gets ten codes an hour.
 #[tokio::test]
-async fn reset_mails_from_many_networks_stay_within_the_hour_and_day() {
+async fn reset_mails_stay_within_hourly_and_daily_budget() {
     let app = start(&[]).await;
     app.logged_in_user("ada@example.com").await;
     let flood = async |hour: u32| {
@@ -78,7 +78,7 @@ async fn reset_mails_from_many_networks_stay_within_the_hour_and_day() {
 
 /// T5: one stranger uses up the stranger's share and no more; the owner's code comes.
 #[tokio::test]
-async fn a_stranger_uses_up_only_the_share_of_one_network() {
+async fn one_network_uses_only_its_own_share() {
     let app = start(&[]).await;
     app.logged_in_user("ada@example.com").await;
     for host in 0..20 {
@@ -96,7 +96,7 @@ async fn a_stranger_uses_up_only_the_share_of_one_network() {
 
 /// M3: however many strangers ask, the owner gets a code where the account has logged in before.
 #[tokio::test]
-async fn an_owner_gets_a_code_from_a_known_network_whatever_strangers_do() {
+async fn known_network_gets_code_despite_flood() {
     let app = start(&[]).await;
     app.register("ada@example.com").await;
     app.activate("ada@example.com").await;
@@ -121,7 +121,7 @@ async fn an_owner_gets_a_code_from_a_known_network_whatever_strangers_do() {
 
 /// M3: a stranger's wrong codes leave the owner's to be tried, whether or not there is an account.
 #[tokio::test]
-async fn wrong_codes_of_a_stranger_leave_the_owner_some_tries() {
+async fn wrong_codes_of_stranger_leave_owner_attempts() {
     let app = start(&[
         ("LIMIT_OTP_EMAIL", "20/86400"),
         ("LIMIT_OTP_EMAIL_IP", "10/86400"),
@@ -147,7 +147,7 @@ async fn wrong_codes_of_a_stranger_leave_the_owner_some_tries() {
 
 /// T5: a second code within a minute waits for its turn and works then.
 #[tokio::test]
-async fn a_second_code_within_a_minute_comes_after_it() {
+async fn second_code_within_a_minute_is_delayed() {
     let app = start(&[("LIMIT_MAIL_COOLDOWN", "1/60")]).await;
     app.logged_in_user("ada@example.com").await;
     ask_from(&app, OWNER, "ada@example.com").await;
@@ -163,7 +163,7 @@ async fn a_second_code_within_a_minute_comes_after_it() {
 
 /// T5: fifty replays of rotated tokens end fifty sessions and send three mails.
 #[tokio::test]
-async fn replays_of_rotated_tokens_stay_within_the_budget() {
+async fn token_replay_mails_stay_within_budget() {
     let app = start(&[("REFRESH_ROTATION", "on")]).await;
     app.register("ada@example.com").await;
     app.activate("ada@example.com").await;
@@ -190,7 +190,7 @@ pub(crate) async fn change_password(app: &TestApp, access: &str, from: &str, to:
 
 /// T5: three accounts that hand one address round and change their passwords at it fill no mailbox; each change succeeds.
 #[tokio::test]
-async fn alternating_changes_of_three_accounts_stay_within_the_budget() {
+async fn accounts_sharing_one_email_share_its_budget() {
     let app = start(&[]).await;
     let passwords = [PASSWORD, "another quiet morning"];
     let mut accounts = Vec::new();
@@ -225,7 +225,7 @@ async fn alternating_changes_of_three_accounts_stay_within_the_budget() {
 
 /// T5: registrations of `victim+N@` are counted for one mailbox, by client IP and all together.
 #[tokio::test]
-async fn registrations_of_sub_addresses_are_one_mailbox() {
+async fn sub_address_registrations_share_one_budget() {
     for (activation, kind) in [
         ("admin", "welcome"),
         ("email", "activation_code"),
@@ -256,7 +256,7 @@ async fn registrations_of_sub_addresses_are_one_mailbox() {
 
 /// M3: a flood of one kind hides neither another kind nor the owner's first notice of the same kind.
 #[tokio::test]
-async fn a_flood_hides_no_first_notice_of_an_account() {
+async fn flood_does_not_suppress_first_notice() {
     let app = start(&[("ACTIVATION", "none")]).await;
     let owner = app.register("ada@example.com").await;
     assert_eq!(owner.text("/email"), "ada@example.com");
@@ -301,7 +301,7 @@ async fn a_flood_hides_no_first_notice_of_an_account() {
 
 /// T5: accounts at sub-addresses have nothing beyond the totals, and one at the plain spelling that has not proved it three mails.
 #[tokio::test]
-async fn exceptions_to_the_budget_are_bounded() {
+async fn mails_beyond_the_budget_are_bounded() {
     let app = start(&[("ACTIVATION", "none")]).await;
     for number in 0..24 {
         let email = format!("ada+{number}@example.com");
@@ -328,7 +328,7 @@ async fn exceptions_to_the_budget_are_bounded() {
 
 /// T5: what staff ask for neither counts with the owner's own requests nor shows the owner as held.
 #[tokio::test]
-async fn a_reset_that_staff_ask_for_uses_up_nothing_of_the_owner() {
+async fn staff_requested_reset_spares_the_owners_budget() {
     let app = start(&[]).await;
     app.superuser("root@example.com").await;
     app.logged_in_user("ada@example.com").await;
@@ -355,7 +355,7 @@ async fn a_reset_that_staff_ask_for_uses_up_nothing_of_the_owner() {
 
 /// What was suppressed is listed with its reason, and staff can send it all the same.
 #[tokio::test]
-async fn a_suppressed_mail_is_listed_and_sent_when_staff_say_so() {
+async fn suppressed_mail_is_listed_and_can_be_retried() {
     let app = start(&[("LIMIT_MAIL_CAUSE", "1/3600")]).await;
     app.superuser("root@example.com").await;
     let root = app.login("root@example.com", PASSWORD).await.access;

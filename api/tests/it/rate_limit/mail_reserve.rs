@@ -109,7 +109,7 @@ async fn verified_owner_gets_mails_despite_strangers_at_other_spellings() {
 /// M3: the notice that an address was changed reaches the previous one, which its owner has proved, during a flood of such
 /// notices.
 #[tokio::test]
-async fn change_of_a_verified_address_is_told_during_a_flood() {
+async fn verified_email_change_is_reported_during_flood() {
     let app = start(&[("ACTIVATION", "none")]).await;
     let tokens = verified_owner(&app, "ada@example.com").await;
     for number in 0..12 {
@@ -132,7 +132,7 @@ async fn change_of_a_verified_address_is_told_during_a_flood() {
 
 /// T5: accounts that hand the plain spelling of a mailbox round share one reserve: the mailbox gets 33 mails of a kind a day.
 #[tokio::test]
-async fn accounts_that_hand_an_address_round_share_one_reserve() {
+async fn accounts_sharing_one_email_share_its_reserve() {
     let app = start(&[("ACTIVATION", "none")]).await;
     let mut accounts = Vec::new();
     for number in 0..15 {
@@ -167,7 +167,7 @@ async fn accounts_that_hand_an_address_round_share_one_reserve() {
 /// M3: whoever has guessed the password and logs in from many networks uses up the reserve of nine of them, and not that of the
 /// network from which the owner has logged in before.
 #[tokio::test]
-async fn guessed_password_does_not_exhaust_the_reserve_of_the_owner() {
+async fn guessed_password_does_not_exhaust_owners_reserve() {
     let app = start(&[("ACTIVATION", "none")]).await;
     verified_owner(&app, "ada@example.com").await;
     let (before, _) = sent_and_suppressed(&app, "reset_code").await;
@@ -199,7 +199,7 @@ async fn guessed_password_does_not_exhaust_the_reserve_of_the_owner() {
 
 /// M3: sessions from before a reset, or from before a change of the address, make no network known; a logout takes none away.
 #[tokio::test]
-async fn networks_are_known_by_logins_since_the_address_was_proved() {
+async fn network_is_known_by_login_after_verification() {
     let app = start(&[("ACTIVATION", "none")]).await;
     let thief = "203.0.113.200";
     app.register("ada@example.com").await;

@@ -115,7 +115,7 @@ async fn lists(app: &TestApp) -> Vec<(i64, BTreeSet<String>, u64)> {
 
 /// C2: whatever the number of addresses and of networks, the newest counters are kept and the oldest removed.
 #[tokio::test]
-async fn failed_logins_on_invented_addresses_are_bounded() {
+async fn failed_logins_of_unknown_emails_are_bounded() {
     let app = start().await;
     fail_invented(&app, 0..30).await;
     let oldest = [
@@ -152,7 +152,7 @@ async fn failed_logins_on_invented_addresses_are_bounded() {
 
 /// C2: what each client IP has of its own is bounded, too, however many client IPs there are.
 #[tokio::test]
-async fn windows_of_client_ips_are_bounded() {
+async fn client_ip_counters_are_bounded() {
     let app = TestApp::with(&[
         ("TRUSTED_PROXIES", "127.0.0.0/8"),
         ("LIMIT_MAX_COUNTERS", "100"),
@@ -173,7 +173,7 @@ async fn windows_of_client_ips_are_bounded() {
 
 /// C2: wrong codes share the bound with failed logins.
 #[tokio::test]
-async fn wrong_codes_for_invented_addresses_are_bounded() {
+async fn wrong_codes_for_unknown_emails_are_bounded() {
     let app = start().await;
     for number in 0..60 {
         try_code(&app, CLIENT_IP, &format!("invented{number}@example.com")).await;
@@ -189,7 +189,7 @@ async fn wrong_codes_for_invented_addresses_are_bounded() {
 
 /// T3: no flood of invented addresses makes the service forget what was tried at an account.
 #[tokio::test]
-async fn failures_of_an_account_outlast_a_flood() {
+async fn account_failures_outlast_a_flood() {
     let app = start().await;
     app.logged_in_user("ada@example.com").await;
     fail(&app, "ada@example.com").await;
@@ -226,7 +226,7 @@ async fn failures_of_an_account_outlast_a_flood() {
 
 /// C2: the record of a refusal is one a minute and kind for all networks of a /48.
 #[tokio::test]
-async fn refusals_of_one_ipv6_site_are_recorded_once() {
+async fn ipv6_site_refusals_are_recorded_once() {
     let app = start().await;
     for number in 0..20 {
         let body = json!({"token": "x", "new_password": PASSWORD});
@@ -240,7 +240,7 @@ async fn refusals_of_one_ipv6_site_are_recorded_once() {
 
 /// A login that succeeds leaves no counter but that of its client IP.
 #[tokio::test]
-async fn a_login_that_succeeds_leaves_no_counter_of_the_account() {
+async fn successful_login_clears_the_accounts_counters() {
     let app = start().await;
     app.logged_in_user("ada@example.com").await;
     fail(&app, "ada@example.com").await;
@@ -258,7 +258,7 @@ async fn a_login_that_succeeds_leaves_no_counter_of_the_account() {
 
 /// T1: an address without an account comes to the end of its tries like one with.
 #[tokio::test]
-async fn an_invented_address_is_locked_after_the_last_failure_too() {
+async fn unknown_email_is_locked_after_last_failure() {
     let app = TestApp::with(&[("LIMIT_LOGIN_FAILURES", "3")]).await;
     app.logged_in_user("ada@example.com").await;
     for email in ["ada@example.com", "invented@example.com"] {

@@ -75,7 +75,7 @@ fn links(html: &str) -> Vec<(&'static str, String)> {
 }
 
 #[tokio::test]
-async fn dashboard_links_forms_and_redirects_stay_below_the_path() {
+async fn dashboard_links_stay_below_base_path() {
     let mut app = below_a_path(&[("LIMIT_LOGIN_FREE_FAILURES", "1")]).await;
     app.superuser("root@example.com").await;
     let tokens = app.logged_in_user("ada@example.com").await;
@@ -157,7 +157,7 @@ async fn dashboard_links_forms_and_redirects_stay_below_the_path() {
 }
 
 #[tokio::test]
-async fn forms_end_below_the_path() {
+async fn dashboard_forms_redirect_below_base_path() {
     let app = below_a_path(&[]).await;
     app.superuser("root@example.com").await;
     app.register("ada@example.com").await;
@@ -190,7 +190,7 @@ async fn forms_end_below_the_path() {
 }
 
 #[tokio::test]
-async fn problem_types_pictures_and_the_document_have_the_path() {
+async fn api_urls_include_the_base_path() {
     let app = below_a_path(&[("CORS_ORIGINS", "https://app.example.com")]).await;
     for (method, path, status, name) in [
         (Method::GET, "/nope", 404, "not-found"),
@@ -236,7 +236,7 @@ async fn problem_types_pictures_and_the_document_have_the_path() {
 
 /// A4: `__Host-` needs the path `/`.
 #[tokio::test]
-async fn cookies_below_a_path_are_secure_and_of_that_path() {
+async fn base_path_cookies_are_secure_and_scoped() {
     for (url, prefix, path) in [
         ("https://h.example/accounts/", "__Secure-", BASE),
         ("https://h.example", "__Host-", "/"),
@@ -266,7 +266,7 @@ async fn cookies_below_a_path_are_secure_and_of_that_path() {
 
 /// The mails that begin links with it, and the link of the first administrator.
 #[tokio::test]
-async fn mails_and_the_set_up_link_have_the_path() {
+async fn mails_and_setup_link_include_base_path() {
     let mut app = below_a_path(&[]).await;
     app.register("ada@example.com").await;
     let mails = app.mails_to("ada@example.com").await;
@@ -296,7 +296,7 @@ async fn mails_and_the_set_up_link_have_the_path() {
 
 /// The committed document is of a service without a path.
 #[test]
-fn document_without_a_path_names_no_server() {
+fn document_without_base_path_lists_no_server() {
     let document: Value = serde_json::from_str(
         &latchkey_api::server::calls::description()
             .json(&latchkey_api::openapi::Installation::default()),

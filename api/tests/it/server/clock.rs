@@ -31,7 +31,7 @@ async fn replay_at_skewed_api_returns_same_successor() {
 
 /// O1: the code's lifetime begins by the worker's clock and ends by the API's.
 #[tokio::test]
-async fn code_at_api_with_fast_clock_has_its_lifetime() {
+async fn code_at_fast_api_keeps_its_lifetime() {
     let app = TestApp::with(&[("OTP_SECONDS", "40")]).await;
     app.register("ada@example.com").await;
     app.activate("ada@example.com").await;

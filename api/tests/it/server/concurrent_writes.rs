@@ -28,7 +28,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn of_many_who_register_at_once_each_gets_an_account_a_mail_and_an_event_of_their_own() {
+async fn concurrent_registrations_each_get_account_mail_and_event() {
     let app = TestApp::new().await;
     let email = |number: usize| format!("user{number}@example.com");
 
@@ -77,7 +77,7 @@ async fn of_many_who_register_at_once_each_gets_an_account_a_mail_and_an_event_o
 }
 
 #[tokio::test]
-async fn a_request_for_a_code_that_the_database_refuses_takes_no_other_along() {
+async fn failed_reset_request_does_not_fail_its_batch() {
     let app = TestApp::new().await;
     let db = &app.database.db;
     let once = "CREATE UNIQUE INDEX once ON password_resets (email_key)";
@@ -99,7 +99,7 @@ async fn a_request_for_a_code_that_the_database_refuses_takes_no_other_along() {
 }
 
 #[tokio::test]
-async fn of_many_who_change_their_profiles_at_once_each_changes_what_they_named_of_their_own() {
+async fn concurrent_profile_changes_update_only_their_fields() {
     let app = TestApp::new().await;
     let email = |number: usize| format!("user{number}@example.com");
     let mut owners = Vec::new();
@@ -156,7 +156,7 @@ async fn of_many_who_change_their_profiles_at_once_each_changes_what_they_named_
 }
 
 #[tokio::test]
-async fn a_change_of_a_profile_that_the_database_refuses_takes_no_other_along() {
+async fn failed_profile_change_does_not_fail_its_batch() {
     let app = TestApp::new().await;
     let mut owners = Vec::new();
     for number in 0..8 {
@@ -182,7 +182,7 @@ async fn a_change_of_a_profile_that_the_database_refuses_takes_no_other_along() 
 
 /// Else whoever ends the requests of the account it holds, and the worker that has these in hand, could wait for each other.
 #[tokio::test]
-async fn whose_a_request_is_can_be_noted_while_the_account_is_held() {
+async fn reset_owner_is_recorded_while_account_is_locked() {
     let app = TestApp::new().await;
     let db = &app.database.db;
     app.logged_in_user("ada@example.com").await;
@@ -260,7 +260,7 @@ async fn beside_a_worker<T>(
 }
 
 #[tokio::test]
-async fn postgres_email_change_and_request_record_do_not_deadlock() {
+async fn postgres_email_change_and_reset_binding_never_deadlock() {
     let app = TestApp::on_postgres().await;
     let ada = app.logged_in_user("ada@example.com").await;
     let known = request_of(&app, "ada@example.com").await;
@@ -271,7 +271,7 @@ async fn postgres_email_change_and_request_record_do_not_deadlock() {
 }
 
 #[tokio::test]
-async fn postgres_bulk_removal_and_request_record_do_not_deadlock() {
+async fn postgres_bulk_removal_and_reset_binding_never_deadlock() {
     let app = TestApp::on_postgres().await;
     app.superuser("root@example.com").await;
     let root = Dashboard::of(&app, "root@example.com").await;

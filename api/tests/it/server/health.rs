@@ -93,7 +93,7 @@ async fn redis_failover_behind_a_name_reconnects() {
 
 /// Without SQL no request is served.
 #[tokio::test]
-async fn database_refuses_writes_readiness_is_503() {
+async fn database_refusing_writes_readiness_returns_503() {
     let app = TestApp::new().await;
     assert_eq!(ready(&app).await.status, 200);
     let db = &app.database.db;
@@ -129,7 +129,7 @@ async fn postgres_read_only_readiness_returns_503() {
 
 /// PostgreSQL refuses new connections after it has ended the old ones.
 #[tokio::test]
-async fn postgres_refuses_connections_readiness_says_so() {
+async fn postgres_refusing_connections_readiness_names_the_reason() {
     let (app, role) = database_outage::with_limited_role(2).await;
     let db = &app.database.db;
     let refused = format!("ALTER ROLE {role} CONNECTION LIMIT 0");
@@ -150,7 +150,7 @@ async fn postgres_refuses_connections_readiness_says_so() {
 
 /// Another program, such as a backup, has the write lock.
 #[tokio::test]
-async fn sqlite_is_locked_readiness_says_so() {
+async fn sqlite_locked_readiness_names_the_reason() {
     let app = TestApp::on_sqlite().await;
     let other = app.database.connect().await;
     let lock = latchkey_shared::database::begin(&other).await.unwrap();
@@ -163,7 +163,7 @@ async fn sqlite_is_locked_readiness_says_so() {
 
 /// The state of the SMTP server is read from the database.
 #[tokio::test]
-async fn database_fails_smtp_is_unknown() {
+async fn database_failure_smtp_readiness_is_unknown() {
     let app = TestApp::new().await;
     assert_eq!(ready(&app).await.text("/smtp"), "ok");
     let db = &app.database.db;
@@ -208,7 +208,7 @@ async fn redis_outage_is_logged_once() {
 
 /// Invalid tokens are in the audit log once a minute for each client, also while Redis fails.
 #[tokio::test]
-async fn redis_fails_sampled_audit_events_are_recorded() {
+async fn redis_outage_sampled_audit_events_are_recorded() {
     let redis = RedisServer::start().await;
     let app = TestApp::on(TestRedis::at(&redis.url()).await, &[]).await;
     redis.refuse(RedisRefusal::Replica).await;
@@ -223,7 +223,7 @@ async fn redis_fails_sampled_audit_events_are_recorded() {
 }
 
 #[tokio::test]
-async fn media_folder_refuses_files_uploads_are_503_and_recover() {
+async fn media_folder_unwritable_uploads_return_503_and_recover() {
     let folder = tempfile::tempdir().unwrap();
     let media = folder.path().join("media");
     // A folder cannot be made where a file is.
@@ -250,7 +250,7 @@ async fn media_folder_refuses_files_uploads_are_503_and_recover() {
 }
 
 #[tokio::test]
-async fn dashboard_names_the_dependency_that_is_degraded() {
+async fn dashboard_names_the_degraded_dependency() {
     let app = TestApp::with(&[("MEDIA_DIR", "/dev/null/media")]).await;
     app.superuser("root@example.com").await;
     let root = Dashboard::of(&app, "root@example.com").await;
@@ -262,7 +262,7 @@ async fn dashboard_names_the_dependency_that_is_degraded() {
 
 /// SMTP trouble leaves the API ready.
 #[tokio::test]
-async fn smtp_is_down_readiness_is_degraded() {
+async fn smtp_outage_readiness_is_degraded() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     app.sink.stop();

@@ -5,7 +5,7 @@ use reqwest::Method;
 use crate::support::test_app::{PASSWORD, TestApp};
 
 #[tokio::test]
-async fn the_figures_tell_what_was_asked_and_name_nobody() {
+async fn metrics_count_requests_without_personal_data() {
     let mut app = TestApp::new().await;
     for key in ["BIND", "METRICS_BIND"] {
         app.variables

@@ -31,7 +31,7 @@ async fn in_time(answer: impl Future<Output = Answer>) -> Answer {
 /// T1, and the choice where two requirements pull against each other: what is limited fails closed, with nothing left
 /// behind, and what a session needs goes on.
 #[tokio::test]
-async fn with_redis_gone_logins_and_codes_are_503_and_sessions_go_on() {
+async fn redis_outage_logins_return_503_sessions_work() {
     let mut redis = RedisServer::start().await;
     let app = TestApp::on(TestRedis::at(&redis.url()).await, &[]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
@@ -97,7 +97,7 @@ async fn with_redis_gone_logins_and_codes_are_503_and_sessions_go_on() {
 /// A Redis that hangs is worse than one that is gone: nothing fails at once. Still no request waits longer than its
 /// time-outs, and afterwards all goes on.
 #[tokio::test]
-async fn with_redis_hanging_every_request_is_answered_within_its_timeouts() {
+async fn redis_hanging_requests_are_answered_within_timeouts() {
     let redis = RedisServer::start().await;
     let app = TestApp::on(TestRedis::at(&redis.url()).await, &[]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
@@ -121,7 +121,7 @@ async fn with_redis_hanging_every_request_is_answered_within_its_timeouts() {
 
 /// Who is signed in is in Redis, so without it the dashboard waits; it says so, and goes on by itself.
 #[tokio::test]
-async fn with_redis_gone_the_dashboard_says_so() {
+async fn redis_outage_dashboard_returns_503() {
     let mut redis = RedisServer::start().await;
     let app = TestApp::on(TestRedis::at(&redis.url()).await, &[]).await;
     app.superuser("root@example.com").await;
@@ -152,7 +152,7 @@ async fn with_redis_gone_the_dashboard_says_so() {
 /// The host of a Redis dies, or a firewall forgets its connections, and nobody says so: what is limited goes on, and wake-ups
 /// are pushed, over new connections.
 #[tokio::test]
-async fn connections_to_redis_that_fall_silent_are_replaced() {
+async fn redis_silent_connections_are_replaced() {
     let (redis, line) = TestRedis::behind_a_forwarder().await;
     let app = TestApp::on(redis, &[]).await;
     app.logged_in_user("ada@example.com").await;
