@@ -49,8 +49,14 @@ pub struct Check {
     dependency: &'static str,
     up: IntGauge,
     valid_for: Duration,
-    /// The last result, and when it was attempted, or `None` if it has expired.
-    last: Mutex<Option<(Option<Instant>, &'static str)>>,
+    last: Mutex<LastResult>,
+}
+
+struct LastResult {
+    /// The cached result, and when it was attempted.
+    cached: Option<(Instant, &'static str)>,
+    /// The last result that was logged.
+    logged: &'static str,
 }
 
 impl Checks {
@@ -72,7 +78,10 @@ impl Checks {
             dependency,
             up: self.0.with_label_values(&[dependency]),
             valid_for: VALIDITY,
-            last: Mutex::default(),
+            last: Mutex::new(LastResult {
+                cached: None,
+                logged: OK,
+            }),
         }
     }
 }
@@ -106,9 +115,7 @@ impl Check {
 
     /// Makes the next [`Check::ask`] ignore the cached result.
     pub async fn expire(&self) {
-        if let Some((at, _)) = &mut *self.last.lock().await {
-            *at = None;
-        }
+        self.last.lock().await.cached = None;
     }
 
     async fn record(
@@ -116,22 +123,24 @@ impl Check {
         attempt: impl Future<Output = Option<Result<(), Refusal>>>,
     ) -> &'static str {
         let mut last = self.last.lock().await;
-        if let Some((Some(at), word)) = *last
+        if let Some((at, word)) = last.cached
             && at.elapsed() < self.valid_for
         {
             return word;
         }
-        let Some(result) = attempt.await else {
-            return UNKNOWN;
+        let word = match attempt.await {
+            None => UNKNOWN,
+            Some(result) => {
+                let refusal = result.err();
+                let word = refusal.as_ref().map_or(OK, |it| it.diagnosis.word);
+                if std::mem::replace(&mut last.logged, word) != word {
+                    self.log(refusal.as_ref());
+                }
+                self.up.set(i64::from(refusal.is_none()));
+                word
+            }
         };
-        let refusal = result.err();
-        let word = refusal.as_ref().map_or(OK, |it| it.diagnosis.word);
-        let before = last.map_or(OK, |(_, word)| word);
-        if before != word {
-            self.log(refusal.as_ref());
-        }
-        self.up.set(i64::from(refusal.is_none()));
-        *last = Some((Some(Instant::now()), word));
+        last.cached = Some((Instant::now(), word));
         word
     }
 
@@ -267,13 +276,28 @@ mod tests {
         assert_eq!(check.up.get(), 0);
     }
 
+    /// Otherwise each probe would wait for its own timeout while the database fails.
+    #[tokio::test]
+    async fn check_unknown_result_is_cached_and_not_logged() {
+        let registry = Registry::new();
+        let check = Checks::new(&registry).unwrap().of("smtp");
+        check.ask(async { Err(refusal()) }).await;
+        check.expire().await;
+
+        assert_eq!(check.ask_indirectly(async { None }).await, UNKNOWN);
+        let attempt = async { Some(Ok(())) };
+        assert_eq!(check.ask_indirectly(attempt).await, UNKNOWN);
+        assert_eq!(check.last.lock().await.logged, "out of memory");
+        assert_eq!(check.up.get(), 0);
+    }
+
     #[tokio::test]
     async fn check_dependency_recovers_says_ok() {
         let registry = Registry::new();
         let check = Checks::new(&registry).unwrap().of("redis");
         assert_eq!(check.ask(async { Err(refusal()) }).await, "out of memory");
 
-        *check.last.lock().await = None;
+        check.expire().await;
 
         assert_eq!(check.ask(async { Ok(()) }).await, OK);
         assert_eq!(check.up.get(), 1);

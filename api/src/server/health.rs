@@ -118,7 +118,7 @@ pub fn diagnose(app: App, error: String) {
     let diagnosis = async move {
         app.health.expire_results().await;
         if Box::pin(app.health.ask(&app)).await.serve_requests() {
-            tracing::warn!(error, "Request failed, but the dependency works now");
+            tracing::warn!(error, "Request failed, although the health checks succeed");
         }
         while !Box::pin(app.health.ask(&app)).await.serve_requests()
             && !app.stopping.load(Ordering::Relaxed)
