@@ -1,9 +1,6 @@
-//! The API through its front door: HTTP in, mail out, on a real database, a real Redis and a real SMTP conversation.
+//! Tests of the API over HTTP, with a real database, Redis and SMTP connection.
 
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test that meets what it did not expect ends there"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 mod accounts;
 mod admin;

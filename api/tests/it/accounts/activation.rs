@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{
     support::dashboard::Dashboard,
-    support::test_app::{Answer, PASSWORD, TestApp, code_in, other_than, registration},
+    support::test_app::{ApiResponse, PASSWORD, TestApp, code_in, registration, wrong_code},
 };
 
 const NEW: &str = "another quiet morning";
@@ -20,7 +20,7 @@ async fn start() -> TestApp {
     TestApp::with(&[("ACTIVATION", "email")]).await
 }
 
-async fn activate(app: &TestApp, token: &str, otp: &str) -> Answer {
+async fn activate(app: &TestApp, token: &str, otp: &str) -> ApiResponse {
     app.post("/auth/activate/", json!({"token": token, "otp": otp}))
         .await
 }
@@ -61,10 +61,10 @@ async fn the_code_of_the_registration_lets_its_owner_in_once() {
     let code = code_in(&mails[0]);
     assert!(mails[0].text.contains("activates your account"));
     let early = app.try_login("ada@example.com", PASSWORD).await;
-    early.is_problem(403, "not-activated");
+    early.assert_problem(403, "not-activated");
 
-    let wrong = activate(&app, &token, &other_than(&code)).await;
-    wrong.is_problem(400, "invalid-otp");
+    let wrong = activate(&app, &token, &wrong_code(&code)).await;
+    wrong.assert_problem(400, "invalid-otp");
     let answer = activate(&app, &token, &code).await;
     assert_eq!(
         answer.body,
@@ -72,7 +72,7 @@ async fn the_code_of_the_registration_lets_its_owner_in_once() {
     );
     app.login("ada@example.com", PASSWORD).await;
     let again = activate(&app, &token, &code).await;
-    again.is_problem(400, "invalid-otp");
+    again.assert_problem(400, "invalid-otp");
 
     let user = app.user("ada@example.com").await;
     assert!(user.is_activated && !user.pending_email_verification);
@@ -91,18 +91,18 @@ async fn elsewhere_there_is_no_token_and_nothing_to_activate() {
         assert!(!made.keys().contains(&"activation_token"), "{mode}");
         activate(&app, "a token", "123456")
             .await
-            .is_problem(404, "not-found");
+            .assert_problem(404, "not-found");
     }
 }
 
 #[tokio::test]
 async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     let app = start().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
     let id = app.user("ada@example.com").await.id;
     let page = format!("/admin/users/{id}/");
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let access = app.login("root@example.com", PASSWORD).await.access;
     let told = async || {
         let path = format!("/api/admin/users/{id}/");
@@ -111,7 +111,7 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     };
     // Of the export and the command the same.
     let listed = async || {
-        let csv = root.see("/admin/users/export/?q=ada").await;
+        let csv = root.get_html("/admin/users/export/?q=ada").await;
         let (_, json) = app.process(&["users", "list", "--json"]).output().await;
         (csv, json.contains("\"pending_email_verification\": true"))
     };
@@ -124,7 +124,7 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     assert!(csv.contains(",no,yes,yes,no,no,") && is_listed, "{csv}");
     // How many are on a page of the list, and by the same filter of the call.
     let found = async |query: &str, filter: &str| {
-        let html = root.see(&format!("/admin/users/?{query}")).await;
+        let html = root.get_html(&format!("/admin/users/?{query}")).await;
         let path = format!("/api/admin/users/?activated=false&pending_email_verification={filter}");
         let request = app.request(Method::GET, &path).bearer_auth(&access);
         let users = app.send(request).await.body["users"]
@@ -142,11 +142,11 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
         users
     };
     for path in ["/admin/users/", &page] {
-        let html = root.see(path).await;
+        let html = root.get_html(path).await;
         assert!(html.contains("Pending verification"), "{path}: {html}");
     }
     // Whoever never reads the mail is in nobody's way, and not forgotten.
-    let home = root.see("/admin/").await;
+    let home = root.get_html("/admin/").await;
     let link = "<a href=\"/admin/users/?activated=pending_verification&amp;sort=joined\">Pending verification</a> <span class=\"count\">1<";
     assert!(home.contains(link), "{home}");
     assert!(
@@ -163,10 +163,10 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     );
     // Nobody who was shut waits.
     let shut = root
-        .see("/admin/users/?activated=pending_verification&active=no")
+        .get_html("/admin/users/?activated=pending_verification&active=no")
         .await;
     assert!(shut.contains("Results: <strong>0<"), "{shut}");
-    let users = root.see("/admin/users/").await;
+    let users = root.get_html("/admin/users/").await;
     assert!(
         users.contains("Pending verification (1)") && users.contains("Pending approval (0)"),
         "{users}"
@@ -180,10 +180,10 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     let (csv, is_listed) = listed().await;
     assert!(csv.contains(",no,no,yes,no,no,") && !is_listed, "{csv}");
     for path in ["/admin/", "/admin/users/", &page] {
-        let html = root.see(path).await;
+        let html = root.get_html(path).await;
         assert!(!html.contains("Pending verification"), "{path}: {html}");
     }
-    assert!(root.see("/admin/").await.contains("ada@example.com"));
+    assert!(root.get_html("/admin/").await.contains("ada@example.com"));
     assert_eq!(
         found("activated=pending_verification", "true").await,
         Some(0)
@@ -214,8 +214,8 @@ async fn a_password_reset_lets_in_whom_the_account_awaits_and_nobody_else() {
 
     for (name, status) in [("waiting", 200), ("refused", 403), ("staffs", 403)] {
         let (token, code) = app.request_reset(&email(name)).await;
-        assert_eq!(app.check(&token, &code).await.status, 200);
-        assert_eq!(app.reset(&token, NEW).await.status, 200);
+        assert_eq!(app.check_otp(&token, &code).await.status, 200);
+        assert_eq!(app.reset_password(&token, NEW).await.status, 200);
         let answer = app.try_login(&email(name), NEW).await;
         assert_eq!(answer.status, status, "{name}: {answer:?}");
     }
@@ -239,13 +239,13 @@ async fn a_stranger_who_registered_first_is_not_let_in_by_the_owner() {
             let token = second.text("/activation_token");
             activate(&app, &token, &code)
                 .await
-                .is_problem(400, "invalid-otp");
+                .assert_problem(400, "invalid-otp");
         } else {
-            second.is_problem(409, "email-taken");
+            second.assert_problem(409, "email-taken");
         }
         let (token, code) = app.request_reset("ada@example.com").await;
-        assert_eq!(app.check(&token, &code).await.status, 200);
-        assert_eq!(app.reset(&token, NEW).await.status, 200);
+        assert_eq!(app.check_otp(&token, &code).await.status, 200);
+        assert_eq!(app.reset_password(&token, NEW).await.status, 200);
 
         app.login("ada@example.com", NEW).await;
         let stranger = app
@@ -262,18 +262,18 @@ async fn a_code_to_let_in_sets_no_password_and_one_for_a_password_lets_nobody_in
     let (token, code) = register(&app, "ada@example.com").await;
     let (reset, reset_code) = app.request_reset("ada@example.com").await;
 
-    let crossed = app.check(&token, &code).await;
-    crossed.is_problem(400, "invalid-otp");
+    let crossed = app.check_otp(&token, &code).await;
+    crossed.assert_problem(400, "invalid-otp");
     let crossed = activate(&app, &reset, &reset_code).await;
-    crossed.is_problem(400, "invalid-otp");
-    assert_eq!(app.check(&reset, &reset_code).await.status, 200);
-    let crossed = app.reset(&token, NEW).await;
-    crossed.is_problem(400, "invalid-reset-token");
+    crossed.assert_problem(400, "invalid-otp");
+    assert_eq!(app.check_otp(&reset, &reset_code).await.status, 200);
+    let crossed = app.reset_password(&token, NEW).await;
+    crossed.assert_problem(400, "invalid-reset-token");
 
     assert!(!app.user("ada@example.com").await.is_activated);
     assert_eq!(activate(&app, &token, &code).await.status, 200);
-    let used = app.reset(&token, NEW).await;
-    used.is_problem(400, "invalid-reset-token");
+    let used = app.reset_password(&token, NEW).await;
+    used.assert_problem(400, "invalid-reset-token");
 }
 
 /// What an administrator has decided, and a new address, make void what was mailed before.
@@ -316,14 +316,14 @@ async fn a_code_lets_in_only_what_still_awaits_its_owner_at_the_same_address() {
     let (token, code) = register(&app, "shut@example.com").await;
     app.deactivate("shut@example.com").await;
     let shut = activate(&app, &token, &code).await;
-    shut.is_problem(400, "invalid-otp");
+    shut.assert_problem(400, "invalid-otp");
     let reopened = staff::Change {
         is_active: Some(true),
         ..staff::Change::default()
     };
     change(&app, "shut@example.com", reopened).await;
     let reopened = activate(&app, &token, &code).await;
-    reopened.is_problem(400, "invalid-otp");
+    reopened.assert_problem(400, "invalid-otp");
     assert!(!app.user("shut@example.com").await.is_activated);
 }
 
@@ -332,13 +332,13 @@ async fn a_code_lets_in_only_what_still_awaits_its_owner_at_the_same_address() {
 async fn after_five_wrong_codes_the_right_one_lets_nobody_in() {
     let app = start().await;
     let (token, code) = register(&app, "ada@example.com").await;
-    let wrong = other_than(&code);
+    let wrong = wrong_code(&code);
     let guesses = join_all((0..5).map(|_| activate(&app, &token, &wrong))).await;
     for guess in guesses {
-        guess.is_problem(400, "invalid-otp");
+        guess.assert_problem(400, "invalid-otp");
     }
     let late = activate(&app, &token, &code).await;
-    late.is_problem(400, "invalid-otp");
+    late.assert_problem(400, "invalid-otp");
     assert!(!app.user("ada@example.com").await.is_activated);
 }
 
@@ -373,12 +373,12 @@ async fn a_taken_address_gets_a_token_like_any_other_which_opens_nothing() {
     assert!(other != new && other.len() == new.len());
     app.deliver_all().await;
 
-    let plain = |answer: Answer| {
+    let plain = |answer: ApiResponse| {
         let mut body: Value = answer.body;
         body["instance"] = json!(null);
         (answer.status.as_u16(), body)
     };
-    let wrong = plain(activate(&app, &new, &other_than(&code)).await);
+    let wrong = plain(activate(&app, &new, &wrong_code(&code)).await);
     assert_eq!(plain(activate(&app, &other, &code).await), wrong);
     assert!(!app.user("ada@example.com").await.is_activated);
     assert_eq!(activate(&app, &new, &code).await.status, 200);

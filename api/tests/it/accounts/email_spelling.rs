@@ -32,7 +32,7 @@ async fn email_in_another_spelling_is_the_same_account() {
         app.activate(stored).await;
         for spelling in spellings {
             let answer = app.post("/api/register/", registration(spelling)).await;
-            answer.is_problem(409, "email-taken");
+            answer.assert_problem(409, "email-taken");
             let login = app.try_login(spelling, PASSWORD).await;
             assert_eq!(login.status, 200, "{spelling}: {login:?}");
             assert_eq!(login.text("/data/email"), stored);
@@ -74,8 +74,8 @@ async fn reset_code_goes_to_the_stored_address() {
             answer.text("/token"),
             crate::support::test_app::code_in(&mails[0]),
         );
-        assert_eq!(app.check(&token, &code).await.status, 200);
-        assert_eq!(app.reset(&token, NEW).await.status, 200);
+        assert_eq!(app.check_otp(&token, &code).await.status, 200);
+        assert_eq!(app.reset_password(&token, NEW).await.status, 200);
         assert_eq!(app.try_login(asked, NEW).await.status, 200);
     }
 }
@@ -137,8 +137,11 @@ async fn look_alike_or_impossible_email_is_refused_with_the_reason() {
             app.patch_user(&tokens.access, json!({"email": email}))
                 .await,
         ] {
-            answer.is_problem(400, "invalid-input");
-            assert_eq!(answer.bad_fields(), [("email".to_owned(), code.to_owned())]);
+            answer.assert_problem(400, "invalid-input");
+            assert_eq!(
+                answer.invalid_fields(),
+                [("email".to_owned(), code.to_owned())]
+            );
             let detail = answer.text("/errors/0/detail");
             assert!(detail.contains(reason), "{email}: {detail}");
         }
@@ -149,7 +152,7 @@ async fn look_alike_or_impossible_email_is_refused_with_the_reason() {
 #[tokio::test]
 async fn search_finds_an_account_by_any_spelling() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let access = app.login("root@example.com", PASSWORD).await.access;
     app.register("J\u{f6}rg@B\u{fc}cher.example").await;
     app.post(

@@ -18,9 +18,9 @@ async fn verified(app: &TestApp) -> user::Model {
     app.register(EMAIL).await;
     app.activate(EMAIL).await;
     let (token, code) = app.request_reset(EMAIL).await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
     assert_eq!(app.user(EMAIL).await.email_verified_at, None);
-    assert_eq!(app.reset(&token, NEW).await.status, 200);
+    assert_eq!(app.reset_password(&token, NEW).await.status, 200);
     let user = app.user(EMAIL).await;
     assert_eq!(user.email_verified_at, Some(app.clock.now()));
     user
@@ -102,9 +102,9 @@ async fn change_of_the_address_by_its_owner_ends_its_verification() {
 async fn change_of_the_address_by_staff_ends_its_verification() {
     let app = TestApp::new().await;
     let user = verified(&app).await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let access = app.login("root@example.com", PASSWORD).await.access;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     app.advance_clock(TimeDelta::seconds(1));
     let save = async |email: &str, username: &str| {
         let version = app.user(EMAIL).await.version.to_string();
@@ -116,7 +116,7 @@ async fn change_of_the_address_by_staff_ends_its_verification() {
             .text("is_activated", "on")
             .text("is_active", "on");
         let path = format!("/admin/users/{}/", user.id);
-        let page = root.send(root.request(&path).multipart(form)).await;
+        let page = root.send(root.post_request(&path).multipart(form)).await;
         assert_eq!(page.status, 303, "{page:?}");
     };
     save(EMAIL, "Countess").await;
@@ -129,8 +129,8 @@ async fn change_of_the_address_by_staff_ends_its_verification() {
 
     app.deliver_all().await;
     let (token, code) = app.request_reset("countess@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
-    assert_eq!(app.reset(&token, PASSWORD).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    assert_eq!(app.reset_password(&token, PASSWORD).await.status, 200);
     assert!(
         app.user("countess@example.com")
             .await

@@ -92,9 +92,9 @@ async fn truncated_picture_is_a_bad_field() {
 
     let answer = upload(&app, "ada@example.com", bytes).await;
 
-    answer.is_problem(400, "invalid-input");
+    answer.assert_problem(400, "invalid-input");
     assert_eq!(
-        answer.bad_fields(),
+        answer.invalid_fields(),
         [("image".to_owned(), "invalid".to_owned())]
     );
     assert!(app.pictures().is_empty());
@@ -110,7 +110,7 @@ async fn uploads_are_limited_by_account_and_client_ip() {
     ])
     .await;
     let ada = app.logged_in_user("ada@example.com").await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let root = app
         .login("root@example.com", crate::support::test_app::PASSWORD)
         .await;
@@ -145,7 +145,7 @@ async fn uploads_are_limited_by_account_and_client_ip() {
         .header("x-forwarded-for", "192.0.2.1")
         .json(&form);
     let answer = app.send(request).await;
-    answer.is_problem(429, "too-many-requests");
+    answer.assert_problem(429, "too-many-requests");
     // Everything but the picture goes on.
     let answer = app
         .patch_user(&ada.access, json!({"username": "Ada L."}))
@@ -194,7 +194,7 @@ async fn pictures_are_cached_for_ever_by_their_tag() {
     }
     let gone = app.request(Method::GET, &format!("/media/{}.png", "0".repeat(32)));
     let gone = app.send(gone.header("if-none-match", "*")).await;
-    gone.is_problem(404, "not-found");
+    gone.assert_problem(404, "not-found");
     assert_eq!(gone.headers["cache-control"], "no-store");
 }
 

@@ -49,7 +49,7 @@ pub(crate) async fn upload(
     app: &TestApp,
     email: &str,
     bytes: Vec<u8>,
-) -> crate::support::test_app::Answer {
+) -> crate::support::test_app::ApiResponse {
     let form = reqwest::multipart::Form::new()
         .text("email", email.to_owned())
         .text("username", "Ada")
@@ -157,8 +157,11 @@ async fn what_is_too_large_or_no_picture_is_refused() {
         (b"%PDF-1.4".to_vec(), "invalid"),
     ] {
         let answer = upload(&app, "bad@example.com", bytes).await;
-        answer.is_problem(400, "invalid-input");
-        assert_eq!(answer.bad_fields(), [("image".to_owned(), code.to_owned())]);
+        answer.assert_problem(400, "invalid-input");
+        assert_eq!(
+            answer.invalid_fields(),
+            [("image".to_owned(), code.to_owned())]
+        );
     }
     for text in [
         "x.png",
@@ -169,7 +172,7 @@ async fn what_is_too_large_or_no_picture_is_refused() {
         form["image"] = json!(text);
         let answer = app.post("/api/register/", form).await;
         assert_eq!(
-            answer.bad_fields(),
+            answer.invalid_fields(),
             [("image".to_owned(), "invalid".to_owned())]
         );
     }
@@ -210,7 +213,7 @@ async fn only_pictures_are_served() {
     ] {
         app.send(app.request(reqwest::Method::GET, path))
             .await
-            .is_problem(404, "not-found");
+            .assert_problem(404, "not-found");
     }
 }
 

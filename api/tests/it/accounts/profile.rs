@@ -71,7 +71,7 @@ async fn the_own_address_may_be_sent_again_and_another_ones_may_not() {
     let answer = app
         .patch_user(&tokens.access, json!({"email": "Taken@Example.com"}))
         .await;
-    answer.is_problem(409, "email-taken");
+    answer.assert_problem(409, "email-taken");
     assert_eq!(
         app.get_user(&tokens.access).await.text("/email"),
         "ADA@example.com"
@@ -92,7 +92,7 @@ async fn a_new_address_is_the_one_to_log_in_with() {
 
     app.try_login("old@example.com", PASSWORD)
         .await
-        .is_problem(401, "invalid-credentials");
+        .assert_problem(401, "invalid-credentials");
     app.login("new@example.com", PASSWORD).await;
 }
 
@@ -165,13 +165,13 @@ async fn a_picture_is_set_replaced_and_cleared_and_never_leaves_a_file_behind() 
             json!({"image": data_url(&png(7, 7)), "username": ""}),
         )
         .await;
-    refused.is_problem(400, "invalid-input");
+    refused.assert_problem(400, "invalid-input");
     assert_eq!(app.pictures().len(), 1);
     app.register("taken@example.com").await;
     let refused = json!({"image": data_url(&png(7, 7)), "email": "taken@example.com"});
     app.patch_user(&tokens.access, refused)
         .await
-        .is_problem(409, "email-taken");
+        .assert_problem(409, "email-taken");
     assert_eq!(app.pictures().len(), 1);
 
     let cleared = app.patch_user(&tokens.access, json!({"image": null})).await;
@@ -205,6 +205,6 @@ async fn a_change_of_the_address_is_told_to_the_one_of_before() {
 
     assert_eq!(notices("Ada@example.com").await, 1);
     assert_eq!(notices("thief@example.com").await, 0);
-    let answer = app.check(&token, &code).await;
-    answer.is_problem(400, "invalid-otp");
+    let answer = app.check_otp(&token, &code).await;
+    answer.assert_problem(400, "invalid-otp");
 }

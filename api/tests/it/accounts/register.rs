@@ -4,7 +4,7 @@ use latchkey_shared::models::user;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::test_app::{Answer, PASSWORD, TestApp, registration};
+use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration};
 
 /// A picture of two by two points.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGM8ISfHwMDAxMDAwMDAAAANBAEIfXHKZgAAAABJRU5ErkJggg==";
@@ -53,9 +53,9 @@ async fn an_address_is_taken_in_every_case_of_letters_and_leaves_no_trace() {
     ));
     let answer = app.post("/api/register/", again).await;
 
-    answer.is_problem(409, "email-taken");
+    answer.assert_problem(409, "email-taken");
     assert_eq!(
-        answer.bad_fields(),
+        answer.invalid_fields(),
         [("email".to_owned(), "taken".to_owned())]
     );
     assert!(
@@ -136,7 +136,7 @@ async fn texts_are_trimmed_and_passwords_never() {
     app.activate("sp@example.com").await;
     app.try_login("sp@example.com", "pass word with blanks")
         .await
-        .is_problem(401, "invalid-credentials");
+        .assert_problem(401, "invalid-credentials");
     app.login("sp@example.com", "  pass word with blanks  ")
         .await;
 }
@@ -197,7 +197,7 @@ async fn a_stale_authorization_header_is_ignored_where_none_is_asked_for() {
                     .json(&json!({})),
             )
             .await;
-        answer.is_problem(400, "invalid-input");
+        answer.assert_problem(400, "invalid-input");
     }
 }
 
@@ -214,9 +214,9 @@ async fn weak_passwords_are_refused_with_the_reason() {
         let mut form = registration("weak@example.com");
         form["password"] = json!(password);
         let answer = app.post("/api/register/", form).await;
-        answer.is_problem(400, "invalid-input");
+        answer.assert_problem(400, "invalid-input");
         assert_eq!(
-            answer.bad_fields(),
+            answer.invalid_fields(),
             [("password".to_owned(), code.to_owned())]
         );
     }
@@ -251,13 +251,13 @@ async fn a_taken_address_is_answered_like_a_new_one_and_its_owner_gets_a_mail() 
     app.deliver_all().await;
 
     assert_eq!((new.status.as_u16(), taken.status.as_u16()), (201, 201));
-    let names = |answer: &Answer| -> Vec<_> {
+    let names = |answer: &ApiResponse| -> Vec<_> {
         let mut names: Vec<_> = answer.headers.keys().map(ToString::to_string).collect();
         names.sort();
         names
     };
     assert_eq!(names(&new), names(&taken));
-    let but_for_the_case = |answer: &Answer| answer.body.to_string().to_lowercase();
+    let but_for_the_case = |answer: &ApiResponse| answer.body.to_string().to_lowercase();
     assert_eq!(but_for_the_case(&new), but_for_the_case(&taken));
     assert_eq!(but_for_the_case(&taken), but_for_the_case(&again));
     assert!(new.body["image"].is_null());
@@ -281,7 +281,7 @@ async fn a_taken_address_is_noted_in_the_audit_log() {
     app.register("ada@example.com").await;
 
     let again = app.post("/api/register/", registration("ada@example.com"));
-    again.await.is_problem(409, "email-taken");
+    again.await.assert_problem(409, "email-taken");
 
     let events = latchkey_shared::models::audit::list(
         &app.database.db,

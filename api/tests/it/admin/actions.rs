@@ -9,7 +9,7 @@ use reqwest::multipart;
 
 use crate::{
     admin::audit_log::{execute, without_triggers},
-    support::dashboard::{Dashboard, value},
+    support::dashboard::{Dashboard, field_value},
     support::test_app::{PASSWORD, TestApp},
 };
 
@@ -29,11 +29,13 @@ async fn edited(
     changed: &[(&'static str, &str)],
 ) -> Vec<(&'static str, String)> {
     let user = app.user(email).await;
-    let html = dashboard.see(&format!("/admin/users/{}/", user.id)).await;
+    let html = dashboard
+        .get_html(&format!("/admin/users/{}/", user.id))
+        .await;
     let mut fields: Vec<(&'static str, String)> =
         ["version", "email", "username", "phoneNumber", "dateBirth"]
             .into_iter()
-            .map(|name| (name, value(&html, name)))
+            .map(|name| (name, field_value(&html, name)))
             .collect();
     for (name, flag) in [
         ("is_activated", user.is_activated),
@@ -73,7 +75,7 @@ async fn save(
 #[tokio::test]
 async fn a_bulk_activation_mails_each_owner_once_and_is_noted_with_before_and_after() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let mut ids = Vec::new();
     for i in 0..3 {
         let email = format!("user{i}@example.com");
@@ -81,15 +83,15 @@ async fn a_bulk_activation_mails_each_owner_once_and_is_noted_with_before_and_af
         ids.push(app.user(&email).await.id.to_string());
     }
     app.activate("user2@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let mut fields: Vec<_> = ids.iter().map(|id| ("id", id.as_str())).collect();
     fields.extend([("act", "activate"), ("back", "/admin/users/?activated=no")]);
 
     assert_eq!(
-        root.done("/admin/users/bulk/", &fields).await,
+        root.submit("/admin/users/bulk/", &fields).await,
         "Activated. (2)"
     );
-    root.done("/admin/users/bulk/", &fields).await;
+    root.submit("/admin/users/bulk/", &fields).await;
 
     for (i, mails) in [(0, 2), (1, 2), (2, 1)] {
         let email = format!("user{i}@example.com");
@@ -110,10 +112,10 @@ async fn a_bulk_activation_mails_each_owner_once_and_is_noted_with_before_and_af
 #[tokio::test]
 async fn what_cannot_be_taken_back_is_asked_about_first() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     for (act, question) in [
         ("deactivate", "Deactivate these"),
         ("delete", "Delete these"),
@@ -127,7 +129,7 @@ async fn what_cannot_be_taken_back_is_asked_about_first() {
     }
     let sure = ("confirmed", "yes");
     let fields = [("id", id.as_str()), ("act", "deactivate"), sure];
-    root.done("/admin/users/bulk/", &fields).await;
+    root.submit("/admin/users/bulk/", &fields).await;
     assert_eq!(app.get_user(&tokens.access).await.status, 401);
     let back = format!("/admin/users/{id}/");
     let fields = [
@@ -152,12 +154,12 @@ async fn what_cannot_be_taken_back_is_asked_about_first() {
 #[tokio::test]
 async fn staff_neither_touch_staff_nor_raise_anybodys_rights() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    app.staff("staff@example.com", "change_users,delete_users")
+    app.create_superuser("root@example.com").await;
+    app.create_staff("staff@example.com", "change_users,delete_users")
         .await;
-    app.staff("other@example.com", "view_users").await;
+    app.create_staff("other@example.com", "view_users").await;
     app.register("ada@example.com").await;
-    let staff = Dashboard::of(&app, "staff@example.com").await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
 
     for email in ["root@example.com", "other@example.com", "staff@example.com"] {
         let id = app.user(email).await.id.to_string();
@@ -186,7 +188,7 @@ async fn staff_neither_touch_staff_nor_raise_anybodys_rights() {
     let ada = app.user("ada@example.com").await;
     assert!(!ada.is_staff && !ada.is_superuser && ada.permissions.names().is_empty());
     // A superuser gives them.
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let given = [("is_staff", "on"), ("mails", "on")];
     let fields = edited(&root, &app, "ada@example.com", &given).await;
     assert_eq!(
@@ -207,9 +209,9 @@ async fn staff_neither_touch_staff_nor_raise_anybodys_rights() {
 #[tokio::test]
 async fn nobody_shuts_deletes_or_promotes_the_account_they_act_with() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    app.superuser("second@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    app.create_superuser("root@example.com").await;
+    app.create_superuser("second@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("root@example.com").await.id.to_string();
     for act in ["deactivate", "delete"] {
         let fields = [("id", id.as_str()), ("act", act), ("confirmed", "yes")];
@@ -232,11 +234,11 @@ async fn the_last_superuser_stays_whoever_removes_whom_at_once() {
     for round in 0..6 {
         let emails = [0, 1].map(|i| format!("root{round}{i}@example.com"));
         for email in &emails {
-            app.superuser(email).await;
+            app.create_superuser(email).await;
         }
         let (one, two) = (
-            Dashboard::of(&app, &emails[0]).await,
-            Dashboard::of(&app, &emails[1]).await,
+            Dashboard::signed_in(&app, &emails[0]).await,
+            Dashboard::signed_in(&app, &emails[1]).await,
         );
         let ids = [
             app.user(&emails[0]).await.id.to_string(),
@@ -270,9 +272,9 @@ async fn the_last_superuser_stays_whoever_removes_whom_at_once() {
 #[tokio::test]
 async fn whoever_saves_second_is_told_and_loses_nothing() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let tokens = app.logged_in_user("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let mine = edited(&root, &app, "ada@example.com", &[("username", "Mine")]).await;
     let theirs = edited(&root, &app, "ada@example.com", &[("username", "Theirs")]).await;
     assert_eq!(
@@ -287,7 +289,7 @@ async fn whoever_saves_second_is_told_and_loses_nothing() {
     let page = save(&root, &app, "ada@example.com", &bad).await;
     assert_eq!(page.status, 400);
     let mut mine = mine;
-    mine[0].1 = value(&page.html, "version");
+    mine[0].1 = field_value(&page.html, "version");
     let page = save(&root, &app, "ada@example.com", &mine).await;
     assert_eq!(page.status, 409);
     assert!(
@@ -297,7 +299,7 @@ async fn whoever_saves_second_is_told_and_loses_nothing() {
     );
     assert!(page.html.contains("<bdi>Theirs</bdi>"), "{}", page.html);
     assert_eq!(
-        value(&page.html, "username"),
+        field_value(&page.html, "username"),
         "Mine",
         "what was entered stays"
     );
@@ -307,7 +309,7 @@ async fn whoever_saves_second_is_told_and_loses_nothing() {
     );
     // Whoever saves again after that means it.
     let mut again = mine.clone();
-    again[0].1 = value(&page.html, "version");
+    again[0].1 = field_value(&page.html, "version");
     assert_eq!(
         save(&root, &app, "ada@example.com", &again).await.status,
         303
@@ -330,10 +332,10 @@ async fn whoever_saves_second_is_told_and_loses_nothing() {
 #[tokio::test]
 async fn a_bad_field_is_named_and_what_was_entered_stays() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
     app.register("grace@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let bad = [
         ("email", "grace@example"),
         ("phoneNumber", "12"),
@@ -344,7 +346,7 @@ async fn a_bad_field_is_named_and_what_was_entered_stays() {
     let page = save(&root, &app, "ada@example.com", &fields).await;
     assert_eq!(page.status, 400);
     for (name, entered) in bad {
-        assert_eq!(value(&page.html, name), entered);
+        assert_eq!(field_value(&page.html, name), entered);
         let is_bad = page.html.contains(&format!("id=\"e-{name}\""));
         assert_eq!(is_bad, name != "username", "{name}");
     }
@@ -359,9 +361,9 @@ async fn a_bad_field_is_named_and_what_was_entered_stays() {
 #[tokio::test]
 async fn the_form_changes_every_field_and_the_log_tells_no_personal_data() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id;
     let png = multipart::Part::bytes(crate::accounts::pictures::png(64, 64))
         .file_name("face.png")
@@ -382,7 +384,7 @@ async fn the_form_changes_every_field_and_the_log_tells_no_personal_data() {
         .text("is_active", "on")
         .part("image", png);
     let path = format!("/admin/users/{id}/");
-    let page = root.send(root.request(&path).multipart(form)).await;
+    let page = root.send(root.post_request(&path).multipart(form)).await;
     assert_eq!(page.status, 303, "{page:?}");
     let user = app.user("countess@example.com").await;
     assert_eq!(user.username.as_str(), "Countess");
@@ -394,7 +396,7 @@ async fn the_form_changes_every_field_and_the_log_tells_no_personal_data() {
     assert_eq!(user.gender.unwrap().to_string(), "female");
     assert!(user.is_activated);
     assert_eq!(app.pictures().len(), 1);
-    assert!(root.see(&path).await.contains("<img src=\"/media/"));
+    assert!(root.get_html(&path).await.contains("<img src=\"/media/"));
     let changes = events(&app).await[0].changes.clone().unwrap();
     for field in [
         "email",
@@ -429,22 +431,22 @@ async fn the_form_changes_every_field_and_the_log_tells_no_personal_data() {
 #[tokio::test]
 async fn an_administrator_asks_for_a_new_password_and_never_sets_one() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
     let before = app.user("ada@example.com").await.password_hash;
     let fields = [("id", id.as_str()), ("act", "request_password_reset")];
-    root.done("/admin/users/bulk/", &fields).await;
+    root.submit("/admin/users/bulk/", &fields).await;
     let mails = app.mails_to("ada@example.com").await;
     let last = mails.last().unwrap();
     assert_eq!(last.subject, "Please set a new Latchkey password");
-    app.check(&token, &code)
+    app.check_otp(&token, &code)
         .await
-        .is_problem(400, "invalid-otp");
+        .assert_problem(400, "invalid-otp");
     assert_eq!(app.user("ada@example.com").await.password_hash, before);
-    let html = root.see(&format!("/admin/users/{id}/")).await;
+    let html = root.get_html(&format!("/admin/users/{id}/")).await;
     assert!(
         !html.contains("type=\"password\"") && !html.contains("argon2"),
         "{html}"
@@ -454,18 +456,18 @@ async fn an_administrator_asks_for_a_new_password_and_never_sets_one() {
 #[tokio::test]
 async fn one_session_is_ended_and_the_others_go_on() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let first = app.logged_in_user("ada@example.com").await;
     app.advance_clock(chrono::TimeDelta::seconds(1));
     let second = app.login("ada@example.com", PASSWORD).await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id;
     // The newest comes first.
-    let html = root.see(&format!("/admin/users/{id}/")).await;
-    let session = value(&html, "session");
+    let html = root.get_html(&format!("/admin/users/{id}/")).await;
+    let session = field_value(&html, "session");
     let path = format!("/admin/users/{id}/sessions/");
     assert_eq!(
-        root.done(&path, &[("session", &session)]).await,
+        root.submit(&path, &[("session", &session)]).await,
         "Session ended."
     );
     assert_eq!(app.get_user(&second.access).await.status, 401);
@@ -476,16 +478,16 @@ async fn one_session_is_ended_and_the_others_go_on() {
 #[tokio::test]
 async fn a_mail_is_shown_without_its_code_sent_again_and_cancelled() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.logged_in_user("ada@example.com").await;
     let (_, code) = app.request_reset("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let newest = mail::list(&app.database.db, None, 1)
         .await
         .unwrap()
         .remove(0);
     let path = format!("/admin/mails/{}/", newest.id);
-    let html = root.see(&path).await;
+    let html = root.get_html(&path).await;
     assert!(html.contains("······ is your Latchkey code"), "{html}");
     assert!(!html.contains(&code), "{html}");
     let page = root.post(&path, &[("act", "retry")]).await;
@@ -504,14 +506,14 @@ async fn a_mail_is_shown_without_its_code_sent_again_and_cancelled() {
             .unwrap()
             .state
     };
-    root.done(&path, &[("act", "cancel")]).await;
+    root.submit(&path, &[("act", "cancel")]).await;
     assert_eq!(state().await, MailState::Cancelled);
     assert_eq!(root.post(&path, &[("act", "cancel")]).await.status, 409);
     let html = root
-        .see("/admin/mails/?state=cancelled&to=GRACE@example.com")
+        .get_html("/admin/mails/?state=cancelled&to=GRACE@example.com")
         .await;
     assert!(html.contains("cancelled by an operator"), "{html}");
-    root.done(&path, &[("act", "retry")]).await;
+    root.submit(&path, &[("act", "retry")]).await;
     assert_eq!(state().await, MailState::Queued);
     assert_eq!(app.mails_to("grace@example.com").await.len(), 1);
     let details: Vec<_> = events(&app)
@@ -532,11 +534,11 @@ async fn who_is_held_by_a_limit_is_seen_and_let_go() {
         ("LIMIT_LOGIN_FAILURES", "100"),
     ])
     .await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.logged_in_user("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     assert!(
-        root.see("/admin/limits/")
+        root.get_html("/admin/limits/")
             .await
             .contains("No active lockouts")
     );
@@ -545,26 +547,26 @@ async fn who_is_held_by_a_limit_is_seen_and_let_go() {
     }
     assert_eq!(app.try_login("ada@example.com", PASSWORD).await.status, 429);
     let id = app.user("ada@example.com").await.id;
-    let html = root.see("/admin/limits/").await;
+    let html = root.get_html("/admin/limits/").await;
     assert!(
         html.contains(&format!("href=\"/admin/users/{id}/\"")) && html.contains("failed logins"),
         "{html}"
     );
     assert!(
-        root.see("/admin/")
+        root.get_html("/admin/")
             .await
             .contains("<strong>1</strong> active lockouts")
     );
-    let html = root.see(&format!("/admin/users/{id}/")).await;
+    let html = root.get_html(&format!("/admin/users/{id}/")).await;
     assert!(html.contains("Locked out until"), "{html}");
-    let name = value(&html, "name");
-    root.done(
+    let name = field_value(&html, "name");
+    root.submit(
         "/admin/limits/release/",
         &[("name", &name), ("back", "/admin/limits/")],
     )
     .await;
     assert!(
-        root.see("/admin/limits/")
+        root.get_html("/admin/limits/")
             .await
             .contains("No active lockouts")
     );
@@ -587,14 +589,14 @@ async fn who_is_held_by_a_limit_is_seen_and_let_go() {
 #[tokio::test]
 async fn the_page_of_the_log_finds_a_broken_chain() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
-    root.done("/admin/users/bulk/", &[("id", &id), ("act", "activate")])
+    root.submit("/admin/users/bulk/", &[("id", &id), ("act", "activate")])
         .await;
     let html = root
-        .see(&format!("/admin/audit/?user={id}&event=authz_admin"))
+        .get_html(&format!("/admin/audit/?user={id}&event=authz_admin"))
         .await;
     assert_eq!(html.matches("data-label=\"#\">").count(), 1, "{html}");
     assert!(html.contains("is_activated: false → true"), "{html}");
@@ -614,7 +616,7 @@ async fn the_page_of_the_log_finds_a_broken_chain() {
 #[tokio::test]
 async fn resets_are_only_to_look_at() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
     app.post(
@@ -622,8 +624,8 @@ async fn resets_are_only_to_look_at() {
         serde_json::json!({"email": "nobody@example.com"}),
     )
     .await;
-    let root = Dashboard::of(&app, "root@example.com").await;
-    let html = root.see("/admin/resets/").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let html = root.get_html("/admin/resets/").await;
     assert!(html.contains("ada@example.com") && html.contains("nobody@example.com"));
     assert!(html.contains("no known account") && html.contains("Open"));
     for secret in [&token, &code] {
@@ -639,11 +641,11 @@ async fn only_who_is_held_is_released_and_superusers_by_superusers_alone() {
         ("LIMIT_LOGIN_FAILURES", "100"),
     ])
     .await;
-    app.superuser("root@example.com").await;
-    app.superuser("second@example.com").await;
-    app.staff("staff@example.com", "change_users").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
-    let staff = Dashboard::of(&app, "staff@example.com").await;
+    app.create_superuser("root@example.com").await;
+    app.create_superuser("second@example.com").await;
+    app.create_staff("staff@example.com", "change_users").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
     // Once does not hold yet, and so is nobody's to forget.
     app.try_login("second@example.com", "wrong password").await;
     let keys = app.redis.keys().await;
@@ -680,7 +682,8 @@ async fn only_who_is_held_is_released_and_superusers_by_superusers_alone() {
             .len(),
         1
     );
-    root.done("/admin/limits/release/", &[("name", name)]).await;
+    root.submit("/admin/limits/release/", &[("name", name)])
+        .await;
     assert!(
         app.try_login("second@example.com", PASSWORD)
             .await
@@ -693,9 +696,9 @@ async fn only_who_is_held_is_released_and_superusers_by_superusers_alone() {
 #[tokio::test]
 async fn a_version_that_is_not_there_yet_is_refused() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let next = (app.user("ada@example.com").await.version + 1).to_string();
     let mut fields = edited(&root, &app, "ada@example.com", &[("username", "Eve")]).await;
     fields[0].1 = next;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     admin::audit_log::{execute, without_triggers},
-    support::test_app::{Answer, PASSWORD, TestApp, Tokens},
+    support::test_app::{ApiResponse, PASSWORD, TestApp, Tokens},
 };
 
 const RIGHTS: [&str; 5] = [
@@ -23,17 +23,17 @@ const RIGHTS: [&str; 5] = [
 
 /// Somebody of the staff with these rights, who is logged in.
 async fn staff(app: &TestApp, email: &str, permissions: &str) -> Tokens {
-    app.staff(email, permissions).await;
+    app.create_staff(email, permissions).await;
     app.login(email, PASSWORD).await
 }
 
 /// Somebody who may do everything, and is logged in.
 async fn superuser(app: &TestApp, email: &str) -> Tokens {
-    app.superuser(email).await;
+    app.create_superuser(email).await;
     app.login(email, PASSWORD).await
 }
 
-async fn send(app: &TestApp, who: &Tokens, method: Method, path: &str, body: Value) -> Answer {
+async fn send(app: &TestApp, who: &Tokens, method: Method, path: &str, body: Value) -> ApiResponse {
     let mut request = app.request(method, path).bearer_auth(&who.access);
     if !body.is_null() {
         request = request.json(&body);
@@ -41,25 +41,25 @@ async fn send(app: &TestApp, who: &Tokens, method: Method, path: &str, body: Val
     app.send(request).await
 }
 
-async fn get(app: &TestApp, who: &Tokens, path: &str) -> Answer {
+async fn get(app: &TestApp, who: &Tokens, path: &str) -> ApiResponse {
     send(app, who, Method::GET, path, Value::Null).await
 }
 
-async fn post(app: &TestApp, who: &Tokens, path: &str, body: Value) -> Answer {
+async fn post(app: &TestApp, who: &Tokens, path: &str, body: Value) -> ApiResponse {
     send(app, who, Method::POST, path, body).await
 }
 
-async fn patch(app: &TestApp, who: &Tokens, id: i64, body: Value) -> Answer {
+async fn patch(app: &TestApp, who: &Tokens, id: i64, body: Value) -> ApiResponse {
     let path = format!("/api/admin/users/{id}/");
     send(app, who, Method::PATCH, &path, body).await
 }
 
-async fn delete(app: &TestApp, who: &Tokens, id: i64) -> Answer {
+async fn delete(app: &TestApp, who: &Tokens, id: i64) -> ApiResponse {
     let path = format!("/api/admin/users/{id}/");
     send(app, who, Method::DELETE, &path, Value::Null).await
 }
 
-async fn act(app: &TestApp, who: &Tokens, id: i64, act: &str) -> Answer {
+async fn act(app: &TestApp, who: &Tokens, id: i64, act: &str) -> ApiResponse {
     let path = format!("/api/admin/users/{id}/{act}/");
     post(app, who, &path, Value::Null).await
 }
@@ -75,7 +75,7 @@ async fn admin_events(app: &TestApp) -> Vec<audit::Model> {
     events
 }
 
-fn emails(answer: &Answer) -> Vec<String> {
+fn emails(answer: &ApiResponse) -> Vec<String> {
     assert_eq!(answer.status, 200, "{answer:?}");
     let users = answer.body["users"].as_array().unwrap().iter();
     users
@@ -144,11 +144,13 @@ async fn each_call_needs_its_right_and_no_other() {
             .replace("{mail}", &mail.id.to_string())
             .replace("{session}", "01a205c8-c0f2-7444-8493-ea6c37634b32");
         let request = app.request(method.clone(), &path).json(&body);
-        app.send(request).await.is_problem(401, "not-authenticated");
+        app.send(request)
+            .await
+            .assert_problem(401, "not-authenticated");
         let place = RIGHTS.iter().position(|other| *other == right).unwrap();
         for nobody in [&plain, &useless, &without[place]] {
             let answer = send(&app, nobody, method.clone(), &path, body.clone()).await;
-            answer.is_problem(403, "not-permitted");
+            answer.assert_problem(403, "not-permitted");
         }
         let answer = send(&app, &with[place], method, &path, body).await;
         assert!(
@@ -178,16 +180,16 @@ async fn a_right_counts_for_accounts_that_are_activated_and_open() {
         .await
         .unwrap();
     let answer = get(&app, &staff, "/api/admin/users/").await;
-    answer.is_problem(403, "not-activated");
+    answer.assert_problem(403, "not-activated");
     app.activate("staff@example.com").await;
     execute(&app, "UPDATE users SET is_staff = FALSE")
         .await
         .unwrap();
     let answer = get(&app, &staff, "/api/admin/users/").await;
-    answer.is_problem(403, "not-permitted");
+    answer.assert_problem(403, "not-permitted");
     app.deactivate("staff@example.com").await;
     let answer = get(&app, &staff, "/api/admin/users/").await;
-    answer.is_problem(401, "not-authenticated");
+    answer.assert_problem(401, "not-authenticated");
 }
 
 #[tokio::test]
@@ -215,12 +217,12 @@ async fn staff_touch_no_staff_and_raise_nobody() {
             delete(&app, &clerk, user.id).await,
         ];
         for answer in answers {
-            answer.is_problem(403, "not-permitted");
+            answer.assert_problem(403, "not-permitted");
         }
         for what in ["activate", "deactivate", "sign_out", "delete"] {
             let body = json!({"act": what, "ids": [ada.id, user.id]});
             let answer = post(&app, &clerk, "/api/admin/users/bulk/", body).await;
-            answer.is_problem(403, "not-permitted");
+            answer.assert_problem(403, "not-permitted");
         }
     }
     for raise in [
@@ -229,7 +231,7 @@ async fn staff_touch_no_staff_and_raise_nobody() {
         json!({"permissions": ["audit"]}),
     ] {
         let answer = patch(&app, &clerk, ada.id, raise).await;
-        answer.is_problem(403, "not-permitted");
+        answer.assert_problem(403, "not-permitted");
     }
 
     let after = [
@@ -253,7 +255,7 @@ async fn nobody_shuts_deletes_or_raises_their_own_account() {
         json!({"permissions": "audit"}),
     ] {
         let answer = patch(&app, &root, me.id, change).await;
-        answer.is_problem(409, "own-account");
+        answer.assert_problem(409, "own-account");
     }
     let many = |what: &str| json!({"act": what, "ids": [me.id]});
     for answer in [
@@ -262,7 +264,7 @@ async fn nobody_shuts_deletes_or_raises_their_own_account() {
         post(&app, &root, "/api/admin/users/bulk/", many("deactivate")).await,
         post(&app, &root, "/api/admin/users/bulk/", many("delete")).await,
     ] {
-        answer.is_problem(409, "own-account");
+        answer.assert_problem(409, "own-account");
     }
     assert_eq!(app.user("root@example.com").await, me);
     let answer = patch(&app, &root, me.id, json!({"username": "Root"})).await;
@@ -315,7 +317,7 @@ async fn a_change_of_an_old_version_changes_nothing() {
     for version in [ada.version, ada.version + 7] {
         let change = json!({"username": "Eve", "is_active": false, "version": version});
         let answer = patch(&app, &root, ada.id, change).await;
-        answer.is_problem(409, "edit-conflict");
+        answer.assert_problem(409, "edit-conflict");
     }
     assert_eq!(app.user("ada@example.com").await, stored);
 
@@ -383,13 +385,18 @@ async fn a_change_takes_every_field_and_names_every_bad_one() {
         ("email", json!("nobody"), "invalid"),
     ] {
         let answer = patch(&app, &root, id, json!({ field: value })).await;
-        answer.is_problem(400, "invalid-input");
-        assert_eq!(answer.bad_fields(), [(field.to_owned(), code.to_owned())]);
+        answer.assert_problem(400, "invalid-input");
+        assert_eq!(
+            answer.invalid_fields(),
+            [(field.to_owned(), code.to_owned())]
+        );
     }
     let answer = patch(&app, &root, id, json!({"email": "root@example.com"})).await;
-    answer.is_problem(409, "email-taken");
+    answer.assert_problem(409, "email-taken");
     for path in ["/api/admin/users/4711/", "/api/admin/users/x/"] {
-        get(&app, &root, path).await.is_problem(404, "not-found");
+        get(&app, &root, path)
+            .await
+            .assert_problem(404, "not-found");
     }
 }
 
@@ -480,8 +487,8 @@ async fn each_act_is_noted_with_who_did_it_and_what_was_before_and_after() {
     }
     for bad in ["event=nonsense", "actor=Ada", "user=x", "before=x"] {
         let answer = get(&app, &auditor, &format!("/api/admin/audit/?{bad}")).await;
-        answer.is_problem(400, "invalid-input");
-        assert_eq!(answer.bad_fields()[0].0, bad.split('=').next().unwrap());
+        answer.assert_problem(400, "invalid-input");
+        assert_eq!(answer.invalid_fields()[0].0, bad.split('=').next().unwrap());
     }
 }
 
@@ -615,8 +622,8 @@ async fn users_are_searched_and_filtered() {
         "before=x",
     ] {
         let answer = get(&app, &staff, &format!("/api/admin/users/?{bad}")).await;
-        answer.is_problem(400, "invalid-input");
-        assert_eq!(answer.bad_fields()[0].0, bad.split('=').next().unwrap());
+        answer.assert_problem(400, "invalid-input");
+        assert_eq!(answer.invalid_fields()[0].0, bad.split('=').next().unwrap());
     }
 }
 
@@ -643,7 +650,7 @@ async fn many_accounts_are_acted_on_at_once() {
         assert_eq!(answer.body, json!({ "done": done }), "{what}");
     }
     let answer = post(&app, &clerk, path, many("delete", json!(ids))).await;
-    answer.is_problem(404, "not-found");
+    answer.assert_problem(404, "not-found");
 
     let too_many: Vec<_> = (0..501).collect();
     for (body, field, code) in [
@@ -657,8 +664,11 @@ async fn many_accounts_are_acted_on_at_once() {
         (many("activate", json!(vec!["1"; 9_000])), "ids", "type"),
     ] {
         let answer = post(&app, &clerk, path, body).await;
-        answer.is_problem(400, "invalid-input");
-        assert_eq!(answer.bad_fields(), [(field.to_owned(), code.to_owned())]);
+        answer.assert_problem(400, "invalid-input");
+        assert_eq!(
+            answer.invalid_fields(),
+            [(field.to_owned(), code.to_owned())]
+        );
     }
 }
 
@@ -690,7 +700,7 @@ async fn sessions_of_an_account_are_listed_and_ended() {
     let answer = send(&app, &clerk, Method::DELETE, &end, Value::Null).await;
     assert_eq!(answer.status, 204, "{answer:?}");
     let answer = send(&app, &clerk, Method::DELETE, &end, Value::Null).await;
-    answer.is_problem(404, "not-found");
+    answer.assert_problem(404, "not-found");
     let alive = [
         app.get_user(&first.access).await.status,
         app.get_user(&second.access).await.status,
@@ -699,7 +709,7 @@ async fn sessions_of_an_account_are_listed_and_ended() {
     let events = admin_events(&app).await;
     assert_eq!(events[0].detail.as_deref(), Some("session ended"));
     let answer = get(&app, &clerk, "/api/admin/users/4711/sessions/").await;
-    answer.is_problem(404, "not-found");
+    answer.assert_problem(404, "not-found");
 }
 
 #[tokio::test]
@@ -739,11 +749,11 @@ async fn mails_are_listed_shown_cancelled_and_sent_again() {
     assert!(shown.text("/subject").contains("code") && shown.text("/text").contains("Latchkey"));
 
     let answer = post(&app, &clerk, &format!("{path}retry/"), Value::Null).await;
-    answer.is_problem(409, "invalid-state");
+    answer.assert_problem(409, "invalid-state");
     let answer = post(&app, &clerk, &format!("{path}cancel/"), Value::Null).await;
     assert_eq!(answer.status, 204, "{answer:?}");
     let answer = post(&app, &clerk, &format!("{path}cancel/"), Value::Null).await;
-    answer.is_problem(409, "invalid-state");
+    answer.assert_problem(409, "invalid-state");
     assert_eq!(
         get(&app, &clerk, &path).await.text("/mail/state"),
         "cancelled"
@@ -767,11 +777,11 @@ async fn mails_are_listed_shown_cancelled_and_sent_again() {
 
     for bad in ["state=x", "kind=x", "to=x", "to=%00", "before=x", "limit=0"] {
         let answer = get(&app, &clerk, &format!("/api/admin/mails/?{bad}")).await;
-        answer.is_problem(400, "invalid-input");
-        assert_eq!(answer.bad_fields()[0].0, bad.split('=').next().unwrap());
+        answer.assert_problem(400, "invalid-input");
+        assert_eq!(answer.invalid_fields()[0].0, bad.split('=').next().unwrap());
     }
     let answer = get(&app, &clerk, "/api/admin/mails/x/").await;
-    answer.is_problem(404, "not-found");
+    answer.assert_problem(404, "not-found");
 }
 
 #[tokio::test]
@@ -794,10 +804,10 @@ async fn whoever_is_held_by_a_limit_is_released() {
     assert_eq!(answer.status, 204, "{answer:?}");
     app.login("ada@example.com", PASSWORD).await;
     let again = post(&app, &clerk, path, release).await;
-    again.is_problem(404, "not-found");
+    again.assert_problem(404, "not-found");
     let answer = post(&app, &clerk, path, json!({})).await;
     assert_eq!(
-        answer.bad_fields(),
+        answer.invalid_fields(),
         [("name".to_owned(), "required".to_owned())]
     );
     let events = admin_events(&app).await;
@@ -815,7 +825,7 @@ async fn lockout_older_than_its_superuser_is_released_by_superusers_alone() {
     for _ in 0..3 {
         app.try_login("sup1@example.com", "a wrong password").await;
     }
-    app.superuser("sup1@example.com").await;
+    app.create_superuser("sup1@example.com").await;
 
     let held = get(&app, &clerk, "/api/admin/limits/").await;
     let id = app.user("sup1@example.com").await.id;
@@ -826,7 +836,7 @@ async fn lockout_older_than_its_superuser_is_released_by_superusers_alone() {
         assert_eq!(limit["user"], id, "{held:?}");
         let release = json!({"name": limit["name"]});
         let answer = post(&app, &clerk, path, release).await;
-        answer.is_problem(403, "not-permitted");
+        answer.assert_problem(403, "not-permitted");
     }
 }
 
@@ -875,7 +885,7 @@ async fn no_answer_holds_a_token_a_code_or_a_hash() {
     let root = superuser(&app, "root@example.com").await;
     let ada = app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    app.check(&token, &code).await;
+    app.check_otp(&token, &code).await;
     let user = app.user("ada@example.com").await;
     let db = &app.database.db;
     let reset = password_reset::list(db, None, None, None, 1)
@@ -964,7 +974,7 @@ async fn another_address_ends_the_sessions_and_is_told_to_the_one_of_before() {
     assert_eq!(patch(&app, &root, id, body).await.status, 200);
 
     let answer = app.get_user(&ada.access).await;
-    answer.is_problem(401, "not-authenticated");
+    answer.assert_problem(401, "not-authenticated");
     assert!(told("ada@example.com").await);
     assert!(!told("lovelace@example.com").await);
 

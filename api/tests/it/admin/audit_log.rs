@@ -7,7 +7,7 @@ use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
-use crate::support::test_app::{PASSWORD, TestApp, other_than, registration};
+use crate::support::test_app::{PASSWORD, TestApp, registration, wrong_code};
 
 /// What somebody does to the log, and whether that is what is found.
 type Tampering<'a> = (&'a [&'a str], &'a dyn Fn(&ChainError) -> bool);
@@ -59,9 +59,9 @@ async fn each_way_in_and_each_failure_is_noted_with_who_whence_and_which_request
         .try_login("nobody@example.com", "a wrong password")
         .await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    app.check(&token, &other_than(&code)).await;
-    app.check(&token, &code).await;
-    app.reset(&token, "another quiet morning").await;
+    app.check_otp(&token, &wrong_code(&code)).await;
+    app.check_otp(&token, &code).await;
+    app.reset_password(&token, "another quiet morning").await;
     let new = app.login("ada@example.com", "another quiet morning").await;
     let change = |password: &str| {
         let body = json!({"password": password, "new_password": "a third good password"});
@@ -555,7 +555,7 @@ async fn the_owner_sees_the_own_last_events_and_nobody_elses() {
     assert_eq!(told[0]["client_ip"], "127.0.0.1");
     assert!(told[1]["session"].is_string());
     let without = app.send(app.request(Method::GET, "/auth/activity/")).await;
-    without.is_problem(401, "not-authenticated");
+    without.assert_problem(401, "not-authenticated");
 }
 
 /// A flood of refusals is one event a minute for each client and limit.

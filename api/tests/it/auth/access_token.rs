@@ -36,7 +36,7 @@ async fn without_a_token_the_answer_is_401_and_says_how() {
             request = request.header("authorization", header);
         }
         let answer = app.send(request.json(&json!({"username": "x"}))).await;
-        answer.is_problem(401, "not-authenticated");
+        answer.assert_problem(401, "not-authenticated");
         assert_eq!(answer.headers["www-authenticate"], "Bearer realm=\"api\"");
     }
 }
@@ -57,10 +57,10 @@ async fn an_account_that_is_not_activated_any_more_gets_403() {
 
     app.get_user(&tokens.access)
         .await
-        .is_problem(403, "not-activated");
+        .assert_problem(403, "not-activated");
     app.patch_user(&tokens.access, json!({"username": "x"}))
         .await
-        .is_problem(403, "not-activated");
+        .assert_problem(403, "not-activated");
 }
 
 /// A token of any header, signed by HMAC with SHA-256 whatever the header says.
@@ -264,7 +264,7 @@ async fn forged_and_malformed_tokens_are_refused() {
     for (name, token) in forgeries_of_access {
         let answer = app.get_user(&token).await;
         assert_eq!(answer.status, 401, "{name}: {answer:?}");
-        answer.is_problem(401, "not-authenticated");
+        answer.assert_problem(401, "not-authenticated");
     }
     assert_eq!(
         app.get_user(&tool).await.status,
@@ -276,7 +276,7 @@ async fn forged_and_malformed_tokens_are_refused() {
     for (name, token) in forgeries_of_refresh {
         let answer = refresh(&token).await;
         assert_eq!(answer.status, 401, "{name}: {answer:?}");
-        answer.is_problem(401, "invalid-refresh-token");
+        answer.assert_problem(401, "invalid-refresh-token");
     }
     assert_eq!(
         refresh(&tool).await.status,
@@ -293,7 +293,7 @@ async fn forged_and_malformed_tokens_are_refused() {
     assert_eq!(refresh(&long).await.status, 413);
     refresh(&long[..10_000])
         .await
-        .is_problem(400, "invalid-input");
+        .assert_problem(400, "invalid-input");
 }
 
 /// RFC 7519, 4.1.5: a token counts from the second of its `nbf` on.
@@ -310,7 +310,7 @@ async fn token_with_nbf_counts_from_that_second() {
     app.advance_clock(TimeDelta::seconds(1));
     let in_time = app.get_user(&token).await;
 
-    early.is_problem(401, "not-authenticated");
+    early.assert_problem(401, "not-authenticated");
     assert_eq!(in_time.status, 200, "{in_time:?}");
 }
 

@@ -63,7 +63,7 @@ async fn unknown_wrong_and_shut_are_one_answer() {
         ("shut@example.com", "a wrong password"),
     ] {
         let mut answer = app.try_login(email, password).await;
-        answer.is_problem(401, "invalid-credentials");
+        answer.assert_problem(401, "invalid-credentials");
         answer.body["instance"] = Value::Null;
         bodies.push(answer.body);
     }
@@ -81,10 +81,10 @@ async fn not_activated_is_said_to_the_right_password_alone() {
 
     app.try_login("new@example.com", "a wrong password")
         .await
-        .is_problem(401, "invalid-credentials");
+        .assert_problem(401, "invalid-credentials");
     app.try_login("new@example.com", PASSWORD)
         .await
-        .is_problem(403, "not-activated");
+        .assert_problem(403, "not-activated");
 }
 
 /// P1: a password is the same however its characters are composed.

@@ -5,13 +5,13 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
-    support::dashboard::{Dashboard, said},
-    support::test_app::{Answer, PASSWORD, TestApp},
+    support::dashboard::{Dashboard, flash_message},
+    support::test_app::{ApiResponse, PASSWORD, TestApp},
 };
 
 const NEW: &str = "another quiet morning";
 
-async fn change(app: &TestApp, access: &str, password: &str, new: &str) -> Answer {
+async fn change(app: &TestApp, access: &str, password: &str, new: &str) -> ApiResponse {
     let body = json!({"password": password, "new_password": new});
     app.send(
         app.request(Method::POST, "/auth/change_password/")
@@ -28,7 +28,7 @@ async fn a_change_ends_every_session_starts_a_new_one_and_mails_the_owner() {
     let here = app.logged_in_user("ada@example.com").await;
     let there = app.login("ada@example.com", PASSWORD).await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 
     let answer = change(&app, &here.access, PASSWORD, NEW).await;
 
@@ -37,16 +37,16 @@ async fn a_change_ends_every_session_starts_a_new_one_and_mails_the_owner() {
     assert_eq!(app.get_user(&here).await.status, 200);
     app.get_user(&there.access)
         .await
-        .is_problem(401, "not-authenticated");
+        .assert_problem(401, "not-authenticated");
     app.post("/auth/refresh/", json!({"refresh": there.refresh}))
         .await
-        .is_problem(401, "invalid-refresh-token");
-    app.reset(&token, "yet another morning")
+        .assert_problem(401, "invalid-refresh-token");
+    app.reset_password(&token, "yet another morning")
         .await
-        .is_problem(400, "invalid-reset-token");
+        .assert_problem(400, "invalid-reset-token");
     app.try_login("ada@example.com", PASSWORD)
         .await
-        .is_problem(401, "invalid-credentials");
+        .assert_problem(401, "invalid-credentials");
     app.login("ada@example.com", NEW).await;
     let last = app.mails_to("ada@example.com").await.pop().unwrap();
     assert!(
@@ -67,7 +67,7 @@ async fn without_the_current_password_nothing_changes() {
 
     change(&app, &here.access, "a wrong password", NEW)
         .await
-        .is_problem(400, "wrong-password");
+        .assert_problem(400, "wrong-password");
 
     assert_eq!(app.get_user(&there.access).await.status, 200);
     app.login("ada@example.com", PASSWORD).await;
@@ -89,9 +89,9 @@ async fn a_weak_new_password_is_refused_with_the_reason() {
         ("ada@example.com", "too_similar"),
     ] {
         let answer = change(&app, &here.access, PASSWORD, new).await;
-        answer.is_problem(400, "invalid-input");
+        answer.assert_problem(400, "invalid-input");
         assert_eq!(
-            answer.bad_fields(),
+            answer.invalid_fields(),
             [("new_password".to_owned(), code.to_owned())]
         );
     }
@@ -113,11 +113,11 @@ async fn a_change_replaces_the_tokens_of_its_own_session() {
         let (access, refresh) = (answer.text("/access"), answer.text("/refresh"));
         app.get_user(&old.access)
             .await
-            .is_problem(401, "not-authenticated");
+            .assert_problem(401, "not-authenticated");
         for path in ["/auth/refresh/", "/auth/logout/"] {
             app.post(path, json!({"refresh": old.refresh}))
                 .await
-                .is_problem(401, "invalid-refresh-token");
+                .assert_problem(401, "invalid-refresh-token");
         }
         assert_eq!(app.get_user(&access).await.status, 200, "{rotation}");
         let renewed = app
@@ -168,12 +168,12 @@ async fn refreshes_beside_a_change_leave_no_token() {
         for refreshed in refreshed.iter().filter(|it| it.status == 200) {
             app.get_user(&refreshed.text("/access"))
                 .await
-                .is_problem(401, "not-authenticated");
+                .assert_problem(401, "not-authenticated");
             if rotation == "on" {
                 let body = json!({"refresh": refreshed.text("/refresh")});
                 app.post("/auth/refresh/", body)
                     .await
-                    .is_problem(401, "invalid-refresh-token");
+                    .assert_problem(401, "invalid-refresh-token");
             }
         }
         assert_eq!(app.get_user(&answer.text("/access")).await.status, 200);
@@ -186,12 +186,13 @@ async fn refreshes_beside_a_change_leave_no_token() {
 #[tokio::test]
 async fn a_change_at_the_dashboard_replaces_its_cookie() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let page = root.sign_in("root@example.com", PASSWORD).await;
     let old = page.cookie("latchkey_admin").unwrap();
     let mut root = root;
-    root.csrf = crate::support::dashboard::value(&root.see("/admin/account/").await, "csrf");
+    root.csrf =
+        crate::support::dashboard::field_value(&root.get_html("/admin/account/").await, "csrf");
 
     let page = root
         .post(
@@ -207,8 +208,8 @@ async fn a_change_at_the_dashboard_replaces_its_cookie() {
     assert_eq!(page.status, 303, "{page:?}");
     let new = page.cookie("latchkey_admin").unwrap();
     assert_ne!(new, old);
-    let html = root.see("/admin/account/").await;
-    assert_eq!(said(&html), "Your password has been changed.");
+    let html = root.get_html("/admin/account/").await;
+    assert_eq!(flash_message(&html), "Your password has been changed.");
     let request = app.request(Method::GET, "/admin/account/");
     let answer = app
         .send(request.header("cookie", old.split(';').next().unwrap()))

@@ -7,7 +7,7 @@ use reqwest::Method;
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 
-use crate::support::test_app::{PASSWORD, TestApp, code_in, other_than};
+use crate::support::test_app::{PASSWORD, TestApp, code_in, wrong_code};
 
 const NEW: &str = "another quiet morning";
 
@@ -76,7 +76,7 @@ async fn the_code_comes_by_mail_whatever_the_case_of_the_address() {
     let (token, code) = app.request_reset("ada@example.COM").await;
 
     assert_eq!(
-        app.check(&token, &code).await.body,
+        app.check_otp(&token, &code).await.body,
         json!({"message": "OTP is valid."})
     );
 }
@@ -88,7 +88,10 @@ async fn a_code_may_be_typed_with_blanks_or_sent_as_a_number() {
     app.logged_in_user("ada@example.com").await;
 
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &format!(" {code} ")).await.status, 200);
+    assert_eq!(
+        app.check_otp(&token, &format!(" {code} ")).await.status,
+        200
+    );
 
     let (token, code) = loop {
         let (token, code) = app.request_reset("ada@example.com").await;
@@ -110,7 +113,7 @@ async fn every_reason_against_a_code_is_one_answer() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (used, used_code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&used, &used_code).await.status, 200);
+    assert_eq!(app.check_otp(&used, &used_code).await.status, 200);
     let (expired, expired_code) = app.request_reset("ada@example.com").await;
     app.advance_clock(TimeDelta::minutes(6));
     let (token, code) = app.request_reset("ada@example.com").await;
@@ -124,7 +127,7 @@ async fn every_reason_against_a_code_is_one_answer() {
 
     let mut bodies = Vec::new();
     for (token, otp) in [
-        (token.as_str(), other_than(&code)),
+        (token.as_str(), wrong_code(&code)),
         (&token, "12345".to_owned()),
         (&token, "abcdef".to_owned()),
         (&token, "１２３４５６".to_owned()),
@@ -134,8 +137,8 @@ async fn every_reason_against_a_code_is_one_answer() {
         ("no-such-token", code.clone()),
         (&"t".repeat(2_000), code),
     ] {
-        let mut answer = app.check(token, &otp).await;
-        answer.is_problem(400, "invalid-otp");
+        let mut answer = app.check_otp(token, &otp).await;
+        answer.assert_problem(400, "invalid-otp");
         answer.body["instance"] = Value::Null;
         bodies.push(answer.body);
     }
@@ -159,16 +162,16 @@ async fn a_code_counts_five_minutes_from_its_sending() {
 
     app.advance_clock(TimeDelta::seconds(299));
     assert_eq!(
-        app.check(&token, &code).await.status,
+        app.check_otp(&token, &code).await.status,
         200,
         "8 min 59 s after the request, 4 min 59 s after the mail"
     );
 
     let (token, code) = app.request_reset("ada@example.com").await;
     app.advance_clock(TimeDelta::seconds(300));
-    app.check(&token, &code)
+    app.check_otp(&token, &code)
         .await
-        .is_problem(400, "invalid-otp");
+        .assert_problem(400, "invalid-otp");
 }
 
 /// O1: and never past the ten minutes of its request.
@@ -184,9 +187,9 @@ async fn a_code_that_was_sent_late_ends_with_its_request() {
     let code = code_in(app.mails_to("ada@example.com").await.last().unwrap());
 
     app.advance_clock(TimeDelta::seconds(60));
-    app.check(&token, &code)
+    app.check_otp(&token, &code)
         .await
-        .is_problem(400, "invalid-otp");
+        .assert_problem(400, "invalid-otp");
 }
 
 /// O2
@@ -203,14 +206,14 @@ async fn a_code_of_one_request_opens_no_other() {
     };
     assert_ne!(first, second);
 
-    app.check(&first, &second_code)
+    app.check_otp(&first, &second_code)
         .await
-        .is_problem(400, "invalid-otp");
-    app.check(&second, &first_code)
+        .assert_problem(400, "invalid-otp");
+    app.check_otp(&second, &first_code)
         .await
-        .is_problem(400, "invalid-otp");
-    assert_eq!(app.check(&first, &first_code).await.status, 200);
-    assert_eq!(app.check(&second, &second_code).await.status, 200);
+        .assert_problem(400, "invalid-otp");
+    assert_eq!(app.check_otp(&first, &first_code).await.status, 200);
+    assert_eq!(app.check_otp(&second, &second_code).await.status, 200);
 }
 
 /// O2: single use, also when the right code comes twenty times at once.
@@ -220,16 +223,16 @@ async fn a_code_is_accepted_once() {
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
 
-    let answers = join_all((0..20).map(|_| app.check(&token, &code))).await;
+    let answers = join_all((0..20).map(|_| app.check_otp(&token, &code))).await;
 
     assert_eq!(
         answers.iter().filter(|answer| answer.status == 200).count(),
         1,
         "{answers:?}"
     );
-    app.check(&token, &code)
+    app.check_otp(&token, &code)
         .await
-        .is_problem(400, "invalid-otp");
+        .assert_problem(400, "invalid-otp");
 }
 
 /// O3
@@ -240,22 +243,22 @@ async fn after_five_wrong_tries_the_right_code_is_refused_too() {
     let (token, code) = app.request_reset("ada@example.com").await;
 
     for _ in 0..5 {
-        app.check(&token, &other_than(&code))
+        app.check_otp(&token, &wrong_code(&code))
             .await
-            .is_problem(400, "invalid-otp");
+            .assert_problem(400, "invalid-otp");
     }
-    app.check(&token, &code)
+    app.check_otp(&token, &code)
         .await
-        .is_problem(400, "invalid-otp");
+        .assert_problem(400, "invalid-otp");
 
     let (token, code) = app.request_reset("ada@example.com").await;
     for _ in 0..4 {
-        app.check(&token, &other_than(&code))
+        app.check_otp(&token, &wrong_code(&code))
             .await
-            .is_problem(400, "invalid-otp");
+            .assert_problem(400, "invalid-otp");
     }
     assert_eq!(
-        app.check(&token, &code).await.status,
+        app.check_otp(&token, &code).await.status,
         200,
         "the fifth try counts"
     );
@@ -267,10 +270,10 @@ async fn a_thousand_parallel_guesses_take_exactly_five_tries() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    let wrong = other_than(&code);
+    let wrong = wrong_code(&code);
 
     for _ in 0..10 {
-        let answers = join_all((0..100).map(|_| app.check(&token, &wrong))).await;
+        let answers = join_all((0..100).map(|_| app.check_otp(&token, &wrong))).await;
         assert!(
             answers.iter().all(|answer| answer.status == 400),
             "{answers:?}"
@@ -279,9 +282,9 @@ async fn a_thousand_parallel_guesses_take_exactly_five_tries() {
 
     let rows = resets::Entity::find().all(&app.database.db).await.unwrap();
     assert_eq!(rows[0].tries, 5);
-    app.check(&token, &code)
+    app.check_otp(&token, &code)
         .await
-        .is_problem(400, "invalid-otp");
+        .assert_problem(400, "invalid-otp");
 }
 
 /// O5: a step can't be skipped.
@@ -291,18 +294,18 @@ async fn without_the_check_there_is_no_reset() {
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
 
-    app.reset(&token, NEW)
+    app.reset_password(&token, NEW)
         .await
-        .is_problem(400, "invalid-reset-token");
-    app.check(&token, &other_than(&code))
+        .assert_problem(400, "invalid-reset-token");
+    app.check_otp(&token, &wrong_code(&code))
         .await
-        .is_problem(400, "invalid-otp");
-    app.reset(&token, NEW)
+        .assert_problem(400, "invalid-otp");
+    app.reset_password(&token, NEW)
         .await
-        .is_problem(400, "invalid-reset-token");
-    app.reset("no-such-token", NEW)
+        .assert_problem(400, "invalid-reset-token");
+    app.reset_password("no-such-token", NEW)
         .await
-        .is_problem(400, "invalid-reset-token");
+        .assert_problem(400, "invalid-reset-token");
     app.login("ada@example.com", PASSWORD).await;
 }
 
@@ -312,21 +315,21 @@ async fn a_reset_token_dies_with_the_reset() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 
-    let answers = join_all((0..20).map(|_| app.reset(&token, NEW))).await;
+    let answers = join_all((0..20).map(|_| app.reset_password(&token, NEW))).await;
 
     assert_eq!(
         answers.iter().filter(|answer| answer.status == 200).count(),
         1,
         "{answers:?}"
     );
-    app.reset(&token, "yet another morning")
+    app.reset_password(&token, "yet another morning")
         .await
-        .is_problem(400, "invalid-reset-token");
-    app.check(&token, &code)
+        .assert_problem(400, "invalid-reset-token");
+    app.check_otp(&token, &code)
         .await
-        .is_problem(400, "invalid-otp");
+        .assert_problem(400, "invalid-otp");
     app.login("ada@example.com", NEW).await;
 }
 
@@ -336,13 +339,13 @@ async fn a_checked_reset_ends_ten_minutes_after_its_request() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 
     app.advance_clock(TimeDelta::minutes(10));
 
-    app.reset(&token, NEW)
+    app.reset_password(&token, NEW)
         .await
-        .is_problem(400, "invalid-reset-token");
+        .assert_problem(400, "invalid-reset-token");
 }
 
 /// P6: every session ends, every other open reset too, and the owner is told. S8 of the original kept them alive.
@@ -352,23 +355,23 @@ async fn a_reset_ends_every_session_and_every_other_reset_and_mails_the_owner() 
     let here = app.logged_in_user("ada@example.com").await;
     let there = app.login("ada@example.com", PASSWORD).await;
     let (other, other_code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&other, &other_code).await.status, 200);
+    assert_eq!(app.check_otp(&other, &other_code).await.status, 200);
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 
-    assert_eq!(app.reset(&token, NEW).await.status, 200);
+    assert_eq!(app.reset_password(&token, NEW).await.status, 200);
 
     for tokens in [here, there] {
         app.get_user(&tokens.access)
             .await
-            .is_problem(401, "not-authenticated");
+            .assert_problem(401, "not-authenticated");
         app.post("/auth/refresh/", json!({"refresh": tokens.refresh}))
             .await
-            .is_problem(401, "invalid-refresh-token");
+            .assert_problem(401, "invalid-refresh-token");
     }
-    app.reset(&other, "yet another morning")
+    app.reset_password(&other, "yet another morning")
         .await
-        .is_problem(400, "invalid-reset-token");
+        .assert_problem(400, "invalid-reset-token");
     let last = app.mails_to("ada@example.com").await.pop().unwrap();
     assert!(
         last.subject.to_lowercase().contains("password"),
@@ -383,21 +386,21 @@ async fn a_weak_new_password_is_refused_and_the_token_lives_on() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 
     for (password, reason) in [
         ("short", "too_short"),
         ("password1", "too_common"),
         ("ada@example.com", "too_similar"),
     ] {
-        let answer = app.reset(&token, password).await;
-        answer.is_problem(400, "invalid-input");
+        let answer = app.reset_password(&token, password).await;
+        answer.assert_problem(400, "invalid-input");
         assert_eq!(
-            answer.bad_fields(),
+            answer.invalid_fields(),
             [("new_password".to_owned(), reason.to_owned())]
         );
     }
-    assert_eq!(app.reset(&token, NEW).await.status, 200);
+    assert_eq!(app.reset_password(&token, NEW).await.status, 200);
 }
 
 /// Whoever reads an old mailbox gets into no account that has moved on.
@@ -406,7 +409,7 @@ async fn a_reset_dies_when_the_address_changes() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("old@example.com").await;
     let (token, code) = app.request_reset("old@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 
     assert_eq!(
         app.patch_user(&tokens.access, json!({"email": "new@example.com"}))
@@ -415,9 +418,9 @@ async fn a_reset_dies_when_the_address_changes() {
         200
     );
 
-    app.reset(&token, NEW)
+    app.reset_password(&token, NEW)
         .await
-        .is_problem(400, "invalid-reset-token");
+        .assert_problem(400, "invalid-reset-token");
 }
 
 #[tokio::test]
@@ -425,13 +428,13 @@ async fn an_account_that_was_shut_meanwhile_is_not_reset() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 
     app.deactivate("ada@example.com").await;
 
-    app.reset(&token, NEW)
+    app.reset_password(&token, NEW)
         .await
-        .is_problem(400, "invalid-reset-token");
+        .assert_problem(400, "invalid-reset-token");
 }
 
 /// T3, so far: an account that waits for activation can be recovered, and still waits afterwards.
@@ -440,12 +443,12 @@ async fn a_reset_activates_nobody() {
     let app = TestApp::new().await;
     app.register("new@example.com").await;
     let (token, code) = app.request_reset("new@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
-    assert_eq!(app.reset(&token, NEW).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    assert_eq!(app.reset_password(&token, NEW).await.status, 200);
 
     app.try_login("new@example.com", NEW)
         .await
-        .is_problem(403, "not-activated");
+        .assert_problem(403, "not-activated");
 }
 
 #[tokio::test]
@@ -537,7 +540,7 @@ async fn wrong_codes_after_the_code_has_run_out_count_for_every_address() {
         app.advance_clock(TimeDelta::minutes(6));
         let mut answers = Vec::new();
         for _ in 0..4 {
-            answers.push(app.check(&token, "000000").await.status.as_u16());
+            answers.push(app.check_otp(&token, "000000").await.status.as_u16());
         }
         statuses.push(answers);
     }

@@ -6,8 +6,8 @@ use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
 use serde_json::json;
 
 use crate::{
-    support::random::try_many,
-    support::test_app::{PASSWORD, TestApp, code_in, other_than},
+    support::random::check_property,
+    support::test_app::{PASSWORD, TestApp, code_in, wrong_code},
 };
 
 /// So many histories, of so many steps at most.
@@ -235,42 +235,42 @@ impl Play {
         let others = requests.iter().enumerate();
         let guess = match guess {
             Guess::Right => own,
-            Guess::Wrong => other_than(&own),
+            Guess::Wrong => wrong_code(&own),
             Guess::Other => others
                 .filter(|(index, _)| *index != which)
                 .find_map(|(_, request)| code(request))
-                .unwrap_or_else(|| other_than(&own)),
+                .unwrap_or_else(|| wrong_code(&own)),
             Guess::NoCode => "no code".to_owned(),
         };
         let request = &mut requests[which];
         // What is no code at all takes no try.
         let right = guess != "no code" && request.check(&guess, self.model.now);
-        let answer = self.app.check(&request.token, &guess).await;
+        let answer = self.app.check_otp(&request.token, &guess).await;
         if right {
             assert_eq!(answer.status, 200, "{answer:?}");
         } else {
-            answer.is_problem(400, "invalid-otp");
+            answer.assert_problem(400, "invalid-otp");
         }
     }
 
     async fn reset(&mut self, which: usize, number: usize) {
         let request = &self.model.requests[which];
         let password = format!("quiet morning {number} of rain");
-        let answer = self.app.reset(&request.token, &password).await;
+        let answer = self.app.reset_password(&request.token, &password).await;
         if self.model.accepts_password(request) {
             assert_eq!(answer.status, 200, "{answer:?}");
             self.model.requests[which].ended = true;
             self.model.set_password(password);
         } else {
-            answer.is_problem(400, "invalid-reset-token");
+            answer.assert_problem(400, "invalid-reset-token");
         }
     }
 
     async fn unknown(&self) {
-        let answer = self.app.check("no-such-token", "123456").await;
-        answer.is_problem(400, "invalid-otp");
-        let answer = self.app.reset("no-such-token", PASSWORD).await;
-        answer.is_problem(400, "invalid-reset-token");
+        let answer = self.app.check_otp("no-such-token", "123456").await;
+        answer.assert_problem(400, "invalid-otp");
+        let answer = self.app.reset_password("no-such-token", PASSWORD).await;
+        answer.assert_problem(400, "invalid-reset-token");
     }
 
     async fn move_address(&mut self) {
@@ -315,7 +315,7 @@ impl Play {
 #[test]
 fn every_history_of_resets_goes_as_in_the_model() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    try_many(CASES, &vec(step(), 1..STEPS), |steps| {
+    check_property(CASES, &vec(step(), 1..STEPS), |steps| {
         runtime.block_on(async {
             let mut play = Play::start().await;
             for (number, step) in steps.iter().enumerate() {

@@ -94,10 +94,10 @@ async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
 
     app.post("/auth/refresh/", json!({"refresh": tokens.access}))
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
     app.get_user(&tokens.refresh)
         .await
-        .is_problem(401, "not-authenticated");
+        .assert_problem(401, "not-authenticated");
 }
 
 /// S2: the signature alone does not do; the session has to know this very token.
@@ -111,7 +111,7 @@ async fn a_refresh_token_of_the_session_that_is_not_its_own_is_refused() {
 
     app.post("/auth/refresh/", json!({"refresh": forged}))
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
 }
 
 /// S2: at rest there is a hash and no token.
@@ -141,13 +141,13 @@ async fn a_logout_ends_its_session_at_once_and_no_other() {
     assert_eq!(answer.status, 204);
     app.get_user(&here.access)
         .await
-        .is_problem(401, "not-authenticated");
+        .assert_problem(401, "not-authenticated");
     app.post("/auth/refresh/", json!({"refresh": here.refresh}))
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
     app.post("/auth/logout/", json!({"refresh": here.refresh}))
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
     assert_eq!(app.get_user(&there.access).await.status, 200);
 }
 
@@ -161,10 +161,10 @@ async fn shutting_an_account_ends_its_tokens_at_once() {
 
     app.get_user(&tokens.access)
         .await
-        .is_problem(401, "not-authenticated");
+        .assert_problem(401, "not-authenticated");
     app.post("/auth/refresh/", json!({"refresh": tokens.refresh}))
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
 }
 
 /// S2: with the user its sessions go.
@@ -181,10 +181,10 @@ async fn deleting_an_account_ends_its_tokens_at_once() {
 
     app.get_user(&tokens.access)
         .await
-        .is_problem(401, "not-authenticated");
+        .assert_problem(401, "not-authenticated");
     app.post("/auth/refresh/", json!({"refresh": tokens.refresh}))
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
 }
 
 /// S1, S4: no leeway at either end.
@@ -198,7 +198,7 @@ async fn tokens_count_until_their_second_and_not_in_it() {
     app.advance_clock(TimeDelta::seconds(1));
     app.get_user(&tokens.access)
         .await
-        .is_problem(401, "not-authenticated");
+        .assert_problem(401, "not-authenticated");
 
     app.advance_clock(TimeDelta::days(10) - TimeDelta::seconds(301));
     assert_eq!(
@@ -210,5 +210,5 @@ async fn tokens_count_until_their_second_and_not_in_it() {
     app.advance_clock(TimeDelta::seconds(1));
     app.post("/auth/refresh/", json!({"refresh": tokens.refresh}))
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
 }

@@ -5,13 +5,13 @@ use futures_util::future::join_all;
 use latchkey_shared::models::audit::{self, EventKind};
 use serde_json::json;
 
-use crate::support::test_app::{Answer, PASSWORD, TestApp};
+use crate::support::test_app::{ApiResponse, PASSWORD, TestApp};
 
 async fn rotating() -> TestApp {
     TestApp::with(&[("REFRESH_ROTATION", "on")]).await
 }
 
-async fn refresh(app: &TestApp, token: &str) -> Answer {
+async fn refresh(app: &TestApp, token: &str) -> ApiResponse {
     app.post("/auth/refresh/", json!({"refresh": token})).await
 }
 
@@ -43,7 +43,7 @@ async fn rotation_does_not_prolong_a_session() {
     app.advance_clock(TimeDelta::days(1));
     refresh(&app, &second)
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
 }
 
 /// S3: a hundred at once give one successor and no logout.
@@ -85,15 +85,15 @@ async fn a_replay_after_the_window_ends_the_session_and_mails_the_owner() {
     for _ in 0..2 {
         refresh(&app, &stolen.refresh)
             .await
-            .is_problem(401, "invalid-refresh-token");
+            .assert_problem(401, "invalid-refresh-token");
     }
 
     refresh(&app, &newer.text("/refresh"))
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
     app.get_user(&newer.text("/access"))
         .await
-        .is_problem(401, "not-authenticated");
+        .assert_problem(401, "not-authenticated");
     assert_eq!(
         app.get_user(&elsewhere.access).await.status,
         200,
@@ -117,10 +117,10 @@ async fn an_older_token_has_no_window() {
     let third = refresh(&app, &second).await.text("/refresh");
     refresh(&app, &first)
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
     refresh(&app, &third)
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
 }
 
 /// S4: the idle life time is configurable, and a refresh is what counts as use.
@@ -135,7 +135,7 @@ async fn a_session_that_was_idle_for_too_long_has_ended() {
     app.advance_clock(TimeDelta::hours(1));
     refresh(&app, &tokens.refresh)
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
 }
 
 /// S3: whoever never got the new token can leave with the old one; later that is a replay, which ends the session, too.
@@ -159,7 +159,7 @@ async fn a_logout_with_the_old_token_ends_the_session_within_the_window_and_afte
 
         app.get_user(&newer.text("/access"))
             .await
-            .is_problem(401, "not-authenticated");
+            .assert_problem(401, "not-authenticated");
         let mails = app.mails_to("ada@example.com").await;
         let replays = mails.iter().filter(|it| it.subject.contains("logged out"));
         assert_eq!(replays.count(), told);

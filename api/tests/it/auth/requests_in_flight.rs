@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     auth::login::claims,
-    support::test_app::{Answer, PASSWORD, TestApp, Tokens},
+    support::test_app::{ApiResponse, PASSWORD, TestApp, Tokens},
 };
 
 const NEW: &str = "another quiet morning";
@@ -85,8 +85,8 @@ impl End {
         match self {
             Self::Reset => {
                 let (token, code) = app.request_reset(email).await;
-                assert_eq!(app.check(&token, &code).await.status, 200);
-                assert_eq!(app.reset(&token, NEW).await.status, 200);
+                assert_eq!(app.check_otp(&token, &code).await.status, 200);
+                assert_eq!(app.reset_password(&token, NEW).await.status, 200);
             }
             Self::LogoutAll => {
                 let request = app.request(Method::POST, "/auth/logout_all/");
@@ -222,7 +222,7 @@ async fn of_two_changes_of_a_password_the_second_knows_the_first() {
 
     let body = json!({"password": PASSWORD, "new_password": NEW});
     let request = app.request(Method::POST, path);
-    let first: Answer = app
+    let first: ApiResponse = app
         .send(request.bearer_auth(&here.access).json(&body))
         .await;
     assert_eq!(first.status, 200, "{first:?}");

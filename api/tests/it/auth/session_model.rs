@@ -7,8 +7,8 @@ use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
 use serde_json::json;
 
 use crate::{
-    support::random::try_many,
-    support::test_app::{Answer, PASSWORD, TestApp},
+    support::random::check_property,
+    support::test_app::{ApiResponse, PASSWORD, TestApp},
 };
 
 /// So many histories, of so many steps at most.
@@ -208,9 +208,9 @@ impl Play {
     async fn login(&mut self) {
         let answer = self.app.try_login(EMAIL, &self.password).await;
         if self.shut {
-            answer.is_problem(401, "invalid-credentials");
+            answer.assert_problem(401, "invalid-credentials");
         } else if !self.activated {
-            answer.is_problem(403, "not-activated");
+            answer.assert_problem(403, "not-activated");
         } else {
             assert_eq!(answer.status, 200, "{answer:?}");
             self.sessions.push(Session {
@@ -234,7 +234,7 @@ impl Play {
         let alive = session.is_alive(now);
         let in_window = place + 1 == newest && now < session.rotated + WINDOW;
         if !alive || (place != newest && !in_window) {
-            answer.is_problem(401, "invalid-refresh-token");
+            answer.assert_problem(401, "invalid-refresh-token");
             // An old token in use means that two have it.
             session.ended |= alive;
             return;
@@ -265,7 +265,7 @@ impl Play {
         if alive && (place == newest || in_window) {
             assert_eq!(answer.status, 204, "{answer:?}");
         } else {
-            answer.is_problem(401, "invalid-refresh-token");
+            answer.assert_problem(401, "invalid-refresh-token");
         }
         // With an old token it ends, too: two have it.
         session.ended |= alive;
@@ -287,7 +287,7 @@ impl Play {
         path: &str,
         body: serde_json::Value,
         good: u16,
-    ) -> Option<(usize, Answer)> {
+    ) -> Option<(usize, ApiResponse)> {
         let index = session.index(self.sessions.len());
         let access = &self.sessions[index].access;
         let token = token.index(access.len());
@@ -301,12 +301,12 @@ impl Play {
     }
 
     /// Compares an answer to an access token; true when it was let in.
-    fn expect(&self, index: usize, token: usize, answer: &Answer, good: u16) -> bool {
+    fn expect(&self, index: usize, token: usize, answer: &ApiResponse, good: u16) -> bool {
         let session = &self.sessions[index];
         if !session.is_alive(self.now) || self.now >= session.access[token].1 + ACCESS {
-            answer.is_problem(401, "not-authenticated");
+            answer.assert_problem(401, "not-authenticated");
         } else if !self.activated {
-            answer.is_problem(403, "not-activated");
+            answer.assert_problem(403, "not-activated");
         } else {
             assert_eq!(answer.status, good, "{answer:?}");
             return true;
@@ -334,7 +334,7 @@ impl Play {
 
 fn play(rotating: bool) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    try_many(CASES, &vec(step(), 1..STEPS), |steps| {
+    check_property(CASES, &vec(step(), 1..STEPS), |steps| {
         runtime.block_on(async {
             let mut play = Play::start(rotating).await;
             for (number, step) in steps.iter().enumerate() {

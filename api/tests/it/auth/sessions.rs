@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::{
     auth::login::claims,
-    support::test_app::{Answer, PASSWORD, TestApp},
+    support::test_app::{ApiResponse, PASSWORD, TestApp},
 };
 
-async fn list(app: &TestApp, access: &str) -> Answer {
+async fn list(app: &TestApp, access: &str) -> ApiResponse {
     app.send(
         app.request(Method::GET, "/auth/sessions/")
             .bearer_auth(access),
@@ -17,7 +17,7 @@ async fn list(app: &TestApp, access: &str) -> Answer {
     .await
 }
 
-async fn end(app: &TestApp, access: &str, id: &str) -> Answer {
+async fn end(app: &TestApp, access: &str, id: &str) -> ApiResponse {
     app.send(
         app.request(Method::DELETE, &format!("/auth/sessions/{id}/"))
             .bearer_auth(access),
@@ -135,10 +135,10 @@ async fn the_owner_ends_one_session_and_the_other_goes_on() {
 
     app.get_user(&there.access)
         .await
-        .is_problem(401, "not-authenticated");
+        .assert_problem(401, "not-authenticated");
     app.post("/auth/refresh/", json!({"refresh": there.refresh}))
         .await
-        .is_problem(401, "invalid-refresh-token");
+        .assert_problem(401, "invalid-refresh-token");
     assert_eq!(
         list(&app, &here.access)
             .await
@@ -150,7 +150,7 @@ async fn the_owner_ends_one_session_and_the_other_goes_on() {
     );
     end(&app, &here.access, &sid(&there.access))
         .await
-        .is_problem(404, "not-found");
+        .assert_problem(404, "not-found");
 }
 
 /// S5: what belongs to somebody else is not there.
@@ -162,11 +162,11 @@ async fn nobody_ends_the_session_of_another() {
 
     end(&app, &eve.access, &sid(&ada.access))
         .await
-        .is_problem(404, "not-found");
+        .assert_problem(404, "not-found");
     for nonsense in ["x", "00000000-0000-7000-8000-000000000000", "%00"] {
         end(&app, &eve.access, nonsense)
             .await
-            .is_problem(404, "not-found");
+            .assert_problem(404, "not-found");
     }
     assert_eq!(app.get_user(&ada.access).await.status, 200);
 }
@@ -190,10 +190,10 @@ async fn logging_out_everywhere_ends_every_session_of_the_account_and_of_no_othe
     for tokens in [here, there] {
         app.get_user(&tokens.access)
             .await
-            .is_problem(401, "not-authenticated");
+            .assert_problem(401, "not-authenticated");
         app.post("/auth/refresh/", json!({"refresh": tokens.refresh}))
             .await
-            .is_problem(401, "invalid-refresh-token");
+            .assert_problem(401, "invalid-refresh-token");
     }
     assert_eq!(app.get_user(&other.access).await.status, 200);
 }
@@ -212,6 +212,6 @@ async fn without_a_token_none_of_it_works() {
     ] {
         app.send(app.request(method, path))
             .await
-            .is_problem(401, "not-authenticated");
+            .assert_problem(401, "not-authenticated");
     }
 }

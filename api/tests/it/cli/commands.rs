@@ -49,7 +49,7 @@ async fn users_command_activates_deactivates_and_lists() {
     assert_eq!(code, Some(0), "{output}");
     app.get_user(&tokens.access)
         .await
-        .is_problem(401, "not-authenticated");
+        .assert_problem(401, "not-authenticated");
 
     let (code, output) = app
         .process(&["users", "activate", "nobody@example.com"])
@@ -280,7 +280,7 @@ async fn sigterm_finishes_active_requests_before_exit() {
     };
     let (answer, ()) = tokio::join!(slow, stop);
 
-    answer.is_problem(401, "invalid-credentials");
+    answer.assert_problem(401, "invalid-credentials");
     assert_eq!(process.exit().await.code(), Some(0));
     assert!(
         process

@@ -25,20 +25,20 @@ async fn default_settings_limit_logins() {
     let app = TestApp::with(&LIMITS).await;
     for _ in 0..5 {
         let answer = app.try_login("ada@example.com", "a wrong password").await;
-        answer.is_problem(401, "invalid-credentials");
+        answer.assert_problem(401, "invalid-credentials");
     }
     let sixth = app.try_login("ada@example.com", "a wrong password").await;
-    sixth.is_problem(429, "too-many-requests");
+    sixth.assert_problem(429, "too-many-requests");
     // What is refused counts for nothing: five of sixty are gone.
     for number in 5..60 {
         let email = format!("nobody{number}@example.com");
         let answer = app.try_login(&email, "a wrong password").await;
-        answer.is_problem(401, "invalid-credentials");
+        answer.assert_problem(401, "invalid-credentials");
     }
 
     let answer = app.try_login("new@example.com", "a wrong password").await;
 
-    answer.is_problem(429, "too-many-requests");
+    answer.assert_problem(429, "too-many-requests");
     assert_eq!(answer.headers["ratelimit-limit"], "60");
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
 }

@@ -91,7 +91,7 @@ async fn limits_off_disables_rate_limits() {
     let app = TestApp::with(&[("LIMITS", "off"), ("LIMIT_LOGIN_IP", "1/3600")]).await;
     for _ in 0..3 {
         let answer = app.try_login("ada@example.com", "wrong wrong").await;
-        answer.is_problem(401, "invalid-credentials");
+        answer.assert_problem(401, "invalid-credentials");
     }
 }
 

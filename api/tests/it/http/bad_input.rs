@@ -149,9 +149,9 @@ async fn bad_field_is_named_with_its_code() {
             request = request.bearer_auth(&tokens.access);
         }
         let answer = app.send(request).await;
-        answer.is_problem(400, "invalid-input");
+        answer.assert_problem(400, "invalid-input");
         assert_eq!(
-            answer.bad_fields(),
+            answer.invalid_fields(),
             [(field.to_owned(), code.to_owned())],
             "{path} {body}: {answer:?}"
         );
@@ -172,9 +172,9 @@ async fn several_bad_fields_are_all_named() {
 
     let answer = app.post(REGISTER, body).await;
 
-    answer.is_problem(400, "invalid-input");
+    answer.assert_problem(400, "invalid-input");
     let mut fields: Vec<_> = answer
-        .bad_fields()
+        .invalid_fields()
         .into_iter()
         .map(|(field, _)| field)
         .collect();

@@ -10,7 +10,7 @@ use tokio::{
     time::{Duration, interval, timeout},
 };
 
-use crate::support::test_app::{TestApp, until};
+use crate::support::test_app::{TestApp, wait_until};
 
 const GET: &str = "GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -54,7 +54,7 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
 }
 
 async fn until_open(app: &TestApp, count: u64) {
-    until(async || app.metric("latchkey_connections") == count).await;
+    wait_until(async || app.metric("latchkey_connections") == count).await;
 }
 
 /// C2: for every route alike, as the deadline is the connection's. The answers are many times larger than all buffers.
@@ -79,7 +79,7 @@ async fn client_that_reads_nothing_is_disconnected() {
             );
 
         let stalled = number as u64 + 1;
-        until(async || app.metric("latchkey_connections_stalled_total") == stalled).await;
+        wait_until(async || app.metric("latchkey_connections_stalled_total") == stalled).await;
 
         // What the kernels have of it is still to be had, and then nothing more.
         let mut rest = Vec::new();

@@ -38,7 +38,7 @@ async fn unknown_path_returns_404_problem() {
     ] {
         app.send(app.request(Method::GET, path))
             .await
-            .is_problem(404, "not-found");
+            .assert_problem(404, "not-found");
     }
 }
 
@@ -48,11 +48,11 @@ async fn wrong_method_returns_405_problem() {
     let app = TestApp::new().await;
     for path in POSTS {
         let answer = app.send(app.request(Method::GET, path)).await;
-        answer.is_problem(405, "method-not-allowed");
+        answer.assert_problem(405, "method-not-allowed");
         assert_eq!(answer.headers["allow"], "POST", "{path}");
         app.send(app.request(Method::DELETE, path))
             .await
-            .is_problem(405, "method-not-allowed");
+            .assert_problem(405, "method-not-allowed");
     }
     for (method, path, allowed) in [
         (Method::PUT, "/api/user/", "GET, PATCH"),
@@ -63,7 +63,7 @@ async fn wrong_method_returns_405_problem() {
         (Method::POST, "/docs", "GET, HEAD"),
     ] {
         let answer = app.send(app.request(method, path)).await;
-        answer.is_problem(405, "method-not-allowed");
+        answer.assert_problem(405, "method-not-allowed");
         assert_eq!(answer.headers["allow"], allowed, "{path}");
     }
 }
@@ -86,12 +86,12 @@ async fn unsupported_media_type_returns_415_problem() {
                 .body("{}");
             app.send(request)
                 .await
-                .is_problem(415, "unsupported-media-type");
+                .assert_problem(415, "unsupported-media-type");
         }
         let no_type = app.request(Method::POST, path).body("{}");
         app.send(no_type)
             .await
-            .is_problem(415, "unsupported-media-type");
+            .assert_problem(415, "unsupported-media-type");
     }
 }
 
@@ -119,12 +119,12 @@ async fn missing_body_is_read_as_empty_form() {
     for path in POSTS {
         app.send(app.request(Method::POST, path))
             .await
-            .is_problem(400, "invalid-input");
+            .assert_problem(400, "invalid-input");
         let empty = app
             .request(Method::POST, path)
             .header("content-type", "application/json")
             .body("");
-        app.send(empty).await.is_problem(400, "invalid-input");
+        app.send(empty).await.assert_problem(400, "invalid-input");
     }
 }
 
@@ -152,33 +152,33 @@ async fn malformed_body_returns_400_problem() {
                 .header("content-type", "application/json");
             app.send(request.body(body.to_owned()))
                 .await
-                .is_problem(400, "malformed-body");
+                .assert_problem(400, "malformed-body");
         }
         let latin1 = app
             .request(Method::POST, path)
             .header("content-type", "application/json");
         app.send(latin1.body(b"{\"email\":\"\xe9\"}".to_vec()))
             .await
-            .is_problem(400, "malformed-body");
+            .assert_problem(400, "malformed-body");
         let no_boundary = app
             .request(Method::POST, path)
             .header("content-type", "multipart/form-data");
         app.send(no_boundary.body("x"))
             .await
-            .is_problem(400, "malformed-body");
+            .assert_problem(400, "malformed-body");
         let cut_off = app
             .request(Method::POST, path)
             .header("content-type", "multipart/form-data; boundary=b");
         let body = "--b\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\na";
         app.send(cut_off.body(body))
             .await
-            .is_problem(400, "malformed-body");
+            .assert_problem(400, "malformed-body");
         let many: Vec<_> = (0..2_000)
             .map(|number| (format!("k{number}"), "v"))
             .collect();
         app.send(app.request(Method::POST, path).form(&many))
             .await
-            .is_problem(400, "malformed-body");
+            .assert_problem(400, "malformed-body");
     }
 }
 
@@ -198,10 +198,10 @@ async fn deeply_nested_body_returns_400_problem() {
                 .request(Method::POST, path)
                 .header("content-type", "application/json");
             let answer = app.send(request.body(body.clone())).await;
-            answer.is_problem(400, "invalid-input");
+            answer.assert_problem(400, "invalid-input");
             assert!(
                 answer
-                    .bad_fields()
+                    .invalid_fields()
                     .contains(&("email".to_owned(), "type".to_owned())),
                 "{answer:?}"
             );
@@ -219,14 +219,14 @@ async fn deeply_nested_body_returns_400_problem() {
             .request(Method::POST, "/api/register/")
             .header("content-type", "application/json");
         let answer = app.send(request.body(body)).await;
-        answer.is_problem(400, problem);
+        answer.assert_problem(400, problem);
     }
     let many: serde_json::Map<_, _> = (0..2_000)
         .map(|number| (format!("k{number}"), json!(1)))
         .collect();
     app.post("/api/register/", many.into())
         .await
-        .is_problem(400, "malformed-body");
+        .assert_problem(400, "malformed-body");
 }
 
 /// Of a field that comes twice the last counts, as in the original.
@@ -260,7 +260,9 @@ async fn body_over_the_limit_returns_413_problem() {
             .request(Method::POST, path)
             .header("content-type", "application/json")
             .body(body);
-        app.send(request).await.is_problem(413, "body-too-large");
+        app.send(request)
+            .await
+            .assert_problem(413, "body-too-large");
     }
 }
 
@@ -313,7 +315,7 @@ async fn failing_database_returns_500_without_internal_details() {
         .post("/auth/email_request/", json!({"email": "a@example.com"}))
         .await;
 
-    answer.is_problem(500, "internal");
+    answer.assert_problem(500, "internal");
     let body = answer.body.to_string();
     for inside in [
         "password_resets",

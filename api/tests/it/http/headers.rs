@@ -104,8 +104,8 @@ async fn responses_with_personal_data_have_no_store() {
         .post("/auth/email_request/", json!({"email": "ada@example.com"}))
         .await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    let checked = app.check(&token, &code).await;
-    let reset = app.reset(&token, "another quiet morning").await;
+    let checked = app.check_otp(&token, &code).await;
+    let reset = app.reset_password(&token, "another quiet morning").await;
     for answer in [
         profile, login, refresh, sessions, activity, asked, checked, reset,
     ] {
@@ -227,13 +227,13 @@ async fn only_configured_origins_are_allowed() {
     );
     app.send(preflight("https://evil.example"))
         .await
-        .is_problem(403, "origin-not-allowed");
+        .assert_problem(403, "origin-not-allowed");
 
     let own = app
         .request(Method::POST, "/api/login/")
         .header("origin", &app.base)
         .json(&json!({}));
-    app.send(own).await.is_problem(400, "invalid-input");
+    app.send(own).await.assert_problem(400, "invalid-input");
 
     let read = app
         .request(Method::POST, "/api/login/")

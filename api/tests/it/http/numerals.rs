@@ -5,7 +5,7 @@ use reqwest::Method;
 use sea_orm::EntityTrait as _;
 use serde_json::{Value, json};
 
-use crate::support::test_app::{PASSWORD, TestApp, other_than, registration};
+use crate::support::test_app::{PASSWORD, TestApp, registration, wrong_code};
 
 /// The digits of a code in another script, whose zero this is.
 fn in_script(code: &str, zero: char) -> String {
@@ -103,7 +103,7 @@ async fn present_field_is_never_reported_as_missing() {
         .header("content-type", "application/x-www-form-urlencoded")
         .body(json!({"email": "ada@example.com", "password": PASSWORD}).to_string());
     let answer = app.send(request).await;
-    answer.is_problem(400, "malformed-body");
+    answer.assert_problem(400, "malformed-body");
     assert!(
         answer.text("/detail").contains("application/json"),
         "{answer:?}"
@@ -124,7 +124,7 @@ async fn code_in_another_script_or_grouping_is_accepted() {
     ];
     for typed in typed {
         let (token, code) = app.request_reset("ada@example.com").await;
-        let answer = app.check(&token, &typed(&code)).await;
+        let answer = app.check_otp(&token, &typed(&code)).await;
         assert_eq!(answer.status, 200, "{}: {answer:?}", typed(&code));
     }
 }
@@ -170,7 +170,7 @@ async fn code_of_wrong_length_costs_no_attempt() {
         ] {
             let body = json!({"token": token, "otp": otp});
             let mut answer = app.post("/auth/check_otp/", body).await;
-            answer.is_problem(400, "invalid-otp");
+            answer.assert_problem(400, "invalid-otp");
             answer.body["instance"] = Value::Null;
             answers.push(answer.body);
         }
@@ -182,14 +182,14 @@ async fn code_of_wrong_length_costs_no_attempt() {
     assert_eq!(tries(&app).await, [0, 0]);
 
     // A wrong code of the right length takes one of each; then the right one is still right.
-    let wrong = in_script(&other_than(&code), '\u{660}');
-    app.check(&token, &wrong)
+    let wrong = in_script(&wrong_code(&code), '\u{660}');
+    app.check_otp(&token, &wrong)
         .await
-        .is_problem(400, "invalid-otp");
+        .assert_problem(400, "invalid-otp");
     let mut counts = tries(&app).await;
     counts.sort_unstable();
     assert_eq!(counts, [0, 1]);
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
 /// Codes have the length that is configured.
@@ -210,7 +210,10 @@ async fn code_has_the_configured_length() {
         .unwrap()
         .to_owned();
     assert_eq!(code.len(), 8);
-    assert_eq!(app.check(&answer.text("/token"), &code).await.status, 200);
+    assert_eq!(
+        app.check_otp(&answer.text("/token"), &code).await.status,
+        200
+    );
 }
 
 /// A name is refused for what nobody sees, with the reason, and taken in every script.
@@ -227,9 +230,9 @@ async fn invisible_username_returns_400_with_the_reason() {
     ] {
         let body = json!({"username": bad});
         let answer = app.patch_user(&tokens.access, body).await;
-        answer.is_problem(400, "invalid-input");
+        answer.assert_problem(400, "invalid-input");
         assert_eq!(
-            answer.bad_fields(),
+            answer.invalid_fields(),
             [("username".to_owned(), "character".to_owned())]
         );
     }

@@ -21,7 +21,7 @@ async fn exchange(app: &TestApp, request: &str) -> String {
 }
 
 #[track_caller]
-fn is_problem(answer: &str, status: u16, name: &str) {
+fn assert_problem(answer: &str, status: u16, name: &str) {
     assert!(
         answer.starts_with(&format!("HTTP/1.1 {status} ")),
         "{answer}"
@@ -49,12 +49,12 @@ async fn request_without_exactly_one_valid_host_returns_400() {
             let request =
                 format!("{method} /health/live HTTP/1.1\r\n{hosts}Connection: close\r\n\r\n");
             let answer = exchange(&app, &request).await;
-            is_problem(&answer, 400, "invalid-host");
+            assert_problem(&answer, 400, "invalid-host");
         }
     }
     for hosts in ["Host: a\r\nHost: b\r\n", "Host: a b\r\n"] {
         let request = format!("GET /health/live HTTP/1.0\r\n{hosts}\r\n");
-        is_problem(&exchange_1_0(&app, &request).await, 400, "invalid-host");
+        assert_problem(&exchange_1_0(&app, &request).await, 400, "invalid-host");
     }
 }
 
@@ -84,7 +84,7 @@ async fn uri_over_8_kib_returns_414() {
     assert!(longest.starts_with("HTTP/1.1 200 "), "{longest}");
     for length in [8_193, 16_384, 30_000] {
         let answer = exchange(&app, &get(length)).await;
-        is_problem(&answer, 414, "uri-too-long");
+        assert_problem(&answer, 414, "uri-too-long");
     }
 }
 
@@ -104,7 +104,7 @@ async fn header_over_16_kib_returns_431() {
     assert!(largest.starts_with("HTTP/1.1 200 "), "{largest}");
     for bytes in [16_385, 30_000] {
         let answer = exchange(&app, &get(bytes)).await;
-        is_problem(&answer, 431, "header-too-large");
+        assert_problem(&answer, 431, "header-too-large");
     }
 }
 
@@ -121,7 +121,7 @@ async fn more_than_64_header_fields_return_431() {
     // With 3,000 the head is nearly as large as the buffer.
     for fields in [65, 100, 101, 3_000] {
         let answer = exchange(&app, &get(fields)).await;
-        is_problem(&answer, 431, "header-too-large");
+        assert_problem(&answer, 431, "header-too-large");
     }
 }
 
@@ -134,7 +134,7 @@ async fn maximum_header_fields_return_431() {
 
     let answer = exchange(&app, &get).await;
 
-    is_problem(&answer, 431, "header-too-large");
+    assert_problem(&answer, 431, "header-too-large");
 }
 
 /// RFC 9112, 6.1: where a request's length is given in both ways, a proxy in front may have taken the other one, and what
@@ -155,7 +155,7 @@ async fn chunked_request_closes_its_connection() {
             ),
         )
         .await;
-        is_problem(&answer, 400, "invalid-input");
+        assert_problem(&answer, 400, "invalid-input");
         assert!(answer.contains("connection: close\r\n"), "{answer}");
         assert_eq!(answer.matches("HTTP/1.1 ").count(), 1, "{answer}");
     }

@@ -240,7 +240,7 @@ async fn large_bodies_of_one_network_spare_others() {
         .request(reqwest::Method::POST, "/api/register/")
         .header("x-forwarded-for", "10.0.1.1")
         .json(&form);
-    app.send(request).await.is_problem(400, "invalid-input");
+    app.send(request).await.assert_problem(400, "invalid-input");
 
     assert!(held.iter().all(|held| !held.is_finished()));
     held.iter().for_each(tokio::task::JoinHandle::abort);
@@ -250,9 +250,9 @@ async fn large_bodies_of_one_network_spare_others() {
 #[tokio::test]
 async fn dashboard_unexpected_large_form_returns_413() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    let visitor = Dashboard::visit(&app).await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    app.create_superuser("root@example.com").await;
+    let visitor = Dashboard::open(&app).await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let own = format!("/admin/users/{}/", app.user("root@example.com").await.id);
     let junk = "x".repeat(100_000);
 

@@ -75,9 +75,9 @@ async fn overlong_text_in_any_field_returns_400() {
 
             let answer = app.send(request.bearer_auth(&tokens.access)).await;
 
-            answer.is_problem(400, "invalid-input");
+            answer.assert_problem(400, "invalid-input");
             let expected = [(name.clone(), "too_long".to_owned())];
-            assert_eq!(answer.bad_fields(), expected, "{path} {name}");
+            assert_eq!(answer.invalid_fields(), expected, "{path} {name}");
         }
     }
 }
@@ -93,9 +93,9 @@ async fn overlong_password_is_not_normalised() {
 
     let answer = app.post("/api/register/", form).await;
 
-    answer.is_problem(400, "invalid-input");
+    answer.assert_problem(400, "invalid-input");
     assert_eq!(
-        answer.bad_fields(),
+        answer.invalid_fields(),
         [("password".to_owned(), "too_long".to_owned())]
     );
     let more = process.most_memory() - before;

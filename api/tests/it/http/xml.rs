@@ -18,7 +18,7 @@ const BODIES: [&str; 2] = [
 #[tokio::test]
 async fn xml_body_returns_415_on_every_operation() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let access = app.login("root@example.com", PASSWORD).await.access;
     let id = app.user("root@example.com").await.id.to_string();
     let document = description().document();
@@ -42,7 +42,7 @@ async fn xml_body_returns_415_on_every_operation() {
                         .body(body);
                     let answer = app.send(request).await;
                     assert_eq!(answer.status, 415, "{method} {path}: {answer:?}");
-                    answer.is_problem(415, "unsupported-media-type");
+                    answer.assert_problem(415, "unsupported-media-type");
                 }
             }
         }

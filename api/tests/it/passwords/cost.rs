@@ -2,11 +2,11 @@
 
 use serde_json::json;
 
-use crate::support::test_app::{Answer, PASSWORD, TestApp};
+use crate::support::test_app::{ApiResponse, PASSWORD, TestApp};
 
 const WEAK: &str = "12345678";
 
-async fn reset(app: &TestApp, token: &str, password: &str) -> Answer {
+async fn reset(app: &TestApp, token: &str, password: &str) -> ApiResponse {
     let body = json!({"token": token, "new_password": password});
     app.post("/auth/reset_password/", body).await
 }
@@ -18,9 +18,9 @@ async fn reset_unknown_token_is_rejected_before_hashing() {
     for password in [WEAK, "short", PASSWORD] {
         reset(&app, "nonsense", password)
             .await
-            .is_problem(400, "invalid-reset-token");
+            .assert_problem(400, "invalid-reset-token");
     }
-    assert_eq!(app.hashes(), 0);
+    assert_eq!(app.password_hash_count(), 0);
 }
 
 /// T1
@@ -30,18 +30,18 @@ async fn resets_are_rate_limited_by_client_ip() {
     for _ in 0..2 {
         reset(&app, "nonsense", PASSWORD)
             .await
-            .is_problem(400, "invalid-reset-token");
+            .assert_problem(400, "invalid-reset-token");
     }
     app.statements.take();
 
     let answer = reset(&app, "nonsense", PASSWORD).await;
 
-    answer.is_problem(429, "too-many-requests");
+    answer.assert_problem(429, "too-many-requests");
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
     let looked_up = |sql: &String| sql.contains("password_resets");
     assert!(!app.statements.take().iter().any(looked_up));
     app.advance_clock(chrono::TimeDelta::seconds(61));
     reset(&app, "nonsense", PASSWORD)
         .await
-        .is_problem(400, "invalid-reset-token");
+        .assert_problem(400, "invalid-reset-token");
 }

@@ -45,7 +45,7 @@ async fn full_hash_queue_logins_return_503_profiles_work() {
         }
     }
     for login in refused {
-        login.is_problem(503, "busy");
+        login.assert_problem(503, "busy");
         assert!(login.headers.contains_key("retry-after"), "{login:?}");
     }
     process.kill().await;

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::{
     support::dashboard::Dashboard,
-    support::test_app::{Answer, PASSWORD, TestApp},
+    support::test_app::{ApiResponse, PASSWORD, TestApp},
 };
 
 /// SHA-1 of `another quiet morning` and of some other texts.
@@ -31,26 +31,26 @@ fn breach_file() -> tempfile::NamedTempFile {
     file
 }
 
-async fn register(app: &TestApp, password: &str) -> Answer {
+async fn register(app: &TestApp, password: &str) -> ApiResponse {
     let form = json!({"email": "new@example.com", "username": "New", "password": password});
     app.post("/api/register/", form).await
 }
 
-async fn change(app: &TestApp, access: &str, new: &str) -> Answer {
+async fn change(app: &TestApp, access: &str, new: &str) -> ApiResponse {
     let body = json!({"password": PASSWORD, "new_password": new});
     let request = app.request(Method::POST, "/auth/change_password/");
     app.send(request.bearer_auth(access).json(&body)).await
 }
 
 /// A new password at each call that sets one.
-async fn set_everywhere(app: &TestApp, password: &str) -> [Answer; 3] {
+async fn set_everywhere(app: &TestApp, password: &str) -> [ApiResponse; 3] {
     let tokens = app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
     [
         register(app, password).await,
         change(app, &tokens.access, password).await,
-        app.reset(&token, password).await,
+        app.reset_password(&token, password).await,
     ]
 }
 
@@ -73,9 +73,9 @@ async fn common_or_obvious_password_returns_400() {
         ("p\u{430}ssword1", "too_common"),
     ] {
         let answer = register(&app, password).await;
-        answer.is_problem(400, "invalid-input");
+        answer.assert_problem(400, "invalid-input");
         let expected = [("password".to_owned(), code.to_owned())];
-        assert_eq!(answer.bad_fields(), expected, "{password}");
+        assert_eq!(answer.invalid_fields(), expected, "{password}");
     }
     // P2
     assert_eq!(register(&app, "qhzmvxkwpl").await.status, 201);
@@ -93,9 +93,9 @@ async fn date_of_birth_as_password_returns_400() {
 
     let answer = app.post("/api/register/", form("19900228new")).await;
 
-    answer.is_problem(400, "invalid-input");
+    answer.assert_problem(400, "invalid-input");
     let expected = [("password".to_owned(), "too_similar".to_owned())];
-    assert_eq!(answer.bad_fields(), expected);
+    assert_eq!(answer.invalid_fields(), expected);
     assert_eq!(register(&app, "19900228new").await.status, 201);
     let again = json!({"dateBirth": "1990-02-28"});
     let tokens = app.logged_in_user("ada@example.com").await;
@@ -105,7 +105,7 @@ async fn date_of_birth_as_password_returns_400() {
         .await;
     assert_eq!(patched.status, 200);
     let answer = change(&app, &tokens.access, "1990.02.28ada").await;
-    assert_eq!(answer.bad_fields()[0].1, "too_similar");
+    assert_eq!(answer.invalid_fields()[0].1, "too_similar");
 }
 
 /// P3
@@ -116,8 +116,8 @@ async fn breached_password_returns_400_everywhere() {
     let app = TestApp::with(&[("BREACHED_PASSWORDS_FILE", path)]).await;
 
     for answer in set_everywhere(&app, "another quiet morning").await {
-        answer.is_problem(400, "invalid-input");
-        assert_eq!(answer.bad_fields()[0].1, "breached");
+        answer.assert_problem(400, "invalid-input");
+        assert_eq!(answer.invalid_fields()[0].1, "breached");
     }
     assert_eq!(register(&app, "yet another morning").await.status, 201);
 }
@@ -133,7 +133,7 @@ async fn unreadable_breach_file_returns_503() {
 
     let answer = change(&app, &tokens.access, "yet another morning").await;
 
-    answer.is_problem(503, "unavailable");
+    answer.assert_problem(503, "unavailable");
     assert!(!answer.body.to_string().contains(&path), "{answer:?}");
     app.login("ada@example.com", PASSWORD).await;
     let file = breach_file();
@@ -166,7 +166,7 @@ async fn password_min_length_is_enforced_and_documented() {
     let app = TestApp::with(&[("PASSWORD_MIN_LENGTH", "12")]).await;
     let eleven = "qhzmvxkwplb";
     for answer in set_everywhere(&app, eleven).await {
-        answer.is_problem(400, "invalid-input");
+        answer.assert_problem(400, "invalid-input");
         assert_eq!(answer.body["errors"][0]["code"], "too_short");
         assert_eq!(
             answer.body["errors"][0]["detail"],
@@ -186,8 +186,8 @@ async fn password_min_length_is_enforced_and_documented() {
         let text = described["description"].as_str().unwrap();
         assert!(text.starts_with("12 to 128 characters"), "{text}");
     }
-    app.superuser("root@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
-    let html = root.see("/admin/account/").await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let html = root.get_html("/admin/account/").await;
     assert!(html.contains("Minimum length: 12"), "{html}");
 }

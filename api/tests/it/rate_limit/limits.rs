@@ -7,7 +7,9 @@ use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
 use crate::support::dashboard::Dashboard;
-use crate::support::test_app::{Answer, PASSWORD, TestApp, other_than, registration, until};
+use crate::support::test_app::{
+    ApiResponse, PASSWORD, TestApp, registration, wait_until, wrong_code,
+};
 
 const WRONG: &str = "a wrong password";
 
@@ -18,7 +20,7 @@ async fn start(limits: &[(&str, &str)]) -> TestApp {
 }
 
 /// A login that comes, as the proxy says, from somewhere.
-async fn login_from(app: &TestApp, client_ip: &str, email: &str, password: &str) -> Answer {
+async fn login_from(app: &TestApp, client_ip: &str, email: &str, password: &str) -> ApiResponse {
     let body = json!({"email": email, "password": password});
     app.send(
         app.request(Method::POST, "/api/login/")
@@ -28,8 +30,8 @@ async fn login_from(app: &TestApp, client_ip: &str, email: &str, password: &str)
     .await
 }
 
-fn retry_after(answer: &Answer) -> i64 {
-    answer.is_problem(429, "too-many-requests");
+fn retry_after(answer: &ApiResponse) -> i64 {
+    answer.assert_problem(429, "too-many-requests");
     assert_eq!(answer.headers["ratelimit-remaining"], "0");
     assert_eq!(
         answer.headers["ratelimit-reset"],
@@ -116,8 +118,13 @@ async fn distributed_guesses_lock_account_but_not_owner() {
         200
     );
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
-    assert_eq!(app.reset(&token, "another quiet morning").await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    assert_eq!(
+        app.reset_password(&token, "another quiet morning")
+            .await
+            .status,
+        200
+    );
     app.login("ada@example.com", "another quiet morning").await;
 }
 
@@ -143,14 +150,14 @@ async fn lockout_doubles_with_failures_until_login_succeeds() {
         }
         app.try_login("ada@example.com", WRONG)
             .await
-            .is_problem(401, "invalid-credentials");
+            .assert_problem(401, "invalid-credentials");
     }
     app.advance_clock(TimeDelta::seconds(32));
     app.login("ada@example.com", PASSWORD).await;
     for _ in 0..5 {
         app.try_login("ada@example.com", WRONG)
             .await
-            .is_problem(401, "invalid-credentials");
+            .assert_problem(401, "invalid-credentials");
     }
 }
 
@@ -166,7 +173,7 @@ async fn final_lockout_ends_only_by_password_reset() {
     for _ in 0..8 {
         app.try_login("ada@example.com", WRONG)
             .await
-            .is_problem(401, "invalid-credentials");
+            .assert_problem(401, "invalid-credentials");
         app.advance_clock(TimeDelta::minutes(15));
     }
 
@@ -188,11 +195,16 @@ async fn final_lockout_ends_only_by_password_reset() {
     app.advance_clock(TimeDelta::days(30));
     app.try_login("ada@example.com", PASSWORD)
         .await
-        .is_problem(429, "too-many-requests");
+        .assert_problem(429, "too-many-requests");
 
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
-    assert_eq!(app.reset(&token, "another quiet morning").await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    assert_eq!(
+        app.reset_password(&token, "another quiet morning")
+            .await
+            .status,
+        200
+    );
     app.login("ada@example.com", "another quiet morning").await;
 }
 
@@ -210,10 +222,10 @@ async fn unknown_email_is_locked_out_like_known_one() {
         for _ in 0..2 {
             app.try_login(email, WRONG)
                 .await
-                .is_problem(401, "invalid-credentials");
+                .assert_problem(401, "invalid-credentials");
         }
         let mut answer = app.try_login(email, WRONG).await;
-        answer.is_problem(429, "too-many-requests");
+        answer.assert_problem(429, "too-many-requests");
         answer.body["instance"] = Value::Null;
         answers.push((answer.body, answer.headers["retry-after"].clone()));
     }
@@ -250,7 +262,7 @@ async fn reset_requests_answer_alike_within_mail_budget() {
 
     app.advance_clock(TimeDelta::minutes(50));
     let (token, code) = app.request_reset("known@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
 /// T1
@@ -267,16 +279,16 @@ async fn each_operation_has_its_own_limit() {
     app.register("b@example.com").await;
     app.post("/api/register/", registration("c@example.com"))
         .await
-        .is_problem(429, "too-many-requests");
+        .assert_problem(429, "too-many-requests");
 
     for _ in 0..2 {
-        app.check("x", "123456")
+        app.check_otp("x", "123456")
             .await
-            .is_problem(400, "invalid-otp");
+            .assert_problem(400, "invalid-otp");
     }
-    app.check("x", "123456")
+    app.check_otp("x", "123456")
         .await
-        .is_problem(429, "too-many-requests");
+        .assert_problem(429, "too-many-requests");
 
     for number in 0..2 {
         let body = json!({"email": format!("x{number}@example.com")});
@@ -284,7 +296,7 @@ async fn each_operation_has_its_own_limit() {
     }
     app.post("/auth/email_request/", json!({"email": "y@example.com"}))
         .await
-        .is_problem(429, "too-many-requests");
+        .assert_problem(429, "too-many-requests");
 
     let change = json!({"password": WRONG, "new_password": "another quiet morning"});
     let request = || {
@@ -293,11 +305,13 @@ async fn each_operation_has_its_own_limit() {
             .json(&change)
     };
     for _ in 0..2 {
-        app.send(request()).await.is_problem(400, "wrong-password");
+        app.send(request())
+            .await
+            .assert_problem(400, "wrong-password");
     }
     app.send(request())
         .await
-        .is_problem(429, "too-many-requests");
+        .assert_problem(429, "too-many-requests");
     assert_eq!(
         app.get_user(&tokens.access).await.status,
         200,
@@ -319,7 +333,7 @@ async fn untrusted_forwarding_headers_are_ignored() {
     }
     login_from(&app, "192.0.2.9", "a@example.com", WRONG)
         .await
-        .is_problem(429, "too-many-requests");
+        .assert_problem(429, "too-many-requests");
 }
 
 /// T4: behind trusted proxies the client is the first stranger from the right, and IPv6 counts by its /64.
@@ -352,7 +366,9 @@ async fn client_ip_is_last_untrusted_proxy_hop() {
             "for=203.0.113.9, for=192.0.2.1;proto=https, for=10.0.0.5",
         ),
     ] {
-        from(name, same).await.is_problem(429, "too-many-requests");
+        from(name, same)
+            .await
+            .assert_problem(429, "too-many-requests");
     }
     assert_eq!(
         from("forwarded", "for=\"[2001:db8:1:2::1]:4711\"")
@@ -362,7 +378,7 @@ async fn client_ip_is_last_untrusted_proxy_hop() {
     );
     from("x-forwarded-for", "2001:db8:1:2:ffff::9")
         .await
-        .is_problem(429, "too-many-requests");
+        .assert_problem(429, "too-many-requests");
     assert_eq!(from("x-forwarded-for", "2001:db8:1:3::1").await.status, 401);
 }
 
@@ -426,7 +442,7 @@ async fn ipv6_site_has_ten_times_network_limit() {
 #[tokio::test]
 async fn ipv6_site_rate_limited_is_listed_and_unlocked() {
     let app = start(&[("LIMIT_RESET_IP", "1/3600")]).await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let root = app.login("root@example.com", PASSWORD).await;
     let ask = async |network: u8| {
         let client_ip = format!("2001:db8:1:{network:x}::1");
@@ -493,26 +509,26 @@ async fn wrong_codes_are_counted_across_resets() {
         let first = asked(&app, email).await;
         // What is tried after the fifth try is no guess, and takes none from the mailbox.
         for _ in 0..8 {
-            let answer = app.check(&first, "000000").await;
-            answer.is_problem(400, "invalid-otp");
+            let answer = app.check_otp(&first, "000000").await;
+            answer.assert_problem(400, "invalid-otp");
         }
         let second = asked(&app, email).await;
         for _ in 0..2 {
-            let answer = app.check(&second, "000000").await;
-            answer.is_problem(400, "invalid-otp");
+            let answer = app.check_otp(&second, "000000").await;
+            answer.assert_problem(400, "invalid-otp");
         }
         assert_eq!(
-            retry_after(&app.check(&second, "000000").await),
+            retry_after(&app.check_otp(&second, "000000").await),
             86_400,
             "{email}"
         );
     }
 
     let (token, code) = app.request_reset("ada@example.com").await;
-    retry_after(&app.check(&token, &code).await);
+    retry_after(&app.check_otp(&token, &code).await);
     app.advance_clock(TimeDelta::days(1));
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
 /// T3: the right code is no wrong one, a reset forgives those, and staff can.
@@ -520,22 +536,22 @@ async fn wrong_codes_are_counted_across_resets() {
 async fn wrong_codes_are_cleared_by_reset_or_staff() {
     let app = start(&[("LIMIT_OTP_EMAIL", "3/86400")]).await;
     app.logged_in_user("ada@example.com").await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let root = app.login("root@example.com", PASSWORD).await;
     for new in ["another quiet morning", "and one more evening"] {
         let (token, code) = app.request_reset("ada@example.com").await;
         for _ in 0..2 {
-            app.check(&token, &other_than(&code)).await;
+            app.check_otp(&token, &wrong_code(&code)).await;
         }
-        assert_eq!(app.check(&token, &code).await.status, 200);
-        assert_eq!(app.reset(&token, new).await.status, 200);
+        assert_eq!(app.check_otp(&token, &code).await.status, 200);
+        assert_eq!(app.reset_password(&token, new).await.status, 200);
     }
 
     let (token, code) = app.request_reset("ada@example.com").await;
     for _ in 0..4 {
-        app.check(&token, &other_than(&code)).await;
+        app.check_otp(&token, &wrong_code(&code)).await;
     }
-    retry_after(&app.check(&token, &code).await);
+    retry_after(&app.check_otp(&token, &code).await);
     let held = app.request(Method::GET, "/api/admin/limits/");
     let held = app.send(held.bearer_auth(&root.access)).await;
     assert_eq!(held.text("/limits/0/what"), "otp");
@@ -546,7 +562,7 @@ async fn wrong_codes_are_cleared_by_reset_or_staff() {
         .bearer_auth(&root.access)
         .json(&json!({"name": held.text("/limits/0/name")}));
     assert_eq!(app.send(release).await.status, 204);
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
 /// O3: of right codes that are sent at once, as by an impatient client, those that come after the accepted one take no attempt
@@ -562,11 +578,11 @@ async fn late_right_code_costs_no_attempt() {
     let (token, code) = app.request_reset("ada@example.com").await;
     accept_after_count(&app).await;
 
-    let late = app.check(&token, &code).await;
+    let late = app.check_otp(&token, &code).await;
 
-    late.is_problem(400, "invalid-otp");
+    late.assert_problem(400, "invalid-otp");
     // The refund comes after the answer.
-    until(async || {
+    wait_until(async || {
         let keys = app.redis.keys().await;
         !keys.iter().any(|key| key.contains(":limit:otp:email:"))
     })
@@ -626,9 +642,9 @@ async fn login_failed_by_service_is_not_counted() {
     rename("users", "gone").await;
     for _ in 0..5 {
         let answer = app.try_login("ada@example.com", PASSWORD).await;
-        answer.is_problem(500, "internal");
+        answer.assert_problem(500, "internal");
         // It is taken back after the answer.
-        until(async || failed_attempts(&app).await == (Some(2), None)).await;
+        wait_until(async || failed_attempts(&app).await == (Some(2), None)).await;
     }
     rename("gone", "users").await;
     app.login("ada@example.com", PASSWORD).await;
@@ -691,13 +707,16 @@ async fn password_change_failures_have_their_own_lockout() {
     for wait in [0, 0, 0, 1, 2] {
         app.advance_clock(TimeDelta::seconds(wait));
         let answer = change(&access, WRONG, "yet another morning").await;
-        answer.is_problem(400, "wrong-password");
+        answer.assert_problem(400, "wrong-password");
     }
     app.advance_clock(TimeDelta::minutes(4));
     retry_after(&change(&access, "another quiet morning", "yet another morning").await);
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
-    assert_eq!(app.reset(&token, "one more evening").await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    assert_eq!(
+        app.reset_password(&token, "one more evening").await.status,
+        200
+    );
     let tokens = app.login("ada@example.com", "one more evening").await;
     let body = json!({"password": "one more evening", "new_password": "yet another morning"});
     let request = app.request(Method::POST, "/auth/change_password/");
@@ -715,7 +734,7 @@ async fn email_changes_are_rate_limited() {
     for _ in 0..2 {
         change("taken@example.com")
             .await
-            .is_problem(409, "email-taken");
+            .assert_problem(409, "email-taken");
     }
     assert_eq!(retry_after(&change("free@example.com").await), 3600);
     assert_eq!(change("ADA@example.com").await.status, 200);
@@ -726,7 +745,7 @@ async fn email_changes_are_rate_limited() {
 /// A body that no call accepts.
 const MALFORMED: &str = "{";
 
-async fn malformed(app: &TestApp, method: Method, path: &str, body: String) -> Answer {
+async fn malformed(app: &TestApp, method: Method, path: &str, body: String) -> ApiResponse {
     let request = app
         .request(method, path)
         .header("content-type", "application/json");
@@ -765,7 +784,7 @@ async fn account_rate_limited_body_is_not_parsed() {
         ("LIMIT_PICTURE_ACCOUNT", "1/3600"),
     ])
     .await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let access = app.login("root@example.com", PASSWORD).await.access;
     let id = app.user("root@example.com").await.id;
     let picture = crate::accounts::pictures::data_url(&crate::accounts::pictures::png(4, 4));
@@ -794,11 +813,11 @@ async fn account_rate_limited_body_is_not_parsed() {
         assert_eq!(answer.status, 429, "{path}: {answer:?}");
         retry_after(&answer);
     }
-    let dashboard = Dashboard::of(&app, "root@example.com").await;
+    let dashboard = Dashboard::signed_in(&app, "root@example.com").await;
     let path = format!("/admin/users/{id}/");
     let page = dashboard.post(&path, &[("junk", &large)]).await;
     assert_eq!(page.status, 429, "{page:?}");
     // A small body need not have a picture.
     let answer = send(Method::PATCH, "/api/user/", MALFORMED.to_owned()).await;
-    answer.is_problem(400, "malformed-body");
+    answer.assert_problem(400, "malformed-body");
 }

@@ -5,7 +5,7 @@ use latchkey_shared::models::mail;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::test_app::{Answer, PASSWORD, TestApp, code_in, registration};
+use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, code_in, registration};
 
 /// What comes without any setting, but for the pause between two codes, which has a test of its own.
 const BUDGET: [(&str, &str); 5] = [
@@ -21,7 +21,12 @@ pub(crate) async fn start(more: &[(&str, &str)]) -> TestApp {
     TestApp::with(&[&BUDGET, more].concat()).await
 }
 
-pub(crate) async fn post_from(app: &TestApp, client_ip: &str, path: &str, body: Value) -> Answer {
+pub(crate) async fn post_from(
+    app: &TestApp,
+    client_ip: &str,
+    path: &str,
+    body: Value,
+) -> ApiResponse {
     let request = app.request(Method::POST, path);
     let request = request.header("x-forwarded-for", client_ip).json(&body);
     app.send(request).await
@@ -91,7 +96,7 @@ async fn one_network_uses_only_its_own_share() {
     let token = ask_from(&app, OWNER, "ada@example.com").await;
     let mails = app.mails_to("ada@example.com").await;
     let code = code_in(mails.last().unwrap());
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
 /// M3: however many strangers ask, the owner gets a code where the account has logged in before.
@@ -111,7 +116,7 @@ async fn known_network_gets_code_despite_flood() {
     let token = ask_from(&app, OWNER, "ada@example.com").await;
     let mails = app.mails_to("ada@example.com").await;
     let code = code_in(mails.last().unwrap());
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
     // And even so no more than the share of one network.
     for _ in 0..5 {
         ask_from(&app, OWNER, "ada@example.com").await;
@@ -141,8 +146,13 @@ async fn wrong_codes_of_stranger_leave_owner_attempts() {
         assert_eq!(wrong, 10, "{email}");
     }
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
-    assert_eq!(app.reset(&token, "another quiet morning").await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    assert_eq!(
+        app.reset_password(&token, "another quiet morning")
+            .await
+            .status,
+        200
+    );
 }
 
 /// T5: a second code within a minute waits for its turn and works then.
@@ -158,7 +168,7 @@ async fn second_code_within_a_minute_is_delayed() {
     assert_eq!(sent_and_suppressed(&app, "reset_code").await, (2, 0));
     let mails = app.mails_to("ada@example.com").await;
     let code = code_in(mails.last().unwrap());
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
 /// T5: fifty replays of rotated tokens end fifty sessions and send three mails.
@@ -176,13 +186,18 @@ async fn token_replay_mails_stay_within_budget() {
     app.advance_clock(TimeDelta::seconds(11));
     for (token, access) in &used {
         let answer = app.post("/auth/refresh/", json!({"refresh": token})).await;
-        answer.is_problem(401, "invalid-refresh-token");
+        answer.assert_problem(401, "invalid-refresh-token");
         assert_eq!(app.get_user(access).await.status, 401);
     }
     assert_eq!(sent_and_suppressed(&app, "token_replayed").await, (3, 47));
 }
 
-pub(crate) async fn change_password(app: &TestApp, access: &str, from: &str, to: &str) -> Answer {
+pub(crate) async fn change_password(
+    app: &TestApp,
+    access: &str,
+    from: &str,
+    to: &str,
+) -> ApiResponse {
     let body = json!({"password": from, "new_password": to});
     let request = app.request(Method::POST, "/auth/change_password/");
     app.send(request.bearer_auth(access).json(&body)).await
@@ -330,7 +345,7 @@ async fn mails_beyond_the_budget_are_bounded() {
 #[tokio::test]
 async fn staff_requested_reset_spares_the_owners_budget() {
     let app = start(&[]).await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.logged_in_user("ada@example.com").await;
     app.deliver_all().await;
     let root = app.login("root@example.com", PASSWORD).await.access;
@@ -346,7 +361,7 @@ async fn staff_requested_reset_spares_the_owners_budget() {
 
     for _ in 0..3 {
         let (token, code) = app.request_reset("ada@example.com").await;
-        assert_eq!(app.check(&token, &code).await.status, 200);
+        assert_eq!(app.check_otp(&token, &code).await.status, 200);
     }
     let held = app.request(Method::GET, "/api/admin/limits/");
     let held = app.send(held.bearer_auth(&root)).await;
@@ -357,7 +372,7 @@ async fn staff_requested_reset_spares_the_owners_budget() {
 #[tokio::test]
 async fn suppressed_mail_is_listed_and_can_be_retried() {
     let app = start(&[("LIMIT_MAIL_CAUSE", "1/3600")]).await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let root = app.login("root@example.com", PASSWORD).await.access;
     for number in 0..2 {
         app.register(&format!("ada+{number}@example.com")).await;

@@ -27,8 +27,8 @@ async fn login_from(app: &TestApp, client_ip: &str, email: &str, password: &str)
 async fn verified_owner(app: &TestApp, email: &str) -> Tokens {
     app.register(email).await;
     let (token, code) = app.request_reset(email).await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
-    assert_eq!(app.reset(&token, NEW).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    assert_eq!(app.reset_password(&token, NEW).await.status, 200);
     app.deliver_all().await;
     app.advance_clock(TimeDelta::days(1));
     login_from(app, OWNER, email, NEW).await
@@ -53,7 +53,7 @@ async fn owner_gets_a_code(app: &TestApp, email: &str) {
     let token = ask_from(app, OWNER, email).await;
     let mails = app.mails_to(email).await;
     let code = code_in(mails.last().unwrap());
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
 /// Fills the totals of a mailbox with codes that strangers' networks ask for.
@@ -205,9 +205,9 @@ async fn network_is_known_by_login_after_verification() {
     app.register("ada@example.com").await;
     login_from(&app, thief, "ada@example.com", PASSWORD).await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
     app.advance_clock(TimeDelta::seconds(1));
-    assert_eq!(app.reset(&token, NEW).await.status, 200);
+    assert_eq!(app.reset_password(&token, NEW).await.status, 200);
     app.deliver_all().await;
     app.advance_clock(TimeDelta::days(1));
     flood_codes(&app, "ada@example.com", 0).await;

@@ -7,7 +7,7 @@ use futures_util::{StreamExt as _, stream};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::support::test_app::{Answer, PASSWORD, TestApp};
+use crate::support::test_app::{ApiResponse, PASSWORD, TestApp};
 
 const WRONG: &str = "a wrong password";
 const CLIENT_IP: &str = "192.0.2.1";
@@ -33,7 +33,7 @@ async fn start() -> TestApp {
 }
 
 /// Posts from a client IP, a millisecond after the request before.
-async fn post_from(app: &TestApp, client_ip: &str, path: &str, body: Value) -> Answer {
+async fn post_from(app: &TestApp, client_ip: &str, path: &str, body: Value) -> ApiResponse {
     app.advance_clock(TimeDelta::milliseconds(1));
     let request = app.request(Method::POST, path);
     let request = request.header("x-forwarded-for", client_ip).json(&body);
@@ -43,7 +43,7 @@ async fn post_from(app: &TestApp, client_ip: &str, path: &str, body: Value) -> A
 async fn fail_from(app: &TestApp, client_ip: &str, email: &str) {
     let body = json!({"email": email, "password": WRONG});
     let answer = post_from(app, client_ip, "/api/login/", body).await;
-    answer.is_problem(401, "invalid-credentials");
+    answer.assert_problem(401, "invalid-credentials");
 }
 
 async fn fail(app: &TestApp, email: &str) {
@@ -72,7 +72,7 @@ async fn try_code(app: &TestApp, client_ip: &str, email: &str) {
     app.deliver_all().await;
     let body = json!({"token": answer.text("/token"), "otp": "000000"});
     let answer = post_from(app, client_ip, "/auth/check_otp/", body).await;
-    answer.is_problem(400, "invalid-otp");
+    answer.assert_problem(400, "invalid-otp");
 }
 
 /// The keys of limits whose name begins so.
@@ -210,7 +210,7 @@ async fn account_failures_outlast_a_flood() {
     .await;
     let body = json!({"token": answer.text("/token"), "otp": "000000"});
     let answer = post_from(&app, CLIENT_IP, "/auth/check_otp/", body).await;
-    answer.is_problem(400, "invalid-otp");
+    answer.assert_problem(400, "invalid-otp");
     for (_, entries, _) in lists(&app).await {
         assert!(entries.is_disjoint(&before), "{entries:?}");
     }
@@ -264,10 +264,10 @@ async fn unknown_email_is_locked_after_last_failure() {
     for email in ["ada@example.com", "invented@example.com"] {
         for _ in 0..3 {
             let answer = app.try_login(email, WRONG).await;
-            answer.is_problem(401, "invalid-credentials");
+            answer.assert_problem(401, "invalid-credentials");
         }
         let answer = app.try_login(email, WRONG).await;
-        answer.is_problem(429, "too-many-requests");
+        answer.assert_problem(429, "too-many-requests");
     }
     let mut ends: Vec<_> = counters(&app, "failed").await;
     ends.sort_unstable();

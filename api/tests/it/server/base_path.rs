@@ -77,7 +77,7 @@ fn links(html: &str) -> Vec<(&'static str, String)> {
 #[tokio::test]
 async fn dashboard_links_stay_below_base_path() {
     let mut app = below_a_path(&[("LIMIT_LOGIN_FREE_FAILURES", "1")]).await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let picture = json!({"image": data_url(&png(5, 5))});
     app.patch_user(&tokens.access, picture).await;
@@ -86,13 +86,13 @@ async fn dashboard_links_stay_below_base_path() {
     app.try_login("ada@example.com", "wrong wrong").await;
     app.try_login("ada@example.com", "wrong wrong").await;
     app.try_login("ada@example.com", "wrong wrong").await;
-    let visitor = Dashboard::visit(&app).await;
+    let visitor = Dashboard::open(&app).await;
     let away = visitor.get("/admin/users/?q=ada").await;
     assert_eq!(
         away.location(),
         format!("{BASE}/admin/login/?next=%2Fadmin%2Fusers%2F%3Fq%3Dada")
     );
-    let htmx = visitor.request("/admin/users/bulk/");
+    let htmx = visitor.post_request("/admin/users/bulk/");
     let referer = format!("{}/admin/users/?q=ada", app.base);
     let csrf = visitor.csrf.as_str();
     let form = [("csrf", csrf), ("act", "activate"), ("id", "1")];
@@ -118,7 +118,7 @@ async fn dashboard_links_stay_below_base_path() {
         assert!(cookie.contains(&format!("Path={BASE}")), "{cookie}");
     }
 
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     // From here on the paths are those of the pages.
     app.base.truncate(app.base.len() - BASE.len());
     let (mut seen, mut waiting) = (BTreeSet::new(), VecDeque::new());
@@ -159,10 +159,10 @@ async fn dashboard_links_stay_below_base_path() {
 #[tokio::test]
 async fn dashboard_forms_redirect_below_base_path() {
     let app = below_a_path(&[]).await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
 
     let chosen = [("act", "activate"), ("id", &id), ("back", "/admin/users/")];
     let page = root.post("/admin/users/bulk/", &chosen).await;

@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::support::test_app::{Answer, PASSWORD, TestApp};
+use crate::support::test_app::{ApiResponse, PASSWORD, TestApp};
 
-async fn post(app: &TestApp, base: &str, path: &str, body: Value) -> Answer {
+async fn post(app: &TestApp, base: &str, path: &str, body: Value) -> ApiResponse {
     app.send(app.http.post(format!("{base}{path}")).json(&body))
         .await
 }

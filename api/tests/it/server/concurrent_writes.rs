@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     support::dashboard::Dashboard,
-    support::test_app::{TestApp, registration, until},
+    support::test_app::{TestApp, registration, wait_until},
 };
 
 #[tokio::test]
@@ -249,7 +249,7 @@ async fn beside_a_worker<T>(
     password_reset::bind(&worker, &[known]).await.unwrap();
     let bound = async {
         // It waits for the worker.
-        until(async || database.blocked().await > 0).await;
+        wait_until(async || database.blocked().await > 0).await;
         let bound = password_reset::bind(&worker, &[new]).await;
         worker.commit().await.unwrap();
         bound
@@ -273,8 +273,8 @@ async fn postgres_email_change_and_reset_binding_never_deadlock() {
 #[tokio::test]
 async fn postgres_bulk_removal_and_reset_binding_never_deadlock() {
     let app = TestApp::on_postgres().await;
-    app.superuser("root@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let mut ids = Vec::new();
     for email in ["ada@example.com", "bea@example.com"] {
         app.logged_in_user(email).await;
@@ -293,7 +293,7 @@ async fn postgres_bulk_removal_and_reset_binding_never_deadlock() {
         &app.database,
         known,
         new,
-        root.done("/admin/users/bulk/", &removal),
+        root.submit("/admin/users/bulk/", &removal),
     )
     .await;
     let left = password_reset::Entity::find().count(&app.database.db);

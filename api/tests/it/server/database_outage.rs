@@ -9,11 +9,11 @@ use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 
-use crate::support::test_app::{Answer, PASSWORD, TestApp, registration, until};
+use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wait_until};
 
 #[track_caller]
-fn is_unavailable(answer: &Answer) {
-    answer.is_problem(503, "unavailable");
+fn is_unavailable(answer: &ApiResponse) {
+    answer.assert_problem(503, "unavailable");
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
 }
 
@@ -28,7 +28,7 @@ pub(crate) async fn with_setting(setting: &str) -> TestApp {
     let database = TestDatabase::postgres().await;
     set(&database.db, &format!("SET {setting}")).await;
     let db = database.connect().await;
-    TestApp::of(database, db, TestRedis::create().await, &[]).await
+    TestApp::on_database(database, db, TestRedis::create().await, &[]).await
 }
 
 /// Changes what new connections start with.
@@ -50,8 +50,8 @@ async fn postgres_read_only_connections_are_replaced() {
 
     set(&app.database.db, "RESET default_transaction_read_only").await;
 
-    until(async || app.post("/api/register/", body.clone()).await.status == 201).await;
-    until(async || server.check_write().await.is_ok()).await;
+    wait_until(async || app.post("/api/register/", body.clone()).await.status == 201).await;
+    wait_until(async || server.check_write().await.is_ok()).await;
 }
 
 /// Starts an application whose server connects to PostgreSQL as a role with a connection limit. Returns it with the role.
@@ -68,7 +68,7 @@ pub(crate) async fn with_limited_role(limit: usize) -> (TestApp, String) {
     url.set_username(&role).unwrap();
     url.set_password(Some("limited")).unwrap();
     let db = database::connect(url.as_str()).await.unwrap();
-    let app = TestApp::of(database, db, TestRedis::create().await, &[]).await;
+    let app = TestApp::on_database(database, db, TestRedis::create().await, &[]).await;
     (app, role)
 }
 
@@ -96,7 +96,7 @@ async fn postgres_refuses_connections_requests_share_open_ones() {
     let lock = database::begin(&app.database.db).await.unwrap();
     let users = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
     lock.execute_unprepared(users).await.unwrap();
-    until(async || {
+    wait_until(async || {
         let mut waiting = pin!(logins(6));
         let _ = timeout(Duration::from_millis(100), &mut waiting).await;
         app.database.blocked().await > 2
@@ -181,7 +181,7 @@ async fn sqlite_locked_returns_503_until_unlocked() {
     let change = json!({"username": "Grace"});
     is_unavailable(&app.patch_user(&ada.access, change.clone()).await);
     drop(lock);
-    until(async || {
+    wait_until(async || {
         let answer = app.patch_user(&ada.access, change.clone()).await;
         answer.status == 200
     })

@@ -8,7 +8,7 @@ use reqwest::Method;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _};
 use serde_json::json;
 
-use crate::support::test_app::{Answer, PASSWORD, TestApp, registration, until};
+use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wait_until};
 
 /// Every one of these writes needs space from now on.
 const WRITES: [&str; 3] = [
@@ -50,7 +50,7 @@ async fn undo_all(db: &Database) -> bool {
 /// Fills the disk after SQLite has rolled back by itself, until `write` is refused. The health checks that follow a refusal
 /// replace the connection, and with it the limit.
 async fn until_refused(db: &Database, write: impl AsyncFn() -> bool) {
-    until(async || {
+    wait_until(async || {
         limit_pages(db, 1).await;
         let is_undone = undo_all(db).await;
         limit_pages(db, 1).await;
@@ -59,11 +59,11 @@ async fn until_refused(db: &Database, write: impl AsyncFn() -> bool) {
     .await;
 }
 
-fn is_unavailable(answer: &Answer) -> bool {
+fn is_unavailable(answer: &ApiResponse) -> bool {
     if answer.status == 200 {
         return false;
     }
-    answer.is_problem(503, "unavailable");
+    answer.assert_problem(503, "unavailable");
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
     true
 }

@@ -12,20 +12,20 @@ use crate::{
     http::slow_clients::serve_as_it_is,
     server::database_outage::{self, with_setting},
     support::dashboard::Dashboard,
-    support::test_app::{Answer, PASSWORD, TestApp, until},
+    support::test_app::{ApiResponse, PASSWORD, TestApp, wait_until},
 };
 
-async fn ready(app: &TestApp) -> Answer {
+async fn ready(app: &TestApp) -> ApiResponse {
     app.send(app.request(Method::GET, "/health/ready")).await
 }
 
-async fn until_ready_says(app: &TestApp, pointer: &str, expected: &str) -> Answer {
-    until(async || ready(app).await.text(pointer) == expected).await;
+async fn until_ready_says(app: &TestApp, pointer: &str, expected: &str) -> ApiResponse {
+    wait_until(async || ready(app).await.text(pointer) == expected).await;
     ready(app).await
 }
 
-fn is_unavailable(answer: &Answer) {
-    answer.is_problem(503, "unavailable");
+fn is_unavailable(answer: &ApiResponse) {
+    answer.assert_problem(503, "unavailable");
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
 }
 
@@ -33,7 +33,7 @@ fn is_unavailable(answer: &Answer) {
 #[tokio::test]
 async fn redis_refuses_writes_readiness_is_degraded_and_recovers() {
     let redis = RedisServer::start().await;
-    let app = TestApp::on(TestRedis::at(&redis.url()).await, &[]).await;
+    let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
     // A full Redis lets a script go on that began by deleting, so what is limited works.
     for (refusal, word, limited) in [
@@ -69,7 +69,7 @@ async fn redis_refuses_writes_readiness_is_degraded_and_recovers() {
 
         redis.accept(refusal).await;
 
-        until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
+        wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
         let answer = until_ready_says(&app, "/status", "ok").await;
         assert_eq!(answer.text("/redis"), "ok");
         assert!(app.dependency_up("redis") > 0.5, "{refusal:?}");
@@ -81,13 +81,13 @@ async fn redis_refuses_writes_readiness_is_degraded_and_recovers() {
 async fn redis_failover_behind_a_name_reconnects() {
     let (old, new) = (RedisServer::start().await, RedisServer::start().await);
     let (line, url) = Forwarder::before(&old.url()).await;
-    let app = TestApp::on(TestRedis::at(&url).await, &[]).await;
+    let app = TestApp::on_redis(TestRedis::at(&url).await, &[]).await;
     app.logged_in_user("ada@example.com").await;
 
     line.redirect(&new.url());
     old.refuse(RedisRefusal::Replica).await;
 
-    until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
+    wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
     until_ready_says(&app, "/status", "ok").await;
 }
 
@@ -180,7 +180,7 @@ async fn database_failure_smtp_readiness_is_unknown() {
 #[tokio::test]
 async fn redis_outage_is_logged_once() {
     let redis = RedisServer::start().await;
-    let mut app = TestApp::on(TestRedis::at(&redis.url()).await, &[]).await;
+    let mut app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
     let (mut process, _) = serve_as_it_is(&mut app).await;
     for outage in 1..3 {
         redis.refuse(RedisRefusal::Replica).await;
@@ -191,9 +191,9 @@ async fn redis_outage_is_logged_once() {
             let lines = process.lines();
             lines.iter().filter(|line| line.contains(part)).count()
         };
-        until(async || count("Dependency failed") == outage).await;
+        wait_until(async || count("Dependency failed") == outage).await;
         redis.accept(RedisRefusal::Replica).await;
-        until(async || count("Dependency works again") == outage).await;
+        wait_until(async || count("Dependency works again") == outage).await;
     }
 
     let lines = process.lines();
@@ -210,12 +210,12 @@ async fn redis_outage_is_logged_once() {
 #[tokio::test]
 async fn redis_outage_sampled_audit_events_are_recorded() {
     let redis = RedisServer::start().await;
-    let app = TestApp::on(TestRedis::at(&redis.url()).await, &[]).await;
+    let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
     redis.refuse(RedisRefusal::Replica).await;
     for _ in 0..3 {
         let refresh = json!({"refresh": "no token"});
         let answer = app.post("/auth/refresh/", refresh).await;
-        answer.is_problem(401, "invalid-refresh-token");
+        answer.assert_problem(401, "invalid-refresh-token");
     }
     let recorded = audit_log::events(&app).await;
     let kinds: Vec<_> = recorded.iter().map(|event| &*event.event).collect();
@@ -252,10 +252,10 @@ async fn media_folder_unwritable_uploads_return_503_and_recover() {
 #[tokio::test]
 async fn dashboard_names_the_degraded_dependency() {
     let app = TestApp::with(&[("MEDIA_DIR", "/dev/null/media")]).await;
-    app.superuser("root@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
 
-    let page = root.see("/admin/").await;
+    let page = root.get_html("/admin/").await;
 
     assert!(page.contains("degraded (fails)"), "{page}");
 }

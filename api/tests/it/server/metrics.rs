@@ -53,5 +53,5 @@ async fn metrics_count_requests_without_personal_data() {
         assert!(!text.contains(personal), "{personal} is in:\n{text}");
     }
     let elsewhere = app.send(app.request(Method::GET, "/metrics")).await;
-    elsewhere.is_problem(404, "not-found");
+    elsewhere.assert_problem(404, "not-found");
 }

@@ -18,11 +18,11 @@ use tokio::time::{Duration, timeout};
 use crate::{
     accounts::pictures::{data_url, png},
     support::dashboard::Dashboard,
-    support::test_app::{Answer, PASSWORD, TestApp, registration, until},
+    support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wait_until},
 };
 
 /// What a caller waits for at the most: the time-outs of one request, and no more.
-async fn in_time(answer: impl Future<Output = Answer>) -> Answer {
+async fn in_time(answer: impl Future<Output = ApiResponse>) -> ApiResponse {
     timeout(Duration::from_secs(15), answer)
         .await
         .expect("an answer within the time-outs")
@@ -33,7 +33,7 @@ async fn in_time(answer: impl Future<Output = Answer>) -> Answer {
 #[tokio::test]
 async fn redis_outage_logins_return_503_sessions_work() {
     let mut redis = RedisServer::start().await;
-    let app = TestApp::on(TestRedis::at(&redis.url()).await, &[]).await;
+    let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
     let mails = mail::list(&app.database.db, None, 100).await.unwrap().len();
@@ -51,7 +51,7 @@ async fn redis_outage_logins_return_503_sessions_work() {
     ];
     for (path, body) in requests {
         let answer = in_time(app.post(path, body)).await;
-        answer.is_problem(503, "unavailable");
+        answer.assert_problem(503, "unavailable");
         assert!(answer.headers.contains_key("retry-after"));
     }
     assert_eq!(
@@ -89,9 +89,9 @@ async fn redis_outage_logins_return_503_sessions_work() {
     assert_ne!(ready.body["redis"], "ok");
 
     redis.restart().await;
-    until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
+    wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check(&token, &code).await.status, 200);
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
 /// A Redis that hangs is worse than one that is gone: nothing fails at once. Still no request waits longer than its
@@ -99,7 +99,7 @@ async fn redis_outage_logins_return_503_sessions_work() {
 #[tokio::test]
 async fn redis_hanging_requests_are_answered_within_timeouts() {
     let redis = RedisServer::start().await;
-    let app = TestApp::on(TestRedis::at(&redis.url()).await, &[]).await;
+    let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
 
     redis.hang().await;
@@ -111,21 +111,21 @@ async fn redis_hanging_requests_are_answered_within_timeouts() {
     ] {
         in_time(app.post(path, body))
             .await
-            .is_problem(503, "unavailable");
+            .assert_problem(503, "unavailable");
     }
     assert_eq!(in_time(app.get_user(&tokens.access)).await.status, 200);
 
     redis.go_on().await;
-    until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
+    wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
 }
 
 /// Who is signed in is in Redis, so without it the dashboard waits; it says so, and goes on by itself.
 #[tokio::test]
 async fn redis_outage_dashboard_returns_503() {
     let mut redis = RedisServer::start().await;
-    let app = TestApp::on(TestRedis::at(&redis.url()).await, &[]).await;
-    app.superuser("root@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
 
     redis.kill().await;
 
@@ -154,7 +154,7 @@ async fn redis_outage_dashboard_returns_503() {
 #[tokio::test]
 async fn redis_silent_connections_are_replaced() {
     let (redis, line) = TestRedis::behind_a_forwarder().await;
-    let app = TestApp::on(redis, &[]).await;
+    let app = TestApp::on_redis(redis, &[]).await;
     app.logged_in_user("ada@example.com").await;
     let queue = app.redis.queue().await;
     let pushed = queue.depth(Priority::High).await.unwrap();
@@ -162,9 +162,9 @@ async fn redis_silent_connections_are_replaced() {
     line.silence();
 
     // More often than every connection would have to be silent for before fred gives it up by itself.
-    until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
+    wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
     let queue = app.redis.queue().await;
-    until(async || {
+    wait_until(async || {
         app.request_reset("ada@example.com").await;
         queue.depth(Priority::High).await.unwrap() > pushed
     })
@@ -176,7 +176,7 @@ async fn on_a_line() -> (TestApp, Forwarder) {
     let database = TestDatabase::postgres().await;
     let (line, url) = Forwarder::before(database.url()).await;
     let db = database::connect(&url).await.unwrap();
-    let app = TestApp::of(database, db, TestRedis::create().await, &[]).await;
+    let app = TestApp::on_database(database, db, TestRedis::create().await, &[]).await;
     (app, line)
 }
 
@@ -210,7 +210,7 @@ async fn postgres_silent_connections_are_replaced() {
             }
         }));
     }
-    until(async || app.database.blocked().await >= 20).await;
+    wait_until(async || app.database.blocked().await >= 20).await;
 
     line.silence();
     lock.commit().await.unwrap();
@@ -241,8 +241,8 @@ async fn postgres_abandoned_statements_are_cancelled() {
         json!({"image": data_url(&png(10, 10))}),
     ] {
         let answer = app.patch_user(&tokens.access, change);
-        in_time(answer).await.is_problem(503, "unavailable");
-        until(async || app.database.blocked().await == 0).await;
+        in_time(answer).await.assert_problem(503, "unavailable");
+        wait_until(async || app.database.blocked().await == 0).await;
     }
 
     lock.commit().await.unwrap();
@@ -258,7 +258,7 @@ async fn postgres_abandoned_transaction_ends_with_its_connection() {
     let db = database::connect(app.database.url()).await.unwrap();
     (*db).execute_unprepared("BEGIN").await.unwrap();
     let pool = db.get_postgres_connection_pool();
-    until(async || pool.num_idle() == 1).await;
+    wait_until(async || pool.num_idle() == 1).await;
 
     let table = "CREATE TABLE made (n INTEGER)";
     db.execute_unprepared(table).await.unwrap();

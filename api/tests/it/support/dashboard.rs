@@ -1,17 +1,18 @@
-//! Somebody at the dashboard with a browser that runs no JavaScript.
+//! A dashboard client that works like a browser without JavaScript.
 
 use reqwest::{RequestBuilder, StatusCode, header::HeaderMap};
 
 use crate::support::test_app::{PASSWORD, TestApp};
 
+/// A browser at the dashboard, with its own cookies. It does not follow redirects.
 pub(crate) struct Dashboard {
     http: reqwest::Client,
     base: String,
-    /// The token of this browser's forms.
+    /// The CSRF token of this browser's forms.
     pub(crate) csrf: String,
 }
 
-/// A page, or the way to one.
+/// A response of the dashboard: a page or a redirect.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) status: StatusCode,
@@ -20,8 +21,8 @@ pub(crate) struct Page {
 }
 
 impl Dashboard {
-    /// Somebody who has opened the sign-in page.
-    pub(crate) async fn visit(app: &TestApp) -> Self {
+    /// Opens the sign-in page.
+    pub(crate) async fn open(app: &TestApp) -> Self {
         let http = reqwest::Client::builder()
             .no_proxy()
             .cookie_store(true)
@@ -37,9 +38,9 @@ impl Dashboard {
         dashboard
     }
 
-    /// Somebody who is signed in.
-    pub(crate) async fn of(app: &TestApp, email: &str) -> Self {
-        let mut dashboard = Self::visit(app).await;
+    /// Signs in with [`PASSWORD`].
+    pub(crate) async fn signed_in(app: &TestApp, email: &str) -> Self {
+        let mut dashboard = Self::open(app).await;
         let page = dashboard.sign_in(email, PASSWORD).await;
         assert_eq!(page.status, 303, "{page:?}");
         dashboard.csrf = dashboard.get("/admin/account/").await.csrf();
@@ -62,19 +63,19 @@ impl Dashboard {
         self.send(self.http.get(self.url(path))).await
     }
 
-    /// What is at any URL.
+    /// Gets an absolute URL.
     pub(crate) async fn get_url(&self, url: reqwest::Url) -> Page {
         self.send(self.http.get(url)).await
     }
 
-    /// A page that has to be there.
-    pub(crate) async fn see(&self, path: &str) -> String {
+    /// Returns the HTML of a page that responds with 200.
+    pub(crate) async fn get_html(&self, path: &str) -> String {
         let page = self.get(path).await;
         assert_eq!(page.status, 200, "{path}: {page:?}");
         page.html
     }
 
-    /// A form with its token.
+    /// Posts a form with its CSRF token.
     pub(crate) async fn post(&self, path: &str, fields: &[(&str, &str)]) -> Page {
         let mut fields = fields.to_vec();
         fields.push(("csrf", &self.csrf));
@@ -82,34 +83,26 @@ impl Dashboard {
             .await
     }
 
-    /// A form that was done, and what the page after it says.
-    pub(crate) async fn done(&self, path: &str, fields: &[(&str, &str)]) -> String {
+    /// Posts a form, follows the redirect and returns the flash message.
+    pub(crate) async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> String {
         let page = self.post(path, fields).await;
         assert_eq!(page.status, 303, "{path}: {page:?}");
-        let html = self.see(page.headers["location"].to_str().unwrap()).await;
-        said(&html)
+        let html = self.get_html(page.location()).await;
+        flash_message(&html)
     }
 
-    /// A request of any kind, by this browser.
-    pub(crate) async fn send_as(&self, request: RequestBuilder) -> Page {
-        let request = request.build().unwrap();
-        Self::read(self.http.execute(request).await.unwrap()).await
-    }
-
-    pub(crate) fn request(&self, path: &str) -> RequestBuilder {
-        self.http.post(self.url(path))
-    }
-
+    /// Sends a request with this browser's cookies, also one that another client built.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Page {
-        Self::read(request.send().await.unwrap()).await
-    }
-
-    async fn read(response: reqwest::Response) -> Page {
+        let response = self.http.execute(request.build().unwrap()).await.unwrap();
         Page {
             status: response.status(),
             headers: response.headers().clone(),
             html: response.text().await.unwrap(),
         }
+    }
+
+    pub(crate) fn post_request(&self, path: &str) -> RequestBuilder {
+        self.http.post(self.url(path))
     }
 
     fn url(&self, path: &str) -> String {
@@ -118,12 +111,12 @@ impl Dashboard {
 }
 
 impl Page {
-    /// Where it sends the browser.
+    /// The target of a redirect.
     pub(crate) fn location(&self) -> &str {
         self.headers["location"].to_str().unwrap()
     }
 
-    /// The cookie that it sets, with its attributes.
+    /// The `Set-Cookie` value of a cookie, with its attributes.
     pub(crate) fn cookie(&self, name: &str) -> Option<String> {
         self.headers
             .get_all("set-cookie")
@@ -133,12 +126,12 @@ impl Page {
     }
 
     fn csrf(&self) -> String {
-        value(&self.html, "csrf")
+        field_value(&self.html, "csrf")
     }
 }
 
-/// The value of a field of a form.
-pub(crate) fn value(html: &str, name: &str) -> String {
+/// The value of a form field.
+pub(crate) fn field_value(html: &str, name: &str) -> String {
     let (_, rest) = html
         .split_once(&format!("name=\"{name}\""))
         .unwrap_or_else(|| panic!("no field {name} in {html}"));
@@ -146,8 +139,8 @@ pub(crate) fn value(html: &str, name: &str) -> String {
     rest.split('"').next().unwrap().to_owned()
 }
 
-/// What a page says was done.
-pub(crate) fn said(html: &str) -> String {
+/// The text of a page's flash message, empty without one.
+pub(crate) fn flash_message(html: &str) -> String {
     let (_, rest) = html.split_once("<p class=\"flash\"").unwrap_or(("", ">"));
     let text = rest.split_once('>').unwrap().1;
     text.split('<').next().unwrap().to_owned()

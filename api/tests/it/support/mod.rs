@@ -1,4 +1,4 @@
-//! The application under test, and drivers for its clients.
+//! The application under test and drivers for its clients.
 
 pub(crate) mod dashboard;
 pub(crate) mod random;

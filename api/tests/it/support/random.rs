@@ -1,4 +1,4 @@
-//! How proptest is run here: so many cases of a seed that a failure names, and `TEST_SEED` repeats.
+//! Property tests with proptest. A failure prints its seed; `TEST_SEED` repeats the run.
 
 use latchkey_testing::variable;
 use proptest::{
@@ -6,9 +6,9 @@ use proptest::{
     test_runner::{Config, RngSeed, TestCaseError, TestRunner},
 };
 
-/// Tries so many values of a strategy, and reduces what fails. A case fails when it panics.
+/// Runs `case` with `cases` values of a strategy and shrinks a failing value. A case fails by a panic.
 #[track_caller]
-pub(crate) fn try_many<S: Strategy>(cases: u32, strategy: &S, case: impl Fn(S::Value)) {
+pub(crate) fn check_property<S: Strategy>(cases: u32, strategy: &S, case: impl Fn(S::Value)) {
     let seed = variable("TEST_SEED").map_or_else(rand::random, |seed| seed.parse().unwrap());
     let config = Config {
         cases,
@@ -22,6 +22,6 @@ pub(crate) fn try_many<S: Strategy>(cases: u32, strategy: &S, case: impl Fn(S::V
         Ok::<_, TestCaseError>(())
     });
     if let Err(failure) = result {
-        panic!("{failure}\nTEST_SEED={seed} repeats it");
+        panic!("{failure}\nRepeat with TEST_SEED={seed}");
     }
 }

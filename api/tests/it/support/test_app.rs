@@ -1,4 +1,5 @@
-//! What one test has to itself: a server, a worker to drive by hand, and all they stand on.
+//! The application under test: an API server, mail deliveries run on demand, and a database, Redis and SMTP server of
+//! its own.
 
 use std::{
     collections::BTreeMap,
@@ -29,11 +30,47 @@ use latchkey_worker::{metrics::DeliveryMetrics, service};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::{Duration, sleep, timeout};
+use tokio::{
+    net::TcpListener,
+    time::{Duration, sleep, timeout},
+};
 
-/// A password that passes every rule.
+/// A password that the password policy accepts.
 pub(crate) const PASSWORD: &str = "velvet harbour lantern";
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_latchkey-api");
+
+/// Settings of every test application.
+const TEST_SETTINGS: &[(&str, &str)] = &[
+    ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+    // Cheap hashes: only the tests of the hash cost need realistic parameters.
+    ("ARGON2_MEMORY_KIB", "64"),
+    ("ARGON2_ITERATIONS", "1"),
+    ("HASH_QUEUE_SECONDS", "60"),
+    ("METRICS_BIND", "off"),
+    // Limits high enough that only the tests of the limits reach them.
+    ("MAX_CONNECTIONS", "10000"),
+    ("MAX_CONNECTIONS_IP", "10000"),
+    ("LIMIT_LOGIN_IP", "100000/1"),
+    ("LIMIT_REGISTER_IP", "100000/1"),
+    ("LIMIT_RESET_IP", "100000/1"),
+    ("LIMIT_MAIL_CAUSE", "100000/1"),
+    ("LIMIT_MAIL_COOLDOWN", "100000/1"),
+    ("LIMIT_MAIL_HOUR", "100000/1"),
+    ("LIMIT_MAIL_DAY", "100000/1"),
+    ("LIMIT_OTP_IP", "100000/1"),
+    ("LIMIT_OTP_EMAIL", "100000/1"),
+    ("LIMIT_OTP_EMAIL_IP", "100000/1"),
+    ("LIMIT_RESET_PASSWORD_IP", "100000/1"),
+    ("LIMIT_EMAIL_CHANGE", "100000/1"),
+    ("LIMIT_PASSWORD_CHANGE", "100000/1"),
+    ("LIMIT_PICTURE_ACCOUNT", "100000/1"),
+    ("LIMIT_PICTURE_IP", "100000/1"),
+    ("LIMIT_LOGIN_FREE_FAILURES", "1000000"),
+    ("LIMIT_LOGIN_FAILURES", "1000000"),
+];
+
+/// An API server that runs in the test's process.
 pub(crate) struct TestApp {
     pub(crate) database: TestDatabase,
     pub(crate) redis: TestRedis,
@@ -49,19 +86,19 @@ pub(crate) struct TestApp {
     server: tokio::task::JoinHandle<()>,
 }
 
-/// The SQL that the server has executed, parameters left out.
+/// The SQL that the server has executed, without parameters.
 #[derive(Clone, Default)]
 pub(crate) struct Statements(Arc<Mutex<Vec<String>>>);
 
-/// An answer, read.
+/// A response with its body read: JSON, else a string.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct ApiResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
 }
 
-/// The tokens of a login.
+/// The tokens from a login.
 #[derive(Clone, Debug)]
 pub(crate) struct Tokens {
     pub(crate) access: String,
@@ -74,15 +111,15 @@ impl TestApp {
     }
 
     /// Starts an application with these settings changed.
-    pub(crate) async fn with(more: &[(&str, &str)]) -> Self {
-        Self::on(TestRedis::create().await, more).await
+    pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
+        Self::on_redis(TestRedis::create().await, settings).await
     }
 
     /// Starts an application on this Redis.
-    pub(crate) async fn on(redis: TestRedis, more: &[(&str, &str)]) -> Self {
+    pub(crate) async fn on_redis(redis: TestRedis, settings: &[(&str, &str)]) -> Self {
         let database = TestDatabase::create().await;
         let db = database.db.clone();
-        Self::of(database, db, redis, more).await
+        Self::on_database(database, db, redis, settings).await
     }
 
     /// Starts an application on SQLite, for tests that need it.
@@ -97,79 +134,47 @@ impl TestApp {
 
     async fn with_database(database: TestDatabase) -> Self {
         let db = database.db.clone();
-        Self::of(database, db, TestRedis::create().await, &[]).await
+        Self::on_database(database, db, TestRedis::create().await, &[]).await
     }
 
-    /// Starts an application whose server uses its own connections to the database.
-    pub(crate) async fn of(
+    /// Starts an application whose server uses `db`, a pool of its own on the database.
+    pub(crate) async fn on_database(
         database: TestDatabase,
         db: Database,
         redis: TestRedis,
-        more: &[(&str, &str)],
+        settings: &[(&str, &str)],
     ) -> Self {
         let (sink, media) = (SmtpSink::start(), tempfile::tempdir().unwrap());
-        let listener = connections::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        let variables = [
+        let (listener, base) = listen();
+        let smtp_url = format!("{}?tls=none", sink.url());
+        let installation = [
             ("DATABASE_URL", database.url()),
             ("REDIS_URL", redis.url()),
             ("REDIS_NAMESPACE", redis.namespace()),
-            ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
-            ("SMTP_URL", &format!("{}?tls=none", sink.url())),
+            ("SMTP_URL", &smtp_url),
             ("PUBLIC_URL", &base),
             ("MEDIA_DIR", media.path().to_str().unwrap()),
-            // Cheap, because these tests are about everything but the cost of a hash.
-            ("ARGON2_MEMORY_KIB", "64"),
-            ("ARGON2_ITERATIONS", "1"),
-            ("HASH_QUEUE_SECONDS", "60"),
-            ("METRICS_BIND", "off"),
-            // Out of the way of every test but those about them.
-            ("MAX_CONNECTIONS", "10000"),
-            ("MAX_CONNECTIONS_IP", "10000"),
-            ("LIMIT_LOGIN_IP", "100000/1"),
-            ("LIMIT_REGISTER_IP", "100000/1"),
-            ("LIMIT_RESET_IP", "100000/1"),
-            ("LIMIT_MAIL_CAUSE", "100000/1"),
-            ("LIMIT_MAIL_COOLDOWN", "100000/1"),
-            ("LIMIT_MAIL_HOUR", "100000/1"),
-            ("LIMIT_MAIL_DAY", "100000/1"),
-            ("LIMIT_OTP_IP", "100000/1"),
-            ("LIMIT_OTP_EMAIL", "100000/1"),
-            ("LIMIT_OTP_EMAIL_IP", "100000/1"),
-            ("LIMIT_RESET_PASSWORD_IP", "100000/1"),
-            ("LIMIT_EMAIL_CHANGE", "100000/1"),
-            ("LIMIT_PASSWORD_CHANGE", "100000/1"),
-            ("LIMIT_PICTURE_ACCOUNT", "100000/1"),
-            ("LIMIT_PICTURE_IP", "100000/1"),
-            ("LIMIT_LOGIN_FREE_FAILURES", "1000000"),
-            ("LIMIT_LOGIN_FAILURES", "1000000"),
         ];
-        let variables: BTreeMap<String, String> = variables
+        let variables: BTreeMap<String, String> = installation
             .iter()
-            .chain(more)
+            .chain(TEST_SETTINGS)
+            .chain(settings)
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
         let statements = Statements::default();
         let connections = Connections {
-            db: statements.of(db),
+            db: statements.record(db),
             redis: latchkey_shared::redis::connect(redis.url(), redis.namespace())
                 .await
                 .unwrap(),
             queue: redis.queue().await,
         };
         let clock = Clock::fixed();
-        let config = Config::read(Settings::from_pairs(variables.clone())).unwrap();
-        let app = App::new(config, connections.clone(), clock.clone()).unwrap();
+        let app = app(&variables, &connections, clock.clone());
         // As `latchkey-api migrate` does.
         audit::seal_empty(&database.db, &app.audit_key, true)
             .await
             .unwrap();
-        let registry = app.metrics.registry().clone();
-        let server = tokio::spawn(async move {
-            server::serve(app, listener, std::future::pending())
-                .await
-                .unwrap();
-        });
         Self {
             database,
             redis,
@@ -179,42 +184,35 @@ impl TestApp {
             base,
             http: client(),
             statements,
-            registry,
+            registry: app.metrics.registry().clone(),
             connections,
             media,
-            server,
+            server: spawn_server(app, listener),
         }
     }
 
-    /// Another API of this installation, on a machine whose clock is wrong by `skew`; returns its base URL.
+    /// Starts a second API server of this installation, whose machine's clock is wrong by `skew`; returns its base URL.
     pub(crate) async fn api_with_skew(&self, skew: TimeDelta) -> String {
         let clock = Clock::system_with_skew(skew);
         clock.follow(&self.connections.redis).await;
-        let config = Config::read(Settings::from_pairs(self.variables.clone())).unwrap();
-        let app = App::new(config, self.connections.clone(), clock).unwrap();
-        let listener = connections::bind("127.0.0.1:0".parse().unwrap()).unwrap();
-        let base = format!("http://{}", listener.local_addr().unwrap());
-        tokio::spawn(async move {
-            server::serve(app, listener, std::future::pending())
-                .await
-                .unwrap();
-        });
+        let (listener, base) = listen();
+        spawn_server(app(&self.variables, &self.connections, clock), listener);
         base
     }
 
-    /// The server's own way to the database.
+    /// The server's connection pool.
     pub(crate) fn server_db(&self) -> &Database {
         &self.connections.db
     }
 
-    /// Sends a request as it is.
-    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> Answer {
+    /// Sends a request and reads the response.
+    pub(crate) async fn send(&self, request: reqwest::RequestBuilder) -> ApiResponse {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let bytes = response.bytes().await.unwrap();
         let body = serde_json::from_slice(&bytes)
             .unwrap_or_else(|_| String::from_utf8_lossy(&bytes).as_ref().into());
-        Answer {
+        ApiResponse {
             status,
             headers,
             body,
@@ -225,17 +223,17 @@ impl TestApp {
         self.http.request(method, format!("{}{path}", self.base))
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Value) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: Value) -> ApiResponse {
         self.send(self.request(Method::POST, path).json(&body))
             .await
     }
 
-    pub(crate) async fn get_user(&self, access: &str) -> Answer {
+    pub(crate) async fn get_user(&self, access: &str) -> ApiResponse {
         self.send(self.request(Method::GET, "/api/user/").bearer_auth(access))
             .await
     }
 
-    pub(crate) async fn patch_user(&self, access: &str, body: Value) -> Answer {
+    pub(crate) async fn patch_user(&self, access: &str, body: Value) -> ApiResponse {
         self.send(
             self.request(Method::PATCH, "/api/user/")
                 .bearer_auth(access)
@@ -244,7 +242,7 @@ impl TestApp {
         .await
     }
 
-    pub(crate) async fn register(&self, email: &str) -> Answer {
+    pub(crate) async fn register(&self, email: &str) -> ApiResponse {
         let answer = self.post("/api/register/", registration(email)).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         answer
@@ -262,13 +260,13 @@ impl TestApp {
         assert!(user::activate(&self.database.db, id).await.unwrap());
     }
 
-    /// Somebody who may sign in to the dashboard and do this there.
-    pub(crate) async fn staff(&self, email: &str, permissions: &str) {
+    /// Creates an active staff member with these permissions.
+    pub(crate) async fn create_staff(&self, email: &str, permissions: &str) {
         self.grant(email, false, permissions).await;
     }
 
-    /// Somebody who may do everything there.
-    pub(crate) async fn superuser(&self, email: &str) {
+    /// Creates an active superuser.
+    pub(crate) async fn create_superuser(&self, email: &str) {
         self.grant(email, true, "").await;
     }
 
@@ -295,7 +293,7 @@ impl TestApp {
         );
     }
 
-    pub(crate) async fn try_login(&self, email: &str, password: &str) -> Answer {
+    pub(crate) async fn try_login(&self, email: &str, password: &str) -> ApiResponse {
         self.post("/api/login/", json!({"email": email, "password": password}))
             .await
     }
@@ -309,32 +307,31 @@ impl TestApp {
         }
     }
 
-    /// An activated account that is logged in.
+    /// Creates an activated account and logs it in.
     pub(crate) async fn logged_in_user(&self, email: &str) -> Tokens {
         self.register(email).await;
         self.activate(email).await;
         self.login(email, PASSWORD).await
     }
 
-    /// Runs the worker's deliveries for everything that waits.
+    /// Runs the worker's delivery once for each queued mail.
     pub(crate) async fn deliver_all(&self) {
         let config =
             latchkey_worker::config::Config::read(Settings::from_pairs(self.variables.clone()))
                 .unwrap();
-        let registry = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
-        let delivery =
-            service::delivery(&config, &self.connections, &self.clock, registry).unwrap();
-        let mut waiting = mail::list(&self.database.db, Some(MailState::Queued), 10_000)
+        let metrics = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
+        let delivery = service::delivery(&config, &self.connections, &self.clock, metrics).unwrap();
+        let mut queued = mail::list(&self.database.db, Some(MailState::Queued), 10_000)
             .await
             .unwrap();
-        // Ids sort by time, also within one moment of a clock that stands still.
-        waiting.sort_by_key(|mail| mail.id);
-        for mail in waiting {
+        // Ids sort by creation, also while the test's clock stands still.
+        queued.sort_by_key(|mail| mail.id);
+        for mail in queued {
             delivery.deliver(mail.id).await.unwrap();
         }
     }
 
-    /// Delivers, and returns what has arrived in a mailbox, oldest first.
+    /// Delivers the queued mails and returns the mails that a mailbox has received, oldest first.
     pub(crate) async fn mails_to(&self, email: &str) -> Vec<Mail> {
         self.deliver_all().await;
         let key = |email: &str| email.parse::<Email>().unwrap().key();
@@ -346,7 +343,7 @@ impl TestApp {
             .collect()
     }
 
-    /// Asks for a reset; the token and the code that was mailed.
+    /// Requests a password reset and returns the token and the mailed code.
     pub(crate) async fn request_reset(&self, email: &str) -> (String, String) {
         let answer = self
             .post("/auth/email_request/", json!({"email": email}))
@@ -359,12 +356,12 @@ impl TestApp {
         )
     }
 
-    pub(crate) async fn check(&self, token: &str, otp: &str) -> Answer {
+    pub(crate) async fn check_otp(&self, token: &str, otp: &str) -> ApiResponse {
         self.post("/auth/check_otp/", json!({"token": token, "otp": otp}))
             .await
     }
 
-    pub(crate) async fn reset(&self, token: &str, password: &str) -> Answer {
+    pub(crate) async fn reset_password(&self, token: &str, password: &str) -> ApiResponse {
         self.post(
             "/auth/reset_password/",
             json!({"token": token, "new_password": password}),
@@ -376,7 +373,7 @@ impl TestApp {
         self.clock.advance(time);
     }
 
-    /// The files in the folder of pictures.
+    /// The files in the picture folder, sorted.
     pub(crate) fn pictures(&self) -> Vec<PathBuf> {
         let mut files: Vec<_> = std::fs::read_dir(self.media.path())
             .unwrap()
@@ -386,54 +383,44 @@ impl TestApp {
         files
     }
 
-    /// The value of a metric without labels.
+    /// The value of a counter or gauge without labels.
     pub(crate) fn metric(&self, name: &str) -> u64 {
-        let registry = self.registry.gather();
-        let figure = registry.iter().find(|figure| figure.name() == name);
-        let metric = &figure.unwrap().get_metric()[0];
-        // One of the two is there, and the other is 0.
+        let metric = &self.metrics_of(name)[0];
+        // A metric has one of the two; the other reads as 0.
         let value = metric.get_gauge().get_value() + metric.get_counter().get_value();
         format!("{value}").parse().unwrap()
     }
 
-    /// What the metric says of a dependency: 1 when it works.
+    /// The `latchkey_dependency_up` gauge of a dependency: 1 while it works.
     pub(crate) fn dependency_up(&self, dependency: &str) -> f64 {
-        let metrics = self.registry.gather();
+        let metrics = self.metrics_of("latchkey_dependency_up");
         let up = metrics
             .iter()
-            .find(|metric| metric.name() == "latchkey_dependency_up");
-        let of_dependency = up
-            .unwrap()
-            .get_metric()
-            .iter()
             .find(|metric| metric.get_label()[0].value() == dependency);
-        of_dependency.unwrap().get_gauge().get_value()
+        up.unwrap().get_gauge().get_value()
     }
 
-    /// How many passwords the server has hashed, or verified.
-    pub(crate) fn hashes(&self) -> u64 {
-        let registry = self.registry.gather();
-        let waits = registry
-            .iter()
-            .find(|figure| figure.name() == "latchkey_password_wait_seconds");
-        waits.unwrap().get_metric()[0]
+    /// The number of passwords that the server has hashed or verified.
+    pub(crate) fn password_hash_count(&self) -> u64 {
+        self.metrics_of("latchkey_password_wait_seconds")[0]
             .get_histogram()
             .get_sample_count()
     }
 
-    /// The built program, in this app.
-    /// A command with this as its standard output.
-    pub(crate) fn process_with_stdout(&self, arguments: &[&str], stdout: Stdio) -> Process {
-        let program = env!("CARGO_BIN_EXE_latchkey-api");
-        Process::spawn_with_stdout(program, arguments, &self.variables, stdout)
+    fn metrics_of(&self, name: &str) -> Vec<prometheus::proto::Metric> {
+        let mut families = self.registry.gather().into_iter();
+        let family = families.find(|family| family.name() == name);
+        family.unwrap().get_metric().to_vec()
     }
 
+    /// Runs the built `latchkey-api` with this application's settings.
     pub(crate) fn process(&self, arguments: &[&str]) -> Process {
-        Process::spawn(
-            env!("CARGO_BIN_EXE_latchkey-api"),
-            arguments,
-            &self.variables,
-        )
+        Process::spawn(PROGRAM, arguments, &self.variables)
+    }
+
+    /// Runs the built program with `stdout` as its standard output.
+    pub(crate) fn process_with_stdout(&self, arguments: &[&str], stdout: Stdio) -> Process {
+        Process::spawn_with_stdout(PROGRAM, arguments, &self.variables, stdout)
     }
 }
 
@@ -444,26 +431,28 @@ impl Drop for TestApp {
 }
 
 impl Statements {
-    /// The pool, whose statements are noted from now on.
-    fn of(&self, mut db: Database) -> Database {
-        let noted = self.0.clone();
-        db.set_metric_callback(move |info| noted.lock().unwrap().push(info.statement.sql.clone()));
+    /// Records the statements that a pool executes from now on.
+    fn record(&self, mut db: Database) -> Database {
+        let recorded = self.0.clone();
+        db.set_metric_callback(move |info| {
+            recorded.lock().unwrap().push(info.statement.sql.clone())
+        });
         db
     }
 
-    /// Those since the last time.
+    /// Returns and clears the recorded statements.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut *self.0.lock().unwrap())
     }
 }
 
-impl Answer {
-    /// The text at a JSON pointer.
+impl ApiResponse {
+    /// The string at a JSON pointer.
     pub(crate) fn text(&self, pointer: &str) -> String {
         self.body
             .pointer(pointer)
             .and_then(Value::as_str)
-            .unwrap_or_else(|| panic!("no text at {pointer} in {self:?}"))
+            .unwrap_or_else(|| panic!("no string at {pointer} in {self:?}"))
             .to_owned()
     }
 
@@ -476,9 +465,9 @@ impl Answer {
             .collect()
     }
 
-    /// Checks that this is a whole problem of a type.
+    /// Asserts a complete problem document (RFC 9457) with this status and type.
     #[track_caller]
-    pub(crate) fn is_problem(&self, status: u16, name: &str) {
+    pub(crate) fn assert_problem(&self, status: u16, name: &str) {
         assert_eq!(self.status, status, "{self:?}");
         assert_eq!(
             self.headers["content-type"], "application/problem+json",
@@ -496,8 +485,8 @@ impl Answer {
         );
     }
 
-    /// The bad fields of a problem, with their codes.
-    pub(crate) fn bad_fields(&self) -> Vec<(String, String)> {
+    /// The `errors` of a problem: field and code.
+    pub(crate) fn invalid_fields(&self) -> Vec<(String, String)> {
         let errors = self.body["errors"]
             .as_array()
             .unwrap_or_else(|| panic!("no errors in {self:?}"));
@@ -513,21 +502,24 @@ impl Answer {
     }
 }
 
-/// Waits for what is bound to happen.
-pub(crate) async fn until(happened: impl AsyncFn() -> bool) {
-    let waiting = async {
-        while !happened().await {
+/// Waits until `condition` holds; panics after [`PATIENCE`].
+pub(crate) async fn wait_until(condition: impl AsyncFn() -> bool) {
+    let polling = async {
+        while !condition().await {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, waiting).await.expect("it did not happen");
+    timeout(PATIENCE, polling)
+        .await
+        .expect("the condition did not hold in time");
 }
 
+/// The body of a registration.
 pub(crate) fn registration(email: &str) -> Value {
     json!({"email": email, "username": "Ada", "password": PASSWORD})
 }
 
-/// The code in a mail, which stands at the beginning of its subject.
+/// The one-time code at the beginning of a mail's subject.
 pub(crate) fn code_in(mail: &Mail) -> String {
     let code = mail.subject.split(' ').next().unwrap();
     assert!(
@@ -538,9 +530,29 @@ pub(crate) fn code_in(mail: &Mail) -> String {
     code.to_owned()
 }
 
-/// A code that is not this one.
-pub(crate) fn other_than(code: &str) -> String {
+/// A one-time code other than `code`.
+pub(crate) fn wrong_code(code: &str) -> String {
     format!("{:06}", (code.parse::<u32>().unwrap() + 1) % 1_000_000)
+}
+
+/// Listens on a free port; returns the listener and the base URL.
+fn listen() -> (TcpListener, String) {
+    let listener = connections::bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    (listener, base)
+}
+
+fn app(variables: &BTreeMap<String, String>, connections: &Connections, clock: Clock) -> App {
+    let config = Config::read(Settings::from_pairs(variables.clone())).unwrap();
+    App::new(config, connections.clone(), clock).unwrap()
+}
+
+fn spawn_server(app: App, listener: TcpListener) -> tokio::task::JoinHandle<()> {
+    tokio::spawn(async move {
+        server::serve(app, listener, std::future::pending())
+            .await
+            .unwrap();
+    })
 }
 
 fn client() -> reqwest::Client {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use latchkey_testing::{RedisServer, TestRedis};
 use serde_json::{Value, json};
 
-use crate::support::test_app::{Answer, TestApp, registration};
+use crate::support::test_app::{ApiResponse, TestApp, registration};
 
 /// What one request made others do, and what it was answered.
 #[derive(Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ async fn start() -> (RedisServer, TestApp, [&'static str; 4]) {
 
 async fn start_with(more: &[(&str, &str)]) -> (RedisServer, TestApp, [&'static str; 4]) {
     let redis = RedisServer::start().await;
-    let app = TestApp::on(TestRedis::at(&redis.url()).await, more).await;
+    let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, more).await;
     // All of one length, as is everything that an answer or a row repeats of them.
     let [known, waiting, shut] = ["known@x.example", "waits@x.example", "shut1@x.example"];
     for email in [known, waiting, shut] {
@@ -70,7 +70,7 @@ async fn costs_the_same(app: &TestApp, path: &str, more: Value, addresses: [&str
 }
 
 async fn work_of(app: &TestApp, path: &str, body: Value) -> Work {
-    let (commands, hashes) = (commands(app).await, app.hashes());
+    let (commands, hashes) = (commands(app).await, app.password_hash_count());
     app.statements.take();
     let answer = app.post(path, body).await;
     let (statements, after) = (app.statements.take(), self::commands(app).await);
@@ -85,14 +85,14 @@ async fn work_of(app: &TestApp, path: &str, body: Value) -> Work {
     Work {
         statements,
         commands,
-        hashes: app.hashes() - hashes,
+        hashes: app.password_hash_count() - hashes,
         status: answer.status.as_u16(),
         headers: answer.headers.keys().map(ToString::to_string).collect(),
         body: lengths(&answer),
     }
 }
 
-fn lengths(answer: &Answer) -> Vec<(String, usize)> {
+fn lengths(answer: &ApiResponse) -> Vec<(String, usize)> {
     let members = answer.body.as_object().unwrap();
     members
         .iter()
@@ -173,7 +173,7 @@ async fn a_registration_is_the_same_work_for_every_address_but_for_its_row() {
 async fn registers_the_same(activation: &str) {
     let redis = RedisServer::start().await;
     let more = [("REGISTRATION_PRIVACY", "on"), ("ACTIVATION", activation)];
-    let app = TestApp::on(TestRedis::at(&redis.url()).await, &more).await;
+    let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &more).await;
     app.register("taken@x.example").await;
     let form = |email: &str| registration(email);
     work_of(&app, "/api/register/", form("first@x.example")).await;

@@ -40,7 +40,7 @@ async fn register_with_a_picture_log_in_change_the_profile_forget_the_password_a
 
     app.try_login("ada@example.com", PASSWORD)
         .await
-        .is_problem(403, "not-activated");
+        .assert_problem(403, "not-activated");
     let welcome = app.mails_to("Ada@Example.com").await;
     assert_eq!(welcome.len(), 1);
 
@@ -64,12 +64,12 @@ async fn register_with_a_picture_log_in_change_the_profile_forget_the_password_a
 
     app.advance_clock(TimeDelta::seconds(1));
     let (token, code) = app.request_reset("Ada@Example.com").await;
-    let checked = app.check(&token, &code).await;
+    let checked = app.check_otp(&token, &code).await;
     assert_eq!(
         (checked.status.as_u16(), checked.text("/message").as_str()),
         (200, "OTP is valid.")
     );
-    let reset = app.reset(&token, "another quiet morning").await;
+    let reset = app.reset_password(&token, "another quiet morning").await;
     assert_eq!(reset.status, 200, "{reset:?}");
     assert_eq!(
         reset.text("/message"),
@@ -78,10 +78,10 @@ async fn register_with_a_picture_log_in_change_the_profile_forget_the_password_a
 
     app.get_user(&tokens.access)
         .await
-        .is_problem(401, "not-authenticated");
+        .assert_problem(401, "not-authenticated");
     app.try_login("ada@example.com", PASSWORD)
         .await
-        .is_problem(401, "invalid-credentials");
+        .assert_problem(401, "invalid-credentials");
     let again = app.login("ada@example.com", "another quiet morning").await;
     assert_eq!(
         app.get_user(&again.access).await.text("/username"),

@@ -10,7 +10,7 @@ use reqwest::{
 };
 use serde_json::json;
 
-use crate::{support::random::try_many, support::test_app::TestApp};
+use crate::{support::random::check_property, support::test_app::TestApp};
 
 #[path = "../../../fuzz/parsers.rs"]
 mod parsers;
@@ -86,7 +86,7 @@ macro_rules! parsers {
         $(
             #[test]
             fn $test() {
-                try_many(CASES, &inputs(stringify!($target)), |data| parsers::$target(&data.0));
+                check_property(CASES, &inputs(stringify!($target)), |data| parsers::$target(&data.0));
             }
         )*
 
@@ -139,7 +139,7 @@ fn any_search_any_name_of_a_limit_and_any_cookie_is_answered() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let (app, access) = runtime.block_on(async {
         let app = TestApp::new().await;
-        app.superuser("root@example.com").await;
+        app.create_superuser("root@example.com").await;
         let tokens = app
             .login("root@example.com", crate::support::test_app::PASSWORD)
             .await;
@@ -155,7 +155,7 @@ fn any_search_any_name_of_a_limit_and_any_cookie_is_answered() {
     };
     let header = || inputs("request_headers").prop_map(|input| input.0);
     let any = (words(), words(), header(), header(), header());
-    try_many(120, &any, |(one, other, id, trace, cookie)| {
+    check_property(120, &any, |(one, other, id, trace, cookie)| {
         let plain = |bytes: Vec<u8>| HeaderValue::from_bytes(&bytes).ok();
         let cookie = [&b"latchkey_admin="[..], &cookie].concat();
         let headers: HeaderMap = [

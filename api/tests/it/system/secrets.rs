@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::{
     auth::login::claims,
-    support::dashboard::{Dashboard, value},
+    support::dashboard::{Dashboard, field_value},
     support::test_app::{PASSWORD, TestApp, code_in},
 };
 
@@ -15,18 +15,18 @@ const NEW_PASSWORD: &str = "another quiet morning";
 /// Somebody signs in to the dashboard, changes the own password there, and looks around there and by the calls of
 /// `/api/admin/`. The cookies, and the token of the forms.
 async fn administer(app: &TestApp) -> (Vec<String>, String) {
-    app.superuser("root@example.com").await;
-    let mut root = Dashboard::visit(app).await;
+    app.create_superuser("root@example.com").await;
+    let mut root = Dashboard::open(app).await;
     let visitor = root.get("/admin/login/").await.cookie("latchkey_visitor");
     let page = root.sign_in("root@example.com", PASSWORD).await;
     let signed_in = page.cookie("latchkey_admin").unwrap();
-    root.csrf = value(&root.see("/admin/account/").await, "csrf");
+    root.csrf = field_value(&root.get_html("/admin/account/").await, "csrf");
     let form = [
         ("password", PASSWORD),
         ("new_password", NEW_PASSWORD),
         ("password_again", NEW_PASSWORD),
     ];
-    root.done("/admin/account/", &form).await;
+    root.submit("/admin/account/", &form).await;
     let access = app.login("root@example.com", NEW_PASSWORD).await.access;
     for (page, call) in [
         ("/admin/users/", "/api/admin/users/"),
@@ -35,7 +35,7 @@ async fn administer(app: &TestApp) -> (Vec<String>, String) {
         ("/admin/limits/", "/api/admin/limits/"),
         ("/admin/audit/", "/api/admin/audit/"),
     ] {
-        root.see(page).await;
+        root.get_html(page).await;
         let call = app.request(Method::GET, call).bearer_auth(&access);
         assert_eq!(app.send(call).await.status, 200);
     }
@@ -130,7 +130,7 @@ async fn no_log_line_shows_a_secret_or_a_whole_address() {
         .post("/auth/email_request/", json!({"email": "ada@example.com"}))
         .await;
     let id = asked.headers["x-request-id"].to_str().unwrap();
-    app.check(&asked.text("/token"), "000000").await;
+    app.check_otp(&asked.text("/token"), "000000").await;
     let misplaced = format!("/auth/refresh/{}", tokens.refresh);
     for path in [
         "/api/user/ada@example.com",

@@ -6,7 +6,7 @@ use latchkey_testing::Process;
 use reqwest::Method;
 
 use crate::{
-    support::dashboard::{Dashboard, value},
+    support::dashboard::{Dashboard, field_value},
     support::test_app::{PASSWORD, TestApp},
 };
 
@@ -44,9 +44,9 @@ const FORMS: [(&str, &[(&str, &str)]); 11] = [
 #[tokio::test]
 async fn only_staff_sign_in_and_everybody_else_gets_one_answer() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.logged_in_user("ada@example.com").await;
-    app.staff("shut@example.com", "view_users").await;
+    app.create_staff("shut@example.com", "view_users").await;
     app.deactivate("shut@example.com").await;
 
     let mut answers = Vec::new();
@@ -56,10 +56,10 @@ async fn only_staff_sign_in_and_everybody_else_gets_one_answer() {
         ("ada@example.com", PASSWORD),
         ("shut@example.com", PASSWORD),
     ] {
-        let page = Dashboard::visit(&app).await.sign_in(email, password).await;
+        let page = Dashboard::open(&app).await.sign_in(email, password).await;
         assert_eq!(page.status, 401, "{page:?}");
         assert!(page.cookie("latchkey_admin").is_none(), "{page:?}");
-        let csrf = value(&page.html, "csrf");
+        let csrf = field_value(&page.html, "csrf");
         answers.push(page.html.replace(email, "…").replace(&csrf, "…"));
     }
     assert!(
@@ -67,7 +67,7 @@ async fn only_staff_sign_in_and_everybody_else_gets_one_answer() {
         "{answers:?}"
     );
 
-    let page = Dashboard::visit(&app)
+    let page = Dashboard::open(&app)
         .await
         .sign_in("ROOT@example.com", PASSWORD)
         .await;
@@ -87,8 +87,8 @@ async fn only_staff_sign_in_and_everybody_else_gets_one_answer() {
 #[tokio::test]
 async fn a_sign_in_has_a_new_cookie_that_neither_scripts_nor_other_sites_get() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    let dashboard = Dashboard::visit(&app).await;
+    app.create_superuser("root@example.com").await;
+    let dashboard = Dashboard::open(&app).await;
     let first = dashboard.sign_in("root@example.com", PASSWORD).await;
     let first = first.cookie("latchkey_admin").unwrap();
     for attribute in ["HttpOnly", "SameSite=Lax", "Path=/"] {
@@ -98,7 +98,7 @@ async fn a_sign_in_has_a_new_cookie_that_neither_scripts_nor_other_sites_get() {
         !first.contains("Expires") && !first.contains("Max-Age"),
         "{first}"
     );
-    let again = Dashboard::of(&app, "root@example.com").await;
+    let again = Dashboard::signed_in(&app, "root@example.com").await;
     let second = again.sign_in("root@example.com", PASSWORD).await;
     let second = second.cookie("latchkey_admin").unwrap();
     assert_ne!(first, second, "a name of its own for each sign-in");
@@ -125,10 +125,10 @@ async fn a_sign_in_has_a_new_cookie_that_neither_scripts_nor_other_sites_get() {
 #[tokio::test]
 async fn a_form_without_the_token_of_its_browser_changes_nothing() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
-    let other = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let other = Dashboard::signed_in(&app, "root@example.com").await;
 
     for (path, fields) in FORMS {
         for (token, site) in [
@@ -140,7 +140,7 @@ async fn a_form_without_the_token_of_its_browser_changes_nothing() {
             let mut fields = fields.to_vec();
             fields.push(("csrf", &token));
             let request = root
-                .request(path)
+                .post_request(path)
                 .header("sec-fetch-site", site)
                 .form(&fields);
             let page = root.send(request).await;
@@ -151,15 +151,15 @@ async fn a_form_without_the_token_of_its_browser_changes_nothing() {
     assert!(!ada.is_activated);
     assert_eq!(ada.username.as_str(), "Ada");
     // With its own token the same form does something.
-    root.done("/admin/users/bulk/", FORMS[5].1).await;
+    root.submit("/admin/users/bulk/", FORMS[5].1).await;
     assert!(app.user("ada@example.com").await.is_activated);
 }
 
 #[tokio::test]
 async fn nothing_but_the_sign_in_is_seen_without_a_sign_in() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    let visitor = Dashboard::visit(&app).await;
+    app.create_superuser("root@example.com").await;
+    let visitor = Dashboard::open(&app).await;
     for path in PAGES {
         let page = visitor.get(path).await;
         assert_eq!(page.status, 303, "{path}: {page:?}");
@@ -191,7 +191,7 @@ async fn nothing_but_the_sign_in_is_seen_without_a_sign_in() {
 #[tokio::test]
 async fn each_page_asks_for_its_own_permission() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let newest = mail::list(&app.database.db, None, 1).await.unwrap();
     let mail = format!("/admin/mails/{}/", newest[0].id);
     let mail = mail.as_str();
@@ -216,9 +216,9 @@ async fn each_page_asks_for_its_own_permission() {
         ("audit", vec!["/admin/", "/admin/audit/", "/admin/account/"]),
     ] {
         let email = format!("staff-{rights}@example.com");
-        app.staff(&email, rights).await;
-        let staff = Dashboard::of(&app, &email).await;
-        let home = staff.see("/admin/").await;
+        app.create_staff(&email, rights).await;
+        let staff = Dashboard::signed_in(&app, &email).await;
+        let home = staff.get_html("/admin/").await;
         for path in PAGES {
             let path = if path.contains(NO_MAIL) { mail } else { path };
             let page = staff.get(path).await;
@@ -239,7 +239,7 @@ async fn each_page_asks_for_its_own_permission() {
 #[tokio::test]
 async fn each_form_asks_for_its_own_permission() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let ada = app.user("ada@example.com").await;
     let newest = mail::list(&app.database.db, None, 1).await.unwrap();
@@ -282,10 +282,10 @@ async fn each_form_asks_for_its_own_permission() {
             format!("{right}@example.com"),
             format!("no-{right}@example.com"),
         );
-        app.staff(&with, right).await;
+        app.create_staff(&with, right).await;
         let rest: Vec<_> = rights.into_iter().filter(|it| *it != right).collect();
-        app.staff(&others, &rest.join(",")).await;
-        let others = Dashboard::of(&app, &others).await;
+        app.create_staff(&others, &rest.join(",")).await;
+        let others = Dashboard::signed_in(&app, &others).await;
         for (_, path, fields) in forms.iter().filter(|(needed, ..)| *needed == right) {
             let page = others.post(path, fields).await;
             assert_eq!(page.status, 403, "{path} {fields:?} without {right}");
@@ -296,7 +296,7 @@ async fn each_form_asks_for_its_own_permission() {
     let kept = mail::find(&app.database.db, newest[0].id).await.unwrap();
     assert_eq!(kept.as_ref(), Some(&newest[0]));
     for (right, path, fields) in forms {
-        let with = Dashboard::of(&app, &format!("{right}@example.com")).await;
+        let with = Dashboard::signed_in(&app, &format!("{right}@example.com")).await;
         let page = with.post(path, &fields).await;
         assert_ne!(page.status, 403, "{path} {fields:?} with {right}");
     }
@@ -305,7 +305,7 @@ async fn each_form_asks_for_its_own_permission() {
 #[tokio::test]
 async fn whoever_signs_in_goes_on_where_they_wanted_to_and_nowhere_else() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     for (wanted, target) in [
         (
             "/admin/users/?q=ada&sort=name",
@@ -317,10 +317,12 @@ async fn whoever_signs_in_goes_on_where_they_wanted_to_and_nowhere_else() {
         ("/admin/..//evil.example", "/admin/"),
         ("/docs", "/admin/"),
     ] {
-        let visitor = Dashboard::visit(&app).await;
+        let visitor = Dashboard::open(&app).await;
         let next: String = form_urlencoded::byte_serialize(wanted.as_bytes()).collect();
-        let html = visitor.see(&format!("/admin/login/?next={next}")).await;
-        let shown = value(&html, "next").replace("&#38;", "&");
+        let html = visitor
+            .get_html(&format!("/admin/login/?next={next}"))
+            .await;
+        let shown = field_value(&html, "next").replace("&#38;", "&");
         assert_eq!(shown, target, "{wanted}");
         let fields = [
             ("email", "root@example.com"),
@@ -335,23 +337,23 @@ async fn whoever_signs_in_goes_on_where_they_wanted_to_and_nowhere_else() {
         );
     }
     // What somebody wants to see without being signed in.
-    let visitor = Dashboard::visit(&app).await;
+    let visitor = Dashboard::open(&app).await;
     let page = visitor.get("/admin/users/?q=ada&sort=name").await;
-    let html = visitor.see(page.location()).await;
+    let html = visitor.get_html(page.location()).await;
     assert_eq!(
-        value(&html, "next").replace("&#38;", "&"),
+        field_value(&html, "next").replace("&#38;", "&"),
         "/admin/users/?q=ada&sort=name"
     );
     assert!(!html.contains("Your session ended"), "{html}");
     // And where the form stood that somebody sent after having been signed out.
     for (referer, next) in [("/admin/users/7/", "/admin/users/7/"), ("/docs", "/admin/")] {
         let request = visitor
-            .request("/admin/users/7/")
+            .post_request("/admin/users/7/")
             .header("referer", format!("{}{referer}", app.base))
             .form(&[("csrf", visitor.csrf.as_str()), ("username", "Ada")]);
         let page = visitor.send(request).await;
-        let html = visitor.see(page.location()).await;
-        assert_eq!(value(&html, "next"), next);
+        let html = visitor.get_html(page.location()).await;
+        assert_eq!(field_value(&html, "next"), next);
         assert!(
             html.contains("Your session ended before your last change"),
             "{html}"
@@ -362,8 +364,8 @@ async fn whoever_signs_in_goes_on_where_they_wanted_to_and_nowhere_else() {
 #[tokio::test]
 async fn a_file_stays_in_caches_under_its_own_hash_alone() {
     let app = TestApp::new().await;
-    let visitor = Dashboard::visit(&app).await;
-    let html = visitor.see("/admin/login/").await;
+    let visitor = Dashboard::open(&app).await;
+    let html = visitor.get_html("/admin/login/").await;
     let addresses: Vec<_> = html
         .split("\"/admin/assets/")
         .skip(1)
@@ -387,8 +389,8 @@ async fn a_file_stays_in_caches_under_its_own_hash_alone() {
 #[tokio::test]
 async fn pages_have_no_inline_script_or_style_and_stand_in_no_frame() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     for path in PAGES
         .into_iter()
         .chain(["/admin/login/", "/admin/nowhere/"])
@@ -438,8 +440,8 @@ async fn a_sign_in_ends_when_it_is_idle_and_at_last_anyway() {
         ("ADMIN_SESSION_SECONDS", "3600"),
     ])
     .await;
-    app.superuser("root@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
 
     // Idle time is Redis' own: what is not used for so long is gone there.
     let mut redis = app.redis.connection();
@@ -462,7 +464,7 @@ async fn a_sign_in_ends_when_it_is_idle_and_at_last_anyway() {
         .query_async(&mut redis)
         .await
         .unwrap();
-    root.see("/admin/").await;
+    root.get_html("/admin/").await;
     let left: i64 = redis::cmd("TTL")
         .arg(&key)
         .query_async(&mut redis)
@@ -476,9 +478,9 @@ async fn a_sign_in_ends_when_it_is_idle_and_at_last_anyway() {
         .unwrap();
     assert_eq!(root.get("/admin/").await.status, 303);
 
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     app.advance_clock(TimeDelta::seconds(3599));
-    root.see("/admin/").await;
+    root.get_html("/admin/").await;
     app.advance_clock(TimeDelta::seconds(2));
     assert_eq!(root.get("/admin/").await.status, 303);
 }
@@ -486,26 +488,26 @@ async fn a_sign_in_ends_when_it_is_idle_and_at_last_anyway() {
 #[tokio::test]
 async fn whatever_ends_logins_ends_the_dashboard_too() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    app.superuser("second@example.com").await;
+    app.create_superuser("root@example.com").await;
+    app.create_superuser("second@example.com").await;
     let email = "second@example.com";
 
     // A reset.
-    let signed_in = Dashboard::of(&app, email).await;
+    let signed_in = Dashboard::signed_in(&app, email).await;
     let (token, code) = app.request_reset(email).await;
-    app.check(&token, &code).await;
-    app.reset(&token, PASSWORD).await;
+    app.check_otp(&token, &code).await;
+    app.reset_password(&token, PASSWORD).await;
     assert_eq!(signed_in.get("/admin/").await.status, 303);
 
     // "Log out everywhere" in an app, and on a page.
-    let signed_in = Dashboard::of(&app, email).await;
+    let signed_in = Dashboard::signed_in(&app, email).await;
     let tokens = app.login(email, PASSWORD).await;
     let everywhere = app
         .request(Method::POST, "/auth/logout_all/")
         .bearer_auth(&tokens.access);
     assert_eq!(app.send(everywhere).await.status, 204);
     assert_eq!(signed_in.get("/admin/").await.status, 303);
-    let signed_in = Dashboard::of(&app, email).await;
+    let signed_in = Dashboard::signed_in(&app, email).await;
     let tokens = app.login(email, PASSWORD).await;
     signed_in
         .post("/admin/logout/", &[("everywhere", "yes")])
@@ -515,12 +517,12 @@ async fn whatever_ends_logins_ends_the_dashboard_too() {
 
     // Signing out ends this one alone.
     let (one, two) = (
-        Dashboard::of(&app, email).await,
-        Dashboard::of(&app, email).await,
+        Dashboard::signed_in(&app, email).await,
+        Dashboard::signed_in(&app, email).await,
     );
     one.post("/admin/logout/", &[]).await;
     assert_eq!(one.get("/admin/").await.status, 303);
-    two.see("/admin/").await;
+    two.get_html("/admin/").await;
 
     // Losing the access, and being shut.
     let seen = app.user(email).await;
@@ -543,8 +545,8 @@ async fn sign_ins_are_limited_like_logins() {
         ("LIMIT_LOGIN_FAILURES", "100"),
     ])
     .await;
-    app.superuser("root@example.com").await;
-    let visitor = Dashboard::visit(&app).await;
+    app.create_superuser("root@example.com").await;
+    let visitor = Dashboard::open(&app).await;
     for _ in 0..3 {
         let page = visitor.sign_in("root@example.com", "wrong password").await;
         assert_eq!(page.status, 401);
@@ -557,9 +559,9 @@ async fn sign_ins_are_limited_like_logins() {
 #[tokio::test]
 async fn the_own_password_is_changed_by_whoever_knows_it() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
-    let other = Dashboard::of(&app, "root@example.com").await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let other = Dashboard::signed_in(&app, "root@example.com").await;
     let form = |now, new, again| {
         [
             ("password", now),
@@ -582,7 +584,7 @@ async fn the_own_password_is_changed_by_whoever_knows_it() {
         assert!(!page.html.contains(good), "no password is shown again");
     }
     let done = root
-        .done("/admin/account/", &form(PASSWORD, good, good))
+        .submit("/admin/account/", &form(PASSWORD, good, good))
         .await;
     assert_eq!(done, "Your password has been changed.");
     assert_eq!(other.get("/admin/").await.status, 303);
@@ -591,8 +593,8 @@ async fn the_own_password_is_changed_by_whoever_knows_it() {
 #[tokio::test]
 async fn arabic_reads_from_right_to_left_and_themes_are_kept() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let fields = [
         ("language", "ar"),
         ("theme", "dark"),
@@ -600,7 +602,7 @@ async fn arabic_reads_from_right_to_left_and_themes_are_kept() {
     ];
     let page = root.post("/admin/preferences/", &fields).await;
     assert_eq!(page.location(), "/admin/users/");
-    let html = root.see("/admin/users/").await;
+    let html = root.get_html("/admin/users/").await;
     assert!(
         html.contains("<html lang=\"ar\" dir=\"rtl\" data-theme=\"dark\">"),
         "{html}"
@@ -612,7 +614,7 @@ async fn arabic_reads_from_right_to_left_and_themes_are_kept() {
     ];
     let page = root.post("/admin/preferences/", &fields).await;
     assert_eq!(page.location(), "/admin/");
-    let html = root.see("/admin/").await;
+    let html = root.get_html("/admin/").await;
     assert!(html.contains("<html lang=\"en\" dir=\"ltr\">"), "{html}");
     let wished = app
         .request(Method::GET, "/admin/login/")
@@ -646,9 +648,9 @@ async fn the_set_up_link_makes_one_administrator_once() {
         "every replica writes the same"
     );
 
-    let visitor = Dashboard::visit(&app).await;
+    let visitor = Dashboard::open(&app).await;
     assert_eq!(visitor.get("/admin/setup/0123456789/").await.status, 404);
-    visitor.see(&path).await;
+    visitor.get_html(&path).await;
     let form = |email, again| {
         [
             ("email", email),
@@ -678,8 +680,8 @@ async fn the_set_up_link_makes_one_administrator_once() {
 #[tokio::test]
 async fn whoever_is_not_signed_in_any_more_has_to_sign_in_to_end_the_other_sessions() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let tokens = app.login("root@example.com", PASSWORD).await;
     // Idle for too long.
     for key in app.redis.keys().await {
@@ -702,7 +704,7 @@ async fn whoever_is_not_signed_in_any_more_has_to_sign_in_to_end_the_other_sessi
     let request = app
         .request(Method::GET, "/admin/users/")
         .header("hx-request", "true");
-    let page = root.send_as(request).await;
+    let page = root.send(request).await;
     assert_eq!(page.status, 204);
     assert!(
         page.headers["hx-redirect"]

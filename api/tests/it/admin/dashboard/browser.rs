@@ -34,7 +34,7 @@ async fn start() -> TestApp {
         ("LIMIT_LOGIN_FAILURES", "100"),
     ])
     .await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     for i in 1..=6 {
         app.register(&format!("user{i}@example.com")).await;
     }
@@ -258,7 +258,7 @@ async fn an_administrator_searches_filters_activates_and_edits() {
 
     // Another administrator saves first.
     fill(&browser, "[name=phoneNumber]", "").await;
-    let other = crate::support::dashboard::Dashboard::of(&app, "root@example.com").await;
+    let other = crate::support::dashboard::Dashboard::signed_in(&app, "root@example.com").await;
     let version = app.user("user3@example.com").await.version.to_string();
     let theirs = [
         ("version", version.as_str()),
@@ -267,7 +267,7 @@ async fn an_administrator_searches_filters_activates_and_edits() {
         ("is_activated", "on"),
         ("is_active", "on"),
     ];
-    other.done(&format!("/admin/users/{id}/"), &theirs).await;
+    other.submit(&format!("/admin/users/{id}/"), &theirs).await;
     browser.click("#edit button[type=submit]").await;
     wait_for(
         &browser,
@@ -419,7 +419,7 @@ async fn the_set_up_and_a_refusal_have_no_barrier_on_a_phone_either() {
         browser.find("#e-password").await;
         looks_right(&browser, &format!("set-up with bad fields, {language}")).await;
     }
-    app.staff("staff@example.com", "").await;
+    app.create_staff("staff@example.com", "").await;
     go(&browser, &app, "/admin/users/").await;
     fill(&browser, "[name=email]", "staff@example.com").await;
     fill(&browser, "[name=password]", PASSWORD).await;

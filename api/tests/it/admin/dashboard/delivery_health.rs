@@ -7,7 +7,10 @@ use crate::{support::dashboard::Dashboard, support::test_app::TestApp};
 
 /// What the overview says of SMTP to an account, with the class of its colour.
 async fn smtp(app: &TestApp, email: &str) -> (String, String) {
-    let html = Dashboard::of(app, email).await.see("/admin/").await;
+    let html = Dashboard::signed_in(app, email)
+        .await
+        .get_html("/admin/")
+        .await;
     let (_, row) = html.split_once("<span>SMTP</span>").unwrap();
     let (class, says) = row
         .split_once("<span class=\"")
@@ -30,8 +33,8 @@ async fn register(app: &TestApp, email: &str, fault: Fault) {
 #[tokio::test]
 async fn dashboard_shows_refusals_of_the_service_and_not_of_one_recipient() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    app.staff("staff@example.com", "view_users").await;
+    app.create_superuser("root@example.com").await;
+    app.create_staff("staff@example.com", "view_users").await;
     app.deliver_all().await;
     let denied = Fault::Reply(
         Stage::Recipient,

@@ -34,27 +34,27 @@ fn health(html: &str, part: &str) -> (bool, String) {
 }
 
 async fn smtp(app: &TestApp) -> (bool, String) {
-    let root = Dashboard::of(app, "root@example.com").await;
-    health(&root.see("/admin/").await, "SMTP")
+    let root = Dashboard::signed_in(app, "root@example.com").await;
+    health(&root.get_html("/admin/").await, "SMTP")
 }
 
 #[tokio::test]
 async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     for i in 0..10 {
         app.register(&format!("user{i}@example.com")).await;
     }
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let rejected = app.user("user3@example.com").await.id.to_string();
     let shut = [
         ("id", rejected.as_str()),
         ("act", "deactivate"),
         ("confirmed", "yes"),
     ];
-    root.done("/admin/users/bulk/", &shut).await;
+    root.submit("/admin/users/bulk/", &shut).await;
 
-    let html = root.see("/admin/").await;
+    let html = root.get_html("/admin/").await;
     assert!(
         html.contains("Pending approval <span class=\"count\">9</span>"),
         "{html}"
@@ -72,7 +72,7 @@ async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
 
     let link = "/admin/users/?activated=pending_approval&amp;sort=joined";
     assert!(html.contains(&format!("href=\"{link}\"")), "{html}");
-    let html = root.see(&link.replace("&amp;", "&")).await;
+    let html = root.get_html(&link.replace("&amp;", "&")).await;
     assert!(
         html.contains("Results: <strong>9</strong>") && html.contains("Pending approval (9)"),
         "{html}"
@@ -90,9 +90,12 @@ async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
         ("act", "activate"),
         ("back", "/admin/"),
     ];
-    assert_eq!(root.done("/admin/users/bulk/", &fields).await, "Activated.");
+    assert_eq!(
+        root.submit("/admin/users/bulk/", &fields).await,
+        "Activated."
+    );
     assert!(
-        root.see("/admin/")
+        root.get_html("/admin/")
             .await
             .contains("<span class=\"count\">8</span>")
     );
@@ -101,7 +104,7 @@ async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
 #[tokio::test]
 async fn a_shut_account_is_opened_by_whoever_was_told_that_it_is_shut() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
     app.register("grace@example.com").await;
     app.deactivate("grace@example.com").await;
@@ -109,7 +112,7 @@ async fn a_shut_account_is_opened_by_whoever_was_told_that_it_is_shut() {
         app.user("ada@example.com").await.id.to_string(),
         app.user("grace@example.com").await.id.to_string(),
     );
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let both = [
         ("id", ada.as_str()),
         ("id", grace.as_str()),
@@ -128,7 +131,7 @@ async fn a_shut_account_is_opened_by_whoever_was_told_that_it_is_shut() {
     let mut sure = both.to_vec();
     sure.push(("confirmed", "yes"));
     assert_eq!(
-        root.done("/admin/users/bulk/", &sure).await,
+        root.submit("/admin/users/bulk/", &sure).await,
         "Activated. (2)"
     );
     let grace = app.user("grace@example.com").await;
@@ -138,7 +141,7 @@ async fn a_shut_account_is_opened_by_whoever_was_told_that_it_is_shut() {
 #[tokio::test]
 async fn each_tile_leads_to_the_mails_that_it_counts() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.deliver_all().await;
     let refused = vec!["failed@example.com".to_owned()];
     app.sink.set_fault(Fault::ReplyTo(refused, 550));
@@ -153,8 +156,8 @@ async fn each_tile_leads_to_the_mails_that_it_counts() {
     app.advance_clock(TimeDelta::minutes(6));
     app.register("new@example.com").await;
 
-    let root = Dashboard::of(&app, "root@example.com").await;
-    let html = root.see("/admin/").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let html = root.get_html("/admin/").await;
     for (says, email) in [
         ("mails failed in the last 7 days", "failed@example.com"),
         ("mails expired in the last 7 days", "expired@example.com"),
@@ -162,7 +165,7 @@ async fn each_tile_leads_to_the_mails_that_it_counts() {
     ] {
         let (count, link) = tile(&html, says);
         assert_eq!(count, "1", "{says}");
-        let list = root.see(&link).await;
+        let list = root.get_html(&link).await;
         assert_eq!(
             list.matches("<tr role=\"row\"><td").count(),
             1,
@@ -171,22 +174,22 @@ async fn each_tile_leads_to_the_mails_that_it_counts() {
         assert!(list.contains(email), "{says}: {list}");
     }
     app.advance_clock(TimeDelta::days(6));
-    let root = Dashboard::of(&app, "root@example.com").await;
-    let html = root.see("/admin/").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let html = root.get_html("/admin/").await;
     for says in [
         "mails failed in the last 7 days",
         "mails expired in the last 7 days",
     ] {
         let (count, link) = tile(&html, says);
         assert_eq!(count, "0", "{says}");
-        assert!(root.see(&link).await.contains("None."), "{says}");
+        assert!(root.get_html(&link).await.contains("None."), "{says}");
     }
 }
 
 #[tokio::test]
 async fn smtp_is_well_when_something_got_through_since_what_did_not() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     assert_eq!(
         smtp(&app).await,
         (true, "no mail was sent in the last 7 days".to_owned())
@@ -219,9 +222,9 @@ async fn smtp_is_well_when_something_got_through_since_what_did_not() {
         "{says}"
     );
     // Others than those who see mails are not told the reason, which may name somebody.
-    app.staff("staff@example.com", "view_users").await;
-    let staff = Dashboard::of(&app, "staff@example.com").await;
-    let says = health(&staff.see("/admin/").await, "SMTP");
+    app.create_staff("staff@example.com", "view_users").await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
+    let says = health(&staff.get_html("/admin/").await, "SMTP");
     assert_eq!(says, (false, "no mail can be delivered".to_owned()));
     app.sink.set_fault(Fault::None);
     app.advance_clock(TimeDelta::minutes(6));
@@ -233,7 +236,7 @@ async fn smtp_is_well_when_something_got_through_since_what_did_not() {
 async fn smtp_is_ill_while_codes_expire_and_while_nobody_tries() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.deliver_all().await;
     app.advance_clock(TimeDelta::minutes(1));
     let body = serde_json::json!({"email": "ada@example.com"});
@@ -272,7 +275,7 @@ async fn charts_have_a_bar_for_each_of_30_days_and_days_that_are_over_are_counte
     let tomorrow = midnight(app.clock.now()) + TimeDelta::days(1);
     app.advance_clock(tomorrow - app.clock.now() - TimeDelta::microseconds(1));
     let first = app.clock.now().date_naive();
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
     app.advance_clock(TimeDelta::microseconds(1));
     let second = app.clock.now().date_naive();
@@ -283,15 +286,15 @@ async fn charts_have_a_bar_for_each_of_30_days_and_days_that_are_over_are_counte
         chart.split("</section>").next().unwrap().to_owned()
     };
 
-    let root = Dashboard::of(&app, "root@example.com").await;
-    let sign_ups = chart(&root.see("/admin/").await, "user_created");
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let sign_ups = chart(&root.get_html("/admin/").await, "user_created");
     assert_eq!(sign_ups.matches("<rect").count(), 30, "{sign_ups}");
     for (day, number) in [(first, 2), (second, 1)] {
         let says = format!("<title>{day}: {number}</title>");
         assert!(sign_ups.contains(&says), "{says}: {sign_ups}");
     }
     assert!(sign_ups.contains("Total: 3, today: 1"), "{sign_ups}");
-    let logins = chart(&root.see("/admin/").await, "authn_login_success");
+    let logins = chart(&root.get_html("/admin/").await, "authn_login_success");
     assert!(logins.contains("Total: 2, today: 2"), "{logins}");
 
     // Today is counted anew, and days that are over are not.
@@ -306,13 +309,13 @@ async fn charts_have_a_bar_for_each_of_30_days_and_days_that_are_over_are_counte
         .unwrap();
     let known = app.redis.keys().await;
     assert!(!known.contains(&key(second)), "{known:?}");
-    let sign_ups = chart(&root.see("/admin/").await, "user_created");
+    let sign_ups = chart(&root.get_html("/admin/").await, "user_created");
     assert!(sign_ups.contains("Total: 9, today: 2"), "{sign_ups}");
 
     for (days, is_shown) in [(28, true), (1, false)] {
         app.advance_clock(TimeDelta::days(days));
-        let root = Dashboard::of(&app, "root@example.com").await;
-        let sign_ups = chart(&root.see("/admin/").await, "user_created");
+        let root = Dashboard::signed_in(&app, "root@example.com").await;
+        let sign_ups = chart(&root.get_html("/admin/").await, "user_created");
         assert_eq!(
             sign_ups.contains(&first.to_string()),
             is_shown,
@@ -324,10 +327,10 @@ async fn charts_have_a_bar_for_each_of_30_days_and_days_that_are_over_are_counte
 #[tokio::test]
 async fn the_health_of_each_part_is_told_and_nobody_sees_more_than_they_may() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
-    let html = root.see("/admin/").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let html = root.get_html("/admin/").await;
     for (part, well, says) in [
         ("Database", true, "available"),
         ("Redis", true, "available"),
@@ -336,9 +339,9 @@ async fn the_health_of_each_part_is_told_and_nobody_sees_more_than_they_may() {
     ] {
         assert_eq!(health(&html, part), (well, says.to_owned()));
     }
-    app.staff("staff@example.com", "mails").await;
-    let staff = Dashboard::of(&app, "staff@example.com").await;
-    let html = staff.see("/admin/").await;
+    app.create_staff("staff@example.com", "mails").await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
+    let html = staff.get_html("/admin/").await;
     assert!(
         html.contains("mails failed") && html.contains("Health checks"),
         "{html}"

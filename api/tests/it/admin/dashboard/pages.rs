@@ -11,7 +11,7 @@ use latchkey_testing::Fault;
 
 use crate::{
     admin::dashboard::users::crowd,
-    support::dashboard::{Dashboard, value},
+    support::dashboard::{Dashboard, field_value},
     support::test_app::{PASSWORD, TestApp},
 };
 
@@ -53,7 +53,7 @@ async fn admin_events(app: &TestApp) -> Vec<audit::Model> {
 #[tokio::test]
 async fn the_links_of_a_list_lead_through_everybody_and_back_in_every_order() {
     let app = crowd(55).await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let rows = |html: &str| {
         each(html, "<td role=\"cell\" class=\"user\" data-label=\"Name\"><span class=\"initial\" aria-hidden=\"true\">").len()
     };
@@ -66,15 +66,15 @@ async fn the_links_of_a_list_lead_through_everybody_and_back_in_every_order() {
         ("email", "Email address", "ascending"),
         ("-last_login", "Last login", "descending"),
     ] {
-        let first = root.see(&format!("/admin/users/?sort={sort}")).await;
+        let first = root.get_html(&format!("/admin/users/?sort={sort}")).await;
         assert_eq!(rows(&first), 50, "{sort}");
         assert!(link(&first, "prev").is_none(), "{sort}");
-        let next = root.see(&link(&first, "next").unwrap()).await;
+        let next = root.get_html(&link(&first, "next").unwrap()).await;
         assert_eq!(rows(&next), 6, "{sort}");
         assert!(link(&next, "next").is_none(), "{sort}");
         let all: BTreeSet<_> = people(&first).into_iter().chain(people(&next)).collect();
         assert_eq!(all.len(), 56, "{sort}");
-        let back = root.see(&link(&next, "prev").unwrap()).await;
+        let back = root.get_html(&link(&next, "prev").unwrap()).await;
         assert_eq!(people(&back), people(&first), "{sort}");
 
         for html in [&first, &next, &back] {
@@ -86,7 +86,7 @@ async fn the_links_of_a_list_lead_through_everybody_and_back_in_every_order() {
         // The column that the list is sorted by turns it round.
         let (_, head) = first.split_once("aria-sort=").unwrap();
         let turned = address(&each(head, "href=\"").remove(0));
-        let turned = root.see(&turned).await;
+        let turned = root.get_html(&turned).await;
         let other = if order == "ascending" {
             "descending"
         } else {
@@ -94,7 +94,7 @@ async fn the_links_of_a_list_lead_through_everybody_and_back_in_every_order() {
         };
         assert!(turned.contains(&format!("aria-sort=\"{other}\"")), "{sort}");
     }
-    let html = root.see("/admin/users/").await;
+    let html = root.get_html("/admin/users/").await;
     let (_, head) = html.split_once("<thead").unwrap();
     let head = head.split("</thead>").next().unwrap();
     let mut from = 0;
@@ -113,7 +113,7 @@ async fn the_links_of_a_list_lead_through_everybody_and_back_in_every_order() {
 
     // The other lists go on from their last row.
     for path in ["/admin/mails/", "/admin/audit/"] {
-        let (mut seen, mut page) = (BTreeSet::new(), root.see(path).await);
+        let (mut seen, mut page) = (BTreeSet::new(), root.get_html(path).await);
         let (mark, all) = if path == "/admin/mails/" {
             (
                 "<a href=\"/admin/mails/",
@@ -137,7 +137,7 @@ async fn the_links_of_a_list_lead_through_everybody_and_back_in_every_order() {
             let Some(next) = link(&page, "next") else {
                 break;
             };
-            page = root.see(&next).await;
+            page = root.get_html(&next).await;
             assert!(page.contains(">Newest entries</a>"), "{path}: {page}");
         }
         assert_eq!(seen.len(), all, "{path}");
@@ -147,7 +147,7 @@ async fn the_links_of_a_list_lead_through_everybody_and_back_in_every_order() {
 #[tokio::test]
 async fn an_export_goes_on_past_a_thousand_rows_and_is_noted_with_number_and_filter() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let transaction = latchkey_shared::database::begin(&app.database.db)
         .await
         .unwrap();
@@ -168,7 +168,7 @@ async fn an_export_goes_on_past_a_thousand_rows_and_is_noted_with_number_and_fil
             .unwrap();
     }
     transaction.commit().await.unwrap();
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let page = root
         .get("/admin/users/export/?q=ada&activated=pending_approval&sort=name")
         .await;
@@ -195,9 +195,9 @@ async fn an_export_goes_on_past_a_thousand_rows_and_is_noted_with_number_and_fil
 #[tokio::test]
 async fn superusers_are_a_filter_and_what_is_looked_for_often_is_one_click_away() {
     let app = crowd(3).await;
-    app.staff("staff@example.com", "view_users").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
-    let html = root.see("/admin/users/?staff=superuser").await;
+    app.create_staff("staff@example.com", "view_users").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let html = root.get_html("/admin/users/?staff=superuser").await;
     assert!(html.contains("Results: <strong>1</strong>"), "{html}");
     assert!(
         html.contains("<option value=\"superuser\" selected>Superuser (1)"),
@@ -229,21 +229,21 @@ async fn superusers_are_a_filter_and_what_is_looked_for_often_is_one_click_away(
 #[tokio::test]
 async fn who_may_not_be_acted_on_has_no_box_and_what_is_refused_keeps_the_choice() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    app.staff("staff@example.com", "change_users,delete_users")
+    app.create_superuser("root@example.com").await;
+    app.create_staff("staff@example.com", "change_users,delete_users")
         .await;
     app.register("ada@example.com").await;
     app.register("grace@example.com").await;
     let id = async |email: &str| app.user(email).await.id.to_string();
     let (ada, grace) = (id("ada@example.com").await, id("grace@example.com").await);
     let boxes = |html: &str| each(html, "name=\"id\" value=\"");
-    let staff = Dashboard::of(&app, "staff@example.com").await;
-    let html = staff.see("/admin/users/?sort=joined").await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
+    let html = staff.get_html("/admin/users/?sort=joined").await;
     assert!(html.contains("root@example.com") && html.contains("staff@example.com"));
     assert_eq!(boxes(&html), [ada.clone(), grace.clone()]);
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let staffs = id("staff@example.com").await;
-    let html = root.see("/admin/users/?sort=joined").await;
+    let html = root.get_html("/admin/users/?sort=joined").await;
     assert_eq!(
         boxes(&html),
         [staffs, ada.clone(), grace.clone()],
@@ -280,10 +280,10 @@ async fn who_may_not_be_acted_on_has_no_box_and_what_is_refused_keeps_the_choice
             "{act}: {}",
             page.html
         );
-        assert_eq!(value(&page.html, "q"), "example", "{act}");
+        assert_eq!(field_value(&page.html, "q"), "example", "{act}");
         // Whoever submits it again submits what can be done.
         assert_eq!(
-            value(&page.html, "back"),
+            field_value(&page.html, "back"),
             back.1.replace('&', "&#38;"),
             "{act}"
         );
@@ -309,11 +309,11 @@ async fn who_may_not_be_acted_on_has_no_box_and_what_is_refused_keeps_the_choice
 #[tokio::test]
 async fn a_question_about_deleting_says_what_goes_with_the_accounts() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.logged_in_user("ada@example.com").await;
     app.login("ada@example.com", PASSWORD).await;
     app.request_reset("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
     let page = root
         .post("/admin/users/bulk/", &[("id", &id), ("act", "delete")])
@@ -325,9 +325,9 @@ async fn a_question_about_deleting_says_what_goes_with_the_accounts() {
 #[tokio::test]
 async fn a_form_that_changes_nothing_is_no_event_and_no_new_version() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let ada = app.user("ada@example.com").await;
     let version = ada.version.to_string();
     let fields = [
@@ -340,7 +340,7 @@ async fn a_form_that_changes_nothing_is_no_event_and_no_new_version() {
         ("is_active", "on"),
     ];
     let path = format!("/admin/users/{}/", ada.id);
-    assert_eq!(root.done(&path, &fields).await, "Saved.");
+    assert_eq!(root.submit(&path, &fields).await, "Saved.");
     assert_eq!(app.user("ada@example.com").await, ada);
     assert_eq!(admin_events(&app).await, []);
 }
@@ -348,12 +348,12 @@ async fn a_form_that_changes_nothing_is_no_event_and_no_new_version() {
 #[tokio::test]
 async fn a_form_with_a_bad_field_keeps_the_wish_to_remove_the_picture() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let mut body = crate::support::test_app::registration("ada@example.com");
     body["image"] =
         crate::accounts::pictures::data_url(&crate::accounts::pictures::png(8, 8)).into();
     assert_eq!(app.post("/api/register/", body).await.status, 201);
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let ada = app.user("ada@example.com").await;
     let version = ada.version.to_string();
     let fields = [
@@ -378,8 +378,8 @@ async fn a_form_with_a_bad_field_keeps_the_wish_to_remove_the_picture() {
 #[tokio::test]
 async fn a_conflict_on_the_own_account_names_only_what_its_form_shows() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("root@example.com").await.id;
     let fields = [
         ("version", "0"),
@@ -399,13 +399,13 @@ async fn a_conflict_on_the_own_account_names_only_what_its_form_shows() {
 #[tokio::test]
 async fn a_page_of_an_account_tells_its_mails_of_every_address_and_its_history_with_names() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let tokens = app.logged_in_user("ada@example.com").await;
     app.request_reset("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id;
     let text = id.to_string();
-    root.done("/admin/users/bulk/", &[("id", &text), ("act", "sign_out")])
+    root.submit("/admin/users/bulk/", &[("id", &text), ("act", "sign_out")])
         .await;
     let tokens = if app.get_user(&tokens.access).await.status == 200 {
         tokens
@@ -417,7 +417,7 @@ async fn a_page_of_an_account_tells_its_mails_of_every_address_and_its_history_w
     // Somebody else takes the old address.
     app.register("ada@example.com").await;
 
-    let html = root.see(&format!("/admin/users/{id}/")).await;
+    let html = root.get_html(&format!("/admin/users/{id}/")).await;
     let mails = section(&html, "h-mails");
     for kind in ["Welcome", "Reset code"] {
         assert_eq!(
@@ -443,9 +443,9 @@ async fn a_page_of_an_account_tells_its_mails_of_every_address_and_its_history_w
     );
     assert!(history.contains("sessions: 1 → 0"), "{history}");
     // And whoever may see neither sees neither.
-    app.staff("staff@example.com", "view_users").await;
-    let staff = Dashboard::of(&app, "staff@example.com").await;
-    let html = staff.see(&format!("/admin/users/{id}/")).await;
+    app.create_staff("staff@example.com", "view_users").await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
+    let html = staff.get_html(&format!("/admin/users/{id}/")).await;
     assert!(
         !html.contains("h-mails") && !html.contains("h-audit"),
         "{html}"
@@ -455,7 +455,7 @@ async fn a_page_of_an_account_tells_its_mails_of_every_address_and_its_history_w
 #[tokio::test]
 async fn mails_that_failed_or_expired_say_why_and_the_failed_one_is_sent_again() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     let somebody = app.logged_in_user("ada@example.com").await;
     drop(somebody);
     app.deliver_all().await;
@@ -470,9 +470,9 @@ async fn mails_that_failed_or_expired_say_why_and_the_failed_one_is_sent_again()
     app.deliver_all().await;
     app.sink.set_fault(Fault::None);
 
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let one = async |state: &str| {
-        let html = root.see(&format!("/admin/mails/?state={state}")).await;
+        let html = root.get_html(&format!("/admin/mails/?state={state}")).await;
         let ids = each(&html, "<a href=\"/admin/mails/");
         let ids: Vec<_> = ids.into_iter().filter(|id| id.len() > 30).collect();
         assert_eq!(ids.len(), 1, "{state}: {html}");
@@ -480,13 +480,17 @@ async fn mails_that_failed_or_expired_say_why_and_the_failed_one_is_sent_again()
     };
     let (list, failed) = one("failed").await;
     assert!(list.contains("permanent error (550)"), "{list}");
-    assert!(root.see(&failed).await.contains("permanent error (550)"));
+    assert!(
+        root.get_html(&failed)
+            .await
+            .contains("permanent error (550)")
+    );
     let (list, expired) = one("expired").await;
     assert!(
         list.contains("expired before delivery; before that: connection: the server closed"),
         "{list}"
     );
-    let html = root.see(&expired).await;
+    let html = root.get_html(&expired).await;
     assert!(
         !html.contains("value=\"retry\""),
         "a code ends with its reset: {html}"
@@ -494,11 +498,11 @@ async fn mails_that_failed_or_expired_say_why_and_the_failed_one_is_sent_again()
     assert_eq!(root.post(&expired, &[("act", "retry")]).await.status, 409);
 
     assert_eq!(
-        root.done(&failed, &[("act", "retry")]).await,
+        root.submit(&failed, &[("act", "retry")]).await,
         "The mail is queued again."
     );
     // The digits alone occur by chance in any id.
-    let html = root.see(&failed).await;
+    let html = root.get_html(&failed).await;
     assert!(!html.contains("permanent error"), "{html}");
     assert_eq!(app.mails_to("grace@example.com").await.len(), 1);
     let events = admin_events(&app).await;
@@ -510,9 +514,9 @@ async fn mails_that_failed_or_expired_say_why_and_the_failed_one_is_sent_again()
 #[tokio::test]
 async fn reset_mails_of_staff_have_a_budget_of_their_own() {
     let app = TestApp::with(&[("LIMIT_MAIL_CAUSE", "3/3600")]).await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.logged_in_user("ada@example.com").await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
     let user = format!("/admin/users/{id}/");
     let fields = [
@@ -521,16 +525,16 @@ async fn reset_mails_of_staff_have_a_budget_of_their_own() {
         ("back", &user),
     ];
     for _ in 0..5 {
-        root.done("/admin/users/bulk/", &fields).await;
+        root.submit("/admin/users/bulk/", &fields).await;
     }
     let mails = app.mails_to("ada@example.com").await;
     let asked = mails
         .iter()
         .filter(|mail| mail.subject.starts_with("Please set a new"));
     assert_eq!(asked.count(), 3);
-    let list = root.see("/admin/mails/?state=suppressed").await;
+    let list = root.get_html("/admin/mails/?state=suppressed").await;
     assert_eq!(list.matches("LIMIT_MAIL_CAUSE").count(), 2, "{list}");
-    let html = root.see(&user).await;
+    let html = root.get_html(&user).await;
     assert!(!html.contains("Locked out until"), "{html}");
     assert_eq!(admin_events(&app).await.len(), 5);
 }
@@ -538,15 +542,15 @@ async fn reset_mails_of_staff_have_a_budget_of_their_own() {
 #[tokio::test]
 async fn the_log_is_asked_by_id_address_actor_and_day_and_says_what_it_does_not_understand() {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
     app.register("grace@example.com").await;
     let today = app.clock.now().date_naive();
     app.advance_clock(TimeDelta::days(1));
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id;
     let text = id.to_string();
-    root.done("/admin/users/bulk/", &[("id", &text), ("act", "activate")])
+    root.submit("/admin/users/bulk/", &[("id", &text), ("act", "activate")])
         .await;
     let rows = |html: &str| html.matches("data-label=\"#\">").count();
     let root_id = app.user("root@example.com").await.id;
@@ -565,7 +569,7 @@ async fn the_log_is_asked_by_id_address_actor_and_day_and_says_what_it_does_not_
         ("since=2001-01-01&until=2001-01-02".to_owned(), 0),
         (format!("since={}", tomorrow.succ_opt().unwrap()), 0),
     ] {
-        let html = root.see(&format!("/admin/audit/?{query}")).await;
+        let html = root.get_html(&format!("/admin/audit/?{query}")).await;
         assert_eq!(rows(&html), found, "{query}: {html}");
     }
     for (name, text, says) in [
@@ -597,19 +601,19 @@ async fn the_log_is_asked_by_id_address_actor_and_day_and_says_what_it_does_not_
             "{}",
             page.html
         );
-        assert_eq!(value(&page.html, name), text);
+        assert_eq!(field_value(&page.html, name), text);
     }
     let html = root
-        .see(&format!("/admin/audit/?user={id}&event=authz_admin"))
+        .get_html(&format!("/admin/audit/?user={id}&event=authz_admin"))
         .await;
     let actor = format!(
         "<a href=\"/admin/users/{root_id}/\"><bdi>Ada</bdi></a> <small><bdi dir=\"ltr\">user {root_id}</bdi></small>"
     );
     assert!(html.contains(&actor), "{html}");
     // Names are for those who may see accounts.
-    app.staff("auditor@example.com", "audit").await;
-    let auditor = Dashboard::of(&app, "auditor@example.com").await;
-    let html = auditor.see(&format!("/admin/audit/?user={id}")).await;
+    app.create_staff("auditor@example.com", "audit").await;
+    let auditor = Dashboard::signed_in(&app, "auditor@example.com").await;
+    let html = auditor.get_html(&format!("/admin/audit/?user={id}")).await;
     assert!(html.contains(&format!("user {root_id}")), "{html}");
     assert!(
         !html.contains("href=\"/admin/users/") && !html.contains("<bdi>Ada</bdi></a> <small>"),
@@ -624,30 +628,32 @@ async fn no_page_has_a_link_or_a_button_that_its_reader_may_not_use() {
         ("LIMIT_LOGIN_FAILURES", "100"),
     ])
     .await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     for _ in 0..3 {
         app.try_login("root@example.com", "wrong password").await;
     }
-    app.staff("staff@example.com", "change_users").await;
-    let staff = Dashboard::of(&app, "staff@example.com").await;
-    let html = staff.see("/admin/limits/").await;
+    app.create_staff("staff@example.com", "change_users").await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
+    let html = staff.get_html("/admin/limits/").await;
     assert!(
         html.contains("failed logins") && !html.contains("limits/release"),
         "{html}"
     );
     let id = app.user("root@example.com").await.id;
-    let html = staff.see(&format!("/admin/users/{id}/")).await;
+    let html = staff.get_html(&format!("/admin/users/{id}/")).await;
     assert!(
         html.contains("Locked out") && !html.contains("limits/release"),
         "{html}"
     );
-    app.staff("mailer@example.com", "mails").await;
-    let mailer = Dashboard::of(&app, "mailer@example.com").await;
+    app.create_staff("mailer@example.com", "mails").await;
+    let mailer = Dashboard::signed_in(&app, "mailer@example.com").await;
     let newest = mail::list(&app.database.db, None, 1)
         .await
         .unwrap()
         .remove(0);
-    let html = mailer.see(&format!("/admin/mails/{}/", newest.id)).await;
+    let html = mailer
+        .get_html(&format!("/admin/mails/{}/", newest.id))
+        .await;
     assert!(
         newest.user_id.is_some() && !html.contains("/admin/users/"),
         "{html}"

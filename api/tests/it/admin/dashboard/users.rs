@@ -13,7 +13,7 @@ use crate::{
 /// A app with so many accounts, some of each kind.
 pub(crate) async fn crowd(many: usize) -> TestApp {
     let app = TestApp::new().await;
-    app.superuser("root@example.com").await;
+    app.create_superuser("root@example.com").await;
     for i in 0..many {
         let email = format!("user{i}@example.com");
         let username = ["Ada Lovelace", "grace hopper", "عمر منصور", "ÉMILE_ZOLA"][i % 4];
@@ -153,7 +153,7 @@ async fn whoever_was_renamed_or_deleted_is_not_found_by_what_they_were_called() 
 #[tokio::test]
 async fn filters_and_their_counts_agree() {
     let app = crowd(12).await;
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     for (query, found, option) in [
         ("activated=no", 6, "No (6)"),
         (
@@ -179,7 +179,7 @@ async fn filters_and_their_counts_agree() {
         ("joined=7", 13, "Last 7 days (13)"),
         ("gender=female&activated=yes", 2, "Female (4)"),
     ] {
-        let html = root.see(&format!("/admin/users/?{query}")).await;
+        let html = root.get_html(&format!("/admin/users/?{query}")).await;
         let says = format!("Results: <strong>{found}</strong>");
         assert!(html.contains(&says), "{query}: {html}");
         assert!(html.contains(option), "{query}: {option}");
@@ -194,13 +194,13 @@ async fn filters_and_their_counts_agree() {
 #[tokio::test]
 async fn htmx_gets_the_results_alone_and_a_browser_the_whole() {
     let app = crowd(2).await;
-    let root = Dashboard::of(&app, "root@example.com").await;
-    let whole = root.see("/admin/users/?q=user1").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let whole = root.get_html("/admin/users/?q=user1").await;
     let request = app
         .request(reqwest::Method::GET, "/admin/users/?q=user1")
         .header("hx-request", "true")
         .header("hx-target", "results");
-    let part = root.send_as(request).await;
+    let part = root.send(request).await;
     assert_eq!(part.status, 200);
     assert!(
         part.html.trim_start().starts_with("<div id=\"results\">"),
@@ -224,9 +224,9 @@ async fn the_export_is_the_filter_and_holds_no_formula() {
     let app = crowd(4).await;
     let body = serde_json::json!({"email": "evil@example.com", "username": "=HYPERLINK(\"x\")", "password": PASSWORD});
     assert_eq!(app.post("/api/register/", body).await.status, 201);
-    let root = Dashboard::of(&app, "root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let csv = root
-        .see("/admin/users/export/?activated=no&sort=email")
+        .get_html("/admin/users/export/?activated=no&sort=email")
         .await;
     let lines: Vec<_> = csv.lines().collect();
     assert_eq!(lines.len(), 4, "{csv}");
@@ -239,6 +239,6 @@ async fn the_export_is_the_filter_and_holds_no_formula() {
         "{csv}"
     );
     assert!(lines[2].contains("user1@example.com") && lines[3].contains("user3@example.com"));
-    let log = root.see("/admin/audit/?event=authz_admin").await;
+    let log = root.get_html("/admin/audit/?event=authz_admin").await;
     assert!(log.contains("exported users"), "{log}");
 }
