@@ -8,7 +8,7 @@ use latchkey_shared::models::{
 use reqwest::multipart;
 
 use crate::{
-    admin::audit_log::{execute, without_triggers},
+    admin::audit_log::{drop_triggers, execute},
     support::dashboard::{Dashboard, field_value},
     support::test_app::{PASSWORD, TestApp},
 };
@@ -606,7 +606,7 @@ async fn the_page_of_the_log_finds_a_broken_chain() {
         "{}",
         page.html
     );
-    without_triggers(&app).await;
+    drop_triggers(&app).await;
     let forged = "UPDATE audit_events SET changes = 'none' WHERE changes IS NOT NULL";
     execute(&app, forged).await.unwrap();
     let page = root.post("/admin/audit/verify/", &[]).await;

@@ -32,7 +32,7 @@ pub(crate) async fn execute(app: &TestApp, statement: &str) -> Result<(), sea_or
 }
 
 /// What an intruder in the database would do first.
-pub(crate) async fn without_triggers(app: &TestApp) {
+pub(crate) async fn drop_triggers(app: &TestApp) {
     let statements: &[&str] = if app.database.url().starts_with("postgres") {
         &[
             "DROP TRIGGER audit_events_append_only ON audit_events",
@@ -319,7 +319,7 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
         app.try_login("ada@example.com", "a wrong password").await;
         app.login("ada@example.com", PASSWORD).await;
         assert_eq!(verify(&app, None).await.unwrap().seq, 5);
-        without_triggers(&app).await;
+        drop_triggers(&app).await;
 
         for statement in statements {
             execute(&app, statement).await.unwrap();
@@ -352,7 +352,7 @@ async fn what_is_appended_to_a_log_that_was_emptied_or_cut_heals_nothing() {
     ] {
         let mut app = TestApp::new().await;
         app.logged_in_user("ada@example.com").await;
-        without_triggers(&app).await;
+        drop_triggers(&app).await;
         for statement in tampering {
             execute(&app, statement).await.unwrap();
         }
@@ -401,7 +401,7 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
     let later = watch.check(&app.database.db).await.unwrap();
     assert_eq!(later.to_string(), noted);
 
-    without_triggers(&app).await;
+    drop_triggers(&app).await;
     for statement in [
         "DELETE FROM audit_events WHERE seq > 2",
         "UPDATE audit_head SET seq = kept.seq, hash = kept.hash, seal = kept.seal FROM kept",
@@ -512,7 +512,7 @@ async fn the_commands_verify_and_list() {
         "{output}"
     );
 
-    without_triggers(&app).await;
+    drop_triggers(&app).await;
     execute(&app, "DELETE FROM audit_events WHERE seq = 2")
         .await
         .unwrap();
