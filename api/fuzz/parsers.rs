@@ -15,7 +15,6 @@ use latchkey_api::config::proxies::{Proxies, ProxyHeader};
 use latchkey_api::{
     accounts::pictures::{MAX_STORED_BYTES, PictureStore, Upload},
     auth::jwt::{RefreshToken, ResetToken, TokenIssuer},
-    cli::Noted,
     config::Config,
     http::{
         body::{
@@ -31,7 +30,10 @@ use latchkey_shared::config::rate::Rate;
 use latchkey_shared::{
     config::settings::Settings,
     crypto::secret_key::SecretKey,
-    models::user::search::{PageCursor, Sort},
+    models::{
+        audit::Head,
+        user::search::{PageCursor, Sort},
+    },
     queue::Queue,
     redis::one_time_code::Otp,
     telemetry::trace,
@@ -433,10 +435,10 @@ pub fn noted(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
     };
-    if let Ok(Noted(head)) = text.parse::<Noted>() {
+    if let Ok(head) = text.parse::<Head>() {
         assert!(head.hash.len() == 64 && head.hash.bytes().all(|it| it.is_ascii_hexdigit()));
-        let again: Noted = head.to_string().parse().expect("what was printed");
-        assert_eq!(again.0, head);
+        let again: Head = head.to_string().parse().expect("what was printed");
+        assert_eq!(again, head);
     }
 }
 

@@ -181,7 +181,8 @@ async fn serve_metrics(
         .local_addr()
         .into_iter()
         .find_map(|address| address.as_socket_addr().copied());
-    tracing::info!(address = %address.unwrap_or(bind), "Serving metrics and health checks");
+    let address = address.unwrap_or(bind);
+    tracing::info!("Metrics and health checks on http://{address}");
     tokio::spawn(async move {
         if let Err(error) = metrics::serve(endpoint, acceptor, std::future::pending()).await {
             tracing::error!(%error, "The metrics server stopped");

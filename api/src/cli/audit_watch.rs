@@ -1,8 +1,8 @@
-//! Watches the audit chain while the server runs, and builds the audit events of operators.
+//! Watches the audit chain while the server runs.
 
 use std::time::Duration;
 
-use latchkey_shared::models::audit::{Actor, ChainError, Event, EventKind, HeadWatcher};
+use latchkey_shared::models::audit::{ChainError, HeadWatcher};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -21,34 +21,18 @@ pub async fn watch_audit_log(app: App, stop: CancellationToken) {
         match watch.check(&app.db).await {
             Ok(head) => {
                 if last || logged.as_ref() != Some(&head) {
-                    tracing::info!(audit.head = %head, "The head of the audit log.");
+                    tracing::info!(audit.head = %head, "Audit chain head");
                     logged = Some(head);
                 }
             }
             Err(ChainError::Database(error)) => {
-                tracing::warn!(%error, "The head of the audit log was not read.");
+                tracing::warn!(%error, "Audit chain head not read: database error");
             }
-            Err(broken) => tracing::error!(%broken, "The audit log is not whole."),
+            Err(broken) => tracing::error!(%broken, "The audit log is not intact"),
         }
         if last {
             return;
         }
         let _ = timeout(WATCH_INTERVAL, stop.cancelled()).await;
-    }
-}
-
-/// Returns the event of an action at the command line.
-#[must_use]
-pub fn by_operator(kind: EventKind, user_id: i64, detail: &str) -> Event {
-    Event {
-        kind,
-        actor: Actor::Operator,
-        user_id: Some(user_id),
-        session_id: None,
-        subject: None,
-        client_ip: None,
-        request_id: "latchkey-api".to_owned(),
-        detail: Some(detail.to_owned()),
-        changes: None,
     }
 }

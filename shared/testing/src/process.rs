@@ -105,6 +105,18 @@ impl Process {
         }
     }
 
+    /// Waits for a line with `announcement`, and returns the URL in it without its path, such as `http://127.0.0.1:8000`.
+    ///
+    /// # Panics
+    /// If the line does not appear in time, or contains no `http://`.
+    pub async fn wait_for_url(&mut self, announcement: &str) -> String {
+        let line = self.wait_for_line(announcement).await;
+        let (_, address) = line.split_once("http://").expect("a URL in the line");
+        let is_end = |letter: char| letter.is_whitespace() || matches!(letter, '/' | '"');
+        let address = address.split(is_end).next().unwrap_or_default();
+        format!("http://{address}")
+    }
+
     /// Asks it to end (SIGTERM), as an init system does.
     ///
     /// # Panics

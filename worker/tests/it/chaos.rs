@@ -109,8 +109,8 @@ impl Installation {
         );
         let variables = &self.app.variables;
         let mut process = Process::spawn(program.to_str().unwrap(), &["serve"], variables);
-        let line = process.wait_for_line("Latchkey serves.").await;
-        let address = line.rsplit("address=").next().unwrap().trim().to_owned();
+        let url = process.wait_for_url("Listening on").await;
+        let address = url["http://".len()..].to_owned();
         Api {
             process,
             address,

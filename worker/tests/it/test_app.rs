@@ -146,11 +146,8 @@ impl TestApp {
     pub(crate) async fn process_with_metrics(&mut self, arguments: &[&str]) -> (Process, String) {
         self.set("METRICS_BIND", "127.0.0.1:0");
         let mut worker = self.process(arguments);
-        let line = worker
-            .wait_for_line("Serving metrics and health checks")
-            .await;
-        let address = line.rsplit("address=").next().unwrap().trim();
-        (worker, format!("http://{address}"))
+        let url = worker.wait_for_url("Metrics and health checks on").await;
+        (worker, url)
     }
 
     /// Starts the worker program.

@@ -55,7 +55,7 @@ pub fn refusal(error: &io::Error) -> Refusal {
     let (word, remedy) = match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => (
             "full",
-            "free space on the disk of MEDIA_DIR; latchkey-api unused-pictures --remove helps a little",
+            "free space on the disk of MEDIA_DIR; latchkey-api pictures prune removes unused pictures",
         ),
         ErrorKind::ReadOnlyFilesystem => ("read-only", "mount the disk of MEDIA_DIR writable"),
         ErrorKind::PermissionDenied => (

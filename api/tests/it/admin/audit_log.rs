@@ -362,7 +362,7 @@ async fn what_is_appended_to_a_log_that_was_emptied_or_cut_heals_nothing() {
         app.variables
             .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
         let mut serving = app.process(&["serve"]);
-        serving.wait_for_line("The audit log is not whole.").await;
+        serving.wait_for_line("The audit log is not intact").await;
         assert!(matches!(verify(&app, None).await, Err(ChainError::Head)));
 
         app.login("ada@example.com", PASSWORD).await;
@@ -396,7 +396,7 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
     .unwrap();
     app.try_login("ada@example.com", "a wrong password").await;
     let mut serving = app.process(&["serve"]);
-    let line = serving.wait_for_line("The head of the audit log.").await;
+    let line = serving.wait_for_line("Audit chain head").await;
     let noted = line.rsplit("audit.head=").next().unwrap().trim();
     let later = watch.check(&app.database.db).await.unwrap();
     assert_eq!(later.to_string(), noted);
@@ -423,7 +423,7 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
         "{broken:?}"
     );
     let (code, output) = app
-        .process(&["audit", "verify", "--noted", noted])
+        .process(&["audit", "verify", "--expected-head", noted])
         .output()
         .await;
     assert_eq!(code, Some(1), "{output}");
@@ -432,7 +432,7 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
         "{output}"
     );
     serving.terminate().await;
-    serving.wait_for_line("The audit log is not whole.").await;
+    serving.wait_for_line("The audit log is not intact").await;
 }
 
 /// A new audit log is valid before its first event.
@@ -482,8 +482,10 @@ async fn the_commands_verify_and_list() {
     let (code, output) = app.process(&["audit", "verify"]).output().await;
     assert_eq!(code, Some(0), "{output}");
     assert!(output.contains("3 event(s)"), "{output}");
-    let head = output.lines().find_map(|line| line.strip_prefix("Head: "));
-    let noted = ["audit", "verify", "--noted", head.unwrap()];
+    let head = output
+        .lines()
+        .find_map(|line| line.strip_prefix("Chain head: "));
+    let noted = ["audit", "verify", "--expected-head", head.unwrap()];
     assert_eq!(app.process(&noted).output().await.0, Some(0));
 
     let list = [

@@ -30,7 +30,7 @@ async fn users_command_activates_deactivates_and_lists() {
         .output()
         .await;
     assert_eq!(code, Some(0), "{output}");
-    assert!(output.contains("activated already"), "{output}");
+    assert!(output.contains("already activated"), "{output}");
     assert_eq!(
         app.mails_to("ada@example.com").await.len(),
         2,
@@ -57,7 +57,7 @@ async fn users_command_activates_deactivates_and_lists() {
         .await;
     assert_eq!(code, Some(1));
     assert!(
-        output.contains("no account has the address nobody@example.com"),
+        output.contains("no account has the email address nobody@example.com"),
         "{output}"
     );
 }
@@ -74,7 +74,7 @@ async fn create_superuser_asks_for_missing_fields() {
         .await;
     assert_eq!(code, Some(0), "{output}");
     assert!(
-        output.contains("E-mail address:") && output.contains("User name:"),
+        output.contains("Email address:") && output.contains("Username:"),
         "{output}"
     );
     let user = app.user("boss@example.com").await;
@@ -114,7 +114,7 @@ async fn serve_without_schema_names_the_migrate_command() {
         let (code, output) = app.process(&["migrate"]).output().await;
         assert_eq!(code, Some(0), "{output}");
         assert!(
-            output.contains(&format!("{count} migration(s) applied")),
+            output.contains(&format!("Applied {count} migration(s)")),
             "{output}"
         );
     }
@@ -133,7 +133,7 @@ async fn serve_with_newer_schema_starts() {
 
     let mut process = app.process(&["serve"]);
 
-    process.wait_for_line("Latchkey serves.").await;
+    process.wait_for_line("Listening on").await;
 }
 
 /// What a balancer needs: told to end, the API says that it is not ready, and serves on for a while.
@@ -144,8 +144,7 @@ async fn draining_server_is_unready_but_serves() {
         app.variables.insert(key.to_owned(), value.to_owned());
     }
     let mut process = app.process(&["serve"]);
-    let line = process.wait_for_line("Latchkey serves.").await;
-    app.base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
+    app.base = process.wait_for_url("Listening on").await;
     let ready = || app.send(app.request(Method::GET, "/health/ready"));
     assert_eq!(ready().await.status, 200);
 
@@ -263,9 +262,7 @@ async fn sigterm_finishes_active_requests_before_exit() {
         app.variables.insert(key.to_owned(), value.to_owned());
     }
     let mut process = app.process(&[]);
-    let line = process.wait_for_line("Latchkey serves.").await;
-    let entry: serde_json::Value = serde_json::from_str(&line).unwrap();
-    app.base = format!("http://{}", entry["address"].as_str().unwrap());
+    app.base = process.wait_for_url("Listening on").await;
 
     let slow = app.try_login("nobody@example.com", PASSWORD);
     let stop = async {
@@ -301,7 +298,7 @@ async fn help_lists_commands_and_variables() {
                 "migrate",
                 "create-superuser",
                 "users",
-                "unused-pictures",
+                "pictures",
                 "openapi",
                 "SECRET_KEY",
                 "DATABASE_URL",
@@ -352,7 +349,7 @@ const PRINTING: [&[&str]; 8] = [
     &["users", "list", "--json"],
     &["audit", "list"],
     &["audit", "verify"],
-    &["unused-pictures"],
+    &["pictures", "prune"],
 ];
 
 /// As in `users list | head -1`.

@@ -273,8 +273,7 @@ async fn serve(app: &mut TestApp) -> Process {
 }
 
 async fn listening(app: &mut TestApp, mut process: Process) -> Process {
-    let line = process.wait_for_line("Latchkey serves.").await;
-    app.base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
+    app.base = process.wait_for_url("Listening on").await;
     process
 }
 

@@ -25,9 +25,8 @@ pub(crate) async fn serve_as_it_is(app: &mut TestApp) -> (Process, String) {
     app.variables
         .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
     let mut process = app.process(&["serve"]);
-    let line = process.wait_for_line("Latchkey serves.").await;
-    let address = line.rsplit("address=").next().unwrap().trim().to_owned();
-    app.base = format!("http://{address}");
+    app.base = process.wait_for_url("Listening on").await;
+    let address = app.base["http://".len()..].to_owned();
     (process, address)
 }
 

@@ -21,8 +21,7 @@ async fn full_hash_queue_logins_return_503_profiles_work() {
         app.variables.insert(key.to_owned(), value.to_owned());
     }
     let mut process = app.process(&["serve"]);
-    let line = process.wait_for_line("Latchkey serves.").await;
-    app.base = format!("http://{}", line.rsplit("address=").next().unwrap().trim());
+    app.base = process.wait_for_url("Listening on").await;
     let cores = available_parallelism().unwrap().get();
 
     let mut logins: FuturesUnordered<_> = (0..cores + 3)

@@ -12,9 +12,8 @@ async fn metrics_count_requests_without_personal_data() {
             .insert(key.to_owned(), "127.0.0.1:0".to_owned());
     }
     let mut process = app.process(&["serve"]);
-    let address = |line: &str| format!("http://{}", line.rsplit("address=").next().unwrap().trim());
-    let figures = address(&process.wait_for_line("Figures are shown.").await);
-    app.base = address(&process.wait_for_line("Latchkey serves.").await);
+    let figures = process.wait_for_url("Metrics on").await;
+    app.base = process.wait_for_url("Listening on").await;
 
     app.logged_in_user("ada@example.com").await;
     app.try_login("ada@example.com", "a wrong password").await;

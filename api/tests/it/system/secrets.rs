@@ -107,16 +107,7 @@ async fn no_log_line_shows_a_secret_or_a_whole_address() {
     app.variables
         .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
     let mut process = app.process(&["serve"]);
-    let line = process.wait_for_line("Latchkey serves.").await;
-    let port: u16 = line
-        .rsplit(':')
-        .next()
-        .unwrap()
-        .trim()
-        .trim_matches('"')
-        .parse()
-        .unwrap();
-    app.base = format!("http://127.0.0.1:{port}");
+    app.base = process.wait_for_url("Listening on").await;
 
     let tokens = app.logged_in_user("ada@example.com").await;
     app.try_login("ada@example.com", "a wrong password").await;

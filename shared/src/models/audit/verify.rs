@@ -1,6 +1,6 @@
 //! Verification of the chain.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use sea_orm::{QueryOrder as _, QuerySelect as _, entity::prelude::*};
 
@@ -22,6 +22,22 @@ pub struct Head {
 impl fmt::Display for Head {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.seq, self.hash)
+    }
+}
+
+impl FromStr for Head {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (seq, hash) = text.split_once(':').unwrap_or_default();
+        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match seq.parse() {
+            Ok(seq) if is_hash => Ok(Self {
+                seq,
+                hash: hash.to_owned(),
+            }),
+            _ => Err("expected NUMBER:HASH, as `audit verify` prints it".to_owned()),
+        }
     }
 }
 

@@ -15,14 +15,11 @@ async fn metrics_match_documentation_and_dashboard() {
 
     let mut shown = BTreeSet::new();
     for (program, line) in [
-        (&mut api.process, "Figures are shown."),
-        (&mut worker, "Serving metrics and health checks"),
+        (&mut api.process, "Metrics on"),
+        (&mut worker, "Metrics and health checks on"),
     ] {
-        let line = program.wait_for_line(line).await;
-        let address = line.rsplit("address=").next().unwrap().trim();
-        let text = reqwest::get(format!("http://{address}/metrics"))
-            .await
-            .unwrap();
+        let url = program.wait_for_url(line).await;
+        let text = reqwest::get(format!("{url}/metrics")).await.unwrap();
         let text = text.text().await.unwrap();
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         shown.extend(types.map(|line| line.split(' ').next().unwrap().to_owned()));

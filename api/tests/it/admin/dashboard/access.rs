@@ -632,7 +632,7 @@ async fn the_set_up_link_makes_one_administrator_once() {
     let start = || async {
         let mut program =
             Process::spawn(env!("CARGO_BIN_EXE_latchkey-api"), &["serve"], &variables);
-        program.wait_for_line("Latchkey serves").await;
+        program.wait_for_line("Listening on").await;
         program.terminate().await;
         program.lines().join("\n")
     };

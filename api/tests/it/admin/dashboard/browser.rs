@@ -405,7 +405,7 @@ async fn the_set_up_and_a_refusal_have_no_barrier_on_a_phone_either() {
     let mut variables = app.variables.clone();
     variables.insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
     let mut program = Process::spawn(env!("CARGO_BIN_EXE_latchkey-api"), &["serve"], &variables);
-    program.wait_for_line("Latchkey serves").await;
+    program.wait_for_line("Listening on").await;
     let log = program.lines().join("\n");
     program.terminate().await;
     let (_, token) = log.split_once("/admin/setup/").unwrap();

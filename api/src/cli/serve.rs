@@ -1,0 +1,144 @@
+//! `latchkey-api serve`
+
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context as _, bail};
+use latchkey_shared::{
+    config::settings::Settings, models::audit, queue::Queue, telemetry::trace::Traces,
+};
+use poem::listener::{Acceptor as _, Listener as _, TcpListener};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    admin::dashboard::pages::setup,
+    app_state::App,
+    cli::{
+        audit_watch::watch_audit_log,
+        startup::{connect, start_log},
+    },
+    config::Config,
+    server::{self, connections, metrics},
+};
+
+/// The settings of the server, for `serve --help`.
+pub(super) const ENVIRONMENT: &str = "\
+Environment variables, in addition to those of all commands (latchkey-api --help):
+  BIND                  [127.0.0.1:8000] Address of the API
+  METRICS_BIND          [127.0.0.1:9100] Address of /metrics for Prometheus, or off
+  PUBLIC_URL            [http://127.0.0.1:8000] URL where clients reach the API
+  MEDIA_DIR             [var/media] Folder of the profile pictures
+  PICTURE_MAX_SIZE      [512] Longer side of a stored picture, in pixels
+  ACTIVATION            [admin], email (the owner, by a one-time code) or none: who activates new accounts
+  REGISTRATION_PRIVACY  [off] or on: a registration does not reveal that an email is taken
+  CORS_ORIGINS          [none] Web origins that may call the API, separated by commas
+  TRUSTED_PROXIES       [none] Networks of the proxies whose forwarding headers are trusted
+  TRUSTED_PROXY_HEADER  [either], x-forwarded-for or forwarded: the header that is trusted
+  LIMITS                [on] or off: no rate limits
+  LIMIT_…               Rate limits and lockouts, see deploy/example.env
+  ACCESS_TOKEN_SECONDS, REFRESH_TOKEN_SECONDS   [300] [864000]
+  RESET_SECONDS, OTP_TRIES, OTP_DIGITS          [600] [5] [6]
+  ARGON2_MEMORY_KIB, ARGON2_ITERATIONS, ARGON2_PARALLELISM   [19456] [2] [1]
+  PASSWORD_MIN_LENGTH, BREACHED_PASSWORDS_FILE   [8] [none] Rules for new passwords
+  HASH_QUEUE_SECONDS    [5] Maximum wait of a login for a free core
+  REQUEST_SECONDS       [60] Maximum time for a request body to arrive
+  DRAIN_SECONDS         [0] Time after SIGTERM during which the server is not ready but still accepts requests
+  SHUTDOWN_SECONDS      [25] Maximum time for running requests to finish after that";
+
+/// Runs the server until SIGTERM or Ctrl-C.
+pub(super) async fn run() -> anyhow::Result<()> {
+    let mut config = Config::read(Settings::from_environment())?;
+    let (common, version) = (&config.common, env!("CARGO_PKG_VERSION"));
+    let traces = Traces::start(common.collector.as_ref(), "latchkey-api", version)
+        .context("OTEL_EXPORTER_OTLP_ENDPOINT")?;
+    start_log(common, &traces)?;
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let shutdown_timeout = common.shutdown;
+    config.connections.max = connections::raise_file_limit(config.connections.max);
+    let bind = config.bind;
+    let (app, queue) = connect(config).await?;
+    prepare_database(&app).await?;
+    let listener =
+        connections::bind(bind).with_context(|| format!("BIND: cannot listen on {bind}"))?;
+    let environment = app.config.common.environment;
+    tracing::info!(%environment, "Listening on http://{}", listener.local_addr()?);
+
+    let stop = CancellationToken::new();
+    let draining = stop_after_drain(app.clone(), stop.clone())?;
+    let metrics = serve_metrics(&app, queue, stop.clone()).await?;
+    let served = CancellationToken::new();
+    let watch = tokio::spawn(watch_audit_log(app.clone(), served.clone()));
+    server::serve(app, listener, stop.cancelled()).await?;
+    metrics.await??;
+    served.cancel();
+    watch.await?;
+    let remaining = shutdown_timeout.saturating_sub(draining.await?.elapsed());
+    traces.finish(remaining).await;
+    tracing::info!("Server stopped");
+    Ok(())
+}
+
+/// Checks that the schema is complete, and logs the link to create the first administrator if there is none.
+async fn prepare_database(app: &App) -> anyhow::Result<()> {
+    let missing = latchkey_migration::missing(&app.db).await?;
+    if missing > 0 {
+        bail!("the database lacks {missing} migration(s): run `latchkey-api migrate` first");
+    }
+    audit::seal_empty(&app.db, &app.audit_key, false).await?;
+    setup::announce(app).await?;
+    Ok(())
+}
+
+/// Waits for SIGTERM or Ctrl-C, makes the server not ready, and cancels `stop` after `DRAIN_SECONDS`, so that load balancers can
+/// remove the server first. The task returns the time of the cancellation.
+fn stop_after_drain(app: App, stop: CancellationToken) -> std::io::Result<JoinHandle<Instant>> {
+    let signal = shutdown_signal()?;
+    Ok(tokio::spawn(async move {
+        signal.await;
+        app.stopping.store(true, Ordering::Relaxed);
+        sleep(app.config.drain).await;
+        stop.cancel();
+        Instant::now()
+    }))
+}
+
+/// Serves `/metrics` on `METRICS_BIND`, unless it is `off`.
+async fn serve_metrics(
+    app: &App,
+    queue: Queue,
+    stop: CancellationToken,
+) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
+    let Some(bind) = app.config.metrics_bind else {
+        return Ok(tokio::spawn(async { Ok(()) }));
+    };
+    let acceptor = TcpListener::bind(bind).into_acceptor().await;
+    let acceptor = acceptor.with_context(|| format!("METRICS_BIND: cannot listen on {bind}"))?;
+    let addresses = acceptor.local_addr();
+    let address = addresses.iter().find_map(|it| it.as_socket_addr().copied());
+    tracing::info!("Metrics on http://{}/metrics", address.unwrap_or(bind));
+    let app = app.clone();
+    Ok(tokio::spawn(async move {
+        metrics::serve(app, queue, acceptor, stop.cancelled()).await
+    }))
+}
+
+/// Resolves on SIGTERM and on Ctrl-C.
+fn shutdown_signal() -> std::io::Result<impl Future<Output = ()>> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (mut terminate, mut interrupt) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("Shutting down: finishing running requests");
+    })
+}

@@ -1,0 +1,67 @@
+//! What several commands need at their start: the settings, the log, the connections, and the event of an operator.
+
+use anyhow::Context as _;
+use latchkey_shared::{
+    clock::Clock,
+    config::{SharedConfig, settings::Settings},
+    models::audit::{Actor, Event, EventKind},
+    queue::Queue,
+    telemetry::{logging, trace::Traces},
+};
+
+use crate::{
+    app_state::App,
+    config::Config,
+    http::body::fields::{self, FromField},
+};
+
+/// Reads the settings, starts the log and connects to the dependencies.
+pub(super) async fn open() -> anyhow::Result<App> {
+    let config = Config::read(Settings::from_environment())?;
+    start_log(&config.common, &Traces::off())?;
+    Ok(connect(config).await?.0)
+}
+
+/// Connects to the dependencies.
+pub(super) async fn connect(config: Config) -> anyhow::Result<(App, Queue)> {
+    let connections = config.common.connect().await?;
+    let (clock, queue) = (Clock::system(), connections.queue.clone());
+    clock.follow(&connections.redis).await;
+    Ok((App::new(config, connections, clock)?, queue))
+}
+
+/// Reads the settings that both programs have, and starts the log.
+pub(super) fn read_common() -> anyhow::Result<SharedConfig> {
+    let mut settings = Settings::from_environment();
+    let common = SharedConfig::read(&mut settings);
+    settings.finish()?;
+    let common = common.context("SECRET_KEY is not set")?;
+    start_log(&common, &Traces::off())?;
+    Ok(common)
+}
+
+pub(super) fn start_log(common: &SharedConfig, traces: &Traces) -> anyhow::Result<()> {
+    logging::start(common.log_format, &common.log_filter, traces).map_err(|error| {
+        anyhow::anyhow!("RUST_LOG: expected a filter such as warn,latchkey=info ({error})")
+    })
+}
+
+/// Parses an argument or an answer like the field of a request.
+pub(super) fn parse<T: FromField>(name: &str, text: &str) -> anyhow::Result<T> {
+    fields::read(text).with_context(|| format!("invalid {name}"))
+}
+
+/// Creates the audit event of an operator's action.
+pub(super) fn by_operator(kind: EventKind, user_id: i64, detail: &str) -> Event {
+    Event {
+        kind,
+        actor: Actor::Operator,
+        user_id: Some(user_id),
+        session_id: None,
+        subject: None,
+        client_ip: None,
+        request_id: "latchkey-api".to_owned(),
+        detail: Some(detail.to_owned()),
+        changes: None,
+    }
+}
