@@ -35,7 +35,7 @@ pub(super) struct ListEvents {
     /// Only events by or about the account with this ID or email address
     #[arg(long, value_name = "ID OR EMAIL")]
     user: Option<String>,
-    /// Only events of this type, such as authn_login_fail
+    /// Only events of this type, such as `authn_login_fail`
     #[arg(long)]
     event: Option<String>,
     /// Only events since this time (2026-11-22T10:00:00Z) or age (90m, 12h, 3d)
