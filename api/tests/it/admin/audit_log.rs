@@ -1,18 +1,18 @@
-//! The audit log (L1): what is noted, that it shows what was changed afterwards, and who may read of it.
+//! The audit log (L1): its events, the detection of tampering, and its readers.
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use latchkey_shared::models::audit::{self, ChainError, Head, HeadWatcher, Model};
+use latchkey_shared::{
+    crypto::secret_key::SecretKey,
+    models::audit::{self, AuditKey, ChainError, Head, HeadWatcher, Model},
+};
 use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
-use crate::support::test_app::{PASSWORD, TestApp, registration, wrong_code};
+use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wrong_code};
 
-/// What somebody does to the log, and whether that is what is found.
-type Tampering<'a> = (&'a [&'a str], &'a dyn Fn(&ChainError) -> bool);
-
-/// Everything that was noted, the oldest first.
+/// All events, oldest first.
 pub(crate) async fn events(app: &TestApp) -> Vec<Model> {
     let all = audit::list(&app.database.db, audit::Filter::default(), 10_000).await;
     let mut all = all.unwrap();
@@ -20,10 +20,15 @@ pub(crate) async fn events(app: &TestApp) -> Vec<Model> {
     all
 }
 
-async fn verify(app: &TestApp, noted: Option<&Head>) -> Result<Head, ChainError> {
-    let key: latchkey_shared::crypto::secret_key::SecretKey =
-        app.variables["SECRET_KEY"].parse().unwrap();
-    audit::verify(&app.database.db, &key.audit_key(), noted).await
+fn audit_key(app: &TestApp) -> AuditKey {
+    app.variables["SECRET_KEY"]
+        .parse::<SecretKey>()
+        .unwrap()
+        .audit_key()
+}
+
+async fn verify(app: &TestApp, expected_head: Option<&Head>) -> Result<Head, ChainError> {
+    audit::verify(&app.database.db, &audit_key(app), expected_head).await
 }
 
 pub(crate) async fn execute(app: &TestApp, statement: &str) -> Result<(), sea_orm::DbErr> {
@@ -31,7 +36,7 @@ pub(crate) async fn execute(app: &TestApp, statement: &str) -> Result<(), sea_or
     Ok(())
 }
 
-/// What an intruder in the database would do first.
+/// Drops the triggers that make the log append-only, as an intruder in the database would.
 pub(crate) async fn drop_triggers(app: &TestApp) {
     let statements: &[&str] = if app.database.url().starts_with("postgres") {
         &[
@@ -50,13 +55,13 @@ pub(crate) async fn drop_triggers(app: &TestApp) {
     }
 }
 
-#[tokio::test]
-async fn each_way_in_and_each_failure_is_noted_with_who_whence_and_which_request() {
-    let app = TestApp::with(&[("LIMIT_LOGIN_IP", "7/60")]).await;
-    let me = app.logged_in_user("ada@example.com").await;
+/// Causes each event of an account once or more. Returns the response to a login with an unknown email, and secrets that
+/// occurred.
+async fn cause_account_events(app: &TestApp) -> (ApiResponse, [String; 2]) {
+    let first = app.logged_in_user("ada@example.com").await;
     app.try_login("ada@example.com", "a wrong password").await;
-    let unknown = app
-        .try_login("nobody@example.com", "a wrong password")
+    let unknown_email = app
+        .try_login("unknown@example.com", "a wrong password")
         .await;
     let (token, code) = app.request_reset("ada@example.com").await;
     app.check_otp(&token, &wrong_code(&code)).await;
@@ -82,22 +87,30 @@ async fn each_way_in_and_each_failure_is_noted_with_who_whence_and_which_request
     )
     .await;
     for _ in 0..2 {
-        // The session has ended, so this opens nothing; it is noted once.
-        app.post("/auth/refresh/", json!({"refresh": me.refresh}))
+        // The session has ended. The refusal is logged once.
+        app.post("/auth/refresh/", json!({"refresh": first.refresh}))
             .await;
     }
     for _ in 0..4 {
         app.try_login("lovelace@example.com", "a wrong password")
             .await;
     }
+    (unknown_email, [token, new.access])
+}
+
+/// L1: each login, refusal and change of an account is one event with actor, outcome, client IP and request.
+#[tokio::test]
+async fn account_events_are_audited_with_actor_and_request() {
+    let app = TestApp::with(&[("LIMIT_LOGIN_IP", "7/60")]).await;
+    let (unknown_email, secrets) = cause_account_events(&app).await;
 
     let events = events(&app).await;
-    let told: Vec<_> = events
+    let logged: Vec<_> = events
         .iter()
         .map(|it| (it.event.as_str(), it.outcome.as_str(), it.actor.as_str()))
         .collect();
     assert_eq!(
-        told,
+        logged,
         [
             ("user_created", "success", "user 1"),
             ("authn_login_success", "success", "user 1"),
@@ -118,31 +131,35 @@ async fn each_way_in_and_each_failure_is_noted_with_who_whence_and_which_request
             ("excess_rate_limit_exceeded", "failure", "anonymous"),
         ]
     );
-    let of_ada = events.iter().filter(|it| it.user_id == Some(1)).count();
+    let of_ada = events
+        .iter()
+        .filter(|event| event.user_id == Some(1))
+        .count();
     assert_eq!(of_ada, 14);
     assert_eq!(
         events[3].request_id,
-        unknown.headers["x-request-id"].to_str().unwrap()
+        unknown_email.headers["x-request-id"].to_str().unwrap()
     );
     assert!(events[3].user_id.is_none() && events[3].subject.is_some());
     assert_ne!(events[2].subject, events[3].subject);
     assert!(
         events
             .iter()
-            .all(|it| it.client_ip.as_deref() == Some("127.0.0.1"))
+            .all(|event| event.client_ip.as_deref() == Some("127.0.0.1"))
     );
-    // Hashes and ids are left out, as they may look like anything.
+    // Hashes and ids are random, so they may contain anything by chance.
     for event in &events {
         let text = format!("{:?} {:?} {:?}", event.actor, event.subject, event.detail);
-        for secret in ["@", "lovelace", PASSWORD, &token, &new.access] {
+        for secret in ["@", "lovelace", PASSWORD, &secrets[0], &secrets[1]] {
             assert!(!text.contains(secret), "{secret} is in {text}");
         }
     }
     assert_eq!(verify(&app, None).await.unwrap().seq, 17);
 }
 
+/// L1: a replayed refresh token and the operator's commands are events, too.
 #[tokio::test]
-async fn a_replay_and_what_administrators_do_are_noted_too() {
+async fn token_reuse_and_operator_commands_are_audited() {
     let app = TestApp::with(&[("REFRESH_ROTATION", "on")]).await;
     let first = app.logged_in_user("ada@example.com").await.refresh;
     app.post("/auth/refresh/", json!({"refresh": first})).await;
@@ -158,20 +175,20 @@ async fn a_replay_and_what_administrators_do_are_noted_too() {
     }
 
     let events = events(&app).await;
-    let told: Vec<_> = events
+    let logged: Vec<_> = events
         .iter()
         .skip(2)
-        .map(|it| {
+        .map(|event| {
             (
-                it.event.as_str(),
-                it.actor.as_str(),
-                it.user_id,
-                it.detail.as_deref(),
+                event.event.as_str(),
+                event.actor.as_str(),
+                event.user_id,
+                event.detail.as_deref(),
             )
         })
         .collect();
     assert_eq!(
-        told,
+        logged,
         [
             ("authn_token_reuse", "anonymous", Some(1), None),
             ("user_created", "user 2", Some(2), None),
@@ -182,8 +199,9 @@ async fn a_replay_and_what_administrators_do_are_noted_too() {
     assert_eq!(verify(&app, None).await.unwrap().seq, 6);
 }
 
+/// L1: requests at the same time neither lose an event nor break the chain.
 #[tokio::test]
-async fn events_written_at_the_same_time_make_one_chain() {
+async fn concurrent_events_form_one_chain() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
 
@@ -195,24 +213,25 @@ async fn events_written_at_the_same_time_make_one_chain() {
         };
         app.try_login("ada@example.com", password)
     });
-    let answers = join_all(logins).await;
+    let responses = join_all(logins).await;
 
     assert!(
-        answers
+        responses
             .iter()
-            .all(|it| it.status == 200 || it.status == 401)
+            .all(|response| response.status == 200 || response.status == 401)
     );
     let events = events(&app).await;
     assert_eq!(events.len(), 42);
     assert_eq!(verify(&app, None).await.unwrap().seq, 42);
 }
 
+/// L1: the database itself refuses to change or delete events.
 #[tokio::test]
-async fn the_log_takes_no_change() {
+async fn audit_events_refuse_update_and_delete() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
 
-    let at_a_stroke = if app.database.url().starts_with("postgres") {
+    let statement_for_all = if app.database.url().starts_with("postgres") {
         "TRUNCATE audit_events"
     } else {
         "REPLACE INTO audit_events SELECT * FROM audit_events WHERE seq = 1"
@@ -221,7 +240,7 @@ async fn the_log_takes_no_change() {
         "UPDATE audit_events SET outcome = 'success' WHERE seq = 1",
         "DELETE FROM audit_events WHERE seq = 1",
         "DELETE FROM audit_events",
-        at_a_stroke,
+        statement_for_all,
     ] {
         let error = execute(&app, statement).await.unwrap_err().to_string();
         assert!(error.contains("append-only"), "{statement}: {error}");
@@ -229,90 +248,73 @@ async fn the_log_takes_no_change() {
     assert_eq!(verify(&app, None).await.unwrap().seq, 2);
 }
 
-/// Each on a chain of its own, with the triggers gone, as an intruder would have it.
+/// Changes to the tables of five events, and the error that a verification reports. `;` separates the statements.
+const TAMPERING: [(&str, &str); 16] = [
+    (
+        "UPDATE audit_events SET outcome = 'failure' WHERE seq = 3",
+        "Altered(3)",
+    ),
+    (
+        "UPDATE audit_events SET changes = 'a: b' WHERE seq = 3",
+        "Altered(3)",
+    ),
+    (
+        "UPDATE audit_events SET user_id = 9 WHERE seq = 3",
+        "Altered(3)",
+    ),
+    (
+        "UPDATE audit_events SET client_ip = NULL WHERE seq = 3",
+        "Altered(3)",
+    ),
+    (
+        "UPDATE audit_events SET at = '2020-01-01 00:00:00+00:00' WHERE seq = 3",
+        "Altered(3)",
+    ),
+    (
+        "UPDATE audit_events SET actor = request_id, request_id = actor WHERE seq = 3",
+        "Altered(3)",
+    ),
+    (
+        "UPDATE audit_events SET hash = (SELECT hash FROM audit_events WHERE seq = 2) WHERE seq = 3",
+        "Altered(3)",
+    ),
+    ("DELETE FROM audit_events WHERE seq = 3", "Missing(3)"),
+    // Swaps two events.
+    (
+        "UPDATE audit_events SET seq = 99 WHERE seq = 3; UPDATE audit_events SET seq = 3 WHERE seq = 4; \
+         UPDATE audit_events SET seq = 4 WHERE seq = 99",
+        "Altered(3)",
+    ),
+    // Cuts off the end, without and with the head.
+    ("DELETE FROM audit_events WHERE seq = 5", "Missing(5)"),
+    (
+        "DELETE FROM audit_events WHERE seq > 3; \
+         UPDATE audit_head SET seq = 3, hash = (SELECT hash FROM audit_events WHERE seq = 3)",
+        "Head",
+    ),
+    ("UPDATE audit_head SET hash = seal", "Head"),
+    // Empties the log, with the head of a new log, with an old head, and without the head.
+    (
+        "DELETE FROM audit_events; UPDATE audit_head SET seq = 0, hash = '', seal = ''",
+        "Head",
+    ),
+    (
+        "DELETE FROM audit_events; UPDATE audit_head SET seq = 0",
+        "Head",
+    ),
+    ("DELETE FROM audit_events", "Missing(1)"),
+    (
+        "INSERT INTO audit_events (seq, at, event, outcome, actor, user_id, session_id, subject, client_ip, request_id, \
+         detail, hash, changes) SELECT 6, at, event, outcome, actor, user_id, session_id, subject, client_ip, \
+         request_id, detail, hash, changes FROM audit_events WHERE seq = 5",
+        "Added(6)",
+    ),
+];
+
+/// L1: a verification finds each change that an intruder with full access to the database makes.
 #[tokio::test]
-async fn whatever_is_changed_afterwards_is_found_and_named() {
-    let altered = |broken: &ChainError| matches!(broken, ChainError::Altered(3));
-    let missing = |broken: &ChainError| matches!(broken, ChainError::Missing(3));
-    let head = |broken: &ChainError| matches!(broken, ChainError::Head);
-    let added = |broken: &ChainError| matches!(broken, ChainError::Added(_));
-    let cut = "DELETE FROM audit_events WHERE seq > 3";
-    let emptied = "DELETE FROM audit_events";
-    let tampered: [Tampering; 16] = [
-        (
-            &["UPDATE audit_events SET outcome = 'failure' WHERE seq = 3"],
-            &altered,
-        ),
-        (
-            &["UPDATE audit_events SET changes = 'a: b' WHERE seq = 3"],
-            &altered,
-        ),
-        (
-            &["UPDATE audit_events SET user_id = 9 WHERE seq = 3"],
-            &altered,
-        ),
-        (
-            &["UPDATE audit_events SET client_ip = NULL WHERE seq = 3"],
-            &altered,
-        ),
-        (
-            &["UPDATE audit_events SET at = '2020-01-01 00:00:00+00:00' WHERE seq = 3"],
-            &altered,
-        ),
-        (
-            &["UPDATE audit_events SET actor = request_id, request_id = actor WHERE seq = 3"],
-            &altered,
-        ),
-        (
-            &[
-                "UPDATE audit_events SET hash = (SELECT hash FROM audit_events WHERE seq = 2) WHERE seq = 3",
-            ],
-            &altered,
-        ),
-        (&["DELETE FROM audit_events WHERE seq = 3"], &missing),
-        // Moved: the third and the fourth change places.
-        (
-            &[
-                "UPDATE audit_events SET seq = 99 WHERE seq = 3",
-                "UPDATE audit_events SET seq = 3 WHERE seq = 4",
-                "UPDATE audit_events SET seq = 4 WHERE seq = 99",
-            ],
-            &altered,
-        ),
-        // The end cut off, without the head and with it.
-        (&["DELETE FROM audit_events WHERE seq = 5"], &|broken| {
-            matches!(broken, ChainError::Missing(5))
-        }),
-        (
-            &[
-                cut,
-                "UPDATE audit_head SET seq = 3, hash = (SELECT hash FROM audit_events WHERE seq = 3)",
-            ],
-            &head,
-        ),
-        (&["UPDATE audit_head SET hash = seal"], &head),
-        // Emptied, as if nothing had ever happened; and as if the last event had been the first.
-        (
-            &[
-                emptied,
-                "UPDATE audit_head SET seq = 0, hash = '', seal = ''",
-            ],
-            &head,
-        ),
-        (&[emptied, "UPDATE audit_head SET seq = 0"], &head),
-        (&[emptied], &|broken| {
-            matches!(broken, ChainError::Missing(1))
-        }),
-        (
-            &[
-                "INSERT INTO audit_events (seq, at, event, outcome, actor, user_id, session_id, subject, client_ip, request_id, \
-               detail, hash, changes) SELECT 6, at, event, outcome, actor, user_id, session_id, subject, client_ip, \
-               request_id, detail, hash, changes FROM audit_events WHERE seq = 5",
-            ],
-            &added,
-        ),
-    ];
-    for (statements, expected) in tampered {
+async fn audit_tampering_is_found_and_located() {
+    for (statements, expected) in TAMPERING {
         let app = TestApp::new().await;
         app.logged_in_user("ada@example.com").await;
         app.register("eve@example.com").await;
@@ -321,20 +323,19 @@ async fn whatever_is_changed_afterwards_is_found_and_named() {
         assert_eq!(verify(&app, None).await.unwrap().seq, 5);
         drop_triggers(&app).await;
 
-        for statement in statements {
+        for statement in statements.split("; ") {
             execute(&app, statement).await.unwrap();
         }
 
-        let broken = verify(&app, None).await.unwrap_err();
-        assert!(expected(&broken), "{statements:?}: {broken:?}");
+        let error = verify(&app, None).await.unwrap_err();
+        assert_eq!(format!("{error:?}"), expected, "{statements}");
     }
 }
 
-/// What comes after does not heal it: an API that serves a log which was emptied, or cut, says so and goes on, and the
-/// place is found ever after.
+/// L1: the API logs an error about an emptied or cut log and keeps server. Each later verification finds the place.
 #[tokio::test]
-async fn what_is_appended_to_a_log_that_was_emptied_or_cut_heals_nothing() {
-    for (tampering, torn) in [
+async fn events_after_truncation_do_not_repair_chain() {
+    for (tampering, first_missing) in [
         (
             [
                 "DELETE FROM audit_events",
@@ -356,38 +357,36 @@ async fn what_is_appended_to_a_log_that_was_emptied_or_cut_heals_nothing() {
         for statement in tampering {
             execute(&app, statement).await.unwrap();
         }
-        // A start, and another migration, seal nothing of a service that is in use.
+        // Neither `migrate` nor `serve` seals a log that had events.
         let (code, output) = app.process(&["migrate"]).output().await;
         assert_eq!(code, Some(0), "{output}");
         app.variables
             .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
-        let mut serving = app.process(&["serve"]);
-        serving.wait_for_line("The audit log is not intact").await;
+        let mut server = app.process(&["serve"]);
+        server.wait_for_line("The audit log is not intact").await;
         assert!(matches!(verify(&app, None).await, Err(ChainError::Head)));
 
         app.login("ada@example.com", PASSWORD).await;
         app.login("ada@example.com", PASSWORD).await;
 
-        let broken = verify(&app, None).await.unwrap_err();
+        let error = verify(&app, None).await.unwrap_err();
         assert!(
-            matches!(broken, ChainError::HeadTampered(seq) if seq == torn),
-            "{broken:?}"
+            matches!(error, ChainError::HeadTampered(seq) if seq == first_missing),
+            "{error:?}"
         );
     }
 }
 
-/// Its seal is that of its time, so these two tables look whole: what was noted elsewhere shows it, and so does every
-/// program that has seen the log go further.
+/// L1: an older head that an intruder restores has a valid seal. A running API and `audit verify --expected-head` still find it, as
+/// they know a later head.
 #[tokio::test]
-async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_later_one() {
+async fn restored_older_head_is_found_by_head_watcher() {
     let mut app = TestApp::new().await;
     app.variables
         .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
     app.logged_in_user("ada@example.com").await;
-    let key: latchkey_shared::crypto::secret_key::SecretKey =
-        app.variables["SECRET_KEY"].parse().unwrap();
-    let mut watch = HeadWatcher::new(key.audit_key());
-    watch.check(&app.database.db).await.unwrap();
+    let mut watcher = HeadWatcher::new(audit_key(&app));
+    watcher.check(&app.database.db).await.unwrap();
     execute(
         &app,
         "CREATE TABLE kept AS SELECT seq, hash, seal FROM audit_head",
@@ -395,11 +394,11 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
     .await
     .unwrap();
     app.try_login("ada@example.com", "a wrong password").await;
-    let mut serving = app.process(&["serve"]);
-    let line = serving.wait_for_line("Audit chain head").await;
-    let noted = line.rsplit("audit.head=").next().unwrap().trim();
-    let later = watch.check(&app.database.db).await.unwrap();
-    assert_eq!(later.to_string(), noted);
+    let mut server = app.process(&["serve"]);
+    let line = server.wait_for_line("Audit chain head").await;
+    let head = line.rsplit("audit.head=").next().unwrap().trim();
+    let later = watcher.check(&app.database.db).await.unwrap();
+    assert_eq!(later.to_string(), head);
 
     drop_triggers(&app).await;
     for statement in [
@@ -409,21 +408,24 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
         execute(&app, statement).await.unwrap();
     }
 
-    assert!(verify(&app, None).await.is_ok(), "the limit");
-    let broken = verify(&app, Some(&later)).await.unwrap_err();
-    assert!(matches!(broken, ChainError::Missing(3)), "{broken:?}");
-    let broken = watch.check(&app.database.db).await.unwrap_err();
-    assert!(matches!(broken, ChainError::Missing(3)), "{broken:?}");
-    // Grown again past where it was, it is still another one.
-    app.try_login("ada@example.com", "a wrong password").await;
-    assert!(verify(&app, None).await.is_ok(), "the limit");
-    let broken = watch.check(&app.database.db).await.unwrap_err();
     assert!(
-        matches!(broken, ChainError::UnexpectedHead(3)),
-        "{broken:?}"
+        verify(&app, None).await.is_ok(),
+        "the tables alone are valid"
     );
+    let error = verify(&app, Some(&later)).await.unwrap_err();
+    assert!(matches!(error, ChainError::Missing(3)), "{error:?}");
+    let error = watcher.check(&app.database.db).await.unwrap_err();
+    assert!(matches!(error, ChainError::Missing(3)), "{error:?}");
+    // New events make the chain as long as before, but with another head.
+    app.try_login("ada@example.com", "a wrong password").await;
+    assert!(
+        verify(&app, None).await.is_ok(),
+        "the tables alone are valid"
+    );
+    let error = watcher.check(&app.database.db).await.unwrap_err();
+    assert!(matches!(error, ChainError::UnexpectedHead(3)), "{error:?}");
     let (code, output) = app
-        .process(&["audit", "verify", "--expected-head", noted])
+        .process(&["audit", "verify", "--expected-head", head])
         .output()
         .await;
     assert_eq!(code, Some(1), "{output}");
@@ -431,8 +433,8 @@ async fn an_earlier_head_that_was_put_back_with_its_seal_is_found_by_who_saw_a_l
         output.contains("event 3 is not the one of the expected head"),
         "{output}"
     );
-    serving.terminate().await;
-    serving.wait_for_line("The audit log is not intact").await;
+    server.terminate().await;
+    server.wait_for_line("The audit log is not intact").await;
 }
 
 /// A new audit log is valid before its first event.
@@ -448,9 +450,9 @@ async fn migrate_seals_the_empty_log() {
     assert_eq!(verify(&app, None).await.unwrap().seq, 0);
 }
 
-/// A whole database that was put back to an earlier state looks whole, unless its head was noted elsewhere.
+/// L1: an operator who stores a chain head elsewhere detects a database restored to an earlier state.
 #[tokio::test]
-async fn a_head_that_was_noted_shows_a_database_that_was_put_back() {
+async fn verification_with_expected_head_finds_restored_backup() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let earlier = verify(&app, None).await.unwrap();
@@ -463,18 +465,16 @@ async fn a_head_that_was_noted_shows_a_database_that_was_put_back() {
         seq: 3,
         hash: later.hash.replace(['0', '1', '2', '3'], "f"),
     };
-    let broken = verify(&app, Some(&other)).await.unwrap_err();
-    assert!(
-        matches!(broken, ChainError::UnexpectedHead(3)),
-        "{broken:?}"
-    );
+    let error = verify(&app, Some(&other)).await.unwrap_err();
+    assert!(matches!(error, ChainError::UnexpectedHead(3)), "{error:?}");
     let further = Head { seq: 9, ..later };
-    let broken = verify(&app, Some(&further)).await.unwrap_err();
-    assert!(matches!(broken, ChainError::Missing(4)), "{broken:?}");
+    let error = verify(&app, Some(&further)).await.unwrap_err();
+    assert!(matches!(error, ChainError::Missing(4)), "{error:?}");
 }
 
+/// L1: operators verify and list the log on the command line.
 #[tokio::test]
-async fn the_commands_verify_and_list() {
+async fn audit_commands_verify_and_list_events() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     app.try_login("ada@example.com", "a wrong password").await;
@@ -485,8 +485,8 @@ async fn the_commands_verify_and_list() {
     let head = output
         .lines()
         .find_map(|line| line.strip_prefix("Chain head: "));
-    let noted = ["audit", "verify", "--expected-head", head.unwrap()];
-    assert_eq!(app.process(&noted).output().await.0, Some(0));
+    let with_head = ["audit", "verify", "--expected-head", head.unwrap()];
+    assert_eq!(app.process(&with_head).output().await.0, Some(0));
 
     let list = [
         "audit",
@@ -507,8 +507,8 @@ async fn the_commands_verify_and_list() {
         kinds,
         ["authn_login_fail", "authn_login_success", "user_created"]
     );
-    let failed = ["audit", "list", "--event", "authn_login_fail"];
-    let (_, output) = app.process(&failed).output().await;
+    let failed_logins = ["audit", "list", "--event", "authn_login_fail"];
+    let (_, output) = app.process(&failed_logins).output().await;
     assert!(
         output.lines().count() == 1 && output.contains("wrong address"),
         "{output}"
@@ -523,25 +523,26 @@ async fn the_commands_verify_and_list() {
     assert!(output.contains("event 2 is missing"), "{output}");
 }
 
+/// L1: account owners see the last events of their own account.
 #[tokio::test]
-async fn the_owner_sees_the_own_last_events_and_nobody_elses() {
+async fn activity_shows_only_own_events() {
     let app = TestApp::new().await;
     app.post("/api/register/", registration("eve@example.com"))
         .await;
     app.try_login("eve@example.com", "a wrong password").await;
-    let me = app.logged_in_user("ada@example.com").await;
+    let ada = app.logged_in_user("ada@example.com").await;
     app.try_login("ada@example.com", "a wrong password").await;
 
-    let answer = app
+    let response = app
         .send(
             app.request(Method::GET, "/auth/activity/")
-                .bearer_auth(&me.access),
+                .bearer_auth(&ada.access),
         )
         .await;
 
-    assert_eq!(answer.status, 200);
-    let told: Vec<_> = answer.body.as_array().unwrap().iter().collect();
-    let kinds: Vec<_> = told
+    assert_eq!(response.status, 200);
+    let events = response.body.as_array().unwrap();
+    let kinds: Vec<_> = events
         .iter()
         .map(|it| (it["event"].as_str().unwrap(), it["own"].as_bool().unwrap()))
         .collect();
@@ -553,19 +554,19 @@ async fn the_owner_sees_the_own_last_events_and_nobody_elses() {
             ("user_created", true)
         ]
     );
-    assert_eq!(told[0]["outcome"], "failure");
-    assert_eq!(told[0]["client_ip"], "127.0.0.1");
-    assert!(told[1]["session"].is_string());
+    assert_eq!(events[0]["outcome"], "failure");
+    assert_eq!(events[0]["client_ip"], "127.0.0.1");
+    assert!(events[1]["session"].is_string());
     let without = app.send(app.request(Method::GET, "/auth/activity/")).await;
     without.assert_problem(401, "not-authenticated");
 }
 
-/// A flood of refusals is one event a minute for each client and limit.
+/// L1: a flood of refused requests writes one event a minute for each client and limit.
 #[tokio::test]
-async fn a_flood_does_not_fill_the_log() {
+async fn repeated_refusals_are_one_event_a_minute() {
     let app = TestApp::with(&[("LIMIT_LOGIN_IP", "1/60")]).await;
     for _ in 0..20 {
-        app.try_login("nobody@example.com", "a wrong password")
+        app.try_login("unknown@example.com", "a wrong password")
             .await;
         app.post("/auth/refresh/", json!({"refresh": "nonsense"}))
             .await;
@@ -574,13 +575,13 @@ async fn a_flood_does_not_fill_the_log() {
     }
 
     let events = events(&app).await;
-    let kinds: Vec<_> = events.iter().map(|it| it.event.as_str()).collect();
+    let kinds: Vec<_> = events.iter().map(|event| event.event.as_str()).collect();
     assert_eq!(kinds.len(), 4, "{kinds:?}");
 }
 
-/// L1: of a limit that was exceeded the log says at whose address, so that a target is known.
+/// L1: the event of an exceeded limit identifies the email under attack by its fingerprint.
 #[tokio::test]
-async fn a_limit_that_was_exceeded_is_noted_with_the_address_that_it_was_about() {
+async fn exceeded_limit_is_audited_with_attacked_email() {
     let app = TestApp::with(&[
         ("LIMIT_LOGIN_FREE_FAILURES", "1"),
         ("LIMIT_LOGIN_FAILURES", "100"),
