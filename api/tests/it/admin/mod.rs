@@ -1,6 +1,18 @@
-//! Staff actions: the JSON API, the dashboard and the audit log.
+//! Tests of the admin API, the dashboard and the audit log.
 
-pub(crate) mod actions;
-pub(crate) mod api;
+mod api;
 pub(crate) mod audit_log;
-pub(crate) mod dashboard;
+mod dashboard;
+
+use latchkey_shared::models::audit;
+
+use crate::support::test_app::TestApp;
+
+/// The events of administrators' actions, newest first.
+async fn admin_events(app: &TestApp) -> Vec<audit::Model> {
+    let filter = audit::Filter {
+        event: Some("authz_admin".to_owned()),
+        ..audit::Filter::default()
+    };
+    audit::list(&app.database.db, filter, 1_000).await.unwrap()
+}

@@ -2,7 +2,8 @@
 
 use serde_json::json;
 
-use super::{admin_events, get, logged_in_staff, post};
+use super::{get, logged_in_staff, post};
+use crate::admin::admin_events;
 use crate::support::test_app::{PASSWORD, TestApp};
 
 /// Staff unlock an account whose owner is locked out.

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::{admin_events, assert_invalid_parameter, get, logged_in_staff, post};
+use super::{assert_invalid_parameter, get, logged_in_staff, post};
+use crate::admin::admin_events;
 use crate::support::test_app::TestApp;
 
 /// Operators cancel queued mails and retry cancelled ones.
@@ -64,8 +65,8 @@ async fn mails_are_listed_cancelled_and_retried() {
     assert_eq!(
         details,
         [
-            format!("mail {mail} cancelled"),
-            format!("mail {mail} sent again")
+            format!("mail {mail} sent again"),
+            format!("mail {mail} cancelled")
         ]
     );
 

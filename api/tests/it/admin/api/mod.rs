@@ -7,7 +7,6 @@ mod permissions;
 mod user_list;
 mod users;
 
-use latchkey_shared::models::audit;
 use reqwest::Method;
 use serde_json::Value;
 
@@ -69,15 +68,4 @@ async fn assert_invalid_parameter(app: &TestApp, admin: &Tokens, list: &str, par
     response.assert_problem(400, "invalid-input");
     let (name, _) = parameter.split_once('=').unwrap();
     assert_eq!(response.invalid_fields()[0].0, name, "{parameter}");
-}
-
-/// The events of administrators' actions, oldest first.
-async fn admin_events(app: &TestApp) -> Vec<audit::Model> {
-    let filter = audit::Filter {
-        event: Some("authz_admin".to_owned()),
-        ..audit::Filter::default()
-    };
-    let mut events = audit::list(&app.database.db, filter, 1_000).await.unwrap();
-    events.reverse();
-    events
 }

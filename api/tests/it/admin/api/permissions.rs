@@ -7,9 +7,8 @@ use latchkey_shared::models::{password_reset, session, user::staff::has_superuse
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{
-    admin_events, delete, get, logged_in_staff, logged_in_superuser, patch, post, send, user_action,
-};
+use super::{delete, get, logged_in_staff, logged_in_superuser, patch, post, send, user_action};
+use crate::admin::admin_events;
 use crate::{admin::audit_log::execute, support::test_app::TestApp};
 
 const PERMISSIONS: [&str; 5] = [

@@ -3,9 +3,8 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::{
-    admin_events, get, logged_in_staff, logged_in_superuser, patch, post, send, user_action,
-};
+use super::{get, logged_in_staff, logged_in_superuser, patch, post, send, user_action};
+use crate::admin::admin_events;
 use crate::support::test_app::{PASSWORD, TestApp};
 
 /// Administrators change any field of an account, by JSON or form.

@@ -1,45 +1,51 @@
-//! The overview: who waits, what went wrong, the last 30 days, and how everything fares.
+//! The overview: pending accounts, problems, charts and health checks.
 
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
-use latchkey_testing::Fault;
+use latchkey_testing::{Fault, Stage};
 
-use crate::{
-    support::dashboard::Dashboard,
-    support::test_app::{PASSWORD, TestApp},
+use crate::support::{
+    dashboard::Dashboard,
+    test_app::{PASSWORD, TestApp},
 };
 
-/// What a tile counts, and where it leads.
-fn tile(html: &str, says: &str) -> (String, String) {
+/// The count and the link of a tile with this text.
+fn tile(html: &str, text: &str) -> (String, String) {
     let (before, _) = html
-        .split_once(&format!("</strong> {says}"))
-        .unwrap_or_else(|| panic!("no tile {says} in {html}"));
+        .split_once(&format!("</strong> {text}"))
+        .unwrap_or_else(|| panic!("no tile {text} in {html}"));
     let count = before.rsplit_once("<strong>").unwrap().1.to_owned();
     let link = before.rsplit_once("href=\"").unwrap().1;
     let link = link.split('"').next().unwrap().replace("&amp;", "&");
     (count, link)
 }
 
-/// What a row of the health says, and whether that is good.
+/// Whether a row of the health checks is good, and its text.
 fn health(html: &str, part: &str) -> (bool, String) {
     let (_, row) = html
         .split_once(&format!("<span>{part}</span>"))
         .unwrap_or_else(|| panic!("no row {part} in {html}"));
-    let (class, says) = row
+    let (class, text) = row
         .split_once("<span class=\"")
         .unwrap()
         .1
         .split_once("\">")
         .unwrap();
-    (class == "good", says.split('<').next().unwrap().to_owned())
+    (class == "good", text.split('<').next().unwrap().to_owned())
+}
+
+/// The SMTP row of the overview, as an administrator sees it.
+async fn smtp_of(app: &TestApp, email: &str) -> (bool, String) {
+    let dashboard = Dashboard::signed_in(app, email).await;
+    health(&dashboard.get_html("/admin/").await, "SMTP")
 }
 
 async fn smtp(app: &TestApp) -> (bool, String) {
-    let root = Dashboard::signed_in(app, "root@example.com").await;
-    health(&root.get_html("/admin/").await, "SMTP")
+    smtp_of(app, "root@example.com").await
 }
 
+/// Administrators approve the oldest pending accounts first; deactivated accounts are not pending.
 #[tokio::test]
-async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
+async fn overview_lists_pending_accounts_oldest_first() {
     let app = TestApp::new().await;
     app.create_superuser("root@example.com").await;
     for i in 0..10 {
@@ -47,26 +53,26 @@ async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
     }
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     let rejected = app.user("user3@example.com").await.id.to_string();
-    let shut = [
+    let deactivation = [
         ("id", rejected.as_str()),
         ("act", "deactivate"),
         ("confirmed", "yes"),
     ];
-    root.submit("/admin/users/bulk/", &shut).await;
+    root.submit("/admin/users/bulk/", &deactivation).await;
 
     let html = root.get_html("/admin/").await;
     assert!(
         html.contains("Pending approval <span class=\"count\">9</span>"),
         "{html}"
     );
-    let place = |html: &str, i: usize| html.find(&format!("user{i}@example.com"));
+    let position = |html: &str, i: usize| html.find(&format!("user{i}@example.com"));
     assert!(
-        place(&html, 0).unwrap() < place(&html, 1).unwrap(),
+        position(&html, 0).unwrap() < position(&html, 1).unwrap(),
         "{html}"
     );
-    assert!(place(&html, 3).is_none(), "{html}");
+    assert!(position(&html, 3).is_none(), "{html}");
     assert!(
-        place(&html, 8).is_some() && place(&html, 9).is_none(),
+        position(&html, 8).is_some() && position(&html, 9).is_none(),
         "eight are shown: {html}"
     );
 
@@ -78,12 +84,12 @@ async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
         "{html}"
     );
     assert!(
-        place(&html, 0).unwrap() < place(&html, 9).unwrap(),
+        position(&html, 0).unwrap() < position(&html, 9).unwrap(),
         "{html}"
     );
-    assert!(place(&html, 3).is_none(), "{html}");
+    assert!(position(&html, 3).is_none(), "{html}");
 
-    // Right there.
+    // The overview has the button to activate.
     let id = app.user("user0@example.com").await.id.to_string();
     let fields = [
         ("id", id.as_str()),
@@ -101,45 +107,9 @@ async fn whoever_waits_longest_is_on_top_and_whoever_was_shut_does_not_wait() {
     );
 }
 
+/// Administrators follow a problem count to exactly those mails.
 #[tokio::test]
-async fn a_shut_account_is_opened_by_whoever_was_told_that_it_is_shut() {
-    let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
-    app.register("ada@example.com").await;
-    app.register("grace@example.com").await;
-    app.deactivate("grace@example.com").await;
-    let (ada, grace) = (
-        app.user("ada@example.com").await.id.to_string(),
-        app.user("grace@example.com").await.id.to_string(),
-    );
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
-    let both = [
-        ("id", ada.as_str()),
-        ("id", grace.as_str()),
-        ("act", "activate"),
-    ];
-    let page = root.post("/admin/users/bulk/", &both).await;
-    assert_eq!(page.status, 200, "{page:?}");
-    assert!(
-        page.html.contains("Some of these accounts are deactivated"),
-        "{}",
-        page.html
-    );
-    for email in ["ada@example.com", "grace@example.com"] {
-        assert!(!app.user(email).await.is_activated, "{email}");
-    }
-    let mut sure = both.to_vec();
-    sure.push(("confirmed", "yes"));
-    assert_eq!(
-        root.submit("/admin/users/bulk/", &sure).await,
-        "Activated. (2)"
-    );
-    let grace = app.user("grace@example.com").await;
-    assert!(grace.is_active && grace.is_activated);
-}
-
-#[tokio::test]
-async fn each_tile_leads_to_the_mails_that_it_counts() {
+async fn overview_tiles_link_to_counted_mails() {
     let app = TestApp::new().await;
     app.create_superuser("root@example.com").await;
     app.deliver_all().await;
@@ -158,36 +128,37 @@ async fn each_tile_leads_to_the_mails_that_it_counts() {
 
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     let html = root.get_html("/admin/").await;
-    for (says, email) in [
+    for (text, email) in [
         ("mails failed in the last 7 days", "failed@example.com"),
         ("mails expired in the last 7 days", "expired@example.com"),
         ("mails queued for more than 5 minutes", "late@example.com"),
     ] {
-        let (count, link) = tile(&html, says);
-        assert_eq!(count, "1", "{says}");
+        let (count, link) = tile(&html, text);
+        assert_eq!(count, "1", "{text}");
         let list = root.get_html(&link).await;
         assert_eq!(
             list.matches("<tr role=\"row\"><td").count(),
             1,
-            "{says}: {list}"
+            "{text}: {list}"
         );
-        assert!(list.contains(email), "{says}: {list}");
+        assert!(list.contains(email), "{text}: {list}");
     }
     app.advance_clock(TimeDelta::days(6));
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     let html = root.get_html("/admin/").await;
-    for says in [
+    for text in [
         "mails failed in the last 7 days",
         "mails expired in the last 7 days",
     ] {
-        let (count, link) = tile(&html, says);
-        assert_eq!(count, "0", "{says}");
-        assert!(root.get_html(&link).await.contains("None."), "{says}");
+        let (count, link) = tile(&html, text);
+        assert_eq!(count, "0", "{text}");
+        assert!(root.get_html(&link).await.contains("None."), "{text}");
     }
 }
 
+/// R3: the overview reports an SMTP outage until a mail gets through, and its reason only to staff who see mails.
 #[tokio::test]
-async fn smtp_is_well_when_something_got_through_since_what_did_not() {
+async fn smtp_health_recovers_after_accepted_mail() {
     let app = TestApp::new().await;
     app.create_superuser("root@example.com").await;
     assert_eq!(
@@ -195,10 +166,10 @@ async fn smtp_is_well_when_something_got_through_since_what_did_not() {
         (true, "no mail was sent in the last 7 days".to_owned())
     );
     app.deliver_all().await;
-    let (ok, says) = smtp(&app).await;
-    assert!(ok && says.starts_with("last mail accepted at"), "{says}");
+    let (ok, text) = smtp(&app).await;
+    assert!(ok && text.starts_with("last mail accepted at"), "{text}");
 
-    // One recipient is greylisted.
+    // The server greylists one recipient.
     let next = async |email: &str| {
         app.advance_clock(TimeDelta::minutes(1));
         app.register(email).await;
@@ -207,33 +178,33 @@ async fn smtp_is_well_when_something_got_through_since_what_did_not() {
     let grey = vec!["grey@example.com".to_owned()];
     app.sink.set_fault(Fault::ReplyTo(grey, 451));
     next("grey@example.com").await;
-    let (ok, says) = smtp(&app).await;
-    assert!(ok && says.contains("one recipient"), "{says}");
+    let (ok, text) = smtp(&app).await;
+    assert!(ok && text.contains("one recipient"), "{text}");
     next("ada@example.com").await;
-    let (ok, says) = smtp(&app).await;
-    assert!(ok && says.starts_with("last mail accepted"), "{says}");
+    let (ok, text) = smtp(&app).await;
+    assert!(ok && text.starts_with("last mail accepted"), "{text}");
 
-    // The server is gone: one mail tells.
+    // The server refuses connections.
     app.sink.set_fault(Fault::Refuse);
     next("grace@example.com").await;
-    let (ok, says) = smtp(&app).await;
+    let (ok, text) = smtp(&app).await;
     assert!(
-        !ok && says.starts_with("no mail can be delivered; last error: "),
-        "{says}"
+        !ok && text.starts_with("no mail can be delivered; last error: "),
+        "{text}"
     );
-    // Others than those who see mails are not told the reason, which may name somebody.
+    // The reason may contain personal data, so it requires the permission `mails`.
     app.create_staff("staff@example.com", "view_users").await;
-    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
-    let says = health(&staff.get_html("/admin/").await, "SMTP");
-    assert_eq!(says, (false, "no mail can be delivered".to_owned()));
+    let text = smtp_of(&app, "staff@example.com").await;
+    assert_eq!(text, (false, "no mail can be delivered".to_owned()));
     app.sink.set_fault(Fault::None);
     app.advance_clock(TimeDelta::minutes(6));
     app.deliver_all().await;
     assert!(smtp(&app).await.0);
 }
 
+/// The overview reports expired codes, and queued mails that no worker delivers.
 #[tokio::test]
-async fn smtp_is_ill_while_codes_expire_and_while_nobody_tries() {
+async fn smtp_health_reports_expired_and_stuck_mails() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     app.create_superuser("root@example.com").await;
@@ -245,12 +216,12 @@ async fn smtp_is_ill_while_codes_expire_and_while_nobody_tries() {
     app.deliver_all().await;
     app.advance_clock(TimeDelta::minutes(30));
     app.deliver_all().await;
-    // The code is dead and waits no more, and nothing has got through since.
+    // The code has expired, and no mail has been accepted since.
     app.sink.set_fault(Fault::None);
-    let (ok, says) = smtp(&app).await;
+    let (ok, text) = smtp(&app).await;
     assert!(
-        !ok && says.contains("expired before delivery; before that: "),
-        "{says}"
+        !ok && text.contains("expired before delivery; before that: "),
+        "{text}"
     );
     app.register("grace@example.com").await;
     app.deliver_all().await;
@@ -258,9 +229,9 @@ async fn smtp_is_ill_while_codes_expire_and_while_nobody_tries() {
 
     app.register("hedy@example.com").await;
     app.advance_clock(TimeDelta::minutes(6));
-    let says = smtp(&app).await;
+    let text = smtp(&app).await;
     assert_eq!(
-        says,
+        text,
         (
             false,
             "mails are queued, but no delivery was attempted".to_owned()
@@ -268,8 +239,64 @@ async fn smtp_is_ill_while_codes_expire_and_while_nobody_tries() {
     );
 }
 
+/// Registers an account whose mail is delivered under this fault.
+async fn register_with_fault(app: &TestApp, email: &str, fault: Fault) {
+    app.advance_clock(TimeDelta::minutes(1));
+    app.register(email).await;
+    app.sink.set_fault(fault);
+    app.deliver_all().await;
+    app.sink.set_fault(Fault::None);
+}
+
+/// R2, R3: the overview distinguishes an SMTP server that rejects the service from one that rejects a recipient.
 #[tokio::test]
-async fn charts_have_a_bar_for_each_of_30_days_and_days_that_are_over_are_counted_once() {
+async fn dashboard_shows_refusals_of_the_service_and_not_of_one_recipient() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.create_staff("staff@example.com", "view_users").await;
+    app.deliver_all().await;
+    let denied = Fault::Reply(
+        Stage::Recipient,
+        "554 5.7.1 <ada@one.example>: Relay access denied",
+    );
+
+    register_with_fault(&app, "ada@one.example", denied.clone()).await;
+    let (ok, text) = smtp(&app).await;
+    assert!(ok && text.contains("one recipient"), "{text}");
+
+    register_with_fault(&app, "eve@two.example", denied).await;
+    let (ok, text) = smtp(&app).await;
+    assert!(!ok && text.contains("Relay access denied"), "{text}");
+    assert!(
+        text.starts_with("mails to several domains are rejected"),
+        "{text}"
+    );
+    assert!(!text.contains('@'), "{text}");
+    let (ok, text) = smtp_of(&app, "staff@example.com").await;
+    assert!(!ok && text == "mails to several domains are rejected");
+
+    app.advance_clock(TimeDelta::minutes(6));
+    app.deliver_all().await;
+    let (ok, text) = smtp(&app).await;
+    assert!(ok && text.starts_with("last mail accepted"), "{text}");
+
+    for (email, stage, reply) in [
+        ("kate@one.example", Stage::Greeting, "554 5.7.1 no service"),
+        (
+            "joan@one.example",
+            Stage::Sender,
+            "553 5.7.1 not your sender",
+        ),
+    ] {
+        register_with_fault(&app, email, Fault::Reply(stage, reply)).await;
+        let (ok, text) = smtp(&app).await;
+        assert!(!ok && text.contains(&reply[10..]), "{text}");
+    }
+}
+
+/// Administrators see registrations and logins of 30 days; only today is counted anew.
+#[tokio::test]
+async fn charts_show_30_days_and_cache_past_ones() {
     let app = TestApp::new().await;
     let midnight = |at: DateTime<Utc>| at.date_naive().and_time(NaiveTime::MIN).and_utc();
     let tomorrow = midnight(app.clock.now()) + TimeDelta::days(1);
@@ -290,14 +317,14 @@ async fn charts_have_a_bar_for_each_of_30_days_and_days_that_are_over_are_counte
     let sign_ups = chart(&root.get_html("/admin/").await, "user_created");
     assert_eq!(sign_ups.matches("<rect").count(), 30, "{sign_ups}");
     for (day, number) in [(first, 2), (second, 1)] {
-        let says = format!("<title>{day}: {number}</title>");
-        assert!(sign_ups.contains(&says), "{says}: {sign_ups}");
+        let text = format!("<title>{day}: {number}</title>");
+        assert!(sign_ups.contains(&text), "{text}: {sign_ups}");
     }
     assert!(sign_ups.contains("Total: 3, today: 1"), "{sign_ups}");
     let logins = chart(&root.get_html("/admin/").await, "authn_login_success");
     assert!(logins.contains("Total: 2, today: 2"), "{logins}");
 
-    // Today is counted anew, and days that are over are not.
+    // Past days come from the cache, today from the database.
     app.register("hedy@example.com").await;
     let key = |day| format!("{}:admin:day:user_created:{day}", app.redis.namespace());
     let mut redis = app.redis.connection();
@@ -307,8 +334,8 @@ async fn charts_have_a_bar_for_each_of_30_days_and_days_that_are_over_are_counte
         .query_async(&mut redis)
         .await
         .unwrap();
-    let known = app.redis.keys().await;
-    assert!(!known.contains(&key(second)), "{known:?}");
+    let keys = app.redis.keys().await;
+    assert!(!keys.contains(&key(second)), "{keys:?}");
     let sign_ups = chart(&root.get_html("/admin/").await, "user_created");
     assert!(sign_ups.contains("Total: 9, today: 2"), "{sign_ups}");
 
@@ -324,20 +351,21 @@ async fn charts_have_a_bar_for_each_of_30_days_and_days_that_are_over_are_counte
     }
 }
 
+/// Administrators see the state of each dependency, and only sections that their permissions allow.
 #[tokio::test]
-async fn the_health_of_each_part_is_told_and_nobody_sees_more_than_they_may() {
+async fn overview_shows_health_and_only_permitted_sections() {
     let app = TestApp::new().await;
     app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     let html = root.get_html("/admin/").await;
-    for (part, well, says) in [
+    for (part, ok, text) in [
         ("Database", true, "available"),
         ("Redis", true, "available"),
         ("Picture storage", true, "available"),
         ("Mail workers", false, "none is running"),
     ] {
-        assert_eq!(health(&html, part), (well, says.to_owned()));
+        assert_eq!(health(&html, part), (ok, text.to_owned()));
     }
     app.create_staff("staff@example.com", "mails").await;
     let staff = Dashboard::signed_in(&app, "staff@example.com").await;

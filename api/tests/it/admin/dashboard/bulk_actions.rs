@@ -1,0 +1,353 @@
+//! Bulk actions on accounts: who may, confirmation and consequences.
+
+use latchkey_shared::models::user::{self, staff};
+
+use super::{attribute_values, unescape, user_page::edit};
+use crate::{
+    admin::admin_events,
+    support::{
+        dashboard::{Dashboard, field_value},
+        test_app::{PASSWORD, TestApp},
+    },
+};
+
+/// L1: each activated account has one event with the values before and after; its owner gets one mail.
+#[tokio::test]
+async fn bulk_activation_mails_owners_once_and_is_audited() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    let mut ids = Vec::new();
+    for i in 0..3 {
+        let email = format!("user{i}@example.com");
+        app.register(&email).await;
+        ids.push(app.user(&email).await.id.to_string());
+    }
+    app.activate("user2@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let mut fields: Vec<_> = ids.iter().map(|id| ("id", id.as_str())).collect();
+    fields.extend([("act", "activate"), ("back", "/admin/users/?activated=no")]);
+
+    assert_eq!(
+        root.submit("/admin/users/bulk/", &fields).await,
+        "Activated. (2)"
+    );
+    root.submit("/admin/users/bulk/", &fields).await;
+
+    for (i, mails) in [(0, 2), (1, 2), (2, 1)] {
+        let email = format!("user{i}@example.com");
+        assert_eq!(app.mails_to(&email).await.len(), mails, "{email}");
+        app.login(&email, PASSWORD).await;
+    }
+    let events = admin_events(&app).await;
+    assert_eq!(events.len(), 2, "{events:?}");
+    let root_id = app.user("root@example.com").await.id;
+    for event in &events {
+        assert_eq!(event.actor, format!("user {root_id}"));
+        assert_eq!(event.detail.as_deref(), Some("activated"));
+        assert_eq!(event.changes.as_deref(), Some("is_activated: false → true"));
+        assert!(event.client_ip.is_some() && event.session_id.is_some());
+    }
+}
+
+/// Administrators confirm a deactivation or deletion, and return to the list.
+#[tokio::test]
+async fn deactivation_and_deletion_require_confirmation() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    let tokens = app.logged_in_user("ada@example.com").await;
+    let id = app.user("ada@example.com").await.id.to_string();
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    for (act, question) in [
+        ("deactivate", "Deactivate these"),
+        ("delete", "Delete these"),
+    ] {
+        let page = root
+            .post("/admin/users/bulk/", &[("id", &id), ("act", act)])
+            .await;
+        assert_eq!(page.status, 200);
+        assert!(page.html.contains(question) && page.html.contains("ada@example.com"));
+        assert_eq!(app.get_user(&tokens.access).await.status, 200);
+    }
+    let confirmed = ("confirmed", "yes");
+    let fields = [("id", id.as_str()), ("act", "deactivate"), confirmed];
+    root.submit("/admin/users/bulk/", &fields).await;
+    assert_eq!(app.get_user(&tokens.access).await.status, 401);
+    let back = format!("/admin/users/{id}/");
+    let fields = [
+        ("id", id.as_str()),
+        ("act", "delete"),
+        ("back", &back),
+        confirmed,
+    ];
+    let page = root.post("/admin/users/bulk/", &fields).await;
+    assert_eq!(page.location(), "/admin/users/");
+    assert_eq!(root.get(&back).await.status, 404);
+    let events = admin_events(&app).await;
+    assert_eq!(events[0].detail.as_deref(), Some("deleted"));
+    assert!(events[0].subject.is_some());
+    assert_eq!(
+        events[1].changes.as_deref(),
+        Some("is_active: true → false")
+    );
+    assert_eq!(app.register("ada@example.com").await.status, 201);
+}
+
+/// The confirmation says how many sessions, resets and pictures are deleted with the accounts.
+#[tokio::test]
+async fn deletion_confirmation_counts_dependent_records() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.logged_in_user("ada@example.com").await;
+    app.login("ada@example.com", PASSWORD).await;
+    app.request_reset("ada@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let id = app.user("ada@example.com").await.id.to_string();
+    let page = root
+        .post("/admin/users/bulk/", &[("id", &id), ("act", "delete")])
+        .await;
+    let counts = "active sessions (2), password resets (1), pictures (0).";
+    assert!(page.html.contains(counts), "{}", page.html);
+}
+
+/// A4: only superusers manage staff accounts and grant permissions.
+#[tokio::test]
+async fn staff_cannot_manage_staff_or_grant_permissions() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.create_staff("staff@example.com", "change_users,delete_users")
+        .await;
+    app.create_staff("other@example.com", "view_users").await;
+    app.register("ada@example.com").await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
+
+    for email in ["root@example.com", "other@example.com", "staff@example.com"] {
+        let id = app.user(email).await.id.to_string();
+        for act in [
+            "activate",
+            "deactivate",
+            "sign_out",
+            "request_password_reset",
+            "delete",
+        ] {
+            let fields = [("id", id.as_str()), ("act", act), ("confirmed", "yes")];
+            let page = staff.post("/admin/users/bulk/", &fields).await;
+            assert_eq!(page.status, 403, "{act} {email}");
+            let page = staff.post("/admin/users/bulk/", &fields[..2]).await;
+            assert_eq!(page.status, 403, "without confirmation: {act} {email}");
+        }
+        let page = edit(&staff, &app, email, &[("email", "mine@example.com")]).await;
+        assert_eq!(page.status, 403);
+    }
+    // Staff see no checkboxes for permissions. The form ignores fields that it does not show.
+    for permission in ["is_staff", "is_superuser", "delete_users"] {
+        let page = edit(&staff, &app, "ada@example.com", &[(permission, "on")]).await;
+        assert_eq!(page.status, 303, "{page:?}");
+    }
+    let ada = app.user("ada@example.com").await;
+    assert!(!ada.is_staff && !ada.is_superuser && ada.permissions.names().is_empty());
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let granted = [("is_staff", "on"), ("mails", "on")];
+    let page = edit(&root, &app, "ada@example.com", &granted).await;
+    assert_eq!(page.status, 303);
+    let ada = app.user("ada@example.com").await;
+    assert!(ada.is_staff && ada.permissions.to_string() == "mails");
+    assert!(
+        admin_events(&app).await[0]
+            .changes
+            .as_ref()
+            .is_some_and(|changes| changes.contains("permissions: [] → [mails]")
+                && changes.contains("is_staff: false → true"))
+    );
+}
+
+/// A4: administrators cannot lock themselves out by mistake.
+#[tokio::test]
+async fn admins_cannot_deactivate_or_delete_own_account() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.create_superuser("second@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let id = app.user("root@example.com").await.id.to_string();
+    for act in ["deactivate", "delete"] {
+        let fields = [("id", id.as_str()), ("act", act), ("confirmed", "yes")];
+        let page = root.post("/admin/users/bulk/", &fields).await;
+        assert_eq!(page.status, 409, "{act}");
+    }
+    let without = [("is_superuser", ""), ("is_active", "")];
+    let page = edit(&root, &app, "root@example.com", &without).await;
+    assert_eq!(page.status, 303);
+    let user = app.user("root@example.com").await;
+    assert!(user.is_superuser && user.is_active && user.is_staff);
+}
+
+/// A4: an installation always keeps a superuser.
+#[tokio::test]
+async fn concurrent_dashboard_superuser_removals_leave_one() {
+    let app = TestApp::new().await;
+    for round in 0..6 {
+        let emails = [0, 1].map(|i| format!("root{round}{i}@example.com"));
+        for email in &emails {
+            app.create_superuser(email).await;
+        }
+        let (one, two) = (
+            Dashboard::signed_in(&app, &emails[0]).await,
+            Dashboard::signed_in(&app, &emails[1]).await,
+        );
+        let ids = [
+            app.user(&emails[0]).await.id.to_string(),
+            app.user(&emails[1]).await.id.to_string(),
+        ];
+        let act = if round % 2 == 0 {
+            "deactivate"
+        } else {
+            "delete"
+        };
+        let remove = |id| [("id", id), ("act", act), ("confirmed", "yes")];
+        let (first, second) = (remove(ids[1].as_str()), remove(ids[0].as_str()));
+        let (first, second) = tokio::join!(
+            one.post("/admin/users/bulk/", &first),
+            two.post("/admin/users/bulk/", &second)
+        );
+        let left = staff::count_superusers(&app.database.db).await.unwrap();
+        assert_eq!(left, 1, "{first:?} {second:?}");
+        // The next round starts without superusers.
+        for email in &emails {
+            let db = &app.database.db;
+            let found =
+                latchkey_shared::models::user::find_by_email(db, &email.parse().unwrap()).await;
+            if let Some(user) = found.unwrap() {
+                staff::delete(db, user.id).await.unwrap();
+            }
+        }
+    }
+}
+
+/// Administrators confirm that an activation also reactivates deactivated accounts.
+#[tokio::test]
+async fn activating_deactivated_account_requires_confirmation() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.register("ada@example.com").await;
+    app.register("grace@example.com").await;
+    app.deactivate("grace@example.com").await;
+    let (ada, grace) = (
+        app.user("ada@example.com").await.id.to_string(),
+        app.user("grace@example.com").await.id.to_string(),
+    );
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let both = [
+        ("id", ada.as_str()),
+        ("id", grace.as_str()),
+        ("act", "activate"),
+    ];
+    let page = root.post("/admin/users/bulk/", &both).await;
+    assert_eq!(page.status, 200, "{page:?}");
+    assert!(
+        page.html.contains("Some of these accounts are deactivated"),
+        "{}",
+        page.html
+    );
+    for email in ["ada@example.com", "grace@example.com"] {
+        assert!(!app.user(email).await.is_activated, "{email}");
+    }
+    let mut confirmed = both.to_vec();
+    confirmed.push(("confirmed", "yes"));
+    assert_eq!(
+        root.submit("/admin/users/bulk/", &confirmed).await,
+        "Activated. (2)"
+    );
+    let grace = app.user("grace@example.com").await;
+    assert!(grace.is_active && grace.is_activated);
+}
+
+/// The `id` values of the selectable rows.
+fn selectable_ids(html: &str) -> Vec<String> {
+    attribute_values(html, "name=\"id\" value=\"")
+}
+
+/// Creates root, staff, Ada and Grace; returns the ids of the last three.
+async fn create_staff_and_users(app: &TestApp) -> [String; 3] {
+    app.create_superuser("root@example.com").await;
+    app.create_staff("staff@example.com", "change_users,delete_users")
+        .await;
+    app.register("ada@example.com").await;
+    app.register("grace@example.com").await;
+    let id = async |email: &str| app.user(email).await.id.to_string();
+    [
+        id("staff@example.com").await,
+        id("ada@example.com").await,
+        id("grace@example.com").await,
+    ]
+}
+
+/// A4: the list has checkboxes only for accounts that the administrator can manage.
+#[tokio::test]
+async fn user_list_has_checkboxes_only_for_manageable_accounts() {
+    let app = TestApp::new().await;
+    let [staff_id, ada, grace] = create_staff_and_users(&app).await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
+    let html = staff.get_html("/admin/users/?sort=joined").await;
+    assert!(html.contains("root@example.com") && html.contains("staff@example.com"));
+    assert_eq!(selectable_ids(&html), [ada.clone(), grace.clone()]);
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let html = root.get_html("/admin/users/?sort=joined").await;
+    assert_eq!(
+        selectable_ids(&html),
+        [staff_id, ada, grace],
+        "all but the own account"
+    );
+}
+
+/// A4: a refused bulk action changes no account. The form keeps the filter and the accounts that it permits.
+#[tokio::test]
+async fn refused_bulk_action_keeps_permitted_selection() {
+    let app = TestApp::new().await;
+    let [_, ada, grace] = create_staff_and_users(&app).await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
+    // Grace joins the staff after the list was opened.
+    let change = user::staff::Change {
+        is_staff: Some(true),
+        ..user::staff::Change::default()
+    };
+    let seen = app.user("grace@example.com").await;
+    user::staff::change(&app.database.db, &seen, change, app.clock.now())
+        .await
+        .unwrap();
+    let back = ("back", "/admin/users/?q=example&sort=joined");
+    for act in ["activate", "sign_out", "deactivate", "delete"] {
+        let fields = [
+            ("id", ada.as_str()),
+            ("id", grace.as_str()),
+            ("act", act),
+            back,
+        ];
+        let page = staff.post("/admin/users/bulk/", &fields).await;
+        assert_eq!(page.status, 403, "{act}");
+        let html = page.html;
+        assert!(html.contains("does not have permission"), "{act}: {html}");
+        assert_eq!(selectable_ids(&html), [ada.as_str()], "{act}");
+        assert!(html.contains("ada@example.com\" checked>"), "{act}: {html}");
+        assert_eq!(field_value(&html, "q"), "example", "{act}");
+        assert_eq!(unescape(&field_value(&html, "back")), back.1, "{act}");
+    }
+    assert!(!app.user("ada@example.com").await.is_activated);
+}
+
+/// A4: administrators cannot delete their own account; the refusal comes without a confirmation page.
+#[tokio::test]
+async fn bulk_deletion_with_own_account_returns_409() {
+    let app = TestApp::new().await;
+    let [_, ada, _] = create_staff_and_users(&app).await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let own = app.user("root@example.com").await.id.to_string();
+    let fields = [
+        ("id", ada.as_str()),
+        ("id", own.as_str()),
+        ("act", "delete"),
+        ("back", "/admin/users/?q=example&sort=joined"),
+    ];
+    let page = root.post("/admin/users/bulk/", &fields).await;
+    assert_eq!(page.status, 409);
+    let html = page.html;
+    assert!(html.contains("ada@example.com\" checked>"), "{html}");
+}

@@ -1,0 +1,116 @@
+//! The pages of mails: state, cancellation and retry.
+
+use chrono::TimeDelta;
+use latchkey_shared::models::mail::{self, MailState};
+use latchkey_testing::Fault;
+
+use super::{attribute_values, newest_mail};
+use crate::{
+    admin::admin_events,
+    support::{dashboard::Dashboard, test_app::TestApp},
+};
+
+/// A4: administrators see mails without their codes, cancel queued ones and retry them.
+#[tokio::test]
+async fn mail_page_hides_code_and_cancels_or_retries() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.logged_in_user("ada@example.com").await;
+    let (_, code) = app.request_reset("ada@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let newest = newest_mail(&app).await;
+    let path = format!("/admin/mails/{}/", newest.id);
+    let html = root.get_html(&path).await;
+    assert!(html.contains("······ is your Latchkey code"), "{html}");
+    assert!(!html.contains(&code), "{html}");
+    let page = root.post(&path, &[("act", "retry")]).await;
+    assert_eq!(page.status, 409, "a sent mail cannot be retried");
+
+    app.register("grace@example.com").await;
+    let queued = newest_mail(&app).await;
+    let path = format!("/admin/mails/{}/", queued.id);
+    let state = || async {
+        mail::find(&app.database.db, queued.id)
+            .await
+            .unwrap()
+            .unwrap()
+            .state
+    };
+    root.submit(&path, &[("act", "cancel")]).await;
+    assert_eq!(state().await, MailState::Cancelled);
+    assert_eq!(root.post(&path, &[("act", "cancel")]).await.status, 409);
+    let html = root
+        .get_html("/admin/mails/?state=cancelled&to=GRACE@example.com")
+        .await;
+    assert!(html.contains("cancelled by an operator"), "{html}");
+    root.submit(&path, &[("act", "retry")]).await;
+    assert_eq!(state().await, MailState::Queued);
+    assert_eq!(app.mails_to("grace@example.com").await.len(), 1);
+    let details: Vec<_> = admin_events(&app)
+        .await
+        .into_iter()
+        .filter_map(|event| event.detail)
+        .collect();
+    assert!(
+        details[0].ends_with("sent again") && details[1].ends_with("cancelled"),
+        "{details:?}"
+    );
+}
+
+/// L1: administrators see why a mail failed and retry it; expired codes cannot be retried.
+#[tokio::test]
+async fn failed_mail_shows_reason_and_is_retried() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.logged_in_user("ada@example.com").await;
+    app.deliver_all().await;
+    app.sink.set_fault(Fault::ReplyFirst(1, 550));
+    app.register("grace@example.com").await;
+    app.deliver_all().await;
+    app.sink.set_fault(Fault::Refuse);
+    let body = serde_json::json!({"email": "ada@example.com"});
+    app.post("/auth/email_request/", body).await;
+    app.deliver_all().await;
+    app.advance_clock(TimeDelta::minutes(30));
+    app.deliver_all().await;
+    app.sink.set_fault(Fault::None);
+
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let find_one = async |state: &str| {
+        let html = root.get_html(&format!("/admin/mails/?state={state}")).await;
+        let ids = attribute_values(&html, "<a href=\"/admin/mails/");
+        let ids: Vec<_> = ids.into_iter().filter(|id| id.len() > 30).collect();
+        assert_eq!(ids.len(), 1, "{state}: {html}");
+        (html, format!("/admin/mails/{}", ids[0]))
+    };
+    let (list, failed) = find_one("failed").await;
+    assert!(list.contains("permanent error (550)"), "{list}");
+    assert!(
+        root.get_html(&failed)
+            .await
+            .contains("permanent error (550)")
+    );
+    let (list, expired) = find_one("expired").await;
+    assert!(
+        list.contains("expired before delivery; before that: connection: the server closed"),
+        "{list}"
+    );
+    let html = root.get_html(&expired).await;
+    assert!(
+        !html.contains("value=\"retry\""),
+        "expired codes cannot be retried: {html}"
+    );
+    assert_eq!(root.post(&expired, &[("act", "retry")]).await.status, 409);
+
+    assert_eq!(
+        root.submit(&failed, &[("act", "retry")]).await,
+        "The mail is queued again."
+    );
+    // Not "550" alone, which ids contain by chance.
+    let html = root.get_html(&failed).await;
+    assert!(!html.contains("permanent error"), "{html}");
+    assert_eq!(app.mails_to("grace@example.com").await.len(), 1);
+    let events = admin_events(&app).await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].changes.as_deref(), Some("state: failed → queued"));
+}

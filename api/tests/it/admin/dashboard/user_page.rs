@@ -1,0 +1,415 @@
+//! The page of an account: its form, sessions, mails and history.
+
+use reqwest::multipart;
+
+use crate::{
+    admin::admin_events,
+    support::{
+        dashboard::{Dashboard, Page, field_value},
+        test_app::{PASSWORD, TestApp},
+    },
+};
+
+/// The fields of the form of an account with some values replaced. An empty value removes the field.
+async fn edit_form(
+    dashboard: &Dashboard,
+    app: &TestApp,
+    email: &str,
+    changed: &[(&'static str, &str)],
+) -> Vec<(&'static str, String)> {
+    let user = app.user(email).await;
+    let html = dashboard
+        .get_html(&format!("/admin/users/{}/", user.id))
+        .await;
+    let mut fields: Vec<(&'static str, String)> =
+        ["version", "email", "username", "phoneNumber", "dateBirth"]
+            .into_iter()
+            .map(|name| (name, field_value(&html, name)))
+            .collect();
+    for (name, flag) in [
+        ("is_activated", user.is_activated),
+        ("is_active", user.is_active),
+        ("is_staff", user.is_staff),
+        ("is_superuser", user.is_superuser),
+    ] {
+        if flag {
+            fields.push((name, "on".to_owned()));
+        }
+    }
+    for (name, value) in changed {
+        fields.retain(|(field, _)| field != name);
+        if !value.is_empty() {
+            fields.push((name, (*value).to_owned()));
+        }
+    }
+    fields
+}
+
+/// Submits the form of an account.
+async fn save(
+    dashboard: &Dashboard,
+    app: &TestApp,
+    email: &str,
+    fields: &[(&'static str, String)],
+) -> Page {
+    let id = app.user(email).await.id;
+    let fields: Vec<_> = fields
+        .iter()
+        .map(|(name, value)| (*name, value.as_str()))
+        .collect();
+    dashboard
+        .post(&format!("/admin/users/{id}/"), &fields)
+        .await
+}
+
+/// Opens the form of an account and submits it with some values replaced.
+pub(super) async fn edit(
+    dashboard: &Dashboard,
+    app: &TestApp,
+    email: &str,
+    changed: &[(&'static str, &str)],
+) -> Page {
+    let fields = edit_form(dashboard, app, email, changed).await;
+    save(dashboard, app, email, &fields).await
+}
+
+/// L1: the audit log names the changed fields, and no personal data.
+#[tokio::test]
+async fn user_form_changes_every_field_without_logging_values() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.register("ada@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let id = app.user("ada@example.com").await.id;
+    let png = multipart::Part::bytes(crate::accounts::pictures::png(64, 64))
+        .file_name("face.png")
+        .mime_str("image/png")
+        .unwrap();
+    let form = multipart::Form::new()
+        .text("csrf", root.csrf.clone())
+        .text(
+            "version",
+            app.user("ada@example.com").await.version.to_string(),
+        )
+        .text("email", "countess@example.com")
+        .text("username", "Countess")
+        .text("phoneNumber", "+201001234567")
+        .text("dateBirth", "1990-02-28")
+        .text("gender", "female")
+        .text("is_activated", "on")
+        .text("is_active", "on")
+        .part("image", png);
+    let path = format!("/admin/users/{id}/");
+    let page = root.send(root.post_request(&path).multipart(form)).await;
+    assert_eq!(page.status, 303, "{page:?}");
+    let user = app.user("countess@example.com").await;
+    assert_eq!(user.username.as_str(), "Countess");
+    assert_eq!(
+        user.phone_number.as_ref().unwrap().to_string(),
+        "+201001234567"
+    );
+    assert_eq!(user.date_birth.unwrap().to_string(), "1990-02-28");
+    assert_eq!(user.gender.unwrap().to_string(), "female");
+    assert!(user.is_activated);
+    assert_eq!(app.pictures().len(), 1);
+    assert!(root.get_html(&path).await.contains("<img src=\"/media/"));
+    let changes = admin_events(&app).await[0].changes.clone().unwrap();
+    for field in [
+        "email",
+        "username",
+        "phoneNumber",
+        "dateBirth",
+        "gender",
+        "image",
+    ] {
+        assert!(changes.contains(&format!("{field}: ")), "{changes}");
+    }
+    for personal in ["countess", "ada@", "+20", "1990", "female"] {
+        assert!(!changes.contains(personal), "{changes}");
+    }
+    assert_eq!(app.mails_to("countess@example.com").await.len(), 1);
+
+    // Without a file the picture stays. The checkbox removes it.
+    edit(&root, &app, "countess@example.com", &[]).await;
+    assert_eq!(app.pictures().len(), 1);
+    let fields = edit_form(
+        &root,
+        &app,
+        "countess@example.com",
+        &[("image_clear", "on")],
+    )
+    .await;
+    save(&root, &app, "countess@example.com", &fields).await;
+    assert_eq!(app.pictures().len(), 0);
+}
+
+/// An invalid form names each field and keeps the input.
+#[tokio::test]
+async fn user_form_invalid_field_keeps_input() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.register("ada@example.com").await;
+    app.register("grace@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let invalid = [
+        ("email", "grace@example"),
+        ("phoneNumber", "12"),
+        ("dateBirth", "2990-01-01"),
+        ("username", "Kept"),
+    ];
+    let page = edit(&root, &app, "ada@example.com", &invalid).await;
+    assert_eq!(page.status, 400);
+    for (name, entered) in invalid {
+        assert_eq!(field_value(&page.html, name), entered);
+        let has_error = page.html.contains(&format!("id=\"e-{name}\""));
+        assert_eq!(has_error, name != "username", "{name}");
+    }
+    let taken = [("email", "GRACE@example.com")];
+    let page = edit(&root, &app, "ada@example.com", &taken).await;
+    assert_eq!(page.status, 409);
+    assert!(page.html.contains("id=\"e-email\""), "{}", page.html);
+    assert_eq!(app.user("ada@example.com").await.username.as_str(), "Ada");
+}
+
+/// An invalid form keeps the checkbox that removes the picture.
+#[tokio::test]
+async fn user_form_invalid_field_keeps_picture_removal() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    let mut body = crate::support::test_app::registration("ada@example.com");
+    body["image"] =
+        crate::accounts::pictures::data_url(&crate::accounts::pictures::png(8, 8)).into();
+    assert_eq!(app.post("/api/register/", body).await.status, 201);
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let ada = app.user("ada@example.com").await;
+    let version = ada.version.to_string();
+    let fields = [
+        ("version", version.as_str()),
+        ("email", "ada@example.com"),
+        ("username", "Ada"),
+        ("phoneNumber", "12"),
+        ("image_clear", "on"),
+    ];
+    let page = root
+        .post(&format!("/admin/users/{}/", ada.id), &fields)
+        .await;
+    assert_eq!(page.status, 400);
+    assert!(
+        page.html
+            .contains("name=\"image_clear\" value=\"on\" checked"),
+        "{}",
+        page.html
+    );
+}
+
+/// Administrators do not overwrite each other's changes by mistake; saving again overwrites.
+#[tokio::test]
+async fn user_form_edit_conflict_shows_stored_values() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    let tokens = app.logged_in_user("ada@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let mine = edit_form(&root, &app, "ada@example.com", &[("username", "Mine")]).await;
+    let theirs = edit_form(&root, &app, "ada@example.com", &[("username", "Theirs")]).await;
+    assert_eq!(
+        save(&root, &app, "ada@example.com", &theirs).await.status,
+        303
+    );
+
+    // An invalid form in between keeps the version that it was opened with.
+    let mut invalid = mine.clone();
+    invalid.retain(|(name, _)| *name != "phoneNumber");
+    invalid.push(("phoneNumber", "12".to_owned()));
+    let page = save(&root, &app, "ada@example.com", &invalid).await;
+    assert_eq!(page.status, 400);
+    let mut mine = mine;
+    mine[0].1 = field_value(&page.html, "version");
+    let page = save(&root, &app, "ada@example.com", &mine).await;
+    assert_eq!(page.status, 409);
+    assert!(
+        page.html.contains("has changed since you opened it"),
+        "{}",
+        page.html
+    );
+    assert!(page.html.contains("<bdi>Theirs</bdi>"), "{}", page.html);
+    assert_eq!(
+        field_value(&page.html, "username"),
+        "Mine",
+        "what was entered stays"
+    );
+    assert_eq!(
+        app.user("ada@example.com").await.username.as_str(),
+        "Theirs"
+    );
+    // Saving the conflict page overwrites the stored values.
+    let mut again = mine.clone();
+    again[0].1 = field_value(&page.html, "version");
+    assert_eq!(
+        save(&root, &app, "ada@example.com", &again).await.status,
+        303
+    );
+    assert_eq!(app.user("ada@example.com").await.username.as_str(), "Mine");
+    // A change by the owner is a conflict, too.
+    let late = edit_form(&root, &app, "ada@example.com", &[("username", "Late")]).await;
+    let change = serde_json::json!({"username": "Countess"});
+    assert_eq!(app.patch_user(&tokens.access, change).await.status, 200);
+    assert_eq!(
+        save(&root, &app, "ada@example.com", &late).await.status,
+        409
+    );
+    assert_eq!(
+        app.user("ada@example.com").await.username.as_str(),
+        "Countess"
+    );
+}
+
+/// A4: a form cannot name a future version and so be checked against other values than it changes.
+#[tokio::test]
+async fn user_form_future_version_returns_409() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.register("ada@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let next = (app.user("ada@example.com").await.version + 1).to_string();
+    let mut fields = edit_form(&root, &app, "ada@example.com", &[("username", "Eve")]).await;
+    fields[0].1 = next;
+    assert_eq!(
+        save(&root, &app, "ada@example.com", &fields).await.status,
+        409
+    );
+    assert_eq!(app.user("ada@example.com").await.username.as_str(), "Ada");
+}
+
+/// A conflict lists only fields that the form shows.
+#[tokio::test]
+async fn own_account_conflict_names_only_shown_fields() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let id = app.user("root@example.com").await.id;
+    let fields = [
+        ("version", "0"),
+        ("email", "root@example.com"),
+        ("username", "Mine"),
+        ("is_activated", "on"),
+    ];
+    let page = root.post(&format!("/admin/users/{id}/"), &fields).await;
+    assert_eq!(page.status, 409, "{page:?}");
+    assert!(
+        page.html.contains("<li>Name: <bdi>Ada</bdi></li></ul>"),
+        "{}",
+        page.html
+    );
+}
+
+/// L1: saving without a change writes no event and keeps the version.
+#[tokio::test]
+async fn unchanged_user_form_writes_no_event() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.register("ada@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let ada = app.user("ada@example.com").await;
+    let version = ada.version.to_string();
+    let fields = [
+        ("version", version.as_str()),
+        ("email", "ada@example.com"),
+        ("username", "Ada"),
+        ("phoneNumber", ""),
+        ("dateBirth", ""),
+        ("gender", ""),
+        ("is_active", "on"),
+    ];
+    let path = format!("/admin/users/{}/", ada.id);
+    assert_eq!(root.submit(&path, &fields).await, "Saved.");
+    assert_eq!(app.user("ada@example.com").await, ada);
+    assert_eq!(admin_events(&app).await, []);
+}
+
+/// S5: administrators end a single session of an account.
+#[tokio::test]
+async fn admin_ends_one_session_and_keeps_others() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    let first = app.logged_in_user("ada@example.com").await;
+    app.advance_clock(chrono::TimeDelta::seconds(1));
+    let second = app.login("ada@example.com", PASSWORD).await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let id = app.user("ada@example.com").await.id;
+    // The page lists the newest session first.
+    let html = root.get_html(&format!("/admin/users/{id}/")).await;
+    let session = field_value(&html, "session");
+    let path = format!("/admin/users/{id}/sessions/");
+    assert_eq!(
+        root.submit(&path, &[("session", &session)]).await,
+        "Session ended."
+    );
+    assert_eq!(app.get_user(&second.access).await.status, 401);
+    assert_eq!(app.get_user(&first.access).await.status, 200);
+    assert_eq!(root.post(&path, &[("session", &session)]).await.status, 404);
+}
+
+/// The section of a page with this heading id.
+fn section(html: &str, name: &str) -> String {
+    let (_, rest) = html
+        .split_once(&format!("<h2 id=\"{name}\">"))
+        .unwrap_or_else(|| panic!("no section {name} in {html}"));
+    rest.split("</section>").next().unwrap().to_owned()
+}
+
+/// The page shows the mails to every email of the account, and its events with the names of the actors.
+#[tokio::test]
+async fn user_page_shows_mails_and_history_with_permission() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    let tokens = app.logged_in_user("ada@example.com").await;
+    app.request_reset("ada@example.com").await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let id = app.user("ada@example.com").await.id;
+    let text = id.to_string();
+    root.submit("/admin/users/bulk/", &[("id", &text), ("act", "sign_out")])
+        .await;
+    let tokens = if app.get_user(&tokens.access).await.status == 200 {
+        tokens
+    } else {
+        app.login("ada@example.com", PASSWORD).await
+    };
+    let change = serde_json::json!({"email": "countess@example.com"});
+    assert_eq!(app.patch_user(&tokens.access, change).await.status, 200);
+    // Another account takes the old email.
+    app.register("ada@example.com").await;
+
+    let html = root.get_html(&format!("/admin/users/{id}/")).await;
+    let mails = section(&html, "h-mails");
+    for kind in ["Welcome", "Reset code"] {
+        assert_eq!(
+            mails.matches(&format!(">{kind}</a>")).count(),
+            1,
+            "{kind}: {mails}"
+        );
+    }
+    let history = section(&html, "h-audit");
+    for event in ["user_created", "authn_login_success", "authz_admin"] {
+        assert!(
+            history.contains(&format!("<code dir=\"ltr\">{event}</code>")),
+            "{history}"
+        );
+    }
+    let root_id = app.user("root@example.com").await.id;
+    let actor = format!(
+        "<a href=\"/admin/users/{root_id}/\"><bdi>Ada</bdi></a> <bdi dir=\"ltr\">user {root_id}</bdi>"
+    );
+    assert!(
+        history.contains("all sessions ended") && history.contains(&actor),
+        "{history}"
+    );
+    assert!(history.contains("sessions: 1 → 0"), "{history}");
+    // Without the permissions `mails` and `audit` the page shows neither.
+    app.create_staff("staff@example.com", "view_users").await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
+    let html = staff.get_html(&format!("/admin/users/{id}/")).await;
+    assert!(
+        !html.contains("h-mails") && !html.contains("h-audit"),
+        "{html}"
+    );
+}
