@@ -1,4 +1,4 @@
-//! The OpenAPI document.
+//! The OpenAPI document: content, examples, and the committed copy.
 
 use std::{collections::BTreeSet, fs, path::Path};
 
@@ -9,8 +9,9 @@ use serde_json::Value;
 
 use crate::support::test_app::TestApp;
 
+/// Clients find the current document in the repository.
 #[test]
-fn the_committed_document_is_that_of_the_code() {
+fn committed_openapi_document_matches_code() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../openapi");
     for (name, current) in [
         ("openapi.json", description().json(&Installation::default())),
@@ -19,19 +20,19 @@ fn the_committed_document_is_that_of_the_code() {
         let committed = fs::read_to_string(folder.join(name)).unwrap_or_default();
         assert!(
             committed == current,
-            "openapi/{name} is not what the code says; renew it: cargo run --bin latchkey-api -- openapi --write openapi"
+            "openapi/{name} is outdated. Update it: cargo run --bin latchkey-api -- openapi --write openapi"
         );
     }
 }
 
-/// The contract's calls are all there, once, with their trailing slash.
+/// The document has each operation of the contract once, with its trailing slash.
 #[test]
-fn every_call_of_the_contract_is_documented_once() {
+fn openapi_document_has_exactly_contract_operations() {
     let document = description().document();
-    let mut calls = BTreeSet::new();
+    let mut operations = BTreeSet::new();
     for (path, methods) in document["paths"].as_object().unwrap() {
         for method in methods.as_object().unwrap().keys() {
-            calls.insert(format!("{} {path}", method.to_uppercase()));
+            operations.insert(format!("{} {path}", method.to_uppercase()));
         }
     }
     let contract = [
@@ -73,27 +74,28 @@ fn every_call_of_the_contract_is_documented_once() {
         "POST /auth/refresh/",
         "POST /auth/reset_password/",
     ];
-    assert_eq!(calls.into_iter().collect::<Vec<_>>(), contract);
+    assert_eq!(operations.into_iter().collect::<Vec<_>>(), contract);
 }
 
+/// Client generators understand the document: operation ids, problem responses, picture types and named schemas.
 #[test]
-fn the_document_says_what_generators_understand() {
+fn openapi_document_is_accepted_by_client_generators() {
     let document = description().document();
     assert_eq!(document["openapi"], "3.0.0");
     let text = document.to_string();
-    assert!(!text.contains("charset="), "media types carry a charset");
+    assert!(!text.contains("charset="), "a media type has a charset");
     for path in document["paths"].as_object().unwrap().values() {
-        for call in path.as_object().unwrap().values() {
-            assert!(call["operationId"].is_string(), "{call}");
-            for (status, response) in call["responses"].as_object().unwrap() {
+        for operation in path.as_object().unwrap().values() {
+            assert!(operation["operationId"].is_string(), "{operation}");
+            for (status, response) in operation["responses"].as_object().unwrap() {
                 let problem = response["content"].get("application/problem+json");
                 let is_error = status.as_str() >= "400"
-                    && !call["operationId"].as_str().unwrap().contains("ready");
+                    && !operation["operationId"].as_str().unwrap().contains("ready");
                 assert_eq!(
                     problem.is_some(),
                     is_error,
                     "{status} of {}",
-                    call["operationId"]
+                    operation["operationId"]
                 );
             }
         }
@@ -112,15 +114,15 @@ fn the_document_says_what_generators_understand() {
             .as_object()
             .unwrap()
             .values()
-            .filter_map(|call| call.get("requestBody"))
+            .filter_map(|operation| operation.get("requestBody"))
         {
-            let named: std::collections::HashSet<_> = body["content"]
+            let schema_names: BTreeSet<_> = body["content"]
                 .as_object()
                 .unwrap()
                 .values()
                 .map(|content| content["schema"]["$ref"].to_string())
                 .collect();
-            assert_eq!(named.len(), 3, "{body}");
+            assert_eq!(schema_names.len(), 3, "{body}");
         }
     }
     let user = &document["components"]["schemas"]["User"];
@@ -128,8 +130,9 @@ fn the_document_says_what_generators_understand() {
     assert_eq!(user["properties"]["image"]["nullable"], true);
 }
 
+/// Clients get the committed document from `/openapi.json` and `/openapi.yaml`.
 #[tokio::test]
-async fn the_document_is_served_as_it_is_committed() {
+async fn served_openapi_document_matches_committed() {
     let app = TestApp::new().await;
     let json = app.send(app.request(Method::GET, "/openapi.json")).await;
     assert_eq!(json.headers["content-type"], "application/json");
@@ -143,52 +146,52 @@ async fn the_document_is_served_as_it_is_committed() {
     );
 }
 
-/// Whoever tries the calls in a browser sees what comes back before they do: of every answer, whole and of the right types.
+/// Users see an example of every response, complete and of the right types.
 #[test]
-fn every_answer_has_an_example_that_fits_its_schema() {
+fn openapi_responses_have_examples_matching_schema() {
     let document = description().document();
-    let mut seen = 0;
-    for (path, calls) in document["paths"].as_object().unwrap() {
-        for (method, call) in calls.as_object().unwrap() {
-            for (status, response) in call["responses"].as_object().unwrap() {
-                let place = format!("{method} {path} {status}");
-                assert_ne!(response["description"], "", "{place}");
+    let mut count = 0;
+    for (path, operations) in document["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            for (status, response) in operation["responses"].as_object().unwrap() {
+                let location = format!("{method} {path} {status}");
+                assert_ne!(response["description"], "", "{location}");
                 let contents = response.get("content").and_then(Value::as_object);
                 for content in contents.into_iter().flat_map(|types| types.values()) {
-                    let several = content["examples"].as_object();
-                    let mut examples: Vec<_> = several
+                    let named = content["examples"].as_object();
+                    let mut examples: Vec<_> = named
                         .into_iter()
-                        .flat_map(|named| named.values())
-                        .map(|named| &named["value"])
+                        .flat_map(|examples| examples.values())
+                        .map(|example| &example["value"])
                         .collect();
                     examples.extend(content.get("example"));
-                    assert!(!examples.is_empty(), "{place}");
+                    assert!(!examples.is_empty(), "{location}");
                     for example in examples {
-                        fits(&document, &content["schema"], example, &place);
+                        assert_matches_schema(&document, &content["schema"], example, &location);
                         if status.as_str() >= "400" && !path.starts_with("/health/") {
-                            assert_eq!(example["status"].to_string(), *status, "{place}");
+                            assert_eq!(example["status"].to_string(), *status, "{location}");
                         }
-                        seen += 1;
+                        count += 1;
                     }
                 }
             }
         }
     }
-    assert!(seen > 100, "{seen}");
+    assert!(count > 100, "{count}");
 }
 
-/// Whether a value is of the schema, with all of its members that have to be there and no others.
-fn fits(document: &Value, schema: &Value, value: &Value, place: &str) {
+/// Asserts that a value matches a schema, has every required member, and no unknown ones.
+fn assert_matches_schema(document: &Value, schema: &Value, value: &Value, location: &str) {
     if let Some(reference) = schema["$ref"].as_str() {
         let name = reference.rsplit('/').next().unwrap();
         let schema = &document["components"]["schemas"][name];
-        return fits(document, schema, value, &format!("{place}, {name}"));
+        return assert_matches_schema(document, schema, value, &format!("{location}, {name}"));
     }
     if let Some(parts) = schema["allOf"].as_array() {
-        return fits(document, &parts[0], value, place);
+        return assert_matches_schema(document, &parts[0], value, location);
     }
     if value.is_null() {
-        assert_eq!(schema["nullable"], true, "{place}: {schema}");
+        assert_eq!(schema["nullable"], true, "{location}: {schema}");
         return;
     }
     match schema["type"].as_str().unwrap() {
@@ -197,33 +200,35 @@ fn fits(document: &Value, schema: &Value, value: &Value, place: &str) {
             for name in schema["required"].as_array().into_iter().flatten() {
                 assert!(
                     members.contains_key(name.as_str().unwrap()),
-                    "{place}: {name}"
+                    "{location}: {name}"
                 );
             }
             for (name, member) in members {
                 let schema = &schema["properties"][name];
-                assert!(schema.is_object(), "{place} knows no {name}");
-                fits(document, schema, member, &format!("{place}, {name}"));
+                assert!(schema.is_object(), "{location} has no {name}");
+                assert_matches_schema(document, schema, member, &format!("{location}, {name}"));
             }
         }
         "array" => {
             for item in value.as_array().unwrap() {
-                fits(document, &schema["items"], item, place);
+                assert_matches_schema(document, &schema["items"], item, location);
             }
         }
         "string" => {
-            let text = value.as_str().unwrap_or_else(|| panic!("{place}: {value}"));
+            let text = value
+                .as_str()
+                .unwrap_or_else(|| panic!("{location}: {value}"));
             if schema["format"] == "date-time" {
-                // As answers have it.
+                // Responses use this form of RFC 3339.
                 let moment: DateTime<Utc> = text.parse().unwrap();
-                assert_eq!(moment.to_rfc3339(), text, "{place}");
+                assert_eq!(moment.to_rfc3339(), text, "{location}");
             }
             if let Some(choices) = schema["enum"].as_array() {
-                assert!(choices.contains(value), "{place}: {text}");
+                assert!(choices.contains(value), "{location}: {text}");
             }
         }
-        "integer" => assert!(value.is_i64(), "{place}: {value}"),
-        "boolean" => assert!(value.is_boolean(), "{place}: {value}"),
-        other => panic!("{place}: a type that nothing here has, {other}"),
+        "integer" => assert!(value.is_i64(), "{location}: {value}"),
+        "boolean" => assert!(value.is_boolean(), "{location}: {value}"),
+        other => panic!("{location}: unexpected type {other}"),
     }
 }

@@ -1,4 +1,4 @@
 //! The OpenAPI document and Swagger UI.
 
-pub(crate) mod document;
-pub(crate) mod swagger_ui;
+mod document;
+mod swagger_ui;

@@ -27,7 +27,7 @@ async fn audit_page_filters_events_and_verifies_chain() {
     let html = root
         .get_html(&format!("/admin/audit/?user={id}&event=authz_admin"))
         .await;
-    assert_eq!(html.matches("data-label=\"#\">").count(), 1, "{html}");
+    assert_eq!(row_count(&html), 1, "{html}");
     assert!(html.contains("is_activated: false → true"), "{html}");
     let page = root.post("/admin/audit/verify/", &[]).await;
     assert!(

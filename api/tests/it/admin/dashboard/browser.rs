@@ -1,18 +1,20 @@
-//! The dashboard in a real browser: with JavaScript, on a phone, by keyboard, and as axe-core sees it.
+//! The dashboard in a real browser: JavaScript, phone, keyboard and accessibility.
 
 use std::time::Duration;
 
 use fantoccini::{Locator, elements::Element, key::Key};
-use latchkey_shared::models::{mail, user};
+use latchkey_shared::models::user;
 use latchkey_testing::{PATIENCE, Process};
 use serde_json::{Value, json};
 
-use crate::{
-    openapi::swagger_ui::Browser,
-    support::test_app::{PASSWORD, TestApp},
+use super::newest_mail;
+use crate::support::{
+    browser::Browser,
+    dashboard::Dashboard,
+    test_app::{PASSWORD, TestApp},
 };
 
-/// Finds what people with disabilities would stumble over (WCAG 2.2 A and AA, and best practices).
+/// axe-core, which finds accessibility violations (WCAG 2.2 A and AA, and best practices).
 const AXE: &str = include_str!("../../../axe.min.js");
 
 const PAGES: [&str; 9] = [
@@ -27,8 +29,12 @@ const PAGES: [&str; 9] = [
     "/admin/nowhere/",
 ];
 
-/// A app with something on every page.
-async fn start() -> TestApp {
+/// The pixels by which the page is wider than the screen.
+const OVERFLOW: &str =
+    "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
+
+/// Starts an application whose every page has content.
+async fn start_with_content() -> TestApp {
     let app = TestApp::with(&[
         ("LIMIT_LOGIN_FREE_FAILURES", "2"),
         ("LIMIT_LOGIN_FAILURES", "100"),
@@ -48,30 +54,45 @@ async fn start() -> TestApp {
 }
 
 async fn sign_in(browser: &Browser, app: &TestApp) {
-    go(browser, app, "/admin/").await;
+    open(browser, app, "/admin/").await;
     fill(browser, "[name=email]", "root@example.com").await;
     fill(browser, "[name=password]", PASSWORD).await;
     browser.click("main button").await;
     browser.find("header.top").await;
 }
 
-async fn go(browser: &Browser, app: &TestApp, path: &str) {
+async fn open(browser: &Browser, app: &TestApp, path: &str) {
     let url = format!("{}{path}", app.base);
     browser.client.goto(&url).await.unwrap();
 }
 
-/// Puts a text in the place of what is in a field.
+/// Replaces the text of a field.
 async fn fill(browser: &Browser, css: &str, text: &str) {
     let field = browser.find(css).await;
     field.clear().await.unwrap();
     field.send_keys(text).await.unwrap();
 }
 
+/// Clicks by script, which works without scrolling to the element.
+async fn click_by_script(browser: &Browser, css: &str) {
+    browser.find(css).await;
+    run(
+        browser,
+        &format!("document.querySelector(\"{css}\").click()"),
+    )
+    .await;
+}
+
+async fn press(browser: &Browser, keys: &str) {
+    let focused: Element = browser.client.active_element().await.unwrap();
+    focused.send_keys(keys).await.unwrap();
+}
+
 async fn run(browser: &Browser, script: &str) -> Value {
     browser.client.execute(script, vec![]).await.unwrap()
 }
 
-/// Waits until the page says so.
+/// Waits until a JavaScript expression is true.
 async fn wait_for(browser: &Browser, script: &str) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     while run(browser, &format!("return Boolean({script})")).await != true {
@@ -84,105 +105,50 @@ async fn wait_for(browser: &Browser, script: &str) {
     }
 }
 
-/// Waits until the page is one whose address contains this.
-async fn wait_for_address(browser: &Browser, part: &str) {
+async fn wait_for_text(browser: &Browser, text: &str) {
+    let script = format!("document.body.textContent.includes('{text}')");
+    wait_for(browser, &script).await;
+}
+
+async fn wait_for_flash(browser: &Browser, text: &str) {
+    let script = format!("document.querySelector('.flash')?.textContent.includes('{text}')");
+    wait_for(browser, &script).await;
+}
+
+async fn wait_for_rows(browser: &Browser, count: usize) {
+    let script = format!("document.querySelectorAll('#results tbody tr').length === {count}");
+    wait_for(browser, &script).await;
+}
+
+/// Closes the browser and asserts that its pages sent requests only to the application.
+async fn close_without_foreign_requests(browser: Browser, app: &TestApp) {
+    let urls = browser.close().await;
+    let foreign: Vec<_> = urls
+        .iter()
+        .filter(|url| !url.starts_with(&app.base) && !url.starts_with("data:"))
+        .collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+}
+
+/// The options of Chrome that emulate a phone.
+fn phone() -> Value {
+    json!({"mobileEmulation": {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 1.0}}})
+}
+
+/// Waits until the page's URL contains `part`.
+async fn wait_for_url(browser: &Browser, part: &str) {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
-        let address = browser.client.current_url().await.unwrap();
-        if address.as_str().contains(part) {
+        let url = browser.client.current_url().await.unwrap();
+        if url.as_str().contains(part) {
             return;
         }
-        assert!(tokio::time::Instant::now() < deadline, "{address}");
+        assert!(tokio::time::Instant::now() < deadline, "{url}");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// Checks that axe-core finds nothing.
-async fn is_accessible(browser: &Browser, what: &str) {
-    assert_eq!(barriers(browser).await, json!([]), "{what}");
-}
-
-async fn barriers(browser: &Browser) -> Value {
-    run(browser, AXE).await;
-    let script = "const done = arguments[0]; axe.run().then(found => done(found.violations.map(it => \
-                  it.id + ': ' + it.nodes.map(node => node.html + ' ' + node.failureSummary).join(' | '))))";
-    browser.client.execute_async(script, vec![]).await.unwrap()
-}
-
-/// Every page that is reached by its address, the others by what leads to them.
-async fn looks_right_everywhere(browser: &Browser, app: &TestApp, how: &str) {
-    let newest = mail::list(&app.database.db, None, 1).await.unwrap();
-    let mail = format!("/admin/mails/{}/", newest[0].id);
-    for path in PAGES.into_iter().chain([mail.as_str()]) {
-        go(browser, app, path).await;
-        let is_found = run(
-            browser,
-            "return Boolean(document.querySelector('header.top'))",
-        )
-        .await;
-        assert_eq!(is_found, path != "/admin/nowhere/", "{path}, {how}");
-        looks_right(browser, &format!("{path}, {how}")).await;
-    }
-
-    go(browser, app, "/admin/audit/").await;
-    act(browser, "form[action='/admin/audit/verify/'] button").await;
-    browser.find("p.good[role=status]").await;
-    looks_right(browser, &format!("the chain, {how}")).await;
-    go(browser, app, "/admin/audit/?user=nobody").await;
-    browser.find("#e-user").await;
-    looks_right(browser, &format!("a filter that is not understood, {how}")).await;
-
-    go(browser, app, "/admin/users/?q=user4").await;
-    act(browser, "#results tbody input[name=id]").await;
-    act(browser, "button[value=delete]").await;
-    browser.find("[name=confirmed]").await;
-    looks_right(browser, &format!("a question, {how}")).await;
-
-    let user = app.user("user5@example.com").await;
-    go(browser, app, &format!("/admin/users/{}/", user.id)).await;
-    fill(browser, "[name=phoneNumber]", "12").await;
-    act(browser, "#edit button[type=submit]").await;
-    browser.find("#e-phoneNumber").await;
-    looks_right(browser, &format!("a bad field, {how}")).await;
-    fill(browser, "[name=phoneNumber]", "").await;
-    let change = user::profile::ProfileChange {
-        username: Some(format!("Before {how}").parse().unwrap()),
-        ..user::profile::ProfileChange::default()
-    };
-    user::profile::change(&app.database.db, user, change, app.clock.now())
-        .await
-        .unwrap();
-    act(browser, "#edit button[type=submit]").await;
-    browser.find("div.error li").await;
-    looks_right(browser, &format!("a conflict, {how}")).await;
-}
-
-/// Clicks where the page is, whether or not it has to be scrolled there first.
-async fn act(browser: &Browser, css: &str) {
-    browser.find(css).await;
-    run(
-        browser,
-        &format!("document.querySelector(\"{css}\").click()"),
-    )
-    .await;
-}
-
-/// Nothing that people with disabilities stumble over, nothing too wide, nothing too small to be touched (WCAG 2.2, 2.5.8).
-async fn looks_right(browser: &Browser, what: &str) {
-    is_accessible(browser, what).await;
-    let wider =
-        "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-    assert_eq!(
-        run(browser, wider).await,
-        0,
-        "{what}: wider than the screen"
-    );
-    let small = "return [...document.querySelectorAll('button, input:not([type=hidden]), select, summary, nav a, [role=button]')]\
-                 .filter(it => { const box = it.getBoundingClientRect(); \
-                 return box.width > 1 && (box.height < 24 || box.width < 24) }).map(it => it.outerHTML)";
-    assert_eq!(run(browser, small).await, json!([]), "{what}: too small");
-}
-
+/// Sets a preference, `language` or `theme`, and waits for the new page.
 async fn prefer(browser: &Browser, name: &str, value: &str) {
     run(browser, "window.before = true").await;
     let option = format!(".preferences select[name={name}] option[value={value}]");
@@ -195,33 +161,103 @@ async fn prefer(browser: &Browser, name: &str, value: &str) {
     .await;
 }
 
+/// The accessibility violations that axe-core finds in the page.
+async fn violations(browser: &Browser) -> Value {
+    run(browser, AXE).await;
+    let script = "const done = arguments[0]; axe.run().then(found => done(found.violations.map(it => \
+                  it.id + ': ' + it.nodes.map(node => node.html + ' ' + node.failureSummary).join(' | '))))";
+    browser.client.execute_async(script, vec![]).await.unwrap()
+}
+
+async fn assert_accessible(browser: &Browser, page: &str) {
+    assert_eq!(violations(browser).await, json!([]), "{page}");
+}
+
+/// Asserts that a page is accessible, fits the screen, and has targets of at least 24 by 24 pixels (WCAG 2.2, 2.5.8).
+async fn assert_page_fits(browser: &Browser, page: &str) {
+    assert_accessible(browser, page).await;
+    assert_eq!(
+        run(browser, OVERFLOW).await,
+        0,
+        "{page}: wider than the screen"
+    );
+    let small = "return [...document.querySelectorAll('button, input:not([type=hidden]), select, summary, nav a, [role=button]')]\
+                 .filter(it => { const box = it.getBoundingClientRect(); \
+                 return box.width > 1 && (box.height < 24 || box.width < 24) }).map(it => it.outerHTML)";
+    assert_eq!(run(browser, small).await, json!([]), "{page}: too small");
+}
+
+/// Checks every page, and the pages that only a form leads to. `mode` names the variant in failures.
+async fn assert_all_pages_fit(browser: &Browser, app: &TestApp, mode: &str) {
+    let mail = format!("/admin/mails/{}/", newest_mail(app).await.id);
+    for path in PAGES.into_iter().chain([mail.as_str()]) {
+        open(browser, app, path).await;
+        let is_dashboard_page = run(
+            browser,
+            "return Boolean(document.querySelector('header.top'))",
+        )
+        .await;
+        assert_eq!(
+            is_dashboard_page,
+            path != "/admin/nowhere/",
+            "{path}, {mode}"
+        );
+        assert_page_fits(browser, &format!("{path}, {mode}")).await;
+    }
+
+    open(browser, app, "/admin/audit/").await;
+    click_by_script(browser, "form[action='/admin/audit/verify/'] button").await;
+    browser.find("p.good[role=status]").await;
+    assert_page_fits(browser, &format!("the verified log, {mode}")).await;
+    open(browser, app, "/admin/audit/?user=x").await;
+    browser.find("#e-user").await;
+    assert_page_fits(browser, &format!("an invalid filter, {mode}")).await;
+
+    open(browser, app, "/admin/users/?q=user4").await;
+    click_by_script(browser, "#results tbody input[name=id]").await;
+    click_by_script(browser, "button[value=delete]").await;
+    browser.find("[name=confirmed]").await;
+    assert_page_fits(browser, &format!("a confirmation, {mode}")).await;
+
+    let user = app.user("user5@example.com").await;
+    open(browser, app, &format!("/admin/users/{}/", user.id)).await;
+    fill(browser, "[name=phoneNumber]", "12").await;
+    click_by_script(browser, "#edit button[type=submit]").await;
+    browser.find("#e-phoneNumber").await;
+    assert_page_fits(browser, &format!("an invalid field, {mode}")).await;
+    fill(browser, "[name=phoneNumber]", "").await;
+    let change = user::profile::ProfileChange {
+        username: Some(format!("Before {mode}").parse().unwrap()),
+        ..user::profile::ProfileChange::default()
+    };
+    user::profile::change(&app.database.db, user, change, app.clock.now())
+        .await
+        .unwrap();
+    click_by_script(browser, "#edit button[type=submit]").await;
+    browser.find("div.error li").await;
+    assert_page_fits(browser, &format!("a conflict, {mode}")).await;
+}
+
+/// With JavaScript, administrators filter while they type and activate all results at once.
 #[tokio::test(flavor = "multi_thread")]
-async fn an_administrator_searches_filters_activates_and_edits() {
-    let app = start().await;
+async fn browser_searches_and_activates_without_page_load() {
+    let app = start_with_content().await;
     let browser = Browser::start().await;
     sign_in(&browser, &app).await;
 
-    // Search as one types: the list changes, the page does not.
+    // The search updates the list while the user types, without loading the page.
     browser.click("header.top a[href='/admin/users/']").await;
     browser.find("#results").await;
-    run(&browser, "window.same = true").await;
+    run(&browser, "window.loaded = true").await;
     fill(&browser, "#q", "user2").await;
-    wait_for(
-        &browser,
-        "document.querySelectorAll('#results tbody tr').length === 1",
-    )
-    .await;
-    assert_eq!(run(&browser, "return window.same").await, true);
+    wait_for_rows(&browser, 1).await;
+    assert_eq!(run(&browser, "return window.loaded").await, true);
     wait_for(&browser, "location.search.includes('q=user2')").await;
     fill(&browser, "#q", "user").await;
     browser.click("[name=activated] option[value=no]").await;
-    wait_for(
-        &browser,
-        "document.querySelectorAll('#results tbody tr').length === 5",
-    )
-    .await;
+    wait_for_rows(&browser, 5).await;
 
-    // All on the page at once.
+    // Selects all rows of the page.
     browser.click("[data-all]").await;
     wait_for(
         &browser,
@@ -229,36 +265,37 @@ async fn an_administrator_searches_filters_activates_and_edits() {
     )
     .await;
     browser.click("button[value=activate]").await;
-    wait_for(
-        &browser,
-        "document.querySelector('.flash')?.textContent.includes('(5)')",
-    )
-    .await;
+    wait_for_flash(&browser, "(5)").await;
     for i in 1..=6 {
         let user = app.user(&format!("user{i}@example.com")).await;
         assert!(user.is_activated, "{i}");
     }
-    wait_for(
-        &browser,
-        "document.body.textContent.includes('No users match')",
-    )
-    .await;
+    wait_for_text(&browser, "No users match").await;
+    close_without_foreign_requests(browser, &app).await;
+}
 
-    // A bad field: it is named, and what was entered stays.
+/// With JavaScript, administrators correct a form, resolve an edit conflict, delete an account and sign out.
+#[tokio::test(flavor = "multi_thread")]
+async fn browser_edits_through_conflict_and_deletes() {
+    let app = start_with_content().await;
+    let browser = Browser::start().await;
+    sign_in(&browser, &app).await;
+
+    // An invalid field has an error and the focus; the input stays.
     let id = app.user("user3@example.com").await.id;
-    go(&browser, &app, &format!("/admin/users/{id}/")).await;
+    open(&browser, &app, &format!("/admin/users/{id}/")).await;
     fill(&browser, "[name=username]", "Grace").await;
     fill(&browser, "[name=phoneNumber]", "12").await;
     browser.click("#edit button[type=submit]").await;
     browser.find("#e-phoneNumber").await;
-    let field = "return document.querySelector('[name=username]').value";
-    assert_eq!(run(&browser, field).await, "Grace");
+    let username = "return document.querySelector('[name=username]').value";
+    assert_eq!(run(&browser, username).await, "Grace");
     wait_for(&browser, "document.activeElement.name === 'phoneNumber'").await;
-    is_accessible(&browser, "a form with a bad field").await;
+    assert_accessible(&browser, "a form with an invalid field").await;
 
     // Another administrator saves first.
     fill(&browser, "[name=phoneNumber]", "").await;
-    let other = crate::support::dashboard::Dashboard::signed_in(&app, "root@example.com").await;
+    let other = Dashboard::signed_in(&app, "root@example.com").await;
     let version = app.user("user3@example.com").await.version.to_string();
     let theirs = [
         ("version", version.as_str()),
@@ -269,116 +306,91 @@ async fn an_administrator_searches_filters_activates_and_edits() {
     ];
     other.submit(&format!("/admin/users/{id}/"), &theirs).await;
     browser.click("#edit button[type=submit]").await;
-    wait_for(
-        &browser,
-        "document.body.textContent.includes('has changed since you opened it')",
-    )
-    .await;
-    assert_eq!(run(&browser, field).await, "Grace");
-    is_accessible(&browser, "a conflict").await;
+    wait_for_text(&browser, "has changed since you opened it").await;
+    assert_eq!(run(&browser, username).await, "Grace");
+    assert_accessible(&browser, "a conflict").await;
     browser.click("#edit button[type=submit]").await;
-    wait_for(
-        &browser,
-        "document.querySelector('.flash')?.textContent === 'Saved.'",
-    )
-    .await;
+    wait_for_flash(&browser, "Saved.").await;
     assert_eq!(
         app.user("user3@example.com").await.username.as_str(),
         "Grace"
     );
 
-    // What cannot be taken back is asked about.
+    // A deletion requires confirmation.
     browser.click("button[value=delete]").await;
     wait_for(&browser, "document.querySelector('[name=confirmed]')").await;
-    is_accessible(&browser, "a question").await;
+    assert_accessible(&browser, "a confirmation").await;
     browser.click("main button.danger").await;
-    wait_for(
-        &browser,
-        "document.querySelector('.flash')?.textContent === 'Deleted.'",
-    )
-    .await;
+    wait_for_flash(&browser, "Deleted.").await;
 
     browser.click("header.top form button").await;
     browser.find("[name=password]").await;
-    let asked = browser.close().await;
-    let elsewhere: Vec<_> = asked
-        .iter()
-        .filter(|url| !url.starts_with(&app.base) && !url.starts_with("data:"))
-        .collect();
-    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+    close_without_foreign_requests(browser, &app).await;
 }
 
+/// axe-core finds no violation on any page, in light and dark, left to right and right to left.
 #[tokio::test(flavor = "multi_thread")]
-async fn no_page_has_a_barrier_light_dark_or_from_right_to_left() {
-    let app = start().await;
+async fn pages_are_accessible_in_light_dark_and_arabic() {
+    let app = start_with_content().await;
     let browser = Browser::start().await;
-    go(&browser, &app, "/admin/").await;
-    is_accessible(&browser, "the sign-in").await;
-    // The check itself: a picture that nobody describes is found.
+    open(&browser, &app, "/admin/").await;
+    assert_accessible(&browser, "sign-in").await;
+    // The check works: it finds a picture without a description.
     run(
         &browser,
         "document.querySelector('main').append(new Image())",
     )
     .await;
-    let found = barriers(&browser).await.to_string();
+    let found = violations(&browser).await.to_string();
     assert!(found.contains("image-alt"), "{found}");
     sign_in(&browser, &app).await;
-    looks_right_everywhere(&browser, &app, "light").await;
-    go(&browser, &app, "/admin/").await;
+    assert_all_pages_fit(&browser, &app, "light").await;
+    open(&browser, &app, "/admin/").await;
     prefer(&browser, "theme", "dark").await;
-    looks_right_everywhere(&browser, &app, "dark").await;
-    go(&browser, &app, "/admin/").await;
+    assert_all_pages_fit(&browser, &app, "dark").await;
+    open(&browser, &app, "/admin/").await;
     prefer(&browser, "language", "ar").await;
     assert_eq!(run(&browser, "return document.dir").await, "rtl");
-    looks_right_everywhere(&browser, &app, "Arabic, dark").await;
+    assert_all_pages_fit(&browser, &app, "Arabic, dark").await;
     browser.close().await;
 }
 
+/// Every page fits a phone, and the first user is on the first screen.
 #[tokio::test(flavor = "multi_thread")]
-async fn every_page_fits_a_phone() {
-    let app = start().await;
-    let phone = json!({"mobileEmulation": {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 1.0}}});
-    let browser = Browser::with(phone).await;
+async fn pages_fit_phone_in_both_directions() {
+    let app = start_with_content().await;
+    let browser = Browser::with(phone()).await;
     sign_in(&browser, &app).await;
     assert_eq!(run(&browser, "return innerWidth").await, 390);
-    looks_right_everywhere(&browser, &app, "phone").await;
-    // The first account is on the first screen, whatever could be done to it and by whatever it could be found.
-    go(&browser, &app, "/admin/users/").await;
+    assert_all_pages_fit(&browser, &app, "phone").await;
+    // Actions and filters leave room for the first user.
+    open(&browser, &app, "/admin/users/").await;
     let top = "return document.querySelector('#results tbody tr').getBoundingClientRect().top";
     let top = run(&browser, top).await.as_f64().unwrap();
     assert!(top < 500.0, "{top}");
     browser.click("#filter summary").await;
     browser.click("[name=active] option[value=no]").await;
-    wait_for(
-        &browser,
-        "document.body.textContent.includes('No users match')",
-    )
-    .await;
-    go(&browser, &app, "/admin/").await;
+    wait_for_text(&browser, "No users match").await;
+    open(&browser, &app, "/admin/").await;
     prefer(&browser, "language", "ar").await;
-    looks_right_everywhere(&browser, &app, "phone, Arabic").await;
+    assert_all_pages_fit(&browser, &app, "phone, Arabic").await;
     browser.close().await;
 }
 
+/// Long names and emails do not make a page wider than the screen.
 #[tokio::test(flavor = "multi_thread")]
-async fn long_names_fit_screens_between_phone_and_desk() {
-    let app = start().await;
+async fn pages_with_long_names_fit_every_width() {
+    let app = start_with_content().await;
+    let email = format!("{}@{}.example.com", "e".repeat(40), "m".repeat(40));
     let body = json!({
-        "email": format!("{}@{}.example.com", "e".repeat(40), "m".repeat(40)),
+        "email": email,
         "username": "W".repeat(45),
         "password": PASSWORD,
     });
     assert_eq!(app.post("/api/register/", body).await.status, 201);
     let browser = Browser::start().await;
     sign_in(&browser, &app).await;
-    let id = app
-        .user(&format!(
-            "{}@{}.example.com",
-            "e".repeat(40),
-            "m".repeat(40)
-        ))
-        .await
-        .id;
+    let id = app.user(&email).await.id;
     for width in [400, 600, 769, 800, 1024, 1280] {
         browser.client.set_window_size(width, 1000).await.unwrap();
         for path in [
@@ -388,19 +400,17 @@ async fn long_names_fit_screens_between_phone_and_desk() {
             "/admin/audit/",
             "/admin/mails/",
         ] {
-            go(&browser, &app, path).await;
-            let wider = "return document.documentElement.scrollWidth - document.documentElement.clientWidth";
-            assert_eq!(run(&browser, wider).await, 0, "{path} at {width}");
+            open(&browser, &app, path).await;
+            assert_eq!(run(&browser, OVERFLOW).await, 0, "{path} at {width}");
         }
     }
     browser.close().await;
 }
 
-/// A page that nobody but who is let in sees, and that of whoever may not.
+/// The setup page and the page without permission are accessible on a phone, too.
 #[tokio::test(flavor = "multi_thread")]
-async fn the_set_up_and_a_refusal_have_no_barrier_on_a_phone_either() {
-    let phone = json!({"mobileEmulation": {"deviceMetrics": {"width": 390, "height": 844, "pixelRatio": 1.0}}});
-    let browser = Browser::with(phone).await;
+async fn setup_and_403_pages_are_accessible_on_phone() {
+    let browser = Browser::with(phone()).await;
     let app = TestApp::new().await;
     let mut variables = app.variables.clone();
     variables.insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
@@ -411,40 +421,41 @@ async fn the_set_up_and_a_refusal_have_no_barrier_on_a_phone_either() {
     let (_, token) = log.split_once("/admin/setup/").unwrap();
     let path = format!("/admin/setup/{}/", token.split('/').next().unwrap());
     for language in ["en", "ar"] {
-        go(&browser, &app, &path).await;
+        open(&browser, &app, &path).await;
         prefer(&browser, "language", language).await;
-        looks_right(&browser, &format!("set-up, {language}")).await;
+        assert_page_fits(&browser, &format!("setup, {language}")).await;
         fill(&browser, "[name=email]", "root@example").await;
-        act(&browser, "main button").await;
+        click_by_script(&browser, "main button").await;
         browser.find("#e-password").await;
-        looks_right(&browser, &format!("set-up with bad fields, {language}")).await;
+        assert_page_fits(&browser, &format!("setup with invalid fields, {language}")).await;
     }
     app.create_staff("staff@example.com", "").await;
-    go(&browser, &app, "/admin/users/").await;
+    open(&browser, &app, "/admin/users/").await;
     fill(&browser, "[name=email]", "staff@example.com").await;
     fill(&browser, "[name=password]", PASSWORD).await;
-    act(&browser, "main button").await;
+    click_by_script(&browser, "main button").await;
     wait_for(
         &browser,
         "location.pathname === '/admin/users/' && document.querySelector('main code')",
     )
     .await;
-    looks_right(&browser, "403").await;
+    assert_page_fits(&browser, "403").await;
     browser.close().await;
 }
 
+/// Administrators sign in and activate an account without a mouse.
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_is_done_by_keyboard_alone() {
-    let app = start().await;
+async fn dashboard_works_by_keyboard_alone() {
+    let app = start_with_content().await;
     let browser = Browser::start().await;
-    go(&browser, &app, "/admin/").await;
-    // The sign-in page begins in its first field.
+    open(&browser, &app, "/admin/").await;
+    // The first field of the sign-in page has the focus.
     press(&browser, "root@example.com").await;
     press(&browser, &Key::Tab.to_string()).await;
     press(&browser, PASSWORD).await;
     press(&browser, &Key::Enter.to_string()).await;
     browser.find("header.top").await;
-    // Past the frame.
+    // The first link skips the navigation.
     press(&browser, &Key::Tab.to_string()).await;
     assert_eq!(
         run(&browser, "return document.activeElement.className").await,
@@ -452,44 +463,37 @@ async fn everything_is_done_by_keyboard_alone() {
     );
     press(&browser, &Key::Enter.to_string()).await;
     wait_for(&browser, "document.activeElement.id === 'main'").await;
-    // To the first "Activate", whose focus is seen.
+    // Tabs to the first "Activate", whose focus is visible.
     for _ in 0..4 {
         press(&browser, &Key::Tab.to_string()).await;
         if run(&browser, "return document.activeElement.value").await == "activate" {
             break;
         }
     }
-    let seen = "const style = getComputedStyle(document.activeElement); \
+    let focus_is_visible = "const style = getComputedStyle(document.activeElement); \
                 return style.boxShadow !== 'none' || style.outlineStyle !== 'none'";
-    assert_eq!(run(&browser, seen).await, true);
+    assert_eq!(run(&browser, focus_is_visible).await, true);
     press(&browser, &Key::Enter.to_string()).await;
-    wait_for(
-        &browser,
-        "document.querySelector('.flash')?.textContent === 'Activated.'",
-    )
-    .await;
+    wait_for_flash(&browser, "Activated.").await;
     assert!(app.user("user2@example.com").await.is_activated);
     browser.close().await;
 }
 
-async fn press(browser: &Browser, keys: &str) {
-    let focused: Element = browser.client.active_element().await.unwrap();
-    focused.send_keys(keys).await.unwrap();
-}
-
+/// Administrators search, activate and edit with JavaScript disabled.
 #[tokio::test(flavor = "multi_thread")]
-async fn everything_works_without_javascript() {
-    let app = start().await;
-    let none = json!({"prefs": {"profile.managed_default_content_settings.javascript": 2}});
-    let browser = Browser::with(none).await;
-    go(&browser, &app, "/admin/").await;
+async fn dashboard_works_without_javascript() {
+    let app = start_with_content().await;
+    let no_javascript =
+        json!({"prefs": {"profile.managed_default_content_settings.javascript": 2}});
+    let browser = Browser::with(no_javascript).await;
+    open(&browser, &app, "/admin/").await;
     fill(&browser, "[name=email]", "root@example.com").await;
     fill(&browser, "[name=password]", PASSWORD).await;
     browser.click("main button").await;
     browser.click("header.top a[href='/admin/users/']").await;
     fill(&browser, "#q", "user2").await;
     browser.click("#filter button").await;
-    wait_for_address(&browser, "q=user2").await;
+    wait_for_url(&browser, "q=user2").await;
     browser.find("footer").await;
     let rows = browser
         .client

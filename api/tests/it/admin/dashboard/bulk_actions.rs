@@ -1,4 +1,4 @@
-//! Bulk actions on accounts: who may, confirmation and consequences.
+//! Bulk actions on accounts: permissions, confirmation and consequences.
 
 use latchkey_shared::models::user::{self, staff};
 
@@ -213,8 +213,7 @@ async fn concurrent_dashboard_superuser_removals_leave_one() {
         // The next round starts without superusers.
         for email in &emails {
             let db = &app.database.db;
-            let found =
-                latchkey_shared::models::user::find_by_email(db, &email.parse().unwrap()).await;
+            let found = user::find_by_email(db, &email.parse().unwrap()).await;
             if let Some(user) = found.unwrap() {
                 staff::delete(db, user.id).await.unwrap();
             }
@@ -303,14 +302,14 @@ async fn user_list_has_checkboxes_only_for_manageable_accounts() {
 async fn refused_bulk_action_keeps_permitted_selection() {
     let app = TestApp::new().await;
     let [_, ada, grace] = create_staff_and_users(&app).await;
-    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
+    let dashboard = Dashboard::signed_in(&app, "staff@example.com").await;
     // Grace joins the staff after the list was opened.
-    let change = user::staff::Change {
+    let change = staff::Change {
         is_staff: Some(true),
-        ..user::staff::Change::default()
+        ..staff::Change::default()
     };
     let seen = app.user("grace@example.com").await;
-    user::staff::change(&app.database.db, &seen, change, app.clock.now())
+    staff::change(&app.database.db, &seen, change, app.clock.now())
         .await
         .unwrap();
     let back = ("back", "/admin/users/?q=example&sort=joined");
@@ -321,7 +320,7 @@ async fn refused_bulk_action_keeps_permitted_selection() {
             ("act", act),
             back,
         ];
-        let page = staff.post("/admin/users/bulk/", &fields).await;
+        let page = dashboard.post("/admin/users/bulk/", &fields).await;
         assert_eq!(page.status, 403, "{act}");
         let html = page.html;
         assert!(html.contains("does not have permission"), "{act}: {html}");

@@ -33,7 +33,7 @@ fn health(html: &str, part: &str) -> (bool, String) {
     (class == "good", text.split('<').next().unwrap().to_owned())
 }
 
-/// The SMTP row of the overview, as an administrator sees it.
+/// The SMTP row of the overview, as the administrator with this email sees it.
 async fn smtp_of(app: &TestApp, email: &str) -> (bool, String) {
     let dashboard = Dashboard::signed_in(app, email).await;
     health(&dashboard.get_html("/admin/").await, "SMTP")
@@ -250,7 +250,7 @@ async fn register_with_fault(app: &TestApp, email: &str, fault: Fault) {
 
 /// R2, R3: the overview distinguishes an SMTP server that rejects the service from one that rejects a recipient.
 #[tokio::test]
-async fn dashboard_shows_refusals_of_the_service_and_not_of_one_recipient() {
+async fn smtp_health_distinguishes_rejected_service_from_recipient() {
     let app = TestApp::new().await;
     app.create_superuser("root@example.com").await;
     app.create_staff("staff@example.com", "view_users").await;
