@@ -38,6 +38,12 @@ impl Dashboard {
         dashboard
     }
 
+    /// Creates the superuser root@example.com and signs in.
+    pub(crate) async fn superuser(app: &TestApp) -> Self {
+        app.create_superuser("root@example.com").await;
+        Self::signed_in(app, "root@example.com").await
+    }
+
     /// Signs in with [`PASSWORD`].
     pub(crate) async fn signed_in(app: &TestApp, email: &str) -> Self {
         let mut dashboard = Self::open(app).await;
@@ -144,4 +150,10 @@ pub(crate) fn flash_message(html: &str) -> String {
     let (_, rest) = html.split_once("<p class=\"flash\"").unwrap_or(("", ">"));
     let text = rest.split_once('>').unwrap().1;
     text.split('<').next().unwrap().to_owned()
+}
+
+/// Asserts that a page contains a text; prints the page otherwise.
+#[track_caller]
+pub(crate) fn assert_contains(html: &str, text: &str) {
+    assert!(html.contains(text), "{text:?} is not in {html}");
 }

@@ -47,6 +47,7 @@ const TEST_SETTINGS: &[(&str, &str)] = &[
     ("ARGON2_MEMORY_KIB", "64"),
     ("ARGON2_ITERATIONS", "1"),
     ("HASH_QUEUE_SECONDS", "60"),
+    ("BIND", "127.0.0.1:0"),
     ("METRICS_BIND", "off"),
     // Limits high enough that only the tests of the limits reach them.
     ("MAX_CONNECTIONS", "10000"),
@@ -113,6 +114,16 @@ impl TestApp {
     /// Starts an application with these settings changed.
     pub(crate) async fn with(settings: &[(&str, &str)]) -> Self {
         Self::on_redis(TestRedis::create().await, settings).await
+    }
+
+    /// Starts an application that locks out an account after this many failed logins.
+    pub(crate) async fn with_lockout_after(failures: u32) -> Self {
+        let failures = failures.to_string();
+        Self::with(&[
+            ("LIMIT_LOGIN_FREE_FAILURES", &failures),
+            ("LIMIT_LOGIN_FAILURES", "100"),
+        ])
+        .await
     }
 
     /// Starts an application on this Redis.
@@ -416,6 +427,13 @@ impl TestApp {
     /// Runs the built `latchkey-api` with this application's settings.
     pub(crate) fn process(&self, arguments: &[&str]) -> Process {
         Process::spawn(PROGRAM, arguments, &self.variables)
+    }
+
+    /// Runs a command to its end, asserts its exit code and returns its output.
+    pub(crate) async fn run(&self, arguments: &[&str], exit_code: i32) -> String {
+        let (code, output) = self.process(arguments).output().await;
+        assert_eq!(code, Some(exit_code), "{arguments:?}: {output}");
+        output
     }
 
     /// Runs the built program with `stdout` as its standard output.

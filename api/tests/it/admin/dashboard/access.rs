@@ -5,7 +5,7 @@ use reqwest::Method;
 
 use super::newest_mail;
 use crate::support::{
-    dashboard::Dashboard,
+    dashboard::{Dashboard, assert_contains},
     test_app::{PASSWORD, TestApp},
 };
 
@@ -44,9 +44,8 @@ const FORMS: [(&str, &[(&str, &str)]); 11] = [
 #[tokio::test]
 async fn form_without_csrf_token_returns_403() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.register("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let other = Dashboard::signed_in(&app, "root@example.com").await;
 
     for (path, fields) in FORMS {
@@ -92,20 +91,14 @@ async fn page_without_session_redirects_to_sign_in() {
     }
     // An access token is no session, neither as a bearer token nor as the cookie.
     let tokens = app.login("root@example.com", PASSWORD).await;
-    let page = visitor
-        .send(
-            app.request(Method::GET, "/admin/")
-                .bearer_auth(&tokens.access),
-        )
-        .await;
-    assert_eq!(page.status, 303);
-    let page = visitor
-        .send(
-            app.request(Method::GET, "/admin/")
-                .header("cookie", format!("latchkey_admin={}", tokens.access)),
-        )
-        .await;
-    assert_eq!(page.status, 303);
+    let request = || app.request(Method::GET, "/admin/");
+    let cookie = format!("latchkey_admin={}", tokens.access);
+    for request in [
+        request().bearer_auth(&tokens.access),
+        request().header("cookie", cookie),
+    ] {
+        assert_eq!(visitor.send(request).await.status, 303);
+    }
 }
 
 /// A4: staff see only the pages and links that their permissions allow.
@@ -113,8 +106,7 @@ async fn page_without_session_redirects_to_sign_in() {
 async fn page_without_permission_returns_403() {
     let app = TestApp::new().await;
     app.create_superuser("root@example.com").await;
-    let newest = mail::list(&app.database.db, None, 1).await.unwrap();
-    let mail = format!("/admin/mails/{}/", newest[0].id);
+    let mail = format!("/admin/mails/{}/", newest_mail(&app).await.id);
     let mail = mail.as_str();
     for (permissions, allowed) in [
         ("", vec!["/admin/", "/admin/account/"]),
@@ -168,9 +160,9 @@ async fn form_without_permission_returns_403() {
     app.create_superuser("root@example.com").await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let ada = app.user("ada@example.com").await;
-    let newest = mail::list(&app.database.db, None, 1).await.unwrap();
+    let newest = newest_mail(&app).await;
     let (mail, user) = (
-        format!("/admin/mails/{}/", newest[0].id),
+        format!("/admin/mails/{}/", newest.id),
         format!("/admin/users/{}/", ada.id),
     );
     let (sessions, id) = (format!("{user}sessions/"), ada.id.to_string());
@@ -222,8 +214,8 @@ async fn form_without_permission_returns_403() {
     }
     assert_eq!(app.user("ada@example.com").await, ada);
     assert_eq!(app.get_user(&tokens.access).await.status, 200);
-    let kept = mail::find(&app.database.db, newest[0].id).await.unwrap();
-    assert_eq!(kept.as_ref(), Some(&newest[0]));
+    let kept = mail::find(&app.database.db, newest.id).await.unwrap();
+    assert_eq!(kept, Some(newest));
     for (permission, path, fields) in forms {
         let with = Dashboard::signed_in(&app, &format!("{permission}@example.com")).await;
         let page = with.post(path, &fields).await;
@@ -234,11 +226,7 @@ async fn form_without_permission_returns_403() {
 /// A4: pages show staff no links and buttons that would be refused.
 #[tokio::test]
 async fn pages_show_only_permitted_links_and_buttons() {
-    let app = TestApp::with(&[
-        ("LIMIT_LOGIN_FREE_FAILURES", "2"),
-        ("LIMIT_LOGIN_FAILURES", "100"),
-    ])
-    .await;
+    let app = TestApp::with_lockout_after(2).await;
     app.create_superuser("root@example.com").await;
     for _ in 0..3 {
         app.try_login("root@example.com", "wrong password").await;
@@ -272,8 +260,7 @@ async fn pages_show_only_permitted_links_and_buttons() {
 #[tokio::test]
 async fn pages_have_strict_csp_and_no_inline_script() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     for path in PAGES
         .into_iter()
         .chain(["/admin/login/", "/admin/nowhere/"])
@@ -291,7 +278,7 @@ async fn pages_have_strict_csp_and_no_inline_script() {
             "form-action 'self'",
             "base-uri 'none'",
         ] {
-            assert!(policy.contains(needed), "{path}: {policy}");
+            assert_contains(&policy, needed);
         }
         assert!(!policy.contains("unsafe"), "{path}: {policy}");
         assert_eq!(page.headers["cache-control"], "no-store", "{path}");
@@ -331,10 +318,7 @@ async fn assets_are_cached_only_under_their_hash() {
     for address in addresses {
         let page = visitor.get(&address).await;
         let cache_control = page.headers["cache-control"].to_str().unwrap();
-        assert!(
-            cache_control.contains("immutable"),
-            "{address}: {cache_control}"
-        );
+        assert_contains(&cache_control, "immutable");
         // A page of another version links another hash or none.
         let (name, _) = address.split_once('?').unwrap();
         for other in [name.to_owned(), format!("{name}?v=00000000")] {

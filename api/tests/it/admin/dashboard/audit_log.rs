@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use crate::{
     admin::audit_log::{drop_triggers, execute},
     support::{
-        dashboard::{Dashboard, field_value},
+        dashboard::{Dashboard, assert_contains, field_value},
         test_app::TestApp,
     },
 };
@@ -18,9 +18,8 @@ fn row_count(html: &str) -> usize {
 #[tokio::test]
 async fn audit_page_filters_events_and_verifies_chain() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.register("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
     root.submit("/admin/users/bulk/", &[("id", &id), ("act", "activate")])
         .await;
@@ -28,18 +27,14 @@ async fn audit_page_filters_events_and_verifies_chain() {
         .get_html(&format!("/admin/audit/?user={id}&event=authz_admin"))
         .await;
     assert_eq!(row_count(&html), 1, "{html}");
-    assert!(html.contains("is_activated: false → true"), "{html}");
+    assert_contains(&html, "is_activated: false → true");
     let page = root.post("/admin/audit/verify/", &[]).await;
-    assert!(
-        page.html.contains("The audit log is intact"),
-        "{}",
-        page.html
-    );
+    assert_contains(&page.html, "The audit log is intact");
     drop_triggers(&app).await;
     let tampering = "UPDATE audit_events SET changes = 'none' WHERE changes IS NOT NULL";
     execute(&app, tampering).await.unwrap();
     let page = root.post("/admin/audit/verify/", &[]).await;
-    assert!(page.html.contains("was altered"), "{}", page.html);
+    assert_contains(&page.html, "was altered");
 }
 
 /// Administrators find events by account, actor, kind and day.
@@ -81,8 +76,7 @@ async fn audit_page_filters_by_user_actor_and_day() {
 #[tokio::test]
 async fn audit_page_invalid_filter_returns_400() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     for (name, value, error) in [
         ("user", "ada", "Enter an account ID or an email address."),
         (
@@ -101,11 +95,9 @@ async fn audit_page_invalid_filter_returns_400() {
         let page = root.get(&format!("/admin/audit/?{name}={value}")).await;
         assert_eq!(page.status, 400, "{name}={value}");
         assert_eq!(row_count(&page.html), 0, "{}", page.html);
-        assert!(
-            page.html
-                .contains(&format!("id=\"e-{name}\" class=\"error\">{error}")),
-            "{}",
-            page.html
+        assert_contains(
+            &page.html,
+            &format!("id=\"e-{name}\" class=\"error\">{error}"),
         );
         assert_eq!(field_value(&page.html, name), value);
     }
@@ -115,9 +107,8 @@ async fn audit_page_invalid_filter_returns_400() {
 #[tokio::test]
 async fn audit_page_shows_names_only_with_view_users() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.register("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let root_id = app.user("root@example.com").await.id;
     let id = app.user("ada@example.com").await.id;
     let text = id.to_string();
@@ -129,11 +120,11 @@ async fn audit_page_shows_names_only_with_view_users() {
     let actor = format!(
         "<a href=\"/admin/users/{root_id}/\"><bdi>Ada</bdi></a> <small><bdi dir=\"ltr\">user {root_id}</bdi></small>"
     );
-    assert!(html.contains(&actor), "{html}");
+    assert_contains(&html, &actor);
     app.create_staff("auditor@example.com", "audit").await;
     let auditor = Dashboard::signed_in(&app, "auditor@example.com").await;
     let html = auditor.get_html(&format!("/admin/audit/?user={id}")).await;
-    assert!(html.contains(&format!("user {root_id}")), "{html}");
+    assert_contains(&html, &format!("user {root_id}"));
     assert!(
         !html.contains("href=\"/admin/users/") && !html.contains("<bdi>Ada</bdi></a> <small>"),
         "{html}"

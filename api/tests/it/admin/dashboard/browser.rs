@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use fantoccini::{Locator, elements::Element, key::Key};
 use latchkey_shared::models::user;
-use latchkey_testing::{PATIENCE, Process};
+use latchkey_testing::PATIENCE;
 use serde_json::{Value, json};
 
 use super::newest_mail;
 use crate::support::{
     browser::Browser,
-    dashboard::Dashboard,
+    dashboard::{Dashboard, assert_contains},
     test_app::{PASSWORD, TestApp},
 };
 
@@ -35,11 +35,7 @@ const OVERFLOW: &str =
 
 /// Starts an application whose every page has content.
 async fn start_with_content() -> TestApp {
-    let app = TestApp::with(&[
-        ("LIMIT_LOGIN_FREE_FAILURES", "2"),
-        ("LIMIT_LOGIN_FAILURES", "100"),
-    ])
-    .await;
+    let app = TestApp::with_lockout_after(2).await;
     app.create_superuser("root@example.com").await;
     for i in 1..=6 {
         app.register(&format!("user{i}@example.com")).await;
@@ -342,7 +338,7 @@ async fn pages_are_accessible_in_light_dark_and_arabic() {
     )
     .await;
     let found = violations(&browser).await.to_string();
-    assert!(found.contains("image-alt"), "{found}");
+    assert_contains(&found, "image-alt");
     sign_in(&browser, &app).await;
     assert_all_pages_fit(&browser, &app, "light").await;
     open(&browser, &app, "/admin/").await;
@@ -412,9 +408,7 @@ async fn pages_with_long_names_fit_every_width() {
 async fn setup_and_403_pages_are_accessible_on_phone() {
     let browser = Browser::with(phone()).await;
     let app = TestApp::new().await;
-    let mut variables = app.variables.clone();
-    variables.insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
-    let mut program = Process::spawn(env!("CARGO_BIN_EXE_latchkey-api"), &["serve"], &variables);
+    let mut program = app.process(&["serve"]);
     program.wait_for_line("Listening on").await;
     let log = program.lines().join("\n");
     program.terminate().await;

@@ -6,7 +6,7 @@ use super::{attribute_values, unescape, user_page::edit};
 use crate::{
     admin::admin_events,
     support::{
-        dashboard::{Dashboard, field_value},
+        dashboard::{Dashboard, assert_contains, field_value},
         test_app::{PASSWORD, TestApp},
     },
 };
@@ -53,10 +53,9 @@ async fn bulk_activation_mails_owners_once_and_is_audited() {
 #[tokio::test]
 async fn deactivation_and_deletion_require_confirmation() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     for (act, question) in [
         ("deactivate", "Deactivate these"),
         ("delete", "Delete these"),
@@ -96,17 +95,16 @@ async fn deactivation_and_deletion_require_confirmation() {
 #[tokio::test]
 async fn deletion_confirmation_counts_dependent_records() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.logged_in_user("ada@example.com").await;
     app.login("ada@example.com", PASSWORD).await;
     app.request_reset("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
     let page = root
         .post("/admin/users/bulk/", &[("id", &id), ("act", "delete")])
         .await;
     let counts = "active sessions (2), password resets (1), pictures (0).";
-    assert!(page.html.contains(counts), "{}", page.html);
+    assert_contains(&page.html, counts);
 }
 
 /// A4: only superusers manage staff accounts and grant permissions.
@@ -164,9 +162,8 @@ async fn staff_cannot_manage_staff_or_grant_permissions() {
 #[tokio::test]
 async fn admins_cannot_deactivate_or_delete_own_account() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.create_superuser("second@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("root@example.com").await.id.to_string();
     for act in ["deactivate", "delete"] {
         let fields = [("id", id.as_str()), ("act", act), ("confirmed", "yes")];
@@ -225,7 +222,7 @@ async fn concurrent_dashboard_superuser_removals_leave_one() {
 #[tokio::test]
 async fn activating_deactivated_account_requires_confirmation() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.register("ada@example.com").await;
     app.register("grace@example.com").await;
     app.deactivate("grace@example.com").await;
@@ -233,7 +230,6 @@ async fn activating_deactivated_account_requires_confirmation() {
         app.user("ada@example.com").await.id.to_string(),
         app.user("grace@example.com").await.id.to_string(),
     );
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let both = [
         ("id", ada.as_str()),
         ("id", grace.as_str()),
@@ -241,11 +237,7 @@ async fn activating_deactivated_account_requires_confirmation() {
     ];
     let page = root.post("/admin/users/bulk/", &both).await;
     assert_eq!(page.status, 200, "{page:?}");
-    assert!(
-        page.html.contains("Some of these accounts are deactivated"),
-        "{}",
-        page.html
-    );
+    assert_contains(&page.html, "Some of these accounts are deactivated");
     for email in ["ada@example.com", "grace@example.com"] {
         assert!(!app.user(email).await.is_activated, "{email}");
     }
@@ -323,9 +315,9 @@ async fn refused_bulk_action_keeps_permitted_selection() {
         let page = dashboard.post("/admin/users/bulk/", &fields).await;
         assert_eq!(page.status, 403, "{act}");
         let html = page.html;
-        assert!(html.contains("does not have permission"), "{act}: {html}");
+        assert_contains(&html, "does not have permission");
         assert_eq!(selectable_ids(&html), [ada.as_str()], "{act}");
-        assert!(html.contains("ada@example.com\" checked>"), "{act}: {html}");
+        assert_contains(&html, "ada@example.com\" checked>");
         assert_eq!(field_value(&html, "q"), "example", "{act}");
         assert_eq!(unescape(&field_value(&html, "back")), back.1, "{act}");
     }
@@ -348,5 +340,5 @@ async fn bulk_deletion_with_own_account_returns_409() {
     let page = root.post("/admin/users/bulk/", &fields).await;
     assert_eq!(page.status, 409);
     let html = page.html;
-    assert!(html.contains("ada@example.com\" checked>"), "{html}");
+    assert_contains(&html, "ada@example.com\" checked>");
 }

@@ -5,7 +5,7 @@ use latchkey_shared::models::audit;
 use crate::{
     admin::admin_events,
     support::{
-        dashboard::{Dashboard, field_value},
+        dashboard::{Dashboard, assert_contains, field_value},
         test_app::{PASSWORD, TestApp},
     },
 };
@@ -13,19 +13,10 @@ use crate::{
 /// Staff see who is locked out, and unlock the account.
 #[tokio::test]
 async fn lockout_is_shown_and_unlocked_in_dashboard() {
-    let app = TestApp::with(&[
-        ("LIMIT_LOGIN_FREE_FAILURES", "2"),
-        ("LIMIT_LOGIN_FAILURES", "100"),
-    ])
-    .await;
-    app.create_superuser("root@example.com").await;
+    let app = TestApp::with_lockout_after(2).await;
+    let root = Dashboard::superuser(&app).await;
     app.logged_in_user("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
-    assert!(
-        root.get_html("/admin/limits/")
-            .await
-            .contains("No active lockouts")
-    );
+    assert_contains(&root.get_html("/admin/limits/").await, "No active lockouts");
     for _ in 0..3 {
         app.try_login("ada@example.com", "wrong password").await;
     }
@@ -36,24 +27,19 @@ async fn lockout_is_shown_and_unlocked_in_dashboard() {
         html.contains(&format!("href=\"/admin/users/{id}/\"")) && html.contains("failed logins"),
         "{html}"
     );
-    assert!(
-        root.get_html("/admin/")
-            .await
-            .contains("<strong>1</strong> active lockouts")
+    assert_contains(
+        &root.get_html("/admin/").await,
+        "<strong>1</strong> active lockouts",
     );
     let html = root.get_html(&format!("/admin/users/{id}/")).await;
-    assert!(html.contains("Locked out until"), "{html}");
+    assert_contains(&html, "Locked out until");
     let name = field_value(&html, "name");
     root.submit(
         "/admin/limits/release/",
         &[("name", &name), ("back", "/admin/limits/")],
     )
     .await;
-    assert!(
-        root.get_html("/admin/limits/")
-            .await
-            .contains("No active lockouts")
-    );
+    assert_contains(&root.get_html("/admin/limits/").await, "No active lockouts");
     app.login("ada@example.com", PASSWORD).await;
     assert_eq!(
         admin_events(&app).await[0].detail.as_deref(),
@@ -68,15 +54,10 @@ async fn lockout_is_shown_and_unlocked_in_dashboard() {
 /// A4: staff unlock no superuser, and only existing lockouts are unlocked.
 #[tokio::test]
 async fn superuser_lockout_is_unlocked_only_by_superusers() {
-    let app = TestApp::with(&[
-        ("LIMIT_LOGIN_FREE_FAILURES", "2"),
-        ("LIMIT_LOGIN_FAILURES", "100"),
-    ])
-    .await;
-    app.create_superuser("root@example.com").await;
+    let app = TestApp::with_lockout_after(2).await;
+    let root = Dashboard::superuser(&app).await;
     app.create_superuser("second@example.com").await;
     app.create_staff("staff@example.com", "change_users").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let staff = Dashboard::signed_in(&app, "staff@example.com").await;
     // One failed attempt is no lockout.
     app.try_login("second@example.com", "wrong password").await;

@@ -7,21 +7,23 @@ use latchkey_testing::Fault;
 use super::{attribute_values, newest_mail};
 use crate::{
     admin::admin_events,
-    support::{dashboard::Dashboard, test_app::TestApp},
+    support::{
+        dashboard::{Dashboard, assert_contains},
+        test_app::TestApp,
+    },
 };
 
 /// A4: administrators see mails without their codes, cancel queued ones and retry them.
 #[tokio::test]
 async fn mail_page_hides_code_and_cancels_or_retries() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.logged_in_user("ada@example.com").await;
     let (_, code) = app.request_reset("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let newest = newest_mail(&app).await;
     let path = format!("/admin/mails/{}/", newest.id);
     let html = root.get_html(&path).await;
-    assert!(html.contains("······ is your Latchkey code"), "{html}");
+    assert_contains(&html, "······ is your Latchkey code");
     assert!(!html.contains(&code), "{html}");
     let page = root.post(&path, &[("act", "retry")]).await;
     assert_eq!(page.status, 409, "a sent mail cannot be retried");
@@ -42,7 +44,7 @@ async fn mail_page_hides_code_and_cancels_or_retries() {
     let html = root
         .get_html("/admin/mails/?state=cancelled&to=GRACE@example.com")
         .await;
-    assert!(html.contains("cancelled by an operator"), "{html}");
+    assert_contains(&html, "cancelled by an operator");
     root.submit(&path, &[("act", "retry")]).await;
     assert_eq!(state().await, MailState::Queued);
     assert_eq!(app.mails_to("grace@example.com").await.len(), 1);
@@ -84,16 +86,12 @@ async fn failed_mail_shows_reason_and_is_retried() {
         (html, format!("/admin/mails/{}", ids[0]))
     };
     let (list, failed) = find_one("failed").await;
-    assert!(list.contains("permanent error (550)"), "{list}");
-    assert!(
-        root.get_html(&failed)
-            .await
-            .contains("permanent error (550)")
-    );
+    assert_contains(&list, "permanent error (550)");
+    assert_contains(&root.get_html(&failed).await, "permanent error (550)");
     let (list, expired) = find_one("expired").await;
-    assert!(
-        list.contains("expired before delivery; before that: connection: the server closed"),
-        "{list}"
+    assert_contains(
+        &list,
+        "expired before delivery; before that: connection: the server closed",
     );
     let html = root.get_html(&expired).await;
     assert!(

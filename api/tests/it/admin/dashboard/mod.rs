@@ -35,6 +35,14 @@ fn attribute_values(html: &str, prefix: &str) -> Vec<String> {
         .collect()
 }
 
+/// Runs a Redis command, such as `["DEL", key]`.
+async fn redis_command<T: redis::FromRedisValue>(app: &TestApp, command: &[&str]) -> T {
+    let mut redis = app.redis.connection();
+    let mut request = redis::cmd(command[0]);
+    request.arg(&command[1..]);
+    request.query_async(&mut redis).await.unwrap()
+}
+
 async fn newest_mail(app: &TestApp) -> mail::Model {
     let mut mails = mail::list(&app.database.db, None, 1).await.unwrap();
     mails.remove(0)

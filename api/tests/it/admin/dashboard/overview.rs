@@ -3,8 +3,9 @@
 use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use latchkey_testing::{Fault, Stage};
 
+use super::{redis_command, unescape};
 use crate::support::{
-    dashboard::Dashboard,
+    dashboard::{Dashboard, assert_contains},
     test_app::{PASSWORD, TestApp},
 };
 
@@ -15,7 +16,7 @@ fn tile(html: &str, text: &str) -> (String, String) {
         .unwrap_or_else(|| panic!("no tile {text} in {html}"));
     let count = before.rsplit_once("<strong>").unwrap().1.to_owned();
     let link = before.rsplit_once("href=\"").unwrap().1;
-    let link = link.split('"').next().unwrap().replace("&amp;", "&");
+    let link = unescape(link.split('"').next().unwrap());
     (count, link)
 }
 
@@ -61,10 +62,7 @@ async fn overview_lists_pending_accounts_oldest_first() {
     root.submit("/admin/users/bulk/", &deactivation).await;
 
     let html = root.get_html("/admin/").await;
-    assert!(
-        html.contains("Pending approval <span class=\"count\">9</span>"),
-        "{html}"
-    );
+    assert_contains(&html, "Pending approval <span class=\"count\">9</span>");
     let position = |html: &str, i: usize| html.find(&format!("user{i}@example.com"));
     assert!(
         position(&html, 0).unwrap() < position(&html, 1).unwrap(),
@@ -77,7 +75,7 @@ async fn overview_lists_pending_accounts_oldest_first() {
     );
 
     let link = "/admin/users/?activated=pending_approval&amp;sort=joined";
-    assert!(html.contains(&format!("href=\"{link}\"")), "{html}");
+    assert_contains(&html, &format!("href=\"{link}\""));
     let html = root.get_html(&link.replace("&amp;", "&")).await;
     assert!(
         html.contains("Results: <strong>9</strong>") && html.contains("Pending approval (9)"),
@@ -100,10 +98,9 @@ async fn overview_lists_pending_accounts_oldest_first() {
         root.submit("/admin/users/bulk/", &fields).await,
         "Activated."
     );
-    assert!(
-        root.get_html("/admin/")
-            .await
-            .contains("<span class=\"count\">8</span>")
+    assert_contains(
+        &root.get_html("/admin/").await,
+        "<span class=\"count\">8</span>",
     );
 }
 
@@ -141,7 +138,7 @@ async fn overview_tiles_link_to_counted_mails() {
             1,
             "{text}: {list}"
         );
-        assert!(list.contains(email), "{text}: {list}");
+        assert_contains(&list, email);
     }
     app.advance_clock(TimeDelta::days(6));
     let root = Dashboard::signed_in(&app, "root@example.com").await;
@@ -318,26 +315,20 @@ async fn charts_show_30_days_and_cache_past_ones() {
     assert_eq!(sign_ups.matches("<rect").count(), 30, "{sign_ups}");
     for (day, number) in [(first, 2), (second, 1)] {
         let text = format!("<title>{day}: {number}</title>");
-        assert!(sign_ups.contains(&text), "{text}: {sign_ups}");
+        assert_contains(&sign_ups, &text);
     }
-    assert!(sign_ups.contains("Total: 3, today: 1"), "{sign_ups}");
+    assert_contains(&sign_ups, "Total: 3, today: 1");
     let logins = chart(&root.get_html("/admin/").await, "authn_login_success");
-    assert!(logins.contains("Total: 2, today: 2"), "{logins}");
+    assert_contains(&logins, "Total: 2, today: 2");
 
     // Past days come from the cache, today from the database.
     app.register("hedy@example.com").await;
     let key = |day| format!("{}:admin:day:user_created:{day}", app.redis.namespace());
-    let mut redis = app.redis.connection();
-    let _: () = redis::cmd("SET")
-        .arg(key(first))
-        .arg(7)
-        .query_async(&mut redis)
-        .await
-        .unwrap();
+    let _: () = redis_command(&app, &["SET", &key(first), "7"]).await;
     let keys = app.redis.keys().await;
     assert!(!keys.contains(&key(second)), "{keys:?}");
     let sign_ups = chart(&root.get_html("/admin/").await, "user_created");
-    assert!(sign_ups.contains("Total: 9, today: 2"), "{sign_ups}");
+    assert_contains(&sign_ups, "Total: 9, today: 2");
 
     for (days, is_shown) in [(28, true), (1, false)] {
         app.advance_clock(TimeDelta::days(days));
@@ -355,9 +346,8 @@ async fn charts_show_30_days_and_cache_past_ones() {
 #[tokio::test]
 async fn overview_shows_health_and_only_permitted_sections() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.register("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let html = root.get_html("/admin/").await;
     for (part, ok, text) in [
         ("Database", true, "available"),

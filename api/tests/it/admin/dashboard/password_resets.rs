@@ -9,7 +9,7 @@ use crate::{
 #[tokio::test]
 async fn reset_list_is_read_only_without_secrets() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
     app.post(
@@ -17,7 +17,6 @@ async fn reset_list_is_read_only_without_secrets() {
         serde_json::json!({"email": "unknown@example.com"}),
     )
     .await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let html = root.get_html("/admin/resets/").await;
     assert!(html.contains("ada@example.com") && html.contains("unknown@example.com"));
     assert!(html.contains("no known account") && html.contains("Open"));
@@ -31,10 +30,9 @@ async fn reset_list_is_read_only_without_secrets() {
 #[tokio::test]
 async fn admin_requests_password_reset_by_mail() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
     let before = app.user("ada@example.com").await.password_hash;
     let fields = [("id", id.as_str()), ("act", "request_password_reset")];
@@ -57,9 +55,8 @@ async fn admin_requests_password_reset_by_mail() {
 #[tokio::test]
 async fn staff_requested_resets_have_own_budget() {
     let app = TestApp::with(&[("LIMIT_MAIL_CAUSE", "3/3600")]).await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.logged_in_user("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
     let user = format!("/admin/users/{id}/");
     let fields = [

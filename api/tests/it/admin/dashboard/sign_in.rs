@@ -2,11 +2,11 @@
 
 use chrono::TimeDelta;
 use latchkey_shared::models::{audit, user::staff};
-use latchkey_testing::Process;
 use reqwest::Method;
 
+use super::{redis_command, unescape};
 use crate::support::{
-    dashboard::{Dashboard, field_value},
+    dashboard::{Dashboard, assert_contains, field_value},
     test_app::{PASSWORD, TestApp},
 };
 
@@ -64,7 +64,7 @@ async fn sign_in_sets_new_protected_session_cookie() {
     let first = dashboard.sign_in("root@example.com", PASSWORD).await;
     let first = first.cookie("latchkey_admin").unwrap();
     for attribute in ["HttpOnly", "SameSite=Lax", "Path=/"] {
-        assert!(first.contains(attribute), "{first}");
+        assert_contains(&first, attribute);
     }
     assert!(
         !first.contains("Expires") && !first.contains("Max-Age"),
@@ -115,7 +115,7 @@ async fn sign_in_returns_only_to_dashboard_pages() {
         let html = visitor
             .get_html(&format!("/admin/login/?next={next}"))
             .await;
-        let shown = field_value(&html, "next").replace("&#38;", "&");
+        let shown = unescape(&field_value(&html, "next"));
         assert_eq!(shown, target, "{requested}");
         let fields = [
             ("email", "root@example.com"),
@@ -134,7 +134,7 @@ async fn sign_in_returns_only_to_dashboard_pages() {
     let page = visitor.get("/admin/users/?q=ada&sort=name").await;
     let html = visitor.get_html(page.location()).await;
     assert_eq!(
-        field_value(&html, "next").replace("&#38;", "&"),
+        unescape(&field_value(&html, "next")),
         "/admin/users/?q=ada&sort=name"
     );
     assert!(!html.contains("Your session ended"), "{html}");
@@ -147,10 +147,7 @@ async fn sign_in_returns_only_to_dashboard_pages() {
         let page = visitor.send(request).await;
         let html = visitor.get_html(page.location()).await;
         assert_eq!(field_value(&html, "next"), next);
-        assert!(
-            html.contains("Your session ended before your last change"),
-            "{html}"
-        );
+        assert_contains(&html, "Your session ended before your last change");
     }
 }
 
@@ -162,11 +159,9 @@ async fn dashboard_session_ends_when_idle_or_expired() {
         ("ADMIN_SESSION_SECONDS", "3600"),
     ])
     .await;
-    app.create_superuser("root@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
 
     // Redis expires idle sessions by its own clock, which the test cannot advance.
-    let mut redis = app.redis.connection();
     let key = app
         .redis
         .keys()
@@ -174,30 +169,13 @@ async fn dashboard_session_ends_when_idle_or_expired() {
         .into_iter()
         .find(|key| key.contains(":admin:session:"))
         .unwrap();
-    let left: i64 = redis::cmd("TTL")
-        .arg(&key)
-        .query_async(&mut redis)
-        .await
-        .unwrap();
+    let left: i64 = redis_command(&app, &["TTL", &key]).await;
     assert!((500..=600).contains(&left), "after the sign-in: {left}");
-    let _: () = redis::cmd("EXPIRE")
-        .arg(&key)
-        .arg(100)
-        .query_async(&mut redis)
-        .await
-        .unwrap();
+    let _: () = redis_command(&app, &["EXPIRE", &key, "100"]).await;
     root.get_html("/admin/").await;
-    let left: i64 = redis::cmd("TTL")
-        .arg(&key)
-        .query_async(&mut redis)
-        .await
-        .unwrap();
+    let left: i64 = redis_command(&app, &["TTL", &key]).await;
     assert!((500..=600).contains(&left), "after a request: {left}");
-    let _: () = redis::cmd("DEL")
-        .arg(&key)
-        .query_async(&mut redis)
-        .await
-        .unwrap();
+    let _: () = redis_command(&app, &["DEL", &key]).await;
     assert_eq!(root.get("/admin/").await.status, 303);
 
     let root = Dashboard::signed_in(&app, "root@example.com").await;
@@ -264,11 +242,7 @@ async fn ending_logins_ends_dashboard_session() {
 /// A4: an attacker cannot guess passwords in the dashboard faster than by the API.
 #[tokio::test]
 async fn sign_in_failures_lock_out_like_logins() {
-    let app = TestApp::with(&[
-        ("LIMIT_LOGIN_FREE_FAILURES", "3"),
-        ("LIMIT_LOGIN_FAILURES", "100"),
-    ])
-    .await;
+    let app = TestApp::with_lockout_after(3).await;
     app.create_superuser("root@example.com").await;
     let visitor = Dashboard::open(&app).await;
     for _ in 0..3 {
@@ -287,18 +261,12 @@ async fn sign_in_failures_lock_out_like_logins() {
 #[tokio::test]
 async fn logout_everywhere_without_session_requires_sign_in() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     let tokens = app.login("root@example.com", PASSWORD).await;
     // The session expires.
     for key in app.redis.keys().await {
         if key.contains(":admin:session:") {
-            let mut redis = app.redis.connection();
-            let _: () = redis::cmd("DEL")
-                .arg(&key)
-                .query_async(&mut redis)
-                .await
-                .unwrap();
+            let _: () = redis_command(&app, &["DEL", &key]).await;
         }
     }
     let page = root.post("/admin/logout/", &[("everywhere", "yes")]).await;
@@ -325,11 +293,8 @@ async fn logout_everywhere_without_session_requires_sign_in() {
 #[tokio::test]
 async fn setup_link_creates_one_administrator() {
     let app = TestApp::new().await;
-    let mut variables = app.variables.clone();
-    variables.insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
     let start = || async {
-        let mut program =
-            Process::spawn(env!("CARGO_BIN_EXE_latchkey-api"), &["serve"], &variables);
+        let mut program = app.process(&["serve"]);
         program.wait_for_line("Listening on").await;
         program.terminate().await;
         program.lines().join("\n")
@@ -383,8 +348,7 @@ async fn setup_link_creates_one_administrator() {
 #[tokio::test]
 async fn own_password_change_requires_current_password() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     let other = Dashboard::signed_in(&app, "root@example.com").await;
     let form = |current, new, again| {
         [
@@ -404,7 +368,7 @@ async fn own_password_change_requires_current_password() {
     ] {
         let page = root.post("/admin/account/", &fields).await;
         assert_eq!(page.status, 400, "{page:?}");
-        assert!(page.html.contains(error), "{error}: {}", page.html);
+        assert_contains(&page.html, error);
         assert!(!page.html.contains(good), "the page repeats no password");
     }
     let message = root
@@ -418,8 +382,7 @@ async fn own_password_change_requires_current_password() {
 #[tokio::test]
 async fn language_and_theme_preferences_are_kept() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     let fields = [
         ("language", "ar"),
         ("theme", "dark"),
@@ -428,10 +391,7 @@ async fn language_and_theme_preferences_are_kept() {
     let page = root.post("/admin/preferences/", &fields).await;
     assert_eq!(page.location(), "/admin/users/");
     let html = root.get_html("/admin/users/").await;
-    assert!(
-        html.contains("<html lang=\"ar\" dir=\"rtl\" data-theme=\"dark\">"),
-        "{html}"
-    );
+    assert_contains(&html, "<html lang=\"ar\" dir=\"rtl\" data-theme=\"dark\">");
     let fields = [
         ("language", "en"),
         ("theme", "system"),
@@ -440,11 +400,11 @@ async fn language_and_theme_preferences_are_kept() {
     let page = root.post("/admin/preferences/", &fields).await;
     assert_eq!(page.location(), "/admin/");
     let html = root.get_html("/admin/").await;
-    assert!(html.contains("<html lang=\"en\" dir=\"ltr\">"), "{html}");
+    assert_contains(&html, "<html lang=\"en\" dir=\"ltr\">");
     let request = app
         .request(Method::GET, "/admin/login/")
         .header("accept-language", "fr, ar;q=0.8");
     // Without a saved preference, the language follows the browser's `Accept-Language`.
     let html = Dashboard::open(&app).await.send(request).await.html;
-    assert!(html.contains("<html lang=\"ar\""), "{html}");
+    assert_contains(&html, "<html lang=\"ar\"");
 }

@@ -17,7 +17,7 @@ use super::{app_with_users, attribute_values, pager_link, unescape};
 use crate::{
     admin::admin_events,
     support::{
-        dashboard::Dashboard,
+        dashboard::{Dashboard, assert_contains},
         test_app::{PASSWORD, TestApp},
     },
 };
@@ -72,10 +72,7 @@ async fn user_list_links_page_both_ways_in_order() {
         } else {
             "ascending"
         };
-        assert!(
-            reversed.contains(&format!("aria-sort=\"{opposite}\"")),
-            "{sort}"
-        );
+        assert_contains(&reversed, &format!("aria-sort=\"{opposite}\""));
     }
 }
 
@@ -134,7 +131,7 @@ async fn mail_and_audit_lists_page_to_end() {
                 break;
             };
             page = root.get_html(&next).await;
-            assert!(page.contains(">Newest entries</a>"), "{path}: {page}");
+            assert_contains(&page, ">Newest entries</a>");
         }
         assert_eq!(seen.len(), all, "{path}");
     }
@@ -284,8 +281,8 @@ async fn user_filters_match_their_counts() {
     ] {
         let html = root.get_html(&format!("/admin/users/?{query}")).await;
         let results = format!("Results: <strong>{found}</strong>");
-        assert!(html.contains(&results), "{query}: {html}");
-        assert!(html.contains(option), "{query}: {option}");
+        assert_contains(&html, &results);
+        assert_contains(&html, option);
         let own = usize::from(html.contains("<bdi dir=\"ltr\">root@example.com<"));
         assert_eq!(html.matches("name=\"id\"").count(), found - own, "{query}");
     }
@@ -301,11 +298,8 @@ async fn user_list_filters_superusers_and_links_common_filters() {
     app.create_staff("staff@example.com", "view_users").await;
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     let html = root.get_html("/admin/users/?staff=superuser").await;
-    assert!(html.contains("Results: <strong>1</strong>"), "{html}");
-    assert!(
-        html.contains("<option value=\"superuser\" selected>Superuser (1)"),
-        "{html}"
-    );
+    assert_contains(&html, "Results: <strong>1</strong>");
+    assert_contains(&html, "<option value=\"superuser\" selected>Superuser (1)");
     for (kind, query) in [
         ("All users", ""),
         (
@@ -316,12 +310,9 @@ async fn user_list_filters_superusers_and_links_common_filters() {
         ("Staff (2)", "staff=yes"),
     ] {
         let link = format!("href=\"/admin/users/?{query}\">{kind}");
-        assert!(html.contains(&link), "{kind}: {html}");
+        assert_contains(&html, &link);
     }
-    assert!(
-        html.contains("aria-current=\"true\">Superuser (1)"),
-        "{html}"
-    );
+    assert_contains(&html, "aria-current=\"true\">Superuser (1)");
 }
 
 /// htmx requests get only the part of the page that changes.
@@ -378,7 +369,7 @@ async fn user_export_applies_filter_and_escapes_formulas() {
     );
     assert!(lines[2].contains("user1@example.com") && lines[3].contains("user3@example.com"));
     let log = root.get_html("/admin/audit/?event=authz_admin").await;
-    assert!(log.contains("exported users"), "{log}");
+    assert_contains(&log, "exported users");
 }
 
 /// A4: an export of more than 1000 users is complete. Its event has the number of users and the filter.

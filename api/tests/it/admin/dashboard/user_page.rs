@@ -5,7 +5,7 @@ use reqwest::multipart;
 use crate::{
     admin::admin_events,
     support::{
-        dashboard::{Dashboard, Page, field_value},
+        dashboard::{Dashboard, Page, assert_contains, field_value},
         test_app::{PASSWORD, TestApp},
     },
 };
@@ -77,9 +77,8 @@ pub(super) async fn edit(
 #[tokio::test]
 async fn user_form_changes_every_field_without_logging_values() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.register("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id;
     let png = multipart::Part::bytes(crate::accounts::pictures::png(64, 64))
         .file_name("face.png")
@@ -112,7 +111,7 @@ async fn user_form_changes_every_field_without_logging_values() {
     assert_eq!(user.gender.unwrap().to_string(), "female");
     assert!(user.is_activated);
     assert_eq!(app.pictures().len(), 1);
-    assert!(root.get_html(&path).await.contains("<img src=\"/media/"));
+    assert_contains(&root.get_html(&path).await, "<img src=\"/media/");
     let changes = admin_events(&app).await[0].changes.clone().unwrap();
     for field in [
         "email",
@@ -122,7 +121,7 @@ async fn user_form_changes_every_field_without_logging_values() {
         "gender",
         "image",
     ] {
-        assert!(changes.contains(&format!("{field}: ")), "{changes}");
+        assert_contains(&changes, &format!("{field}: "));
     }
     for personal in ["countess", "ada@", "+20", "1990", "female"] {
         assert!(!changes.contains(personal), "{changes}");
@@ -141,10 +140,9 @@ async fn user_form_changes_every_field_without_logging_values() {
 #[tokio::test]
 async fn user_form_invalid_field_keeps_input() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.register("ada@example.com").await;
     app.register("grace@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let invalid = [
         ("email", "grace@example"),
         ("phoneNumber", "12"),
@@ -161,7 +159,7 @@ async fn user_form_invalid_field_keeps_input() {
     let taken = [("email", "GRACE@example.com")];
     let page = edit(&root, &app, "ada@example.com", &taken).await;
     assert_eq!(page.status, 409);
-    assert!(page.html.contains("id=\"e-email\""), "{}", page.html);
+    assert_contains(&page.html, "id=\"e-email\"");
     assert_eq!(app.user("ada@example.com").await.username.as_str(), "Ada");
 }
 
@@ -169,12 +167,11 @@ async fn user_form_invalid_field_keeps_input() {
 #[tokio::test]
 async fn user_form_invalid_field_keeps_picture_removal() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     let mut body = crate::support::test_app::registration("ada@example.com");
     body["image"] =
         crate::accounts::pictures::data_url(&crate::accounts::pictures::png(8, 8)).into();
     assert_eq!(app.post("/api/register/", body).await.status, 201);
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let ada = app.user("ada@example.com").await;
     let version = ada.version.to_string();
     let fields = [
@@ -188,21 +185,15 @@ async fn user_form_invalid_field_keeps_picture_removal() {
         .post(&format!("/admin/users/{}/", ada.id), &fields)
         .await;
     assert_eq!(page.status, 400);
-    assert!(
-        page.html
-            .contains("name=\"image_clear\" value=\"on\" checked"),
-        "{}",
-        page.html
-    );
+    assert_contains(&page.html, "name=\"image_clear\" value=\"on\" checked");
 }
 
 /// Administrators do not overwrite each other's changes by mistake; saving again overwrites.
 #[tokio::test]
 async fn user_form_edit_conflict_shows_stored_values() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     let tokens = app.logged_in_user("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let mine = edit_form(&root, &app, "ada@example.com", &[("username", "Mine")]).await;
     let theirs = edit_form(&root, &app, "ada@example.com", &[("username", "Theirs")]).await;
     assert_eq!(
@@ -220,12 +211,8 @@ async fn user_form_edit_conflict_shows_stored_values() {
     mine[0].1 = field_value(&page.html, "version");
     let page = save(&root, &app, "ada@example.com", &mine).await;
     assert_eq!(page.status, 409);
-    assert!(
-        page.html.contains("has changed since you opened it"),
-        "{}",
-        page.html
-    );
-    assert!(page.html.contains("<bdi>Theirs</bdi>"), "{}", page.html);
+    assert_contains(&page.html, "has changed since you opened it");
+    assert_contains(&page.html, "<bdi>Theirs</bdi>");
     assert_eq!(
         field_value(&page.html, "username"),
         "Mine",
@@ -261,9 +248,8 @@ async fn user_form_edit_conflict_shows_stored_values() {
 #[tokio::test]
 async fn user_form_future_version_returns_409() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.register("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let next = (app.user("ada@example.com").await.version + 1).to_string();
     let mut fields = edit_form(&root, &app, "ada@example.com", &[("username", "Eve")]).await;
     fields[0].1 = next;
@@ -278,8 +264,7 @@ async fn user_form_future_version_returns_409() {
 #[tokio::test]
 async fn own_account_conflict_names_only_shown_fields() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     let id = app.user("root@example.com").await.id;
     let fields = [
         ("version", "0"),
@@ -289,20 +274,15 @@ async fn own_account_conflict_names_only_shown_fields() {
     ];
     let page = root.post(&format!("/admin/users/{id}/"), &fields).await;
     assert_eq!(page.status, 409, "{page:?}");
-    assert!(
-        page.html.contains("<li>Name: <bdi>Ada</bdi></li></ul>"),
-        "{}",
-        page.html
-    );
+    assert_contains(&page.html, "<li>Name: <bdi>Ada</bdi></li></ul>");
 }
 
 /// L1: saving without a change writes no event and keeps the version.
 #[tokio::test]
 async fn unchanged_user_form_writes_no_event() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.register("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let ada = app.user("ada@example.com").await;
     let version = ada.version.to_string();
     let fields = [
@@ -355,10 +335,9 @@ fn section(html: &str, name: &str) -> String {
 #[tokio::test]
 async fn user_page_shows_mails_and_history_with_permission() {
     let app = TestApp::new().await;
-    app.create_superuser("root@example.com").await;
+    let root = Dashboard::superuser(&app).await;
     app.logged_in_user("ada@example.com").await;
     app.request_reset("ada@example.com").await;
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
     let id = app.user("ada@example.com").await.id;
     let text = id.to_string();
     root.submit("/admin/users/bulk/", &[("id", &text), ("act", "sign_out")])
@@ -380,10 +359,7 @@ async fn user_page_shows_mails_and_history_with_permission() {
     }
     let history = section(&html, "h-audit");
     for event in ["user_created", "authn_login_success", "authz_admin"] {
-        assert!(
-            history.contains(&format!("<code dir=\"ltr\">{event}</code>")),
-            "{history}"
-        );
+        assert_contains(&history, &format!("<code dir=\"ltr\">{event}</code>"));
     }
     let root_id = app.user("root@example.com").await.id;
     let actor = format!(
@@ -393,7 +369,7 @@ async fn user_page_shows_mails_and_history_with_permission() {
         history.contains("all sessions ended") && history.contains(&actor),
         "{history}"
     );
-    assert!(history.contains("sessions: 1 → 0"), "{history}");
+    assert_contains(&history, "sessions: 1 → 0");
     // Without the permissions `mails` and `audit` the page shows neither.
     app.create_staff("staff@example.com", "view_users").await;
     let staff = Dashboard::signed_in(&app, "staff@example.com").await;
