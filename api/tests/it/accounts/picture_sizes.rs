@@ -17,7 +17,6 @@ use tokio::{
 
 use crate::{
     accounts::pictures::{data_url, png, upload},
-    http::slow_clients::serve_as_it_is,
     support::test_app::TestApp,
 };
 
@@ -202,7 +201,7 @@ async fn pictures_are_cached_for_ever_by_their_tag() {
 #[tokio::test]
 async fn slow_readers_of_pictures_have_bounded_memory() {
     let mut app = TestApp::new().await;
-    let (process, address) = serve_as_it_is(&mut app).await;
+    let process = app.serve().await;
     app.logged_in_user("ada@example.com").await;
     let folder = app.variables["MEDIA_DIR"].clone();
     let name = format!("{}.png", "a".repeat(32));
@@ -213,7 +212,7 @@ async fn slow_readers_of_pictures_have_bounded_memory() {
 
     let mut readers = Vec::new();
     for _ in 0..8 {
-        let mut reader = TcpStream::connect(&address).await.unwrap();
+        let mut reader = TcpStream::connect(app.address()).await.unwrap();
         let request = format!("GET /media/{name} HTTP/1.1\r\nHost: latchkey\r\n\r\n");
         reader.write_all(request.as_bytes()).await.unwrap();
         let mut status = [0; 12];

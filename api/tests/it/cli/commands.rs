@@ -1,4 +1,4 @@
-//! The command line, as a process of its own.
+//! The commands of `latchkey-api`, run as processes.
 
 use chrono::TimeDelta;
 use latchkey_migration::{Migrator, MigratorTrait as _};
@@ -7,144 +7,127 @@ use reqwest::Method;
 
 use crate::support::test_app::{PASSWORD, TestApp};
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_latchkey-api");
+
+/// Runs a command. Returns its output after it has exited with this code.
+async fn run(app: &TestApp, arguments: &[&str], expected: i32) -> String {
+    let (code, output) = app.process(arguments).output().await;
+    assert_eq!(code, Some(expected), "{arguments:?}: {output}");
+    output
+}
+
+#[track_caller]
+fn contains_all(output: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(output.contains(part), "{part} is not in: {output}");
+    }
+}
+
+/// Operators manage accounts without the dashboard. Owners learn of their activation once.
 #[tokio::test]
 async fn users_command_activates_deactivates_and_lists() {
     let app = TestApp::new().await;
     app.register("ada@example.com").await;
 
-    let (code, output) = app
-        .process(&["users", "activate", "ADA@example.com"])
-        .output()
-        .await;
-    assert_eq!(code, Some(0), "{output}");
+    run(&app, &["users", "activate", "ADA@example.com"], 0).await;
     let tokens = app.login("ada@example.com", PASSWORD).await;
-    // The process goes by the machine's clock, which has moved on.
+    // The process uses the clock of the machine, which is ahead of the test's.
     app.advance_clock(TimeDelta::minutes(1));
     assert_eq!(
         app.mails_to("ada@example.com").await.len(),
         2,
-        "a welcome and a note of the activation"
+        "a welcome mail and a notice of the activation"
     );
-    let (code, output) = app
-        .process(&["users", "activate", "ada@example.com"])
-        .output()
-        .await;
-    assert_eq!(code, Some(0), "{output}");
-    assert!(output.contains("already activated"), "{output}");
+    let output = run(&app, &["users", "activate", "ada@example.com"], 0).await;
+    contains_all(&output, &["already activated"]);
     assert_eq!(
         app.mails_to("ada@example.com").await.len(),
         2,
-        "nothing changed, so nobody is told"
+        "nothing changed, so no mail is sent"
     );
 
-    let (_, output) = app.process(&["users", "list"]).output().await;
-    assert!(output.contains("ada@example.com"), "{output}");
-    let (_, output) = app.process(&["users", "list", "--json"]).output().await;
-    assert!(output.contains("\"is_activated\": true"), "{output}");
+    let output = run(&app, &["users", "list"], 0).await;
+    contains_all(&output, &["ada@example.com"]);
+    let output = run(&app, &["users", "list", "--json"], 0).await;
+    contains_all(&output, &["\"is_activated\": true"]);
 
-    let (code, output) = app
-        .process(&["users", "deactivate", "ada@example.com"])
-        .output()
-        .await;
-    assert_eq!(code, Some(0), "{output}");
+    run(&app, &["users", "deactivate", "ada@example.com"], 0).await;
     app.get_user(&tokens.access)
         .await
         .assert_problem(401, "not-authenticated");
 
-    let (code, output) = app
-        .process(&["users", "activate", "nobody@example.com"])
-        .output()
-        .await;
-    assert_eq!(code, Some(1));
-    assert!(
-        output.contains("no account has the email address nobody@example.com"),
-        "{output}"
+    let output = run(&app, &["users", "activate", "nobody@example.com"], 1).await;
+    contains_all(
+        &output,
+        &["no account has the email address nobody@example.com"],
     );
 }
 
+/// Operators create the first administrator. The command asks for what it is not given.
 #[tokio::test]
 async fn create_superuser_asks_for_missing_fields() {
     let app = TestApp::new().await;
     let script = format!(
-        "printf '%s\\n' 'boss@example.com' 'Boss' '{PASSWORD}' | {} create-superuser --password-stdin",
-        env!("CARGO_BIN_EXE_latchkey-api")
+        "printf '%s\\n' 'boss@example.com' 'Boss' '{PASSWORD}' | {PROGRAM} create-superuser --password-stdin"
     );
-    let (code, output) = Process::spawn("sh", &["-c", &script], &app.variables)
-        .output()
-        .await;
+    let run = async |script: &str| {
+        let process = Process::spawn("sh", &["-c", script], &app.variables);
+        process.output().await
+    };
+    let (code, output) = run(&script).await;
     assert_eq!(code, Some(0), "{output}");
-    assert!(
-        output.contains("Email address:") && output.contains("Username:"),
-        "{output}"
-    );
+    contains_all(&output, &["Email address:", "Username:"]);
     let user = app.user("boss@example.com").await;
     assert!(user.is_staff && user.is_superuser && user.is_activated);
     app.login("boss@example.com", PASSWORD).await;
 
-    let (code, output) = Process::spawn("sh", &["-c", &script], &app.variables)
-        .output()
-        .await;
+    let (code, output) = run(&script).await;
     assert_eq!(code, Some(1));
-    assert!(output.contains("taken"), "{output}");
+    contains_all(&output, &["taken"]);
 
     let weak = script
         .replace(PASSWORD, "password")
         .replace("boss@", "other@");
-    let (code, output) = Process::spawn("sh", &["-c", &weak], &app.variables)
-        .output()
-        .await;
+    let (code, output) = run(&weak).await;
     assert_eq!(code, Some(1));
-    assert!(output.contains("most common passwords"), "{output}");
+    contains_all(&output, &["most common passwords"]);
 }
 
+/// The error tells operators which command creates the tables.
 #[tokio::test]
 async fn serve_without_schema_names_the_migrate_command() {
     let mut app = TestApp::new().await;
     let folder = tempfile::tempdir().unwrap();
-    app.variables.insert(
-        "DATABASE_URL".to_owned(),
-        format!("sqlite://{}/new/empty.db", folder.path().display()),
-    );
+    let url = format!("sqlite://{}/new/empty.db", folder.path().display());
+    app.set("DATABASE_URL", &url);
 
-    let (code, output) = app.process(&["serve"]).output().await;
-    assert_eq!(code, Some(1));
-    assert!(output.contains("latchkey-api migrate"), "{output}");
+    let output = run(&app, &["serve"], 1).await;
+    contains_all(&output, &["latchkey-api migrate"]);
 
     for count in [Migrator::migrations().len(), 0] {
-        let (code, output) = app.process(&["migrate"]).output().await;
-        assert_eq!(code, Some(0), "{output}");
-        assert!(
-            output.contains(&format!("Applied {count} migration(s)")),
-            "{output}"
-        );
+        let output = run(&app, &["migrate"], 0).await;
+        contains_all(&output, &[&format!("Applied {count} migration(s)")]);
     }
 }
 
-/// Programs are replaced one by one, and one that is not replaced yet may have to start again.
+/// During a rolling upgrade, an old process can restart on the schema of the new version.
 #[tokio::test]
 async fn serve_with_newer_schema_starts() {
     use sea_orm::ConnectionTrait as _;
     let mut app = TestApp::new().await;
-    app.variables
-        .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
     let step =
         "INSERT INTO seaql_migrations (version, applied_at) VALUES ('m9999_of_a_later_version', 1)";
     app.database.db.execute_unprepared(step).await.unwrap();
 
-    let mut process = app.process(&["serve"]);
-
-    process.wait_for_line("Listening on").await;
+    app.serve().await;
 }
 
-/// What a balancer needs: told to end, the API says that it is not ready, and serves on for a while.
+/// Load balancers see a stopping server as not ready while it still serves requests.
 #[tokio::test]
 async fn draining_server_is_unready_but_serves() {
     let mut app = TestApp::new().await;
-    for (key, value) in [("BIND", "127.0.0.1:0"), ("DRAIN_SECONDS", "3")] {
-        app.variables.insert(key.to_owned(), value.to_owned());
-    }
-    let mut process = app.process(&["serve"]);
-    app.base = process.wait_for_url("Listening on").await;
+    app.set("DRAIN_SECONDS", "3");
+    let mut process = app.serve().await;
     let ready = || app.send(app.request(Method::GET, "/health/ready"));
     assert_eq!(ready().await.status, 200);
 
@@ -163,6 +146,7 @@ async fn draining_server_is_unready_but_serves() {
     assert_eq!(process.exit().await.code(), Some(0));
 }
 
+/// Operators see every invalid setting at once. The values are not printed.
 #[tokio::test]
 async fn invalid_configuration_names_every_bad_key() {
     let mut app = TestApp::new().await;
@@ -179,13 +163,12 @@ async fn invalid_configuration_names_every_bad_key() {
         ("LOG_FORMAT", "xml"),
         ("SECRET_KEY_FILE", "/dev/null"),
     ] {
-        app.variables.insert(key.to_owned(), value.to_owned());
+        app.set(key, value);
     }
 
-    let (code, output) = app.process(&["serve"]).output().await;
+    let output = run(&app, &["serve"], 1).await;
 
-    assert_eq!(code, Some(1));
-    for line in [
+    let errors = [
         "ENVIRONMENT: expected development or production",
         "DATABASE_URL: expected sqlite://",
         "REDIS_URL: expected redis://",
@@ -197,59 +180,44 @@ async fn invalid_configuration_names_every_bad_key() {
         "CORS_ORIGINS: expected origins",
         "LOG_FORMAT: expected text or json",
         "SECRET_KEY: expected either SECRET_KEY or SECRET_KEY_FILE",
-    ] {
-        assert!(output.contains(line), "{line} is not in: {output}");
-    }
+    ];
+    contains_all(&output, &errors);
     assert!(!output.contains("mysql"), "a value was repeated: {output}");
 }
 
+/// Production refuses a short secret and cheap password hashes.
 #[tokio::test]
 async fn production_rejects_development_settings() {
     let mut app = TestApp::new().await;
-    app.variables
-        .insert("ENVIRONMENT".to_owned(), "production".to_owned());
-    app.variables
-        .insert("SECRET_KEY".to_owned(), "short".to_owned());
+    app.set("ENVIRONMENT", "production");
+    app.set("SECRET_KEY", "short");
 
-    let (code, output) = app.process(&["serve"]).output().await;
+    let output = run(&app, &["serve"], 1).await;
 
-    assert_eq!(code, Some(1));
-    for key in [
+    let errors = [
         "SECRET_KEY: expected at least 32 bytes",
         "ARGON2_MEMORY_KIB: expected",
         "ARGON2_ITERATIONS: expected",
-    ] {
-        assert!(output.contains(key), "{key} is not in: {output}");
-    }
+    ];
+    contains_all(&output, &errors);
     assert!(!output.contains("short"), "{output}");
 }
 
+/// The error names the setting and how to start the missing program. It does not contain the password.
 #[tokio::test]
 async fn missing_dependency_stops_start_with_remedy() {
     let mut app = TestApp::new().await;
-    app.variables
-        .insert("REDIS_URL".to_owned(), "redis://127.0.0.1:1".to_owned());
-    let (code, output) = app.process(&["serve"]).output().await;
-    assert_eq!(code, Some(1));
-    assert!(
-        output.contains("REDIS_URL") && output.contains("redis-server"),
-        "{output}"
-    );
+    app.set("REDIS_URL", "redis://127.0.0.1:1");
+    let output = run(&app, &["serve"], 1).await;
+    contains_all(&output, &["REDIS_URL", "redis-server"]);
 
-    app.variables.insert(
-        "DATABASE_URL".to_owned(),
-        "postgres://u:topsecret@127.0.0.1:1/x".to_owned(),
-    );
-    let (code, output) = app.process(&["serve"]).output().await;
-    assert_eq!(code, Some(1));
-    assert!(
-        output.contains("DATABASE_URL") && output.contains("postgresql"),
-        "{output}"
-    );
+    app.set("DATABASE_URL", "postgres://u:topsecret@127.0.0.1:1/x");
+    let output = run(&app, &["serve"], 1).await;
+    contains_all(&output, &["DATABASE_URL", "postgresql"]);
     assert!(!output.contains("topsecret"), "{output}");
 }
 
-/// A running server, its log in JSON, a request under way when SIGTERM comes: it is answered, then the server ends with 0.
+/// A client whose request has begun before SIGTERM gets its response. The server then exits with 0, and its log is valid JSON.
 #[tokio::test]
 async fn sigterm_finishes_active_requests_before_exit() {
     let mut app = TestApp::new().await;
@@ -259,20 +227,16 @@ async fn sigterm_finishes_active_requests_before_exit() {
         ("ARGON2_MEMORY_KIB", "262144"),
         ("ARGON2_ITERATIONS", "3"),
     ] {
-        app.variables.insert(key.to_owned(), value.to_owned());
+        app.set(key, value);
     }
     let mut process = app.process(&[]);
     app.base = process.wait_for_url("Listening on").await;
 
     let slow = app.try_login("nobody@example.com", PASSWORD);
     let stop = async {
-        // The login is being hashed by the time that this is answered.
-        assert_eq!(
-            app.send(app.request(Method::GET, "/health/live"))
-                .await
-                .status,
-            200
-        );
+        // The server hashes the password of the login when it answers this request.
+        let live = app.send(app.request(Method::GET, "/health/live")).await;
+        assert_eq!(live.status, 200);
         process.terminate().await;
     };
     let (answer, ()) = tokio::join!(slow, stop);
@@ -287,6 +251,7 @@ async fn sigterm_finishes_active_requests_before_exit() {
     );
 }
 
+/// The help of each command names its subcommands, options and settings.
 #[tokio::test]
 async fn help_lists_commands_and_variables() {
     let app = TestApp::new().await;
@@ -314,33 +279,21 @@ async fn help_lists_commands_and_variables() {
         ),
         (&["users", "--help"], &["activate", "deactivate", "list"]),
     ] {
-        let (code, output) = app.process(arguments).output().await;
-        assert_eq!(code, Some(0));
-        for part in parts {
-            assert!(
-                output.contains(part),
-                "{part} is not in {arguments:?}: {output}"
-            );
-        }
+        let output = run(&app, arguments, 0).await;
+        contains_all(&output, parts);
     }
 }
 
+/// Builds can print the OpenAPI document without a database or a secret.
 #[tokio::test]
 async fn openapi_command_needs_no_configuration() {
-    let app = TestApp::new().await;
-    let program = env!("CARGO_BIN_EXE_latchkey-api");
-    let (code, output) = Process::spawn(
-        program,
-        &["openapi", "--yaml"],
-        &std::collections::BTreeMap::<String, String>::new(),
-    )
-    .output()
-    .await;
-    assert_eq!(code, Some(0));
-    assert!(output.contains("title: Latchkey"), "{output}");
-    drop(app);
+    let process = Process::spawn(PROGRAM, &["openapi", "--yaml"], [("", ""); 0]);
+    let (code, output) = process.output().await;
+    assert_eq!(code, Some(0), "{output}");
+    contains_all(&output, &["title: Latchkey"]);
 }
 
+/// The commands that write to the standard output.
 const PRINTING: [&[&str]; 8] = [
     &["openapi"],
     &["openapi", "--yaml"],
@@ -352,7 +305,7 @@ const PRINTING: [&[&str]; 8] = [
     &["pictures", "prune"],
 ];
 
-/// As in `users list | head -1`.
+/// Commands can be piped, as in `users list | head -1`.
 #[tokio::test]
 async fn command_with_closed_stdout_ends_quietly() {
     let app = TestApp::new().await;
@@ -364,6 +317,7 @@ async fn command_with_closed_stdout_ends_quietly() {
     }
 }
 
+/// A script that saves the output on a full disk sees the command fail.
 #[tokio::test]
 async fn command_with_full_stdout_reports_the_error() {
     let app = TestApp::new().await;
@@ -372,22 +326,17 @@ async fn command_with_full_stdout_reports_the_error() {
         let process = app.process_with_stdout(command, full_disk());
         let (code, output) = process.output().await;
         assert_eq!(code, Some(1), "{command:?}: {output}");
-        assert!(
-            output.contains("standard output: No space left"),
-            "{command:?}: {output}"
-        );
+        contains_all(&output, &["standard output: No space left"]);
     }
 }
 
-/// A log on a full disk loses lines and ends no program.
+/// A log on a full disk loses lines, but the program continues.
 #[tokio::test]
 async fn command_with_full_stderr_does_not_panic() {
     let mut app = TestApp::new().await;
-    app.variables
-        .insert("RUST_LOG".to_owned(), "debug".to_owned());
-    let program = env!("CARGO_BIN_EXE_latchkey-api");
+    app.set("RUST_LOG", "debug");
     for (command, expected) in [("migrate", 0), ("users activate nobody@example.com", 1)] {
-        let script = format!("exec {program} {command} 2>/dev/full");
+        let script = format!("exec {PROGRAM} {command} 2>/dev/full");
         let process = Process::spawn("sh", &["-c", &script], &app.variables);
         let (code, output) = process.output().await;
         assert_eq!(code, Some(expected), "{command}: {output}");

@@ -1,52 +1,87 @@
-//! What holds when nothing is configured.
+//! The server with every setting at its default, except those that tests cannot share: databases, secrets, URLs, ports and folders.
 
+use chrono::TimeDelta;
+use reqwest::Method;
 use serde_json::json;
 
-use crate::support::test_app::TestApp;
+use crate::{
+    config::example_env,
+    support::test_app::{PASSWORD, TestApp},
+};
 
-/// An empty variable is one that is not set.
-const LIMITS: [(&str, &str); 11] = [
-    ("LIMIT_LOGIN_IP", ""),
-    ("LIMIT_REGISTER_IP", ""),
-    ("LIMIT_RESET_IP", ""),
-    ("LIMIT_MAIL_CAUSE", ""),
-    ("LIMIT_MAIL_COOLDOWN", ""),
-    ("LIMIT_MAIL_HOUR", ""),
-    ("LIMIT_MAIL_DAY", ""),
-    ("LIMIT_OTP_IP", ""),
-    ("LIMIT_PASSWORD_CHANGE", ""),
-    ("LIMIT_LOGIN_FREE_FAILURES", ""),
-    ("LIMIT_LOGIN_FAILURES", ""),
+/// The settings that differ between the servers of two tests.
+const NOT_SHARED: [&str; 7] = [
+    "DATABASE_URL",
+    "MEDIA_DIR",
+    "PUBLIC_URL",
+    "REDIS_NAMESPACE",
+    "REDIS_URL",
+    "SECRET_KEY",
+    "SMTP_URL",
 ];
+const WRONG: &str = "a wrong password";
 
-/// T1, T3: sixty logins a minute from one client IP, and of one account five failures in a row.
+/// Starts a server with default settings. An empty value unsets what other tests set.
+async fn start() -> TestApp {
+    let example = example_env::settings();
+    let unset: Vec<_> = example
+        .keys()
+        .map(|key| (key.as_str(), ""))
+        .filter(|(key, _)| !NOT_SHARED.contains(key))
+        .collect();
+    let app = TestApp::with(&unset).await;
+    let set = app.variables.keys().map(String::as_str);
+    assert_eq!(set.collect::<Vec<_>>(), NOT_SHARED);
+    app
+}
+
+/// A server process starts without further settings, hashes at full cost and asks staff to activate accounts.
+#[tokio::test]
+async fn default_settings_server_starts_and_answers() {
+    let mut app = start().await;
+    app.set("METRICS_BIND", "127.0.0.1:0");
+    let _process = app.serve().await;
+
+    let ready = app.send(app.request(Method::GET, "/health/ready")).await;
+    assert_eq!(ready.text("/status"), "ok");
+    app.register("ada@example.com").await;
+    let hash = app.user("ada@example.com").await.password_hash;
+    assert!(hash.contains("m=19456,t=2,p=1"), "{hash}");
+    let pending = app.try_login("ada@example.com", PASSWORD).await;
+    pending.assert_problem(403, "not-activated");
+    app.activate("ada@example.com").await;
+    let tokens = app.login("ada@example.com", PASSWORD).await;
+    assert_eq!(app.get_user(&tokens.access).await.status, 200);
+}
+
+/// T1, T3: one client IP gets 60 logins a minute, and one account 5 failed attempts before the first lockout.
 #[tokio::test]
 async fn default_settings_limit_logins() {
-    let app = TestApp::with(&LIMITS).await;
+    let app = start().await;
     for _ in 0..5 {
-        let answer = app.try_login("ada@example.com", "a wrong password").await;
+        let answer = app.try_login("ada@example.com", WRONG).await;
         answer.assert_problem(401, "invalid-credentials");
     }
-    let sixth = app.try_login("ada@example.com", "a wrong password").await;
+    let sixth = app.try_login("ada@example.com", WRONG).await;
     sixth.assert_problem(429, "too-many-requests");
-    // What is refused counts for nothing: five of sixty are gone.
+    // The rate limited request is not counted: five of sixty are used.
     for number in 5..60 {
-        let email = format!("nobody{number}@example.com");
-        let answer = app.try_login(&email, "a wrong password").await;
+        let email = format!("unknown{number}@example.com");
+        let answer = app.try_login(&email, WRONG).await;
         answer.assert_problem(401, "invalid-credentials");
     }
 
-    let answer = app.try_login("new@example.com", "a wrong password").await;
+    let answer = app.try_login("new@example.com", WRONG).await;
 
     answer.assert_problem(429, "too-many-requests");
     assert_eq!(answer.headers["ratelimit-limit"], "60");
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
 }
 
-/// T5: one code a minute, and three an hour from one client IP.
+/// T5: a mailbox gets one code a minute, and three an hour because of one client IP.
 #[tokio::test]
 async fn default_settings_limit_reset_mails() {
-    let app = TestApp::with(&LIMITS).await;
+    let app = start().await;
     app.register("ada@example.com").await;
     app.activate("ada@example.com").await;
     let mut sent = vec![app.mails_to("ada@example.com").await.len()];
@@ -57,7 +92,7 @@ async fn default_settings_limit_reset_mails() {
             assert_eq!(answer.status, 201, "{answer:?}");
         }
         sent.push(app.mails_to("ada@example.com").await.len());
-        app.advance_clock(chrono::TimeDelta::seconds(61));
+        app.advance_clock(TimeDelta::seconds(61));
     }
     assert_eq!(sent, [1, 2, 3, 4, 4, 4]);
 }

@@ -19,90 +19,19 @@ const READERS: [&str; 6] = [
     "shared/src/telemetry/metrics.rs",
 ];
 
-#[test]
-fn example_env_names_exactly_the_variables_read() {
+fn read(path: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
-    let example = read("deploy/example.env");
-    let named: BTreeSet<_> = example
-        .lines()
-        .filter_map(|line| line.strip_prefix("# ")?.split_once('='))
-        .map(|(name, _)| name)
-        .filter(|name| is_variable(name))
-        .map(str::to_owned)
-        .collect();
-
-    let mut used: BTreeSet<_> = READERS
-        .iter()
-        .flat_map(|path| {
-            let source = read(path);
-            let source = source
-                .split("#[cfg(test)]")
-                .next()
-                .unwrap_or_default()
-                .to_owned();
-            source
-                .split('"')
-                .skip(1)
-                .step_by(2)
-                .filter(|text| is_variable(text))
-                .map(str::to_owned)
-                .collect::<Vec<_>>()
-        })
-        .collect();
-
-    // Of a value that always comes from a file the example names the file.
-    used.retain(|name| !named.contains(&format!("{name}_FILE")));
-    used.extend(
-        named
-            .iter()
-            .filter(|name| name.ends_with("_CA_FILE"))
-            .cloned(),
-    );
-    assert_eq!(named, used);
+    fs::read_to_string(root.join(path)).unwrap()
 }
 
-/// What a program is told with all of the example, and with nothing of it.
-fn both<T: Debug>(
-    example: &BTreeMap<String, String>,
-    more: &[(&str, &str)],
-    read: impl Fn(Settings) -> T,
-) -> [String; 2] {
-    let needed = || more.iter().map(|(key, value)| (*key, *value));
-    let with_all = example
-        .iter()
-        .map(|(key, value)| (key.as_str(), value.as_str()))
-        .chain(needed());
-    [
-        format!("{:#?}", read(Settings::from_pairs(with_all))),
-        format!("{:#?}", read(Settings::from_pairs(needed()))),
-    ]
-}
-
-/// T1, T3, T5 and all others: a default that is changed is changed here, too.
-#[test]
-fn example_env_values_are_the_defaults() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let example: BTreeMap<_, _> = fs::read_to_string(root.join("deploy/example.env"))
-        .unwrap()
+/// Returns the settings of the example with their values.
+pub(crate) fn settings() -> BTreeMap<String, String> {
+    read("deploy/example.env")
         .lines()
         .filter_map(|line| line.strip_prefix("# ")?.split_once('='))
         .filter(|(name, _)| is_variable(name))
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let key = ("SECRET_KEY", "0123456789abcdef0123456789abcdef");
-    let api = |settings| latchkey_api::config::Config::read(settings).unwrap();
-    let worker = |settings| latchkey_worker::config::Config::read(settings).unwrap();
-
-    let [with, without] = both(&example, &[key], api);
-    assert_eq!(with, without);
-    // The figures of the worker are one port further, as the example says.
-    let bind = ("METRICS_BIND", "127.0.0.1:9101");
-    let smtp = ("SMTP_URL", "smtp://mail.example.com");
-    for more in [&[key, bind][..], &[key, bind, smtp]] {
-        let [with, without] = both(&example, more, worker);
-        assert_eq!(with, without);
-    }
+        .collect()
 }
 
 fn is_variable(text: &str) -> bool {
@@ -111,4 +40,60 @@ fn is_variable(text: &str) -> bool {
         && text
             .chars()
             .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+}
+
+/// Operators find each setting in the example, and none that has no effect.
+#[test]
+fn example_env_names_exactly_the_variables_read() {
+    let named: BTreeSet<_> = settings().into_keys().collect();
+    let mut used = BTreeSet::new();
+    for path in READERS {
+        let source = read(path);
+        let code = source.split("#[cfg(test)]").next().unwrap();
+        let literals = code.split('"').skip(1).step_by(2);
+        used.extend(literals.filter(|it| is_variable(it)).map(str::to_owned));
+    }
+    // The example names the file where a value always comes from one.
+    used.retain(|name| !named.contains(&format!("{name}_FILE")));
+    let ca_files = named.iter().filter(|name| name.ends_with("_CA_FILE"));
+    used.extend(ca_files.cloned());
+    assert_eq!(named, used);
+}
+
+/// Returns the configuration that a program reads from the whole example, and from the required settings only.
+fn with_and_without<T: Debug>(
+    example: &BTreeMap<String, String>,
+    required: &[(&str, &str)],
+    read: impl Fn(Settings) -> T,
+) -> [String; 2] {
+    let all = example
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .chain(required.iter().copied());
+    [
+        format!("{:#?}", read(Settings::from_pairs(all))),
+        format!(
+            "{:#?}",
+            read(Settings::from_pairs(required.iter().copied()))
+        ),
+    ]
+}
+
+/// T1, T3, T5: the example documents the default of every limit and every other setting.
+#[test]
+fn example_env_values_are_the_defaults() {
+    let example = settings();
+    let key = ("SECRET_KEY", "0123456789abcdef0123456789abcdef");
+    let api = |settings| latchkey_api::config::Config::read(settings).unwrap();
+    let worker = |settings| latchkey_worker::config::Config::read(settings).unwrap();
+
+    let [with, without] = with_and_without(&example, &[key], api);
+    assert_eq!(with, without);
+    // By default, the worker serves its metrics on the next port, as the example says.
+    let bind = ("METRICS_BIND", "127.0.0.1:9101");
+    let smtp = ("SMTP_URL", "smtp://mail.example.com");
+    for required in [&[key, bind][..], &[key, bind, smtp]] {
+        let [with, without] = with_and_without(&example, required, worker);
+        assert_eq!(with, without);
+    }
 }

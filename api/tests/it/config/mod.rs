@@ -1,4 +1,4 @@
-//! Settings.
+//! Configuration.
 
 pub(crate) mod defaults;
 pub(crate) mod example_env;

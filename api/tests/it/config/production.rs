@@ -1,4 +1,4 @@
-//! Weak configurations in production, and files that only their owner may read.
+//! Weak configurations in production, and SQLite files.
 
 use std::{fs, os::unix::fs::PermissionsExt as _};
 
@@ -6,9 +6,9 @@ use futures_util::future::join_all;
 use latchkey_shared::database;
 use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 
-use crate::{http::slow_clients::serve_as_it_is, support::test_app::TestApp};
+use crate::support::test_app::TestApp;
 
-/// The program names each key, and never the secret.
+/// Operators see every weak setting at once. The secret is not printed.
 #[tokio::test]
 async fn production_start_with_weak_settings_names_each_key() {
     let mut app = TestApp::new().await;
@@ -19,7 +19,7 @@ async fn production_start_with_weak_settings_names_each_key() {
         ("PUBLIC_URL", "http://accounts.example.com"),
         ("TRUSTED_PROXIES", "0.0.0.0/0"),
     ] {
-        app.variables.insert(key.to_owned(), value.to_owned());
+        app.set(key, value);
     }
 
     let (code, output) = app.process(&["serve"]).output().await;
@@ -37,6 +37,7 @@ async fn production_start_with_weak_settings_names_each_key() {
     assert!(!output.contains(weak), "{output}");
 }
 
+/// URLs in mails are built from a base that has only a scheme, a host and a plain path.
 #[tokio::test]
 async fn invalid_public_url_stops_the_start() {
     for bad in [
@@ -54,20 +55,19 @@ async fn invalid_public_url_stops_the_start() {
         "https:\\\\h.example",
     ] {
         let mut app = TestApp::new().await;
-        app.variables
-            .insert("PUBLIC_URL".to_owned(), bad.to_owned());
+        app.set("PUBLIC_URL", bad);
         let (code, output) = app.process(&["serve"]).output().await;
         assert_eq!(code, Some(1), "{bad}");
         assert!(output.contains("PUBLIC_URL: expected the URL"), "{output}");
     }
 }
 
+/// A server that other machines can reach warns that it does not run in production mode.
 #[tokio::test]
 async fn development_on_reachable_address_logs_a_warning() {
     let mut app = TestApp::new().await;
-    // An address of no machine (RFC 5737), so that nothing is bound.
-    app.variables
-        .insert("BIND".to_owned(), "192.0.2.1:8000".to_owned());
+    // No machine has this address (RFC 5737), so nothing is bound.
+    app.set("BIND", "192.0.2.1:8000");
 
     let (code, output) = app.process(&["serve"]).output().await;
 
@@ -78,14 +78,16 @@ async fn development_on_reachable_address_logs_a_warning() {
     );
 }
 
+/// The log tells which rules the server applies.
 #[tokio::test]
 async fn start_logs_the_environment() {
     let mut app = TestApp::new().await;
-    let (process, _) = serve_as_it_is(&mut app).await;
+    let process = app.serve().await;
     let lines = process.lines().join("\n");
     assert!(lines.contains("environment=development"), "{lines}");
 }
 
+/// One setting turns all rate limits off.
 #[tokio::test]
 async fn limits_off_disables_rate_limits() {
     let app = TestApp::with(&[("LIMITS", "off"), ("LIMIT_LOGIN_IP", "1/3600")]).await;
@@ -95,6 +97,7 @@ async fn limits_off_disables_rate_limits() {
     }
 }
 
+/// Other users of the machine cannot read the database.
 #[tokio::test]
 async fn sqlite_files_are_readable_only_by_owner() {
     let folder = tempfile::tempdir().unwrap();
@@ -116,7 +119,7 @@ async fn sqlite_files_are_readable_only_by_owner() {
     assert_eq!(names, ["latchkey.db", "latchkey.db-shm", "latchkey.db-wal"]);
 }
 
-/// R2: an empty database in place of one that was moved away would look like the loss of every account.
+/// R2: a start without the database file fails. An empty database would look as if every account were lost.
 #[tokio::test]
 async fn missing_sqlite_file_is_not_created() {
     let folder = tempfile::tempdir().unwrap();
@@ -131,7 +134,7 @@ async fn missing_sqlite_file_is_not_created() {
 
     let db = database::create(&url).await.unwrap();
     fs::rename(&path, folder.path().join("moved.db")).unwrap();
-    // More at once than there are open connections.
+    // More concurrent reads than open connections.
     let reads =
         (0..8).map(|_| db.query_one_raw(Statement::from_string(DbBackend::Sqlite, "SELECT 1")));
     join_all(reads).await;

@@ -1,11 +1,10 @@
-//! What pages of other origins may do, and what caches are told of it.
+//! Cross-origin requests (CORS), and the headers that caches need for them.
 
 use latchkey_api::config::Config;
 use latchkey_shared::config::settings::Settings;
 use reqwest::{Method, header::HeaderMap};
-use serde_json::json;
 
-use crate::support::test_app::TestApp;
+use crate::{http::register_with_picture, support::test_app::TestApp};
 
 const APP: &str = "https://app.example.com";
 
@@ -17,7 +16,7 @@ fn varies_by_origin(headers: &HeaderMap) -> bool {
         .any(|name| name.trim().eq_ignore_ascii_case("origin"))
 }
 
-/// A5. Without it a shared cache gives the answer for one origin to the page of another.
+/// A5: a shared cache never serves the response for one origin to the page of another.
 #[tokio::test]
 async fn response_depending_on_origin_varies_by_it() {
     let app = TestApp::with(&[("CORS_ORIGINS", APP)]).await;
@@ -62,7 +61,7 @@ async fn response_depending_on_origin_varies_by_it() {
     }
 }
 
-/// A page of an allowed origin can read why its request was too large.
+/// A5: a page of an allowed origin can read why its URL was rejected.
 #[tokio::test]
 async fn allowed_origin_can_read_a_414() {
     let app = TestApp::with(&[("CORS_ORIGINS", APP)]).await;
@@ -75,18 +74,13 @@ async fn allowed_origin_can_read_a_414() {
     assert_eq!(answer.headers["access-control-allow-origin"], APP);
 }
 
-/// With and without configured origins, from any origin and from none, the answer is the same, so that a cached one serves all.
+/// A5: every page can embed and fetch pictures, and caches can serve the same response to all of them.
 #[tokio::test]
 async fn picture_is_readable_from_every_origin() {
     for configured in ["", APP] {
         let app = TestApp::with(&[("CORS_ORIGINS", configured)]).await;
-        let mut form = crate::support::test_app::registration("ada@example.com");
-        form["image"] = json!(crate::accounts::pictures::data_url(
-            &crate::accounts::pictures::png(4, 4)
-        ));
-        let image = app.post("/api/register/", form).await.text("/image");
-        let picture = image.strip_prefix(&app.base).unwrap();
-        for (path, status) in [(picture, 200), ("/media/none.png", 404)] {
+        let picture = register_with_picture(&app, "ada@example.com").await;
+        for (path, status) in [(picture.as_str(), 200), ("/media/none.png", 404)] {
             for origin in [None, Some(APP), Some("https://evil.example"), Some("null")] {
                 let mut request = app.request(Method::GET, path);
                 if let Some(origin) = origin {
@@ -102,7 +96,7 @@ async fn picture_is_readable_from_every_origin() {
             }
         }
         let preflight = app
-            .request(Method::OPTIONS, picture)
+            .request(Method::OPTIONS, &picture)
             .header("origin", "https://evil.example")
             .header("access-control-request-method", "GET")
             .header("access-control-request-headers", "authorization,x-app");
@@ -114,7 +108,7 @@ async fn picture_is_readable_from_every_origin() {
     }
 }
 
-/// Only pictures are for everybody.
+/// A5: pages of other origins can read only pictures.
 #[tokio::test]
 async fn non_picture_paths_have_no_cors_headers() {
     let app = TestApp::new().await;
@@ -127,6 +121,7 @@ async fn non_picture_paths_have_no_cors_headers() {
     }
 }
 
+/// A5: an origin that no browser sends stops the start, so that a typo does not go unnoticed.
 #[test]
 fn invalid_cors_origin_stops_the_start() {
     let key = ("SECRET_KEY", "0123456789abcdef0123456789abcdef");

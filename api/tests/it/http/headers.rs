@@ -1,27 +1,27 @@
-//! What every answer carries, and who may ask from a browser.
+//! Response headers, and the origins that may call from a browser.
 
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::test_app::TestApp;
+use crate::{
+    accounts::pictures::{data_url, png},
+    admin::audit_log,
+    http::register_with_picture,
+    support::test_app::{PASSWORD, TestApp, registration},
+};
 
-/// A6
+const RESET: &str = "/auth/email_request/";
+
+/// A6: every response protects the client: no framing, no type guessing, and an id for support requests.
 #[tokio::test]
 async fn every_response_has_security_headers_and_request_id() {
     let app = TestApp::with(&[("LIMIT_RESET_IP", "1/60")]).await;
-    let mut form = crate::support::test_app::registration("ada@example.com");
-    form["image"] = json!(crate::accounts::pictures::data_url(
-        &crate::accounts::pictures::png(4, 4)
-    ));
-    let registered = app.post("/api/register/", form).await;
-    let image = registered.text("/image");
-    let picture = image.strip_prefix(&app.base).unwrap();
+    let picture = register_with_picture(&app, "ada@example.com").await;
     app.activate("ada@example.com").await;
-    let me = app
-        .login("ada@example.com", crate::support::test_app::PASSWORD)
-        .await;
-    let mail = json!({"email": "ada@example.com"});
-    let mut answers = vec![(201, "registration", registered)];
+    let tokens = app.login("ada@example.com", PASSWORD).await;
+    let reset = json!({"email": "ada@example.com"});
+    let form = registration("new@example.com");
+    let mut answers = Vec::new();
     for (status, method, path, body) in [
         (200, Method::GET, "/", None),
         (200, Method::GET, "/docs", None),
@@ -29,18 +29,14 @@ async fn every_response_has_security_headers_and_request_id() {
         (200, Method::GET, "/health/live", None),
         (401, Method::GET, "/api/user/", None),
         (404, Method::GET, "/nope", None),
-        (200, Method::GET, picture, None),
+        (200, Method::GET, &picture, None),
         (404, Method::GET, "/media/none.png", None),
         (200, Method::GET, "/admin/login/", None),
         (303, Method::GET, "/admin/", None),
         (400, Method::POST, "/api/login/", Some(json!({}))),
-        (
-            201,
-            Method::POST,
-            "/auth/email_request/",
-            Some(mail.clone()),
-        ),
-        (429, Method::POST, "/auth/email_request/", Some(mail)),
+        (201, Method::POST, "/api/register/", Some(form)),
+        (201, Method::POST, RESET, Some(reset.clone())),
+        (429, Method::POST, RESET, Some(reset)),
         (405, Method::DELETE, "/api/login/", None),
         (403, Method::POST, "/admin/login/", None),
     ] {
@@ -50,11 +46,9 @@ async fn every_response_has_security_headers_and_request_id() {
         }
         answers.push((status, path, app.send(request).await));
     }
-    let broken = "ALTER TABLE sessions RENAME TO gone";
-    crate::admin::audit_log::execute(&app, broken)
-        .await
-        .unwrap();
-    answers.push((500, "no table", app.get_user(&me.access).await));
+    let rename = "ALTER TABLE sessions RENAME TO gone";
+    audit_log::execute(&app, rename).await.unwrap();
+    answers.push((500, "no table", app.get_user(&tokens.access).await));
     for (status, path, answer) in answers {
         assert_eq!(answer.status, status, "{path}: {answer:?}");
         assert_eq!(
@@ -62,7 +56,7 @@ async fn every_response_has_security_headers_and_request_id() {
             "{path}"
         );
         assert_eq!(answer.headers["x-frame-options"], "DENY");
-        // Its forms tell where they are, to itself alone.
+        // The forms of the dashboard send a referrer to their own origin, which checks it.
         let page = path.starts_with("/admin/") && answer.status != 303;
         let referrer = if page { "same-origin" } else { "no-referrer" };
         assert_eq!(answer.headers["referrer-policy"], referrer, "{path}");
@@ -82,66 +76,51 @@ async fn every_response_has_security_headers_and_request_id() {
     }
 }
 
-/// A6
+/// A6: no cache stores tokens or personal data.
 #[tokio::test]
 async fn responses_with_personal_data_have_no_store() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let profile = app.get_user(&tokens.access).await;
-    let login = app
-        .try_login("ada@example.com", crate::support::test_app::PASSWORD)
-        .await;
-    let refresh = app
-        .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
-        .await;
+    let login = app.try_login("ada@example.com", PASSWORD).await;
+    let refresh = json!({"refresh": tokens.refresh});
+    let refresh = app.post("/auth/refresh/", refresh).await;
     let own = |path: &str| {
         let request = app.request(Method::GET, path);
         app.send(request.bearer_auth(&tokens.access))
     };
     let sessions = own("/auth/sessions/").await;
     let activity = own("/auth/activity/").await;
-    let asked = app
-        .post("/auth/email_request/", json!({"email": "ada@example.com"}))
-        .await;
+    let requested = app.post(RESET, json!({"email": "ada@example.com"})).await;
     let (token, code) = app.request_reset("ada@example.com").await;
     let checked = app.check_otp(&token, &code).await;
     let reset = app.reset_password(&token, "another quiet morning").await;
     for answer in [
-        profile, login, refresh, sessions, activity, asked, checked, reset,
+        profile, login, refresh, sessions, activity, requested, checked, reset,
     ] {
         assert!(answer.status.is_success(), "{answer:?}");
         assert_eq!(answer.headers["cache-control"], "no-store");
     }
 }
 
+/// A client can correlate its requests by its own id. The server replaces an id that could harm logs.
 #[tokio::test]
 async fn valid_request_id_is_kept_others_are_replaced() {
     let app = TestApp::new().await;
-    let given = "trace-0123456789";
-    let answer = app
-        .send(
-            app.request(Method::GET, "/nope")
-                .header("x-request-id", given),
-        )
-        .await;
-    assert_eq!(answer.text("/instance"), given);
-
-    for odd in [
-        "short",
-        "with blanks in it",
-        &"x".repeat(65),
-        "<script>alert(1)</script>",
+    for (id, is_kept) in [
+        ("trace-0123456789", true),
+        ("short", false),
+        ("with blanks in it", false),
+        (&"x".repeat(65), false),
+        ("<script>alert(1)</script>", false),
     ] {
-        let answer = app
-            .send(
-                app.request(Method::GET, "/nope")
-                    .header("x-request-id", odd),
-            )
-            .await;
-        assert_ne!(answer.text("/instance"), odd);
+        let request = app.request(Method::GET, "/nope");
+        let answer = app.send(request.header("x-request-id", id)).await;
+        assert_eq!(answer.text("/instance") == id, is_kept, "{id}");
     }
 }
 
+/// A6: browsers that have once used HTTPS never use plain HTTP.
 #[tokio::test]
 async fn https_public_url_enables_hsts() {
     let app = TestApp::with(&[("PUBLIC_URL", "https://accounts.example.com")]).await;
@@ -154,14 +133,12 @@ async fn https_public_url_enables_hsts() {
     );
 }
 
-/// S13 of the original: URLs were built from whatever the client called the server.
+/// A client cannot choose the host in the URLs of other users (S13 of the original).
 #[tokio::test]
 async fn picture_url_ignores_the_host_header() {
     let app = TestApp::with(&[("PUBLIC_URL", "https://accounts.example.com")]).await;
-    let mut form = crate::support::test_app::registration("ada@example.com");
-    form["image"] = json!(crate::accounts::pictures::data_url(
-        &crate::accounts::pictures::png(4, 4)
-    ));
+    let mut form = registration("ada@example.com");
+    form["image"] = data_url(&png(4, 4)).into();
     let request = app
         .request(Method::POST, "/api/register/")
         .header("host", "evil.example")
@@ -177,31 +154,26 @@ async fn picture_url_ignores_the_host_header() {
     );
 }
 
-/// A5
+/// A5: without configuration, pages of other origins cannot call the API.
 #[tokio::test]
 async fn foreign_origin_is_not_allowed_by_default() {
     let app = TestApp::new().await;
-    let request = app
-        .request(Method::POST, "/api/login/")
-        .header("origin", "https://evil.example")
-        .json(&json!({}));
-    let answer = app.send(request).await;
-    assert!(
-        !answer.headers.contains_key("access-control-allow-origin"),
-        "{answer:?}"
-    );
-    let preflight = app
-        .request(Method::OPTIONS, "/api/login/")
-        .header("origin", "https://evil.example")
-        .header("access-control-request-method", "POST");
-    let answer = app.send(preflight).await;
-    assert!(
-        !answer.headers.contains_key("access-control-allow-origin"),
-        "{answer:?}"
-    );
+    let from = |method| {
+        let request = app.request(method, "/api/login/");
+        request.header("origin", "https://evil.example")
+    };
+    let preflight = from(Method::OPTIONS).header("access-control-request-method", "POST");
+    for request in [from(Method::POST).json(&json!({})), preflight] {
+        let answer = app.send(request).await;
+        let headers = &answer.headers;
+        assert!(
+            !headers.contains_key("access-control-allow-origin"),
+            "{answer:?}"
+        );
+    }
 }
 
-/// A5
+/// A5: pages of configured origins can call the API and read the headers about limits.
 #[tokio::test]
 async fn only_configured_origins_are_allowed() {
     let app = TestApp::with(&[(

@@ -1,4 +1,4 @@
-//! Numbers, codes and names as people type them: digits of every script, blanks, marks of copied text.
+//! Numbers, codes and names as users type them: digits of any script, blanks, invisible characters of copied text.
 
 use latchkey_shared::models::password_reset as resets;
 use reqwest::Method;
@@ -7,17 +7,19 @@ use serde_json::{Value, json};
 
 use crate::support::test_app::{PASSWORD, TestApp, registration, wrong_code};
 
-/// The digits of a code in another script, whose zero this is.
+/// Writes a code in the script with this zero.
 fn in_script(code: &str, zero: char) -> String {
     let digit = |c: char| char::from_u32(u32::from(zero) + c.to_digit(10).unwrap()).unwrap();
     code.chars().map(digit).collect()
 }
 
-async fn tries(app: &TestApp) -> Vec<i32> {
+/// Returns the number of attempts of each reset.
+async fn attempts(app: &TestApp) -> Vec<i32> {
     let rows = resets::Entity::find().all(&app.database.db).await;
     rows.unwrap().into_iter().map(|row| row.tries).collect()
 }
 
+/// Users can type their phone number in their own script, or paste it.
 #[tokio::test]
 async fn phone_number_in_any_script_becomes_e164() {
     let app = TestApp::new().await;
@@ -39,7 +41,7 @@ async fn phone_number_in_any_script_becomes_e164() {
     }
 }
 
-/// A field that is there is never called missing, whatever is in it and however it is sent.
+/// A client learns that a field is invalid, not that it is missing, whatever its value and encoding.
 #[tokio::test]
 async fn present_field_is_never_reported_as_missing() {
     let app = TestApp::new().await;
@@ -91,13 +93,13 @@ async fn present_field_is_never_reported_as_missing() {
             );
         }
     }
-    let body = json!({"email": "nobody", "phoneNumber": "x"});
+    let body = json!({"email": "unknown", "phoneNumber": "x"});
     let answer = app.post("/api/register/", body).await;
     assert_eq!(
         answer.text("/detail"),
         "Missing: username, password. Wrong: email, phoneNumber."
     );
-    // What `curl -d` sends when nothing is said of the type.
+    // `curl -d` sends JSON with this type by default.
     let request = app
         .request(Method::POST, "/api/login/")
         .header("content-type", "application/x-www-form-urlencoded")
@@ -110,7 +112,7 @@ async fn present_field_is_never_reported_as_missing() {
     );
 }
 
-/// The right digits are the right code, however they are written.
+/// O3: users can type the code in any script, and in groups.
 #[tokio::test]
 async fn code_in_another_script_or_grouping_is_accepted() {
     let app = TestApp::new().await;
@@ -129,7 +131,7 @@ async fn code_in_another_script_or_grouping_is_accepted() {
     }
 }
 
-/// JSON has no number with a leading zero, so a client that sends one has lost it.
+/// O3: a client may send the code as a JSON number, which has no leading zeros.
 #[tokio::test]
 async fn numeric_code_gets_its_leading_zeros_back() {
     let app = TestApp::new().await;
@@ -146,14 +148,13 @@ async fn numeric_code_gets_its_leading_zeros_back() {
     assert_eq!(answer.status, 200, "{number}: {answer:?}");
 }
 
-/// O3, N1: a text that cannot be a code costs no try of the request and none of the mailbox, and is answered alike
-/// whether or not there is an account.
+/// O3, N1: a typing mistake costs no attempt of the reset or the mailbox. The response does not tell whether an account exists.
 #[tokio::test]
 async fn code_of_wrong_length_costs_no_attempt() {
     let app = TestApp::with(&[("LIMIT_OTP_EMAIL", "2/86400")]).await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    let request = json!({"email": "nobody@example.com"});
+    let request = json!({"email": "unknown@example.com"});
     let unknown = app.post("/auth/email_request/", request).await;
     let unknown = unknown.text("/token");
 
@@ -179,20 +180,20 @@ async fn code_of_wrong_length_costs_no_attempt() {
         answers.windows(2).all(|pair| pair[0] == pair[1]),
         "{answers:?}"
     );
-    assert_eq!(tries(&app).await, [0, 0]);
+    assert_eq!(attempts(&app).await, [0, 0]);
 
-    // A wrong code of the right length takes one of each; then the right one is still right.
+    // A wrong code of the right length costs one attempt. The right code is still accepted.
     let wrong = in_script(&wrong_code(&code), '\u{660}');
     app.check_otp(&token, &wrong)
         .await
         .assert_problem(400, "invalid-otp");
-    let mut counts = tries(&app).await;
+    let mut counts = attempts(&app).await;
     counts.sort_unstable();
     assert_eq!(counts, [0, 1]);
     assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
-/// Codes have the length that is configured.
+/// O1: operators choose the length of the codes.
 #[tokio::test]
 async fn code_has_the_configured_length() {
     let app = TestApp::with(&[("OTP_DIGITS", "8")]).await;
@@ -201,22 +202,15 @@ async fn code_has_the_configured_length() {
         .post("/auth/email_request/", json!({"email": "ada@example.com"}))
         .await;
     let mails = app.mails_to("ada@example.com").await;
-    let code = mails
-        .last()
-        .unwrap()
-        .subject
-        .split(' ')
-        .next()
-        .unwrap()
-        .to_owned();
+    let code = mails.last().unwrap().subject.split(' ').next().unwrap();
     assert_eq!(code.len(), 8);
     assert_eq!(
-        app.check_otp(&answer.text("/token"), &code).await.status,
+        app.check_otp(&answer.text("/token"), code).await.status,
         200
     );
 }
 
-/// A name is refused for what nobody sees, with the reason, and taken in every script.
+/// M2: a username cannot imitate another one with invisible characters. Names of every script are accepted.
 #[tokio::test]
 async fn invisible_username_returns_400_with_the_reason() {
     let app = TestApp::new().await;

@@ -1,23 +1,24 @@
-//! The head of a request: its `Host`, its size, and where it ends.
+//! The head of a request: its `Host`, its size and its framing.
 
-use latchkey_testing::PATIENCE;
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use crate::support::test_app::TestApp;
+use crate::{http::read_until_closed, support::test_app::TestApp};
 
-/// Sends bytes as they are; all that comes back until the server closes the connection.
+/// Sends a request. Returns everything that the server sends until it closes the connection.
 async fn exchange(app: &TestApp, request: &str) -> String {
-    let address = app.base.strip_prefix("http://").unwrap();
-    let mut stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = TcpStream::connect(app.address()).await.unwrap();
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut answer = Vec::new();
-    let ended = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
-    assert!(ended.is_ok(), "still open after {request}");
-    String::from_utf8_lossy(&answer).into_owned()
+    read_until_closed(&mut stream).await
+}
+
+/// Returns a request for `/health/live` with these additional header lines.
+fn get(fields: &str) -> String {
+    format!("GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{fields}\r\n")
+}
+
+async fn expect_ok(app: &TestApp, request: &str) {
+    let answer = exchange(app, request).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
 }
 
 #[track_caller]
@@ -31,7 +32,7 @@ fn assert_problem(answer: &str, status: u16, name: &str) {
     assert!(answer.contains("x-request-id: "), "{answer}");
 }
 
-/// RFC 9112, 3.2
+/// A3: no proxy and the server can disagree about the host of a request (RFC 9112, section 3.2).
 #[tokio::test]
 async fn request_without_exactly_one_valid_host_returns_400() {
     let app = TestApp::new().await;
@@ -54,11 +55,13 @@ async fn request_without_exactly_one_valid_host_returns_400() {
     }
     for hosts in ["Host: a\r\nHost: b\r\n", "Host: a b\r\n"] {
         let request = format!("GET /health/live HTTP/1.0\r\n{hosts}\r\n");
-        assert_problem(&exchange_1_0(&app, &request).await, 400, "invalid-host");
+        let answer = exchange(&app, &request).await;
+        let answer = answer.replacen("HTTP/1.0", "HTTP/1.1", 1);
+        assert_problem(&answer, 400, "invalid-host");
     }
 }
 
-/// HTTP/1.0 knows no `Host`; HAProxy's and others' health checks are written in it.
+/// Health checks over HTTP/1.0 work, as HAProxy sends them. HTTP/1.0 has no `Host`.
 #[tokio::test]
 async fn http_1_0_request_without_host_is_served() {
     let app = TestApp::new().await;
@@ -66,12 +69,7 @@ async fn http_1_0_request_without_host_is_served() {
     assert!(answer.starts_with("HTTP/1.0 200 "), "{answer}");
 }
 
-/// An answer to HTTP/1.0, with the version of the others.
-async fn exchange_1_0(app: &TestApp, request: &str) -> String {
-    let answer = exchange(app, request).await;
-    answer.replacen("HTTP/1.0", "HTTP/1.1", 1)
-}
-
+/// A3: a client learns that its URL is too long.
 #[tokio::test]
 async fn uri_over_8_kib_returns_414() {
     let app = TestApp::new().await;
@@ -80,52 +78,46 @@ async fn uri_over_8_kib_returns_414() {
         format!("GET /health/live?{query} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
     };
 
-    let longest = exchange(&app, &get(8_192)).await;
-    assert!(longest.starts_with("HTTP/1.1 200 "), "{longest}");
+    expect_ok(&app, &get(8_192)).await;
     for length in [8_193, 16_384, 30_000] {
         let answer = exchange(&app, &get(length)).await;
         assert_problem(&answer, 414, "uri-too-long");
     }
 }
 
+/// A3: a client learns that its header is too large.
 #[tokio::test]
 async fn header_over_16_kib_returns_431() {
     let app = TestApp::new().await;
-    let get = |bytes: usize| {
-        let name = "X-A: ";
-        // Each field counts with its colon, blank and line end.
+    let header = |bytes: usize| {
+        // The size includes each field's colon, blank and line end.
         let value = "b".repeat(bytes - "Host: a\r\nConnection: close\r\nX-A: \r\n".len());
-        format!(
-            "GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{name}{value}\r\n\r\n"
-        )
+        get(&format!("X-A: {value}\r\n"))
     };
 
-    let largest = exchange(&app, &get(16_384)).await;
-    assert!(largest.starts_with("HTTP/1.1 200 "), "{largest}");
+    expect_ok(&app, &header(16_384)).await;
     for bytes in [16_385, 30_000] {
-        let answer = exchange(&app, &get(bytes)).await;
+        let answer = exchange(&app, &header(bytes)).await;
         assert_problem(&answer, 431, "header-too-large");
     }
 }
 
+/// A3: a client learns that it sends too many header fields.
 #[tokio::test]
 async fn more_than_64_header_fields_return_431() {
     let app = TestApp::new().await;
-    let get = |fields: usize| {
-        let more = "X-A: b\r\n".repeat(fields - 2);
-        format!("GET /health/live HTTP/1.1\r\nHost: a\r\nConnection: close\r\n{more}\r\n")
-    };
+    let header = |fields: usize| get(&"X-A: b\r\n".repeat(fields - 2));
 
-    let most = exchange(&app, &get(64)).await;
-    assert!(most.starts_with("HTTP/1.1 200 "), "{most}");
-    // With 3,000 the head is nearly as large as the buffer.
+    expect_ok(&app, &header(64)).await;
+    // The head with 3,000 fields nearly fills the buffer.
     for fields in [65, 100, 101, 3_000] {
-        let answer = exchange(&app, &get(fields)).await;
+        let answer = exchange(&app, &header(fields)).await;
         assert_problem(&answer, 431, "header-too-large");
     }
 }
 
-/// The shortest field has three bytes, as a bare line feed ends a line, too (RFC 9112, 2.2).
+/// A3: the largest possible number of fields is rejected too. The shortest field has three bytes, as a bare line feed can end a
+/// line (RFC 9112, section 2.2).
 #[tokio::test]
 async fn maximum_header_fields_return_431() {
     let app = TestApp::new().await;
@@ -137,8 +129,8 @@ async fn maximum_header_fields_return_431() {
     assert_problem(&answer, 431, "header-too-large");
 }
 
-/// RFC 9112, 6.1: where a request's length is given in both ways, a proxy in front may have taken the other one, and what
-/// follows may be another client's. It is not read.
+/// A3: no request is smuggled past a proxy. With two declared lengths, a proxy may have chosen the other one, and the following
+/// bytes may belong to another client (RFC 9112, section 6.1). The server does not read them.
 #[tokio::test]
 async fn chunked_request_closes_its_connection() {
     let app = TestApp::new().await;

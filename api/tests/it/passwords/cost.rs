@@ -1,4 +1,4 @@
-//! What a password may cost the service before it is worth it.
+//! The work that a request with a new password causes.
 
 use serde_json::json;
 
@@ -11,7 +11,7 @@ async fn reset(app: &TestApp, token: &str, password: &str) -> ApiResponse {
     app.post("/auth/reset_password/", body).await
 }
 
-/// P5: the new password is judged only for a token that opens something.
+/// P5: a request with an unknown token costs no hash, whatever its password.
 #[tokio::test]
 async fn reset_unknown_token_is_rejected_before_hashing() {
     let app = TestApp::new().await;
@@ -23,7 +23,7 @@ async fn reset_unknown_token_is_rejected_before_hashing() {
     assert_eq!(app.password_hash_count(), 0);
 }
 
-/// T1
+/// T1: one client IP cannot try many reset tokens.
 #[tokio::test]
 async fn resets_are_rate_limited_by_client_ip() {
     let app = TestApp::with(&[("LIMIT_RESET_PASSWORD_IP", "2/60")]).await;

@@ -1,4 +1,4 @@
-//! The password policy and the hasher.
+//! Password rules and hashing.
 
 pub(crate) mod cost;
 pub(crate) mod hash_queue;

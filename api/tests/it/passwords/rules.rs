@@ -1,6 +1,4 @@
-//! Which new passwords are refused, at every place where one is set.
-
-use std::{collections::BTreeSet, fmt::Write as _};
+//! Rules for new passwords, wherever a user sets one.
 
 use latchkey_api::config::Config;
 use latchkey_shared::config::settings::Settings;
@@ -12,22 +10,18 @@ use crate::{
     support::test_app::{ApiResponse, PASSWORD, TestApp},
 };
 
-/// SHA-1 of `another quiet morning` and of some other texts.
+/// The SHA-1 of `another quiet morning` and of two other passwords, sorted.
 const BREACHED: [&str; 3] = [
-    "F7B9F20D0A0AF6B7A7E70E446F5E06C631245C78",
     "0801C1574C8A07F67BFED8C612D38D21845A7622",
     "90B39216126097DD7121DD88B25C70D8F9736323",
+    "F7B9F20D0A0AF6B7A7E70E446F5E06C631245C78",
 ];
 
-/// A file as Have I Been Pwned publishes them.
+/// Writes a file in the format of Have I Been Pwned.
 fn breach_file() -> tempfile::NamedTempFile {
     let file = tempfile::NamedTempFile::new().unwrap();
-    let lines: BTreeSet<_> = BREACHED.into_iter().collect();
-    let text = lines.into_iter().fold(String::new(), |mut text, hash| {
-        write!(text, "{hash}:17\r\n").unwrap();
-        text
-    });
-    std::fs::write(file.path(), text).unwrap();
+    let lines = BREACHED.map(|hash| format!("{hash}:17\r\n"));
+    std::fs::write(file.path(), lines.concat()).unwrap();
     file
 }
 
@@ -42,7 +36,7 @@ async fn change(app: &TestApp, access: &str, new: &str) -> ApiResponse {
     app.send(request.bearer_auth(access).json(&body)).await
 }
 
-/// A new password at each call that sets one.
+/// Sends a new password to each operation that sets one.
 async fn set_everywhere(app: &TestApp, password: &str) -> [ApiResponse; 3] {
     let tokens = app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
@@ -54,7 +48,7 @@ async fn set_everywhere(app: &TestApp, password: &str) -> [ApiResponse; 3] {
     ]
 }
 
-/// P3: what anybody who knows the product would try first.
+/// P3: users cannot choose passwords that attackers try first.
 #[tokio::test]
 async fn common_or_obvious_password_returns_400() {
     let app = TestApp::new().await;
@@ -77,38 +71,33 @@ async fn common_or_obvious_password_returns_400() {
         let expected = [("password".to_owned(), code.to_owned())];
         assert_eq!(answer.invalid_fields(), expected, "{password}");
     }
-    // P2
+    // P2: letters alone are accepted.
     assert_eq!(register(&app, "qhzmvxkwpl").await.status, 201);
 }
 
-/// P3: the date of birth counts where it is given, and where it is known.
+/// P3: the password must not contain the date of birth, whether sent with it or stored before.
 #[tokio::test]
 async fn date_of_birth_as_password_returns_400() {
     let app = TestApp::new().await;
-    let form = |password: &str| {
-        json!({
-            "email": "new@example.com", "username": "New", "dateBirth": "1990-02-28", "password": password,
-        })
-    };
+    let form = json!({
+        "email": "new@example.com", "username": "New", "dateBirth": "1990-02-28", "password": "19900228new",
+    });
 
-    let answer = app.post("/api/register/", form("19900228new")).await;
+    let answer = app.post("/api/register/", form).await;
 
     answer.assert_problem(400, "invalid-input");
     let expected = [("password".to_owned(), "too_similar".to_owned())];
     assert_eq!(answer.invalid_fields(), expected);
     assert_eq!(register(&app, "19900228new").await.status, 201);
-    let again = json!({"dateBirth": "1990-02-28"});
     let tokens = app.logged_in_user("ada@example.com").await;
-    let request = app.request(Method::PATCH, "/api/user/");
-    let patched = app
-        .send(request.bearer_auth(&tokens.access).json(&again))
-        .await;
+    let born = json!({"dateBirth": "1990-02-28"});
+    let patched = app.patch_user(&tokens.access, born).await;
     assert_eq!(patched.status, 200);
     let answer = change(&app, &tokens.access, "1990.02.28ada").await;
     assert_eq!(answer.invalid_fields()[0].1, "too_similar");
 }
 
-/// P3
+/// P3: users cannot choose passwords from known breaches.
 #[tokio::test]
 async fn breached_password_returns_400_everywhere() {
     let file = breach_file();
@@ -122,7 +111,7 @@ async fn breached_password_returns_400_everywhere() {
     assert_eq!(register(&app, "yet another morning").await.status, 201);
 }
 
-/// P3: without its file the promise cannot be kept, so no password is set.
+/// P3: no unchecked password is stored while the breach file is unreadable.
 #[tokio::test]
 async fn unreadable_breach_file_returns_503() {
     let file = breach_file();
@@ -143,7 +132,7 @@ async fn unreadable_breach_file_returns_503() {
     std::fs::remove_file(&path).unwrap();
 }
 
-/// A start with a wrong setting names it.
+/// P1, P3: an invalid setting stops the start, and the error names it.
 #[test]
 fn invalid_password_settings_stop_the_start() {
     for (key, value) in [
@@ -153,14 +142,14 @@ fn invalid_password_settings_stop_the_start() {
         ("BREACHED_PASSWORDS_FILE", "/nonexistent"),
         ("BREACHED_PASSWORDS_FILE", env!("CARGO_MANIFEST_PATH")),
     ] {
-        let key_of_tokens = ("SECRET_KEY", "0123456789abcdef0123456789abcdef");
-        let settings = Settings::from_pairs([key_of_tokens, (key, value)]);
+        let secret_key = ("SECRET_KEY", "0123456789abcdef0123456789abcdef");
+        let settings = Settings::from_pairs([secret_key, (key, value)]);
         let error = Config::read(settings).unwrap_err().to_string();
         assert!(error.contains(&format!("{key}: ")), "{error}");
     }
 }
 
-/// P1: the configured number is in the errors, in the document, and on the pages.
+/// P1: users see the configured minimum length in errors, the OpenAPI document and the dashboard.
 #[tokio::test]
 async fn password_min_length_is_enforced_and_documented() {
     let app = TestApp::with(&[("PASSWORD_MIN_LENGTH", "12")]).await;

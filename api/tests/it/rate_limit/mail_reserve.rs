@@ -1,21 +1,21 @@
-//! Mails beyond the totals of a mailbox: its owner gets them whatever strangers do, and strangers get few of them (T5, M3).
+//! The reserve of mails beyond the totals of a mailbox: for its owner, whatever strangers do (T5, M3).
 
 use chrono::TimeDelta;
 use latchkey_shared::models::{mail, user};
 use serde_json::json;
 
 use crate::{
-    rate_limit::mail_budget::{
-        OWNER, ask_from, change_password, post_from, sent_and_suppressed, start,
+    rate_limit::{
+        change_password, login_from,
+        mail_budget::{OWNER, request_code_from, sent_and_suppressed, start},
     },
     support::test_app::{PASSWORD, TestApp, Tokens, code_in},
 };
 
 const NEW: &str = "another quiet morning";
 
-async fn login_from(app: &TestApp, client_ip: &str, email: &str, password: &str) -> Tokens {
-    let body = json!({"email": email, "password": password});
-    let answer = post_from(app, client_ip, "/api/login/", body).await;
+async fn tokens_from(app: &TestApp, client_ip: &str, email: &str, password: &str) -> Tokens {
+    let answer = login_from(app, client_ip, email, password).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     Tokens {
         access: answer.text("/token/access"),
@@ -23,7 +23,7 @@ async fn login_from(app: &TestApp, client_ip: &str, email: &str, password: &str)
     }
 }
 
-/// Registers an account, proves its address by a reset, and logs in from the owner's network a day later.
+/// Registers an account, verifies its email by a reset, and logs in from the owner's network a day later.
 async fn verified_owner(app: &TestApp, email: &str) -> Tokens {
     app.register(email).await;
     let (token, code) = app.request_reset(email).await;
@@ -31,41 +31,41 @@ async fn verified_owner(app: &TestApp, email: &str) -> Tokens {
     assert_eq!(app.reset_password(&token, NEW).await.status, 200);
     app.deliver_all().await;
     app.advance_clock(TimeDelta::days(1));
-    login_from(app, OWNER, email, NEW).await
+    tokens_from(app, OWNER, email, NEW).await
 }
 
-/// An account of a stranger, who logs in from networks of the stranger's own, changes the password and asks for codes.
-async fn stranger(app: &TestApp, number: usize, email: &str, networks: usize) {
+/// Registers an account of a stranger, who logs in and requests codes from several networks, and then changes the password.
+async fn act_as_stranger(app: &TestApp, number: usize, email: &str, networks: usize) {
     app.register(email).await;
     let mut access = String::new();
     for network in 0..networks {
         let client_ip = format!("203.0.{number}.{network}");
-        access = login_from(app, &client_ip, email, PASSWORD).await.access;
-        ask_from(app, &client_ip, email).await;
+        access = tokens_from(app, &client_ip, email, PASSWORD).await.access;
+        request_code_from(app, &client_ip, email).await;
     }
     let changed = change_password(app, &access, PASSWORD, NEW).await;
     assert!(changed.status.is_success(), "{changed:?}");
     app.deliver_all().await;
 }
 
-/// Asks for a code from the owner's network, and checks that it arrives and is right.
+/// Requests a code from the owner's network, and checks that it arrives and is valid.
 async fn owner_gets_a_code(app: &TestApp, email: &str) {
-    let token = ask_from(app, OWNER, email).await;
+    let token = request_code_from(app, OWNER, email).await;
     let mails = app.mails_to(email).await;
     let code = code_in(mails.last().unwrap());
     assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
-/// Fills the totals of a mailbox with codes that strangers' networks ask for.
+/// Uses up the totals of a mailbox with requests from 100 networks.
 async fn flood_codes(app: &TestApp, email: &str, hour: u32) {
     for network in 0..100 {
-        ask_from(app, &format!("203.1.{hour}.{network}"), email).await;
+        request_code_from(app, &format!("203.1.{hour}.{network}"), email).await;
     }
     app.deliver_all().await;
 }
 
-/// M3: strangers with 100 networks and accounts at spellings of the mailbox keep neither codes nor notices from an owner who
-/// has proved the address, and the mailbox gets no more than the totals from them, and three mails of its plain spelling.
+/// M3: an owner with a verified email gets codes and notices despite strangers with 100 networks and accounts at other spellings.
+/// Strangers cause only the totals of the mailbox, and three mails of its plain spelling.
 #[tokio::test]
 async fn verified_owner_gets_mails_despite_strangers_at_other_spellings() {
     for (owner, plain) in [
@@ -81,10 +81,10 @@ async fn verified_owner_gets_mails_despite_strangers_at_other_spellings() {
 
         for number in 0..20 {
             let email = format!("ada+{number}@{domain}");
-            stranger(&app, number, &email, 1).await;
+            act_as_stranger(&app, number, &email, 1).await;
         }
         if let Some(plain) = plain {
-            stranger(&app, 20, plain, 20).await;
+            act_as_stranger(&app, 20, plain, 20).await;
         }
         flood_codes(&app, owner, 0).await;
         let sent = sent_and_suppressed(&app, "reset_code").await.0 - codes;
@@ -106,8 +106,7 @@ async fn verified_owner_gets_mails_despite_strangers_at_other_spellings() {
     }
 }
 
-/// M3: the notice that an address was changed reaches the previous one, which its owner has proved, during a flood of such
-/// notices.
+/// M3: owners learn that the email of their account was changed, although strangers cause a flood of such notices.
 #[tokio::test]
 async fn verified_email_change_is_reported_during_flood() {
     let app = start(&[("ACTIVATION", "none")]).await;
@@ -130,7 +129,7 @@ async fn verified_email_change_is_reported_during_flood() {
     assert!(mails.last().unwrap().subject.contains("email of your"));
 }
 
-/// T5: accounts that hand the plain spelling of a mailbox round share one reserve: the mailbox gets 33 mails of a kind a day.
+/// T5: accounts that take turns with the plain spelling of a mailbox share one reserve. The mailbox gets 33 mails of a kind a day.
 #[tokio::test]
 async fn accounts_sharing_one_email_share_its_reserve() {
     let app = start(&[("ACTIVATION", "none")]).await;
@@ -164,8 +163,8 @@ async fn accounts_sharing_one_email_share_its_reserve() {
     }
 }
 
-/// M3: whoever has guessed the password and logs in from many networks uses up the reserve of nine of them, and not that of the
-/// network from which the owner has logged in before.
+/// M3: an attacker who has guessed the password and logs in from many networks uses up the reserve of nine of them, but not that of
+/// the owner's network.
 #[tokio::test]
 async fn guessed_password_does_not_exhaust_owners_reserve() {
     let app = start(&[("ACTIVATION", "none")]).await;
@@ -175,9 +174,9 @@ async fn guessed_password_does_not_exhaust_owners_reserve() {
     for network in 0..15 {
         app.advance_clock(TimeDelta::seconds(1));
         let client_ip = format!("203.0.113.{network}");
-        login_from(&app, &client_ip, "ada@example.com", NEW).await;
+        tokens_from(&app, &client_ip, "ada@example.com", NEW).await;
         for _ in 0..4 {
-            ask_from(&app, &client_ip, "ada@example.com").await;
+            request_code_from(&app, &client_ip, "ada@example.com").await;
         }
     }
     let (sent, _) = sent_and_suppressed(&app, "reset_code").await;
@@ -186,24 +185,25 @@ async fn guessed_password_does_not_exhaust_owners_reserve() {
     for _ in 0..3 {
         owner_gets_a_code(&app, "ada@example.com").await;
     }
-    // And no more on that day.
+    // The reserve is used up for the day.
     app.advance_clock(TimeDelta::hours(1));
     flood_codes(&app, "ada@example.com", 1).await;
     app.advance_clock(TimeDelta::hours(1));
     flood_codes(&app, "ada@example.com", 2).await;
     let (sent, _) = sent_and_suppressed(&app, "reset_code").await;
-    ask_from(&app, OWNER, "ada@example.com").await;
+    request_code_from(&app, OWNER, "ada@example.com").await;
     assert_eq!(sent_and_suppressed(&app, "reset_code").await.0, sent);
     assert_eq!(sent - before, 30 + 10 * 3);
 }
 
-/// M3: sessions from before a reset, or from before a change of the address, make no network known; a logout takes none away.
+/// M3: logins before the email was verified make no network known, so a thief of a session gets no codes. A logout keeps the network
+/// known.
 #[tokio::test]
 async fn network_is_known_by_login_after_verification() {
     let app = start(&[("ACTIVATION", "none")]).await;
     let thief = "203.0.113.200";
     app.register("ada@example.com").await;
-    login_from(&app, thief, "ada@example.com", PASSWORD).await;
+    tokens_from(&app, thief, "ada@example.com", PASSWORD).await;
     let (token, code) = app.request_reset("ada@example.com").await;
     assert_eq!(app.check_otp(&token, &code).await.status, 200);
     app.advance_clock(TimeDelta::seconds(1));
@@ -215,13 +215,13 @@ async fn network_is_known_by_login_after_verification() {
     let is_known = async |client_ip: &str| {
         let (sent, _) = sent_and_suppressed(&app, "reset_code").await;
         let owner = user::find(&app.database.db, id).await.unwrap().unwrap();
-        ask_from(&app, client_ip, owner.email.as_str()).await;
+        request_code_from(&app, client_ip, owner.email.as_str()).await;
         sent_and_suppressed(&app, "reset_code").await.0 > sent
     };
     assert!(!is_known(thief).await);
     assert!(!is_known(OWNER).await);
 
-    let tokens = login_from(&app, OWNER, "ada@example.com", NEW).await;
+    let tokens = tokens_from(&app, OWNER, "ada@example.com", NEW).await;
     assert!(is_known(OWNER).await);
     let body = json!({"refresh": tokens.refresh});
     let logout = app.post("/auth/logout/", body).await;
@@ -229,25 +229,25 @@ async fn network_is_known_by_login_after_verification() {
     assert!(is_known(OWNER).await);
     assert!(!is_known(thief).await);
 
-    let tokens = login_from(&app, OWNER, "ada@example.com", NEW).await;
+    let tokens = tokens_from(&app, OWNER, "ada@example.com", NEW).await;
     app.advance_clock(TimeDelta::seconds(1));
     let change = json!({"email": "lovelace@example.com"});
     assert_eq!(app.patch_user(&tokens.access, change).await.status, 200);
     flood_codes(&app, "lovelace@example.com", 1).await;
     assert!(!is_known(OWNER).await);
     app.advance_clock(TimeDelta::seconds(1));
-    login_from(&app, OWNER, "lovelace@example.com", NEW).await;
+    tokens_from(&app, OWNER, "lovelace@example.com", NEW).await;
     assert!(is_known(OWNER).await);
 }
 
-/// A suppressed mail says that its account has no mails beyond the totals, or that these are used up.
+/// T5: staff see whether the account of a suppressed mail has no reserve, or has used it up.
 #[tokio::test]
 async fn suppressed_mail_says_why_no_reserve_was_used() {
     let app = start(&[("ACTIVATION", "none"), ("LIMIT_MAIL_HOUR", "1/3600")]).await;
     for email in ["ada@example.com", "ada+1@example.com"] {
         app.register(email).await;
     }
-    login_from(&app, OWNER, "ada@example.com", PASSWORD).await;
+    tokens_from(&app, OWNER, "ada@example.com", PASSWORD).await;
     for (email, client_ip, reason) in [
         ("ada@example.com", "203.0.113.1", None),
         ("ada@example.com", "203.0.113.2", Some("(LIMIT_MAIL_HOUR)")),
@@ -257,7 +257,7 @@ async fn suppressed_mail_says_why_no_reserve_was_used() {
         ("ada@example.com", OWNER, None),
         ("ada@example.com", OWNER, Some("LIMIT_MAIL_CAUSE")),
     ] {
-        ask_from(&app, client_ip, email).await;
+        request_code_from(&app, client_ip, email).await;
         app.deliver_all().await;
         let mails = mail::list(&app.database.db, None, 1).await;
         let error = mails.unwrap().remove(0).last_error;
@@ -268,7 +268,7 @@ async fn suppressed_mail_says_why_no_reserve_was_used() {
     }
     app.advance_clock(TimeDelta::hours(1));
     for _ in 0..2 {
-        ask_from(&app, OWNER, "ada@example.com").await;
+        request_code_from(&app, OWNER, "ada@example.com").await;
     }
     app.deliver_all().await;
     let mails = mail::list(&app.database.db, None, 1).await;

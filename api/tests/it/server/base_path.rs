@@ -1,4 +1,4 @@
-//! A path in `PUBLIC_URL`, behind a proxy that takes it off: every path that a client gets begins with it, and works.
+//! A base path in `PUBLIC_URL`, behind a proxy that strips it: every URL that a client gets starts with it and works.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -8,19 +8,22 @@ use poem::{
     http::StatusCode,
     listener::{Acceptor as _, Listener as _, TcpListener},
 };
-use reqwest::Method;
+use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
 use crate::{
     accounts::pictures::{data_url, png},
-    support::dashboard::Dashboard,
-    support::test_app::{PASSWORD, TestApp},
+    http::register_with_picture,
+    support::{
+        dashboard::Dashboard,
+        test_app::{PASSWORD, TestApp},
+    },
 };
 
 const BASE: &str = "/accounts";
 
-/// A app whose clients go through the proxy.
-async fn below_a_path(more: &[(&str, &str)]) -> TestApp {
+/// Starts an application whose clients go through the proxy.
+async fn with_base_path(more: &[(&str, &str)]) -> TestApp {
     let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await;
     let acceptor = acceptor.unwrap();
     let address = *acceptor.local_addr()[0].as_socket_addr().unwrap();
@@ -34,7 +37,7 @@ async fn below_a_path(more: &[(&str, &str)]) -> TestApp {
     app
 }
 
-/// Forwards what is below the path, without the path; nothing else is there.
+/// Forwards requests below the base path without it. Other paths return 502.
 fn proxy(target: String, http: reqwest::Client) -> impl Endpoint {
     make(move |request| forward(target.clone(), http.clone(), request)).map_to_response()
 }
@@ -60,11 +63,10 @@ async fn forward(target: String, http: reqwest::Client, request: Request) -> Res
     response
 }
 
-/// The paths in a page, by attribute.
+/// Returns the URLs in a page with their attributes.
 fn links(html: &str) -> Vec<(&'static str, String)> {
-    let attributes = ["href", "src", "action", "hx-get"];
     let mut links = Vec::new();
-    for attribute in attributes {
+    for attribute in ["href", "src", "action", "hx-get"] {
         for part in html.split(&format!(" {attribute}=\"")).skip(1) {
             let link = part.split('"').next().unwrap().replace("&amp;", "&");
             links.push((attribute, link));
@@ -74,24 +76,15 @@ fn links(html: &str) -> Vec<(&'static str, String)> {
     links
 }
 
+/// A staff member who must sign in first returns to the requested page.
 #[tokio::test]
-async fn dashboard_links_stay_below_base_path() {
-    let mut app = below_a_path(&[("LIMIT_LOGIN_FREE_FAILURES", "1")]).await;
+async fn dashboard_login_redirects_stay_below_base_path() {
+    let app = with_base_path(&[]).await;
     app.create_superuser("root@example.com").await;
-    let tokens = app.logged_in_user("ada@example.com").await;
-    let picture = json!({"image": data_url(&png(5, 5))});
-    app.patch_user(&tokens.access, picture).await;
-    app.request_reset("ada@example.com").await;
-    // Somebody whom a limit holds.
-    app.try_login("ada@example.com", "wrong wrong").await;
-    app.try_login("ada@example.com", "wrong wrong").await;
-    app.try_login("ada@example.com", "wrong wrong").await;
     let visitor = Dashboard::open(&app).await;
-    let away = visitor.get("/admin/users/?q=ada").await;
-    assert_eq!(
-        away.location(),
-        format!("{BASE}/admin/login/?next=%2Fadmin%2Fusers%2F%3Fq%3Dada")
-    );
+    let login_url = format!("{BASE}/admin/login/?next=%2Fadmin%2Fusers%2F%3Fq%3Dada");
+    let page = visitor.get("/admin/users/?q=ada").await;
+    assert_eq!(page.location(), login_url);
     let htmx = visitor.post_request("/admin/users/bulk/");
     let referer = format!("{}/admin/users/?q=ada", app.base);
     let csrf = visitor.csrf.as_str();
@@ -104,7 +97,7 @@ async fn dashboard_links_stay_below_base_path() {
     assert_eq!(page.status, 204, "{page:?}");
     assert_eq!(
         page.headers["hx-redirect"],
-        format!("{BASE}/admin/login/?next=%2Fadmin%2Fusers%2F%3Fq%3Dada&unsaved=yes")
+        format!("{login_url}&unsaved=yes")
     );
     let next = [
         ("email", "root@example.com"),
@@ -117,19 +110,27 @@ async fn dashboard_links_stay_below_base_path() {
         let cookie = cookie.to_str().unwrap();
         assert!(cookie.contains(&format!("Path={BASE}")), "{cookie}");
     }
+}
 
+/// Every link in the dashboard, each page opened once, leads to an existing page below the base path.
+#[tokio::test]
+async fn dashboard_links_stay_below_base_path() {
+    let app = with_base_path(&[("LIMIT_LOGIN_FREE_FAILURES", "1")]).await;
+    app.create_superuser("root@example.com").await;
+    let tokens = app.logged_in_user("ada@example.com").await;
+    let picture = json!({"image": data_url(&png(5, 5))});
+    app.patch_user(&tokens.access, picture).await;
+    app.request_reset("ada@example.com").await;
+    // Locks the account out, so that the list of limits has a row.
+    for _ in 0..3 {
+        app.try_login("ada@example.com", "wrong wrong").await;
+    }
     let root = Dashboard::signed_in(&app, "root@example.com").await;
-    // From here on the paths are those of the pages.
-    app.base.truncate(app.base.len() - BASE.len());
-    let (mut seen, mut waiting) = (BTreeSet::new(), VecDeque::new());
-    waiting.push_back(format!("{BASE}/admin/"));
-    while let Some(path) = waiting.pop_front() {
-        let request = app.request(Method::GET, "").build().unwrap();
-        let mut url = request.url().clone();
-        let (only, query) = path.split_once('?').unwrap_or((&path, ""));
-        url.set_path(only);
-        url.set_query((!query.is_empty()).then_some(query));
-        let page = root.get_url(url).await;
+    let base = Url::parse(&app.base).unwrap();
+    let (mut seen, mut queue) = (BTreeSet::new(), VecDeque::new());
+    queue.push_back(format!("{BASE}/admin/"));
+    while let Some(path) = queue.pop_front() {
+        let page = root.get_url(base.join(&path).unwrap()).await;
         assert_eq!(page.status, 200, "{path}: {page:?}");
         let is_page = page.headers["content-type"] == "text/html; charset=utf-8";
         if !is_page || path.ends_with("/docs") {
@@ -140,10 +141,10 @@ async fn dashboard_links_stay_below_base_path() {
                 link.starts_with(&format!("{BASE}/")),
                 "{attribute}={link} in {path}"
             );
-            // Each page once, whatever its filter is.
+            // A page with another filter is the same page.
             let page = link.split('?').next().unwrap().to_owned();
             if attribute != "action" && seen.insert(page) {
-                waiting.push_back(link);
+                queue.push_back(link);
             }
         }
     }
@@ -156,30 +157,31 @@ async fn dashboard_links_stay_below_base_path() {
     assert!(seen.contains(&format!("{BASE}/docs")));
 }
 
+/// A staff member who submits a form returns to a page below the base path.
 #[tokio::test]
 async fn dashboard_forms_redirect_below_base_path() {
-    let app = below_a_path(&[]).await;
+    let app = with_base_path(&[]).await;
     app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
     let id = app.user("ada@example.com").await.id.to_string();
     let root = Dashboard::signed_in(&app, "root@example.com").await;
 
-    let chosen = [("act", "activate"), ("id", &id), ("back", "/admin/users/")];
-    let page = root.post("/admin/users/bulk/", &chosen).await;
+    let activate = [("act", "activate"), ("id", &id), ("back", "/admin/users/")];
+    let page = root.post("/admin/users/bulk/", &activate).await;
     assert_eq!(page.location(), format!("{BASE}/admin/users/"));
     assert!(app.user("ada@example.com").await.is_activated);
-    let asked = [
+    let delete = [
         ("act", "delete"),
         ("id", &id),
         ("back", "/admin/users/?q=a"),
     ];
-    let page = root.post("/admin/users/bulk/", &asked).await;
+    let page = root.post("/admin/users/bulk/", &delete).await;
     assert!(
         page.html
             .contains(&format!("href=\"{BASE}/admin/users/?q=a\""))
     );
-    let preferred = [("theme", "dark"), ("back", "/admin/users/")];
-    let page = root.post("/admin/preferences/", &preferred).await;
+    let theme = [("theme", "dark"), ("back", "/admin/users/")];
+    let page = root.post("/admin/preferences/", &theme).await;
     assert_eq!(page.location(), format!("{BASE}/admin/users/"));
     for path in ["/admin/users/bulk/", "/admin/audit/verify/"] {
         let page = root.get(path).await;
@@ -189,9 +191,10 @@ async fn dashboard_forms_redirect_below_base_path() {
     assert_eq!(page.location(), format!("{BASE}/admin/login/"));
 }
 
+/// Clients can use every URL that the API returns: problem types, pictures and those of the OpenAPI document.
 #[tokio::test]
 async fn api_urls_include_the_base_path() {
-    let app = below_a_path(&[("CORS_ORIGINS", "https://app.example.com")]).await;
+    let app = with_base_path(&[("CORS_ORIGINS", "https://app.example.com")]).await;
     for (method, path, status, name) in [
         (Method::GET, "/nope", 404, "not-found"),
         (Method::DELETE, "/api/login/", 405, "method-not-allowed"),
@@ -201,18 +204,16 @@ async fn api_urls_include_the_base_path() {
         let answer = app.send(app.request(method, path)).await;
         assert_eq!(answer.status, status, "{path}");
         assert_eq!(answer.headers["content-type"], "application/problem+json");
-        let kind = answer.text("/type");
-        assert_eq!(kind, format!("{BASE}/problems/{name}"));
-        // Resolved as a client does.
-        let url = reqwest::Url::parse(&app.base).unwrap().join(&kind);
-        let told = app.http.get(url.unwrap()).send().await.unwrap();
-        assert_eq!(told.status(), 200, "{kind}");
+        let problem_type = answer.text("/type");
+        assert_eq!(problem_type, format!("{BASE}/problems/{name}"));
+        let url = Url::parse(&app.base).unwrap().join(&problem_type).unwrap();
+        let page = app.http.get(url).send().await.unwrap();
+        assert_eq!(page.status(), 200, "{problem_type}");
     }
-    let mut form = crate::support::test_app::registration("ada@example.com");
-    form["image"] = data_url(&png(4, 4)).into();
-    let url = app.post("/api/register/", form).await.text("/image");
-    assert!(url.starts_with(&format!("{}/media/", app.base)), "{url}");
-    assert_eq!(app.http.get(url).send().await.unwrap().status(), 200);
+    let picture = register_with_picture(&app, "ada@example.com").await;
+    assert!(picture.starts_with("/media/"), "{picture}");
+    let picture = app.request(Method::GET, &picture).send().await;
+    assert_eq!(picture.unwrap().status(), 200);
 
     let get = |path: &str| app.send(app.request(Method::GET, path));
     let document = get("/openapi.json").await.body;
@@ -234,7 +235,7 @@ async fn api_urls_include_the_base_path() {
     assert_eq!(app.send(own).await.status, 400);
 }
 
-/// A4: `__Host-` needs the path `/`.
+/// A4: cookies of a base path are sent to it only. The prefix `__Host-` would require the path `/`.
 #[tokio::test]
 async fn base_path_cookies_are_secure_and_scoped() {
     for (url, prefix, path) in [
@@ -264,10 +265,10 @@ async fn base_path_cookies_are_secure_and_scoped() {
     }
 }
 
-/// The mails that begin links with it, and the link of the first administrator.
+/// Links in mails and the link for the first administrator work.
 #[tokio::test]
 async fn mails_and_setup_link_include_base_path() {
-    let mut app = below_a_path(&[]).await;
+    let mut app = with_base_path(&[]).await;
     app.register("ada@example.com").await;
     let mails = app.mails_to("ada@example.com").await;
     let mails = format!("{mails:?}");
@@ -275,16 +276,15 @@ async fn mails_and_setup_link_include_base_path() {
         !mails.contains("http") || mails.contains(&app.base),
         "{mails}"
     );
-    app.variables
-        .insert("BIND".to_owned(), "127.0.0.1:0".to_owned());
+    app.set("BIND", "127.0.0.1:0");
     let mut process = app.process(&["serve"]);
     let line = process.wait_for_line("/admin/setup/").await;
     assert!(
         line.contains(&format!("{}/admin/setup/", app.base)),
         "{line}"
     );
-    let logged = line.split("link=").nth(1).unwrap();
-    let setup_url = logged.split_whitespace().next().unwrap();
+    let rest = line.split("link=").nth(1).unwrap();
+    let setup_url = rest.split_whitespace().next().unwrap();
     let page = app.http.get(setup_url).send().await.unwrap();
     assert_eq!(page.status(), 200, "{setup_url}");
     let html = page.text().await.unwrap();
@@ -294,7 +294,7 @@ async fn mails_and_setup_link_include_base_path() {
     );
 }
 
-/// The committed document is of a service without a path.
+/// The committed OpenAPI document is for any server, so it names none.
 #[test]
 fn document_without_base_path_lists_no_server() {
     let document: Value = serde_json::from_str(

@@ -1,4 +1,4 @@
-//! APIs of one installation on machines whose clocks differ: all of them go by the time of Redis.
+//! API servers of one installation on machines with different clocks: all of them use the time of Redis.
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -10,7 +10,8 @@ async fn post(app: &TestApp, base: &str, path: &str, body: Value) -> ApiResponse
         .await
 }
 
-/// S3: the machines' clocks are 12 seconds apart, and a replay right after the refresh is within the window of 10 seconds.
+/// S3: a client that repeats its refresh at another server stays logged in. The clocks of the servers differ by 12 seconds, which
+/// exceeds the replay window of 10 seconds.
 #[tokio::test]
 async fn replay_at_skewed_api_returns_same_successor() {
     let app = TestApp::with(&[("REFRESH_ROTATION", "on")]).await;
@@ -22,14 +23,14 @@ async fn replay_at_skewed_api_returns_same_successor() {
     let login = post(&app, &behind, "/api/login/", credentials).await;
     let first = json!({"refresh": login.text("/token/refresh")});
 
-    let used = post(&app, &behind, "/auth/refresh/", first.clone()).await;
+    let refreshed = post(&app, &behind, "/auth/refresh/", first.clone()).await;
     let replayed = post(&app, &ahead, "/auth/refresh/", first).await;
 
     assert_eq!(replayed.status, 200, "{replayed:?}");
-    assert_eq!(replayed.text("/refresh"), used.text("/refresh"));
+    assert_eq!(replayed.text("/refresh"), refreshed.text("/refresh"));
 }
 
-/// O1: the code's lifetime begins by the worker's clock and ends by the API's.
+/// O1: users have the whole lifetime of a code, even if the API server's clock is ahead of the worker's.
 #[tokio::test]
 async fn code_at_fast_api_keeps_its_lifetime() {
     let app = TestApp::with(&[("OTP_SECONDS", "40")]).await;
@@ -38,13 +39,8 @@ async fn code_at_fast_api_keeps_its_lifetime() {
     let ahead = app.api_with_skew(TimeDelta::seconds(60)).await;
     let (token, code) = app.request_reset("ada@example.com").await;
 
-    let checked = post(
-        &app,
-        &ahead,
-        "/auth/check_otp/",
-        json!({"token": token, "otp": code}),
-    )
-    .await;
+    let body = json!({"token": token, "otp": code});
+    let checked = post(&app, &ahead, "/auth/check_otp/", body).await;
 
     assert_eq!(checked.status, 200, "{checked:?}");
 }

@@ -22,17 +22,36 @@ use serde_json::json;
 use tokio::time::timeout;
 use uuid::Uuid;
 
-use crate::{
-    support::dashboard::Dashboard,
-    support::test_app::{TestApp, registration, wait_until},
+use crate::support::{
+    dashboard::Dashboard,
+    test_app::{ApiResponse, TestApp, Tokens, registration, wait_until},
 };
 
+async fn log_in_many(app: &TestApp, count: usize) -> Vec<Tokens> {
+    let mut tokens = Vec::new();
+    for number in 0..count {
+        let email = format!("user{number}@example.com");
+        tokens.push(app.logged_in_user(&email).await);
+    }
+    tokens
+}
+
+/// Returns the indexes of the answers with another status.
+fn failures(answers: &[ApiResponse], expected: u16) -> Vec<usize> {
+    let numbered = answers.iter().enumerate();
+    numbered
+        .filter(|(_, answer)| answer.status != expected)
+        .map(|(number, _)| number)
+        .collect()
+}
+
+/// Of two concurrent registrations of one email, one succeeds. Each account gets its own mail and audit event.
 #[tokio::test]
 async fn concurrent_registrations_each_get_account_mail_and_event() {
     let app = TestApp::new().await;
     let email = |number: usize| format!("user{number}@example.com");
 
-    // Everybody twice, the second time in other letters.
+    // Each email twice, the second time in upper case.
     let posts = (0..48).map(|number| {
         let mut form = registration(&email(number % 24));
         if number >= 24 {
@@ -54,10 +73,10 @@ async fn concurrent_registrations_each_get_account_mail_and_event() {
         let mut statuses = [first.status.as_u16(), second.status.as_u16()];
         statuses.sort_unstable();
         assert_eq!(statuses, [201, 409], "{number}");
-        let made = if first.status == 201 { first } else { second };
+        let created = if first.status == 201 { first } else { second };
         let user = app.user(&email(number)).await;
-        assert_eq!(made.text("/email"), user.email.to_string());
-        let id = made.headers["x-request-id"].to_str().unwrap();
+        assert_eq!(created.text("/email"), user.email.to_string());
+        let id = created.headers["x-request-id"].to_str().unwrap();
         let events = audit::list_by_user(db, user.id, 9).await.unwrap();
         let event = events
             .iter()
@@ -76,6 +95,7 @@ async fn concurrent_registrations_each_get_account_mail_and_event() {
     assert_eq!(owners.len(), 24);
 }
 
+/// Requests that the server writes in one batch do not fail because of another one.
 #[tokio::test]
 async fn failed_reset_request_does_not_fail_its_batch() {
     let app = TestApp::new().await;
@@ -83,42 +103,32 @@ async fn failed_reset_request_does_not_fail_its_batch() {
     let once = "CREATE UNIQUE INDEX once ON password_resets (email_key)";
     db.execute_unprepared(once).await.unwrap();
 
-    let ask = |number: usize| {
+    let request = |number: usize| {
         let body = json!({"email": format!("user{}@example.com", number % 19)});
         app.post("/auth/email_request/", body)
     };
-    let answers = join_all((0..20).map(ask)).await;
+    let answers = join_all((0..20).map(request)).await;
 
-    let refused: Vec<_> = (0..20)
-        .filter(|number| answers[*number].status == 500)
-        .collect();
-    assert!(refused == [0] || refused == [19], "{refused:?}");
-    let noted = answers.iter().filter(|answer| answer.status == 201);
-    assert_eq!(noted.count(), 19);
+    let failed = failures(&answers, 201);
+    assert!(failed == [0] || failed == [19], "{failed:?}");
+    assert_eq!(answers[failed[0]].status, 500);
     assert_eq!(mail::Entity::find().count(db).await.unwrap(), 19);
 }
 
+/// Concurrent changes of one profile change only the fields they name. A deactivated account is not changed.
 #[tokio::test]
 async fn concurrent_profile_changes_update_only_their_fields() {
     let app = TestApp::new().await;
     let email = |number: usize| format!("user{number}@example.com");
-    let mut owners = Vec::new();
-    for number in 0..12 {
-        owners.push(app.logged_in_user(&email(number)).await);
-    }
+    let owners = log_in_many(&app, 12).await;
     let born = json!({"dateBirth": "1990-02-28", "gender": "female"});
     let all = owners
         .iter()
         .map(|owner| app.patch_user(&owner.access, born.clone()));
-    assert!(
-        join_all(all)
-            .await
-            .iter()
-            .all(|answer| answer.status == 200)
-    );
+    assert!(failures(&join_all(all).await, 200).is_empty());
     app.deactivate(&email(0)).await;
 
-    // Everybody twice: the name and the gender, and the day of birth.
+    // Each account twice: username and gender, then the date of birth.
     let changes = (0..24).map(|number| {
         let (owner, name) = (number % 12, format!("Name {number}"));
         let change = if number < 12 {
@@ -146,7 +156,7 @@ async fn concurrent_profile_changes_update_only_their_fields() {
             user.date_birth.unwrap().to_string(),
             format!("1990-03-{day}")
         );
-        assert_eq!(user.version, 4, "activated, and three times changed");
+        assert_eq!(user.version, 4, "activated and changed three times");
         if number < 12 {
             assert_eq!(answer.text("/username"), name);
         } else {
@@ -155,16 +165,11 @@ async fn concurrent_profile_changes_update_only_their_fields() {
     }
 }
 
+/// Profile changes that the server writes in one batch do not fail because of another one.
 #[tokio::test]
 async fn failed_profile_change_does_not_fail_its_batch() {
     let app = TestApp::new().await;
-    let mut owners = Vec::new();
-    for number in 0..8 {
-        owners.push(
-            app.logged_in_user(&format!("user{number}@example.com"))
-                .await,
-        );
-    }
+    let owners = log_in_many(&app, 8).await;
     let once = "CREATE UNIQUE INDEX once ON users (username) WHERE username LIKE 'Name%'";
     app.database.db.execute_unprepared(once).await.unwrap();
 
@@ -174,22 +179,21 @@ async fn failed_profile_change_does_not_fail_its_batch() {
     };
     let answers = join_all((0..8).map(change)).await;
 
-    let refused: Vec<_> = (0..8)
-        .filter(|number| answers[*number].status != 200)
-        .collect();
-    assert!(refused == [0] || refused == [7], "{refused:?}");
+    let failed = failures(&answers, 200);
+    assert!(failed == [0] || failed == [7], "{failed:?}");
 }
 
-/// Else whoever ends the requests of the account it holds, and the worker that has these in hand, could wait for each other.
+/// The worker records the owner of a reset without waiting for the lock of the account. Otherwise, a request that locks the
+/// account and then ends its resets could deadlock with the worker.
 #[tokio::test]
 async fn reset_owner_is_recorded_while_account_is_locked() {
     let app = TestApp::new().await;
     let db = &app.database.db;
     app.logged_in_user("ada@example.com").await;
-    let request = request_of(&app, "ada@example.com").await;
+    let reset = reset_of(&app, "ada@example.com").await;
     let id = app.user("ada@example.com").await.id;
     let unbound = password_reset::ActiveModel {
-        id: Set(request),
+        id: Set(reset),
         user_id: Set(None),
         ..Default::default()
     };
@@ -198,31 +202,33 @@ async fn reset_owner_is_recorded_while_account_is_locked() {
         .await
         .unwrap();
 
-    let holding = database::begin(db).await.unwrap();
-    user::lock(&holding, id).await.unwrap();
+    let lock = database::begin(db).await.unwrap();
+    user::lock(&lock, id).await.unwrap();
     let bound = async {
-        // On SQLite there is one writer at a time.
+        // SQLite has only one writer at a time.
         if app.database.is_postgres() {
-            password_reset::bind(db, &[request]).await
+            password_reset::bind(db, &[reset]).await
         } else {
-            password_reset::bind(&holding, &[request]).await
+            password_reset::bind(&lock, &[reset]).await
         }
     };
-    let bound = timeout(PATIENCE, bound).await.expect("nobody to wait for");
-    holding.commit().await.unwrap();
+    let bound = timeout(PATIENCE, bound)
+        .await
+        .expect("it waits for the lock");
+    lock.commit().await.unwrap();
     assert_eq!(bound.unwrap()[0].user_id, Some(id));
 }
 
-/// The request for a code that an account has made.
-async fn request_of(app: &TestApp, email: &str) -> Uuid {
+/// Requests a reset. Returns its id after a worker has recorded its owner.
+async fn reset_of(app: &TestApp, email: &str) -> Uuid {
     app.request_reset(email).await;
     let (db, user) = (&app.database.db, app.user(email).await.id);
     let found = password_reset::list(db, None, Some(user), None, 1).await;
     found.unwrap().remove(0).id
 }
 
-/// Another, of which no worker has noted yet whose it is.
-async fn new_request_of(app: &TestApp, email: &str) -> Uuid {
+/// Inserts a reset whose owner no worker has recorded yet.
+async fn unbound_reset_of(app: &TestApp, email: &str) -> Uuid {
     let key: SecretKey = app.variables["SECRET_KEY"].parse().unwrap();
     let id = Uuid::now_v7();
     let new = NewReset {
@@ -238,38 +244,40 @@ async fn new_request_of(app: &TestApp, email: &str) -> Uuid {
     id
 }
 
-/// Does something while a worker has a request in hand for the second time, and then a new one. The worker is never in its way.
-async fn beside_a_worker<T>(
+/// Runs `action` while a worker processes a known reset again, and then a new one. The worker waits for no lock of the action.
+async fn while_worker_binds<T>(
     database: &TestDatabase,
     known: Uuid,
     new: Uuid,
-    act: impl Future<Output = T>,
+    action: impl Future<Output = T>,
 ) -> T {
     let worker = database::begin(&database.db).await.unwrap();
     password_reset::bind(&worker, &[known]).await.unwrap();
     let bound = async {
-        // It waits for the worker.
+        // The action waits for the worker.
         wait_until(async || database.blocked().await > 0).await;
         let bound = password_reset::bind(&worker, &[new]).await;
         worker.commit().await.unwrap();
         bound
     };
-    let (done, bound) = tokio::join!(act, bound);
+    let (result, bound) = tokio::join!(action, bound);
     assert!(bound.unwrap()[0].user_id.is_some());
-    done
+    result
 }
 
+/// A change of the email does not fail because a worker processes the resets of the account.
 #[tokio::test]
 async fn postgres_email_change_and_reset_binding_never_deadlock() {
     let app = TestApp::on_postgres().await;
     let ada = app.logged_in_user("ada@example.com").await;
-    let known = request_of(&app, "ada@example.com").await;
-    let new = new_request_of(&app, "ada@example.com").await;
+    let known = reset_of(&app, "ada@example.com").await;
+    let new = unbound_reset_of(&app, "ada@example.com").await;
     let change = app.patch_user(&ada.access, json!({"email": "lovelace@example.com"}));
-    let changed = beside_a_worker(&app.database, known, new, change).await;
+    let changed = while_worker_binds(&app.database, known, new, change).await;
     assert_eq!(changed.status, 200, "{changed:?}");
 }
 
+/// A bulk removal does not fail because a worker processes the resets of the accounts.
 #[tokio::test]
 async fn postgres_bulk_removal_and_reset_binding_never_deadlock() {
     let app = TestApp::on_postgres().await;
@@ -280,16 +288,16 @@ async fn postgres_bulk_removal_and_reset_binding_never_deadlock() {
         app.logged_in_user(email).await;
         ids.push(app.user(email).await.id.to_string());
     }
-    // The first to be removed has the new one.
-    let known = request_of(&app, "bea@example.com").await;
-    let new = new_request_of(&app, "ada@example.com").await;
+    // The account that is deleted first has the new reset.
+    let known = reset_of(&app, "bea@example.com").await;
+    let new = unbound_reset_of(&app, "ada@example.com").await;
     let removal = [
         ("id", ids[0].as_str()),
         ("id", &ids[1]),
         ("act", "delete"),
         ("confirmed", "yes"),
     ];
-    beside_a_worker(
+    while_worker_binds(
         &app.database,
         known,
         new,

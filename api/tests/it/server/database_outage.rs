@@ -1,4 +1,4 @@
-//! R2: a database that cannot work at the moment is a 503 with `Retry-After`, and nothing has to be restarted afterwards.
+//! R2: while the database cannot work, requests return 503 with `Retry-After`. Afterwards, no restart is needed.
 
 use std::pin::pin;
 
@@ -31,7 +31,7 @@ pub(crate) async fn with_setting(setting: &str) -> TestApp {
     TestApp::on_database(database, db, TestRedis::create().await, &[]).await
 }
 
-/// Changes what new connections start with.
+/// Changes a default of new connections.
 pub(crate) async fn set(db: &Database, change: &str) {
     let sql = format!(
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I {change}', current_database()); END $$"
@@ -39,7 +39,7 @@ pub(crate) async fn set(db: &Database, change: &str) {
     execute(db, &sql).await;
 }
 
-/// As after a failover: the connections lead to a server that accepts no writes any more, new ones to one that does.
+/// R2: writes recover after a failover, when open connections lead to a read-only server and new ones to the primary.
 #[tokio::test]
 async fn postgres_read_only_connections_are_replaced() {
     let app = with_setting("default_transaction_read_only = on").await;
@@ -78,7 +78,7 @@ pub(crate) async fn drop_role(app: &TestApp, role: &str) {
     execute(&app.database.db, &drop).await;
 }
 
-/// Each of 20 requests needs a connection, and there are two.
+/// R2: all of 40 concurrent logins succeed with two connections, and use more when the limit is lifted.
 #[tokio::test]
 async fn postgres_refuses_connections_requests_share_open_ones() {
     let (app, role) = with_limited_role(2).await;
@@ -90,7 +90,6 @@ async fn postgres_refuses_connections_requests_share_open_ones() {
         assert_eq!(answer.status, 200, "{answer:?}");
     }
 
-    // Without the limit requests use more of them again.
     let unlimited = format!("ALTER ROLE {role} CONNECTION LIMIT -1");
     execute(&app.database.db, &unlimited).await;
     let lock = database::begin(&app.database.db).await.unwrap();
@@ -106,6 +105,7 @@ async fn postgres_refuses_connections_requests_share_open_ones() {
     drop_role(&app, &role).await;
 }
 
+/// R2: operators learn which limit to raise.
 #[tokio::test]
 async fn postgres_without_free_connection_start_names_the_setting() {
     let database = TestDatabase::postgres().await;
@@ -121,6 +121,7 @@ async fn postgres_without_free_connection_start_names_the_setting() {
     execute(&database.db, &format!("DROP ROLE {role}")).await;
 }
 
+/// R2: clients learn that they can retry, and see no database message.
 #[tokio::test]
 async fn postgres_transient_errors_return_503_with_retry_after() {
     let app = TestApp::on_postgres().await;
@@ -143,6 +144,7 @@ async fn postgres_transient_errors_return_503_with_retry_after() {
     }
 }
 
+/// R2: clients can retry after a statement or lock timeout.
 #[tokio::test]
 async fn postgres_statement_timeouts_return_503_with_retry_after() {
     for setting in ["statement_timeout = 500", "lock_timeout = 500"] {
@@ -159,6 +161,7 @@ async fn postgres_statement_timeouts_return_503_with_retry_after() {
     }
 }
 
+/// R2: the server replaces a read-only connection, so the next request succeeds.
 #[tokio::test]
 async fn sqlite_read_only_returns_503_and_reopens() {
     let app = TestApp::on_sqlite().await;
@@ -170,6 +173,7 @@ async fn sqlite_read_only_returns_503_and_reopens() {
     assert_eq!(app.patch_user(&ada.access, change).await.status, 200);
 }
 
+/// R2: clients can retry while another program locks the database.
 #[tokio::test]
 async fn sqlite_locked_returns_503_until_unlocked() {
     let app = TestApp::on_sqlite().await;

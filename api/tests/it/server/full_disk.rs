@@ -1,4 +1,4 @@
-//! R1 on SQLite: after a full disk, what is answered 2xx is stored.
+//! R1 on SQLite: a write that returns 2xx after a full disk is stored.
 
 use latchkey_shared::{
     database::{self, Database},
@@ -10,14 +10,14 @@ use serde_json::json;
 
 use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wait_until};
 
-/// Every one of these writes needs space from now on.
+/// The writes that need additional space in these tests.
 const WRITES: [&str; 3] = [
     "INSERT ON users",
     "UPDATE ON users",
     "INSERT ON password_resets",
 ];
 
-/// Limits the file of the connection that writes to its present size, or not.
+/// Limits the size of the database file. SQLite does not limit it below its current size.
 pub(crate) async fn limit_pages(db: &Database, pages: u32) {
     let transaction = database::begin(db).await.unwrap();
     let limit = format!("PRAGMA max_page_count = {pages}");
@@ -39,22 +39,22 @@ async fn need_space(db: &Database) {
     transaction.commit().await.unwrap();
 }
 
-/// Writes so that SQLite rolls back the whole transaction, and returns whether it did. After a write with triggers it may undo
-/// only the statement.
-async fn undo_all(db: &Database) -> bool {
+/// Writes so that SQLite rolls back the whole transaction. Returns whether it did. After a write with triggers, SQLite may undo only
+/// the statement.
+async fn force_rollback(db: &Database) -> bool {
     let transaction = database::begin(db).await.unwrap();
     let ballast = "INSERT INTO ballast VALUES (zeroblob(200000))";
     transaction.execute_unprepared(ballast).await.is_err()
 }
 
-/// Fills the disk after SQLite has rolled back by itself, until `write` is refused. The health checks that follow a refusal
-/// replace the connection, and with it the limit.
+/// Fills the disk after an automatic rollback until `write` is refused. The health checks after a refusal replace the connection and
+/// so remove the limit.
 async fn until_refused(db: &Database, write: impl AsyncFn() -> bool) {
     wait_until(async || {
         limit_pages(db, 1).await;
-        let is_undone = undo_all(db).await;
+        let is_rolled_back = force_rollback(db).await;
         limit_pages(db, 1).await;
-        is_undone && write().await
+        is_rolled_back && write().await
     })
     .await;
 }
@@ -68,6 +68,7 @@ fn is_unavailable(answer: &ApiResponse) -> bool {
     true
 }
 
+/// R1: what users save after a full disk is stored.
 #[tokio::test]
 async fn sqlite_writes_after_full_disk_are_stored() {
     let app = TestApp::on_sqlite().await;
@@ -83,7 +84,7 @@ async fn sqlite_writes_after_full_disk_are_stored() {
         })
         .await;
     }
-    // Where the transaction goes on as a savepoint, its end leaves another one open, in which all else is lost.
+    // If a transaction continued as a savepoint, its end would leave another one open, and all later writes would be lost.
     drop(database::begin(db).await.unwrap());
     limit_pages(db, 1_000_000).await;
 
@@ -105,20 +106,15 @@ async fn sqlite_writes_after_full_disk_are_stored() {
     assert!(find("new@example.com").await.unwrap().is_some());
     let sessions = session::Entity::find().all(&stored).await.unwrap();
     assert_eq!(sessions.len(), 3);
-    assert_eq!(
-        sessions
-            .iter()
-            .filter(|row| row.revoked_at.is_some())
-            .count(),
-        1
-    );
+    let revoked = sessions.iter().filter(|row| row.revoked_at.is_some());
+    assert_eq!(revoked.count(), 1);
     let resets = password_reset::Entity::find().count(&stored).await;
     assert_eq!(resets.unwrap(), 1);
     assert_eq!(app.get_user(&other.access).await.status, 401);
     stored.check_write().await.unwrap();
 }
 
-/// A registration writes by itself, while others share the commit: each of them hears the truth.
+/// R1: a user whose registration returned 201 has an account, also if the disk was full for others in the same commit.
 #[tokio::test]
 async fn sqlite_full_disk_registrations_are_stored_or_refused() {
     let app = TestApp::on_sqlite().await;

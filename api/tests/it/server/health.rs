@@ -1,5 +1,4 @@
-//! R2: readiness tests that work succeeds, every refusal of a dependency is a 503 with `Retry-After`, and all heals without a
-//! restart.
+//! R2: readiness tests real work, refusals by a dependency return 503 with `Retry-After`, and everything recovers without a restart.
 
 use latchkey_testing::{Forwarder, RedisRefusal, RedisServer, TestRedis};
 use reqwest::Method;
@@ -9,7 +8,6 @@ use serde_json::json;
 use crate::{
     accounts::pictures::{data_url, png},
     admin::audit_log,
-    http::slow_clients::serve_as_it_is,
     server::database_outage::{self, with_setting},
     support::dashboard::Dashboard,
     support::test_app::{ApiResponse, PASSWORD, TestApp, wait_until},
@@ -19,7 +17,7 @@ async fn ready(app: &TestApp) -> ApiResponse {
     app.send(app.request(Method::GET, "/health/ready")).await
 }
 
-async fn until_ready_says(app: &TestApp, pointer: &str, expected: &str) -> ApiResponse {
+async fn until_readiness(app: &TestApp, pointer: &str, expected: &str) -> ApiResponse {
     wait_until(async || ready(app).await.text(pointer) == expected).await;
     ready(app).await
 }
@@ -29,14 +27,14 @@ fn is_unavailable(answer: &ApiResponse) {
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
 }
 
-/// A Redis that answers `PING` and does no work.
+/// R2: sessions work while Redis answers `PING` but refuses writes, and everything works again afterwards.
 #[tokio::test]
 async fn redis_refuses_writes_readiness_is_degraded_and_recovers() {
     let redis = RedisServer::start().await;
     let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
-    // A full Redis lets a script go on that began by deleting, so what is limited works.
-    for (refusal, word, limited) in [
+    // A full Redis runs scripts that start with a deletion, so rate limited requests work.
+    for (refusal, reason, login_status) in [
         (RedisRefusal::Replica, "read-only", 503),
         (RedisRefusal::Full, "out of memory", 200),
         (RedisRefusal::CannotPersist, "cannot persist", 503),
@@ -44,21 +42,18 @@ async fn redis_refuses_writes_readiness_is_degraded_and_recovers() {
     ] {
         redis.refuse(refusal).await;
 
-        let answer = until_ready_says(&app, "/redis", word).await;
+        let answer = until_readiness(&app, "/redis", reason).await;
         assert_eq!(answer.status, 200, "{refusal:?}");
         assert_eq!(answer.text("/status"), "degraded");
         assert_eq!(answer.text("/database"), "ok");
         assert!(app.dependency_up("redis") < 0.5, "{refusal:?}");
         let login = app.try_login("ada@example.com", PASSWORD).await;
-        assert_eq!(login.status, limited, "{refusal:?}");
+        assert_eq!(login.status, login_status, "{refusal:?}");
         let request = json!({"email": "ada@example.com"});
-        let asked = app.post("/auth/email_request/", request).await;
-        for refused in [login, asked]
-            .iter()
-            .filter(|it| it.status != 200 && it.status != 201)
-        {
-            is_unavailable(refused);
-        }
+        let reset = app.post("/auth/email_request/", request).await;
+        let answers = [login, reset];
+        let refused = answers.iter().filter(|it| !it.status.is_success());
+        refused.for_each(is_unavailable);
         assert_eq!(app.get_user(&tokens.access).await.status, 200);
         let rename = json!({"username": "Ada"});
         let renamed = app.patch_user(&tokens.access, rename).await;
@@ -70,13 +65,14 @@ async fn redis_refuses_writes_readiness_is_degraded_and_recovers() {
         redis.accept(refusal).await;
 
         wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
-        let answer = until_ready_says(&app, "/status", "ok").await;
+        let answer = until_readiness(&app, "/status", "ok").await;
         assert_eq!(answer.text("/redis"), "ok");
         assert!(app.dependency_up("redis") > 0.5, "{refusal:?}");
     }
 }
 
-/// The name of Redis leads to a new primary, and the old one lives on as a replica with its connections.
+/// R2: logins recover after a failover, when the name of Redis leads to a new primary and the old one keeps its connections as a
+/// replica.
 #[tokio::test]
 async fn redis_failover_behind_a_name_reconnects() {
     let (old, new) = (RedisServer::start().await, RedisServer::start().await);
@@ -88,10 +84,10 @@ async fn redis_failover_behind_a_name_reconnects() {
     old.refuse(RedisRefusal::Replica).await;
 
     wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
-    until_ready_says(&app, "/status", "ok").await;
+    until_readiness(&app, "/status", "ok").await;
 }
 
-/// Without SQL no request is served.
+/// R2: load balancers send no requests to a server whose database refuses writes.
 #[tokio::test]
 async fn database_refusing_writes_readiness_returns_503() {
     let app = TestApp::new().await;
@@ -101,7 +97,7 @@ async fn database_refusing_writes_readiness_returns_503() {
         .await
         .unwrap();
 
-    let answer = until_ready_says(&app, "/status", "unavailable").await;
+    let answer = until_readiness(&app, "/status", "unavailable").await;
 
     assert_eq!(answer.status, 503);
     assert_eq!(answer.text("/database"), "fails");
@@ -109,59 +105,59 @@ async fn database_refusing_writes_readiness_returns_503() {
     db.execute_unprepared("ALTER TABLE away RENAME TO write_checks")
         .await
         .unwrap();
-    let answer = until_ready_says(&app, "/status", "ok").await;
+    let answer = until_readiness(&app, "/status", "ok").await;
     assert_eq!(answer.status, 200);
 }
 
-/// PostgreSQL answers and accepts no write.
+/// R2: readiness reports a PostgreSQL that accepts no writes.
 #[tokio::test]
 async fn postgres_read_only_readiness_returns_503() {
     let app = with_setting("default_transaction_read_only = on").await;
 
-    let answer = until_ready_says(&app, "/database", "read-only").await;
+    let answer = until_readiness(&app, "/database", "read-only").await;
 
     assert_eq!(answer.status, 503);
     let writable = "RESET default_transaction_read_only";
     database_outage::set(&app.database.db, writable).await;
-    let answer = until_ready_says(&app, "/status", "ok").await;
+    let answer = until_readiness(&app, "/status", "ok").await;
     assert_eq!(answer.status, 200);
 }
 
-/// PostgreSQL refuses new connections after it has ended the old ones.
+/// R2: readiness reports a PostgreSQL that has ended all connections and refuses new ones.
 #[tokio::test]
 async fn postgres_refusing_connections_readiness_names_the_reason() {
     let (app, role) = database_outage::with_limited_role(2).await;
     let db = &app.database.db;
     let refused = format!("ALTER ROLE {role} CONNECTION LIMIT 0");
     db.execute_unprepared(&refused).await.unwrap();
-    let ended =
+    let terminate =
         format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{role}'");
-    db.execute_unprepared(&ended).await.unwrap();
+    db.execute_unprepared(&terminate).await.unwrap();
 
-    let answer = until_ready_says(&app, "/database", "too many connections").await;
+    let answer = until_readiness(&app, "/database", "too many connections").await;
 
     assert_eq!(answer.status, 503);
     is_unavailable(&app.try_login("ada@example.com", PASSWORD).await);
     let accepted = format!("ALTER ROLE {role} CONNECTION LIMIT 5");
     db.execute_unprepared(&accepted).await.unwrap();
-    until_ready_says(&app, "/status", "ok").await;
+    until_readiness(&app, "/status", "ok").await;
     database_outage::drop_role(&app, &role).await;
 }
 
-/// Another program, such as a backup, has the write lock.
+/// R2: readiness reports that another program, such as a backup, has locked the database.
 #[tokio::test]
 async fn sqlite_locked_readiness_names_the_reason() {
     let app = TestApp::on_sqlite().await;
     let other = app.database.connect().await;
     let lock = latchkey_shared::database::begin(&other).await.unwrap();
 
-    until_ready_says(&app, "/database", "locked").await;
+    until_readiness(&app, "/database", "locked").await;
 
     drop(lock);
-    until_ready_says(&app, "/status", "ok").await;
+    until_readiness(&app, "/status", "ok").await;
 }
 
-/// The state of the SMTP server is read from the database.
+/// R2: without the database, which stores the state of the SMTP server, readiness does not report SMTP as failed.
 #[tokio::test]
 async fn database_failure_smtp_readiness_is_unknown() {
     let app = TestApp::new().await;
@@ -171,17 +167,17 @@ async fn database_failure_smtp_readiness_is_unknown() {
         .await
         .unwrap();
 
-    until_ready_says(&app, "/smtp", "unknown").await;
+    until_readiness(&app, "/smtp", "unknown").await;
 
     assert!(app.dependency_up("smtp") > 0.5);
 }
 
-/// An outage is one line with its remedy, however many requests fail, and its end is another one.
+/// R2: operators find one log line with the remedy for each outage and one for its end, however many requests fail.
 #[tokio::test]
 async fn redis_outage_is_logged_once() {
     let redis = RedisServer::start().await;
     let mut app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
-    let (mut process, _) = serve_as_it_is(&mut app).await;
+    let mut process = app.serve().await;
     for outage in 1..3 {
         redis.refuse(RedisRefusal::Replica).await;
         for _ in 0..3 {
@@ -206,7 +202,7 @@ async fn redis_outage_is_logged_once() {
     process.kill().await;
 }
 
-/// Invalid tokens are in the audit log once a minute for each client, also while Redis fails.
+/// R2: the audit log has one event a minute for the invalid tokens of a client, also while Redis fails.
 #[tokio::test]
 async fn redis_outage_sampled_audit_events_are_recorded() {
     let redis = RedisServer::start().await;
@@ -222,11 +218,12 @@ async fn redis_outage_sampled_audit_events_are_recorded() {
     assert_eq!(kinds, ["authn_token_fail"]);
 }
 
+/// R2: users can change their profile while pictures cannot be stored.
 #[tokio::test]
 async fn media_folder_unwritable_uploads_return_503_and_recover() {
     let folder = tempfile::tempdir().unwrap();
     let media = folder.path().join("media");
-    // A folder cannot be made where a file is.
+    // The server cannot create the folder, as a file has its name.
     std::fs::write(&media, "").unwrap();
     let app = TestApp::with(&[("MEDIA_DIR", media.to_str().unwrap())]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
@@ -246,9 +243,10 @@ async fn media_folder_unwritable_uploads_return_503_and_recover() {
 
     let uploaded = app.patch_user(&tokens.access, picture).await;
     assert_eq!(uploaded.status, 200, "{uploaded:?}");
-    until_ready_says(&app, "/status", "ok").await;
+    until_readiness(&app, "/status", "ok").await;
 }
 
+/// R2: staff see in the dashboard which dependency fails.
 #[tokio::test]
 async fn dashboard_names_the_degraded_dependency() {
     let app = TestApp::with(&[("MEDIA_DIR", "/dev/null/media")]).await;
@@ -260,7 +258,7 @@ async fn dashboard_names_the_degraded_dependency() {
     assert!(page.contains("degraded (fails)"), "{page}");
 }
 
-/// SMTP trouble leaves the API ready.
+/// R2: the API serves requests while the SMTP server is down.
 #[tokio::test]
 async fn smtp_outage_readiness_is_degraded() {
     let app = TestApp::new().await;
@@ -270,7 +268,7 @@ async fn smtp_outage_readiness_is_degraded() {
     app.post("/auth/email_request/", request).await;
     app.deliver_all().await;
 
-    let answer = until_ready_says(&app, "/smtp", "connection").await;
+    let answer = until_readiness(&app, "/smtp", "connection").await;
 
     assert_eq!(answer.status, 200);
     assert_eq!(answer.text("/status"), "degraded");

@@ -1,19 +1,16 @@
-//! `GET /metrics`, on its own port.
+//! `GET /metrics` on its own port.
 
 use reqwest::Method;
 
 use crate::support::test_app::{PASSWORD, TestApp};
 
+/// Operators see the requests of each route. Emails, unknown paths and unknown methods are not labels.
 #[tokio::test]
 async fn metrics_count_requests_without_personal_data() {
     let mut app = TestApp::new().await;
-    for key in ["BIND", "METRICS_BIND"] {
-        app.variables
-            .insert(key.to_owned(), "127.0.0.1:0".to_owned());
-    }
-    let mut process = app.process(&["serve"]);
-    let figures = process.wait_for_url("Metrics on").await;
-    app.base = process.wait_for_url("Listening on").await;
+    app.set("METRICS_BIND", "127.0.0.1:0");
+    let mut process = app.serve().await;
+    let metrics_url = process.wait_for_url("Metrics on").await;
 
     app.logged_in_user("ada@example.com").await;
     app.try_login("ada@example.com", "a wrong password").await;
@@ -22,15 +19,9 @@ async fn metrics_count_requests_without_personal_data() {
     app.send(app.request(Method::from_bytes(b"BREW").unwrap(), "/docs"))
         .await;
 
-    let text = app
-        .http
-        .get(format!("{figures}/metrics"))
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
+    let metrics = app.http.get(format!("{metrics_url}/metrics"));
+    let text = app.send(metrics).await.body;
+    let text = text.as_str().unwrap();
     for line in [
         r#"latchkey_build_info{program="latchkey-api""#,
         r#"latchkey_http_requests_total{method="POST",route="/api/login",status="200"} 2"#,
@@ -51,6 +42,6 @@ async fn metrics_count_requests_without_personal_data() {
     for personal in ["ada", "example.com", "secret-path", "BREW"] {
         assert!(!text.contains(personal), "{personal} is in:\n{text}");
     }
-    let elsewhere = app.send(app.request(Method::GET, "/metrics")).await;
-    elsewhere.assert_problem(404, "not-found");
+    let public = app.send(app.request(Method::GET, "/metrics")).await;
+    public.assert_problem(404, "not-found");
 }

@@ -1,4 +1,4 @@
-//! Health, outages, metrics and deployment.
+//! Health, outages, metrics, concurrency and base path.
 
 pub(crate) mod base_path;
 pub(crate) mod clock;

@@ -1,4 +1,4 @@
-//! Redis and PostgreSQL go away and come back, or are silent and nobody says that they are gone.
+//! Redis and PostgreSQL stop and come back, or their connections fall silent without being closed.
 
 use std::sync::Arc;
 
@@ -11,32 +11,34 @@ use latchkey_shared::{
 };
 use latchkey_testing::{Forwarder, RedisServer, TestDatabase, TestRedis};
 use reqwest::Method;
-use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _, Statement};
+use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _, PaginatorTrait as _, Statement};
 use serde_json::{Value, json};
 use tokio::time::{Duration, timeout};
 
 use crate::{
     accounts::pictures::{data_url, png},
-    support::dashboard::Dashboard,
-    support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wait_until},
+    support::{
+        dashboard::Dashboard,
+        test_app::{PASSWORD, TestApp, registration, wait_until},
+    },
 };
 
-/// What a caller waits for at the most: the time-outs of one request, and no more.
-async fn in_time(answer: impl Future<Output = ApiResponse>) -> ApiResponse {
+/// Waits for a response as long as the timeouts of one request allow.
+async fn in_time<T>(answer: impl Future<Output = T>) -> T {
     timeout(Duration::from_secs(15), answer)
         .await
-        .expect("an answer within the time-outs")
+        .expect("a response within the timeouts")
 }
 
-/// T1, and the choice where two requirements pull against each other: what is limited fails closed, with nothing left
-/// behind, and what a session needs goes on.
+/// T1: without Redis, rate limited operations fail and store nothing. Users who are logged in keep working.
 #[tokio::test]
 async fn redis_outage_logins_return_503_sessions_work() {
     let mut redis = RedisServer::start().await;
     let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    let mails = mail::list(&app.database.db, None, 100).await.unwrap().len();
+    let mails = mail::Entity::find().count(&app.database.db);
+    let before = mails.await.unwrap();
 
     redis.kill().await;
 
@@ -54,32 +56,19 @@ async fn redis_outage_logins_return_503_sessions_work() {
         answer.assert_problem(503, "unavailable");
         assert!(answer.headers.contains_key("retry-after"));
     }
-    assert_eq!(
-        mail::list(&app.database.db, None, 100).await.unwrap().len(),
-        mails,
-        "something was left behind"
-    );
-    assert_eq!(
-        password_reset::Entity::find()
-            .all(&app.database.db)
-            .await
-            .unwrap()
-            .len(),
-        1
-    );
-    assert_eq!(in_time(app.get_user(&tokens.access)).await.status, 200);
-    assert_eq!(
-        in_time(app.patch_user(&tokens.access, json!({"username": "A"})))
-            .await
-            .status,
-        200
-    );
-    assert_eq!(
-        in_time(app.post("/auth/refresh/", json!({"refresh": tokens.refresh})))
-            .await
-            .status,
-        200
-    );
+    let mails = mail::Entity::find().count(&app.database.db);
+    assert_eq!(mails.await.unwrap(), before);
+    let resets = password_reset::Entity::find().count(&app.database.db);
+    assert_eq!(resets.await.unwrap(), 1);
+    let renamed = app.patch_user(&tokens.access, json!({"username": "A"}));
+    let refreshed = app.post("/auth/refresh/", json!({"refresh": tokens.refresh}));
+    for answer in [
+        in_time(app.get_user(&tokens.access)).await,
+        in_time(renamed).await,
+        in_time(refreshed).await,
+    ] {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
     let ready = in_time(app.send(app.request(Method::GET, "/health/ready"))).await;
     assert_eq!(
         (ready.status.as_u16(), &ready.body["database"]),
@@ -94,8 +83,7 @@ async fn redis_outage_logins_return_503_sessions_work() {
     assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
-/// A Redis that hangs is worse than one that is gone: nothing fails at once. Still no request waits longer than its
-/// time-outs, and afterwards all goes on.
+/// R2: with a Redis that accepts connections but does not answer, no request waits longer than its timeouts.
 #[tokio::test]
 async fn redis_hanging_requests_are_answered_within_timeouts() {
     let redis = RedisServer::start().await;
@@ -119,7 +107,7 @@ async fn redis_hanging_requests_are_answered_within_timeouts() {
     wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
 }
 
-/// Who is signed in is in Redis, so without it the dashboard waits; it says so, and goes on by itself.
+/// R2: staff see that the dashboard is temporarily unavailable. Redis stores its sessions.
 #[tokio::test]
 async fn redis_outage_dashboard_returns_503() {
     let mut redis = RedisServer::start().await;
@@ -129,9 +117,7 @@ async fn redis_outage_dashboard_returns_503() {
 
     redis.kill().await;
 
-    let page = timeout(Duration::from_secs(15), root.get("/admin/users/"))
-        .await
-        .unwrap();
+    let page = in_time(root.get("/admin/users/")).await;
     assert_eq!(page.status, 503);
     assert!(
         page.html.contains("temporarily unavailable"),
@@ -139,29 +125,23 @@ async fn redis_outage_dashboard_returns_503() {
         page.html
     );
     assert!(page.headers.contains_key("retry-after"));
-    let page = timeout(
-        Duration::from_secs(15),
-        root.sign_in("root@example.com", PASSWORD),
-    )
-    .await
-    .unwrap();
+    let page = in_time(root.sign_in("root@example.com", PASSWORD)).await;
     assert_eq!(page.status, 503);
     assert!(page.cookie("latchkey_admin").is_none());
 }
 
-/// The host of a Redis dies, or a firewall forgets its connections, and nobody says so: what is limited goes on, and wake-ups
-/// are pushed, over new connections.
+/// R2: logins and wake-ups of workers recover when a host dies or a firewall drops connections without closing them.
 #[tokio::test]
 async fn redis_silent_connections_are_replaced() {
-    let (redis, line) = TestRedis::behind_a_forwarder().await;
+    let (redis, forwarder) = TestRedis::behind_a_forwarder().await;
     let app = TestApp::on_redis(redis, &[]).await;
     app.logged_in_user("ada@example.com").await;
     let queue = app.redis.queue().await;
     let pushed = queue.depth(Priority::High).await.unwrap();
 
-    line.silence();
+    forwarder.silence();
 
-    // More often than every connection would have to be silent for before fred gives it up by itself.
+    // The requests are more frequent than the idle time after which fred would drop a connection.
     wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
     let queue = app.redis.queue().await;
     wait_until(async || {
@@ -171,16 +151,16 @@ async fn redis_silent_connections_are_replaced() {
     .await;
 }
 
-/// Starts an application that connects to PostgreSQL through a forwarder, which can fall silent.
-async fn on_a_line() -> (TestApp, Forwarder) {
+/// Starts an application that connects to PostgreSQL through a forwarder, which can drop packets silently.
+async fn behind_forwarder() -> (TestApp, Forwarder) {
     let database = TestDatabase::postgres().await;
-    let (line, url) = Forwarder::before(database.url()).await;
+    let (forwarder, url) = Forwarder::before(database.url()).await;
     let db = database::connect(&url).await.unwrap();
     let app = TestApp::on_database(database, db, TestRedis::create().await, &[]).await;
-    (app, line)
+    (app, forwarder)
 }
 
-/// As long as this is there nobody changes an account; with the mode `ACCESS EXCLUSIVE` nobody looks one up, either.
+/// Locks the accounts. The mode `SHARE` blocks writes, `ACCESS EXCLUSIVE` also reads.
 async fn lock_users(app: &TestApp, mode: &str) -> Transaction {
     let lock = database::begin(&app.database.db).await.unwrap();
     let users = format!("LOCK TABLE users IN {mode} MODE");
@@ -188,11 +168,10 @@ async fn lock_users(app: &TestApp, mode: &str) -> Transaction {
     lock
 }
 
-/// The same of PostgreSQL, while statements are under way: as many as the pool has connections, of requests that ask alone and
-/// of those that ask together.
+/// R2: requests recover when all connections to PostgreSQL fall silent during statements, both single and batched ones.
 #[tokio::test]
 async fn postgres_silent_connections_are_replaced() {
-    let (app, line) = on_a_line().await;
+    let (app, forwarder) = behind_forwarder().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let lock = lock_users(&app, "ACCESS EXCLUSIVE").await;
     let app = Arc::new(app);
@@ -212,7 +191,7 @@ async fn postgres_silent_connections_are_replaced() {
     }
     wait_until(async || app.database.blocked().await >= 20).await;
 
-    line.silence();
+    forwarder.silence();
     lock.commit().await.unwrap();
 
     let mut refused = 0;
@@ -228,11 +207,11 @@ async fn postgres_silent_connections_are_replaced() {
     }
 }
 
-/// Else the statements of those who have given up would pile up on the server, and in the end do what nobody waits for. What
-/// was asked for may have been done, so a picture stays that the row may name.
+/// R2: a change whose client got a 503 is not applied later. Abandoned statements would also accumulate in PostgreSQL. The picture
+/// of an abandoned change stays, as the row may name it.
 #[tokio::test]
 async fn postgres_abandoned_statements_are_cancelled() {
-    let (app, _line) = on_a_line().await;
+    let (app, _forwarder) = behind_forwarder().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let lock = lock_users(&app, "SHARE").await;
 
@@ -251,10 +230,10 @@ async fn postgres_abandoned_statements_are_cancelled() {
     assert_eq!(app.pictures().len(), 1);
 }
 
-/// As of a BEGIN whose answer came when nobody waited for it any more.
+/// R2: a `BEGIN` whose caller was cancelled does not put later statements into its transaction.
 #[tokio::test]
 async fn postgres_abandoned_transaction_ends_with_its_connection() {
-    let (app, _line) = on_a_line().await;
+    let (app, _forwarder) = behind_forwarder().await;
     let db = database::connect(app.database.url()).await.unwrap();
     (*db).execute_unprepared("BEGIN").await.unwrap();
     let pool = db.get_postgres_connection_pool();
@@ -266,13 +245,13 @@ async fn postgres_abandoned_transaction_ends_with_its_connection() {
     let made = "SELECT 1 FROM pg_tables WHERE tablename = 'made'";
     let made = Statement::from_string(DbBackend::Postgres, made);
     let made = app.database.db.query_all_raw(made).await.unwrap();
-    assert_eq!(made.len(), 1, "it is part of a transaction");
+    assert_eq!(made.len(), 1, "the table is not committed");
 }
 
-/// So a server that lives on ends what it did for somebody who has fallen silent.
+/// R2: PostgreSQL detects dead clients and ends their statements.
 #[tokio::test]
 async fn postgres_connections_enable_keepalive_and_liveness_checks() {
-    let (app, _line) = on_a_line().await;
+    let (app, _forwarder) = behind_forwarder().await;
     for (setting, value) in [
         ("tcp_keepalives_idle", "5"),
         ("tcp_keepalives_interval", "2"),

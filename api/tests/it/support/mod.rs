@@ -3,4 +3,5 @@
 pub(crate) mod browser;
 pub(crate) mod dashboard;
 pub(crate) mod random;
+pub(crate) mod server_process;
 pub(crate) mod test_app;

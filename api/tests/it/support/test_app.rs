@@ -166,12 +166,14 @@ impl TestApp {
             ("PUBLIC_URL", &base),
             ("MEDIA_DIR", media.path().to_str().unwrap()),
         ];
-        let variables: BTreeMap<String, String> = installation
+        let mut variables: BTreeMap<String, String> = installation
             .iter()
             .chain(TEST_SETTINGS)
             .chain(settings)
             .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
             .collect();
+        // An empty value unsets a setting.
+        variables.retain(|_, value| !value.is_empty());
         let statements = Statements::default();
         let connections = Connections {
             db: statements.record(db),
