@@ -280,12 +280,14 @@ impl Api {
 
     /// Requests a code until the API accepts the request.
     async fn request_code_until_accepted(&self, email: &str) {
-        let asked = async {
+        let accepted = async {
             while self.request_code(email).await != 201 {
                 sleep(Duration::from_millis(100)).await;
             }
         };
-        timeout(PATIENCE, asked).await.expect("the API goes on");
+        timeout(PATIENCE, accepted)
+            .await
+            .expect("the API accepts the request");
     }
 }
 

@@ -109,7 +109,7 @@ async fn code_expires_no_later_than_its_reset() {
 #[tokio::test]
 async fn mail_to_unknown_address_is_cancelled() {
     let app = TestApp::new().await;
-    let (reset, mail) = app.reset("nobody@example.com").await;
+    let (reset, mail) = app.reset("unknown@example.com").await;
 
     assert_eq!(app.deliver(mail).await, Outcome::Cancelled);
 

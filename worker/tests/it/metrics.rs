@@ -47,7 +47,7 @@ async fn metrics_count_outcomes_and_health_names_dependencies() {
     let (mut worker, base) = app.process_with_metrics(&[]).await;
 
     app.request_resets(4).await;
-    app.reset("nobody@example.com").await;
+    app.reset("unknown@example.com").await;
     app.wait_for(MailState::Sent, 3).await;
     app.wait_for(MailState::Failed, 1).await;
     app.wait_for(MailState::Cancelled, 1).await;

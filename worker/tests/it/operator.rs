@@ -3,8 +3,32 @@
 use latchkey_shared::models::mail::{MailKind, MailState};
 use latchkey_testing::{Fault, closed_pipe, full_disk};
 use latchkey_worker::delivery::Outcome;
+use uuid::Uuid;
 
 use crate::test_app::TestApp;
+
+/// Runs `mails` with arguments that are separated by blanks.
+async fn run_mails(app: &TestApp, arguments: &str) -> (Option<i32>, String) {
+    let arguments: Vec<_> = ["mails"].into_iter().chain(arguments.split(' ')).collect();
+    app.process(&arguments).output().await
+}
+
+/// Writes a code to `ada@example.com`, one to `eve@example.com`, and a notice to the first.
+async fn write_mails(app: &TestApp) -> [Uuid; 3] {
+    let user = app.user("ada@example.com").await;
+    app.user("eve@example.com").await;
+    let (_, first) = app.reset("ada@example.com").await;
+    let (_, second) = app.reset("eve@example.com").await;
+    [first, second, app.notice(MailKind::Welcome, &user).await]
+}
+
+async fn states(app: &TestApp, mails: [Uuid; 3]) -> Vec<MailState> {
+    let mut states = Vec::new();
+    for mail in mails {
+        states.push(app.row(mail).await.state);
+    }
+    states
+}
 
 #[tokio::test]
 async fn failed_mails_can_be_listed_and_retried() {
@@ -54,47 +78,28 @@ async fn failed_mails_can_be_listed_and_retried() {
 #[tokio::test]
 async fn mails_list_filters_by_kind_recipient_and_time() {
     let app = TestApp::new().await;
-    let user = app.user("ada@example.com").await;
-    app.user("eve@example.com").await;
-    let (_, code) = app.reset("ada@example.com").await;
-    let (_, other) = app.reset("eve@example.com").await;
-    let notice = app.notice(MailKind::Welcome, &user).await;
+    let [first, second, notice] = write_mails(&app).await;
 
     for (arguments, expected) in [
-        (vec!["--kind", "welcome"], vec![notice]),
-        (vec!["--to", "EVE@example.com"], vec![other]),
-        (
-            vec!["--to", "ada@example.com", "--kind", "reset_code"],
-            vec![code],
-        ),
-        (
-            vec!["--since", "1h", "--to", "eve@example.com"],
-            vec![other],
-        ),
-        (vec!["--since", "2999-01-01T00:00:00Z"], vec![]),
-        (vec!["--state", "sent"], vec![]),
-        (vec!["--limit", "1", "--kind", "welcome"], vec![notice]),
+        ("list --kind welcome", vec![notice]),
+        ("list --to EVE@example.com", vec![second]),
+        ("list --to ada@example.com --kind reset_code", vec![first]),
+        ("list --since 1h --to eve@example.com", vec![second]),
+        ("list --since 2999-01-01T00:00:00Z", vec![]),
+        ("list --state sent", vec![]),
+        ("list --limit 1 --kind welcome", vec![notice]),
     ] {
-        let (code, table) = app
-            .process(&[&["mails", "list"], &arguments[..]].concat())
-            .output()
-            .await;
-        assert_eq!(
-            code,
-            Some(if expected.is_empty() { 3 } else { 0 }),
-            "{arguments:?}: {table}"
-        );
+        let (code, table) = run_mails(&app, arguments).await;
+        let exit_code = if expected.is_empty() { 3 } else { 0 };
+        assert_eq!(code, Some(exit_code), "{arguments}: {table}");
         let listed = table.lines().skip(1).count();
-        assert_eq!(listed, expected.len(), "{arguments:?}: {table}");
+        assert_eq!(listed, expected.len(), "{arguments}: {table}");
         assert!(
             expected.iter().all(|id| table.contains(&id.to_string())),
-            "{arguments:?}: {table}"
+            "{arguments}: {table}"
         );
     }
-    let (_, text) = app
-        .process(&["mails", "show", &code.to_string()])
-        .output()
-        .await;
+    let (_, text) = run_mails(&app, &format!("show {first}")).await;
     for part in [
         "reset_code",
         "queued",
@@ -103,11 +108,8 @@ async fn mails_list_filters_by_kind_recipient_and_time() {
     ] {
         assert!(text.contains(part), "{part}: {text}");
     }
-    let unknown = "00000000-0000-7000-8000-000000000000";
-    assert_eq!(
-        app.process(&["mails", "show", unknown]).output().await.0,
-        Some(3)
-    );
+    let unknown = "show 00000000-0000-7000-8000-000000000000";
+    assert_eq!(run_mails(&app, unknown).await.0, Some(3));
 }
 
 #[tokio::test]
@@ -158,91 +160,58 @@ async fn usage_error_exits_with_2_help_lists_variables() {
 #[tokio::test]
 async fn mails_cancel_and_retry_accept_filters() {
     let app = TestApp::new().await;
-    let user = app.user("ada@example.com").await;
-    app.user("eve@example.com").await;
-    let (_, adas) = app.reset("ada@example.com").await;
-    let (_, eves) = app.reset("eve@example.com").await;
-    let notice = app.notice(MailKind::Welcome, &user).await;
-    let states = async || {
-        let mut states = Vec::new();
-        for mail in [adas, eves, notice] {
-            states.push(app.row(mail).await.state);
-        }
-        states
-    };
+    let mails = write_mails(&app).await;
     let (queued, cancelled) = (MailState::Queued, MailState::Cancelled);
 
     for (arguments, lines, expected) in [
         (
-            vec!["cancel", "--to", "ada@example.com", "--kind", "reset_code"],
+            "cancel --to ada@example.com --kind reset_code",
             1,
             [cancelled, queued, queued],
         ),
         (
-            vec!["cancel", "--since", "1h", "--kind", "welcome", "--json"],
+            "cancel --since 1h --kind welcome --json",
             1,
             [cancelled, queued, cancelled],
         ),
+        ("cancel --all", 1, [cancelled; 3]),
         (
-            vec!["cancel", "--all"],
-            1,
-            [cancelled, cancelled, cancelled],
-        ),
-        (
-            vec![
-                "retry",
-                "--state",
-                "cancelled",
-                "--to",
-                "eve@example.com",
-                "--json",
-            ],
+            "retry --state cancelled --to eve@example.com --json",
             1,
             [cancelled, queued, cancelled],
         ),
-        (
-            vec!["retry", "--state", "cancelled"],
-            2,
-            [queued, queued, queued],
-        ),
+        ("retry --state cancelled", 2, [queued; 3]),
     ] {
-        let (code, text) = app
-            .process(&[&["mails"], &arguments[..]].concat())
-            .output()
-            .await;
+        let (code, text) = run_mails(&app, arguments).await;
         assert_eq!(
             (code, text.lines().count()),
             (Some(0), lines),
-            "{arguments:?}: {text}"
+            "{arguments}: {text}"
         );
-        assert_eq!(states().await, expected, "{arguments:?}");
-        if arguments.contains(&"--json") {
+        assert_eq!(states(&app, mails).await, expected, "{arguments}");
+        if arguments.contains("--json") {
             let line: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(line["done"], true, "{text}");
         }
     }
-    for nothing in [
-        ["cancel", "--to", "nobody@example.com"],
-        ["retry", "--state", "failed"],
+}
+
+/// A script sees by the exit code that no mail matches (3) or that a filter is missing (2).
+#[tokio::test]
+async fn mails_command_without_match_or_filter_fails() {
+    let app = TestApp::new().await;
+    let mails = write_mails(&app).await;
+    for (arguments, expected) in [
+        ("cancel --to unknown@example.com", 3),
+        ("retry --state failed", 3),
+        ("cancel", 2),
+        ("retry", 2),
+        ("retry --to ada@example.com", 2),
     ] {
-        let (code, text) = app
-            .process(&[&["mails"], &nothing[..]].concat())
-            .output()
-            .await;
-        assert_eq!(code, Some(3), "{nothing:?}: {text}");
+        let (code, text) = run_mails(&app, arguments).await;
+        assert_eq!(code, Some(expected), "{arguments}: {text}");
     }
-    for wrong in [
-        vec!["cancel"],
-        vec!["retry"],
-        vec!["retry", "--to", "ada@example.com"],
-    ] {
-        let (code, text) = app
-            .process(&[&["mails"], &wrong[..]].concat())
-            .output()
-            .await;
-        assert_eq!(code, Some(2), "{wrong:?}: {text}");
-    }
-    assert_eq!(states().await, [queued; 3]);
+    assert_eq!(states(&app, mails).await, [MailState::Queued; 3]);
 }
 
 /// As in `mails list | head -1`, and on a full disk.

@@ -15,7 +15,7 @@ use crate::test_app::TestApp;
 impl TestApp {
     /// Queues and pushes `count` notices to one account.
     async fn notices(&self, count: usize) {
-        let user = self.user("everybody@example.com").await;
+        let user = self.user("all@example.com").await;
         for _ in 0..count {
             let (db, now) = (&self.database.db, self.clock.now());
             let written = self
@@ -63,13 +63,13 @@ async fn code_is_next_mail_with_one_slot() {
     app.sink.wait_until_stuck(1).await;
     app.users(1).await;
     app.request_resets(1).await;
-    let drawn = async {
+    let code_exists = async {
         let is_code = |key: &String| key.contains(":code:");
         while !app.redis.keys().await.iter().any(is_code) {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, drawn).await.unwrap();
+    tokio::time::timeout(PATIENCE, code_exists).await.unwrap();
 
     app.sink.set_fault(Fault::None);
 

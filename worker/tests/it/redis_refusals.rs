@@ -22,22 +22,22 @@ async fn on(url: &str) -> TestApp {
 
 /// Waits until the row of a mail has the reason.
 async fn wait_for_reason(app: &TestApp, reason: &str) {
-    let told = async {
+    let found = async {
         while !app.rows().await.iter().any(|mail| {
-            let said = mail.last_error.as_deref().unwrap_or_default();
-            said.contains(reason)
+            let error = mail.last_error.as_deref().unwrap_or_default();
+            error.contains(reason)
         }) {
             sleep(Duration::from_millis(20)).await;
         }
     };
     assert!(
-        timeout(PATIENCE, told).await.is_ok(),
+        timeout(PATIENCE, found).await.is_ok(),
         "no {reason:?} in {:#?}",
         app.rows().await
     );
 }
 
-/// R2
+/// R2: while Redis refuses writes, notices are delivered and only codes wait.
 #[tokio::test]
 async fn redis_refusing_writes_delays_only_codes() {
     let redis = RedisServer::start().await;

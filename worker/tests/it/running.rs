@@ -275,8 +275,8 @@ async fn concurrent_mails_are_each_sent_once() {
     assert_eq!(worker.stop(PATIENCE).await, 0);
 }
 
-/// No other worker sends claimed mails, and a crash repeats those that were sent and not recorded. So a worker claims no more
-/// than it needs.
+/// No other worker sends claimed mails, and a crash repeats those already sent but not recorded. Therefore a worker claims no
+/// more than it needs.
 #[tokio::test]
 async fn worker_claims_four_mails_per_conversation() {
     let mut app = TestApp::new().await;

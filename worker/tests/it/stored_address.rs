@@ -28,11 +28,11 @@ async fn code_goes_to_the_stored_address() {
 #[tokio::test]
 async fn code_without_account_stores_only_the_key() {
     let app = TestApp::new().await;
-    let (_, mail) = app.reset("NOBODY@B\u{fc}cher.example").await;
+    let (_, mail) = app.reset("UNKNOWN@B\u{fc}cher.example").await;
     assert_eq!(app.deliver(mail).await, Outcome::Cancelled);
     assert_eq!(
         app.row(mail).await.recipient,
-        "nobody@xn--bcher-kva.example"
+        "unknown@xn--bcher-kva.example"
     );
 }
 

@@ -1,4 +1,5 @@
-//! The server with every setting at its default, except those that tests cannot share: databases, secrets, URLs, ports and folders.
+//! The server with every setting at its default, except those that tests cannot share: databases, secrets, URLs, ports and
+//! folders.
 
 use chrono::TimeDelta;
 use reqwest::Method;

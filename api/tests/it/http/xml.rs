@@ -1,5 +1,5 @@
-//! poem-openapi enables poem's feature `xml` and with it a vulnerable quick-xml (RUSTSEC-2026-0194, RUSTSEC-2026-0195). No request
-//! reaches it: only poem's XML payloads call it, and no operation uses them.
+//! poem-openapi enables poem's feature `xml` and with it a vulnerable quick-xml (RUSTSEC-2026-0194, RUSTSEC-2026-0195). No
+//! request reaches it: only poem's XML payloads call it, and no operation uses them.
 
 use std::{fs, path::Path};
 

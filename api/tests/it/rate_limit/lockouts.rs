@@ -217,7 +217,8 @@ async fn request_token(app: &TestApp, email: &str) -> String {
     answer.text("/token")
 }
 
-/// T3, O3: the daily number of wrong codes for a mailbox does not grow with the number of resets, whether or not it has an account.
+/// T3, O3: the daily number of wrong codes for a mailbox does not grow with the number of resets, whether or not it has an
+/// account.
 #[tokio::test]
 async fn wrong_codes_are_counted_across_resets() {
     let app = start(&[("LIMIT_OTP_EMAIL", "7/86400")]).await;

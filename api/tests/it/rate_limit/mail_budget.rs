@@ -295,7 +295,8 @@ async fn flood_does_not_suppress_first_notice() {
     );
 }
 
-/// T5: mails beyond the totals of a mailbox are few. Sub-addresses get none, and an unverified account at the plain spelling three.
+/// T5: mails beyond the totals of a mailbox are few. Sub-addresses get none, and an unverified account at the plain spelling
+/// three.
 #[tokio::test]
 async fn mails_beyond_the_budget_are_bounded() {
     let app = start(&[("ACTIVATION", "none")]).await;

@@ -129,7 +129,8 @@ async fn verified_email_change_is_reported_during_flood() {
     assert!(mails.last().unwrap().subject.contains("email of your"));
 }
 
-/// T5: accounts that take turns with the plain spelling of a mailbox share one reserve. The mailbox gets 33 mails of a kind a day.
+/// T5: accounts that take turns with the plain spelling of a mailbox share one reserve. The mailbox gets 33 mails of a kind a
+/// day.
 #[tokio::test]
 async fn accounts_sharing_one_email_share_its_reserve() {
     let app = start(&[("ACTIVATION", "none")]).await;
@@ -163,8 +164,8 @@ async fn accounts_sharing_one_email_share_its_reserve() {
     }
 }
 
-/// M3: an attacker who has guessed the password and logs in from many networks uses up the reserve of nine of them, but not that of
-/// the owner's network.
+/// M3: an attacker who has guessed the password and logs in from many networks uses up the reserve of nine of them, but not
+/// that of the owner's network.
 #[tokio::test]
 async fn guessed_password_does_not_exhaust_owners_reserve() {
     let app = start(&[("ACTIVATION", "none")]).await;
@@ -196,8 +197,8 @@ async fn guessed_password_does_not_exhaust_owners_reserve() {
     assert_eq!(sent - before, 30 + 10 * 3);
 }
 
-/// M3: logins before the email was verified make no network known, so a thief of a session gets no codes. A logout keeps the network
-/// known.
+/// M3: logins before the email was verified make no network known, so a thief of a session gets no codes. A logout keeps the
+/// network known.
 #[tokio::test]
 async fn network_is_known_by_login_after_verification() {
     let app = start(&[("ACTIVATION", "none")]).await;

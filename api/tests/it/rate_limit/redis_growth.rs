@@ -116,7 +116,8 @@ async fn lists(app: &TestApp) -> Vec<(i64, BTreeSet<String>, u64)> {
     lists
 }
 
-/// C2: attackers cannot fill Redis with failed logins, however many emails and networks they use. The oldest counters are removed.
+/// C2: attackers cannot fill Redis with failed logins, however many emails and networks they use. The oldest counters are
+/// removed.
 #[tokio::test]
 async fn failed_logins_of_unknown_emails_are_bounded() {
     let app = start().await;

@@ -39,16 +39,16 @@ async fn need_space(db: &Database) {
     transaction.commit().await.unwrap();
 }
 
-/// Writes so that SQLite rolls back the whole transaction. Returns whether it did. After a write with triggers, SQLite may undo only
-/// the statement.
+/// Writes so that SQLite rolls back the whole transaction. Returns whether it did. After a write with triggers, SQLite may
+/// undo only the statement.
 async fn force_rollback(db: &Database) -> bool {
     let transaction = database::begin(db).await.unwrap();
     let ballast = "INSERT INTO ballast VALUES (zeroblob(200000))";
     transaction.execute_unprepared(ballast).await.is_err()
 }
 
-/// Fills the disk after an automatic rollback until `write` is refused. The health checks after a refusal replace the connection and
-/// so remove the limit.
+/// Fills the disk after an automatic rollback until `write` is refused. The health checks after a refusal replace the
+/// connection and so remove the limit.
 async fn until_refused(db: &Database, write: impl AsyncFn() -> bool) {
     wait_until(async || {
         limit_pages(db, 1).await;

@@ -1,4 +1,5 @@
-//! R2: readiness tests real work, refusals by a dependency return 503 with `Retry-After`, and everything recovers without a restart.
+//! R2: readiness tests real work, refusals by a dependency return 503 with `Retry-After`, and everything recovers without a
+//! restart.
 
 use latchkey_testing::{Forwarder, RedisRefusal, RedisServer, TestRedis};
 use reqwest::Method;

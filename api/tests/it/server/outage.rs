@@ -207,8 +207,8 @@ async fn postgres_silent_connections_are_replaced() {
     }
 }
 
-/// R2: a change whose client got a 503 is not applied later. Abandoned statements would also accumulate in PostgreSQL. The picture
-/// of an abandoned change stays, as the row may name it.
+/// R2: a change whose client got a 503 is not applied later. Abandoned statements would also accumulate in PostgreSQL. The
+/// picture of an abandoned change stays, as the row may name it.
 #[tokio::test]
 async fn postgres_abandoned_statements_are_cancelled() {
     let (app, _forwarder) = behind_forwarder().await;

@@ -27,14 +27,14 @@ async fn metrics_match_documentation_and_dashboard() {
 
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
     let read = |name: &str| fs::read_to_string(folder.join(name)).unwrap();
-    let explained: BTreeSet<_> = read("docs/metrics.md")
+    let documented: BTreeSet<_> = read("docs/metrics.md")
         .lines()
         .filter_map(|line| line.strip_prefix("| `latchkey_")?.split('`').next())
         .map(|name| format!("latchkey_{name}"))
         .collect();
-    assert_eq!(explained, shown);
+    assert_eq!(documented, shown);
     let dashboard = read("grafana.json");
-    let asked: BTreeSet<_> = dashboard
+    let in_dashboard: BTreeSet<_> = dashboard
         .match_indices("latchkey_")
         .map(|(at, _)| {
             let name = &dashboard[at..];
@@ -43,5 +43,5 @@ async fn metrics_match_documentation_and_dashboard() {
             name.trim_end_matches("_bucket").to_owned()
         })
         .collect();
-    assert_eq!(asked, shown);
+    assert_eq!(in_dashboard, shown);
 }

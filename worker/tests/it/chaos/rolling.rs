@@ -97,13 +97,13 @@ async fn client(
 ) {
     let http = reqwest::Client::new();
     while !stop.load(Ordering::Relaxed) {
-        let asked = http
+        let response = http
             .post(format!("{url}/auth/email_request/"))
             .form(&[("email", user(number))])
             .send()
             .await
             .unwrap();
-        assert_eq!(asked.status(), 201, "{}", asked.text().await.unwrap());
+        assert_eq!(response.status(), 201, "{}", response.text().await.unwrap());
         accepted.fetch_add(1, Ordering::Relaxed);
         let read = http
             .get(format!("{url}/api/user/"))

@@ -20,7 +20,7 @@ async fn smtp_outage_mails_are_delivered_after_recovery() {
     it.app.sink.restart();
 
     it.wait_until_all_sent(20).await;
-    let counts = it.report("SMTP down when asked").await;
+    let counts = it.report("SMTP down at the request").await;
     counts.assert_none_lost(20);
     assert_eq!(counts.duplicates, 0);
 }

@@ -12,11 +12,11 @@ const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENTS_SPAN: &str = "00f067aa0ba902b7";
 
 /// Requests a code in the trace of a client.
-async fn ask(it: &Installation, address: &str) -> u16 {
-    ask_in(it, address, &format!("00-{TRACE}-{CLIENTS_SPAN}-01")).await
+async fn request_code(it: &Installation, address: &str) -> u16 {
+    request_code_in(it, address, &format!("00-{TRACE}-{CLIENTS_SPAN}-01")).await
 }
 
-async fn ask_in(it: &Installation, address: &str, traceparent: &str) -> u16 {
+async fn request_code_in(it: &Installation, address: &str, traceparent: &str) -> u16 {
     let request = it
         .http
         .post(format!("http://{address}/auth/email_request/?secret=query"))
@@ -41,7 +41,7 @@ async fn request_mail_and_conversations_share_one_trace() {
     it.app.sink.set_fault(Fault::ReplyFirst(1, 451));
     let (api, worker) = (it.api().await, it.worker().await);
 
-    assert_eq!(ask(&it, &api.address).await, 201);
+    assert_eq!(request_code(&it, &api.address).await, 201);
     it.wait_until_all_sent(1).await;
     // The remaining spans are sent at shutdown.
     let (mut process, address) = (api.process, api.address);
@@ -102,7 +102,7 @@ async fn no_collector_disables_tracing() {
     let it = Installation::with_users(1).await;
     let (api, _worker) = (it.api().await, it.worker().await);
 
-    assert_eq!(ask(&it, &api.address).await, 201);
+    assert_eq!(request_code(&it, &api.address).await, 201);
     it.wait_until_all_sent(1).await;
 
     assert_eq!(it.app.rows().await[0].trace, None);
@@ -117,7 +117,7 @@ async fn hanging_collector_delays_only_the_shutdown() {
     let (mut api, mut worker) = (it.api().await, it.worker().await);
 
     for number in 1..=20 {
-        assert_eq!(ask(&it, &api.address).await, 201);
+        assert_eq!(request_code(&it, &api.address).await, 201);
         it.wait_until_all_sent(number).await;
     }
 
@@ -155,8 +155,11 @@ async fn traceparent_sampling_is_respected_and_invalid_one_replaced() {
     let mut api = it.api().await;
 
     let not_sampled = format!("00-{TRACE}-{CLIENTS_SPAN}-00");
-    assert_eq!(ask_in(&it, &api.address, &not_sampled).await, 201);
-    assert_eq!(ask_in(&it, &api.address, "00-no-trace-01").await, 201);
+    assert_eq!(request_code_in(&it, &api.address, &not_sampled).await, 201);
+    assert_eq!(
+        request_code_in(&it, &api.address, "00-no-trace-01").await,
+        201
+    );
 
     let mut rows = it.app.rows().await;
     rows.sort_by_key(|row| row.created_at);
@@ -205,13 +208,13 @@ async fn unreachable_collector_is_logged_once() {
     it.app.set("OTEL_EXPORTER_OTLP_ENDPOINT", &unused);
     let mut api = it.api().await;
 
-    assert_eq!(ask(&it, &api.address).await, 201);
+    assert_eq!(request_code(&it, &api.address).await, 201);
     let line = api
         .process
         .wait_for_line("Export of spans to OTEL_EXPORTER_OTLP_ENDPOINT failed")
         .await;
     assert!(line.contains("Connection refused"), "{line}");
-    assert_eq!(ask(&it, &api.address).await, 201);
+    assert_eq!(request_code(&it, &api.address).await, 201);
 
     api.process.terminate().await;
     let (code, log) = api.process.output().await;
