@@ -36,8 +36,8 @@ use crate::{
     stage::PASSWORD,
 };
 
-/// How long a password waits for its turn, as in the API.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The timeout of a queued password hash, as in the API.
+const HASH_QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many mails are in hand at once, as in the worker.
 const IN_HAND: usize = 4 * CONVERSATIONS;
 /// How often the queue is looked at, as there.
@@ -48,7 +48,7 @@ const PERIOD: Duration = Duration::from_millis(15);
 pub(crate) async fn routes(url: &str, body: &str) -> anyhow::Result<impl Endpoint + 'static> {
     let db = database::create(url).await?;
     let metrics = HashMetrics::new(Metrics::new("bare", "0")?.registry())?;
-    let hasher = PasswordHasher::new(HashCost::default(), PATIENCE, metrics);
+    let hasher = PasswordHasher::new(HashCost::default(), HASH_QUEUE_TIMEOUT, metrics);
     Ok(Route::new()
         .at("/found/:session", get(find))
         .at("/used/:session", get(find_and_note))

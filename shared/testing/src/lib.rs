@@ -1,7 +1,7 @@
 //! What the tests of both programs stand on: databases, Redis, an SMTP server that misbehaves on demand, processes.
 //!
 //! Everything here is real: a test gets a database of its own, a namespace of its own in a running Redis, and mails over
-//! a TCP connection. Whatever is waited for is bounded by [`PATIENCE`], and a failed wait says what was there instead.
+//! a TCP connection. Every wait ends after [`WAIT_TIMEOUT`], and its failure says what was there instead.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ pub use smtp_sink::{Fault, Mail, Security, SmtpSink, Stage};
 
 /// How long a test waits for something that is bound to happen. Long, because slow machines are no faults; no test
 /// that passes ever waits for it.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A variable of the test run, or of its `.env`.
 #[must_use]

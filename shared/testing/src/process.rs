@@ -13,7 +13,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::PATIENCE;
+use crate::WAIT_TIMEOUT;
 
 /// A running program; it dies with this value.
 pub struct Process {
@@ -91,11 +91,11 @@ impl Process {
     /// Waits until it writes a line with this in it, and returns the line.
     ///
     /// # Panics
-    /// When it does not within [`PATIENCE`], with what it wrote instead.
+    /// When it does not within [`WAIT_TIMEOUT`], with what it wrote instead.
     pub async fn wait_for_line(&mut self, part: &str) -> String {
         let has = |lines: &Vec<String>| lines.iter().any(|line| line.contains(part));
         let mut lines = self.lines.clone();
-        match timeout(PATIENCE, lines.wait_for(has)).await {
+        match timeout(WAIT_TIMEOUT, lines.wait_for(has)).await {
             Ok(Ok(lines)) => lines
                 .iter()
                 .find(|line| line.contains(part))
@@ -169,9 +169,9 @@ impl Process {
     /// Waits until it ends by itself.
     ///
     /// # Panics
-    /// When it does not within [`PATIENCE`].
+    /// When it does not within [`WAIT_TIMEOUT`].
     pub async fn exit(&mut self) -> ExitStatus {
-        let ended = timeout(PATIENCE, self.child.wait()).await;
+        let ended = timeout(WAIT_TIMEOUT, self.child.wait()).await;
         ended
             .unwrap_or_else(|_| panic!("it did not end; it wrote:\n{}", self.lines().join("\n")))
             .expect("the status of a child")
@@ -180,7 +180,7 @@ impl Process {
     /// Waits until it has ended and all it wrote is in; returns that with the exit code.
     ///
     /// # Panics
-    /// When it does not end within [`PATIENCE`].
+    /// When it does not end within [`WAIT_TIMEOUT`].
     pub async fn output(mut self) -> (Option<i32>, String) {
         let status = self.exit().await;
         // The senders go away at the end of both streams.

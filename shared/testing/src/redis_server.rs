@@ -5,7 +5,7 @@ use std::{net::TcpListener, time::Duration};
 use redis::{Client, aio::MultiplexedConnection};
 use tokio::time::{sleep, timeout};
 
-use crate::{PATIENCE, Process};
+use crate::{Process, WAIT_TIMEOUT};
 
 /// The password of [`RedisRefusal::Password`].
 const PASSWORD: &str = "velvet-secret";
@@ -138,7 +138,9 @@ impl RedisServer {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(PATIENCE, saved).await.expect("the end of a save");
+        timeout(WAIT_TIMEOUT, saved)
+            .await
+            .expect("the end of a save");
     }
 
     /// Kills it, with all it knows.

@@ -21,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::PATIENCE;
+use crate::WAIT_TIMEOUT;
 
 mod certificate;
 mod conversation;
@@ -283,11 +283,11 @@ impl SmtpSink {
     /// Waits until so many mails were accepted, and returns all.
     ///
     /// # Panics
-    /// When they were not within [`PATIENCE`].
+    /// When they were not within [`WAIT_TIMEOUT`].
     pub async fn wait_for(&self, count: usize) -> Vec<Mail> {
         let mut mails = self.shared.mails.subscribe();
         let enough = mails.wait_for(|mails| mails.len() >= count);
-        let mails = timeout(PATIENCE, enough).await;
+        let mails = timeout(WAIT_TIMEOUT, enough).await;
         mails
             .unwrap_or_else(|_| panic!("{} mails of {count} arrived", self.mails().len()))
             .expect("the sink is there")
@@ -297,12 +297,12 @@ impl SmtpSink {
     /// Waits until so many conversations at once are stuck in [`Fault::Hang`] or [`Fault::Hold`].
     ///
     /// # Panics
-    /// When they are not within [`PATIENCE`].
+    /// When they are not within [`WAIT_TIMEOUT`].
     pub async fn wait_until_stuck(&self, count: usize) {
         let mut stuck = self.shared.stuck.subscribe();
         let enough = stuck.wait_for(|stuck| *stuck >= count);
         assert!(
-            timeout(PATIENCE, enough).await.is_ok(),
+            timeout(WAIT_TIMEOUT, enough).await.is_ok(),
             "{} conversations of {count} are stuck",
             *self.shared.stuck.borrow()
         );

@@ -14,7 +14,7 @@ use std::{
 
 use chrono::TimeDelta;
 use latchkey_shared::{clock::Clock, models::mail::MailState};
-use latchkey_testing::{PATIENCE, Process, RedisServer, TestRedis, variable};
+use latchkey_testing::{Process, RedisServer, TestRedis, WAIT_TIMEOUT, variable};
 use tokio::time::{sleep, timeout};
 
 use crate::test_app::TestApp;
@@ -145,7 +145,7 @@ impl Installation {
                 }
             };
             assert!(
-                timeout(PATIENCE, more).await.is_ok(),
+                timeout(WAIT_TIMEOUT, more).await.is_ok(),
                 "{sent} of {count} mails were sent, and then none for a minute; waiting: {:#?}",
                 self.waiting().await
             );
@@ -285,7 +285,7 @@ impl Api {
                 sleep(Duration::from_millis(100)).await;
             }
         };
-        timeout(PATIENCE, accepted)
+        timeout(WAIT_TIMEOUT, accepted)
             .await
             .expect("the API accepts the request");
     }

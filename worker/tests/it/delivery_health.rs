@@ -1,7 +1,7 @@
 //! R2, R3: `doctor` and metrics report a server that refuses the service, but not the refusal of one recipient.
 
 use latchkey_shared::{clock::Clock, models::mail::MailState};
-use latchkey_testing::{Fault, PATIENCE, Process, Security, Stage};
+use latchkey_testing::{Fault, Process, Security, Stage, WAIT_TIMEOUT};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::test_app::TestApp;
@@ -50,7 +50,7 @@ impl Running {
             }
         };
         assert!(
-            timeout(PATIENCE, failed).await.is_ok(),
+            timeout(WAIT_TIMEOUT, failed).await.is_ok(),
             "{:#?}",
             self.app.rows().await
         );

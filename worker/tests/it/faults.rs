@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use latchkey_shared::models::mail::{self, MailState};
-use latchkey_testing::{Fault, PATIENCE, Security};
+use latchkey_testing::{Fault, Security, WAIT_TIMEOUT};
 use latchkey_worker::delivery::Outcome;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
 
@@ -128,7 +128,7 @@ async fn claim_is_renewed_during_long_conversation() {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, renewed).await.unwrap();
+    timeout(WAIT_TIMEOUT, renewed).await.unwrap();
     app.clock.advance(TimeDelta::seconds(5));
 
     assert_eq!(app.deliver(mail).await, Outcome::NotClaimed);
@@ -197,7 +197,7 @@ async fn conversation_ends_when_its_mail_expires() {
         .unwrap();
     app.sink.set_fault(Fault::Hang);
 
-    let outcome = timeout(PATIENCE, app.deliver(mail)).await.unwrap();
+    let outcome = timeout(WAIT_TIMEOUT, app.deliver(mail)).await.unwrap();
 
     assert_eq!(outcome, Outcome::Deferred);
     app.sink.set_fault(Fault::None);

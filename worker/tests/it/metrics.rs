@@ -1,7 +1,7 @@
 //! Metrics and health checks of the worker.
 
 use latchkey_shared::{clock::Clock, models::mail::MailState};
-use latchkey_testing::{Fault, PATIENCE, RedisServer, TestRedis};
+use latchkey_testing::{Fault, RedisServer, TestRedis, WAIT_TIMEOUT};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::test_app::TestApp;
@@ -96,7 +96,7 @@ async fn metrics_count_outcomes_and_health_names_dependencies() {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    let body = timeout(PATIENCE, degraded).await.unwrap();
+    let body = timeout(WAIT_TIMEOUT, degraded).await.unwrap();
     assert!(
         body.contains(r#""database":"ok""#) && !body.contains(r#""redis":"ok""#),
         "{body}"

@@ -6,7 +6,7 @@ use latchkey_shared::{
     clock::Clock,
     models::mail::{MailKind, MailState, Priority},
 };
-use latchkey_testing::{Fault, PATIENCE};
+use latchkey_testing::{Fault, WAIT_TIMEOUT};
 use latchkey_worker::delivery::Outcome;
 use redis::AsyncCommands as _;
 
@@ -51,7 +51,7 @@ async fn code_gets_slot_despite_queued_notices() {
     let arrived = app.arrived();
     let place = arrived.iter().position(|to| to == "user0@example.com");
     assert!(place < Some(4), "{place:?}");
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -69,7 +69,9 @@ async fn code_is_next_mail_with_one_slot() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, code_exists).await.unwrap();
+    tokio::time::timeout(WAIT_TIMEOUT, code_exists)
+        .await
+        .unwrap();
 
     app.sink.set_fault(Fault::None);
 
@@ -80,7 +82,7 @@ async fn code_is_next_mail_with_one_slot() {
         .position(|to| to == "user0@example.com");
     // Another mail may pass before this one asks for the slot.
     assert!(place <= Some(2), "{place:?}");
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -147,7 +149,7 @@ async fn rate_limited_code_overtakes_notices() {
         .iter()
         .position(|to| to == "user0@example.com");
     assert!(place.is_some_and(|place| place < 7), "{place:?}");
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -174,9 +176,9 @@ async fn stopping_worker_releases_rate_limited_mails() {
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
         }
     };
-    tokio::time::timeout(PATIENCE, claimed).await.unwrap();
+    tokio::time::timeout(WAIT_TIMEOUT, claimed).await.unwrap();
 
-    assert_eq!(worker.stop(PATIENCE).await, 0);
+    assert_eq!(worker.stop(WAIT_TIMEOUT).await, 0);
 
     let rows = app.rows().await;
     assert!(rows.iter().all(|mail| mail.state == MailState::Queued));

@@ -1,7 +1,7 @@
 //! The built program: shutdown, log, configuration and migrations.
 
 use latchkey_shared::{clock::Clock, models::mail::MailState};
-use latchkey_testing::{Fault, PATIENCE};
+use latchkey_testing::{Fault, WAIT_TIMEOUT};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::test_app::TestApp;
@@ -134,7 +134,7 @@ async fn mail_without_smtp_url_is_a_readable_file() {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, there).await.unwrap();
+    timeout(WAIT_TIMEOUT, there).await.unwrap();
     let text = std::fs::read_to_string(file).unwrap();
     let reset = mail.reset_id.unwrap();
     let code = app.codes().find(reset).await.unwrap().unwrap();

@@ -1,7 +1,7 @@
 //! While Redis refuses writes, notices are delivered without the queue, and codes are deferred with the reason.
 
 use latchkey_shared::models::mail::{MailKind, MailState};
-use latchkey_testing::{Forwarder, PATIENCE, RedisRefusal, RedisServer, TestRedis};
+use latchkey_testing::{Forwarder, RedisRefusal, RedisServer, TestRedis, WAIT_TIMEOUT};
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::test_app::TestApp;
@@ -31,7 +31,7 @@ async fn wait_for_reason(app: &TestApp, reason: &str) {
         }
     };
     assert!(
-        timeout(PATIENCE, found).await.is_ok(),
+        timeout(WAIT_TIMEOUT, found).await.is_ok(),
         "no {reason:?} in {:#?}",
         app.rows().await
     );
@@ -81,7 +81,7 @@ async fn redis_refusing_writes_delays_only_codes() {
         app.outbox().notify_worker(pushed).await;
         app.wait_for(MailState::Sent, round * 4 + 4).await;
     }
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 /// The name of Redis resolves to a new primary. The old one continues as a replica with its connections.
@@ -98,7 +98,7 @@ async fn redis_failover_behind_name_delivers_codes() {
     app.reset("ada@example.com").await;
 
     app.wait_for(MailState::Sent, 1).await;
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 /// Log, metrics, readiness and `doctor` agree.
@@ -165,7 +165,7 @@ async fn read_only_redis_notices_stay_within_budget() {
     app.wait_for(MailState::Sent, 3).await;
     redis.accept(RedisRefusal::Replica).await;
     app.wait_for(MailState::Suppressed, 4).await;
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
     // Three by the rows, and three by Redis.
     assert_eq!(app.sink.mails().len(), 6);
 }

@@ -11,7 +11,7 @@ use latchkey_shared::{
     },
     queue::Queue,
 };
-use latchkey_testing::{Fault, Forwarder, PATIENCE};
+use latchkey_testing::{Fault, Forwarder, WAIT_TIMEOUT};
 use latchkey_worker::{delivery::Outcome, queue::relay};
 use redis::AsyncCommands as _;
 use tokio::time::{Duration, sleep, timeout};
@@ -33,7 +33,7 @@ async fn smtp_outage_mails_are_delivered_after_recovery() {
     let mails = app.sink.mails();
     let recipients: HashSet<_> = mails.iter().flat_map(|mail| &mail.to).collect();
     assert_eq!((mails.len(), recipients.len()), (20, 20));
-    assert_eq!(worker.stop(PATIENCE).await, 0);
+    assert_eq!(worker.stop(WAIT_TIMEOUT).await, 0);
 }
 
 /// The hosts of Redis and PostgreSQL crash, or a firewall drops their connections silently, while mails are being sent.
@@ -65,7 +65,7 @@ async fn silent_connections_are_replaced() {
         app.reset(&format!("user{number}@example.com")).await;
     }
     app.wait_for(MailState::Sent, 40).await;
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn temporarily_refused_mails_are_delivered_by_the_relay() {
     let tries: i32 = app.rows().await.iter().map(|mail| mail.attempts).sum();
     assert_eq!(tries, 10);
     assert_eq!(app.sink.mails().len(), 5);
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -97,7 +97,7 @@ async fn hanging_smtp_server_releases_slots_after_timeout() {
     app.sink.set_fault(Fault::None);
 
     app.wait_for(MailState::Sent, 4).await;
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -108,7 +108,7 @@ async fn relay_delivers_mail_without_wake_up() {
     app.notice(MailKind::Welcome, &user).await;
 
     app.wait_for(MailState::Sent, 1).await;
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -139,8 +139,8 @@ async fn invalid_jobs_are_dropped() {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, empty).await.unwrap();
-    worker.stop(PATIENCE).await;
+    timeout(WAIT_TIMEOUT, empty).await.unwrap();
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -196,13 +196,13 @@ async fn finished_jobs_leave_no_data_in_redis() {
     let worker = app.worker(8);
     app.request_resets(30).await;
     app.wait_for(MailState::Sent, 30).await;
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
     let queue = &app.connections.queue;
 
     let swept = async {
         while queue.sweep().await.unwrap() > 0 || queue.depth(Priority::High).await.unwrap() > 0 {}
     };
-    timeout(PATIENCE, swept).await.unwrap();
+    timeout(WAIT_TIMEOUT, swept).await.unwrap();
 
     let namespace = app.redis.namespace();
     let mut redis = app.redis.connection();
@@ -239,7 +239,7 @@ async fn sweep_removes_only_dead_workers() {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, announced).await.unwrap();
+    timeout(WAIT_TIMEOUT, announced).await.unwrap();
 
     app.connections.queue.sweep().await.unwrap();
 
@@ -258,7 +258,7 @@ async fn sweep_removes_only_dead_workers() {
         !keys.contains(&format!("{workers}:metadata:gone")),
         "{keys:#?}"
     );
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -272,7 +272,7 @@ async fn concurrent_mails_are_each_sent_once() {
 
     assert_eq!(app.sink.mails().len(), 100);
     assert!(app.rows().await.iter().all(|mail| mail.attempts == 1));
-    assert_eq!(worker.stop(PATIENCE).await, 0);
+    assert_eq!(worker.stop(WAIT_TIMEOUT).await, 0);
 }
 
 /// No other worker sends claimed mails, and a crash repeats those already sent but not recorded. Therefore a worker claims no
@@ -293,7 +293,7 @@ async fn worker_claims_four_mails_per_conversation() {
             sleep(Duration::from_millis(20)).await;
         }
     };
-    timeout(PATIENCE, all_claimed).await.unwrap();
+    timeout(WAIT_TIMEOUT, all_claimed).await.unwrap();
     app.sink.wait_until_stuck(2).await;
     // Time to claim more, which must not happen.
     sleep(Duration::from_millis(300)).await;
@@ -303,7 +303,7 @@ async fn worker_claims_four_mails_per_conversation() {
 
     app.wait_for(MailState::Sent, 20).await;
     assert_eq!(app.sink.mails().len(), 20);
-    worker.stop(PATIENCE).await;
+    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]

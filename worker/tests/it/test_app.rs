@@ -16,7 +16,7 @@ use latchkey_shared::{
     redis::one_time_code::CodeStore,
     types::email::Email,
 };
-use latchkey_testing::{PATIENCE, Process, Security, SmtpSink, TestDatabase, TestRedis};
+use latchkey_testing::{Process, Security, SmtpSink, TestDatabase, TestRedis, WAIT_TIMEOUT};
 use latchkey_worker::{
     config::Config,
     delivery::{Delivery, Outcome},
@@ -276,7 +276,7 @@ impl TestApp {
                 sleep(Duration::from_millis(20)).await;
             }
         };
-        timeout(PATIENCE, satisfied).await.unwrap();
+        timeout(WAIT_TIMEOUT, satisfied).await.unwrap();
     }
 
     /// Waits until `count` mails are in a state.
@@ -287,7 +287,7 @@ impl TestApp {
             }
         };
         assert!(
-            timeout(PATIENCE, enough).await.is_ok(),
+            timeout(WAIT_TIMEOUT, enough).await.is_ok(),
             "{count} {state} mails of {:#?}",
             self.rows().await
         );

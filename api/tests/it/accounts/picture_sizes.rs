@@ -6,7 +6,7 @@ use image::{
     ImageEncoder as _, ImageFormat, RgbImage,
     codecs::png::{CompressionType, FilterType, PngEncoder},
 };
-use latchkey_testing::PATIENCE;
+use latchkey_testing::WAIT_TIMEOUT;
 use reqwest::Method;
 use serde_json::json;
 use tokio::{
@@ -216,7 +216,7 @@ async fn slow_readers_of_pictures_have_bounded_memory() {
         let request = format!("GET /media/{name} HTTP/1.1\r\nHost: latchkey\r\n\r\n");
         reader.write_all(request.as_bytes()).await.unwrap();
         let mut status = [0; 12];
-        let read = timeout(PATIENCE, reader.read_exact(&mut status)).await;
+        let read = timeout(WAIT_TIMEOUT, reader.read_exact(&mut status)).await;
         read.unwrap().unwrap();
         assert_eq!(&status, b"HTTP/1.1 200");
         readers.push(reader);

@@ -7,7 +7,7 @@ use latchkey_shared::{
     database,
     models::{session, user},
 };
-use latchkey_testing::PATIENCE;
+use latchkey_testing::WAIT_TIMEOUT;
 use reqwest::Method;
 use sea_orm::{ActiveModelTrait as _, ActiveValue::Set};
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ impl Pending {
         );
         stream.write_all(head.as_bytes()).await.unwrap();
         let mut asked = [0; "HTTP/1.1 100 Continue\r\n\r\n".len()];
-        timeout(PATIENCE, stream.read_exact(&mut asked))
+        timeout(WAIT_TIMEOUT, stream.read_exact(&mut asked))
             .await
             .expect("the server asks for the body")
             .unwrap();
@@ -62,7 +62,7 @@ impl Pending {
     async fn end(mut self) -> String {
         self.stream.write_all(&[self.last]).await.unwrap();
         let mut answer = Vec::new();
-        timeout(PATIENCE, self.stream.read_to_end(&mut answer))
+        timeout(WAIT_TIMEOUT, self.stream.read_to_end(&mut answer))
             .await
             .expect("an answer")
             .unwrap();

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use latchkey_testing::{PATIENCE, Process};
+use latchkey_testing::{Process, WAIT_TIMEOUT};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -48,7 +48,7 @@ async fn connect_many(app: &TestApp, count: usize) -> Vec<TcpStream> {
 
 async fn expect_ok(stream: &mut TcpStream) {
     let mut answer = [0; 15];
-    let read = timeout(PATIENCE, stream.read_exact(&mut answer)).await;
+    let read = timeout(WAIT_TIMEOUT, stream.read_exact(&mut answer)).await;
     read.expect("no response").unwrap();
     assert_eq!(&answer, b"HTTP/1.1 200 OK");
 }
@@ -339,7 +339,7 @@ async fn unread_body_response_reaches_the_client() {
         let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
         stream.write_all(head.as_bytes()).await.unwrap();
         stream.write_all(&piece).await.unwrap();
-        let readable = timeout(PATIENCE, stream.readable()).await;
+        let readable = timeout(WAIT_TIMEOUT, stream.readable()).await;
         readable.expect("no response").unwrap();
 
         // Like many clients, it sends the body to its end before it reads the response.

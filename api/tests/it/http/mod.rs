@@ -1,6 +1,6 @@
 //! Rules for every request and response.
 
-use latchkey_testing::PATIENCE;
+use latchkey_testing::WAIT_TIMEOUT;
 use tokio::{
     io::{AsyncRead, AsyncReadExt as _},
     time::timeout,
@@ -25,7 +25,7 @@ pub(crate) mod xml;
 /// Reads until the server closes or resets the connection.
 async fn read_until_closed(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut answer = Vec::new();
-    let ended = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    let ended = timeout(WAIT_TIMEOUT, stream.read_to_end(&mut answer)).await;
     assert!(ended.is_ok(), "the connection is still open");
     String::from_utf8_lossy(&answer).into_owned()
 }
@@ -33,7 +33,7 @@ async fn read_until_closed(stream: &mut (impl AsyncRead + Unpin)) -> String {
 /// Reads a response until the server closes the connection in order.
 async fn read_response(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut answer = String::new();
-    let read = timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+    let read = timeout(WAIT_TIMEOUT, stream.read_to_string(&mut answer)).await;
     read.expect("the connection is still open").unwrap();
     answer
 }
@@ -41,7 +41,7 @@ async fn read_response(stream: &mut (impl AsyncRead + Unpin)) -> String {
 /// Reads the HTTP version and the status of a response.
 async fn read_status(stream: &mut (impl AsyncRead + Unpin)) -> String {
     let mut status = [0; 12];
-    let read = timeout(PATIENCE, stream.read_exact(&mut status)).await;
+    let read = timeout(WAIT_TIMEOUT, stream.read_exact(&mut status)).await;
     read.expect("no response").unwrap();
     String::from_utf8_lossy(&status).into_owned()
 }

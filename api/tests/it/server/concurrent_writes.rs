@@ -13,7 +13,7 @@ use latchkey_shared::{
         user,
     },
 };
-use latchkey_testing::{PATIENCE, TestDatabase};
+use latchkey_testing::{TestDatabase, WAIT_TIMEOUT};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, EntityTrait as _,
     PaginatorTrait as _, QueryFilter as _,
@@ -212,7 +212,7 @@ async fn reset_owner_is_recorded_while_account_is_locked() {
             password_reset::bind(&lock, &[reset]).await
         }
     };
-    let bound = timeout(PATIENCE, bound)
+    let bound = timeout(WAIT_TIMEOUT, bound)
         .await
         .expect("it waits for the lock");
     lock.commit().await.unwrap();

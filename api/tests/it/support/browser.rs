@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use fantoccini::{Client, ClientBuilder, Locator, elements::Element};
 use hyper_util::client::legacy::connect::HttpConnector;
-use latchkey_testing::{PATIENCE, variable};
+use latchkey_testing::{WAIT_TIMEOUT, variable};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -75,7 +75,7 @@ impl Browser {
     pub(crate) async fn find(&self, css: &str) -> Element {
         self.client
             .wait()
-            .at_most(PATIENCE)
+            .at_most(WAIT_TIMEOUT)
             .every(Duration::from_millis(50))
             .for_element(Locator::Css(css))
             .await

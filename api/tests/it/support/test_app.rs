@@ -25,7 +25,7 @@ use latchkey_shared::{
     },
     types::email::Email,
 };
-use latchkey_testing::{Mail, PATIENCE, Process, SmtpSink, TestDatabase, TestRedis};
+use latchkey_testing::{Mail, Process, SmtpSink, TestDatabase, TestRedis, WAIT_TIMEOUT};
 use latchkey_worker::{metrics::DeliveryMetrics, service};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
@@ -522,14 +522,14 @@ impl ApiResponse {
     }
 }
 
-/// Waits until `condition` holds; panics after [`PATIENCE`].
+/// Waits until `condition` holds; panics after [`WAIT_TIMEOUT`].
 pub(crate) async fn wait_until(condition: impl AsyncFn() -> bool) {
     let polling = async {
         while !condition().await {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    timeout(PATIENCE, polling)
+    timeout(WAIT_TIMEOUT, polling)
         .await
         .expect("the condition did not hold in time");
 }

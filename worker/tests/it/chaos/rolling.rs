@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use latchkey_testing::{PATIENCE, Process};
+use latchkey_testing::{Process, WAIT_TIMEOUT};
 use tokio::{
     task::JoinSet,
     time::{sleep, timeout},
@@ -172,7 +172,7 @@ impl Balancer {
             sleep(SEEN).await;
         };
         assert!(
-            timeout(PATIENCE, ready).await.is_ok(),
+            timeout(WAIT_TIMEOUT, ready).await.is_ok(),
             "{}",
             process.lines().join("\n")
         );

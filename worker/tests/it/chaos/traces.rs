@@ -6,7 +6,7 @@ use tokio::{
     time::{Duration, sleep, timeout},
 };
 
-use super::{Installation, PATIENCE, user};
+use super::{Installation, WAIT_TIMEOUT, user};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENTS_SPAN: &str = "00f067aa0ba902b7";
@@ -190,7 +190,7 @@ async fn log_filter_does_not_filter_traces() {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    timeout(PATIENCE, arrived).await.expect("spans");
+    timeout(WAIT_TIMEOUT, arrived).await.expect("spans");
 
     let spans = collector.spans();
     let (delivery, conversation) = (named(&spans, "delivery")[0], named(&spans, "smtp")[0]);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fantoccini::{Locator, elements::Element, key::Key};
 use latchkey_shared::models::user;
-use latchkey_testing::PATIENCE;
+use latchkey_testing::WAIT_TIMEOUT;
 use serde_json::{Value, json};
 
 use super::newest_mail;
@@ -90,7 +90,7 @@ async fn run(browser: &Browser, script: &str) -> Value {
 
 /// Waits until a JavaScript expression is true.
 async fn wait_for(browser: &Browser, script: &str) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + WAIT_TIMEOUT;
     while run(browser, &format!("return Boolean({script})")).await != true {
         assert!(
             tokio::time::Instant::now() < deadline,
@@ -133,7 +133,7 @@ fn phone() -> Value {
 
 /// Waits until the page's URL contains `part`.
 async fn wait_for_url(browser: &Browser, part: &str) {
-    let deadline = tokio::time::Instant::now() + PATIENCE;
+    let deadline = tokio::time::Instant::now() + WAIT_TIMEOUT;
     loop {
         let url = browser.client.current_url().await.unwrap();
         if url.as_str().contains(part) {
