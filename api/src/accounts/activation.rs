@@ -42,7 +42,7 @@ impl Activation {
         audit: AuditContext,
         body: Body<'_, OtpCheckRequest>,
     ) -> Result<Json<Message>, ErrorResponses<400, 404, 413, 415, 429>> {
-        if app.config.activation != config::Activation::Email {
+        if app.config.accounts.activation != config::accounts::Activation::Email {
             // A malformed body gets the same answer as in any other call.
             body.read().await?;
             return Err(ApiError::NotFound.into());

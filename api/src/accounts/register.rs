@@ -26,7 +26,7 @@ use crate::{
     },
     app_state::App,
     auth::one_time_code::CodeRequest,
-    config::Activation,
+    config::accounts::Activation,
     http::{
         audit_context::AuditContext,
         body::{Body, WITH_PICTURE, fields::Fields},
@@ -149,8 +149,8 @@ impl Register {
             picture: picture.clone(),
             date_birth: form.date_birth,
             gender: form.gender,
-            is_activated: app.config.activation == Activation::None,
-            pending_email_verification: app.config.activation == Activation::Email,
+            is_activated: app.config.accounts.activation == Activation::None,
+            pending_email_verification: app.config.accounts.activation == Activation::Email,
             is_superuser: false,
         };
         let result = create_or_refuse(app, new, &audit).await;
@@ -172,6 +172,7 @@ async fn create_or_refuse(
     let email = new.email.clone();
     let announced = app
         .config
+        .accounts
         .registration_privacy
         .then(|| User::announced(&new));
     let (code, activation_token) = new
@@ -204,7 +205,7 @@ async fn create_or_refuse(
 /// Looks up the owner of an email before the insert. `REGISTRATION_PRIVACY` requires the look-up for every email, so that a
 /// taken one takes as long as a new one. Without it, the insert detects a taken email.
 async fn find_owner(app: &App, email: &Email) -> Result<Option<user::Model>, ApiError> {
-    if !app.config.registration_privacy {
+    if !app.config.accounts.registration_privacy {
         return Ok(None);
     }
     Ok(user::find_by_email(&app.db, email).await?)
@@ -228,7 +229,7 @@ async fn refuse(
         subject: Some(app.audit_subject(&email.key())),
         ..audit.anonymous(EventKind::UserCreateFail)
     };
-    let is_private = app.config.registration_privacy;
+    let is_private = app.config.accounts.registration_privacy;
     let notice = owner.filter(|_| is_private).map(|owner| {
         let (kind, now) = (MailKind::AddressTaken, app.now());
         let notice = app

@@ -137,7 +137,7 @@ impl<R: Requirement> Permit<R> {
         app: &App,
         transaction: &Transaction,
     ) -> Result<(), ApiError> {
-        let (id, idle) = (self.admin.session.id, app.config.session_idle);
+        let (id, idle) = (self.admin.session.id, app.config.sessions.idle);
         let alive = session::find_alive(transaction, id, app.now(), idle).await?;
         let (session, user) = alive.ok_or(ApiError::NotPermitted)?;
         // `can_manage` uses the superuser flag that was read at the start of the request.

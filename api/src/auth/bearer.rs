@@ -37,7 +37,7 @@ impl CurrentUser {
         app: &App,
         transaction: &Transaction,
     ) -> Result<user::Model, ApiError> {
-        let (id, idle) = (self.session.id, app.config.session_idle);
+        let (id, idle) = (self.session.id, app.config.sessions.idle);
         let locked = session::lock_alive(transaction, id, app.now(), idle).await?;
         let (_, user) = locked.ok_or(ApiError::NotAuthenticated)?;
         // Staff may use the dashboard without an activation.

@@ -173,7 +173,7 @@ pub async fn authenticate(
 /// chooses a password of its own. A login with that password, or the number of attempts left, must not distinguish the
 /// client's new account from an existing one. Registration never creates staff.
 fn is_hidden(app: &App, user: &user::Model) -> bool {
-    app.config.registration_privacy && !user.is_activated && !user.is_staff
+    app.config.accounts.registration_privacy && !user.is_activated && !user.is_staff
 }
 
 /// Audits a refused login.

@@ -13,7 +13,6 @@ use crate::{
         jwt::RefreshToken,
         refresh::{PresentedToken, RefreshRequest, present, revoke_on_reuse},
     },
-    config::Rotation,
     http::{
         audit_context::{AuditContext, with_session},
         body::Body,
@@ -76,10 +75,12 @@ async fn handle_replaced_token(
     presented: &PresentedToken,
     audit: &AuditContext,
 ) -> Result<(), ApiError> {
-    match app.config.rotation {
-        Rotation::On if presented.just_replaced(app).is_some() => return Ok(()),
-        Rotation::On => revoke_on_reuse(app, presented, audit).await?,
-        Rotation::Off => audit.record_invalid_token(app, "logout").await,
+    if !app.config.sessions.rotation {
+        audit.record_invalid_token(app, "logout").await;
+    } else if presented.just_replaced(app).is_some() {
+        return Ok(());
+    } else {
+        revoke_on_reuse(app, presented, audit).await?;
     }
     Err(ApiError::InvalidRefreshToken)
 }

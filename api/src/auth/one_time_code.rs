@@ -113,7 +113,7 @@ impl CodeRequest {
     #[must_use]
     pub fn new(app: &App, purpose: Purpose, email: &Email, audit: &AuditContext) -> Self {
         let (id, token, now) = (Uuid::now_v7(), ResetToken::generate(), app.now());
-        let lifetime = app.config.reset;
+        let lifetime = app.config.accounts.reset_lifetime;
         let reset = NewReset {
             id,
             email: email.key(),
@@ -174,7 +174,7 @@ async fn compare(
         detail: detail(reset.purpose),
         ..audit.anonymous(kind)
     };
-    let (now, max_attempts) = (app.now(), app.config.otp_tries);
+    let (now, max_attempts) = (app.now(), app.config.accounts.max_otp_attempts);
     let mut attempt = None;
     // A request that no code can complete any more takes no attempt from the mailbox. The expiry of the code is checked
     // later: it starts when the mail is sent, and must not show whether one was sent.

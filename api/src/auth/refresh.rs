@@ -15,7 +15,6 @@ use poem_openapi::{Object, OpenApi, payload::Json};
 use crate::{
     app_state::App,
     auth::jwt::{RefreshToken, TokenId},
-    config::Rotation,
     http::{
         audit_context::{AuditContext, with_session},
         body::Body,
@@ -73,16 +72,14 @@ impl Refresh {
         let token = fields.required::<RefreshToken>("refresh");
         fields.finish()?;
         let presented = present(app, &token?, "refresh", &audit).await?;
-        let refresh = match app.config.rotation {
-            Rotation::On => Some(rotate(app, &presented, &audit).await?),
-            Rotation::Off => {
-                if !presented.is_current(app) {
-                    audit.record_invalid_token(app, "refresh").await;
-                    return Err(ApiError::InvalidRefreshToken.into());
-                }
-                app.sessions.touch(presented.session.id, app.now()).await?;
-                None
-            }
+        let refresh = if app.config.sessions.rotation {
+            Some(rotate(app, &presented, &audit).await?)
+        } else if presented.is_current(app) {
+            app.sessions.touch(presented.session.id, app.now()).await?;
+            None
+        } else {
+            audit.record_invalid_token(app, "refresh").await;
+            return Err(ApiError::InvalidRefreshToken.into());
         };
         let access = app
             .tokens
@@ -175,7 +172,7 @@ async fn rotate(
         return Ok(app.tokens.refresh(&presented.session, &next, now));
     }
     // Another request has rotated the token, or the session has ended.
-    let session = session::find_alive(&app.db, presented.session.id, now, app.config.session_idle)
+    let session = session::find_alive(&app.db, presented.session.id, now, app.config.sessions.idle)
         .await?
         .map(|(session, _)| session)
         .ok_or(ApiError::InvalidRefreshToken)?;

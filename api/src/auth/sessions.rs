@@ -71,7 +71,7 @@ impl Sessions {
         Ok(Json(
             alive
                 .into_iter()
-                .filter(|session| session.is_alive(app.now(), app.config.session_idle))
+                .filter(|session| session.is_alive(app.now(), app.config.sessions.idle))
                 .map(|session| Session::of(session, current.session.id))
                 .collect(),
         ))

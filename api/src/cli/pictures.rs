@@ -27,16 +27,19 @@ pub(super) async fn run(PicturesCommand::Prune { dry_run }: PicturesCommand) -> 
     start_log(&config.common, &Traces::off())?;
     let db = config.common.connect_database().await?;
     let store = PictureStore::new(
-        &config.media_dir,
+        &config.accounts.media_dir,
         &config.common.public_url,
-        config.picture_max_size,
+        config.accounts.picture_max_size,
     );
     // Lists the files before the rows, so that a picture stored in between is kept. A file older than a day belongs to no
     // request that is still running.
     let yesterday = Clock::system().now() - TimeDelta::days(1);
-    let files = store
-        .written_before(yesterday.into())
-        .with_context(|| format!("MEDIA_DIR: cannot read {}", config.media_dir.display()))?;
+    let files = store.written_before(yesterday.into()).with_context(|| {
+        format!(
+            "MEDIA_DIR: cannot read {}",
+            config.accounts.media_dir.display()
+        )
+    })?;
     let used = user::pictures(&db).await?;
     let unused: Vec<_> = files.iter().filter(|name| !used.contains(*name)).collect();
     for name in &unused {

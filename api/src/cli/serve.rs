@@ -101,7 +101,7 @@ fn stop_after_drain(app: App, stop: CancellationToken) -> std::io::Result<JoinHa
     Ok(tokio::spawn(async move {
         signal.await;
         app.stopping.store(true, Ordering::Relaxed);
-        sleep(app.config.drain).await;
+        sleep(app.config.connections.drain).await;
         stop.cancel();
         Instant::now()
     }))

@@ -1,31 +1,29 @@
-//! What a configuration must not say in production, and what a start warns about.
+//! Checks of the configuration in production, and warnings at the start.
 
 use ipnet::IpNet;
-use latchkey_shared::config::settings::Settings;
+use latchkey_shared::config::{rate::Rate, settings::Settings};
 
-use crate::config::Config;
-use crate::config::rates::Rates;
-use latchkey_shared::config::rate::Rate;
+use crate::config::{Config, rates::Rates};
 
-/// How many times its default a limit by client IP may be in production: a company may be behind one.
+/// Maximum of a rate limit per client IP in production, as a multiple of its default. Many users may share a client IP.
 const MAX_IP_FACTOR: u32 = 100;
 
-/// How many times its default any other limit may be in production.
+/// Maximum of any other rate limit in production, as a multiple of its default.
 const MAX_FACTOR: u32 = 10;
 
-/// The most failed logins in a row in production before an account needs a reset by mail (NIST SP 800-63B-4, 3.2.2).
+/// Maximum of `LIMIT_LOGIN_FAILURES` in production (NIST SP 800-63B-4, 3.2.2).
 const MAX_FAILURES: u32 = 100;
 
-/// The most failed logins in production before waits begin.
+/// Maximum of `LIMIT_LOGIN_FREE_FAILURES` in production.
 const MAX_FREE_FAILURES: u32 = 20;
 
-/// The fewest counters in production: with fewer, little traffic deletes the counters of other clients.
+/// Minimum of `LIMIT_MAX_COUNTERS` in production. With fewer, little traffic evicts the counters of other clients.
 const MIN_COUNTERS: u32 = 10_000;
 
-/// The share of all IPv4 or IPv6 addresses that trusted proxies have to stay below.
+/// The share of all IPv4 or IPv6 addresses below which the networks of trusted proxies must stay.
 const MAX_TRUSTED_SHARE: f64 = 1.0 / 8.0;
 
-/// Notes a limit that limits nothing.
+/// Refuses a rate limit that is too high to protect.
 pub(super) fn check_rate(settings: &mut Settings, key: &str, rate: Rate, default: Rate) {
     let factor = if key.ends_with("_IP") {
         MAX_IP_FACTOR
@@ -40,18 +38,18 @@ pub(super) fn check_rate(settings: &mut Settings, key: &str, rate: Rate, default
     }
 }
 
-/// Notes numbers of failed logins, or of counters, that make guessing possible.
+/// Refuses numbers of failed logins, or of counters, that make guessing possible.
 pub(super) fn check_failures(settings: &mut Settings, rates: &Rates) {
-    for (key, value, most) in [
+    for (key, value, max) in [
         (
             "LIMIT_LOGIN_FREE_FAILURES",
             rates.free_failures,
             MAX_FREE_FAILURES,
         ),
-        ("LIMIT_LOGIN_FAILURES", rates.most_failures, MAX_FAILURES),
+        ("LIMIT_LOGIN_FAILURES", rates.max_failures, MAX_FAILURES),
     ] {
-        if value > most {
-            settings.fault(key, &format!("at most {most} in production, or LIMITS=off"));
+        if value > max {
+            settings.fault(key, &format!("at most {max} in production, or LIMITS=off"));
         }
     }
     if rates.max_counters < MIN_COUNTERS {
@@ -60,7 +58,7 @@ pub(super) fn check_failures(settings: &mut Settings, rates: &Rates) {
     }
 }
 
-/// Notes proxies that are in effect everybody: each client could then say what its address is.
+/// Refuses proxy networks so large that clients are in them, and could send any client IP.
 pub(super) fn check_proxies(settings: &mut Settings, networks: &[IpNet]) {
     let networks = IpNet::aggregate(&networks.to_vec());
     let share = |of_family: fn(&&IpNet) -> bool| -> f64 {
@@ -80,7 +78,7 @@ pub(super) fn check_proxies(settings: &mut Settings, networks: &[IpNet]) {
 }
 
 impl Config {
-    /// What an operator has to hear at the start, a sentence each.
+    /// Returns warnings to log at the start, a sentence each.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         let binds = [
@@ -126,7 +124,7 @@ mod tests {
 
     /// T4
     #[test]
-    fn production_refuses_proxies_that_are_everybody() {
+    fn production_refuses_huge_proxy_networks() {
         for bad in [
             "0.0.0.0/0",
             "::/0",
@@ -148,13 +146,12 @@ mod tests {
         ] {
             assert_eq!(faults(&[("TRUSTED_PROXIES", good)]), "", "{good}");
         }
-        // In development whoever tests may be everybody.
         config(&[("TRUSTED_PROXIES", "0.0.0.0/0")]);
     }
 
     /// T1, T3, T5
     #[test]
-    fn production_refuses_limits_that_limit_nothing() {
+    fn production_refuses_limits_too_high_to_protect() {
         for (key, bad, good) in [
             ("LIMIT_LOGIN_IP", "100000/1", "6000/60"),
             ("LIMIT_LOGIN_IP", "6001/60", "5/1"),
@@ -213,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn development_on_a_reachable_address_is_warned_about() {
+    fn development_on_reachable_address_warns() {
         assert!(config(&[]).warnings().is_empty());
         for (key, bind) in [
             ("BIND", "0.0.0.0:8000"),
@@ -256,7 +253,7 @@ mod tests {
 
     #[test]
     fn lifetimes_have_upper_bounds() {
-        for (key, most) in [
+        for (key, max) in [
             ("ACCESS_TOKEN_SECONDS", 86_400),
             ("REFRESH_TOKEN_SECONDS", 31_536_000),
             ("SESSION_IDLE_SECONDS", 31_536_000),
@@ -264,9 +261,9 @@ mod tests {
             ("ADMIN_IDLE_SECONDS", 86_400),
             ("RESET_SECONDS", 86_400),
         ] {
-            assert_eq!(faults(&[(key, &most.to_string())]), "");
-            let refused = faults(&[(key, &(most + 1).to_string())]);
-            let expected = format!("{key}: expected a number from 1 to {most}");
+            assert_eq!(faults(&[(key, &max.to_string())]), "");
+            let refused = faults(&[(key, &(max + 1).to_string())]);
+            let expected = format!("{key}: expected a number from 1 to {max}");
             assert!(refused.contains(&expected), "{refused}");
         }
     }
@@ -284,7 +281,7 @@ mod tests {
         assert_eq!(config(&[]).connections.max_per_ip, 128);
     }
 
-    /// T4: clients of IPv4 are compared in their IPv4 form.
+    /// T4: client IPs are compared in IPv4 form.
     #[test]
     fn ipv4_mapped_trusted_proxies_are_refused() {
         for (mapped, ipv4) in [

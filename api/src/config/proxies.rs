@@ -3,27 +3,29 @@
 use std::{net::IpAddr, str::FromStr};
 
 use ipnet::{IpNet, Ipv4Net};
-use latchkey_shared::config::settings::Settings;
+use latchkey_shared::config::settings::{Environment, Settings};
 
-/// The proxies whose word about the client's address is believed.
+use crate::config::production;
+
+/// The proxies whose forwarding headers are trusted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Proxies {
-    /// `TRUSTED_PROXIES`: their networks; none by default.
+    /// `TRUSTED_PROXIES`: their networks.
     pub networks: Vec<IpNet>,
-    /// `TRUSTED_PROXY_HEADER`: where they say it.
+    /// `TRUSTED_PROXY_HEADER`: the header with the client IP.
     pub header: ProxyHeader,
 }
 
-/// Where a proxy says whom it heard from. A proxy that knows one of the headers passes the other on as the client sent it,
-/// so one of them is the client's own word wherever proxies write the other alone.
+/// The header in which a proxy sends the client IP. A proxy that writes one header passes the other on as the client sent it, so
+/// only the one that the proxy writes can be trusted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ProxyHeader {
-    /// In whichever there is; when both are there and disagree, nobody is believed, and the client is the proxy.
+    /// Whichever is present. If both are present and differ, neither is trusted, and the client IP is the proxy's.
     #[default]
     Either,
-    /// In `X-Forwarded-For`.
+    /// `X-Forwarded-For`.
     XForwardedFor,
-    /// In `Forwarded` (RFC 7239).
+    /// `Forwarded` (RFC 7239).
     Forwarded,
 }
 
@@ -41,7 +43,20 @@ impl FromStr for ProxyHeader {
 }
 
 impl Proxies {
-    /// Whether this address is one of theirs.
+    pub(super) fn read(settings: &mut Settings, environment: Environment) -> Self {
+        let networks = read_networks(settings);
+        if environment == Environment::Production {
+            production::check_proxies(settings, &networks);
+        }
+        let header = settings.choice(
+            "TRUSTED_PROXY_HEADER",
+            ProxyHeader::Either,
+            "either, x-forwarded-for or forwarded",
+        );
+        Self { networks, header }
+    }
+
+    /// Returns whether an address belongs to a trusted proxy.
     #[must_use]
     pub fn trust(&self, address: &IpAddr) -> bool {
         self.networks
@@ -51,7 +66,7 @@ impl Proxies {
 }
 
 /// Reads `TRUSTED_PROXIES`.
-pub(super) fn trusted(settings: &mut Settings) -> Vec<IpNet> {
+fn read_networks(settings: &mut Settings) -> Vec<IpNet> {
     let text = settings.text("TRUSTED_PROXIES").unwrap_or_default();
     let networks: Result<_, _> = text
         .split(',')
@@ -82,7 +97,7 @@ pub(super) fn trusted(settings: &mut Settings) -> Vec<IpNet> {
     networks
 }
 
-/// Returns the IPv4 form of an IPv4-mapped network, which no client IP is in: those are compared in their IPv4 form.
+/// Returns the IPv4 form of an IPv4-mapped network. The mapped form matches no client, as client IPs are compared in IPv4 form.
 fn unmap(network: &IpNet) -> Option<Ipv4Net> {
     let IpNet::V6(network) = network else {
         return None;

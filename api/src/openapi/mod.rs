@@ -5,7 +5,7 @@
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Map, Value, json};
 
-use crate::config::MIN_PASSWORD_LENGTH;
+use crate::config::passwords::MIN_PASSWORD_LENGTH;
 
 mod examples;
 mod fixes;

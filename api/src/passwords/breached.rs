@@ -11,7 +11,7 @@ use std::{
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use tokio::{sync::Semaphore, time::timeout};
 
-use crate::config::breached_file::{HASH_BYTES, Hash, Lines};
+use crate::config::breached_file::{BreachedFile, HASH_BYTES, Hash};
 use crate::http::error::ApiError;
 use crate::passwords::Password;
 
@@ -45,7 +45,7 @@ impl BreachedPasswords {
         let search = async {
             // The semaphore is never closed.
             let _permit = self.searches.acquire().await;
-            tokio::task::spawn_blocking(move || Lines::open(&path)?.contain(&hash)).await
+            tokio::task::spawn_blocking(move || BreachedFile::open(&path)?.contains(&hash)).await
         };
         let found = timeout(SEARCH_TIMEOUT, search)
             .await
@@ -98,7 +98,10 @@ mod tests {
     }
 
     fn find(file: &NamedTempFile, hash: &Hash) -> bool {
-        Lines::open(file.path()).unwrap().contain(hash).unwrap()
+        BreachedFile::open(file.path())
+            .unwrap()
+            .contains(hash)
+            .unwrap()
     }
 
     /// P3: each line of files of every small length is found, and nothing between them.

@@ -9,7 +9,7 @@ use crate::passwords::{
     context::{self, Known, Owner, readings},
 };
 use crate::{
-    config::{Config, MIN_PASSWORD_LENGTH},
+    config::{Config, passwords::MIN_PASSWORD_LENGTH},
     http::error::ApiError,
 };
 
@@ -39,13 +39,14 @@ impl PasswordPolicy {
     pub fn new(config: &Config) -> Self {
         let common = &config.common;
         Self {
-            min_length: config.password_min_length,
+            min_length: config.passwords.min_length,
             installation: Known::of_installation(
                 &common.product_name,
                 common.public_url.host().as_ref(),
             ),
             breached: config
-                .breached_passwords
+                .passwords
+                .breached_file
                 .as_deref()
                 .map(BreachedPasswords::new),
         }

@@ -92,7 +92,7 @@ impl Counter {
         Self {
             key,
             kind,
-            limit: rates.most_failures,
+            limit: rates.max_failures,
             span: rates.free_failures.into(),
             ttl,
             owner,

@@ -118,7 +118,7 @@ impl Limiter {
         let arguments = vec![
             now.timestamp_millis().to_string(),
             u8::from(has_account).to_string(),
-            self.rates.most_failures.to_string(),
+            self.rates.max_failures.to_string(),
             self.rates.free_failures.to_string(),
             UNKNOWN_EMAIL_FAILURES_TTL.to_string(),
             FREE_FAILURES_TTL.to_string(),

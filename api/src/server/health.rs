@@ -131,7 +131,7 @@ pub fn diagnose(app: App, error: String) {
 }
 
 async fn check_media(app: &App) -> Result<(), Refusal> {
-    let folder = app.config.media_dir.clone();
+    let folder = app.config.accounts.media_dir.clone();
     let checked = tokio::task::spawn_blocking(move || media_dir::check_write(&folder)).await;
     checked
         .map_err(std::io::Error::other)

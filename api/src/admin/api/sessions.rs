@@ -40,7 +40,7 @@ impl SessionsApi {
         /// The account id.
         Path(id): Path<i64>,
     ) -> Result<Json<Vec<Session>>, ErrorResponses<401, 403, 404>> {
-        let (now, idle) = (app.now(), app.config.session_idle);
+        let (now, idle) = (app.now(), app.config.sessions.idle);
         let user = user::find(&app.db, id).await?.ok_or(ApiError::NotFound)?;
         let mut alive = session::list_alive(&app.db, user.id, now).await?;
         alive.retain(|session| session.is_alive(now, idle));

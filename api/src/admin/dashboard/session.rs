@@ -37,12 +37,12 @@ pub async fn find(app: &App, request: &Request) -> Result<Option<CurrentUser>, A
         return Ok(None);
     };
     let now = app.now();
-    let alive = session::find_alive(&app.db, id, now, app.config.session_idle).await?;
+    let alive = session::find_alive(&app.db, id, now, app.config.sessions.idle).await?;
     let Some((session, user)) = alive else {
         let () = app.redis.del(&key).await?;
         return Ok(None);
     };
-    let idle = seconds(app.config.admin_idle);
+    let idle = seconds(app.config.sessions.admin_idle);
     let () = app.redis.expire(&key, idle, None).await?;
     if now - session.last_used_at >= LAST_USED_INTERVAL {
         session::touch(&app.db, id, now).await?;
@@ -54,7 +54,7 @@ pub async fn find(app: &App, request: &Request) -> Result<Option<CurrentUser>, A
 pub async fn start(app: &App, session: Uuid) -> Result<Cookie, ApiError> {
     let name = ResetToken::generate();
     let key = key(app, name.expose());
-    let expire = Some(Expiration::EX(seconds(app.config.admin_idle)));
+    let expire = Some(Expiration::EX(seconds(app.config.sessions.admin_idle)));
     let () = app
         .redis
         .set(key, session.to_string(), expire, None, false)

@@ -53,7 +53,7 @@ fn content_length(request: &Request) -> Option<usize> {
 fn request_timeout(request: &Request) -> Duration {
     request
         .data::<App>()
-        .map_or(Duration::MAX, |app| app.config.request)
+        .map_or(Duration::MAX, |app| app.config.connections.request_timeout)
 }
 
 /// Receives a body. A body larger than [`SMALL`] waits for its memory. The rest of a refused body is read for a while and
@@ -79,12 +79,16 @@ async fn receive(
     if let Some(app) = request.data::<App>() {
         let client_ip = ClientIp::of(request, &app.config.proxies);
         let reserved = app.body_memory.reserve(client_ip, length.unwrap_or(limit));
-        permit = timeout(app.config.request / 2, reserved)
+        permit = timeout(app.config.connections.request_timeout / 2, reserved)
             .await
             .ok()
             .flatten();
         if permit.is_none() {
-            let _ = timeout(app.config.request / 4, discard(&mut stream, limit)).await;
+            let _ = timeout(
+                app.config.connections.request_timeout / 4,
+                discard(&mut stream, limit),
+            )
+            .await;
             return Err(ApiError::Busy);
         }
     }

@@ -152,7 +152,9 @@ mod tests {
             max: 100,
             max_per_ip: 2,
             keep_alive: Duration::ZERO,
-            write: Duration::ZERO,
+            request_timeout: Duration::ZERO,
+            write_timeout: Duration::ZERO,
+            drain: Duration::ZERO,
         };
         let metrics = ConnectionMetrics::new(&Registry::new()).unwrap();
         let limits = ConnectionLimits::new(settings, Proxies::default(), metrics);

@@ -103,7 +103,11 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         let accept = async {
             loop {
                 let (tcp, remote, permit) = limits.accept(&listener).await;
-                let stream = Stream::new(tcp, self.settings.write, self.metrics.stalled.clone());
+                let stream = Stream::new(
+                    tcp,
+                    self.settings.write_timeout,
+                    self.metrics.stalled.clone(),
+                );
                 let connection = Connection {
                     endpoint: Arc::clone(&endpoint),
                     local: local.clone(),

@@ -10,11 +10,18 @@ use std::{
 use latchkey_shared::config::settings::Settings;
 
 /// The files that read the configuration.
-const READERS: [&str; 6] = [
+const READERS: [&str; 13] = [
     "shared/src/config/mod.rs",
     "shared/src/config/service_url.rs",
+    "api/src/config/accounts.rs",
+    "api/src/config/connections.rs",
+    "api/src/config/cors.rs",
+    "api/src/config/hash_cost.rs",
     "api/src/config/mod.rs",
+    "api/src/config/passwords.rs",
     "api/src/config/proxies.rs",
+    "api/src/config/rates.rs",
+    "api/src/config/sessions.rs",
     "worker/src/config/mod.rs",
     "shared/src/telemetry/metrics.rs",
 ];

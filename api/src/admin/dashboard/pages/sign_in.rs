@@ -110,7 +110,7 @@ async fn start_session(
     }
     let device = login::user_agent(request);
     let (mut session, _) = login::new_session(app, user.id, device, audit);
-    session.expires_at = session.created_at + app.config.admin_session;
+    session.expires_at = session.created_at + app.config.sessions.admin;
     let id = session.id;
     login::store_session(app, &user, check, session, audit, Some("dashboard")).await?;
     dashboard_session::end(app, request).await?;

@@ -176,7 +176,7 @@ async fn load(
         events = event_rows(app, &me, rows).await?;
     }
     let mut sessions = session::list_alive(&app.db, user.id, now).await?;
-    sessions.retain(|session| session.is_alive(now, app.config.session_idle));
+    sessions.retain(|session| session.is_alive(now, app.config.sessions.idle));
     Ok(Page {
         title: user.email.to_string(),
         section: "users",

@@ -1,10 +1,28 @@
-//! Origins of browsers, for `CORS_ORIGINS`.
+//! The web origins of `CORS_ORIGINS`.
 
-/// Checks that a browser can send this text as an `Origin` (RFC 6454, 6.2), so that it can match.
-///
-/// # Errors
-/// When it cannot, with the reason.
-pub fn check_origin(text: &str) -> Result<(), String> {
+use latchkey_shared::config::settings::Settings;
+
+/// Reads `CORS_ORIGINS`: none by default.
+pub(super) fn read_origins(settings: &mut Settings) -> Vec<String> {
+    let origins: Vec<String> = settings
+        .text("CORS_ORIGINS")
+        .unwrap_or_default()
+        .split(',')
+        .map(|origin| origin.trim().to_owned())
+        .filter(|origin| !origin.is_empty())
+        .collect();
+    for origin in &origins {
+        if let Err(reason) = check_origin(origin) {
+            let origins = "origins like https://app.example.com, separated by commas";
+            settings.fault("CORS_ORIGINS", &format!("{origins} ({reason})"));
+        }
+    }
+    origins
+}
+
+/// Checks that a browser can send this text as an `Origin` (RFC 6454, 6.2). Any other text would match no request. The error is
+/// the reason.
+fn check_origin(text: &str) -> Result<(), String> {
     if text.contains('*') {
         return Err(format!("{text} is a pattern, and only whole origins match"));
     }
@@ -32,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn origins_are_what_browsers_send() {
+    fn origins_of_browsers_are_accepted() {
         for origin in [
             "https://app.example.com",
             "http://localhost:3000",
@@ -46,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn origins_that_no_browser_sends_are_refused() {
+    fn other_origins_are_refused() {
         for origin in [
             "*",
             "https://*",

@@ -1,0 +1,64 @@
+//! Settings of registration, one-time codes and profile pictures.
+
+use std::{path::PathBuf, str::FromStr};
+
+use chrono::TimeDelta;
+use latchkey_shared::config::settings::Settings;
+
+use crate::config::{DAY, Switch, lifetime};
+
+/// Settings of registration, one-time codes and profile pictures.
+#[derive(Clone, Debug)]
+pub struct AccountSettings {
+    /// `ACTIVATION`: who activates new accounts.
+    pub activation: Activation,
+    /// `REGISTRATION_PRIVACY`: whether a registration hides that an email is taken.
+    pub registration_privacy: bool,
+    /// `RESET_SECONDS`: the lifetime of a password reset or an activation by code, from its request on.
+    pub reset_lifetime: TimeDelta,
+    /// `OTP_TRIES`: the number of wrong codes that ends a password reset or an activation.
+    pub max_otp_attempts: i32,
+    /// `MEDIA_DIR`: the folder of the profile pictures.
+    pub media_dir: PathBuf,
+    /// `PICTURE_MAX_SIZE`: maximum length of the longer side of a stored picture, in pixels.
+    pub picture_max_size: u32,
+}
+
+/// Who activates a new account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Activation {
+    /// An administrator.
+    Admin,
+    /// The account owner, by an emailed code, or an administrator.
+    Email,
+    /// New accounts are active at once.
+    None,
+}
+
+impl FromStr for Activation {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "admin" => Ok(Self::Admin),
+            "email" => Ok(Self::Email),
+            "none" => Ok(Self::None),
+            _ => Err(()),
+        }
+    }
+}
+
+impl AccountSettings {
+    pub(super) fn read(settings: &mut Settings) -> Self {
+        Self {
+            activation: settings.choice("ACTIVATION", Activation::Admin, "admin, email or none"),
+            registration_privacy: Switch::read(settings, "REGISTRATION_PRIVACY", false),
+            reset_lifetime: lifetime(settings, "RESET_SECONDS", 600, DAY),
+            max_otp_attempts: settings.within("OTP_TRIES", 5, 1..=10),
+            media_dir: settings
+                .text("MEDIA_DIR")
+                .map_or_else(|| PathBuf::from("var/media"), PathBuf::from),
+            picture_max_size: settings.within("PICTURE_MAX_SIZE", 512, 64..=1024),
+        }
+    }
+}
