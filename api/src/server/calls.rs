@@ -1,4 +1,4 @@
-//! The calls that the OpenAPI document describes.
+//! The operations of the OpenAPI document.
 
 use poem_openapi::{LicenseObject, OpenApiService};
 
@@ -15,7 +15,7 @@ use crate::{
     server::health::Health,
 };
 
-/// The handlers of all documented calls.
+/// The handlers of all documented operations.
 type Calls = (
     Register,
     Profile,
@@ -31,7 +31,7 @@ type Calls = (
     Health,
 );
 
-/// Returns the service of all documented calls.
+/// Returns the service of all documented operations.
 #[must_use]
 pub fn service() -> OpenApiService<Calls, ()> {
     OpenApiService::new(

@@ -1,7 +1,6 @@
 //! Cross-origin access from browsers (CORS, Fetch Standard 3.3).
 //!
-//! The API answers the pages of configured origins and refuses all others. Profile pictures are for every page: any origin
-//! may embed and fetch them, without credentials.
+//! Pages of configured origins may call the API. Pages of all origins may embed and fetch profile pictures, without credentials.
 
 use poem::{
     Endpoint, IntoResponse as _, Request, Response,
@@ -17,11 +16,11 @@ use crate::http::{
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
-/// What a page of any origin may send for a picture. `*` does not cover `Authorization`, which HTTP clients of single-page
-/// applications add to every request.
+/// The request headers allowed for pictures. `*` does not include `Authorization`, which HTTP clients of single-page applications
+/// add to every request.
 const PICTURE_HEADERS: HeaderValue = HeaderValue::from_static("authorization, *");
 
-/// The policy for the pages of these origins.
+/// Returns the CORS policy for pages of these origins.
 #[must_use]
 pub fn cors(origins: Vec<String>) -> Cors {
     Cors::new()
@@ -38,19 +37,17 @@ pub fn cors(origins: Vec<String>) -> Cors {
         .max_age(600)
 }
 
-/// Answers a request with the cross-origin headers of its path. `by_origin` says whether `endpoint` has a [`cors`] policy.
-///
-/// # Errors
-/// Never, unless there is no policy and the endpoint fails: the policy's own errors become problems here.
-pub async fn answer(
+/// Adds the cross-origin headers of a path to its response. `has_policy` says whether `endpoint` has a [`cors`] policy, whose
+/// errors become problems.
+pub async fn with_cross_origin_headers(
     endpoint: impl Endpoint,
     request: Request,
-    by_origin: bool,
+    has_policy: bool,
 ) -> poem::Result<Response> {
     if request.uri().path().starts_with("/media/") {
-        return share(endpoint, request).await;
+        return public_picture(endpoint, request).await;
     }
-    if !by_origin {
+    if !has_policy {
         return Ok(endpoint.call(request).await?.into_response());
     }
     let id = request.data::<RequestId>().cloned();
@@ -59,16 +56,16 @@ pub async fn answer(
         Err(error) => ApiError::from_poem(error)
             .into_problem_response(id.as_ref().map_or("", RequestId::as_str)),
     };
-    // Also where there is no `Origin`: a cache must not give that answer to a page of another origin.
+    // Also without an `Origin`: a cache must not serve that response to a page of another origin.
     response
         .headers_mut()
         .append(header::VARY, HeaderValue::from_static("Origin"));
     Ok(response)
 }
 
-/// Answers a request for a picture, for pages of any origin. The answer is the same for all of them, so it has no `Vary`.
-async fn share(endpoint: impl Endpoint, mut request: Request) -> poem::Result<Response> {
-    // Without its origin the request passes the policy of the other paths.
+/// Allows pages of any origin to load a picture. The response does not depend on the origin, so it has no `Vary`.
+async fn public_picture(endpoint: impl Endpoint, mut request: Request) -> poem::Result<Response> {
+    // Without `Origin` the policy of the other paths ignores the request.
     let is_cross_origin = request.headers_mut().remove(header::ORIGIN).is_some();
     let mut response = if is_cross_origin && is_preflight(&request) {
         Response::builder()

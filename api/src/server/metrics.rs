@@ -1,4 +1,4 @@
-//! `GET /metrics`, on a port of its own: the figures of the API.
+//! `GET /metrics` on `METRICS_BIND`: the metrics of the API.
 
 use std::{future::Future, time::Duration};
 
@@ -11,29 +11,26 @@ use prometheus::{IntCounter, IntGauge, Registry};
 
 use crate::app_state::App;
 
-/// Connections of clients.
+/// Metrics of client connections.
 #[derive(Clone)]
 pub struct ConnectionMetrics {
-    /// Those that are open.
+    /// Open connections.
     pub open: IntGauge,
-    /// How many can be open at a time.
+    /// Maximum number of open connections.
     pub limit: IntGauge,
-    /// Those that were closed at once because their client IP had too many.
+    /// Connections closed at once because their client IP had too many.
     pub refused: IntCounter,
-    /// Those that were reset because their client did not read its answer.
+    /// Connections reset because the client did not read its response.
     pub stalled: IntCounter,
 }
 
 impl ConnectionMetrics {
-    /// Registers them.
-    ///
-    /// # Errors
-    /// When two figures have one name.
+    /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
-        let open = IntGauge::new("latchkey_connections", "Open connections of clients.")?;
+        let open = IntGauge::new("latchkey_connections", "Open client connections.")?;
         let limit = IntGauge::new(
             "latchkey_connections_limit",
-            "How many connections can be open; further ones wait.",
+            "Maximum number of open client connections; further ones wait.",
         )?;
         let refused = IntCounter::new(
             "latchkey_connections_refused_total",
@@ -41,7 +38,7 @@ impl ConnectionMetrics {
         )?;
         let stalled = IntCounter::new(
             "latchkey_connections_stalled_total",
-            "Connections reset because their client did not read its answer.",
+            "Connections reset because the client did not read its response.",
         )?;
         registry.register(Box::new(open.clone()))?;
         registry.register(Box::new(limit.clone()))?;
@@ -56,10 +53,7 @@ impl ConnectionMetrics {
     }
 }
 
-/// Shows the figures until `shutdown` resolves.
-///
-/// # Errors
-/// When the listener fails.
+/// Serves metrics until `shutdown` resolves.
 pub async fn serve(
     app: App,
     queue: Queue,
@@ -72,12 +66,15 @@ pub async fn serve(
 }
 
 fn endpoint(app: App, queue: Queue) -> impl Endpoint {
-    Route::new().at("/metrics", get(show)).data(app).data(queue)
+    Route::new()
+        .at("/metrics", get(metrics_text))
+        .data(app)
+        .data(queue)
 }
 
 #[handler]
-async fn show(Data(app): Data<&App>, Data(queue): Data<&Queue>) -> Response {
-    // For the metric of each dependency.
+async fn metrics_text(Data(app): Data<&App>, Data(queue): Data<&Queue>) -> Response {
+    // Updates the metric of each dependency.
     Box::pin(app.health.ask(app)).await;
     let text = app.metrics.render(&app.db, queue).await;
     Response::builder()

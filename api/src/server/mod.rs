@@ -1,4 +1,4 @@
-//! The routes, and the server around them.
+//! Routes, layers and the HTTP server.
 
 pub mod calls;
 pub mod connections;
@@ -20,7 +20,6 @@ use poem::{
     middleware::SetHeader,
     web::Path,
 };
-
 use tokio::net::TcpListener;
 
 use crate::{
@@ -39,10 +38,10 @@ use crate::{
     },
 };
 
-/// Paths, in segments, with the methods that each takes; made when the first request has a wrong one.
-type Allowed = LazyLock<Vec<(Vec<String>, String)>>;
+/// The methods of each path, which is split into segments. Built at the first request with a wrong method.
+type AllowedMethods = LazyLock<Vec<(Vec<String>, String)>>;
 
-/// What the original's code serves, and where the contract has it; and what somebody finds who was told no path.
+/// The original's paths and the start page, each with its path in the contract.
 const ALIASES: [(&str, &str); 4] = [
     ("/", "/docs"),
     ("/auth/register", "/api/register"),
@@ -50,8 +49,8 @@ const ALIASES: [(&str, &str); 4] = [
     ("/auth/user", "/api/user"),
 ];
 
-/// Everything that answers, in its layers.
-#[must_use = "an endpoint answers nothing until it is served"]
+/// Returns all routes with their layers.
+#[must_use = "an endpoint does nothing until it is served"]
 pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
     let common = &app.config.common;
     let layer = RequestLayer {
@@ -91,62 +90,58 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
         .at("/media/:name", get(serve::picture))
         .at("/problems/:name", get(problem))
         .around(move |endpoint, request| {
-            answer(endpoint, request, app.clone(), Arc::clone(&allowed))
+            with_problems(endpoint, request, app.clone(), Arc::clone(&allowed))
         });
-    // Boxed, so that the layer outside moves a pointer to a request's future, which is of several KiB.
+    // Boxed, so that the outer layer moves a pointer instead of a future of several KiB.
     let routes = if origins.is_empty() {
         routes
-            .around(|endpoint, request| cors::answer(endpoint, request, false))
+            .around(|endpoint, request| cors::with_cross_origin_headers(endpoint, request, false))
             .boxed()
     } else {
         routes
             .with(cors::cors(origins))
-            .around(|endpoint, request| cors::answer(endpoint, request, true))
+            .around(|endpoint, request| cors::with_cross_origin_headers(endpoint, request, true))
             .boxed()
     };
     routes.with(layer)
 }
 
-/// Serves until `shutdown` resolves, then finishes what has begun for as long as `SHUTDOWN_SECONDS` allows.
-///
-/// # Errors
-/// When the listener fails.
+/// Serves until `shutdown` resolves. Then running requests have `SHUTDOWN_SECONDS` to finish.
 pub async fn serve(
     app: App,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
-    let grace = app.config.common.shutdown;
+    let shutdown_timeout = app.config.common.shutdown;
     let server = Server {
         settings: app.config.connections,
         proxies: app.config.proxies.clone(),
         metrics: app.connections.clone(),
         endpoint: endpoint(app),
     };
-    server.run(listener, shutdown, grace).await
+    server.run(listener, shutdown, shutdown_timeout).await
 }
 
-/// Gives the routes the state and a path in one spelling, and makes problems of errors before CORS sees them, which else
-/// would write them as plain text.
-async fn answer(
+/// Passes the state and a canonical path to the routes. Turns errors into problems, which CORS would write as plain text.
+async fn with_problems(
     endpoint: impl Endpoint,
     mut request: Request,
     app: App,
-    allowed: Arc<Allowed>,
+    allowed: Arc<AllowedMethods>,
 ) -> poem::Result<Response> {
     let id = request.data::<RequestId>().cloned();
     if let Err(error) = request_head::check_size(&request) {
         let id = id.as_ref().map_or("", RequestId::as_str);
         return Ok(error.into_problem_response(id));
     }
-    canonicalise(request.uri_mut());
+    canonicalize(request.uri_mut());
     let uri = request.uri().clone();
     request.set_data(app.clone());
     let response = match endpoint.call(request).await {
         Ok(output) => output.into_response(),
         Err(error) => {
             let id = id.as_ref().map_or("", RequestId::as_str);
-            // The figures go by the pattern, which the error carries as an answer would.
+            // The metrics need the pattern of the path, which the error carries.
             let pattern = error.data::<PathPattern>().cloned();
             let mut response = ApiError::from_poem(error).into_problem_response(id);
             if let Some(pattern) = pattern {
@@ -165,7 +160,7 @@ async fn answer(
     Ok(response)
 }
 
-/// The methods that a path takes; what is in no document is only for reading.
+/// Returns the methods of a path. A path outside the OpenAPI document only has `GET` and `HEAD`.
 fn methods_of(path: &str, allowed: &[(Vec<String>, String)]) -> HeaderValue {
     let segments: Vec<_> = path.trim_matches('/').split('/').collect();
     let matches = |pattern: &[String]| {
@@ -182,8 +177,7 @@ fn methods_of(path: &str, allowed: &[(Vec<String>, String)]) -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("GET, HEAD"))
 }
 
-/// A text that is made when it is first asked for, and kept: most never are. All answers share its memory, however many
-/// clients read it slowly.
+/// Returns an endpoint for a text that is built at its first request. All responses share its memory.
 fn text(
     media_type: &'static str,
     make: impl FnOnce() -> String + Send + 'static,
@@ -196,7 +190,7 @@ fn text(
     })
 }
 
-/// What a problem type means, for people who follow its URI.
+/// Explains a problem type to readers who open its URI.
 #[handler]
 fn problem(Path(name): Path<String>) -> poem::Result<String> {
     let problem = ProblemType::all()
@@ -210,8 +204,8 @@ fn problem(Path(name): Path<String>) -> poem::Result<String> {
     ))
 }
 
-/// Takes the trailing slash off, and resolves the original's paths: one route serves all spellings.
-fn canonicalise(uri: &mut Uri) {
+/// Removes the trailing slash and resolves [`ALIASES`].
+fn canonicalize(uri: &mut Uri) {
     let path = uri.path();
     let trimmed = if path.len() > 1 {
         path.strip_suffix('/').unwrap_or(path)
@@ -236,7 +230,7 @@ fn canonicalise(uri: &mut Uri) {
     }
 }
 
-/// The configured origins and our own, whose pages (Swagger UI) send an `Origin`, too; none when none are configured.
+/// Returns the configured origins and that of `PUBLIC_URL`, as Swagger UI sends an `Origin`, too. Empty if none is configured.
 fn origins(app: &App) -> Vec<String> {
     let mut origins = app.config.cors_origins.clone();
     if !origins.is_empty() {
@@ -250,8 +244,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_spelling_of_a_path_is_one() {
-        for (spelt, canonical) in [
+    fn path_spellings_have_one_canonical_form() {
+        for (spelling, canonical) in [
             ("/", "/docs"),
             ("/api/user", "/api/user"),
             ("/api/user/", "/api/user"),
@@ -260,9 +254,9 @@ mod tests {
             ("/auth/refresh/", "/auth/refresh"),
             ("/api/user//", "/api/user/"),
         ] {
-            let mut uri = spelt.parse().unwrap();
-            canonicalise(&mut uri);
-            assert_eq!(uri.to_string(), canonical, "{spelt}");
+            let mut uri = spelling.parse().unwrap();
+            canonicalize(&mut uri);
+            assert_eq!(uri.to_string(), canonical, "{spelling}");
         }
     }
 }

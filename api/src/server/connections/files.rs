@@ -1,15 +1,15 @@
-//! The limit of open files (`RLIMIT_NOFILE`), of which every connection is one.
+//! The limit of open files (`RLIMIT_NOFILE`). Every connection is a file.
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-/// Files that the process may have open beside its clients' connections: those to databases and Redis, pictures, listeners.
+/// Number of files kept for other purposes than client connections: database, Redis, pictures, listeners.
 const OTHER_FILES: u64 = 256;
 
-/// Raises the soft limit of open files so that so many connections can be open. Systems set it to 1,024 for the sake of
-/// programs that use `select`, and let every process raise it to the hard limit.
+/// Raises the soft limit of open files for `connections` client connections. Systems set it to 1,024 for programs that use
+/// `select`, but every process can raise it to the hard limit.
 ///
-/// Returns how many connections can be open: fewer where the hard limit does not suffice, so that the database and Redis can
-/// still be reached when all of them are.
+/// Returns the number of connections that can be open. It is lower than `connections` if the hard limit is too low, so that the
+/// database and Redis stay reachable.
 #[must_use]
 pub fn raise_file_limit(connections: usize) -> usize {
     let limit = getrlimit(Resource::Nofile);
@@ -35,7 +35,7 @@ pub fn raise_file_limit(connections: usize) -> usize {
     tracing::warn!(
         files,
         connections,
-        "MAX_CONNECTIONS is more than the limit of open files allows, and was lowered; raise the hard limit (ulimit -Hn, \
+        "MAX_CONNECTIONS was lowered to fit the limit of open files; raise the hard limit (ulimit -Hn, \
          LimitNOFILE=) to MAX_CONNECTIONS + {OTHER_FILES}"
     );
     connections

@@ -20,10 +20,10 @@ use crate::{
     server::metrics::ConnectionMetrics,
 };
 
-/// How many times the connections of one client IP all networks of an IPv6 /48 have together.
+/// The limit of an IPv6 /48, as a multiple of the limit of one client IP.
 const SITE_FACTOR: usize = 4;
 
-/// The open connections of each client IP and each IPv6 /48. It has twice as many entries as there are connections, at most.
+/// The number of open connections of each client IP and each IPv6 /48. Has at most two entries a connection.
 type Clients = Arc<Mutex<HashMap<IpNet, usize>>>;
 
 /// Takes a permit for each connection.
@@ -35,10 +35,10 @@ pub(super) struct ConnectionLimits {
     metrics: ConnectionMetrics,
 }
 
-/// The permit of one open connection; given back on drop.
+/// The permit of one open connection. Released on drop.
 pub(super) struct ConnectionPermit {
     _total: OwnedSemaphorePermit,
-    /// The client network and the /48 that it counts for; none for a trusted proxy.
+    /// The client network and the /48 that count the connection. Empty for a trusted proxy.
     networks: Vec<IpNet>,
     clients: Clients,
     metrics: ConnectionMetrics,
@@ -62,9 +62,9 @@ impl ConnectionLimits {
         }
     }
 
-    /// Waits until there is a permit, and then for the next connection that may have it. At the total limit nothing is
-    /// accepted, so that further connections wait in the kernel's backlog. A connection over its client's limit is closed at
-    /// once: were it kept, it would take the place of another client's.
+    /// Waits for a permit, then accepts the next connection within the limit of its client IP. At the total limit, connections
+    /// wait in the kernel's backlog. A connection over the limit of its client IP is closed at once, as it would otherwise use
+    /// the permit of another client.
     pub(super) async fn accept(
         &self,
         listener: &TcpListener,
@@ -79,14 +79,14 @@ impl ConnectionLimits {
                     None => self.metrics.refused.inc(),
                 },
                 Err(error) => {
-                    tracing::warn!(%error, "A connection could not be accepted");
+                    tracing::warn!(%error, "Accepting a connection failed");
                     sleep(PAUSE_AFTER_ERROR).await;
                 }
             }
         }
     }
 
-    /// A permit for a connection from this address, unless its client has as many as it may have.
+    /// Returns a permit for a connection from `address`, or `None` at the limit of its client IP.
     fn admit(&self, address: IpAddr, total: OwnedSemaphorePermit) -> Option<ConnectionPermit> {
         let address = address.to_canonical();
         let mut networks = Vec::new();
@@ -145,7 +145,7 @@ mod tests {
 
     use super::*;
 
-    /// C2: all networks of one /48 have four times the connections of one.
+    /// C2
     #[test]
     fn ipv6_site_has_four_times_the_connections_of_a_network() {
         let settings = ConnectionSettings {

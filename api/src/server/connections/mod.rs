@@ -1,11 +1,15 @@
-//! The HTTP/1.1 server below the routes: it accepts connections, bounds their number, their heads and the time that they
-//! may stand still, and ends them at a shutdown.
+//! The HTTP/1.1 server below the routes. It accepts connections, limits their number, heads and idle time, and closes them at
+//! shutdown.
 //!
-//! A connection has five deadlines. The next head has to be complete within `KEEP_ALIVE_SECONDS`, counted from the moment
-//! when the connection opened or the last answer ended. A body has `REQUEST_SECONDS` (see `body`). The client has to take some of
-//! the answer within each `WRITE_SECONDS`, and to close its side within two seconds of the last one (see `stream`). After a shutdown the rest has `SHUTDOWN_SECONDS`.
+//! A connection has five timeouts:
 //!
-//! HTTP/2 is not spoken: without TLS no client of ours does, and one connection would be many requests at once.
+//! - `KEEP_ALIVE_SECONDS` for the next complete head, from the start of the connection or the end of the last response;
+//! - `REQUEST_SECONDS` for a body (see `http::body`);
+//! - `WRITE_SECONDS` for progress of a response (see [`stream`]);
+//! - two seconds after the last response for the client to close its side (see [`stream`]);
+//! - `SHUTDOWN_SECONDS` for running requests at shutdown.
+//!
+//! HTTP/2 is not supported: clients do not use it without TLS, and it would allow many concurrent requests on one connection.
 
 use std::{
     convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
@@ -37,29 +41,25 @@ pub use crate::server::connections::files::raise_file_limit;
 use crate::server::connections::limits::{ConnectionLimits, ConnectionPermit};
 use crate::server::connections::stream::Stream;
 
-/// Maximum size of a request's head, in bytes, however it arrives; over it the answer is an empty 431. It is also the size of
-/// hyper's buffer, which reads bodies piece by piece, too.
+/// Maximum size of a request head, in bytes. Larger ones get an empty 431. Also the size of hyper's read buffer for bodies.
 const MAX_HEAD_BYTES: usize = 32 * 1024;
 
-/// Maximum number of a head's fields: as many as fit into it, as the shortest (`a:` and a bare line feed) has three bytes. So
-/// the soft limit of `request_head` answers, with a problem. Parsing such a head takes some 2 MB (700 KB of hyper's index, the rest
-/// the map of 11,000 fields), which is free again before the answer is written: as many at a time as there are async threads.
+/// Maximum number of header fields: as many as fit into a head, as the shortest (`a:` and a line feed) has three bytes. The lower
+/// limit of `request_head` therefore refuses them first, with a problem. Parsing such a head takes some 2 MB (700 KB for hyper's
+/// index, the rest for 11,000 fields) per async thread, freed before the response is written.
 const MAX_HEADER_FIELDS: usize = MAX_HEAD_BYTES / 3;
 
-/// What the kernel may buffer of an answer, in bytes; Linux doubles it for its own data. It bounds the kernel's memory, and it
-/// makes progress visible: a socket counts as writable again when a third of it has been acknowledged.
+/// Size of the kernel's send buffer, in bytes; Linux doubles it for its own data. It limits the kernel's memory, and makes
+/// progress visible: a socket becomes writable again when the client has acknowledged a third of it.
 const SEND_BUFFER_BYTES: u32 = 128 * 1024;
 
-/// How many connections the kernel keeps that are not accepted yet; `net.core.somaxconn` can make it less.
+/// Maximum number of connections that wait in the kernel to be accepted; `net.core.somaxconn` can lower it.
 const BACKLOG: u32 = 1024;
 
-/// The pause after a connection that could not be accepted, as when the process has no file descriptors left.
+/// The pause after a failed accept, for example without free file descriptors.
 const PAUSE_AFTER_ERROR: Duration = Duration::from_millis(50);
 
 /// Opens a listening socket. Its connections inherit the size of its send buffer.
-///
-/// # Errors
-/// When the address is taken or not this machine's.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = match address {
         SocketAddr::V4(_) => TcpSocket::new_v4(),
@@ -71,35 +71,32 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves connections.
+/// Serves client connections.
 pub struct Server<E> {
-    /// Answers the requests.
+    /// The handler of requests.
     pub endpoint: E,
-    /// The bounds of connections.
+    /// Limits and timeouts of connections.
     pub settings: ConnectionSettings,
-    /// Proxies, which carry many clients' requests, are exempt from the bound of one client IP.
+    /// Trusted proxies, which are exempt from the limit per client IP.
     pub proxies: Proxies,
-    /// Counts connections.
+    /// Metrics of connections.
     pub metrics: ConnectionMetrics,
 }
 
 impl<E: Endpoint<Output = Response> + 'static> Server<E> {
-    /// Serves until `shutdown` resolves. Then it accepts no more, closes idle connections, and lets requests that have
-    /// begun finish within `grace`.
-    ///
-    /// # Errors
-    /// When the address of the listener cannot be read.
+    /// Serves until `shutdown` resolves. Then closes the listener and idle connections, and gives running requests the time
+    /// `shutdown_timeout` to finish.
     pub async fn run(
         self,
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
-        grace: Duration,
+        shutdown_timeout: Duration,
     ) -> io::Result<()> {
         let limits = ConnectionLimits::new(self.settings, self.proxies, self.metrics.clone());
         let local = LocalAddr(listener.local_addr()?.into());
         let endpoint = Arc::new(self.endpoint);
         let connections = TaskTracker::new();
-        let (finish, cut) = (CancellationToken::new(), CancellationToken::new());
+        let (finish, abort) = (CancellationToken::new(), CancellationToken::new());
         let accept = async {
             loop {
                 let (tcp, remote, permit) = limits.accept(&listener).await;
@@ -115,7 +112,7 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
                     keep_alive: self.settings.keep_alive,
                 };
                 let serving = connection.serve(stream, permit, finish.clone());
-                connections.spawn(cut.clone().run_until_cancelled_owned(serving));
+                connections.spawn(abort.clone().run_until_cancelled_owned(serving));
             }
         };
         tokio::select! {
@@ -125,20 +122,17 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
         drop(listener);
         finish.cancel();
         connections.close();
-        if timeout(grace, connections.wait()).await.is_err() {
+        if timeout(shutdown_timeout, connections.wait()).await.is_err() {
             let open = connections.len();
-            tracing::warn!(
-                open,
-                "Connections were cut off at the end of SHUTDOWN_SECONDS."
-            );
-            cut.cancel();
+            tracing::warn!(open, "Connections aborted at the end of SHUTDOWN_SECONDS");
+            abort.cancel();
             connections.wait().await;
         }
         Ok(())
     }
 }
 
-/// What the requests of one connection have in common.
+/// The shared data of the requests of one connection.
 struct Connection<E> {
     endpoint: Arc<E>,
     local: LocalAddr,
@@ -147,14 +141,14 @@ struct Connection<E> {
 }
 
 impl<E: Endpoint<Output = Response> + 'static> Connection<E> {
-    /// Answers the requests of a connection until it ends. When `finish` is cancelled, the request that has begun is the last.
+    /// Serves the requests of a connection until it ends. After `finish` is cancelled, the running request is the last.
     async fn serve(self, stream: Stream, permit: ConnectionPermit, finish: CancellationToken) {
         let _permit = permit;
         let keep_alive = self.keep_alive;
         let service = service_fn(move |request: Request<Incoming>| {
             let (local, remote) = (self.local.clone(), self.remote.clone());
             let endpoint = Arc::clone(&self.endpoint);
-            // Boxed, so that a connection without a request has no memory for one.
+            // Boxed, so that an idle connection does not reserve memory for a request.
             Box::pin(async move {
                 let request = (request, local, remote, Scheme::HTTP).into();
                 Ok::<_, Infallible>(endpoint.get_response(request).await.into())

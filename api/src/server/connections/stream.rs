@@ -1,11 +1,11 @@
-//! A TCP connection that is reset when its client takes none of an answer for too long.
+//! A TCP connection with a write timeout, which is reset if the client stops reading its response.
 //!
-//! The deadline is one of progress and not of the whole answer: it begins anew with every byte that the kernel takes, so that
-//! a long download to a client that reads goes on. As the kernel's buffer is small, and takes more only when a third of it is
-//! free, a client has to take some 80 KiB in each `WRITE_SECONDS` of an answer larger than that buffer.
+//! The timeout restarts with every byte that the kernel accepts, so that a long download to a reading client continues. The
+//! kernel's buffer is small and accepts more only when a third of it is free. A client therefore has to read some 80 KiB of a
+//! larger response in each `WRITE_SECONDS`.
 //!
-//! It lingers at its end: the kernel resets a connection that is closed with unread data, and the client loses the answer to
-//! a body that was refused before its end (RFC 9112, 9.6).
+//! After the last response the connection reads on for two seconds (lingering close, RFC 9112, 9.6). The kernel resets a
+//! connection that is closed with unread data, and the client would lose the response to a body that was refused early.
 
 use std::{
     io,
@@ -22,17 +22,17 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// How long a connection reads on, and forgets what it reads, after its last answer was written.
-const LINGER: Duration = Duration::from_secs(2);
+/// Time during which a connection reads and discards data after its last response.
+const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) struct Stream {
     tcp: TcpStream,
     timeout: Duration,
-    /// When some of what is to be written has to be taken; `None` while nothing waits.
-    deadline: Option<Pin<Box<Sleep>>>,
-    /// When a connection that has begun to shut down is closed.
-    end: Option<Pin<Box<Sleep>>>,
-    /// Counts the connections that were reset.
+    /// The deadline of the pending write.
+    write_deadline: Option<Pin<Box<Sleep>>>,
+    /// The deadline of the lingering close.
+    linger_deadline: Option<Pin<Box<Sleep>>>,
+    /// Counts reset connections.
     stalled: IntCounter,
 }
 
@@ -41,13 +41,13 @@ impl Stream {
         Self {
             tcp,
             timeout,
-            deadline: None,
-            end: None,
+            write_deadline: None,
+            linger_deadline: None,
             stalled,
         }
     }
 
-    /// Reads until the client has closed its side, too, and forgets it.
+    /// Reads and discards data until the client closes its side.
     fn poll_discard(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut space = [MaybeUninit::uninit(); 4 * 1024];
         loop {
@@ -59,23 +59,23 @@ impl Stream {
         }
     }
 
-    /// Begins a deadline with the first write that is pending, ends it with the next that is not, and fails when it has passed.
-    fn with_deadline<T>(
+    /// Starts the deadline with a pending write, clears it with a completed one, and fails after it.
+    fn with_write_deadline<T>(
         &mut self,
         cx: &mut Context<'_>,
         written: Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.deadline = None;
+            self.write_deadline = None;
             return written;
         }
         let timeout = self.timeout;
         let deadline = self
-            .deadline
+            .write_deadline
             .get_or_insert_with(|| Box::pin(sleep(timeout)));
         ready!(deadline.as_mut().poll(cx));
         self.stalled.inc();
-        // A reset instead of an orderly close: the kernel drops what the client has not taken instead of offering it for minutes.
+        // Resets the connection, as after an orderly close the kernel would offer the unread data for minutes.
         self.tcp.set_zero_linger()?;
         Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
@@ -98,7 +98,7 @@ impl AsyncWrite for Stream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write(cx, bytes);
-        self.with_deadline(cx, written)
+        self.with_write_deadline(cx, written)
     }
 
     fn poll_write_vectored(
@@ -107,25 +107,27 @@ impl AsyncWrite for Stream {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.tcp).poll_write_vectored(cx, slices);
-        self.with_deadline(cx, written)
+        self.with_write_deadline(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
         self.tcp.is_write_vectored()
     }
 
-    // A TCP stream flushes at once: what is left to send is the kernel's.
+    // A TCP stream needs no flush: the kernel already has all data.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.tcp).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.end.is_none() {
+        if self.linger_deadline.is_none() {
             ready!(Pin::new(&mut self.tcp).poll_shutdown(cx))?;
         }
-        let end = self.end.get_or_insert_with(|| Box::pin(sleep(LINGER)));
-        // First, so that a client that goes on sending does not keep the timer from being looked at.
-        if end.as_mut().poll(cx).is_ready() {
+        let deadline = self
+            .linger_deadline
+            .get_or_insert_with(|| Box::pin(sleep(LINGER_TIMEOUT)));
+        // Polls the timer first, as a client that keeps sending would otherwise postpone it.
+        if deadline.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Ok(()));
         }
         self.poll_discard(cx).map(Ok)
