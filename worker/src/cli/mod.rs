@@ -7,38 +7,44 @@ pub mod mails;
 
 use mails::Mails;
 
-const RUN_VARIABLES: &str = "\
-Environment (each variable also as NAME_FILE, the path of a file with the value; .env is read, too):
-  SECRET_KEY            the same as for the API
-  DATABASE_URL          sqlite://path or postgres://… [sqlite://var/latchkey.db]
-  REDIS_URL             redis://… [redis://127.0.0.1:6379]
-  REDIS_NAMESPACE       prefix of keys, if installations share Redis [latchkey]
-  SMTP_URL              smtp://[user:password@]host[:port][?tls=required|opportunistic|none]
-                        or smtps://…; without it mails are written to MAIL_DIR
-  SMTP_CA_FILE          certificate of a private CA to trust, in PEM form
-  SMTP_TIMEOUT_SECONDS  timeout of one mail [30]
-  SMTP_MAX_PER_SECOND   maximum number of mails per second, over all workers [no limit]
-  MAIL_DIR              folder for mails without SMTP_URL [var/mail]
-  MAIL_FROM             sender of mails [Latchkey <no-reply@localhost>]
-  SUPPORT_ADDRESS       contact address in mails
-  PRODUCT_NAME          [Latchkey]
-  PUBLIC_URL            URL of the API for clients [http://127.0.0.1:8000]
-  OTP_SECONDS           lifetime of a code after its mail was sent [300]
-  OTP_DIGITS            the same as for the API [6]
-  WORKER_CONCURRENCY    concurrent SMTP conversations [16]
-  METRICS_BIND          address of /metrics and /health, or off [127.0.0.1:9101]
-  SHUTDOWN_SECONDS      time to finish mails in flight at shutdown [25]
-  ENVIRONMENT           development or production [development]
-  OTEL_EXPORTER_OTLP_ENDPOINT  http:// URL of a trace collector [none]
-  RUST_LOG, LOG_FORMAT  log filter; text or json
+/// The settings of the worker, for `--help`.
+const ENVIRONMENT: &str = "\
+Environment variables (each also as NAME_FILE; a .env file in the working directory is read, too):
+  SECRET_KEY            Required. At least 32 random bytes, the same for all programs
+  DATABASE_URL          [sqlite://var/latchkey.db] or postgres://user:password@host/database
+  REDIS_URL             [redis://127.0.0.1:6379]
+  REDIS_NAMESPACE       [latchkey] Prefix of the keys in Redis
+  ENVIRONMENT           [development] or production
+  PUBLIC_URL            [http://127.0.0.1:8000] URL where clients reach the API
+  PRODUCT_NAME          [Latchkey] Name of the product in mails
+  SMTP_URL              [none] smtp://[user:password@]host[:port][?tls=required|opportunistic|none]
+                        or smtps://…; without it, mails are written to MAIL_DIR
+  SMTP_EHLO_NAME        [host of PUBLIC_URL] Name of the worker in EHLO
+  SMTP_CA_FILE          [none] PEM file of a private certificate authority to trust
+  SMTP_TIMEOUT_SECONDS  [30] Timeout of the delivery of one mail
+  SMTP_MAX_PER_SECOND   [no limit] Maximum number of mails per second, over all workers
+  MAIL_DIR              [var/mail] Folder of mails without SMTP_URL
+  MAIL_FROM             [Latchkey <no-reply@localhost>] Sender of mails
+  SUPPORT_ADDRESS       [none] Contact address in mails
+  LIMITS                [on] or off: no limits of mails per mailbox
+  LIMIT_MAIL_…          Limits of mails per mailbox, see deploy/example.env
+  OTP_SECONDS           [300] Lifetime of a one-time code after its mail was sent
+  OTP_DIGITS            [6] Length of a one-time code, the same for the API
+  WORKER_CONCURRENCY    [16] Maximum number of concurrent SMTP conversations
+  METRICS_BIND          [127.0.0.1:9101] Address of /metrics and /health, or off
+  SHUTDOWN_SECONDS      [25] Maximum time to finish deliveries at a shutdown
+  OTEL_EXPORTER_OTLP_ENDPOINT   [none] http:// URL of an OpenTelemetry collector
+  LOG_FORMAT            [text] or json
+  RUST_LOG              Log filter, such as warn,latchkey=info
+deploy/example.env lists all variables with their defaults.
 
-Exit codes: 0 success, 1 failure or abandoned mails, 2 usage error, 3 no match.";
+Exit codes: 0 success, 1 failure or abandoned deliveries, 2 usage error, 3 no matching mail.";
 
 /// Delivers Latchkey's mails.
 #[derive(Debug, Parser)]
-#[command(name = "latchkey-worker", version, after_help = RUN_VARIABLES)]
+#[command(name = "latchkey-worker", version, after_help = ENVIRONMENT)]
 pub struct CommandLine {
-    /// The command; `run` if there is none.
+    /// The command. Default: run
     #[command(subcommand)]
     pub command: Option<Command>,
 }
@@ -46,15 +52,15 @@ pub struct CommandLine {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Deliver mails until SIGTERM or Ctrl-C (the default).
-    #[command(after_help = RUN_VARIABLES)]
+    /// Deliver mails until SIGTERM or Ctrl-C
+    #[command(after_help = ENVIRONMENT)]
     Run(RunArgs),
-    /// Check SMTP, Redis and the database, and print remedies. Exits with 1 if a check fails.
+    /// Check SMTP, Redis and the database, and print remedies; exit code 1 if a check fails
     ///
     /// Does not check `MEDIA_DIR`, which workers do not use: the API's /health/ready does.
-    #[command(after_help = RUN_VARIABLES)]
+    #[command(after_help = ENVIRONMENT)]
     Doctor(DoctorArgs),
-    /// List, show, cancel and retry mails.
+    /// List, show, cancel and retry mails
     #[command(subcommand)]
     Mails(Mails),
 }
@@ -62,15 +68,15 @@ pub enum Command {
 /// The arguments of `run`.
 #[derive(Debug, Default, Args)]
 pub struct RunArgs {
-    /// Concurrent SMTP conversations; overrides `WORKER_CONCURRENCY`.
-    #[arg(long, value_name = "MAILS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    /// Maximum number of concurrent SMTP conversations; overrides `WORKER_CONCURRENCY`
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub concurrency: Option<u16>,
 }
 
 /// The arguments of `doctor`.
 #[derive(Debug, Args)]
 pub struct DoctorArgs {
-    /// Print a JSON object per line.
+    /// Print one JSON object a line
     #[arg(long)]
     pub json: bool,
 }

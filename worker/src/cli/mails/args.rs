@@ -8,42 +8,41 @@ use latchkey_shared::{
 };
 use uuid::Uuid;
 
-const VARIABLES: &str = "\
-Environment (each variable also as NAME_FILE, the path of a file with the value; .env is read, too):
-  DATABASE_URL          sqlite://path or postgres://… [sqlite://var/latchkey.db]
-  SECRET_KEY            the same as for the API
-  RUST_LOG, LOG_FORMAT  log filter; text or json";
+const ENVIRONMENT: &str = "\
+Environment variables: DATABASE_URL, SECRET_KEY, LOG_FORMAT, RUST_LOG. See latchkey-worker --help.
+
+Exit codes: 0 success, 1 failure, 2 usage error, 3 no matching mail.";
 
 /// The commands for mails.
 #[derive(Debug, Subcommand)]
 pub enum Mails {
-    /// List the newest mails. Exits with 3 if there are none.
-    #[command(after_help = VARIABLES)]
+    /// List the newest mails
+    #[command(after_help = ENVIRONMENT)]
     List(List),
-    /// Show the data of a mail, except its text. Exits with 3 if there is no such mail.
-    #[command(after_help = VARIABLES)]
+    /// Show the data of a mail, except its text
+    #[command(after_help = ENVIRONMENT)]
     Show(Show),
-    /// Cancel queued mails, by id or filter. Exits with 3 if none was cancelled.
-    #[command(after_help = VARIABLES)]
+    /// Cancel queued mails, by ID or filter
+    #[command(after_help = ENVIRONMENT)]
     Cancel(Cancel),
-    /// Queue mails again that were not sent, by id or filter. Exits with 3 if there are none.
+    /// Queue mails again that were not sent, by ID or filter
     ///
     /// A code whose reset has expired cannot be sent: its mail expires again.
-    #[command(after_help = VARIABLES)]
+    #[command(after_help = ENVIRONMENT)]
     Retry(Retry),
 }
 
 /// A filter of mails.
 #[derive(Debug, Args)]
 pub struct MailFilter {
-    /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed`, `address_taken`, `reset_asked`,
-    /// `email_changed` or `activation_code`.
+    /// Only mails of this kind: `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed`, `address_taken`,
+    /// `reset_asked`, `email_changed` or `activation_code`
     #[arg(long)]
     kind: Option<MailKind>,
-    /// Email address of the recipient.
+    /// Only mails to this email address
     #[arg(long, value_name = "ADDRESS")]
     to: Option<Email>,
-    /// Created at or after this time (2026-11-22T10:00:00Z), or within this period (90m, 12h, 3d).
+    /// Only mails created since this time (2026-11-22T10:00:00Z) or age (90m, 12h, 3d)
     #[arg(long, value_name = "TIME")]
     since: Option<Since>,
 }
@@ -67,15 +66,15 @@ impl MailFilter {
 /// The arguments of `mails list`.
 #[derive(Debug, Args)]
 pub struct List {
-    /// queued, sent, failed, expired, cancelled or suppressed.
+    /// Only mails in this state: queued, sent, failed, expired, cancelled or suppressed
     #[arg(long)]
     pub(super) state: Option<MailState>,
     #[command(flatten)]
     pub(super) filter: MailFilter,
-    /// Maximum number of mails.
+    /// Maximum number of mails
     #[arg(long, default_value_t = 50)]
     pub(super) limit: u64,
-    /// Print a JSON object per line.
+    /// Print one JSON object a line
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -83,9 +82,9 @@ pub struct List {
 /// The arguments of `mails show`.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// Id of the mail.
+    /// ID of the mail
     pub(super) id: Uuid,
-    /// Print a JSON object.
+    /// Print JSON
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -93,15 +92,15 @@ pub struct Show {
 /// The arguments of `mails cancel`.
 #[derive(Debug, Args)]
 pub struct Cancel {
-    /// Ids of mails.
+    /// IDs of mails
     #[arg(required_unless_present_any = ["kind", "to", "since", "all"])]
     pub(super) ids: Vec<Uuid>,
     #[command(flatten)]
     pub(super) filter: MailFilter,
-    /// Cancel all queued mails.
+    /// Cancel all queued mails
     #[arg(long, conflicts_with_all = ["ids", "kind", "to", "since"])]
     pub(super) all: bool,
-    /// Print a JSON object per line.
+    /// Print one JSON object a line
     #[arg(long)]
     pub(super) json: bool,
 }
@@ -109,15 +108,15 @@ pub struct Cancel {
 /// The arguments of `mails retry`.
 #[derive(Debug, Args)]
 pub struct Retry {
-    /// Ids of mails.
+    /// IDs of mails
     #[arg(required_unless_present = "state", conflicts_with = "state")]
     pub(super) ids: Vec<Uuid>,
-    /// State of mails: failed, expired, cancelled, suppressed, or queued to try them now.
+    /// Mails in this state: failed, expired, cancelled, suppressed, or queued to send them now
     #[arg(long)]
     pub(super) state: Option<MailState>,
     #[command(flatten)]
     pub(super) filter: MailFilter,
-    /// Print a JSON object per line.
+    /// Print one JSON object a line
     #[arg(long)]
     pub(super) json: bool,
 }
