@@ -96,8 +96,9 @@ async fn postgres_refuses_connections_requests_share_open_ones() {
     let users = "LOCK TABLE users IN ACCESS EXCLUSIVE MODE";
     lock.execute_unprepared(users).await.unwrap();
     wait_until(async || {
+        // Long enough to open a connection on a busy machine.
         let mut waiting = pin!(logins(6));
-        let _ = timeout(Duration::from_millis(100), &mut waiting).await;
+        let _ = timeout(Duration::from_secs(1), &mut waiting).await;
         app.database.blocked().await > 2
     })
     .await;
