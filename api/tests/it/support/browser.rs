@@ -8,7 +8,7 @@ use latchkey_testing::{WAIT_TIMEOUT, variable};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// Chromium, driven by ChromeDriver.
+/// Chromium, driven by `ChromeDriver`.
 pub(crate) struct Browser {
     pub(crate) client: Client,
     /// The browser's profile and its network log.

@@ -92,9 +92,22 @@ impl Dashboard {
     /// Posts a form, follows the redirect and returns the flash message.
     pub(crate) async fn submit(&self, path: &str, fields: &[(&str, &str)]) -> String {
         let page = self.post(path, fields).await;
-        assert_eq!(page.status, 303, "{path}: {page:?}");
-        let html = self.get_html(page.location()).await;
-        flash_message(&html)
+        self.follow(&page).await
+    }
+
+    /// Follows a redirect and returns the flash message.
+    pub(crate) async fn follow(&self, page: &Page) -> String {
+        assert_eq!(page.status, 303, "{page:?}");
+        flash_message(&self.get_html(page.location()).await)
+    }
+
+    /// Posts a bulk action on accounts, with more form fields such as `confirmed`.
+    pub(crate) async fn bulk(&self, action: &str, ids: &[i64], more: &[(&str, &str)]) -> Page {
+        let ids: Vec<_> = ids.iter().map(i64::to_string).collect();
+        let mut fields: Vec<_> = ids.iter().map(|id| ("id", id.as_str())).collect();
+        fields.push(("act", action));
+        fields.extend(more);
+        self.post("/admin/users/bulk/", &fields).await
     }
 
     /// Sends a request with this browser's cookies, also one that another client built.
@@ -156,4 +169,9 @@ pub(crate) fn flash_message(html: &str) -> String {
 #[track_caller]
 pub(crate) fn assert_contains(html: &str, text: &str) {
     assert!(html.contains(text), "{text:?} is not in {html}");
+}
+
+#[track_caller]
+pub(crate) fn assert_not_contains(html: &str, text: &str) {
+    assert!(!html.contains(text), "{text:?} is in {html}");
 }

@@ -455,7 +455,7 @@ impl Statements {
     fn record(&self, mut db: Database) -> Database {
         let recorded = self.0.clone();
         db.set_metric_callback(move |info| {
-            recorded.lock().unwrap().push(info.statement.sql.clone())
+            recorded.lock().unwrap().push(info.statement.sql.clone());
         });
         db
     }

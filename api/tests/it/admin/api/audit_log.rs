@@ -47,12 +47,12 @@ async fn admin_action_writes_audit_event_with_changes() {
         ]
     );
     assert_eq!(events[0]["changes"], "is_activated: false → true");
-    let changes = events[1]["changes"].as_str().unwrap();
+    let diff = events[1]["changes"].as_str().unwrap();
     assert!(
-        changes.starts_with("is_activated: true → false\nusername: "),
-        "{changes}"
+        diff.starts_with("is_activated: true → false\nusername: "),
+        "{diff}"
     );
-    assert!(!changes.contains("Countess"), "{changes}");
+    assert!(!diff.contains("Countess"), "{diff}");
     assert_eq!(events[4]["changes"], "is_active: true → false");
     assert_eq!(
         events[1]["request"],
@@ -63,8 +63,8 @@ async fn admin_action_writes_audit_event_with_changes() {
         assert_eq!(event["user"], id);
         assert!(event["session"].is_string() && event["client_ip"] == "127.0.0.1");
     }
-    for parameter in ["event=nonsense", "actor=Ada", "user=x", "before=x"] {
-        assert_invalid_parameter(&app, &auditor, "audit", parameter).await;
+    for query in ["event=nonsense", "actor=Ada", "user=x", "before=x"] {
+        assert_invalid_parameter(&app, &auditor, "audit", query).await;
     }
 }
 

@@ -29,12 +29,12 @@ async fn mails_are_listed_cancelled_and_retried() {
     assert_eq!((codes.len(), before), (3, Value::Null));
     let (two, before) = list("kind=reset_code&limit=2").await;
     assert_eq!(two[..], codes[..2]);
-    let (third, last) = list(&format!(
+    let (third, end) = list(&format!(
         "kind=reset_code&limit=2&before={}",
         before.as_str().unwrap()
     ))
     .await;
-    assert_eq!((&third[..], last), (&codes[2..], Value::Null));
+    assert_eq!((&third[..], end), (&codes[2..], Value::Null));
     assert!(list("state=failed").await.0.is_empty());
 
     let mail = codes[0]["id"].as_str().unwrap();
@@ -70,8 +70,8 @@ async fn mails_are_listed_cancelled_and_retried() {
         ]
     );
 
-    for parameter in ["state=x", "kind=x", "to=x", "to=%00", "before=x", "limit=0"] {
-        assert_invalid_parameter(&app, &clerk, "mails", parameter).await;
+    for query in ["state=x", "kind=x", "to=x", "to=%00", "before=x", "limit=0"] {
+        assert_invalid_parameter(&app, &clerk, "mails", query).await;
     }
     let response = get(&app, &clerk, "/api/admin/mails/x/").await;
     response.assert_problem(404, "not-found");

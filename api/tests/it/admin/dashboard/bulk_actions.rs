@@ -20,18 +20,16 @@ async fn bulk_activation_mails_owners_once_and_is_audited() {
     for i in 0..3 {
         let email = format!("user{i}@example.com");
         app.register(&email).await;
-        ids.push(app.user(&email).await.id.to_string());
+        ids.push(app.user(&email).await.id);
     }
     app.activate("user2@example.com").await;
     let root = Dashboard::signed_in(&app, "root@example.com").await;
-    let mut fields: Vec<_> = ids.iter().map(|id| ("id", id.as_str())).collect();
-    fields.extend([("act", "activate"), ("back", "/admin/users/?activated=no")]);
+    let back = [("back", "/admin/users/?activated=no")];
 
-    assert_eq!(
-        root.submit("/admin/users/bulk/", &fields).await,
-        "Activated. (2)"
-    );
-    root.submit("/admin/users/bulk/", &fields).await;
+    let page = root.bulk("activate", &ids, &back).await;
+    assert_eq!(root.follow(&page).await, "Activated. (2)");
+    let page = root.bulk("activate", &ids, &back).await;
+    root.follow(&page).await;
 
     for (i, mails) in [(0, 2), (1, 2), (2, 1)] {
         let email = format!("user{i}@example.com");
@@ -55,30 +53,24 @@ async fn deactivation_and_deletion_require_confirmation() {
     let app = TestApp::new().await;
     let root = Dashboard::superuser(&app).await;
     let tokens = app.logged_in_user("ada@example.com").await;
-    let id = app.user("ada@example.com").await.id.to_string();
+    let id = app.user("ada@example.com").await.id;
     for (act, question) in [
         ("deactivate", "Deactivate these"),
         ("delete", "Delete these"),
     ] {
-        let page = root
-            .post("/admin/users/bulk/", &[("id", &id), ("act", act)])
-            .await;
+        let page = root.bulk(act, &[id], &[]).await;
         assert_eq!(page.status, 200);
-        assert!(page.html.contains(question) && page.html.contains("ada@example.com"));
+        assert_contains(&page.html, question);
+        assert_contains(&page.html, "ada@example.com");
         assert_eq!(app.get_user(&tokens.access).await.status, 200);
     }
     let confirmed = ("confirmed", "yes");
-    let fields = [("id", id.as_str()), ("act", "deactivate"), confirmed];
-    root.submit("/admin/users/bulk/", &fields).await;
+    let page = root.bulk("deactivate", &[id], &[confirmed]).await;
+    root.follow(&page).await;
     assert_eq!(app.get_user(&tokens.access).await.status, 401);
     let back = format!("/admin/users/{id}/");
-    let fields = [
-        ("id", id.as_str()),
-        ("act", "delete"),
-        ("back", &back),
-        confirmed,
-    ];
-    let page = root.post("/admin/users/bulk/", &fields).await;
+    let more = [("back", back.as_str()), confirmed];
+    let page = root.bulk("delete", &[id], &more).await;
     assert_eq!(page.location(), "/admin/users/");
     assert_eq!(root.get(&back).await.status, 404);
     let events = admin_events(&app).await;
@@ -99,10 +91,8 @@ async fn deletion_confirmation_counts_dependent_records() {
     app.logged_in_user("ada@example.com").await;
     app.login("ada@example.com", PASSWORD).await;
     app.request_reset("ada@example.com").await;
-    let id = app.user("ada@example.com").await.id.to_string();
-    let page = root
-        .post("/admin/users/bulk/", &[("id", &id), ("act", "delete")])
-        .await;
+    let id = app.user("ada@example.com").await.id;
+    let page = root.bulk("delete", &[id], &[]).await;
     let counts = "active sessions (2), password resets (1), pictures (0).";
     assert_contains(&page.html, counts);
 }
@@ -119,7 +109,7 @@ async fn staff_cannot_manage_staff_or_grant_permissions() {
     let staff = Dashboard::signed_in(&app, "staff@example.com").await;
 
     for email in ["root@example.com", "other@example.com", "staff@example.com"] {
-        let id = app.user(email).await.id.to_string();
+        let id = app.user(email).await.id;
         for act in [
             "activate",
             "deactivate",
@@ -127,11 +117,10 @@ async fn staff_cannot_manage_staff_or_grant_permissions() {
             "request_password_reset",
             "delete",
         ] {
-            let fields = [("id", id.as_str()), ("act", act), ("confirmed", "yes")];
-            let page = staff.post("/admin/users/bulk/", &fields).await;
-            assert_eq!(page.status, 403, "{act} {email}");
-            let page = staff.post("/admin/users/bulk/", &fields[..2]).await;
-            assert_eq!(page.status, 403, "without confirmation: {act} {email}");
+            for more in [&[("confirmed", "yes")][..], &[]] {
+                let page = staff.bulk(act, &[id], more).await;
+                assert_eq!(page.status, 403, "{act} {email} {more:?}");
+            }
         }
         let page = edit(&staff, &app, email, &[("email", "mine@example.com")]).await;
         assert_eq!(page.status, 403);
@@ -164,10 +153,9 @@ async fn admins_cannot_deactivate_or_delete_own_account() {
     let app = TestApp::new().await;
     let root = Dashboard::superuser(&app).await;
     app.create_superuser("second@example.com").await;
-    let id = app.user("root@example.com").await.id.to_string();
+    let id = app.user("root@example.com").await.id;
     for act in ["deactivate", "delete"] {
-        let fields = [("id", id.as_str()), ("act", act), ("confirmed", "yes")];
-        let page = root.post("/admin/users/bulk/", &fields).await;
+        let page = root.bulk(act, &[id], &[("confirmed", "yes")]).await;
         assert_eq!(page.status, 409, "{act}");
     }
     let without = [("is_superuser", ""), ("is_active", "")];
@@ -190,20 +178,16 @@ async fn concurrent_dashboard_superuser_removals_leave_one() {
             Dashboard::signed_in(&app, &emails[0]).await,
             Dashboard::signed_in(&app, &emails[1]).await,
         );
-        let ids = [
-            app.user(&emails[0]).await.id.to_string(),
-            app.user(&emails[1]).await.id.to_string(),
-        ];
+        let ids = [app.user(&emails[0]).await.id, app.user(&emails[1]).await.id];
         let act = if round % 2 == 0 {
             "deactivate"
         } else {
             "delete"
         };
-        let remove = |id| [("id", id), ("act", act), ("confirmed", "yes")];
-        let (first, second) = (remove(ids[1].as_str()), remove(ids[0].as_str()));
+        let confirmed = [("confirmed", "yes")];
         let (first, second) = tokio::join!(
-            one.post("/admin/users/bulk/", &first),
-            two.post("/admin/users/bulk/", &second)
+            one.bulk(act, &ids[1..], &confirmed),
+            two.bulk(act, &ids[..1], &confirmed)
         );
         let left = staff::count_superusers(&app.database.db).await.unwrap();
         assert_eq!(left, 1, "{first:?} {second:?}");
@@ -226,44 +210,36 @@ async fn activating_deactivated_account_requires_confirmation() {
     app.register("ada@example.com").await;
     app.register("grace@example.com").await;
     app.deactivate("grace@example.com").await;
-    let (ada, grace) = (
-        app.user("ada@example.com").await.id.to_string(),
-        app.user("grace@example.com").await.id.to_string(),
-    );
-    let both = [
-        ("id", ada.as_str()),
-        ("id", grace.as_str()),
-        ("act", "activate"),
+    let ids = [
+        app.user("ada@example.com").await.id,
+        app.user("grace@example.com").await.id,
     ];
-    let page = root.post("/admin/users/bulk/", &both).await;
+    let page = root.bulk("activate", &ids, &[]).await;
     assert_eq!(page.status, 200, "{page:?}");
     assert_contains(&page.html, "Some of these accounts are deactivated");
     for email in ["ada@example.com", "grace@example.com"] {
         assert!(!app.user(email).await.is_activated, "{email}");
     }
-    let mut confirmed = both.to_vec();
-    confirmed.push(("confirmed", "yes"));
-    assert_eq!(
-        root.submit("/admin/users/bulk/", &confirmed).await,
-        "Activated. (2)"
-    );
+    let page = root.bulk("activate", &ids, &[("confirmed", "yes")]).await;
+    assert_eq!(root.follow(&page).await, "Activated. (2)");
     let grace = app.user("grace@example.com").await;
     assert!(grace.is_active && grace.is_activated);
 }
 
-/// The `id` values of the selectable rows.
-fn selectable_ids(html: &str) -> Vec<String> {
-    attribute_values(html, "name=\"id\" value=\"")
+/// The ids of the rows with a checkbox.
+fn selectable_ids(html: &str) -> Vec<i64> {
+    let ids = attribute_values(html, "name=\"id\" value=\"");
+    ids.iter().map(|id| id.parse().unwrap()).collect()
 }
 
 /// Creates root, staff, Ada and Grace; returns the ids of the last three.
-async fn create_staff_and_users(app: &TestApp) -> [String; 3] {
+async fn create_staff_and_users(app: &TestApp) -> [i64; 3] {
     app.create_superuser("root@example.com").await;
     app.create_staff("staff@example.com", "change_users,delete_users")
         .await;
     app.register("ada@example.com").await;
     app.register("grace@example.com").await;
-    let id = async |email: &str| app.user(email).await.id.to_string();
+    let id = async |email: &str| app.user(email).await.id;
     [
         id("staff@example.com").await,
         id("ada@example.com").await,
@@ -278,8 +254,9 @@ async fn user_list_has_checkboxes_only_for_manageable_accounts() {
     let [staff_id, ada, grace] = create_staff_and_users(&app).await;
     let staff = Dashboard::signed_in(&app, "staff@example.com").await;
     let html = staff.get_html("/admin/users/?sort=joined").await;
-    assert!(html.contains("root@example.com") && html.contains("staff@example.com"));
-    assert_eq!(selectable_ids(&html), [ada.clone(), grace.clone()]);
+    assert_contains(&html, "root@example.com");
+    assert_contains(&html, "staff@example.com");
+    assert_eq!(selectable_ids(&html), [ada, grace]);
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     let html = root.get_html("/admin/users/?sort=joined").await;
     assert_eq!(
@@ -306,17 +283,11 @@ async fn refused_bulk_action_keeps_permitted_selection() {
         .unwrap();
     let back = ("back", "/admin/users/?q=example&sort=joined");
     for act in ["activate", "sign_out", "deactivate", "delete"] {
-        let fields = [
-            ("id", ada.as_str()),
-            ("id", grace.as_str()),
-            ("act", act),
-            back,
-        ];
-        let page = dashboard.post("/admin/users/bulk/", &fields).await;
+        let page = dashboard.bulk(act, &[ada, grace], &[back]).await;
         assert_eq!(page.status, 403, "{act}");
         let html = page.html;
         assert_contains(&html, "does not have permission");
-        assert_eq!(selectable_ids(&html), [ada.as_str()], "{act}");
+        assert_eq!(selectable_ids(&html), [ada], "{act}");
         assert_contains(&html, "ada@example.com\" checked>");
         assert_eq!(field_value(&html, "q"), "example", "{act}");
         assert_eq!(unescape(&field_value(&html, "back")), back.1, "{act}");
@@ -330,14 +301,9 @@ async fn bulk_deletion_with_own_account_returns_409() {
     let app = TestApp::new().await;
     let [_, ada, _] = create_staff_and_users(&app).await;
     let root = Dashboard::signed_in(&app, "root@example.com").await;
-    let own = app.user("root@example.com").await.id.to_string();
-    let fields = [
-        ("id", ada.as_str()),
-        ("id", own.as_str()),
-        ("act", "delete"),
-        ("back", "/admin/users/?q=example&sort=joined"),
-    ];
-    let page = root.post("/admin/users/bulk/", &fields).await;
+    let own = app.user("root@example.com").await.id;
+    let back = [("back", "/admin/users/?q=example&sort=joined")];
+    let page = root.bulk("delete", &[ada, own], &back).await;
     assert_eq!(page.status, 409);
     let html = page.html;
     assert_contains(&html, "ada@example.com\" checked>");

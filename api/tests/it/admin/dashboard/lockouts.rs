@@ -23,10 +23,8 @@ async fn lockout_is_shown_and_unlocked_in_dashboard() {
     assert_eq!(app.try_login("ada@example.com", PASSWORD).await.status, 429);
     let id = app.user("ada@example.com").await.id;
     let html = root.get_html("/admin/limits/").await;
-    assert!(
-        html.contains(&format!("href=\"/admin/users/{id}/\"")) && html.contains("failed logins"),
-        "{html}"
-    );
+    assert_contains(&html, &format!("href=\"/admin/users/{id}/\""));
+    assert_contains(&html, "failed logins");
     assert_contains(
         &root.get_html("/admin/").await,
         "<strong>1</strong> active lockouts",

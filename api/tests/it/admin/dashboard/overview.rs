@@ -5,7 +5,7 @@ use latchkey_testing::{Fault, Stage};
 
 use super::{redis_command, unescape};
 use crate::support::{
-    dashboard::{Dashboard, assert_contains},
+    dashboard::{Dashboard, assert_contains, assert_not_contains},
     test_app::{PASSWORD, TestApp},
 };
 
@@ -53,13 +53,9 @@ async fn overview_lists_pending_accounts_oldest_first() {
         app.register(&format!("user{i}@example.com")).await;
     }
     let root = Dashboard::signed_in(&app, "root@example.com").await;
-    let rejected = app.user("user3@example.com").await.id.to_string();
-    let deactivation = [
-        ("id", rejected.as_str()),
-        ("act", "deactivate"),
-        ("confirmed", "yes"),
-    ];
-    root.submit("/admin/users/bulk/", &deactivation).await;
+    let rejected = app.user("user3@example.com").await.id;
+    let confirmed = [("confirmed", "yes")];
+    root.bulk("deactivate", &[rejected], &confirmed).await;
 
     let html = root.get_html("/admin/").await;
     assert_contains(&html, "Pending approval <span class=\"count\">9</span>");
@@ -77,10 +73,8 @@ async fn overview_lists_pending_accounts_oldest_first() {
     let link = "/admin/users/?activated=pending_approval&amp;sort=joined";
     assert_contains(&html, &format!("href=\"{link}\""));
     let html = root.get_html(&link.replace("&amp;", "&")).await;
-    assert!(
-        html.contains("Results: <strong>9</strong>") && html.contains("Pending approval (9)"),
-        "{html}"
-    );
+    assert_contains(&html, "Results: <strong>9</strong>");
+    assert_contains(&html, "Pending approval (9)");
     assert!(
         position(&html, 0).unwrap() < position(&html, 9).unwrap(),
         "{html}"
@@ -88,16 +82,9 @@ async fn overview_lists_pending_accounts_oldest_first() {
     assert!(position(&html, 3).is_none(), "{html}");
 
     // The overview has the button to activate.
-    let id = app.user("user0@example.com").await.id.to_string();
-    let fields = [
-        ("id", id.as_str()),
-        ("act", "activate"),
-        ("back", "/admin/"),
-    ];
-    assert_eq!(
-        root.submit("/admin/users/bulk/", &fields).await,
-        "Activated."
-    );
+    let id = app.user("user0@example.com").await.id;
+    let page = root.bulk("activate", &[id], &[("back", "/admin/")]).await;
+    assert_eq!(root.follow(&page).await, "Activated.");
     assert_contains(
         &root.get_html("/admin/").await,
         "<span class=\"count\">8</span>",
@@ -360,16 +347,14 @@ async fn overview_shows_health_and_only_permitted_sections() {
     app.create_staff("staff@example.com", "mails").await;
     let staff = Dashboard::signed_in(&app, "staff@example.com").await;
     let html = staff.get_html("/admin/").await;
-    assert!(
-        html.contains("mails failed") && html.contains("Health checks"),
-        "{html}"
-    );
+    assert_contains(&html, "mails failed");
+    assert_contains(&html, "Health checks");
     for hidden in [
         "ada@example.com",
         "active lockouts",
         "Registrations",
         "Pending approval",
     ] {
-        assert!(!html.contains(hidden), "{hidden}: {html}");
+        assert_not_contains(&html, hidden);
     }
 }

@@ -2,7 +2,10 @@
 
 use crate::{
     admin::admin_events,
-    support::{dashboard::Dashboard, test_app::TestApp},
+    support::{
+        dashboard::{Dashboard, assert_contains, assert_not_contains},
+        test_app::TestApp,
+    },
 };
 
 /// A4: administrators see password resets, but no token or code, and cannot create one here.
@@ -18,10 +21,12 @@ async fn reset_list_is_read_only_without_secrets() {
     )
     .await;
     let html = root.get_html("/admin/resets/").await;
-    assert!(html.contains("ada@example.com") && html.contains("unknown@example.com"));
-    assert!(html.contains("no known account") && html.contains("Open"));
+    assert_contains(&html, "ada@example.com");
+    assert_contains(&html, "unknown@example.com");
+    assert_contains(&html, "no known account");
+    assert_contains(&html, "Open");
     for secret in [&token, &code] {
-        assert!(!html.contains(secret.as_str()));
+        assert_not_contains(&html, secret);
     }
     assert_eq!(root.post("/admin/resets/", &[]).await.status, 405);
 }
@@ -33,10 +38,9 @@ async fn admin_requests_password_reset_by_mail() {
     let root = Dashboard::superuser(&app).await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
-    let id = app.user("ada@example.com").await.id.to_string();
+    let id = app.user("ada@example.com").await.id;
     let before = app.user("ada@example.com").await.password_hash;
-    let fields = [("id", id.as_str()), ("act", "request_password_reset")];
-    root.submit("/admin/users/bulk/", &fields).await;
+    root.bulk("request_password_reset", &[id], &[]).await;
     let mails = app.mails_to("ada@example.com").await;
     let last = mails.last().unwrap();
     assert_eq!(last.subject, "Please set a new Latchkey password");
@@ -45,10 +49,8 @@ async fn admin_requests_password_reset_by_mail() {
         .assert_problem(400, "invalid-otp");
     assert_eq!(app.user("ada@example.com").await.password_hash, before);
     let html = root.get_html(&format!("/admin/users/{id}/")).await;
-    assert!(
-        !html.contains("type=\"password\"") && !html.contains("argon2"),
-        "{html}"
-    );
+    assert_not_contains(&html, "type=\"password\"");
+    assert_not_contains(&html, "argon2");
 }
 
 /// T5: password resets that staff request stay within a budget of their own, and show no lockout.
@@ -57,15 +59,10 @@ async fn staff_requested_resets_have_own_budget() {
     let app = TestApp::with(&[("LIMIT_MAIL_CAUSE", "3/3600")]).await;
     let root = Dashboard::superuser(&app).await;
     app.logged_in_user("ada@example.com").await;
-    let id = app.user("ada@example.com").await.id.to_string();
+    let id = app.user("ada@example.com").await.id;
     let user = format!("/admin/users/{id}/");
-    let fields = [
-        ("id", id.as_str()),
-        ("act", "request_password_reset"),
-        ("back", &user),
-    ];
     for _ in 0..5 {
-        root.submit("/admin/users/bulk/", &fields).await;
+        root.bulk("request_password_reset", &[id], &[]).await;
     }
     let mails = app.mails_to("ada@example.com").await;
     let requests = mails
@@ -75,6 +72,6 @@ async fn staff_requested_resets_have_own_budget() {
     let list = root.get_html("/admin/mails/?state=suppressed").await;
     assert_eq!(list.matches("LIMIT_MAIL_CAUSE").count(), 2, "{list}");
     let html = root.get_html(&user).await;
-    assert!(!html.contains("Locked out until"), "{html}");
+    assert_not_contains(&html, "Locked out until");
     assert_eq!(admin_events(&app).await.len(), 5);
 }

@@ -6,7 +6,7 @@ use reqwest::Method;
 
 use super::{redis_command, unescape};
 use crate::support::{
-    dashboard::{Dashboard, assert_contains, field_value},
+    dashboard::{Dashboard, assert_contains, assert_not_contains, field_value},
     test_app::{PASSWORD, TestApp},
 };
 
@@ -66,10 +66,8 @@ async fn sign_in_sets_new_protected_session_cookie() {
     for attribute in ["HttpOnly", "SameSite=Lax", "Path=/"] {
         assert_contains(&first, attribute);
     }
-    assert!(
-        !first.contains("Expires") && !first.contains("Max-Age"),
-        "{first}"
-    );
+    assert_not_contains(&first, "Expires");
+    assert_not_contains(&first, "Max-Age");
     let again = Dashboard::signed_in(&app, "root@example.com").await;
     let second = again.sign_in("root@example.com", PASSWORD).await;
     let second = second.cookie("latchkey_admin").unwrap();
@@ -137,7 +135,7 @@ async fn sign_in_returns_only_to_dashboard_pages() {
         unescape(&field_value(&html, "next")),
         "/admin/users/?q=ada&sort=name"
     );
-    assert!(!html.contains("Your session ended"), "{html}");
+    assert_not_contains(&html, "Your session ended");
     // The page of a form that was sent after the session had ended.
     for (referer, next) in [("/admin/users/7/", "/admin/users/7/"), ("/docs", "/admin/")] {
         let request = visitor
@@ -151,7 +149,7 @@ async fn sign_in_returns_only_to_dashboard_pages() {
     }
 }
 
-/// A4: a session ends after ADMIN_IDLE_SECONDS without use and after ADMIN_SESSION_SECONDS in any case.
+/// A4: a session ends after `ADMIN_IDLE_SECONDS` without use and after `ADMIN_SESSION_SECONDS` in any case.
 #[tokio::test]
 async fn dashboard_session_ends_when_idle_or_expired() {
     let app = TestApp::with(&[
@@ -324,7 +322,8 @@ async fn setup_link_creates_one_administrator() {
     };
     let page = visitor.post(&path, &form("root@example.com", "no")).await;
     assert_eq!(page.status, 400);
-    assert!(page.html.contains("do not match") && page.html.contains("root@example.com"));
+    assert_contains(&page.html, "do not match");
+    assert_contains(&page.html, "root@example.com");
     let (one, two) = (
         form("root@example.com", PASSWORD),
         form("thief@example.com", PASSWORD),
