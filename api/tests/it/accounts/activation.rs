@@ -50,8 +50,9 @@ async fn change(app: &TestApp, email: &str, change: staff::Change) {
     assert!(changed.unwrap().is_some());
 }
 
+/// The owner activates the account with the mailed code, which is valid once.
 #[tokio::test]
-async fn the_code_of_the_registration_lets_its_owner_in_once() {
+async fn activation_code_activates_account_once() {
     let app = start().await;
     let made = app.register("Ada@Example.com").await;
     assert_eq!(made.body["is_activated"], false);
@@ -83,8 +84,9 @@ async fn the_code_of_the_registration_lets_its_owner_in_once() {
     assert!(noted.is_some());
 }
 
+/// With other values of `ACTIVATION` there is no activation token and no endpoint for it.
 #[tokio::test]
-async fn elsewhere_there_is_no_token_and_nothing_to_activate() {
+async fn activation_endpoint_in_other_modes_returns_404() {
     for mode in ["admin", "none"] {
         let app = TestApp::with(&[("ACTIVATION", mode)]).await;
         let made = app.register("ada@example.com").await;
@@ -95,8 +97,9 @@ async fn elsewhere_there_is_no_token_and_nothing_to_activate() {
     }
 }
 
+/// Administrators see which accounts are pending verification by their owners.
 #[tokio::test]
-async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
+async fn pending_verification_is_shown_in_all_admin_views() {
     let app = start().await;
     app.create_superuser("root@example.com").await;
     app.register("ada@example.com").await;
@@ -191,9 +194,9 @@ async fn administrators_see_who_waits_for_the_code_and_who_for_them() {
     assert_eq!(found("activated=pending_approval", "false").await, Some(1));
 }
 
-/// Whoever reads the mailbox and sets the password is let in as by the code, if that was left to them.
+/// A password reset proves the mailbox, so it activates an account that is pending verification, and no other.
 #[tokio::test]
-async fn a_password_reset_lets_in_whom_the_account_awaits_and_nobody_else() {
+async fn password_reset_activates_only_account_pending_verification() {
     let app = start().await;
     let email = |name: &str| format!("{name}@example.com");
     for name in ["waiting", "refused", "staffs"] {
@@ -213,17 +216,15 @@ async fn a_password_reset_lets_in_whom_the_account_awaits_and_nobody_else() {
         .unwrap();
 
     for (name, status) in [("waiting", 200), ("refused", 403), ("staffs", 403)] {
-        let (token, code) = app.request_reset(&email(name)).await;
-        assert_eq!(app.check_otp(&token, &code).await.status, 200);
-        assert_eq!(app.reset_password(&token, NEW).await.status, 200);
+        app.complete_reset(&email(name), NEW).await;
         let answer = app.try_login(&email(name), NEW).await;
         assert_eq!(answer.status, status, "{name}: {answer:?}");
     }
 }
 
-/// Who registers with the address of somebody else has no use of it, whatever its owner does then.
+/// A stranger who registers with the owner's email cannot log in after the owner resets the password.
 #[tokio::test]
-async fn a_stranger_who_registered_first_is_not_let_in_by_the_owner() {
+async fn stranger_password_is_unusable_after_owner_resets_it() {
     for privacy in ["on", "off"] {
         let more = [("ACTIVATION", "email"), ("REGISTRATION_PRIVACY", privacy)];
         let app = TestApp::with(&more).await;
@@ -243,9 +244,7 @@ async fn a_stranger_who_registered_first_is_not_let_in_by_the_owner() {
         } else {
             second.assert_problem(409, "email-taken");
         }
-        let (token, code) = app.request_reset("ada@example.com").await;
-        assert_eq!(app.check_otp(&token, &code).await.status, 200);
-        assert_eq!(app.reset_password(&token, NEW).await.status, 200);
+        app.complete_reset("ada@example.com", NEW).await;
 
         app.login("ada@example.com", NEW).await;
         let stranger = app
@@ -255,9 +254,9 @@ async fn a_stranger_who_registered_first_is_not_let_in_by_the_owner() {
     }
 }
 
-/// A code opens what it was asked for and nothing else.
+/// An activation code cannot reset a password, and a reset code cannot activate an account.
 #[tokio::test]
-async fn a_code_to_let_in_sets_no_password_and_one_for_a_password_lets_nobody_in() {
+async fn activation_and_reset_codes_are_not_interchangeable() {
     let app = start().await;
     let (token, code) = register(&app, "ada@example.com").await;
     let (reset, reset_code) = app.request_reset("ada@example.com").await;
@@ -276,9 +275,9 @@ async fn a_code_to_let_in_sets_no_password_and_one_for_a_password_lets_nobody_in
     used.assert_problem(400, "invalid-reset-token");
 }
 
-/// What an administrator has decided, and a new address, make void what was mailed before.
+/// A decision of an administrator or a new email voids the mailed activation code.
 #[tokio::test]
-async fn a_code_lets_in_only_what_still_awaits_its_owner_at_the_same_address() {
+async fn activation_code_expires_with_staff_or_email_change() {
     let app = start().await;
     let renamed = || staff::Change {
         profile: ProfileChange {
@@ -327,9 +326,9 @@ async fn a_code_lets_in_only_what_still_awaits_its_owner_at_the_same_address() {
     assert!(!app.user("shut@example.com").await.is_activated);
 }
 
-/// O3: guessing ends as it does for a password.
+/// O3: Five wrong attempts void an activation code.
 #[tokio::test]
-async fn after_five_wrong_codes_the_right_one_lets_nobody_in() {
+async fn activation_code_after_five_wrong_attempts_is_rejected() {
     let app = start().await;
     let (token, code) = register(&app, "ada@example.com").await;
     let wrong = wrong_code(&code);
@@ -342,8 +341,9 @@ async fn after_five_wrong_codes_the_right_one_lets_nobody_in() {
     assert!(!app.user("ada@example.com").await.is_activated);
 }
 
+/// Two concurrent requests with the code activate the account once.
 #[tokio::test]
-async fn of_two_who_give_the_code_at_once_one_lets_in() {
+async fn concurrent_activations_succeed_once() {
     let app = start().await;
     let (token, code) = register(&app, "ada@example.com").await;
     let mut statuses: Vec<_> = join_all((0..2).map(|_| activate(&app, &token, &code)))
@@ -356,9 +356,9 @@ async fn of_two_who_give_the_code_at_once_one_lets_in() {
     assert_eq!(app.user("ada@example.com").await.version, 1);
 }
 
-/// With `REGISTRATION_PRIVACY=on` the token of a taken address looks and behaves like that of a new one.
+/// With `REGISTRATION_PRIVACY=on`, the activation token for a taken email looks and behaves like any other.
 #[tokio::test]
-async fn a_taken_address_gets_a_token_like_any_other_which_opens_nothing() {
+async fn activation_token_for_taken_email_is_indistinguishable() {
     let more = [
         ("ACTIVATION", "email"),
         ("REGISTRATION_PRIVACY", "on"),

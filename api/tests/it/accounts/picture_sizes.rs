@@ -52,9 +52,9 @@ fn large_webp() -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// C3: a file of some hundred kilobytes is not stored as a hundred megabytes.
+/// C3: A small file with many pixels is stored as a small avatar.
 #[tokio::test]
-async fn uploads_are_stored_as_bounded_avatars() {
+async fn uploaded_picture_is_stored_as_bounded_avatar() {
     let app = TestApp::new().await;
     for (number, bytes) in [repeating_rows(), large_webp()].into_iter().enumerate() {
         let answer = upload(&app, &format!("u{number}@example.com"), bytes).await;
@@ -71,6 +71,7 @@ async fn uploads_are_stored_as_bounded_avatars() {
     }
 }
 
+/// Operators set the largest side of stored pictures.
 #[tokio::test]
 async fn picture_max_size_is_configurable() {
     let app = TestApp::with(&[("PICTURE_MAX_SIZE", "64")]).await;
@@ -79,9 +80,9 @@ async fn picture_max_size_is_configurable() {
     assert_eq!((picture.width(), picture.height()), (64, 32));
 }
 
-/// A2: nothing of a truncated file is stored.
+/// A2: A truncated file is rejected, and no part of it is stored.
 #[tokio::test]
-async fn truncated_picture_is_a_bad_field() {
+async fn truncated_picture_returns_400_and_stores_nothing() {
     let app = TestApp::new().await;
     let mut bytes = Cursor::new(Vec::new());
     let picture = RgbImage::from_pixel(200, 200, image::Rgb([1, 2, 3]));
@@ -91,15 +92,11 @@ async fn truncated_picture_is_a_bad_field() {
 
     let answer = upload(&app, "ada@example.com", bytes).await;
 
-    answer.assert_problem(400, "invalid-input");
-    assert_eq!(
-        answer.invalid_fields(),
-        [("image".to_owned(), "invalid".to_owned())]
-    );
+    answer.assert_invalid_field("image", "invalid");
     assert!(app.pictures().is_empty());
 }
 
-/// C1
+/// C1: Uploads are rate limited by account and by client IP. Other profile changes are not.
 #[tokio::test]
 async fn uploads_are_limited_by_account_and_client_ip() {
     let app = TestApp::with(&[
@@ -153,9 +150,9 @@ async fn uploads_are_limited_by_account_and_client_ip() {
     assert_eq!(app.pictures().len(), 1);
 }
 
-/// A6: the one exception from `no-store`.
+/// A6: Browsers may cache pictures, as the only exception from `no-store`.
 #[tokio::test]
-async fn pictures_are_cached_for_ever_by_their_tag() {
+async fn picture_is_cached_and_revalidated_by_etag() {
     let app = TestApp::new().await;
     let answer = upload(&app, "ada@example.com", png(40, 40)).await;
     let url = answer.text("/image");
@@ -197,9 +194,9 @@ async fn pictures_are_cached_for_ever_by_their_tag() {
     assert_eq!(gone.headers["cache-control"], "no-store");
 }
 
-/// C2: a picture is streamed, so that readers that stop reading cost no memory.
+/// C2: Pictures are streamed, so clients that stop reading use little memory.
 #[tokio::test]
-async fn slow_readers_of_pictures_have_bounded_memory() {
+async fn slow_picture_readers_use_bounded_memory() {
     let mut app = TestApp::new().await;
     let process = app.serve().await;
     app.logged_in_user("ada@example.com").await;

@@ -65,9 +65,9 @@ pub(crate) async fn upload(
     .await
 }
 
-/// A2: the type is told by the content, and served fixed, with nosniff.
+/// A2: The content decides the format. Pictures are served as JPEG with `nosniff`.
 #[tokio::test]
-async fn each_kind_is_stored_as_jpeg_when_opaque() {
+async fn opaque_picture_of_any_format_becomes_jpeg() {
     let app = TestApp::new().await;
     for (number, format) in [
         ImageFormat::Png,
@@ -104,9 +104,9 @@ async fn each_kind_is_stored_as_jpeg_when_opaque() {
     }
 }
 
-/// A2: written anew, so that neither the place nor anything behind the picture survives; turned first.
+/// A2: Pictures are rotated upright and re-encoded, so neither GPS data nor appended bytes survive.
 #[tokio::test]
-async fn metadata_and_whatever_else_is_in_the_file_is_gone() {
+async fn picture_metadata_and_trailing_bytes_are_removed() {
     let app = TestApp::new().await;
     let mut bytes = photograph(30, 10);
     bytes.extend_from_slice(b"<script>alert(1)</script>");
@@ -137,9 +137,9 @@ async fn metadata_and_whatever_else_is_in_the_file_is_gone() {
     );
 }
 
-/// A2: sizes are bounded before any pixel is decoded.
+/// A2: Files that are too large or no picture are rejected before any pixel is decoded.
 #[tokio::test]
-async fn what_is_too_large_or_no_picture_is_refused() {
+async fn too_large_or_invalid_picture_is_rejected() {
     let app = TestApp::new().await;
     let whole = png(40, 40);
     let mut long = png(4, 4);
@@ -157,11 +157,7 @@ async fn what_is_too_large_or_no_picture_is_refused() {
         (b"%PDF-1.4".to_vec(), "invalid"),
     ] {
         let answer = upload(&app, "bad@example.com", bytes).await;
-        answer.assert_problem(400, "invalid-input");
-        assert_eq!(
-            answer.invalid_fields(),
-            [("image".to_owned(), code.to_owned())]
-        );
+        answer.assert_invalid_field("image", code);
     }
     for text in [
         "x.png",
@@ -179,8 +175,9 @@ async fn what_is_too_large_or_no_picture_is_refused() {
     assert!(app.pictures().is_empty());
 }
 
+/// Users can upload pictures of 5 MiB, as JSON and as multipart.
 #[tokio::test]
-async fn five_mebibytes_fit_into_either_body() {
+async fn picture_of_5_mib_is_accepted() {
     let app = TestApp::new().await;
     // Bytes behind the end of a picture count for its size and for nothing else.
     let mut large = png(100, 100);
@@ -194,9 +191,9 @@ async fn five_mebibytes_fit_into_either_body() {
     assert_eq!(answer.status, 201, "{answer:?}");
 }
 
-/// A2: names are random and lead nowhere else.
+/// A2: Picture names are random, and no other file can be read.
 #[tokio::test]
-async fn only_pictures_are_served() {
+async fn media_serves_only_stored_pictures() {
     let app = TestApp::new().await;
     let answer = upload(&app, "a@example.com", png(4, 4)).await;
     let name = answer.text("/image").rsplit('/').next().unwrap().to_owned();
@@ -217,9 +214,9 @@ async fn only_pictures_are_served() {
     }
 }
 
-/// What no row names goes, but nothing of the last day, which may be about to be named, and nothing that is not ours.
+/// Operators remove unused pictures. Files of the last day and foreign files are kept.
 #[tokio::test]
-async fn pictures_that_no_account_has_are_listed_and_removed() {
+async fn pictures_prune_removes_only_old_unused_pictures() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     app.patch_user(&tokens.access, json!({"image": data_url(&png(5, 5))}))

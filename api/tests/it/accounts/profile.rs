@@ -8,8 +8,9 @@ use crate::{
     support::test_app::{PASSWORD, TestApp},
 };
 
+/// A user reads in the profile what the registration contained.
 #[tokio::test]
-async fn what_was_given_at_registration_is_read_back() {
+async fn profile_returns_registered_values() {
     let app = TestApp::new().await;
     let form = json!({
         "email": "full@example.com", "username": "Full Name", "password": PASSWORD, "phoneNumber": "+201001234567",
@@ -28,8 +29,9 @@ async fn what_was_given_at_registration_is_read_back() {
     );
 }
 
+/// A profile change keeps the fields that it does not name. `null` and blanks clear a field.
 #[tokio::test]
-async fn a_change_touches_what_it_names_and_null_or_blank_clears() {
+async fn profile_patch_changes_only_named_fields() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
 
@@ -54,9 +56,9 @@ async fn a_change_touches_what_it_names_and_null_or_blank_clears() {
     );
 }
 
-/// F1 of the original: one's own address was refused.
+/// A user can send the own email again, which the original rejected (F1), but no email of another account.
 #[tokio::test]
-async fn the_own_address_may_be_sent_again_and_another_ones_may_not() {
+async fn profile_email_change_to_taken_email_returns_409() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     app.register("taken@example.com").await;
@@ -78,8 +80,9 @@ async fn the_own_address_may_be_sent_again_and_another_ones_may_not() {
     );
 }
 
+/// After an email change, the owner logs in with the new email.
 #[tokio::test]
-async fn a_new_address_is_the_one_to_log_in_with() {
+async fn login_after_email_change_requires_new_email() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("old@example.com").await;
 
@@ -96,9 +99,9 @@ async fn a_new_address_is_the_one_to_log_in_with() {
     app.login("new@example.com", PASSWORD).await;
 }
 
-/// A1, and S2 and S3 of the original: a password could be written here.
+/// A1: Users cannot change permissions, ids or passwords through the profile. The original let them (S2, S3).
 #[tokio::test]
-async fn rights_ids_and_passwords_are_not_in_the_owners_hand() {
+async fn profile_patch_ignores_protected_fields() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let before = app.user("ada@example.com").await;
@@ -114,8 +117,9 @@ async fn rights_ids_and_passwords_are_not_in_the_owners_hand() {
     app.login("ada@example.com", PASSWORD).await;
 }
 
+/// A picture that was replaced, cleared or rejected leaves no file behind.
 #[tokio::test]
-async fn a_picture_is_set_replaced_and_cleared_and_never_leaves_a_file_behind() {
+async fn picture_replaced_or_cleared_leaves_no_file() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
 
@@ -179,10 +183,9 @@ async fn a_picture_is_set_replaced_and_cleared_and_never_leaves_a_file_behind() 
     assert!(app.pictures().is_empty());
 }
 
-/// Whoever changes the address of an account cannot do it behind its owner's back: the one of before is told, and no code
-/// that went there opens anything.
+/// The old email is notified of an email change, and codes sent to it become void.
 #[tokio::test]
-async fn a_change_of_the_address_is_told_to_the_one_of_before() {
+async fn email_change_notifies_old_email_and_voids_code() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;

@@ -20,8 +20,9 @@ pub(crate) fn signed(claims: &Value) -> String {
     .unwrap()
 }
 
+/// A request without a valid access token gets 401 and a `WWW-Authenticate` header.
 #[tokio::test]
-async fn without_a_token_the_answer_is_401_and_says_how() {
+async fn request_without_valid_token_returns_401_with_challenge() {
     let app = TestApp::new().await;
     for (method, header) in [
         (Method::GET, None),
@@ -41,8 +42,9 @@ async fn without_a_token_the_answer_is_401_and_says_how() {
     }
 }
 
+/// A client whose account is no longer activated gets 403 and the reason.
 #[tokio::test]
-async fn an_account_that_is_not_activated_any_more_gets_403() {
+async fn access_token_of_unactivated_account_returns_403() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let mut claims = claims(&tokens.access);
@@ -238,10 +240,9 @@ fn mangled(token: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// S1: for the profile with access tokens, and for a refresh with refresh tokens, so that each is refused for what is wrong
-/// with it and for nothing else.
+/// S1: No forged or malformed token is accepted, neither as an access token nor as a refresh token.
 #[tokio::test]
-async fn forged_and_malformed_tokens_are_refused() {
+async fn forged_or_malformed_token_is_rejected() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let now = app.clock.now().timestamp();
@@ -296,9 +297,9 @@ async fn forged_and_malformed_tokens_are_refused() {
         .assert_problem(400, "invalid-input");
 }
 
-/// RFC 7519, 4.1.5: a token counts from the second of its `nbf` on.
+/// RFC 7519, section 4.1.5: A token is valid from the second in its `nbf` claim.
 #[tokio::test]
-async fn token_with_nbf_counts_from_that_second() {
+async fn token_is_valid_from_its_nbf_second() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let mut claims = claims(&tokens.access);

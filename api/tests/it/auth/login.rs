@@ -10,8 +10,9 @@ pub(crate) fn claims(token: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
+/// Clients of the original get the login response that they know.
 #[tokio::test]
-async fn the_answer_has_the_keys_of_the_original() {
+async fn login_response_matches_the_original() {
     let app = TestApp::new().await;
     app.register("ada@example.com").await;
     app.activate("ada@example.com").await;
@@ -27,8 +28,9 @@ async fn the_answer_has_the_keys_of_the_original() {
     );
 }
 
+/// Clients of the original find the claims that they know, and the session id.
 #[tokio::test]
-async fn tokens_have_the_claims_of_the_original_and_the_session() {
+async fn login_tokens_have_original_claims_and_session_id() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let (access, refresh) = (claims(&tokens.access), claims(&tokens.refresh));
@@ -47,9 +49,9 @@ async fn tokens_have_the_claims_of_the_original_and_the_session() {
     assert_ne!(access["jti"], refresh["jti"]);
 }
 
-/// N2: nothing tells an unknown address from a wrong password, nor from an account that was shut.
+/// N2: A failed login does not reveal whether the email has an account or whether it is deactivated.
 #[tokio::test]
-async fn unknown_wrong_and_shut_are_one_answer() {
+async fn failed_login_response_is_same_for_every_account() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     app.logged_in_user("shut@example.com").await;
@@ -73,9 +75,9 @@ async fn unknown_wrong_and_shut_are_one_answer() {
     );
 }
 
-/// N3
+/// N3: Only a client with the correct password learns that the account is not activated.
 #[tokio::test]
-async fn not_activated_is_said_to_the_right_password_alone() {
+async fn unactivated_login_returns_403_only_with_correct_password() {
     let app = TestApp::new().await;
     app.register("new@example.com").await;
 
@@ -87,9 +89,9 @@ async fn not_activated_is_said_to_the_right_password_alone() {
         .assert_problem(403, "not-activated");
 }
 
-/// P1: a password is the same however its characters are composed.
+/// P1: Users can log in from any keyboard, composed or decomposed characters alike.
 #[tokio::test]
-async fn a_password_is_the_same_from_every_keyboard() {
+async fn login_accepts_password_in_any_unicode_normalization() {
     let app = TestApp::new().await;
     let composed = "caf\u{e9} velvet harbour";
     let answer = app
@@ -105,9 +107,9 @@ async fn a_password_is_the_same_from_every_keyboard() {
         .await;
 }
 
-/// P4: the stored hash follows the configuration at the next login.
+/// P4: A login replaces a hash whose cost differs from the configured cost.
 #[tokio::test]
-async fn a_login_renews_a_hash_of_another_cost() {
+async fn login_rehashes_password_of_another_cost() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let id = app.user("ada@example.com").await.id;

@@ -11,9 +11,9 @@ use crate::support::test_app::{PASSWORD, TestApp, code_in, wrong_code};
 
 const NEW: &str = "another quiet morning";
 
-/// N1: the answer tells nothing of the address, and neither do the headers or the rows that it leaves.
+/// N1: The response, its headers and the stored row do not reveal whether the email has an account.
 #[tokio::test]
-async fn every_address_gets_the_same_answer_and_only_an_open_account_gets_a_mail() {
+async fn reset_request_response_is_same_for_every_email() {
     let app = TestApp::new().await;
     app.register("waiting@example.com").await;
     app.logged_in_user("known@example.com").await;
@@ -68,8 +68,9 @@ async fn every_address_gets_the_same_answer_and_only_an_open_account_gets_a_mail
     assert_eq!(told, ["known@example.com", "waiting@example.com"]);
 }
 
+/// Users get a reset code when they type their email in another case.
 #[tokio::test]
-async fn the_code_comes_by_mail_whatever_the_case_of_the_address() {
+async fn reset_request_ignores_case_of_email() {
     let app = TestApp::new().await;
     app.logged_in_user("Ada@Example.com").await;
 
@@ -81,9 +82,9 @@ async fn the_code_comes_by_mail_whatever_the_case_of_the_address() {
     );
 }
 
-/// A code counts as text, with blanks around it, and as a number, which the original refused.
+/// Clients can send the code with blanks around it, or as a JSON number, which the original rejected.
 #[tokio::test]
-async fn a_code_may_be_typed_with_blanks_or_sent_as_a_number() {
+async fn reset_code_accepts_blanks_and_json_number() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
 
@@ -107,9 +108,9 @@ async fn a_code_may_be_typed_with_blanks_or_sent_as_a_number() {
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
-/// O2: wrong, expired, used up and unknown are one answer, byte for byte but for the request's id.
+/// O2: Wrong, expired, used and unknown codes get the same response, except for the request id.
 #[tokio::test]
-async fn every_reason_against_a_code_is_one_answer() {
+async fn rejected_reset_codes_get_the_same_response() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (used, used_code) = app.request_reset("ada@example.com").await;
@@ -148,9 +149,9 @@ async fn every_reason_against_a_code_is_one_answer() {
     );
 }
 
-/// O1: five minutes from the moment it was sent.
+/// O1: A reset code is valid for five minutes after its mail is sent.
 #[tokio::test]
-async fn a_code_counts_five_minutes_from_its_sending() {
+async fn reset_code_expires_5_minutes_after_sending() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let token = app
@@ -174,9 +175,9 @@ async fn a_code_counts_five_minutes_from_its_sending() {
         .assert_problem(400, "invalid-otp");
 }
 
-/// O1: and never past the ten minutes of its request.
+/// O1: A reset code expires ten minutes after its request at the latest.
 #[tokio::test]
-async fn a_code_that_was_sent_late_ends_with_its_request() {
+async fn late_reset_code_expires_with_its_request() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let token = app
@@ -192,9 +193,9 @@ async fn a_code_that_was_sent_late_ends_with_its_request() {
         .assert_problem(400, "invalid-otp");
 }
 
-/// O2
+/// O2: A reset code is valid only with the token of its own request.
 #[tokio::test]
-async fn a_code_of_one_request_opens_no_other() {
+async fn reset_code_of_another_request_is_rejected() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (first, first_code) = app.request_reset("ada@example.com").await;
@@ -216,9 +217,9 @@ async fn a_code_of_one_request_opens_no_other() {
     assert_eq!(app.check_otp(&second, &second_code).await.status, 200);
 }
 
-/// O2: single use, also when the right code comes twenty times at once.
+/// O2: A reset code can be used once, even when 20 clients send it concurrently.
 #[tokio::test]
-async fn a_code_is_accepted_once() {
+async fn reset_code_is_accepted_once() {
     let app = TestApp::with(&[("OTP_TRIES", "10")]).await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
@@ -235,9 +236,9 @@ async fn a_code_is_accepted_once() {
         .assert_problem(400, "invalid-otp");
 }
 
-/// O3
+/// O3: Five wrong attempts void a reset code.
 #[tokio::test]
-async fn after_five_wrong_tries_the_right_code_is_refused_too() {
+async fn reset_code_after_five_wrong_attempts_is_rejected() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
@@ -264,9 +265,9 @@ async fn after_five_wrong_tries_the_right_code_is_refused_too() {
     );
 }
 
-/// O3: the count is atomic.
+/// O3: Parallel guesses cannot exceed the limit of attempts, because the count is atomic.
 #[tokio::test]
-async fn a_thousand_parallel_guesses_take_exactly_five_tries() {
+async fn parallel_reset_guesses_consume_exactly_five_attempts() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
@@ -287,9 +288,9 @@ async fn a_thousand_parallel_guesses_take_exactly_five_tries() {
         .assert_problem(400, "invalid-otp");
 }
 
-/// O5: a step can't be skipped.
+/// O5: A client cannot set a password before it has entered the code.
 #[tokio::test]
-async fn without_the_check_there_is_no_reset() {
+async fn reset_without_checked_code_is_rejected() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
@@ -309,9 +310,9 @@ async fn without_the_check_there_is_no_reset() {
     app.login("ada@example.com", PASSWORD).await;
 }
 
-/// O5: nor repeated, also when twenty try at once.
+/// O5: A reset token can be used once, even when 20 clients send it concurrently.
 #[tokio::test]
-async fn a_reset_token_dies_with_the_reset() {
+async fn reset_token_is_accepted_once() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let (token, code) = app.request_reset("ada@example.com").await;
@@ -333,13 +334,12 @@ async fn a_reset_token_dies_with_the_reset() {
     app.login("ada@example.com", NEW).await;
 }
 
-/// O5: it ends after ten minutes, whatever was checked.
+/// O5: A reset expires ten minutes after its request, even with a checked code.
 #[tokio::test]
-async fn a_checked_reset_ends_ten_minutes_after_its_request() {
+async fn checked_reset_expires_10_minutes_after_request() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
-    let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    let token = app.request_checked_reset("ada@example.com").await;
 
     app.advance_clock(TimeDelta::minutes(10));
 
@@ -348,26 +348,17 @@ async fn a_checked_reset_ends_ten_minutes_after_its_request() {
         .assert_problem(400, "invalid-reset-token");
 }
 
-/// P6: every session ends, every other open reset too, and the owner is told. S8 of the original kept them alive.
+/// P6: A reset ends every session and every other reset, and mails the owner. The original kept sessions alive (S8).
 #[tokio::test]
-async fn a_reset_ends_every_session_and_every_other_reset_and_mails_the_owner() {
+async fn reset_ends_sessions_and_other_resets_mails_owner() {
     let app = TestApp::new().await;
     let here = app.logged_in_user("ada@example.com").await;
     let there = app.login("ada@example.com", PASSWORD).await;
-    let (other, other_code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check_otp(&other, &other_code).await.status, 200);
-    let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check_otp(&token, &code).await.status, 200);
-
-    assert_eq!(app.reset_password(&token, NEW).await.status, 200);
+    let other = app.request_checked_reset("ada@example.com").await;
+    app.complete_reset("ada@example.com", NEW).await;
 
     for tokens in [here, there] {
-        app.get_user(&tokens.access)
-            .await
-            .assert_problem(401, "not-authenticated");
-        app.post("/auth/refresh/", json!({"refresh": tokens.refresh}))
-            .await
-            .assert_problem(401, "invalid-refresh-token");
+        app.assert_revoked(&tokens).await;
     }
     app.reset_password(&other, "yet another morning")
         .await
@@ -381,12 +372,12 @@ async fn a_reset_ends_every_session_and_every_other_reset_and_mails_the_owner() 
     app.login("ada@example.com", NEW).await;
 }
 
+/// A user who chooses a weak password is told the reason and can try again.
 #[tokio::test]
-async fn a_weak_new_password_is_refused_and_the_token_lives_on() {
+async fn reset_weak_password_is_rejected_and_token_kept() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
-    let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    let token = app.request_checked_reset("ada@example.com").await;
 
     for (password, reason) in [
         ("short", "too_short"),
@@ -394,22 +385,17 @@ async fn a_weak_new_password_is_refused_and_the_token_lives_on() {
         ("ada@example.com", "too_similar"),
     ] {
         let answer = app.reset_password(&token, password).await;
-        answer.assert_problem(400, "invalid-input");
-        assert_eq!(
-            answer.invalid_fields(),
-            [("new_password".to_owned(), reason.to_owned())]
-        );
+        answer.assert_invalid_field("new_password", reason);
     }
     assert_eq!(app.reset_password(&token, NEW).await.status, 200);
 }
 
-/// Whoever reads an old mailbox gets into no account that has moved on.
+/// A reader of the old mailbox cannot reset the password after the email has changed.
 #[tokio::test]
-async fn a_reset_dies_when_the_address_changes() {
+async fn reset_token_is_rejected_after_email_change() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("old@example.com").await;
-    let (token, code) = app.request_reset("old@example.com").await;
-    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    let token = app.request_checked_reset("old@example.com").await;
 
     assert_eq!(
         app.patch_user(&tokens.access, json!({"email": "new@example.com"}))
@@ -423,12 +409,12 @@ async fn a_reset_dies_when_the_address_changes() {
         .assert_problem(400, "invalid-reset-token");
 }
 
+/// A reset that began before the deactivation of the account is void.
 #[tokio::test]
-async fn an_account_that_was_shut_meanwhile_is_not_reset() {
+async fn reset_token_is_rejected_after_deactivation() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
-    let (token, code) = app.request_reset("ada@example.com").await;
-    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    let token = app.request_checked_reset("ada@example.com").await;
 
     app.deactivate("ada@example.com").await;
 
@@ -437,22 +423,21 @@ async fn an_account_that_was_shut_meanwhile_is_not_reset() {
         .assert_problem(400, "invalid-reset-token");
 }
 
-/// T3, so far: an account that waits for activation can be recovered, and still waits afterwards.
+/// T3: The owner of an account pending approval can reset the password, but approval stays with staff.
 #[tokio::test]
-async fn a_reset_activates_nobody() {
+async fn reset_does_not_activate_account_pending_approval() {
     let app = TestApp::new().await;
     app.register("new@example.com").await;
-    let (token, code) = app.request_reset("new@example.com").await;
-    assert_eq!(app.check_otp(&token, &code).await.status, 200);
-    assert_eq!(app.reset_password(&token, NEW).await.status, 200);
+    app.complete_reset("new@example.com", NEW).await;
 
     app.try_login("new@example.com", NEW)
         .await
         .assert_problem(403, "not-activated");
 }
 
+/// Clients can send each step of a reset as a form or as multipart.
 #[tokio::test]
-async fn all_three_steps_take_forms_and_multipart() {
+async fn reset_steps_accept_forms_and_multipart() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     let form = app
@@ -477,9 +462,9 @@ async fn all_three_steps_take_forms_and_multipart() {
     assert_eq!(app.send(form).await.status, 200);
 }
 
-/// S7 of the original: two requests in one second shared a token.
+/// Concurrent reset requests get tokens of their own. In the original, requests of one second shared one (S7).
 #[tokio::test]
-async fn two_requests_at_once_are_two_requests() {
+async fn concurrent_reset_requests_get_different_tokens() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
 
@@ -489,9 +474,9 @@ async fn two_requests_at_once_are_two_requests() {
     assert_ne!(answers[0].text("/token"), answers[1].text("/token"));
 }
 
-/// The request is noted, and its mail waits, also while the queue is gone.
+/// Users can request a reset while the queue is unavailable: the mail stays in the outbox.
 #[tokio::test]
-async fn with_the_queue_gone_the_mail_still_waits_in_the_outbox() {
+async fn reset_mail_stays_in_outbox_without_queue() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     app.deliver_all().await;
@@ -527,9 +512,9 @@ async fn with_the_queue_gone_the_mail_still_waits_in_the_outbox() {
     );
 }
 
-/// N1: nor does a code that has run out count otherwise than one that was never sent.
+/// N1: Wrong codes after the expiry count alike for emails with and without an account.
 #[tokio::test]
-async fn wrong_codes_after_the_code_has_run_out_count_for_every_address() {
+async fn wrong_codes_after_expiry_count_for_every_email() {
     let app = TestApp::with(&[("LIMIT_OTP_EMAIL", "3/86400")]).await;
     app.logged_in_user("known@example.com").await;
     let mut statuses = Vec::new();

@@ -17,9 +17,9 @@ fn sid(tokens: &Tokens) -> Uuid {
     sid.as_str().unwrap().parse().unwrap()
 }
 
-/// The look-up takes its columns by their places; by their names they are the same.
+/// The lookup reads columns by position. Each one must land in the field of its name.
 #[tokio::test]
-async fn a_session_is_found_with_its_user_column_by_column() {
+async fn session_lookup_reads_every_column_of_its_user() {
     let app = TestApp::new().await;
     let db = &app.database.db;
     for flag in 0..4 {
@@ -61,8 +61,9 @@ async fn a_session_is_found_with_its_user_column_by_column() {
     }
 }
 
+/// Without rotation, a client can use its refresh token as often as it needs.
 #[tokio::test]
-async fn a_refresh_token_gives_access_tokens_again_and_again() {
+async fn refresh_token_can_be_used_repeatedly() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
 
@@ -86,13 +87,13 @@ async fn a_refresh_token_gives_access_tokens_again_and_again() {
     assert_eq!(app.send(form).await.status, 200);
 }
 
-/// S1: the one kind of token is never taken for the other.
+/// S1: An access token cannot be refreshed, and a refresh token gives no access.
 #[tokio::test]
-async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
+async fn access_and_refresh_tokens_are_not_interchangeable() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
 
-    app.post("/auth/refresh/", json!({"refresh": tokens.access}))
+    app.refresh(&tokens.access)
         .await
         .assert_problem(401, "invalid-refresh-token");
     app.get_user(&tokens.refresh)
@@ -100,23 +101,23 @@ async fn an_access_token_refreshes_nothing_and_a_refresh_token_opens_nothing() {
         .assert_problem(401, "not-authenticated");
 }
 
-/// S2: the signature alone does not do; the session has to know this very token.
+/// S2: A correctly signed refresh token is rejected unless the session knows its `jti`.
 #[tokio::test]
-async fn a_refresh_token_of_the_session_that_is_not_its_own_is_refused() {
+async fn refresh_token_with_another_jti_is_rejected() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let mut claims = claims(&tokens.refresh);
     claims["jti"] = json!("0".repeat(32));
     let forged = crate::auth::access_token::signed(&claims);
 
-    app.post("/auth/refresh/", json!({"refresh": forged}))
+    app.refresh(&forged)
         .await
         .assert_problem(401, "invalid-refresh-token");
 }
 
-/// S2: at rest there is a hash and no token.
+/// S2: A leaked database contains no usable refresh token.
 #[tokio::test]
-async fn the_database_holds_the_hash_of_a_refresh_token_and_not_the_token() {
+async fn refresh_token_is_stored_only_as_hash() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let secret = claims(&tokens.refresh)["jti"].as_str().unwrap().to_owned();
@@ -127,9 +128,9 @@ async fn the_database_holds_the_hash_of_a_refresh_token_and_not_the_token() {
     assert!(!format!("{rows:?}").contains(&secret));
 }
 
-/// S2
+/// S2: A logout revokes the tokens of its session at once and keeps other sessions.
 #[tokio::test]
-async fn a_logout_ends_its_session_at_once_and_no_other() {
+async fn logout_ends_only_its_own_session() {
     let app = TestApp::new().await;
     let here = app.logged_in_user("ada@example.com").await;
     let there = app.login("ada@example.com", PASSWORD).await;
@@ -139,37 +140,27 @@ async fn a_logout_ends_its_session_at_once_and_no_other() {
         .await;
 
     assert_eq!(answer.status, 204);
-    app.get_user(&here.access)
-        .await
-        .assert_problem(401, "not-authenticated");
-    app.post("/auth/refresh/", json!({"refresh": here.refresh}))
-        .await
-        .assert_problem(401, "invalid-refresh-token");
+    app.assert_revoked(&here).await;
     app.post("/auth/logout/", json!({"refresh": here.refresh}))
         .await
         .assert_problem(401, "invalid-refresh-token");
     assert_eq!(app.get_user(&there.access).await.status, 200);
 }
 
-/// S2
+/// S2: The tokens of a deactivated account are useless at once.
 #[tokio::test]
-async fn shutting_an_account_ends_its_tokens_at_once() {
+async fn deactivation_revokes_tokens_at_once() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
 
     app.deactivate("ada@example.com").await;
 
-    app.get_user(&tokens.access)
-        .await
-        .assert_problem(401, "not-authenticated");
-    app.post("/auth/refresh/", json!({"refresh": tokens.refresh}))
-        .await
-        .assert_problem(401, "invalid-refresh-token");
+    app.assert_revoked(&tokens).await;
 }
 
-/// S2: with the user its sessions go.
+/// S2: The tokens of a deleted account are useless at once.
 #[tokio::test]
-async fn deleting_an_account_ends_its_tokens_at_once() {
+async fn account_deletion_revokes_tokens_at_once() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     let id = app.user("ada@example.com").await.id;
@@ -179,17 +170,12 @@ async fn deleting_an_account_ends_its_tokens_at_once() {
         .await
         .unwrap();
 
-    app.get_user(&tokens.access)
-        .await
-        .assert_problem(401, "not-authenticated");
-    app.post("/auth/refresh/", json!({"refresh": tokens.refresh}))
-        .await
-        .assert_problem(401, "invalid-refresh-token");
+    app.assert_revoked(&tokens).await;
 }
 
-/// S1, S4: no leeway at either end.
+/// S1, S4: Tokens expire without leeway.
 #[tokio::test]
-async fn tokens_count_until_their_second_and_not_in_it() {
+async fn tokens_expire_at_their_exact_second() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
 
@@ -201,14 +187,9 @@ async fn tokens_count_until_their_second_and_not_in_it() {
         .assert_problem(401, "not-authenticated");
 
     app.advance_clock(TimeDelta::days(10) - TimeDelta::seconds(301));
-    assert_eq!(
-        app.post("/auth/refresh/", json!({"refresh": tokens.refresh}))
-            .await
-            .status,
-        200
-    );
+    assert_eq!(app.refresh(&tokens.refresh).await.status, 200);
     app.advance_clock(TimeDelta::seconds(1));
-    app.post("/auth/refresh/", json!({"refresh": tokens.refresh}))
+    app.refresh(&tokens.refresh)
         .await
         .assert_problem(401, "invalid-refresh-token");
 }

@@ -5,24 +5,20 @@ use futures_util::future::join_all;
 use latchkey_shared::models::audit::{self, EventKind};
 use serde_json::json;
 
-use crate::support::test_app::{ApiResponse, PASSWORD, TestApp};
+use crate::support::test_app::{PASSWORD, TestApp};
 
 async fn rotating() -> TestApp {
     TestApp::with(&[("REFRESH_ROTATION", "on")]).await
 }
 
-async fn refresh(app: &TestApp, token: &str) -> ApiResponse {
-    app.post("/auth/refresh/", json!({"refresh": token})).await
-}
-
-/// S3
+/// S3: Each refresh replaces the refresh token.
 #[tokio::test]
-async fn each_use_gives_a_new_token_and_the_chain_goes_on() {
+async fn rotating_refresh_returns_a_new_token_each_time() {
     let app = rotating().await;
     let mut token = app.logged_in_user("ada@example.com").await.refresh;
     for _ in 0..5 {
         app.advance_clock(TimeDelta::minutes(5));
-        let answer = refresh(&app, &token).await;
+        let answer = app.refresh(&token).await;
         assert_eq!(
             (answer.status.as_u16(), answer.keys()),
             (200, vec!["access", "refresh"])
@@ -33,26 +29,26 @@ async fn each_use_gives_a_new_token_and_the_chain_goes_on() {
     }
 }
 
-/// S3: the session ends when it would have, however often it was refreshed.
+/// S3: Refreshes do not extend the absolute lifetime of a session.
 #[tokio::test]
-async fn rotation_does_not_prolong_a_session() {
+async fn rotation_does_not_extend_session_expiry() {
     let app = rotating().await;
     let first = app.logged_in_user("ada@example.com").await.refresh;
     app.advance_clock(TimeDelta::days(9));
-    let second = refresh(&app, &first).await.text("/refresh");
+    let second = app.refresh(&first).await.text("/refresh");
     app.advance_clock(TimeDelta::days(1));
-    refresh(&app, &second)
+    app.refresh(&second)
         .await
         .assert_problem(401, "invalid-refresh-token");
 }
 
-/// S3: a hundred at once give one successor and no logout.
+/// S3: A client that refreshes 100 times concurrently gets one new token and stays logged in.
 #[tokio::test]
-async fn a_hundred_refreshes_at_once_give_one_successor_and_no_logout() {
+async fn concurrent_refreshes_return_one_successor() {
     let app = rotating().await;
     let token = app.logged_in_user("ada@example.com").await.refresh;
 
-    let answers = join_all((0..100).map(|_| refresh(&app, &token))).await;
+    let answers = join_all((0..100).map(|_| app.refresh(&token))).await;
 
     let successors: std::collections::HashSet<_> = answers
         .iter()
@@ -60,35 +56,35 @@ async fn a_hundred_refreshes_at_once_give_one_successor_and_no_logout() {
         .collect();
     assert_eq!(successors.len(), 1, "{successors:?}");
     let successor = successors.into_iter().next().unwrap();
-    assert_eq!(refresh(&app, &successor).await.status, 200);
+    assert_eq!(app.refresh(&successor).await.status, 200);
 }
 
-/// S3: a replay inside the window returns the same successor.
+/// S3: A client that lost the response can repeat its refresh within the window.
 #[tokio::test]
-async fn a_lost_answer_can_be_asked_for_again() {
+async fn refresh_replay_within_window_returns_same_successor() {
     let app = rotating().await;
     let token = app.logged_in_user("ada@example.com").await.refresh;
-    let successor = refresh(&app, &token).await.text("/refresh");
+    let successor = app.refresh(&token).await.text("/refresh");
     app.advance_clock(TimeDelta::seconds(9));
-    assert_eq!(refresh(&app, &token).await.text("/refresh"), successor);
+    assert_eq!(app.refresh(&token).await.text("/refresh"), successor);
 }
 
-/// S3: after the window it ends the whole family, the thief's and the owner's tokens alike, and mails the owner once.
+/// S3: A replay after the window revokes the thief's and the owner's tokens and mails the owner once.
 #[tokio::test]
-async fn a_replay_after_the_window_ends_the_session_and_mails_the_owner() {
+async fn refresh_replay_after_window_ends_session_mails_owner() {
     let app = rotating().await;
     let stolen = app.logged_in_user("ada@example.com").await;
     let elsewhere = app.login("ada@example.com", PASSWORD).await;
-    let newer = refresh(&app, &stolen.refresh).await;
+    let newer = app.refresh(&stolen.refresh).await;
     app.advance_clock(TimeDelta::seconds(10));
 
     for _ in 0..2 {
-        refresh(&app, &stolen.refresh)
+        app.refresh(&stolen.refresh)
             .await
             .assert_problem(401, "invalid-refresh-token");
     }
 
-    refresh(&app, &newer.text("/refresh"))
+    app.refresh(&newer.text("/refresh"))
         .await
         .assert_problem(401, "invalid-refresh-token");
     app.get_user(&newer.text("/access"))
@@ -108,45 +104,45 @@ async fn a_replay_after_the_window_ends_the_session_and_mails_the_owner() {
     );
 }
 
-/// S3: also the token before the one before is a replay, at once.
+/// S3: The replay window covers only the previous token. A replay of an older one ends the session.
 #[tokio::test]
-async fn an_older_token_has_no_window() {
+async fn older_refresh_token_replay_ends_session_at_once() {
     let app = rotating().await;
     let first = app.logged_in_user("ada@example.com").await.refresh;
-    let second = refresh(&app, &first).await.text("/refresh");
-    let third = refresh(&app, &second).await.text("/refresh");
-    refresh(&app, &first)
+    let second = app.refresh(&first).await.text("/refresh");
+    let third = app.refresh(&second).await.text("/refresh");
+    app.refresh(&first)
         .await
         .assert_problem(401, "invalid-refresh-token");
-    refresh(&app, &third)
+    app.refresh(&third)
         .await
         .assert_problem(401, "invalid-refresh-token");
 }
 
-/// S4: the idle life time is configurable, and a refresh is what counts as use.
+/// S4: A session ends after the configured idle time. Each refresh counts as use.
 #[tokio::test]
-async fn a_session_that_was_idle_for_too_long_has_ended() {
+async fn session_idle_for_too_long_is_ended() {
     let app = TestApp::with(&[("SESSION_IDLE_SECONDS", "3600")]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
     for _ in 0..3 {
         app.advance_clock(TimeDelta::minutes(59));
-        assert_eq!(refresh(&app, &tokens.refresh).await.status, 200);
+        assert_eq!(app.refresh(&tokens.refresh).await.status, 200);
     }
     app.advance_clock(TimeDelta::hours(1));
-    refresh(&app, &tokens.refresh)
+    app.refresh(&tokens.refresh)
         .await
         .assert_problem(401, "invalid-refresh-token");
 }
 
-/// S3: whoever never got the new token can leave with the old one; later that is a replay, which ends the session, too.
+/// S3: A client that never got the new token can log out with the old one. After the window this is a replay.
 #[tokio::test]
-async fn a_logout_with_the_old_token_ends_the_session_within_the_window_and_after_it() {
+async fn logout_with_replaced_token_ends_session() {
     let app = rotating().await;
     app.register("ada@example.com").await;
     app.activate("ada@example.com").await;
     for (passed, status, told) in [(9, 204, 0), (10, 401, 1)] {
         let old = app.login("ada@example.com", PASSWORD).await.refresh;
-        let newer = refresh(&app, &old).await;
+        let newer = app.refresh(&old).await;
         app.advance_clock(TimeDelta::seconds(passed));
 
         for _ in 0..2 {

@@ -345,14 +345,14 @@ fn play(rotating: bool) {
     });
 }
 
-/// S2, S4
+/// S2, S4: Sessions behave as documented in any order of steps.
 #[test]
-fn every_history_of_sessions_goes_as_in_the_model() {
+fn random_session_histories_match_the_model() {
     play(false);
 }
 
-/// S2, S3, S4
+/// S2, S3, S4: Sessions with refresh token rotation behave as documented in any order of steps.
 #[test]
-fn every_history_of_rotating_sessions_goes_as_in_the_model() {
+fn random_rotating_session_histories_match_the_model() {
     play(true);
 }

@@ -382,6 +382,31 @@ impl TestApp {
         .await
     }
 
+    /// Requests a reset and enters its code. Returns the token of the reset.
+    pub(crate) async fn request_checked_reset(&self, email: &str) -> String {
+        let (token, code) = self.request_reset(email).await;
+        assert_eq!(self.check_otp(&token, &code).await.status, 200);
+        token
+    }
+
+    /// Resets the password of an account through every step.
+    pub(crate) async fn complete_reset(&self, email: &str, password: &str) {
+        let token = self.request_checked_reset(email).await;
+        assert_eq!(self.reset_password(&token, password).await.status, 200);
+    }
+
+    pub(crate) async fn refresh(&self, token: &str) -> ApiResponse {
+        self.post("/auth/refresh/", json!({"refresh": token})).await
+    }
+
+    /// Asserts that the server accepts neither token of a session.
+    pub(crate) async fn assert_revoked(&self, tokens: &Tokens) {
+        let profile = self.get_user(&tokens.access).await;
+        profile.assert_problem(401, "not-authenticated");
+        let refreshed = self.refresh(&tokens.refresh).await;
+        refreshed.assert_problem(401, "invalid-refresh-token");
+    }
+
     pub(crate) fn advance_clock(&self, time: TimeDelta) {
         self.clock.advance(time);
     }
@@ -503,6 +528,13 @@ impl ApiResponse {
             !self.text("/title").is_empty() && self.text("/detail").ends_with(['.', '`']),
             "{self:?}"
         );
+    }
+
+    /// Asserts that this is a 400 problem that names one field.
+    #[track_caller]
+    pub(crate) fn assert_invalid_field(&self, field: &str, code: &str) {
+        self.assert_problem(400, "invalid-input");
+        assert_eq!(self.invalid_fields(), [(field.to_owned(), code.to_owned())]);
     }
 
     /// The `errors` of a problem: field and code.

@@ -117,9 +117,9 @@ async fn commands(app: &TestApp) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// N1, N4: the API does for every address what it does for one that nobody has.
+/// N1, N4: The API does the same work for a reset request whether the email has an account or not.
 #[tokio::test]
-async fn a_request_for_a_code_is_the_same_work_for_every_address() {
+async fn reset_request_work_is_same_for_every_email() {
     let (_redis, app, addresses) = start().await;
     let work = costs_the_same(&app, "/auth/email_request/", json!({}), addresses).await;
     assert_eq!((work.status, work.hashes), (201, 0), "{work:?}");
@@ -136,9 +136,9 @@ async fn a_request_for_a_code_is_the_same_work_for_every_address() {
     );
 }
 
-/// N2, N4: a login that fails is one look-up, one hash and one event, whoever it is that has the address.
+/// N2, N4: Every failed login costs one lookup, one hash and one audit event.
 #[tokio::test]
-async fn a_login_that_fails_is_the_same_work_for_every_address() {
+async fn failed_login_work_is_same_for_every_email() {
     let (_redis, app, addresses) = start().await;
     let wrong = json!({"password": "another quiet morning"});
     let work = costs_the_same(&app, "/api/login/", wrong, addresses).await;
@@ -149,9 +149,9 @@ async fn a_login_that_fails_is_the_same_work_for_every_address() {
     );
 }
 
-/// N2, C2: the same while each failure of an address without an account has an older counter deleted.
+/// N2, C2: Failed logins cost the same while the limiter evicts older counters.
 #[tokio::test]
-async fn a_login_that_fails_in_a_flood_is_the_same_work() {
+async fn failed_login_work_during_flood_is_the_same() {
     let (_redis, app, addresses) = start_with(&[("LIMIT_MAX_COUNTERS", "100")]).await;
     for number in 0..110 {
         let email = format!("invented{number}@x.example");
@@ -162,9 +162,9 @@ async fn a_login_that_fails_in_a_flood_is_the_same_work() {
     assert_eq!((work.status, work.hashes), (401, 1), "{work:?}");
 }
 
-/// With `REGISTRATION_PRIVACY=on` a taken address costs what a new one does, but for the row of the account itself.
+/// With `REGISTRATION_PRIVACY=on`, a taken email costs what a new one costs, except for the row of the account.
 #[tokio::test]
-async fn a_registration_is_the_same_work_for_every_address_but_for_its_row() {
+async fn private_registration_work_differs_only_by_row() {
     for activation in ["admin", "email"] {
         registers_the_same(activation).await;
     }

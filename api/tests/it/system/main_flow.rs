@@ -12,8 +12,9 @@ use crate::{
     support::test_app::{PASSWORD, TestApp},
 };
 
+/// A user registers with a picture, logs in, changes the profile, resets the password and logs in again.
 #[tokio::test]
-async fn register_with_a_picture_log_in_change_the_profile_forget_the_password_and_log_in_again() {
+async fn account_journey_works_from_registration_to_password_reset() {
     let app = TestApp::new().await;
 
     let form = Form::new()
@@ -46,9 +47,7 @@ async fn register_with_a_picture_log_in_change_the_profile_forget_the_password_a
 
     app.activate("ada@example.com").await;
     let tokens = app.login("ada@example.com", PASSWORD).await;
-    let refreshed = app
-        .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
-        .await;
+    let refreshed = app.refresh(&tokens.refresh).await;
     let profile = app.get_user(&refreshed.text("/access")).await;
     assert_eq!(profile.text("/email"), "Ada@Example.com");
     assert_eq!(profile.body["is_activated"], true);

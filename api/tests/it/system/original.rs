@@ -18,8 +18,9 @@ const USER_KEYS: [&str; 7] = [
 /// The spellings of each path that a client of the original, or of its README, may use.
 const SPELLINGS: [(&str, &str); 2] = [("/api", "/"), ("/auth", "")];
 
+/// Clients of the original can register as before.
 #[tokio::test]
-async fn the_recorded_registrations_succeed_with_the_same_keys() {
+async fn recorded_registrations_return_the_original_keys() {
     let app = TestApp::new().await;
     let recorded = [
         json!({"email": "min@example.com", "username": "min", "password": "Passw0rd-x1"}),
@@ -48,8 +49,9 @@ async fn the_recorded_registrations_succeed_with_the_same_keys() {
     }
 }
 
+/// Clients of the original can log in, refresh, and read and change the profile as before.
 #[tokio::test]
-async fn the_recorded_calls_of_a_whole_session_succeed_with_the_same_keys() {
+async fn recorded_session_returns_the_original_keys() {
     let app = TestApp::new().await;
     for (prefix, slash) in SPELLINGS {
         let path = |name: &str| format!("{prefix}/{name}{slash}");
@@ -110,8 +112,9 @@ async fn the_recorded_calls_of_a_whole_session_succeed_with_the_same_keys() {
     }
 }
 
+/// Clients of the original can reset a password as its README says.
 #[tokio::test]
-async fn the_recorded_reset_succeeds_with_the_keys_of_the_readme() {
+async fn recorded_reset_returns_the_documented_keys() {
     let app = TestApp::new().await;
     let email = "re@example.com";
     app.logged_in_user(email).await;
