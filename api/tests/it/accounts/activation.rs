@@ -1,4 +1,4 @@
-//! `ACTIVATION=email`: owners let their accounts in by a code that is mailed.
+//! `ACTIVATION=email`: account owners activate their accounts with a mailed code.
 
 use futures_util::future::join_all;
 use latchkey_shared::models::{
@@ -25,7 +25,7 @@ async fn activate(app: &TestApp, token: &str, otp: &str) -> ApiResponse {
         .await
 }
 
-/// Registers; the token of the answer and the code that was mailed.
+/// Registers an account and returns its activation token and the mailed code.
 async fn register(app: &TestApp, email: &str) -> (String, String) {
     let token = app.register(email).await.text("/activation_token");
     (token, last_code(app, email).await)
@@ -36,15 +36,15 @@ async fn last_code(app: &TestApp, email: &str) -> String {
     code_in(mails.last().expect("a mail with a code"))
 }
 
-/// An administrator's word on whether somebody is let in.
-fn decided(is_activated: bool) -> staff::Change {
+/// An administrator's decision on the activation of an account.
+fn activation_decision(is_activated: bool) -> staff::Change {
     staff::Change {
         is_activated: Some(is_activated),
         ..staff::Change::default()
     }
 }
 
-async fn change(app: &TestApp, email: &str, change: staff::Change) {
+async fn apply_change(app: &TestApp, email: &str, change: staff::Change) {
     let seen = app.user(email).await;
     let changed = staff::change(&app.database.db, &seen, change, app.clock.now()).await;
     assert!(changed.unwrap().is_some());
@@ -58,7 +58,7 @@ async fn activation_code_activates_account_once() {
     assert_eq!(made.body["is_activated"], false);
     let token = made.text("/activation_token");
     let mails = app.mails_to("Ada@Example.com").await;
-    assert_eq!(mails.len(), 1, "a code, and no welcome beside it");
+    assert_eq!(mails.len(), 1, "only the code is mailed");
     let code = code_in(&mails[0]);
     assert!(mails[0].text.contains("activates your account"));
     let early = app.try_login("ada@example.com", PASSWORD).await;
@@ -78,10 +78,10 @@ async fn activation_code_activates_account_once() {
     let user = app.user("ada@example.com").await;
     assert!(user.is_activated && !user.pending_email_verification);
     let events = audit::list_by_user(&app.database.db, user.id, 9).await;
-    let noted = events.unwrap().into_iter().find(|event| {
+    let activation_event = events.unwrap().into_iter().find(|event| {
         event.event == "user_updated" && event.detail.as_deref() == Some("activation")
     });
-    assert!(noted.is_some());
+    assert!(activation_event.is_some());
 }
 
 /// With other values of `ACTIVATION` there is no activation token and no endpoint for it.
@@ -97,101 +97,117 @@ async fn activation_endpoint_in_other_modes_returns_404() {
     }
 }
 
-/// Administrators see which accounts are pending verification by their owners.
+/// The views of an administrator on the account `ada@example.com`.
+struct AdminViews<'a> {
+    app: &'a TestApp,
+    dashboard: Dashboard,
+    access: String,
+    /// Path of the account, below `/admin` and `/api/admin`.
+    path: String,
+}
+
+impl<'a> AdminViews<'a> {
+    async fn register_ada(app: &'a TestApp) -> Self {
+        app.create_superuser("root@example.com").await;
+        app.register("ada@example.com").await;
+        Self {
+            app,
+            dashboard: Dashboard::signed_in(app, "root@example.com").await,
+            access: app.login("root@example.com", PASSWORD).await.access,
+            path: format!("/users/{}/", app.user("ada@example.com").await.id),
+        }
+    }
+
+    async fn get_api(&self, path: &str) -> Value {
+        let request = self.app.request(Method::GET, &format!("/api/admin{path}"));
+        self.app.send(request.bearer_auth(&self.access)).await.body
+    }
+
+    /// Asserts that the API, the CSV export and the command agree on the account.
+    async fn assert_pending_verification(&self, expected: bool) {
+        let user = self.get_api(&self.path).await;
+        assert_eq!(user["pending_email_verification"], expected);
+        let csv = self.dashboard.get_html("/admin/users/export/?q=ada").await;
+        let header = ",is_activated,pending_email_verification,is_active,";
+        assert!(csv.contains(header), "{csv}");
+        let flags = if expected {
+            ",no,yes,yes,no,no,"
+        } else {
+            ",no,no,yes,no,no,"
+        };
+        assert!(csv.contains(flags), "{csv}");
+        let (_, json) = self
+            .app
+            .process(&["users", "list", "--json"])
+            .output()
+            .await;
+        let is_listed = json.contains("\"pending_email_verification\": true");
+        assert_eq!(is_listed, expected, "{json}");
+    }
+
+    /// Asserts the number of accounts on a page of the list, and in the API by the same filter.
+    async fn assert_count(&self, query: &str, filter: bool, expected: usize) {
+        let page = format!("/admin/users/?{query}");
+        let html = self.dashboard.get_html(&page).await;
+        let results = format!("Results: <strong>{expected}<");
+        assert!(html.contains(&results), "{query}: {html}");
+        let path = format!("/users/?activated=false&pending_email_verification={filter}");
+        let users = self.get_api(&path).await["users"].as_array().map(Vec::len);
+        assert_eq!(users, Some(expected), "{query}");
+    }
+}
+
+/// Administrators see which accounts are pending verification, apart from those pending approval.
 #[tokio::test]
 async fn pending_verification_is_shown_in_all_admin_views() {
     let app = start().await;
-    app.create_superuser("root@example.com").await;
-    app.register("ada@example.com").await;
-    let id = app.user("ada@example.com").await.id;
-    let page = format!("/admin/users/{id}/");
-    let root = Dashboard::signed_in(&app, "root@example.com").await;
-    let access = app.login("root@example.com", PASSWORD).await.access;
-    let told = async || {
-        let path = format!("/api/admin/users/{id}/");
-        let request = app.request(Method::GET, &path).bearer_auth(&access);
-        app.send(request).await.body["pending_email_verification"].clone()
-    };
-    // Of the export and the command the same.
-    let listed = async || {
-        let csv = root.get_html("/admin/users/export/?q=ada").await;
-        let (_, json) = app.process(&["users", "list", "--json"]).output().await;
-        (csv, json.contains("\"pending_email_verification\": true"))
-    };
-    assert_eq!(told().await, true);
-    let (csv, is_listed) = listed().await;
-    assert!(
-        csv.contains(",is_activated,pending_email_verification,is_active,"),
-        "{csv}"
-    );
-    assert!(csv.contains(",no,yes,yes,no,no,") && is_listed, "{csv}");
-    // How many are on a page of the list, and by the same filter of the call.
-    let found = async |query: &str, filter: &str| {
-        let html = root.get_html(&format!("/admin/users/?{query}")).await;
-        let path = format!("/api/admin/users/?activated=false&pending_email_verification={filter}");
-        let request = app.request(Method::GET, &path).bearer_auth(&access);
-        let users = app.send(request).await.body["users"]
-            .as_array()
-            .map(Vec::len);
-        let count = html
-            .split("Results: <strong>")
-            .nth(1)
-            .and_then(|rest| rest.split('<').next());
-        assert_eq!(
-            count,
-            users.map(|users| users.to_string()).as_deref(),
-            "{query}: {html}"
-        );
-        users
-    };
-    for path in ["/admin/users/", &page] {
-        let html = root.get_html(path).await;
+    let views = AdminViews::register_ada(&app).await;
+    views.assert_pending_verification(true).await;
+    for path in ["/admin/users/", &format!("/admin{}", views.path)] {
+        let html = views.dashboard.get_html(path).await;
         assert!(html.contains("Pending verification"), "{path}: {html}");
     }
-    // Whoever never reads the mail is in nobody's way, and not forgotten.
-    let home = root.get_html("/admin/").await;
+    let home = views.dashboard.get_html("/admin/").await;
     let link = "<a href=\"/admin/users/?activated=pending_verification&amp;sort=joined\">Pending verification</a> <span class=\"count\">1<";
     assert!(home.contains(link), "{home}");
     assert!(
         home.contains("No accounts are pending approval.") && !home.contains("ada@example.com"),
         "{home}"
     );
-    assert_eq!(
-        found("activated=pending_verification&sort=joined", "true").await,
-        Some(1)
-    );
-    assert_eq!(
-        found("activated=pending_approval&sort=joined", "false").await,
-        Some(0)
-    );
-    // Nobody who was shut waits.
-    let shut = root
-        .get_html("/admin/users/?activated=pending_verification&active=no")
-        .await;
-    assert!(shut.contains("Results: <strong>0<"), "{shut}");
-    let users = root.get_html("/admin/users/").await;
+    let query = "activated=pending_verification&sort=joined";
+    views.assert_count(query, true, 1).await;
+    let query = "activated=pending_approval&sort=joined";
+    views.assert_count(query, false, 0).await;
+    let page = "/admin/users/?activated=pending_verification&active=no";
+    let deactivated = views.dashboard.get_html(page).await;
+    assert!(deactivated.contains("Results: <strong>0<"), "{deactivated}");
+    let users = views.dashboard.get_html("/admin/users/").await;
     assert!(
         users.contains("Pending verification (1)") && users.contains("Pending approval (0)"),
         "{users}"
     );
+}
 
-    // Let in and taken back by an administrator, it waits for administrators.
+/// An account that an administrator has activated and taken back is pending approval.
+#[tokio::test]
+async fn activation_taken_back_by_staff_leaves_pending_approval() {
+    let app = start().await;
+    let views = AdminViews::register_ada(&app).await;
     for is_activated in [true, false] {
-        change(&app, "ada@example.com", decided(is_activated)).await;
+        apply_change(&app, "ada@example.com", activation_decision(is_activated)).await;
     }
-    assert_eq!(told().await, false);
-    let (csv, is_listed) = listed().await;
-    assert!(csv.contains(",no,no,yes,no,no,") && !is_listed, "{csv}");
-    for path in ["/admin/", "/admin/users/", &page] {
-        let html = root.get_html(path).await;
+    views.assert_pending_verification(false).await;
+    for path in ["/admin/", "/admin/users/", &format!("/admin{}", views.path)] {
+        let html = views.dashboard.get_html(path).await;
         assert!(!html.contains("Pending verification"), "{path}: {html}");
     }
-    assert!(root.get_html("/admin/").await.contains("ada@example.com"));
-    assert_eq!(
-        found("activated=pending_verification", "true").await,
-        Some(0)
-    );
-    assert_eq!(found("activated=pending_approval", "false").await, Some(1));
+    let home = views.dashboard.get_html("/admin/").await;
+    assert!(home.contains("ada@example.com"), "{home}");
+    let query = "activated=pending_verification";
+    views.assert_count(query, true, 0).await;
+    views
+        .assert_count("activated=pending_approval", false, 1)
+        .await;
 }
 
 /// A password reset proves the mailbox, so it activates an account that is pending verification, and no other.
@@ -199,14 +215,14 @@ async fn pending_verification_is_shown_in_all_admin_views() {
 async fn password_reset_activates_only_account_pending_verification() {
     let app = start().await;
     let email = |name: &str| format!("{name}@example.com");
-    for name in ["waiting", "refused", "staffs"] {
+    for name in ["pending", "refused", "approval"] {
         app.register(&email(name)).await;
     }
-    change(&app, &email("refused"), decided(true)).await;
-    change(&app, &email("refused"), decided(false)).await;
-    // As if it had been made while administrators decided.
+    apply_change(&app, &email("refused"), activation_decision(true)).await;
+    apply_change(&app, &email("refused"), activation_decision(false)).await;
+    // As if it had been registered with `ACTIVATION=admin`.
     let row = user::ActiveModel {
-        id: sea_orm::Set(app.user(&email("staffs")).await.id),
+        id: sea_orm::Set(app.user(&email("approval")).await.id),
         pending_email_verification: sea_orm::Set(false),
         ..Default::default()
     };
@@ -215,7 +231,7 @@ async fn password_reset_activates_only_account_pending_verification() {
         .await
         .unwrap();
 
-    for (name, status) in [("waiting", 200), ("refused", 403), ("staffs", 403)] {
+    for (name, status) in [("pending", 200), ("refused", 403), ("approval", 403)] {
         app.complete_reset(&email(name), NEW).await;
         let answer = app.try_login(&email(name), NEW).await;
         assert_eq!(answer.status, status, "{name}: {answer:?}");
@@ -279,7 +295,7 @@ async fn activation_and_reset_codes_are_not_interchangeable() {
 #[tokio::test]
 async fn activation_code_expires_with_staff_or_email_change() {
     let app = start().await;
-    let renamed = || staff::Change {
+    let rename = || staff::Change {
         profile: ProfileChange {
             username: Some("Countess".parse().unwrap()),
             ..ProfileChange::default()
@@ -287,7 +303,7 @@ async fn activation_code_expires_with_staff_or_email_change() {
         is_activated: Some(false),
         ..staff::Change::default()
     };
-    let moved = staff::Change {
+    let email_change = staff::Change {
         profile: ProfileChange {
             email: Some("new@example.com".parse().unwrap()),
             ..ProfileChange::default()
@@ -295,16 +311,20 @@ async fn activation_code_expires_with_staff_or_email_change() {
         ..staff::Change::default()
     };
     let cases = [
-        ("renamed", vec![renamed()], 200),
-        ("back", vec![decided(true), decided(false)], 400),
-        ("moved", vec![moved], 400),
+        ("rename", vec![rename()], 200),
+        (
+            "back",
+            vec![activation_decision(true), activation_decision(false)],
+            400,
+        ),
+        ("email_change", vec![email_change], 400),
     ];
     for (name, changes, status) in cases {
         let email = format!("{name}@example.com");
         let (token, code) = register(&app, &email).await;
         let id = app.user(&email).await.id;
         for one in changes {
-            change(&app, &email, one).await;
+            apply_change(&app, &email, one).await;
         }
         let answer = activate(&app, &token, &code).await;
         assert_eq!(answer.status, status, "{name}: {answer:?}");
@@ -312,18 +332,18 @@ async fn activation_code_expires_with_staff_or_email_change() {
         assert_eq!(user.is_activated, status == 200, "{name}");
     }
 
-    let (token, code) = register(&app, "shut@example.com").await;
-    app.deactivate("shut@example.com").await;
-    let shut = activate(&app, &token, &code).await;
-    shut.assert_problem(400, "invalid-otp");
-    let reopened = staff::Change {
+    let (token, code) = register(&app, "deactivated@example.com").await;
+    app.deactivate("deactivated@example.com").await;
+    let deactivated = activate(&app, &token, &code).await;
+    deactivated.assert_problem(400, "invalid-otp");
+    let reactivated = staff::Change {
         is_active: Some(true),
         ..staff::Change::default()
     };
-    change(&app, "shut@example.com", reopened).await;
-    let reopened = activate(&app, &token, &code).await;
-    reopened.assert_problem(400, "invalid-otp");
-    assert!(!app.user("shut@example.com").await.is_activated);
+    apply_change(&app, "deactivated@example.com", reactivated).await;
+    let reactivated = activate(&app, &token, &code).await;
+    reactivated.assert_problem(400, "invalid-otp");
+    assert!(!app.user("deactivated@example.com").await.is_activated);
 }
 
 /// O3: Five wrong attempts void an activation code.

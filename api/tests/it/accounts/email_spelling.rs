@@ -1,4 +1,4 @@
-//! One mailbox has one account, and a mail goes to the address that is stored.
+//! Spellings of an email: one mailbox has one account, and mails go to the stored email.
 
 use reqwest::Method;
 use serde_json::json;

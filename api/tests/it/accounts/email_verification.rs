@@ -1,4 +1,4 @@
-//! When an account's address counts as proved by its owner (M3).
+//! Verification of an account's email by its owner (M3).
 
 use chrono::TimeDelta;
 use latchkey_shared::models::user;
@@ -13,8 +13,8 @@ use crate::{
 const EMAIL: &str = "ada@example.com";
 const NEW: &str = "another quiet morning";
 
-/// An account whose owner has proved its address by a reset.
-async fn verified(app: &TestApp) -> user::Model {
+/// Creates an account whose owner has verified its email by a reset.
+async fn create_verified_user(app: &TestApp) -> user::Model {
     app.register(EMAIL).await;
     app.activate(EMAIL).await;
     let token = app.request_checked_reset(EMAIL).await;
@@ -25,8 +25,8 @@ async fn verified(app: &TestApp) -> user::Model {
     user
 }
 
-/// Checks that the account of the last changes has an address that nobody has proved, and that one statement wrote both.
-async fn is_unverified_since_now(app: &TestApp, email: &str) {
+/// Asserts that the account has a new, unverified email, and that one statement wrote both.
+async fn assert_unverified_since_now(app: &TestApp, email: &str) {
     let user = app.user(email).await;
     assert_eq!(user.email_verified_at, None, "{email}");
     assert_eq!(user.email_set_at, Some(app.clock.now()), "{email}");
@@ -44,7 +44,7 @@ async fn is_unverified_since_now(app: &TestApp, email: &str) {
 #[tokio::test]
 async fn password_reset_verifies_email() {
     let app = TestApp::new().await;
-    let user = verified(&app).await;
+    let user = create_verified_user(&app).await;
     assert_eq!(user.email_set_at, None);
     app.advance_clock(TimeDelta::hours(1));
     let access = app.login(EMAIL, NEW).await.access;
@@ -78,7 +78,7 @@ async fn activation_by_staff_does_not_verify_email() {
 #[tokio::test]
 async fn email_change_by_owner_clears_verification() {
     let app = TestApp::new().await;
-    let user = verified(&app).await;
+    let user = create_verified_user(&app).await;
     let access = app.login(EMAIL, NEW).await.access;
     app.advance_clock(TimeDelta::seconds(1));
     for same in [
@@ -93,19 +93,19 @@ async fn email_change_by_owner_clears_verification() {
     app.statements.take();
     let change = json!({"email": "ada+1@example.com"});
     assert_eq!(app.patch_user(&access, change).await.status, 200);
-    is_unverified_since_now(&app, "ada+1@example.com").await;
-    // Nor does the way back prove anything.
+    assert_unverified_since_now(&app, "ada+1@example.com").await;
+    // The former email is unverified, too, when the owner returns to it.
     app.advance_clock(TimeDelta::seconds(1));
     let back = json!({"email": EMAIL});
     assert_eq!(app.patch_user(&access, back).await.status, 200);
-    is_unverified_since_now(&app, EMAIL).await;
+    assert_unverified_since_now(&app, EMAIL).await;
 }
 
 /// M3: A new email set by staff, in the dashboard or by the API, is unverified.
 #[tokio::test]
 async fn email_change_by_staff_clears_verification() {
     let app = TestApp::new().await;
-    let user = verified(&app).await;
+    let user = create_verified_user(&app).await;
     app.create_superuser("root@example.com").await;
     let access = app.login("root@example.com", PASSWORD).await.access;
     let root = Dashboard::signed_in(&app, "root@example.com").await;
@@ -129,7 +129,7 @@ async fn email_change_by_staff_clears_verification() {
 
     app.statements.take();
     save("countess@example.com", "Countess").await;
-    is_unverified_since_now(&app, "countess@example.com").await;
+    assert_unverified_since_now(&app, "countess@example.com").await;
 
     app.deliver_all().await;
     app.complete_reset("countess@example.com", PASSWORD).await;
@@ -144,5 +144,5 @@ async fn email_change_by_staff_clears_verification() {
     let change = app.request(Method::PATCH, &path).bearer_auth(&access);
     let change = change.json(&json!({"email": "lovelace@example.com"}));
     assert_eq!(app.send(change).await.status, 200);
-    is_unverified_since_now(&app, "lovelace@example.com").await;
+    assert_unverified_since_now(&app, "lovelace@example.com").await;
 }

@@ -1,4 +1,4 @@
-//! Pictures are avatars: whatever is uploaded, what is stored and served is small, and uploads are limited.
+//! Bounds of pictures: stored avatars are small, and uploads are rate limited.
 
 use std::{fs::File, io::Cursor};
 
@@ -121,7 +121,7 @@ async fn uploads_are_limited_by_account_and_client_ip() {
         app.send(request)
     };
 
-    // The account from anywhere, and then any account from one client IP.
+    // The limit by account comes first, then the limit by client IP.
     for (path, tokens, client_ip, status) in [
         (&own, &ada, "192.0.2.1", 200),
         (&own, &ada, "192.0.2.1", 200),
@@ -142,7 +142,7 @@ async fn uploads_are_limited_by_account_and_client_ip() {
         .json(&form);
     let answer = app.send(request).await;
     answer.assert_problem(429, "too-many-requests");
-    // Everything but the picture goes on.
+    // Other profile changes still succeed.
     let answer = app
         .patch_user(&ada.access, json!({"username": "Ada L."}))
         .await;
@@ -202,7 +202,7 @@ async fn slow_picture_readers_use_bounded_memory() {
     app.logged_in_user("ada@example.com").await;
     let folder = app.variables["MEDIA_DIR"].clone();
     let name = format!("{}.png", "a".repeat(32));
-    // Larger than any that is stored, so that a copy in memory shows.
+    // Larger than any stored picture, so that a copy in memory is visible.
     let file = File::create(format!("{folder}/{name}")).unwrap();
     file.set_len(64 * 1024 * 1024).unwrap();
     let before = process.most_memory();

@@ -1,4 +1,4 @@
-//! Pictures: what is taken, what becomes of it, and how it is served.
+//! Pictures: accepted formats, processing and serving.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use image::{DynamicImage, GenericImageView as _, ImageFormat, RgbImage};
@@ -127,13 +127,13 @@ async fn picture_metadata_and_trailing_bytes_are_removed() {
             !served
                 .windows(trace.len())
                 .any(|window| window == trace.as_bytes()),
-            "{trace} is still there"
+            "{trace} is still in the picture"
         );
     }
     assert_eq!(
         image::load_from_memory(&served).unwrap().dimensions(),
         (10, 30),
-        "it still lies on its side"
+        "the picture is not upright"
     );
 }
 
@@ -179,7 +179,7 @@ async fn too_large_or_invalid_picture_is_rejected() {
 #[tokio::test]
 async fn picture_of_5_mib_is_accepted() {
     let app = TestApp::new().await;
-    // Bytes behind the end of a picture count for its size and for nothing else.
+    // Bytes after the end of a picture count only towards its size.
     let mut large = png(100, 100);
     large.resize(5 * 1024 * 1024, 0);
 
@@ -242,7 +242,7 @@ async fn pictures_prune_removes_only_old_unused_pictures() {
     }
     write(&format!("{}.png", "c".repeat(32)), false);
     write("notes.png", true);
-    // The rows are read a thousand at a time.
+    // The command reads a thousand rows at a time.
     let transaction = database::begin(&app.database.db).await.unwrap();
     for i in 0..1_001 {
         let new = NewUser {

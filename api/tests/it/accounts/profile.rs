@@ -106,11 +106,11 @@ async fn profile_patch_ignores_protected_fields() {
     let tokens = app.logged_in_user("ada@example.com").await;
     let before = app.user("ada@example.com").await;
 
-    let sly = json!({
+    let protected = json!({
         "is_activated": false, "is_staff": true, "is_superuser": true, "is_active": false, "id": 1_000,
         "password": "New-Passw0rd", "password_hash": "x", "foo": "bar",
     });
-    let answer = app.patch_user(&tokens.access, sly).await;
+    let answer = app.patch_user(&tokens.access, protected).await;
 
     assert_eq!(answer.status, 200);
     assert_eq!(app.user("ada@example.com").await, before);
@@ -192,10 +192,10 @@ async fn email_change_notifies_old_email_and_voids_code() {
     let changed = |email: &'static str| app.patch_user(&tokens.access, json!({"email": email}));
     let notices = async |email: &str| {
         let mails = app.mails_to(email).await;
-        let told = mails
+        let notices = mails
             .iter()
             .filter(|it| it.subject.contains("email of your"));
-        told.count()
+        notices.count()
     };
 
     assert_eq!(changed("Ada@example.com").await.status, 200);

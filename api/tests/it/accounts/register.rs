@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration};
 
-/// A picture of two by two points.
+/// A picture of two by two pixels, in base64.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGM8ISfHwMDAxMDAwMDAAAANBAEIfXHKZgAAAABJRU5ErkJggg==";
 
 /// Users can register with the required fields alone. A mail tells them that approval is pending.
@@ -24,11 +24,7 @@ async fn registration_minimal_creates_account_pending_approval() {
         })
     );
     let mails = app.mails_to("min@example.com").await;
-    assert_eq!(
-        mails.len(),
-        1,
-        "the owner is told that activation is awaited"
-    );
+    assert_eq!(mails.len(), 1, "a mail says that approval is pending");
 }
 
 /// With `ACTIVATION=none`, users can log in right after the registration.
@@ -63,13 +59,13 @@ async fn registration_taken_email_returns_409_in_any_case() {
     );
     assert!(
         app.pictures().is_empty(),
-        "the picture of the refused form stayed"
+        "the rejected registration left a picture"
     );
     app.deliver_all().await;
     assert_eq!(
         app.sink.mails().len(),
         1,
-        "a mail was sent for the refused form"
+        "the rejected registration sent a mail"
     );
 }
 
@@ -103,7 +99,7 @@ async fn concurrent_registrations_of_one_email_succeed_once() {
 #[tokio::test]
 async fn registration_ignores_protected_fields() {
     let app = TestApp::new().await;
-    let mut form = registration("sly@example.com");
+    let mut form = registration("protected@example.com");
     for flag in [
         "is_activated",
         "is_staff",
@@ -120,7 +116,7 @@ async fn registration_ignores_protected_fields() {
         false
     );
 
-    let user = app.user("sly@example.com").await;
+    let user = app.user("protected@example.com").await;
     assert!(!user.is_activated && !user.is_staff && !user.is_superuser);
     assert_ne!(user.id, 4711);
 }
@@ -240,7 +236,7 @@ async fn private_registration_response_hides_taken_email() {
     app.activate("ada@example.com").await;
     app.deliver_all().await;
     let pictures = app.pictures();
-    // The welcome was a mail to this mailbox, too.
+    // The welcome mail counts towards the same rate limit.
     app.advance_clock(chrono::TimeDelta::minutes(1));
 
     let taken = app
@@ -258,17 +254,17 @@ async fn private_registration_response_hides_taken_email() {
         names
     };
     assert_eq!(names(&new), names(&taken));
-    let but_for_the_case = |answer: &ApiResponse| answer.body.to_string().to_lowercase();
-    assert_eq!(but_for_the_case(&new), but_for_the_case(&taken));
-    assert_eq!(but_for_the_case(&taken), but_for_the_case(&again));
+    let lowercase_body = |answer: &ApiResponse| answer.body.to_string().to_lowercase();
+    assert_eq!(lowercase_body(&new), lowercase_body(&taken));
+    assert_eq!(lowercase_body(&taken), lowercase_body(&again));
     assert!(new.body["image"].is_null());
-    assert_eq!(app.pictures(), pictures, "a picture of nobody was left");
+    assert_eq!(app.pictures(), pictures, "an unused picture was left");
     let mails = app.mails_to("ada@example.com").await;
     let subjects: Vec<_> = mails.iter().map(|mail| mail.subject.as_str()).collect();
     assert_eq!(
         subjects,
         ["Welcome to Latchkey", "You have a Latchkey account already"],
-        "the second try, a moment later, sends no mail"
+        "the second registration sends no mail"
     );
     let me = app.login("ada@example.com", PASSWORD).await;
     let user = app.get_user(&me.access).await;

@@ -1,4 +1,4 @@
-//! What counts as an access token, and what does not.
+//! Validation of access tokens, and of refresh tokens where they share it.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::TimeDelta;
@@ -10,7 +10,7 @@ use crate::{auth::login::claims, support::test_app::TestApp};
 
 const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-/// Claims signed with the app's key, as nobody else can.
+/// Signs claims with the key of the application.
 pub(crate) fn signed(claims: &Value) -> String {
     jsonwebtoken::encode(
         &Header::new(Algorithm::HS256),
@@ -52,7 +52,7 @@ async fn access_token_of_unactivated_account_returns_403() {
     assert_eq!(
         app.get_user(&signed(&claims)).await.status,
         200,
-        "the forger's own tools work"
+        "a valid token made by the same helper is accepted"
     );
 
     set_activated(&app, false).await;
@@ -65,7 +65,7 @@ async fn access_token_of_unactivated_account_returns_403() {
         .assert_problem(403, "not-activated");
 }
 
-/// A token of any header, signed by HMAC with SHA-256 whatever the header says.
+/// Returns a token signed with HMAC-SHA256, whatever its header says.
 fn forged(header: &Value, payload: &str, key: &[u8]) -> String {
     let header = URL_SAFE_NO_PAD.encode(header.to_string());
     let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(payload));
@@ -74,8 +74,8 @@ fn forged(header: &Value, payload: &str, key: &[u8]) -> String {
     format!("{message}.{signature}")
 }
 
-/// RFC 8725's attacks on a token's header, each such that nothing but the right check refuses it: with the right key where
-/// the header is what is wrong, and with the key that the header talks into where that is the attack.
+/// Attacks of RFC 8725 on the header of a token. Only the check that an attack targets can reject it: a token is signed
+/// with the right key, or with the key that its header suggests where that is the attack.
 fn forged_headers(real: &Value) -> Vec<(&'static str, String)> {
     let payload = real.to_string();
     let unsigned = |header: Value| {
@@ -83,8 +83,8 @@ fn forged_headers(real: &Value) -> Vec<(&'static str, String)> {
         format!("{header}.{}.", URL_SAFE_NO_PAD.encode(&payload))
     };
     let with_key = |header: Value, key: &[u8]| forged(&header, &payload, key);
-    let own = b"a key of the forger's, 32 bytes!";
-    let own_jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(own)});
+    let attacker_key = b"an attacker's own key, 32 bytes!";
+    let attacker_jwk = json!({"kty": "oct", "k": URL_SAFE_NO_PAD.encode(attacker_key)});
     let jwt = |algorithm: &str| json!({"alg": algorithm, "typ": "JWT"});
     let hs512 = jsonwebtoken::encode(
         &Header::new(Algorithm::HS512),
@@ -95,24 +95,23 @@ fn forged_headers(real: &Value) -> Vec<(&'static str, String)> {
     vec![
         ("no algorithm", unsigned(jwt("none"))),
         ("no algorithm, in capitals", unsigned(jwt("NONE"))),
-        ("no algorithm, in both", unsigned(jwt("nOnE"))),
+        ("no algorithm, in mixed case", unsigned(jwt("nOnE"))),
         ("no algorithm, signed", with_key(jwt("none"), KEY)),
-        (
-            "no word of an algorithm",
-            with_key(json!({"typ": "JWT"}), KEY),
-        ),
+        ("missing algorithm", with_key(json!({"typ": "JWT"}), KEY)),
         (
             "an algorithm that is a list",
             with_key(json!({"alg": ["HS256"]}), KEY),
         ),
         ("another algorithm of the family", hs512),
         ("another algorithm's name", with_key(jwt("HS512"), KEY)),
-        // Whoever verified RS256 with whatever key there is would take the secret for a public one, and the other way
-        // round.
+        // A verifier that trusts the algorithm in the header would use the secret as a public key.
         ("RSA over the secret", with_key(jwt("RS256"), KEY)),
         ("a curve over the secret", with_key(jwt("ES256"), KEY)),
         ("signed by the empty key", with_key(jwt("HS256"), b"")),
-        ("signed by another key", with_key(jwt("HS256"), own)),
+        (
+            "signed by another key",
+            with_key(jwt("HS256"), attacker_key),
+        ),
         (
             "a key id that names an empty file",
             with_key(json!({"alg": "HS256", "kid": "../../../../dev/null"}), b""),
@@ -130,19 +129,19 @@ fn forged_headers(real: &Value) -> Vec<(&'static str, String)> {
         ),
         (
             "a key of its own",
-            with_key(json!({"alg": "HS256", "jwk": own_jwk}), own),
+            with_key(json!({"alg": "HS256", "jwk": attacker_jwk}), attacker_key),
         ),
         (
             "a key from elsewhere",
             with_key(
                 json!({"alg": "HS256", "jku": "http://127.0.0.1:9/keys"}),
-                own,
+                attacker_key,
             ),
         ),
     ]
 }
 
-/// Headers that a verifier has to refuse although algorithm, key and signature are right (RFC 7515, 4.1.11; RFC 8725, 3.11).
+/// Headers that a verifier has to reject although algorithm, key and signature are right (RFC 7515, 4.1.11; RFC 8725, 3.11).
 fn unsupported_headers(real: &Value) -> Vec<(&'static str, String)> {
     let header = |more: Value| {
         let mut header = json!({"alg": "HS256", "typ": "JWT"});
@@ -172,7 +171,7 @@ fn unsupported_headers(real: &Value) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Claims that are not what they should be, signed with the right key.
+/// Invalid claims, signed with the right key.
 fn forged_claims(real: &Value, now: i64) -> Vec<(&'static str, String)> {
     let with = |name: &str, value: Value| {
         let mut claims = real.clone();
@@ -184,7 +183,7 @@ fn forged_claims(real: &Value, now: i64) -> Vec<(&'static str, String)> {
         claims.as_object_mut().unwrap().remove(name);
         signed(&claims)
     };
-    // Numbers as they are written, which no type here could hold.
+    // Numbers as text, because no Rust type holds them.
     let expiring = |number: &str| {
         let mut claims = real.clone();
         claims["exp"] = json!("here");
@@ -195,19 +194,16 @@ fn forged_claims(real: &Value, now: i64) -> Vec<(&'static str, String)> {
         ("no such type", with("token_type", json!("admin"))),
         ("no type", without("token_type")),
         ("no expiry", without("exp")),
-        ("expiry of nothing", with("exp", Value::Null)),
+        ("null expiry", with("exp", Value::Null)),
         ("expiry as a text", with("exp", json!("99999999999"))),
         ("expiry as a fraction", with("exp", json!(99_999_999_999.5))),
-        ("expiry beyond all numbers", with("exp", json!(1e300))),
+        ("expiry beyond all integers", with("exp", json!(1e300))),
         ("expiry beyond 63 bits", expiring("9223372036854775808")),
         ("expiry of 64 bits", with("exp", json!(u64::MAX))),
         ("expiry beyond 64 bits", expiring("18446744073709551616")),
         ("expiry of 400 digits", expiring(&"9".repeat(400))),
-        ("expiry below nothing", with("exp", json!(-1))),
-        (
-            "expiry at the beginning of numbers",
-            with("exp", json!(i64::MIN)),
-        ),
+        ("negative expiry", with("exp", json!(-1))),
+        ("lowest expiry", with("exp", json!(i64::MIN))),
         ("expiry below 63 bits", expiring("-9223372036854775809")),
         ("expired", with("exp", json!(now))),
         ("not valid yet", with("nbf", json!(now + 1))),
@@ -227,7 +223,7 @@ fn forged_claims(real: &Value, now: i64) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A real token, taken apart and put together wrongly.
+/// A real token whose parts are exchanged, missing or repeated.
 fn mangled(token: &str) -> Vec<(&'static str, String)> {
     let [head, payload, signature] = token.split('.').collect::<Vec<_>>().try_into().unwrap();
     let other = URL_SAFE_NO_PAD.encode(json!({"user_id": 1}).to_string());
@@ -249,40 +245,40 @@ async fn forged_or_malformed_token_is_rejected() {
     let forgeries = |token: &str| {
         let real = claims(token);
         let jwt = json!({"alg": "HS256", "typ": "JWT"});
-        let tool = forged(&jwt, &real.to_string(), KEY);
+        let valid = forged(&jwt, &real.to_string(), KEY);
         let mut all = forged_headers(&real);
         all.extend(unsupported_headers(&real));
         all.extend(forged_claims(&real, now));
         all.extend(mangled(token));
-        (tool, all)
+        (valid, all)
     };
     let refresh = async |token: &str| {
         let body = json!({"refresh": token});
         app.post("/auth/refresh/", body).await
     };
 
-    let (tool, forgeries_of_access) = forgeries(&tokens.access);
+    let (valid, forgeries_of_access) = forgeries(&tokens.access);
     for (name, token) in forgeries_of_access {
         let answer = app.get_user(&token).await;
         assert_eq!(answer.status, 401, "{name}: {answer:?}");
         answer.assert_problem(401, "not-authenticated");
     }
     assert_eq!(
-        app.get_user(&tool).await.status,
+        app.get_user(&valid).await.status,
         200,
-        "the forger's own tools work"
+        "a valid token made by the same helper is accepted"
     );
 
-    let (tool, forgeries_of_refresh) = forgeries(&tokens.refresh);
+    let (valid, forgeries_of_refresh) = forgeries(&tokens.refresh);
     for (name, token) in forgeries_of_refresh {
         let answer = refresh(&token).await;
         assert_eq!(answer.status, 401, "{name}: {answer:?}");
         answer.assert_problem(401, "invalid-refresh-token");
     }
     assert_eq!(
-        refresh(&tool).await.status,
+        refresh(&valid).await.status,
         200,
-        "the forger's own tools work"
+        "a valid token made by the same helper is accepted"
     );
 
     let long = format!("{}.{}.x", "A".repeat(50), "A".repeat(100_000));

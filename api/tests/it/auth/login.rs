@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::support::test_app::{PASSWORD, TestApp};
 
+/// Returns the claims of a token without verifying it.
 pub(crate) fn claims(token: &str) -> Value {
     let payload = token.split('.').nth(1).unwrap();
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
@@ -54,15 +55,15 @@ async fn login_tokens_have_original_claims_and_session_id() {
 async fn failed_login_response_is_same_for_every_account() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
-    app.logged_in_user("shut@example.com").await;
-    app.deactivate("shut@example.com").await;
+    app.logged_in_user("deactivated@example.com").await;
+    app.deactivate("deactivated@example.com").await;
 
     let mut bodies = Vec::new();
     for (email, password) in [
-        ("nobody@example.com", PASSWORD),
+        ("unknown@example.com", PASSWORD),
         ("ada@example.com", "a wrong password"),
-        ("shut@example.com", PASSWORD),
-        ("shut@example.com", "a wrong password"),
+        ("deactivated@example.com", PASSWORD),
+        ("deactivated@example.com", "a wrong password"),
     ] {
         let mut answer = app.try_login(email, password).await;
         answer.assert_problem(401, "invalid-credentials");

@@ -69,7 +69,7 @@ async fn password_change_wrong_current_password_changes_nothing() {
     assert_eq!(
         app.sink.mails().len(),
         mails,
-        "a notice was sent of what did not happen"
+        "a mail reported a change that did not happen"
     );
 }
 
@@ -113,7 +113,7 @@ async fn password_change_replaces_tokens_of_current_session() {
         assert_eq!(app.get_user(&access).await.status, 200, "{rotation}");
         let renewed = app.refresh(&refresh).await;
         assert_eq!(renewed.status, 200, "{renewed:?}");
-        // The notice of the change, and none of a replayed token.
+        // The mail about the change, and none about token reuse.
         assert_eq!(app.mails_to("ada@example.com").await.len(), mails + 1);
     }
 }

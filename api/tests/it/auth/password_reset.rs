@@ -1,4 +1,4 @@
-//! The three steps of a forgotten password.
+//! Password reset: `POST /auth/email_request/`, `/auth/check_otp/` and `/auth/reset_password/`.
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
@@ -15,21 +15,21 @@ const NEW: &str = "another quiet morning";
 #[tokio::test]
 async fn reset_request_response_is_same_for_every_email() {
     let app = TestApp::new().await;
-    app.register("waiting@example.com").await;
+    app.register("pending@example.com").await;
     app.logged_in_user("known@example.com").await;
-    app.logged_in_user("shut@example.com").await;
-    app.deactivate("shut@example.com").await;
+    app.logged_in_user("deactivated@example.com").await;
+    app.deactivate("deactivated@example.com").await;
     app.deliver_all().await;
     let before = app.sink.mails().len();
 
     let mut shapes = Vec::new();
-    let addresses = [
+    let emails = [
         "known@example.com",
         "unknown@example.com",
-        "waiting@example.com",
-        "shut@example.com",
+        "pending@example.com",
+        "deactivated@example.com",
     ];
-    for email in addresses {
+    for email in emails {
         let answer = app
             .post("/auth/email_request/", json!({"email": email}))
             .await;
@@ -53,19 +53,19 @@ async fn reset_request_response_is_same_for_every_email() {
     let rows = resets::Entity::find().all(&app.database.db).await.unwrap();
     assert!(
         rows.iter().all(|row| row.user_id.is_none()),
-        "somebody looked the address up during the request"
+        "the request looked the email up"
     );
 
     app.deliver_all().await;
-    let mut told: Vec<_> = app
+    let mut recipients: Vec<_> = app
         .sink
         .mails()
         .split_off(before)
         .into_iter()
         .flat_map(|mail| mail.to)
         .collect();
-    told.sort();
-    assert_eq!(told, ["known@example.com", "waiting@example.com"]);
+    recipients.sort();
+    assert_eq!(recipients, ["known@example.com", "pending@example.com"]);
 }
 
 /// Users get a reset code when they type their email in another case.
@@ -96,7 +96,7 @@ async fn reset_code_accepts_blanks_and_json_number() {
 
     let (token, code) = loop {
         let (token, code) = app.request_reset("ada@example.com").await;
-        // JSON knows no number with a leading nought.
+        // JSON has no number with a leading zero.
         if !code.starts_with('0') {
             break (token, code);
         }
@@ -118,10 +118,10 @@ async fn rejected_reset_codes_get_the_same_response() {
     let (expired, expired_code) = app.request_reset("ada@example.com").await;
     app.advance_clock(TimeDelta::minutes(6));
     let (token, code) = app.request_reset("ada@example.com").await;
-    let unheard = app
+    let unknown = app
         .post(
             "/auth/email_request/",
-            json!({"email": "nobody@example.com"}),
+            json!({"email": "unknown@example.com"}),
         )
         .await
         .text("/token");
@@ -134,7 +134,7 @@ async fn rejected_reset_codes_get_the_same_response() {
         (&token, "１２３４５６".to_owned()),
         (&used, used_code),
         (&expired, expired_code),
-        (&unheard, code.clone()),
+        (&unknown, code.clone()),
         ("no-such-token", code.clone()),
         (&"t".repeat(2_000), code),
     ] {
@@ -261,7 +261,7 @@ async fn reset_code_after_five_wrong_attempts_is_rejected() {
     assert_eq!(
         app.check_otp(&token, &code).await.status,
         200,
-        "the fifth try counts"
+        "the fifth attempt is accepted"
     );
 }
 
@@ -372,7 +372,7 @@ async fn reset_ends_sessions_and_other_resets_mails_owner() {
     app.login("ada@example.com", NEW).await;
 }
 
-/// A user who chooses a weak password is told the reason and can try again.
+/// A user who chooses a weak password is recipients the reason and can try again.
 #[tokio::test]
 async fn reset_weak_password_is_rejected_and_token_kept() {
     let app = TestApp::new().await;
@@ -480,7 +480,7 @@ async fn reset_mail_stays_in_outbox_without_queue() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
     app.deliver_all().await;
-    // What the queue would push into is of another type, so that every push fails.
+    // Keys of another type make every push of the queue fail.
     let mut redis = app.redis.connection();
     for part in ["data", "active", "scheduled"] {
         let key = format!("{}:mails:{part}", app.redis.namespace());
@@ -502,12 +502,12 @@ async fn reset_mail_stays_in_outbox_without_queue() {
         .await;
 
     assert_eq!(answer.status, 201);
-    let waiting = mail::list(&app.database.db, Some(mail::MailState::Queued), 10)
+    let queued = mail::list(&app.database.db, Some(mail::MailState::Queued), 10)
         .await
         .unwrap();
-    assert_eq!(waiting.len(), 1);
+    assert_eq!(queued.len(), 1);
     assert_eq!(
-        waiting[0].request_id,
+        queued[0].request_id,
         answer.headers["x-request-id"].to_str().unwrap()
     );
 }

@@ -1,4 +1,4 @@
-//! The password reset against a simple model of it: histories that nobody thought of, through the front door.
+//! Compares the password reset with a simple model of it over random histories of requests.
 
 use chrono::TimeDelta;
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -10,33 +10,32 @@ use crate::{
     support::test_app::{PASSWORD, TestApp, code_in, wrong_code},
 };
 
-/// So many histories, of so many steps at most.
+/// Number of histories, and the maximum number of steps of each.
 const CASES: u32 = 24;
 const STEPS: usize = 30;
 
-/// As `OTP_TRIES`, `OTP_SECONDS` and `RESET_SECONDS` are by default.
-const TRIES: u32 = 5;
-const CODE: i64 = 300;
-const RESET: i64 = 600;
+/// Defaults of `OTP_TRIES`, `OTP_SECONDS` and `RESET_SECONDS`.
+const MAX_ATTEMPTS: u32 = 5;
+const CODE_LIFETIME: i64 = 300;
+const RESET_LIFETIME: i64 = 600;
 
-const ADDRESSES: [&str; 2] = ["ada@example.com", "countess@example.com"];
+const EMAILS: [&str; 2] = ["ada@example.com", "countess@example.com"];
 
 #[derive(Clone, Debug)]
 enum Step {
-    /// Somebody asks for a code, for one of the addresses.
+    /// A client requests a code for the first email or the other one.
     Request(bool),
-    /// The worker delivers what waits.
+    /// The worker delivers the queued mails.
     Deliver,
     Check(Index, Guess),
     Reset(Index),
-    Pass(i64),
-    /// The account is shut.
-    Shut,
-    Open,
-    /// The account takes the other address.
-    Move,
-    /// The owner logs in with the present password, and changes it: that ends what is open.
-    Change,
+    AdvanceClock(i64),
+    Deactivate,
+    Reactivate,
+    /// The account changes to the other email.
+    ChangeEmail,
+    /// The owner changes the password, which ends pending resets.
+    ChangePassword,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,61 +57,61 @@ fn step() -> impl Strategy<Value = Step> {
     let time = prop_oneof![
         Just(1),
         Just(60),
-        Just(CODE - 1),
-        Just(CODE),
-        Just(RESET - CODE),
-        Just(RESET - 1),
-        1..RESET,
+        Just(CODE_LIFETIME - 1),
+        Just(CODE_LIFETIME),
+        Just(RESET_LIFETIME - CODE_LIFETIME),
+        Just(RESET_LIFETIME - 1),
+        1..RESET_LIFETIME,
     ];
     prop_oneof![
         3 => any::<bool>().prop_map(Step::Request),
         3 => Just(Step::Deliver),
         8 => (any::<Index>(), guess).prop_map(|(which, guess)| Step::Check(which, guess)),
         5 => any::<Index>().prop_map(Step::Reset),
-        2 => time.prop_map(Step::Pass),
-        1 => Just(Step::Shut),
-        1 => Just(Step::Open),
-        1 => Just(Step::Move),
-        1 => Just(Step::Change),
+        2 => time.prop_map(Step::AdvanceClock),
+        1 => Just(Step::Deactivate),
+        1 => Just(Step::Reactivate),
+        1 => Just(Step::ChangeEmail),
+        1 => Just(Step::ChangePassword),
     ]
 }
 
-/// What is known of one request.
+/// Expected state of one reset request.
 struct Request {
     token: String,
-    address: usize,
-    asked: i64,
-    /// Whether its mail waits to be delivered.
-    waits: bool,
-    /// The code, and until when it counts.
+    email: usize,
+    requested_at: i64,
+    /// Whether its mail is queued.
+    queued: bool,
+    /// The code and its expiry.
     code: Option<(String, i64)>,
-    tries: u32,
+    attempts: u32,
     checked: bool,
     ended: bool,
 }
 
 impl Request {
     fn is_open(&self, now: i64) -> bool {
-        !self.ended && now < self.asked + RESET
+        !self.ended && now < self.requested_at + RESET_LIFETIME
     }
 
-    /// A try is taken whatever is guessed, as long as a code may be tried at all.
+    /// Checks a guess. Each guess consumes an attempt while the code can be entered.
     fn check(&mut self, guess: &str, now: i64) -> bool {
         let in_time = self.code.as_ref().is_none_or(|(_, end)| now < *end);
-        if !self.is_open(now) || self.checked || !in_time || self.tries == TRIES {
+        if !self.is_open(now) || self.checked || !in_time || self.attempts == MAX_ATTEMPTS {
             return false;
         }
-        self.tries += 1;
+        self.attempts += 1;
         self.checked = self.code.as_ref().is_some_and(|(code, _)| code == guess);
         self.checked
     }
 }
 
-/// The account with its requests, as the documentation has it.
+/// Expected state of the account and its requests, by the documentation.
 struct Model {
     now: i64,
-    shut: bool,
-    address: usize,
+    deactivated: bool,
+    email: usize,
     password: String,
     requests: Vec<Request>,
 }
@@ -121,11 +120,11 @@ impl Model {
     fn accepts_password(&self, request: &Request) -> bool {
         request.is_open(self.now)
             && request.checked
-            && !self.shut
-            && request.address == self.address
+            && !self.deactivated
+            && request.email == self.email
     }
 
-    /// A new password ends every request whose mail has found the account.
+    /// Ends every request whose code was sent, as a new password does.
     fn set_password(&mut self, password: String) {
         self.password = password;
         for request in &mut self.requests {
@@ -134,29 +133,29 @@ impl Model {
     }
 }
 
-/// The app with its model.
-struct Play {
+/// The application and its model.
+struct Simulation {
     app: TestApp,
     model: Model,
 }
 
-impl Play {
+impl Simulation {
     async fn start() -> Self {
         let app = TestApp::new().await;
-        app.register(ADDRESSES[0]).await;
-        app.activate(ADDRESSES[0]).await;
+        app.register(EMAILS[0]).await;
+        app.activate(EMAILS[0]).await;
         app.deliver_all().await;
         let model = Model {
             now: 0,
-            shut: false,
-            address: 0,
+            deactivated: false,
+            email: 0,
             password: PASSWORD.to_owned(),
             requests: Vec::new(),
         };
         Self { app, model }
     }
 
-    async fn take(&mut self, step: &Step, number: usize) {
+    async fn apply(&mut self, step: &Step, number: usize) {
         match step {
             Step::Request(first) => self.request(usize::from(!first)).await,
             Step::Deliver => self.deliver().await,
@@ -168,44 +167,44 @@ impl Play {
                 self.reset(which.index(self.model.requests.len()), number)
                     .await;
             }
-            Step::Check(..) | Step::Reset(_) => self.unknown().await,
-            Step::Pass(seconds) => {
+            Step::Check(..) | Step::Reset(_) => self.check_unknown_token().await,
+            Step::AdvanceClock(seconds) => {
                 self.app.advance_clock(TimeDelta::seconds(*seconds));
                 self.model.now += seconds;
             }
-            Step::Shut if !self.model.shut => {
-                self.app.deactivate(ADDRESSES[self.model.address]).await;
-                self.model.shut = true;
+            Step::Deactivate if !self.model.deactivated => {
+                self.app.deactivate(EMAILS[self.model.email]).await;
+                self.model.deactivated = true;
             }
-            Step::Open if self.model.shut => {
-                self.app.activate(ADDRESSES[self.model.address]).await;
-                self.model.shut = false;
+            Step::Reactivate if self.model.deactivated => {
+                self.app.activate(EMAILS[self.model.email]).await;
+                self.model.deactivated = false;
             }
-            Step::Shut | Step::Open => {}
-            Step::Move => self.move_address().await,
-            Step::Change => self.change(number).await,
+            Step::Deactivate | Step::Reactivate => {}
+            Step::ChangeEmail => self.change_email().await,
+            Step::ChangePassword => self.change_password(number).await,
         }
     }
 
-    async fn request(&mut self, address: usize) {
+    async fn request(&mut self, email: usize) {
         let answer = self
             .app
-            .post("/auth/email_request/", json!({"email": ADDRESSES[address]}))
+            .post("/auth/email_request/", json!({"email": EMAILS[email]}))
             .await;
         assert_eq!(answer.status, 201, "{answer:?}");
         self.model.requests.push(Request {
             token: answer.text("/token"),
-            address,
-            asked: self.model.now,
-            waits: true,
+            email,
+            requested_at: self.model.now,
+            queued: true,
             code: None,
-            tries: 0,
+            attempts: 0,
             checked: false,
             ended: false,
         });
     }
 
-    /// Of each request that is open and whose address is the account's a code arrives, and of no other; in their order.
+    /// Delivers the queued mails. Only open requests for the email of the active account get a code, in their order.
     async fn deliver(&mut self) {
         let before = self.app.sink.mails().len();
         self.app.deliver_all().await;
@@ -215,17 +214,20 @@ impl Play {
             .filter(|mail| mail.subject.starts_with(|c: char| c.is_ascii_digit()));
         let model = &mut self.model;
         for request in &mut model.requests {
-            if !std::mem::take(&mut request.waits) {
+            if !std::mem::take(&mut request.queued) {
                 continue;
             }
-            if request.is_open(model.now) && !model.shut && request.address == model.address {
+            if request.is_open(model.now) && !model.deactivated && request.email == model.email {
                 let mail = codes.next().expect("a mail with a code");
-                assert_eq!(mail.to, [ADDRESSES[request.address]]);
-                let end = Ord::min(model.now + CODE, request.asked + RESET);
+                assert_eq!(mail.to, [EMAILS[request.email]]);
+                let end = Ord::min(
+                    model.now + CODE_LIFETIME,
+                    request.requested_at + RESET_LIFETIME,
+                );
                 request.code = Some((code_in(mail), end));
             }
         }
-        assert!(codes.next().is_none(), "a code too many was sent");
+        assert!(codes.next().is_none(), "an unexpected code was sent");
     }
 
     async fn check(&mut self, which: usize, guess: Guess) {
@@ -243,7 +245,7 @@ impl Play {
             Guess::NoCode => "no code".to_owned(),
         };
         let request = &mut requests[which];
-        // What is no code at all takes no try.
+        // Input that is no code consumes no attempt.
         let right = guess != "no code" && request.check(&guess, self.model.now);
         let answer = self.app.check_otp(&request.token, &guess).await;
         if right {
@@ -266,28 +268,28 @@ impl Play {
         }
     }
 
-    async fn unknown(&self) {
+    async fn check_unknown_token(&self) {
         let answer = self.app.check_otp("no-such-token", "123456").await;
         answer.assert_problem(400, "invalid-otp");
         let answer = self.app.reset_password("no-such-token", PASSWORD).await;
         answer.assert_problem(400, "invalid-reset-token");
     }
 
-    async fn move_address(&mut self) {
-        let next = 1 - self.model.address;
-        let user = self.app.user(ADDRESSES[self.model.address]).await;
-        let email: latchkey_shared::types::email::Email = ADDRESSES[next].parse().unwrap();
+    async fn change_email(&mut self) {
+        let next = 1 - self.model.email;
+        let user = self.app.user(EMAILS[self.model.email]).await;
+        let email: latchkey_shared::types::email::Email = EMAILS[next].parse().unwrap();
         let mut row = user.into_active_model();
         (row.email_key, row.email) = (Set(email.key()), Set(email));
         row.update(&self.app.database.db).await.unwrap();
-        self.model.address = next;
+        self.model.email = next;
     }
 
-    async fn change(&mut self, number: usize) {
-        if self.model.shut {
+    async fn change_password(&mut self, number: usize) {
+        if self.model.deactivated {
             return;
         }
-        let email = ADDRESSES[self.model.address];
+        let email = EMAILS[self.model.email];
         let tokens = self.app.login(email, &self.model.password).await;
         let new = format!("another evening {number} of snow");
         let request = self
@@ -299,11 +301,11 @@ impl Play {
         self.model.set_password(new);
     }
 
-    /// The password that counts is the one that was set last, and no other.
-    async fn end(&self) {
-        let email = ADDRESSES[self.model.address];
+    /// Asserts that only the last password is valid.
+    async fn check_final_state(&self) {
+        let email = EMAILS[self.model.email];
         let answer = self.app.try_login(email, &self.model.password).await;
-        let status = if self.model.shut { 401 } else { 200 };
+        let status = if self.model.deactivated { 401 } else { 200 };
         assert_eq!(answer.status, status, "{answer:?}");
         if self.model.password != PASSWORD {
             assert_eq!(self.app.try_login(email, PASSWORD).await.status, 401);
@@ -317,11 +319,11 @@ fn random_reset_histories_match_the_model() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     check_property(CASES, &vec(step(), 1..STEPS), |steps| {
         runtime.block_on(async {
-            let mut play = Play::start().await;
+            let mut simulation = Simulation::start().await;
             for (number, step) in steps.iter().enumerate() {
-                play.take(step, number).await;
+                simulation.apply(step, number).await;
             }
-            play.end().await;
+            simulation.check_final_state().await;
         });
     });
 }

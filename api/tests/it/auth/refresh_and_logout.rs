@@ -1,4 +1,4 @@
-//! `POST /auth/refresh/`, `POST /auth/logout/`, and what ends a session.
+//! `POST /auth/refresh/`, `POST /auth/logout/`, and the events that revoke a session.
 
 use chrono::TimeDelta;
 use latchkey_shared::models::{session, user};

@@ -1,4 +1,4 @@
-//! Refresh tokens that are replaced when they are used (S3), and sessions that were idle for too long (S4).
+//! Rotation of refresh tokens (S3) and idle timeouts of sessions (S4).
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
@@ -7,14 +7,14 @@ use serde_json::json;
 
 use crate::support::test_app::{PASSWORD, TestApp};
 
-async fn rotating() -> TestApp {
+async fn start_rotating() -> TestApp {
     TestApp::with(&[("REFRESH_ROTATION", "on")]).await
 }
 
 /// S3: Each refresh replaces the refresh token.
 #[tokio::test]
 async fn rotating_refresh_returns_a_new_token_each_time() {
-    let app = rotating().await;
+    let app = start_rotating().await;
     let mut token = app.logged_in_user("ada@example.com").await.refresh;
     for _ in 0..5 {
         app.advance_clock(TimeDelta::minutes(5));
@@ -32,7 +32,7 @@ async fn rotating_refresh_returns_a_new_token_each_time() {
 /// S3: Refreshes do not extend the absolute lifetime of a session.
 #[tokio::test]
 async fn rotation_does_not_extend_session_expiry() {
-    let app = rotating().await;
+    let app = start_rotating().await;
     let first = app.logged_in_user("ada@example.com").await.refresh;
     app.advance_clock(TimeDelta::days(9));
     let second = app.refresh(&first).await.text("/refresh");
@@ -45,7 +45,7 @@ async fn rotation_does_not_extend_session_expiry() {
 /// S3: A client that refreshes 100 times concurrently gets one new token and stays logged in.
 #[tokio::test]
 async fn concurrent_refreshes_return_one_successor() {
-    let app = rotating().await;
+    let app = start_rotating().await;
     let token = app.logged_in_user("ada@example.com").await.refresh;
 
     let answers = join_all((0..100).map(|_| app.refresh(&token))).await;
@@ -62,7 +62,7 @@ async fn concurrent_refreshes_return_one_successor() {
 /// S3: A client that lost the response can repeat its refresh within the window.
 #[tokio::test]
 async fn refresh_replay_within_window_returns_same_successor() {
-    let app = rotating().await;
+    let app = start_rotating().await;
     let token = app.logged_in_user("ada@example.com").await.refresh;
     let successor = app.refresh(&token).await.text("/refresh");
     app.advance_clock(TimeDelta::seconds(9));
@@ -72,7 +72,7 @@ async fn refresh_replay_within_window_returns_same_successor() {
 /// S3: A replay after the window revokes the thief's and the owner's tokens and mails the owner once.
 #[tokio::test]
 async fn refresh_replay_after_window_ends_session_mails_owner() {
-    let app = rotating().await;
+    let app = start_rotating().await;
     let stolen = app.logged_in_user("ada@example.com").await;
     let elsewhere = app.login("ada@example.com", PASSWORD).await;
     let newer = app.refresh(&stolen.refresh).await;
@@ -93,11 +93,12 @@ async fn refresh_replay_after_window_ends_session_mails_owner() {
     assert_eq!(
         app.get_user(&elsewhere.access).await.status,
         200,
-        "another session ended, too"
+        "another session ended"
     );
-    let told = app.mails_to("ada@example.com").await;
+    let mails = app.mails_to("ada@example.com").await;
     assert_eq!(
-        told.iter()
+        mails
+            .iter()
             .filter(|mail| mail.subject.contains("logged out"))
             .count(),
         1
@@ -107,7 +108,7 @@ async fn refresh_replay_after_window_ends_session_mails_owner() {
 /// S3: The replay window covers only the previous token. A replay of an older one ends the session.
 #[tokio::test]
 async fn older_refresh_token_replay_ends_session_at_once() {
-    let app = rotating().await;
+    let app = start_rotating().await;
     let first = app.logged_in_user("ada@example.com").await.refresh;
     let second = app.refresh(&first).await.text("/refresh");
     let third = app.refresh(&second).await.text("/refresh");
@@ -137,10 +138,10 @@ async fn session_idle_for_too_long_is_ended() {
 /// S3: A client that never got the new token can log out with the old one. After the window this is a replay.
 #[tokio::test]
 async fn logout_with_replaced_token_ends_session() {
-    let app = rotating().await;
+    let app = start_rotating().await;
     app.register("ada@example.com").await;
     app.activate("ada@example.com").await;
-    for (passed, status, told) in [(9, 204, 0), (10, 401, 1)] {
+    for (passed, status, mail_count) in [(9, 204, 0), (10, 401, 1)] {
         let old = app.login("ada@example.com", PASSWORD).await.refresh;
         let newer = app.refresh(&old).await;
         app.advance_clock(TimeDelta::seconds(passed));
@@ -158,10 +159,10 @@ async fn logout_with_replaced_token_ends_session() {
             .assert_problem(401, "not-authenticated");
         let mails = app.mails_to("ada@example.com").await;
         let replays = mails.iter().filter(|it| it.subject.contains("logged out"));
-        assert_eq!(replays.count(), told);
+        assert_eq!(replays.count(), mail_count);
         let log = audit::list(&app.database.db, audit::Filter::default(), 10).await;
         let ends: Vec<_> = log.unwrap().into_iter().map(|it| it.event).collect();
-        let kind = if told == 0 {
+        let kind = if mail_count == 0 {
             EventKind::TokenRevoked
         } else {
             EventKind::TokenReuse

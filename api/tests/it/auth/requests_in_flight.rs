@@ -1,4 +1,4 @@
-//! Requests whose last byte is held back, while what they were allowed by ends.
+//! Requests that lose their authorization in flight: each test withholds the last byte until the session has ended.
 
 use std::time::Duration;
 
@@ -25,15 +25,15 @@ use crate::{
 const NEW: &str = "another quiet morning";
 const THIEF: &str = "a thief's own password";
 
-/// A request that was let in and lacks its last byte.
-struct Pending {
+/// An authenticated request that lacks its last byte.
+struct PartialRequest {
     stream: TcpStream,
     last: u8,
 }
 
-impl Pending {
-    /// Sends all of a request but its last byte. The server asks for the body once it has looked at the token.
-    async fn begin(app: &TestApp, method: &str, path: &str, access: &str, body: &Value) -> Self {
+impl PartialRequest {
+    /// Sends a request except for its last byte. The server asks for the body after it has verified the token.
+    async fn start(app: &TestApp, method: &str, path: &str, access: &str, body: &Value) -> Self {
         let body = body.to_string();
         let (last, rest) = body.as_bytes().split_last().unwrap();
         let address = app.base.trim_start_matches("http://");
@@ -58,8 +58,8 @@ impl Pending {
         }
     }
 
-    /// Sends the last byte; what is answered.
-    async fn end(mut self) -> String {
+    /// Sends the last byte and returns the response.
+    async fn finish(mut self) -> String {
         self.stream.write_all(&[self.last]).await.unwrap();
         let mut answer = Vec::new();
         timeout(WAIT_TIMEOUT, self.stream.read_to_end(&mut answer))
@@ -70,18 +70,22 @@ impl Pending {
     }
 }
 
-/// What ends a session.
+/// Events that end a session.
 #[derive(Clone, Copy, Debug)]
-enum End {
+enum SessionEnd {
     Reset,
     LogoutAll,
     Deactivation,
 }
 
-const ENDS: [End; 3] = [End::Reset, End::LogoutAll, End::Deactivation];
+const ENDS: [SessionEnd; 3] = [
+    SessionEnd::Reset,
+    SessionEnd::LogoutAll,
+    SessionEnd::Deactivation,
+];
 
-impl End {
-    async fn come(self, app: &TestApp, email: &str, owner: &Tokens) {
+impl SessionEnd {
+    async fn apply(self, app: &TestApp, email: &str, owner: &Tokens) {
         match self {
             Self::Reset => {
                 app.complete_reset(email, NEW).await;
@@ -97,7 +101,7 @@ impl End {
 }
 
 #[track_caller]
-fn is_not_authenticated(answer: &str, end: End) {
+fn assert_not_authenticated(answer: &str, end: SessionEnd) {
     assert!(answer.starts_with("HTTP/1.1 401"), "{end:?}: {answer}");
     assert!(
         answer.contains("/problems/not-authenticated"),
@@ -115,20 +119,20 @@ async fn profile_change_by_ended_session_is_rejected() {
         let thief = app.login(&email, PASSWORD).await;
         let change = |body: Value| {
             let (app, access) = (&app, thief.access.as_str());
-            async move { Pending::begin(app, "PATCH", "/api/user/", access, &body).await }
+            async move { PartialRequest::start(app, "PATCH", "/api/user/", access, &body).await }
         };
         let body = json!({"email": "thief@example.com", "username": "Thief"});
-        // The second is written another way: it concerns nobody but the row.
+        // A change without an email is written by another statement.
         let pending = [
             change(body).await,
             change(json!({"username": "Thief"})).await,
         ];
 
-        end.come(&app, &email, &owner).await;
+        end.apply(&app, &email, &owner).await;
         let before = app.user(&email).await;
 
         for pending in pending {
-            is_not_authenticated(&pending.end().await, end);
+            assert_not_authenticated(&pending.finish().await, end);
         }
         assert_eq!(app.user(&email).await, before, "{end:?}");
     }
@@ -140,15 +144,15 @@ async fn profile_change_by_unactivated_account_is_rejected() {
     let app = TestApp::new().await;
     let owner = app.logged_in_user("ada@example.com").await;
     let body = json!({"username": "Thief"});
-    let pending = Pending::begin(&app, "PATCH", "/api/user/", &owner.access, &body).await;
-    let taken_back = user::ActiveModel {
+    let pending = PartialRequest::start(&app, "PATCH", "/api/user/", &owner.access, &body).await;
+    let unactivated = user::ActiveModel {
         id: Set(app.user("ada@example.com").await.id),
         is_activated: Set(false),
         ..Default::default()
     };
-    let before = taken_back.update(&app.database.db).await.unwrap();
+    let before = unactivated.update(&app.database.db).await.unwrap();
 
-    let answer = pending.end().await;
+    let answer = pending.finish().await;
 
     assert!(answer.starts_with("HTTP/1.1 403"), "{answer}");
     assert_eq!(app.user("ada@example.com").await, before);
@@ -158,11 +162,11 @@ async fn profile_change_by_unactivated_account_is_rejected() {
 #[tokio::test]
 async fn profile_change_during_session_end_is_rejected() {
     for all in [true, false] {
-        being_ended(all).await;
+        assert_change_waits_for_session_end(all).await;
     }
 }
 
-async fn being_ended(all: bool) {
+async fn assert_change_waits_for_session_end(all: bool) {
     let app = TestApp::new().await;
     let owner = app.logged_in_user("ada@example.com").await;
     let (db, now) = (&app.database.db, app.clock.now());
@@ -175,17 +179,17 @@ async fn being_ended(all: bool) {
         assert!(session::revoke(&ending, sid.unwrap(), now).await.unwrap());
     }
     let body = json!({"username": "Thief"});
-    let pending = Pending::begin(&app, "PATCH", "/api/user/", &owner.access, &body).await;
-    let mut changing = tokio::spawn(pending.end());
+    let pending = PartialRequest::start(&app, "PATCH", "/api/user/", &owner.access, &body).await;
+    let mut changing = tokio::spawn(pending.finish());
     let early = timeout(Duration::from_millis(300), &mut changing).await;
-    assert!(early.is_err(), "it does not wait: {early:?}");
+    assert!(early.is_err(), "the change did not wait: {early:?}");
 
     if all {
         session::revoke_all(&ending, before.id, now).await.unwrap();
     }
     ending.commit().await.unwrap();
 
-    is_not_authenticated(&changing.await.unwrap(), End::LogoutAll);
+    assert_not_authenticated(&changing.await.unwrap(), SessionEnd::LogoutAll);
     assert_eq!(app.user("ada@example.com").await, before);
 }
 
@@ -199,12 +203,12 @@ async fn password_change_by_ended_session_is_rejected() {
         let thief = app.login(&email, PASSWORD).await;
         let path = "/auth/change_password/";
         let body = json!({"password": PASSWORD, "new_password": THIEF});
-        let pending = Pending::begin(&app, "POST", path, &thief.access, &body).await;
+        let pending = PartialRequest::start(&app, "POST", path, &thief.access, &body).await;
 
-        end.come(&app, &email, &owner).await;
+        end.apply(&app, &email, &owner).await;
         let before = app.user(&email).await;
 
-        is_not_authenticated(&pending.end().await, end);
+        assert_not_authenticated(&pending.finish().await, end);
         assert_eq!(app.user(&email).await, before, "{end:?}");
     }
 }
@@ -216,7 +220,7 @@ async fn password_change_verified_before_another_is_rejected() {
     let here = app.logged_in_user("ada@example.com").await;
     let path = "/auth/change_password/";
     let body = json!({"password": PASSWORD, "new_password": THIEF});
-    let pending = Pending::begin(&app, "POST", path, &here.access, &body).await;
+    let pending = PartialRequest::start(&app, "POST", path, &here.access, &body).await;
 
     let body = json!({"password": PASSWORD, "new_password": NEW});
     let request = app.request(Method::POST, path);
@@ -225,7 +229,7 @@ async fn password_change_verified_before_another_is_rejected() {
         .await;
     assert_eq!(first.status, 200, "{first:?}");
 
-    let answer = pending.end().await;
+    let answer = pending.finish().await;
     assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
     app.login("ada@example.com", NEW).await;
 }
@@ -235,14 +239,15 @@ async fn password_change_verified_before_another_is_rejected() {
 async fn login_verified_before_reset_or_deactivation_is_rejected() {
     let app = TestApp::new().await;
     let owner = app.logged_in_user("ada@example.com").await;
-    for end in [End::Reset, End::Deactivation] {
+    for end in [SessionEnd::Reset, SessionEnd::Deactivation] {
         let verified = app.user("ada@example.com").await;
-        end.come(&app, "ada@example.com", &owner).await;
+        end.apply(&app, "ada@example.com", &owner).await;
 
         let (db, now) = (&app.database.db, app.clock.now());
-        let noted = user::record_login(db, verified.id, &verified.password_hash, None, now).await;
+        let recorded =
+            user::record_login(db, verified.id, &verified.password_hash, None, now).await;
 
-        assert!(!noted.unwrap(), "{end:?}");
+        assert!(!recorded.unwrap(), "{end:?}");
         let alive = session::list_alive(db, verified.id, now + TimeDelta::seconds(1)).await;
         assert!(alive.unwrap().is_empty(), "{end:?}");
     }

@@ -1,4 +1,4 @@
-//! Sessions and their tokens against a simple model of them: histories that nobody thought of, through the front door.
+//! Compares sessions and their tokens with a simple model of them over random histories of requests.
 
 use chrono::TimeDelta;
 use proptest::{collection::vec, prelude::*, sample::Index};
@@ -11,37 +11,37 @@ use crate::{
     support::test_app::{ApiResponse, PASSWORD, TestApp},
 };
 
-/// So many histories, of so many steps at most.
+/// Number of histories, and the maximum number of steps of each.
 const CASES: u32 = 24;
 const STEPS: usize = 30;
 
 const EMAIL: &str = "ada@example.com";
 
-/// Life times in seconds, and the time in which a replaced token still gives its successor.
-const ACCESS: i64 = 300;
-const ABSOLUTE: i64 = 7200;
-const IDLE: i64 = 3600;
-const WINDOW: i64 = 10;
+/// Lifetimes in seconds, and the window in which a replaced refresh token returns its successor.
+const ACCESS_LIFETIME: i64 = 300;
+const ABSOLUTE_LIFETIME: i64 = 7200;
+const IDLE_TIMEOUT: i64 = 3600;
+const REPLAY_WINDOW: i64 = 10;
 
 #[derive(Clone, Debug)]
 enum Step {
     Login,
-    /// With a token of a session: its newest, the one before, or any of them.
-    Refresh(Index, Age),
-    Logout(Index, Age),
-    /// With an access token of a session.
-    Look(Index, Index),
+    /// A refresh with a token of a session.
+    Refresh(Index, TokenAge),
+    Logout(Index, TokenAge),
+    /// A request for the profile with an access token of a session.
+    ReadProfile(Index, Index),
     LogoutAll(Index, Index),
-    Change(Index, Index),
-    Pass(i64),
-    Shut,
-    Open,
-    /// The activation is taken back, or given.
-    Activate(bool),
+    ChangePassword(Index, Index),
+    AdvanceClock(i64),
+    Deactivate,
+    Reactivate,
+    /// Staff activates the account, or takes the activation back.
+    SetActivated(bool),
 }
 
 #[derive(Clone, Debug)]
-enum Age {
+enum TokenAge {
     Newest,
     Previous,
     Any(Index),
@@ -50,37 +50,37 @@ enum Age {
 fn step() -> impl Strategy<Value = Step> {
     let age = || {
         prop_oneof![
-            4 => Just(Age::Newest),
-            2 => Just(Age::Previous),
-            1 => any::<Index>().prop_map(Age::Any),
+            4 => Just(TokenAge::Newest),
+            2 => Just(TokenAge::Previous),
+            1 => any::<Index>().prop_map(TokenAge::Any),
         ]
     };
     let time = prop_oneof![
         Just(1),
-        Just(WINDOW - 1),
-        Just(WINDOW),
-        Just(ACCESS - 1),
-        Just(ACCESS),
-        Just(IDLE - 1),
-        Just(IDLE),
-        1..IDLE,
+        Just(REPLAY_WINDOW - 1),
+        Just(REPLAY_WINDOW),
+        Just(ACCESS_LIFETIME - 1),
+        Just(ACCESS_LIFETIME),
+        Just(IDLE_TIMEOUT - 1),
+        Just(IDLE_TIMEOUT),
+        1..IDLE_TIMEOUT,
     ];
     let token = (any::<Index>(), any::<Index>());
     prop_oneof![
         3 => Just(Step::Login),
         9 => (any::<Index>(), age()).prop_map(|(session, age)| Step::Refresh(session, age)),
         3 => (any::<Index>(), age()).prop_map(|(session, age)| Step::Logout(session, age)),
-        5 => token.clone().prop_map(|(session, token)| Step::Look(session, token)),
+        5 => token.clone().prop_map(|(session, token)| Step::ReadProfile(session, token)),
         1 => token.clone().prop_map(|(session, token)| Step::LogoutAll(session, token)),
-        1 => token.prop_map(|(session, token)| Step::Change(session, token)),
-        4 => time.prop_map(Step::Pass),
-        1 => Just(Step::Shut),
-        2 => Just(Step::Open),
-        1 => any::<bool>().prop_map(Step::Activate),
+        1 => token.prop_map(|(session, token)| Step::ChangePassword(session, token)),
+        4 => time.prop_map(Step::AdvanceClock),
+        1 => Just(Step::Deactivate),
+        2 => Just(Step::Reactivate),
+        1 => any::<bool>().prop_map(Step::SetActivated),
     ]
 }
 
-/// One login.
+/// Expected state of one session.
 struct Session {
     started: i64,
     used: i64,
@@ -88,87 +88,87 @@ struct Session {
     /// Refresh tokens, the newest last.
     refresh: Vec<String>,
     rotated: i64,
-    /// Access tokens, each with its second.
+    /// Access tokens, each with the second of its issue.
     access: Vec<(String, i64)>,
 }
 
 impl Session {
     fn is_alive(&self, now: i64) -> bool {
-        !self.ended && now < self.started + ABSOLUTE && now < self.used + IDLE
+        !self.ended && now < self.started + ABSOLUTE_LIFETIME && now < self.used + IDLE_TIMEOUT
     }
 
-    fn place(&self, age: &Age) -> usize {
+    fn position(&self, age: &TokenAge) -> usize {
         match age {
-            Age::Newest => self.refresh.len() - 1,
-            Age::Previous => self.refresh.len().saturating_sub(2),
-            Age::Any(index) => index.index(self.refresh.len()),
+            TokenAge::Newest => self.refresh.len() - 1,
+            TokenAge::Previous => self.refresh.len().saturating_sub(2),
+            TokenAge::Any(index) => index.index(self.refresh.len()),
         }
     }
 }
 
-/// The app, and what the documentation says of it.
-struct Play {
+/// The application and its expected state, by the documentation.
+struct Simulation {
     app: TestApp,
     rotating: bool,
     now: i64,
-    shut: bool,
+    deactivated: bool,
     activated: bool,
     password: String,
     sessions: Vec<Session>,
 }
 
-impl Play {
+impl Simulation {
     async fn start(rotating: bool) -> Self {
         let app = TestApp::with(&[
             ("REFRESH_ROTATION", if rotating { "on" } else { "off" }),
-            ("REFRESH_TOKEN_SECONDS", &ABSOLUTE.to_string()),
-            ("SESSION_IDLE_SECONDS", &IDLE.to_string()),
+            ("REFRESH_TOKEN_SECONDS", &ABSOLUTE_LIFETIME.to_string()),
+            ("SESSION_IDLE_SECONDS", &IDLE_TIMEOUT.to_string()),
         ])
         .await;
         app.register(EMAIL).await;
         app.activate(EMAIL).await;
-        let mut play = Self {
+        let mut simulation = Self {
             app,
             rotating,
             now: 0,
-            shut: false,
+            deactivated: false,
             activated: true,
             password: PASSWORD.to_owned(),
             sessions: Vec::new(),
         };
-        play.login().await;
-        play
+        simulation.login().await;
+        simulation
     }
 
-    async fn take(&mut self, step: &Step, number: usize) {
+    async fn apply(&mut self, step: &Step, number: usize) {
         let count = self.sessions.len();
         match step {
             Step::Login => self.login().await,
             Step::Refresh(session, age) => {
                 let session = session.index(count);
-                let place = self.sessions[session].place(age);
-                self.refresh(session, place).await;
+                let position = self.sessions[session].position(age);
+                self.refresh(session, position).await;
             }
             Step::Logout(session, age) => self.logout(session.index(count), age).await,
-            Step::Look(session, token) => {
+            Step::ReadProfile(session, token) => {
                 let session = session.index(count);
                 let token = token.index(self.sessions[session].access.len());
-                self.look(session, token).await;
+                self.read_profile(session, token).await;
             }
             Step::LogoutAll(session, token) => {
                 if self
-                    .signed_in(session, token, "/auth/logout_all/", json!({}), 204)
+                    .post_with_token(session, token, "/auth/logout_all/", json!({}), 204)
                     .await
                     .is_some()
                 {
                     self.end_all();
                 }
             }
-            Step::Change(session, token) => {
+            Step::ChangePassword(session, token) => {
                 let new = format!("another evening {number} of snow");
                 let body = json!({"password": self.password, "new_password": new});
                 let path = "/auth/change_password/";
-                let changed = self.signed_in(session, token, path, body, 200).await;
+                let changed = self.post_with_token(session, token, path, body, 200).await;
                 if let Some((replaced, answer)) = changed {
                     self.password = new;
                     self.end_all();
@@ -182,21 +182,21 @@ impl Play {
                     });
                 }
             }
-            Step::Pass(seconds) => {
+            Step::AdvanceClock(seconds) => {
                 self.app.advance_clock(TimeDelta::seconds(*seconds));
                 self.now += seconds;
             }
-            Step::Shut if !self.shut => {
+            Step::Deactivate if !self.deactivated => {
                 self.app.deactivate(EMAIL).await;
-                self.shut = true;
+                self.deactivated = true;
                 self.end_all();
             }
-            Step::Open if self.shut => {
+            Step::Reactivate if self.deactivated => {
                 self.app.activate(EMAIL).await;
-                (self.shut, self.activated) = (false, true);
+                (self.deactivated, self.activated) = (false, true);
             }
-            Step::Shut | Step::Open => {}
-            Step::Activate(value) => {
+            Step::Deactivate | Step::Reactivate => {}
+            Step::SetActivated(value) => {
                 let mut row = self.app.user(EMAIL).await.into_active_model();
                 row.is_activated = Set(*value);
                 row.update(&self.app.database.db).await.unwrap();
@@ -207,7 +207,7 @@ impl Play {
 
     async fn login(&mut self) {
         let answer = self.app.try_login(EMAIL, &self.password).await;
-        if self.shut {
+        if self.deactivated {
             answer.assert_problem(401, "invalid-credentials");
         } else if !self.activated {
             answer.assert_problem(403, "not-activated");
@@ -224,18 +224,18 @@ impl Play {
         }
     }
 
-    async fn refresh(&mut self, index: usize, place: usize) {
+    async fn refresh(&mut self, index: usize, position: usize) {
         let (now, session) = (self.now, &mut self.sessions[index]);
         let (newest, body) = (
             session.refresh.len() - 1,
-            json!({"refresh": session.refresh[place]}),
+            json!({"refresh": session.refresh[position]}),
         );
         let answer = self.app.post("/auth/refresh/", body).await;
         let alive = session.is_alive(now);
-        let in_window = place + 1 == newest && now < session.rotated + WINDOW;
-        if !alive || (place != newest && !in_window) {
+        let in_window = position + 1 == newest && now < session.rotated + REPLAY_WINDOW;
+        if !alive || (position != newest && !in_window) {
             answer.assert_problem(401, "invalid-refresh-token");
-            // An old token in use means that two have it.
+            // A replay of an old token ends the session.
             session.ended |= alive;
             return;
         }
@@ -244,7 +244,7 @@ impl Play {
         if !self.rotating {
             assert_eq!(answer.keys(), ["access"]);
             session.used = now;
-        } else if place == newest {
+        } else if position == newest {
             let next = answer.text("/refresh");
             assert!(!session.refresh.contains(&next));
             session.refresh.push(next);
@@ -254,24 +254,24 @@ impl Play {
         }
     }
 
-    async fn logout(&mut self, index: usize, age: &Age) {
+    async fn logout(&mut self, index: usize, age: &TokenAge) {
         let (now, session) = (self.now, &mut self.sessions[index]);
-        let place = session.place(age);
-        let body = json!({"refresh": session.refresh[place]});
+        let position = session.position(age);
+        let body = json!({"refresh": session.refresh[position]});
         let answer = self.app.post("/auth/logout/", body).await;
         let alive = session.is_alive(now);
         let newest = session.refresh.len() - 1;
-        let in_window = place + 1 == newest && now < session.rotated + WINDOW;
-        if alive && (place == newest || in_window) {
+        let in_window = position + 1 == newest && now < session.rotated + REPLAY_WINDOW;
+        if alive && (position == newest || in_window) {
             assert_eq!(answer.status, 204, "{answer:?}");
         } else {
             answer.assert_problem(401, "invalid-refresh-token");
         }
-        // With an old token it ends, too: two have it.
+        // A replay of an old token ends the session, too.
         session.ended |= alive;
     }
 
-    async fn look(&self, index: usize, token: usize) {
+    async fn read_profile(&self, index: usize, token: usize) {
         let answer = self
             .app
             .get_user(&self.sessions[index].access[token].0)
@@ -279,14 +279,14 @@ impl Play {
         self.expect(index, token, &answer, 200);
     }
 
-    /// A call with an access token; the session and the answer, if the token was good for it.
-    async fn signed_in(
+    /// Sends a request with an access token. Returns the session and the response if the token was accepted.
+    async fn post_with_token(
         &self,
         session: &Index,
         token: &Index,
         path: &str,
         body: serde_json::Value,
-        good: u16,
+        success: u16,
     ) -> Option<(usize, ApiResponse)> {
         let index = session.index(self.sessions.len());
         let access = &self.sessions[index].access;
@@ -296,19 +296,19 @@ impl Play {
             .app
             .send(request.bearer_auth(&access[token].0).json(&body))
             .await;
-        self.expect(index, token, &answer, good)
+        self.expect(index, token, &answer, success)
             .then_some((index, answer))
     }
 
-    /// Compares an answer to an access token; true when it was let in.
-    fn expect(&self, index: usize, token: usize, answer: &ApiResponse, good: u16) -> bool {
+    /// Asserts the response to an access token. Returns whether the token was accepted.
+    fn expect(&self, index: usize, token: usize, answer: &ApiResponse, success: u16) -> bool {
         let session = &self.sessions[index];
-        if !session.is_alive(self.now) || self.now >= session.access[token].1 + ACCESS {
+        if !session.is_alive(self.now) || self.now >= session.access[token].1 + ACCESS_LIFETIME {
             answer.assert_problem(401, "not-authenticated");
         } else if !self.activated {
             answer.assert_problem(403, "not-activated");
         } else {
-            assert_eq!(answer.status, good, "{answer:?}");
+            assert_eq!(answer.status, success, "{answer:?}");
             return true;
         }
         false
@@ -320,11 +320,11 @@ impl Play {
         }
     }
 
-    /// What lives at the end is what the model says.
-    async fn end(&mut self) {
+    /// Asserts that exactly the expected tokens are valid.
+    async fn check_final_state(&mut self) {
         for index in 0..self.sessions.len() {
             for token in 0..self.sessions[index].access.len() {
-                self.look(index, token).await;
+                self.read_profile(index, token).await;
             }
             self.refresh(index, self.sessions[index].refresh.len() - 1)
                 .await;
@@ -332,15 +332,15 @@ impl Play {
     }
 }
 
-fn play(rotating: bool) {
+fn simulate(rotating: bool) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     check_property(CASES, &vec(step(), 1..STEPS), |steps| {
         runtime.block_on(async {
-            let mut play = Play::start(rotating).await;
+            let mut simulation = Simulation::start(rotating).await;
             for (number, step) in steps.iter().enumerate() {
-                play.take(step, number).await;
+                simulation.apply(step, number).await;
             }
-            play.end().await;
+            simulation.check_final_state().await;
         });
     });
 }
@@ -348,11 +348,11 @@ fn play(rotating: bool) {
 /// S2, S4: Sessions behave as documented in any order of steps.
 #[test]
 fn random_session_histories_match_the_model() {
-    play(false);
+    simulate(false);
 }
 
 /// S2, S3, S4: Sessions with refresh token rotation behave as documented in any order of steps.
 #[test]
 fn random_rotating_session_histories_match_the_model() {
-    play(true);
+    simulate(true);
 }

@@ -1,4 +1,4 @@
-//! The main job, end to end.
+//! The journey of a user, end to end.
 
 use chrono::TimeDelta;
 use reqwest::{
@@ -12,11 +12,8 @@ use crate::{
     support::test_app::{PASSWORD, TestApp},
 };
 
-/// A user registers with a picture, logs in, changes the profile, resets the password and logs in again.
-#[tokio::test]
-async fn account_journey_works_from_registration_to_password_reset() {
-    let app = TestApp::new().await;
-
+/// Registers an account with every field and checks that its picture is served.
+async fn register_with_picture(app: &TestApp) {
     let form = Form::new()
         .text("email", "Ada@Example.com")
         .text("username", "Ada Lovelace")
@@ -38,6 +35,13 @@ async fn account_journey_works_from_registration_to_password_reset() {
         .await
         .unwrap();
     assert_eq!(picture.status(), 200);
+}
+
+/// A user registers with a picture, logs in, changes the profile, resets the password and logs in again.
+#[tokio::test]
+async fn account_journey_works_from_registration_to_password_reset() {
+    let app = TestApp::new().await;
+    register_with_picture(&app).await;
 
     app.try_login("ada@example.com", PASSWORD)
         .await

@@ -1,4 +1,4 @@
-//! The success cases recorded from the original, replayed: the same keys, on both of its spellings of each path.
+//! Replays the successful requests recorded from the original, on both spellings of each path.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -15,7 +15,7 @@ const USER_KEYS: [&str; 7] = [
     "is_activated",
 ];
 
-/// The spellings of each path that a client of the original, or of its README, may use.
+/// Prefix and trailing slash of the paths that clients of the original and its README use.
 const SPELLINGS: [(&str, &str); 2] = [("/api", "/"), ("/auth", "")];
 
 /// Clients of the original can register as before.

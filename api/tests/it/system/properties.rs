@@ -1,4 +1,4 @@
-//! Every parser of foreign input, on what nobody would send: the fuzz targets' checks (`api/fuzz/parsers.rs`), on the
+//! Property tests of every parser of untrusted input: the checks of the fuzz targets (`api/fuzz/parsers.rs`), on the
 //! stable toolchain.
 
 use std::{fmt, fs, path::Path};
@@ -17,7 +17,7 @@ mod parsers;
 
 const CASES: u32 = 500;
 
-/// What a parser is given; a failure shows it as text.
+/// Input of a parser, which a failure shows as text.
 #[derive(Clone)]
 struct Input(Vec<u8>);
 
@@ -27,9 +27,9 @@ impl fmt::Debug for Input {
     }
 }
 
-/// One change of a seed.
+/// One mutation of a seed.
 #[derive(Clone, Debug)]
-enum Change {
+enum Mutation {
     Replace(u8),
     Insert(Vec<u8>),
     Remove,
@@ -37,44 +37,44 @@ enum Change {
     Cut,
 }
 
-fn change() -> impl Strategy<Value = Change> {
+fn mutation() -> impl Strategy<Value = Mutation> {
     prop_oneof![
-        any::<u8>().prop_map(Change::Replace),
-        any::<char>().prop_map(|c| Change::Insert(c.to_string().into_bytes())),
-        vec(any::<u8>(), 1..8).prop_map(Change::Insert),
-        proptest::char::range(' ', '~').prop_map(|c| Change::Insert(c.to_string().into_bytes())),
-        Just(Change::Remove),
-        Just(Change::Repeat),
-        Just(Change::Cut),
+        any::<u8>().prop_map(Mutation::Replace),
+        any::<char>().prop_map(|c| Mutation::Insert(c.to_string().into_bytes())),
+        vec(any::<u8>(), 1..8).prop_map(Mutation::Insert),
+        proptest::char::range(' ', '~').prop_map(|c| Mutation::Insert(c.to_string().into_bytes())),
+        Just(Mutation::Remove),
+        Just(Mutation::Repeat),
+        Just(Mutation::Cut),
     ]
 }
 
-fn apply(mut bytes: Vec<u8>, changes: Vec<(Index, Change)>) -> Vec<u8> {
-    for (place, change) in changes {
-        let place = place.index(bytes.len() + 1);
-        match change {
-            Change::Replace(byte) if place < bytes.len() => bytes[place] = byte,
-            Change::Remove if place < bytes.len() => drop(bytes.remove(place)),
-            Change::Replace(_) | Change::Remove => {}
-            Change::Insert(new) => drop(bytes.splice(place..place, new)),
-            Change::Repeat => bytes.extend_from_within(place..),
-            Change::Cut => bytes.truncate(place),
+fn apply(mut bytes: Vec<u8>, mutations: Vec<(Index, Mutation)>) -> Vec<u8> {
+    for (position, mutation) in mutations {
+        let position = position.index(bytes.len() + 1);
+        match mutation {
+            Mutation::Replace(byte) if position < bytes.len() => bytes[position] = byte,
+            Mutation::Remove if position < bytes.len() => drop(bytes.remove(position)),
+            Mutation::Replace(_) | Mutation::Remove => {}
+            Mutation::Insert(new) => drop(bytes.splice(position..position, new)),
+            Mutation::Repeat => bytes.extend_from_within(position..),
+            Mutation::Cut => bytes.truncate(position),
         }
     }
     bytes
 }
 
-/// Seeds of a target with some changes, any text, and any bytes.
+/// Generates mutated seeds of a target, any text, and any bytes.
 fn inputs(target: &str) -> impl Strategy<Value = Input> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds");
     let seeds: Vec<_> = fs::read_dir(folder.join(target))
         .unwrap()
         .map(|entry| fs::read(entry.unwrap().path()).unwrap())
         .collect();
-    let changes = vec((any::<Index>(), change()), 0..6);
+    let mutations = vec((any::<Index>(), mutation()), 0..6);
     prop_oneof![
-        6 => (proptest::sample::select(seeds), changes)
-            .prop_map(|(seed, changes)| apply(seed, changes)),
+        6 => (proptest::sample::select(seeds), mutations)
+            .prop_map(|(seed, mutations)| apply(seed, mutations)),
         1 => any::<String>().prop_map(String::into_bytes),
         1 => vec(any::<u8>(), 0..200),
     ]
@@ -94,14 +94,14 @@ macro_rules! parsers {
         #[test]
         fn every_fuzz_target_has_a_property_test() {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/fuzz_targets");
-            let mut there: Vec<_> = fs::read_dir(folder)
+            let mut targets: Vec<_> = fs::read_dir(folder)
                 .unwrap()
                 .map(|file| file.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned())
                 .collect();
-            there.sort();
-            let mut here = vec![$(stringify!($target)),*];
-            here.sort_unstable();
-            assert_eq!(here, there);
+            targets.sort();
+            let mut tested = vec![$(stringify!($target)),*];
+            tested.sort_unstable();
+            assert_eq!(tested, targets);
         }
     };
 }

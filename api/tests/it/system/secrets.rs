@@ -1,4 +1,4 @@
-//! O4: after a whole run neither database nor Redis nor queue shows a password, a code or a token; and no log line does.
+//! Secrets stay out of the database, Redis, the queue (O4) and the log (L1).
 
 use reqwest::Method;
 use serde_json::json;
@@ -9,12 +9,12 @@ use crate::{
     support::test_app::{PASSWORD, TestApp, code_in},
 };
 
-/// What an administrator changes the password to.
+/// The password that the administrator sets.
 const NEW_PASSWORD: &str = "another quiet morning";
 
-/// Somebody signs in to the dashboard, changes the own password there, and looks around there and by the calls of
-/// `/api/admin/`. The cookies, and the token of the forms.
-async fn administer(app: &TestApp) -> (Vec<String>, String) {
+/// Signs in to the dashboard, changes the password there, and reads each list there and at `/api/admin/`. Returns the
+/// cookies and the access token, and the CSRF token of the forms.
+async fn use_dashboard_and_admin_api(app: &TestApp) -> (Vec<String>, String) {
     app.create_superuser("root@example.com").await;
     let mut root = Dashboard::open(app).await;
     let visitor = root.get("/admin/login/").await.cookie("latchkey_visitor");
@@ -66,7 +66,7 @@ async fn stored_data_contains_no_secret() {
     let before = app.redis.dump().await;
     app.deliver_all().await;
     let code = code_in(app.sink.mails().last().unwrap());
-    let (cookies, form_token) = administer(&app).await;
+    let (cookies, form_token) = use_dashboard_and_admin_api(&app).await;
 
     let dump = [before, app.redis.dump().await, app.database.dump().await].concat();
 
@@ -94,7 +94,7 @@ async fn stored_data_contains_no_secret() {
     {
         assert!(!dump.contains(secret), "{secret} is in the dump");
     }
-    // Six digits occur by chance in any id, so they are looked for as a word.
+    // Six digits can occur in any id by chance, so only a whole word counts.
     let words: Vec<_> = dump.split(|c: char| !c.is_ascii_alphanumeric()).collect();
     assert!(!words.contains(&code.as_str()), "{code} is in the dump");
 }
@@ -131,7 +131,7 @@ async fn log_contains_no_secret_or_email() {
     let method = Method::from_bytes(b"SECRETMETHOD").unwrap();
     app.send(app.request(method, "/last")).await;
     process.wait_for_line("_OTHER").await;
-    let (cookies, form_token) = administer(&app).await;
+    let (cookies, form_token) = use_dashboard_and_admin_api(&app).await;
     process.wait_for_line("/api/admin/audit").await;
 
     let log = process.lines().join("\n");

@@ -1,8 +1,8 @@
-//! `deploy/docs/security.md` names, for every promise, a test that there is.
+//! `deploy/docs/security.md` names an existing test for every promise.
 
 use std::{fs, path::Path};
 
-/// The folders with tests. Those in them are searched, too.
+/// Folders that contain tests, searched with their subfolders.
 const FOLDERS: &[&str] = &[
     "api/src",
     "api/tests/it",
@@ -45,7 +45,7 @@ fn security_table_names_existing_tests() {
         })
         .collect();
 
-    // Of each row of the tables of promises, which have four cells, the last is for the tests.
+    // The last of the four cells of a promise names its tests.
     let promises: Vec<Vec<_>> = table
         .lines()
         .filter(|line| line.starts_with("| ") && !line.starts_with("| | promise"))
