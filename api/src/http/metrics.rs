@@ -27,7 +27,7 @@ impl RequestMetrics {
             &["method", "route", "status"],
         )?;
         let options = HistogramOpts::new(
-            "latchkey_http_request_seconds",
+            "latchkey_http_request_duration_seconds",
             "Duration of HTTP requests in seconds, by method and route.",
         );
         let seconds = HistogramVec::new(

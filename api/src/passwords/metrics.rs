@@ -7,7 +7,7 @@ use crate::http::metrics::DURATION_BUCKETS;
 /// The metrics of the password hasher.
 #[derive(Clone)]
 pub struct HashMetrics {
-    /// Seconds that a password waited for a core.
+    /// Seconds that a password waited for a hash thread.
     pub wait: Histogram,
     /// Number of passwords in the queue.
     pub waiting: IntGauge,
@@ -19,8 +19,8 @@ impl HashMetrics {
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let options = HistogramOpts::new(
-            "latchkey_password_wait_seconds",
-            "Seconds that passwords waited for a core before hashing.",
+            "latchkey_password_hash_wait_seconds",
+            "Seconds that passwords waited for a hash thread.",
         );
         let wait = Histogram::with_opts(options.buckets(DURATION_BUCKETS.to_vec()))?;
         let waiting = IntGauge::new(
@@ -28,8 +28,8 @@ impl HashMetrics {
             "Passwords in the hash queue.",
         )?;
         let refused = IntCounter::new(
-            "latchkey_passwords_refused_total",
-            "Passwords refused because the hash queue was full or too slow.",
+            "latchkey_password_hash_refused_total",
+            "Passwords refused because the hash queue was full or the wait timed out.",
         )?;
         registry.register(Box::new(wait.clone()))?;
         registry.register(Box::new(waiting.clone()))?;

@@ -86,8 +86,8 @@ impl Outbox {
     ) -> prometheus::Result<Self> {
         let written = IntCounterVec::new(
             Opts::new(
-                "latchkey_mails_written_total",
-                "Mails stored in the outbox, by kind.",
+                "latchkey_mails_queued_total",
+                "Mails queued in the outbox, by kind.",
             ),
             &["kind"],
         )?;

@@ -32,7 +32,7 @@ impl Metrics {
         let build = IntGaugeVec::new(
             Opts::new(
                 "latchkey_build_info",
-                "1, with the program and its version.",
+                "Always 1, with the program and its version as labels.",
             ),
             &["program", "version"],
         )?;
@@ -40,14 +40,14 @@ impl Metrics {
         let queue_depth = IntGaugeVec::new(
             Opts::new(
                 "latchkey_queue_depth",
-                "Mail ids that wait in Redis, by priority; -1 when Redis does not answer.",
+                "Wake-ups of workers queued in Redis, by priority; -1 if Redis does not answer.",
             ),
             &["priority"],
         )?;
         let connections = IntGaugeVec::new(
             Opts::new(
                 "latchkey_database_connections",
-                "Connections to the database, by state: open or idle.",
+                "Database connections, by state: open or idle.",
             ),
             &["state"],
         )?;

@@ -41,51 +41,51 @@ impl DeliveryMetrics {
     /// When two metrics have the same name.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let outcomes = Opts::new(
-            "latchkey_deliveries_total",
-            "Attempts to deliver a mail, by kind and outcome.",
+            "latchkey_delivery_attempts_total",
+            "Delivery attempts, by kind and outcome.",
         );
         let conversations = HistogramOpts::new(
-            "latchkey_smtp_seconds",
-            "Duration of SMTP conversations, by answer: accepted, refused, or failed (to be tried again).",
+            "latchkey_smtp_duration_seconds",
+            "Duration of SMTP conversations in seconds, by result: accepted, refused, or failed (to be retried).",
         );
         let conversations = conversations.buckets(SECONDS.to_vec());
         Ok(Self {
             outcomes: register(registry, IntCounterVec::new(outcomes, &["kind", "outcome"]))?,
             seconds: histogram(
                 registry,
-                "latchkey_delivery_seconds",
-                "Duration of attempts to deliver a mail.",
+                "latchkey_delivery_duration_seconds",
+                "Duration of delivery attempts in seconds, including the wait for an SMTP conversation.",
                 &SECONDS,
             )?,
             delay: histogram(
                 registry,
                 "latchkey_mail_delay_seconds",
-                "Time from the request that caused a mail until the SMTP server accepted it.",
+                "Seconds from the request that caused a mail until the SMTP server accepted it.",
                 &SECONDS,
             )?,
             in_flight: register(
                 registry,
                 IntGauge::new(
                     "latchkey_deliveries_in_flight",
-                    "Mails that this worker is delivering.",
+                    "Mails in flight in this worker.",
                 ),
             )?,
             attempts: histogram(
                 registry,
-                "latchkey_mail_tries",
-                "Attempts per sent mail.",
+                "latchkey_mail_attempts",
+                "Delivery attempts per sent mail.",
                 &ATTEMPTS,
             )?,
-            conversations: register(registry, HistogramVec::new(conversations, &["answer"]))?,
+            conversations: register(registry, HistogramVec::new(conversations, &["result"]))?,
             relayed: counter(
                 registry,
                 "latchkey_relay_pushes_total",
-                "Wake-ups that the relay pushed for due mails that no worker had claimed.",
+                "Wake-ups pushed by the relay for due mails that no worker had claimed.",
             )?,
             direct: counter(
                 registry,
-                "latchkey_relay_direct_total",
-                "Deliveries that the relay started itself, as the queue in Redis could not be used.",
+                "latchkey_relay_direct_deliveries_total",
+                "Deliveries started by the relay because the queue in Redis was unavailable.",
             )?,
         })
     }
@@ -119,13 +119,13 @@ impl DeliveryMetrics {
 
     /// Records the duration and the result of an SMTP conversation.
     pub fn record_conversation(&self, sent: &Result<(), SendError>, duration: Duration) {
-        let answer = match sent {
+        let result = match sent {
             Ok(()) => "accepted",
             Err(error) if error.is_final => "refused",
             Err(_) => "failed",
         };
         self.conversations
-            .with_label_values(&[answer])
+            .with_label_values(&[result])
             .observe(duration.as_secs_f64());
     }
 }

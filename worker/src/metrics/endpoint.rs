@@ -55,7 +55,7 @@ impl MailMetrics {
                 IntGaugeVec::new(
                     Opts::new(
                         "latchkey_mails",
-                        "Mails by kind and state: all queued ones, and those that ended within the last 24 hours.",
+                        "Mails, by kind and state: all queued mails, and those finished within the last 24 hours.",
                     ),
                     &["kind", "state"],
                 ),
@@ -63,8 +63,8 @@ impl MailMetrics {
             oldest: register(
                 registry,
                 Gauge::new(
-                    "latchkey_mail_oldest_waiting_seconds",
-                    "Age of the oldest queued mail, due or not; 0 if there is none.",
+                    "latchkey_mail_oldest_queued_age_seconds",
+                    "Age of the oldest queued mail in seconds, due or not; 0 if there is none.",
                 ),
             )?,
             failing: register(
@@ -72,7 +72,7 @@ impl MailMetrics {
                 IntGaugeVec::new(
                     Opts::new(
                         "latchkey_mail_delivery_failing",
-                        "1 while no mail is accepted, or mails to several domains are refused, by cause; else 0.",
+                        "1 while no mail is accepted or mails to several domains are refused, otherwise 0, by cause of the newest failure.",
                     ),
                     &["cause"],
                 ),

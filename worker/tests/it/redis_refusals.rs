@@ -130,7 +130,7 @@ async fn redis_full_is_reported_with_remedy() {
     for line in [
         r#"latchkey_dependency_up{dependency="redis"} 0"#,
         r#"latchkey_dependency_up{dependency="database"} 1"#,
-        "latchkey_relay_direct_total 1",
+        "latchkey_relay_direct_deliveries_total 1",
     ] {
         assert!(metrics.contains(line), "{line} is not in:\n{metrics}");
     }

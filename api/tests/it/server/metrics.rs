@@ -28,13 +28,13 @@ async fn metrics_count_requests_without_personal_data() {
         r#"latchkey_http_requests_total{method="POST",route="/api/login",status="401"} 1"#,
         r#"latchkey_http_requests_total{method="GET",route="unknown",status="404"} 1"#,
         r#"latchkey_http_requests_total{method="_OTHER",route="/docs",status="405"} 1"#,
-        r#"latchkey_http_request_seconds_count{method="POST",route="/api/register"} 1"#,
-        "latchkey_password_wait_seconds_count 4",
+        r#"latchkey_http_request_duration_seconds_count{method="POST",route="/api/register"} 1"#,
+        "latchkey_password_hash_wait_seconds_count 4",
         "latchkey_password_hash_queue_depth 0",
-        "latchkey_passwords_refused_total 0",
+        "latchkey_password_hash_refused_total 0",
         r#"latchkey_queue_depth{priority="normal"} 1"#,
         r#"latchkey_queue_depth{priority="high"} 0"#,
-        r#"latchkey_mails_written_total{kind="welcome"} 1"#,
+        r#"latchkey_mails_queued_total{kind="welcome"} 1"#,
         r#"latchkey_database_connections{state="open"}"#,
     ] {
         assert!(text.contains(line), "{line} is not in:\n{text}");

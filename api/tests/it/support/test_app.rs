@@ -440,7 +440,7 @@ impl TestApp {
 
     /// The number of passwords that the server has hashed or verified.
     pub(crate) fn password_hash_count(&self) -> u64 {
-        self.metrics_of("latchkey_password_wait_seconds")[0]
+        self.metrics_of("latchkey_password_hash_wait_seconds")[0]
             .get_histogram()
             .get_sample_count()
     }
