@@ -39,12 +39,19 @@ Environment variables, in addition to those of all commands (latchkey-api --help
   TRUSTED_PROXY_HEADER  [either], x-forwarded-for or forwarded: the header that is trusted
   LIMITS                [on] or off: no rate limits
   LIMIT_…               Rate limits and lockouts, see deploy/example.env
-  ACCESS_TOKEN_SECONDS, REFRESH_TOKEN_SECONDS   [300] [864000]
-  RESET_SECONDS, OTP_TRIES, OTP_DIGITS          [600] [5] [6]
-  ARGON2_MEMORY_KIB, ARGON2_ITERATIONS, ARGON2_PARALLELISM   [19456] [2] [1]
+  ACCESS_TOKEN_SECONDS, REFRESH_TOKEN_SECONDS   [300] [864000] Lifetimes of tokens
+  SESSION_IDLE_SECONDS  [REFRESH_TOKEN_SECONDS] Lifetime of a session without a refresh
+  REFRESH_ROTATION      [off] or on: each refresh replaces the refresh token
+  ADMIN_SESSION_SECONDS, ADMIN_IDLE_SECONDS     [43200] [1800] Lifetimes of dashboard sessions
+  RESET_SECONDS         [600] Lifetime of a password reset
+  OTP_TRIES, OTP_DIGITS [5] [6] Wrong codes that end a reset; length of a code
+  ARGON2_MEMORY_KIB, ARGON2_ITERATIONS, ARGON2_PARALLELISM   [19456] [2] [1] Cost of a password hash
   PASSWORD_MIN_LENGTH, BREACHED_PASSWORDS_FILE   [8] [none] Rules for new passwords
   HASH_QUEUE_SECONDS    [5] Maximum wait of a login for a free core
-  REQUEST_SECONDS       [60] Maximum time for a request body to arrive
+  MAX_CONNECTIONS, MAX_CONNECTIONS_IP           [1024] [128] Open connections, in total and per client IP
+  KEEP_ALIVE_SECONDS    [75] Timeout of the next request head on a connection
+  REQUEST_SECONDS       [60] Timeout of a request body
+  WRITE_SECONDS         [30] Timeout of a client that reads nothing of its response
   DRAIN_SECONDS         [0] Time after SIGTERM during which the server is not ready but still accepts requests
   SHUTDOWN_SECONDS      [25] Maximum time for running requests to finish after that";
 

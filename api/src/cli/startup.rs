@@ -1,4 +1,4 @@
-//! What several commands need at their start: the settings, the log, the connections, and the event of an operator.
+//! Shared steps of commands: settings, log, connections, arguments, and the audit events of operators.
 
 use anyhow::Context as _;
 use latchkey_shared::{
@@ -46,7 +46,7 @@ pub(super) fn start_log(common: &SharedConfig, traces: &Traces) -> anyhow::Resul
     })
 }
 
-/// Parses an argument or an answer like the field of a request.
+/// Parses an argument or an entered value by the rules of a request field.
 pub(super) fn parse<T: FromField>(name: &str, text: &str) -> anyhow::Result<T> {
     fields::read(text).with_context(|| format!("invalid {name}"))
 }
