@@ -65,8 +65,8 @@ pub enum Fault {
     DropAfterAccept(usize),
     /// Every command of this stage gets this reply, of one line or more. After a 421 the connection ends (RFC 5321, 3.8).
     Reply(Stage, &'static str),
-    /// These recipients get this reply.
-    ReplyToRecipients(Vec<String>, &'static str),
+    /// These recipients get this reply, which may be invalid.
+    ReplyToRecipients(Vec<String>, &'static [u8]),
     /// After a mail, the next sender on its connection gets this reply, if any, and the connection ends.
     OneMailPerConnection(Option<&'static str>),
     /// After a mail, the next recipient on its connection gets a 421, and the connection ends.

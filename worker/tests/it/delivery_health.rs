@@ -111,18 +111,29 @@ async fn service_refusal_turns_doctor_and_metrics_red() {
 #[tokio::test]
 async fn recipient_refusal_leaves_doctor_and_metrics_green() {
     let it = Running::start(Security::Plain, None).await;
-    for (number, reply) in [
-        "550 5.1.1 unknown",
-        "554 5.7.1 refused",
-        "451 4.7.1 greylisted",
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let refused = format!("user{number}@one.example");
-        let fault = Fault::ReplyToRecipients(vec![refused.clone()], reply);
+    let replies: [&[u8]; _] = [
+        b"550 5.1.1 unknown",
+        b"554 5.7.1 refused",
+        b"451 4.7.1 greylisted",
+        b"421 4.7.0 greylisted",
+        // Replies that violate RFC 5321, 4.2, or are not UTF-8, as a relay repeats them.
+        b"550 5.1.1 Empf\xe4nger unbekannt",
+        b"550",
+        b"550\t5.1.1 unknown",
+        b"550-unknown\r\n551 x",
+        b"550-5.1.1 Empf\xe4nger\r\n550 5.1.1 unbekannt",
+        b"699 unknown",
+        b"user unknown",
+        b"",
+    ];
+    // Earlier mails, which are tried again, get the same reply.
+    let mut refused = Vec::new();
+    for (number, reply) in replies.into_iter().enumerate() {
+        let recipient = format!("user{number}@one.example");
+        refused.push(recipient.clone());
+        let fault = Fault::ReplyToRecipients(refused.clone(), reply);
         it.app.sink.set_fault(fault);
-        it.request_codes(&[&refused]).await;
+        it.request_codes(&[&recipient]).await;
         it.wait_for_failures(number + 1).await;
 
         it.assert_healthy().await;
@@ -135,7 +146,7 @@ async fn refusals_in_several_domains_turn_red_temporarily() {
     let refused = ["ada@one.example", "eve@two.example"];
     it.app.sink.set_fault(Fault::ReplyToRecipients(
         refused.map(str::to_owned).to_vec(),
-        "554 5.7.1 <ada@one.example>: Relay access denied",
+        b"554 5.7.1 <ada@one.example>: Relay access denied",
     ));
     it.request_codes(&refused).await;
     it.wait_for_failures(2).await;
@@ -169,7 +180,7 @@ async fn refusals_caused_by_strangers_leave_health_green() {
     let refused = ["eve@a.example.com", "eve@b.example.com", "eve@example.edu"];
     it.app.sink.set_fault(Fault::ReplyToRecipients(
         refused.map(str::to_owned).to_vec(),
-        "554 5.7.1 refused by the server of the domain",
+        b"554 5.7.1 refused by the server of the domain",
     ));
     // Subdomains count as one domain.
     it.request_codes(&refused[..2]).await;

@@ -118,6 +118,31 @@ async fn bare_refusal_of_the_client_defers_the_mail() {
     }
 }
 
+/// RFC 5321, 4.2: a client has to understand replies whose text is invalid. lettre does not report their codes.
+#[tokio::test]
+async fn unreadable_reply_defers_with_cause_of_stage() {
+    let app = TestApp::new().await;
+    let reply = "550\t5.1.1 unknown";
+    let stages = [
+        (Stage::Greeting, "connection connection unreadable"),
+        (Stage::Sender, "sender MAIL FROM unreadable"),
+        (Stage::Recipient, "refusal RCPT TO unreadable"),
+        (Stage::Data, "refusal DATA unreadable"),
+        (Stage::Body, "refusal message unreadable"),
+    ];
+    for (number, (stage, expected)) in stages.into_iter().enumerate() {
+        let recipient = format!("user{number}@example.com");
+        app.user(&recipient).await;
+        let (_, mail) = app.reset(&recipient).await;
+        app.sink.set_fault(Fault::Reply(stage, reply));
+        assert_eq!(app.deliver(mail).await, Outcome::Deferred, "{stage:?}");
+        let row = app.row(mail).await;
+        assert_eq!(row.failure.as_deref(), Some(expected));
+        let words = row.last_error.expect("the server's words");
+        assert!(words.contains("5.1.1 unknown"), "{words}");
+    }
+}
+
 #[tokio::test]
 async fn refusal_at_another_stage_defers_the_mail() {
     let mut app = TestApp::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;

@@ -121,10 +121,13 @@ impl Conversation {
             "AUTH" => self.login(&line).await?,
             "MAIL" if !self.logged_in => "530 5.7.0 log in first".to_owned(),
             "MAIL" => self.sender(address(&line)),
-            "RCPT" => match self.recipient(address(&line)).await {
-                Some(reply) => reply,
-                None => return Ok(Next::End),
-            },
+            "RCPT" => {
+                let Some(reply) = self.recipient(address(&line)).await else {
+                    return Ok(Next::End);
+                };
+                self.say(&reply).await?;
+                return Ok(Next::Command);
+            }
             "DATA" if self.to.is_empty() => "503 no recipients".to_owned(),
             "DATA" => {
                 self.say("354 go ahead").await?;
@@ -240,7 +243,7 @@ impl Conversation {
     }
 
     /// The reply; `None` where there never was one.
-    async fn recipient(&mut self, recipient: String) -> Option<String> {
+    async fn recipient(&mut self, recipient: String) -> Option<Vec<u8>> {
         let earlier = self.shared.note_try(&recipient);
         let fault = self.shared.fault.borrow().clone();
         if let Fault::HangAt(recipients) = &fault
@@ -252,7 +255,7 @@ impl Conversation {
         if let Fault::ReplyToRecipients(recipients, reply) = &fault
             && recipients.contains(&recipient)
         {
-            return Some((*reply).to_owned());
+            return Some(reply.to_vec());
         }
         let mut refusal = None;
         self.shared.fault.send_if_modified(|fault| match fault {
@@ -272,10 +275,10 @@ impl Conversation {
             _ => false,
         });
         if let Some(code) = refusal {
-            return Some(format!("{code} the sink refuses <{recipient}>"));
+            return Some(format!("{code} the sink refuses <{recipient}>").into_bytes());
         }
         self.to.push(recipient);
-        Some("250 recipient ok".to_owned())
+        Some(b"250 recipient ok".to_vec())
     }
 
     async fn data(&mut self) -> io::Result<Next> {
@@ -336,10 +339,9 @@ impl Conversation {
         Ok((read > 0).then(|| line.trim_end().to_owned()))
     }
 
-    async fn say(&mut self, reply: &str) -> io::Result<()> {
-        self.stream
-            .write_all(format!("{reply}\r\n").as_bytes())
-            .await?;
+    async fn say(&mut self, reply: impl AsRef<[u8]>) -> io::Result<()> {
+        let line = [reply.as_ref(), b"\r\n"].concat();
+        self.stream.write_all(&line).await?;
         self.stream.flush().await
     }
 }

@@ -6,6 +6,7 @@
 use std::{
     error::Error as _,
     fmt::{self, Write as _},
+    io,
     str::FromStr,
 };
 
@@ -14,6 +15,10 @@ use lettre::transport::smtp;
 
 use crate::transport::smtp::wording;
 
+/// lettre's error when the connection is closed before the end of a reply.
+const CLOSED: &str = "incomplete response";
+/// The error of a reply that is not UTF-8 (`futures_util::io::AsyncBufReadExt::read_line`).
+const NOT_UTF8: &str = "stream did not contain valid UTF-8";
 /// The reply code of a server that closes the connection (RFC 5321, 3.8).
 const CLOSING: u16 = 421;
 /// Reply codes that refuse a mailbox, unless an enhanced status code or the text tells another reason (RFC 5321, 4.2.3).
@@ -49,16 +54,43 @@ impl Stage {
     }
 }
 
+/// The server's reply to a failed command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Reply {
+    /// A reply code, and the enhanced status code at the start of the text, if any.
+    Code(u16, Option<EnhancedCode>),
+    /// A reply that lettre cannot parse: it violates RFC 5321, 4.2, or is not UTF-8. lettre does not report its code.
+    Unreadable,
+    /// No reply: the connection failed or was closed.
+    Disconnected,
+    /// No reply: the worker detected the failure before it sent a command.
+    NotAsked,
+}
+
+impl Reply {
+    fn of(error: &smtp::Error, text: &str) -> Self {
+        if let Some(code) = error.status() {
+            Self::Code(code.into(), first_word(text).parse().ok())
+        } else if is_unreadable(error, text) {
+            Self::Unreadable
+        } else {
+            Self::Disconnected
+        }
+    }
+
+    fn enhanced(self) -> Option<EnhancedCode> {
+        match self {
+            Self::Code(_, enhanced) => enhanced,
+            Self::Unreadable | Self::Disconnected | Self::NotAsked => None,
+        }
+    }
+}
+
 /// A failed conversation.
 #[derive(Debug)]
 pub(super) struct SmtpFailure {
     stage: Stage,
-    /// The reply code. `None` if the server did not reply.
-    code: Option<u16>,
-    /// The enhanced status code at the start of the reply.
-    enhanced: Option<EnhancedCode>,
-    /// Whether the connection was closed.
-    disconnected: bool,
+    reply: Reply,
     /// Whether the server will never accept a mail for this recipient.
     pub(super) is_final: bool,
     /// The stage and the server's reply, not redacted yet.
@@ -69,21 +101,19 @@ impl SmtpFailure {
     /// Returns a function that converts an error of lettre at a stage.
     pub(super) fn at(stage: Stage) -> impl FnOnce(smtp::Error) -> Self {
         move |error| {
-            let code = error.status().map(u16::from);
             let text = error.source().map_or_else(String::new, ToString::to_string);
-            let mut message = format!("{}: ", stage.as_str());
-            let _ = if error.is_response() && code.is_none() && text == "incomplete response" {
-                write!(message, "the server closed the connection")
-            } else {
-                write!(message, "{error}")
+            let reply = Reply::of(&error, &text);
+            let stage_name = stage.as_str();
+            let message = match reply {
+                Reply::Unreadable => format!("{stage_name}: reply not understood: {text}"),
+                _ if text == CLOSED => format!("{stage_name}: the server closed the connection"),
+                _ => format!("{stage_name}: {error}"),
             };
             Self {
                 stage,
-                code,
-                enhanced: first_word(&text).parse().ok(),
-                disconnected: code.is_none_or(|code| code == CLOSING),
+                reply,
                 is_final: stage == Stage::Recipient
-                    && code.is_some_and(|code| refuses_recipient(code, &text)),
+                    && matches!(reply, Reply::Code(code, _) if refuses_recipient(code, &text)),
                 message,
             }
         }
@@ -93,9 +123,7 @@ impl SmtpFailure {
     pub(super) fn before(stage: Stage, message: &str) -> Self {
         Self {
             stage,
-            code: None,
-            enhanced: None,
-            disconnected: false,
+            reply: Reply::NotAsked,
             is_final: false,
             message: format!("{}: {message}", stage.as_str()),
         }
@@ -109,59 +137,61 @@ impl SmtpFailure {
         match self.stage {
             Stage::Connection | Stage::Authentication | Stage::Body => false,
             Stage::Sender => true,
-            Stage::Recipient | Stage::Data => self.disconnected,
+            Stage::Recipient | Stage::Data => {
+                matches!(self.reply, Reply::Disconnected | Reply::Code(CLOSING, _))
+            }
         }
     }
 
     /// Returns the cause of the failure, and its stage and codes to compare it with others.
     pub(super) fn kind(&self) -> DeliveryFailure {
-        let cause = self.cause();
-        if self.was_not_asked() {
-            let reply = String::new();
-            return DeliveryFailure { cause, reply };
-        }
         let mut reply = self.stage.as_str().to_owned();
-        if let Some(code) = self.code {
-            let _ = write!(reply, " {code}");
+        match self.reply {
+            Reply::Code(code, enhanced) => {
+                let _ = write!(reply, " {code}");
+                if let Some(enhanced) = enhanced {
+                    let _ = write!(reply, " {enhanced}");
+                }
+            }
+            Reply::Unreadable => reply.push_str(" unreadable"),
+            Reply::Disconnected => {}
+            Reply::NotAsked => reply.clear(),
         }
-        if let Some(enhanced) = self.enhanced {
-            let _ = write!(reply, " {enhanced}");
-        }
+        let cause = self.cause();
         DeliveryFailure { cause, reply }
     }
 
-    /// Returns whether the worker detected the failure without asking the server ([`Self::before`]).
-    fn was_not_asked(&self) -> bool {
-        self.code.is_none() && !self.disconnected
-    }
-
     /// Returns the cause. From `RCPT TO` on, a server may reply 421 because of the recipient's domain, for example when a relay
-    /// greylists. So 421 counts like any other reply there.
+    /// greylists. So 421 counts like any other reply there, and so does a reply that lettre cannot parse: a relay may repeat the
+    /// text of the recipient's server.
     fn cause(&self) -> FailureCause {
-        if self.disconnected && (self.code.is_none() || self.stage <= Stage::Sender) {
-            return FailureCause::Connection;
-        }
-        match self.stage {
-            Stage::Connection => FailureCause::Connection,
-            Stage::Authentication => FailureCause::Authentication,
-            Stage::Sender => FailureCause::Sender,
-            Stage::Recipient if self.is_about_recipient() => FailureCause::Recipient,
-            Stage::Recipient | Stage::Data | Stage::Body => FailureCause::Refusal,
+        match (self.stage, self.reply) {
+            (_, Reply::Disconnected)
+            | (Stage::Authentication | Stage::Sender, Reply::Code(CLOSING, _))
+            | (Stage::Connection, _) => FailureCause::Connection,
+            (Stage::Authentication, _) => FailureCause::Authentication,
+            (Stage::Sender, _) => FailureCause::Sender,
+            (Stage::Recipient, _) if self.is_about_recipient() => FailureCause::Recipient,
+            (Stage::Recipient | Stage::Data | Stage::Body, _) => FailureCause::Refusal,
         }
     }
 
     fn is_about_recipient(&self) -> bool {
         self.is_final
-            || self.was_not_asked()
+            || self.reply == Reply::NotAsked
             || self
-                .enhanced
+                .reply
+                .enhanced()
                 .is_some_and(|code| code.is_about_recipient() || code.is_about_domain())
     }
 
     /// Returns the reply code for a trace.
     pub(super) fn code(&self) -> String {
-        self.code
-            .map_or_else(|| "connection".to_owned(), |code| code.to_string())
+        match self.reply {
+            Reply::Code(code, _) => code.to_string(),
+            Reply::Unreadable => "unreadable".to_owned(),
+            Reply::Disconnected | Reply::NotAsked => "connection".to_owned(),
+        }
     }
 }
 
@@ -230,6 +260,17 @@ impl fmt::Display for EnhancedCode {
     }
 }
 
+/// Returns whether the server sent a reply that lettre cannot parse. `text` is the source of the error.
+fn is_unreadable(error: &smtp::Error, text: &str) -> bool {
+    if error.is_response() {
+        return text != CLOSED;
+    }
+    let source = error.source().and_then(|source| source.downcast_ref());
+    // rustls also uses this kind, for a broken connection.
+    source.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::InvalidData)
+        && text == NOT_UTF8
+}
+
 fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
 }
@@ -293,22 +334,25 @@ mod tests {
 
     #[test]
     fn cause_follows_reply_code_of_recipient() {
-        let cause = |code, text: &str| {
+        let cause = |reply| {
             let failure = SmtpFailure {
                 stage: Stage::Recipient,
-                code,
-                enhanced: text.parse().ok(),
-                disconnected: code.is_none_or(|code| code == CLOSING),
+                reply,
                 is_final: false,
                 message: String::new(),
             };
             failure.kind().to_string()
         };
-        assert_eq!(cause(Some(550), "5.4.4"), "recipient RCPT TO 550 5.4.4");
-        assert_eq!(cause(Some(553), "5.6.7"), "recipient RCPT TO 553 5.6.7");
-        assert_eq!(cause(Some(450), "4.7.1"), "refusal RCPT TO 450 4.7.1");
-        assert_eq!(cause(Some(421), "4.7.0"), "refusal RCPT TO 421 4.7.0");
-        assert_eq!(cause(None, ""), "connection RCPT TO");
+        for (code, enhanced, expected) in [
+            (550, "5.4.4", "recipient RCPT TO 550 5.4.4"),
+            (553, "5.6.7", "recipient RCPT TO 553 5.6.7"),
+            (450, "4.7.1", "refusal RCPT TO 450 4.7.1"),
+            (421, "4.7.0", "refusal RCPT TO 421 4.7.0"),
+        ] {
+            assert_eq!(cause(Reply::Code(code, enhanced.parse().ok())), expected);
+        }
+        assert_eq!(cause(Reply::Unreadable), "refusal RCPT TO unreadable");
+        assert_eq!(cause(Reply::Disconnected), "connection RCPT TO");
         let local = SmtpFailure::before(Stage::Recipient, "message");
         assert_eq!(local.kind().to_string(), "recipient ");
     }
