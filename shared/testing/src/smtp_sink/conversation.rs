@@ -275,7 +275,9 @@ impl Conversation {
             _ => false,
         });
         if let Some(code) = refusal {
-            return Some(format!("{code} the sink refuses <{recipient}>").into_bytes());
+            return Some(
+                format!("{code} the sink refuses <{recipient}>: user unknown").into_bytes(),
+            );
         }
         self.to.push(recipient);
         Some(b"250 recipient ok".to_vec())

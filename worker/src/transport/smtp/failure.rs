@@ -21,7 +21,7 @@ const CLOSED: &str = "incomplete response";
 const NOT_UTF8: &str = "stream did not contain valid UTF-8";
 /// The reply code of a server that closes the connection (RFC 5321, 3.8).
 const CLOSING: u16 = 421;
-/// Reply codes that refuse a mailbox, unless an enhanced status code or the text tells another reason (RFC 5321, 4.2.3).
+/// Reply codes that may refuse a mailbox (RFC 5321, 4.2.3). They also refuse clients, so the text decides.
 const MAILBOX_REFUSED: [u16; 3] = [550, 551, 553];
 
 /// The stage of a conversation.
@@ -277,13 +277,13 @@ fn first_word(text: &str) -> &str {
 
 /// Returns whether a reply to `RCPT TO` permanently refuses the recipient. An enhanced status code at the start of the text
 /// (RFC 2034, section 4) decides if its class is that of the reply. A code anywhere in the text with another reason, even a
-/// malformed one, defers the mail. Without a code, a text that may be about the client defers the mail.
+/// malformed one, defers the mail. Without a code, only a text that names a missing mailbox refuses the recipient.
 fn refuses_recipient(code: u16, text: &str) -> bool {
     let has_code = first_word(text).parse::<EnhancedCode>().is_ok();
     let may_be_final = if has_code {
         code / 100 == 5
     } else {
-        MAILBOX_REFUSED.contains(&code) && !wording::is_about_client(text)
+        MAILBOX_REFUSED.contains(&code) && wording::names_missing_mailbox(text)
     };
     may_be_final && named_codes(text).iter().all(|code| is_final(code))
 }
@@ -360,10 +360,11 @@ mod tests {
     #[test]
     fn only_recipient_refusals_are_final() {
         for (code, text, expected) in [
-            (550, "", true),
+            (550, "", false),
+            (550, "user unknown", true),
             (550, "5.1.1 unknown", true),
             (552, "5.2.2 full", false),
-            (550, "unknown 5.2.2", false),
+            (550, "user unknown 5.2.2", false),
             (550, "mailbox full", false),
             (550, "5.1.0 rejected", false),
             (550, "5.2.0 mailbox", false),
@@ -378,8 +379,8 @@ mod tests {
             (556, "5.1.10 null MX", true),
             (550, "5.2.1 disabled", true),
             (552, "5.2.3 too long", true),
-            (550, "unknown (version 2.1)", true),
-            (550, "unknown [5.1.1]", true),
+            (550, "user unknown (version 2.1)", true),
+            (550, "user unknown [5.1.1]", true),
             (550, "5.7.1: denied", false),
             (550, "#5.7.1 denied", false),
             (550, "5.1.8 sender", false),
@@ -388,11 +389,11 @@ mod tests {
             (550, "5.7.1/5.1.1 denied", false),
             (550, "5. 7. 1 denied", false),
             (550, "5 .7 .1 denied", false),
-            (550, "5.01.1 unknown", false),
-            (550, "unknown at 192.0.2.1", true),
+            (550, "5.01.1 user unknown", false),
+            (550, "user unknown (server 10.5.1.1a)", true),
             (552, "full", false),
             (554, "5.1.1 unknown", true),
-            (554, "unknown", false),
+            (554, "user unknown", false),
             (450, "5.1.1 unknown", false),
             (450, "4.1.1 unknown", false),
             (571, "denied", false),

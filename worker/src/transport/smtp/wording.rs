@@ -1,11 +1,77 @@
-//! Detects from the text of a refusal at `RCPT TO` whether it may be about something other than the recipient.
+//! Detects from the text of a refusal at `RCPT TO` whether the recipient's mailbox does not exist.
 //!
 //! Used only if no enhanced status code decides. A refused recipient loses its mail, while a deferred mail is tried again, so
-//! any doubt defers the mail. Addresses and host names are ignored: they are chosen by others and do not tell the reason.
+//! any doubt defers the mail: only English words for a missing mailbox fail it, and no word may be about something else.
+//! Addresses and host names are ignored: they are chosen by others and do not tell the reason.
+
+use std::net::IpAddr;
+
+/// Words for a recipient.
+const MAILBOXES: [&str; 11] = [
+    "account",
+    "address",
+    "addressee",
+    "alias",
+    "inbox",
+    "mailbox",
+    "person",
+    "recipient",
+    "recipients",
+    "user",
+    "username",
+];
+
+/// Phrases after a word for a recipient that say that it does not exist.
+const MISSING_AFTER: [&str; 14] = [
+    "cannot be found",
+    "could not be found",
+    "did not exist",
+    "do not exist",
+    "does not exist",
+    "doesn t exist",
+    "doesnt exist",
+    "is not found",
+    "is unknown",
+    "not exist",
+    "not exists",
+    "not found",
+    "not known",
+    "unknown",
+];
+
+/// Phrases before a word for a recipient that say that it does not exist.
+const MISSING_BEFORE: [&str; 7] = [
+    "no such",
+    "non existent",
+    "non existing",
+    "nonexistent",
+    "nonexisting",
+    "unknown",
+    "unrouteable",
+];
+
+/// Words after `no mailbox` that make it a missing one, as in `no mailbox here by that name`.
+const NO_MAILBOX_AFTER: [&str; 7] = ["at", "by", "called", "for", "here", "named", "with"];
+
+/// Other phrases for a missing mailbox: the filter of qmail, the directory of Domino.
+const MISSING: [&str; 4] = [
+    "not in my validrcptto list",
+    "not listed in domino directory",
+    "not listed in public name",
+    "user doesn t have an account",
+];
+
+/// Phrases between a word for a recipient and the phrase that says that it does not exist.
+const FILLERS: [&str; 3] = [
+    "that you tried to reach",
+    "you tried to reach",
+    "you are trying to reach",
+];
 
 /// Words about the client, the sender, the connection, the policy of the server, or a temporary state.
-const WORDS: [&str; 23] = [
-    // The client's address and its DNS.
+const WORDS: [&str; 26] = [
+    // The client, its address and its DNS.
+    "your",
     "client",
     "dns",
     "fqdn",
@@ -28,14 +94,16 @@ const WORDS: [&str; 23] = [
     // Rates and temporary states, such as a full mailbox.
     "excessive",
     "full",
+    "insufficient",
     "internal",
     "later",
+    "maintenance",
     "rate",
     "rates",
 ];
 
 /// Prefixes of such words: `relay` also matches `relaying` and `relayed`.
-const STEMS: [&str; 38] = [
+const STEMS: [&str; 40] = [
     // The greeting.
     "ehlo",
     "helo",
@@ -73,18 +141,20 @@ const STEMS: [&str; 38] = [
     "prohibit",
     // Rates and temporary states.
     "exceed",
+    "fail",
     "graylist",
     "greylist",
     "limit",
     "overquota",
     "quota",
     "ratelimit",
+    "shut",
     "tempor",
     "throttl",
 ];
 
 /// Phrases with the same meaning.
-const PHRASES: [&str; 9] = [
+const PHRASES: [&str; 10] = [
     "allowed to send",
     "dial up",
     "domain not found",
@@ -92,6 +162,7 @@ const PHRASES: [&str; 9] = [
     "rate limit",
     "service not available",
     "service unavailable",
+    "system error",
     "too many",
     "try again",
 ];
@@ -102,15 +173,28 @@ const OF_RECIPIENT: [&str; 3] = ["relay recipient table", "relay recipient map",
 /// Parts of the names of DNS block lists, such as `zen.spamhaus.org`.
 const BLOCK_LISTS: [&str; 5] = ["barracuda", "dnsbl", "rbl", "spam", "sorbs"];
 
-/// Returns whether a reply's text may be about something other than the recipient.
-pub(super) fn is_about_client(text: &str) -> bool {
+/// Returns whether a reply's text says that the recipient's mailbox does not exist, and nothing else.
+pub(super) fn names_missing_mailbox(text: &str) -> bool {
     let text = without_addresses(&text.to_lowercase());
     let (hosts, others): (Vec<_>, Vec<_>) = text.split_whitespace().partition(|word| is_host(word));
-    let names_block_list = |host: &&str| BLOCK_LISTS.iter().any(|name| host.contains(name));
-    if hosts.iter().any(names_block_list) {
-        return true;
-    }
-    let mut words = plain(&others.join(" "));
+    let words = plain(&others.join(" "));
+    !hosts.iter().any(|host| names_client(host))
+        && !is_about_client(&words)
+        && says_mailbox_is_missing(&words)
+}
+
+/// Returns whether a host name is that of a block list, or an IP address, which is the client's.
+fn names_client(host: &str) -> bool {
+    let is_ip = |part: &str| part.trim_end_matches(['.', ':']).parse::<IpAddr>().is_ok();
+    BLOCK_LISTS.iter().any(|name| host.contains(name))
+        || host
+            .split(|c: char| !c.is_alphanumeric() && !matches!(c, '.' | ':'))
+            .any(is_ip)
+}
+
+/// Returns whether words may be about something other than the recipient.
+fn is_about_client(words: &str) -> bool {
+    let mut words = words.to_owned();
     for phrase in OF_RECIPIENT {
         words = words.replace(&format!(" {phrase} "), " ");
     }
@@ -120,6 +204,25 @@ pub(super) fn is_about_client(text: &str) -> bool {
         || words
             .split_whitespace()
             .any(|word| WORDS.contains(&word) || STEMS.iter().any(|stem| word.starts_with(stem)))
+}
+
+/// Returns whether words name a recipient together with a phrase that says that it does not exist.
+fn says_mailbox_is_missing(words: &str) -> bool {
+    let mut words = words.to_owned();
+    for filler in FILLERS {
+        words = words.replace(&format!(" {filler} "), " ");
+    }
+    let says = |phrase: String| words.contains(&format!(" {phrase} "));
+    let is_missing = |mailbox: &&str| {
+        let after = |phrase: &&str| says(format!("{mailbox} {phrase}"));
+        let before = |phrase: &&str| says(format!("{phrase} {mailbox}"));
+        let no_mailbox = |word: &&str| says(format!("no {mailbox} {word}"));
+        MISSING_AFTER.iter().any(|it| after(it))
+            || MISSING_BEFORE.iter().any(|it| before(it))
+            || NO_MAILBOX_AFTER.iter().any(|it| no_mailbox(it))
+    };
+    MISSING.iter().any(|phrase| says((*phrase).to_owned()))
+        || MAILBOXES.iter().any(|it| is_missing(&it))
 }
 
 /// Removes text in angle brackets that contains an `@`, and other words that contain one.
@@ -166,7 +269,7 @@ mod tests {
 
     /// R3: replies of Exim, cPanel, Postfix, Sendmail, qmail, Exchange, hMailServer, Coremail and large providers.
     #[test]
-    fn replies_about_client_and_recipient_are_distinguished() {
+    fn only_words_for_missing_mailbox_are_recognized() {
         for text in [
             "relay not permitted",
             "Relaying denied",
@@ -209,27 +312,53 @@ mod tests {
             "rDNS lookup failed",
             "Mail rejected: SPF check failed",
             "Mailbox temporarily unavailable, try again later",
+            "",
+            "Mailbox unavailable",
+            "Requested action not taken: mailbox unavailable",
+            "account disabled",
+            "The email account that you tried to reach is disabled.",
+            "RESOLVER.ADR.RecipNotFound; not found",
+            "User suspended",
+            "User not local; please try <ada@relay.example.net>",
+            "mailbox name not allowed",
+            "Invalid recipient",
+            "Dieser Empf\u{e4}nger ist unbekannt",
+            "sorry, you must check your mail before sending (POP before SMTP)",
+            "You must check for new mail before sending mail.",
+            "not logged in",
+            "sorry, your mailserver is rejected by my badhost list",
+            "Sending is disabled for your account",
+            "Certificate verification failed",
+            "unresolvable host vm",
+            "Unknown host name vm",
+            "Your domain does not resolve",
+            "server is shutting down",
+            "VRFY failed, server maintenance",
+            "System error",
+            "Message rejected: insufficient system resources",
+            "sorry, you are violating our security rules",
+            "Unknown address 192.0.2.1",
+            "address [2001:db8::1]: unknown user",
+            "Your account does not exist",
+            "no user logged in",
+            "user unknown: lookup failed",
+            "service not found for this user",
+            "refused",
             "dial-up or dynamic-ip denied",
         ] {
-            assert!(is_about_client(text), "{text}");
+            assert!(!names_missing_mailbox(text), "{text}");
         }
         for text in [
-            "",
             "User unknown",
             "No such user here",
             "No Such User Here",
             "ada@example.com... User unknown",
-            "Mailbox unavailable",
-            "Requested action not taken: mailbox unavailable",
             "<ada@example.com>: Recipient address rejected: User unknown in virtual mailbox table",
             "<ada@example.com>: Recipient address rejected: User unknown in relay recipient table",
             "<ada@example.com>: Recipient address rejected: undeliverable address: unknown user: \"ada\"",
             "mailbox not found",
-            "account disabled",
             "The email account that you tried to reach does not exist. Please try double-checking the recipient's email \
              address for typos or unnecessary spaces. https://support.google.com/mail/?p=NoSuchUser a1 - gsmtp",
-            "The email account that you tried to reach is disabled.",
-            "RESOLVER.ADR.RecipNotFound; not found",
             "Recipient not found by SMTP address lookup",
             "Unrouteable address",
             "unknown user",
@@ -237,18 +366,13 @@ mod tests {
             "sorry, this recipient is not in my validrcptto list",
             "<ada@example.com> User doesn't exist: ada@example.com",
             "User not found",
-            "User suspended",
-            "User not local; please try <ada@relay.example.net>",
-            "mailbox name not allowed",
             "ada@example.com not listed in public Name & Address Book",
-            "Invalid recipient",
             "No such person at this address",
-            "Dieser Empf\u{e4}nger ist unbekannt",
             "<policy@relay.example.com>: user unknown",
             "<\"relay denied\"@example.com>: user unknown",
             "relay.example.com: no mailbox by that name",
         ] {
-            assert!(!is_about_client(text), "{text}");
+            assert!(names_missing_mailbox(text), "{text}");
         }
     }
 }
