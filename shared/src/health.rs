@@ -226,6 +226,7 @@ fn health_word(outage: Outage) -> &'static str {
         Outage::Damaged => "damaged",
         Outage::Cancelled => "cancelled",
         Outage::Locked => "locked",
+        Outage::Moved => "moved",
     }
 }
 

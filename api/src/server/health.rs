@@ -1,6 +1,9 @@
 //! `GET /health/live` and `GET /health/ready`.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    time::Duration,
+};
 
 use latchkey_shared::{
     config::Connections,
@@ -10,9 +13,13 @@ use latchkey_shared::{
 };
 use poem::web::Data;
 use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
+use tokio::time::{Instant, sleep};
 use tracing::Instrument as _;
 
 use crate::{accounts::pictures::media_dir, app_state::App, http::tag::Tag};
+
+/// The minimum time between two lines about failed requests while the health checks succeed.
+const DIAGNOSIS_PERIOD: Duration = Duration::from_mins(1);
 
 /// The process is alive.
 #[derive(Debug, Object)]
@@ -110,7 +117,8 @@ impl HealthChecks {
 }
 
 /// Checks the dependencies after a request failed with `error`, in the background. The checks log the start and the end of an
-/// outage once, and not each request. Continues until all dependencies work; does nothing if it runs already.
+/// outage once, and not each request. Continues for [`DIAGNOSIS_PERIOD`] at least, and until all dependencies work. Does nothing
+/// if it runs already.
 pub fn diagnose(app: App, error: String) {
     if app.health.is_diagnosing.swap(true, Ordering::AcqRel) {
         return;
@@ -118,12 +126,15 @@ pub fn diagnose(app: App, error: String) {
     let diagnosis = async move {
         app.health.expire_results().await;
         if Box::pin(app.health.ask(&app)).await.serve_requests() {
-            tracing::warn!(error, "Request failed, although the health checks succeed");
+            tracing::error!(error, "Request failed, although the health checks succeed");
         }
-        while !Box::pin(app.health.ask(&app)).await.serve_requests()
-            && !app.stopping.load(Ordering::Relaxed)
-        {
-            tokio::time::sleep(health::VALIDITY).await;
+        let start = Instant::now();
+        while !app.stopping.load(Ordering::Relaxed) {
+            sleep(health::VALIDITY).await;
+            let states = Box::pin(app.health.ask(&app)).await;
+            if states.serve_requests() && start.elapsed() >= DIAGNOSIS_PERIOD {
+                break;
+            }
         }
         app.health.is_diagnosing.store(false, Ordering::Release);
     };

@@ -14,7 +14,7 @@ pub enum Outage {
     Restarting,
     /// It accepts no further connections.
     TooManyConnections,
-    /// It refuses the role, the password or the name of the database.
+    /// It refuses the role, the password or the name of the database, or the role lacks permissions.
     Refused,
     /// It accepts no writes: a standby, a demoted primary, a file system that is mounted read-only.
     ReadOnly,
@@ -30,6 +30,8 @@ pub enum Outage {
     Cancelled,
     /// Another transaction has a lock, or two transactions deadlocked.
     Locked,
+    /// The SQLite file is no longer at its path, so that the next start would not find what is written now.
+    Moved,
 }
 
 impl Outage {
@@ -41,6 +43,7 @@ impl Outage {
                 Some(Self::of_sqlx(error).unwrap_or(Self::Unreachable))
             }
             DbErr::Conn(RuntimeErr::Internal(text)) if text == FILE_LOCKED => Some(Self::Locked),
+            DbErr::Conn(RuntimeErr::Internal(text)) if text == FILE_MOVED => Some(Self::Moved),
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Some(Self::Unreachable),
             DbErr::Exec(RuntimeErr::SqlxError(error))
             | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::of_sqlx(error),
@@ -101,7 +104,7 @@ impl Outage {
             "53200" => Some(Self::OutOfMemory),
             "53300" => Some(Self::TooManyConnections),
             "40001" | "40P01" | "55P03" => Some(Self::Locked),
-            "3D000" => Some(Self::Refused),
+            "3D000" | "42501" => Some(Self::Refused),
             "XX001" | "XX002" => Some(Self::Damaged),
             _ => match &code[..code.len().min(2)] {
                 "08" => Some(Self::Unreachable),
@@ -119,14 +122,17 @@ impl Outage {
     pub fn remedy(self) -> &'static str {
         match self {
             Self::Unreachable => {
-                "Check that the database server runs and that DATABASE_URL reaches it."
+                "Check that the database server runs and that DATABASE_URL reaches it; if it does, look for load and long locks \
+                 (pg_locks)."
             }
             Self::Restarting => "Wait until the database server has started, or start it.",
             Self::TooManyConnections => {
                 "Raise max_connections of PostgreSQL or the CONNECTION LIMIT of the role or database; \
                  each Latchkey program opens up to 20 connections."
             }
-            Self::Refused => "Correct the role, the password or the database in DATABASE_URL.",
+            Self::Refused => {
+                "Correct the role, the password or the database in DATABASE_URL, and grant the role all privileges on its tables."
+            }
             Self::ReadOnly => {
                 "Point DATABASE_URL at the primary server, or make the file and its folder writable."
             }
@@ -142,6 +148,7 @@ impl Outage {
             Self::Locked => {
                 "Find the transaction that keeps a lock for long: a backup, a migration or another program."
             }
+            Self::Moved => "Move the SQLite file back, or stop all programs and restore it.",
         }
     }
 
@@ -162,6 +169,14 @@ impl Outage {
 
 /// The text of an error for a SQLite file that another program has locked for longer than the timeout.
 const FILE_LOCKED: &str = "database is locked";
+
+/// The text of an error for a SQLite file that is no longer at its path.
+const FILE_MOVED: &str = "the SQLite file was moved, deleted or replaced";
+
+/// Creates the error for a SQLite file that is no longer at its path.
+pub(super) fn file_moved() -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(FILE_MOVED.to_owned()))
+}
 
 /// Creates the error of a call that timed out while it waited for SQLite's write lock, or for a connection that waits for it.
 pub(super) fn file_locked() -> DbErr {
@@ -201,6 +216,7 @@ mod tests {
             ("28P01", Some(Outage::Refused)),
             ("40001", Some(Outage::Locked)),
             ("40P01", Some(Outage::Locked)),
+            ("42501", Some(Outage::Refused)),
             ("42P01", None),
             ("53100", Some(Outage::DiskFull)),
             ("53200", Some(Outage::OutOfMemory)),

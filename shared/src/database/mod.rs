@@ -1,7 +1,11 @@
 //! The SQL database: SQLite by default, PostgreSQL by URL. The same code runs on both.
 
 use std::{
-    ops::Deref, os::unix::fs::OpenOptionsExt as _, path::Path, str::FromStr as _, time::Duration,
+    ops::Deref,
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+    str::FromStr as _,
+    time::Duration,
 };
 
 use sea_orm::{
@@ -87,6 +91,33 @@ pub struct Database {
 struct Writer {
     connection: DatabaseConnection,
     queue: WriteQueue,
+    /// `None` for a database in memory.
+    file: Option<SqliteFile>,
+}
+
+/// The identity of an opened SQLite file.
+#[derive(Clone, Debug)]
+struct SqliteFile {
+    path: PathBuf,
+    device_and_inode: (u64, u64),
+}
+
+impl SqliteFile {
+    fn new(path: &str) -> Option<Self> {
+        Some(Self {
+            path: path.into(),
+            device_and_inode: Self::identify(Path::new(path))?,
+        })
+    }
+
+    fn identify(path: &Path) -> Option<(u64, u64)> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    }
+
+    fn is_in_place(&self) -> bool {
+        Self::identify(&self.path) == Some(self.device_and_inode)
+    }
 }
 
 /// Opens a database.
@@ -102,6 +133,7 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
         let writer = Writer {
             connection: open(sqlite(url, 1, WRITER_CACHE_KIB, &stale)).await?,
             queue: WriteQueue::start(stale.clone()),
+            file: SqliteFile::new(path),
         };
         let readers = sqlite(url, READ_CONNECTIONS, READER_CACHE_KIB, &stale);
         return Ok(Database::open(readers, stale, Some(writer)).await?);

@@ -1,13 +1,19 @@
-//! Checks that the database stores data: a write that needs space, in a table of its own.
+//! Checks that the database stores data: a write that needs space, in a table of its own. On PostgreSQL also that the tables of
+//! requests and mails can be written.
 
-use sea_orm::{ActiveValue::Set, entity::prelude::*};
+use sea_orm::{ActiveValue::Set, ConnectionTrait as _, DbBackend, entity::prelude::*};
 use uuid::Uuid;
 
-use crate::database::{Database, begin, delete_in_parts};
+use crate::database::{Database, Writer, begin, delete_in_parts, error::file_moved};
 
 /// The size of the row that a check inserts, in bytes. It needs eight pages of SQLite, so that the check fails no later than other
 /// writes. An update in place would reuse its page and succeed on a full disk.
 const FILLER_SIZE: usize = 32 * 1024;
+
+/// Fails if another transaction locks the tables that requests and mails write, or if the role may not write to them. The lock is
+/// the one of an UPDATE. The timeout is shorter than that of a health check.
+const LOCK_TABLES: &str = "SET LOCAL lock_timeout = '1500ms'; \
+    LOCK TABLE users, sessions, password_resets, mails, audit_events IN ROW EXCLUSIVE MODE";
 
 /// The row of one check.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
@@ -24,6 +30,16 @@ pub enum Relation {}
 impl ActiveModelBehavior for ActiveModel {}
 
 impl Database {
+    /// Checks that the SQLite file is still the one that was opened.
+    fn check_file(&self) -> Result<(), DbErr> {
+        match &self.writer {
+            Some(Writer {
+                file: Some(file), ..
+            }) if !file.is_in_place() => Err(file_moved()),
+            _ => Ok(()),
+        }
+    }
+
     /// Writes some pages and commits, like every other write. Costs a commit, so callers cache the result for some seconds.
     pub async fn check_write(&self) -> Result<(), DbErr> {
         let id = Uuid::now_v7();
@@ -31,7 +47,11 @@ impl Database {
             id: Set(id),
             filler: Set(vec![0; FILLER_SIZE]),
         };
+        self.check_file()?;
         let transaction = begin(self).await?;
+        if self.get_database_backend() == DbBackend::Postgres {
+            transaction.execute_unprepared(LOCK_TABLES).await?;
+        }
         Entity::insert(row)
             .exec_without_returning(&transaction)
             .await?;
@@ -48,7 +68,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::database::create;
+    use crate::database::{Outage, create};
 
     async fn open(folder: &TempDir) -> Database {
         let url = format!("sqlite://{}/test.db", folder.path().display());
@@ -66,6 +86,24 @@ mod tests {
             db.check_write().await.unwrap();
         }
         assert_eq!(Entity::find().all(&db).await.unwrap().len(), 1);
+    }
+
+    /// Writes into a file that was moved away succeed, and are lost to the next start.
+    #[tokio::test]
+    async fn check_write_fails_if_the_file_was_moved() {
+        let folder = TempDir::new().unwrap();
+        let db = open(&folder).await;
+        let (path, moved) = (folder.path().join("test.db"), folder.path().join("moved"));
+        for replace in [false, true] {
+            std::fs::rename(&path, &moved).unwrap();
+            if replace {
+                std::fs::write(&path, "").unwrap();
+            }
+            let error = db.check_write().await.unwrap_err();
+            assert_eq!(Outage::of(&error), Some(Outage::Moved));
+            std::fs::rename(&moved, &path).unwrap();
+            db.check_write().await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -11,7 +11,7 @@ use crate::{
     admin::audit_log,
     server::database_outage::{self, with_setting},
     support::dashboard::Dashboard,
-    support::test_app::{ApiResponse, PASSWORD, TestApp, wait_until},
+    support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wait_until},
 };
 
 async fn ready(app: &TestApp) -> ApiResponse {
@@ -142,6 +142,38 @@ async fn postgres_refusing_connections_readiness_names_the_reason() {
     let accepted = format!("ALTER ROLE {role} CONNECTION LIMIT 5");
     db.execute_unprepared(&accepted).await.unwrap();
     until_readiness(&app, "/status", "ok").await;
+    database_outage::drop_role(&app, &role).await;
+}
+
+/// R2: readiness reports that another program locks a table of the requests.
+#[tokio::test]
+async fn postgres_table_locked_readiness_names_the_reason() {
+    let app = TestApp::on_postgres().await;
+    let lock = latchkey_shared::database::begin(&app.database.db)
+        .await
+        .unwrap();
+    let users = "LOCK TABLE users IN SHARE MODE";
+    lock.execute_unprepared(users).await.unwrap();
+
+    let answer = until_readiness(&app, "/database", "locked").await;
+
+    assert_eq!(answer.status, 503);
+    drop(lock);
+    until_readiness(&app, "/status", "ok").await;
+}
+
+/// R2: readiness reports that the role may not write, as after a restore by another role.
+#[tokio::test]
+async fn postgres_role_lacks_privileges_readiness_names_the_reason() {
+    let (app, role) = database_outage::with_limited_role(5).await;
+    let revoke = format!("REVOKE pg_write_all_data FROM {role}");
+    app.database.db.execute_unprepared(&revoke).await.unwrap();
+
+    let answer = until_readiness(&app, "/database", "refuses the login").await;
+
+    assert_eq!(answer.status, 503);
+    let body = registration("ada@example.com");
+    is_unavailable(&app.post("/api/register/", body).await);
     database_outage::drop_role(&app, &role).await;
 }
 
