@@ -141,10 +141,7 @@ impl App {
         let key = format!(
             "{}:audited:{kind}:{}",
             self.config.common.redis_namespace,
-            audit
-                .client_ip
-                .site()
-                .unwrap_or_else(|| audit.client_ip.network())
+            audit.client_ip.customer_network()
         );
         // Boxed for the same reason as in `record_in`.
         let first = Box::pin(self.redis.set(

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv6Net};
-use latchkey_shared::types::client_network::{client_network, client_site};
+use latchkey_shared::types::client_network::{client_network, client_site, customer_network};
 use poem::{
     FromRequest, Request, RequestBody,
     http::{HeaderMap, HeaderName, header::FORWARDED},
@@ -63,6 +63,13 @@ impl ClientIp {
     #[must_use]
     pub fn network(self) -> String {
         self.0.map_or_else(|| "unknown".to_owned(), client_network)
+    }
+
+    /// Returns the network that counts as one customer: the address itself for IPv4, and the /48 for IPv6.
+    #[must_use]
+    pub fn customer_network(self) -> String {
+        self.0
+            .map_or_else(|| "unknown".to_owned(), customer_network)
     }
 
     /// Returns the site (/48) of an IPv6 client, which may belong to one customer.

@@ -28,7 +28,7 @@ impl Limiter {
     /// Wrong codes for a mailbox from one client network.
     pub(super) fn otp_key(&self, client_ip: ClientIp, mailbox: &EmailKey) -> String {
         let mailbox = self.mailbox_key("otp-ip", mailbox);
-        format!("{mailbox}/{}", client_ip.network())
+        format!("{mailbox}/{}", client_ip.customer_network())
     }
 
     pub(super) fn change_failed_attempts_key(&self, user_id: i64) -> String {

@@ -12,7 +12,7 @@ use crate::{
     crypto::token_hash::TokenHash,
     database::{self, RowReader},
     models::user,
-    types::client_network::client_network,
+    types::client_network::customer_network,
 };
 
 /// How long after its expiry a session still makes the client network of its login a known one.
@@ -316,7 +316,7 @@ pub async fn known_networks(
     let mut networks = Vec::new();
     for network in client_ips
         .iter()
-        .filter_map(|ip| ip.parse().ok().map(client_network))
+        .filter_map(|ip| ip.parse().ok().map(customer_network))
     {
         if networks.len() == limit {
             break;

@@ -21,6 +21,13 @@ pub fn client_site(client_ip: IpAddr) -> Option<String> {
     }
 }
 
+/// Returns the largest network that one customer usually has: the address itself for IPv4, and the /48 for IPv6. The mails and
+/// code attempts that others can cause at a mailbox count by it.
+#[must_use]
+pub fn customer_network(client_ip: IpAddr) -> String {
+    client_site(client_ip).unwrap_or_else(|| client_network(client_ip))
+}
+
 /// The network of an address with a prefix of 1 to 128 bits.
 fn network(address: Ipv6Addr, prefix: u32) -> String {
     let network = u128::from(address) & (u128::MAX << (128 - prefix));
@@ -40,6 +47,16 @@ mod tests {
             ("::1", "::/64"),
         ] {
             assert_eq!(client_network(client_ip.parse().unwrap()), network);
+        }
+    }
+
+    #[test]
+    fn customer_network_is_the_48_of_ipv6() {
+        for (client_ip, network) in [
+            ("::ffff:192.0.2.1", "192.0.2.1"),
+            ("2001:db8:1:2:3:4:5:6", "2001:db8:1::/48"),
+        ] {
+            assert_eq!(customer_network(client_ip.parse().unwrap()), network);
         }
     }
 

@@ -80,8 +80,8 @@ async fn one_network_uses_only_its_own_share() {
     let app = start(&[]).await;
     app.logged_in_user("ada@example.com").await;
     for host in 0..20 {
-        // All hosts are in one /64.
-        let stranger = format!("2001:db8:1:2::{host}");
+        // All hosts are in one /48, as one customer may have.
+        let stranger = format!("2001:db8:1:{host:x}::1");
         request_code_from(&app, &stranger, "ada@example.com").await;
     }
     assert_eq!(sent_and_suppressed(&app, "reset_code").await, (3, 17));
@@ -127,11 +127,13 @@ async fn wrong_codes_of_stranger_leave_owner_attempts() {
     app.logged_in_user("ada@example.com").await;
     for email in ["ada@example.com", "unknown@example.com"] {
         let mut wrong = 0;
-        for _ in 0..4 {
-            let token = request_code_from(&app, "203.0.113.9", email).await;
+        for network in 0..4 {
+            // All networks are in one /48, as one customer may have.
+            let stranger = format!("2001:db8:1:{network}::1");
+            let token = request_code_from(&app, &stranger, email).await;
             for _ in 0..5 {
                 let body = json!({"token": token, "otp": "000000"});
-                let answer = post_from(&app, "203.0.113.9", "/auth/check_otp/", body).await;
+                let answer = post_from(&app, &stranger, "/auth/check_otp/", body).await;
                 wrong += u32::from(answer.status == 400);
             }
         }
