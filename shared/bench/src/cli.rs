@@ -1,10 +1,12 @@
-//! The command line, as `deploy/bench` writes it, and how much of everything its options mean.
+//! The command line, as `deploy/bench` uses it, and the sizes of a run.
 
 use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-/// Measures Latchkey beside its limits.
+use crate::installation::DatabaseKind;
+
+/// Measures Latchkey in alternation with the limits of the machine.
 #[derive(Debug, Parser)]
 #[command(name = "latchkey-bench")]
 pub(crate) struct Cli {
@@ -16,53 +18,69 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Measure, and print the table.
     Run(Options),
-    /// Serve a constant of so many bytes: the limit of what answers over HTTP.
+    /// Serve a constant of this many bytes over HTTP.
     Constant {
-        body: usize,
-        /// Ask this one before each answer.
+        body_bytes: usize,
+        /// Serve the baseline's routes, which query this database before they respond.
         #[arg(long)]
         database: Option<String>,
     },
 }
 
-/// What to measure, on what.
+/// What to measure, and with which servers.
 #[derive(Debug, Args)]
 pub(crate) struct Options {
-    /// The folder of the programs.
+    /// The folder of Latchkey's programs.
     #[arg(long)]
     pub(crate) programs: PathBuf,
-    /// A folder on a real disk.
+    /// A folder on a real disk, for databases and logs.
     #[arg(long)]
     pub(crate) work: PathBuf,
+    /// The URL of a Redis server.
     #[arg(long)]
     pub(crate) redis: String,
-    /// A PostgreSQL in which databases can be made. Without one only SQLite is measured.
+    /// The URL of a PostgreSQL server on which this program may create databases. Without it, only SQLite is measured.
     #[arg(long)]
     pub(crate) postgres: Option<String>,
-    /// Leaves SQLite out.
+    /// Skip SQLite.
     #[arg(long)]
     pub(crate) no_sqlite: bool,
     #[arg(long, value_enum, default_value = "full")]
     pub(crate) size: Size,
-    /// One JSON object a line.
+    /// Print one JSON object per result instead of the table.
     #[arg(long)]
     pub(crate) json: bool,
-    /// Which rows; all when none is named.
-    pub(crate) rows: Vec<Row>,
+    /// The rows to measure. Default: all.
+    rows: Vec<Row>,
 }
 
-/// How much is measured.
+impl Options {
+    pub(crate) fn databases(&self) -> Vec<DatabaseKind> {
+        let sqlite = (!self.no_sqlite).then_some(DatabaseKind::Sqlite);
+        let postgres = self.postgres.as_ref().map(|_| DatabaseKind::Postgres);
+        sqlite.into_iter().chain(postgres).collect()
+    }
+
+    /// Returns the selected rows in the order of the table.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let mut rows = Row::value_variants().to_vec();
+        rows.retain(|row| self.rows.is_empty() || self.rows.contains(row));
+        rows
+    }
+}
+
+/// How long and how often a run measures.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Size {
-    /// Whether it measures at all.
+    /// Shows only that each row can be measured.
     Smoke,
-    /// A first impression.
+    /// Fewer and shorter rounds, for a first impression.
     Short,
-    /// What can be quoted.
+    /// Results to publish.
     Full,
 }
 
-/// The lines of the table.
+/// The rows of the table, in its order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum Row {
@@ -78,7 +96,7 @@ pub(crate) enum Row {
     Million,
     Flood,
     Scale,
-    Bare,
+    Baseline,
 }
 
 impl Size {
@@ -90,53 +108,53 @@ impl Size {
         }
     }
 
-    /// How long the machine is looked at before each row.
-    pub(crate) fn glance(self) -> Duration {
+    /// How long the other work of the machine is sampled before each row.
+    pub(crate) fn sample_time(self) -> Duration {
         Duration::from_millis(self.pick(50, 1000, 1000))
     }
 
-    /// How often Latchkey and its limit take turns.
+    /// The number of alternating rounds.
     pub(crate) fn rounds(self) -> usize {
         self.pick(1, 3, 5)
     }
 
-    /// How long one of them has each time.
-    pub(crate) fn turn(self) -> Duration {
+    /// The time of one side of a round.
+    pub(crate) fn round_time(self) -> Duration {
         Duration::from_millis(self.pick(500, 1500, 2500))
     }
 
-    /// The same where one answer takes long.
-    pub(crate) fn long_turn(self) -> Duration {
+    /// The time of one side of a round, for requests that take long.
+    pub(crate) fn long_round_time(self) -> Duration {
         Duration::from_millis(self.pick(500, 4000, 6000))
     }
 
-    /// How many mails are sent in one turn; the queue holds no more than 4,000.
+    /// The number of mails that one side of a round sends. The queue holds at most 4,000.
     pub(crate) fn mails(self) -> usize {
         self.pick(100, 1000, 3000)
     }
 
-    /// How many mails are timed one by one.
+    /// The number of mails whose latency is measured.
     pub(crate) fn timed_mails(self) -> usize {
         self.pick(3, 100, 400)
     }
 
-    /// How often a program is started.
+    /// The number of timed starts of each program.
     pub(crate) fn starts(self) -> usize {
         self.pick(1, 5, 15)
     }
 
-    /// How long a program is left alone before its memory counts as idle.
-    pub(crate) fn rest(self) -> Duration {
+    /// How long a program is left idle before its memory is measured.
+    pub(crate) fn settle_time(self) -> Duration {
         Duration::from_millis(self.pick(100, 3000, 5000))
     }
 
-    /// How many clients log in at once in the flood.
-    pub(crate) fn flood(self) -> usize {
+    /// The number of concurrent clients in the login flood.
+    pub(crate) fn flood_clients(self) -> usize {
         self.pick(20, 500, 500)
     }
 
-    /// The accounts of the large database.
-    pub(crate) fn many(self) -> u64 {
+    /// The number of accounts in the large database.
+    pub(crate) fn many_accounts(self) -> u64 {
         self.pick(2_000, 100_000, 1_000_000)
     }
 }

@@ -1,15 +1,12 @@
-//! The dashboard, as a browser without scripts asks for it: signs in, and has whole pages made.
+//! A browser that signs in to the dashboard and loads pages, without scripts.
 
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
 
-use crate::{
-    load,
-    stage::{PASSWORD, Running},
-};
+use crate::{installation::Running, load, seed::PASSWORD};
 
-/// What an administrator looks at: each of these in turn, and the page after each.
+/// The lists that an administrator loads in turn, each with its second page.
 const LISTS: [&str; 5] = [
     "/admin/users/",
     "/admin/users/?sort=email",
@@ -18,18 +15,19 @@ const LISTS: [&str; 5] = [
     "/admin/users/?q=u12%40example",
 ];
 
-/// An administrator at a dashboard.
+/// An administrator who is signed in to the dashboard.
 pub(crate) struct Administrator {
     cookie: String,
     pages: Vec<String>,
 }
 
 impl Administrator {
-    /// Signs the first account in and finds the second page of each list.
+    /// Signs in with the first account and finds the second page of each list.
     pub(crate) fn sign_in(api: &Running) -> anyhow::Result<Self> {
-        let door = ask(api.address, "/admin/login/", "")?;
-        let visitor = cookies(&door);
-        let token = between(&door, "name=\"csrf\" value=\"", "\"").context("a form's token")?;
+        let login_page = fetch_page(api.address, "/admin/login/", "")?;
+        let visitor = cookies(&login_page);
+        let token = between(&login_page, "name=\"csrf\" value=\"", "\"")
+            .context("the login page has no CSRF token")?;
         let form: String = form_urlencoded::Serializer::new(String::new())
             .append_pair("csrf", token)
             .append_pair("email", "u1@example.com")
@@ -37,13 +35,13 @@ impl Administrator {
             .append_pair("next", "/admin/users/")
             .finish();
         let mut request = Vec::new();
-        load::post_form(&mut request, "/admin/login/", &visitor, &form);
-        let (status, answer) = load::ask(api.address, &request)?;
-        anyhow::ensure!(status == 303, "the dashboard's sign-in answered {status}");
-        let cookie = cookies(&answer);
+        load::write_form(&mut request, "/admin/login/", &visitor, &form);
+        let (status, response) = load::send(api.address, &request)?;
+        anyhow::ensure!(status == 303, "the dashboard's login returned {status}");
+        let cookie = cookies(&response);
         let mut pages = Vec::new();
         for list in LISTS {
-            let page = ask(api.address, list, &cookie)?;
+            let page = fetch_page(api.address, list, &cookie)?;
             pages.push(list.to_owned());
             if let Some(next) = between(&page, "rel=\"next\" href=\"", "\"") {
                 pages.push(next.replace("&amp;", "&").replace("&#38;", "&"));
@@ -52,24 +50,24 @@ impl Administrator {
         Ok(Self { cookie, pages })
     }
 
-    /// Writes the request for a page.
-    pub(crate) fn look(&self, number: u64, request: &mut Vec<u8>) {
+    /// Writes the request for one of the pages.
+    pub(crate) fn write_request(&self, number: u64, request: &mut Vec<u8>) {
         let page = &self.pages[number as usize % self.pages.len()];
-        load::page(request, page, &self.cookie);
+        load::write_page(request, page, &self.cookie);
     }
 }
 
-fn ask(server: SocketAddr, path: &str, cookie: &str) -> anyhow::Result<String> {
+fn fetch_page(server: SocketAddr, path: &str, cookie: &str) -> anyhow::Result<String> {
     let mut request = Vec::new();
-    load::page(&mut request, path, cookie);
-    let (status, answer) = load::ask(server, &request)?;
-    anyhow::ensure!(status == 200, "{path} answered {status}");
-    Ok(answer)
+    load::write_page(&mut request, path, cookie);
+    let (status, page) = load::send(server, &request)?;
+    anyhow::ensure!(status == 200, "{path} returned {status}");
+    Ok(page)
 }
 
-/// The cookies that an answer sets, as the next request sends them.
-fn cookies(answer: &str) -> String {
-    let set = answer.lines().filter_map(|line| {
+/// Returns the cookies that a response sets, in the form of the `Cookie` header.
+fn cookies(response: &str) -> String {
+    let set = response.lines().filter_map(|line| {
         let (name, value) = line.split_once(": ")?;
         let cookie = value.split(';').next()?;
         name.eq_ignore_ascii_case("set-cookie").then_some(cookie)

@@ -1,5 +1,5 @@
-//! What Latchkey is compared with: the one thing that each of its calls cannot do without, done by itself and as fast as
-//! this machine can, with the same parameters and the same care for the data.
+//! The limits: the one step that each operation cannot avoid, measured alone, with the same parameters and the same
+//! durability.
 
 use std::{
     net::SocketAddr,
@@ -41,20 +41,27 @@ use sea_orm::sqlx::{
 };
 use tokio::sync::Mutex;
 
-use crate::{bare, process::Program};
+use crate::{
+    baseline,
+    installation::Running,
+    measure::{Sample, milliseconds},
+    process::{self, Program},
+    seed::PASSWORD,
+};
 
-/// How many connections write to PostgreSQL at once: as many as the API's pool has.
+/// The number of concurrent connections to PostgreSQL, as in the API's pool.
 const WRITERS: usize = 20;
-/// How many mails are handed over at once: as many as a worker's default.
-pub(crate) const CONVERSATIONS: usize = 16;
+/// The number of concurrent SMTP connections, as by default in the worker.
+pub(crate) const SMTP_CONNECTIONS: usize = 16;
 
-/// How many cores may be used.
+/// Returns the number of cores that this program may use.
 pub(crate) fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Hashes in a second at this cost, by a bare loop on every core which keeps its memory; and how many there were.
-pub(crate) fn hashes(cost: HashCost, time: Duration) -> anyhow::Result<(f64, u32)> {
+/// Measures hashes per second by a loop on every core that reuses its memory.
+pub(crate) fn hashes(cost: HashCost, time: Duration) -> anyhow::Result<Sample> {
+    let cpu_before = process::own_cpu_time()?;
     let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, None)
         .map_err(|error| anyhow::anyhow!("argon2: {error}"))?;
     let end = Instant::now() + time;
@@ -66,40 +73,45 @@ pub(crate) fn hashes(cost: HashCost, time: Duration) -> anyhow::Result<(f64, u32
                 let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
                 let (start, mut hash, mut count) = (Instant::now(), [0; 32], 0_u32);
                 while Instant::now() < end {
-                    let made = argon2.hash_password_into_with_memory(
-                        b"velvet harbour lantern",
+                    let result = argon2.hash_password_into_with_memory(
+                        PASSWORD.as_bytes(),
                         &[7; 16],
                         &mut hash,
                         &mut memory,
                     );
-                    made.map_err(|error| anyhow::anyhow!("argon2: {error}"))?;
+                    result.map_err(|error| anyhow::anyhow!("argon2: {error}"))?;
                     count += 1;
                 }
-                // The last hash ends past the time.
+                // The last hash ends after `end`.
                 anyhow::Ok((f64::from(count) / start.elapsed().as_secs_f64(), count))
             })
         })
         .collect();
-    let (mut rates, mut counts) = (0.0, 0);
+    let (mut rate, mut count) = (0.0, 0);
     for part in loops {
-        let (rate, count) = part.join().ok().context("a thread panicked")??;
-        rates += rate;
-        counts += count;
+        let part = part.join().ok().context("a hashing thread panicked")??;
+        rate += part.0;
+        count += part.1;
     }
-    Ok((rates, counts))
+    let spent = process::own_cpu_time()?.saturating_sub(cpu_before);
+    Ok(Sample {
+        value: rate,
+        cpu_time: Some(milliseconds(spent) / f64::from(count)),
+    })
 }
 
-/// An answer of so many bytes.
+/// Returns a response with this body.
 pub(crate) fn constant(body: &str) -> Response {
     Response::builder()
         .content_type("application/json")
         .body(body.to_owned())
 }
 
-/// Runs in a process of its own: poem, a route, a constant; with a database what [`bare::routes`] tells instead.
-pub(crate) fn serve_constant(body: usize, database: Option<&str>) -> anyhow::Result<()> {
+/// Serves a constant from poem with one route, or [`baseline::routes`] if there is a database. Prints its address. Runs in
+/// its own process.
+pub(crate) fn serve_constant(body_bytes: usize, database: Option<&str>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Runtime::new()?;
-    let body = "x".repeat(body);
+    let body = "x".repeat(body_bytes);
     runtime.block_on(async {
         let acceptor = TcpListener::bind("127.0.0.1:0").into_acceptor().await?;
         for address in acceptor.local_addr() {
@@ -109,7 +121,7 @@ pub(crate) fn serve_constant(body: usize, database: Option<&str>) -> anyhow::Res
         }
         let server = Server::new_with_acceptor(acceptor);
         if let Some(url) = database {
-            server.run(bare::routes(url, &body).await?).await?;
+            server.run(baseline::routes(url, &body).await?).await?;
         } else {
             let endpoint = make_sync(move |_| constant(&body));
             server.run(Route::new().at("/", endpoint)).await?;
@@ -118,45 +130,43 @@ pub(crate) fn serve_constant(body: usize, database: Option<&str>) -> anyhow::Res
     })
 }
 
-/// The server of a constant.
-pub(crate) struct Constant {
-    pub(crate) address: SocketAddr,
-    pub(crate) program: Program,
-}
-
-impl Constant {
-    /// Starts it with answers of so many bytes, and what it asks before it answers.
-    pub(crate) fn start(body: usize, work: &Path, database: Option<&str>) -> anyhow::Result<Self> {
-        let log = work.join("constant.log");
-        // Else the address of an earlier one would be read.
-        let _ = std::fs::remove_file(&log);
-        let own = std::env::current_exe()?;
-        let body = body.to_string();
-        let mut arguments = vec!["constant", body.as_str()];
-        if let Some(database) = database {
-            arguments.extend(["--database", database]);
+/// Starts a process that runs [`serve_constant`].
+pub(crate) fn start_constant(
+    body_bytes: usize,
+    work: &Path,
+    database: Option<&str>,
+) -> anyhow::Result<Running> {
+    let log = work.join("constant.log");
+    // Otherwise the address of an earlier process could be read.
+    let _ = std::fs::remove_file(&log);
+    let executable = std::env::current_exe()?;
+    let body_bytes = body_bytes.to_string();
+    let mut arguments = vec!["constant", body_bytes.as_str()];
+    if let Some(database) = database {
+        arguments.extend(["--database", database]);
+    }
+    let program = Program::start(&executable, &arguments, &[], &log)?;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let output = std::fs::read_to_string(&log)?;
+        if let Some(address) = output.strip_suffix('\n') {
+            let address = address.parse();
+            let address = address.with_context(|| format!("not an address: {output}"))?;
+            return Ok(Running { program, address });
         }
-        let program = Program::start(&own, &arguments, &[], &log)?;
-        let patience = Instant::now() + Duration::from_secs(30);
-        loop {
-            let said = std::fs::read_to_string(&log)?;
-            if let Some(address) = said.strip_suffix('\n') {
-                let address = address.parse().context("an address")?;
-                return Ok(Self { address, program });
-            }
-            anyhow::ensure!(Instant::now() < patience, "the constant is not served");
-            thread::sleep(Duration::from_millis(5));
-        }
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "the constant's server did not start within 30 seconds"
+        );
+        thread::sleep(Duration::from_millis(5));
     }
 }
 
-/// One statement, with the number of a row in it.
+/// The statement of each commit.
 pub(crate) enum Statement {
-    /// Changes a row that is found by its key.
+    /// Updates one of this many accounts by id.
     Update(u64),
-    /// Adds an account.
     InsertUser,
-    /// Adds a password reset.
     InsertReset,
 }
 
@@ -176,14 +186,14 @@ impl Statement {
     }
 }
 
-/// A database like Latchkey's, with one connection (SQLite has one writer) or as many as the API may have.
+/// Connections to a database with Latchkey's schema: one to SQLite, which has a single writer, or [`WRITERS`].
 pub(crate) enum Writer {
     Sqlite(Mutex<SqliteConnection>),
     Postgres(Vec<Mutex<PgConnection>>),
 }
 
 impl Writer {
-    /// Connects with the durability that Latchkey has.
+    /// Connects with Latchkey's durability.
     pub(crate) async fn connect(url: &str) -> anyhow::Result<Self> {
         if url.starts_with("sqlite") {
             let options: SqliteConnectOptions = url.parse()?;
@@ -203,7 +213,7 @@ impl Writer {
 
     async fn execute(&self, statement: &Statement, number: u64, task: usize) -> anyhow::Result<()> {
         let text = format!("limit {number}");
-        macro_rules! bound {
+        macro_rules! bind {
             () => {{
                 let query = sqlx::query(statement.sql());
                 let query = match statement {
@@ -217,17 +227,17 @@ impl Writer {
         match self {
             Self::Sqlite(connection) => {
                 let mut connection = connection.lock().await;
-                bound!().execute(&mut *connection).await?;
+                bind!().execute(&mut *connection).await?;
             }
             Self::Postgres(connections) => {
                 let mut connection = connections[task % connections.len()].lock().await;
-                bound!().execute(&mut *connection).await?;
+                bind!().execute(&mut *connection).await?;
             }
         }
         Ok(())
     }
 
-    /// Commits of one statement in a second, each followed by a push to Redis if there is one.
+    /// Measures commits of one statement per second, each followed by a push to Redis if there is a connection.
     pub(crate) async fn commits(
         &self,
         statement: &Statement,
@@ -257,43 +267,44 @@ impl Writer {
     }
 }
 
-/// Mails in a second by lettre alone: written as the worker writes them, sent over connections that are kept.
+/// Measures mails per second by lettre alone, composed as by the worker and sent over open connections.
 pub(crate) async fn mails(sink: SocketAddr, count: usize) -> anyhow::Result<f64> {
-    let left = Arc::new(AtomicU64::new(count as u64));
+    let remaining = Arc::new(AtomicU64::new(count as u64));
     let start = Instant::now();
-    let mut conversations = Vec::new();
-    for _ in 0..CONVERSATIONS {
-        let left = Arc::clone(&left);
-        conversations.push(tokio::spawn(async move {
-            let one_less = |left: u64| left.checked_sub(1);
-            let mut conversation = Conversation::open(sink).await?;
-            while let Ok(number) = left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less)
+    let mut tasks = Vec::new();
+    for _ in 0..SMTP_CONNECTIONS {
+        let remaining = Arc::clone(&remaining);
+        tasks.push(tokio::spawn(async move {
+            let decrement = |remaining: u64| remaining.checked_sub(1);
+            let mut connection = SmtpConnection::open(sink).await?;
+            while let Ok(number) =
+                remaining.fetch_update(Ordering::Relaxed, Ordering::Relaxed, decrement)
             {
-                conversation.send(&format!("u{number}")).await?;
+                connection.send(&format!("u{number}")).await?;
             }
-            conversation.close().await
+            connection.close().await
         }));
     }
-    for conversation in conversations {
-        conversation.await??;
+    for task in tasks {
+        task.await??;
     }
     Ok(count as f64 / start.elapsed().as_secs_f64())
 }
 
-/// A connection to the SMTP server, over which one mail goes after another.
-pub(crate) struct Conversation {
+/// An open connection to the SMTP server.
+pub(crate) struct SmtpConnection {
     connection: AsyncSmtpConnection,
-    head: MailBranding,
+    branding: MailBranding,
 }
 
-impl Conversation {
+impl SmtpConnection {
     pub(crate) async fn open(sink: SocketAddr) -> anyhow::Result<Self> {
-        let patience = Some(Duration::from_secs(30));
+        let timeout = Some(Duration::from_secs(30));
         let name = ClientId::default();
         Ok(Self {
-            connection: AsyncSmtpConnection::connect_tokio1(sink, patience, &name, None, None)
+            connection: AsyncSmtpConnection::connect_tokio1(sink, timeout, &name, None, None)
                 .await?,
-            head: MailBranding {
+            branding: MailBranding {
                 product: "Latchkey".to_owned(),
                 support: None,
                 url: "http://127.0.0.1".to_owned(),
@@ -301,7 +312,7 @@ impl Conversation {
         })
     }
 
-    /// Writes a code's mail to somebody and sends it.
+    /// Composes and sends a mail with a one-time code.
     pub(crate) async fn send(&mut self, to: &str) -> anyhow::Result<()> {
         let content = Content::Code {
             purpose: Purpose::Reset,
@@ -314,10 +325,10 @@ impl Conversation {
             message_id: &format!("{}@localhost", uuid::Uuid::now_v7()),
             date: Clock::system().now(),
         };
-        let message = compose::message(&content, &self.head, envelope)?;
-        let (envelope, mut wire) = (message.envelope(), String::from_utf8(message.formatted())?);
-        // In one piece: a second small write would wait 40 ms for the acknowledgement of the first.
-        wire.push_str(".\r\n");
+        let message = compose::message(&content, &self.branding, envelope)?;
+        let (envelope, mut data) = (message.envelope(), String::from_utf8(message.formatted())?);
+        // One write: a second small one would wait up to 40 ms for the first's acknowledgement (delayed ACK).
+        data.push_str(".\r\n");
         let sender = Mail::new(envelope.from().cloned(), Vec::new());
         self.connection.command(sender).await?;
         for recipient in envelope.to() {
@@ -325,7 +336,7 @@ impl Conversation {
             self.connection.command(recipient).await?;
         }
         self.connection.command(Data).await?;
-        self.connection.command(wire).await?;
+        self.connection.command(data).await?;
         Ok(())
     }
 

@@ -1,7 +1,6 @@
-//! The client: connections that send one request after another, each request its own, and time the answers.
+//! The HTTP client: connections that each send one request after another and time the responses.
 //!
-//! It runs on the thread of its caller, so that it takes one core at most and its own cost stays small beside what it
-//! measures.
+//! The client runs on the caller's thread, so that it uses at most one core.
 
 use std::{
     collections::BTreeMap,
@@ -12,94 +11,131 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use futures_util::future::try_join_all;
+use serde_json::Value;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
 };
 
-/// What is sent, by whom, and for how long.
+use crate::cli::Size;
+
+/// Writes the request with a number.
+pub(crate) type WriteRequest<'a> = &'a (dyn Fn(u64, &mut Vec<u8>) + Sync);
+
+/// The requests to send, and for how long.
+#[derive(Clone, Copy)]
 pub(crate) struct Load<'a> {
-    /// Connections go to these servers in turn.
-    pub(crate) servers: &'a [SocketAddr],
     pub(crate) connections: usize,
-    /// Answers before this do not count.
+    /// Responses during this time are not counted.
     pub(crate) warm_up: Duration,
     pub(crate) time: Duration,
-    /// The least time between two requests of one connection.
-    pub(crate) pace: Duration,
-    /// Writes the request of a number. No number comes twice.
-    pub(crate) request: &'a (dyn Fn(u64, &mut Vec<u8>) + Sync),
-    /// The numbers, from the next on.
+    /// The minimum time between two requests of a connection.
+    pub(crate) interval: Duration,
+    pub(crate) request: WriteRequest<'a>,
+    /// The number of the next request. No two requests have the same number.
     pub(crate) next: &'a AtomicU64,
-    /// Numbers from this on are not sent, though there be time left.
+    /// The load ends before the request with this number, even if time is left.
     pub(crate) end: u64,
+    /// The expected status of the responses.
+    pub(crate) status: u16,
 }
 
-/// What came back within the time.
+/// The responses to a load.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// How often each status came.
-    pub(crate) answers: BTreeMap<u16, usize>,
-    /// Of every answer, in the order of their length.
-    pub(crate) latencies: Vec<Duration>,
-    /// Every answer, the warm-up's and those past the time included.
+    /// The number of counted responses by status.
+    statuses: BTreeMap<u16, usize>,
+    /// The times of the counted responses, sorted.
+    latencies: Vec<Duration>,
+    /// The number of all responses, including those during the warm-up and after the end.
     pub(crate) total: usize,
     time: Duration,
+    /// The expected status.
+    status: u16,
 }
 
 impl Outcome {
-    /// Answers with this status in a second; an error when none came or another was frequent.
-    pub(crate) fn rate(&self, status: u16) -> anyhow::Result<f64> {
-        let count = self.answers.get(&status).copied().unwrap_or_default();
-        let all: usize = self.answers.values().sum();
+    /// Returns the responses with the expected status per second.
+    ///
+    /// # Errors
+    /// If more than 1 % of the responses have another status.
+    pub(crate) fn rate(&self) -> anyhow::Result<f64> {
+        let count = self.statuses.get(&self.status).copied();
+        let (count, all) = (
+            count.unwrap_or_default(),
+            self.statuses.values().sum::<usize>(),
+        );
         if count == 0 || count * 100 < all * 99 {
-            bail!("{status} was expected; these came: {:?}", self.answers);
+            let (expected, received) = (self.status, &self.statuses);
+            bail!(
+                "expected responses with status {expected}; received (status: count): {received:?}"
+            );
         }
         Ok(count as f64 / self.time.as_secs_f64())
     }
 
-    /// The time within which so large a part of the answers came.
+    /// Returns the time within which this part of the responses arrived.
     pub(crate) fn percentile(&self, part: f64) -> Duration {
         percentile(&self.latencies, part)
     }
 }
 
-/// Of what is sorted.
+/// Returns a percentile of sorted values; the default value if there are none.
 pub(crate) fn percentile<T: Copy + Default>(sorted: &[T], part: f64) -> T {
     let index = (sorted.len() as f64 * part).ceil() as usize;
     let found = sorted.get(index.saturating_sub(1));
     found.copied().unwrap_or_default()
 }
 
-impl Load<'_> {
-    /// Sends, and waits until the last answer is in, so that nothing goes on while the next is measured.
-    pub(crate) fn run(&self) -> anyhow::Result<Outcome> {
+impl<'a> Load<'a> {
+    /// Creates a load of 32 connections for one side of a round.
+    pub(crate) fn new(
+        size: Size,
+        request: WriteRequest<'a>,
+        next: &'a AtomicU64,
+        status: u16,
+    ) -> Self {
+        Self {
+            connections: 32,
+            warm_up: size.round_time() / 6,
+            time: size.round_time(),
+            interval: Duration::ZERO,
+            request,
+            next,
+            end: u64::MAX,
+            status,
+        }
+    }
+
+    /// Sends requests, over connections to the servers in turn, and waits for the last response.
+    pub(crate) fn run(&self, servers: &[SocketAddr]) -> anyhow::Result<Outcome> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let begin = Instant::now() + self.warm_up;
         let end = begin + self.time;
         let connections = (0..self.connections).map(|number| async move {
-            let server = self.servers[number % self.servers.len()];
-            self.converse(server, begin, end).await
+            let server = servers[number % servers.len()];
+            self.run_connection(server, begin, end).await
         });
         let parts = runtime.block_on(try_join_all(connections))?;
         let mut outcome = Outcome {
             time: self.time,
+            status: self.status,
             ..Outcome::default()
         };
         for part in parts {
             outcome.total += part.total;
             outcome.latencies.extend(part.latencies);
-            for (status, count) in part.answers {
-                *outcome.answers.entry(status).or_default() += count;
+            for (status, count) in part.statuses {
+                *outcome.statuses.entry(status).or_default() += count;
             }
         }
         outcome.latencies.sort_unstable();
         Ok(outcome)
     }
 
-    async fn converse(
+    async fn run_connection(
         &self,
         server: SocketAddr,
         begin: Instant,
@@ -107,7 +143,7 @@ impl Load<'_> {
     ) -> anyhow::Result<Outcome> {
         let mut stream = connect(server).await?;
         let mut outcome = Outcome::default();
-        let (mut request, mut answer) = (Vec::new(), Vec::new());
+        let (mut request, mut response) = (Vec::new(), Vec::new());
         loop {
             let sent = Instant::now();
             if sent >= end {
@@ -120,17 +156,17 @@ impl Load<'_> {
             request.clear();
             (self.request)(number, &mut request);
             stream.write_all(&request).await?;
-            let status = read_answer(&mut stream, &mut answer).await?;
+            let status = read_response(&mut stream, &mut response).await?;
             let now = Instant::now();
             outcome.total += 1;
-            // A connection's first answer counts though it be late: the slowest are not left out.
-            if now >= begin && (now < end || outcome.answers.is_empty()) {
-                *outcome.answers.entry(status).or_default() += 1;
+            // Counts a connection's first response even if it is late, so that slow responses are not left out.
+            if now >= begin && (now < end || outcome.statuses.is_empty()) {
+                *outcome.statuses.entry(status).or_default() += 1;
                 outcome.latencies.push(now - sent);
             }
-            let early = self.pace.saturating_sub(now - sent);
-            if !early.is_zero() {
-                tokio::time::sleep(early).await;
+            let pause = self.interval.saturating_sub(now - sent);
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
             }
         }
     }
@@ -139,53 +175,56 @@ impl Load<'_> {
 async fn connect(server: SocketAddr) -> anyhow::Result<TcpStream> {
     let stream = TcpStream::connect(server)
         .await
-        .with_context(|| format!("{server} does not answer"))?;
+        .with_context(|| format!("failed to connect to {server}"))?;
     stream.set_nodelay(true)?;
     Ok(stream)
 }
 
-/// Reads one answer, of which only the status and the length matter.
-async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> anyhow::Result<u16> {
-    answer.clear();
+/// Reads a response and returns its status.
+async fn read_response(stream: &mut TcpStream, response: &mut Vec<u8>) -> anyhow::Result<u16> {
+    response.clear();
     loop {
-        if stream.read_buf(answer).await? == 0 {
-            bail!("the server closed a connection");
+        if stream.read_buf(response).await? == 0 {
+            bail!("the server closed the connection before the end of a response");
         }
-        let Some(head) = answer.windows(4).position(|end| end == b"\r\n\r\n") else {
+        let Some(head) = response.windows(4).position(|end| end == b"\r\n\r\n") else {
             continue;
         };
-        let text = std::str::from_utf8(&answer[..head])?;
-        let status = text.get(9..12).context("a status line")?.parse()?;
+        let text = std::str::from_utf8(&response[..head])?;
+        let status = text
+            .get(9..12)
+            .context("the response has no status line")?
+            .parse()?;
         let length: usize = text
             .lines()
             .filter_map(|line| line.split_once(": "))
             .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
             .map_or(Ok(0), |(_, length)| length.parse())?;
-        while answer.len() < head + 4 + length {
-            if stream.read_buf(answer).await? == 0 {
-                bail!("the server closed a connection");
+        while response.len() < head + 4 + length {
+            if stream.read_buf(response).await? == 0 {
+                bail!("the server closed the connection before the end of a response");
             }
         }
         return Ok(status);
     }
 }
 
-/// Sends one request and returns its whole answer.
-pub(crate) fn ask(server: SocketAddr, request: &[u8]) -> anyhow::Result<(u16, String)> {
+/// Sends one request and returns the status and the whole response.
+pub(crate) fn send(server: SocketAddr, request: &[u8]) -> anyhow::Result<(u16, String)> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
     runtime.block_on(async {
         let mut stream = connect(server).await?;
         stream.write_all(request).await?;
-        let mut answer = Vec::new();
-        let status = read_answer(&mut stream, &mut answer).await?;
-        Ok((status, String::from_utf8(answer)?))
+        let mut response = Vec::new();
+        let status = read_response(&mut stream, &mut response).await?;
+        Ok((status, String::from_utf8(response)?))
     })
 }
 
-/// A request without a body.
-pub(crate) fn get(request: &mut Vec<u8>, path: &str, access: &str) {
+/// Writes a GET request; an empty access token adds no `Authorization`.
+pub(crate) fn write_get(request: &mut Vec<u8>, path: &str, access: &str) {
     request.extend_from_slice(b"GET ");
     request.extend_from_slice(path.as_bytes());
     request.extend_from_slice(b" HTTP/1.1\r\nHost: latchkey\r\n");
@@ -197,15 +236,15 @@ pub(crate) fn get(request: &mut Vec<u8>, path: &str, access: &str) {
     request.extend_from_slice(b"\r\n");
 }
 
-/// A request for a page by somebody with a cookie.
-pub(crate) fn page(request: &mut Vec<u8>, path: &str, cookie: &str) {
+/// Writes a browser's request for a page.
+pub(crate) fn write_page(request: &mut Vec<u8>, path: &str, cookie: &str) {
     request.extend_from_slice(
         format!("GET {path} HTTP/1.1\r\nHost: latchkey\r\nCookie: {cookie}\r\n\r\n").as_bytes(),
     );
 }
 
-/// A form that is sent by somebody with a cookie.
-pub(crate) fn post_form(request: &mut Vec<u8>, path: &str, cookie: &str, form: &str) {
+/// Writes a browser's request with a form.
+pub(crate) fn write_form(request: &mut Vec<u8>, path: &str, cookie: &str, form: &str) {
     let length = form.len();
     request.extend_from_slice(
         format!(
@@ -216,8 +255,15 @@ pub(crate) fn post_form(request: &mut Vec<u8>, path: &str, cookie: &str, form: &
     );
 }
 
-/// A request with a JSON body.
-pub(crate) fn send(request: &mut Vec<u8>, method: &str, path: &str, access: &str, body: &str) {
+/// Writes a request with a JSON body; an empty access token adds no `Authorization`.
+pub(crate) fn write_json(
+    request: &mut Vec<u8>,
+    method: &str,
+    path: &str,
+    access: &str,
+    body: &Value,
+) {
+    let body = body.to_string();
     let authorization = match access {
         "" => String::new(),
         access => format!("Authorization: Bearer {access}\r\n"),

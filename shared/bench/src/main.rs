@@ -1,39 +1,47 @@
-//! Measures Latchkey from outside, and in turns with it what the same machine can do at all. `deploy/bench` builds it and
-//! gives it Redis and PostgreSQL.
+//! Measures Latchkey from outside, in alternation with the limits of the same machine. `deploy/bench` builds this program
+//! and starts Redis and PostgreSQL for it.
 //!
-//! `rows` has a function for each line of the table, `limits` what they are compared with, `bare` what the packages leave of
-//! that, `load` the client, `sink` the SMTP server, `stage` databases and programs, `report` the table.
+//! - `rows`: one function for each row of the table
+//! - `limits`, `baseline`: what the rows are compared with
+//! - `load`, `dashboard`: the HTTP clients; `smtp_sink`: the SMTP server
+//! - `installation`, `seed`, `process`: databases with accounts, and the programs under test
+//! - `measure`, `report`: alternating rounds, and the table
 
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     clippy::cast_sign_loss,
-    reason = "counts of what was measured, far from any bound"
+    reason = "the converted counts are far below 2^52"
 )]
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
-mod bare;
+mod baseline;
 mod cli;
 mod dashboard;
+mod installation;
 mod limits;
 mod load;
+mod measure;
 mod process;
 mod report;
 mod rows;
-mod sink;
-mod stage;
+mod seed;
+mod smtp_sink;
 
 use cli::{Cli, Command};
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let result = match Cli::parse().command {
         Command::Run(options) => rows::run(&options),
-        Command::Constant { body, database } => limits::serve_constant(body, database.as_deref()),
+        Command::Constant {
+            body_bytes,
+            database,
+        } => limits::serve_constant(body_bytes, database.as_deref()),
     };
-    match done {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("latchkey-bench: {error:#}");

@@ -1,4 +1,4 @@
-//! The programs that are measured, and what the system says of them (Linux).
+//! The programs under test, with their CPU time and memory from `/proc` (Linux).
 
 use std::{
     fs::File,
@@ -9,14 +9,14 @@ use std::{
 
 use anyhow::Context as _;
 
-/// A running program; it ends with this value.
+/// A running program. Dropping it kills the program.
 pub(crate) struct Program(Child);
 
-/// What the kernel counts in (`getconf CLK_TCK`), on every Linux.
+/// The kernel's unit of CPU time, `1 / CLK_TCK`; the same on every Linux.
 const TICK: Duration = Duration::from_millis(10);
 
 impl Program {
-    /// Starts it with these variables alone; what it says goes into a file, as it would to a journal.
+    /// Starts a program with only these environment variables. Its output goes to the log file.
     pub(crate) fn start(
         program: &Path,
         arguments: &[&str],
@@ -37,65 +37,64 @@ impl Program {
         Ok(Self(child))
     }
 
-    /// Waits until it ends by itself.
-    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+    /// Waits for the program to exit with success.
+    pub(crate) fn wait(mut self) -> anyhow::Result<()> {
         let status = self.0.wait()?;
-        anyhow::ensure!(status.success(), "it ended with {status}");
+        anyhow::ensure!(status.success(), "the program ended with {status}");
         Ok(())
     }
 
-    /// Whether it still runs.
-    pub(crate) fn runs(&mut self) -> bool {
+    pub(crate) fn is_running(&mut self) -> bool {
         matches!(self.0.try_wait(), Ok(None))
     }
 
-    /// The processor time that it has used so far.
-    pub(crate) fn processor_time(&self) -> anyhow::Result<Duration> {
-        processor_time(&self.read("stat")?)
+    /// Returns the CPU time that the program has used so far.
+    pub(crate) fn cpu_time(&self) -> anyhow::Result<Duration> {
+        cpu_time(&self.read("stat")?)
     }
 
-    /// The memory that it has now, its share of what it shares included (PSS), in MiB.
+    /// Returns the current memory (proportional set size, PSS) in MiB.
     pub(crate) fn memory(&self) -> anyhow::Result<f64> {
         mebibytes(&self.read("smaps_rollup")?, "Pss:")
     }
 
-    /// The most memory that it has had, in MiB.
-    pub(crate) fn most_memory(&self) -> anyhow::Result<f64> {
+    /// Returns the peak memory (resident set size) in MiB.
+    pub(crate) fn peak_memory(&self) -> anyhow::Result<f64> {
         mebibytes(&self.read("status")?, "VmHWM:")
     }
 
-    fn read(&self, what: &str) -> anyhow::Result<String> {
-        let path = format!("/proc/{}/{what}", self.0.id());
+    fn read(&self, file: &str) -> anyhow::Result<String> {
+        let path = format!("/proc/{}/{file}", self.0.id());
         std::fs::read_to_string(&path).context(path)
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // Fails if the program has already exited.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
 }
 
-/// The processor time that this very program has used so far.
-pub(crate) fn own_processor_time() -> anyhow::Result<Duration> {
-    processor_time(&std::fs::read_to_string("/proc/self/stat")?)
+/// Returns the CPU time that this program has used so far.
+pub(crate) fn own_cpu_time() -> anyhow::Result<Duration> {
+    cpu_time(&std::fs::read_to_string("/proc/self/stat")?)
 }
 
-/// How much of all processors is in use while this program does nothing, in per cent. What others do meanwhile takes from
-/// both sides of a comparison, but not the same from one thread as from many.
+/// Returns the share of all cores that is in use while this program sleeps, in percent. Other programs slow both sides of a
+/// comparison, but one thread less than many.
 pub(crate) fn other_work(time: Duration) -> anyhow::Result<f64> {
-    let before = processors()?;
+    let before = cpu_ticks()?;
     std::thread::sleep(time);
-    let (busy, all) = processors()?;
+    let (busy, all) = cpu_ticks()?;
     Ok(100.0 * (busy - before.0) / (all - before.1).max(1.0))
 }
 
-/// The ticks that all processors were busy, and all ticks (`proc_stat(5)`); those that the host kept count as busy.
-fn processors() -> anyhow::Result<(f64, f64)> {
+/// Returns the busy ticks and the ticks of all cores (`proc_stat(5)`). Ticks stolen by the host count as busy.
+fn cpu_ticks() -> anyhow::Result<(f64, f64)> {
     let stat = std::fs::read_to_string("/proc/stat")?;
-    let line = stat.lines().next().context("proc_stat(5)")?;
+    let line = stat.lines().next().context("/proc/stat is empty")?;
     let ticks: Vec<f64> = line
         .split_whitespace()
         .skip(1)
@@ -106,12 +105,18 @@ fn processors() -> anyhow::Result<(f64, f64)> {
     Ok((all - idle, all))
 }
 
-fn processor_time(stat: &str) -> anyhow::Result<Duration> {
-    // After the name, which is in brackets and may hold blanks, user and system time are the 12th and 13th field.
-    let (_, fields) = stat.rsplit_once(')').context("proc_pid_stat(5)")?;
+fn cpu_time(stat: &str) -> anyhow::Result<Duration> {
+    // User and system time are the 12th and 13th field after the name, which is in parentheses and may contain spaces
+    // (`proc_pid_stat(5)`).
+    let (_, fields) = stat
+        .rsplit_once(')')
+        .context("unexpected format of /proc/<pid>/stat")?;
     let fields: Vec<_> = fields.split_whitespace().collect();
     let ticks = |index: usize| -> anyhow::Result<u32> {
-        Ok(fields.get(index).context("proc_pid_stat(5)")?.parse()?)
+        Ok(fields
+            .get(index)
+            .context("unexpected format of /proc/<pid>/stat")?
+            .parse()?)
     };
     Ok(TICK * (ticks(11)? + ticks(12)?))
 }

@@ -1,9 +1,9 @@
-//! An SMTP server that takes every mail at once and notes when.
+//! An SMTP server that accepts each mail at once and records the time.
 
 use std::{
     collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, Condvar, Mutex, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, Instant},
 };
@@ -14,66 +14,69 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// What was taken: recipients, and when.
+/// The accepted mails.
 #[derive(Default)]
-struct Taken {
+struct Inbox {
+    /// Recipients and times of acceptance.
     mails: Mutex<Vec<(String, Instant)>>,
-    more: Condvar,
+    accepted: Condvar,
 }
 
-/// The server, on a thread of its own for as long as the program runs.
-pub(crate) struct Sink {
+impl Inbox {
+    fn lock(&self) -> MutexGuard<'_, Vec<(String, Instant)>> {
+        self.mails.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The server. It runs on its own thread until the program exits.
+pub(crate) struct SmtpSink {
     pub(crate) address: SocketAddr,
-    taken: Arc<Taken>,
+    inbox: Arc<Inbox>,
 }
 
-impl Sink {
+impl SmtpSink {
     pub(crate) fn start() -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()?;
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0"))?;
         let address = listener.local_addr()?;
-        let taken = Arc::new(Taken::default());
-        let shared = Arc::clone(&taken);
+        let inbox = Arc::new(Inbox::default());
+        let shared = Arc::clone(&inbox);
         thread::spawn(move || {
             runtime.block_on(async move {
                 while let Ok((stream, _)) = listener.accept().await {
-                    // A client that goes away is no matter.
-                    let taken = Arc::clone(&shared);
-                    tokio::spawn(async move { converse(stream, &taken).await.ok() });
+                    let inbox = Arc::clone(&shared);
+                    // A client may disconnect at any time.
+                    tokio::spawn(async move { serve(stream, &inbox).await.ok() });
                 }
             });
         });
-        Ok(Self { address, taken })
+        Ok(Self { address, inbox })
     }
 
-    /// Forgets what it has taken.
+    /// Removes the accepted mails.
     pub(crate) fn clear(&self) {
-        self.taken
-            .mails
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+        self.inbox.lock().clear();
     }
 
-    /// Waits until it has so many mails; when each recipient's came.
+    /// Waits for `count` mails and returns the time of acceptance by recipient.
     pub(crate) fn wait_for(&self, count: usize) -> anyhow::Result<HashMap<String, Instant>> {
-        let mails = self.taken.mails.lock();
-        let mails = mails.unwrap_or_else(PoisonError::into_inner);
         let (mails, waited) = self
-            .taken
-            .more
-            .wait_timeout_while(mails, Duration::from_mins(2), |mails| mails.len() < count)
+            .inbox
+            .accepted
+            .wait_timeout_while(self.inbox.lock(), Duration::from_mins(2), |mails| {
+                mails.len() < count
+            })
             .unwrap_or_else(PoisonError::into_inner);
         if waited.timed_out() {
-            bail!("{} of {count} mails came", mails.len());
+            bail!("{} of {count} mails arrived within 2 minutes", mails.len());
         }
         Ok(mails.iter().cloned().collect())
     }
 }
 
-async fn converse(stream: TcpStream, taken: &Taken) -> std::io::Result<()> {
+async fn serve(stream: TcpStream, inbox: &Inbox) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = BufReader::new(stream);
     let (mut line, mut recipient) = (Vec::new(), String::new());
@@ -84,7 +87,7 @@ async fn converse(stream: TcpStream, taken: &Taken) -> std::io::Result<()> {
             return Ok(());
         }
         let verb = line.get(..4).unwrap_or_default().to_ascii_uppercase();
-        let answer: &[u8] = match verb.as_slice() {
+        let reply: &[u8] = match verb.as_slice() {
             b"EHLO" => b"250-sink\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n",
             b"RCPT" => {
                 let text = String::from_utf8_lossy(&line);
@@ -101,13 +104,9 @@ async fn converse(stream: TcpStream, taken: &Taken) -> std::io::Result<()> {
                     }
                 }
                 let mail = (std::mem::take(&mut recipient), Instant::now());
-                taken
-                    .mails
-                    .lock()
-                    .unwrap_or_else(PoisonError::into_inner)
-                    .push(mail);
-                taken.more.notify_all();
-                b"250 taken\r\n"
+                inbox.lock().push(mail);
+                inbox.accepted.notify_all();
+                b"250 accepted\r\n"
             }
             b"QUIT" => {
                 stream.get_mut().write_all(b"221 bye\r\n").await?;
@@ -115,6 +114,6 @@ async fn converse(stream: TcpStream, taken: &Taken) -> std::io::Result<()> {
             }
             _ => b"250 ok\r\n",
         };
-        stream.get_mut().write_all(answer).await?;
+        stream.get_mut().write_all(reply).await?;
     }
 }

@@ -1,0 +1,117 @@
+//! The accounts of an installation, with their sessions and audit events.
+
+use chrono::TimeDelta;
+use latchkey_api::auth::jwt::{TokenId, TokenIssuer};
+use latchkey_shared::{
+    clock::Clock, crypto::secret_key::SecretKey, database::Database, models::session,
+};
+use sea_orm::ConnectionTrait as _;
+use uuid::Uuid;
+
+use crate::installation::DatabaseKind;
+
+/// The password of each account.
+pub(crate) const PASSWORD: &str = "velvet harbour lantern";
+/// The maximum number of accounts that are signed in.
+pub(crate) const SESSIONS: u64 = 1_000;
+/// The lifetime of tokens: longer than a run.
+pub(crate) const TOKEN_LIFETIME: TimeDelta = TimeDelta::days(1);
+
+/// A session with its tokens.
+pub(crate) struct Session {
+    pub(crate) id: Uuid,
+    pub(crate) access: String,
+    pub(crate) refresh: String,
+}
+
+/// Creates the accounts 1 to `count` with a password hash, and a session and an audit event for each.
+pub(crate) async fn create_accounts(
+    db: &Database,
+    kind: DatabaseKind,
+    count: u64,
+    hash: &str,
+) -> anyhow::Result<()> {
+    let (numbers, id, now, later) = match kind {
+        DatabaseKind::Sqlite => (
+            format!(
+                "(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < {count}) SELECT i FROM n)"
+            ),
+            "randomblob(16)",
+            "strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now')",
+            "strftime('%Y-%m-%dT%H:%M:%S+00:00', 'now', '+9 days')",
+        ),
+        DatabaseKind::Postgres => (
+            format!("generate_series(1, {count}) AS n(i)"),
+            "gen_random_uuid()",
+            "now()",
+            "now() + interval '9 days'",
+        ),
+    };
+    let statements = [
+        format!(
+            "INSERT INTO users (email, email_key, username, password_hash, phone_number, is_activated, is_active, \
+             is_staff, is_superuser, created_at) SELECT 'u' || i || '@example.com', 'u' || i || '@example.com', \
+             'User ' || i, '{hash}', '+201001234567', true, true, false, false, {now} FROM {numbers}"
+        ),
+        format!(
+            "INSERT INTO sessions (id, user_id, secret_hash, user_agent, client_ip, created_at, last_used_at, expires_at) \
+             SELECT {id}, i, 'none', 'bench', '127.0.0.1', {now}, {now}, {later} FROM {numbers}"
+        ),
+        // These events are not part of the chain. Latchkey appends to the head and does not verify the chain here.
+        format!(
+            "INSERT INTO audit_events (seq, at, event, outcome, actor, user_id, request_id, hash) SELECT i, {now}, \
+             'authn_login_success', 'success', 'user ' || i, i, 'bench', 'none' FROM {numbers}"
+        ),
+        format!("UPDATE audit_head SET seq = {count}"),
+    ];
+    for statement in statements {
+        // On the pool, because a million rows exceed the statement timeout of `Database`.
+        (**db).execute_unprepared(&statement).await?;
+    }
+    // PostgreSQL's autovacuum would do this later. SQLite never does, nor does Latchkey request it.
+    if kind == DatabaseKind::Postgres {
+        (**db).execute_unprepared("ANALYZE").await?;
+    }
+    Ok(())
+}
+
+/// Signs in the first `count` accounts as a login does, and makes the first account a superuser.
+pub(crate) async fn create_sessions(
+    db: &Database,
+    key: &SecretKey,
+    count: u64,
+) -> anyhow::Result<Vec<Session>> {
+    let issuer = TokenIssuer::new(key, TOKEN_LIFETIME, TOKEN_LIFETIME);
+    let (hasher, now) = (key.token_hasher(), Clock::system().now());
+    let mut sessions = Vec::new();
+    let transaction = latchkey_shared::database::begin(db).await?;
+    for account in 1..=count {
+        let secret = TokenId::generate();
+        let row = session::Model {
+            id: Uuid::now_v7(),
+            user_id: account.cast_signed(),
+            secret_hash: hasher.hash(secret.expose()),
+            user_agent: Some("bench".to_owned()),
+            client_ip: Some("127.0.0.1".to_owned()),
+            created_at: now,
+            last_used_at: now,
+            expires_at: issuer.session_end(now),
+            previous_hash: None,
+            rotated_at: None,
+            revoked_at: None,
+        };
+        let access = issuer.access(row.user_id, row.id, now);
+        let refresh = issuer.refresh(&row, &secret, now);
+        sessions.push(Session {
+            id: row.id,
+            access: access.expose().to_owned(),
+            refresh: refresh.expose().to_owned(),
+        });
+        session::insert(&transaction, row).await?;
+    }
+    transaction
+        .execute_unprepared("UPDATE users SET is_staff = TRUE, is_superuser = TRUE WHERE id = 1")
+        .await?;
+    transaction.commit().await?;
+    Ok(sessions)
+}
