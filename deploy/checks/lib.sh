@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# What the scripts in this folder share. Sourced, after set -euo pipefail, never run. Bash 3.2 (macOS) is enough.
-# shellcheck disable=SC2034,SC2164 # variables for those scripts; cd ends them when it fails
+# Functions shared by the scripts of deploy/, which source this file after set -euo pipefail. Works with bash 3.2 (macOS).
+# shellcheck disable=SC2034,SC2164 # the scripts use the variables; set -e handles a failed cd
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cd "$root"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target}
 programs=$CARGO_TARGET_DIR/debug
-# Where rustup, Debian's server programs and snap put things.
+# The folders of rustup, Debian's server programs and snap.
 PATH=$PATH:$HOME/.cargo/bin:/usr/sbin:/sbin:/snap/bin
 
 headline() { printf '\n== %s\n' "$*"; }
@@ -26,7 +26,7 @@ as_root() {
   elif have sudo; then
     sudo "$@"
   else
-    fail "this needs root and there is no sudo; as root, run: $*"
+    fail "this step needs root, and sudo is missing; run as root: $*"
   fi
 }
 
@@ -44,12 +44,12 @@ install_packages() {
     # shellcheck disable=SC2086 # a list of packages
     brew install $brew
   else
-    fail "please install $debian; this script knows apt-get and brew only"
+    fail "neither apt-get nor brew is available; install $debian"
   fi
 }
 
 need_rust() {
-  have cargo || fail "there is no cargo; install Rust from https://rustup.rs and start again"
+  have cargo || fail "cargo is missing; install Rust from https://rustup.rs and start again"
   have cc || install_packages "gcc libc6-dev" gcc
 }
 
@@ -61,10 +61,10 @@ need_curl() { have curl || install_packages "curl ca-certificates" curl; }
 
 venv=$CARGO_TARGET_DIR/venv
 
-# Python, and what deploy/checks/requirements.txt names, in a virtual environment.
+# Creates a Python virtual environment with the packages of deploy/checks/requirements.txt.
 need_venv() {
   if cmp -s deploy/checks/requirements.txt "$venv/installed.txt"; then return; fi
-  # Debian's python3 without python3-venv cannot make one.
+  # On Debian this needs the package python3-venv.
   python3 -c 'import ensurepip, venv' 2>/dev/null || install_packages "python3 python3-venv" python3
   headline "Installing from PyPI into $venv"
   rm -rf "$venv"
@@ -85,21 +85,21 @@ free_port() {
   echo "$port"
 }
 
-# wait_until <what> <seconds> <command …>
+# wait_until <description> <seconds> <command …>: repeats the command until it succeeds.
 wait_until() {
-  local what=$1 tries=$(($2 * 10))
+  local description=$1 tries=$(($2 * 10))
   shift 2
   until "$@"; do
     tries=$((tries - 1))
-    [[ $tries -gt 0 ]] || fail "$what did not answer in time"
+    [[ $tries -gt 0 ]] || fail "$description did not become ready in time"
     sleep 0.1
   done
 }
 
-# --- our own servers ----------------------------------------------------------------------------
+# --- servers ------------------------------------------------------------------------------------
 
-# start <command …>: in the background, in a process group of its own, so that Ctrl-C at the terminal reaches this
-# script alone, which then ends things in order. Sets $started to its process id.
+# start <command …>: starts a background process and sets $started to its id. It has its own process group, so that Ctrl-C
+# reaches only the script, which then stops the processes in order.
 start() {
   set -m
   "$@" </dev/null &
@@ -109,7 +109,7 @@ start() {
 
 running() { [[ -n ${1:-} ]] && kill -0 "$1" 2>/dev/null; }
 
-# stop <process ids>: asks them to end and waits until they have.
+# stop <process ids>: sends SIGTERM and waits until the processes have exited.
 stop() {
   local pid
   for pid in "$@"; do
@@ -138,7 +138,7 @@ redis_answers() {
   port_is_taken "$1"
 }
 
-# --- a PostgreSQL of our own: server programs only, no cluster of the system's ---------------------
+# --- PostgreSQL: a temporary cluster, run by the installed server programs -----------------------
 
 postgres_bin='' postgres_dir='' postgres_options=''
 
@@ -157,7 +157,7 @@ find_postgres() {
 need_postgres() {
   find_postgres && return
   if have apt-get; then
-    # Debian's package makes and starts a cluster of its own unless it is told not to.
+    # Keeps Debian's package from creating and starting a cluster.
     local conf=/etc/postgresql-common/createcluster.d
     as_root mkdir -p $conf
     echo 'create_main_cluster = off' | as_root tee $conf/latchkey.conf >/dev/null
@@ -167,17 +167,16 @@ need_postgres() {
   else
     install_packages postgresql
   fi
-  find_postgres || fail "PostgreSQL was installed, but its initdb was not found"
+  find_postgres || fail "PostgreSQL was installed, but initdb was not found"
 }
 
-# PostgreSQL refuses to run as root; Debian's packages bring a user for it.
+# PostgreSQL refuses to run as root. Debian's packages create the user postgres.
 as_postgres() {
   cd "$postgres_dir"
   if [[ $EUID -eq 0 ]]; then runuser -u postgres -- "$@"; else "$@"; fi
 }
 
-# start_postgres <folder> [<options>]: a new cluster; sets $postgres_url. Unless the options say otherwise it has no care
-# for its data.
+# start_postgres <folder> [<options>]: starts a new cluster and sets $postgres_url. Not durable by default.
 start_postgres() {
   local port password
   postgres_dir=$1
@@ -211,7 +210,8 @@ random_hex() { od -An -v -N"$1" -tx1 /dev/urandom | tr -d ' \n'; }
 
 # --- configuration ------------------------------------------------------------------------------
 
-# setting <NAME> [<default>]: as the programs see it: the environment, then .env, each also as NAME_FILE.
+# setting <NAME> [<default>]: prints a setting as the programs read it: from the environment, then .env, then the file in
+# NAME_FILE.
 setting() {
   local value file
   value=$(variable "$1")
