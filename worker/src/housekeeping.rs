@@ -13,6 +13,8 @@ use sea_orm::DbErr;
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
+use crate::database_health::DatabaseHealth;
+
 /// The interval between two sweeps of the queue.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
 /// The interval between two deletions of rows.
@@ -25,7 +27,13 @@ const SESSION_RETENTION: TimeDelta = session::KNOWN_AFTER_EXPIRY;
 const MAIL_RETENTION: TimeDelta = TimeDelta::days(30);
 
 /// Sweeps the queue and deletes rows until `stop`. Any number of workers may do this at the same time.
-pub async fn run(db: Database, queue: Queue, clock: Clock, stop: CancellationToken) {
+pub async fn run(
+    db: Database,
+    queue: Queue,
+    health: DatabaseHealth,
+    clock: Clock,
+    stop: CancellationToken,
+) {
     let mut sweeps = time::interval(SWEEP_INTERVAL);
     sweeps.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut deletes = time::interval(DELETE_INTERVAL);
@@ -37,16 +45,18 @@ pub async fn run(db: Database, queue: Queue, clock: Clock, stop: CancellationTok
             // Each deletion is committed separately, so it can be interrupted.
             _ = deletes.tick() => tokio::select! {
                 () = stop.cancelled() => return,
-                rows = delete_old(&db, clock.now()) => log_deletion(rows),
+                rows = delete_old(&db, clock.now()) => log_deletion(rows, &health),
             },
         }
     }
 }
 
-fn log_deletion(deleted: Result<u64, DbErr>) {
+/// Logs the result of a deletion. The health check logs an outage.
+fn log_deletion(deleted: Result<u64, DbErr>, health: &DatabaseHealth) {
     match deleted {
         Ok(0) => {}
         Ok(rows) => tracing::info!(rows, "Old rows deleted"),
+        Err(error) if health.report(&error) => {}
         Err(error) => {
             let error = database::describe(&error);
             tracing::warn!(error, "Old rows not deleted; next attempt in an hour");

@@ -5,6 +5,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod database_health;
 pub mod delivery;
 pub mod housekeeping;
 pub mod metrics;

@@ -21,6 +21,7 @@ use tokio::{
 
 use crate::{
     config::{Config, MailDestination},
+    database_health::DatabaseHealth,
     delivery::{Delivery, SendLimits, mail_budget::MailBudget, smtp_rate_limit::SmtpRateLimiter},
     housekeeping,
     metrics::{self, DeliveryMetrics, MetricsEndpoint},
@@ -68,10 +69,15 @@ pub enum StartError {
 impl Worker {
     /// Starts the queue consumers, the relay and housekeeping.
     #[must_use]
-    pub fn start(connections: &Connections, delivery: Delivery, clock: &Clock) -> Self {
+    pub fn start(
+        connections: &Connections,
+        delivery: Delivery,
+        health: DatabaseHealth,
+        clock: &Clock,
+    ) -> Self {
         let stop = delivery.stop_token();
         let metrics = delivery.metrics();
-        let slots = DeliverySlots::new(delivery, stop.clone());
+        let slots = DeliverySlots::new(delivery, health.clone(), stop.clone());
         let Connections { db, queue, .. } = connections.clone();
         let mut tasks = JoinSet::new();
         for priority in Priority::ALL {
@@ -84,7 +90,7 @@ impl Worker {
             clock.clone(),
             metrics,
         ));
-        tasks.spawn(housekeeping::run(db, queue, clock.clone(), stop));
+        tasks.spawn(housekeeping::run(db, queue, health, clock.clone(), stop));
         Self { slots, tasks }
     }
 
@@ -206,8 +212,10 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
         &clock,
         DeliveryMetrics::new(metrics.registry())?,
     )?;
+    let health = DatabaseHealth::new(&connections.db, metrics.checks());
     let endpoint = MetricsEndpoint::new(
         connections.clone(),
+        health.clone(),
         clock.clone(),
         metrics,
         delivery.clone(),
@@ -215,7 +223,7 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     )?;
     serve_metrics(config.metrics_bind, endpoint).await?;
     let stop = delivery.stop_token();
-    let mut worker = Worker::start(&connections, delivery, &clock);
+    let mut worker = Worker::start(&connections, delivery, health, &clock);
     log_ready(config);
     let panicked = tokio::select! {
         _ = terminate.recv() => false,

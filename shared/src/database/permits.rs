@@ -195,7 +195,8 @@ impl ConnectionPermits {
                 self.set_refusal(Some(error.clone()));
                 if !std::mem::replace(&mut is_logged, true) {
                     let error = describe(&error);
-                    tracing::error!(
+                    // The health checks log an outage. They succeed while an open connection is left.
+                    tracing::warn!(
                         error,
                         "PostgreSQL refuses new connections. Open ones stay in use."
                     );

@@ -25,7 +25,7 @@ use sea_orm::DbErr;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use crate::{delivery::Delivery, metrics::deliveries::register};
+use crate::{database_health::DatabaseHealth, delivery::Delivery, metrics::deliveries::register};
 
 /// The timeout of the queries for metrics.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -95,7 +95,7 @@ pub struct MetricsEndpoint {
 
 /// The health checks of a worker.
 struct HealthChecks {
-    database: Check,
+    database: DatabaseHealth,
     redis: Check,
     smtp: Check,
 }
@@ -114,13 +114,14 @@ impl MetricsEndpoint {
     /// When two metrics have the same name.
     pub fn new(
         connections: Connections,
+        database: DatabaseHealth,
         clock: Clock,
         metrics: Metrics,
         delivery: Delivery,
         namespace: &str,
     ) -> prometheus::Result<Self> {
         let checks = HealthChecks {
-            database: metrics.checks().of("database"),
+            database,
             redis: metrics.checks().of("redis"),
             smtp: metrics.checks().of("smtp").valid_for(SMTP_PROBE_VALIDITY),
         };
@@ -137,10 +138,10 @@ impl MetricsEndpoint {
 
     /// Checks each dependency, or returns the result of a recent check.
     async fn check_dependencies(&self) -> DependencyStates {
-        let Connections { db, redis, queue } = &self.connections;
+        let Connections { redis, queue, .. } = &self.connections;
         let checks = &self.checks;
         let (database, redis, smtp) = tokio::join!(
-            checks.database.ask(health::check_database(db)),
+            checks.database.ask(),
             checks
                 .redis
                 .ask(health::check_redis(redis, &self.namespace, queue)),
@@ -213,7 +214,9 @@ fn routes(endpoint: MetricsEndpoint) -> impl Endpoint {
 #[handler]
 async fn show(Data(endpoint): Data<&MetricsEndpoint>) -> Response {
     // The other metrics are still shown, as they help to diagnose a database failure.
-    if let Ok(Err(error)) = timeout(QUERY_TIMEOUT, endpoint.update_mail_metrics()).await {
+    if let Ok(Err(error)) = timeout(QUERY_TIMEOUT, endpoint.update_mail_metrics()).await
+        && !endpoint.checks.database.report(&error)
+    {
         tracing::warn!(%error, "Metrics of mails not updated: database error");
     }
     // Updates `latchkey_dependency_up`.

@@ -18,12 +18,19 @@ use apalis::prelude::{BackendExt as _, Data, Monitor, WorkerBuilder, WorkerBuild
 use apalis_core::backend::ext::poll_strategy::{PollSnapshot, PollStrategy};
 use latchkey_shared::{database, models::mail::Priority, queue::Queue, redis::fault};
 use lettre::transport::smtp::extension::ClientId;
+use sea_orm::DbErr;
 use serde_json::Value;
 use tokio::time::{self, Interval, MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
-use crate::delivery::{Delivery, slots::DeliverySlotPool};
+use crate::{
+    database_health::DatabaseHealth,
+    delivery::{
+        Delivery,
+        slots::{DeliverySlotPool, SlotPermit},
+    },
+};
 
 /// The interval between two polls of the queue.
 const POLL_INTERVAL: Duration = Duration::from_millis(15);
@@ -37,6 +44,8 @@ const RESTART_DELAY: Duration = Duration::from_secs(1);
 pub struct DeliverySlots {
     delivery: Delivery,
     pool: DeliverySlotPool,
+    /// No delivery starts during an outage of the database.
+    pub health: DatabaseHealth,
     /// The deliveries in flight.
     pub in_flight: TaskTracker,
     /// No delivery starts after this is cancelled.
@@ -46,10 +55,11 @@ pub struct DeliverySlots {
 impl DeliverySlots {
     /// Creates as many slots as the delivery may have mails in flight.
     #[must_use]
-    pub fn new(delivery: Delivery, stop: CancellationToken) -> Self {
+    pub fn new(delivery: Delivery, health: DatabaseHealth, stop: CancellationToken) -> Self {
         Self {
             pool: DeliverySlotPool::new(delivery.prefetch()),
             delivery,
+            health,
             in_flight: TaskTracker::new(),
             stop,
         }
@@ -61,23 +71,38 @@ impl DeliverySlots {
         self.pool.free(priority)
     }
 
-    /// Waits for a free slot and starts a delivery, which continues if the caller is cancelled. Does nothing after the stop: the
-    /// mail stays queued in its row.
+    /// Waits for a free slot and a working database, and starts a delivery, which continues if the caller is cancelled. Does
+    /// nothing after the stop: the mail stays queued in its row.
     pub async fn start(&self, mail: Uuid, priority: Priority) {
         let slot = tokio::select! {
             biased;
             () = self.stop.cancelled() => return,
-            slot = self.pool.acquire(priority) => slot,
+            slot = self.acquire(priority) => slot,
         };
-        let delivery = self.delivery.clone();
+        let (delivery, health) = (self.delivery.clone(), self.health.clone());
         self.in_flight.spawn(async move {
             // Released when this task ends, also by a panic.
             let _slot = slot;
             if let Err(error) = delivery.deliver(mail).await {
-                let error = database::describe(&error);
-                tracing::error!(mail.id = %mail, error, "Delivery postponed: database error");
+                log(mail, &error, &health);
             }
         });
+    }
+
+    async fn acquire(&self, priority: Priority) -> SlotPermit {
+        let slot = self.pool.acquire(priority).await;
+        self.health.wait_until_available().await;
+        slot
+    }
+}
+
+/// Logs a delivery that the database interrupted. The health check logs an outage, once for all mails.
+fn log(mail: Uuid, error: &DbErr, health: &DatabaseHealth) {
+    let text = database::describe(error);
+    if health.report(error) {
+        tracing::debug!(mail.id = %mail, error = text, "Delivery postponed: database error");
+    } else {
+        tracing::error!(mail.id = %mail, error = text, "Delivery postponed: database error");
     }
 }
 

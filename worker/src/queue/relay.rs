@@ -18,7 +18,9 @@ use latchkey_shared::{
 use sea_orm::DbErr;
 use tokio::time::{self, MissedTickBehavior, timeout};
 
-use crate::{metrics::DeliveryMetrics, queue::consumer::DeliverySlots};
+use crate::{
+    database_health::DatabaseHealth, metrics::DeliveryMetrics, queue::consumer::DeliverySlots,
+};
 
 /// The interval between two passes.
 const RELAY_INTERVAL: Duration = Duration::from_secs(1);
@@ -46,7 +48,8 @@ impl From<QueueError> for RelayError {
     }
 }
 
-/// Runs a pass every second until the stop. Logs the beginning and the end of an outage.
+/// Runs a pass every second until the stop. Logs the beginning and the end of an outage of the queue. The health check logs
+/// that of the database.
 pub async fn run(
     db: Database,
     queue: Queue,
@@ -56,7 +59,7 @@ pub async fn run(
 ) {
     let mut ticks = time::interval(RELAY_INTERVAL);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut is_failing = false;
+    let (mut is_failing, mut is_logged) = (false, false);
     loop {
         let relayed = async {
             ticks.tick().await;
@@ -78,26 +81,28 @@ pub async fn run(
             },
             Err(RelayError::Database(_)) => {}
         }
-        report(&passed, is_failing);
+        is_logged = report(&passed, is_logged, &slots.health);
         is_failing = passed.is_err();
     }
 }
 
-/// Logs when the relay begins to fail and when it recovers.
-fn report(passed: &Result<usize, RelayError>, was_failing: bool) {
+/// Logs when the relay begins to fail and when it recovers. Returns whether the log says that it fails.
+fn report(passed: &Result<usize, RelayError>, was_logged: bool, health: &DatabaseHealth) -> bool {
     match passed {
-        Ok(_) if was_failing => tracing::info!("Relay recovered"),
-        Err(RelayError::Queue(error)) if !was_failing => {
+        Ok(_) if was_logged => tracing::info!("Relay recovered"),
+        Err(RelayError::Database(error)) if health.report(error) => return was_logged,
+        Err(RelayError::Queue(error)) if !was_logged => {
             tracing::error!(
                 %error,
                 "Relay failed: the queue cannot be used. Notices are delivered without it; codes wait for Redis"
             );
         }
-        Err(error) if !was_failing => {
+        Err(error) if !was_logged => {
             tracing::error!(%error, "Relay failed; it retries every second");
         }
         _ => {}
     }
+    passed.is_err()
 }
 
 /// Checks that the queue accepts writes.

@@ -6,6 +6,7 @@ mod budget;
 mod chaos;
 mod connections;
 mod content;
+mod database_outage;
 #[cfg(test)]
 mod delivery_health;
 #[cfg(test)]

@@ -7,6 +7,7 @@ use latchkey_shared::{
     clock::Clock,
     config::{Connections, settings::Settings},
     database,
+    health::Checks,
     models::{
         mail::{self, MailKind, MailState},
         password_reset::{self, NewReset, Purpose},
@@ -19,6 +20,7 @@ use latchkey_shared::{
 use latchkey_testing::{Process, Security, SmtpSink, TestDatabase, TestRedis, WAIT_TIMEOUT};
 use latchkey_worker::{
     config::Config,
+    database_health::DatabaseHealth,
     delivery::{Delivery, Outcome},
     metrics::DeliveryMetrics,
     service::{self, Worker},
@@ -133,7 +135,9 @@ impl TestApp {
     pub(crate) fn worker(&mut self, concurrency: usize) -> Worker {
         self.clock = Clock::system();
         self.set("WORKER_CONCURRENCY", &concurrency.to_string());
-        Worker::start(&self.connections, self.delivery(), &self.clock)
+        let checks = Checks::new(&prometheus::Registry::new()).unwrap();
+        let health = DatabaseHealth::new(&self.connections.db, &checks);
+        Worker::start(&self.connections, self.delivery(), health, &self.clock)
     }
 
     /// A command with this as its standard output.

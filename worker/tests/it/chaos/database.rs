@@ -55,7 +55,7 @@ async fn postgres_outage_both_programs_recover() {
 
     line.cut().await;
     assert_eq!(api.request_code("refused@example.com").await, 503);
-    worker.wait_for_line("Relay failed").await;
+    worker.wait_for_line("Dependency failed").await;
     sleep(scaled(Duration::ZERO, Duration::from_secs(10))).await;
     assert_eq!(api.request_code("refused@example.com").await, 503);
     line.mend().await;

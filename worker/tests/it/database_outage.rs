@@ -1,0 +1,67 @@
+//! R2: an outage of the database is logged once, and no delivery starts until it ends.
+
+use latchkey_shared::{clock::Clock, health::Checks, models::mail::MailState};
+use latchkey_testing::{Forwarder, WAIT_TIMEOUT};
+use latchkey_worker::database_health::DatabaseHealth;
+use sea_orm::{ConnAcquireErr, DbErr};
+use tokio::time::timeout;
+
+use crate::test_app::TestApp;
+
+/// The number of mails that are queued during the outage.
+const MAILS: usize = 60;
+/// `WORKER_CONCURRENCY` of 2 times the prefetch factor.
+const MAX_IN_FLIGHT: usize = 8;
+
+#[tokio::test]
+async fn postgres_outage_is_logged_once_and_pauses_deliveries() {
+    let mut app = TestApp::on_postgres().await;
+    app.clock = Clock::system();
+    app.users(MAILS).await;
+    let (line, url) = Forwarder::before(app.database.url()).await;
+    app.set("DATABASE_URL", &url);
+    app.set("WORKER_CONCURRENCY", "2");
+    app.set("RUST_LOG", "warn,latchkey=debug,apalis=off");
+    let (mut worker, base) = app.process_with_metrics(&[]).await;
+    worker.wait_for_line("Worker ready").await;
+
+    line.cut();
+    app.request_resets(MAILS).await;
+    worker.wait_for_line("Dependency failed").await;
+    for path in ["/health/ready", "/metrics", "/health/ready"] {
+        reqwest::get(format!("{base}{path}")).await.unwrap();
+    }
+    line.mend().await;
+
+    app.wait_for(MailState::Sent, MAILS).await;
+    worker.wait_for_line("Dependency works again").await;
+    worker.terminate().await;
+    let (code, log) = worker.output().await;
+    assert_eq!(code, Some(0), "{log}");
+    let loud: Vec<_> = log
+        .lines()
+        .filter(|line| line.contains(" ERROR ") || line.contains(" WARN latchkey_worker"))
+        .collect();
+    assert_eq!(loud.len(), 1, "{loud:#?}");
+    assert!(
+        loud[0].contains("Check that the database server runs"),
+        "{loud:?}"
+    );
+    let postponed = log.matches("Delivery postponed").count();
+    assert!(postponed <= MAX_IN_FLIGHT, "{postponed}: {log}");
+    assert_eq!(app.sink.mails().len(), MAILS);
+}
+
+/// An error such as a deadlock fails one mail, and the others go on.
+#[tokio::test]
+async fn single_database_error_does_not_stop_deliveries() {
+    let app = TestApp::new().await;
+    let checks = Checks::new(&prometheus::Registry::new()).unwrap();
+    let health = DatabaseHealth::new(&app.connections.db, &checks);
+
+    assert!(!health.report(&DbErr::Custom("of a statement".to_owned())));
+    assert!(health.report(&DbErr::ConnectionAcquire(ConnAcquireErr::Timeout)));
+
+    let available = timeout(WAIT_TIMEOUT, health.wait_until_available()).await;
+    assert!(available.is_ok());
+}
