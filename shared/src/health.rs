@@ -5,7 +5,7 @@
 
 use std::{future::Future, time::Duration};
 
-use fred::clients::Client;
+use fred::{clients::Client, interfaces::ClientLike as _};
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 use sea_orm::DbErr;
 use tokio::{
@@ -173,7 +173,7 @@ pub async fn check_database(db: &Database) -> Result<(), Refusal> {
     }
 }
 
-/// Attempts a write in Redis over both connections: the one for codes and limits, and the one of the queue.
+/// Attempts the writes of requests in Redis over both connections: the one for codes and limits, and the one of the queue.
 pub async fn check_redis(client: &Client, namespace: &str, queue: &Queue) -> Result<(), Refusal> {
     let (codes, queue) = tokio::join!(
         check_redis_twice(move || async move {
@@ -185,10 +185,14 @@ pub async fn check_redis(client: &Client, namespace: &str, queue: &Queue) -> Res
             written.map_err(|error| Refusal::from(&error))
         }),
     );
-    match (codes, queue) {
+    let result = match (codes, queue) {
         // While fred reconnects, its commands time out; the queue's client knows the reason.
         (Err(codes), Err(queue)) if codes.is_unresponsive() => Err(queue),
         (codes, queue) => codes.and(queue),
+    };
+    match result {
+        Err(refusal) => Err(redis::explain(refusal, &client.client_config()).await),
+        Ok(()) => Ok(()),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, fmt::Display};
 
-use latchkey_shared::types::email::{Email, EmailKey};
+use latchkey_shared::{
+    redis,
+    types::email::{Email, EmailKey},
+};
 
 use super::{FAILED_ATTEMPTS_TTL, Limiter, UNKNOWN_EMAIL_FAILURES_TTL};
 use crate::http::client_ip::ClientIp;
@@ -45,7 +48,7 @@ impl Limiter {
 
     /// The sorted set of current lockouts, scored by their end.
     pub(super) fn lockouts_key(&self) -> String {
-        self.key("lockouts")
+        redis::lockouts_key(&self.namespace)
     }
 
     /// The prefix of the lists that track counters. The lifetime of their counters in seconds follows it, see `track.lua`.

@@ -24,7 +24,10 @@ use crate::{
     batch::{Batch, BatchClosed},
     dependency::Refusal,
     models::mail::Priority,
-    redis::{CHECK_LIFETIME, fault},
+    redis::{
+        fault,
+        write_check::{self, WriteCheck},
+    },
 };
 
 mod connection;
@@ -140,14 +143,21 @@ impl Queue {
         Ok(())
     }
 
-    /// Writes a key that expires, over the queue's connection. A write, because even reading the queue needs one.
+    /// Runs every Redis command of the programs over the queue's connection, and checks the types of the queue's keys.
     pub async fn check_write(&self) -> Result<(), QueueError> {
-        let () = redis::cmd("SET")
-            .arg(format!("{}:health", self.high.config.workers_set()))
-            .arg("")
-            .arg("EX")
-            .arg(CHECK_LIFETIME)
-            .query_async(&mut self.connection.clone())
+        let keys = [&self.high, &self.normal].map(|queue| typed_keys(&queue.config));
+        let prefix = format!("{}:health", self.high.config.workers_set());
+        let check = WriteCheck::new(&prefix, keys.into_iter().flatten());
+        let script = Script::new(write_check::SCRIPT);
+        let mut invocation = script.prepare_invoke();
+        for key in check.keys {
+            invocation.key(key);
+        }
+        for argument in check.arguments {
+            invocation.arg(argument);
+        }
+        let () = invocation
+            .invoke_async(&mut self.connection.clone())
             .await?;
         Ok(())
     }
@@ -317,4 +327,18 @@ fn config(queue: String) -> Config {
 /// The key of the registered workers, each with the time of its registration.
 fn names_set(config: &Config) -> String {
     format!("{}:names", config.workers_set())
+}
+
+/// The keys of a queue with their types, as the command TYPE spells them.
+fn typed_keys(config: &Config) -> [(String, &'static str); 8] {
+    [
+        (config.active_jobs_list(), "list"),
+        (config.signal_list(), "list"),
+        (config.scheduled_jobs_set(), "zset"),
+        (config.workers_set(), "zset"),
+        (names_set(config), "zset"),
+        (config.job_data_hash(), "hash"),
+        (config.done_jobs_set(), "set"),
+        (config.dead_jobs_set(), "set"),
+    ]
 }

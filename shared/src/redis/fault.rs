@@ -1,103 +1,151 @@
 //! Diagnoses errors of Redis by their error codes (redis.io/docs, "RESP errors").
 //!
 //! The programs use two clients, fred and redis-rs, and the error of a script contains the code somewhere in its text. So the
-//! code is searched as a word of the text. This works for both clients and all versions of Redis.
+//! code is searched as a word of the text. This works for both clients and all versions of Redis. Some errors have no code and are
+//! found by a phrase.
 
 use fred::error::ErrorKind;
 
 use crate::dependency::{Diagnosis, Refusal};
 
-/// The error codes that operators can cause, as Redis and as redis-rs spell them. The flag tells whether a new connection may
-/// reach a working server: after a failover behind a name or a virtual address, or after a change of the password.
-const CODES: &[(&[&str], bool, Diagnosis)] = &[
-    (
-        &["READONLY", "ReadOnly"],
-        true,
-        Diagnosis {
+/// An error of Redis that operators can cause.
+struct Fault {
+    /// Error codes, as Redis and as redis-rs spell them, and phrases of texts without a code.
+    marks: &'static [&'static str],
+    /// Whether a new connection may reach a working server: after a failover behind a name or a virtual address, or after a change
+    /// of the password.
+    reconnects: bool,
+    diagnosis: Diagnosis,
+}
+
+/// The known errors. The first one that matches applies.
+const FAULTS: &[Fault] = &[
+    Fault {
+        marks: &["READONLY", "ReadOnly"],
+        reconnects: true,
+        diagnosis: Diagnosis {
             word: "read-only",
             remedy: "this Redis is a replica: point REDIS_URL at the primary, or promote this one (REPLICAOF NO ONE)",
         },
-    ),
-    (
-        &["OOM"],
-        false,
-        Diagnosis {
+    },
+    Fault {
+        marks: &["OOM"],
+        reconnects: false,
+        diagnosis: Diagnosis {
             word: "out of memory",
             remedy: "raise maxmemory (CONFIG SET maxmemory), or delete data of other programs in this Redis",
         },
-    ),
-    (
-        &["MISCONF"],
-        false,
-        Diagnosis {
+    },
+    Fault {
+        marks: &["MISCONF"],
+        reconnects: false,
+        diagnosis: Diagnosis {
             word: "cannot persist",
             remedy: "free space on Redis' disk or make its folder writable (see the log of Redis); Redis accepts writes again after its next save that succeeds",
         },
-    ),
-    (
-        &["LOADING", "BusyLoading"],
-        false,
-        Diagnosis {
+    },
+    Fault {
+        marks: &["LOADING", "BusyLoading"],
+        reconnects: false,
+        diagnosis: Diagnosis {
             word: "loading",
             remedy: "wait until Redis has loaded its data",
         },
-    ),
-    (
-        &["NOAUTH"],
-        true,
-        Diagnosis {
+    },
+    Fault {
+        // Without a login, Redis refuses calls with more than 10 arguments before it reads them.
+        marks: &["NOAUTH", "unauthenticated"],
+        reconnects: true,
+        diagnosis: Diagnosis {
             word: "refuses the login",
             remedy: "put user and password into REDIS_URL: redis://user:password@host",
         },
-    ),
-    (
-        &["WRONGPASS"],
-        true,
-        Diagnosis {
+    },
+    Fault {
+        marks: &["WRONGPASS"],
+        reconnects: true,
+        diagnosis: Diagnosis {
             word: "refuses the login",
             remedy: "correct user and password in REDIS_URL",
         },
-    ),
-    (
-        &["NOPERM", "NoPerm"],
-        true,
-        Diagnosis {
+    },
+    Fault {
+        marks: &[
+            "NOPERM",
+            "NoPerm",
+            "ACL failure in script",
+            "The user executing the script can't",
+        ],
+        reconnects: true,
+        diagnosis: Diagnosis {
             word: "not permitted",
             remedy: "allow the user of REDIS_URL all commands on the keys of REDIS_NAMESPACE (ACL SETUSER)",
         },
-    ),
-    (
-        &["MASTERDOWN", "MasterDown"],
-        true,
-        Diagnosis {
+    },
+    Fault {
+        marks: &["MASTERDOWN", "MasterDown"],
+        reconnects: true,
+        diagnosis: Diagnosis {
             word: "no primary",
             remedy: "this Redis is a replica that has lost its primary: start the primary, or point REDIS_URL at the new one",
         },
-    ),
-    (
-        &["CLUSTERDOWN", "ClusterDown"],
-        true,
-        Diagnosis {
+    },
+    Fault {
+        marks: &["CLUSTERDOWN", "ClusterDown"],
+        reconnects: true,
+        diagnosis: Diagnosis {
             word: "cluster down",
             remedy: "repair the cluster (redis-cli --cluster check); Latchkey requires a single Redis, not a cluster",
         },
-    ),
-    (
-        &["NOREPLICAS"],
-        false,
-        Diagnosis {
+    },
+    Fault {
+        marks: &["NOREPLICAS"],
+        reconnects: false,
+        diagnosis: Diagnosis {
             word: "no replicas",
             remedy: "start the replicas that min-replicas-to-write asks for, or lower it",
         },
-    ),
-    (
-        &["BUSY"],
-        false,
-        Diagnosis {
+    },
+    Fault {
+        marks: &["BUSY"],
+        reconnects: false,
+        diagnosis: Diagnosis {
             word: "busy",
             remedy: "a script of another program blocks Redis: SCRIPT KILL ends it",
         },
-    ),
+    },
+    Fault {
+        marks: &["max number of clients"],
+        reconnects: false,
+        diagnosis: Diagnosis {
+            word: "too many clients",
+            remedy: "raise maxclients (CONFIG SET maxclients, and in redis.conf), or end other clients of this Redis (CLIENT LIST)",
+        },
+    },
+    Fault {
+        marks: &["DENIED"],
+        reconnects: false,
+        diagnosis: Diagnosis {
+            word: "protected mode",
+            remedy: "this Redis accepts only local clients: set a password (requirepass) and put it into REDIS_URL, or correct bind and protected-mode in redis.conf",
+        },
+    },
+    Fault {
+        marks: &["WRONGTYPE"],
+        reconnects: false,
+        diagnosis: Diagnosis {
+            word: "wrong type",
+            remedy: "another program has written keys of REDIS_NAMESPACE: delete those keys, or choose another REDIS_NAMESPACE",
+        },
+    },
+    Fault {
+        marks: &["unknown command", "Unknown Redis command"],
+        reconnects: false,
+        diagnosis: Diagnosis {
+            word: "lacks a command",
+            remedy: "Latchkey needs all commands of Redis 6.2: update Redis, or remove rename-command from redis.conf",
+        },
+    },
 ];
 
 const NO_ANSWER: Diagnosis = Diagnosis {
@@ -115,19 +163,23 @@ const OTHER: Diagnosis = Diagnosis {
     remedy: "check the log of Redis",
 };
 
-/// Returns the diagnosis of the code in a text, and whether a new connection may help.
-fn find(text: &str) -> Option<(bool, Diagnosis)> {
+/// Returns the known error that a text names.
+fn find(text: &str) -> Option<&'static Fault> {
     let words = || text.split(|letter: char| !letter.is_ascii_alphanumeric());
-    CODES
-        .iter()
-        .find(|(codes, ..)| words().any(|word| codes.contains(&word)))
-        .map(|(_, reconnects, diagnosis)| (*reconnects, *diagnosis))
+    let matches = |mark: &&str| {
+        if mark.contains(' ') {
+            text.contains(*mark)
+        } else {
+            words().any(|word| word == *mark)
+        }
+    };
+    FAULTS.iter().find(|fault| fault.marks.iter().any(matches))
 }
 
 /// Returns whether a new connection may help against an error with this text.
 #[must_use]
 pub fn is_cured_by_reconnecting(text: &str) -> bool {
-    find(text).is_some_and(|(reconnects, _)| reconnects)
+    find(text).is_some_and(|fault| fault.reconnects)
 }
 
 /// The texts of connection errors, as both clients and the operating system spell them.
@@ -154,7 +206,7 @@ fn find_connection_error(text: &str) -> Option<Diagnosis> {
 fn refusal(cause: String, otherwise: Diagnosis) -> Refusal {
     Refusal {
         dependency: "Redis",
-        diagnosis: find(&cause).map_or(otherwise, |(_, diagnosis)| diagnosis),
+        diagnosis: find(&cause).map_or(otherwise, |fault| fault.diagnosis),
         cause,
     }
 }
@@ -223,7 +275,7 @@ mod tests {
             ("Poll error: timed out", "does not answer"),
             ("Heartbeat error: Broken pipe (os error 32)", "unreachable"),
             ("Connection refused (os error 111)", "unreachable"),
-            ("ERR unknown command", "fails"),
+            ("ERR value is not an integer", "fails"),
             ("LOADING Redis is loading; timed out", "loading"),
         ] {
             assert_eq!(from_text(text).diagnosis.word, word, "{text}");
@@ -261,6 +313,11 @@ mod tests {
             ),
             ("NOAUTH Authentication required.", "refuses the login", true),
             (
+                "ERR Protocol error: unauthenticated multibulk length",
+                "refuses the login",
+                true,
+            ),
+            (
                 "WRONGPASS invalid username-password pair or user is disabled.",
                 "refuses the login",
                 true,
@@ -272,7 +329,29 @@ mod tests {
             ),
             ("MASTERDOWN Link with MASTER is down", "no primary", true),
             ("CLUSTERDOWN Hash slot not served", "cluster down", true),
-            ("WRONGTYPE Operation against a key", "fails", false),
+            (
+                "ERR The user executing the script can't run this command or subcommand script: 5ac, on @user_script:1.",
+                "not permitted",
+                true,
+            ),
+            (
+                "ERR ACL failure in script: User default has no permissions to run the 'zadd' command",
+                "not permitted",
+                true,
+            ),
+            (
+                "ERR max number of clients reached",
+                "too many clients",
+                false,
+            ),
+            (
+                "DENIED Redis is running in protected mode because …",
+                "protected mode",
+                false,
+            ),
+            ("WRONGTYPE Operation against a key", "wrong type", false),
+            ("ERR unknown command 'EVALSHA'", "lacks a command", false),
+            ("ERR value is not an integer", "fails", false),
         ] {
             let refusal = from_text(text);
             assert_eq!(refusal.diagnosis.word, word, "{text}");

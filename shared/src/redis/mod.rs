@@ -9,20 +9,20 @@ use fred::{
     types::{
         Builder, Expiration,
         config::{Config, ReconnectPolicy},
+        scripts::Script,
     },
 };
 use tokio::time::{sleep, timeout};
 
-use crate::dependency::Refusal;
+use crate::{dependency::Refusal, redis::write_check::WriteCheck};
 
 pub mod fault;
+pub(crate) mod greeting;
 pub mod one_time_code;
+pub(crate) mod write_check;
 
 /// The timeout of a command.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// The lifetime of the key of a write check, in seconds.
-pub(crate) const CHECK_LIFETIME: i64 = 10;
 
 /// Connects to Redis. The client reconnects by itself. A command fails after [`COMMAND_TIMEOUT`].
 pub async fn connect(url: &str, namespace: &str) -> Result<Client, Error> {
@@ -55,7 +55,7 @@ async fn watch(client: Client, namespace: String) {
         if !client.is_connected() {
             continue;
         }
-        let Err(error) = check_write(&client, &namespace).await else {
+        let Err(error) = check_connection(&client, &namespace).await else {
             reported = None;
             continue;
         };
@@ -71,12 +71,36 @@ async fn watch(client: Client, namespace: String) {
     }
 }
 
-/// Writes a key that expires by itself. A write and not PING, because a Redis that is a replica, full or unable to persist still
-/// answers PING.
+/// Writes a key that expires. A write and not PING, because a Redis that is a replica, full or unable to persist still answers
+/// PING. Unlike [`check_write`], it only tells whether the connection leads to a working Redis.
+async fn check_connection(client: &Client, namespace: &str) -> Result<(), Error> {
+    let lifetime = Some(Expiration::EX(write_check::LIFETIME));
+    let key = format!("{namespace}:health");
+    client.set(key, "", lifetime, None, false).await
+}
+
+/// Runs every Redis command of the programs on keys of its own, and checks the type of the list of lockouts.
 pub async fn check_write(client: &Client, namespace: &str) -> Result<(), Error> {
-    let (key, lifetime) = (
-        format!("{namespace}:health"),
-        Expiration::EX(CHECK_LIFETIME),
-    );
-    client.set(key, "", Some(lifetime), None, false).await
+    let prefix = format!("{namespace}:health");
+    let lockouts = lockouts_key(namespace);
+    let check = WriteCheck::new(&prefix, [(lockouts, "zset")]);
+    let script = Script::from_lua(write_check::SCRIPT);
+    script
+        .evalsha_with_reload(client, check.keys, check.arguments)
+        .await
+}
+
+/// The key of the sorted set of current lockouts, scored by their end.
+#[must_use]
+pub fn lockouts_key(namespace: &str) -> String {
+    format!("{namespace}:limit:lockouts")
+}
+
+/// Returns the error that Redis sends to new connections in place of a broken connection or a timeout, whose reason it tells.
+pub(crate) async fn explain(refusal: Refusal, config: &Config) -> Refusal {
+    if refusal.is_unresponsive() {
+        greeting::read(config).await.unwrap_or(refusal)
+    } else {
+        refusal
+    }
 }

@@ -3,7 +3,10 @@
 use std::{net::TcpListener, time::Duration};
 
 use redis::{Client, aio::MultiplexedConnection};
-use tokio::time::{sleep, timeout};
+use tokio::{
+    sync::Mutex,
+    time::{sleep, timeout},
+};
 
 use crate::{Process, WAIT_TIMEOUT};
 
@@ -21,12 +24,18 @@ pub enum RedisRefusal {
     CannotPersist,
     /// NOAUTH: it wants a password, and has ended the connections that were without.
     Password,
+    /// NOPERM: this rule of an access control list, such as `-zadd`, forbids commands.
+    Forbidden(&'static str),
+    /// It has ended all connections and accepts no further client.
+    TooManyClients,
 }
 
 /// A running Redis without persistence: killed, it forgets everything.
 pub struct RedisServer {
     process: Process,
     port: u16,
+    /// The connection that [`RedisRefusal::TooManyClients`] keeps.
+    only_client: Mutex<Option<MultiplexedConnection>>,
 }
 
 impl RedisServer {
@@ -41,6 +50,7 @@ impl RedisServer {
         Self {
             process: spawn(port).await,
             port,
+            only_client: Mutex::new(None),
         }
     }
 
@@ -75,6 +85,16 @@ impl RedisServer {
                 self.command(Some(PASSWORD), &["CLIENT", "KILL", "TYPE", "normal"])
                     .await;
             }
+            RedisRefusal::Forbidden(rule) => {
+                self.command(None, &["ACL", "SETUSER", "default", rule])
+                    .await;
+            }
+            RedisRefusal::TooManyClients => {
+                let mut connection = self.connection(None).await;
+                run(&mut connection, &["CONFIG", "SET", "maxclients", "1"]).await;
+                run(&mut connection, &["CLIENT", "KILL", "TYPE", "normal"]).await;
+                *self.only_client.lock().await = Some(connection);
+            }
         }
     }
 
@@ -99,6 +119,15 @@ impl RedisServer {
                 self.command(Some(PASSWORD), &["CONFIG", "SET", "requirepass", ""])
                     .await;
             }
+            RedisRefusal::Forbidden(_) => {
+                self.command(None, &["ACL", "SETUSER", "default", "+@all"])
+                    .await;
+            }
+            RedisRefusal::TooManyClients => {
+                let connection = self.only_client.lock().await.take();
+                let mut connection = connection.expect("the only client");
+                run(&mut connection, &["CONFIG", "SET", "maxclients", "1000"]).await;
+            }
         }
     }
 
@@ -111,13 +140,7 @@ impl RedisServer {
     }
 
     async fn command(&self, password: Option<&str>, words: &[&str]) {
-        let (name, arguments) = words.split_first().expect("a command");
-        let mut connection = self.connection(password).await;
-        let answer = redis::cmd(name)
-            .arg(arguments)
-            .query_async::<redis::Value>(&mut connection)
-            .await;
-        answer.unwrap_or_else(|error| panic!("{words:?}: {error}"));
+        run(&mut self.connection(password).await, words).await;
     }
 
     /// Waits until the last save has ended this way.
@@ -195,4 +218,13 @@ async fn spawn(port: u16) -> Process {
     let mut process = Process::spawn("redis-server", &arguments, none);
     process.wait_for_line("Ready to accept connections").await;
     process
+}
+
+async fn run(connection: &mut MultiplexedConnection, words: &[&str]) {
+    let (name, arguments) = words.split_first().expect("a command");
+    let answer = redis::cmd(name)
+        .arg(arguments)
+        .query_async::<redis::Value>(connection)
+        .await;
+    answer.unwrap_or_else(|error| panic!("{words:?}: {error}"));
 }

@@ -20,6 +20,16 @@ async fn on(url: &str) -> TestApp {
     app
 }
 
+/// Waits until a condition holds.
+async fn wait_until(condition: impl AsyncFn() -> bool) {
+    let holds = async {
+        while !condition().await {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(WAIT_TIMEOUT, holds).await.expect("the condition");
+}
+
 /// Waits until the row of a mail has the reason.
 async fn wait_for_reason(app: &TestApp, reason: &str) {
     let found = async {
@@ -51,6 +61,10 @@ async fn redis_refusing_writes_delays_only_codes() {
             RedisRefusal::CannotPersist,
             "no budget: Redis (cannot persist)",
         ),
+        (
+            RedisRefusal::Forbidden("-zadd"),
+            "no budget: Redis (not permitted)",
+        ),
         // Time for the Redis client of the codes to reconnect.
         (RedisRefusal::Password, "no budget"),
     ]
@@ -67,6 +81,7 @@ async fn redis_refusing_writes_delays_only_codes() {
             MailKind::Activated,
             MailKind::PasswordChanged,
             MailKind::EmailChanged,
+            MailKind::TokenReplayed,
         ];
         app.notice(notices[round], &user).await;
         app.reset("ada@example.com").await;
@@ -138,6 +153,61 @@ async fn redis_full_is_reported_with_remedy() {
     assert_eq!(code, Some(1), "{text}");
     assert!(
         text.contains("failure  redis     out of memory") && text.contains("raise maxmemory"),
+        "{text}"
+    );
+}
+
+/// R2: a Redis that answers `SET` and refuses scripts or single commands is degraded, and logged once.
+#[tokio::test]
+async fn redis_forbidding_commands_is_reported_once() {
+    let redis = RedisServer::start().await;
+    let mut app = on(&redis.url()).await;
+    app.clock = latchkey_shared::clock::Clock::system();
+    let user = app.user("ada@example.com").await;
+    let (worker, base) = app.process_with_metrics(&[]).await;
+    let readiness = async || {
+        let answer = reqwest::get(format!("{base}/health/ready")).await.unwrap();
+        answer.text().await.unwrap()
+    };
+    let forbidden = [
+        ("-@scripting", MailKind::Welcome),
+        ("-zadd", MailKind::Activated),
+    ];
+    for (round, (rule, kind)) in forbidden.into_iter().enumerate() {
+        redis.refuse(RedisRefusal::Forbidden(rule)).await;
+        app.notice(kind, &user).await;
+        app.wait_for(MailState::Sent, 2 * round + 1).await;
+        wait_until(async || readiness().await.contains(r#""redis":"not permitted""#)).await;
+        let (code, text) = app.process(&["doctor"]).output().await;
+        assert_eq!(code, Some(1), "{rule}: {text}");
+        assert!(text.contains("failure  redis     not permitted"), "{text}");
+        assert!(text.contains("ACL SETUSER"), "{text}");
+
+        redis.accept(RedisRefusal::Forbidden(rule)).await;
+        wait_until(async || readiness().await.contains(r#""redis":"ok""#)).await;
+        app.reset("ada@example.com").await;
+        app.wait_for(MailState::Sent, 2 * round + 2).await;
+    }
+    let lines = worker.lines();
+    let stops = lines
+        .iter()
+        .filter(|line| line.contains("Queue worker stopped"));
+    // One for each outage and queue.
+    assert!(stops.count() <= 4, "{lines:#?}");
+}
+
+/// R2: `doctor` names the limit of clients, not the connection that it breaks.
+#[tokio::test]
+async fn redis_accepting_no_client_doctor_names_maxclients() {
+    let redis = RedisServer::start().await;
+    let app = on(&redis.url()).await;
+    redis.refuse(RedisRefusal::TooManyClients).await;
+
+    let (code, text) = app.process(&["doctor"]).output().await;
+
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("failure  redis     too many clients") && text.contains("raise maxclients"),
         "{text}"
     );
 }

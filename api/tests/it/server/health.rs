@@ -2,6 +2,7 @@
 //! restart.
 
 use latchkey_testing::{Forwarder, RedisRefusal, RedisServer, TestRedis};
+use redis::AsyncCommands as _;
 use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
@@ -40,6 +41,8 @@ async fn redis_refuses_writes_readiness_is_degraded_and_recovers() {
         (RedisRefusal::Full, "out of memory", 200),
         (RedisRefusal::CannotPersist, "cannot persist", 503),
         (RedisRefusal::Password, "refuses the login", 503),
+        (RedisRefusal::Forbidden("-@scripting"), "not permitted", 503),
+        (RedisRefusal::Forbidden("-zadd"), "not permitted", 503),
     ] {
         redis.refuse(refusal).await;
 
@@ -69,6 +72,35 @@ async fn redis_refuses_writes_readiness_is_degraded_and_recovers() {
         let answer = until_readiness(&app, "/status", "ok").await;
         assert_eq!(answer.text("/redis"), "ok");
         assert!(app.dependency_up("redis") > 0.5, "{refusal:?}");
+    }
+}
+
+/// R2: readiness names the limit of clients, not the connections that it breaks.
+#[tokio::test]
+async fn redis_accepting_no_client_readiness_names_the_limit() {
+    let redis = RedisServer::start().await;
+    let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
+    redis.refuse(RedisRefusal::TooManyClients).await;
+
+    until_readiness(&app, "/redis", "too many clients").await;
+
+    redis.accept(RedisRefusal::TooManyClients).await;
+    until_readiness(&app, "/redis", "ok").await;
+}
+
+/// R2: readiness reports keys that another program has written under the namespace.
+#[tokio::test]
+async fn redis_keys_of_wrong_type_readiness_is_degraded() {
+    let app = TestApp::new().await;
+    let mut redis = app.redis.connection();
+    let namespace = app.redis.namespace();
+    for key in [":limit:lockouts", ":mails:scheduled"].map(|name| format!("{namespace}{name}")) {
+        let () = redis.set(&key, "text").await.unwrap();
+
+        until_readiness(&app, "/redis", "wrong type").await;
+
+        let () = redis.del(&key).await.unwrap();
+        until_readiness(&app, "/redis", "ok").await;
     }
 }
 
