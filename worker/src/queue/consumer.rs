@@ -229,7 +229,7 @@ mod tests {
         let mut outage = QueueOutage::default();
         let short = Duration::from_millis(20);
 
-        assert!(outage.record_stop(forbidden, Duration::from_secs(3600)));
+        assert!(outage.record_stop(forbidden, Duration::from_hours(1)));
         assert!(!outage.record_stop(forbidden, short));
         assert!(!outage.record_stop(forbidden, short));
         assert!(outage.record_stop(full, short));
