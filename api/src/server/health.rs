@@ -117,7 +117,7 @@ impl HealthChecks {
 }
 
 /// Checks the dependencies after a request failed with `error`, in the background. The checks log the start and the end of an
-/// outage once, and not each request. Continues for [`DIAGNOSIS_PERIOD`] at least, and until all dependencies work. Does nothing
+/// outage once, and not each request. Continues for a minute at least, and until all dependencies work. Does nothing
 /// if it runs already.
 pub fn diagnose(app: App, error: String) {
     if app.health.is_diagnosing.swap(true, Ordering::AcqRel) {

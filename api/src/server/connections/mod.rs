@@ -5,8 +5,8 @@
 //!
 //! - `KEEP_ALIVE_SECONDS` for the next complete head, from the start of the connection or the end of the last response;
 //! - `REQUEST_SECONDS` for a body (see `http::body`);
-//! - `WRITE_SECONDS` for progress of a response (see [`stream`]);
-//! - two seconds after the last response for the client to close its side (see [`stream`]);
+//! - `WRITE_SECONDS` for progress of a response (see `stream.rs`);
+//! - two seconds after the last response for the client to close its side (see `stream.rs`);
 //! - `SHUTDOWN_SECONDS` for running requests at shutdown.
 //!
 //! HTTP/2 is not supported: clients do not use it without TLS, and it would allow many concurrent requests on one connection.
