@@ -114,7 +114,7 @@ async fn network_is_known_30_days_after_session_expiry() {
     login(&app, &user, "198.51.100.2", now - TimeDelta::days(30)).await;
     for (network, outcome) in [
         ("198.51.100.1", Outcome::Sent),
-        ("2001:db8:1:2::/64", Outcome::Sent),
+        ("2001:db8:1::/48", Outcome::Sent),
         ("198.51.100.2", Outcome::Suppressed),
         ("203.0.113.2", Outcome::Suppressed),
     ] {
