@@ -20,12 +20,12 @@ use crate::{
     },
 };
 
-/// The call that activates the own account.
+/// The call with which an owner activates the account.
 pub struct Activation;
 
 #[OpenApi]
 impl Activation {
-    /// Activate the own account
+    /// Activate your account
     ///
     /// Requires the token of the registration and the code from the email. The code has the expiry and the number of attempts
     /// of a password reset's, and the same answer for wrong, expired, used and unknown codes. A password reset activates

@@ -1,4 +1,4 @@
-//! `GET /auth/activity/`: recent audit events of the own account.
+//! `GET /auth/activity/`: recent audit events of the current user.
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::models::audit;
@@ -38,7 +38,7 @@ pub struct Activities;
 
 #[OpenApi]
 impl Activities {
-    /// List recent events of the own account
+    /// List recent events of your account
     ///
     /// The last 50 events, newest first: successful and failed logins, codes, password changes and ended sessions.
     #[oai(

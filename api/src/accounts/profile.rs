@@ -1,4 +1,4 @@
-//! `GET` and `PATCH /api/user/`: the own profile.
+//! `GET` and `PATCH /api/user/`: the profile of the current user.
 
 use chrono::NaiveDate;
 use latchkey_shared::{
@@ -72,12 +72,12 @@ impl Example for UpdateProfileRequest {
     }
 }
 
-/// The calls for the own profile.
+/// The calls for the profile of the current user.
 pub struct Profile;
 
 #[OpenApi]
 impl Profile {
-    /// Read the own profile
+    /// Get your profile
     #[oai(
         path = "/api/user",
         method = "get",
@@ -96,7 +96,7 @@ impl Profile {
         Ok(Json(User::of(current.user, &app.pictures)))
     }
 
-    /// Change the own profile
+    /// Update your profile
     ///
     /// A change of the email ends every open password reset and sends a notice to the previous email.
     #[oai(

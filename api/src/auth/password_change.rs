@@ -1,4 +1,4 @@
-//! `POST /auth/change_password/`: a user replaces the own password.
+//! `POST /auth/change_password/`: a user changes their password.
 
 use latchkey_shared::{
     database,
@@ -37,12 +37,12 @@ struct PasswordChangeRequest {
     new_password: types::Password,
 }
 
-/// The call that replaces the own password.
+/// The call that changes the password of the current user.
 pub struct PasswordChange;
 
 #[OpenApi]
 impl PasswordChange {
-    /// Change the own password
+    /// Change your password
     ///
     /// Requires the current password. Ends every session of the account and notifies the owner by email. The answer contains
     /// the tokens of a new session, which replaces the current one and expires at the same time.

@@ -1,4 +1,4 @@
-//! `GET /auth/sessions/`, `DELETE /auth/sessions/{id}/` and `POST /auth/logout_all/`: the sessions of the own account.
+//! `GET /auth/sessions/`, `DELETE /auth/sessions/{id}/` and `POST /auth/logout_all/`: the sessions of the current user.
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
@@ -48,12 +48,12 @@ enum Ended {
     Done,
 }
 
-/// The calls for the sessions of the own account.
+/// The calls for the sessions of the current user.
 pub struct Sessions;
 
 #[OpenApi]
 impl Sessions {
-    /// List the own sessions
+    /// List your sessions
     ///
     /// Lists live sessions, newest first.
     #[oai(
@@ -77,7 +77,7 @@ impl Sessions {
         ))
     }
 
-    /// End one of the own sessions
+    /// End one of your sessions
     #[oai(
         path = "/auth/sessions/:id",
         method = "delete",

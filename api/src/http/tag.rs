@@ -5,7 +5,7 @@ use poem_openapi::Tags;
 /// The tags of the OpenAPI document. Swagger UI shows them as sections.
 #[derive(Tags)]
 pub enum Tag {
-    /// Registration and the own profile.
+    /// Registration and your profile.
     Account,
     /// Login, logout and refresh of the access token.
     Session,

@@ -41,9 +41,9 @@ pub fn service() -> OpenApiService<Calls, ()> {
     )
     .description(
         "Accounts for your product: sign-up, login with access and refresh tokens, password reset by a mailed one-time \
-         code, and the own profile.\n\nEvery path works with and without its trailing slash, and every body may be \
+         code, and user profiles.\n\nEvery path works with and without its trailing slash, and every body may be \
          JSON, form-urlencoded or multipart. Every error is an RFC 9457 problem; the header `X-Request-Id` names the \
-         request in the server's log.\n\nBesides the errors that are listed, every call can end with 400 `invalid-host`, 414 \
+         request in the server's log.\n\nIn addition to the listed errors, every call can return 400 `invalid-host`, 414 \
          `uri-too-long` (over 8 KiB) and 431 `header-too-large` (over 16 KiB or 64 fields).",
     )
     .license(LicenseObject::new("MIT").url("https://opensource.org/license/mit"))
