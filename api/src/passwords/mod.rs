@@ -7,16 +7,16 @@ use unicode_normalization::UnicodeNormalization as _;
 
 pub mod breached;
 mod common;
-mod context;
 mod form_field;
 pub mod hash_threads;
 pub mod hasher;
 pub mod metrics;
 pub mod policy;
 mod sequences;
+mod similarity;
 
-pub use crate::passwords::context::Owner;
 pub use crate::passwords::policy::PasswordPolicy;
+pub use crate::passwords::similarity::Owner;
 
 /// Maximum length of a password, in characters after NFKC.
 const MAX_LENGTH: usize = 128;

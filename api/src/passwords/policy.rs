@@ -6,7 +6,7 @@ use crate::passwords::{
     NewPassword, Password,
     breached::BreachedPasswords,
     common::Forms,
-    context::{self, Known, Owner, readings},
+    similarity::{self, Known, Owner, readings},
 };
 use crate::{
     config::{Config, passwords::MIN_PASSWORD_LENGTH},
@@ -83,7 +83,7 @@ impl PasswordPolicy {
         let forms = Forms::of(&readings);
         let mut known = owner.map(Owner::known).unwrap_or_default();
         known.extend_from_slice(&self.installation);
-        if let Some(what) = context::resembled(&readings, &forms, &known) {
+        if let Some(what) = similarity::resembled(&readings, &forms, &known) {
             return Err(Invalid::new(
                 "too_similar",
                 format!("Too similar to the {what}."),

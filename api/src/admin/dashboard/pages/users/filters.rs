@@ -5,7 +5,7 @@ use latchkey_shared::models::user::search::{Counts, MAX_COUNTED, Sort, SortBy};
 use crate::admin::dashboard::{
     components::{SelectOption, capped_count},
     i18n::Texts,
-    pages::users::query::{PENDING_APPROVAL, PENDING_VERIFICATION, UserListQuery},
+    pages::users::query_string::{PENDING_APPROVAL, PENDING_VERIFICATION, UserListQuery},
 };
 
 /// A select field that filters the list.

@@ -3,7 +3,7 @@
 pub mod bulk;
 pub mod csv;
 mod filters;
-mod query;
+mod query_string;
 
 use askama::Template;
 use latchkey_shared::models::user::{
@@ -23,7 +23,7 @@ use crate::admin::{
         current_admin::CurrentAdmin,
         pages::users::{
             filters::{Column, FilterSelect, QuickFilter},
-            query::UserListQuery,
+            query_string::UserListQuery,
         },
     },
     permissions::{Permit, ViewUsers},
