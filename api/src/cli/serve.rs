@@ -72,11 +72,11 @@ pub(super) async fn run() -> anyhow::Result<()> {
     prepare_database(&app).await?;
     let listener =
         connections::bind(bind).with_context(|| format!("BIND: cannot listen on {bind}"))?;
-    let environment = app.config.common.environment;
-    tracing::info!(%environment, "Listening on http://{}", listener.local_addr()?);
-
+    // Before the announcement, after which an init system may send SIGTERM.
     let stop = CancellationToken::new();
     let draining = stop_after_drain(app.clone(), stop.clone())?;
+    let environment = app.config.common.environment;
+    tracing::info!(%environment, "Listening on http://{}", listener.local_addr()?);
     let metrics = serve_metrics(&app, queue, stop.clone()).await?;
     let served = CancellationToken::new();
     let watch = tokio::spawn(watch_audit_log(app.clone(), served.clone()));
