@@ -51,7 +51,7 @@ impl MigrationTrait for Migration {
             .col(boolean(Mails::RecipientVerified).default(false))
             .col(uuid_null(Mails::ResetId))
             .col(big_integer_null(Mails::UserId))
-            .col(string_len_null(Mails::ClientNetwork, 64))
+            .col(string_len_null(Mails::CustomerNetwork, 64))
             .col(boolean(Mails::BeyondBudget).default(false))
             .col(string_len(Mails::Locale, 8))
             .col(timestamp_with_time_zone(Mails::CreatedAt))
@@ -86,7 +86,7 @@ enum Mails {
     RecipientVerified,
     ResetId,
     UserId,
-    ClientNetwork,
+    CustomerNetwork,
     BeyondBudget,
     Locale,
     CreatedAt,

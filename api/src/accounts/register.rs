@@ -235,7 +235,7 @@ async fn refuse(
         let notice = app
             .outbox
             .notice(kind, &owner.email, audit.request_id(), now)
-            .with_client_network(audit.client_ip.customer_network());
+            .with_customer_network(audit.client_ip.customer_network());
         notice.about(owner.id)
     });
     let transaction = database::begin(&app.db).await?;
@@ -272,7 +272,7 @@ async fn create(
     let (code, code_mail) = code.unzip();
     let notice = |kind| {
         let notice = app.outbox.notice(kind, &new.email, audit.request_id(), now);
-        notice.with_client_network(audit.client_ip.customer_network())
+        notice.with_customer_network(audit.client_ip.customer_network())
     };
     let mail = code_mail.unwrap_or_else(|| notice(kind));
     let transaction = database::begin(&app.db).await?;

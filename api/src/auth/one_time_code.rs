@@ -125,7 +125,7 @@ impl CodeRequest {
         let mail = app
             .outbox
             .code(id, purpose, email, audit.request_id(), now, lifetime)
-            .with_client_network(audit.client_ip.customer_network());
+            .with_customer_network(audit.client_ip.customer_network());
         Self { token, reset, mail }
     }
 }

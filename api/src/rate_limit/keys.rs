@@ -28,7 +28,7 @@ impl Limiter {
         self.key(format_args!("{limit}:email:{fingerprint}"))
     }
 
-    /// Wrong codes for a mailbox from one client network.
+    /// Returns the key of the wrong codes for a mailbox from one customer network (IPv6: /48).
     pub(super) fn otp_key(&self, client_ip: ClientIp, mailbox: &EmailKey) -> String {
         let mailbox = self.mailbox_key("otp-ip", mailbox);
         format!("{mailbox}/{}", client_ip.customer_network())

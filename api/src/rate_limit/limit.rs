@@ -33,8 +33,8 @@ pub enum Limit<'a> {
     CodeRequest,
     /// An attempt at a one-time code, before its request is looked up.
     Code,
-    /// An attempt at a code for a mailbox, counted over all requests and whether or not an account exists. One client
-    /// network gets only a part of these attempts, so that it cannot use up the owner's.
+    /// An attempt at a code for a mailbox, counted over all requests and whether or not an account exists. One customer
+    /// network (IPv6: /48) gets only a part of these attempts, so that it cannot use up the owner's.
     MailboxCode {
         /// The mailbox that the code was sent to.
         mailbox: &'a EmailKey,

@@ -286,7 +286,7 @@ pub async fn delete_ended_before(
     database::delete_in_parts(db, ended, Column::Id).await
 }
 
-/// Returns up to `limit` client networks from which the owner has logged in, the earliest logins first.
+/// Returns up to `limit` customer networks (IPv4 address or IPv6 /48) from which the owner has logged in, the earliest logins first.
 ///
 /// A session counts if its login is later than the last proof or change of the account's email, and if it expired at most
 /// [`KNOWN_AFTER_EXPIRY`] ago. So a password reset, which proves the email, removes all earlier networks. Revoked sessions count:

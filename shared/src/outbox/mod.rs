@@ -50,10 +50,10 @@ impl NewMail {
         self
     }
 
-    /// Sets the client network, which budgets count.
+    /// Sets the customer network, which budgets count.
     #[must_use]
-    pub fn with_client_network(mut self, client_network: String) -> Self {
-        self.row.client_network = Some(client_network);
+    pub fn with_customer_network(mut self, customer_network: String) -> Self {
+        self.row.customer_network = Some(customer_network);
         self
     }
 

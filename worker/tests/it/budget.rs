@@ -95,7 +95,7 @@ async fn login(app: &TestApp, user: &user::Model, client_ip: &str, expires_at: D
 async fn code_from(app: &TestApp, email: &str, network: &str) -> Uuid {
     let (_, mail) = app.reset(email).await;
     let mut row = app.row(mail).await.into_active_model();
-    row.client_network = Set(Some(network.to_owned()));
+    row.customer_network = Set(Some(network.to_owned()));
     row.update(&app.database.db).await.unwrap();
     mail
 }

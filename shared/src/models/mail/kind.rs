@@ -101,7 +101,7 @@ impl MailKind {
             | Self::ActivationCode
             | Self::Welcome
             | Self::Activated
-            | Self::AddressTaken => BudgetCause::ClientNetwork,
+            | Self::AddressTaken => BudgetCause::CustomerNetwork,
             Self::PasswordChanged | Self::TokenReplayed | Self::ResetAsked | Self::EmailChanged => {
                 BudgetCause::Account
             }
@@ -138,8 +138,8 @@ impl FromStr for MailKind {
 /// What the budget of a mailbox counts separately.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BudgetCause {
-    /// The client network whose request caused the mail.
-    ClientNetwork,
+    /// The customer network whose request caused the mail.
+    CustomerNetwork,
     /// The account that the mail is about.
     Account,
 }

@@ -85,8 +85,8 @@ pub struct Model {
     pub urgent: bool,
     /// The span that caused the mail, as a `traceparent` (W3C Trace Context). `None` while tracing is off.
     pub trace: Option<String>,
-    /// The client network whose request caused the mail, if budgets count it.
-    pub client_network: Option<String>,
+    /// The customer network (IPv4 address or IPv6 /48) whose request caused the mail, if budgets count it.
+    pub customer_network: Option<String>,
     /// Whether an operator has exempted the mail from its mailbox's budget.
     pub beyond_budget: bool,
     /// Whether the account had proved the recipient's address when the mail was created. Always false for mails with a
@@ -151,7 +151,7 @@ pub(crate) fn new_row(id: Uuid, kind: MailKind, recipient: &Email, now: DateTime
         request_id: String::new(),
         urgent: kind.priority() == Priority::High,
         trace: None,
-        client_network: None,
+        customer_network: None,
         beyond_budget: false,
         recipient_verified: false,
     }

@@ -68,7 +68,9 @@ impl Inner {
         let reserve_kind = ReserveKind::of(mail, &email, owner);
         let account = format!("account {}", owner.id);
         let (cause, usable) = match (kind.budget_cause(), reserve_kind) {
-            (BudgetCause::ClientNetwork, _) => (mail.client_network.as_deref(), ReserveUse::Never),
+            (BudgetCause::CustomerNetwork, _) => {
+                (mail.customer_network.as_deref(), ReserveUse::Never)
+            }
             (BudgetCause::Account, Some(ReserveKind::Verified)) => {
                 (Some(&*account), ReserveUse::Always)
             }
@@ -114,7 +116,7 @@ impl Inner {
         })
     }
 
-    /// Returns whether a mail that is counted by client network was caused from a known network of its account.
+    /// Returns whether a mail that is counted by customer network was caused from a known network of its account.
     async fn is_from_known_network(
         &self,
         budget: &MailBudget,
@@ -122,8 +124,8 @@ impl Inner {
         kind: MailKind,
         owner: &user::Model,
     ) -> Result<bool, DbErr> {
-        let (Some(network), BudgetCause::ClientNetwork) =
-            (&mail.client_network, kind.budget_cause())
+        let (Some(network), BudgetCause::CustomerNetwork) =
+            (&mail.customer_network, kind.budget_cause())
         else {
             return Ok(false);
         };

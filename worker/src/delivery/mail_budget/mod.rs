@@ -70,7 +70,7 @@ pub struct BudgetRequest<'a> {
     pub kind: MailKind,
     /// Its recipient; a sub-address counts as its mailbox.
     pub recipient: &'a EmailKey,
-    /// What caused the mail, if known: a client network or an account.
+    /// What caused the mail, if known: a customer network or an account.
     pub cause: Option<&'a str>,
     /// The reserve to use when the totals of all causes are used up. Needs a cause.
     pub reserve: Option<Reserve<'a>>,
@@ -117,7 +117,7 @@ impl Limit {
     pub fn reason(self) -> &'static str {
         match self {
             Self::Cause => {
-                "mailbox budget exceeded: too many mails of this kind from one client network or account \
+                "mailbox budget exceeded: too many mails of this kind from one network or account \
                  (LIMIT_MAIL_CAUSE)"
             }
             Self::Cooldown => "too soon after another code for this mailbox (LIMIT_MAIL_COOLDOWN)",
