@@ -25,9 +25,6 @@ pub fn print(text: impl fmt::Display) -> io::Result<()> {
 }
 
 /// Prints a line to standard output, like [`print()`].
-///
-/// # Errors
-/// When the line cannot be written.
 pub fn print_line(line: impl fmt::Display) -> io::Result<()> {
     print(format_args!("{line}\n"))
 }

@@ -128,9 +128,6 @@ pub enum Ended {
 }
 
 /// Creates a delivery from the configuration.
-///
-/// # Errors
-/// When TLS cannot be set up.
 pub fn delivery(
     config: &Config,
     connections: &Connections,

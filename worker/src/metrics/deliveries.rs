@@ -36,9 +36,6 @@ pub struct DeliveryMetrics {
 
 impl DeliveryMetrics {
     /// Creates and registers the metrics.
-    ///
-    /// # Errors
-    /// When two metrics have the same name.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let outcomes = Opts::new(
             "latchkey_delivery_attempts_total",

@@ -109,9 +109,6 @@ struct DependencyStates {
 
 impl MetricsEndpoint {
     /// Creates the endpoint and registers its metrics.
-    ///
-    /// # Errors
-    /// When two metrics have the same name.
     pub fn new(
         connections: Connections,
         database: DatabaseHealth,

@@ -53,9 +53,6 @@ impl SendError {
 
 impl Transport {
     /// Creates the transport, without connecting.
-    ///
-    /// # Errors
-    /// When TLS cannot be set up.
     pub fn new(destination: &MailDestination) -> Result<Self, lettre_smtp::Error> {
         Ok(match destination {
             MailDestination::Folder(folder) => Self::Folder(folder.clone()),

@@ -67,9 +67,6 @@ pub struct Smtp {
 
 impl Smtp {
     /// Creates the transport, without connecting.
-    ///
-    /// # Errors
-    /// When TLS cannot be set up.
     pub fn new(server: &Server) -> Result<Self, smtp::Error> {
         let url = server.url.clone();
         let tls = if url.tls == Tls::None {
