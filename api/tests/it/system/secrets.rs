@@ -59,10 +59,7 @@ async fn use_dashboard_and_admin_api(app: &TestApp) -> (Vec<String>, String) {
 async fn stored_data_contains_no_secret() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
-    let waiting = app
-        .post("/auth/email_request/", json!({"email": "ada@example.com"}))
-        .await
-        .text("/token");
+    let waiting = app.request_reset_token("ada@example.com").await;
     let before = app.redis.dump().await;
     app.deliver_all().await;
     let code = code_in(app.sink.mails().last().unwrap());
