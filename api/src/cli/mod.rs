@@ -46,7 +46,7 @@ enum Command {
     /// Migrate the database to the schema of this version
     #[command(after_help = "Environment variables: DATABASE_URL, SECRET_KEY.")]
     Migrate,
-    /// Create a superuser; asks for what is not given
+    /// Create a superuser; prompts for missing values
     #[command(after_help = "Environment variables: DATABASE_URL, REDIS_URL, SECRET_KEY.")]
     CreateSuperuser(CreateSuperuser),
     /// Activate, deactivate and list accounts
