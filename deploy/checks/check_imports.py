@@ -1,20 +1,22 @@
-"""Fails when a folder of `api/src` imports from a folder above it. Folders that import each other fail, too.
+"""Fails if a folder of api/src imports from a folder above it, and prints each such import.
 
-The order of the folders is that of deploy/docs/architecture.md. `app_state` names the services of all folders and stands outside
-the order, and unit tests may import anything. Prints one line for each wrong import. Takes the source folder as an optional
-argument.
+deploy/docs/architecture.md documents the order of the folders. `app_state` has no place in it, because it holds the
+services of all folders. Unit tests can import anything.
+
+Usage: check_imports.py [<source folder>]
 """
 
 import re
 import sys
 from pathlib import Path
 
+# From top to bottom.
 ORDER = ["cli", "server", "openapi", "admin", "accounts", "auth", "passwords", "rate_limit", "http", "config"]
 SOURCE = Path(sys.argv[1] if len(sys.argv) > 1 else "api/src")
 
 
 def imports(text):
-    """Yields the first segment of each path that begins with `crate::`, also inside braces, and its line number."""
+    """Yields the first segment after each `crate::` and its line number, also for each path in `crate::{…}`."""
     text = re.sub(r"//.*", "", text).split("#[cfg(test)]\nmod tests {")[0]
     for match in re.finditer(r"\bcrate::(\{|\w+)", text):
         line = text.count("\n", 0, match.start()) + 1
@@ -34,13 +36,13 @@ def imports(text):
 
 
 files = sorted(SOURCE.rglob("*.rs"))
-wrong = [] if files else [f"{SOURCE} has no Rust files"]
+violations = [] if files else [f"{SOURCE} contains no Rust files"]
 for file in files:
     folder = file.relative_to(SOURCE).parts[0].removesuffix(".rs")
     if folder not in ORDER or file.name == "tests.rs":
         continue
     for name, line in imports(file.read_text()):
         if name in ORDER and ORDER.index(name) < ORDER.index(folder):
-            wrong.append(f"{file}:{line}: {folder} must not import {name}, which is above it")
-print("\n".join(wrong) or "Imports run downwards only.")
-sys.exit(bool(wrong))
+            violations.append(f"{file}:{line}: {folder} must not import {name}, which is above it")
+print("\n".join(violations) or "Imports run downwards only.")
+sys.exit(bool(violations))

@@ -1,4 +1,4 @@
-"""What Schemathesis has to know to log in, and what it can't know of this API. Used by deploy/test-schema."""
+"""Schemathesis hooks for deploy/checks/test-schema: log in for each test case, and use ids of accounts that exist."""
 
 import contextlib
 import itertools
@@ -9,33 +9,33 @@ import urllib.request
 
 import schemathesis
 
-URL = os.environ["LATCHKEY_URL"]
-DATABASE = os.environ["DATABASE_URL"].removeprefix("sqlite://")
+API_URL = os.environ["LATCHKEY_URL"]
+DATABASE_FILE = os.environ["DATABASE_URL"].removeprefix("sqlite://")
 PASSWORD = "velvet harbour lantern"
-numbers = itertools.count(1)
+# Generated ids are reduced to this range. The run creates more accounts than that, with ids from 1.
+ID_RANGE = 20
+email_numbers = itertools.count(1)
 
 
 def post(path, body):
-    request = urllib.request.Request(
-        URL + path, json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
+    request = urllib.request.Request(API_URL + path, json.dumps(body).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=30) as response:
+        return json.load(response)
 
 
-def raise_to_superuser(email):
-    with contextlib.closing(sqlite3.connect(DATABASE, timeout=30)) as database, database:
+def make_superuser(email):
+    with contextlib.closing(sqlite3.connect(DATABASE_FILE, timeout=30)) as database, database:
         database.execute("UPDATE users SET is_staff = TRUE, is_superuser = TRUE WHERE email = ?", [email])
 
 
-# A new account and a new session for each case, as cases change addresses and passwords and end sessions.
+# Each test case gets a new account and session, because test cases change emails and passwords and end sessions.
 @schemathesis.auth(refresh_interval=None)
-class Account:
+class NewAccount:
     def get(self, case, context):
-        email = f"somebody{next(numbers)}@example.com"
+        email = f"user{next(email_numbers)}@example.com"
         post("/api/register/", {"email": email, "username": "Ada", "password": PASSWORD})
         if case.path.startswith("/api/admin/"):
-            raise_to_superuser(email)
+            make_superuser(email)
         return post("/api/login/", {"email": email, "password": PASSWORD})["token"]["access"]
 
     def set(self, case, data, context):
@@ -43,10 +43,10 @@ class Account:
         case.headers["Authorization"] = f"Bearer {data}"
 
 
-# One of the first accounts: a number by chance is hardly ever that of any.
+# Without this hook, almost no generated user id would belong to an account.
 @schemathesis.hook
 def map_path_parameters(context, path_parameters):
-    number = (path_parameters or {}).get("id")
-    if isinstance(number, int) and "/users/" in context.operation.path:
-        path_parameters["id"] = number % 20
+    user_id = (path_parameters or {}).get("id")
+    if isinstance(user_id, int) and "/users/" in context.operation.path:
+        path_parameters["id"] = user_id % ID_RANGE
     return path_parameters
