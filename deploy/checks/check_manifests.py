@@ -1,6 +1,8 @@
-"""What the deployment files have to say together; deploy/checks/check-manifests runs it.
+"""Checks that the deployment files agree with each other, with deploy/example.env and with the programs.
 
-    check_manifests.py <compose file as JSON, as compose understands it>
+Prints a line "ok: …" for each passed check, and the errors on standard error. deploy/checks/check-manifests runs it.
+
+Usage: check_manifests.py <output of docker-compose config --format json>
 """
 
 import json
@@ -11,11 +13,13 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 DEPLOY = Path("deploy")
+COMPOSE_FILE = DEPLOY / "compose.yaml"
+DOCKERFILE = DEPLOY / "Dockerfile"
 KUBERNETES = DEPLOY / "kubernetes"
 NOT_RESOURCES = {"kustomization.yaml", "prometheus-adapter-values.yaml"}
 
-# Every directive that the units may use. systemd ignores one that it does not know, and with it what was meant.
-DIRECTIVES = {
+# The directives that the units can use. systemd ignores a misspelled directive with only a warning.
+ALLOWED_DIRECTIVES = {
     "Unit": "After Description StartLimitIntervalSec Wants",
     "Install": "WantedBy",
     "Service": """
@@ -26,7 +30,7 @@ DIRECTIVES = {
         SystemCallArchitectures SystemCallErrorNumber SystemCallFilter TimeoutStopSec Type UMask User WorkingDirectory
     """,
 }
-CONFINED = {
+HARDENING = {
     "CapabilityBoundingSet": [""],
     "DynamicUser": ["yes"],
     "MemoryDenyWriteExecute": ["yes"],
@@ -35,27 +39,27 @@ CONFINED = {
     "SystemCallFilter": ["@system-service", "~@privileged @resources"],
 }
 
-faults = []
+errors = []
 
 
-def expect(fact, file, what):
-    if not fact:
-        faults.append(f"{file}: {what}")
+def expect(condition, file, error):
+    """Records the error unless the condition holds."""
+    if not condition:
+        errors.append(f"{file}: {error}")
 
 
-def seconds(text):
-    """45, "45", "35s" or "1m0s" as a number."""
+def to_seconds(duration):
+    """Converts a duration such as 45, "45", "35s" or "1m0s" to seconds."""
     units = {"h": 3600, "m": 60, "s": 1, "": 1}
-    return sum(int(count) * units[unit] for count, unit in re.findall(r"(\d+)([hms]?)", str(text)))
+    return sum(int(count) * units[unit] for count, unit in re.findall(r"(\d+)([hms]?)", str(duration)))
 
 
-# --- reading --------------------------------------------------------------------------------------------------------
+# --- reading the files ----------------------------------------------------------------------------------------------
 
 
-def read_example():
-    """The settings that there are, and their defaults."""
-    lines = (DEPLOY / "example.env").read_text().splitlines()
-    return dict(re.findall(r"^# ([A-Z][A-Z0-9_]+)=(.*)$", "\n".join(lines), re.M))
+def read_settings():
+    """Returns the settings of deploy/example.env with their defaults."""
+    return dict(re.findall(r"^# ([A-Z][A-Z0-9_]+)=(.*)$", (DEPLOY / "example.env").read_text(), re.M))
 
 
 def read_yaml(path):
@@ -63,7 +67,7 @@ def read_yaml(path):
 
 
 def read_unit(path):
-    """Section → directive → values."""
+    """Returns a systemd unit as section → directive → list of values."""
     unit, section = {}, None
     for line in path.read_text().splitlines():
         if not line or line.startswith("#"):
@@ -71,14 +75,14 @@ def read_unit(path):
         if heading := re.fullmatch(r"\[(\w+)\]", line):
             section = unit.setdefault(heading[1], {})
         else:
-            name, is_set, value = line.partition("=")
-            expect(is_set and section is not None, path, f"'{line}' is no directive")
+            name, equals_sign, value = line.partition("=")
+            expect(equals_sign and section is not None, path, f"'{line}' is not a directive in a section")
             section.setdefault(name, []).append(value)
     return unit
 
 
-example = read_example()
-shutdown = int(example["SHUTDOWN_SECONDS"])
+settings = read_settings()
+shutdown_seconds = int(settings["SHUTDOWN_SECONDS"])
 resources = [
     (path, document)
     for path in sorted(KUBERNETES.glob("*.yaml"))
@@ -86,198 +90,237 @@ resources = [
     for document in read_yaml(path)
 ]
 units = {path: read_unit(path) for path in sorted((DEPLOY / "systemd").iterdir())}
-dockerfile = (DEPLOY / "Dockerfile").read_text().replace("\\\n", " ")
+dockerfile = DOCKERFILE.read_text().replace("\\\n", " ")
 services = json.loads(Path(sys.argv[1]).read_text())["services"]
-ours = {name: service for name, service in services.items() if "build" in service}
-compose_file = DEPLOY / "compose.yaml"
+# The services that run Latchkey's own image.
+latchkey_services = {name: service for name, service in services.items() if "build" in service}
 
 
-def of_kind(*kinds):
+def resources_of_kind(*kinds):
     return [(path, document) for path, document in resources if document["kind"] in kinds]
 
 
-def names_of(kind):
-    return {document["metadata"]["name"] for _, document in of_kind(kind)}
+def names_of_kind(kind):
+    return {document["metadata"]["name"] for _, document in resources_of_kind(kind)}
 
 
 def pods():
-    """File, resource and pod of all that starts pods."""
-    for path, document in of_kind("Deployment", "Job"):
+    """Yields the file, the resource and the pod specification of each Deployment and Job."""
+    for path, document in resources_of_kind("Deployment", "Job"):
         yield path, document, document["spec"]["template"]["spec"]
 
 
-# --- the checks: each a sentence ------------------------------------------------------------------------------------
+# --- the checks: main() prints their names ---------------------------------------------------------------------------
 
 
-def every_variable_is_in_example_env():
-    used = [(compose_file, name) for service in ours.values() for name in service["environment"]]
-    used += [(path, name) for path, document in of_kind("ConfigMap") for name in document["data"]]
+def every_environment_variable_is_in_example_env():
+    used = [(COMPOSE_FILE, name) for service in latchkey_services.values() for name in service["environment"]]
+    used += [(path, name) for path, document in resources_of_kind("ConfigMap") for name in document["data"]]
     used += [(path, variable["name"]) for path, _, pod in pods() for c in pod["containers"] for variable in c["env"]]
     for path, unit in units.items():
         used += [(path, value.split("=")[0]) for value in unit["Service"].get("Environment", [])]
     for line in re.findall(r"^ENV (.*)$", dockerfile, re.M):
-        used += [(DEPLOY / "Dockerfile", pair.split("=")[0]) for pair in line.split()]
-    expect(len(used) > 40, DEPLOY, f"only {len(used)} variables were found")
+        used += [(DOCKERFILE, pair.split("=")[0]) for pair in line.split()]
+    # Detects a search that no longer finds the variables.
+    expect(len(used) > 40, DEPLOY, f"found only {len(used)} environment variables")
     for file, name in used:
-        expect(name in example or name.removesuffix("_FILE") in example, file, f"{name} is not in deploy/example.env")
+        in_example = name in settings or name.removesuffix("_FILE") in settings
+        expect(in_example, file, f"{name} is not in deploy/example.env")
 
 
-def whatever_is_stopped_has_longer_than_shutdown_seconds():
-    for name, service in ours.items():
-        expect(seconds(service["stop_grace_period"]) > shutdown, compose_file, f"{name}: stop_grace_period is too short")
+def stop_timeouts_exceed_shutdown_seconds():
+    for name, service in latchkey_services.items():
+        is_longer = to_seconds(service["stop_grace_period"]) > shutdown_seconds
+        expect(is_longer, COMPOSE_FILE, f"{name}: stop_grace_period must exceed SHUTDOWN_SECONDS")
     for path, document, pod in pods():
         if document["kind"] == "Deployment":
-            hooks = [c["lifecycle"]["preStop"]["sleep"]["seconds"] for c in pod["containers"] if "lifecycle" in c]
-            enough = pod.get("terminationGracePeriodSeconds", 30) > shutdown + sum(hooks)
-            expect(enough, path, "terminationGracePeriodSeconds is not above preStop and SHUTDOWN_SECONDS")
+            sleeps = [c["lifecycle"]["preStop"]["sleep"]["seconds"] for c in pod["containers"] if "lifecycle" in c]
+            is_longer = pod.get("terminationGracePeriodSeconds", 30) > shutdown_seconds + sum(sleeps)
+            expect(is_longer, path, "terminationGracePeriodSeconds must exceed preStop's sleep plus SHUTDOWN_SECONDS")
     for path, unit in units.items():
         if unit["Service"].get("Type") != ["oneshot"]:
-            enough = seconds(unit["Service"].get("TimeoutStopSec", ["0"])[0]) > shutdown
-            expect(enough, path, "TimeoutStopSec is not above SHUTDOWN_SECONDS")
+            is_longer = to_seconds(unit["Service"].get("TimeoutStopSec", ["0"])[0]) > shutdown_seconds
+            expect(is_longer, path, "TimeoutStopSec must exceed SHUTDOWN_SECONDS")
 
 
-def the_image_is_small_locked_and_not_root():
-    file = DEPLOY / "Dockerfile"
-    rust = re.search(r'^rust-version = "(.*)"', Path("Cargo.toml").read_text(), re.M)[1]
-    expect(f"FROM rust:{rust}-" in dockerfile, file, f"is not built with Rust {rust}, the rust-version of Cargo.toml")
-    expect("cargo build --locked --release" in dockerfile, file, "does not build with --locked --release")
-    expect(re.search(r"^USER [1-9]\d*:[1-9]\d*$", dockerfile, re.M), file, "needs a user by number that is not root")
-    expect('CMD ["latchkey-api"]' in dockerfile, file, "does not start latchkey-api")
-    ignored = Path(".dockerignore").read_text().splitlines()
-    members = re.search(r"^members = (\[.*\])", Path("Cargo.toml").read_text(), re.M)[1]
-    expect("*" in ignored, ".dockerignore", "lets everything in")
+def image_uses_locked_versions_and_runs_without_root():
+    cargo_toml = Path("Cargo.toml").read_text()
+    rust = re.search(r'^rust-version = "(.*)"', cargo_toml, re.M)[1]
+    expect(f"FROM rust:{rust}-" in dockerfile, DOCKERFILE, f"the build stage must use Rust {rust}, as in Cargo.toml")
+    expect("cargo build --locked --release" in dockerfile, DOCKERFILE, "cargo build needs --locked --release")
+    numeric_user = re.search(r"^USER [1-9]\d*:[1-9]\d*$", dockerfile, re.M)
+    expect(numeric_user, DOCKERFILE, "USER must be a numeric user and group other than 0")
+    expect('CMD ["latchkey-api"]' in dockerfile, DOCKERFILE, "CMD must be latchkey-api")
+    ignore_lines = Path(".dockerignore").read_text().splitlines()
+    members = re.search(r"^members = (\[.*\])", cargo_toml, re.M)[1]
+    expect("*" in ignore_lines, ".dockerignore", "the line * is missing, so all files are in the build context")
     for name in {member.split("/")[0] for member in json.loads(members)} | {"Cargo.toml", "Cargo.lock"}:
-        expect(f"!{name}" in ignored, ".dockerignore", f"keeps {name} out, which the build needs")
+        expect(f"!{name}" in ignore_lines, ".dockerignore", f"the line !{name} is missing; the build needs {name}")
 
 
-def compose_can_scale_and_is_confined():
+def compose_services_are_hardened_and_worker_can_scale():
     for name, service in services.items():
-        expect("container_name" not in service, compose_file, f"{name}: with container_name there can be only one")
-        expect("no-new-privileges:true" in service["security_opt"], compose_file, f"{name}: no-new-privileges is missing")
-        expect("restart" in service, compose_file, f"{name}: does not say whether it is restarted")
+        expect("container_name" not in service, COMPOSE_FILE, f"{name}: container_name prevents scaling")
+        no_new_privileges = "no-new-privileges:true" in service["security_opt"]
+        expect(no_new_privileges, COMPOSE_FILE, f"{name}: no-new-privileges:true is missing")
+        expect("restart" in service, COMPOSE_FILE, f"{name}: restart is missing")
         tag = service["image"].rpartition(":")[2]
-        expect(re.match(r"v?\d", tag), compose_file, f"{name}: {service['image']} has no version")
+        expect(re.match(r"v?\d", tag), COMPOSE_FILE, f"{name}: the image {service['image']} has no version")
         for port in service.get("ports", []):
-            expect(port.get("host_ip") == "127.0.0.1", compose_file, f"{name}: publishes beyond this machine")
-    for name, service in ours.items():
-        expect(service.get("read_only") and service.get("cap_drop") == ["ALL"], compose_file, f"{name}: is not confined")
-    expect("ports" not in services["worker"], compose_file, "worker: with a port there can be only one")
+            is_loopback = port.get("host_ip") == "127.0.0.1"
+            expect(is_loopback, COMPOSE_FILE, f"{name}: ports must be published on 127.0.0.1 only")
+    for name, service in latchkey_services.items():
+        is_hardened = service.get("read_only") and service.get("cap_drop") == ["ALL"]
+        expect(is_hardened, COMPOSE_FILE, f"{name}: needs read_only: true and cap_drop: [ALL]")
+    expect("ports" not in services["worker"], COMPOSE_FILE, "worker: a published port prevents scaling")
     for name in ("api", "worker"):
-        condition = services[name]["depends_on"]["migrate"]["condition"]
-        expect(condition == "service_completed_successfully", compose_file, f"{name}: does not wait for migrate")
-    redis = " ".join(services["redis"]["command"])
-    expect("--appendonly yes" in redis, compose_file, "redis: keeps nothing")
-    expect("--maxmemory-policy noeviction" in redis, compose_file, "redis: may evict")
+        waits = services[name]["depends_on"]["migrate"]["condition"] == "service_completed_successfully"
+        expect(waits, COMPOSE_FILE, f"{name}: must wait until migrate has succeeded")
+    redis_command = " ".join(services["redis"]["command"])
+    expect("--appendonly yes" in redis_command, COMPOSE_FILE, "redis: needs --appendonly yes to keep its data")
+    expect("--maxmemory-policy noeviction" in redis_command, COMPOSE_FILE, "redis: needs --maxmemory-policy noeviction")
 
 
-def kustomization_lists_what_is_there():
+def kustomization_lists_every_resource_file():
     file = KUBERNETES / "kustomization.yaml"
     listed = set(read_yaml(file)[0]["resources"])
-    there = {path.name for path in KUBERNETES.glob("*.yaml")} - NOT_RESOURCES - {"secret.example.yaml"}
-    expect(listed == there, file, f"lists {sorted(listed - there)} too much and {sorted(there - listed)} not")
+    existing = {path.name for path in KUBERNETES.glob("*.yaml")} - NOT_RESOURCES - {"secret.example.yaml"}
+    for name in sorted(listed - existing):
+        expect(False, file, f"lists {name}, which does not exist or is not a resource")
+    for name in sorted(existing - listed):
+        expect(False, file, f"does not list {name}")
     for path, document in resources:
         if document["kind"] != "Namespace":
-            expect(document["metadata"].get("namespace") == "latchkey", path, "is not in the namespace latchkey")
+            expect(document["metadata"].get("namespace") == "latchkey", path, "the namespace must be latchkey")
 
 
-def pods_are_confined_and_find_what_they_name():
-    (secret,) = [document for _, document in of_kind("Secret")]
+def pods_are_hardened_and_their_references_exist():
     for path, document, pod in pods():
-        confined = pod["securityContext"]
-        expect(confined["runAsNonRoot"] and confined["runAsUser"] > 0, path, "may run as root")
-        expect(confined["seccompProfile"]["type"] == "RuntimeDefault", path, "has no seccomp profile")
-        expect(pod["automountServiceAccountToken"] is False, path, "gets a token of the cluster, which it does not need")
-        files = set()
-        for volume in pod["volumes"]:
-            if claim := volume.get("persistentVolumeClaim"):
-                expect(claim["claimName"] in names_of("PersistentVolumeClaim"), path, f"no claim {claim['claimName']}")
-            if source := volume.get("secret"):
-                expect(source["secretName"] == secret["metadata"]["name"], path, f"no secret {source['secretName']}")
-                for item in source["items"]:
-                    expect(item["key"] in secret["stringData"], path, f"{item['key']} is not in secret.example.yaml")
-                    files.add(item["path"])
+        context = pod["securityContext"]
+        expect(context["runAsNonRoot"] and context["runAsUser"] > 0, path, "the pod can run as root")
+        expect(context["seccompProfile"]["type"] == "RuntimeDefault", path, "seccompProfile must be RuntimeDefault")
+        expect(pod["automountServiceAccountToken"] is False, path, "automountServiceAccountToken must be false")
+        secret_files = expect_volumes_exist(path, pod)
         for container in pod["containers"]:
-            confined = container["securityContext"]
-            expect(confined["readOnlyRootFilesystem"], path, "has a root file system that can be written to")
-            expect(confined["allowPrivilegeEscalation"] is False, path, "may gain privileges")
-            expect(confined["capabilities"] == {"drop": ["ALL"]}, path, "has capabilities")
-            expect({"requests", "limits"} <= set(container["resources"]), path, "lacks requests or limits")
-            mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
-            expect(set(mounts) == {volume["name"] for volume in pod["volumes"]}, path, "mounts other volumes than it has")
-            for source in container["envFrom"]:
-                expect(source["configMapRef"]["name"] in names_of("ConfigMap"), path, "names no ConfigMap there is")
-            for variable in container["env"]:
-                folder, _, name = variable["value"].rpartition("/")
-                if variable["name"].endswith("_FILE"):
-                    is_there = folder == mounts.get("secrets") and name in files
-                    expect(is_there, path, f"{variable['name']}: {variable['value']} is not mounted")
-            ports = {port["name"] for port in container.get("ports", [])}
-            for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
-                if document["kind"] == "Deployment":
-                    expect(container[probe]["httpGet"]["port"] in ports, path, f"{probe}: no such port")
+            expect_container_is_hardened(path, container)
+            expect_container_references_exist(path, pod, container, secret_files)
+            if document["kind"] == "Deployment":
+                expect_probe_ports_exist(path, container)
         if document["kind"] == "Deployment":
             selector = document["spec"]["selector"]["matchLabels"]
             labels = document["spec"]["template"]["metadata"]["labels"]
-            expect(selector.items() <= labels.items(), path, "selects other pods than it starts")
-    deployed = names_of("Deployment")
-    for path, document in of_kind("Service", "PodDisruptionBudget"):
+            expect(selector.items() <= labels.items(), path, "the selector does not match the pod's labels")
+    deployments = names_of_kind("Deployment")
+    for path, document in resources_of_kind("Service", "PodDisruptionBudget"):
         selector = document["spec"]["selector"]
         labels = selector.get("matchLabels", selector)
-        expect(labels.get("app.kubernetes.io/name") in deployed, path, f"{document['kind']}: selects nothing")
+        is_known = labels.get("app.kubernetes.io/name") in deployments
+        expect(is_known, path, f"the selector of the {document['kind']} matches no Deployment")
 
 
-def the_worker_is_scaled_by_a_figure_that_there_is():
-    ((path, scaler),) = of_kind("HorizontalPodAutoscaler")
-    expect(scaler["spec"]["scaleTargetRef"]["name"] in names_of("Deployment"), path, "scales nothing")
-    asked = {metric["external"]["metric"]["name"] for metric in scaler["spec"]["metrics"]}
-    values = KUBERNETES / "prometheus-adapter-values.yaml"
-    rules = read_yaml(values)[0]["rules"]["external"]
-    expect(asked == {rule["name"]["as"] for rule in rules}, values, f"has not just what the autoscaler asks: {asked}")
-    source = Path("worker/src/metrics/endpoint.rs").read_text()
+def expect_volumes_exist(path, pod):
+    """Checks the sources of a pod's volumes. Returns the file names of its secret volumes."""
+    (secret,) = [document for _, document in resources_of_kind("Secret")]
+    files = set()
+    for volume in pod["volumes"]:
+        if claim := volume.get("persistentVolumeClaim"):
+            name = claim["claimName"]
+            claims = names_of_kind("PersistentVolumeClaim")
+            expect(name in claims, path, f"the PersistentVolumeClaim {name} does not exist")
+        if source := volume.get("secret"):
+            name = source["secretName"]
+            expect(name == secret["metadata"]["name"], path, f"the Secret {name} does not exist")
+            for item in source["items"]:
+                expect(item["key"] in secret["stringData"], path, f"{item['key']} is not in secret.example.yaml")
+                files.add(item["path"])
+    return files
+
+
+def expect_container_is_hardened(path, container):
+    context = container["securityContext"]
+    expect(context["readOnlyRootFilesystem"], path, "readOnlyRootFilesystem must be true")
+    expect(context["allowPrivilegeEscalation"] is False, path, "allowPrivilegeEscalation must be false")
+    expect(context["capabilities"] == {"drop": ["ALL"]}, path, "capabilities must be {drop: [ALL]}")
+    expect({"requests", "limits"} <= set(container["resources"]), path, "resources need requests and limits")
+
+
+def expect_container_references_exist(path, pod, container, secret_files):
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    expect(set(mounts) == {volume["name"] for volume in pod["volumes"]}, path, "volumes and volumeMounts differ")
+    for source in container["envFrom"]:
+        name = source["configMapRef"]["name"]
+        expect(name in names_of_kind("ConfigMap"), path, f"the ConfigMap {name} does not exist")
+    for variable in container["env"]:
+        folder, _, name = variable["value"].rpartition("/")
+        if variable["name"].endswith("_FILE"):
+            is_mounted = folder == mounts.get("secrets") and name in secret_files
+            expect(is_mounted, path, f"{variable['name']}: {variable['value']} is not mounted")
+
+
+def expect_probe_ports_exist(path, container):
+    ports = {port["name"] for port in container.get("ports", [])}
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        port = container[probe]["httpGet"]["port"]
+        expect(port in ports, path, f"{probe}: the container has no port {port}")
+
+
+def worker_autoscaler_uses_an_existing_metric():
+    ((path, autoscaler),) = resources_of_kind("HorizontalPodAutoscaler")
+    target = autoscaler["spec"]["scaleTargetRef"]["name"]
+    expect(target in names_of_kind("Deployment"), path, f"the Deployment {target} does not exist")
+    scaled_by = {metric["external"]["metric"]["name"] for metric in autoscaler["spec"]["metrics"]}
+    adapter_file = KUBERNETES / "prometheus-adapter-values.yaml"
+    rules = read_yaml(adapter_file)[0]["rules"]["external"]
+    provided = {rule["name"]["as"] for rule in rules}
+    expect(scaled_by == provided, adapter_file, f"provides {provided}, but the autoscaler uses {scaled_by}")
+    worker_metrics = Path("worker/src/metrics/endpoint.rs").read_text()
     for rule in rules:
         series = rule["seriesQuery"].partition("{")[0]
-        expect(f'"{series}"' in source, values, f"no worker shows {series}")
-        expect(rule["metricsQuery"].startswith("max("), values, f"{series} has to be the highest of all workers")
+        expect(f'"{series}"' in worker_metrics, adapter_file, f"the worker has no metric {series}")
+        is_maximum = rule["metricsQuery"].startswith("max(")
+        expect(is_maximum, adapter_file, f"{series}: the query must return the maximum of all workers")
 
 
-def units_are_confined_and_known():
+def systemd_units_are_hardened_and_use_known_directives():
     for path, unit in units.items():
         for section, directives in unit.items():
-            known = set(DIRECTIVES.get(section, "").split())
-            for name in set(directives) - known:
-                expect(False, path, f"[{section}] {name} is not known")
+            allowed = set(ALLOWED_DIRECTIVES.get(section, "").split())
+            for name in sorted(set(directives) - allowed):
+                expect(False, path, f"[{section}] {name} is not in ALLOWED_DIRECTIVES of check_manifests.py")
         service = unit["Service"]
-        for name, values in CONFINED.items():
-            expect(service.get(name) == values, path, f"{name} is not {values}")
+        for name, values in HARDENING.items():
+            expect(service.get(name) == values, path, f"{name} must be {values}, not {service.get(name)}")
         program = re.match(r"/usr/local/bin/(latchkey-\w+)", service["ExecStart"][0])
-        expect(program and Path(f"{program[1].removeprefix('latchkey-')}/src/main.rs").exists(), path, "starts no program")
+        is_program = program and Path(f"{program[1].removeprefix('latchkey-')}/src/main.rs").exists()
+        expect(is_program, path, "ExecStart must start latchkey-api or latchkey-worker")
         if service.get("Type") != ["oneshot"]:
-            expect("latchkey-migrate.service" in unit["Unit"]["After"][0], path, "does not start after the migration")
-            expect(service.get("Restart") == ["on-failure"], path, "is not restarted")
+            starts_after_migration = "latchkey-migrate.service" in unit["Unit"]["After"][0]
+            expect(starts_after_migration, path, "After must name latchkey-migrate.service")
+            expect(service.get("Restart") == ["on-failure"], path, "Restart must be on-failure")
 
 
 def main():
     checks = [
-        every_variable_is_in_example_env,
-        whatever_is_stopped_has_longer_than_shutdown_seconds,
-        the_image_is_small_locked_and_not_root,
-        compose_can_scale_and_is_confined,
-        kustomization_lists_what_is_there,
-        pods_are_confined_and_find_what_they_name,
-        the_worker_is_scaled_by_a_figure_that_there_is,
-        units_are_confined_and_known,
+        every_environment_variable_is_in_example_env,
+        stop_timeouts_exceed_shutdown_seconds,
+        image_uses_locked_versions_and_runs_without_root,
+        compose_services_are_hardened_and_worker_can_scale,
+        kustomization_lists_every_resource_file,
+        pods_are_hardened_and_their_references_exist,
+        worker_autoscaler_uses_an_existing_metric,
+        systemd_units_are_hardened_and_use_known_directives,
     ]
     for check in checks:
-        before = len(faults)
+        errors_before = len(errors)
         try:
             check()
         except (AttributeError, KeyError, TypeError, ValueError) as error:
-            faults.append(f"{check.__name__}: something it looks for is missing: {error!r}")
-        if len(faults) == before:
+            errors.append(f"{check.__name__}: the files lack an expected entry: {error!r}")
+        if len(errors) == errors_before:
             print(f"ok: {check.__name__.replace('_', ' ')}", flush=True)
-    for fault in faults:
-        print(fault, file=sys.stderr)
-    sys.exit(1 if faults else 0)
+    for error in errors:
+        print(error, file=sys.stderr)
+    sys.exit(1 if errors else 0)
 
 
 main()
