@@ -1,6 +1,8 @@
-"""Measures whether the time of an answer tells what kind of address it was given. deploy/oracle starts what it needs.
+"""Measures whether response times reveal the kind of an email address. deploy/oracle starts the API and runs this.
 
-Usage: oracle.py <name of the run> <login|email_request> <samples> <table|json> <URL of the API> <command before "activate" …>
+Usage: oracle.py <run> <login|email_request> <samples per kind> <table|json> <API URL> <command latchkey-api users …>
+
+Prints one row for each pair of kinds: both medians, their difference, and the p-value of the Mann-Whitney U test.
 """
 
 import gc
@@ -14,106 +16,113 @@ import sys
 import time
 import urllib.parse
 
-from ranks import mann_whitney
+from mann_whitney import mann_whitney
 
-run, call, samples, form, url, *users = sys.argv[1:]
+run, operation, samples, output_format, api_url, *users_command = sys.argv[1:]
 samples = int(samples)
 
 KINDS = ["known", "unknown", "not activated", "deactivated"]
-# A second set of addresses that nobody has: what differs between it and the first is noise.
+# The control: a second set of unknown addresses. Its difference from the first set is noise.
 CONTROL = "unknown again"
 PAIRS = [(a, b) for i, a in enumerate(KINDS) for b in KINDS[i + 1 :]] + [("unknown", CONTROL)]
-ADDRESSES = min(16, samples)
-WARM_UP = max(20, samples // 20)
+EMAILS_PER_KIND = min(16, samples)
+WARM_UP_ROUNDS = max(20, samples // 20)
 PATHS = {"login": "/api/login/", "email_request": "/auth/email_request/", "register": "/api/register/"}
-STATUS = {"login": 401, "email_request": 201, "register": 201}
+EXPECTED_STATUS = {"login": 401, "email_request": 201, "register": 201}
 
 
 class Connection:
-    """One connection that is kept alive. A request is one write, and nothing waits for more to send."""
+    """A persistent HTTP connection that adds little noise: one write per request, and no Nagle delay."""
 
     def __init__(self):
-        target = urllib.parse.urlsplit(url)
+        target = urllib.parse.urlsplit(api_url)
         self.host = target.netloc
         self.socket = socket.create_connection((target.hostname, target.port), timeout=60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def request(self, what, **fields):
+    def encode(self, operation, **fields):
+        """Returns the bytes of a request with a JSON body."""
         body = json.dumps(fields).encode()
         head = (
-            f"POST {PATHS[what]} HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: application/json\r\n"
+            f"POST {PATHS[operation]} HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: application/json\r\n"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
 
-    def send(self, request, status):
-        """Sends a request and reads its whole answer; how long both took together, in nanoseconds."""
+    def send(self, request, expected_status):
+        """Sends a request, reads the whole response, and returns the response time in nanoseconds."""
         begin = time.perf_counter_ns()
         self.socket.sendall(request)
-        answer = self.socket.recv(65536)
+        response = self.socket.recv(65536)
         end = time.perf_counter_ns()
-        while not self.is_whole(answer):
+        while not self.is_complete(response):
             more = self.socket.recv(65536)
             end = time.perf_counter_ns()
             if not more:
                 sys.exit("the API closed the connection")
-            answer += more
-        if not answer.startswith(b"HTTP/1.1 %d " % status):
-            sys.exit(f"expected {status}, got {answer.decode(errors='replace')}")
+            response += more
+        if not response.startswith(b"HTTP/1.1 %d " % expected_status):
+            sys.exit(f"expected status {expected_status}, got {response.decode(errors='replace')}")
         return end - begin
 
     @staticmethod
-    def is_whole(answer):
-        head, found, body = answer.partition(b"\r\n\r\n")
-        if not found:
+    def is_complete(response):
+        head, separator, body = response.partition(b"\r\n\r\n")
+        if not separator:
             return False
         for line in head.lower().split(b"\r\n"):
             if line.startswith(b"content-length:"):
                 return len(body) >= int(line.partition(b":")[2])
-        sys.exit("an answer without Content-Length")
+        sys.exit("the response has no Content-Length")
 
 
-def make_addresses(connection):
-    """For each kind some addresses, all of one length, their accounts made in random order."""
-    addresses = {kind: [f"{secrets.token_hex(8)}@example.com" for _ in range(ADDRESSES)] for kind in [*KINDS, CONTROL]}
-    accounts = [(kind, email) for kind in KINDS if kind != "unknown" for email in addresses[kind]]
+def create_accounts(connection):
+    """Creates the accounts in random order. Returns the emails of each kind, all of the same length."""
+    emails = {
+        kind: [f"{secrets.token_hex(8)}@example.com" for _ in range(EMAILS_PER_KIND)] for kind in [*KINDS, CONTROL]
+    }
+    accounts = [(kind, email) for kind in KINDS if kind != "unknown" for email in emails[kind]]
     random.shuffle(accounts)
     for kind, email in accounts:
-        register = connection.request("register", email=email, username="Ada", password="velvet harbour lantern")
-        connection.send(register, STATUS["register"])
+        request = connection.encode("register", email=email, username="Ada", password="velvet harbour lantern")
+        connection.send(request, EXPECTED_STATUS["register"])
         if kind != "not activated":
-            subprocess.run([*users, "activate", email], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([*users_command, "activate", email], check=True, stdout=subprocess.DEVNULL)
         if kind == "deactivated":
-            subprocess.run([*users, "deactivate", email], check=True, stdout=subprocess.DEVNULL)
-    return addresses
+            subprocess.run([*users_command, "deactivate", email], check=True, stdout=subprocess.DEVNULL)
+    return emails
 
 
-def measure(connection, addresses):
-    """The nanoseconds of each kind: in each round one request of each, in random order."""
-    wrong = {"password": "another quiet morning"} if call == "login" else {}
+def measure(connection, emails):
+    """Returns the response times of each kind, in nanoseconds.
+
+    Each round sends one request per kind, in random order.
+    """
+    wrong_password = {"password": "another quiet morning"} if operation == "login" else {}
     requests = {
-        kind: [connection.request(call, email=email, **wrong) for email in emails] for kind, emails in addresses.items()
+        kind: [connection.encode(operation, email=email, **wrong_password) for email in kind_emails]
+        for kind, kind_emails in emails.items()
     }
-    times = {kind: [] for kind in addresses}
-    order = list(addresses)
+    times = {kind: [] for kind in emails}
+    order = list(emails)
     gc.collect()
     gc.disable()
-    for number in range(WARM_UP + samples):
+    for number in range(WARM_UP_ROUNDS + samples):
         random.shuffle(order)
         for kind in order:
-            elapsed = connection.send(requests[kind][number % ADDRESSES], STATUS[call])
-            if number >= WARM_UP:
+            elapsed = connection.send(requests[kind][number % EMAILS_PER_KIND], EXPECTED_STATUS[operation])
+            if number >= WARM_UP_ROUNDS:
                 times[kind].append(elapsed)
     gc.enable()
     return times
 
 
 connection = Connection()
-times = measure(connection, make_addresses(connection))
+times = measure(connection, create_accounts(connection))
 for a, b in PAIRS:
     medians = [statistics.median(times[kind]) / 1000 for kind in (a, b)]
     difference, p = medians[0] - medians[1], mann_whitney(times[a], times[b])
-    if form == "json":
+    if output_format == "json":
         names = ["call", "a", "b", "samples", "median_a_us", "median_b_us", "difference_us", "p"]
         values = [run, a, b, samples, *medians, difference, p]
         print(json.dumps(dict(zip(names, values))), flush=True)
