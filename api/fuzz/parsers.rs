@@ -1,5 +1,6 @@
-//! What holds of every parser of foreign input, whatever it is given: one function each. The fuzz targets call them with
-//! what the fuzzer thinks of, and `api/tests/it/properties.rs` with what proptest does.
+//! Properties of every parser of untrusted input, one function per parser. A function panics if its property does not hold.
+//!
+//! The fuzz targets call these functions with the fuzzer's input, `api/tests/it/system/properties.rs` with proptest's.
 
 use std::{
     fmt::{Display, Write as _},
@@ -58,35 +59,39 @@ use uuid::Uuid;
 
 const KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// Stands in values that no message may repeat.
-const MARK: char = '⚿';
+/// Marks secret values in inputs: no message or debug output may contain it.
+const SECRET_MARKER: char = '⚿';
 
-/// JSON bodies: what is taken is what `serde_json` reads, and no more fields than a form has.
+/// JSON bodies: each accepted field has the value that `serde_json` reads, and there are at most 64 fields.
 pub fn json(data: &[u8]) {
     let Some(mut fields) = body("application/json", data) else {
         return;
     };
-    // It reads deeper than serde_json builds values; there the second opinion is missing.
+    // serde_json rejects deeper nesting than the API; such bodies have no reference value.
     let Ok(Value::Object(members)) = serde_json::from_slice(data) else {
         return;
     };
-    assert!(members.len() <= 64, "{} fields were taken", members.len());
+    assert!(
+        members.len() <= 64,
+        "{} fields were accepted",
+        members.len()
+    );
     for (name, value) in members {
-        let taken = fields.required::<String>(&name);
+        let parsed = fields.required::<String>(&name);
         match value {
             Value::String(text) if !text.trim().is_empty() => {
-                assert_eq!(taken.ok().as_deref(), Some(text.trim()), "{name}");
+                assert_eq!(parsed.ok().as_deref(), Some(text.trim()), "{name}");
             }
             Value::Number(number) => {
-                let taken = taken.unwrap_or_else(|_| panic!("{number} was refused"));
-                assert_eq!(taken.parse::<f64>().ok(), number.as_f64(), "{name}");
+                let parsed = parsed.unwrap_or_else(|_| panic!("{number} was rejected"));
+                assert_eq!(parsed.parse::<f64>().ok(), number.as_f64(), "{name}");
             }
-            _ => assert!(taken.is_err(), "{name}"),
+            _ => assert!(parsed.is_err(), "{name}"),
         }
     }
 }
 
-/// Form bodies: what was taken is text, trimmed.
+/// Form bodies: accepted fields are trimmed and not empty, and there are at most 64.
 pub fn form(data: &[u8]) {
     if let Some(mut fields) = body("application/x-www-form-urlencoded", data) {
         assert!(
@@ -99,7 +104,7 @@ pub fn form(data: &[u8]) {
     }
 }
 
-/// Multipart bodies.
+/// Multipart bodies: accepted fields are trimmed and not empty.
 pub fn multipart(data: &[u8]) {
     if let Some(mut fields) = body("multipart/form-data; boundary=b", data) {
         expect_trimmed(&mut fields);
@@ -114,7 +119,7 @@ fn expect_trimmed(fields: &mut Fields) {
     }
 }
 
-/// The fields of a body, as a handler gets them.
+/// Returns the fields of a body as a handler gets them, or `None` if the body is rejected.
 fn body(content_type: &str, data: &[u8]) -> Option<Fields> {
     let request = Request::builder().content_type(content_type).finish();
     let mut body = RequestBody::new(data.to_vec().into());
@@ -126,7 +131,7 @@ fn body(content_type: &str, data: &[u8]) -> Option<Fields> {
     block_on(read).ok()
 }
 
-/// `data:` URLs: what they decode to encodes to the same.
+/// `data:` URLs: an accepted URL is the canonical Base64 of its bytes.
 pub fn data_url(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -139,11 +144,12 @@ pub fn data_url(data: &[u8]) {
         );
         assert_eq!(data_url::decode(&again).ok(), Some(bytes));
         let (_, encoded) = text.trim().split_once(',').unwrap_or_default();
-        assert!(again.ends_with(encoded), "{text:?} has another spelling");
+        assert!(again.ends_with(encoded), "{text:?} is not canonical");
     }
 }
 
-/// Pictures: what is stored is a bounded PNG or JPEG of at most 512 pixels on a side, without metadata.
+/// Pictures: an accepted picture is stored as a PNG or JPEG of at most 512 × 512 pixels and [`MAX_STORED_BYTES`], without
+/// metadata.
 pub fn picture(data: &[u8]) {
     let store = PictureStore::new(
         "nowhere".as_ref(),
@@ -169,7 +175,7 @@ pub fn picture(data: &[u8]) {
     assert!(decoder.icc_profile().is_ok_and(|profile| profile.is_none()));
 }
 
-/// E-mail addresses: what is shown is read as the same, and the key is an address that is its own key.
+/// Emails: the printed form parses to an equal email, and an email's key is an email with that same key.
 pub fn email(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -186,7 +192,7 @@ pub fn email(data: &[u8]) {
         let in_ascii: Email = email.to_ascii_domain().parse().expect("the same mailbox");
         let key = email.key();
         assert_eq!(in_ascii.key(), key, "of {text:?}");
-        let again: Email = key.as_str().parse().expect("a key is an address");
+        let again: Email = key.as_str().parse().expect("a key is an email");
         assert_eq!(again.as_str(), key.as_str());
         assert_eq!(again.key(), key, "of {text:?}");
         let debugged = format!("{email:?}");
@@ -194,7 +200,7 @@ pub fn email(data: &[u8]) {
     }
 }
 
-/// User names.
+/// Usernames: 1 to 45 characters, not blank, without control and invisible characters.
 pub fn username(data: &[u8]) {
     if let Some(name) = read::<Username>(data) {
         assert!((1..=45).contains(&name.as_str().chars().count()));
@@ -221,12 +227,12 @@ pub fn phone_number(data: &[u8]) {
     }
 }
 
-/// Gender.
+/// Genders: an accepted value prints as it was written.
 pub fn gender(data: &[u8]) {
     read::<Gender>(data);
 }
 
-/// Dates of birth: written in one way only.
+/// Dates of birth: the only accepted format is `YYYY-MM-DD`, from 1900 on.
 pub fn date(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -237,7 +243,7 @@ pub fn date(data: &[u8]) {
     }
 }
 
-/// One-time codes: as they are kept, and as they are typed.
+/// One-time codes, typed by users and stored: accepted codes consist of digits, and debug output hides them.
 pub fn one_time_code(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -248,7 +254,7 @@ pub fn one_time_code(data: &[u8]) {
     {
         let digits = code.expose();
         assert!(digits.len() == 6 && digits.bytes().all(|byte| byte.is_ascii_digit()));
-        let again = Otp::from_typed(digits, 6).expect("a code is one as it is shown");
+        let again = Otp::from_typed(digits, 6).expect("digits are a code");
         assert!(again.matches(&code));
     }
     if let Ok(code) = text.parse::<Otp>() {
@@ -258,7 +264,7 @@ pub fn one_time_code(data: &[u8]) {
     }
 }
 
-/// Passwords: as they are typed, and as they are judged.
+/// Passwords: normalization is idempotent and keeps the maximum of 128 characters, and the policy accepts any text as input.
 pub fn password(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -266,14 +272,14 @@ pub fn password(data: &[u8]) {
     let Ok(password) = text.parse::<Password>() else {
         return;
     };
-    let typed = str::from_utf8(password.expose_to_hash()).expect("UTF-8");
-    assert!(typed.chars().count() <= 128);
-    let again: Password = typed.parse().expect("what was taken");
-    assert_eq!(again.expose_to_hash(), typed.as_bytes());
+    let normalized = str::from_utf8(password.expose_to_hash()).expect("UTF-8");
+    assert!(normalized.chars().count() <= 128);
+    let again: Password = normalized.parse().expect("an accepted password");
+    assert_eq!(again.expose_to_hash(), normalized.as_bytes());
     let (email, username, number) = (
-        "ada.lovelace@example.com".parse().expect("an address"),
-        "Countess Ada".parse().expect("a name"),
-        "+201001234567".parse().expect("a number"),
+        "ada.lovelace@example.com".parse().expect("an email"),
+        "Countess Ada".parse().expect("a username"),
+        "+201001234567".parse().expect("a phone number"),
     );
     let owner = Owner {
         email: &email,
@@ -281,15 +287,15 @@ pub fn password(data: &[u8]) {
         phone_number: Some(&number),
         date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
     };
-    let length = typed.chars().count();
+    let length = normalized.chars().count();
     let policy = PasswordPolicy::default();
     if policy.check(&again, Some(owner)).is_ok() {
         assert!(length >= policy.min_length);
     }
 }
 
-/// Tokens: whatever is not signed here is refused, and of what is signed here only what has every claim is taken, as
-/// the one kind of token that it is.
+/// Tokens: a token with a foreign signature is rejected. A token with a valid signature is accepted only with all claims,
+/// and only as its own type.
 pub fn token(data: &[u8]) {
     let key: SecretKey = KEY.parse().expect("a key");
     let (access, refresh) = (TimeDelta::minutes(5), TimeDelta::days(10));
@@ -313,24 +319,25 @@ pub fn token(data: &[u8]) {
     assert!(!(is_access && is_refresh));
     if is_access || is_refresh {
         let claims: Value = serde_json::from_slice(data).expect("claims");
-        let kind = if is_access { "access" } else { "refresh" };
-        assert_eq!(claims["token_type"], kind);
+        let token_type = if is_access { "access" } else { "refresh" };
+        assert_eq!(claims["token_type"], token_type);
         assert!(claims["exp"].as_i64() > Some(now.timestamp()));
     }
 
-    // A good token with one byte changed.
-    if let [place, change, ..] = *data {
-        let good = issuer.access(1, Uuid::from_u128(7), now);
-        let mut bad = good.expose().as_bytes().to_vec();
-        let place = usize::from(place) * (bad.len() - 1) / 255;
-        bad[place] ^= change & 0x7f;
-        let bad = String::from_utf8(bad).expect("ASCII");
-        let same = bad == good.expose();
-        assert_eq!(issuer.verify_access(&bad, now).is_ok(), same, "{bad}");
+    // Changes one byte of a valid token.
+    if let [position, change, ..] = *data {
+        let valid = issuer.access(1, Uuid::from_u128(7), now);
+        let mut changed = valid.expose().as_bytes().to_vec();
+        let position = usize::from(position) * (changed.len() - 1) / 255;
+        changed[position] ^= change & 0x7f;
+        let changed = String::from_utf8(changed).expect("ASCII");
+        let same = changed == valid.expose();
+        let accepted = issuer.verify_access(&changed, now).is_ok();
+        assert_eq!(accepted, same, "{changed}");
     }
 }
 
-/// A token with these claims, as the original's services could sign one.
+/// Returns a token with these claims and a valid signature.
 fn sign(claims: &[u8]) -> String {
     let body = format!(
         "{}.{}",
@@ -344,8 +351,8 @@ fn sign(claims: &[u8]) -> String {
     format!("{body}.{}", URL_SAFE_NO_PAD.encode(tag))
 }
 
-/// `Forwarded` and `X-Forwarded-For`: a stranger's word counts for nothing, and an address has one form. The first byte
-/// says which header, the rest is its value.
+/// `Forwarded` and `X-Forwarded-For`: headers from an untrusted address are ignored, and a client IP is canonical. The first
+/// byte of the input selects the header, and the rest is its value.
 pub fn client_ip(data: &[u8]) {
     let [kind, value @ ..] = data else {
         return;
@@ -364,16 +371,16 @@ pub fn client_ip(data: &[u8]) {
         networks: vec!["10.0.0.0/8".parse().expect("a network")],
         header: ProxyHeader::Either,
     };
-    let (stranger, proxy) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([10, 0, 0, 1]));
+    let (untrusted, proxy) = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([10, 0, 0, 1]));
 
-    let ignored = ClientIp::resolve(Some(stranger), &headers, &trusted);
-    assert_eq!(ignored.address(), Some(stranger.to_string()));
+    let client_ip = ClientIp::resolve(Some(untrusted), &headers, &trusted);
+    assert_eq!(client_ip.address(), Some(untrusted.to_string()));
     let client_ip = ClientIp::resolve(Some(proxy), &headers, &trusted);
     let address: IpAddr = client_ip
         .address()
         .and_then(|address| address.parse().ok())
         .expect("an address");
-    assert_eq!(address.to_canonical(), address, "an address of two forms");
+    assert_eq!(address.to_canonical(), address);
     match address {
         IpAddr::V4(_) => assert_eq!(client_ip.network(), address.to_string()),
         IpAddr::V6(_) => assert!(
@@ -384,7 +391,7 @@ pub fn client_ip(data: &[u8]) {
     }
 }
 
-/// Rates.
+/// Rates: the printed form parses to an equal rate.
 pub fn rate(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -394,7 +401,7 @@ pub fn rate(data: &[u8]) {
     }
 }
 
-/// Rights of staff: in whatever order they came, they are written in one.
+/// Staff permissions: sorted, printed in that order, and complete with the permissions that they require.
 pub fn permissions(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -407,54 +414,55 @@ pub fn permissions(data: &[u8]) {
         let all: Vec<_> = permissions.iter().collect();
         assert!(all.is_sorted_by(|a, b| a < b), "{permissions}");
         assert!(all.is_empty() || !text.trim().is_empty());
-        for right in [Permission::ChangeUsers, Permission::DeleteUsers] {
-            assert!(!permissions.contains(right) || permissions.contains(Permission::ViewUsers));
+        for permission in [Permission::ChangeUsers, Permission::DeleteUsers] {
+            let view = Permission::ViewUsers;
+            assert!(!permissions.contains(permission) || permissions.contains(view));
         }
     }
 }
 
-/// Moments as operators give them: none is later than it says, and none so early that there is no such time.
+/// Times of operators' commands: a time span ends now, and begins at the Unix epoch at the earliest.
 pub fn since(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
     };
-    let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a moment");
+    let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a valid time");
     match text.parse() {
         Ok(Since::At(at)) => assert_eq!(Since::At(at).before(now), at),
         Ok(ago @ Since::Ago(span)) => {
-            let moment = ago.before(now);
-            assert!((DateTime::UNIX_EPOCH..=now).contains(&moment), "{moment}");
-            assert!(moment == DateTime::UNIX_EPOCH || now - moment == span);
+            let start = ago.before(now);
+            assert!((DateTime::UNIX_EPOCH..=now).contains(&start), "{start}");
+            assert!(start == DateTime::UNIX_EPOCH || now - start == span);
         }
         Err(_) => {}
     }
 }
 
-/// A head of the audit log that was noted: it is written as it was read.
-pub fn noted(data: &[u8]) {
+/// Expected heads of the audit chain: the printed form parses to an equal head.
+pub fn expected_head(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
     };
     if let Ok(head) = text.parse::<Head>() {
         assert!(head.hash.len() == 64 && head.hash.bytes().all(|it| it.is_ascii_hexdigit()));
-        let again: Head = head.to_string().parse().expect("what was printed");
+        let again: Head = head.to_string().parse().expect("a printed head");
         assert_eq!(again, head);
     }
 }
 
-/// The order of a list, and a place in it.
+/// Sort orders and page cursors of lists: the printed form parses to an equal value.
 pub fn list(data: &[u8]) {
     read::<Sort>(data);
     let Ok(text) = str::from_utf8(data) else {
         return;
     };
-    if let Ok(place) = text.parse::<PageCursor>() {
-        assert!(place.to_string().len() <= text.len());
-        assert_eq!(place.to_string().parse(), Ok(place));
+    if let Ok(cursor) = text.parse::<PageCursor>() {
+        assert!(cursor.to_string().len() <= text.len());
+        assert_eq!(cursor.to_string().parse(), Ok(cursor));
     }
 }
 
-/// What a job carries: the id of a mail, as a text, and nothing else.
+/// Job payloads: the only accepted payload is the id of a mail as a string.
 pub fn job(data: &[u8]) {
     let Ok(payload) = serde_json::from_slice::<Value>(data) else {
         return;
@@ -465,8 +473,8 @@ pub fn job(data: &[u8]) {
     }
 }
 
-/// `X-Request-Id` and `traceparent`: an id is kept if it is plain and else replaced by one that is. Whatever the other
-/// says, nothing comes of it but a trace.
+/// `X-Request-Id` and `traceparent`: a request id is 8 to 64 letters, digits and hyphens, or is replaced by such an id. No
+/// value of `traceparent` causes a panic.
 pub fn request_headers(data: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(data) else {
         return;
@@ -484,7 +492,7 @@ pub fn request_headers(data: &[u8]) {
     trace::continue_from(&tracing::Span::none(), str::from_utf8(data).ok());
 }
 
-/// `SMTP_URL`: its parts make it again, and its password is not shown.
+/// `SMTP_URL`: a URL from the parsed parts parses to the same parts, and debug output hides the password.
 pub fn smtp_url(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -502,14 +510,14 @@ pub fn smtp_url(data: &[u8]) {
     again.set_host(Some(&host)).expect("a host");
     again.set_port(Some(url.port)).expect("a port");
     if let Some((user, password)) = &url.credentials {
-        again.set_username(&escaped(user)).expect("a user");
+        again.set_username(&percent_encode(user)).expect("a user");
         again
-            .set_password(Some(&escaped(password)))
+            .set_password(Some(&percent_encode(password)))
             .expect("a password");
-        let shown = format!("{url:?}");
+        let debug = format!("{url:?}");
         assert!(
-            !password.contains(MARK) || !shown.contains(MARK),
-            "the password is shown"
+            !password.contains(SECRET_MARKER) || !debug.contains(SECRET_MARKER),
+            "debug output contains the password"
         );
     }
     let query = match url.tls {
@@ -529,15 +537,15 @@ pub fn smtp_url(data: &[u8]) {
     );
 }
 
-/// Each byte as `%XX`.
-fn escaped(text: &str) -> String {
-    text.bytes().fold(String::new(), |mut escaped, byte| {
-        let _ = write!(escaped, "%{byte:02X}");
-        escaped
+/// Encodes each byte as `%XX`.
+fn percent_encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut encoded, byte| {
+        let _ = write!(encoded, "%{byte:02X}");
+        encoded
     })
 }
 
-/// Variables that the programs read.
+/// Settings from which [`configuration`] selects.
 const VARIABLES: [&str; 16] = [
     "SECRET_KEY",
     "BIND",
@@ -557,8 +565,8 @@ const VARIABLES: [&str; 16] = [
     "ENVIRONMENT",
 ];
 
-/// The configuration of both programs: a line a variable, whose first byte says which. What is wrong with it is said
-/// without repeating it, and what is right prints to what it was read from.
+/// The configuration of both programs: errors and debug output hide secrets, and printed lists parse to equal lists. Each
+/// line of the input is one setting: its first character selects the name, and the rest is the value.
 pub fn configuration(data: &[u8]) {
     let Ok(text) = str::from_utf8(data) else {
         return;
@@ -573,27 +581,27 @@ pub fn configuration(data: &[u8]) {
         .collect();
     match Config::read(Settings::from_pairs(pairs.clone())) {
         Ok(config) => {
-            let printed = |key: &'static str, value: String| {
+            let read_again = |key: &'static str, value: String| {
                 let pairs = [("SECRET_KEY", KEY.to_owned()), (key, value)];
-                Config::read(Settings::from_pairs(pairs)).expect("what was printed")
+                Config::read(Settings::from_pairs(pairs)).expect("a printed setting")
             };
             let networks = &config.proxies.networks;
             let list: Vec<_> = networks.iter().map(ToString::to_string).collect();
-            let again = printed("TRUSTED_PROXIES", list.join(","));
+            let again = read_again("TRUSTED_PROXIES", list.join(","));
             assert_eq!(again.proxies.networks, *networks);
             let origins = &config.cors_origins;
-            let again = printed("CORS_ORIGINS", origins.join(","));
+            let again = read_again("CORS_ORIGINS", origins.join(","));
             assert_eq!(again.cors_origins, *origins);
             assert!(!format!("{config:?}").contains(config_secret(&pairs)));
         }
-        Err(faults) => assert!(!faults.to_string().contains(MARK), "{faults}"),
+        Err(errors) => assert!(!errors.to_string().contains(SECRET_MARKER), "{errors}"),
     }
-    if let Err(faults) = latchkey_worker::config::Config::read(Settings::from_pairs(pairs)) {
-        assert!(!faults.to_string().contains(MARK), "{faults}");
+    if let Err(errors) = latchkey_worker::config::Config::read(Settings::from_pairs(pairs)) {
+        assert!(!errors.to_string().contains(SECRET_MARKER), "{errors}");
     }
 }
 
-/// The secret among these variables, if it is one that stands nowhere by chance.
+/// Returns the value of `SECRET_KEY`, or `"\0"` if it is short or part of another value, where debug output may contain it.
 fn config_secret<'a>(pairs: &[(&str, &'a str)]) -> &'a str {
     let secret = pairs.iter().rfind(|(name, _)| *name == "SECRET_KEY");
     secret
@@ -607,7 +615,7 @@ fn config_secret<'a>(pairs: &[(&str, &'a str)]) -> &'a str {
         .unwrap_or("\0")
 }
 
-/// Reads a text; what is read prints as that text, and is read from it again.
+/// Parses a text and checks that the value prints as that text and parses to an equal value again.
 fn read<T: FromStr + Display + PartialEq>(data: &[u8]) -> Option<T> {
     let text = str::from_utf8(data).ok()?;
     let value: T = text.parse().ok()?;
@@ -621,7 +629,7 @@ fn read<T: FromStr + Display + PartialEq>(data: &[u8]) -> Option<T> {
     Some(value)
 }
 
-/// Runs what is async to its end.
+/// Runs a future to completion.
 fn block_on<T>(future: impl Future<Output = T>) -> T {
     thread_local! {
         static RUNTIME: tokio::runtime::Runtime = tokio::runtime::Builder::new_current_thread()

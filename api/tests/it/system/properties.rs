@@ -126,7 +126,7 @@ parsers! {
     configuration_is_read_or_errors_are_named: configuration,
     permissions_have_one_order_or_are_rejected: permissions,
     since_is_a_valid_time_or_rejected: since,
-    expected_head_round_trips_or_is_rejected: noted,
+    expected_head_round_trips_or_is_rejected: expected_head,
     list_order_and_cursor_round_trip_or_fail: list,
     job_names_a_mail_or_is_rejected: job,
     request_id_is_plain_or_replaced: request_headers,
