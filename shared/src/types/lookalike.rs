@@ -14,6 +14,10 @@ use crate::types::{decimal, validation_error::Invalid};
 /// Letters of European languages that UTS #39 lists as confusable, but that readers distinguish from ASCII.
 const TOLD_FROM_ASCII: &str = "æÆœŒþ";
 
+/// Chinese and Japanese characters that look like ASCII letters or punctuation: `l - = F o I Z L + C C U n T X X ^ .` They are
+/// prototypes of UTS #39, so each stands for its other look-alikes, too. UTS #39 maps more of them to ASCII, such as U+3007 (O).
+const CJK_LIKE_ASCII: &str = "丨ー二卜口工乙乚十匚匸凵冂丁メ乂へ·";
+
 /// Returns a text in Unicode Normalization Form C.
 ///
 /// # Errors
@@ -106,7 +110,41 @@ fn check_scripts(part: &str) -> Result<(), Invalid> {
             "Mixes letters or digits of several alphabets, which look alike.",
         ));
     }
+    if mixes_cjk_like_ascii(&letters) {
+        return Err(look_alike(
+            "Mixes Latin letters with Chinese or Japanese characters that look like them.",
+        ));
+    }
     Ok(())
+}
+
+/// Returns whether a part has Latin letters or digits and a run of Chinese, Japanese or Korean characters that all look like ASCII,
+/// as in `paypa丨`. Beside other such characters (`一郎`) the script is obvious.
+fn mixes_cjk_like_ascii(letters: &str) -> bool {
+    let mut runs = letters.split(|c| !is_cjk(c)).filter(|run| !run.is_empty());
+    !letters.chars().all(is_cjk)
+        && runs.any(|run| run.chars().all(is_cjk_like_ascii) && !has_long_vowel(run))
+}
+
+/// Returns whether a run has a long vowel of kana, as in `ノート`, so that its mark U+30FC is no dash.
+fn has_long_vowel(run: &str) -> bool {
+    let is_kana = |c| {
+        let scripts = AugmentedScriptSet::for_char(c);
+        scripts.jpan && !scripts.hanb && c != 'ー'
+    };
+    let marks = run.chars().skip(1);
+    run.chars()
+        .zip(marks)
+        .any(|(vowel, mark)| is_kana(vowel) && mark == 'ー')
+}
+
+fn is_cjk(c: char) -> bool {
+    let scripts = AugmentedScriptSet::for_char(c);
+    !scripts.is_all() && (scripts.hanb || scripts.jpan || scripts.kore)
+}
+
+fn is_cjk_like_ascii(c: char) -> bool {
+    looks_ascii(c) || skeleton(c.encode_utf8(&mut [0; 4])).all(|c| CJK_LIKE_ASCII.contains(c))
 }
 
 /// Returns whether all characters other than ASCII look like ASCII, as in `сео` in Cyrillic.

@@ -183,6 +183,47 @@ fn look_alike_is_refused() {
     }
 }
 
+/// M2: characters of Chinese and Japanese that look like ASCII letters or punctuation.
+#[test]
+fn cjk_lookalike_beside_latin_is_refused() {
+    for bad in [
+        "paypa丨@example.com",
+        "丨bm@example.com",
+        "ada一smith@example.com",
+        "adaーsmith@example.com",
+        "ada二smith@example.com",
+        "adaニsmith@example.com",
+        "g〇〇gle@example.com",
+        "g口gle@example.com",
+        "gロロgle@example.com",
+        "卜acebook@example.com",
+        "トacebook@example.com",
+        "adaノsmith@example.com",
+        "ada丶smith@example.com",
+        "エbm@example.com",
+        "乙oe@example.com",
+        "josé丨@example.com",
+        "paypal・com@example.com",
+        "x@paypa丨.com",
+        "丨23@example.com",
+        "adaーーsmith@example.com",
+    ] {
+        assert_eq!(code(bad), "look_alike", "{bad}");
+    }
+    for good in [
+        "一郎taro@example.com",
+        "taro口田@example.com",
+        "ニコtaro@example.com",
+        "スター99@example.com",
+        "山本一@example.com",
+        "abc三@example.com",
+        "二〇二六abc年@example.com",
+        "ノート2@example.com",
+    ] {
+        assert_eq!(code(good), "", "{good}");
+    }
+}
+
 /// M2: a mailbox has one key, independent of case, the form of its domain and the composition of letters.
 #[test]
 fn spellings_of_one_mailbox_have_one_key() {
