@@ -175,3 +175,45 @@ async fn admin_search_finds_account_by_any_spelling() {
         }
     }
 }
+
+/// M2: Administrators find a domain by each of its labels in Unicode, and a username in any composition.
+#[tokio::test]
+async fn user_search_finds_label_and_name_in_any_composition() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    let access = app.login("root@example.com", PASSWORD).await.access;
+    for (email, name) in [
+        ("x@b\u{fc}cher.example", "Cafe\u{301} Lima"),
+        ("y@почта.рф", "\u{c9}va"),
+    ] {
+        let form = json!({"email": email, "username": name, "password": PASSWORD});
+        assert_eq!(app.post("/api/register/", form).await.status, 201);
+    }
+    for (text, found) in [
+        ("b\u{fc}cher", 1),
+        ("B\u{dc}CHER", 1),
+        ("bu\u{308}cher", 1),
+        ("@b\u{fc}cher", 1),
+        ("b\u{fc}cher.", 1),
+        ("xn--bcher-kva", 1),
+        ("почта", 1),
+        ("рф", 1),
+        // A-labels of incomplete labels are others.
+        ("b\u{fc}che", 0),
+        ("caf\u{e9}", 1),
+        ("cafe\u{301}", 1),
+        ("CAFE\u{301} lima", 1),
+        ("\u{c9}va", 1),
+        ("E\u{301}va", 1),
+        ("E\u{301}", 1),
+        ("b\u{fc}cher \u{c9}va", 0),
+    ] {
+        let query = form_urlencoded::Serializer::new(String::new())
+            .append_pair("q", text)
+            .finish();
+        let request = app.request(Method::GET, &format!("/api/admin/users/?{query}"));
+        let answer = app.send(request.bearer_auth(&access)).await;
+        let rows = answer.body["users"].as_array();
+        assert_eq!(rows.map(Vec::len), Some(found), "{text}: {answer:?}");
+    }
+}

@@ -117,14 +117,12 @@ impl FromStr for Email {
     }
 }
 
-/// Returns the spelling in [`EmailKey`]s of a part of an email that ends in a domain. `None` if it is the lower case of the text, and
-/// for other texts.
+/// Returns the spelling in [`EmailKey`]s of a part of an email: a local part with an `@` and a domain, or labels of a domain. `None`
+/// if it is the lower case of the text. A-labels have no common prefix with those of longer labels (RFC 3492), so an incomplete
+/// label with letters other than ASCII finds nothing.
 #[must_use]
 pub fn search_key(text: &str) -> Option<String> {
     if text.len() > MAX_TYPED_BYTES {
-        return None;
-    }
-    if !text.contains(['@', '.']) {
         return None;
     }
     let text = compose(text).ok()?;
@@ -132,7 +130,8 @@ pub fn search_key(text: &str) -> Option<String> {
         Some((local, domain)) => (Some(local), domain),
         None => (None, &*text),
     };
-    let domain = domain::to_ascii(domain)?;
+    let labels: Vec<_> = domain.split('.').map(domain_key).collect();
+    let domain = labels.join(".");
     let key = match local {
         Some(local) => format!("{}@{domain}", fold_case(local)),
         None => domain,

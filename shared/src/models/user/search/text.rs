@@ -7,6 +7,7 @@ use sea_orm::{
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _, LikeExpr, SimpleExpr},
 };
+use unicode_normalization::UnicodeNormalization as _;
 
 use crate::{
     models::user::{
@@ -28,10 +29,31 @@ const INDEXED: &str =
 const NOT_INDEXED: &str =
     "concat(username, ' ', lower(username), ' ', email_key, ' ', phone_number)";
 
-/// A word with its spelling in email keys, if that differs.
-struct Word<'a> {
-    text: &'a str,
+/// A word, composed (NFC), with its other spellings, if they differ.
+struct Word {
+    text: String,
+    /// Decomposed (NFD), because usernames are stored as typed.
+    decomposed: Option<String>,
+    /// As in email keys.
     key: Option<String>,
+}
+
+impl Word {
+    fn new(typed: &str) -> Self {
+        let text: String = typed.nfc().collect();
+        let decomposed = Some(typed.nfd().collect()).filter(|decomposed| *decomposed != text);
+        let key = email::search_key(&text);
+        Self {
+            text,
+            decomposed,
+            key,
+        }
+    }
+
+    /// Returns the spellings that a username may have.
+    fn spellings(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&*self.text).chain(self.decomposed.as_deref())
+    }
 }
 
 /// Returns the condition that each word of a text occurs. Control characters separate words: no value contains one, and
@@ -41,10 +63,7 @@ pub(super) async fn condition(db: &impl ConnectionTrait, text: &str) -> Result<C
         .split(|c: char| c.is_whitespace() || c.is_control())
         .filter(|word| !word.is_empty())
         .take(MAX_WORDS)
-        .map(|text| Word {
-            text,
-            key: email::search_key(text),
-        })
+        .map(Word::new)
         .collect();
     if words.iter().any(|word| word.text.len() > MAX_WORD_BYTES) {
         return Ok(Condition::all().add(Expr::val(1).eq(0)));
@@ -62,15 +81,8 @@ pub(super) async fn condition(db: &impl ConnectionTrait, text: &str) -> Result<C
     })
 }
 
-fn in_postgres(Word { text, key }: &Word<'_>) -> Condition {
+fn in_postgres(word: &Word) -> Condition {
     let indexed = || Expr::cust(INDEXED);
-    let lower = text.to_lowercase();
-    if is_short(text) {
-        let begins = |before: &str| LikeExpr::new(format!("{before}{}%", escape(&lower)));
-        return Condition::any()
-            .add(indexed().like(begins("").escape('\\')))
-            .add(indexed().like(begins("% ").escape('\\')));
-    }
     let contains = |word: &str| -> SimpleExpr {
         match before_domain(word) {
             Some(account) => indexed()
@@ -79,54 +91,65 @@ fn in_postgres(Word { text, key }: &Word<'_>) -> Condition {
             None => indexed().like(pattern(word)),
         }
     };
-    let mut condition = Condition::any().add(contains(&lower));
-    if lower != *text {
-        // With an ASCII-only locale, PostgreSQL's lower() does not change other letters.
-        condition = condition.add(contains(text));
+    let mut condition = Condition::any();
+    for spelling in word.spellings() {
+        let lower = spelling.to_lowercase();
+        if is_short(&word.text) {
+            let begins = |before: &str| LikeExpr::new(format!("{before}{}%", escape(&lower)));
+            condition = condition
+                .add(indexed().like(begins("").escape('\\')))
+                .add(indexed().like(begins("% ").escape('\\')));
+            continue;
+        }
+        condition = condition.add(contains(&lower));
+        if lower != spelling {
+            // With an ASCII-only locale, PostgreSQL's lower() does not change other letters.
+            condition = condition.add(contains(spelling));
+        }
     }
-    condition.add_option(key.as_deref().map(contains))
+    condition.add_option(word.key.as_deref().map(contains))
 }
 
-fn in_sqlite(Word { text, key }: &Word<'_>) -> Condition {
-    let lower = text.to_lowercase();
-    if is_short(text) {
-        let begins = |name| {
-            column(name, false)
-                .gte(lower.clone())
-                .and(column(name, false).lt(format!("{lower}{}", char::MAX)))
-        };
-        return Condition::any()
-            .add(begins("email_key"))
-            .add(begins("lower(username)"));
+fn in_sqlite(word: &Word) -> Condition {
+    let mut condition = Condition::any();
+    // Each spelling as typed, too, because SQLite's lower() changes ASCII letters only.
+    for spelling in word.spellings() {
+        let lower = spelling.to_lowercase();
+        if is_short(&word.text) {
+            let begins = |name, word: &str| {
+                column(name, false)
+                    .gte(word)
+                    .and(column(name, false).lt(format!("{word}{}", char::MAX)))
+            };
+            condition = condition
+                .add(begins("email_key", &lower))
+                .add(begins("lower(username)", &lower))
+                .add(begins("lower(username)", spelling));
+            continue;
+        }
+        condition = condition
+            .add(Expr::col(Column::EmailKey).like(pattern(&lower)))
+            .add(Expr::cust("lower(username)").like(pattern(&lower)))
+            .add(Expr::col(Column::Username).like(pattern(spelling)))
+            .add(Expr::col(Column::PhoneNumber).like(pattern(spelling)));
     }
-    let lower = pattern(&lower);
-    Condition::any()
-        .add(Expr::col(Column::EmailKey).like(lower.clone()))
-        .add(Expr::cust("lower(username)").like(lower))
-        // SQLite's lower() changes ASCII letters only.
-        .add(Expr::col(Column::Username).like(pattern(text)))
-        .add(Expr::col(Column::PhoneNumber).like(pattern(text)))
-        .add_option(
-            key.as_deref()
-                .map(|key| Expr::col(Column::EmailKey).like(pattern(key))),
-        )
+    let key = word.key.as_deref();
+    condition.add_option(key.map(|key| Expr::col(Column::EmailKey).like(pattern(key))))
 }
 
 /// Returns the accounts that SQLite's trigram index finds, if they are at most [`MAX_COUNTED`]. `None` for more accounts, which
 /// any order of the table finds soon enough, and for words that are too short for the index.
-async fn find_few(
-    db: &impl ConnectionTrait,
-    words: &[Word<'_>],
-) -> Result<Option<Vec<i64>>, DbErr> {
-    if words.is_empty() || words.iter().any(|word| is_short(word.text)) {
+async fn find_few(db: &impl ConnectionTrait, words: &[Word]) -> Result<Option<Vec<i64>>, DbErr> {
+    if words.is_empty() || words.iter().any(|word| is_short(&word.text)) {
         return Ok(None);
     }
     let quote = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
     let quoted: Vec<_> = words
         .iter()
-        .map(|Word { text, key }| match key {
-            Some(key) => format!("({} OR {})", quote(text), quote(key)),
-            None => quote(text),
+        .map(|word| {
+            let spellings = word.spellings().chain(word.key.as_deref());
+            let any: Vec<_> = spellings.map(quote).collect();
+            format!("({})", any.join(" OR "))
         })
         .collect();
     let found = db
