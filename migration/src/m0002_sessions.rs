@@ -26,8 +26,7 @@ impl MigrationTrait for Migration {
             .col(uuid(Sessions::Id).primary_key())
             .col(big_integer(Sessions::UserId))
             .col(string_len(Sessions::SecretHash, 64))
-            .col(string_len_null(Sessions::PreviousHash, 64))
-            .col(timestamp_with_time_zone_null(Sessions::RotatedAt))
+            .col(string_len(Sessions::RotationTimes, 300))
             .col(string_len_null(Sessions::UserAgent, 200))
             .col(string_len_null(Sessions::ClientIp, 45))
             .col(timestamp_with_time_zone(Sessions::CreatedAt))
@@ -51,8 +50,7 @@ enum Sessions {
     Id,
     UserId,
     SecretHash,
-    PreviousHash,
-    RotatedAt,
+    RotationTimes,
     UserAgent,
     ClientIp,
     CreatedAt,

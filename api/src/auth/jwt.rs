@@ -81,8 +81,8 @@ impl TokenId {
         Self(Uuid::from_bytes(random_bytes()).simple().to_string())
     }
 
-    /// Returns the id of the next token of a session. It depends only on this id, the session and the key, so that a retry
-    /// of a refresh returns the same successor.
+    /// Returns the id of the next token of a session. It depends only on this id, the session and the key, so that the current
+    /// token can be derived from a replaced one.
     #[must_use]
     pub fn successor(&self, hasher: &TokenHasher, session: Uuid) -> Self {
         Self(hasher.successor(session, &self.0))

@@ -6,7 +6,7 @@ use latchkey_shared::{
         audit::{Event, EventKind},
         session, user,
     },
-    types::email::Email,
+    types::{email::Email, rotation_times::RotationTimes},
 };
 use poem::{Request, http::header, web::Data};
 use poem_openapi::{
@@ -213,8 +213,7 @@ pub fn new_session(
         created_at: now,
         last_used_at: now,
         expires_at: app.tokens.session_end(now),
-        previous_hash: None,
-        rotated_at: None,
+        rotation_times: RotationTimes::default(),
         revoked_at: None,
     };
     (session, secret)

@@ -77,7 +77,7 @@ async fn handle_replaced_token(
 ) -> Result<(), ApiError> {
     if !app.config.sessions.rotation {
         audit.record_invalid_token(app, "logout").await;
-    } else if presented.just_replaced(app).is_some() {
+    } else if presented.current_if_just_replaced(app).is_some() {
         return Ok(());
     } else {
         revoke_on_reuse(app, presented, audit).await?;

@@ -3,6 +3,7 @@
 use latchkey_shared::{
     database,
     models::{audit::EventKind, mail::MailKind, password_reset, session, user},
+    types::rotation_times::RotationTimes,
 };
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json, types};
@@ -147,8 +148,7 @@ fn successor(app: &App, old: &session::Model) -> (session::Model, TokenId) {
         id: Uuid::now_v7(),
         secret_hash: app.token_hasher.hash(secret.expose()),
         last_used_at: app.now(),
-        previous_hash: None,
-        rotated_at: None,
+        rotation_times: RotationTimes::default(),
         ..old.clone()
     };
     (session, secret)

@@ -23,8 +23,8 @@ use crate::{
     },
 };
 
-/// The time for which a replaced refresh token still returns its successor. It allows a client to retry after a lost answer,
-/// even if the database used its timeout of 5 seconds, and several tabs of a browser to refresh at once.
+/// The time for which a replaced refresh token returns the current one. It allows a client to retry after a lost answer, even if
+/// the database used its timeout of 5 seconds, and several tabs of a browser to refresh at once, one after the other.
 const REPLAY_WINDOW: TimeDelta = TimeDelta::seconds(10);
 
 /// A refresh token.
@@ -54,8 +54,8 @@ pub struct Refresh;
 impl Refresh {
     /// Renew the access token
     ///
-    /// The refresh token stays valid until its session ends. With `REFRESH_ROTATION=on` each use returns a new one. The old one
-    /// returns the same successor for 10 seconds; after that, its use ends the session.
+    /// The refresh token stays valid until its session ends. With `REFRESH_ROTATION=on` each use returns a new one. For 10 seconds
+    /// after its replacement a token returns the current one; after that, its use ends the session.
     #[oai(
         path = "/auth/refresh",
         method = "post",
@@ -107,17 +107,22 @@ impl PresentedToken {
             .matches(self.id.expose(), &self.session.secret_hash)
     }
 
-    /// Returns the time of the token's replacement, if it is within [`REPLAY_WINDOW`].
-    pub(crate) fn just_replaced(&self, app: &App) -> Option<DateTime<Utc>> {
-        let rotated = self.session.rotated_at?;
-        (self.is_previous(app) && app.now() < rotated + REPLAY_WINDOW).then_some(rotated)
-    }
-
-    fn is_previous(&self, app: &App) -> bool {
-        self.session
-            .previous_hash
-            .as_ref()
-            .is_some_and(|hash| app.token_hasher.matches(self.id.expose(), hash))
+    /// Returns the session's current token and the time of its issue, if this token was replaced within [`REPLAY_WINDOW`].
+    /// Finds the current token by deriving the successors of this one.
+    pub(crate) fn current_if_just_replaced(&self, app: &App) -> Option<(TokenId, DateTime<Utc>)> {
+        let times = self.session.rotation_times.as_slice();
+        let mut token = self.id.clone();
+        for replaced in times {
+            token = token.successor(&app.token_hasher, self.session.id);
+            if app
+                .token_hasher
+                .matches(token.expose(), &self.session.secret_hash)
+            {
+                let issued = *times.first()?;
+                return (app.now() < *replaced + REPLAY_WINDOW).then_some((token, issued));
+            }
+        }
+        None
     }
 }
 
@@ -153,8 +158,8 @@ async fn find(app: &App, token: &RefreshToken) -> Result<PresentedToken, ApiErro
         .ok_or(ApiError::InvalidRefreshToken)
 }
 
-/// Returns the successor of a refresh token. Concurrent uses rotate once and return the same successor. The use of a token
-/// that was replaced before [`REPLAY_WINDOW`] means that two clients have it, and ends the session.
+/// Returns the next refresh token. Concurrent uses rotate once and return the same token. The use of a token that was replaced
+/// before [`REPLAY_WINDOW`] means that two clients have it, and ends the session.
 async fn rotate(
     app: &App,
     presented: &PresentedToken,
@@ -168,7 +173,9 @@ async fn rotate(
         app.token_hasher.hash(presented.id.expose()),
         app.token_hasher.hash(next.expose()),
     );
-    if session::rotate(&app.db, presented.session.id, current_hash, next_hash, now).await? {
+    let session = &presented.session;
+    let times = session.rotation_times.with(now, REPLAY_WINDOW);
+    if session::rotate(&app.db, session.id, current_hash, next_hash, times, now).await? {
         return Ok(app.tokens.refresh(&presented.session, &next, now));
     }
     // Another request has rotated the token, or the session has ended.
@@ -181,8 +188,8 @@ async fn rotate(
         user: presented.user.clone(),
         id: presented.id.clone(),
     };
-    if let Some(rotated) = reloaded.just_replaced(app) {
-        return Ok(app.tokens.refresh(&reloaded.session, &next, rotated));
+    if let Some((current, issued)) = reloaded.current_if_just_replaced(app) {
+        return Ok(app.tokens.refresh(&reloaded.session, &current, issued));
     }
     revoke_on_reuse(app, &reloaded, audit).await?;
     Err(ApiError::InvalidRefreshToken)

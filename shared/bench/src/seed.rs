@@ -4,6 +4,7 @@ use chrono::TimeDelta;
 use latchkey_api::auth::jwt::{TokenId, TokenIssuer};
 use latchkey_shared::{
     clock::Clock, crypto::secret_key::SecretKey, database::Database, models::session,
+    types::rotation_times::RotationTimes,
 };
 use sea_orm::ConnectionTrait as _;
 use uuid::Uuid;
@@ -96,8 +97,7 @@ pub(crate) async fn create_sessions(
             created_at: now,
             last_used_at: now,
             expires_at: issuer.session_end(now),
-            previous_hash: None,
-            rotated_at: None,
+            rotation_times: RotationTimes::default(),
             revoked_at: None,
         };
         let access = issuer.access(row.user_id, row.id, now);

@@ -12,7 +12,7 @@ use crate::{
     crypto::token_hash::TokenHash,
     database::{self, RowReader},
     models::user,
-    types::client_network::customer_network,
+    types::{client_network::customer_network, rotation_times::RotationTimes},
 };
 
 /// How long after its expiry a session still makes the client network of its login a known one.
@@ -39,10 +39,8 @@ pub struct Model {
     pub last_used_at: DateTime<Utc>,
     /// When the session and its refresh token expire.
     pub expires_at: DateTime<Utc>,
-    /// The hash of the previous refresh token, if tokens rotate.
-    pub previous_hash: Option<TokenHash>,
-    /// When the current refresh token replaced the previous one.
-    pub rotated_at: Option<DateTime<Utc>>,
+    /// When the last refresh tokens were replaced, if tokens rotate.
+    pub rotation_times: RotationTimes,
     /// When the session was revoked, by a logout, a password reset or an administrator.
     pub revoked_at: Option<DateTime<Utc>>,
 }
@@ -86,8 +84,7 @@ pub async fn insert(db: &impl ConnectionTrait, session: Model) -> Result<(), DbE
         created_at: Set(session.created_at),
         last_used_at: Set(session.last_used_at),
         expires_at: Set(session.expires_at),
-        previous_hash: Set(session.previous_hash),
-        rotated_at: Set(session.rotated_at),
+        rotation_times: Set(session.rotation_times),
         revoked_at: Set(session.revoked_at),
     };
     Entity::insert(row).exec_without_returning(db).await?;
@@ -168,8 +165,7 @@ impl FromQueryResult for WithUser {
             created_at: row.next()?,
             last_used_at: row.next()?,
             expires_at: row.next()?,
-            previous_hash: row.next()?,
-            rotated_at: row.next()?,
+            rotation_times: row.next()?,
             revoked_at: row.next()?,
         };
         Ok(Self((session, user)))
@@ -202,18 +198,18 @@ pub async fn touch_many(
 }
 
 /// Replaces the current refresh token by the next one. Returns false if it was already replaced. A single UPDATE decides, so that
-/// only one of several concurrent refreshes rotates the token.
+/// only one of several concurrent refreshes rotates the token. `times` are those of the session with this rotation.
 pub async fn rotate(
     db: &impl ConnectionTrait,
     id: Uuid,
     present: TokenHash,
     next: TokenHash,
+    times: RotationTimes,
     now: DateTime<Utc>,
 ) -> Result<bool, DbErr> {
     let rotated = Entity::update_many()
         .col_expr(Column::SecretHash, Expr::value(next))
-        .col_expr(Column::PreviousHash, Expr::value(present.clone()))
-        .col_expr(Column::RotatedAt, Expr::value(now))
+        .col_expr(Column::RotationTimes, Expr::value(times))
         .col_expr(Column::LastUsedAt, Expr::value(now))
         .filter(Column::Id.eq(id))
         .filter(Column::SecretHash.eq(present))

@@ -8,6 +8,7 @@ pub mod gender;
 pub mod lookalike;
 pub mod permission;
 pub mod phone_number;
+pub mod rotation_times;
 pub mod time_arg;
 pub mod username;
 pub mod validation_error;

@@ -1,9 +1,12 @@
 //! The mailbox budget of the worker (T5).
 
 use chrono::{DateTime, TimeDelta, Utc};
-use latchkey_shared::models::{
-    mail::{MailKind, MailState},
-    session, user,
+use latchkey_shared::{
+    models::{
+        mail::{MailKind, MailState},
+        session, user,
+    },
+    types::rotation_times::RotationTimes,
 };
 use latchkey_testing::Fault;
 use latchkey_worker::delivery::{Delivery, Outcome};
@@ -84,8 +87,7 @@ async fn login(app: &TestApp, user: &user::Model, client_ip: &str, expires_at: D
         created_at: at,
         last_used_at: at,
         expires_at,
-        previous_hash: None,
-        rotated_at: None,
+        rotation_times: RotationTimes::default(),
         revoked_at: Some(at),
     };
     session::insert(&app.database.db, session).await.unwrap();

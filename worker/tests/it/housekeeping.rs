@@ -13,7 +13,7 @@ use latchkey_shared::{
         password_reset::{self, NewReset, Purpose},
         session,
     },
-    types::email::Email,
+    types::{email::Email, rotation_times::RotationTimes},
 };
 use latchkey_worker::housekeeping;
 use sea_orm::EntityTrait as _;
@@ -37,8 +37,7 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
         created_at: now,
         last_used_at: now,
         expires_at: now + TimeDelta::days(10),
-        previous_hash: None,
-        rotated_at: None,
+        rotation_times: RotationTimes::default(),
         revoked_at: None,
     };
     session::insert(db, session).await.unwrap();

@@ -1,7 +1,10 @@
 //! `POST /auth/refresh/`, `POST /auth/logout/`, and the events that revoke a session.
 
 use chrono::TimeDelta;
-use latchkey_shared::models::{session, user};
+use latchkey_shared::{
+    models::{session, user},
+    types::rotation_times::RotationTimes,
+};
 use reqwest::Method;
 use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, EntityTrait as _};
 use serde_json::json;
@@ -25,8 +28,6 @@ async fn session_lookup_reads_every_column_of_its_user() {
     for flag in 0..4 {
         let email = format!("user{flag}@example.com");
         let tokens = app.logged_in_user(&email).await;
-        let another = sid(&app.login(&email, PASSWORD).await);
-        let another = session::Entity::find_by_id(another).one(db).await;
         let later = |minutes| app.clock.now() + TimeDelta::minutes(minutes);
         let changed = user::ActiveModel {
             id: Set(app.user(&email).await.id),
@@ -44,12 +45,12 @@ async fn session_lookup_reads_every_column_of_its_user() {
             ..Default::default()
         };
         let user = changed.update(db).await.unwrap();
+        let times = RotationTimes::default().with(later(3), TimeDelta::minutes(1));
         let changed = session::ActiveModel {
             id: Set(sid(&tokens)),
             user_agent: Set(Some("Desktop/1.0".to_owned())),
             last_used_at: Set(later(2)),
-            previous_hash: Set(Some(another.unwrap().unwrap().secret_hash)),
-            rotated_at: Set(Some(later(3))),
+            rotation_times: Set(times),
             revoked_at: Set(Some(later(4))),
             ..Default::default()
         };

@@ -105,19 +105,56 @@ async fn refresh_replay_after_window_ends_session_mails_owner() {
     );
 }
 
-/// S3: The replay window covers only the previous token. A replay of an older one ends the session.
+/// S3: Every token that was replaced within the window returns the current one, so that several tabs can refresh in turn.
 #[tokio::test]
-async fn older_refresh_token_replay_ends_session_at_once() {
+async fn tokens_replaced_within_window_return_current_token() {
     let app = start_rotating().await;
     let first = app.logged_in_user("ada@example.com").await.refresh;
     let second = app.refresh(&first).await.text("/refresh");
+    app.advance_clock(TimeDelta::seconds(3));
     let third = app.refresh(&second).await.text("/refresh");
-    app.refresh(&first)
-        .await
-        .assert_problem(401, "invalid-refresh-token");
-    app.refresh(&third)
-        .await
-        .assert_problem(401, "invalid-refresh-token");
+    app.advance_clock(TimeDelta::seconds(3));
+    let fourth = app.refresh(&third).await.text("/refresh");
+    app.advance_clock(TimeDelta::seconds(3));
+    for old in [&first, &second, &third, &first] {
+        let answer = app.refresh(old).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.text("/refresh")),
+            (200, fourth.clone())
+        );
+        assert_eq!(app.get_user(&answer.text("/access")).await.status, 200);
+    }
+    let fifth = app.refresh(&fourth).await.text("/refresh");
+    assert_eq!(app.refresh(&first).await.text("/refresh"), fifth);
+
+    // The first token was replaced 10 seconds ago, and the second 7.
+    app.advance_clock(TimeDelta::seconds(1));
+    assert_eq!(app.refresh(&second).await.text("/refresh"), fifth);
+    for ended in [&first, &second, &fifth] {
+        app.refresh(ended)
+            .await
+            .assert_problem(401, "invalid-refresh-token");
+    }
+    let mails = app.mails_to("ada@example.com").await;
+    let notices = mails.iter().filter(|it| it.subject.contains("logged out"));
+    assert_eq!(notices.count(), 1);
+}
+
+/// S3: The number of replaced tokens that are accepted is bounded. An older one ends the session.
+#[tokio::test]
+async fn seventeenth_replaced_token_within_window_ends_session() {
+    let app = start_rotating().await;
+    let mut tokens = vec![app.logged_in_user("ada@example.com").await.refresh];
+    for _ in 0..17 {
+        let newer = app.refresh(&tokens[tokens.len() - 1]).await;
+        tokens.push(newer.text("/refresh"));
+    }
+    assert_eq!(app.refresh(&tokens[1]).await.text("/refresh"), tokens[17]);
+    for ended in [&tokens[0], &tokens[17]] {
+        app.refresh(ended)
+            .await
+            .assert_problem(401, "invalid-refresh-token");
+    }
 }
 
 /// S4: A session ends after the configured idle time. Each refresh counts as use.
@@ -144,6 +181,7 @@ async fn logout_with_replaced_token_ends_session() {
     for (passed, status, mail_count) in [(9, 204, 0), (10, 401, 1)] {
         let old = app.login("ada@example.com", PASSWORD).await.refresh;
         let newer = app.refresh(&old).await;
+        let newer = app.refresh(&newer.text("/refresh")).await;
         app.advance_clock(TimeDelta::seconds(passed));
 
         for _ in 0..2 {

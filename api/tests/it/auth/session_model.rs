@@ -17,11 +17,14 @@ const STEPS: usize = 30;
 
 const EMAIL: &str = "ada@example.com";
 
-/// Lifetimes in seconds, and the window in which a replaced refresh token returns its successor.
+/// Lifetimes in seconds, and the window in which a replaced refresh token returns the current one.
 const ACCESS_LIFETIME: i64 = 300;
 const ABSOLUTE_LIFETIME: i64 = 7200;
 const IDLE_TIMEOUT: i64 = 3600;
 const REPLAY_WINDOW: i64 = 10;
+
+/// The maximum number of replaced refresh tokens that are accepted in this window.
+const MAX_REPLACED: usize = 16;
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -43,7 +46,8 @@ enum Step {
 #[derive(Clone, Debug)]
 enum TokenAge {
     Newest,
-    Previous,
+    /// Replaced this many times.
+    Replaced(usize),
     Any(Index),
 }
 
@@ -51,7 +55,7 @@ fn step() -> impl Strategy<Value = Step> {
     let age = || {
         prop_oneof![
             4 => Just(TokenAge::Newest),
-            2 => Just(TokenAge::Previous),
+            3 => (1..4_usize).prop_map(TokenAge::Replaced),
             1 => any::<Index>().prop_map(TokenAge::Any),
         ]
     };
@@ -67,8 +71,8 @@ fn step() -> impl Strategy<Value = Step> {
     ];
     let token = (any::<Index>(), any::<Index>());
     prop_oneof![
-        3 => Just(Step::Login),
-        9 => (any::<Index>(), age()).prop_map(|(session, age)| Step::Refresh(session, age)),
+        1 => Just(Step::Login),
+        12 => (any::<Index>(), age()).prop_map(|(session, age)| Step::Refresh(session, age)),
         3 => (any::<Index>(), age()).prop_map(|(session, age)| Step::Logout(session, age)),
         5 => token.clone().prop_map(|(session, token)| Step::ReadProfile(session, token)),
         1 => token.clone().prop_map(|(session, token)| Step::LogoutAll(session, token)),
@@ -87,7 +91,8 @@ struct Session {
     ended: bool,
     /// Refresh tokens, the newest last.
     refresh: Vec<String>,
-    rotated: i64,
+    /// The second in which each of them was issued.
+    issued: Vec<i64>,
     /// Access tokens, each with the second of its issue.
     access: Vec<(String, i64)>,
 }
@@ -97,10 +102,17 @@ impl Session {
         !self.ended && now < self.started + ABSOLUTE_LIFETIME && now < self.used + IDLE_TIMEOUT
     }
 
+    /// Returns whether a refresh token is the newest, or was replaced within the window by the next one.
+    fn accepts(&self, position: usize, now: i64) -> bool {
+        let newest = self.refresh.len() - 1;
+        let replaced = self.issued.get(position + 1);
+        position + MAX_REPLACED >= newest && replaced.is_none_or(|at| now < at + REPLAY_WINDOW)
+    }
+
     fn position(&self, age: &TokenAge) -> usize {
         match age {
             TokenAge::Newest => self.refresh.len() - 1,
-            TokenAge::Previous => self.refresh.len().saturating_sub(2),
+            TokenAge::Replaced(times) => self.refresh.len().saturating_sub(*times + 1),
             TokenAge::Any(index) => index.index(self.refresh.len()),
         }
     }
@@ -177,7 +189,7 @@ impl Simulation {
                         used: self.now,
                         ended: false,
                         refresh: vec![answer.text("/refresh")],
-                        rotated: 0,
+                        issued: vec![self.now],
                         access: vec![(answer.text("/access"), self.now)],
                     });
                 }
@@ -218,7 +230,7 @@ impl Simulation {
                 used: self.now,
                 ended: false,
                 refresh: vec![answer.text("/token/refresh")],
-                rotated: 0,
+                issued: vec![self.now],
                 access: vec![(answer.text("/token/access"), self.now)],
             });
         }
@@ -232,8 +244,7 @@ impl Simulation {
         );
         let answer = self.app.post("/auth/refresh/", body).await;
         let alive = session.is_alive(now);
-        let in_window = position + 1 == newest && now < session.rotated + REPLAY_WINDOW;
-        if !alive || (position != newest && !in_window) {
+        if !alive || !session.accepts(position, now) {
             answer.assert_problem(401, "invalid-refresh-token");
             // A replay of an old token ends the session.
             session.ended |= alive;
@@ -248,7 +259,8 @@ impl Simulation {
             let next = answer.text("/refresh");
             assert!(!session.refresh.contains(&next));
             session.refresh.push(next);
-            (session.used, session.rotated) = (now, now);
+            session.issued.push(now);
+            session.used = now;
         } else {
             assert_eq!(answer.text("/refresh"), session.refresh[newest]);
         }
@@ -260,9 +272,7 @@ impl Simulation {
         let body = json!({"refresh": session.refresh[position]});
         let answer = self.app.post("/auth/logout/", body).await;
         let alive = session.is_alive(now);
-        let newest = session.refresh.len() - 1;
-        let in_window = position + 1 == newest && now < session.rotated + REPLAY_WINDOW;
-        if alive && (position == newest || in_window) {
+        if alive && session.accepts(position, now) {
             assert_eq!(answer.status, 204, "{answer:?}");
         } else {
             answer.assert_problem(401, "invalid-refresh-token");
