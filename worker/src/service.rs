@@ -198,7 +198,7 @@ async fn serve_metrics(
 pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let connections = config.common.connect().await?;
+    let (connections, redis_outage) = config.common.connect().await?;
     check_schema(&connections.db).await?;
     let clock = Clock::system();
     clock.follow(&connections.redis).await;
@@ -218,6 +218,9 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
         delivery.clone(),
         &config.common.redis_namespace,
     )?;
+    if redis_outage.is_some() {
+        endpoint.watch_redis();
+    }
     serve_metrics(config.metrics_bind, endpoint).await?;
     let stop = delivery.stop_token();
     let mut worker = Worker::start(&connections, delivery, health, &clock);

@@ -18,10 +18,10 @@ use crate::{
     app_state::App,
     cli::{
         audit_watch::watch_audit_log,
-        startup::{connect, start_log},
+        startup::{Opened, connect, start_log},
     },
     config::Config,
-    server::{self, connections, metrics},
+    server::{self, connections, health, metrics},
 };
 
 /// The settings of the server, for `serve --help`.
@@ -68,8 +68,15 @@ pub(super) async fn run() -> anyhow::Result<()> {
     let shutdown_timeout = common.shutdown;
     config.connections.max = connections::raise_file_limit(config.connections.max);
     let bind = config.bind;
-    let (app, queue) = connect(config).await?;
+    let Opened {
+        app,
+        queue,
+        redis_outage,
+    } = connect(config).await?;
     prepare_database(&app).await?;
+    if redis_outage.is_some() {
+        health::watch_outage(app.clone());
+    }
     let listener =
         connections::bind(bind).with_context(|| format!("BIND: cannot listen on {bind}"))?;
     // Before the announcement, after which an init system may send SIGTERM.

@@ -4,6 +4,7 @@ use anyhow::Context as _;
 use latchkey_shared::{
     clock::Clock,
     config::{SharedConfig, settings::Settings},
+    dependency::Refusal,
     models::audit::{Actor, Event, EventKind},
     queue::Queue,
     telemetry::{logging, trace::Traces},
@@ -19,15 +20,33 @@ use crate::{
 pub(super) async fn open() -> anyhow::Result<App> {
     let config = Config::read(Settings::from_environment())?;
     start_log(&config.common, &Traces::off())?;
-    Ok(connect(config).await?.0)
+    let Opened {
+        app, redis_outage, ..
+    } = connect(config).await?;
+    if let Some(refusal) = redis_outage {
+        tracing::warn!(error = %refusal, "Redis fails; the command continues without it");
+    }
+    Ok(app)
+}
+
+/// The application state of a command, and what belongs to its connections.
+pub(super) struct Opened {
+    pub(super) app: App,
+    pub(super) queue: Queue,
+    /// Why Redis fails at the start.
+    pub(super) redis_outage: Option<Refusal>,
 }
 
 /// Connects to the dependencies.
-pub(super) async fn connect(config: Config) -> anyhow::Result<(App, Queue)> {
-    let connections = config.common.connect().await?;
+pub(super) async fn connect(config: Config) -> anyhow::Result<Opened> {
+    let (connections, redis_outage) = config.common.connect().await?;
     let (clock, queue) = (Clock::system(), connections.queue.clone());
     clock.follow(&connections.redis).await;
-    Ok((App::new(config, connections, clock)?, queue))
+    Ok(Opened {
+        app: App::new(config, connections, clock)?,
+        queue,
+        redis_outage,
+    })
 }
 
 /// Reads the settings that both programs have, and starts the log.

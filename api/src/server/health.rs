@@ -120,12 +120,22 @@ impl HealthChecks {
 /// outage once, and not each request. Continues for a minute at least, and until all dependencies work. Does nothing
 /// if it runs already.
 pub fn diagnose(app: App, error: String) {
+    check_until_recovery(app, Some(error));
+}
+
+/// Checks the dependencies like [`diagnose`] after one of them failed at the start of the server.
+pub fn watch_outage(app: App) {
+    check_until_recovery(app, None);
+}
+
+fn check_until_recovery(app: App, failed_request: Option<String>) {
     if app.health.is_diagnosing.swap(true, Ordering::AcqRel) {
         return;
     }
     let diagnosis = async move {
         app.health.expire_results().await;
-        if Box::pin(app.health.ask(&app)).await.serve_requests() {
+        let works = Box::pin(app.health.ask(&app)).await.serve_requests();
+        if let (Some(error), true) = (failed_request, works) {
             tracing::error!(error, "Request failed, although the health checks succeed");
         }
         let start = Instant::now();

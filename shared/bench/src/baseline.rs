@@ -109,7 +109,7 @@ struct Sender {
 
 /// Measures the mails per second of an apalis worker that passes each job to lettre.
 pub(crate) async fn mails(redis: &str, sink: SocketAddr, count: usize) -> anyhow::Result<f64> {
-    let queue = Queue::connect(redis, &format!("baseline_{}", Uuid::now_v7().simple())).await?;
+    let queue = Queue::new(redis, &format!("baseline_{}", Uuid::now_v7().simple()))?;
     let ids: Vec<_> = (0..count).map(|_| Uuid::now_v7()).collect();
     queue.push(&ids, Priority::High).await?;
     let mut idle = Vec::new();

@@ -18,6 +18,8 @@ use crate::clock::{Clock, Source, System};
 
 /// The interval of measurements. A quartz clock drifts by some 3 ms in this time.
 const PERIOD: Duration = Duration::from_secs(30);
+/// The interval of attempts until the first measurement, as Redis may fail at the start.
+const RETRY_PERIOD: Duration = Duration::from_secs(1);
 /// The number of samples of a measurement.
 const SAMPLES: usize = 5;
 /// The longest useful round trip. A measurement with longer ones only is discarded.
@@ -38,28 +40,31 @@ impl Clock {
     /// Corrects the clock by the time of Redis, now and every 30 seconds. While Redis does not respond, the last offset stays. Has no
     /// effect on a fixed clock.
     pub async fn follow(&self, redis: &Client) {
-        self.synchronize(redis).await;
+        let mut is_measured = self.synchronize(redis).await;
         let (clock, redis) = (self.clone(), redis.clone());
         tokio::spawn(async move {
             loop {
-                sleep(PERIOD).await;
-                clock.synchronize(&redis).await;
+                sleep(if is_measured { PERIOD } else { RETRY_PERIOD }).await;
+                is_measured |= clock.synchronize(&redis).await;
             }
         });
     }
 
-    /// Measures the offset and applies it.
-    async fn synchronize(&self, redis: &Client) {
+    /// Measures the offset and applies it. Returns whether Redis has answered.
+    async fn synchronize(&self, redis: &Client) -> bool {
         let Source::System(system) = &self.0 else {
-            return;
+            return true;
         };
-        match measure(system, redis).await {
+        let measured = measure(system, redis).await;
+        let has_answered = measured.is_ok();
+        match measured {
             Ok(Some(measured)) => apply(system, measured),
             Ok(None) => tracing::debug!("Redis answered too slowly to measure the clock's offset"),
             Err(error) => {
                 tracing::debug!(%error, "The clock's offset was not measured; the last one stays");
             }
         }
+        has_answered
     }
 
     /// Measures the offset to the clock of Redis. `None` if all round trips were too long, and for a fixed clock.

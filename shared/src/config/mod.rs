@@ -16,6 +16,8 @@ use crate::{
     },
     crypto::secret_key::{self, SecretKey},
     database::{self, Database},
+    dependency::Refusal,
+    health,
     queue::Queue,
     redis,
     telemetry::{
@@ -112,17 +114,21 @@ impl SharedConfig {
         self.public_url.host_str().unwrap_or("localhost")
     }
 
-    /// Connects to the database and to Redis. The error says how to start a missing one.
-    pub async fn connect(&self) -> Result<Connections, MissingDependency> {
-        Ok(Connections {
+    /// Connects to the database and to Redis. The error says how to start a missing one. An outage of a Redis that answers is
+    /// no error and is returned, as the running programs wait for its end.
+    pub async fn connect(&self) -> Result<(Connections, Option<Refusal>), MissingDependency> {
+        let (url, namespace) = (self.redis_url.as_str(), &self.redis_namespace);
+        let connections = Connections {
             db: self.connect_database().await?,
-            redis: redis::connect(self.redis_url.as_str(), &self.redis_namespace)
-                .await
-                .map_err(|error| MissingDependency::Redis(error.to_string()))?,
-            queue: Queue::connect(self.redis_url.as_str(), &self.redis_namespace)
-                .await
-                .map_err(|error| MissingDependency::Redis(error.to_string()))?,
-        })
+            redis: redis::connect(url, namespace).await?,
+            queue: Queue::new(url, namespace).map_err(|error| Refusal::from(&error))?,
+        };
+        let Connections { redis, queue, .. } = &connections;
+        let outage = match health::check_redis(redis, namespace, queue).await {
+            Err(refusal) if refusal.stops_start() => return Err(refusal.into()),
+            checked => checked.err(),
+        };
+        Ok((connections, outage))
     }
 
     /// Connects to the database only. Creates the SQLite file if there is none.
@@ -233,7 +239,7 @@ pub struct Connections {
     pub queue: Queue,
 }
 
-/// A dependency that cannot be reached.
+/// A dependency that stops the start.
 #[derive(Debug, thiserror::Error)]
 pub enum MissingDependency {
     /// The database.
@@ -242,10 +248,23 @@ pub enum MissingDependency {
          DATABASE_URL, or unset it to use SQLite in var/."
     )]
     Database(String),
-    /// Redis.
+    /// Redis cannot be reached.
     #[error(
         "the Redis of REDIS_URL cannot be reached: {0}\n  Start it (redis-server --appendonly yes; Debian: apt-get \
          install redis-server) or correct REDIS_URL. deploy/dev starts one by itself."
     )]
     Redis(String),
+    /// Redis refuses the login or commands.
+    #[error("REDIS_URL: {0}")]
+    RedisRefuses(Refusal),
+}
+
+impl From<Refusal> for MissingDependency {
+    fn from(refusal: Refusal) -> Self {
+        if refusal.is_unresponsive() {
+            Self::Redis(refusal.cause)
+        } else {
+            Self::RedisRefuses(refusal)
+        }
+    }
 }

@@ -41,12 +41,11 @@ struct Current {
 }
 
 impl Connection {
-    /// Connects to Redis.
-    pub(super) async fn open(url: &str) -> RedisResult<Self> {
+    /// Creates a connection. The first command opens it, so that the programs start during an outage of Redis.
+    pub(super) fn new(url: &str) -> RedisResult<Self> {
         let client = Client::open(url)?;
-        let manager = ConnectionManager::new_with_config(client.clone(), config()).await?;
         let current = Mutex::new(Current {
-            manager,
+            manager: ConnectionManager::new_lazy_with_config(client.clone(), config())?,
             generation: 0,
             opened_at: Instant::now(),
         });

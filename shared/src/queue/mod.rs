@@ -96,9 +96,12 @@ impl From<&QueueError> for Refusal {
 }
 
 impl Queue {
-    /// Connects to the queues of an installation.
-    pub async fn connect(url: &str, namespace: &str) -> Result<Self, QueueError> {
-        let connection = Connection::open(url).await?;
+    /// Creates the queues of an installation. Their first command connects to Redis.
+    ///
+    /// # Errors
+    /// When the URL is not one of a Redis.
+    pub fn new(url: &str, namespace: &str) -> Result<Self, QueueError> {
+        let connection = Connection::new(url)?;
         Ok(Self {
             high: PriorityQueue::new(&connection, format!("{namespace}:mails")),
             normal: PriorityQueue::new(&connection, format!("{namespace}:notices")),

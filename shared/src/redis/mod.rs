@@ -24,9 +24,34 @@ pub(crate) mod write_check;
 /// The timeout of a command.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The timeout of the first connection.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Connects to Redis. The client reconnects by itself. A command fails after [`COMMAND_TIMEOUT`].
-pub async fn connect(url: &str, namespace: &str) -> Result<Client, Error> {
-    let client = Builder::from_config(Config::from_url(url)?)
+///
+/// During an outage of a Redis that answers, such as loading its data, returns a client that connects at the end of the outage.
+///
+/// # Errors
+/// When Redis does not respond, or refuses for another reason, such as the login.
+pub async fn connect(url: &str, namespace: &str) -> Result<Client, Refusal> {
+    let mut config = Config::from_url(url).map_err(|error| Refusal::from(&error))?;
+    let client = match connect_once(&config).await {
+        Ok(client) => client,
+        Err(refusal) if fault::is_outage(&refusal.cause) => {
+            config.fail_fast = false;
+            let client = build(&config).map_err(|error| Refusal::from(&error))?;
+            client.connect();
+            client
+        }
+        Err(refusal) => return Err(refusal),
+    };
+    tokio::spawn(watch(client.clone(), namespace.to_owned()));
+    Ok(client)
+}
+
+/// Creates a client, which does not connect yet.
+fn build(config: &Config) -> Result<Client, Error> {
+    Builder::from_config(config.clone())
         .with_connection_config(|connection| {
             connection.connection_timeout = COMMAND_TIMEOUT;
             connection.internal_command_timeout = COMMAND_TIMEOUT;
@@ -36,13 +61,22 @@ pub async fn connect(url: &str, namespace: &str) -> Result<Client, Error> {
             performance.default_command_timeout = COMMAND_TIMEOUT;
         })
         .set_policy(ReconnectPolicy::new_constant(0, 500))
-        .build()?;
-    // `init` retries without end, but a Redis that is missing at the start has to be reported.
-    timeout(Duration::from_secs(5), client.init())
-        .await
-        .map_err(|_| Error::new(ErrorKind::Timeout, "no connection within 5 s"))??;
-    tokio::spawn(watch(client.clone(), namespace.to_owned()));
-    Ok(client)
+        .build()
+}
+
+/// Returns a connected client, or the error of the only attempt.
+async fn connect_once(config: &Config) -> Result<Client, Refusal> {
+    let connected = async {
+        let client = build(config)?;
+        client.init().await?;
+        Ok::<_, Error>(client)
+    };
+    let timed_out = || Error::new(ErrorKind::Timeout, "no connection within 5 s");
+    let connected = timeout(CONNECTION_TIMEOUT, connected).await;
+    match connected.unwrap_or_else(|_| Err(timed_out())) {
+        Ok(client) => Ok(client),
+        Err(error) => Err(explain(Refusal::from(&error), config).await),
+    }
 }
 
 /// Replaces a connection that no longer leads to a working Redis: its host has died, or the Redis became a replica or has another

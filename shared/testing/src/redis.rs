@@ -69,11 +69,10 @@ impl TestRedis {
     /// The queue in this namespace.
     ///
     /// # Panics
-    /// When Redis cannot be reached.
-    pub async fn queue(&self) -> Queue {
-        Queue::connect(&self.url, &self.namespace)
-            .await
-            .expect("a queue")
+    /// When the URL is not one of a Redis.
+    #[must_use]
+    pub fn queue(&self) -> Queue {
+        Queue::new(&self.url, &self.namespace).expect("a queue")
     }
 
     /// A connection, for looking and for meddling.

@@ -3,6 +3,7 @@
 use std::{net::TcpListener, time::Duration};
 
 use redis::{Client, aio::MultiplexedConnection};
+use tempfile::TempDir;
 use tokio::{
     sync::Mutex,
     time::{sleep, timeout},
@@ -28,12 +29,19 @@ pub enum RedisRefusal {
     Forbidden(&'static str),
     /// It has ended all connections and accepts no further client.
     TooManyClients,
+    /// LOADING: it has restarted and loads its data for some minutes.
+    Loading,
 }
+
+/// The number of keys that a [`RedisRefusal::Loading`] loads, and the time for each in microseconds.
+const LOADED_KEYS: [&str; 2] = ["10000", "20000"];
 
 /// A running Redis without persistence: killed, it forgets everything.
 pub struct RedisServer {
-    process: Process,
+    process: Mutex<Process>,
     port: u16,
+    /// The folder of the data that [`RedisRefusal::Loading`] loads.
+    data: TempDir,
     /// The connection that [`RedisRefusal::TooManyClients`] keeps.
     only_client: Mutex<Option<MultiplexedConnection>>,
 }
@@ -48,8 +56,9 @@ impl RedisServer {
         let port = listener.local_addr().expect("its number").port();
         drop(listener);
         Self {
-            process: spawn(port).await,
+            process: Mutex::new(spawn(port).await),
             port,
+            data: tempfile::tempdir().expect("a temporary folder"),
             only_client: Mutex::new(None),
         }
     }
@@ -95,6 +104,7 @@ impl RedisServer {
                 run(&mut connection, &["CLIENT", "KILL", "TYPE", "normal"]).await;
                 *self.only_client.lock().await = Some(connection);
             }
+            RedisRefusal::Loading => self.restart_loading().await,
         }
     }
 
@@ -110,7 +120,8 @@ impl RedisServer {
                     .await;
             }
             RedisRefusal::CannotPersist => {
-                let folder = self.process.folder().to_str().expect("UTF-8");
+                let process = self.process.lock().await;
+                let folder = process.folder().to_str().expect("UTF-8");
                 self.command(None, &["CONFIG", "SET", "dir", folder]).await;
                 self.command(None, &["BGSAVE"]).await;
                 self.wait_for_save("ok").await;
@@ -128,7 +139,38 @@ impl RedisServer {
                 let mut connection = connection.expect("the only client");
                 run(&mut connection, &["CONFIG", "SET", "maxclients", "1000"]).await;
             }
+            RedisRefusal::Loading => {
+                self.command(None, &["CONFIG", "SET", "key-load-delay", "0"])
+                    .await;
+                let mut process = self.process.lock().await;
+                process.wait_for_line("Ready to accept connections").await;
+            }
         }
+    }
+
+    /// Restarts it with many keys, each of which takes a while to load. It answers connections meanwhile.
+    async fn restart_loading(&self) {
+        let [keys, delay] = LOADED_KEYS;
+        let folder = self.data.path().to_str().expect("UTF-8");
+        self.command(None, &["CONFIG", "SET", "dir", folder]).await;
+        // Redis answers once for each KiB that it has read.
+        self.command(None, &["CONFIG", "SET", "rdbcompression", "no"])
+            .await;
+        self.command(None, &["DEBUG", "POPULATE", keys, "filler", "1024"])
+            .await;
+        self.command(None, &["SAVE"]).await;
+        let mut process = self.process.lock().await;
+        process.kill().await;
+        let loading = [
+            "--dir",
+            folder,
+            "--key-load-delay",
+            delay,
+            "--loading-process-events-interval-bytes",
+            "1024",
+        ];
+        *process = spawn_with(self.port, &loading);
+        process.wait_for_line("Loading RDB produced by").await;
     }
 
     async fn connection(&self, password: Option<&str>) -> MultiplexedConnection {
@@ -171,7 +213,7 @@ impl RedisServer {
     /// # Panics
     /// When it cannot be killed.
     pub async fn kill(&mut self) {
-        self.process.kill().await;
+        self.process.get_mut().kill().await;
     }
 
     /// Starts it again, empty, where it was.
@@ -179,7 +221,7 @@ impl RedisServer {
     /// # Panics
     /// When it cannot be started.
     pub async fn restart(&mut self) {
-        self.process = spawn(self.port).await;
+        *self.process.get_mut() = spawn(self.port).await;
     }
 
     /// Makes it hang: it holds its connections and answers nothing.
@@ -187,7 +229,7 @@ impl RedisServer {
     /// # Panics
     /// When there is no `kill` command.
     pub async fn hang(&self) {
-        self.process.signal("-STOP").await;
+        self.process.lock().await.signal("-STOP").await;
     }
 
     /// Lets it go on.
@@ -195,13 +237,19 @@ impl RedisServer {
     /// # Panics
     /// When there is no `kill` command.
     pub async fn go_on(&self) {
-        self.process.signal("-CONT").await;
+        self.process.lock().await.signal("-CONT").await;
     }
 }
 
 async fn spawn(port: u16) -> Process {
+    let mut process = spawn_with(port, &[]);
+    process.wait_for_line("Ready to accept connections").await;
+    process
+}
+
+fn spawn_with(port: u16, more: &[&str]) -> Process {
     let port = port.to_string();
-    let arguments = [
+    let mut arguments = vec![
         "--port",
         &port,
         "--bind",
@@ -213,11 +261,12 @@ async fn spawn(port: u16) -> Process {
         // So that a test can change the folder of saves.
         "--enable-protected-configs",
         "yes",
+        "--enable-debug-command",
+        "yes",
     ];
+    arguments.extend(more);
     let none: [(&str, &str); 0] = [];
-    let mut process = Process::spawn("redis-server", &arguments, none);
-    process.wait_for_line("Ready to accept connections").await;
-    process
+    Process::spawn("redis-server", &arguments, none)
 }
 
 async fn run(connection: &mut MultiplexedConnection, words: &[&str]) {

@@ -23,7 +23,7 @@ use poem::{
 use prometheus::{Gauge, IntGaugeVec, Opts, Registry};
 use sea_orm::DbErr;
 use serde_json::{Value, json};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::{database_health::DatabaseHealth, delivery::Delivery, metrics::deliveries::register};
 
@@ -135,13 +135,10 @@ impl MetricsEndpoint {
 
     /// Checks each dependency, or returns the result of a recent check.
     async fn check_dependencies(&self) -> DependencyStates {
-        let Connections { redis, queue, .. } = &self.connections;
         let checks = &self.checks;
         let (database, redis, smtp) = tokio::join!(
             checks.database.ask(),
-            checks
-                .redis
-                .ask(health::check_redis(redis, &self.namespace, queue)),
+            self.check_redis(),
             checks.smtp.ask(self.probe_smtp()),
         );
         DependencyStates {
@@ -149,6 +146,22 @@ impl MetricsEndpoint {
             redis,
             smtp,
         }
+    }
+
+    async fn check_redis(&self) -> &'static str {
+        let Connections { redis, queue, .. } = &self.connections;
+        let attempt = health::check_redis(redis, &self.namespace, queue);
+        Box::pin(self.checks.redis.ask(attempt)).await
+    }
+
+    /// Checks Redis in the background until it works. The check logs the start and the end of the outage.
+    pub fn watch_redis(&self) {
+        let endpoint = self.clone();
+        tokio::spawn(async move {
+            while endpoint.check_redis().await != OK {
+                sleep(health::VALIDITY).await;
+            }
+        });
     }
 
     async fn probe_smtp(&self) -> Result<(), Refusal> {

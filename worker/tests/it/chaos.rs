@@ -78,7 +78,7 @@ impl Installation {
         }
         let redis = RedisServer::start().await;
         app.redis = TestRedis::at(&redis.url()).await;
-        app.connections.queue = app.redis.queue().await;
+        app.connections.queue = app.redis.queue();
         app.set("REDIS_URL", &redis.url());
         let namespace = app.redis.namespace().to_owned();
         app.set("REDIS_NAMESPACE", &namespace);

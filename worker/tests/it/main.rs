@@ -24,6 +24,8 @@ mod operator;
 mod priority;
 mod processes;
 mod redis_refusals;
+#[cfg(test)]
+mod redis_start;
 mod refusals;
 mod running;
 mod secrets;

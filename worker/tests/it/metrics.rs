@@ -37,7 +37,7 @@ async fn metrics_count_outcomes_and_health_names_dependencies() {
     app.clock = Clock::system();
     let mut redis = RedisServer::start().await;
     app.redis = TestRedis::at(&redis.url()).await;
-    app.connections.queue = app.redis.queue().await;
+    app.connections.queue = app.redis.queue();
     app.set("REDIS_URL", &redis.url());
     let namespace = app.redis.namespace().to_owned();
     app.set("REDIS_NAMESPACE", &namespace);

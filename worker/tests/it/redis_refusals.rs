@@ -7,13 +7,13 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::test_app::TestApp;
 
 /// Creates an app with its own Redis.
-async fn on(url: &str) -> TestApp {
+pub(crate) async fn on(url: &str) -> TestApp {
     let mut app = TestApp::new().await;
     app.redis = TestRedis::at(url).await;
     let namespace = app.redis.namespace().to_owned();
     app.set("REDIS_URL", url);
     app.set("REDIS_NAMESPACE", &namespace);
-    app.connections.queue = app.redis.queue().await;
+    app.connections.queue = app.redis.queue();
     app.connections.redis = latchkey_shared::redis::connect(url, &namespace)
         .await
         .expect("a Redis of the test's own");

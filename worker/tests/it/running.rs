@@ -45,7 +45,7 @@ async fn silent_connections_are_replaced() {
     app.connections.redis = latchkey_shared::redis::connect(&url, namespace)
         .await
         .unwrap();
-    app.connections.queue = Queue::connect(&url, namespace).await.unwrap();
+    app.connections.queue = Queue::new(&url, namespace).unwrap();
     let mut lines = vec![redis];
     if app.database.is_postgres() {
         let (line, url) = Forwarder::before(app.database.url()).await;

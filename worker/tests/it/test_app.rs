@@ -95,7 +95,7 @@ impl TestApp {
                 redis: latchkey_shared::redis::connect(redis.url(), redis.namespace())
                     .await
                     .unwrap(),
-                queue: redis.queue().await,
+                queue: redis.queue(),
             },
             database,
             redis,

@@ -8,3 +8,4 @@ pub(crate) mod full_disk;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod outage;
+pub(crate) mod redis_start;

@@ -136,14 +136,14 @@ async fn redis_silent_connections_are_replaced() {
     let (redis, forwarder) = TestRedis::behind_a_forwarder().await;
     let app = TestApp::on_redis(redis, &[]).await;
     app.logged_in_user("ada@example.com").await;
-    let queue = app.redis.queue().await;
+    let queue = app.redis.queue();
     let pushed = queue.depth(Priority::High).await.unwrap();
 
     forwarder.silence();
 
     // The requests are more frequent than the idle time after which fred would drop a connection.
     wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
-    let queue = app.redis.queue().await;
+    let queue = app.redis.queue();
     wait_until(async || {
         app.request_reset("ada@example.com").await;
         queue.depth(Priority::High).await.unwrap() > pushed

@@ -180,7 +180,7 @@ impl TestApp {
             redis: latchkey_shared::redis::connect(redis.url(), redis.namespace())
                 .await
                 .unwrap(),
-            queue: redis.queue().await,
+            queue: redis.queue(),
         };
         let clock = Clock::fixed();
         let app = app(&variables, &connections, clock.clone());

@@ -27,11 +27,28 @@ pub(super) async fn check(config: &Config, clock: &Clock, report: &mut Report) {
 async fn try_check(config: &Config, clock: &Clock, report: &mut Report) -> Result<(), Refusal> {
     let url = config.common.redis_url.as_str();
     let namespace = &config.common.redis_namespace;
-    let client = redis::connect(url, namespace)
-        .await
-        .map_err(|error| Refusal::from(&error))?;
+    let client = redis::connect(url, namespace).await?;
+    // During an outage the client is not connected, and the check of writes below names the reason.
+    if client.is_connected() {
+        check_server(&client, clock, report).await;
+    }
+    let queue = Queue::new(url, namespace).map_err(|error| Refusal::from(&error))?;
+    let written = health::check_redis(&client, namespace, &queue).await;
+    match queue_depths(&queue).await {
+        Ok(depths) => report.ok("redis", format!("wake-ups in the queue: {depths}")),
+        Err(error) if written.is_ok() => report.refusal("redis", &Refusal::from(&error)),
+        // The same reason as that of the writes.
+        Err(_) => {}
+    }
+    written?;
+    report.ok("redis", "accepts writes");
+    Ok(())
+}
+
+/// Checks version, configuration and clock.
+async fn check_server(client: &Client, clock: &Clock, report: &mut Report) {
     let before = clock.now();
-    match info(&client).await {
+    match info(client).await {
         Ok(info) => {
             check_info(&info, report);
             let micros = info_field(&info, "server_time_usec").parse().ok();
@@ -41,18 +58,6 @@ async fn try_check(config: &Config, clock: &Clock, report: &mut Report) -> Resul
         }
         Err(error) => report.refusal("redis", &Refusal::from(&error)),
     }
-    let queue = Queue::connect(url, namespace)
-        .await
-        .map_err(|error| Refusal::from(&error))?;
-    match health::check_redis(&client, namespace, &queue).await {
-        Ok(()) => report.ok("redis", "accepts writes"),
-        Err(refusal) => report.refusal("redis", &refusal),
-    }
-    let depths = queue_depths(&queue)
-        .await
-        .map_err(|error| Refusal::from(&error))?;
-    report.ok("redis", format!("wake-ups in the queue: {depths}"));
-    Ok(())
 }
 
 /// Returns the output of `INFO`, which managed services allow even where they forbid `CONFIG`.

@@ -1,6 +1,8 @@
 //! `/admin/setup/{token}/`: creates the first administrator. While no superuser exists, the API logs a link to this page at its
 //! start. The link works once.
 
+use std::{sync::atomic::Ordering, time::Duration};
+
 use askama::Template;
 use fred::{
     interfaces::KeysInterface as _,
@@ -19,6 +21,7 @@ use poem::{
     http::StatusCode,
     web::{Data, Path},
 };
+use tokio::time::sleep;
 
 use crate::admin::dashboard::{
     context::View, csrf::Form, form_state::FormState, redirect::redirect_with_flash,
@@ -42,11 +45,43 @@ struct Page {
     form: FormState,
 }
 
-/// Logs the link, unless a superuser exists.
+/// The interval of attempts to store a link while Redis fails.
+const RETRY_PERIOD: Duration = Duration::from_secs(3);
+
+/// Logs the link, unless a superuser exists. While Redis fails, tries again in the background.
+///
+/// # Errors
+/// When the database fails.
 pub async fn announce(app: &App) -> Result<(), ApiError> {
     if staff::has_superuser(&app.db).await? {
         return Ok(());
     }
+    if let Err(error) = log_link(app).await {
+        tracing::warn!(
+            %error,
+            "No superuser exists, and the link to create one cannot be stored yet; it follows when Redis works"
+        );
+        tokio::spawn(announce_later(app.clone()));
+    }
+    Ok(())
+}
+
+async fn announce_later(app: App) {
+    while !app.stopping.load(Ordering::Relaxed) {
+        sleep(RETRY_PERIOD).await;
+        let announced = match staff::has_superuser(&app.db).await {
+            Ok(false) => log_link(&app).await,
+            checked => checked.map(|_| ()).map_err(ApiError::from),
+        };
+        match announced {
+            Ok(()) => return,
+            Err(error) => tracing::debug!(%error, "The setup link is still not stored"),
+        }
+    }
+}
+
+/// Stores the nonce of a link and logs the link.
+async fn log_link(app: &App) -> Result<(), ApiError> {
     let key = key(app);
     let new = ResetToken::generate();
     let expire = Some(Expiration::EX(LINK_SECONDS));

@@ -6,147 +6,10 @@
 
 use fred::error::ErrorKind;
 
+use self::known::{FAULTS, Fault};
 use crate::dependency::{Diagnosis, Refusal};
 
-/// An error of Redis that operators can cause.
-struct Fault {
-    /// Error codes, as Redis and as redis-rs spell them, and phrases of texts without a code.
-    marks: &'static [&'static str],
-    /// Whether a new connection may reach a working server: after a failover behind a name or a virtual address, or after a change
-    /// of the password.
-    reconnects: bool,
-    diagnosis: Diagnosis,
-}
-
-/// The known errors. The first one that matches applies.
-const FAULTS: &[Fault] = &[
-    Fault {
-        marks: &["READONLY", "ReadOnly"],
-        reconnects: true,
-        diagnosis: Diagnosis {
-            word: "read-only",
-            remedy: "this Redis is a replica: point REDIS_URL at the primary, or promote this one (REPLICAOF NO ONE)",
-        },
-    },
-    Fault {
-        marks: &["OOM"],
-        reconnects: false,
-        diagnosis: Diagnosis {
-            word: "out of memory",
-            remedy: "raise maxmemory (CONFIG SET maxmemory), or delete data of other programs in this Redis",
-        },
-    },
-    Fault {
-        marks: &["MISCONF"],
-        reconnects: false,
-        diagnosis: Diagnosis {
-            word: "cannot persist",
-            remedy: "free space on Redis' disk or make its folder writable (see the log of Redis); Redis accepts writes again after its next save that succeeds",
-        },
-    },
-    Fault {
-        marks: &["LOADING", "BusyLoading"],
-        reconnects: false,
-        diagnosis: Diagnosis {
-            word: "loading",
-            remedy: "wait until Redis has loaded its data",
-        },
-    },
-    Fault {
-        // Without a login, Redis refuses calls with more than 10 arguments before it reads them.
-        marks: &["NOAUTH", "unauthenticated"],
-        reconnects: true,
-        diagnosis: Diagnosis {
-            word: "refuses the login",
-            remedy: "put user and password into REDIS_URL: redis://user:password@host",
-        },
-    },
-    Fault {
-        marks: &["WRONGPASS"],
-        reconnects: true,
-        diagnosis: Diagnosis {
-            word: "refuses the login",
-            remedy: "correct user and password in REDIS_URL",
-        },
-    },
-    Fault {
-        marks: &[
-            "NOPERM",
-            "NoPerm",
-            "ACL failure in script",
-            "The user executing the script can't",
-        ],
-        reconnects: true,
-        diagnosis: Diagnosis {
-            word: "not permitted",
-            remedy: "allow the user of REDIS_URL all commands on the keys of REDIS_NAMESPACE (ACL SETUSER)",
-        },
-    },
-    Fault {
-        marks: &["MASTERDOWN", "MasterDown"],
-        reconnects: true,
-        diagnosis: Diagnosis {
-            word: "no primary",
-            remedy: "this Redis is a replica that has lost its primary: start the primary, or point REDIS_URL at the new one",
-        },
-    },
-    Fault {
-        marks: &["CLUSTERDOWN", "ClusterDown"],
-        reconnects: true,
-        diagnosis: Diagnosis {
-            word: "cluster down",
-            remedy: "repair the cluster (redis-cli --cluster check); Latchkey requires a single Redis, not a cluster",
-        },
-    },
-    Fault {
-        marks: &["NOREPLICAS"],
-        reconnects: false,
-        diagnosis: Diagnosis {
-            word: "no replicas",
-            remedy: "start the replicas that min-replicas-to-write asks for, or lower it",
-        },
-    },
-    Fault {
-        marks: &["BUSY"],
-        reconnects: false,
-        diagnosis: Diagnosis {
-            word: "busy",
-            remedy: "a script of another program blocks Redis: SCRIPT KILL ends it",
-        },
-    },
-    Fault {
-        marks: &["max number of clients"],
-        reconnects: false,
-        diagnosis: Diagnosis {
-            word: "too many clients",
-            remedy: "raise maxclients (CONFIG SET maxclients, and in redis.conf), or end other clients of this Redis (CLIENT LIST)",
-        },
-    },
-    Fault {
-        marks: &["DENIED"],
-        reconnects: false,
-        diagnosis: Diagnosis {
-            word: "protected mode",
-            remedy: "this Redis accepts only local clients: set a password (requirepass) and put it into REDIS_URL, or correct bind and protected-mode in redis.conf",
-        },
-    },
-    Fault {
-        marks: &["WRONGTYPE"],
-        reconnects: false,
-        diagnosis: Diagnosis {
-            word: "wrong type",
-            remedy: "another program has written keys of REDIS_NAMESPACE: delete those keys, or choose another REDIS_NAMESPACE",
-        },
-    },
-    Fault {
-        marks: &["unknown command", "Unknown Redis command"],
-        reconnects: false,
-        diagnosis: Diagnosis {
-            word: "lacks a command",
-            remedy: "Latchkey needs all commands of Redis 6.2: update Redis, or remove rename-command from redis.conf",
-        },
-    },
-];
+mod known;
 
 const NO_ANSWER: Diagnosis = Diagnosis {
     word: "does not answer",
@@ -180,6 +43,12 @@ fn find(text: &str) -> Option<&'static Fault> {
 #[must_use]
 pub fn is_cured_by_reconnecting(text: &str) -> bool {
     find(text).is_some_and(|fault| fault.reconnects)
+}
+
+/// Returns whether an error with this text is an outage of a Redis that answers, such as loading its data. It ends without a
+/// change of `REDIS_URL`.
+pub(crate) fn is_outage(text: &str) -> bool {
+    find(text).is_some_and(|fault| !fault.stops_start)
 }
 
 /// The texts of connection errors, as both clients and the operating system spell them.
@@ -221,6 +90,12 @@ impl Refusal {
     /// Returns whether the connection broke, so that a new one may get an answer.
     pub(crate) fn is_unreachable(&self) -> bool {
         self.diagnosis == UNREACHABLE
+    }
+
+    /// Returns whether a program stops at its start: Redis does not respond, or refuses until an operator changes a setting or a
+    /// permission.
+    pub(crate) fn stops_start(&self) -> bool {
+        self.is_unresponsive() || find(&self.cause).is_some_and(|fault| fault.stops_start)
     }
 
     /// Returns whether Redis did not respond, so that another client may know the reason.
@@ -352,11 +227,40 @@ mod tests {
             ("WRONGTYPE Operation against a key", "wrong type", false),
             ("ERR unknown command 'EVALSHA'", "lacks a command", false),
             ("ERR value is not an integer", "fails", false),
+            ("ERR DB index is out of range", "no such database", false),
         ] {
             let refusal = from_text(text);
             assert_eq!(refusal.diagnosis.word, word, "{text}");
             assert_eq!(is_cured_by_reconnecting(text), reconnects, "{text}");
             assert!(!refusal.diagnosis.remedy.is_empty());
+        }
+    }
+
+    /// R2: a restart during an outage of Redis is no outage of the programs.
+    #[test]
+    fn outage_does_not_stop_the_start() {
+        for (text, stops) in [
+            ("LOADING Redis is loading the dataset in memory", false),
+            ("OOM command not allowed", false),
+            ("READONLY You can't write", false),
+            ("MISCONF Redis is configured to save", false),
+            ("MASTERDOWN Link with MASTER is down", false),
+            ("BUSY Redis is busy running a script", false),
+            ("NOREPLICAS Not enough good replicas", false),
+            ("ERR max number of clients reached", false),
+            ("NOAUTH Authentication required.", true),
+            ("WRONGPASS invalid username-password pair", true),
+            ("NOPERM this user has no permissions", true),
+            ("DENIED Redis is running in protected mode", true),
+            ("ERR unknown command 'EVALSHA'", true),
+            ("ERR DB index is out of range", true),
+        ] {
+            assert_eq!(is_outage(text), !stops, "{text}");
+            assert_eq!(from_text(text).stops_start(), stops, "{text}");
+        }
+        for text in ["connection refused", "no answer in time"] {
+            assert!(!is_outage(text), "{text}");
+            assert!(from_text(text).stops_start(), "{text}");
         }
     }
 }
