@@ -14,12 +14,17 @@ use crate::create_indexes;
 pub(crate) struct Migration;
 
 /// The relay asks every second for due mails, and metrics ask for the oldest queued mail. The partial indexes hold few rows, so their
-/// size follows the backlog and not the history. Mails with codes name no account, so they are not in `idx_mails_user_id`.
-const INDEXES: [(&str, &str); 8] = [
+/// size follows the backlog and not the history. Mails with codes name no account, so they are not in `idx_mails_user_id` and
+/// `idx_mails_mailbox`. The latter serves mail budgets while Redis refuses writes.
+const INDEXES: [(&str, &str); 9] = [
     ("idx_mails_created_at", "mails (created_at)"),
     ("idx_mails_state", "mails (state, id)"),
     ("idx_mails_recipient", "mails (lower(recipient), id)"),
     ("idx_mails_recipient_key", "mails (recipient_key, id)"),
+    (
+        "idx_mails_mailbox",
+        "mails (recipient_mailbox, kind, created_at) WHERE user_id IS NOT NULL",
+    ),
     (
         "idx_mails_user_id",
         "mails (user_id, id) WHERE user_id IS NOT NULL",
@@ -48,6 +53,7 @@ impl MigrationTrait for Migration {
             .col(boolean(Mails::Urgent).default(false))
             .col(string_len(Mails::Recipient, 254))
             .col(string_len(Mails::RecipientKey, 254).default(""))
+            .col(string_len(Mails::RecipientMailbox, 254).default(""))
             .col(boolean(Mails::RecipientVerified).default(false))
             .col(uuid_null(Mails::ResetId))
             .col(big_integer_null(Mails::UserId))
@@ -83,6 +89,7 @@ enum Mails {
     Urgent,
     Recipient,
     RecipientKey,
+    RecipientMailbox,
     RecipientVerified,
     ResetId,
     UserId,

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod budget;
 #[cfg(test)]
+mod budget_by_rows;
+#[cfg(test)]
 mod chaos;
 mod connections;
 mod content;

@@ -87,6 +87,10 @@ pub async fn set_recipient(
     update_claimed(id, claimant)
         .col_expr(Column::Recipient, Expr::value(recipient.as_str()))
         .col_expr(Column::RecipientKey, Expr::value(recipient.key()))
+        .col_expr(
+            Column::RecipientMailbox,
+            Expr::value(recipient.key().mailbox()),
+        )
         .exec(db)
         .await?;
     Ok(())

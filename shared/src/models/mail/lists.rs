@@ -1,4 +1,4 @@
-//! Lists and counts of mails, for operators, metrics and budgets.
+//! Lists and counts of mails, for operators and metrics.
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
@@ -186,24 +186,6 @@ pub async fn last_sent(
         ..Filter::default()
     };
     list(db, sent, limit).await
-}
-
-/// Counts the mails of the same kind to the same account created after `since` and before this mail. Does not count suppressed
-/// mails.
-pub async fn count_earlier(
-    db: &impl ConnectionTrait,
-    mail: &Model,
-    user_id: i64,
-    since: DateTime<Utc>,
-) -> Result<u64, DbErr> {
-    Entity::find()
-        .filter(Column::UserId.eq(user_id))
-        .filter(Column::Id.lt(mail.id))
-        .filter(Column::Kind.eq(mail.kind.as_str()))
-        .filter(Column::CreatedAt.gt(since))
-        .filter(Column::State.ne(MailState::Suppressed))
-        .count(db)
-        .await
 }
 
 /// Returns the creation time of the oldest queued mail.

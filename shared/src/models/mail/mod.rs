@@ -4,6 +4,7 @@
 //! code, token or text: the worker renders the text when it sends the mail. [`crate::outbox`] creates the rows and notifies
 //! the worker.
 
+mod budget;
 mod claims;
 pub mod delivery_health;
 mod kind;
@@ -15,14 +16,15 @@ use chrono::{DateTime, Utc};
 use sea_orm::{IntoActiveModel as _, entity::prelude::*};
 
 pub use crate::models::mail::{
+    budget::{CountedMails, count_earlier},
     claims::{
         claim, end, extend_claim, mark_sent, release_claim, renew_claims, reschedule,
         set_recipient, take_due,
     },
     kind::{BudgetCause, MailKind, Priority},
     lists::{
-        Filter, ProblemCounts, count_earlier, count_problems, count_queued_and_recent, last_sent,
-        list, list_about, oldest_queued,
+        Filter, ProblemCounts, count_problems, count_queued_and_recent, last_sent, list,
+        list_about, oldest_queued,
     },
     maintenance::{cancel, delete_ended_before, retry},
     state::MailState,
@@ -46,6 +48,8 @@ pub struct Model {
     pub recipient: String,
     /// The key of the recipient's address. Lists look it up.
     pub recipient_key: EmailKey,
+    /// The key of the recipient's mailbox ([`EmailKey::mailbox`]), which the addresses of one mailbox share. Budgets count by it.
+    pub recipient_mailbox: EmailKey,
     /// The password reset whose one-time code the mail carries.
     pub reset_id: Option<Uuid>,
     /// The account that the mail is about.
@@ -131,6 +135,7 @@ pub(crate) fn new_row(id: Uuid, kind: MailKind, recipient: &Email, now: DateTime
         kind: kind.as_str().to_owned(),
         recipient: recipient.to_string(),
         recipient_key: recipient.key(),
+        recipient_mailbox: recipient.key().mailbox(),
         reset_id: None,
         user_id: None,
         locale: "en".to_owned(),

@@ -1,6 +1,5 @@
 //! Checks the mailbox budget of a mail before delivery.
 
-use chrono::TimeDelta;
 use latchkey_shared::{
     models::{
         mail::{self, BudgetCause, MailKind, MailState},
@@ -19,7 +18,7 @@ use crate::delivery::{
 
 /// The reserve of an account beyond the totals of a mailbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum ReserveKind {
+pub(super) enum ReserveKind {
     /// The account's own, as its owner has verified the address.
     Verified,
     /// One for all accounts whose address is the plain spelling of the mailbox. One account at a time has that address, but
@@ -111,7 +110,13 @@ impl Inner {
                 ))
             }
             Ok(Some(exceeded)) => Some(suppressed(exceeded.limit, reserve_kind)),
-            Err(_) if self.fits_by_rows(budget, mail, kind, owner.id).await? => None,
+            Err(_)
+                if self
+                    .fits_by_rows(budget.rates(), mail, kind, owner, reserve_kind)
+                    .await? =>
+            {
+                None
+            }
             Err(error) => Some(redis_unavailable("no budget", &error)),
         })
     }
@@ -132,24 +137,6 @@ impl Inner {
         let (limit, now) = (budget.rates().max_known_networks(), self.clock.now());
         let known = session::known_networks(&self.db, owner, limit, now).await?;
         Ok(known.contains(network))
-    }
-
-    /// Returns whether the rows alone show that a notice is within [`MailRates::cause`](super::MailRates::cause). This lets
-    /// notices through while Redis cannot count them. Codes need Redis anyway.
-    async fn fits_by_rows(
-        &self,
-        budget: &MailBudget,
-        mail: &mail::Model,
-        kind: MailKind,
-        owner: i64,
-    ) -> Result<bool, DbErr> {
-        if kind.purpose().is_some() {
-            return Ok(false);
-        }
-        let rate = budget.rates().cause;
-        let since = mail.created_at - TimeDelta::seconds(rate.seconds.into());
-        let earlier = mail::count_earlier(&self.db, mail, owner, since).await?;
-        Ok(earlier < u64::from(rate.count))
     }
 }
 

@@ -4,7 +4,8 @@
 //! owner has verified the address. Each reserve has [`MailRates::reserve`] mails.
 //!
 //! Mails are counted in Redis just before they are sent: once for all workers, outside requests, and only if they have a
-//! recipient. Each kind has its own budget, so that a flood of one kind suppresses no other.
+//! recipient. Each kind has its own budget, so that a flood of one kind suppresses no other. While Redis cannot count, the rows of
+//! the mails decide ([`rows`]).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fred::{clients::Client, error::Error, types::scripts::Script};
@@ -15,6 +16,7 @@ use latchkey_shared::{
 use uuid::Uuid;
 
 mod check;
+mod rows;
 
 /// Counts a mail, or returns the exceeded limit.
 const SCRIPT: &str = include_str!("mail_budget.lua");

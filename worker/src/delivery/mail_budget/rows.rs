@@ -1,0 +1,79 @@
+//! The budget of a mailbox while Redis cannot count: the rows of earlier notices decide.
+//!
+//! A notice is sent if the notices created before it leave room, whether they are sent or waiting. So the result does not depend on
+//! the order of deliveries, and parallel deliveries cannot exceed the budget. A notice that does not fit waits until Redis counts
+//! again. Mails with a one-time code need Redis anyway.
+
+use chrono::TimeDelta;
+use latchkey_shared::{
+    config::rate::Rate,
+    models::{
+        mail::{self, BudgetCause, CountedMails, MailKind},
+        user,
+    },
+};
+use sea_orm::DbErr;
+
+use crate::delivery::{
+    Inner,
+    mail_budget::{MailRates, check::ReserveKind},
+};
+
+impl Inner {
+    /// Returns whether a notice is within the budget of its mailbox, with the limits that Redis applies.
+    pub(super) async fn fits_by_rows(
+        &self,
+        rates: &MailRates,
+        mail: &mail::Model,
+        kind: MailKind,
+        owner: &user::Model,
+        reserve: Option<ReserveKind>,
+    ) -> Result<bool, DbErr> {
+        if kind.purpose().is_some() {
+            return Ok(false);
+        }
+        let fits = async |counted, rate| self.leaves_room(mail, counted, rate).await;
+        let cause = match kind.budget_cause() {
+            BudgetCause::Account => Some(CountedMails::AboutAccount(owner.id)),
+            BudgetCause::CustomerNetwork => mail
+                .customer_network
+                .as_deref()
+                .map(CountedMails::OfNetwork),
+        };
+        if let Some(cause) = cause
+            && !fits(cause, rates.cause).await?
+        {
+            return Ok(false);
+        }
+        if fits(CountedMails::OfMailbox, rates.hour).await?
+            && fits(CountedMails::OfMailbox, rates.day).await?
+        {
+            return Ok(true);
+        }
+        match (cause, reserve) {
+            (Some(account @ CountedMails::AboutAccount(_)), Some(ReserveKind::Verified)) => {
+                fits(account, rates.reserve()).await
+            }
+            (Some(account @ CountedMails::AboutAccount(_)), Some(ReserveKind::Plain)) => {
+                let first = Rate::new(1, rates.day.seconds);
+                Ok(fits(account, first).await?
+                    && fits(CountedMails::ToPlainSpelling, rates.reserve()).await?)
+            }
+            // The rows do not show which mails were caused from a known network.
+            _ => Ok(false),
+        }
+    }
+
+    /// Returns whether earlier notices leave room for this one in a rate.
+    async fn leaves_room(
+        &self,
+        mail: &mail::Model,
+        counted: CountedMails<'_>,
+        rate: Rate,
+    ) -> Result<bool, DbErr> {
+        let since = mail.created_at - TimeDelta::seconds(rate.seconds.into());
+        let max = u64::from(rate.count);
+        let earlier = mail::count_earlier(&self.db, mail, counted, since, max).await?;
+        Ok(earlier < max)
+    }
+}
