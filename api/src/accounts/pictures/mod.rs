@@ -34,6 +34,7 @@ mod encode;
 mod form_field;
 pub mod media_dir;
 mod queue;
+mod reencode;
 mod scale;
 pub mod serve;
 
@@ -156,7 +157,7 @@ impl PictureStore {
             let bytes = decode::memory_needed(&upload.bytes, upload.format)?;
             Ok((bytes, upload))
         };
-        let decode = move |upload| reencode(&upload, max_size);
+        let decode = move |upload| reencode::reencode(&upload, max_size);
         self.decoders.run(measure, decode).await
     }
 
@@ -249,20 +250,6 @@ pub struct StoredPicture {
     pub bytes: u64,
     /// The media type of the file.
     pub media_type: &'static str,
-}
-
-/// Decodes, scales and converts an upload, and encodes the result.
-fn reencode(upload: &Upload, max_size: u32) -> Result<Picture, Invalid> {
-    if !complete::is_complete(&upload.bytes, upload.format) {
-        return Err(not_a_picture());
-    }
-    let decoded = decode::decode(&upload.bytes, upload.format)?;
-    // Scaling first makes the other steps cheap.
-    let small = scale::shrink(decoded.pixels, max_size, decoded.inks.is_none());
-    let mut srgb = colour::to_srgb(small, decoded.inks, decoded.icc_profile.as_deref());
-    // Applied to the pixels, as metadata is not stored.
-    srgb.apply_orientation(decoded.orientation);
-    encode::encode(srgb.into_rgba8()).ok_or_else(not_a_picture)
 }
 
 fn invalid(reason: Invalid) -> ApiError {

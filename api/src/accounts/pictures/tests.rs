@@ -8,7 +8,7 @@ use image::{
 };
 use moxcms::ColorProfile;
 
-use crate::accounts::pictures::{MAX_STORED_BYTES, Picture, Upload, reencode};
+use crate::accounts::pictures::{MAX_STORED_BYTES, Picture, Upload, reencode::reencode};
 
 const MAX_SIZE: u32 = 512;
 
