@@ -71,7 +71,7 @@ async fn sweep(queue: &Queue) {
             Ok(0) => return,
             Ok(_) => {}
             Err(error) => {
-                tracing::debug!(%error, "Queue not swept");
+                tracing::debug!(%error, "Finished jobs not removed from the queue");
                 return;
             }
         }

@@ -38,11 +38,11 @@ pub(super) async fn run(arguments: CreateSuperuser) -> anyhow::Result<()> {
     let app = open().await?;
     let email: Email = parse(
         "email address",
-        &given_or_asked(arguments.email, "Email address: ")?,
+        &argument_or_prompt(arguments.email, "Email address: ")?,
     )?;
     let username: Username = parse(
         "username",
-        &given_or_asked(arguments.username, "Username: ")?,
+        &argument_or_prompt(arguments.username, "Username: ")?,
     )?;
     let password: Password = parse("password", &read_password(arguments.password_stdin)?)?;
     let owner = Owner {
@@ -66,11 +66,11 @@ pub(super) async fn run(arguments: CreateSuperuser) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn given_or_asked(given: Option<String>, question: &str) -> anyhow::Result<String> {
-    if let Some(given) = given {
-        return Ok(given.trim().to_owned());
+fn argument_or_prompt(argument: Option<String>, prompt: &str) -> anyhow::Result<String> {
+    if let Some(argument) = argument {
+        return Ok(argument.trim().to_owned());
     }
-    print(question)?;
+    print(prompt)?;
     first_line()
 }
 
@@ -88,7 +88,7 @@ fn read_password(from_stdin: bool) -> anyhow::Result<String> {
 fn first_line() -> anyhow::Result<String> {
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line)? == 0 {
-        bail!("standard input ended before the answer");
+        bail!("standard input is empty, but a line was expected");
     }
     Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }

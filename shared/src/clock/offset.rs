@@ -61,7 +61,7 @@ impl Clock {
             Ok(Some(measured)) => apply(system, measured),
             Ok(None) => tracing::debug!("Redis answered too slowly to measure the clock's offset"),
             Err(error) => {
-                tracing::debug!(%error, "The clock's offset was not measured; the last one stays");
+                tracing::debug!(%error, "Clock offset not measured; the last one stays in use");
             }
         }
         has_answered
@@ -82,7 +82,7 @@ fn apply(system: &System, measured: Measurement) {
     if (measured.offset - TimeDelta::microseconds(before)).abs() > NOTABLE {
         tracing::warn!(
             clock.offset_ms = measured.offset.num_milliseconds(),
-            "The machine's clock differs from that of Redis; this program goes by Redis. Let both machines keep time by NTP"
+            "The machine's clock differs from that of Redis, which this program uses. Synchronize both machines by NTP"
         );
     }
 }

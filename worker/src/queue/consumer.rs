@@ -117,7 +117,7 @@ pub async fn run(queue: Queue, priority: Priority, slots: DeliverySlots) {
         let started_at = Instant::now();
         let name = format!("{}-{}", ClientId::default(), Uuid::now_v7());
         if let Err(error) = queue.register_worker(&name, priority).await {
-            tracing::debug!(%error, "Queue worker not announced");
+            tracing::debug!(%error, "Queue worker not registered");
         }
         let monitor = monitor(name, &queue, priority, &slots);
         let context = monitor.context();

@@ -45,7 +45,7 @@ impl FromStr for Head {
 #[derive(Debug, thiserror::Error)]
 pub enum ChainError {
     /// The content or the position of this event, or of one before it, was changed.
-    #[error("event {0} was altered, or stands where it was not written")]
+    #[error("event {0} was altered or moved")]
     Altered(i64),
     /// The event with this number does not exist.
     #[error("event {0} is missing")]

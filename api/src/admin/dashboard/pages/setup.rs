@@ -75,7 +75,7 @@ async fn announce_later(app: App) {
         };
         match announced {
             Ok(()) => return,
-            Err(error) => tracing::debug!(%error, "The setup link is still not stored"),
+            Err(error) => tracing::debug!(%error, "Setup link not stored yet"),
         }
     }
 }

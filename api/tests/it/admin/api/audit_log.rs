@@ -99,7 +99,7 @@ async fn audit_verification_reports_altered_event() {
         response.body,
         json!({
             "whole": false, "events": null, "head": null,
-            "broken": "event 1 was altered, or stands where it was not written",
+            "broken": "event 1 was altered or moved",
         })
     );
 }
