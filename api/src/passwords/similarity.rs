@@ -11,7 +11,10 @@ use latchkey_shared::{
 };
 use url::Host;
 
-use crate::passwords::common::{Forms, MIN_WORD, bare, reversed, spellings};
+use crate::passwords::{
+    common::{Forms, MIN_WORD},
+    variations::{bare, letters, reversed, spellings, unit},
+};
 
 /// Similarity from which a password is too similar to a known text (0 to 1).
 const TOO_SIMILAR: f64 = 0.7;
@@ -50,16 +53,19 @@ impl<'a> Owner<'a> {
     pub(super) fn known(self) -> Vec<Known> {
         let email = self.email.as_str().to_lowercase();
         let (local, domain) = email.rsplit_once('@').unwrap_or_default();
+        // Mail to `ada+shop@` arrives at `ada@` (RFC 5233).
+        let (mailbox, _) = local.split_once('+').unwrap_or_default();
         let mut known = vec![
             Known::whole("e-mail address", &email),
             Known::whole("e-mail address", local),
+            Known::whole("e-mail address", mailbox),
             Known::whole("user name", self.username.as_str()),
         ];
         known.extend(Known::parts("e-mail address", local));
-        known.extend(Known::parts("e-mail address", domain));
+        known.extend(Known::domain("e-mail address", domain));
         known.extend(Known::parts("user name", self.username.as_str()));
         if let Some(number) = self.phone_number {
-            known.push(Known::whole("phone number", number.as_str()));
+            known.extend(Known::phone_number(number.as_str()));
         }
         known.extend(self.date_birth.into_iter().flat_map(Known::date));
         known
@@ -140,13 +146,36 @@ impl Known {
         }
     }
 
+    fn part(what: &'static str, text: &str) -> Self {
+        Self {
+            is_whole: false,
+            ..Self::whole(what, text)
+        }
+    }
+
     /// Returns the words of a text.
     fn parts(what: &'static str, text: &str) -> Vec<Self> {
         text.split(|c: char| !c.is_alphanumeric())
-            .map(|part| Self {
-                is_whole: false,
-                ..Self::whole(what, part)
-            })
+            .map(|part| Self::part(what, part))
+            .collect()
+    }
+
+    /// Returns the words of a domain as it is written and with U-labels, which users read and type.
+    fn domain(what: &'static str, domain: &str) -> Vec<Self> {
+        let (unicode, _) = idna::domain_to_unicode(domain);
+        let spellings = BTreeSet::from([domain, &unicode]).into_iter();
+        spellings
+            .flat_map(|domain| Self::parts(what, domain))
+            .collect()
+    }
+
+    /// Returns a number in E.164 form, with its country code of one to three digits and without.
+    fn phone_number(number: &str) -> Vec<Self> {
+        let what = "phone number";
+        let national = (2..=4).filter_map(|start| number.get(start..));
+        national
+            .map(|number| Self::part(what, number))
+            .chain([Self::whole(what, number)])
             .collect()
     }
 
@@ -169,11 +198,8 @@ impl Known {
             }
         }
         let long = texts.into_iter().filter(|text| text.len() >= MIN_WORD);
-        long.map(|text| Self {
-            is_whole: false,
-            ..Self::whole("date of birth", &text)
-        })
-        .collect()
+        long.map(|text| Self::part("date of birth", &text))
+            .collect()
     }
 
     /// Returns the product name, the host and their words.
@@ -184,30 +210,37 @@ impl Known {
         if let Some(Host::Domain(host)) = host {
             let what = "address of this service";
             known.push(Self::whole(what, host));
-            known.extend(Self::parts(what, host));
+            known.extend(Self::domain(what, host));
         }
         known
     }
 
-    /// Whether a reading of a password, or one of its forms, is this text with little added.
+    /// Whether a reading of a password, or one of its forms, is this text with little added, or with digits and signs only.
     fn is_resembled_by(&self, password: &str, forms: &Forms) -> bool {
-        self.texts
-            .iter()
-            .any(|text| self.is_like(text, password, forms))
+        let mut texts = self.texts.iter();
+        texts.any(|text| has_letters_of(password, text) || self.is_like(text, password, forms))
     }
 
     fn is_like(&self, text: &str, password: &str, forms: &Forms) -> bool {
+        let word = bare(text);
+        if !word.is_empty() && forms.contain(&word) {
+            return true;
+        }
         let length = text.chars().count();
         // Shorter texts would match too many passwords.
         if length < MIN_WORD {
             return false;
         }
         let is_mostly = || password.contains(text) && password.chars().count() < length + MIN_WORD;
-        let word = bare(text);
-        (word.chars().count() >= MIN_WORD && forms.contain(&word))
-            || is_mostly()
-            || (self.is_whole && likeness(password, text) >= TOO_SIMILAR)
+        is_mostly() || (self.is_whole && likeness(password, text) >= TOO_SIMILAR)
     }
+}
+
+/// Returns whether the letters of a password are those of a text, forwards or backwards, once or repeated: `bob12345!`.
+fn has_letters_of(password: &str, text: &str) -> bool {
+    let (written, word) = (letters(password), letters(text));
+    let backwards = reversed(&word);
+    !word.is_empty() && [unit(&word), unit(&backwards)].contains(&unit(&written))
 }
 
 /// Returns the similarity of two texts (0 to 1): the larger of edit distance and common character pairs.

@@ -1,0 +1,102 @@
+//! Detection of dates as passwords: `01.02.1990`, `19900201`, `010290 020391`.
+
+use chrono::NaiveDate;
+
+/// Maximum number of dates in a password that is nothing but dates.
+const MAX_DATES: usize = 2;
+
+/// Years of four digits in dates.
+const YEARS: std::ops::RangeInclusive<i32> = 1900..=2099;
+
+/// Returns whether a text consists of one or two dates in ASCII digits, and otherwise of signs only. A date has day, month and year in
+/// any usual order, and a year has two or four digits. Without separators, day and month have two digits.
+pub(super) fn are_dates(text: &str) -> bool {
+    let groups: Vec<_> = text
+        .split(|c: char| !c.is_ascii_digit())
+        .filter(|digits| !digits.is_empty())
+        .collect();
+    !groups.is_empty()
+        && !text.contains(char::is_alphabetic)
+        && consist_of_dates(&groups, MAX_DATES)
+}
+
+/// Returns whether groups of digits consist of at most `most` dates.
+fn consist_of_dates(groups: &[&str], most: usize) -> bool {
+    let [first, rest @ ..] = groups else {
+        return true;
+    };
+    if most == 0 {
+        return false;
+    }
+    let is_separated = groups.first_chunk().is_some_and(|date| is_date(*date));
+    (is_separated && consist_of_dates(&groups[3..], most - 1))
+        || [(4, 6, 8), (2, 4, 8), (2, 4, 6)]
+            .into_iter()
+            .any(|(a, b, end)| {
+                first.split_at_checked(end).is_some_and(|(date, left)| {
+                    let others: Vec<_> =
+                        [left].into_iter().filter(|left| !left.is_empty()).collect();
+                    is_date([&date[..a], &date[a..b], &date[b..]])
+                        && consist_of_dates(&[&others, rest].concat(), most - 1)
+                })
+            })
+}
+
+/// Returns whether three numbers are day, month and year, in an order that starts or ends with the year.
+fn is_date(parts: [&str; 3]) -> bool {
+    let [a, b, c] = parts;
+    [[a, b, c], [a, c, b], [c, b, a], [c, a, b]]
+        .into_iter()
+        .any(|[year, month, day]| {
+            let year = match (year.len(), year.parse()) {
+                (2, Ok(year)) => Some(2000 + year),
+                (4, Ok(year)) => Some(year).filter(|year| YEARS.contains(year)),
+                _ => None,
+            };
+            let (month, day) = (month.parse().unwrap_or(0), day.parse().unwrap_or(0));
+            year.is_some_and(|year| NaiveDate::from_ymd_opt(year, month, day).is_some())
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// P3
+    #[test]
+    fn one_or_two_dates_are_dates() {
+        for yes in [
+            "01.02.1990",
+            "1.2.1990",
+            "1990-02-01",
+            "19900201",
+            "19901302",
+            "02281990",
+            "28021990",
+            "28/02/90",
+            "!!28021990",
+            "010290020391",
+            "01021990-02031991",
+            "1.2.1990 2.3.1991",
+            "1990020119910302",
+            "29022000",
+        ] {
+            assert!(are_dates(yes), "{yes}");
+        }
+        for no in [
+            "",
+            "!!!!!!!!",
+            "47193028",
+            "31022000",
+            "18900201",
+            "32011990",
+            "19900201x",
+            "199002011",
+            "010290020391040592",
+            "1.2.1990.3",
+            "4719302856471",
+        ] {
+            assert!(!are_dates(no), "{no}");
+        }
+    }
+}
