@@ -30,6 +30,9 @@ mod mail;
 use certificate::Certificate;
 pub use mail::Mail;
 
+/// The length of the line of [`Fault::Endless`] in bytes: far more than a client should read, and an end for one that reads it all.
+pub const ENDLESS: usize = 16 * 1024 * 1024;
+
 /// How the server fails, from now on and until it is told otherwise.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -65,6 +68,8 @@ pub enum Fault {
     DropAfterAccept(usize),
     /// Every command of this stage gets this reply, of one line or more. After a 421 the connection ends (RFC 5321, 3.8).
     Reply(Stage, &'static str),
+    /// Every command of this stage gets a reply of one line of [`ENDLESS`] bytes, and the connection ends.
+    Endless(Stage),
     /// These recipients get this reply, which may be invalid.
     ReplyToRecipients(Vec<String>, &'static [u8]),
     /// After a mail, the next sender on its connection gets this reply, if any, and the connection ends.

@@ -154,3 +154,53 @@ async fn raw_delimiter_in_smtp_password_stops_start() {
         );
     }
 }
+
+/// R3: a line without an end fills no memory, at any stage, with and without TLS.
+#[tokio::test]
+async fn reply_without_end_defers_after_128_kib() {
+    for security in [Security::Plain, Security::StartTls, Security::Implicit] {
+        let app = TestApp::with(security, None).await;
+        app.user("ada@example.com").await;
+        for stage in [
+            Stage::Greeting,
+            Stage::Ehlo,
+            Stage::Sender,
+            Stage::Recipient,
+            Stage::Data,
+            Stage::Body,
+        ] {
+            let (_, mail) = app.reset("ada@example.com").await;
+            app.sink.set_fault(Fault::Endless(stage));
+
+            assert_eq!(app.deliver(mail).await, Outcome::Deferred, "{stage:?}");
+
+            let reason = app.row(mail).await.last_error.unwrap_or_default();
+            let expected =
+                "reply not understood: the server sent more than 128 KiB in one conversation";
+            assert!(
+                reason.ends_with(expected),
+                "{security:?} {stage:?}: {reason}"
+            );
+        }
+    }
+}
+
+/// A connection that is used again has the whole limit for each mail.
+#[tokio::test]
+async fn long_replies_do_not_add_up_over_mails() {
+    let app = TestApp::new().await;
+    app.users(3).await;
+    let delivery = app.delivery();
+    // 60 KB.
+    let reply = format!(
+        "{}250 ok",
+        format!("250-{}\r\n", "x".repeat(990)).repeat(60)
+    );
+    app.sink
+        .set_fault(Fault::Reply(Stage::Sender, reply.leak()));
+    for number in 0..3 {
+        let (_, mail) = app.reset(&format!("user{number}@example.com")).await;
+        assert_eq!(delivery.deliver(mail).await.unwrap(), Outcome::Sent);
+    }
+    assert_eq!(app.sink.connections(), 1);
+}

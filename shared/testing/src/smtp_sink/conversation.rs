@@ -12,7 +12,7 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{Fault, Mail, Security, Shared, Stage};
+use super::{ENDLESS, Fault, Mail, Security, Shared, Stage};
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
@@ -69,6 +69,9 @@ async fn converse(mut stream: Box<dyn Stream>, shared: Arc<Shared>) -> io::Resul
         to: Vec::new(),
         mails: 0,
     };
+    if fault == Fault::Endless(Stage::Greeting) {
+        return conversation.say_endlessly().await;
+    }
     if let Some(reply) = conversation.scripted(Stage::Greeting) {
         return conversation.say(reply).await;
     }
@@ -105,6 +108,12 @@ impl Conversation {
             && verb == "MAIL"
         {
             return self.end(reply).await;
+        }
+        if let Some(stage) = Stage::of(verb)
+            && fault == Fault::Endless(stage)
+        {
+            self.say_endlessly().await?;
+            return Ok(Next::End);
         }
         if let Some(reply) = Stage::of(verb).and_then(|stage| self.scripted(stage)) {
             if verb == "RCPT" {
@@ -313,6 +322,10 @@ impl Conversation {
         if let Some(reply) = self.scripted(Stage::Body) {
             return self.answer(reply).await;
         }
+        if fault == Fault::Endless(Stage::Body) {
+            self.say_endlessly().await?;
+            return Ok(Next::End);
+        }
         if let Fault::RepeatSubject(code) = fault {
             let subject = &mail.subject;
             self.say(&format!("{code} looks like spam: {subject}"))
@@ -339,6 +352,14 @@ impl Conversation {
         let mut line = String::new();
         let read = self.stream.read_line(&mut line).await?;
         Ok((read > 0).then(|| line.trim_end().to_owned()))
+    }
+
+    async fn say_endlessly(&mut self) -> io::Result<()> {
+        let piece = [b'2'; 64 * 1024];
+        for _ in 0..ENDLESS / piece.len() {
+            self.stream.write_all(&piece).await?;
+        }
+        self.stream.flush().await
     }
 
     async fn say(&mut self, reply: impl AsRef<[u8]>) -> io::Result<()> {

@@ -13,7 +13,7 @@ use std::{
 use latchkey_shared::models::mail::delivery_health::{DeliveryFailure, FailureCause};
 use lettre::transport::smtp;
 
-use crate::transport::smtp::wording;
+use crate::transport::smtp::{stream::TOO_MUCH, wording};
 
 /// lettre's error when the connection is closed before the end of a reply.
 const CLOSED: &str = "incomplete response";
@@ -59,7 +59,7 @@ impl Stage {
 enum Reply {
     /// A reply code, and the enhanced status code at the start of the text, if any.
     Code(u16, Option<EnhancedCode>),
-    /// A reply that lettre cannot parse: it violates RFC 5321, 4.2, or is not UTF-8. lettre does not report its code.
+    /// A reply that lettre cannot parse: it violates RFC 5321, 4.2, is not UTF-8 or has no end. lettre does not report its code.
     Unreadable,
     /// No reply: the connection failed or was closed.
     Disconnected,
@@ -116,6 +116,17 @@ impl SmtpFailure {
                     && matches!(reply, Reply::Code(code, _) if refuses_recipient(code, &text)),
                 message,
             }
+        }
+    }
+
+    /// Creates the failure of a connection that was not established.
+    pub(super) fn to_connect(error: &io::Error) -> Self {
+        let stage = Stage::Connection;
+        Self {
+            stage,
+            reply: Reply::Disconnected,
+            is_final: false,
+            message: format!("{}: {error}", stage.as_str()),
         }
     }
 
@@ -268,7 +279,7 @@ fn is_unreadable(error: &smtp::Error, text: &str) -> bool {
     let source = error.source().and_then(|source| source.downcast_ref());
     // rustls also uses this kind, for a broken connection.
     source.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::InvalidData)
-        && text == NOT_UTF8
+        && [NOT_UTF8, TOO_MUCH].contains(&text)
 }
 
 fn first_word(text: &str) -> &str {

@@ -40,9 +40,14 @@ use crate::{
 
 mod conversation;
 mod failure;
+mod implicit_tls;
+mod stream;
 mod wording;
 
-use crate::transport::smtp::failure::{SmtpFailure, Stage};
+use crate::transport::smtp::{
+    failure::{SmtpFailure, Stage},
+    stream::{LimitedStream, ReceivedBytes},
+};
 
 /// How long an idle connection is kept. Servers close them after some minutes (RFC 5321, 4.5.3.2.7).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
@@ -60,9 +65,15 @@ pub struct Smtp {
     credentials: Option<Credentials>,
     ehlo_name: ClientId,
     timeout: Duration,
-    idle: Mutex<Vec<(AsyncSmtpConnection, Instant)>>,
+    idle: Mutex<Vec<(Connection, Instant)>>,
     /// Texts that no error may contain: the password, and the credentials as they are sent.
     secrets: Vec<String>,
+}
+
+/// A connection on which a conversation can start.
+struct Connection {
+    smtp: AsyncSmtpConnection,
+    received: ReceivedBytes,
 }
 
 impl Smtp {
@@ -127,7 +138,7 @@ impl Smtp {
         match connected {
             Ok(Ok(mut connection)) => {
                 // The server works, whatever its reply to `QUIT`.
-                let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
+                let _ = timeout(QUIT_TIMEOUT, connection.smtp.quit()).await;
                 Ok(())
             }
             Ok(Err(failure)) => {
@@ -162,36 +173,44 @@ impl Smtp {
 
     async fn send_over(
         &self,
-        mut connection: AsyncSmtpConnection,
+        mut connection: Connection,
         message: &Message,
     ) -> Result<(), SmtpFailure> {
-        let sent = conversation::send(&mut connection, message).await;
+        connection.received.reset();
+        let sent = conversation::send(&mut connection.smtp, message).await;
         match &sent {
             Ok(()) => self.keep(connection),
             // The outcome is known. If the server is there, it gets a `QUIT`.
-            Err(_) => drop(timeout(QUIT_TIMEOUT, connection.abort()).await),
+            Err(_) => drop(timeout(QUIT_TIMEOUT, connection.smtp.abort()).await),
         }
         sent
     }
 
-    async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpFailure> {
-        let address = (self.url.host.as_str(), self.url.port);
-        let implicit = self.tls.clone().filter(|_| self.url.tls == Tls::Implicit);
-        let mut connection = AsyncSmtpConnection::connect_tokio1(
-            address,
-            Some(self.timeout),
-            &self.ehlo_name,
-            implicit,
-            None,
-        )
-        .await
-        .map_err(SmtpFailure::at(Stage::Connection))?;
-        if let Some(tls) = self.tls.clone().filter(|_| self.uses_starttls(&connection)) {
-            let upgraded = connection.starttls(tls, &self.ehlo_name).await;
+    async fn connect(&self) -> Result<Connection, SmtpFailure> {
+        let received = ReceivedBytes::default();
+        let mut smtp = self.greet(received.clone()).await?;
+        if let Some(tls) = self.tls.clone().filter(|_| self.uses_starttls(&smtp)) {
+            let upgraded = smtp.starttls(tls, &self.ehlo_name).await;
             upgraded.map_err(SmtpFailure::at(Stage::Connection))?;
         }
-        self.authenticate(&mut connection).await?;
-        Ok(connection)
+        self.authenticate(&mut smtp).await?;
+        Ok(Connection { smtp, received })
+    }
+
+    /// Connects, starts TLS if it is implicit, and sends `EHLO`.
+    async fn greet(&self, received: ReceivedBytes) -> Result<AsyncSmtpConnection, SmtpFailure> {
+        let tcp = LimitedStream::connect(&self.url.host, self.url.port, received)
+            .await
+            .map_err(|error| SmtpFailure::to_connect(&error))?;
+        let stream = match self.tls.clone().filter(|_| self.url.tls == Tls::Implicit) {
+            Some(tls) => implicit_tls::start(tcp, tls)
+                .await
+                .map_err(SmtpFailure::at(Stage::Connection))?,
+            None => tcp,
+        };
+        AsyncSmtpConnection::connect_with_transport(stream, &self.ehlo_name)
+            .await
+            .map_err(SmtpFailure::at(Stage::Connection))
     }
 
     async fn authenticate(&self, connection: &mut AsyncSmtpConnection) -> Result<(), SmtpFailure> {
@@ -241,14 +260,14 @@ impl Smtp {
     }
 
     /// Takes the most recently used connection, unless it has been idle for too long.
-    fn take_idle(&self) -> Option<AsyncSmtpConnection> {
+    fn take_idle(&self) -> Option<Connection> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let (connection, since) = idle.pop()?;
         (since.elapsed() < IDLE_TIMEOUT).then_some(connection)
     }
 
     /// Keeps a connection for reuse. There are never more than concurrent conversations.
-    fn keep(&self, connection: AsyncSmtpConnection) {
+    fn keep(&self, connection: Connection) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         idle.retain(|(_, since)| since.elapsed() < IDLE_TIMEOUT);
         idle.push((connection, Instant::now()));

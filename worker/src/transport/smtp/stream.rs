@@ -1,0 +1,112 @@
+//! TCP connections to SMTP servers, with a limit on what a server may send.
+//!
+//! lettre reads a line before it checks the length. Without the limit, a line without an end would fill the worker's memory. The
+//! limit applies below TLS, because lettre adds TLS to the stream at `STARTTLS`.
+
+use std::{
+    io::{self, IoSlice},
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, ready},
+};
+
+use lettre::transport::smtp::client::AsyncTokioStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::TcpStream,
+};
+
+/// Maximum number of bytes that a server may send in one conversation: the start of a connection with TLS and login, or one mail.
+/// lettre accepts 100,000 for a single reply. Usual conversations have less than 10,000.
+const MAX_RECEIVED: usize = 128 * 1024;
+
+/// The error of a server that sends more.
+pub(super) const TOO_MUCH: &str = "the server sent more than 128 KiB in one conversation";
+
+/// The number of bytes that a server has sent in the current conversation. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub(super) struct ReceivedBytes(Arc<AtomicUsize>);
+
+impl ReceivedBytes {
+    /// Begins another conversation.
+    pub(super) fn reset(&self) {
+        self.0.store(0, Ordering::Relaxed);
+    }
+}
+
+/// A TCP connection that fails when its server sends too much.
+#[derive(Debug)]
+pub(super) struct LimitedStream {
+    tcp: TcpStream,
+    received: ReceivedBytes,
+}
+
+impl LimitedStream {
+    /// Connects to the first address of the host that accepts.
+    pub(super) async fn connect(
+        host: &str,
+        port: u16,
+        received: ReceivedBytes,
+    ) -> io::Result<Box<Self>> {
+        let tcp = TcpStream::connect((host, port)).await?;
+        Ok(Box::new(Self { tcp, received }))
+    }
+}
+
+impl AsyncTokioStream for LimitedStream {
+    fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.tcp.peer_addr()
+    }
+}
+
+impl AsyncRead for LimitedStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.received.0.load(Ordering::Relaxed) > MAX_RECEIVED {
+            return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, TOO_MUCH)));
+        }
+        let before = buffer.filled().len();
+        ready!(Pin::new(&mut self.tcp).poll_read(cx, buffer))?;
+        let read = buffer.filled().len() - before;
+        self.received.0.fetch_add(read, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for LimitedStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.tcp).poll_shutdown(cx)
+    }
+
+    /// rustls writes several TLS records at once.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.tcp.is_write_vectored()
+    }
+}
