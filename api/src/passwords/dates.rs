@@ -1,4 +1,4 @@
-//! Detection of dates as passwords: `01.02.1990`, `19900201`, `010290 020391`.
+//! Detection of dates as passwords: `01.02.1990`, `19900201`, `1feb1990`, `010290 020391`.
 
 use chrono::NaiveDate;
 
@@ -8,9 +8,31 @@ const MAX_DATES: usize = 2;
 /// Years of four digits in dates.
 const YEARS: std::ops::RangeInclusive<i32> = 1900..=2099;
 
-/// Returns whether a text consists of one or two dates in ASCII digits, and otherwise of signs only. A date has day, month and year in
-/// any usual order, and a year has two or four digits. Without separators, day and month have two digits.
+/// The months, which the first three letters stand for, too.
+const MONTHS: [&str; 12] = [
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
+];
+
+/// Returns whether a text in lower case consists of one or two dates, and otherwise of signs only. A date has day, month and year in
+/// any usual order. Day and year are in ASCII digits, the month is so or an English name, and a year has two or four digits. Without
+/// separators, day and month have two digits.
 pub(super) fn are_dates(text: &str) -> bool {
+    let mut text = text.to_owned();
+    for (number, month) in (1..).zip(MONTHS) {
+        let digits = format!(" {number} ");
+        text = text.replace(month, &digits).replace(&month[..3], &digits);
+    }
     let groups: Vec<_> = text
         .split(|c: char| !c.is_ascii_digit())
         .filter(|digits| !digits.is_empty())
@@ -80,6 +102,10 @@ mod tests {
             "1.2.1990 2.3.1991",
             "1990020119910302",
             "29022000",
+            "1feb1990",
+            "1. february 1990",
+            "1990-feb-01",
+            "feb 28 1990",
         ] {
             assert!(are_dates(yes), "{yes}");
         }
@@ -94,6 +120,9 @@ mod tests {
             "199002011",
             "010290020391040592",
             "1.2.1990.3",
+            "30feb1990",
+            "1market1990",
+            "decade1990",
             "4719302856471",
         ] {
             assert!(!are_dates(no), "{no}");
