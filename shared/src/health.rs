@@ -17,7 +17,7 @@ use crate::{
     database::{Database, Outage},
     dependency::{Diagnosis, Refusal},
     queue::Queue,
-    redis,
+    redis::{self, TypedKey},
 };
 
 /// How long a result is cached.
@@ -173,11 +173,17 @@ pub async fn check_database(db: &Database) -> Result<(), Refusal> {
     }
 }
 
-/// Attempts the writes of requests in Redis over both connections: the one for codes and limits, and the one of the queue.
-pub async fn check_redis(client: &Client, namespace: &str, queue: &Queue) -> Result<(), Refusal> {
+/// Attempts the writes of requests in Redis over both connections: the one for codes and limits, and the one of the queue. Also
+/// checks the types of the queue's keys and of `keys`.
+pub async fn check_redis(
+    client: &Client,
+    namespace: &str,
+    queue: &Queue,
+    keys: &[TypedKey],
+) -> Result<(), Refusal> {
     let (codes, queue) = tokio::join!(
         check_redis_twice(move || async move {
-            let written = redis::check_write(client, namespace).await;
+            let written = redis::check_write(client, namespace, keys).await;
             written.map_err(|error| Refusal::from(&error))
         }),
         check_redis_twice(move || async move {

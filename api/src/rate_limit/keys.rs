@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, fmt::Display};
 
 use latchkey_shared::{
-    redis,
+    redis::{self, TypedKey},
     types::email::{Email, EmailKey},
 };
 
@@ -54,6 +54,13 @@ impl Limiter {
     /// The prefix of the lists that track counters. The lifetime of their counters in seconds follows it, see `track.lua`.
     pub(super) fn lists_key(&self) -> String {
         self.key("newest:")
+    }
+
+    /// Returns the keys that all clients share, for the health check.
+    #[must_use]
+    pub fn fixed_keys(&self) -> Vec<TypedKey> {
+        let keys = self.lists().into_iter().chain([self.lockouts_key()]);
+        keys.map(|key| (key, "zset")).collect()
     }
 
     /// Returns the keys of all lists that track counters.

@@ -101,9 +101,11 @@ impl HealthChecks {
     pub async fn ask(&self, app: &App) -> DependencyStates {
         let Connections { db, redis, queue } = &self.connections;
         let namespace = &app.config.common.redis_namespace;
+        let keys = app.limits.fixed_keys();
         let (database, redis, media, smtp) = tokio::join!(
             self.database.ask(health::check_database(db)),
-            self.redis.ask(health::check_redis(redis, namespace, queue)),
+            self.redis
+                .ask(health::check_redis(redis, namespace, queue, &keys)),
             self.media.ask(check_media(app)),
             self.smtp.ask_indirectly(check_smtp(app)),
         );

@@ -124,7 +124,7 @@ impl SharedConfig {
             queue: Queue::new(url, namespace).map_err(|error| Refusal::from(&error))?,
         };
         let Connections { redis, queue, .. } = &connections;
-        let outage = match health::check_redis(redis, namespace, queue).await {
+        let outage = match health::check_redis(redis, namespace, queue, &[]).await {
             Err(refusal) if refusal.stops_start() => return Err(refusal.into()),
             checked => checked.err(),
         };

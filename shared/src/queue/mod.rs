@@ -25,7 +25,7 @@ use crate::{
     dependency::Refusal,
     models::mail::Priority,
     redis::{
-        fault,
+        TypedKey, fault,
         write_check::{self, WriteCheck},
     },
 };
@@ -332,8 +332,8 @@ fn names_set(config: &Config) -> String {
     format!("{}:names", config.workers_set())
 }
 
-/// The keys of a queue with their types, as the command TYPE spells them.
-fn typed_keys(config: &Config) -> [(String, &'static str); 8] {
+/// The keys of a queue with their types.
+fn typed_keys(config: &Config) -> [TypedKey; 8] {
     [
         (config.active_jobs_list(), "list"),
         (config.signal_list(), "list"),

@@ -113,11 +113,13 @@ async fn check_connection(client: &Client, namespace: &str) -> Result<(), Error>
     client.set(key, "", lifetime, None, false).await
 }
 
-/// Runs every Redis command of the programs on keys of its own, and checks the type of the list of lockouts.
-pub async fn check_write(client: &Client, namespace: &str) -> Result<(), Error> {
+/// A key of the programs with the type that it has if it exists, as the command TYPE spells it.
+pub type TypedKey = (String, &'static str);
+
+/// Runs every Redis command of the programs on keys of its own, and checks the types of `keys`.
+pub async fn check_write(client: &Client, namespace: &str, keys: &[TypedKey]) -> Result<(), Error> {
     let prefix = format!("{namespace}:health");
-    let lockouts = lockouts_key(namespace);
-    let check = WriteCheck::new(&prefix, [(lockouts, "zset")]);
+    let check = WriteCheck::new(&prefix, keys.iter().cloned());
     let script = Script::from_lua(write_check::SCRIPT);
     script
         .evalsha_with_reload(client, check.keys, check.arguments)

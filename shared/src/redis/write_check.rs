@@ -1,6 +1,8 @@
 //! The write check of Redis: a script that runs every command of the programs. Permissions (ACL) can forbid single commands, and
 //! scripts as a whole.
 
+use crate::redis::TypedKey;
+
 /// The script.
 pub(crate) const SCRIPT: &str = include_str!("write_check.lua");
 
@@ -14,12 +16,8 @@ pub(crate) struct WriteCheck {
 }
 
 impl WriteCheck {
-    /// Creates the check. The keys that it writes begin with `prefix`. `expected` are keys of the programs with the type that each
-    /// has if it exists, as the command TYPE spells it.
-    pub(crate) fn new(
-        prefix: &str,
-        expected: impl IntoIterator<Item = (String, &'static str)>,
-    ) -> Self {
+    /// Creates the check. The keys that it writes begin with `prefix`. `expected` are keys of the programs.
+    pub(crate) fn new(prefix: &str, expected: impl IntoIterator<Item = TypedKey>) -> Self {
         let own = ["", ":hash", ":zset", ":list", ":set"];
         let mut keys: Vec<_> = own.iter().map(|name| format!("{prefix}{name}")).collect();
         let mut arguments = vec![LIFETIME.to_string()];

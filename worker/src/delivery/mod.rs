@@ -11,7 +11,7 @@ use latchkey_shared::{
     database::Database,
     models::mail::{self, MailKind},
     outbox::template::MailBranding,
-    redis::one_time_code::CodeStore,
+    redis::{TypedKey, one_time_code::CodeStore},
     telemetry::trace,
 };
 use lettre::message::Mailbox;
@@ -50,6 +50,15 @@ const LEASE: TimeDelta = TimeDelta::seconds(6);
 /// Mails in flight for each SMTP conversation: while some talk to the server, others are claimed, prepared or recorded, several
 /// in one statement. A worker that is killed repeats at most these.
 const PREFETCH_FACTOR: usize = 4;
+
+/// The keys in Redis that all deliveries of an installation share, for the health check.
+#[must_use]
+pub fn fixed_keys(namespace: &str) -> [TypedKey; 2] {
+    [
+        (mail_budget::list_key(namespace), "zset"),
+        (smtp_rate_limit::key(namespace), "string"),
+    ]
+}
 
 /// Delivers mails. Clones share their state.
 #[derive(Clone)]

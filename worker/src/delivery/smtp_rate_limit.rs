@@ -39,13 +39,18 @@ pub enum RateDecision {
     Stopped,
 }
 
+/// The key of the next free turn, in microseconds since the epoch.
+pub(super) fn key(namespace: &str) -> String {
+    format!("{namespace}:smtp-turn")
+}
+
 impl SmtpRateLimiter {
     /// Creates a limit of `per_second` mails for all workers of a namespace.
     #[must_use]
     pub fn new(redis: Client, namespace: &str, per_second: u32) -> Self {
         Self {
             redis,
-            key: format!("{namespace}:smtp-turn"),
+            key: key(namespace),
             script: Script::from_lua(SCRIPT),
             interval: Duration::from_secs(1) / per_second,
         }

@@ -25,7 +25,11 @@ use sea_orm::DbErr;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::{database_health::DatabaseHealth, delivery::Delivery, metrics::deliveries::register};
+use crate::{
+    database_health::DatabaseHealth,
+    delivery::{self, Delivery},
+    metrics::deliveries::register,
+};
 
 /// The timeout of the queries for metrics.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -150,7 +154,8 @@ impl MetricsEndpoint {
 
     async fn check_redis(&self) -> &'static str {
         let Connections { redis, queue, .. } = &self.connections;
-        let attempt = health::check_redis(redis, &self.namespace, queue);
+        let keys = delivery::fixed_keys(&self.namespace);
+        let attempt = health::check_redis(redis, &self.namespace, queue, &keys);
         Box::pin(self.checks.redis.ask(attempt)).await
     }
 

@@ -2,6 +2,7 @@
 
 use latchkey_shared::models::mail::{MailKind, MailState};
 use latchkey_testing::{Forwarder, RedisRefusal, RedisServer, TestRedis, WAIT_TIMEOUT};
+use redis::AsyncCommands as _;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::test_app::TestApp;
@@ -238,4 +239,32 @@ async fn read_only_redis_notices_stay_within_budget() {
     worker.stop(WAIT_TIMEOUT).await;
     // Three by the rows, and three by Redis.
     assert_eq!(app.sink.mails().len(), 6);
+}
+
+/// R2: `doctor` and readiness report keys of deliveries that another program has written.
+#[tokio::test]
+async fn redis_keys_of_wrong_type_are_reported() {
+    let mut app = TestApp::new().await;
+    let (mut worker, base) = app.process_with_metrics(&[]).await;
+    let readiness = async || {
+        let answer = reqwest::get(format!("{base}/health/ready")).await.unwrap();
+        answer.text().await.unwrap()
+    };
+    let mut redis = app.redis.connection();
+    for name in [":mail-budget:newest", ":smtp-turn"] {
+        let key = format!("{}{name}", app.redis.namespace());
+        let () = redis.rpush(&key, "element").await.unwrap();
+
+        wait_until(async || readiness().await.contains(r#""redis":"wrong type""#)).await;
+        let (code, text) = app.process(&["doctor"]).output().await;
+        assert_eq!(code, Some(1), "{text}");
+        assert!(
+            text.contains("failure  redis     wrong type") && text.contains(&key),
+            "{text}"
+        );
+
+        let () = redis.del(&key).await.unwrap();
+        wait_until(async || readiness().await.contains(r#""redis":"ok""#)).await;
+    }
+    worker.kill().await;
 }

@@ -94,7 +94,13 @@ async fn redis_keys_of_wrong_type_readiness_is_degraded() {
     let app = TestApp::new().await;
     let mut redis = app.redis.connection();
     let namespace = app.redis.namespace();
-    for key in [":limit:lockouts", ":mails:scheduled"].map(|name| format!("{namespace}{name}")) {
+    for name in [
+        ":limit:lockouts",
+        ":limit:newest:3600",
+        ":limit:newest:86400",
+        ":mails:scheduled",
+    ] {
+        let key = format!("{namespace}{name}");
         let () = redis.set(&key, "text").await.unwrap();
 
         until_readiness(&app, "/redis", "wrong type").await;

@@ -12,7 +12,7 @@ use latchkey_shared::{
 };
 
 use super::{check_clock, report::Report};
-use crate::config::Config;
+use crate::{config::Config, delivery};
 
 /// The oldest supported version of Redis.
 const MIN_VERSION: (u32, u32) = (6, 2);
@@ -33,7 +33,8 @@ async fn try_check(config: &Config, clock: &Clock, report: &mut Report) -> Resul
         check_server(&client, clock, report).await;
     }
     let queue = Queue::new(url, namespace).map_err(|error| Refusal::from(&error))?;
-    let written = health::check_redis(&client, namespace, &queue).await;
+    let written =
+        health::check_redis(&client, namespace, &queue, &delivery::fixed_keys(namespace)).await;
     match queue_depths(&queue).await {
         Ok(depths) => report.ok("redis", format!("wake-ups in the queue: {depths}")),
         Err(error) if written.is_ok() => report.refusal("redis", &Refusal::from(&error)),

@@ -36,6 +36,11 @@ pub struct MailRates {
     pub max_counters: u32,
 }
 
+/// The key of the sorted set of all budgets, scored by their latest mail.
+pub(super) fn list_key(namespace: &str) -> String {
+    format!("{namespace}:mail-budget:newest")
+}
+
 impl MailRates {
     /// Returns the rate of one reserve: as many mails as one cause may have, in the span of [`MailRates::day`].
     #[must_use]
@@ -209,7 +214,7 @@ impl MailBudget {
             .reserve
             .filter(|_| of_cause.is_some())
             .map(|reserve| format!("{all}:reserve:{}", reserve.name));
-        let list = format!("{namespace}:mail-budget:newest");
+        let list = list_key(namespace);
         let keys = [all].into_iter().chain(of_cause).chain(reserve);
         keys.chain([list]).collect()
     }
