@@ -10,6 +10,7 @@ pub mod config;
 pub mod crypto;
 pub mod database;
 pub mod dependency;
+pub mod file_size_limit;
 pub mod health;
 pub mod models;
 pub mod outbox;

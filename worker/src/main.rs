@@ -7,7 +7,7 @@ use clap::Parser as _;
 use latchkey_shared::{
     clock::Clock,
     config::{SharedConfig, settings::Settings},
-    output,
+    file_size_limit, output,
     telemetry::{logging, trace::Traces},
 };
 use latchkey_worker::{
@@ -18,16 +18,21 @@ use latchkey_worker::{
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let ended = match CommandLine::parse().command {
+    execute().await.unwrap_or_else(|error| {
+        output::report("latchkey-worker", format_args!("{error:#}"));
+        ExitCode::FAILURE
+    })
+}
+
+async fn execute() -> anyhow::Result<ExitCode> {
+    let command = CommandLine::parse().command;
+    file_size_limit::fail_writes_only()?;
+    match command {
         None => run(RunArgs::default()).await,
         Some(Command::Run(args)) => run(args).await,
         Some(Command::Doctor(args)) => examine(args).await,
         Some(Command::Mails(mails)) => run_mails(mails).await,
-    };
-    ended.unwrap_or_else(|error| {
-        output::report("latchkey-worker", format_args!("{error:#}"));
-        ExitCode::FAILURE
-    })
+    }
 }
 
 async fn run(args: RunArgs) -> anyhow::Result<ExitCode> {

@@ -139,7 +139,8 @@ impl Outage {
             Self::DiskFull => "Free space on the disk of the database.",
             Self::OutOfMemory => "Give the database server or this machine more memory.",
             Self::InputOutput => {
-                "Check the disk of the database, its mount, its permissions and the limit of open files."
+                "Check the disk of the database, its mount, its permissions, and the limits of open files and of file sizes (ulimit -n, \
+                 ulimit -f)."
             }
             Self::Damaged => "Restore the database from a backup.",
             Self::Cancelled => {

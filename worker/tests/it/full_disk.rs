@@ -4,7 +4,7 @@ use latchkey_shared::{
     database::{self, Database},
     models::mail::{self, MailState},
 };
-use latchkey_testing::Fault;
+use latchkey_testing::{Fault, Process};
 use latchkey_worker::delivery::Outcome;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _};
 use uuid::Uuid;
@@ -90,4 +90,28 @@ async fn sqlite_full_disk_while_recording_repeats_the_mail() {
 
     assert_eq!(app.deliver(mail).await, Outcome::Sent);
     assert_eq!(stored(&app, mail).await.state, MailState::Sent);
+}
+
+/// R2: a limit on the size of files (`ulimit -f`) does not end the worker.
+#[tokio::test]
+async fn sqlite_file_size_limit_worker_names_it() {
+    let mut app = TestApp::on_sqlite().await;
+    app.set("METRICS_BIND", "127.0.0.1:0");
+    // 1 or 2 MiB: the unit depends on the shell.
+    let script = format!(
+        "ulimit -f 2048 && exec {}",
+        env!("CARGO_BIN_EXE_latchkey-worker")
+    );
+    let mut worker = Process::spawn("sh", &["-c", &script], &app.variables);
+    let url = worker.wait_for_url("Metrics and health checks on").await;
+
+    execute(&app.database.db, "CREATE TABLE ballast (filler BLOB)").await;
+    let ballast = "INSERT INTO ballast VALUES (zeroblob(2500000))";
+    execute(&app.database.db, ballast).await;
+    app.clock = latchkey_shared::clock::Clock::system();
+    notice(&app).await;
+
+    worker.wait_for_line("ulimit -f").await;
+    let answer = reqwest::get(format!("{url}/health/live")).await.unwrap();
+    assert_eq!(answer.status(), 200);
 }

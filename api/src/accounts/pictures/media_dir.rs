@@ -57,6 +57,10 @@ pub fn refusal(error: &io::Error) -> Refusal {
             "full",
             "free space on the disk of MEDIA_DIR; latchkey-api pictures prune removes unused pictures",
         ),
+        ErrorKind::FileTooLarge => (
+            "full",
+            "raise the limit on the size of files (ulimit -f, LimitFSIZE=)",
+        ),
         ErrorKind::ReadOnlyFilesystem => ("read-only", "mount the disk of MEDIA_DIR writable"),
         ErrorKind::PermissionDenied => (
             "not permitted",

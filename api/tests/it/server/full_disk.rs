@@ -4,6 +4,7 @@ use latchkey_shared::{
     database::{self, Database},
     models::{password_reset, session, user},
 };
+use latchkey_testing::Process;
 use reqwest::Method;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _};
 use serde_json::json;
@@ -112,6 +113,35 @@ async fn sqlite_writes_after_full_disk_are_stored() {
     assert_eq!(resets.unwrap(), 1);
     assert_eq!(app.get_user(&other.access).await.status, 401);
     stored.check_write().await.unwrap();
+}
+
+/// R2: a limit on the size of files (`ulimit -f`) is an outage of the database and does not end the program.
+#[tokio::test]
+async fn sqlite_file_size_limit_writes_return_503() {
+    let mut app = TestApp::on_sqlite().await;
+    app.set("BIND", "127.0.0.1:0");
+    // 1 or 2 MiB: the unit depends on the shell.
+    let script = format!(
+        "ulimit -f 2048 && exec {} serve",
+        env!("CARGO_BIN_EXE_latchkey-api")
+    );
+    let process = Process::spawn("sh", &["-c", &script], &app.variables);
+    let mut process = app.send_to(process).await;
+    app.register("ada@example.com").await;
+
+    // This program has no limit, and the write-ahead log becomes longer than the other's.
+    let ballast =
+        "CREATE TABLE ballast (filler BLOB); INSERT INTO ballast VALUES (zeroblob(2500000))";
+    app.database.db.execute_unprepared(ballast).await.unwrap();
+    let answer = app
+        .post("/api/register/", registration("bo@example.com"))
+        .await;
+
+    assert!(is_unavailable(&answer));
+    let readiness = async || app.send(app.request(Method::GET, "/health/ready")).await;
+    wait_until(async || readiness().await.text("/database") == "I/O error").await;
+    assert_eq!(readiness().await.status, 503);
+    process.wait_for_line("ulimit -f").await;
 }
 
 /// R1: a user whose registration returned 201 has an account, also if the disk was full for others in the same commit.
