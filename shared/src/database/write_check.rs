@@ -10,6 +10,10 @@ use crate::database::{Database, Writer, begin, delete_in_parts, error::file_move
 /// writes. An update in place would reuse its page and succeed on a full disk.
 const FILLER_SIZE: usize = 32 * 1024;
 
+/// Takes 100 ms, so that the check fails if `statement_timeout` is too short for the requests of a busy database. The other
+/// statements of the check are faster than those of requests.
+const SLOW_STATEMENT: &str = "SELECT pg_sleep(0.1)";
+
 /// Fails if another transaction locks the tables that requests and mails write, or if the role may not write to them. The lock is
 /// the one of an UPDATE. The timeout is shorter than that of a health check.
 const LOCK_TABLES: &str = "SET LOCAL lock_timeout = '1500ms'; \
@@ -50,6 +54,8 @@ impl Database {
         self.check_file()?;
         let transaction = begin(self).await?;
         if self.get_database_backend() == DbBackend::Postgres {
+            // First, as it needs no lock.
+            transaction.execute_unprepared(SLOW_STATEMENT).await?;
             transaction.execute_unprepared(LOCK_TABLES).await?;
         }
         Entity::insert(row)

@@ -183,6 +183,26 @@ async fn postgres_refusing_connections_readiness_names_the_reason() {
     database_outage::drop_role(&app, &role).await;
 }
 
+/// R2: readiness reports a `statement_timeout` that cancels requests, although it is long enough for most statements.
+#[tokio::test]
+async fn postgres_short_statement_timeout_readiness_names_the_reason() {
+    let (app, role) = database_outage::with_limited_role(5).await;
+    let db = &app.database.db;
+    let reconnect_with = async |change: &str| {
+        let terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename =";
+        let sql = format!("ALTER ROLE {role} {change}; {terminate} '{role}'");
+        db.execute_unprepared(&sql).await.unwrap();
+    };
+    reconnect_with("SET statement_timeout = '60ms'").await;
+
+    let answer = until_readiness(&app, "/database", "cancelled").await;
+
+    assert_eq!(answer.status, 503);
+    reconnect_with("RESET statement_timeout").await;
+    until_readiness(&app, "/status", "ok").await;
+    database_outage::drop_role(&app, &role).await;
+}
+
 /// R2: readiness reports that another program locks a table of the requests.
 #[tokio::test]
 async fn postgres_table_locked_readiness_names_the_reason() {
