@@ -355,7 +355,7 @@ impl Conversation {
     }
 
     async fn say_endlessly(&mut self) -> io::Result<()> {
-        let piece = [b'2'; 64 * 1024];
+        let piece = vec![b'2'; 64 * 1024];
         for _ in 0..ENDLESS / piece.len() {
             self.stream.write_all(&piece).await?;
         }
