@@ -30,7 +30,6 @@ use latchkey_api::{
 use latchkey_shared::config::rate::Rate;
 use latchkey_shared::{
     config::settings::Settings,
-    crypto::secret_key::SecretKey,
     models::{
         audit::Head,
         user::search::{PageCursor, Sort},
@@ -297,9 +296,8 @@ pub fn password(data: &[u8]) {
 /// Tokens: a token with a foreign signature is rejected. A token with a valid signature is accepted only with all claims,
 /// and only as its own type.
 pub fn token(data: &[u8]) {
-    let key: SecretKey = KEY.parse().expect("a key");
     let (access, refresh) = (TimeDelta::minutes(5), TimeDelta::days(10));
-    let issuer = TokenIssuer::new(&key, access, refresh);
+    let issuer = TokenIssuer::new(KEY.as_bytes(), access, refresh);
     let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a moment");
     if let Ok(text) = str::from_utf8(data) {
         assert!(issuer.verify_access(text, now).is_err());

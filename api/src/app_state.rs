@@ -8,8 +8,16 @@ use std::{
 use chrono::{DateTime, Utc};
 use fred::clients::Client;
 use latchkey_shared::{
-    clock::Clock, config::Connections, crypto::token_hash::TokenHasher, database::Database,
-    models::audit::AuditKey, outbox::Outbox, redis::one_time_code::CodeStore,
+    clock::Clock,
+    config::Connections,
+    crypto::{
+        data_keys::DataKeys,
+        token_hash::{Fingerprints, TokenHasher},
+    },
+    database::Database,
+    models::audit::AuditKey,
+    outbox::Outbox,
+    redis::one_time_code::CodeStore,
     telemetry::metrics::Metrics,
 };
 use poem::Request;
@@ -63,6 +71,8 @@ pub struct State {
     pub sessions: SessionLookup,
     /// Hashes tokens for storage.
     pub token_hasher: TokenHasher,
+    /// Names emails where they must not be revealed.
+    pub fingerprints: Fingerprints,
     /// Profile pictures.
     pub pictures: PictureStore,
     /// The memory budget for large request bodies.
@@ -84,7 +94,12 @@ pub struct State {
 
 impl App {
     /// Creates the state.
-    pub fn new(config: Config, connections: Connections, clock: Clock) -> prometheus::Result<Self> {
+    pub fn new(
+        config: Config,
+        connections: Connections,
+        keys: &DataKeys,
+        clock: Clock,
+    ) -> prometheus::Result<Self> {
         let metrics = Metrics::new("latchkey-api", env!("CARGO_PKG_VERSION"))?;
         let requests = RequestMetrics::new(metrics.registry())?;
         let clients = ConnectionMetrics::new(metrics.registry())?;
@@ -92,7 +107,6 @@ impl App {
         let health = HealthChecks::new(metrics.checks(), connections.clone());
         let domain = config.common.message_domain();
         let outbox = Outbox::new(connections.queue, domain, metrics.registry())?;
-        let key = &config.common.secret_key;
         Ok(Self(Arc::new(State {
             health,
             metrics,
@@ -101,12 +115,12 @@ impl App {
             codes: CodeStore::new(
                 connections.redis.clone(),
                 &config.common.redis_namespace,
-                key.code_seal(),
+                keys.code_seal(),
             ),
             limits: Limiter::new(
                 connections.redis.clone(),
                 &config.common.redis_namespace,
-                key.token_hasher(),
+                keys.fingerprints(),
                 config.rates,
             ),
             sessions: SessionLookup::new(&connections.db, config.sessions.idle),
@@ -120,12 +134,13 @@ impl App {
             ),
             passwords: PasswordPolicy::new(&config),
             tokens: TokenIssuer::new(
-                key,
+                keys.refresh_token_key(),
                 config.sessions.access_token,
                 config.sessions.refresh_token,
             ),
-            token_hasher: key.token_hasher(),
-            audit_key: key.audit_key(),
+            token_hasher: keys.token_hasher(),
+            fingerprints: keys.fingerprints(),
+            audit_key: keys.audit_key(),
             pictures: PictureStore::new(
                 &config.accounts.media_dir,
                 &config.common.public_url,

@@ -19,6 +19,7 @@ mod m0004_mails;
 mod m0005_audit_events;
 mod m0006_users_search;
 mod m0007_write_checks;
+mod m0008_data_keys;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those that the database lacks.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_audit_events::Migration),
             Box::new(m0006_users_search::Migration),
             Box::new(m0007_write_checks::Migration),
+            Box::new(m0008_data_keys::Migration),
         ]
     }
 }
@@ -42,6 +44,10 @@ impl MigratorTrait for Migrator {
 /// The step that creates the audit log. `latchkey-api migrate` seals the chain head after this step: an unsealed empty log that is found
 /// later may have been emptied.
 pub const AUDIT_LOG_STEP: &str = "m0005_audit_events";
+
+/// The step that creates the table of data keys. `latchkey-api migrate` creates the keys after this step: an empty table that is found
+/// later has lost them.
+pub const DATA_KEYS_STEP: &str = "m0008_data_keys";
 
 /// Creates indexes, each given by its name and the table, columns and rows that it covers.
 async fn create_indexes(

@@ -5,8 +5,12 @@ use std::{io, net::SocketAddr, time::Duration};
 use latchkey_shared::{
     clock::Clock,
     config::{Connections, MissingDependency},
+    crypto::data_keys::DataKeys,
     database::{self, Database},
-    models::mail::Priority,
+    models::{
+        data_key::{self, DataKeysError},
+        mail::Priority,
+    },
     redis::one_time_code::CodeStore,
     telemetry::{metrics::Metrics, trace::Traces},
 };
@@ -50,6 +54,9 @@ pub enum StartError {
     /// The database failed.
     #[error("the database: {}", database::describe(.0))]
     Database(#[from] DbErr),
+    /// The data keys cannot be opened.
+    #[error(transparent)]
+    DataKeys(#[from] DataKeysError),
     /// The schema is older than the program.
     #[error(
         "the database lacks {0} migration(s): run `latchkey-api migrate`, then start the worker again"
@@ -131,6 +138,7 @@ pub enum Ended {
 pub fn delivery(
     config: &Config,
     connections: &Connections,
+    keys: &DataKeys,
     clock: &Clock,
     metrics: DeliveryMetrics,
 ) -> Result<Delivery, smtp::Error> {
@@ -138,13 +146,13 @@ pub fn delivery(
     let codes = CodeStore::new(
         connections.redis.clone(),
         &common.redis_namespace,
-        common.secret_key.code_seal(),
+        keys.code_seal(),
     );
     let budget = config.mail_rates.map(|rates| {
         MailBudget::new(
             connections.redis.clone(),
             &common.redis_namespace,
-            common.secret_key.token_hasher(),
+            keys.fingerprints(),
             rates,
         )
     });
@@ -200,12 +208,14 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (connections, redis_outage) = config.common.connect().await?;
     check_schema(&connections.db).await?;
+    let keys = data_key::load(&connections.db, &config.common.secret_keys).await?;
     let clock = Clock::system();
     clock.follow(&connections.redis).await;
     let metrics = Metrics::new("latchkey-worker", env!("CARGO_PKG_VERSION"))?;
     let delivery = delivery(
         config,
         &connections,
+        &keys,
         &clock,
         DeliveryMetrics::new(metrics.registry())?,
     )?;

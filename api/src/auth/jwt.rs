@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use latchkey_shared::{
-    crypto::{random_bytes, secret_key::SecretKey, token_hash::TokenHasher},
+    crypto::{random_bytes, token_hash::TokenHasher},
     models::session,
     types::validation_error::Invalid,
 };
@@ -169,14 +169,14 @@ pub struct TokenIssuer {
 impl TokenIssuer {
     /// Creates an issuer. `access` and `refresh` are the lifetimes of the tokens.
     #[must_use]
-    pub fn new(key: &SecretKey, access: TimeDelta, refresh: TimeDelta) -> Self {
+    pub fn new(key: &[u8], access: TimeDelta, refresh: TimeDelta) -> Self {
         // One accepted algorithm (RFC 8725, 3.1). `verify` checks the expiry with the app's clock and without leeway.
         let mut validation = Validation::new(Algorithm::HS256);
         validation.validate_exp = false;
         validation.required_spec_claims.clear();
         Self {
-            signing: EncodingKey::from_secret(key.expose_for_jwt()),
-            verifying: DecodingKey::from_secret(key.expose_for_jwt()),
+            signing: EncodingKey::from_secret(key),
+            verifying: DecodingKey::from_secret(key),
             validation,
             access,
             refresh,

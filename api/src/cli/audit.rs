@@ -7,7 +7,7 @@ use latchkey_shared::{
     database::Database,
     models::{
         audit::{self, Head},
-        user,
+        data_key, user,
     },
     output::print_line,
     types::{email::Email, time_arg::Since},
@@ -55,8 +55,8 @@ pub(super) async fn run(command: AuditCommand) -> anyhow::Result<()> {
     let db = common.connect_database().await?;
     match command {
         AuditCommand::Verify { expected_head } => {
-            let key = common.secret_key.audit_key();
-            let verified = audit::verify(&db, &key, expected_head.as_ref()).await;
+            let keys = data_key::load(&db, &common.secret_keys).await?;
+            let verified = audit::verify(&db, &keys.audit_key(), expected_head.as_ref()).await;
             let head = verified.context("the audit log is not intact")?;
             print_line(format_args!("Verified {} event(s).", head.seq))?;
             print_line(format_args!("Chain head: {head}"))?;

@@ -59,7 +59,7 @@ pub(super) async fn run(arguments: CreateSuperuser) -> anyhow::Result<()> {
     let new = NewUser::superuser(email, username, hash);
     let transaction = database::begin(&app.db).await?;
     let user = user::insert(&transaction, new, app.now()).await?;
-    let event = by_operator(EventKind::UserCreated, user.id, "administrator");
+    let event = by_operator(EventKind::UserCreated, Some(user.id), "administrator");
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     print_line(format_args!("Created superuser {}.", user.email))?;

@@ -1,7 +1,10 @@
 //! `latchkey-api migrate`
 
-use latchkey_migration::{AUDIT_LOG_STEP, Migrator, MigratorTrait as _};
-use latchkey_shared::{models::audit, output::print_line};
+use latchkey_migration::{AUDIT_LOG_STEP, DATA_KEYS_STEP, Migrator, MigratorTrait as _};
+use latchkey_shared::{
+    models::{audit, data_key},
+    output::print_line,
+};
 
 use crate::cli::startup::read_common;
 
@@ -11,9 +14,13 @@ pub(super) async fn run() -> anyhow::Result<()> {
     let db = common.create_database().await?;
     let missing = latchkey_migration::missing_steps(&db).await?;
     Migrator::up(&*db, None).await?;
-    // A log that this run created cannot have been emptied.
-    let is_new = missing.iter().any(|step| step == AUDIT_LOG_STEP);
-    audit::seal_empty(&db, &common.secret_key.audit_key(), is_new).await?;
+    // What this run created cannot have been emptied.
+    let is_new = |name: &str| missing.iter().any(|step| step == name);
+    let secrets = &common.secret_keys;
+    data_key::create_missing(&db, secrets, is_new(DATA_KEYS_STEP)).await?;
+    data_key::reseal(&db, secrets).await?;
+    let keys = data_key::load(&db, secrets).await?;
+    audit::seal_empty(&db, &keys.audit_key(), is_new(AUDIT_LOG_STEP)).await?;
     print_line(format_args!("Applied {} migration(s).", missing.len()))?;
     Ok(())
 }

@@ -6,6 +6,7 @@ mod create_superuser;
 mod migrate;
 mod openapi;
 mod pictures;
+mod secrets;
 mod serve;
 mod startup;
 mod users;
@@ -14,13 +15,14 @@ use clap::{Parser, Subcommand};
 
 use crate::cli::{
     audit::AuditCommand, create_superuser::CreateSuperuser, openapi::Openapi,
-    pictures::PicturesCommand, users::UsersCommand,
+    pictures::PicturesCommand, secrets::SecretsCommand, users::UsersCommand,
 };
 
 /// The settings of every command, for `--help`.
 const ENVIRONMENT: &str = "\
 Environment variables (each also as NAME_FILE; a .env file in the working directory is read, too):
   SECRET_KEY            Required. At least 32 random bytes, the same for all programs
+  SECRET_KEY_PREVIOUS   [none] Earlier keys, separated by commas
   DATABASE_URL          [sqlite://var/latchkey.db] or postgres://user:password@host/database
   REDIS_URL             [redis://127.0.0.1:6379]
   ENVIRONMENT           [development] or production
@@ -58,7 +60,7 @@ enum Command {
     /// Verify and list the audit log
     #[command(
         subcommand,
-        after_help = "Environment variables: DATABASE_URL, and the SECRET_KEY that the events were written with."
+        after_help = "Environment variables: DATABASE_URL, SECRET_KEY, SECRET_KEY_PREVIOUS."
     )]
     Audit(AuditCommand),
     /// Remove unused profile pictures
@@ -67,6 +69,12 @@ enum Command {
         after_help = "Environment variables: DATABASE_URL, SECRET_KEY, MEDIA_DIR."
     )]
     Pictures(PicturesCommand),
+    /// Show and replace the data keys that the database stores
+    #[command(
+        subcommand,
+        after_help = "Environment variables: DATABASE_URL, SECRET_KEY, SECRET_KEY_PREVIOUS."
+    )]
+    Secrets(SecretsCommand),
     /// Print the OpenAPI document; needs no database and no settings
     Openapi(Openapi),
 }
@@ -81,6 +89,7 @@ impl Cli {
             Command::Users(command) => users::run(command).await,
             Command::Audit(command) => audit::run(command).await,
             Command::Pictures(command) => pictures::run(command).await,
+            Command::Secrets(command) => secrets::run(command).await,
             Command::Openapi(arguments) => openapi::run(&arguments),
         }
     }

@@ -2,9 +2,12 @@
 
 use std::sync::atomic::Ordering;
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use latchkey_shared::{
-    config::settings::Settings, models::audit, queue::Queue, telemetry::trace::Traces,
+    config::settings::Settings,
+    models::{audit, data_key},
+    queue::Queue,
+    telemetry::trace::Traces,
 };
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
 use tokio::{
@@ -97,11 +100,11 @@ pub(super) async fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Checks that the schema is complete, and logs the link to create the first administrator if there is none.
+/// Seals the data keys with `SECRET_KEY`, and logs the link to create the first administrator if there is none.
 async fn prepare_database(app: &App) -> anyhow::Result<()> {
-    let missing = latchkey_migration::missing(&app.db).await?;
-    if missing > 0 {
-        bail!("the database lacks {missing} migration(s): run `latchkey-api migrate` first");
+    let resealed = data_key::reseal(&app.db, &app.config.common.secret_keys).await?;
+    if resealed > 0 {
+        tracing::info!("Sealed {resealed} data key(s) with the new SECRET_KEY");
     }
     audit::seal_empty(&app.db, &app.audit_key, false).await?;
     setup::announce(app).await?;

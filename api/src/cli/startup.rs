@@ -1,11 +1,15 @@
 //! Shared steps of commands: settings, log, connections, arguments, and the audit events of operators.
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use latchkey_shared::{
     clock::Clock,
     config::{SharedConfig, settings::Settings},
+    database::Database,
     dependency::Refusal,
-    models::audit::{Actor, Event, EventKind},
+    models::{
+        audit::{Actor, Event, EventKind},
+        data_key,
+    },
     queue::Queue,
     telemetry::{logging, trace::Traces},
 };
@@ -37,16 +41,27 @@ pub(super) struct Opened {
     pub(super) redis_outage: Option<Refusal>,
 }
 
-/// Connects to the dependencies.
+/// Connects to the dependencies, and opens the data keys.
 pub(super) async fn connect(config: Config) -> anyhow::Result<Opened> {
     let (connections, redis_outage) = config.common.connect().await?;
+    check_schema(&connections.db).await?;
+    let keys = data_key::load(&connections.db, &config.common.secret_keys).await?;
     let (clock, queue) = (Clock::system(), connections.queue.clone());
     clock.follow(&connections.redis).await;
     Ok(Opened {
-        app: App::new(config, connections, clock)?,
+        app: App::new(config, connections, &keys, clock)?,
         queue,
         redis_outage,
     })
+}
+
+/// Checks that all migrations are applied.
+pub(super) async fn check_schema(db: &Database) -> anyhow::Result<()> {
+    let missing = latchkey_migration::missing(db).await?;
+    if missing > 0 {
+        bail!("the database lacks {missing} migration(s): run `latchkey-api migrate` first");
+    }
+    Ok(())
 }
 
 /// Reads the settings that both programs have, and starts the log.
@@ -71,11 +86,11 @@ pub(super) fn parse<T: FromField>(name: &str, text: &str) -> anyhow::Result<T> {
 }
 
 /// Creates the audit event of an operator's action.
-pub(super) fn by_operator(kind: EventKind, user_id: i64, detail: &str) -> Event {
+pub(super) fn by_operator(kind: EventKind, user_id: Option<i64>, detail: &str) -> Event {
     Event {
         kind,
         actor: Actor::Operator,
-        user_id: Some(user_id),
+        user_id,
         session_id: None,
         subject: None,
         client_ip: None,

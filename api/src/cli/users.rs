@@ -67,7 +67,7 @@ async fn activate(app: &App, email: &str) -> anyhow::Result<()> {
             now,
         )
         .await?;
-    let event = by_operator(EventKind::Admin, user.id, "activated");
+    let event = by_operator(EventKind::Admin, Some(user.id), "activated");
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     app.outbox.notify_worker(mail).await;
@@ -90,7 +90,7 @@ async fn deactivate(app: &App, email: &str) -> anyhow::Result<()> {
         );
     }
     if changed {
-        let event = by_operator(EventKind::Admin, user.id, "deactivated");
+        let event = by_operator(EventKind::Admin, Some(user.id), "deactivated");
         app.record_in(&transaction, event).await?;
     }
     transaction.commit().await?;

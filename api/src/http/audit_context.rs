@@ -122,7 +122,7 @@ impl App {
     /// Returns the fingerprint that stands for an email in the audit log.
     #[must_use]
     pub fn audit_subject(&self, mailbox: &EmailKey) -> String {
-        let mut subject = self.token_hasher.fingerprint(mailbox);
+        let mut subject = self.fingerprints.of_mailbox(mailbox);
         subject.truncate(16);
         subject
     }
@@ -130,7 +130,7 @@ impl App {
     /// Returns the fingerprint that stands for personal data in the audit log.
     #[must_use]
     pub fn fingerprint(&self, field: &str, value: &str) -> String {
-        let mut print = self.token_hasher.name(&format!("{field} {value}"));
+        let mut print = self.fingerprints.of_field(field, value);
         print.truncate(8);
         print
     }

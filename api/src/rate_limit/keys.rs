@@ -24,7 +24,7 @@ impl Limiter {
     }
 
     pub(super) fn mailbox_key(&self, limit: &str, mailbox: &EmailKey) -> String {
-        let fingerprint = self.hasher.fingerprint(mailbox);
+        let fingerprint = self.fingerprints.of_mailbox(mailbox);
         self.key(format_args!("{limit}:email:{fingerprint}"))
     }
 

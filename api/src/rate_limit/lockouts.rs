@@ -62,7 +62,7 @@ impl Limiter {
         email: &Email,
         now: DateTime<Utc>,
     ) -> Result<Vec<Lockout>, ApiError> {
-        let mailbox = self.hasher.fingerprint(&email.key());
+        let mailbox = self.fingerprints.of_mailbox(&email.key());
         let names = ["failed_attempts", "failed", "otp"]
             .map(|limit| format!("{limit}:email:{mailbox}"))
             .into_iter()

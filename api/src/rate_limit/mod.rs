@@ -29,7 +29,7 @@ use fred::{
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::scripts::Script,
 };
-use latchkey_shared::{crypto::token_hash::TokenHasher, redis, types::email::Email};
+use latchkey_shared::{crypto::token_hash::Fingerprints, redis, types::email::Email};
 use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
@@ -74,7 +74,7 @@ pub struct Limiter {
     attempt: Script,
     refund: Script,
     failed_login: Script,
-    hasher: TokenHasher,
+    fingerprints: Fingerprints,
     rates: Rates,
     concurrency: Arc<Semaphore>,
 }
@@ -86,14 +86,14 @@ const FAILED_LOGIN: &str = concat!(include_str!("track.lua"), include_str!("fail
 impl Limiter {
     /// Creates a limiter. Emails are hashed with `hasher` before they become part of keys.
     #[must_use]
-    pub fn new(redis: Client, namespace: &str, hasher: TokenHasher, rates: Rates) -> Self {
+    pub fn new(redis: Client, namespace: &str, fingerprints: Fingerprints, rates: Rates) -> Self {
         Self {
             redis,
             namespace: namespace.to_owned(),
             attempt: Script::from_lua(ATTEMPT),
             refund: Script::from_lua(REFUND),
             failed_login: Script::from_lua(FAILED_LOGIN),
-            hasher,
+            fingerprints,
             rates,
             concurrency: Arc::new(Semaphore::new(MAX_CONCURRENT_CALLS)),
         }

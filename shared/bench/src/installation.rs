@@ -11,7 +11,9 @@ use std::{
 use anyhow::Context as _;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
 use latchkey_api::config::hash_cost::HashCost;
-use latchkey_shared::{crypto::secret_key::SecretKey, database};
+use latchkey_shared::{
+    config::secret_keys::SecretKeys, crypto::secret_key::SecretKey, database, models::data_key,
+};
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use tokio::runtime::Runtime;
@@ -114,13 +116,14 @@ impl<'a> Installation<'a> {
             &installation.log("migrate"),
         )?;
         migrate.wait().context("latchkey-api migrate")?;
-        let key: Result<SecretKey, _> = bench.secret.parse();
-        let key = key.ok().context("the secret key is invalid")?;
+        let secret: Result<SecretKey, _> = bench.secret.parse();
+        let secrets = SecretKeys::only(secret.ok().context("the secret key is invalid")?);
         let hash = hash(cost)?;
         installation.sessions = bench.runtime.block_on(async {
             let db = database::create(&installation.url).await?;
             seed::create_accounts(&db, kind, accounts, &hash).await?;
-            seed::create_sessions(&db, &key, accounts.min(SESSIONS)).await
+            let keys = data_key::load(&db, &secrets).await?;
+            seed::create_sessions(&db, &keys, accounts.min(SESSIONS)).await
         })?;
         Ok(installation)
     }

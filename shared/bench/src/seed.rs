@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use latchkey_api::auth::jwt::{TokenId, TokenIssuer};
 use latchkey_shared::{
-    clock::Clock, crypto::secret_key::SecretKey, database::Database, models::session,
+    clock::Clock, crypto::data_keys::DataKeys, database::Database, models::session,
     types::rotation_times::RotationTimes,
 };
 use sea_orm::ConnectionTrait as _;
@@ -79,11 +79,11 @@ pub(crate) async fn create_accounts(
 /// Signs in the first `count` accounts as a login does, and makes the first account a superuser.
 pub(crate) async fn create_sessions(
     db: &Database,
-    key: &SecretKey,
+    keys: &DataKeys,
     count: u64,
 ) -> anyhow::Result<Vec<Session>> {
-    let issuer = TokenIssuer::new(key, TOKEN_LIFETIME, TOKEN_LIFETIME);
-    let (hasher, now) = (key.token_hasher(), Clock::system().now());
+    let issuer = TokenIssuer::new(keys.refresh_token_key(), TOKEN_LIFETIME, TOKEN_LIFETIME);
+    let (hasher, now) = (keys.token_hasher(), Clock::system().now());
     let mut sessions = Vec::new();
     let transaction = latchkey_shared::database::begin(db).await?;
     for account in 1..=count {

@@ -1,6 +1,7 @@
 //! The configuration that both programs share, and the connections it describes.
 
 pub mod rate;
+pub mod secret_keys;
 pub mod service_url;
 pub mod settings;
 
@@ -11,10 +12,10 @@ use url::Url;
 
 use crate::{
     config::{
+        secret_keys::SecretKeys,
         service_url::ServiceUrl,
         settings::{Environment, Settings},
     },
-    crypto::secret_key::{self, SecretKey},
     database::{self, Database},
     dependency::Refusal,
     health,
@@ -38,8 +39,8 @@ pub struct SharedConfig {
     pub redis_url: ServiceUrl,
     /// `REDIS_NAMESPACE`: separates installations that share a Redis.
     pub redis_namespace: String,
-    /// `SECRET_KEY`
-    pub secret_key: SecretKey,
+    /// `SECRET_KEY` and `SECRET_KEY_PREVIOUS`
+    pub secret_keys: SecretKeys,
     /// `PUBLIC_URL`: the URL of the API for clients, without a trailing slash.
     pub public_url: Url,
     /// `PRODUCT_NAME`: the name in mails and on pages.
@@ -66,15 +67,7 @@ impl SharedConfig {
             Environment::Development,
             "development or production",
         );
-        let secret_key: Option<SecretKey> = settings.required(
-            "SECRET_KEY",
-            "at least 32 random bytes, the same for every program (openssl rand -base64 32)",
-        );
-        if environment == Environment::Production
-            && let Some(key) = &secret_key
-        {
-            check_secret_key(settings, key);
-        }
+        let secret_keys = SecretKeys::read(settings, environment);
         let database_url = ServiceUrl::database(settings);
         let redis_url = ServiceUrl::redis(settings);
         let public_url = public_url(settings, environment);
@@ -97,7 +90,7 @@ impl SharedConfig {
                 .text("RUST_LOG")
                 .unwrap_or_else(|| logging::DEFAULT_FILTER.to_owned()),
             collector: settings.optional("OTEL_EXPORTER_OTLP_ENDPOINT", trace::EXPECTED),
-            secret_key: secret_key?,
+            secret_keys: secret_keys?,
         })
     }
 
@@ -143,22 +136,6 @@ impl SharedConfig {
         database::connect(self.database_url.as_str())
             .await
             .map_err(|error| MissingDependency::Database(error.to_string()))
-    }
-}
-
-/// Records a fault if production must not use a key.
-fn check_secret_key(settings: &mut Settings, key: &SecretKey) {
-    if key.len() < secret_key::MIN_BYTES {
-        settings.fault(
-            "SECRET_KEY",
-            "at least 32 bytes in production (openssl rand -base64 32)",
-        );
-    } else if key.is_guessable() {
-        settings.fault(
-            "SECRET_KEY",
-            "random bytes in production, not words, numbers, repetitions, sequences, rows of keys or the digest of a word \
-             (openssl rand -base64 32)",
-        );
     }
 }
 

@@ -1,21 +1,19 @@
 //! Keyed hashes of tokens.
 
-use std::fmt::Write as _;
-
 use ring::hmac;
 use sea_orm::DeriveValueType;
 use subtle::ConstantTimeEq as _;
 
 use uuid::Uuid;
 
-use crate::types::email::EmailKey;
+use crate::{crypto::hex, types::email::EmailKey};
 
 /// The stored hash of a token: HMAC-SHA-256 in hexadecimal digits. Useless without the key. It has its own type, so that it cannot
 /// be mistaken for a token.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveValueType)]
 pub struct TokenHash(String);
 
-/// Hashes tokens with a key that is derived from `SECRET_KEY`.
+/// Hashes tokens with a data key.
 #[derive(Clone)]
 pub struct TokenHasher(hmac::Key);
 
@@ -27,11 +25,7 @@ impl TokenHasher {
     /// Returns the stored hash of a token.
     #[must_use]
     pub fn hash(&self, token: &str) -> TokenHash {
-        let tag = hmac::sign(&self.0, token.as_bytes());
-        TokenHash(tag.as_ref().iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        }))
+        TokenHash(hex(hmac::sign(&self.0, token.as_bytes()).as_ref()))
     }
 
     /// Derives the next token of a session from its current one: 128 bits in hexadecimal digits, unpredictable without the key.
@@ -40,12 +34,6 @@ impl TokenHasher {
         let mut next = self.hash(&format!("successor in {session} of {token}")).0;
         next.truncate(32);
         next
-    }
-
-    /// Returns the fingerprint of a mailbox, for places that must not reveal its address, such as keys of Redis.
-    #[must_use]
-    pub fn fingerprint(&self, email: &EmailKey) -> String {
-        self.hash(&format!("mailbox {}", email.as_str())).0
     }
 
     /// Returns the name of a token, for data that is stored for its bearer.
@@ -82,6 +70,28 @@ impl TokenHasher {
     #[must_use]
     pub fn matches(&self, token: &str, stored: &TokenHash) -> bool {
         equal(self.hash(token).0.as_bytes(), stored.0.as_bytes())
+    }
+}
+
+/// Names emails without revealing them.
+#[derive(Clone)]
+pub struct Fingerprints(TokenHasher);
+
+impl Fingerprints {
+    pub(crate) fn new(key: &[u8; 32]) -> Self {
+        Self(TokenHasher::new(key))
+    }
+
+    /// Returns the fingerprint of a mailbox, for places that must not reveal its address, such as keys of Redis.
+    #[must_use]
+    pub fn of_mailbox(&self, email: &EmailKey) -> String {
+        self.0.hash(&format!("mailbox {}", email.as_str())).0
+    }
+
+    /// Returns the fingerprint of a value of a named field.
+    #[must_use]
+    pub fn of_field(&self, name: &str, value: &str) -> String {
+        self.0.hash(&format!("field {name} {value}")).0
     }
 }
 

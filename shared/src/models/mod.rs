@@ -1,6 +1,7 @@
 //! Entities with their queries.
 
 pub mod audit;
+pub mod data_key;
 pub mod mail;
 pub mod password_reset;
 pub mod session;

@@ -12,15 +12,14 @@ use fred::{
     types::{Expiration, SetOptions},
 };
 use rand::{RngExt as _, rngs::SysRng};
-use ring::{
-    aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    rand::{SecureRandom as _, SystemRandom},
-};
 use uuid::Uuid;
 
 use crate::{
     batch::BatchClosed,
-    crypto::token_hash::equal,
+    crypto::{
+        sealing::{OpenError, Seal},
+        token_hash::equal,
+    },
     types::{decimal, validation_error::Invalid},
 };
 
@@ -104,54 +103,24 @@ impl fmt::Debug for Otp {
     }
 }
 
-/// Encrypts codes, so that a dump of Redis reveals none: ChaCha20-Poly1305 (RFC 8439) with a key that is not in Redis, bound to
-/// the id of the reset.
-pub struct CodeSeal {
-    key: LessSafeKey,
-    random: SystemRandom,
-}
+/// Encrypts codes, so that a dump of Redis reveals none: with a key that is not in Redis, bound to the id of the reset.
+pub struct CodeSeal(Seal);
 
 impl CodeSeal {
-    pub(crate) fn new(key: &[u8; 32]) -> Self {
-        let key =
-            UnboundKey::new(&CHACHA20_POLY1305, key).expect("the key has the cipher's length");
-        Self {
-            key: LessSafeKey::new(key),
-            random: SystemRandom::new(),
-        }
+    pub(crate) fn new(seal: Seal) -> Self {
+        Self(seal)
     }
 
-    fn seal(&self, reset: Uuid, code: &Otp) -> Result<Vec<u8>, CodeError> {
-        let mut nonce = [0; NONCE_LEN];
-        self.random.fill(&mut nonce).map_err(|_| CodeError::Seal)?;
-        let mut text = code.0.clone().into_bytes();
-        self.key
-            .seal_in_place_append_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::from(reset.as_bytes()),
-                &mut text,
-            )
-            .map_err(|_| CodeError::Seal)?;
-        Ok([&nonce[..], &text].concat())
+    fn seal(&self, reset: Uuid, code: &Otp) -> Vec<u8> {
+        self.0.seal(reset.as_bytes(), code.0.as_bytes())
     }
 
     fn open(&self, reset: Uuid, sealed: &[u8]) -> Result<Otp, CodeError> {
-        let (nonce, text) = sealed
-            .split_first_chunk::<NONCE_LEN>()
-            .ok_or(CodeError::Seal)?;
-        let mut text = text.to_vec();
-        let digits = self
-            .key
-            .open_in_place(
-                Nonce::assume_unique_for_key(*nonce),
-                Aad::from(reset.as_bytes()),
-                &mut text,
-            )
-            .map_err(|_| CodeError::Seal)?;
-        str::from_utf8(digits)
+        let digits = self.0.open(reset.as_bytes(), sealed)?;
+        str::from_utf8(&digits)
             .ok()
             .and_then(|digits| digits.parse().ok())
-            .ok_or(CodeError::Seal)
+            .ok_or(CodeError::Seal(OpenError))
     }
 }
 
@@ -168,9 +137,9 @@ pub enum CodeError {
     /// Redis failed or did not respond.
     #[error("Redis did not answer: {0}")]
     Redis(#[from] fred::error::Error),
-    /// The code cannot be encrypted, or was not encrypted with this `SECRET_KEY`.
-    #[error("a stored code could not be sealed or opened with this SECRET_KEY")]
-    Seal,
+    /// The code was not encrypted with the data key of this installation.
+    #[error("a stored code cannot be opened with the data key of this installation")]
+    Seal(#[from] OpenError),
     /// The code expired between two commands of one call.
     #[error("the code expired while it was created")]
     Expired,
@@ -227,7 +196,7 @@ impl CodeStore {
     ) -> Result<Vec<Result<Option<Vec<u8>>, fred::error::Error>>, CodeError> {
         let commands = self.redis.pipeline();
         for (reset, lifetime) in resets {
-            let sealed = self.seal.seal(*reset, &Otp::generate(digits))?;
+            let sealed = self.seal.seal(*reset, &Otp::generate(digits));
             let key = self.key(*reset);
             let (expire, only_new) = (Expiration::PX(millis(*lifetime)), SetOptions::NX);
             let () = commands
@@ -335,11 +304,11 @@ mod tests {
     /// O4: what Redis holds is neither the code nor opens under another reset or key.
     #[test]
     fn a_sealed_code_opens_only_with_its_key_and_its_reset() {
-        let (ours, theirs) = (CodeSeal::new(&[1; 32]), CodeSeal::new(&[2; 32]));
+        let [ours, theirs] = [1, 2].map(|byte| CodeSeal::new(Seal::new(&[byte; 32])));
         let (reset, other) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let code = Otp::generate(6);
 
-        let sealed = ours.seal(reset, &code).unwrap();
+        let sealed = ours.seal(reset, &code);
 
         assert!(
             !sealed

@@ -3,7 +3,12 @@
 use std::fmt::Write as _;
 
 use latchkey_migration::Migrator;
-use latchkey_shared::database::{self, Database};
+use latchkey_shared::{
+    config::secret_keys::SecretKeys,
+    crypto::data_keys::DataKeys,
+    database::{self, Database},
+    models::data_key,
+};
 use sea_orm::{ConnectionTrait as _, Statement};
 use sea_orm_migration::MigratorTrait as _;
 use tempfile::TempDir;
@@ -15,10 +20,15 @@ use crate::variable;
 /// The name of PostgreSQL's migrated template, made once a process: copying it is faster than migrating anew.
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
+/// The `SECRET_KEY` of the tests' databases.
+pub const SECRET_KEY: &str = "0123456789abcdef0123456789abcdef";
+
 /// A migrated database that goes away with the test.
 pub struct TestDatabase {
     /// A pool on it.
     pub db: Database,
+    /// Its data keys, sealed by [`SECRET_KEY`].
+    pub keys: DataKeys,
     url: String,
     kind: Kind,
 }
@@ -55,8 +65,9 @@ impl TestDatabase {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
         let db = connect(&url).await;
-        Migrator::up(&*db, None).await.expect("migrations");
+        migrate(&db).await;
         Self {
+            keys: data_keys(&db).await,
             db,
             url,
             kind: Kind::Sqlite { _folder: folder },
@@ -80,8 +91,10 @@ impl TestDatabase {
         )
         .await;
         let url = in_server(&server, &name);
+        let db = connect(&url).await;
         Self {
-            db: connect(&url).await,
+            keys: data_keys(&db).await,
+            db,
             url,
             kind: Kind::Postgres { server, name },
         }
@@ -195,10 +208,26 @@ async fn make_template(server: &str) -> String {
     run(server, &format!("DROP DATABASE IF EXISTS {name}")).await;
     run(server, &format!("CREATE DATABASE {name}")).await;
     let db = connect(&in_server(server, &name)).await;
-    Migrator::up(&*db, None).await.expect("migrations");
+    migrate(&db).await;
     // PostgreSQL copies only a template that nobody is connected to.
     db.close_by_ref().await.expect("the template's pool closes");
     name
+}
+
+/// Migrates a database and creates its data keys, as `latchkey-api migrate` does.
+async fn migrate(db: &Database) {
+    Migrator::up(&**db, None).await.expect("migrations");
+    data_key::create_missing(db, &secret_keys(), true)
+        .await
+        .expect("new data keys");
+}
+
+async fn data_keys(db: &Database) -> DataKeys {
+    data_key::load(db, &secret_keys()).await.expect("data keys")
+}
+
+fn secret_keys() -> SecretKeys {
+    SecretKeys::only(SECRET_KEY.parse().expect("a key"))
 }
 
 async fn run(server: &str, statement: &str) {

@@ -16,7 +16,7 @@ mod redis_server;
 mod smtp_sink;
 
 pub use collector::{Collector, Span};
-pub use database::TestDatabase;
+pub use database::{SECRET_KEY, TestDatabase};
 pub use forwarder::Forwarder;
 pub use process::{Process, closed_pipe, full_disk};
 pub use redis::TestRedis;

@@ -11,6 +11,7 @@ use mails::Mails;
 const ENVIRONMENT: &str = "\
 Environment variables (each also as NAME_FILE; a .env file in the working directory is read, too):
   SECRET_KEY            Required. At least 32 random bytes, the same for all programs
+  SECRET_KEY_PREVIOUS   [none] Earlier keys, separated by commas
   DATABASE_URL          [sqlite://var/latchkey.db] or postgres://user:password@host/database
   REDIS_URL             [redis://127.0.0.1:6379]
   REDIS_NAMESPACE       [latchkey] Prefix of the keys in Redis

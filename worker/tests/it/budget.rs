@@ -77,7 +77,7 @@ async fn verified(app: &TestApp) -> user::Model {
 /// Creates a session of a login from a client IP.
 async fn login(app: &TestApp, user: &user::Model, client_ip: &str, expires_at: DateTime<Utc>) {
     let at = expires_at - TimeDelta::days(10);
-    let hasher = app.config().common.secret_key.token_hasher();
+    let hasher = app.database.keys.token_hasher();
     let session = session::Model {
         id: Uuid::now_v7(),
         user_id: user.id,

@@ -27,7 +27,7 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
     let db = &app.database.db;
     let user = app.user("ada@example.com").await;
     let now = app.clock.now();
-    let hasher = app.config().common.secret_key.token_hasher();
+    let hasher = app.database.keys.token_hasher();
     let session = session::Model {
         id: Uuid::now_v7(),
         user_id: user.id,
@@ -73,10 +73,7 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
 async fn housekeeping_deletes_at_most_thousand_rows_per_statement() {
     let app = TestApp::new().await;
     let mut db = app.database.db.clone();
-    let (now, hasher) = (
-        app.clock.now(),
-        app.config().common.secret_key.token_hasher(),
-    );
+    let (now, hasher) = (app.clock.now(), app.database.keys.token_hasher());
     let request = |number: usize| NewReset {
         id: Uuid::now_v7(),
         email: format!("user{number}@example.com")

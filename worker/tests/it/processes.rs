@@ -142,3 +142,13 @@ async fn mail_without_smtp_url_is_a_readable_file() {
     assert!(text.contains(&format!("Subject: {} is your Latchkey code", code.expose())));
     assert!(text.contains(&format!("Message-ID: <{}>", mail.message_id)));
 }
+
+/// The operator learns which setting lacks the earlier key.
+#[tokio::test]
+async fn worker_with_unknown_secret_key_names_the_setting() {
+    let mut app = TestApp::new().await;
+    app.set("SECRET_KEY", "kPq7vR2mXw9sT4nB8hJ3fL6dG1cZ5yA0");
+    let (code, log) = app.process(&[]).output().await;
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("SECRET_KEY_PREVIOUS"), "{log}");
+}

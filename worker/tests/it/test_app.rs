@@ -17,7 +17,9 @@ use latchkey_shared::{
     redis::one_time_code::CodeStore,
     types::email::Email,
 };
-use latchkey_testing::{Process, Security, SmtpSink, TestDatabase, TestRedis, WAIT_TIMEOUT};
+use latchkey_testing::{
+    Process, SECRET_KEY, Security, SmtpSink, TestDatabase, TestRedis, WAIT_TIMEOUT,
+};
 use latchkey_worker::{
     config::Config,
     database_health::DatabaseHealth,
@@ -73,7 +75,7 @@ impl TestApp {
             ("DATABASE_URL", database.url()),
             ("REDIS_URL", redis.url()),
             ("REDIS_NAMESPACE", redis.namespace()),
-            ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+            ("SECRET_KEY", SECRET_KEY),
             ("SMTP_URL", &sink.url()),
             ("SMTP_CA_FILE", sink.ca_file().to_str().unwrap()),
             ("SMTP_TIMEOUT_SECONDS", "30"),
@@ -119,7 +121,14 @@ impl TestApp {
 
     pub(crate) fn delivery(&self) -> Delivery {
         let metrics = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
-        service::delivery(&self.config(), &self.connections, &self.clock, metrics).unwrap()
+        service::delivery(
+            &self.config(),
+            &self.connections,
+            &self.database.keys,
+            &self.clock,
+            metrics,
+        )
+        .unwrap()
     }
 
     pub(crate) async fn deliver(&self, mail: Uuid) -> Outcome {
@@ -127,7 +136,7 @@ impl TestApp {
     }
 
     pub(crate) fn codes(&self) -> CodeStore {
-        let seal = self.config().common.secret_key.code_seal();
+        let seal = self.database.keys.code_seal();
         CodeStore::new(self.connections.redis.clone(), self.redis.namespace(), seal)
     }
 
@@ -192,7 +201,7 @@ impl TestApp {
     pub(crate) async fn write_reset(&self, email: &str) -> (Uuid, QueuedMail) {
         let (reset, now) = (Uuid::now_v7(), self.clock.now());
         let email: Email = email.parse().unwrap();
-        let hasher = self.config().common.secret_key.token_hasher();
+        let hasher = self.database.keys.token_hasher();
         let step = database::begin(&self.database.db).await.unwrap();
         let token = hasher.hash(&reset.to_string());
         let new = NewReset {

@@ -116,5 +116,5 @@ impl LockoutOwners {
 }
 
 fn fingerprint(app: &App, user: &user::Model) -> String {
-    app.token_hasher.fingerprint(&user.email_key)
+    app.fingerprints.of_mailbox(&user.email_key)
 }

@@ -106,7 +106,7 @@ impl From<CodeError> for ApiError {
     fn from(error: CodeError) -> Self {
         match error {
             CodeError::Redis(error) => error.into(),
-            CodeError::Seal | CodeError::Expired | CodeError::BatchClosed(_) => {
+            CodeError::Seal(_) | CodeError::Expired | CodeError::BatchClosed(_) => {
                 Self::Internal(error.to_string())
             }
         }

@@ -2,10 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
-use latchkey_shared::{
-    crypto::secret_key::SecretKey,
-    models::audit::{self, AuditKey, ChainError, Head, HeadWatcher, Model},
-};
+use latchkey_shared::models::audit::{self, AuditKey, ChainError, Head, HeadWatcher, Model};
 use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
@@ -21,10 +18,7 @@ pub(crate) async fn events(app: &TestApp) -> Vec<Model> {
 }
 
 fn audit_key(app: &TestApp) -> AuditKey {
-    app.variables["SECRET_KEY"]
-        .parse::<SecretKey>()
-        .unwrap()
-        .audit_key()
+    app.database.keys.audit_key()
 }
 
 async fn verify(app: &TestApp, expected_head: Option<&Head>) -> Result<Head, ChainError> {

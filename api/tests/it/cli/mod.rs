@@ -1,3 +1,4 @@
 //! The command line.
 
 pub(crate) mod commands;
+mod secret_key;

@@ -10,8 +10,9 @@ use std::{
 use latchkey_shared::config::settings::Settings;
 
 /// The files that read the configuration.
-const READERS: [&str; 13] = [
+const READERS: [&str; 14] = [
     "shared/src/config/mod.rs",
+    "shared/src/config/secret_keys.rs",
     "shared/src/config/service_url.rs",
     "api/src/config/accounts.rs",
     "api/src/config/connections.rs",

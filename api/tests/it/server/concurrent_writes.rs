@@ -5,7 +5,6 @@ use std::{collections::BTreeSet, future::Future};
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use latchkey_shared::{
-    crypto::secret_key::SecretKey,
     database,
     models::{
         audit, mail,
@@ -61,12 +60,8 @@ async fn concurrent_registrations_each_get_account_mail_and_event() {
     });
     let answers = join_all(posts).await;
 
-    let key: SecretKey = app.variables["SECRET_KEY"].parse().unwrap();
-    let db = &app.database.db;
-    assert_eq!(
-        audit::verify(db, &key.audit_key(), None).await.unwrap().seq,
-        48
-    );
+    let (db, key) = (&app.database.db, app.database.keys.audit_key());
+    assert_eq!(audit::verify(db, &key, None).await.unwrap().seq, 48);
     let mut owners = BTreeSet::new();
     for number in 0..24 {
         let (first, second) = (&answers[number], &answers[number + 24]);
@@ -229,12 +224,11 @@ async fn reset_of(app: &TestApp, email: &str) -> Uuid {
 
 /// Inserts a reset whose owner no worker has recorded yet.
 async fn unbound_reset_of(app: &TestApp, email: &str) -> Uuid {
-    let key: SecretKey = app.variables["SECRET_KEY"].parse().unwrap();
     let id = Uuid::now_v7();
     let new = NewReset {
         id,
         email: app.user(email).await.email_key,
-        token_hash: key.token_hasher().hash("another"),
+        token_hash: app.database.keys.token_hasher().hash("another"),
         created_at: app.clock.now(),
         lifetime: TimeDelta::minutes(10),
         purpose: Purpose::Reset,

@@ -17,6 +17,7 @@ use latchkey_api::{
 use latchkey_shared::{
     clock::Clock,
     config::{Connections, settings::Settings},
+    crypto::data_keys::DataKeys,
     database::Database,
     models::{
         audit,
@@ -25,7 +26,9 @@ use latchkey_shared::{
     },
     types::email::Email,
 };
-use latchkey_testing::{Mail, Process, SmtpSink, TestDatabase, TestRedis, WAIT_TIMEOUT};
+use latchkey_testing::{
+    Mail, Process, SECRET_KEY, SmtpSink, TestDatabase, TestRedis, WAIT_TIMEOUT,
+};
 use latchkey_worker::{metrics::DeliveryMetrics, service};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
@@ -42,7 +45,7 @@ const PROGRAM: &str = env!("CARGO_BIN_EXE_latchkey-api");
 
 /// Settings of every test application.
 const TEST_SETTINGS: &[(&str, &str)] = &[
-    ("SECRET_KEY", "0123456789abcdef0123456789abcdef"),
+    ("SECRET_KEY", SECRET_KEY),
     // Cheap hashes: only the tests of the hash cost need realistic parameters.
     ("ARGON2_MEMORY_KIB", "64"),
     ("ARGON2_ITERATIONS", "1"),
@@ -183,7 +186,7 @@ impl TestApp {
             queue: redis.queue(),
         };
         let clock = Clock::fixed();
-        let app = app(&variables, &connections, clock.clone());
+        let app = app(&variables, &connections, &database.keys, clock.clone());
         // As `latchkey-api migrate` does.
         audit::seal_empty(&database.db, &app.audit_key, true)
             .await
@@ -209,7 +212,23 @@ impl TestApp {
         let clock = Clock::system_with_skew(skew);
         clock.follow(&self.connections.redis).await;
         let (listener, base) = listen();
-        spawn_server(app(&self.variables, &self.connections, clock), listener);
+        spawn_server(
+            app(
+                &self.variables,
+                &self.connections,
+                &self.database.keys,
+                clock,
+            ),
+            listener,
+        );
+        base
+    }
+
+    /// Starts a second API server of this installation that opened these data keys; returns its base URL.
+    pub(crate) fn api_with_keys(&self, keys: &DataKeys) -> String {
+        let (listener, base) = listen();
+        let app = app(&self.variables, &self.connections, keys, self.clock.clone());
+        spawn_server(app, listener);
         base
     }
 
@@ -333,7 +352,8 @@ impl TestApp {
             latchkey_worker::config::Config::read(Settings::from_pairs(self.variables.clone()))
                 .unwrap();
         let metrics = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
-        let delivery = service::delivery(&config, &self.connections, &self.clock, metrics).unwrap();
+        let (connections, keys) = (&self.connections, &self.database.keys);
+        let delivery = service::delivery(&config, connections, keys, &self.clock, metrics).unwrap();
         let mut queued = mail::list(&self.database.db, Some(MailState::Queued), 10_000)
             .await
             .unwrap();
@@ -613,9 +633,14 @@ fn listen() -> (TcpListener, String) {
     (listener, base)
 }
 
-fn app(variables: &BTreeMap<String, String>, connections: &Connections, clock: Clock) -> App {
+fn app(
+    variables: &BTreeMap<String, String>,
+    connections: &Connections,
+    keys: &DataKeys,
+    clock: Clock,
+) -> App {
     let config = Config::read(Settings::from_pairs(variables.clone())).unwrap();
-    App::new(config, connections.clone(), clock).unwrap()
+    App::new(config, connections.clone(), keys, clock).unwrap()
 }
 
 fn spawn_server(app: App, listener: TcpListener) -> tokio::task::JoinHandle<()> {

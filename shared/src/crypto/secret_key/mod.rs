@@ -1,30 +1,21 @@
-//! `SECRET_KEY`, from which all other keys are derived.
+//! `SECRET_KEY`, which seals the data keys.
 
 use std::{fmt, str::FromStr};
 
 use ring::hmac;
 
-use crate::{
-    crypto::token_hash::TokenHasher, models::audit::AuditKey, redis::one_time_code::CodeSeal,
-};
+use crate::crypto::{hex, sealing::Seal};
 
 mod strength;
 
 /// The minimum length of `SECRET_KEY` in production, in bytes: the length of the hash that it keys (RFC 7518, 3.2).
 pub const MIN_BYTES: usize = 32;
 
-/// The value of `SECRET_KEY`. It signs JWTs directly, because services that verify the original's tokens have it. All other keys
-/// are derived from it (HMAC-SHA-256 of their purpose), one for each purpose.
+/// The value of `SECRET_KEY`. It protects nothing but the data keys, so that it can be changed.
 #[derive(Clone)]
 pub struct SecretKey(String);
 
 impl SecretKey {
-    /// Returns the raw bytes, only for signing JWTs.
-    #[must_use]
-    pub fn expose_for_jwt(&self) -> &[u8] {
-        self.0.as_bytes()
-    }
-
     /// Returns the length in bytes.
     #[must_use]
     #[expect(clippy::len_without_is_empty, reason = "an empty key cannot be made")]
@@ -39,22 +30,15 @@ impl SecretKey {
         strength::is_guessable(self.0.as_bytes())
     }
 
-    /// Returns the hasher of refresh tokens and reset tokens.
+    /// Returns a name of the key that does not reveal it: 16 hexadecimal digits.
     #[must_use]
-    pub fn token_hasher(&self) -> TokenHasher {
-        TokenHasher::new(&self.derive(b"latchkey token hash v1"))
+    pub fn id(&self) -> String {
+        hex(&self.derive(b"latchkey key id v1")[..8])
     }
 
-    /// Returns the key of the audit log.
-    #[must_use]
-    pub fn audit_key(&self) -> AuditKey {
-        AuditKey::new(&self.derive(b"latchkey audit log v1"))
-    }
-
-    /// Returns the key that encrypts one-time codes.
-    #[must_use]
-    pub fn code_seal(&self) -> CodeSeal {
-        CodeSeal::new(&self.derive(b"latchkey one-time code v1"))
+    /// Returns the key that seals the data keys.
+    pub(crate) fn data_key_seal(&self) -> Seal {
+        Seal::new(&self.derive(b"latchkey data keys v1"))
     }
 
     fn derive(&self, purpose: &[u8]) -> [u8; 32] {

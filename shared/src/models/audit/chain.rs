@@ -1,10 +1,8 @@
 //! The MACs of the chain of audit events.
 
-use std::fmt::Write as _;
-
 use ring::hmac;
 
-use crate::crypto::token_hash::equal;
+use crate::crypto::{hex, token_hash::equal};
 use crate::models::audit::Model;
 
 /// Replaces the previous hash in the MAC of an event that was appended to a head with a wrong seal. So [`verify`] keeps
@@ -13,7 +11,7 @@ use crate::models::audit::Model;
 /// [`verify`]: crate::models::audit::verify
 pub(super) const HEAD_TAMPERED: &str = "torn";
 
-/// The key of the audit log, derived from `SECRET_KEY`.
+/// The key of the audit log, a data key.
 #[derive(Clone)]
 pub struct AuditKey(hmac::Key);
 
@@ -50,22 +48,15 @@ impl AuditKey {
         if row.changes.is_some() {
             add(row.changes.as_deref());
         }
-        hex(mac.sign())
+        hex(mac.sign().as_ref())
     }
 
     /// Returns the seal of a head.
     pub(super) fn seal(&self, seq: i64, hash: &str) -> String {
-        hex(hmac::sign(&self.0, format!("head {seq} {hash}").as_bytes()))
+        hex(hmac::sign(&self.0, format!("head {seq} {hash}").as_bytes()).as_ref())
     }
     /// Returns whether `seal` is the seal of this head. Compares in constant time.
     pub(super) fn seals(&self, seq: i64, hash: &str, seal: &str) -> bool {
         equal(self.seal(seq, hash).as_bytes(), seal.as_bytes())
     }
-}
-
-fn hex(tag: hmac::Tag) -> String {
-    tag.as_ref().iter().fold(String::new(), |mut hex, byte| {
-        let _ = write!(hex, "{byte:02x}");
-        hex
-    })
 }

@@ -10,7 +10,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use fred::{clients::Client, error::Error, types::scripts::Script};
 use latchkey_shared::{
-    config::rate::Rate, crypto::token_hash::TokenHasher, models::mail::MailKind,
+    config::rate::Rate, crypto::token_hash::Fingerprints, models::mail::MailKind,
     types::email::EmailKey,
 };
 use uuid::Uuid;
@@ -155,7 +155,7 @@ pub struct Exceeded {
 pub struct MailBudget {
     redis: Client,
     namespace: String,
-    hasher: TokenHasher,
+    fingerprints: Fingerprints,
     script: Script,
     rates: MailRates,
 }
@@ -163,11 +163,16 @@ pub struct MailBudget {
 impl MailBudget {
     /// Creates a budget. Redis keys hold hashes of addresses.
     #[must_use]
-    pub fn new(redis: Client, namespace: &str, hasher: TokenHasher, rates: MailRates) -> Self {
+    pub fn new(
+        redis: Client,
+        namespace: &str,
+        fingerprints: Fingerprints,
+        rates: MailRates,
+    ) -> Self {
         Self {
             redis,
             namespace: namespace.to_owned(),
-            hasher,
+            fingerprints,
             script: Script::from_lua(SCRIPT),
             rates,
         }
@@ -206,7 +211,7 @@ impl MailBudget {
     }
 
     fn keys(&self, request: BudgetRequest<'_>) -> Vec<String> {
-        let mailbox = self.hasher.fingerprint(&request.recipient.mailbox());
+        let mailbox = self.fingerprints.of_mailbox(&request.recipient.mailbox());
         let (namespace, kind) = (&self.namespace, request.kind.as_str());
         let all = format!("{namespace}:mail-budget:{kind}:{mailbox}");
         let of_cause = request.cause.map(|cause| format!("{all}:{cause}"));
