@@ -11,14 +11,14 @@ use latchkey_shared::{
 use poem::{Request, http::header, web::Data};
 use poem_openapi::{
     Object, OpenApi,
-    payload::Json,
-    types::{self, Example},
+    payload::{Json, Response},
+    types::{self, Example, ToJSON, Type},
 };
 use uuid::Uuid;
 
 use crate::{
     app_state::App,
-    auth::jwt::TokenId,
+    auth::{jwt::TokenId, refresh_cookie},
     http::{
         audit_context::{AuditContext, with_session},
         body::{Body, fields::Fields},
@@ -71,24 +71,38 @@ struct LoggedInUser {
 
 /// An access token and its refresh token.
 #[derive(Debug, Object)]
+#[oai(skip_serializing_if_is_none)]
 pub struct TokenPair {
     /// For `Authorization: Bearer …`. Valid for 5 minutes by default.
     access: String,
-    /// For `/auth/refresh/`. Valid for 10 days by default.
+    /// For `/auth/refresh/`. Valid for 10 days by default. Absent if the response has it as a cookie (`REFRESH_COOKIE=on`).
     #[oai(validator(min_length = 1))]
-    refresh: String,
+    refresh: Option<String>,
 }
 
 impl TokenPair {
-    /// Issues the first tokens of a session. `secret` is the id of its refresh token.
-    #[must_use]
-    pub fn of(app: &App, session: &session::Model, secret: &TokenId) -> Self {
+    /// Issues the first tokens of a session, and adds them to the response that `body` makes. `secret` is the id of its refresh
+    /// token.
+    pub fn respond<T: Type + ToJSON>(
+        app: &App,
+        request: &Request,
+        session: &session::Model,
+        secret: &TokenId,
+        body: impl FnOnce(Self) -> T,
+    ) -> Response<Json<T>> {
         let now = session.last_used_at;
         let access = app.tokens.access(session.user_id, session.id, now);
         let refresh = app.tokens.refresh(session, secret, now);
-        Self {
+        let in_cookie = refresh_cookie::is_used(app, request);
+        let tokens = Self {
             access: access.expose().to_owned(),
-            refresh: refresh.expose().to_owned(),
+            refresh: (!in_cookie).then(|| refresh.expose().to_owned()),
+        };
+        let response = Json(body(tokens));
+        if in_cookie {
+            refresh_cookie::with_cookie(app, response, &refresh, session.expires_at)
+        } else {
+            Response::new(response)
         }
     }
 }
@@ -114,7 +128,7 @@ impl Login {
         audit: AuditContext,
         request: &Request,
         body: Body<'_, LoginRequest>,
-    ) -> Result<Json<LoggedIn>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
+    ) -> Result<Response<Json<LoggedIn>>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
         app.check_limit(&audit, Limit::Login(None)).await?;
         let (user, check) = authenticate(app, body.read().await?.fields, &audit).await?;
         if !user.is_activated {
@@ -122,15 +136,16 @@ impl Login {
             return Err(ApiError::NotActivated.into());
         }
         let device = user_agent(request);
-        let token = start_session(app, &user, check, device, &audit).await?;
-        Ok(Json(LoggedIn {
+        let (session, secret) = start_session(app, &user, check, device, &audit).await?;
+        let body = |token| LoggedIn {
             detail: "Logged in Successfully".to_owned(),
             data: LoggedInUser {
                 email: types::Email(user.email.to_string()),
                 is_activated: user.is_activated,
             },
             token,
-        }))
+        };
+        Ok(TokenPair::respond(app, request, &session, &secret, body))
     }
 }
 
@@ -253,19 +268,19 @@ pub async fn store_session(
     Ok(())
 }
 
-/// Stores a new session and issues its tokens.
+/// Stores a new session. Returns it with the secret of its refresh token.
 async fn start_session(
     app: &App,
     user: &user::Model,
     check: PasswordCheck,
     device: Option<String>,
     audit: &AuditContext,
-) -> Result<TokenPair, ApiError> {
+) -> Result<(session::Model, TokenId), ApiError> {
     let (session, secret) = new_session(app, user.id, device, audit);
-    let tokens = TokenPair::of(app, &session, &secret);
+    let stored = session.clone();
     // Boxed for the same reason as the look-up in `authenticate`.
-    Box::pin(store_session(app, user, check, session, audit, None)).await?;
-    Ok(tokens)
+    Box::pin(store_session(app, user, check, stored, audit, None)).await?;
+    Ok((session, secret))
 }
 
 /// Returns the request's `User-Agent` for the list of sessions: at most 200 characters, without control characters.

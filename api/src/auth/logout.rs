@@ -4,14 +4,14 @@ use latchkey_shared::{
     database,
     models::{audit::EventKind, session},
 };
-use poem::web::Data;
-use poem_openapi::{ApiResponse, OpenApi};
+use poem::{Request, web::Data};
+use poem_openapi::{ApiResponse, OpenApi, payload::Response};
 
 use crate::{
     app_state::App,
     auth::{
-        jwt::RefreshToken,
         refresh::{PresentedToken, RefreshRequest, present, revoke_on_reuse},
+        refresh_cookie,
     },
     http::{
         audit_context::{AuditContext, with_session},
@@ -48,12 +48,12 @@ impl Logout {
         &self,
         Data(app): Data<&App>,
         audit: AuditContext,
+        request: &Request,
         body: Body<'_, RefreshRequest>,
-    ) -> Result<LoggedOut, ErrorResponses<400, 401, 413, 415>> {
-        let mut fields = body.read().await?.fields;
-        let token = fields.required::<RefreshToken>("refresh");
-        fields.finish()?;
-        let presented = present(app, &token?, "logout", &audit).await?;
+    ) -> Result<Response<LoggedOut>, ErrorResponses<400, 401, 403, 413, 415>> {
+        let fields = body.read().await?.fields;
+        let (token, in_cookie) = refresh_cookie::read_token(app, request, fields)?;
+        let presented = present(app, &token, "logout", &audit).await?;
         if !presented.is_current(app) {
             handle_replaced_token(app, &presented, &audit).await?;
         }
@@ -64,7 +64,11 @@ impl Logout {
         app.record_in(&transaction, event).await?;
         transaction.commit().await?;
         tracing::info!(user.id, session.id = %session.id, "Logged out");
-        Ok(LoggedOut::Done)
+        Ok(if in_cookie {
+            refresh_cookie::without_cookie(app, LoggedOut::Done)
+        } else {
+            Response::new(LoggedOut::Done)
+        })
     }
 }
 

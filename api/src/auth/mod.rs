@@ -8,5 +8,6 @@ pub mod one_time_code;
 pub mod password_change;
 pub mod password_reset;
 pub mod refresh;
+mod refresh_cookie;
 pub mod session_loader;
 pub mod sessions;

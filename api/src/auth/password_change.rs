@@ -5,8 +5,12 @@ use latchkey_shared::{
     models::{audit::EventKind, mail::MailKind, password_reset, session, user},
     types::rotation_times::RotationTimes,
 };
-use poem::web::Data;
-use poem_openapi::{Object, OpenApi, payload::Json, types};
+use poem::{Request, web::Data};
+use poem_openapi::{
+    Object, OpenApi,
+    payload::{Json, Response},
+    types,
+};
 use uuid::Uuid;
 
 use crate::{
@@ -58,8 +62,9 @@ impl PasswordChange {
         Data(app): Data<&App>,
         audit: AuditContext,
         ActivatedUser(current): ActivatedUser,
+        request: &Request,
         body: Body<'_, PasswordChangeRequest>,
-    ) -> Result<Json<TokenPair>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
+    ) -> Result<Response<Json<TokenPair>>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
         let limit = Limit::PasswordChange(&current.user);
         app.check_limit(&audit, limit).await?;
         let mut fields = body.read().await?.fields;
@@ -71,7 +76,7 @@ impl PasswordChange {
             .await?;
         fields.finish()?;
         let (session, secret) = change(app, &current, current_password?, new?, &audit).await?;
-        Ok(Json(TokenPair::of(app, &session, &secret)))
+        Ok(TokenPair::respond(app, request, &session, &secret, |it| it))
     }
 }
 

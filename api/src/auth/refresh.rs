@@ -9,12 +9,18 @@ use latchkey_shared::{
         session, user,
     },
 };
-use poem::web::Data;
-use poem_openapi::{Object, OpenApi, payload::Json};
+use poem::{Request, web::Data};
+use poem_openapi::{
+    Object, OpenApi,
+    payload::{Json, Response},
+};
 
 use crate::{
     app_state::App,
-    auth::jwt::{RefreshToken, TokenId},
+    auth::{
+        jwt::{RefreshToken, TokenId},
+        refresh_cookie,
+    },
     http::{
         audit_context::{AuditContext, with_session},
         body::Body,
@@ -31,9 +37,10 @@ const REPLAY_WINDOW: TimeDelta = TimeDelta::seconds(10);
 #[derive(Debug, Object)]
 #[oai(rename = "Refresh")]
 pub(crate) struct RefreshRequest {
-    /// The refresh token of the login or of the last refresh.
+    /// The refresh token of the login or of the last refresh. Required, unless the request has it as a cookie
+    /// (`REFRESH_COOKIE=on`).
     #[oai(validator(min_length = 1))]
-    refresh: String,
+    refresh: Option<String>,
 }
 
 /// A renewed access token.
@@ -42,7 +49,7 @@ pub(crate) struct RefreshRequest {
 struct Refreshed {
     /// A new access token of the same session.
     access: String,
-    /// The next refresh token; only with `REFRESH_ROTATION=on`.
+    /// The next refresh token; only with `REFRESH_ROTATION=on`, and not if the response has it as a cookie.
     #[oai(validator(min_length = 1))]
     refresh: Option<String>,
 }
@@ -66,12 +73,12 @@ impl Refresh {
         &self,
         Data(app): Data<&App>,
         audit: AuditContext,
+        request: &Request,
         body: Body<'_, RefreshRequest>,
-    ) -> Result<Json<Refreshed>, ErrorResponses<400, 401, 413, 415>> {
-        let mut fields = body.read().await?.fields;
-        let token = fields.required::<RefreshToken>("refresh");
-        fields.finish()?;
-        let presented = present(app, &token?, "refresh", &audit).await?;
+    ) -> Result<Response<Json<Refreshed>>, ErrorResponses<400, 401, 403, 413, 415>> {
+        let fields = body.read().await?.fields;
+        let (token, in_cookie) = refresh_cookie::read_token(app, request, fields)?;
+        let presented = present(app, &token, "refresh", &audit).await?;
         let refresh = if app.config.sessions.rotation {
             Some(rotate(app, &presented, &audit).await?)
         } else if presented.is_current(app) {
@@ -84,10 +91,19 @@ impl Refresh {
         let access = app
             .tokens
             .access(presented.user.id, presented.session.id, app.now());
-        Ok(Json(Refreshed {
-            access: access.expose().to_owned(),
-            refresh: refresh.map(|token| token.expose().to_owned()),
-        }))
+        let body = |refresh: Option<&RefreshToken>| {
+            Json(Refreshed {
+                access: access.expose().to_owned(),
+                refresh: refresh.map(|token| token.expose().to_owned()),
+            })
+        };
+        Ok(match &refresh {
+            Some(next) if in_cookie => {
+                let session_end = presented.session.expires_at;
+                refresh_cookie::with_cookie(app, body(None), next, session_end)
+            }
+            refresh => Response::new(body(refresh.as_ref())),
+        })
     }
 }
 

@@ -45,6 +45,7 @@ Environment variables, in addition to those of all commands (latchkey-api --help
   ACCESS_TOKEN_SECONDS, REFRESH_TOKEN_SECONDS   [300] [864000] Lifetimes of tokens
   SESSION_IDLE_SECONDS  [REFRESH_TOKEN_SECONDS] Lifetime of a session without a refresh
   REFRESH_ROTATION      [off] or on: each refresh replaces the refresh token
+  REFRESH_COOKIE        [off] or on: pages of trusted origins get the refresh token as a cookie
   ADMIN_SESSION_SECONDS, ADMIN_IDLE_SECONDS     [43200] [1800] Lifetimes of dashboard sessions
   RESET_SECONDS         [600] Lifetime of a password reset
   OTP_TRIES, OTP_DIGITS [5] [6] Wrong codes that end a reset; length of a code

@@ -23,6 +23,8 @@ pub struct SessionSettings {
     /// `REFRESH_ROTATION`: whether each refresh replaces the refresh token, and a reused one ends the session (RFC 9700,
     /// 4.14.2). If not, a session keeps its refresh token, as clients of the original expect.
     pub rotation: bool,
+    /// `REFRESH_COOKIE`: whether pages of trusted origins get the refresh token as a cookie.
+    pub refresh_cookie: bool,
 }
 
 impl SessionSettings {
@@ -38,6 +40,7 @@ impl SessionSettings {
             admin: lifetime(settings, "ADMIN_SESSION_SECONDS", 43_200, DAY),
             admin_idle: lifetime(settings, "ADMIN_IDLE_SECONDS", 1_800, DAY),
             rotation: Switch::read(settings, "REFRESH_ROTATION", false),
+            refresh_cookie: Switch::read(settings, "REFRESH_COOKIE", false),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod audit_context;
 pub mod body;
 pub mod client_ip;
+pub mod cookie;
 pub mod cpu_pool;
 pub mod error;
 pub mod metrics;

@@ -20,9 +20,9 @@ const ANY: HeaderValue = HeaderValue::from_static("*");
 /// add to every request.
 const PICTURE_HEADERS: HeaderValue = HeaderValue::from_static("authorization, *");
 
-/// Returns the CORS policy for pages of these origins.
+/// Returns the CORS policy for pages of these origins. `credentials` allows them to send cookies.
 #[must_use]
-pub fn cors(origins: Vec<String>) -> Cors {
+pub fn cors(origins: Vec<String>, credentials: bool) -> Cors {
     Cors::new()
         .allow_origins(origins)
         .allow_methods([Method::GET, Method::POST, Method::PATCH, Method::DELETE])
@@ -34,6 +34,7 @@ pub fn cors(origins: Vec<String>) -> Cors {
             RATE_REMAINING,
             RATE_RESET,
         ])
+        .allow_credentials(credentials)
         .max_age(600)
 }
 

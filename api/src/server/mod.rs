@@ -66,7 +66,7 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
         let installation = installation.clone();
         move || make(&description(), &installation)
     };
-    let origins = origins(&app);
+    let (origins, cookies) = (origins(&app), app.config.sessions.refresh_cookie);
     let allowed = Arc::new(LazyLock::new((|| description().methods()) as fn() -> _));
     let routes = Route::new()
         .nest("/", service())
@@ -99,7 +99,7 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
             .boxed()
     } else {
         routes
-            .with(cors::cors(origins))
+            .with(cors::cors(origins, cookies))
             .around(|endpoint, request| cors::with_cross_origin_headers(endpoint, request, true))
             .boxed()
     };

@@ -1,14 +1,12 @@
 //! The cookies of the dashboard: names, attributes, reading and writing.
 
-use std::time::Duration;
-
 use poem::{
     Request, Response,
     http::{HeaderValue, header},
     web::cookie::{Cookie, SameSite},
 };
 
-use crate::app_state::App;
+use crate::{app_state::App, http::cookie};
 
 /// The name of the cookie of a signed-in administrator.
 pub const SIGNED_IN: &str = "latchkey_admin";
@@ -21,36 +19,28 @@ pub const LANGUAGE: &str = "latchkey_language";
 /// The name of the cookie that carries a flash message to the next page.
 pub const FLASH: &str = "latchkey_flash";
 
+/// The path of the cookies below that of `PUBLIC_URL`: all of it.
+const PATH: &str = "";
+
 /// The longest cookie value that [`read`] accepts, in bytes.
 const MAX_VALUE_BYTES: usize = 100;
 
 /// Builds a session cookie: `HttpOnly`, `SameSite=Lax`, and `Secure` if `PUBLIC_URL` is HTTPS.
 #[must_use]
 pub fn build(app: &App, name: &str, value: &str) -> Cookie {
-    let mut cookie = Cookie::new_with_str(full_name(app, name), value);
-    cookie.set_path(path(app));
-    cookie.set_http_only(true);
-    cookie.set_same_site(SameSite::Lax);
-    cookie.set_secure(is_https(app));
-    cookie
+    cookie::build(&app.config.common, name, PATH, SameSite::Lax, value)
 }
 
 /// Builds the cookie that removes the cookie of this name.
 #[must_use]
 pub fn removal(app: &App, name: &str) -> Cookie {
-    let mut cookie = build(app, name, "");
-    cookie.set_max_age(Duration::ZERO);
-    cookie
+    cookie::removal(build(app, name, ""))
 }
 
 /// Returns the value of a cookie.
 #[must_use]
 pub fn read(app: &App, request: &Request, name: &str) -> Option<String> {
-    request
-        .cookie()
-        .get(&full_name(app, name))
-        .map(|cookie| cookie.value_str().to_owned())
-        .filter(|value| !value.is_empty() && value.len() <= MAX_VALUE_BYTES)
+    cookie::read(request, &app.config.common, name, PATH, MAX_VALUE_BYTES)
 }
 
 /// Returns the cookie that the CSRF token is bound to.
@@ -64,28 +54,4 @@ pub fn set(response: &mut Response, cookie: &Cookie) {
     if let Ok(value) = HeaderValue::from_str(&cookie.to_string()) {
         response.headers_mut().append(header::SET_COOKIE, value);
     }
-}
-
-/// Adds the cookie prefix (RFC 6265bis, section 4.1.3). Browsers accept `__Secure-` over HTTPS only. `__Host-` also binds the
-/// cookie to this host and to the path `/`, so it is not possible if `PUBLIC_URL` has a path.
-fn full_name(app: &App, name: &str) -> String {
-    if !is_https(app) {
-        name.to_owned()
-    } else if path(app) == "/" {
-        format!("__Host-{name}")
-    } else {
-        format!("__Secure-{name}")
-    }
-}
-
-/// Returns the path of the cookies, which is that of `PUBLIC_URL`.
-fn path(app: &App) -> &str {
-    match app.config.common.base_path() {
-        "" => "/",
-        base => base,
-    }
-}
-
-fn is_https(app: &App) -> bool {
-    app.config.common.public_url.scheme() == "https"
 }

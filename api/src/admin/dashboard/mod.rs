@@ -1,6 +1,6 @@
 //! The dashboard at `/admin/`: HTML rendered on the server, which works with and without JavaScript.
 
-use poem::{Endpoint, EndpointExt as _, Response, Route, get, middleware::CookieJarManager, post};
+use poem::{Endpoint, EndpointExt as _, Response, Route, get, post};
 
 use crate::admin::dashboard::pages::{
     account, audit_log, lockouts, mails, overview, resets, setup, sign_in, user,
@@ -50,5 +50,4 @@ pub fn routes() -> impl Endpoint<Output = Response> {
         .at("/assets/:name", get(assets::serve))
         .around(csrf::check)
         .around(error_page::render_errors)
-        .with(CookieJarManager::new())
 }

@@ -144,6 +144,12 @@ impl Fields {
         self.values.remove(name)
     }
 
+    /// Returns whether the body has a field of this name.
+    #[must_use]
+    pub fn contains(&self, name: &str) -> bool {
+        self.values.contains_key(name)
+    }
+
     /// Reads a required field.
     pub fn required<T: FromField>(&mut self, name: &str) -> Result<T, InvalidField> {
         match self.values.remove(name) {

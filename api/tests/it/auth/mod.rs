@@ -6,6 +6,7 @@ pub(crate) mod password_change;
 pub(crate) mod password_reset;
 pub(crate) mod password_reset_model;
 pub(crate) mod refresh_and_logout;
+mod refresh_cookie;
 pub(crate) mod refresh_rotation;
 pub(crate) mod requests_in_flight;
 pub(crate) mod session_model;
