@@ -37,10 +37,9 @@ const REPLAY_WINDOW: TimeDelta = TimeDelta::seconds(10);
 #[derive(Debug, Object)]
 #[oai(rename = "Refresh")]
 pub(crate) struct RefreshRequest {
-    /// The refresh token of the login or of the last refresh. Required, unless the request has it as a cookie
-    /// (`REFRESH_COOKIE=on`).
+    /// The refresh token of the login or of the last refresh. Pages that have it as a cookie (`REFRESH_COOKIE=on`) send no body.
     #[oai(validator(min_length = 1))]
-    refresh: Option<String>,
+    refresh: String,
 }
 
 /// A renewed access token.

@@ -90,6 +90,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
         (401, "refresh" | "logout") => vec![ApiError::InvalidRefreshToken],
         (401, _) => vec![ApiError::NotAuthenticated],
         (403, _) if is_admins => vec![ApiError::NotPermitted],
+        (403, "refresh" | "logout") => vec![ApiError::OriginNotAllowed],
         (403, _) => vec![ApiError::NotActivated],
         (404, _) => vec![ApiError::NotFound],
         (408, _) => vec![ApiError::BodyTooSlow],

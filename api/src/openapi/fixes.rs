@@ -87,7 +87,7 @@ fn fix_schemas(schemas: &mut Value) {
             if member == "dateBirth" {
                 description["format"] = json!("date");
             }
-            let is_kept = name == "Problem" || name == "Refreshed";
+            let is_kept = matches!(name.as_str(), "Problem" | "Refreshed" | "TokenPair");
             if !is_kept
                 && !NEVER_NULL.contains(&member.as_str())
                 && !required.contains(&json!(member))
