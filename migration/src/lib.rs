@@ -20,6 +20,7 @@ mod m0005_audit_events;
 mod m0006_users_search;
 mod m0007_write_checks;
 mod m0008_data_keys;
+mod m0009_signing_keys;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those that the database lacks.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_users_search::Migration),
             Box::new(m0007_write_checks::Migration),
             Box::new(m0008_data_keys::Migration),
+            Box::new(m0009_signing_keys::Migration),
         ]
     }
 }

@@ -101,6 +101,12 @@ impl SharedConfig {
         self.public_url.path().trim_end_matches('/')
     }
 
+    /// Returns `PUBLIC_URL` without a trailing slash, the `iss` of access tokens.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        self.public_url.as_str().trim_end_matches('/')
+    }
+
     /// Returns the right-hand side of Message-IDs.
     #[must_use]
     pub fn message_domain(&self) -> &str {
