@@ -15,8 +15,8 @@ use image::{ImageDecoder as _, ImageFormat, ImageReader};
 use latchkey_api::config::proxies::{Proxies, ProxyHeader};
 use latchkey_api::{
     accounts::pictures::{MAX_STORED_BYTES, PictureStore, Upload},
-    auth::jwt::{RefreshToken, ResetToken, TokenIssuer},
-    config::Config,
+    auth::jwt::{RefreshToken, ResetToken, TokenIssuer, TokenRules, key_set::KeySet},
+    config::{Config, access_token_algorithm::AccessTokenAlgorithm},
     http::{
         body::{
             Body, data_url,
@@ -32,6 +32,7 @@ use latchkey_shared::{
     config::settings::Settings,
     models::{
         audit::Head,
+        signing_key::KeySchedule,
         user::search::{PageCursor, Sort},
     },
     queue::Queue,
@@ -296,8 +297,7 @@ pub fn password(data: &[u8]) {
 /// Tokens: a token with a foreign signature is rejected. A token with a valid signature is accepted only with all claims,
 /// and only as its own type.
 pub fn token(data: &[u8]) {
-    let (access, refresh) = (TimeDelta::minutes(5), TimeDelta::days(10));
-    let issuer = TokenIssuer::new(KEY.as_bytes(), access, refresh);
+    let issuer = token_issuer();
     let now = DateTime::from_timestamp(1_800_000_000, 0).expect("a moment");
     if let Ok(text) = str::from_utf8(data) {
         assert!(issuer.verify_access(text, now).is_err());
@@ -325,6 +325,7 @@ pub fn token(data: &[u8]) {
     // Changes one byte of a valid token.
     if let [position, change, ..] = *data {
         let valid = issuer.access(1, Uuid::from_u128(7), now);
+        let valid = valid.expect("a token");
         let mut changed = valid.expose().as_bytes().to_vec();
         let position = usize::from(position) * (changed.len() - 1) / 255;
         changed[position] ^= change & 0x7f;
@@ -333,6 +334,24 @@ pub fn token(data: &[u8]) {
         let accepted = issuer.verify_access(&changed, now).is_ok();
         assert_eq!(accepted, same, "{changed}");
     }
+}
+
+/// Returns an issuer that signs both types of tokens with the same secret.
+fn token_issuer() -> TokenIssuer {
+    let rules = TokenRules {
+        issuer: "https://accounts.example.com".to_owned(),
+        audience: None,
+        algorithm: AccessTokenAlgorithm::Hs256,
+        secret: Some(KEY.as_bytes().to_vec()),
+        access: TimeDelta::minutes(5),
+        refresh: TimeDelta::days(10),
+    };
+    let keys = KeySet::empty(KeySchedule {
+        access_token: rules.access,
+        max_age: TimeDelta::minutes(5),
+        key_lifetime: TimeDelta::days(30),
+    });
+    TokenIssuer::new(KEY.as_bytes(), rules, keys)
 }
 
 /// Returns a token with these claims and a valid signature.

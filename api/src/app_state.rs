@@ -25,7 +25,13 @@ use tokio::sync::Semaphore;
 
 use crate::{
     accounts::pictures::PictureStore,
-    auth::{jwt::TokenIssuer, session_loader::SessionLookup},
+    auth::{
+        jwt::{
+            TokenIssuer, TokenRules,
+            signing_keys::{SigningKeyMetrics, SigningKeys},
+        },
+        session_loader::SessionLookup,
+    },
     config::Config,
     http::audit_context::AuditSampler,
     http::{
@@ -67,6 +73,8 @@ pub struct State {
     pub passwords: PasswordPolicy,
     /// Issues and verifies access and refresh tokens.
     pub tokens: TokenIssuer,
+    /// Loads and creates the keys of access tokens.
+    pub signing_keys: SigningKeys,
     /// Loads the sessions of tokens.
     pub sessions: SessionLookup,
     /// Hashes tokens for storage.
@@ -104,6 +112,12 @@ impl App {
         let requests = RequestMetrics::new(metrics.registry())?;
         let clients = ConnectionMetrics::new(metrics.registry())?;
         let hashes = HashMetrics::new(metrics.registry())?;
+        let signing_keys = SigningKeys::new(
+            &connections.db,
+            keys.signing_key_seal(),
+            &config,
+            SigningKeyMetrics::new(metrics.registry())?,
+        );
         let health = HealthChecks::new(metrics.checks(), connections.clone());
         let domain = config.common.message_domain();
         let outbox = Outbox::new(connections.queue, domain, metrics.registry())?;
@@ -135,9 +149,10 @@ impl App {
             passwords: PasswordPolicy::new(&config),
             tokens: TokenIssuer::new(
                 keys.refresh_token_key(),
-                config.sessions.access_token,
-                config.sessions.refresh_token,
+                TokenRules::of(&config),
+                signing_keys.empty_set(),
             ),
+            signing_keys,
             token_hasher: keys.token_hasher(),
             fingerprints: keys.fingerprints(),
             audit_key: keys.audit_key(),

@@ -1,5 +1,6 @@
 //! Bearer authentication: a handler that takes an [`ActivatedUser`] runs only for requests with a valid access token.
 
+use chrono::{DateTime, Utc};
 use latchkey_shared::{
     database::Transaction,
     models::{session, user},
@@ -7,7 +8,11 @@ use latchkey_shared::{
 use poem::Request;
 use poem_openapi::{SecurityScheme, auth::Bearer};
 
-use crate::{app_state::App, http::error::ApiError};
+use crate::{
+    app_state::App,
+    auth::jwt::{VerifiedToken, issuer::Rejection},
+    http::error::ApiError,
+};
 
 /// The user of a valid access token, whose account is activated.
 #[derive(SecurityScheme)]
@@ -61,14 +66,21 @@ async fn activated_user(request: &Request, bearer: Bearer) -> poem::Result<Curre
 /// Verifies an access token, and loads its session and user with one query.
 async fn authenticate(app: &App, token: &str) -> Result<CurrentUser, ApiError> {
     let now = app.now();
-    let verified = app
-        .tokens
-        .verify_access(token, now)
-        .map_err(|_| ApiError::NotAuthenticated)?;
+    let verified = verify(app, token, now).await?;
     app.sessions
         .find_alive(verified.session, now)
         .await?
         .filter(|(_, user)| user.id == verified.user_id)
         .map(|(session, user)| CurrentUser { user, session })
         .ok_or(ApiError::NotAuthenticated)
+}
+
+/// Verifies an access token. Loads the signing keys if it names an unknown one, which another server may have just created.
+async fn verify(app: &App, token: &str, now: DateTime<Utc>) -> Result<VerifiedToken, ApiError> {
+    let mut verified = app.tokens.verify_access(token, now);
+    if let Err(Rejection::UnknownKey(kid)) = &verified {
+        app.signing_keys.look_up(&app.tokens, kid, now).await?;
+        verified = app.tokens.verify_access(token, now);
+    }
+    verified.map_err(|_| ApiError::NotAuthenticated)
 }

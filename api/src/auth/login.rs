@@ -89,9 +89,9 @@ impl TokenPair {
         session: &session::Model,
         secret: &TokenId,
         body: impl FnOnce(Self) -> T,
-    ) -> Response<Json<T>> {
+    ) -> Result<Response<Json<T>>, ApiError> {
         let now = session.last_used_at;
-        let access = app.tokens.access(session.user_id, session.id, now);
+        let access = app.tokens.access(session.user_id, session.id, now)?;
         let refresh = app.tokens.refresh(session, secret, now);
         let in_cookie = refresh_cookie::is_used(app, request);
         let tokens = Self {
@@ -99,11 +99,11 @@ impl TokenPair {
             refresh: (!in_cookie).then(|| refresh.expose().to_owned()),
         };
         let response = Json(body(tokens));
-        if in_cookie {
+        Ok(if in_cookie {
             refresh_cookie::with_cookie(app, response, &refresh, session.expires_at)
         } else {
             Response::new(response)
-        }
+        })
     }
 }
 
@@ -145,7 +145,7 @@ impl Login {
             },
             token,
         };
-        Ok(TokenPair::respond(app, request, &session, &secret, body))
+        Ok(TokenPair::respond(app, request, &session, &secret, body)?)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Authentication: login, tokens, sessions, one-time codes, password change and password reset.
+//! Authentication: login, tokens and their public keys, sessions, one-time codes, password change and password reset.
 
 pub mod bearer;
 pub mod jwt;
@@ -11,3 +11,4 @@ pub mod refresh;
 mod refresh_cookie;
 pub mod session_loader;
 pub mod sessions;
+pub mod well_known;

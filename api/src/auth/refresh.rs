@@ -89,7 +89,7 @@ impl Refresh {
         };
         let access = app
             .tokens
-            .access(presented.user.id, presented.session.id, app.now());
+            .access(presented.user.id, presented.session.id, app.now())?;
         let body = |refresh: Option<&RefreshToken>| {
             Json(Refreshed {
                 access: access.expose().to_owned(),
@@ -157,7 +157,7 @@ pub(crate) async fn present(
 
 async fn find(app: &App, token: &RefreshToken) -> Result<PresentedToken, ApiError> {
     let now = app.now();
-    let verified = app
+    let (verified, id) = app
         .tokens
         .verify_refresh(token, now)
         .map_err(|_| ApiError::InvalidRefreshToken)?;
@@ -165,11 +165,7 @@ async fn find(app: &App, token: &RefreshToken) -> Result<PresentedToken, ApiErro
         .find_alive(verified.session, now)
         .await?
         .filter(|(_, user)| user.id == verified.user_id)
-        .map(|(session, user)| PresentedToken {
-            session,
-            user,
-            id: verified.id,
-        })
+        .map(|(session, user)| PresentedToken { session, user, id })
         .ok_or(ApiError::InvalidRefreshToken)
 }
 

@@ -3,6 +3,7 @@
 mod audit;
 mod audit_watch;
 mod create_superuser;
+mod keys;
 mod migrate;
 mod openapi;
 mod pictures;
@@ -14,7 +15,7 @@ mod users;
 use clap::{Parser, Subcommand};
 
 use crate::cli::{
-    audit::AuditCommand, create_superuser::CreateSuperuser, openapi::Openapi,
+    audit::AuditCommand, create_superuser::CreateSuperuser, keys::KeysCommand, openapi::Openapi,
     pictures::PicturesCommand, secrets::SecretsCommand, users::UsersCommand,
 };
 
@@ -69,6 +70,12 @@ enum Command {
         after_help = "Environment variables: DATABASE_URL, SECRET_KEY, MEDIA_DIR."
     )]
     Pictures(PicturesCommand),
+    /// List, rotate and revoke the keys that sign access tokens
+    #[command(
+        subcommand,
+        after_help = "Environment variables: DATABASE_URL, REDIS_URL, SECRET_KEY, and those of access tokens (latchkey-api serve --help)."
+    )]
+    Keys(KeysCommand),
     /// Show and replace the data keys that the database stores
     #[command(
         subcommand,
@@ -89,6 +96,7 @@ impl Cli {
             Command::Users(command) => users::run(command).await,
             Command::Audit(command) => audit::run(command).await,
             Command::Pictures(command) => pictures::run(command).await,
+            Command::Keys(command) => keys::run(command).await,
             Command::Secrets(command) => secrets::run(command).await,
             Command::Openapi(arguments) => openapi::run(&arguments),
         }

@@ -120,6 +120,8 @@ fn consequence(purpose: KeyPurpose) -> &'static str {
         KeyPurpose::Fingerprints => "lockouts, counters of failed logins and mail budgets restart",
         KeyPurpose::AuditLog => "`audit verify` reports the earlier events as altered",
         KeyPurpose::RefreshTokens => "all refresh tokens are rejected; users log in again",
-        KeyPurpose::SigningKeys => "the keys of access tokens are replaced",
+        KeyPurpose::SigningKeys => {
+            "access tokens are signed with a new key after the next start; the earlier ones stay valid until they expire"
+        }
     }
 }

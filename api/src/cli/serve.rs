@@ -19,6 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     admin::dashboard::pages::setup,
     app_state::App,
+    auth::jwt::signing_keys,
     cli::{
         audit_watch::watch_audit_log,
         startup::{Opened, connect, start_log},
@@ -43,6 +44,11 @@ Environment variables, in addition to those of all commands (latchkey-api --help
   LIMITS                [on] or off: no rate limits
   LIMIT_…               Rate limits and lockouts, see deploy/example.env
   ACCESS_TOKEN_SECONDS, REFRESH_TOKEN_SECONDS   [300] [864000] Lifetimes of tokens
+  ACCESS_TOKEN_ALGORITHM   [ES256], EdDSA or HS256: the signature of access tokens
+  ACCESS_TOKEN_SECRET   [none] The key of HS256, at least 32 random bytes
+  TOKEN_AUDIENCE        [none] The aud of access tokens
+  JWKS_MAX_AGE_SECONDS  [300] Time for which other services may cache the public keys
+  SIGNING_KEY_DAYS      [30] Time for which a key signs
   SESSION_IDLE_SECONDS  [REFRESH_TOKEN_SECONDS] Lifetime of a session without a refresh
   REFRESH_ROTATION      [off] or on: each refresh replaces the refresh token
   REFRESH_COOKIE        [off] or on: pages of trusted origins get the refresh token as a cookie
@@ -91,23 +97,26 @@ pub(super) async fn run() -> anyhow::Result<()> {
     let metrics = serve_metrics(&app, queue, stop.clone()).await?;
     let served = CancellationToken::new();
     let watch = tokio::spawn(watch_audit_log(app.clone(), served.clone()));
+    let keys = tokio::spawn(signing_keys::keep_current(app.clone(), served.clone()));
     server::serve(app, listener, stop.cancelled()).await?;
     metrics.await??;
     served.cancel();
     watch.await?;
+    keys.await?;
     let remaining = shutdown_timeout.saturating_sub(draining.await?.elapsed());
     traces.finish(remaining).await;
     tracing::info!("Server stopped");
     Ok(())
 }
 
-/// Seals the data keys with `SECRET_KEY`, and logs the link to create the first administrator if there is none.
+/// Seals the data keys with `SECRET_KEY`, loads the signing keys, and logs the link to create the first administrator if there is none.
 async fn prepare_database(app: &App) -> anyhow::Result<()> {
     let resealed = data_key::reseal(&app.db, &app.config.common.secret_keys).await?;
     if resealed > 0 {
         tracing::info!("Sealed {resealed} data key(s) with the new SECRET_KEY");
     }
     audit::seal_empty(&app.db, &app.audit_key, false).await?;
+    app.signing_keys.maintain(&app.tokens, app.now()).await?;
     setup::announce(app).await?;
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! The configuration of the API server: one file a concern.
 
+pub mod access_token_algorithm;
 pub mod accounts;
 pub mod breached_file;
 pub mod connections;
@@ -10,6 +11,7 @@ mod production;
 pub mod proxies;
 pub mod rates;
 pub mod sessions;
+pub mod tokens;
 
 use std::{net::SocketAddr, str::FromStr, time::Duration};
 
@@ -24,7 +26,7 @@ use latchkey_shared::{
 
 use crate::config::{
     accounts::AccountSettings, connections::ConnectionSettings, passwords::PasswordSettings,
-    proxies::Proxies, rates::Rates, sessions::SessionSettings,
+    proxies::Proxies, rates::Rates, sessions::SessionSettings, tokens::TokenSettings,
 };
 
 /// One day, in seconds.
@@ -43,6 +45,8 @@ pub struct Config {
     pub accounts: AccountSettings,
     /// Lifetimes of tokens and sessions.
     pub sessions: SessionSettings,
+    /// Signatures and claims of access tokens.
+    pub tokens: TokenSettings,
     /// Rules and hashing of passwords.
     pub passwords: PasswordSettings,
     /// Limits and timeouts of client connections.
@@ -74,6 +78,7 @@ impl Config {
         let metrics_bind = metrics::bind(settings, SocketAddr::from(([127, 0, 0, 1], 9100)));
         let accounts = AccountSettings::read(settings);
         let sessions = SessionSettings::read(settings);
+        let tokens = TokenSettings::read(settings, environment);
         let passwords = PasswordSettings::read(settings, environment);
         let connections = ConnectionSettings::read(settings);
         let cors_origins = cors::read_origins(settings);
@@ -86,6 +91,7 @@ impl Config {
             metrics_bind,
             accounts,
             sessions,
+            tokens,
             passwords,
             connections,
             cors_origins,

@@ -3,7 +3,7 @@
 use ipnet::IpNet;
 use latchkey_shared::config::{rate::Rate, settings::Settings};
 
-use crate::config::{Config, rates::Rates};
+use crate::config::{Config, rates::Rates, tokens::AccessTokenSecret};
 
 /// Maximum of a rate limit per client IP in production, as a multiple of its default. Many users may share a client IP.
 const MAX_IP_FACTOR: u32 = 100;
@@ -55,6 +55,18 @@ pub(super) fn check_failures(settings: &mut Settings, rates: &Rates) {
     if rates.max_counters < MIN_COUNTERS {
         let expected = format!("at least {MIN_COUNTERS} in production, or LIMITS=off");
         settings.fault("LIMIT_MAX_COUNTERS", &expected);
+    }
+}
+
+/// Refuses a secret that other services verify tokens with if it can be guessed.
+pub(super) fn check_access_token_secret(settings: &mut Settings, secret: &AccessTokenSecret) {
+    let key = "ACCESS_TOKEN_SECRET";
+    if secret.is_short() {
+        let expected = "at least 32 bytes in production (openssl rand -base64 32)";
+        settings.fault(key, expected);
+    } else if secret.is_guessable() {
+        let expected = "random bytes in production (openssl rand -base64 32)";
+        settings.fault(key, expected);
     }
 }
 
@@ -209,6 +221,58 @@ mod tests {
         config(&[("SECRET_KEY", &weak)]);
     }
 
+    /// RFC 7518, 3.2: services that verify tokens share the secret, so it is not `SECRET_KEY`.
+    #[test]
+    fn access_token_secret_is_required_for_hs256_strong_and_its_own() {
+        let hs256 = ("ACCESS_TOKEN_ALGORITHM", "HS256");
+        let secret = |text| ("ACCESS_TOKEN_SECRET", text);
+        let strong = "Zk3vR8qLx1Tn6WcYh4Pd9MsJb2Gf7UaE";
+        for (settings, expected) in [
+            (
+                vec![hs256],
+                "at least 32 random bytes with ACCESS_TOKEN_ALGORITHM=HS256",
+            ),
+            (
+                vec![hs256, secret(KEY)],
+                "another value than that of SECRET_KEY",
+            ),
+            (
+                vec![hs256, secret("short")],
+                "at least 32 bytes in production",
+            ),
+            (
+                vec![secret("abababababababababababababababab")],
+                "random bytes in production",
+            ),
+        ] {
+            let refused = faults(&settings);
+            let expected = format!("ACCESS_TOKEN_SECRET: expected {expected}");
+            assert!(refused.contains(&expected), "{refused}");
+        }
+        assert_eq!(faults(&[hs256, secret(strong)]), "");
+        assert_eq!(faults(&[secret(strong)]), "");
+        assert!(!format!("{:?}", config(&[secret(strong)])).contains(strong));
+    }
+
+    #[test]
+    fn token_audience_is_one_short_line() {
+        let long = "a".repeat(201);
+        for bad in ["a\nb", long.as_str()] {
+            let refused = faults(&[("TOKEN_AUDIENCE", bad)]);
+            assert!(
+                refused.contains("TOKEN_AUDIENCE: expected a name"),
+                "{refused}"
+            );
+        }
+        assert_eq!(
+            config(&[("TOKEN_AUDIENCE", "shop")])
+                .tokens
+                .audience
+                .as_deref(),
+            Some("shop")
+        );
+    }
+
     #[test]
     fn development_on_reachable_address_warns() {
         assert!(config(&[]).warnings().is_empty());
@@ -232,6 +296,7 @@ mod tests {
         for (key, expected) in [
             ("ENVIRONMENT", "development or production"),
             ("LOG_FORMAT", "text or json"),
+            ("ACCESS_TOKEN_ALGORITHM", "ES256, EdDSA or HS256"),
             ("REFRESH_ROTATION", "on or off"),
             ("REGISTRATION_PRIVACY", "on or off"),
             ("ACTIVATION", "admin, email or none"),
@@ -260,6 +325,8 @@ mod tests {
             ("ADMIN_SESSION_SECONDS", 86_400),
             ("ADMIN_IDLE_SECONDS", 86_400),
             ("RESET_SECONDS", 86_400),
+            ("JWKS_MAX_AGE_SECONDS", 86_400),
+            ("SIGNING_KEY_DAYS", 366),
         ] {
             assert_eq!(faults(&[(key, &max.to_string())]), "");
             let refused = faults(&[(key, &(max + 1).to_string())]);

@@ -9,6 +9,8 @@ pub enum Tag {
     Account,
     /// Login, logout and refresh of the access token.
     Session,
+    /// Verification of access tokens by other services.
+    Verification,
     /// Password reset in three steps.
     Reset,
     /// Administration by staff and scripts, with the permissions of the dashboard.

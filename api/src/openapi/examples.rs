@@ -146,6 +146,19 @@ fn answer(call: &str, status: u16) -> Value {
             "at": MORNING, "event": "authn_login_success", "outcome": "success", "own": true, "client_ip": "203.0.113.7",
             "session": ID, "detail": null,
         }]),
+        "getPublicKeys" => json!({
+            "keys": [{
+                "kty": "EC", "crv": "P-256", "x": "0eRMX…", "y": "vcXBN…", "alg": "ES256", "use": "sig",
+                "kid": "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs",
+            }],
+        }),
+        "getTokenMetadata" => json!({
+            "issuer": "https://accounts.example.com",
+            "jwks_uri": "https://accounts.example.com/.well-known/jwks.json",
+            "id_token_signing_alg_values_supported": ["ES256"],
+            "subject_types_supported": ["public"],
+            "response_types_supported": [],
+        }),
         _ => admin_answer(call, status),
     }
 }

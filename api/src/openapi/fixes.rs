@@ -87,7 +87,10 @@ fn fix_schemas(schemas: &mut Value) {
             if member == "dateBirth" {
                 description["format"] = json!("date");
             }
-            let is_kept = matches!(name.as_str(), "Problem" | "Refreshed" | "TokenPair");
+            let is_kept = matches!(
+                name.as_str(),
+                "Problem" | "Refreshed" | "TokenPair" | "PublicKey"
+            );
             if !is_kept
                 && !NEVER_NULL.contains(&member.as_str())
                 && !required.contains(&json!(member))
@@ -201,7 +204,14 @@ fn as_form(schema: &mut Value) {
 
 /// Sorts the tags in the order in which a new user needs them.
 fn order_tags(document: &mut Value) {
-    const ORDER: [&str; 5] = ["Account", "Session", "Reset", "Administration", "Operation"];
+    const ORDER: [&str; 6] = [
+        "Account",
+        "Session",
+        "Reset",
+        "Verification",
+        "Administration",
+        "Operation",
+    ];
     if let Some(tags) = document["tags"].as_array_mut() {
         tags.sort_by_key(|tag| ORDER.iter().position(|name| tag["name"] == *name));
     }

@@ -9,7 +9,7 @@ use crate::{
     admin,
     auth::{
         login::Login, logout::Logout, password_change::PasswordChange,
-        password_reset::PasswordReset, refresh::Refresh, sessions::Sessions,
+        password_reset::PasswordReset, refresh::Refresh, sessions::Sessions, well_known::WellKnown,
     },
     openapi::Description,
     server::health::Health,
@@ -24,6 +24,7 @@ type Calls = (
     Refresh,
     Logout,
     Sessions,
+    WellKnown,
     Activities,
     PasswordReset,
     Activation,
@@ -35,7 +36,7 @@ type Calls = (
 #[must_use]
 pub fn service() -> OpenApiService<Calls, ()> {
     OpenApiService::new(
-        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, Activities, PasswordReset, Activation, admin::api::CALLS, Health),
+        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, WellKnown, Activities, PasswordReset, Activation, admin::api::CALLS, Health),
         "Latchkey",
         env!("CARGO_PKG_VERSION"),
     )

@@ -1,6 +1,7 @@
 //! Cross-origin access from browsers (CORS, Fetch Standard 3.3).
 //!
-//! Pages of configured origins may call the API. Pages of all origins may embed and fetch profile pictures, without credentials.
+//! Pages of configured origins may call the API. Pages of all origins may embed and fetch profile pictures and public keys, without
+//! credentials.
 
 use poem::{
     Endpoint, IntoResponse as _, Request, Response,
@@ -16,9 +17,12 @@ use crate::http::{
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 const ANY: HeaderValue = HeaderValue::from_static("*");
 
-/// The request headers allowed for pictures. `*` does not include `Authorization`, which HTTP clients of single-page applications
+/// Paths that pages of all origins may fetch: pictures, and the public keys of access tokens.
+const PUBLIC_PATHS: [&str; 2] = ["/media/", "/.well-known/"];
+
+/// The request headers allowed for public paths. `*` does not include `Authorization`, which HTTP clients of single-page applications
 /// add to every request.
-const PICTURE_HEADERS: HeaderValue = HeaderValue::from_static("authorization, *");
+const PUBLIC_HEADERS: HeaderValue = HeaderValue::from_static("authorization, *");
 
 /// Returns the CORS policy for pages of these origins. `credentials` allows them to send cookies.
 #[must_use]
@@ -45,8 +49,9 @@ pub async fn with_cross_origin_headers(
     request: Request,
     has_policy: bool,
 ) -> poem::Result<Response> {
-    if request.uri().path().starts_with("/media/") {
-        return public_picture(endpoint, request).await;
+    let path = request.uri().path();
+    if PUBLIC_PATHS.iter().any(|public| path.starts_with(public)) {
+        return public_resource(endpoint, request).await;
     }
     if !has_policy {
         return Ok(endpoint.call(request).await?.into_response());
@@ -64,15 +69,15 @@ pub async fn with_cross_origin_headers(
     Ok(response)
 }
 
-/// Allows pages of any origin to load a picture. The response does not depend on the origin, so it has no `Vary`.
-async fn public_picture(endpoint: impl Endpoint, mut request: Request) -> poem::Result<Response> {
+/// Allows pages of any origin to load a resource. The response does not depend on the origin, so it has no `Vary`.
+async fn public_resource(endpoint: impl Endpoint, mut request: Request) -> poem::Result<Response> {
     // Without `Origin` the policy of the other paths ignores the request.
     let is_cross_origin = request.headers_mut().remove(header::ORIGIN).is_some();
     let mut response = if is_cross_origin && is_preflight(&request) {
         Response::builder()
             .status(StatusCode::NO_CONTENT)
             .header(header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD")
-            .header(header::ACCESS_CONTROL_ALLOW_HEADERS, PICTURE_HEADERS)
+            .header(header::ACCESS_CONTROL_ALLOW_HEADERS, PUBLIC_HEADERS)
             .header(header::ACCESS_CONTROL_MAX_AGE, 86_400)
             .finish()
     } else {

@@ -10,9 +10,12 @@ use std::{
 
 use anyhow::Context as _;
 use argon2::{Algorithm, Argon2, Params, PasswordHasher as _, Version};
-use latchkey_api::config::hash_cost::HashCost;
+use latchkey_api::config::{Config, hash_cost::HashCost};
 use latchkey_shared::{
-    config::secret_keys::SecretKeys, crypto::secret_key::SecretKey, database, models::data_key,
+    config::{secret_keys::SecretKeys, settings::Settings},
+    crypto::secret_key::SecretKey,
+    database,
+    models::data_key,
 };
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
@@ -33,6 +36,7 @@ pub(crate) struct Bench<'a> {
     pub(crate) runtime: Runtime,
     pub(crate) sink: SmtpSink,
     secret: String,
+    access_token_secret: String,
 }
 
 impl<'a> Bench<'a> {
@@ -42,6 +46,7 @@ impl<'a> Bench<'a> {
             runtime: Runtime::new()?,
             sink: SmtpSink::start()?,
             secret: Uuid::now_v7().to_string(),
+            access_token_secret: Uuid::now_v7().to_string(),
         })
     }
 
@@ -123,7 +128,8 @@ impl<'a> Installation<'a> {
             let db = database::create(&installation.url).await?;
             seed::create_accounts(&db, kind, accounts, &hash).await?;
             let keys = data_key::load(&db, &secrets).await?;
-            seed::create_sessions(&db, &keys, accounts.min(SESSIONS)).await
+            let config = Config::read(Settings::from_pairs(installation.variables(&[])))?;
+            seed::create_sessions(&db, &keys, &config, accounts.min(SESSIONS)).await
         })?;
         Ok(installation)
     }
@@ -139,6 +145,11 @@ impl<'a> Installation<'a> {
     /// Writes a request for the profile of a signed-in account.
     pub(crate) fn write_get(&self, number: u64, request: &mut Vec<u8>) {
         load::write_get(request, "/api/user/", &self.session(number).access);
+    }
+
+    /// Writes the same with a token of HS256.
+    pub(crate) fn write_get_hs256(&self, number: u64, request: &mut Vec<u8>) {
+        load::write_get(request, "/api/user/", &self.session(number).access_hs256);
     }
 
     /// Writes a login. Consecutive numbers are spread over the accounts.
@@ -173,6 +184,7 @@ impl<'a> Installation<'a> {
             ("MEDIA_DIR", &media),
             ("SMTP_URL", &smtp),
             ("ACCESS_TOKEN_SECONDS", &token_lifetime),
+            ("ACCESS_TOKEN_SECRET", &self.bench.access_token_secret),
             ("MAX_CONNECTIONS_IP", "1024"),
             ("LIMIT_LOGIN_IP", "100000/1"),
             ("LIMIT_LOGIN_FREE_FAILURES", "1000000"),

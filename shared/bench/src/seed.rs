@@ -1,11 +1,19 @@
 //! The accounts of an installation, with their sessions and audit events.
 
 use chrono::TimeDelta;
-use latchkey_api::auth::jwt::{TokenId, TokenIssuer};
+use latchkey_api::{
+    auth::jwt::{
+        TokenId, TokenIssuer, TokenRules,
+        key_set::KeySet,
+        signing_keys::{SigningKeyMetrics, SigningKeys},
+    },
+    config::{Config, access_token_algorithm::AccessTokenAlgorithm},
+};
 use latchkey_shared::{
     clock::Clock, crypto::data_keys::DataKeys, database::Database, models::session,
     types::rotation_times::RotationTimes,
 };
+use prometheus::Registry;
 use sea_orm::ConnectionTrait as _;
 use uuid::Uuid;
 
@@ -22,6 +30,8 @@ pub(crate) const TOKEN_LIFETIME: TimeDelta = TimeDelta::days(1);
 pub(crate) struct Session {
     pub(crate) id: Uuid,
     pub(crate) access: String,
+    /// An access token with HS256.
+    pub(crate) access_hs256: String,
     pub(crate) refresh: String,
 }
 
@@ -80,9 +90,11 @@ pub(crate) async fn create_accounts(
 pub(crate) async fn create_sessions(
     db: &Database,
     keys: &DataKeys,
+    config: &Config,
     count: u64,
 ) -> anyhow::Result<Vec<Session>> {
-    let issuer = TokenIssuer::new(keys.refresh_token_key(), TOKEN_LIFETIME, TOKEN_LIFETIME);
+    let issuer = issuer(db, keys, config).await?;
+    let hs256 = hs256_issuer(keys, config);
     let (hasher, now) = (keys.token_hasher(), Clock::system().now());
     let mut sessions = Vec::new();
     let transaction = latchkey_shared::database::begin(db).await?;
@@ -100,11 +112,13 @@ pub(crate) async fn create_sessions(
             rotation_times: RotationTimes::default(),
             revoked_at: None,
         };
-        let access = issuer.access(row.user_id, row.id, now);
+        let access = issuer.access(row.user_id, row.id, now)?;
+        let access_hs256 = hs256.access(row.user_id, row.id, now)?;
         let refresh = issuer.refresh(&row, &secret, now);
         sessions.push(Session {
             id: row.id,
             access: access.expose().to_owned(),
+            access_hs256: access_hs256.expose().to_owned(),
             refresh: refresh.expose().to_owned(),
         });
         session::insert(&transaction, row).await?;
@@ -114,4 +128,26 @@ pub(crate) async fn create_sessions(
         .await?;
     transaction.commit().await?;
     Ok(sessions)
+}
+
+/// Returns the issuer of the API server, after creating the installation's first signing key.
+async fn issuer(db: &Database, keys: &DataKeys, config: &Config) -> anyhow::Result<TokenIssuer> {
+    let metrics = SigningKeyMetrics::new(&Registry::new())?;
+    let signing_keys = SigningKeys::new(db, keys.signing_key_seal(), config, metrics);
+    let (rules, no_keys) = (TokenRules::of(config), signing_keys.empty_set());
+    let issuer = TokenIssuer::new(keys.refresh_token_key(), rules, no_keys);
+    signing_keys
+        .maintain(&issuer, Clock::system().now())
+        .await?;
+    Ok(issuer)
+}
+
+/// Returns the issuer of an API server with `ACCESS_TOKEN_ALGORITHM=HS256`.
+fn hs256_issuer(keys: &DataKeys, config: &Config) -> TokenIssuer {
+    let rules = TokenRules {
+        algorithm: AccessTokenAlgorithm::Hs256,
+        ..TokenRules::of(config)
+    };
+    let no_keys = KeySet::empty(SigningKeys::schedule_of(config));
+    TokenIssuer::new(keys.refresh_token_key(), rules, no_keys)
 }

@@ -39,13 +39,21 @@ async fn login_tokens_have_original_claims_and_session_id() {
 
     for (claims, kind, seconds) in [(&access, "access", 300), (&refresh, "refresh", 864_000)] {
         let keys: Vec<_> = claims.as_object().unwrap().keys().collect();
-        assert_eq!(keys, ["token_type", "exp", "iat", "jti", "user_id", "sid"]);
+        let original = ["token_type", "exp", "iat", "jti", "user_id", "sid"];
+        let more = if kind == "access" {
+            &["iss", "sub"][..]
+        } else {
+            &[]
+        };
+        assert_eq!(keys, [&original[..], more].concat());
         assert_eq!(claims["token_type"], kind);
         assert_eq!(claims["iat"], now);
         assert_eq!(claims["exp"], now + seconds);
         assert_eq!(claims["jti"].as_str().unwrap().len(), 32);
         assert_eq!(claims["user_id"], app.user("ada@example.com").await.id);
     }
+    assert_eq!(access["iss"], app.base);
+    assert_eq!(access["sub"], access["user_id"].to_string());
     assert_eq!(access["sid"], refresh["sid"]);
     assert_ne!(access["jti"], refresh["jti"]);
 }

@@ -11,3 +11,4 @@ pub(crate) mod refresh_rotation;
 pub(crate) mod requests_in_flight;
 pub(crate) mod session_model;
 pub(crate) mod sessions;
+mod signing_keys;

@@ -109,7 +109,7 @@ async fn refresh_token_with_another_jti_is_rejected() {
     let tokens = app.logged_in_user("ada@example.com").await;
     let mut claims = claims(&tokens.refresh);
     claims["jti"] = json!("0".repeat(32));
-    let forged = crate::auth::access_token::signed(&claims);
+    let forged = app.refresh_key().sign(&claims);
 
     app.refresh(&forged)
         .await

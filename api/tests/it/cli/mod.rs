@@ -1,4 +1,5 @@
 //! The command line.
 
 pub(crate) mod commands;
+mod keys;
 mod secret_key;

@@ -37,7 +37,7 @@ async fn changed_secret_key_keeps_sessions_codes_and_audit_log() {
 
     let secrets = SecretKeys::only(NEW_KEY.parse().unwrap());
     let keys = data_key::load(&app.database.db, &secrets).await.unwrap();
-    app.base = app.api_with_keys(&keys);
+    app.base = app.api_with_keys(&keys).await;
     let refreshed = app
         .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
         .await;
@@ -99,7 +99,7 @@ async fn lost_secret_key_ends_sessions_but_keeps_accounts() {
     contains_all(&output, &["Replaced 0 data key(s)"]);
     let secrets = SecretKeys::only(NEW_KEY.parse().unwrap());
     let keys = data_key::load(&app.database.db, &secrets).await.unwrap();
-    app.base = app.api_with_keys(&keys);
+    app.base = app.api_with_keys(&keys).await;
     let refreshed = app
         .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
         .await;

@@ -10,7 +10,7 @@ use std::{
 use latchkey_shared::config::settings::Settings;
 
 /// The files that read the configuration.
-const READERS: [&str; 14] = [
+const READERS: [&str; 15] = [
     "shared/src/config/mod.rs",
     "shared/src/config/secret_keys.rs",
     "shared/src/config/service_url.rs",
@@ -23,6 +23,7 @@ const READERS: [&str; 14] = [
     "api/src/config/proxies.rs",
     "api/src/config/rates.rs",
     "api/src/config/sessions.rs",
+    "api/src/config/tokens.rs",
     "worker/src/config/mod.rs",
     "shared/src/telemetry/metrics.rs",
 ];

@@ -39,6 +39,8 @@ fn openapi_document_has_exactly_contract_operations() {
         "DELETE /api/admin/users/{id}/",
         "DELETE /api/admin/users/{id}/sessions/{session}/",
         "DELETE /auth/sessions/{id}/",
+        "GET /.well-known/jwks.json",
+        "GET /.well-known/openid-configuration",
         "GET /api/admin/audit/",
         "GET /api/admin/limits/",
         "GET /api/admin/mails/",

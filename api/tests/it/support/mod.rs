@@ -5,3 +5,5 @@ pub(crate) mod dashboard;
 pub(crate) mod random;
 pub(crate) mod server_process;
 pub(crate) mod test_app;
+pub(crate) mod tokens;
+pub(crate) mod traffic;

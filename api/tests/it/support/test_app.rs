@@ -186,7 +186,7 @@ impl TestApp {
             queue: redis.queue(),
         };
         let clock = Clock::fixed();
-        let app = app(&variables, &connections, &database.keys, clock.clone());
+        let app = app(&variables, &connections, &database.keys, clock.clone()).await;
         // As `latchkey-api migrate` does.
         audit::seal_empty(&database.db, &app.audit_key, true)
             .await
@@ -212,22 +212,18 @@ impl TestApp {
         let clock = Clock::system_with_skew(skew);
         clock.follow(&self.connections.redis).await;
         let (listener, base) = listen();
+        let (connections, keys) = (&self.connections, &self.database.keys);
         spawn_server(
-            app(
-                &self.variables,
-                &self.connections,
-                &self.database.keys,
-                clock,
-            ),
+            app(&self.variables, connections, keys, clock).await,
             listener,
         );
         base
     }
 
     /// Starts a second API server of this installation that opened these data keys; returns its base URL.
-    pub(crate) fn api_with_keys(&self, keys: &DataKeys) -> String {
+    pub(crate) async fn api_with_keys(&self, keys: &DataKeys) -> String {
         let (listener, base) = listen();
-        let app = app(&self.variables, &self.connections, keys, self.clock.clone());
+        let app = app(&self.variables, &self.connections, keys, self.clock.clone()).await;
         spawn_server(app, listener);
         base
     }
@@ -633,14 +629,18 @@ fn listen() -> (TcpListener, String) {
     (listener, base)
 }
 
-fn app(
+/// Creates the state of a server, with its signing keys loaded.
+async fn app(
     variables: &BTreeMap<String, String>,
     connections: &Connections,
     keys: &DataKeys,
     clock: Clock,
 ) -> App {
     let config = Config::read(Settings::from_pairs(variables.clone())).unwrap();
-    App::new(config, connections.clone(), keys, clock).unwrap()
+    let app = App::new(config, connections.clone(), keys, clock).unwrap();
+    let loaded = app.signing_keys.maintain(&app.tokens, app.now()).await;
+    loaded.unwrap();
+    app
 }
 
 fn spawn_server(app: App, listener: TcpListener) -> tokio::task::JoinHandle<()> {

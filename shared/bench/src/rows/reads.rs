@@ -41,7 +41,28 @@ pub(super) fn get(installation: &Installation) -> anyhow::Result<Vec<Measurement
     let next = AtomicU64::new(1);
     let request = |number: u64, request: &mut Vec<u8>| installation.write_get(number, request);
     let load = Load::new(installation.size(), &request, &next, 200);
-    against_constant(installation, "GET /api/user/", &load, Target::AtMost(0.14))
+    let name = "GET /api/user/";
+    let mut measurements = against_constant(installation, name, &load, Target::AtMost(0.14))?;
+    measurements.push(token_algorithms(installation)?);
+    Ok(measurements)
+}
+
+/// Compares the CPU time with tokens of ES256 and of HS256 at one server.
+fn token_algorithms(installation: &Installation) -> anyhow::Result<Measurement> {
+    let (api, size, next) = (
+        installation.api(&[])?,
+        installation.size(),
+        AtomicU64::new(1),
+    );
+    let es256 = |number: u64, request: &mut Vec<u8>| installation.write_get(number, request);
+    let hs256 = |number: u64, request: &mut Vec<u8>| installation.write_get_hs256(number, request);
+    let comparison = alternate(
+        size,
+        || Load::new(size, &es256, &next, 200).sample(&[&api]),
+        || Load::new(size, &hs256, &next, 200).sample(&[&api]),
+    )?;
+    let name = "GET /api/user/: ES256 / HS256";
+    Ok(comparison.cpu_time(name, Target::RatioAtMost(1.1)))
 }
 
 pub(super) fn refresh(installation: &Installation) -> anyhow::Result<Vec<Measurement>> {

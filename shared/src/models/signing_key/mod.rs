@@ -27,7 +27,7 @@ pub const REVOKED_RETENTION: TimeDelta = TimeDelta::days(30);
 pub enum SigningAlgorithm {
     /// ECDSA with P-256 and SHA-256 (RFC 7518, 3.4).
     Es256,
-    /// EdDSA with Ed25519 (RFC 8037, 3.1).
+    /// `EdDSA` with Ed25519 (RFC 8037, 3.1).
     EdDsa,
 }
 
