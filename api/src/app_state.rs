@@ -118,6 +118,7 @@ impl App {
             &config,
             SigningKeyMetrics::new(metrics.registry())?,
         );
+        let (redis, namespace) = (connections.redis.clone(), &config.common.redis_namespace);
         let health = HealthChecks::new(metrics.checks(), connections.clone());
         let domain = config.common.message_domain();
         let outbox = Outbox::new(connections.queue, domain, metrics.registry())?;
@@ -126,19 +127,10 @@ impl App {
             metrics,
             requests,
             connections: clients,
-            codes: CodeStore::new(
-                connections.redis.clone(),
-                &config.common.redis_namespace,
-                keys.code_seal(),
-            ),
-            limits: Limiter::new(
-                connections.redis.clone(),
-                &config.common.redis_namespace,
-                keys.fingerprints(),
-                config.rates,
-            ),
+            codes: CodeStore::new(redis.clone(), namespace, keys.code_seal()),
+            limits: Limiter::new(redis.clone(), namespace, keys.fingerprints(), config.rates),
             sessions: SessionLookup::new(&connections.db, config.sessions.idle),
-            redis: connections.redis,
+            redis,
             db: connections.db,
             outbox,
             hasher: PasswordHasher::new(

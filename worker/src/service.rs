@@ -242,12 +242,17 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     };
     // Before the log line, so that no delivery starts after it.
     stop.cancel();
+    Ok(finish(worker, panicked, config.common.shutdown, traces).await)
+}
+
+/// Stops a worker, and flushes the traces in the rest of the grace period.
+async fn finish(worker: Worker, panicked: bool, grace_period: Duration, traces: Traces) -> Ended {
     if panicked {
         tracing::error!("A task of the worker panicked; shutting down");
     } else {
         tracing::info!("Shutting down: finishing mails in flight");
     }
-    let (stopping, grace_period) = (Instant::now(), config.common.shutdown);
+    let stopping = Instant::now();
     let abandoned = worker.stop(grace_period).await;
     if abandoned > 0 {
         tracing::error!(
@@ -260,11 +265,11 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     traces
         .finish(grace_period.saturating_sub(stopping.elapsed()))
         .await;
-    Ok(match abandoned {
+    match abandoned {
         _ if panicked => Ended::Panicked,
         0 => Ended::Clean,
         mails => Ended::Abandoned(mails),
-    })
+    }
 }
 
 fn log_ready(config: &Config) {

@@ -107,7 +107,7 @@ pub async fn reseal(
         let Some(key) = open(purpose, &row, secrets) else {
             continue;
         };
-        // A condition, as another program may have sealed it meanwhile.
+        // A condition, as another program may have sealed it in between.
         let updated = Entity::update_many()
             .col_expr(Column::SealedKey, Expr::value(key.seal(purpose, current)))
             .col_expr(Column::SealedBy, Expr::value(current.id()))

@@ -194,7 +194,7 @@ impl SigningKeys {
     }
 
     /// Loads the keys once for an unknown key id, unless that was done within the last [`LOOK_UP_COOLDOWN`]. Requests that arrive
-    /// meanwhile wait for it.
+    /// in the meantime wait for it.
     pub async fn look_up(
         &self,
         issuer: &TokenIssuer,
