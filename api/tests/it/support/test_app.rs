@@ -186,6 +186,12 @@ impl TestApp {
             queue: redis.queue(),
         };
         let clock = Clock::fixed();
+        // The server's pool may be one that cannot create a signing key.
+        let prepared = Connections {
+            db: database.db.clone(),
+            ..connections.clone()
+        };
+        app(&variables, &prepared, &database.keys, clock.clone()).await;
         let app = app(&variables, &connections, &database.keys, clock.clone()).await;
         // As `latchkey-api migrate` does.
         audit::seal_empty(&database.db, &app.audit_key, true)
