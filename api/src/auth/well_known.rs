@@ -9,7 +9,7 @@ use crate::{app_state::App, http::tag::Tag};
 /// The public keys of access tokens (RFC 7517).
 #[derive(Debug, Object)]
 struct KeySet {
-    /// The accepted keys, newest first. Empty if a shared secret signs (HS256).
+    /// The accepted keys, newest first. Empty if only a shared secret has signed (HS256).
     keys: Vec<PublicKey>,
 }
 
@@ -41,7 +41,7 @@ struct TokenMetadata {
     issuer: String,
     /// The URL of the public keys.
     jwks_uri: String,
-    /// The algorithms of accepted tokens.
+    /// The configured algorithm, and those of the published keys.
     id_token_signing_alg_values_supported: Vec<String>,
     /// Always `public`: the `sub` of a user is the same for all services.
     subject_types_supported: Vec<String>,

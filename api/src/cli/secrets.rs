@@ -21,8 +21,16 @@ use crate::cli::startup::{by_operator, check_schema, read_common};
 pub(super) enum SecretsCommand {
     /// Show which key seals the data keys, and whether `SECRET_KEY_PREVIOUS` is still needed; exit code 1 if a key is missing
     Status,
-    /// Replace the data keys whose `SECRET_KEY` is lost. Ends all sessions, password resets and counters of failed logins
-    ReplaceLost,
+    /// Replace the data keys whose `SECRET_KEY` is lost. Stop all programs before. Ends all sessions, password resets and counters of
+    /// failed logins
+    ReplaceLost {
+        /// Replace all data keys, because someone has read them
+        #[arg(long)]
+        all: bool,
+        /// Confirm that the replaced keys cannot be restored
+        #[arg(long)]
+        yes: bool,
+    },
 }
 
 /// Runs a command for the keys.
@@ -32,7 +40,10 @@ pub(super) async fn run(command: SecretsCommand) -> anyhow::Result<()> {
     check_schema(&db).await?;
     match command {
         SecretsCommand::Status => status(&common, &db).await,
-        SecretsCommand::ReplaceLost => replace_lost(&common, &db).await,
+        SecretsCommand::ReplaceLost { yes: false, .. } => {
+            bail!("the replaced keys cannot be restored: stop all programs, and confirm with --yes")
+        }
+        SecretsCommand::ReplaceLost { all, .. } => replace(&common, &db, all).await,
     }
 }
 
@@ -60,7 +71,7 @@ async fn status(common: &SharedConfig, db: &Database) -> anyhow::Result<()> {
     }
     if !unknown.is_empty() {
         bail!(
-            "add the missing key to SECRET_KEY_PREVIOUS, or run `latchkey-api secrets replace-lost` if it is lost"
+            "add the missing key to SECRET_KEY_PREVIOUS, or run `latchkey-api secrets replace-lost --yes` if it is lost"
         );
     }
     print_line(conclusion(
@@ -89,19 +100,19 @@ fn conclusion(secrets: &SecretKeys, sealed_by_previous: usize) -> &'static str {
     }
 }
 
-async fn replace_lost(common: &SharedConfig, db: &Database) -> anyhow::Result<()> {
+async fn replace(common: &SharedConfig, db: &Database, all: bool) -> anyhow::Result<()> {
+    let (secrets, now) = (&common.secret_keys, Clock::system().now());
     let transaction = database::begin(db).await?;
-    let lost = data_key::replace_lost(&transaction, &common.secret_keys).await?;
-    if !lost.is_empty() {
-        let keys = data_key::load(&transaction, &common.secret_keys).await?;
-        let detail = format!("replaced lost data keys: {}", list(&lost));
+    let replaced = data_key::replace(&transaction, secrets, all, now).await?;
+    if !replaced.is_empty() {
+        let keys = data_key::load(&transaction, secrets).await?;
+        let detail = format!("replaced data keys: {}", list(&replaced));
         let event = by_operator(EventKind::Admin, None, &detail);
-        let now = Clock::system().now();
         audit::append(&transaction, &keys.audit_key(), event, now).await?;
     }
     transaction.commit().await?;
-    print_line(format_args!("Replaced {} data key(s).", lost.len()))?;
-    for purpose in lost {
+    print_line(format_args!("Replaced {} data key(s).", replaced.len()))?;
+    for purpose in replaced {
         print_line(format_args!("{purpose}: {}", consequence(purpose)))?;
     }
     Ok(())

@@ -234,7 +234,7 @@ mod tests {
             ),
             (
                 vec![hs256, secret(KEY)],
-                "another value than that of SECRET_KEY",
+                "another value than those of SECRET_KEY and SECRET_KEY_PREVIOUS",
             ),
             (
                 vec![hs256, secret("short")],

@@ -64,9 +64,16 @@ fn read_secret(
         );
     }
     let secret = AccessTokenSecret(text?);
-    let is_reused = settings.text("SECRET_KEY").as_ref() == Some(&secret.0);
-    if is_reused {
-        settings.fault(KEY, "another value than that of SECRET_KEY");
+    let secret_keys = ["SECRET_KEY", "SECRET_KEY_PREVIOUS"].map(|key| settings.text(key));
+    if secret_keys
+        .iter()
+        .flatten()
+        .any(|keys| keys.contains(&secret.0))
+    {
+        settings.fault(
+            KEY,
+            "another value than those of SECRET_KEY and SECRET_KEY_PREVIOUS",
+        );
     } else if environment == Environment::Production {
         production::check_access_token_secret(settings, &secret);
     }

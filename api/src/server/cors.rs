@@ -57,16 +57,27 @@ pub async fn with_cross_origin_headers(
         return Ok(endpoint.call(request).await?.into_response());
     }
     let id = request.data::<RequestId>().cloned();
+    let takes_cookie = takes_refresh_cookie(path);
     let mut response = match endpoint.call(request).await {
         Ok(output) => output.into_response(),
         Err(error) => ApiError::from_poem(error)
             .into_problem_response(id.as_ref().map_or("", RequestId::as_str)),
     };
     // Also without an `Origin`: a cache must not serve that response to a page of another origin.
+    if !takes_cookie {
+        let credentials = header::ACCESS_CONTROL_ALLOW_CREDENTIALS;
+        response.headers_mut().remove(credentials);
+    }
     response
         .headers_mut()
         .append(header::VARY, HeaderValue::from_static("Origin"));
     Ok(response)
+}
+
+/// Returns whether a path sets or reads the refresh token's cookie. Pages of other origins may send cookies to these paths only, so that
+/// they cannot read the dashboard with the cookie of its administrator.
+fn takes_refresh_cookie(path: &str) -> bool {
+    path.starts_with("/auth/") || path.trim_end_matches('/') == "/api/login"
 }
 
 /// Allows pages of any origin to load a resource. The response does not depend on the origin, so it has no `Vary`.

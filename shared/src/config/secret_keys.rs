@@ -59,9 +59,14 @@ impl SecretKeys {
     }
 }
 
-/// Splits a list of keys, which are separated by commas or white space.
+/// Splits a list of keys, which are separated by commas or white space. The whole text may also be one key with such characters.
 fn split(text: &str) -> Vec<SecretKey> {
-    text.split(|c: char| c == ',' || c.is_whitespace())
+    let parts = text.split(|c: char| c == ',' || c.is_whitespace());
+    let mut keys: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
+    if keys.len() > 1 {
+        keys.push(text);
+    }
+    keys.into_iter()
         .filter_map(|key| SecretKey::from_str(key).ok())
         .collect()
 }
@@ -93,7 +98,8 @@ mod tests {
                 Settings::from_pairs([("SECRET_KEY", "now"), ("SECRET_KEY_PREVIOUS", text)]);
             let keys = SecretKeys::read(&mut settings, Environment::Development).unwrap();
             let ids: Vec<_> = keys.all().map(SecretKey::id).collect();
-            let expected = ["now", "one", "two"].map(|key| key.parse::<SecretKey>().unwrap().id());
+            let expected = ["now", "one", "two", text.trim()]
+                .map(|key| key.parse::<SecretKey>().unwrap().id());
             assert_eq!(ids, expected, "{text:?}");
         }
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
 use sea_orm::{
     Set,
     entity::prelude::*,
@@ -12,6 +13,7 @@ use crate::{
     config::secret_keys::SecretKeys,
     crypto::data_keys::{DataKey, DataKeys, KeyPurpose},
     database,
+    models::{session, signing_key, user},
 };
 
 /// A sealed data key.
@@ -73,7 +75,7 @@ pub async fn load(
     DataKeys::new(keys).map_err(DataKeysError::Missing)
 }
 
-/// Creates the data keys that the database lacks. A database that has none although it was in use has lost them, and new ones would
+/// Creates the data keys that the database lacks. A database that lacks one although it has accounts has lost it, and a new one would
 /// hide that: `is_new` says whether the table was just created.
 pub async fn create_missing(
     db: &impl ConnectionTrait,
@@ -85,7 +87,7 @@ pub async fn create_missing(
         .into_iter()
         .filter(|it| !existing.contains(it));
     for purpose in missing {
-        if existing.is_empty() && !is_new {
+        if !is_new && user::exists(db).await? {
             return Err(DataKeysError::Missing(purpose));
         }
         create(db, purpose, secrets).await?;
@@ -120,23 +122,33 @@ pub async fn reseal(
     Ok(resealed)
 }
 
-/// Replaces the data keys that no configured key opens. What they protected is lost. Returns their purposes.
-pub async fn replace_lost(
+/// Replaces the data keys that no configured key opens, or `all` of them. Ends the sessions and revokes the signing keys that they
+/// protected. Returns the purposes of the replaced keys.
+pub async fn replace(
     db: &impl ConnectionTrait,
     secrets: &SecretKeys,
+    all: bool,
+    now: DateTime<Utc>,
 ) -> Result<Vec<KeyPurpose>, DataKeysError> {
-    let mut lost = Vec::new();
+    let mut replaced = Vec::new();
     let rows = rows(db).await?;
     for purpose in KeyPurpose::ALL {
         let row = rows.get(&purpose);
-        if row.is_some_and(|row| open(purpose, row, secrets).is_some()) {
+        if !all && row.is_some_and(|row| open(purpose, row, secrets).is_some()) {
             continue;
         }
         Entity::delete_by_id(purpose.as_str()).exec(db).await?;
         create(db, purpose, secrets).await?;
-        lost.push(purpose);
+        replaced.push(purpose);
     }
-    Ok(lost)
+    let is_replaced = |purpose| replaced.contains(&purpose);
+    if is_replaced(KeyPurpose::TokenHashes) || is_replaced(KeyPurpose::RefreshTokens) {
+        session::revoke_of_everyone(db, now).await?;
+    }
+    if is_replaced(KeyPurpose::SigningKeys) {
+        signing_key::revoke_all(db, now).await?;
+    }
+    Ok(replaced)
 }
 
 /// Returns the purposes of the data keys, each with the id of the key that seals it.

@@ -238,6 +238,15 @@ pub async fn revoke_all(
     Ok(())
 }
 
+/// Revokes all sessions of all accounts.
+pub async fn revoke_of_everyone(
+    db: &impl ConnectionTrait,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    end(db, Condition::all(), now).await?;
+    Ok(())
+}
+
 /// Revokes an active session of an account. Returns false if the account has no such session.
 pub async fn revoke_own(
     db: &impl ConnectionTrait,

@@ -7,7 +7,7 @@ use latchkey_shared::{
     config::secret_keys::SecretKeys,
     crypto::data_keys::DataKeys,
     database::{self, Database},
-    models::data_key,
+    models::{audit, data_key},
 };
 use sea_orm::{ConnectionTrait as _, Statement};
 use sea_orm_migration::MigratorTrait as _;
@@ -220,6 +220,9 @@ async fn migrate(db: &Database) {
     data_key::create_missing(db, &secret_keys(), true)
         .await
         .expect("new data keys");
+    let key = data_keys(db).await.audit_key();
+    let sealed = audit::seal_empty(db, &key, true).await;
+    sealed.expect("a sealed audit log");
 }
 
 async fn data_keys(db: &Database) -> DataKeys {

@@ -13,7 +13,7 @@ use crate::{
         cache::VerifiedTokens,
         claims::{AccessClaims, SharedClaims, TokenSubject, TokenType},
         header::KeyName,
-        key_set::KeySet,
+        key_set::{KeySet, Signer},
         provider,
         tokens::{AccessToken, MAX_BYTES, RefreshToken, TokenId},
     },
@@ -166,27 +166,18 @@ impl TokenIssuer {
             aud: self.rules.audience.clone(),
             sub: user_id.to_string(),
         };
-        match (self.rules.algorithm, &self.access) {
-            (AccessTokenAlgorithm::Hs256, Some(secret)) => {
-                sign(&Header::new(Algorithm::HS256), &claims, &secret.signing)
-            }
-            _ => self.sign_with_pair(&claims, now),
+        let keys = self.keys();
+        let signer = match self.rules.algorithm {
+            AccessTokenAlgorithm::Hs256 => None,
+            _ => keys.signer(now),
+        };
+        match (signer, &self.access) {
+            (Some(signer), _) => sign_with_pair(&signer, &claims),
+            // With HS256, and until the first key pair has been published.
+            (None, Some(secret)) => sign(&Header::new(Algorithm::HS256), &claims, &secret.signing),
+            (None, None) => Err(NoSigningKey),
         }
         .map(AccessToken)
-    }
-
-    fn sign_with_pair(
-        &self,
-        claims: &AccessClaims,
-        now: DateTime<Utc>,
-    ) -> Result<String, NoSigningKey> {
-        let keys = self.keys();
-        let signer = keys.signer(now).ok_or(NoSigningKey)?;
-        let header = Header {
-            kid: Some(signer.kid.to_owned()),
-            ..Header::new(signer.algorithm)
-        };
-        sign(&header, claims, signer.key)
     }
 
     /// Issues the refresh token with this id. It expires with the session.
@@ -297,6 +288,14 @@ impl TokenIssuer {
         };
         Ok((verified, TokenId(claims.jti)))
     }
+}
+
+fn sign_with_pair(signer: &Signer<'_>, claims: &AccessClaims) -> Result<String, NoSigningKey> {
+    let header = Header {
+        kid: Some(signer.kid.to_owned()),
+        ..Header::new(signer.algorithm)
+    };
+    sign(&header, claims, signer.key)
 }
 
 fn sign(

@@ -119,14 +119,21 @@ impl KeySet {
             .collect()
     }
 
-    /// Returns the time from which a new key has to sign, or `None` if none is due.
+    /// Returns the time from which a new key has to sign, or `None` if none is due. The first key signs at once, or after its
+    /// publication if `has_secret`: until then the shared secret signs.
     pub(super) fn due(
         &self,
         algorithm: SigningAlgorithm,
+        has_secret: bool,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
         if self.signer(now).is_none() {
-            return Some(now);
+            let is_standby = |row: &Model| self.state(row, now) == KeyState::Standby;
+            return match has_secret {
+                true if self.rows.iter().any(is_standby) => None,
+                true => Some(now + self.schedule.publication()),
+                false => Some(now),
+            };
         }
         self.schedule.due(&self.rows, algorithm, now)
     }

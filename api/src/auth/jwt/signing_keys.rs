@@ -28,7 +28,7 @@ use crate::{
 /// Minimum interval between two look-ups of unknown key ids. Anyone can send one.
 const LOOK_UP_COOLDOWN: Duration = Duration::from_secs(5);
 
-/// Maximum interval between two loads. A revoked key is refused after this time.
+/// Maximum interval between two loads. A revoked key is refused after about this time, while the database answers.
 const MAX_LOAD_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Metrics of signing keys.
@@ -67,6 +67,9 @@ pub struct SigningKeys {
     schedule: KeySchedule,
     /// The algorithm of new keys. `None`: none are created, because a shared secret signs.
     algorithm: Option<SigningAlgorithm>,
+    /// Whether the shared secret signs until the first key has been published.
+    has_secret: bool,
+    loading: Mutex<()>,
     last_look_up: Mutex<Option<Instant>>,
     metrics: SigningKeyMetrics,
 }
@@ -94,6 +97,8 @@ impl SigningKeys {
             seal,
             schedule: Self::schedule_of(config),
             algorithm: config.tokens.algorithm.pair(),
+            has_secret: config.tokens.secret.is_some(),
+            loading: Mutex::default(),
             last_look_up: Mutex::default(),
             metrics,
         }
@@ -142,7 +147,7 @@ impl SigningKeys {
         self.load(issuer, now).await?;
         let keys = issuer.keys();
         if let Some(algorithm) = self.algorithm
-            && let Some(signs_from) = keys.due(algorithm, now)
+            && let Some(signs_from) = keys.due(algorithm, self.has_secret, now)
         {
             let created = self
                 .create(&self.db, keys.rows(), algorithm, now, signs_from)
@@ -165,6 +170,8 @@ impl SigningKeys {
 
     /// Loads the keys. If they have not changed, the issuer keeps its own, with the tokens that they verified.
     async fn load(&self, issuer: &TokenIssuer, now: DateTime<Utc>) -> Result<(), DbErr> {
+        // One load at a time: a slow one must not replace the result of a later one.
+        let _loading = self.loading.lock().await;
         let rows = signing_key::list(&self.db).await?;
         if rows != issuer.keys().rows() {
             issuer.set_keys(KeySet::open(self.schedule, rows, &self.seal));
@@ -206,8 +213,10 @@ impl SigningKeys {
         if is_recent || issuer.keys().contains(kid) {
             return Ok(());
         }
+        // After the load: a failed one must not turn valid tokens into invalid ones.
+        self.load(issuer, now).await?;
         *last = Some(Instant::now());
-        self.load(issuer, now).await
+        Ok(())
     }
 
     /// Returns the interval between two loads.

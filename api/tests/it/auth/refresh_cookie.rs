@@ -195,6 +195,25 @@ async fn https_cookie_is_secure_and_below_the_public_path() {
     }
 }
 
+/// A script on a page of a configured origin cannot read the dashboard of a signed-in administrator.
+#[tokio::test]
+async fn cors_allows_no_credentials_beyond_the_cookie_calls() {
+    let app = app_with_cookies(&[]).await;
+    for (path, allowed) in [
+        ("/admin/", false),
+        ("/admin/users/export", false),
+        ("/api/user/", false),
+        ("/api/admin/users/", false),
+        ("/api/login/", true),
+        ("/auth/sessions/", true),
+    ] {
+        let request = app.request(Method::GET, path).header("origin", PAGE);
+        let answer = app.send(request).await;
+        let credentials = answer.headers.get("access-control-allow-credentials");
+        assert_eq!(credentials.is_some(), allowed, "{path}");
+    }
+}
+
 /// Pages of other origins may send cookies only with the setting, and only those of configured origins.
 #[tokio::test]
 async fn cors_allows_credentials_only_for_configured_origins_with_cookies() {

@@ -86,7 +86,7 @@ async fn lost_secret_key_ends_sessions_but_keeps_accounts() {
     let mut app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
     app.set("SECRET_KEY", NEW_KEY);
-    let output = app.run(&["secrets", "replace-lost"], 0).await;
+    let output = app.run(&["secrets", "replace-lost", "--yes"], 0).await;
     contains_all(
         &output,
         &[
@@ -95,7 +95,7 @@ async fn lost_secret_key_ends_sessions_but_keeps_accounts() {
             "audit verify",
         ],
     );
-    let output = app.run(&["secrets", "replace-lost"], 0).await;
+    let output = app.run(&["secrets", "replace-lost", "--yes"], 0).await;
     contains_all(&output, &["Replaced 0 data key(s)"]);
     let secrets = SecretKeys::only(NEW_KEY.parse().unwrap());
     let keys = data_key::load(&app.database.db, &secrets).await.unwrap();
@@ -107,29 +107,55 @@ async fn lost_secret_key_ends_sessions_but_keeps_accounts() {
     app.login("ada@example.com", PASSWORD).await;
 }
 
-/// New data keys would hide that the table was emptied.
+/// Without the confirmation, nothing is replaced: the replaced keys cannot be restored.
+#[tokio::test]
+async fn replace_lost_without_confirmation_changes_nothing() {
+    let mut app = TestApp::new().await;
+    let old_key = app.variables["SECRET_KEY"].clone();
+    app.set("SECRET_KEY", NEW_KEY);
+    let output = app.run(&["secrets", "replace-lost"], 1).await;
+    contains_all(&output, &["--yes"]);
+    app.set("SECRET_KEY", &old_key);
+    app.run(&["secrets", "status"], 0).await;
+}
+
+/// After a theft of the data keys, their thief can neither refresh nor sign a token.
+#[tokio::test]
+async fn replaced_stolen_keys_end_sessions_and_revoke_signing_keys() {
+    let app = TestApp::new().await;
+    let tokens = app.logged_in_user("ada@example.com").await;
+    let command = ["secrets", "replace-lost", "--all", "--yes"];
+    contains_all(&app.run(&command, 0).await, &["Replaced 6 data key(s)"]);
+    app.get_user(&tokens.access)
+        .await
+        .assert_problem(401, "not-authenticated");
+    let output = app.run(&["keys", "list"], 0).await;
+    contains_all(&output, &["revoked"]);
+}
+
+/// New data keys would hide that they were lost.
 #[tokio::test]
 async fn migrate_after_loss_of_data_keys_asks_for_a_backup() {
+    for lost in ["1 = 1", "purpose = 'audit_log'"] {
+        let app = TestApp::new().await;
+        app.register("ada@example.com").await;
+        let delete = format!("DELETE FROM data_keys WHERE {lost}");
+        app.database.db.execute_unprepared(&delete).await.unwrap();
+        let output = app.run(&["migrate"], 1).await;
+        contains_all(&output, &["data_keys", "backup"]);
+    }
+}
+
+/// A migration that was interrupted before it created the keys can be repeated.
+#[tokio::test]
+async fn migrate_without_accounts_creates_missing_data_keys() {
     let app = TestApp::new().await;
     let db = &app.database.db;
     db.execute_unprepared("DELETE FROM data_keys")
         .await
         .unwrap();
-    let output = app.run(&["migrate"], 1).await;
-    contains_all(&output, &["data_keys", "backup"]);
-}
-
-/// A newer version adds a purpose to an existing installation.
-#[tokio::test]
-async fn migrate_creates_the_data_key_of_a_new_purpose() {
-    let app = TestApp::new().await;
-    let db = &app.database.db;
-    let delete = "DELETE FROM data_keys WHERE purpose = 'signing_keys'";
-    db.execute_unprepared(delete).await.unwrap();
-    contains_all(
-        &app.run(&["users", "list"], 1).await,
-        &["latchkey-api migrate"],
-    );
+    let output = app.run(&["users", "list"], 1).await;
+    contains_all(&output, &["latchkey-api migrate"]);
     app.run(&["migrate"], 0).await;
     app.run(&["users", "list"], 0).await;
 }

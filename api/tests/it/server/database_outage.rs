@@ -9,7 +9,7 @@ use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 
-use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wait_until};
+use crate::support::test_app::{self, ApiResponse, PASSWORD, TestApp, registration, wait_until};
 
 #[track_caller]
 fn is_unavailable(answer: &ApiResponse) {
@@ -26,6 +26,7 @@ async fn execute(db: &Database, sql: &str) {
 /// Starts an application whose server has connected to PostgreSQL after `setting` was set for the database.
 pub(crate) async fn with_setting(setting: &str) -> TestApp {
     let database = TestDatabase::postgres().await;
+    test_app::create_signing_key(&database).await;
     set(&database.db, &format!("SET {setting}")).await;
     let db = database.connect().await;
     TestApp::on_database(database, db, TestRedis::create().await, &[]).await

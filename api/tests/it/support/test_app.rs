@@ -11,6 +11,7 @@ use std::{
 use chrono::TimeDelta;
 use latchkey_api::{
     app_state::App,
+    auth::jwt::signing_keys::{SigningKeyMetrics, SigningKeys},
     config::Config,
     server::{self, connections},
 };
@@ -20,8 +21,8 @@ use latchkey_shared::{
     crypto::data_keys::DataKeys,
     database::Database,
     models::{
-        audit,
         mail::{self, MailState},
+        signing_key::SigningAlgorithm,
         user::{self, staff},
     },
     types::email::Email,
@@ -186,17 +187,7 @@ impl TestApp {
             queue: redis.queue(),
         };
         let clock = Clock::fixed();
-        // The server's pool may be one that cannot create a signing key.
-        let prepared = Connections {
-            db: database.db.clone(),
-            ..connections.clone()
-        };
-        app(&variables, &prepared, &database.keys, clock.clone()).await;
         let app = app(&variables, &connections, &database.keys, clock.clone()).await;
-        // As `latchkey-api migrate` does.
-        audit::seal_empty(&database.db, &app.audit_key, true)
-            .await
-            .unwrap();
         Self {
             database,
             redis,
@@ -633,6 +624,18 @@ fn listen() -> (TcpListener, String) {
     let listener = connections::bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let base = format!("http://{}", listener.local_addr().unwrap());
     (listener, base)
+}
+
+/// Creates the first signing key, for servers that cannot.
+pub(crate) async fn create_signing_key(database: &TestDatabase) {
+    let settings = Settings::from_pairs(TEST_SETTINGS.iter().copied());
+    let config = Config::read(settings).unwrap();
+    let metrics = SigningKeyMetrics::new(&prometheus::Registry::new()).unwrap();
+    let seal = database.keys.signing_key_seal();
+    let keys = SigningKeys::new(&database.db, seal, &config, metrics);
+    let (algorithm, now) = (SigningAlgorithm::Es256, Clock::fixed().now());
+    let created = keys.create(&database.db, &[], algorithm, now, now).await;
+    created.unwrap();
 }
 
 /// Creates the state of a server, with its signing keys loaded.

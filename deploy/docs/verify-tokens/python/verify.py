@@ -22,8 +22,10 @@ def verify(token: str) -> str:
         algorithms=["ES256", "EdDSA"],
         issuer=issuer,
         audience=audience,
-        options={"require": ["exp", "iss", "sub"]},
+        options={"require": ["exp", "iss", "sub", "token_type"]},
     )
+    if claims["token_type"] != "access":
+        raise jwt.InvalidTokenError("not an access token")
     return claims["sub"]
 
 

@@ -19,6 +19,7 @@ async function verify(token: string): Promise<string> {
     audience,
     requiredClaims: ["exp", "iss", "sub"],
   });
+  if (payload.token_type !== "access") throw new Error("not an access token");
   return payload.sub!;
 }
 

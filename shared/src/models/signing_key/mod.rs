@@ -186,6 +186,16 @@ pub async fn revoke(
     Ok(revoked.rows_affected > 0)
 }
 
+/// Revokes all keys.
+pub async fn revoke_all(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::RevokedAt, Expr::value(now))
+        .filter(Column::RevokedAt.is_null())
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
 /// Deletes keys.
 pub async fn delete(db: &impl ConnectionTrait, numbers: &[i64]) -> Result<(), DbErr> {
     Entity::delete_many()

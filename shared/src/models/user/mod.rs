@@ -240,6 +240,11 @@ impl NewUser {
     }
 }
 
+/// Returns whether there is any account.
+pub async fn exists(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
+    Ok(Entity::find().one(db).await?.is_some())
+}
+
 /// Returns the account with an email in any spelling.
 pub async fn find_by_email(
     db: &impl ConnectionTrait,

@@ -11,6 +11,8 @@ use serde::Deserialize;
 struct Claims {
     /// The id of the user.
     sub: String,
+    /// `access`.
+    token_type: String,
 }
 
 /// Loads the keys. A service keeps them for as long as the response's `Cache-Control` says, and loads them again, at most once
@@ -44,9 +46,11 @@ fn verify(
         Some(audience) => validation.set_audience(&[audience]),
         None => validation.validate_aud = false,
     }
-    Ok(decode::<Claims>(token, &DecodingKey::from_jwk(jwk)?, &validation)?
-        .claims
-        .sub)
+    let claims = decode::<Claims>(token, &DecodingKey::from_jwk(jwk)?, &validation)?.claims;
+    if claims.token_type != "access" {
+        return Err("not an access token".into());
+    }
+    Ok(claims.sub)
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
