@@ -3,6 +3,10 @@
 use latchkey_shared::{clock::Clock, models::mail::MailState};
 use latchkey_testing::{Fault, Security, Stage};
 use latchkey_worker::delivery::Outcome;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use crate::test_app::TestApp;
 
@@ -157,7 +161,7 @@ async fn raw_delimiter_in_smtp_password_stops_start() {
 
 /// R3: a line without an end fills no memory, at any stage, with and without TLS.
 #[tokio::test]
-async fn reply_without_end_defers_after_128_kib() {
+async fn reply_without_end_defers_after_32_kib() {
     for security in [Security::Plain, Security::StartTls, Security::Implicit] {
         let app = TestApp::with(security, None).await;
         app.user("ada@example.com").await;
@@ -176,7 +180,7 @@ async fn reply_without_end_defers_after_128_kib() {
 
             let reason = app.row(mail).await.last_error.unwrap_or_default();
             let expected =
-                "reply not understood: the server sent more than 128 KiB in one conversation";
+                "reply not understood: the server sent more than 32 KiB in one conversation";
             assert!(
                 reason.ends_with(expected),
                 "{security:?} {stage:?}: {reason}"
@@ -191,10 +195,10 @@ async fn long_replies_do_not_add_up_over_mails() {
     let app = TestApp::new().await;
     app.users(3).await;
     let delivery = app.delivery();
-    // 60 KB.
+    // 15 KB.
     let reply = format!(
         "{}250 ok",
-        format!("250-{}\r\n", "x".repeat(990)).repeat(60)
+        format!("250-{}\r\n", "x".repeat(990)).repeat(15)
     );
     app.sink
         .set_fault(Fault::Reply(Stage::Sender, reply.leak()));
@@ -203,4 +207,81 @@ async fn long_replies_do_not_add_up_over_mails() {
         assert_eq!(delivery.deliver(mail).await.unwrap(), Outcome::Sent);
     }
     assert_eq!(app.sink.connections(), 1);
+}
+
+/// R3: only 354 asks for the text, and only 2xx accepts it. A mail is not recorded as sent on the strength of another reply.
+#[tokio::test]
+async fn positive_reply_of_another_kind_defers() {
+    let app = TestApp::new().await;
+    app.user("ada@example.com").await;
+    for (stage, reply) in [
+        (Stage::Sender, "354 go"),
+        (Stage::Recipient, "354 go"),
+        (Stage::Data, "250 ok"),
+        (Stage::Body, "354 send now"),
+    ] {
+        let (_, mail) = app.reset("ada@example.com").await;
+        app.sink.set_fault(Fault::Reply(stage, reply));
+        assert_eq!(app.deliver(mail).await, Outcome::Deferred, "{stage:?}");
+        let reason = app.row(mail).await.last_error.unwrap_or_default();
+        assert!(reason.contains("expected the reply"), "{stage:?}: {reason}");
+    }
+}
+
+/// R3: a reply in advance is not taken for the reply to the next mail on the same connection.
+#[tokio::test]
+async fn reply_in_advance_is_not_that_of_the_next_mail() {
+    let app = TestApp::new().await;
+    app.user("ada@example.com").await;
+    let delivery = app.delivery();
+    let (_, first) = app.reset("ada@example.com").await;
+    app.sink
+        .set_fault(Fault::Reply(Stage::Body, "250 ok\r\n250 extra"));
+    assert_eq!(delivery.deliver(first).await.unwrap(), Outcome::Sent);
+
+    let (_, second) = app.reset("ada@example.com").await;
+    app.sink
+        .set_fault(Fault::Reply(Stage::Body, "554 5.7.1 rejected as spam"));
+    assert_eq!(delivery.deliver(second).await.unwrap(), Outcome::Deferred);
+}
+
+/// R3: parsing a reply of many short lines takes no time that the timeout cannot end.
+#[tokio::test]
+async fn reply_of_many_lines_defers() {
+    let app = TestApp::new().await;
+    app.user("ada@example.com").await;
+    let lines = format!("{}250 ok", "250-x\r\n".repeat(201));
+    app.sink
+        .set_fault(Fault::Reply(Stage::Sender, lines.leak()));
+    let (_, mail) = app.reset("ada@example.com").await;
+    assert_eq!(app.deliver(mail).await, Outcome::Deferred);
+    let reason = app.row(mail).await.last_error.unwrap_or_default();
+    assert!(reason.contains("more than 200 lines"), "{reason}");
+}
+
+/// R3: an attacker in the network cannot add replies in plaintext that count inside TLS (CVE-2011-0411 and its kind).
+#[tokio::test]
+async fn replies_injected_before_tls_are_refused() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut command = [0; 512];
+        for reply in [
+            "220 ready\r\n",
+            "250-vm\r\n250 STARTTLS\r\n",
+            "220 go\r\n250 evil\r\n250 ok\r\n",
+        ] {
+            stream.write_all(reply.as_bytes()).await.unwrap();
+            let _ = stream.read(&mut command).await;
+        }
+    });
+    let mut app = TestApp::new().await;
+    app.set("SMTP_URL", &format!("smtp://127.0.0.1:{port}?tls=required"));
+    app.user("ada@example.com").await;
+    let (_, mail) = app.reset("ada@example.com").await;
+    assert_eq!(app.deliver(mail).await, Outcome::Deferred);
+    let reason = app.row(mail).await.last_error.unwrap_or_default();
+    assert!(reason.contains("a reply before the command"), "{reason}");
+    server.await.unwrap();
 }

@@ -6,10 +6,14 @@ use lettre::{
         client::AsyncSmtpConnection,
         commands::{Data, Mail, Rcpt},
         extension::{Extension, MailBodyParameter, MailParameter},
+        response::{Response, Severity},
     },
 };
 
 use crate::transport::smtp::failure::{SmtpFailure, Stage};
+
+/// The reply to `DATA` (RFC 5321, 4.3.2).
+const START_MAIL_INPUT: u16 = 354;
 
 /// Sends a mail. After an error, the connection must not be reused.
 pub(super) async fn send(
@@ -32,17 +36,31 @@ pub(super) async fn send(
     }
     let sender = Mail::new(envelope.from().cloned(), parameters);
     let accepted = connection.command(sender).await;
-    accepted.map_err(SmtpFailure::at(Stage::Sender))?;
+    let accepted = accepted.map_err(SmtpFailure::at(Stage::Sender))?;
+    expect_completion(Stage::Sender, &accepted)?;
     for recipient in envelope.to() {
         let recipient = Rcpt::new(recipient.clone(), Vec::new());
         let accepted = connection.command(recipient).await;
-        accepted.map_err(SmtpFailure::at(Stage::Recipient))?;
+        let accepted = accepted.map_err(SmtpFailure::at(Stage::Recipient))?;
+        expect_completion(Stage::Recipient, &accepted)?;
     }
     let accepted = connection.command(Data).await;
-    accepted.map_err(SmtpFailure::at(Stage::Data))?;
+    let accepted = accepted.map_err(SmtpFailure::at(Stage::Data))?;
+    if !accepted.has_code(START_MAIL_INPUT) {
+        return Err(SmtpFailure::unexpected(Stage::Data, "354", &accepted));
+    }
     let accepted = connection.command(to_wire(&raw)).await;
-    accepted.map_err(SmtpFailure::at(Stage::Body))?;
-    Ok(())
+    let accepted = accepted.map_err(SmtpFailure::at(Stage::Body))?;
+    expect_completion(Stage::Body, &accepted)
+}
+
+/// Checks that a reply is 2xx. lettre takes 3xx for success, too, which asks for more input (RFC 5321, 4.2.1).
+fn expect_completion(stage: Stage, reply: &Response) -> Result<(), SmtpFailure> {
+    if reply.code().severity == Severity::PositiveCompletion {
+        Ok(())
+    } else {
+        Err(SmtpFailure::unexpected(stage, "2xx", reply))
+    }
 }
 
 /// Returns the stage of an address that needs SMTPUTF8. Domains are A-labels here, so only local parts matter.

@@ -130,6 +130,24 @@ impl SmtpFailure {
         }
     }
 
+    /// Creates the failure of a reply that is positive, but not the `expected` one.
+    pub(super) fn unexpected(
+        stage: Stage,
+        expected: &str,
+        reply: &smtp::response::Response,
+    ) -> Self {
+        Self {
+            stage,
+            reply: Reply::Unreadable,
+            is_final: false,
+            message: format!(
+                "{}: expected the reply {expected}, not {}",
+                stage.as_str(),
+                reply.code()
+            ),
+        }
+    }
+
     /// Creates a failure that the worker detected without asking the server. The connection stays usable.
     pub(super) fn before(stage: Stage, message: &str) -> Self {
         Self {
