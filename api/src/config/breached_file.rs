@@ -60,6 +60,9 @@ impl BreachedFile {
 
     /// Returns whether a line has this hash. A binary search narrows the range; its last 128 bytes are read line by line.
     pub fn contains(&mut self, wanted: &Hash) -> io::Result<bool> {
+        if self.length == 0 {
+            return Err(malformed("it is empty"));
+        }
         // The line begins within `start..end`, and a line begins at `start`.
         let (mut start, mut end) = (0, self.length);
         while end - start > WINDOW_BYTES {

@@ -68,7 +68,7 @@ impl Forms {
         // Letters and digits alone have no cores: `Passw0rd-x1` is more than a common password.
         let mut words = BTreeSet::from([bare.clone(), units[1].to_owned()]);
         for core in [password, units[0]].into_iter().flat_map(cores) {
-            words.extend([core.to_owned(), Self::repeated(core)]);
+            words.extend([core.to_owned(), Self::repeated(core), unit(core).to_owned()]);
             words.extend(unspaced(core));
             self.is_trivial |= is_pair(core);
         }

@@ -10,7 +10,7 @@ const MAX_AROUND: usize = 6;
 /// Maximum length of a word with ignored characters around it, in characters. Bounds the time of a check.
 const MAX_WORD: usize = 40;
 
-/// Characters that replace letters. `1`, `!`, `|` and `7` replace two (see [`with_letters`]).
+/// Characters that replace letters. Those of [`AMBIGUOUS`] replace one of two.
 const SUBSTITUTES: [(char, char); 17] = [
     ('@', 'a'),
     ('4', 'a'),
@@ -30,6 +30,17 @@ const SUBSTITUTES: [(char, char); 17] = [
     ('%', 'x'),
     ('2', 'z'),
 ];
+
+/// Characters that replace one of two letters. Each is read as both, independently of the others: `m!che11e` has an i and two l.
+const AMBIGUOUS: [(char, [char; 2]); 4] = [
+    ('1', ['i', 'l']),
+    ('!', ['i', 'l']),
+    ('|', ['i', 'l']),
+    ('7', ['t', 'l']),
+];
+
+/// Minimum length of a number with ignored characters around it.
+const MIN_NUMBER: usize = 8;
 
 /// Returns the letters and digits of a text.
 pub(super) fn bare(text: &str) -> String {
@@ -85,6 +96,7 @@ pub(super) fn cores(text: &str) -> BTreeSet<&str> {
     let mut cores = BTreeSet::from([text]);
     let inner = text.trim_matches(|c: char| !c.is_alphabetic());
     if inner.is_empty() {
+        cores.extend(numbers(text));
         return cores;
     }
     let start = text.len() - text.trim_start_matches(|c: char| !c.is_alphabetic()).len();
@@ -105,6 +117,23 @@ pub(super) fn cores(text: &str) -> BTreeSet<&str> {
         }
     }
     cores
+}
+
+/// Returns the numbers in a text without letters: its parts of digits that lack up to [`MAX_AROUND`] characters at its ends.
+fn numbers(text: &str) -> Vec<&str> {
+    let places: Vec<usize> = boundaries(text).collect();
+    let length = places.len() - 1;
+    let removed = (0..=MAX_AROUND)
+        .flat_map(|before| (0..=MAX_AROUND - before).map(move |after| (before, after)));
+    removed
+        .filter(|(before, after)| {
+            length
+                .checked_sub(before + after)
+                .is_some_and(|rest| (MIN_NUMBER..=MAX_WORD).contains(&rest))
+        })
+        .map(|(before, after)| &text[places[before]..places[length - after]])
+        .filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+        .collect()
 }
 
 /// Returns the positions between the characters of a text, and its start and end.
@@ -128,27 +157,28 @@ fn removable(parts: Vec<&str>) -> Vec<(&str, usize)> {
 /// Returns a word unchanged and with substitutes replaced by letters, each forwards and backwards.
 pub(super) fn spellings(word: &str) -> BTreeSet<String> {
     let mut spellings = BTreeSet::from([word.to_owned()]);
-    for (one, seven) in [('i', 't'), ('i', 'l'), ('l', 't'), ('l', 'l')] {
-        spellings.insert(with_letters(word, one, seven));
+    let present = AMBIGUOUS.map(|(sign, _)| word.contains(sign));
+    for choice in 0_usize..1 << AMBIGUOUS.len() {
+        let is_chosen = |index: usize| choice >> index & 1 == 1;
+        // A choice for a sign that the word lacks gives the same spelling again.
+        if (0..AMBIGUOUS.len()).all(|index| present[index] || !is_chosen(index)) {
+            spellings.insert(word.chars().map(|c| with_letter(c, choice)).collect());
+        }
     }
     let backwards: Vec<_> = spellings.iter().map(|word| reversed(word)).collect();
     spellings.extend(backwards);
     spellings
 }
 
-fn with_letters(word: &str, one: char, seven: char) -> String {
-    word.chars().map(|c| with_letter(c, one, seven)).collect()
-}
-
-fn with_letter(c: char, one: char, seven: char) -> char {
-    match c {
-        '1' | '!' | '|' => one,
-        '7' => seven,
-        c => SUBSTITUTES
-            .iter()
-            .find(|(sign, _)| *sign == c)
-            .map_or(c, |(_, letter)| *letter),
+/// Returns the letter that a character replaces. Bit `n` of `choice` selects the letter of the ambiguous character `n`.
+fn with_letter(c: char, choice: usize) -> char {
+    if let Some(index) = AMBIGUOUS.iter().position(|(sign, _)| *sign == c) {
+        return AMBIGUOUS[index].1[choice >> index & 1];
     }
+    SUBSTITUTES
+        .iter()
+        .find(|(sign, _)| *sign == c)
+        .map_or(c, |(_, letter)| *letter)
 }
 
 #[cfg(test)]
@@ -191,6 +221,8 @@ mod tests {
         assert!(cores("!@#$%^&*word12345678").contains("word"));
         assert!(!cores("4719302word").contains("word"));
         assert_eq!(cores("47193028").len(), 1);
+        let found: Vec<_> = cores("12345678!7").into_iter().collect();
+        assert_eq!(found, ["12345678", "12345678!7"]);
         for long in ["1a".repeat(64), "1".repeat(127) + "a", "a".repeat(128)] {
             assert!(cores(&long).len() < 64, "{long}");
         }
