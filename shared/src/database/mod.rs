@@ -91,8 +91,6 @@ pub struct Database {
 struct Writer {
     connection: DatabaseConnection,
     queue: WriteQueue,
-    /// `None` for a database in memory.
-    file: Option<SqliteFile>,
 }
 
 /// The identity of an opened SQLite file.
@@ -132,8 +130,8 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
         let stale = StaleConnections::of_sqlite();
         let writer = Writer {
             connection: open(sqlite(url, 1, WRITER_CACHE_KIB, &stale)).await?,
-            queue: WriteQueue::start(stale.clone()),
-            file: SqliteFile::new(path),
+            // A database in memory has no file.
+            queue: WriteQueue::start(stale.clone(), SqliteFile::new(path)),
         };
         let readers = sqlite(url, READ_CONNECTIONS, READER_CACHE_KIB, &stale);
         return Ok(Database::open(readers, stale, Some(writer)).await?);

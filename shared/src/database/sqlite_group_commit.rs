@@ -26,8 +26,8 @@ use tokio::{
 };
 
 use crate::database::{
-    Transaction,
-    error::{Outage, file_locked, is_acquire_timeout},
+    SqliteFile, Transaction,
+    error::{Outage, file_locked, file_moved, is_acquire_timeout},
     stale::StaleConnections,
 };
 
@@ -85,9 +85,9 @@ struct Finished {
 
 impl WriteQueue {
     /// Starts the task that grants permits. It ends once all clones are dropped.
-    pub(super) fn start(stale: StaleConnections) -> Self {
+    pub(super) fn start(stale: StaleConnections, file: Option<SqliteFile>) -> Self {
         let (sender, waiters) = mpsc::unbounded_channel();
-        tokio::spawn(grant_permits(waiters, stale));
+        tokio::spawn(grant_permits(waiters, stale, file));
         Self(sender)
     }
 
@@ -141,11 +141,15 @@ impl WritePermit {
     }
 }
 
-async fn grant_permits(mut waiters: mpsc::UnboundedReceiver<Waiter>, stale: StaleConnections) {
+async fn grant_permits(
+    mut waiters: mpsc::UnboundedReceiver<Waiter>,
+    stale: StaleConnections,
+    file: Option<SqliteFile>,
+) {
     while let Some(first) = waiters.recv().await {
         // Skips callers that were cancelled.
         if !first.sender.is_closed() {
-            run_group(first, &mut waiters, &stale).await;
+            run_group(first, &mut waiters, &stale, file.as_ref()).await;
         }
     }
 }
@@ -155,8 +159,9 @@ async fn run_group(
     first: Waiter,
     waiters: &mut mpsc::UnboundedReceiver<Waiter>,
     stale: &StaleConnections,
+    file: Option<&SqliteFile>,
 ) {
-    let begun = begin(&first.pool).await;
+    let begun = begin(&first.pool, file).await;
     let group = match begun.inspect_err(|error| stale.observe(error)) {
         Ok(group) => group,
         Err(error) => {
@@ -191,7 +196,8 @@ async fn run_group(
         };
         members.push(finished.committed);
     }
-    let result = match failure.check() {
+    // Again, as the file may have been moved since. The caller of a commit takes it for stored.
+    let result = match failure.check().and_then(|()| check_file(file)) {
         Ok(()) => group.commit().await.inspect_err(|error| failure.set(error)),
         Err(error) => {
             drop(group);
@@ -232,7 +238,12 @@ async fn run_member(
 
 /// Begins with BEGIN IMMEDIATE, which takes SQLite's write lock at once. A transaction that reads before its first write fails if
 /// another program has written in between, and a trigger may read.
-async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> {
+async fn begin(
+    pool: &DatabaseConnection,
+    file: Option<&SqliteFile>,
+) -> Result<DatabaseTransaction, DbErr> {
+    // First, so that the pool opens no connection to another file.
+    check_file(file)?;
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
@@ -246,6 +257,14 @@ async fn begin(pool: &DatabaseConnection) -> Result<DatabaseTransaction, DbErr> 
             error
         }
     })
+}
+
+/// Checks that the file is still the one that was opened. The next start would not find what is written into another one.
+fn check_file(file: Option<&SqliteFile>) -> Result<(), DbErr> {
+    match file {
+        Some(file) if !file.is_in_place() => Err(file_moved()),
+        _ => Ok(()),
+    }
 }
 
 #[expect(

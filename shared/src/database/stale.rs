@@ -34,12 +34,12 @@ impl StaleConnections {
     }
 
     /// For SQLite, which may end a transaction in any outage. A new connection is cheap, and the file system may be writable
-    /// again.
+    /// again. After a move it would open another file.
     pub(super) fn of_sqlite() -> Self {
         Self {
             opened_until: Arc::default(),
             pause: Duration::ZERO,
-            is_cured: |_| true,
+            is_cured: |outage| outage != Outage::Moved,
         }
     }
 

@@ -165,3 +165,19 @@ async fn sqlite_full_disk_registrations_are_stored_or_refused() {
         assert_eq!(status, expected, "{email}");
     }
 }
+
+/// R1: an operator replaces the file of a running server by a backup. Nothing is confirmed that the next start would not find.
+#[tokio::test]
+async fn sqlite_replaced_file_writes_return_503() {
+    let app = TestApp::on_sqlite().await;
+    let path = app.database.url().strip_prefix("sqlite://").unwrap();
+    let backup = format!("{path}.backup");
+    std::fs::copy(path, &backup).unwrap();
+    std::fs::rename(&backup, path).unwrap();
+
+    let answer = app
+        .post("/api/register/", registration("ada@example.com"))
+        .await;
+
+    answer.assert_problem(503, "unavailable");
+}
