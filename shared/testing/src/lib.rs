@@ -14,6 +14,7 @@ mod process;
 mod redis;
 mod redis_server;
 mod smtp_sink;
+mod wait;
 
 pub use collector::{Collector, Span};
 pub use database::{SECRET_KEY, TestDatabase};
@@ -22,6 +23,7 @@ pub use process::{Process, closed_pipe, full_disk};
 pub use redis::TestRedis;
 pub use redis_server::{RedisRefusal, RedisServer};
 pub use smtp_sink::{Fault, Mail, Security, SmtpSink, Stage};
+pub use wait::{wait_for, wait_until};
 
 /// How long a test waits for something that is bound to happen. Long, because slow machines are no faults; no test
 /// that passes ever waits for it.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use latchkey_shared::queue::Queue;
+use latchkey_shared::{models::mail::Priority, queue::Queue};
 use redis::{AsyncCommands as _, Client, aio::MultiplexedConnection};
 use uuid::Uuid;
 
@@ -73,6 +73,29 @@ impl TestRedis {
     #[must_use]
     pub fn queue(&self) -> Queue {
         Queue::new(&self.url, &self.namespace).expect("a queue")
+    }
+
+    /// Returns the number of jobs that no worker has acknowledged: queued, scheduled or running.
+    ///
+    /// # Panics
+    /// When Redis does not answer.
+    pub async fn unacknowledged_jobs(&self) -> usize {
+        let queue = self.queue();
+        let mut jobs = 0;
+        for priority in [Priority::High, Priority::Normal] {
+            let storage = queue.storage(priority);
+            let config = storage.get_config();
+            let (known, done, dead): (usize, usize, usize) = redis::pipe()
+                .atomic()
+                .hlen(config.job_data_hash())
+                .scard(config.done_jobs_set())
+                .scard(config.dead_jobs_set())
+                .query_async(&mut self.connection())
+                .await
+                .expect("the sizes of the queue");
+            jobs += known.saturating_sub(done + dead);
+        }
+        jobs
     }
 
     /// A connection, for looking and for meddling.

@@ -6,7 +6,7 @@ use latchkey_shared::{
     clock::Clock,
     models::mail::{MailKind, MailState, Priority},
 };
-use latchkey_testing::{Fault, WAIT_TIMEOUT};
+use latchkey_testing::{Fault, WAIT_TIMEOUT, wait_until};
 use latchkey_worker::delivery::Outcome;
 use redis::AsyncCommands as _;
 
@@ -47,11 +47,10 @@ async fn code_gets_slot_despite_queued_notices() {
 
     app.sink.wait_until_stuck(4).await;
     app.sink.set_fault(Fault::None);
-    app.wait_for(MailState::Sent, 41).await;
+    app.finish(worker, 41).await;
     let arrived = app.arrived();
     let place = arrived.iter().position(|to| to == "user0@example.com");
     assert!(place < Some(4), "{place:?}");
-    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -63,26 +62,18 @@ async fn code_is_next_mail_with_one_slot() {
     app.sink.wait_until_stuck(1).await;
     app.users(1).await;
     app.request_resets(1).await;
-    let code_exists = async {
-        let is_code = |key: &String| key.contains(":code:");
-        while !app.redis.keys().await.iter().any(is_code) {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(WAIT_TIMEOUT, code_exists)
-        .await
-        .unwrap();
+    let is_code = |key: &String| key.contains(":code:");
+    wait_until(async || app.redis.keys().await.iter().any(is_code)).await;
 
     app.sink.set_fault(Fault::None);
 
-    app.wait_for(MailState::Sent, 21).await;
+    app.finish(worker, 21).await;
     let place = app
         .arrived()
         .iter()
         .position(|to| to == "user0@example.com");
     // Another mail may pass before this one asks for the slot.
     assert!(place <= Some(2), "{place:?}");
-    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -129,7 +120,7 @@ async fn workers_share_the_smtp_rate_limit() {
         "{:?}",
         start.elapsed()
     );
-    assert_eq!(app.sink.mails().len(), 16);
+    app.wait_for_mails(16).await;
 }
 
 #[tokio::test]
@@ -164,19 +155,7 @@ async fn stopping_worker_releases_rate_limited_mails() {
     let _: () = turn.set(&key, then.timestamp_micros()).await.unwrap();
     let worker = app.worker(4);
     app.request_resets(6).await;
-    let claimed = async {
-        while app
-            .rows()
-            .await
-            .iter()
-            .filter(|mail| mail.claimed_by.is_some())
-            .count()
-            < 6
-        {
-            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(WAIT_TIMEOUT, claimed).await.unwrap();
+    app.wait_until_all(|mail| mail.claimed_by.is_some()).await;
 
     assert_eq!(worker.stop(WAIT_TIMEOUT).await, 0);
 

@@ -1,8 +1,7 @@
 //! The built program: shutdown, log, configuration and migrations.
 
 use latchkey_shared::{clock::Clock, models::mail::MailState};
-use latchkey_testing::{Fault, WAIT_TIMEOUT};
-use tokio::time::{Duration, sleep, timeout};
+use latchkey_testing::{Fault, wait_until};
 
 use crate::test_app::TestApp;
 
@@ -55,7 +54,7 @@ async fn mail_log_line_contains_no_recipient_or_code() {
     app.users(1).await;
     let worker = app.process(&[]);
     app.request_resets(1).await;
-    app.wait_for(MailState::Sent, 1).await;
+    let mail = app.wait_for_mails(1).await.remove(0);
 
     worker.terminate().await;
     let (code, log) = worker.output().await;
@@ -69,7 +68,6 @@ async fn mail_log_line_contains_no_recipient_or_code() {
     for part in [&id, "reset_code", "request-1", "attempts", "duration_ms"] {
         assert!(lines[0].contains(part), "{part}: {log}");
     }
-    let mail = app.sink.mails().remove(0);
     for secret in [mail.code().unwrap().as_str(), "user0", "@example.com"] {
         assert!(!log.contains(secret), "{secret}: {log}");
     }
@@ -129,12 +127,7 @@ async fn mail_without_smtp_url_is_a_readable_file() {
 
     let mail = app.rows().await.remove(0);
     let file = worker.folder().join(format!("var/mail/{}.eml", mail.id));
-    let there = async {
-        while !file.exists() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(WAIT_TIMEOUT, there).await.unwrap();
+    wait_until(async || file.exists()).await;
     let text = std::fs::read_to_string(file).unwrap();
     let reset = mail.reset_id.unwrap();
     let code = app.codes().find(reset).await.unwrap().unwrap();

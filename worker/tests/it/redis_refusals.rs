@@ -1,9 +1,10 @@
 //! While Redis refuses writes, notices are delivered without the queue, and codes are deferred with the reason.
 
-use latchkey_shared::models::mail::{MailKind, MailState};
-use latchkey_testing::{Forwarder, RedisRefusal, RedisServer, TestRedis, WAIT_TIMEOUT};
+use latchkey_shared::models::mail::{self, MailKind, MailState};
+use latchkey_testing::{
+    Forwarder, RedisRefusal, RedisServer, TestRedis, WAIT_TIMEOUT, wait_for, wait_until,
+};
 use redis::AsyncCommands as _;
-use tokio::time::{Duration, sleep, timeout};
 
 use crate::test_app::TestApp;
 
@@ -21,31 +22,14 @@ pub(crate) async fn on(url: &str) -> TestApp {
     app
 }
 
-/// Waits until a condition holds.
-async fn wait_until(condition: impl AsyncFn() -> bool) {
-    let holds = async {
-        while !condition().await {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(WAIT_TIMEOUT, holds).await.expect("the condition");
-}
-
 /// Waits until the row of a mail has the reason.
 async fn wait_for_reason(app: &TestApp, reason: &str) {
-    let found = async {
-        while !app.rows().await.iter().any(|mail| {
-            let error = mail.last_error.as_deref().unwrap_or_default();
-            error.contains(reason)
-        }) {
-            sleep(Duration::from_millis(20)).await;
-        }
+    let has_reason = |mail: &mail::Model| {
+        let error = mail.last_error.as_deref().unwrap_or_default();
+        error.contains(reason)
     };
-    assert!(
-        timeout(WAIT_TIMEOUT, found).await.is_ok(),
-        "no {reason:?} in {:#?}",
-        app.rows().await
-    );
+    let rows = async || app.rows().await;
+    wait_for(reason, rows, |rows| rows.iter().any(has_reason)).await;
 }
 
 /// R2: while Redis refuses writes, notices are delivered and only codes wait.
@@ -236,9 +220,8 @@ async fn read_only_redis_notices_stay_within_budget() {
     app.wait_for(MailState::Sent, 3).await;
     redis.accept(RedisRefusal::Replica).await;
     app.wait_for(MailState::Suppressed, 4).await;
-    worker.stop(WAIT_TIMEOUT).await;
     // Three by the rows, and three by Redis.
-    assert_eq!(app.sink.mails().len(), 6);
+    app.finish(worker, 6).await;
 }
 
 /// R2: `doctor` and readiness report keys of deliveries that another program has written.

@@ -11,7 +11,7 @@ use latchkey_shared::{
     },
     queue::Queue,
 };
-use latchkey_testing::{Fault, Forwarder, WAIT_TIMEOUT};
+use latchkey_testing::{Fault, Forwarder, WAIT_TIMEOUT, wait_until};
 use latchkey_worker::{delivery::Outcome, queue::relay};
 use redis::AsyncCommands as _;
 use tokio::time::{Duration, sleep, timeout};
@@ -29,11 +29,9 @@ async fn smtp_outage_mails_are_delivered_after_recovery() {
 
     app.sink.restart();
 
-    app.wait_for(MailState::Sent, 20).await;
-    let mails = app.sink.mails();
+    let mails = app.finish(worker, 20).await;
     let recipients: HashSet<_> = mails.iter().flat_map(|mail| &mail.to).collect();
-    assert_eq!((mails.len(), recipients.len()), (20, 20));
-    assert_eq!(worker.stop(WAIT_TIMEOUT).await, 0);
+    assert_eq!(recipients.len(), 20);
 }
 
 /// The hosts of Redis and PostgreSQL crash, or a firewall drops their connections silently, while mails are being sent.
@@ -76,12 +74,10 @@ async fn temporarily_refused_mails_are_delivered_by_the_relay() {
     let worker = app.worker(4);
     app.request_resets(5).await;
 
-    app.wait_for(MailState::Sent, 5).await;
+    app.finish(worker, 5).await;
 
     let tries: i32 = app.rows().await.iter().map(|mail| mail.attempts).sum();
     assert_eq!(tries, 10);
-    assert_eq!(app.sink.mails().len(), 5);
-    worker.stop(WAIT_TIMEOUT).await;
 }
 
 #[tokio::test]
@@ -96,8 +92,7 @@ async fn hanging_smtp_server_releases_slots_after_timeout() {
 
     app.sink.set_fault(Fault::None);
 
-    app.wait_for(MailState::Sent, 4).await;
-    worker.stop(WAIT_TIMEOUT).await;
+    app.finish(worker, 4).await;
 }
 
 #[tokio::test]
@@ -107,8 +102,7 @@ async fn relay_delivers_mail_without_wake_up() {
     let worker = app.worker(2);
     app.notice(MailKind::Welcome, &user).await;
 
-    app.wait_for(MailState::Sent, 1).await;
-    worker.stop(WAIT_TIMEOUT).await;
+    app.finish(worker, 1).await;
 }
 
 #[tokio::test]
@@ -133,14 +127,8 @@ async fn invalid_jobs_are_dropped() {
     let worker = app.worker(2);
     app.request_resets(3).await;
 
-    app.wait_for(MailState::Sent, 3).await;
-    let empty = async {
-        while queue.depth(Priority::High).await.unwrap() > 0 {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(WAIT_TIMEOUT, empty).await.unwrap();
-    worker.stop(WAIT_TIMEOUT).await;
+    app.finish(worker, 3).await;
+    assert_eq!(queue.depth(Priority::High).await.unwrap(), 0);
 }
 
 #[tokio::test]
@@ -195,8 +183,7 @@ async fn finished_jobs_leave_no_data_in_redis() {
     app.users(30).await;
     let worker = app.worker(8);
     app.request_resets(30).await;
-    app.wait_for(MailState::Sent, 30).await;
-    worker.stop(WAIT_TIMEOUT).await;
+    app.finish(worker, 30).await;
     let queue = &app.connections.queue;
 
     let swept = async {
@@ -233,13 +220,8 @@ async fn sweep_removes_only_dead_workers() {
     let now = Clock::system().now().timestamp();
     let _: () = redis.zadd(&workers, "at-work", now).await.unwrap();
     let worker = app.worker(1);
-    let announced = async {
-        let names = format!("{workers}:names");
-        while redis.zcard::<_, usize>(&names).await.unwrap() < 2 {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(WAIT_TIMEOUT, announced).await.unwrap();
+    let names = format!("{workers}:names");
+    wait_until(async || redis.zcard::<_, usize>(&names).await.unwrap() >= 2).await;
 
     app.connections.queue.sweep().await.unwrap();
 
@@ -268,11 +250,9 @@ async fn concurrent_mails_are_each_sent_once() {
     let worker = app.worker(16);
     app.request_resets(100).await;
 
-    app.wait_for(MailState::Sent, 100).await;
+    app.finish(worker, 100).await;
 
-    assert_eq!(app.sink.mails().len(), 100);
     assert!(app.rows().await.iter().all(|mail| mail.attempts == 1));
-    assert_eq!(worker.stop(WAIT_TIMEOUT).await, 0);
 }
 
 /// No other worker sends claimed mails, and a crash repeats those already sent but not recorded. Therefore a worker claims no
@@ -288,12 +268,7 @@ async fn worker_claims_four_mails_per_conversation() {
         let rows = app.rows().await;
         rows.iter().filter(|row| row.claimed_by.is_some()).count()
     };
-    let all_claimed = async {
-        while claimed().await < 8 {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(WAIT_TIMEOUT, all_claimed).await.unwrap();
+    wait_until(async || claimed().await >= 8).await;
     app.sink.wait_until_stuck(2).await;
     // Time to claim more, which must not happen.
     sleep(Duration::from_millis(300)).await;
@@ -301,9 +276,7 @@ async fn worker_claims_four_mails_per_conversation() {
 
     app.sink.set_fault(Fault::None);
 
-    app.wait_for(MailState::Sent, 20).await;
-    assert_eq!(app.sink.mails().len(), 20);
-    worker.stop(WAIT_TIMEOUT).await;
+    app.finish(worker, 20).await;
 }
 
 #[tokio::test]

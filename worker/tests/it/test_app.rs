@@ -18,7 +18,7 @@ use latchkey_shared::{
     types::email::Email,
 };
 use latchkey_testing::{
-    Process, SECRET_KEY, Security, SmtpSink, TestDatabase, TestRedis, WAIT_TIMEOUT,
+    Mail, Process, SECRET_KEY, Security, SmtpSink, TestDatabase, TestRedis, WAIT_TIMEOUT, wait_for,
 };
 use latchkey_worker::{
     config::Config,
@@ -30,7 +30,6 @@ use latchkey_worker::{
 use sea_orm::{
     ColumnTrait as _, EntityTrait as _, PaginatorTrait as _, QueryFilter as _, QueryOrder as _,
 };
-use tokio::time::{Duration, sleep, timeout};
 use uuid::Uuid;
 
 /// The lifetime of a reset.
@@ -284,25 +283,54 @@ impl TestApp {
 
     /// Waits until every mail in the database satisfies a condition.
     pub(crate) async fn wait_until_all(&self, condition: impl Fn(&mail::Model) -> bool) {
-        let satisfied = async {
-            while !self.rows().await.iter().all(&condition) {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        timeout(WAIT_TIMEOUT, satisfied).await.unwrap();
+        wait_for(
+            "every mail satisfies the condition",
+            async || self.rows().await,
+            |rows| rows.iter().all(&condition),
+        )
+        .await;
     }
 
-    /// Waits until `count` mails are in a state.
+    /// Waits until at least `count` mails are in a state.
     pub(crate) async fn wait_for(&self, state: MailState, count: usize) {
-        let enough = async {
-            while self.count(state).await < count {
-                sleep(Duration::from_millis(20)).await;
-            }
+        let enough = |rows: &Vec<mail::Model>| {
+            let in_state = rows.iter().filter(|row| row.state == state);
+            in_state.count() >= count
         };
-        assert!(
-            timeout(WAIT_TIMEOUT, enough).await.is_ok(),
-            "{count} {state} mails of {:#?}",
-            self.rows().await
-        );
+        let what = format!("{count} mails are {state}");
+        wait_for(&what, async || self.rows().await, enough).await;
+    }
+
+    /// Waits until no mail is queued and the workers have taken and acknowledged every job.
+    pub(crate) async fn wait_until_settled(&self) {
+        let queued = async || self.count(MailState::Queued).await;
+        wait_for("no mail is queued", queued, |count| *count == 0).await;
+        let jobs = async || self.redis.unacknowledged_jobs().await;
+        wait_for("every job is acknowledged", jobs, |count| *count == 0).await;
+    }
+
+    /// Waits until `count` mails have arrived and all work is done. Fails if more have arrived.
+    pub(crate) async fn wait_for_mails(&self, count: usize) -> Vec<Mail> {
+        self.sink.wait_for(count).await;
+        self.wait_until_settled().await;
+        self.mails(count)
+    }
+
+    /// Like [`TestApp::wait_for_mails`], but also stops the worker, which ends its deliveries first. So a duplicate that arrives
+    /// after the row's end fails the test, too.
+    pub(crate) async fn finish(&self, worker: Worker, count: usize) -> Vec<Mail> {
+        self.sink.wait_for(count).await;
+        self.wait_until_settled().await;
+        assert_eq!(worker.stop(WAIT_TIMEOUT).await, 0, "abandoned mails");
+        self.mails(count)
+    }
+
+    /// Returns the mails that have arrived. Fails if they are not `count`, for example because one was sent twice.
+    pub(crate) fn mails(&self, count: usize) -> Vec<Mail> {
+        let mails = self.sink.mails();
+        let arrived = mails.iter().map(|mail| (&mail.to, &mail.message_id));
+        let arrived: Vec<_> = arrived.collect();
+        assert_eq!(arrived.len(), count, "arrived: {arrived:#?}");
+        mails
     }
 }

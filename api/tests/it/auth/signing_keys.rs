@@ -5,13 +5,14 @@ use std::collections::BTreeSet;
 use chrono::TimeDelta;
 use futures_util::future::join_all;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header, jwk::JwkSet};
+use latchkey_testing::wait_until;
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::{
     auth::login::claims,
     support::{
-        test_app::{ApiResponse, PASSWORD, TestApp, wait_until},
+        test_app::{ApiResponse, PASSWORD, TestApp},
         tokens::settings,
         traffic::Traffic,
     },

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use latchkey_testing::{Process, WAIT_TIMEOUT};
+use latchkey_testing::{Process, WAIT_TIMEOUT, wait_until};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -11,7 +11,7 @@ use tokio::{
 
 use crate::{
     http::{read_response, read_until_closed, register_with_picture},
-    support::test_app::{TestApp, wait_until},
+    support::test_app::TestApp,
 };
 
 const GET: &str = "GET /health/live HTTP/1.1\r\nHost: a\r\n\r\n";

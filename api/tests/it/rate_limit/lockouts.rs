@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::future::join_all;
+use latchkey_testing::wait_until;
 use sea_orm::ConnectionTrait as _;
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::{
     rate_limit::{
         WRONG, active_limits, change_password, login_from, retry_after, start, unlock_first,
     },
-    support::test_app::{PASSWORD, TestApp, wait_until, wrong_code},
+    support::test_app::{PASSWORD, TestApp, wrong_code},
 };
 
 /// A second valid password.

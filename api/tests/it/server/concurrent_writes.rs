@@ -12,7 +12,7 @@ use latchkey_shared::{
         user,
     },
 };
-use latchkey_testing::{TestDatabase, WAIT_TIMEOUT};
+use latchkey_testing::{TestDatabase, WAIT_TIMEOUT, wait_until};
 use sea_orm::{
     ActiveValue::Set, ColumnTrait as _, ConnectionTrait as _, EntityTrait as _,
     PaginatorTrait as _, QueryFilter as _,
@@ -23,7 +23,7 @@ use uuid::Uuid;
 
 use crate::support::{
     dashboard::Dashboard,
-    test_app::{ApiResponse, TestApp, Tokens, registration, wait_until},
+    test_app::{ApiResponse, TestApp, Tokens, registration},
 };
 
 async fn log_in_many(app: &TestApp, count: usize) -> Vec<Tokens> {

@@ -4,12 +4,12 @@ use std::pin::pin;
 
 use futures_util::future::join_all;
 use latchkey_shared::database::{self, Database};
-use latchkey_testing::{TestDatabase, TestRedis};
+use latchkey_testing::{TestDatabase, TestRedis, wait_until};
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 
-use crate::support::test_app::{self, ApiResponse, PASSWORD, TestApp, registration, wait_until};
+use crate::support::test_app::{self, ApiResponse, PASSWORD, TestApp, registration};
 
 #[track_caller]
 fn is_unavailable(answer: &ApiResponse) {

@@ -4,12 +4,12 @@ use latchkey_shared::{
     database::{self, Database},
     models::{password_reset, session, user},
 };
-use latchkey_testing::Process;
+use latchkey_testing::{Process, wait_until};
 use reqwest::Method;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _, PaginatorTrait as _};
 use serde_json::json;
 
-use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wait_until};
+use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration};
 
 /// The writes that need additional space in these tests.
 const WRITES: [&str; 3] = [

@@ -1,7 +1,7 @@
 //! R2: readiness tests real work, refusals by a dependency return 503 with `Retry-After`, and everything recovers without a
 //! restart.
 
-use latchkey_testing::{Forwarder, RedisRefusal, RedisServer, TestRedis};
+use latchkey_testing::{Forwarder, RedisRefusal, RedisServer, TestRedis, wait_until};
 use redis::AsyncCommands as _;
 use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
@@ -12,7 +12,7 @@ use crate::{
     admin::audit_log,
     server::database_outage::{self, with_setting},
     support::dashboard::Dashboard,
-    support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wait_until},
+    support::test_app::{ApiResponse, PASSWORD, TestApp, registration},
 };
 
 async fn ready(app: &TestApp) -> ApiResponse {

@@ -9,7 +9,7 @@ use latchkey_shared::{
         password_reset,
     },
 };
-use latchkey_testing::{Forwarder, RedisServer, TestDatabase, TestRedis};
+use latchkey_testing::{Forwarder, RedisServer, TestDatabase, TestRedis, wait_until};
 use reqwest::Method;
 use sea_orm::{ConnectionTrait as _, DbBackend, EntityTrait as _, PaginatorTrait as _, Statement};
 use serde_json::{Value, json};
@@ -19,7 +19,7 @@ use crate::{
     accounts::pictures::{data_url, png},
     support::{
         dashboard::Dashboard,
-        test_app::{PASSWORD, TestApp, registration, wait_until},
+        test_app::{PASSWORD, TestApp, registration},
     },
 };
 

@@ -1,9 +1,9 @@
 //! R2: a restart during an outage of Redis is no outage of the API. A Redis that refuses the login stops the start.
 
-use latchkey_testing::{Process, RedisRefusal, RedisServer, TestRedis};
+use latchkey_testing::{Process, RedisRefusal, RedisServer, TestRedis, wait_until};
 use reqwest::Method;
 
-use crate::support::test_app::{PASSWORD, TestApp, wait_until};
+use crate::support::test_app::{PASSWORD, TestApp};
 
 async fn on(redis: &RedisServer) -> TestApp {
     TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await

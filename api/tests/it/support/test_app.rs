@@ -27,17 +27,12 @@ use latchkey_shared::{
     },
     types::email::Email,
 };
-use latchkey_testing::{
-    Mail, Process, SECRET_KEY, SmtpSink, TestDatabase, TestRedis, WAIT_TIMEOUT,
-};
+use latchkey_testing::{Mail, Process, SECRET_KEY, SmtpSink, TestDatabase, TestRedis};
 use latchkey_worker::{metrics::DeliveryMetrics, service};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    time::{Duration, sleep, timeout},
-};
+use tokio::net::TcpListener;
 
 /// A password that the password policy accepts.
 pub(crate) const PASSWORD: &str = "velvet harbour lantern";
@@ -569,18 +564,6 @@ impl ApiResponse {
             })
             .collect()
     }
-}
-
-/// Waits until `condition` holds; panics after [`WAIT_TIMEOUT`].
-pub(crate) async fn wait_until(condition: impl AsyncFn() -> bool) {
-    let polling = async {
-        while !condition().await {
-            sleep(Duration::from_millis(10)).await;
-        }
-    };
-    timeout(WAIT_TIMEOUT, polling)
-        .await
-        .expect("the condition did not hold in time");
 }
 
 /// The body of a registration.

@@ -6,10 +6,11 @@ use std::sync::{
 };
 
 use jsonwebtoken::decode_header;
+use latchkey_testing::wait_until;
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 
-use crate::support::test_app::{TestApp, wait_until};
+use crate::support::test_app::TestApp;
 
 /// The client. Each round refreshes at both servers and uses both access tokens at both.
 pub(crate) struct Traffic {

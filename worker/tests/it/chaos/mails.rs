@@ -100,6 +100,7 @@ async fn jobs_of_another_version_are_dropped() {
     let mut worker = it.worker().await;
 
     it.wait_until_all_sent(mails).await;
+    it.app.wait_until_settled().await;
     let counts = it.report("jobs of another queue format").await;
     counts.assert_none_lost(mails);
     assert_eq!(counts.duplicates, 0);

@@ -82,6 +82,7 @@ async fn postgres_rolling_restart_fails_no_request_loses_no_mail() {
     // The account that signed in got its welcome mail, too.
     let mails = accepted.load(Ordering::Relaxed) + 1;
     it.wait_until_all_sent(mails).await;
+    it.app.wait_until_settled().await;
     let counts = it.report("every process replaced under load").await;
     counts.assert_none_lost(mails);
     assert_eq!(counts.duplicates, 0);

@@ -20,6 +20,7 @@ async fn smtp_outage_mails_are_delivered_after_recovery() {
     it.app.sink.restart();
 
     it.wait_until_all_sent(20).await;
+    it.app.wait_until_settled().await;
     let counts = it.report("SMTP down at the request").await;
     counts.assert_none_lost(20);
     assert_eq!(counts.duplicates, 0);
@@ -112,6 +113,7 @@ async fn dropped_connections_lose_no_mail() {
     it.app.sink.set_fault(Fault::DropAfterAccept(repeated));
 
     it.wait_until_all_sent(mails).await;
+    it.app.wait_until_settled().await;
     let counts = it
         .report("connection dropped in DATA, then after accepting")
         .await;

@@ -111,6 +111,7 @@ async fn terminated_worker_finishes_only_mails_in_flight() {
     );
     let _next = it.worker().await;
     it.wait_until_all_sent(mails).await;
+    it.app.wait_until_settled().await;
     let counts = it
         .report("SIGTERM in the middle, then another worker")
         .await;
