@@ -1,4 +1,4 @@
-//! A collector of traces (OTLP over HTTP) in the test's own process.
+//! A trace collector (OTLP over HTTP) in the process of the test.
 
 use std::{
     fmt::Write as _,
@@ -16,28 +16,28 @@ use tokio::{
     task::JoinHandle,
 };
 
-/// One span as it arrived.
+/// A received span.
 #[derive(Clone, Debug)]
 pub struct Span {
-    /// The program that sent it.
+    /// The program that sent the span.
     pub service: String,
-    /// Its name.
+    /// The name of the operation.
     pub name: String,
-    /// The trace it belongs to, in hex.
-    pub trace: String,
-    /// Its id, in hex.
+    /// The id of the trace, in hex.
+    pub trace_id: String,
+    /// The id of the span, in hex.
     pub id: String,
-    /// The id of the span around it, in hex; empty for the first of a trace.
-    pub parent: String,
-    /// Whether it is a server's (2), a client's (3) or a consumer's (5).
+    /// The id of the parent span in hex, empty for a root span.
+    pub parent_id: String,
+    /// The OTLP kind: server (2), client (3) or consumer (5).
     pub kind: i32,
-    /// Whether it failed.
+    /// Whether its status is an error.
     pub failed: bool,
-    /// How many lines of a log came with it.
+    /// The number of log events in the span.
     pub events: usize,
 }
 
-/// The collector; it ends with this value.
+/// A running collector. It stops when dropped.
 pub struct Collector {
     url: String,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -45,31 +45,25 @@ pub struct Collector {
 }
 
 impl Collector {
-    /// One that takes what it gets.
-    ///
-    /// # Panics
-    /// When no port is free.
+    /// Starts a collector that accepts every request.
     pub async fn start() -> Self {
-        Self::with_answers(true).await
+        Self::start_with(true).await
     }
 
-    /// One that reads and never answers.
-    ///
-    /// # Panics
-    /// When no port is free.
-    pub async fn that_hangs() -> Self {
-        Self::with_answers(false).await
+    /// Starts a collector that reads requests and never responds.
+    pub async fn start_hanging() -> Self {
+        Self::start_with(false).await
     }
 
-    async fn with_answers(answers: bool) -> Self {
+    async fn start_with(responds: bool) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("its address"));
         let bodies = Arc::new(Mutex::new(Vec::new()));
-        let kept = Arc::clone(&bodies);
+        let received = Arc::clone(&bodies);
         let server = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                // A connection that breaks off shows in the spans that are missing.
-                tokio::spawn(serve(stream, Arc::clone(&kept), answers));
+                // A failed connection is visible in the test as missing spans.
+                tokio::spawn(serve(stream, Arc::clone(&received), responds));
             }
         });
         Self {
@@ -79,23 +73,20 @@ impl Collector {
         }
     }
 
-    /// For `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    /// Returns the value for `OTEL_EXPORTER_OTLP_ENDPOINT`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Everything that arrived, as it came.
+    /// Returns the bodies of all received requests.
     #[must_use]
     pub fn bodies(&self) -> Vec<Vec<u8>> {
         let bodies = self.bodies.lock().unwrap_or_else(PoisonError::into_inner);
         bodies.clone()
     }
 
-    /// The spans in it.
-    ///
-    /// # Panics
-    /// When something arrived that holds no spans.
+    /// Returns all received spans.
     #[must_use]
     pub fn spans(&self) -> Vec<Span> {
         let mut spans = Vec::new();
@@ -115,9 +106,9 @@ impl Collector {
                     spans.push(Span {
                         service: service.clone(),
                         name: span.name,
-                        trace: hex(&span.trace_id),
+                        trace_id: hex(&span.trace_id),
                         id: hex(&span.span_id),
-                        parent: hex(&span.parent_span_id),
+                        parent_id: hex(&span.parent_span_id),
                         kind: span.kind,
                         events: span.events.len(),
                         failed: span.status.is_some_and(|status| status.code == 2),
@@ -138,7 +129,7 @@ impl Drop for Collector {
 async fn serve(
     stream: TcpStream,
     bodies: Arc<Mutex<Vec<Vec<u8>>>>,
-    answers: bool,
+    responds: bool,
 ) -> io::Result<()> {
     let mut stream = BufReader::new(stream);
     loop {
@@ -162,7 +153,7 @@ async fn serve(
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(body);
-        if !answers {
+        if !responds {
             return std::future::pending().await;
         }
         stream

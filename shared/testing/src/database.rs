@@ -1,4 +1,4 @@
-//! A database of one's own for each test, of the kind that `TEST_DATABASE` names.
+//! A separate database for each test: SQLite, or PostgreSQL with `TEST_DATABASE=postgres`.
 
 use std::fmt::Write as _;
 
@@ -17,17 +17,17 @@ use uuid::Uuid;
 
 use crate::variable;
 
-/// The name of PostgreSQL's migrated template, made once a process: copying it is faster than migrating anew.
+/// The name of the migrated PostgreSQL template, created once per process. Copying it is faster than the migrations.
 static TEMPLATE: OnceCell<String> = OnceCell::const_new();
 
-/// The `SECRET_KEY` of the tests' databases.
+/// The `SECRET_KEY` of the test databases.
 pub const SECRET_KEY: &str = "0123456789abcdef0123456789abcdef";
 
-/// A migrated database that goes away with the test.
+/// A migrated database, deleted when dropped.
 pub struct TestDatabase {
-    /// A pool on it.
+    /// A connection pool.
     pub db: Database,
-    /// Its data keys, sealed by [`SECRET_KEY`].
+    /// The data keys, sealed by [`SECRET_KEY`].
     pub keys: DataKeys,
     url: String,
     kind: Kind,
@@ -45,10 +45,7 @@ enum Kind {
 }
 
 impl TestDatabase {
-    /// Makes a database: SQLite, or PostgreSQL with `TEST_DATABASE=postgres` on the server of `TEST_POSTGRES_URL`.
-    ///
-    /// # Panics
-    /// When the variables ask for something else, or the database cannot be made.
+    /// Creates a database of the kind that `TEST_DATABASE` names: `sqlite` (default) or `postgres`.
     pub async fn create() -> Self {
         match variable("TEST_DATABASE").as_deref() {
             None | Some("sqlite") => Self::sqlite().await,
@@ -58,9 +55,6 @@ impl TestDatabase {
     }
 
     /// Creates a SQLite database, for tests whose name begins with `sqlite_`.
-    ///
-    /// # Panics
-    /// If the database cannot be created.
     pub async fn sqlite() -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let url = format!("sqlite://{}", folder.path().join("test.db").display());
@@ -75,9 +69,6 @@ impl TestDatabase {
     }
 
     /// Creates a PostgreSQL database on the server of `TEST_POSTGRES_URL`, for tests whose name begins with `postgres_`.
-    ///
-    /// # Panics
-    /// If the variable is not set, or the database cannot be created.
     pub async fn postgres() -> Self {
         let server = variable("TEST_POSTGRES_URL").expect(
             "TEST_POSTGRES_URL is not set: run deploy/test, or start a PostgreSQL and set it \
@@ -100,32 +91,26 @@ impl TestDatabase {
         }
     }
 
-    /// Its URL, for `DATABASE_URL`.
+    /// Returns the value for `DATABASE_URL`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// Whether it is PostgreSQL: a server, where SQLite is a file with one writer at a time.
+    /// Returns whether the database is on PostgreSQL.
     #[must_use]
     pub fn is_postgres(&self) -> bool {
         matches!(self.kind, Kind::Postgres { .. })
     }
 
-    /// How many statements wait for a lock, on PostgreSQL.
-    ///
-    /// # Panics
-    /// When it cannot be asked.
-    pub async fn blocked(&self) -> usize {
+    /// Returns the number of statements that wait for a lock. PostgreSQL only.
+    pub async fn blocked_statements(&self) -> usize {
         let blocked = "SELECT CAST(pid AS text) AS text FROM pg_stat_activity \
                        WHERE datname = current_database() AND wait_event_type = 'Lock'";
         self.texts(blocked).await.len()
     }
 
-    /// Every cell of every table, as text: where tests look for what must not be there.
-    ///
-    /// # Panics
-    /// When it cannot be read.
+    /// Returns every cell of every table as text, for tests that search for secrets.
     pub async fn dump(&self) -> String {
         let mut dump = String::new();
         for table in self.texts(self.tables_query()).await {
@@ -146,7 +131,7 @@ impl TestDatabase {
         }
     }
 
-    /// A query for all columns of a table, side by side.
+    /// Returns a query that selects the concatenated columns of a table.
     async fn cells_query(&self, table: &str) -> String {
         if self.is_postgres() {
             return format!("SELECT CAST(row_to_json(t) AS text) AS text FROM {table} t");
@@ -172,10 +157,7 @@ impl TestDatabase {
             .collect()
     }
 
-    /// Another pool on it.
-    ///
-    /// # Panics
-    /// When it cannot be reached.
+    /// Opens another connection pool.
     pub async fn connect(&self) -> Database {
         connect(&self.url).await
     }
@@ -190,7 +172,7 @@ impl Drop for TestDatabase {
             server.clone(),
             format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
         );
-        // A thread of its own, as the test's runtime is busy dropping. What fails here is only litter on a test server.
+        // Another thread, as the test's runtime cannot block in a drop. A failure only leaves a database on the test server.
         let _ = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
@@ -209,7 +191,7 @@ async fn make_template(server: &str) -> String {
     run(server, &format!("CREATE DATABASE {name}")).await;
     let db = connect(&in_server(server, &name)).await;
     migrate(&db).await;
-    // PostgreSQL copies only a template that nobody is connected to.
+    // PostgreSQL copies a template only while no client is connected to it.
     db.close_by_ref().await.expect("the template's pool closes");
     name
 }
@@ -235,7 +217,7 @@ fn secret_keys() -> SecretKeys {
 
 async fn run(server: &str, statement: &str) {
     let db = connect(server).await;
-    // By the pool: many tests that begin at once make a database take longer than a statement may.
+    // Directly on the pool, whose statements have no timeout: many concurrent tests slow down CREATE DATABASE.
     (*db)
         .execute_unprepared(statement)
         .await
@@ -249,7 +231,7 @@ async fn connect(url: &str) -> Database {
         .unwrap_or_else(|error| panic!("{url}: {error}"))
 }
 
-/// The URL of another database on the same server.
+/// Returns the URL of another database on the same server.
 fn in_server(server: &str, name: &str) -> String {
     let (rest, query) = server.split_once('?').unwrap_or((server, ""));
     let base = rest.rsplit_once('/').map_or(rest, |(base, _)| base);

@@ -1,5 +1,4 @@
-//! A TCP forwarder that can be cut, and fall silent: to whoever connects through it, the server behind it goes away and comes
-//! back.
+//! A TCP forwarder that simulates network failures between a client and a server.
 
 use std::{
     future::pending,
@@ -15,101 +14,91 @@ use tokio::{
 };
 use url::Url;
 
-/// A forwarder on a port of its own.
+/// A forwarder on its own port of 127.0.0.1. It stops when dropped.
 pub struct Forwarder {
     address: SocketAddr,
-    /// Host and port of the server that new connections lead to.
+    /// Host and port that new connections are forwarded to.
     target: Arc<Mutex<String>>,
-    running: Mutex<Option<JoinHandle<()>>>,
-    silence: Sender<()>,
+    task: Mutex<Option<JoinHandle<()>>>,
+    stall: Sender<()>,
 }
 
 impl Forwarder {
-    /// Forwards to the server of a URL; the same URL through here.
-    ///
-    /// # Panics
-    /// When the URL has no host and port, or no port is free.
-    pub async fn before(url: &str) -> (Self, String) {
-        let mut url = Url::parse(url).expect("a URL");
-        let (host, port) = (url.host_str().expect("a host"), url.port().expect("a port"));
-        let target = Arc::new(Mutex::new(format!("{host}:{port}")));
+    /// Starts a forwarder to the server of a URL. Returns it with the same URL at the forwarder's address.
+    pub async fn start(url: &str) -> (Self, String) {
+        let target = Arc::new(Mutex::new(host_and_port(url)));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let address = listener.local_addr().expect("its address");
+        let mut url = Url::parse(url).expect("a URL");
         url.set_ip_host(address.ip()).expect("a URL with a host");
         url.set_port(Some(address.port())).expect("one with a port");
-        let (silence, _) = broadcast::channel(1);
-        let line = Self {
-            running: Mutex::new(Some(forward(listener, &target, &silence))),
+        let (stall, _) = broadcast::channel(1);
+        let forwarder = Self {
+            task: Mutex::new(Some(forward(listener, &target, &stall))),
             address,
             target,
-            silence,
+            stall,
         };
-        (line, url.into())
+        (forwarder, url.into())
     }
 
-    /// Ends every connection and refuses new ones.
-    pub fn cut(&self) {
-        let running = self
-            .running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
-        if let Some(running) = running {
-            running.abort();
+    /// Closes all connections and refuses new ones.
+    pub fn stop(&self) {
+        let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(task) = &*task {
+            task.abort();
         }
     }
 
-    /// Lets every connection fall silent, as when the host behind it dies: the server loses it, and the client never hears of
-    /// it again, not even that it is over. New ones are forwarded.
-    pub fn silence(&self) {
-        // Nobody listens where there is no connection.
-        let _ = self.silence.send(());
-    }
-
-    /// Forwards new connections to the server of another URL, as a name does after a failover. Those that are open stay.
-    ///
-    /// # Panics
-    /// When the URL has no host and port.
-    pub fn redirect(&self, url: &str) {
-        let url = Url::parse(url).expect("a URL");
-        let (host, port) = (url.host_str().expect("a host"), url.port().expect("a port"));
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = format!("{host}:{port}");
-    }
-
-    /// Forwards again.
-    ///
-    /// # Panics
-    /// When somebody took the port meanwhile.
-    pub async fn mend(&self) {
+    /// Listens on the same port again.
+    pub async fn restart(&self) {
         let listener = TcpListener::bind(self.address).await.expect("the port");
-        let running = forward(listener, &self.target, &self.silence);
-        *self.running.lock().unwrap_or_else(PoisonError::into_inner) = Some(running);
+        let task = forward(listener, &self.target, &self.stall);
+        *self.task.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+    }
+
+    /// Stops forwarding on all open connections, as when the server's host crashes: the server sees a close, and the client
+    /// gets neither data nor a close. New connections are forwarded.
+    pub fn stall_connections(&self) {
+        // Sending fails if no connection is open.
+        let _ = self.stall.send(());
+    }
+
+    /// Forwards new connections to the server of another URL, as after a DNS failover. Open connections remain.
+    pub fn redirect(&self, url: &str) {
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = host_and_port(url);
     }
 }
 
 impl Drop for Forwarder {
     fn drop(&mut self) {
-        self.cut();
+        self.stop();
     }
+}
+
+fn host_and_port(url: &str) -> String {
+    let url = Url::parse(url).expect("a URL");
+    let (host, port) = (url.host_str().expect("a host"), url.port().expect("a port"));
+    format!("{host}:{port}")
 }
 
 fn forward(
     listener: TcpListener,
     target: &Arc<Mutex<String>>,
-    silence: &Sender<()>,
+    stall: &Sender<()>,
 ) -> JoinHandle<()> {
-    let (target, silence) = (Arc::clone(target), silence.clone());
+    let (target, stall) = (Arc::clone(target), stall.clone());
     tokio::spawn(async move {
-        // Its connections end with it.
+        // Aborting this task drops the set, which closes the connections.
         let mut connections = JoinSet::new();
         while let Ok((client, _)) = listener.accept().await {
             let target = target.lock().unwrap_or_else(PoisonError::into_inner);
-            connections.spawn(connect(client, target.clone(), silence.subscribe()));
+            connections.spawn(connect(client, target.clone(), stall.subscribe()));
         }
     })
 }
 
-async fn connect(mut client: TcpStream, target: String, mut silence: Receiver<()>) {
+async fn connect(mut client: TcpStream, target: String, mut stall: Receiver<()>) {
     let forwarded = async {
         if let Ok(mut server) = TcpStream::connect(&target).await {
             let _ = copy_bidirectional(&mut client, &mut server).await;
@@ -117,6 +106,6 @@ async fn connect(mut client: TcpStream, target: String, mut silence: Receiver<()
     };
     tokio::select! {
         () = forwarded => {}
-        _ = silence.recv() => pending().await,
+        _ = stall.recv() => pending().await,
     }
 }

@@ -1,7 +1,12 @@
-//! What the tests of both programs stand on: databases, Redis, an SMTP server that misbehaves on demand, processes.
+//! Test helpers of the API and the worker: databases, Redis, an SMTP server and a trace collector with faults, and processes.
 //!
-//! Everything here is real: a test gets a database of its own, a namespace of its own in a running Redis, and mails over
-//! a TCP connection. Every wait ends after [`WAIT_TIMEOUT`], and its failure says what was there instead.
+//! Each test gets its own database, Redis namespace and SMTP server. The helpers panic when something fails. Every wait ends after
+//! [`WAIT_TIMEOUT`], and the panic message shows the last state.
+
+#![expect(
+    clippy::missing_panics_doc,
+    reason = "test helpers panic on every failure"
+)]
 
 use std::time::Duration;
 
@@ -25,11 +30,10 @@ pub use redis_server::{RedisRefusal, RedisServer};
 pub use smtp_sink::{Fault, Mail, Security, SmtpSink, Stage};
 pub use wait::{wait_for, wait_until};
 
-/// How long a test waits for something that is bound to happen. Long, because slow machines are no faults; no test
-/// that passes ever waits for it.
+/// The timeout of every wait. It is long, as a slow machine must not fail a test.
 pub const WAIT_TIMEOUT: Duration = Duration::from_mins(1);
 
-/// A variable of the test run, or of its `.env`.
+/// Returns a variable of the environment or of the file `.env`.
 #[must_use]
 pub fn variable(key: &str) -> Option<String> {
     Settings::from_environment().text(key)

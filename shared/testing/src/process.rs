@@ -1,4 +1,4 @@
-//! One of our programs, started for real, so that a test can kill it.
+//! A program that a test starts as a separate process.
 
 use std::{
     process::{ExitStatus, Stdio},
@@ -15,19 +15,16 @@ use tokio::{
 
 use crate::WAIT_TIMEOUT;
 
-/// A running program; it dies with this value.
+/// A running program. It is killed when this value is dropped.
 pub struct Process {
     child: Child,
     lines: watch::Receiver<Vec<String>>,
-    /// Its working folder: empty, so that no `.env` of the developer reaches it.
+    /// The working directory. It is empty, so that the program reads no `.env` of the developer.
     folder: TempDir,
 }
 
 impl Process {
-    /// Starts a program with these arguments and nothing but these variables (and `PATH`).
-    ///
-    /// # Panics
-    /// When it cannot be started.
+    /// Starts a program whose environment contains only `variables` and `PATH`.
     #[must_use]
     pub fn spawn<K: AsRef<str>, V: AsRef<str>>(
         program: &str,
@@ -37,10 +34,7 @@ impl Process {
         Self::spawn_with_stdout(program, arguments, variables, Stdio::piped())
     }
 
-    /// Starts a program like [`Self::spawn`], with this as its standard output.
-    ///
-    /// # Panics
-    /// When it cannot be started.
+    /// Starts a program like [`Self::spawn`], with another standard output.
     #[must_use]
     pub fn spawn_with_stdout<K: AsRef<str>, V: AsRef<str>>(
         program: &str,
@@ -76,22 +70,19 @@ impl Process {
         }
     }
 
-    /// Its working folder.
+    /// Returns the working directory.
     #[must_use]
     pub fn folder(&self) -> &std::path::Path {
         self.folder.path()
     }
 
-    /// All lines it has written, to either stream.
+    /// Returns all lines that the program has written to standard output and standard error.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
         self.lines.borrow().clone()
     }
 
-    /// Waits until it writes a line with this in it, and returns the line.
-    ///
-    /// # Panics
-    /// When it does not within [`WAIT_TIMEOUT`], with what it wrote instead.
+    /// Waits for a line that contains `part`, and returns it. Panics with the output if there is none in time.
     pub async fn wait_for_line(&mut self, part: &str) -> String {
         let has = |lines: &Vec<String>| lines.iter().any(|line| line.contains(part));
         let mut lines = self.lines.clone();
@@ -106,9 +97,6 @@ impl Process {
     }
 
     /// Waits for a line with `announcement`, and returns the URL in it without its path, such as `http://127.0.0.1:8000`.
-    ///
-    /// # Panics
-    /// If the line does not appear in time, or contains no `http://`.
     pub async fn wait_for_url(&mut self, announcement: &str) -> String {
         let line = self.wait_for_line(announcement).await;
         let (_, address) = line.split_once("http://").expect("a URL in the line");
@@ -117,31 +105,22 @@ impl Process {
         format!("http://{address}")
     }
 
-    /// Asks it to end (SIGTERM), as an init system does.
-    ///
-    /// # Panics
-    /// When there is no `kill` command.
+    /// Sends SIGTERM, as an init system does for a graceful shutdown.
     pub async fn terminate(&self) {
         self.signal("-TERM").await;
     }
 
-    /// Kills it at once (SIGKILL) and waits until it is gone.
-    ///
-    /// # Panics
-    /// When it cannot be killed.
+    /// Sends SIGKILL and waits for the end of the process.
     pub async fn kill(&mut self) {
         self.child.kill().await.expect("SIGKILL");
     }
 
-    /// The processor time that it and its threads have used, in hundredths of a second; Linux only.
-    ///
-    /// # Panics
-    /// When it has ended, or there is no `/proc`.
+    /// Returns the CPU time of all its threads, in hundredths of a second. Linux only.
     #[must_use]
-    pub fn processor_time(&self) -> u64 {
+    pub fn cpu_time(&self) -> u64 {
         let id = self.child.id().expect("a running process");
         let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).expect("/proc");
-        // After the name, which is in brackets and may hold blanks, user and system time are the 12th and 13th field
+        // The name, in parentheses, may contain blanks. User and system time are the 12th and 13th field after it
         // (proc_pid_stat(5)).
         let (_, fields) = stat.rsplit_once(')').expect("a name in brackets");
         let fields: Vec<_> = fields.split_whitespace().collect();
@@ -151,12 +130,9 @@ impl Process {
             .sum()
     }
 
-    /// The most memory that it has had at a time, in KiB; Linux only.
-    ///
-    /// # Panics
-    /// When it has ended, or there is no `/proc`.
+    /// Returns the peak resident memory in KiB. Linux only.
     #[must_use]
-    pub fn most_memory(&self) -> u64 {
+    pub fn peak_memory(&self) -> u64 {
         let id = self.child.id().expect("a running process");
         let status = std::fs::read_to_string(format!("/proc/{id}/status")).expect("/proc");
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -166,24 +142,23 @@ impl Process {
             .expect("VmHWM (proc_pid_status(5))")
     }
 
-    /// Waits until it ends by itself.
-    ///
-    /// # Panics
-    /// When it does not within [`WAIT_TIMEOUT`].
+    /// Waits for the end of the process.
     pub async fn exit(&mut self) -> ExitStatus {
         let ended = timeout(WAIT_TIMEOUT, self.child.wait()).await;
         ended
-            .unwrap_or_else(|_| panic!("it did not end; it wrote:\n{}", self.lines().join("\n")))
+            .unwrap_or_else(|_| {
+                panic!(
+                    "the process did not end; its output:\n{}",
+                    self.lines().join("\n")
+                )
+            })
             .expect("the status of a child")
     }
 
-    /// Waits until it has ended and all it wrote is in; returns that with the exit code.
-    ///
-    /// # Panics
-    /// When it does not end within [`WAIT_TIMEOUT`].
+    /// Waits for the end of the process. Returns its exit code and complete output.
     pub async fn output(mut self) -> (Option<i32>, String) {
         let status = self.exit().await;
-        // The senders go away at the end of both streams.
+        // The sender is dropped at the end of both streams.
         while self.lines.changed().await.is_ok() {}
         (status.code(), self.lines().join("\n"))
     }
@@ -201,20 +176,14 @@ impl Process {
     }
 }
 
-/// A standard output whose reader has gone, as after `| head -1`.
-///
-/// # Panics
-/// When there are no pipes left.
+/// Returns a standard output whose reader has closed it, as `| head -1` does.
 #[must_use]
 pub fn closed_pipe() -> Stdio {
     let (_, writer) = std::io::pipe().expect("a pipe");
     writer.into()
 }
 
-/// A standard output on a disk that is full; Linux only.
-///
-/// # Panics
-/// When there is no `/dev/full`.
+/// Returns a standard output on a full disk. Linux only.
 #[must_use]
 pub fn full_disk() -> Stdio {
     let full = std::fs::File::options().write(true).open("/dev/full");

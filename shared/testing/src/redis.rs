@@ -1,4 +1,4 @@
-//! A namespace of one's own in a running Redis.
+//! A separate Redis namespace for each test.
 
 use std::fmt::Write as _;
 
@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::{Forwarder, variable};
 
-/// Where a test keeps its codes and its queue.
+/// A Redis namespace of a test.
 pub struct TestRedis {
     url: String,
     namespace: String,
@@ -16,26 +16,20 @@ pub struct TestRedis {
 }
 
 impl TestRedis {
-    /// A fresh namespace in the Redis of `TEST_REDIS_URL`.
-    ///
-    /// # Panics
-    /// When the variable is not set, or Redis cannot be reached.
+    /// Creates a namespace in the Redis of `TEST_REDIS_URL`.
     pub async fn create() -> Self {
         let url = variable("TEST_REDIS_URL")
             .expect("TEST_REDIS_URL is not set: run deploy/test, or start a Redis and set it");
         Self::at(&url).await
     }
 
-    /// A fresh namespace in another Redis, such as one that the test means to kill.
-    ///
-    /// # Panics
-    /// When Redis cannot be reached.
+    /// Creates a namespace in another Redis, such as a [`crate::RedisServer`].
     pub async fn at(url: &str) -> Self {
         let client = Client::open(url).expect("the URL of a Redis");
         let connection = client
             .get_multiplexed_async_connection()
             .await
-            .unwrap_or_else(|error| panic!("the Redis of TEST_REDIS_URL: {error}"));
+            .unwrap_or_else(|error| panic!("{url}: {error}"));
         Self {
             url: url.to_owned(),
             namespace: format!("test-{}", Uuid::now_v7().simple()),
@@ -43,42 +37,33 @@ impl TestRedis {
         }
     }
 
-    /// The same, but whoever takes its URL or its queue gets there through a forwarder.
-    ///
-    /// # Panics
-    /// As [`TestRedis::create`] does.
-    pub async fn behind_a_forwarder() -> (Self, Forwarder) {
+    /// Creates a namespace whose URL and queue connect through a forwarder.
+    pub async fn behind_forwarder() -> (Self, Forwarder) {
         let mut redis = Self::create().await;
-        let (line, url) = Forwarder::before(&redis.url).await;
+        let (forwarder, url) = Forwarder::start(&redis.url).await;
         redis.url = url;
-        (redis, line)
+        (redis, forwarder)
     }
 
-    /// For `REDIS_URL`.
+    /// Returns the value for `REDIS_URL`.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
     }
 
-    /// For `REDIS_NAMESPACE`.
+    /// Returns the value for `REDIS_NAMESPACE`.
     #[must_use]
     pub fn namespace(&self) -> &str {
         &self.namespace
     }
 
-    /// The queue in this namespace.
-    ///
-    /// # Panics
-    /// When the URL is not one of a Redis.
+    /// Returns the mail queue of the namespace.
     #[must_use]
     pub fn queue(&self) -> Queue {
         Queue::new(&self.url, &self.namespace).expect("a queue")
     }
 
     /// Returns the number of jobs that no worker has acknowledged: queued, scheduled or running.
-    ///
-    /// # Panics
-    /// When Redis does not answer.
     pub async fn unacknowledged_jobs(&self) -> usize {
         let queue = self.queue();
         let mut jobs = 0;
@@ -98,16 +83,13 @@ impl TestRedis {
         jobs
     }
 
-    /// A connection, for looking and for meddling.
+    /// Returns a connection for direct commands.
     #[must_use]
     pub fn connection(&self) -> MultiplexedConnection {
         self.connection.clone()
     }
 
-    /// Every key in the namespace, codes and queue alike, in order.
-    ///
-    /// # Panics
-    /// When Redis does not answer.
+    /// Returns all keys of the namespace, sorted.
     pub async fn keys(&self) -> Vec<String> {
         let mut keys: Vec<String> = self
             .connection()
@@ -118,10 +100,7 @@ impl TestRedis {
         keys
     }
 
-    /// Every key with all it holds, as text: where tests look for what must not be there.
-    ///
-    /// # Panics
-    /// When Redis does not answer, or holds something of a kind that this does not know.
+    /// Returns all keys with their values as text, for tests that search for secrets.
     pub async fn dump(&self) -> String {
         let mut dump = String::new();
         for key in self.keys().await {
@@ -148,9 +127,9 @@ impl TestRedis {
             "set" => redis.smembers(key).await,
             "zset" => redis.zrange(key, 0, -1).await,
             "list" => redis.lrange(key, 0, -1).await,
-            // It expired since it was listed.
+            // The key has expired since it was listed.
             "none" => Ok(Vec::new()),
-            other => panic!("{key} is a {other}, of which nobody here knows how to show all"),
+            other => panic!("{key} has the type {other}, which this dump does not support"),
         };
         values.unwrap_or_else(|error| panic!("{key}: {error}"))
     }

@@ -1,56 +1,53 @@
-//! A Redis of the test's own, to be killed, emptied and made to hang.
+//! A Redis server for one test, which can kill it, pause it or let it refuse commands.
 
-use std::{net::TcpListener, time::Duration};
+use std::net::TcpListener;
 
 use redis::{Client, aio::MultiplexedConnection};
 use tempfile::TempDir;
-use tokio::{
-    sync::Mutex,
-    time::{sleep, timeout},
-};
+use tokio::sync::Mutex;
 
-use crate::{Process, WAIT_TIMEOUT};
+use crate::{Process, wait_for};
 
 /// The password of [`RedisRefusal::Password`].
 const PASSWORD: &str = "velvet-secret";
 
-/// Why a Redis that answers does not work.
+/// The reason why a running Redis refuses commands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedisRefusal {
-    /// READONLY: it was demoted to a replica.
+    /// READONLY: it is a replica.
     Replica,
-    /// OOM: `maxmemory` is reached and nothing may be evicted.
+    /// OOM: `maxmemory` is reached, and no key may be evicted.
     Full,
     /// MISCONF: its last save failed.
     CannotPersist,
-    /// NOAUTH: it wants a password, and has ended the connections that were without.
+    /// NOAUTH: it requires a password, and has closed all connections.
     Password,
-    /// NOPERM: this rule of an access control list, such as `-zadd`, forbids commands.
+    /// NOPERM: this ACL rule, such as `-zadd`, forbids commands.
     Forbidden(&'static str),
-    /// It has ended all connections and accepts no further client.
+    /// It has closed all connections and accepts no client.
     TooManyClients,
-    /// LOADING: it has restarted and loads its data for some minutes.
+    /// LOADING: it has restarted and loads its data, which takes minutes.
     Loading,
 }
 
-/// The number of keys that a [`RedisRefusal::Loading`] loads, and the time for each in microseconds.
-const LOADED_KEYS: [&str; 2] = ["10000", "20000"];
+/// The number of keys that [`RedisRefusal::Loading`] loads.
+const LOADED_KEYS: &str = "10000";
 
-/// A running Redis without persistence: killed, it forgets everything.
+/// The time to load a key, in microseconds.
+const KEY_LOAD_DELAY: &str = "20000";
+
+/// A running Redis without persistence. It is killed when dropped.
 pub struct RedisServer {
     process: Mutex<Process>,
     port: u16,
-    /// The folder of the data that [`RedisRefusal::Loading`] loads.
+    /// The directory of the data that [`RedisRefusal::Loading`] loads.
     data: TempDir,
-    /// The connection that [`RedisRefusal::TooManyClients`] keeps.
+    /// The connection that remains during [`RedisRefusal::TooManyClients`].
     only_client: Mutex<Option<MultiplexedConnection>>,
 }
 
 impl RedisServer {
-    /// Starts one on a free port.
-    ///
-    /// # Panics
-    /// When it cannot be started.
+    /// Starts a server on a free port.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
         let port = listener.local_addr().expect("its number").port();
@@ -63,40 +60,31 @@ impl RedisServer {
         }
     }
 
-    /// For `REDIS_URL`.
+    /// Returns the value for `REDIS_URL`.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
-    /// Makes it refuse writes.
-    ///
-    /// # Panics
-    /// When it does not take the commands.
+    /// Starts a refusal.
     pub async fn refuse(&self, refusal: RedisRefusal) {
         match refusal {
-            // The primary of the discard port: there is none.
-            RedisRefusal::Replica => self.command(None, &["REPLICAOF", "127.0.0.1", "9"]).await,
-            RedisRefusal::Full => {
-                self.command(None, &["CONFIG", "SET", "maxmemory", "1"])
-                    .await;
-            }
+            // No primary listens on the discard port.
+            RedisRefusal::Replica => self.command(&["REPLICAOF", "127.0.0.1", "9"]).await,
+            RedisRefusal::Full => self.set("maxmemory", "1").await,
             RedisRefusal::CannotPersist => {
-                self.command(None, &["CONFIG", "SET", "save", "3600 1000000"])
-                    .await;
-                self.command(None, &["CONFIG", "SET", "dir", "/proc"]).await;
-                self.command(None, &["BGSAVE"]).await;
+                self.set("save", "3600 1000000").await;
+                self.set("dir", "/proc").await;
+                self.command(&["BGSAVE"]).await;
                 self.wait_for_save("err").await;
             }
             RedisRefusal::Password => {
-                self.command(None, &["CONFIG", "SET", "requirepass", PASSWORD])
-                    .await;
-                self.command(Some(PASSWORD), &["CLIENT", "KILL", "TYPE", "normal"])
-                    .await;
+                self.set("requirepass", PASSWORD).await;
+                let mut connection = self.connection(Some(PASSWORD)).await;
+                run(&mut connection, &["CLIENT", "KILL", "TYPE", "normal"]).await;
             }
             RedisRefusal::Forbidden(rule) => {
-                self.command(None, &["ACL", "SETUSER", "default", rule])
-                    .await;
+                self.command(&["ACL", "SETUSER", "default", rule]).await;
             }
             RedisRefusal::TooManyClients => {
                 let mut connection = self.connection(None).await;
@@ -108,31 +96,24 @@ impl RedisServer {
         }
     }
 
-    /// Lets it accept writes again.
-    ///
-    /// # Panics
-    /// When it does not take the commands.
+    /// Ends a refusal.
     pub async fn accept(&self, refusal: RedisRefusal) {
         match refusal {
-            RedisRefusal::Replica => self.command(None, &["REPLICAOF", "NO", "ONE"]).await,
-            RedisRefusal::Full => {
-                self.command(None, &["CONFIG", "SET", "maxmemory", "0"])
-                    .await;
-            }
+            RedisRefusal::Replica => self.command(&["REPLICAOF", "NO", "ONE"]).await,
+            RedisRefusal::Full => self.set("maxmemory", "0").await,
             RedisRefusal::CannotPersist => {
                 let process = self.process.lock().await;
-                let folder = process.folder().to_str().expect("UTF-8");
-                self.command(None, &["CONFIG", "SET", "dir", folder]).await;
-                self.command(None, &["BGSAVE"]).await;
+                self.set("dir", process.folder().to_str().expect("UTF-8"))
+                    .await;
+                self.command(&["BGSAVE"]).await;
                 self.wait_for_save("ok").await;
             }
             RedisRefusal::Password => {
-                self.command(Some(PASSWORD), &["CONFIG", "SET", "requirepass", ""])
-                    .await;
+                let mut connection = self.connection(Some(PASSWORD)).await;
+                run(&mut connection, &["CONFIG", "SET", "requirepass", ""]).await;
             }
             RedisRefusal::Forbidden(_) => {
-                self.command(None, &["ACL", "SETUSER", "default", "+@all"])
-                    .await;
+                self.command(&["ACL", "SETUSER", "default", "+@all"]).await;
             }
             RedisRefusal::TooManyClients => {
                 let connection = self.only_client.lock().await.take();
@@ -140,32 +121,29 @@ impl RedisServer {
                 run(&mut connection, &["CONFIG", "SET", "maxclients", "1000"]).await;
             }
             RedisRefusal::Loading => {
-                self.command(None, &["CONFIG", "SET", "key-load-delay", "0"])
-                    .await;
+                self.set("key-load-delay", "0").await;
                 let mut process = self.process.lock().await;
                 process.wait_for_line("Ready to accept connections").await;
             }
         }
     }
 
-    /// Restarts it with many keys, each of which takes a while to load. It answers connections meanwhile.
+    /// Restarts the server with many keys that take a while to load. It accepts connections during that time.
     async fn restart_loading(&self) {
-        let [keys, delay] = LOADED_KEYS;
         let folder = self.data.path().to_str().expect("UTF-8");
-        self.command(None, &["CONFIG", "SET", "dir", folder]).await;
-        // Redis answers once for each KiB that it has read.
-        self.command(None, &["CONFIG", "SET", "rdbcompression", "no"])
+        self.set("dir", folder).await;
+        // While loading, Redis serves clients once per KiB of the file, so it must not be compressed.
+        self.set("rdbcompression", "no").await;
+        self.command(&["DEBUG", "POPULATE", LOADED_KEYS, "filler", "1024"])
             .await;
-        self.command(None, &["DEBUG", "POPULATE", keys, "filler", "1024"])
-            .await;
-        self.command(None, &["SAVE"]).await;
+        self.command(&["SAVE"]).await;
         let mut process = self.process.lock().await;
         process.kill().await;
         let loading = [
             "--dir",
             folder,
             "--key-load-delay",
-            delay,
+            KEY_LOAD_DELAY,
             "--loading-process-events-interval-bytes",
             "1024",
         ];
@@ -181,62 +159,49 @@ impl RedisServer {
         connection.expect("a connection")
     }
 
-    async fn command(&self, password: Option<&str>, words: &[&str]) {
-        run(&mut self.connection(password).await, words).await;
+    async fn command(&self, words: &[&str]) {
+        run(&mut self.connection(None).await, words).await;
     }
 
-    /// Waits until the last save has ended this way.
+    /// Changes a setting of the server.
+    async fn set(&self, key: &str, value: &str) {
+        self.command(&["CONFIG", "SET", key, value]).await;
+    }
+
+    /// Waits until no save runs and the last one had this status (`ok` or `err`).
     async fn wait_for_save(&self, status: &str) {
         let mut connection = self.connection(None).await;
-        let saved = async {
-            loop {
-                let info: String = redis::cmd("INFO")
-                    .arg("persistence")
-                    .query_async(&mut connection)
-                    .await
-                    .expect("INFO");
-                if info.contains(&format!("rdb_last_bgsave_status:{status}"))
-                    && info.contains("rdb_bgsave_in_progress:0")
-                {
-                    return;
-                }
-                sleep(Duration::from_millis(20)).await;
-            }
+        let observe = async || {
+            let mut info = redis::cmd("INFO");
+            let info = info.arg("persistence");
+            info.query_async::<String>(&mut connection)
+                .await
+                .expect("INFO")
         };
-        timeout(WAIT_TIMEOUT, saved)
-            .await
-            .expect("the end of a save");
+        let expected = format!("rdb_last_bgsave_status:{status}");
+        wait_for(&expected, observe, |info| {
+            info.contains(&expected) && info.contains("rdb_bgsave_in_progress:0")
+        })
+        .await;
     }
 
-    /// Kills it, with all it knows.
-    ///
-    /// # Panics
-    /// When it cannot be killed.
+    /// Kills the server, which loses its data.
     pub async fn kill(&mut self) {
         self.process.get_mut().kill().await;
     }
 
-    /// Starts it again, empty, where it was.
-    ///
-    /// # Panics
-    /// When it cannot be started.
+    /// Starts an empty server on the same port.
     pub async fn restart(&mut self) {
         *self.process.get_mut() = spawn(self.port).await;
     }
 
-    /// Makes it hang: it holds its connections and answers nothing.
-    ///
-    /// # Panics
-    /// When there is no `kill` command.
-    pub async fn hang(&self) {
+    /// Pauses the server (SIGSTOP). Its connections stay open, and no command gets a reply.
+    pub async fn pause(&self) {
         self.process.lock().await.signal("-STOP").await;
     }
 
-    /// Lets it go on.
-    ///
-    /// # Panics
-    /// When there is no `kill` command.
-    pub async fn go_on(&self) {
+    /// Resumes a paused server (SIGCONT).
+    pub async fn resume(&self) {
         self.process.lock().await.signal("-CONT").await;
     }
 }
@@ -258,7 +223,7 @@ fn spawn_with(port: u16, more: &[&str]) -> Process {
         "",
         "--appendonly",
         "no",
-        // So that a test can change the folder of saves.
+        // Allows a change of `dir` at run time.
         "--enable-protected-configs",
         "yes",
         "--enable-debug-command",

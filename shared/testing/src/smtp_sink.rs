@@ -1,11 +1,11 @@
-//! A real SMTP server in the test's own process: it keeps what it accepts, and fails in the ways that servers fail.
+//! An SMTP server in the process of the test. It stores accepted mails and simulates faults.
 
 use std::{
     collections::HashMap,
     net::SocketAddr,
     path::Path,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
@@ -30,55 +30,55 @@ mod mail;
 use certificate::Certificate;
 pub use mail::Mail;
 
-/// The length of the line of [`Fault::Endless`] in bytes: far more than a client should read, and an end for one that reads it all.
-pub const ENDLESS: usize = 16 * 1024 * 1024;
+/// The length of the reply of [`Fault::EndlessReply`] in bytes: far more than a client should read.
+const ENDLESS_REPLY_BYTES: usize = 16 * 1024 * 1024;
 
-/// How the server fails, from now on and until it is told otherwise.
+/// A fault of the server, which lasts until another one is set. Numbers are SMTP reply codes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// It doesn't.
+    /// The server works.
     None,
-    /// Every connection is closed at once.
-    Refuse,
-    /// Every connection is greeted with this code instead of 220.
+    /// Closes every connection without a greeting.
+    CloseConnections,
+    /// Greets with this code instead of 220.
     Greeting(u16),
-    /// Every sender gets this code.
+    /// Refuses every sender.
     RefuseSender(u16),
-    /// The next so many recipients get this code.
-    ReplyFirst(usize, u16),
-    /// The first so many tries of each recipient get this code.
-    ReplyFirstOfEach(usize, u16),
-    /// These recipients never get an answer, until the fault changes; then their connections are closed.
-    HangAt(Vec<String>),
-    /// These recipients get this code.
-    ReplyTo(Vec<String>, u16),
-    /// Every mail gets this code and, as some filters do, its own subject.
+    /// Refuses this number of recipients.
+    RefuseFirst(usize, u16),
+    /// Refuses this number of attempts for each recipient.
+    RefuseFirstOfEach(usize, u16),
+    /// Sends no reply to these recipients. When the fault changes, their connections are closed.
+    HangAtRecipients(Vec<String>),
+    /// Refuses these recipients.
+    RefuseRecipients(Vec<String>, u16),
+    /// Refuses every mail with a text that repeats its subject, as some filters do.
     RepeatSubject(u16),
-    /// Every login gets a 535.
+    /// Refuses every login with 535.
     RefuseLogin,
-    /// Connections are accepted and never greeted, until the fault changes; then they are closed.
+    /// Sends no greeting. When the fault changes, the connections are closed.
     Hang,
-    /// The answer to a mail waits until the fault changes; then it is accepted.
-    Hold,
-    /// The answer to a mail takes this long.
-    Slow(Duration),
-    /// The connection ends in the middle of a mail.
+    /// Sends no reply to a mail until the fault changes, and then accepts the mail.
+    HangAfterData,
+    /// Delays the reply to each mail.
+    DelayReply(Duration),
+    /// Closes the connection in the middle of a mail.
     DropInData,
-    /// The next so many mails are kept, and the connection ends before the 250.
+    /// Accepts this number of mails and closes their connections before the 250.
     DropAfterAccept(usize),
-    /// Every command of this stage gets this reply, of one line or more. After a 421 the connection ends (RFC 5321, 3.8).
+    /// Sends this reply of one or more lines at a stage. After a 421 the connection is closed (RFC 5321, 3.8).
     Reply(Stage, &'static str),
-    /// Every command of this stage gets a reply of one line of [`ENDLESS`] bytes, and the connection ends.
-    Endless(Stage),
-    /// These recipients get this reply, which may be invalid.
+    /// Sends one line of 16 MiB at a stage and closes the connection.
+    EndlessReply(Stage),
+    /// Sends this reply, which may be invalid, to these recipients.
     ReplyToRecipients(Vec<String>, &'static [u8]),
-    /// After a mail, the next sender on its connection gets this reply, if any, and the connection ends.
+    /// Closes a connection at its second mail, after this reply to the sender, if any.
     OneMailPerConnection(Option<&'static str>),
-    /// After a mail, the next recipient on its connection gets a 421, and the connection ends.
+    /// Closes a connection with a 421 to the recipient of its second mail.
     CloseAtSecondRecipient,
 }
 
-/// A moment of a conversation at which the server answers.
+/// A point of an SMTP conversation at which the server replies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stage {
     /// The client has connected.
@@ -100,7 +100,7 @@ pub enum Stage {
 }
 
 impl Stage {
-    /// The stage of a command.
+    /// Returns the stage of a command.
     fn of(verb: &str) -> Option<Self> {
         Some(match verb {
             "EHLO" => Self::Ehlo,
@@ -114,49 +114,49 @@ impl Stage {
     }
 }
 
-/// How connections are secured.
+/// The encryption of connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Security {
-    /// Not at all; STARTTLS isn't offered.
+    /// No encryption.
     Plain,
-    /// STARTTLS is offered.
+    /// The server offers STARTTLS.
     StartTls,
     /// TLS from the first byte.
     Implicit,
 }
 
-/// What all conversations share.
+/// The state that all conversations share.
 struct Shared {
     security: Security,
     certificate: Certificate,
     credentials: Option<(String, String)>,
     fault: watch::Sender<Fault>,
     mails: watch::Sender<Vec<Mail>>,
-    /// How many conversations are stuck in [`Fault::Hang`], [`Fault::HangAt`] or [`Fault::Hold`].
-    stuck: watch::Sender<usize>,
-    /// When each recipient was tried.
-    tries: Mutex<HashMap<String, Vec<DateTime<Utc>>>>,
-    /// Whether mails are kept without their texts, and no command is.
-    brief: AtomicBool,
-    /// Every command so far but the lines of mails.
+    /// The number of conversations in [`Fault::Hang`], [`Fault::HangAtRecipients`] or [`Fault::HangAfterData`].
+    hanging: watch::Sender<usize>,
+    /// The times of `RCPT TO` for each recipient.
+    attempts: Mutex<HashMap<String, Vec<DateTime<Utc>>>>,
+    /// Whether commands and the contents of mails are discarded.
+    discards_contents: AtomicBool,
+    /// All commands, without the lines of mails.
     commands: Mutex<Vec<String>>,
-    /// How many connections were accepted.
+    /// The number of accepted connections.
     connections: AtomicUsize,
-    /// What the answer to `EHLO` offers instead of what the server can do.
-    offers: Mutex<Option<Vec<&'static str>>>,
+    /// The extensions in the reply to `EHLO`, instead of those that the server supports.
+    extensions: Mutex<Option<Vec<&'static str>>>,
 }
 
 impl Shared {
-    /// Notes a try; how many there were before.
-    fn note_try(&self, recipient: &str) -> usize {
-        let mut tries = self.tries.lock().unwrap_or_else(PoisonError::into_inner);
-        let tries = tries.entry(recipient.to_owned()).or_default();
-        tries.push(Clock::system().now());
-        tries.len() - 1
+    /// Records an attempt and returns the number of earlier ones.
+    fn record_attempt(&self, recipient: &str) -> usize {
+        let mut attempts = lock(&self.attempts);
+        let attempts = attempts.entry(recipient.to_owned()).or_default();
+        attempts.push(Clock::system().now());
+        attempts.len() - 1
     }
 }
 
-/// The server. It ends with this value.
+/// A running server. It stops when dropped.
 pub struct SmtpSink {
     shared: Arc<Shared>,
     address: SocketAddr,
@@ -165,22 +165,16 @@ pub struct SmtpSink {
 }
 
 impl SmtpSink {
-    /// Starts a plain server on a free port of 127.0.0.1.
-    ///
-    /// # Panics
-    /// When no port is free.
+    /// Starts a server without encryption and login on a free port of 127.0.0.1.
     #[must_use]
     pub fn start() -> Self {
         Self::start_with(Security::Plain, None)
     }
 
-    /// Starts a server with this security; with credentials (user, password), it takes no mail before a login.
-    ///
-    /// # Panics
-    /// When no port is free.
+    /// Starts a server. With credentials (user, password), it requires a login.
     #[must_use]
     pub fn start_with(security: Security, credentials: Option<(&str, &str)>) -> Self {
-        let certificate = Certificate::make();
+        let certificate = Certificate::generate();
         let ca = NamedTempFile::new().expect("a temporary file");
         std::fs::write(ca.path(), certificate.ca_pem()).expect("the certificate is written");
         let mut sink = Self {
@@ -190,12 +184,12 @@ impl SmtpSink {
                 credentials: credentials.map(|(user, pass)| (user.to_owned(), pass.to_owned())),
                 fault: watch::Sender::new(Fault::None),
                 mails: watch::Sender::new(Vec::new()),
-                stuck: watch::Sender::new(0),
-                tries: Mutex::default(),
-                brief: AtomicBool::new(false),
+                hanging: watch::Sender::new(0),
+                attempts: Mutex::default(),
+                discards_contents: AtomicBool::new(false),
                 commands: Mutex::default(),
                 connections: AtomicUsize::new(0),
-                offers: Mutex::default(),
+                extensions: Mutex::default(),
             }),
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
             ca,
@@ -205,7 +199,7 @@ impl SmtpSink {
         sink
     }
 
-    /// For `SMTP_URL`, without a `tls` parameter.
+    /// Returns the value for `SMTP_URL`, without a `tls` parameter.
     #[must_use]
     pub fn url(&self) -> String {
         let scheme = match self.shared.security {
@@ -220,109 +214,96 @@ impl SmtpSink {
         format!("{scheme}://{login}localhost:{}", self.address.port())
     }
 
-    /// The certificate to trust, for `SMTP_CA_FILE`.
+    /// Returns the path of the CA certificate, for `SMTP_CA_FILE`.
     #[must_use]
     pub fn ca_file(&self) -> &Path {
         self.ca.path()
     }
 
-    /// Makes it fail, or with [`Fault::None`] work again.
+    /// Sets the fault, or ends it with [`Fault::None`].
     pub fn set_fault(&self, fault: Fault) {
         self.shared.fault.send_replace(fault);
     }
 
-    /// Offers these extensions, and no others, in the answer to `EHLO`.
-    pub fn offer(&self, extensions: &[&'static str]) {
-        let offers = self.shared.offers.lock();
-        *offers.unwrap_or_else(PoisonError::into_inner) = Some(extensions.to_vec());
+    /// Offers only these extensions in the reply to `EHLO`.
+    pub fn offer_extensions(&self, extensions: &[&'static str]) {
+        *lock(&self.shared.extensions) = Some(extensions.to_vec());
     }
 
-    /// Every command so far, from `EHLO` on, but the lines of mails.
+    /// Returns all received commands, without the lines of mails.
     #[must_use]
     pub fn commands(&self) -> Vec<String> {
-        let commands = self.shared.commands.lock();
-        commands.unwrap_or_else(PoisonError::into_inner).clone()
+        lock(&self.shared.commands).clone()
     }
 
-    /// How many connections were accepted so far.
+    /// Returns the number of accepted connections.
     #[must_use]
     pub fn connections(&self) -> usize {
         self.shared.connections.load(Ordering::Relaxed)
     }
 
-    /// Closes the port and every connection, as a server that is down.
+    /// Closes the port and all connections.
     pub fn stop(&self) {
-        let mut listener = self.listener.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(listener) = listener.take() {
+        if let Some(listener) = lock(&self.listener).take() {
             listener.abort();
         }
     }
 
-    /// Opens the same port again.
-    ///
-    /// # Panics
-    /// When it was taken meanwhile.
+    /// Listens on the same port again.
     pub fn restart(&self) {
         self.stop();
         self.listen();
     }
 
-    /// Everything accepted so far.
+    /// Returns all accepted mails.
     #[must_use]
     pub fn mails(&self) -> Vec<Mail> {
         self.shared.mails.borrow().clone()
     }
 
-    /// When each recipient was tried, whatever came of it.
+    /// Returns the times of `RCPT TO` for each recipient, accepted or not.
     #[must_use]
-    pub fn tries(&self) -> HashMap<String, Vec<DateTime<Utc>>> {
-        let tries = self.shared.tries.lock();
-        tries.unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn attempts(&self) -> HashMap<String, Vec<DateTime<Utc>>> {
+        lock(&self.shared.attempts).clone()
     }
 
-    /// From now on mails are kept without their texts, for tests that send very many.
-    pub fn keep_no_texts(&self) {
-        self.shared.brief.store(true, Ordering::Relaxed);
+    /// Stores only the envelopes and Message-IDs of further mails, for tests that send many.
+    pub fn discard_contents(&self) {
+        self.shared.discards_contents.store(true, Ordering::Relaxed);
     }
 
-    /// Waits until so many mails were accepted, and returns all.
-    ///
-    /// # Panics
-    /// When they were not within [`WAIT_TIMEOUT`].
+    /// Waits until `count` mails were accepted, and returns all.
     pub async fn wait_for(&self, count: usize) -> Vec<Mail> {
         let mut mails = self.shared.mails.subscribe();
         let enough = mails.wait_for(|mails| mails.len() >= count);
         let mails = timeout(WAIT_TIMEOUT, enough).await;
         mails
-            .unwrap_or_else(|_| panic!("{} mails of {count} arrived", self.mails().len()))
-            .expect("the sink is there")
+            .unwrap_or_else(|_| panic!("{} of {count} mails arrived", self.mails().len()))
+            .expect("the sender exists")
             .clone()
     }
 
-    /// Waits until so many conversations at once are stuck in [`Fault::Hang`] or [`Fault::Hold`].
-    ///
-    /// # Panics
-    /// When they are not within [`WAIT_TIMEOUT`].
-    pub async fn wait_until_stuck(&self, count: usize) {
-        let mut stuck = self.shared.stuck.subscribe();
-        let enough = stuck.wait_for(|stuck| *stuck >= count);
+    /// Waits until `count` conversations hang because of the fault.
+    pub async fn wait_until_hanging(&self, count: usize) {
+        let mut hanging = self.shared.hanging.subscribe();
+        let enough = hanging.wait_for(|hanging| *hanging >= count);
         assert!(
             timeout(WAIT_TIMEOUT, enough).await.is_ok(),
-            "{} conversations of {count} are stuck",
-            *self.shared.stuck.borrow()
+            "{} of {count} conversations hang",
+            *self.shared.hanging.borrow()
         );
     }
 
-    /// Listens, on the port it has or on a free one.
+    /// Listens on the port of `address`, or on a free one if it is 0.
     fn listen(&self) -> SocketAddr {
-        // A port that is opened again may have old connections in TIME_WAIT.
+        // After a restart, earlier connections of the port may be in TIME_WAIT.
         let socket = TcpSocket::new_v4().expect("a socket");
         socket.set_reuseaddr(true).expect("SO_REUSEADDR");
         socket.bind(self.address).expect("a free port");
         let listener: TcpListener = socket.listen(1024).expect("the port opens");
         let address = listener.local_addr().expect("its address");
         let task = tokio::spawn(conversation::accept(listener, Arc::clone(&self.shared)));
-        *self.listener.lock().unwrap_or_else(PoisonError::into_inner) = Some(task);
+        *lock(&self.listener) = Some(task);
         address
     }
 }
@@ -331,4 +312,8 @@ impl Drop for SmtpSink {
     fn drop(&mut self) {
         self.stop();
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

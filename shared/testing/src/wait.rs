@@ -1,4 +1,4 @@
-//! Waiting for conditions by polling.
+//! Waits for conditions by polling.
 
 use std::{fmt::Debug, panic::Location, time::Duration};
 
@@ -6,10 +6,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::WAIT_TIMEOUT;
 
-/// Observes a value until it is accepted, and returns it.
-///
-/// # Panics
-/// After [`WAIT_TIMEOUT`], with the caller's location, `what` was waited for and the last value.
+/// Polls a value until it is accepted, and returns it. Panics after [`WAIT_TIMEOUT`] with the caller's location, `what` was
+/// expected and the last value.
 #[track_caller]
 pub fn wait_for<T: Debug>(
     what: &str,
@@ -33,10 +31,7 @@ pub fn wait_for<T: Debug>(
     }
 }
 
-/// Waits until a condition holds.
-///
-/// # Panics
-/// After [`WAIT_TIMEOUT`], with the caller's location, where the condition is.
+/// Waits until a condition holds. Panics after [`WAIT_TIMEOUT`] with the caller's location.
 #[track_caller]
 pub fn wait_until(condition: impl AsyncFnMut() -> bool) -> impl Future<Output = ()> {
     let waiting = wait_for("the condition holds", condition, |holds| *holds);

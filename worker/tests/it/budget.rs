@@ -52,7 +52,7 @@ async fn parallel_deliveries_share_one_budget() {
 async fn retried_mail_counts_once_in_the_budget() {
     let app = app("1/3600").await;
     let (_, mail) = app.reset("ada@example.com").await;
-    app.sink.set_fault(Fault::Refuse);
+    app.sink.set_fault(Fault::CloseConnections);
     assert_eq!(app.deliver(mail).await, Outcome::Deferred);
     app.sink.set_fault(Fault::None);
     app.clock.advance(TimeDelta::seconds(3));
@@ -138,7 +138,7 @@ async fn retried_mail_counts_once_in_the_reserve() {
     };
     // The total, and then the reserve of two mails.
     deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
-    app.sink.set_fault(Fault::Refuse);
+    app.sink.set_fault(Fault::CloseConnections);
     let deferred = deliver_one(MailKind::TokenReplayed, Outcome::Deferred).await;
     app.sink.set_fault(Fault::None);
     app.clock.advance(TimeDelta::seconds(3));

@@ -116,7 +116,8 @@ async fn ehlo_name_comes_from_setting_or_public_url() {
 async fn unsupported_login_mechanisms_are_named() {
     let mut app = TestApp::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
     app.clock = Clock::system();
-    app.sink.offer(&["STARTTLS", "AUTH XOAUTH2 OAUTHBEARER"]);
+    app.sink
+        .offer_extensions(&["STARTTLS", "AUTH XOAUTH2 OAUTHBEARER"]);
     app.user("eve@example.com").await;
     app.reset("eve@example.com").await;
 
@@ -130,7 +131,7 @@ async fn unsupported_login_mechanisms_are_named() {
     let words = app.rows().await[0].last_error.clone().unwrap();
     assert!(words.contains("PLAIN and LOGIN"), "{words}");
 
-    app.sink.offer(&["STARTTLS"]);
+    app.sink.offer_extensions(&["STARTTLS"]);
     let (_, text) = app.process(&["doctor"]).output().await;
     assert!(
         text.contains("offers no login on this connection"),
@@ -173,7 +174,7 @@ async fn reply_without_end_defers_after_32_kib() {
             Stage::Body,
         ] {
             let (_, mail) = app.reset("ada@example.com").await;
-            app.sink.set_fault(Fault::Endless(stage));
+            app.sink.set_fault(Fault::EndlessReply(stage));
 
             assert_eq!(app.deliver(mail).await, Outcome::Deferred, "{stage:?}");
 

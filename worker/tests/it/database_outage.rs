@@ -18,20 +18,20 @@ async fn postgres_outage_is_logged_once_and_pauses_deliveries() {
     let mut app = TestApp::on_postgres().await;
     app.clock = Clock::system();
     app.users(MAILS).await;
-    let (line, url) = Forwarder::before(app.database.url()).await;
+    let (forwarder, url) = Forwarder::start(app.database.url()).await;
     app.set("DATABASE_URL", &url);
     app.set("WORKER_CONCURRENCY", "2");
     app.set("RUST_LOG", "warn,latchkey=debug,apalis=off");
     let (mut worker, base) = app.process_with_metrics(&[]).await;
     worker.wait_for_line("Worker ready").await;
 
-    line.cut();
+    forwarder.stop();
     app.request_resets(MAILS).await;
     worker.wait_for_line("Dependency failed").await;
     for path in ["/health/ready", "/metrics", "/health/ready"] {
         reqwest::get(format!("{base}{path}")).await.unwrap();
     }
-    line.mend().await;
+    forwarder.restart().await;
 
     app.wait_for_mails(MAILS).await;
     worker.wait_for_line("Dependency works again").await;

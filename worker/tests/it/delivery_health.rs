@@ -171,7 +171,7 @@ async fn refusals_in_several_domains_turn_red_temporarily() {
 #[tokio::test]
 async fn refusals_caused_by_strangers_leave_health_green() {
     let it = Running::start(Security::Plain, None).await;
-    it.app.sink.offer(&["8BITMIME"]);
+    it.app.sink.offer_extensions(&["8BITMIME"]);
     it.request_codes(&["\u{e9}@a.example.org", "\u{e9}@b.example.net"])
         .await;
     it.wait_for_failures(2).await;

@@ -37,12 +37,12 @@ async fn assert_deferred_then_sent(mut app: TestApp, fault: Fault) -> TestApp {
 
 #[tokio::test]
 async fn closed_connection_defers_the_mail() {
-    assert_deferred_then_sent(TestApp::new().await, Fault::Refuse).await;
+    assert_deferred_then_sent(TestApp::new().await, Fault::CloseConnections).await;
 }
 
 #[tokio::test]
 async fn temporarily_refused_recipient_defers_the_mail() {
-    assert_deferred_then_sent(TestApp::new().await, Fault::ReplyFirst(1, 451)).await;
+    assert_deferred_then_sent(TestApp::new().await, Fault::RefuseFirst(1, 451)).await;
 }
 
 #[tokio::test]
@@ -94,7 +94,7 @@ async fn permanently_refused_recipient_fails_with_server_reply() {
     let (_, refused) = app.reset("eve@example.com").await;
     let (_, good) = app.reset("ada@example.com").await;
     let eve = vec!["eve@example.com".to_owned()];
-    app.sink.set_fault(Fault::ReplyTo(eve, 550));
+    app.sink.set_fault(Fault::RefuseRecipients(eve, 550));
 
     assert_eq!(app.deliver(refused).await, Outcome::Failed);
     assert_eq!(app.deliver(good).await, Outcome::Sent);
@@ -116,10 +116,10 @@ async fn claim_is_renewed_during_long_conversation() {
     let app = TestApp::new().await;
     app.user("ada@example.com").await;
     let (_, mail) = app.reset("ada@example.com").await;
-    app.sink.set_fault(Fault::Hold);
+    app.sink.set_fault(Fault::HangAfterData);
     let delivery = app.delivery();
     let first = tokio::spawn(async move { delivery.deliver(mail).await });
-    app.sink.wait_until_stuck(1).await;
+    app.sink.wait_until_hanging(1).await;
     let claimed_until = app.row(mail).await.claimed_until;
 
     app.clock.advance(TimeDelta::seconds(5));
@@ -142,7 +142,7 @@ async fn undeliverable_mail_expires() {
     let app = TestApp::new().await;
     app.user("ada@example.com").await;
     let (_, mail) = app.reset("ada@example.com").await;
-    app.sink.set_fault(Fault::Refuse);
+    app.sink.set_fault(Fault::CloseConnections);
 
     let mut outcomes = Vec::new();
     for _ in 0..30 {
@@ -170,7 +170,7 @@ async fn late_reply_is_not_read_for_next_mail() {
     let (_, slow) = app.reset("ada@example.com").await;
     let (_, refused) = app.reset("eve@example.com").await;
     let delivery = app.delivery();
-    app.sink.set_fault(Fault::Hold);
+    app.sink.set_fault(Fault::HangAfterData);
     assert_eq!(delivery.deliver(slow).await.unwrap(), Outcome::Deferred);
 
     app.sink.set_fault(Fault::RepeatSubject(554));

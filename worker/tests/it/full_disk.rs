@@ -72,7 +72,7 @@ async fn sqlite_mail_deferred_after_full_disk_is_recorded() {
     let app = TestApp::on_sqlite().await;
     let mail = notice(&app).await;
     fail_twice(&app, mail, "new.state = 'queued'").await;
-    app.sink.set_fault(Fault::Refuse);
+    app.sink.set_fault(Fault::CloseConnections);
 
     assert_eq!(app.deliver(mail).await, Outcome::Deferred);
     let row = stored(&app, mail).await;

@@ -10,7 +10,7 @@ use crate::test_app::TestApp;
 async fn unicode_domain_is_sent_as_a_label() {
     let mut app = TestApp::new().await;
     app.set("MAIL_FROM", "Latchkey <no-reply@b\u{fc}cher.example>");
-    app.sink.offer(&["8BITMIME"]);
+    app.sink.offer_extensions(&["8BITMIME"]);
     app.user("ada@m\u{fc}nchen.example").await;
     let (_, mail) = app.reset("ada@m\u{fc}nchen.example").await;
 
@@ -27,7 +27,7 @@ async fn unicode_local_part_without_smtputf8_is_deferred() {
     let app = TestApp::new().await;
     app.user("j\u{f6}rg@m\u{fc}nchen.example").await;
     let (_, mail) = app.reset("j\u{f6}rg@m\u{fc}nchen.example").await;
-    app.sink.offer(&["8BITMIME"]);
+    app.sink.offer_extensions(&["8BITMIME"]);
 
     assert_eq!(app.deliver(mail).await, Outcome::Deferred);
     let row = app.row(mail).await;
@@ -40,7 +40,7 @@ async fn unicode_local_part_without_smtputf8_is_deferred() {
         "{commands:?}"
     );
 
-    app.sink.offer(&["8BITMIME", "SMTPUTF8"]);
+    app.sink.offer_extensions(&["8BITMIME", "SMTPUTF8"]);
     app.clock.advance(TimeDelta::seconds(3));
     assert_eq!(app.deliver(mail).await, Outcome::Sent);
     let commands = app.sink.commands();

@@ -42,8 +42,10 @@ async fn metrics_count_outcomes_and_health_names_dependencies() {
     let namespace = app.redis.namespace().to_owned();
     app.set("REDIS_NAMESPACE", &namespace);
     app.users(4).await;
-    app.sink
-        .set_fault(Fault::ReplyTo(vec!["user3@example.com".to_owned()], 550));
+    app.sink.set_fault(Fault::RefuseRecipients(
+        vec!["user3@example.com".to_owned()],
+        550,
+    ));
     let (mut worker, base) = app.process_with_metrics(&[]).await;
 
     app.request_resets(4).await;

@@ -35,7 +35,7 @@ async fn failed_mails_can_be_listed_and_retried() {
     let app = TestApp::new().await;
     app.user("ada@example.com").await;
     let (_, mail) = app.reset("ada@example.com").await;
-    app.sink.set_fault(Fault::ReplyFirst(1, 550));
+    app.sink.set_fault(Fault::RefuseFirst(1, 550));
     assert_eq!(app.deliver(mail).await, Outcome::Failed);
 
     let list = ["mails", "list", "--state", "failed"];

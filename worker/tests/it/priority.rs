@@ -37,15 +37,15 @@ impl TestApp {
 #[tokio::test]
 async fn code_gets_slot_despite_queued_notices() {
     let mut app = TestApp::new().await;
-    app.sink.set_fault(Fault::Hold);
+    app.sink.set_fault(Fault::HangAfterData);
     let worker = app.worker(4);
     app.notices(40).await;
-    app.sink.wait_until_stuck(3).await;
+    app.sink.wait_until_hanging(3).await;
     app.users(1).await;
 
     app.request_resets(1).await;
 
-    app.sink.wait_until_stuck(4).await;
+    app.sink.wait_until_hanging(4).await;
     app.sink.set_fault(Fault::None);
     app.finish(worker, 41).await;
     let arrived = app.arrived();
@@ -56,10 +56,10 @@ async fn code_gets_slot_despite_queued_notices() {
 #[tokio::test]
 async fn code_is_next_mail_with_one_slot() {
     let mut app = TestApp::new().await;
-    app.sink.set_fault(Fault::Hold);
+    app.sink.set_fault(Fault::HangAfterData);
     let worker = app.worker(1);
     app.notices(20).await;
-    app.sink.wait_until_stuck(1).await;
+    app.sink.wait_until_hanging(1).await;
     app.users(1).await;
     app.request_resets(1).await;
     let is_code = |key: &String| key.contains(":code:");

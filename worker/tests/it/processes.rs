@@ -11,10 +11,10 @@ async fn stopping_worker_finishes_only_mails_in_flight() {
     app.clock = Clock::system();
     app.set("WORKER_CONCURRENCY", "1");
     app.users(3).await;
-    app.sink.set_fault(Fault::Hold);
+    app.sink.set_fault(Fault::HangAfterData);
     let mut worker = app.process(&["run"]);
     app.request_resets(3).await;
-    app.sink.wait_until_stuck(1).await;
+    app.sink.wait_until_hanging(1).await;
 
     worker.terminate().await;
     worker.wait_for_line("Shutting down").await;
@@ -37,7 +37,7 @@ async fn worker_abandoning_a_mail_exits_with_1() {
     app.sink.set_fault(Fault::Hang);
     let worker = app.process(&[]);
     app.request_resets(1).await;
-    app.sink.wait_until_stuck(1).await;
+    app.sink.wait_until_hanging(1).await;
 
     worker.terminate().await;
     let (code, log) = worker.output().await;

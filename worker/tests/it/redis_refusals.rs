@@ -88,12 +88,12 @@ async fn redis_refusing_writes_delays_only_codes() {
 #[tokio::test]
 async fn redis_failover_behind_name_delivers_codes() {
     let (old, new) = (RedisServer::start().await, RedisServer::start().await);
-    let (line, url) = Forwarder::before(&old.url()).await;
+    let (forwarder, url) = Forwarder::start(&old.url()).await;
     let mut app = on(&url).await;
     app.user("ada@example.com").await;
     let worker = app.worker(2);
 
-    line.redirect(&new.url());
+    forwarder.redirect(&new.url());
     old.refuse(RedisRefusal::Replica).await;
     app.reset("ada@example.com").await;
 

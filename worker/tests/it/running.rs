@@ -38,25 +38,25 @@ async fn smtp_outage_mails_are_delivered_after_recovery() {
 #[tokio::test]
 async fn silent_connections_are_replaced() {
     let mut app = TestApp::new().await;
-    let (redis, url) = Forwarder::before(app.redis.url()).await;
+    let (redis, url) = Forwarder::start(app.redis.url()).await;
     let namespace = app.redis.namespace();
     app.connections.redis = latchkey_shared::redis::connect(&url, namespace)
         .await
         .unwrap();
     app.connections.queue = Queue::new(&url, namespace).unwrap();
-    let mut lines = vec![redis];
+    let mut forwarders = vec![redis];
     if app.database.is_postgres() {
-        let (line, url) = Forwarder::before(app.database.url()).await;
+        let (postgres, url) = Forwarder::start(app.database.url()).await;
         app.connections.db = database::connect(&url).await.unwrap();
-        lines.push(line);
+        forwarders.push(postgres);
     }
     app.users(20).await;
-    app.sink.set_fault(Fault::Hold);
+    app.sink.set_fault(Fault::HangAfterData);
     let worker = app.worker(4);
     app.request_resets(20).await;
-    app.sink.wait_until_stuck(4).await;
+    app.sink.wait_until_hanging(4).await;
 
-    lines.iter().for_each(Forwarder::silence);
+    forwarders.iter().for_each(Forwarder::stall_connections);
     app.sink.set_fault(Fault::None);
 
     for number in 0..20 {
@@ -70,7 +70,7 @@ async fn silent_connections_are_replaced() {
 async fn temporarily_refused_mails_are_delivered_by_the_relay() {
     let mut app = TestApp::new().await;
     app.users(5).await;
-    app.sink.set_fault(Fault::ReplyFirst(5, 451));
+    app.sink.set_fault(Fault::RefuseFirst(5, 451));
     let worker = app.worker(4);
     app.request_resets(5).await;
 
@@ -261,7 +261,7 @@ async fn concurrent_mails_are_each_sent_once() {
 async fn worker_claims_four_mails_per_conversation() {
     let mut app = TestApp::new().await;
     app.users(20).await;
-    app.sink.set_fault(Fault::Hold);
+    app.sink.set_fault(Fault::HangAfterData);
     let worker = app.worker(2);
     app.request_resets(20).await;
     let claimed = async || {
@@ -269,7 +269,7 @@ async fn worker_claims_four_mails_per_conversation() {
         rows.iter().filter(|row| row.claimed_by.is_some()).count()
     };
     wait_until(async || claimed().await >= 8).await;
-    app.sink.wait_until_stuck(2).await;
+    app.sink.wait_until_hanging(2).await;
     // Time to claim more, which must not happen.
     sleep(Duration::from_millis(300)).await;
     assert_eq!((claimed().await, app.sink.mails().len()), (8, 0));
@@ -285,7 +285,7 @@ async fn mail_waiting_beyond_its_claim_is_prepared_again() {
     app.set("WORKER_CONCURRENCY", "1");
     let deactivated = app.user("deactivated@example.com").await;
     app.users(3).await;
-    app.sink.set_fault(Fault::Hold);
+    app.sink.set_fault(Fault::HangAfterData);
     let delivery = app.delivery();
     let (_, first) = app.reset("user0@example.com").await;
     let mails = [
@@ -298,7 +298,7 @@ async fn mail_waiting_beyond_its_claim_is_prepared_again() {
         tokio::spawn(async move { delivery.deliver(mail).await.unwrap() })
     };
     let stuck = begin(first);
-    app.sink.wait_until_stuck(1).await;
+    app.sink.wait_until_hanging(1).await;
     let waiting = mails.map(begin);
     app.wait_until_all(|row| row.claimed_by.is_some()).await;
 

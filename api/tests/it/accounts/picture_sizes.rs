@@ -205,7 +205,7 @@ async fn slow_picture_readers_use_bounded_memory() {
     // Larger than any stored picture, so that a copy in memory is visible.
     let file = File::create(format!("{folder}/{name}")).unwrap();
     file.set_len(64 * 1024 * 1024).unwrap();
-    let before = process.most_memory();
+    let before = process.peak_memory();
 
     let mut readers = Vec::new();
     for _ in 0..8 {
@@ -219,6 +219,6 @@ async fn slow_picture_readers_use_bounded_memory() {
         readers.push(reader);
     }
 
-    let more = process.most_memory() - before;
+    let more = process.peak_memory() - before;
     assert!(more < 16 * 1024, "{more} KiB more");
 }

@@ -194,7 +194,7 @@ async fn unfinished_head_costs_at_most_64_kib() {
     let process = app.serve().await;
     let mut warm = connect_from(&app, "127.0.0.1").await;
     get(&mut warm).await;
-    let before = process.most_memory();
+    let before = process.peak_memory();
 
     let head = format!(
         "GET /health/live HTTP/1.1\r\nHost: a\r\nX-A: {}",
@@ -211,7 +211,7 @@ async fn unfinished_head_costs_at_most_64_kib() {
         read_until_closed(stream).await;
     }
 
-    let more = process.most_memory() - before;
+    let more = process.peak_memory() - before;
     println!("{} KiB a connection", more / CONNECTIONS);
     assert!(more < CONNECTIONS * 64, "{more} KiB for {CONNECTIONS}");
 }

@@ -113,7 +113,7 @@ async fn body_of_100_mb_uses_little_memory() {
     let mut app = TestApp::new().await;
     let process = serve(&mut app).await;
     app.logged_in_user("ada@example.com").await;
-    let before = process.most_memory();
+    let before = process.peak_memory();
 
     for (length, before_block, after_block) in [
         ("Content-Length: 104857600", "", ""),
@@ -136,7 +136,7 @@ async fn body_of_100_mb_uses_little_memory() {
         sending.abort();
     }
 
-    let more = process.most_memory() - before;
+    let more = process.peak_memory() - before;
     assert!(more < 48 * 1024, "{more} KiB more");
 }
 
@@ -170,7 +170,7 @@ async fn large_bodies_over_memory_budget_return_503() {
     let process = app.serve().await;
     let address = app.address().to_owned();
     app.logged_in_user("ada@example.com").await;
-    let before = process.most_memory();
+    let before = process.peak_memory();
 
     let unfinished: Vec<_> = (0..120)
         .map(|number| {
@@ -194,7 +194,7 @@ async fn large_bodies_over_memory_budget_return_503() {
             "{answer}"
         );
     }
-    let more = process.most_memory() - before;
+    let more = process.peak_memory() - before;
     assert!(more < 320 * 1024, "{more} KiB more");
     // The whole budget is available again.
     let answer = send_unfinished(address, "10.0.0.1".to_owned(), 8 * 1024 * 1024).await;
@@ -303,7 +303,7 @@ async fn slow_readers_of_documents_share_one_body() {
     for path in ["/docs", "/openapi.json", "/openapi.yaml"] {
         let response = app.request(Method::GET, path).send().await.unwrap();
         let length = response.bytes().await.unwrap().len();
-        let before = process.most_memory();
+        let before = process.peak_memory();
 
         // Each connection requests several documents, as the kernel buffers the first ones.
         let requests = format!("GET {path} HTTP/1.1\r\nHost: latchkey\r\n\r\n").repeat(8);
@@ -320,7 +320,7 @@ async fn slow_readers_of_documents_share_one_body() {
             readers.push(reader);
         }
 
-        let more = process.most_memory() - before;
+        let more = process.peak_memory() - before;
         println!("{path}: {more} KiB more for {} readers", readers.len());
         assert!(more < 16 * 1024, "{path}: {more} KiB more");
     }

@@ -66,7 +66,7 @@ async fn overlong_text_in_any_field_returns_400() {
 async fn overlong_password_is_not_normalised() {
     let mut app = TestApp::new().await;
     let process = app.serve().await;
-    let before = process.most_memory();
+    let before = process.peak_memory();
     let bomb = LIGATURE.repeat(8 * 1024 * 1024 / 3 - 100);
     let form = json!({"email": "long@example.com", "username": "Long", "password": bomb});
 
@@ -77,6 +77,6 @@ async fn overlong_password_is_not_normalised() {
         answer.invalid_fields(),
         [("password".to_owned(), "too_long".to_owned())]
     );
-    let more = process.most_memory() - before;
+    let more = process.peak_memory() - before;
     assert!(more < 64 * 1024, "{more} KiB more");
 }

@@ -249,7 +249,7 @@ async fn while_worker_binds<T>(
     password_reset::bind(&worker, &[known]).await.unwrap();
     let bound = async {
         // The action waits for the worker.
-        wait_until(async || database.blocked().await > 0).await;
+        wait_until(async || database.blocked_statements().await > 0).await;
         let bound = password_reset::bind(&worker, &[new]).await;
         worker.commit().await.unwrap();
         bound

@@ -100,7 +100,7 @@ async fn postgres_refuses_connections_requests_share_open_ones() {
         // Long enough to open a connection on a busy machine.
         let mut waiting = pin!(logins(6));
         let _ = timeout(Duration::from_secs(1), &mut waiting).await;
-        app.database.blocked().await > 2
+        app.database.blocked_statements().await > 2
     })
     .await;
     lock.commit().await.unwrap();

@@ -115,11 +115,11 @@ async fn redis_keys_of_wrong_type_readiness_is_degraded() {
 #[tokio::test]
 async fn redis_failover_behind_a_name_reconnects() {
     let (old, new) = (RedisServer::start().await, RedisServer::start().await);
-    let (line, url) = Forwarder::before(&old.url()).await;
+    let (forwarder, url) = Forwarder::start(&old.url()).await;
     let app = TestApp::on_redis(TestRedis::at(&url).await, &[]).await;
     app.logged_in_user("ada@example.com").await;
 
-    line.redirect(&new.url());
+    forwarder.redirect(&new.url());
     old.refuse(RedisRefusal::Replica).await;
 
     wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;

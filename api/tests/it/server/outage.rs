@@ -90,7 +90,7 @@ async fn redis_hanging_requests_are_answered_within_timeouts() {
     let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
 
-    redis.hang().await;
+    redis.pause().await;
 
     let credentials = json!({"email": "ada@example.com", "password": PASSWORD});
     for (path, body) in [
@@ -103,7 +103,7 @@ async fn redis_hanging_requests_are_answered_within_timeouts() {
     }
     assert_eq!(in_time(app.get_user(&tokens.access)).await.status, 200);
 
-    redis.go_on().await;
+    redis.resume().await;
     wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
 }
 
@@ -133,13 +133,13 @@ async fn redis_outage_dashboard_returns_503() {
 /// R2: logins and wake-ups of workers recover when a host dies or a firewall drops connections without closing them.
 #[tokio::test]
 async fn redis_silent_connections_are_replaced() {
-    let (redis, forwarder) = TestRedis::behind_a_forwarder().await;
+    let (redis, forwarder) = TestRedis::behind_forwarder().await;
     let app = TestApp::on_redis(redis, &[]).await;
     app.logged_in_user("ada@example.com").await;
     let queue = app.redis.queue();
     let pushed = queue.depth(Priority::High).await.unwrap();
 
-    forwarder.silence();
+    forwarder.stall_connections();
 
     // The requests are more frequent than the idle time after which fred would drop a connection.
     wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
@@ -154,7 +154,7 @@ async fn redis_silent_connections_are_replaced() {
 /// Starts an application that connects to PostgreSQL through a forwarder, which can drop packets silently.
 async fn behind_forwarder() -> (TestApp, Forwarder) {
     let database = TestDatabase::postgres().await;
-    let (forwarder, url) = Forwarder::before(database.url()).await;
+    let (forwarder, url) = Forwarder::start(database.url()).await;
     let db = database::connect(&url).await.unwrap();
     let app = TestApp::on_database(database, db, TestRedis::create().await, &[]).await;
     (app, forwarder)
@@ -189,9 +189,9 @@ async fn postgres_silent_connections_are_replaced() {
             }
         }));
     }
-    wait_until(async || app.database.blocked().await >= 20).await;
+    wait_until(async || app.database.blocked_statements().await >= 20).await;
 
-    forwarder.silence();
+    forwarder.stall_connections();
     lock.commit().await.unwrap();
 
     let mut refused = 0;
@@ -221,7 +221,7 @@ async fn postgres_abandoned_statements_are_cancelled() {
     ] {
         let answer = app.patch_user(&tokens.access, change);
         in_time(answer).await.assert_problem(503, "unavailable");
-        wait_until(async || app.database.blocked().await == 0).await;
+        wait_until(async || app.database.blocked_statements().await == 0).await;
     }
 
     lock.commit().await.unwrap();

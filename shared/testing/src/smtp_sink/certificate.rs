@@ -1,4 +1,4 @@
-//! The server's certificate, of an authority that nobody knows but the test.
+//! The server's certificate, issued by a CA of the test.
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ pub(super) struct Certificate {
 }
 
 impl Certificate {
-    pub(super) fn make() -> Self {
+    pub(super) fn generate() -> Self {
         let mut ca = CertificateParams::new(Vec::new()).expect("parameters");
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let ca_key = KeyPair::generate().expect("a key");
-        let issuer = CertifiedIssuer::self_signed(ca, ca_key).expect("an authority");
+        let issuer = CertifiedIssuer::self_signed(ca, ca_key).expect("a CA");
 
         let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
         let key = KeyPair::generate().expect("a key");

@@ -1,8 +1,8 @@
-//! One connection's side of SMTP (RFC 5321), with STARTTLS (RFC 3207) and AUTH (RFC 4954).
+//! The server side of an SMTP conversation (RFC 5321) with STARTTLS (RFC 3207) and AUTH (RFC 4954).
 
 use std::{
     io,
-    sync::{Arc, PoisonError, atomic::Ordering},
+    sync::{Arc, atomic::Ordering},
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -12,18 +12,18 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{ENDLESS, Fault, Mail, Security, Shared, Stage};
+use super::{ENDLESS_REPLY_BYTES, Fault, Mail, Security, Shared, Stage, lock};
 
 trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
-/// Takes connections until it is aborted, which ends the open ones, too.
+/// Accepts connections. Aborting the task closes the open ones.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut conversations = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
         shared.connections.fetch_add(1, Ordering::Relaxed);
-        // What a client does wrong shows in the mails that do not arrive.
-        conversations.spawn(converse(Box::new(stream), Arc::clone(&shared)));
+        // A failed conversation is visible in the test as a missing mail.
+        conversations.spawn(serve(Box::new(stream), Arc::clone(&shared)));
         while conversations.try_join_next().is_some() {}
     }
 }
@@ -35,23 +35,23 @@ struct Conversation {
     logged_in: bool,
     from: String,
     to: Vec<String>,
-    /// How many mails this connection has brought.
+    /// The number of accepted mails of this connection.
     mails: usize,
 }
 
-/// Whether a conversation goes on.
+/// The next step of a conversation.
 enum Next {
     Command,
     StartTls,
     End,
 }
 
-async fn converse(mut stream: Box<dyn Stream>, shared: Arc<Shared>) -> io::Result<()> {
+async fn serve(mut stream: Box<dyn Stream>, shared: Arc<Shared>) -> io::Result<()> {
     let fault = shared.fault.borrow().clone();
     match fault {
-        Fault::Refuse => return Ok(()),
+        Fault::CloseConnections => return Ok(()),
         Fault::Hang => {
-            stuck(&shared, &fault).await;
+            hang(&shared, &fault).await;
             return Ok(());
         }
         _ => {}
@@ -69,16 +69,16 @@ async fn converse(mut stream: Box<dyn Stream>, shared: Arc<Shared>) -> io::Resul
         to: Vec::new(),
         mails: 0,
     };
-    if fault == Fault::Endless(Stage::Greeting) {
-        return conversation.say_endlessly().await;
+    if fault == Fault::EndlessReply(Stage::Greeting) {
+        return conversation.send_endless_reply().await;
     }
-    if let Some(reply) = conversation.scripted(Stage::Greeting) {
-        return conversation.say(reply).await;
+    if let Some(reply) = conversation.fault_reply(Stage::Greeting) {
+        return conversation.reply(reply).await;
     }
     if let Fault::Greeting(code) = fault {
-        return conversation.say(&format!("{code} not today")).await;
+        return conversation.reply(&format!("{code} not today")).await;
     }
-    conversation.say("220 sink ready").await?;
+    conversation.reply("220 sink ready").await?;
     loop {
         match conversation.command().await? {
             Next::Command => {}
@@ -101,30 +101,14 @@ impl Conversation {
         };
         let upper = line.to_ascii_uppercase();
         let (verb, _) = upper.split_once([' ', ':']).unwrap_or((&upper, ""));
-        self.note_command(&line);
-        let fault = self.shared.fault.borrow().clone();
-        if let Fault::OneMailPerConnection(reply) = fault
-            && self.mails > 0
-            && verb == "MAIL"
-        {
-            return self.end(reply).await;
-        }
-        if let Some(stage) = Stage::of(verb)
-            && fault == Fault::Endless(stage)
-        {
-            self.say_endlessly().await?;
-            return Ok(Next::End);
-        }
-        if let Some(reply) = Stage::of(verb).and_then(|stage| self.scripted(stage)) {
-            if verb == "RCPT" {
-                self.shared.note_try(&address(&line));
-            }
-            return self.answer(reply).await;
+        self.record_command(&line);
+        if let Some(next) = self.apply_fault(verb, &line).await? {
+            return Ok(next);
         }
         let reply = match verb {
             "EHLO" | "HELO" => self.capabilities(),
             "STARTTLS" if self.shared.security == Security::StartTls && !self.encrypted => {
-                self.say("220 go ahead").await?;
+                self.reply("220 go ahead").await?;
                 return Ok(Next::StartTls);
             }
             "AUTH" => self.login(&line).await?,
@@ -134,12 +118,12 @@ impl Conversation {
                 let Some(reply) = self.recipient(address(&line)).await else {
                     return Ok(Next::End);
                 };
-                self.say(&reply).await?;
+                self.reply(&reply).await?;
                 return Ok(Next::Command);
             }
             "DATA" if self.to.is_empty() => "503 no recipients".to_owned(),
             "DATA" => {
-                self.say("354 go ahead").await?;
+                self.reply("354 go ahead").await?;
                 return self.data().await;
             }
             "RSET" => {
@@ -148,25 +132,51 @@ impl Conversation {
             }
             "NOOP" => "250 ok".to_owned(),
             "QUIT" => {
-                self.say("221 bye").await?;
+                self.reply("221 bye").await?;
                 return Ok(Next::End);
             }
             _ => "502 unknown command".to_owned(),
         };
-        self.say(&reply).await?;
+        self.reply(&reply).await?;
         Ok(Next::Command)
     }
 
-    fn note_command(&self, line: &str) {
-        if !self.shared.brief.load(Ordering::Relaxed) {
-            let commands = self.shared.commands.lock();
-            let mut commands = commands.unwrap_or_else(PoisonError::into_inner);
-            commands.push(line.to_owned());
+    /// Replies to a command as the fault demands. Returns `None` if the fault does not affect it.
+    async fn apply_fault(&mut self, verb: &str, line: &str) -> io::Result<Option<Next>> {
+        let Some(stage) = Stage::of(verb) else {
+            return Ok(None);
+        };
+        let fault = self.shared.fault.borrow().clone();
+        if let Fault::OneMailPerConnection(reply) = fault
+            && self.mails > 0
+            && stage == Stage::Sender
+        {
+            if let Some(reply) = reply {
+                self.reply(reply).await?;
+            }
+            return Ok(Some(Next::End));
+        }
+        if fault == Fault::EndlessReply(stage) {
+            self.send_endless_reply().await?;
+            return Ok(Some(Next::End));
+        }
+        let Some(reply) = self.fault_reply(stage) else {
+            return Ok(None);
+        };
+        if stage == Stage::Recipient {
+            self.shared.record_attempt(&address(line));
+        }
+        self.reply_or_close(reply).await.map(Some)
+    }
+
+    fn record_command(&self, line: &str) {
+        if !self.shared.discards_contents.load(Ordering::Relaxed) {
+            lock(&self.shared.commands).push(line.to_owned());
         }
     }
 
-    /// The reply that the fault has for a stage.
-    fn scripted(&self, stage: Stage) -> Option<&'static str> {
+    /// Returns the reply of the fault at a stage.
+    fn fault_reply(&self, stage: Stage) -> Option<&'static str> {
         match *self.shared.fault.borrow() {
             Fault::Reply(at, reply) if at == stage => Some(reply),
             Fault::CloseAtSecondRecipient if stage == Stage::Recipient && self.mails > 0 => {
@@ -176,8 +186,9 @@ impl Conversation {
         }
     }
 
-    async fn answer(&mut self, reply: &str) -> io::Result<Next> {
-        self.say(reply).await?;
+    /// Sends a reply, and ends the conversation after a 421.
+    async fn reply_or_close(&mut self, reply: &str) -> io::Result<Next> {
+        self.reply(reply).await?;
         Ok(if reply.starts_with("421") {
             Next::End
         } else {
@@ -185,21 +196,9 @@ impl Conversation {
         })
     }
 
-    async fn end(&mut self, reply: Option<&str>) -> io::Result<Next> {
-        if let Some(reply) = reply {
-            self.say(reply).await?;
-        }
-        Ok(Next::End)
-    }
-
     fn capabilities(&self) -> String {
-        let offers = self.shared.offers.lock();
-        let offers = offers.unwrap_or_else(PoisonError::into_inner);
-        if let Some(offers) = offers.as_ref() {
-            let lines: Vec<_> = std::iter::once("sink")
-                .chain(offers.iter().copied())
-                .collect();
-            return multiline(&lines);
+        if let Some(extensions) = &*lock(&self.shared.extensions) {
+            return multiline(&[&["sink"], &**extensions].concat());
         }
         let mut lines = vec!["sink", "8BITMIME", "SMTPUTF8"];
         if self.shared.security == Security::StartTls && !self.encrypted {
@@ -217,7 +216,7 @@ impl Conversation {
         let given = if method == "PLAIN" {
             let text = match words.next() {
                 Some(text) => decode(text),
-                None => self.ask("334 ").await?,
+                None => self.prompt("334 ").await?,
             };
             let mut parts = text.split('\0').skip(1).map(str::to_owned);
             (
@@ -225,8 +224,8 @@ impl Conversation {
                 parts.next().unwrap_or_default(),
             )
         } else {
-            let user = self.ask("334 VXNlcm5hbWU6").await?;
-            (user, self.ask("334 UGFzc3dvcmQ6").await?)
+            let user = self.prompt("334 VXNlcm5hbWU6").await?;
+            (user, self.prompt("334 UGFzc3dvcmQ6").await?)
         };
         let refused = *self.shared.fault.borrow() == Fault::RefuseLogin;
         self.logged_in = !refused && self.shared.credentials.as_ref() == Some(&given);
@@ -237,8 +236,8 @@ impl Conversation {
         })
     }
 
-    async fn ask(&mut self, prompt: &str) -> io::Result<String> {
-        self.say(prompt).await?;
+    async fn prompt(&mut self, prompt: &str) -> io::Result<String> {
+        self.reply(prompt).await?;
         Ok(decode(&self.line().await?.unwrap_or_default()))
     }
 
@@ -251,14 +250,14 @@ impl Conversation {
         "250 sender ok".to_owned()
     }
 
-    /// The reply; `None` where there never was one.
+    /// Returns the reply, or `None` if the connection has to be closed without one.
     async fn recipient(&mut self, recipient: String) -> Option<Vec<u8>> {
-        let earlier = self.shared.note_try(&recipient);
+        let earlier = self.shared.record_attempt(&recipient);
         let fault = self.shared.fault.borrow().clone();
-        if let Fault::HangAt(recipients) = &fault
+        if let Fault::HangAtRecipients(recipients) = &fault
             && recipients.contains(&recipient)
         {
-            stuck(&self.shared, &fault).await;
+            hang(&self.shared, &fault).await;
             return None;
         }
         if let Fault::ReplyToRecipients(recipients, reply) = &fault
@@ -268,16 +267,16 @@ impl Conversation {
         }
         let mut refusal = None;
         self.shared.fault.send_if_modified(|fault| match fault {
-            Fault::ReplyFirst(left, code) if *left > 0 => {
+            Fault::RefuseFirst(left, code) if *left > 0 => {
                 refusal = Some(*code);
                 *left -= 1;
                 true
             }
-            Fault::ReplyTo(recipients, code) if recipients.contains(&recipient) => {
+            Fault::RefuseRecipients(recipients, code) if recipients.contains(&recipient) => {
                 refusal = Some(*code);
                 false
             }
-            Fault::ReplyFirstOfEach(times, code) if earlier < *times => {
+            Fault::RefuseFirstOfEach(times, code) if earlier < *times => {
                 refusal = Some(*code);
                 false
             }
@@ -308,27 +307,27 @@ impl Conversation {
         }
         let fault = self.shared.fault.borrow().clone();
         match &fault {
-            Fault::Hold => stuck(&self.shared, &fault).await,
-            Fault::Slow(delay) => tokio::time::sleep(*delay).await,
+            Fault::HangAfterData => hang(&self.shared, &fault).await,
+            Fault::DelayReply(delay) => tokio::time::sleep(*delay).await,
             _ => {}
         }
         let to = std::mem::take(&mut self.to);
-        let parse = if self.shared.brief.load(Ordering::Relaxed) {
-            Mail::parse_briefly
+        let parse = if self.shared.discards_contents.load(Ordering::Relaxed) {
+            Mail::parse_envelope
         } else {
             Mail::parse
         };
         let mail = parse(self.from.clone(), to, self.encrypted, &raw);
-        if let Some(reply) = self.scripted(Stage::Body) {
-            return self.answer(reply).await;
+        if let Some(reply) = self.fault_reply(Stage::Body) {
+            return self.reply_or_close(reply).await;
         }
-        if fault == Fault::Endless(Stage::Body) {
-            self.say_endlessly().await?;
+        if fault == Fault::EndlessReply(Stage::Body) {
+            self.send_endless_reply().await?;
             return Ok(Next::End);
         }
         if let Fault::RepeatSubject(code) = fault {
             let subject = &mail.subject;
-            self.say(&format!("{code} looks like spam: {subject}"))
+            self.reply(&format!("{code} looks like spam: {subject}"))
                 .await?;
             return Ok(Next::Command);
         }
@@ -344,7 +343,7 @@ impl Conversation {
         if dropped {
             return Ok(Next::End);
         }
-        self.say("250 accepted").await?;
+        self.reply("250 accepted").await?;
         Ok(Next::Command)
     }
 
@@ -354,30 +353,30 @@ impl Conversation {
         Ok((read > 0).then(|| line.trim_end().to_owned()))
     }
 
-    async fn say_endlessly(&mut self) -> io::Result<()> {
+    async fn send_endless_reply(&mut self) -> io::Result<()> {
         let piece = vec![b'2'; 64 * 1024];
-        for _ in 0..ENDLESS / piece.len() {
+        for _ in 0..ENDLESS_REPLY_BYTES / piece.len() {
             self.stream.write_all(&piece).await?;
         }
         self.stream.flush().await
     }
 
-    async fn say(&mut self, reply: impl AsRef<[u8]>) -> io::Result<()> {
+    async fn reply(&mut self, reply: impl AsRef<[u8]>) -> io::Result<()> {
         let line = [reply.as_ref(), b"\r\n"].concat();
         self.stream.write_all(&line).await?;
         self.stream.flush().await
     }
 }
 
-/// Waits, counted, until the fault is another one.
-async fn stuck(shared: &Shared, fault: &Fault) {
+/// Waits until the fault changes, and is counted as hanging until then.
+async fn hang(shared: &Shared, fault: &Fault) {
     let mut faults = shared.fault.subscribe();
-    shared.stuck.send_modify(|stuck| *stuck += 1);
+    shared.hanging.send_modify(|hanging| *hanging += 1);
     let _ = faults.wait_for(|now| now != fault).await;
-    shared.stuck.send_modify(|stuck| *stuck -= 1);
+    shared.hanging.send_modify(|hanging| *hanging -= 1);
 }
 
-/// A reply of several lines (RFC 5321, 4.2.1).
+/// Returns a reply of several lines (RFC 5321, 4.2.1).
 fn multiline(lines: &[&str]) -> String {
     let (last, rest) = lines.split_last().expect("it has a name");
     rest.iter()

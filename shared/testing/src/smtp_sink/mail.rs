@@ -1,19 +1,19 @@
-//! What the server accepted.
+//! Accepted mails.
 
 use chrono::{DateTime, Utc};
 use latchkey_shared::clock::Clock;
 use mail_parser::MessageParser;
 
-/// One accepted mail.
-#[derive(Clone, Debug)]
+/// An accepted mail.
+#[derive(Clone, Debug, Default)]
 pub struct Mail {
-    /// The envelope's sender.
+    /// The sender in the envelope.
     pub from: String,
-    /// The envelope's recipients.
+    /// The recipients in the envelope.
     pub to: Vec<String>,
-    /// Whether it came over TLS.
+    /// Whether the connection used TLS.
     pub encrypted: bool,
-    /// As it came over the wire.
+    /// The message as received.
     pub raw: String,
     /// The subject.
     pub subject: String,
@@ -23,7 +23,7 @@ pub struct Mail {
     pub html: String,
     /// The Message-ID without the angle brackets.
     pub message_id: String,
-    /// When it was accepted.
+    /// The time of acceptance.
     pub at: DateTime<Utc>,
 }
 
@@ -47,8 +47,8 @@ impl Mail {
         }
     }
 
-    /// The envelope and the Message-ID alone, for those who mean to get very many.
-    pub(super) fn parse_briefly(
+    /// Returns a mail with only its envelope and Message-ID.
+    pub(super) fn parse_envelope(
         from: String,
         to: Vec<String>,
         encrypted: bool,
@@ -62,23 +62,20 @@ impl Mail {
             from,
             to,
             encrypted,
-            raw: String::new(),
-            subject: String::new(),
-            text: String::new(),
-            html: String::new(),
             message_id: id.unwrap_or_default().trim_end_matches('>').to_owned(),
             at: Clock::system().now(),
+            ..Self::default()
         }
     }
 
-    /// A header as it came, trimmed.
+    /// Returns the raw, trimmed value of a header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<String> {
         let message = MessageParser::default().parse(self.raw.as_bytes())?;
         Some(message.header_raw(name)?.trim().to_owned())
     }
 
-    /// The one-time code in the text: its first line that is nothing but digits.
+    /// Returns the one-time code in the text: the first line of only digits, at least four.
     #[must_use]
     pub fn code(&self) -> Option<String> {
         self.text

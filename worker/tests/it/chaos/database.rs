@@ -16,16 +16,16 @@ enum DatabaseLink {
 }
 
 impl DatabaseLink {
-    async fn cut(&self) {
+    async fn interrupt(&self) {
         match self {
-            Self::Forwarder(line) => line.cut(),
+            Self::Forwarder(forwarder) => forwarder.stop(),
             Self::Server(command) => control(command, "stop").await,
         }
     }
 
-    async fn mend(&self) {
+    async fn restore(&self) {
         match self {
-            Self::Forwarder(line) => line.mend().await,
+            Self::Forwarder(forwarder) => forwarder.restart().await,
             Self::Server(command) => control(command, "start").await,
         }
     }
@@ -40,12 +40,12 @@ async fn control(command: &str, what: &str) {
 async fn postgres_outage_both_programs_recover() {
     let mails = scaled(6, 30);
     let mut it = Installation::on_postgres(mails).await;
-    let line = if let Some(command) = variable("CHAOS_POSTGRES") {
+    let link = if let Some(command) = variable("CHAOS_POSTGRES") {
         DatabaseLink::Server(command)
     } else {
-        let (line, url) = Forwarder::before(it.app.database.url()).await;
+        let (forwarder, url) = Forwarder::start(it.app.database.url()).await;
         it.app.set("DATABASE_URL", &url);
-        DatabaseLink::Forwarder(line)
+        DatabaseLink::Forwarder(forwarder)
     };
     let (api, mut worker) = (it.api().await, it.worker().await);
     it.app.sink.stop();
@@ -53,12 +53,12 @@ async fn postgres_outage_both_programs_recover() {
     it.wait_until_all_attempted().await;
     it.app.sink.restart();
 
-    line.cut().await;
+    link.interrupt().await;
     assert_eq!(api.request_code("refused@example.com").await, 503);
     worker.wait_for_line("Dependency failed").await;
     sleep(scaled(Duration::ZERO, Duration::from_secs(10))).await;
     assert_eq!(api.request_code("refused@example.com").await, 503);
-    line.mend().await;
+    link.restore().await;
 
     for number in mails / 2..mails {
         api.request_code_until_accepted(&user(number)).await;

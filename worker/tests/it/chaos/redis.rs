@@ -57,7 +57,7 @@ async fn hanging_redis_delays_requests_until_timeout_only() {
     let (api, mut worker) = (it.api().await, it.worker().await);
     api.request_codes(0..mails / 3).await;
 
-    it.redis.hang().await;
+    it.redis.pause().await;
     // Stored directly, as if the API had failed after the commit.
     for number in mails / 3..mails * 2 / 3 {
         it.app.reset(&user(number)).await;
@@ -66,7 +66,7 @@ async fn hanging_redis_delays_requests_until_timeout_only() {
     worker.wait_for_line("Relay failed").await;
     sleep(scaled(Duration::ZERO, Duration::from_secs(20))).await;
     assert_eq!(api.request_code("refused@example.com").await, 503);
-    it.redis.go_on().await;
+    it.redis.resume().await;
 
     for number in mails * 2 / 3..mails {
         api.request_code_until_accepted(&user(number)).await;

@@ -32,7 +32,7 @@ async fn temporary_refusals_are_retried_with_growing_pauses() {
     let (mails, refusals) = (scaled(6, 40), scaled(2, 4));
     let it = Installation::with_users(mails).await;
     let (api, _worker) = (it.api().await, it.worker().await);
-    let fault = Fault::ReplyFirstOfEach(refusals, 451);
+    let fault = Fault::RefuseFirstOfEach(refusals, 451);
     it.app.sink.set_fault(fault);
 
     api.request_codes(0..mails).await;
@@ -40,7 +40,7 @@ async fn temporary_refusals_are_retried_with_growing_pauses() {
     it.wait_until_all_sent(mails).await;
     let counts = it.report("451 for the first tries of each").await;
     counts.assert_none_lost(mails);
-    let tries = it.app.sink.tries();
+    let tries = it.app.sink.attempts();
     assert_eq!(tries.len(), mails);
     for (recipient, tries) in tries {
         assert_eq!(tries.len(), refusals + 1, "{recipient}");
@@ -56,7 +56,9 @@ async fn permanently_refused_recipient_fails_only_its_mail() {
     let mails = scaled(10, 100);
     let it = Installation::with_users(mails).await;
     let (api, _worker) = (it.api().await, it.worker().await);
-    it.app.sink.set_fault(Fault::ReplyTo(vec![user(3)], 550));
+    it.app
+        .sink
+        .set_fault(Fault::RefuseRecipients(vec![user(3)], 550));
 
     api.request_codes(0..mails).await;
 
@@ -72,7 +74,7 @@ async fn permanently_refused_recipient_fails_only_its_mail() {
         words.contains("550") && words.contains("the sink refuses"),
         "{words}"
     );
-    assert_eq!(it.app.sink.tries()[&user(3)].len(), 1);
+    assert_eq!(it.app.sink.attempts()[&user(3)].len(), 1);
 }
 
 #[tokio::test]
@@ -83,11 +85,11 @@ async fn unanswered_mails_do_not_block_others() {
     it.app.set("SMTP_TIMEOUT_SECONDS", "2");
     let (api, _worker) = (it.api().await, it.worker().await);
     let hanging = vec![user(0), user(1), user(2), user(3)];
-    it.app.sink.set_fault(Fault::HangAt(hanging));
+    it.app.sink.set_fault(Fault::HangAtRecipients(hanging));
 
     // All slots hang before the other mails are queued.
     api.request_codes(0..4).await;
-    it.app.sink.wait_until_stuck(4).await;
+    it.app.sink.wait_until_hanging(4).await;
     api.request_codes(4..mails).await;
 
     it.wait_until_all_sent(mails - 4).await;

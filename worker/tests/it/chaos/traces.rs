@@ -38,7 +38,7 @@ async fn request_mail_and_conversations_share_one_trace() {
     std::fs::write(file.path(), collector.url()).unwrap();
     let path = file.path().to_str().unwrap();
     it.app.set("OTEL_EXPORTER_OTLP_ENDPOINT_FILE", path);
-    it.app.sink.set_fault(Fault::ReplyFirst(1, 451));
+    it.app.sink.set_fault(Fault::RefuseFirst(1, 451));
     let (api, worker) = (it.api().await, it.worker().await);
 
     assert_eq!(request_code(&it, &api.address).await, 201);
@@ -52,14 +52,14 @@ async fn request_mail_and_conversations_share_one_trace() {
     assert_eq!(code, Some(0), "{log}");
 
     let spans = collector.spans();
-    let all: Vec<_> = spans.iter().filter(|span| span.trace == TRACE).collect();
+    let all: Vec<_> = spans.iter().filter(|span| span.trace_id == TRACE).collect();
     assert_eq!(all.len(), 5, "{spans:#?}");
     let request = named(&spans, "POST /auth/email_request")[0];
     assert_eq!(
         (request.service.as_str(), request.kind),
         ("latchkey-api", 2)
     );
-    assert_eq!(request.parent, CLIENTS_SPAN);
+    assert_eq!(request.parent_id, CLIENTS_SPAN);
     let kept = format!("00-{TRACE}-{}-01", request.id);
     assert_eq!(it.app.rows().await[0].trace.as_deref(), Some(&*kept));
     assert!(spans.iter().all(|span| span.events == 0), "{spans:#?}");
@@ -74,11 +74,11 @@ async fn request_mail_and_conversations_share_one_trace() {
             (delivery.service.as_str(), delivery.kind),
             ("latchkey-worker", 5)
         );
-        assert_eq!(delivery.parent, request.id);
+        assert_eq!(delivery.parent_id, request.id);
     }
     for conversation in &conversations {
         assert_eq!(conversation.kind, 3);
-        let around = deliveries.iter().find(|it| it.id == conversation.parent);
+        let around = deliveries.iter().find(|it| it.id == conversation.parent_id);
         assert_eq!(around.unwrap().failed, conversation.failed);
     }
     assert_eq!(conversations.iter().filter(|it| it.failed).count(), 1);
@@ -112,7 +112,7 @@ async fn no_collector_disables_tracing() {
 #[tokio::test]
 async fn hanging_collector_delays_only_the_shutdown() {
     let mut it = Installation::with_users(1).await;
-    let collector = Collector::that_hangs().await;
+    let collector = Collector::start_hanging().await;
     it.app.set("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url());
     let (mut api, mut worker) = (it.api().await, it.worker().await);
 
@@ -170,8 +170,11 @@ async fn traceparent_sampling_is_respected_and_invalid_one_replaced() {
     assert_eq!(api.process.exit().await.code(), Some(0));
     let spans = collector.spans();
     assert_eq!(spans.len(), 1, "{spans:#?}");
-    assert_eq!(spans[0].parent, "");
-    assert_eq!(kept[1], format!("00-{}-{}-01", spans[0].trace, spans[0].id));
+    assert_eq!(spans[0].parent_id, "");
+    assert_eq!(
+        kept[1],
+        format!("00-{}-{}-01", spans[0].trace_id, spans[0].id)
+    );
 }
 
 #[tokio::test]
@@ -194,8 +197,8 @@ async fn log_filter_does_not_filter_traces() {
 
     let spans = collector.spans();
     let (delivery, conversation) = (named(&spans, "delivery")[0], named(&spans, "smtp")[0]);
-    assert_eq!(delivery.parent, "", "the request had no trace");
-    assert_eq!(conversation.parent, delivery.id);
+    assert_eq!(delivery.parent_id, "", "the request had no trace");
+    assert_eq!(conversation.parent_id, delivery.id);
     assert_eq!(worker.lines(), Vec::<String>::new());
 }
 

@@ -15,10 +15,10 @@ async fn killed_worker_repeats_only_mails_in_flight() {
     for _ in 0..rounds {
         let mut it = Installation::with_users(20).await;
         it.app.set("WORKER_CONCURRENCY", "8");
-        it.app.sink.set_fault(Fault::Hold);
+        it.app.sink.set_fault(Fault::HangAfterData);
         let (api, mut first) = (it.api().await, it.worker().await);
         api.request_codes(0..20).await;
-        it.app.sink.wait_until_stuck(8).await;
+        it.app.sink.wait_until_hanging(8).await;
 
         first.kill().await;
         // The server has these mails, and no row records it.
@@ -44,7 +44,7 @@ async fn workers_killed_in_turn_lose_no_mail() {
     it.app.set("WORKER_CONCURRENCY", "4");
     it.app
         .sink
-        .set_fault(Fault::Slow(Duration::from_millis(100)));
+        .set_fault(Fault::DelayReply(Duration::from_millis(100)));
     let mut workers = it.workers(3).await;
     let api = it.api().await;
 
@@ -90,7 +90,7 @@ async fn terminated_worker_finishes_only_mails_in_flight() {
     it.app.set("WORKER_CONCURRENCY", "4");
     it.app
         .sink
-        .set_fault(Fault::Slow(Duration::from_millis(100)));
+        .set_fault(Fault::DelayReply(Duration::from_millis(100)));
     let (api, worker) = (it.api().await, it.worker().await);
     api.request_codes(0..mails).await;
     it.app.sink.wait_for(6).await;

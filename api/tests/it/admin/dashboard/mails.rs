@@ -66,10 +66,10 @@ async fn failed_mail_shows_reason_and_is_retried() {
     app.create_superuser("root@example.com").await;
     app.logged_in_user("ada@example.com").await;
     app.deliver_all().await;
-    app.sink.set_fault(Fault::ReplyFirst(1, 550));
+    app.sink.set_fault(Fault::RefuseFirst(1, 550));
     app.register("grace@example.com").await;
     app.deliver_all().await;
-    app.sink.set_fault(Fault::Refuse);
+    app.sink.set_fault(Fault::CloseConnections);
     let body = serde_json::json!({"email": "ada@example.com"});
     app.post("/auth/email_request/", body).await;
     app.deliver_all().await;

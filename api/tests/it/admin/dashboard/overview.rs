@@ -98,10 +98,10 @@ async fn overview_tiles_link_to_counted_mails() {
     app.create_superuser("root@example.com").await;
     app.deliver_all().await;
     let refused = vec!["failed@example.com".to_owned()];
-    app.sink.set_fault(Fault::ReplyTo(refused, 550));
+    app.sink.set_fault(Fault::RefuseRecipients(refused, 550));
     app.register("failed@example.com").await;
     app.deliver_all().await;
-    app.sink.set_fault(Fault::Refuse);
+    app.sink.set_fault(Fault::CloseConnections);
     app.register("expired@example.com").await;
     app.deliver_all().await;
     app.advance_clock(TimeDelta::days(4));
@@ -160,7 +160,7 @@ async fn smtp_health_recovers_after_accepted_mail() {
         app.deliver_all().await;
     };
     let grey = vec!["grey@example.com".to_owned()];
-    app.sink.set_fault(Fault::ReplyTo(grey, 451));
+    app.sink.set_fault(Fault::RefuseRecipients(grey, 451));
     next("grey@example.com").await;
     let (ok, text) = smtp(&app).await;
     assert!(ok && text.contains("one recipient"), "{text}");
@@ -169,7 +169,7 @@ async fn smtp_health_recovers_after_accepted_mail() {
     assert!(ok && text.starts_with("last mail accepted"), "{text}");
 
     // The server refuses connections.
-    app.sink.set_fault(Fault::Refuse);
+    app.sink.set_fault(Fault::CloseConnections);
     next("grace@example.com").await;
     let (ok, text) = smtp(&app).await;
     assert!(
@@ -195,7 +195,7 @@ async fn smtp_health_reports_expired_and_stuck_mails() {
     app.deliver_all().await;
     app.advance_clock(TimeDelta::minutes(1));
     let body = serde_json::json!({"email": "ada@example.com"});
-    app.sink.set_fault(Fault::Refuse);
+    app.sink.set_fault(Fault::CloseConnections);
     assert_eq!(app.post("/auth/email_request/", body).await.status, 201);
     app.deliver_all().await;
     app.advance_clock(TimeDelta::minutes(30));
