@@ -1,5 +1,6 @@
 //! Checks the mailbox budget of a mail before delivery.
 
+use chrono::{DateTime, Utc};
 use latchkey_shared::{
     models::{
         mail::{self, BudgetCause, MailKind, MailState},
@@ -66,15 +67,7 @@ impl Inner {
         }
         let reserve_kind = ReserveKind::of(mail, &email, owner);
         let account = format!("account {}", owner.id);
-        let (cause, usable) = match (kind.budget_cause(), reserve_kind) {
-            (BudgetCause::CustomerNetwork, _) => {
-                (mail.customer_network.as_deref(), ReserveUse::Never)
-            }
-            (BudgetCause::Account, Some(ReserveKind::Verified)) => {
-                (Some(&*account), ReserveUse::Always)
-            }
-            (BudgetCause::Account, _) => (Some(&*account), ReserveUse::First),
-        };
+        let (cause, usable) = cause_of(mail, kind, &account, reserve_kind);
         let name = reserve_kind
             .zip(cause)
             .map(|(reserve, cause)| reserve.name(cause, owner));
@@ -89,7 +82,7 @@ impl Inner {
         let now = self.clock.now();
         let mut taken = budget.take(request, now).await;
         if let Ok(Some(exceeded)) = &taken
-            && matches!(exceeded.limit, Limit::Hour | Limit::Day)
+            && is_total(exceeded.limit)
             && reserve_kind.is_some()
             && self
                 .is_from_known_network(budget, mail, kind, owner)
@@ -99,26 +92,17 @@ impl Inner {
             request.reserve = reserve(ReserveUse::Always);
             taken = budget.take(request, now).await;
         }
-        Ok(match taken {
-            Ok(None) => None,
-            Ok(Some(Exceeded { limit, wait }))
-                if limit == Limit::Cooldown && now + wait < mail.deliver_before =>
-            {
-                Some(DeliveryResult::DeferredUntil(
-                    now + wait,
-                    limit.reason().to_owned(),
-                ))
+        match taken {
+            Ok(exceeded) => {
+                Ok(exceeded.map(|exceeded| exceeded_result(exceeded, mail, reserve_kind, now)))
             }
-            Ok(Some(exceeded)) => Some(suppressed(exceeded.limit, reserve_kind)),
-            Err(_)
-                if self
+            Err(error) => {
+                let fits = self
                     .fits_by_rows(budget.rates(), mail, kind, owner, reserve_kind)
-                    .await? =>
-            {
-                None
+                    .await?;
+                Ok((!fits).then(|| redis_unavailable("no budget", &error)))
             }
-            Err(error) => Some(redis_unavailable("no budget", &error)),
-        })
+        }
     }
 
     /// Returns whether a mail that is counted by customer network was caused from a known network of its account.
@@ -140,14 +124,40 @@ impl Inner {
     }
 }
 
-/// Returns the result of a mail that a limit suppresses. The reason tells if the account has no reserve.
-fn suppressed(limit: Limit, reserve: Option<ReserveKind>) -> DeliveryResult {
-    let reason = limit.reason();
-    match (limit, reserve) {
-        (Limit::Hour | Limit::Day, None) => DeliveryResult::Ended(
-            MailState::Suppressed,
-            format!("{reason}; no reserve, as the address is not verified"),
-        ),
-        _ => DeliveryResult::ended(MailState::Suppressed, reason),
+/// Returns the cause that a mail is counted by, if known, and when the mail may use the reserve.
+fn cause_of<'a>(
+    mail: &'a mail::Model,
+    kind: MailKind,
+    account: &'a str,
+    reserve: Option<ReserveKind>,
+) -> (Option<&'a str>, ReserveUse) {
+    match (kind.budget_cause(), reserve) {
+        (BudgetCause::CustomerNetwork, _) => (mail.customer_network.as_deref(), ReserveUse::Never),
+        (BudgetCause::Account, Some(ReserveKind::Verified)) => (Some(account), ReserveUse::Always),
+        (BudgetCause::Account, _) => (Some(account), ReserveUse::First),
     }
+}
+
+/// Returns whether a limit counts the mails of all causes.
+fn is_total(limit: Limit) -> bool {
+    matches!(limit, Limit::Hour | Limit::Day)
+}
+
+/// Returns how the delivery of a mail ends that exceeds a limit. The reason of a suppressed mail tells if the account has no
+/// reserve.
+fn exceeded_result(
+    Exceeded { limit, wait }: Exceeded,
+    mail: &mail::Model,
+    reserve: Option<ReserveKind>,
+    now: DateTime<Utc>,
+) -> DeliveryResult {
+    let reason = limit.reason();
+    if limit == Limit::Cooldown && now + wait < mail.deliver_before {
+        return DeliveryResult::DeferredUntil(now + wait, reason.to_owned());
+    }
+    if is_total(limit) && reserve.is_none() {
+        let reason = format!("{reason}; no reserve, as the address is not verified");
+        return DeliveryResult::Ended(MailState::Suppressed, reason);
+    }
+    DeliveryResult::ended(MailState::Suppressed, reason)
 }
