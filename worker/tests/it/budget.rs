@@ -125,6 +125,7 @@ async fn network_is_known_30_days_after_session_expiry() {
     }
 }
 
+/// A mail that was counted in the reserve and then deferred does not use a second mail of it.
 #[tokio::test]
 async fn retried_mail_counts_once_in_the_reserve() {
     let mut app = app("1/3600").await;

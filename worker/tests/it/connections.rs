@@ -25,6 +25,7 @@ async fn deliver_at_once(fault: Fault) {
     }
 }
 
+/// Some servers accept one mail or recipient per connection. The code then arrives without a back-off.
 #[tokio::test]
 async fn closed_reused_connection_is_replaced_within_the_attempt() {
     for fault in [
@@ -37,6 +38,7 @@ async fn closed_reused_connection_is_replaced_within_the_attempt() {
     }
 }
 
+/// A server that refuses a new connection is not asked again at once.
 #[tokio::test]
 async fn refused_new_connection_defers_without_another() {
     for (stage, reply) in [
@@ -139,6 +141,7 @@ async fn unsupported_login_mechanisms_are_named() {
     );
 }
 
+/// A `#` in the password would end the URL. The error asks for percent-encoding and does not contain the password.
 #[tokio::test]
 async fn raw_delimiter_in_smtp_password_stops_start() {
     let mut app = TestApp::new().await;

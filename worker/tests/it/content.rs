@@ -10,6 +10,7 @@ use sea_orm::{ActiveModelTrait as _, ActiveValue::Set, IntoActiveModel as _};
 
 use crate::test_app::{RESET, TestApp};
 
+/// Codes and notices have sender, recipient, date, Message-ID and `Auto-Submitted` (RFC 3834), and a text and an HTML part.
 #[tokio::test]
 async fn every_mail_kind_has_headers_and_both_parts() {
     let app = TestApp::new().await;
@@ -58,6 +59,7 @@ async fn every_mail_kind_has_headers_and_both_parts() {
     }
 }
 
+/// The text needs no transfer encoding, so that an operator can read a mail in `MAIL_DIR`.
 #[tokio::test]
 async fn text_part_is_readable_in_raw_mail() {
     let app = TestApp::new().await;
@@ -138,6 +140,7 @@ async fn mail_to_deactivated_account_is_cancelled() {
     assert!(app.sink.mails().is_empty());
 }
 
+/// A code does not arrive after its reset has ended, for example by a change of the password.
 #[tokio::test]
 async fn mail_of_ended_reset_is_cancelled() {
     let app = TestApp::new().await;
@@ -151,6 +154,7 @@ async fn mail_of_ended_reset_is_cancelled() {
     assert!(app.sink.mails().is_empty());
 }
 
+/// A code is not sent after its reset has expired, and a notice not after three days.
 #[tokio::test]
 async fn overdue_mail_expires_unsent() {
     let app = TestApp::new().await;
@@ -167,6 +171,7 @@ async fn overdue_mail_expires_unsent() {
     assert!(app.sink.mails().is_empty());
 }
 
+/// Several workers may get a job for the same mail. Only the one that claims the row sends it.
 #[tokio::test]
 async fn repeated_delivery_sends_mail_once() {
     let app = TestApp::new().await;
@@ -188,6 +193,7 @@ async fn repeated_delivery_sends_mail_once() {
     assert_eq!(app.sink.mails().len(), 1);
 }
 
+/// The rows have an unknown kind, a header injection as recipient, and no account.
 #[tokio::test]
 async fn invalid_row_fails_without_affecting_others() {
     let app = TestApp::new().await;

@@ -13,6 +13,7 @@ const MAILS: usize = 60;
 /// `WORKER_CONCURRENCY` of 2 times the prefetch factor.
 const MAX_IN_FLIGHT: usize = 8;
 
+/// 60 mails wait during the outage. The log has one line with the remedy instead of one per mail and attempt.
 #[tokio::test]
 async fn postgres_outage_is_logged_once_and_pauses_deliveries() {
     let mut app = TestApp::on_postgres().await;

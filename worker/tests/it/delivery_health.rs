@@ -83,6 +83,8 @@ impl Running {
     }
 }
 
+/// The operator sees the cause and the reply of a server that refuses the connection, the login or the sender. It turns green after
+/// the next delivered mail.
 #[tokio::test]
 async fn service_refusal_turns_doctor_and_metrics_red() {
     for (stage, reply, cause) in [
@@ -108,6 +110,7 @@ async fn service_refusal_turns_doctor_and_metrics_red() {
     }
 }
 
+/// The refusal of a recipient, with any reply, is no outage: anyone can register with an address that does not exist.
 #[tokio::test]
 async fn recipient_refusal_leaves_doctor_and_metrics_green() {
     let it = Running::start(Security::Plain, None).await;
@@ -140,6 +143,7 @@ async fn recipient_refusal_leaves_doctor_and_metrics_green() {
     }
 }
 
+/// A relay that refuses all other domains is an outage, even if it accepts mails to its own.
 #[tokio::test]
 async fn refusals_in_several_domains_turn_red_temporarily() {
     let it = Running::start(Security::Plain, None).await;

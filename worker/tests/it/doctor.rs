@@ -4,6 +4,7 @@ use latchkey_testing::Security;
 
 use crate::test_app::TestApp;
 
+/// `doctor` logs in to SMTP but sends no mail.
 #[tokio::test]
 async fn doctor_healthy_installation_warns_only_about_redis_persistence() {
     let app = TestApp::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
@@ -29,6 +30,7 @@ async fn doctor_healthy_installation_warns_only_about_redis_persistence() {
     assert!(app.sink.mails().is_empty());
 }
 
+/// SMTP is down and the database is not migrated. `--json` writes one object a line.
 #[tokio::test]
 async fn doctor_names_each_failure_with_remedy() {
     let mut app = TestApp::new().await;

@@ -56,6 +56,7 @@ async fn connection_dropped_in_mail_defers_it() {
     assert_eq!(app.sink.mails().len(), 1);
 }
 
+/// A 5xx before `RCPT TO` is about the service, not about the mail.
 #[tokio::test]
 async fn permanent_refusal_at_greeting_defers_mail() {
     assert_deferred_then_sent(TestApp::new().await, Fault::Greeting(554)).await;
@@ -69,6 +70,7 @@ async fn refused_login_defers_the_mail() {
     assert_deferred_then_sent(app, Fault::RefuseLogin).await;
 }
 
+/// A 5xx to `MAIL FROM` needs a change by the operator. The mails are delivered after it.
 #[tokio::test]
 async fn refused_sender_defers_the_mail() {
     assert_deferred_then_sent(TestApp::new().await, Fault::RefuseSender(550)).await;
@@ -111,6 +113,7 @@ async fn permanently_refused_recipient_fails_with_server_reply() {
     assert_eq!(app.sink.mails().len(), 1);
 }
 
+/// No second worker sends a mail whose conversation takes longer than the claim.
 #[tokio::test]
 async fn claim_is_renewed_during_long_conversation() {
     let app = TestApp::new().await;
@@ -137,6 +140,7 @@ async fn claim_is_renewed_during_long_conversation() {
     assert_eq!(app.sink.mails().len(), 1);
 }
 
+/// The worker tries again with a back-off until the reset of the code expires.
 #[tokio::test]
 async fn undeliverable_mail_expires() {
     let app = TestApp::new().await;

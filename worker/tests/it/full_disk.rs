@@ -56,6 +56,7 @@ async fn notice(app: &TestApp) -> Uuid {
     app.notice(mail::MailKind::PasswordChanged, &user).await
 }
 
+/// The worker could not store its claim. After the disk has space, the mail is sent once and stored as sent.
 #[tokio::test]
 async fn sqlite_mail_sent_after_full_disk_is_recorded() {
     let app = TestApp::on_sqlite().await;
@@ -67,6 +68,7 @@ async fn sqlite_mail_sent_after_full_disk_is_recorded() {
     assert_eq!(app.sink.mails().len(), 1);
 }
 
+/// The next attempt fails at the SMTP server, and the row stores the error and the end of the claim.
 #[tokio::test]
 async fn sqlite_mail_deferred_after_full_disk_is_recorded() {
     let app = TestApp::on_sqlite().await;

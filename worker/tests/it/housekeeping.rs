@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::test_app::{RESET, TestApp};
 
+/// Resets are deleted a day after their expiry, mails 30 days after their end, and sessions 30 days after their expiry.
 #[tokio::test]
 async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
     let app = TestApp::new().await;

@@ -6,6 +6,7 @@ use latchkey_worker::delivery::Outcome;
 
 use crate::test_app::TestApp;
 
+/// A mail to a Unicode domain does not need SMTPUTF8.
 #[tokio::test]
 async fn unicode_domain_is_sent_as_a_label() {
     let mut app = TestApp::new().await;
@@ -22,6 +23,7 @@ async fn unicode_domain_is_sent_as_a_label() {
     assert!(arrived.raw.is_ascii(), "{}", arrived.raw);
 }
 
+/// The worker does not try to send the mail, and the row names the missing extension. A relay that is upgraded gets the mail.
 #[tokio::test]
 async fn unicode_local_part_without_smtputf8_is_deferred() {
     let app = TestApp::new().await;

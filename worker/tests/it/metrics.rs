@@ -6,6 +6,7 @@ use tokio::time::{Duration, sleep, timeout};
 
 use crate::test_app::TestApp;
 
+/// A restart would not help, so the liveness check passes.
 #[tokio::test]
 async fn smtp_outage_worker_is_live_but_not_ready() {
     let mut app = TestApp::new().await;
@@ -31,6 +32,7 @@ async fn get(url: &str) -> (u16, String) {
     (answer.status().as_u16(), answer.text().await.unwrap())
 }
 
+/// Without Redis the worker is degraded and still ready, as it delivers notices.
 #[tokio::test]
 async fn metrics_count_outcomes_and_health_names_dependencies() {
     let mut app = TestApp::new().await;

@@ -30,6 +30,7 @@ async fn states(app: &TestApp, mails: [Uuid; 3]) -> Vec<MailState> {
     states
 }
 
+/// The list shows the reply of the server. A retry of a mail that was already sent exits with 3.
 #[tokio::test]
 async fn failed_mails_can_be_listed_and_retried() {
     let app = TestApp::new().await;

@@ -34,6 +34,7 @@ impl TestApp {
     }
 }
 
+/// One of four slots is free for codes, also while notices wait.
 #[tokio::test]
 async fn code_gets_slot_despite_queued_notices() {
     let mut app = TestApp::new().await;
@@ -76,6 +77,7 @@ async fn code_is_next_mail_with_one_slot() {
     assert!(place <= Some(2), "{place:?}");
 }
 
+/// The relay pushes no further notices to a full queue. Codes have their own.
 #[tokio::test]
 async fn relay_pushes_codes_despite_full_notice_queue() {
     let app = TestApp::new().await;
@@ -123,6 +125,7 @@ async fn workers_share_the_smtp_rate_limit() {
     app.wait_for_mails(16).await;
 }
 
+/// A user gets a code before the notices that wait for `SMTP_MAX_PER_SECOND`.
 #[tokio::test]
 async fn rate_limited_code_overtakes_notices() {
     let mut app = TestApp::new().await;
@@ -143,6 +146,7 @@ async fn rate_limited_code_overtakes_notices() {
     worker.stop(WAIT_TIMEOUT).await;
 }
 
+/// The worker does not wait for the rate limit at shutdown. Another worker can send the mails at once.
 #[tokio::test]
 async fn stopping_worker_releases_rate_limited_mails() {
     let mut app = TestApp::new().await;

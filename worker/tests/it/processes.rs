@@ -5,6 +5,7 @@ use latchkey_testing::{Fault, wait_until};
 
 use crate::test_app::TestApp;
 
+/// SIGTERM: the worker sends the mail whose conversation has begun and leaves the others queued.
 #[tokio::test]
 async fn stopping_worker_finishes_only_mails_in_flight() {
     let mut app = TestApp::new().await;
@@ -28,6 +29,7 @@ async fn stopping_worker_finishes_only_mails_in_flight() {
     assert!(!log.contains("@example.com"), "{log}");
 }
 
+/// The server does not reply within `SHUTDOWN_SECONDS`. The mail stays queued.
 #[tokio::test]
 async fn worker_abandoning_a_mail_exits_with_1() {
     let mut app = TestApp::new().await;
@@ -47,6 +49,7 @@ async fn worker_abandoning_a_mail_exits_with_1() {
     assert_eq!(app.count(MailState::Queued).await, 1);
 }
 
+/// The line of a sent mail has its id, kind, request id, attempts and duration.
 #[tokio::test]
 async fn mail_log_line_contains_no_recipient_or_code() {
     let mut app = TestApp::new().await;
@@ -115,6 +118,7 @@ async fn newer_database_schema_is_accepted() {
     app.process(&[]).wait_for_line("Worker ready").await;
 }
 
+/// A developer without an SMTP server finds the code in a file in `MAIL_DIR`.
 #[tokio::test]
 async fn mail_without_smtp_url_is_a_readable_file() {
     let mut app = TestApp::new().await;

@@ -56,6 +56,7 @@ async fn refused_recipient_address_or_mailbox_fails_the_mail() {
     }
 }
 
+/// These replies are about the client, the sender, a full mailbox or a policy. The operator or the owner can change that.
 #[tokio::test]
 async fn recipient_refused_for_other_reason_defers_mail() {
     let mut app = TestApp::new().await;
@@ -152,6 +153,7 @@ async fn unreadable_reply_defers_with_cause_of_stage() {
     }
 }
 
+/// Only a reply to `RCPT TO` tells that the recipient does not exist.
 #[tokio::test]
 async fn refusal_at_another_stage_defers_the_mail() {
     let mut app = TestApp::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;

@@ -66,6 +66,7 @@ async fn silent_connections_are_replaced() {
     worker.stop(WAIT_TIMEOUT).await;
 }
 
+/// The queue has no retries. The relay pushes a deferred mail again when its next attempt is due.
 #[tokio::test]
 async fn temporarily_refused_mails_are_delivered_by_the_relay() {
     let mut app = TestApp::new().await;
@@ -80,6 +81,7 @@ async fn temporarily_refused_mails_are_delivered_by_the_relay() {
     assert_eq!(tries, 10);
 }
 
+/// The server accepts connections and never replies. All slots are free again after `SMTP_TIMEOUT_SECONDS`.
 #[tokio::test]
 async fn hanging_smtp_server_releases_slots_after_timeout() {
     let mut app = TestApp::new().await;
@@ -95,6 +97,7 @@ async fn hanging_smtp_server_releases_slots_after_timeout() {
     app.finish(worker, 4).await;
 }
 
+/// The API stored a mail and failed before it pushed it to the queue.
 #[tokio::test]
 async fn relay_delivers_mail_without_wake_up() {
     let mut app = TestApp::new().await;
@@ -105,6 +108,7 @@ async fn relay_delivers_mail_without_wake_up() {
     app.finish(worker, 1).await;
 }
 
+/// Jobs of other programs and of unknown mails leave the queue and block no other job.
 #[tokio::test]
 async fn invalid_jobs_are_dropped() {
     let mut app = TestApp::new().await;
@@ -177,6 +181,7 @@ async fn relay_pushes_each_due_mail_once_per_cooldown() {
     assert_eq!(queue.depth(Priority::High).await.unwrap(), 10);
 }
 
+/// apalis keeps the data of finished jobs. The sweep deletes it.
 #[tokio::test]
 async fn finished_jobs_leave_no_data_in_redis() {
     let mut app = TestApp::new().await;
@@ -202,6 +207,7 @@ async fn finished_jobs_leave_no_data_in_redis() {
     assert_eq!((data, meta), (0, 0), "{keys:#?}");
 }
 
+/// A worker without a heartbeat is removed from the list of apalis. One with a heartbeat stays.
 #[tokio::test]
 async fn sweep_removes_only_dead_workers() {
     let mut app = TestApp::new().await;
@@ -279,6 +285,7 @@ async fn worker_claims_four_mails_per_conversation() {
     app.finish(worker, 20).await;
 }
 
+/// The claim expires while a mail waits for a slot. Another worker may have sent it, or its account may be deactivated.
 #[tokio::test]
 async fn mail_waiting_beyond_its_claim_is_prepared_again() {
     let mut app = TestApp::new().await;

@@ -38,6 +38,7 @@ async fn mailed_code_is_stored_encrypted_only() {
     assert!(app.redis.dump().await.contains(&reset.to_string()));
 }
 
+/// A refusal may repeat the subject, which contains the code.
 #[tokio::test]
 async fn code_repeated_by_server_is_not_stored() {
     let app = TestApp::new().await;

@@ -25,6 +25,7 @@ async fn implicit_tls_works_with_login() {
     assert!(app.sink.mails()[0].encrypted);
 }
 
+/// A relay in the operator's own network may have no TLS.
 #[tokio::test]
 async fn server_without_starttls_is_accepted_by_default() {
     let mut app = TestApp::new().await;
@@ -34,6 +35,7 @@ async fn server_without_starttls_is_accepted_by_default() {
     assert!(!app.sink.mails()[0].encrypted);
 }
 
+/// `tls=required`: the mail is deferred if the server does not offer STARTTLS.
 #[tokio::test]
 async fn required_tls_sends_no_plain_text() {
     let mut app = TestApp::new().await;
@@ -43,6 +45,7 @@ async fn required_tls_sends_no_plain_text() {
     assert!(app.sink.mails().is_empty());
 }
 
+/// With a login, TLS is required unless `SMTP_URL` says `tls=none` or `tls=opportunistic`.
 #[tokio::test]
 async fn password_is_sent_unencrypted_only_if_configured() {
     let app = TestApp::with(Security::Plain, Some(("ada", "secret"))).await;

@@ -2,6 +2,7 @@
 
 use super::{Installation, scaled, user};
 
+/// A user whose request returned 201 gets the code, also if the API is killed before it pushes the mail to the queue.
 #[tokio::test]
 async fn api_killed_after_response_loses_no_mail() {
     let mails = scaled(6, 60);

@@ -36,6 +36,7 @@ async fn control(command: &str, what: &str) {
     assert!(status.success(), "{command} {what}: {status}");
 }
 
+/// During the outage a request returns 503 and stores nothing. Afterwards both programs reconnect, and every accepted mail arrives.
 #[tokio::test]
 async fn postgres_outage_both_programs_recover() {
     let mails = scaled(6, 30);

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{Installation, addresses, scaled, user};
 
+/// A user does not get a code whose reset has expired during the outage, only the codes of later requests.
 #[tokio::test]
 async fn overdue_mail_expires_after_smtp_outage() {
     let mails = scaled(5, 40);
@@ -35,6 +36,7 @@ async fn overdue_mail_expires_after_smtp_outage() {
     assert!((0..mails).all(|number| !arrived.contains(&user(number))));
 }
 
+/// Rows with an unknown kind or an invalid recipient fail with the reason. All other mails are delivered.
 #[tokio::test]
 async fn invalid_rows_fail_without_blocking_other_mails() {
     let mails = scaled(8, 80);

@@ -8,6 +8,7 @@ use tokio::time::sleep;
 
 use super::{Installation, addresses, scaled, user};
 
+/// Redis loses the queue. The relay finds the mails in the database and pushes them again.
 #[tokio::test]
 async fn redis_killed_and_emptied_queued_mails_are_delivered() {
     let mails = scaled(10, 100);
@@ -28,6 +29,7 @@ async fn redis_killed_and_emptied_queued_mails_are_delivered() {
         .assert_none_lost(mails);
 }
 
+/// A request that returns 503 during an outage of Redis sends no mail later. Requests after the outage are delivered.
 #[tokio::test]
 async fn reset_request_without_redis_fails_without_trace() {
     let mut it = Installation::with_users(10).await;
@@ -50,6 +52,7 @@ async fn reset_request_without_redis_fails_without_trace() {
     assert!(!addresses(&it.app.sink.mails()).contains("refused@example.com"));
 }
 
+/// A request returns 503 after the command timeout. Mails that were stored before or during the outage arrive after it.
 #[tokio::test]
 async fn hanging_redis_delays_requests_until_timeout_only() {
     let mails = scaled(6, 30);
@@ -79,6 +82,7 @@ async fn hanging_redis_delays_requests_until_timeout_only() {
     assert_eq!(worker.exit().await.code(), Some(0));
 }
 
+/// The worker reconnects after each restart and delivers the next codes. The log pairs each failure of the relay with its recovery.
 #[tokio::test]
 async fn redis_restart_under_idle_worker_loses_no_mail() {
     let mails = scaled(6, 30);

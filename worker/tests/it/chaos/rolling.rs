@@ -25,6 +25,7 @@ const CLIENTS: usize = 4;
 /// The time until HAProxy uses a restarted API: two successful checks a second apart, and a margin.
 const SEEN: Duration = Duration::from_secs(4);
 
+/// Clients see only successful responses while both APIs and all workers are replaced, and every code arrives once.
 #[tokio::test]
 async fn postgres_rolling_restart_fails_no_request_loses_no_mail() {
     let mut it = Installation::on_postgres(CLIENTS).await;

@@ -51,6 +51,7 @@ async fn temporary_refusals_are_retried_with_growing_pauses() {
     }
 }
 
+/// The row stores the reply of the server, and the worker does not try again.
 #[tokio::test]
 async fn permanently_refused_recipient_fails_only_its_mail() {
     let mails = scaled(10, 100);
@@ -77,6 +78,7 @@ async fn permanently_refused_recipient_fails_only_its_mail() {
     assert_eq!(it.app.sink.attempts()[&user(3)].len(), 1);
 }
 
+/// All slots wait for replies that never come. They are free again after `SMTP_TIMEOUT_SECONDS`.
 #[tokio::test]
 async fn unanswered_mails_do_not_block_others() {
     let mails = scaled(20, 200);
@@ -101,6 +103,7 @@ async fn unanswered_mails_do_not_block_others() {
         .assert_none_lost(mails);
 }
 
+/// A mail is sent again after a connection was lost in the middle of it, or before the reply to it.
 #[tokio::test]
 async fn dropped_connections_lose_no_mail() {
     let mails = scaled(10, 60);

@@ -30,6 +30,7 @@ fn named<'a>(spans: &'a [Span], name: &str) -> Vec<&'a Span> {
     spans.iter().filter(|span| span.name == name).collect()
 }
 
+/// An operator can follow a request from the client's trace through the API and the worker to SMTP. No span contains a secret.
 #[tokio::test]
 async fn request_mail_and_conversations_share_one_trace() {
     let mut it = Installation::with_users(1).await;
@@ -97,6 +98,7 @@ async fn request_mail_and_conversations_share_one_trace() {
     assert!(log.contains(TRACE), "{log}");
 }
 
+/// Without `OTEL_EXPORTER_OTLP_ENDPOINT`, mails and log lines have no trace.
 #[tokio::test]
 async fn no_collector_disables_tracing() {
     let it = Installation::with_users(1).await;
@@ -109,6 +111,7 @@ async fn no_collector_disables_tracing() {
     assert!(!api.process.lines().join(" ").contains("trace.id"));
 }
 
+/// Requests and deliveries continue, and both programs exit with 0.
 #[tokio::test]
 async fn hanging_collector_delays_only_the_shutdown() {
     let mut it = Installation::with_users(1).await;
@@ -147,6 +150,7 @@ async fn invalid_collector_url_stops_the_start() {
     assert!(!log.contains("hunter2"), "{log}");
 }
 
+/// A request that its client did not sample sends no span. A request with an invalid header starts a new trace.
 #[tokio::test]
 async fn traceparent_sampling_is_respected_and_invalid_one_replaced() {
     let mut it = Installation::with_users(1).await;

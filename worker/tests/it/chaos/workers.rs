@@ -8,6 +8,8 @@ use tokio::time::sleep;
 
 use super::{Counts, Installation, is_long, scaled};
 
+/// A user may get a mail twice if the worker is killed between sending and recording it. No other mail is repeated, and none is
+/// lost.
 #[tokio::test]
 async fn killed_worker_repeats_only_mails_in_flight() {
     let rounds = scaled(1, 5);
@@ -37,6 +39,7 @@ async fn killed_worker_repeats_only_mails_in_flight() {
     ));
 }
 
+/// Three workers are killed one after the other under load. The others take over the claims when they expire.
 #[tokio::test]
 async fn workers_killed_in_turn_lose_no_mail() {
     let (mails, concurrency) = (scaled(120, 2_000), 4);
@@ -83,6 +86,7 @@ async fn workers_killed_in_turn_lose_no_mail() {
     );
 }
 
+/// A worker that gets SIGTERM releases the mails that it has not begun. Another worker sends them, and no mail arrives twice.
 #[tokio::test]
 async fn terminated_worker_finishes_only_mails_in_flight() {
     let mails = scaled(24, 200);
