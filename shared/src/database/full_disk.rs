@@ -1,33 +1,22 @@
 //! Tests of a full disk on SQLite, where SQLite rolls back the whole transaction with all savepoints.
 //! `PRAGMA max_page_count` fills the disk for one connection, the one that writes.
 
-use sea_orm::{ConnectionTrait as _, DbErr, Statement};
+use sea_orm::{ConnectionTrait as _, DbErr};
 use tempfile::TempDir;
-use tokio::task::{JoinHandle, yield_now};
 
-use crate::database::{Database, Transaction, begin, create};
+use crate::database::{
+    Database, begin,
+    test_table::{open, waiting, write, written},
+};
 
 /// Needs more space than SQLite has free in the file.
 const TOO_MUCH: &str = "INSERT INTO written VALUES (-1, zeroblob(1000000))";
-
-async fn open(folder: &TempDir) -> Database {
-    let url = format!("sqlite://{}/test.db", folder.path().display());
-    let db = create(&url).await.unwrap();
-    let table = "CREATE TABLE IF NOT EXISTS written (n INTEGER, filler BLOB)";
-    db.execute_unprepared(table).await.unwrap();
-    db
-}
 
 async fn limit_pages(db: &Database, pages: u32) {
     let transaction = begin(db).await.unwrap();
     let limit = format!("PRAGMA max_page_count = {pages}");
     transaction.execute_unprepared(&limit).await.unwrap();
     transaction.commit().await.unwrap();
-}
-
-async fn write(transaction: &Transaction, number: i32) -> Result<(), DbErr> {
-    let sql = format!("INSERT INTO written (n) VALUES ({number})");
-    transaction.execute_unprepared(&sql).await.map(drop)
 }
 
 async fn write_alone(db: &Database, number: i32) -> Result<(), DbErr> {
@@ -38,20 +27,7 @@ async fn write_alone(db: &Database, number: i32) -> Result<(), DbErr> {
 
 /// Returns the numbers that another program reads.
 async fn stored(folder: &TempDir) -> Vec<i32> {
-    let db = open(folder).await;
-    let query = "SELECT n FROM written ORDER BY n";
-    let query = Statement::from_string(db.get_database_backend(), query);
-    let rows = db.query_all_raw(query).await.unwrap();
-    let number = |row: &sea_orm::QueryResult| row.try_get_by(0).unwrap();
-    rows.iter().map(number).collect()
-}
-
-/// Starts a caller that waits for a write permit.
-async fn waiting(db: &Database) -> JoinHandle<Transaction> {
-    let db = db.clone();
-    let waiting = tokio::spawn(async move { begin(&db).await.unwrap() });
-    yield_now().await;
-    waiting
+    written(&open(folder).await).await
 }
 
 /// R1
@@ -111,7 +87,7 @@ async fn transaction_after_a_full_disk_takes_no_statement() {
     let second = second.await.unwrap();
     second.execute_unprepared(TOO_MUCH).await.unwrap_err();
 
-    // SQLite is not in a transaction any more: this statement would commit by itself.
+    // SQLite is not in a transaction any more: this statement would be committed alone.
     write(&second, 2).await.unwrap_err();
     second.commit().await.unwrap_err();
     first.await.unwrap().unwrap_err();

@@ -25,6 +25,8 @@ mod postgres_timeouts;
 mod row_reader;
 mod sqlite_group_commit;
 mod stale;
+#[cfg(test)]
+mod test_table;
 mod transaction;
 mod write_check;
 

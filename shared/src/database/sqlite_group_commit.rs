@@ -107,7 +107,7 @@ impl WriteQueue {
 }
 
 impl WritePermit {
-    /// Executes a statement, unless SQLite may have rolled back the transaction: the statement would then commit by itself.
+    /// Executes a statement, unless SQLite may have rolled back the transaction: the statement would then be committed alone.
     pub(super) async fn execute<A>(
         &self,
         statement: impl Future<Output = Result<A, DbErr>>,
@@ -277,43 +277,17 @@ async fn savepoint(group: &DatabaseTransaction) -> Result<DatabaseTransaction, D
 
 #[cfg(test)]
 mod tests {
-    use sea_orm::{ConnectionTrait as _, Statement};
+    use sea_orm::ConnectionTrait as _;
     use tempfile::TempDir;
-    use tokio::task::{JoinHandle, yield_now};
 
     use super::*;
-    use crate::database::{Database, begin, create};
-
-    async fn open(folder: &TempDir) -> Database {
-        let url = format!("sqlite://{}/test.db", folder.path().display());
-        let db = create(&url).await.unwrap();
-        db.execute_unprepared("CREATE TABLE IF NOT EXISTS written (n INTEGER)")
-            .await
-            .unwrap();
-        db
-    }
+    use crate::database::{
+        begin,
+        test_table::{self, open, waiting, written},
+    };
 
     async fn write(transaction: &Transaction, number: i32) {
-        let sql = format!("INSERT INTO written VALUES ({number})");
-        transaction.execute_unprepared(&sql).await.unwrap();
-    }
-
-    async fn written(db: &Database) -> Vec<i32> {
-        let query = Statement::from_string(
-            db.get_database_backend(),
-            "SELECT n FROM written ORDER BY n",
-        );
-        let rows = db.query_all_raw(query).await.unwrap();
-        let number = |row: &sea_orm::QueryResult| row.try_get_by(0).unwrap();
-        rows.iter().map(number).collect()
-    }
-
-    /// Starts a caller that waits for a write permit.
-    async fn waiting(db: &Database) -> JoinHandle<Transaction> {
-        let db = db.clone();
-        let waiting = tokio::spawn(async move { begin(&db).await.unwrap() });
-        yield_now().await;
-        waiting
+        test_table::write(transaction, number).await.unwrap();
     }
 
     #[tokio::test]
@@ -370,7 +344,7 @@ mod tests {
         let second = waiting(&db).await;
         let first_commit = tokio::spawn(first.commit());
         let second = second.await.unwrap();
-        let again = second.execute_unprepared("INSERT INTO written VALUES (1)");
+        let again = second.execute_unprepared("INSERT INTO written (n) VALUES (1)");
         assert!(again.await.is_err());
         drop(second);
 

@@ -14,7 +14,7 @@ use std::{
 
 use chrono::TimeDelta;
 use latchkey_shared::{clock::Clock, models::mail::MailState};
-use latchkey_testing::{Process, RedisServer, TestRedis, WAIT_TIMEOUT, variable};
+use latchkey_testing::{Process, RedisServer, WAIT_TIMEOUT, variable, wait_until};
 use tokio::time::{sleep, timeout};
 
 use crate::test_app::TestApp;
@@ -68,20 +68,12 @@ impl Installation {
             ("BIND", "127.0.0.1:0"),
             ("MEDIA_DIR", "media"),
             ("LIMIT_RESET_IP", "100000/1"),
-            ("LIMIT_MAIL_CAUSE", "100000/1"),
-            ("LIMIT_MAIL_COOLDOWN", "100000/1"),
-            ("LIMIT_MAIL_HOUR", "100000/1"),
-            ("LIMIT_MAIL_DAY", "100000/1"),
             ("LIMIT_REGISTER_IP", "100000/1"),
         ] {
             app.set(key, value);
         }
         let redis = RedisServer::start().await;
-        app.redis = TestRedis::at(&redis.url()).await;
-        app.connections.queue = app.redis.queue();
-        app.set("REDIS_URL", &redis.url());
-        let namespace = app.redis.namespace().to_owned();
-        app.set("REDIS_NAMESPACE", &namespace);
+        app.use_redis(&redis.url()).await;
         Self {
             app,
             redis,
@@ -280,14 +272,7 @@ impl Api {
 
     /// Requests a code until the API accepts the request.
     async fn request_code_until_accepted(&self, email: &str) {
-        let accepted = async {
-            while self.request_code(email).await != 201 {
-                sleep(Duration::from_millis(100)).await;
-            }
-        };
-        timeout(WAIT_TIMEOUT, accepted)
-            .await
-            .expect("the API accepts the request");
+        wait_until(async || self.request_code(email).await == 201).await;
     }
 }
 

@@ -46,8 +46,7 @@ async fn refused_new_connection_defers_without_another() {
         (Stage::Sender, "421 4.3.2 shutting down"),
     ] {
         let app = TestApp::new().await;
-        app.user("ada@example.com").await;
-        let (_, mail) = app.reset("ada@example.com").await;
+        let mail = app.queue_code("ada@example.com").await;
         app.sink.set_fault(Fault::Reply(stage, reply));
 
         assert_eq!(app.deliver(mail).await, Outcome::Deferred);
@@ -78,8 +77,7 @@ async fn ehlo_with(settings: &[(&str, &str)]) -> String {
     for (key, value) in settings {
         app.set(key, value);
     }
-    app.user("ada@example.com").await;
-    let (_, mail) = app.reset("ada@example.com").await;
+    let mail = app.queue_code("ada@example.com").await;
     assert_eq!(app.deliver(mail).await, Outcome::Sent);
     app.sink.commands().remove(0)
 }

@@ -175,8 +175,7 @@ async fn overdue_mail_expires_unsent() {
 #[tokio::test]
 async fn repeated_delivery_sends_mail_once() {
     let app = TestApp::new().await;
-    app.user("ada@example.com").await;
-    let (_, mail) = app.reset("ada@example.com").await;
+    let mail = app.queue_code("ada@example.com").await;
     let delivery = app.delivery();
 
     let outcomes = tokio::join!(

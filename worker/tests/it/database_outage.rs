@@ -6,7 +6,7 @@ use latchkey_worker::database_health::DatabaseHealth;
 use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::time::timeout;
 
-use crate::test_app::TestApp;
+use crate::test_app::{TestApp, get};
 
 /// The number of mails that are queued during the outage.
 const MAILS: usize = 60;
@@ -30,7 +30,7 @@ async fn postgres_outage_is_logged_once_and_pauses_deliveries() {
     app.request_resets(MAILS).await;
     worker.wait_for_line("Dependency failed").await;
     for path in ["/health/ready", "/metrics", "/health/ready"] {
-        reqwest::get(format!("{base}{path}")).await.unwrap();
+        get(&format!("{base}{path}")).await;
     }
     forwarder.restart().await;
 

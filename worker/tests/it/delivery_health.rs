@@ -1,10 +1,9 @@
 //! R2, R3: `doctor` and metrics report a server that refuses the service, but not the refusal of one recipient.
 
 use latchkey_shared::{clock::Clock, models::mail::MailState};
-use latchkey_testing::{Fault, Process, Security, Stage, WAIT_TIMEOUT};
-use tokio::time::{Duration, sleep, timeout};
+use latchkey_testing::{Fault, Process, Security, Stage, wait_for};
 
-use crate::test_app::TestApp;
+use crate::test_app::{TestApp, get};
 
 /// A running worker and the URL of its metrics.
 struct Running {
@@ -36,34 +35,16 @@ impl Running {
 
     /// Waits until deliveries of `count` mails have failed.
     async fn wait_for_failures(&self, count: usize) {
-        let failed = async {
-            while self
-                .app
-                .rows()
-                .await
-                .iter()
-                .filter(|row| row.failure.is_some())
-                .count()
-                < count
-            {
-                sleep(Duration::from_millis(20)).await;
-            }
-        };
-        assert!(
-            timeout(WAIT_TIMEOUT, failed).await.is_ok(),
-            "{:#?}",
-            self.app.rows().await
-        );
+        let rows = async || self.app.rows().await;
+        wait_for("failed deliveries", rows, |rows| {
+            rows.iter().filter(|row| row.failure.is_some()).count() >= count
+        })
+        .await;
     }
 
     /// Returns the causes in the metrics, and the exit code and output of `doctor`.
     async fn health(&self) -> (Vec<String>, Option<i32>, String) {
-        let text = reqwest::get(&self.metrics)
-            .await
-            .unwrap()
-            .text()
-            .await
-            .unwrap();
+        let (_, text) = get(&self.metrics).await;
         let causes: Vec<_> = text
             .lines()
             .filter_map(|line| line.strip_prefix("latchkey_mail_delivery_failing{cause=\""))

@@ -2,11 +2,10 @@
 
 use chrono::TimeDelta;
 use latchkey_shared::models::mail::{self, MailState};
-use latchkey_testing::{Fault, Security, WAIT_TIMEOUT};
+use latchkey_testing::{Fault, Security, WAIT_TIMEOUT, wait_until};
 use latchkey_worker::delivery::Outcome;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
-
-use tokio::time::{Duration, sleep, timeout};
+use tokio::time::timeout;
 
 use crate::test_app::TestApp;
 
@@ -15,8 +14,7 @@ const LATER: TimeDelta = TimeDelta::seconds(3);
 
 /// Checks that a mail is deferred by the fault, and then sent without it.
 async fn assert_deferred_then_sent(mut app: TestApp, fault: Fault) -> TestApp {
-    app.user("ada@example.com").await;
-    let (_, mail) = app.reset("ada@example.com").await;
+    let mail = app.queue_code("ada@example.com").await;
     app.set("SMTP_TIMEOUT_SECONDS", "1");
     app.sink.set_fault(fault.clone());
 
@@ -92,8 +90,7 @@ async fn repeated_mail_has_same_message_id_and_code() {
 async fn permanently_refused_recipient_fails_with_server_reply() {
     let app = TestApp::new().await;
     app.user("ada@example.com").await;
-    app.user("eve@example.com").await;
-    let (_, refused) = app.reset("eve@example.com").await;
+    let refused = app.queue_code("eve@example.com").await;
     let (_, good) = app.reset("ada@example.com").await;
     let eve = vec!["eve@example.com".to_owned()];
     app.sink.set_fault(Fault::RefuseRecipients(eve, 550));
@@ -117,8 +114,7 @@ async fn permanently_refused_recipient_fails_with_server_reply() {
 #[tokio::test]
 async fn claim_is_renewed_during_long_conversation() {
     let app = TestApp::new().await;
-    app.user("ada@example.com").await;
-    let (_, mail) = app.reset("ada@example.com").await;
+    let mail = app.queue_code("ada@example.com").await;
     app.sink.set_fault(Fault::HangAfterData);
     let delivery = app.delivery();
     let first = tokio::spawn(async move { delivery.deliver(mail).await });
@@ -126,12 +122,7 @@ async fn claim_is_renewed_during_long_conversation() {
     let claimed_until = app.row(mail).await.claimed_until;
 
     app.clock.advance(TimeDelta::seconds(5));
-    let renewed = async {
-        while app.row(mail).await.claimed_until == claimed_until {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(WAIT_TIMEOUT, renewed).await.unwrap();
+    wait_until(async || app.row(mail).await.claimed_until != claimed_until).await;
     app.clock.advance(TimeDelta::seconds(5));
 
     assert_eq!(app.deliver(mail).await, Outcome::NotClaimed);
@@ -144,8 +135,7 @@ async fn claim_is_renewed_during_long_conversation() {
 #[tokio::test]
 async fn undeliverable_mail_expires() {
     let app = TestApp::new().await;
-    app.user("ada@example.com").await;
-    let (_, mail) = app.reset("ada@example.com").await;
+    let mail = app.queue_code("ada@example.com").await;
     app.sink.set_fault(Fault::CloseConnections);
 
     let mut outcomes = Vec::new();
@@ -190,8 +180,7 @@ async fn conversation_ends_when_its_mail_expires() {
     let mut app = TestApp::new().await;
     app.clock = latchkey_shared::clock::Clock::system();
     app.set("SMTP_TIMEOUT_SECONDS", "300");
-    app.user("ada@example.com").await;
-    let (_, mail) = app.reset("ada@example.com").await;
+    let mail = app.queue_code("ada@example.com").await;
     let soon = app.clock.now() + TimeDelta::seconds(1);
     mail::Entity::update_many()
         .col_expr(mail::Column::DeliverBefore, Expr::value(soon))

@@ -9,7 +9,7 @@ use latchkey_worker::delivery::Outcome;
 use sea_orm::{ConnectionTrait as _, EntityTrait as _};
 use uuid::Uuid;
 
-use crate::test_app::TestApp;
+use crate::test_app::{TestApp, get};
 
 /// Runs statements on the writing connection.
 async fn execute(db: &Database, sql: &str) {
@@ -114,6 +114,5 @@ async fn sqlite_file_size_limit_worker_names_it() {
     notice(&app).await;
 
     worker.wait_for_line("ulimit -f").await;
-    let answer = reqwest::get(format!("{url}/health/live")).await.unwrap();
-    assert_eq!(answer.status(), 200);
+    assert_eq!(get(&format!("{url}/health/live")).await.0, 200);
 }

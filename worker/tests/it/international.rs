@@ -12,8 +12,7 @@ async fn unicode_domain_is_sent_as_a_label() {
     let mut app = TestApp::new().await;
     app.set("MAIL_FROM", "Latchkey <no-reply@b\u{fc}cher.example>");
     app.sink.offer_extensions(&["8BITMIME"]);
-    app.user("ada@m\u{fc}nchen.example").await;
-    let (_, mail) = app.reset("ada@m\u{fc}nchen.example").await;
+    let mail = app.queue_code("ada@m\u{fc}nchen.example").await;
 
     assert_eq!(app.deliver(mail).await, Outcome::Sent);
 
@@ -27,8 +26,7 @@ async fn unicode_domain_is_sent_as_a_label() {
 #[tokio::test]
 async fn unicode_local_part_without_smtputf8_is_deferred() {
     let app = TestApp::new().await;
-    app.user("j\u{f6}rg@m\u{fc}nchen.example").await;
-    let (_, mail) = app.reset("j\u{f6}rg@m\u{fc}nchen.example").await;
+    let mail = app.queue_code("j\u{f6}rg@m\u{fc}nchen.example").await;
     app.sink.offer_extensions(&["8BITMIME"]);
 
     assert_eq!(app.deliver(mail).await, Outcome::Deferred);

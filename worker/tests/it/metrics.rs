@@ -1,10 +1,9 @@
 //! Metrics and health checks of the worker.
 
 use latchkey_shared::{clock::Clock, models::mail::MailState};
-use latchkey_testing::{Fault, RedisServer, TestRedis, WAIT_TIMEOUT};
-use tokio::time::{Duration, sleep, timeout};
+use latchkey_testing::{Fault, RedisServer, wait_for};
 
-use crate::test_app::TestApp;
+use crate::test_app::{TestApp, get};
 
 /// A restart would not help, so the liveness check passes.
 #[tokio::test]
@@ -27,22 +26,13 @@ async fn smtp_outage_worker_is_live_but_not_ready() {
     assert_eq!(get(&format!("{base}/health/live")).await.0, 200);
 }
 
-async fn get(url: &str) -> (u16, String) {
-    let answer = reqwest::get(url).await.unwrap();
-    (answer.status().as_u16(), answer.text().await.unwrap())
-}
-
 /// Without Redis the worker is degraded and still ready, as it delivers notices.
 #[tokio::test]
 async fn metrics_count_outcomes_and_health_names_dependencies() {
     let mut app = TestApp::new().await;
     app.clock = Clock::system();
     let mut redis = RedisServer::start().await;
-    app.redis = TestRedis::at(&redis.url()).await;
-    app.connections.queue = app.redis.queue();
-    app.set("REDIS_URL", &redis.url());
-    let namespace = app.redis.namespace().to_owned();
-    app.set("REDIS_NAMESPACE", &namespace);
+    app.use_redis(&redis.url()).await;
     app.users(4).await;
     app.sink.set_fault(Fault::RefuseRecipients(
         vec!["user3@example.com".to_owned()],
@@ -90,17 +80,12 @@ async fn metrics_count_outcomes_and_health_names_dependencies() {
     );
 
     redis.kill().await;
-    let degraded = async {
-        loop {
-            let (status, body) = get(&format!("{base}/health/ready")).await;
-            assert_eq!(status, 200, "{body}");
-            if body.contains(r#""status":"degraded""#) {
-                return body;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let body = timeout(WAIT_TIMEOUT, degraded).await.unwrap();
+    let ready = async || get(&format!("{base}/health/ready")).await;
+    let (_, body) = wait_for("degraded", ready, |(status, body)| {
+        assert_eq!(*status, 200, "{body}");
+        body.contains(r#""status":"degraded""#)
+    })
+    .await;
     assert!(
         body.contains(r#""database":"ok""#) && !body.contains(r#""redis":"ok""#),
         "{body}"

@@ -34,8 +34,7 @@ async fn states(app: &TestApp, mails: [Uuid; 3]) -> Vec<MailState> {
 #[tokio::test]
 async fn failed_mails_can_be_listed_and_retried() {
     let app = TestApp::new().await;
-    app.user("ada@example.com").await;
-    let (_, mail) = app.reset("ada@example.com").await;
+    let mail = app.queue_code("ada@example.com").await;
     app.sink.set_fault(Fault::RefuseFirst(1, 550));
     assert_eq!(app.deliver(mail).await, Outcome::Failed);
 
@@ -116,8 +115,7 @@ async fn mails_list_filters_by_kind_recipient_and_time() {
 #[tokio::test]
 async fn mails_cancel_ends_only_queued_mails() {
     let app = TestApp::new().await;
-    app.user("ada@example.com").await;
-    let (_, first) = app.reset("ada@example.com").await;
+    let first = app.queue_code("ada@example.com").await;
     let (_, second) = app.reset("ada@example.com").await;
     assert_eq!(app.deliver(second).await, Outcome::Sent);
 

@@ -1,24 +1,18 @@
 //! While Redis refuses writes, notices are delivered without the queue, and codes are deferred with the reason.
 
 use latchkey_shared::models::mail::{self, MailKind, MailState};
-use latchkey_testing::{
-    Forwarder, RedisRefusal, RedisServer, TestRedis, WAIT_TIMEOUT, wait_for, wait_until,
-};
+use latchkey_testing::{Forwarder, RedisRefusal, RedisServer, WAIT_TIMEOUT, wait_for, wait_until};
 use redis::AsyncCommands as _;
 
-use crate::test_app::TestApp;
+use crate::test_app::{TestApp, get};
 
 /// Creates an app with its own Redis.
 pub(crate) async fn on(url: &str) -> TestApp {
     let mut app = TestApp::new().await;
-    app.redis = TestRedis::at(url).await;
-    let namespace = app.redis.namespace().to_owned();
-    app.set("REDIS_URL", url);
-    app.set("REDIS_NAMESPACE", &namespace);
-    app.connections.queue = app.redis.queue();
-    app.connections.redis = latchkey_shared::redis::connect(url, &namespace)
+    app.use_redis(url).await;
+    app.connections.redis = latchkey_shared::redis::connect(url, app.redis.namespace())
         .await
-        .expect("a Redis of the test's own");
+        .unwrap();
     app
 }
 
@@ -119,14 +113,10 @@ async fn redis_full_is_reported_with_remedy() {
         line.contains("out of memory") && line.contains("maxmemory"),
         "{line}"
     );
-    let get = async |path: &str| {
-        let answer = reqwest::get(format!("{base}{path}")).await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    };
-    let (status, body) = get("/health/ready").await;
+    let (status, body) = get(&format!("{base}/health/ready")).await;
     let expected = r#"{"status":"degraded","database":"ok","redis":"out of memory","smtp":"ok"}"#;
     assert_eq!((status, body.as_str()), (200, expected));
-    let (_, metrics) = get("/metrics").await;
+    let (_, metrics) = get(&format!("{base}/metrics")).await;
     for line in [
         r#"latchkey_dependency_up{dependency="redis"} 0"#,
         r#"latchkey_dependency_up{dependency="database"} 1"#,
@@ -150,10 +140,7 @@ async fn redis_forbidding_commands_is_reported_once() {
     app.clock = latchkey_shared::clock::Clock::system();
     let user = app.user("ada@example.com").await;
     let (worker, base) = app.process_with_metrics(&[]).await;
-    let readiness = async || {
-        let answer = reqwest::get(format!("{base}/health/ready")).await.unwrap();
-        answer.text().await.unwrap()
-    };
+    let readiness = async || get(&format!("{base}/health/ready")).await.1;
     let forbidden = [
         ("-@scripting", MailKind::Welcome),
         ("-zadd", MailKind::Activated),
@@ -229,10 +216,7 @@ async fn read_only_redis_notices_stay_within_budget() {
 async fn redis_keys_of_wrong_type_are_reported() {
     let mut app = TestApp::new().await;
     let (mut worker, base) = app.process_with_metrics(&[]).await;
-    let readiness = async || {
-        let answer = reqwest::get(format!("{base}/health/ready")).await.unwrap();
-        answer.text().await.unwrap()
-    };
+    let readiness = async || get(&format!("{base}/health/ready")).await.1;
     let mut redis = app.redis.connection();
     for name in [":mail-budget:newest", ":smtp-turn"] {
         let key = format!("{}{name}", app.redis.namespace());

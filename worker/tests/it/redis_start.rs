@@ -6,7 +6,10 @@ use latchkey_shared::{
 };
 use latchkey_testing::{RedisRefusal, RedisServer};
 
-use crate::{redis_refusals, test_app::TestApp};
+use crate::{
+    redis_refusals,
+    test_app::{TestApp, get},
+};
 
 async fn on(redis: &RedisServer) -> TestApp {
     let mut app = redis_refusals::on(&redis.url()).await;
@@ -38,10 +41,10 @@ async fn redis_outage_at_start_delays_only_codes() {
         app.wait_for(MailState::Sent, 1).await;
         let line = worker.wait_for_line("Dependency failed").await;
         assert!(line.contains(word) && line.contains(remedy), "{line}");
-        let answer = reqwest::get(format!("{base}/health/ready")).await.unwrap();
+        let (_, body) = get(&format!("{base}/health/ready")).await;
         let expected =
             format!(r#"{{"status":"degraded","database":"ok","redis":"{word}","smtp":"ok"}}"#);
-        assert_eq!(answer.text().await.unwrap(), expected);
+        assert_eq!(body, expected);
         let lines = worker.lines();
         let failed = lines.iter().filter(|it| it.contains("Dependency failed"));
         assert_eq!(failed.count(), 1, "{lines:#?}");

@@ -19,8 +19,7 @@ async fn outcome_of(
     reply: &'static str,
 ) -> Outcome {
     let recipient = format!("user{number}@example.com");
-    app.user(&recipient).await;
-    let (_, mail) = app.reset(&recipient).await;
+    let mail = app.queue_code(&recipient).await;
     app.sink.set_fault(Fault::Reply(stage, reply));
     let outcome = app.deliver(mail).await;
     let row = app.row(mail).await;
@@ -119,8 +118,7 @@ async fn bare_refusal_without_missing_mailbox_defers() {
     ];
     for (number, reply) in replies.into_iter().enumerate() {
         let recipient = format!("user{number}@example.com");
-        app.user(&recipient).await;
-        let (_, mail) = app.reset(&recipient).await;
+        let mail = app.queue_code(&recipient).await;
         app.sink.set_fault(Fault::Reply(Stage::Recipient, reply));
         assert_eq!(app.deliver(mail).await, Outcome::Deferred, "{reply}");
         let failure = app.row(mail).await.failure.expect("a failure");
@@ -142,8 +140,7 @@ async fn unreadable_reply_defers_with_cause_of_stage() {
     ];
     for (number, (stage, expected)) in stages.into_iter().enumerate() {
         let recipient = format!("user{number}@example.com");
-        app.user(&recipient).await;
-        let (_, mail) = app.reset(&recipient).await;
+        let mail = app.queue_code(&recipient).await;
         app.sink.set_fault(Fault::Reply(stage, reply));
         assert_eq!(app.deliver(mail).await, Outcome::Deferred, "{stage:?}");
         let row = app.row(mail).await;
@@ -184,8 +181,7 @@ async fn refusal_at_another_stage_defers_the_mail() {
 #[tokio::test]
 async fn refused_mail_expires_with_the_servers_reply() {
     let app = TestApp::new().await;
-    app.user("ada@example.com").await;
-    let (_, mail) = app.reset("ada@example.com").await;
+    let mail = app.queue_code("ada@example.com").await;
     let reply = "504 5.5.2 <vm>: Helo command rejected: need fully-qualified hostname";
     app.sink.set_fault(Fault::Reply(Stage::Recipient, reply));
     assert_eq!(app.deliver(mail).await, Outcome::Deferred);
@@ -203,8 +199,7 @@ async fn refused_mail_expires_with_the_servers_reply() {
 #[tokio::test]
 async fn secrets_in_replies_are_redacted() {
     let app = TestApp::with(Security::StartTls, Some(("postmaster", "velvet-secret"))).await;
-    app.user("ada.lovelace@example.com").await;
-    let (_, mail) = app.reset("ada.lovelace@example.com").await;
+    let mail = app.queue_code("ada.lovelace@example.com").await;
     for (stage, reply, kept) in [
         (
             Stage::Recipient,

@@ -42,8 +42,7 @@ async fn mailed_code_is_stored_encrypted_only() {
 #[tokio::test]
 async fn code_repeated_by_server_is_not_stored() {
     let app = TestApp::new().await;
-    app.user("ada@example.com").await;
-    let (_, mail) = app.reset("ada@example.com").await;
+    let mail = app.queue_code("ada@example.com").await;
     app.sink.set_fault(Fault::RepeatSubject(554));
 
     assert_eq!(app.deliver(mail).await, Outcome::Deferred);

@@ -110,6 +110,15 @@ impl TestApp {
         app
     }
 
+    /// Uses another Redis for the programs and the queue.
+    pub(crate) async fn use_redis(&mut self, url: &str) {
+        self.redis = TestRedis::at(url).await;
+        self.connections.queue = self.redis.queue();
+        self.set("REDIS_URL", url);
+        let namespace = self.redis.namespace().to_owned();
+        self.set("REDIS_NAMESPACE", &namespace);
+    }
+
     pub(crate) fn set(&mut self, key: &str, value: &str) {
         self.variables.insert(key.to_owned(), value.to_owned());
     }
@@ -231,6 +240,12 @@ impl TestApp {
         (reset, mail.unwrap().id)
     }
 
+    /// Creates an account, stores a reset for it and returns the id of its mail, which is not pushed.
+    pub(crate) async fn queue_code(&self, email: &str) -> Uuid {
+        self.user(email).await;
+        self.reset(email).await.1
+    }
+
     /// Stores a reset for each of `count` users and pushes the mails, as the API does.
     pub(crate) async fn request_resets(&self, count: usize) {
         for number in 0..count {
@@ -333,4 +348,10 @@ impl TestApp {
         assert_eq!(arrived.len(), count, "arrived: {arrived:#?}");
         mails
     }
+}
+
+/// Sends a GET request and returns the response's status and body.
+pub(crate) async fn get(url: &str) -> (u16, String) {
+    let answer = reqwest::get(url).await.unwrap();
+    (answer.status().as_u16(), answer.text().await.unwrap())
 }

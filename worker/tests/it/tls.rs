@@ -6,8 +6,7 @@ use latchkey_worker::delivery::Outcome;
 use crate::test_app::TestApp;
 
 async fn deliver(app: &TestApp) -> Outcome {
-    app.user("ada@example.com").await;
-    let (_, mail) = app.reset("ada@example.com").await;
+    let mail = app.queue_code("ada@example.com").await;
     app.deliver(mail).await
 }
 

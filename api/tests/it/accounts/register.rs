@@ -4,7 +4,7 @@ use latchkey_shared::models::user;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration};
+use crate::support::test_app::{ApiResponse, PASSWORD, PUBLIC_POSTS, TestApp, registration};
 
 /// A picture of two by two pixels, in base64.
 const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAIAAAACCAIAAAD91JpzAAAAFklEQVR4nGM8ISfHwMDAxMDAwMDAAAANBAEIfXHKZgAAAABJRU5ErkJggg==";
@@ -182,15 +182,7 @@ async fn registration_accepts_form_and_multipart() {
 #[tokio::test]
 async fn public_endpoints_ignore_stale_authorization_header() {
     let app = TestApp::new().await;
-    for path in [
-        "/api/register/",
-        "/api/login/",
-        "/auth/refresh/",
-        "/auth/email_request/",
-        "/auth/check_otp/",
-        "/auth/reset_password/",
-        "/auth/logout/",
-    ] {
+    for path in PUBLIC_POSTS {
         let answer = app
             .send(
                 app.request(Method::POST, path)

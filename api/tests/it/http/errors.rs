@@ -7,20 +7,10 @@ use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::{
     http::read_until_closed,
-    support::test_app::{ApiResponse, PASSWORD, TestApp},
+    support::test_app::{ApiResponse, PASSWORD, PUBLIC_POSTS, TestApp},
 };
 
 const JSON: &str = "application/json";
-
-const POSTS: [&str; 7] = [
-    "/api/register/",
-    "/api/login/",
-    "/auth/refresh/",
-    "/auth/email_request/",
-    "/auth/check_otp/",
-    "/auth/reset_password/",
-    "/auth/logout/",
-];
 
 /// Posts a body with this `Content-Type`.
 async fn post(app: &TestApp, path: &str, media_type: &str, body: impl Into<Body>) -> ApiResponse {
@@ -55,7 +45,7 @@ async fn unknown_path_returns_404_problem() {
 #[tokio::test]
 async fn wrong_method_returns_405_problem() {
     let app = TestApp::new().await;
-    for path in POSTS {
+    for path in PUBLIC_POSTS {
         let answer = app.send(app.request(Method::GET, path)).await;
         answer.assert_problem(405, "method-not-allowed");
         assert_eq!(answer.headers["allow"], "POST", "{path}");
@@ -81,7 +71,7 @@ async fn wrong_method_returns_405_problem() {
 #[tokio::test]
 async fn unsupported_media_type_returns_415_problem() {
     let app = TestApp::new().await;
-    for path in POSTS {
+    for path in PUBLIC_POSTS {
         for media_type in [
             "text/plain",
             "application/vnd.api+json",
@@ -116,7 +106,7 @@ async fn json_media_type_with_parameters_is_accepted() {
 #[tokio::test]
 async fn missing_body_is_read_as_empty_form() {
     let app = TestApp::new().await;
-    for path in POSTS {
+    for path in PUBLIC_POSTS {
         app.send(app.request(Method::POST, path))
             .await
             .assert_problem(400, "invalid-input");
@@ -133,7 +123,7 @@ async fn malformed_body_returns_400_problem() {
     let unfinished = "--b\r\nContent-Disposition: form-data; name=\"email\"\r\n\r\na";
     let many: Vec<_> = (0..2_000).map(|number| format!("k{number}=v&")).collect();
     let many = many.concat();
-    for path in POSTS {
+    for path in PUBLIC_POSTS {
         for body in [
             "{",
             "{'email': 'a@b.co'}",
@@ -215,7 +205,7 @@ async fn repeated_form_field_takes_the_last_value() {
 #[tokio::test]
 async fn body_over_the_limit_returns_413_problem() {
     let app = TestApp::new().await;
-    for path in POSTS {
+    for path in PUBLIC_POSTS {
         let size = if path == "/api/register/" {
             9 * 1024 * 1024
         } else {

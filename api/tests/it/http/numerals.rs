@@ -136,12 +136,9 @@ async fn code_in_another_script_or_grouping_is_accepted() {
 async fn numeric_code_gets_its_leading_zeros_back() {
     let app = TestApp::new().await;
     app.logged_in_user("ada@example.com").await;
-    let (token, code) = loop {
-        let (token, code) = app.request_reset("ada@example.com").await;
-        if code.starts_with('0') {
-            break (token, code);
-        }
-    };
+    let (token, code) = app
+        .request_reset_with("ada@example.com", |code| code.starts_with('0'))
+        .await;
     let number: u32 = code.parse().unwrap();
     let body = json!({"token": token, "otp": number});
     let answer = app.post("/auth/check_otp/", body).await;

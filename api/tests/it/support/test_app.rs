@@ -37,6 +37,17 @@ use tokio::net::TcpListener;
 /// A password that the password policy accepts.
 pub(crate) const PASSWORD: &str = "velvet harbour lantern";
 
+/// The calls with a body that need no login.
+pub(crate) const PUBLIC_POSTS: [&str; 7] = [
+    "/api/register/",
+    "/api/login/",
+    "/auth/refresh/",
+    "/auth/email_request/",
+    "/auth/check_otp/",
+    "/auth/reset_password/",
+    "/auth/logout/",
+];
+
 const PROGRAM: &str = env!("CARGO_BIN_EXE_latchkey-api");
 
 /// Settings of every test application.
@@ -379,6 +390,20 @@ impl TestApp {
         let mails = self.mails_to(email).await;
         let code = code_in(mails.last().expect("a mail with a code"));
         (token, code)
+    }
+
+    /// Requests resets until `accepts` returns true for a code.
+    pub(crate) async fn request_reset_with(
+        &self,
+        email: &str,
+        accepts: impl Fn(&str) -> bool,
+    ) -> (String, String) {
+        loop {
+            let (token, code) = self.request_reset(email).await;
+            if accepts(&code) {
+                return (token, code);
+            }
+        }
     }
 
     pub(crate) async fn check_otp(&self, token: &str, otp: &str) -> ApiResponse {

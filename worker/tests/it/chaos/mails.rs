@@ -1,14 +1,12 @@
 //! Overdue mails, invalid rows, and jobs of other versions.
 
-use std::time::Duration;
-
 use apalis_core::backend::TaskSink as _;
 use latchkey_shared::{
     models::mail::{self, MailState, Priority},
     queue::Queue,
 };
+use latchkey_testing::wait_until;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
-use tokio::time::sleep;
 use uuid::Uuid;
 
 use super::{Installation, addresses, scaled, user};
@@ -106,9 +104,7 @@ async fn jobs_of_another_version_are_dropped() {
     let counts = it.report("jobs of another queue format").await;
     counts.assert_none_lost(mails);
     assert_eq!(counts.duplicates, 0);
-    while queue.depth(Priority::High).await.unwrap() > 0 {
-        sleep(Duration::from_millis(20)).await;
-    }
+    wait_until(async || queue.depth(Priority::High).await.unwrap() == 0).await;
     worker.terminate().await;
     assert_eq!(worker.exit().await.code(), Some(0));
 }

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, fs, path::Path};
 
 use super::{Installation, user};
+use crate::test_app::get;
 
 #[tokio::test]
 async fn metrics_match_documentation_and_dashboard() {
@@ -19,8 +20,7 @@ async fn metrics_match_documentation_and_dashboard() {
         (&mut worker, "Metrics and health checks on"),
     ] {
         let url = program.wait_for_url(line).await;
-        let text = reqwest::get(format!("{url}/metrics")).await.unwrap();
-        let text = text.text().await.unwrap();
+        let (_, text) = get(&format!("{url}/metrics")).await;
         let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
         shown.extend(types.map(|line| line.split(' ').next().unwrap().to_owned()));
     }

@@ -1,12 +1,9 @@
 //! A request, its mail and the SMTP conversations share one trace.
 
-use latchkey_testing::{Collector, Fault, Span};
-use tokio::{
-    net::TcpListener,
-    time::{Duration, sleep, timeout},
-};
+use latchkey_testing::{Collector, Fault, Span, wait_for};
+use tokio::net::TcpListener;
 
-use super::{Installation, WAIT_TIMEOUT, user};
+use super::{Installation, user};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
 const CLIENTS_SPAN: &str = "00f067aa0ba902b7";
@@ -192,14 +189,8 @@ async fn log_filter_does_not_filter_traces() {
     it.wait_until_all_sent(1).await;
 
     // Sent by the interval of the exporter, without a shutdown.
-    let arrived = async {
-        while collector.spans().len() < 2 {
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(WAIT_TIMEOUT, arrived).await.expect("spans");
-
-    let spans = collector.spans();
+    let spans = async || collector.spans();
+    let spans = wait_for("two spans", spans, |spans| spans.len() >= 2).await;
     let (delivery, conversation) = (named(&spans, "delivery")[0], named(&spans, "smtp")[0]);
     assert_eq!(delivery.parent_id, "", "the request had no trace");
     assert_eq!(conversation.parent_id, delivery.id);

@@ -1,0 +1,39 @@
+//! A SQLite database with the table `written`, for the tests of group commits.
+
+use sea_orm::{ConnectionTrait as _, DbErr, Statement};
+use tempfile::TempDir;
+use tokio::task::{JoinHandle, yield_now};
+
+use crate::database::{Database, Transaction, begin, create};
+
+/// Opens the database in a folder, and creates the table if it does not exist.
+pub(super) async fn open(folder: &TempDir) -> Database {
+    let url = format!("sqlite://{}/test.db", folder.path().display());
+    let db = create(&url).await.unwrap();
+    let table = "CREATE TABLE IF NOT EXISTS written (n INTEGER, filler BLOB)";
+    db.execute_unprepared(table).await.unwrap();
+    db
+}
+
+/// Inserts a number.
+pub(super) async fn write(transaction: &Transaction, number: i32) -> Result<(), DbErr> {
+    let sql = format!("INSERT INTO written (n) VALUES ({number})");
+    transaction.execute_unprepared(&sql).await.map(drop)
+}
+
+/// Returns the committed numbers.
+pub(super) async fn written(db: &Database) -> Vec<i32> {
+    let query = "SELECT n FROM written ORDER BY n";
+    let query = Statement::from_string(db.get_database_backend(), query);
+    let rows = db.query_all_raw(query).await.unwrap();
+    let number = |row: &sea_orm::QueryResult| row.try_get_by(0).unwrap();
+    rows.iter().map(number).collect()
+}
+
+/// Starts a caller that waits for a write permit.
+pub(super) async fn waiting(db: &Database) -> JoinHandle<Transaction> {
+    let db = db.clone();
+    let waiting = tokio::spawn(async move { begin(&db).await.unwrap() });
+    yield_now().await;
+    waiting
+}
