@@ -34,8 +34,8 @@ pub fn check_host(request: &Request) -> Result<(), ApiError> {
     }
 }
 
-/// Returns whether the response to a request must close the connection: if the request has `Transfer-Encoding`. Hyper drops a
-/// `Content-Length` beside it, which a proxy may have used, so that later bytes could be a smuggled request (RFC 9112, 6.1).
+/// Returns whether the response to a request must close the connection: if the request has `Transfer-Encoding`. Hyper then
+/// ignores `Content-Length`. A proxy may have used it, so that later bytes could be a smuggled request (RFC 9112, 6.1).
 #[must_use]
 pub fn ends_connection(request: &Request) -> bool {
     request.headers().contains_key(header::TRANSFER_ENCODING)

@@ -75,7 +75,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 impl Comparison {
-    /// Returns operations per second beside the limit's.
+    /// Returns operations per second and those of the limit.
     pub(crate) fn rate(&self, name: impl Into<String>, target: Target) -> Measurement {
         Measurement::new(name, self.value, "/s", target).with_limit(self.limit, self.ratio)
     }
@@ -90,7 +90,7 @@ impl Comparison {
         Measurement::new(name, self.value, "ms", target).with_limit(self.limit, self.ratio)
     }
 
-    /// Returns the CPU time per operation, beside the limit's where that is measured.
+    /// Returns the CPU time per operation, and that of the limit if it was measured.
     pub(crate) fn cpu_time(&self, name: &str, target: Target) -> Measurement {
         let cpu_time = self.cpu_time.unwrap_or(f64::NAN);
         let measurement = Measurement::new(format!("{name}, CPU time"), cpu_time, "ms", target);

@@ -234,7 +234,7 @@ pub enum MissingDependency {
     /// Redis cannot be reached.
     #[error(
         "the Redis of REDIS_URL cannot be reached: {0}\n  Start it (redis-server --appendonly yes; Debian: apt-get \
-         install redis-server) or correct REDIS_URL. deploy/dev starts one by itself."
+         install redis-server) or correct REDIS_URL. deploy/dev starts one."
     )]
     Redis(String),
     /// Redis refuses the login or commands.

@@ -1,7 +1,7 @@
 //! The queue: a bounded list of mail ids in Redis, based on apalis-redis. The worker consumes it with apalis.
 //!
 //! The queue carries only the ids of mails. A lost or repeated id does no harm, because the mail's row decides
-//! ([`crate::models::mail::claim`]). This makes apalis-redis 1.0.0 suitable, which by itself is not durable. Its other
+//! ([`crate::models::mail::claim`]). So apalis-redis 1.0.0 is suitable, although it is not durable. Its other
 //! limits and how they are handled:
 //!
 //! - A push goes through a sorted set, and moving ids out of it fails for good above some 8,000 due ids. So pushes stop at

@@ -27,7 +27,7 @@ pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(2);
 /// The timeout of the first connection.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Connects to Redis. The client reconnects by itself. A command fails after [`COMMAND_TIMEOUT`].
+/// Connects to Redis. The client reconnects automatically. A command fails after [`COMMAND_TIMEOUT`].
 ///
 /// During an outage of a Redis that answers, such as loading its data, returns a client that connects at the end of the outage.
 ///

@@ -119,7 +119,7 @@ fn check_scripts(part: &str) -> Result<(), Invalid> {
 }
 
 /// Returns whether a part has Latin letters or digits and a run of Chinese, Japanese or Korean characters that all look like ASCII,
-/// as in `paypa丨`. Beside other such characters (`一郎`) the script is obvious.
+/// as in `paypa丨`. Next to other such characters (`一郎`) the script is obvious.
 fn mixes_cjk_like_ascii(letters: &str) -> bool {
     let mut runs = letters.split(|c| !is_cjk(c)).filter(|run| !run.is_empty());
     !letters.chars().all(is_cjk)

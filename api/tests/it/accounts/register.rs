@@ -194,7 +194,7 @@ async fn public_endpoints_ignore_stale_authorization_header() {
     }
 }
 
-/// P1, P2, P3: A user who chooses a weak password is told the reason. Unit tests of `passwords` cover the edges.
+/// P1, P2, P3: A user who chooses a weak password gets the reason. Unit tests of `passwords` cover the edges.
 #[tokio::test]
 async fn registration_weak_password_is_rejected_with_reason() {
     let app = TestApp::new().await;

@@ -73,7 +73,7 @@ async fn password_change_wrong_current_password_changes_nothing() {
     );
 }
 
-/// A user who chooses a weak new password is told the reason.
+/// A user who chooses a weak new password gets the reason.
 #[tokio::test]
 async fn password_change_weak_password_is_rejected_with_reason() {
     let app = TestApp::new().await;
