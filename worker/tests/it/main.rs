@@ -25,6 +25,7 @@ mod operator;
 #[cfg(test)]
 mod priority;
 mod processes;
+#[cfg(test)]
 mod redis_refusals;
 #[cfg(test)]
 mod redis_start;

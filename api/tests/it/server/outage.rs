@@ -144,10 +144,11 @@ async fn redis_silent_connections_are_replaced() {
     // The requests are more frequent than the idle time after which fred would drop a connection.
     wait_until(async || app.try_login("ada@example.com", PASSWORD).await.status == 200).await;
     let queue = app.redis.queue();
-    wait_until(async || {
+    // Boxed for Clippy's limit on the size of futures.
+    Box::pin(wait_until(async || {
         app.request_reset("ada@example.com").await;
         queue.depth(Priority::High).await.unwrap() > pushed
-    })
+    }))
     .await;
 }
 
