@@ -200,7 +200,7 @@ impl SigningKeys {
         }
     }
 
-    /// Loads the keys once for an unknown key id, unless that was done within the last [`LOOK_UP_COOLDOWN`]. Requests that arrive
+    /// Loads the keys once for an unknown key id, unless that was done within the last `LOOK_UP_COOLDOWN`. Requests that arrive
     /// in the meantime wait for it.
     pub async fn look_up(
         &self,

@@ -5,7 +5,7 @@
 //!
 //! Mails are counted in Redis just before they are sent: once for all workers, outside requests, and only if they have a
 //! recipient. Each kind has its own budget, so that a flood of one kind suppresses no other. While Redis cannot count, the rows of
-//! the mails decide ([`rows`]).
+//! the mails decide (`rows.rs`).
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fred::{clients::Client, error::Error, types::scripts::Script};
