@@ -32,7 +32,7 @@ pub(super) enum KeysCommand {
         #[arg(long)]
         now: bool,
     },
-    /// Revoke a key: its tokens are rejected within 30 seconds. A key that signs is replaced at once
+    /// Revoke a key: API servers reject its tokens after some 30 seconds. A key that signs is replaced at once
     Revoke {
         /// The id of the key
         kid: String,
@@ -137,7 +137,7 @@ async fn revoke(app: &App, kid: &str) -> anyhow::Result<()> {
     }
     transaction.commit().await?;
     print_line(format_args!(
-        "Revoked the key {kid}. Every API server rejects its tokens within 30 seconds."
+        "Revoked the key {kid}. API servers reject its tokens after some 30 seconds."
     ))?;
     if let Some(next) = next {
         print_line(format_args!("Created the key {}. It signs now.", next.kid))?;

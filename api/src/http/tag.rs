@@ -9,7 +9,7 @@ pub enum Tag {
     Account,
     /// Login, logout and refresh of the access token.
     Session,
-    /// Verification of access tokens by other services.
+    /// Public keys for services that verify access tokens.
     Verification,
     /// Password reset in three steps.
     Reset,

@@ -1,6 +1,6 @@
 //! `SECRET_KEY` and `SECRET_KEY_PREVIOUS`.
 
-use std::{iter, str::FromStr};
+use std::iter;
 
 use crate::{
     config::settings::{Environment, Settings},
@@ -12,6 +12,8 @@ use crate::{
 pub struct SecretKeys {
     current: SecretKey,
     previous: Vec<SecretKey>,
+    /// The whole of `SECRET_KEY_PREVIOUS`, as a key may contain a comma or white space.
+    unsplit: Option<SecretKey>,
 }
 
 impl SecretKeys {
@@ -26,10 +28,12 @@ impl SecretKeys {
         {
             check(settings, "SECRET_KEY", key);
         }
-        let previous = settings
-            .text("SECRET_KEY_PREVIOUS")
-            .map_or_else(Vec::new, |text| split(&text));
-        current.map(|current| Self { current, previous })
+        let previous = settings.text("SECRET_KEY_PREVIOUS").unwrap_or_default();
+        Some(Self {
+            current: current?,
+            unsplit: previous.parse().ok(),
+            previous: split(&previous),
+        })
     }
 
     /// Returns a key without earlier ones.
@@ -38,6 +42,7 @@ impl SecretKeys {
         Self {
             current,
             previous: Vec::new(),
+            unsplit: None,
         }
     }
 
@@ -55,19 +60,16 @@ impl SecretKeys {
 
     /// Returns all keys, `SECRET_KEY` first.
     pub fn all(&self) -> impl Iterator<Item = &SecretKey> {
-        iter::once(&self.current).chain(&self.previous)
+        iter::once(&self.current)
+            .chain(&self.previous)
+            .chain(&self.unsplit)
     }
 }
 
-/// Splits a list of keys, which are separated by commas or white space. The whole text may also be one key with such characters.
+/// Splits a list of keys, which are separated by commas or white space.
 fn split(text: &str) -> Vec<SecretKey> {
-    let parts = text.split(|c: char| c == ',' || c.is_whitespace());
-    let mut keys: Vec<_> = parts.filter(|part| !part.is_empty()).collect();
-    if keys.len() > 1 {
-        keys.push(text);
-    }
-    keys.into_iter()
-        .filter_map(|key| SecretKey::from_str(key).ok())
+    text.split(|c: char| c == ',' || c.is_whitespace())
+        .filter_map(|key| key.parse().ok())
         .collect()
 }
 

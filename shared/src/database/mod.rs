@@ -17,16 +17,14 @@ use sea_orm::{
 };
 
 mod error;
-#[cfg(test)]
-mod full_disk;
 mod permits;
 mod pgbouncer;
 mod postgres_timeouts;
 mod row_reader;
 mod sqlite_group_commit;
-mod stale;
+mod stale_connections;
 #[cfg(test)]
-mod test_table;
+mod tests;
 mod transaction;
 mod write_check;
 
@@ -35,7 +33,7 @@ pub use crate::database::error::{Outage, describe};
 use crate::database::permits::{ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, ConnectionPermits};
 pub(crate) use crate::database::row_reader::RowReader;
 use crate::database::sqlite_group_commit::{BUSY_TIMEOUT, WriteQueue};
-use crate::database::stale::StaleConnections;
+use crate::database::stale_connections::StaleConnections;
 pub use crate::database::transaction::Transaction;
 
 /// Why the database cannot be opened.

@@ -9,7 +9,7 @@ use sea_orm::{
 };
 use tokio::time::timeout;
 
-use crate::database::{permits::record_acquired, stale::StaleConnections};
+use crate::database::{permits::record_acquired, stale_connections::StaleConnections};
 
 /// The timeout of a statement, including its wait for locks.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);

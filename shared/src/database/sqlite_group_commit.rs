@@ -28,7 +28,7 @@ use tokio::{
 use crate::database::{
     SqliteFile, Transaction,
     error::{Outage, file_locked, file_moved, is_acquire_timeout},
-    stale::StaleConnections,
+    stale_connections::StaleConnections,
 };
 
 /// The maximum time in the write queue.
@@ -283,7 +283,7 @@ mod tests {
     use super::*;
     use crate::database::{
         begin,
-        test_table::{self, open, waiting, written},
+        tests::test_table::{self, open, waiting, written},
     };
 
     async fn write(transaction: &Transaction, number: i32) {

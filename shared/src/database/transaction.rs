@@ -10,7 +10,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use crate::database::{
     permits::ConnectionPermits, postgres_timeouts::with_timeout, sqlite_group_commit::WritePermit,
-    stale::StaleConnections,
+    stale_connections::StaleConnections,
 };
 
 /// A transaction. Rolled back on drop unless committed.

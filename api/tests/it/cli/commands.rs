@@ -5,7 +5,10 @@ use latchkey_migration::{Migrator, MigratorTrait as _};
 use latchkey_testing::{Process, closed_pipe, full_disk};
 use reqwest::Method;
 
-use crate::support::test_app::{PASSWORD, TestApp};
+use crate::{
+    cli::contains_all,
+    support::test_app::{PASSWORD, TestApp},
+};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_latchkey-api");
 
@@ -14,13 +17,6 @@ async fn run(app: &TestApp, arguments: &[&str], expected: i32) -> String {
     let (code, output) = app.process(arguments).output().await;
     assert_eq!(code, Some(expected), "{arguments:?}: {output}");
     output
-}
-
-#[track_caller]
-fn contains_all(output: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(output.contains(part), "{part} is not in: {output}");
-    }
 }
 
 /// Operators manage accounts without the dashboard. Owners learn of their activation once.

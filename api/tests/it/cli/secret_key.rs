@@ -2,21 +2,25 @@
 
 use latchkey_shared::{
     config::secret_keys::SecretKeys,
-    crypto::secret_key::SecretKey,
+    crypto::{data_keys::DataKeys, secret_key::SecretKey},
     models::{audit, data_key},
 };
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 
-use crate::support::test_app::{PASSWORD, TestApp};
+use crate::{
+    cli::contains_all,
+    support::test_app::{PASSWORD, TestApp},
+};
 
 const NEW_KEY: &str = "kPq7vR2mXw9sT4nB8hJ3fL6dG1cZ5yA0";
 
-#[track_caller]
-fn contains_all(output: &str, parts: &[&str]) {
-    for part in parts {
-        assert!(output.contains(part), "{part} is not in: {output}");
-    }
+/// Uses a server that has opened the data keys with the new key alone. Returns the data keys.
+async fn use_server_with_new_key(app: &mut TestApp) -> DataKeys {
+    let secrets = SecretKeys::only(NEW_KEY.parse().unwrap());
+    let keys = data_key::load(&app.database.db, &secrets).await.unwrap();
+    app.base = app.api_with_keys(&keys).await;
+    keys
 }
 
 /// Owners stay logged in, use the codes that they have, and the audit log stays verifiable.
@@ -35,9 +39,7 @@ async fn changed_secret_key_keeps_sessions_codes_and_audit_log() {
     let output = app.run(&["secrets", "status"], 0).await;
     contains_all(&output, &["Remove SECRET_KEY_PREVIOUS"]);
 
-    let secrets = SecretKeys::only(NEW_KEY.parse().unwrap());
-    let keys = data_key::load(&app.database.db, &secrets).await.unwrap();
-    app.base = app.api_with_keys(&keys).await;
+    let keys = use_server_with_new_key(&mut app).await;
     let refreshed = app
         .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
         .await;
@@ -45,6 +47,13 @@ async fn changed_secret_key_keeps_sessions_codes_and_audit_log() {
     let body = json!({"token": reset_token, "otp": code});
     let checked = app.post("/auth/check_otp/", body).await;
     assert_eq!(checked.status, 200, "{checked:?}");
+    let mailbox = app.user("ada@example.com").await.email_key;
+    let fingerprint = |keys: &DataKeys| keys.fingerprints().of_mailbox(&mailbox);
+    assert_eq!(
+        fingerprint(&keys),
+        fingerprint(&app.database.keys),
+        "Redis has the counters under this name"
+    );
     audit::verify(&app.database.db, &keys.audit_key(), None)
         .await
         .unwrap();
@@ -97,9 +106,7 @@ async fn lost_secret_key_ends_sessions_but_keeps_accounts() {
     );
     let output = app.run(&["secrets", "replace-lost", "--yes"], 0).await;
     contains_all(&output, &["Replaced 0 data key(s)"]);
-    let secrets = SecretKeys::only(NEW_KEY.parse().unwrap());
-    let keys = data_key::load(&app.database.db, &secrets).await.unwrap();
-    app.base = app.api_with_keys(&keys).await;
+    use_server_with_new_key(&mut app).await;
     let refreshed = app
         .post("/auth/refresh/", json!({"refresh": tokens.refresh}))
         .await;

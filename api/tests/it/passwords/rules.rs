@@ -123,11 +123,16 @@ async fn unreadable_breach_file_returns_503() {
     let app = TestApp::with(&[("BREACHED_PASSWORDS_FILE", &path)]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
     drop(file);
+    for content in [None, Some("")] {
+        if let Some(content) = content {
+            std::fs::write(&path, content).unwrap();
+        }
 
-    let answer = change(&app, &tokens.access, "yet another morning").await;
+        let answer = change(&app, &tokens.access, "yet another morning").await;
 
-    answer.assert_problem(503, "unavailable");
-    assert!(!answer.body.to_string().contains(&path), "{answer:?}");
+        answer.assert_problem(503, "unavailable");
+        assert!(!answer.body.to_string().contains(&path), "{answer:?}");
+    }
     app.login("ada@example.com", PASSWORD).await;
     let file = breach_file();
     std::fs::copy(file.path(), &path).unwrap();

@@ -4,9 +4,9 @@
 //! code, token or text: the worker renders the text when it sends the mail. [`crate::outbox`] creates the rows and notifies
 //! the worker.
 
-mod budget;
 mod claims;
 pub mod delivery_health;
+mod earlier_mails;
 mod kind;
 mod lists;
 mod maintenance;
@@ -16,11 +16,11 @@ use chrono::{DateTime, Utc};
 use sea_orm::{IntoActiveModel as _, entity::prelude::*};
 
 pub use crate::models::mail::{
-    budget::{CountedMails, count_earlier},
     claims::{
         claim, end, extend_claim, mark_sent, release_claim, renew_claims, reschedule,
         set_recipient, take_due,
     },
+    earlier_mails::{CountedMails, count_earlier},
     kind::{BudgetCause, MailKind, Priority},
     lists::{
         Filter, ProblemCounts, count_problems, count_queued_and_recent, last_sent, list,

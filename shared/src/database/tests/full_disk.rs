@@ -6,7 +6,7 @@ use tempfile::TempDir;
 
 use crate::database::{
     Database, begin,
-    test_table::{open, waiting, write, written},
+    tests::test_table::{open, waiting, write, written},
 };
 
 /// Needs more space than SQLite has free in the file.

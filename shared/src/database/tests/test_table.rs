@@ -7,7 +7,7 @@ use tokio::task::{JoinHandle, yield_now};
 use crate::database::{Database, Transaction, begin, create};
 
 /// Opens the database in a folder, and creates the table if it does not exist.
-pub(super) async fn open(folder: &TempDir) -> Database {
+pub(in crate::database) async fn open(folder: &TempDir) -> Database {
     let url = format!("sqlite://{}/test.db", folder.path().display());
     let db = create(&url).await.unwrap();
     let table = "CREATE TABLE IF NOT EXISTS written (n INTEGER, filler BLOB)";
@@ -16,13 +16,16 @@ pub(super) async fn open(folder: &TempDir) -> Database {
 }
 
 /// Inserts a number.
-pub(super) async fn write(transaction: &Transaction, number: i32) -> Result<(), DbErr> {
+pub(in crate::database) async fn write(
+    transaction: &Transaction,
+    number: i32,
+) -> Result<(), DbErr> {
     let sql = format!("INSERT INTO written (n) VALUES ({number})");
     transaction.execute_unprepared(&sql).await.map(drop)
 }
 
 /// Returns the committed numbers.
-pub(super) async fn written(db: &Database) -> Vec<i32> {
+pub(in crate::database) async fn written(db: &Database) -> Vec<i32> {
     let query = "SELECT n FROM written ORDER BY n";
     let query = Statement::from_string(db.get_database_backend(), query);
     let rows = db.query_all_raw(query).await.unwrap();
@@ -31,7 +34,7 @@ pub(super) async fn written(db: &Database) -> Vec<i32> {
 }
 
 /// Starts a caller that waits for a write permit.
-pub(super) async fn waiting(db: &Database) -> JoinHandle<Transaction> {
+pub(in crate::database) async fn waiting(db: &Database) -> JoinHandle<Transaction> {
     let db = db.clone();
     let waiting = tokio::spawn(async move { begin(&db).await.unwrap() });
     yield_now().await;
