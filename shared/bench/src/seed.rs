@@ -65,8 +65,8 @@ pub(crate) async fn create_accounts(
              'User ' || i, '{hash}', '+201001234567', true, true, false, false, {now} FROM {numbers}"
         ),
         format!(
-            "INSERT INTO sessions (id, user_id, secret_hash, user_agent, client_ip, created_at, last_used_at, expires_at) \
-             SELECT {id}, i, 'none', 'bench', '127.0.0.1', {now}, {now}, {later} FROM {numbers}"
+            "INSERT INTO sessions (id, user_id, secret_hash, user_agent, client_ip, created_at, last_used_at, expires_at, \
+             rotation_times) SELECT {id}, i, 'none', 'bench', '127.0.0.1', {now}, {now}, {later}, '' FROM {numbers}"
         ),
         // These events are not part of the chain. Latchkey appends to the head and does not verify the chain here.
         format!(
