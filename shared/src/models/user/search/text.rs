@@ -91,20 +91,23 @@ fn in_postgres(word: &Word) -> Condition {
             None => indexed().like(pattern(word)),
         }
     };
+    let begins = |word: &str| -> SimpleExpr {
+        let like = |before: &str| {
+            indexed().like(LikeExpr::new(format!("{before}{}%", escape(word))).escape('\\'))
+        };
+        like("").or(like("% "))
+    };
     let mut condition = Condition::any();
     for spelling in word.spellings() {
         let lower = spelling.to_lowercase();
-        if is_short(&word.text) {
-            let begins = |before: &str| LikeExpr::new(format!("{before}{}%", escape(&lower)));
-            condition = condition
-                .add(indexed().like(begins("").escape('\\')))
-                .add(indexed().like(begins("% ").escape('\\')));
-            continue;
-        }
-        condition = condition.add(contains(&lower));
-        if lower != spelling {
-            // With an ASCII-only locale, PostgreSQL's lower() does not change other letters.
-            condition = condition.add(contains(spelling));
+        // With an ASCII-only locale, PostgreSQL's lower() does not change other letters.
+        let as_typed = Some(spelling).filter(|spelling| *spelling != lower);
+        for text in std::iter::once(&*lower).chain(as_typed) {
+            condition = if is_short(&word.text) {
+                condition.add(begins(text))
+            } else {
+                condition.add(contains(text))
+            };
         }
     }
     condition.add_option(word.key.as_deref().map(contains))
