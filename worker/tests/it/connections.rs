@@ -10,6 +10,8 @@ use tokio::{
 
 use crate::test_app::TestApp;
 
+const EACH_SECURITY: [Security; 3] = [Security::Plain, Security::StartTls, Security::Implicit];
+
 /// Delivers 24 concurrent codes by one worker, and checks that each took one attempt.
 async fn deliver_at_once(fault: Fault) {
     let mut app = TestApp::new().await;
@@ -229,35 +231,38 @@ async fn positive_reply_of_another_kind_defers() {
     }
 }
 
-/// R3: a reply in advance is not taken for the reply to the next mail on the same connection.
+/// R3: a reply in advance is not taken for the reply to the next mail on the same connection, neither without TLS nor inside it.
 #[tokio::test]
 async fn reply_in_advance_is_not_that_of_the_next_mail() {
-    let app = TestApp::new().await;
-    app.user("ada@example.com").await;
-    let delivery = app.delivery();
-    let (_, first) = app.reset("ada@example.com").await;
-    app.sink
-        .set_fault(Fault::Reply(Stage::Body, "250 ok\r\n250 extra"));
-    assert_eq!(delivery.deliver(first).await.unwrap(), Outcome::Sent);
+    for security in EACH_SECURITY {
+        let app = TestApp::with(security, None).await;
+        app.user("ada@example.com").await;
+        let delivery = app.delivery();
+        let (_, first) = app.reset("ada@example.com").await;
+        app.sink
+            .set_fault(Fault::Reply(Stage::Body, "250 ok\r\n250 extra"));
+        assert_eq!(delivery.deliver(first).await.unwrap(), Outcome::Sent);
 
-    let (_, second) = app.reset("ada@example.com").await;
-    app.sink
-        .set_fault(Fault::Reply(Stage::Body, "554 5.7.1 rejected as spam"));
-    assert_eq!(delivery.deliver(second).await.unwrap(), Outcome::Deferred);
+        let (_, second) = app.reset("ada@example.com").await;
+        app.sink
+            .set_fault(Fault::Reply(Stage::Body, "554 5.7.1 rejected as spam"));
+        assert_eq!(delivery.deliver(second).await.unwrap(), Outcome::Deferred);
+    }
 }
 
 /// R3: parsing a reply of many short lines takes no time that the timeout cannot end.
 #[tokio::test]
 async fn reply_of_many_lines_defers() {
-    let app = TestApp::new().await;
-    app.user("ada@example.com").await;
-    let lines = format!("{}250 ok", "250-x\r\n".repeat(201));
-    app.sink
-        .set_fault(Fault::Reply(Stage::Sender, lines.leak()));
-    let (_, mail) = app.reset("ada@example.com").await;
-    assert_eq!(app.deliver(mail).await, Outcome::Deferred);
-    let reason = app.row(mail).await.last_error.unwrap_or_default();
-    assert!(reason.contains("more than 200 lines"), "{reason}");
+    let lines = &*format!("{}250 ok", "250-x\r\n".repeat(201)).leak();
+    for security in EACH_SECURITY {
+        let app = TestApp::with(security, None).await;
+        app.user("ada@example.com").await;
+        app.sink.set_fault(Fault::Reply(Stage::Sender, lines));
+        let (_, mail) = app.reset("ada@example.com").await;
+        assert_eq!(app.deliver(mail).await, Outcome::Deferred);
+        let reason = app.row(mail).await.last_error.unwrap_or_default();
+        assert!(reason.contains("more than 200 lines"), "{reason}");
+    }
 }
 
 /// R3: an attacker in the network cannot add replies in plaintext that count inside TLS (CVE-2011-0411 and its kind).

@@ -19,8 +19,8 @@ use lettre::{
     transport::smtp::{
         self,
         authentication::{Credentials, DEFAULT_MECHANISMS},
-        client::{AsyncSmtpConnection, TlsParameters},
-        commands::Ehlo,
+        client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters},
+        commands::{Ehlo, Starttls},
         extension::ClientId,
     },
 };
@@ -40,12 +40,14 @@ use crate::{
 
 mod conversation;
 mod failure;
-mod implicit_tls;
+mod replies;
 mod stream;
+mod tls;
 mod wording;
 
 use crate::transport::smtp::{
     failure::{SmtpFailure, Stage},
+    replies::{Replies, UNSOLICITED},
     stream::{LimitedStream, ReceivedBytes},
 };
 
@@ -188,29 +190,61 @@ impl Smtp {
 
     async fn connect(&self) -> Result<Connection, SmtpFailure> {
         let received = ReceivedBytes::default();
-        let mut smtp = self.greet(received.clone()).await?;
-        if let Some(tls) = self.tls.clone().filter(|_| self.uses_starttls(&smtp)) {
-            let upgraded = smtp.starttls(tls, &self.ehlo_name).await;
-            upgraded.map_err(SmtpFailure::at(Stage::Connection))?;
-        }
+        let tcp = LimitedStream::connect(&self.url.host, self.url.port, received.clone())
+            .await
+            .map_err(|error| SmtpFailure::to_connect(&error))?;
+        let mut smtp = match self.tls.clone() {
+            Some(tls) if self.url.tls == Tls::Implicit => {
+                let stream = tls::start(tcp, tls).await;
+                let stream = stream.map_err(SmtpFailure::at(Stage::Connection))?;
+                self.greet(Replies::new(stream)).await?
+            }
+            Some(tls) => self.greet_and_start_tls(tcp, tls).await?,
+            None => self.greet(Replies::new(tcp)).await?,
+        };
         self.authenticate(&mut smtp).await?;
         Ok(Connection { smtp, received })
     }
 
-    /// Connects, starts TLS if it is implicit, and sends `EHLO`.
-    async fn greet(&self, received: ReceivedBytes) -> Result<AsyncSmtpConnection, SmtpFailure> {
-        let tcp = LimitedStream::connect(&self.url.host, self.url.port, received)
-            .await
-            .map_err(|error| SmtpFailure::to_connect(&error))?;
-        let stream = match self.tls.clone().filter(|_| self.url.tls == Tls::Implicit) {
-            Some(tls) => implicit_tls::start(tcp, tls)
-                .await
-                .map_err(SmtpFailure::at(Stage::Connection))?,
-            None => tcp,
-        };
-        AsyncSmtpConnection::connect_with_transport(stream, &self.ehlo_name)
+    /// Reads the greeting and sends `EHLO`.
+    async fn greet(
+        &self,
+        stream: impl AsyncTokioStream + 'static,
+    ) -> Result<AsyncSmtpConnection, SmtpFailure> {
+        AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.ehlo_name)
             .await
             .map_err(SmtpFailure::at(Stage::Connection))
+    }
+
+    /// Connects without TLS and starts it with `STARTTLS`, if the server offers it or it is required. lettre would put TLS below
+    /// its own reader of replies, so the connection with TLS is another of lettre's, on the same socket.
+    async fn greet_and_start_tls(
+        &self,
+        tcp: LimitedStream,
+        tls: TlsParameters,
+    ) -> Result<AsyncSmtpConnection, SmtpFailure> {
+        let (plain, tcp) = tcp
+            .try_clone()
+            .map_err(|error| SmtpFailure::to_connect(&error))?;
+        let plain = Replies::new(plain);
+        let unread = plain.unread();
+        let mut smtp = self.greet(plain).await?;
+        if !smtp.can_starttls() {
+            return if self.url.tls == Tls::Opportunistic {
+                Ok(smtp)
+            } else {
+                let message = "the server does not offer STARTTLS";
+                Err(SmtpFailure::before(Stage::Connection, message))
+            };
+        }
+        let ready = smtp.command(Starttls).await;
+        ready.map_err(SmtpFailure::at(Stage::Connection))?;
+        if unread.is_some() {
+            return Err(SmtpFailure::before(Stage::Connection, UNSOLICITED));
+        }
+        let stream = tls::start(tcp, tls).await;
+        let stream = stream.map_err(SmtpFailure::at(Stage::Connection))?;
+        self.greet(Replies::after_greeting(stream)).await
     }
 
     async fn authenticate(&self, connection: &mut AsyncSmtpConnection) -> Result<(), SmtpFailure> {
@@ -247,15 +281,6 @@ impl Smtp {
                  password at the provider, or use a relay that accepts a password",
                 mechanisms.join(", ")
             )
-        }
-    }
-
-    /// Returns whether to send `STARTTLS`. If TLS is required and not offered, the command fails.
-    fn uses_starttls(&self, connection: &AsyncSmtpConnection) -> bool {
-        match self.url.tls {
-            Tls::Required => true,
-            Tls::Opportunistic => connection.can_starttls(),
-            Tls::Implicit | Tls::None => false,
         }
     }
 

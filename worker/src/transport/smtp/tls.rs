@@ -1,4 +1,4 @@
-//! TLS from the first byte (RFC 8314, section 3.3) on a stream that lettre did not open.
+//! TLS on a stream that lettre did not open: from the first byte (RFC 8314, section 3.3) or after `STARTTLS` (RFC 3207).
 #![expect(
     deprecated,
     reason = "lettre marks its stream as not meant to be public, and has no other way to start TLS on an open connection"
@@ -18,18 +18,20 @@ use lettre::transport::smtp::{
 };
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use crate::transport::smtp::stream::LimitedStream;
+
 /// lettre's TLS stream with tokio's traits, so that a connection can be created with it.
 #[derive(Debug)]
-struct TlsStream(AsyncNetworkStream);
+pub(super) struct TlsStream(AsyncNetworkStream);
 
 /// Starts TLS.
 pub(super) async fn start(
-    stream: Box<dyn AsyncTokioStream>,
+    stream: LimitedStream,
     parameters: TlsParameters,
-) -> Result<Box<dyn AsyncTokioStream>, smtp::Error> {
-    let mut stream = AsyncNetworkStream::use_existing_tokio1(stream);
+) -> Result<TlsStream, smtp::Error> {
+    let mut stream = AsyncNetworkStream::use_existing_tokio1(Box::new(stream));
     stream.upgrade_tls(parameters).await?;
-    Ok(Box::new(TlsStream(stream)))
+    Ok(TlsStream(stream))
 }
 
 impl AsyncTokioStream for TlsStream {
