@@ -78,6 +78,8 @@ pub struct Profile;
 #[OpenApi]
 impl Profile {
     /// Get your profile
+    ///
+    /// Profile fields that you have not set are null.
     #[oai(
         path = "/api/user",
         method = "get",

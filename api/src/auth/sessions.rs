@@ -78,6 +78,8 @@ impl Sessions {
     }
 
     /// End one of your sessions
+    ///
+    /// Its refresh token and access tokens stop working at once.
     #[oai(
         path = "/auth/sessions/:id",
         method = "delete",

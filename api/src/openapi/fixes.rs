@@ -4,12 +4,22 @@ use serde_json::{Map, Value, json};
 
 /// Applies every correction.
 pub(super) fn apply(document: &mut Value) {
+    // The server that the document was loaded from (RFC 3986, 4.2).
+    document["servers"] = json!([{"url": "/"}]);
     strip_charsets(document);
     fix_schemas(&mut document["components"]["schemas"]);
     name_bodies(document);
     restore_slashes(document);
     describe_answers(document);
+    declare_public_calls(document);
     order_tags(document);
+}
+
+/// Declares that calls without a security scheme need no login (OpenAPI 3.0.3, 4.8.10).
+fn declare_public_calls(document: &mut Value) {
+    for call in calls(document).filter_map(Value::as_object_mut) {
+        call.entry("security").or_insert_with(|| json!([]));
+    }
 }
 
 /// Removes `; charset=utf-8` from media types: some generators do not accept it, and JSON is always UTF-8.
@@ -70,7 +80,7 @@ fn fix_schemas(schemas: &mut Value) {
     let act = schemas.remove("BulkAction");
     for (name, schema) in schemas.iter_mut() {
         let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
-        let Some(members) = schema["properties"].as_object_mut() else {
+        let Some(members) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
             continue;
         };
         for (member, description) in members.iter_mut() {

@@ -72,8 +72,8 @@ impl Description {
         }
         let schemas = document["components"]["schemas"].as_object_mut();
         for schema in schemas.into_iter().flat_map(Map::values_mut) {
-            for name in ["password", "new_password"] {
-                if let Some(password) = schema["properties"].get_mut(name) {
+            for password in ["/properties/password", "/properties/new_password"] {
+                if let Some(password) = schema.pointer_mut(password) {
                     set_min_length(password, installation.min_password);
                 }
             }

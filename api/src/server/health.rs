@@ -206,6 +206,8 @@ pub struct Health;
 #[OpenApi]
 impl Health {
     /// Liveness check
+    ///
+    /// Checks only that the process answers. If it fails, restart the process.
     #[oai(
         path = "/health/live",
         method = "get",
@@ -223,6 +225,8 @@ impl Health {
     }
 
     /// Readiness check
+    ///
+    /// Checks the dependencies with a read and a write. If it fails, send no requests to this server.
     #[oai(
         path = "/health/ready",
         method = "get",
