@@ -31,7 +31,7 @@ use crate::{
 
 /// The time for which a replaced refresh token returns the current one. It allows a client to retry after a lost answer, even if
 /// the database used its timeout of 5 seconds, and several tabs of a browser to refresh at once, one after the other.
-const REPLAY_WINDOW: TimeDelta = TimeDelta::seconds(10);
+const REUSE_WINDOW: TimeDelta = TimeDelta::seconds(10);
 
 /// A refresh token.
 #[derive(Debug, Object)]
@@ -122,7 +122,7 @@ impl PresentedToken {
             .matches(self.id.expose(), &self.session.secret_hash)
     }
 
-    /// Returns the session's current token and the time of its issue, if this token was replaced within [`REPLAY_WINDOW`].
+    /// Returns the session's current token and the time of its issue, if this token was replaced within [`REUSE_WINDOW`].
     /// Finds the current token by deriving the successors of this one.
     pub(crate) fn current_if_just_replaced(&self, app: &App) -> Option<(TokenId, DateTime<Utc>)> {
         let times = self.session.rotation_times.as_slice();
@@ -134,7 +134,7 @@ impl PresentedToken {
                 .matches(token.expose(), &self.session.secret_hash)
             {
                 let issued = *times.first()?;
-                return (app.now() < *replaced + REPLAY_WINDOW).then_some((token, issued));
+                return (app.now() < *replaced + REUSE_WINDOW).then_some((token, issued));
             }
         }
         None
@@ -170,7 +170,7 @@ async fn find(app: &App, token: &RefreshToken) -> Result<PresentedToken, ApiErro
 }
 
 /// Returns the next refresh token. Concurrent uses rotate once and return the same token. The use of a token that was replaced
-/// before [`REPLAY_WINDOW`] means that two clients have it, and ends the session.
+/// before [`REUSE_WINDOW`] means that two clients have it, and ends the session.
 async fn rotate(
     app: &App,
     presented: &PresentedToken,
@@ -185,7 +185,7 @@ async fn rotate(
         app.token_hasher.hash(next.expose()),
     );
     let session = &presented.session;
-    let times = session.rotation_times.with(now, REPLAY_WINDOW);
+    let times = session.rotation_times.with(now, REUSE_WINDOW);
     if session::rotate(&app.db, session.id, current_hash, next_hash, times, now).await? {
         return Ok(app.tokens.refresh(&presented.session, &next, now));
     }
@@ -217,7 +217,7 @@ pub(crate) async fn revoke_on_reuse(
     if !session::revoke(&transaction, presented.session.id, now).await? {
         return Ok(());
     }
-    let kind = MailKind::TokenReplayed;
+    let kind = MailKind::TokenReused;
     let mail = app
         .outbox
         .insert_notice(&transaction, kind, &presented.user, audit.request_id(), now)

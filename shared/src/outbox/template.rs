@@ -60,7 +60,7 @@ pub enum Content {
     /// A client tried to register with the owner's email.
     AddressTaken,
     /// A replaced refresh token was used again.
-    TokenReplayed {
+    TokenReused {
         /// When the token was used.
         at: DateTime<Utc>,
     },
@@ -166,12 +166,12 @@ impl Content {
                 render!(subject, "address_taken.txt", "address_taken.html", branding)
             }
             Self::ResetAsked => render!(subject, "reset_asked.txt", "reset_asked.html", branding),
-            Self::TokenReplayed { at } => {
+            Self::TokenReused { at } => {
                 let at = &*format_time(*at);
                 render!(
                     subject,
-                    "token_replayed.txt",
-                    "token_replayed.html",
+                    "token_reused.txt",
+                    "token_reused.html",
                     branding,
                     at
                 )
@@ -197,7 +197,7 @@ impl Content {
             Self::Activated => format!("Your {product} account is active"),
             Self::AddressTaken => format!("You have a {product} account already"),
             Self::ResetAsked => format!("Please set a new {product} password"),
-            Self::TokenReplayed { .. } => {
+            Self::TokenReused { .. } => {
                 format!("A device was logged out of your {product} account")
             }
             Self::EmailChanged { .. } => {
@@ -216,7 +216,7 @@ impl Content {
             MailKind::Welcome => Self::Welcome,
             MailKind::Activated => Self::Activated,
             MailKind::AddressTaken => Self::AddressTaken,
-            MailKind::TokenReplayed => Self::TokenReplayed { at },
+            MailKind::TokenReused => Self::TokenReused { at },
             MailKind::ResetAsked => Self::ResetAsked,
             MailKind::EmailChanged => Self::EmailChanged { at },
         })
@@ -263,7 +263,7 @@ mod tests {
             ("activated", Content::Activated),
             ("reset_asked", Content::ResetAsked),
             ("address_taken", Content::AddressTaken),
-            ("token_replayed", Content::TokenReplayed { at }),
+            ("token_reused", Content::TokenReused { at }),
             ("email_changed", Content::EmailChanged { at }),
         ]
     }

@@ -138,18 +138,18 @@ async fn retried_mail_counts_once_in_the_reserve() {
         mail
     };
     // The total, and then the reserve of two mails.
-    deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
+    deliver_one(MailKind::TokenReused, Outcome::Sent).await;
     app.sink.set_fault(Fault::CloseConnections);
-    let deferred = deliver_one(MailKind::TokenReplayed, Outcome::Deferred).await;
+    let deferred = deliver_one(MailKind::TokenReused, Outcome::Deferred).await;
     app.sink.set_fault(Fault::None);
     app.clock.advance(TimeDelta::seconds(3));
     assert_eq!(app.deliver(deferred).await, Outcome::Sent);
     app.clock.advance(TimeDelta::hours(1));
-    deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
-    deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
+    deliver_one(MailKind::TokenReused, Outcome::Sent).await;
+    deliver_one(MailKind::TokenReused, Outcome::Sent).await;
     app.clock.advance(TimeDelta::hours(1));
-    deliver_one(MailKind::TokenReplayed, Outcome::Sent).await;
-    deliver_one(MailKind::TokenReplayed, Outcome::Suppressed).await;
+    deliver_one(MailKind::TokenReused, Outcome::Sent).await;
+    deliver_one(MailKind::TokenReused, Outcome::Suppressed).await;
 }
 
 /// C2: budgets of whatever number of mailboxes are bounded in Redis; the newest are kept.

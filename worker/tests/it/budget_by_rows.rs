@@ -47,7 +47,7 @@ async fn flood(app: &TestApp, delivery: &Delivery, round: &str, count: usize) ->
     let mut sent = 0;
     for number in 0..count {
         let user = app.user(&format!("ada+{round}{number}@example.com")).await;
-        let outcome = deliver(app, delivery, MailKind::TokenReplayed, &user, None).await;
+        let outcome = deliver(app, delivery, MailKind::TokenReused, &user, None).await;
         sent += usize::from(outcome == Outcome::Sent);
     }
     sent
@@ -70,7 +70,7 @@ async fn read_only_redis_sub_addresses_share_one_budget() {
         reason.is_some_and(|reason| reason.starts_with("no budget: Redis (read-only)"))
     }));
     let other = app.user("bo@example.com").await;
-    let to_other = deliver(&app, &delivery, MailKind::TokenReplayed, &other, None).await;
+    let to_other = deliver(&app, &delivery, MailKind::TokenReused, &other, None).await;
     assert_eq!(to_other, Outcome::Sent);
 }
 
@@ -81,7 +81,7 @@ async fn flood_while_redis_refuses_writes_stays_within_budget() {
         let (_redis, mut app) = app(refusal, "30/86400").await;
         for number in 0..16 {
             let user = app.user(&format!("ada+{number}@example.com")).await;
-            app.notice(MailKind::TokenReplayed, &user).await;
+            app.notice(MailKind::TokenReused, &user).await;
         }
 
         let worker = app.worker(8);
@@ -134,11 +134,11 @@ async fn read_only_redis_flood_leaves_owners_reserve() {
         ),
     ] {
         for outcome in outcomes {
-            let delivered = deliver(&app, &delivery, MailKind::TokenReplayed, owner, None).await;
+            let delivered = deliver(&app, &delivery, MailKind::TokenReused, owner, None).await;
             assert_eq!(delivered, outcome, "{}", owner.email.as_str());
         }
     }
     app.clock.advance(TimeDelta::hours(1));
-    let fourth = deliver(&app, &delivery, MailKind::TokenReplayed, &verified, None).await;
+    let fourth = deliver(&app, &delivery, MailKind::TokenReused, &verified, None).await;
     assert_eq!(fourth, Outcome::Deferred);
 }

@@ -60,7 +60,7 @@ async fn redis_refusing_writes_delays_only_codes() {
             MailKind::Activated,
             MailKind::PasswordChanged,
             MailKind::EmailChanged,
-            MailKind::TokenReplayed,
+            MailKind::TokenReused,
         ];
         app.notice(notices[round], &user).await;
         app.reset("ada@example.com").await;
@@ -198,7 +198,7 @@ async fn read_only_redis_notices_stay_within_budget() {
     let user = app.user("ada@example.com").await;
     redis.refuse(RedisRefusal::Replica).await;
     for _ in 0..10 {
-        app.notice(MailKind::TokenReplayed, &user).await;
+        app.notice(MailKind::TokenReused, &user).await;
     }
 
     let worker = app.worker(4);

@@ -151,7 +151,7 @@ async fn account_events_are_audited_with_actor_and_request() {
     assert_eq!(verify(&app, None).await.unwrap().seq, 17);
 }
 
-/// L1: a replayed refresh token and the operator's commands are events, too.
+/// L1: a reused refresh token and the operator's commands are events, too.
 #[tokio::test]
 async fn token_reuse_and_operator_commands_are_audited() {
     let app = TestApp::with(&[("REFRESH_ROTATION", "on")]).await;

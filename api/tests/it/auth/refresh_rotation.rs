@@ -61,7 +61,7 @@ async fn concurrent_refreshes_return_one_successor() {
 
 /// S3: A client that lost the response can repeat its refresh within the window.
 #[tokio::test]
-async fn refresh_replay_within_window_returns_same_successor() {
+async fn refresh_reuse_within_window_returns_same_successor() {
     let app = start_rotating().await;
     let token = app.logged_in_user("ada@example.com").await.refresh;
     let successor = app.refresh(&token).await.text("/refresh");
@@ -69,9 +69,9 @@ async fn refresh_replay_within_window_returns_same_successor() {
     assert_eq!(app.refresh(&token).await.text("/refresh"), successor);
 }
 
-/// S3: A replay after the window revokes the thief's and the owner's tokens and mails the owner once.
+/// S3: A reuse after the window revokes the thief's and the owner's tokens and mails the owner once.
 #[tokio::test]
-async fn refresh_replay_after_window_ends_session_mails_owner() {
+async fn refresh_reuse_after_window_ends_session_mails_owner() {
     let app = start_rotating().await;
     let stolen = app.logged_in_user("ada@example.com").await;
     let elsewhere = app.login("ada@example.com", PASSWORD).await;
@@ -172,7 +172,7 @@ async fn session_idle_for_too_long_is_ended() {
         .assert_problem(401, "invalid-refresh-token");
 }
 
-/// S3: A client that never got the new token can log out with the old one. After the window this is a replay.
+/// S3: A client that never got the new token can log out with the old one. After the window this is a reuse.
 #[tokio::test]
 async fn logout_with_replaced_token_ends_session() {
     let app = start_rotating().await;
@@ -196,8 +196,8 @@ async fn logout_with_replaced_token_ends_session() {
             .await
             .assert_problem(401, "not-authenticated");
         let mails = app.mails_to("ada@example.com").await;
-        let replays = mails.iter().filter(|it| it.subject.contains("logged out"));
-        assert_eq!(replays.count(), mail_count);
+        let notices = mails.iter().filter(|it| it.subject.contains("logged out"));
+        assert_eq!(notices.count(), mail_count);
         let log = audit::list(&app.database.db, audit::Filter::default(), 10).await;
         let ends: Vec<_> = log.unwrap().into_iter().map(|it| it.event).collect();
         let kind = if mail_count == 0 {

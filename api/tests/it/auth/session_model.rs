@@ -21,7 +21,7 @@ const EMAIL: &str = "ada@example.com";
 const ACCESS_LIFETIME: i64 = 300;
 const ABSOLUTE_LIFETIME: i64 = 7200;
 const IDLE_TIMEOUT: i64 = 3600;
-const REPLAY_WINDOW: i64 = 10;
+const REUSE_WINDOW: i64 = 10;
 
 /// The maximum number of replaced refresh tokens that are accepted in this window.
 const MAX_REPLACED: usize = 16;
@@ -61,8 +61,8 @@ fn step() -> impl Strategy<Value = Step> {
     };
     let time = prop_oneof![
         Just(1),
-        Just(REPLAY_WINDOW - 1),
-        Just(REPLAY_WINDOW),
+        Just(REUSE_WINDOW - 1),
+        Just(REUSE_WINDOW),
         Just(ACCESS_LIFETIME - 1),
         Just(ACCESS_LIFETIME),
         Just(IDLE_TIMEOUT - 1),
@@ -106,7 +106,7 @@ impl Session {
     fn accepts(&self, position: usize, now: i64) -> bool {
         let newest = self.refresh.len() - 1;
         let replaced = self.issued.get(position + 1);
-        position + MAX_REPLACED >= newest && replaced.is_none_or(|at| now < at + REPLAY_WINDOW)
+        position + MAX_REPLACED >= newest && replaced.is_none_or(|at| now < at + REUSE_WINDOW)
     }
 
     fn position(&self, age: &TokenAge) -> usize {
@@ -246,7 +246,7 @@ impl Simulation {
         let alive = session.is_alive(now);
         if !alive || !session.accepts(position, now) {
             answer.assert_problem(401, "invalid-refresh-token");
-            // A replay of an old token ends the session.
+            // The reuse of an old token ends the session.
             session.ended |= alive;
             return;
         }
@@ -277,7 +277,7 @@ impl Simulation {
         } else {
             answer.assert_problem(401, "invalid-refresh-token");
         }
-        // A replay of an old token ends the session, too.
+        // The reuse of an old token ends the session, too.
         session.ended |= alive;
     }
 

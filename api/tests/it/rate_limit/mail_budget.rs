@@ -165,7 +165,7 @@ async fn second_code_within_a_minute_is_delayed() {
     assert_eq!(app.check_otp(&token, &code).await.status, 200);
 }
 
-/// T5: fifty replays of rotated tokens end fifty sessions but send only three mails.
+/// T5: the reuse of fifty rotated tokens ends fifty sessions but sends only three mails.
 #[tokio::test]
 async fn token_replay_mails_stay_within_budget() {
     let app = start(&[("REFRESH_ROTATION", "on")]).await;
@@ -183,7 +183,7 @@ async fn token_replay_mails_stay_within_budget() {
         answer.assert_problem(401, "invalid-refresh-token");
         assert_eq!(app.get_user(access).await.status, 401);
     }
-    assert_eq!(sent_and_suppressed(&app, "token_replayed").await, (3, 47));
+    assert_eq!(sent_and_suppressed(&app, "token_reused").await, (3, 47));
 }
 
 /// T5: three accounts that take turns with one email cannot flood its mailbox. Each of their changes succeeds.

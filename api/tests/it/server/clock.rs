@@ -11,7 +11,7 @@ async fn post(app: &TestApp, base: &str, path: &str, body: Value) -> ApiResponse
 }
 
 /// S3: a client that repeats its refresh at another server stays logged in. The clocks of the servers differ by 12 seconds, which
-/// exceeds the replay window of 10 seconds.
+/// exceeds the reuse window of 10 seconds.
 #[tokio::test]
 async fn replay_at_skewed_api_returns_same_successor() {
     let app = TestApp::with(&[("REFRESH_ROTATION", "on")]).await;
@@ -24,10 +24,10 @@ async fn replay_at_skewed_api_returns_same_successor() {
     let first = json!({"refresh": login.text("/token/refresh")});
 
     let refreshed = post(&app, &behind, "/auth/refresh/", first.clone()).await;
-    let replayed = post(&app, &ahead, "/auth/refresh/", first).await;
+    let repeated = post(&app, &ahead, "/auth/refresh/", first).await;
 
-    assert_eq!(replayed.status, 200, "{replayed:?}");
-    assert_eq!(replayed.text("/refresh"), refreshed.text("/refresh"));
+    assert_eq!(repeated.status, 200, "{repeated:?}");
+    assert_eq!(repeated.text("/refresh"), refreshed.text("/refresh"));
 }
 
 /// O1: users have the whole lifetime of a code, even if the API server's clock is ahead of the worker's.

@@ -39,7 +39,7 @@ pub enum MailKind {
     /// The account was activated.
     Activated,
     /// A replaced refresh token was used again, so the session was revoked.
-    TokenReplayed,
+    TokenReused,
     /// A client tried to register with the address of an existing account.
     AddressTaken,
     /// An administrator requests a password reset.
@@ -57,7 +57,7 @@ impl MailKind {
         Self::PasswordChanged,
         Self::Welcome,
         Self::Activated,
-        Self::TokenReplayed,
+        Self::TokenReused,
         Self::AddressTaken,
         Self::ResetAsked,
         Self::EmailChanged,
@@ -72,7 +72,7 @@ impl MailKind {
             Self::PasswordChanged => "password_changed",
             Self::Welcome => "welcome",
             Self::Activated => "activated",
-            Self::TokenReplayed => "token_replayed",
+            Self::TokenReused => "token_reused",
             Self::AddressTaken => "address_taken",
             Self::ResetAsked => "reset_asked",
             Self::EmailChanged => "email_changed",
@@ -102,7 +102,7 @@ impl MailKind {
             | Self::Welcome
             | Self::Activated
             | Self::AddressTaken => BudgetCause::CustomerNetwork,
-            Self::PasswordChanged | Self::TokenReplayed | Self::ResetAsked | Self::EmailChanged => {
+            Self::PasswordChanged | Self::TokenReused | Self::ResetAsked | Self::EmailChanged => {
                 BudgetCause::Account
             }
         }
@@ -116,7 +116,7 @@ impl MailKind {
             Self::PasswordChanged
             | Self::Welcome
             | Self::Activated
-            | Self::TokenReplayed
+            | Self::TokenReused
             | Self::AddressTaken
             | Self::ResetAsked
             | Self::EmailChanged => Priority::Normal,

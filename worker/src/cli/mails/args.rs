@@ -35,7 +35,7 @@ pub enum Mails {
 /// A filter of mails.
 #[derive(Debug, Args)]
 pub struct MailFilter {
-    /// Only mails of this kind: `reset_code`, `password_changed`, `welcome`, `activated`, `token_replayed`, `address_taken`,
+    /// Only mails of this kind: `reset_code`, `password_changed`, `welcome`, `activated`, `token_reused`, `address_taken`,
     /// `reset_asked`, `email_changed` or `activation_code`
     #[arg(long)]
     kind: Option<MailKind>,

@@ -58,7 +58,7 @@ impl Texts {
             "password_changed" => self.mail_password_changed,
             "welcome" => self.mail_welcome,
             "activated" => self.mail_activated,
-            "token_replayed" => self.mail_token_replayed,
+            "token_reused" => self.mail_token_reused,
             "address_taken" => self.mail_address_taken,
             "reset_asked" => self.mail_reset_requested,
             "email_changed" => self.mail_email_changed,

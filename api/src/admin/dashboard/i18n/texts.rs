@@ -249,7 +249,7 @@ texts! {
     mail_password_changed: "Password changed" | "تغيّرت كلمة المرور";
     mail_welcome: "Welcome" | "ترحيب";
     mail_activated: "Account activated" | "تفعيل الحساب";
-    mail_token_replayed: "Refresh token reused" | "إعادة استخدام رمز التحديث";
+    mail_token_reused: "Refresh token reused" | "إعادة استخدام رمز التحديث";
     mail_address_taken: "Email address already registered" | "البريد مسجّل من قبل";
     mail_reset_requested: "Password reset requested" | "طلب تغيير كلمة المرور";
     mail_email_changed: "Email address changed" | "تغيّر البريد الإلكتروني";
