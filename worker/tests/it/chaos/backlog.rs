@@ -39,7 +39,7 @@ async fn backlog_adds_no_cost_per_mail_or_keys() {
     let long = round(&it, &api, many).await;
 
     let after = memory(&it).await;
-    let counts = it.report(&format!("{many} mails wait")).await;
+    let counts = it.report(&format!("backlog of {many} mails")).await;
     counts.assert_none_lost(6 * FEW + many);
     let mean = |of: fn(&Cost) -> f64| few.iter().map(of).sum::<f64>() / 5.0;
     let enqueue = long.enqueue / mean(|cost| cost.enqueue);

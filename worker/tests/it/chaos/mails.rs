@@ -42,13 +42,13 @@ async fn invalid_rows_fail_without_blocking_other_mails() {
     let api = it.api().await;
     api.request_codes(0..mails).await;
     let rows = it.app.rows().await;
-    let poison = [
+    let invalid = [
         (mail::Column::Kind, "greeting_from_the_future"),
         (mail::Column::Kind, ""),
         (mail::Column::Recipient, "not an address"),
         (mail::Column::Recipient, "a@b\r\nRCPT TO:<eve@example.com>"),
     ];
-    for (row, (column, value)) in rows.iter().zip(poison) {
+    for (row, (column, value)) in rows.iter().zip(invalid) {
         mail::Entity::update_many()
             .col_expr(column, Expr::value(value))
             .filter(mail::Column::Id.eq(row.id))
@@ -59,9 +59,11 @@ async fn invalid_rows_fail_without_blocking_other_mails() {
 
     let mut worker = it.worker().await;
 
-    it.wait_until_all_sent(mails - poison.len()).await;
-    it.app.wait_for(MailState::Failed, poison.len()).await;
-    let counts = it.report("poisoned rows").await;
+    it.wait_until_all_sent(mails - invalid.len()).await;
+    it.app.wait_for(MailState::Failed, invalid.len()).await;
+    let counts = it
+        .report("rows with an unknown kind or an invalid recipient")
+        .await;
     assert_eq!((counts.delivered, counts.ended), (mails - 4, 4));
     for row in it.app.rows().await {
         if row.state == MailState::Failed {
@@ -101,7 +103,7 @@ async fn jobs_of_another_version_are_dropped() {
 
     it.wait_until_all_sent(mails).await;
     it.app.wait_until_settled().await;
-    let counts = it.report("jobs of another queue format").await;
+    let counts = it.report("malformed queue jobs").await;
     counts.assert_none_lost(mails);
     assert_eq!(counts.duplicates, 0);
     wait_until(async || queue.depth(Priority::High).await.unwrap() == 0).await;

@@ -38,7 +38,7 @@ async fn temporary_refusals_are_retried_with_growing_pauses() {
     api.request_codes(0..mails).await;
 
     it.wait_until_all_sent(mails).await;
-    let counts = it.report("451 for the first tries of each").await;
+    let counts = it.report("451 at the first attempts of each mail").await;
     counts.assert_none_lost(mails);
     let tries = it.app.sink.attempts();
     assert_eq!(tries.len(), mails);
