@@ -84,7 +84,9 @@ pub(super) async fn run() -> anyhow::Result<()> {
         redis_outage,
     } = connect(config).await?;
     prepare_database(&app).await?;
-    if redis_outage.is_some() {
+    // Later the folder is only missing, such as with its disk.
+    let media = app.pictures.create_folder().await;
+    if redis_outage.is_some() || media.is_err() {
         health::watch_outage(app.clone());
     }
     let listener =

@@ -154,12 +154,8 @@ fn check_until_recovery(app: App, failed_request: Option<String>) {
 }
 
 async fn check_media(app: &App) -> Result<(), Refusal> {
-    let folder = app.config.accounts.media_dir.clone();
-    let checked = tokio::task::spawn_blocking(move || media_dir::check_write(&folder)).await;
-    checked
-        .map_err(std::io::Error::other)
-        .and_then(|written| written)
-        .map_err(|error| media_dir::refusal(&error))
+    let checked = app.pictures.check_write().await;
+    checked.map_err(|error| media_dir::refusal(&error))
 }
 
 /// Reads the state of the SMTP server from the mails in the database, because the API does not use SMTP. Returns `None` if the

@@ -1,46 +1,123 @@
-//! Atomic writes to `MEDIA_DIR`, and the diagnosis of failed ones.
+//! `MEDIA_DIR`: atomic writes, and the diagnosis of failed ones.
+//!
+//! Only the start of the server creates the folder. If it vanishes later, such as with its disk, a new one would be below the mount
+//! point, and its pictures would vanish in turn when the disk is mounted again. An unmounted disk may also leave an empty folder,
+//! and device and inode change at each mount of some file systems. So an id in the folder identifies it.
 
 use std::{
     fs::{self, File},
     io::{self, ErrorKind, Write as _},
-    path::Path,
+    path::{Path, PathBuf},
+    sync::OnceLock,
 };
 
 use latchkey_shared::dependency::{Diagnosis, Refusal};
+use uuid::Uuid;
 
 use crate::http::error::ApiError;
 
 /// The extension of a file whose write is not complete.
 pub const PARTIAL: &str = "partial";
 
+/// The subfolder of the id: an empty file whose name is random. A file that another program is still writing would have no id yet.
+const ID_FOLDER: &str = ".id";
 /// The file of a write check. Several APIs may write and remove it at the same time.
 const CHECK_FILE: &str = ".health-check";
 /// Number of bytes that a check writes: a block of most file systems.
 const CHECK_SIZE: usize = 4096;
 
-/// Writes a file under a temporary name, syncs it and renames it. Removes the temporary file on an error.
-pub fn write(folder: &Path, name: &str, bytes: &[u8]) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let file = folder.join(name);
-    let partial = file.with_extension(PARTIAL);
-    let written = write_synced(&partial, bytes).and_then(|()| fs::rename(&partial, file));
-    if written.is_err() {
-        // Fails if the file was not created.
-        let _ = fs::remove_file(&partial);
-    }
-    written
+/// The folder of the pictures.
+#[derive(Debug)]
+pub struct MediaDir {
+    path: PathBuf,
+    /// The file with the id of the folder that this program has used first.
+    id: OnceLock<PathBuf>,
 }
 
-/// Checks that pictures can be stored: writes and removes a small file.
-pub fn check_write(folder: &Path) -> io::Result<()> {
-    fs::create_dir_all(folder)?;
-    let file = folder.join(CHECK_FILE);
-    let written = write_synced(&file, &[1; CHECK_SIZE]);
-    match fs::remove_file(&file) {
-        // Another API's check was faster.
-        Err(error) if error.kind() != ErrorKind::NotFound => written.and(Err(error)),
-        _ => written,
+impl MediaDir {
+    /// Describes a folder. Does not access it.
+    #[must_use]
+    pub fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            id: OnceLock::new(),
+        }
     }
+
+    /// Returns the path of the folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Creates the folder if it does not exist.
+    pub fn create(&self) -> io::Result<()> {
+        fs::create_dir_all(&self.path)?;
+        self.check_id()
+    }
+
+    /// Checks that the folder is the one that this program has used first.
+    ///
+    /// # Errors
+    /// `NotFound` if it is missing, or if another folder has its path.
+    pub fn check_id(&self) -> io::Result<()> {
+        let Some(id) = self.id.get() else {
+            let id = get_or_create_id(&self.path)?;
+            self.id.get_or_init(|| id);
+            return Ok(());
+        };
+        if id.try_exists()? {
+            Ok(())
+        } else {
+            let reason = "the folder is missing, or another one has its path";
+            Err(io::Error::new(ErrorKind::NotFound, reason))
+        }
+    }
+
+    /// Writes a file under a temporary name, syncs it and renames it. Removes the temporary file on an error.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
+        self.check_id()?;
+        let file = self.path.join(name);
+        let partial = file.with_extension(PARTIAL);
+        let written = write_synced(&partial, bytes).and_then(|()| fs::rename(&partial, file));
+        if written.is_err() {
+            // Fails if the file was not created.
+            let _ = fs::remove_file(&partial);
+        }
+        written
+    }
+
+    /// Checks that pictures can be stored: writes and removes a small file.
+    pub fn check_write(&self) -> io::Result<()> {
+        self.check_id()?;
+        let file = self.path.join(CHECK_FILE);
+        let written = write_synced(&file, &[1; CHECK_SIZE]);
+        match fs::remove_file(&file) {
+            // Another API's check was faster.
+            Err(error) if error.kind() != ErrorKind::NotFound => written.and(Err(error)),
+            _ => written,
+        }
+    }
+}
+
+/// Returns the file with the id of a folder. Any of several files will do, which APIs create that start at the same time.
+fn get_or_create_id(folder: &Path) -> io::Result<PathBuf> {
+    let ids = folder.join(ID_FOLDER);
+    match fs::read_dir(&ids) {
+        Ok(mut entries) => {
+            if let Some(entry) = entries.next() {
+                return Ok(entry?.path());
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => match fs::create_dir(&ids) {
+            Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
+            _ => {}
+        },
+        Err(error) => return Err(error),
+    }
+    let id = ids.join(Uuid::now_v7().simple().to_string());
+    File::create(&id)?;
+    Ok(id)
 }
 
 fn write_synced(file: &Path, bytes: &[u8]) -> io::Result<()> {
@@ -66,6 +143,10 @@ pub fn refusal(error: &io::Error) -> Refusal {
             "not permitted",
             "make MEDIA_DIR writable for the user that runs latchkey-api",
         ),
+        ErrorKind::NotFound => (
+            "missing",
+            "mount the disk of MEDIA_DIR again, or put the folder back; if it was replaced on purpose, restart the API servers",
+        ),
         _ => (
             "fails",
             "check that MEDIA_DIR is a folder on a working disk",
@@ -78,7 +159,7 @@ pub fn refusal(error: &io::Error) -> Refusal {
     }
 }
 
-/// The API writes no files other than pictures.
+/// The API reads and writes no files other than pictures.
 impl From<io::Error> for ApiError {
     fn from(error: io::Error) -> Self {
         Self::Unavailable(refusal(&error).to_string())
@@ -89,12 +170,21 @@ impl From<io::Error> for ApiError {
 mod tests {
     use std::os::unix::fs::symlink;
 
+    use tempfile::TempDir;
+
     use super::*;
 
-    fn names(folder: &Path) -> Vec<String> {
-        let entries = fs::read_dir(folder).unwrap();
+    fn open(folder: &TempDir) -> MediaDir {
+        let media = MediaDir::new(folder.path());
+        media.create().unwrap();
+        media
+    }
+
+    fn names(folder: &TempDir) -> Vec<String> {
+        let entries = fs::read_dir(folder.path()).unwrap();
         let mut names: Vec<_> = entries
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != ID_FOLDER)
             .collect();
         names.sort();
         names
@@ -104,9 +194,30 @@ mod tests {
     fn media_file_is_there_whole() {
         let folder = tempfile::tempdir().unwrap();
 
-        write(folder.path(), "a.png", b"picture").unwrap();
+        open(&folder).write("a.png", b"picture").unwrap();
 
-        assert_eq!(names(folder.path()), ["a.png"]);
+        assert_eq!(names(&folder), ["a.png"]);
+    }
+
+    /// Two API servers share the folder, and a backup of it is the same folder.
+    #[test]
+    fn media_folder_id_is_shared_and_restored() {
+        let root = tempfile::tempdir().unwrap();
+        let (path, moved) = (root.path().join("media"), root.path().join("moved"));
+        let (one, other) = (MediaDir::new(&path), MediaDir::new(&path));
+        one.create().unwrap();
+        other.create().unwrap();
+        assert_eq!(one.id.get(), other.id.get());
+        fs::rename(&path, &moved).unwrap();
+        assert_eq!(one.check_id().unwrap_err().kind(), ErrorKind::NotFound);
+
+        let id = one.id.get().unwrap();
+        fs::create_dir_all(id.parent().unwrap()).unwrap();
+        assert_eq!(one.check_id().unwrap_err().kind(), ErrorKind::NotFound);
+        fs::copy(moved.join(id.strip_prefix(&path).unwrap()), id).unwrap();
+
+        one.write("a.png", b"picture").unwrap();
+        other.check_write().unwrap();
     }
 
     /// `/dev/full` fails every write as a full disk does (full(4)).
@@ -115,10 +226,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         symlink("/dev/full", folder.path().join("a.partial")).unwrap();
 
-        let error = write(folder.path(), "a.png", &vec![7; 100_000]).unwrap_err();
+        let error = open(&folder).write("a.png", &vec![7; 100_000]).unwrap_err();
 
         assert_eq!(refusal(&error).diagnosis.word, "full");
-        assert!(names(folder.path()).is_empty());
+        assert!(names(&folder).is_empty());
     }
 
     #[test]
@@ -126,20 +237,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir_all(folder.path().join("a.png/in-the-way")).unwrap();
 
-        assert!(write(folder.path(), "a.png", b"picture").is_err());
+        assert!(open(&folder).write("a.png", b"picture").is_err());
 
-        assert_eq!(names(folder.path()), ["a.png"]);
+        assert_eq!(names(&folder), ["a.png"]);
     }
 
     #[test]
     fn media_check_on_full_disk_fails_and_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        check_write(folder.path()).unwrap();
+        let media = open(&folder);
+        media.check_write().unwrap();
         symlink("/dev/full", folder.path().join(CHECK_FILE)).unwrap();
 
-        let error = check_write(folder.path()).unwrap_err();
+        let error = media.check_write().unwrap_err();
 
         assert_eq!(refusal(&error).diagnosis.word, "full");
-        assert!(names(folder.path()).is_empty());
+        assert!(names(&folder).is_empty());
     }
 }

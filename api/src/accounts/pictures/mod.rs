@@ -4,10 +4,7 @@
 //! [`PictureStore::process`] converts an [`Upload`] to a [`Picture`], [`PictureStore::save`] stores it and [`PictureStore::open`]
 //! opens it for an answer.
 
-use std::{
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::{io, path::Path, sync::Arc, time::SystemTime};
 
 use image::ImageFormat;
 use latchkey_shared::types::validation_error::Invalid;
@@ -17,7 +14,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    accounts::pictures::media_dir::PARTIAL,
+    accounts::pictures::media_dir::{MediaDir, PARTIAL},
     app_state::App,
     http::{
         audit_context::AuditContext,
@@ -130,7 +127,7 @@ pub async fn check_large_body(
 
 /// The pictures in `MEDIA_DIR`.
 pub struct PictureStore {
-    folder: PathBuf,
+    folder: Arc<MediaDir>,
     /// `PUBLIC_URL` without a slash at its end.
     base: String,
     /// `PICTURE_MAX_SIZE`
@@ -143,7 +140,7 @@ impl PictureStore {
     #[must_use]
     pub fn new(folder: &Path, public_url: &Url, max_size: u32) -> Self {
         Self {
-            folder: folder.to_owned(),
+            folder: Arc::new(MediaDir::new(folder)),
             base: public_url.as_str().trim_end_matches('/').to_owned(),
             max_size,
             decoders: DecodeQueue::default(),
@@ -161,8 +158,28 @@ impl PictureStore {
         self.decoders.run(measure, decode).await
     }
 
+    /// Creates the folder if it does not exist.
+    pub async fn create_folder(&self) -> io::Result<()> {
+        self.on_folder(MediaDir::create).await
+    }
+
+    /// Checks that pictures can be stored.
+    pub async fn check_write(&self) -> io::Result<()> {
+        self.on_folder(MediaDir::check_write).await
+    }
+
+    /// Uses the folder on a blocking thread.
+    async fn on_folder<A: Send + 'static>(
+        &self,
+        call: impl FnOnce(&MediaDir) -> io::Result<A> + Send + 'static,
+    ) -> io::Result<A> {
+        let folder = Arc::clone(&self.folder);
+        let called = tokio::task::spawn_blocking(move || call(&folder)).await;
+        called.map_err(io::Error::other)?
+    }
+
     /// Writes a picture under a random name. Returns the name.
-    pub async fn save(&self, picture: Picture) -> std::io::Result<String> {
+    pub async fn save(&self, picture: Picture) -> io::Result<String> {
         let mut random = [0; 16];
         UnwrapErr(SysRng).fill_bytes(&mut random);
         let name = format!(
@@ -170,10 +187,9 @@ impl PictureStore {
             Uuid::from_bytes(random).simple(),
             picture.extension
         );
-        let (folder, file) = (self.folder.clone(), name.clone());
-        tokio::task::spawn_blocking(move || media_dir::write(&folder, &file, &picture.bytes))
-            .await
-            .map_err(std::io::Error::other)??;
+        let file = name.clone();
+        self.on_folder(move |folder| folder.write(&file, &picture.bytes))
+            .await?;
         Ok(name)
     }
 
@@ -199,18 +215,19 @@ impl PictureStore {
 
     /// Removes an unreferenced picture. Logs a failure.
     pub async fn remove(&self, name: &str) {
-        if let Err(error) = tokio::fs::remove_file(self.folder.join(name)).await {
+        if let Err(error) = tokio::fs::remove_file(self.folder.path().join(name)).await {
             tracing::warn!(picture = name, %error, "Unreferenced picture not removed");
         }
     }
 
     /// Returns the names of pictures and partial files that were written before `moment`. Ignores other files.
-    pub fn written_before(&self, moment: SystemTime) -> std::io::Result<Vec<String>> {
-        if !self.folder.try_exists()? {
+    pub fn written_before(&self, moment: SystemTime) -> io::Result<Vec<String>> {
+        let folder = self.folder.path();
+        if !folder.try_exists()? {
             return Ok(Vec::new());
         }
         let mut names = Vec::new();
-        for entry in std::fs::read_dir(&self.folder)? {
+        for entry in std::fs::read_dir(folder)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else {
                 continue;
@@ -229,16 +246,26 @@ impl PictureStore {
     }
 
     /// Opens a stored picture. Returns `None` if there is none of this name.
-    pub async fn open(&self, name: &str) -> Option<StoredPicture> {
-        let extension = extension_of(name)?;
-        let (_, media_type) = STORED.into_iter().find(|(known, _)| *known == extension)?;
-        let file = File::open(self.folder.join(name)).await.ok()?;
-        let bytes = file.metadata().await.ok()?.len();
-        Some(StoredPicture {
+    ///
+    /// # Errors
+    /// If the folder is missing or cannot be read, so that the picture may exist.
+    pub async fn open(&self, name: &str) -> io::Result<Option<StoredPicture>> {
+        let is_stored = |it: &&(&str, _)| extension_of(name) == Some(it.0);
+        let Some((_, media_type)) = STORED.iter().find(is_stored) else {
+            return Ok(None);
+        };
+        let file = match File::open(self.folder.path().join(name)).await {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.on_folder(MediaDir::check_id).await?;
+                return Ok(None);
+            }
+            opened => opened?,
+        };
+        Ok(Some(StoredPicture {
+            bytes: file.metadata().await?.len(),
             file,
-            bytes,
             media_type,
-        })
+        }))
     }
 }
 

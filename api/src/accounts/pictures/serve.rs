@@ -20,7 +20,8 @@ pub async fn picture(
     Path(name): Path<String>,
     headers: &HeaderMap,
 ) -> poem::Result<Response> {
-    let stored = app.pictures.open(&name).await.ok_or(ApiError::NotFound)?;
+    let opened = app.pictures.open(&name).await.map_err(ApiError::from)?;
+    let stored = opened.ok_or(ApiError::NotFound)?;
     let tag = format!("\"{name}\"");
     let builder = Response::builder()
         .header(

@@ -326,15 +326,59 @@ async fn media_folder_unwritable_uploads_return_503_and_recover() {
         (200, "fails".to_owned())
     );
     assert_eq!(answer.text("/status"), "degraded");
+    assert!(app.dependency_up("media") < 0.5);
     is_unavailable(&app.patch_user(&tokens.access, picture.clone()).await);
     let rename = json!({"username": "Ada"});
     assert_eq!(app.patch_user(&tokens.access, rename).await.status, 200);
 
     std::fs::remove_file(&media).unwrap();
+    std::fs::create_dir(&media).unwrap();
 
     let uploaded = app.patch_user(&tokens.access, picture).await;
     assert_eq!(uploaded.status, 200, "{uploaded:?}");
     until_readiness(&app, "/status", "ok").await;
+}
+
+/// R2: pictures of an unmounted disk are not written below its mount point, whether that is missing or an empty folder.
+#[tokio::test]
+async fn media_folder_vanished_uploads_return_503_and_recover() {
+    let folder = tempfile::tempdir().unwrap();
+    let (media, moved) = (
+        folder.path().join("disk/media"),
+        folder.path().join("moved"),
+    );
+    let mut app = TestApp::with(&[("MEDIA_DIR", media.to_str().unwrap())]).await;
+    let mut process = app.serve().await;
+    let tokens = app.logged_in_user("ada@example.com").await;
+    let picture = json!({"image": data_url(&png(10, 10))});
+    let uploaded = app.patch_user(&tokens.access, picture.clone()).await;
+    let url = uploaded.text("/image");
+    let path = &url[url.find("/media/").unwrap()..];
+    std::fs::rename(&media, &moved).unwrap();
+
+    for is_empty_folder in [false, true] {
+        if is_empty_folder {
+            std::fs::create_dir(&media).unwrap();
+        }
+        is_unavailable(&app.patch_user(&tokens.access, picture.clone()).await);
+        is_unavailable(&app.send(app.request(Method::GET, path)).await);
+        let answer = until_readiness(&app, "/media", "missing").await;
+        assert_eq!(answer.status, 200);
+        assert_eq!(answer.text("/status"), "degraded");
+        let rename = json!({"username": "Ada"});
+        assert_eq!(app.patch_user(&tokens.access, rename).await.status, 200);
+    }
+    process
+        .wait_for_line("mount the disk of MEDIA_DIR again")
+        .await;
+    // Fails if the server has written into it.
+    std::fs::remove_dir(&media).unwrap();
+    std::fs::rename(&moved, &media).unwrap();
+
+    until_readiness(&app, "/status", "ok").await;
+    let uploaded = app.patch_user(&tokens.access, picture).await;
+    assert_eq!(uploaded.status, 200, "{uploaded:?}");
+    process.kill().await;
 }
 
 /// R2: staff see in the dashboard which dependency fails.

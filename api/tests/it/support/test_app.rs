@@ -448,11 +448,13 @@ impl TestApp {
         self.clock.advance(time);
     }
 
-    /// The files in the picture folder, sorted.
+    /// The files in the picture folder without those of the server's checks, sorted.
     pub(crate) fn pictures(&self) -> Vec<PathBuf> {
         let mut files: Vec<_> = std::fs::read_dir(self.media.path())
             .unwrap()
-            .map(|entry| entry.unwrap().path())
+            .map(|entry| entry.unwrap())
+            .filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b"."))
+            .map(|entry| entry.path())
             .collect();
         files.sort();
         files
