@@ -237,6 +237,7 @@ fn health_word(outage: Outage) -> &'static str {
         Outage::Cancelled => "cancelled",
         Outage::Locked => "locked",
         Outage::Moved => "moved",
+        Outage::LogLost => "log lost",
     }
 }
 

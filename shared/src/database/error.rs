@@ -32,6 +32,9 @@ pub enum Outage {
     Locked,
     /// The SQLite file is no longer at its path, so that the next start would not find what is written now.
     Moved,
+    /// The write-ahead log of SQLite or its index is no longer at its path, so that other programs and the next start would not
+    /// find what is written now.
+    LogLost,
 }
 
 impl Outage {
@@ -44,6 +47,7 @@ impl Outage {
             }
             DbErr::Conn(RuntimeErr::Internal(text)) if text == FILE_LOCKED => Some(Self::Locked),
             DbErr::Conn(RuntimeErr::Internal(text)) if text == FILE_MOVED => Some(Self::Moved),
+            DbErr::Conn(RuntimeErr::Internal(text)) if text == LOG_LOST => Some(Self::LogLost),
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Some(Self::Unreachable),
             DbErr::Exec(RuntimeErr::SqlxError(error))
             | DbErr::Query(RuntimeErr::SqlxError(error)) => Self::of_sqlx(error),
@@ -150,6 +154,9 @@ impl Outage {
                 "Find the transaction that keeps a lock for long: a backup, a migration or another program."
             }
             Self::Moved => "Move the SQLite file back, or stop all programs and restore it.",
+            Self::LogLost => {
+                "Find what deletes or replaces the -wal and -shm files beside the SQLite file, such as a cleanup or a backup that copies                  files. The programs save their commits in the SQLite file and continue without a restart; until they do, do not                  stop them."
+            }
         }
     }
 
@@ -163,7 +170,7 @@ impl Outage {
     pub fn leaves_commit_undecided(self) -> bool {
         matches!(
             self,
-            Self::Unreachable | Self::Restarting | Self::InputOutput
+            Self::Unreachable | Self::Restarting | Self::InputOutput | Self::Moved | Self::LogLost
         )
     }
 }
@@ -177,6 +184,14 @@ const FILE_MOVED: &str = "the SQLite file was moved, deleted or replaced";
 /// Creates the error for a SQLite file that is no longer at its path.
 pub(super) fn file_moved() -> DbErr {
     DbErr::Conn(RuntimeErr::Internal(FILE_MOVED.to_owned()))
+}
+
+/// The text of an error for a lost write-ahead log of SQLite.
+const LOG_LOST: &str = "the -wal or -shm file of SQLite was deleted or replaced";
+
+/// Creates the error for a lost write-ahead log of SQLite.
+pub(super) fn log_lost() -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(LOG_LOST.to_owned()))
 }
 
 /// Creates the error of a call that timed out while it waited for SQLite's write lock, or for a connection that waits for it.

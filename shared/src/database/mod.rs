@@ -1,11 +1,7 @@
 //! The SQL database: SQLite by default, PostgreSQL by URL. The same code runs on both.
 
 use std::{
-    ops::Deref,
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
-    path::{Path, PathBuf},
-    str::FromStr as _,
-    time::Duration,
+    ops::Deref, os::unix::fs::OpenOptionsExt as _, path::Path, str::FromStr as _, time::Duration,
 };
 
 use sea_orm::{
@@ -21,7 +17,9 @@ mod permits;
 mod pgbouncer;
 mod postgres_timeouts;
 mod row_reader;
+mod sqlite_files;
 mod sqlite_group_commit;
+mod sqlite_log_recovery;
 mod stale_connections;
 #[cfg(test)]
 mod tests;
@@ -32,7 +30,9 @@ use crate::database::error::file_locked;
 pub use crate::database::error::{Outage, describe};
 use crate::database::permits::{ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, ConnectionPermits};
 pub(crate) use crate::database::row_reader::RowReader;
+use crate::database::sqlite_files::SqliteFiles;
 use crate::database::sqlite_group_commit::{BUSY_TIMEOUT, WriteQueue};
+use crate::database::sqlite_log_recovery::LogRecovery;
 use crate::database::stale_connections::StaleConnections;
 pub use crate::database::transaction::Transaction;
 
@@ -91,31 +91,8 @@ pub struct Database {
 struct Writer {
     connection: DatabaseConnection,
     queue: WriteQueue,
-}
-
-/// The identity of an opened SQLite file.
-#[derive(Clone, Debug)]
-struct SqliteFile {
-    path: PathBuf,
-    device_and_inode: (u64, u64),
-}
-
-impl SqliteFile {
-    fn new(path: &str) -> Option<Self> {
-        Some(Self {
-            path: path.into(),
-            device_and_inode: Self::identify(Path::new(path))?,
-        })
-    }
-
-    fn identify(path: &Path) -> Option<(u64, u64)> {
-        let metadata = std::fs::metadata(path).ok()?;
-        Some((metadata.dev(), metadata.ino()))
-    }
-
-    fn is_in_place(&self) -> bool {
-        Self::identify(&self.path) == Some(self.device_and_inode)
-    }
+    /// `None` for a database in memory.
+    files: Option<SqliteFiles>,
 }
 
 /// Opens a database.
@@ -127,14 +104,7 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
         if !is_in_memory(url) && !Path::new(path).exists() {
             return Err(DatabaseError::MissingFile(path.to_owned()));
         }
-        let stale = StaleConnections::of_sqlite();
-        let writer = Writer {
-            connection: open(sqlite(url, 1, WRITER_CACHE_KIB, &stale)).await?,
-            // A database in memory has no file.
-            queue: WriteQueue::start(stale.clone(), SqliteFile::new(path)),
-        };
-        let readers = sqlite(url, READ_CONNECTIONS, READER_CACHE_KIB, &stale);
-        return Ok(Database::open(readers, stale, Some(writer)).await?);
+        return Ok(connect_sqlite(url, path).await?);
     }
     let stale = StaleConnections::of_postgres();
     let mut options = options(url, CONNECT_TIMEOUT);
@@ -146,11 +116,31 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
         .map_sqlx_postgres_pool_opts(move |pool| {
             postgres_timeouts::with_liveness_checks(pool, &pool_stale)
         });
-    let db = match Database::open(options, stale, None).await {
+    let db = match Database::open(options, stale).await {
         Ok(db) => db,
         Err(error) => return Err(pgbouncer::start_error(url, error).await),
     };
     pgbouncer::check_pool_mode(&db.pool).await?;
+    Ok(db)
+}
+
+async fn connect_sqlite(url: &str, path: &str) -> Result<Database, DbErr> {
+    let stale = StaleConnections::of_sqlite();
+    let connection = open(sqlite(url, 1, WRITER_CACHE_KIB, &stale)).await?;
+    let readers = sqlite(url, READ_CONNECTIONS, READER_CACHE_KIB, &stale);
+    let mut db = Database::open(readers, stale.clone()).await?;
+    let recovery = match SqliteFiles::new(path) {
+        Some(files) => {
+            let pools = [connection.clone(), db.pool.clone()];
+            Some(LogRecovery::start(files, pools, db.permits.clone()).await?)
+        }
+        None => None,
+    };
+    db.writer = Some(Writer {
+        connection,
+        files: recovery.as_ref().map(|it| it.files().clone()),
+        queue: WriteQueue::start(stale, recovery),
+    });
     Ok(db)
 }
 
@@ -316,32 +306,31 @@ pub async fn delete_in_parts<E: EntityTrait>(
 }
 
 impl Database {
-    async fn open(
-        options: ConnectOptions,
-        stale: StaleConnections,
-        writer: Option<Writer>,
-    ) -> Result<Self, DbErr> {
+    async fn open(options: ConnectOptions, stale: StaleConnections) -> Result<Self, DbErr> {
         let connections = options.get_max_connections().unwrap_or(1) as usize;
         Ok(Self {
             pool: open(options).await?,
             permits: ConnectionPermits::new(connections),
             stale,
-            writer,
+            writer: None,
         })
     }
 
-    /// Runs a call on a connection of the pool once one is free. Applies a timeout on PostgreSQL; a file always responds.
+    /// Runs a call on a connection of the pool once one is free. Applies a timeout on PostgreSQL; a file always responds. Fails if
+    /// the files of SQLite are not those that the connection has open.
     async fn on_pool<A, F>(&self, call: impl Fn() -> F + Sync) -> Result<A, DbErr>
     where
         F: Future<Output = Result<A, DbErr>> + Send,
     {
-        let (call, is_file) = (&call, self.writer.is_some());
+        let call = &call;
         let call = || async move {
-            if is_file {
-                call().await
-            } else {
-                postgres_timeouts::with_timeout(call()).await
-            }
+            let Some(writer) = &self.writer else {
+                return postgres_timeouts::with_timeout(call()).await;
+            };
+            let result = call().await;
+            // Afterwards, as the files may have been replaced during the call. This is also the reason of the call's own error.
+            writer.files.as_ref().map_or(Ok(()), SqliteFiles::check)?;
+            result
         };
         let called = self.permits.call(&self.pool, call).await;
         let (result, _permit) = called.inspect_err(|error| self.stale.observe(error))?;

@@ -168,6 +168,13 @@ impl ConnectionPermits {
         permit.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
     }
 
+    /// Waits until no call has a connection, and keeps further ones waiting. For SQLite, which withdraws no permits.
+    pub(super) async fn acquire_all(&self) -> Result<OwnedSemaphorePermit, DbErr> {
+        let all = u32::try_from(self.all).unwrap_or(u32::MAX);
+        let permits = Arc::clone(&self.permits).acquire_many_owned(all).await;
+        permits.map_err(|_| DbErr::ConnectionAcquire(ConnAcquireErr::ConnectionClosed))
+    }
+
     /// Withdraws a permit. Returns false for the last permit and for SQLite, which refuses no connections.
     fn withdraw(&self, permit: OwnedSemaphorePermit, pool: &DatabaseConnection) -> bool {
         if !matches!(pool.get_database_backend(), sea_orm::DbBackend::Postgres) {

@@ -22,12 +22,14 @@ use sea_orm::{
 };
 use tokio::{
     sync::{mpsc, oneshot},
-    time::timeout,
+    time::{MissedTickBehavior, interval, timeout},
 };
 
 use crate::database::{
-    SqliteFile, Transaction,
-    error::{Outage, file_locked, file_moved, is_acquire_timeout},
+    Transaction,
+    error::{Outage, file_locked, is_acquire_timeout},
+    sqlite_files::SqliteFiles,
+    sqlite_log_recovery::LogRecovery,
     stale_connections::StaleConnections,
 };
 
@@ -36,6 +38,8 @@ const PERMIT_TIMEOUT: Duration = Duration::from_secs(10);
 /// The maximum time that SQLite waits for the lock of another program. Shorter than [`PERMIT_TIMEOUT`], so that the first caller
 /// in the queue gets SQLite's error.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The interval in which the files are checked without a write, so that a lost log is replaced before the program ends.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 /// The maximum number of transactions in a group, which bounds the wait of the first one.
 const MAX_BATCH_SIZE: usize = 64;
 
@@ -84,10 +88,10 @@ struct Finished {
 }
 
 impl WriteQueue {
-    /// Starts the task that grants permits. It ends once all clones are dropped.
-    pub(super) fn start(stale: StaleConnections, file: Option<SqliteFile>) -> Self {
+    /// Starts the task that grants permits and replaces a lost log. It ends once all clones are dropped.
+    pub(super) fn start(stale: StaleConnections, recovery: Option<LogRecovery>) -> Self {
         let (sender, waiters) = mpsc::unbounded_channel();
-        tokio::spawn(grant_permits(waiters, stale, file));
+        tokio::spawn(grant_permits(waiters, stale, recovery));
         Self(sender)
     }
 
@@ -144,12 +148,27 @@ impl WritePermit {
 async fn grant_permits(
     mut waiters: mpsc::UnboundedReceiver<Waiter>,
     stale: StaleConnections,
-    file: Option<SqliteFile>,
+    mut recovery: Option<LogRecovery>,
 ) {
-    while let Some(first) = waiters.recv().await {
+    let mut checks = interval(CHECK_INTERVAL);
+    checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        let first = tokio::select! {
+            waiter = waiters.recv() => match waiter {
+                Some(waiter) => Some(waiter),
+                None => return,
+            },
+            _ = checks.tick(), if recovery.is_some() => None,
+        };
+        if let Some(recovery) = &mut recovery {
+            recovery.recover_if_lost().await;
+        }
         // Skips callers that were cancelled.
-        if !first.sender.is_closed() {
-            run_group(first, &mut waiters, &stale, file.as_ref()).await;
+        if let Some(first) = first
+            && !first.sender.is_closed()
+        {
+            let files = recovery.as_ref().map(LogRecovery::files);
+            run_group(first, &mut waiters, &stale, files).await;
         }
     }
 }
@@ -159,9 +178,9 @@ async fn run_group(
     first: Waiter,
     waiters: &mut mpsc::UnboundedReceiver<Waiter>,
     stale: &StaleConnections,
-    file: Option<&SqliteFile>,
+    files: Option<&SqliteFiles>,
 ) {
-    let begun = begin(&first.pool, file).await;
+    let begun = begin(&first.pool, files).await;
     let group = match begun.inspect_err(|error| stale.observe(error)) {
         Ok(group) => group,
         Err(error) => {
@@ -196,9 +215,11 @@ async fn run_group(
         };
         members.push(finished.committed);
     }
-    // Again, as the file may have been moved since. The caller of a commit takes it for stored.
-    let result = match failure.check().and_then(|()| check_file(file)) {
-        Ok(()) => group.commit().await.inspect_err(|error| failure.set(error)),
+    // Again, as a file may have been moved since.
+    let result = match failure.check().and_then(|()| check_files(files)) {
+        Ok(()) => commit(group, files)
+            .await
+            .inspect_err(|error| failure.set(error)),
         Err(error) => {
             drop(group);
             Err(error)
@@ -240,10 +261,10 @@ async fn run_member(
 /// another program has written in between, and a trigger may read.
 async fn begin(
     pool: &DatabaseConnection,
-    file: Option<&SqliteFile>,
+    files: Option<&SqliteFiles>,
 ) -> Result<DatabaseTransaction, DbErr> {
     // First, so that the pool opens no connection to another file.
-    check_file(file)?;
+    check_files(files)?;
     let options = TransactionOptions {
         sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
         ..TransactionOptions::default()
@@ -259,12 +280,15 @@ async fn begin(
     })
 }
 
-/// Checks that the file is still the one that was opened. The next start would not find what is written into another one.
-fn check_file(file: Option<&SqliteFile>) -> Result<(), DbErr> {
-    match file {
-        Some(file) if !file.is_in_place() => Err(file_moved()),
-        _ => Ok(()),
-    }
+/// Commits a group. The callers take it for stored, so checks that the commit is where the next start finds it.
+async fn commit(group: DatabaseTransaction, files: Option<&SqliteFiles>) -> Result<(), DbErr> {
+    group.commit().await?;
+    check_files(files)
+}
+
+/// Checks that the files are still those that were opened. The next start would not find what is written into others.
+fn check_files(files: Option<&SqliteFiles>) -> Result<(), DbErr> {
+    files.map_or(Ok(()), SqliteFiles::check)
 }
 
 #[expect(

@@ -34,12 +34,12 @@ impl StaleConnections {
     }
 
     /// For SQLite, which may end a transaction in any outage. A new connection is cheap, and the file system may be writable
-    /// again. After a move it would open another file.
+    /// again. After a move it would open another file, and [`LogRecovery`](super::LogRecovery) replaces the connections to a lost log.
     pub(super) fn of_sqlite() -> Self {
         Self {
             opened_until: Arc::default(),
             pause: Duration::ZERO,
-            is_cured: |outage| outage != Outage::Moved,
+            is_cured: |outage| !matches!(outage, Outage::Moved | Outage::LogLost),
         }
     }
 

@@ -1,4 +1,4 @@
-//! R1 on SQLite: a write that returns 2xx after a full disk is stored.
+//! R1 on SQLite: a write that returns 2xx is stored, also after a full disk and a loss of files.
 
 use latchkey_shared::{
     database::{self, Database},
@@ -168,16 +168,62 @@ async fn sqlite_full_disk_registrations_are_stored_or_refused() {
 
 /// R1: an operator replaces the file of a running server by a backup. Nothing is confirmed that the next start would not find.
 #[tokio::test]
-async fn sqlite_replaced_file_writes_return_503() {
+async fn sqlite_replaced_file_requests_return_503() {
     let app = TestApp::on_sqlite().await;
+    let ada = app.logged_in_user("ada@example.com").await;
     let path = app.database.url().strip_prefix("sqlite://").unwrap();
     let backup = format!("{path}.backup");
     std::fs::copy(path, &backup).unwrap();
     std::fs::rename(&backup, path).unwrap();
 
     let answer = app
-        .post("/api/register/", registration("ada@example.com"))
+        .post("/api/register/", registration("new@example.com"))
         .await;
 
-    answer.assert_problem(503, "unavailable");
+    assert!(is_unavailable(&answer));
+    assert!(is_unavailable(&app.get_user(&ada.access).await));
+}
+
+/// R1: what the server has confirmed survives its end, although another program deletes the write-ahead log. This process has the
+/// database open, too, as a worker would.
+#[tokio::test]
+async fn sqlite_deleted_log_confirmed_registrations_are_stored() {
+    for lost in [&["-wal"][..], &["-wal", "-shm"]] {
+        let mut app = TestApp::on_sqlite().await;
+        let mut process = app.serve().await;
+        app.register("before@example.com").await;
+        let path = app.database.url().strip_prefix("sqlite://").unwrap();
+        for suffix in lost {
+            std::fs::remove_file(format!("{path}{suffix}")).unwrap();
+        }
+
+        wait_until(async || {
+            let body = registration("after@example.com");
+            let answer = app.post("/api/register/", body).await;
+            answer.status == 201 || !is_unavailable(&answer)
+        })
+        .await;
+        process.wait_for_line("Find what deletes").await;
+        let is_stored = async || app.database.db.check_write().await.is_ok();
+        wait_until(is_stored).await;
+        app.register("last@example.com").await;
+        process.kill().await;
+
+        // Opened anew, like the next start.
+        let copy = tempfile::tempdir().unwrap();
+        let copied = copy.path().join("copy.db").display().to_string();
+        for suffix in ["", "-wal"] {
+            let files = [format!("{path}{suffix}"), format!("{copied}{suffix}")];
+            let status = std::process::Command::new("cp").args(files).status();
+            assert!(status.unwrap().success(), "{suffix}");
+        }
+        let stored = database::connect(&format!("sqlite://{copied}"))
+            .await
+            .unwrap();
+        for email in ["before", "after", "last"] {
+            let email = format!("{email}@example.com").parse().unwrap();
+            let found = user::find_by_email(&stored, &email).await.unwrap();
+            assert!(found.is_some(), "{email} after {lost:?}");
+        }
+    }
 }

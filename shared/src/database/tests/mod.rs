@@ -1,4 +1,5 @@
 //! Tests of SQLite's transactions, and the table that they use.
 
 mod full_disk;
+mod lost_log;
 pub(super) mod test_table;

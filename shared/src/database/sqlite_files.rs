@@ -1,0 +1,95 @@
+//! Detects that the files of an open SQLite database were moved, deleted or replaced.
+//!
+//! SQLite continues to use the files that it has opened. Other programs and the next start open the files at their paths, and so
+//! lack what is written into others.
+
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use sea_orm::DbErr;
+
+use crate::database::error::{file_moved, log_lost};
+
+/// The files of an open database. Clones share them.
+#[derive(Clone, Debug)]
+pub(super) struct SqliteFiles(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    database: OpenFile,
+    /// The path of the database file with all links resolved. SQLite creates the log beside it.
+    resolved: PathBuf,
+    /// The write-ahead log (`-wal`) and its index (`-shm`), while they are known.
+    log: RwLock<Option<[OpenFile; 2]>>,
+}
+
+/// A file with its identity when it was opened.
+#[derive(Debug)]
+struct OpenFile {
+    path: PathBuf,
+    device_and_inode: (u64, u64),
+}
+
+impl OpenFile {
+    fn new(path: PathBuf) -> Option<Self> {
+        Some(Self {
+            device_and_inode: Self::identify(&path)?,
+            path,
+        })
+    }
+
+    fn identify(path: &Path) -> Option<(u64, u64)> {
+        let metadata = fs::metadata(path).ok()?;
+        Some((metadata.dev(), metadata.ino()))
+    }
+
+    fn is_in_place(&self) -> bool {
+        Self::identify(&self.path) == Some(self.device_and_inode)
+    }
+}
+
+impl SqliteFiles {
+    /// Identifies the database file. Returns `None` for a database in memory.
+    pub(super) fn new(path: &str) -> Option<Self> {
+        Some(Self(Arc::new(Inner {
+            database: OpenFile::new(path.into())?,
+            resolved: fs::canonicalize(path).ok()?,
+            log: RwLock::default(),
+        })))
+    }
+
+    /// Identifies the log and its index, while a connection has them open that has just opened them.
+    pub(super) fn identify_log(&self) {
+        let open = |suffix: &str| {
+            let mut path: OsString = self.0.resolved.clone().into();
+            path.push(suffix);
+            OpenFile::new(path.into())
+        };
+        let log = open("-wal").zip(open("-shm"));
+        let mut known = self.0.log.write().unwrap_or_else(PoisonError::into_inner);
+        *known = log.map(|(log, index)| [log, index]);
+    }
+
+    /// Returns whether the log itself is the file that was opened, so that only its index may be lost.
+    pub(super) fn is_log_in_place(&self) -> bool {
+        let log = self.0.log.read().unwrap_or_else(PoisonError::into_inner);
+        log.as_ref().is_some_and(|[log, _]| log.is_in_place())
+    }
+
+    /// Checks that all files are those that were opened.
+    pub(super) fn check(&self) -> Result<(), DbErr> {
+        if !self.0.database.is_in_place() {
+            return Err(file_moved());
+        }
+        let log = self.0.log.read().unwrap_or_else(PoisonError::into_inner);
+        match &*log {
+            Some(files) if files.iter().all(OpenFile::is_in_place) => Ok(()),
+            _ => Err(log_lost()),
+        }
+    }
+}
