@@ -16,6 +16,7 @@ use tokio::{
 use crate::{
     database::{Database, Outage},
     dependency::{Diagnosis, Refusal},
+    models,
     queue::Queue,
     redis::{self, TypedKey},
 };
@@ -162,9 +163,13 @@ fn timed_out(dependency: &'static str, timeout: Duration) -> Refusal {
     }
 }
 
-/// Attempts a write in the database.
+/// Attempts a write in the database, and checks that it has all tables and columns.
 pub async fn check_database(db: &Database) -> Result<(), Refusal> {
-    match timeout(DATABASE_TIMEOUT, db.check_write()).await {
+    let checked = async {
+        db.check_write().await?;
+        models::check_schema(db).await
+    };
+    match timeout(DATABASE_TIMEOUT, checked).await {
         Ok(written) => written.map_err(|error| (&error).into()),
         Err(_) => Err(db.wait_reason().map_or_else(
             || timed_out("database", DATABASE_TIMEOUT),
@@ -232,6 +237,7 @@ fn health_word(outage: Outage) -> &'static str {
         Outage::ReadOnly => "read-only",
         Outage::DiskFull => "full",
         Outage::OutOfMemory => "out of memory",
+        Outage::SchemaIncomplete => "schema incomplete",
         Outage::InputOutput => "I/O error",
         Outage::Damaged => "damaged",
         Outage::Cancelled => "cancelled",
@@ -245,7 +251,7 @@ impl From<&DbErr> for Refusal {
     fn from(error: &DbErr) -> Self {
         let otherwise = Diagnosis {
             word: "fails",
-            remedy: "check the log of the database, and that latchkey-api migrate has run",
+            remedy: "check the log of the database",
         };
         Self {
             dependency: "database",

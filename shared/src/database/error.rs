@@ -22,6 +22,8 @@ pub enum Outage {
     DiskFull,
     /// It has no memory left.
     OutOfMemory,
+    /// A table, a column, a function or the schema is missing, such as after an incomplete restore or one of another version.
+    SchemaIncomplete,
     /// Reading or writing a file failed.
     InputOutput,
     /// A file is damaged.
@@ -71,15 +73,18 @@ impl Outage {
     fn of_code(error: &dyn SqlError) -> Option<Self> {
         let code = error.code()?;
         if error.try_downcast_ref::<SqliteError>().is_some() {
-            Self::of_sqlite(code.parse().ok()?)
+            Self::of_sqlite(code.parse().ok()?, error.message())
         } else {
             Self::of_postgres(&code)
         }
     }
 
     /// Classifies SQLite's result codes (<https://sqlite.org/rescode.html>). The low byte of an extended code is the primary one.
-    fn of_sqlite(code: i32) -> Option<Self> {
+    /// `SQLITE_ERROR` has no codes for its reasons, only messages.
+    fn of_sqlite(code: i32, message: &str) -> Option<Self> {
+        let is_missing = |words: &&str| message.contains(*words);
         match code & 0xff {
+            1 if SQLITE_MISSING.iter().any(is_missing) => Some(Self::SchemaIncomplete),
             // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL
             5 | 6 | 15 => Some(Self::Locked),
             // SQLITE_NOMEM
@@ -109,6 +114,8 @@ impl Outage {
             "53300" => Some(Self::TooManyConnections),
             "40001" | "40P01" | "55P03" => Some(Self::Locked),
             "3D000" | "42501" => Some(Self::Refused),
+            // The schema, a column, another object, a function, a table.
+            "3F000" | "42703" | "42704" | "42883" | "42P01" => Some(Self::SchemaIncomplete),
             "XX001" | "XX002" => Some(Self::Damaged),
             _ => match &code[..code.len().min(2)] {
                 "08" => Some(Self::Unreachable),
@@ -142,6 +149,10 @@ impl Outage {
             }
             Self::DiskFull => "Free space on the disk of the database.",
             Self::OutOfMemory => "Give the database server or this machine more memory.",
+            Self::SchemaIncomplete => {
+                "Check that DATABASE_URL leads to the database of this installation (and on PostgreSQL its search_path to the schema). \
+                 Run `latchkey-api migrate`; if tables are missing afterwards, restore a complete backup."
+            }
             Self::InputOutput => {
                 "Check the disk of the database, its mount, its permissions, and the limits of open files and of file sizes (ulimit -n, \
                  ulimit -f)."
@@ -160,9 +171,12 @@ impl Outage {
         }
     }
 
-    /// Returns whether new connections may reach another server, or the same one with a changed role.
+    /// Returns whether new connections may reach another server, or the same one with a changed role or search path.
     pub(super) fn is_cured_by_reconnecting(self) -> bool {
-        matches!(self, Self::ReadOnly | Self::Restarting)
+        matches!(
+            self,
+            Self::ReadOnly | Self::Restarting | Self::SchemaIncomplete
+        )
     }
 
     /// Returns whether a commit that failed may have been stored nevertheless.
@@ -174,6 +188,15 @@ impl Outage {
         )
     }
 }
+
+/// Parts of SQLite's messages about a schema that lacks something.
+const SQLITE_MISSING: &[&str] = &[
+    "no such table",
+    "no such column",
+    "has no column named",
+    "no such index",
+    "no such function",
+];
 
 /// The text of an error for a SQLite file that another program has locked for longer than the timeout.
 const FILE_LOCKED: &str = "database is locked";
@@ -233,7 +256,10 @@ mod tests {
             ("40001", Some(Outage::Locked)),
             ("40P01", Some(Outage::Locked)),
             ("42501", Some(Outage::Refused)),
-            ("42P01", None),
+            ("42601", None),
+            ("42703", Some(Outage::SchemaIncomplete)),
+            ("42P01", Some(Outage::SchemaIncomplete)),
+            ("3F000", Some(Outage::SchemaIncomplete)),
             ("53100", Some(Outage::DiskFull)),
             ("53200", Some(Outage::OutOfMemory)),
             ("53300", Some(Outage::TooManyConnections)),
@@ -275,7 +301,21 @@ mod tests {
             (1032, Some(Outage::ReadOnly)),
             (2067, None),
         ] {
-            assert_eq!(Outage::of_sqlite(code), outage, "{code}");
+            assert_eq!(Outage::of_sqlite(code, ""), outage, "{code}");
+        }
+        for (message, outage) in [
+            ("no such table: users", Some(Outage::SchemaIncomplete)),
+            (
+                "no such column: users.email",
+                Some(Outage::SchemaIncomplete),
+            ),
+            (
+                "table users has no column named email",
+                Some(Outage::SchemaIncomplete),
+            ),
+            ("near \"SELEC\": syntax error", None),
+        ] {
+            assert_eq!(Outage::of_sqlite(1, message), outage, "{message}");
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Entities with their queries.
 
+use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QueryFilter as _, sea_query::Expr};
+
 pub mod audit;
 pub mod data_key;
 pub mod mail;
@@ -7,3 +9,23 @@ pub mod password_reset;
 pub mod session;
 pub mod signing_key;
 pub mod user;
+
+/// Checks that the database has all tables and columns of the entities. Reads no rows.
+pub(crate) async fn check_schema(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    check_table::<user::Entity>(db).await?;
+    check_table::<session::Entity>(db).await?;
+    check_table::<password_reset::Entity>(db).await?;
+    check_table::<mail::Entity>(db).await?;
+    check_table::<audit::Entity>(db).await?;
+    check_table::<audit::head::Entity>(db).await?;
+    check_table::<data_key::Entity>(db).await?;
+    check_table::<signing_key::Entity>(db).await
+}
+
+async fn check_table<E: EntityTrait>(db: &impl ConnectionTrait) -> Result<(), DbErr> {
+    E::find()
+        .filter(Expr::cust("1 = 0"))
+        .all(db)
+        .await
+        .map(drop)
+}

@@ -246,11 +246,7 @@ async fn invalid_http_does_not_affect_other_clients() {
 #[tokio::test]
 async fn failing_database_returns_500_without_internal_details() {
     let app = TestApp::new().await;
-    app.database
-        .db
-        .execute_unprepared("ALTER TABLE password_resets RENAME TO elsewhere")
-        .await
-        .unwrap();
+    fail_on(&app, "INSERT ON password_resets").await;
 
     let answer = app
         .post("/auth/email_request/", json!({"email": "a@example.com"}))
@@ -260,7 +256,7 @@ async fn failing_database_returns_500_without_internal_details() {
     let body = answer.body.to_string();
     for inside in [
         "password_resets",
-        "elsewhere",
+        "refused",
         "SQL",
         "sqlx",
         "relation",
@@ -281,4 +277,16 @@ async fn problem_type_url_describes_the_problem() {
         assert_eq!(answer.status, 200);
         assert!(answer.body.as_str().unwrap().starts_with(problem.title));
     }
+}
+
+/// Makes a write fail with an error of the database that has no known reason.
+pub(crate) async fn fail_on(app: &TestApp, write: &str) {
+    let fail = if app.database.is_postgres() {
+        format!(
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;              CREATE TRIGGER fail BEFORE {write} FOR EACH ROW EXECUTE FUNCTION fail()"
+        )
+    } else {
+        format!("CREATE TRIGGER fail BEFORE {write} BEGIN SELECT RAISE(ABORT, 'refused'); END")
+    };
+    app.database.db.execute_unprepared(&fail).await.unwrap();
 }

@@ -5,8 +5,7 @@ use serde_json::json;
 
 use crate::{
     accounts::pictures::{data_url, png},
-    admin::audit_log,
-    http::register_with_picture,
+    http::{errors::fail_on, register_with_picture},
     support::test_app::{PASSWORD, TestApp, registration},
 };
 
@@ -46,9 +45,11 @@ async fn every_response_has_security_headers_and_request_id() {
         }
         answers.push((status, path, app.send(request).await));
     }
-    let rename = "ALTER TABLE sessions RENAME TO gone";
-    audit_log::execute(&app, rename).await.unwrap();
-    answers.push((500, "no table", app.get_user(&tokens.access).await));
+    fail_on(&app, "UPDATE ON users").await;
+    let rename = app
+        .patch_user(&tokens.access, json!({"username": "Eve"}))
+        .await;
+    answers.push((500, "failing database", rename));
     for (status, path, answer) in answers {
         assert_eq!(answer.status, status, "{path}: {answer:?}");
         assert_eq!(

@@ -162,7 +162,7 @@ async fn login_failed_by_service_is_not_counted() {
     rename("users", "gone").await;
     for _ in 0..5 {
         let answer = app.try_login("ada@example.com", PASSWORD).await;
-        answer.assert_problem(500, "internal");
+        answer.assert_problem(503, "unavailable");
         // The refund comes after the answer.
         wait_until(async || failed_attempts(&app).await == (Some(2), None)).await;
     }

@@ -5,6 +5,7 @@ use std::pin::pin;
 use futures_util::future::join_all;
 use latchkey_shared::database::{self, Database};
 use latchkey_testing::{TestDatabase, TestRedis, wait_until};
+use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
 use tokio::time::{Duration, timeout};
@@ -129,7 +130,8 @@ async fn postgres_transient_errors_return_503_with_retry_after() {
     let app = TestApp::on_postgres().await;
     let ada = app.logged_in_user("ada@example.com").await;
     for code in [
-        "25006", "40001", "40P01", "53100", "53200", "53300", "55P03", "57014", "57P01", "58030",
+        "25006", "3F000", "40001", "40P01", "42501", "42703", "42P01", "53100", "53200", "53300",
+        "55P03", "57014", "57P01", "58030",
     ] {
         let fail = format!(
             "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS \
@@ -192,4 +194,41 @@ async fn sqlite_locked_returns_503_until_unlocked() {
         answer.status == 200
     })
     .await;
+}
+
+/// R2: after a wrong restore, requests return 503, and the log has the remedy once. They succeed after the right one.
+#[tokio::test]
+async fn missing_table_or_column_returns_503_and_recovers() {
+    for (loss, repair) in [
+        (
+            "ALTER TABLE users RENAME TO gone",
+            "ALTER TABLE gone RENAME TO users",
+        ),
+        (
+            "ALTER TABLE users RENAME COLUMN username TO gone",
+            "ALTER TABLE users RENAME COLUMN gone TO username",
+        ),
+    ] {
+        let mut app = TestApp::new().await;
+        let mut process = app.serve().await;
+        let ada = app.logged_in_user("ada@example.com").await;
+        execute(&app.database.db, loss).await;
+
+        for _ in 0..3 {
+            is_unavailable(&app.get_user(&ada.access).await);
+            is_unavailable(&app.try_login("ada@example.com", PASSWORD).await);
+        }
+        process.wait_for_line("latchkey-api migrate").await;
+        let ready = async || app.send(app.request(Method::GET, "/health/ready")).await;
+        wait_until(async || ready().await.text("/database") == "schema incomplete").await;
+        assert_eq!(ready().await.status, 503);
+        let lines = process.lines();
+        let failed = lines.iter().filter(|line| line.contains(" ERROR "));
+        assert_eq!(failed.count(), 1, "{lines:#?}");
+
+        execute(&app.database.db, repair).await;
+        wait_until(async || ready().await.status == 200).await;
+        assert_eq!(app.get_user(&ada.access).await.status, 200);
+        process.kill().await;
+    }
 }

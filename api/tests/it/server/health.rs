@@ -139,7 +139,7 @@ async fn database_refusing_writes_readiness_returns_503() {
     let answer = until_readiness(&app, "/status", "unavailable").await;
 
     assert_eq!(answer.status, 503);
-    assert_eq!(answer.text("/database"), "fails");
+    assert_eq!(answer.text("/database"), "schema incomplete");
     assert!(app.dependency_up("database") < 0.5);
     db.execute_unprepared("ALTER TABLE away RENAME TO write_checks")
         .await

@@ -12,7 +12,7 @@
 
 mod chain;
 mod event;
-mod head;
+pub(super) mod head;
 mod lists;
 mod verify;
 mod watch;
