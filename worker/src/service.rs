@@ -6,7 +6,7 @@ use latchkey_shared::{
     clock::Clock,
     config::{Connections, MissingDependency},
     crypto::data_keys::DataKeys,
-    database::{self, Database},
+    database::{Database, DatabaseError},
     models::{
         data_key::{self, DataKeysError},
         mail::Priority,
@@ -16,7 +16,6 @@ use latchkey_shared::{
 };
 use lettre::transport::smtp;
 use poem::listener::{Acceptor as _, Listener as _, TcpListener};
-use sea_orm::DbErr;
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -52,8 +51,8 @@ pub enum StartError {
     #[error("SMTP_URL, SMTP_CA_FILE: {0}")]
     Smtp(#[from] smtp::Error),
     /// The database failed.
-    #[error("the database: {}", database::describe(.0))]
-    Database(#[from] DbErr),
+    #[error("DATABASE_URL: {0}")]
+    Database(#[from] DatabaseError),
     /// The data keys cannot be opened.
     #[error(transparent)]
     DataKeys(#[from] DataKeysError),
@@ -208,7 +207,11 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let (connections, redis_outage) = config.common.connect().await?;
     check_schema(&connections.db).await?;
-    let keys = data_key::load(&connections.db, &config.common.secret_keys).await?;
+    let keys = data_key::load(&connections.db, &config.common.secret_keys).await;
+    let keys = keys.map_err(|error| match error {
+        DataKeysError::Database(error) => connections.db.explain(error).into(),
+        other => StartError::DataKeys(other),
+    })?;
     let clock = Clock::system();
     clock.follow(&connections.redis).await;
     let metrics = Metrics::new("latchkey-worker", env!("CARGO_PKG_VERSION"))?;
@@ -291,7 +294,8 @@ fn log_ready(config: &Config) {
 
 /// Fails unless all migrations that this program knows are applied. The worker applies none.
 pub async fn check_schema(db: &Database) -> Result<(), StartError> {
-    match latchkey_migration::missing(db).await? {
+    let missing = latchkey_migration::missing(db).await;
+    match missing.map_err(|error| db.explain(error))? {
         0 => Ok(()),
         missing => Err(StartError::Schema(missing)),
     }

@@ -22,7 +22,7 @@ use crate::{
     auth::jwt::signing_keys,
     cli::{
         audit_watch::watch_audit_log,
-        startup::{Opened, connect, start_log},
+        startup::{Opened, connect, explain, start_log},
     },
     config::Config,
     server::{self, connections, health, metrics},
@@ -83,7 +83,8 @@ pub(super) async fn run() -> anyhow::Result<()> {
         queue,
         redis_outage,
     } = connect(config).await?;
-    prepare_database(&app).await?;
+    let prepared = prepare_database(&app).await;
+    prepared.map_err(|error| explain(&app.db, error))?;
     // Later the folder is only missing, such as with its disk.
     let media = app.pictures.create_folder().await;
     if redis_outage.is_some() || media.is_err() {

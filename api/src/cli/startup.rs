@@ -8,7 +8,7 @@ use latchkey_shared::{
     dependency::Refusal,
     models::{
         audit::{Actor, Event, EventKind},
-        data_key,
+        data_key::{self, DataKeysError},
     },
     queue::Queue,
     telemetry::{logging, trace::Traces},
@@ -44,8 +44,10 @@ pub(super) struct Opened {
 /// Connects to the dependencies, and opens the data keys.
 pub(super) async fn connect(config: Config) -> anyhow::Result<Opened> {
     let (connections, redis_outage) = config.common.connect().await?;
-    check_schema(&connections.db).await?;
-    let keys = data_key::load(&connections.db, &config.common.secret_keys).await?;
+    let db = &connections.db;
+    check_schema(db).await?;
+    let keys = data_key::load(db, &config.common.secret_keys).await;
+    let keys = keys.map_err(|error| explain(db, error.into()))?;
     let (clock, queue) = (Clock::system(), connections.queue.clone());
     clock.follow(&connections.redis).await;
     Ok(Opened {
@@ -57,11 +59,25 @@ pub(super) async fn connect(config: Config) -> anyhow::Result<Opened> {
 
 /// Checks that all migrations are applied.
 pub(super) async fn check_schema(db: &Database) -> anyhow::Result<()> {
-    let missing = latchkey_migration::missing(db).await?;
+    let missing = latchkey_migration::missing(db).await;
+    let missing = missing.map_err(|error| explain(db, error.into()))?;
     if missing > 0 {
         bail!("the database lacks {missing} migration(s): run `latchkey-api migrate` first");
     }
     Ok(())
+}
+
+/// Explains a database error at the start. Returns other errors as they are.
+pub(super) fn explain(db: &Database, error: anyhow::Error) -> anyhow::Error {
+    let error = match error.downcast() {
+        Ok(DataKeysError::Database(error)) => error.into(),
+        Ok(other) => return other.into(),
+        Err(error) => error,
+    };
+    match error.downcast() {
+        Ok(error) => anyhow::Error::from(db.explain(error)).context("DATABASE_URL"),
+        Err(error) => error,
+    }
 }
 
 /// Reads the settings that both programs have, and starts the log.

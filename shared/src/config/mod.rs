@@ -16,7 +16,7 @@ use crate::{
         service_url::ServiceUrl,
         settings::{Environment, Settings},
     },
-    database::{self, Database},
+    database::{self, Database, DatabaseError},
     dependency::Refusal,
     health,
     queue::Queue,
@@ -132,16 +132,12 @@ impl SharedConfig {
 
     /// Connects to the database only. Creates the SQLite file if there is none.
     pub async fn create_database(&self) -> Result<Database, MissingDependency> {
-        database::create(self.database_url.as_str())
-            .await
-            .map_err(|error| MissingDependency::Database(error.to_string()))
+        Ok(database::create(self.database_url.as_str()).await?)
     }
 
     /// Connects to the database only.
     pub async fn connect_database(&self) -> Result<Database, MissingDependency> {
-        database::connect(self.database_url.as_str())
-            .await
-            .map_err(|error| MissingDependency::Database(error.to_string()))
+        Ok(database::connect(self.database_url.as_str()).await?)
     }
 }
 
@@ -225,12 +221,15 @@ pub struct Connections {
 /// A dependency that stops the start.
 #[derive(Debug, thiserror::Error)]
 pub enum MissingDependency {
-    /// The database.
+    /// The database cannot be reached.
     #[error(
         "the database of DATABASE_URL cannot be reached: {0}\n  Start it (Debian: apt-get install postgresql), correct \
          DATABASE_URL, or unset it to use SQLite in var/."
     )]
-    Database(String),
+    Database(DatabaseError),
+    /// The database is not usable, such as a damaged file.
+    #[error("DATABASE_URL: {0}")]
+    DatabaseUnusable(DatabaseError),
     /// Redis cannot be reached.
     #[error(
         "the Redis of REDIS_URL cannot be reached: {0}\n  Start it (redis-server --appendonly yes; Debian: apt-get \
@@ -240,6 +239,16 @@ pub enum MissingDependency {
     /// Redis refuses the login or commands.
     #[error("REDIS_URL: {0}")]
     RedisRefuses(Refusal),
+}
+
+impl From<DatabaseError> for MissingDependency {
+    fn from(error: DatabaseError) -> Self {
+        if error.is_unreachable() {
+            Self::Database(error)
+        } else {
+            Self::DatabaseUnusable(error)
+        }
+    }
 }
 
 impl From<Refusal> for MissingDependency {

@@ -47,7 +47,12 @@ pub enum DatabaseError {
         "the SQLite file {0} does not exist. Restore it, or run `latchkey-api migrate` to create it"
     )]
     MissingFile(String),
-    /// The database could not be opened or reached.
+    /// The SQLite file is damaged.
+    #[error(
+        "the SQLite file {0} is damaged, or is no SQLite database: {1}. Restore it from a backup"
+    )]
+    DamagedFile(String, DbErr),
+    /// The database could not be opened or reached, or fails at the start.
     #[error("{}", describe(.0))]
     Connect(#[from] DbErr),
     /// PgBouncer refuses a startup parameter.
@@ -62,6 +67,21 @@ pub enum DatabaseError {
          prepared statements and session settings do not work. Set `pool_mode = session` for this database in pgbouncer.ini"
     )]
     TransactionPooling,
+}
+
+impl DatabaseError {
+    fn of_file(path: &str, error: DbErr) -> Self {
+        match Outage::of(&error) {
+            Some(Outage::Damaged) => Self::DamagedFile(path.to_owned(), error),
+            _ => error.into(),
+        }
+    }
+
+    /// Returns whether the database cannot be reached.
+    #[must_use]
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Connect(error) if is_gone(error))
+    }
 }
 
 /// The number of connections that read a SQLite file. Several, so that slow pages of the dashboard do not block other requests,
@@ -104,7 +124,8 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
         if !is_in_memory(url) && !Path::new(path).exists() {
             return Err(DatabaseError::MissingFile(path.to_owned()));
         }
-        return Ok(connect_sqlite(url, path).await?);
+        let connected = connect_sqlite(url, path).await;
+        return connected.map_err(|error| DatabaseError::of_file(path, error));
     }
     let stale = StaleConnections::of_postgres();
     let mut options = options(url, CONNECT_TIMEOUT);
@@ -335,6 +356,16 @@ impl Database {
         let called = self.permits.call(&self.pool, call).await;
         let (result, _permit) = called.inspect_err(|error| self.stale.observe(error))?;
         Ok(result)
+    }
+
+    /// Explains an error at the start of a program: with the path of a damaged SQLite file, and the remedy.
+    #[must_use]
+    pub fn explain(&self, error: DbErr) -> DatabaseError {
+        let files = self.writer.as_ref().and_then(|it| it.files.as_ref());
+        match files {
+            Some(files) => DatabaseError::of_file(&files.path().to_string_lossy(), error),
+            None => error.into(),
+        }
     }
 
     /// Returns why a call waits for a connection or a lock, if the reason is known: PostgreSQL refuses connections, or another

@@ -63,6 +63,11 @@ impl SqliteFiles {
         })))
     }
 
+    /// Returns the path of the database file.
+    pub(super) fn path(&self) -> &Path {
+        &self.0.database.path
+    }
+
     /// Identifies the log and its index, while a connection has them open that has just opened them.
     pub(super) fn identify_log(&self) {
         let open = |suffix: &str| {

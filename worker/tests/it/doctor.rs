@@ -1,8 +1,8 @@
 //! `latchkey-worker doctor`
 
-use latchkey_testing::Security;
+use latchkey_testing::{RedisRefusal, RedisServer, Security};
 
-use crate::test_app::TestApp;
+use crate::{redis_refusals::on, test_app::TestApp};
 
 /// `doctor` logs in to SMTP but sends no mail.
 #[tokio::test]
@@ -85,4 +85,49 @@ async fn doctor_unwritable_mail_dir_fails() {
 
     assert_eq!(code, Some(1), "{text}");
     assert!(text.contains("MAIL_DIR"), "{text}");
+}
+
+/// A problem has its remedy once, however many checks it fails.
+#[tokio::test]
+async fn doctor_prints_each_remedy_once() {
+    let redis = RedisServer::start().await;
+    let mut app = on(&redis.url()).await;
+    for rule in ["-info", "-zadd"] {
+        redis.refuse(RedisRefusal::Forbidden(rule)).await;
+    }
+    app.set("DATABASE_URL", "postgres://127.0.0.1:1/latchkey");
+
+    let (code, text) = app.process(&["doctor"]).output().await;
+
+    assert_eq!(code, Some(1), "{text}");
+    for once in [
+        "ACL SETUSER",
+        "failure  redis",
+        "DATABASE_URL",
+        "failure  database",
+    ] {
+        assert_eq!(text.matches(once).count(), 1, "{once}: {text}");
+    }
+}
+
+/// `options` sets parameters of the server for the session.
+#[tokio::test]
+async fn postgres_url_with_options_doctor_succeeds() {
+    let mut app = TestApp::on_postgres().await;
+    let mut url = url::Url::parse(app.database.url()).unwrap();
+    let options = "-c statement_timeout=30s -c search_path=public";
+    url.query_pairs_mut()
+        .clear()
+        .append_pair("options", options);
+    for url in [url.as_str(), &url.as_str().replace('+', "%20")] {
+        app.set("DATABASE_URL", url);
+
+        let (code, text) = app.process(&["doctor"]).output().await;
+
+        assert_eq!(code, Some(0), "{text}");
+        assert!(
+            text.contains("PostgreSQL, all migrations applied"),
+            "{text}"
+        );
+    }
 }

@@ -232,3 +232,28 @@ async fn missing_table_or_column_returns_503_and_recovers() {
         process.kill().await;
     }
 }
+
+/// R2: operators learn which file is damaged, and the remedy, wherever the damage is.
+#[tokio::test]
+async fn sqlite_damaged_file_stops_start_with_remedy() {
+    let mut app = TestApp::on_sqlite().await;
+    let folder = tempfile::tempdir().unwrap();
+    // The first bytes of the file, of its schema, and of all pages after the first one.
+    for damaged_from in [0, 100, 4096] {
+        let path = folder.path().join(format!("{damaged_from}.db"));
+        let path = path.display().to_string();
+        let copy = format!("VACUUM INTO '{path}'");
+        app.database.db.execute_unprepared(&copy).await.unwrap();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes[damaged_from..].fill(b'x');
+        std::fs::write(&path, bytes).unwrap();
+        app.set("DATABASE_URL", &format!("sqlite://{path}"));
+        for command in ["serve", "migrate"] {
+            let output = app.run(&[command], 1).await;
+            for part in [&*path, "DATABASE_URL", "Restore it from a backup"] {
+                assert!(output.contains(part), "{part}: {output}");
+            }
+            assert!(!output.contains("apt-get"), "{output}");
+        }
+    }
+}

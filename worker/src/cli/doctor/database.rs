@@ -1,17 +1,15 @@
 //! Checks the database, its schema and its queued mails.
 
-use std::fmt::Display;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
-    database::{self, Database},
+    database::{self, Database, DatabaseError},
     health,
     models::mail,
 };
 use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement};
 
-use super::{DATABASE_REMEDY, check_clock, report::Report, smtp};
+use super::{check_clock, report::Report, smtp};
 use crate::{
     config::Config,
     service::{self, StartError},
@@ -22,12 +20,9 @@ const LATE: TimeDelta = TimeDelta::minutes(5);
 
 /// Checks connection, schema, writes, clock, deliveries and the oldest queued mail.
 pub(super) async fn check(config: &Config, clock: &Clock, report: &mut Report) {
-    let fail = |report: &mut Report, error: &dyn Display| {
-        report.fail("database", error, DATABASE_REMEDY);
-    };
     let db = match database::connect(config.common.database_url.as_str()).await {
         Ok(db) => db,
-        Err(error) => return fail(report, &error),
+        Err(error) => return fail(&error, report),
     };
     let product = match db.get_database_backend() {
         DbBackend::Postgres => "PostgreSQL",
@@ -39,7 +34,8 @@ pub(super) async fn check(config: &Config, clock: &Clock, report: &mut Report) {
             let message = format!("{product}, {missing} migration(s) missing");
             return report.fail("database", message, "run latchkey-api migrate");
         }
-        Err(error) => return fail(report, &error),
+        Err(StartError::Database(error)) => return fail(&error, report),
+        Err(error) => return report.fail("database", error, ""),
     }
     match health::check_database(&db).await {
         Ok(()) => report.ok("database", "accepts writes"),
@@ -48,12 +44,20 @@ pub(super) async fn check(config: &Config, clock: &Clock, report: &mut Report) {
     let before = clock.now();
     match current_time(&db).await {
         Ok(time) => check_clock(product, time, before, clock.now(), report),
-        Err(error) => fail(report, &error),
+        Err(error) => report.refusal("database", &(&error).into()),
     }
     smtp::check_deliveries(&db, clock.now(), report).await;
     match mail::oldest_queued(&db).await {
         Ok(oldest) => check_oldest(oldest.map(|created_at| clock.now() - created_at), report),
-        Err(error) => fail(report, &error),
+        Err(error) => report.refusal("database", &(&error).into()),
+    }
+}
+
+/// Reports why the database cannot be used. The errors without a refusal contain the remedy.
+fn fail(error: &DatabaseError, report: &mut Report) {
+    match error {
+        DatabaseError::Connect(error) => report.refusal("database", &error.into()),
+        other => report.fail("database", other, ""),
     }
 }
 

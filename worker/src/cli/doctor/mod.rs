@@ -15,8 +15,6 @@ pub use report::{Finding, Report, Severity};
 /// The clock difference from which the report warns. The programs correct the difference to Redis; logs do not.
 const MAX_SKEW: TimeDelta = TimeDelta::seconds(2);
 
-const DATABASE_REMEDY: &str = "start the database, or correct DATABASE_URL";
-
 /// Runs all checks. A failed check does not stop the others.
 pub async fn examine(config: &Config) -> Report {
     let mut report = Report::default();

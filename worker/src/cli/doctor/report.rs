@@ -71,11 +71,20 @@ impl Report {
         self.add(subject, Severity::Failure, message, remedy);
     }
 
-    /// Adds a failed health check, with the same words and remedy as in health responses and logs.
+    /// Adds a failed health check, with the same words and remedy as in health responses and logs. A problem that fails several
+    /// checks is added once.
     pub(super) fn refusal(&mut self, subject: &'static str, refusal: &Refusal) {
         let Refusal {
             cause, diagnosis, ..
         } = refusal;
+        let is_same = |it: &Finding| {
+            it.subject == subject
+                && it.severity == Severity::Failure
+                && it.remedy == diagnosis.remedy
+        };
+        if self.0.iter().any(is_same) {
+            return;
+        }
         let message = format!("{}: {cause}", diagnosis.word);
         self.fail(subject, message, diagnosis.remedy);
     }

@@ -6,7 +6,7 @@ use latchkey_shared::{
     models::mail::delivery_health::{self, DeliveryHealth, FailureCause},
 };
 
-use super::{DATABASE_REMEDY, report::Report};
+use super::report::Report;
 use crate::{
     config::{Config, MailDestination, Server, smtp_url::Tls},
     transport::Transport,
@@ -76,7 +76,7 @@ pub(super) async fn check_deliveries(db: &Database, now: DateTime<Utc>, report: 
             report.ok("smtp", format!("last mail accepted at {}", format(at)));
         }
         Ok(DeliveryHealth::OneRefused | DeliveryHealth::Idle) => {}
-        Err(error) => report.fail("database", error, DATABASE_REMEDY),
+        Err(error) => report.refusal("database", &(&error).into()),
     }
 }
 
