@@ -32,6 +32,20 @@ impl PhoneNumber {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Returns the number in international form with only spaces between its groups (ITU-T E.123, 2.1), such as `+20 10 01234567`.
+    #[must_use]
+    pub fn with_spaces(&self) -> String {
+        let Ok(number) = phonenumber::parse(None, &self.0) else {
+            return self.0.clone();
+        };
+        let text = number.format().mode(Mode::International).to_string();
+        let groups = text.split(|c: char| c != '+' && !c.is_ascii_digit());
+        groups
+            .filter(|group| !group.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
 }
 
 impl FromStr for PhoneNumber {
@@ -118,6 +132,19 @@ impl fmt::Debug for PhoneNumber {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn number_with_spaces_has_groups_and_stays_the_same_number() {
+        for (number, spaced) in [
+            ("+201001234567", "+20 10 01234567"),
+            ("+12015550123", "+1 201 555 0123"),
+            ("+447400123456", "+44 7400 123456"),
+        ] {
+            let number: PhoneNumber = number.parse().unwrap();
+            assert_eq!(number.with_spaces(), spaced);
+            assert_eq!(spaced.parse::<PhoneNumber>().unwrap(), number);
+        }
+    }
 
     #[test]
     fn every_written_form_becomes_e164() {

@@ -6,7 +6,7 @@ use latchkey_shared::{
         self,
         search::{self, Filter, PageRequest, Sort},
     },
-    types::{gender::Gender, visibility},
+    types::{gender::Gender, phone_number::PhoneNumber, visibility},
 };
 use poem::{
     Body, Response, handler,
@@ -143,10 +143,10 @@ fn record(user: &user::Model) -> [String; 13] {
         user.id.to_string(),
         escape_formula(user.email.as_str()),
         escape_formula(user.username.as_str()),
-        // Without the apostrophe, spreadsheets would round the number.
+        // With spaces, spreadsheets and other programs read it as text and keep all digits.
         user.phone_number
             .as_ref()
-            .map(|number| escape_formula(&number.to_string()))
+            .map(PhoneNumber::with_spaces)
             .unwrap_or_default(),
         user.gender
             .map(|gender| gender.to_string())
