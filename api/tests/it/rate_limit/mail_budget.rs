@@ -167,7 +167,7 @@ async fn second_code_within_a_minute_is_delayed() {
 
 /// T5: the reuse of fifty rotated tokens ends fifty sessions but sends only three mails.
 #[tokio::test]
-async fn token_replay_mails_stay_within_budget() {
+async fn token_reuse_mails_stay_within_budget() {
     let app = start(&[("REFRESH_ROTATION", "on")]).await;
     app.register("ada@example.com").await;
     app.activate("ada@example.com").await;

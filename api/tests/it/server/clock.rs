@@ -13,7 +13,7 @@ async fn post(app: &TestApp, base: &str, path: &str, body: Value) -> ApiResponse
 /// S3: a client that repeats its refresh at another server stays logged in. The clocks of the servers differ by 12 seconds, which
 /// exceeds the reuse window of 10 seconds.
 #[tokio::test]
-async fn replay_at_skewed_api_returns_same_successor() {
+async fn repeated_refresh_at_skewed_api_returns_same_successor() {
     let app = TestApp::with(&[("REFRESH_ROTATION", "on")]).await;
     app.register("ada@example.com").await;
     app.activate("ada@example.com").await;
