@@ -2,7 +2,7 @@
 
 use latchkey_shared::config::rate::Rate;
 
-use super::{FAILED_ATTEMPTS_TTL, FAILURES_TTL};
+use super::failed_attempts::{FAILED_ATTEMPTS_TTL, FAILURES_TTL};
 use crate::config::rates::Rates;
 
 /// A counter in Redis and its limit.

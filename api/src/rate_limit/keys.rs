@@ -7,7 +7,10 @@ use latchkey_shared::{
     types::email::{Email, EmailKey},
 };
 
-use super::{FAILED_ATTEMPTS_TTL, Limiter, UNKNOWN_EMAIL_FAILURES_TTL};
+use super::{
+    Limiter,
+    failed_attempts::{FAILED_ATTEMPTS_TTL, UNKNOWN_EMAIL_FAILURES_TTL},
+};
 use crate::http::client_ip::ClientIp;
 
 impl Limiter {

@@ -1,16 +1,8 @@
 //! Rate limits and lockouts: counters in Redis, shared by all replicas. Each request costs one script call.
 //!
 //! There are two kinds of counters. A window allows a number of requests in any span of some seconds. Counters of failed
-//! attempts count since the last success: the first few have no delay, then the delay doubles. A failed attempt is counted
-//! before the password is checked and reset after a success, so that parallel guesses gain nothing. Requests that are
-//! refused are not counted. An attempt is refunded if it ends before the password is checked, for example because the
-//! service is busy or the client disconnects.
-//!
-//! Logins have two counters for each email. Redis keeps the failed attempts, which cause the delays, for an hour, whether
-//! or not an account exists. Failures are counted separately, after the password is checked: after a hundred of them (NIST
-//! SP 800-63B-4, 3.2.2), only a password reset unlocks the account. Redis keeps the failures of an account for 90 days
-//! after the last one, those without a delay for 30 days, and a lock without end. It keeps the failures of an email
-//! without an account for a day.
+//! attempts lead to delays and locks (`failed_attempts`). Requests that are refused are not counted. An attempt is refunded if
+//! it ends before the password is checked, for example because the service is busy or the client disconnects.
 //!
 //! Clients cannot fill Redis. It keeps the newest `LIMIT_MAX_COUNTERS` counters of client networks and of emails without
 //! an account, for each lifetime, see `track.lua`. Counters of accounts are never evicted. An IPv6 client counts by its /64,
@@ -29,43 +21,31 @@ use fred::{
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::scripts::Script,
 };
-use latchkey_shared::{crypto::token_hash::Fingerprints, redis, types::email::Email};
+use latchkey_shared::{crypto::token_hash::Fingerprints, redis};
 use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
 use crate::config::rates::Rates;
-use crate::http::{
-    client_ip::ClientIp,
-    error::{ApiError, RateLimitExceeded},
-};
+use crate::http::error::{ApiError, RateLimitExceeded};
 
 mod attempt;
 mod counter;
+mod failed_attempts;
 mod keys;
 mod limit;
-mod lockouts;
+mod lockout_list;
 
 pub use attempt::AttemptGuard;
 use attempt::Refund;
 use counter::Counter;
+use failed_attempts::MAX_DELAY;
 pub use limit::Limit;
-use lockouts::MAX_LOCKOUTS;
-pub use lockouts::{Lockout, LockoutSubject};
+use lockout_list::MAX_LOCKOUTS;
+pub use lockout_list::{Lockout, LockoutSubject};
 
 /// Maximum number of concurrent script calls. fred takes several KiB for each call in flight; a waiting caller takes a few
 /// bytes.
 const MAX_CONCURRENT_CALLS: usize = 16;
-
-/// Maximum delay after a failed attempt, in seconds.
-const MAX_DELAY: u32 = 900;
-
-/// Lifetimes of the failures of an account after the last one, in seconds: without a delay, and beyond.
-const FREE_FAILURES_TTL: u32 = 30 * 86_400;
-const FAILURES_TTL: u32 = 90 * 86_400;
-/// Lifetime of the failures of an email without an account, in seconds.
-const UNKNOWN_EMAIL_FAILURES_TTL: u32 = 86_400;
-/// Lifetime of the failed attempts at logins after the last one, in seconds: four times [`MAX_DELAY`].
-const FAILED_ATTEMPTS_TTL: u32 = 3600;
 
 /// Counts requests and failed attempts in Redis.
 pub struct Limiter {
@@ -97,70 +77,6 @@ impl Limiter {
             rates,
             concurrency: Arc::new(Semaphore::new(MAX_CONCURRENT_CALLS)),
         }
-    }
-
-    /// Records a failed login after the password check. Redis runs the same commands whether or not the email has an
-    /// account. Only the lifetime of the counters differs.
-    pub async fn record_failed_login(
-        &self,
-        email: &Email,
-        has_account: bool,
-        now: DateTime<Utc>,
-    ) -> Result<(), ApiError> {
-        if !self.rates.enabled {
-            return Ok(());
-        }
-        let keys = vec![
-            self.failures_key(email),
-            self.failed_attempts_key(email),
-            self.lockouts_key(),
-        ];
-        let arguments = vec![
-            now.timestamp_millis().to_string(),
-            u8::from(has_account).to_string(),
-            self.rates.max_failures.to_string(),
-            self.rates.free_failures.to_string(),
-            UNKNOWN_EMAIL_FAILURES_TTL.to_string(),
-            FREE_FAILURES_TTL.to_string(),
-            FAILURES_TTL.to_string(),
-            FAILED_ATTEMPTS_TTL.to_string(),
-            self.lists_key(),
-            self.rates.max_counters.to_string(),
-        ];
-        self.query(|| {
-            self.failed_login
-                .evalsha_with_reload(&self.redis, keys, arguments)
-        })
-        .await
-    }
-
-    /// Resets the failed logins of an account, after a successful login.
-    pub async fn reset_failures(&self, email: &Email) -> Result<(), ApiError> {
-        let keys = [self.failed_attempts_key(email), self.failures_key(email)];
-        self.delete_counters(keys.into()).await
-    }
-
-    /// Resets the failed password changes of an account, after a correct password.
-    pub async fn reset_change_failures(&self, user_id: i64) -> Result<(), ApiError> {
-        self.delete_counters(vec![self.change_failed_attempts_key(user_id)])
-            .await
-    }
-
-    /// Resets all failed attempts at an account, with passwords and codes, after a password reset.
-    pub async fn reset_all_failures(
-        &self,
-        client_ip: ClientIp,
-        user_id: i64,
-        email: &Email,
-    ) -> Result<(), ApiError> {
-        self.delete_counters(vec![
-            self.otp_key(client_ip, &email.key()),
-            self.failed_attempts_key(email),
-            self.failures_key(email),
-            self.change_failed_attempts_key(user_id),
-            self.mailbox_key("otp", &email.key()),
-        ])
-        .await
     }
 
     /// Runs a query with a limit of concurrent calls and a timeout that includes the wait. Boxed: a login that waits for

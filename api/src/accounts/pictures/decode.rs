@@ -35,7 +35,7 @@ pub(super) struct Decoded {
     pub inks: Option<Inks>,
     /// The embedded ICC profile.
     pub icc_profile: Option<Vec<u8>>,
-    /// The orientation from the EXIF data.
+    /// The orientation from the EXIF data. It is applied after scaling, in `reencode`.
     pub orientation: Orientation,
 }
 
