@@ -21,9 +21,9 @@ const WINDOW_BYTES: u64 = 2 * MAX_LINE_BYTES;
 /// The number of positions that the check at the start reads.
 const PROBE_COUNT: u64 = 256;
 
-/// Checks the format and the order of the lines at evenly spaced positions.
-pub fn validate(path: &Path) -> io::Result<()> {
-    let mut lines = BreachedFile::open(path)?;
+/// Checks the format and the order of the lines at evenly spaced positions. Returns the length of the file, in bytes.
+pub fn validate(path: &Path) -> io::Result<u64> {
+    let mut lines = BreachedFile::open(path, 0)?;
     let mut last = lines.first()?;
     for probe in 1..PROBE_COUNT {
         let position =
@@ -36,7 +36,7 @@ pub fn validate(path: &Path) -> io::Result<()> {
         }
         last = hash;
     }
-    Ok(())
+    Ok(lines.length)
 }
 
 /// An open file of ordered lines.
@@ -47,9 +47,15 @@ pub struct BreachedFile {
 
 impl BreachedFile {
     /// Opens a file.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    ///
+    /// # Errors
+    /// Also if the file is shorter than `min_length`, in bytes: someone has emptied or truncated it.
+    pub fn open(path: &Path, min_length: u64) -> io::Result<Self> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
+        if length < min_length {
+            return Err(malformed("it is shorter than at the start"));
+        }
         Ok(Self { file, length })
     }
 
@@ -60,9 +66,6 @@ impl BreachedFile {
 
     /// Returns whether a line has this hash. A binary search narrows the range; its last 128 bytes are read line by line.
     pub fn contains(&mut self, wanted: &Hash) -> io::Result<bool> {
-        if self.length == 0 {
-            return Err(malformed("it is empty"));
-        }
         // The line begins within `start..end`, and a line begins at `start`.
         let (mut start, mut end) = (0, self.length);
         while end - start > WINDOW_BYTES {

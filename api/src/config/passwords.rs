@@ -14,8 +14,9 @@ pub const MIN_PASSWORD_LENGTH: usize = 8;
 pub struct PasswordSettings {
     /// `PASSWORD_MIN_LENGTH`: minimum length of a new password, in characters after NFKC.
     pub min_length: usize,
-    /// `BREACHED_PASSWORDS_FILE`: passwords to refuse in addition to the common ones.
-    pub breached_file: Option<PathBuf>,
+    /// `BREACHED_PASSWORDS_FILE`: passwords to refuse in addition to the common ones, and the length of the file at the start, in
+    /// bytes.
+    pub breached_file: Option<(PathBuf, u64)>,
     /// `ARGON2_…`: the cost of a hash.
     pub hash_cost: HashCost,
     /// `HASH_QUEUE_SECONDS`: maximum wait of a password for a free hash thread.
@@ -37,12 +38,15 @@ impl PasswordSettings {
     }
 }
 
-fn read_breached_file(settings: &mut Settings) -> Option<PathBuf> {
+fn read_breached_file(settings: &mut Settings) -> Option<(PathBuf, u64)> {
     const KEY: &str = "BREACHED_PASSWORDS_FILE";
     let path = PathBuf::from(settings.text(KEY)?);
-    if let Err(error) = breached_file::validate(&path) {
-        let expected = "the path of a file of SHA1:count lines, ordered by hash, as Have I Been Pwned publishes them";
-        settings.fault(KEY, &format!("{expected} ({error})"));
+    match breached_file::validate(&path) {
+        Ok(length) => Some((path, length)),
+        Err(error) => {
+            let expected = "the path of a file of SHA1:count lines, ordered by hash, as Have I Been Pwned publishes them";
+            settings.fault(KEY, &format!("{expected} ({error})"));
+            None
+        }
     }
-    Some(path)
 }

@@ -1,7 +1,7 @@
 //! Look-up in a file of breached passwords: sorted `SHA1:count` lines, as Have I Been Pwned publishes them.
 //!
 //! A binary search reads the file about 40 times, 128 bytes each, for tens of gigabytes. Each search opens the file, so that an
-//! operator can replace it while the service runs (by a rename).
+//! operator can replace it while the service runs (by a rename). A shorter file than at the start counts as damaged.
 
 use std::{
     path::{Path, PathBuf},
@@ -25,15 +25,17 @@ const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct BreachedPasswords {
     path: PathBuf,
+    min_length: u64,
     searches: Semaphore,
 }
 
 impl BreachedPasswords {
-    /// Uses a file that [`validate`](crate::config::breached_file::validate) has accepted.
+    /// Uses a file that [`validate`](crate::config::breached_file::validate) has accepted, with the length that it has returned.
     #[must_use]
-    pub fn new(path: &Path) -> Self {
+    pub fn new(path: &Path, min_length: u64) -> Self {
         Self {
             path: path.to_owned(),
+            min_length,
             searches: Semaphore::new(MAX_SEARCHES),
         }
     }
@@ -41,11 +43,13 @@ impl BreachedPasswords {
     /// Whether the file contains a password. Returns [`ApiError::Unavailable`] if the file is unreadable or damaged, and
     /// [`ApiError::Busy`] if the disk is too slow: no password is accepted unchecked.
     pub async fn contain(&self, password: &Password) -> Result<bool, ApiError> {
-        let (path, hash) = (self.path.clone(), hash_of(password.expose_to_hash()));
+        let (path, min_length) = (self.path.clone(), self.min_length);
+        let hash = hash_of(password.expose_to_hash());
         let search = async {
             // The semaphore is never closed.
             let _permit = self.searches.acquire().await;
-            tokio::task::spawn_blocking(move || BreachedFile::open(&path)?.contains(&hash)).await
+            let search = move || BreachedFile::open(&path, min_length)?.contains(&hash);
+            tokio::task::spawn_blocking(search).await
         };
         let found = timeout(SEARCH_TIMEOUT, search)
             .await
@@ -98,7 +102,7 @@ mod tests {
     }
 
     fn find(file: &NamedTempFile, hash: &Hash) -> bool {
-        BreachedFile::open(file.path())
+        BreachedFile::open(file.path(), 0)
             .unwrap()
             .contains(hash)
             .unwrap()

@@ -47,8 +47,8 @@ impl PasswordPolicy {
             breached: config
                 .passwords
                 .breached_file
-                .as_deref()
-                .map(BreachedPasswords::new),
+                .as_ref()
+                .map(|(path, length)| BreachedPasswords::new(path, *length)),
         }
     }
 

@@ -115,15 +115,16 @@ async fn breached_password_returns_400_everywhere() {
     assert_eq!(register(&app, "yet another morning").await.status, 201);
 }
 
-/// P3: no unchecked password is stored while the breach file is unreadable.
+/// P3: no unchecked password is stored while the breach file is unreadable or shorter than at the start.
 #[tokio::test]
-async fn unreadable_breach_file_returns_503() {
+async fn unreadable_or_truncated_breach_file_returns_503() {
     let file = breach_file();
     let path = file.path().to_str().unwrap().to_owned();
     let app = TestApp::with(&[("BREACHED_PASSWORDS_FILE", &path)]).await;
     let tokens = app.logged_in_user("ada@example.com").await;
     drop(file);
-    for content in [None, Some("")] {
+    let first_line = format!("{}:17\r\n", BREACHED[0]);
+    for content in [None, Some(""), Some(&first_line)] {
         if let Some(content) = content {
             std::fs::write(&path, content).unwrap();
         }
