@@ -2,6 +2,7 @@
 //!
 //! The parts of an email are its local part and each label of its domain. ASCII is always allowed here.
 
+use icu_properties::{CodePointSetData, props::SoftDotted};
 use unicode_normalization::UnicodeNormalization as _;
 use unicode_properties::{GeneralCategoryGroup, UnicodeGeneralCategory as _};
 use unicode_security::{
@@ -63,6 +64,11 @@ pub(crate) fn check(local: &str, labels: &[&str]) -> Result<(), Invalid> {
         check_characters(part)?;
         check_scripts(part)?;
     }
+    if mixes_latin_with_cjk(local) {
+        return Err(look_alike(
+            "Mixes Latin letters with Chinese or Japanese characters, many of which look like them.",
+        ));
+    }
     for part in labels.iter().chain([&local]) {
         if reads_as_ascii(part) && !labels.iter().any(|label| explains(label, part)) {
             return Err(look_alike(
@@ -81,19 +87,27 @@ fn check_characters(part: &str) -> Result<(), Invalid> {
     if part.contains(is_refused) {
         return Err(not_allowed());
     }
-    let mut previous = '.';
+    let (mut base, mut previous) = ('.', '.');
     for c in part.nfd() {
         if c.general_category_group() == GeneralCategoryGroup::Mark {
             let stands_alone = previous.is_ascii_punctuation();
-            // U+0307 COMBINING DOT ABOVE is invisible above a dot (UTS #39, 5.4).
-            let is_hidden = c == '\u{307}' && matches!(previous, 'i' | 'j' | '\u{131}');
+            let is_hidden = c == '\u{307}' && hides_dot_above(base);
             if stands_alone || is_hidden || previous == c {
                 return Err(not_allowed());
             }
+        } else {
+            base = c;
         }
         previous = c;
     }
     Ok(())
+}
+
+/// Returns whether U+0307 COMBINING DOT ABOVE is invisible above a letter, which has a dot of its own (UTS #39, 5.4), or gives the
+/// dotless i or j the look of the usual one.
+fn hides_dot_above(letter: char) -> bool {
+    matches!(letter, '\u{131}' | '\u{237}')
+        || CodePointSetData::new::<SoftDotted>().contains(letter)
 }
 
 /// Allows one script, or Latin with Chinese, Japanese or Korean (UTS #39, 5.2: highly restrictive), and digits of one system.
@@ -118,6 +132,13 @@ fn check_scripts(part: &str) -> Result<(), Invalid> {
     Ok(())
 }
 
+/// Returns whether a local part has Latin letters and Chinese or Japanese characters. More of those resemble Latin letters than
+/// UTS #39 lists, such as `尺` for R. Expects one of the mixtures that [`check_scripts`] allows.
+fn mixes_latin_with_cjk(local: &str) -> bool {
+    local.contains(is_chinese_or_japanese)
+        && local.contains(|c: char| c.is_alphabetic() && !is_cjk(c))
+}
+
 /// Returns whether a part has Latin letters or digits and a run of Chinese, Japanese or Korean characters that all look like ASCII,
 /// as in `paypa丨`. Next to other such characters (`一郎`) the script is obvious.
 fn mixes_cjk_like_ascii(letters: &str) -> bool {
@@ -140,7 +161,12 @@ fn has_long_vowel(run: &str) -> bool {
 
 fn is_cjk(c: char) -> bool {
     let scripts = AugmentedScriptSet::for_char(c);
-    !scripts.is_all() && (scripts.hanb || scripts.jpan || scripts.kore)
+    is_chinese_or_japanese(c) || !scripts.is_all() && scripts.kore
+}
+
+fn is_chinese_or_japanese(c: char) -> bool {
+    let scripts = AugmentedScriptSet::for_char(c);
+    !scripts.is_all() && (scripts.hanb || scripts.jpan)
 }
 
 fn is_cjk_like_ascii(c: char) -> bool {

@@ -30,7 +30,7 @@ fn email_with_a_dotted_domain_is_kept_as_typed() {
     }
 }
 
-/// Emails may use any script, and Latin with Chinese, Japanese or Korean.
+/// Emails may use any script, Latin with Korean, and in labels of the domain Latin with Chinese or Japanese.
 #[test]
 fn email_in_any_script_is_accepted() {
     for good in [
@@ -43,10 +43,12 @@ fn email_in_any_script_is_accepted() {
         "نگار۵۶@example.com",
         "संपर्क@डाटामेल.भारत",
         "ไทย@example.com",
-        "山田taro@例え.テスト",
-        "ひらカタ漢字abc@example.com",
+        "山田太郎@例え.テスト",
+        "山田.99@例えabc.テスト",
+        "ひらカタ漢字@example.com",
         "한국어abc@example.com",
-        "中文abc@example.com",
+        "한국韓國@example.com",
+        "中文2@中文abc.example",
         "josé@example.com",
         "ærø@example.dk",
         "þorsteinn@example.is",
@@ -144,6 +146,14 @@ fn invisible_or_variant_character_is_refused() {
         "ﬁn@example.com",
         "kate\u{2010}b@example.com",
         "kati\u{307}@example.com",
+        "hị\u{307}m@example.com",
+        "h\u{307}i\u{323}\u{307}m@example.com",
+        "hį\u{307}m@example.com",
+        "h\u{268}\u{307}m@example.com",
+        "hI\u{323}\u{307}m@example.com",
+        "\u{237}\u{307}oe@example.com",
+        "\u{458}\u{307}аж@example.com",
+        "x@hị\u{307}m.example",
         "kate\u{323}\u{323}@example.com",
         "a.\u{308}b@example.com",
         "kate😀@example.com",
@@ -183,44 +193,89 @@ fn look_alike_is_refused() {
     }
 }
 
-/// M2: characters of Chinese and Japanese that look like ASCII letters or punctuation.
+/// M2: a local part mixes no Latin letters with Chinese or Japanese characters, many of which resemble Latin letters.
+#[test]
+fn local_part_mixing_latin_with_cjk_is_refused() {
+    for c in "卂乃乇千卄爪几卩尺丂山七ナ尸ム".chars() {
+        assert_ne!(code(&format!("{c}on@example.com")), "", "{c}");
+    }
+    for bad in [
+        "尺on@example.com",
+        "乃ob@example.com",
+        "ア丨lan@example.com",
+        "paypa丨@example.com",
+        "ada一smith@example.com",
+        "adaーsmith@example.com",
+        "g〇〇gle@example.com",
+        "トacebook@example.com",
+        "adaノsmith@example.com",
+        "エbm@example.com",
+        "josé丨@example.com",
+        "paypal・com@example.com",
+        "山田taro@example.com",
+        "ひらカタ漢字abc@example.com",
+        "中文abc@example.com",
+    ] {
+        assert_eq!(code(bad), "look_alike", "{bad}");
+    }
+}
+
+/// M2: characters of Chinese and Japanese that look like ASCII letters or punctuation, beside Latin letters or digits.
 #[test]
 fn cjk_lookalike_beside_latin_is_refused() {
     for bad in [
-        "paypa丨@example.com",
-        "丨bm@example.com",
-        "ada一smith@example.com",
-        "adaーsmith@example.com",
-        "ada二smith@example.com",
-        "adaニsmith@example.com",
-        "g〇〇gle@example.com",
-        "g口gle@example.com",
-        "gロロgle@example.com",
-        "卜acebook@example.com",
-        "トacebook@example.com",
-        "adaノsmith@example.com",
-        "ada丶smith@example.com",
-        "エbm@example.com",
-        "乙oe@example.com",
-        "josé丨@example.com",
-        "paypal・com@example.com",
         "x@paypa丨.com",
+        "x@丨bm.com",
+        "x@ada一smith.com",
+        "x@adaーsmith.com",
+        "x@ada二smith.com",
+        "x@adaニsmith.com",
+        "x@g〇〇gle.com",
+        "x@g口gle.com",
+        "x@gロロgle.com",
+        "x@卜acebook.com",
+        "x@トacebook.com",
+        "x@adaノsmith.com",
+        "x@ada丶smith.com",
+        "x@エbm.com",
+        "x@乙oe.com",
+        "x@josé丨.com",
         "丨23@example.com",
-        "adaーーsmith@example.com",
+        "2ーー3@example.com",
     ] {
         assert_eq!(code(bad), "look_alike", "{bad}");
     }
     for good in [
-        "一郎taro@example.com",
-        "taro口田@example.com",
-        "ニコtaro@example.com",
+        "x@一郎taro.com",
+        "x@taro口田.com",
+        "x@ニコtaro.com",
         "スター99@example.com",
         "山本一@example.com",
-        "abc三@example.com",
-        "二〇二六abc年@example.com",
+        "一郎2@example.com",
+        "x@abc三.com",
+        "x@二〇二六abc年.com",
         "ノート2@example.com",
     ] {
         assert_eq!(code(good), "", "{good}");
+    }
+}
+
+/// M2: the capital I of such a script looks like l.
+#[test]
+fn script_whose_capital_i_looks_like_l_is_refused() {
+    for bad in [
+        // Lisu
+        "ꓮꓡꓲꓚꓰ@example.com",
+        "aꓲice@example.com",
+        // Cyrillic palochka
+        "\u{4c0}оре@example.com",
+        "aIic\u{4c0}@example.com",
+        // Tifinagh, Coptic
+        "\u{2d4f}\u{2d54}@example.com",
+        "\u{2c92}\u{2c9e}@example.com",
+        "x@ꓮꓡꓲꓚꓰ.com",
+    ] {
+        assert_ne!(code(bad), "", "{bad}");
     }
 }
 
