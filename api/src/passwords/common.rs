@@ -1,7 +1,7 @@
 //! Detection of common passwords and their usual variations by embedded lists.
 //!
 //! `data/make.py` generates the lists from public packages (see `data/README.md`). They contain the first 40 bits of the SHA-256
-//! of each text. The probability of a false positive is 3 in 10 million for a text; a password has a few hundred forms at most.
+//! of each text. The probability of a false positive is 3 in 10 million for a text; a password has a few thousand forms at most.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 use crate::passwords::{
     dates::are_dates,
     sequences::is_sequence,
-    variations::{bare, cores, spellings, unit, unspaced},
+    variations::{bare, cores, reversed, spellings, unit, without_separator},
 };
 
 /// Common passwords.
@@ -31,11 +31,22 @@ pub(super) const MIN_WORD: usize = 4;
 /// Maximum length of two words, in bytes. `data/make.py` takes words of half the length at most.
 const MAX_PAIR: usize = 32;
 
+/// Maximum number of digits and signs between two words.
+const MAX_BETWEEN: usize = 2;
+
 /// Minimum length of a repeated unit, in characters. A password that repeats a shorter one is common.
 const MIN_UNIT: usize = 8;
 
+/// Minimum length of a word with several different signs in it, in characters. Many random passwords contain a shorter one.
+const MIN_BARE: usize = 6;
+
+/// Minimum length of a repetition with digits and signs around it, in characters.
+const MIN_REPETITION: usize = 4;
+
+/// Maximum number of combinations of substitutes in all words of a password together.
+const MAX_SPELLINGS: usize = 2_048;
+
 /// The forms of a password, to compare with known words.
-#[derive(Default)]
 pub(super) struct Forms {
     is_trivial: bool,
     words: BTreeSet<String>,
@@ -44,45 +55,37 @@ pub(super) struct Forms {
 }
 
 impl Forms {
-    /// Returns the forms of all readings of a password. The readings are in lower case.
+    /// Returns the forms of all readings of a password, which are in lower case. Each step of [`variations`](super::variations)
+    /// applies to the results of the one before.
     pub(super) fn of(readings: &BTreeSet<String>) -> Self {
-        let mut forms = Self::default();
-        for reading in readings {
-            forms.add(reading);
-        }
-        forms.bare_words = forms.words.iter().map(|word| bare(word)).collect();
-        forms
-    }
-
-    /// Adds the forms of a reading: unchanged, without a few digits and signs around it, without separators, reversed, and with
-    /// substitutes replaced by letters. The same for its letters and digits alone, and for the unit that it repeats.
-    fn add(&mut self, password: &str) {
-        let bare = bare(password);
-        let units = [unit(password), unit(&bare)];
-        let is_short =
-            |(text, unit): (&str, &str)| unit.len() < text.len() && unit.chars().count() < MIN_UNIT;
-        let wholes = [password, bare.as_str()];
-        self.is_trivial |= wholes.into_iter().zip(units).any(is_short)
-            || wholes.into_iter().any(is_sequence)
-            || are_dates(password);
+        let separated: Vec<_> = readings
+            .iter()
+            .filter_map(|reading| without_separator(reading))
+            .collect();
         // Letters and digits alone have no cores: `Passw0rd-x1` is more than a common password.
-        let mut words = BTreeSet::from([bare.clone(), units[1].to_owned()]);
-        for core in [password, units[0]].into_iter().flat_map(cores) {
-            words.extend([core.to_owned(), Self::repeated(core), unit(core).to_owned()]);
-            words.extend(unspaced(core));
-            self.is_trivial |= is_pair(core);
-        }
-        self.words
-            .extend(words.iter().flat_map(|word| spellings(word)));
-    }
-
-    /// Returns the unit that the letters and digits of a text repeat, such as `jennifer` for `jennifer-jennifer`, or the text
-    /// itself if they repeat none.
-    fn repeated(text: &str) -> String {
-        let bare = bare(text);
-        match unit(&bare) {
-            unit if unit.len() < bare.len() => unit.to_owned(),
-            _ => text.to_owned(),
+        let bare_texts: Vec<_> = readings
+            .iter()
+            .map(|reading| bare(reading))
+            .filter(|text| text.chars().count() >= MIN_BARE)
+            .collect();
+        let texts = readings.iter().chain(&separated);
+        let cores: BTreeSet<_> = texts
+            .flat_map(|text| cores(text))
+            .chain(bare_texts.iter().map(String::as_str))
+            .collect();
+        let units = cores.iter().map(|core| unit(core));
+        let words: BTreeSet<_> = units.chain(cores.iter().copied()).collect();
+        let limit = MAX_SPELLINGS / words.len().max(1);
+        let words: BTreeSet<_> = words
+            .into_iter()
+            .flat_map(|word| spellings(word, limit))
+            .flat_map(|word| [reversed(&word), word])
+            .collect();
+        Self {
+            is_trivial: readings.iter().any(|reading| are_dates(reading))
+                || cores.into_iter().any(is_trivial),
+            bare_words: words.iter().map(|word| bare(word)).collect(),
+            words,
         }
     }
 
@@ -103,18 +106,35 @@ impl Forms {
     }
 }
 
-/// Returns whether a text is exactly two of the most common words, with at most one separator between them.
+/// Returns whether a text is a sequence, the repetition of a short unit, or two of the most common words.
+fn is_trivial(text: &str) -> bool {
+    let unit = unit(text);
+    let is_repetition = unit.len() < text.len() && text.chars().count() >= MIN_REPETITION;
+    is_sequence(text) || is_repetition && unit.chars().count() < MIN_UNIT || is_pair(text)
+}
+
+/// Returns whether a text is exactly two of the most common words, with a few digits and signs between them at most.
 fn is_pair(text: &str) -> bool {
     let is_letter = |c: char| c.is_ascii_lowercase();
-    text.len() <= MAX_PAIR
-        && text.is_ascii()
-        && text.starts_with(is_letter)
-        && text.ends_with(is_letter)
-        && (1..text.len()).any(|middle| {
-            let (one, other) = text.split_at(middle);
-            let separated = other.strip_prefix(|c: char| c.is_ascii_punctuation() || c == ' ');
-            WORDS.contains(one) && WORDS.contains(separated.unwrap_or(other))
-        })
+    let is_enclosed = text.starts_with(is_letter) && text.ends_with(is_letter);
+    if !is_enclosed || !text.is_ascii() || text.len() > MAX_PAIR {
+        return false;
+    }
+    let words: Vec<_> = text
+        .split(|c| !is_letter(c))
+        .filter(|word| !word.is_empty())
+        .collect();
+    let are_listed = |one: &str, other: &str| WORDS.contains(one) && WORDS.contains(other);
+    match words[..] {
+        [both] => (1..both.len()).any(|middle| {
+            let (one, other) = both.split_at(middle);
+            are_listed(one, other)
+        }),
+        [one, other] => {
+            text.len() - one.len() - other.len() <= MAX_BETWEEN && are_listed(one, other)
+        }
+        _ => false,
+    }
 }
 
 /// Hashes of texts: an index, then the sorted entries. Number `n` of the index (256, of 4 bytes) counts the hashes whose first byte

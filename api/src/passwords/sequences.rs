@@ -1,17 +1,13 @@
 //! Detection of sequences: `abcdefgh`, `87654321`, `qwertyuiop`, `1qaz2wsx`.
 
 /// Neighbouring keys of usual layouts: rows, columns, and zigzags between two rows.
-const KEYS: [&str; 27] = [
+const KEYS: &[&str] = &[
     "1234567890-=",
     "!@#$%^&*()_+",
+    // QWERTY
     "qwertyuiop[]",
     "asdfghjkl;'",
     "zxcvbnm,./",
-    "qwertzuiopü",
-    "yxcvbnm",
-    "azertyuiop",
-    "qsdfghjklm",
-    "wxcvbn",
     "1qaz",
     "2wsx",
     "3edc",
@@ -25,10 +21,44 @@ const KEYS: [&str; 27] = [
     "1q2w3e4r5t6y7u8i9o0p",
     "q1w2e3r4t5y6u7i8o9p0",
     "qawsedrftgyhujikolp",
+    // QWERTZ
+    "qwertzuiopü",
+    "asdfghjklöä",
+    "yxcvbnm,.-",
+    "1qay",
+    "6zhn",
+    // AZERTY
+    "azertyuiop",
+    "qsdfghjklmù",
+    "wxcvbn,;:!",
+    "1aqw",
+    "2zsx",
+    // Dvorak
+    "',.pyfgcrl/",
+    "aoeuidhtns-",
+    ";qjkxbmwvz",
+    // Colemak
+    "qwfpgjluy;",
+    "arstdhneio'",
+    "zxcvbkm,./",
+    // Russian and Ukrainian
     "йцукенгшщзхъ",
     "фывапролджэ",
     "ячсмитьбю",
-    "ضصثقفغعهخحج",
+    "йцукенгшщзхї",
+    "фівапролджє",
+    // Arabic
+    "ضصثقفغعهخحجد",
+    "شسيبلاتنمكط",
+    "ئءؤرلاىةوزظ",
+    // Hebrew
+    "קראטוןםפ",
+    "שדגכעיחלךף",
+    "זסבהנמצתץ",
+    // Greek
+    ";ςερτυθιοπ",
+    "ασδφγηξκλ",
+    "ζχψωβνμ",
 ];
 
 /// Minimum length of a run, in characters.
@@ -95,6 +125,8 @@ mod tests {
             "abcd1234",
             "йцукен",
             "!@#$%^&*",
+            "aoeuidhtns",
+            "ασδφγηξκλ",
         ] {
             assert!(is_sequence(yes), "{yes}");
         }

@@ -22,6 +22,12 @@ const TOO_SIMILAR: f64 = 0.7;
 /// Minimum length of a part of a password, in characters: names such as Li, and labels such as `io`.
 const MIN_PART: usize = 2;
 
+/// Minimum length of a part beside which any number of digits is ignored, in characters: a date with a year of two digits.
+const MIN_LONG_PART: usize = 6;
+
+/// Maximum number of combinations of substitutes in a password that is compared with parts.
+const MAX_SPELLINGS: usize = 64;
+
 /// Maximum length of texts in an edit distance, in characters, as its time is the product of the lengths.
 const MAX_COMPARED: usize = 64;
 
@@ -93,7 +99,7 @@ pub(super) fn resembled(
         let parts = parts_of_passwords(known);
         let mut spelled = passwords
             .iter()
-            .flat_map(|password| spellings(&bare(password)));
+            .flat_map(|password| spellings(&bare(password), MAX_SPELLINGS));
         spelled.find_map(|password| made_of(&password, &parts))
     })
 }
@@ -111,19 +117,20 @@ fn parts_of_passwords(known: &[Known]) -> Vec<(String, &'static str)> {
     parts
 }
 
-/// Returns the name of the longest part of a password, if fewer than [`MIN_WORD`] letters and digits remain without parts.
+/// Returns the name of the longest part of a password, if fewer than [`MIN_WORD`] letters and digits remain without parts. Digits do not
+/// count beside a part of [`MIN_LONG_PART`].
 fn made_of(password: &str, parts: &[(String, &'static str)]) -> Option<&'static str> {
     let mut rest = password.to_owned();
     let mut longest = None;
     for (part, what) in parts {
         if rest.contains(part.as_str()) {
             rest = rest.replace(part.as_str(), "\0");
-            longest = longest.or(Some((part, *what)));
+            longest = longest.or(Some((part.chars().count(), *what)));
         }
     }
-    let left = rest.chars().filter(|c| *c != '\0').count();
-    let (part, what) = longest?;
-    (left < MIN_WORD && part.chars().count() >= MIN_WORD).then_some(what)
+    let (length, what) = longest?;
+    let counts = |c: &char| c.is_alphabetic() || c.is_numeric() && length < MIN_LONG_PART;
+    (length >= MIN_WORD && rest.chars().filter(counts).count() < MIN_WORD).then_some(what)
 }
 
 /// A text that an attacker may know.

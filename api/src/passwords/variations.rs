@@ -1,4 +1,10 @@
-//! Variations of a word that users write: digits and signs around it, separators in it, substitutes of letters, repetition, reversal.
+//! Variations of a word that users write, as steps that undo them. Each step also keeps the text as it is:
+//!
+//! 1. [`without_separator`] and [`bare`] remove signs between the characters.
+//! 2. [`cores`] removes digits and signs around the word.
+//! 3. [`unit`] is the word that the text repeats.
+//! 4. [`spellings`] replaces signs and digits by letters.
+//! 5. [`reversed`].
 
 use std::collections::BTreeSet;
 
@@ -7,36 +13,29 @@ use crate::passwords::sequences::is_sequence;
 /// Maximum number of characters around a word that are ignored.
 const MAX_AROUND: usize = 6;
 
-/// Maximum length of a word with ignored characters around it, in characters. Bounds the time of a check.
-const MAX_WORD: usize = 40;
-
-/// Characters that replace letters. Those of [`AMBIGUOUS`] replace one of two.
-const SUBSTITUTES: [(char, char); 17] = [
-    ('@', 'a'),
-    ('4', 'a'),
-    ('8', 'b'),
-    ('(', 'c'),
-    ('[', 'c'),
-    ('{', 'c'),
-    ('<', 'c'),
-    ('3', 'e'),
-    ('€', 'e'),
-    ('6', 'g'),
-    ('9', 'g'),
-    ('0', 'o'),
-    ('$', 's'),
-    ('5', 's'),
-    ('+', 't'),
-    ('%', 'x'),
-    ('2', 'z'),
-];
-
-/// Characters that replace one of two letters. Each is read as both, independently of the others: `m!che11e` has an i and two l.
-const AMBIGUOUS: [(char, [char; 2]); 4] = [
-    ('1', ['i', 'l']),
-    ('!', ['i', 'l']),
-    ('|', ['i', 'l']),
-    ('7', ['t', 'l']),
+/// Characters that replace letters, with the letters that they replace.
+const SUBSTITUTES: [(char, &str); 21] = [
+    ('@', "a"),
+    ('4', "a"),
+    ('8', "b"),
+    ('(', "c"),
+    ('[', "c"),
+    ('{', "c"),
+    ('<', "c"),
+    ('3', "e"),
+    ('€', "e"),
+    ('6', "g"),
+    ('9', "g"),
+    ('1', "il"),
+    ('!', "il"),
+    ('|', "il"),
+    ('0', "o"),
+    ('$', "s"),
+    ('5', "s"),
+    ('+', "t"),
+    ('7', "tl"),
+    ('%', "x"),
+    ('2', "z"),
 ];
 
 /// Minimum length of a number with ignored characters around it.
@@ -52,13 +51,11 @@ pub(super) fn letters(text: &str) -> String {
     text.chars().filter(|c| c.is_alphabetic()).collect()
 }
 
-/// Returns the characters between which a text repeats a separator, such as `password` for `p-a-s-s-w-o-r-d`.
-pub(super) fn unspaced(text: &str) -> Option<String> {
-    let separator = text.chars().nth(1).filter(|c| !c.is_alphanumeric())?;
-    let mut separators = text.chars().skip(1).step_by(2);
-    separators
-        .all(|c| c == separator)
-        .then(|| text.chars().step_by(2).collect())
+/// Returns a text without the sign that occurs most often in it, at least twice: `p-4-$-$` is `p4$$`.
+pub(super) fn without_separator(text: &str) -> Option<String> {
+    let signs = text.chars().filter(|c| !c.is_alphanumeric());
+    let separator = signs.max_by_key(|sign| text.matches(*sign).count())?;
+    (text.matches(separator).count() > 1).then(|| text.replace(separator, ""))
 }
 
 /// Reverses a text.
@@ -111,7 +108,7 @@ pub(super) fn cores(text: &str) -> BTreeSet<&str> {
     for (before, before_weight) in before {
         for (after, after_weight) in &after {
             let core = &text[before.len()..text.len() - after.len()];
-            if before_weight + after_weight <= MAX_AROUND && core.chars().count() <= MAX_WORD {
+            if before_weight + after_weight <= MAX_AROUND {
                 cores.insert(core);
             }
         }
@@ -129,7 +126,7 @@ fn numbers(text: &str) -> Vec<&str> {
         .filter(|(before, after)| {
             length
                 .checked_sub(before + after)
-                .is_some_and(|rest| (MIN_NUMBER..=MAX_WORD).contains(&rest))
+                .is_some_and(|rest| rest >= MIN_NUMBER)
         })
         .map(|(before, after)| &text[places[before]..places[length - after]])
         .filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
@@ -154,31 +151,57 @@ fn removable(parts: Vec<&str>) -> Vec<(&str, usize)> {
         .collect()
 }
 
-/// Returns a word unchanged and with substitutes replaced by letters, each forwards and backwards.
-pub(super) fn spellings(word: &str) -> BTreeSet<String> {
-    let mut spellings = BTreeSet::from([word.to_owned()]);
-    let present = AMBIGUOUS.map(|(sign, _)| word.contains(sign));
-    for choice in 0_usize..1 << AMBIGUOUS.len() {
-        let is_chosen = |index: usize| choice >> index & 1 == 1;
-        // A choice for a sign that the word lacks gives the same spelling again.
-        if (0..AMBIGUOUS.len()).all(|index| present[index] || !is_chosen(index)) {
-            spellings.insert(word.chars().map(|c| with_letter(c, choice)).collect());
+/// Returns a word with each substitute as it is and as each letter that it replaces, independently of the others: `m!che11e` has an
+/// i and two l. If there are more than `limit` combinations, returns those that treat all digits alike and all signs alike.
+pub(super) fn spellings(word: &str, limit: usize) -> Vec<String> {
+    let mut spellings = vec![String::new()];
+    for c in word.chars() {
+        let replaced: Vec<_> = letters_for(c)
+            .chars()
+            .flat_map(|letter| {
+                spellings
+                    .iter()
+                    .map(move |start| format!("{start}{letter}"))
+            })
+            .collect();
+        for spelling in &mut spellings {
+            spelling.push(c);
+        }
+        spellings.extend(replaced);
+        if spellings.len() > limit {
+            return uniform_spellings(word);
         }
     }
-    let backwards: Vec<_> = spellings.iter().map(|word| reversed(word)).collect();
-    spellings.extend(backwards);
     spellings
 }
 
-/// Returns the letter that a character replaces. Bit `n` of `choice` selects the letter of the ambiguous character `n`.
-fn with_letter(c: char, choice: usize) -> char {
-    if let Some(index) = AMBIGUOUS.iter().position(|(sign, _)| *sign == c) {
-        return AMBIGUOUS[index].1[choice >> index & 1];
-    }
+/// Returns a word as it is, with letters for its signs, and with letters for its signs and digits: each the first or the last letter
+/// that it replaces.
+fn uniform_spellings(word: &str) -> Vec<String> {
+    let spelled = |keeps_digits: bool, letter: fn(&str) -> Option<char>| {
+        let spell = |c: char| {
+            let letters = Some(letters_for(c)).filter(|_| !(keeps_digits && c.is_ascii_digit()));
+            letters.and_then(letter).unwrap_or(c)
+        };
+        word.chars().map(spell).collect()
+    };
+    let first = |letters: &str| letters.chars().next();
+    let last = |letters: &str| letters.chars().next_back();
+    vec![
+        word.to_owned(),
+        spelled(true, first),
+        spelled(true, last),
+        spelled(false, first),
+        spelled(false, last),
+    ]
+}
+
+/// Returns the letters that a character replaces, or an empty text.
+fn letters_for(c: char) -> &'static str {
     SUBSTITUTES
         .iter()
         .find(|(sign, _)| *sign == c)
-        .map_or(c, |(_, letter)| *letter)
+        .map_or("", |(_, letters)| letters)
 }
 
 #[cfg(test)]
@@ -186,17 +209,34 @@ mod tests {
     use super::*;
 
     #[test]
-    fn unspaced_texts_had_one_separator_between_characters() {
+    fn separator_is_most_frequent_sign() {
         for (text, expected) in [
-            ("p-a-s-s", Some("pass")),
+            ("p-4-$-$", Some("p4$$")),
+            ("1-p@ss-1!", Some("1p@ss1!")),
             ("p @ s s ", Some("p@ss")),
-            ("p-a-s.s", None),
-            ("p-a-ss", None),
+            ("p@ss-1", None),
             ("pass", None),
-            ("p", None),
+            ("", None),
         ] {
-            assert_eq!(unspaced(text).as_deref(), expected, "{text}");
+            assert_eq!(without_separator(text).as_deref(), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn each_substitute_has_each_spelling_up_to_the_limit() {
+        let sorted = |word, limit| spellings(word, limit).into_iter().collect::<BTreeSet<_>>();
+        let expected = ["07a", "0la", "0ta", "o7a", "ola", "ota"];
+        assert!(
+            sorted("07a", 6).iter().eq(expected),
+            "{:?}",
+            sorted("07a", 6)
+        );
+        let expected = ["0$7", "0s7", "osl", "ost"];
+        assert!(
+            sorted("0$7", 11).iter().eq(expected),
+            "{:?}",
+            sorted("0$7", 11)
+        );
     }
 
     #[test]

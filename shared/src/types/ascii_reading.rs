@@ -6,23 +6,38 @@ use unicode_security::skeleton;
 
 use crate::types::decimal;
 
-/// The case of a letter that is compared first. `В` looks like `B`, but its lower case looks like no ASCII letter. `І` looks like
-/// `l`, but its lower case looks like `i`.
-#[derive(Clone, Copy)]
-enum First {
-    AsWritten,
+/// A way to read letters that look like several ASCII letters.
+#[derive(Clone, Copy, PartialEq)]
+enum Reading {
+    /// By the lower case: `І` looks like `l`, but its lower case looks like `i`.
     LowerCase,
+    /// As written: `В` looks like `B`, but its lower case looks like no ASCII letter.
+    AsWritten,
+    /// As written, with `i` for letters that look like `l`: the capital I of scripts without cases, such as Lisu.
+    CapitalI,
 }
 
-/// Returns a text in lower case as people may read it: without accents (NFKD), and with ASCII letters in place of look-alikes
-/// (Unicode Technical Standard #39, section 4). Letters without an ASCII look-alike stay. There are two readings, because the
-/// two cases of a letter may look like different letters.
+/// Letters and digits in circles and squares that NFKD and UTS #39 keep: the first of each block, the character that it stands for,
+/// and their number.
+const ENCLOSED: [(char, char, u32); 6] = [
+    ('\u{1f150}', 'a', 26),
+    ('\u{1f170}', 'a', 26),
+    // Regional indicators, whose pairs are flags.
+    ('\u{1f1e6}', 'a', 26),
+    ('\u{2776}', '1', 9),
+    ('\u{2780}', '1', 9),
+    ('\u{278a}', '1', 9),
+];
+
+/// Returns a text in lower case as people may read it: without accents (NFKD) and enclosing shapes, and with ASCII letters in place of
+/// look-alikes (Unicode Technical Standard #39, section 4). Letters without an ASCII look-alike stay. There are three readings,
+/// because a letter may look like several others.
 #[must_use]
-pub fn ascii_readings(text: &str) -> [String; 2] {
+pub fn ascii_readings(text: &str) -> [String; 3] {
     // Composed again, because the parts of Hangul syllables look like ASCII letters.
     let plain: String = text.nfkd().filter(|c| !is_accent(*c)).nfc().collect();
-    [First::LowerCase, First::AsWritten]
-        .map(|first| plain.chars().map(|c| read(c, first)).collect())
+    [Reading::LowerCase, Reading::AsWritten, Reading::CapitalI]
+        .map(|reading| plain.chars().map(|c| read(c, reading)).collect())
 }
 
 /// Returns whether a character is an accent or a vowel point of Hebrew or Arabic, by its combining class (Unicode Standard,
@@ -32,34 +47,49 @@ fn is_accent(c: char) -> bool {
         || c.general_category() == GeneralCategory::EnclosingMark
 }
 
-fn read(c: char, first: First) -> String {
+fn read(c: char, reading: Reading) -> String {
     if let Some(digit) = decimal::value(c).and_then(|value| char::from_digit(value, 10)) {
         return digit.to_string();
     }
+    if let Some(enclosed) = enclosed(c) {
+        return enclosed.to_string();
+    }
     let lower: String = c.to_lowercase().collect();
-    match (c, first) {
+    match (c, reading) {
         // UTS #39 lists these as look-alikes of the Greek beta.
-        ('ß' | 'ẞ', First::LowerCase) => return "ss".to_owned(),
-        ('ß' | 'ẞ', First::AsWritten) => return "b".to_owned(),
+        ('ß' | 'ẞ', Reading::LowerCase) => return "ss".to_owned(),
+        ('ß' | 'ẞ', _) => return "b".to_owned(),
         _ if c.is_ascii() => return lower,
         _ => {}
     }
     let own = c.to_string();
-    let cases = match first {
-        First::AsWritten => [&own, &lower],
-        First::LowerCase => [&lower, &own],
+    let cases = match reading {
+        Reading::LowerCase => [&lower, &own],
+        Reading::AsWritten | Reading::CapitalI => [&own, &lower],
     };
     let look_alike = cases
         .into_iter()
-        .find_map(|letter| ascii_look_alike(letter));
+        .find_map(|letter| ascii_look_alike(letter, reading));
     look_alike.unwrap_or(lower)
 }
 
+/// Returns the letter or digit in a circle or square.
+fn enclosed(c: char) -> Option<char> {
+    ENCLOSED.into_iter().find_map(|(first, letter, count)| {
+        let offset = u32::from(c).checked_sub(u32::from(first))?;
+        char::from_u32(u32::from(letter) + offset).filter(|_| offset < count)
+    })
+}
+
 /// Returns the ASCII letters and digits that a letter looks like. Empty for an invisible character.
-fn ascii_look_alike(letter: &str) -> Option<String> {
+fn ascii_look_alike(letter: &str, reading: Reading) -> Option<String> {
     let seen: String = skeleton(letter)
         .filter(|c| !is_accent(*c))
-        .flat_map(char::to_lowercase)
+        // `L` is another prototype.
+        .map(|c| match c {
+            'l' if reading == Reading::CapitalI => 'i',
+            _ => c.to_ascii_lowercase(),
+        })
         .collect();
     match seen.as_str() {
         // The form of `m` in UTS #39.
@@ -93,6 +123,8 @@ mod tests {
             ("\u{661}\u{96c}\u{ff13}", "163"),
             ("m\u{217f}l", "mml"),
             ("Velvet 1|!", "velvet 1|!"),
+            ("🅐🆉🇦🇿❶➈➌", "azaz193"),
+            ("\u{a4ee}\u{a4e1}\u{a4f2}", "ali"),
         ] {
             let readings = ascii_readings(text);
             assert!(

@@ -69,6 +69,8 @@ async fn common_or_obvious_password_returns_400() {
         ("DragonMonkey1!", "too_common"),
         ("01.02.1990", "too_common"),
         ("new4719302856", "too_similar"),
+        ("abcabcabc12", "too_common"),
+        ("1p-a-s-s-w-o-r-d9", "too_common"),
     ] {
         let answer = register(&app, password).await;
         answer.assert_problem(400, "invalid-input");
