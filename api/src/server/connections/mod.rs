@@ -3,23 +3,18 @@
 //!
 //! A connection has five timeouts:
 //!
-//! - `KEEP_ALIVE_SECONDS` for the next complete head, from the start of the connection or the end of the last response;
+//! - `KEEP_ALIVE_SECONDS` for the next complete head, from the start of the connection or the end of the last response (see `http1`);
 //! - `REQUEST_SECONDS` for a body (see `http::body`);
-//! - `WRITE_SECONDS` for progress of a response (see `stream.rs`);
-//! - two seconds after the last response for the client to close its side (see `stream.rs`);
+//! - `WRITE_SECONDS` for progress of a response (see `write_timeout`);
+//! - two seconds after the last response for the client to close its side (see `write_timeout`);
 //! - `SHUTDOWN_SECONDS` for running requests at shutdown.
 //!
 //! HTTP/2 is not supported: clients do not use it without TLS, and it would allow many concurrent requests on one connection.
 
-use std::{
-    convert::Infallible, future::Future, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
-};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::{TokioIo, TokioTimer};
 use poem::{
     Endpoint, Response,
-    http::{Request, uri::Scheme},
     web::{LocalAddr, RemoteAddr},
 };
 use tokio::{
@@ -34,20 +29,14 @@ use crate::{
 };
 
 mod files;
+mod http1;
 mod limits;
-mod stream;
+mod write_timeout;
 
 pub use crate::server::connections::files::raise_file_limit;
-use crate::server::connections::limits::{ConnectionLimits, ConnectionPermit};
-use crate::server::connections::stream::Stream;
-
-/// Maximum size of a request head, in bytes. Larger ones get an empty 431. Also the size of hyper's read buffer for bodies.
-const MAX_HEAD_BYTES: usize = 32 * 1024;
-
-/// Maximum number of header fields: as many as fit into a head, as the shortest (`a:` and a line feed) has three bytes. The lower
-/// limit of `request_head` therefore refuses them first, with a problem. Parsing such a head takes some 2 MB (700 KB for hyper's
-/// index, the rest for 11,000 fields) per async thread, freed before the response is written.
-const MAX_HEADER_FIELDS: usize = MAX_HEAD_BYTES / 3;
+use crate::server::connections::http1::Connection;
+use crate::server::connections::limits::ConnectionLimits;
+use crate::server::connections::write_timeout::Stream;
 
 /// Size of the kernel's send buffer, in bytes; Linux doubles it for its own data. It limits the kernel's memory, and makes
 /// progress visible: a socket becomes writable again when the client has acknowledged a third of it.
@@ -129,49 +118,5 @@ impl<E: Endpoint<Output = Response> + 'static> Server<E> {
             connections.wait().await;
         }
         Ok(())
-    }
-}
-
-/// The shared data of the requests of one connection.
-struct Connection<E> {
-    endpoint: Arc<E>,
-    local: LocalAddr,
-    remote: RemoteAddr,
-    keep_alive: Duration,
-}
-
-impl<E: Endpoint<Output = Response> + 'static> Connection<E> {
-    /// Serves the requests of a connection until it ends. After `finish` is cancelled, the running request is the last.
-    async fn serve(self, stream: Stream, permit: ConnectionPermit, finish: CancellationToken) {
-        let _permit = permit;
-        let keep_alive = self.keep_alive;
-        let service = service_fn(move |request: Request<Incoming>| {
-            let (local, remote) = (self.local.clone(), self.remote.clone());
-            let endpoint = Arc::clone(&self.endpoint);
-            // Boxed, so that an idle connection does not reserve memory for a request.
-            Box::pin(async move {
-                let request = (request, local, remote, Scheme::HTTP).into();
-                Ok::<_, Infallible>(endpoint.get_response(request).await.into())
-            })
-        });
-        let mut connection = pin!(
-            http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(keep_alive)
-                .max_buf_size(MAX_HEAD_BYTES)
-                .max_header_size(MAX_HEAD_BYTES)
-                .max_headers(MAX_HEADER_FIELDS)
-                .serve_connection(TokioIo::new(stream), service)
-        );
-        let ended = tokio::select! {
-            ended = connection.as_mut() => ended,
-            () = finish.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        if let Err(error) = ended {
-            tracing::debug!(%error, "Connection ended with an error");
-        }
     }
 }
