@@ -5,7 +5,7 @@
 
 use std::{future::Future, time::Duration};
 
-use fred::{clients::Client, interfaces::ClientLike as _};
+use fred::clients::Client;
 use prometheus::{IntGauge, IntGaugeVec, Opts, Registry};
 use sea_orm::DbErr;
 use tokio::{
@@ -186,7 +186,7 @@ pub async fn check_redis(
     queue: &Queue,
     keys: &[TypedKey],
 ) -> Result<(), Refusal> {
-    let (codes, queue) = tokio::join!(
+    let written = tokio::join!(
         check_redis_twice(move || async move {
             let written = redis::check_write(client, namespace, keys).await;
             written.map_err(|error| Refusal::from(&error))
@@ -196,13 +196,13 @@ pub async fn check_redis(
             written.map_err(|error| Refusal::from(&error))
         }),
     );
-    let result = match (codes, queue) {
+    let result = match written {
         // While fred reconnects, its commands time out; the queue's client knows the reason.
-        (Err(codes), Err(queue)) if codes.is_unresponsive() => Err(queue),
-        (codes, queue) => codes.and(queue),
+        (Err(codes), Err(pushes)) if codes.is_unresponsive() => Err(pushes),
+        (codes, pushes) => codes.and(pushes),
     };
     match result {
-        Err(refusal) => Err(redis::explain(refusal, &client.client_config()).await),
+        Err(refusal) => Err(queue.explain(refusal).await),
         Ok(()) => Ok(()),
     }
 }

@@ -10,13 +10,13 @@ use std::{
 };
 
 use redis::{
-    Client, Cmd, ErrorKind, Pipeline, RedisFuture, RedisResult, Value,
+    Client, Cmd, ConnectionAddr, ErrorKind, Pipeline, RedisFuture, RedisResult, Value,
     aio::{ConnectionLike, ConnectionManager, ConnectionManagerConfig},
 };
 
 use tokio::time::Instant;
 
-use crate::redis::fault;
+use crate::redis::{fault, greeting::Address};
 
 /// The timeout of a command.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -55,6 +55,14 @@ impl Connection {
     fn current(&self) -> MutexGuard<'_, Current> {
         let current = self.0.current.lock();
         current.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the address of Redis. `None` with TLS.
+    pub(super) fn address(&self) -> Option<Address> {
+        match self.0.client.get_connection_info().addr() {
+            ConnectionAddr::Tcp(host, port) => Some((host.clone(), *port)),
+            _ => None,
+        }
     }
 
     /// Runs a command, and replaces the connection if that may help. `replies` returns the replies in an `A`, which contain the

@@ -165,6 +165,11 @@ impl Queue {
         Ok(())
     }
 
+    /// Replaces a broken connection or a timeout by the reason why Redis accepts no new connection, if there is one.
+    pub async fn explain(&self, refusal: Refusal) -> Refusal {
+        crate::redis::explain(refusal, self.connection.address().as_ref()).await
+    }
+
     /// Returns the number of ids in the queue of a priority.
     pub async fn depth(&self, priority: Priority) -> Result<usize, QueueError> {
         depth(&self.connection, self.config(priority)).await

@@ -21,14 +21,21 @@ const TIMEOUT: Duration = Duration::from_millis(300);
 /// The maximum length of an error in bytes.
 const MAX_LENGTH: u64 = 1024;
 
-/// Returns the error that Redis sends to new connections. `None` if it sends none, and with TLS, where nothing is sent before the
-/// handshake.
-pub(crate) async fn read(config: &Config) -> Option<Refusal> {
+/// The address of a Redis without TLS: nothing is sent before the handshake of TLS.
+pub(crate) type Address = (String, u16);
+
+/// Returns the address of a configuration.
+pub(crate) fn address(config: &Config) -> Option<Address> {
     if config.uses_tls() {
         return None;
     }
     let server = config.server.hosts().into_iter().next()?;
-    let line = timeout(TIMEOUT, read_line(&server.host, server.port));
+    Some((server.host.to_string(), server.port))
+}
+
+/// Returns the error that Redis sends to new connections. `None` if it sends none.
+pub(crate) async fn read((host, port): &Address) -> Option<Refusal> {
+    let line = timeout(TIMEOUT, read_line(host, *port));
     let line = line.await.ok()?.ok()?;
     let error = line.strip_prefix('-')?;
     Some(fault::from_text(error.trim_end()))

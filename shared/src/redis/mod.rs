@@ -14,7 +14,10 @@ use fred::{
 };
 use tokio::time::{sleep, timeout};
 
-use crate::{dependency::Refusal, redis::write_check::WriteCheck};
+use crate::{
+    dependency::Refusal,
+    redis::{greeting::Address, write_check::WriteCheck},
+};
 
 pub mod fault;
 pub(crate) mod greeting;
@@ -75,7 +78,10 @@ async fn connect_once(config: &Config) -> Result<Client, Refusal> {
     let connected = timeout(CONNECTION_TIMEOUT, connected).await;
     match connected.unwrap_or_else(|_| Err(timed_out())) {
         Ok(client) => Ok(client),
-        Err(error) => Err(explain(Refusal::from(&error), config).await),
+        Err(error) => {
+            let address = greeting::address(config);
+            Err(explain(Refusal::from(&error), address.as_ref()).await)
+        }
     }
 }
 
@@ -133,10 +139,11 @@ pub fn lockouts_key(namespace: &str) -> String {
 }
 
 /// Returns the error that Redis sends to new connections in place of a broken connection or a timeout, whose reason it tells.
-pub(crate) async fn explain(refusal: Refusal, config: &Config) -> Refusal {
-    if refusal.is_unresponsive() {
-        greeting::read(config).await.unwrap_or(refusal)
-    } else {
-        refusal
+pub(crate) async fn explain(refusal: Refusal, address: Option<&Address>) -> Refusal {
+    match address {
+        Some(address) if refusal.is_unresponsive() => {
+            greeting::read(address).await.unwrap_or(refusal)
+        }
+        _ => refusal,
     }
 }

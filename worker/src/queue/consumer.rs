@@ -128,7 +128,7 @@ pub async fn run(queue: Queue, priority: Priority, slots: DeliverySlots) {
                 // apalis' errors have several lines.
                 let error = ended.map_or_else(|error| error.to_string(), |()| String::new());
                 let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
-                let error = fault::from_text(&error);
+                let error = queue.explain(fault::from_text(&error)).await;
                 if outage.record_stop(error.diagnosis, started_at.elapsed()) {
                     tracing::warn!(%error, "Queue worker stopped; it restarts when Redis accepts writes");
                 } else {

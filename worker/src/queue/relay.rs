@@ -73,6 +73,13 @@ pub async fn run(
             () = slots.stop.cancelled() => return,
             passed = relayed => passed,
         };
+        let passed = match passed {
+            // Once an outage, as Redis delays the reason.
+            Err(RelayError::Queue(refusal)) if !is_logged => {
+                Err(RelayError::Queue(queue.explain(refusal).await))
+            }
+            passed => passed,
+        };
         match &passed {
             Ok(pushed) => metrics.relayed.inc_by(*pushed as u64),
             Err(RelayError::Queue(_)) => match deliver_directly(&db, &slots, clock.now()).await {

@@ -184,6 +184,32 @@ async fn redis_accepting_no_client_doctor_names_maxclients() {
     );
 }
 
+/// R2: the log names the limit of clients, too, in the line of each part of the worker.
+#[tokio::test]
+async fn redis_accepting_no_client_log_names_maxclients() {
+    let redis = RedisServer::start().await;
+    let mut app = on(&redis.url()).await;
+    app.clock = latchkey_shared::clock::Clock::system();
+    let (mut worker, base) = app.process_with_metrics(&[]).await;
+    redis.refuse(RedisRefusal::TooManyClients).await;
+
+    worker.wait_for_line("Relay failed").await;
+    worker.wait_for_line("Queue worker stopped").await;
+    let readiness = async || get(&format!("{base}/health/ready")).await.1;
+    wait_until(async || readiness().await.contains("too many clients")).await;
+    worker.wait_for_line("Dependency failed").await;
+
+    let lines = worker.lines();
+    let is_loud =
+        |line: &&String| line.contains("ERROR latchkey") || line.contains("WARN latchkey");
+    for line in lines.iter().filter(is_loud) {
+        assert!(line.contains("raise maxclients"), "{line}");
+    }
+    redis.accept(RedisRefusal::TooManyClients).await;
+    worker.wait_for_line("Relay recovered").await;
+    worker.kill().await;
+}
+
 /// T5: the rows limit notices that Redis cannot count.
 #[tokio::test]
 async fn read_only_redis_notices_stay_within_budget() {

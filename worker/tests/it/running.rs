@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use futures_util::future::join_all;
 use latchkey_shared::{
     clock::Clock,
     database,
@@ -9,7 +10,7 @@ use latchkey_shared::{
         mail::{self, MailKind, MailState, Priority},
         user,
     },
-    queue::Queue,
+    queue::{MAX_DEPTH, Queue},
 };
 use latchkey_testing::{Fault, Forwarder, WAIT_TIMEOUT, wait_until};
 use latchkey_worker::{delivery::Outcome, queue::relay};
@@ -17,6 +18,11 @@ use redis::AsyncCommands as _;
 use tokio::time::{Duration, sleep, timeout};
 
 use crate::test_app::TestApp;
+
+/// The number of ids that an API server may push at once, after it found the queue not full.
+const PUSHED_AT_ONCE: usize = 500;
+/// The maximum memory of an id in the queue, in bytes: the 450 stated in `deploy/docs/security.md`, plus the longer namespace of a test.
+const ENTRY_BYTES: usize = 500;
 
 #[tokio::test]
 async fn smtp_outage_mails_are_delivered_after_recovery() {
@@ -179,6 +185,37 @@ async fn relay_pushes_each_due_mail_once_per_cooldown() {
     assert_eq!(relay::pass(db, queue, app.clock.now()).await.unwrap(), 10);
     assert_eq!(relay::pass(db, queue, app.clock.now()).await.unwrap(), 0);
     assert_eq!(queue.depth(Priority::High).await.unwrap(), 10);
+}
+
+/// C2: clients fill the queue up to its limit only, and an entry has the size stated in `deploy/docs/security.md`.
+#[tokio::test]
+async fn full_queue_takes_no_more_ids() {
+    let app = TestApp::new().await;
+    let queue = &app.connections.queue;
+    let push = |_| queue.push_unless_full(uuid::Uuid::now_v7(), Priority::Normal);
+    let pushed = join_all((0..2 * MAX_DEPTH).map(push)).await;
+    let pushed = pushed
+        .into_iter()
+        .filter(|it| *it.as_ref().unwrap())
+        .count();
+
+    assert!(
+        (MAX_DEPTH..=MAX_DEPTH + PUSHED_AT_ONCE).contains(&pushed),
+        "{pushed}"
+    );
+    let mut usage = redis::pipe();
+    for key in app.redis.keys().await {
+        usage
+            .cmd("MEMORY")
+            .arg("USAGE")
+            .arg(&key)
+            .arg("SAMPLES")
+            .arg(0);
+    }
+    let mut redis = app.redis.connection();
+    let bytes: Vec<usize> = usage.query_async(&mut redis).await.unwrap();
+    let bytes = bytes.iter().sum::<usize>() / pushed;
+    assert!(bytes < ENTRY_BYTES, "{bytes}");
 }
 
 /// apalis keeps the data of finished jobs. The sweep deletes it.

@@ -75,17 +75,27 @@ async fn redis_refuses_writes_readiness_is_degraded_and_recovers() {
     }
 }
 
-/// R2: readiness names the limit of clients, not the connections that it breaks.
+/// R2: readiness and the log name the limit of clients, not the connections that it breaks.
 #[tokio::test]
 async fn redis_accepting_no_client_readiness_names_the_limit() {
     let redis = RedisServer::start().await;
-    let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
+    let mut app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &[]).await;
+    let mut process = app.serve().await;
     redis.refuse(RedisRefusal::TooManyClients).await;
 
+    is_unavailable(&app.try_login("ada@example.com", PASSWORD).await);
+    process.wait_for_line("raise maxclients").await;
     until_readiness(&app, "/redis", "too many clients").await;
+    let lines = process.lines();
+    let mut loud = lines.iter().filter(|line| line.contains("ERROR latchkey"));
+    assert!(
+        loud.all(|line| line.contains("raise maxclients")),
+        "{lines:#?}"
+    );
 
     redis.accept(RedisRefusal::TooManyClients).await;
     until_readiness(&app, "/redis", "ok").await;
+    process.kill().await;
 }
 
 /// R2: readiness reports keys that another program has written under the namespace.
