@@ -1,18 +1,70 @@
 // Progressive enhancement: every page works without JavaScript.
 "use strict";
 
-// Updates the number of selected rows and the "select all" checkbox.
+// Updates the bulk bar and the "select all" checkbox, and disables actions without effect on the selected accounts.
 function updateSelection(form) {
   const boxes = [...form.querySelectorAll('input[type="checkbox"][name="id"]')];
-  const selected = boxes.filter((box) => box.checked).length;
+  const selected = boxes.filter((box) => box.checked);
   const label = form.querySelector("[data-selected]");
-  if (label) label.textContent = selected ? `${label.dataset.selected}: ${selected}` : "";
+  if (label) label.textContent = selected.length ? label.dataset.selected.replace("{n}", selected.length) : "";
+  for (const button of form.querySelectorAll("[data-effect]")) {
+    const statuses = button.dataset.effect.split(" ");
+    button.disabled = selected.length > 0 && !selected.some((box) => statuses.includes(box.dataset.account));
+  }
   const all = form.querySelector("[data-all]");
   if (all) {
-    all.checked = selected > 0 && selected === boxes.length;
-    all.indeterminate = selected > 0 && selected < boxes.length;
+    all.checked = selected.length > 0 && selected.length === boxes.length;
+    all.indeterminate = selected.length > 0 && selected.length < boxes.length;
   }
 }
+
+// The last clicked checkbox of the list. A click with the shift key selects all rows in between.
+let lastBox = null;
+
+document.addEventListener("click", (event) => {
+  const box = event.target;
+  if (box.matches?.('input[type="checkbox"][name="id"]')) {
+    const boxes = [...box.form.querySelectorAll('input[type="checkbox"][name="id"]')];
+    const [from, to] = [boxes.indexOf(lastBox), boxes.indexOf(box)].sort((a, b) => a - b);
+    if (event.shiftKey && from >= 0) {
+      for (const between of boxes.slice(from, to + 1)) between.checked = box.checked;
+      updateSelection(box.form);
+    }
+    lastBox = box;
+  }
+  const clear = box.closest?.("[data-clear]");
+  if (clear) {
+    for (const other of clear.form.querySelectorAll('input[name="id"]')) other.checked = false;
+    updateSelection(clear.form);
+    clear.form.querySelector('input[name="id"]').focus();
+  }
+  // A tab keeps what the filter form contains now.
+  const tab = box.closest?.("a[data-status]");
+  if (tab && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
+    event.preventDefault();
+    for (const other of tab.closest("ul").querySelectorAll("a[data-status]")) {
+      other.classList.toggle("active", other === tab);
+      if (other === tab) other.setAttribute("aria-current", "true");
+      else other.removeAttribute("aria-current");
+    }
+    const filter = document.getElementById("filter");
+    filter.elements.status.value = tab.dataset.status;
+    filter.dispatchEvent(new Event("change", { bubbles: true }));
+  }
+  for (const drawer of document.querySelectorAll("details.drawer[open]")) {
+    if (!drawer.contains(event.target)) drawer.open = false;
+  }
+});
+
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape") return;
+  for (const drawer of document.querySelectorAll("details.drawer[open]")) {
+    drawer.open = false;
+    drawer.querySelector("summary").focus();
+  }
+  const menu = document.getElementById("menu");
+  if (menu) menu.checked = false;
+});
 
 document.addEventListener("change", (event) => {
   const box = event.target;
@@ -22,15 +74,23 @@ document.addEventListener("change", (event) => {
   if (box.type === "checkbox" && box.form) updateSelection(box.form);
 });
 
-// Shows the controls that need JavaScript, and closes unused filters on phones.
+// Marks a form with changes, and asks before a page with such a form is left.
+document.addEventListener("input", (event) => {
+  event.target.form?.matches("[data-unsaved]") && event.target.form.setAttribute("data-changed", "");
+});
+const unsaved = () => document.querySelector("form[data-unsaved][data-changed]");
+addEventListener("beforeunload", (event) => unsaved() && event.preventDefault());
+document.addEventListener("submit", (event) => {
+  if (event.target.matches("[data-unsaved]")) event.target.removeAttribute("data-changed");
+});
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const form = unsaved();
+  if (form && event.target !== form && !confirm(form.dataset.unsaved)) event.preventDefault();
+});
+
+// Shows the controls that need JavaScript.
 function enhance() {
-  for (const hidden of document.querySelectorAll(".select-all[hidden]")) hidden.hidden = false;
-  if (matchMedia("(max-width: 48rem)").matches) {
-    for (const filters of document.querySelectorAll(".filter details:not([data-used], [data-shown])")) {
-      filters.open = false;
-      filters.dataset.shown = "";
-    }
-  }
+  for (const hidden of document.querySelectorAll(".select-all[hidden], [data-clear][hidden]")) hidden.hidden = false;
   for (const form of document.querySelectorAll("form:has([data-all])")) updateSelection(form);
 }
 document.addEventListener("DOMContentLoaded", enhance);

@@ -25,7 +25,7 @@ pub struct Lockout {
 }
 
 /// The subject of a lockout.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum LockoutSubject {
     /// The network of a client.
     ClientIp(String),
@@ -33,6 +33,26 @@ pub enum LockoutSubject {
     Mailbox(String),
     /// The id of an account.
     Account(i64),
+}
+
+/// The limits of a mailbox whose lockouts are those of its account.
+const MAILBOX_LIMITS: [&str; 3] = ["failed_attempts", "failed", "otp"];
+/// The limits of an account.
+const ACCOUNT_LIMITS: [&str; 4] = ["change", "change_failed_attempts", "address", "picture"];
+
+impl Lockout {
+    /// Returns whether this is one of the lockouts that [`Limiter::account_lockouts`] finds for its account.
+    #[must_use]
+    pub fn is_of_account(&self) -> bool {
+        match self.subject {
+            LockoutSubject::ClientIp(_) => false,
+            // A name with a network is that of one client.
+            LockoutSubject::Mailbox(_) => {
+                MAILBOX_LIMITS.contains(&self.limit.as_str()) && !self.name.contains('/')
+            }
+            LockoutSubject::Account(_) => ACCOUNT_LIMITS.contains(&self.limit.as_str()),
+        }
+    }
 }
 
 impl Limiter {
@@ -63,13 +83,10 @@ impl Limiter {
         now: DateTime<Utc>,
     ) -> Result<Vec<Lockout>, ApiError> {
         let mailbox = self.fingerprints.of_mailbox(&email.key());
-        let names = ["failed_attempts", "failed", "otp"]
+        let names = MAILBOX_LIMITS
             .map(|limit| format!("{limit}:email:{mailbox}"))
             .into_iter()
-            .chain(
-                ["change", "change_failed_attempts", "address", "picture"]
-                    .map(|limit| format!("{limit}:{user_id}")),
-            );
+            .chain(ACCOUNT_LIMITS.map(|limit| format!("{limit}:{user_id}")));
         let mut lockouts = Vec::new();
         for name in names {
             lockouts.extend(self.find_lockout(&name, now).await?);

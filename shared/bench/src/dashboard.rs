@@ -10,8 +10,8 @@ use crate::{installation::Running, load, seed::PASSWORD};
 const LISTS: [&str; 5] = [
     "/admin/users/",
     "/admin/users/?sort=email",
-    "/admin/users/?activated=yes&sort=-last_login",
-    "/admin/users/?active=yes&sort=name",
+    "/admin/users/?status=active&sort=-last_login",
+    "/admin/users/?status=active&sort=name",
     "/admin/users/?q=u12%40example",
 ];
 

@@ -1,7 +1,9 @@
-//! Static assets, embedded into the binary: Pico CSS, htmx, and the dashboard's own CSS and JavaScript.
+//! Static assets, embedded into the binary as they are and compressed: Tabler, its icons, htmx, and the dashboard's own files.
+
+use std::sync::LazyLock;
 
 use poem::{
-    Response, handler,
+    Request, Response, handler,
     http::header,
     web::{Path, Query},
 };
@@ -12,51 +14,47 @@ use crate::http::error::ApiError;
 struct Asset {
     name: &'static str,
     media_type: &'static str,
-    text: &'static str,
+    /// Distinguishes versions.
     hash: u32,
+    plain: &'static [u8],
+    gzip: &'static [u8],
 }
 
-const fn asset(name: &'static str, media_type: &'static str, text: &'static str) -> Asset {
-    Asset {
-        name,
-        media_type,
-        text,
-        hash: hash(text.as_bytes()),
-    }
+/// An asset, which `build.rs` has compressed.
+macro_rules! asset {
+    ($name:literal, $media_type:expr) => {{
+        let plain = include_bytes!(concat!("../../../assets/", $name));
+        Asset {
+            name: $name,
+            media_type: $media_type,
+            hash: hash(plain),
+            plain,
+            gzip: include_bytes!(concat!(env!("OUT_DIR"), "/", $name, ".gz")),
+        }
+    }};
 }
 
-/// The compiler computes the hashes.
-static ASSETS: [Asset; 4] = [
-    asset(
-        "pico.css",
-        "text/css; charset=utf-8",
-        include_str!("../../../assets/pico.min.css"),
-    ),
-    asset(
-        "admin.css",
-        "text/css; charset=utf-8",
-        include_str!("../../../assets/admin.css"),
-    ),
-    asset(
-        "htmx.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../../../assets/htmx.min.js"),
-    ),
-    asset(
-        "admin.js",
-        "text/javascript; charset=utf-8",
-        include_str!("../../../assets/admin.js"),
-    ),
-];
+const CSS: &str = "text/css; charset=utf-8";
+const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
+const SVG: &str = "image/svg+xml";
 
-/// Computes FNV-1a, which distinguishes versions and can run at compile time.
-const fn hash(bytes: &[u8]) -> u32 {
-    let (mut hash, mut i) = (0x811c_9dc5_u32, 0);
-    while i < bytes.len() {
-        hash = (hash ^ bytes[i] as u32).wrapping_mul(0x0100_0193);
-        i += 1;
-    }
-    hash
+static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
+    [
+        asset!("tabler.min.css", CSS),
+        asset!("tabler.rtl.min.css", CSS),
+        asset!("admin.css", CSS),
+        asset!("htmx.min.js", JAVASCRIPT),
+        asset!("admin.js", JAVASCRIPT),
+        asset!("icons.svg", SVG),
+        asset!("logo.svg", SVG),
+    ]
+});
+
+/// Computes FNV-1a, which distinguishes versions.
+fn hash(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 /// Returns the URL path of an asset, with the hash of its content.
@@ -78,7 +76,11 @@ struct AssetQuery {
 /// Serves an asset. Browsers cache it for a year if the requested hash is current. During a rolling update a page can request
 /// another version than this server has, which must not be cached.
 #[handler]
-pub fn serve(Path(name): Path<String>, Query(query): Query<AssetQuery>) -> poem::Result<Response> {
+pub fn serve(
+    request: &Request,
+    Path(name): Path<String>,
+    Query(query): Query<AssetQuery>,
+) -> poem::Result<Response> {
     let file = ASSETS
         .iter()
         .find(|file| file.name == name)
@@ -88,8 +90,44 @@ pub fn serve(Path(name): Path<String>, Query(query): Query<AssetQuery>) -> poem:
     } else {
         "no-store"
     };
-    Ok(Response::builder()
+    let response = Response::builder()
         .content_type(file.media_type)
         .header(header::CACHE_CONTROL, cache_control)
-        .body(file.text))
+        .header(header::VARY, "Accept-Encoding");
+    let accepted = request.header(header::ACCEPT_ENCODING).unwrap_or_default();
+    Ok(if accepts_gzip(accepted) {
+        response
+            .header(header::CONTENT_ENCODING, "gzip")
+            .body(file.gzip)
+    } else {
+        response.body(file.plain)
+    })
+}
+
+/// Returns whether `Accept-Encoding` has gzip with a weight above 0 (RFC 9110, section 12.5.3).
+fn accepts_gzip(header: &str) -> bool {
+    header.split(',').any(|item| {
+        let (name, weight) = item.split_once(';').unwrap_or((item, ""));
+        let weight = weight.trim().trim_start_matches("q=").parse();
+        name.trim().eq_ignore_ascii_case("gzip") && weight.unwrap_or(1.0_f32) > 0.0
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accepted_encodings_decide_about_gzip() {
+        for (header, expected) in [
+            ("", false),
+            ("br", false),
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("gzip;q=0, br", false),
+            ("gzip; q=0.0", false),
+        ] {
+            assert_eq!(accepts_gzip(header), expected, "{header}");
+        }
+    }
 }

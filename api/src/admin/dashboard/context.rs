@@ -1,6 +1,7 @@
 //! The context of a page: language, theme, CSRF token and flash message. Renders templates into responses.
 
-use askama::Template;
+use askama::{Template, filters::Safe};
+use latchkey_shared::models::user;
 use poem::{
     FromRequest, Request, RequestBody, Response,
     http::{HeaderName, HeaderValue, Method, StatusCode, header},
@@ -8,6 +9,7 @@ use poem::{
 };
 
 use crate::admin::dashboard::{
+    account_status::AccountStatus,
     assets,
     cookies::{self, FLASH, LANGUAGE, THEME, VISITOR},
     i18n::{ARABIC, ENGLISH, Texts},
@@ -100,6 +102,21 @@ impl View {
     #[must_use]
     pub fn asset(&self, name: &str) -> String {
         format!("{}{}", self.base, assets::path(name))
+    }
+
+    /// Returns an icon of the sprite. It has no text alternative.
+    #[must_use]
+    pub fn icon(&self, name: &str) -> Safe<String> {
+        let sprite = self.asset("icons.svg");
+        Safe(format!(
+            "<svg class=\"icon\" aria-hidden=\"true\"><use href=\"{sprite}#{name}\"/></svg>"
+        ))
+    }
+
+    /// Returns the status of an account.
+    #[must_use]
+    pub fn status(&self, user: &user::Model) -> AccountStatus {
+        AccountStatus::of(user)
     }
 
     /// Returns whether htmx requests only the element with this id.

@@ -23,6 +23,11 @@ impl CurrentAdmin {
     }
 
     #[must_use]
+    pub fn user(&self) -> &user::Model {
+        &self.0.user
+    }
+
+    #[must_use]
     pub fn id(&self) -> i64 {
         self.0.user.id
     }

@@ -7,6 +7,7 @@ use crate::admin::dashboard::pages::{
     users::{self, bulk, csv},
 };
 
+pub mod account_status;
 pub mod assets;
 pub mod components;
 pub mod context;

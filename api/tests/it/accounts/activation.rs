@@ -168,22 +168,28 @@ async fn pending_verification_is_shown_in_all_admin_views() {
         assert!(html.contains("Pending verification"), "{path}: {html}");
     }
     let home = views.dashboard.get_html("/admin/").await;
-    let link = "<a href=\"/admin/users/?activated=pending_verification&amp;sort=joined\">Pending verification</a> <span class=\"count\">1<";
+    let link = "<a href=\"/admin/users/?status=pending_verification\">Pending verification</a> <span class=\"count\">1<";
     assert!(home.contains(link), "{home}");
     assert!(
         home.contains("No accounts are pending approval.") && !home.contains("ada@example.com"),
         "{home}"
     );
-    let query = "activated=pending_verification&sort=joined";
+    let query = "status=pending_verification";
     views.assert_count(query, true, 1).await;
-    let query = "activated=pending_approval&sort=joined";
+    let query = "status=pending_approval";
     views.assert_count(query, false, 0).await;
-    let page = "/admin/users/?activated=pending_verification&active=no";
-    let deactivated = views.dashboard.get_html(page).await;
-    assert!(deactivated.contains("Results: <strong>0<"), "{deactivated}");
+    for (query, expected) in [("status=deactivated", 0), ("status=active", 1)] {
+        let html = views
+            .dashboard
+            .get_html(&format!("/admin/users/?{query}"))
+            .await;
+        let results = format!("Results: <strong>{expected}<");
+        assert!(html.contains(&results), "{query}: {html}");
+    }
     let users = views.dashboard.get_html("/admin/users/").await;
     assert!(
-        users.contains("Pending verification (1)") && users.contains("Pending approval (0)"),
+        users.contains("Pending verification <span class=\"badge\">1<")
+            && users.contains("Pending approval <span class=\"badge\">0<"),
         "{users}"
     );
 }
@@ -203,10 +209,10 @@ async fn activation_taken_back_by_staff_leaves_pending_approval() {
     }
     let home = views.dashboard.get_html("/admin/").await;
     assert!(home.contains("ada@example.com"), "{home}");
-    let query = "activated=pending_verification";
+    let query = "status=pending_verification";
     views.assert_count(query, true, 0).await;
     views
-        .assert_count("activated=pending_approval", false, 1)
+        .assert_count("status=pending_approval", false, 1)
         .await;
 }
 

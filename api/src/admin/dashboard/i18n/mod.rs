@@ -7,6 +7,7 @@ use latchkey_shared::{
     types::permission::Permission,
 };
 
+use crate::admin::dashboard::account_status::AccountStatus;
 use crate::http::error::{ApiError, problem::FieldError};
 
 pub use self::texts::{ARABIC, ENGLISH, Texts};
@@ -47,6 +48,17 @@ impl Texts {
             "address" => self.limit_address,
             "picture" => self.limit_picture,
             _ => self.limit_failed_attempts,
+        }
+    }
+
+    /// Returns the name of an account's status.
+    #[must_use]
+    pub fn account_status(&self, status: AccountStatus) -> &'static str {
+        match status {
+            AccountStatus::PendingApproval => self.pending_approval,
+            AccountStatus::PendingVerification => self.pending_verification,
+            AccountStatus::Active => self.active,
+            AccountStatus::Deactivated => self.deactivated,
         }
     }
 

@@ -23,6 +23,8 @@ texts! {
     // Frame.
     skip: "Skip to content" | "تخطَّ إلى المحتوى";
     sections: "Sections" | "الأقسام";
+    menu: "Menu" | "القائمة";
+    breadcrumb: "Breadcrumb" | "مسار الصفحة";
     overview: "Overview" | "نظرة عامة";
     users: "Users" | "المستخدمون";
     resets: "Password resets" | "طلبات كلمة المرور";
@@ -78,6 +80,7 @@ texts! {
     logins: "Logins, last 30 days" | "عمليات الدخول خلال آخر ٣٠ يومًا";
     total: "Total" | "المجموع";
     today: "today" | "اليوم";
+    chart_start: "30 days ago" | "قبل ٣٠ يومًا";
     health: "Health checks" | "فحوص حالة النظام";
     database: "Database" | "قاعدة البيانات";
     redis: "Redis" | "Redis";
@@ -99,13 +102,24 @@ texts! {
 
     // Users.
     search_hint: "Name, email or phone" | "الاسم أو البريد أو الهاتف";
+    sort_default: "Default" | "الافتراضي";
     sort: "Sort by" | "ترتيب حسب";
     results: "Results" | "النتائج";
     export: "Export CSV" | "تصدير CSV";
     none_found: "No users match this search." | "لا يوجد مستخدمون يطابقون هذا البحث.";
     select_all: "Select all on this page" | "تحديد كل من في هذه الصفحة";
     select: "Select" | "تحديد";
-    selected: "Selected" | "المحدَّدون";
+    selected: "{n} selected" | "تم تحديد {n}";
+    clear_selection: "Clear selection" | "إلغاء التحديد";
+    bulk_actions: "Actions for the selected users" | "إجراءات على المستخدمين المحدَّدين";
+    user: "User" | "المستخدم";
+    status: "Status" | "الحالة";
+    role: "Role" | "الدور";
+    no_role: "No role" | "بلا دور";
+    locked_out: "Locked out" | "محظور مؤقتًا";
+    remove_filter: "Remove filter" | "إزالة التصفية";
+    clear_filters: "Clear filters" | "مسح التصفية";
+    show_all_users: "Show all users" | "عرض كل المستخدمين";
     name: "Name" | "الاسم";
     activated: "Activated" | "مفعّل";
     active: "Active" | "نشط";
@@ -128,9 +142,8 @@ texts! {
     reactivate: "Reactivate" | "إعادة التفعيل";
     end_sessions: "End all sessions" | "إنهاء كل الجلسات";
     delete: "Delete" | "حذف";
-    all_users: "All users" | "كل المستخدمين";
-    quick_filters: "Quick filters" | "تصفية سريعة";
-    filters: "Filters and sorting" | "التصفية والترتيب";
+    all_users: "All" | "الكل";
+    filters: "Filters" | "التصفية";
     confirm_reactivate: "Some of these accounts are deactivated. Reactivate them? Their owners get a mail." | "بعض هذه الحسابات معطّل. هل تريد إعادة تفعيلها؟ ستصل رسالة إلى أصحابها.";
     confirm_deactivate: "Deactivate these accounts? Their sessions end immediately. The owners cannot log in until the accounts are reactivated." | "هل تريد تعطيل هذه الحسابات؟ تنتهي جلساتها فورًا ولا يستطيع أصحابها الدخول حتى إعادة تفعيلها.";
     confirm_delete: "Delete these accounts? This cannot be undone." | "هل تريد حذف هذه الحسابات؟ لا يمكن التراجع عن ذلك.";
@@ -148,6 +161,8 @@ texts! {
     profile: "Profile" | "الملف الشخصي";
     activated_help: "The owner can log in. Activation sends the owner a mail." | "يستطيع صاحب الحساب الدخول، وتصله رسالة عند التفعيل.";
     active_help: "Untick to deactivate the account and end its sessions." | "أزل العلامة لتعطيل الحساب وإنهاء جلساته.";
+    unsaved_changes: "You have unsaved changes." | "لديك تغييرات غير محفوظة.";
+    leave_unsaved: "Leave this page and lose your changes?" | "هل تريد مغادرة الصفحة وفقدان تغييراتك؟";
     permissions: "Permissions" | "الصلاحيات";
     staff_help: "Can sign in to this dashboard." | "يمكنه الدخول إلى لوحة التحكم هذه.";
     superuser_help: "Has every permission." | "يملك كل الصلاحيات.";

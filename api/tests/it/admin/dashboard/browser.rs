@@ -54,7 +54,7 @@ async fn sign_in(browser: &Browser, app: &TestApp) {
     fill(browser, "[name=email]", "root@example.com").await;
     fill(browser, "[name=password]", PASSWORD).await;
     browser.click("main button").await;
-    browser.find("header.top").await;
+    browser.find("header.sidebar").await;
 }
 
 async fn open(browser: &Browser, app: &TestApp, path: &str) {
@@ -144,6 +144,11 @@ async fn wait_for_url(browser: &Browser, part: &str) {
     }
 }
 
+/// Returns a script that tells whether an element is visible.
+fn is_visible(css: &str) -> String {
+    format!("return document.querySelector(\"{css}\").getClientRects().length > 0")
+}
+
 /// Sets a preference, `language` or `theme`, and waits for the new page.
 async fn prefer(browser: &Browser, name: &str, value: &str) {
     run(browser, "window.before = true").await;
@@ -190,7 +195,7 @@ async fn assert_all_pages_fit(browser: &Browser, app: &TestApp, mode: &str) {
         open(browser, app, path).await;
         let is_dashboard_page = run(
             browser,
-            "return Boolean(document.querySelector('header.top'))",
+            "return Boolean(document.querySelector('header.sidebar'))",
         )
         .await;
         assert_eq!(
@@ -242,7 +247,9 @@ async fn browser_searches_and_activates_without_page_load() {
     sign_in(&browser, &app).await;
 
     // The search updates the list while the user types, without loading the page.
-    browser.click("header.top a[href='/admin/users/']").await;
+    browser
+        .click("header.sidebar a[href='/admin/users/']")
+        .await;
     browser.find("#results").await;
     run(&browser, "window.loaded = true").await;
     fill(&browser, "#q", "user2").await;
@@ -250,14 +257,18 @@ async fn browser_searches_and_activates_without_page_load() {
     assert_eq!(run(&browser, "return window.loaded").await, true);
     wait_for(&browser, "location.search.includes('q=user2')").await;
     fill(&browser, "#q", "user").await;
-    browser.click("[name=activated] option[value=no]").await;
+    // A tab keeps the search text.
+    browser.click("a[data-status=pending_approval]").await;
     wait_for_rows(&browser, 5).await;
+    let current = "document.querySelector('a[data-status][aria-current]').dataset.status";
+    wait_for(&browser, &format!("{current} === 'pending_approval'")).await;
+    assert_eq!(run(&browser, "return window.loaded").await, true);
 
     // Selects all rows of the page.
     browser.click("[data-all]").await;
     wait_for(
         &browser,
-        "document.querySelector('[data-selected]').textContent === 'Selected: 5'",
+        "document.querySelector('[data-selected]').textContent === '5 selected'",
     )
     .await;
     browser.click("button[value=activate]").await;
@@ -316,12 +327,67 @@ async fn browser_edits_through_conflict_and_deletes() {
     browser.click("button[value=delete]").await;
     wait_for(&browser, "document.querySelector('[name=confirmed]')").await;
     assert_accessible(&browser, "a confirmation").await;
-    browser.click("main button.danger").await;
+    browser.click("main button.btn-danger").await;
     wait_for_flash(&browser, "Deleted.").await;
 
-    browser.click("header.top form button").await;
+    browser.click("header.sidebar form button").await;
     browser.find("[name=password]").await;
     close_without_foreign_requests(browser, &app).await;
+}
+
+/// With JavaScript, actions appear with a selection. Those without effect on the selected accounts are disabled.
+#[tokio::test(flavor = "multi_thread")]
+async fn browser_selects_range_and_offers_effective_actions() {
+    let app = start_with_content().await;
+    let browser = Browser::start().await;
+    sign_in(&browser, &app).await;
+    browser.client.set_window_size(1280, 800).await.unwrap();
+    open(&browser, &app, "/admin/users/?sort=email").await;
+    let top = "return document.querySelector('#results tbody tr').getBoundingClientRect().top";
+    let top = run(&browser, top).await.as_f64().unwrap();
+    assert!(top < 300.0, "the first row is at {top}");
+    let bar_is_visible = is_visible(".bulk-bar");
+    assert_eq!(run(&browser, &bar_is_visible).await, false);
+
+    // The first account is the only one that is activated.
+    browser.click("#results tbody input[name=id]").await;
+    assert_eq!(run(&browser, &bar_is_visible).await, true);
+    let is_disabled = "return document.querySelector('button[value=activate]').disabled";
+    assert_eq!(run(&browser, is_disabled).await, true);
+    let shift_click = "document.querySelectorAll('#results tbody input[name=id]')[3]\
+                       .dispatchEvent(new MouseEvent('click', {bubbles: true, shiftKey: true}))";
+    run(&browser, shift_click).await;
+    let text = "return document.querySelector('[data-selected]').textContent";
+    assert_eq!(run(&browser, text).await, "4 selected");
+    assert_eq!(run(&browser, is_disabled).await, false);
+    assert_accessible(&browser, "a selection").await;
+    browser.click("[data-clear]").await;
+    assert_eq!(run(&browser, &bar_is_visible).await, false);
+    browser.close().await;
+}
+
+/// With JavaScript, a page with unsaved changes asks before another page replaces it.
+#[tokio::test(flavor = "multi_thread")]
+async fn browser_asks_before_unsaved_changes_are_lost() {
+    let app = start_with_content().await;
+    let browser = Browser::start().await;
+    sign_in(&browser, &app).await;
+    let path = format!("/admin/users/{}/", app.user("user3@example.com").await.id);
+    open(&browser, &app, &path).await;
+    assert_eq!(run(&browser, &is_visible(".unsaved")).await, false);
+    fill(&browser, "[name=username]", "Grace").await;
+    assert_eq!(run(&browser, &is_visible(".unsaved")).await, true);
+    browser.click("header a[href='/admin/users/']").await;
+    let question = browser.client.get_alert_text().await.unwrap();
+    assert_contains(&question, "lose your changes");
+    browser.client.dismiss_alert().await.unwrap();
+    let username = "return document.querySelector('[name=username]').value";
+    assert_eq!(run(&browser, username).await, "Grace");
+    browser.click("#edit button[type=submit]").await;
+    wait_for_flash(&browser, "Saved.").await;
+    browser.click("header a[href='/admin/users/']").await;
+    browser.find("#results").await;
+    browser.close().await;
 }
 
 /// axe-core finds no violation on any page, in light and dark, left to right and right to left.
@@ -365,8 +431,18 @@ async fn pages_fit_phone_in_both_directions() {
     let top = run(&browser, top).await.as_f64().unwrap();
     assert!(top < 500.0, "{top}");
     browser.click("#filter summary").await;
-    browser.click("[name=active] option[value=no]").await;
+    browser.click("[name=gender] option[value=male]").await;
     wait_for_text(&browser, "No users match").await;
+    // The menu is a drawer.
+    assert_eq!(run(&browser, &is_visible("header nav")).await, false);
+    browser.click("#menu").await;
+    browser.click("header a[href='/admin/resets/']").await;
+    wait_for_url(&browser, "/admin/resets/").await;
+    wait_for(
+        &browser,
+        &format!("!({})", is_visible("header nav").replace("return ", "")),
+    )
+    .await;
     open(&browser, &app, "/admin/").await;
     prefer(&browser, "language", "ar").await;
     assert_all_pages_fit(&browser, &app, "phone, Arabic").await;
@@ -448,7 +524,7 @@ async fn dashboard_works_by_keyboard_alone() {
     press(&browser, &Key::Tab.to_string()).await;
     press(&browser, PASSWORD).await;
     press(&browser, &Key::Enter.to_string()).await;
-    browser.find("header.top").await;
+    browser.find("header.sidebar").await;
     // The first link skips the navigation.
     press(&browser, &Key::Tab.to_string()).await;
     assert_eq!(
@@ -458,7 +534,7 @@ async fn dashboard_works_by_keyboard_alone() {
     press(&browser, &Key::Enter.to_string()).await;
     wait_for(&browser, "document.activeElement.id === 'main'").await;
     // Tabs to the first "Activate", whose focus is visible.
-    for _ in 0..4 {
+    for _ in 0..8 {
         press(&browser, &Key::Tab.to_string()).await;
         if run(&browser, "return document.activeElement.value").await == "activate" {
             break;
@@ -484,7 +560,9 @@ async fn dashboard_works_without_javascript() {
     fill(&browser, "[name=email]", "root@example.com").await;
     fill(&browser, "[name=password]", PASSWORD).await;
     browser.click("main button").await;
-    browser.click("header.top a[href='/admin/users/']").await;
+    browser
+        .click("header.sidebar a[href='/admin/users/']")
+        .await;
     fill(&browser, "#q", "user2").await;
     browser.click("#filter button").await;
     wait_for_url(&browser, "q=user2").await;
@@ -495,6 +573,14 @@ async fn dashboard_works_without_javascript() {
         .await
         .unwrap();
     assert_eq!(rows.len(), 1);
+    assert!(
+        browser
+            .find(".bulk-bar")
+            .await
+            .is_displayed()
+            .await
+            .unwrap()
+    );
     browser.click("#results tbody input[name=id]").await;
     browser.click("button[value=activate]").await;
     browser.find(".flash").await;

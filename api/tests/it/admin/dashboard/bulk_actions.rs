@@ -24,7 +24,7 @@ async fn bulk_activation_mails_owners_once_and_is_audited() {
     }
     app.activate("user2@example.com").await;
     let root = Dashboard::signed_in(&app, "root@example.com").await;
-    let back = [("back", "/admin/users/?activated=no")];
+    let back = [("back", "/admin/users/?status=pending_approval")];
 
     let page = root.bulk("activate", &ids, &back).await;
     assert_eq!(root.follow(&page).await, "Activated. (2)");

@@ -390,7 +390,10 @@ async fn language_and_theme_preferences_are_kept() {
     let page = root.post("/admin/preferences/", &fields).await;
     assert_eq!(page.location(), "/admin/users/");
     let html = root.get_html("/admin/users/").await;
-    assert_contains(&html, "<html lang=\"ar\" dir=\"rtl\" data-theme=\"dark\">");
+    assert_contains(
+        &html,
+        "<html lang=\"ar\" dir=\"rtl\" data-bs-theme=\"dark\">",
+    );
     let fields = [
         ("language", "en"),
         ("theme", "system"),

@@ -34,10 +34,8 @@ async fn all_users(app: &TestApp, filter: &Filter, sort: Sort) -> Vec<user::Mode
 async fn user_list_links_page_both_ways_in_order() {
     let app = app_with_users(55).await;
     let root = Dashboard::signed_in(&app, "root@example.com").await;
-    let rows = |html: &str| {
-        attribute_values(html, "<td role=\"cell\" class=\"user\" data-label=\"Name\"><span class=\"initial\" aria-hidden=\"true\">").len()
-    };
-    let emails = |html: &str| attribute_values(html, "class=\"plain\"><bdi dir=\"ltr\">");
+    let rows = |html: &str| html.matches("<td role=\"cell\" class=\"user\">").count();
+    let emails = |html: &str| attribute_values(html, "class=\"email\">");
     for (sort, column, order) in [
         ("", "Joined", "descending"),
         ("joined", "Joined", "ascending"),
@@ -60,12 +58,16 @@ async fn user_list_links_page_both_ways_in_order() {
         for html in [&first, &next, &back] {
             assert_eq!(html.matches("aria-sort=").count(), 1, "{sort}");
             let (_, head) = html.split_once(&format!("aria-sort=\"{order}\">")).unwrap();
-            let label = head.split('>').nth(1).unwrap();
+            let head = head.split("</th>").next().unwrap();
+            let mut arrows = head.split("<a ").filter(|link| link.contains("#arrow-"));
+            let label = arrows.next().unwrap().split('>').nth(1).unwrap();
             assert!(label.starts_with(column), "{sort}: {label}");
+            assert!(arrows.next().is_none(), "{sort}: {head}");
         }
         // The link of the sorted column reverses the order.
         let (_, head) = first.split_once("aria-sort=").unwrap();
-        let reverse_link = unescape(&attribute_values(head, "href=\"").remove(0));
+        let link = head.split("<a ").find(|link| link.contains("#arrow-"));
+        let reverse_link = unescape(&attribute_values(link.unwrap(), "href=\"").remove(0));
         let reversed = root.get_html(&reverse_link).await;
         let opposite = if order == "ascending" {
             "descending"
@@ -88,9 +90,8 @@ async fn user_list_columns_are_in_fixed_order() {
     for column in [
         "Name",
         "Email address",
-        "Activated",
-        "Active",
-        "Staff",
+        "Status",
+        "Role",
         "Joined",
         "Last login",
     ] {
@@ -255,35 +256,37 @@ async fn user_filters_match_their_counts() {
     let app = app_with_users(12).await;
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     for (query, found, option) in [
-        ("activated=no", 6, "No (6)"),
         (
-            "activated=pending_approval",
+            "status=pending_approval",
             6,
-            "selected>Pending approval (6)",
+            "aria-current=\"true\">Pending approval <span class=\"badge\">6<",
         ),
         (
-            "activated=pending_approval&active=no",
+            "status=active",
+            7,
+            "aria-current=\"true\">Active <span class=\"badge\">7<",
+        ),
+        (
+            "status=deactivated",
             0,
-            "selected>Pending approval (6)",
+            "aria-current=\"true\">Deactivated <span class=\"badge\">0<",
         ),
         (
-            "activated=pending_approval&sort=joined",
-            6,
-            "aria-current=\"true\">Pending approval (6)",
+            "",
+            13,
+            "aria-current=\"true\">All <span class=\"badge\">13<",
         ),
-        ("activated=yes", 7, "Yes (7)"),
-        ("active=no", 0, "Deactivated (0)"),
-        ("staff=yes", 1, "Yes (1)"),
+        ("staff=yes", 1, "selected>Staff (1)"),
         ("gender=male", 4, "Male (4)"),
         ("gender=none", 5, "Not specified (5)"),
         ("joined=7", 13, "Last 7 days (13)"),
-        ("gender=female&activated=yes", 2, "Female (4)"),
+        ("gender=female&status=active", 2, "selected>Female (4)"),
     ] {
         let html = root.get_html(&format!("/admin/users/?{query}")).await;
         let results = format!("Results: <strong>{found}</strong>");
         assert_contains(&html, &results);
         assert_contains(&html, option);
-        let own = usize::from(html.contains("<bdi dir=\"ltr\">root@example.com<"));
+        let own = usize::from(html.contains(">root@example.com<"));
         assert_eq!(html.matches("name=\"id\"").count(), found - own, "{query}");
     }
     app.advance_clock(chrono::TimeDelta::days(8));
@@ -291,28 +294,100 @@ async fn user_filters_match_their_counts() {
     assert_eq!(html.status, 303, "the session has expired");
 }
 
-/// Administrators filter superusers and reach common filters with one click.
+/// Administrators filter superusers, and reach the accounts of each status with one click.
 #[tokio::test]
-async fn user_list_filters_superusers_and_links_common_filters() {
+async fn user_list_filters_superusers_and_links_each_status() {
     let app = app_with_users(3).await;
     app.create_staff("staff@example.com", "view_users").await;
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     let html = root.get_html("/admin/users/?staff=superuser").await;
     assert_contains(&html, "Results: <strong>1</strong>");
     assert_contains(&html, "<option value=\"superuser\" selected>Superuser (1)");
-    for (kind, query) in [
-        ("All users", ""),
+    // A tab keeps the other filters.
+    for (label, count, query) in [
         (
-            "Pending approval (1)",
-            "activated=pending_approval&#38;sort=joined",
+            "Pending approval",
+            1,
+            "status=pending_approval&#38;staff=superuser",
         ),
-        ("Deactivated (0)", "active=no"),
-        ("Staff (2)", "staff=yes"),
+        ("Active", 4, "status=active&#38;staff=superuser"),
+        ("Deactivated", 0, "status=deactivated&#38;staff=superuser"),
     ] {
-        let link = format!("href=\"/admin/users/?{query}\">{kind}");
+        let link = format!("href=\"/admin/users/?{query}\">{label} <span class=\"badge\">{count}<");
         assert_contains(&html, &link);
     }
-    assert_contains(&html, "aria-current=\"true\">Superuser (1)");
+    let all =
+        "href=\"/admin/users/?staff=superuser\" aria-current=\"true\">All <span class=\"badge\">5<";
+    assert_contains(&html, all);
+}
+
+/// Each account has one status: that of its tab. A lockout is a flag beside it.
+#[tokio::test]
+async fn user_list_shows_one_status_and_lockout_flag() {
+    let app = TestApp::with_lockout_after(2).await;
+    let root = Dashboard::superuser(&app).await;
+    for name in ["pending", "active", "locked", "deactivated"] {
+        app.register(&format!("{name}@example.com")).await;
+    }
+    for name in ["active", "locked", "deactivated"] {
+        app.activate(&format!("{name}@example.com")).await;
+    }
+    let deactivated = app.user("deactivated@example.com").await.id;
+    let confirmed = [("confirmed", "yes")];
+    root.bulk("deactivate", &[deactivated], &confirmed).await;
+    for _ in 0..3 {
+        app.try_login("locked@example.com", "wrong password").await;
+    }
+    let html = root.get_html("/admin/users/").await;
+    let rows: Vec<_> = html.split("<tr role=\"row\">").skip(2).collect();
+    assert_eq!(rows.len(), 5);
+    for (name, status) in [
+        ("pending", "Pending approval"),
+        ("active", "Active"),
+        ("locked", "Active"),
+        ("deactivated", "Deactivated"),
+    ] {
+        let email = format!(">{name}@example.com<");
+        let row = rows.iter().find(|row| row.contains(&email)).unwrap();
+        assert_eq!(row.matches("class=\"state ").count(), 1, "{row}");
+        assert_contains(row, &format!("\">{status}</span>"));
+        assert_eq!(row.contains("Locked out"), name == "locked", "{row}");
+    }
+    let html = root.get_html("/admin/users/?status=active").await;
+    assert_contains(&html, ">locked@example.com<");
+    assert!(!html.contains(">deactivated@example.com<"), "{html}");
+}
+
+/// Each filter in use has a link that removes it and keeps the others.
+#[tokio::test]
+async fn user_list_filter_chip_removes_one_filter() {
+    let app = app_with_users(6).await;
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let page = "/admin/users/?q=user&status=active&gender=male&joined=7";
+    let html = root.get_html(page).await;
+    let chips = |html: &str| -> Vec<(String, String)> {
+        html.split("<a class=\"chip\" ")
+            .skip(1)
+            .map(|chip| {
+                let value = |name| attribute_values(chip, name).remove(0);
+                (value("aria-label=\""), unescape(&value("href=\"")))
+            })
+            .collect()
+    };
+    let found = chips(&html);
+    let labels: Vec<_> = found.iter().map(|(label, _)| label.as_str()).collect();
+    assert_eq!(
+        labels,
+        [
+            "Remove filter: Search: user",
+            "Remove filter: Gender: Male",
+            "Remove filter: Joined: Last 7 days"
+        ]
+    );
+    let link = "/admin/users/?q=user&status=active&joined=7";
+    assert_eq!(found[1].1, link);
+    let rest = chips(&root.get_html(link).await);
+    assert_eq!(rest.len(), 2, "{rest:?}");
 }
 
 /// htmx requests get only the part of the page that changes.
@@ -355,7 +430,7 @@ async fn user_export_applies_filter_and_escapes_formulas() {
     assert_eq!(app.post("/api/register/", body).await.status, 201);
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     let csv = root
-        .get_html("/admin/users/export/?activated=no&sort=email")
+        .get_html("/admin/users/export/?status=pending_approval&sort=email")
         .await;
     let lines: Vec<_> = csv.lines().collect();
     assert_eq!(lines.len(), 4, "{csv}");
@@ -397,7 +472,7 @@ async fn user_export_is_complete_and_audited() {
     transaction.commit().await.unwrap();
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     let page = root
-        .get("/admin/users/export/?q=ada&activated=pending_approval&sort=name")
+        .get("/admin/users/export/?q=ada&status=pending_approval&sort=name")
         .await;
     assert_eq!(page.headers["cache-control"], "no-store");
     let lines: Vec<_> = page.html.lines().collect();

@@ -8,15 +8,13 @@ use crate::models::user::search::MAX_COUNTED;
 /// The numbers of accounts of each kind, each up to [`MAX_COUNTED`] + 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, FromQueryResult)]
 pub struct Counts {
-    /// Activated.
-    pub activated: i64,
-    /// Not activated.
-    pub not_activated: i64,
+    /// All accounts.
+    pub all: i64,
     /// Not activated, pending approval by staff.
     pub pending_approval: i64,
     /// Not activated, pending verification by the owner.
     pub pending_verification: i64,
-    /// Not deactivated.
+    /// Activated and not deactivated.
     pub active: i64,
     /// Deactivated.
     pub deactivated: i64,
@@ -41,9 +39,8 @@ pub struct Counts {
 }
 
 /// The name of each count and its condition. The parameters are times a day, 7 and 30 days ago.
-const CONDITIONS: [(&str, &str); 15] = [
-    ("activated", "is_activated = TRUE"),
-    ("not_activated", "is_activated = FALSE"),
+const CONDITIONS: [(&str, &str); 14] = [
+    ("all", "TRUE"),
     (
         "pending_approval",
         "is_activated = FALSE AND is_active = TRUE AND pending_email_verification = FALSE",
@@ -52,7 +49,7 @@ const CONDITIONS: [(&str, &str); 15] = [
         "pending_verification",
         "is_activated = FALSE AND is_active = TRUE AND pending_email_verification = TRUE",
     ),
-    ("active", "is_active = TRUE"),
+    ("active", "is_activated = TRUE AND is_active = TRUE"),
     ("deactivated", "is_active = FALSE"),
     ("staff", "is_staff = TRUE"),
     ("not_staff", "is_staff = FALSE"),
@@ -71,7 +68,7 @@ pub async fn counts(db: &impl ConnectionTrait, now: DateTime<Utc>) -> Result<Cou
         .iter()
         .map(|(name, which)| {
             format!(
-                "(SELECT count(*) FROM (SELECT 1 AS one FROM users WHERE {which} LIMIT {}) AS part) AS {name}",
+                "(SELECT count(*) FROM (SELECT 1 AS one FROM users WHERE {which} LIMIT {}) AS part) AS \"{name}\"",
                 MAX_COUNTED + 1
             )
         })

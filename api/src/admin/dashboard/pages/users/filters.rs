@@ -1,12 +1,24 @@
-//! Filters, columns and order of the list of users.
+//! Status tabs, filters, columns and order of the list of users.
 
 use latchkey_shared::models::user::search::{Counts, MAX_COUNTED, Sort, SortBy};
 
 use crate::admin::dashboard::{
+    account_status::AccountStatus,
     components::{SelectOption, capped_count},
     i18n::Texts,
-    pages::users::query_string::{PENDING_APPROVAL, PENDING_VERIFICATION, UserListQuery},
+    pages::users::query_string::UserListQuery,
 };
+
+/// A link to the accounts with a status, or to all accounts. It keeps the other filters.
+pub(super) struct StatusTab {
+    pub label: &'static str,
+    /// The number of accounts with the status.
+    pub count: String,
+    /// The value of the field `status`.
+    pub status: &'static str,
+    pub query: String,
+    pub is_current: bool,
+}
 
 /// A select field that filters the list.
 pub(super) struct FilterSelect {
@@ -15,42 +27,53 @@ pub(super) struct FilterSelect {
     pub options: Vec<SelectOption>,
 }
 
-/// A link to the list with a frequent filter.
-pub(super) struct QuickFilter {
-    pub label: &'static str,
-    pub count: Option<String>,
+/// A filter in use, with the query string without it.
+pub(super) struct Chip {
+    pub label: String,
     pub query: String,
-    pub is_current: bool,
 }
 
 /// A column of the list.
 pub(super) struct Column {
     pub label: &'static str,
-    /// The query string that sorts by the column, or empty.
-    pub sort: String,
+    /// The links that sort by the column.
+    pub links: Vec<SortLink>,
     /// `ascending` or `descending`, if the list is sorted by the column.
     pub order: Option<&'static str>,
 }
 
-pub(super) fn columns(t: &'static Texts, query: &UserListQuery, sort: Sort) -> Vec<Column> {
-    let sortable = |label, by| sortable_column(label, by, query, sort);
-    let plain = |label| Column {
+/// A link that sorts the list, or reverses the current order.
+pub(super) struct SortLink {
+    pub label: &'static str,
+    pub query: String,
+    pub is_current: bool,
+}
+
+pub(super) fn columns(t: &'static Texts, query: &UserListQuery) -> Vec<Column> {
+    let sort = query.sort();
+    let order = if sort.descending {
+        "descending"
+    } else {
+        "ascending"
+    };
+    let column = |label, keys: &[(&'static str, SortBy)]| Column {
         label,
-        sort: String::new(),
-        order: None,
+        links: keys
+            .iter()
+            .map(|(label, by)| sort_link(label, *by, query, sort))
+            .collect(),
+        order: keys.iter().any(|(_, by)| *by == sort.by).then_some(order),
     };
     vec![
-        sortable(t.name, SortBy::Name),
-        sortable(t.email, SortBy::Email),
-        plain(t.activated),
-        plain(t.active),
-        plain(t.staff),
-        sortable(t.joined, SortBy::Joined),
-        sortable(t.last_login, SortBy::LastLogin),
+        column(t.user, &[(t.name, SortBy::Name), (t.email, SortBy::Email)]),
+        column(t.status, &[]),
+        column(t.role, &[]),
+        column(t.joined, &[(t.joined, SortBy::Joined)]),
+        column(t.last_login, &[(t.last_login, SortBy::LastLogin)]),
     ]
 }
 
-fn sortable_column(label: &'static str, by: SortBy, query: &UserListQuery, sort: Sort) -> Column {
+fn sort_link(label: &'static str, by: SortBy, query: &UserListQuery, sort: Sort) -> SortLink {
     let is_current = sort.by == by;
     let next = Sort {
         by,
@@ -61,19 +84,14 @@ fn sortable_column(label: &'static str, by: SortBy, query: &UserListQuery, sort:
             matches!(by, SortBy::Joined | SortBy::LastLogin)
         },
     };
-    let order = if sort.descending {
-        "descending"
-    } else {
-        "ascending"
-    };
-    Column {
+    SortLink {
         label,
-        sort: query.link(&[("sort", &next.to_string())]),
-        order: is_current.then_some(order),
+        query: query.link(&[("sort", &next.to_string())]),
+        is_current,
     }
 }
 
-pub(super) fn sort_options(t: &Texts, sort: Sort) -> Vec<SelectOption> {
+pub(super) fn sort_options(t: &Texts, query: &UserListQuery) -> Vec<SelectOption> {
     let orders = [
         ("-joined", t.joined, "↓"),
         ("joined", t.joined, "↑"),
@@ -84,112 +102,117 @@ pub(super) fn sort_options(t: &Texts, sort: Sort) -> Vec<SelectOption> {
         ("-last_login", t.last_login, "↓"),
         ("last_login", t.last_login, "↑"),
     ];
+    let default = std::iter::once(("", t.sort_default.to_owned()));
     let options = orders.map(|(value, label, arrow)| (value, format!("{label} {arrow}")));
-    SelectOption::list(options, &sort.to_string())
+    SelectOption::list(default.chain(options), &query.sort)
 }
 
-/// Returns the quick filters. Each replaces the current filter.
-pub(super) fn quick_filters(
-    t: &'static Texts,
-    query: &UserListQuery,
-    counts: &Counts,
-) -> Vec<QuickFilter> {
-    let pending_approval = format!("activated={PENDING_APPROVAL}&sort=joined");
-    let pending_verification = format!("activated={PENDING_VERIFICATION}&sort=joined");
-    let mut filters = vec![
-        (t.all_users, None, ""),
-        (
-            t.pending_approval,
-            Some(counts.pending_approval),
-            pending_approval.as_str(),
-        ),
-        (t.deactivated, Some(counts.deactivated), "active=no"),
-        (t.staff, Some(counts.staff), "staff=yes"),
-        (t.superuser, Some(counts.superusers), "staff=superuser"),
-    ];
-    if shows_pending_verification(query, counts) {
-        let count = Some(counts.pending_verification);
-        filters.insert(
-            2,
-            (t.pending_verification, count, pending_verification.as_str()),
-        );
-    }
-    filters
-        .into_iter()
-        .map(|(label, count, link)| QuickFilter {
+/// Returns the tabs. Most installations have no accounts that are pending verification, and so no tab for them.
+pub(super) fn tabs(t: &'static Texts, query: &UserListQuery, counts: &Counts) -> Vec<StatusTab> {
+    let current = AccountStatus::parse(&query.status);
+    let tab = |status: Option<AccountStatus>| {
+        let (label, count) = match status {
+            None => (t.all_users, counts.all),
+            Some(status) => (t.account_status(status), count(counts, status)),
+        };
+        let name = status.map_or("", AccountStatus::as_str);
+        StatusTab {
             label,
-            count: count.map(|count| capped_count(count, MAX_COUNTED)),
-            is_current: query.link(&[]) == UserListQuery::parse(link).link(&[]),
-            query: link.to_owned(),
-        })
-        .collect()
+            count: capped_count(count, MAX_COUNTED),
+            status: name,
+            query: query.with("status", name).link(&[("sort", &query.sort)]),
+            is_current: status == current,
+        }
+    };
+    let is_shown = |status: &AccountStatus| {
+        *status != AccountStatus::PendingVerification
+            || counts.pending_verification > 0
+            || current == Some(*status)
+    };
+    let statuses = AccountStatus::ALL.into_iter().filter(is_shown).map(Some);
+    std::iter::once(None).chain(statuses).map(tab).collect()
 }
 
-/// Returns whether to offer the filter for accounts that are pending verification. Most installations have none.
-fn shows_pending_verification(query: &UserListQuery, counts: &Counts) -> bool {
-    counts.pending_verification > 0 || query.activated == PENDING_VERIFICATION
+fn count(counts: &Counts, status: AccountStatus) -> i64 {
+    match status {
+        AccountStatus::PendingApproval => counts.pending_approval,
+        AccountStatus::PendingVerification => counts.pending_verification,
+        AccountStatus::Active => counts.active,
+        AccountStatus::Deactivated => counts.deactivated,
+    }
 }
 
+/// The values of a select field and their labels.
+type Options = [(&'static str, &'static str); 3];
+
+/// Returns the name, the label and the values of each select field.
+fn fields(t: &'static Texts) -> [(&'static str, &'static str, Options); 3] {
+    [
+        (
+            "staff",
+            t.role,
+            [
+                ("yes", t.staff),
+                ("superuser", t.superuser),
+                ("no", t.no_role),
+            ],
+        ),
+        (
+            "gender",
+            t.gender,
+            [
+                ("female", t.female),
+                ("male", t.male),
+                ("none", t.not_specified),
+            ],
+        ),
+        (
+            "joined",
+            t.joined,
+            [("1", t.joined_1), ("7", t.joined_7), ("30", t.joined_30)],
+        ),
+    ]
+}
+
+/// Returns the select fields, with "Any" and with the counts in the labels.
 pub(super) fn selects(
     t: &'static Texts,
     query: &UserListQuery,
     counts: &Counts,
 ) -> Vec<FilterSelect> {
-    let mut activated = vec![
-        ("yes", t.yes, counts.activated),
-        ("no", t.no, counts.not_activated),
-        (
-            PENDING_APPROVAL,
-            t.pending_approval,
-            counts.pending_approval,
-        ),
+    let counts = [
+        [counts.staff, counts.superusers, counts.not_staff],
+        [counts.female, counts.male, counts.no_gender],
+        [counts.joined_1, counts.joined_7, counts.joined_30],
     ];
-    if shows_pending_verification(query, counts) {
-        activated.push((
-            PENDING_VERIFICATION,
-            t.pending_verification,
-            counts.pending_verification,
-        ));
-    }
-    let active = [
-        ("yes", t.yes, counts.active),
-        ("no", t.deactivated, counts.deactivated),
-    ];
-    let staff = [
-        ("yes", t.yes, counts.staff),
-        ("superuser", t.superuser, counts.superusers),
-        ("no", t.no, counts.not_staff),
-    ];
-    let gender = [
-        ("female", t.female, counts.female),
-        ("male", t.male, counts.male),
-        ("none", t.not_specified, counts.no_gender),
-    ];
-    let joined = [
-        ("1", t.joined_1, counts.joined_1),
-        ("7", t.joined_7, counts.joined_7),
-        ("30", t.joined_30, counts.joined_30),
-    ];
-    let select = |name, label, value: &str, options: &[(&str, &str, i64)]| FilterSelect {
-        name,
-        label,
-        options: select_options(t, value, options),
+    let select = |((name, label, options), counts): ((_, _, Options), [i64; 3])| {
+        let counted = options.into_iter().zip(counts);
+        let counted = counted.map(|((value, label), count)| {
+            let count = capped_count(count, MAX_COUNTED);
+            (value, format!("{label} ({count})"))
+        });
+        let any = std::iter::once(("", t.any.to_owned()));
+        FilterSelect {
+            name,
+            label,
+            options: SelectOption::list(any.chain(counted), query.value(name)),
+        }
     };
-    vec![
-        select("activated", t.activated, &query.activated, &activated),
-        select("active", t.active, &query.active, &active),
-        select("staff", t.staff, &query.staff, &staff),
-        select("gender", t.gender, &query.gender, &gender),
-        select("joined", t.joined, &query.joined, &joined),
-    ]
+    fields(t).into_iter().zip(counts).map(select).collect()
 }
 
-/// Returns "Any" and the options, with the counts in their labels.
-fn select_options(t: &Texts, selected: &str, options: &[(&str, &str, i64)]) -> Vec<SelectOption> {
-    let any = std::iter::once(("", t.any.to_owned()));
-    let counted = options.iter().map(|(value, label, count)| {
-        let count = capped_count(*count, MAX_COUNTED);
-        (*value, format!("{label} ({count})"))
+/// Returns the filters in use besides the status: the search text and the selected options.
+pub(super) fn chips(t: &'static Texts, query: &UserListQuery) -> Vec<Chip> {
+    let chip = |name, label, value: &str| Chip {
+        label: format!("{label}: {value}"),
+        query: query.with(name, "").link(&[("sort", &query.sort)]),
+    };
+    let text = Some(query.q.trim()).filter(|text| !text.is_empty());
+    let text = text.map(|text| chip("q", t.search, text));
+    let selected = fields(t).into_iter().filter_map(|(name, label, options)| {
+        let selected = query.value(name);
+        let (_, value) = options.into_iter().find(|(value, _)| *value == selected)?;
+        Some(chip(name, label, value))
     });
-    SelectOption::list(any.chain(counted), selected)
+    text.into_iter().chain(selected).collect()
 }

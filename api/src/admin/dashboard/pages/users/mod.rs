@@ -5,6 +5,8 @@ pub mod csv;
 mod filters;
 mod query_string;
 
+use std::collections::HashSet;
+
 use askama::Template;
 use latchkey_shared::models::user::{
     self as account,
@@ -17,12 +19,13 @@ use poem::{
 };
 
 use crate::admin::{
+    actions::lockouts,
     dashboard::{
         components::{SelectOption, capped_count},
         context::View,
         current_admin::CurrentAdmin,
         pages::users::{
-            filters::{Column, FilterSelect, QuickFilter},
+            filters::{Chip, Column, FilterSelect, StatusTab},
             query_string::UserListQuery,
         },
     },
@@ -42,10 +45,13 @@ struct Page {
     /// The error of a bulk action.
     problem: Option<String>,
     q: String,
-    quick_filters: Vec<QuickFilter>,
-    sort_options: Vec<SelectOption>,
-    is_filtered: bool,
+    /// The value of the field `status`.
+    status: String,
+    tabs: Vec<StatusTab>,
     filters: Vec<FilterSelect>,
+    /// The number of select fields in use.
+    filter_count: usize,
+    sort_options: Vec<SelectOption>,
     results: Results,
 }
 
@@ -61,7 +67,10 @@ struct ResultsPage<'a> {
 struct Results {
     columns: Vec<Column>,
     count: String,
+    chips: Vec<Chip>,
     rows: Vec<account::Model>,
+    /// The ids of the accounts with a lockout.
+    locked_out: HashSet<i64>,
     /// The ids of the selected accounts.
     selected: Vec<i64>,
     /// The query string of filter and order.
@@ -71,6 +80,7 @@ struct Results {
     /// The query strings of the previous and the next page.
     previous: Option<String>,
     next: Option<String>,
+    is_later_page: bool,
 }
 
 /// Shows the list, or only its results for htmx.
@@ -108,10 +118,11 @@ impl Page {
             section: "users",
             problem: None,
             q: query.q.clone(),
-            quick_filters: filters::quick_filters(view.t, query, &counts),
-            sort_options: filters::sort_options(view.t, query.sort()),
-            is_filtered: query.is_filtered(),
+            status: query.status.clone(),
+            tabs: filters::tabs(view.t, query, &counts),
             filters: filters::selects(view.t, query, &counts),
+            filter_count: filters::chips(view.t, &query.with("q", "")).len(),
+            sort_options: filters::sort_options(view.t, query),
             results,
             v: view.clone(),
             me,
@@ -128,7 +139,8 @@ impl Results {
             cursor.map(|cursor| query.link(&[("sort", &order), (name, &cursor.to_string())]))
         };
         Ok(Self {
-            columns: filters::columns(view.t, query, sort),
+            columns: filters::columns(view.t, query),
+            chips: filters::chips(view.t, query),
             count: capped_count(list.found, MAX_COUNTED),
             selected: Vec::new(),
             query: query.link(&[("sort", &order)]),
@@ -139,6 +151,8 @@ impl Results {
             ]),
             previous: link("before", list.before),
             next: link("after", list.after),
+            is_later_page: query.page_request() != search::PageRequest::First,
+            locked_out: lockouts::locked_out(app, &list.rows).await?,
             rows: list.rows,
         })
     }

@@ -2,25 +2,20 @@
 
 use chrono::TimeDelta;
 use latchkey_shared::{
-    models::user::search::{Filter, PageRequest, Sort},
+    models::user::search::{Filter, PageRequest, Sort, SortBy},
     types::gender::Gender,
 };
 use serde::Deserialize;
 
+use crate::admin::dashboard::account_status::AccountStatus;
 use crate::app_state::App;
-
-/// The value of `activated` for accounts that are pending approval.
-pub(super) const PENDING_APPROVAL: &str = "pending_approval";
-/// The value of `activated` for accounts that are pending verification.
-pub(super) const PENDING_VERIFICATION: &str = "pending_verification";
 
 /// The query string. Invalid values do not filter.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct UserListQuery {
     pub(super) q: String,
-    pub(super) activated: String,
-    pub(super) active: String,
+    pub(super) status: String,
     pub(super) staff: String,
     pub(super) gender: String,
     pub(super) joined: String,
@@ -34,44 +29,55 @@ impl UserListQuery {
     pub(super) fn parse(query: &str) -> Self {
         let mut parsed = Self::default();
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let field = match &*name {
-                "q" => &mut parsed.q,
-                "activated" => &mut parsed.activated,
-                "active" => &mut parsed.active,
-                "staff" => &mut parsed.staff,
-                "gender" => &mut parsed.gender,
-                "joined" => &mut parsed.joined,
-                "sort" => &mut parsed.sort,
-                "after" => &mut parsed.after,
-                "before" => &mut parsed.before,
-                _ => continue,
-            };
-            *field = value.into_owned();
+            parsed.set(&name, &value);
         }
         parsed
     }
 
+    fn set(&mut self, name: &str, value: &str) {
+        let field = match name {
+            "q" => &mut self.q,
+            "status" => &mut self.status,
+            "staff" => &mut self.staff,
+            "gender" => &mut self.gender,
+            "joined" => &mut self.joined,
+            "sort" => &mut self.sort,
+            "after" => &mut self.after,
+            "before" => &mut self.before,
+            _ => return,
+        };
+        value.clone_into(field);
+    }
+
+    /// Returns the query string with another value of a parameter.
+    pub(super) fn with(&self, name: &str, value: &str) -> Self {
+        let mut changed = self.clone();
+        changed.set(name, value);
+        changed
+    }
+
+    /// Returns the value of a select field.
+    pub(super) fn value(&self, name: &str) -> &str {
+        match name {
+            "staff" => &self.staff,
+            "gender" => &self.gender,
+            "joined" => &self.joined,
+            _ => "",
+        }
+    }
+
     /// Returns the filter.
     pub(super) fn filter(&self, app: &App) -> Filter {
-        let flag = |text: &str| match text {
-            "yes" => Some(true),
-            "no" => Some(false),
-            _ => None,
-        };
-        let activated = match self.activated.as_str() {
-            PENDING_APPROVAL => Filter::pending_approval(),
-            PENDING_VERIFICATION => Filter::pending_verification(),
-            activated => Filter {
-                activated: flag(activated),
-                ..Filter::default()
-            },
-        };
+        let status = AccountStatus::parse(&self.status);
         let days = self.joined.parse().ok();
         let days = days.filter(|days| (1..=36_500).contains(days));
         Filter {
             text: Some(self.q.trim().to_owned()).filter(|text| !text.is_empty()),
-            active: flag(&self.active),
-            staff: flag(&self.staff),
+            staff: match self.staff.as_str() {
+                "yes" => Some(true),
+                "no" => Some(false),
+                _ => None,
+            },
             superuser: (self.staff == "superuser").then_some(true),
             gender: match self.gender.as_str() {
                 "male" => Some(Some(Gender::Male)),
@@ -80,25 +86,22 @@ impl UserListQuery {
                 _ => None,
             },
             joined_since: days.map(|days| app.now() - TimeDelta::days(days)),
-            ..activated
+            ..status.map(AccountStatus::filter).unwrap_or_default()
         }
     }
 
-    /// Returns whether any filter besides the search text is set.
-    pub(super) fn is_filtered(&self) -> bool {
-        let filters = [
-            &self.activated,
-            &self.active,
-            &self.staff,
-            &self.gender,
-            &self.joined,
-        ];
-        filters.iter().any(|value| !value.is_empty())
-    }
-
-    /// Returns the order.
+    /// Returns the order. Without one, the accounts that wait longest for an activation come first, other accounts last.
     pub(super) fn sort(&self) -> Sort {
-        self.sort.parse().unwrap_or_default()
+        let is_pending = AccountStatus::parse(&self.status).is_some_and(AccountStatus::is_pending);
+        let default = if is_pending {
+            Sort {
+                by: SortBy::Joined,
+                descending: false,
+            }
+        } else {
+            Sort::default()
+        };
+        self.sort.parse().unwrap_or(default)
     }
 
     pub(super) fn page_request(&self) -> PageRequest {
@@ -113,8 +116,7 @@ impl UserListQuery {
     pub(super) fn link(&self, more: &[(&str, &str)]) -> String {
         let filter = [
             ("q", self.q.as_str()),
-            ("activated", &self.activated),
-            ("active", &self.active),
+            ("status", &self.status),
             ("staff", &self.staff),
             ("gender", &self.gender),
             ("joined", &self.joined),
