@@ -1,15 +1,12 @@
 //! The SQL database: SQLite by default, PostgreSQL by URL. The same code runs on both.
 
-use std::{
-    ops::Deref, os::unix::fs::OpenOptionsExt as _, path::Path, str::FromStr as _, time::Duration,
-};
+use std::{ops::Deref, path::Path, time::Duration};
 
 use sea_orm::{
     ColumnTrait as _, ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr,
     EntityTrait, ExecResult, QueryFilter as _, QueryResult, QuerySelect as _, QueryTrait as _,
     Select, Statement,
     sea_query::{LockBehavior, LockType, SelectStatement},
-    sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
 };
 
 mod error;
@@ -17,6 +14,7 @@ mod permits;
 mod pgbouncer;
 mod postgres_timeouts;
 mod row_reader;
+mod sqlite;
 mod sqlite_files;
 mod sqlite_group_commit;
 mod sqlite_log_recovery;
@@ -28,11 +26,10 @@ mod write_check;
 
 use crate::database::error::file_locked;
 pub use crate::database::error::{Outage, describe};
-use crate::database::permits::{ACQUIRE_TIMEOUT, CONNECT_TIMEOUT, ConnectionPermits};
+use crate::database::permits::{CONNECT_TIMEOUT, ConnectionPermits};
 pub(crate) use crate::database::row_reader::RowReader;
 use crate::database::sqlite_files::SqliteFiles;
-use crate::database::sqlite_group_commit::{BUSY_TIMEOUT, WriteQueue};
-use crate::database::sqlite_log_recovery::LogRecovery;
+use crate::database::sqlite_group_commit::WriteQueue;
 use crate::database::stale_connections::StaleConnections;
 pub use crate::database::transaction::Transaction;
 
@@ -84,15 +81,6 @@ impl DatabaseError {
     }
 }
 
-/// The number of connections that read a SQLite file. Several, so that slow pages of the dashboard do not block other requests,
-/// but few, because each caches pages and statements.
-const READ_CONNECTIONS: u32 = 4;
-/// The page cache of the connection that writes to a SQLite file, in KiB. Half of SQLite's default, because the operating system
-/// caches the file, too.
-const WRITER_CACHE_KIB: u32 = 1_000;
-/// The page cache of each connection that reads. Smaller, because each write invalidates it.
-const READER_CACHE_KIB: u32 = 256;
-
 /// The maximum number of rows that one statement deletes.
 const DELETE_BATCH_SIZE: u64 = 1_000;
 
@@ -120,11 +108,11 @@ struct Writer {
 /// SQLite uses a write-ahead log and `synchronous = FULL`: like on PostgreSQL, a commit returns once it is on the disk and
 /// survives a power failure.
 pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
-    if let Some(path) = sqlite_path(url) {
-        if !is_in_memory(url) && !Path::new(path).exists() {
+    if let Some(path) = sqlite::path_in(url) {
+        if !sqlite::is_in_memory(url) && !Path::new(path).exists() {
             return Err(DatabaseError::MissingFile(path.to_owned()));
         }
-        let connected = connect_sqlite(url, path).await;
+        let connected = sqlite::connect(url, path).await;
         return connected.map_err(|error| DatabaseError::of_file(path, error));
     }
     let stale = StaleConnections::of_postgres();
@@ -145,55 +133,15 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
     Ok(db)
 }
 
-async fn connect_sqlite(url: &str, path: &str) -> Result<Database, DbErr> {
-    let stale = StaleConnections::of_sqlite();
-    let connection = open(sqlite(url, 1, WRITER_CACHE_KIB, &stale)).await?;
-    let readers = sqlite(url, READ_CONNECTIONS, READER_CACHE_KIB, &stale);
-    let mut db = Database::open(readers, stale.clone()).await?;
-    let recovery = match SqliteFiles::new(path) {
-        Some(files) => {
-            let pools = [connection.clone(), db.pool.clone()];
-            Some(LogRecovery::start(files, pools, db.permits.clone()).await?)
-        }
-        None => None,
-    };
-    db.writer = Some(Writer {
-        connection,
-        files: recovery.as_ref().map(|it| it.files().clone()),
-        queue: WriteQueue::start(stale, recovery),
-    });
-    Ok(db)
-}
-
 /// Opens the database like [`connect`]. Creates the SQLite file and its folder if they do not exist.
 pub async fn create(url: &str) -> Result<Database, DatabaseError> {
-    if let Some(path) = sqlite_path(url) {
+    if let Some(path) = sqlite::path_in(url) {
         if let Some(folder) = Path::new(path).parent() {
             std::fs::create_dir_all(folder)?;
         }
-        create_private(url)?;
+        sqlite::create_private(url)?;
     }
     connect(url).await
-}
-
-fn is_in_memory(url: &str) -> bool {
-    url.contains(":memory:") || url.contains("mode=memory")
-}
-
-/// Creates a SQLite file that only its owner can access, if there is none. SQLite gives its further files the same mode.
-fn create_private(url: &str) -> std::io::Result<()> {
-    let Ok(options) = SqliteConnectOptions::from_str(url) else {
-        return Ok(());
-    };
-    if is_in_memory(url) {
-        return Ok(());
-    }
-    let mut private = std::fs::OpenOptions::new();
-    private.write(true).create_new(true).mode(0o600);
-    match private.open(options.get_filename()) {
-        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
-    }
 }
 
 async fn open(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {
@@ -203,29 +151,6 @@ async fn open(options: ConnectOptions) -> Result<DatabaseConnection, DbErr> {
 fn options(url: &str, acquire_timeout: Duration) -> ConnectOptions {
     let mut options = ConnectOptions::new(url);
     options.acquire_timeout(acquire_timeout).sqlx_logging(false);
-    options
-}
-
-fn sqlite(url: &str, connections: u32, cache_kib: u32, stale: &StaleConnections) -> ConnectOptions {
-    let mut options = options(url, ACQUIRE_TIMEOUT);
-    stale.replace_in_sqlite(&mut options);
-    // A file cannot disconnect.
-    options.test_before_acquire(false);
-    options
-        .max_connections(connections)
-        .map_sqlx_sqlite_opts(move |sqlite| {
-            sqlite
-                // `create` creates the file. A new file in place of one that was moved away would lack every account.
-                .create_if_missing(false)
-                .journal_mode(SqliteJournalMode::Wal)
-                .synchronous(SqliteSynchronous::Full)
-                .busy_timeout(BUSY_TIMEOUT)
-                .foreign_keys(true)
-                // Savepoints keep their undo data here; in a file it would cost as much as the log.
-                .pragma("temp_store", "memory")
-                // A negative size is in KiB, a positive one in pages.
-                .pragma("cache_size", format!("-{cache_kib}"))
-        });
     options
 }
 
@@ -448,11 +373,4 @@ impl ConnectionTrait for Database {
         transaction.commit().await?;
         Ok(rows)
     }
-}
-
-/// Returns the file of a SQLite URL.
-fn sqlite_path(url: &str) -> Option<&str> {
-    let path = url.strip_prefix("sqlite:")?;
-    let path = path.strip_prefix("//").unwrap_or(path);
-    Some(path.split('?').next().unwrap_or(path))
 }

@@ -54,7 +54,7 @@ impl OpenFile {
 }
 
 impl SqliteFiles {
-    /// Identifies the database file. Returns `None` for a database in memory.
+    /// Identifies the database file. Returns `None` if there is none.
     pub(super) fn new(path: &str) -> Option<Self> {
         Some(Self(Arc::new(Inner {
             database: OpenFile::new(path.into())?,
