@@ -2,6 +2,7 @@
 
 pub mod audit_context;
 pub mod body;
+pub mod caching;
 pub mod client_ip;
 pub mod cookie;
 pub mod cpu_pool;

@@ -11,8 +11,6 @@ mod examples;
 mod fixes;
 mod swagger_ui;
 
-pub use swagger_ui::PAGE_POLICY;
-
 /// The settings of an installation that change the document. The committed document has the defaults.
 #[derive(Clone, Debug)]
 pub struct Installation {
@@ -102,14 +100,16 @@ impl Description {
         serde_yaml::to_string(&self.document_of(installation)).expect("a JSON value serialises")
     }
 
-    /// Returns Swagger UI with the document of an installation and all scripts embedded: the page loads nothing from
-    /// another server.
+    /// Returns Swagger UI with the document of an installation and all scripts embedded, and its Content-Security-Policy. The page
+    /// loads nothing from another server.
     #[must_use]
-    pub fn swagger_ui(&self, installation: &Installation) -> String {
+    pub fn swagger_ui(&self, installation: &Installation) -> (String, String) {
         // A `<` in the document could end the page's script element.
         let document = self.document_of(installation).to_string();
         let document = document.replace('<', "\\u003c");
-        swagger_ui::adapt(&self.page.replace(&self.spec, &document))
+        let page = swagger_ui::adapt(&self.page.replace(&self.spec, &document));
+        let policy = swagger_ui::policy(&page);
+        (page, policy)
     }
 
     /// Returns the methods of each path, for the `Allow` header of a 405 (RFC 9110, 15.5.6). A path is its segments; those in

@@ -3,6 +3,7 @@
 pub mod calls;
 pub mod connections;
 pub mod cors;
+mod documents;
 pub mod health;
 pub mod metrics;
 
@@ -11,13 +12,10 @@ use std::{
     sync::{Arc, LazyLock},
 };
 
-use hyper::body::Bytes;
 use poem::{
-    Endpoint, EndpointExt as _, IntoResponse as _, PathPattern, Request, Response, Route,
-    endpoint::make_sync,
-    get, handler,
+    Endpoint, EndpointExt as _, IntoResponse as _, PathPattern, Request, Response, Route, get,
+    handler,
     http::{HeaderValue, StatusCode, Uri, header, uri::PathAndQuery},
-    middleware::SetHeader,
     web::Path,
 };
 use tokio::net::TcpListener;
@@ -31,10 +29,11 @@ use crate::{
         request_context::{RequestId, RequestLayer},
         request_head,
     },
-    openapi::{Description, Installation, PAGE_POLICY},
+    openapi::{Description, Installation},
     server::{
         calls::{description, service},
         connections::Server,
+        documents::{Text, document},
     },
 };
 
@@ -62,9 +61,9 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
         base: common.base_path().to_owned(),
         min_password: app.passwords.min_length,
     };
-    let documented = |make: fn(&Description, &Installation) -> String| {
+    let documented = |make: fn(&Description, &Installation) -> Text| {
         let installation = installation.clone();
-        move || make(&description(), &installation)
+        get(document(move || make(&description(), &installation)))
     };
     let (origins, cookies) = (origins(&app), app.config.sessions.refresh_cookie);
     let allowed = Arc::new(LazyLock::new((|| description().methods()) as fn() -> _));
@@ -73,19 +72,30 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
         .nest("/admin", admin::dashboard::routes())
         .at(
             "/docs",
-            get(text(
-                "text/html; charset=utf-8",
-                documented(Description::swagger_ui),
-            )
-            .with(SetHeader::new().overriding(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))),
+            documented(|description, installation| {
+                let (page, policy) = description.swagger_ui(installation);
+                Text {
+                    media_type: "text/html; charset=utf-8",
+                    content: page,
+                    policy: Some(policy),
+                }
+            }),
         )
         .at(
             "/openapi.json",
-            get(text("application/json", documented(Description::json))),
+            documented(|description, installation| Text {
+                media_type: "application/json",
+                content: description.json(installation),
+                policy: None,
+            }),
         )
         .at(
             "/openapi.yaml",
-            get(text("application/yaml", documented(Description::yaml))),
+            documented(|description, installation| Text {
+                media_type: "application/yaml",
+                content: description.yaml(installation),
+                policy: None,
+            }),
         )
         .at("/media/:name", get(serve::picture))
         .at("/problems/:name", get(problem))
@@ -175,19 +185,6 @@ fn methods_of(path: &str, allowed: &[(Vec<String>, String)]) -> HeaderValue {
         .find(|(pattern, _)| matches(pattern))
         .and_then(|(_, methods)| HeaderValue::from_str(methods).ok())
         .unwrap_or(HeaderValue::from_static("GET, HEAD"))
-}
-
-/// Returns an endpoint for a text that is built at its first request. All responses share its memory.
-fn text(
-    media_type: &'static str,
-    make: impl FnOnce() -> String + Send + 'static,
-) -> impl Endpoint<Output = Response> {
-    let body = LazyLock::new(|| Bytes::from(make()));
-    make_sync(move |_| {
-        Response::builder()
-            .content_type(media_type)
-            .body(Bytes::clone(&body))
-    })
 }
 
 /// Explains a problem type to readers who open its URI.

@@ -2,17 +2,20 @@
 
 use poem::{
     Body, Response, handler,
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, StatusCode, header},
     web::{Data, Path},
 };
 use tokio_util::io::ReaderStream;
 
-use crate::{app_state::App, http::error::ApiError};
+use crate::{
+    app_state::App,
+    http::{caching, error::ApiError},
+};
 
 /// Size of the read buffer of one download, in bytes.
 const CHUNK: usize = 16 * 1024;
 
-/// The only exception from `no-store` (A6): browsers may cache a picture without expiry, as its name is random and its content
+/// An exception from `no-store` (A6): browsers may cache a picture without expiry, as its name is random and its content
 /// never changes. The name is therefore also a strong entity tag (RFC 9110, 8.8.3).
 #[handler]
 pub async fn picture(
@@ -29,7 +32,7 @@ pub async fn picture(
             "private, max-age=31536000, immutable",
         )
         .header(header::ETAG, &tag);
-    if is_known(headers, &tag) {
+    if caching::is_known(headers, &tag) {
         return Ok(builder.status(StatusCode::NOT_MODIFIED).finish());
     }
     let body = Body::from_bytes_stream(ReaderStream::with_capacity(stored.file, CHUNK));
@@ -37,15 +40,4 @@ pub async fn picture(
         .content_type(stored.media_type)
         .header(header::CONTENT_LENGTH, stored.bytes)
         .body(body))
-}
-
-/// Whether the client has the picture with this tag. `If-None-Match` compares weakly (RFC 9110, 13.1.2).
-fn is_known(headers: &HeaderMap, tag: &str) -> bool {
-    headers
-        .get_all(header::IF_NONE_MATCH)
-        .iter()
-        .filter_map(|value: &HeaderValue| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(str::trim)
-        .any(|known| known == "*" || known.trim_start_matches("W/") == tag)
 }

@@ -9,7 +9,7 @@ use poem::{
 };
 use serde::Deserialize;
 
-use crate::http::error::ApiError;
+use crate::http::{caching, error::ApiError};
 
 struct Asset {
     name: &'static str,
@@ -94,40 +94,11 @@ pub fn serve(
         .content_type(file.media_type)
         .header(header::CACHE_CONTROL, cache_control)
         .header(header::VARY, "Accept-Encoding");
-    let accepted = request.header(header::ACCEPT_ENCODING).unwrap_or_default();
-    Ok(if accepts_gzip(accepted) {
+    Ok(if caching::accepts_gzip(request.headers()) {
         response
             .header(header::CONTENT_ENCODING, "gzip")
             .body(file.gzip)
     } else {
         response.body(file.plain)
     })
-}
-
-/// Returns whether `Accept-Encoding` has gzip with a weight above 0 (RFC 9110, section 12.5.3).
-fn accepts_gzip(header: &str) -> bool {
-    header.split(',').any(|item| {
-        let (name, weight) = item.split_once(';').unwrap_or((item, ""));
-        let weight = weight.trim().trim_start_matches("q=").parse();
-        name.trim().eq_ignore_ascii_case("gzip") && weight.unwrap_or(1.0_f32) > 0.0
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn accepted_encodings_decide_about_gzip() {
-        for (header, expected) in [
-            ("", false),
-            ("br", false),
-            ("gzip", true),
-            ("br, GZIP;q=0.5", true),
-            ("gzip;q=0, br", false),
-            ("gzip; q=0.0", false),
-        ] {
-            assert_eq!(accepts_gzip(header), expected, "{header}");
-        }
-    }
 }

@@ -1,0 +1,83 @@
+//! Swagger UI and the OpenAPI document: texts that are the same for every client.
+
+use std::{io::Write as _, sync::LazyLock};
+
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use flate2::{Compression, write::GzEncoder};
+use hyper::body::Bytes;
+use poem::{
+    Endpoint, Request, Response,
+    endpoint::make_sync,
+    http::{HeaderMap, StatusCode, header},
+};
+use ring::digest;
+
+use crate::http::caching;
+
+/// A text with its headers.
+pub(super) struct Text {
+    pub media_type: &'static str,
+    pub content: String,
+    /// The Content-Security-Policy, if the text needs another than the default.
+    pub policy: Option<String>,
+}
+
+/// A text as it is sent. All responses share its memory.
+struct Document {
+    media_type: &'static str,
+    policy: Option<String>,
+    plain: Bytes,
+    gzip: Bytes,
+    /// A strong entity tag of the content, without quotation marks. The compressed form has another one (RFC 9110, 8.8.3.3).
+    tag: String,
+}
+
+/// Returns an endpoint for a text that is built at its first request. Browsers keep it, and ask at each use whether it has changed.
+pub(super) fn document(
+    make: impl FnOnce() -> Text + Send + 'static,
+) -> impl Endpoint<Output = Response> {
+    let document = LazyLock::new(|| Document::new(make()));
+    make_sync(move |request: Request| document.respond(request.headers()))
+}
+
+impl Document {
+    fn new(text: Text) -> Self {
+        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
+        // Writing to memory does not fail.
+        let gzip = gzip
+            .write_all(text.content.as_bytes())
+            .and_then(|()| gzip.finish())
+            .unwrap_or_default();
+        let digest = digest::digest(&digest::SHA256, text.content.as_bytes());
+        Self {
+            media_type: text.media_type,
+            policy: text.policy,
+            gzip: gzip.into(),
+            tag: BASE64_URL_SAFE_NO_PAD.encode(&digest.as_ref()[..16]),
+            plain: text.content.into(),
+        }
+    }
+
+    fn respond(&self, headers: &HeaderMap) -> Response {
+        let is_gzip = !self.gzip.is_empty() && caching::accepts_gzip(headers);
+        let tag = format!("\"{}{}\"", self.tag, if is_gzip { "-gzip" } else { "" });
+        let mut response = Response::builder()
+            .header(header::CACHE_CONTROL, "no-cache")
+            .header(header::VARY, "Accept-Encoding")
+            .header(header::ETAG, &tag);
+        if let Some(policy) = &self.policy {
+            response = response.header(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        if caching::is_known(headers, &tag) {
+            return response.status(StatusCode::NOT_MODIFIED).finish();
+        }
+        let response = response.content_type(self.media_type);
+        if is_gzip {
+            response
+                .header(header::CONTENT_ENCODING, "gzip")
+                .body(Bytes::clone(&self.gzip))
+        } else {
+            response.body(Bytes::clone(&self.plain))
+        }
+    }
+}
