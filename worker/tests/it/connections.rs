@@ -265,6 +265,32 @@ async fn reply_of_many_lines_defers() {
     }
 }
 
+/// R3: a line that ends with LF alone is the end of a line, and a reply without an end does not hide its stage.
+#[tokio::test]
+async fn reply_with_line_feeds_or_without_end_is_one_of_its_stage() {
+    let mut app = TestApp::new().await;
+    app.set("SMTP_TIMEOUT_SECONDS", "1");
+    app.user("ada@example.com").await;
+    for (reply, outcome, words) in [
+        (
+            "550-5.1.1 no\n550 5.1.1 such user",
+            Outcome::Failed,
+            "RCPT TO: ",
+        ),
+        (
+            "550-5.1.1 no such user",
+            Outcome::Deferred,
+            "RCPT TO: the server did not answer within 1 s",
+        ),
+    ] {
+        let (_, mail) = app.reset("ada@example.com").await;
+        app.sink.set_fault(Fault::Reply(Stage::Recipient, reply));
+        assert_eq!(app.deliver(mail).await, outcome, "{reply:?}");
+        let reason = app.row(mail).await.last_error.unwrap_or_default();
+        assert!(reason.contains(words), "{reply:?}: {reason}");
+    }
+}
+
 /// R3: an attacker in the network cannot add replies in plaintext that count inside TLS (CVE-2011-0411 and its kind).
 #[tokio::test]
 async fn replies_injected_before_tls_are_refused() {

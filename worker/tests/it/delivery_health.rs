@@ -95,6 +95,7 @@ async fn service_refusal_turns_doctor_and_metrics_red() {
 #[tokio::test]
 async fn recipient_refusal_leaves_doctor_and_metrics_green() {
     let it = Running::start(Security::Plain, None).await;
+    let many_lines = format!("{}550 5.1.1 unknown", "550-5.1.1 x\r\n".repeat(201));
     let replies: [&[u8]; _] = [
         b"550 5.1.1 unknown",
         b"554 5.7.1 refused",
@@ -109,6 +110,9 @@ async fn recipient_refusal_leaves_doctor_and_metrics_green() {
         b"699 unknown",
         b"user unknown",
         b"",
+        b"550-5.1.1 no\n550 5.1.1 such user",
+        b"250 ok\r\n550 5.1.1 unknown",
+        many_lines.into_bytes().leak(),
     ];
     // Earlier mails, which are tried again, get the same reply.
     let mut refused = Vec::new();

@@ -17,6 +17,16 @@ async fn offered_starttls_is_used() {
     assert!(app.sink.mails()[0].encrypted);
 }
 
+/// Keywords and mechanisms of a server may have any case (RFC 5321, 4.1.1.1).
+#[tokio::test]
+async fn extensions_in_lower_case_are_used() {
+    let app = TestApp::with(Security::StartTls, Some(("ada", "secret"))).await;
+    app.sink
+        .offer_extensions(&["StartTls", "8bitmime", "auth plain login"]);
+    assert_eq!(deliver(&app).await, Outcome::Sent);
+    assert!(app.sink.mails()[0].encrypted);
+}
+
 #[tokio::test]
 async fn implicit_tls_works_with_login() {
     let app = TestApp::with(Security::Implicit, Some(("ada", "secret"))).await;

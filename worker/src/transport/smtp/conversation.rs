@@ -1,29 +1,64 @@
 //! Sends one mail over one connection, from `MAIL FROM` to the reply to its text.
 
+use std::{
+    fmt::Display,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
 use lettre::{
     Address, Message,
     transport::smtp::{
-        client::AsyncSmtpConnection,
         commands::{Data, Mail, Rcpt},
         extension::{Extension, MailBodyParameter, MailParameter},
         response::{Response, Severity},
     },
 };
 
-use crate::transport::smtp::failure::{SmtpFailure, Stage};
+use crate::transport::smtp::{
+    Connection,
+    failure::{SmtpFailure, Stage},
+    replies::ReplyState,
+};
 
 /// The reply to `DATA` (RFC 5321, 4.3.2).
 const START_MAIL_INPUT: u16 = 354;
 
+/// The stage that a mail has reached, for the error if the time is over.
+pub(super) struct Progress(Mutex<(Stage, ReplyState)>);
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self(Mutex::new((Stage::Connection, ReplyState::default())))
+    }
+
+    fn enter(&self, stage: Stage, replies: &ReplyState) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (stage, replies.clone());
+    }
+
+    /// Returns the failure of a conversation that took too long.
+    pub(super) fn timed_out(&self, limit: Duration) -> SmtpFailure {
+        let progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let (stage, replies) = &*progress;
+        let failure = SmtpFailure::timed_out(*stage, limit);
+        if replies.has_begun() {
+            failure.within_reply()
+        } else {
+            failure
+        }
+    }
+}
+
 /// Sends a mail. After an error, the connection must not be reused.
 pub(super) async fn send(
-    connection: &mut AsyncSmtpConnection,
+    connection: &mut Connection,
     message: &Message,
+    progress: &Progress,
 ) -> Result<(), SmtpFailure> {
     let (envelope, raw) = (message.envelope(), message.formatted());
     let mut parameters = Vec::new();
     if let Some(stage) = needs_smtputf8(envelope.from(), envelope.to()) {
-        let server = connection.server_info();
+        let server = connection.smtp.server_info();
         if !server.supports_feature(Extension::SmtpUtfEight) {
             let message =
                 "the address is not ASCII, and the server does not offer SMTPUTF8 (RFC 6531)";
@@ -35,23 +70,38 @@ pub(super) async fn send(
         parameters.push(MailParameter::Body(MailBodyParameter::EightBitMime));
     }
     let sender = Mail::new(envelope.from().cloned(), parameters);
-    let accepted = connection.command(sender).await;
-    let accepted = accepted.map_err(SmtpFailure::at(Stage::Sender))?;
+    let accepted = command(connection, progress, Stage::Sender, sender).await?;
     expect_completion(Stage::Sender, &accepted)?;
     for recipient in envelope.to() {
         let recipient = Rcpt::new(recipient.clone(), Vec::new());
-        let accepted = connection.command(recipient).await;
-        let accepted = accepted.map_err(SmtpFailure::at(Stage::Recipient))?;
+        let accepted = command(connection, progress, Stage::Recipient, recipient).await?;
         expect_completion(Stage::Recipient, &accepted)?;
     }
-    let accepted = connection.command(Data).await;
-    let accepted = accepted.map_err(SmtpFailure::at(Stage::Data))?;
+    let accepted = command(connection, progress, Stage::Data, Data).await?;
     if !accepted.has_code(START_MAIL_INPUT) {
         return Err(SmtpFailure::unexpected(Stage::Data, "354", &accepted));
     }
-    let accepted = connection.command(to_wire(&raw)).await;
-    let accepted = accepted.map_err(SmtpFailure::at(Stage::Body))?;
+    let accepted = command(connection, progress, Stage::Body, to_wire(&raw)).await?;
     expect_completion(Stage::Body, &accepted)
+}
+
+/// Sends a command, or the text of a mail, and reads the reply.
+async fn command(
+    connection: &mut Connection,
+    progress: &Progress,
+    stage: Stage,
+    command: impl Display,
+) -> Result<Response, SmtpFailure> {
+    progress.enter(stage, &connection.replies);
+    let reply = connection.smtp.command(command).await;
+    reply.map_err(|error| {
+        let failure = SmtpFailure::at(stage)(error);
+        if connection.replies.has_begun() {
+            failure.within_reply()
+        } else {
+            failure
+        }
+    })
 }
 
 /// Checks that a reply is 2xx. lettre takes 3xx for success, too, which asks for more input (RFC 5321, 4.2.1).

@@ -8,12 +8,17 @@ use std::{
     fmt::{self, Write as _},
     io,
     str::FromStr,
+    time::Duration,
 };
 
 use latchkey_shared::models::mail::delivery_health::{DeliveryFailure, FailureCause};
 use lettre::transport::smtp;
 
-use crate::transport::smtp::{stream::TOO_MUCH, wording};
+use crate::transport::smtp::{
+    replies::{TOO_MANY_LINES, UNSOLICITED},
+    stream::TOO_MUCH,
+    wording,
+};
 
 /// lettre's error when the connection is closed before the end of a reply.
 const CLOSED: &str = "incomplete response";
@@ -116,6 +121,28 @@ impl SmtpFailure {
                     && matches!(reply, Reply::Code(code, _) if refuses_recipient(code, &text)),
                 message,
             }
+        }
+    }
+
+    /// Adds that the server had begun a reply when the connection ended or the time was over. The reply may refuse the recipient.
+    pub(super) fn within_reply(mut self) -> Self {
+        if self.reply == Reply::Disconnected && self.stage >= Stage::Recipient {
+            self.reply = Reply::Unreadable;
+        }
+        self
+    }
+
+    /// Creates the failure of a server that did not answer in time.
+    pub(super) fn timed_out(stage: Stage, limit: Duration) -> Self {
+        let seconds = limit.as_secs();
+        Self {
+            stage,
+            reply: Reply::Disconnected,
+            is_final: false,
+            message: format!(
+                "{}: the server did not answer within {seconds} s",
+                stage.as_str()
+            ),
         }
     }
 
@@ -297,7 +324,7 @@ fn is_unreadable(error: &smtp::Error, text: &str) -> bool {
     let source = error.source().and_then(|source| source.downcast_ref());
     // rustls also uses this kind, for a broken connection.
     source.is_some_and(|error: &io::Error| error.kind() == io::ErrorKind::InvalidData)
-        && [NOT_UTF8, TOO_MUCH].contains(&text)
+        && [NOT_UTF8, TOO_MUCH, TOO_MANY_LINES, UNSOLICITED].contains(&text)
 }
 
 fn first_word(text: &str) -> &str {
@@ -347,6 +374,23 @@ fn named_codes(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    /// R3: silence after half a reply is about the recipient, silence alone about the server.
+    #[test]
+    fn timeout_within_a_reply_is_no_failed_connection() {
+        let cause = |stage, within| {
+            let failure = SmtpFailure::timed_out(stage, Duration::from_secs(3));
+            let failure = if within {
+                failure.within_reply()
+            } else {
+                failure
+            };
+            failure.cause()
+        };
+        assert_eq!(cause(Stage::Recipient, true), FailureCause::Refusal);
+        assert_eq!(cause(Stage::Recipient, false), FailureCause::Connection);
+        assert_eq!(cause(Stage::Sender, true), FailureCause::Connection);
+    }
+
     use super::*;
 
     #[test]
@@ -408,7 +452,7 @@ mod tests {
             (556, "5.1.10 null MX", true),
             (550, "5.2.1 disabled", true),
             (552, "5.2.3 too long", true),
-            (550, "user unknown (version 2.1)", true),
+            (550, "user unknown (table 2.1)", true),
             (550, "user unknown [5.1.1]", true),
             (550, "5.7.1: denied", false),
             (550, "#5.7.1 denied", false),

@@ -46,8 +46,9 @@ mod tls;
 mod wording;
 
 use crate::transport::smtp::{
+    conversation::Progress,
     failure::{SmtpFailure, Stage},
-    replies::{Replies, UNSOLICITED},
+    replies::{Replies, ReplyState, UNSOLICITED},
     stream::{LimitedStream, ReceivedBytes},
 };
 
@@ -76,6 +77,7 @@ pub struct Smtp {
 struct Connection {
     smtp: AsyncSmtpConnection,
     received: ReceivedBytes,
+    replies: ReplyState,
 }
 
 impl Smtp {
@@ -119,7 +121,8 @@ impl Smtp {
             "error.type" = Empty,
         );
         // A cancelled conversation drops its connection, which is not reused.
-        let sent = timeout(limit, self.send_over_any_connection(message))
+        let progress = Progress::new();
+        let sent = timeout(limit, self.send_over_any_connection(message, &progress))
             .instrument(span.clone())
             .await;
         match &sent {
@@ -130,7 +133,7 @@ impl Smtp {
         match sent {
             Ok(Ok(())) => Ok(()),
             Ok(Err(failure)) => Err(self.error(&failure)),
-            Err(_) => Err(timed_out(limit)),
+            Err(_) => Err(self.error(&progress.timed_out(limit))),
         }
     }
 
@@ -148,7 +151,7 @@ impl Smtp {
                 error.message = shorten(&error.message);
                 Err(error)
             }
-            Err(_) => Err(timed_out(self.timeout)),
+            Err(_) => Err(self.error(&SmtpFailure::timed_out(Stage::Connection, self.timeout))),
         }
     }
 
@@ -162,24 +165,29 @@ impl Smtp {
         }
     }
 
-    async fn send_over_any_connection(&self, message: &Message) -> Result<(), SmtpFailure> {
+    async fn send_over_any_connection(
+        &self,
+        message: &Message,
+        progress: &Progress,
+    ) -> Result<(), SmtpFailure> {
         if let Some(connection) = self.take_idle() {
-            let sent = self.send_over(connection, message).await;
+            let sent = self.send_over(connection, message, progress).await;
             if !sent.as_ref().is_err_and(SmtpFailure::allows_new_connection) {
                 return sent;
             }
         }
         let connection = self.connect().await?;
-        self.send_over(connection, message).await
+        self.send_over(connection, message, progress).await
     }
 
     async fn send_over(
         &self,
         mut connection: Connection,
         message: &Message,
+        progress: &Progress,
     ) -> Result<(), SmtpFailure> {
         connection.received.reset();
-        let sent = conversation::send(&mut connection.smtp, message).await;
+        let sent = conversation::send(&mut connection, message, progress).await;
         match &sent {
             Ok(()) => self.keep(connection),
             // The outcome is known. If the server is there, it gets a `QUIT`.
@@ -193,7 +201,7 @@ impl Smtp {
         let tcp = LimitedStream::connect(&self.url.host, self.url.port, received.clone())
             .await
             .map_err(|error| SmtpFailure::to_connect(&error))?;
-        let mut smtp = match self.tls.clone() {
+        let (mut smtp, replies) = match self.tls.clone() {
             Some(tls) if self.url.tls == Tls::Implicit => {
                 let stream = tls::start(tcp, tls).await;
                 let stream = stream.map_err(SmtpFailure::at(Stage::Connection))?;
@@ -203,16 +211,22 @@ impl Smtp {
             None => self.greet(Replies::new(tcp)).await?,
         };
         self.authenticate(&mut smtp).await?;
-        Ok(Connection { smtp, received })
+        Ok(Connection {
+            smtp,
+            received,
+            replies,
+        })
     }
 
     /// Reads the greeting and sends `EHLO`.
     async fn greet(
         &self,
-        stream: impl AsyncTokioStream + 'static,
-    ) -> Result<AsyncSmtpConnection, SmtpFailure> {
+        stream: Replies<impl AsyncTokioStream + 'static>,
+    ) -> Result<(AsyncSmtpConnection, ReplyState), SmtpFailure> {
+        let replies = stream.state();
         AsyncSmtpConnection::connect_with_transport(Box::new(stream), &self.ehlo_name)
             .await
+            .map(|smtp| (smtp, replies))
             .map_err(SmtpFailure::at(Stage::Connection))
     }
 
@@ -222,16 +236,14 @@ impl Smtp {
         &self,
         tcp: LimitedStream,
         tls: TlsParameters,
-    ) -> Result<AsyncSmtpConnection, SmtpFailure> {
+    ) -> Result<(AsyncSmtpConnection, ReplyState), SmtpFailure> {
         let (plain, tcp) = tcp
             .try_clone()
             .map_err(|error| SmtpFailure::to_connect(&error))?;
-        let plain = Replies::new(plain);
-        let unread = plain.unread();
-        let mut smtp = self.greet(plain).await?;
+        let (mut smtp, replies) = self.greet(Replies::new(plain)).await?;
         if !smtp.can_starttls() {
             return if self.url.tls == Tls::Opportunistic {
-                Ok(smtp)
+                Ok((smtp, replies))
             } else {
                 let message = "the server does not offer STARTTLS";
                 Err(SmtpFailure::before(Stage::Connection, message))
@@ -239,7 +251,7 @@ impl Smtp {
         }
         let ready = smtp.command(Starttls).await;
         ready.map_err(SmtpFailure::at(Stage::Connection))?;
-        if unread.is_some() {
+        if replies.is_unread() {
             return Err(SmtpFailure::before(Stage::Connection, UNSOLICITED));
         }
         let stream = tls::start(tcp, tls).await;
@@ -297,11 +309,6 @@ impl Smtp {
         idle.retain(|(_, since)| since.elapsed() < IDLE_TIMEOUT);
         idle.push((connection, Instant::now()));
     }
-}
-
-fn timed_out(limit: Duration) -> SendError {
-    let seconds = limit.as_secs();
-    SendError::unreachable(format!("the server did not answer within {seconds} s"))
 }
 
 /// Returns the forms of the credentials that a reply may repeat: the plain password, and what `AUTH PLAIN` (RFC 4616, with and

@@ -2,6 +2,9 @@
 //!
 //! lettre takes whatever it has read for the reply to its last command. A reply that was sent in advance would count for a later
 //! command: that of another mail, or one inside TLS (CVE-2011-0411).
+//!
+//! lettre also expects what not all servers send: lines that end with CRLF, and keywords in capitals in the reply to `EHLO`, although
+//! they may have any case (RFC 5321, 4.1.1.1).
 
 use std::{
     io,
@@ -19,19 +22,34 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// Maximum number of lines of a reply. A reply to `EHLO` has some 20.
 const MAX_LINES: usize = 200;
-const TOO_MANY_LINES: &str = "the server sent more than 200 lines in one reply";
+/// The error of a longer reply.
+pub(super) const TOO_MANY_LINES: &str = "the server sent more than 200 lines in one reply";
 /// The error of a reply that no command asked for.
 pub(super) const UNSOLICITED: &str = "the server sent a reply before the command";
+/// The length of the reply code with the character that follows it.
+const CODE_LENGTH: usize = 4;
 /// A greeting, which lettre expects of each connection (RFC 5321, 4.3.1). After `STARTTLS` the server sends none.
 const GREETING: &[u8] = b"220 \r\n";
 
-/// Whether a stream has read bytes that it did not pass on. Clones share it.
+/// What is known of the replies on a connection. Clones share it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Unread(Arc<AtomicBool>);
+pub(super) struct ReplyState(Arc<ReplyFlags>);
 
-impl Unread {
-    pub(super) fn is_some(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+#[derive(Debug, Default)]
+struct ReplyFlags {
+    is_unread: AtomicBool,
+    has_begun: AtomicBool,
+}
+
+impl ReplyState {
+    /// Returns whether the connection has read bytes that it did not pass on.
+    pub(super) fn is_unread(&self) -> bool {
+        self.0.is_unread.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the server has sent anything since the last command.
+    pub(super) fn has_begun(&self) -> bool {
+        self.0.has_begun.load(Ordering::Relaxed)
     }
 }
 
@@ -40,11 +58,15 @@ impl Unread {
 #[derive(Debug)]
 pub(super) struct Replies<S> {
     stream: S,
-    /// Bytes that were read but not passed on.
+    /// Bytes that were read after the current line.
     unread: Vec<u8>,
-    is_unread: Unread,
+    /// The rest of the current line, which was not passed on yet.
+    line: Vec<u8>,
     /// Lines since the last command.
     lines: usize,
+    /// Whether the last command was `EHLO`.
+    is_ehlo: bool,
+    state: ReplyState,
 }
 
 impl<S: AsyncRead + Unpin> Replies<S> {
@@ -52,8 +74,10 @@ impl<S: AsyncRead + Unpin> Replies<S> {
         Self {
             stream,
             unread: Vec::new(),
-            is_unread: Unread::default(),
+            line: Vec::new(),
             lines: 0,
+            is_ehlo: false,
+            state: ReplyState::default(),
         }
     }
 
@@ -65,28 +89,72 @@ impl<S: AsyncRead + Unpin> Replies<S> {
         }
     }
 
-    pub(super) fn unread(&self) -> Unread {
-        self.is_unread.clone()
+    pub(super) fn state(&self) -> ReplyState {
+        self.state.clone()
     }
 
     /// Checks that no reply is unread before a command. Further bytes of a command follow no reply and need no check.
-    fn check_before_command(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    fn begin_command(&mut self, cx: &mut Context<'_>, command: &[u8]) -> io::Result<()> {
         if std::mem::take(&mut self.lines) == 0 {
             return Ok(());
         }
+        self.is_ehlo = command.starts_with(b"EHLO ");
+        self.state.0.has_begun.store(false, Ordering::Relaxed);
         let mut byte = [0];
         let mut byte = ReadBuf::new(&mut byte);
-        if self.unread.is_empty()
-            && let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut byte)
-        {
+        let is_read = self.unread.is_empty() && self.line.is_empty();
+        if is_read && let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut byte) {
             read?;
         }
-        if self.unread.is_empty() && byte.filled().is_empty() {
+        if is_read && byte.filled().is_empty() {
             Ok(())
         } else {
             Err(invalid(UNSOLICITED))
         }
     }
+
+    /// Reads the next line, or the rest before the end of the stream.
+    fn poll_line(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let end = loop {
+            if let Some(at) = self.unread.iter().position(|byte| *byte == b'\n') {
+                break at + 1;
+            }
+            let mut chunk = [0; 4096];
+            let mut chunk = ReadBuf::new(&mut chunk);
+            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut chunk))?;
+            if chunk.filled().is_empty() {
+                break self.unread.len();
+            }
+            self.state.0.has_begun.store(true, Ordering::Relaxed);
+            self.unread.extend_from_slice(chunk.filled());
+        };
+        let line = self.unread.drain(..end).collect();
+        self.line = as_lettre_expects(line, self.is_ehlo && self.lines > 0);
+        self.lines += usize::from(self.line.ends_with(b"\n"));
+        if self.lines > MAX_LINES {
+            return Poll::Ready(Err(invalid(TOO_MANY_LINES)));
+        }
+        let is_unread = !self.unread.is_empty();
+        self.state.0.is_unread.store(is_unread, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Ends a line with CRLF, and capitalizes the keyword of an `EHLO` line with the mechanisms of `AUTH`.
+fn as_lettre_expects(mut line: Vec<u8>, has_keyword: bool) -> Vec<u8> {
+    if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
+        line.pop();
+        line.extend_from_slice(b"\r\n");
+    }
+    if has_keyword && let Some(text) = line.get_mut(CODE_LENGTH..) {
+        let end = text.iter().position(u8::is_ascii_whitespace);
+        let end = end.unwrap_or(text.len());
+        text[..end].make_ascii_uppercase();
+        if text.starts_with(b"AUTH ") {
+            text.make_ascii_uppercase();
+        }
+    }
+    line
 }
 
 fn invalid(message: &'static str) -> io::Error {
@@ -105,24 +173,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Replies<S> {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.unread.is_empty() {
-            let mut chunk = [0; 4096];
-            let mut chunk = ReadBuf::new(&mut chunk);
-            ready!(Pin::new(&mut self.stream).poll_read(cx, &mut chunk))?;
-            self.unread.extend_from_slice(chunk.filled());
+        if self.line.is_empty() {
+            ready!(self.poll_line(cx))?;
         }
-        let end = self.unread.iter().position(|byte| *byte == b'\n');
-        let end = end.map_or(self.unread.len(), |at| at + 1);
-        let end = end.min(buffer.remaining());
-        self.lines += usize::from(self.unread[..end].ends_with(b"\n"));
-        if self.lines > MAX_LINES {
-            return Poll::Ready(Err(invalid(TOO_MANY_LINES)));
-        }
-        buffer.put_slice(&self.unread[..end]);
-        self.unread.drain(..end);
-        self.is_unread
-            .0
-            .store(!self.unread.is_empty(), Ordering::Relaxed);
+        let end = self.line.len().min(buffer.remaining());
+        buffer.put_slice(&self.line[..end]);
+        self.line.drain(..end);
         Poll::Ready(Ok(()))
     }
 }
@@ -133,7 +189,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Replies<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        self.check_before_command(cx)?;
+        self.begin_command(cx, bytes)?;
         Pin::new(&mut self.stream).poll_write(cx, bytes)
     }
 

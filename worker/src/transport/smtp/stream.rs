@@ -12,17 +12,22 @@ use std::{
         atomic::{AtomicUsize, Ordering},
     },
     task::{Context, Poll, ready},
+    time::Duration,
 };
 
 use lettre::transport::smtp::client::AsyncTokioStream;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
+    net::{TcpStream, lookup_host},
+    time::timeout,
 };
 
 /// Maximum number of bytes that a server may send in one conversation: the start of a connection with TLS and login, or one mail.
 /// lettre parses a reply again with each of its lines, so a long one costs CPU time. Usual conversations have less than 10,000.
 const MAX_RECEIVED: usize = 32 * 1024;
+
+/// Maximum time for a connection to one address of a host that has more.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// The error of a server that sends more.
 pub(super) const TOO_MUCH: &str = "the server sent more than 32 KiB in one conversation";
@@ -52,7 +57,8 @@ impl LimitedStream {
         port: u16,
         received: ReceivedBytes,
     ) -> io::Result<Self> {
-        let tcp = TcpStream::connect((host, port)).await?;
+        let addresses: Vec<_> = lookup_host((host, port)).await?.collect();
+        let tcp = connect_to_any(&addresses, CONNECT_TIMEOUT).await?;
         Ok(Self { tcp, received })
     }
 
@@ -68,6 +74,31 @@ impl LimitedStream {
         };
         Ok((limited(first)?, limited(second)?))
     }
+}
+
+/// Connects to the first address that accepts within the timeout. The last one has no timeout here. A host may have an address that
+/// does not answer, for example if IPv6 packets are lost.
+async fn connect_to_any(addresses: &[SocketAddr], each: Duration) -> io::Result<TcpStream> {
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    for (index, address) in addresses.iter().enumerate() {
+        let connect = TcpStream::connect(address);
+        let connected = if index + 1 == addresses.len() {
+            connect.await
+        } else {
+            timeout(each, connect).await.unwrap_or_else(|_| {
+                let seconds = each.as_secs();
+                let message = format!("no answer within {seconds} s");
+                Err(io::Error::new(io::ErrorKind::TimedOut, message))
+            })
+        };
+        match connected {
+            Ok(tcp) => return Ok(tcp),
+            Err(error) => {
+                failure = io::Error::new(error.kind(), format!("{address}: {error}"));
+            }
+        }
+    }
+    Err(failure)
 }
 
 impl AsyncTokioStream for LimitedStream {
@@ -121,5 +152,40 @@ impl AsyncWrite for LimitedStream {
 
     fn is_write_vectored(&self) -> bool {
         self.tcp.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    /// R3: an address that drops packets does not take the time of another one.
+    #[tokio::test]
+    async fn silent_address_is_skipped() {
+        let silent = TcpSocket::new_v4().unwrap();
+        silent.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let silent = silent.listen(1).unwrap();
+        let silent = silent
+            .local_addr()
+            .map(|address| (silent, address))
+            .unwrap();
+        // Linux drops handshakes while the queue of connections that nobody accepts is full.
+        let mut queued = Vec::new();
+        while let Ok(connected) =
+            timeout(Duration::from_millis(200), TcpStream::connect(silent.1)).await
+        {
+            queued.push(connected.unwrap());
+        }
+        let working = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let working = working
+            .local_addr()
+            .map(|address| (working, address))
+            .unwrap();
+
+        let addresses = [silent.1, working.1];
+        let connected = connect_to_any(&addresses, Duration::from_millis(200)).await;
+        assert_eq!(connected.unwrap().peer_addr().unwrap(), working.1);
     }
 }

@@ -1,8 +1,8 @@
 //! Detects from the text of a refusal at `RCPT TO` whether the recipient's mailbox does not exist.
 //!
 //! Used only if no enhanced status code decides. A refused recipient loses its mail, while a deferred mail is tried again, so
-//! any doubt defers the mail: only English words for a missing mailbox fail it, and no word may be about something else.
-//! Addresses and host names are ignored: they are chosen by others and do not tell the reason.
+//! any doubt defers the mail: only English phrases for a missing mailbox fail it, and beside them only words that give no other
+//! reason. Addresses, quoted texts and host names are ignored: they are chosen by others and do not tell the reason.
 
 use std::net::IpAddr;
 
@@ -68,119 +68,89 @@ const FILLERS: [&str; 3] = [
     "you are trying to reach",
 ];
 
-/// Words about the client, the sender, the connection, the policy of the server, or a temporary state.
-const WORDS: [&str; 26] = [
-    // The client, its address and its DNS.
-    "your",
-    "client",
-    "dns",
-    "fqdn",
-    "hostname",
-    "ip",
-    "ips",
-    "ptr",
-    "rbl",
-    "rdns",
-    "reverse",
-    // TLS and login.
-    "dane",
-    "login",
-    "ssl",
-    "tls",
-    // The sender and its domain.
-    "dkim",
-    "dmarc",
-    "spf",
-    // Rates and temporary states, such as a full mailbox.
-    "excessive",
-    "full",
-    "insufficient",
-    "internal",
-    "later",
-    "maintenance",
-    "rate",
-    "rates",
+/// Words that may stand beside, as they say nothing about a client, a sender, a policy or a temporary state.
+const NEUTRAL: [&str; 58] = [
+    "a",
+    "address",
+    "an",
+    "and",
+    "any",
+    "at",
+    "book",
+    "by",
+    "called",
+    "checking",
+    "double",
+    "email",
+    "for",
+    "gsmtp",
+    "here",
+    "in",
+    "invalid",
+    "is",
+    "it",
+    "local",
+    "lookup",
+    "mail",
+    "message",
+    "name",
+    "named",
+    "no",
+    "on",
+    "or",
+    "our",
+    "please",
+    "reach",
+    "recipient",
+    "recipients",
+    "rejected",
+    "s",
+    "server",
+    "smtp",
+    "sorry",
+    "spaces",
+    "system",
+    "table",
+    "that",
+    "the",
+    "there",
+    "this",
+    "to",
+    "tried",
+    "try",
+    "trying",
+    "typos",
+    "undeliverable",
+    "unnecessary",
+    "user",
+    "virtual",
+    "was",
+    "we",
+    "with",
+    "you",
 ];
 
-/// Prefixes of such words: `relay` also matches `relaying` and `relayed`.
-const STEMS: [&str; 40] = [
-    // The greeting.
-    "ehlo",
-    "helo",
-    // The client, its address and its reputation.
-    "abus",
-    "banned",
-    "blacklist",
-    "block",
-    "connect",
-    "denylist",
-    "dialup",
-    "dnsbl",
-    "dynamic",
-    "listed",
-    "reputation",
-    "spam",
-    // TLS and login.
-    "auth",
-    "encrypt",
-    "starttls",
-    "unauth",
-    // Relaying.
-    "rcpthosts",
-    "relay",
-    // The sender.
-    "sender",
-    "spoof",
-    // Policy.
-    "denied",
-    "deny",
-    "permission",
-    "permitted",
-    "policies",
-    "policy",
-    "prohibit",
-    // Rates and temporary states.
-    "exceed",
-    "fail",
-    "graylist",
-    "greylist",
-    "limit",
-    "overquota",
-    "quota",
-    "ratelimit",
-    "shut",
-    "tempor",
-    "throttl",
-];
-
-/// Phrases with the same meaning.
-const PHRASES: [&str; 10] = [
-    "allowed to send",
-    "dial up",
-    "domain not found",
-    "mail from",
-    "rate limit",
-    "service not available",
-    "service unavailable",
-    "system error",
-    "too many",
-    "try again",
-];
-
-/// Phrases about the recipient that contain one of the words above: tables of Postfix, the directory of Domino.
-const OF_RECIPIENT: [&str; 3] = ["relay recipient table", "relay recipient map", "not listed"];
+/// Names of tables in replies of Postfix that end a phrase.
+const TABLES: [&str; 2] = ["relay recipient table", "relay recipient map"];
 
 /// Parts of the names of DNS block lists, such as `zen.spamhaus.org`.
 const BLOCK_LISTS: [&str; 5] = ["barracuda", "dnsbl", "rbl", "spam", "sorbs"];
 
 /// Returns whether a reply's text says that the recipient's mailbox does not exist, and nothing else.
 pub(super) fn names_missing_mailbox(text: &str) -> bool {
-    let text = without_addresses(&text.to_lowercase());
+    let text = without_quotations(&without_addresses(&text.to_lowercase()));
     let (hosts, others): (Vec<_>, Vec<_>) = text.split_whitespace().partition(|word| is_host(word));
     let words = plain(&others.join(" "));
     !hosts.iter().any(|host| names_client(host))
-        && !is_about_client(&words)
-        && says_mailbox_is_missing(&words)
+        && without_missing_mailbox(&words)
+            .is_some_and(|rest| rest.split_whitespace().all(is_neutral))
+}
+
+/// Returns whether a word gives no reason. Words with digits are ids.
+fn is_neutral(word: &str) -> bool {
+    NEUTRAL.contains(&word)
+        || MAILBOXES.contains(&word)
+        || word.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// Returns whether a host name is that of a block list, or an IP address, which is the client's.
@@ -192,36 +162,35 @@ fn names_client(host: &str) -> bool {
             .any(is_ip)
 }
 
-/// Returns whether words may be about something other than the recipient.
-fn is_about_client(words: &str) -> bool {
+/// Removes the phrases that say that a mailbox does not exist. Returns `None` if there is none.
+fn without_missing_mailbox(words: &str) -> Option<String> {
     let mut words = words.to_owned();
-    for phrase in OF_RECIPIENT {
+    for phrase in FILLERS.iter().chain(&TABLES) {
         words = words.replace(&format!(" {phrase} "), " ");
     }
-    PHRASES
+    let mut rest = words.clone();
+    let mut remove = |phrase: String| rest = rest.replace(&format!(" {phrase} "), " ");
+    for mailbox in MAILBOXES {
+        MISSING_AFTER
+            .iter()
+            .for_each(|phrase| remove(format!("{mailbox} {phrase}")));
+        MISSING_BEFORE
+            .iter()
+            .for_each(|phrase| remove(format!("{phrase} {mailbox}")));
+        NO_MAILBOX_AFTER
+            .iter()
+            .for_each(|word| remove(format!("no {mailbox} {word}")));
+    }
+    MISSING
         .iter()
-        .any(|phrase| words.contains(&format!(" {phrase} ")))
-        || words
-            .split_whitespace()
-            .any(|word| WORDS.contains(&word) || STEMS.iter().any(|stem| word.starts_with(stem)))
+        .for_each(|phrase| remove((*phrase).to_owned()));
+    (rest != words).then_some(rest)
 }
 
-/// Returns whether words name a recipient together with a phrase that says that it does not exist.
-fn says_mailbox_is_missing(words: &str) -> bool {
-    let mut words = words.to_owned();
-    for filler in FILLERS {
-        words = words.replace(&format!(" {filler} "), " ");
-    }
-    let says = |phrase: String| words.contains(&format!(" {phrase} "));
-    let is_missing = |mailbox: &&str| {
-        let after = |phrase: &&str| says(format!("{mailbox} {phrase}"));
-        let before = |phrase: &&str| says(format!("{phrase} {mailbox}"));
-        let no_mailbox = |word: &&str| says(format!("no {mailbox} {word}"));
-        MISSING_AFTER.iter().any(after)
-            || MISSING_BEFORE.iter().any(before)
-            || NO_MAILBOX_AFTER.iter().any(no_mailbox)
-    };
-    MISSING.iter().any(|phrase| says((*phrase).to_owned())) || MAILBOXES.iter().any(is_missing)
+/// Removes texts in double quotation marks.
+fn without_quotations(text: &str) -> String {
+    let parts: Vec<_> = text.split('"').step_by(2).collect();
+    parts.join(" ")
 }
 
 /// Removes text in angle brackets that contains an `@`, and other words that contain one.
@@ -343,6 +312,27 @@ mod tests {
             "user unknown: lookup failed",
             "service not found for this user",
             "refused",
+            "From address not found",
+            "originator address unknown",
+            "Return address does not exist",
+            "bounce address does not exist",
+            "envelope address does not exist",
+            "no such user at origin",
+            "Host address not found",
+            "peer address unknown",
+            "SASL user not found",
+            "Submission user unknown",
+            "no such account, log in first",
+            "unknown user or no credentials",
+            "unknown user, must issue a STLS first",
+            "User unknown; LDAP server down",
+            "recipient not found: backend offline",
+            "user not found - directory not reachable",
+            "recipient address does not exist (database timeout)",
+            "No such user - service overloaded",
+            "no such user (lookup error, retry)",
+            "user unknown because mail store is unavailable",
+            "user \"unknown\" refused",
             "dial-up or dynamic-ip denied",
         ] {
             assert!(!names_missing_mailbox(text), "{text}");
