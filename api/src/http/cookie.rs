@@ -34,7 +34,8 @@ pub fn removal(mut cookie: Cookie) -> Cookie {
     cookie
 }
 
-/// Returns the value of a cookie (RFC 6265, 4.2.1), unless it is empty or longer than `max_bytes`.
+/// Returns the value of a cookie (RFC 6265, 4.2.1), unless it is empty or longer than `max_bytes`, or there are two of this name. A
+/// page of another host of the site can set a second one, which the browser may send first.
 #[must_use]
 pub fn read(
     request: &Request,
@@ -45,12 +46,14 @@ pub fn read(
 ) -> Option<String> {
     let name = full_name(common, name, path);
     let headers = request.headers().get_all(header::COOKIE).iter();
-    headers
+    let mut values = headers
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .find(|(key, _)| *key == name)
-        .map(|(_, value)| value.to_owned())
+        .filter_map(|(key, value)| (key == name).then_some(value));
+    let value = values.next().filter(|_| values.next().is_none());
+    value
+        .map(str::to_owned)
         .filter(|value| !value.is_empty() && value.len() <= max_bytes)
 }
 

@@ -77,21 +77,22 @@ fn is_invisible(c: char) -> bool {
     visibility::is_default_ignorable(c) && !is_needed || matches!(c, '\u{fff9}'..='\u{fffb}')
 }
 
-/// Returns whether a text has tag characters outside of a flag sequence, such as England's. Tags are invisible, so they could
-/// hide text. A sequence has one to six tags and the end tag (Unicode Technical Standard 51, ED-14a and annex C.1).
+/// Returns whether a text has tag characters outside of a flag. Tags are invisible, so they could hide text. The flags are those of
+/// England, Scotland and Wales (the emoji tag sequences of Unicode Technical Standard 51, `emoji-sequences.txt`).
 fn has_stray_tag(text: &str) -> bool {
-    const END: char = '\u{e007f}';
-    let is_tag = |c: char| ('\u{e0020}'..=END).contains(&c);
+    const FLAGS: [&str; 4] = ["", "gbeng\x7f", "gbsct\x7f", "gbwls\x7f"];
+    /// The distance of a tag character from its ASCII character.
+    const TAGS: u32 = 0xe_0000;
+    let ascii = |c: char| (c as u32).checked_sub(TAGS).and_then(char::from_u32);
+    let ascii = |c: char| ascii(c).filter(|c| matches!(c, ' '..='\x7f'));
+    let is_tag = |c: char| ascii(c).is_some();
     let mut parts = text.split('\u{1f3f4}');
     let before_flags = parts.next().unwrap_or_default();
     before_flags.contains(is_tag)
         || parts.any(|part| {
-            let tags: Vec<char> = part.chars().take_while(|c| is_tag(*c)).collect();
-            let rest: String = part.chars().skip(tags.len()).collect();
-            let is_flag = tags.is_empty()
-                || (2..=7).contains(&tags.len())
-                    && tags.iter().position(|c| *c == END) == Some(tags.len() - 1);
-            !is_flag || rest.contains(is_tag)
+            let tags: String = part.chars().map_while(ascii).collect();
+            let rest = part.chars().skip(tags.len());
+            !FLAGS.contains(&&*tags) || rest.into_iter().any(is_tag)
         })
 }
 
@@ -164,6 +165,11 @@ mod tests {
             ("\u{ffff}", "character"),
             ("\u{301}", "character"),
             ("Ada\u{1f3f4}\u{e0041}", "character"),
+            ("\u{1f3f4}\u{e0068}\u{e0069}\u{e007f}", "character"),
+            (
+                "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}\u{e0041}",
+                "character",
+            ),
             ("\u{1f3f4}\u{e0067}\u{e007f}\u{e0041}", "character"),
             ("\u{fe0f}", "character"),
             ("\u{a0}\u{2003}", "character"),

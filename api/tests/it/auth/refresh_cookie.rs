@@ -147,6 +147,19 @@ async fn cookie_of_untrusted_page_is_refused() {
     }
 }
 
+/// Another host of the site can set a second cookie of the same name. It never logs a visitor in to a foreign account.
+#[tokio::test]
+async fn two_cookies_of_the_name_are_refused() {
+    let app = app_with_cookies(&[]).await;
+    let own = cookie(&log_in(&app, Some(PAGE)).await);
+    let foreign = cookie(&log_in(&app, Some(PAGE)).await);
+    for both in [format!("{foreign}; {own}"), format!("{own}; {foreign}")] {
+        post(&app, "/auth/refresh/", &both, Some(PAGE))
+            .await
+            .assert_problem(401, "invalid-refresh-token");
+    }
+}
+
 /// A page that is not trusted gets no cookie, so that it cannot log a visitor in to its own account.
 #[tokio::test]
 async fn untrusted_page_gets_no_cookie() {

@@ -168,22 +168,15 @@ fn without_missing_mailbox(words: &str) -> Option<String> {
     for phrase in FILLERS.iter().chain(&TABLES) {
         words = words.replace(&format!(" {phrase} "), " ");
     }
-    let mut rest = words.clone();
-    let mut remove = |phrase: String| rest = rest.replace(&format!(" {phrase} "), " ");
+    let mut phrases: Vec<String> = MISSING.map(str::to_owned).into();
     for mailbox in MAILBOXES {
-        MISSING_AFTER
-            .iter()
-            .for_each(|phrase| remove(format!("{mailbox} {phrase}")));
-        MISSING_BEFORE
-            .iter()
-            .for_each(|phrase| remove(format!("{phrase} {mailbox}")));
-        NO_MAILBOX_AFTER
-            .iter()
-            .for_each(|word| remove(format!("no {mailbox} {word}")));
+        phrases.extend(MISSING_AFTER.map(|phrase| format!("{mailbox} {phrase}")));
+        phrases.extend(MISSING_BEFORE.map(|phrase| format!("{phrase} {mailbox}")));
+        phrases.extend(NO_MAILBOX_AFTER.map(|word| format!("no {mailbox} {word}")));
     }
-    MISSING
-        .iter()
-        .for_each(|phrase| remove((*phrase).to_owned()));
+    let rest = phrases.iter().fold(words.clone(), |rest, phrase| {
+        rest.replace(&format!(" {phrase} "), " ")
+    });
     (rest != words).then_some(rest)
 }
 
