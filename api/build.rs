@@ -4,14 +4,13 @@ use std::{env, error::Error, fs, io::Write as _, path::Path};
 
 use flate2::{Compression, write::GzEncoder};
 
-const ASSETS: [&str; 7] = [
+const ASSETS: [&str; 6] = [
     "tabler.min.css",
     "tabler.rtl.min.css",
     "admin.css",
     "htmx.min.js",
     "admin.js",
     "icons.svg",
-    "logo.svg",
 ];
 
 #[expect(

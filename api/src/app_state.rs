@@ -25,6 +25,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     accounts::pictures::PictureStore,
+    admin::dashboard::branding::BrandAssets,
     auth::{
         jwt::{
             TokenIssuer, TokenRules,
@@ -81,6 +82,8 @@ pub struct State {
     pub token_hasher: TokenHasher,
     /// Names emails where they must not be revealed.
     pub fingerprints: Fingerprints,
+    /// The logo and the style sheet of the dashboard.
+    pub branding: BrandAssets,
     /// Profile pictures.
     pub pictures: PictureStore,
     /// The memory budget for large request bodies.
@@ -148,6 +151,7 @@ impl App {
             token_hasher: keys.token_hasher(),
             fingerprints: keys.fingerprints(),
             audit_key: keys.audit_key(),
+            branding: BrandAssets::new(&config.branding),
             pictures: PictureStore::new(
                 &config.accounts.media_dir,
                 &config.common.public_url,

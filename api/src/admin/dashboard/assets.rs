@@ -5,11 +5,17 @@ use std::sync::LazyLock;
 use poem::{
     Request, Response, handler,
     http::header,
-    web::{Path, Query},
+    web::{Data, Path, Query},
 };
 use serde::Deserialize;
 
-use crate::http::{caching, error::ApiError};
+use crate::{
+    app_state::App,
+    http::{caching, error::ApiError},
+};
+
+/// The Content-Security-Policy of the logo: an SVG that is opened as a page runs no script and loads nothing.
+const LOGO_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; sandbox";
 
 struct Asset {
     name: &'static str,
@@ -34,11 +40,11 @@ macro_rules! asset {
     }};
 }
 
-const CSS: &str = "text/css; charset=utf-8";
+pub(super) const CSS: &str = "text/css; charset=utf-8";
 const JAVASCRIPT: &str = "text/javascript; charset=utf-8";
-const SVG: &str = "image/svg+xml";
+pub(super) const SVG: &str = "image/svg+xml";
 
-static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
+static ASSETS: LazyLock<[Asset; 6]> = LazyLock::new(|| {
     [
         asset!("tabler.min.css", CSS),
         asset!("tabler.rtl.min.css", CSS),
@@ -46,12 +52,11 @@ static ASSETS: LazyLock<[Asset; 7]> = LazyLock::new(|| {
         asset!("htmx.min.js", JAVASCRIPT),
         asset!("admin.js", JAVASCRIPT),
         asset!("icons.svg", SVG),
-        asset!("logo.svg", SVG),
     ]
 });
 
 /// Computes FNV-1a, which distinguishes versions.
-fn hash(bytes: &[u8]) -> u32 {
+pub(super) fn hash(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| {
         (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
     })
@@ -64,6 +69,11 @@ pub fn path(name: &str) -> String {
         .iter()
         .find(|file| file.name == name)
         .map_or(0, |file| file.hash);
+    versioned_path(name, hash)
+}
+
+/// Returns the URL path of this version of an asset.
+pub(super) fn versioned_path(name: &str, hash: u32) -> String {
     format!("/admin/assets/{name}?v={hash:08x}")
 }
 
@@ -77,23 +87,29 @@ struct AssetQuery {
 /// another version than this server has, which must not be cached.
 #[handler]
 pub fn serve(
+    Data(app): Data<&App>,
     request: &Request,
     Path(name): Path<String>,
     Query(query): Query<AssetQuery>,
 ) -> poem::Result<Response> {
-    let file = ASSETS
-        .iter()
-        .find(|file| file.name == name)
-        .ok_or(ApiError::NotFound)?;
-    let cache_control = if query.v == format!("{:08x}", file.hash) {
-        "public, max-age=31536000, immutable"
-    } else {
-        "no-store"
+    let response = |media_type: &str, hash: u32| {
+        let cache_control = if query.v == format!("{hash:08x}") {
+            "public, max-age=31536000, immutable"
+        } else {
+            "no-store"
+        };
+        Response::builder()
+            .content_type(media_type)
+            .header(header::CACHE_CONTROL, cache_control)
     };
-    let response = Response::builder()
-        .content_type(file.media_type)
-        .header(header::CACHE_CONTROL, cache_control)
-        .header(header::VARY, "Accept-Encoding");
+    if let Some(file) = app.branding.find(&name) {
+        return Ok(response(file.media_type, file.hash)
+            .header(header::CONTENT_SECURITY_POLICY, LOGO_POLICY)
+            .body(file.content.clone()));
+    }
+    let file = ASSETS.iter().find(|file| file.name == name);
+    let file = file.ok_or(ApiError::NotFound)?;
+    let response = response(file.media_type, file.hash).header(header::VARY, "Accept-Encoding");
     Ok(if caching::accepts_gzip(request.headers()) {
         response
             .header(header::CONTENT_ENCODING, "gzip")

@@ -30,6 +30,10 @@ pub struct View {
     pub product: String,
     /// The path of `PUBLIC_URL`, which precedes every path in a page. Form values and the code use paths without it.
     pub base: String,
+    /// The URL path of the logo.
+    pub logo: String,
+    /// The URL path of the style sheet with `BRAND_COLOR`, if that is not the default.
+    pub brand_stylesheet: Option<String>,
     /// `PASSWORD_MIN_LENGTH`
     pub min_password: usize,
     /// `light`, `dark`, or `None` for the system's theme.
@@ -65,10 +69,14 @@ impl View {
         if flash.is_some() && request.method() == Method::GET {
             cookies.push(cookies::removal(app, FLASH));
         }
+        let base = app.config.common.base_path();
+        let asset = |name| Some(format!("{base}{}", app.branding.path(name)?));
         Self {
+            logo: asset("logo").unwrap_or_default(),
+            brand_stylesheet: asset("brand.css"),
             t: texts(app, request),
             product: app.config.common.product_name.clone(),
-            base: app.config.common.base_path().to_owned(),
+            base: base.to_owned(),
             min_password: app.passwords.min_length,
             theme: match cookies::read(app, request, THEME).as_deref() {
                 Some("light") => Some("light"),

@@ -9,6 +9,7 @@ use crate::admin::dashboard::pages::{
 
 pub mod account_status;
 pub mod assets;
+pub mod branding;
 pub mod components;
 pub mod context;
 pub mod cookies;

@@ -10,11 +10,12 @@ use std::{
 use latchkey_shared::config::settings::Settings;
 
 /// The files that read the configuration.
-const READERS: [&str; 15] = [
+const READERS: [&str; 16] = [
     "shared/src/config/mod.rs",
     "shared/src/config/secret_keys.rs",
     "shared/src/config/service_url.rs",
     "api/src/config/accounts.rs",
+    "api/src/config/branding.rs",
     "api/src/config/connections.rs",
     "api/src/config/cors.rs",
     "api/src/config/hash_cost.rs",

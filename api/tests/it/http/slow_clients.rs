@@ -298,9 +298,26 @@ async fn register_rate_limited_is_answered_before_its_body() {
 #[tokio::test]
 async fn slow_readers_of_documents_share_one_body() {
     const COPIES: usize = 48 * 1024 * 1024;
-    let mut app = TestApp::with(&[("MAX_CONNECTIONS_IP", "1024")]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let logo = folder.path().join("logo.png");
+    std::fs::write(
+        &logo,
+        [&b"\x89PNG\r\n\x1a\n"[..], &vec![0; 200 * 1024]].concat(),
+    )
+    .unwrap();
+    let mut app = TestApp::with(&[
+        ("MAX_CONNECTIONS_IP", "1024"),
+        ("LOGO_FILE", logo.to_str().unwrap()),
+    ])
+    .await;
     let process = app.serve().await;
-    for path in ["/docs", "/openapi.json", "/openapi.yaml"] {
+    for path in [
+        "/docs",
+        "/openapi.json",
+        "/openapi.yaml",
+        "/admin/assets/tabler.min.css",
+        "/admin/assets/logo",
+    ] {
         let response = app.request(Method::GET, path).send().await.unwrap();
         let length = response.bytes().await.unwrap().len();
         let before = process.peak_memory();

@@ -20,7 +20,7 @@ impl Browser {
         Self::with(json!({})).await
     }
 
-    /// Starts a browser with more `goog:chromeOptions`.
+    /// Starts a browser with more `goog:chromeOptions`, also with more `args`.
     pub(crate) async fn with(mut options: Value) -> Self {
         let driver = variable("TEST_CHROMEDRIVER_URL")
             .expect("TEST_CHROMEDRIVER_URL is not set: run deploy/test");
@@ -49,6 +49,8 @@ impl Browser {
             &profile,
             &traffic,
         ];
+        let mut arguments = arguments.map(Value::from).to_vec();
+        arguments.extend(options["args"].as_array().cloned().unwrap_or_default());
         options["args"] = json!(arguments);
         if let Some(binary) = variable("TEST_CHROMIUM") {
             options["binary"] = json!(binary);

@@ -44,7 +44,6 @@ texts! {
     none: "None." | "لا يوجد.";
     any: "Any" | "الكل";
     yes: "Yes" | "نعم";
-    no: "No" | "لا";
     search: "Search" | "بحث";
     pages: "Pages" | "الصفحات";
     previous: "Previous page" | "الصفحة السابقة";
@@ -80,7 +79,6 @@ texts! {
     logins: "Logins, last 30 days" | "عمليات الدخول خلال آخر ٣٠ يومًا";
     total: "Total" | "المجموع";
     today: "today" | "اليوم";
-    chart_start: "30 days ago" | "قبل ٣٠ يومًا";
     health: "Health checks" | "فحوص حالة النظام";
     database: "Database" | "قاعدة البيانات";
     redis: "Redis" | "Redis";

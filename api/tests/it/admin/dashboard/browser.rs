@@ -417,6 +417,30 @@ async fn pages_are_accessible_in_light_dark_and_arabic() {
     browser.close().await;
 }
 
+/// The faintest colour that the start accepts is readable on all pages, in light and dark.
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_with_faintest_brand_color_are_accessible() {
+    let app = TestApp::with(&[("BRAND_COLOR", "717171")]).await;
+    app.create_superuser("root@example.com").await;
+    app.register("ada@example.com").await;
+    let browser = Browser::start().await;
+    sign_in(&browser, &app).await;
+    for theme in ["light", "dark"] {
+        open(&browser, &app, "/admin/").await;
+        prefer(&browser, "theme", theme).await;
+        let color = "return getComputedStyle(document.body).getPropertyValue('--tblr-primary')";
+        assert_eq!(run(&browser, color).await, "#717171");
+        for path in PAGES {
+            open(&browser, &app, path).await;
+            assert_accessible(&browser, &format!("{path}, {theme}")).await;
+        }
+        open(&browser, &app, "/admin/users/?q=ada").await;
+        browser.click("#results tbody input[name=id]").await;
+        assert_accessible(&browser, &format!("a selection, {theme}")).await;
+    }
+    browser.close().await;
+}
+
 /// Every page fits a phone, and the first user is on the first screen.
 #[tokio::test(flavor = "multi_thread")]
 async fn pages_fit_phone_in_both_directions() {
@@ -594,4 +618,39 @@ async fn dashboard_works_without_javascript() {
         "Grace"
     );
     browser.close().await;
+}
+
+/// Without JavaScript, the pages follow the system's theme until the administrator chooses one.
+#[tokio::test(flavor = "multi_thread")]
+async fn system_theme_applies_without_javascript() {
+    let app = TestApp::new().await;
+    let mut backgrounds = Vec::new();
+    for (arguments, theme) in [
+        (json!([]), "system"),
+        (json!(["--force-dark-mode"]), "system"),
+        (json!(["--force-dark-mode"]), "light"),
+        (json!([]), "dark"),
+    ] {
+        let browser = Browser::with(json!({
+            "args": arguments,
+            "prefs": {"profile.managed_default_content_settings.javascript": 2},
+        }))
+        .await;
+        open(&browser, &app, "/admin/login/").await;
+        let mut css = ".card".to_owned();
+        if theme != "system" {
+            let option = format!(".preferences select[name=theme] option[value={theme}]");
+            browser.click(&option).await;
+            browser.click(".preferences button").await;
+            css = format!("[data-bs-theme={theme}] .card");
+        }
+        let card = browser.find(&css).await;
+        backgrounds.push(card.css_value("background-color").await.unwrap());
+        browser.close().await;
+    }
+    let [light, dark, chosen_light, chosen_dark] = &backgrounds[..] else {
+        panic!("{backgrounds:?}");
+    };
+    assert_ne!(light, dark);
+    assert_eq!((light, dark), (chosen_light, chosen_dark));
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod audit_log;
+mod branding;
 mod browser;
 mod bulk_actions;
 mod lockouts;

@@ -19,6 +19,8 @@ pub struct Chart {
     pub name: &'static str,
     /// The heading.
     pub title: &'static str,
+    /// The first day.
+    pub start: String,
     /// The text alternative.
     pub summary: String,
     /// One bar per day.
@@ -50,6 +52,9 @@ pub async fn load(
     Ok(Chart {
         name: kind.as_str(),
         title,
+        start: days
+            .first()
+            .map_or(String::new(), |(day, _)| day.to_string()),
         summary: format!("{}: {total}, {}: {today}", t.total, t.today),
         bars: bars(&days),
     })
