@@ -23,6 +23,11 @@ const PAGE_HEAD: &str = r#"<title>Latchkey API</title>
     <link rel="icon" href="data:,">
     <style>
         body { margin: 0 }
+        html .swagger-ui .information-container.wrapper { padding-top: 0 }
+        html .swagger-ui .info { margin: 24px 0 16px }
+        html .swagger-ui .scheme-container { padding: 8px 0 16px; margin-bottom: 8px }
+        /* There is only one: the server of this page. */
+        html .swagger-ui .schemes-server-container { visibility: hidden }
         @media (prefers-color-scheme: dark) {
             html { background: #14161a }
             .swagger-ui { filter: invert(0.9) hue-rotate(180deg); color-scheme: light; color: #3b4151 }
