@@ -72,6 +72,13 @@ document.addEventListener("change", (event) => {
     for (const other of box.form.querySelectorAll(`input[name="${box.dataset.all}"]`)) other.checked = box.checked;
   }
   if (box.type === "checkbox" && box.form) updateSelection(box.form);
+  // Only the list is loaded again, so the number of filters in use is counted here.
+  const count = box.form?.querySelector("[data-filter-count]");
+  if (count) {
+    const used = [...box.form.querySelectorAll("select")].filter((it) => it.name !== "sort" && it.value).length;
+    count.textContent = used;
+    count.hidden = used === 0;
+  }
 });
 
 // Marks a form with changes, and asks before a page with such a form is left.

@@ -457,6 +457,8 @@ async fn pages_fit_phone_in_both_directions() {
     browser.click("#filter summary").await;
     browser.click("[name=gender] option[value=male]").await;
     wait_for_text(&browser, "No users match").await;
+    let count = "return document.querySelector('[data-filter-count]:not([hidden])').textContent";
+    assert_eq!(run(&browser, count).await, "1");
     // The menu is a drawer.
     assert_eq!(run(&browser, &is_visible("header nav")).await, false);
     browser.click("#menu").await;
