@@ -102,7 +102,7 @@ async fn permanently_refused_recipient_fails_with_server_reply() {
     assert_eq!((row.state, row.attempts), (MailState::Failed, 1));
     let words = row.last_error.unwrap();
     assert!(
-        words.contains("550") && words.contains("the sink refuses"),
+        words.contains("550") && words.contains("user unknown"),
         "{words}"
     );
     app.clock.advance(LATER);

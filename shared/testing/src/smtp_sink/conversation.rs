@@ -283,9 +283,7 @@ impl Conversation {
             _ => false,
         });
         if let Some(code) = refusal {
-            return Some(
-                format!("{code} the sink refuses <{recipient}>: user unknown").into_bytes(),
-            );
+            return Some(format!("{code} <{recipient}>: user unknown").into_bytes());
         }
         self.to.push(recipient);
         Some(b"250 recipient ok".to_vec())

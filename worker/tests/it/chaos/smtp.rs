@@ -72,7 +72,7 @@ async fn permanently_refused_recipient_fails_only_its_mail() {
     assert_eq!((failed.state, failed.attempts), (MailState::Failed, 1));
     let words = failed.last_error.clone().unwrap();
     assert!(
-        words.contains("550") && words.contains("the sink refuses"),
+        words.contains("550") && words.contains("user unknown"),
         "{words}"
     );
     assert_eq!(it.app.sink.attempts()[&user(3)].len(), 1);
