@@ -6,20 +6,60 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use flate2::{Compression, write::GzEncoder};
 use hyper::body::Bytes;
 use poem::{
-    Endpoint, Request, Response,
+    Endpoint, Request, Response, Route,
     endpoint::make_sync,
+    get,
     http::{HeaderMap, StatusCode, header},
 };
 use ring::digest;
 
-use crate::http::caching;
+use crate::{
+    http::caching,
+    openapi::{Description, Installation},
+    server::calls::description,
+};
 
 /// A text with its headers.
-pub(super) struct Text {
-    pub media_type: &'static str,
-    pub content: String,
+struct Text {
+    media_type: &'static str,
+    content: String,
     /// The Content-Security-Policy, if the text needs another than the default.
-    pub policy: Option<String>,
+    policy: Option<String>,
+}
+
+/// Adds the routes of Swagger UI and of the document in both forms.
+pub(super) fn add_to(routes: Route, installation: &Installation) -> Route {
+    let documented = |make: fn(&Description, &Installation) -> Text| {
+        let installation = installation.clone();
+        get(document(move || make(&description(), &installation)))
+    };
+    routes
+        .at("/docs", documented(swagger_ui))
+        .at(
+            "/openapi.json",
+            documented(|description, installation| Text {
+                media_type: "application/json",
+                content: description.json(installation),
+                policy: None,
+            }),
+        )
+        .at(
+            "/openapi.yaml",
+            documented(|description, installation| Text {
+                media_type: "application/yaml",
+                content: description.yaml(installation),
+                policy: None,
+            }),
+        )
+}
+
+fn swagger_ui(description: &Description, installation: &Installation) -> Text {
+    let (page, policy) = description.swagger_ui(installation);
+    Text {
+        media_type: "text/html; charset=utf-8",
+        content: page,
+        policy: Some(policy),
+    }
 }
 
 /// A text as it is sent. All responses share its memory.
@@ -33,9 +73,7 @@ struct Document {
 }
 
 /// Returns an endpoint for a text that is built at its first request. Browsers keep it, and ask at each use whether it has changed.
-pub(super) fn document(
-    make: impl FnOnce() -> Text + Send + 'static,
-) -> impl Endpoint<Output = Response> {
+fn document(make: impl FnOnce() -> Text + Send + 'static) -> impl Endpoint<Output = Response> {
     let document = LazyLock::new(|| Document::new(make()));
     make_sync(move |request: Request| document.respond(request.headers()))
 }

@@ -29,11 +29,10 @@ use crate::{
         request_context::{RequestId, RequestLayer},
         request_head,
     },
-    openapi::{Description, Installation},
+    openapi::Installation,
     server::{
         calls::{description, service},
         connections::Server,
-        documents::{Text, document},
     },
 };
 
@@ -61,42 +60,11 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
         base: common.base_path().to_owned(),
         min_password: app.passwords.min_length,
     };
-    let documented = |make: fn(&Description, &Installation) -> Text| {
-        let installation = installation.clone();
-        get(document(move || make(&description(), &installation)))
-    };
     let (origins, cookies) = (origins(&app), app.config.sessions.refresh_cookie);
     let allowed = Arc::new(LazyLock::new((|| description().methods()) as fn() -> _));
-    let routes = Route::new()
+    let routes = documents::add_to(Route::new(), &installation)
         .nest("/", service())
         .nest("/admin", admin::dashboard::routes())
-        .at(
-            "/docs",
-            documented(|description, installation| {
-                let (page, policy) = description.swagger_ui(installation);
-                Text {
-                    media_type: "text/html; charset=utf-8",
-                    content: page,
-                    policy: Some(policy),
-                }
-            }),
-        )
-        .at(
-            "/openapi.json",
-            documented(|description, installation| Text {
-                media_type: "application/json",
-                content: description.json(installation),
-                policy: None,
-            }),
-        )
-        .at(
-            "/openapi.yaml",
-            documented(|description, installation| Text {
-                media_type: "application/yaml",
-                content: description.yaml(installation),
-                policy: None,
-            }),
-        )
         .at("/media/:name", get(serve::picture))
         .at("/problems/:name", get(problem))
         .around(move |endpoint, request| {
