@@ -15,6 +15,7 @@ use latchkey_shared::{
         token_hash::{Fingerprints, TokenHasher},
     },
     database::Database,
+    dependency::FailureReports,
     models::audit::AuditKey,
     outbox::Outbox,
     redis::one_time_code::CodeStore,
@@ -56,6 +57,8 @@ pub struct State {
     pub redis: Client,
     /// The health checks of the dependencies.
     pub health: HealthChecks,
+    /// Failures of Redis that fail no request.
+    pub redis_failures: FailureReports,
     /// The one-time codes in Redis.
     pub codes: CodeStore,
     /// The outbox of mails.
@@ -124,14 +127,24 @@ impl App {
         let (redis, namespace) = (connections.redis.clone(), &config.common.redis_namespace);
         let health = HealthChecks::new(metrics.checks(), connections.clone());
         let domain = config.common.message_domain();
-        let outbox = Outbox::new(connections.queue, domain, metrics.registry())?;
+        let redis_failures = FailureReports::default();
+        let failures = redis_failures.clone();
+        let outbox = Outbox::new(connections.queue, domain, metrics.registry(), failures)?;
+        let failures = redis_failures.clone();
         Ok(Self(Arc::new(State {
             health,
             metrics,
             requests,
             connections: clients,
             codes: CodeStore::new(redis.clone(), namespace, keys.code_seal()),
-            limits: Limiter::new(redis.clone(), namespace, keys.fingerprints(), config.rates),
+            limits: Limiter::new(
+                redis.clone(),
+                namespace,
+                keys.fingerprints(),
+                config.rates,
+                failures,
+            ),
+            redis_failures,
             sessions: SessionLookup::new(&connections.db, config.sessions.idle),
             redis,
             db: connections.db,

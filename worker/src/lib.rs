@@ -10,5 +10,6 @@ pub mod delivery;
 pub mod housekeeping;
 pub mod metrics;
 pub mod queue;
+pub mod redis_health;
 pub mod service;
 pub mod transport;

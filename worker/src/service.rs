@@ -32,6 +32,7 @@ use crate::{
         consumer::{self, DeliverySlots},
         relay,
     },
+    redis_health::RedisHealth,
     transport::Transport,
 };
 
@@ -223,17 +224,17 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
         DeliveryMetrics::new(metrics.registry())?,
     )?;
     let health = DatabaseHealth::new(&connections.db, metrics.checks());
+    let namespace = &config.common.redis_namespace;
+    let redis_health = RedisHealth::new(&connections, namespace, metrics.checks());
+    redis_health.follow(delivery.redis_failures(), redis_outage.is_some());
     let endpoint = MetricsEndpoint::new(
         connections.clone(),
         health.clone(),
+        redis_health,
         clock.clone(),
         metrics,
         delivery.clone(),
-        &config.common.redis_namespace,
     )?;
-    if redis_outage.is_some() {
-        endpoint.watch_redis();
-    }
     serve_metrics(config.metrics_bind, endpoint).await?;
     let stop = delivery.stop_token();
     let mut worker = Worker::start(&connections, delivery, health, &clock);

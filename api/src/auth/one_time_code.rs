@@ -28,6 +28,7 @@ use crate::{
         error::ApiError,
     },
     rate_limit::Limit,
+    server::health,
 };
 
 /// The code from the email.
@@ -205,7 +206,8 @@ async fn compare(
     }
     // The row marks the code as used, so a copy left in Redis is harmless.
     if let Err(error) = app.codes.delete(reset.id).await {
-        tracing::warn!(reset.id = %reset.id, %error, "Used one-time code not deleted; it will expire");
+        let message = "Used one-time code not deleted; it will expire";
+        health::report(app, &error.into(), message);
     }
     tracing::info!(reset.id = %reset.id, "One-time code accepted");
     Ok(())

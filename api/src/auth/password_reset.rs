@@ -31,6 +31,7 @@ use crate::{
     },
     passwords::{Owner, Password},
     rate_limit::Limit,
+    server::health,
 };
 
 /// The account whose password is to be reset.
@@ -213,7 +214,8 @@ async fn finish(
         .limits
         .reset_all_failures(audit.client_ip, user.id, &user.email);
     if let Err(error) = reset_failures.await {
-        tracing::warn!(user.id, %error, "Failed attempts not cleared after a password reset");
+        let message = "Failed attempts not cleared after a password reset";
+        health::report(app, &error, message);
     }
     tracing::info!(user.id, reset.id = %reset.id, "Password reset");
     Ok(())

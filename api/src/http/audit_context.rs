@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::{
     app_state::App,
     http::{client_ip::ClientIp, error::ApiError, request_context::RequestId},
+    server::health,
 };
 
 /// The period of sampled events, in seconds. A flood of requests must not fill the log.
@@ -154,10 +155,13 @@ impl App {
         let first: Result<Option<String>, _> = first.await;
         let is_sampled = match first {
             Ok(set) => set.is_some(),
-            Err(_) => self.audit_sampler.admit(key),
+            Err(error) => {
+                self.redis_failures.report((&error).into());
+                self.audit_sampler.admit(key)
+            }
         };
         if is_sampled && let Err(error) = self.record(event).await {
-            tracing::error!(%error, "Audit event not recorded");
+            health::report(self, &error.into(), "Audit event not recorded");
         }
     }
 }

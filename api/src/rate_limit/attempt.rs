@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use fred::{clients::Client, types::scripts::Script};
+use latchkey_shared::dependency::{FailureReports, Refusal};
 use tokio::sync::Semaphore;
 
 /// A counted attempt. It is refunded on drop unless it is committed: a request that is cancelled, or fails before the
@@ -12,6 +13,7 @@ pub struct AttemptGuard {
     pub(super) redis: Client,
     pub(super) concurrency: Arc<Semaphore>,
     pub(super) script: Script,
+    pub(super) failures: FailureReports,
     pub(super) refunds: Vec<Refund>,
 }
 
@@ -38,6 +40,7 @@ impl Drop for AttemptGuard {
             return;
         }
         let (redis, script) = (self.redis.clone(), self.script.clone());
+        let failures = self.failures.clone();
         let concurrency = Arc::clone(&self.concurrency);
         runtime.spawn(async move {
             // The semaphore is never closed.
@@ -46,7 +49,8 @@ impl Drop for AttemptGuard {
                 let refund = Box::pin(script.evalsha_with_reload(&redis, keys, arguments));
                 let refunded: Result<(), _> = refund.await;
                 if let Err(error) = refunded {
-                    tracing::warn!(%error, "Attempt not refunded");
+                    tracing::debug!(%error, "Attempt not refunded");
+                    failures.report(Refusal::from(&error));
                 }
             }
         });

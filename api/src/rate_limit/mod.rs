@@ -21,7 +21,7 @@ use fred::{
     interfaces::{KeysInterface as _, SortedSetsInterface as _},
     types::scripts::Script,
 };
-use latchkey_shared::{crypto::token_hash::Fingerprints, redis};
+use latchkey_shared::{crypto::token_hash::Fingerprints, dependency::FailureReports, redis};
 use tokio::{sync::Semaphore, time::timeout};
 use uuid::Uuid;
 
@@ -56,6 +56,7 @@ pub struct Limiter {
     failed_login: Script,
     fingerprints: Fingerprints,
     rates: Rates,
+    failures: FailureReports,
     concurrency: Arc<Semaphore>,
 }
 
@@ -64,9 +65,16 @@ const REFUND: &str = include_str!("refund.lua");
 const FAILED_LOGIN: &str = concat!(include_str!("track.lua"), include_str!("failed_login.lua"));
 
 impl Limiter {
-    /// Creates a limiter. Emails are hashed with `hasher` before they become part of keys.
+    /// Creates a limiter. Emails are hashed with `hasher` before they become part of keys. Failed refunds are reported to
+    /// `failures`.
     #[must_use]
-    pub fn new(redis: Client, namespace: &str, fingerprints: Fingerprints, rates: Rates) -> Self {
+    pub fn new(
+        redis: Client,
+        namespace: &str,
+        fingerprints: Fingerprints,
+        rates: Rates,
+        failures: FailureReports,
+    ) -> Self {
         Self {
             redis,
             namespace: namespace.to_owned(),
@@ -75,6 +83,7 @@ impl Limiter {
             failed_login: Script::from_lua(FAILED_LOGIN),
             fingerprints,
             rates,
+            failures,
             concurrency: Arc::new(Semaphore::new(MAX_CONCURRENT_CALLS)),
         }
     }
@@ -122,6 +131,7 @@ impl Limiter {
             redis: self.redis.clone(),
             concurrency: Arc::clone(&self.concurrency),
             script: self.refund.clone(),
+            failures: self.failures.clone(),
             refunds: Vec::new(),
         };
         if !self.rates.enabled {

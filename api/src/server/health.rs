@@ -16,7 +16,14 @@ use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json};
 use tokio::time::{Instant, sleep};
 use tracing::Instrument as _;
 
-use crate::{accounts::pictures::media_dir, app_state::App, http::tag::Tag};
+use crate::{
+    accounts::pictures::media_dir,
+    app_state::App,
+    http::{
+        error::{ApiError, DependencyFailure},
+        tag::Tag,
+    },
+};
 
 /// The minimum time between two lines about failed requests while the health checks succeed.
 const DIAGNOSIS_PERIOD: Duration = Duration::from_mins(1);
@@ -118,11 +125,30 @@ impl HealthChecks {
     }
 }
 
-/// Checks the dependencies after a request failed with `error`, in the background. The checks log the start and the end of an
-/// outage once, and not each request. Continues for a minute at least, and until all dependencies work. Does nothing
+/// Checks the dependencies after a call failed with `error`, in the background. The checks log the start and the end of an
+/// outage once, and not each call. Continues for a minute at least, and until all dependencies work. Does nothing
 /// if it runs already.
 pub fn diagnose(app: App, error: String) {
     check_until_recovery(app, Some(error));
+}
+
+/// Starts [`diagnose`] after `error`, which failed no request, if a dependency is the cause. Otherwise logs the error with
+/// `message`.
+pub fn report(app: &App, error: &ApiError, message: &str) {
+    if let Some(DependencyFailure(error)) = error.dependency_failure() {
+        tracing::debug!(error, "{message}");
+        diagnose(app.clone(), error);
+    } else {
+        tracing::error!(%error, "{message}");
+    }
+}
+
+/// Starts [`diagnose`] whenever Redis fails without failing a request, such as at a push to the queue.
+pub async fn follow_redis_failures(app: App) {
+    let mut failures = app.redis_failures.follow();
+    while let Some(refusal) = failures.next().await {
+        diagnose(app.clone(), refusal.to_string());
+    }
 }
 
 /// Checks the dependencies like [`diagnose`] after one of them failed at the start of the server.
@@ -130,15 +156,18 @@ pub fn watch_outage(app: App) {
     check_until_recovery(app, None);
 }
 
-fn check_until_recovery(app: App, failed_request: Option<String>) {
+fn check_until_recovery(app: App, failed_call: Option<String>) {
     if app.health.is_diagnosing.swap(true, Ordering::AcqRel) {
         return;
     }
     let diagnosis = async move {
         app.health.expire_results().await;
         let works = Box::pin(app.health.ask(&app)).await.serve_requests();
-        if let (Some(error), true) = (failed_request, works) {
-            tracing::error!(error, "Request failed, although the health checks succeed");
+        if let (Some(error), true) = (failed_call, works) {
+            tracing::error!(
+                error,
+                "A dependency failed, although the health checks succeed"
+            );
         }
         let start = Instant::now();
         while !app.stopping.load(Ordering::Relaxed) {

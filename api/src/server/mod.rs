@@ -91,6 +91,7 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
     let shutdown_timeout = app.config.common.shutdown;
+    tokio::spawn(health::follow_redis_failures(app.clone()));
     let server = Server {
         settings: app.config.connections,
         proxies: app.config.proxies.clone(),

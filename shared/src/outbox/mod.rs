@@ -10,13 +10,14 @@ use sea_orm::{ConnectionTrait, DbErr};
 use uuid::Uuid;
 
 use crate::{
-    dependency::Refusal,
+    dependency::FailureReports,
     models::{
         mail::{self, MailKind},
         password_reset::Purpose,
         user,
     },
     queue::{Queue, QueueError},
+    redis::fault,
     telemetry::trace,
     types::email::Email,
 };
@@ -33,6 +34,7 @@ pub struct Outbox {
     queue: Queue,
     message_domain: String,
     written: IntCounterVec,
+    failures: FailureReports,
 }
 
 /// A mail that is not yet stored.
@@ -78,11 +80,12 @@ pub struct QueuedMail {
 }
 
 impl Outbox {
-    /// Creates an outbox. The right-hand side of Message-IDs is `message_domain`.
+    /// Creates an outbox. The right-hand side of Message-IDs is `message_domain`. Failed pushes are reported to `failures`.
     pub fn new(
         queue: Queue,
         message_domain: &str,
         registry: &Registry,
+        failures: FailureReports,
     ) -> prometheus::Result<Self> {
         let written = IntCounterVec::new(
             Opts::new(
@@ -96,6 +99,7 @@ impl Outbox {
             queue,
             message_domain: message_domain.to_owned(),
             written,
+            failures,
         })
     }
 
@@ -175,15 +179,12 @@ impl Outbox {
         let QueuedMail { id, kind } = mail;
         self.written.with_label_values(&[kind.as_str()]).inc();
         let pushing = self.queue.push_unless_full(id, kind.priority());
-        match tokio::time::timeout(PUSH_TIMEOUT, pushing).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => {
-                let error = Refusal::from(&error);
-                tracing::warn!(mail.id = %id, %error, "Push to the queue failed. The relay will push the mail.");
-            }
-            Err(_) => {
-                tracing::warn!(mail.id = %id, "Push to the queue timed out. The relay will push the mail.");
-            }
-        }
+        let error = match tokio::time::timeout(PUSH_TIMEOUT, pushing).await {
+            Ok(Ok(_)) => return,
+            Ok(Err(error)) => (&error).into(),
+            Err(_) => fault::timed_out(),
+        };
+        tracing::debug!(mail.id = %id, %error, "Push to the queue failed. The relay will push the mail.");
+        self.failures.report(error);
     }
 }

@@ -102,7 +102,9 @@ async fn watch(client: Client, namespace: String) {
         let refusal = Refusal::from(&error);
         if *error.kind() == ErrorKind::Timeout || fault::is_cured_by_reconnecting(&refusal.cause) {
             if reported != Some(refusal.diagnosis) {
-                tracing::warn!(error = %refusal, "Redis refuses commands; reconnecting");
+                // The health check logs the outage with its remedy.
+                let reason = refusal.diagnosis.word;
+                tracing::info!(reason, "Redis refuses commands; reconnecting");
                 reported = Some(refusal.diagnosis);
             }
             // On a timeout, fred continues to reconnect.

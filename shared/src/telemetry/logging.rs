@@ -36,10 +36,10 @@ impl FromStr for LogFormat {
     }
 }
 
-/// The filter without `RUST_LOG`: all lines of Latchkey, and warnings of other crates. apalis and the pool of sqlx are
+/// The filter without `RUST_LOG`: all lines of Latchkey, and warnings of other crates. apalis, fred and the pool of sqlx are
 /// silent, because they repeat each error for every queue and connection; the programs log it once, with the remedy.
 pub const DEFAULT_FILTER: &str =
-    "warn,latchkey=info,apalis=off,apalis_core=off,apalis_redis=off,sqlx_core::pool=off";
+    "warn,latchkey=info,apalis=off,apalis_core=off,apalis_redis=off,fred=off,sqlx_core::pool=off";
 
 /// Starts logging and tracing. The filter has the syntax of `RUST_LOG` and applies to logging only.
 ///

@@ -1,7 +1,6 @@
 //! One attempt to deliver a claimed mail.
 
 use latchkey_shared::{
-    dependency::Refusal,
     models::{
         mail::{self, MailKind, MailState},
         password_reset,
@@ -112,7 +111,9 @@ impl Inner {
             match rate.acquire(mail.priority(), &self.stop).await {
                 Ok(RateDecision::Allowed) => {}
                 Ok(RateDecision::Stopped) => return Err(DeliveryResult::Released),
-                Err(error) => return Err(redis_unavailable("no rate limit", &error)),
+                Err(error) => {
+                    return Err(DeliveryResult::redis_unavailable("no rate limit", &error));
+                }
             }
         }
         if mail.deliver_before <= self.clock.now() {
@@ -160,11 +161,6 @@ impl Inner {
             }),
         }
     }
-}
-
-/// The result of a mail that needs Redis: what is missing, and why Redis does not provide it.
-pub(super) fn redis_unavailable(missing: &str, error: &fred::error::Error) -> DeliveryResult {
-    DeliveryResult::RedisUnavailable(format!("{missing}: {}", Refusal::from(error)))
 }
 
 /// Removes the recipient and the code from the text of a reply. Servers often repeat the recipient, and some repeat the subject.

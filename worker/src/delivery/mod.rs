@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use latchkey_shared::{
     clock::Clock,
     database::Database,
+    dependency::FailureReports,
     models::mail::{self, MailKind},
     outbox::template::MailBranding,
     redis::{TypedKey, one_time_code::CodeStore},
@@ -74,6 +75,7 @@ struct Inner {
     prefetch: usize,
     limits: SendLimits,
     stop: CancellationToken,
+    redis_failures: FailureReports,
     branding: MailBranding,
     from: Mailbox,
     otp_lifetime: TimeDelta,
@@ -110,6 +112,7 @@ impl Delivery {
             prefetch: config.concurrency * PREFETCH_FACTOR,
             limits,
             stop: CancellationToken::new(),
+            redis_failures: FailureReports::default(),
             branding: MailBranding::from(&config.common),
             from: config.mail_from.clone(),
             otp_lifetime: config.otp_lifetime,
@@ -122,6 +125,12 @@ impl Delivery {
     #[must_use]
     pub fn stop_token(&self) -> CancellationToken {
         self.0.stop.clone()
+    }
+
+    /// Returns the reports of failures of Redis.
+    #[must_use]
+    pub fn redis_failures(&self) -> &FailureReports {
+        &self.0.redis_failures
     }
 
     /// Returns the metrics of deliveries.

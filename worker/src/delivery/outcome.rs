@@ -1,7 +1,10 @@
 //! The results of deliveries.
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::models::{mail::MailState, password_reset};
+use latchkey_shared::{
+    dependency::Refusal,
+    models::{mail::MailState, password_reset},
+};
 
 use crate::transport::SendError;
 
@@ -62,8 +65,9 @@ pub(super) enum DeliveryResult {
     Retry(String),
     DeferredUntil(DateTime<Utc>, String),
     SendFailed(SendError),
-    /// To be tried again soon, as the failure says nothing about the SMTP server.
-    RedisUnavailable(String),
+    /// To be tried again soon, as the failure says nothing about the SMTP server: what is missing, and why Redis does not
+    /// provide it.
+    RedisUnavailable(&'static str, Refusal),
     /// The worker is stopping.
     Released,
     /// Another worker has claimed the mail.
@@ -73,6 +77,11 @@ pub(super) enum DeliveryResult {
 impl DeliveryResult {
     pub(super) fn ended(state: MailState, reason: &str) -> Self {
         Self::Ended(state, reason.to_owned())
+    }
+
+    /// Returns the result of a mail that waits for Redis.
+    pub(super) fn redis_unavailable(missing: &'static str, error: &fred::error::Error) -> Self {
+        Self::RedisUnavailable(missing, error.into())
     }
 
     pub(super) fn expired() -> Self {

@@ -12,9 +12,7 @@ use latchkey_shared::{
 };
 use sea_orm::DbErr;
 
-use crate::delivery::{
-    Inner, attempt::redis_unavailable, batches::BoundReset, outcome::DeliveryResult,
-};
+use crate::delivery::{Inner, batches::BoundReset, outcome::DeliveryResult};
 
 /// A mail that is ready to be composed, or the result of one that must not be sent.
 pub(super) enum Prepared {
@@ -78,7 +76,9 @@ impl Inner {
         let code = self.codes.get_or_create(id, reset.expires_at - now).await;
         Ok(match code {
             Ok(code) => Prepared::Code(code, reset, stored),
-            Err(CodeError::Redis(error)) => Prepared::Ended(redis_unavailable("no code", &error)),
+            Err(CodeError::Redis(error)) => {
+                Prepared::Ended(DeliveryResult::redis_unavailable("no code", &error))
+            }
             Err(error) => Prepared::Ended(DeliveryResult::Retry(format!("no code: {error}"))),
         })
     }

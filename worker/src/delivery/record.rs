@@ -47,12 +47,21 @@ impl Inner {
             result = self.attempt_under_claim(mail, claimant) => result?,
             never = self.keep_claim(id, claimant) => match never {},
         };
-        let (outcome, reason) = self.record(mail, claimant, result).await?;
-        if outcome != Outcome::NotClaimed {
-            log(mail, outcome, &reason, started);
-            self.metrics
-                .record(mail, outcome, started.elapsed(), self.clock.now());
+        let waits_for_redis = matches!(result, DeliveryResult::RedisUnavailable(..));
+        if let DeliveryResult::RedisUnavailable(_, refusal) = &result {
+            self.redis_failures.report(refusal.clone());
         }
+        let (outcome, reason) = self.record(mail, claimant, result).await?;
+        match outcome {
+            Outcome::NotClaimed => return Ok(outcome),
+            // The health check logs the outage once.
+            _ if waits_for_redis => {
+                tracing::debug!(attempts = mail.attempts, reason, "Mail deferred")
+            }
+            _ => log(mail, outcome, &reason, started),
+        }
+        self.metrics
+            .record(mail, outcome, started.elapsed(), self.clock.now());
         Ok(outcome)
     }
 
@@ -94,9 +103,10 @@ impl Inner {
             }
             DeliveryResult::DeferredUntil(until, reason) => (until, reason),
             DeliveryResult::Retry(reason) => (self.next_attempt(mail, TimeDelta::MAX), reason),
-            DeliveryResult::RedisUnavailable(reason) => {
-                (self.next_attempt(mail, MAX_REDIS_BACK_OFF), reason)
-            }
+            DeliveryResult::RedisUnavailable(missing, refusal) => (
+                self.next_attempt(mail, MAX_REDIS_BACK_OFF),
+                format!("{missing}: {refusal}"),
+            ),
         };
         mail::reschedule(db, id, claimant, next, &reason).await?;
         Ok((Outcome::Deferred, reason))

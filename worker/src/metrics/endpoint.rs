@@ -7,7 +7,7 @@ use latchkey_shared::{
     clock::Clock,
     config::Connections,
     dependency::{Diagnosis, Refusal},
-    health::{self, Check, OK},
+    health::{Check, OK},
     models::mail::{
         self, MailKind,
         delivery_health::{self, DeliveryHealth, FailureCause},
@@ -23,12 +23,11 @@ use poem::{
 use prometheus::{Gauge, IntGaugeVec, Opts, Registry};
 use sea_orm::DbErr;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use crate::{
-    database_health::DatabaseHealth,
-    delivery::{self, Delivery},
-    metrics::deliveries::register,
+    database_health::DatabaseHealth, delivery::Delivery, metrics::deliveries::register,
+    redis_health::RedisHealth,
 };
 
 /// The timeout of the queries for metrics.
@@ -93,14 +92,13 @@ pub struct MetricsEndpoint {
     metrics: Metrics,
     mails: MailMetrics,
     delivery: Delivery,
-    namespace: String,
     checks: Arc<HealthChecks>,
 }
 
 /// The health checks of a worker.
 struct HealthChecks {
     database: DatabaseHealth,
-    redis: Check,
+    redis: RedisHealth,
     smtp: Check,
 }
 
@@ -116,14 +114,14 @@ impl MetricsEndpoint {
     pub fn new(
         connections: Connections,
         database: DatabaseHealth,
+        redis: RedisHealth,
         clock: Clock,
         metrics: Metrics,
         delivery: Delivery,
-        namespace: &str,
     ) -> prometheus::Result<Self> {
         let checks = HealthChecks {
             database,
-            redis: metrics.checks().of("redis"),
+            redis,
             smtp: metrics.checks().of("smtp").valid_for(SMTP_PROBE_VALIDITY),
         };
         Ok(Self {
@@ -132,7 +130,6 @@ impl MetricsEndpoint {
             mails: MailMetrics::new(metrics.registry())?,
             metrics,
             delivery,
-            namespace: namespace.to_owned(),
             checks: Arc::new(checks),
         })
     }
@@ -142,7 +139,7 @@ impl MetricsEndpoint {
         let checks = &self.checks;
         let (database, redis, smtp) = tokio::join!(
             checks.database.ask(),
-            self.check_redis(),
+            checks.redis.ask(),
             checks.smtp.ask(self.probe_smtp()),
         );
         DependencyStates {
@@ -150,23 +147,6 @@ impl MetricsEndpoint {
             redis,
             smtp,
         }
-    }
-
-    async fn check_redis(&self) -> &'static str {
-        let Connections { redis, queue, .. } = &self.connections;
-        let keys = delivery::fixed_keys(&self.namespace);
-        let attempt = health::check_redis(redis, &self.namespace, queue, &keys);
-        Box::pin(self.checks.redis.ask(attempt)).await
-    }
-
-    /// Checks Redis in the background until it works. The check logs the start and the end of the outage.
-    pub fn watch_redis(&self) {
-        let endpoint = self.clone();
-        tokio::spawn(async move {
-            while endpoint.check_redis().await != OK {
-                sleep(health::VALIDITY).await;
-            }
-        });
     }
 
     async fn probe_smtp(&self) -> Result<(), Refusal> {

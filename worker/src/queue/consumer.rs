@@ -17,12 +17,12 @@ use std::{
 use apalis::prelude::{BackendExt as _, Data, Monitor, WorkerBuilder, WorkerBuilderExt as _};
 use apalis_core::backend::ext::poll_strategy::{PollSnapshot, PollStrategy};
 use latchkey_shared::{
-    database, dependency::Diagnosis, models::mail::Priority, queue::Queue, redis::fault,
+    database, dependency::FailureReports, models::mail::Priority, queue::Queue, redis::fault,
 };
 use lettre::transport::smtp::extension::ClientId;
 use sea_orm::DbErr;
 use serde_json::Value;
-use tokio::time::{self, Instant, Interval, MissedTickBehavior};
+use tokio::time::{self, Interval, MissedTickBehavior};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -40,8 +40,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(15);
 const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 /// The delay before a restart of the apalis worker.
 const RESTART_DELAY: Duration = Duration::from_secs(1);
-/// An apalis worker that has run for this long had recovered: two of its heartbeats succeeded.
-const RECOVERY: Duration = Duration::from_secs(10);
 
 /// Starts deliveries as separate tasks, and limits how many are in flight.
 #[derive(Clone)]
@@ -67,6 +65,12 @@ impl DeliverySlots {
             in_flight: TaskTracker::new(),
             stop,
         }
+    }
+
+    /// Returns the reports of failures of Redis, whose health check logs an outage once.
+    #[must_use]
+    pub fn redis_failures(&self) -> &FailureReports {
+        self.delivery.redis_failures()
     }
 
     /// Returns the number of slots that are free for mails of a priority.
@@ -112,9 +116,7 @@ fn log(mail: Uuid, error: &DbErr, health: &DatabaseHealth) {
 
 /// Consumes the wake-ups of one priority until the stop.
 pub async fn run(queue: Queue, priority: Priority, slots: DeliverySlots) {
-    let mut outage = QueueOutage::default();
     loop {
-        let started_at = Instant::now();
         let name = format!("{}-{}", ClientId::default(), Uuid::now_v7());
         if let Err(error) = queue.register_worker(&name, priority).await {
             tracing::debug!(%error, "Queue worker not registered");
@@ -128,12 +130,9 @@ pub async fn run(queue: Queue, priority: Priority, slots: DeliverySlots) {
                 // apalis' errors have several lines.
                 let error = ended.map_or_else(|error| error.to_string(), |()| String::new());
                 let error = error.split_whitespace().collect::<Vec<_>>().join(" ");
-                let error = queue.explain(fault::from_text(&error)).await;
-                if outage.record_stop(error.diagnosis, started_at.elapsed()) {
-                    tracing::warn!(%error, "Queue worker stopped; it restarts when Redis accepts writes");
-                } else {
-                    tracing::debug!(%error, "Queue worker stopped again");
-                }
+                let error = fault::from_text(&error);
+                tracing::debug!(%error, "Queue worker stopped; it restarts when Redis accepts writes");
+                slots.redis_failures().report(error);
             }
             () = slots.stop.cancelled() => {
                 let _ = context.shutdown();
@@ -146,18 +145,6 @@ pub async fn run(queue: Queue, priority: Priority, slots: DeliverySlots) {
             () = slots.stop.cancelled() => return,
             () = until_redis_works(&queue) => tracing::debug!("Queue worker restarts"),
         }
-    }
-}
-
-/// The outage that stops the worker of a queue again and again, so that its beginning is logged once.
-#[derive(Default)]
-struct QueueOutage(Option<Diagnosis>);
-
-impl QueueOutage {
-    /// Records why the worker stopped, and how long it had run. Returns whether that is the beginning of an outage.
-    fn record_stop(&mut self, diagnosis: Diagnosis, ran_for: Duration) -> bool {
-        let before = self.0.replace(diagnosis);
-        before != Some(diagnosis) || ran_for >= RECOVERY
     }
 }
 
@@ -215,24 +202,5 @@ impl PollStrategy for FixedInterval {
             poll = Poll::Ready(Some(()));
         }
         poll
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// R2: a worker that stops every second logs that once.
-    #[test]
-    fn queue_outage_repeated_stop_is_recorded_once() {
-        let [forbidden, full] = ["NOPERM", "OOM"].map(|code| fault::from_text(code).diagnosis);
-        let mut outage = QueueOutage::default();
-        let short = Duration::from_millis(20);
-
-        assert!(outage.record_stop(forbidden, Duration::from_hours(1)));
-        assert!(!outage.record_stop(forbidden, short));
-        assert!(!outage.record_stop(forbidden, short));
-        assert!(outage.record_stop(full, short));
-        assert!(outage.record_stop(full, RECOVERY));
     }
 }

@@ -48,8 +48,7 @@ impl From<QueueError> for RelayError {
     }
 }
 
-/// Runs a pass every second until the stop. Logs the beginning and the end of an outage of the queue. The health check logs
-/// that of the database.
+/// Runs a pass every second until the stop. The health checks log outages of the queue and of the database.
 pub async fn run(
     db: Database,
     queue: Queue,
@@ -73,19 +72,15 @@ pub async fn run(
             () = slots.stop.cancelled() => return,
             passed = relayed => passed,
         };
-        let passed = match passed {
-            // Once an outage, as Redis delays the reason.
-            Err(RelayError::Queue(refusal)) if !is_logged => {
-                Err(RelayError::Queue(queue.explain(refusal).await))
-            }
-            passed => passed,
-        };
         match &passed {
             Ok(pushed) => metrics.relayed.inc_by(*pushed as u64),
-            Err(RelayError::Queue(_)) => match deliver_directly(&db, &slots, clock.now()).await {
-                Ok(started) => metrics.direct.inc_by(started as u64),
-                Err(error) => tracing::debug!(%error, "Due mails not read from the database"),
-            },
+            Err(RelayError::Queue(error)) => {
+                slots.redis_failures().report(error.clone());
+                match deliver_directly(&db, &slots, clock.now()).await {
+                    Ok(started) => metrics.direct.inc_by(started as u64),
+                    Err(error) => tracing::debug!(%error, "Due mails not read from the database"),
+                }
+            }
             Err(RelayError::Database(_)) => {}
         }
         is_logged = report(&passed, is_logged, &slots.health);
@@ -93,16 +88,14 @@ pub async fn run(
     }
 }
 
-/// Logs when the relay begins to fail and when it recovers. Returns whether the log says that it fails.
+/// Logs when the relay begins to fail and when it recovers, other than by outages. Returns whether the log says that it fails.
 fn report(passed: &Result<usize, RelayError>, was_logged: bool, health: &DatabaseHealth) -> bool {
     match passed {
         Ok(_) if was_logged => tracing::info!("Relay recovered"),
         Err(RelayError::Database(error)) if health.report(error) => return was_logged,
-        Err(RelayError::Queue(error)) if !was_logged => {
-            tracing::error!(
-                %error,
-                "Relay failed: the queue cannot be used. Notices are delivered without it; codes wait for Redis"
-            );
+        Err(RelayError::Queue(error)) => {
+            tracing::debug!(%error, "Relay failed: the queue cannot be used");
+            return was_logged;
         }
         Err(error) if !was_logged => {
             tracing::error!(%error, "Relay failed; it retries every second");

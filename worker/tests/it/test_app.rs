@@ -7,6 +7,7 @@ use latchkey_shared::{
     clock::Clock,
     config::{Connections, settings::Settings},
     database,
+    dependency::FailureReports,
     health::Checks,
     models::{
         mail::{self, MailKind, MailState},
@@ -202,7 +203,8 @@ impl TestApp {
 
     pub(crate) fn outbox(&self) -> Outbox {
         let (queue, registry) = (self.connections.queue.clone(), prometheus::Registry::new());
-        Outbox::new(queue, "accounts.example.com", &registry).unwrap()
+        let failures = FailureReports::default();
+        Outbox::new(queue, "accounts.example.com", &registry, failures).unwrap()
     }
 
     /// Stores a reset and its mail in one transaction, as the API does, without pushing the mail.

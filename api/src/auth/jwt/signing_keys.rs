@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use latchkey_shared::{
     crypto::sealing::Seal,
-    database::{self, Database},
+    database::{self, Database, Outage},
     models::signing_key::{self, KeySchedule, Model, SigningAlgorithm},
 };
 use prometheus::{IntCounter, IntGauge, Registry};
@@ -23,6 +23,7 @@ use crate::{
         key_set::{self, KeyGenerationError, KeySet},
     },
     config::Config,
+    server::health,
 };
 
 /// Minimum interval between two look-ups of unknown key ids. Anyone can send one.
@@ -232,9 +233,17 @@ pub async fn keep_current(app: App, stop: CancellationToken) {
     let mut is_failing = false;
     while timeout(interval, stop.cancelled()).await.is_err() {
         let result = app.signing_keys.maintain(&app.tokens, app.now()).await;
+        let message = "Signing keys not loaded; the last ones stay in use";
+        let result = match result {
+            Err(SigningKeyError::Database(error)) if Outage::of(&error).is_some() => {
+                health::report(&app, &error.into(), message);
+                continue;
+            }
+            other => other,
+        };
         match &result {
             Err(error) if !is_failing => {
-                tracing::warn!(%error, "Signing keys not loaded; the last ones stay in use");
+                tracing::warn!(%error, "{message}");
             }
             Ok(()) if is_failing => tracing::info!("Signing keys loaded again"),
             _ => {}

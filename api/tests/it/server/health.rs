@@ -1,7 +1,7 @@
 //! R2: readiness tests real work, refusals by a dependency return 503 with `Retry-After`, and everything recovers without a
 //! restart.
 
-use latchkey_testing::{Forwarder, RedisRefusal, RedisServer, TestRedis, wait_until};
+use latchkey_testing::{Forwarder, Process, RedisRefusal, RedisServer, TestRedis, wait_until};
 use redis::AsyncCommands as _;
 use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
@@ -301,6 +301,66 @@ async fn redis_outage_is_logged_once() {
         "{lines:#?}"
     );
     process.kill().await;
+}
+
+/// R2: requests that succeed without the queue log nothing each, and the outage is logged once.
+#[tokio::test]
+async fn redis_outage_failed_pushes_are_logged_once() {
+    let mut redis = RedisServer::start().await;
+    let test_redis = TestRedis::at(&redis.url()).await;
+    let key = format!("{}:mails:scheduled", test_redis.namespace());
+    let mut app = TestApp::on_redis(test_redis, &[("LIMITS", "off")]).await;
+    let mut process = app.serve().await;
+    let request = json!({"email": "ada@example.com"});
+    let refusals = [
+        (Some(RedisRefusal::Full), "raise maxmemory"),
+        (Some(RedisRefusal::Replica), "REPLICAOF NO ONE"),
+        (Some(RedisRefusal::CannotPersist), "free space"),
+        (None, "delete those keys"),
+    ];
+    let ended = |process: &Process| {
+        let lines = process.lines();
+        let ends = lines
+            .iter()
+            .filter(|it| it.contains("Dependency works again"));
+        ends.count()
+    };
+    for (round, (refusal, remedy)) in refusals.into_iter().enumerate() {
+        match refusal {
+            Some(refusal) => redis.refuse(refusal).await,
+            None => app.redis.connection().set(&key, "text").await.unwrap(),
+        }
+        for _ in 0..3 {
+            let answer = app.post("/auth/email_request/", request.clone()).await;
+            assert!(answer.status.is_success(), "{refusal:?}: {answer:?}");
+        }
+        process.wait_for_line(remedy).await;
+
+        match refusal {
+            Some(refusal) => redis.accept(refusal).await,
+            None => app.redis.connection().del(&key).await.unwrap(),
+        }
+        wait_until(async || ended(&process) == round + 1).await;
+    }
+    redis.kill().await;
+    for _ in 0..3 {
+        let answer = app.post("/auth/email_request/", request.clone()).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+    }
+    process.wait_for_line("start Redis").await;
+    redis.restart().await;
+    wait_until(async || ended(&process) == refusals.len() + 1).await;
+    let lines = loud_lines(&process);
+    assert_eq!(lines.len(), refusals.len() + 1, "{lines:#?}");
+    process.kill().await;
+}
+
+/// Returns the warnings and errors of a server since its start.
+fn loud_lines(process: &Process) -> Vec<String> {
+    let is_loud = |line: &String| line.contains(" WARN ") || line.contains(" ERROR ");
+    let lines = process.lines().into_iter();
+    let since_start = lines.skip_while(|line| !line.contains("Listening on"));
+    since_start.filter(is_loud).collect()
 }
 
 /// R2: the audit log has one event a minute for the invalid tokens of a client, also while Redis fails.

@@ -12,7 +12,6 @@ use sea_orm::DbErr;
 
 use crate::delivery::{
     Inner,
-    attempt::redis_unavailable,
     mail_budget::{BudgetRequest, Exceeded, Limit, MailBudget, Reserve, ReserveUse},
     outcome::DeliveryResult,
 };
@@ -100,7 +99,7 @@ impl Inner {
                 let fits = self
                     .fits_by_rows(budget.rates(), mail, kind, owner, reserve_kind)
                     .await?;
-                Ok((!fits).then(|| redis_unavailable("no budget", &error)))
+                Ok((!fits).then(|| DeliveryResult::redis_unavailable("no budget", &error)))
             }
         }
     }

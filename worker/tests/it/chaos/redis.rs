@@ -66,7 +66,7 @@ async fn hanging_redis_delays_requests_until_timeout_only() {
         it.app.reset(&user(number)).await;
     }
     assert_eq!(api.request_code("refused@example.com").await, 503);
-    worker.wait_for_line("Relay failed").await;
+    worker.wait_for_line("Dependency failed").await;
     sleep(scaled(Duration::ZERO, Duration::from_secs(20))).await;
     assert_eq!(api.request_code("refused@example.com").await, 503);
     it.redis.resume().await;
@@ -82,7 +82,7 @@ async fn hanging_redis_delays_requests_until_timeout_only() {
     assert_eq!(worker.exit().await.code(), Some(0));
 }
 
-/// The worker reconnects after each restart and delivers the next codes. The log pairs each failure of the relay with its recovery.
+/// The worker reconnects after each restart and delivers the next codes. The log pairs each outage with its end.
 #[tokio::test]
 async fn redis_restart_under_idle_worker_loses_no_mail() {
     let mails = scaled(6, 30);
@@ -104,8 +104,8 @@ async fn redis_restart_under_idle_worker_loses_no_mail() {
     let (code, log) = worker.output().await;
     assert_eq!(code, Some(0), "{log}");
     assert_eq!(
-        log.matches("Relay failed").count(),
-        log.matches("Relay recovered").count(),
+        log.matches("Dependency failed").count(),
+        log.matches("Dependency works again").count(),
         "{log}"
     );
 }
