@@ -1,8 +1,11 @@
 //! `latchkey-api serve`
 
-use std::sync::atomic::Ordering;
+use std::{
+    io::{self, ErrorKind},
+    sync::atomic::Ordering,
+};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use latchkey_shared::{
     config::settings::Settings,
     models::{audit, data_key},
@@ -87,6 +90,9 @@ pub(super) async fn run() -> anyhow::Result<()> {
     prepared.map_err(|error| explain(&app.db, error))?;
     // Later the folder is only missing, such as with its disk.
     let media = app.pictures.create_folder().await;
+    if media.as_ref().is_err_and(is_file) {
+        bail!("MEDIA_DIR: expected a folder, but the path or a part of it is a file");
+    }
     if redis_outage.is_some() || media.is_err() {
         health::watch_outage(app.clone());
     }
@@ -110,6 +116,14 @@ pub(super) async fn run() -> anyhow::Result<()> {
     traces.finish(remaining).await;
     tracing::info!("Server stopped");
     Ok(())
+}
+
+/// Returns whether a folder could not be created because a file has its path. No mount or permission ends that.
+fn is_file(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::AlreadyExists | ErrorKind::NotADirectory
+    )
 }
 
 /// Seals the data keys with `SECRET_KEY`, loads the signing keys, and logs the link to create the first administrator if there is none.

@@ -62,6 +62,22 @@ async fn invalid_public_url_stops_the_start() {
     }
 }
 
+/// R2: no mount makes a folder of a file, so the server does not start without it.
+#[tokio::test]
+async fn media_dir_at_a_file_stops_the_start() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = file.path().to_str().unwrap();
+    for bad in [path.to_owned(), format!("{path}/media")] {
+        let mut app = TestApp::new().await;
+        app.set("MEDIA_DIR", &bad);
+
+        let (code, output) = app.process(&["serve"]).output().await;
+
+        assert_eq!(code, Some(1), "{bad}: {output}");
+        assert!(output.contains("MEDIA_DIR: expected a folder"), "{output}");
+    }
+}
+
 /// A server that other machines can reach warns that it does not run in production mode.
 #[tokio::test]
 async fn development_on_reachable_address_logs_a_warning() {
