@@ -317,3 +317,17 @@ async fn replies_injected_before_tls_are_refused() {
     assert!(reason.contains("a reply before the command"), "{reason}");
     server.await.unwrap();
 }
+
+/// R3: a short password is redacted in the server's text only. In our words, the gaps would reveal it.
+#[tokio::test]
+async fn short_password_is_redacted_in_replies_only() {
+    let app = TestApp::with(Security::Implicit, Some(("ada", "e"))).await;
+    app.sink
+        .set_fault(Fault::Reply(Stage::Sender, "550 5.1.8 refused"));
+    let mail = app.queue_code("eve@example.com").await;
+
+    assert_eq!(app.deliver(mail).await, Outcome::Deferred);
+
+    let error = app.row(mail).await.last_error.unwrap();
+    assert_eq!(error, "MAIL FROM: permanent error (550): 5.1.8 r…fus…d");
+}

@@ -68,12 +68,18 @@ impl Running {
 /// the next delivered mail.
 #[tokio::test]
 async fn service_refusal_turns_doctor_and_metrics_red() {
-    for (stage, reply, cause) in [
+    let refusals = [
         (Stage::Greeting, "554 5.7.1 go away", "connection"),
         (Stage::Ehlo, "504 5.5.2 bad name", "connection"),
         (Stage::Auth, "535 5.7.8 who are you", "authentication"),
+        (Stage::Auth, "354 go ahead", "authentication"),
         (Stage::Sender, "550 5.1.8 no such sender", "sender"),
-    ] {
+    ];
+    for (stage, reply, cause) in refusals {
+        let shown = match reply {
+            "354 go ahead" => "expected the reply 235, not 354",
+            refusal => &refusal[4..],
+        };
         let it = Running::start(Security::StartTls, Some(("ada", "velvet-secret"))).await;
         it.assert_healthy().await;
         it.app.sink.set_fault(Fault::Reply(stage, reply));
@@ -83,7 +89,7 @@ async fn service_refusal_turns_doctor_and_metrics_red() {
         let (causes, code, text) = it.health().await;
         let red = (vec![cause.to_owned()], Some(1));
         assert_eq!((causes, code), red, "{text}");
-        assert!(text.contains(&reply[4..]), "{reply}: {text}");
+        assert!(text.contains(shown), "{reply}: {text}");
 
         it.app.sink.set_fault(Fault::None);
         it.app.wait_for(MailState::Sent, 1).await;

@@ -98,8 +98,10 @@ pub(super) struct SmtpFailure {
     reply: Reply,
     /// Whether the server will never accept a mail for this recipient.
     pub(super) is_final: bool,
-    /// The stage and the server's reply, not redacted yet.
-    pub(super) message: String,
+    /// The stage and the kind of the failure, in Latchkey's words. Redacted, they would reveal a short password.
+    pub(super) words: String,
+    /// The text of the server's reply, not redacted yet.
+    pub(super) text: String,
 }
 
 impl SmtpFailure {
@@ -109,17 +111,21 @@ impl SmtpFailure {
             let text = error.source().map_or_else(String::new, ToString::to_string);
             let reply = Reply::of(&error, &text);
             let stage_name = stage.as_str();
-            let message = match reply {
-                Reply::Unreadable => format!("{stage_name}: reply not understood: {text}"),
-                _ if text == CLOSED => format!("{stage_name}: the server closed the connection"),
-                _ => format!("{stage_name}: {error}"),
+            let error = error.to_string();
+            let (words, server_text) = match reply {
+                Reply::Unreadable => ("reply not understood: ", text.as_str()),
+                _ if text == CLOSED => ("the server closed the connection", ""),
+                _ => error
+                    .strip_suffix(&text)
+                    .map_or(("", error.as_str()), |kind| (kind, &text)),
             };
             Self {
                 stage,
                 reply,
                 is_final: stage == Stage::Recipient
                     && matches!(reply, Reply::Code(code, _) if refuses_recipient(code, &text)),
-                message,
+                words: format!("{stage_name}: {words}"),
+                text: server_text.to_owned(),
             }
         }
     }
@@ -139,7 +145,8 @@ impl SmtpFailure {
             stage,
             reply: Reply::Disconnected,
             is_final: false,
-            message: format!(
+            text: String::new(),
+            words: format!(
                 "{}: the server did not answer within {seconds} s",
                 stage.as_str()
             ),
@@ -153,7 +160,8 @@ impl SmtpFailure {
             stage,
             reply: Reply::Disconnected,
             is_final: false,
-            message: format!("{}: {error}", stage.as_str()),
+            words: format!("{}: {error}", stage.as_str()),
+            text: String::new(),
         }
     }
 
@@ -167,7 +175,8 @@ impl SmtpFailure {
             stage,
             reply: Reply::Unreadable,
             is_final: false,
-            message: format!(
+            text: String::new(),
+            words: format!(
                 "{}: expected the reply {expected}, not {}",
                 stage.as_str(),
                 reply.code()
@@ -176,12 +185,13 @@ impl SmtpFailure {
     }
 
     /// Creates a failure that the worker detected without asking the server. The connection stays usable.
-    pub(super) fn before(stage: Stage, message: &str) -> Self {
+    pub(super) fn before(stage: Stage, words: &str) -> Self {
         Self {
             stage,
             reply: Reply::NotAsked,
             is_final: false,
-            message: format!("{}: {message}", stage.as_str()),
+            words: format!("{}: {words}", stage.as_str()),
+            text: String::new(),
         }
     }
 
@@ -412,7 +422,8 @@ mod tests {
                 stage: Stage::Recipient,
                 reply,
                 is_final: false,
-                message: String::new(),
+                words: String::new(),
+                text: String::new(),
             };
             failure.kind().to_string()
         };

@@ -22,6 +22,7 @@ use lettre::{
         client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters},
         commands::{Ehlo, Starttls},
         extension::ClientId,
+        response::Severity,
     },
 };
 use tokio::time::{Instant, timeout};
@@ -156,13 +157,18 @@ impl Smtp {
     }
 
     fn error(&self, failure: &SmtpFailure) -> SendError {
-        let user = self.url.credentials.as_ref().map(|(user, _)| user.as_str());
-        let message = redact(&failure.message, &self.secrets, user.as_slice());
+        let SmtpFailure { words, text, .. } = failure;
         SendError {
-            message,
+            message: format!("{words}{}", self.redact(text)),
             failure: failure.kind(),
             is_final: failure.is_final,
         }
+    }
+
+    /// Redacts the credentials in a text of the server.
+    fn redact(&self, text: &str) -> String {
+        let user = self.url.credentials.as_ref().map(|(user, _)| user.as_str());
+        redact(text, &self.secrets, user.as_slice())
     }
 
     async fn send_over_any_connection(
@@ -269,8 +275,16 @@ impl Smtp {
             return Err(SmtpFailure::before(Stage::Authentication, &message));
         }
         let accepted = connection.auth(DEFAULT_MECHANISMS, credentials).await;
-        accepted.map_err(SmtpFailure::at(Stage::Authentication))?;
-        Ok(())
+        let reply = accepted.map_err(SmtpFailure::at(Stage::Authentication))?;
+        if reply.code().severity == Severity::PositiveCompletion {
+            Ok(())
+        } else {
+            Err(SmtpFailure::unexpected(
+                Stage::Authentication,
+                "235",
+                &reply,
+            ))
+        }
     }
 
     /// Describes which mechanisms the server offers. lettre drops those that it does not know, so this sends another `EHLO`.
@@ -291,7 +305,7 @@ impl Smtp {
             format!(
                 "the server offers only {}, which Latchkey does not support; it supports PLAIN and LOGIN. Create an app \
                  password at the provider, or use a relay that accepts a password",
-                mechanisms.join(", ")
+                self.redact(&mechanisms.join(", "))
             )
         }
     }
