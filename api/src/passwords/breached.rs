@@ -1,9 +1,11 @@
 //! Look-up in a file of breached passwords: sorted `SHA1:count` lines, as Have I Been Pwned publishes them.
 //!
-//! A binary search reads the file about 40 times, 128 bytes each, for tens of gigabytes. Each search opens the file, so that an
-//! operator can replace it while the service runs (by a rename). A shorter file than at the start counts as damaged.
+//! A binary search reads the file about 40 times, 128 bytes each, for tens of gigabytes. A password has up to four forms to search.
+//! Each check opens the file, so that an operator can replace it while the service runs (by a rename). A shorter file than at the
+//! start counts as damaged.
 
 use std::{
+    io,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -18,7 +20,7 @@ use crate::passwords::Password;
 /// Maximum number of concurrent searches.
 const MAX_SEARCHES: usize = 4;
 
-/// Maximum time of a search, including the wait for a permit.
+/// Maximum time of all searches for a password, including the wait for a permit.
 const SEARCH_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The file of `BREACHED_PASSWORDS_FILE`.
@@ -40,15 +42,19 @@ impl BreachedPasswords {
         }
     }
 
-    /// Whether the file contains a password. Returns [`ApiError::Unavailable`] if the file is unreadable or damaged, and
-    /// [`ApiError::Busy`] if the disk is too slow: no password is accepted unchecked.
+    /// Whether the file contains a password in NFKC, as typed, in NFC or in NFD. Returns [`ApiError::Unavailable`] if the file is
+    /// unreadable or damaged, and [`ApiError::Busy`] if the disk is too slow: no password is accepted unchecked.
     pub async fn contain(&self, password: &Password) -> Result<bool, ApiError> {
         let (path, min_length) = (self.path.clone(), self.min_length);
-        let hash = hash_of(password.expose_to_hash());
+        let texts = password.breached_texts().into_iter();
+        let hashes: Vec<_> = texts.map(|text| hash_of(text.as_bytes())).collect();
         let search = async {
             // The semaphore is never closed.
             let _permit = self.searches.acquire().await;
-            let search = move || BreachedFile::open(&path, min_length)?.contains(&hash);
+            let search = move || {
+                let mut file = BreachedFile::open(&path, min_length)?;
+                contain_any(&mut file, &hashes)
+            };
             tokio::task::spawn_blocking(search).await
         };
         let found = timeout(SEARCH_TIMEOUT, search)
@@ -58,6 +64,16 @@ impl BreachedPasswords {
             .map_err(|error| ApiError::Internal(error.to_string()))?
             .map_err(|error| ApiError::Unavailable(format!("BREACHED_PASSWORDS_FILE: {error}")))
     }
+}
+
+/// Returns whether a file contains one of these hashes.
+fn contain_any(file: &mut BreachedFile, hashes: &[Hash]) -> io::Result<bool> {
+    for hash in hashes {
+        if file.contains(hash)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 fn hash_of(password: &[u8]) -> Hash {
@@ -140,6 +156,25 @@ mod tests {
             &hash_of(b"abc"),
             b"A9993E364706816ABA3E25717850C26C9CD0D89D"
         );
+    }
+
+    /// P3: a breach may list a password as typed, in NFC or in NFD, and the API stores it in NFKC.
+    #[tokio::test]
+    async fn breached_password_in_any_normalization_is_found() {
+        let listed = [
+            "\u{fb01}ance\u{301}e vill\u{e4}",
+            "\u{fb01}anc\u{e9}e vill\u{e4}",
+            "\u{fb01}ance\u{301}e villa\u{308}",
+            "fianc\u{e9}e vill\u{e4}",
+        ];
+        let typed: Password = listed[0].parse().unwrap();
+        let cases = listed.map(|text| (text, true)).into_iter();
+        for (text, is_found) in cases.chain([("fiancee villa", false)]) {
+            let hash = hash_of(text.as_bytes());
+            let file = file([format!("{}:1\n", str::from_utf8(&hash).unwrap())]);
+            let breached = BreachedPasswords::new(file.path(), 0);
+            assert_eq!(breached.contain(&typed).await.unwrap(), is_found, "{text}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Passwords: normalisation, hashing, and the rules for new ones (NIST SP 800-63B-4, 3.1.1.2; OWASP ASVS 5.0, 6.2).
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use latchkey_shared::types::validation_error::Invalid;
 use unicode_normalization::UnicodeNormalization as _;
@@ -23,9 +23,12 @@ pub use crate::passwords::similarity::Owner;
 /// Maximum length of a password, in characters after NFKC.
 const MAX_LENGTH: usize = 128;
 
-/// A password as typed, normalised to NFKC so that it is the same from every keyboard. It is never trimmed or truncated, and
+/// A password, normalised to NFKC so that it is the same from every keyboard, and as typed. It is never trimmed or truncated, and
 /// its `Debug` output hides it.
-pub struct Password(String);
+pub struct Password {
+    normalized: String,
+    typed: String,
+}
 
 /// A password that may be set: [`PasswordPolicy`] has accepted it.
 pub struct NewPassword(Password);
@@ -42,7 +45,10 @@ impl FromStr for Password {
         if password.chars().count() > MAX_LENGTH {
             return Err(too_long());
         }
-        Ok(Self(password))
+        Ok(Self {
+            normalized: password,
+            typed: text.to_owned(),
+        })
     }
 }
 
@@ -53,7 +59,15 @@ impl Password {
     /// Returns the bytes to hash.
     #[must_use]
     pub fn expose_to_hash(&self) -> &[u8] {
-        self.0.as_bytes()
+        self.normalized.as_bytes()
+    }
+
+    /// Returns the password in NFKC, as typed, in NFC and in NFD: the texts that may be in a breach.
+    fn breached_texts(&self) -> BTreeSet<String> {
+        let typed = &self.typed;
+        let composed = typed.nfc().collect();
+        let decomposed = typed.nfd().collect();
+        BTreeSet::from([self.normalized.clone(), typed.clone(), composed, decomposed])
     }
 }
 

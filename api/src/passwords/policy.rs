@@ -74,12 +74,12 @@ impl PasswordPolicy {
 
     /// Checks the rules that need no file. Without an owner, skips the comparison with the account's data.
     pub fn check(&self, password: &Password, owner: Option<Owner<'_>>) -> Result<(), Invalid> {
-        let length = password.0.chars().count();
+        let length = password.normalized.chars().count();
         if length < self.min_length {
             let least = format!("At least {} characters.", self.min_length);
             return Err(Invalid::new("too_short", least));
         }
-        let readings = readings(&password.0);
+        let readings = readings(&password.normalized);
         let forms = Forms::of(&readings);
         let mut known = owner.map(Owner::known).unwrap_or_default();
         known.extend_from_slice(&self.installation);

@@ -47,14 +47,14 @@ fn eight_to_128_characters_counted_after_nfkc() {
     assert_eq!(judge(&"éß漢🦀x1".repeat(22)[..]), Err("too_long"));
     // Each ligature counts as the letters it stands for: 4 characters become 8.
     assert_eq!(judge("ﬁﬂﬃﬁ"), Ok(()));
-    assert_eq!("ﬁ".parse::<Password>().unwrap().0, "fi");
+    assert_eq!("ﬁ".parse::<Password>().unwrap().normalized, "fi");
 }
 
 /// P1
 #[test]
 fn blanks_and_case_are_kept() {
     assert_eq!(
-        "  Two Words ".parse::<Password>().unwrap().0,
+        "  Two Words ".parse::<Password>().unwrap().normalized,
         "  Two Words "
     );
 }
