@@ -12,7 +12,7 @@ const MAX_LETTERS: usize = 1;
 const YEARS: std::ops::RangeInclusive<i32> = 1900..=2099;
 
 /// The months, which the first three letters stand for, too.
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "january",
     "february",
     "march",
@@ -28,12 +28,12 @@ const MONTHS: [&str; 12] = [
 ];
 
 /// Returns whether a text in lower case consists of one to three dates, and otherwise of signs and at most one letter. A date has day,
-/// month and year in any usual order. Day and year are in ASCII digits, the month is so or an English name, and a year has two or four digits. Without
-/// separators, day and month have two digits.
+/// month and year in any usual order. Day and year are in ASCII digits, the month is so or an English name, and a year has two or four
+/// digits. Numbers without a separator between them have two digits for day and month.
 pub(super) fn are_dates(text: &str) -> bool {
     let mut text = text.to_owned();
     for (number, month) in (1..).zip(MONTHS) {
-        let digits = format!(" {number} ");
+        let digits = format!(" {number:02} ");
         text = text.replace(month, &digits).replace(&month[..3], &digits);
     }
     let groups: Vec<_> = text
@@ -54,7 +54,11 @@ fn consist_of_dates(groups: &[&str], most: usize) -> bool {
         return false;
     }
     let is_separated = groups.first_chunk().is_some_and(|date| is_date(*date));
+    let is_half_separated = groups
+        .first_chunk()
+        .is_some_and(|date| is_date_of_two(*date));
     (is_separated && consist_of_dates(&groups[3..], most - 1))
+        || (is_half_separated && consist_of_dates(&groups[2..], most - 1))
         || [(4, 6, 8), (2, 4, 8), (2, 4, 6)]
             .into_iter()
             .any(|(a, b, end)| {
@@ -65,6 +69,18 @@ fn consist_of_dates(groups: &[&str], most: usize) -> bool {
                         && consist_of_dates(&[&others, rest].concat(), most - 1)
                 })
             })
+}
+
+/// Returns whether two numbers of two or four digits for each part are a date with one separator, or with the name of its month at one
+/// end: `Nov 231987`, `2311.1987`.
+fn is_date_of_two([one, other]: [&str; 2]) -> bool {
+    let is_complete = one.len() + other.len() >= 6;
+    is_complete
+        && [2, 4].into_iter().any(|middle| {
+            let first = one.split_at_checked(middle).map(|(a, b)| [a, b, other]);
+            let second = other.split_at_checked(middle).map(|(b, c)| [one, b, c]);
+            first.into_iter().chain(second).any(is_date)
+        })
 }
 
 /// Returns whether three numbers are day, month and year, in an order that starts or ends with the year.
@@ -113,6 +129,13 @@ mod tests {
             "1.2.1990 2.3.1991 4.5.1992",
             "19900201x",
             "x1feb1990",
+            "nov231987",
+            "november231987",
+            "nov2387x",
+            "198723nov",
+            "2311.1987",
+            "1987-1123",
+            "nov231987 nov241988",
         ] {
             assert!(are_dates(yes), "{yes}");
         }
@@ -129,6 +152,8 @@ mod tests {
             "1.2.1990.3",
             "30feb1990",
             "1market1990",
+            "nov311987",
+            "4719-0285",
             "decade1990",
             "4719302856471",
         ] {

@@ -13,6 +13,7 @@ use url::Host;
 
 use crate::passwords::{
     common::{Forms, MIN_WORD},
+    dates::MONTHS,
     variations::{bare, letters, reversed, spellings, unit},
 };
 
@@ -186,14 +187,22 @@ impl Known {
             .collect()
     }
 
-    /// Returns a date in every usual order, with and without leading zeros, and its parts of at least four digits. Separators
-    /// do not matter, see [`bare`].
+    /// Returns a date in every usual order, with and without leading zeros and with the name of its month, and its parts of at least
+    /// four digits. Separators do not matter, see [`bare`].
     fn date(date: NaiveDate) -> Vec<Self> {
         let (year, month, day) = (date.year(), date.month(), date.day());
         let mut texts = BTreeSet::from([format!("{year:04}")]);
         let years = [format!("{year:04}"), format!("{:02}", year.rem_euclid(100))];
-        let short = (month.to_string(), day.to_string());
-        for (m, d) in [(format!("{month:02}"), format!("{day:02}")), short] {
+        let numbers = [
+            (format!("{month:02}"), format!("{day:02}")),
+            (month.to_string(), day.to_string()),
+        ];
+        let name = MONTHS[date.month0() as usize];
+        let names = [name, &name[..3]].map(|name| {
+            let days = numbers.each_ref().map(|(_, day)| day.clone());
+            days.map(|day| (name.to_owned(), day))
+        });
+        for (m, d) in names.as_flattened().iter().chain(&numbers) {
             texts.extend([format!("{d}{m}"), format!("{m}{d}")]);
             for y in &years {
                 texts.extend([

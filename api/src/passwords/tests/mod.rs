@@ -229,6 +229,10 @@ fn dates_of_birth_are_refused() {
         "4719302-28.02.1990-4719302",
         "47280290471930",
         "xx471990-02-2893",
+        "Feb281990",
+        "28Feb1990ada",
+        "xx February 28, 1990",
+        "90feb28xx",
     ] {
         assert_eq!(judge(similar), Err("too_similar"), "{similar}");
     }
