@@ -3,14 +3,16 @@
 //! `data/make.py` generates the lists from public packages (see `data/README.md`). They contain the first 40 bits of the SHA-256
 //! of each text. The probability of a false positive is 3 in 10 million for a text; a password has a few thousand forms at most.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use ring::digest::{SHA256, digest};
 
 use crate::passwords::{
     dates::are_dates,
     sequences::is_sequence,
-    variations::{bare, cores, reversed, spellings, unit, without_separator},
+    variations::{
+        bare, combinations, cores, letterless_cores, reversed, spellings, unit, without_separator,
+    },
 };
 
 /// Common passwords.
@@ -43,15 +45,22 @@ const MIN_BARE: usize = 6;
 /// Minimum length of a repetition with digits and signs around it, in characters.
 const MIN_REPETITION: usize = 4;
 
-/// Maximum number of combinations of substitutes in all words of a password together.
+/// Minimum length of a trivial text without letters that has digits and signs around it, in characters. Many random numbers contain a
+/// shorter one.
+const MIN_TRIVIAL: usize = 7;
+
+/// Maximum number of combinations of substitutes in a word.
 const MAX_SPELLINGS: usize = 2_048;
+
+/// Maximum length of all combinations of substitutes in the words of a password together, in bytes: 2,048 of ten characters.
+const MAX_SPELLED_BYTES: usize = 20_480;
 
 /// The forms of a password, to compare with known words.
 pub(super) struct Forms {
     is_trivial: bool,
-    words: BTreeSet<String>,
-    /// The letters and digits of the words.
-    bare_words: BTreeSet<String>,
+    words: HashSet<String>,
+    /// The letters and digits of the words with signs.
+    bare_words: HashSet<String>,
 }
 
 impl Forms {
@@ -68,23 +77,27 @@ impl Forms {
             .map(|reading| bare(reading))
             .filter(|text| text.chars().count() >= MIN_BARE)
             .collect();
-        let texts = readings.iter().chain(&separated);
-        let cores: BTreeSet<_> = texts
+        let texts = || readings.iter().chain(&separated);
+        let cores: BTreeSet<_> = texts()
             .flat_map(|text| cores(text))
             .chain(bare_texts.iter().map(String::as_str))
             .collect();
         let units = cores.iter().map(|core| unit(core));
         let words: BTreeSet<_> = units.chain(cores.iter().copied()).collect();
-        let limit = MAX_SPELLINGS / words.len().max(1);
-        let words: BTreeSet<_> = words
+        let words: HashSet<_> = all_spellings(words)
             .into_iter()
-            .flat_map(|word| spellings(word, limit))
             .flat_map(|word| [reversed(&word), word])
             .collect();
+        let mut letterless = texts().flat_map(|text| letterless_cores(text, MIN_TRIVIAL));
         Self {
             is_trivial: readings.iter().any(|reading| are_dates(reading))
-                || cores.into_iter().any(is_trivial),
-            bare_words: words.iter().map(|word| bare(word)).collect(),
+                || cores.into_iter().any(is_trivial)
+                || letterless.any(is_trivial),
+            bare_words: words
+                .iter()
+                .filter(|word| !word.chars().all(char::is_alphanumeric))
+                .map(|word| bare(word))
+                .collect(),
             words,
         }
     }
@@ -104,6 +117,20 @@ impl Forms {
     pub(super) fn contain(&self, word: &str) -> bool {
         self.words.contains(word) || self.bare_words.contains(word)
     }
+}
+
+/// Returns the spellings of all words, those with the fewest first. Beyond [`MAX_SPELLED_BYTES`], a word has only its uniform ones.
+fn all_spellings(words: BTreeSet<&str>) -> Vec<String> {
+    let mut words: Vec<_> = words.into_iter().collect();
+    words.sort_by_cached_key(|word| combinations(word));
+    let (mut all, mut bytes_left) = (Vec::new(), MAX_SPELLED_BYTES);
+    for word in words {
+        let limit = bytes_left / word.len().max(1);
+        let spelled = spellings(word, limit.min(MAX_SPELLINGS));
+        bytes_left = bytes_left.saturating_sub(spelled.len() * word.len());
+        all.extend(spelled);
+    }
+    all
 }
 
 /// Returns whether a text is a sequence, the repetition of a short unit, or two of the most common words.

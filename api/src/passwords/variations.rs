@@ -38,8 +38,8 @@ const SUBSTITUTES: [(char, &str); 21] = [
     ('2', "z"),
 ];
 
-/// Minimum length of a number with ignored characters around it.
-const MIN_NUMBER: usize = 8;
+/// Minimum length of a word without letters that has ignored characters around it. Many random numbers contain a shorter one.
+const MIN_LETTERLESS: usize = 8;
 
 /// Returns the letters and digits of a text.
 pub(super) fn bare(text: &str) -> String {
@@ -87,13 +87,13 @@ pub(super) fn unit(text: &str) -> &str {
     &text[..end]
 }
 
-/// Returns the text with and without digits and signs around it: at most [`MAX_AROUND`] characters, or any number that form a
-/// sequence. The innermost of them may replace letters of the word, so each number of them is tried.
+/// Returns the text with and without digits and signs around it: at most [`MAX_AROUND`] characters, or beside a letter any number that
+/// form a sequence. The innermost of them may replace letters of the word, so each number of them is tried.
 pub(super) fn cores(text: &str) -> BTreeSet<&str> {
     let mut cores = BTreeSet::from([text]);
     let inner = text.trim_matches(|c: char| !c.is_alphabetic());
     if inner.is_empty() {
-        cores.extend(numbers(text));
+        cores.extend(letterless_cores(text, MIN_LETTERLESS));
         return cores;
     }
     let start = text.len() - text.trim_start_matches(|c: char| !c.is_alphabetic()).len();
@@ -116,20 +116,19 @@ pub(super) fn cores(text: &str) -> BTreeSet<&str> {
     cores
 }
 
-/// Returns the numbers in a text without letters: its parts of digits that lack up to [`MAX_AROUND`] characters at its ends.
-fn numbers(text: &str) -> Vec<&str> {
+/// Returns what remains of a text without letters, of at least `min_length` characters, when up to [`MAX_AROUND`] characters at its
+/// ends are removed. Returns nothing for a text with letters.
+pub(super) fn letterless_cores(text: &str, min_length: usize) -> Vec<&str> {
+    if text.contains(char::is_alphabetic) {
+        return Vec::new();
+    }
     let places: Vec<usize> = boundaries(text).collect();
     let length = places.len() - 1;
     let removed = (0..=MAX_AROUND)
         .flat_map(|before| (0..=MAX_AROUND - before).map(move |after| (before, after)));
     removed
-        .filter(|(before, after)| {
-            length
-                .checked_sub(before + after)
-                .is_some_and(|rest| rest >= MIN_NUMBER)
-        })
+        .filter(|(before, after)| before + after + min_length <= length)
         .map(|(before, after)| &text[places[before]..places[length - after]])
-        .filter(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
         .collect()
 }
 
@@ -151,9 +150,18 @@ fn removable(parts: Vec<&str>) -> Vec<(&str, usize)> {
         .collect()
 }
 
+/// Returns the number of combinations of substitutes and letters in a word.
+pub(super) fn combinations(word: &str) -> usize {
+    let choices = word.chars().map(|c| 1 + letters_for(c).len());
+    choices.fold(1, usize::saturating_mul)
+}
+
 /// Returns a word with each substitute as it is and as each letter that it replaces, independently of the others: `m!che11e` has an
 /// i and two l. If there are more than `limit` combinations, returns those that treat all digits alike and all signs alike.
 pub(super) fn spellings(word: &str, limit: usize) -> Vec<String> {
+    if combinations(word) > limit {
+        return uniform_spellings(word);
+    }
     let mut spellings = vec![String::new()];
     for c in word.chars() {
         let replaced: Vec<_> = letters_for(c)
@@ -168,9 +176,6 @@ pub(super) fn spellings(word: &str, limit: usize) -> Vec<String> {
             spelling.push(c);
         }
         spellings.extend(replaced);
-        if spellings.len() > limit {
-            return uniform_spellings(word);
-        }
     }
     spellings
 }
@@ -262,7 +267,15 @@ mod tests {
         assert!(!cores("4719302word").contains("word"));
         assert_eq!(cores("47193028").len(), 1);
         let found: Vec<_> = cores("12345678!7").into_iter().collect();
-        assert_eq!(found, ["12345678", "12345678!7"]);
+        let expected = [
+            "12345678",
+            "12345678!",
+            "12345678!7",
+            "2345678!",
+            "2345678!7",
+            "345678!7",
+        ];
+        assert_eq!(found, expected);
         for long in ["1a".repeat(64), "1".repeat(127) + "a", "a".repeat(128)] {
             assert!(cores(&long).len() < 64, "{long}");
         }

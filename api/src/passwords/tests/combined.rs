@@ -172,3 +172,33 @@ fn enclosed_and_unicameral_letters_are_refused() {
         "ꓰꓡꓲꓜꓮꓐꓰꓔꓧ",
     ]);
 }
+
+/// P3: a text without letters, and one or two characters beside it.
+#[test]
+fn texts_without_letters_with_characters_around_are_refused() {
+    let blanks = format!("{}1", " ".repeat(10));
+    let emoji = format!("{}1", "\u{1f600}".repeat(8));
+    assert_common(&[
+        "!@#$%^&*1",
+        "1!@#$%^&*",
+        "!@#$%^&*()99",
+        "$$$$$$$$8",
+        "8$$$$$$$$",
+        "--------1",
+        "**********1",
+        "........99",
+        "#?#?#?#?7",
+        &blanks,
+        &emoji,
+        "1234567!",
+        "!1111111",
+        "?+3$++3$+",
+        "+3$++3$+?",
+        "%%%%%%%%#",
+        "@5@5@5@5#",
+        ".(0(0|0(0",
+    ]);
+    for good in ["47193028!", "?#47&!93", "!7$1|4@(9<", "(83) 91-04?"] {
+        assert_eq!(judge(good), Ok(()), "{good}");
+    }
+}
