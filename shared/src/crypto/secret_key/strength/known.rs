@@ -1,9 +1,4 @@
-//! Texts from which people make keys: words, rows of a keyboard, and digests of short texts.
-
-use std::{collections::HashSet, sync::LazyLock};
-
-use md5::{Digest as _, Md5};
-use ring::digest;
+//! Texts from which people make keys: words and rows of a keyboard.
 
 /// Words that no key of a generator contains. Each has a letter beyond `f`, so that no hexadecimal key has it, either.
 ///
@@ -203,73 +198,16 @@ pub(super) fn is_constant(key: &[u8]) -> bool {
         .any(|digits| lower.starts_with(digits.as_bytes()))
 }
 
-/// Digests of the empty text, words, common passwords, rows, and one or two characters, each also with the line end that
-/// `echo` appends.
-static DIGESTS: LazyLock<HashSet<Vec<u8>>> = LazyLock::new(|| {
-    let inputs = inputs();
-    let lines = inputs.iter().map(|input| format!("{input}\n"));
-    inputs
-        .iter()
-        .cloned()
-        .chain(lines)
-        .flat_map(|input| digests(input.as_bytes()))
-        .collect()
-});
-
-/// Returns whether a decoded key is such a digest.
-pub(super) fn is_digest(decoded: &[u8]) -> bool {
-    DIGESTS.contains(decoded)
+/// Returns the words and the parts of common passwords.
+pub(super) fn words() -> impl Iterator<Item = &'static str> {
+    WORDS.into_iter().chain(COMMON)
 }
 
-fn inputs() -> Vec<String> {
-    let characters = ('0'..='9').chain('a'..='z');
-    let pairs = characters
-        .clone()
-        .flat_map(|first| ('0'..='9').map(move |second| format!("{first}{second}")));
-    let rows = ROWS
-        .iter()
-        .flat_map(|row| (3..=row.len()).filter_map(|end| row.get(..end)));
-    let digits = (3..=10).filter_map(|end| "1234567890".get(..end));
-    let usual = [
-        "",
-        "test",
-        "key",
-        "foo",
-        "bar",
-        "root",
-        "user",
-        "null",
-        "abc123",
-        "password1",
-        "password123",
-        "hello world",
-        "changeme",
-        "secret key",
-        "secretkey",
-    ];
-    let texts = usual
-        .iter()
-        .chain(&WORDS)
-        .chain(&COMMON)
-        .copied()
-        .chain(rows)
-        .chain(digits);
-    characters
-        .map(String::from)
-        .chain(pairs)
-        .chain(texts.map(str::to_owned))
-        .collect()
-}
-
-fn digests(input: &[u8]) -> [Vec<u8>; 5] {
-    let of = |algorithm| digest::digest(algorithm, input).as_ref().to_vec();
-    [
-        Md5::digest(input).to_vec(),
-        of(&digest::SHA1_FOR_LEGACY_USE_ONLY),
-        of(&digest::SHA256),
-        of(&digest::SHA384),
-        of(&digest::SHA512),
-    ]
+/// Returns the beginnings of the rows, of three characters or more.
+pub(super) fn row_starts() -> impl Iterator<Item = &'static str> {
+    ROWS.iter()
+        .chain(&["1234567890"])
+        .flat_map(|row| (3..=row.len()).filter_map(|end| row.get(..end)))
 }
 
 /// Marks every occurrence of these parts in a text.
