@@ -56,7 +56,7 @@ impl Inner {
             Outcome::NotClaimed => return Ok(outcome),
             // The health check logs the outage once.
             _ if waits_for_redis => {
-                tracing::debug!(attempts = mail.attempts, reason, "Mail deferred")
+                tracing::debug!(attempts = mail.attempts, reason, "Mail deferred");
             }
             _ => log(mail, outcome, &reason, started),
         }
