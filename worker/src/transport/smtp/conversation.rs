@@ -73,8 +73,9 @@ pub(super) async fn send(
     let accepted = command(connection, progress, Stage::Sender, sender).await?;
     expect_completion(Stage::Sender, &accepted)?;
     for recipient in envelope.to() {
-        let recipient = Rcpt::new(recipient.clone(), Vec::new());
-        let accepted = command(connection, progress, Stage::Recipient, recipient).await?;
+        let rcpt = Rcpt::new(recipient.clone(), Vec::new());
+        let accepted = command(connection, progress, Stage::Recipient, rcpt).await;
+        let accepted = accepted.map_err(|failure| failure.for_recipient(recipient.as_ref()))?;
         expect_completion(Stage::Recipient, &accepted)?;
     }
     let accepted = command(connection, progress, Stage::Data, Data).await?;

@@ -68,7 +68,7 @@ enum Reply {
     Unreadable,
     /// No reply: the connection failed or was closed.
     Disconnected,
-    /// No reply: the worker detected the failure before it sent a command.
+    /// No reply: the worker detected the failure before it sent a command, or cannot answer a challenge of `AUTH`.
     NotAsked,
 }
 
@@ -76,6 +76,8 @@ impl Reply {
     fn of(error: &smtp::Error, text: &str) -> Self {
         if let Some(code) = error.status() {
             Self::Code(code.into(), first_word(text).parse().ok())
+        } else if error.is_client() {
+            Self::NotAsked
         } else if is_unreadable(error, text) {
             Self::Unreadable
         } else {
@@ -122,12 +124,19 @@ impl SmtpFailure {
             Self {
                 stage,
                 reply,
-                is_final: stage == Stage::Recipient
-                    && matches!(reply, Reply::Code(code, _) if refuses_recipient(code, &text)),
+                is_final: false,
                 words: format!("{stage_name}: {words}"),
                 text: server_text.to_owned(),
             }
         }
+    }
+
+    /// Decides whether a refusal at `RCPT TO` is final for this recipient, given as in the envelope.
+    pub(super) fn for_recipient(mut self, recipient: &str) -> Self {
+        if let Reply::Code(code, _) = self.reply {
+            self.is_final = refuses_recipient(code, &self.text, recipient);
+        }
+        self
     }
 
     /// Adds that the server had begun a reply when the connection ended or the time was over. The reply may refuse the recipient.
@@ -344,12 +353,12 @@ fn first_word(text: &str) -> &str {
 /// Returns whether a reply to `RCPT TO` permanently refuses the recipient. An enhanced status code at the start of the text
 /// (RFC 2034, section 4) decides if its class is that of the reply. A code anywhere in the text with another reason, even a
 /// malformed one, defers the mail. Without a code, only a text that names a missing mailbox refuses the recipient.
-fn refuses_recipient(code: u16, text: &str) -> bool {
+fn refuses_recipient(code: u16, text: &str, recipient: &str) -> bool {
     let has_code = first_word(text).parse::<EnhancedCode>().is_ok();
     let may_be_final = if has_code {
         code / 100 == 5
     } else {
-        MAILBOX_REFUSED.contains(&code) && wording::names_missing_mailbox(text)
+        MAILBOX_REFUSED.contains(&code) && wording::names_missing_mailbox(text, recipient)
     };
     may_be_final && named_codes(text).iter().all(|code| is_final(code))
 }
@@ -463,7 +472,7 @@ mod tests {
             (556, "5.1.10 null MX", true),
             (550, "5.2.1 disabled", true),
             (552, "5.2.3 too long", true),
-            (550, "user unknown (table 2.1)", true),
+            (550, "user unknown (table 2.1)", false),
             (550, "user unknown [5.1.1]", true),
             (550, "5.7.1: denied", false),
             (550, "#5.7.1 denied", false),
@@ -474,7 +483,7 @@ mod tests {
             (550, "5. 7. 1 denied", false),
             (550, "5 .7 .1 denied", false),
             (550, "5.01.1 user unknown", false),
-            (550, "user unknown (server 10.5.1.1a)", true),
+            (550, "user unknown (server 10.5.1.1a)", false),
             (552, "full", false),
             (554, "5.1.1 unknown", true),
             (554, "user unknown", false),
@@ -482,7 +491,11 @@ mod tests {
             (450, "4.1.1 unknown", false),
             (571, "denied", false),
         ] {
-            assert_eq!(refuses_recipient(code, text), expected, "{code} {text}");
+            assert_eq!(
+                refuses_recipient(code, text, "ada@example.com"),
+                expected,
+                "{code} {text}"
+            );
         }
     }
 }

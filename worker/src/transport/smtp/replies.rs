@@ -3,8 +3,9 @@
 //! lettre takes whatever it has read for the reply to its last command. A reply that was sent in advance would count for a later
 //! command: that of another mail, or one inside TLS (CVE-2011-0411).
 //!
-//! lettre also expects what not all servers send: lines that end with CRLF, and keywords in capitals in the reply to `EHLO`, although
-//! they may have any case (RFC 5321, 4.1.1.1).
+//! lettre also expects what not all servers send: lines that end with CRLF, a space after each reply code, although a reply needs no
+//! text (RFC 5321, 4.2), texts in UTF-8, and keywords in capitals in the reply to `EHLO`, although they may have any case (RFC 5321,
+//! 4.1.1.1).
 
 use std::{
     io,
@@ -140,11 +141,23 @@ impl<S: AsyncRead + Unpin> Replies<S> {
     }
 }
 
-/// Ends a line with CRLF, and capitalizes the keyword of an `EHLO` line with the mechanisms of `AUTH`.
+/// Ends a line with CRLF, adds a space to a reply code without text, replaces characters other than ASCII in a text that is not UTF-8,
+/// and capitalizes the keyword of an `EHLO` line with the mechanisms of `AUTH`.
 fn as_lettre_expects(mut line: Vec<u8>, has_keyword: bool) -> Vec<u8> {
     if line.ends_with(b"\n") && !line.ends_with(b"\r\n") {
         line.pop();
         line.extend_from_slice(b"\r\n");
+    }
+    if line.len() == CODE_LENGTH + 1
+        && line.ends_with(b"\r\n")
+        && line[..CODE_LENGTH - 1].iter().all(u8::is_ascii_digit)
+    {
+        line.insert(CODE_LENGTH - 1, b' ');
+    }
+    if str::from_utf8(&line).is_err() {
+        for byte in line.iter_mut().filter(|byte| !byte.is_ascii()) {
+            *byte = b'?';
+        }
     }
     if has_keyword && let Some(text) = line.get_mut(CODE_LENGTH..) {
         let end = text.iter().position(u8::is_ascii_whitespace);
@@ -199,5 +212,36 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Replies<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_become_those_that_lettre_reads() {
+        for (line, has_keyword, expected) in [
+            (&b"250 ok\r\n"[..], false, &b"250 ok\r\n"[..]),
+            (b"250 ok\n", false, b"250 ok\r\n"),
+            (b"250\r\n", false, b"250 \r\n"),
+            (b"354\n", false, b"354 \r\n"),
+            (b"250-\r\n", false, b"250-\r\n"),
+            (
+                b"550 5.1.1 Empf\xe4nger\r\n",
+                false,
+                b"550 5.1.1 Empf?nger\r\n",
+            ),
+            (b"250-StartTls\r\n", true, b"250-STARTTLS\r\n"),
+            (
+                b"250 auth plain Login\r\n",
+                true,
+                b"250 AUTH PLAIN LOGIN\r\n",
+            ),
+            (b"250 size 1000\r\n", true, b"250 SIZE 1000\r\n"),
+            (b"25", true, b"25"),
+        ] {
+            assert_eq!(as_lettre_expects(line.to_vec(), has_keyword), expected);
+        }
     }
 }
