@@ -293,6 +293,15 @@ mod tests {
             "user unknown: lookup failed",
             "service not found for this user",
             "refused",
+        ] {
+            assert!(!names_missing_mailbox(text, RECIPIENT), "{text}");
+        }
+    }
+
+    /// R3: a phrase for a missing mailbox beside another reason.
+    #[test]
+    fn phrase_with_another_reason_is_not_for_missing_mailbox() {
+        for text in [
             "From address not found",
             "originator address unknown",
             "Return address does not exist",
