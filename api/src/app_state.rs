@@ -42,7 +42,10 @@ use crate::{
     },
     passwords::{PasswordPolicy, hasher::PasswordHasher, metrics::HashMetrics},
     rate_limit::Limiter,
-    server::{health::HealthChecks, metrics::ConnectionMetrics},
+    server::{
+        health::{self, HealthChecks},
+        metrics::ConnectionMetrics,
+    },
 };
 
 /// The shared state of the API process. Handlers take it as `Data<&App>`.
@@ -184,6 +187,12 @@ impl App {
     pub fn of(request: &Request) -> Result<&Self, ApiError> {
         let missing = || ApiError::Internal("no application state".to_owned());
         request.data().ok_or_else(missing)
+    }
+
+    /// Starts the health checks after `error`, which failed no request, if a dependency is the cause. Otherwise logs the error with
+    /// `message`.
+    pub fn report_failure(&self, error: &ApiError, message: &str) {
+        health::report(self, error, message);
     }
 
     /// Returns the current time.

@@ -28,7 +28,6 @@ use crate::{
         error::ApiError,
     },
     rate_limit::Limit,
-    server::health,
 };
 
 /// The code from the email.
@@ -207,7 +206,7 @@ async fn compare(
     // The row marks the code as used, so a copy left in Redis is harmless.
     if let Err(error) = app.codes.delete(reset.id).await {
         let message = "Used one-time code not deleted; it will expire";
-        health::report(app, &error.into(), message);
+        app.report_failure(&error.into(), message);
     }
     tracing::info!(reset.id = %reset.id, "One-time code accepted");
     Ok(())

@@ -31,7 +31,6 @@ use crate::{
     },
     passwords::{Owner, Password},
     rate_limit::Limit,
-    server::health,
 };
 
 /// The account whose password is to be reset.
@@ -215,7 +214,7 @@ async fn finish(
         .reset_all_failures(audit.client_ip, user.id, &user.email);
     if let Err(error) = reset_failures.await {
         let message = "Failed attempts not cleared after a password reset";
-        health::report(app, &error, message);
+        app.report_failure(&error, message);
     }
     tracing::info!(user.id, reset.id = %reset.id, "Password reset");
     Ok(())

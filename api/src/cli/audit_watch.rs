@@ -6,7 +6,7 @@ use latchkey_shared::models::audit::{ChainError, HeadWatcher};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use crate::{app_state::App, server::health};
+use crate::app_state::App;
 
 /// Interval between two checks of the audit chain.
 const WATCH_INTERVAL: Duration = Duration::from_mins(10);
@@ -26,7 +26,7 @@ pub async fn watch_audit_log(app: App, stop: CancellationToken) {
                 }
             }
             Err(ChainError::Database(error)) => {
-                health::report(&app, &error.into(), "Audit chain head not read");
+                app.report_failure(&error.into(), "Audit chain head not read");
             }
             Err(broken) => tracing::error!(%broken, "The audit log is not intact"),
         }

@@ -22,7 +22,6 @@ use uuid::Uuid;
 use crate::{
     app_state::App,
     http::{client_ip::ClientIp, error::ApiError, request_context::RequestId},
-    server::health,
 };
 
 /// The period of sampled events, in seconds. A flood of requests must not fill the log.
@@ -161,7 +160,7 @@ impl App {
             }
         };
         if is_sampled && let Err(error) = self.record(event).await {
-            health::report(self, &error.into(), "Audit event not recorded");
+            self.report_failure(&error.into(), "Audit event not recorded");
         }
     }
 }

@@ -23,7 +23,6 @@ use crate::{
         key_set::{self, KeyGenerationError, KeySet},
     },
     config::Config,
-    server::health,
 };
 
 /// Minimum interval between two look-ups of unknown key ids. Anyone can send one.
@@ -236,7 +235,7 @@ pub async fn keep_current(app: App, stop: CancellationToken) {
         let message = "Signing keys not loaded; the last ones stay in use";
         let result = match result {
             Err(SigningKeyError::Database(error)) if Outage::of(&error).is_some() => {
-                health::report(&app, &error.into(), message);
+                app.report_failure(&error.into(), message);
                 continue;
             }
             other => other,
