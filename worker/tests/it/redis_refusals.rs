@@ -221,7 +221,7 @@ async fn redis_outage_is_logged_once_for_all_mails() {
         line.split_once('(')
             .map(|(_, rest)| rest.split(')').next().map(str::to_owned))
     };
-    let mut kinds: Vec<_> = loud.iter().map(|line| kind(line)).collect();
+    let mut kinds: Vec<_> = loud.iter().map(kind).collect();
     kinds.dedup();
     assert_eq!(kinds.len(), refusals.len(), "{loud:#?}");
     assert!(loud.len() <= refusals.len() + 1, "{loud:#?}");
