@@ -120,20 +120,16 @@ impl App {
         let metrics = Metrics::new("latchkey-api", env!("CARGO_PKG_VERSION"))?;
         let requests = RequestMetrics::new(metrics.registry())?;
         let clients = ConnectionMetrics::new(metrics.registry())?;
-        let hashes = HashMetrics::new(metrics.registry())?;
-        let signing_keys = SigningKeys::new(
-            &connections.db,
-            keys.signing_key_seal(),
-            &config,
-            SigningKeyMetrics::new(metrics.registry())?,
-        );
+        let hasher = hasher(&config, &metrics)?;
+        let signing_keys = signing_keys(&config, &connections, keys, &metrics)?;
         let (redis, namespace) = (connections.redis.clone(), &config.common.redis_namespace);
         let health = HealthChecks::new(metrics.checks(), connections.clone());
         let domain = config.common.message_domain();
         let redis_failures = FailureReports::default();
-        let failures = redis_failures.clone();
-        let outbox = Outbox::new(connections.queue, domain, metrics.registry(), failures)?;
-        let failures = redis_failures.clone();
+        let (refresh_key, rules) = (keys.refresh_token_key(), TokenRules::of(&config));
+        let tokens = TokenIssuer::new(refresh_key, rules, signing_keys.empty_set());
+        let failures = || redis_failures.clone();
+        let outbox = Outbox::new(connections.queue, domain, metrics.registry(), failures())?;
         Ok(Self(Arc::new(State {
             health,
             metrics,
@@ -145,24 +141,16 @@ impl App {
                 namespace,
                 keys.fingerprints(),
                 config.rates,
-                failures,
+                failures(),
             ),
             redis_failures,
             sessions: SessionLookup::new(&connections.db, config.sessions.idle),
             redis,
             db: connections.db,
             outbox,
-            hasher: PasswordHasher::new(
-                config.passwords.hash_cost,
-                config.passwords.hash_queue_timeout,
-                hashes,
-            ),
+            hasher,
             passwords: PasswordPolicy::new(&config),
-            tokens: TokenIssuer::new(
-                keys.refresh_token_key(),
-                TokenRules::of(&config),
-                signing_keys.empty_set(),
-            ),
+            tokens,
             signing_keys,
             token_hasher: keys.token_hasher(),
             fingerprints: keys.fingerprints(),
@@ -200,6 +188,28 @@ impl App {
     pub fn now(&self) -> DateTime<Utc> {
         self.0.clock.now()
     }
+}
+
+fn signing_keys(
+    config: &Config,
+    connections: &Connections,
+    keys: &DataKeys,
+    metrics: &Metrics,
+) -> prometheus::Result<SigningKeys> {
+    Ok(SigningKeys::new(
+        &connections.db,
+        keys.signing_key_seal(),
+        config,
+        SigningKeyMetrics::new(metrics.registry())?,
+    ))
+}
+
+fn hasher(config: &Config, metrics: &Metrics) -> prometheus::Result<PasswordHasher> {
+    Ok(PasswordHasher::new(
+        config.passwords.hash_cost,
+        config.passwords.hash_queue_timeout,
+        HashMetrics::new(metrics.registry())?,
+    ))
 }
 
 impl Deref for App {

@@ -1,6 +1,6 @@
 //! A separate database for each test: SQLite, or PostgreSQL with `TEST_DATABASE=postgres`.
 
-use std::fmt::Write as _;
+use std::{fmt::Write as _, fs, path::Path};
 
 use latchkey_migration::Migrator;
 use latchkey_shared::{
@@ -95,6 +95,18 @@ impl TestDatabase {
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
+    }
+
+    /// Writes a copy of this SQLite database into a folder, overwritten from a position to its end, and returns its path.
+    pub async fn damaged_copy(&self, folder: &Path, damaged_from: usize) -> String {
+        let path = folder.join(format!("{damaged_from}.db"));
+        let path = path.display().to_string();
+        let copy = format!("VACUUM INTO '{path}'");
+        self.db.execute_unprepared(&copy).await.expect("a copy");
+        let mut bytes = fs::read(&path).expect("the copy");
+        bytes[damaged_from..].fill(b'x');
+        fs::write(&path, bytes).expect("the damaged copy");
+        path
     }
 
     /// Returns whether the database is on PostgreSQL.

@@ -3,7 +3,7 @@
 use latchkey_shared::{clock::Clock, health::Checks};
 use latchkey_testing::{Forwarder, WAIT_TIMEOUT};
 use latchkey_worker::database_health::DatabaseHealth;
-use sea_orm::{ConnAcquireErr, ConnectionTrait as _, DbErr};
+use sea_orm::{ConnAcquireErr, DbErr};
 use tokio::time::timeout;
 
 use crate::test_app::{TestApp, get};
@@ -73,13 +73,7 @@ async fn sqlite_damaged_file_stops_worker_with_remedy() {
     let mut app = TestApp::on_sqlite().await;
     let folder = tempfile::tempdir().unwrap();
     for damaged_from in [0, 4096] {
-        let path = folder.path().join(format!("{damaged_from}.db"));
-        let path = path.display().to_string();
-        let copy = format!("VACUUM INTO '{path}'");
-        app.database.db.execute_unprepared(&copy).await.unwrap();
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes[damaged_from..].fill(b'x');
-        std::fs::write(&path, bytes).unwrap();
+        let path = app.database.damaged_copy(folder.path(), damaged_from).await;
         app.set("DATABASE_URL", &format!("sqlite://{path}"));
         for command in ["run", "doctor"] {
             let (code, text) = app.process(&[command]).output().await;

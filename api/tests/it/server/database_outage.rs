@@ -240,13 +240,7 @@ async fn sqlite_damaged_file_stops_start_with_remedy() {
     let folder = tempfile::tempdir().unwrap();
     // The first bytes of the file, of its schema, and of all pages after the first one.
     for damaged_from in [0, 100, 4096] {
-        let path = folder.path().join(format!("{damaged_from}.db"));
-        let path = path.display().to_string();
-        let copy = format!("VACUUM INTO '{path}'");
-        app.database.db.execute_unprepared(&copy).await.unwrap();
-        let mut bytes = std::fs::read(&path).unwrap();
-        bytes[damaged_from..].fill(b'x');
-        std::fs::write(&path, bytes).unwrap();
+        let path = app.database.damaged_copy(folder.path(), damaged_from).await;
         app.set("DATABASE_URL", &format!("sqlite://{path}"));
         for command in ["serve", "migrate"] {
             let output = app.run(&[command], 1).await;

@@ -1,4 +1,5 @@
-//! The states of signing keys, computed from times.
+//! The states of signing keys, computed from times: which key signs, and when a new one is due. `api/src/auth/jwt/signing_keys.rs`
+//! creates and deletes the keys.
 
 use chrono::{DateTime, TimeDelta, Utc};
 

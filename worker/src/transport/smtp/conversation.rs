@@ -40,12 +40,7 @@ impl Progress {
     pub(super) fn timed_out(&self, limit: Duration) -> SmtpFailure {
         let progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (stage, replies) = &*progress;
-        let failure = SmtpFailure::timed_out(*stage, limit);
-        if replies.has_begun() {
-            failure.within_reply()
-        } else {
-            failure
-        }
+        SmtpFailure::timed_out(*stage, limit).after(replies)
     }
 }
 
@@ -95,14 +90,7 @@ async fn command(
 ) -> Result<Response, SmtpFailure> {
     progress.enter(stage, &connection.replies);
     let reply = connection.smtp.command(command).await;
-    reply.map_err(|error| {
-        let failure = SmtpFailure::at(stage)(error);
-        if connection.replies.has_begun() {
-            failure.within_reply()
-        } else {
-            failure
-        }
-    })
+    reply.map_err(|error| SmtpFailure::at(stage)(error).after(&connection.replies))
 }
 
 /// Checks that a reply is 2xx. lettre takes 3xx for success, too, which asks for more input (RFC 5321, 4.2.1).

@@ -15,7 +15,7 @@ use latchkey_shared::models::mail::delivery_health::{DeliveryFailure, FailureCau
 use lettre::transport::smtp;
 
 use crate::transport::smtp::{
-    replies::{TOO_MANY_LINES, UNSOLICITED},
+    replies::{ReplyState, TOO_MANY_LINES, UNSOLICITED},
     stream::TOO_MUCH,
     wording,
 };
@@ -139,9 +139,11 @@ impl SmtpFailure {
         self
     }
 
-    /// Adds that the server had begun a reply when the connection ended or the time was over. The reply may refuse the recipient.
-    pub(super) fn within_reply(mut self) -> Self {
-        if self.reply == Reply::Disconnected && self.stage >= Stage::Recipient {
+    /// Adds what is known of the replies. If the server has begun one when the connection ends or the time is over, it may refuse the
+    /// recipient.
+    pub(super) fn after(mut self, replies: &ReplyState) -> Self {
+        let is_open = self.reply == Reply::Disconnected && replies.has_begun();
+        if is_open && self.stage >= Stage::Recipient {
             self.reply = Reply::Unreadable;
         }
         self
@@ -393,24 +395,20 @@ fn named_codes(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
     /// R3: silence after half a reply is about the recipient, silence alone about the server.
     #[test]
     fn timeout_within_a_reply_is_no_failed_connection() {
-        let cause = |stage, within| {
-            let failure = SmtpFailure::timed_out(stage, Duration::from_secs(3));
-            let failure = if within {
-                failure.within_reply()
-            } else {
-                failure
-            };
-            failure.cause()
+        let (silent, begun) = (ReplyState::default(), ReplyState::begun());
+        let cause = |stage, replies| {
+            let limit = Duration::from_secs(3);
+            SmtpFailure::timed_out(stage, limit).after(replies).cause()
         };
-        assert_eq!(cause(Stage::Recipient, true), FailureCause::Refusal);
-        assert_eq!(cause(Stage::Recipient, false), FailureCause::Connection);
-        assert_eq!(cause(Stage::Sender, true), FailureCause::Connection);
+        assert_eq!(cause(Stage::Recipient, &begun), FailureCause::Refusal);
+        assert_eq!(cause(Stage::Recipient, &silent), FailureCause::Connection);
+        assert_eq!(cause(Stage::Sender, &begun), FailureCause::Connection);
     }
-
-    use super::*;
 
     #[test]
     fn malformed_enhanced_codes_are_rejected() {

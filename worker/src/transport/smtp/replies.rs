@@ -48,6 +48,14 @@ impl ReplyState {
         self.0.is_unread.load(Ordering::Relaxed)
     }
 
+    /// The state after the server has begun a reply.
+    #[cfg(test)]
+    pub(super) fn begun() -> Self {
+        let state = Self::default();
+        state.0.has_begun.store(true, Ordering::Relaxed);
+        state
+    }
+
     /// Returns whether the server has sent anything since the last command.
     pub(super) fn has_begun(&self) -> bool {
         self.0.has_begun.load(Ordering::Relaxed)

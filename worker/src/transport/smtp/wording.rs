@@ -66,12 +66,11 @@ const FILLERS: [&str; 3] = [
     "you are trying to reach",
 ];
 
-/// Words that may stand beside, as they say nothing about a client, a sender, a policy or a temporary state.
-const NEUTRAL: [&str; 55] = [
+/// Words that may stand beside the phrase, as they say nothing about a client, a sender, a policy or a temporary state. The words for a
+/// recipient may, too.
+const NEUTRAL: [&str; 37] = [
     "a",
-    "address",
     "an",
-    "and",
     "any",
     "at",
     "book",
@@ -79,10 +78,8 @@ const NEUTRAL: [&str; 55] = [
     "called",
     "email",
     "for",
-    "gsmtp",
     "here",
     "in",
-    "invalid",
     "is",
     "it",
     "local",
@@ -92,18 +89,10 @@ const NEUTRAL: [&str; 55] = [
     "named",
     "no",
     "on",
-    "or",
     "our",
-    "please",
-    "reach",
-    "recipient",
-    "recipients",
     "rejected",
-    "s",
     "server",
-    "smtp",
     "sorry",
-    "spaces",
     "system",
     "table",
     "that",
@@ -111,13 +100,7 @@ const NEUTRAL: [&str; 55] = [
     "there",
     "this",
     "to",
-    "tried",
-    "try",
-    "trying",
-    "typos",
     "undeliverable",
-    "unnecessary",
-    "user",
     "virtual",
     "was",
     "we",
@@ -125,7 +108,7 @@ const NEUTRAL: [&str; 55] = [
     "you",
 ];
 
-/// Names of tables in replies of Postfix that end a phrase.
+/// Names of tables in replies of Postfix, which stand behind the phrase.
 const TABLES: [&str; 2] = ["relay recipient table", "relay recipient map"];
 
 /// Returns whether a reply's text says that the mailbox of a recipient does not exist, and nothing else. `recipient` is the address

@@ -1,4 +1,4 @@
-//! Status tabs, filters, columns and order of the list of users.
+//! What the list of users shows of its filters: status tabs, selects, chips, columns and order. `query_string.rs` applies them.
 
 use latchkey_shared::models::user::search::{Counts, MAX_COUNTED, Sort, SortBy};
 
