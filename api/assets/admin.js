@@ -90,6 +90,10 @@ addEventListener("beforeunload", (event) => unsaved() && event.preventDefault())
 document.addEventListener("submit", (event) => {
   if (event.target.matches("[data-unsaved]")) event.target.removeAttribute("data-changed");
 });
+// The changes of a form whose request failed are still unsaved.
+for (const name of ["htmx:sendError", "htmx:timeout"]) {
+  document.addEventListener(name, (event) => event.target.matches?.("[data-unsaved]") && event.target.setAttribute("data-changed", ""));
+}
 document.addEventListener("htmx:beforeRequest", (event) => {
   const form = unsaved();
   if (form && event.target !== form && !confirm(form.dataset.unsaved)) event.preventDefault();

@@ -59,7 +59,7 @@ impl FailureReports {
 pub struct FailureFollower(watch::Receiver<Option<Refusal>>);
 
 impl FailureFollower {
-    /// Returns the next failure, the latest of several. `None` if no one can report any more.
+    /// Returns the next failure, the latest of several. Returns `None` once all [`FailureReports`] are dropped.
     pub async fn next(&mut self) -> Option<Refusal> {
         self.0.changed().await.ok()?;
         self.0.borrow_and_update().clone()

@@ -74,13 +74,11 @@ impl RedisHealth {
 
     /// Checks Redis until it has worked for [`RECOVERY`]. Skips the failures in that time.
     async fn watch(&self, failures: &mut FailureFollower) {
-        let mut works_since = None;
+        let mut last_failure = Instant::now();
         loop {
-            let works = self.ask().await == OK;
-            let since = *works_since.get_or_insert_with(Instant::now);
-            if !works {
-                works_since = None;
-            } else if since.elapsed() >= RECOVERY {
+            if self.ask().await != OK {
+                last_failure = Instant::now();
+            } else if last_failure.elapsed() >= RECOVERY {
                 failures.skip_reported();
                 return;
             }

@@ -100,7 +100,7 @@ impl WellKnown {
 
     /// Get the issuer and the algorithms of access tokens
     ///
-    /// The metadata by which libraries for OpenID Connect find the public keys. Latchkey is no OpenID provider: it has no authorization endpoint.
+    /// Libraries for OpenID Connect find the public keys with this metadata. Latchkey is not an OpenID provider: it has no authorization endpoint.
     #[oai(
         path = "/.well-known/openid-configuration",
         method = "get",

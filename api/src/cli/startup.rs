@@ -16,6 +16,7 @@ use latchkey_shared::{
 
 use crate::{
     app_state::App,
+    auth::jwt::signing_keys::SigningKeyError,
     config::Config,
     http::body::fields::{self, FromField},
 };
@@ -71,6 +72,11 @@ pub(super) async fn check_schema(db: &Database) -> anyhow::Result<()> {
 pub(super) fn explain(db: &Database, error: anyhow::Error) -> anyhow::Error {
     let error = match error.downcast() {
         Ok(DataKeysError::Database(error)) => error.into(),
+        Ok(other) => return other.into(),
+        Err(error) => error,
+    };
+    let error = match error.downcast() {
+        Ok(SigningKeyError::Database(error)) => error.into(),
         Ok(other) => return other.into(),
         Err(error) => error,
     };

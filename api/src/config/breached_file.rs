@@ -49,7 +49,7 @@ impl BreachedFile {
     /// Opens a file.
     ///
     /// # Errors
-    /// Also if the file is shorter than `min_length`, in bytes: someone has emptied or truncated it.
+    /// Also if the file is shorter than `min_length` bytes, such as after a truncation.
     pub fn open(path: &Path, min_length: u64) -> io::Result<Self> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();

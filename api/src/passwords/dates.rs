@@ -28,7 +28,7 @@ pub(super) const MONTHS: [&str; 12] = [
 ];
 
 /// Returns whether a text in lower case consists of one to three dates, and otherwise of signs and at most one letter. A date has day,
-/// month and year in any usual order. Day and year are in ASCII digits, the month is so or an English name, and a year has two or four
+/// month and year in any usual order. Day and year are in ASCII digits, the month is in digits or an English name, and a year has two or four
 /// digits. Numbers without a separator between them have two digits for day and month.
 pub(super) fn are_dates(text: &str) -> bool {
     let mut text = text.to_owned();

@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn each_substitute_has_each_spelling_up_to_the_limit() {
+    fn substitutes_have_all_spellings_up_to_the_limit() {
         let sorted = |word, limit| spellings(word, limit).into_iter().collect::<BTreeSet<_>>();
         let expected = ["07a", "0la", "0ta", "o7a", "ola", "ota"];
         assert!(

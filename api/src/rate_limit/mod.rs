@@ -65,8 +65,7 @@ const REFUND: &str = include_str!("refund.lua");
 const FAILED_LOGIN: &str = concat!(include_str!("track.lua"), include_str!("failed_login.lua"));
 
 impl Limiter {
-    /// Creates a limiter. Emails are hashed with `hasher` before they become part of keys. Failed refunds are reported to
-    /// `failures`.
+    /// Creates a limiter. Keys contain the fingerprints of emails, not the emails. Reports failed refunds to `failures`.
     #[must_use]
     pub fn new(
         redis: Client,

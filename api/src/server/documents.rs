@@ -80,12 +80,11 @@ fn document(make: impl FnOnce() -> Text + Send + 'static) -> impl Endpoint<Outpu
 
 impl Document {
     fn new(text: Text) -> Self {
-        let mut gzip = GzEncoder::new(Vec::new(), Compression::default());
-        // Writing to memory does not fail.
-        let gzip = gzip
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        let gzip = encoder
             .write_all(text.content.as_bytes())
-            .and_then(|()| gzip.finish())
-            .unwrap_or_default();
+            .and_then(|()| encoder.finish())
+            .expect("writing to memory does not fail");
         let digest = digest::digest(&digest::SHA256, text.content.as_bytes());
         Self {
             media_type: text.media_type,
@@ -97,7 +96,7 @@ impl Document {
     }
 
     fn respond(&self, headers: &HeaderMap) -> Response {
-        let is_gzip = !self.gzip.is_empty() && caching::accepts_gzip(headers);
+        let is_gzip = caching::accepts_gzip(headers);
         let tag = format!("\"{}{}\"", self.tag, if is_gzip { "-gzip" } else { "" });
         let mut response = Response::builder()
             .header(header::CACHE_CONTROL, "no-cache")

@@ -166,7 +166,9 @@ impl Outage {
             }
             Self::Moved => "Move the SQLite file back, or stop all programs and restore it.",
             Self::LogLost => {
-                "Find what deletes or replaces the -wal and -shm files beside the SQLite file, such as a cleanup or a backup that copies                  files. The programs save their commits in the SQLite file and continue without a restart; until they do, do not                  stop them."
+                "Find what deletes or replaces the -wal and -shm files beside the SQLite file, such as a cleanup or a backup that \
+                 copies files. The programs save their commits in the SQLite file and continue without a restart. Do not stop \
+                 them before that."
             }
         }
     }

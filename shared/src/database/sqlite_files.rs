@@ -68,7 +68,7 @@ impl SqliteFiles {
         &self.0.database.path
     }
 
-    /// Identifies the log and its index, while a connection has them open that has just opened them.
+    /// Identifies the log and its index. Call it right after a connection has opened them.
     pub(super) fn identify_log(&self) {
         let open = |suffix: &str| {
             let mut path: OsString = self.0.resolved.clone().into();

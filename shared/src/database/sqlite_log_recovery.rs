@@ -13,7 +13,7 @@ use std::{sync::Arc, time::Duration};
 
 use sea_orm::{
     DatabaseConnection, DbErr, RuntimeErr,
-    sqlx::{self, Connection as _, Row as _, SqliteConnection, sqlite::SqliteConnectOptions},
+    sqlx::{self, Connection as _, Row as _, SqliteConnection},
 };
 use tokio::time::{sleep, timeout};
 
@@ -41,7 +41,6 @@ pub(super) struct LogRecovery {
     files: SqliteFiles,
     /// The connection that stays open. `None` if it could not be opened again.
     connection: Option<SqliteConnection>,
-    options: Arc<SqliteConnectOptions>,
     /// The pools of the writer and the readers.
     pools: [DatabaseConnection; 2],
     readers: ConnectionPermits,
@@ -59,7 +58,6 @@ impl LogRecovery {
         let mut recovery = Self {
             files,
             connection: None,
-            options: pools[1].get_sqlite_connection_pool().connect_options(),
             pools,
             readers,
             is_logged: false,
@@ -77,7 +75,10 @@ impl LogRecovery {
     pub(super) async fn recover_if_lost(&mut self) {
         let lost = match self.files.check() {
             Err(error) if Outage::of(&error) == Some(Outage::LogLost) => describe(&error),
-            _ => return,
+            _ => {
+                self.is_logged = false;
+                return;
+            }
         };
         match self.recover().await {
             Ok(()) => {
@@ -93,7 +94,7 @@ impl LogRecovery {
                     tracing::error!(
                         error = lost,
                         cause,
-                        "Write-ahead log lost; saving its commits failed and is tried again"
+                        "Write-ahead log lost; saving its commits failed and will be retried"
                     );
                 }
             }
@@ -124,7 +125,8 @@ impl LogRecovery {
     }
 
     async fn open(&mut self) -> Result<(), DbErr> {
-        let opened = SqliteConnection::connect_with(&self.options).await;
+        let options = self.pools[1].get_sqlite_connection_pool().connect_options();
+        let opened = SqliteConnection::connect_with(&options).await;
         let mut connection = opened.map_err(connection_error)?;
         let read = sqlx::raw_sql(OPEN_LOG).execute(&mut connection).await;
         read.map_err(connection_error)?;

@@ -34,7 +34,8 @@ impl StaleConnections {
     }
 
     /// For SQLite, which may end a transaction in any outage. A new connection is cheap, and the file system may be writable
-    /// again. After a move it would open another file, and [`LogRecovery`](super::LogRecovery) replaces the connections to a lost log.
+    /// again. After a move it would open another file. After a lost log,
+    /// [`LogRecovery`](super::sqlite_log_recovery::LogRecovery) replaces the connections.
     pub(super) fn of_sqlite() -> Self {
         Self {
             opened_until: Arc::default(),

@@ -85,7 +85,7 @@ fn enclosed(c: char) -> Option<char> {
 fn ascii_look_alike(letter: &str, reading: Reading) -> Option<String> {
     let seen: String = skeleton(letter)
         .filter(|c| !is_accent(*c))
-        // `L` is another prototype.
+        // UTS #39 maps a capital I to `l`; an L stays `L`.
         .map(|c| match c {
             'l' if reading == Reading::CapitalI => 'i',
             _ => c.to_ascii_lowercase(),

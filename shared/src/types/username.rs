@@ -83,16 +83,18 @@ fn has_stray_tag(text: &str) -> bool {
     const FLAGS: [&str; 4] = ["", "gbeng\x7f", "gbsct\x7f", "gbwls\x7f"];
     /// The distance of a tag character from its ASCII character.
     const TAGS: u32 = 0xe_0000;
-    let ascii = |c: char| (c as u32).checked_sub(TAGS).and_then(char::from_u32);
-    let ascii = |c: char| ascii(c).filter(|c| matches!(c, ' '..='\x7f'));
+    let ascii = |c: char| {
+        let ascii = u32::from(c).checked_sub(TAGS).and_then(char::from_u32);
+        ascii.filter(|c| matches!(c, ' '..='\x7f'))
+    };
     let is_tag = |c: char| ascii(c).is_some();
     let mut parts = text.split('\u{1f3f4}');
     let before_flags = parts.next().unwrap_or_default();
     before_flags.contains(is_tag)
         || parts.any(|part| {
             let tags: String = part.chars().map_while(ascii).collect();
-            let rest = part.chars().skip(tags.len());
-            !FLAGS.contains(&&*tags) || rest.into_iter().any(is_tag)
+            let mut rest = part.chars().skip_while(|c| is_tag(*c));
+            !FLAGS.contains(&&*tags) || rest.any(is_tag)
         })
 }
 

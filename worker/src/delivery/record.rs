@@ -47,10 +47,12 @@ impl Inner {
             result = self.attempt_under_claim(mail, claimant) => result?,
             never = self.keep_claim(id, claimant) => match never {},
         };
-        let waits_for_redis = matches!(result, DeliveryResult::RedisUnavailable(..));
-        if let DeliveryResult::RedisUnavailable(_, refusal) = &result {
+        let waits_for_redis = if let DeliveryResult::RedisUnavailable(_, refusal) = &result {
             self.redis_failures.report(refusal.clone());
-        }
+            true
+        } else {
+            false
+        };
         let (outcome, reason) = self.record(mail, claimant, result).await?;
         match outcome {
             Outcome::NotClaimed => return Ok(outcome),

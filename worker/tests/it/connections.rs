@@ -265,9 +265,9 @@ async fn reply_of_many_lines_defers() {
     }
 }
 
-/// R3: a line that ends with LF alone is the end of a line, and a reply without an end does not hide its stage.
+/// R3: LF alone ends a line, and the failure of an unfinished reply names its stage.
 #[tokio::test]
-async fn reply_with_line_feeds_or_without_end_is_one_of_its_stage() {
+async fn bare_lf_or_unfinished_reply_keeps_its_stage() {
     let mut app = TestApp::new().await;
     app.set("SMTP_TIMEOUT_SECONDS", "1");
     app.user("ada@example.com").await;

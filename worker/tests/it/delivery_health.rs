@@ -77,7 +77,7 @@ async fn service_refusal_turns_doctor_and_metrics_red() {
     ];
     for (stage, reply, cause) in refusals {
         let shown = match reply {
-            "354 go ahead" => "expected the reply 235, not 354",
+            "354 go ahead" => "expected the reply 2xx, not 354",
             refusal => &refusal[4..],
         };
         let it = Running::start(Security::StartTls, Some(("ada", "velvet-secret"))).await;

@@ -1,8 +1,8 @@
 //! `MEDIA_DIR`: atomic writes, and the diagnosis of failed ones.
 //!
-//! Only the start of the server creates the folder. If it vanishes later, such as with its disk, a new one would be below the mount
-//! point, and its pictures would vanish in turn when the disk is mounted again. An unmounted disk may also leave an empty folder,
-//! and device and inode change at each mount of some file systems. So an id in the folder identifies it.
+//! Only the start of the server creates the folder. If its disk is unmounted later, a new folder would be below the mount point, and
+//! its pictures would disappear when the disk is mounted again. An unmounted disk may also leave an empty folder, and some file
+//! systems change device and inode at each mount. So a file with a random name identifies the folder.
 
 use std::{
     fs::{self, File},
@@ -19,7 +19,7 @@ use crate::http::error::ApiError;
 /// The extension of a file whose write is not complete.
 pub const PARTIAL: &str = "partial";
 
-/// The subfolder of the id: an empty file whose name is random. A file that another program is still writing would have no id yet.
+/// The subfolder with the id of the folder: the name of an empty file. A name, unlike a content, is never half written.
 const ID_FOLDER: &str = ".id";
 /// The file of a write check. Several APIs may write and remove it at the same time.
 const CHECK_FILE: &str = ".health-check";
@@ -30,7 +30,7 @@ const CHECK_SIZE: usize = 4096;
 #[derive(Debug)]
 pub struct MediaDir {
     path: PathBuf,
-    /// The file with the id of the folder that this program has used first.
+    /// The id file of the folder that this process used first.
     id: OnceLock<PathBuf>,
 }
 
@@ -50,7 +50,7 @@ impl MediaDir {
         &self.path
     }
 
-    /// Creates the folder if it does not exist.
+    /// Creates the folder and its id, if they do not exist.
     pub fn create(&self) -> io::Result<()> {
         fs::create_dir_all(&self.path)?;
         self.check_id()
@@ -100,7 +100,7 @@ impl MediaDir {
     }
 }
 
-/// Returns the file with the id of a folder. Any of several files will do, which APIs create that start at the same time.
+/// Returns the id file of a folder. API servers that start at the same time may create several. Each of them identifies the folder.
 fn get_or_create_id(folder: &Path) -> io::Result<PathBuf> {
     let ids = folder.join(ID_FOLDER);
     match fs::read_dir(&ids) {

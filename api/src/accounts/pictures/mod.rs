@@ -250,7 +250,8 @@ impl PictureStore {
     /// # Errors
     /// If the folder is missing or cannot be read, so that the picture may exist.
     pub async fn open(&self, name: &str) -> io::Result<Option<StoredPicture>> {
-        let is_stored = |it: &&(&str, _)| extension_of(name) == Some(it.0);
+        let extension = extension_of(name);
+        let is_stored = |it: &&(&str, _)| extension == Some(it.0);
         let Some((_, media_type)) = STORED.iter().find(is_stored) else {
             return Ok(None);
         };

@@ -228,25 +228,26 @@ impl SigningKeys {
 
 /// Keeps the signing keys of a server current until `stop`. While the database fails, the loaded keys are used.
 pub async fn keep_current(app: App, stop: CancellationToken) {
+    const NOT_LOADED: &str = "Signing keys not loaded; the last ones stay in use";
     let interval = app.signing_keys.interval();
     let mut is_failing = false;
     while timeout(interval, stop.cancelled()).await.is_err() {
-        let result = app.signing_keys.maintain(&app.tokens, app.now()).await;
-        let message = "Signing keys not loaded; the last ones stay in use";
-        let result = match result {
+        match app.signing_keys.maintain(&app.tokens, app.now()).await {
             Err(SigningKeyError::Database(error)) if Outage::of(&error).is_some() => {
-                app.report_failure(&error.into(), message);
-                continue;
+                app.report_failure(&error.into(), NOT_LOADED);
             }
-            other => other,
-        };
-        match &result {
-            Err(error) if !is_failing => {
-                tracing::warn!(%error, "{message}");
+            Err(error) => {
+                if !is_failing {
+                    tracing::warn!(%error, "{NOT_LOADED}");
+                }
+                is_failing = true;
             }
-            Ok(()) if is_failing => tracing::info!("Signing keys loaded again"),
-            _ => {}
+            Ok(()) => {
+                if is_failing {
+                    tracing::info!("Signing keys loaded again");
+                }
+                is_failing = false;
+            }
         }
-        is_failing = result.is_err();
     }
 }

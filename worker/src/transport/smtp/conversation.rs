@@ -94,7 +94,7 @@ async fn command(
 }
 
 /// Checks that a reply is 2xx. lettre takes 3xx for success, too, which asks for more input (RFC 5321, 4.2.1).
-fn expect_completion(stage: Stage, reply: &Response) -> Result<(), SmtpFailure> {
+pub(super) fn expect_completion(stage: Stage, reply: &Response) -> Result<(), SmtpFailure> {
     if reply.code().severity == Severity::PositiveCompletion {
         Ok(())
     } else {

@@ -107,12 +107,21 @@ pub(super) struct SmtpFailure {
 }
 
 impl SmtpFailure {
+    fn new(stage: Stage, reply: Reply, words: impl fmt::Display) -> Self {
+        Self {
+            stage,
+            reply,
+            is_final: false,
+            words: format!("{}: {words}", stage.as_str()),
+            text: String::new(),
+        }
+    }
+
     /// Returns a function that converts an error of lettre at a stage.
     pub(super) fn at(stage: Stage) -> impl FnOnce(smtp::Error) -> Self {
         move |error| {
             let text = error.source().map_or_else(String::new, ToString::to_string);
             let reply = Reply::of(&error, &text);
-            let stage_name = stage.as_str();
             let error = error.to_string();
             let (words, server_text) = match reply {
                 Reply::Unreadable => ("reply not understood: ", text.as_str()),
@@ -122,11 +131,8 @@ impl SmtpFailure {
                     .map_or(("", error.as_str()), |kind| (kind, &text)),
             };
             Self {
-                stage,
-                reply,
-                is_final: false,
-                words: format!("{stage_name}: {words}"),
                 text: server_text.to_owned(),
+                ..Self::new(stage, reply, words)
             }
         }
     }
@@ -151,29 +157,13 @@ impl SmtpFailure {
 
     /// Creates the failure of a server that did not answer in time.
     pub(super) fn timed_out(stage: Stage, limit: Duration) -> Self {
-        let seconds = limit.as_secs();
-        Self {
-            stage,
-            reply: Reply::Disconnected,
-            is_final: false,
-            text: String::new(),
-            words: format!(
-                "{}: the server did not answer within {seconds} s",
-                stage.as_str()
-            ),
-        }
+        let words = format!("the server did not answer within {} s", limit.as_secs());
+        Self::new(stage, Reply::Disconnected, words)
     }
 
     /// Creates the failure of a connection that was not established.
     pub(super) fn to_connect(error: &io::Error) -> Self {
-        let stage = Stage::Connection;
-        Self {
-            stage,
-            reply: Reply::Disconnected,
-            is_final: false,
-            words: format!("{}: {error}", stage.as_str()),
-            text: String::new(),
-        }
+        Self::new(Stage::Connection, Reply::Disconnected, error)
     }
 
     /// Creates the failure of a reply that is positive, but not the `expected` one.
@@ -182,28 +172,13 @@ impl SmtpFailure {
         expected: &str,
         reply: &smtp::response::Response,
     ) -> Self {
-        Self {
-            stage,
-            reply: Reply::Unreadable,
-            is_final: false,
-            text: String::new(),
-            words: format!(
-                "{}: expected the reply {expected}, not {}",
-                stage.as_str(),
-                reply.code()
-            ),
-        }
+        let words = format!("expected the reply {expected}, not {}", reply.code());
+        Self::new(stage, Reply::Unreadable, words)
     }
 
     /// Creates a failure that the worker detected without asking the server. The connection stays usable.
     pub(super) fn before(stage: Stage, words: &str) -> Self {
-        Self {
-            stage,
-            reply: Reply::NotAsked,
-            is_final: false,
-            words: format!("{}: {words}", stage.as_str()),
-            text: String::new(),
-        }
+        Self::new(stage, Reply::NotAsked, words)
     }
 
     /// Returns whether the mail may be sent again on a new connection at once, after a failure on a reused connection.
@@ -274,7 +249,7 @@ impl SmtpFailure {
 
 /// An enhanced status code (RFC 3463, section 2), such as 5.1.1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct EnhancedCode {
+pub(super) struct EnhancedCode {
     class: u16,
     subject: u16,
     detail: u16,
@@ -399,7 +374,7 @@ mod tests {
 
     /// R3: silence after half a reply is about the recipient, silence alone about the server.
     #[test]
-    fn timeout_within_a_reply_is_no_failed_connection() {
+    fn timeout_within_reply_is_not_connection_failure() {
         let (silent, begun) = (ReplyState::default(), ReplyState::begun());
         let cause = |stage, replies| {
             let limit = Duration::from_secs(3);
@@ -425,13 +400,7 @@ mod tests {
     #[test]
     fn cause_follows_reply_code_of_recipient() {
         let cause = |reply| {
-            let failure = SmtpFailure {
-                stage: Stage::Recipient,
-                reply,
-                is_final: false,
-                words: String::new(),
-                text: String::new(),
-            };
+            let failure = SmtpFailure::new(Stage::Recipient, reply, "");
             failure.kind().to_string()
         };
         for (code, enhanced, expected) in [

@@ -22,7 +22,6 @@ use lettre::{
         client::{AsyncSmtpConnection, AsyncTokioStream, TlsParameters},
         commands::{Ehlo, Starttls},
         extension::ClientId,
-        response::Severity,
     },
 };
 use tokio::time::{Instant, timeout};
@@ -236,15 +235,16 @@ impl Smtp {
             .map_err(SmtpFailure::at(Stage::Connection))
     }
 
-    /// Connects without TLS and starts it with `STARTTLS`, if the server offers it or it is required. lettre would put TLS below
-    /// its own reader of replies, so the connection with TLS is another of lettre's, on the same socket.
+    /// Connects without TLS and starts it with `STARTTLS`, if the server offers it or it is required. lettre's own
+    /// upgrade would put TLS around [`Replies`], which has to see the decrypted lines. So TLS starts on a second handle of the
+    /// socket, with a new connection of lettre.
     async fn greet_and_start_tls(
         &self,
         tcp: LimitedStream,
         tls: TlsParameters,
     ) -> Result<(AsyncSmtpConnection, ReplyState), SmtpFailure> {
         let (plain, tcp) = tcp
-            .try_clone()
+            .into_two_handles()
             .map_err(|error| SmtpFailure::to_connect(&error))?;
         let (mut smtp, replies) = self.greet(Replies::new(plain)).await?;
         if !smtp.can_starttls() {
@@ -256,7 +256,8 @@ impl Smtp {
             };
         }
         let ready = smtp.command(Starttls).await;
-        ready.map_err(SmtpFailure::at(Stage::Connection))?;
+        let ready = ready.map_err(SmtpFailure::at(Stage::Connection))?;
+        conversation::expect_completion(Stage::Connection, &ready)?;
         if replies.is_unread() {
             return Err(SmtpFailure::before(Stage::Connection, UNSOLICITED));
         }
@@ -276,15 +277,7 @@ impl Smtp {
         }
         let accepted = connection.auth(DEFAULT_MECHANISMS, credentials).await;
         let reply = accepted.map_err(SmtpFailure::at(Stage::Authentication))?;
-        if reply.code().severity == Severity::PositiveCompletion {
-            Ok(())
-        } else {
-            Err(SmtpFailure::unexpected(
-                Stage::Authentication,
-                "235",
-                &reply,
-            ))
-        }
+        conversation::expect_completion(Stage::Authentication, &reply)
     }
 
     /// Describes which mechanisms the server offers. lettre drops those that it does not know, so this sends another `EHLO`.

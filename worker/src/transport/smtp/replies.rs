@@ -111,11 +111,12 @@ impl<S: AsyncRead + Unpin> Replies<S> {
         self.state.0.has_begun.store(false, Ordering::Relaxed);
         let mut byte = [0];
         let mut byte = ReadBuf::new(&mut byte);
-        let is_read = self.unread.is_empty() && self.line.is_empty();
-        if is_read && let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut byte) {
+        let is_drained = self.unread.is_empty() && self.line.is_empty();
+        if is_drained && let Poll::Ready(read) = Pin::new(&mut self.stream).poll_read(cx, &mut byte)
+        {
             read?;
         }
-        if is_read && byte.filled().is_empty() {
+        if is_drained && byte.filled().is_empty() {
             Ok(())
         } else {
             Err(invalid(UNSOLICITED))

@@ -62,8 +62,8 @@ impl LimitedStream {
         Ok(Self { tcp, received })
     }
 
-    /// Returns a second handle of the same connection.
-    pub(super) fn try_clone(self) -> io::Result<(Self, Self)> {
+    /// Returns two handles of the same connection.
+    pub(super) fn into_two_handles(self) -> io::Result<(Self, Self)> {
         let first = self.tcp.into_std()?;
         let second = first.try_clone()?;
         let limited = |tcp| -> io::Result<Self> {
@@ -171,7 +171,7 @@ mod tests {
             .local_addr()
             .map(|address| (silent, address))
             .unwrap();
-        // Linux drops handshakes while the queue of connections that nobody accepts is full.
+        // Linux drops handshakes while the accept queue is full.
         let mut queued = Vec::new();
         while let Ok(connected) =
             timeout(Duration::from_millis(200), TcpStream::connect(silent.1)).await

@@ -4,6 +4,8 @@
 //! any doubt defers the mail: only English phrases for a missing mailbox fail it, and beside them only words that give no other
 //! reason. The recipient's address is ignored. Another address, a host name or a quotation defers the mail.
 
+use crate::transport::smtp::failure::EnhancedCode;
+
 /// Words for a recipient.
 const MAILBOXES: [&str; 11] = [
     "account",
@@ -172,11 +174,8 @@ fn without_address(text: &str, recipient: &str) -> Option<String> {
 /// Returns whether a word is a host name, an IP address or a URL: it has a dot or a colon between letters or digits, and is no
 /// enhanced status code.
 fn is_host(word: &str) -> bool {
-    let parts: Vec<_> = word
-        .trim_matches(|c: char| !c.is_alphanumeric())
-        .split('.')
-        .collect();
-    if parts.len() == 3 && parts.iter().all(|part| part.parse::<u16>().is_ok()) {
+    let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+    if bare.parse::<EnhancedCode>().is_ok() {
         return false;
     }
     let characters: Vec<_> = word.chars().collect();

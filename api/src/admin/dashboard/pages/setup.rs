@@ -21,6 +21,7 @@ use poem::{
     http::StatusCode,
     web::{Data, Path},
 };
+use sea_orm::DbErr;
 use tokio::time::sleep;
 
 use crate::admin::dashboard::{
@@ -52,7 +53,7 @@ const RETRY_PERIOD: Duration = Duration::from_secs(3);
 ///
 /// # Errors
 /// When the database fails.
-pub async fn announce(app: &App) -> Result<(), ApiError> {
+pub async fn announce(app: &App) -> Result<(), DbErr> {
     if staff::has_superuser(&app.db).await? {
         return Ok(());
     }

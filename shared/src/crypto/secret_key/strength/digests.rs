@@ -8,10 +8,10 @@ use ring::digest::{
 
 use super::known;
 
-/// 13,000 frequent passwords, English words and first names, one a line. See `api/data/README.md` for its sources.
+/// 13,000 frequent passwords, English words and first names, one per line. See `api/data/README.md` for its sources.
 const WORDS: &str = include_str!("../../../../data/common-words.txt");
 
-/// Texts after a word.
+/// Suffixes of words.
 const SUFFIXES: [&str; 12] = [
     "", "!", "1", "12", "123", "2020", "2021", "2022", "2023", "2024", "2025", "2026",
 ];
@@ -79,7 +79,7 @@ const TERMS: [&str; 56] = [
 /// Texts between the terms of a pair.
 const SEPARATORS: [&str; 4] = ["", " ", "-", "_"];
 
-/// Well-known texts that are no pair of terms.
+/// Well-known texts other than pairs of terms.
 const TEXTS: [&str; 9] = [
     "",
     "correct horse battery staple",
@@ -96,7 +96,7 @@ const TEXTS: [&str; 9] = [
 const MD5_OUTPUT_LEN: usize = 16;
 
 /// Returns whether a decoded key is a digest of such a text, also with the line end that `echo` appends. The length of the key
-/// tells the function, so each text is hashed once.
+/// selects the algorithm, so that each text is hashed once.
 pub(super) fn is_known(decoded: &[u8]) -> bool {
     let of = |algorithm: &'static Algorithm| {
         any_text(|text| digest::digest(algorithm, text).as_ref() == decoded)
@@ -124,7 +124,7 @@ fn any_text(mut matches: impl FnMut(&[u8]) -> bool) -> bool {
     any_other_text(&mut matches) || any_pair(&mut matches) || any_word(&mut matches)
 }
 
-/// Passes on each word with each suffix, also with a capital letter or in capital letters.
+/// Tests each word with each suffix, also with a capital letter or in capital letters.
 fn any_word(matches: &mut impl FnMut(&[&str]) -> bool) -> bool {
     let mut words = WORDS.lines().chain(TERMS).chain(known::words());
     words.any(|word| {
@@ -145,7 +145,7 @@ fn any_pair(matches: &mut impl FnMut(&[&str]) -> bool) -> bool {
     })
 }
 
-/// Passes on the other texts, keyboard rows, and one or two characters.
+/// Tests the other texts, keyboard rows, and one or two characters.
 fn any_other_text(matches: &mut impl FnMut(&[&str]) -> bool) -> bool {
     let characters = || ('0'..='9').chain('a'..='z').map(String::from);
     TEXTS.iter().any(|text| matches(&[text]))

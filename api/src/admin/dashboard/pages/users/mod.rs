@@ -121,7 +121,7 @@ impl Page {
             status: query.status.clone(),
             tabs: filters::tabs(view.t, query, &counts),
             filters: filters::selects(view.t, query, &counts),
-            filter_count: filters::chips(view.t, &query.with("q", "")).len(),
+            filter_count: results.chips.len() - usize::from(!query.q.trim().is_empty()),
             sort_options: filters::sort_options(view.t, query),
             results,
             v: view.clone(),
