@@ -158,7 +158,7 @@ texts! {
     remove_picture: "Remove picture" | "إزالة الصورة";
     profile: "Profile" | "الملف الشخصي";
     activated_help: "The owner can log in. Activation sends the owner a mail." | "يستطيع صاحب الحساب الدخول، وتصله رسالة عند التفعيل.";
-    active_help: "Untick to deactivate the account and end its sessions." | "أزل العلامة لتعطيل الحساب وإنهاء جلساته.";
+    active_help: "Switch off to deactivate the account and end its sessions." | "أوقفه لتعطيل الحساب وإنهاء جلساته.";
     unsaved_changes: "You have unsaved changes." | "لديك تغييرات غير محفوظة.";
     leave_unsaved: "Leave this page and lose your changes?" | "هل تريد مغادرة الصفحة وفقدان تغييراتك؟";
     permissions: "Permissions" | "الصلاحيات";
