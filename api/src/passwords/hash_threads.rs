@@ -3,7 +3,7 @@
 //! A hash needs 19 MiB. A new allocation for each hash, on any thread of the runtime, would make the kernel clear every page and
 //! would leave the memory in the heap of every thread.
 //!
-//! [`PasswordHasher`](super::PasswordHasher) bounds the number of passwords that wait for a thread.
+//! [`PasswordHasher`](super::hasher::PasswordHasher) bounds the number of passwords that wait for a thread.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
