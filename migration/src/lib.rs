@@ -21,6 +21,7 @@ mod m0006_users_search;
 mod m0007_write_checks;
 mod m0008_data_keys;
 mod m0009_signing_keys;
+mod m0010_export_permission;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those that the database lacks.
 #[derive(Debug)]
@@ -39,6 +40,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0007_write_checks::Migration),
             Box::new(m0008_data_keys::Migration),
             Box::new(m0009_signing_keys::Migration),
+            Box::new(m0010_export_permission::Migration),
         ]
     }
 }

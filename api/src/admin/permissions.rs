@@ -47,6 +47,8 @@ requirements! {
     ChangeUsers: Some(Permission::ChangeUsers);
     /// [`Permission::DeleteUsers`]
     DeleteUsers: Some(Permission::DeleteUsers);
+    /// [`Permission::ExportUsers`]
+    ExportUsers: Some(Permission::ExportUsers);
     /// [`Permission::Mails`]
     Mails: Some(Permission::Mails);
     /// [`Permission::Audit`]

@@ -15,6 +15,8 @@ pub enum Permission {
     ChangeUsers,
     /// Delete accounts other than those of staff.
     DeleteUsers,
+    /// Export accounts as CSV.
+    ExportUsers,
     /// View mails, retry them and cancel them.
     Mails,
     /// Read the audit log.
@@ -23,13 +25,22 @@ pub enum Permission {
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::ViewUsers,
         Self::ChangeUsers,
         Self::DeleteUsers,
+        Self::ExportUsers,
         Self::Mails,
         Self::Audit,
     ];
+
+    /// Returns whether the permission includes [`Permission::ViewUsers`].
+    fn includes_view(self) -> bool {
+        matches!(
+            self,
+            Self::ChangeUsers | Self::DeleteUsers | Self::ExportUsers
+        )
+    }
 
     /// Returns the name in rows and in the API.
     #[must_use]
@@ -38,6 +49,7 @@ impl Permission {
             Self::ViewUsers => "view_users",
             Self::ChangeUsers => "change_users",
             Self::DeleteUsers => "delete_users",
+            Self::ExportUsers => "export_users",
             Self::Mails => "mails",
             Self::Audit => "audit",
         }
@@ -54,13 +66,14 @@ impl FromStr for Permission {
             .ok_or_else(|| {
                 Invalid::new(
                     "choice",
-                    "Some of view_users, change_users, delete_users, mails, audit.",
+                    "Some of view_users, change_users, delete_users, export_users, mails, audit.",
                 )
             })
     }
 }
 
-/// The permissions of an account. Written as names with commas between them, in a fixed order and without repetition.
+/// The permissions of an account. Written as names with commas between them, in a fixed order and without repetition. Unknown names
+/// are skipped: a newer version of the program may have written them.
 #[derive(Clone, Debug, Default, PartialEq, Eq, DeriveValueType)]
 #[sea_orm(value_type = "String")]
 pub struct Permissions(Vec<Permission>);
@@ -89,10 +102,7 @@ impl FromIterator<Permission> for Permissions {
         let mut permissions: Vec<_> = permissions.into_iter().collect();
         permissions.sort_unstable();
         permissions.dedup();
-        // To change or delete accounts, staff have to view them.
-        if permissions.contains(&Permission::ChangeUsers)
-            || permissions.contains(&Permission::DeleteUsers)
-        {
+        if permissions.iter().any(|it| it.includes_view()) {
             permissions.insert(0, Permission::ViewUsers);
             permissions.dedup();
         }
@@ -105,9 +115,8 @@ impl FromStr for Permissions {
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
         text.split(',')
-            .map(str::trim)
-            .filter(|name| !name.is_empty())
-            .map(str::parse)
+            .filter_map(|name| name.trim().parse().ok())
+            .map(Ok)
             .collect()
     }
 }
@@ -127,13 +136,22 @@ mod tests {
         let some: Permissions = "audit, change_users,audit".parse().unwrap();
         assert_eq!(some.to_string(), "view_users,change_users,audit");
         assert_eq!("".parse(), Ok(Permissions::default()));
-        assert!("audit,everything".parse::<Permissions>().is_err());
+    }
+
+    /// Programs of two versions share a database during an upgrade.
+    #[test]
+    fn unknown_permission_in_row_is_skipped() {
+        let some: Permissions = "audit,everything".parse().unwrap();
+        assert_eq!(some.to_string(), "audit");
+        assert!("everything".parse::<Permission>().is_err());
     }
 
     #[test]
-    fn delete_permission_includes_view_permission() {
-        let some: Permissions = "delete_users".parse().unwrap();
-        assert!(some.contains(Permission::ViewUsers));
-        assert!(!some.contains(Permission::ChangeUsers));
+    fn permission_on_users_includes_view_permission() {
+        for name in ["change_users", "delete_users", "export_users"] {
+            let some: Permissions = name.parse().unwrap();
+            assert_eq!(some.to_string(), format!("view_users,{name}"));
+        }
+        assert_eq!("audit".parse::<Permissions>().unwrap().to_string(), "audit");
     }
 }

@@ -60,6 +60,11 @@ impl CurrentAdmin {
     }
 
     #[must_use]
+    pub fn can_export_users(&self) -> bool {
+        self.0.has_permission(Permission::ExportUsers)
+    }
+
+    #[must_use]
     pub fn can_view_mails(&self) -> bool {
         self.0.has_permission(Permission::Mails)
     }

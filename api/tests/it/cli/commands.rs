@@ -106,6 +106,28 @@ async fn serve_without_schema_names_the_migrate_command() {
     }
 }
 
+/// An upgrade from a version without the permission to export keeps what staff may do.
+#[tokio::test]
+async fn migrate_grants_export_to_staff_who_view_users() {
+    use sea_orm::ConnectionTrait as _;
+    let app = TestApp::new().await;
+    app.create_staff("viewer@example.com", "view_users,audit")
+        .await;
+    app.create_staff("auditor@example.com", "audit").await;
+    let step = "DELETE FROM seaql_migrations WHERE version = 'm0010_export_permission'";
+    app.database.db.execute_unprepared(step).await.unwrap();
+
+    let output = run(&app, &["migrate"], 0).await;
+
+    contains_all(&output, &["Applied 1 migration(s)"]);
+    let permissions = async |email| app.user(email).await.permissions.to_string();
+    assert_eq!(
+        permissions("viewer@example.com").await,
+        "view_users,export_users,audit"
+    );
+    assert_eq!(permissions("auditor@example.com").await, "audit");
+}
+
 /// During a rolling upgrade, an old process can restart on the schema of the new version.
 #[tokio::test]
 async fn serve_with_newer_schema_starts() {

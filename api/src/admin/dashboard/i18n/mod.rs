@@ -111,6 +111,7 @@ impl Texts {
             Permission::ViewUsers => self.permission_view_users,
             Permission::ChangeUsers => self.permission_change_users,
             Permission::DeleteUsers => self.permission_delete_users,
+            Permission::ExportUsers => self.permission_export_users,
             Permission::Mails => self.permission_mails,
             Permission::Audit => self.permission_audit,
         }

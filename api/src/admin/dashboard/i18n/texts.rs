@@ -227,6 +227,7 @@ texts! {
     permission_view_users: "View users" | "عرض المستخدمين";
     permission_change_users: "Change users" | "تعديل المستخدمين";
     permission_delete_users: "Delete users" | "حذف المستخدمين";
+    permission_export_users: "Export users (CSV)" | "تصدير المستخدمين (CSV)";
     permission_mails: "Manage mails" | "إدارة الرسائل";
     permission_audit: "View the audit log" | "عرض سجل التدقيق";
 

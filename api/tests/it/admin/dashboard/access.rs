@@ -118,6 +118,17 @@ async fn page_without_permission_returns_403() {
                 "/admin/",
                 "/admin/users/",
                 "/admin/users/1/",
+                "/admin/resets/",
+                "/admin/limits/",
+                "/admin/account/",
+            ],
+        ),
+        (
+            "export_users",
+            vec![
+                "/admin/",
+                "/admin/users/",
+                "/admin/users/1/",
                 "/admin/users/export/",
                 "/admin/resets/",
                 "/admin/limits/",
@@ -242,6 +253,13 @@ async fn pages_show_only_permitted_links_and_buttons() {
     let html = staff.get_html(&format!("/admin/users/{id}/")).await;
     assert_contains(&html, "Locked out");
     assert_not_contains(&html, "limits/release");
+    app.create_staff("exporter@example.com", "export_users")
+        .await;
+    let exporter = Dashboard::signed_in(&app, "exporter@example.com").await;
+    for (dashboard, may_export) in [(&staff, false), (&exporter, true)] {
+        let html = dashboard.get_html("/admin/users/").await;
+        assert_eq!(html.contains("/admin/users/export/"), may_export);
+    }
     app.create_staff("mailer@example.com", "mails").await;
     let mailer = Dashboard::signed_in(&app, "mailer@example.com").await;
     let newest = newest_mail(&app).await;

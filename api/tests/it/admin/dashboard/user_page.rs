@@ -136,6 +136,24 @@ async fn user_form_changes_every_field_without_logging_values() {
     assert_eq!(app.pictures().len(), 0);
 }
 
+/// A4: superusers grant and withdraw the permission to export on the form of an account.
+#[tokio::test]
+async fn user_form_grants_and_withdraws_export_permission() {
+    let app = TestApp::new().await;
+    let root = Dashboard::superuser(&app).await;
+    app.create_staff("staff@example.com", "view_users").await;
+    let staff = Dashboard::signed_in(&app, "staff@example.com").await;
+    for (checked, status) in [("on", 200), ("", 403)] {
+        let permissions = [("view_users", "on"), ("export_users", checked)];
+        let page = edit(&root, &app, "staff@example.com", &permissions).await;
+        assert_eq!(page.status, 303, "{page:?}");
+        assert_eq!(staff.get("/admin/users/export/").await.status, status);
+    }
+    let id = app.user("staff@example.com").await.id;
+    let html = root.get_html(&format!("/admin/users/{id}/")).await;
+    assert_contains(&html, "Export users (CSV)");
+}
+
 /// An invalid form names each field and keeps the input.
 #[tokio::test]
 async fn user_form_invalid_field_keeps_input() {

@@ -17,7 +17,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::admin::{
     dashboard::pages::users::UserListQuery,
-    permissions::{Permit, ViewUsers},
+    permissions::{ExportUsers, Permit},
 };
 use crate::{app_state::App, http::error::ApiError};
 
@@ -44,7 +44,7 @@ const COLUMNS: [&str; 13] = [
 #[handler]
 pub async fn export(
     Data(app): Data<&App>,
-    admin: Permit<ViewUsers>,
+    admin: Permit<ExportUsers>,
     Query(query): Query<UserListQuery>,
 ) -> poem::Result<Response> {
     let (app, filter, sort) = (app.clone(), query.filter(app), query.sort());
