@@ -1,38 +1,16 @@
-//! The forms in which a server may repeat a text: other letter case or width, escaped characters, base64.
+//! The forms in which a server may repeat a text: other letter case or width, escaped characters, base64 and other encodings.
 
 use std::ops::Range;
 
-use base64::{
-    Engine as _, alphabet,
-    engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
-};
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::transport::redaction::is_invisible;
-
-/// The characters that start an escape of two hexadecimal digits: percent-encoding (RFC 3986, 2.1), quoted-printable
-/// (RFC 2045, 6.7) and xtext (RFC 3461, 4).
-const ESCAPES: [u8; 3] = [b'%', b'=', b'+'];
-
-/// The length of an escape, in bytes.
-const ESCAPE_BYTES: usize = 3;
-
-/// The shortest text to search for in decoded base64, in bytes. Shorter texts would match by chance.
-const MIN_ENCODED_BYTES: usize = 4;
-
-/// Decodes base64 with or without padding, also if it is truncated.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_decode_allow_trailing_bits(true)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// The folded characters of a text, each with the range of bytes that it comes from.
 pub(super) type View = Vec<(char, Range<usize>)>;
 
 /// Returns a text in the form that [`View`]s compare: NFKC, in lower case, without invisible characters.
-pub(super) fn folded(text: &str) -> String {
+pub(super) fn folded(text: &str) -> Vec<char> {
     text.chars().flat_map(fold).collect()
 }
 
@@ -44,92 +22,216 @@ fn fold(c: char) -> impl Iterator<Item = char> {
 /// Returns the text itself, and the text with the escapes of each kind decoded.
 pub(super) fn views(text: &str) -> Vec<View> {
     let unescaped = ESCAPES
-        .into_iter()
-        .filter(|escape| text.as_bytes().contains(escape))
-        .map(|escape| unescaped(text, escape));
-    std::iter::once(literal(text, 0)).chain(unescaped).collect()
+        .iter()
+        .filter(|escape| text.contains(escape.prefix))
+        .map(|escape| Bytes::unescaped(text, |rest| escape.parse(rest)).view());
+    let literal = Bytes::unescaped(text, |_| None).view();
+    std::iter::once(literal).chain(unescaped).collect()
 }
 
-fn literal(text: &str, start: usize) -> View {
-    text.char_indices()
-        .flat_map(|(offset, c)| {
-            let start = start + offset;
-            fold(c).map(move |folded| (folded, start..start + c.len_utf8()))
+/// Returns the encoded texts (RFC 4648) in which `find` finds something, whatever characters separate those of the encoding. An
+/// encoded text may begin anywhere, so decoding starts at each of the first characters.
+pub(super) fn encoded_spans(
+    text: &str,
+    find: impl Fn(&View) -> Vec<Range<usize>>,
+) -> Vec<Range<usize>> {
+    ENCODINGS
+        .iter()
+        .flat_map(|encoding| {
+            (0..encoding.group).map(|skipped| encoding.decode(text, skipped).view())
         })
+        .flat_map(|view| find(&view))
+        .map(|span| extended(text, span))
         .collect()
 }
 
-fn unescaped(text: &str, escape: u8) -> View {
-    let (mut view, mut position) = (View::new(), 0);
-    while position < text.len() {
-        let bytes = escaped_bytes(&text.as_bytes()[position..], escape);
-        if bytes.is_empty() {
-            let length = text[position..].chars().next().map_or(1, char::len_utf8);
-            view.extend(literal(&text[position..position + length], position));
-            position += length;
+/// Extends a range to all of the encoded text that it is a part of.
+fn extended(text: &str, span: Range<usize>) -> Range<usize> {
+    let is_encoded = |c: char| base64_value(c).is_some();
+    let before = text[..span.start].trim_end_matches(is_encoded);
+    let after = text[span.end..].trim_start_matches(is_encoded);
+    before.len()..text.len() - after.trim_start_matches('=').len()
+}
+
+/// Decoded bytes, each with the range of bytes of the text that it comes from.
+#[derive(Default)]
+struct Bytes {
+    bytes: Vec<u8>,
+    sources: Vec<Range<usize>>,
+}
+
+impl Bytes {
+    fn push(&mut self, byte: u8, source: Range<usize>) {
+        self.bytes.push(byte);
+        self.sources.push(source);
+    }
+
+    /// Decodes the escapes that `parse` finds at the beginning of the rest of a text.
+    fn unescaped(text: &str, parse: impl Fn(&str) -> Option<(Vec<u8>, usize)>) -> Self {
+        let (mut decoded, mut start) = (Self::default(), 0);
+        while let Some(c) = text[start..].chars().next() {
+            let (bytes, length) =
+                parse(&text[start..]).unwrap_or_else(|| (c.to_string().into_bytes(), c.len_utf8()));
+            for byte in bytes {
+                decoded.push(byte, start..start + length);
+            }
+            start += length;
+        }
+        decoded
+    }
+
+    /// Returns the characters of the bytes. Skips bytes that are not UTF-8.
+    fn view(&self) -> View {
+        let (mut view, mut start) = (View::new(), 0);
+        for chunk in self.bytes.utf8_chunks() {
+            for (offset, c) in chunk.valid().char_indices() {
+                let sources = &self.sources[start + offset..start + offset + c.len_utf8()];
+                let range = sources[0].start..sources[sources.len() - 1].end;
+                view.extend(fold(c).map(|folded| (folded, range.clone())));
+            }
+            start += chunk.valid().len() + chunk.invalid().len();
+        }
+        view
+    }
+}
+
+/// A way to write a character as a number.
+struct Escape {
+    prefix: &'static str,
+    radix: u32,
+    /// The number of digits, or the maximum if `end` follows.
+    digits: usize,
+    end: &'static str,
+    /// Whether the number is a byte of UTF-8, not a code point.
+    is_byte: bool,
+}
+
+/// Percent-encoding (RFC 3986, 2.1), quoted-printable (RFC 2045, 6.7), xtext (RFC 3461, 4), the escapes of programming languages,
+/// and the character references of HTML.
+const ESCAPES: [Escape; 7] = [
+    Escape::byte("%"),
+    Escape::byte("="),
+    Escape::byte("+"),
+    Escape::byte("\\x"),
+    Escape::code_point("\\u", 16, 4, ""),
+    Escape::code_point("&#", 10, 7, ";"),
+    Escape::code_point("&#x", 16, 6, ";"),
+];
+
+impl Escape {
+    const fn byte(prefix: &'static str) -> Self {
+        Self {
+            prefix,
+            radix: 16,
+            digits: 2,
+            end: "",
+            is_byte: true,
+        }
+    }
+
+    const fn code_point(
+        prefix: &'static str,
+        radix: u32,
+        digits: usize,
+        end: &'static str,
+    ) -> Self {
+        Self {
+            prefix,
+            radix,
+            digits,
+            end,
+            is_byte: false,
+        }
+    }
+
+    /// Returns the UTF-8 that the escape at the beginning of a text stands for, and the length of the escape.
+    fn parse(&self, text: &str) -> Option<(Vec<u8>, usize)> {
+        let rest = text.strip_prefix(self.prefix)?;
+        let is_digit = |byte: &u8| char::from(*byte).is_digit(self.radix);
+        let digits = rest.bytes().take(self.digits).take_while(is_digit).count();
+        let is_complete = digits == self.digits || !self.end.is_empty();
+        if !is_complete || !rest[digits..].starts_with(self.end) {
+            return None;
+        }
+        let value = u32::from_str_radix(&rest[..digits], self.radix).ok()?;
+        let bytes = if self.is_byte {
+            vec![u8::try_from(value).ok()?]
         } else {
-            view.extend(decoded(&bytes, position));
-            position += bytes.len() * ESCAPE_BYTES;
-        }
+            char::from_u32(value)?.to_string().into_bytes()
+        };
+        Some((bytes, self.prefix.len() + digits + self.end.len()))
     }
-    view
 }
 
-/// Returns the bytes that the escapes at the beginning of a text encode.
-fn escaped_bytes(text: &[u8], escape: u8) -> Vec<u8> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|value| u8::try_from(value).ok())
-    };
-    text.chunks_exact(ESCAPE_BYTES)
-        .map_while(|chunk| match *chunk {
-            [first, high, low] if first == escape => Some(digit(high)? << 4 | digit(low)?),
-            _ => None,
-        })
-        .collect()
+/// An encoding of bytes by characters that stand for some bits each.
+struct Encoding {
+    bits: u32,
+    /// The number of characters that stand for whole bytes.
+    group: usize,
+    value: fn(char) -> Option<u32>,
 }
 
-/// Returns the characters of bytes whose escapes begin at `start`. Skips bytes that are not UTF-8.
-fn decoded(bytes: &[u8], start: usize) -> View {
-    let (mut view, mut offset) = (View::new(), 0);
-    for chunk in bytes.utf8_chunks() {
-        for (c, within) in literal(chunk.valid(), offset) {
-            let range = start + within.start * ESCAPE_BYTES..start + within.end * ESCAPE_BYTES;
-            view.push((c, range));
+/// Base64, standard and URL-safe, base32, and hexadecimal digits (RFC 4648, 4 to 8).
+const ENCODINGS: [Encoding; 3] = [
+    Encoding {
+        bits: 6,
+        group: 4,
+        value: base64_value,
+    },
+    Encoding {
+        bits: 5,
+        group: 8,
+        value: base32_value,
+    },
+    Encoding {
+        bits: 4,
+        group: 2,
+        value: |c| c.to_digit(16),
+    },
+];
+
+impl Encoding {
+    /// Decodes the characters of the encoding in a text, after the first of them.
+    fn decode(&self, text: &str, skipped: usize) -> Bytes {
+        let mut decoded = Bytes::default();
+        // The bits that are no whole byte yet, their number, and where their first character begins.
+        let (mut bits, mut count, mut start) = (0_u32, 0, 0);
+        let digits = text
+            .char_indices()
+            .filter_map(|(offset, c)| Some((offset..offset + c.len_utf8(), (self.value)(c)?)));
+        for (range, value) in digits.skip(skipped) {
+            if count == 0 {
+                start = range.start;
+            }
+            bits = bits << self.bits | value;
+            count += self.bits;
+            if count >= u8::BITS {
+                count -= u8::BITS;
+                decoded.push(bits.wrapping_shr(count).to_le_bytes()[0], start..range.end);
+                bits &= (1 << count) - 1;
+                start = range.start;
+            }
         }
-        offset += chunk.valid().len() + chunk.invalid().len();
+        decoded
     }
-    view
 }
 
-/// Returns the ranges of base64, standard or URL-safe, that contain one of the folded texts.
-pub(super) fn encoded_spans(text: &str, needles: &[String]) -> Vec<Range<usize>> {
-    let is_base64 = |c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_');
-    let (mut spans, mut start) = (Vec::new(), 0);
-    for run in text.split(|c| !is_base64(c)) {
-        if base64_contains(run, needles) {
-            let end = start + run.len();
-            let padding = text[end..].bytes().take_while(|byte| *byte == b'=').count();
-            spans.push(start..end + padding);
-        }
-        start += run.len();
-        start += text[start..].chars().next().map_or(0, char::len_utf8);
+fn base64_value(c: char) -> Option<u32> {
+    let c32 = u32::from(c);
+    match c {
+        'A'..='Z' => Some(c32 - u32::from('A')),
+        'a'..='z' => Some(c32 - u32::from('a') + 26),
+        '0'..='9' => Some(c32 - u32::from('0') + 52),
+        '+' | '-' => Some(62),
+        '/' | '_' => Some(63),
+        _ => None,
     }
-    spans
 }
 
-/// Returns whether a run of base64 characters contains one of the texts. The base64 may directly follow other characters of the
-/// alphabet, so decoding starts at each of the first four.
-fn base64_contains(run: &str, needles: &[String]) -> bool {
-    let run = run.replace('-', "+").replace('_', "/");
-    (0..4).filter_map(|start| run.get(start..)).any(|run| {
-        // A single last character encodes less than a byte.
-        let length = run.len() - usize::from(run.len() % 4 == 1);
-        let bytes = BASE64.decode(&run[..length]).unwrap_or_default();
-        let text = folded(&String::from_utf8_lossy(&bytes));
-        let is_there =
-            |needle: &&String| needle.len() >= MIN_ENCODED_BYTES && text.contains(needle.as_str());
-        needles.iter().any(|needle| is_there(&needle))
-    })
+fn base32_value(c: char) -> Option<u32> {
+    match c.to_ascii_lowercase() {
+        letter @ 'a'..='z' => Some(u32::from(letter) - u32::from('a')),
+        digit @ '2'..='7' => Some(u32::from(digit) - u32::from('2') + 26),
+        _ => None,
+    }
 }

@@ -6,23 +6,27 @@ use latchkey_shared::types::decimal;
 
 mod forms;
 
-use crate::transport::redaction::forms::{View, encoded_spans, views};
+use crate::transport::redaction::forms::{View, encoded_spans, folded, views};
 
 /// The maximum length of a stored text, in characters.
 const MAX_CHARS: usize = 300;
+/// The maximum length of a text to redact, in bytes, which bounds the time that it takes. The rest is dropped.
+const MAX_BYTES: usize = 4096;
 /// Replaces redacted text.
 const HIDDEN: &str = "…";
 /// Names shorter than this, in characters, are redacted only as whole words.
 const SHORT_NAME: usize = 4;
+/// A part of a secret is redacted from this length, in characters. Shorter parts occur in ordinary words.
+const SECRET_PART: usize = 4;
 
 /// Hides a code: its digits in any script, escaped or not, with any characters but letters between them. Also hides every other
 /// run of as many digits, separated by spaces and dashes or not.
 pub(crate) fn hide_code(text: &str, code: &str) -> String {
+    let text = beginning(text);
     let digits: Vec<_> = code.chars().filter_map(decimal::value).collect();
-    let spans = views(text)
-        .iter()
-        .flat_map(|view| digit_spans(view, &digits))
-        .collect();
+    let find = |view: &View| digit_spans(view, &digits);
+    let mut spans: Vec<_> = views(text).iter().flat_map(find).collect();
+    spans.extend(encoded_spans(text, find));
     hide_long_numbers(&hide(text, spans), digits.len())
 }
 
@@ -68,21 +72,38 @@ fn digit_spans(view: &View, digits: &[u32]) -> Vec<Range<usize>> {
     .collect()
 }
 
-/// Hides secrets in any letter case, escaped (`%40`) or in base64. Also hides every word that names a person: one that
-/// contains an `@` or one of `names` (the local part of an address, a login). Replaces control and invisible characters by
-/// spaces.
+/// Hides secrets and parts of them in any letter case, with or without characters between theirs, escaped (`%40`) or encoded
+/// (base64). Also hides every word that names a person: one that contains an `@` or one of `names` (the local part of an address,
+/// a login). Replaces control and invisible characters by spaces.
 pub(crate) fn redact(text: &str, secrets: &[String], names: &[&str]) -> String {
-    let needles: Vec<_> = secrets.iter().map(|secret| forms::folded(secret)).collect();
+    let text = beginning(text);
+    let views = views(text);
     let mut spans = Vec::new();
-    for view in views(text) {
-        for needle in needles.iter().filter(|needle| !needle.is_empty()) {
-            spans.extend(text_spans(&view, needle));
-        }
+    for secret in secrets.iter().map(|secret| folded(secret)) {
+        let letters: Vec<_> = secret
+            .iter()
+            .copied()
+            .filter(|c| c.is_alphanumeric())
+            .collect();
+        let find_letters = |view: &View| {
+            let view: View = view
+                .iter()
+                .filter(|(c, _)| c.is_alphanumeric())
+                .cloned()
+                .collect();
+            part_spans(&view, &letters, SECRET_PART)
+        };
+        let find = |view: &View| part_spans(view, &secret, SECRET_PART.min(secret.len()));
+        spans.extend(views.iter().flat_map(find));
+        spans.extend(views.iter().flat_map(find_letters));
+        spans.extend(encoded_spans(text, find_letters));
     }
-    let is_long = |name: &&&str| name.chars().count() >= SHORT_NAME;
-    let long_names = names.iter().filter(is_long).map(|name| forms::folded(name));
-    let encoded: Vec<_> = needles.iter().cloned().chain(long_names).collect();
-    spans.extend(encoded_spans(text, &encoded));
+    let names_folded = names.iter().map(|name| folded(name));
+    for name in names_folded.filter(|name| name.len() >= SHORT_NAME) {
+        spans.extend(encoded_spans(text, |view| {
+            part_spans(view, &name, name.len())
+        }));
+    }
     let text: String = hide(text, spans)
         .chars()
         .map(|c| if is_invisible(c) { ' ' } else { c })
@@ -100,17 +121,27 @@ pub(crate) fn redact(text: &str, secrets: &[String], names: &[&str]) -> String {
     words.join(" ")
 }
 
+fn beginning(text: &str) -> &str {
+    &text[..text.floor_char_boundary(MAX_BYTES)]
+}
+
 /// Truncates a redacted text. Truncating before redaction could leave an unrecognized part of a secret.
 pub(crate) fn shorten(text: &str) -> String {
     text.chars().take(MAX_CHARS).collect()
 }
 
-/// Returns where a view contains a folded text.
-fn text_spans(view: &View, needle: &str) -> Vec<Range<usize>> {
-    let needle: Vec<_> = needle.chars().collect();
-    view.windows(needle.len())
-        .filter(|window| window.iter().map(|(c, _)| c).eq(&needle))
-        .map(|window| window[0].1.start..window[window.len() - 1].1.end)
+/// Returns where a view contains `length` characters of a folded text that follow each other.
+fn part_spans(view: &View, text: &[char], length: usize) -> Vec<Range<usize>> {
+    if length == 0 {
+        return Vec::new();
+    }
+    let is_part = |window: &&[(char, Range<usize>)]| {
+        let is_same = |part: &[char]| window.iter().map(|(c, _)| c).eq(part);
+        text.windows(length).any(is_same)
+    };
+    view.windows(length)
+        .filter(is_part)
+        .map(|window| window[0].1.start..window[length - 1].1.end)
         .collect()
 }
 
@@ -134,10 +165,13 @@ fn names_person(word: &str, names: &[&str]) -> bool {
         let word: String = view.iter().map(|(c, _)| c).collect();
         let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
         word.contains('@')
-            || names.iter().map(|name| forms::folded(name)).any(|name| {
-                let is_short = name.chars().count() < SHORT_NAME;
-                bare == name || (!is_short && word.contains(&name))
-            })
+            || names
+                .iter()
+                .map(|name| String::from_iter(folded(name)))
+                .any(|name| {
+                    let is_short = name.chars().count() < SHORT_NAME;
+                    bare == name || (!is_short && word.contains(&name))
+                })
     })
 }
 
@@ -254,6 +288,63 @@ mod tests {
         assert_eq!(redact(words, &secrets, &["relay-user"]), words);
     }
 
+    /// R3
+    #[test]
+    fn parts_of_secrets_are_hidden() {
+        let secrets = ["Velvet/sécret%41".to_owned(), "845495".to_owned()];
+        let whole = BASE64_STANDARD.encode("\0relay-user\0Velvet/sécret%41");
+        let subject = BASE64_STANDARD.encode("845495 is your code");
+        let spaced: Vec<_> = subject
+            .as_bytes()
+            .chunks(4)
+            .map(|chunk| String::from_utf8_lossy(chunk))
+            .collect();
+        for form in [
+            "Velvet/sécret%4".to_owned(),
+            "elvet/sécret".to_owned(),
+            "Velv et/s écr et%41".to_owned(),
+            "Vel...vet...séc...ret".to_owned(),
+            "8454".to_owned(),
+            whole[6..].to_owned(),
+            whole[..whole.len() - 7].to_owned(),
+            format!("{}...{}", &whole[..17], &whole[17..]),
+            format!("{}\n {}", &whole[..22], &whole[22..]),
+            subject[..7].to_owned(),
+            "38 34 35 34 39 35".to_owned(),
+            "383435343935".to_owned(),
+            "&#56;&#52;&#53;&#52;&#57;&#53;".to_owned(),
+            "\\x38\\x34\\x35\\x34\\x39\\x35".to_owned(),
+            "\\u0038\\u0034\\u0035\\u0034\\u0039\\u0035".to_owned(),
+            "HA2DKNBZGU======".to_owned(),
+        ] {
+            let redacted = redact(&format!("no '{form}' here"), &secrets, &[]);
+            assert_eq!(redacted, "no '…' here", "{form}");
+        }
+        for separator in [" ", "\n ", "..."] {
+            let redacted = redact(&spaced.join(separator), &secrets, &[]);
+            // " is your code" remains.
+            let left = ["…", "IGlz", "IHlv", "dXIg", "Y29k", "ZQ=="];
+            assert_eq!(redacted, left.join(separator).replace("\n ", " "));
+        }
+    }
+
+    #[test]
+    fn words_of_servers_are_kept() {
+        let secrets = [
+            "Velvet/sécret%41".to_owned(),
+            BASE64_STANDARD.encode("\0relay-user\0Velvet/sécret%41"),
+            "845495".to_owned(),
+        ];
+        for words in [
+            "5.7.8 Username and Password not accepted. For more information, go to https://support.google.com/mail/?p=BadCredentials af79cd13be357 - gsmtp",
+            "5.7.57 Client not authenticated to send mail. [AM0PR10CA0007.EURPRD10.PROD.OUTLOOK.COM 2026-11-29T12:53:27.123Z 08DE2F0A]",
+            "4.7.1 Greylisted, try again in 00:05:00",
+            "Service unavailable, client host [203.0.113.7] blocked using zen.spamhaus.org",
+        ] {
+            assert_eq!(redact(words, &secrets, &["relay-user"]), words);
+        }
+    }
+
     #[test]
     fn names_are_hidden_escaped_and_in_base64() {
         let names = ["lovelace"];
@@ -279,5 +370,7 @@ mod tests {
         let redacted = shorten(&redact(&text, &secrets, &[]));
         assert!(redacted.starts_with("a [31m … xxx"), "{redacted}");
         assert_eq!(redacted.chars().count(), MAX_CHARS);
+        let long = redact(&format!("a{}", "é".repeat(MAX_BYTES)), &[], &[]);
+        assert_eq!(long.len(), MAX_BYTES - 1);
     }
 }
