@@ -151,7 +151,7 @@ impl MetricsEndpoint {
 
     async fn probe_smtp(&self) -> Result<(), Refusal> {
         let probed = self.delivery.transport().probe().await;
-        probed.map_err(|error| Refusal {
+        probed.map(drop).map_err(|error| Refusal {
             dependency: "SMTP",
             cause: error.to_string(),
             diagnosis: Diagnosis {

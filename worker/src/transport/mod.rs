@@ -78,12 +78,13 @@ impl Transport {
         }
     }
 
-    /// Checks that mails could be sent now, without sending one.
-    pub async fn probe(&self) -> Result<(), SendError> {
+    /// Checks that mails could be sent now, without sending one. Returns whether the connection to the SMTP server was encrypted.
+    pub async fn probe(&self) -> Result<bool, SendError> {
         match self {
             Self::Smtp(server) => server.probe().await,
             Self::Folder(folder) => check_writable(folder)
                 .await
+                .map(|()| false)
                 .map_err(|error| SendError::unreachable(format!("MAIL_DIR: {error}"))),
         }
     }

@@ -30,6 +30,20 @@ async fn doctor_healthy_installation_warns_only_about_redis_persistence() {
     assert!(app.sink.mails().is_empty());
 }
 
+/// Without a login, STARTTLS is used only if the server offers it.
+#[tokio::test]
+async fn doctor_says_that_mails_are_sent_without_tls() {
+    let mut app = TestApp::new().await;
+    let url = format!("{}?tls=opportunistic", app.sink.url());
+    app.set("SMTP_URL", &url);
+
+    let (code, text) = app.process(&["doctor"]).output().await;
+
+    assert_eq!(code, Some(0), "{text}");
+    let line = "without TLS, because the server does not offer STARTTLS";
+    assert!(text.contains(line), "{text}");
+}
+
 /// SMTP is down and the database is not migrated. `--json` writes one object a line.
 #[tokio::test]
 async fn doctor_names_each_failure_with_remedy() {

@@ -14,23 +14,25 @@ use crate::{
 
 /// Connects to the SMTP server, or writes a file to `MAIL_DIR`.
 pub(super) async fn check_destination(config: &Config, report: &mut Report) {
-    let (success, remedy) = match &config.destination {
-        MailDestination::Folder(folder) => (
-            format!("mails are written to MAIL_DIR, {}", folder.display()),
-            "make the folder writable for the worker, or set SMTP_URL",
-        ),
-        MailDestination::Smtp(server) => (
-            describe(server),
-            "check host, port, tls=, user and password in SMTP_URL; for a private certificate set SMTP_CA_FILE",
-        ),
+    let remedy = match &config.destination {
+        MailDestination::Folder(_) => "make the folder writable for the worker, or set SMTP_URL",
+        MailDestination::Smtp(_) => {
+            "check host, port, tls=, user and password in SMTP_URL; for a private certificate set SMTP_CA_FILE"
+        }
     };
     let probed = match Transport::new(&config.destination) {
         Ok(transport) => transport.probe().await.map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
-    match probed {
-        Ok(()) => report.ok("smtp", success),
-        Err(error) => report.fail("smtp", error, remedy),
+    match (probed, &config.destination) {
+        (Err(error), _) => report.fail("smtp", error, remedy),
+        (Ok(_), MailDestination::Folder(folder)) => report.ok(
+            "smtp",
+            format!("mails are written to MAIL_DIR, {}", folder.display()),
+        ),
+        (Ok(is_encrypted), MailDestination::Smtp(server)) => {
+            report.ok("smtp", describe(server, is_encrypted));
+        }
     }
     if let MailDestination::Smtp(server) = &config.destination
         && server.url.tls == Tls::None
@@ -44,13 +46,13 @@ pub(super) async fn check_destination(config: &Config, report: &mut Report) {
     }
 }
 
-fn describe(server: &Server) -> String {
+fn describe(server: &Server, is_encrypted: bool) -> String {
     let url = &server.url;
-    let security = match url.tls {
-        Tls::Implicit => "with TLS",
-        Tls::Required => "with STARTTLS",
-        Tls::Opportunistic => "with STARTTLS if offered",
-        Tls::None => "without TLS",
+    let security = match (url.tls, is_encrypted) {
+        (Tls::Implicit, _) => "with TLS",
+        (_, true) => "with STARTTLS",
+        (Tls::Opportunistic, false) => "without TLS, because the server does not offer STARTTLS",
+        (_, false) => "without TLS",
     };
     let login = if url.credentials.is_some() {
         ", logged in"

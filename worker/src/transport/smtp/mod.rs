@@ -78,6 +78,7 @@ struct Connection {
     smtp: AsyncSmtpConnection,
     received: ReceivedBytes,
     replies: ReplyState,
+    is_encrypted: bool,
 }
 
 impl Smtp {
@@ -137,14 +138,14 @@ impl Smtp {
         }
     }
 
-    /// Connects with TLS and login as for a mail, and disconnects.
-    pub async fn probe(&self) -> Result<(), SendError> {
+    /// Connects with TLS and login as for a mail, and disconnects. Returns whether the connection was encrypted.
+    pub async fn probe(&self) -> Result<bool, SendError> {
         let connected = timeout(self.timeout, self.connect()).await;
         match connected {
             Ok(Ok(mut connection)) => {
                 // The server works, whatever its reply to `QUIT`.
                 let _ = timeout(QUIT_TIMEOUT, connection.smtp.quit()).await;
-                Ok(())
+                Ok(connection.is_encrypted)
             }
             Ok(Err(failure)) => {
                 let mut error = self.error(&failure);
@@ -206,20 +207,25 @@ impl Smtp {
         let tcp = LimitedStream::connect(&self.url.host, self.url.port, received.clone())
             .await
             .map_err(|error| SmtpFailure::to_connect(&error))?;
-        let (mut smtp, replies) = match self.tls.clone() {
+        let (mut smtp, replies, is_encrypted) = match self.tls.clone() {
             Some(tls) if self.url.tls == Tls::Implicit => {
                 let stream = tls::start(tcp, tls).await;
                 let stream = stream.map_err(SmtpFailure::at(Stage::Connection))?;
-                self.greet(Replies::new(stream)).await?
+                let (smtp, replies) = self.greet(Replies::new(stream)).await?;
+                (smtp, replies, true)
             }
             Some(tls) => self.greet_and_start_tls(tcp, tls).await?,
-            None => self.greet(Replies::new(tcp)).await?,
+            None => {
+                let (smtp, replies) = self.greet(Replies::new(tcp)).await?;
+                (smtp, replies, false)
+            }
         };
         self.authenticate(&mut smtp).await?;
         Ok(Connection {
             smtp,
             received,
             replies,
+            is_encrypted,
         })
     }
 
@@ -237,19 +243,19 @@ impl Smtp {
 
     /// Connects without TLS and starts it with `STARTTLS`, if the server offers it or it is required. lettre's own
     /// upgrade would put TLS around [`Replies`], which has to see the decrypted lines. So TLS starts on a second handle of the
-    /// socket, with a new connection of lettre.
+    /// socket, with a new connection of lettre. Also returns whether it was started.
     async fn greet_and_start_tls(
         &self,
         tcp: LimitedStream,
         tls: TlsParameters,
-    ) -> Result<(AsyncSmtpConnection, ReplyState), SmtpFailure> {
+    ) -> Result<(AsyncSmtpConnection, ReplyState, bool), SmtpFailure> {
         let (plain, tcp) = tcp
             .into_two_handles()
             .map_err(|error| SmtpFailure::to_connect(&error))?;
         let (mut smtp, replies) = self.greet(Replies::new(plain)).await?;
         if !smtp.can_starttls() {
             return if self.url.tls == Tls::Opportunistic {
-                Ok((smtp, replies))
+                Ok((smtp, replies, false))
             } else {
                 let message = "the server does not offer STARTTLS";
                 Err(SmtpFailure::before(Stage::Connection, message))
@@ -263,7 +269,8 @@ impl Smtp {
         }
         let stream = tls::start(tcp, tls).await;
         let stream = stream.map_err(SmtpFailure::at(Stage::Connection))?;
-        self.greet(Replies::after_greeting(stream)).await
+        let (smtp, replies) = self.greet(Replies::after_greeting(stream)).await?;
+        Ok((smtp, replies, true))
     }
 
     async fn authenticate(&self, connection: &mut AsyncSmtpConnection) -> Result<(), SmtpFailure> {
