@@ -88,8 +88,8 @@ impl fmt::Debug for ServiceUrl {
 }
 
 /// Returns whether user and password are encoded. A second `@`, or one after the first `/`, `?` or `#`, means that one of these is
-/// part of the user or password, and a `%` without two hexadecimal digits would be read as itself. Each would select another
-/// server or password.
+/// part of the user or password, a `%` without two hexadecimal digits would be read as itself, and a tab or line end would be
+/// dropped (URL Standard, 4.4). Each would select another server or password.
 #[must_use]
 pub fn is_percent_encoded(text: &str) -> bool {
     let after_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -100,7 +100,8 @@ pub fn is_percent_encoded(text: &str) -> bool {
         let digits = part.as_bytes().get(..2).unwrap_or_default();
         digits.len() == 2 && digits.iter().all(u8::is_ascii_hexdigit)
     };
-    !rest.contains('@')
+    !text.contains(char::is_control)
+        && !rest.contains('@')
         && !credentials.contains('@')
         && credentials.split('%').skip(1).all(is_escape)
 }
@@ -160,6 +161,7 @@ mod tests {
     fn unencoded_password_is_refused_and_not_repeated() {
         for (key, scheme) in [("DATABASE_URL", "postgres"), ("REDIS_URL", "redis")] {
             for password in [
+                "S3c\tret",
                 "S3cretPw#x",
                 "S3cretPw/x",
                 "S3cretPw?x",

@@ -198,6 +198,8 @@ mod tests {
             "smtp://u:100%@mail.example.com",
             "smtp://u:%zz@mail.example.com",
             "smtp://u:%ff@mail.example.com",
+            "smtp://u:p\tw@mail.example.com",
+            "smtp://u:p\nw@mail.example.com",
         ] {
             let refused = Err(NotAnSmtpUrl::NotEncoded);
             assert_eq!(text.parse::<SmtpUrl>(), refused, "{text}");
