@@ -1,8 +1,10 @@
 //! The list of current lockouts, which staff can read and shorten.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use fred::interfaces::SortedSetsInterface as _;
-use latchkey_shared::types::email::Email;
+use latchkey_shared::models::user;
 
 use super::Limiter;
 use crate::http::error::ApiError;
@@ -40,21 +42,6 @@ const MAILBOX_LIMITS: [&str; 3] = ["failed_attempts", "failed", "otp"];
 /// The limits of an account.
 const ACCOUNT_LIMITS: [&str; 4] = ["change", "change_failed_attempts", "address", "picture"];
 
-impl Lockout {
-    /// Returns whether this is one of the lockouts that [`Limiter::account_lockouts`] finds for its account.
-    #[must_use]
-    pub fn is_of_account(&self) -> bool {
-        match self.subject {
-            LockoutSubject::ClientIp(_) => false,
-            // A name with a network is that of one client.
-            LockoutSubject::Mailbox(_) => {
-                MAILBOX_LIMITS.contains(&self.limit.as_str()) && !self.name.contains('/')
-            }
-            LockoutSubject::Account(_) => ACCOUNT_LIMITS.contains(&self.limit.as_str()),
-        }
-    }
-}
-
 impl Limiter {
     /// Returns at most `count` current lockouts. Those that end last come first.
     pub async fn list_lockouts(
@@ -75,22 +62,26 @@ impl Limiter {
             .collect())
     }
 
-    /// Returns the current lockouts of an account.
+    /// Returns the current lockouts of each account.
     pub async fn account_lockouts(
         &self,
-        user_id: i64,
-        email: &Email,
+        accounts: &[&user::Model],
         now: DateTime<Utc>,
-    ) -> Result<Vec<Lockout>, ApiError> {
-        let mailbox = self.fingerprints.of_mailbox(&email.key());
-        let names = MAILBOX_LIMITS
-            .map(|limit| format!("{limit}:email:{mailbox}"))
-            .into_iter()
-            .chain(ACCOUNT_LIMITS.map(|limit| format!("{limit}:{user_id}")));
-        let mut lockouts = Vec::new();
-        for name in names {
-            lockouts.extend(self.find_lockout(&name, now).await?);
+    ) -> Result<HashMap<i64, Vec<Lockout>>, ApiError> {
+        let names = accounts.iter().flat_map(|user| {
+            let mailbox = self.fingerprints.of_mailbox(&user.email.key());
+            let of_mailbox = MAILBOX_LIMITS.map(|limit| format!("{limit}:email:{mailbox}"));
+            let of_account = ACCOUNT_LIMITS.map(|limit| format!("{limit}:{}", user.id));
+            let names = of_mailbox.into_iter().chain(of_account);
+            names.map(|name| (user.id, name))
+        });
+        let (ids, names): (Vec<_>, Vec<_>) = names.unzip();
+        let found = self.find_lockouts(&names, now).await?;
+        let mut lockouts: HashMap<_, Vec<_>> = HashMap::new();
+        for (id, lockout) in ids.into_iter().zip(found) {
+            lockouts.entry(id).or_default().extend(lockout);
         }
+        lockouts.retain(|_, lockouts| !lockouts.is_empty());
         Ok(lockouts)
     }
 
@@ -100,11 +91,30 @@ impl Limiter {
         name: &str,
         now: DateTime<Utc>,
     ) -> Result<Option<Lockout>, ApiError> {
-        let key = self.key(name);
-        let until: Option<f64> = self.redis.zscore(self.lockouts_key(), key.as_str()).await?;
-        Ok(until
-            .and_then(|until| self.parse_lockout(&key, until))
-            .filter(|lockout| now < lockout.until))
+        let found = self.find_lockouts(&[name.to_owned()], now).await?;
+        Ok(found.into_iter().flatten().next())
+    }
+
+    /// Returns the current lockout with each name, if there is one.
+    async fn find_lockouts(
+        &self,
+        names: &[String],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Option<Lockout>>, ApiError> {
+        if names.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<_> = names.iter().map(|name| self.key(name)).collect();
+        let ends: Vec<Option<f64>> = self
+            .redis
+            .zmscore(self.lockouts_key(), keys.clone())
+            .await?;
+        let lockouts = keys.iter().zip(ends).map(|(key, until)| {
+            until
+                .and_then(|until| self.parse_lockout(key, until))
+                .filter(|lockout| now < lockout.until)
+        });
+        Ok(lockouts.collect())
     }
 
     /// Ends a lockout early. Returns [`ApiError::NotFound`] if no lockout has this name.

@@ -56,29 +56,11 @@ pub async fn list(app: &App, mailbox: &str) -> Result<Vec<LockoutRow>, ApiError>
     Ok(rows)
 }
 
-/// The maximum number of lockouts that [`locked_out`] reads.
-const MAX_READ: i64 = 1_000;
-
-/// Returns the ids of those accounts that have a lockout. Considers the lockouts that end last.
+/// Returns the ids of those accounts that have a lockout.
 pub async fn locked_out(app: &App, users: &[user::Model]) -> Result<HashSet<i64>, ApiError> {
-    let lockouts = app.limits.list_lockouts(app.now(), MAX_READ).await?;
-    let subjects: HashSet<_> = lockouts
-        .into_iter()
-        .filter(Lockout::is_of_account)
-        .map(|lockout| lockout.subject)
-        .collect();
-    if subjects.is_empty() {
-        return Ok(HashSet::new());
-    }
-    let is_locked_out = |user: &&user::Model| {
-        subjects.contains(&LockoutSubject::Account(user.id))
-            || subjects.contains(&LockoutSubject::Mailbox(fingerprint(app, user)))
-    };
-    Ok(users
-        .iter()
-        .filter(is_locked_out)
-        .map(|user| user.id)
-        .collect())
+    let users: Vec<_> = users.iter().collect();
+    let lockouts = app.limits.account_lockouts(&users, app.now()).await?;
+    Ok(lockouts.into_keys().collect())
 }
 
 /// Removes a lockout, so that new attempts are allowed immediately.

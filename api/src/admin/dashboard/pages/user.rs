@@ -177,6 +177,7 @@ async fn load(
     }
     let mut sessions = session::list_alive(&app.db, user.id, now).await?;
     sessions.retain(|session| session.is_alive(now, app.config.sessions.idle));
+    let mut lockouts = app.limits.account_lockouts(&[&user], now).await?;
     Ok(Page {
         title: user.email.to_string(),
         section: "users",
@@ -190,10 +191,7 @@ async fn load(
                 label: view.t.permission(permission),
             })
             .into(),
-        lockouts: app
-            .limits
-            .account_lockouts(user.id, &user.email, now)
-            .await?,
+        lockouts: lockouts.remove(&user.id).unwrap_or_default(),
         sessions,
         resets: password_reset::list(&app.db, Some(Purpose::Reset), Some(user.id), None, 5).await?,
         mails,
