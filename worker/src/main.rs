@@ -32,6 +32,10 @@ async fn execute() -> anyhow::Result<ExitCode> {
         Some(Command::Run(args)) => run(args).await,
         Some(Command::Doctor(args)) => examine(args).await,
         Some(Command::Mails(mails)) => run_mails(mails).await,
+        Some(Command::Templates(templates)) => {
+            output::print(templates.run(Settings::from_environment())?)?;
+            Ok(ExitCode::SUCCESS)
+        }
     }
 }
 

@@ -27,6 +27,7 @@ Environment variables (each also as NAME_FILE; a .env file in the working direct
   DATABASE_URL          [sqlite://var/latchkey.db] or postgres://user:password@host/database
   REDIS_URL             [redis://127.0.0.1:6379]
   ENVIRONMENT           [development] or production
+  MAIL_TEMPLATES_DIR    [none] Folder of mail templates, the same for the worker; the dashboard previews mails
   OTEL_EXPORTER_OTLP_ENDPOINT   [none] http:// URL of an OpenTelemetry collector
   LOG_FORMAT            [text] or json
   RUST_LOG              Log filter, such as warn,latchkey=info

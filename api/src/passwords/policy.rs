@@ -41,7 +41,7 @@ impl PasswordPolicy {
         Self {
             min_length: config.passwords.min_length,
             installation: Known::of_installation(
-                &common.product_name,
+                &common.mail_branding.product,
                 common.public_url.host().as_ref(),
             ),
             breached: config

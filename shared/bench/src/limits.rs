@@ -19,8 +19,8 @@ use futures_util::future::try_join_all;
 use latchkey_api::config::hash_cost::HashCost;
 use latchkey_shared::{
     clock::Clock,
-    models::password_reset::Purpose,
-    outbox::template::{Code, Content, MailBranding},
+    models::mail::MailKind,
+    outbox::template::{Code, Content, MailBranding, MailTemplates},
     redis::one_time_code::Otp,
 };
 use latchkey_worker::delivery::compose::{self, Envelope};
@@ -295,6 +295,7 @@ pub(crate) async fn mails(sink: SocketAddr, count: usize) -> anyhow::Result<f64>
 pub(crate) struct SmtpConnection {
     connection: AsyncSmtpConnection,
     branding: MailBranding,
+    templates: MailTemplates,
 }
 
 impl SmtpConnection {
@@ -307,25 +308,29 @@ impl SmtpConnection {
             branding: MailBranding {
                 product: "Latchkey".to_owned(),
                 support: None,
-                url: "http://127.0.0.1".to_owned(),
+                login_url: None,
+                reset_url: None,
             },
+            templates: MailTemplates::load(None)?,
         })
     }
 
     /// Composes and sends a mail with a one-time code.
     pub(crate) async fn send(&mut self, to: &str) -> anyhow::Result<()> {
         let content = Content::Code {
-            purpose: Purpose::Reset,
+            kind: MailKind::ResetCode,
+            at: Clock::system().now(),
             code: Code::Shown(Otp::generate(6)),
             lifetime: chrono::TimeDelta::minutes(5),
         };
+        let rendered = self.templates.render(&content, &self.branding, None)?;
         let envelope = Envelope {
             from: "Latchkey <no-reply@localhost>".parse()?,
             to: format!("{to}@example.com").parse()?,
             message_id: &format!("{}@localhost", uuid::Uuid::now_v7()),
             date: Clock::system().now(),
         };
-        let message = compose::message(&content, &self.branding, envelope)?;
+        let message = compose::message(rendered, envelope)?;
         let (envelope, mut data) = (message.envelope(), String::from_utf8(message.formatted())?);
         // One write: a second small one would wait up to 40 ms for the first's acknowledgement (delayed ACK).
         data.push_str(".\r\n");

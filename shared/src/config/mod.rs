@@ -1,11 +1,13 @@
 //! The configuration that both programs share, and the connections it describes.
 
+pub mod mail;
 pub mod rate;
 pub mod secret_keys;
 pub mod service_url;
 pub mod settings;
+pub mod web_url;
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use fred::clients::Client;
 use url::Url;
@@ -19,13 +21,13 @@ use crate::{
     database::{self, Database, DatabaseError},
     dependency::Refusal,
     health,
+    outbox::template::{MailBranding, MailTemplates},
     queue::Queue,
     redis,
     telemetry::{
         logging::{self, LogFormat},
         trace::{self, Collector},
     },
-    types::email::Email,
 };
 
 /// The configuration that both programs share. Each field names its setting.
@@ -43,10 +45,10 @@ pub struct SharedConfig {
     pub secret_keys: SecretKeys,
     /// `PUBLIC_URL`: the URL of the API for clients, without a trailing slash.
     pub public_url: Url,
-    /// `PRODUCT_NAME`: the name in mails and on pages.
-    pub product_name: String,
-    /// `SUPPORT_ADDRESS`: the contact in mails.
-    pub support_address: Option<Email>,
+    /// `PRODUCT_NAME` and what else all mails show.
+    pub mail_branding: MailBranding,
+    /// The templates of mails, some of which can be from `MAIL_TEMPLATES_DIR`.
+    pub mail_templates: MailTemplates,
     /// `OTP_DIGITS`: the length of one-time codes.
     pub otp_digits: u32,
     /// `SHUTDOWN_SECONDS`: the timeout of a graceful shutdown.
@@ -60,17 +62,15 @@ pub struct SharedConfig {
 }
 
 impl SharedConfig {
-    /// Reads the shared settings. Returns `None` if `SECRET_KEY` is missing, which is recorded as a fault.
+    /// Reads the shared settings. Returns `None` if `SECRET_KEY` is missing or a template of `MAIL_TEMPLATES_DIR` has an error, which
+    /// is recorded as a fault.
     pub fn read(settings: &mut Settings) -> Option<Self> {
-        let environment = settings.choice(
-            "ENVIRONMENT",
-            Environment::Development,
-            "development or production",
-        );
+        let environment = Environment::read(settings);
         let secret_keys = SecretKeys::read(settings, environment);
         let database_url = ServiceUrl::database(settings);
         let redis_url = ServiceUrl::redis(settings);
         let public_url = public_url(settings, environment);
+        let mail_templates = mail::templates(settings);
         Some(Self {
             environment,
             database_url,
@@ -79,10 +79,8 @@ impl SharedConfig {
                 .text("REDIS_NAMESPACE")
                 .unwrap_or_else(|| "latchkey".to_owned()),
             public_url,
-            product_name: settings
-                .text("PRODUCT_NAME")
-                .unwrap_or_else(|| "Latchkey".to_owned()),
-            support_address: settings.optional("SUPPORT_ADDRESS", "an e-mail address"),
+            mail_branding: mail::branding(settings, environment),
+            mail_templates: mail_templates?,
             otp_digits: settings.within("OTP_DIGITS", 6, 6..=10),
             shutdown: Duration::from_secs(settings.within("SHUTDOWN_SECONDS", 25, 1..=600)),
             log_format: settings.choice("LOG_FORMAT", LogFormat::Text, "text or json"),
@@ -142,69 +140,9 @@ impl SharedConfig {
 }
 
 fn public_url(settings: &mut Settings, environment: Environment) -> Url {
-    let default = "http://127.0.0.1:8000";
-    let expected = "the URL where clients reach the API, such as https://accounts.example.com or \
-                    https://example.com/accounts, its path of letters, digits and - _ . ~, without . and .. as segments";
-    let text = settings
-        .text("PUBLIC_URL")
-        .unwrap_or_else(|| default.to_owned());
-    match Url::parse(text.trim_end_matches('/')) {
-        Ok(url) if is_public(&url) && !is_rewritten(&text) => {
-            let is_open = url.scheme() == "http" && !is_loopback(&url);
-            if is_open && environment == Environment::Production {
-                settings.fault(
-                    "PUBLIC_URL",
-                    "an https:// URL in production; http:// is for loopback addresses",
-                );
-            }
-            url
-        }
-        _ => {
-            settings.fault("PUBLIC_URL", expected);
-            Url::parse(default).expect("the default is a URL")
-        }
-    }
-}
-
-/// Returns whether a URL can be the beginning of links: a host with an optional path of plain segments, and nothing else.
-fn is_public(url: &Url) -> bool {
-    let is_plain = |segment: &str| {
-        let is_unreserved = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-        !segment.is_empty() && segment.bytes().all(is_unreserved)
-    };
-    let path = url.path();
-    matches!(url.scheme(), "http" | "https")
-        && url.has_host()
-        && url.username().is_empty()
-        && url.password().is_none()
-        && url.query().is_none()
-        && url.fragment().is_none()
-        && (path == "/" || path.split('/').skip(1).all(is_plain))
-}
-
-/// Returns whether the parser would resolve a dot segment or read a backslash as a slash, so that the parsed path differs from the
-/// given one (WHATWG URL, 4.4).
-fn is_rewritten(text: &str) -> bool {
-    let is_dot = |segment: &str| {
-        matches!(
-            segment.to_lowercase().replace("%2e", ".").as_str(),
-            "." | ".."
-        )
-    };
-    text.contains('\\') || text.split('/').any(is_dot)
-}
-
-fn is_loopback(url: &Url) -> bool {
-    url.host_str().is_some_and(is_loopback_host)
-}
-
-/// Whether a host is this machine: a loopback address, with or without brackets, or `localhost` (RFC 6761, 6.3).
-#[must_use]
-pub fn is_loopback_host(host: &str) -> bool {
-    match host.trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => host == "localhost" || host.ends_with(".localhost"),
-    }
+    let expected = "the URL where clients reach the API, such as https://accounts.example.com or https://example.com/accounts";
+    web_url::read(settings, environment, "PUBLIC_URL", expected)
+        .unwrap_or_else(|| Url::parse("http://127.0.0.1:8000").expect("the default is a URL"))
 }
 
 /// The connections of a running program.

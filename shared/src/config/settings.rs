@@ -189,6 +189,15 @@ pub enum Environment {
 }
 
 impl Environment {
+    /// Reads `ENVIRONMENT`.
+    pub fn read(settings: &mut Settings) -> Self {
+        settings.choice(
+            "ENVIRONMENT",
+            Self::Development,
+            "development or production",
+        )
+    }
+
     /// Returns a warning if a program listens at this address in development: other machines can reach every address except
     /// loopback ones.
     #[must_use]

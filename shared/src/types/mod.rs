@@ -5,6 +5,7 @@ pub mod client_network;
 pub mod decimal;
 pub mod email;
 pub mod gender;
+pub mod language_tag;
 pub mod lookalike;
 pub mod permission;
 pub mod phone_number;

@@ -4,8 +4,10 @@ use clap::{Args, Parser, Subcommand};
 
 pub mod doctor;
 pub mod mails;
+pub mod templates;
 
 use mails::Mails;
+use templates::Templates;
 
 /// The settings of the worker, for `--help`.
 const ENVIRONMENT: &str = "\
@@ -27,6 +29,9 @@ Environment variables (each also as NAME_FILE; a .env file in the working direct
   MAIL_DIR              [var/mail] Folder of mails without SMTP_URL
   MAIL_FROM             [Latchkey <no-reply@localhost>] Sender of mails
   SUPPORT_ADDRESS       [none] Contact address in mails
+  APP_URL               [none] URL of your front end, to which mails link
+  LOGIN_URL, RESET_URL  [{app}/login] [{app}/reset-password] Its pages
+  MAIL_TEMPLATES_DIR    [none] Folder of templates that replace the embedded ones
   LIMITS                [on] or off: no limits of mails per mailbox
   LIMIT_MAIL_…          Limits of mails per mailbox, see deploy/example.env
   OTP_SECONDS           [300] Lifetime of a one-time code after its mail was sent
@@ -64,6 +69,9 @@ pub enum Command {
     /// List, show, cancel and retry mails
     #[command(subcommand)]
     Mails(Mails),
+    /// Export, check and preview the templates of mails
+    #[command(subcommand)]
+    Templates(Templates),
 }
 
 /// The arguments of `run`.

@@ -118,7 +118,10 @@ impl Config {
         let limits = self.mail_rates.is_none().then(|| {
             "LIMITS is off: a mailbox can get any number of mails. Set LIMITS=on.".to_owned()
         });
-        bind.into_iter().chain(limits).collect()
+        let production = self.common.environment == Environment::Production;
+        let mails = production.then(|| self.common.mail_branding.warnings());
+        let mails = mails.into_iter().flatten();
+        bind.into_iter().chain(limits).chain(mails).collect()
     }
 }
 
@@ -296,9 +299,30 @@ mod tests {
             ("SMTP_URL", "smtp://mail.example.com"),
             ("MAIL_FROM", "no-reply@example.com"),
             ("METRICS_BIND", "0.0.0.0:9101"),
+            ("APP_URL", "https://app.example.com"),
+            ("SUPPORT_ADDRESS", "help@example.com"),
         ];
         let config = Config::read(Settings::from_pairs(production)).unwrap();
         assert!(config.warnings().is_empty());
+    }
+
+    #[test]
+    fn production_without_app_url_or_support_address_warns() {
+        let warnings = |more: &[(&str, &str)]| {
+            let production = [
+                ("SECRET_KEY", "7tKq9vXw2LmZ4pRb8sYc1nHd6fJg3aTe"),
+                ("SMTP_URL", "smtp://mail.example.com"),
+                ("MAIL_FROM", "no-reply@example.com"),
+            ];
+            let settings = Settings::from_pairs(production.iter().chain(more).copied());
+            Config::read(settings).unwrap().warnings()
+        };
+        let of_production = warnings(&[("ENVIRONMENT", "production")]);
+        assert_eq!(of_production.len(), 2, "{of_production:?}");
+        assert!(
+            of_production[0].contains("APP_URL") && of_production[1].contains("SUPPORT_ADDRESS")
+        );
+        assert!(warnings(&[]).is_empty());
     }
 
     #[test]

@@ -3,8 +3,8 @@
 use std::str::FromStr;
 
 use latchkey_shared::config::{
-    is_loopback_host,
     service_url::{EXPECTED_ENCODED, is_percent_encoded},
+    web_url::is_loopback_host,
 };
 use percent_encoding::percent_decode_str;
 use url::Url;

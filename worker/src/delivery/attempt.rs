@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::{
     delivery::{
         Inner, LEASE,
-        compose::{self, ComposeError, Envelope},
+        compose::{self, Envelope},
         outcome::DeliveryResult,
         prepare::Prepared,
         slots::SlotPermit,
@@ -69,8 +69,9 @@ impl Inner {
         let (content, reset, to) = match prepared {
             Prepared::Code(code, reset, stored) => {
                 let content = Content::Code {
+                    kind,
                     code: Code::Shown(code),
-                    purpose: reset.purpose,
+                    at: reset.created_at,
                     lifetime: reset.code_expiry(now, self.otp_lifetime) - now,
                 };
                 (content, Some(reset), stored)
@@ -136,13 +137,15 @@ impl Inner {
             message_id: &mail.message_id,
             date: self.clock.now(),
         };
-        let message = match compose::message(content, &self.branding, envelope) {
+        let rendered = match self.templates.render(content, &self.branding, None) {
+            Ok(rendered) => rendered,
+            Err(error) => return DeliveryResult::Retry(format!("template error: {error}")),
+        };
+        let message = match compose::message(rendered, envelope) {
             Ok(message) => message,
-            Err(error @ ComposeError::Template(_)) => {
-                return DeliveryResult::Retry(error.to_string());
-            }
-            Err(error @ ComposeError::Message(_)) => {
-                return DeliveryResult::Ended(MailState::Failed, error.to_string());
+            Err(error) => {
+                let reason = format!("invalid message: {error}");
+                return DeliveryResult::Ended(MailState::Failed, reason);
             }
         };
         let started = Instant::now();

@@ -1,12 +1,9 @@
-//! Composes the message of a mail: headers around the content of `latchkey_shared::outbox::template`.
+//! Composes the message of a mail: headers around the parts that `latchkey_shared::outbox::template` renders.
 
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::{
-    outbox::template::{Content, MailBranding},
-    types::email::Email,
-};
+use latchkey_shared::{outbox::template::RenderedMail, types::email::Email};
 use lettre::{
     Address, Message,
     message::{
@@ -27,17 +24,6 @@ pub struct Envelope<'a> {
     pub message_id: &'a str,
     /// The `Date` header.
     pub date: DateTime<Utc>,
-}
-
-/// An error while composing a mail.
-#[derive(Debug, thiserror::Error)]
-pub enum ComposeError {
-    /// A template failed.
-    #[error("template error: {0}")]
-    Template(#[from] askama::Error),
-    /// The headers are invalid.
-    #[error("invalid message: {0}")]
-    Message(#[from] lettre::error::Error),
 }
 
 /// Returns the address of an account, with an internationalized domain in A-labels. lettre's own check would reject some valid
@@ -63,12 +49,13 @@ pub fn with_ascii_domain(address: Address) -> Address {
 }
 
 /// Composes a complete message.
+///
+/// # Errors
+/// When the headers are invalid.
 pub fn message(
-    content: &Content,
-    branding: &MailBranding,
+    rendered: RenderedMail,
     envelope: Envelope<'_>,
-) -> Result<Message, ComposeError> {
-    let rendered = content.render(branding)?;
+) -> Result<Message, lettre::error::Error> {
     // Suppresses automatic replies, such as vacation notices (RFC 3834, section 5).
     let auto_submitted = HeaderValue::new(
         HeaderName::new_from_ascii_str("Auto-Submitted"),
@@ -79,7 +66,7 @@ pub fn message(
         Some(envelope.from.email.clone()),
         vec![envelope.to.clone()],
     )?;
-    Ok(Message::builder()
+    Message::builder()
         .envelope(smtp_envelope)
         .from(envelope.from)
         .to(Mailbox::new(None, envelope.to))
@@ -90,5 +77,5 @@ pub fn message(
         .multipart(MultiPart::alternative_plain_html(
             rendered.text,
             rendered.html,
-        ))?)
+        ))
 }

@@ -145,3 +145,23 @@ async fn postgres_url_with_options_doctor_succeeds() {
         );
     }
 }
+
+/// Mails of a production system should name a front end and a contact.
+#[tokio::test]
+async fn doctor_production_without_app_url_or_support_address_warns() {
+    let mut app = TestApp::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
+    app.set("ENVIRONMENT", "production");
+    app.set("SECRET_KEY", "7tKq9vXw2LmZ4pRb8sYc1nHd6fJg3aTe");
+    app.variables
+        .retain(|key, _| key != "SUPPORT_ADDRESS" && !key.starts_with("LIMIT_"));
+
+    let (_, text) = app.process(&["doctor"]).output().await;
+
+    for line in [
+        "warning  mails     have no links",
+        "set APP_URL",
+        "set SUPPORT_ADDRESS",
+    ] {
+        assert!(text.contains(line), "{line} is not in:\n{text}");
+    }
+}

@@ -33,6 +33,7 @@ mod refusals;
 mod running;
 mod secrets;
 mod stored_address;
+mod templates;
 mod tls;
 // Clippy allows `unwrap` only in modules that are marked as tests.
 #[cfg(test)]

@@ -8,7 +8,7 @@ use latchkey_shared::{
         mail::{self, MailKind, MailState},
         user,
     },
-    outbox::template::{Code, Content, MailBranding, RenderedMail},
+    outbox::template::{Code, Content, RenderedMail},
 };
 use uuid::Uuid;
 
@@ -79,10 +79,11 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMai
     let Ok(kind) = mail.kind.parse::<MailKind>() else {
         return Ok(None);
     };
-    let content = if let Some(purpose) = kind.purpose() {
+    let content = if kind.purpose().is_some() {
         Some(Content::Code {
+            kind,
             code: Code::Hidden,
-            purpose,
+            at: mail.created_at,
             lifetime: PREVIEW_LIFETIME,
         })
     } else {
@@ -92,9 +93,12 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMai
         };
         user.and_then(|_| Content::notice(kind, mail))
     };
-    let branding = MailBranding::from(&app.config.common);
+    let common = &app.config.common;
     content
-        .map(|content| content.render(&branding))
+        .map(|content| {
+            let templates = &common.mail_templates;
+            templates.render(&content, &common.mail_branding, None)
+        })
         .transpose()
         .map_err(|error| ApiError::Internal(format!("mail template: {error}")))
 }

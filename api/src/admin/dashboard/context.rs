@@ -75,7 +75,7 @@ impl View {
             logo: asset("logo").unwrap_or_default(),
             brand_stylesheet: asset("brand.css"),
             t: texts(app, request),
-            product: app.config.common.product_name.clone(),
+            product: app.config.common.mail_branding.product.clone(),
             base: base.to_owned(),
             min_password: app.passwords.min_length,
             theme: match cookies::read(app, request, THEME).as_deref() {

@@ -1,7 +1,7 @@
 //! `latchkey-worker doctor`: checks everything that a worker depends on, and prints remedies.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use latchkey_shared::clock::Clock;
+use latchkey_shared::{clock::Clock, config::settings::Environment};
 
 use crate::config::Config;
 
@@ -20,9 +20,36 @@ pub async fn examine(config: &Config) -> Report {
     let mut report = Report::default();
     let clock = Clock::system();
     smtp::check_destination(config, &mut report).await;
+    check_content(config, &mut report);
     redis::check(config, &clock, &mut report).await;
     database::check(config, &clock, &mut report).await;
     report
+}
+
+/// Checks that mails name the front end and a contact. The start has checked the templates.
+fn check_content(config: &Config, report: &mut Report) {
+    let branding = &config.common.mail_branding;
+    let languages = config.common.mail_templates.languages();
+    let languages: Vec<_> = languages.map(|(tag, _)| tag.as_str()).collect();
+    report.ok(
+        "mails",
+        format!("templates are complete: {}", languages.join(", ")),
+    );
+    if config.common.environment != Environment::Production {
+        return;
+    }
+    if branding.login_url.is_none() {
+        let remedy = "set APP_URL to the URL of your front end";
+        report.warn("mails", "have no links, as APP_URL is not set", remedy);
+    }
+    if branding.support.is_none() {
+        let remedy = "set SUPPORT_ADDRESS to an address that users can write to";
+        report.warn(
+            "mails",
+            "name no contact, as SUPPORT_ADDRESS is not set",
+            remedy,
+        );
+    }
 }
 
 /// Compares the clock of `server` with our own. `theirs` was read between `before` and `after`.

@@ -29,7 +29,7 @@ impl Severity {
 /// The result of one check.
 #[derive(Debug)]
 pub struct Finding {
-    /// The checked part: `smtp`, `redis`, `database` or `clock`.
+    /// The checked part: `smtp`, `mails`, `redis`, `database` or `clock`.
     pub subject: &'static str,
     /// The severity.
     pub severity: Severity,

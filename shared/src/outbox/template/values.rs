@@ -1,0 +1,100 @@
+//! The values that templates use.
+
+use chrono::{DateTime, Datelike as _, Utc};
+use minijinja::{Value, context};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use url::Url;
+
+use crate::{
+    outbox::template::{
+        bidi::{self, Direction},
+        branding::MailBranding,
+        content::Content,
+    },
+    types::email::Email,
+};
+
+/// The characters of an address that a link contains in percent-encoding.
+const OUTSIDE_ADDRESS: AsciiSet = NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'+');
+
+/// The parts of a mail, which need values in different forms.
+#[derive(Clone, Copy)]
+pub(super) enum Part<'a> {
+    /// The text part and the subject, in a language of this direction.
+    Text(Direction),
+    /// The HTML part, which repeats the subject and the preheader.
+    Html {
+        subject: &'a str,
+        preheader: &'a str,
+    },
+}
+
+/// Returns the values of a mail. A value that the mail does not have is none. Values of unknown direction are isolated, so that
+/// templates need not do it.
+pub(super) fn values(
+    content: &Content,
+    branding: &MailBranding,
+    language: &str,
+    part: Part<'_>,
+) -> Value {
+    let isolate = |value: &str| match part {
+        Part::Text(direction) => Value::from(bidi::isolate(value, direction).into_owned()),
+        Part::Html { .. } => bidi::bdi(value),
+    };
+    let (subject, preheader) = match part {
+        Part::Text(_) => (None, None),
+        Part::Html { subject, preheader } => (Some(subject), Some(preheader)),
+    };
+    let support = branding.support.as_ref();
+    let link = |url: &Url| match part {
+        Part::Text(_) => Value::from(url.as_str()),
+        // The engine's escape would write slashes as entities, too. A URL has no other markup than these two.
+        Part::Html { .. } => {
+            let escaped = url.as_str().replace('&', "&amp;").replace('\'', "&#39;");
+            Value::from_safe_string(escaped)
+        }
+    };
+    let (code, minutes, at) = match content {
+        Content::Code {
+            code, at, lifetime, ..
+        } => {
+            // Rounded down, so that a code never expires earlier than its mail says.
+            let minutes = u32::try_from(lifetime.num_minutes()).unwrap_or_default();
+            (Some(code.text()), Some(minutes), at)
+        }
+        Content::Notice { at, .. } => (None, None, at),
+    };
+    context! {
+        lang => language,
+        subject,
+        preheader,
+        product => isolate(&branding.product),
+        support => support.map(|email| isolate(email.as_str())),
+        support_url => support.map(mailto),
+        login_url => branding.login_url.as_ref().map(link),
+        reset_url => branding.reset_url.as_ref().map(link),
+        code,
+        minutes,
+        at => time(*at),
+    }
+}
+
+/// Returns the link to write to an address (RFC 6068, section 2).
+fn mailto(email: &Email) -> Value {
+    let local_part = utf8_percent_encode(email.local_part(), &OUTSIDE_ADDRESS);
+    Value::from_safe_string(format!("mailto:{local_part}@{}", email.ascii_domain()))
+}
+
+fn time(at: DateTime<Utc>) -> Value {
+    context! {
+        year => at.year(),
+        month => at.month(),
+        day => at.day(),
+        hour_minute => at.format("%H:%M").to_string(),
+        hour_minute_second => at.format("%H:%M:%S").to_string(),
+    }
+}
