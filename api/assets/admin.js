@@ -49,7 +49,7 @@ document.addEventListener("click", (event) => {
     }
     const filter = document.getElementById("filter");
     filter.elements.status.value = tab.dataset.status;
-    filter.dispatchEvent(new Event("change", { bubbles: true }));
+    filter.requestSubmit();
   }
   for (const drawer of document.querySelectorAll("details.drawer[open]")) {
     if (!drawer.contains(event.target)) drawer.open = false;
@@ -97,6 +97,17 @@ for (const name of ["htmx:sendError", "htmx:timeout"]) {
 document.addEventListener("htmx:beforeRequest", (event) => {
   const form = unsaved();
   if (form && event.target !== form && !confirm(form.dataset.unsaved)) event.preventDefault();
+});
+
+// Keeps filter, order and page of the list of users. The links of other pages that lead back to the list restore them.
+function keepList() {
+  if (document.getElementById("filter")) sessionStorage.setItem("users", location.search);
+}
+keepList();
+for (const name of ["htmx:afterSettle", "htmx:pushedIntoHistory", "htmx:replacedInHistory"]) document.addEventListener(name, keepList);
+document.addEventListener("htmx:configRequest", (event) => {
+  const { elt, path } = event.detail;
+  if (elt.closest(".breadcrumb") && path.endsWith("/admin/users/")) event.detail.path += sessionStorage.getItem("users") || "";
 });
 
 // Shows the controls that need JavaScript.

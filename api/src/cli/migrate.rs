@@ -4,7 +4,7 @@ use latchkey_migration::{AUDIT_LOG_STEP, DATA_KEYS_STEP, Migrator, MigratorTrait
 use latchkey_shared::{
     config::SharedConfig,
     database::Database,
-    models::{audit, data_key},
+    models::{audit, data_key, user},
     output::print_line,
 };
 
@@ -30,6 +30,7 @@ async fn apply(db: &Database, common: &SharedConfig) -> anyhow::Result<usize> {
     data_key::create_missing(db, secrets, is_new(DATA_KEYS_STEP)).await?;
     data_key::reseal(db, secrets).await?;
     let keys = data_key::load(db, secrets).await?;
+    user::search::fill_search_texts(db).await?;
     audit::seal_empty(db, &keys.audit_key(), is_new(AUDIT_LOG_STEP)).await?;
     Ok(missing.len())
 }

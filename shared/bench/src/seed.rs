@@ -61,8 +61,9 @@ pub(crate) async fn create_accounts(
     let statements = [
         format!(
             "INSERT INTO users (email, email_key, username, password_hash, phone_number, is_activated, is_active, \
-             is_staff, is_superuser, created_at) SELECT 'u' || i || '@example.com', 'u' || i || '@example.com', \
-             'User ' || i, '{hash}', '+201001234567', true, true, false, false, {now} FROM {numbers}"
+             is_staff, is_superuser, created_at, search_text) SELECT 'u' || i || '@example.com', 'u' || i || '@example.com', \
+             'User ' || i, '{hash}', '+201001234567', true, true, false, false, {now}, \
+             'user ' || i || ' u' || i || '@example.com +201001234567' FROM {numbers}"
         ),
         format!(
             "INSERT INTO sessions (id, user_id, secret_hash, user_agent, client_ip, created_at, last_used_at, expires_at, \

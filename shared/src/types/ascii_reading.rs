@@ -42,7 +42,7 @@ pub fn ascii_readings(text: &str) -> [String; 3] {
 
 /// Returns whether a character is an accent or a vowel point of Hebrew or Arabic, by its combining class (Unicode Standard,
 /// section 4.3). Vowel signs of Devanagari and Thai and the sound marks of kana are not: readers see them as letters.
-fn is_accent(c: char) -> bool {
+pub(crate) fn is_accent(c: char) -> bool {
     matches!(canonical_combining_class(c), 1 | 10..=36 | 200..)
         || c.general_category() == GeneralCategory::EnclosingMark
 }

@@ -10,6 +10,7 @@ pub mod lookalike;
 pub mod permission;
 pub mod phone_number;
 pub mod rotation_times;
+pub mod search_text;
 pub mod time_arg;
 pub mod username;
 pub mod validation_error;

@@ -128,6 +128,31 @@ async fn migrate_grants_export_to_staff_who_view_users() {
     assert_eq!(permissions("auditor@example.com").await, "audit");
 }
 
+/// `migrate` makes accounts searchable that an earlier version stored, and keeps the others as they are.
+#[tokio::test]
+async fn migrate_fills_search_texts_of_earlier_accounts() {
+    use latchkey_shared::models::user::search::{self, Filter};
+    use sea_orm::ConnectionTrait as _;
+    let app = TestApp::new().await;
+    for i in 0..3 {
+        app.register(&format!("user{i}@example.com")).await;
+    }
+    let before = app.user("user1@example.com").await;
+    let forget = "UPDATE users SET search_text = '' WHERE email <> 'user0@example.com'";
+    app.database.db.execute_unprepared(forget).await.unwrap();
+    let found = async || {
+        let filter = Filter {
+            text: Some("ada user".to_owned()),
+            ..Filter::default()
+        };
+        search::count(&app.database.db, &filter).await.unwrap()
+    };
+    assert_eq!(found().await, 1);
+    run(&app, &["migrate"], 0).await;
+    assert_eq!(found().await, 3);
+    assert_eq!(app.user("user1@example.com").await, before);
+}
+
 /// During a rolling upgrade, an old process can restart on the schema of the new version.
 #[tokio::test]
 async fn serve_with_newer_schema_starts() {

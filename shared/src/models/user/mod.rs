@@ -82,6 +82,8 @@ pub struct Model {
     pub email_verified_at: Option<DateTime<Utc>>,
     /// When the current email replaced another one. `None` for the first email.
     pub email_set_at: Option<DateTime<Utc>>,
+    /// What searches read (see [`search::text_of`]). Empty in rows of an earlier version, until `latchkey-api migrate` fills it.
+    pub search_text: String,
 }
 
 impl Model {
@@ -123,6 +125,7 @@ impl Model {
             pending_email_verification: row.next()?,
             email_verified_at: row.next()?,
             email_set_at: row.next()?,
+            search_text: row.next()?,
         })
     }
 }
@@ -218,7 +221,9 @@ pub async fn insert(
 
 impl NewUser {
     fn row(self, now: DateTime<Utc>) -> ActiveModel {
+        let phone_number = self.phone_number.as_ref();
         ActiveModel {
+            search_text: Set(search::text_of(&self.username, &self.email, phone_number)),
             email_key: Set(self.email.key()),
             email: Set(self.email),
             username: Set(self.username),

@@ -7,7 +7,7 @@ use sea_orm::{
     sea_query::{Expr, Value},
 };
 
-use crate::models::user::{Column, Entity, Model, WriteUserError, raise_version};
+use crate::models::user::{Column, Entity, Model, WriteUserError, raise_version, search};
 use crate::types::{email::Email, gender::Gender, phone_number::PhoneNumber, username::Username};
 
 /// A change of a profile. `None` keeps a field, `Some(None)` clears it.
@@ -45,7 +45,7 @@ impl ProfileChange {
     }
 }
 
-/// Stores a change and returns the updated account.
+/// Stores a change and returns the updated account. The caller has locked the row of `user`.
 pub async fn change(
     db: &impl ConnectionTrait,
     user: Model,
@@ -56,21 +56,26 @@ pub async fn change(
         return Ok(user);
     }
     let changed = Entity::update_many().filter(Column::Id.eq(user.id));
-    let changed = set(changed, change, now).exec_with_returning(db).await?;
+    let changed = set(changed, &user, change, now);
+    let changed = changed.exec_with_returning(db).await?;
     changed
         .into_iter()
         .next()
         .ok_or(WriteUserError::Database(DbErr::RecordNotUpdated))
 }
 
-/// Adds a change to an update, and raises the version.
+/// Adds a change of `user` to an update, and raises the version.
 pub(super) fn set(
     mut update: UpdateMany<Entity>,
+    user: &Model,
     change: ProfileChange,
     now: DateTime<Utc>,
 ) -> UpdateMany<Entity> {
     let mut columns: Vec<(Column, Value)> = Vec::new();
     let mut set = |column, value| columns.push((column, value));
+    if let Some(text) = search_text(user, &change) {
+        set(Column::SearchText, text.into());
+    }
     if let Some(email) = change.email {
         // Another spelling of the same mailbox stays proved.
         let kept = |column| Expr::case(Column::EmailKey.eq(email.key()), Expr::col(column));
@@ -108,4 +113,15 @@ pub(super) fn set(
         .fold(raise_version(update), |update, (column, value)| {
             update.col_expr(column, Expr::value(value))
         })
+}
+
+/// Returns the new search text, if a change affects it.
+fn search_text(user: &Model, change: &ProfileChange) -> Option<String> {
+    if change.email.is_none() && change.username.is_none() && change.phone_number.is_none() {
+        return None;
+    }
+    let username = change.username.as_ref().unwrap_or(&user.username);
+    let email = change.email.as_ref().unwrap_or(&user.email);
+    let phone_number = change.phone_number.as_ref().unwrap_or(&user.phone_number);
+    Some(search::text_of(username, email, phone_number.as_ref()))
 }

@@ -59,7 +59,7 @@ pub async fn change(
     change: Change,
     now: DateTime<Utc>,
 ) -> Result<Option<Model>, WriteUserError> {
-    let mut update = set(Entity::update_many(), change.profile, now);
+    let mut update = set(Entity::update_many(), seen, change.profile, now);
     for (column, flag) in [
         (Column::IsActivated, change.is_activated),
         (Column::IsActive, change.is_active),

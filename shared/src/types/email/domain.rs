@@ -21,6 +21,13 @@ pub(super) fn to_ascii(domain: &str) -> Option<String> {
         .map(Into::into)
 }
 
+/// Converts a domain to U-labels. A label that is not valid stays as it is.
+pub(super) fn to_unicode(domain: &str) -> String {
+    let (unicode, _) =
+        Uts46::new().to_unicode(domain.as_bytes(), AsciiDenyList::STD3, Hyphens::Check);
+    unicode.into_owned()
+}
+
 /// Returns the labels of a composed domain as U-labels. There are at least two.
 ///
 /// # Errors

@@ -75,6 +75,16 @@ impl Email {
         format!("{}@{}", self.local_part(), self.ascii_domain())
     }
 
+    /// Returns the email with its domain in the form that people read: U-labels in lower case (RFC 5890, 2.3.2.1).
+    #[must_use]
+    pub fn to_unicode_domain(&self) -> String {
+        format!(
+            "{}@{}",
+            self.local_part(),
+            domain::to_unicode(self.domain())
+        )
+    }
+
     fn parts(&self) -> (&str, &str) {
         self.0.rsplit_once('@').unwrap_or_default()
     }

@@ -281,6 +281,49 @@ async fn browser_searches_and_activates_without_page_load() {
     close_without_foreign_requests(browser, &app).await;
 }
 
+/// Typing replaces the history entry and a filter adds one, so that going back restores the list before the filter. A search that is
+/// sent while another one runs logs no error.
+#[tokio::test(flavor = "multi_thread")]
+async fn browser_search_survives_going_back_and_enter() {
+    let app = start_with_content().await;
+    let browser = Browser::start().await;
+    sign_in(&browser, &app).await;
+    open(&browser, &app, "/admin/users/?sort=email").await;
+    let length = run(&browser, "return history.length").await;
+    let record = "window.errors = []; console.error = (...texts) => errors.push(texts.join(' '));\
+                  addEventListener('unhandledrejection', event => errors.push(String(event.reason)));\
+                  document.addEventListener('htmx:beforeSend', () => document.getElementById('filter').requestSubmit(), {once: true})";
+    run(&browser, record).await;
+    fill(&browser, "#q", "user").await;
+    wait_for_rows(&browser, 6).await;
+    wait_for(&browser, "location.search.includes('q=user')").await;
+    fill(&browser, "#q", "user2").await;
+    wait_for_rows(&browser, 1).await;
+    wait_for(&browser, "location.search.includes('q=user2')").await;
+    assert_eq!(run(&browser, "return errors").await, json!([]));
+    // The submission added an entry, and typing did not.
+    let added = json!(length.as_u64().unwrap() + 1);
+    assert_eq!(run(&browser, "return history.length").await, added);
+
+    browser.click("#filter summary").await;
+    browser.click("[name=gender] option[value=male]").await;
+    wait_for_text(&browser, "No users match").await;
+    run(&browser, "window.before = true; history.back()").await;
+    wait_for(&browser, "!window.before && document.querySelector('#results tbody')").await;
+    wait_for_rows(&browser, 1).await;
+    let fields = "const fields = document.getElementById('filter').elements; \
+                  return [fields.q.value, fields.gender.value, fields.sort.value]";
+    assert_eq!(run(&browser, fields).await, json!(["user2", "", "email"]));
+
+    // The user's page leads back to the same list.
+    browser.click("#results tbody a").await;
+    browser.find("#edit").await;
+    browser.click(".breadcrumb a[href*='/admin/users/']").await;
+    wait_for_url(&browser, "q=user2").await;
+    wait_for_rows(&browser, 1).await;
+    browser.close().await;
+}
+
 /// With JavaScript, administrators correct a form, resolve an edit conflict, delete an account and sign out.
 #[tokio::test(flavor = "multi_thread")]
 async fn browser_edits_through_conflict_and_deletes() {

@@ -2,6 +2,7 @@
 
 mod condition;
 mod counts;
+mod fill;
 mod order;
 mod text;
 
@@ -10,7 +11,9 @@ use sea_orm::{DbBackend, Order, QueryOrder as _, QuerySelect as _, entity::prelu
 
 pub use crate::models::user::search::{
     counts::{Counts, counts},
+    fill::fill_search_texts,
     order::{PageCursor, PageRequest, Sort, SortBy},
+    text::text_of,
 };
 use crate::models::user::{
     Column, Entity, Model,
@@ -24,8 +27,8 @@ pub const MAX_COUNTED: i64 = 1_000;
 /// A filter for lists of accounts. `None` does not filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Words that have to occur in the username, the email or the phone number. Words of one or two characters have to be a
-    /// prefix.
+    /// Words that have to occur in the username, the email or the phone number, regardless of case, accents and the variants of
+    /// Arabic letters. Words of one or two characters have to be a prefix.
     pub text: Option<String>,
     /// Only active accounts that are not activated yet. A deactivated account is not pending.
     pub pending: bool,

@@ -1,6 +1,7 @@
 //! Full-text search in usernames, emails and phone numbers.
 //!
-//! Both databases have an index of trigrams, runs of three characters. Shorter words match as a prefix only.
+//! Each account has a search text: its folded username, email and phone number ([`text_of`]). Both databases have an index of the
+//! trigrams of this text, runs of three characters. Shorter words match as a prefix only.
 
 use sea_orm::{
     Condition, DbBackend, Statement,
@@ -14,7 +15,12 @@ use crate::{
         Column,
         search::{MAX_COUNTED, condition::column},
     },
-    types::email,
+    types::{
+        email::{self, Email},
+        phone_number::PhoneNumber,
+        search_text::fold,
+        username::Username,
+    },
 };
 
 /// The maximum length of a word, in bytes. Emails have at most 254, usernames and phone numbers fewer.
@@ -22,37 +28,42 @@ const MAX_WORD_BYTES: usize = 512;
 /// The maximum number of words. Further ones are ignored.
 const MAX_WORDS: usize = 8;
 
-/// The expression of PostgreSQL's trigram index.
-const INDEXED: &str =
-    "(username || ' ' || lower(username) || ' ' || email_key || ' ' || coalesce(phone_number, ''))";
+/// The column of PostgreSQL's trigram index.
+const INDEXED: &str = "search_text";
 /// The same text as an expression that does not use the index.
-const NOT_INDEXED: &str =
-    "concat(username, ' ', lower(username), ' ', email_key, ' ', phone_number)";
+const NOT_INDEXED: &str = "concat(search_text, '')";
+/// The first two characters of the username, as SQLite's index for short words has them.
+const PREFIX: &str = "substr(search_text, 1, 2)";
 
-/// A word, composed (NFC), with its other spellings, if they differ.
+/// Returns the search text of an account: the folded username, the folded email with its domain as people read it, the folded key of
+/// the email if it differs (its domain is encoded), and the phone number.
+#[must_use]
+pub fn text_of(username: &Username, email: &Email, phone_number: Option<&PhoneNumber>) -> String {
+    let readable = fold(&email.to_unicode_domain());
+    let mut text = format!("{} {readable}", fold(username.as_str()));
+    let key = fold(email.key().as_str());
+    let phone_number = phone_number.map(ToString::to_string);
+    let key = Some(key.as_str()).filter(|key| *key != readable);
+    for more in key.into_iter().chain(phone_number.as_deref()) {
+        text.push(' ');
+        text.push_str(more);
+    }
+    text
+}
+
+/// A folded word.
 struct Word {
     text: String,
-    /// Decomposed (NFD), because usernames are stored as typed.
-    decomposed: Option<String>,
-    /// As in email keys.
+    /// The spelling in email keys of a short word that is a label of a domain, if it differs.
     key: Option<String>,
 }
 
 impl Word {
     fn new(typed: &str) -> Self {
-        let text: String = typed.nfc().collect();
-        let decomposed = Some(typed.nfd().collect()).filter(|decomposed| *decomposed != text);
-        let key = email::search_key(&text);
-        Self {
-            text,
-            decomposed,
-            key,
-        }
-    }
-
-    /// Returns the spellings that a username may have.
-    fn spellings(&self) -> impl Iterator<Item = &str> {
-        std::iter::once(&*self.text).chain(self.decomposed.as_deref())
+        let text = fold(typed).trim().to_owned();
+        let composed: String = typed.nfc().collect();
+        let key = email::search_key(&composed).filter(|key| is_short(&text) && !is_short(key));
+        Self { text, key }
     }
 }
 
@@ -64,6 +75,7 @@ pub(super) async fn condition(db: &impl ConnectionTrait, text: &str) -> Result<C
         .filter(|word| !word.is_empty())
         .take(MAX_WORDS)
         .map(Word::new)
+        .filter(|word| !word.text.is_empty())
         .collect();
     if words.iter().any(|word| word.text.len() > MAX_WORD_BYTES) {
         return Ok(Condition::all().add(Expr::val(1).eq(0)));
@@ -91,53 +103,32 @@ fn in_postgres(word: &Word) -> Condition {
             None => indexed().like(pattern(word)),
         }
     };
-    let begins = |word: &str| -> SimpleExpr {
-        let like = |before: &str| {
-            indexed().like(LikeExpr::new(format!("{before}{}%", escape(word))).escape('\\'))
-        };
-        like("").or(like("% "))
-    };
-    let mut condition = Condition::any();
-    for spelling in word.spellings() {
-        let lower = spelling.to_lowercase();
-        // With an ASCII-only locale, PostgreSQL's lower() does not change other letters.
-        let as_typed = Some(spelling).filter(|spelling| *spelling != lower);
-        for text in std::iter::once(&*lower).chain(as_typed) {
-            condition = if is_short(&word.text) {
-                condition.add(begins(text))
-            } else {
-                condition.add(contains(text))
-            };
-        }
+    if !is_short(&word.text) {
+        return Condition::all().add(contains(&word.text));
     }
-    condition.add_option(word.key.as_deref().map(contains))
+    let begins = |before: &str| {
+        indexed().like(LikeExpr::new(format!("{before}{}%", escape(&word.text))).escape('\\'))
+    };
+    Condition::any()
+        .add(begins(""))
+        .add(begins("% "))
+        .add_option(word.key.as_deref().map(contains))
 }
 
 fn in_sqlite(word: &Word) -> Condition {
-    let mut condition = Condition::any();
-    // Each spelling as typed, too, because SQLite's lower() changes ASCII letters only.
-    for spelling in word.spellings() {
-        let lower = spelling.to_lowercase();
-        if is_short(&word.text) {
-            let begins = |name, word: &str| {
-                column(name, false)
-                    .gte(word)
-                    .and(column(name, false).lt(format!("{word}{}", char::MAX)))
-            };
-            condition = condition
-                .add(begins("email_key", &lower))
-                .add(begins("lower(username)", &lower))
-                .add(begins("lower(username)", spelling));
-            continue;
-        }
-        condition = condition
-            .add(Expr::col(Column::EmailKey).like(pattern(&lower)))
-            .add(Expr::cust("lower(username)").like(pattern(&lower)))
-            .add(Expr::col(Column::Username).like(pattern(spelling)))
-            .add(Expr::col(Column::PhoneNumber).like(pattern(spelling)));
+    let contains = |text: &str| Expr::col(Column::SearchText).like(pattern(text));
+    if !is_short(&word.text) {
+        return Condition::all().add(contains(&word.text));
     }
-    let key = word.key.as_deref();
-    condition.add_option(key.map(|key| Expr::col(Column::EmailKey).like(pattern(key))))
+    let begins = |name| {
+        column(name, false)
+            .gte(word.text.as_str())
+            .and(column(name, false).lt(format!("{}{}", word.text, char::MAX)))
+    };
+    Condition::any()
+        .add(begins(PREFIX))
+        .add(begins("email_key"))
+        .add_option(word.key.as_deref().map(contains))
 }
 
 /// Returns the accounts that SQLite's trigram index finds, if they are at most [`MAX_COUNTED`]. `None` for more accounts, which
@@ -146,14 +137,9 @@ async fn find_few(db: &impl ConnectionTrait, words: &[Word]) -> Result<Option<Ve
     if words.is_empty() || words.iter().any(|word| is_short(&word.text)) {
         return Ok(None);
     }
-    let quote = |word: &str| format!("\"{}\"", word.replace('"', "\"\""));
     let quoted: Vec<_> = words
         .iter()
-        .map(|word| {
-            let spellings = word.spellings().chain(word.key.as_deref());
-            let any: Vec<_> = spellings.map(quote).collect();
-            format!("({})", any.join(" OR "))
-        })
+        .map(|word| format!("\"{}\"", word.text.replace('"', "\"\"")))
         .collect();
     let found = db
         .query_all_raw(Statement::from_sql_and_values(
