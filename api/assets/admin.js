@@ -104,11 +104,45 @@ function keepList() {
   if (document.getElementById("filter")) sessionStorage.setItem("users", location.search);
 }
 keepList();
-for (const name of ["htmx:afterSettle", "htmx:pushedIntoHistory", "htmx:replacedInHistory"]) document.addEventListener(name, keepList);
+document.addEventListener("htmx:afterSettle", keepList);
 document.addEventListener("htmx:configRequest", (event) => {
   const { elt, path } = event.detail;
   if (elt.closest(".breadcrumb") && path.endsWith("/admin/users/")) event.detail.path += sessionStorage.getItem("users") || "";
 });
+
+const twoDigits = (number) => String(number).padStart(2, "0");
+const localDay = (at) => `${at.getFullYear()}-${twoDigits(at.getMonth() + 1)}-${twoDigits(at.getDate())}`;
+
+// Returns a time relative to now, or null if it is more than a week away. In Western digits, as all numbers of the pages.
+function relativeTime(at) {
+  const seconds = (at - Date.now()) / 1000;
+  const units = [["day", 86400], ["hour", 3600], ["minute", 60], ["second", 1]];
+  const [unit, length] = units.find(([, length]) => Math.abs(seconds) >= length) || units[3];
+  if (Math.abs(seconds) > 7 * 86400) return null;
+  const format = new Intl.RelativeTimeFormat(`${document.documentElement.lang}-u-nu-latn`, { numeric: "auto" });
+  return format.format(Math.trunc(seconds / length), unit);
+}
+
+// Shows times in the browser's time zone, with the zone and UTC in a tooltip. Without JavaScript they are in UTC.
+function localizeTimes() {
+  const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+  for (const time of document.querySelectorAll("time[datetime]:not([title])")) {
+    const at = new Date(time.dateTime);
+    const [day, clock] = time.children;
+    const utc = time.textContent;
+    day.textContent = localDay(at);
+    clock.textContent = `${twoDigits(at.getHours())}:${twoDigits(at.getMinutes())}`;
+    time.title = `${time.textContent} (${zone}) · ${utc} (UTC)`;
+    const relative = "relative" in time.dataset && relativeTime(at);
+    if (relative) {
+      time.removeAttribute("dir");
+      time.textContent = relative;
+    }
+  }
+  for (const note of document.querySelectorAll("[data-local]")) note.textContent = note.dataset.local.replace("{zone}", zone);
+}
+localizeTimes();
+document.addEventListener("htmx:afterSwap", localizeTimes);
 
 // Shows the controls that need JavaScript.
 function enhance() {

@@ -1,9 +1,9 @@
 //! Lists and counts of events.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sea_orm::{
-    Condition, PaginatorTrait as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
-    entity::prelude::*,
+    Condition, DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _, entity::prelude::*,
+    sea_query::Expr,
 };
 
 use crate::models::audit::{Column, Entity, EventKind, Model, SUBJECT_LENGTH};
@@ -118,17 +118,33 @@ pub async fn find_user_by_subject(
     Ok(found.and_then(|event| event.user_id))
 }
 
-/// Counts the events of a kind from `since` to before `until`.
-pub async fn count(
+/// Counts the events of some kinds since a time, by kind and day (UTC). Days without events are left out.
+pub async fn count_by_day(
     db: &impl ConnectionTrait,
-    kind: EventKind,
+    kinds: &[EventKind],
     since: DateTime<Utc>,
-    until: DateTime<Utc>,
-) -> Result<u64, DbErr> {
-    Entity::find()
-        .filter(Column::Event.eq(kind.as_str()))
+) -> Result<Vec<((&'static str, NaiveDate), u64)>, DbErr> {
+    let names = || kinds.iter().map(|kind| kind.as_str());
+    let day = match db.get_database_backend() {
+        DbBackend::Postgres => "to_char(at AT TIME ZONE 'UTC', 'YYYY-MM-DD')",
+        // SQLite stores times as text in UTC (RFC 3339).
+        _ => "substr(at, 1, 10)",
+    };
+    let rows: Vec<(String, String, i64)> = Entity::find()
+        .select_only()
+        .column(Column::Event)
+        .expr_as(Expr::cust(day), "day")
+        .expr_as(Expr::cust("count(*)"), "events")
+        .filter(Column::Event.is_in(names()))
         .filter(Column::At.gte(since))
-        .filter(Column::At.lt(until))
-        .count(db)
-        .await
+        .group_by(Column::Event)
+        .group_by(Expr::cust(day))
+        .into_tuple()
+        .all(db)
+        .await?;
+    let read = |(event, day, count): (String, String, i64)| {
+        let kind = names().find(|name| *name == event)?;
+        Some(((kind, day.parse().ok()?), count.unsigned_abs()))
+    };
+    Ok(rows.into_iter().filter_map(read).collect())
 }

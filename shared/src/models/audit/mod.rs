@@ -23,7 +23,7 @@ use sea_orm::{IntoActiveModel as _, entity::prelude::*};
 pub use crate::models::audit::{
     chain::AuditKey,
     event::{Actor, Event, EventKind},
-    lists::{Filter, count, find_user_by_subject, list, list_by_user},
+    lists::{Filter, count_by_day, find_user_by_subject, list, list_by_user},
     verify::{ChainError, Head, verify},
     watch::HeadWatcher,
 };

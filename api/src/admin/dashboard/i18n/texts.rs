@@ -40,6 +40,7 @@ texts! {
     language: "Language" | "اللغة";
     apply: "Apply" | "تطبيق";
     utc: "All times are in UTC." | "جميع الأوقات بتوقيت UTC.";
+    local_times: "Times are in your time zone ({zone})." | "الأوقات حسب منطقتك الزمنية ({zone}).";
     api_docs: "API documentation" | "توثيق الواجهة البرمجية";
     none: "None." | "لا يوجد.";
     any: "Any" | "الكل";
@@ -71,12 +72,12 @@ texts! {
     // Overview.
     none_pending: "No accounts are pending approval." | "لا توجد حسابات بانتظار الموافقة.";
     all_pending: "View all accounts pending approval" | "عرض كل الحسابات بانتظار الموافقة";
-    mails_failed: "mails failed in the last 7 days" | "رسائل فشلت خلال آخر ٧ أيام";
-    mails_expired: "mails expired in the last 7 days" | "رسائل انتهت صلاحيتها خلال آخر ٧ أيام";
-    mails_late: "mails queued for more than 5 minutes" | "رسائل في الانتظار منذ أكثر من ٥ دقائق";
+    mails_failed: "mails failed in the last 7 days" | "رسائل فشلت خلال آخر 7 أيام";
+    mails_expired: "mails expired in the last 7 days" | "رسائل انتهت صلاحيتها خلال آخر 7 أيام";
+    mails_late: "mails queued for more than 5 minutes" | "رسائل في الانتظار منذ أكثر من 5 دقائق";
     active_lockouts: "active lockouts" | "حالات حظر مؤقت قائمة";
-    registrations: "Registrations, last 30 days" | "التسجيلات خلال آخر ٣٠ يومًا";
-    logins: "Logins, last 30 days" | "عمليات الدخول خلال آخر ٣٠ يومًا";
+    registrations: "Registrations, last 30 days" | "التسجيلات خلال آخر 30 يومًا";
+    logins: "Logins, last 30 days" | "عمليات الدخول خلال آخر 30 يومًا";
     total: "Total" | "المجموع";
     today: "today" | "اليوم";
     health: "Health checks" | "فحوص حالة النظام";
@@ -89,7 +90,7 @@ texts! {
     degraded: "degraded" | "متدهور";
     unavailable: "unavailable" | "غير متاح";
     workers_none: "none is running" | "لا تعمل أي منها";
-    smtp_idle: "no mail was sent in the last 7 days" | "لم تُرسل أي رسالة خلال آخر ٧ أيام";
+    smtp_idle: "no mail was sent in the last 7 days" | "لم تُرسل أي رسالة خلال آخر 7 أيام";
     smtp_not_attempted: "mails are queued, but no delivery was attempted" | "توجد رسائل في الانتظار ولم تُجرَ أي محاولة تسليم";
     smtp_last_accepted: "last mail accepted at" | "قُبلت آخر رسالة في";
     smtp_failing: "no mail can be delivered; last error:" | "لا يمكن تسليم أي رسالة؛ آخر خطأ:";
@@ -128,9 +129,9 @@ texts! {
     female: "Female" | "أنثى";
     not_specified: "Not specified" | "غير محدد";
     joined: "Joined" | "انضم";
-    joined_1: "Last 24 hours" | "آخر ٢٤ ساعة";
-    joined_7: "Last 7 days" | "آخر ٧ أيام";
-    joined_30: "Last 30 days" | "آخر ٣٠ يومًا";
+    joined_1: "Last 24 hours" | "آخر 24 ساعة";
+    joined_7: "Last 7 days" | "آخر 7 أيام";
+    joined_30: "Last 30 days" | "آخر 30 يومًا";
     last_login: "Last login" | "آخر دخول";
     pending_approval: "Pending approval" | "بانتظار الموافقة";
     pending_verification: "Pending verification" | "بانتظار التحقق";
@@ -180,7 +181,7 @@ texts! {
     expires: "Expires" | "ينتهي";
     attempts: "Attempts" | "المحاولات";
     no_account: "(no known account)" | "(لا حساب معروف)";
-    created_late: "More than 5 minutes ago" | "منذ أكثر من ٥ دقائق";
+    created_late: "More than 5 minutes ago" | "منذ أكثر من 5 دقائق";
     recipient: "Recipient" | "المستلم";
     kind: "Type" | "النوع";
     reason: "Last error" | "آخر خطأ";
@@ -188,6 +189,10 @@ texts! {
     next_attempt: "Next attempt" | "المحاولة التالية";
     deliver_before: "Deliver before" | "تُسلَّم قبل";
     retry: "Send again" | "إعادة الإرسال";
+    retry_failed: "Send all failed mails again" | "إعادة إرسال كل الرسائل الفاشلة";
+    confirm_retry_failed: "Send the failed mails of this list again? Mails with an expired code are left out." | "هل تريد إعادة إرسال الرسائل الفاشلة في هذه القائمة؟ تُستثنى الرسائل ذات الرموز المنتهية.";
+    retry_count: "Mails to send" | "عدد الرسائل";
+    retry_limit: "One action sends 500 mails, the newest first. Repeat it for the others." | "يرسل الإجراء الواحد 500 رسالة، الأحدث أولًا. كرّره لإرسال الباقي.";
     cancel_mail: "Cancel mail" | "إلغاء الرسالة";
     text: "Text" | "النص";
     lockouts_intro: "Accounts, mailboxes and networks that are locked out after too many attempts. Unlock one to allow new attempts now." | "حسابات وصناديق بريد وشبكات محظورة مؤقتًا بعد محاولات كثيرة. ارفع الحظر للسماح بمحاولات جديدة الآن.";
@@ -198,8 +203,8 @@ texts! {
     unlock: "Unlock" | "رفع الحظر";
     mailbox: "mailbox" | "صندوق بريد";
     account_hint: "ID or email" | "الرقم أو البريد";
-    since: "From" | "من";
-    until_day: "To" | "إلى";
+    since: "From (UTC)" | "من (UTC)";
+    until_day: "To (UTC)" | "إلى (UTC)";
     no_such_account: "No account has this email address." | "لا حساب بهذا البريد.";
     bad_account: "Enter an account ID or an email address." | "أدخل رقم حساب أو بريدًا إلكترونيًا.";
     bad_actor: "Enter an account ID, an email address, operator or anonymous." | "أدخل رقم حساب أو بريدًا إلكترونيًا أو operator أو anonymous.";
@@ -241,6 +246,7 @@ texts! {
     flash_session_ended: "Session ended." | "انتهت الجلسة.";
     flash_unlocked: "Unlocked." | "رُفع الحظر.";
     flash_mail_queued: "The mail is queued again." | "أُعيدت الرسالة إلى قائمة الانتظار.";
+    flash_mails_queued: "The mails are queued again." | "أُعيدت الرسائل إلى قائمة الانتظار.";
     flash_mail_cancelled: "The mail is cancelled." | "أُلغيت الرسالة.";
     flash_password_changed: "Your password has been changed." | "تم تغيير كلمة مرورك.";
     flash_none_selected: "Select at least one user." | "حدّد مستخدمًا واحدًا على الأقل.";
@@ -303,4 +309,16 @@ texts! {
     field_too_similar: "This is too similar to the account's data." | "مشابه جدًا لبيانات الحساب.";
     field_out_of_range: "This is out of range." | "خارج النطاق.";
     field_invalid: "This is not valid." | "غير صالح.";
+}
+
+#[cfg(test)]
+mod tests {
+    /// The pages show counts and dates in Western digits, so their texts have no other digits.
+    #[test]
+    fn arabic_texts_have_western_digits() {
+        let digit = include_str!("texts.rs")
+            .chars()
+            .find(|c| ('\u{660}'..='\u{669}').contains(c));
+        assert_eq!(digit, None);
+    }
 }

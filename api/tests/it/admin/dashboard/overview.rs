@@ -300,11 +300,17 @@ async fn charts_show_30_days_and_cache_past_ones() {
 
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     let sign_ups = chart(&root.get_html("/admin/").await, "user_created");
-    assert_eq!(sign_ups.matches("<rect").count(), 30, "{sign_ups}");
+    assert_eq!(sign_ups.matches("class=\"bar\"").count(), 30, "{sign_ups}");
     for (day, number) in [(first, 2), (second, 1)] {
-        let text = format!("<title>{day}: {number}</title>");
-        assert_contains(&sign_ups, &text);
+        assert_contains(&sign_ups, &format!(">{day}: {number}</text>"));
     }
+    // The scale, and the days below the baseline.
+    for label in ["0", "1", "2", "today"] {
+        assert_contains(&sign_ups, &format!(">{label}</text>"));
+    }
+    let oldest = second - TimeDelta::days(29);
+    assert_contains(&sign_ups, &format!(">{}</text>", oldest.format("%m-%d")));
+    assert_contains(&sign_ups, "class=\"baseline\"");
     assert_contains(&sign_ups, "Total: 3, today: 1");
     let logins = chart(&root.get_html("/admin/").await, "authn_login_success");
     assert_contains(&logins, "Total: 2, today: 2");

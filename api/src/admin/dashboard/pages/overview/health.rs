@@ -22,6 +22,8 @@ pub(super) struct HealthRow {
     pub name: &'static str,
     pub is_ok: bool,
     pub message: String,
+    /// The time that the message ends with.
+    pub at: Option<DateTime<Utc>>,
 }
 
 /// Checks all dependencies.
@@ -45,6 +47,7 @@ pub(super) async fn check(
             // The word of the health endpoint and the metrics.
             state => format!("{} ({state})", t.degraded),
         },
+        at: None,
     };
     let workers = workers.unwrap_or(0);
     vec![
@@ -58,6 +61,7 @@ pub(super) async fn check(
                 0 => t.workers_none.to_owned(),
                 workers => workers.to_string(),
             },
+            at: None,
         },
         smtp,
     ]
@@ -65,7 +69,7 @@ pub(super) async fn check(
 
 /// Derives the state of the SMTP server from the mails, as only workers connect to it.
 async fn check_smtp(app: &App, view: &View, me: &CurrentAdmin, now: DateTime<Utc>) -> HealthRow {
-    let t = view.t;
+    let (t, mut accepted_at) = (view.t, None);
     let (is_ok, message) = match load_delivery(app, now).await {
         Ok(Delivery::Attempted(DeliveryHealth::Failing(problem))) => {
             (false, describe_problem(t, me, &problem))
@@ -74,10 +78,10 @@ async fn check_smtp(app: &App, view: &View, me: &CurrentAdmin, now: DateTime<Utc
         Ok(Delivery::Attempted(DeliveryHealth::OneRefused)) => {
             (true, t.smtp_one_rejected.to_owned())
         }
-        Ok(Delivery::Attempted(DeliveryHealth::Accepted(at))) => (
-            true,
-            format!("{} {}", t.smtp_last_accepted, at.format("%Y-%m-%d %H:%M")),
-        ),
+        Ok(Delivery::Attempted(DeliveryHealth::Accepted(at))) => {
+            accepted_at = Some(at);
+            (true, t.smtp_last_accepted.to_owned())
+        }
         Ok(Delivery::Attempted(DeliveryHealth::Idle)) => (true, t.smtp_idle.to_owned()),
         Err(_) => (false, t.unavailable.to_owned()),
     };
@@ -85,6 +89,7 @@ async fn check_smtp(app: &App, view: &View, me: &CurrentAdmin, now: DateTime<Utc
         name: t.smtp,
         is_ok,
         message,
+        at: accepted_at,
     }
 }
 

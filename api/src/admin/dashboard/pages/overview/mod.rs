@@ -6,7 +6,6 @@ mod health;
 use askama::Template;
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::models::{
-    audit::EventKind,
     mail,
     user::{
         self,
@@ -96,7 +95,6 @@ async fn load(app: &App, me: CurrentAdmin, view: &View) -> Result<Page, ApiError
 }
 
 async fn load_users(app: &App, view: &View, now: DateTime<Utc>) -> Result<UserSection, ApiError> {
-    let t = view.t;
     let oldest_first = Sort {
         by: SortBy::Joined,
         descending: false,
@@ -121,9 +119,6 @@ async fn load_users(app: &App, view: &View, now: DateTime<Utc>) -> Result<UserSe
         pending_count: capped_count(pending.found, MAX_COUNTED),
         pending_verification: (unverified > 0).then(|| capped_count(unverified, MAX_COUNTED)),
         lockouts: capped_count(lockouts, MAX_LOCKOUTS.into()),
-        charts: vec![
-            chart::load(app, t, EventKind::UserCreated, t.registrations).await?,
-            chart::load(app, t, EventKind::LoginSuccess, t.logins).await?,
-        ],
+        charts: chart::load(app, view.t).await?,
     })
 }
