@@ -1,11 +1,11 @@
-//! Actions on mails: preview, send again, cancel.
+//! Actions on mails: preview, send one or all failed ones again, cancel.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     database::{self, Transaction},
     models::{
         audit::Event,
-        mail::{self, MailKind, MailState},
+        mail::{self, Filter, MailKind, MailState},
         user,
     },
     outbox::template::{Code, Content, RenderedMail},
@@ -20,6 +20,9 @@ use crate::{app_state::App, http::error::ApiError};
 
 /// The lifetime of a code in a preview.
 const PREVIEW_LIFETIME: TimeDelta = TimeDelta::minutes(5);
+
+/// The maximum number of mails that one action sends again.
+pub const MAX_RETRIES: u64 = 500;
 
 /// Finds a mail.
 pub async fn find(app: &App, id: Uuid) -> Result<mail::Model, ApiError> {
@@ -42,6 +45,40 @@ pub async fn retry(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), Api
     }
     let event = state_event(admin, &mail, MailState::Queued, "sent again");
     commit(app, transaction, vec![event], Vec::new()).await
+}
+
+/// Counts the failed mails of a filter that can be sent again, up to [`MAX_RETRIES`] + 1.
+pub async fn count_retryable(app: &App, filter: Filter) -> Result<usize, ApiError> {
+    let mails = mail::list_retryable(&app.db, filter, app.now(), MAX_RETRIES + 1).await?;
+    Ok(mails.len())
+}
+
+/// Queues the failed mails of a filter again, the newest [`MAX_RETRIES`]. Returns their number. One audit event lists them.
+pub async fn retry_failed(
+    app: &App,
+    admin: &Permit<Mails>,
+    filter: Filter,
+) -> Result<usize, ApiError> {
+    let transaction = database::begin(&app.db).await?;
+    admin.reauthorize(app, &transaction).await?;
+    let now = app.now();
+    let mut changes = Vec::new();
+    for mail in mail::list_retryable(&transaction, filter, now, MAX_RETRIES).await? {
+        if mail::retry(&transaction, mail.id, now).await? {
+            let (id, from, to) = (mail.id, mail.state, MailState::Queued);
+            changes.push(format!("mail {id}: {from} → {to}"));
+        }
+    }
+    let count = changes.len();
+    if count == 0 {
+        return Err(ApiError::InvalidState);
+    }
+    let event = Event {
+        changes: Some(changes.join("\n")),
+        ..admin.audit_event(None, &format!("mails sent again: {count}"))
+    };
+    commit(app, transaction, vec![event], Vec::new()).await?;
+    Ok(count)
 }
 
 /// Cancels a queued mail, unless a worker is delivering it.

@@ -41,6 +41,10 @@ pub fn routes() -> impl Endpoint<Output = Response> {
         .at("/users/:id<\\d+>/sessions", post(user::end_session))
         .at("/resets", get(resets::show))
         .at("/mails", get(mails::list))
+        .at(
+            "/mails/retry",
+            get(mails::redirect_to_list).post(mails::retry_failed),
+        )
         .at("/mails/:id", get(mails::show).post(mails::change))
         .at("/limits", get(lockouts::show))
         .at("/limits/release", post(lockouts::unlock))

@@ -46,6 +46,27 @@ pub async fn list(
     filter: impl Into<Filter>,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
+    newest(filter.into(), limit).all(db).await
+}
+
+/// Returns the newest failed mails that match a filter and can be sent again: a mail with a one-time code must not have expired.
+pub async fn list_retryable(
+    db: &impl ConnectionTrait,
+    filter: Filter,
+    now: DateTime<Utc>,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let filter = Filter {
+        state: Some(MailState::Failed),
+        ..filter
+    };
+    let is_valid = Condition::any()
+        .add(Column::ResetId.is_null())
+        .add(Column::DeliverBefore.gt(now));
+    newest(filter, limit).filter(is_valid).all(db).await
+}
+
+fn newest(filter: Filter, limit: u64) -> Select<Entity> {
     let Filter {
         state,
         kind,
@@ -53,7 +74,7 @@ pub async fn list(
         since,
         until,
         before,
-    } = filter.into();
+    } = filter;
     Entity::find()
         .apply_if(state, |query, state| query.filter(Column::State.eq(state)))
         .apply_if(kind, |query, kind| {
@@ -72,8 +93,6 @@ pub async fn list(
         // UUIDs v7 are ordered by time.
         .order_by_desc(Column::Id)
         .limit(limit)
-        .all(db)
-        .await
 }
 
 /// Returns the newest mails about an account and to its address, except mails to the address about other accounts.

@@ -24,7 +24,7 @@ pub use crate::models::mail::{
     kind::{BudgetCause, MailKind, Priority},
     lists::{
         Filter, ProblemCounts, count_problems, count_queued_and_recent, last_sent, list,
-        list_about, oldest_queued,
+        list_about, list_retryable, oldest_queued,
     },
     maintenance::{cancel, delete_ended_before, retry},
     state::MailState,

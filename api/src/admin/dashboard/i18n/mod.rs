@@ -26,6 +26,7 @@ impl Texts {
             "session_ended" => self.flash_session_ended,
             "unlocked" => self.flash_unlocked,
             "mail_queued" => self.flash_mail_queued,
+            "mails_queued" => self.flash_mails_queued,
             "mail_cancelled" => self.flash_mail_cancelled,
             "password_changed" => self.flash_password_changed,
             "none_selected" => self.flash_none_selected,

@@ -18,8 +18,13 @@ use uuid::Uuid;
 use crate::admin::{
     actions::mails,
     dashboard::{
-        components::SelectOption, context::View, csrf::Form, current_admin::CurrentAdmin,
-        i18n::Texts, pages::overview::LATE_AFTER, redirect::redirect_with_flash,
+        components::{SelectOption, capped_count},
+        context::View,
+        csrf::Form,
+        current_admin::CurrentAdmin,
+        i18n::Texts,
+        pages::overview::LATE_AFTER,
+        redirect::{redirect, redirect_with_flash},
     },
     paginate,
     permissions::{Mails, Permit},
@@ -53,6 +58,10 @@ struct ListPage {
     times: Vec<SelectOption>,
     query: String,
     is_filtered: bool,
+    /// Whether the list shows failed mails only.
+    is_failed: bool,
+    kind: String,
+    made: String,
     rows: Vec<mail::Model>,
     is_first: bool,
     next: Option<String>,
@@ -69,6 +78,20 @@ struct MailPage {
     is_queued: bool,
     can_retry: bool,
     preview: Option<RenderedMail>,
+}
+
+/// The confirmation before failed mails are sent again.
+#[derive(Template)]
+#[template(path = "admin/retry_mails.html")]
+struct RetryPage {
+    v: View,
+    me: CurrentAdmin,
+    title: &'static str,
+    section: &'static str,
+    query: MailListQuery,
+    count: String,
+    /// Whether there are more mails than one action sends.
+    is_capped: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -105,7 +128,10 @@ pub async fn list(
         query: query.link(),
         is_filtered: query.link() != MailListQuery::default().link(),
         is_first: query.before.parse::<Uuid>().is_err(),
+        is_failed: query.state.parse() == Ok(MailState::Failed),
         to: query.to,
+        kind: query.kind,
+        made: query.made,
         next,
         rows,
         v: view.clone(),
@@ -163,6 +189,46 @@ impl MailListQuery {
             .append_pair("made", &self.made)
             .finish()
     }
+}
+
+/// Redirects to the list, for a reload of the confirmation page.
+#[handler]
+pub fn redirect_to_list(Data(app): Data<&App>) -> Response {
+    redirect(app, "/admin/mails/")
+}
+
+/// Sends the failed mails of a filter again, after a confirmation.
+#[handler]
+pub async fn retry_failed(
+    Data(app): Data<&App>,
+    admin: Permit<Mails>,
+    view: View,
+    form: Form,
+) -> poem::Result<Response> {
+    let query = MailListQuery {
+        to: form.text("to"),
+        state: MailState::Failed.to_string(),
+        kind: form.text("kind"),
+        made: form.text("made"),
+        before: String::new(),
+    };
+    let target = format!("/admin/mails/?{}", query.link());
+    let filter = query.filter(app).ok_or(ApiError::InvalidState)?;
+    if form.is_checked("confirmed") {
+        let count = mails::retry_failed(app, &admin, filter).await?;
+        return Ok(redirect_with_flash(app, &target, "mails_queued", count));
+    }
+    let count = mails::count_retryable(app, filter).await? as u64;
+    let page = RetryPage {
+        title: view.t.retry_failed,
+        section: "mails",
+        query,
+        count: capped_count(count, mails::MAX_RETRIES),
+        is_capped: count > mails::MAX_RETRIES,
+        v: view.with_path(&target),
+        me: CurrentAdmin::of(&admin),
+    };
+    view.page(StatusCode::OK, &page)
 }
 
 /// Shows a mail with a preview of its text.

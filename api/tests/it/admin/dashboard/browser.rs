@@ -309,7 +309,11 @@ async fn browser_search_survives_going_back_and_enter() {
     browser.click("[name=gender] option[value=male]").await;
     wait_for_text(&browser, "No users match").await;
     run(&browser, "window.before = true; history.back()").await;
-    wait_for(&browser, "!window.before && document.querySelector('#results tbody')").await;
+    wait_for(
+        &browser,
+        "!window.before && document.querySelector('#results tbody')",
+    )
+    .await;
     wait_for_rows(&browser, 1).await;
     let fields = "const fields = document.getElementById('filter').elements; \
                   return [fields.q.value, fields.gender.value, fields.sort.value]";

@@ -109,3 +109,64 @@ async fn failed_mail_shows_reason_and_is_retried() {
     assert_eq!(events.len(), 1, "{events:?}");
     assert_eq!(events[0].changes.as_deref(), Some("state: failed → queued"));
 }
+
+/// Administrators send the failed mails of a filter again, after a confirmation. Expired codes and other mails stay as they are.
+#[tokio::test]
+async fn failed_mails_of_filter_are_retried_after_confirmation() {
+    let app = TestApp::new().await;
+    app.create_superuser("root@example.com").await;
+    app.logged_in_user("hedy@example.com").await;
+    app.deliver_all().await;
+    let emails = ["ada@example.com", "grace@example.com", "hedy@example.com"];
+    let refused = emails.iter().map(ToString::to_string).collect();
+    app.sink.set_fault(Fault::RefuseRecipients(refused, 550));
+    app.register("ada@example.com").await;
+    app.register("grace@example.com").await;
+    let body = serde_json::json!({"email": "hedy@example.com"});
+    app.post("/auth/email_request/", body).await;
+    app.deliver_all().await;
+    app.sink.set_fault(Fault::None);
+    app.advance_clock(TimeDelta::minutes(30));
+
+    let root = Dashboard::signed_in(&app, "root@example.com").await;
+    let button = "action=\"/admin/mails/retry/\"";
+    assert_not_contains(&root.get_html("/admin/mails/").await, button);
+    let list = root.get_html("/admin/mails/?state=failed").await;
+    assert_contains(&list, button);
+    let page = root.post("/admin/mails/retry/", &[]).await;
+    assert_contains(&page.html, "Mails to send: <strong>2</strong>");
+    let filter = [("to", "ada@example.com"), ("confirmed", "yes")];
+    let flash = root.submit("/admin/mails/retry/", &filter).await;
+    assert_eq!(flash, "The mails are queued again.");
+    let failed = async || {
+        let filter = Some(MailState::Failed);
+        mail::list(&app.database.db, filter, 10)
+            .await
+            .unwrap()
+            .len()
+    };
+    assert_eq!(failed().await, 2, "the other filter and the expired code");
+    let confirmed = [("confirmed", "yes")];
+    root.submit("/admin/mails/retry/", &confirmed).await;
+    assert_eq!(failed().await, 1);
+    let page = root.post("/admin/mails/retry/", &confirmed).await;
+    assert_eq!(page.status, 409, "nothing is left to retry");
+    app.deliver_all().await;
+    for email in ["ada@example.com", "grace@example.com"] {
+        assert_eq!(app.mails_to(email).await.len(), 1, "{email}");
+    }
+    let events = admin_events(&app).await;
+    assert_eq!(events.len(), 2, "{events:?}");
+    assert_eq!(events[0].detail.as_deref(), Some("mails sent again: 1"));
+    let changes = events[0].changes.as_deref().unwrap();
+    assert!(
+        changes.starts_with("mail ") && changes.ends_with(": failed → queued"),
+        "{changes}"
+    );
+    app.create_staff("clerk@example.com", "view_users").await;
+    let clerk = Dashboard::signed_in(&app, "clerk@example.com").await;
+    assert_eq!(
+        clerk.post("/admin/mails/retry/", &confirmed).await.status,
+        403
+    );
+}
