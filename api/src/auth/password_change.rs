@@ -9,7 +9,7 @@ use poem::{Request, web::Data};
 use poem_openapi::{
     Object, OpenApi,
     payload::{Json, Response},
-    types,
+    types::{self, Example},
 };
 use uuid::Uuid;
 
@@ -32,7 +32,7 @@ use crate::{
 
 /// The current and the new password.
 #[derive(Debug, Object)]
-#[oai(rename = "PasswordChange")]
+#[oai(rename = "PasswordChange", example)]
 struct PasswordChangeRequest {
     /// The current password.
     #[oai(validator(min_length = 1))]
@@ -40,6 +40,15 @@ struct PasswordChangeRequest {
     /// 8 to 128 characters; neither a common password nor similar to the account's data or the service's name.
     #[oai(validator(min_length = 8, max_length = 128))]
     new_password: types::Password,
+}
+
+impl Example for PasswordChangeRequest {
+    fn example() -> Self {
+        Self {
+            password: types::Password("velvet harbour lantern".to_owned()),
+            new_password: types::Password("another quiet morning".to_owned()),
+        }
+    }
 }
 
 /// The call that changes the password of the current user.

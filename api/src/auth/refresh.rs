@@ -13,6 +13,7 @@ use poem::{Request, web::Data};
 use poem_openapi::{
     Object, OpenApi,
     payload::{Json, Response},
+    types::Example,
 };
 
 use crate::{
@@ -35,11 +36,19 @@ const REUSE_WINDOW: TimeDelta = TimeDelta::seconds(10);
 
 /// A refresh token.
 #[derive(Debug, Object)]
-#[oai(rename = "Refresh")]
+#[oai(rename = "Refresh", example)]
 pub(crate) struct RefreshRequest {
     /// The refresh token of the login or of the last refresh. Pages that have it as a cookie (`REFRESH_COOKIE=on`) send no body.
     #[oai(validator(min_length = 1))]
     refresh: String,
+}
+
+impl Example for RefreshRequest {
+    fn example() -> Self {
+        Self {
+            refresh: "the refresh token of the login".to_owned(),
+        }
+    }
 }
 
 /// A renewed access token.

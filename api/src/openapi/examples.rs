@@ -7,7 +7,7 @@ use crate::http::error::{
     ApiError, RateLimitExceeded,
     problem::{CONTENT_TYPE, FieldError},
 };
-use crate::openapi::fixes::calls;
+use crate::openapi::fixes::{calls, referred_name};
 
 /// The request id in examples.
 const REQUEST: &str = "0198c2f4-6a3e-7c51-9d0b-4e8f7a2b1c3d";
@@ -60,9 +60,8 @@ fn add_problems(response: &mut Value, problems: Vec<ApiError>) {
 /// Returns an invalid field for the example: the first required member as missing, an optional one as blank, or the parameter
 /// `limit`.
 fn bad_field(call: &Value, schemas: &Value) -> FieldError {
-    let body = &call["requestBody"]["content"]["application/json"]["schema"]["$ref"];
-    let schema = body.as_str().and_then(|path| path.rsplit('/').next());
-    let schema = schema.map_or(&Value::Null, |name| &schemas[name]);
+    let schema = &call["requestBody"]["content"]["application/json"]["schema"];
+    let schema = referred_name(schema).map_or(&Value::Null, |name| &schemas[name]);
     let first = schema["properties"]
         .as_object()
         .and_then(|members| members.keys().next());
@@ -180,12 +179,12 @@ fn admin_answer(call: &str, status: u16) -> Value {
         "getMail" => json!({
             "mail": mail(), "subject": "Welcome to Latchkey", "text": "Your Latchkey account has been created.\n…",
         }),
-        "listLimits" => json!({
+        "listLockouts" => json!({
             "limits": [{
                 "name": "login:ip:203.0.113.7", "what": "login", "whom": "203.0.113.7", "user": null, "until": NOON,
             }],
         }),
-        "listEvents" => json!({
+        "listAuditEvents" => json!({
             "events": [{
                 "seq": 128, "at": NOON, "event": "authz_admin", "outcome": "success", "actor": "user 1", "user": 7,
                 "session": ID, "subject": null, "client_ip": "198.51.100.4", "request": REQUEST,
@@ -193,14 +192,14 @@ fn admin_answer(call: &str, status: u16) -> Value {
             }],
             "before": 128,
         }),
-        "verifyEvents" => {
+        "verifyAuditLog" => {
             json!({"whole": true, "events": 128, "head": "128:9f2c…", "broken": null})
         }
-        "live" => json!({"status": "ok"}),
-        "ready" if status == 200 => {
+        "getLiveness" => json!({"status": "ok"}),
+        "getReadiness" if status == 200 => {
             json!({"status": "ok", "database": "ok", "redis": "ok", "media": "ok", "smtp": "ok"})
         }
-        "ready" => json!({
+        "getReadiness" => json!({
             "status": "unavailable", "database": "unreachable", "redis": "ok", "media": "ok", "smtp": "ok",
         }),
         _ => Value::Null,

@@ -8,7 +8,6 @@ pub(super) fn apply(document: &mut Value) {
     document["servers"] = json!([{"url": "/"}]);
     strip_charsets(document);
     fix_schemas(&mut document["components"]["schemas"]);
-    name_bodies(document);
     restore_slashes(document);
     describe_answers(document);
     declare_public_calls(document);
@@ -67,31 +66,30 @@ const ALWAYS_REQUIRED: [&str; 12] = [
     "AuditVerification",
 ];
 
+/// Enums that are members of several schemas or of a request body.
+const ENUMS: [&str; 2] = ["Gender", "BulkAction"];
+
 /// Makes optional members nullable: a profile without a picture has `null`, and a PATCH clears a member with `null`. The
 /// exceptions are problems, which omit members, and the members in [`NEVER_NULL`].
 fn fix_schemas(schemas: &mut Value) {
     let Some(schemas) = schemas.as_object_mut() else {
         return;
     };
-    let gender = schemas
-        .remove("Gender")
-        .map(|gender| nullable_choice(&gender));
-    // openapi-python-client accepts no `$ref` with a sibling description.
-    let act = schemas.remove("BulkAction");
+    if let Some(gender) = schemas.get_mut("Gender") {
+        make_choice_nullable(gender);
+    }
     for (name, schema) in schemas.iter_mut() {
         let required: Vec<Value> = schema["required"].as_array().cloned().unwrap_or_default();
         let Some(members) = schema.get_mut("properties").and_then(Value::as_object_mut) else {
             continue;
         };
         for (member, description) in members.iter_mut() {
-            let refers_to = |name| {
-                let reference = format!("#/components/schemas/{name}\"");
-                description.to_string().contains(&reference)
-            };
-            if refers_to("Gender") {
-                *description = gender.clone().unwrap_or_default();
-            } else if refers_to("BulkAction") {
-                *description = act.clone().unwrap_or_default();
+            // A `$ref` has no siblings (OpenAPI 3.0.3, 4.8.23), and one enum serves all models of a generated client.
+            let text = description.to_string();
+            let mut enums = ENUMS.into_iter();
+            if let Some(name) = enums.find(|name| text.contains(&reference_to(name).to_string())) {
+                *description = reference_to(name);
+                continue;
             }
             // The type of poem-openapi has the format `naive-date`.
             if member == "dateBirth" {
@@ -114,12 +112,21 @@ fn fix_schemas(schemas: &mut Value) {
     }
 }
 
-fn nullable_choice(choice: &Value) -> Value {
-    let mut choice = choice.clone();
+fn make_choice_nullable(choice: &mut Value) {
+    choice["nullable"] = json!(true);
     if let Some(values) = choice["enum"].as_array_mut() {
         values.push(Value::Null);
     }
-    choice
+}
+
+/// Returns a reference to a schema.
+pub(super) fn reference_to(schema: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{schema}")})
+}
+
+/// Returns the name of the schema that a value refers to.
+pub(super) fn referred_name(value: &Value) -> Option<&str> {
+    value["$ref"].as_str()?.rsplit('/').next()
 }
 
 fn members_of(schema: &Value) -> Value {
@@ -127,89 +134,6 @@ fn members_of(schema: &Value) -> Value {
         .as_object()
         .map(|members| members.keys().cloned().collect())
         .unwrap_or_default()
-}
-
-/// Gives the form and multipart bodies schemas of their own, since generated clients choose the media type by the body's
-/// type. In a multipart body a picture is a file.
-fn name_bodies(document: &mut Value) {
-    let schemas = document["components"]["schemas"].clone();
-    let mut named = Map::new();
-    for call in calls(document).filter(|call| call.get("requestBody").is_some()) {
-        for (media_type, suffix) in [
-            ("application/x-www-form-urlencoded", "Form"),
-            ("multipart/form-data", "Multipart"),
-        ] {
-            let reference = &mut call["requestBody"]["content"][media_type]["schema"]["$ref"];
-            let Some(name) = reference.as_str().and_then(|path| path.rsplit('/').next()) else {
-                continue;
-            };
-            let mut schema = schemas[name].clone();
-            as_form(&mut schema);
-            if suffix == "Multipart" && schema["properties"].get("image").is_some() {
-                schema["properties"]["image"] = json!({
-                    "type": "string",
-                    "format": "binary",
-                    "description": "PNG, JPEG, GIF or WebP, at most 5 MiB and 25 megapixels.",
-                });
-                // The example is for JSON.
-                schema
-                    .as_object_mut()
-                    .and_then(|schema| schema.remove("example"));
-            }
-            let name = format!("{name}{suffix}");
-            schema["title"] = json!(name);
-            *reference = json!(format!("#/components/schemas/{name}"));
-            named.insert(name, schema);
-        }
-    }
-    if let Some(schemas) = document["components"]["schemas"].as_object_mut() {
-        schemas.extend(named);
-    }
-}
-
-/// Adapts a schema to forms: an empty value stands for null, and a list is a text with commas.
-fn as_form(schema: &mut Value) {
-    if let Some(example) = schema.get_mut("example").and_then(Value::as_object_mut) {
-        example.retain(|_, value| !value.is_null());
-        for value in example.values_mut() {
-            if let Value::Array(items) = value {
-                let items: Vec<_> = items
-                    .iter()
-                    .map(|item| {
-                        item.as_str()
-                            .map_or_else(|| item.to_string(), str::to_owned)
-                    })
-                    .collect();
-                *value = json!(items.join(","));
-            }
-        }
-    }
-    let members = schema["properties"].as_object_mut().into_iter();
-    for member in members
-        .flat_map(Map::values_mut)
-        .filter_map(Value::as_object_mut)
-    {
-        member.remove("nullable");
-        if member.get("type") == Some(&json!("array")) {
-            let description = member.remove("description").unwrap_or_default();
-            let description = description.as_str().unwrap_or_default();
-            let description = format!("{description} With commas between them.");
-            member.clear();
-            member.insert("type".to_owned(), json!("string"));
-            member.insert("description".to_owned(), json!(description));
-        }
-        if let Some(values) = member.get_mut("enum").and_then(Value::as_array_mut) {
-            values.retain(|value| !value.is_null());
-            values.push(json!(""));
-        }
-        if member.get("format") == Some(&json!("date")) {
-            member.remove("format");
-            member.insert(
-                "pattern".to_owned(),
-                json!("^([0-9]{4}-[0-9]{2}-[0-9]{2})?$"),
-            );
-        }
-    }
 }
 
 /// Sorts the tags in the order in which a new user needs them.
@@ -231,8 +155,9 @@ fn order_tags(document: &mut Value) {
 fn describe_answers(document: &mut Value) {
     let schemas = document["components"]["schemas"].clone();
     let said = |schema: &Value| {
-        let name = schema["$ref"].as_str()?.rsplit('/').next()?;
-        schemas[name]["description"].as_str().map(str::to_owned)
+        schemas[referred_name(schema)?]["description"]
+            .as_str()
+            .map(str::to_owned)
     };
     let answers = calls(document)
         .filter_map(|call| call["responses"].as_object_mut())

@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use crate::config::passwords::MIN_PASSWORD_LENGTH;
 
+mod bodies;
 mod examples;
 mod fixes;
 mod swagger_ui;
@@ -18,6 +19,8 @@ pub struct Installation {
     pub base: String,
     /// `PASSWORD_MIN_LENGTH`
     pub min_password: usize,
+    /// `REFRESH_COOKIE`
+    pub refresh_cookie: bool,
 }
 
 impl Default for Installation {
@@ -25,6 +28,7 @@ impl Default for Installation {
         Self {
             base: String::new(),
             min_password: MIN_PASSWORD_LENGTH,
+            refresh_cookie: false,
         }
     }
 }
@@ -56,6 +60,7 @@ impl Description {
         let mut document: Value =
             serde_json::from_str(&self.spec).expect("poem-openapi writes valid JSON");
         fixes::apply(&mut document);
+        bodies::describe(&mut document);
         examples::add(&mut document);
         document
     }
@@ -67,6 +72,12 @@ impl Description {
         if !base.is_empty() {
             prefix_problem_types(&mut document, base);
             document["servers"] = json!([{"url": base}]);
+        }
+        if installation.refresh_cookie {
+            // Pages send the token as a cookie, and no body.
+            for path in ["/auth/refresh/", "/auth/logout/"] {
+                document["paths"][path]["post"]["requestBody"]["required"] = json!(false);
+            }
         }
         let schemas = document["components"]["schemas"].as_object_mut();
         for schema in schemas.into_iter().flat_map(Map::values_mut) {

@@ -30,7 +30,7 @@ const DIAGNOSIS_PERIOD: Duration = Duration::from_mins(1);
 
 /// The process is alive.
 #[derive(Debug, Object)]
-struct Alive {
+struct Liveness {
     /// `ok`
     status: String,
 }
@@ -236,15 +236,15 @@ impl Health {
     #[oai(
         path = "/health/live",
         method = "get",
-        operation_id = "live",
+        operation_id = "getLiveness",
         tag = "Tag::Operation"
     )]
     #[expect(
         clippy::unused_async,
         reason = "poem-openapi takes async handlers only"
     )]
-    async fn live(&self) -> Json<Alive> {
-        Json(Alive {
+    async fn live(&self) -> Json<Liveness> {
+        Json(Liveness {
             status: OK.to_owned(),
         })
     }
@@ -255,7 +255,7 @@ impl Health {
     #[oai(
         path = "/health/ready",
         method = "get",
-        operation_id = "ready",
+        operation_id = "getReadiness",
         tag = "Tag::Operation"
     )]
     async fn ready(&self, Data(app): Data<&App>) -> Ready {

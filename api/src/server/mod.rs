@@ -59,6 +59,7 @@ pub fn endpoint(app: App) -> impl Endpoint<Output = Response> + 'static {
     let installation = Installation {
         base: common.base_path().to_owned(),
         min_password: app.passwords.min_length,
+        refresh_cookie: app.config.sessions.refresh_cookie,
     };
     let (origins, cookies) = (origins(&app), app.config.sessions.refresh_cookie);
     let allowed = Arc::new(LazyLock::new((|| description().methods()) as fn() -> _));

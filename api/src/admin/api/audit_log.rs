@@ -128,7 +128,7 @@ impl AuditLogApi {
     #[oai(
         path = "/api/admin/audit",
         method = "get",
-        operation_id = "listEvents",
+        operation_id = "listAuditEvents",
         tag = "Tag::Administration"
     )]
     #[expect(clippy::too_many_arguments, reason = "each is one parameter")]
@@ -172,7 +172,7 @@ impl AuditLogApi {
     #[oai(
         path = "/api/admin/audit/verify",
         method = "post",
-        operation_id = "verifyEvents",
+        operation_id = "verifyAuditLog",
         tag = "Tag::Administration"
     )]
     async fn verify(

@@ -128,7 +128,7 @@ impl ActionsApi {
     #[oai(
         path = "/api/admin/users/:id/sign_out",
         method = "post",
-        operation_id = "signAccountOut",
+        operation_id = "endAccountSessions",
         tag = "Tag::Administration"
     )]
     async fn sign_out(

@@ -83,7 +83,7 @@ impl LockoutsApi {
     #[oai(
         path = "/api/admin/limits",
         method = "get",
-        operation_id = "listLimits",
+        operation_id = "listLockouts",
         tag = "Tag::Administration"
     )]
     async fn list(
@@ -103,7 +103,7 @@ impl LockoutsApi {
     #[oai(
         path = "/api/admin/limits/release",
         method = "post",
-        operation_id = "releaseLimit",
+        operation_id = "removeLockout",
         tag = "Tag::Administration"
     )]
     async fn unlock(

@@ -72,7 +72,7 @@ struct AccountChange {
 impl Example for AccountChange {
     fn example() -> Self {
         Self {
-            email: Some(types::Email("ada@example.com".to_owned())),
+            email: None,
             username: Some("Countess of Lovelace".to_owned()),
             phone_number: Some("+201001234567".to_owned()),
             image: None,
@@ -80,10 +80,10 @@ impl Example for AccountChange {
             gender: Some(user_response::Gender::Female),
             is_activated: Some(true),
             is_active: Some(true),
-            is_staff: Some(true),
-            is_superuser: Some(false),
-            permissions: Some(vec!["view_users".to_owned(), "mails".to_owned()]),
-            version: Some(3),
+            is_staff: None,
+            is_superuser: None,
+            permissions: None,
+            version: None,
         }
     }
 }

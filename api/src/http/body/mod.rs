@@ -85,9 +85,8 @@ impl<'a, T: Type, const LIMIT: usize> ApiExtractor<'a> for Body<'a, T, LIMIT> {
         Some(MetaRequest {
             description: None,
             content: Format::ALL.map(media_type).into(),
-            // An absent body is an empty form, whose response names the missing fields. Besides, openapi-python-client
-            // generates broken code for a required body with several media types.
-            required: false,
+            // The server takes an absent body as an empty one, so that the response names the missing fields.
+            required: true,
         })
     }
 
