@@ -5,7 +5,7 @@
 use poem_openapi::{OpenApi, OpenApiService};
 use serde_json::{Map, Value, json};
 
-use crate::config::passwords::MIN_PASSWORD_LENGTH;
+use crate::{config::passwords::MIN_PASSWORD_LENGTH, openapi::swagger_ui::Bundle};
 
 mod bodies;
 mod examples;
@@ -37,7 +37,7 @@ impl Default for Installation {
 pub struct Description {
     /// The document as `poem-openapi` writes it.
     spec: String,
-    /// Swagger UI as `poem-openapi` renders it, with the document embedded.
+    /// Swagger UI as `poem-openapi` renders it.
     page: String,
 }
 
@@ -111,16 +111,22 @@ impl Description {
         serde_yaml::to_string(&self.document_of(installation)).expect("a JSON value serialises")
     }
 
-    /// Returns Swagger UI with the document of an installation and all scripts embedded, and its Content-Security-Policy. The page
-    /// loads nothing from another server.
+    /// Returns the page of Swagger UI with the document of an installation, and its Content-Security-Policy. The page loads nothing
+    /// from another server.
     #[must_use]
     pub fn swagger_ui(&self, installation: &Installation) -> (String, String) {
-        // A `<` in the document could end the page's script element.
-        let document = self.document_of(installation).to_string();
-        let document = document.replace('<', "\\u003c");
-        let page = swagger_ui::adapt(&self.page.replace(&self.spec, &document));
-        let policy = swagger_ui::policy(&page);
-        (page, policy)
+        let document = self.document_of(installation);
+        self.bundle().page(&document, &installation.base)
+    }
+
+    /// Returns the script of Swagger UI.
+    #[must_use]
+    pub fn swagger_ui_script(&self) -> &str {
+        self.bundle().script
+    }
+
+    fn bundle(&self) -> Bundle<'_> {
+        Bundle::find_in(&self.page).expect("poem-openapi renders a page with its bundle")
     }
 
     /// Returns the methods of each path, for the `Allow` header of a 405 (RFC 9110, 15.5.6). A path is its segments; those in

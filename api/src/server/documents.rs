@@ -36,6 +36,14 @@ pub(super) fn add_to(routes: Route, installation: &Installation) -> Route {
     routes
         .at("/docs", documented(swagger_ui))
         .at(
+            "/docs/swagger-ui.js",
+            documented(|description, _| Text {
+                media_type: "text/javascript; charset=utf-8",
+                content: description.swagger_ui_script().to_owned(),
+                policy: None,
+            }),
+        )
+        .at(
             "/openapi.json",
             documented(|description, installation| Text {
                 media_type: "application/json",

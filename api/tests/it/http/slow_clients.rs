@@ -313,6 +313,7 @@ async fn slow_readers_of_documents_share_one_body() {
     let process = app.serve().await;
     for path in [
         "/docs",
+        "/docs/swagger-ui.js",
         "/openapi.json",
         "/openapi.yaml",
         "/admin/assets/tabler.min.css",
