@@ -60,7 +60,7 @@ async fn activation_code_activates_account_once() {
     let mails = app.mails_to("Ada@Example.com").await;
     assert_eq!(mails.len(), 1, "only the code is mailed");
     let code = code_in(&mails[0]);
-    assert!(mails[0].text.contains("activates your account"));
+    assert!(mails[0].text.contains("to activate your account"));
     let early = app.try_login("ada@example.com", PASSWORD).await;
     early.assert_problem(403, "not-activated");
 
