@@ -2,6 +2,7 @@
 
 pub mod activation;
 pub mod activity;
+pub mod new_account;
 pub mod pictures;
 pub mod profile;
 pub mod register;

@@ -10,7 +10,7 @@ use latchkey_shared::{
         user::{self, NewUser},
     },
     outbox::NewMail,
-    types::{email::Email, gender::Gender, phone_number::PhoneNumber, username::Username},
+    types::email::Email,
 };
 use poem::web::Data;
 use poem_openapi::{
@@ -21,6 +21,7 @@ use poem_openapi::{
 
 use crate::{
     accounts::{
+        new_account::{NewAccountData, NewAccountFields},
         pictures::{self, Upload},
         user_response::{self, User},
     },
@@ -33,7 +34,7 @@ use crate::{
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
     },
-    passwords::{NewPassword, Owner, Password},
+    passwords::{NewPassword, Password},
     rate_limit::Limit,
 };
 
@@ -95,13 +96,9 @@ enum Registered {
 
 /// A parsed registration.
 struct Form {
-    email: Email,
-    username: Username,
+    account: NewAccountData,
     password: NewPassword,
-    phone_number: Option<PhoneNumber>,
     picture: Option<Upload>,
-    date_birth: Option<NaiveDate>,
-    gender: Option<Gender>,
 }
 
 /// The call that creates an account.
@@ -141,14 +138,15 @@ impl Register {
             Some(picture) => Some(app.pictures.save(picture).await?),
             None => None,
         };
+        let account = form.account;
         let new = NewUser {
-            email: form.email,
-            username: form.username,
+            email: account.email,
+            username: account.username,
             password_hash,
-            phone_number: form.phone_number,
+            phone_number: account.phone_number,
             picture: picture.clone(),
-            date_birth: form.date_birth,
-            gender: form.gender,
+            date_birth: account.date_birth,
+            gender: account.gender,
             is_activated: app.config.accounts.activation == Activation::None,
             pending_email_verification: app.config.accounts.activation == Activation::Email,
             is_superuser: false,
@@ -295,34 +293,19 @@ async fn create(
 
 impl Form {
     async fn parse(mut fields: Fields, app: &App) -> Result<Self, ApiError> {
-        let email = fields.required::<Email>("email");
-        let username = fields.required::<Username>("username");
-        let password = fields.required::<Password>("password");
-        let phone_number = fields.optional::<PhoneNumber>("phoneNumber");
-        let date_birth = fields.date_birth(app.now().date_naive());
-        let gender = fields.optional::<Gender>("gender");
+        let today = app.now().date_naive();
+        let (account, password) = NewAccountFields::read(&mut fields, today, |fields| {
+            fields.required::<Password>("password")
+        });
         let picture = fields.picture(&app.body_parsers).await?;
-        let owner = match (&email, &username) {
-            (Ok(email), Ok(username)) => Some(Owner {
-                email,
-                username,
-                phone_number: phone_number.as_ref().ok().and_then(Option::as_ref),
-                date_birth: date_birth.as_ref().ok().copied().flatten().flatten(),
-            }),
-            _ => None,
-        };
         let password = fields
-            .judge_password("password", password, &app.passwords, owner)
+            .judge_password("password", password, &app.passwords, account.owner())
             .await?;
         fields.finish()?;
         Ok(Self {
-            email: email?,
-            username: username?,
+            account: account.finish()?,
             password: password?,
-            phone_number: phone_number?,
             picture: picture?.flatten(),
-            date_birth: date_birth?.flatten(),
-            gender: gender?,
         })
     }
 }

@@ -43,6 +43,8 @@ requirements! {
     AnyStaff: None;
     /// [`Permission::ViewUsers`]
     ViewUsers: Some(Permission::ViewUsers);
+    /// [`Permission::AddUsers`]
+    AddUsers: Some(Permission::AddUsers);
     /// [`Permission::ChangeUsers`]
     ChangeUsers: Some(Permission::ChangeUsers);
     /// [`Permission::DeleteUsers`]

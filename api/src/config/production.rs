@@ -169,6 +169,7 @@ mod tests {
             ("LIMIT_LOGIN_IP", "6001/60", "5/1"),
             ("LIMIT_EMAIL_CHANGE", "101/3600", "100/3600"),
             ("LIMIT_EMAIL_CHANGE", "100/3599", "100/86400"),
+            ("LIMIT_INVITATION", "601/3600", "600/3600"),
             ("LIMIT_PICTURE_IP", "100000/2592000", "6000/3600"),
             ("LIMIT_PICTURE_ACCOUNT", "201/3600", "1/1000000"),
             ("LIMIT_LOGIN_FAILURES", "101", "100"),

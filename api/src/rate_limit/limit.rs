@@ -48,6 +48,8 @@ pub enum Limit<'a> {
     PasswordChange(&'a user::Model),
     /// An email change by a logged-in user. Its response shows whether an account has the new email.
     EmailChange(&'a user::Model),
+    /// An account that a staff member creates, or an invitation that the staff member sends again.
+    Invitation(&'a user::Model),
     /// A picture upload by an account. A registration has no account yet.
     PictureUpload(Option<i64>),
 }
@@ -164,6 +166,10 @@ impl Limiter {
             Limit::EmailChange(user) => {
                 let counters = vec![by_account("address", user.id, rates.email_change)];
                 ("email change", Some(user.email_key.clone()), counters)
+            }
+            Limit::Invitation(user) => {
+                let counters = vec![by_account("invitation", user.id, rates.invitation)];
+                ("invitation", Some(user.email_key.clone()), counters)
             }
             Limit::PictureUpload(user_id) => {
                 let mut counters = by_ip("picture", rates.picture_ip);

@@ -18,7 +18,8 @@ pub struct Lockout {
     /// Identifies the lockout: the key of its counter without the namespace.
     pub name: String,
     /// The exceeded limit: `login`, `failed_attempts` and `failed` (failed logins), `register`, `reset`, `otp`, `otp-ip`,
-    /// `reset-password`, `change`, `change_failed_attempts` (wrong passwords at a password change), `address` or `picture`.
+    /// `reset-password`, `change`, `change_failed_attempts` (wrong passwords at a password change), `address`, `invitation`
+    /// or `picture`.
     pub limit: String,
     /// The client, mailbox or account.
     pub subject: LockoutSubject,
@@ -40,7 +41,13 @@ pub enum LockoutSubject {
 /// The limits of a mailbox whose lockouts are those of its account.
 const MAILBOX_LIMITS: [&str; 3] = ["failed_attempts", "failed", "otp"];
 /// The limits of an account.
-const ACCOUNT_LIMITS: [&str; 4] = ["change", "change_failed_attempts", "address", "picture"];
+const ACCOUNT_LIMITS: [&str; 5] = [
+    "change",
+    "change_failed_attempts",
+    "address",
+    "invitation",
+    "picture",
+];
 
 impl Limiter {
     /// Returns at most `count` current lockouts. Those that end last come first.

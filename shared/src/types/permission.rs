@@ -11,6 +11,8 @@ use crate::types::validation_error::Invalid;
 pub enum Permission {
     /// View accounts, their sessions and password resets.
     ViewUsers,
+    /// Create accounts and invite their owners.
+    AddUsers,
     /// Activate, deactivate, sign out and change accounts other than those of staff, and end lockouts.
     ChangeUsers,
     /// Delete accounts other than those of staff.
@@ -25,8 +27,9 @@ pub enum Permission {
 
 impl Permission {
     /// All permissions.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::ViewUsers,
+        Self::AddUsers,
         Self::ChangeUsers,
         Self::DeleteUsers,
         Self::ExportUsers,
@@ -38,7 +41,7 @@ impl Permission {
     fn includes_view(self) -> bool {
         matches!(
             self,
-            Self::ChangeUsers | Self::DeleteUsers | Self::ExportUsers
+            Self::AddUsers | Self::ChangeUsers | Self::DeleteUsers | Self::ExportUsers
         )
     }
 
@@ -47,6 +50,7 @@ impl Permission {
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ViewUsers => "view_users",
+            Self::AddUsers => "add_users",
             Self::ChangeUsers => "change_users",
             Self::DeleteUsers => "delete_users",
             Self::ExportUsers => "export_users",
@@ -66,7 +70,7 @@ impl FromStr for Permission {
             .ok_or_else(|| {
                 Invalid::new(
                     "choice",
-                    "Some of view_users, change_users, delete_users, export_users, mails, audit.",
+                    "Some of view_users, add_users, change_users, delete_users, export_users, mails, audit.",
                 )
             })
     }
@@ -148,7 +152,7 @@ mod tests {
 
     #[test]
     fn permission_on_users_includes_view_permission() {
-        for name in ["change_users", "delete_users", "export_users"] {
+        for name in ["add_users", "change_users", "delete_users", "export_users"] {
             let some: Permissions = name.parse().unwrap();
             assert_eq!(some.to_string(), format!("view_users,{name}"));
         }

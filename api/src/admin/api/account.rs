@@ -41,7 +41,8 @@ pub struct Account {
     /// Whether it has every permission.
     #[oai(rename = "is_superuser")]
     is_superuser: bool,
-    /// The permissions of a staff account, from `view_users`, `change_users`, `delete_users`, `export_users`, `mails`, `audit`.
+    /// The permissions of a staff account, from `view_users`, `add_users`, `change_users`, `delete_users`, `export_users`,
+    /// `mails`, `audit`.
     permissions: Vec<String>,
     /// The time of registration.
     created: DateTime<Utc>,

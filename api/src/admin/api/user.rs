@@ -62,8 +62,8 @@ struct AccountChange {
     /// Every permission. Only superusers can change this.
     #[oai(rename = "is_superuser")]
     is_superuser: Option<bool>,
-    /// The complete list of permissions, from `view_users`, `change_users`, `delete_users`, `export_users`, `mails`, `audit`.
-    /// Only superusers can change this.
+    /// The complete list of permissions, from `view_users`, `add_users`, `change_users`, `delete_users`, `export_users`,
+    /// `mails`, `audit`. Only superusers can change this.
     permissions: Option<Vec<String>>,
     /// The version that the client has read. If the account has changed since then, the response is an edit conflict.
     version: Option<i32>,

@@ -50,6 +50,11 @@ impl CurrentAdmin {
     }
 
     #[must_use]
+    pub fn can_add_users(&self) -> bool {
+        self.0.has_permission(Permission::AddUsers)
+    }
+
+    #[must_use]
     pub fn can_change_users(&self) -> bool {
         self.0.has_permission(Permission::ChangeUsers)
     }

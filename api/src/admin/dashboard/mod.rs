@@ -3,7 +3,7 @@
 use poem::{Endpoint, EndpointExt as _, Response, Route, get, post};
 
 use crate::admin::dashboard::pages::{
-    account, audit_log, lockouts, mails, overview, resets, setup, sign_in, user,
+    account, audit_log, lockouts, mails, new_user, overview, resets, setup, sign_in, user,
     users::{self, bulk, csv},
 };
 
@@ -35,6 +35,7 @@ pub fn routes() -> impl Endpoint<Output = Response> {
             get(account::show).post(account::change_password),
         )
         .at("/users", get(users::show))
+        .at("/users/add", get(new_user::show).post(new_user::create))
         .at("/users/bulk", get(bulk::redirect_to_list).post(bulk::run))
         .at("/users/export", get(csv::export))
         .at("/users/:id<\\d+>", get(user::show).post(user::save))

@@ -44,6 +44,8 @@ pub enum MailKind {
     AddressTaken,
     /// An administrator requests a password reset.
     ResetAsked,
+    /// Staff created the account. Its owner is to set a password.
+    Invitation,
     /// The account's email was changed. This mail goes to the previous address.
     EmailChanged,
     /// The one-time code by which the account owner activates the account.
@@ -52,7 +54,7 @@ pub enum MailKind {
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
@@ -60,6 +62,7 @@ impl MailKind {
         Self::TokenReused,
         Self::AddressTaken,
         Self::ResetAsked,
+        Self::Invitation,
         Self::EmailChanged,
         Self::ActivationCode,
     ];
@@ -75,6 +78,7 @@ impl MailKind {
             Self::TokenReused => "token_reused",
             Self::AddressTaken => "address_taken",
             Self::ResetAsked => "reset_asked",
+            Self::Invitation => "invitation",
             Self::EmailChanged => "email_changed",
             Self::ActivationCode => "activation_code",
         }
@@ -102,9 +106,11 @@ impl MailKind {
             | Self::Welcome
             | Self::Activated
             | Self::AddressTaken => BudgetCause::CustomerNetwork,
-            Self::PasswordChanged | Self::TokenReused | Self::ResetAsked | Self::EmailChanged => {
-                BudgetCause::Account
-            }
+            Self::PasswordChanged
+            | Self::TokenReused
+            | Self::ResetAsked
+            | Self::Invitation
+            | Self::EmailChanged => BudgetCause::Account,
         }
     }
 
@@ -119,6 +125,7 @@ impl MailKind {
             | Self::TokenReused
             | Self::AddressTaken
             | Self::ResetAsked
+            | Self::Invitation
             | Self::EmailChanged => Priority::Normal,
         }
     }

@@ -102,6 +102,7 @@ fn mails_link_to_pages_of_the_front_end() {
         ("password_changed", "/reset?a=1&b=2", "/login"),
         ("token_reused", "/reset?a=1&b=2", "/login"),
         ("reset_asked", "/reset?a=1&b=2", "/login"),
+        ("invitation", "/reset?a=1&b=2", "/login"),
     ] {
         let (_, mail) = mails.iter().find(|(name, _)| name.ends_with(kind)).unwrap();
         let url = format!("https://app.example.com{url}");

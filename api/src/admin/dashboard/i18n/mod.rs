@@ -17,6 +17,9 @@ impl Texts {
     #[must_use]
     pub fn flash(&self, key: &str) -> Option<&'static str> {
         Some(match key {
+            "created" => self.flash_created,
+            "created_and_invited" => self.flash_created_and_invited,
+            "invited" => self.flash_invited,
             "activated" => self.flash_activated,
             "deactivated" => self.flash_deactivated,
             "deleted" => self.flash_deleted,
@@ -47,6 +50,7 @@ impl Texts {
             "reset-password" => self.limit_reset_password,
             "change" | "change_failed_attempts" => self.limit_change,
             "address" => self.limit_address,
+            "invitation" => self.limit_invitation,
             "picture" => self.limit_picture,
             _ => self.limit_failed_attempts,
         }
@@ -74,6 +78,7 @@ impl Texts {
             "token_reused" => self.mail_token_reused,
             "address_taken" => self.mail_address_taken,
             "reset_asked" => self.mail_reset_requested,
+            "invitation" => self.mail_invitation,
             "email_changed" => self.mail_email_changed,
             "activation_code" => self.mail_activation_code,
             _ => "?",
@@ -110,6 +115,7 @@ impl Texts {
     pub fn permission(&self, permission: Permission) -> &'static str {
         match permission {
             Permission::ViewUsers => self.permission_view_users,
+            Permission::AddUsers => self.permission_add_users,
             Permission::ChangeUsers => self.permission_change_users,
             Permission::DeleteUsers => self.permission_delete_users,
             Permission::ExportUsers => self.permission_export_users,

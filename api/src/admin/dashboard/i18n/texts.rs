@@ -105,6 +105,7 @@ texts! {
     sort: "Sort by" | "ترتيب حسب";
     results: "Results" | "النتائج";
     export: "Export CSV" | "تصدير CSV";
+    add_user: "Add user" | "إضافة مستخدم";
     none_found: "No users match this search." | "لا يوجد مستخدمون يطابقون هذا البحث.";
     select_all: "Select all on this page" | "تحديد كل من في هذه الصفحة";
     select: "Select" | "تحديد";
@@ -174,6 +175,17 @@ texts! {
     end_session: "End session" | "إنهاء الجلسة";
     all_events: "View all audit events" | "عرض كل أحداث التدقيق";
 
+    // A new user.
+    create_user: "Create user" | "إنشاء المستخدم";
+    first_password: "First password" | "كلمة المرور الأولى";
+    access_invite: "Invite by mail" | "الدعوة بالبريد";
+    access_invite_help: "A mail tells the person to set a password with “Forgot password”. This activates the account." | "تصل إلى الشخص رسالة تطلب تعيين كلمة مرور عبر «نسيت كلمة المرور»، وهذا يفعّل الحساب.";
+    access_password: "Choose a password" | "اختيار كلمة مرور";
+    access_password_help: "The account is active at once. Ask the person to change the password after the first login." | "يُفعَّل الحساب فورًا. اطلب من الشخص تغيير كلمة المرور بعد أول دخول.";
+    access_none: "No password and no mail" | "بلا كلمة مرور وبلا رسالة";
+    access_none_help: "The person can still set a password with “Forgot password”. You can send the invitation later." | "يبقى بإمكان الشخص تعيين كلمة مرور عبر «نسيت كلمة المرور». ويمكنك إرسال الدعوة لاحقًا.";
+    send_invitation: "Send invitation" | "إرسال الدعوة";
+
     // Password resets, mails, lockouts and the audit log.
     resets_intro: "Requests for a new password. Tokens and codes are not shown." | "طلبات كلمة مرور جديدة. لا تُعرض الرموز.";
     state: "State" | "الحالة";
@@ -230,6 +242,7 @@ texts! {
 
     // Permissions.
     permission_view_users: "View users" | "عرض المستخدمين";
+    permission_add_users: "Add and invite users" | "إضافة المستخدمين ودعوتهم";
     permission_change_users: "Change users" | "تعديل المستخدمين";
     permission_delete_users: "Delete users" | "حذف المستخدمين";
     permission_export_users: "Export users (CSV)" | "تصدير المستخدمين (CSV)";
@@ -237,6 +250,9 @@ texts! {
     permission_audit: "View the audit log" | "عرض سجل التدقيق";
 
     // Flash messages.
+    flash_created: "User created." | "تم إنشاء المستخدم.";
+    flash_created_and_invited: "User created. The invitation is on its way." | "تم إنشاء المستخدم، والدعوة في طريقها.";
+    flash_invited: "The invitation is on its way." | "الدعوة في طريقها.";
     flash_activated: "Activated." | "تم التفعيل.";
     flash_deactivated: "Deactivated." | "تم التعطيل.";
     flash_deleted: "Deleted." | "تم الحذف.";
@@ -262,6 +278,7 @@ texts! {
     limit_otp: "too many code attempts" | "محاولات رمز كثيرة";
     limit_change: "too many password changes" | "تغييرات كثيرة لكلمة المرور";
     limit_address: "too many email changes" | "تغييرات كثيرة للبريد الإلكتروني";
+    limit_invitation: "too many new accounts and invitations" | "حسابات ودعوات جديدة كثيرة";
     limit_picture: "too many picture uploads" | "رفع صور كثيرة";
 
     // Mails.
@@ -272,6 +289,7 @@ texts! {
     mail_token_reused: "Refresh token reused" | "إعادة استخدام رمز التحديث";
     mail_address_taken: "Email address already registered" | "البريد مسجّل من قبل";
     mail_reset_requested: "Password reset requested" | "طلب تغيير كلمة المرور";
+    mail_invitation: "Invitation" | "دعوة";
     mail_email_changed: "Email address changed" | "تغيّر البريد الإلكتروني";
     mail_activation_code: "Activation code" | "رمز التفعيل";
     mail_queued: "Queued" | "في الانتظار";

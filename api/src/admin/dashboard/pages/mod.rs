@@ -4,6 +4,7 @@ pub mod account;
 pub mod audit_log;
 pub mod lockouts;
 pub mod mails;
+pub mod new_user;
 pub mod overview;
 pub mod resets;
 pub mod setup;

@@ -19,7 +19,7 @@ use poem::{
 use uuid::Uuid;
 
 use crate::admin::{
-    actions::{self, edit_user},
+    actions::{self, create_user, edit_user},
     dashboard::{
         components::{EventRow, event_rows},
         context::View,
@@ -44,6 +44,7 @@ const CHECKBOXES: [&str; 4] = ["is_activated", "is_active", "is_staff", "is_supe
 
 #[derive(Template)]
 #[template(path = "admin/user.html")]
+#[expect(clippy::struct_excessive_bools, reason = "independent permissions")]
 struct Page {
     v: View,
     me: CurrentAdmin,
@@ -54,6 +55,7 @@ struct Page {
     form: FormState,
     can_change: bool,
     can_delete: bool,
+    can_invite: bool,
     can_set_permissions: bool,
     permissions: Vec<PermissionBox>,
     lockouts: Vec<Lockout>,
@@ -184,6 +186,7 @@ async fn load(
         now,
         can_change: me.can_change_users() && can_manage,
         can_delete: me.can_delete_users() && can_manage,
+        can_invite: me.can_add_users() && can_manage && create_user::can_invite(&user),
         can_set_permissions: admin.can_set_permissions(&user),
         permissions: Permission::ALL
             .map(|permission| PermissionBox {

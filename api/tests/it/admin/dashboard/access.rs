@@ -14,10 +14,11 @@ use crate::support::{
 /// The id of a mail that does not exist.
 const NO_MAIL: &str = "00000000-0000-0000-0000-000000000000";
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "/admin/",
     "/admin/users/",
     "/admin/users/1/",
+    "/admin/users/add/",
     "/admin/users/export/",
     "/admin/resets/",
     "/admin/limits/",
@@ -28,13 +29,21 @@ const PAGES: [&str; 10] = [
 ];
 
 /// Every form with fields that would change something.
-const FORMS: [(&str, &[(&str, &str)]); 11] = [
+const FORMS: [(&str, &[(&str, &str)]); 12] = [
     ("/admin/setup/0123456789/", &[("email", "eve@example.com")]),
     ("/admin/login/", &[]),
     ("/admin/logout/", &[]),
     ("/admin/preferences/", &[]),
     ("/admin/account/", &[]),
     ("/admin/users/bulk/", &[("id", "2"), ("act", "activate")]),
+    (
+        "/admin/users/add/",
+        &[
+            ("email", "eve@example.com"),
+            ("username", "Eve"),
+            ("access", "none"),
+        ],
+    ),
     ("/admin/users/2/", &[("username", "Eve")]),
     ("/admin/users/2/sessions/", &[]),
     ("/admin/mails/00000000-0000-0000-0000-000000000000/", &[]),
@@ -124,6 +133,18 @@ async fn page_without_permission_returns_403() {
             ],
         ),
         (
+            "add_users",
+            vec![
+                "/admin/",
+                "/admin/users/",
+                "/admin/users/1/",
+                "/admin/users/add/",
+                "/admin/resets/",
+                "/admin/limits/",
+                "/admin/account/",
+            ],
+        ),
+        (
             "export_users",
             vec![
                 "/admin/",
@@ -198,11 +219,22 @@ async fn form_without_permission_returns_403() {
             "/admin/users/bulk/",
             act("request_password_reset"),
         ),
+        ("add_users", "/admin/users/bulk/", act("invite")),
+        (
+            "add_users",
+            "/admin/users/add/",
+            vec![
+                ("email", "eve@example.com"),
+                ("username", "Eve"),
+                ("access", "none"),
+            ],
+        ),
         ("delete_users", "/admin/users/bulk/", act("delete")),
         ("audit", "/admin/audit/verify/", vec![]),
     ];
     let permissions = [
         "view_users",
+        "add_users",
         "change_users",
         "delete_users",
         "mails",

@@ -17,10 +17,11 @@ use crate::support::{
 /// axe-core, which finds accessibility violations (WCAG 2.2 A and AA, and best practices).
 const AXE: &str = include_str!("../../../axe.min.js");
 
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "/admin/",
     "/admin/users/",
     "/admin/users/2/",
+    "/admin/users/add/",
     "/admin/resets/",
     "/admin/limits/",
     "/admin/mails/",
@@ -219,6 +220,15 @@ async fn assert_all_pages_fit(browser: &Browser, app: &TestApp, mode: &str) {
     click_by_script(browser, "button[value=delete]").await;
     browser.find("[name=confirmed]").await;
     assert_page_fits(browser, &format!("a confirmation, {mode}")).await;
+
+    open(browser, app, "/admin/users/add/").await;
+    let password_is_visible = is_visible("#f-password");
+    assert_eq!(run(browser, &password_is_visible).await, false);
+    click_by_script(browser, "[name=access][value=password]").await;
+    assert_eq!(run(browser, &password_is_visible).await, true);
+    click_by_script(browser, "#add button[type=submit]").await;
+    browser.find("#e-password").await;
+    assert_page_fits(browser, &format!("a new user with errors, {mode}")).await;
 
     let user = app.user("user5@example.com").await;
     open(browser, app, &format!("/admin/users/{}/", user.id)).await;

@@ -7,6 +7,7 @@ mod browser;
 mod bulk_actions;
 mod lockouts;
 mod mails;
+mod new_user;
 mod overview;
 mod password_resets;
 mod sign_in;

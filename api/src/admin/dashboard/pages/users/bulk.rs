@@ -20,7 +20,7 @@ use crate::admin::{
         },
         redirect::{redirect, redirect_with_flash, safe_redirect, with_retry_after},
     },
-    permissions::{Admin, ChangeUsers, DeleteUsers, Permit, Requirement, ViewUsers},
+    permissions::{AddUsers, Admin, ChangeUsers, DeleteUsers, Permit, Requirement, ViewUsers},
 };
 use crate::{app_state::App, http::error::ApiError};
 
@@ -46,6 +46,10 @@ pub async fn run(
     let outcome = if selection.action == "delete" {
         let admin = permit::<DeleteUsers>(request).await?;
         selection.delete(app, &view, &admin).await
+    } else if selection.action == "invite" {
+        let admin = permit::<AddUsers>(request).await?;
+        let invited = actions::create_user::invite(app, &admin, selection.ids[0]).await;
+        invited.map(|()| Outcome::Done("invited", 1))
     } else {
         let admin = permit::<ChangeUsers>(request).await?;
         selection.change(app, &view, &admin).await

@@ -1,0 +1,157 @@
+//! `/admin/users/add/`: creates an account.
+
+use askama::Template;
+use latchkey_shared::types::validation_error::Invalid;
+use poem::{Response, handler, http::StatusCode, web::Data};
+
+use crate::admin::{
+    actions::create_user::{self, FirstPassword},
+    dashboard::{
+        context::View,
+        csrf::Form,
+        current_admin::CurrentAdmin,
+        form_state::FormState,
+        pages::setup::passwords_differ,
+        redirect::{redirect_with_flash, with_retry_after},
+    },
+    permissions::{AddUsers, Permit},
+};
+use crate::{
+    accounts::new_account::{NewAccountData, NewAccountFields},
+    app_state::App,
+    http::{
+        body::fields::{FromField, InvalidField},
+        error::ApiError,
+    },
+    passwords::{NewPassword, Password},
+};
+
+/// The fields that the form keeps after an error.
+const KEPT_FIELDS: [&str; 6] = [
+    "email",
+    "username",
+    "phoneNumber",
+    "dateBirth",
+    "gender",
+    "access",
+];
+
+#[derive(Template)]
+#[template(path = "admin/new_user.html")]
+struct Page {
+    v: View,
+    me: CurrentAdmin,
+    title: &'static str,
+    section: &'static str,
+    form: FormState,
+}
+
+/// The chosen way to the first password.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Access {
+    Invite,
+    Password,
+    Nothing,
+}
+
+impl FromField for Access {
+    const MAX_BYTES: usize = 64;
+
+    fn from_field(text: &str) -> Result<Self, Invalid> {
+        match text {
+            "invite" => Ok(Self::Invite),
+            "password" => Ok(Self::Password),
+            "none" => Ok(Self::Nothing),
+            _ => Err(Invalid::new("choice", "One of invite, password, none.")),
+        }
+    }
+}
+
+/// Shows the form.
+#[handler]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "poem passes extractors by value"
+)]
+pub fn show(admin: Permit<AddUsers>, view: View) -> poem::Result<Response> {
+    let form = FormState::new([("access", "invite".to_owned())]);
+    view.page(StatusCode::OK, &Page::new(&view, &admin, form))
+}
+
+/// Creates the account and redirects to its page. After an error, the form keeps the input except for passwords.
+#[handler]
+pub async fn create(
+    Data(app): Data<&App>,
+    admin: Permit<AddUsers>,
+    view: View,
+    form: Form,
+) -> poem::Result<Response> {
+    let entered = FormState::from_form(&form, &KEPT_FIELDS);
+    let created = match parse(app, form).await {
+        Ok((account, password)) => {
+            let flash = match password {
+                FirstPassword::ByReset { invite: true } => "created_and_invited",
+                _ => "created",
+            };
+            let user = create_user::create(app, &admin, account, password).await;
+            user.map(|user| (user, flash))
+        }
+        Err(error) => Err(error),
+    };
+    let error = match created {
+        Ok((user, flash)) => {
+            let target = format!("/admin/users/{}/", user.id);
+            return Ok(redirect_with_flash(app, &target, flash, 1));
+        }
+        Err(error) => error,
+    };
+    let status = error.problem_type().status;
+    if status.is_server_error() {
+        return Err(error.into());
+    }
+    let form = entered.with_error(view.t, &error);
+    let page = view.page(status, &Page::new(&view, &admin, form))?;
+    Ok(with_retry_after(page, error.retry_after()))
+}
+
+async fn parse(app: &App, form: Form) -> Result<(NewAccountData, FirstPassword), ApiError> {
+    let matches = form.text("password") == form.text("password_again");
+    let mut fields = form.into_fields();
+    let access = fields.required::<Access>("access");
+    let is_chosen = matches!(access, Ok(Access::Password));
+    let today = app.now().date_naive();
+    let (account, password) = NewAccountFields::read(&mut fields, today, |fields| {
+        is_chosen.then(|| fields.required::<Password>("password"))
+    });
+    let mut chosen: Option<Result<NewPassword, InvalidField>> = None;
+    if let Some(password) = password {
+        let policy = &app.passwords;
+        let judged = fields
+            .judge_password("password", password, policy, account.owner())
+            .await?;
+        if !matches {
+            fields.add_error("password_again", passwords_differ());
+        }
+        chosen = Some(judged);
+    }
+    fields.finish()?;
+    let password = match chosen {
+        Some(password) => FirstPassword::Chosen(password?),
+        None => FirstPassword::ByReset {
+            invite: access? == Access::Invite,
+        },
+    };
+    Ok((account.finish()?, password))
+}
+
+impl Page {
+    fn new(view: &View, admin: &Permit<AddUsers>, form: FormState) -> Self {
+        Self {
+            title: view.t.add_user,
+            section: "users",
+            v: view.clone(),
+            me: CurrentAdmin::of(admin),
+            form,
+        }
+    }
+}
