@@ -140,7 +140,7 @@ pub async fn find(
     Ok(password_reset::find_by_token(&app.db, &hash, purpose).await?)
 }
 
-/// Checks the code of a request body. Fails with [`ApiError::InvalidOtp`] if it is not the right one for the purpose.
+/// Counts a request, and checks the code of its body as [`check_fields`] does.
 pub async fn check(
     app: &App,
     body: Body<'_, OtpCheckRequest>,
@@ -148,7 +148,18 @@ pub async fn check(
     audit: &AuditContext,
 ) -> Result<(), ApiError> {
     app.count_request(audit, Limit::Code).await?;
-    let (token, code) = parse(app, body.read().await?.fields)?;
+    check_fields(app, body.read().await?.fields, purpose, audit).await
+}
+
+/// Checks the code of the fields `token` and `otp`. Fails with [`ApiError::InvalidOtp`] if it is not the right one for the purpose.
+/// The caller has counted the request ([`Limit::Code`]).
+pub async fn check_fields(
+    app: &App,
+    fields: Fields,
+    purpose: Purpose,
+    audit: &AuditContext,
+) -> Result<(), ApiError> {
+    let (token, code) = parse(app, fields)?;
     let Some(reset) = find(app, &token, purpose).await? else {
         let event = Event {
             detail: detail(purpose),

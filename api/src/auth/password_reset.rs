@@ -181,7 +181,7 @@ fn parse_reset(mut fields: Fields) -> Result<(ResetToken, Password), ApiError> {
 }
 
 /// Stores the reset and queues its mail. The worker looks the email up, so that the response time does not depend on it.
-async fn start(app: &App, email: &Email, audit: &AuditContext) -> Result<ResetToken, ApiError> {
+pub async fn start(app: &App, email: &Email, audit: &AuditContext) -> Result<ResetToken, ApiError> {
     let CodeRequest { token, reset, mail } = CodeRequest::new(app, Purpose::Reset, email, audit);
     let id = reset.id;
     let transaction = database::begin(&app.db).await?;
@@ -193,8 +193,8 @@ async fn start(app: &App, email: &Email, audit: &AuditContext) -> Result<ResetTo
     Ok(token)
 }
 
-/// Judges and hashes the new password, and sets it.
-async fn finish(
+/// Judges and hashes the new password, and sets it. The caller has checked [`Reset::accepts_password`].
+pub async fn finish(
     app: &App,
     reset: &Reset,
     password: Password,

@@ -18,6 +18,8 @@ pub const THEME: &str = "latchkey_theme";
 pub const LANGUAGE: &str = "latchkey_language";
 /// The name of the cookie that carries a flash message to the next page.
 pub const FLASH: &str = "latchkey_flash";
+/// The name of the cookie with the token of a password reset, which the visitor's browser requested.
+pub const RESET: &str = "latchkey_reset";
 
 /// The path of the cookies below that of `PUBLIC_URL`: all of it.
 const PATH: &str = "";

@@ -88,6 +88,7 @@ impl FormState {
                 self.errors.extend(errors);
             }
             ApiError::EmailTaken => self.add_error("email", t.error_email_taken),
+            ApiError::InvalidOtp => self.add_error("otp", t.error_invalid_code),
             ApiError::WrongPassword => self.add_error("password", t.wrong_password),
             ApiError::TooManyRequests(too_many) => {
                 let seconds = too_many.retry_after.to_string();

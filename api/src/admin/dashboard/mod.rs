@@ -3,7 +3,8 @@
 use poem::{Endpoint, EndpointExt as _, Response, Route, get, post};
 
 use crate::admin::dashboard::pages::{
-    account, audit_log, lockouts, mails, new_user, overview, resets, setup, sign_in, user,
+    account, audit_log, forgot_password, lockouts, mails, new_user, overview, resets, setup,
+    sign_in, user,
     users::{self, bulk, csv},
 };
 
@@ -28,6 +29,14 @@ pub fn routes() -> impl Endpoint<Output = Response> {
         .at("/", get(overview::show))
         .at("/login", get(sign_in::show).post(sign_in::sign_in))
         .at("/logout", post(sign_in::sign_out))
+        .at(
+            "/forgot",
+            get(forgot_password::show_request).post(forgot_password::request_code),
+        )
+        .at(
+            "/reset",
+            get(forgot_password::show_reset).post(forgot_password::reset_password),
+        )
         .at("/preferences", post(sign_in::save_preferences))
         .at("/setup/:token", get(setup::show).post(setup::create))
         .at(

@@ -33,6 +33,8 @@ impl Texts {
             "mail_cancelled" => self.flash_mail_cancelled,
             "password_changed" => self.flash_password_changed,
             "none_selected" => self.flash_none_selected,
+            "password_reset" => self.flash_password_reset,
+            "reset_expired" => self.error_reset_expired,
             "signed_out" => self.flash_signed_out,
             "set_up" => self.flash_set_up,
             _ => return None,
@@ -138,6 +140,8 @@ impl Texts {
             ApiError::EmailTaken => self.error_email_taken,
             ApiError::WrongPassword => self.wrong_password,
             ApiError::InvalidCredentials => self.wrong_sign_in,
+            ApiError::InvalidOtp => self.error_invalid_code,
+            ApiError::InvalidResetToken => self.error_reset_expired,
             ApiError::Unavailable(_) | ApiError::Undecided(_) | ApiError::Busy => {
                 self.error_unavailable
             }

@@ -65,6 +65,16 @@ texts! {
     password_again: "Confirm password" | "تأكيد كلمة المرور";
     wrong_sign_in: "The email address or password is wrong, or this account cannot access the dashboard." | "البريد الإلكتروني أو كلمة المرور غير صحيحة، أو ليس للحساب صلاحية دخول لوحة التحكم.";
     too_many_attempts: "Too many attempts. Try again in {n} seconds." | "محاولات كثيرة جدًا. حاول مرة أخرى بعد {n} ثانية.";
+    forgot_password: "Forgot password?" | "نسيت كلمة المرور؟";
+    reset_password: "Reset your password" | "إعادة تعيين كلمة المرور";
+    forgot_intro: "Enter your email address. If it has an account, you get a code by mail." | "أدخل بريدك الإلكتروني. إن كان له حساب فستصلك رسالة فيها رمز.";
+    send_code: "Send code" | "إرسال الرمز";
+    reset_intro: "If the email address has an account, a code is on its way. Enter it with a new password." | "إن كان للبريد الإلكتروني حساب فالرمز في طريقه. أدخله مع كلمة مرور جديدة.";
+    one_time_code: "Code" | "الرمز";
+    code_accepted: "The code is correct. Choose a new password." | "الرمز صحيح. اختر كلمة مرور جديدة.";
+    set_password: "Set password" | "تعيين كلمة المرور";
+    request_new_code: "Request a new code" | "طلب رمز جديد";
+    back_to_sign_in: "Back to sign-in" | "العودة إلى تسجيل الدخول";
     setup: "Set up the first administrator" | "إعداد المدير الأول";
     setup_intro: "This installation has no administrator yet. The account that you create here has every permission." | "لا يوجد مدير لهذا النظام بعد. الحساب الذي تنشئه هنا يملك كل الصلاحيات.";
     setup_button: "Create account" | "إنشاء الحساب";
@@ -265,6 +275,7 @@ texts! {
     flash_mails_queued: "The mails are queued again." | "أُعيدت الرسائل إلى قائمة الانتظار.";
     flash_mail_cancelled: "The mail is cancelled." | "أُلغيت الرسالة.";
     flash_password_changed: "Your password has been changed." | "تم تغيير كلمة مرورك.";
+    flash_password_reset: "Your password has been changed. Sign in to continue." | "تم تغيير كلمة مرورك. سجّل الدخول للمتابعة.";
     flash_none_selected: "Select at least one user." | "حدّد مستخدمًا واحدًا على الأقل.";
     flash_signed_out: "You are signed out." | "تم تسجيل خروجك.";
     flash_set_up: "Your account has been created. Sign in to continue." | "تم إنشاء حسابك. سجّل الدخول للمتابعة.";
@@ -315,6 +326,8 @@ texts! {
     error_invalid_state: "This action is not possible in the current state. Reload the page." | "لا يمكن تنفيذ هذا الإجراء في الحالة الحالية. أعد تحميل الصفحة.";
     error_edit_conflict: "This has changed since you opened it. Reload the page and try again." | "تغيّر هذا منذ أن فتحته. أعد تحميل الصفحة وحاول مرة أخرى.";
     error_email_taken: "Another account has this email address." | "هذا البريد مسجّل لحساب آخر.";
+    error_invalid_code: "The code is wrong or has expired. Check it, or request a new one." | "الرمز غير صحيح أو انتهت صلاحيته. تحقق منه أو اطلب رمزًا جديدًا.";
+    error_reset_expired: "This password reset has expired. Request a new code." | "انتهت صلاحية طلب كلمة المرور. اطلب رمزًا جديدًا.";
     error_unavailable: "The service is temporarily unavailable. Try again shortly." | "الخدمة غير متاحة مؤقتًا. حاول بعد قليل.";
     error_other: "Something went wrong. Try again later." | "حدث خطأ ما. حاول لاحقًا.";
 

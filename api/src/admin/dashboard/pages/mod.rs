@@ -2,6 +2,7 @@
 
 pub mod account;
 pub mod audit_log;
+pub mod forgot_password;
 pub mod lockouts;
 pub mod mails;
 pub mod new_user;

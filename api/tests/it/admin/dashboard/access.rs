@@ -29,9 +29,11 @@ const PAGES: [&str; 11] = [
 ];
 
 /// Every form with fields that would change something.
-const FORMS: [(&str, &[(&str, &str)]); 12] = [
+const FORMS: [(&str, &[(&str, &str)]); 14] = [
     ("/admin/setup/0123456789/", &[("email", "eve@example.com")]),
     ("/admin/login/", &[]),
+    ("/admin/forgot/", &[("email", "root@example.com")]),
+    ("/admin/reset/", &[]),
     ("/admin/logout/", &[]),
     ("/admin/preferences/", &[]),
     ("/admin/account/", &[]),
@@ -80,7 +82,7 @@ async fn form_without_csrf_token_returns_403() {
     assert!(!ada.is_activated);
     assert_eq!(ada.username.as_str(), "Ada");
     // The browser's own token is accepted.
-    root.submit("/admin/users/bulk/", FORMS[5].1).await;
+    root.submit("/admin/users/bulk/", FORMS[7].1).await;
     assert!(app.user("ada@example.com").await.is_activated);
 }
 
@@ -95,7 +97,7 @@ async fn page_without_session_redirects_to_sign_in() {
         assert_eq!(page.status, 303, "{path}: {page:?}");
         assert!(page.location().starts_with("/admin/login/?next=%2Fadmin"));
     }
-    for (path, fields) in FORMS.into_iter().skip(4) {
+    for (path, fields) in FORMS.into_iter().skip(6) {
         let page = visitor.post(path, fields).await;
         assert_eq!(page.status, 303, "{path}: {page:?}");
         assert!(page.location().starts_with("/admin/login/"), "{page:?}");

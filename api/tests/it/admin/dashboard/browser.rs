@@ -581,6 +581,15 @@ async fn setup_and_403_pages_are_accessible_on_phone() {
         click_by_script(&browser, "main button").await;
         browser.find("#e-password").await;
         assert_page_fits(&browser, &format!("setup with invalid fields, {language}")).await;
+        open(&browser, &app, "/admin/forgot/").await;
+        assert_page_fits(&browser, &format!("forgotten password, {language}")).await;
+        fill(&browser, "[name=email]", "root@example.com").await;
+        click_by_script(&browser, "main button").await;
+        browser.find("[name=otp]").await;
+        assert_page_fits(&browser, &format!("password reset, {language}")).await;
+        click_by_script(&browser, "main button").await;
+        browser.find("#e-otp").await;
+        assert_page_fits(&browser, &format!("invalid code, {language}")).await;
     }
     app.create_staff("staff@example.com", "").await;
     open(&browser, &app, "/admin/users/").await;

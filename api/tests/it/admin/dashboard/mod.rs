@@ -5,6 +5,7 @@ mod audit_log;
 mod branding;
 mod browser;
 mod bulk_actions;
+mod forgot_password;
 mod lockouts;
 mod mails;
 mod new_user;
