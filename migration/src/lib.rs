@@ -23,6 +23,7 @@ mod m0008_data_keys;
 mod m0009_signing_keys;
 mod m0010_export_permission;
 mod m0011_users_search_text;
+mod m0012_roles;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those that the database lacks.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0009_signing_keys::Migration),
             Box::new(m0010_export_permission::Migration),
             Box::new(m0011_users_search_text::Migration),
+            Box::new(m0012_roles::Migration),
         ]
     }
 }

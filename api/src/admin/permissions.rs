@@ -8,31 +8,44 @@ use latchkey_shared::{
     database::Transaction,
     models::{
         audit::{Event, EventKind},
-        session, user,
+        role, session, user,
     },
-    types::permission::Permission,
+    types::permission::{Permission, Permissions},
 };
+use sea_orm::ConnectionTrait;
 
 use crate::{
     app_state::App,
+    auth::bearer::CurrentUser,
     http::{audit_context::AuditContext, error::ApiError},
 };
 
-/// A required permission, as a type.
+/// What a request requires of an active staff account.
+#[derive(Clone, Copy, Debug)]
+pub enum Required {
+    /// Nothing else.
+    Staff,
+    /// A permission, of the account or of one of its roles.
+    Permission(Permission),
+    /// That the account is a superuser.
+    Superuser,
+}
+
+/// A requirement, as a type.
 pub trait Requirement: Send + Sync + 'static {
-    /// The permission; `None` requires an active staff account only.
-    const PERMISSION: Option<Permission>;
+    /// The requirement.
+    const REQUIRED: Required;
 }
 
 macro_rules! requirements {
-    ($($(#[$doc:meta])* $name:ident: $permission:expr;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $required:expr;)*) => {
         $(
             $(#[$doc])*
             #[derive(Debug)]
             pub struct $name;
 
             impl Requirement for $name {
-                const PERMISSION: Option<Permission> = $permission;
+                const REQUIRED: Required = $required;
             }
         )*
     };
@@ -40,21 +53,23 @@ macro_rules! requirements {
 
 requirements! {
     /// An active staff account.
-    AnyStaff: None;
+    AnyStaff: Required::Staff;
+    /// A superuser.
+    Superuser: Required::Superuser;
     /// [`Permission::ViewUsers`]
-    ViewUsers: Some(Permission::ViewUsers);
+    ViewUsers: Required::Permission(Permission::ViewUsers);
     /// [`Permission::AddUsers`]
-    AddUsers: Some(Permission::AddUsers);
+    AddUsers: Required::Permission(Permission::AddUsers);
     /// [`Permission::ChangeUsers`]
-    ChangeUsers: Some(Permission::ChangeUsers);
+    ChangeUsers: Required::Permission(Permission::ChangeUsers);
     /// [`Permission::DeleteUsers`]
-    DeleteUsers: Some(Permission::DeleteUsers);
+    DeleteUsers: Required::Permission(Permission::DeleteUsers);
     /// [`Permission::ExportUsers`]
-    ExportUsers: Some(Permission::ExportUsers);
+    ExportUsers: Required::Permission(Permission::ExportUsers);
     /// [`Permission::Mails`]
-    Mails: Some(Permission::Mails);
+    Mails: Required::Permission(Permission::Mails);
     /// [`Permission::Audit`]
-    Audit: Some(Permission::Audit);
+    Audit: Required::Permission(Permission::Audit);
 }
 
 /// A staff member who sends a request.
@@ -66,13 +81,31 @@ pub struct Admin {
     pub session: session::Model,
     /// The request's data for the audit log.
     pub audit: AuditContext,
+    /// What the account may do, by its own permissions and its roles.
+    permissions: Permissions,
 }
 
 impl Admin {
+    /// Loads the permissions of an account that sends a request. They are never cached.
+    pub(super) async fn load(
+        db: &impl ConnectionTrait,
+        current: CurrentUser,
+        audit: AuditContext,
+    ) -> Result<Self, ApiError> {
+        let CurrentUser { user, session } = current;
+        let permissions = role::effective_permissions(db, &user).await?;
+        Ok(Self {
+            user,
+            session,
+            audit,
+            permissions,
+        })
+    }
+
     /// Returns whether the account has the permission.
     #[must_use]
     pub fn has_permission(&self, permission: Permission) -> bool {
-        self.user.may(permission)
+        self.permissions.contains(permission)
     }
 
     /// Returns whether they may change this account. Only superusers may change staff accounts: with control of an
@@ -120,11 +153,12 @@ impl<R: Requirement> Permit<R> {
 
     fn check(admin: Admin) -> Result<Self, ApiError> {
         let user = &admin.user;
-        let is_permitted = match R::PERMISSION {
-            Some(permission) => user.may(permission),
-            None => user.is_active && user.is_staff,
+        let is_permitted = match R::REQUIRED {
+            Required::Staff => true,
+            Required::Permission(permission) => admin.has_permission(permission),
+            Required::Superuser => user.is_superuser,
         };
-        if !is_permitted {
+        if !(is_permitted && user.is_active && user.is_staff) {
             tracing::info!(user.id, "Request rejected: missing permission");
             return Err(ApiError::NotPermitted);
         }
@@ -148,13 +182,8 @@ impl<R: Requirement> Permit<R> {
         if user.is_superuser != self.admin.user.is_superuser {
             return Err(ApiError::NotPermitted);
         }
-        let audit = self.admin.audit.clone();
-        Self::check(Admin {
-            user,
-            session,
-            audit,
-        })
-        .map(|_| ())
+        let (current, audit) = (CurrentUser { user, session }, self.admin.audit.clone());
+        Self::check(Admin::load(transaction, current, audit).await?).map(|_| ())
     }
 }
 

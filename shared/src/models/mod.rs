@@ -6,6 +6,7 @@ pub mod audit;
 pub mod data_key;
 pub mod mail;
 pub mod password_reset;
+pub mod role;
 pub mod session;
 pub mod signing_key;
 pub mod user;
@@ -13,6 +14,8 @@ pub mod user;
 /// Checks that the database has all tables and columns of the entities. Reads no rows.
 pub(crate) async fn check_schema(db: &impl ConnectionTrait) -> Result<(), DbErr> {
     check_table::<user::Entity>(db).await?;
+    check_table::<role::Entity>(db).await?;
+    check_table::<role::assignment::Entity>(db).await?;
     check_table::<session::Entity>(db).await?;
     check_table::<password_reset::Entity>(db).await?;
     check_table::<mail::Entity>(db).await?;

@@ -9,6 +9,7 @@ pub mod language_tag;
 pub mod lookalike;
 pub mod permission;
 pub mod phone_number;
+pub mod role_name;
 pub mod rotation_times;
 pub mod search_text;
 pub mod time_arg;

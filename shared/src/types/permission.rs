@@ -94,6 +94,18 @@ impl Permissions {
         self.0.iter().copied()
     }
 
+    /// Returns every permission.
+    #[must_use]
+    pub fn all() -> Self {
+        Permission::ALL.into_iter().collect()
+    }
+
+    /// Returns these permissions together with others.
+    #[must_use]
+    pub fn union(&self, others: &Self) -> Self {
+        self.iter().chain(others.iter()).collect()
+    }
+
     /// Returns the names of the permissions.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {

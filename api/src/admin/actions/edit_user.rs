@@ -1,11 +1,13 @@
 //! The action that changes one account.
 
+use std::collections::BTreeSet;
+
 use latchkey_shared::{
     database::Transaction,
     models::{
         audit::Event,
         mail::MailKind,
-        session,
+        role, session,
         user::{
             self,
             staff::{self, Change},
@@ -27,23 +29,42 @@ use crate::{
     http::error::ApiError,
 };
 
+/// A change of an account and of its roles.
+#[derive(Debug, Default)]
+pub struct UserChange {
+    /// The change of the account. The picture is not yet stored.
+    pub account: Change,
+    /// The ids of all roles; `None` keeps them.
+    pub roles: Option<BTreeSet<i64>>,
+}
+
+impl UserChange {
+    /// Returns the roles after the change.
+    fn roles_after(&self, before: &BTreeSet<i64>) -> BTreeSet<i64> {
+        self.roles.as_ref().unwrap_or(before).clone()
+    }
+}
+
 /// Changes an account. Fails with an edit conflict if it is no longer at the version of `seen`.
 pub async fn change(
     app: &App,
     admin: &Permit<ChangeUsers>,
     seen: &user::Model,
-    mut change: Change,
+    mut change: UserChange,
     upload: PictureChange,
 ) -> Result<user::Model, ApiError> {
-    if change.is_superuser == Some(true) {
+    let account = &mut change.account;
+    if account.is_superuser == Some(true) {
         // Superusers must be able to sign in to the dashboard.
-        change.is_staff = Some(true);
-    } else if change.is_staff == Some(false) {
-        change.is_superuser = Some(false);
+        account.is_staff = Some(true);
+    } else if account.is_staff == Some(false) {
+        account.is_superuser = Some(false);
     }
-    authorize(admin, seen, &change)?;
-    change.profile.picture = pictures::store(app, &admin.audit, admin.user.id, upload).await?;
-    let new = change.profile.picture.clone().flatten();
+    let roles = role::of_user(&app.db, seen.id).await?;
+    authorize(admin, seen, &ids(&roles), &change)?;
+    let picture = pictures::store(app, &admin.audit, admin.user.id, upload).await?;
+    change.account.profile.picture = picture;
+    let new = change.account.profile.picture.clone().flatten();
     let changed = store(app, admin, seen, change).await;
     let outcome = changed
         .as_ref()
@@ -52,10 +73,22 @@ pub async fn change(
     changed
 }
 
-/// Checks that the staff member may make this change to this account.
-fn authorize(admin: &Admin, seen: &user::Model, change: &Change) -> Result<(), ApiError> {
+fn ids(roles: &[role::Model]) -> BTreeSet<i64> {
+    roles.iter().map(|role| role.id).collect()
+}
+
+/// Checks that the staff member may make this change to this account, which has these roles.
+fn authorize(
+    admin: &Admin,
+    seen: &user::Model,
+    roles: &BTreeSet<i64>,
+    change: &UserChange,
+) -> Result<(), ApiError> {
+    let changes_roles = change.roles_after(roles) != *roles;
+    let change = &change.account;
     let differs = |new: Option<bool>, old: bool| new.is_some_and(|new| new != old);
-    let changes_permissions = differs(change.is_staff, seen.is_staff)
+    let changes_permissions = changes_roles
+        || differs(change.is_staff, seen.is_staff)
         || differs(change.is_superuser, seen.is_superuser)
         || change
             .permissions
@@ -75,17 +108,23 @@ async fn store(
     app: &App,
     admin: &Permit<ChangeUsers>,
     seen: &user::Model,
-    change: Change,
+    change: UserChange,
 ) -> Result<user::Model, ApiError> {
     let (transaction, mut locked) = actions::begin(app, admin, &[seen.id]).await?;
     let current = locked.remove(0);
     if current.version != seen.version {
         return Err(ApiError::EditConflict);
     }
-    authorize(admin, &current, &change)?;
-    if !change.alters(&current) {
+    let roles_before = role::of_user(&transaction, seen.id).await?;
+    let role_ids = ids(&roles_before);
+    authorize(admin, &current, &role_ids, &change)?;
+    let new_roles = change.roles_after(&role_ids);
+    let change = change.account;
+    if !change.alters(&current) && new_roles == role_ids {
         return Ok(current);
     }
+    role::assign(&transaction, seen.id, &role_ids, &new_roles).await?;
+    let roles_after = role::of_user(&transaction, seen.id).await?;
     let mut mails = Vec::new();
     if profile::is_new_email(change.profile.email.as_ref(), seen) {
         // Ends the sessions of the old address's owner. Administrators who change their own address stay signed in.
@@ -96,8 +135,10 @@ async fn store(
         return Err(ApiError::EditConflict);
     };
     mails.extend(after_change(app, admin, &transaction, seen, &user).await?);
+    let mut changes = describe_changes(app, seen, &user);
+    changes.extend(describe_roles(&roles_before, &roles_after));
     let event = Event {
-        changes: Some(describe_changes(app, seen, &user)),
+        changes: Some(changes.join("\n")),
         ..admin.audit_event(Some(user.id), "changed")
     };
     actions::commit(app, transaction, vec![event], mails).await?;
@@ -128,8 +169,20 @@ async fn after_change(
         .map(Some)
 }
 
+/// Describes the change of the roles for the audit log.
+fn describe_roles(before: &[role::Model], after: &[role::Model]) -> Option<String> {
+    let names = |roles: &[role::Model]| {
+        let names: Vec<_> = roles
+            .iter()
+            .map(|role| format!("{} {}", role.id, role.name))
+            .collect();
+        names.join(", ")
+    };
+    (before != after).then(|| format!("roles: [{}] → [{}]", names(before), names(after)))
+}
+
 /// Describes the changes for the audit log, one per line. Personal data appears as fingerprints.
-fn describe_changes(app: &App, before: &user::Model, after: &user::Model) -> String {
+fn describe_changes(app: &App, before: &user::Model, after: &user::Model) -> Vec<String> {
     let mut lines = vec![describe_flags(&[
         ("is_activated", before.is_activated, after.is_activated),
         ("is_active", before.is_active, after.is_active),
@@ -157,7 +210,7 @@ fn describe_changes(app: &App, before: &user::Model, after: &user::Model) -> Str
         }
     }
     lines.retain(|line| !line.is_empty());
-    lines.join("\n")
+    lines
 }
 
 fn personal_data(user: &user::Model) -> [(&'static str, Option<String>); 6] {

@@ -7,6 +7,7 @@ pub mod create_user;
 pub mod edit_user;
 pub mod lockouts;
 pub mod mails;
+pub mod roles;
 pub mod users;
 
 use latchkey_shared::{

@@ -30,12 +30,9 @@ impl<'a, R: Requirement> ApiExtractor<'a> for Token<R> {
         options: ExtractParamOptions<()>,
     ) -> Result<Self> {
         let ActivatedUser(me) = ActivatedUser::from_request(request, body, options).await?;
-        let admin = Admin {
-            audit: <AuditContext as FromRequest>::from_request(request, body).await?,
-            user: me.user,
-            session: me.session,
-        };
+        let audit = <AuditContext as FromRequest>::from_request(request, body).await?;
         let app = App::of(request)?;
+        let admin = Admin::load(&app.db, me, audit).await?;
         Ok(Self(Permit::authorize(app, admin).await?))
     }
 }

@@ -20,7 +20,10 @@ use crate::{
         profile, user_response,
     },
     admin::{
-        actions::{self, edit_user},
+        actions::{
+            self,
+            edit_user::{self, UserChange},
+        },
         api::token::Token,
         permissions::{ChangeUsers, DeleteUsers, ViewUsers},
     },
@@ -134,10 +137,14 @@ impl UserApi {
         pictures::check_limit(app, &admin.audit, Some(admin.user.id), &body).await?;
         let body = body.read().await?;
         let seen = find(app, id).await?;
-        let (change, picture, version) = parse(body.fields, app).await?;
+        let (account, picture, version) = parse(body.fields, app).await?;
         if version.is_some_and(|version| version != seen.version) {
             return Err(ApiError::EditConflict.into());
         }
+        let change = UserChange {
+            account,
+            roles: None,
+        };
         let user = edit_user::change(app, &admin, &seen, change, picture).await?;
         Ok(Json(Account::of(user, &app.pictures)))
     }

@@ -2,12 +2,15 @@
 
 use std::fmt::Display;
 
-use latchkey_shared::models::{
-    audit,
-    user::{self, staff},
+use latchkey_shared::{
+    models::{
+        audit,
+        user::{self, staff},
+    },
+    types::permission::Permission,
 };
 
-use crate::admin::dashboard::current_admin::CurrentAdmin;
+use crate::admin::dashboard::{current_admin::CurrentAdmin, i18n::Texts};
 use crate::{app_state::App, http::error::ApiError};
 
 /// An option of a select field.
@@ -35,6 +38,24 @@ impl SelectOption {
             })
             .collect()
     }
+}
+
+/// The checkbox of a permission.
+pub struct PermissionBox {
+    /// The name of the field.
+    pub name: &'static str,
+    /// The visible label.
+    pub label: &'static str,
+}
+
+/// Returns the checkboxes of all permissions.
+#[must_use]
+pub fn permission_boxes(t: &Texts) -> Vec<PermissionBox> {
+    let boxes = Permission::ALL.map(|permission| PermissionBox {
+        name: permission.as_str(),
+        label: t.permission(permission),
+    });
+    boxes.into()
 }
 
 /// Formats a count that was limited to one more than `max`, as `max+` if it exceeds `max`.

@@ -45,6 +45,11 @@ impl CurrentAdmin {
     }
 
     #[must_use]
+    pub fn is_superuser(&self) -> bool {
+        self.0.user.is_superuser
+    }
+
+    #[must_use]
     pub fn can_view_users(&self) -> bool {
         self.0.has_permission(Permission::ViewUsers)
     }

@@ -22,7 +22,7 @@ pub struct FormState {
 #[derive(Clone, Debug)]
 pub struct StoredValue {
     /// The label of the field.
-    pub label: &'static str,
+    pub label: String,
     /// The value.
     pub value: String,
 }
@@ -43,6 +43,12 @@ impl FormState {
     #[must_use]
     pub fn from_form(form: &Form, names: &[&'static str]) -> Self {
         Self::new(names.iter().map(|name| (*name, form.text(name))))
+    }
+
+    /// Adds a checkbox.
+    pub fn add_checkbox(&mut self, name: String, is_checked: bool) {
+        let value = if is_checked { "on" } else { "" };
+        self.values.insert(name, value.to_owned());
     }
 
     /// Returns the value of a field, or an empty string.

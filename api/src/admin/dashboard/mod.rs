@@ -3,7 +3,7 @@
 use poem::{Endpoint, EndpointExt as _, Response, Route, get, post};
 
 use crate::admin::dashboard::pages::{
-    account, audit_log, forgot_password, lockouts, mails, new_user, overview, resets, setup,
+    account, audit_log, forgot_password, lockouts, mails, new_user, overview, resets, roles, setup,
     sign_in, user,
     users::{self, bulk, csv},
 };
@@ -50,6 +50,10 @@ pub fn routes() -> impl Endpoint<Output = Response> {
         .at("/users/:id<\\d+>", get(user::show).post(user::save))
         .at("/users/:id<\\d+>/sessions", post(user::end_session))
         .at("/resets", get(resets::show))
+        .at("/roles", get(roles::list))
+        .at("/roles/add", get(roles::show_new).post(roles::create))
+        .at("/roles/:id<\\d+>", get(roles::show).post(roles::save))
+        .at("/roles/:id<\\d+>/delete", post(roles::delete))
         .at("/mails", get(mails::list))
         .at(
             "/mails/retry",

@@ -91,11 +91,7 @@ impl<'a, R: Requirement> FromRequest<'a> for Permit<R> {
         let signed_in = find(app, request)
             .await?
             .ok_or_else(|| LoginRedirect::back_to(app, request))?;
-        let admin = Admin {
-            user: signed_in.user,
-            session: signed_in.session,
-            audit,
-        };
+        let admin = Admin::load(&app.db, signed_in, audit).await?;
         Ok(Self::authorize(app, admin).await?)
     }
 }

@@ -8,7 +8,7 @@ use std::{collections::HashMap, str::FromStr};
 use chrono::NaiveDate;
 use latchkey_shared::types::{
     email::Email, gender::Gender, permission::Permission, phone_number::PhoneNumber,
-    username::Username, validation_error::Invalid,
+    role_name::RoleName, username::Username, validation_error::Invalid,
 };
 
 use crate::http::error::{ApiError, problem::FieldError};
@@ -84,6 +84,7 @@ macro_rules! from_str_fields {
 from_str_fields!(
     Email: 2048,
     Username: 2048,
+    RoleName: 2048,
     PhoneNumber: 256,
     Gender: 64,
     Permission: 64

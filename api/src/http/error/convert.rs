@@ -3,7 +3,7 @@
 use latchkey_shared::{
     database::{self, Outage},
     dependency::Refusal,
-    models::user::WriteUserError,
+    models::{role::WriteRoleError, user::WriteUserError},
     redis::one_time_code::CodeError,
     types::validation_error::Invalid,
 };
@@ -86,6 +86,18 @@ impl From<WriteUserError> for ApiError {
         match error {
             WriteUserError::EmailTaken => Self::EmailTaken,
             WriteUserError::Database(error) => error.into(),
+        }
+    }
+}
+
+impl From<WriteRoleError> for ApiError {
+    fn from(error: WriteRoleError) -> Self {
+        match error {
+            WriteRoleError::NameTaken => {
+                let detail = "Another role has this name.";
+                Self::invalid_field("name", Invalid::new("name_taken", detail))
+            }
+            WriteRoleError::Database(error) => error.into(),
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::{
     types::{
         email::{Email, EmailKey},
         gender::Gender,
-        permission::{Permission, Permissions},
+        permission::Permissions,
         phone_number::PhoneNumber,
         username::Username,
     },
@@ -73,7 +73,7 @@ pub struct Model {
     pub last_login_at: Option<DateTime<Utc>>,
     /// Increases with each change of the fields in the dashboard's form. Detects edit conflicts.
     pub version: i32,
-    /// The permissions of a staff member.
+    /// The permissions of a staff member, besides those of the roles.
     pub permissions: Permissions,
     /// Whether the owner may activate the account by a one-time code. Set for accounts that are registered with
     /// `ACTIVATION=email`, and cleared once the owner or staff has decided.
@@ -87,14 +87,6 @@ pub struct Model {
 }
 
 impl Model {
-    /// Returns whether the user has a permission in the dashboard.
-    #[must_use]
-    pub fn may(&self, permission: Permission) -> bool {
-        self.is_active
-            && self.is_staff
-            && (self.is_superuser || self.permissions.contains(permission))
-    }
-
     /// Returns since when the email belongs to the account's owner: the last proof of the email or, without one, its last change.
     /// `None` stands for the creation of the account.
     #[must_use]

@@ -4,7 +4,7 @@ mod texts;
 
 use latchkey_shared::{
     models::{mail::MailState, password_reset::Stage},
-    types::permission::Permission,
+    types::permission::{Permission, Permissions},
 };
 
 use crate::admin::dashboard::account_status::AccountStatus;
@@ -126,6 +126,16 @@ impl Texts {
         }
     }
 
+    /// Returns the names of permissions, in a list for readers.
+    #[must_use]
+    pub fn permissions_of(&self, permissions: &Permissions) -> String {
+        let names: Vec<_> = permissions.iter().map(|it| self.permission(it)).collect();
+        if names.is_empty() {
+            return self.none.to_owned();
+        }
+        names.join(self.comma)
+    }
+
     /// Returns the message of an error.
     #[must_use]
     pub fn error(&self, error: &ApiError) -> &'static str {
@@ -164,6 +174,7 @@ impl Texts {
             "too_similar" => self.field_too_similar,
             "out_of_range" => self.field_out_of_range,
             "taken" => self.error_email_taken,
+            "name_taken" => self.role_name_taken,
             "differ" => self.passwords_differ,
             "wrong" => self.wrong_password,
             _ => self.field_invalid,

@@ -124,8 +124,8 @@ texts! {
     bulk_actions: "Actions for the selected users" | "إجراءات على المستخدمين المحدَّدين";
     user: "User" | "المستخدم";
     status: "Status" | "الحالة";
-    role: "Role" | "الدور";
-    no_role: "No role" | "بلا دور";
+    role: "Access" | "الدخول";
+    no_role: "No access" | "بلا دخول";
     locked_out: "Locked out" | "محظور مؤقتًا";
     remove_filter: "Remove filter" | "إزالة التصفية";
     clear_filters: "Clear filters" | "مسح التصفية";
@@ -195,6 +195,16 @@ texts! {
     access_none: "No password and no mail" | "بلا كلمة مرور وبلا رسالة";
     access_none_help: "The person can still set a password with “Forgot password”. You can send the invitation later." | "يبقى بإمكان الشخص تعيين كلمة مرور عبر «نسيت كلمة المرور». ويمكنك إرسال الدعوة لاحقًا.";
     send_invitation: "Send invitation" | "إرسال الدعوة";
+
+    // Roles.
+    roles: "Roles" | "الأدوار";
+    roles_intro: "A role is a set of permissions. Assign it to staff on their pages. Staff have their own permissions and those of their roles." | "الدور مجموعة صلاحيات. أسنده إلى الموظفين في صفحاتهم. للموظف صلاحياته الخاصة وصلاحيات أدواره.";
+    add_role: "Add role" | "إضافة دور";
+    members: "Members" | "الأعضاء";
+    confirm_delete_role: "Delete this role? Its members lose its permissions at once, and keep their own." | "هل تريد حذف هذا الدور؟ يفقد أعضاؤه صلاحياته فورًا ويحتفظون بصلاحياتهم الخاصة.";
+    role_conflict: "This role has changed since you opened it. Save again to overwrite it." | "تغيّر هذا الدور منذ أن فتحته. احفظ مرة أخرى للكتابة فوقه.";
+    role_name_taken: "Another role has this name." | "يوجد دور آخر بهذا الاسم.";
+    comma: ", " | "، ";
 
     // Password resets, mails, lockouts and the audit log.
     resets_intro: "Requests for a new password. Tokens and codes are not shown." | "طلبات كلمة مرور جديدة. لا تُعرض الرموز.";

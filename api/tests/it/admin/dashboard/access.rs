@@ -14,7 +14,7 @@ use crate::support::{
 /// The id of a mail that does not exist.
 const NO_MAIL: &str = "00000000-0000-0000-0000-000000000000";
 
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 13] = [
     "/admin/",
     "/admin/users/",
     "/admin/users/1/",
@@ -22,6 +22,8 @@ const PAGES: [&str; 11] = [
     "/admin/users/export/",
     "/admin/resets/",
     "/admin/limits/",
+    "/admin/roles/",
+    "/admin/roles/add/",
     "/admin/mails/",
     "/admin/mails/00000000-0000-0000-0000-000000000000/",
     "/admin/audit/",
@@ -29,7 +31,7 @@ const PAGES: [&str; 11] = [
 ];
 
 /// Every form with fields that would change something.
-const FORMS: [(&str, &[(&str, &str)]); 14] = [
+const FORMS: [(&str, &[(&str, &str)]); 17] = [
     ("/admin/setup/0123456789/", &[("email", "eve@example.com")]),
     ("/admin/login/", &[]),
     ("/admin/forgot/", &[("email", "root@example.com")]),
@@ -50,6 +52,9 @@ const FORMS: [(&str, &[(&str, &str)]); 14] = [
     ("/admin/users/2/sessions/", &[]),
     ("/admin/mails/00000000-0000-0000-0000-000000000000/", &[]),
     ("/admin/limits/release/", &[]),
+    ("/admin/roles/add/", &[("name", "Eve")]),
+    ("/admin/roles/1/", &[("name", "Eve")]),
+    ("/admin/roles/1/delete/", &[("confirmed", "yes")]),
     ("/admin/audit/verify/", &[]),
 ];
 

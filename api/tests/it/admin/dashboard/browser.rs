@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use fantoccini::{Locator, elements::Element, key::Key};
-use latchkey_shared::models::user;
+use latchkey_shared::models::{role, user};
 use latchkey_testing::WAIT_TIMEOUT;
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ use crate::support::{
 /// axe-core, which finds accessibility violations (WCAG 2.2 A and AA, and best practices).
 const AXE: &str = include_str!("../../../axe.min.js");
 
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 13] = [
     "/admin/",
     "/admin/users/",
     "/admin/users/2/",
@@ -25,6 +25,9 @@ const PAGES: [&str; 10] = [
     "/admin/resets/",
     "/admin/limits/",
     "/admin/mails/",
+    "/admin/roles/",
+    "/admin/roles/1/",
+    "/admin/roles/add/",
     "/admin/audit/",
     "/admin/account/",
     "/admin/nowhere/",
@@ -41,6 +44,9 @@ async fn start_with_content() -> TestApp {
     for i in 1..=6 {
         app.register(&format!("user{i}@example.com")).await;
     }
+    let (name, permissions) = ("Support".parse(), "change_users,mails".parse());
+    let role = role::insert(&app.database.db, name.unwrap(), permissions.unwrap());
+    role.await.unwrap();
     app.activate("user1@example.com").await;
     app.login("user1@example.com", PASSWORD).await;
     app.request_reset("user1@example.com").await;
@@ -229,6 +235,11 @@ async fn assert_all_pages_fit(browser: &Browser, app: &TestApp, mode: &str) {
     click_by_script(browser, "#add button[type=submit]").await;
     browser.find("#e-password").await;
     assert_page_fits(browser, &format!("a new user with errors, {mode}")).await;
+
+    open(browser, app, "/admin/roles/1/").await;
+    click_by_script(browser, "main form[action$='/delete/'] button").await;
+    browser.find("[name=confirmed]").await;
+    assert_page_fits(browser, &format!("a deletion of a role, {mode}")).await;
 
     let user = app.user("user5@example.com").await;
     open(browser, app, &format!("/admin/users/{}/", user.id)).await;

@@ -11,6 +11,7 @@ mod mails;
 mod new_user;
 mod overview;
 mod password_resets;
+mod roles;
 mod sign_in;
 mod user_list;
 mod user_page;

@@ -91,7 +91,7 @@ async fn user_list_columns_are_in_fixed_order() {
         "Name",
         "Email address",
         "Status",
-        "Role",
+        "Access",
         "Joined",
         "Last login",
     ] {

@@ -1,0 +1,206 @@
+//! The form of the page of an account: its stored and entered values, and the change that they are parsed into.
+
+use std::collections::BTreeSet;
+
+use latchkey_shared::{
+    models::{
+        role,
+        user::{self, staff::Change},
+    },
+    types::permission::{Permission, Permissions},
+};
+
+use crate::admin::{
+    actions::edit_user::UserChange,
+    dashboard::{
+        context::View,
+        csrf::Form,
+        form_state::{FormState, StoredValue},
+    },
+    permissions::Admin,
+};
+use crate::{
+    accounts::{pictures::PictureChange, profile},
+    app_state::App,
+    http::error::ApiError,
+};
+
+/// The text fields of the form.
+const TEXT_FIELDS: [&str; 5] = ["email", "username", "phoneNumber", "dateBirth", "gender"];
+/// The checkboxes of the form, besides the permissions.
+const CHECKBOXES: [&str; 4] = ["is_activated", "is_active", "is_staff", "is_superuser"];
+
+/// The checkbox of a role.
+pub(super) struct RoleBox {
+    pub name: String,
+    pub role: role::Model,
+    /// The names of the permissions.
+    pub help: String,
+}
+
+/// Returns the name of the checkbox of a role.
+fn role_box_name(role: &role::Model) -> String {
+    format!("role_{}", role.id)
+}
+
+/// All roles, and the ids of those that an account has.
+pub(super) struct Roles {
+    all: Vec<role::Model>,
+    assigned: BTreeSet<i64>,
+}
+
+impl Roles {
+    pub async fn load(app: &App, user_id: i64) -> Result<Self, ApiError> {
+        let assigned = role::of_user(&app.db, user_id).await?;
+        Ok(Self {
+            all: role::list(&app.db).await?,
+            assigned: assigned.iter().map(|role| role.id).collect(),
+        })
+    }
+}
+
+/// Returns the checkboxes of all roles.
+pub(super) async fn role_boxes(app: &App, view: &View) -> Result<Vec<RoleBox>, ApiError> {
+    let roles = role::list(&app.db).await?.into_iter();
+    Ok(roles
+        .map(|role| RoleBox {
+            name: role_box_name(&role),
+            help: view.t.permissions_of(&role.permissions),
+            role,
+        })
+        .collect())
+}
+
+/// Returns the form with the stored values.
+pub(super) fn stored_form(user: &user::Model, roles: &Roles) -> FormState {
+    let checked = |flag: bool| if flag { "on" } else { "" }.to_owned();
+    let text = |value: Option<String>| value.unwrap_or_default();
+    let fields = [
+        ("email", user.email.to_string()),
+        ("username", user.username.to_string()),
+        (
+            "phoneNumber",
+            text(user.phone_number.as_ref().map(ToString::to_string)),
+        ),
+        (
+            "dateBirth",
+            text(user.date_birth.map(|date| date.to_string())),
+        ),
+        ("gender", text(user.gender.map(|gender| gender.to_string()))),
+        ("is_activated", checked(user.is_activated)),
+        ("is_active", checked(user.is_active)),
+        ("is_staff", checked(user.is_staff)),
+        ("is_superuser", checked(user.is_superuser)),
+    ];
+    let permissions = Permission::ALL.map(|permission| {
+        (
+            permission.as_str(),
+            checked(user.permissions.contains(permission)),
+        )
+    });
+    let mut form = FormState::new(fields.into_iter().chain(permissions));
+    form.version = user.version;
+    for role in &roles.all {
+        form.add_checkbox(role_box_name(role), roles.assigned.contains(&role.id));
+    }
+    form
+}
+
+/// Returns the form with the entered values. A form without a version matches no version.
+pub(super) fn entered_form(form: &Form, roles: &Roles) -> FormState {
+    let permissions = Permission::ALL.map(Permission::as_str);
+    let names = TEXT_FIELDS.into_iter().chain(CHECKBOXES);
+    let names: Vec<_> = names.chain(permissions).chain(["image_clear"]).collect();
+    let mut entered = FormState::from_form(form, &names);
+    entered.version = form.text("version").parse().unwrap_or(-1);
+    for name in roles.all.iter().map(role_box_name) {
+        let is_checked = form.is_checked(&name);
+        entered.add_checkbox(name, is_checked);
+    }
+    entered
+}
+
+/// Returns the stored values that differ from the entered ones, for the fields that the form shows.
+pub(super) fn conflicting_values(
+    view: &View,
+    admin: &Admin,
+    entered: &FormState,
+    stored: &user::Model,
+    roles: &Roles,
+) -> Vec<StoredValue> {
+    let can_set_permissions = admin.can_set_permissions(stored);
+    let (t, current) = (view.t, stored_form(stored, roles));
+    let labels = [
+        ("email", t.email),
+        ("username", t.name),
+        ("phoneNumber", t.phone),
+        ("dateBirth", t.date_birth),
+        ("gender", t.gender),
+        ("is_activated", t.activated),
+        ("is_active", t.active),
+        ("is_staff", t.staff),
+        ("is_superuser", t.superuser),
+    ];
+    let permissions = Permission::ALL.map(|it| (it.as_str(), t.permission(it)));
+    let is_shown = |name: &str| match name {
+        "is_active" => admin.user.id != stored.id,
+        name => can_set_permissions || TEXT_FIELDS.contains(&name) || name == "is_activated",
+    };
+    labels
+        .into_iter()
+        .chain(permissions)
+        .map(|(name, label)| (name.to_owned(), label.to_owned()))
+        .chain(
+            roles
+                .all
+                .iter()
+                .map(|role| (role_box_name(role), role.name.to_string())),
+        )
+        .filter(|(name, _)| is_shown(name))
+        .filter(|(name, _)| entered.value(name) != current.value(name))
+        .map(|(name, label)| StoredValue {
+            label,
+            value: match current.value(&name) {
+                "on" => t.yes.to_owned(),
+                "" => "–".to_owned(),
+                value => value.to_owned(),
+            },
+        })
+        .collect()
+}
+
+/// Reads the change of an account from the form.
+pub(super) async fn parse(
+    app: &App,
+    admin: &Admin,
+    user: &user::Model,
+    roles: &Roles,
+    form: Form,
+) -> Result<(UserChange, PictureChange), ApiError> {
+    let is_checked = |name: &str| form.is_checked(name);
+    let can_set_permissions = admin.can_set_permissions(user);
+    let mut change = Change {
+        is_activated: Some(is_checked("is_activated")),
+        is_active: (admin.user.id != user.id).then(|| is_checked("is_active")),
+        is_staff: can_set_permissions.then(|| is_checked("is_staff")),
+        is_superuser: can_set_permissions.then(|| is_checked("is_superuser")),
+        permissions: can_set_permissions.then(|| {
+            let checked = Permission::ALL.into_iter();
+            let checked = checked.filter(|permission| is_checked(permission.as_str()));
+            checked.collect::<Permissions>()
+        }),
+        ..Change::default()
+    };
+    let chosen = roles
+        .all
+        .iter()
+        .filter(|role| is_checked(&role_box_name(role)));
+    let roles = can_set_permissions.then(|| chosen.map(|role| role.id).collect());
+    let clear = is_checked("image_clear");
+    // Browsers submit the file field even without a file, which must keep the picture.
+    let (profile, picture) = profile::parse(form.into_fields_without_empty("image"), app).await?;
+    change.profile = profile;
+    let picture = picture.or_else(|| clear.then_some(None));
+    let account = change;
+    Ok((UserChange { account, roles }, picture))
+}
