@@ -195,6 +195,9 @@ fn admin_answer(call: &str, status: u16) -> Value {
         "verifyAuditLog" => {
             json!({"whole": true, "events": 128, "head": "128:9f2c…", "broken": null})
         }
+        "listRoles" => {
+            json!({"roles": [{"id": 2, "name": "Support", "permissions": ["view_users", "change_users", "mails"]}]})
+        }
         "getLiveness" => json!({"status": "ok"}),
         "getReadiness" if status == 200 => {
             json!({"status": "ok", "database": "ok", "redis": "ok", "media": "ok", "smtp": "ok"})
@@ -217,7 +220,7 @@ fn account() -> Value {
     let mut account = json!({"id": 7});
     let more = json!({
         "pending_email_verification": false, "is_active": true, "is_staff": true, "is_superuser": false,
-        "permissions": ["view_users", "mails"], "created": MORNING, "last_login": NOON, "version": 3,
+        "permissions": ["view_users", "mails"], "roles": [2], "created": MORNING, "last_login": NOON, "version": 3,
     });
     for part in [user(), more] {
         if let (Some(account), Value::Object(part)) = (account.as_object_mut(), part) {

@@ -14,6 +14,7 @@ use latchkey_shared::{
         },
     },
     outbox::QueuedMail,
+    types::validation_error::Invalid,
 };
 
 use crate::admin::{
@@ -122,6 +123,11 @@ async fn store(
     let change = change.account;
     if !change.alters(&current) && new_roles == role_ids {
         return Ok(current);
+    }
+    let added: Vec<_> = new_roles.difference(&role_ids).copied().collect();
+    if role::lock(&transaction, &added).await?.len() < added.len() {
+        let unknown = Invalid::new("choice", "No role has this id.");
+        return Err(ApiError::invalid_field("roles", unknown));
     }
     role::assign(&transaction, seen.id, &role_ids, &new_roles).await?;
     let roles_after = role::of_user(&transaction, seen.id).await?;

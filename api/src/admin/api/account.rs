@@ -1,10 +1,14 @@
 //! An account, as the administration API returns it.
 
 use chrono::{DateTime, NaiveDate, Utc};
-use latchkey_shared::models::user;
+use latchkey_shared::models::{role, user};
 use poem_openapi::{Object, types};
 
-use crate::accounts::{pictures::PictureStore, user_response::Gender};
+use crate::{
+    accounts::{pictures::PictureStore, user_response::Gender},
+    app_state::App,
+    http::error::ApiError,
+};
 
 /// An account.
 #[derive(Debug, Object)]
@@ -44,6 +48,8 @@ pub struct Account {
     /// The permissions of a staff account, from `view_users`, `add_users`, `change_users`, `delete_users`, `export_users`,
     /// `mails`, `audit`.
     permissions: Vec<String>,
+    /// The ids of the roles of a staff account, whose permissions it has besides.
+    roles: Vec<i64>,
     /// The time of registration.
     created: DateTime<Utc>,
     /// The time of the last successful login.
@@ -54,7 +60,14 @@ pub struct Account {
 }
 
 impl Account {
-    pub(super) fn of(row: user::Model, pictures: &PictureStore) -> Self {
+    /// Loads the roles of an account.
+    pub(super) async fn load(app: &App, row: user::Model) -> Result<Self, ApiError> {
+        let roles = role::of_user(&app.db, row.id).await?;
+        let roles = roles.iter().map(|role| role.id).collect();
+        Ok(Self::of(row, roles, &app.pictures))
+    }
+
+    pub(super) fn of(row: user::Model, roles: Vec<i64>, pictures: &PictureStore) -> Self {
         let permissions = row.permissions.names();
         Self {
             id: row.id,
@@ -70,6 +83,7 @@ impl Account {
             is_staff: row.is_staff,
             is_superuser: row.is_superuser,
             permissions: permissions.into_iter().map(str::to_owned).collect(),
+            roles,
             created: row.created_at,
             last_login: row.last_login_at,
             version: row.version,

@@ -14,7 +14,7 @@ use crate::{
     admin::{
         actions,
         api::token::Token,
-        permissions::{AnyStaff, ChangeUsers, Permit},
+        permissions::{AddUsers, AnyStaff, ChangeUsers, Permit},
     },
     app_state::App,
     http::{
@@ -160,6 +160,27 @@ impl ActionsApi {
         Path(id): Path<i64>,
     ) -> Result<NoContent, ErrorResponses<401, 403, 404, 409>> {
         actions::users::request_password_reset(app, &admin, id).await?;
+        Ok(NoContent::Done)
+    }
+
+    /// Invite the owner of an account
+    ///
+    /// Requires `add_users`. Sends a mail that asks the owner to set a password by a password reset, which activates the account.
+    /// Only possible while the account is pending email verification.
+    #[oai(
+        path = "/api/admin/users/:id/invite",
+        method = "post",
+        operation_id = "inviteAccount",
+        tag = "Tag::Administration"
+    )]
+    async fn invite(
+        &self,
+        Data(app): Data<&App>,
+        Token(admin): Token<AddUsers>,
+        /// The account id.
+        Path(id): Path<i64>,
+    ) -> Result<NoContent, ErrorResponses<401, 403, 404, 409, 429>> {
+        actions::create_user::invite(app, &admin, id).await?;
         Ok(NoContent::Done)
     }
 

@@ -15,6 +15,7 @@ pub mod bulk;
 pub mod lockouts;
 pub mod mails;
 pub mod resets;
+pub mod roles;
 pub mod sessions;
 pub mod token;
 pub mod user;
@@ -27,6 +28,7 @@ pub type Calls = (
     bulk::ActionsApi,
     sessions::SessionsApi,
     resets::ResetsApi,
+    roles::RolesApi,
     mails::MailsApi,
     lockouts::LockoutsApi,
     audit_log::AuditLogApi,
@@ -39,6 +41,7 @@ pub const CALLS: Calls = (
     bulk::ActionsApi,
     sessions::SessionsApi,
     resets::ResetsApi,
+    roles::RolesApi,
     mails::MailsApi,
     lockouts::LockoutsApi,
     audit_log::AuditLogApi,

@@ -1,5 +1,7 @@
 //! `GET`, `PATCH` and `DELETE /api/admin/users/{id}/`: reads, changes and deletes an account.
 
+use std::collections::BTreeSet;
+
 use chrono::NaiveDate;
 use latchkey_shared::{
     models::user::{self, staff::Change},
@@ -68,6 +70,8 @@ struct AccountChange {
     /// The complete list of permissions, from `view_users`, `add_users`, `change_users`, `delete_users`, `export_users`,
     /// `mails`, `audit`. Only superusers can change this.
     permissions: Option<Vec<String>>,
+    /// The complete list of role ids. Only superusers can change this.
+    roles: Option<Vec<i64>>,
     /// The version that the client has read. If the account has changed since then, the response is an edit conflict.
     version: Option<i32>,
 }
@@ -86,6 +90,7 @@ impl Example for AccountChange {
             is_staff: None,
             is_superuser: None,
             permissions: None,
+            roles: None,
             version: None,
         }
     }
@@ -113,7 +118,7 @@ impl UserApi {
         Path(id): Path<i64>,
     ) -> Result<Json<Account>, ErrorResponses<401, 403, 404>> {
         let user = find(app, id).await?;
-        Ok(Json(Account::of(user, &app.pictures)))
+        Ok(Json(Account::load(app, user).await?))
     }
 
     /// Change an account
@@ -137,16 +142,12 @@ impl UserApi {
         pictures::check_limit(app, &admin.audit, Some(admin.user.id), &body).await?;
         let body = body.read().await?;
         let seen = find(app, id).await?;
-        let (account, picture, version) = parse(body.fields, app).await?;
+        let (change, picture, version) = parse(body.fields, app).await?;
         if version.is_some_and(|version| version != seen.version) {
             return Err(ApiError::EditConflict.into());
         }
-        let change = UserChange {
-            account,
-            roles: None,
-        };
         let user = edit_user::change(app, &admin, &seen, change, picture).await?;
-        Ok(Json(Account::of(user, &app.pictures)))
+        Ok(Json(Account::load(app, user).await?))
     }
 
     /// Delete an account
@@ -179,21 +180,26 @@ async fn find(app: &App, id: i64) -> Result<user::Model, ApiError> {
 async fn parse(
     mut fields: Fields,
     app: &App,
-) -> Result<(Change, PictureChange, Option<i32>), ApiError> {
+) -> Result<(UserChange, PictureChange, Option<i32>), ApiError> {
     let is_activated = fields.flag("is_activated");
     let is_active = fields.flag("is_active");
     let is_staff = fields.flag("is_staff");
     let is_superuser = fields.flag("is_superuser");
     let permissions = fields.list::<Permission>("permissions");
+    let roles = fields.list::<i64>("roles");
     let version = fields.changed("version");
     let (profile, picture) = profile::parse(fields, app).await?;
-    let change = Change {
+    let account = Change {
         profile,
         is_activated: is_activated?,
         is_active: is_active?,
         is_staff: is_staff?,
         is_superuser: is_superuser?,
         permissions: permissions?.map(Permissions::from_iter),
+    };
+    let change = UserChange {
+        account,
+        roles: roles?.map(BTreeSet::from_iter),
     };
     Ok((change, picture, version?))
 }

@@ -2,7 +2,13 @@
 
 use chrono::TimeDelta;
 use latchkey_shared::{
-    models::user::search::{self, Filter, PageRequest},
+    models::{
+        role,
+        user::{
+            self,
+            search::{self, Filter, PageRequest},
+        },
+    },
     types::gender::Gender,
 };
 use poem::web::Data;
@@ -117,12 +123,14 @@ impl UsersApi {
         let sort = parse_parameter("sort", sort)?.unwrap_or_default();
         let request = page_request(after, before)?;
         let page = search::page(&app.db, &filter, sort, &request, limit.into()).await?;
+        let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
+        let mut roles = role::ids_of_users(&app.db, &ids).await?;
+        let account = |row: user::Model| {
+            let roles = roles.remove(&row.id).unwrap_or_default();
+            Account::of(row, roles, &app.pictures)
+        };
         Ok(Json(AccountList {
-            users: page
-                .rows
-                .into_iter()
-                .map(|row| Account::of(row, &app.pictures))
-                .collect(),
+            users: page.rows.into_iter().map(account).collect(),
             after: page.after.map(|cursor| cursor.to_string()),
             before: page.before.map(|cursor| cursor.to_string()),
         }))

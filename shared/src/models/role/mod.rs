@@ -10,7 +10,7 @@ use sea_orm::{
 };
 
 use crate::{
-    database::find_unique,
+    database::{self, find_unique, lock_no_key_update},
     models::user,
     types::{permission::Permissions, role_name::RoleName},
 };
@@ -79,6 +79,20 @@ pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
 /// Returns the role with this id.
 pub async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
     find_unique(Entity::find_by_id(id), db).await
+}
+
+/// Returns and locks roles until the transaction ends, so that they are not deleted (see [`lock_no_key_update`]). Locks in the order
+/// of the ids, to avoid deadlocks.
+pub async fn lock(transaction: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Model>, DbErr> {
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = Entity::find()
+        .filter(Column::Id.is_in(ids.iter().copied()))
+        .order_by_asc(Column::Id);
+    lock_no_key_update(found, transaction)
+        .all(transaction)
+        .await
 }
 
 /// Creates a role.
@@ -158,6 +172,24 @@ pub async fn of_user(db: &impl ConnectionTrait, user_id: i64) -> Result<Vec<Mode
         .order_by_asc(Expr::cust("lower(name)"))
         .all(db)
         .await
+}
+
+/// Returns the ids of the roles of accounts, by account.
+pub async fn ids_of_users(
+    db: &impl ConnectionTrait,
+    users: &[i64],
+) -> Result<HashMap<i64, Vec<i64>>, DbErr> {
+    let mut ids: HashMap<i64, Vec<i64>> = HashMap::new();
+    if users.is_empty() {
+        return Ok(ids);
+    }
+    let found = assignment::Entity::find()
+        .filter(assignment::Column::UserId.is_in(database::pad_to_power_of_two(users)))
+        .order_by_asc(assignment::Column::RoleId);
+    for row in found.all(db).await? {
+        ids.entry(row.user_id).or_default().push(row.role_id);
+    }
+    Ok(ids)
 }
 
 /// Returns what a staff member may do: the account's own permissions and those of its roles. Other accounts have none, and superusers

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use latchkey_api::server::calls::description;
-use latchkey_shared::models::{password_reset, session, user::staff::has_superuser};
+use latchkey_shared::models::{password_reset, role, session, user::staff::has_superuser};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -11,8 +11,9 @@ use super::{delete, get, logged_in_staff, logged_in_superuser, patch, post, send
 use crate::admin::admin_events;
 use crate::{admin::audit_log::execute, support::test_app::TestApp};
 
-const PERMISSIONS: [&str; 5] = [
+const PERMISSIONS: [&str; 6] = [
     "view_users",
+    "add_users",
     "change_users",
     "delete_users",
     "mails",
@@ -40,6 +41,7 @@ fn calls(id: i64) -> Vec<(Method, &'static str, Value, &'static str)> {
         (Method::POST, "/api/admin/users/{id}/sign_out/", Value::Null, "change_users"),
         (Method::POST, "/api/admin/users/{id}/request_password_reset/", Value::Null, "change_users"),
         (Method::DELETE, "/api/admin/users/{id}/sessions/{session}/", Value::Null, "change_users"),
+        (Method::POST, "/api/admin/users/{id}/invite/", Value::Null, "add_users"),
         (Method::POST, "/api/admin/users/{id}/deactivate/", Value::Null, "change_users"),
         (Method::POST, "/api/admin/users/bulk/", json!({"act": "activate", "ids": [id]}), "change_users"),
         (Method::POST, "/api/admin/users/bulk/", json!({"act": "sign_out", "ids": [id]}), "change_users"),
@@ -60,11 +62,11 @@ async fn admin_call_without_permission_returns_403() {
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for permission in PERMISSIONS {
         with.push(logged_in_staff(&app, &format!("{permission}@example.com"), permission).await);
-        // `change_users` and `delete_users` imply `view_users`.
+        // Other permissions on users imply `view_users`.
         let others = PERMISSIONS.into_iter().filter(|other| {
             *other != permission
                 && (permission != "view_users"
-                    || !matches!(*other, "change_users" | "delete_users"))
+                    || !matches!(*other, "add_users" | "change_users" | "delete_users"))
         });
         let others = others.collect::<Vec<_>>().join(",");
         without
@@ -99,6 +101,13 @@ async fn admin_call_without_permission_returns_403() {
             [200, 204, 404, 409].contains(&response.status.as_u16()),
             "{call}: {response:?}"
         );
+    }
+
+    // Only superusers list roles.
+    tested.insert("GET /api/admin/roles/".to_owned());
+    for denied in [plain, no_permissions].iter().chain(&with) {
+        let response = get(&app, denied, "/api/admin/roles/").await;
+        response.assert_problem(403, "not-permitted");
     }
 
     let mut documented = BTreeSet::new();
@@ -143,6 +152,9 @@ async fn staff_changing_staff_or_permissions_returns_403() {
     logged_in_staff(&app, "other@example.com", "audit").await;
     logged_in_superuser(&app, "root@example.com").await;
     app.logged_in_user("ada@example.com").await;
+    let (name, permissions) = ("Auditors".parse(), "audit".parse());
+    let role = role::insert(&app.database.db, name.unwrap(), permissions.unwrap()).await;
+    let role = role.unwrap();
     let ada = app.user("ada@example.com").await;
     let before = [
         ada.clone(),
@@ -173,6 +185,7 @@ async fn staff_changing_staff_or_permissions_returns_403() {
         json!({"is_staff": true}),
         json!({"is_superuser": true}),
         json!({"permissions": ["audit"]}),
+        json!({"roles": [role.id]}),
     ] {
         let response = patch(&app, &clerk, ada.id, promotion).await;
         response.assert_problem(403, "not-permitted");
@@ -198,6 +211,7 @@ async fn removing_or_demoting_own_account_returns_409() {
         json!({"is_staff": false}),
         json!({"is_superuser": false}),
         json!({"permissions": "audit"}),
+        json!({"roles": [1]}),
     ] {
         let response = patch(&app, &root, me.id, change).await;
         response.assert_problem(409, "own-account");
@@ -214,6 +228,38 @@ async fn removing_or_demoting_own_account_returns_409() {
     assert_eq!(app.user("root@example.com").await, me);
     let response = patch(&app, &root, me.id, json!({"username": "Root"})).await;
     assert_eq!(response.status, 200, "{response:?}");
+}
+
+/// A4: superusers assign roles, whose permissions the staff member then has.
+#[tokio::test]
+async fn superuser_assigns_role_by_api() {
+    let app = TestApp::new().await;
+    let root = logged_in_superuser(&app, "root@example.com").await;
+    let staff = logged_in_staff(&app, "staff@example.com", "mails").await;
+    let (name, permissions) = ("Auditors".parse(), "audit".parse());
+    let role = role::insert(&app.database.db, name.unwrap(), permissions.unwrap()).await;
+    let id = role.unwrap().id;
+    let list = get(&app, &root, "/api/admin/roles/").await;
+    let expected = json!({"roles": [{"id": id, "name": "Auditors", "permissions": ["audit"]}]});
+    assert_eq!(list.body, expected);
+    let events = async || get(&app, &staff, "/api/admin/audit/").await.status;
+    assert_eq!(events().await, 403);
+    let user = app.user("staff@example.com").await;
+
+    let response = patch(&app, &root, user.id, json!({"roles": [id]})).await;
+
+    assert_eq!(response.body["roles"], json!([id]), "{response:?}");
+    assert_eq!(events().await, 200);
+    let list = get(&app, &root, "/api/admin/users/?q=staff").await;
+    assert_eq!(list.body["users"][0]["roles"], json!([id]));
+    let response = patch(&app, &root, user.id, json!({"roles": [id, 4711]})).await;
+    response.assert_invalid_field("roles", "choice");
+    // A change of another field keeps the roles.
+    let response = patch(&app, &root, user.id, json!({"username": "Clerk"})).await;
+    assert_eq!(response.body["roles"], json!([id]));
+    let response = patch(&app, &root, user.id, json!({"roles": []})).await;
+    assert_eq!(response.body["roles"], json!([]));
+    assert_eq!(events().await, 403);
 }
 
 /// A4: an installation always keeps a superuser.
