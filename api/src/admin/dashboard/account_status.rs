@@ -1,6 +1,6 @@
 //! The status of an account, as the dashboard shows and filters it.
 
-use latchkey_shared::models::user::{self, search::Filter};
+use latchkey_shared::models::user::{self, search::Filter, staff::Change};
 
 /// The status of an account. Each account has exactly one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +68,29 @@ impl AccountStatus {
                 ..Filter::default()
             },
         }
+    }
+
+    /// Returns the statuses that the form of an account offers: its own, and those that staff can give it. Only a registration or an
+    /// invitation makes an account wait for its owner, and staff decide by activating or deactivating it.
+    #[must_use]
+    pub fn choices(user: &user::Model) -> Vec<Self> {
+        let current = Self::of(user);
+        let is_offered = |status: &Self| match status {
+            Self::PendingApproval => current != Self::PendingVerification,
+            Self::PendingVerification => current == Self::PendingVerification,
+            Self::Active | Self::Deactivated => true,
+        };
+        Self::ALL.into_iter().filter(is_offered).collect()
+    }
+
+    /// Sets the flags that give an account this status, unless it has it.
+    pub fn apply(self, user: &user::Model, change: &mut Change) {
+        if self == Self::of(user) {
+            return;
+        }
+        change.is_active = Some(self != Self::Deactivated);
+        // A deactivated account keeps its activation.
+        change.is_activated = (self != Self::Deactivated).then_some(self == Self::Active);
     }
 
     /// Returns whether accounts with this status wait for an activation.

@@ -131,7 +131,6 @@ texts! {
     clear_filters: "Clear filters" | "مسح التصفية";
     show_all_users: "Show all users" | "عرض كل المستخدمين";
     name: "Name" | "الاسم";
-    activated: "Activated" | "مفعّل";
     active: "Active" | "نشط";
     staff: "Staff" | "موظف";
     superuser: "Superuser" | "مدير عام";
@@ -169,8 +168,7 @@ texts! {
     picture: "Picture" | "الصورة";
     remove_picture: "Remove picture" | "إزالة الصورة";
     profile: "Profile" | "الملف الشخصي";
-    activated_help: "The owner can log in. Activation sends the owner a mail." | "يستطيع صاحب الحساب الدخول، وتصله رسالة عند التفعيل.";
-    active_help: "Switch off to deactivate the account and end its sessions." | "أوقفه لتعطيل الحساب وإنهاء جلساته.";
+    status_help: "Activation sends the owner a mail. Deactivation ends all sessions." | "عند التفعيل تصل رسالة إلى صاحب الحساب، وعند التعطيل تنتهي كل الجلسات.";
     unsaved_changes: "You have unsaved changes." | "لديك تغييرات غير محفوظة.";
     leave_unsaved: "Leave this page and lose your changes?" | "هل تريد مغادرة الصفحة وفقدان تغييراتك؟";
     permissions: "Permissions" | "الصلاحيات";

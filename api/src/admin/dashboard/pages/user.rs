@@ -17,13 +17,14 @@ use uuid::Uuid;
 use crate::admin::{
     actions::{self, create_user, edit_user},
     dashboard::{
-        components::{EventRow, PermissionBox, event_rows, permission_boxes},
+        components::{EventRow, PermissionBox, SelectOption, event_rows, permission_boxes},
         context::View,
         csrf::Form,
         current_admin::CurrentAdmin,
         form_state::FormState,
         pages::user_form::{
-            RoleBox, Roles, conflicting_values, entered_form, parse, role_boxes, stored_form,
+            RoleBox, Roles, conflicting_values, entered_form, parse, role_boxes, status_options,
+            stored_form,
         },
         redirect::{redirect_with_flash, with_retry_after},
     },
@@ -42,6 +43,7 @@ struct Page {
     now: DateTime<Utc>,
     user: user::Model,
     form: FormState,
+    statuses: Vec<SelectOption>,
     can_change: bool,
     can_delete: bool,
     can_invite: bool,
@@ -172,6 +174,7 @@ async fn load(
         title: user.email.to_string(),
         section: "users",
         now,
+        statuses: status_options(view, &user, &form),
         can_change: me.can_change_users() && can_manage,
         can_delete: me.can_delete_users() && can_manage,
         can_invite: me.can_add_users() && can_manage && create_user::can_invite(&user),

@@ -7,12 +7,17 @@ use latchkey_shared::{
         role,
         user::{self, staff::Change},
     },
-    types::permission::{Permission, Permissions},
+    types::{
+        permission::{Permission, Permissions},
+        validation_error::Invalid,
+    },
 };
 
 use crate::admin::{
     actions::edit_user::UserChange,
     dashboard::{
+        account_status::AccountStatus,
+        components::SelectOption,
         context::View,
         csrf::Form,
         form_state::{FormState, StoredValue},
@@ -28,7 +33,7 @@ use crate::{
 /// The text fields of the form.
 const TEXT_FIELDS: [&str; 5] = ["email", "username", "phoneNumber", "dateBirth", "gender"];
 /// The checkboxes of the form, besides the permissions.
-const CHECKBOXES: [&str; 4] = ["is_activated", "is_active", "is_staff", "is_superuser"];
+const CHECKBOXES: [&str; 2] = ["is_staff", "is_superuser"];
 
 /// The checkbox of a role.
 pub(super) struct RoleBox {
@@ -71,6 +76,17 @@ pub(super) async fn role_boxes(app: &App, view: &View) -> Result<Vec<RoleBox>, A
         .collect())
 }
 
+/// Returns the options of the field `status`.
+pub(super) fn status_options(
+    view: &View,
+    user: &user::Model,
+    form: &FormState,
+) -> Vec<SelectOption> {
+    let choices = AccountStatus::choices(user).into_iter();
+    let options = choices.map(|status| (status.as_str(), view.t.account_status(status)));
+    SelectOption::list(options, form.value("status"))
+}
+
 /// Returns the form with the stored values.
 pub(super) fn stored_form(user: &user::Model, roles: &Roles) -> FormState {
     let checked = |flag: bool| if flag { "on" } else { "" }.to_owned();
@@ -87,8 +103,7 @@ pub(super) fn stored_form(user: &user::Model, roles: &Roles) -> FormState {
             text(user.date_birth.map(|date| date.to_string())),
         ),
         ("gender", text(user.gender.map(|gender| gender.to_string()))),
-        ("is_activated", checked(user.is_activated)),
-        ("is_active", checked(user.is_active)),
+        ("status", AccountStatus::of(user).as_str().to_owned()),
         ("is_staff", checked(user.is_staff)),
         ("is_superuser", checked(user.is_superuser)),
     ];
@@ -110,7 +125,10 @@ pub(super) fn stored_form(user: &user::Model, roles: &Roles) -> FormState {
 pub(super) fn entered_form(form: &Form, roles: &Roles) -> FormState {
     let permissions = Permission::ALL.map(Permission::as_str);
     let names = TEXT_FIELDS.into_iter().chain(CHECKBOXES);
-    let names: Vec<_> = names.chain(permissions).chain(["image_clear"]).collect();
+    let names: Vec<_> = names
+        .chain(permissions)
+        .chain(["status", "image_clear"])
+        .collect();
     let mut entered = FormState::from_form(form, &names);
     entered.version = form.text("version").parse().unwrap_or(-1);
     for name in roles.all.iter().map(role_box_name) {
@@ -136,15 +154,14 @@ pub(super) fn conflicting_values(
         ("phoneNumber", t.phone),
         ("dateBirth", t.date_birth),
         ("gender", t.gender),
-        ("is_activated", t.activated),
-        ("is_active", t.active),
+        ("status", t.status),
         ("is_staff", t.staff),
         ("is_superuser", t.superuser),
     ];
     let permissions = Permission::ALL.map(|it| (it.as_str(), t.permission(it)));
     let is_shown = |name: &str| match name {
-        "is_active" => admin.user.id != stored.id,
-        name => can_set_permissions || TEXT_FIELDS.contains(&name) || name == "is_activated",
+        "status" => admin.user.id != stored.id,
+        name => can_set_permissions || TEXT_FIELDS.contains(&name),
     };
     labels
         .into_iter()
@@ -159,12 +176,13 @@ pub(super) fn conflicting_values(
         .filter(|(name, _)| is_shown(name))
         .filter(|(name, _)| entered.value(name) != current.value(name))
         .map(|(name, label)| StoredValue {
-            label,
-            value: match current.value(&name) {
-                "on" => t.yes.to_owned(),
-                "" => "–".to_owned(),
-                value => value.to_owned(),
+            value: match (current.value(&name), name.as_str()) {
+                (_, "status") => t.account_status(AccountStatus::of(stored)).to_owned(),
+                ("on", _) => t.yes.to_owned(),
+                ("", _) => "–".to_owned(),
+                (value, _) => value.to_owned(),
             },
+            label,
         })
         .collect()
 }
@@ -180,8 +198,6 @@ pub(super) async fn parse(
     let is_checked = |name: &str| form.is_checked(name);
     let can_set_permissions = admin.can_set_permissions(user);
     let mut change = Change {
-        is_activated: Some(is_checked("is_activated")),
-        is_active: (admin.user.id != user.id).then(|| is_checked("is_active")),
         is_staff: can_set_permissions.then(|| is_checked("is_staff")),
         is_superuser: can_set_permissions.then(|| is_checked("is_superuser")),
         permissions: can_set_permissions.then(|| {
@@ -191,6 +207,13 @@ pub(super) async fn parse(
         }),
         ..Change::default()
     };
+    if admin.user.id != user.id && !form.text("status").is_empty() {
+        let chosen = AccountStatus::parse(&form.text("status"));
+        let chosen = chosen.filter(|status| AccountStatus::choices(user).contains(status));
+        let unknown = || Invalid::new("choice", "Not a status that this account can get.");
+        let status = chosen.ok_or_else(|| ApiError::invalid_field("status", unknown()))?;
+        status.apply(user, &mut change);
+    }
     let chosen = roles
         .all
         .iter()

@@ -376,8 +376,7 @@ async fn browser_edits_through_conflict_and_deletes() {
         ("version", version.as_str()),
         ("email", "user3@example.com"),
         ("username", "Theirs"),
-        ("is_activated", "on"),
-        ("is_active", "on"),
+        ("status", "active"),
     ];
     other.submit(&format!("/admin/users/{id}/"), &theirs).await;
     browser.click("#edit button[type=submit]").await;

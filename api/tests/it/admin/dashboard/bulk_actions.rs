@@ -158,7 +158,7 @@ async fn admins_cannot_deactivate_or_delete_own_account() {
         let page = root.bulk(act, &[id], &[("confirmed", "yes")]).await;
         assert_eq!(page.status, 409, "{act}");
     }
-    let without = [("is_superuser", ""), ("is_active", "")];
+    let without = [("is_superuser", ""), ("status", "deactivated")];
     let page = edit(&root, &app, "root@example.com", &without).await;
     assert_eq!(page.status, 303);
     let user = app.user("root@example.com").await;

@@ -1,5 +1,6 @@
 //! The page of an account: its form, sessions, mails and history.
 
+use latchkey_api::admin::dashboard::account_status::AccountStatus;
 use reqwest::multipart;
 
 use crate::{
@@ -26,9 +27,8 @@ async fn edit_form(
             .into_iter()
             .map(|name| (name, field_value(&html, name)))
             .collect();
+    fields.push(("status", AccountStatus::of(&user).as_str().to_owned()));
     for (name, flag) in [
-        ("is_activated", user.is_activated),
-        ("is_active", user.is_active),
         ("is_staff", user.is_staff),
         ("is_superuser", user.is_superuser),
     ] {
@@ -95,8 +95,7 @@ async fn user_form_changes_every_field_without_logging_values() {
         .text("phoneNumber", "+201001234567")
         .text("dateBirth", "1990-02-28")
         .text("gender", "female")
-        .text("is_activated", "on")
-        .text("is_active", "on")
+        .text("status", "active")
         .part("image", png);
     let path = format!("/admin/users/{id}/");
     let page = root.send(root.post_request(&path).multipart(form)).await;
@@ -152,6 +151,60 @@ async fn user_form_grants_and_withdraws_export_permission() {
     let id = app.user("staff@example.com").await.id;
     let html = root.get_html(&format!("/admin/users/{id}/")).await;
     assert_contains(&html, "Export users (CSV)");
+}
+
+/// The form has one field for the status. Staff cannot make an account wait for its owner.
+#[tokio::test]
+async fn user_form_status_changes_by_one_field() {
+    let app = TestApp::new().await;
+    let root = Dashboard::superuser(&app).await;
+    app.register("ada@example.com").await;
+    let id = app.user("ada@example.com").await.id;
+    let html = root.get_html(&format!("/admin/users/{id}/")).await;
+    let (_, select) = html.split_once("id=\"f-status\"").unwrap();
+    let (select, _) = select.split_once("</select>").unwrap();
+    assert_contains(select, "value=\"pending_approval\" selected");
+    assert_not_contains(select, "pending_verification");
+    for (status, activated, active) in [
+        ("active", true, true),
+        ("deactivated", true, false),
+        ("active", true, true),
+        ("pending_approval", false, true),
+        ("deactivated", false, false),
+        ("pending_approval", false, true),
+    ] {
+        let page = edit(&root, &app, "ada@example.com", &[("status", status)]).await;
+        assert_eq!(page.status, 303, "{status}: {page:?}");
+        let user = app.user("ada@example.com").await;
+        assert_eq!((user.is_activated, user.is_active), (activated, active));
+        assert_eq!(AccountStatus::of(&user).as_str(), status);
+    }
+    for status in ["pending_verification", "sleeping"] {
+        let page = edit(&root, &app, "ada@example.com", &[("status", status)]).await;
+        assert_eq!(page.status, 400, "{status}");
+        assert_contains(&page.html, "id=\"e-status\"");
+    }
+    assert_eq!(app.mails_to("ada@example.com").await.len(), 3);
+}
+
+/// A change of another field does not take the decision from the owner of an invited account.
+#[tokio::test]
+async fn user_form_keeps_pending_verification() {
+    let app = TestApp::with(&[("ACTIVATION", "email")]).await;
+    let root = Dashboard::superuser(&app).await;
+    app.register("ada@example.com").await;
+    let page = edit(&root, &app, "ada@example.com", &[("username", "Countess")]).await;
+    assert_eq!(page.status, 303, "{page:?}");
+    let user = app.user("ada@example.com").await;
+    assert!(user.pending_email_verification && !user.is_activated);
+    let page = edit(
+        &root,
+        &app,
+        "ada@example.com",
+        &[("status", "pending_approval")],
+    )
+    .await;
+    assert_eq!(page.status, 400);
 }
 
 /// An invalid form names each field and keeps the input.
@@ -288,7 +341,6 @@ async fn own_account_conflict_names_only_shown_fields() {
         ("version", "0"),
         ("email", "root@example.com"),
         ("username", "Mine"),
-        ("is_activated", "on"),
     ];
     let page = root.post(&format!("/admin/users/{id}/"), &fields).await;
     assert_eq!(page.status, 409, "{page:?}");
@@ -310,7 +362,7 @@ async fn unchanged_user_form_writes_no_event() {
         ("phoneNumber", ""),
         ("dateBirth", ""),
         ("gender", ""),
-        ("is_active", "on"),
+        ("status", "pending_approval"),
     ];
     let path = format!("/admin/users/{}/", ada.id);
     assert_eq!(root.submit(&path, &fields).await, "Saved.");
