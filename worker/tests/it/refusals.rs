@@ -60,6 +60,12 @@ async fn refused_recipient_address_or_mailbox_fails_the_mail() {
 async fn recipient_refused_for_other_reason_defers_mail() {
     let mut app = TestApp::new().await;
     let replies = [
+        "550 5.1.1 Relay not allowed",
+        "550 5.1.2 Relay not allowed.",
+        "550 5.1.3 Relay not permitted",
+        "550-5.1.1 User unknown\r\n550 5.1.1 but your IP 192.0.2.1 is blocked by a list",
+        "550-5.2.1 The user you are trying to contact is receiving mail at a rate that\r\n550 5.2.1 prevents additional messages",
+        "521 5.2.1 : we will not accept delivery of this message.",
         "500 unrecognized",
         "501 syntax",
         "503 5.5.1 polite people say HELO first",

@@ -100,6 +100,8 @@ pub(super) struct SmtpFailure {
     reply: Reply,
     /// Whether the server will never accept a mail for this recipient.
     pub(super) is_final: bool,
+    /// Whether the words give another reason than the code, which is that of a missing or disabled mailbox.
+    names_other_reason: bool,
     /// The stage and the kind of the failure, in Latchkey's words. Redacted, they would reveal a short password.
     pub(super) words: String,
     /// The text of the server's reply, not redacted yet.
@@ -112,6 +114,7 @@ impl SmtpFailure {
             stage,
             reply,
             is_final: false,
+            names_other_reason: false,
             words: format!("{}: {words}", stage.as_str()),
             text: String::new(),
         }
@@ -139,8 +142,10 @@ impl SmtpFailure {
 
     /// Decides whether a refusal at `RCPT TO` is final for this recipient, given as in the envelope.
     pub(super) fn for_recipient(mut self, recipient: &str) -> Self {
-        if let Reply::Code(code, _) = self.reply {
+        if let Reply::Code(code, enhanced) = self.reply {
             self.is_final = refuses_recipient(code, &self.text, recipient);
+            self.names_other_reason = enhanced.is_some_and(EnhancedCode::is_permanent)
+                && wording::names_other_reason(&self.text, recipient);
         }
         self
     }
@@ -184,13 +189,17 @@ impl SmtpFailure {
     /// Returns whether the mail may be sent again on a new connection at once, after a failure on a reused connection.
     ///
     /// Servers limit the mails per connection by a reply at `MAIL FROM` or by closing the connection. After the text of the mail
-    /// was sent, the server may have accepted it, and a second attempt might deliver it twice.
+    /// was sent, the server may have accepted it, and a second attempt might deliver it twice. Some reply at `RCPT TO` or `DATA`:
+    /// 452 for too many mails, or 503 for a second one.
     pub(super) fn allows_new_connection(&self) -> bool {
         match self.stage {
             Stage::Connection | Stage::Authentication | Stage::Body => false,
             Stage::Sender => true,
             Stage::Recipient | Stage::Data => {
-                matches!(self.reply, Reply::Disconnected | Reply::Code(CLOSING, _))
+                matches!(
+                    self.reply,
+                    Reply::Disconnected | Reply::Code(CLOSING | 452 | 503, _)
+                )
             }
         }
     }
@@ -235,6 +244,7 @@ impl SmtpFailure {
                 .reply
                 .enhanced()
                 .is_some_and(|code| code.is_about_recipient() || code.is_about_domain())
+                && !self.names_other_reason
     }
 
     /// Returns the reply code for a trace.
@@ -271,6 +281,12 @@ impl EnhancedCode {
             (self.class, self.subject, self.detail),
             (5, 1, 1..=4 | 6 | 10) | (5, 2, 1 | 3)
         )
+    }
+
+    /// Returns whether the mailbox is disabled (x.2.1; RFC 3463, 3.3). Servers also use the code for mailboxes that receive too
+    /// many mails and for blocked clients, so the text has to say so.
+    fn is_mailbox_disabled(self) -> bool {
+        (self.subject, self.detail) == (2, 1)
     }
 
     /// Returns whether the code is about the route to the recipient's domain (x.4.x; RFC 3463, 3.5), or about an address that needs
@@ -329,11 +345,14 @@ fn first_word(text: &str) -> &str {
 
 /// Returns whether a reply to `RCPT TO` permanently refuses the recipient. An enhanced status code at the start of the text
 /// (RFC 2034, section 4) decides if its class is that of the reply. A code anywhere in the text with another reason, even a
-/// malformed one, defers the mail. Without a code, only a text that names a missing mailbox refuses the recipient.
+/// malformed one, defers the mail, and so do words for another reason: servers also refuse relaying by 5.1.1 or 5.1.2, and a busy
+/// mailbox by 5.2.1. Without a code, only a text that names a missing mailbox refuses the recipient.
 fn refuses_recipient(code: u16, text: &str, recipient: &str) -> bool {
-    let has_code = first_word(text).parse::<EnhancedCode>().is_ok();
-    let may_be_final = if has_code {
+    let enhanced = first_word(text).parse::<EnhancedCode>().ok();
+    let may_be_final = if let Some(enhanced) = enhanced {
         code / 100 == 5
+            && !wording::names_other_reason(text, recipient)
+            && (!enhanced.is_mailbox_disabled() || wording::names_disabled_mailbox(text))
     } else {
         MAILBOX_REFUSED.contains(&code) && wording::names_missing_mailbox(text, recipient)
     };

@@ -1,8 +1,11 @@
-//! Detects from the text of a refusal at `RCPT TO` whether the recipient's mailbox does not exist.
+//! Detects from the text of a refusal at `RCPT TO` whether the recipient's mailbox does not exist, and whether the text gives
+//! another reason than its enhanced status code.
 //!
-//! Used only if no enhanced status code decides. A refused recipient loses its mail, while a deferred mail is tried again, so
+//! A refused recipient loses its mail, while a deferred mail is tried again, so
 //! any doubt defers the mail: only English phrases for a missing mailbox fail it, and beside them only words that give no other
 //! reason. The recipient's address is ignored. Another address, a host name or a quotation defers the mail.
+
+use std::net::IpAddr;
 
 use crate::transport::smtp::failure::EnhancedCode;
 
@@ -110,6 +113,50 @@ const NEUTRAL: [&str; 37] = [
     "you",
 ];
 
+/// Beginnings of words that give another reason than the recipient: they are about a client, a sender, a policy or a temporary state.
+const OTHER_REASONS: [&str; 37] = [
+    "abus",
+    "again",
+    "allow",
+    "auth",
+    "blacklist",
+    "blocked",
+    "blocklist",
+    "client",
+    "connect",
+    "credential",
+    "denied",
+    "dkim",
+    "dmarc",
+    "dns",
+    "ehlo",
+    "from",
+    "greylist",
+    "helo",
+    "later",
+    "limit",
+    "login",
+    "overload",
+    "permit",
+    "polic",
+    "quota",
+    "rate",
+    "rbl",
+    "relay",
+    "reputation",
+    "sender",
+    "spam",
+    "spf",
+    "starttls",
+    "tempor",
+    "throttl",
+    "timeout",
+    "tls",
+];
+
+/// Beginnings of words for a disabled mailbox.
+const DISABLED: [&str; 4] = ["deactivated", "disabled", "inactive", "closed"];
+
 /// Names of tables in replies of Postfix, which stand behind the phrase.
 const TABLES: [&str; 2] = ["relay recipient table", "relay recipient map"];
 
@@ -128,23 +175,57 @@ pub(super) fn names_missing_mailbox(text: &str, recipient: &str) -> bool {
         .is_some_and(|rest| rest.split_whitespace().all(is_neutral))
 }
 
-/// Returns whether a word gives no reason. Words with digits are ids.
+/// Returns whether a reply's text gives another reason than the recipient, or names an IP address, which is that of a client.
+/// `recipient` is the address in the form of the envelope.
+pub(super) fn names_other_reason(text: &str, recipient: &str) -> bool {
+    let text = text.to_lowercase();
+    let text = without_address(&text, &recipient.to_lowercase()).unwrap_or(text);
+    let mut words = plain(&text);
+    for table in TABLES {
+        words = words.replace(&format!(" {table} "), " ");
+    }
+    let begins = |word: &str| OTHER_REASONS.iter().any(|reason| word.starts_with(reason));
+    words
+        .split_whitespace()
+        .any(|word| word == "ip" || begins(word))
+        || text
+            .split(|c: char| !(c.is_ascii_hexdigit() || c == '.' || c == ':'))
+            .any(|word| word.parse::<IpAddr>().is_ok())
+}
+
+/// Returns whether a reply's text says that a mailbox is disabled.
+pub(super) fn names_disabled_mailbox(text: &str) -> bool {
+    let words = plain(&text.to_lowercase());
+    let begins = |word: &str| DISABLED.iter().any(|disabled| word.starts_with(disabled));
+    words.split_whitespace().any(begins)
+}
+
+/// Returns whether a word gives no reason. Words with digits are ids, except 7 and 57x: x.7.x is the code of a policy (RFC 3463,
+/// 3.8).
 fn is_neutral(word: &str) -> bool {
+    let is_policy = word == "7" || word.len() == 3 && word.starts_with("57");
     NEUTRAL.contains(&word)
         || MAILBOXES.contains(&word)
-        || word.bytes().any(|byte| byte.is_ascii_digit())
+        || !is_policy && word.bytes().any(|byte| byte.is_ascii_digit())
 }
 
 /// Removes the phrases that say that a mailbox does not exist. Returns `None` if there is none.
 fn without_missing_mailbox(words: &str) -> Option<String> {
     let mut words = words.to_owned();
+    // A name or mail server that was not found is not a mailbox.
+    if words.contains(" server address ") || words.contains(" name server ") {
+        return None;
+    }
     for phrase in FILLERS.iter().chain(&TABLES) {
         words = words.replace(&format!(" {phrase} "), " ");
     }
     let mut phrases: Vec<String> = MISSING.map(str::to_owned).into();
     for mailbox in MAILBOXES {
         phrases.extend(MISSING_AFTER.map(|phrase| format!("{mailbox} {phrase}")));
-        phrases.extend(MISSING_BEFORE.map(|phrase| format!("{phrase} {mailbox}")));
+        // These may be the login of the client.
+        if !matches!(mailbox, "account" | "username") {
+            phrases.extend(MISSING_BEFORE.map(|phrase| format!("{phrase} {mailbox}")));
+        }
         phrases.extend(NO_MAILBOX_AFTER.map(|word| format!("no {mailbox} {word}")));
     }
     let rest = phrases.iter().fold(words.clone(), |rest, phrase| {
@@ -274,6 +355,14 @@ mod tests {
             "no user logged in",
             "user unknown: lookup failed",
             "service not found for this user",
+            "mail server address not found",
+            "Name server: address does not exist",
+            "name server 10: no such address",
+            "no such user: 550-5-7-1",
+            "User unknown; 5,7,1",
+            "user unknown 571",
+            "Unknown account",
+            "unknown username",
             "refused",
         ] {
             assert!(!names_missing_mailbox(text, RECIPIENT), "{text}");
@@ -328,6 +417,38 @@ mod tests {
             "dial-up or dynamic-ip denied",
         ] {
             assert!(!names_missing_mailbox(text, RECIPIENT), "{text}");
+        }
+    }
+
+    /// R3: replies with a code for a missing or disabled mailbox.
+    #[test]
+    fn other_reasons_beside_a_code_are_recognized() {
+        for text in [
+            "5.1.2 Relay not allowed.",
+            "5.1.3 Relay not permitted",
+            "5.1.1 <ada@example.com>: you must authenticate",
+            "5.1.1 Greylisted, try again later",
+            "5.1.1 Helo command rejected",
+            "5.1.1 Too many invalid recipients, connection throttled",
+            "5.1.1 User unknown\nYour host is blocked using zen.spamhaus.org",
+            "5.2.1 Mailbox unavailable. Your IP address 64.22.68.10 is blacklisted using RBL-Plus",
+            "5.2.1 This server does not accept mails from this sender address",
+            "5.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages",
+            "5.1.1 unknown user [2001:db8::1]",
+        ] {
+            assert!(names_other_reason(text, RECIPIENT), "{text}");
+        }
+        for text in [
+            "5.1.1",
+            "5.1.1 <ada@example.com>: Recipient address rejected: User unknown in relay recipient table",
+            "5.1.1 The email account that you tried to reach does not exist. Please try double-checking the recipient's email \
+             address for typos or unnecessary spaces. For more information, go to https://support.google.com/mail/?p=NoSuchUser",
+            "5.2.1 The email account that you tried to reach is disabled. For more information, go to \
+             https://support.google.com/mail/?p=DisabledUser a1-2002.17 - gsmtp",
+            "5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
+            "5.1.1 sorry, no mailbox here by that name (#5.1.1)",
+        ] {
+            assert!(!names_other_reason(text, RECIPIENT), "{text}");
         }
     }
 
