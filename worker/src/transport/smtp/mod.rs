@@ -138,8 +138,17 @@ impl Smtp {
         }
     }
 
-    /// Connects with TLS and login as for a mail, and disconnects. Returns whether the connection was encrypted.
+    /// Connects with TLS and login as for a mail, and disconnects. Returns whether the connection was encrypted. Asks on an idle
+    /// connection if there is one, because the server may not accept more of them.
     pub async fn probe(&self) -> Result<bool, SendError> {
+        if let Some((mut connection, since)) = self.pop_idle() {
+            let is_alive = timeout(self.timeout, connection.smtp.test_connected()).await;
+            if is_alive.unwrap_or_default() {
+                let is_encrypted = connection.is_encrypted;
+                self.push_idle(connection, since);
+                return Ok(is_encrypted);
+            }
+        }
         let connected = timeout(self.timeout, self.connect()).await;
         match connected {
             Ok(Ok(mut connection)) => {
@@ -176,7 +185,7 @@ impl Smtp {
         message: &Message,
         progress: &Progress,
     ) -> Result<(), SmtpFailure> {
-        if let Some(connection) = self.take_idle() {
+        if let Some((connection, _)) = self.pop_idle() {
             let sent = self.send_over(connection, message, progress).await;
             if !sent.as_ref().is_err_and(SmtpFailure::allows_new_connection) {
                 return sent;
@@ -195,7 +204,7 @@ impl Smtp {
         connection.received.reset();
         let sent = conversation::send(&mut connection, message, progress).await;
         match &sent {
-            Ok(()) => self.keep(connection),
+            Ok(()) => self.push_idle(connection, Instant::now()),
             // The outcome is known. If the server is there, it gets a `QUIT`.
             Err(_) => drop(timeout(QUIT_TIMEOUT, connection.smtp.abort()).await),
         }
@@ -310,18 +319,17 @@ impl Smtp {
         }
     }
 
-    /// Takes the most recently used connection, unless it has been idle for too long.
-    fn take_idle(&self) -> Option<Connection> {
+    /// Takes the most recently used connection and the time of its use, unless it has been idle for too long.
+    fn pop_idle(&self) -> Option<(Connection, Instant)> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let (connection, since) = idle.pop()?;
-        (since.elapsed() < IDLE_TIMEOUT).then_some(connection)
+        idle.retain(|(_, since)| since.elapsed() < IDLE_TIMEOUT);
+        idle.pop()
     }
 
     /// Keeps a connection for reuse. There are never more than concurrent conversations.
-    fn keep(&self, connection: Connection) {
+    fn push_idle(&self, connection: Connection, since: Instant) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(_, since)| since.elapsed() < IDLE_TIMEOUT);
-        idle.push((connection, Instant::now()));
+        idle.push((connection, since));
     }
 }
 
