@@ -26,7 +26,8 @@ pub(super) fn views(text: &str) -> Vec<View> {
         .filter(|escape| text.contains(escape.prefix))
         .map(|escape| Bytes::unescaped(text, |rest| escape.parse(rest)).view());
     let literal = Bytes::unescaped(text, |_| None).view();
-    std::iter::once(literal).chain(unescaped).collect()
+    let named = Bytes::unescaped(text, parse_reference).view();
+    [literal, named].into_iter().chain(unescaped).collect()
 }
 
 /// Returns the encoded texts (RFC 4648) in which `find` finds something, whatever characters separate those of the encoding. An
@@ -106,16 +107,34 @@ struct Escape {
     is_byte: bool,
 }
 
+/// The maximum length of a character reference, in digits. Zeros may precede its number.
+const MAX_REFERENCE_DIGITS: usize = 16;
+
+/// The named character references of HTML for the characters that it reserves, and for a space.
+const NAMED: [(&str, &str); 6] = [
+    ("&amp;", "&"),
+    ("&lt;", "<"),
+    ("&gt;", ">"),
+    ("&quot;", "\""),
+    ("&apos;", "'"),
+    ("&nbsp;", " "),
+];
+
 /// Percent-encoding (RFC 3986, 2.1), quoted-printable (RFC 2045, 6.7), xtext (RFC 3461, 4), the escapes of programming languages,
 /// and the character references of HTML.
-const ESCAPES: [Escape; 7] = [
+const ESCAPES: [Escape; 8] = [
     Escape::byte("%"),
     Escape::byte("="),
     Escape::byte("+"),
     Escape::byte("\\x"),
+    Escape {
+        radix: 8,
+        digits: 3,
+        ..Escape::byte("\\")
+    },
     Escape::code_point("\\u", 16, 4, ""),
-    Escape::code_point("&#", 10, 7, ";"),
-    Escape::code_point("&#x", 16, 6, ";"),
+    Escape::code_point("&#", 10, MAX_REFERENCE_DIGITS, ";"),
+    Escape::code_point("&#x", 16, MAX_REFERENCE_DIGITS, ";"),
 ];
 
 impl Escape {
@@ -150,17 +169,33 @@ impl Escape {
         let is_digit = |byte: &u8| char::from(*byte).is_digit(self.radix);
         let digits = rest.bytes().take(self.digits).take_while(is_digit).count();
         let is_complete = digits == self.digits || !self.end.is_empty();
-        if !is_complete || !rest[digits..].starts_with(self.end) {
+        if !is_complete || digits == 0 {
             return None;
         }
+        // Browsers do not need the end of a reference.
+        let end = if rest[digits..].starts_with(self.end) {
+            self.end.len()
+        } else {
+            0
+        };
         let value = u32::from_str_radix(&rest[..digits], self.radix).ok()?;
         let bytes = if self.is_byte {
             vec![u8::try_from(value).ok()?]
         } else {
             char::from_u32(value)?.to_string().into_bytes()
         };
-        Some((bytes, self.prefix.len() + digits + self.end.len()))
+        Some((bytes, self.prefix.len() + digits + end))
     }
+}
+
+/// Returns the character that an HTML reference at the beginning of a text stands for, and the length of the reference.
+fn parse_reference(text: &str) -> Option<(Vec<u8>, usize)> {
+    let named = NAMED.iter().find(|(name, _)| text.starts_with(name));
+    let named = named.map(|(name, c)| (c.as_bytes().to_vec(), name.len()));
+    let numbers = ESCAPES
+        .iter()
+        .filter(|escape| escape.prefix.starts_with('&'));
+    named.or_else(|| numbers.rev().find_map(|escape| escape.parse(text)))
 }
 
 /// An encoding of bytes by characters that stand for some bits each.
@@ -196,6 +231,9 @@ impl Encoding {
         let mut decoded = Bytes::default();
         // The bits that are no whole byte yet, their number, and where their first character begins.
         let (mut bits, mut count, mut start) = (0_u32, 0, 0);
+        // The mark of a hexadecimal number is no digit.
+        let marked = text.replace("0x", "  ");
+        let text = if self.bits == 4 { &marked } else { text };
         let digits = text
             .char_indices()
             .filter_map(|(offset, c)| Some((offset..offset + c.len_utf8(), (self.value)(c)?)));

@@ -18,6 +18,8 @@ const HIDDEN: &str = "…";
 const SHORT_NAME: usize = 4;
 /// A part of a secret is redacted from this length, in characters. Shorter parts occur in ordinary words.
 const SECRET_PART: usize = 4;
+/// A part of a name is redacted from this length, in characters.
+const NAME_PART: usize = 6;
 
 /// Hides a code: its digits in any script, escaped or not, with any characters but letters between them. Also hides every other
 /// run of as many digits, separated by spaces and dashes or not.
@@ -73,36 +75,32 @@ fn digit_spans(view: &View, digits: &[u32]) -> Vec<Range<usize>> {
 }
 
 /// Hides secrets and parts of them in any letter case, with or without characters between theirs, escaped (`%40`) or encoded
-/// (base64). Also hides every word that names a person: one that contains an `@` or one of `names` (the local part of an address,
-/// a login). Replaces control and invisible characters by spaces.
+/// (base64), and the same of `names` (the local part of an address, a login). Also hides every word that contains an `@` or a whole
+/// name. Replaces control and invisible characters by spaces.
 pub(crate) fn redact(text: &str, secrets: &[String], names: &[&str]) -> String {
     let text = beginning(text);
     let views = views(text);
     let mut spans = Vec::new();
     for secret in secrets.iter().map(|secret| folded(secret)) {
-        let letters: Vec<_> = secret
-            .iter()
-            .copied()
-            .filter(|c| c.is_alphanumeric())
-            .collect();
-        let find_letters = |view: &View| {
-            let view: View = view
-                .iter()
-                .filter(|(c, _)| c.is_alphanumeric())
-                .cloned()
-                .collect();
-            part_spans(&view, &letters, SECRET_PART)
-        };
+        let letters = letters(&secret);
+        let find_letters = |view: &View| part_spans(&letters_of(view), &letters, SECRET_PART);
         let find = |view: &View| part_spans(view, &secret, SECRET_PART.min(secret.len()));
         spans.extend(views.iter().flat_map(find));
         spans.extend(views.iter().flat_map(find_letters));
         spans.extend(encoded_spans(text, find_letters));
     }
-    let names_folded = names.iter().map(|name| folded(name));
-    for name in names_folded.filter(|name| name.len() >= SHORT_NAME) {
-        spans.extend(encoded_spans(text, |view| {
-            part_spans(view, &name, name.len())
-        }));
+    let is_long = |name: &Vec<char>| name.len() >= SHORT_NAME;
+    for name in names
+        .iter()
+        .map(|name| letters(&folded(name)))
+        .filter(is_long)
+    {
+        let find = |view: &View| part_spans(&letters_of(view), &name, NAME_PART.min(name.len()));
+        let mut found = encoded_spans(text, find);
+        if name.len() >= NAME_PART {
+            found.extend(views.iter().flat_map(find));
+        }
+        spans.extend(found.into_iter().map(|span| whole_words(text, span)));
     }
     let text: String = hide(text, spans)
         .chars()
@@ -119,6 +117,28 @@ pub(crate) fn redact(text: &str, secrets: &[String], names: &[&str]) -> String {
         })
         .collect();
     words.join(" ")
+}
+
+/// Returns the letters and digits of a folded text.
+fn letters(text: &[char]) -> Vec<char> {
+    text.iter()
+        .copied()
+        .filter(|c| c.is_alphanumeric())
+        .collect()
+}
+
+/// Returns the letters and digits of a view.
+fn letters_of(view: &View) -> View {
+    let is_letter = |(c, _): &&(char, Range<usize>)| c.is_alphanumeric();
+    view.iter().filter(is_letter).cloned().collect()
+}
+
+/// Extends a range to the whole words that it touches.
+fn whole_words(text: &str, span: Range<usize>) -> Range<usize> {
+    let is_word = |c: char| !c.is_whitespace();
+    let start = text[..span.start].trim_end_matches(is_word).len();
+    let rest = text[span.end..].trim_start_matches(is_word).len();
+    start..text.len() - rest
 }
 
 fn beginning(text: &str) -> &str {
@@ -315,6 +335,9 @@ mod tests {
             "&#56;&#52;&#53;&#52;&#57;&#53;".to_owned(),
             "\\x38\\x34\\x35\\x34\\x39\\x35".to_owned(),
             "\\u0038\\u0034\\u0035\\u0034\\u0039\\u0035".to_owned(),
+            "0x38 0x34 0x35 0x34 0x39 0x35".to_owned(),
+            "\\070\\064\\065\\064\\071\\065".to_owned(),
+            "&#0000000056;&#52&#53&#52&#57&#53".to_owned(),
             "HA2DKNBZGU======".to_owned(),
         ] {
             let redacted = redact(&format!("no '{form}' here"), &secrets, &[]);
@@ -326,6 +349,33 @@ mod tests {
             let left = ["…", "IGlz", "IHlv", "dXIg", "Y29k", "ZQ=="];
             assert_eq!(redacted, left.join(separator).replace("\n ", " "));
         }
+    }
+
+    /// R3
+    #[test]
+    fn parts_of_names_are_hidden() {
+        for form in [
+            "lovelac",
+            "ovelace.a",
+            "love-lace",
+            "lov\nelace",
+            "l.o.v.e.l.a.c.e.a.d.a",
+            "l o v e l a c e a d a",
+            "l\u{200b}o\u{200b}v\u{200b}e\u{200b}lace.ada",
+            "bG92ZWxhY2",
+            "lovelace&#46;ada",
+        ] {
+            let redacted = redact(&format!("no {form} here"), &[], &["lovelace.ada"]);
+            assert_eq!(redacted, "no … here", "{form}");
+        }
+    }
+
+    /// R3
+    #[test]
+    fn passwords_with_reserved_characters_of_html_are_hidden() {
+        let secrets = ["k&9<Zq>4\"w'7;Jx".to_owned()];
+        let text = "bad k&amp;9&lt;Zq&gt;4&quot;w&#x27;7;Jx";
+        assert_eq!(redact(text, &secrets, &[]), "bad …");
     }
 
     #[test]
