@@ -19,6 +19,12 @@ const SLOW_STATEMENT: &str = "SELECT pg_sleep(0.1)";
 const LOCK_TABLES: &str = "SET LOCAL lock_timeout = '1500ms'; \
     LOCK TABLE users, sessions, password_resets, mails, audit_events IN ROW EXCLUSIVE MODE";
 
+/// Fail if a table of every request is damaged. No index has this column, so they read the table.
+const READ_TABLES: [&str; 2] = [
+    "SELECT ctid FROM users LIMIT 1",
+    "SELECT ctid FROM sessions LIMIT 1",
+];
+
 /// The row of one check.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "write_checks")]
@@ -46,6 +52,9 @@ impl Database {
             // First, as it needs no lock.
             transaction.execute_unprepared(SLOW_STATEMENT).await?;
             transaction.execute_unprepared(LOCK_TABLES).await?;
+            for statement in READ_TABLES {
+                transaction.execute_unprepared(statement).await?;
+            }
         }
         Entity::insert(row)
             .exec_without_returning(&transaction)
