@@ -82,8 +82,7 @@ pub(crate) fn check(local: &str, labels: &[&str]) -> Result<(), Invalid> {
 /// Refuses invisible characters, full-width and other variants, symbols, and marks without a visible effect.
 fn check_characters(part: &str) -> Result<(), Invalid> {
     // `identifier_allowed` does not cover the punctuation of addresses.
-    let is_refused =
-        |c: char| !c.is_ascii() && (!c.identifier_allowed() || is_punctuation_like_ascii(c));
+    let is_refused = |c: char| !c.is_ascii() && (!c.identifier_allowed() || is_refused_sign(c));
     if part.contains(is_refused) {
         return Err(not_allowed());
     }
@@ -179,9 +178,15 @@ fn reads_as_ascii(part: &str) -> bool {
     others.peek().is_some() && others.all(|c| !TOLD_FROM_ASCII.contains(c) && looks_ascii(c))
 }
 
-/// Returns whether a character, such as U+2010 HYPHEN, belongs to all scripts and so mixes with any.
-fn is_punctuation_like_ascii(c: char) -> bool {
-    AugmentedScriptSet::for_char(c).is_all() && looks_ascii(c)
+/// Returns whether a character is no letter or digit, such as U+2027 HYPHENATION POINT, or belongs to all scripts and so mixes with any.
+/// `identifier_allowed` includes some signs (UTS #39, 3.1, `Inclusion`). Those that Hebrew and Japanese words contain are allowed.
+fn is_refused_sign(c: char) -> bool {
+    let is_sign = matches!(
+        c.general_category_group(),
+        GeneralCategoryGroup::Punctuation | GeneralCategoryGroup::Symbol
+    );
+    let is_used_in_words = matches!(c, '\u{5f3}' | '\u{5f4}' | '\u{30fb}');
+    is_sign && !is_used_in_words || AugmentedScriptSet::for_char(c).is_all() && looks_ascii(c)
 }
 
 fn looks_ascii(c: char) -> bool {
