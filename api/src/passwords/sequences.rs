@@ -25,12 +25,14 @@ const KEYS: &[&str] = &[
     "qwertzuiopü",
     "asdfghjklöä",
     "yxcvbnm,.-",
+    "!\"§$%&/()=",
     "1qay",
     "6zhn",
     // AZERTY
     "azertyuiop",
     "qsdfghjklmù",
     "wxcvbn,;:!",
+    "&é\"'(-è_çà)=",
     "1aqw",
     "2zsx",
     // Dvorak
@@ -47,6 +49,8 @@ const KEYS: &[&str] = &[
     "ячсмитьбю",
     "йцукенгшщзхї",
     "фівапролджє",
+    // "№" in NFKC
+    "!\"no;%:?*()_+",
     // Arabic
     "ضصثقفغعهخحجد",
     "شسيبلاتنمكط",
@@ -55,8 +59,8 @@ const KEYS: &[&str] = &[
     "קראטוןםפ",
     "שדגכעיחלךף",
     "זסבהנמצתץ",
-    // Greek
-    ";ςερτυθιοπ",
+    // Greek, with the final sigma written as the other one
+    ";σερτυθιοπ",
     "ασδφγηξκλ",
     "ζχψωβνμ",
 ];
@@ -66,7 +70,8 @@ const MIN_RUN: usize = 3;
 
 /// Whether a text consists only of runs: a repeated character, consecutive characters, or neighbouring keys.
 pub(super) fn is_sequence(text: &str) -> bool {
-    let characters: Vec<char> = text.chars().collect();
+    let one_sigma = |c| if c == 'ς' { 'σ' } else { c };
+    let characters: Vec<char> = text.chars().map(one_sigma).collect();
     let mut rest = characters.as_slice();
     while !rest.is_empty() {
         let run = longest_run(rest);

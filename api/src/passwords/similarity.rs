@@ -119,19 +119,20 @@ fn parts_of_passwords(known: &[Known]) -> Vec<(String, &'static str)> {
 }
 
 /// Returns the name of the longest part of a password, if fewer than [`MIN_WORD`] letters and digits remain without parts. Digits do not
-/// count beside a part of [`MIN_LONG_PART`].
+/// count beside parts of [`MIN_LONG_PART`] characters together.
 fn made_of(password: &str, parts: &[(String, &'static str)]) -> Option<&'static str> {
     let mut rest = password.to_owned();
-    let mut longest = None;
+    let (mut longest, mut length) = (None, 0);
     for (part, what) in parts {
         if rest.contains(part.as_str()) {
             rest = rest.replace(part.as_str(), "\0");
-            longest = longest.or(Some((part.chars().count(), *what)));
+            longest = longest.or(Some(*what));
+            length += part.chars().count();
         }
     }
-    let (length, what) = longest?;
     let counts = |c: &char| c.is_alphabetic() || c.is_numeric() && length < MIN_LONG_PART;
-    (length >= MIN_WORD && rest.chars().filter(counts).count() < MIN_WORD).then_some(what)
+    let is_made_of = length >= MIN_WORD && rest.chars().filter(counts).count() < MIN_WORD;
+    longest.filter(|_| is_made_of)
 }
 
 /// A text that an attacker may know.

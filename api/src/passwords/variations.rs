@@ -51,11 +51,16 @@ pub(super) fn letters(text: &str) -> String {
     text.chars().filter(|c| c.is_alphabetic()).collect()
 }
 
-/// Returns a text without the sign that occurs most often in it, at least twice: `p-4-$-$` is `p4$$`.
+/// Returns a text without the sign that occurs most often between its letters and digits, at least twice: `p-4-$-$` is `p4$$`.
 pub(super) fn without_separator(text: &str) -> Option<String> {
-    let signs = text.chars().filter(|c| !c.is_alphanumeric());
-    let separator = signs.max_by_key(|sign| text.matches(*sign).count())?;
-    (text.matches(separator).count() > 1).then(|| text.replace(separator, ""))
+    let inner = text.trim_matches(|c: char| !c.is_alphanumeric());
+    // Signs at the end may be substitutes for letters, which the separator follows and precedes, too.
+    let separator = [inner, text].into_iter().find_map(|part| {
+        let signs = part.chars().filter(|c| !c.is_alphanumeric());
+        let separator = signs.max_by_key(|sign| part.matches(*sign).count())?;
+        (part.matches(separator).count() > 1).then_some(separator)
+    })?;
+    Some(text.replace(separator, ""))
 }
 
 /// Reverses a text.

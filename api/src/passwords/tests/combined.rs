@@ -69,6 +69,9 @@ fn separators_with_digits_around_are_refused() {
         "1-h-e-l-l-o-7",
         "p-a.s-s.w-o_r-d",
         "pass--word1",
+        "l.o.v.e!!!!",
+        "L-O-V-E!!!!",
+        "h-e-l-l-o*****",
     ]);
 }
 
@@ -143,6 +146,13 @@ fn rows_of_any_layout_are_refused() {
         "ςερτυθιοπ",
         "12ασδφγηξκλ",
         "ΑΣΔΦΓΗΞΚ",
+        "ΣΕΡΤΥΘΙΟΠ",
+        "Σερτυθιοπ1",
+        "ΛΚΞΗΓΦΔΣ",
+        // Digit rows without or with Shift
+        "&é\"'(-è_ç",
+        "!\"§$%&/()=",
+        "!\"№;%:?*()_+",
     ]);
 }
 

@@ -168,6 +168,14 @@ fn own_words_in_any_order_and_own_domain_are_refused() {
         ("j@x.example.org", "محمد العلي", "العلي محمد"),
         ("j@x.example.org", "محمد بن سالم العلي", "محمدالعلي"),
         ("j@x.example.org", "Иван Петров", "петровиван1"),
+        ("j@x.example.org", "Bob Lee", "LeeBob!!"),
+        ("j@x.example.org", "Bob Lee", "leebob2026"),
+        ("j@x.example.org", "Bob Lee", "Lee&Bob99"),
+        ("j@x.example.org", "Li Na Wu", "WuLiNa88"),
+        ("j@x.example.org", "Kim Jae Ho", "HoJaeKim!"),
+        ("j@x.example.org", "דוד לוי", "לוידוד!!"),
+        ("bob.lee@abc.io", "Nobody", "BobABC12"),
+        ("bob.lee@abc.io", "Nobody", "abc.io!!"),
     ] {
         let (email, username) = (email.parse().unwrap(), name.parse().unwrap());
         let owner = Owner {
