@@ -24,6 +24,7 @@ mod m0009_signing_keys;
 mod m0010_export_permission;
 mod m0011_users_search_text;
 mod m0012_roles;
+mod m0013_user_language;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those that the database lacks.
 #[derive(Debug)]
@@ -45,6 +46,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0010_export_permission::Migration),
             Box::new(m0011_users_search_text::Migration),
             Box::new(m0012_roles::Migration),
+            Box::new(m0013_user_language::Migration),
         ]
     }
 }

@@ -2,7 +2,8 @@
 
 use chrono::NaiveDate;
 use latchkey_shared::types::{
-    email::Email, gender::Gender, phone_number::PhoneNumber, username::Username,
+    email::Email, gender::Gender, language_tag::LanguageTag, phone_number::PhoneNumber,
+    username::Username,
 };
 
 use crate::{
@@ -23,6 +24,8 @@ pub struct NewAccountData {
     pub date_birth: Option<NaiveDate>,
     /// `gender`
     pub gender: Option<Gender>,
+    /// `language`
+    pub language: Option<LanguageTag>,
 }
 
 /// The fields as they were read. The errors of invalid ones are in the [`Fields`].
@@ -32,6 +35,7 @@ pub struct NewAccountFields {
     phone_number: Result<Option<PhoneNumber>, InvalidField>,
     date_birth: Result<Option<NaiveDate>, InvalidField>,
     gender: Result<Option<Gender>, InvalidField>,
+    language: Result<Option<LanguageTag>, InvalidField>,
 }
 
 impl NewAccountFields {
@@ -49,6 +53,7 @@ impl NewAccountFields {
             phone_number: fields.optional("phoneNumber"),
             date_birth: fields.date_birth(today).map(Option::flatten),
             gender: fields.optional("gender"),
+            language: fields.optional("language"),
         };
         (account, password)
     }
@@ -75,6 +80,7 @@ impl NewAccountFields {
             phone_number: self.phone_number?,
             date_birth: self.date_birth?,
             gender: self.gender?,
+            language: self.language?,
         })
     }
 }

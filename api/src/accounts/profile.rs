@@ -13,7 +13,10 @@ use latchkey_shared::{
         },
     },
     outbox::QueuedMail,
-    types::{email::Email, gender::Gender, phone_number::PhoneNumber, username::Username},
+    types::{
+        email::Email, gender::Gender, language_tag::LanguageTag, phone_number::PhoneNumber,
+        username::Username,
+    },
 };
 use poem::web::Data;
 use poem_openapi::{
@@ -57,6 +60,9 @@ struct UpdateProfileRequest {
     date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     gender: Option<user_response::Gender>,
+    /// The language of mails, a BCP 47 tag such as `ar-EG`, or null for the default.
+    #[oai(validator(max_length = 35))]
+    language: Option<String>,
 }
 
 impl Example for UpdateProfileRequest {
@@ -69,6 +75,7 @@ impl Example for UpdateProfileRequest {
             image: None,
             date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
             gender: Some(user_response::Gender::Female),
+            language: Some("en-GB".to_owned()),
         }
     }
 }
@@ -118,6 +125,7 @@ impl Profile {
         pictures::check_limit(app, &audit, Some(current.user.id), &body).await?;
         let body = body.read().await?;
         let (mut change, upload) = parse(body.fields, app).await?;
+        change.language_chosen = change.language.as_ref().map(Option::is_some);
         if is_new_email(change.email.as_ref(), &current.user) {
             let limit = Limit::EmailChange(&current.user);
             app.count_request(&audit, limit).await?;
@@ -193,6 +201,7 @@ pub async fn parse(
     let phone_number = fields.clearable::<PhoneNumber>("phoneNumber");
     let date_birth = fields.date_birth(app.now().date_naive());
     let gender = fields.clearable::<Gender>("gender");
+    let language = fields.clearable::<LanguageTag>("language");
     let picture = fields.picture(&app.body_parsers).await?;
     fields.finish()?;
     let change = ProfileChange {
@@ -202,6 +211,8 @@ pub async fn parse(
         picture: None,
         date_birth: date_birth?,
         gender: gender?,
+        language: language?,
+        language_chosen: None,
     };
     Ok((change, picture?))
 }

@@ -29,6 +29,7 @@ use crate::{
     auth::one_time_code::CodeRequest,
     config::accounts::Activation,
     http::{
+        accept_language::PreferredLanguage,
         audit_context::AuditContext,
         body::{Body, WITH_PICTURE, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
@@ -61,6 +62,9 @@ struct RegisterRequest {
     date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     gender: Option<user_response::Gender>,
+    /// The language of mails, a BCP 47 tag such as `ar-EG`. By default, the one that `Accept-Language` prefers.
+    #[oai(validator(max_length = 35))]
+    language: Option<String>,
 }
 
 impl Example for RegisterRequest {
@@ -73,6 +77,7 @@ impl Example for RegisterRequest {
             image: None,
             date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
             gender: Some(user_response::Gender::Female),
+            language: Some("en-GB".to_owned()),
         }
     }
 }
@@ -121,6 +126,7 @@ impl Register {
         &self,
         Data(app): Data<&App>,
         audit: AuditContext,
+        preferred: PreferredLanguage,
         body: Body<'_, RegisterRequest, WITH_PICTURE>,
     ) -> Result<Registered, ErrorResponses<400, 409, 413, 415, 429>> {
         // The limits are checked before the body is read.
@@ -147,6 +153,8 @@ impl Register {
             picture: picture.clone(),
             date_birth: account.date_birth,
             gender: account.gender,
+            language_chosen: account.language.is_some(),
+            language: account.language.or(preferred.0),
             is_activated: app.config.accounts.activation == Activation::None,
             pending_email_verification: app.config.accounts.activation == Activation::Email,
             is_superuser: false,

@@ -1,7 +1,10 @@
 //! The public representation of an account.
 
 use chrono::NaiveDate;
-use latchkey_shared::{models::user, types::gender};
+use latchkey_shared::{
+    models::user,
+    types::{gender, language_tag::LanguageTag},
+};
 use poem_openapi::{Enum, Object, types};
 
 use crate::accounts::pictures::PictureStore;
@@ -22,6 +25,9 @@ pub struct User {
     pub date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     pub gender: Option<Gender>,
+    /// The language of mails, a BCP 47 tag. Absent unless a registration or a change of the profile has set it.
+    #[oai(skip_serializing_if_is_none)]
+    pub language: Option<String>,
     /// Whether the account is activated.
     #[oai(rename = "is_activated")]
     pub is_activated: bool,
@@ -60,6 +66,7 @@ impl User {
             image: None,
             date_birth: new.date_birth,
             gender: new.gender.map(Gender::of),
+            language: chosen(new.language.as_ref(), new.language_chosen),
             is_activated: new.is_activated,
         }
     }
@@ -70,6 +77,7 @@ impl User {
         Self {
             email: types::Email(row.email.to_string()),
             username: row.username.to_string(),
+            language: chosen(row.language.as_ref(), row.language_chosen),
             phone_number: row.phone_number.map(|number| number.to_string()),
             image: row.picture.map(|name| pictures.url(&name)),
             date_birth: row.date_birth,
@@ -77,4 +85,9 @@ impl User {
             is_activated: row.is_activated,
         }
     }
+}
+
+/// Returns the language if the owner chose it. Clients that know the original's fields only get no other one.
+fn chosen(language: Option<&LanguageTag>, is_chosen: bool) -> Option<String> {
+    language.filter(|_| is_chosen).map(ToString::to_string)
 }

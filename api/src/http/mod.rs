@@ -1,5 +1,6 @@
 //! The HTTP mechanisms that handlers share: request context, client IP, bodies, errors.
 
+pub mod accept_language;
 pub mod audit_context;
 pub mod body;
 pub mod caching;

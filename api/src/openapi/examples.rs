@@ -219,7 +219,7 @@ fn user() -> Value {
 fn account() -> Value {
     let mut account = json!({"id": 7});
     let more = json!({
-        "pending_email_verification": false, "is_active": true, "is_staff": true, "is_superuser": false,
+        "language": "en-GB", "pending_email_verification": false, "is_active": true, "is_staff": true, "is_superuser": false,
         "permissions": ["view_users", "mails"], "roles": [2], "created": MORNING, "last_login": NOON, "version": 3,
     });
     for part in [user(), more] {

@@ -69,6 +69,9 @@ const ALWAYS_REQUIRED: [&str; 12] = [
 /// Enums that are members of several schemas or of a request body.
 const ENUMS: [&str; 2] = ["Gender", "BulkAction"];
 
+/// The answers that omit `language` unless the owner has set it, and the member.
+const OMITTED: [(&str, &str); 2] = [("User", "language"), ("NewAccount", "language")];
+
 /// Makes optional members nullable: a profile without a picture has `null`, and a PATCH clears a member with `null`. The
 /// exceptions are problems, which omit members, and the members in [`NEVER_NULL`].
 fn fix_schemas(schemas: &mut Value) {
@@ -99,7 +102,9 @@ fn fix_schemas(schemas: &mut Value) {
                 name.as_str(),
                 "Problem" | "Refreshed" | "TokenPair" | "PublicKey"
             );
+            let is_omitted = OMITTED.contains(&(name.as_str(), member.as_str()));
             if !is_kept
+                && !is_omitted
                 && !NEVER_NULL.contains(&member.as_str())
                 && !required.contains(&json!(member))
             {
@@ -107,7 +112,13 @@ fn fix_schemas(schemas: &mut Value) {
             }
         }
         if ALWAYS_REQUIRED.contains(&name.as_str()) {
-            schema["required"] = members_of(schema);
+            let mut members = members_of(schema);
+            if let Some(members) = members.as_array_mut() {
+                members.retain(|member| {
+                    !OMITTED.contains(&(name.as_str(), member.as_str().unwrap_or_default()))
+                });
+            }
+            schema["required"] = members;
         }
     }
 }

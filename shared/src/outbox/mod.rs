@@ -120,10 +120,7 @@ impl Outbox {
         now: DateTime<Utc>,
         reset_lifetime: TimeDelta,
     ) -> NewMail {
-        let kind = match purpose {
-            Purpose::Reset => MailKind::ResetCode,
-            Purpose::Activation => MailKind::ActivationCode,
-        };
+        let kind = MailKind::of_code(purpose);
         let mut mail = self.new_mail(kind, email, request_id, now);
         mail.row.reset_id = Some(reset);
         email.key().as_str().clone_into(&mut mail.row.recipient);

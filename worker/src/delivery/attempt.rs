@@ -5,7 +5,7 @@ use latchkey_shared::{
         mail::{self, MailKind, MailState},
         password_reset,
     },
-    outbox::template::{Code, Content},
+    outbox::template::{Code, Content, RenderedMail},
     redis::one_time_code::Otp,
     types::email::Email,
 };
@@ -66,21 +66,44 @@ impl Inner {
             }
             prepared = self.prepare(mail, kind).await?;
         }
-        let (content, reset, to) = match prepared {
-            Prepared::Code(code, reset, stored) => {
+        self.send_prepared(mail, claimant, prepared, recipient, permit)
+            .await
+    }
+
+    /// Renders a prepared mail in the language of its account and sends it.
+    async fn send_prepared(
+        &self,
+        mail: &mut mail::Model,
+        claimant: Uuid,
+        prepared: Prepared,
+        recipient: Email,
+        permit: SlotPermit,
+    ) -> Result<DeliveryResult, DbErr> {
+        let now = self.clock.now();
+        let (content, language, reset, to) = match prepared {
+            Prepared::Code(code, reset, stored, language) => {
                 let content = Content::Code {
-                    kind,
+                    kind: MailKind::of_code(reset.purpose),
                     code: Code::Shown(code),
                     at: reset.created_at,
                     lifetime: reset.code_expiry(now, self.otp_lifetime) - now,
                 };
-                (content, Some(reset), stored)
+                (content, language, Some(reset), stored)
             }
-            Prepared::Notice(content) => (content, None, recipient),
+            Prepared::Notice(content, language) => (content, language, None, recipient),
             Prepared::Ended(result) => return Ok(result),
         };
+        let rendered = self
+            .templates
+            .render(&content, &self.branding, language.as_ref());
+        let rendered = match rendered {
+            Ok(rendered) => rendered,
+            Err(error) => return Ok(DeliveryResult::Retry(format!("template error: {error}"))),
+        };
         self.store_recipient(mail, claimant, &to).await?;
-        Ok(self.send(mail, &to, &content, reset, permit).await)
+        Ok(self
+            .send(mail, &to, &content, rendered, reset, permit)
+            .await)
     }
 
     /// Updates the recipient in the row to the address that the mail goes to.
@@ -128,6 +151,7 @@ impl Inner {
         mail: &mail::Model,
         to: &Email,
         content: &Content,
+        rendered: RenderedMail,
         reset: Option<password_reset::Model>,
         permit: SlotPermit,
     ) -> DeliveryResult {
@@ -136,10 +160,6 @@ impl Inner {
             from: self.from.clone(),
             message_id: &mail.message_id,
             date: self.clock.now(),
-        };
-        let rendered = match self.templates.render(content, &self.branding, None) {
-            Ok(rendered) => rendered,
-            Err(error) => return DeliveryResult::Retry(format!("template error: {error}")),
         };
         let message = match compose::message(rendered, envelope) {
             Ok(message) => message,

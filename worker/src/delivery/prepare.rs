@@ -8,7 +8,7 @@ use latchkey_shared::{
     },
     outbox::template::Content,
     redis::one_time_code::{CodeError, Otp},
-    types::email::Email,
+    types::{email::Email, language_tag::LanguageTag},
 };
 use sea_orm::DbErr;
 
@@ -16,9 +16,10 @@ use crate::delivery::{Inner, batches::BoundReset, outcome::DeliveryResult};
 
 /// A mail that is ready to be composed, or the result of one that must not be sent.
 pub(super) enum Prepared {
-    /// The code, its reset and the stored address of the account.
-    Code(Otp, password_reset::Model, Email),
-    Notice(Content),
+    /// The code, its reset, and the stored address and the language of the account.
+    Code(Otp, password_reset::Model, Email, Option<LanguageTag>),
+    /// The content, and the language of the account.
+    Notice(Content, Option<LanguageTag>),
     Ended(DeliveryResult),
 }
 
@@ -75,7 +76,7 @@ impl Inner {
         }
         let code = self.codes.get_or_create(id, reset.expires_at - now).await;
         Ok(match code {
-            Ok(code) => Prepared::Code(code, reset, stored),
+            Ok(code) => Prepared::Code(code, reset, stored, owner.language),
             Err(CodeError::Redis(error)) => {
                 Prepared::Ended(DeliveryResult::redis_unavailable("no code", &error))
             }
@@ -98,6 +99,6 @@ impl Inner {
         if let Some(result) = self.exceeds_budget(mail, kind, &owner).await? {
             return Ok(Prepared::Ended(result));
         }
-        Ok(Prepared::Notice(content))
+        Ok(Prepared::Notice(content, owner.language))
     }
 }

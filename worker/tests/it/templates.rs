@@ -106,3 +106,82 @@ async fn mails_link_to_app_url_only() {
     assert!(linked.contains("https://app.example.com/shop/#/forgotten"));
     assert!(!linked.contains("accounts.example.com"), "{linked}");
 }
+
+/// An account gets its language, a more general one, or English.
+#[tokio::test]
+async fn mails_are_in_language_of_account_with_fallback() {
+    let mut app = TestApp::new().await;
+    app.set("APP_URL", "https://app.example.com");
+    for (number, (language, expected)) in [
+        (None, "is your Latchkey code"),
+        (Some("en-AU"), "is your Latchkey code"),
+        (Some("ar"), "هو رمزك في"),
+        (Some("ar-EG"), "هو رمزك في"),
+        (Some("pt-BR"), "is your Latchkey code"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let email = format!("user{number}@example.com");
+        let user = app.user(&email).await;
+        app.set_language(&user, language).await;
+        let (_, mail) = app.reset(&email).await;
+        assert_eq!(app.deliver(mail).await, Outcome::Sent);
+        let mail = app.sink.mails().pop().unwrap();
+        assert!(
+            mail.subject.contains(expected),
+            "{language:?}: {}",
+            mail.subject
+        );
+        let code = mail.code().unwrap();
+        assert!(mail.text.lines().any(|line| line == code), "{}", mail.text);
+        assert!(
+            mail.html.contains(&format!(">{code}</td>")),
+            "{}",
+            mail.html
+        );
+        let notice = app.notice(MailKind::Activated, &user).await;
+        assert_eq!(app.deliver(notice).await, Outcome::Sent);
+        let notice = app.sink.mails().pop().unwrap();
+        assert_eq!(
+            notice.html.contains("dir=\"rtl\""),
+            expected.contains("رمزك")
+        );
+        assert!(notice.text.contains("https://app.example.com/login"));
+    }
+}
+
+/// A new language is a folder.
+#[tokio::test]
+async fn folder_adds_language() {
+    let mut app = TestApp::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    app.process(&["templates", "export", path]).output().await;
+    fs::rename(folder.path().join("en"), folder.path().join("de")).unwrap();
+    let words = folder.path().join("de/language.txt");
+    let source = fs::read_to_string(&words).unwrap();
+    let source = source
+        .replace("\"English\"", "\"Deutsch\"")
+        .replace("Questions?", "Fragen?");
+    fs::write(&words, source).unwrap();
+    app.set("MAIL_TEMPLATES_DIR", path);
+    let user = app.user("ada@example.com").await;
+    app.set_language(&user, Some("de-AT")).await;
+    let mail = app.notice(MailKind::Activated, &user).await;
+
+    assert_eq!(app.deliver(mail).await, Outcome::Sent);
+
+    let mail = app.sink.mails().pop().unwrap();
+    assert!(
+        mail.html.contains("lang=\"de\"") && mail.text.contains("Fragen?"),
+        "{mail:?}"
+    );
+    fs::remove_file(folder.path().join("de/welcome.html")).unwrap();
+    let (code, text) = app.process(&["templates", "check"]).output().await;
+    assert_eq!(code, Some(1), "{text}");
+    assert!(
+        text.contains("de/welcome.html: missing; the language is incomplete"),
+        "{text}"
+    );
+}

@@ -187,12 +187,25 @@ impl TestApp {
             picture: None,
             date_birth: None,
             gender: None,
+            language: None,
+            language_chosen: false,
             is_activated: true,
             pending_email_verification: false,
             is_superuser: false,
         };
         let now = self.clock.now();
         user::insert(&self.database.db, new, now).await.unwrap()
+    }
+
+    pub(crate) async fn set_language(&self, user: &user::Model, language: Option<&str>) {
+        let change = user::profile::ProfileChange {
+            language: Some(language.map(|tag| tag.parse().unwrap())),
+            ..Default::default()
+        };
+        let (db, now) = (&self.database.db, self.clock.now());
+        user::profile::change(db, user.clone(), change, now)
+            .await
+            .unwrap();
     }
 
     pub(crate) async fn users(&self, count: usize) {

@@ -86,6 +86,8 @@ fn new_user(account: NewAccountData, password_hash: String, is_activated: bool) 
         picture: None,
         date_birth: account.date_birth,
         gender: account.gender,
+        language: account.language,
+        language_chosen: false,
         is_activated,
         pending_email_verification: !is_activated,
         is_superuser: false,

@@ -219,7 +219,7 @@ fn describe_changes(app: &App, before: &user::Model, after: &user::Model) -> Vec
     lines
 }
 
-fn personal_data(user: &user::Model) -> [(&'static str, Option<String>); 6] {
+fn personal_data(user: &user::Model) -> [(&'static str, Option<String>); 7] {
     fn text<T: ToString>(value: Option<&T>) -> Option<String> {
         value.map(ToString::to_string)
     }
@@ -229,6 +229,7 @@ fn personal_data(user: &user::Model) -> [(&'static str, Option<String>); 6] {
         ("phoneNumber", text(user.phone_number.as_ref())),
         ("dateBirth", text(user.date_birth.as_ref())),
         ("gender", text(user.gender.as_ref())),
+        ("language", text(user.language.as_ref())),
         ("image", user.picture.clone()),
     ]
 }

@@ -111,11 +111,13 @@ fn state_event(admin: &Permit<Mails>, mail: &mail::Model, to: MailState, action:
     }
 }
 
-/// Renders the current text of a mail, with the code hidden. Returns `None` if the account no longer exists.
+/// Renders the current text of a mail in the language of its account, with the code hidden. Returns `None` if the account of a
+/// notification no longer exists.
 pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMail>, ApiError> {
     let Ok(kind) = mail.kind.parse::<MailKind>() else {
         return Ok(None);
     };
+    let owner = owner(app, mail).await?;
     let content = if kind.purpose().is_some() {
         Some(Content::Code {
             kind,
@@ -124,18 +126,26 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMai
             lifetime: PREVIEW_LIFETIME,
         })
     } else {
-        let user = match mail.user_id {
-            Some(id) => user::find(&app.db, id).await?,
-            None => None,
-        };
-        user.and_then(|_| Content::notice(kind, mail))
+        owner.as_ref().and_then(|_| Content::notice(kind, mail))
     };
+    let language = owner.and_then(|owner| owner.language);
     let common = &app.config.common;
     content
         .map(|content| {
             let templates = &common.mail_templates;
-            templates.render(&content, &common.mail_branding, None)
+            templates.render(&content, &common.mail_branding, language.as_ref())
         })
         .transpose()
         .map_err(|error| ApiError::Internal(format!("mail template: {error}")))
+}
+
+/// Finds the account of a mail. A mail with a code names none, but the worker sends it to the account of its address only.
+async fn owner(app: &App, mail: &mail::Model) -> Result<Option<user::Model>, ApiError> {
+    if let Some(id) = mail.user_id {
+        return Ok(user::find(&app.db, id).await?);
+    }
+    match mail.recipient.parse() {
+        Ok(email) => Ok(user::find_by_email(&app.db, &email).await?),
+        Err(_) => Ok(None),
+    }
 }

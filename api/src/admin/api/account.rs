@@ -29,6 +29,8 @@ pub struct Account {
     date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     gender: Option<Gender>,
+    /// The language of mails, a BCP 47 tag.
+    language: Option<String>,
     /// Whether the account is activated.
     #[oai(rename = "is_activated")]
     is_activated: bool,
@@ -77,6 +79,7 @@ impl Account {
             image: row.picture.map(|name| pictures.url(&name)),
             date_birth: row.date_birth,
             gender: row.gender.map(Gender::of),
+            language: row.language.map(|language| language.to_string()),
             is_activated: row.is_activated,
             pending_email_verification: row.pending_email_verification,
             is_active: row.is_active,

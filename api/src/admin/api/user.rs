@@ -55,6 +55,9 @@ struct AccountChange {
     date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     gender: Option<user_response::Gender>,
+    /// The language of mails, a BCP 47 tag such as `ar-EG`, or null for the default.
+    #[oai(validator(max_length = 35))]
+    language: Option<String>,
     /// True activates the account. Its owner gets a mail.
     #[oai(rename = "is_activated")]
     is_activated: Option<bool>,
@@ -85,6 +88,7 @@ impl Example for AccountChange {
             image: None,
             date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
             gender: Some(user_response::Gender::Female),
+            language: Some("en-GB".to_owned()),
             is_activated: Some(true),
             is_active: Some(true),
             is_staff: None,

@@ -58,6 +58,19 @@ pub fn permission_boxes(t: &Texts) -> Vec<PermissionBox> {
     boxes.into()
 }
 
+/// Returns the languages of mails, and the selected one if it is another, such as `ar-EG`.
+#[must_use]
+pub fn language_options(app: &App, selected: &str) -> Vec<SelectOption> {
+    let known = app.config.common.mail_templates.languages();
+    let mut options: Vec<_> = known
+        .map(|(tag, language)| (tag.as_str(), language.name.as_str()))
+        .collect();
+    if !selected.is_empty() && options.iter().all(|(tag, _)| *tag != selected) {
+        options.push((selected, selected));
+    }
+    SelectOption::list(options, selected)
+}
+
 /// Formats a count that was limited to one more than `max`, as `max+` if it exceeds `max`.
 pub fn capped_count<T: Copy + PartialOrd + Display>(count: T, max: T) -> String {
     if count > max {

@@ -7,8 +7,8 @@ use std::{collections::HashMap, str::FromStr};
 
 use chrono::NaiveDate;
 use latchkey_shared::types::{
-    email::Email, gender::Gender, permission::Permission, phone_number::PhoneNumber,
-    role_name::RoleName, username::Username, validation_error::Invalid,
+    email::Email, gender::Gender, language_tag::LanguageTag, permission::Permission,
+    phone_number::PhoneNumber, role_name::RoleName, username::Username, validation_error::Invalid,
 };
 
 use crate::http::error::{ApiError, problem::FieldError};
@@ -87,6 +87,7 @@ from_str_fields!(
     RoleName: 2048,
     PhoneNumber: 256,
     Gender: 64,
+    LanguageTag: 256,
     Permission: 64
 );
 

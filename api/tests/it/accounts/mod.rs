@@ -3,6 +3,7 @@
 pub(crate) mod activation;
 pub(crate) mod email_spelling;
 pub(crate) mod email_verification;
+pub(crate) mod language;
 pub(crate) mod picture_sizes;
 pub(crate) mod pictures;
 pub(crate) mod profile;

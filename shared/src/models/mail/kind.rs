@@ -84,6 +84,15 @@ impl MailKind {
         }
     }
 
+    /// Returns the kind of mail that carries the one-time code of a purpose.
+    #[must_use]
+    pub fn of_code(purpose: Purpose) -> Self {
+        match purpose {
+            Purpose::Reset => Self::ResetCode,
+            Purpose::Activation => Self::ActivationCode,
+        }
+    }
+
     /// Returns the purpose of the one-time code that the mail carries, if any. Such a mail names a request and no account;
     /// the worker finds the account.
     #[must_use]

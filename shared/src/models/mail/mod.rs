@@ -54,7 +54,7 @@ pub struct Model {
     pub reset_id: Option<Uuid>,
     /// The account that the mail is about.
     pub user_id: Option<i64>,
-    /// The language of the text, as an RFC 5646 tag.
+    /// Not used: the worker renders a mail in the language that its account has when it is sent.
     pub locale: String,
     /// When the mail was created.
     pub created_at: DateTime<Utc>,

@@ -16,6 +16,7 @@ use crate::{
     types::{
         email::{Email, EmailKey},
         gender::Gender,
+        language_tag::LanguageTag,
         permission::Permissions,
         phone_number::PhoneNumber,
         username::Username,
@@ -84,6 +85,10 @@ pub struct Model {
     pub email_set_at: Option<DateTime<Utc>>,
     /// What searches read (see [`search::text_of`]). Empty in rows of an earlier version, until `latchkey-api migrate` fills it.
     pub search_text: String,
+    /// The language of the owner's mails. `None` is English.
+    pub language: Option<LanguageTag>,
+    /// Whether the owner chose the language by the field of that name, which responses contain only then.
+    pub language_chosen: bool,
 }
 
 impl Model {
@@ -118,6 +123,8 @@ impl Model {
             email_verified_at: row.next()?,
             email_set_at: row.next()?,
             search_text: row.next()?,
+            language: row.next()?,
+            language_chosen: row.next()?,
         })
     }
 }
@@ -140,6 +147,7 @@ impl ActiveModelBehavior for ActiveModel {}
 
 /// The data of a new account.
 #[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "independent columns")]
 pub struct NewUser {
     /// See [`Model::email`].
     pub email: Email,
@@ -155,6 +163,10 @@ pub struct NewUser {
     pub date_birth: Option<NaiveDate>,
     /// See [`Model::gender`].
     pub gender: Option<Gender>,
+    /// See [`Model::language`].
+    pub language: Option<LanguageTag>,
+    /// See [`Model::language_chosen`].
+    pub language_chosen: bool,
     /// See [`Model::is_activated`].
     pub is_activated: bool,
     /// See [`Model::pending_email_verification`].
@@ -175,6 +187,8 @@ impl NewUser {
             picture: None,
             date_birth: None,
             gender: None,
+            language: None,
+            language_chosen: false,
             is_activated: true,
             pending_email_verification: false,
             is_superuser: true,
@@ -224,6 +238,8 @@ impl NewUser {
             picture: Set(self.picture),
             date_birth: Set(self.date_birth),
             gender: Set(self.gender),
+            language: Set(self.language),
+            language_chosen: Set(self.language_chosen),
             is_activated: Set(self.is_activated),
             is_active: Set(true),
             is_staff: Set(self.is_superuser),

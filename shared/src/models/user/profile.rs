@@ -8,7 +8,10 @@ use sea_orm::{
 };
 
 use crate::models::user::{Column, Entity, Model, WriteUserError, raise_version, search};
-use crate::types::{email::Email, gender::Gender, phone_number::PhoneNumber, username::Username};
+use crate::types::{
+    email::Email, gender::Gender, language_tag::LanguageTag, phone_number::PhoneNumber,
+    username::Username,
+};
 
 /// A change of a profile. `None` keeps a field, `Some(None)` clears it.
 #[derive(Clone, Debug, Default)]
@@ -25,6 +28,10 @@ pub struct ProfileChange {
     pub date_birth: Option<Option<NaiveDate>>,
     /// See [`Model::gender`].
     pub gender: Option<Option<Gender>>,
+    /// See [`Model::language`].
+    pub language: Option<Option<LanguageTag>>,
+    /// See [`Model::language_chosen`].
+    pub language_chosen: Option<bool>,
 }
 
 impl ProfileChange {
@@ -40,6 +47,8 @@ impl ProfileChange {
                 picture: None,
                 date_birth: None,
                 gender: None,
+                language: None,
+                language_chosen: None,
             }
         )
     }
@@ -107,6 +116,12 @@ pub(super) fn set(
     }
     if let Some(gender) = change.gender {
         set(Column::Gender, gender.into());
+    }
+    if let Some(language) = change.language {
+        set(Column::Language, language.into());
+    }
+    if let Some(chosen) = change.language_chosen {
+        set(Column::LanguageChosen, chosen.into());
     }
     columns
         .into_iter()

@@ -44,6 +44,7 @@ impl Change {
             || differs(profile.picture.as_ref(), &user.picture)
             || differs(profile.date_birth.as_ref(), &user.date_birth)
             || differs(profile.gender.as_ref(), &user.gender)
+            || differs(profile.language.as_ref(), &user.language)
             || differs(self.is_activated.as_ref(), &user.is_activated)
             || differs(self.is_active.as_ref(), &user.is_active)
             || differs(self.is_staff.as_ref(), &user.is_staff)

@@ -106,6 +106,12 @@ impl MailTemplates {
             .unwrap_or(DEFAULT_LANGUAGE)
     }
 
+    /// Returns whether an account of this language gets mails in it or in a more general one.
+    #[must_use]
+    pub fn has(&self, wanted: &LanguageTag) -> bool {
+        self.find(wanted).is_some()
+    }
+
     fn find(&self, wanted: &LanguageTag) -> Option<&str> {
         let known = || self.languages.keys().map(LanguageTag::as_str);
         wanted

@@ -304,3 +304,59 @@ fn exported_templates_render_the_same_mails() {
         "{refused}"
     );
 }
+
+/// Arabic has six forms for numbers. No mail is half English.
+#[test]
+fn arabic_mails_use_six_plural_forms_and_no_english() {
+    let arabic = "ar".parse().unwrap();
+    let templates = templates();
+    for (minutes, expected) in [
+        (0, "خلال أقل من دقيقة."),
+        (1, "خلال دقيقة واحدة."),
+        (2, "خلال دقيقتين."),
+        (5, "خلال 5 دقائق."),
+        (60, "خلال 60 دقيقة."),
+        (100, "خلال 100 دقيقة."),
+    ] {
+        let content = sample(MailKind::ResetCode, minutes);
+        let mail = templates
+            .render(&content, &branding(), Some(&arabic))
+            .unwrap();
+        assert!(mail.text.contains(expected), "{expected}: {}", mail.text);
+    }
+    let known = ["Latchkey", "help@example.com", "https://app.example.com/"];
+    for (name, mail) in render_all(&branding()) {
+        if !name.starts_with("ar_") {
+            continue;
+        }
+        let visible = mail.subject + &mail.text;
+        let rest = visible
+            .lines()
+            .filter(|line| !line.starts_with("https://"))
+            .map(|line| {
+                known
+                    .iter()
+                    .fold(line.to_owned(), |line, word| line.replace(word, ""))
+            });
+        for line in rest {
+            assert!(
+                !line.contains(|c: char| c.is_ascii_alphabetic()),
+                "{name}: {line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn language_falls_back_to_a_more_general_one() {
+    let templates = templates();
+    for (wanted, expected) in [
+        ("ar-EG", "ar"),
+        ("en-GB", "en"),
+        ("pt-BR", "en"),
+        ("arq", "en"),
+    ] {
+        assert_eq!(templates.resolve(Some(&wanted.parse().unwrap())), expected);
+    }
+    assert_eq!(templates.resolve(None), "en");
+}

@@ -38,6 +38,7 @@ texts! {
     theme_light: "Light" | "فاتح";
     theme_dark: "Dark" | "داكن";
     language: "Language" | "اللغة";
+    mail_language: "Language of mails" | "لغة الرسائل";
     apply: "Apply" | "تطبيق";
     utc: "All times are in UTC." | "جميع الأوقات بتوقيت UTC.";
     local_times: "Times are in your time zone ({zone})." | "الأوقات حسب منطقتك الزمنية ({zone}).";

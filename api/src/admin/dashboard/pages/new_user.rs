@@ -7,6 +7,7 @@ use poem::{Response, handler, http::StatusCode, web::Data};
 use crate::admin::{
     actions::create_user::{self, FirstPassword},
     dashboard::{
+        components::{SelectOption, language_options},
         context::View,
         csrf::Form,
         current_admin::CurrentAdmin,
@@ -27,12 +28,13 @@ use crate::{
 };
 
 /// The fields that the form keeps after an error.
-const KEPT_FIELDS: [&str; 6] = [
+const KEPT_FIELDS: [&str; 7] = [
     "email",
     "username",
     "phoneNumber",
     "dateBirth",
     "gender",
+    "language",
     "access",
 ];
 
@@ -44,6 +46,7 @@ struct Page {
     title: &'static str,
     section: &'static str,
     form: FormState,
+    languages: Vec<SelectOption>,
 }
 
 /// The chosen way to the first password.
@@ -73,9 +76,9 @@ impl FromField for Access {
     clippy::needless_pass_by_value,
     reason = "poem passes extractors by value"
 )]
-pub fn show(admin: Permit<AddUsers>, view: View) -> poem::Result<Response> {
+pub fn show(Data(app): Data<&App>, admin: Permit<AddUsers>, view: View) -> poem::Result<Response> {
     let form = FormState::new([("access", "invite".to_owned())]);
-    view.page(StatusCode::OK, &Page::new(&view, &admin, form))
+    view.page(StatusCode::OK, &Page::new(app, &view, &admin, form))
 }
 
 /// Creates the account and redirects to its page. After an error, the form keeps the input except for passwords.
@@ -110,7 +113,7 @@ pub async fn create(
         return Err(error.into());
     }
     let form = entered.with_error(view.t, &error);
-    let page = view.page(status, &Page::new(&view, &admin, form))?;
+    let page = view.page(status, &Page::new(app, &view, &admin, form))?;
     Ok(with_retry_after(page, error.retry_after()))
 }
 
@@ -145,12 +148,13 @@ async fn parse(app: &App, form: Form) -> Result<(NewAccountData, FirstPassword),
 }
 
 impl Page {
-    fn new(view: &View, admin: &Permit<AddUsers>, form: FormState) -> Self {
+    fn new(app: &App, view: &View, admin: &Permit<AddUsers>, form: FormState) -> Self {
         Self {
             title: view.t.add_user,
             section: "users",
             v: view.clone(),
             me: CurrentAdmin::of(admin),
+            languages: language_options(app, form.value("language")),
             form,
         }
     }

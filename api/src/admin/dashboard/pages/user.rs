@@ -17,7 +17,9 @@ use uuid::Uuid;
 use crate::admin::{
     actions::{self, create_user, edit_user},
     dashboard::{
-        components::{EventRow, PermissionBox, SelectOption, event_rows, permission_boxes},
+        components::{
+            EventRow, PermissionBox, SelectOption, event_rows, language_options, permission_boxes,
+        },
         context::View,
         csrf::Form,
         current_admin::CurrentAdmin,
@@ -44,6 +46,7 @@ struct Page {
     user: user::Model,
     form: FormState,
     statuses: Vec<SelectOption>,
+    languages: Vec<SelectOption>,
     can_change: bool,
     can_delete: bool,
     can_invite: bool,
@@ -187,6 +190,7 @@ async fn load(
         resets: password_reset::list(&app.db, Some(Purpose::Reset), Some(user.id), None, 5).await?,
         mails,
         events,
+        languages: language_options(app, form.value("language")),
         form,
         user,
         v: view.clone(),

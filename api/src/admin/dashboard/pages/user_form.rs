@@ -31,7 +31,14 @@ use crate::{
 };
 
 /// The text fields of the form.
-const TEXT_FIELDS: [&str; 5] = ["email", "username", "phoneNumber", "dateBirth", "gender"];
+const TEXT_FIELDS: [&str; 6] = [
+    "email",
+    "username",
+    "phoneNumber",
+    "dateBirth",
+    "gender",
+    "language",
+];
 /// The checkboxes of the form, besides the permissions.
 const CHECKBOXES: [&str; 2] = ["is_staff", "is_superuser"];
 
@@ -103,6 +110,10 @@ pub(super) fn stored_form(user: &user::Model, roles: &Roles) -> FormState {
             text(user.date_birth.map(|date| date.to_string())),
         ),
         ("gender", text(user.gender.map(|gender| gender.to_string()))),
+        (
+            "language",
+            text(user.language.as_ref().map(ToString::to_string)),
+        ),
         ("status", AccountStatus::of(user).as_str().to_owned()),
         ("is_staff", checked(user.is_staff)),
         ("is_superuser", checked(user.is_superuser)),
@@ -154,6 +165,7 @@ pub(super) fn conflicting_values(
         ("phoneNumber", t.phone),
         ("dateBirth", t.date_birth),
         ("gender", t.gender),
+        ("language", t.mail_language),
         ("status", t.status),
         ("is_staff", t.staff),
         ("is_superuser", t.superuser),

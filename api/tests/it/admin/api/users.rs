@@ -17,7 +17,7 @@ async fn user_change_accepts_every_field() {
 
     let change = json!({
         "email": "lovelace@example.com", "username": "Countess", "phoneNumber": "+20 100 123 4567",
-        "dateBirth": "1990-02-28", "gender": "female", "image": null, "is_activated": true, "is_active": true,
+        "dateBirth": "1990-02-28", "gender": "female", "language": "en-gb", "image": null, "is_activated": true, "is_active": true,
         "is_staff": true, "is_superuser": false, "permissions": ["audit", "change_users"], "version": 0,
     });
     let response = patch(&app, &root, id, change).await;
@@ -31,7 +31,7 @@ async fn user_change_accepts_every_field() {
         user,
         json!({
             "id": id, "email": "lovelace@example.com", "username": "Countess", "phoneNumber": "+201001234567",
-            "dateBirth": "1990-02-28", "gender": "female", "image": null, "is_activated": true, "is_active": true,
+            "dateBirth": "1990-02-28", "gender": "female", "language": "en-GB", "image": null, "is_activated": true, "is_active": true,
             "pending_email_verification": false, "is_staff": true, "is_superuser": false,
             "permissions": ["view_users", "change_users", "audit"], "roles": [], "last_login": null, "version": 1,
         })
