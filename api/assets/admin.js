@@ -99,6 +99,15 @@ document.addEventListener("htmx:beforeRequest", (event) => {
   if (form && event.target !== form && !confirm(form.dataset.unsaved)) event.preventDefault();
 });
 
+// Skips a delayed search whose text a filter or the Enter key has already sent: it would replace the list and clear the selection.
+let sentQuery = "";
+document.addEventListener("htmx:beforeRequest", (event) => {
+  const filter = event.target.closest?.("#filter");
+  const query = filter ? new URLSearchParams(new FormData(filter)).toString() : "";
+  if (event.target.id === "q" && query === sentQuery) event.preventDefault();
+  sentQuery = query;
+});
+
 // Keeps filter, order and page of the list of users. The links of other pages that lead back to the list restore them.
 function keepList() {
   if (document.getElementById("filter")) sessionStorage.setItem("users", location.search);

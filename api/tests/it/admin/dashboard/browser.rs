@@ -277,10 +277,14 @@ async fn browser_searches_and_activates_without_page_load() {
     wait_for_rows(&browser, 1).await;
     assert_eq!(run(&browser, "return window.loaded").await, true);
     wait_for(&browser, "location.search.includes('q=user2')").await;
-    fill(&browser, "#q", "user").await;
-    // A tab keeps the search text.
-    browser.click("a[data-status=pending_approval]").await;
+    // A tab keeps the search text, and the search that is still delayed does not replace the list again.
+    let type_and_click = "document.addEventListener('htmx:beforeRequest', event => window.skipped ||= event.defaultPrevented); \
+                          const q = document.getElementById('q'); q.value = 'user'; \
+                          q.dispatchEvent(new Event('input', {bubbles: true})); \
+                          document.querySelector('a[data-status=pending_approval]').click()";
+    run(&browser, type_and_click).await;
     wait_for_rows(&browser, 5).await;
+    wait_for(&browser, "window.skipped").await;
     let current = "document.querySelector('a[data-status][aria-current]').dataset.status";
     wait_for(&browser, &format!("{current} === 'pending_approval'")).await;
     assert_eq!(run(&browser, "return window.loaded").await, true);
