@@ -34,7 +34,8 @@ pub(super) enum KeysCommand {
     },
     /// Revoke a key: API servers reject its tokens after some 30 seconds. A key that signs is replaced at once
     Revoke {
-        /// The id of the key
+        /// The id of the key, which may begin with a hyphen
+        #[arg(allow_hyphen_values = true)]
         kid: String,
     },
 }

@@ -229,6 +229,15 @@ async fn revoked_key_is_refused_and_replaced() {
     assert_eq!(published(&app).await, [kid(&access).unwrap()]);
 }
 
+/// Ids are base64url, so that some begin with a hyphen.
+#[tokio::test]
+async fn revoke_accepts_key_id_with_leading_hyphen() {
+    let app = TestApp::new().await;
+    let unknown = "-gSFgtGiwT-yFRxjWwuHx1WBjyQXuoNJjrQZj4U4NAg";
+    let output = app.run(&["keys", "revoke", unknown], 1).await;
+    assert!(output.contains("no key"), "{output}");
+}
+
 /// Two servers rotate keys while clients use both, and no request fails.
 #[tokio::test]
 async fn rotation_under_load_fails_no_request() {
