@@ -180,7 +180,7 @@ async fn password_min_length_is_enforced_and_documented() {
     for (schema, member) in [
         ("Registration", "password"),
         ("PasswordChange", "new_password"),
-        ("PasswordResetForm", "new_password"),
+        ("PasswordReset", "new_password"),
     ] {
         let described = &document.body["components"]["schemas"][schema]["properties"][member];
         assert_eq!(described["minLength"], 12, "{schema}");

@@ -79,6 +79,11 @@ fn invalid_email_is_refused() {
         "a\u{2028}b@c.com",
         "ada\u{2027}smith@example.com",
         "سل\u{6fd}م@example.com",
+        "a@paypal\u{2027}com.example",
+        "a@а\u{2027}б.example",
+        "a@ա\u{58a}բ.example",
+        "a@سل\u{6fd}م.example",
+        "a@ག\u{f0b}ག.example",
     ] {
         assert!(bad.parse::<Email>().is_err(), "{bad:?} was taken");
     }
@@ -116,11 +121,6 @@ fn invalid_domain_is_refused() {
         "a_b.com",
         "a!b.com",
         "xn--a.example",
-        "paypal\u{2027}com.example",
-        "а\u{2027}б.example",
-        "ա\u{58a}բ.example",
-        "سل\u{6fd}م.example",
-        "ག\u{f0b}ག.example",
         "xn--.example",
         "xn--abc-.example",
         "xn--bcher-kva8445foa.xn--a",
