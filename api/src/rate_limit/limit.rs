@@ -142,14 +142,8 @@ impl Limiter {
                 mailbox,
                 has_account,
             } => {
-                let owner = Owner::of_mailbox(has_account);
-                let by_network = self.otp_key(client_ip, mailbox);
-                let by_mailbox = self.mailbox_key("otp", mailbox);
-                let counters = vec![
-                    Counter::window(by_network, rates.otp_email_ip, owner).refundable(),
-                    Counter::window(by_mailbox, rates.otp_email, owner).refundable(),
-                ];
-                ("code", Some(mailbox.clone()), counters)
+                let counters = self.mailbox_code_windows(client_ip, mailbox, has_account);
+                ("code", Some(mailbox.clone()), counters.into())
             }
             Limit::PasswordReset => {
                 let counters = by_ip("reset-password", rates.reset_password_ip);
@@ -182,6 +176,22 @@ impl Limiter {
             mailbox,
             counters,
         }
+    }
+
+    /// Returns the windows of wrong codes of a mailbox: those from the client's network, and all.
+    fn mailbox_code_windows(
+        &self,
+        client_ip: ClientIp,
+        mailbox: &EmailKey,
+        has_account: bool,
+    ) -> [Counter; 2] {
+        let owner = Owner::of_mailbox(has_account);
+        let by_network = self.otp_key(client_ip, mailbox);
+        let by_mailbox = self.mailbox_key("otp", mailbox);
+        [
+            Counter::window(by_network, self.rates.otp_email_ip, owner).refundable(),
+            Counter::window(by_mailbox, self.rates.otp_email, owner).refundable(),
+        ]
     }
 
     /// Returns the windows of a limit by client IP: that of the client network and, for IPv6, that of its site.

@@ -123,18 +123,23 @@ impl UsersApi {
         let sort = parse_parameter("sort", sort)?.unwrap_or_default();
         let request = page_request(after, before)?;
         let page = search::page(&app.db, &filter, sort, &request, limit.into()).await?;
-        let ids: Vec<_> = page.rows.iter().map(|row| row.id).collect();
-        let mut roles = role::ids_of_users(&app.db, &ids).await?;
-        let account = |row: user::Model| {
-            let roles = roles.remove(&row.id).unwrap_or_default();
-            Account::of(row, roles, &app.pictures)
-        };
         Ok(Json(AccountList {
-            users: page.rows.into_iter().map(account).collect(),
+            users: accounts_of(app, page.rows).await?,
             after: page.after.map(|cursor| cursor.to_string()),
             before: page.before.map(|cursor| cursor.to_string()),
         }))
     }
+}
+
+/// Returns accounts with their roles.
+async fn accounts_of(app: &App, rows: Vec<user::Model>) -> Result<Vec<Account>, ApiError> {
+    let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+    let mut roles = role::ids_of_users(&app.db, &ids).await?;
+    let account = |row: user::Model| {
+        let roles = roles.remove(&row.id).unwrap_or_default();
+        Account::of(row, roles, &app.pictures)
+    };
+    Ok(rows.into_iter().map(account).collect())
 }
 
 fn page_request(after: Option<String>, before: Option<String>) -> Result<PageRequest, ApiError> {

@@ -262,6 +262,10 @@ fn broken_template_is_named_with_file_and_line() {
             "{expected} is not in:\n{errors}"
         );
     }
+}
+
+#[test]
+fn missing_folder_of_templates_is_named() {
     let missing = MailTemplates::load(Some(Path::new("/nowhere/at/all")));
     assert!(
         missing
