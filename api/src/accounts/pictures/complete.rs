@@ -19,10 +19,10 @@ pub(super) fn is_complete(bytes: &[u8], format: ImageFormat) -> bool {
 }
 
 /// The unread rest of a file. Each method returns `None` past the end.
-struct Rest<'a>(&'a [u8]);
+pub(super) struct Rest<'a>(pub(super) &'a [u8]);
 
 impl<'a> Rest<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
+    pub(super) fn take(&mut self, count: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.0.split_at_checked(count)?;
         self.0 = rest;
         Some(taken)
@@ -32,7 +32,7 @@ impl<'a> Rest<'a> {
         self.take(1).map(|taken| taken[0])
     }
 
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub(super) fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         self.take(N)?.try_into().ok()
     }
 

@@ -13,7 +13,7 @@ use zune_jpeg::{
     zune_core::{bytestream::ZCursor, colorspace::ColorSpace, options::DecoderOptions},
 };
 
-use crate::accounts::pictures::{colour::Inks, not_a_picture};
+use crate::accounts::pictures::{colour::Inks, not_a_picture, queue::MEMORY, webp};
 
 /// Maximum number of pixels of an upload, width times height.
 pub const MAX_PIXELS: u64 = 25_000_000;
@@ -47,7 +47,8 @@ enum Opened<'a> {
     Jpeg(Box<JpegDecoder<ZCursor<&'a [u8]>>>),
 }
 
-/// Returns the maximum memory that decoding a file needs, in bytes. Refuses pictures with too many pixels.
+/// Returns the maximum memory that decoding a file needs, in bytes. Refuses pictures with too many pixels, and those that need more
+/// than [`MEMORY`].
 pub(super) fn memory_needed(bytes: &[u8], format: ImageFormat) -> Result<u64, Invalid> {
     let opened = Opened::new(bytes, format)?;
     let (width, height) = opened.dimensions();
@@ -59,7 +60,20 @@ pub(super) fn memory_needed(bytes: &[u8], format: ImageFormat) -> Result<u64, In
         let reason = "At most 65,535 pixels on a side.";
         return Err(Invalid::new("too_large", reason));
     }
-    Ok(pixels * opened.bytes_per_pixel())
+    let needed = pixels * opened.bytes_per_pixel() + table_memory(bytes, format)?;
+    if needed > MEMORY {
+        let reason = "This lossless WebP is too large. Use a lossy one, a PNG or a JPEG.";
+        return Err(Invalid::new("too_large", reason));
+    }
+    Ok(needed)
+}
+
+/// Returns the memory that does not depend on the number of pixels, in bytes.
+fn table_memory(bytes: &[u8], format: ImageFormat) -> Result<u64, Invalid> {
+    match format {
+        ImageFormat::WebP => webp::table_memory(bytes).ok_or_else(not_a_picture),
+        _ => Ok(0),
+    }
 }
 
 /// Decodes a file that [`memory_needed`] has accepted.

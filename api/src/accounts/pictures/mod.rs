@@ -34,6 +34,7 @@ mod queue;
 mod reencode;
 mod scale;
 pub mod serve;
+mod webp;
 
 #[cfg(test)]
 mod tests;

@@ -15,6 +15,9 @@ use crate::http::error::ApiError;
 /// Memory budget of all decoders, in MiB. The largest picture, a CMYK JPEG of 25 megapixels, needs 287.
 const MEMORY_MIB: usize = 320;
 
+/// Memory budget of all decoders, in bytes.
+pub(super) const MEMORY: u64 = MEMORY_MIB as u64 * 1024 * 1024;
+
 /// Maximum time that an upload waits for a core and memory before the answer is 503.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -8,7 +8,7 @@ use image::{
 };
 use moxcms::ColorProfile;
 
-use crate::accounts::pictures::{MAX_STORED_BYTES, Picture, Upload, reencode::reencode};
+use crate::accounts::pictures::{MAX_STORED_BYTES, Picture, Upload, decode, reencode::reencode};
 
 const MAX_SIZE: u32 = 512;
 
@@ -92,6 +92,41 @@ fn truncated_files_of_every_format_are_refused() {
             );
         }
     }
+}
+
+/// Puts the chunks of a WebP behind a `VP8X` chunk that declares a canvas.
+fn with_canvas(webp: &[u8], width: u8, height: u8) -> Vec<u8> {
+    let canvas = [0, 0, 0, 0, width - 1, 0, 0, height - 1, 0, 0];
+    let chunks = [b"WEBPVP8X\x0a\0\0\0", &canvas[..], &webp[12..]].concat();
+    let length = u32::try_from(chunks.len()).unwrap().to_le_bytes();
+    [b"RIFF", &length[..], &chunks].concat()
+}
+
+/// C1: the decoder compares the sizes only after it has decoded the frame.
+#[test]
+fn webp_frame_of_another_size_than_its_canvas_is_refused() {
+    let webp = encoded(&gradient(40, 30), ImageFormat::WebP);
+    assert!(stored(with_canvas(&webp, 40, 30)).is_some());
+    for (width, height) in [(16, 16), (30, 40), (41, 30)] {
+        let measured = decode::memory_needed(&with_canvas(&webp, width, height), ImageFormat::WebP);
+        assert!(measured.is_err(), "{width}x{height}");
+    }
+}
+
+/// C1: each prefix code of some bytes becomes a table of 4 KiB.
+#[test]
+fn memory_of_webp_tables_is_bounded() {
+    let noise = image::RgbaImage::from_fn(700, 700, |x, y| {
+        let mixed = (x * 700 + y).wrapping_mul(0x9e37_79b1);
+        image::Rgba((mixed ^ mixed >> 15).to_le_bytes())
+    });
+    let webp = encoded(&noise.into(), ImageFormat::WebP);
+    assert!(webp.len() > 900_000, "{}", webp.len());
+    let refused = decode::memory_needed(&webp, ImageFormat::WebP).unwrap_err();
+    assert_eq!(refused.code, "too_large");
+    let small = encoded(&gradient(500, 500), ImageFormat::WebP);
+    let needed = decode::memory_needed(&small, ImageFormat::WebP).unwrap();
+    assert!(needed > 500 * 500 * 12, "{needed}");
 }
 
 /// A2: the end alone does not make a file complete.
