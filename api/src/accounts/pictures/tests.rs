@@ -8,7 +8,9 @@ use image::{
 };
 use moxcms::ColorProfile;
 
-use crate::accounts::pictures::{MAX_STORED_BYTES, Picture, Upload, decode, reencode::reencode};
+use crate::accounts::pictures::{
+    MAX_STORED_BYTES, Picture, Upload, decode, reencode::reencode, webp,
+};
 
 const MAX_SIZE: u32 = 512;
 
@@ -111,6 +113,33 @@ fn webp_frame_of_another_size_than_its_canvas_is_refused() {
         let measured = decode::memory_needed(&with_canvas(&webp, width, height), ImageFormat::WebP);
         assert!(measured.is_err(), "{width}x{height}");
     }
+}
+
+/// C1: the decoder uses the first canvas and reads truncated chunks.
+#[test]
+fn webp_frame_is_measured_as_the_decoder_reads_it() {
+    let webp = encoded(&gradient(40, 30), ImageFormat::WebP);
+    let two_canvases = with_canvas(&with_canvas(&webp, 40, 30), 1, 1);
+    let mut truncated = with_canvas(&webp, 1, 1);
+    let length = truncated.windows(4).position(|at| at == b"VP8L").unwrap() + 4;
+    truncated[length + 2] = 0xff;
+    for bytes in [two_canvases, truncated] {
+        assert!(decode::memory_needed(&bytes, ImageFormat::WebP).is_err());
+    }
+}
+
+/// C1: frames in frames do not exhaust the stack.
+#[test]
+fn nested_webp_frames_are_measured() {
+    let header = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    let mut nested = Vec::new();
+    for level in (0..200_000_u32).rev() {
+        nested.extend_from_slice(b"ANMF");
+        nested.extend_from_slice(&(level * 24 + 16).to_le_bytes());
+        nested.extend_from_slice(&header);
+    }
+    let file = [b"RIFF\0\0\0\0WEBP", &nested[..]].concat();
+    assert_eq!(webp::table_memory(&file), Some(0));
 }
 
 /// C1: each prefix code of some bytes becomes a table of 4 KiB.

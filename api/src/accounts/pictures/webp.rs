@@ -20,14 +20,15 @@ pub(super) fn table_memory(bytes: &[u8]) -> Option<u64> {
 }
 
 /// Returns the length of the lossless data in the chunks of a file or of the first frame of an animation. Reads up to the end, as
-/// the decoder also uses chunks beyond the declared length.
+/// the decoder also uses chunks beyond the declared length. Like the decoder, uses the first of several canvases, and no frame
+/// within a frame.
 fn lossless_bytes(chunks: &mut Rest<'_>, frame: Option<Size>) -> Option<usize> {
-    let (mut expected, mut lossless, mut is_animated) = (frame, 0, false);
+    let (mut expected, mut lossless, mut has_frame) = (frame, 0, frame.is_some());
     while let Some((kind, data)) = next_chunk(chunks) {
         let mut data = Rest(data);
         let length = data.0.len();
         match kind {
-            b"VP8X" => expected = Some(canvas(&mut data)?),
+            b"VP8X" if expected.is_none() => expected = Some(canvas(&mut data)?),
             b"VP8 " if expected.is_some_and(|size| lossy_size(&mut data) != Some(size)) => {
                 return None;
             }
@@ -35,8 +36,8 @@ fn lossless_bytes(chunks: &mut Rest<'_>, frame: Option<Size>) -> Option<usize> {
                 return None;
             }
             b"VP8L" | b"ALPH" => lossless += length,
-            b"ANMF" if !is_animated => {
-                is_animated = true;
+            b"ANMF" if !has_frame => {
+                has_frame = true;
                 let size = frame_size(&mut data)?;
                 lossless += lossless_bytes(&mut data, Some(size))?;
             }
@@ -46,11 +47,11 @@ fn lossless_bytes(chunks: &mut Rest<'_>, frame: Option<Size>) -> Option<usize> {
     Some(lossless)
 }
 
-/// Returns the kind and the data of the next chunk, if it is whole.
+/// Returns the kind and the data of the next chunk. A truncated chunk has the data that is there, as for the decoder.
 fn next_chunk<'a>(chunks: &mut Rest<'a>) -> Option<(&'a [u8], &'a [u8])> {
     let kind = chunks.take(4)?;
     let length = usize::try_from(u32::from_le_bytes(chunks.array()?)).ok()?;
-    let data = chunks.take(length)?;
+    let data = chunks.take(length.min(chunks.0.len()))?;
     // Chunks of odd length are padded.
     chunks.take((length % 2).min(chunks.0.len()))?;
     Some((kind, data))
