@@ -24,11 +24,13 @@ pub(super) enum UsersCommand {
     /// Activate an account and notify its owner by mail
     Activate {
         /// Email address of the account
+        #[arg(allow_hyphen_values = true)]
         email: String,
     },
     /// Deactivate an account and end its sessions immediately
     Deactivate {
         /// Email address of the account
+        #[arg(allow_hyphen_values = true)]
         email: String,
     },
     /// List all accounts
