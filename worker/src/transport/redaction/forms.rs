@@ -231,9 +231,8 @@ impl Encoding {
         let mut decoded = Bytes::default();
         // The bits that are no whole byte yet, their number, and where their first character begins.
         let (mut bits, mut count, mut start) = (0_u32, 0, 0);
-        // The mark of a hexadecimal number is no digit.
-        let marked = text.replace("0x", "  ");
-        let text = if self.bits == 4 { &marked } else { text };
+        let marked = (self.bits == 4).then(|| without_marks(text));
+        let text = marked.as_deref().unwrap_or(text);
         let digits = text
             .char_indices()
             .filter_map(|(offset, c)| Some((offset..offset + c.len_utf8(), (self.value)(c)?)));
@@ -252,6 +251,18 @@ impl Encoding {
         }
         decoded
     }
+}
+
+/// Replaces the marks of hexadecimal numbers (`0x`) by blanks, as their zeros are no digits.
+fn without_marks(text: &str) -> String {
+    let mut without = text.to_owned();
+    for (start, mark) in text.match_indices("0x") {
+        let is_digit = text[..start].ends_with(|c: char| c.is_ascii_hexdigit());
+        if !is_digit {
+            without.replace_range(start..start + mark.len(), "  ");
+        }
+    }
+    without
 }
 
 fn base64_value(c: char) -> Option<u32> {

@@ -100,7 +100,8 @@ pub(super) struct SmtpFailure {
     reply: Reply,
     /// Whether the server will never accept a mail for this recipient.
     pub(super) is_final: bool,
-    /// Whether the words give another reason than the code, which is that of a missing or disabled mailbox.
+    /// Whether the words give another reason than the code, which is that of a missing or disabled mailbox. Servers also refuse
+    /// relaying by 5.1.1 or 5.1.2, and a busy mailbox by 5.2.1.
     names_other_reason: bool,
     /// The stage and the kind of the failure, in Latchkey's words. Redacted, they would reveal a short password.
     pub(super) words: String,
@@ -143,9 +144,10 @@ impl SmtpFailure {
     /// Decides whether a refusal at `RCPT TO` is final for this recipient, given as in the envelope.
     pub(super) fn for_recipient(mut self, recipient: &str) -> Self {
         if let Reply::Code(code, enhanced) = self.reply {
-            self.is_final = refuses_recipient(code, &self.text, recipient);
             self.names_other_reason = enhanced.is_some_and(EnhancedCode::is_permanent)
                 && wording::names_other_reason(&self.text, recipient);
+            self.is_final =
+                !self.names_other_reason && refuses_recipient(code, &self.text, recipient);
         }
         self
     }
@@ -343,15 +345,13 @@ fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
 }
 
-/// Returns whether a reply to `RCPT TO` permanently refuses the recipient. An enhanced status code at the start of the text
-/// (RFC 2034, section 4) decides if its class is that of the reply. A code anywhere in the text with another reason, even a
-/// malformed one, defers the mail, and so do words for another reason: servers also refuse relaying by 5.1.1 or 5.1.2, and a busy
-/// mailbox by 5.2.1. Without a code, only a text that names a missing mailbox refuses the recipient.
+/// Returns whether a reply to `RCPT TO` permanently refuses the recipient, if its words give no other reason. An enhanced status code
+/// at the start of the text (RFC 2034, section 4) decides if its class is that of the reply. A code anywhere in the text with another
+/// reason, even a malformed one, defers the mail. Without a code, only a text that names a missing mailbox refuses the recipient.
 fn refuses_recipient(code: u16, text: &str, recipient: &str) -> bool {
     let enhanced = first_word(text).parse::<EnhancedCode>().ok();
     let may_be_final = if let Some(enhanced) = enhanced {
         code / 100 == 5
-            && !wording::names_other_reason(text, recipient)
             && (!enhanced.is_mailbox_disabled() || wording::names_disabled_mailbox(text))
     } else {
         MAILBOX_REFUSED.contains(&code) && wording::names_missing_mailbox(text, recipient)
