@@ -177,6 +177,7 @@ async fn after_change(
 
 /// Describes the change of the roles for the audit log.
 fn describe_roles(before: &[role::Model], after: &[role::Model]) -> Option<String> {
+    // Another administrator may change a role itself in the meantime.
     let names = |roles: &[role::Model]| {
         let names: Vec<_> = roles
             .iter()
@@ -184,7 +185,7 @@ fn describe_roles(before: &[role::Model], after: &[role::Model]) -> Option<Strin
             .collect();
         names.join(", ")
     };
-    (before != after).then(|| format!("roles: [{}] → [{}]", names(before), names(after)))
+    (ids(before) != ids(after)).then(|| format!("roles: [{}] → [{}]", names(before), names(after)))
 }
 
 /// Describes the changes for the audit log, one per line. Personal data appears as fingerprints.

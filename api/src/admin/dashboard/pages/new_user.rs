@@ -12,7 +12,7 @@ use crate::admin::{
         csrf::Form,
         current_admin::CurrentAdmin,
         form_state::FormState,
-        pages::setup::passwords_differ,
+        pages::{setup::passwords_differ, user_form::TEXT_FIELDS},
         redirect::{redirect_with_flash, with_retry_after},
     },
     permissions::{AddUsers, Permit},
@@ -26,17 +26,6 @@ use crate::{
     },
     passwords::{NewPassword, Password},
 };
-
-/// The fields that the form keeps after an error.
-const KEPT_FIELDS: [&str; 7] = [
-    "email",
-    "username",
-    "phoneNumber",
-    "dateBirth",
-    "gender",
-    "language",
-    "access",
-];
 
 #[derive(Template)]
 #[template(path = "admin/new_user.html")]
@@ -89,7 +78,8 @@ pub async fn create(
     view: View,
     form: Form,
 ) -> poem::Result<Response> {
-    let entered = FormState::from_form(&form, &KEPT_FIELDS);
+    let kept: Vec<_> = TEXT_FIELDS.into_iter().chain(["access"]).collect();
+    let entered = FormState::from_form(&form, &kept);
     let created = match parse(app, form).await {
         Ok((account, password)) => {
             let flash = match password {

@@ -71,8 +71,9 @@ pub async fn show(
     Path(id): Path<i64>,
 ) -> poem::Result<Response> {
     let user = find(app, id).await?;
-    let form = stored_form(&user, &Roles::load(app, id).await?);
-    let page = load(app, &admin, &view, user, form).await?;
+    let roles = Roles::load(app, id).await?;
+    let form = stored_form(&user, &roles);
+    let page = load(app, &admin, &view, user, &roles, form).await?;
     view.page(StatusCode::OK, &page)
 }
 
@@ -103,16 +104,15 @@ pub async fn save(
     if status.is_server_error() {
         return Err(error.into());
     }
-    let stored = find(app, id).await?;
+    let (stored, roles) = (find(app, id).await?, Roles::load(app, id).await?);
     if let ApiError::EditConflict = error {
         entered.problem = Some(view.t.edit_conflict.to_owned());
-        let roles = Roles::load(app, id).await?;
         entered.stored = conflicting_values(&view, &admin, &entered, &stored, &roles);
         entered.version = stored.version;
     } else {
         entered = entered.with_error(view.t, &error);
     }
-    let page = load(app, &admin, &view, stored, entered).await?;
+    let page = load(app, &admin, &view, stored, &roles, entered).await?;
     view.page(status, &page)
 }
 
@@ -142,8 +142,9 @@ pub(super) async fn show_error(
     error: &ApiError,
 ) -> poem::Result<Response> {
     let user = find(app, id).await?;
-    let form = stored_form(&user, &Roles::load(app, id).await?).with_error(view.t, error);
-    let page = load(app, admin, view, user, form).await?;
+    let roles = Roles::load(app, id).await?;
+    let form = stored_form(&user, &roles).with_error(view.t, error);
+    let page = load(app, admin, view, user, &roles, form).await?;
     let page = view.page(error.problem_type().status, &page)?;
     Ok(with_retry_after(page, error.retry_after()))
 }
@@ -157,6 +158,7 @@ async fn load(
     admin: &Admin,
     view: &View,
     user: user::Model,
+    roles: &Roles,
     form: FormState,
 ) -> Result<Page, ApiError> {
     let (now, me) = (app.now(), CurrentAdmin::of(admin));
@@ -183,8 +185,8 @@ async fn load(
         can_invite: me.can_add_users() && can_manage && create_user::can_invite(&user),
         can_set_permissions: admin.can_set_permissions(&user),
         permissions: permission_boxes(view.t),
-        roles: role::of_user(&app.db, user.id).await?,
-        role_boxes: role_boxes(app, view).await?,
+        role_boxes: role_boxes(view, roles),
+        roles: roles.assigned(),
         lockouts: lockouts.remove(&user.id).unwrap_or_default(),
         sessions,
         resets: password_reset::list(&app.db, Some(Purpose::Reset), Some(user.id), None, 5).await?,

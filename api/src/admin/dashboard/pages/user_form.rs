@@ -30,8 +30,8 @@ use crate::{
     http::error::ApiError,
 };
 
-/// The text fields of the form.
-const TEXT_FIELDS: [&str; 6] = [
+/// The text fields of an account.
+pub(super) const TEXT_FIELDS: [&str; 6] = [
     "email",
     "username",
     "phoneNumber",
@@ -69,18 +69,22 @@ impl Roles {
             assigned: assigned.iter().map(|role| role.id).collect(),
         })
     }
+
+    /// Returns the roles of the account.
+    pub fn assigned(&self) -> Vec<role::Model> {
+        let is_assigned = |role: &&role::Model| self.assigned.contains(&role.id);
+        self.all.iter().filter(is_assigned).cloned().collect()
+    }
 }
 
 /// Returns the checkboxes of all roles.
-pub(super) async fn role_boxes(app: &App, view: &View) -> Result<Vec<RoleBox>, ApiError> {
-    let roles = role::list(&app.db).await?.into_iter();
-    Ok(roles
-        .map(|role| RoleBox {
-            name: role_box_name(&role),
-            help: view.t.permissions_of(&role.permissions),
-            role,
-        })
-        .collect())
+pub(super) fn role_boxes(view: &View, roles: &Roles) -> Vec<RoleBox> {
+    let boxes = roles.all.iter().map(|role| RoleBox {
+        name: role_box_name(role),
+        help: view.t.permissions_of(&role.permissions),
+        role: role.clone(),
+    });
+    boxes.collect()
 }
 
 /// Returns the options of the field `status`.
@@ -96,7 +100,6 @@ pub(super) fn status_options(
 
 /// Returns the form with the stored values.
 pub(super) fn stored_form(user: &user::Model, roles: &Roles) -> FormState {
-    let checked = |flag: bool| if flag { "on" } else { "" }.to_owned();
     let text = |value: Option<String>| value.unwrap_or_default();
     let fields = [
         ("email", user.email.to_string()),
@@ -115,16 +118,14 @@ pub(super) fn stored_form(user: &user::Model, roles: &Roles) -> FormState {
             text(user.language.as_ref().map(ToString::to_string)),
         ),
         ("status", AccountStatus::of(user).as_str().to_owned()),
-        ("is_staff", checked(user.is_staff)),
-        ("is_superuser", checked(user.is_superuser)),
     ];
-    let permissions = Permission::ALL.map(|permission| {
-        (
-            permission.as_str(),
-            checked(user.permissions.contains(permission)),
-        )
-    });
-    let mut form = FormState::new(fields.into_iter().chain(permissions));
+    let mut form = FormState::new(fields);
+    form.add_checkbox("is_staff".to_owned(), user.is_staff);
+    form.add_checkbox("is_superuser".to_owned(), user.is_superuser);
+    for permission in Permission::ALL {
+        let is_checked = user.permissions.contains(permission);
+        form.add_checkbox(permission.as_str().to_owned(), is_checked);
+    }
     form.version = user.version;
     for role in &roles.all {
         form.add_checkbox(role_box_name(role), roles.assigned.contains(&role.id));
