@@ -53,7 +53,7 @@ need_rust() {
   have cc || install_packages "gcc libc6-dev" gcc
 }
 
-# OpenAPI Generator needs the runtime. Programs named java that are no Java, as on macOS, fail.
+# OpenAPI Generator needs the runtime. On macOS without Java, `java` is a stub that fails.
 need_java() { javac -version >/dev/null 2>&1 || install_packages default-jdk-headless openjdk; }
 
 need_redis() { have redis-server || install_packages redis-server redis; }

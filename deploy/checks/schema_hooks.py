@@ -52,8 +52,8 @@ def map_path_parameters(context, path_parameters):
     return path_parameters
 
 
-# As the original, the API takes a number for a text, and a blank text for null. The schemas describe only the usual form, so
-# these cases would count as invalid input that was accepted.
+# Like the original, the API accepts a number as a string, and an empty string as null. The schemas describe only the usual form,
+# so Schemathesis would report these cases as accepted invalid input.
 @schemathesis.hook
 def filter_case(context, case):
     if not isinstance(case.body, dict):

@@ -39,7 +39,7 @@ pub struct NewAccountFields {
 }
 
 impl NewAccountFields {
-    /// Reads the fields. `password` reads that of the password, whose error follows those of email and username.
+    /// Reads the fields. `password` reads the password field. Its error comes after those of email and username.
     pub fn read<P>(
         fields: &mut Fields,
         today: NaiveDate,

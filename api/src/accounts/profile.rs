@@ -60,7 +60,7 @@ struct UpdateProfileRequest {
     date_birth: Option<NaiveDate>,
     /// `male`, `female` or null.
     gender: Option<user_response::Gender>,
-    /// The language of mails, a BCP 47 tag such as `ar-EG`, or null for the default.
+    /// The language of mails, a BCP 47 tag such as `ar-EG`, or null for English.
     #[oai(validator(max_length = 35))]
     language: Option<String>,
 }

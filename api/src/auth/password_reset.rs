@@ -193,7 +193,7 @@ pub async fn start(app: &App, email: &Email, audit: &AuditContext) -> Result<Res
     Ok(token)
 }
 
-/// Judges and hashes the new password, and sets it. The caller has checked [`Reset::accepts_password`].
+/// Checks, hashes and sets the new password. The caller has checked [`Reset::accepts_password`].
 pub async fn finish(
     app: &App,
     reset: &Reset,

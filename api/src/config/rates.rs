@@ -20,9 +20,9 @@ pub struct Rates {
     pub reset_ip: Rate,
     /// `LIMIT_OTP_IP`: attempts to enter a code from one client IP.
     pub otp_ip: Rate,
-    /// `LIMIT_OTP_EMAIL`: wrong codes for one mailbox, over all its codes.
+    /// `LIMIT_OTP_EMAIL`: wrong codes for one email, over all its codes.
     pub otp_email: Rate,
-    /// `LIMIT_OTP_EMAIL_IP`: wrong codes for one mailbox from one client IP.
+    /// `LIMIT_OTP_EMAIL_IP`: wrong codes for one email from one network (an IPv4 address or an IPv6 /48).
     pub otp_email_ip: Rate,
     /// `LIMIT_RESET_PASSWORD_IP`: new passwords sent with reset tokens from one client IP.
     pub reset_password_ip: Rate,

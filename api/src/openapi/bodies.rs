@@ -118,7 +118,7 @@ fn as_form(schema: &Value, schemas: &Value) -> Value {
         if member.get("type") == Some(&json!("array")) {
             let description = member.remove("description").unwrap_or_default();
             let description = description.as_str().unwrap_or_default();
-            let description = format!("{description} With commas between them.");
+            let description = format!("{description} Separated by commas.");
             member.clear();
             member.insert("type".to_owned(), json!("string"));
             member.insert("description".to_owned(), json!(description));

@@ -19,7 +19,7 @@ const SLOW_STATEMENT: &str = "SELECT pg_sleep(0.1)";
 const LOCK_TABLES: &str = "SET LOCAL lock_timeout = '1500ms'; \
     LOCK TABLE users, sessions, password_resets, mails, audit_events IN ROW EXCLUSIVE MODE";
 
-/// Fail if a table of every request is damaged. No index has this column, so they read the table.
+/// Queries that fail if a table that every request reads is damaged. No index has this column, so they read the table.
 const READ_TABLES: [&str; 2] = [
     "SELECT ctid FROM users LIMIT 1",
     "SELECT ctid FROM sessions LIMIT 1",

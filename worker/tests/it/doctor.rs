@@ -148,7 +148,7 @@ async fn postgres_url_with_options_doctor_succeeds() {
 
 /// Mails of a production system should name a front end and a contact.
 #[tokio::test]
-async fn doctor_production_without_app_url_or_support_address_warns() {
+async fn doctor_warns_without_app_url_or_support_address() {
     let mut app = TestApp::with(Security::StartTls, Some(("ada", "velvet-secret"))).await;
     app.set("ENVIRONMENT", "production");
     app.set("SECRET_KEY", "7tKq9vXw2LmZ4pRb8sYc1nHd6fJg3aTe");

@@ -62,7 +62,7 @@ pub(super) fn memory_needed(bytes: &[u8], format: ImageFormat) -> Result<u64, In
     }
     let needed = pixels * opened.bytes_per_pixel() + table_memory(bytes, format)?;
     if needed > MEMORY {
-        let reason = "This lossless WebP is too large. Use a lossy one, a PNG or a JPEG.";
+        let reason = "The lossless data of this WebP is too large. Use a PNG or a JPEG.";
         return Err(Invalid::new("too_large", reason));
     }
     Ok(needed)

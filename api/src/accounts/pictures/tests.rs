@@ -106,7 +106,7 @@ fn with_canvas(webp: &[u8], width: u8, height: u8) -> Vec<u8> {
 
 /// C1: the decoder compares the sizes only after it has decoded the frame.
 #[test]
-fn webp_frame_of_another_size_than_its_canvas_is_refused() {
+fn webp_frame_size_mismatch_is_refused() {
     let webp = encoded(&gradient(40, 30), ImageFormat::WebP);
     assert!(stored(with_canvas(&webp, 40, 30)).is_some());
     for (width, height) in [(16, 16), (30, 40), (41, 30)] {
@@ -117,7 +117,7 @@ fn webp_frame_of_another_size_than_its_canvas_is_refused() {
 
 /// C1: the decoder uses the first canvas and reads truncated chunks.
 #[test]
-fn webp_frame_is_measured_as_the_decoder_reads_it() {
+fn webp_is_measured_as_decoded() {
     let webp = encoded(&gradient(40, 30), ImageFormat::WebP);
     let two_canvases = with_canvas(&with_canvas(&webp, 40, 30), 1, 1);
     let mut truncated = with_canvas(&webp, 1, 1);

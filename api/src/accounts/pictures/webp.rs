@@ -1,4 +1,4 @@
-//! Bounds of a WebP that its decoder does not check before it decodes. The layout of the file is that of RFC 9649.
+//! Checks the memory and the frame sizes of a WebP before it is decoded, since the decoder does not. RFC 9649 specifies the format.
 
 use crate::accounts::pictures::complete::Rest;
 
@@ -9,8 +9,8 @@ const TABLES_PER_BYTE: u64 = 400;
 /// Width and height in pixels.
 type Size = (u32, u32);
 
-/// Returns the maximum memory of the decoder's tables, in bytes. Returns `None` if a frame has another size than the file declares,
-/// since the decoder notices this only afterwards.
+/// Returns the maximum memory of the decoder's tables, in bytes. Returns `None` if a header is truncated, or if a frame differs in
+/// size from the canvas, which the decoder checks only after it has decoded the frame.
 pub(super) fn table_memory(bytes: &[u8]) -> Option<u64> {
     let mut chunks = Rest(bytes);
     // "RIFF", the length, "WEBP"
@@ -19,9 +19,9 @@ pub(super) fn table_memory(bytes: &[u8]) -> Option<u64> {
     Some(TABLES_PER_BYTE * u64::try_from(lossless).ok()?)
 }
 
-/// Returns the length of the lossless data in the chunks of a file or of the first frame of an animation. Reads up to the end, as
-/// the decoder also uses chunks beyond the declared length. Like the decoder, uses the first of several canvases, and no frame
-/// within a frame.
+/// Returns the length of the lossless data in the chunks of a file or of the first frame of an animation. Reads to the end of the
+/// bytes, since the decoder also uses chunks beyond the declared length. Like the decoder, uses only the first canvas and ignores
+/// frames within a frame.
 fn lossless_bytes(chunks: &mut Rest<'_>, frame: Option<Size>) -> Option<usize> {
     let (mut expected, mut lossless, mut has_frame) = (frame, 0, frame.is_some());
     while let Some((kind, data)) = next_chunk(chunks) {
@@ -57,7 +57,7 @@ fn next_chunk<'a>(chunks: &mut Rest<'a>) -> Option<(&'a [u8], &'a [u8])> {
     Some((kind, data))
 }
 
-/// `VP8X`: flags, then the size less one (section 2.7.1).
+/// `VP8X`: flags, then the size less one (section 2.7).
 fn canvas(data: &mut Rest<'_>) -> Option<Size> {
     data.take(4)?;
     Some((1 + number(data)?, 1 + number(data)?))

@@ -50,7 +50,7 @@ pub struct Account {
     /// The permissions of a staff account, from `view_users`, `add_users`, `change_users`, `delete_users`, `export_users`,
     /// `mails`, `audit`.
     permissions: Vec<String>,
-    /// The ids of the roles of a staff account, whose permissions it has besides.
+    /// The ids of the roles of a staff account. The account also has their permissions.
     roles: Vec<i64>,
     /// The time of registration.
     created: DateTime<Utc>,

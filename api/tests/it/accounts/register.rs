@@ -255,7 +255,7 @@ async fn private_registration_response_hides_taken_email() {
     let subjects: Vec<_> = mails.iter().map(|mail| mail.subject.as_str()).collect();
     assert_eq!(
         subjects,
-        ["Welcome to Latchkey", "You have a Latchkey account already"],
+        ["Welcome to Latchkey", "You already have a Latchkey account"],
         "the second registration sends no mail"
     );
     let me = app.login("ada@example.com", PASSWORD).await;

@@ -44,7 +44,7 @@ pub enum MailKind {
     AddressTaken,
     /// An administrator requests a password reset.
     ResetAsked,
-    /// Staff created the account. Its owner is to set a password.
+    /// Staff created the account. Its owner has to set a password.
     Invitation,
     /// The account's email was changed. This mail goes to the previous address.
     EmailChanged,

@@ -83,7 +83,7 @@ pub struct Model {
     pub email_verified_at: Option<DateTime<Utc>>,
     /// When the current email replaced another one. `None` for the first email.
     pub email_set_at: Option<DateTime<Utc>>,
-    /// What searches read (see [`search::text_of`]). Empty in rows of an earlier version, until `latchkey-api migrate` fills it.
+    /// The text that searches match (see [`search::text_of`]). Empty in rows of an earlier version, until `latchkey-api migrate` fills it.
     pub search_text: String,
     /// The language of the owner's mails. `None` is English.
     pub language: Option<LanguageTag>,

@@ -37,7 +37,7 @@ impl fmt::Debug for MailTemplates {
 /// A language that has templates.
 #[derive(Clone, Debug)]
 pub struct Language {
-    /// The name of the language in itself.
+    /// The language's own name, such as `العربية`.
     pub name: String,
     direction: Direction,
 }

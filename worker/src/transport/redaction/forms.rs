@@ -229,7 +229,7 @@ impl Encoding {
     /// Decodes the characters of the encoding in a text, after the first of them.
     fn decode(&self, text: &str, skipped: usize) -> Bytes {
         let mut decoded = Bytes::default();
-        // The bits that are no whole byte yet, their number, and where their first character begins.
+        // The bits that do not yet form a whole byte, their number, and the start of their first character.
         let (mut bits, mut count, mut start) = (0_u32, 0, 0);
         let marked = (self.bits == 4).then(|| without_marks(text));
         let text = marked.as_deref().unwrap_or(text);

@@ -21,8 +21,8 @@ const SECRET_PART: usize = 4;
 /// A part of a name is redacted from this length, in characters.
 const NAME_PART: usize = 6;
 
-/// Hides a code: its digits in any script, escaped or not, with any characters but letters between them. Also hides every other
-/// run of as many digits, separated by spaces and dashes or not.
+/// Hides a code: its digits in any script, escaped, encoded or plain, with any characters except letters between them. Also hides
+/// every run of at least as many digits, in which spaces and dashes do not count.
 pub(crate) fn hide_code(text: &str, code: &str) -> String {
     let text = beginning(text);
     let digits: Vec<_> = code.chars().filter_map(decimal::value).collect();
@@ -74,8 +74,8 @@ fn digit_spans(view: &View, digits: &[u32]) -> Vec<Range<usize>> {
     .collect()
 }
 
-/// Hides secrets and parts of them in any letter case, with or without characters between theirs, escaped (`%40`) or encoded
-/// (base64), and the same of `names` (the local part of an address, a login). Also hides every word that contains an `@` or a whole
+/// Hides secrets, `names` (the local part of an address, a login) and parts of both. Finds them in any letter case, with or without
+/// separators, escaped (`%40`) or encoded (base64, base32, hexadecimal). Also hides every word that contains an `@` or a whole
 /// name. Replaces control and invisible characters by spaces.
 pub(crate) fn redact(text: &str, secrets: &[String], names: &[&str]) -> String {
     let text = beginning(text);

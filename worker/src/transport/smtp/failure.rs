@@ -100,7 +100,7 @@ pub(super) struct SmtpFailure {
     reply: Reply,
     /// Whether the server will never accept a mail for this recipient.
     pub(super) is_final: bool,
-    /// Whether the words give another reason than the code, which is that of a missing or disabled mailbox. Servers also refuse
+    /// Whether the text gives a reason other than its enhanced status code, which is one that can fail a mail. Servers also refuse
     /// relaying by 5.1.1 or 5.1.2, and a busy mailbox by 5.2.1.
     names_other_reason: bool,
     /// The stage and the kind of the failure, in Latchkey's words. Redacted, they would reveal a short password.
@@ -152,7 +152,7 @@ impl SmtpFailure {
         self
     }
 
-    /// Adds what is known of the replies. If the server has begun one when the connection ends or the time is over, it may refuse the
+    /// Takes the state of the replies into account. A reply that was incomplete when the connection ended or timed out may refuse the
     /// recipient.
     pub(super) fn after(mut self, replies: &ReplyState) -> Self {
         let is_open = self.reply == Reply::Disconnected && replies.has_begun();

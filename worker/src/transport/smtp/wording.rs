@@ -1,9 +1,9 @@
 //! Detects from the text of a refusal at `RCPT TO` whether the recipient's mailbox does not exist, and whether the text gives
 //! another reason than its enhanced status code.
 //!
-//! A refused recipient loses its mail, while a deferred mail is tried again, so
-//! any doubt defers the mail: only English phrases for a missing mailbox fail it, and beside them only words that give no other
-//! reason. The recipient's address is ignored. Another address, a host name or a quotation defers the mail.
+//! A failed mail is lost, while a deferred mail is retried, so any doubt defers the mail. With an enhanced status code, words for
+//! another reason or an IP address defer it. Without one, only an English phrase for a missing mailbox fails it. The rest of such a
+//! reply may contain only the recipient's address and neutral words: another address, a host name or a quotation defers the mail.
 
 use std::net::IpAddr;
 
@@ -71,8 +71,8 @@ const FILLERS: [&str; 3] = [
     "you are trying to reach",
 ];
 
-/// Words that may stand beside the phrase, as they say nothing about a client, a sender, a policy or a temporary state. The words for a
-/// recipient may, too.
+/// Neutral words, which a reply may contain besides the phrase. They say nothing about a client, a sender, a policy or a temporary
+/// state. The words for a recipient are neutral, too.
 const NEUTRAL: [&str; 37] = [
     "a",
     "an",
@@ -157,7 +157,7 @@ const OTHER_REASONS: [&str; 37] = [
 /// Beginnings of words for a disabled mailbox.
 const DISABLED: [&str; 4] = ["deactivated", "disabled", "inactive", "closed"];
 
-/// Names of tables in replies of Postfix, which stand behind the phrase.
+/// Names of tables in Postfix replies. They contain `relay`, but give no other reason.
 const TABLES: [&str; 2] = ["relay recipient table", "relay recipient map"];
 
 /// Returns whether a reply's text says that the mailbox of a recipient does not exist, and nothing else. `recipient` is the address
@@ -175,7 +175,7 @@ pub(super) fn names_missing_mailbox(text: &str, recipient: &str) -> bool {
         .is_some_and(|rest| rest.split_whitespace().all(is_neutral))
 }
 
-/// Returns whether a reply's text gives another reason than the recipient, or names an IP address, which is that of a client.
+/// Returns whether a reply's text gives a reason other than the recipient, or contains an IP address, which is usually the client's.
 /// `recipient` is the address in the form of the envelope.
 pub(super) fn names_other_reason(text: &str, recipient: &str) -> bool {
     let text = text.to_lowercase();

@@ -68,7 +68,7 @@ texts! {
     too_many_attempts: "Too many attempts. Try again in {n} seconds." | "محاولات كثيرة جدًا. حاول مرة أخرى بعد {n} ثانية.";
     forgot_password: "Forgot password?" | "نسيت كلمة المرور؟";
     reset_password: "Reset your password" | "إعادة تعيين كلمة المرور";
-    forgot_intro: "Enter your email address. If it has an account, you get a code by mail." | "أدخل بريدك الإلكتروني. إن كان له حساب فستصلك رسالة فيها رمز.";
+    forgot_intro: "Enter your email address. If it has an account, you will get a code by mail." | "أدخل بريدك الإلكتروني. إن كان له حساب فستصلك رسالة فيها رمز.";
     send_code: "Send code" | "إرسال الرمز";
     reset_intro: "If the email address has an account, a code is on its way. Enter it with a new password." | "إن كان للبريد الإلكتروني حساب فالرمز في طريقه. أدخله مع كلمة مرور جديدة.";
     one_time_code: "Code" | "الرمز";
@@ -223,7 +223,7 @@ texts! {
     retry_failed: "Send all failed mails again" | "إعادة إرسال كل الرسائل الفاشلة";
     confirm_retry_failed: "Send the failed mails of this list again? Mails with an expired code are left out." | "هل تريد إعادة إرسال الرسائل الفاشلة في هذه القائمة؟ تُستثنى الرسائل ذات الرموز المنتهية.";
     retry_count: "Mails to send" | "عدد الرسائل";
-    retry_limit: "One action sends 500 mails, the newest first. Repeat it for the others." | "يرسل الإجراء الواحد 500 رسالة، الأحدث أولًا. كرّره لإرسال الباقي.";
+    retry_limit: "One action sends at most 500 mails, the newest first. Repeat it for the rest." | "يرسل الإجراء الواحد 500 رسالة، الأحدث أولًا. كرّره لإرسال الباقي.";
     cancel_mail: "Cancel mail" | "إلغاء الرسالة";
     text: "Text" | "النص";
     lockouts_intro: "Accounts, mailboxes and networks that are locked out after too many attempts. Unlock one to allow new attempts now." | "حسابات وصناديق بريد وشبكات محظورة مؤقتًا بعد محاولات كثيرة. ارفع الحظر للسماح بمحاولات جديدة الآن.";
@@ -281,7 +281,7 @@ texts! {
     flash_session_ended: "Session ended." | "انتهت الجلسة.";
     flash_unlocked: "Unlocked." | "رُفع الحظر.";
     flash_mail_queued: "The mail is queued again." | "أُعيدت الرسالة إلى قائمة الانتظار.";
-    flash_mails_queued: "The mails are queued again." | "أُعيدت الرسائل إلى قائمة الانتظار.";
+    flash_mails_queued: "The mails have been queued again." | "أُعيدت الرسائل إلى قائمة الانتظار.";
     flash_mail_cancelled: "The mail is cancelled." | "أُلغيت الرسالة.";
     flash_password_changed: "Your password has been changed." | "تم تغيير كلمة مرورك.";
     flash_password_reset: "Your password has been changed. Sign in to continue." | "تم تغيير كلمة مرورك. سجّل الدخول للمتابعة.";

@@ -133,8 +133,8 @@ pub async fn reset_password(
     respond(&view, error, &ResetPage::new(app, &view, &reset, form))
 }
 
-/// Returns the token of the cookie and its reset, unless that has expired. An ended reset counts as any other, since only resets of
-/// accounts end.
+/// Returns the token of the cookie and its reset, unless that has expired. Also returns an ended reset, since refusing it would
+/// reveal that the email has an account.
 async fn find(app: &App, request: &Request) -> Result<Option<(ResetToken, Reset)>, ApiError> {
     let token = cookies::read(app, request, RESET);
     let Some(token) = token.and_then(|token| token.parse::<ResetToken>().ok()) else {

@@ -137,7 +137,7 @@ async fn accepted_code_is_kept_while_password_is_corrected() {
 
 /// O3: the pages count wrong codes and expire like the API.
 #[tokio::test]
-async fn reset_page_refuses_code_after_five_attempts_or_expiry() {
+async fn reset_page_limits_attempts_and_expires() {
     let app = TestApp::new().await;
     app.create_superuser("root@example.com").await;
     let visitor = Dashboard::open(&app).await;

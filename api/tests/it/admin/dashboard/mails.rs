@@ -137,7 +137,7 @@ async fn failed_mails_of_filter_are_retried_after_confirmation() {
     assert_contains(&page.html, "Mails to send: <strong>2</strong>");
     let filter = [("to", "ada@example.com"), ("confirmed", "yes")];
     let flash = root.submit("/admin/mails/retry/", &filter).await;
-    assert_eq!(flash, "The mails are queued again.");
+    assert_eq!(flash, "The mails have been queued again.");
     let failed = async || {
         let filter = Some(MailState::Failed);
         mail::list(&app.database.db, filter, 10)

@@ -59,7 +59,7 @@ async fn created_account_with_password_is_active() {
 
 /// The form validates like a registration, names each invalid field, and keeps the input except for passwords.
 #[tokio::test]
-async fn new_user_form_names_invalid_fields_and_keeps_input() {
+async fn new_user_form_error_keeps_input() {
     let app = TestApp::new().await;
     let root = Dashboard::superuser(&app).await;
     let invalid = [
@@ -164,7 +164,7 @@ async fn invitation_is_sent_again_until_activation() {
     assert_eq!(app.mails_to("ada@example.com").await.len(), 1);
 }
 
-/// T5: a staff member cannot flood mailboxes, neither one nor many.
+/// T5: a staff member cannot flood one or many mailboxes.
 #[tokio::test]
 async fn invitations_are_limited_by_staff_member_and_mailbox() {
     let settings = [

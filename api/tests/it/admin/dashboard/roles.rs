@@ -29,7 +29,7 @@ async fn create_role(
     role.expect("the new role").id
 }
 
-/// A4: a staff member has the own permissions and those of all roles. Each change of either counts for the next request.
+/// A4: staff have their own permissions and those of their roles. A change of either applies to the next request.
 #[tokio::test]
 async fn role_permissions_apply_until_changed_or_removed() {
     let app = TestApp::new().await;
@@ -74,7 +74,7 @@ async fn role_permissions_apply_until_changed_or_removed() {
     let fields = [("version", "0"), ("name", "Export"), ("view_users", "on")];
     assert_eq!(root.submit(&path, &fields).await, "Saved.");
     assert_eq!(status().await, [200, 200, 403]);
-    // A change of the assignment, and the end of the own permissions.
+    // The assignment changes, and the staff member's own permissions end.
     let page = edit(&root, &app, "staff@example.com", &[(export_field, "on")]).await;
     assert_eq!(page.status, 303, "{page:?}");
     assert_eq!(status().await, [403, 403, 403]);
