@@ -8,6 +8,7 @@ use unicode_normalization::UnicodeNormalization as _;
 pub mod breached;
 mod common;
 mod dates;
+pub mod django;
 mod form_field;
 pub mod hash_threads;
 pub mod hasher;

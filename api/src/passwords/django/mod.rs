@@ -1,0 +1,89 @@
+//! Password hashes of Django accounts, which `latchkey-api import` brings in.
+//!
+//! The original let every user write any text into its password column, so a stored hash is hostile input. [`DjangoHash::parse`]
+//! accepts exactly the texts that Django writes, and refuses the costly ones before anything is computed. A successful login
+//! replaces the hash by one of argon2id (see [`PasswordHasher`](super::hasher::PasswordHasher)).
+//!
+//! A PHC string of argon2 (`$argon2id$…`) from another system is the Django form once `argon2` is put in front of it.
+
+use argon2::{Algorithm, Params, Version};
+
+mod parse;
+mod strip;
+
+pub use strip::python_strip;
+
+/// Maximum length of a hash, in bytes. Django's column has 128 characters.
+pub const MAX_LENGTH: usize = 512;
+
+/// Maximum length of a salt, in bytes.
+pub const MAX_SALT_LENGTH: usize = 128;
+
+/// Maximum number of PBKDF2 rounds: twice those of Django 5.2, and under half a second of CPU time.
+pub const MAX_PBKDF2_ROUNDS: u32 = 2_000_000;
+
+/// Maximum memory of argon2, in KiB.
+pub const MAX_ARGON2_MEMORY_KIB: u32 = 256 * 1_024;
+
+/// Maximum number of argon2 passes.
+pub const MAX_ARGON2_PASSES: u32 = 10;
+
+/// Maximum number of argon2 lanes.
+pub const MAX_ARGON2_LANES: u32 = 16;
+
+/// Maximum product of argon2's memory in KiB and its passes: five times Django's, and about a second of CPU time.
+pub const MAX_ARGON2_WORK: u64 = 1_024 * 1_024;
+
+/// Maximum product of scrypt's cost (N) and its block size (r): 32 MiB.
+pub const MAX_SCRYPT_BLOCKS: u64 = 1 << 18;
+
+/// Maximum parallelism (p) of scrypt.
+pub const MAX_SCRYPT_PARALLELISM: u32 = 16;
+
+/// Maximum product of scrypt's N, r and p: 1.6 times Django's, and about a second of CPU time.
+pub const MAX_SCRYPT_WORK: u64 = 1 << 20;
+
+/// Maximum cost of bcrypt, the binary logarithm of its rounds.
+pub const MAX_BCRYPT_COST: u32 = 14;
+
+/// A password hash that Django wrote, with a bounded cost.
+#[expect(dead_code, reason = "read by the verification")]
+pub struct DjangoHash {
+    scheme: Scheme,
+    salt: Vec<u8>,
+    digest: Vec<u8>,
+}
+
+/// The function of a hash, with its cost.
+#[derive(Clone, Debug)]
+#[expect(dead_code, reason = "read by the verification")]
+enum Scheme {
+    /// `pbkdf2_sha256`
+    Pbkdf2Sha256 { rounds: u32 },
+    /// `pbkdf2_sha1`
+    Pbkdf2Sha1 { rounds: u32 },
+    /// `scrypt`, with N = 2^`log_n`
+    Scrypt { log_n: u8, r: u32, p: u32 },
+    /// `argon2`
+    Argon2 {
+        algorithm: Algorithm,
+        version: Version,
+        params: Params,
+    },
+    /// `bcrypt`, or `bcrypt_sha256` if `prehashed`
+    Bcrypt { cost: u32, prehashed: bool },
+}
+
+/// Why a text is not accepted as a hash.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DjangoHashError {
+    /// No password matches the text: clear text, a torn hash, an unknown function such as MD5, an account without a password.
+    #[error("no password hash of a supported kind")]
+    Unusable,
+    /// The hash costs more CPU time or memory than a login may.
+    #[error("the password hash is too costly to verify")]
+    TooCostly,
+}
+
+#[cfg(test)]
+mod tests;
