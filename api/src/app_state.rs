@@ -183,6 +183,12 @@ impl App {
         health::report(self, error, message);
     }
 
+    /// Returns the clock of the installation.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
     /// Returns the current time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    clock::Clock,
     database::{Database, Outage},
     dependency::{Diagnosis, Refusal},
     models,
@@ -32,6 +33,10 @@ const DATABASE_TIMEOUT: Duration = Duration::from_millis(2400);
 
 /// The result for a dependency that works.
 pub const OK: &str = "ok";
+
+/// The result for Redis if it works, but its clock differs by more than [`MAX_OFFSET`](crate::clock::MAX_OFFSET), so that the program
+/// does not follow it. [`Clock`] logs it.
+pub const WRONG_CLOCK: &str = "wrong clock";
 
 /// The result for a dependency whose state is stored in the database, while the database fails.
 pub const UNKNOWN: &str = "unknown";
@@ -207,6 +212,16 @@ pub async fn check_redis(
     }
 }
 
+/// Adds the state of the clock to the result of [`check_redis`].
+#[must_use]
+pub fn with_clock(word: &'static str, clock: &Clock) -> &'static str {
+    if word == OK && clock.rejects_redis() {
+        WRONG_CLOCK
+    } else {
+        word
+    }
+}
+
 /// Attempts a check again after a broken connection, such as the first call after a restart of Redis finds. The second attempt
 /// uses a new connection and gets the error of Redis itself.
 async fn check_redis_twice<F>(attempt: impl Fn() -> F) -> Result<(), Refusal>
@@ -240,6 +255,8 @@ fn health_word(outage: Outage) -> &'static str {
         Outage::SchemaIncomplete => "schema incomplete",
         Outage::InputOutput => "I/O error",
         Outage::Damaged => "damaged",
+        Outage::SequenceExhausted => "sequence exhausted",
+        Outage::RefusedByTrigger => "refused by a trigger",
         Outage::Cancelled => "cancelled",
         Outage::Locked => "locked",
         Outage::Moved => "moved",

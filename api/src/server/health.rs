@@ -8,7 +8,7 @@ use std::{
 use latchkey_shared::{
     config::Connections,
     dependency::{Diagnosis, Refusal},
-    health::{self, Check, Checks, OK},
+    health::{self, Check, Checks, OK, WRONG_CLOCK},
     models::mail::delivery_health::{self, DeliveryHealth},
 };
 use poem::web::Data;
@@ -118,7 +118,7 @@ impl HealthChecks {
         );
         DependencyStates {
             database,
-            redis,
+            redis: health::with_clock(redis, app.clock()),
             media,
             smtp,
         }
@@ -205,9 +205,9 @@ async fn check_smtp(app: &App) -> Option<Result<(), Refusal>> {
 }
 
 impl DependencyStates {
-    /// Returns whether the dependencies work that requests use. SMTP is not one of them.
+    /// Returns whether the dependencies work that requests use. SMTP is not one of them, nor is the clock of Redis.
     fn serve_requests(self) -> bool {
-        [self.database, self.redis, self.media] == [OK; 3]
+        [self.database, self.media] == [OK; 2] && [OK, WRONG_CLOCK].contains(&self.redis)
     }
 
     /// Returns `ok`, `degraded` or `unavailable`.

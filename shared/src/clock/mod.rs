@@ -5,14 +5,14 @@
 
 use std::sync::{
     Arc,
-    atomic::{AtomicI64, Ordering},
+    atomic::{AtomicBool, AtomicI64, Ordering},
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
 
 mod offset;
 
-pub use crate::clock::offset::Measurement;
+pub use crate::clock::offset::{MAX_OFFSET, Measurement};
 
 /// The largest step back, in microseconds, that is hidden by a clock that stands still. A larger one, as of a machine clock that
 /// was wrong by hours, takes effect.
@@ -36,6 +36,8 @@ struct System {
     skew: i64,
     /// The offset to the time of Redis.
     offset: AtomicI64,
+    /// Whether the time of Redis differs too much to be used.
+    rejects_redis: AtomicBool,
     /// The latest returned time.
     latest: AtomicI64,
 }
@@ -81,6 +83,15 @@ impl Clock {
                 TimeDelta::microseconds(system.offset.load(Ordering::Relaxed))
             }
             Source::Fixed(_) => TimeDelta::zero(),
+        }
+    }
+
+    /// Returns whether the time of Redis differs by more than [`MAX_OFFSET`] from that of the machine, so that it is not used.
+    #[must_use]
+    pub fn rejects_redis(&self) -> bool {
+        match &self.0 {
+            Source::System(system) => system.rejects_redis.load(Ordering::Relaxed),
+            Source::Fixed(_) => false,
         }
     }
 

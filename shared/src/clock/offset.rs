@@ -24,8 +24,12 @@ const RETRY_PERIOD: Duration = Duration::from_secs(1);
 const SAMPLES: usize = 5;
 /// The longest useful round trip. A measurement with longer ones only is discarded.
 const MAX_ROUND_TRIP: Duration = Duration::from_millis(200);
-/// The offset above which the first measurement logs a warning: the machine should use NTP.
+/// The offset above which a measurement logs a warning: the machine should use NTP.
 const NOTABLE: TimeDelta = TimeDelta::seconds(1);
+
+/// The largest offset that corrects the clock. A larger one comes from a wrong clock, of either machine. Following a wrong Redis would
+/// make expired codes, tokens and sessions valid again, or end valid ones.
+pub const MAX_OFFSET: TimeDelta = TimeDelta::minutes(10);
 
 /// The result of a measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,8 +41,8 @@ pub struct Measurement {
 }
 
 impl Clock {
-    /// Corrects the clock by the time of Redis, now and every 30 seconds. While Redis does not respond, the last offset stays. Has no
-    /// effect on a fixed clock.
+    /// Corrects the clock by the time of Redis, now and every 30 seconds. While Redis does not respond, or differs by more than
+    /// [`MAX_OFFSET`], the last offset stays. Has no effect on a fixed clock.
     pub async fn follow(&self, redis: &Client) {
         let mut is_measured = self.synchronize(redis).await;
         let (clock, redis) = (self.clone(), redis.clone());
@@ -77,13 +81,58 @@ impl Clock {
 }
 
 fn apply(system: &System, measured: Measurement) {
-    let offset = measured.offset.num_microseconds().unwrap_or(0);
-    let before = system.offset.swap(offset, Ordering::Relaxed);
-    if (measured.offset - TimeDelta::microseconds(before)).abs() > NOTABLE {
-        tracing::warn!(
-            clock.offset_ms = measured.offset.num_milliseconds(),
+    let Measurement { offset, .. } = measured;
+    let is_rejected = offset.abs() > MAX_OFFSET;
+    let was_rejected = system.rejects_redis.swap(is_rejected, Ordering::Relaxed);
+    let offset_ms = offset.num_milliseconds();
+    if is_rejected {
+        if !was_rejected {
+            tracing::error!(
+                clock.offset_ms = offset_ms,
+                "The clock of Redis differs from the machine's by more than 10 minutes. This program does not follow it and keeps \
+                 its last correction. Synchronize both machines by NTP"
+            );
+        }
+        return;
+    }
+    let micros = offset.num_microseconds().unwrap_or(0);
+    let before = TimeDelta::microseconds(system.offset.swap(micros, Ordering::Relaxed));
+    match notice(before, offset) {
+        Some(Notice::Differs) => tracing::warn!(
+            clock.offset_ms = offset_ms,
             "The machine's clock differs from that of Redis, which this program uses. Synchronize both machines by NTP"
-        );
+        ),
+        Some(Notice::Agrees) => {
+            tracing::info!(
+                clock.offset_ms = offset_ms,
+                "The machine's clock agrees with that of Redis again"
+            );
+        }
+        None if was_rejected => {
+            tracing::info!(
+                clock.offset_ms = offset_ms,
+                "The clock of Redis is followed again"
+            );
+        }
+        None => {}
+    }
+}
+
+/// What the log says about a changed offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Notice {
+    Differs,
+    Agrees,
+}
+
+/// Returns what to log about a change of the offset. `None` for small changes.
+fn notice(before: TimeDelta, after: TimeDelta) -> Option<Notice> {
+    if (after - before).abs() <= NOTABLE {
+        None
+    } else if after.abs() > NOTABLE {
+        Some(Notice::Differs)
+    } else {
+        Some(Notice::Agrees)
     }
 }
 
@@ -101,8 +150,9 @@ async fn sample(system: &System, redis: &Client) -> Result<Measurement, Error> {
     let (seconds, micros): (i64, i64) = redis.custom(command, Vec::<String>::new()).await?;
     let round_trip = asked.elapsed();
     let midpoint = before + i64::try_from(round_trip.as_micros() / 2).unwrap_or(i64::MAX / 2);
+    let redis = seconds.saturating_mul(1_000_000).saturating_add(micros);
     Ok(Measurement {
-        offset: TimeDelta::microseconds(seconds * 1_000_000 + micros - midpoint),
+        offset: TimeDelta::microseconds(redis.saturating_sub(midpoint)),
         round_trip,
     })
 }
@@ -135,6 +185,54 @@ mod tests {
         let best = best(&samples(&[(90, 180), (6_000, 2), (-40, 90)]));
 
         assert_eq!(best.unwrap().offset, TimeDelta::seconds(6));
+    }
+
+    #[test]
+    fn offset_change_warns_only_if_clocks_differ() {
+        for (before, after, expected) in [
+            (0, 0, None),
+            (0, 900, None),
+            (0, 5_000, Some(Notice::Differs)),
+            (5_000, 5_500, None),
+            (5_000, -5_000, Some(Notice::Differs)),
+            (5_000, 0, Some(Notice::Agrees)),
+            (-5_000, 800, Some(Notice::Agrees)),
+        ] {
+            let (before, after) = (
+                TimeDelta::milliseconds(before),
+                TimeDelta::milliseconds(after),
+            );
+            assert_eq!(notice(before, after), expected, "{before} {after}");
+        }
+    }
+
+    #[test]
+    fn offset_over_ten_minutes_keeps_the_last_one() {
+        let system = System::default();
+        for (seconds, applied, rejected) in [
+            (600, 600, false),
+            (601, 600, true),
+            (-601, 600, true),
+            (-600, -600, false),
+            (1_800_000_000, -600, true),
+            (i64::MAX / 1_000_000, -600, true),
+            (0, 0, false),
+        ] {
+            apply(
+                &system,
+                Measurement {
+                    offset: TimeDelta::seconds(seconds),
+                    round_trip: Duration::ZERO,
+                },
+            );
+            let offset = system.offset.load(Ordering::Relaxed);
+            assert_eq!(offset, applied * 1_000_000, "{seconds}");
+            assert_eq!(
+                system.rejects_redis.load(Ordering::Relaxed),
+                rejected,
+                "{seconds}"
+            );
+        }
     }
 
     #[test]

@@ -28,6 +28,10 @@ pub enum Outage {
     InputOutput,
     /// A file is damaged.
     Damaged,
+    /// A sequence has no further number, such as for the id of a new account.
+    SequenceExhausted,
+    /// A trigger or function of the operator refuses the statement.
+    RefusedByTrigger,
     /// The statement was cancelled, by a timeout of the server or an administrator.
     Cancelled,
     /// Another transaction has a lock, or two transactions deadlocked.
@@ -48,6 +52,7 @@ impl Outage {
                 Some(Self::of_sqlx(error).unwrap_or(Self::Unreachable))
             }
             DbErr::Conn(RuntimeErr::Internal(text)) if text == FILE_LOCKED => Some(Self::Locked),
+            DbErr::Conn(RuntimeErr::Internal(text)) if text == FILE_EMPTY => Some(Self::Damaged),
             DbErr::Conn(RuntimeErr::Internal(text)) if text == FILE_MOVED => Some(Self::Moved),
             DbErr::Conn(RuntimeErr::Internal(text)) if text == LOG_LOST => Some(Self::LogLost),
             DbErr::ConnectionAcquire(_) | DbErr::Conn(_) => Some(Self::Unreachable),
@@ -106,6 +111,7 @@ impl Outage {
     /// Classifies PostgreSQL's error codes (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
     fn of_postgres(code: &str) -> Option<Self> {
         match code {
+            "2200H" => Some(Self::SequenceExhausted),
             "25006" => Some(Self::ReadOnly),
             // A transaction timeout ended the connection.
             "25P03" | "25P04" | "57014" => Some(Self::Cancelled),
@@ -116,6 +122,8 @@ impl Outage {
             "3D000" | "42501" => Some(Self::Refused),
             // The schema, a column, another object, a function, a table.
             "3F000" | "42703" | "42704" | "42883" | "42P01" => Some(Self::SchemaIncomplete),
+            // `RAISE EXCEPTION` without a code. The triggers of the schema itself refuse only statements that the programs do not send.
+            "P0001" => Some(Self::RefusedByTrigger),
             "XX001" | "XX002" => Some(Self::Damaged),
             _ => match &code[..code.len().min(2)] {
                 "08" => Some(Self::Unreachable),
@@ -158,6 +166,13 @@ impl Outage {
                  ulimit -f)."
             }
             Self::Damaged => "Restore the database from a backup.",
+            Self::SequenceExhausted => {
+                "Raise the limit of the sequence (ALTER SEQUENCE … NO MAXVALUE), or set it to the largest id of its table (setval)."
+            }
+            Self::RefusedByTrigger => {
+                "Find the trigger or function that raises this exception, and correct or remove it. Latchkey has one such trigger, which \
+                 keeps audit_events append-only."
+            }
             Self::Cancelled => {
                 "Check statement_timeout and the load of the database; a timeout or an administrator cancelled the statement."
             }
@@ -202,6 +217,14 @@ const SQLITE_MISSING: &[&str] = &[
 
 /// The text of an error for a SQLite file that another program has locked for longer than the timeout.
 const FILE_LOCKED: &str = "database is locked";
+
+/// The text of an error for a SQLite file that has no content any more.
+const FILE_EMPTY: &str = "another program truncated the SQLite file to 0 bytes";
+
+/// Creates the error for a SQLite file that has no content any more.
+pub(super) fn file_empty() -> DbErr {
+    DbErr::Conn(RuntimeErr::Internal(FILE_EMPTY.to_owned()))
+}
 
 /// The text of an error for a SQLite file that is no longer at its path.
 const FILE_MOVED: &str = "the SQLite file was moved, deleted or replaced";
@@ -251,6 +274,7 @@ mod tests {
         for (code, outage) in [
             ("08006", Some(Outage::Unreachable)),
             ("22001", None),
+            ("2200H", Some(Outage::SequenceExhausted)),
             ("23505", None),
             ("25006", Some(Outage::ReadOnly)),
             ("25P02", None),
@@ -270,6 +294,8 @@ mod tests {
             ("57P01", Some(Outage::Restarting)),
             ("57P03", Some(Outage::Restarting)),
             ("58030", Some(Outage::InputOutput)),
+            ("P0001", Some(Outage::RefusedByTrigger)),
+            ("P0002", None),
             ("XX001", Some(Outage::Damaged)),
             ("", None),
         ] {

@@ -24,8 +24,8 @@ mod tests;
 mod transaction;
 mod write_check;
 
-use crate::database::error::file_locked;
 pub use crate::database::error::{Outage, describe};
+use crate::database::error::{file_empty, file_locked};
 use crate::database::permits::{CONNECT_TIMEOUT, ConnectionPermits};
 pub(crate) use crate::database::row_reader::RowReader;
 use crate::database::sqlite_files::SqliteFiles;
@@ -111,6 +111,9 @@ pub async fn connect(url: &str) -> Result<Database, DatabaseError> {
     if let Some(path) = sqlite::path_in(url) {
         if !sqlite::is_in_memory(url) && !Path::new(path).exists() {
             return Err(DatabaseError::MissingFile(path.to_owned()));
+        }
+        if sqlite_files::is_truncated(Path::new(path)) {
+            return Err(DatabaseError::of_file(path, file_empty()));
         }
         let connected = sqlite::connect(url, path).await;
         return connected.map_err(|error| DatabaseError::of_file(path, error));
@@ -273,9 +276,12 @@ impl Database {
             let Some(writer) = &self.writer else {
                 return postgres_timeouts::with_timeout(call()).await;
             };
+            let files = writer.files.as_ref();
+            // Before the call, which may open a connection.
+            files.map_or(Ok(()), SqliteFiles::check_content)?;
             let result = call().await;
             // Afterwards, as the files may have been replaced during the call. This is also the reason of the call's own error.
-            writer.files.as_ref().map_or(Ok(()), SqliteFiles::check)?;
+            files.map_or(Ok(()), SqliteFiles::check)?;
             result
         };
         let called = self.permits.call(&self.pool, call).await;

@@ -1,4 +1,4 @@
-//! Detects that the files of an open SQLite database were moved, deleted or replaced.
+//! Detects that the files of an open SQLite database were moved, deleted or replaced, or that the database file was truncated.
 //!
 //! SQLite continues to use the files that it has opened. Other programs and the next start open the files at their paths, and so
 //! lack what is written into others.
@@ -13,7 +13,7 @@ use std::{
 
 use sea_orm::DbErr;
 
-use crate::database::error::{file_moved, log_lost};
+use crate::database::error::{file_empty, file_moved, log_lost};
 
 /// The files of an open database. Clones share them.
 #[derive(Clone, Debug)]
@@ -70,11 +70,7 @@ impl SqliteFiles {
 
     /// Identifies the log and its index. Call it right after a connection has opened them.
     pub(super) fn identify_log(&self) {
-        let open = |suffix: &str| {
-            let mut path: OsString = self.0.resolved.clone().into();
-            path.push(suffix);
-            OpenFile::new(path.into())
-        };
+        let open = |suffix: &str| OpenFile::new(beside(&self.0.resolved, suffix));
         let log = open("-wal").zip(open("-shm"));
         let mut known = self.0.log.write().unwrap_or_else(PoisonError::into_inner);
         *known = log.map(|(log, index)| [log, index]);
@@ -86,15 +82,42 @@ impl SqliteFiles {
         log.as_ref().is_some_and(|[log, _]| log.is_in_place())
     }
 
-    /// Checks that all files are those that were opened.
+    /// Checks that the database file was not truncated to 0 bytes. SQLite itself reports a lock, as a new connection cannot begin a
+    /// new log while others use the old one.
+    pub(super) fn check_content(&self) -> Result<(), DbErr> {
+        match size(&self.0.database.path) {
+            Some(0) => Err(file_empty()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that all files are those that were opened, and that the database file has content.
     pub(super) fn check(&self) -> Result<(), DbErr> {
         if !self.0.database.is_in_place() {
             return Err(file_moved());
         }
+        self.check_content()?;
         let log = self.0.log.read().unwrap_or_else(PoisonError::into_inner);
         match &*log {
             Some(files) if files.iter().all(OpenFile::is_in_place) => Ok(()),
             _ => Err(log_lost()),
         }
     }
+}
+
+/// Returns whether a database file is empty although its write-ahead log is not: another program truncated it. SQLite deletes such a
+/// log, and with it perhaps the only copy of the data, when it opens the file.
+pub(super) fn is_truncated(path: &Path) -> bool {
+    let log = fs::canonicalize(path).map(|resolved| beside(&resolved, "-wal"));
+    size(path) == Some(0) && log.is_ok_and(|log| size(&log).is_some_and(|bytes| bytes > 0))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path: OsString = path.into();
+    path.push(suffix);
+    path.into()
+}
+
+fn size(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|it| it.len())
 }

@@ -7,7 +7,7 @@ use latchkey_shared::{
     clock::Clock,
     config::Connections,
     dependency::{Diagnosis, Refusal},
-    health::{Check, OK},
+    health::{self, Check, OK},
     models::mail::{
         self, MailKind,
         delivery_health::{self, DeliveryHealth, FailureCause},
@@ -144,7 +144,7 @@ impl MetricsEndpoint {
         );
         DependencyStates {
             database,
-            redis,
+            redis: health::with_clock(redis, &self.clock),
             smtp,
         }
     }

@@ -30,6 +30,21 @@ async fn repeated_refresh_at_skewed_api_returns_same_successor() {
     assert_eq!(repeated.text("/refresh"), refreshed.text("/refresh"));
 }
 
+/// S3: a Redis that is wrong by hours would make expired tokens valid again.
+#[tokio::test]
+async fn redis_clock_ten_minutes_off_is_not_followed() {
+    let app = TestApp::new().await;
+    for (seconds, status, redis) in [(599, "ok", "ok"), (660, "degraded", "wrong clock")] {
+        let base = app.api_with_skew(TimeDelta::seconds(seconds)).await;
+
+        let ready = app.send(app.http.get(format!("{base}/health/ready"))).await;
+
+        assert_eq!(ready.status, 200, "{ready:?}");
+        assert_eq!(ready.text("/status"), status, "{ready:?}");
+        assert_eq!(ready.text("/redis"), redis, "{ready:?}");
+    }
+}
+
 /// O1: users have the whole lifetime of a code, even if the API server's clock is ahead of the worker's.
 #[tokio::test]
 async fn code_at_fast_api_keeps_its_lifetime() {

@@ -130,8 +130,8 @@ async fn postgres_transient_errors_return_503_with_retry_after() {
     let app = TestApp::on_postgres().await;
     let ada = app.logged_in_user("ada@example.com").await;
     for code in [
-        "25006", "3F000", "40001", "40P01", "42501", "42703", "42P01", "53100", "53200", "53300",
-        "55P03", "57014", "57P01", "58030",
+        "2200H", "25006", "3F000", "40001", "40P01", "42501", "42703", "42P01", "53100", "53200",
+        "53300", "55P03", "57014", "57P01", "58030", "P0001",
     ] {
         let fail = format!(
             "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS \

@@ -3,3 +3,4 @@
 mod full_disk;
 mod lost_log;
 pub(super) mod test_table;
+mod truncated_file;

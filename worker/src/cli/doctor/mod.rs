@@ -1,7 +1,10 @@
 //! `latchkey-worker doctor`: checks everything that a worker depends on, and prints remedies.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use latchkey_shared::{clock::Clock, config::settings::Environment};
+use latchkey_shared::{
+    clock::{Clock, MAX_OFFSET},
+    config::settings::Environment,
+};
 
 use crate::config::Config;
 
@@ -61,7 +64,14 @@ fn check_clock(
     report: &mut Report,
 ) {
     let skew = Ord::max(before - theirs, theirs - after);
-    if skew > MAX_SKEW {
+    if skew > MAX_OFFSET {
+        report.fail(
+            "clock",
+            format!("differs from the clock of {server} by {} s", skew.num_seconds()),
+            "synchronize both machines by NTP (timedatectl set-ntp true); the programs do not follow a clock of Redis that differs by \
+             more than 10 minutes, and may disagree about what has expired",
+        );
+    } else if skew > MAX_SKEW {
         report.warn(
             "clock",
             format!("differs from the clock of {server} by {} s", skew.num_seconds()),
@@ -82,13 +92,24 @@ mod tests {
     }
 
     #[test]
-    fn clock_skew_over_two_seconds_warns() {
+    fn clock_skew_warns_from_seconds_and_fails_from_minutes() {
         let now = Clock::fixed().now();
-        for (theirs, warned) in [(0, false), (2, false), (-2, false), (3, true), (-3, true)] {
+        let (warning, failure) = (Some(Severity::Warning), Some(Severity::Failure));
+        for (theirs, severity) in [
+            (0, None),
+            (2, None),
+            (-2, None),
+            (3, warning),
+            (-3, warning),
+            (600, warning),
+            (601, failure),
+            (-601, failure),
+        ] {
             let mut report = Report::default();
             let theirs = now + TimeDelta::seconds(theirs);
             check_clock("Redis", theirs, now, now, &mut report);
-            assert_eq!(!problems(&report).is_empty(), warned, "{theirs}");
+            let found = problems(&report).first().map(|(_, severity)| *severity);
+            assert_eq!(found, severity, "{theirs}");
         }
     }
 }
