@@ -3,9 +3,11 @@
 //! A head over a soft limit gets a response with problem details. A head over the hard limits of `connections` never
 //! becomes a request: hyper sends an empty 431 and closes the connection.
 
+use std::net::Ipv6Addr;
+
 use poem::{
     Request,
-    http::{HeaderValue, Uri, Version, header, uri::Authority},
+    http::{HeaderValue, Uri, Version, header},
 };
 
 use crate::http::error::ApiError;
@@ -57,17 +59,32 @@ pub fn check_size(request: &Request) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Returns whether a field value is a host with an optional port, and nothing more.
+/// Returns whether a field value is a host with an optional port, and nothing more (RFC 9110, 7.2). Refuses percent-encoded names
+/// and addresses of future versions, which RFC 3986, 3.2.2 allows, because no server has them.
 fn is_host(value: &HeaderValue) -> bool {
-    let Ok(authority) = Authority::try_from(value.as_bytes()) else {
+    let Ok(text) = value.to_str() else {
         return false;
     };
-    let Some(rest) = authority.as_str().strip_prefix(authority.host()) else {
-        // User information precedes the host.
-        return false;
+    let host_and_port = if let Some(rest) = text.strip_prefix('[') {
+        rest.split_once(']')
+            .filter(|(address, _)| address.parse::<Ipv6Addr>().is_ok())
+    } else {
+        let end = text.find(':').unwrap_or(text.len());
+        Some(text.split_at(end)).filter(|(name, _)| is_name(name))
     };
-    let port = rest.strip_prefix(':').unwrap_or(rest);
-    !authority.host().is_empty() && (port.is_empty() || port.parse::<u16>().is_ok())
+    host_and_port
+        .is_some_and(|(_, rest)| rest.is_empty() || rest.strip_prefix(':').is_some_and(is_port))
+}
+
+/// Returns whether a text is a registered name (`reg-name`) or an IPv4 address.
+fn is_name(text: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=".contains(&byte);
+    !text.is_empty() && text.bytes().all(is_allowed)
+}
+
+/// Returns whether a text consists of the digits of a port, or of none.
+fn is_port(text: &str) -> bool {
+    text.is_empty() || text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<u16>().is_ok()
 }
 
 fn uri_bytes(uri: &Uri) -> usize {
@@ -88,12 +105,28 @@ mod tests {
             ("127.0.0.1:8000", true),
             ("[2001:db8::1]", true),
             ("[2001:db8::1]:8000", true),
+            ("[::ffff:127.0.0.1]", true),
+            ("accounts_1.example.com", true),
             ("", false),
             (":8000", false),
             ("[2001:db8::1", false),
             ("a.example:port", false),
             ("a.example:65536", false),
             ("a.example:1:2", false),
+            ("a.example:+80", false),
+            ("a.example:-80", false),
+            ("user@", false),
+            ("@a.example", false),
+            ("a%2eexample", false),
+            ("[xyz]", false),
+            ("[127.0.0.1]", false),
+            ("[]", false),
+            ("[2001:db8::1]8000", false),
+            ("[2001:db8::1%25eth0]", false),
+            ("2001:db8::1", false),
+            ("a[::1]", false),
+            ("a\"b", false),
+            ("a\tb", false),
             ("user@a.example", false),
             ("a.example/path", false),
             ("a.example, b.example", false),
