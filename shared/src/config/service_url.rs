@@ -4,6 +4,7 @@
 use std::fmt;
 
 use fred::types::config::Config as FredConfig;
+use percent_encoding::percent_decode_str;
 use redis::IntoConnectionInfo as _;
 use sea_orm::sqlx::{postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
 use url::Url;
@@ -13,6 +14,10 @@ use crate::config::settings::Settings;
 /// The expected form of a URL whose user or password contains a reserved character (RFC 3986, 3.2).
 pub const EXPECTED_ENCODED: &str = "a user and a password that are percent-encoded: # is %23, / is %2F, ? is %3F, @ is %40, \
                                     : is %3A and % is %25";
+
+/// The expected form of a URL with a control character after decoding.
+pub const EXPECTED_WITHOUT_CONTROL: &str =
+    "no control character, not even percent-encoded (%00 to %1F, %7F)";
 
 const DATABASE_EXPECTED: &str =
     "sqlite://path/to/file or postgres://user:password@host[:port]/database[?sslmode=…]";
@@ -67,7 +72,9 @@ impl ServiceUrl {
         check: fn(&str) -> Result<(), String>,
     ) -> Self {
         let text = settings.text(key).unwrap_or_else(|| default.to_owned());
-        if let Err(expected) = check(&text) {
+        if has_encoded_control(&text) {
+            settings.fault(key, EXPECTED_WITHOUT_CONTROL);
+        } else if let Err(expected) = check(&text) {
             settings.fault(key, &expected);
         }
         Self(text)
@@ -104,6 +111,13 @@ pub fn is_percent_encoded(text: &str) -> bool {
         && !rest.contains('@')
         && !credentials.contains('@')
         && credentials.split('%').skip(1).all(is_escape)
+}
+
+/// Returns whether a URL decodes to a text with a control character. A NUL ends a login of PostgreSQL and of SMTP early, a line end
+/// can begin another command, and no login has one (RFC 4013, 2.3).
+#[must_use]
+pub fn has_encoded_control(text: &str) -> bool {
+    text.contains('%') && percent_decode_str(text).any(|byte| byte.is_ascii_control())
 }
 
 /// Says what the text should be, and repeats none of it.
@@ -180,6 +194,39 @@ mod tests {
                 unencoded.contains("percent-encoded: # is %23"),
                 "{unencoded}"
             );
+        }
+    }
+
+    /// L1
+    #[test]
+    fn url_with_encoded_control_characters_is_a_fault() {
+        for encoded in ["%00", "%0a", "%0D", "%7f"] {
+            for (key, url) in [
+                (
+                    "DATABASE_URL",
+                    format!("postgres://lk{encoded}:S3cret@127.0.0.1/db"),
+                ),
+                (
+                    "DATABASE_URL",
+                    format!("postgres://lk:S3cret{encoded}@127.0.0.1/db"),
+                ),
+                (
+                    "DATABASE_URL",
+                    format!("postgres://lk@127.0.0.1/db{encoded}"),
+                ),
+                (
+                    "DATABASE_URL",
+                    format!("postgres:///db?password=S3cret{encoded}"),
+                ),
+                ("DATABASE_URL", format!("sqlite://var/S3cret{encoded}.db")),
+                ("REDIS_URL", format!("redis://lk{encoded}:S3cret@127.0.0.1")),
+                ("REDIS_URL", format!("redis://lk:S3cret{encoded}@127.0.0.1")),
+            ] {
+                let faults = faults(key, &url);
+                let expected = format!("{key}: expected no control character");
+                assert!(faults.contains(&expected), "{url}: {faults}");
+                assert!(!faults.contains("S3cret"), "{faults}");
+            }
         }
     }
 

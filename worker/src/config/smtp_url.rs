@@ -3,7 +3,9 @@
 use std::str::FromStr;
 
 use latchkey_shared::config::{
-    service_url::{EXPECTED_ENCODED, is_percent_encoded},
+    service_url::{
+        EXPECTED_ENCODED, EXPECTED_WITHOUT_CONTROL, has_encoded_control, is_percent_encoded,
+    },
     web_url::is_loopback_host,
 };
 use percent_encoding::percent_decode_str;
@@ -46,6 +48,8 @@ pub enum NotAnSmtpUrl {
     Malformed,
     /// The user or the password is not percent-encoded ([`EXPECTED_ENCODED`]).
     NotEncoded,
+    /// The decoded text has a control character.
+    ControlCharacter,
 }
 
 impl NotAnSmtpUrl {
@@ -55,6 +59,7 @@ impl NotAnSmtpUrl {
         match self {
             Self::Malformed => EXPECTED,
             Self::NotEncoded => EXPECTED_ENCODED,
+            Self::ControlCharacter => EXPECTED_WITHOUT_CONTROL,
         }
     }
 }
@@ -75,6 +80,9 @@ impl FromStr for SmtpUrl {
     fn from_str(text: &str) -> Result<Self, NotAnSmtpUrl> {
         if !is_percent_encoded(text) {
             return Err(NotAnSmtpUrl::NotEncoded);
+        }
+        if has_encoded_control(text) {
+            return Err(NotAnSmtpUrl::ControlCharacter);
         }
         let url = Url::parse(text).map_err(|_| NotAnSmtpUrl::Malformed)?;
         let host = url.host_str().filter(|host| !host.is_empty());
@@ -178,6 +186,20 @@ mod tests {
             "smtps://mail.example.com?tls=none",
         ] {
             let refused = Err(NotAnSmtpUrl::Malformed);
+            assert_eq!(text.parse::<SmtpUrl>(), refused, "{text}");
+        }
+    }
+
+    #[test]
+    fn encoded_control_characters_are_rejected() {
+        for text in [
+            "smtp://u%00:p@mail.example.com",
+            "smtp://u:p%00w@mail.example.com",
+            "smtp://u:p%0d%0aQUIT@mail.example.com",
+            "smtps://u%0A:p@mail.example.com",
+            "smtp://mail%0d.example.com",
+        ] {
+            let refused = Err(NotAnSmtpUrl::ControlCharacter);
             assert_eq!(text.parse::<SmtpUrl>(), refused, "{text}");
         }
     }
