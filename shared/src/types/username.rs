@@ -2,6 +2,7 @@
 
 use std::{fmt, str::FromStr};
 
+use phonenumber::country;
 use sea_orm::DeriveValueType;
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory as _};
 
@@ -67,20 +68,25 @@ impl FromStr for Username {
 }
 
 /// Returns whether no script and no emoji needs a character: default-ignorable characters other than joiners, directional marks,
-/// variation selectors, tags (see [`has_stray_tag`]), soft hyphens and those of Hangul, Khmer and Mongolian; and annotations.
+/// variation selectors, tags (see [`has_stray_tag`]), soft hyphens and those of Hangul, Khmer and Mongolian; annotations; and
+/// private and unassigned code points.
 fn is_invisible(c: char) -> bool {
     let is_needed = matches!(
         c,
         '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
             | '\u{200c}'..='\u{200f}' | '\u{fe00}'..='\u{fe0f}' | '\u{e0020}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}'
     );
-    visibility::is_default_ignorable(c) && !is_needed || matches!(c, '\u{fff9}'..='\u{fffb}')
+    // Each font shows another glyph for a private character, or none, as for a code point that is not assigned yet.
+    let is_undefined = matches!(
+        c.general_category(),
+        GeneralCategory::PrivateUse | GeneralCategory::Unassigned
+    );
+    (visibility::is_default_ignorable(c) || is_undefined) && !is_needed
+        || matches!(c, '\u{fff9}'..='\u{fffb}')
 }
 
-/// Returns whether a text has tag characters outside of a flag. Tags are invisible, so they could hide text. The flags are those of
-/// England, Scotland and Wales (the emoji tag sequences of Unicode Technical Standard 51, `emoji-sequences.txt`).
+/// Returns whether a text has tag characters outside of a flag. Tags are invisible, so they could hide text.
 fn has_stray_tag(text: &str) -> bool {
-    const FLAGS: [&str; 4] = ["", "gbeng\x7f", "gbsct\x7f", "gbwls\x7f"];
     /// The distance of a tag character from its ASCII character.
     const TAGS: u32 = 0xe_0000;
     let ascii = |c: char| {
@@ -94,8 +100,24 @@ fn has_stray_tag(text: &str) -> bool {
         || parts.any(|part| {
             let tags: String = part.chars().map_while(ascii).collect();
             let mut rest = part.chars().skip_while(|c| is_tag(*c));
-            !FLAGS.contains(&&*tags) || rest.any(is_tag)
+            !(tags.is_empty() || is_region_flag(&tags)) || rest.any(is_tag)
         })
+}
+
+/// Returns whether the tags of a black flag make it the flag of a region, such as `gbeng` for England or `usca` for California:
+/// a country, its subdivision and an end (Unicode Technical Standard 51, ED-14a and annex C). Subdivisions are not looked up.
+fn is_region_flag(tags: &str) -> bool {
+    let Some((country, subdivision)) = tags
+        .strip_suffix('\x7f')
+        .and_then(|region| region.split_at_checked(2))
+    else {
+        return false;
+    };
+    let is_code = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    (1..=3).contains(&subdivision.len())
+        && subdivision.chars().all(is_code)
+        && !country.contains(|c: char| c.is_ascii_uppercase())
+        && country.to_uppercase().parse::<country::Id>().is_ok()
 }
 
 /// Returns whether a character is visible without its neighbours. Joiners, marks, variation selectors, fillers, blanks and
@@ -140,6 +162,8 @@ mod tests {
             "\u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467}",
             "\u{1f3f3}\u{fe0f}\u{200d}\u{1f308}",
             "\u{1f3f4}\u{e0067}\u{e0062}\u{e0073}\u{e0063}\u{e0074}\u{e007f}",
+            // Flag of California.
+            "\u{1f3f4}\u{e0075}\u{e0073}\u{e0063}\u{e0061}\u{e007f}",
             "1\u{fe0f}\u{20e3} \u{1f44d}\u{1f3fd}",
             "c\u{435}o",
             // Old Hangul with a filler, a name with a soft hyphen, a blank Braille pattern after letters.
@@ -166,6 +190,20 @@ mod tests {
             ("\u{fffc}", "character"),
             ("\u{ffff}", "character"),
             ("\u{301}", "character"),
+            ("Ada\u{e000}", "character"),
+            ("Ada \u{f8ff}", "character"),
+            ("Ada\u{100000}", "character"),
+            ("Ada\u{378}", "character"),
+            // A country that does not exist, a sequence that is too long, and one without its end.
+            (
+                "\u{1f3f4}\u{e007a}\u{e007a}\u{e0063}\u{e0061}\u{e007f}",
+                "character",
+            ),
+            (
+                "\u{1f3f4}\u{e0075}\u{e0073}\u{e0063}\u{e0061}\u{e0063}\u{e0061}\u{e007f}",
+                "character",
+            ),
+            ("\u{1f3f4}\u{e0075}\u{e0073}\u{e0063}\u{e0061}", "character"),
             ("Ada\u{1f3f4}\u{e0041}", "character"),
             ("\u{1f3f4}\u{e0068}\u{e0069}\u{e007f}", "character"),
             (
