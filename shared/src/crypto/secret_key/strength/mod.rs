@@ -42,12 +42,19 @@ fn is_made_up(key: &[u8], decoded: &[Vec<u8>]) -> bool {
 /// Returns whether the key has few distinct bytes, repetitions or sequences.
 fn is_regular(key: &[u8]) -> bool {
     let distinct: HashSet<_> = key.iter().collect();
-    distinct.len() < MIN_DISTINCT || repeats(key) || runs(key)
+    // Without case and doubled letters, as in `AaBbCc`.
+    let mut folded = key.to_ascii_lowercase();
+    folded.dedup();
+    distinct.len() < MIN_DISTINCT || repeats(key) || runs(key) || runs(&folded)
 }
 
 /// Returns whether the key is a number, words, or rows of a keyboard.
 fn is_readable(key: &[u8]) -> bool {
-    is_number(key) || is_text(key) || known::has_word(key) || known::is_mostly_known(key)
+    is_number(key)
+        || is_sentence(key)
+        || is_text(key)
+        || known::has_word(key)
+        || known::is_mostly_known(key)
 }
 
 /// Returns the bytes that a key encodes in hexadecimal digits, in base64 (RFC 4648, 4 or 5, with or without padding), or in both.
@@ -86,6 +93,14 @@ fn is_printable(key: &[u8]) -> bool {
 fn is_number(key: &[u8]) -> bool {
     key.iter()
         .all(|byte| byte.is_ascii_digit() || b" .,:;/-+_()".contains(byte))
+}
+
+/// Returns whether the key is letters and blanks. No generator of keys makes blanks, and words that a person chose are few.
+fn is_sentence(key: &[u8]) -> bool {
+    key.contains(&b' ')
+        && key
+            .iter()
+            .all(|byte| byte.is_ascii_alphabetic() || b" .,:;'!?-\n".contains(byte))
 }
 
 /// Returns whether a quarter of all three-byte sequences are repetitions.
@@ -157,6 +172,10 @@ mod tests {
             "please-change-this-secret-key-now",
             "correct horse battery staple again",
             "CorrectHorseBatteryStapleOnceAgain",
+            "the quick brown fox jumps over the lazy dog",
+            "Sphinx of black quartz, judge my vow! Now",
+            "ZzYyXxWwVvUuTtSsRrQqPpOoNnMmLlKk",
+            "aAbBcCdDeEfFgGhHiIjJkKlLmMnNoOpP",
             "THIS_IS_NOT_A_VERY_GOOD_SECRET_KEY",
             "my-super-secret-production-key-2026",
             "changemechangemechangemechangeme",
