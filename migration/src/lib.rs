@@ -25,6 +25,7 @@ mod m0010_export_permission;
 mod m0011_users_search_text;
 mod m0012_roles;
 mod m0013_user_language;
+mod m0015_imported_users;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those that the database lacks.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_users_search_text::Migration),
             Box::new(m0012_roles::Migration),
             Box::new(m0013_user_language::Migration),
+            Box::new(m0015_imported_users::Migration),
         ]
     }
 }

@@ -4,6 +4,7 @@ use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QuerySelect as _};
 
 pub mod audit;
 pub mod data_key;
+pub mod imported_user;
 pub mod mail;
 pub mod password_reset;
 pub mod role;
@@ -16,6 +17,7 @@ pub(crate) async fn check_schema(db: &impl ConnectionTrait) -> Result<(), DbErr>
     check_table::<user::Entity>(db).await?;
     check_table::<role::Entity>(db).await?;
     check_table::<role::assignment::Entity>(db).await?;
+    check_table::<imported_user::Entity>(db).await?;
     check_table::<session::Entity>(db).await?;
     check_table::<password_reset::Entity>(db).await?;
     check_table::<mail::Entity>(db).await?;

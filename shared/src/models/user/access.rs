@@ -7,7 +7,7 @@ use sea_orm::{
 };
 
 use crate::models::{
-    session,
+    imported_user, session,
     user::{Column, Entity, raise_version},
 };
 
@@ -44,7 +44,7 @@ pub async fn reset_password(
         .filter(Column::Id.eq(id))
         .exec(db)
         .await?;
-    Ok(())
+    imported_user::record_new_password(db, id).await
 }
 
 /// Replaces the hash `verified`, which the current password matched, by that of a new password. Returns false if the password was
@@ -62,7 +62,11 @@ pub async fn change_password(
         .filter(Column::IsActive.eq(true))
         .exec(db)
         .await?;
-    Ok(changed.rows_affected == 1)
+    if changed.rows_affected == 0 {
+        return Ok(false);
+    }
+    imported_user::record_new_password(db, id).await?;
+    Ok(true)
 }
 
 /// Activates or reactivates an account. Returns false if it was already active, so that concurrent activations cause one mail.

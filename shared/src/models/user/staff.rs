@@ -9,7 +9,7 @@ use crate::models::user::{
 };
 use crate::{
     database::lock_no_key_update,
-    models::{password_reset, session},
+    models::{imported_user, password_reset, session},
     types::permission::Permissions,
 };
 
@@ -103,6 +103,7 @@ pub async fn list_privileged(db: &impl ConnectionTrait) -> Result<Vec<Model>, Db
 
 /// Deletes an account with its sessions and password resets. Returns false if there is none. Its audit events and mails stay.
 pub async fn delete(db: &impl ConnectionTrait, id: i64) -> Result<bool, DbErr> {
+    imported_user::forget(db, id).await?;
     Ok(Entity::delete_by_id(id).exec(db).await?.rows_affected == 1)
 }
 
