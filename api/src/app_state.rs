@@ -40,7 +40,7 @@ use crate::{
         body::memory_budget::BodyMemoryBudget, cpu_pool::CpuPool, error::ApiError,
         metrics::RequestMetrics,
     },
-    passwords::{PasswordPolicy, hasher::PasswordHasher, metrics::HashMetrics},
+    passwords::{PasswordPolicy, django::OldHashes, hasher::PasswordHasher, metrics::HashMetrics},
     rate_limit::Limiter,
     server::{
         health::{self, HealthChecks},
@@ -76,6 +76,8 @@ pub struct State {
     pub connections: ConnectionMetrics,
     /// The password hasher.
     pub hasher: PasswordHasher,
+    /// The dearest password hashes of imported accounts.
+    pub old_hashes: OldHashes,
     /// The rules for new passwords.
     pub passwords: PasswordPolicy,
     /// Issues and verifies access and refresh tokens.
@@ -120,7 +122,7 @@ impl App {
         let metrics = Metrics::new("latchkey-api", env!("CARGO_PKG_VERSION"))?;
         let requests = RequestMetrics::new(metrics.registry())?;
         let clients = ConnectionMetrics::new(metrics.registry())?;
-        let hasher = hasher(&config, &metrics)?;
+        let (hasher, old_hashes) = hasher(&config, &metrics)?;
         let signing_keys = signing_keys(&config, &connections, keys, &metrics)?;
         let (redis, namespace) = (connections.redis.clone(), &config.common.redis_namespace);
         let health = HealthChecks::new(metrics.checks(), connections.clone());
@@ -149,6 +151,7 @@ impl App {
             db: connections.db,
             outbox,
             hasher,
+            old_hashes,
             passwords: PasswordPolicy::new(&config),
             tokens,
             signing_keys,
@@ -210,12 +213,14 @@ fn signing_keys(
     ))
 }
 
-fn hasher(config: &Config, metrics: &Metrics) -> prometheus::Result<PasswordHasher> {
-    Ok(PasswordHasher::new(
+fn hasher(config: &Config, metrics: &Metrics) -> prometheus::Result<(PasswordHasher, OldHashes)> {
+    let metrics = HashMetrics::new(metrics.registry())?;
+    let old_hashes = OldHashes::new(metrics.old_functions.clone());
+    let (cost, timeout) = (
         config.passwords.hash_cost,
         config.passwords.hash_queue_timeout,
-        HashMetrics::new(metrics.registry())?,
-    ))
+    );
+    Ok((PasswordHasher::new(cost, timeout, metrics), old_hashes))
 }
 
 impl Deref for App {

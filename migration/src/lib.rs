@@ -26,6 +26,7 @@ mod m0011_users_search_text;
 mod m0012_roles;
 mod m0013_user_language;
 mod m0015_imported_users;
+mod m0016_old_hashes;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those that the database lacks.
 #[derive(Debug)]
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0012_roles::Migration),
             Box::new(m0013_user_language::Migration),
             Box::new(m0015_imported_users::Migration),
+            Box::new(m0016_old_hashes::Migration),
         ]
     }
 }

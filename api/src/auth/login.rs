@@ -25,7 +25,7 @@ use crate::{
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
     },
-    passwords::{Password, hasher::PasswordCheck},
+    passwords::{CurrentPassword, hasher::PasswordCheck},
     rate_limit::Limit,
 };
 
@@ -158,7 +158,7 @@ pub async fn authenticate(
 ) -> Result<(user::Model, PasswordCheck), ApiError> {
     let (email, password) = (
         fields.required::<Email>("email"),
-        fields.required::<Password>("password"),
+        fields.required::<CurrentPassword>("password"),
     );
     fields.finish()?;
     let (email, password) = (email?, password?);
@@ -166,12 +166,11 @@ pub async fn authenticate(
     let attempt = app.count_attempt(audit, limit).await?;
     // Boxed: a login that waits for its hash should not hold memory for this future.
     let found = Box::pin(user::find_by_email(&app.db, &email)).await?;
-    let stored = found.as_ref().map(|user| user.password_hash.as_str());
-    let check = app.hasher.verify(password, stored).await?;
+    let check = verify(app, password, found.as_ref()).await?;
     // An error before this line refunds the attempt.
     attempt.commit();
     let user_id = found.as_ref().map(|user| user.id);
-    let user = found.filter(|user| check.correct && user.is_active && !is_hidden(app, user));
+    let user = found.filter(|_| check.correct);
     let Some(user) = user else {
         // The same steps for every email.
         app.limits
@@ -182,6 +181,24 @@ pub async fn authenticate(
     };
     app.limits.reset_failures(&email).await?;
     Ok((user, check))
+}
+
+/// Verifies the password of an account. Fails at the same cost without an account, and for one that must not be told apart from none.
+async fn verify(
+    app: &App,
+    password: CurrentPassword,
+    user: Option<&user::Model>,
+) -> Result<PasswordCheck, ApiError> {
+    let hash_of = |user: &user::Model| user.password_hash.clone();
+    let dearest = app
+        .old_hashes
+        .dearest(&app.db, user.map(hash_of).as_deref())
+        .await?;
+    let user = user.filter(|user| user.is_active && !is_hidden(app, user));
+    let stored = user.map(hash_of);
+    app.hasher
+        .verify_login(password, stored.as_deref(), &dearest)
+        .await
 }
 
 /// Whether a login must treat the account as unknown. With `REGISTRATION_PRIVACY`, a client that registers a taken email

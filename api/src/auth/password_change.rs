@@ -26,7 +26,7 @@ use crate::{
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
     },
-    passwords::{NewPassword, Owner, Password},
+    passwords::{CurrentPassword, NewPassword, Owner, Password},
     rate_limit::Limit,
 };
 
@@ -77,7 +77,7 @@ impl PasswordChange {
         let limit = Limit::PasswordChange(&current.user);
         app.check_limit(&audit, limit).await?;
         let mut fields = body.read().await?.fields;
-        let current_password = fields.required::<Password>("password");
+        let current_password = fields.required::<CurrentPassword>("password");
         let new = fields.required::<Password>("new_password");
         let owner = Some(Owner::of(&current.user));
         let new = fields
@@ -96,13 +96,13 @@ impl PasswordChange {
 pub async fn change(
     app: &App,
     current: &CurrentUser,
-    current_password: Password,
+    current_password: CurrentPassword,
     new: NewPassword,
     audit: &AuditContext,
 ) -> Result<(session::Model, TokenId), ApiError> {
     let limit = Limit::PasswordChange(&current.user);
     let attempt = app.count_attempt(audit, limit).await?;
-    let stored = Some(current.user.password_hash.as_str());
+    let stored = &current.user.password_hash;
     let check = app.hasher.verify(current_password, stored).await?;
     attempt.commit();
     if !check.correct {

@@ -9,11 +9,20 @@ use crate::{
         body::fields::{Fields, FromField, InvalidField},
         error::ApiError,
     },
-    passwords::{NewPassword, Owner, Password, PasswordPolicy},
+    passwords::{CurrentPassword, NewPassword, Owner, Password, PasswordPolicy},
 };
 
 impl FromField for Password {
     const MAX_BYTES: usize = Self::MAX_BYTES;
+    const PRESERVE_WHITESPACE: bool = true;
+
+    fn from_field(text: &str) -> Result<Self, Invalid> {
+        Self::from_str(text)
+    }
+}
+
+impl FromField for CurrentPassword {
+    const MAX_BYTES: usize = Password::MAX_BYTES;
     const PRESERVE_WHITESPACE: bool = true;
 
     fn from_field(text: &str) -> Result<Self, Invalid> {

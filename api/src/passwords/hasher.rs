@@ -1,5 +1,7 @@
 //! Password hashes: argon2id (RFC 9106) on dedicated threads, behind a bounded queue.
 //!
+//! A stored hash may also be one of an imported account (see [`django`](super::django)). A verification replaces it by argon2id.
+//!
 //! The queue isolates other endpoints from a flood of logins. It allows one hash per core at a time and [`QUEUE_LENGTH`] waiting
 //! passwords. The answer is 503 if the queue is full or a password waits longer than the timeout.
 
@@ -13,15 +15,19 @@ use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::phc::{Output, ParamsString, PasswordHash, Salt},
 };
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
 use latchkey_shared::crypto::random_bytes;
 
 use crate::config::hash_cost::HashCost;
 use crate::{
     http::error::ApiError,
-    passwords::metrics::HashMetrics,
-    passwords::{NewPassword, Password},
+    passwords::django::{
+        Dearest, DjangoHash, MAX_ARGON2_MEMORY_KIB, candidates,
+        scheme::{FUNCTIONS, Scheme},
+    },
+    passwords::metrics::{ARGON2ID, HashMetrics},
+    passwords::{CurrentPassword, NewPassword},
 };
 
 use crate::passwords::hash_threads::{Memory, Threads};
@@ -29,11 +35,16 @@ use crate::passwords::hash_threads::{Memory, Threads};
 /// Maximum number of waiting passwords.
 pub const QUEUE_LENGTH: usize = 512;
 
+/// Memory of all hashes of imported accounts that are computed at one time, in MiB. One of them needs at most as much.
+const OLD_HASH_MEMORY_MIB: u32 = MAX_ARGON2_MEMORY_KIB / 1_024;
+
 /// Hashes and verifies passwords.
 pub struct PasswordHasher {
     argon2: Argon2<'static>,
     threads: Threads,
     cores: Arc<Semaphore>,
+    /// Permits of one MiB for hashes of imported accounts.
+    old_hash_memory: Arc<Semaphore>,
     queue: Semaphore,
     timeout: Duration,
     metrics: HashMetrics,
@@ -66,6 +77,7 @@ impl PasswordHasher {
             argon2,
             threads: Threads::start(cores),
             cores: Arc::new(Semaphore::new(cores)),
+            old_hash_memory: Arc::new(Semaphore::new(OLD_HASH_MEMORY_MIB as usize)),
             queue: Semaphore::new(QUEUE_LENGTH),
             timeout,
             metrics,
@@ -76,8 +88,11 @@ impl PasswordHasher {
     /// Hashes a new password. Returns a PHC string, or [`ApiError::Busy`] if the queue is full or too slow.
     pub async fn hash(&self, password: NewPassword) -> Result<String, ApiError> {
         let argon2 = self.argon2.clone();
-        self.run(move |memory| hash(&argon2, password.into_inner().expose_to_hash(), memory))
-            .await
+        self.metrics.count(ARGON2ID);
+        self.run(0, move |memory| {
+            hash(&argon2, password.into_inner().expose_to_hash(), memory)
+        })
+        .await
     }
 
     /// Returns the hash of an account without a password: random, so that no password matches it. Verifying it takes as long as
@@ -87,31 +102,55 @@ impl PasswordHasher {
         dummy_hash(&self.argon2)
     }
 
-    /// Verifies a password against the stored hash. Without one, takes the same time and fails. Returns [`ApiError::Busy`] if the
-    /// queue is full or too slow.
+    /// Verifies a password of a known account against the stored hash. Returns [`ApiError::Busy`] if the queue is full or too slow.
     pub async fn verify(
         &self,
-        password: Password,
-        stored: Option<&str>,
+        password: CurrentPassword,
+        stored: &str,
     ) -> Result<PasswordCheck, ApiError> {
-        let argon2 = self.argon2.clone();
+        self.verify_login(password, Some(stored), &Dearest::default())
+            .await
+    }
+
+    /// Verifies the password of a login. A failure costs the same for every account: one argon2id and one hash of each function in
+    /// `dearest`. Pass no hash if the login fails with any password. Returns [`ApiError::Busy`] if the queue is full or too slow.
+    pub async fn verify_login(
+        &self,
+        password: CurrentPassword,
+        stored: Option<&str>,
+        dearest: &Dearest,
+    ) -> Result<PasswordCheck, ApiError> {
+        let old = stored.and_then(|stored| DjangoHash::parse(stored).ok());
+        let padding = dearest.remainder(old.as_ref().map(|old| &old.scheme));
+        let memory_mib = padding
+            .iter()
+            .chain(old.as_ref().map(|old| &old.scheme))
+            .map(Scheme::memory_mib);
+        let memory_mib = memory_mib.max().unwrap_or_default();
+        let verification = Verification {
+            argon2: self.argon2.clone(),
+            metrics: self.metrics.clone(),
+            padding,
+            password,
+        };
+        // A text that is no hash costs the same as no account.
+        let stored = stored.filter(|stored| PasswordHash::new(stored).is_ok());
         let exists = stored.is_some();
         let stored: Arc<str> = stored.map_or_else(|| self.dummy.clone(), Into::into);
-        self.run(move |memory| {
-            let bytes = password.expose_to_hash();
-            let correct = verify(bytes, &stored, memory) && exists;
-            let outdated = correct && is_outdated(&argon2, &stored);
-            let rehashed = outdated.then(|| hash(&argon2, bytes, memory));
-            PasswordCheck { correct, rehashed }
+        let dummy = self.dummy.clone();
+        self.run(memory_mib, move |memory| match old {
+            Some(old) => verification.of_old(&old, &dummy, memory),
+            None => verification.of_own(&stored, exists, memory),
         })
         .await
     }
 
     async fn run<T: Send + 'static>(
         &self,
+        memory_mib: u32,
         work: impl FnOnce(&mut Memory) -> T + Send + 'static,
     ) -> Result<T, ApiError> {
-        let core = self.wait_for_core().await?;
+        let core = self.wait_for_core(memory_mib).await?;
         let done = self.threads.run(move |memory| {
             // Owned by the job, so that a cancelled request does not release a busy core.
             let _core = core;
@@ -121,10 +160,10 @@ impl PasswordHasher {
             .ok_or_else(|| ApiError::Internal("a password hash thread panicked".to_owned()))
     }
 
-    async fn wait_for_core(&self) -> Result<OwnedSemaphorePermit, ApiError> {
+    async fn wait_for_core(&self, memory_mib: u32) -> Result<[OwnedSemaphorePermit; 2], ApiError> {
         let start = Instant::now();
         self.metrics.waiting.inc();
-        let core = self.queue_for_core().await;
+        let core = self.queue_for_core(memory_mib).await;
         self.metrics.waiting.dec();
         let Some(core) = core else {
             self.metrics.refused.inc();
@@ -134,10 +173,73 @@ impl PasswordHasher {
         Ok(core)
     }
 
-    async fn queue_for_core(&self) -> Option<OwnedSemaphorePermit> {
+    async fn queue_for_core(&self, memory_mib: u32) -> Option<[OwnedSemaphorePermit; 2]> {
         let _permit = self.queue.try_acquire().ok()?;
-        let core = tokio::time::timeout(self.timeout, self.cores.clone().acquire_owned());
-        core.await.ok()?.ok()
+        let acquired = async {
+            // The memory first: a core must not wait for it.
+            let memory = self.old_hash_memory.clone();
+            let memory = memory
+                .acquire_many_owned(memory_mib.min(OLD_HASH_MEMORY_MIB))
+                .await?;
+            Ok::<_, AcquireError>([memory, self.cores.clone().acquire_owned().await?])
+        };
+        tokio::time::timeout(self.timeout, acquired)
+            .await
+            .ok()?
+            .ok()
+    }
+}
+
+/// The work of one verification.
+struct Verification {
+    argon2: Argon2<'static>,
+    metrics: HashMetrics,
+    /// What a failure computes besides.
+    padding: Vec<Scheme>,
+    password: CurrentPassword,
+}
+
+impl Verification {
+    /// Verifies a hash of this service. `exists` is false for the dummy.
+    fn of_own(&self, stored: &str, exists: bool, memory: &mut Memory) -> PasswordCheck {
+        let bytes = self.password.expose_to_hash();
+        self.metrics.count(ARGON2ID);
+        let correct = verify(bytes, stored, memory) && exists;
+        if !correct {
+            self.pad();
+        }
+        let outdated = correct && is_outdated(&self.argon2, stored);
+        let rehashed = outdated.then(|| hash(&self.argon2, bytes, memory));
+        PasswordCheck { correct, rehashed }
+    }
+
+    /// Verifies a hash of an imported account. Always computes one argon2id, too: the new hash, or a dummy.
+    fn of_old(&self, old: &DjangoHash, dummy: &str, memory: &mut Memory) -> PasswordCheck {
+        let correct = candidates(self.password.expose_typed()).iter().any(|text| {
+            self.metrics.count(FUNCTIONS[old.scheme.function()]);
+            old.matches(text)
+        });
+        // As typed, so that the owner's password manager keeps working. It need not be the text that Django hashed.
+        let bytes = self.password.expose_to_hash();
+        self.metrics.count(ARGON2ID);
+        let rehashed = if correct {
+            Some(hash(&self.argon2, bytes, memory))
+        } else {
+            verify(bytes, dummy, memory);
+            self.pad();
+            None
+        };
+        PasswordCheck { correct, rehashed }
+    }
+
+    /// Computes what a failure costs besides, for each text that an old hash is compared with.
+    fn pad(&self) {
+        for text in candidates(self.password.expose_typed()) {
+            for scheme in &self.padding {
+                self.metrics.count(FUNCTIONS[scheme.function()]);
+                scheme.compute(text.as_bytes(), &[0; 16], &mut [0; 20]);
+            }
+        }
     }
 }
 
@@ -223,7 +325,7 @@ mod tests {
         PasswordHasher::new(cost, timeout, metrics)
     }
 
-    fn password(text: &str) -> Password {
+    fn password(text: &str) -> CurrentPassword {
         text.parse().unwrap()
     }
 
@@ -258,15 +360,15 @@ mod tests {
         );
 
         let right = new
-            .verify(password("velvet harbour"), Some(&stored))
+            .verify(password("velvet harbour"), &stored)
             .await
             .unwrap();
         let wrong = new
-            .verify(password("velvet harbor"), Some(&stored))
+            .verify(password("velvet harbor"), &stored)
             .await
             .unwrap();
         let same = old
-            .verify(password("velvet harbour"), Some(&stored))
+            .verify(password("velvet harbour"), &stored)
             .await
             .unwrap();
 
@@ -311,8 +413,10 @@ mod tests {
             let stored = hasher_of().hash(new_password("velvet harbour")).await;
             let stored = stored.unwrap();
 
-            let wrong = with.verify(password("velvet harbor"), Some(&stored)).await;
-            let no_account = without.verify(password("velvet harbor"), None).await;
+            let wrong = with.verify(password("velvet harbor"), &stored).await;
+            let no_account = without
+                .verify_login(password("velvet harbor"), None, &Dearest::default())
+                .await;
 
             for check in [wrong.unwrap(), no_account.unwrap()] {
                 assert!(!check.correct && check.rehashed.is_none());
@@ -340,11 +444,16 @@ mod tests {
         let all = u32::try_from(cores.available_permits()).unwrap();
         let taken = cores.acquire_many(all).await.unwrap();
         assert!(matches!(
-            hasher.verify(password("x"), None).await,
+            hasher
+                .verify_login(password("x"), None, &Dearest::default())
+                .await,
             Err(ApiError::Busy)
         ));
         drop(taken);
-        hasher.verify(password("x"), None).await.unwrap();
+        hasher
+            .verify_login(password("x"), None, &Dearest::default())
+            .await
+            .unwrap();
     }
 
     /// P5
@@ -354,7 +463,9 @@ mod tests {
         let permits = u32::try_from(QUEUE_LENGTH).unwrap();
         let _taken = hasher.queue.acquire_many(permits).await.unwrap();
         assert!(matches!(
-            hasher.verify(password("x"), None).await,
+            hasher
+                .verify_login(password("x"), None, &Dearest::default())
+                .await,
             Err(ApiError::Busy)
         ));
     }

@@ -1,6 +1,6 @@
 //! Metrics of password hashing.
 
-use prometheus::{Histogram, HistogramOpts, IntCounter, IntGauge, Registry};
+use prometheus::{Histogram, HistogramOpts, IntCounter, IntCounterVec, IntGauge, Opts, Registry};
 
 use crate::http::metrics::DURATION_BUCKETS;
 
@@ -13,9 +13,21 @@ pub struct HashMetrics {
     pub waiting: IntGauge,
     /// Number of refused passwords.
     pub refused: IntCounter,
+    /// Computed hash functions, by `function`.
+    pub computed: IntCounterVec,
+    /// Number of functions among the old hashes of imported accounts.
+    pub old_functions: IntGauge,
 }
 
+/// The name of this service's own hash function in [`HashMetrics::computed`].
+pub const ARGON2ID: &str = "argon2id";
+
 impl HashMetrics {
+    /// Counts a computation of a hash function.
+    pub fn count(&self, function: &str) {
+        self.computed.with_label_values(&[function]).inc();
+    }
+
     /// Registers the metrics.
     pub fn new(registry: &Registry) -> prometheus::Result<Self> {
         let options = HistogramOpts::new(
@@ -31,6 +43,19 @@ impl HashMetrics {
             "latchkey_password_hash_refused_total",
             "Passwords refused because the hash queue was full or the wait timed out.",
         )?;
+        let computed = IntCounterVec::new(
+            Opts::new(
+                "latchkey_password_hash_functions_total",
+                "Hash functions computed for passwords, by function.",
+            ),
+            &["function"],
+        )?;
+        let old_functions = IntGauge::new(
+            "latchkey_password_hash_old_functions",
+            "Hash functions of imported accounts that have not logged in since, as failed logins know them.",
+        )?;
+        registry.register(Box::new(computed.clone()))?;
+        registry.register(Box::new(old_functions.clone()))?;
         registry.register(Box::new(wait.clone()))?;
         registry.register(Box::new(waiting.clone()))?;
         registry.register(Box::new(refused.clone()))?;
@@ -38,6 +63,8 @@ impl HashMetrics {
             wait,
             waiting,
             refused,
+            computed,
+            old_functions,
         })
     }
 }

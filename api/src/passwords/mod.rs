@@ -21,7 +21,7 @@ mod variations;
 pub use crate::passwords::policy::PasswordPolicy;
 pub use crate::passwords::similarity::Owner;
 
-/// Maximum length of a password, in characters after NFKC.
+/// Maximum length of a new password, in characters after NFKC. Passwords of imported accounts may be longer.
 const MAX_LENGTH: usize = 128;
 
 /// A password, normalised to NFKC so that it is the same from every keyboard, and as typed. It is never trimmed or truncated, and
@@ -31,6 +31,9 @@ pub struct Password {
     typed: String,
 }
 
+/// The password of an existing account, as its owner enters it. It may be longer than a new one: accounts may be imported.
+pub struct CurrentPassword(Password);
+
 /// A password that may be set: [`PasswordPolicy`] has accepted it.
 pub struct NewPassword(Password);
 
@@ -38,19 +41,30 @@ impl FromStr for Password {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let too_long = || Invalid::new("too_long", format!("At most {MAX_LENGTH} characters."));
-        if text.len() > Self::MAX_BYTES {
+        let CurrentPassword(password) = text.parse()?;
+        if password.normalized.chars().count() > MAX_LENGTH {
             return Err(too_long());
         }
-        let password: String = text.nfkc().collect();
-        if password.chars().count() > MAX_LENGTH {
-            return Err(too_long());
-        }
-        Ok(Self {
-            normalized: password,
-            typed: text.to_owned(),
-        })
+        Ok(password)
     }
+}
+
+impl FromStr for CurrentPassword {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if text.len() > Password::MAX_BYTES {
+            return Err(too_long());
+        }
+        Ok(Self(Password {
+            normalized: text.nfkc().collect(),
+            typed: text.to_owned(),
+        }))
+    }
+}
+
+fn too_long() -> Invalid {
+    Invalid::new("too_long", format!("At most {MAX_LENGTH} characters."))
 }
 
 impl Password {
@@ -72,6 +86,19 @@ impl Password {
     }
 }
 
+impl CurrentPassword {
+    /// Returns the bytes that are compared with a hash of this service.
+    #[must_use]
+    pub fn expose_to_hash(&self) -> &[u8] {
+        self.0.expose_to_hash()
+    }
+
+    /// Returns the text as typed, which is compared with a hash of another system.
+    pub(in crate::passwords) fn expose_typed(&self) -> &str {
+        &self.0.typed
+    }
+}
+
 impl NewPassword {
     /// Returns the password, to hash it.
     #[must_use]
@@ -89,6 +116,12 @@ impl NewPassword {
 impl fmt::Debug for Password {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Password(…)")
+    }
+}
+
+impl fmt::Debug for CurrentPassword {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CurrentPassword(…)")
     }
 }
 

@@ -16,8 +16,8 @@ use apalis_core::backend::{BackendConfig as _, ext::poll_strategy::IntervalStrat
 use chrono::TimeDelta;
 use latchkey_api::{
     auth::session_loader::SessionLookup,
-    passwords::metrics::HashMetrics,
-    {config::hash_cost::HashCost, passwords::hasher::PasswordHasher},
+    config::hash_cost::HashCost,
+    passwords::{django::Dearest, hasher::PasswordHasher, metrics::HashMetrics},
 };
 use latchkey_shared::{
     clock::Clock, database, models::mail::Priority, queue::Queue, telemetry::metrics::Metrics,
@@ -89,7 +89,9 @@ async fn verify_password(
 ) -> poem::Result<Response> {
     let password = PASSWORD.parse().map_err(|_| StatusCode::BAD_REQUEST)?;
     // Verification against the dummy hash costs the same.
-    hasher.verify(password, None).await?;
+    hasher
+        .verify_login(password, None, &Dearest::default())
+        .await?;
     Ok(constant(body))
 }
 

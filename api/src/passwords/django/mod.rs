@@ -6,11 +6,15 @@
 //!
 //! A PHC string of argon2 (`$argon2id$…`) from another system is the Django form once `argon2` is put in front of it.
 
-use argon2::{Algorithm, Params, Version};
+use subtle::ConstantTimeEq as _;
 
+mod dearest;
 mod parse;
+pub(super) mod scheme;
 mod strip;
 
+pub use dearest::{Dearest, OldHashes};
+use scheme::Scheme;
 pub use strip::python_strip;
 
 /// Maximum length of a hash, in bytes. Django's column has 128 characters.
@@ -47,31 +51,32 @@ pub const MAX_SCRYPT_WORK: u64 = 1 << 20;
 pub const MAX_BCRYPT_COST: u32 = 14;
 
 /// A password hash that Django wrote, with a bounded cost.
-#[expect(dead_code, reason = "read by the verification")]
 pub struct DjangoHash {
-    scheme: Scheme,
+    pub(super) scheme: Scheme,
     salt: Vec<u8>,
     digest: Vec<u8>,
 }
 
-/// The function of a hash, with its cost.
-#[derive(Clone, Debug)]
-#[expect(dead_code, reason = "read by the verification")]
-enum Scheme {
-    /// `pbkdf2_sha256`
-    Pbkdf2Sha256 { rounds: u32 },
-    /// `pbkdf2_sha1`
-    Pbkdf2Sha1 { rounds: u32 },
-    /// `scrypt`, with N = 2^`log_n`
-    Scrypt { log_n: u8, r: u32, p: u32 },
-    /// `argon2`
-    Argon2 {
-        algorithm: Algorithm,
-        version: Version,
-        params: Params,
-    },
-    /// `bcrypt`, or `bcrypt_sha256` if `prehashed`
-    Bcrypt { cost: u32, prehashed: bool },
+impl DjangoHash {
+    /// Returns whether a password matches, as Django decides: over its UTF-8 bytes, which are not normalised.
+    pub(super) fn matches(&self, password: &str) -> bool {
+        let mut digest = vec![0; self.digest.len()];
+        self.scheme
+            .compute(password.as_bytes(), &self.salt, &mut digest);
+        let is_equal: bool = digest.ct_eq(&self.digest).into();
+        is_equal && !self.scheme.refuses(password)
+    }
+}
+
+/// Returns the texts that Django may have hashed for a password: as typed, and without the whitespace that the original's API
+/// removed.
+pub(super) fn candidates(typed: &str) -> Vec<&str> {
+    let stripped = python_strip(typed);
+    let is_other = !stripped.is_empty() && stripped != typed;
+    [Some(typed), is_other.then_some(stripped)]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// Why a text is not accepted as a hash.

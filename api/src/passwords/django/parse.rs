@@ -272,7 +272,7 @@ mod tests {
             format!("argon2$argon2id$v=19$t=1,m=64,p=1$c2FsdHNhbHRzYWx0${argon2}"),
             format!("argon2$argon2id$v=19$m=64,t=0,p=1$c2FsdHNhbHRzYWx0${argon2}"),
             format!("argon2$argon2id$v=19$m=7,t=1,p=1$c2FsdHNhbHRzYWx0${argon2}"),
-            format!("argon2$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0$"),
+            "argon2$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0$".to_owned(),
             format!("argon2$$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0${argon2}"),
             format!("argon2argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0${argon2}"),
             format!("bcrypt$$2x$12${BCRYPT}"),

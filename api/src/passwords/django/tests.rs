@@ -1,5 +1,7 @@
 //! Hashes that Django 5.1 wrote.
 
+use super::*;
+
 /// Passwords, as Django hashed them, and their hashes.
 pub(super) const HASHES: [(&str, &str); 8] = [
     (
@@ -35,3 +37,29 @@ pub(super) const HASHES: [(&str, &str); 8] = [
         "bcrypt$$2b$12$beNOw0Zfj8IDq.SN3b5NP.ZqRBMdPJxYRzV70rNgO8Qf.VaYUgMSG",
     ),
 ];
+
+#[test]
+fn hashes_match_their_passwords_only() {
+    for (password, text) in HASHES {
+        let hash = DjangoHash::parse(text).unwrap();
+        assert!(hash.matches(password), "{text}");
+        assert!(!hash.matches("another quiet morning"), "{text}");
+    }
+}
+
+#[test]
+fn bcrypt_password_with_zero_byte_does_not_match() {
+    let (password, text) = HASHES[7];
+    let hash = DjangoHash::parse(text).unwrap();
+    assert!(!hash.matches(&format!("{password}\0{password}")));
+}
+
+#[test]
+fn candidates_are_as_typed_then_stripped() {
+    assert_eq!(
+        candidates(" \u{1f}two words\u{a0}"),
+        [" \u{1f}two words\u{a0}", "two words"]
+    );
+    assert_eq!(candidates("two words"), ["two words"]);
+    assert_eq!(candidates("  "), ["  "]);
+}

@@ -48,6 +48,17 @@ fn eight_to_128_characters_counted_after_nfkc() {
     // Each ligature counts as the letters it stands for: 4 characters become 8.
     assert_eq!(judge("ﬁﬂﬃﬁ"), Ok(()));
     assert_eq!("ﬁ".parse::<Password>().unwrap().normalized, "fi");
+    // A login accepts the longer passwords of imported accounts, up to a bound.
+    assert!(
+        "x".repeat(Password::MAX_BYTES)
+            .parse::<CurrentPassword>()
+            .is_ok()
+    );
+    assert!(
+        "x".repeat(Password::MAX_BYTES + 1)
+            .parse::<CurrentPassword>()
+            .is_err()
+    );
 }
 
 /// P1

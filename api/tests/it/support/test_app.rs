@@ -30,6 +30,7 @@ use latchkey_shared::{
 use latchkey_testing::{Mail, Process, SECRET_KEY, SmtpSink, TestDatabase, TestRedis};
 use latchkey_worker::{metrics::DeliveryMetrics, service};
 use reqwest::{Method, StatusCode, header::HeaderMap};
+use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
@@ -482,6 +483,28 @@ impl TestApp {
         self.metrics_of("latchkey_password_hash_wait_seconds")[0]
             .get_histogram()
             .get_sample_count()
+    }
+
+    /// The number of computations of each hash function.
+    pub(crate) fn hash_functions(&self) -> BTreeMap<String, u64> {
+        let metrics = self.metrics_of("latchkey_password_hash_functions_total");
+        let count = metrics.iter().map(|metric| {
+            let count = format!("{}", metric.get_counter().get_value());
+            let function = metric.get_label()[0].value();
+            (function.to_owned(), count.parse().unwrap())
+        });
+        count.collect()
+    }
+
+    /// Stores a password hash, as an import does.
+    pub(crate) async fn set_password_hash(&self, email: &str, hash: &str) {
+        let id = self.user(email).await.id;
+        user::Entity::update_many()
+            .col_expr(user::Column::PasswordHash, Expr::value(hash))
+            .filter(user::Column::Id.eq(id))
+            .exec(&*self.database.db)
+            .await
+            .unwrap();
     }
 
     fn metrics_of(&self, name: &str) -> Vec<prometheus::proto::Metric> {

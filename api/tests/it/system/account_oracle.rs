@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use latchkey_testing::{RedisServer, TestRedis};
 use serde_json::{Value, json};
 
@@ -17,6 +18,8 @@ struct Work {
     commands: BTreeMap<String, u64>,
     /// Passwords that were hashed.
     hashes: u64,
+    /// Number of computations of each hash function.
+    functions: BTreeMap<String, u64>,
     status: u16,
     headers: Vec<String>,
     /// The keys of the response, each with the length of its value.
@@ -43,7 +46,7 @@ async fn start_with(more: &[(&str, &str)]) -> (RedisServer, TestApp, [&'static s
 }
 
 /// Asserts that a request costs the same for every email in each of three rounds, and returns its work.
-async fn assert_same_work(app: &TestApp, path: &str, more: Value, emails: [&str; 4]) -> Work {
+async fn assert_same_work(app: &TestApp, path: &str, more: Value, emails: &[&str]) -> Work {
     let body = |email: &str| {
         let mut body = more.clone();
         body["email"] = email.into();
@@ -71,25 +74,31 @@ async fn assert_same_work(app: &TestApp, path: &str, more: Value, emails: [&str;
 
 async fn measure_work(app: &TestApp, path: &str, body: Value) -> Work {
     let (commands, hashes) = (commands(app).await, app.password_hash_count());
+    let functions = app.hash_functions();
     app.statements.take();
     let answer = app.post(path, body).await;
     let (statements, after) = (app.statements.take(), self::commands(app).await);
-    let commands = after
-        .into_iter()
-        .map(|(name, count)| {
-            let before = commands.get(&name).copied().unwrap_or_default();
-            (name, count - before)
-        })
-        .filter(|(_, count)| *count > 0)
-        .collect();
     Work {
         statements,
-        commands,
+        commands: increase(&commands, after),
+        functions: increase(&functions, app.hash_functions()),
         hashes: app.password_hash_count() - hashes,
         status: answer.status.as_u16(),
         headers: answer.headers.keys().map(ToString::to_string).collect(),
         body: lengths(&answer),
     }
+}
+
+/// Returns how often each count was increased, if at all.
+fn increase(before: &BTreeMap<String, u64>, after: BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    after
+        .into_iter()
+        .map(|(name, count)| {
+            let before = before.get(&name).copied().unwrap_or_default();
+            (name, count - before)
+        })
+        .filter(|(_, count)| *count > 0)
+        .collect()
 }
 
 fn lengths(answer: &ApiResponse) -> Vec<(String, usize)> {
@@ -121,7 +130,7 @@ async fn commands(app: &TestApp) -> BTreeMap<String, u64> {
 #[tokio::test]
 async fn reset_request_work_is_same_for_every_email() {
     let (_redis, app, emails) = start().await;
-    let work = assert_same_work(&app, "/auth/email_request/", json!({}), emails).await;
+    let work = assert_same_work(&app, "/auth/email_request/", json!({}), &emails).await;
     assert_eq!((work.status, work.hashes), (201, 0), "{work:?}");
     assert!(
         !work
@@ -141,12 +150,43 @@ async fn reset_request_work_is_same_for_every_email() {
 async fn failed_login_work_is_same_for_every_email() {
     let (_redis, app, emails) = start().await;
     let wrong = json!({"password": "another quiet morning"});
-    let work = assert_same_work(&app, "/api/login/", wrong, emails).await;
+    let work = assert_same_work(&app, "/api/login/", wrong, &emails).await;
     assert_eq!((work.status, work.hashes), (401, 1), "{work:?}");
     assert!(
         work.statements.len() >= 2 && work.commands["hincrby"] == 2,
         "{work:?}"
     );
+}
+
+/// N2: While imported accounts have old hashes, a failed login computes one of each function, whatever the account has.
+#[tokio::test]
+async fn failed_login_work_with_old_hashes_is_same() {
+    for (password, count) in [("another quiet morning", 1), (" another quiet morning ", 2)] {
+        let cheap = [("ARGON2_MEMORY_KIB", "8"), ("ARGON2_ITERATIONS", "1")];
+        let (_redis, app, [known, pending, deactivated, unknown]) = start_with(&cheap).await;
+        let [old, older] = ["old01@x.example", "old02@x.example"];
+        for email in [old, older] {
+            app.register(email).await;
+            app.activate(email).await;
+        }
+        let digest = |length| STANDARD.encode(vec![1; length]);
+        let sha256 = format!("pbkdf2_sha256$1000$salt${}", digest(32));
+        let sha1 = format!("pbkdf2_sha1$1000$salt${}", digest(20));
+        for (email, hash) in [(old, &sha256), (older, &sha1), (deactivated, &sha256)] {
+            app.set_password_hash(email, hash).await;
+        }
+        let emails = [known, pending, deactivated, unknown, old, older];
+        let wrong = json!({"password": password});
+        let work = assert_same_work(&app, "/api/login/", wrong, &emails).await;
+        assert_eq!(work.status, 401, "{work:?}");
+        let functions = [
+            ("argon2id", 1),
+            ("pbkdf2_sha1", count),
+            ("pbkdf2_sha256", count),
+        ];
+        let functions = functions.map(|(name, count)| (name.to_owned(), count));
+        assert_eq!(work.functions, BTreeMap::from(functions), "{work:?}");
+    }
 }
 
 /// N2, C2: Failed logins cost the same while the limiter evicts older counters.
@@ -158,7 +198,7 @@ async fn failed_login_work_during_flood_is_the_same() {
         app.try_login(&email, "another quiet morning").await;
     }
     let wrong = json!({"password": "another quiet morning"});
-    let work = assert_same_work(&app, "/api/login/", wrong, emails).await;
+    let work = assert_same_work(&app, "/api/login/", wrong, &emails).await;
     assert_eq!((work.status, work.hashes), (401, 1), "{work:?}");
 }
 

@@ -24,6 +24,7 @@ use crate::{
 };
 
 mod access;
+pub mod old_hash;
 pub mod profile;
 pub mod search;
 pub mod staff;
@@ -50,7 +51,8 @@ pub struct Model {
     pub email_key: EmailKey,
     /// The name of the user. Not unique.
     pub username: Username,
-    /// The argon2id hash of the password, as a PHC string.
+    /// The hash of the password: an argon2id PHC string or, until the owner of an imported account logs in, the text that Django
+    /// stored.
     pub password_hash: String,
     /// The phone number in E.164 form.
     pub phone_number: Option<PhoneNumber>,

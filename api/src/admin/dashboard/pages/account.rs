@@ -21,7 +21,7 @@ use crate::{
     app_state::App,
     auth::{bearer::CurrentUser, password_change},
     http::error::ApiError,
-    passwords::{NewPassword, Owner, Password},
+    passwords::{CurrentPassword, NewPassword, Owner, Password},
 };
 
 #[derive(Template)]
@@ -83,10 +83,14 @@ async fn change(app: &App, admin: &Admin, form: Form) -> Result<Session, ApiErro
     Ok(session)
 }
 
-async fn parse(app: &App, admin: &Admin, form: Form) -> Result<(Password, NewPassword), ApiError> {
+async fn parse(
+    app: &App,
+    admin: &Admin,
+    form: Form,
+) -> Result<(CurrentPassword, NewPassword), ApiError> {
     let matches = form.text("new_password") == form.text("password_again");
     let mut fields = form.into_fields();
-    let current = fields.required::<Password>("password");
+    let current = fields.required::<CurrentPassword>("password");
     let new = fields.required::<Password>("new_password");
     let owner = Some(Owner::of(&admin.user));
     let new = fields
