@@ -10,6 +10,7 @@ pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod http;
+pub mod import;
 pub mod openapi;
 pub mod passwords;
 pub mod rate_limit;

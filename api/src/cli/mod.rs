@@ -3,6 +3,7 @@
 mod audit;
 mod audit_watch;
 mod create_superuser;
+mod import;
 mod keys;
 mod migrate;
 mod openapi;
@@ -15,8 +16,9 @@ mod users;
 use clap::{Parser, Subcommand};
 
 use crate::cli::{
-    audit::AuditCommand, create_superuser::CreateSuperuser, keys::KeysCommand, openapi::Openapi,
-    pictures::PicturesCommand, secrets::SecretsCommand, users::UsersCommand,
+    audit::AuditCommand, create_superuser::CreateSuperuser, import::ImportCommand,
+    keys::KeysCommand, openapi::Openapi, pictures::PicturesCommand, secrets::SecretsCommand,
+    users::UsersCommand,
 };
 
 /// The settings of every command, for `--help`.
@@ -65,6 +67,12 @@ enum Command {
         after_help = "Environment variables: DATABASE_URL, SECRET_KEY, SECRET_KEY_PREVIOUS."
     )]
     Audit(AuditCommand),
+    /// Import accounts of another system
+    #[command(
+        subcommand,
+        after_help = "Environment variables: DATABASE_URL, REDIS_URL, SECRET_KEY, MEDIA_DIR, PICTURE_MAX_SIZE."
+    )]
+    Import(ImportCommand),
     /// Remove unused profile pictures
     #[command(
         subcommand,
@@ -96,6 +104,7 @@ impl Cli {
             Command::CreateSuperuser(arguments) => create_superuser::run(arguments).await,
             Command::Users(command) => users::run(command).await,
             Command::Audit(command) => audit::run(command).await,
+            Command::Import(command) => import::run(command).await,
             Command::Pictures(command) => pictures::run(command).await,
             Command::Keys(command) => keys::run(command).await,
             Command::Secrets(command) => secrets::run(command).await,

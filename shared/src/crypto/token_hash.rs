@@ -88,6 +88,19 @@ impl Fingerprints {
         self.0.hash(&format!("mailbox {}", email.as_str())).0
     }
 
+    /// Returns the fingerprint of a value that an account was imported with: the first 64 bits. `column` tells its columns apart.
+    #[must_use]
+    pub fn of_imported(&self, user_id: i64, column: u8, value: &str) -> [u8; 8] {
+        let mut context = hmac::Context::with_key(&self.0.0);
+        context.update(b"imported ");
+        context.update(&user_id.to_be_bytes());
+        context.update(&[column]);
+        context.update(value.as_bytes());
+        let mut first = [0; 8];
+        first.copy_from_slice(&context.sign().as_ref()[..8]);
+        first
+    }
+
     /// Returns the fingerprint of a value of a named field.
     #[must_use]
     pub fn of_field(&self, name: &str, value: &str) -> String {

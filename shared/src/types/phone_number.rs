@@ -2,13 +2,26 @@
 
 use std::{fmt, str::FromStr};
 
-use phonenumber::Mode;
+use phonenumber::{Mode, country};
 use sea_orm::DeriveValueType;
 
 use crate::types::{decimal, validation_error::Invalid};
 
 /// The longest accepted text. Any written form of a number is shorter; the bound keeps long texts from the parser.
 const MAX_CHARACTERS: usize = 45;
+
+/// A country or territory whose numbers may lack the country code: two letters of ISO 3166-1 in upper case, such as `EG`.
+#[derive(Clone, Copy, Debug)]
+pub struct Region(country::Id);
+
+impl FromStr for Region {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let unknown = |_| Invalid::new("choice", "Not a country code of two letters, such as EG.");
+        text.parse().map(Self).map_err(unknown)
+    }
+}
 
 /// An international number in ITU-T E.164 form, such as `+201001234567`.
 #[derive(Clone, PartialEq, Eq, DeriveValueType)]
@@ -33,25 +46,8 @@ impl PhoneNumber {
         &self.0
     }
 
-    /// Returns the number in international form with only spaces between its groups (ITU-T E.123, 2.1), such as `+20 10 01234567`.
-    #[must_use]
-    pub fn with_spaces(&self) -> String {
-        let Ok(number) = phonenumber::parse(None, &self.0) else {
-            return self.0.clone();
-        };
-        let text = number.format().mode(Mode::International).to_string();
-        let groups = text.split(|c: char| c != '+' && !c.is_ascii_digit());
-        groups
-            .filter(|group| !group.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ")
-    }
-}
-
-impl FromStr for PhoneNumber {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
+    /// Parses a number that may be written as in its region, without the country code.
+    pub fn in_region(text: &str, region: Option<Region>) -> Result<Self, Invalid> {
         let invalid = || {
             Invalid::new(
                 "invalid",
@@ -73,11 +69,34 @@ impl FromStr for PhoneNumber {
         if !is_number(&text) {
             return Err(invalid());
         }
-        let number = phonenumber::parse(None, text).map_err(|_| invalid())?;
+        let region = region.map(|it| it.0);
+        let number = phonenumber::parse(region, text).map_err(|_| invalid())?;
         if !number.is_valid() || number.extension().is_some() {
             return Err(invalid());
         }
         Ok(Self(number.format().mode(Mode::E164).to_string()))
+    }
+
+    /// Returns the number in international form with only spaces between its groups (ITU-T E.123, 2.1), such as `+20 10 01234567`.
+    #[must_use]
+    pub fn with_spaces(&self) -> String {
+        let Ok(number) = phonenumber::parse(None, &self.0) else {
+            return self.0.clone();
+        };
+        let text = number.format().mode(Mode::International).to_string();
+        let groups = text.split(|c: char| c != '+' && !c.is_ascii_digit());
+        groups
+            .filter(|group| !group.is_empty())
+            .collect::<Vec<_>>()
+            .join(" ")
+    }
+}
+
+impl FromStr for PhoneNumber {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        Self::in_region(text, None)
     }
 }
 
@@ -162,6 +181,17 @@ mod tests {
                 "+201001234567"
             );
         }
+    }
+
+    #[test]
+    fn local_number_is_valid_in_its_region_only() {
+        let region: Region = "EG".parse().unwrap();
+        let local = PhoneNumber::in_region("0100 123 4567", Some(region));
+        assert_eq!(local.unwrap().as_str(), "+201001234567");
+        let other = PhoneNumber::in_region("+1 201 555 0123", Some(region));
+        assert_eq!(other.unwrap().as_str(), "+12015550123");
+        assert!(PhoneNumber::in_region("0100 123 4567", None).is_err());
+        assert!("Egypt".parse::<Region>().is_err());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod commands;
+mod import;
 mod keys;
 mod secret_key;
 

@@ -1,0 +1,139 @@
+//! `latchkey-api import`
+
+mod progress;
+mod report;
+
+use std::{fmt::Write as _, path::PathBuf};
+
+use clap::{Args, Subcommand};
+use latchkey_shared::{
+    database, models::audit::EventKind, output::print_line, types::phone_number::Region,
+};
+
+use crate::{
+    app_state::App,
+    cli::{
+        import::{progress::Progress, report::Report},
+        startup::{by_operator, open},
+    },
+    import::{
+        outcome::{Kind, Outcome, Summary},
+        run::{self, Observer, Options},
+        source::Source,
+    },
+};
+
+/// The sources of an import.
+#[derive(Debug, Subcommand)]
+pub(super) enum ImportCommand {
+    /// Import the accounts of the Django original; can be repeated
+    Django(ImportDjango),
+}
+
+/// The arguments of `import django`.
+#[derive(Debug, Args)]
+pub(super) struct ImportDjango {
+    /// Database of the original: sqlite://PATH or postgres://USER@HOST/DATABASE (password: PGPASSWORD or ~/.pgpass). Only read
+    #[arg(long, value_name = "URL")]
+    from: String,
+    /// MEDIA_ROOT of the original. Without it, no pictures are imported
+    #[arg(long, value_name = "DIR")]
+    media: Option<PathBuf>,
+    /// Country of phone numbers without a country code, such as EG. Without it, such numbers are dropped
+    #[arg(long, value_name = "COUNTRY")]
+    default_region: Option<Region>,
+    /// Write nothing to the database and MEDIA_DIR of this installation
+    #[arg(long)]
+    dry_run: bool,
+    /// File for one line of JSON for each row that was adjusted or skipped. Replaced if it exists
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+}
+
+/// Runs an import.
+pub(super) async fn run(command: ImportCommand) -> anyhow::Result<()> {
+    let ImportCommand::Django(arguments) = command;
+    let app = open().await?;
+    let source = Source::open(&arguments.from).await?;
+    let options = Options {
+        media: arguments.media.as_deref(),
+        region: arguments.default_region,
+        dry_run: arguments.dry_run,
+    };
+    let report = arguments
+        .report
+        .as_deref()
+        .map(Report::create)
+        .transpose()?;
+    let mut follower = Follower {
+        progress: Progress::default(),
+        report,
+    };
+    let summary = run::run(&app, source, &options, &mut follower).await?;
+    follower.progress.finish();
+    if !arguments.dry_run && summary.created + summary.changed > 0 {
+        record(&app, &summary).await?;
+    }
+    print_line(describe(&summary, arguments.dry_run))?;
+    Ok(())
+}
+
+/// Records one event for the whole run.
+async fn record(app: &App, summary: &Summary) -> anyhow::Result<()> {
+    let mut event = by_operator(EventKind::Admin, None, "imported accounts");
+    event.changes = Some(format!(
+        "created: {}, changed: {}",
+        summary.created, summary.changed
+    ));
+    let transaction = database::begin(&app.db).await?;
+    app.record_in(&transaction, event).await?;
+    transaction.commit().await?;
+    Ok(())
+}
+
+/// Shows the progress, and writes the report.
+struct Follower {
+    progress: Progress,
+    report: Option<Report>,
+}
+
+impl Observer for Follower {
+    fn start(&mut self, total: u64) {
+        self.progress.start(total);
+    }
+
+    fn record(&mut self, outcome: &Outcome) -> std::io::Result<()> {
+        self.progress.advance();
+        match &mut self.report {
+            Some(report) if outcome.outcome != Kind::Import => report.write(outcome),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Returns the summary for the terminal.
+fn describe(summary: &Summary, dry_run: bool) -> String {
+    let verb = if dry_run { "Would create" } else { "Created" };
+    let change = if dry_run { "change" } else { "changed" };
+    let mut text = format!(
+        "{verb} {} account(s), {change} {} of earlier runs.",
+        summary.created, summary.changed
+    );
+    let count = |kind| summary.kinds.get(&kind).copied().unwrap_or(0);
+    let _ = write!(
+        text,
+        "\nRows: {} imported as they are, {} adjusted, {} skipped.",
+        count(Kind::Import),
+        count(Kind::Adjust),
+        count(Kind::Skip)
+    );
+    for (reason, count) in &summary.reasons {
+        let name = serde_json::to_value(reason).unwrap_or_default();
+        let _ = write!(
+            text,
+            "\n  {count:>8}  {}",
+            name.as_str().unwrap_or_default()
+        );
+    }
+    text
+}

@@ -1,0 +1,46 @@
+//! Django's permissions and groups as Latchkey's permissions and roles.
+
+use latchkey_shared::types::permission::{Permission, Permissions};
+
+use crate::import::{mapping::MappedRole, outcome::Reason, row::SourceUser};
+
+/// Returns the account's own permissions and its roles. A group whose name no role can have becomes permissions of its members.
+pub(super) fn map(row: &SourceUser, reasons: &mut Vec<Reason>) -> (Permissions, Vec<MappedRole>) {
+    let mut own = of_names(&row.permissions, reasons);
+    let mut roles = Vec::new();
+    for group in &row.groups {
+        let permissions = of_names(&group.permissions, reasons);
+        if permissions == Permissions::default() {
+            reasons.push(Reason::GroupsDropped);
+            continue;
+        }
+        match group.name.parse() {
+            Ok(name) => roles.push(MappedRole { name, permissions }),
+            Err(_) => {
+                reasons.push(Reason::GroupsDropped);
+                own = own.union(&permissions);
+            }
+        }
+    }
+    (own, roles)
+}
+
+/// Returns the counterparts of named permissions.
+fn of_names(names: &[String], reasons: &mut Vec<Reason>) -> Permissions {
+    let counterparts: Vec<_> = names.iter().map(|name| counterpart(name)).collect();
+    if counterparts.contains(&None) {
+        reasons.push(Reason::PermissionsDropped);
+    }
+    counterparts.into_iter().flatten().collect()
+}
+
+/// Returns the permission here that allows no more than the one of the original's dashboard.
+fn counterpart(name: &str) -> Option<Permission> {
+    match name {
+        "users.view_user" => Some(Permission::ViewUsers),
+        "users.add_user" => Some(Permission::AddUsers),
+        "users.change_user" => Some(Permission::ChangeUsers),
+        "users.delete_user" => Some(Permission::DeleteUsers),
+        _ => None,
+    }
+}

@@ -1,0 +1,22 @@
+//! Imports accounts of another system: the database of the Django original.
+//!
+//! - `source`: readers, which yield [`row::SourceUser`]s and write nothing
+//! - `twins`: chooses between accounts of the source whose emails have the same key
+//! - `mapping`: what becomes of a row, a pure function
+//! - `writer`: creates and changes accounts, in batches of one transaction each
+//! - `pictures`: brings in pictures as uploads do
+//! - `run`: connects these
+//!
+//! A further run brings in each value that has changed in the source and has not been changed here since. `fingerprints` tells which.
+
+pub mod error;
+mod fingerprints;
+mod mapping;
+pub mod outcome;
+mod pictures;
+mod row;
+pub mod run;
+mod sequence;
+pub mod source;
+mod twins;
+mod writer;

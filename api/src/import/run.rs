@@ -1,0 +1,237 @@
+//! A run of an import: reads, maps and writes batches.
+
+use std::{collections::HashMap, io, path::Path, sync::Arc, time::Duration};
+
+use latchkey_shared::{models::imported_user, types::phone_number::Region};
+use sea_orm::{ConnectionTrait as _, DbBackend};
+use tokio::sync::mpsc;
+
+use crate::{
+    app_state::App,
+    import::{
+        error::ImportError,
+        mapping::{Mapping, Rules, map},
+        outcome::{Outcome, Reason, Summary},
+        pictures::{self, MediaFolder},
+        row::SourceUser,
+        sequence,
+        source::Source,
+        twins::Twins,
+        writer::Writer,
+    },
+};
+
+/// The kind of source in rows of imported accounts.
+pub const DJANGO: &str = "django";
+
+/// The number of mapped batches that wait for the writer.
+const QUEUED_BATCHES: usize = 2;
+
+/// The pause between batches in which other programs get SQLite's write lock.
+const SQLITE_PAUSE: Duration = Duration::from_millis(5);
+
+/// The options of a run.
+#[derive(Debug)]
+pub struct Options<'a> {
+    /// The folder of the source's pictures. Without it, no picture is brought in.
+    pub media: Option<&'a Path>,
+    /// The region of phone numbers without a country code.
+    pub region: Option<Region>,
+    /// Whether to write nothing.
+    pub dry_run: bool,
+}
+
+/// Follows a run.
+pub trait Observer {
+    /// Receives the number of accounts in the source.
+    fn start(&mut self, total: u64);
+    /// Receives the outcome of a row.
+    fn record(&mut self, outcome: &Outcome) -> io::Result<()>;
+}
+
+/// Imports a source. A repeated run continues one that was interrupted.
+pub async fn run(
+    app: &App,
+    source: Source,
+    options: &Options<'_>,
+    observer: &mut impl Observer,
+) -> Result<Summary, ImportError> {
+    let media = options.media.map(MediaFolder::open).transpose()?;
+    let source = Arc::new(source);
+    observer.start(u64::try_from(source.count().await?).unwrap_or(0));
+    if !options.dry_run {
+        if media.is_some() {
+            let created = app.pictures.create_folder().await;
+            created.map_err(|error| ImportError::Pictures(error.to_string()))?;
+        }
+        sequence::advance(&app.db, source.last_id().await?).await?;
+    }
+    let losers = losers(&source).await?;
+    let rules = Rules {
+        region: options.region,
+        today: app.now().date_naive(),
+    };
+    let (sender, batches) = mpsc::channel(QUEUED_BATCHES);
+    let reader = tokio::spawn(read(Arc::clone(&source), rules, losers, sender));
+    let mut run = Run {
+        app,
+        media,
+        dry_run: options.dry_run,
+        summary: Summary::default(),
+        observer,
+        last: 0,
+    };
+    let written = run.write(batches).await;
+    reader.await.map_err(|_| ImportError::Panicked)??;
+    written?;
+    if !options.dry_run {
+        sequence::advance(&app.db, source.last_id().await?).await?;
+    }
+    Ok(run.summary)
+}
+
+/// Returns the accounts whose email another account of the source has, each with the winner.
+async fn losers(source: &Source) -> Result<HashMap<i64, i64>, ImportError> {
+    let (mut twins, mut last) = (Twins::default(), 0);
+    loop {
+        let page = source.candidates(last).await?;
+        let Some(candidate) = page.last() else {
+            break;
+        };
+        last = candidate.id;
+        let added = tokio::task::spawn_blocking(move || {
+            twins.add(page);
+            twins
+        });
+        twins = added.await.map_err(|_| ImportError::Panicked)?;
+    }
+    Ok(twins.losers())
+}
+
+/// A mapped page of the source.
+struct Batch {
+    rows: Vec<Mapping>,
+    /// The winners of rows whose email another row of the source has.
+    losers: HashMap<i64, i64>,
+}
+
+/// Reads and maps pages, and sends them to the writer.
+async fn read(
+    source: Arc<Source>,
+    rules: Rules,
+    losers: HashMap<i64, i64>,
+    sender: mpsc::Sender<Batch>,
+) -> Result<(), ImportError> {
+    let mut last = 0;
+    loop {
+        let page = source.page(last).await?;
+        let Some(user) = page.last() else {
+            return Ok(());
+        };
+        last = user.id;
+        let of_page = |user: &SourceUser| Some((user.id, *losers.get(&user.id)?));
+        let losers = page.iter().filter_map(of_page).collect();
+        let map_page = move || page.into_iter().map(|user| map(user, rules)).collect();
+        let rows = tokio::task::spawn_blocking(map_page).await;
+        let rows = rows.map_err(|_| ImportError::Panicked)?;
+        if sender.send(Batch { rows, losers }).await.is_err() {
+            // The writer has failed and says why.
+            return Ok(());
+        }
+    }
+}
+
+struct Run<'a, O> {
+    app: &'a App,
+    media: Option<MediaFolder>,
+    dry_run: bool,
+    summary: Summary,
+    observer: &'a mut O,
+    /// The last id of the source that was written.
+    last: i64,
+}
+
+impl<O: Observer> Run<'_, O> {
+    async fn write(&mut self, mut batches: mpsc::Receiver<Batch>) -> Result<(), ImportError> {
+        let (hasher, app) = (&self.app.hasher, self.app);
+        let no_password = || hasher.no_password();
+        let writer = Writer {
+            db: &app.db,
+            key: &app.fingerprints,
+            source: DJANGO,
+            no_password: &no_password,
+            dry_run: self.dry_run,
+            now: app.now(),
+        };
+        let is_sqlite = app.db.get_database_backend() == DbBackend::Sqlite;
+        while let Some(batch) = batches.recv().await {
+            self.write_batch(&writer, batch).await?;
+            if is_sqlite && !self.dry_run {
+                tokio::time::sleep(SQLITE_PAUSE).await;
+            }
+        }
+        self.report_deleted(i64::MAX, &[]).await
+    }
+
+    async fn write_batch(&mut self, writer: &Writer<'_>, batch: Batch) -> Result<(), ImportError> {
+        let Batch { mut rows, losers } = batch;
+        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
+        self.report_deleted(ids.last().copied().unwrap_or(self.last), &ids)
+            .await?;
+        let lost = self.skip_losers(&mut rows, &losers).await?;
+        let written = writer.write(rows).await?;
+        let media = self.media.as_ref();
+        let pictures = pictures::bring_in(self.app, media, written.pictures, self.dry_run).await?;
+        let pictures: HashMap<_, _> = pictures.into_iter().collect();
+        let mut outcomes = written.outcomes;
+        outcomes.extend(lost);
+        outcomes.sort_by_key(|outcome| outcome.id);
+        for mut outcome in outcomes {
+            match pictures.get(&outcome.id) {
+                Some(Ok(())) => outcome.is_changed |= !outcome.is_created,
+                Some(Err(reason)) => outcome.add(*reason),
+                None => {}
+            }
+            self.record(&outcome)?;
+        }
+        Ok(())
+    }
+
+    /// Removes the rows whose email goes to another row of the source, except accounts of an earlier run.
+    async fn skip_losers(
+        &self,
+        rows: &mut Vec<Mapping>,
+        losers: &HashMap<i64, i64>,
+    ) -> Result<Vec<Outcome>, ImportError> {
+        let ids: Vec<_> = losers.keys().copied().collect();
+        let imported = imported_user::find_many(&self.app.db, &ids).await?;
+        let mut lost = Vec::new();
+        rows.retain(|row| {
+            let winner = losers.get(&row.id);
+            let is_imported = imported.iter().any(|it| it.user_id == row.id);
+            if let Some(winner) = winner.filter(|_| !is_imported) {
+                lost.push(Outcome::skip(row.id, Reason::EmailTaken, Some(*winner)));
+                return false;
+            }
+            true
+        });
+        Ok(lost)
+    }
+
+    /// Reports the imported accounts up to an id that are no longer in the source. They stay: the operator decides about them.
+    async fn report_deleted(&mut self, last: i64, in_source: &[i64]) -> Result<(), ImportError> {
+        let first = std::mem::replace(&mut self.last, last);
+        let imported = imported_user::list_between(&self.app.db, DJANGO, first, last).await?;
+        for id in imported {
+            if in_source.binary_search(&id).is_err() {
+                self.record(&Outcome::skip(id, Reason::DeletedInSource, None))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn record(&mut self, outcome: &Outcome) -> Result<(), ImportError> {
+        self.summary.count(outcome);
+        self.observer.record(outcome).map_err(ImportError::Report)
+    }
+}
