@@ -76,7 +76,7 @@ pub async fn run(
     let mut run = Run {
         app,
         media,
-        dry_run: options.dry_run,
+        writes_nothing: options.dry_run,
         summary: Summary::default(),
         observer,
         last: 0,
@@ -144,7 +144,7 @@ async fn read(
 struct Run<'a, O> {
     app: &'a App,
     media: Option<MediaFolder>,
-    dry_run: bool,
+    writes_nothing: bool,
     summary: Summary,
     observer: &'a mut O,
     /// The last id of the source that was written.
@@ -160,13 +160,13 @@ impl<O: Observer> Run<'_, O> {
             key: &app.fingerprints,
             source: DJANGO,
             no_password: &no_password,
-            dry_run: self.dry_run,
+            dry_run: self.writes_nothing,
             now: app.now(),
         };
         let is_sqlite = app.db.get_database_backend() == DbBackend::Sqlite;
         while let Some(batch) = batches.recv().await {
             self.write_batch(&writer, batch).await?;
-            if is_sqlite && !self.dry_run {
+            if is_sqlite && !self.writes_nothing {
                 tokio::time::sleep(SQLITE_PAUSE).await;
             }
         }
@@ -181,7 +181,8 @@ impl<O: Observer> Run<'_, O> {
         let lost = self.skip_losers(&mut rows, &losers).await?;
         let written = writer.write(rows).await?;
         let media = self.media.as_ref();
-        let pictures = pictures::bring_in(self.app, media, written.pictures, self.dry_run).await?;
+        let pictures =
+            pictures::bring_in(self.app, media, written.pictures, self.writes_nothing).await?;
         let pictures: HashMap<_, _> = pictures.into_iter().collect();
         let mut outcomes = written.outcomes;
         outcomes.extend(lost);

@@ -33,16 +33,16 @@ pub(super) enum ImportCommand {
 /// The arguments of `import django`.
 #[derive(Debug, Args)]
 pub(super) struct ImportDjango {
-    /// Database of the original: sqlite://PATH or postgres://USER@HOST/DATABASE (password: PGPASSWORD or ~/.pgpass). Only read
+    /// URL of the original's database, on SQLite or PostgreSQL (password: PGPASSWORD or a .pgpass file). Only read
     #[arg(long, value_name = "URL")]
     from: String,
-    /// MEDIA_ROOT of the original. Without it, no pictures are imported
+    /// Media folder of the original. Without it, no pictures are imported
     #[arg(long, value_name = "DIR")]
     media: Option<PathBuf>,
     /// Country of phone numbers without a country code, such as EG. Without it, such numbers are dropped
     #[arg(long, value_name = "COUNTRY")]
     default_region: Option<Region>,
-    /// Write nothing to the database and MEDIA_DIR of this installation
+    /// Write nothing to the database and the picture folder of this installation
     #[arg(long)]
     dry_run: bool,
     /// File for one line of JSON for each row that was adjusted or skipped. Replaced if it exists

@@ -88,7 +88,7 @@ fn values(row: SourceUser, rules: Rules, reasons: &mut Vec<Reason>) -> Result<Ma
     if row.has_names {
         reasons.push(Reason::NamesDropped);
     }
-    let (permissions, roles) = permissions::map(&row, reasons);
+    let (permissions, groups) = permissions::map(&row, reasons);
     Ok(Mapped {
         username: fields::username(&row.username, &email, reasons),
         email,
@@ -101,7 +101,7 @@ fn values(row: SourceUser, rules: Rules, reasons: &mut Vec<Reason>) -> Result<Ma
         is_staff: row.is_staff,
         is_superuser: row.is_superuser,
         permissions,
-        roles,
+        roles: groups,
         created_at,
         last_login_at,
         image: row.image.filter(|path| !path.is_empty()),

@@ -14,12 +14,11 @@ pub(super) fn map(row: &SourceUser, reasons: &mut Vec<Reason>) -> (Permissions, 
             reasons.push(Reason::GroupsDropped);
             continue;
         }
-        match group.name.parse() {
-            Ok(name) => roles.push(MappedRole { name, permissions }),
-            Err(_) => {
-                reasons.push(Reason::GroupsDropped);
-                own = own.union(&permissions);
-            }
+        if let Ok(name) = group.name.parse() {
+            roles.push(MappedRole { name, permissions });
+        } else {
+            reasons.push(Reason::GroupsDropped);
+            own = own.union(&permissions);
         }
     }
     (own, roles)

@@ -200,5 +200,5 @@ impl Connection {
 /// Describes an error of the source. Its text has no password: the drivers do not print URLs.
 #[expect(clippy::needless_pass_by_value, reason = "map_err passes a value")]
 fn source(error: DbErr) -> ImportError {
-    ImportError::Source(latchkey_shared::database::describe(&error).to_string())
+    ImportError::Source(latchkey_shared::database::describe(&error))
 }

@@ -138,28 +138,13 @@ impl Writer<'_> {
         for account in new {
             let id = account.id;
             if !created.contains(&id) {
-                written
-                    .outcomes
-                    .push(Outcome::skip(id, Reason::EmailTaken, None));
+                let skipped = Outcome::skip(id, Reason::EmailTaken, None);
+                written.outcomes.push(skipped);
                 continue;
             }
             let fingerprints = Fingerprints::of(self.key, id, &account.mapped);
-            imported.push(imported_user::Model {
-                user_id: id,
-                source: self.source.to_owned(),
-                imported_at: self.now,
-                fingerprints: fingerprints.to_bytes(),
-                has_new_password: false,
-            });
-            roles.extend(
-                account
-                    .roles
-                    .iter()
-                    .map(|role_id| role::assignment::ActiveModel {
-                        user_id: Set(id),
-                        role_id: Set(*role_id),
-                    }),
-            );
+            imported.push(self.imported(id, &fingerprints));
+            roles.extend(account.roles.iter().map(|role| (id, *role)));
             written.outcomes.push(Outcome {
                 is_created: true,
                 ..Outcome::of(id, account.reasons)
@@ -177,12 +162,17 @@ impl Writer<'_> {
             return Ok(());
         }
         imported_user::insert_many(transaction, imported).await?;
-        if !roles.is_empty() {
-            role::assignment::Entity::insert_many(roles)
-                .exec_without_returning(transaction)
-                .await?;
+        role::assign_many(transaction, roles).await
+    }
+
+    fn imported(&self, user_id: i64, fingerprints: &Fingerprints) -> imported_user::Model {
+        imported_user::Model {
+            user_id,
+            source: self.source.to_owned(),
+            imported_at: self.now,
+            fingerprints: fingerprints.to_bytes(),
+            has_new_password: false,
         }
-        Ok(())
     }
 
     /// Inserts accounts, and returns the ids of those whose id and email were free.

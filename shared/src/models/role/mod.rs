@@ -240,3 +240,20 @@ pub async fn assign(
     }
     Ok(())
 }
+
+/// Assigns roles to new accounts: pairs of an account and a role.
+pub async fn assign_many(db: &impl ConnectionTrait, pairs: Vec<(i64, i64)>) -> Result<(), DbErr> {
+    if pairs.is_empty() {
+        return Ok(());
+    }
+    let rows = pairs
+        .into_iter()
+        .map(|(user_id, role_id)| assignment::ActiveModel {
+            user_id: Set(user_id),
+            role_id: Set(role_id),
+        });
+    assignment::Entity::insert_many(rows)
+        .exec_without_returning(db)
+        .await?;
+    Ok(())
+}
