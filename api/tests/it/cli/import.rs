@@ -1,6 +1,8 @@
 //! `latchkey-api import django`, with a database that the original made (see `tests/data/original/README.md`).
 
-use std::{collections::BTreeMap, fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
+use std::{
+    collections::BTreeMap, fmt::Write as _, fs, os::unix::fs::PermissionsExt as _, path::PathBuf,
+};
 
 use latchkey_shared::models::{imported_user, role, user};
 use latchkey_testing::TestDatabase;
@@ -237,10 +239,10 @@ async fn load_dump(database: &TestDatabase) {
             let table = copy.trim_end_matches(" FROM stdin;");
             for row in lines.by_ref().take_while(|row| *row != "\\.") {
                 let values: Vec<_> = row.split('\t').map(literal).collect();
-                sql += &format!("INSERT INTO {table} VALUES ({});\n", values.join(", "));
+                writeln!(sql, "INSERT INTO {table} VALUES ({});", values.join(", ")).unwrap();
             }
         } else if !line.starts_with('\\') && !line.starts_with("SELECT pg_catalog.set_config") {
-            sql += &format!("{line}\n");
+            writeln!(sql, "{line}").unwrap();
         }
     }
     database.db.execute_unprepared(&sql).await.unwrap();
