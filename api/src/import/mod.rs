@@ -1,6 +1,6 @@
 //! Imports accounts of another system: the database of the Django original.
 //!
-//! - `source`: readers, which yield [`row::SourceUser`]s and write nothing
+//! - `source`: readers, which yield rows of one type and write nothing
 //! - `twins`: chooses between accounts of the source whose emails have the same key
 //! - `mapping`: what becomes of a row, a pure function
 //! - `writer`: creates and changes accounts, in batches of one transaction each
