@@ -158,7 +158,7 @@ impl App {
             token_hasher: keys.token_hasher(),
             fingerprints: keys.fingerprints(),
             audit_key: keys.audit_key(),
-            branding: BrandAssets::new(&config.branding),
+            branding: BrandAssets::new(&config.common.mail_branding),
             pictures: PictureStore::new(
                 &config.accounts.media_dir,
                 &config.common.public_url,

@@ -2,7 +2,6 @@
 
 pub mod access_token_algorithm;
 pub mod accounts;
-pub mod branding;
 pub mod breached_file;
 pub mod connections;
 pub mod cors;
@@ -26,9 +25,8 @@ use latchkey_shared::{
 };
 
 use crate::config::{
-    accounts::AccountSettings, branding::Branding, connections::ConnectionSettings,
-    passwords::PasswordSettings, proxies::Proxies, rates::Rates, sessions::SessionSettings,
-    tokens::TokenSettings,
+    accounts::AccountSettings, connections::ConnectionSettings, passwords::PasswordSettings,
+    proxies::Proxies, rates::Rates, sessions::SessionSettings, tokens::TokenSettings,
 };
 
 /// One day, in seconds.
@@ -43,8 +41,6 @@ pub struct Config {
     pub bind: SocketAddr,
     /// `METRICS_BIND`: the address of the metrics. `None` for `off`.
     pub metrics_bind: Option<SocketAddr>,
-    /// The colour and the logo of the dashboard.
-    pub branding: Branding,
     /// Registration, one-time codes and pictures.
     pub accounts: AccountSettings,
     /// Lifetimes of tokens and sessions.
@@ -80,7 +76,6 @@ impl Config {
             "an address and a port, such as 127.0.0.1:8000",
         );
         let metrics_bind = metrics::bind(settings, SocketAddr::from(([127, 0, 0, 1], 9100)));
-        let branding = Branding::read(settings);
         let accounts = AccountSettings::read(settings);
         let sessions = SessionSettings::read(settings);
         let tokens = TokenSettings::read(settings, environment);
@@ -94,7 +89,6 @@ impl Config {
             common: common.expect("a missing SECRET_KEY is a fault"),
             bind,
             metrics_bind,
-            branding,
             accounts,
             sessions,
             tokens,

@@ -305,12 +305,7 @@ impl SmtpConnection {
         Ok(Self {
             connection: AsyncSmtpConnection::connect_tokio1(sink, timeout, &name, None, None)
                 .await?,
-            branding: MailBranding {
-                product: "Latchkey".to_owned(),
-                support: None,
-                login_url: None,
-                reset_url: None,
-            },
+            branding: MailBranding::new("Latchkey"),
             templates: MailTemplates::load(None)?,
         })
     }

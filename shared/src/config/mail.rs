@@ -1,4 +1,4 @@
-//! The settings of the texts of mails.
+//! The settings of the texts and the look of mails.
 
 use std::path::Path;
 
@@ -10,6 +10,7 @@ use crate::{
         web_url,
     },
     outbox::template::{MailBranding, MailTemplates, TemplateErrors},
+    types::{brand_color::DEFAULT_COLOR, logo::Logo},
 };
 
 /// Stands for `APP_URL` in the other URLs of the front end.
@@ -29,10 +30,26 @@ pub fn branding(settings: &mut Settings, environment: Environment) -> MailBrandi
         product: settings
             .text("PRODUCT_NAME")
             .unwrap_or_else(|| "Latchkey".to_owned()),
+        color: settings.parse(
+            "BRAND_COLOR",
+            DEFAULT_COLOR,
+            "a colour in six hexadecimal digits such as 4250d0, dark enough to be read on a light page: its contrast to #f5f7fb must be at least 4.5:1",
+        ),
+        logo: logo(settings),
         support: settings.optional("SUPPORT_ADDRESS", "an email address"),
         login_url: link(login),
         reset_url: link(reset),
     }
+}
+
+fn logo(settings: &mut Settings) -> Option<Logo> {
+    let path = settings.text("LOGO_FILE")?;
+    let logo = Logo::read(Path::new(&path));
+    logo.map_err(|error| {
+        let expected = format!("the path of an SVG or PNG file of at most 256 KiB ({error})");
+        settings.fault("LOGO_FILE", &expected);
+    })
+    .ok()
 }
 
 /// Reads the pattern of a page of the front end.

@@ -1,11 +1,13 @@
 //! Parsed values. Each type has one parser for API, rows and configuration.
 
 pub mod ascii_reading;
+pub mod brand_color;
 pub mod client_network;
 pub mod decimal;
 pub mod email;
 pub mod gender;
 pub mod language_tag;
+pub mod logo;
 pub mod lookalike;
 pub mod permission;
 pub mod phone_number;

@@ -105,7 +105,7 @@ fn preview(
             let mail = templates.render(&content, branding, Some(language))?;
             let name = format!("{}-{}", templates.resolve(Some(language)), kind.as_str());
             let text = format!("Subject: {}\n\n{}", mail.subject, mail.text);
-            for (extension, content) in [("html", &mail.html), ("txt", &text)] {
+            for (extension, content) in [("html", mail.standalone_html()), ("txt", text)] {
                 let path = folder.join(format!("{name}.{extension}"));
                 fs::write(&path, content).with_context(|| path.display().to_string())?;
                 let _ = writeln!(lines, "{}", path.display());

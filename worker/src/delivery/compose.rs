@@ -1,14 +1,17 @@
 //! Composes the message of a mail: headers around the parts that `latchkey_shared::outbox::template` renders.
 
-use std::time::SystemTime;
+use std::{sync::Arc, time::SystemTime};
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::{outbox::template::RenderedMail, types::email::Email};
+use latchkey_shared::{
+    outbox::template::RenderedMail,
+    types::{email::Email, logo::Logo},
+};
 use lettre::{
     Address, Message,
     message::{
-        Mailbox, MultiPart,
-        header::{HeaderName, HeaderValue},
+        Attachment, Mailbox, MultiPart, SinglePart,
+        header::{ContentType, HeaderName, HeaderValue},
     },
 };
 use url::Host;
@@ -56,6 +59,13 @@ pub fn message(
     rendered: RenderedMail,
     envelope: Envelope<'_>,
 ) -> Result<Message, lettre::error::Error> {
+    let RenderedMail {
+        subject,
+        text,
+        html,
+        logo,
+        ..
+    } = rendered;
     // Suppresses automatic replies, such as vacation notices (RFC 3834, section 5).
     let auto_submitted = HeaderValue::new(
         HeaderName::new_from_ascii_str("Auto-Submitted"),
@@ -70,12 +80,25 @@ pub fn message(
         .envelope(smtp_envelope)
         .from(envelope.from)
         .to(Mailbox::new(None, envelope.to))
-        .subject(rendered.subject)
+        .subject(subject)
         .message_id(Some(format!("<{}>", envelope.message_id)))
         .date(SystemTime::from(envelope.date))
         .raw_header(auto_submitted)
-        .multipart(MultiPart::alternative_plain_html(
-            rendered.text,
-            rendered.html,
-        ))
+        .multipart(parts(text, html, logo))
+}
+
+/// Returns the text part and the HTML part, the latter with its logo (RFC 2387).
+fn parts(text: String, html: String, logo: Option<Arc<[u8]>>) -> MultiPart {
+    let Some(logo) = logo else {
+        return MultiPart::alternative_plain_html(text, html);
+    };
+    let content_type = ContentType::parse(Logo::PNG).expect("the media type is valid");
+    let picture = Attachment::new_inline(RenderedMail::LOGO_ID.to_owned());
+    MultiPart::alternative()
+        .singlepart(SinglePart::plain(text))
+        .multipart(
+            MultiPart::related()
+                .singlepart(SinglePart::html(html))
+                .singlepart(picture.body(logo.to_vec(), content_type)),
+        )
 }

@@ -53,6 +53,8 @@ async fn every_mail_kind_has_headers_and_both_parts() {
         }
         assert!(mail.header("Date").is_some());
         assert!(mail.raw.contains("multipart/alternative"));
+        assert_eq!(mail.raw.matches("Content-ID: <logo>").count(), 1);
+        assert_eq!(mail.raw.matches("Content-Disposition: inline").count(), 1);
         assert!(mail.text.contains("Latchkey") && mail.html.contains("<html"));
         assert_eq!((row.state, row.attempts), (MailState::Sent, 1));
         assert_eq!(row.sent_at, Some(app.clock.now()));

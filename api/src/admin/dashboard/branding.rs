@@ -1,11 +1,12 @@
 //! The style sheet with `BRAND_COLOR`, and the logo.
 
 use hyper::body::Bytes;
-
-use crate::{
-    admin::dashboard::assets,
-    config::branding::{BrandColor, Branding, DEFAULT_COLOR},
+use latchkey_shared::{
+    outbox::template::MailBranding,
+    types::brand_color::{BrandColor, DEFAULT_COLOR},
 };
+
+use crate::admin::dashboard::assets;
 
 const DEFAULT_LOGO: &str = include_str!("../../../assets/logo.svg");
 
@@ -29,14 +30,14 @@ pub struct BrandAsset {
 impl BrandAssets {
     /// Creates the assets. The default logo has the accent colour.
     #[must_use]
-    pub fn new(branding: &Branding) -> Self {
+    pub fn new(branding: &MailBranding) -> Self {
         let color = branding.color;
         let logo = branding.logo.as_ref().map_or_else(
             || {
                 let svg = DEFAULT_LOGO.replace(&DEFAULT_COLOR.to_hex(), &color.to_hex());
                 BrandAsset::new(assets::SVG, svg.into())
             },
-            |logo| BrandAsset::new(logo.media_type, logo.content.clone()),
+            |logo| BrandAsset::new(logo.media_type, Bytes::from_owner(logo.content.clone())),
         );
         let is_default = color == DEFAULT_COLOR;
         let stylesheet = || BrandAsset::new(assets::CSS, stylesheet(color).into());

@@ -18,7 +18,7 @@ use crate::admin::dashboard::{
 use crate::{app_state::App, auth::jwt::ResetToken, http::error::ApiError};
 
 /// The Content-Security-Policy of the pages: own resources and form targets only, no inline scripts or styles.
-const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; frame-src 'self'; \
                                        connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'";
 
 /// The context of one page.

@@ -60,6 +60,7 @@ pub fn routes() -> impl Endpoint<Output = Response> {
             get(mails::redirect_to_list).post(mails::retry_failed),
         )
         .at("/mails/:id", get(mails::show).post(mails::change))
+        .at("/mails/:id/preview", get(mails::show_preview))
         .at("/limits", get(lockouts::show))
         .at("/limits/release", post(lockouts::unlock))
         .at("/audit", get(audit_log::show))

@@ -10,14 +10,13 @@ use std::{
 use latchkey_shared::config::settings::Settings;
 
 /// The files that read the configuration.
-const READERS: [&str; 18] = [
+const READERS: [&str; 17] = [
     "shared/src/config/mail.rs",
     "shared/src/config/mod.rs",
     "shared/src/config/secret_keys.rs",
     "shared/src/config/service_url.rs",
     "shared/src/config/settings.rs",
     "api/src/config/accounts.rs",
-    "api/src/config/branding.rs",
     "api/src/config/connections.rs",
     "api/src/config/cors.rs",
     "api/src/config/hash_cost.rs",

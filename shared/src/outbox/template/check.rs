@@ -120,17 +120,12 @@ fn sample_brandings() -> [MailBranding; 2] {
     let link = |page| Url::parse(page).ok();
     [
         MailBranding {
-            product: "Latchkey".to_owned(),
             support: "help@example.com".parse().ok(),
             login_url: link("https://app.example.com/login"),
             reset_url: link("https://app.example.com/reset-password"),
+            ..MailBranding::new("Latchkey")
         },
-        MailBranding {
-            product: "Latchkey".to_owned(),
-            support: None,
-            login_url: None,
-            reset_url: None,
-        },
+        MailBranding::new("Latchkey"),
     ]
 }
 
@@ -149,6 +144,7 @@ fn render(
         subject,
         text,
         html,
+        ..
     } = &mail;
     for (part, block) in [(subject, "subject"), (&preheader, "preheader")] {
         if part.is_empty() || part.contains('\n') {

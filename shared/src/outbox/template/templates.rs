@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, path::Path, sync::Arc};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, syntax::SyntaxConfig};
 
 use crate::{
@@ -12,7 +13,7 @@ use crate::{
         content::Content,
         error::{TemplateError, TemplateErrors},
         files, plural,
-        values::{Part, values},
+        values::{LOGO_URL, Part, values},
     },
     types::language_tag::LanguageTag,
 };
@@ -42,15 +43,36 @@ pub struct Language {
     direction: Direction,
 }
 
-/// A mail's subject and both parts.
+/// A mail's subject and parts.
 #[derive(Debug)]
 pub struct RenderedMail {
+    /// The tag of its language.
+    pub language: String,
     /// The subject.
     pub subject: String,
     /// The text part.
     pub text: String,
     /// The HTML part.
     pub html: String,
+    /// The PNG file that the HTML part displays at `cid:logo`, if it does.
+    pub logo: Option<Arc<[u8]>>,
+}
+
+impl RenderedMail {
+    /// The Content-ID of the logo.
+    pub const LOGO_ID: &str = "logo";
+
+    /// Returns the HTML part with the logo embedded in it, for browsers.
+    #[must_use]
+    pub fn standalone_html(&self) -> String {
+        match &self.logo {
+            Some(logo) => {
+                let url = format!("data:image/png;base64,{}", BASE64_STANDARD.encode(logo));
+                self.html.replace(LOGO_URL, &url)
+            }
+            None => self.html.clone(),
+        }
+    }
 }
 
 impl MailTemplates {
@@ -159,8 +181,11 @@ impl MailTemplates {
         let html_values = values(content, branding, language, part);
         let html_name = format!("{language}/{kind}.html");
         let html = self.environment.get_template(&html_name)?;
+        let html = html.render(html_values)?;
         let mail = RenderedMail {
-            html: html.render(html_values)?,
+            language: language.to_owned(),
+            logo: branding.mail_logo().filter(|_| html.contains(LOGO_URL)),
+            html,
             subject: subject.trim().to_owned(),
             text,
         };

@@ -21,6 +21,9 @@ const OUTSIDE_ADDRESS: AsciiSet = NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'+');
 
+/// The URL of the logo in the HTML part: the part with this Content-ID (RFC 2392).
+pub(super) const LOGO_URL: &str = "cid:logo";
+
 /// The parts of a mail, which need values in different forms.
 #[derive(Clone, Copy)]
 pub(super) enum Part<'a> {
@@ -73,6 +76,10 @@ pub(super) fn values(
         subject,
         preheader,
         product => isolate(&branding.product),
+        brand_color => branding.color.to_hex(),
+        brand_color_on_dark => branding.color.lightened().to_hex(),
+        logo => branding.mail_logo().map(|_| LOGO_URL),
+        logo_is_default => branding.logo.is_none(),
         support => support.map(|email| isolate(email.as_str())),
         support_url => support.map(mailto),
         login_url => branding.login_url.as_ref().map(link),

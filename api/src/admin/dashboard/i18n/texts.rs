@@ -43,6 +43,11 @@ texts! {
     utc: "All times are in UTC." | "جميع الأوقات بتوقيت UTC.";
     local_times: "Times are in your time zone ({zone})." | "الأوقات حسب منطقتك الزمنية ({zone}).";
     api_docs: "API documentation" | "توثيق الواجهة البرمجية";
+    no_roles: "No roles yet. Add one to give several staff members the same permissions." | "لا توجد أدوار بعد. أضف دورًا لمنح عدة موظفين الصلاحيات نفسها.";
+    no_members: "No members yet. Assign the role on the page of a staff account." | "لا يوجد أعضاء بعد. عيّن الدور من صفحة حساب موظف.";
+    no_resets: "No password resets. Requests by owners and staff appear here." | "لا توجد طلبات. تظهر هنا طلبات أصحاب الحسابات والموظفين.";
+    no_mails: "No mails yet. Registrations, password resets and account changes send mails." | "لا توجد رسائل بعد. تُرسَل الرسائل عند التسجيل وطلب كلمة المرور وتغيير الحساب.";
+    no_mails_found: "No mails match these filters." | "لا توجد رسائل تطابق عوامل التصفية.";
     none: "None." | "لا يوجد.";
     any: "Any" | "الكل";
     yes: "Yes" | "نعم";
@@ -225,7 +230,8 @@ texts! {
     retry_count: "Mails to send" | "عدد الرسائل";
     retry_limit: "One action sends at most 500 mails, the newest first. Repeat it for the rest." | "يرسل الإجراء الواحد 500 رسالة، الأحدث أولًا. كرّره لإرسال الباقي.";
     cancel_mail: "Cancel mail" | "إلغاء الرسالة";
-    text: "Text" | "النص";
+    preview: "Preview" | "معاينة";
+    text_part: "Plain text" | "النص العادي";
     lockouts_intro: "Accounts, mailboxes and networks that are locked out after too many attempts. Unlock one to allow new attempts now." | "حسابات وصناديق بريد وشبكات محظورة مؤقتًا بعد محاولات كثيرة. ارفع الحظر للسماح بمحاولات جديدة الآن.";
     no_lockouts: "No active lockouts." | "لا يوجد حظر قائم.";
     subject: "Account or network" | "الحساب أو الشبكة";

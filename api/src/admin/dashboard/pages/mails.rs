@@ -9,7 +9,7 @@ use latchkey_shared::{
 };
 use poem::{
     Response, handler,
-    http::StatusCode,
+    http::{StatusCode, header},
     web::{Data, Path, Query},
 };
 use serde::Deserialize;
@@ -35,6 +35,11 @@ const PAGE_SIZE: usize = 50;
 
 /// The value of `made` for mails that are older than [`LATE_AFTER`].
 const LATE: &str = "late";
+
+/// The Content-Security-Policy of a preview: its template may come from `MAIL_TEMPLATES_DIR`, so it runs no script, opens no link and
+/// loads nothing.
+const PREVIEW_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; img-src data:; frame-ancestors 'self'; sandbox";
 
 const STATES: [MailState; 6] = [
     MailState::Queued,
@@ -231,7 +236,7 @@ pub async fn retry_failed(
     view.page(StatusCode::OK, &page)
 }
 
-/// Shows a mail with a preview of its text.
+/// Shows a mail with a preview of both parts.
 #[handler]
 pub async fn show(
     Data(app): Data<&App>,
@@ -251,6 +256,23 @@ pub async fn show(
         me: CurrentAdmin::of(&admin),
     };
     view.page(StatusCode::OK, &page)
+}
+
+/// Shows the HTML part of a mail, for the frame of its page.
+#[handler]
+pub async fn show_preview(
+    Data(app): Data<&App>,
+    _admin: Permit<Mails>,
+    Path(id): Path<Uuid>,
+) -> poem::Result<Response> {
+    let mail = mails::find(app, id).await?;
+    let preview = mails::preview(app, &mail).await?;
+    let html = preview.ok_or(ApiError::NotFound)?.standalone_html();
+    Ok(Response::builder()
+        .content_type("text/html; charset=utf-8")
+        .header(header::CONTENT_SECURITY_POLICY, PREVIEW_POLICY)
+        .header(header::X_FRAME_OPTIONS, "SAMEORIGIN")
+        .body(html))
 }
 
 /// Sends a mail again or cancels it.

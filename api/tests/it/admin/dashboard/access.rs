@@ -14,7 +14,7 @@ use crate::support::{
 /// The id of a mail that does not exist.
 const NO_MAIL: &str = "00000000-0000-0000-0000-000000000000";
 
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 14] = [
     "/admin/",
     "/admin/users/",
     "/admin/users/1/",
@@ -26,6 +26,7 @@ const PAGES: [&str; 13] = [
     "/admin/roles/add/",
     "/admin/mails/",
     "/admin/mails/00000000-0000-0000-0000-000000000000/",
+    "/admin/mails/00000000-0000-0000-0000-000000000000/preview/",
     "/admin/audit/",
     "/admin/account/",
 ];

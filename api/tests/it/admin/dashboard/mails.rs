@@ -59,6 +59,35 @@ async fn mail_page_hides_code_and_cancels_or_retries() {
     );
 }
 
+/// A4: the HTML part is shown as mail clients display it, in a frame that runs no script and that other sites cannot embed.
+#[tokio::test]
+async fn mail_preview_shows_html_part_in_sandbox() {
+    let app = TestApp::new().await;
+    let root = Dashboard::superuser(&app).await;
+    app.logged_in_user("ada@example.com").await;
+    let (_, code) = app.request_reset("ada@example.com").await;
+    let path = format!("/admin/mails/{}/", newest_mail(&app).await.id);
+    let html = root.get_html(&path).await;
+    let frame = format!("<iframe src=\"{path}preview/\" title=\"Preview\" sandbox>");
+    assert_contains(&html, &frame);
+
+    let preview = root.get(&format!("{path}preview/")).await;
+    assert_eq!(preview.status, 200);
+    assert_contains(&preview.html, "<h1");
+    assert_contains(&preview.html, "src=\"data:image/png;base64,");
+    assert_contains(&preview.html, "······");
+    assert_not_contains(&preview.html, &code);
+    let header = |name| preview.headers[name].to_str().unwrap();
+    let policy = header("content-security-policy");
+    assert!(policy.starts_with("default-src 'none';"), "{policy}");
+    assert!(
+        policy.ends_with("frame-ancestors 'self'; sandbox"),
+        "{policy}"
+    );
+    assert_eq!(header("x-frame-options"), "SAMEORIGIN");
+    assert_eq!(header("cache-control"), "no-store");
+}
+
 /// L1: administrators see why a mail failed and retry it; expired codes cannot be retried.
 #[tokio::test]
 async fn failed_mail_shows_reason_and_is_retried() {

@@ -127,7 +127,7 @@ async fn only_superusers_manage_and_assign_roles() {
         assert_eq!(saved.status, 303, "{saved:?}");
     }
     assert_not_contains(&root.get_html(&page).await, "ada@example.com");
-    assert_contains(&root.get_html(&page).await, "None.");
+    assert_contains(&root.get_html(&page).await, "No members yet");
 }
 
 /// Names are unique without regard to case, and have the rules of usernames.

@@ -1,11 +1,8 @@
-//! `BRAND_COLOR` and `LOGO_FILE`: the colour and the logo of the dashboard.
+//! The accent colour of pages and mails.
 
-use std::{fs, io, path::Path, str::FromStr};
+use std::str::FromStr;
 
-use hyper::body::Bytes;
-use latchkey_shared::config::settings::Settings;
-
-/// The accent colour without `BRAND_COLOR`. `admin.css` and `logo.svg` contain it, too.
+/// The accent colour without `BRAND_COLOR`. The dashboard's `admin.css` and `logo.svg` contain it, too.
 pub const DEFAULT_COLOR: BrandColor = BrandColor([0x42, 0x50, 0xd0]);
 
 /// The darkest background of a text in the accent colour on a light page.
@@ -14,71 +11,8 @@ const LIGHT_BACKGROUND: BrandColor = BrandColor([0xf5, 0xf7, 0xfb]);
 const DARK_BACKGROUND: BrandColor = BrandColor([0x1f, 0x2a, 0x3b]);
 /// Minimum contrast of a text (WCAG 2.2, success criterion 1.4.3).
 const MIN_CONTRAST: f64 = 4.5;
-/// Maximum length of the logo, in bytes.
-const MAX_LOGO_BYTES: usize = 256 * 1024;
 
-/// The colour and the logo of the dashboard.
-#[derive(Clone, Debug)]
-pub struct Branding {
-    /// `BRAND_COLOR`
-    pub color: BrandColor,
-    /// The content of `LOGO_FILE`.
-    pub logo: Option<Logo>,
-}
-
-/// A picture that browsers display.
-#[derive(Clone, Debug)]
-pub struct Logo {
-    /// Its media type.
-    pub media_type: &'static str,
-    /// The content of the file.
-    pub content: Bytes,
-}
-
-impl Branding {
-    /// Reads the settings and the file.
-    pub fn read(settings: &mut Settings) -> Self {
-        let color = settings.parse(
-            "BRAND_COLOR",
-            DEFAULT_COLOR,
-            "a colour in six hexadecimal digits such as 4250d0, dark enough to be read on a light page: its contrast to #f5f7fb must be at least 4.5:1",
-        );
-        let path = settings.text("LOGO_FILE");
-        let logo = path.and_then(|path| match Logo::read(Path::new(&path)) {
-            Ok(logo) => Some(logo),
-            Err(error) => {
-                let expected =
-                    format!("the path of an SVG or PNG file of at most 256 KiB ({error})");
-                settings.fault("LOGO_FILE", &expected);
-                None
-            }
-        });
-        Self { color, logo }
-    }
-}
-
-impl Logo {
-    fn read(path: &Path) -> io::Result<Self> {
-        let content = fs::read(path)?;
-        if content.len() > MAX_LOGO_BYTES {
-            return Err(io::Error::other(format!("it has {} bytes", content.len())));
-        }
-        let is_svg = || str::from_utf8(&content).is_ok_and(|text| text.contains("<svg"));
-        let media_type = if content.starts_with(b"\x89PNG\r\n\x1a\n") {
-            "image/png"
-        } else if is_svg() {
-            "image/svg+xml"
-        } else {
-            return Err(io::Error::other("it is neither"));
-        };
-        Ok(Self {
-            media_type,
-            content: content.into(),
-        })
-    }
-}
-
-/// An sRGB colour with enough contrast for texts on light pages.
+/// An sRGB colour with enough contrast for texts on light pages and on buttons.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct BrandColor([u8; 3]);
 
