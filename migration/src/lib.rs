@@ -25,6 +25,7 @@ mod m0010_export_permission;
 mod m0011_users_search_text;
 mod m0012_roles;
 mod m0013_user_language;
+mod m0014_audit_details;
 mod m0015_imported_users;
 mod m0016_old_hashes;
 
@@ -49,6 +50,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0011_users_search_text::Migration),
             Box::new(m0012_roles::Migration),
             Box::new(m0013_user_language::Migration),
+            Box::new(m0014_audit_details::Migration),
             Box::new(m0015_imported_users::Migration),
             Box::new(m0016_old_hashes::Migration),
         ]

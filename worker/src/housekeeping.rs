@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
     database::{self, Database},
-    models::{mail, password_reset, session},
+    models::{audit, mail, password_reset, session},
     queue::Queue,
 };
 use sea_orm::DbErr;
@@ -32,6 +32,7 @@ pub async fn run(
     queue: Queue,
     health: DatabaseHealth,
     clock: Clock,
+    audit_details_retention: Option<TimeDelta>,
     stop: CancellationToken,
 ) {
     let mut sweeps = time::interval(SWEEP_INTERVAL);
@@ -45,7 +46,7 @@ pub async fn run(
             // Each deletion is committed separately, so it can be interrupted.
             _ = deletes.tick() => tokio::select! {
                 () = stop.cancelled() => return,
-                rows = delete_old(&db, clock.now()) => log_deletion(rows, &health),
+                rows = delete_old(&db, clock.now(), audit_details_retention) => log_deletion(rows, &health),
             },
         }
     }
@@ -78,10 +79,18 @@ async fn sweep(queue: &Queue) {
     }
 }
 
-/// Deletes rows whose retention has ended, and returns their number.
-pub async fn delete_old(db: &Database, now: DateTime<Utc>) -> Result<u64, DbErr> {
+/// Deletes rows whose retention has ended, and returns their number. `audit_details_retention` is `AUDIT_DETAILS_DAYS`.
+pub async fn delete_old(
+    db: &Database,
+    now: DateTime<Utc>,
+    audit_details_retention: Option<TimeDelta>,
+) -> Result<u64, DbErr> {
     let resets = password_reset::delete_expired_before(db, now - RESET_RETENTION).await?;
     let sessions = session::delete_ended_before(db, now - SESSION_RETENTION).await?;
     let mails = mail::delete_ended_before(db, now - MAIL_RETENTION).await?;
-    Ok(resets + sessions + mails)
+    let details = match audit_details_retention {
+        Some(retention) => audit::erase_details_before(db, now - retention).await?,
+        None => 0,
+    };
+    Ok(resets + sessions + mails + details)
 }

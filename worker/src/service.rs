@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
+use chrono::TimeDelta;
 use latchkey_shared::{
     clock::Clock,
     config::{Connections, MissingDependency},
@@ -81,6 +82,7 @@ impl Worker {
         delivery: Delivery,
         health: DatabaseHealth,
         clock: &Clock,
+        audit_details_retention: Option<TimeDelta>,
     ) -> Self {
         let stop = delivery.stop_token();
         let metrics = delivery.metrics();
@@ -97,7 +99,14 @@ impl Worker {
             clock.clone(),
             metrics,
         ));
-        tasks.spawn(housekeeping::run(db, queue, health, clock.clone(), stop));
+        tasks.spawn(housekeeping::run(
+            db,
+            queue,
+            health,
+            clock.clone(),
+            audit_details_retention,
+            stop,
+        ));
         Self { slots, tasks }
     }
 
@@ -237,7 +246,13 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     )?;
     serve_metrics(config.metrics_bind, endpoint).await?;
     let stop = delivery.stop_token();
-    let mut worker = Worker::start(&connections, delivery, health, &clock);
+    let mut worker = Worker::start(
+        &connections,
+        delivery,
+        health,
+        &clock,
+        config.audit_details_retention,
+    );
     log_ready(config);
     let panicked = tokio::select! {
         _ = terminate.recv() => false,

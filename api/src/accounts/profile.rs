@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use latchkey_shared::{
     database::{self, Transaction},
     models::{
-        audit::{Event, EventKind},
+        audit::{Event, EventKind, ValueChange},
         mail::MailKind,
         password_reset,
         user::{
@@ -155,10 +155,15 @@ async fn store(
     if is_new_email(change.email.as_ref(), &before) {
         notice = Some(before_email_change(app, &transaction, &before, audit).await?);
         let event = audit.own(EventKind::UserUpdated, before.id);
-        let event = Event {
+        let mut event = Event {
             detail: Some("e-mail address".to_owned()),
             ..with_session(event, current.session.id)
         };
+        event.details.changes.push(ValueChange {
+            field: "email".to_owned(),
+            before: Some(before.email.to_string()),
+            after: change.email.as_ref().map(ToString::to_string),
+        });
         app.record_in(&transaction, event).await?;
     }
     let after = profile::change(&transaction, before.clone(), change, app.now()).await?;

@@ -7,7 +7,7 @@ use std::{marker::PhantomData, ops::Deref};
 use latchkey_shared::{
     database::Transaction,
     models::{
-        audit::{Event, EventKind},
+        audit::{Details, Event, EventKind},
         role, session, user,
     },
     types::permission::{Permission, Permissions},
@@ -121,15 +121,27 @@ impl Admin {
         self.user.is_superuser && self.user.id != user.id
     }
 
-    /// Returns an audit event of an administrative action.
+    /// Returns an audit event of an administrative action. [`Self::audit_event_about`] also names the account.
     #[must_use]
     pub fn audit_event(&self, user_id: Option<i64>, detail: &str) -> Event {
         Event {
             user_id,
             detail: Some(detail.to_owned()),
             session_id: Some(self.session.id),
+            details: Details {
+                actor_name: Some(self.user.username.to_string()),
+                ..Details::default()
+            },
             ..self.audit.own(EventKind::Admin, self.user.id)
         }
+    }
+
+    /// Returns an audit event of an administrative action on an account.
+    #[must_use]
+    pub fn audit_event_about(&self, user: &user::Model, detail: &str) -> Event {
+        let mut event = self.audit_event(Some(user.id), detail);
+        event.details.account_name = Some(user.username.to_string());
+        event
     }
 }
 

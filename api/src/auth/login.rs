@@ -29,6 +29,9 @@ use crate::{
     rate_limit::Limit,
 };
 
+/// The reason of a refused login whose email has no account.
+const UNKNOWN_EMAIL: &str = "unknown_email";
+
 /// The credentials of a login.
 #[derive(Debug, Object)]
 #[oai(rename = "Credentials", example)]
@@ -132,7 +135,7 @@ impl Login {
         app.check_limit(&audit, Limit::Login(None)).await?;
         let (user, check) = authenticate(app, body.read().await?.fields, &audit).await?;
         if !user.is_activated {
-            record_failure(app, &audit, &user.email, Some(user.id), "not activated").await?;
+            record_failure(app, &audit, &user.email, Some(user.id), "not_activated").await?;
             return Err(ApiError::NotActivated.into());
         }
         let device = user_agent(request);
@@ -170,13 +173,14 @@ pub async fn authenticate(
     // An error before this line refunds the attempt.
     attempt.commit();
     let user_id = found.as_ref().map(|user| user.id);
-    let user = found.filter(|_| check.correct);
-    let Some(user) = user else {
+    let reason = refusal(app, found.as_ref(), &check);
+    let (Some(user), None) = (found, reason) else {
         // The same steps for every email.
         app.limits
             .record_failed_login(&email, user_id.is_some(), app.now())
             .await?;
-        record_failure(app, audit, &email, user_id, "wrong address or password").await?;
+        let reason = reason.unwrap_or(UNKNOWN_EMAIL);
+        record_failure(app, audit, &email, user_id, reason).await?;
         return Err(ApiError::InvalidCredentials);
     };
     app.limits.reset_failures(&email).await?;
@@ -201,6 +205,17 @@ async fn verify(
         .await
 }
 
+/// Returns why a login is refused. Only the audit log tells: the response is the same for every reason. [`verify`] does not verify the
+/// password of a deactivated or hidden account.
+fn refusal(app: &App, user: Option<&user::Model>, check: &PasswordCheck) -> Option<&'static str> {
+    match user {
+        None => Some(UNKNOWN_EMAIL),
+        Some(user) if !user.is_active => Some("deactivated"),
+        Some(user) if is_hidden(app, user) => Some("not_activated"),
+        Some(_) => (!check.correct).then_some("wrong_password"),
+    }
+}
+
 /// Whether a login must treat the account as unknown. With `REGISTRATION_PRIVACY`, a client that registers a taken email
 /// chooses a password of its own. A login with that password, or the number of attempts left, must not distinguish the
 /// client's new account from an existing one. Registration never creates staff.
@@ -216,12 +231,13 @@ pub async fn record_failure(
     user_id: Option<i64>,
     reason: &str,
 ) -> Result<(), ApiError> {
-    let event = Event {
+    let mut event = Event {
         user_id,
         subject: Some(app.audit_subject(&email.key())),
         detail: Some(reason.to_owned()),
         ..audit.anonymous(EventKind::LoginFail)
     };
+    event.details.email = Some(email.to_string());
     app.record(event).await?;
     tracing::info!(reason, "Login refused");
     Ok(())

@@ -6,7 +6,7 @@ use latchkey_shared::{
     clock::Clock,
     database::Database,
     models::{
-        audit::{self, Head},
+        audit::{self, AuditKey, Details, Head},
         data_key, user,
     },
     output::print_line,
@@ -62,11 +62,14 @@ pub(super) async fn run(command: AuditCommand) -> anyhow::Result<()> {
             print_line(format_args!("Chain head: {head}"))?;
             Ok(())
         }
-        AuditCommand::List(arguments) => list(&db, arguments).await,
+        AuditCommand::List(arguments) => {
+            let keys = data_key::load(&db, &common.secret_keys).await?;
+            list(&db, &keys.audit_key(), arguments).await
+        }
     }
 }
 
-async fn list(db: &Database, arguments: ListEvents) -> anyhow::Result<()> {
+async fn list(db: &Database, key: &AuditKey, arguments: ListEvents) -> anyhow::Result<()> {
     let user_id = match &arguments.user {
         Some(user) => Some(find_id(db, user).await?),
         None => None,
@@ -78,8 +81,10 @@ async fn list(db: &Database, arguments: ListEvents) -> anyhow::Result<()> {
         since: arguments.since.map(|since| since.before(now)),
         ..audit::Filter::default()
     };
-    for event in audit::list(db, filter, arguments.limit).await? {
-        print_event(&event, arguments.json)?;
+    let events = audit::list(db, filter, arguments.limit).await?;
+    let details = audit::load_details(db, key, &events).await?;
+    for event in events {
+        print_event(&event, details.get(&event.seq), arguments.json)?;
     }
     Ok(())
 }
@@ -95,7 +100,7 @@ async fn find_id(db: &Database, user: &str) -> anyhow::Result<i64> {
     Ok(found.id)
 }
 
-fn print_event(event: &audit::Model, json: bool) -> std::io::Result<()> {
+fn print_event(event: &audit::Model, details: Option<&Details>, json: bool) -> std::io::Result<()> {
     if json {
         let event = serde_json::json!({
             "seq": event.seq,
@@ -110,6 +115,7 @@ fn print_event(event: &audit::Model, json: bool) -> std::io::Result<()> {
             "request_id": event.request_id,
             "detail": event.detail,
             "changes": event.changes,
+            "details": details,
             "hash": event.hash,
         });
         return print_line(event);

@@ -7,7 +7,7 @@ use latchkey_shared::{
     database::Database,
     dependency::Refusal,
     models::{
-        audit::{Actor, Event, EventKind},
+        audit::{Actor, Details, Event, EventKind},
         data_key::{self, DataKeysError},
     },
     queue::Queue,
@@ -119,5 +119,6 @@ pub(super) fn by_operator(kind: EventKind, user_id: Option<i64>, detail: &str) -
         request_id: "latchkey-api".to_owned(),
         detail: Some(detail.to_owned()),
         changes: None,
+        details: Details::default(),
     }
 }

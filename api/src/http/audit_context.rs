@@ -12,7 +12,7 @@ use fred::{
 };
 use latchkey_shared::{
     database::{self, Transaction},
-    models::audit::{self, Actor, Event, EventKind},
+    models::audit::{self, Actor, Details, Event, EventKind},
     types::email::EmailKey,
 };
 use poem::{FromRequest, Request, RequestBody};
@@ -80,6 +80,7 @@ impl AuditContext {
             request_id: self.request.as_str().to_owned(),
             detail: None,
             changes: None,
+            details: Details::default(),
         }
     }
 

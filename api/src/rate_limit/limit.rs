@@ -3,7 +3,7 @@
 use latchkey_shared::{
     config::rate::Rate,
     models::{
-        audit::{Event, EventKind},
+        audit::{Details, Event, EventKind},
         user,
     },
     types::email::{Email, EmailKey},
@@ -52,6 +52,19 @@ pub enum Limit<'a> {
     Invitation(&'a user::Model),
     /// A picture upload by an account. A registration has no account yet.
     PictureUpload(Option<i64>),
+}
+
+impl Limit<'_> {
+    /// Returns the account that the limit is about, if the request is authenticated. The others do not look it up.
+    fn user_id(self) -> Option<i64> {
+        match self {
+            Self::PasswordChange(user) | Self::EmailChange(user) | Self::Invitation(user) => {
+                Some(user.id)
+            }
+            Self::PictureUpload(user_id) => user_id,
+            _ => None,
+        }
+    }
 }
 
 /// A row of the table.
@@ -108,7 +121,13 @@ impl App {
         } = limiter.define(limit, audit.client_ip);
         let outcome = limiter.run(counters, is_counted, self.now()).await;
         if let Err(ApiError::TooManyRequests(_)) = &outcome {
+            let details = Details {
+                email: mailbox.as_ref().map(|it| it.as_str().to_owned()),
+                ..Details::default()
+            };
             let event = Event {
+                user_id: limit.user_id(),
+                details,
                 detail: Some(action.to_owned()),
                 subject: mailbox.map(|mailbox| self.audit_subject(&mailbox)),
                 ..audit.anonymous(EventKind::RateLimitExceeded)

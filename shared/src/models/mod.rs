@@ -23,6 +23,7 @@ pub(crate) async fn check_schema(db: &impl ConnectionTrait) -> Result<(), DbErr>
     check_table::<mail::Entity>(db).await?;
     check_table::<audit::Entity>(db).await?;
     check_table::<audit::head::Entity>(db).await?;
+    check_table::<audit::details::Entity>(db).await?;
     check_table::<data_key::Entity>(db).await?;
     check_table::<signing_key::Entity>(db).await
 }

@@ -45,6 +45,8 @@ pub struct Config {
     pub concurrency: usize,
     /// `LIMIT_MAIL_…`: how many mails of one kind a mailbox gets. `None` for `LIMITS=off`: no limit.
     pub mail_rates: Option<MailRates>,
+    /// `AUDIT_DETAILS_DAYS`: how long the readable values of audit events are kept. `None` for 0: they are never erased.
+    pub audit_details_retention: Option<TimeDelta>,
     /// `METRICS_BIND`: the address of metrics and health checks. `None` for `off`.
     pub metrics_bind: Option<SocketAddr>,
 }
@@ -89,6 +91,7 @@ impl Config {
         let otp_seconds = settings.within("OTP_SECONDS", 300, 1..=3600);
         let concurrency = settings.within("WORKER_CONCURRENCY", 16, 1..=256);
         let mail_rates = mail_rates(settings, production);
+        let audit_details_days = settings.within("AUDIT_DETAILS_DAYS", 90, 0..=3650);
         let metrics_bind = metrics::bind(settings, SocketAddr::from(([127, 0, 0, 1], 9101)));
         std::mem::take(settings).finish()?;
         // Unreachable: `finish` fails if either is missing. The compiler cannot know that.
@@ -104,6 +107,8 @@ impl Config {
             otp_lifetime: TimeDelta::seconds(otp_seconds),
             concurrency,
             mail_rates,
+            audit_details_retention: (audit_details_days > 0)
+                .then(|| TimeDelta::days(audit_details_days)),
             metrics_bind,
         })
     }
@@ -337,6 +342,7 @@ mod tests {
             ("SMTP_TIMEOUT_SECONDS", "0"),
             ("SMTP_MAX_PER_SECOND", "0"),
             ("LIMITS", "some"),
+            ("AUDIT_DETAILS_DAYS", "-1"),
             ("LIMIT_MAIL_DAY", "many"),
             ("SMTP_CA", "no certificate"),
             ("SMTP_EHLO_NAME", "vm"),
@@ -352,6 +358,7 @@ mod tests {
             "SMTP_TIMEOUT_SECONDS",
             "SMTP_MAX_PER_SECOND",
             "LIMITS",
+            "AUDIT_DETAILS_DAYS",
             "LIMIT_MAIL_DAY",
             "SMTP_CA_FILE",
             "SMTP_EHLO_NAME",

@@ -9,6 +9,7 @@ use chrono::TimeDelta;
 use latchkey_shared::{
     database,
     models::{
+        audit::{self, Actor, Details, Event, EventKind},
         mail::{self, MailKind},
         password_reset::{self, NewReset, Purpose},
         session,
@@ -61,7 +62,7 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
         (31, (0, 1, 1)),
         (41, (0, 0, 1)),
     ] {
-        housekeeping::delete_old(db, now + TimeDelta::days(days))
+        housekeeping::delete_old(db, now + TimeDelta::days(days), None)
             .await
             .unwrap();
         assert_eq!(count().await, left, "after {days} days");
@@ -103,8 +104,51 @@ async fn housekeeping_deletes_at_most_thousand_rows_per_statement() {
         counted.fetch_add(usize::from(deletes), Ordering::Relaxed);
     });
 
-    let deleted = housekeeping::delete_old(&db, now + TimeDelta::days(2)).await;
+    let deleted = housekeeping::delete_old(&db, now + TimeDelta::days(2), None).await;
 
     assert_eq!(deleted.unwrap(), 2_500);
     assert_eq!(deletions.load(Ordering::Relaxed), 3);
+}
+
+/// L1: the readable values of audit events are erased after their retention. The chain stays valid.
+#[tokio::test]
+async fn audit_details_are_erased_after_their_retention() {
+    let app = TestApp::new().await;
+    let (db, now) = (&app.database.db, app.clock.now());
+    let key = app.database.keys.audit_key();
+    for (age, email) in [(20, "old@example.com"), (1, "new@example.com")] {
+        let event = Event {
+            kind: EventKind::LoginFail,
+            actor: Actor::Anonymous,
+            user_id: None,
+            session_id: None,
+            subject: None,
+            client_ip: None,
+            request_id: "test".to_owned(),
+            detail: None,
+            changes: None,
+            details: Details {
+                email: Some(email.to_owned()),
+                ..Details::default()
+            },
+        };
+        let transaction = database::begin(db).await.unwrap();
+        let at = now - TimeDelta::days(age);
+        audit::append(&transaction, &key, event, at).await.unwrap();
+        transaction.commit().await.unwrap();
+    }
+    let emails = async || {
+        let events = audit::list(db, audit::Filter::default(), 10).await.unwrap();
+        let details = audit::load_details(db, &key, &events).await.unwrap();
+        let emails = details.into_values().filter_map(|details| details.email);
+        emails.collect::<Vec<_>>()
+    };
+
+    housekeeping::delete_old(db, now, None).await.unwrap();
+    assert_eq!(emails().await.len(), 2);
+    let retention = Some(TimeDelta::days(10));
+    housekeeping::delete_old(db, now, retention).await.unwrap();
+
+    assert_eq!(emails().await, ["new@example.com"]);
+    assert_eq!(audit::verify(db, &key, None).await.unwrap().seq, 2);
 }

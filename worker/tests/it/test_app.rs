@@ -155,7 +155,13 @@ impl TestApp {
         self.set("WORKER_CONCURRENCY", &concurrency.to_string());
         let checks = Checks::new(&prometheus::Registry::new()).unwrap();
         let health = DatabaseHealth::new(&self.connections.db, &checks);
-        Worker::start(&self.connections, self.delivery(), health, &self.clock)
+        Worker::start(
+            &self.connections,
+            self.delivery(),
+            health,
+            &self.clock,
+            None,
+        )
     }
 
     /// A command with this as its standard output.

@@ -69,10 +69,11 @@ pub async fn create(
         Some(MailKind::Invitation) => "created and invited",
         _ => "created",
     };
-    let event = Event {
+    let mut event = Event {
         changes: Some(format!("is_activated: {is_activated}")),
-        ..admin.audit_event(Some(user.id), detail)
+        ..admin.audit_event_about(&user, detail)
     };
+    event.details.email = Some(user.email.to_string());
     commit(app, transaction, vec![event], mails).await?;
     Ok(user)
 }
@@ -111,6 +112,6 @@ pub async fn invite(app: &App, admin: &Permit<AddUsers>, id: i64) -> Result<(), 
     }
     let kind = MailKind::Invitation;
     let mail = write_notice(app, &transaction, &admin.audit, &user, kind).await?;
-    let event = admin.audit_event(Some(user.id), "invited");
+    let event = admin.audit_event_about(&user, "invited");
     commit(app, transaction, vec![event], vec![mail]).await
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use latchkey_shared::{
     database::Transaction,
     models::{
-        audit::Event,
+        audit::{Event, ValueChange},
         mail::MailKind,
         role, session,
         user::{
@@ -143,10 +143,11 @@ async fn store(
     mails.extend(after_change(app, admin, &transaction, seen, &user).await?);
     let mut changes = describe_changes(app, seen, &user);
     changes.extend(describe_roles(&roles_before, &roles_after));
-    let event = Event {
+    let mut event = Event {
         changes: Some(changes.join("\n")),
-        ..admin.audit_event(Some(user.id), "changed")
+        ..admin.audit_event_about(seen, "changed")
     };
+    event.details.changes = personal_changes(seen, &user);
     actions::commit(app, transaction, vec![event], mails).await?;
     Ok(user)
 }
@@ -202,22 +203,33 @@ fn describe_changes(app: &App, before: &user::Model, after: &user::Model) -> Vec
             before.permissions, after.permissions
         ));
     }
-    for ((name, before), (_, after)) in personal_data(before).into_iter().zip(personal_data(after))
-    {
-        if before != after {
-            let fingerprint = |value: Option<String>| match value {
-                Some(value) => app.fingerprint(name, &value),
-                None => "-".to_owned(),
-            };
-            lines.push(format!(
-                "{name}: {} → {}",
-                fingerprint(before),
-                fingerprint(after)
-            ));
-        }
+    for change in personal_changes(before, after) {
+        let fingerprint = |value: Option<String>| match value {
+            Some(value) => app.fingerprint(&change.field, &value),
+            None => "-".to_owned(),
+        };
+        lines.push(format!(
+            "{}: {} → {}",
+            change.field,
+            fingerprint(change.before),
+            fingerprint(change.after)
+        ));
     }
     lines.retain(|line| !line.is_empty());
     lines
+}
+
+/// Returns the changed personal data, for the details of the audit event.
+fn personal_changes(before: &user::Model, after: &user::Model) -> Vec<ValueChange> {
+    let pairs = personal_data(before).into_iter().zip(personal_data(after));
+    pairs
+        .filter(|((_, before), (_, after))| before != after)
+        .map(|((field, before), (_, after))| ValueChange {
+            field: field.to_owned(),
+            before,
+            after,
+        })
+        .collect()
 }
 
 fn personal_data(user: &user::Model) -> [(&'static str, Option<String>); 7] {

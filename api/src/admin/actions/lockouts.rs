@@ -73,13 +73,17 @@ pub async fn unlock(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Resul
     }
     let detail = format!("unlocked: {}", lockout.limit);
     let until = lockout.until.to_rfc3339();
+    let event = match &user {
+        Some(user) => admin.audit_event_about(user, &detail),
+        None => admin.audit_event(None, &detail),
+    };
     app.record(Event {
         subject: match lockout.subject {
             LockoutSubject::Mailbox(fingerprint) => Some(fingerprint),
             _ => None,
         },
         changes: Some(format!("locked out until: {until} → -")),
-        ..admin.audit_event(user.map(|user| user.id), &detail)
+        ..event
     })
     .await?;
     app.limits.unlock(name).await
@@ -88,7 +92,7 @@ pub async fn unlock(app: &App, admin: &Permit<ChangeUsers>, name: &str) -> Resul
 /// Finds the accounts of lockouts. The limiter knows an address only by its fingerprint.
 ///
 /// Only superusers can unlock staff accounts, so those accounts are found by their current addresses. The audit log names the other
-/// accounts, if an event has both the address and the account: none has where the failures came before the registration.
+/// accounts: by an event that has both the address and the account, or by the address that a client gave.
 struct LockoutOwners {
     /// The accounts of staff and superusers by the fingerprints of their addresses.
     privileged: HashMap<String, user::Model>,
@@ -112,13 +116,22 @@ impl LockoutOwners {
                 if let Some(user) = self.privileged.get(mailbox) {
                     return Ok(Some(user.clone()));
                 }
-                let Some(id) = audit::find_user_by_subject(&app.db, mailbox).await? else {
-                    return Ok(None);
+                let user = match audit::find_user_by_subject(&app.db, mailbox).await? {
+                    Some(id) => user::find(&app.db, id).await?,
+                    None => find_by_given_email(app, mailbox).await?,
                 };
-                let user = user::find(&app.db, id).await?;
                 Ok(user.filter(|user| fingerprint(app, user) == *mailbox))
             }
         }
+    }
+}
+
+/// Returns the account of an email that clients gave before the account existed, or in a request that did not look it up.
+async fn find_by_given_email(app: &App, mailbox: &str) -> Result<Option<user::Model>, ApiError> {
+    let email = audit::find_email_by_subject(&app.db, &app.audit_key, mailbox).await?;
+    match email.and_then(|email| email.parse().ok()) {
+        Some(email) => Ok(user::find_by_email(&app.db, &email).await?),
+        None => Ok(None),
     }
 }
 

@@ -105,10 +105,12 @@ async fn begin(
 /// Returns the audit event of a state change.
 fn state_event(admin: &Permit<Mails>, mail: &mail::Model, to: MailState, action: &str) -> Event {
     let detail = format!("mail {} {action}", mail.id);
-    Event {
+    let mut event = Event {
         changes: Some(format!("state: {} → {to}", mail.state)),
         ..admin.audit_event(mail.user_id, &detail)
-    }
+    };
+    event.details.email = Some(mail.recipient.clone());
+    event
 }
 
 /// Renders the current text of a mail in the language of its account, with the code hidden. Returns `None` if the account of a

@@ -62,7 +62,7 @@ pub async fn activate(
                     ("is_activated", user.is_activated, true),
                     ("is_active", user.is_active, true),
                 ])),
-                ..admin.audit_event(Some(user.id), "activated")
+                ..admin.audit_event_about(user, "activated")
             });
         }
     }
@@ -84,7 +84,7 @@ pub async fn deactivate(
         if user::deactivate(&transaction, user.id, app.now()).await? {
             events.push(Event {
                 changes: Some(describe_flags(&[("is_active", true, false)])),
-                ..admin.audit_event(Some(user.id), "deactivated")
+                ..admin.audit_event_about(user, "deactivated")
             });
         }
     }
@@ -125,13 +125,15 @@ pub async fn delete(
 }
 
 fn deleted_event(app: &App, admin: &Admin, user: &user::Model) -> Event {
+    let mut event = admin.audit_event_about(user, "deleted");
+    event.details.email = Some(user.email.to_string());
     Event {
         subject: Some(app.audit_subject(&user.email_key)),
         changes: Some(format!(
             "is_activated: {}, is_active: {}, is_staff: {}, is_superuser: {}, permissions: [{}]",
             user.is_activated, user.is_active, user.is_staff, user.is_superuser, user.permissions
         )),
-        ..admin.audit_event(Some(user.id), "deleted")
+        ..event
     }
 }
 
@@ -148,7 +150,7 @@ pub async fn end_all_sessions(
         session::revoke_all(&transaction, user.id, app.now()).await?;
         events.push(Event {
             changes: Some(format!("sessions: {} → 0", alive.len())),
-            ..admin.audit_event(Some(user.id), "all sessions ended")
+            ..admin.audit_event_about(user, "all sessions ended")
         });
     }
     let count = events.len();
@@ -163,11 +165,11 @@ pub async fn end_session(
     user_id: i64,
     id: Uuid,
 ) -> Result<(), ApiError> {
-    let (transaction, _) = begin(app, admin, &[user_id]).await?;
+    let (transaction, users) = begin(app, admin, &[user_id]).await?;
     if !session::revoke_own(&transaction, user_id, id, app.now()).await? {
         return Err(ApiError::NotFound);
     }
-    let event = admin.audit_event(Some(user_id), "session ended");
+    let event = admin.audit_event_about(&users[0], "session ended");
     let event = Event {
         changes: Some(describe_flags(&[("ended", false, true)])),
         ..audit_context::with_session(event, id)
@@ -197,7 +199,7 @@ pub async fn request_password_reset(
     let mail = write_notice(app, &transaction, &admin.audit, &user, kind).await?;
     let event = Event {
         changes: Some(format!("open resets: {open} → 0")),
-        ..admin.audit_event(Some(user.id), "password reset requested")
+        ..admin.audit_event_about(&user, "password reset requested")
     };
     commit(app, transaction, vec![event], vec![mail]).await
 }

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::models::audit::{self, EventKind, Filter};
+use latchkey_shared::models::audit::{self, Details, EventKind, Filter};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, param::Query, payload::Json};
 
@@ -53,6 +53,32 @@ struct AuditEvent {
     detail: Option<String>,
     /// The changes by an administrator, one per line: `field: before → after`. Personal data appears as fingerprints.
     changes: Option<String>,
+    /// The readable values; null if the event has none, or if they were erased (`AUDIT_DETAILS_DAYS`).
+    details: Option<AuditDetails>,
+}
+
+/// The readable values of an audit event.
+#[derive(Debug, Object)]
+struct AuditDetails {
+    /// The name of the actor at the time of the event.
+    actor_name: Option<String>,
+    /// The name of the affected account at the time of the event.
+    account_name: Option<String>,
+    /// The email address that the client entered, or that of a created or deleted account or of a mail.
+    email: Option<String>,
+    /// The personal data before and after a change.
+    changes: Vec<AuditValueChange>,
+}
+
+/// The change of a field.
+#[derive(Debug, Object)]
+struct AuditValueChange {
+    /// The name of the field.
+    field: String,
+    /// The value before the change; null if there was none.
+    before: Option<String>,
+    /// The value after the change; null if there is none.
+    after: Option<String>,
 }
 
 /// The result of a verification.
@@ -99,7 +125,7 @@ impl FromStr for Kind {
 }
 
 impl AuditEvent {
-    fn of(row: audit::Model) -> Self {
+    fn of(row: audit::Model, details: Option<Details>) -> Self {
         Self {
             seq: row.seq,
             at: row.at,
@@ -113,6 +139,25 @@ impl AuditEvent {
             request: row.request_id,
             detail: row.detail,
             changes: row.changes,
+            details: details.map(AuditDetails::of),
+        }
+    }
+}
+
+impl AuditDetails {
+    fn of(details: Details) -> Self {
+        let changes = details.changes.into_iter();
+        Self {
+            actor_name: details.actor_name,
+            account_name: details.account_name,
+            email: details.email,
+            changes: changes
+                .map(|change| AuditValueChange {
+                    field: change.field,
+                    before: change.before,
+                    after: change.after,
+                })
+                .collect(),
         }
     }
 }
@@ -160,8 +205,13 @@ impl AuditLogApi {
         };
         let rows = audit::list(&app.db, filter, u64::from(limit) + 1).await?;
         let (rows, before) = paginate(rows, limit.into(), |row| row.seq);
+        let mut details = audit::load_details(&app.db, &app.audit_key, &rows).await?;
+        let event = |row: audit::Model| {
+            let details = details.remove(&row.seq);
+            AuditEvent::of(row, details)
+        };
         Ok(Json(AuditList {
-            events: rows.into_iter().map(AuditEvent::of).collect(),
+            events: rows.into_iter().map(event).collect(),
             before,
         }))
     }

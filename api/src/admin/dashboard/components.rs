@@ -2,16 +2,10 @@
 
 use std::fmt::Display;
 
-use latchkey_shared::{
-    models::{
-        audit,
-        user::{self, staff},
-    },
-    types::permission::Permission,
-};
+use latchkey_shared::types::permission::Permission;
 
-use crate::admin::dashboard::{current_admin::CurrentAdmin, i18n::Texts};
-use crate::{app_state::App, http::error::ApiError};
+use crate::admin::dashboard::i18n::Texts;
+use crate::app_state::App;
 
 /// An option of a select field.
 pub struct SelectOption {
@@ -78,44 +72,4 @@ pub fn capped_count<T: Copy + PartialOrd + Display>(count: T, max: T) -> String 
     } else {
         count.to_string()
     }
-}
-
-/// An audit event with its accounts, as far as they still exist and the administrator may view them.
-pub struct EventRow {
-    /// The event.
-    pub event: audit::Model,
-    /// The account of the actor.
-    pub actor: Option<user::Model>,
-    /// The affected account.
-    pub account: Option<user::Model>,
-}
-
-/// Loads the accounts of audit events.
-pub async fn event_rows(
-    app: &App,
-    me: &CurrentAdmin,
-    events: Vec<audit::Model>,
-) -> Result<Vec<EventRow>, ApiError> {
-    let actor = |event: &audit::Model| event.actor.strip_prefix("user ")?.parse::<i64>().ok();
-    let mut ids: Vec<_> = events
-        .iter()
-        .flat_map(|event| [actor(event), event.user_id])
-        .flatten()
-        .collect();
-    ids.sort_unstable();
-    ids.dedup();
-    let users = if me.can_view_users() {
-        staff::find_all(&app.db, &ids).await?
-    } else {
-        Vec::new()
-    };
-    let find = |id: Option<i64>| users.iter().find(|user| Some(user.id) == id).cloned();
-    Ok(events
-        .into_iter()
-        .map(|event| EventRow {
-            actor: find(actor(&event)),
-            account: find(event.user_id),
-            event,
-        })
-        .collect())
 }

@@ -10,6 +10,7 @@ use crate::admin::dashboard::pages::{
 
 pub mod account_status;
 pub mod assets;
+pub mod audit_event;
 pub mod branding;
 pub mod components;
 pub mod context;

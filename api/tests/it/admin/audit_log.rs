@@ -322,6 +322,36 @@ async fn audit_tampering_is_found_and_located() {
     }
 }
 
+/// L1: altered, added and moved details are found while they exist. Erased details leave the chain valid.
+#[tokio::test]
+async fn audit_details_tampering_is_found_erasure_is_valid() {
+    for (statement, expected) in [
+        ("DELETE FROM audit_details", None),
+        (
+            "UPDATE audit_details SET content = '{}' WHERE seq = 3",
+            Some(3),
+        ),
+        ("UPDATE audit_details SET seq = 2 WHERE seq = 3", Some(2)),
+        (
+            "INSERT INTO audit_details (seq, content) VALUES (9, '{}')",
+            Some(9),
+        ),
+    ] {
+        let app = TestApp::new().await;
+        app.logged_in_user("ada@example.com").await;
+        app.try_login("ada@example.com", "a wrong password").await;
+        assert_eq!(verify(&app, None).await.unwrap().seq, 3);
+
+        execute(&app, statement).await.unwrap();
+
+        match (verify(&app, None).await, expected) {
+            (Ok(head), None) => assert_eq!(head.seq, 3),
+            (Err(ChainError::DetailsAltered(seq)), Some(expected)) => assert_eq!(seq, expected),
+            (result, _) => panic!("{statement}: {result:?}"),
+        }
+    }
+}
+
 /// L1: the API logs an error about an emptied or cut log and keeps serving. Each later verification finds the place.
 #[tokio::test]
 async fn events_after_truncation_do_not_repair_chain() {
@@ -388,6 +418,7 @@ async fn restored_older_head_is_found_by_head_watcher() {
     drop_triggers(&app).await;
     for statement in [
         "DELETE FROM audit_events WHERE seq > 2",
+        "DELETE FROM audit_details WHERE seq > 2",
         "UPDATE audit_head SET seq = kept.seq, hash = kept.hash, seal = kept.seal FROM kept",
     ] {
         execute(&app, statement).await.unwrap();

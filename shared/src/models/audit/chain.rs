@@ -44,11 +44,20 @@ impl AuditKey {
         add(row.client_ip.as_deref());
         add(Some(&row.request_id));
         add(row.detail.as_deref());
-        // Left out if empty, so that a MAC over an event without changes has one form only.
+        // The rest is left out if it is empty, so that earlier events keep their MACs.
         if row.changes.is_some() {
             add(row.changes.as_deref());
         }
+        if row.details_hash.is_some() {
+            add(Some("details"));
+            add(row.details_hash.as_deref());
+        }
         hex(mac.sign().as_ref())
+    }
+
+    /// Returns the MAC over the details of an event.
+    pub(super) fn details_hash(&self, seq: i64, content: &str) -> String {
+        hex(hmac::sign(&self.0, format!("details {seq} {content}").as_bytes()).as_ref())
     }
 
     /// Returns the seal of a head.

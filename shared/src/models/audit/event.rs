@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::models::audit::{Model, SUBJECT_LENGTH};
+use crate::models::audit::{Details, Model, SUBJECT_LENGTH};
 
 /// The kind of an event, named by OWASP's logging vocabulary or in its style.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -135,6 +135,8 @@ pub struct Event {
     pub detail: Option<String>,
     /// See [`Model::changes`].
     pub changes: Option<String>,
+    /// The readable values, which are stored outside of the chain.
+    pub details: Details,
 }
 
 impl Event {
@@ -159,6 +161,7 @@ impl Event {
             request_id: self.request_id,
             detail: self.detail,
             changes: self.changes,
+            details_hash: None,
             hash: String::new(),
         }
     }

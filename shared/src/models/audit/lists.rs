@@ -6,7 +6,9 @@ use sea_orm::{
     sea_query::Expr,
 };
 
-use crate::models::audit::{Column, Entity, EventKind, Model, SUBJECT_LENGTH};
+use crate::models::audit::{
+    AuditKey, Column, Entity, EventKind, Model, SUBJECT_LENGTH, load_details,
+};
 
 /// The maximum difference between the clocks of replicas. With a larger one, filters by time may miss events.
 const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
@@ -74,7 +76,10 @@ pub async fn list(
 ///
 /// This is a binary search, which needs no index by time: sequence numbers have no gaps, and times rise with them except for
 /// clock skew.
-async fn find_seq_at(db: &impl ConnectionTrait, time: DateTime<Utc>) -> Result<i64, DbErr> {
+pub(super) async fn find_seq_at(
+    db: &impl ConnectionTrait,
+    time: DateTime<Utc>,
+) -> Result<i64, DbErr> {
     let newest = Entity::find().order_by_desc(Column::Seq).one(db).await?;
     let (mut low, mut high) = (1, newest.map_or(1, |event| event.seq + 1));
     while low < high {
@@ -116,6 +121,24 @@ pub async fn find_user_by_subject(
         .one(db)
         .await?;
     Ok(found.and_then(|event| event.user_id))
+}
+
+/// Returns the email that clients gave in the events with its fingerprint, unless it was erased.
+pub async fn find_email_by_subject(
+    db: &impl ConnectionTrait,
+    key: &AuditKey,
+    fingerprint: &str,
+) -> Result<Option<String>, DbErr> {
+    let subject: String = fingerprint.chars().take(SUBJECT_LENGTH).collect();
+    let found = Entity::find()
+        .filter(Column::Subject.eq(subject))
+        .filter(Column::DetailsHash.is_not_null())
+        .order_by_desc(Column::Seq)
+        .one(db)
+        .await?;
+    let events: Vec<_> = found.into_iter().collect();
+    let details = load_details(db, key, &events).await?;
+    Ok(details.into_values().find_map(|details| details.email))
 }
 
 /// Counts the events of some kinds since a time, by kind and day (UTC). Days without events are left out.

@@ -8,9 +8,11 @@
 //! head that is recorded elsewhere reveals this: each API remembers the last head ([`HeadWatcher`]) and logs it, and [`verify`]
 //! accepts an expected head. An attacker who has the key can forge the whole log.
 //!
-//! The log contains no email addresses, only fingerprints.
+//! The chain contains no names and no email addresses, only fingerprints. The readable values are [`Details`]: they are outside of the
+//! chain and are erased after a time, while the chain stays valid.
 
 mod chain;
+pub(super) mod details;
 mod event;
 pub(super) mod head;
 mod lists;
@@ -22,8 +24,11 @@ use sea_orm::{IntoActiveModel as _, entity::prelude::*};
 
 pub use crate::models::audit::{
     chain::AuditKey,
+    details::{Details, ValueChange, erase_details_before, load_details, names_of_deleted},
     event::{Actor, Event, EventKind},
-    lists::{Filter, count_by_day, find_user_by_subject, list, list_by_user},
+    lists::{
+        Filter, count_by_day, find_email_by_subject, find_user_by_subject, list, list_by_user,
+    },
     verify::{ChainError, Head, verify},
     watch::HeadWatcher,
 };
@@ -62,6 +67,8 @@ pub struct Model {
     /// What an administrator changed, a line each: `field: before → after`. Personal data (name, email, phone number, birthday)
     /// is given by fingerprints.
     pub changes: Option<String>,
+    /// The MAC over the details, if the event has any. It stays when they are erased.
+    pub details_hash: Option<String>,
     /// The MAC over all columns and the MAC of the event before, in hexadecimal digits.
     pub hash: String,
 }
@@ -101,11 +108,18 @@ pub async fn append(
         );
         HEAD_TAMPERED.clone_into(&mut previous_hash);
     }
+    let content = event.details.content();
     let mut row = event.row(head.seq, now);
+    row.details_hash = content
+        .as_ref()
+        .map(|content| key.details_hash(head.seq, content));
     row.hash = key.hash(&row, &previous_hash);
     head::set(transaction, &row.hash, &key.seal(head.seq, &row.hash)).await?;
     Entity::insert(row.into_active_model().reset_all())
         .exec_without_returning(transaction)
         .await?;
-    Ok(())
+    match content {
+        Some(content) => details::insert(transaction, head.seq, content).await,
+        None => Ok(()),
+    }
 }

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use sea_orm::{QueryOrder as _, QuerySelect as _, entity::prelude::*};
 
-use crate::models::audit::{AuditKey, Column, Entity, Model, chain::HEAD_TAMPERED, head};
+use crate::models::audit::{AuditKey, Column, Entity, Model, chain::HEAD_TAMPERED, details, head};
 
 /// The number of events that are read at a time.
 const BATCH_SIZE: u64 = 5_000;
@@ -50,6 +50,9 @@ pub enum ChainError {
     /// The event with this number does not exist.
     #[error("event {0} is missing")]
     Missing(i64),
+    /// The details of this event are not the recorded ones.
+    #[error("the details of event {0} were altered")]
+    DetailsAltered(i64),
     /// There is an event before the first or after the last one.
     #[error("event {0} was added outside of the chain")]
     Added(i64),
@@ -90,12 +93,17 @@ pub async fn verify(
             .limit(BATCH_SIZE)
             .all(db)
             .await?;
-        if batch.is_empty() {
+        let (Some(first), Some(end)) = (batch.first(), batch.last()) else {
             return Err(ChainError::Missing(last.seq + 1));
-        }
+        };
+        let contents = details::read(db, first.seq..=end.seq).await?;
         tokio::task::yield_now().await;
         for row in batch {
+            let is_intact = details::is_valid(key, &row, contents.get(&row.seq));
             last = verify_next(key, &last, row)?;
+            if !is_intact {
+                return Err(ChainError::DetailsAltered(last.seq));
+            }
             if expected.is_some_and(|expected| expected.seq == last.seq && *expected != last) {
                 return Err(ChainError::UnexpectedHead(last.seq));
             }
@@ -129,7 +137,7 @@ fn verify_next(key: &AuditKey, last: &Head, row: Model) -> Result<Head, ChainErr
     })
 }
 
-/// Verifies that no event has a number outside of the chain.
+/// Verifies that no event and no details have a number outside of the chain.
 async fn verify_ends(db: &impl ConnectionTrait) -> Result<(), ChainError> {
     let ends = [
         Entity::find().order_by_asc(Column::Seq).one(db).await?,
@@ -143,6 +151,9 @@ async fn verify_ends(db: &impl ConnectionTrait) -> Result<(), ChainError> {
         .find(|row| !(1..=end).contains(&row.seq))
     {
         Some(row) => Err(ChainError::Added(row.seq)),
-        None => Ok(()),
+        None => match details::find_outside(db, end).await? {
+            Some(seq) => Err(ChainError::DetailsAltered(seq)),
+            None => Ok(()),
+        },
     }
 }

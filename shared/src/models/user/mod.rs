@@ -269,6 +269,21 @@ pub async fn find_by_email(
     find_unique(found, db).await
 }
 
+/// Returns the accounts that have one of these emails.
+pub async fn find_by_emails(
+    db: &impl ConnectionTrait,
+    emails: &[EmailKey],
+) -> Result<Vec<Model>, DbErr> {
+    if emails.is_empty() {
+        return Ok(Vec::new());
+    }
+    let keys = emails.iter().map(EmailKey::as_str);
+    Entity::find()
+        .filter(Column::EmailKey.is_in(keys))
+        .all(db)
+        .await
+}
+
 /// Returns the account with this id.
 pub async fn find(db: &impl ConnectionTrait, id: i64) -> Result<Option<Model>, DbErr> {
     find_unique(Entity::find_by_id(id), db).await

@@ -51,6 +51,7 @@ texts! {
     none: "None." | "لا يوجد.";
     any: "Any" | "الكل";
     yes: "Yes" | "نعم";
+    no: "No" | "لا";
     search: "Search" | "بحث";
     pages: "Pages" | "الصفحات";
     previous: "Previous page" | "الصفحة السابقة";
@@ -254,7 +255,19 @@ texts! {
     event: "Event" | "الحدث";
     account: "Account" | "الحساب";
     client_ip: "Client IP" | "عنوان IP";
-    detail: "Details" | "التفاصيل";
+    operator: "The operator" | "مشغّل النظام";
+    anonymous: "Someone" | "شخص ما";
+    unknown_account: "an unknown account" | "حساب غير معروف";
+    account_id: "account" | "حساب";
+    values_erased: "changed (values erased)" | "تغيّر (مُحيت القيم)";
+    nothing: "none" | "لا شيء";
+    activated: "Activated" | "مفعّل";
+    ended: "Ended" | "انتهت";
+    arrow: "→" | "←";
+    no_events: "No events match this filter. Choose other dates or another account." | "لا أحداث تطابق هذه التصفية. اختر تواريخ أخرى أو حسابًا آخر.";
+    no_events_yet: "Logins, changes of accounts and actions of staff appear here as they happen." | "تظهر هنا عمليات الدخول وتعديلات الحسابات وإجراءات الموظفين عند حدوثها.";
+    no_account_events: "No events of this account yet. Its logins and changes appear here." | "لا أحداث لهذا الحساب بعد. تظهر هنا عمليات دخوله وتعديلاته.";
+    no_sessions: "No active sessions. A login starts one." | "لا جلسات قائمة. تبدأ الجلسة عند الدخول.";
 
     // My account.
     change_password: "Change password" | "تغيير كلمة المرور";

@@ -19,7 +19,8 @@ use serde::Deserialize;
 use crate::admin::{
     actions,
     dashboard::{
-        components::{EventRow, SelectOption, event_rows},
+        audit_event::{EventRow, Part, event_rows, kind_label},
+        components::SelectOption,
         context::View,
         current_admin::CurrentAdmin,
         form_state::FormState,
@@ -45,6 +46,7 @@ struct Page {
     query: String,
     rows: Vec<EventRow>,
     is_first: bool,
+    is_filtered: bool,
     next: Option<i64>,
     verification: Option<Verification>,
 }
@@ -128,16 +130,17 @@ async fn load(
         Vec::new()
     };
     let (rows, next) = paginate(rows, PAGE_SIZE, |row| row.seq);
-    let kinds = EventKind::ALL.iter().map(|kind| kind.as_str());
+    let kinds = EventKind::ALL.map(|kind| (kind.as_str(), kind_label(view.t, kind)));
     Ok(Page {
         title: view.t.audit,
         section: "audit",
-        kinds: SelectOption::list(kinds.map(|kind| (kind, kind)), &query.event),
+        kinds: SelectOption::list(kinds, &query.event),
+        is_filtered: !query.link().is_empty(),
         query: query.link(),
         form,
         is_first,
         next,
-        rows: event_rows(app, &me, rows).await?,
+        rows: event_rows(app, &me, view.t, rows).await?,
         verification,
         v: view.clone(),
         me,

@@ -105,7 +105,7 @@ async fn start_session(
 ) -> Result<Cookie, ApiError> {
     let (user, check) = login::authenticate(app, form.into_fields(), audit).await?;
     if !user.is_staff {
-        login::record_failure(app, audit, &user.email, Some(user.id), "not staff").await?;
+        login::record_failure(app, audit, &user.email, Some(user.id), "not_staff").await?;
         return Err(ApiError::InvalidCredentials);
     }
     let device = login::user_agent(request);

@@ -17,9 +17,8 @@ use uuid::Uuid;
 use crate::admin::{
     actions::{self, create_user, edit_user},
     dashboard::{
-        components::{
-            EventRow, PermissionBox, SelectOption, event_rows, language_options, permission_boxes,
-        },
+        audit_event::{EventRow, Part, event_rows},
+        components::{PermissionBox, SelectOption, language_options, permission_boxes},
         context::View,
         csrf::Form,
         current_admin::CurrentAdmin,
@@ -170,7 +169,7 @@ async fn load(
     let mut events = Vec::new();
     if me.can_view_audit_log() {
         let rows = audit::list_by_user(&app.db, user.id, 15).await?;
-        events = event_rows(app, &me, rows).await?;
+        events = event_rows(app, &me, view.t, rows).await?;
     }
     let mut sessions = session::list_alive(&app.db, user.id, now).await?;
     sessions.retain(|session| session.is_alive(now, app.config.sessions.idle));

@@ -53,6 +53,13 @@ async fn admin_action_writes_audit_event_with_changes() {
         "{diff}"
     );
     assert!(!diff.contains("Countess"), "{diff}");
+    let details = &events[1]["details"];
+    assert_eq!(
+        details["changes"],
+        json!([{"field": "username", "before": "Ada", "after": "Countess"}])
+    );
+    assert_eq!(details["account_name"], "Ada");
+    assert_eq!(events[5]["details"]["account_name"], "Countess");
     assert_eq!(events[4]["changes"], "is_active: true → false");
     assert_eq!(
         events[1]["request"],

@@ -6,7 +6,7 @@ use crate::{
     admin::audit_log::{drop_triggers, execute},
     support::{
         dashboard::{Dashboard, assert_contains, assert_not_contains, field_value},
-        test_app::TestApp,
+        test_app::{PASSWORD, TestApp},
     },
 };
 
@@ -26,7 +26,11 @@ async fn audit_page_filters_events_and_verifies_chain() {
         .get_html(&format!("/admin/audit/?user={id}&event=authz_admin"))
         .await;
     assert_eq!(row_count(&html), 1, "{html}");
-    assert_contains(&html, "is_activated: false → true");
+    assert_contains(&html, "Activated: <bdi>No</bdi> → <bdi>Yes</bdi>");
+    assert_contains(
+        &html,
+        &format!("activated <a href=\"/admin/users/{id}/\"><bdi>Ada</bdi></a>."),
+    );
     let page = root.post("/admin/audit/verify/", &[]).await;
     assert_contains(&page.html, "The audit log is intact");
     drop_triggers(&app).await;
@@ -100,26 +104,63 @@ async fn audit_page_invalid_filter_returns_400() {
     }
 }
 
-/// Only administrators with `view_users` see the names of accounts in the log.
+/// The audit permission is enough to read names and values; links to accounts require `view_users`.
 #[tokio::test]
-async fn audit_page_shows_names_only_with_view_users() {
+async fn audit_page_names_accounts_links_with_view_users() {
     let app = TestApp::new().await;
     let root = Dashboard::superuser(&app).await;
     app.register("ada@example.com").await;
     let root_id = app.user("root@example.com").await.id;
     let id = app.user("ada@example.com").await.id;
     root.bulk("activate", &[id], &[]).await;
-    let html = root
-        .get_html(&format!("/admin/audit/?user={id}&event=authz_admin"))
-        .await;
-    let actor = format!(
-        "<a href=\"/admin/users/{root_id}/\"><bdi>Ada</bdi></a> <small><bdi dir=\"ltr\">user {root_id}</bdi></small>"
-    );
+    let path = format!("/admin/audit/?user={id}&event=authz_admin");
+    let html = root.get_html(&path).await;
+    let actor = format!("<a href=\"/admin/users/{root_id}/\"><bdi>Ada</bdi></a> activated ");
     assert_contains(&html, &actor);
     app.create_staff("auditor@example.com", "audit").await;
     let auditor = Dashboard::signed_in(&app, "auditor@example.com").await;
-    let html = auditor.get_html(&format!("/admin/audit/?user={id}")).await;
-    assert_contains(&html, &format!("user {root_id}"));
+    let html = auditor.get_html(&path).await;
+    assert_contains(&html, "<bdi>Ada</bdi> activated <bdi>Ada</bdi>.");
     assert_not_contains(&html, "href=\"/admin/users/");
-    assert_not_contains(&html, "<bdi>Ada</bdi></a> <small>");
+}
+
+/// The log names a deleted account until its details are erased, and its id afterwards. Chain and page stay valid.
+#[tokio::test]
+async fn audit_page_falls_back_to_ids_after_erasure() {
+    let app = TestApp::new().await;
+    let root = Dashboard::superuser(&app).await;
+    app.register("grace@example.com").await;
+    let id = app.user("grace@example.com").await.id;
+    root.bulk("delete", &[id], &[("confirmed", "yes")]).await;
+    let path = format!("/admin/audit/?user={id}");
+    let html = root.get_html(&path).await;
+    assert_contains(&html, "deleted <bdi>Ada</bdi>.");
+    assert_contains(&html, "<bdi>Ada</bdi> registered.");
+
+    execute(&app, "DELETE FROM audit_details").await.unwrap();
+
+    let html = root.get_html(&path).await;
+    assert_contains(&html, &format!("deleted account {id}."));
+    assert_contains(&html, &format!("account {id} registered."));
+    let page = root.post("/admin/audit/verify/", &[]).await;
+    assert_contains(&page.html, "The audit log is intact");
+}
+
+/// The sentences say the true reason of a refused login, in the language of the page.
+#[tokio::test]
+async fn audit_page_shows_reason_of_refused_login() {
+    let app = TestApp::new().await;
+    let root = Dashboard::superuser(&app).await;
+    app.logged_in_user("ada@example.com").await;
+    app.try_login("ada@example.com", "a wrong password").await;
+    app.try_login("nobody@example.com", PASSWORD).await;
+    app.deactivate("ada@example.com").await;
+    app.try_login("ada@example.com", PASSWORD).await;
+    let html = root.get_html("/admin/audit/?event=authn_login_fail").await;
+    assert_contains(&html, "failed: wrong password.");
+    assert_contains(
+        &html,
+        "no account had the email <bdi>nobody@example.com</bdi>.",
+    );
+    assert_contains(&html, "failed: the account is deactivated.");
 }

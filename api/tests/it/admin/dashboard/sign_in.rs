@@ -51,7 +51,7 @@ async fn sign_in_without_staff_access_returns_same_401() {
     assert!(
         events
             .iter()
-            .any(|event| event.detail.as_deref() == Some("not staff"))
+            .any(|event| event.detail.as_deref() == Some("not_staff"))
     );
 }
 

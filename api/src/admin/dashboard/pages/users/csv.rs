@@ -2,9 +2,12 @@
 
 use futures_util::stream;
 use latchkey_shared::{
-    models::user::{
-        self,
-        search::{self, Filter, PageRequest, Sort},
+    models::{
+        audit::ValueChange,
+        user::{
+            self,
+            search::{self, Filter, PageRequest, Sort},
+        },
     },
     types::{gender::Gender, phone_number::PhoneNumber, visibility},
 };
@@ -52,9 +55,16 @@ pub async fn export(
         .await
         .map_err(ApiError::from)?;
     let detail = format!("exported users: {count}{}", describe_filter(&app, &filter));
-    app.record(admin.audit_event(None, &detail))
-        .await
-        .map_err(ApiError::from)?;
+    let mut event = admin.audit_event(None, &detail);
+    event
+        .details
+        .changes
+        .extend(filter.text.clone().map(|text| ValueChange {
+            field: "text".to_owned(),
+            before: None,
+            after: Some(text),
+        }));
+    app.record(event).await.map_err(ApiError::from)?;
     let batches = stream::try_unfold(Some(PageRequest::First), move |request| {
         let (app, filter) = (app.clone(), filter.clone());
         async move {
