@@ -189,6 +189,7 @@ fn admin_answer(call: &str, status: u16) -> Value {
                 "seq": 128, "at": NOON, "event": "authz_admin", "outcome": "success", "actor": "user 1", "user": 7,
                 "session": ID, "subject": null, "client_ip": "198.51.100.4", "request": REQUEST,
                 "detail": "activated", "changes": "is_activated: false → true",
+                "details": {"actor_name": "Grace", "account_name": "Ada", "email": null, "changes": []},
             }],
             "before": 128,
         }),

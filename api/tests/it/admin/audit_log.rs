@@ -514,7 +514,7 @@ async fn audit_commands_verify_and_list_events() {
     let failed_logins = ["audit", "list", "--event", "authn_login_fail"];
     let output = app.run(&failed_logins, 0).await;
     assert!(
-        output.lines().count() == 1 && output.contains("wrong address"),
+        output.lines().count() == 1 && output.contains("wrong_password"),
         "{output}"
     );
 
