@@ -103,9 +103,11 @@ fn fix_schemas(schemas: &mut Value) {
                 "Problem" | "Refreshed" | "TokenPair" | "PublicKey"
             );
             let is_omitted = OMITTED.contains(&(name.as_str(), member.as_str()));
+            // Most events name no email.
+            let is_never_null = NEVER_NULL.contains(&member.as_str()) && name != "AuditDetails";
             if !is_kept
                 && !is_omitted
-                && !NEVER_NULL.contains(&member.as_str())
+                && !is_never_null
                 && !required.contains(&json!(member))
             {
                 description["nullable"] = json!(true);
