@@ -343,6 +343,7 @@ fn token_issuer() -> TokenIssuer {
         audience: None,
         algorithm: AccessTokenAlgorithm::Hs256,
         secret: Some(KEY.as_bytes().to_vec()),
+        original_secret: None,
         access: TimeDelta::minutes(5),
         refresh: TimeDelta::days(10),
     };

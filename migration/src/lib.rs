@@ -28,6 +28,7 @@ mod m0013_user_language;
 mod m0014_audit_details;
 mod m0015_imported_users;
 mod m0016_old_hashes;
+mod m0017_original_tokens;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those that the database lacks.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0014_audit_details::Migration),
             Box::new(m0015_imported_users::Migration),
             Box::new(m0016_old_hashes::Migration),
+            Box::new(m0017_original_tokens::Migration),
         ]
     }
 }

@@ -10,7 +10,10 @@ use poem_openapi::{SecurityScheme, auth::Bearer};
 
 use crate::{
     app_state::App,
-    auth::jwt::{VerifiedToken, issuer::Rejection},
+    auth::{
+        jwt::{VerifiedToken, issuer::Rejection},
+        original_session,
+    },
     http::error::ApiError,
 };
 
@@ -56,7 +59,7 @@ impl CurrentUser {
 /// Authenticates a request whose account is activated.
 async fn activated_user(request: &Request, bearer: Bearer) -> poem::Result<CurrentUser> {
     let app = App::of(request)?;
-    let current = authenticate(app, &bearer.token).await?;
+    let current = authenticate(app, request, &bearer.token).await?;
     if !current.user.is_activated {
         return Err(ApiError::NotActivated.into());
     }
@@ -64,13 +67,17 @@ async fn activated_user(request: &Request, bearer: Bearer) -> poem::Result<Curre
 }
 
 /// Verifies an access token, and loads its session and user with one query.
-async fn authenticate(app: &App, token: &str) -> Result<CurrentUser, ApiError> {
+async fn authenticate(app: &App, request: &Request, token: &str) -> Result<CurrentUser, ApiError> {
     let now = app.now();
-    let verified = verify(app, token, now).await?;
-    app.sessions
-        .find_alive(verified.session, now)
-        .await?
-        .filter(|(_, user)| user.id == verified.user_id)
+    let found = if let Ok(original) = app.tokens.verify_original_access(token, now) {
+        // Boxed, as few requests have such a token.
+        Box::pin(original_session::find(app, &original, request)).await?
+    } else {
+        let verified = verify(app, token, now).await?;
+        let found = app.sessions.find_alive(verified.session, now).await?;
+        found.filter(|(_, user)| user.id == verified.user_id)
+    };
+    found
         .map(|(session, user)| CurrentUser { user, session })
         .ok_or(ApiError::NotAuthenticated)
 }

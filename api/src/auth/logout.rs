@@ -53,7 +53,7 @@ impl Logout {
     ) -> Result<Response<LoggedOut>, ErrorResponses<400, 401, 403, 413, 415>> {
         let fields = body.read().await?.fields;
         let (token, in_cookie) = refresh_cookie::read_token(app, request, fields)?;
-        let presented = present(app, &token, "logout", &audit).await?;
+        let presented = present(app, request, &token, "logout", &audit).await?;
         if !presented.is_current(app) {
             handle_replaced_token(app, &presented, &audit).await?;
         }

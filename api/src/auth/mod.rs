@@ -5,6 +5,7 @@ pub mod jwt;
 pub mod login;
 pub mod logout;
 pub mod one_time_code;
+mod original_session;
 pub mod password_change;
 pub mod password_reset;
 pub mod refresh;

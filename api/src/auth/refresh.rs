@@ -20,7 +20,7 @@ use crate::{
     app_state::App,
     auth::{
         jwt::{RefreshToken, TokenId},
-        refresh_cookie,
+        original_session, refresh_cookie,
     },
     http::{
         audit_context::{AuditContext, with_session},
@@ -86,9 +86,11 @@ impl Refresh {
     ) -> Result<Response<Json<Refreshed>>, ErrorResponses<400, 401, 403, 413, 415>> {
         let fields = body.read().await?.fields;
         let (token, in_cookie) = refresh_cookie::read_token(app, request, fields)?;
-        let presented = present(app, &token, "refresh", &audit).await?;
-        let refresh = if app.config.sessions.rotation {
-            Some(rotate(app, &presented, &audit).await?)
+        let presented = present(app, request, &token, "refresh", &audit).await?;
+        let refresh = if let Some(id) = &presented.id
+            && app.config.sessions.rotation
+        {
+            Some(rotate(app, &presented, id, &audit).await?)
         } else if presented.is_current(app) {
             app.sessions.touch(presented.session.id, app.now()).await?;
             None
@@ -121,21 +123,25 @@ pub(crate) struct PresentedToken {
     pub(crate) session: session::Model,
     /// The user.
     pub(crate) user: user::Model,
-    id: TokenId,
+    /// The id of the token. `None`: the original issued it. Clients keep such a token, so it is never replaced.
+    id: Option<TokenId>,
 }
 
 impl PresentedToken {
     /// Whether this is the session's current token.
     pub(crate) fn is_current(&self, app: &App) -> bool {
-        app.token_hasher
-            .matches(self.id.expose(), &self.session.secret_hash)
+        let matches = |id: &TokenId| {
+            app.token_hasher
+                .matches(id.expose(), &self.session.secret_hash)
+        };
+        self.id.as_ref().is_none_or(matches)
     }
 
     /// Returns the session's current token and the time of its issue, if this token was replaced within [`REUSE_WINDOW`].
     /// Finds the current token by deriving the successors of this one.
     pub(crate) fn current_if_just_replaced(&self, app: &App) -> Option<(TokenId, DateTime<Utc>)> {
         let times = self.session.rotation_times.as_slice();
-        let mut token = self.id.clone();
+        let mut token = self.id.clone()?;
         for replaced in times {
             token = token.successor(&app.token_hasher, self.session.id);
             if app
@@ -153,19 +159,33 @@ impl PresentedToken {
 /// Verifies a refresh token and loads its session. Audits an invalid token under the name `call`.
 pub(crate) async fn present(
     app: &App,
+    request: &Request,
     token: &RefreshToken,
     call: &str,
     audit: &AuditContext,
 ) -> Result<PresentedToken, ApiError> {
-    let presented = find(app, token).await;
+    let presented = find(app, request, token).await;
     if let Err(ApiError::InvalidRefreshToken) = &presented {
         audit.record_invalid_token(app, call).await;
     }
     presented
 }
 
-async fn find(app: &App, token: &RefreshToken) -> Result<PresentedToken, ApiError> {
+async fn find(
+    app: &App,
+    request: &Request,
+    token: &RefreshToken,
+) -> Result<PresentedToken, ApiError> {
     let now = app.now();
+    if let Ok(original) = app.tokens.verify_original_refresh(token.expose(), now) {
+        let found = original_session::find(app, &original, request).await?;
+        let (session, user) = found.ok_or(ApiError::InvalidRefreshToken)?;
+        return Ok(PresentedToken {
+            session,
+            user,
+            id: None,
+        });
+    }
     let (verified, id) = app
         .tokens
         .verify_refresh(token, now)
@@ -174,7 +194,11 @@ async fn find(app: &App, token: &RefreshToken) -> Result<PresentedToken, ApiErro
         .find_alive(verified.session, now)
         .await?
         .filter(|(_, user)| user.id == verified.user_id)
-        .map(|(session, user)| PresentedToken { session, user, id })
+        .map(|(session, user)| PresentedToken {
+            session,
+            user,
+            id: Some(id),
+        })
         .ok_or(ApiError::InvalidRefreshToken)
 }
 
@@ -183,14 +207,13 @@ async fn find(app: &App, token: &RefreshToken) -> Result<PresentedToken, ApiErro
 async fn rotate(
     app: &App,
     presented: &PresentedToken,
+    id: &TokenId,
     audit: &AuditContext,
 ) -> Result<RefreshToken, ApiError> {
     let now = app.now();
-    let next = presented
-        .id
-        .successor(&app.token_hasher, presented.session.id);
+    let next = id.successor(&app.token_hasher, presented.session.id);
     let (current_hash, next_hash) = (
-        app.token_hasher.hash(presented.id.expose()),
+        app.token_hasher.hash(id.expose()),
         app.token_hasher.hash(next.expose()),
     );
     let session = &presented.session;
@@ -206,7 +229,7 @@ async fn rotate(
     let reloaded = PresentedToken {
         session,
         user: presented.user.clone(),
-        id: presented.id.clone(),
+        id: Some(id.clone()),
     };
     if let Some((current, issued)) = reloaded.current_if_just_replaced(app) {
         return Ok(app.tokens.refresh(&reloaded.session, &current, issued));

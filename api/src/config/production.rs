@@ -222,6 +222,27 @@ mod tests {
         config(&[("SECRET_KEY", &weak)]);
     }
 
+    /// S1: a token of one kind must not be valid as one of another.
+    #[test]
+    fn original_key_differs_from_other_keys() {
+        let expected = "ORIGINAL_SECRET_KEY: expected the SECRET_KEY of the original, other than";
+        for (name, other) in [
+            ("SECRET_KEY", KEY),
+            ("SECRET_KEY_PREVIOUS", "first, the other one"),
+            ("ACCESS_TOKEN_SECRET", "the other one"),
+        ] {
+            let same = if name == "SECRET_KEY" {
+                KEY
+            } else {
+                "the other one"
+            };
+            let faults = faults(&[(name, other), ("ORIGINAL_SECRET_KEY", same)]);
+            assert!(faults.contains(expected), "{name}: {faults}");
+        }
+        let short = config(&[("SECRET_KEY", KEY), ("ORIGINAL_SECRET_KEY", "short")]);
+        assert!(!format!("{:?}", short.tokens).contains("short"));
+    }
+
     /// RFC 7518, 3.2: services that verify tokens share the secret, so it is not `SECRET_KEY`.
     #[test]
     fn access_token_secret_is_required_for_hs256_strong_and_its_own() {

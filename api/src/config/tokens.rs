@@ -20,6 +20,8 @@ pub struct TokenSettings {
     pub algorithm: AccessTokenAlgorithm,
     /// `ACCESS_TOKEN_SECRET`: the key of HS256. Set if the algorithm is HS256.
     pub secret: Option<AccessTokenSecret>,
+    /// `ORIGINAL_SECRET_KEY`: the `SECRET_KEY` of the Django original, whose tokens count for imported accounts.
+    pub original_secret: Option<OriginalSecret>,
     /// `TOKEN_AUDIENCE`: the `aud` of access tokens.
     pub audience: Option<String>,
     /// `JWKS_MAX_AGE_SECONDS`: for how long other services may cache the public keys.
@@ -38,6 +40,7 @@ impl TokenSettings {
         let tokens = Self {
             algorithm,
             secret: read_secret(settings, algorithm, environment),
+            original_secret: read_original_secret(settings),
             audience: settings.text("TOKEN_AUDIENCE"),
             jwks_max_age: lifetime(settings, "JWKS_MAX_AGE_SECONDS", 300, DAY),
             signing_key_lifetime: TimeDelta::days(settings.within("SIGNING_KEY_DAYS", 30, 1..=366)),
@@ -78,6 +81,45 @@ fn read_secret(
         production::check_access_token_secret(settings, &secret);
     }
     Some(secret)
+}
+
+/// Reads the key of the original's tokens. It may be short: it is as long as the original has it. Another use of the same value would
+/// make tokens of one kind valid as those of another.
+fn read_original_secret(settings: &mut Settings) -> Option<OriginalSecret> {
+    const KEY: &str = "ORIGINAL_SECRET_KEY";
+    let secret = OriginalSecret(settings.text(KEY)?);
+    let own = ["SECRET_KEY", "SECRET_KEY_PREVIOUS", "ACCESS_TOKEN_SECRET"];
+    let own = own.map(|key| settings.text(key));
+    let is_same = |key: &str| key.trim() == secret.0;
+    if own
+        .iter()
+        .flatten()
+        .any(|keys| is_same(keys) || keys.split(',').any(is_same))
+    {
+        settings.fault(
+            KEY,
+            "the SECRET_KEY of the original, other than SECRET_KEY, SECRET_KEY_PREVIOUS and ACCESS_TOKEN_SECRET",
+        );
+    }
+    Some(secret)
+}
+
+/// The value of `ORIGINAL_SECRET_KEY`.
+#[derive(Clone)]
+pub struct OriginalSecret(String);
+
+impl OriginalSecret {
+    /// Returns the raw bytes, only for verifying tokens of the original.
+    #[must_use]
+    pub fn expose(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+impl fmt::Debug for OriginalSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OriginalSecret(…)")
+    }
 }
 
 /// The value of `ACCESS_TOKEN_SECRET`, which other services have, too.

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod data_key;
 pub mod imported_user;
 pub mod mail;
+pub mod original_token;
 pub mod password_reset;
 pub mod role;
 pub mod session;
@@ -18,6 +19,7 @@ pub(crate) async fn check_schema(db: &impl ConnectionTrait) -> Result<(), DbErr>
     check_table::<role::Entity>(db).await?;
     check_table::<role::assignment::Entity>(db).await?;
     check_table::<imported_user::Entity>(db).await?;
+    check_table::<original_token::Entity>(db).await?;
     check_table::<session::Entity>(db).await?;
     check_table::<password_reset::Entity>(db).await?;
     check_table::<mail::Entity>(db).await?;

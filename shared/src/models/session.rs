@@ -11,7 +11,7 @@ use sea_orm::{
 use crate::{
     crypto::token_hash::TokenHash,
     database::{self, RowReader},
-    models::user,
+    models::{original_token, user},
     types::{client_network::customer_network, rotation_times::RotationTimes},
 };
 
@@ -228,12 +228,14 @@ pub async fn revoke(
     Ok(end(db, Condition::all().add(Column::Id.eq(id)), now).await? == 1)
 }
 
-/// Revokes all sessions of an account.
+/// Revokes all sessions of an account, and the tokens that the original issued to it.
 pub async fn revoke_all(
     db: &impl ConnectionTrait,
     user_id: i64,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
+    // First, because it waits for a concurrent first use of such a token, whose session must end, too.
+    original_token::end(db, Some(user_id), now).await?;
     end(db, Condition::all().add(Column::UserId.eq(user_id)), now).await?;
     Ok(())
 }
@@ -243,6 +245,7 @@ pub async fn revoke_of_everyone(
     db: &impl ConnectionTrait,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
+    original_token::end(db, None, now).await?;
     end(db, Condition::all(), now).await?;
     Ok(())
 }
@@ -258,13 +261,14 @@ pub async fn revoke_own(
     Ok(ended == 1)
 }
 
-/// Revokes all sessions of an account except one.
+/// Revokes all sessions of an account except one, and the unused tokens that the original issued to it.
 pub async fn revoke_others(
     db: &impl ConnectionTrait,
     user_id: i64,
     kept: Uuid,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
+    original_token::end(db, Some(user_id), now).await?;
     end(db, alive(user_id, now).add(Column::Id.ne(kept)), now).await?;
     Ok(())
 }

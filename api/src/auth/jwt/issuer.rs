@@ -32,6 +32,8 @@ pub struct TokenRules {
     pub algorithm: AccessTokenAlgorithm,
     /// The key of access tokens with HS256. They are accepted only if it is set.
     pub secret: Option<Vec<u8>>,
+    /// The key of the original's tokens. They are accepted only if it is set.
+    pub original_secret: Option<Vec<u8>>,
     /// The lifetime of access tokens.
     pub access: TimeDelta,
     /// The lifetime of refresh tokens.
@@ -43,11 +45,13 @@ impl TokenRules {
     #[must_use]
     pub fn of(config: &Config) -> Self {
         let secret = config.tokens.secret.as_ref();
+        let original = config.tokens.original_secret.as_ref();
         Self {
             issuer: config.common.issuer().to_owned(),
             audience: config.tokens.audience.clone(),
             algorithm: config.tokens.algorithm,
             secret: secret.map(|secret| secret.expose().to_vec()),
+            original_secret: original.map(|secret| secret.expose().to_vec()),
             access: config.sessions.access_token,
             refresh: config.sessions.refresh_token,
         }
@@ -106,6 +110,7 @@ pub struct TokenIssuer {
     rules: TokenRules,
     refresh: Secret,
     access: Option<Secret>,
+    pub(super) original: Option<DecodingKey>,
     keys: RwLock<Arc<KeySet>>,
 }
 
@@ -117,6 +122,10 @@ impl TokenIssuer {
         Self {
             refresh: Secret::new(refresh_key),
             access: rules.secret.as_deref().map(Secret::new),
+            original: rules
+                .original_secret
+                .as_deref()
+                .map(DecodingKey::from_secret),
             rules,
             keys: RwLock::new(Arc::new(keys)),
         }
@@ -307,7 +316,7 @@ fn sign(
 }
 
 /// Verifies the signature of a token with the one algorithm of the key (RFC 8725, 3.1). The caller checks the claims.
-fn verify<T: DeserializeOwned>(
+pub(super) fn verify<T: DeserializeOwned>(
     token: &str,
     algorithm: Algorithm,
     key: &DecodingKey,

@@ -8,6 +8,7 @@ mod claims;
 mod header;
 pub mod issuer;
 pub mod key_set;
+pub mod original;
 mod provider;
 pub mod signing_keys;
 mod tokens;

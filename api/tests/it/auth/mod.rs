@@ -2,6 +2,7 @@
 
 pub(crate) mod access_token;
 pub(crate) mod login;
+pub(crate) mod original_tokens;
 pub(crate) mod password_change;
 pub(crate) mod password_reset;
 pub(crate) mod password_reset_model;
