@@ -105,11 +105,7 @@ fn fix_schemas(schemas: &mut Value) {
             let is_omitted = OMITTED.contains(&(name.as_str(), member.as_str()));
             // Most events name no email.
             let is_never_null = NEVER_NULL.contains(&member.as_str()) && name != "AuditDetails";
-            if !is_kept
-                && !is_omitted
-                && !is_never_null
-                && !required.contains(&json!(member))
-            {
+            if !is_kept && !is_omitted && !is_never_null && !required.contains(&json!(member)) {
                 description["nullable"] = json!(true);
             }
         }
