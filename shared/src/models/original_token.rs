@@ -34,7 +34,7 @@ pub async fn is_imported(db: &impl ConnectionTrait, user_id: i64) -> Result<bool
 }
 
 /// Stores the session of a token, unless it exists, the account is not imported, or its tokens have ended. Locks the row of the account, so
-/// that concurrent uses create one session, and a concurrent [`end`] either prevents the session or ends it.
+/// that concurrent uses create one session, and a concurrent end of all tokens either prevents the session or ends it.
 pub async fn start_session(
     transaction: &impl ConnectionTrait,
     session: session::Model,
