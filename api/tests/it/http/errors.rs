@@ -283,7 +283,7 @@ async fn problem_type_url_describes_the_problem() {
 pub(crate) async fn fail_on(app: &TestApp, write: &str) {
     let fail = if app.database.is_postgres() {
         format!(
-            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;              CREATE TRIGGER fail BEFORE {write} FOR EACH ROW EXECUTE FUNCTION fail()"
+            "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = 'division_by_zero'; END $$;              CREATE TRIGGER fail BEFORE {write} FOR EACH ROW EXECUTE FUNCTION fail()"
         )
     } else {
         format!("CREATE TRIGGER fail BEFORE {write} BEGIN SELECT RAISE(ABORT, 'refused'); END")
