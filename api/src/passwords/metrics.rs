@@ -50,6 +50,8 @@ impl HashMetrics {
             ),
             &["function"],
         )?;
+        // The series begins at 0, so that the first increase is seen.
+        computed.with_label_values(&[ARGON2ID]).inc_by(0);
         let old_functions = IntGauge::new(
             "latchkey_password_hash_old_functions",
             "Hash functions of imported accounts that have not logged in since, as failed logins know them.",
