@@ -107,6 +107,10 @@ fn fix_schemas(schemas: &mut Value) {
             let is_never_null = NEVER_NULL.contains(&member.as_str()) && name != "AuditDetails";
             if !is_kept && !is_omitted && !is_never_null && !required.contains(&json!(member)) {
                 description["nullable"] = json!(true);
+                // `nullable` needs a `type` beside it (OpenAPI 3.0.3, Schema Object).
+                if description.get("allOf").is_some() {
+                    description["type"] = json!("object");
+                }
             }
         }
         if ALWAYS_REQUIRED.contains(&name.as_str()) {
