@@ -6,8 +6,8 @@ use crate::types::email::EmailKey;
 const DOTLESS: &str = "gmail.com";
 
 /// Domains of a provider that are one mailbox, after the domain that stands for all. Sources: Google, "Use googlemail.com or
-/// gmail.com" (support.google.com/mail/answer/10313); Apple, "Get an iCloud Mail address" (support.apple.com/102540); Proton, "Proton
-/// Mail addresses" (proton.me/support/addresses-and-aliases).
+/// gmail.com" (support.google.com/mail/answer/10313); Apple, "About your @icloud.com, @me.com, and @mac.com email addresses"
+/// (support.apple.com/118230); Proton, "Email addresses and aliases" (proton.me/support/addresses-and-aliases).
 const SHARED: [&[&str]; 3] = [
     &[DOTLESS, "googlemail.com"],
     &["icloud.com", "me.com", "mac.com"],
@@ -46,8 +46,8 @@ impl EmailKey {
     }
 }
 
-/// Returns the characters before a sub-address. Yahoo uses a hyphen, which its names cannot contain (help.yahoo.com, "Create
-/// disposable email addresses").
+/// Returns the characters before a sub-address. Yahoo uses a hyphen, which its names cannot contain: all disposable addresses with the same
+/// base name before it are of one mailbox.
 fn separators(domain: &str) -> &'static [char] {
     if domain.starts_with("yahoo.") || YAHOO.contains(&domain) {
         &['+', '-']
