@@ -1,14 +1,15 @@
 //! `GET /auth/activity/`: recent audit events of the current user.
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::models::audit;
+use latchkey_shared::models::{audit, session};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
+use uuid::Uuid;
 
 use crate::{
     app_state::App,
     auth::bearer::ActivatedUser,
-    http::{error::responses::ErrorResponses, tag::Tag},
+    http::{error::responses::ErrorResponses, tag::Tag, user_agent::device_name},
 };
 
 /// Maximum number of events in the answer.
@@ -29,6 +30,8 @@ struct Activity {
     client_ip: Option<String>,
     /// The id of the session, as in `/auth/sessions/`.
     session: Option<String>,
+    /// The name of the session's device, as in `/auth/sessions/`; null if the session is not stored any more.
+    device_name: Option<String>,
     /// Details.
     detail: Option<String>,
 }
@@ -54,6 +57,9 @@ impl Activities {
     ) -> Result<Json<Vec<Activity>>, ErrorResponses<401, 403>> {
         let events = audit::list_by_user(&app.db, current.user.id, MAX_EVENTS).await?;
         let own = format!("user {}", current.user.id);
+        let sessions = events.iter().filter_map(|event| event.session_id);
+        let devices = session::user_agents(&app.db, sessions).await?;
+        let device = |id: &Uuid| devices.get(id).and_then(|it| device_name(it));
         Ok(Json(
             events
                 .into_iter()
@@ -63,6 +69,7 @@ impl Activities {
                     event: event.event,
                     outcome: event.outcome,
                     client_ip: event.client_ip,
+                    device_name: event.session_id.as_ref().and_then(device),
                     session: event.session_id.map(|id| id.to_string()),
                     detail: event.detail,
                 })

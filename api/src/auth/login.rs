@@ -8,7 +8,7 @@ use latchkey_shared::{
     },
     types::{email::Email, rotation_times::RotationTimes},
 };
-use poem::{Request, http::header, web::Data};
+use poem::{Request, web::Data};
 use poem_openapi::{
     Object, OpenApi,
     payload::{Json, Response},
@@ -24,6 +24,7 @@ use crate::{
         body::{Body, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
+        user_agent::user_agent,
     },
     passwords::{CurrentPassword, hasher::PasswordCheck},
     rate_limit::Limit,
@@ -314,11 +315,4 @@ async fn start_session(
     // Boxed for the same reason as the look-up in `authenticate`.
     Box::pin(store_session(app, user, check, stored, audit, None)).await?;
     Ok((session, secret))
-}
-
-/// Returns the request's `User-Agent` for the list of sessions: at most 200 characters, without control characters.
-#[must_use]
-pub fn user_agent(request: &Request) -> Option<String> {
-    let name = request.header(header::USER_AGENT)?;
-    Some(name.chars().filter(|c| !c.is_control()).take(200).collect())
 }

@@ -9,11 +9,8 @@ use poem::Request;
 
 use crate::{
     app_state::App,
-    auth::{
-        jwt::{TokenId, original::OriginalToken},
-        login::user_agent,
-    },
-    http::error::ApiError,
+    auth::jwt::{TokenId, original::OriginalToken},
+    http::{error::ApiError, user_agent::user_agent},
 };
 
 /// Returns the live session of a token with its user. Starts it at the first use of a token of an imported account.

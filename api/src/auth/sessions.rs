@@ -19,6 +19,7 @@ use crate::{
         audit_context::{AuditContext, with_session},
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
+        user_agent::device_name,
     },
 };
 
@@ -29,6 +30,8 @@ pub(crate) struct Session {
     id: String,
     /// The `User-Agent` of the login.
     device: Option<String>,
+    /// The name of the device for readers, from its `User-Agent`, such as `Chrome on Windows`.
+    device_name: Option<String>,
     /// The client IP of the login.
     client_ip: Option<String>,
     /// The time of the login.
@@ -141,6 +144,7 @@ impl Session {
     pub(crate) fn of(row: session::Model, current: Uuid) -> Self {
         Self {
             id: row.id.to_string(),
+            device_name: row.user_agent.as_deref().and_then(device_name),
             device: row.user_agent,
             client_ip: row.client_ip,
             created: row.created_at,

@@ -12,3 +12,4 @@ pub mod metrics;
 pub mod request_context;
 pub mod request_head;
 pub mod tag;
+pub mod user_agent;

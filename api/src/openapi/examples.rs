@@ -138,12 +138,12 @@ fn answer(call: &str, status: u16) -> Value {
         "resetPassword" => json!({"message": "The Password has been reset successfully."}),
         "activate" => json!({"message": "The account has been activated."}),
         "listSessions" | "listAccountSessions" => json!([{
-            "id": ID, "device": "Mozilla/5.0 (X11; Linux x86_64)", "client_ip": "203.0.113.7", "created": MORNING,
-            "last_used": NOON, "expires": LATER, "current": call == "listSessions",
+            "id": ID, "device": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+            "device_name": "Firefox on Linux", "client_ip": "203.0.113.7", "created": MORNING, "last_used": NOON, "expires": LATER, "current": call == "listSessions",
         }]),
         "listActivity" => json!([{
             "at": MORNING, "event": "authn_login_success", "outcome": "success", "own": true, "client_ip": "203.0.113.7",
-            "session": ID, "detail": null,
+            "session": ID, "device_name": "Firefox on Linux", "detail": null,
         }]),
         "getPublicKeys" => json!({
             "keys": [{
@@ -189,7 +189,9 @@ fn admin_answer(call: &str, status: u16) -> Value {
                 "seq": 128, "at": NOON, "event": "authz_admin", "outcome": "success", "actor": "user 1", "user": 7,
                 "session": ID, "subject": null, "client_ip": "198.51.100.4", "request": REQUEST,
                 "detail": "activated", "changes": "is_activated: false → true",
-                "details": {"actor_name": "Grace", "account_name": "Ada", "email": null, "changes": []},
+                "details": {
+                    "actor_name": "Grace", "account_name": "Ada", "role_name": null, "email": null, "changes": [],
+                },
             }],
             "before": 128,
         }),

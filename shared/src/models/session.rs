@@ -1,6 +1,6 @@
 //! Sessions: one row for each login. A token is valid only while its session is active.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
@@ -89,6 +89,27 @@ pub async fn insert(db: &impl ConnectionTrait, session: Model) -> Result<(), DbE
     };
     Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
+}
+
+/// Returns the `User-Agent` of sessions, also of ended ones, by id. Leaves out sessions without one.
+pub async fn user_agents(
+    db: &impl ConnectionTrait,
+    ids: impl IntoIterator<Item = Uuid>,
+) -> Result<HashMap<Uuid, String>, DbErr> {
+    let ids: BTreeSet<_> = ids.into_iter().collect();
+    if ids.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let ids: Vec<_> = ids.into_iter().collect();
+    let found: Vec<(Uuid, String)> = Entity::find()
+        .select_only()
+        .columns([Column::Id, Column::UserAgent])
+        .filter(Column::Id.is_in(database::pad_to_power_of_two(&ids)))
+        .filter(Column::UserAgent.is_not_null())
+        .into_tuple()
+        .all(db)
+        .await?;
+    Ok(found.into_iter().collect())
 }
 
 /// Returns an active session with its active account. Each request with a token runs this query once.

@@ -85,8 +85,10 @@ fn event(
             changes.push(format!("{field}: {before} → {after}"));
         }
     }
-    Event {
+    let mut event = Event {
         changes: Some(changes.join("\n")),
         ..admin.audit_event(None, &format!("role {id} {action}"))
-    }
+    };
+    event.details.role_name = after.or(before).map(|role| role.name.to_string());
+    event
 }

@@ -64,6 +64,8 @@ struct AuditDetails {
     actor_name: Option<String>,
     /// The name of the affected account at the time of the event.
     account_name: Option<String>,
+    /// The name of the affected role at the time of the event.
+    role_name: Option<String>,
     /// The email address that the client entered, or that of a created or deleted account or of a mail.
     email: Option<String>,
     /// The personal data before and after a change.
@@ -150,6 +152,7 @@ impl AuditDetails {
         Self {
             actor_name: details.actor_name,
             account_name: details.account_name,
+            role_name: details.role_name,
             email: details.email,
             changes: changes
                 .map(|change| AuditValueChange {

@@ -5,7 +5,7 @@ use futures_util::future::join_all;
 use latchkey_shared::models::audit::{self, AuditKey, ChainError, Head, HeadWatcher, Model};
 use reqwest::Method;
 use sea_orm::ConnectionTrait as _;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wrong_code};
 
@@ -533,13 +533,19 @@ async fn activity_shows_only_own_events() {
     app.post("/api/register/", registration("eve@example.com"))
         .await;
     app.try_login("eve@example.com", "a wrong password").await;
-    let ada = app.logged_in_user("ada@example.com").await;
+    app.register("ada@example.com").await;
+    app.activate("ada@example.com").await;
+    let login = app
+        .request(Method::POST, "/api/login/")
+        .header("user-agent", "okhttp/4.12.0")
+        .json(&json!({"email": "ada@example.com", "password": PASSWORD}));
+    let access = app.send(login).await.text("/token/access");
     app.try_login("ada@example.com", "a wrong password").await;
 
     let response = app
         .send(
             app.request(Method::GET, "/auth/activity/")
-                .bearer_auth(&ada.access),
+                .bearer_auth(&access),
         )
         .await;
 
@@ -560,6 +566,8 @@ async fn activity_shows_only_own_events() {
     assert_eq!(events[0]["outcome"], "failure");
     assert_eq!(events[0]["client_ip"], "127.0.0.1");
     assert!(events[1]["session"].is_string());
+    assert_eq!(events[1]["device_name"], "okhttp (Android app)");
+    assert_eq!(events[0]["device_name"], Value::Null);
     let without = app.send(app.request(Method::GET, "/auth/activity/")).await;
     without.assert_problem(401, "not-authenticated");
 }

@@ -9,6 +9,10 @@ use crate::{
     support::test_app::{ApiResponse, PASSWORD, TestApp},
 };
 
+/// The `User-Agent` of a browser.
+const FIREFOX: &str =
+    "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+
 async fn list(app: &TestApp, access: &str) -> ApiResponse {
     app.send(
         app.request(Method::GET, "/auth/sessions/")
@@ -37,7 +41,7 @@ async fn session_list_shows_sessions_of_the_account() {
     app.advance_clock(TimeDelta::minutes(1));
     let request = app
         .request(Method::POST, "/api/login/")
-        .header("user-agent", "Desktop/1.0")
+        .header("user-agent", FIREFOX)
         .json(&json!({"email": "ada@example.com", "password": PASSWORD}));
     let desktop = app.send(request).await.text("/token/access");
     app.logged_in_user("other@example.com").await;
@@ -53,6 +57,7 @@ async fn session_list_shows_sessions_of_the_account() {
         [
             "id",
             "device",
+            "device_name",
             "client_ip",
             "created",
             "last_used",
@@ -61,7 +66,9 @@ async fn session_list_shows_sessions_of_the_account() {
         ]
     );
     assert_eq!(sessions[0]["id"], sid(&desktop));
-    assert_eq!(sessions[0]["device"], "Desktop/1.0");
+    assert_eq!(sessions[0]["device"], FIREFOX);
+    assert_eq!(sessions[0]["device_name"], "Firefox on Linux");
+    assert_eq!(sessions[1]["device_name"], Value::Null);
     assert_eq!(sessions[0]["client_ip"], "127.0.0.1");
     assert_eq!(
         (&sessions[0]["current"], &sessions[1]["current"]),

@@ -45,6 +45,9 @@ pub struct Details {
     /// The name of the affected account at the time of the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_name: Option<String>,
+    /// The name of the affected role at the time of the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role_name: Option<String>,
     /// The email that the client gave, whether or not it has an account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,

@@ -1,5 +1,6 @@
 //! The values before and after a change.
 
+use chrono::DateTime;
 use latchkey_shared::{
     models::audit::{self, Details},
     types::permission::{Permission, Permissions},
@@ -31,12 +32,17 @@ pub struct ChangeRow {
 
 /// Returns the changes of an event. The readable values of personal data come from its details, if they are not erased.
 pub(super) fn rows(t: &Texts, event: &audit::Model, details: &Details) -> Vec<ChangeRow> {
-    let lines = event.changes.as_deref().unwrap_or_default().lines();
-    let mut rows: Vec<_> = lines.filter_map(|line| chain_row(t, line)).collect();
+    let chain = chain_fields(event);
+    let is_personal = |field: &str| PERSONAL.contains(&field);
+    let mut rows: Vec<_> = chain
+        .iter()
+        .filter(|(field, _)| !is_personal(field))
+        .map(|(field, values)| chain_row(t, field, values))
+        .collect();
     for change in &details.changes {
         let value = |value: &Option<String>| {
             let value = value.as_deref().unwrap_or("–");
-            (change.field != "image").then(|| readable(t, value))
+            (change.field != "image").then(|| readable(t, &change.field, value))
         };
         rows.push(ChangeRow {
             label: label(t, &change.field).to_owned(),
@@ -45,47 +51,62 @@ pub(super) fn rows(t: &Texts, event: &audit::Model, details: &Details) -> Vec<Ch
         });
     }
     if details.changes.is_empty() {
-        rows.extend(erased(t, event));
+        let erased = chain.iter().filter(|(field, _)| is_personal(field));
+        rows.extend(erased.map(|(field, _)| ChangeRow {
+            label: label(t, field).to_owned(),
+            before: None,
+            after: Some(t.values_erased.to_owned()),
+        }));
     }
     rows
 }
 
-/// Parses a line such as `is_active: true → false`. `None` for personal data, which has fingerprints there.
-fn chain_row(t: &Texts, line: &str) -> Option<ChangeRow> {
-    let single = line.split_once(": ").filter(|_| !line.contains(", is_"));
-    let Some((field, values)) = single else {
-        return Some(ChangeRow {
-            label: String::new(),
-            before: None,
-            after: Some(line.to_owned()),
-        });
-    };
-    if PERSONAL.contains(&field) {
-        return None;
+/// Returns the fields and values in the chain: the changes, or the filter of an export. Personal data has fingerprints there.
+fn chain_fields(event: &audit::Model) -> Vec<(&str, &str)> {
+    let lines = event.changes.as_deref().unwrap_or_default().lines();
+    let mut all: Vec<_> = lines.flat_map(line_fields).collect();
+    // Up to 500 mails change from the same state to the same one.
+    all.dedup();
+    let detail = event.detail.as_deref().unwrap_or_default();
+    let export = detail.strip_prefix("exported users: ");
+    if let Some((_, filter)) = export.and_then(|export| export.split_once(", ")) {
+        all.extend(filter.split(", ").map(field));
     }
-    let (before, after) = match values.split_once(" → ") {
-        Some((before, after)) => (Some(readable(t, before)), readable(t, after)),
-        None => (None, readable(t, values)),
-    };
-    Some(ChangeRow {
-        label: label(t, field).to_owned(),
-        before,
-        after: Some(after),
-    })
+    all
 }
 
-/// Returns the names of the personal data that was changed, if the values are erased.
-fn erased(t: &Texts, event: &audit::Model) -> Vec<ChangeRow> {
-    let lines = event.changes.as_deref().unwrap_or_default().lines();
-    let fields = lines.filter_map(|line| line.split_once(": "));
-    fields
-        .filter(|(field, _)| PERSONAL.contains(field))
-        .map(|(field, _)| ChangeRow {
-            label: label(t, field).to_owned(),
-            before: None,
-            after: Some(t.values_erased.to_owned()),
-        })
-        .collect()
+/// Splits a line such as `is_activated: true → false`. That of a deletion has several fields:
+/// `is_active: true, is_staff: false, permissions: [view_users, mails]`.
+fn line_fields(line: &str) -> Vec<(&str, &str)> {
+    let deletion = line.split_once(", permissions: ");
+    match deletion.filter(|_| line.starts_with("is_")) {
+        Some((flags, permissions)) => {
+            let flags = flags.split(", ").map(field);
+            flags.chain([("permissions", permissions)]).collect()
+        }
+        None => vec![field(line)],
+    }
+}
+
+/// Splits a field such as `is_active: true` into its name and values. A text that is no field has an empty name.
+fn field(text: &str) -> (&str, &str) {
+    match text.split_once(": ") {
+        Some((name, values)) if name.starts_with("mail ") => ("state", values),
+        Some(field) => field,
+        None => ("", text),
+    }
+}
+
+fn chain_row(t: &Texts, field: &str, values: &str) -> ChangeRow {
+    let (before, after) = match values.split_once(" → ") {
+        Some((before, after)) => (Some(readable(t, field, before)), after),
+        None => (None, values),
+    };
+    ChangeRow {
+        label: label(t, field).to_owned(),
+        before,
+        after: Some(readable(t, field, after)),
+    }
 }
 
 /// Returns the name of a field as on the page of an account.
@@ -110,11 +131,14 @@ fn label<'a>(t: &'a Texts, field: &'a str) -> &'a str {
         "open resets" => t.resets,
         "ended" => t.ended,
         "locked out until" => t.locked_out_until,
+        "pending" => t.pending_approval,
+        "pending_email_verification" => t.pending_verification,
+        "joined since" => t.joined,
         other => other,
     }
 }
 
-fn readable(t: &Texts, value: &str) -> String {
+fn readable(t: &Texts, field: &str, value: &str) -> String {
     match value {
         "true" => t.yes.to_owned(),
         "false" => t.no.to_owned(),
@@ -122,8 +146,32 @@ fn readable(t: &Texts, value: &str) -> String {
         "female" => t.female.to_owned(),
         "-" => "–".to_owned(),
         "[]" => t.nothing.to_owned(),
-        _ => permissions(t, value).unwrap_or_else(|| value.to_owned()),
+        _ => match field {
+            "state" => value.parse().ok().map(|it| t.mail_state(&it).to_owned()),
+            "roles" => role_names(t, value),
+            "permissions" => permissions(t, value),
+            "locked out until" => time(value),
+            _ => None,
+        }
+        .unwrap_or_else(|| value.to_owned()),
     }
+}
+
+/// Returns the names of a list of roles such as `[3 Support, 4 Auditors]`.
+fn role_names(t: &Texts, value: &str) -> Option<String> {
+    let roles = value.strip_prefix('[')?.strip_suffix(']')?;
+    let name = |role| {
+        let (id, name) = str::split_once(role, ' ')?;
+        id.parse::<i64>().is_ok().then_some(name)
+    };
+    let names = roles.split(", ").map(|role| name(role).unwrap_or(role));
+    Some(names.collect::<Vec<_>>().join(t.comma))
+}
+
+/// Returns the day and the minute of a time (RFC 3339) in UTC.
+fn time(value: &str) -> Option<String> {
+    let at = DateTime::parse_from_rfc3339(value).ok()?;
+    Some(at.to_utc().format("%Y-%m-%d %H:%M (UTC)").to_string())
 }
 
 /// Returns the names of a list of permissions such as `[view_users, mails]`.
@@ -134,4 +182,52 @@ fn permissions(t: &Texts, value: &str) -> Option<String> {
         .map(|name| name.trim().parse::<Permission>());
     let permissions: Permissions = names.collect::<Result<_, _>>().ok()?;
     Some(t.permissions_of(&permissions))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::dashboard::i18n::{ARABIC, ENGLISH};
+
+    fn lines(t: &Texts, line: &str) -> Vec<String> {
+        let rows = line_fields(line).into_iter().map(|(name, values)| {
+            let row = chain_row(t, name, values);
+            let before = row.before.map_or(String::new(), |it| format!("{it} → "));
+            format!("{}: {before}{}", row.label, row.after.unwrap_or_default())
+        });
+        rows.collect()
+    }
+
+    #[test]
+    fn deletion_has_a_row_for_each_flag() {
+        let line = "is_active: true, is_staff: false, permissions: [view_users, mails]";
+        let english = [
+            "Active: Yes",
+            "Staff: No",
+            "Permissions: View users, Manage mails",
+        ];
+        assert_eq!(lines(&ENGLISH, line), english);
+        assert_eq!(lines(&ARABIC, line)[0], "نشط: نعم");
+    }
+
+    #[test]
+    fn values_are_readable_in_both_languages() {
+        for (line, english) in [
+            (
+                "roles: [3 Support, 4 Audit] → []",
+                "Roles: Support, Audit → none",
+            ),
+            ("mail 0198: failed → queued", "State: Failed → Queued"),
+            ("state: queued → cancelled", "State: Queued → Cancelled"),
+            ("name: - → A, b: c", "Name: – → A, b: c"),
+            (
+                "locked out until: 2026-03-02T09:30:00.5+00:00 → -",
+                "Locked out until: 2026-03-02 09:30 (UTC) → –",
+            ),
+        ] {
+            assert_eq!(lines(&ENGLISH, line), [english]);
+        }
+        let roles = lines(&ARABIC, "roles: [] → [3 Support, 4 Audit]");
+        assert_eq!(roles, ["الأدوار: لا شيء → Support، Audit"]);
+    }
 }

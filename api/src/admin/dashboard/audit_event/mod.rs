@@ -9,6 +9,7 @@ use std::collections::HashMap;
 use latchkey_shared::{
     models::{
         audit::{self, Details, EventKind},
+        role, session,
         user::{self, staff},
     },
     types::email::{Email, EmailKey},
@@ -27,6 +28,8 @@ pub struct EventRow {
     pub sentence: Vec<Part>,
     /// The changed values.
     pub changes: Vec<ChangeRow>,
+    /// The `User-Agent` of the session, if it is still stored.
+    pub user_agent: Option<String>,
 }
 
 /// A part of a sentence.
@@ -54,6 +57,9 @@ pub async fn event_rows(
 ) -> Result<Vec<EventRow>, ApiError> {
     let mut details = audit::load_details(&app.db, &app.audit_key, &events).await?;
     let accounts = Accounts::load(app, &events, &details).await?;
+    let roles = role_names(app, &events).await?;
+    let sessions = events.iter().filter_map(|event| event.session_id);
+    let user_agents = session::user_agents(&app.db, sessions).await?;
     let describe = |event: audit::Model| {
         let details = details.remove(&event.seq).unwrap_or_default();
         let writer = Writer {
@@ -61,15 +67,35 @@ pub async fn event_rows(
             event: &event,
             details: &details,
             accounts: &accounts,
+            roles: &roles,
             has_links: me.can_view_users(),
         };
         EventRow {
             sentence: writer.sentence(),
             changes: changes::rows(t, &event, &details),
+            user_agent: event
+                .session_id
+                .and_then(|id| user_agents.get(&id).cloned()),
             event,
         }
     };
     Ok(events.into_iter().map(describe).collect())
+}
+
+/// Returns the current names of all roles by id, if an event is about a role.
+async fn role_names(app: &App, events: &[audit::Model]) -> Result<HashMap<i64, String>, ApiError> {
+    let is_about_role = |event: &audit::Model| {
+        let detail = event.detail.as_deref().unwrap_or_default();
+        event.event == EventKind::Admin.as_str() && detail.starts_with("role ")
+    };
+    if !events.iter().any(is_about_role) {
+        return Ok(HashMap::new());
+    }
+    let roles = role::list(&app.db).await?;
+    let names = roles
+        .into_iter()
+        .map(|role| (role.id, role.name.to_string()));
+    Ok(names.collect())
 }
 
 /// The accounts of some events.
@@ -142,7 +168,15 @@ struct Writer<'a> {
     event: &'a audit::Model,
     details: &'a Details,
     accounts: &'a Accounts,
+    roles: &'a HashMap<i64, String>,
     has_links: bool,
+}
+
+/// Returns whether a value must be written from left to right on a page of any direction: an email, or a value without letters, such as
+/// a phone number or a date.
+#[must_use]
+pub fn is_left_to_right(value: &str) -> bool {
+    value.contains('@') || !value.contains(char::is_alphabetic)
 }
 
 impl Writer<'_> {
@@ -163,6 +197,7 @@ impl Writer<'_> {
             parts.push(match placeholder {
                 "actor" => self.actor(),
                 "account" => self.account(),
+                "role" => self.role(value),
                 _ => Part::Value(value.to_owned()),
             });
             rest = after;
@@ -177,6 +212,13 @@ impl Writer<'_> {
             (None, "operator") => Part::Text(self.t.operator.to_owned()),
             _ => Part::Text(self.t.anonymous.to_owned()),
         }
+    }
+
+    /// Names a role: as at the time of the event, as now, or by its id.
+    fn role(&self, id: &str) -> Part {
+        let current = || self.roles.get(&id.parse().ok()?).cloned();
+        let name = self.details.role_name.clone().or_else(current);
+        Part::Value(name.unwrap_or_else(|| id.to_owned()))
     }
 
     fn account(&self) -> Part {

@@ -1,6 +1,6 @@
 //! The sentences of audit events in English and Arabic, by kind and detail.
 //!
-//! `{account}` is the affected account, `{actor}` the administrator, `{value}` what the detail names besides. The Arabic sentences are
+//! `{account}` is the affected account, `{actor}` the administrator, `{role}` a role, `{value}` what the detail names besides. The Arabic sentences are
 //! nominal, so that they suit every name.
 
 use latchkey_shared::models::audit::EventKind as Kind;
@@ -67,9 +67,9 @@ const ADMIN: [Row; 23] = [
     (Kind::Admin, "session ended", "{actor} ended a session of {account}.", "إنهاء جلسة {account} بواسطة {actor}."),
     (Kind::Admin, "password reset requested", "{actor} asked {account} to choose a new password.", "طلب كلمة مرور جديدة من {account} بواسطة {actor}."),
     (Kind::Admin, "unlocked", "{actor} unlocked {account}.", "رفع الحظر عن {account} بواسطة {actor}."),
-    (Kind::Admin, "role created", "{actor} created role {value}.", "إنشاء الدور {value} بواسطة {actor}."),
-    (Kind::Admin, "role changed", "{actor} changed role {value}.", "تعديل الدور {value} بواسطة {actor}."),
-    (Kind::Admin, "role deleted", "{actor} deleted role {value}.", "حذف الدور {value} بواسطة {actor}."),
+    (Kind::Admin, "role created", "{actor} created the role {role}.", "إنشاء الدور {role} بواسطة {actor}."),
+    (Kind::Admin, "role changed", "{actor} changed the role {role}.", "تعديل الدور {role} بواسطة {actor}."),
+    (Kind::Admin, "role deleted", "{actor} deleted the role {role}.", "حذف الدور {role} بواسطة {actor}."),
     (Kind::Admin, "mail sent again", "{actor} sent a mail to {account} again.", "إعادة إرسال رسالة إلى {account} بواسطة {actor}."),
     (Kind::Admin, "mail cancelled", "{actor} cancelled a mail to {account}.", "إلغاء رسالة إلى {account} بواسطة {actor}."),
     (Kind::Admin, "mails sent again", "{actor} sent failed mails again: {value}.", "إعادة إرسال رسائل فاشلة بواسطة {actor}: {value}."),
@@ -102,7 +102,9 @@ pub(super) fn find<'a>(
 /// Splits a detail into its fixed words and its value: `role 3 created`, `mail 018f… cancelled`, `unlocked: login`.
 fn split(detail: &str) -> (String, &str) {
     if let Some((word, value)) = detail.split_once(": ") {
-        return (word.to_owned(), value);
+        // The filter of an export is among the changes.
+        let filter = value.find(", ").filter(|_| word == "exported users");
+        return (word.to_owned(), &value[..filter.unwrap_or(value.len())]);
     }
     let mut words = detail.splitn(3, ' ');
     match (words.next(), words.next(), words.next()) {
@@ -131,7 +133,7 @@ mod tests {
     #[test]
     fn both_languages_have_the_same_placeholders() {
         for (kind, word, english, arabic) in OWN.iter().chain(&ADMIN) {
-            for placeholder in ["{account}", "{actor}", "{value}"] {
+            for placeholder in ["{account}", "{actor}", "{role}", "{value}"] {
                 assert_eq!(
                     english.matches(placeholder).count(),
                     arabic.matches(placeholder).count(),
@@ -148,11 +150,7 @@ mod tests {
             ("unlocked: login", "unlocked", "login"),
             ("role 3 created", "role created", "3"),
             ("mail 018f sent again", "mail sent again", "018f"),
-            (
-                "exported users: 2, is_staff: true",
-                "exported users",
-                "2, is_staff: true",
-            ),
+            ("exported users: 2, is_staff: true", "exported users", "2"),
         ] {
             assert_eq!(split(detail), (word.to_owned(), value), "{detail}");
         }

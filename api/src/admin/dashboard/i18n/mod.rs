@@ -8,7 +8,10 @@ use latchkey_shared::{
 };
 
 use crate::admin::dashboard::account_status::AccountStatus;
-use crate::http::error::{ApiError, problem::FieldError};
+use crate::http::{
+    error::{ApiError, problem::FieldError},
+    user_agent::DeviceName,
+};
 
 pub use self::texts::{ARABIC, ENGLISH, Texts};
 
@@ -136,6 +139,24 @@ impl Texts {
         names.join(self.comma)
     }
 
+    /// Returns the name of the device with this `User-Agent`.
+    #[must_use]
+    pub fn device(&self, user_agent: Option<&str>) -> String {
+        let Some(name) = user_agent.and_then(DeviceName::parse) else {
+            return self.unknown_device.to_owned();
+        };
+        match name {
+            DeviceName::Program(program, Some(system)) if self.code == "ar" => {
+                format!("{program} على {system}")
+            }
+            DeviceName::App(system) if self.code == "ar" => format!("تطبيق على {system}"),
+            DeviceName::Library(library, system) if self.code == "ar" => {
+                format!("{library} (تطبيق {system})")
+            }
+            name => name.to_string(),
+        }
+    }
+
     /// Returns the message of an error.
     #[must_use]
     pub fn error(&self, error: &ApiError) -> &'static str {
@@ -180,5 +201,34 @@ impl Texts {
             _ => self.field_invalid,
         }
         .to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn device_is_named_in_both_languages() {
+        let mozilla = "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0";
+        for (user_agent, english, arabic) in [
+            (Some(mozilla), "Firefox on Linux", "Firefox على Linux"),
+            (
+                Some("Dalvik/2.1.0 (Linux; U; Android 14)"),
+                "App on Android",
+                "تطبيق على Android",
+            ),
+            (
+                Some("okhttp/4.12.0"),
+                "okhttp (Android app)",
+                "okhttp (تطبيق Android)",
+            ),
+            (Some("curl/8.5.0"), "curl", "curl"),
+            (Some(""), "Unknown device", "جهاز غير معروف"),
+            (None, "Unknown device", "جهاز غير معروف"),
+        ] {
+            assert_eq!(ENGLISH.device(user_agent), english);
+            assert_eq!(ARABIC.device(user_agent), arabic);
+        }
     }
 }

@@ -186,6 +186,7 @@ texts! {
     edit_conflict: "This account has changed since you opened it. The list shows the stored values, the form shows yours. Save again to overwrite the stored values." | "تغيّر هذا الحساب منذ أن فتحته. تعرض القائمة القيم المحفوظة، ويعرض النموذج قيمك. احفظ مرة أخرى لاستبدال القيم المحفوظة.";
     locked_out_until: "Locked out until" | "محظور مؤقتًا حتى";
     sessions: "Sessions" | "الجلسات";
+    unknown_device: "Unknown device" | "جهاز غير معروف";
     last_used: "last used" | "آخر استخدام";
     end_session: "End session" | "إنهاء الجلسة";
     all_events: "View all audit events" | "عرض كل أحداث التدقيق";

@@ -31,6 +31,7 @@ use crate::{
     http::{
         audit_context::{AuditContext, with_session},
         error::ApiError,
+        user_agent::user_agent,
     },
 };
 
@@ -108,7 +109,7 @@ async fn start_session(
         login::record_failure(app, audit, &user.email, Some(user.id), "not_staff").await?;
         return Err(ApiError::InvalidCredentials);
     }
-    let device = login::user_agent(request);
+    let device = user_agent(request);
     let (mut session, _) = login::new_session(app, user.id, device, audit);
     session.expires_at = session.created_at + app.config.sessions.admin;
     let id = session.id;

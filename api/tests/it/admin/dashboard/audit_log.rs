@@ -1,9 +1,14 @@
 //! The page of the audit log: filters and verification.
 
 use chrono::TimeDelta;
+use reqwest::Method;
+use serde_json::json;
 
 use crate::{
-    admin::audit_log::{drop_triggers, execute},
+    admin::{
+        audit_log::{drop_triggers, execute},
+        dashboard::{roles::create_role, user_page::edit},
+    },
     support::{
         dashboard::{Dashboard, assert_contains, assert_not_contains, field_value},
         test_app::{PASSWORD, TestApp},
@@ -160,7 +165,48 @@ async fn audit_page_shows_reason_of_refused_login() {
     assert_contains(&html, "failed: wrong password.");
     assert_contains(
         &html,
-        "no account had the email <bdi>nobody@example.com</bdi>.",
+        "no account had the email <bdi dir=\"ltr\">nobody@example.com</bdi>.",
     );
     assert_contains(&html, "failed: the account is deactivated.");
+}
+
+/// Arabic pages write phone numbers and dates from left to right, and name roles, flags and devices.
+#[tokio::test]
+async fn audit_page_values_are_readable_in_arabic() {
+    let app = TestApp::new().await;
+    let root = Dashboard::superuser(&app).await;
+    app.register("ada@example.com").await;
+    app.activate("ada@example.com").await;
+    let id = app.user("ada@example.com").await.id;
+    let changed = [
+        ("phoneNumber", "+201001234567"),
+        ("dateBirth", "1990-02-28"),
+    ];
+    edit(&root, &app, "ada@example.com", &changed).await;
+    let role = create_role(&root, &app, "Auditors", &["audit"]).await;
+    let path = format!("/admin/roles/{role}/delete/");
+    root.submit(&path, &[("confirmed", "yes")]).await;
+    let login = app
+        .request(Method::POST, "/api/login/")
+        .header("user-agent", "okhttp/4.12.0")
+        .json(&json!({"email": "ada@example.com", "password": PASSWORD}));
+    assert_eq!(app.send(login).await.status, 200);
+    let path = format!("/admin/audit/?user={id}");
+    let english = root.get_html(&path).await;
+    let preferences = [("language", "ar"), ("back", "/admin/")];
+    root.post("/admin/preferences/", &preferences).await;
+    let arabic = root.get_html(&path).await;
+    for html in [&english, &arabic] {
+        assert_contains(html, "<bdi dir=\"ltr\">+201001234567</bdi>");
+        assert_contains(html, "<bdi dir=\"ltr\">1990-02-28</bdi>");
+        assert_contains(html, "<bdi dir=\"ltr\">okhttp/4.12.0</bdi>");
+    }
+    assert_contains(&english, "<summary>okhttp (Android app)</summary>");
+    assert_contains(&arabic, "<summary>okhttp (تطبيق Android)</summary>");
+    let html = root.get_html("/admin/audit/?event=authz_admin").await;
+    assert_contains(&html, "حذف الدور <bdi>Auditors</bdi> بواسطة ");
+    root.bulk("delete", &[id], &[("confirmed", "yes")]).await;
+    let html = root.get_html(&path).await;
+    assert_contains(&html, "<li>موظف: <bdi>لا</bdi></li>");
+    assert_not_contains(&html, "is_staff");
 }

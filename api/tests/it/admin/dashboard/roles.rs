@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Creates a role with these permissions, and returns its id.
-async fn create_role(
+pub(super) async fn create_role(
     dashboard: &Dashboard,
     app: &TestApp,
     name: &str,

@@ -433,7 +433,10 @@ async fn user_page_shows_mails_and_history_with_permission() {
     let actor =
         format!("<a href=\"/admin/users/{root_id}/\"><bdi>Ada</bdi></a> ended all sessions of ");
     assert_contains(&history, &actor);
-    assert_contains(&history, "Sessions: <bdi>1</bdi> → <bdi>0</bdi>");
+    assert_contains(
+        &history,
+        "Sessions: <bdi dir=\"ltr\">1</bdi> → <bdi dir=\"ltr\">0</bdi>",
+    );
     // Without the permissions `mails` and `audit` the page shows neither.
     app.create_staff("staff@example.com", "view_users").await;
     let staff = Dashboard::signed_in(&app, "staff@example.com").await;
