@@ -62,13 +62,14 @@ pub async fn retry_failed(
     let transaction = database::begin(&app.db).await?;
     admin.reauthorize(app, &transaction).await?;
     let now = app.now();
-    let mut changes = Vec::new();
-    for mail in mail::list_retryable(&transaction, filter, now, MAX_RETRIES).await? {
-        if mail::retry(&transaction, mail.id, now).await? {
-            let (id, from, to) = (mail.id, mail.state, MailState::Queued);
-            changes.push(format!("mail {id}: {from} → {to}"));
-        }
-    }
+    let failed = mail::list_retryable(&transaction, filter, now, MAX_RETRIES).await?;
+    let ids: Vec<_> = failed.iter().map(|mail| mail.id).collect();
+    let queued = mail::retry_all(&transaction, &ids, now).await?;
+    let changes: Vec<_> = failed
+        .iter()
+        .filter(|mail| queued.contains(&mail.id))
+        .map(|mail| format!("mail {}: {} → {}", mail.id, mail.state, MailState::Queued))
+        .collect();
     let count = changes.len();
     if count == 0 {
         return Err(ApiError::InvalidState);

@@ -1,5 +1,7 @@
 //! Actions of operators on mails, and the removal of old mails.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     Condition,
@@ -35,9 +37,18 @@ pub async fn cancel(
     Ok(cancelled.rows_affected == 1)
 }
 
-/// Queues an unsent mail again: due at once and exempt from its mailbox's budget. Notifications get a deadline at least one
-/// day ahead; one-time codes keep theirs. Returns false if there is no such mail or it is in delivery.
+/// Queues an unsent mail again, as [`retry_all`]. Returns false if there is no such mail or it is in delivery.
 pub async fn retry(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
+    Ok(!retry_all(db, &[id], now).await?.is_empty())
+}
+
+/// Queues unsent mails again: due at once and exempt from the budgets of their mailboxes. Notifications get a deadline at least one
+/// day ahead; one-time codes keep theirs. Returns the ids of the queued mails, without those in delivery.
+pub async fn retry_all(
+    db: &impl ConnectionTrait,
+    ids: &[Uuid],
+    now: DateTime<Utc>,
+) -> Result<HashSet<Uuid>, DbErr> {
     let deadline = now + RETRY_LIFETIME;
     let retried = clear_failure(clear_claim(Entity::update_many()))
         .col_expr(Column::State, Expr::value(MailState::Queued))
@@ -54,12 +65,12 @@ pub async fn retry(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> R
             .finally(Expr::col(Column::DeliverBefore))
             .into(),
         )
-        .filter(Column::Id.eq(id))
+        .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)))
         .filter(Column::State.ne(MailState::Sent))
         .filter(Column::State.ne(MailState::Queued).or(is_unclaimed(now)))
-        .exec(db)
+        .exec_with_returning(db)
         .await?;
-    Ok(retried.rows_affected == 1)
+    Ok(retried.into_iter().map(|mail| mail.id).collect())
 }
 
 /// Deletes mails that were created before `cutoff`, except queued ones. Returns the number of deleted mails.
