@@ -21,6 +21,18 @@ pub fn value(c: char) -> Option<u32> {
     Some(before % 10)
 }
 
+/// Converts digits of all scripts and dashes to ASCII, and drops invisible marks.
+#[must_use]
+pub fn to_ascii(text: &str) -> String {
+    let ascii = |c| match value(c) {
+        Some(value) => char::from_digit(value, 10).unwrap_or(c),
+        None if is_dash(c) => '-',
+        None => c,
+    };
+    let visible = text.chars().filter(|c| !is_invisible(*c));
+    visible.map(ascii).collect()
+}
+
 /// Returns the code point of the zero of a digit's system.
 #[must_use]
 pub(crate) fn zero(c: char) -> Option<u32> {
@@ -68,6 +80,12 @@ mod tests {
                 assert_eq!(super::zero(digit), Some(u32::from(zero)), "{script}");
             }
         }
+    }
+
+    #[test]
+    fn digits_and_dashes_become_ascii() {
+        assert_eq!(to_ascii("\u{200f}١٩٩٠–٠٢\u{2212}28"), "1990-02-28");
+        assert_eq!(to_ascii("28. März"), "28. März");
     }
 
     #[test]

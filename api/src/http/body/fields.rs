@@ -7,7 +7,7 @@ use std::{collections::HashMap, str::FromStr};
 
 use chrono::NaiveDate;
 use latchkey_shared::types::{
-    email::Email, gender::Gender, language_tag::LanguageTag, permission::Permission,
+    decimal, email::Email, gender::Gender, language_tag::LanguageTag, permission::Permission,
     phone_number::PhoneNumber, role_name::RoleName, username::Username, validation_error::Invalid,
 };
 
@@ -114,13 +114,14 @@ macro_rules! number_fields {
 
 number_fields!(i32, i64);
 
-/// A date of birth, `YYYY-MM-DD`, from 1900 on. [`Fields::date_birth`] rejects dates in the future.
+/// A date of birth, `YYYY-MM-DD` in the digits of any script, from 1900 on. [`Fields::date_birth`] rejects dates in the future.
 impl FromField for NaiveDate {
     const MAX_BYTES: usize = 64;
 
     fn from_field(text: &str) -> Result<Self, Invalid> {
         let format = || Invalid::new("invalid", "Not a date. Write it as YYYY-MM-DD.");
-        let date = Self::parse_from_str(text, "%Y-%m-%d").map_err(|_| format())?;
+        let text = decimal::to_ascii(text);
+        let date = Self::parse_from_str(&text, "%Y-%m-%d").map_err(|_| format())?;
         // chrono also accepts signs and whitespace.
         if date.to_string() != text {
             return Err(format());

@@ -7,7 +7,7 @@ use latchkey_shared::{
         audit::{self, EventKind, Filter},
         user,
     },
-    types::email::Email,
+    types::{decimal, email::Email},
 };
 use poem::{
     Response, handler,
@@ -243,7 +243,8 @@ fn parse_day(text: &str) -> FilterValue<DateTime<Utc>> {
     if text.is_empty() {
         return FilterValue::Empty;
     }
-    text.parse::<NaiveDate>()
+    decimal::to_ascii(text)
+        .parse::<NaiveDate>()
         .map_or(FilterValue::Invalid, |day| {
             FilterValue::Value(day.and_time(NaiveTime::MIN).and_utc())
         })
