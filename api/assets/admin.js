@@ -153,8 +153,22 @@ function localizeTimes() {
 localizeTimes();
 document.addEventListener("htmx:afterSwap", localizeTimes);
 
+// Shows a number of accounts only while no other filter is in use, because it counts all accounts.
+function updateCounts() {
+  const filter = document.getElementById("filter");
+  if (!filter) return;
+  const used = ["q", "status", "staff", "gender", "joined"].filter((name) => filter.elements[name].value.trim());
+  const isShown = (name) => used.every((other) => other === name);
+  for (const badge of document.querySelectorAll("[data-status] .badge")) badge.hidden = !isShown("status");
+  for (const option of filter.querySelectorAll("option[data-count]")) {
+    const { label, count } = option.dataset;
+    option.textContent = isShown(option.closest("select").name) ? `${label} (${count})` : label;
+  }
+}
+
 // Shows the controls that need JavaScript.
 function enhance() {
+  updateCounts();
   for (const hidden of document.querySelectorAll(".select-all[hidden], [data-clear][hidden]")) hidden.hidden = false;
   for (const form of document.querySelectorAll("form:has([data-all])")) updateSelection(form);
 }

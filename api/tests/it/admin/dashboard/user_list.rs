@@ -294,7 +294,7 @@ async fn user_search_forgets_old_and_deleted_names() {
     assert_eq!(found("example").await, 3);
 }
 
-/// Each filter shows how many users it finds.
+/// Each filter shows how many users it finds, unless another filter is in use.
 #[tokio::test]
 async fn user_filters_match_their_counts() {
     let app = app_with_users(12).await;
@@ -324,7 +324,7 @@ async fn user_filters_match_their_counts() {
         ("gender=male", 4, "Male (4)"),
         ("gender=none", 5, "Not specified (5)"),
         ("joined=7", 13, "Last 7 days (13)"),
-        ("gender=female&status=active", 2, "selected>Female (4)"),
+        ("gender=female&status=active", 2, "selected>Female<"),
     ] {
         let html = root.get_html(&format!("/admin/users/?{query}")).await;
         let results = format!("Results: <strong>{found}</strong>");
@@ -346,22 +346,20 @@ async fn user_list_filters_superusers_and_links_each_status() {
     let root = Dashboard::signed_in(&app, "root@example.com").await;
     let html = root.get_html("/admin/users/?staff=superuser").await;
     assert_contains(&html, "Results: <strong>1</strong>");
-    assert_contains(&html, "<option value=\"superuser\" selected>Superuser (1)");
-    // A tab keeps the other filters.
-    for (label, count, query) in [
+    assert_contains(&html, "selected>Superuser (1)");
+    // A tab keeps the other filters, and hides the count of all accounts with its status.
+    for (label, query) in [
         (
             "Pending approval",
-            1,
             "status=pending_approval&#38;staff=superuser",
         ),
-        ("Active", 4, "status=active&#38;staff=superuser"),
-        ("Deactivated", 0, "status=deactivated&#38;staff=superuser"),
+        ("Active", "status=active&#38;staff=superuser"),
+        ("Deactivated", "status=deactivated&#38;staff=superuser"),
     ] {
-        let link = format!("href=\"/admin/users/?{query}\">{label} <span class=\"badge\">{count}<");
+        let link = format!("href=\"/admin/users/?{query}\">{label} <span class=\"badge\" hidden>");
         assert_contains(&html, &link);
     }
-    let all =
-        "href=\"/admin/users/?staff=superuser\" aria-current=\"true\">All <span class=\"badge\">5<";
+    let all = "href=\"/admin/users/?staff=superuser\" aria-current=\"true\">All <span class=\"badge\" hidden>";
     assert_contains(&html, all);
 }
 

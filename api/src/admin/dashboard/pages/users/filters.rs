@@ -12,8 +12,10 @@ use crate::admin::dashboard::{
 /// A link to the accounts with a status, or to all accounts. It keeps the other filters.
 pub(super) struct StatusTab {
     pub label: &'static str,
-    /// The number of accounts with the status.
+    /// The number of all accounts with the status.
     pub count: String,
+    /// Whether the tab shows the count: no other filter is in use.
+    pub shows_count: bool,
     /// The value of the field `status`.
     pub status: &'static str,
     pub query: String,
@@ -24,7 +26,18 @@ pub(super) struct StatusTab {
 pub(super) struct FilterSelect {
     pub name: &'static str,
     pub label: &'static str,
-    pub options: Vec<SelectOption>,
+    pub options: Vec<FilterOption>,
+    /// Whether the options show their counts: no other filter is in use.
+    pub shows_counts: bool,
+}
+
+/// An option of a select field.
+pub(super) struct FilterOption {
+    pub value: &'static str,
+    pub label: &'static str,
+    /// The number of all accounts with this value.
+    pub count: String,
+    pub is_selected: bool,
 }
 
 /// A filter in use, with the query string without it.
@@ -119,6 +132,7 @@ pub(super) fn tabs(t: &'static Texts, query: &UserListQuery, counts: &Counts) ->
         StatusTab {
             label,
             count: capped_count(count, MAX_COUNTED),
+            shows_count: query.has_no_filter_but("status"),
             status: name,
             query: query.with("status", name).link(&[("sort", &query.sort)]),
             is_current: status == current,
@@ -174,7 +188,7 @@ fn fields(t: &'static Texts) -> [(&'static str, &'static str, Options); 3] {
     ]
 }
 
-/// Returns the select fields, with "Any" and with the counts in the labels.
+/// Returns the select fields. The counts are those of all accounts.
 pub(super) fn selects(
     t: &'static Texts,
     query: &UserListQuery,
@@ -187,15 +201,17 @@ pub(super) fn selects(
     ];
     let select = |((name, label, options), counts): ((_, _, Options), [i64; 3])| {
         let counted = options.into_iter().zip(counts);
-        let counted = counted.map(|((value, label), count)| {
-            let count = capped_count(count, MAX_COUNTED);
-            (value, format!("{label} ({count})"))
+        let counted = counted.map(|((value, label), count)| FilterOption {
+            value,
+            label,
+            count: capped_count(count, MAX_COUNTED),
+            is_selected: value == query.value(name),
         });
-        let any = std::iter::once(("", t.any.to_owned()));
         FilterSelect {
             name,
             label,
-            options: SelectOption::list(any.chain(counted), query.value(name)),
+            options: counted.collect(),
+            shows_counts: query.has_no_filter_but(name),
         }
     };
     fields(t).into_iter().zip(counts).map(select).collect()

@@ -66,6 +66,23 @@ impl UserListQuery {
         }
     }
 
+    /// Returns whether no filter except this one is in use.
+    pub(super) fn has_no_filter_but(&self, name: &str) -> bool {
+        let others = self.filters().into_iter();
+        let mut others = others.filter(|(other, _)| *other != name);
+        others.all(|(_, value)| value.trim().is_empty())
+    }
+
+    fn filters(&self) -> [(&'static str, &str); 5] {
+        [
+            ("q", &self.q),
+            ("status", &self.status),
+            ("staff", &self.staff),
+            ("gender", &self.gender),
+            ("joined", &self.joined),
+        ]
+    }
+
     /// Returns the filter.
     pub(super) fn filter(&self, app: &App) -> Filter {
         let status = AccountStatus::parse(&self.status);
@@ -114,14 +131,8 @@ impl UserListQuery {
 
     /// Returns the query string of the filter with additional parameters.
     pub(super) fn link(&self, more: &[(&str, &str)]) -> String {
-        let filter = [
-            ("q", self.q.as_str()),
-            ("status", &self.status),
-            ("staff", &self.staff),
-            ("gender", &self.gender),
-            ("joined", &self.joined),
-        ];
-        let parameters = filter.iter().chain(more);
+        let filters = self.filters();
+        let parameters = filters.iter().chain(more);
         form_urlencoded::Serializer::new(String::new())
             .extend_pairs(parameters.filter(|(_, value)| !value.is_empty()))
             .finish()
