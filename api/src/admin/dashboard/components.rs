@@ -2,9 +2,9 @@
 
 use std::fmt::Display;
 
-use latchkey_shared::types::permission::Permission;
+use latchkey_shared::types::permission::{Permission, Permissions};
 
-use crate::admin::dashboard::i18n::Texts;
+use crate::admin::dashboard::{csrf::Form, form_state::FormState, i18n::Texts};
 use crate::app_state::App;
 
 /// An option of a select field.
@@ -50,6 +50,21 @@ pub fn permission_boxes(t: &Texts) -> Vec<PermissionBox> {
         label: t.permission(permission),
     });
     boxes.into()
+}
+
+/// Adds the checkboxes of all permissions to a form.
+pub fn add_permission_boxes(form: &mut FormState, checked: &Permissions) {
+    for permission in Permission::ALL {
+        form.add_checkbox(permission.as_str().to_owned(), checked.contains(permission));
+    }
+}
+
+/// Returns the permissions whose checkboxes are checked.
+#[must_use]
+pub fn checked_permissions(form: &Form) -> Permissions {
+    let all = Permission::ALL.into_iter();
+    all.filter(|permission| form.is_checked(permission.as_str()))
+        .collect()
 }
 
 /// Returns the languages of mails, and the selected one if it is another, such as `ar-EG`.

@@ -13,7 +13,7 @@ use crate::admin::dashboard::{
     assets,
     cookies::{self, FLASH, LANGUAGE, THEME, VISITOR},
     i18n::{ARABIC, ENGLISH, Texts},
-    redirect::Flash,
+    redirect::{Flash, with_retry_after},
 };
 use crate::{app_state::App, auth::jwt::ResetToken, http::error::ApiError};
 
@@ -155,6 +155,16 @@ impl View {
             .body(html);
         self.set_headers(&mut response);
         Ok(response)
+    }
+
+    /// Renders a page with the status of an error and its `Retry-After`. Returns a server error, which has a page of its own.
+    pub fn page_with_error(&self, error: ApiError, page: &impl Template) -> poem::Result<Response> {
+        let status = error.problem_type().status;
+        if status.is_server_error() {
+            return Err(error.into());
+        }
+        let page = self.page(status, page)?;
+        Ok(with_retry_after(page, error.retry_after()))
     }
 
     /// Sets the security headers, `Vary` and the cookies.

@@ -268,6 +268,10 @@ texts! {
     no_events: "No events match this filter. Choose other dates or another account." | "لا أحداث تطابق هذه التصفية. اختر تواريخ أخرى أو حسابًا آخر.";
     no_events_yet: "Logins, changes of accounts and actions of staff appear here as they happen." | "تظهر هنا عمليات الدخول وتعديلات الحسابات وإجراءات الموظفين عند حدوثها.";
     no_account_events: "No events of this account yet. Its logins and changes appear here." | "لا أحداث لهذا الحساب بعد. تظهر هنا عمليات دخوله وتعديلاته.";
+    no_account_resets: "No password resets of this account." | "لا طلبات كلمة مرور لهذا الحساب.";
+    no_account_resets_yet: "No password resets yet. “Request a password reset” asks the owner to choose a new password." | "لا طلبات كلمة مرور بعد. يطلب زر «طلب تغيير كلمة المرور» من صاحب الحساب اختيار كلمة جديدة.";
+    no_account_mails: "No mails about this account yet. Password resets and account changes send mails." | "لا رسائل عن هذا الحساب بعد. تُرسَل الرسائل عند طلب كلمة المرور وتغيير الحساب.";
+    no_account_mails_invite: "No mails about this account yet. “Send invitation” asks the owner to set a password." | "لا رسائل عن هذا الحساب بعد. يطلب زر «إرسال الدعوة» من صاحب الحساب تعيين كلمة مرور.";
     no_sessions: "No active sessions. A login starts one." | "لا جلسات قائمة. تبدأ الجلسة عند الدخول.";
 
     // My account.
@@ -367,6 +371,7 @@ texts! {
     field_too_common: "This is one of the most common passwords." | "من أكثر كلمات المرور شيوعًا.";
     field_breached: "This password appeared in a data breach." | "ظهرت كلمة المرور هذه في تسريب بيانات.";
     field_too_similar: "This is too similar to the account's data." | "مشابه جدًا لبيانات الحساب.";
+    field_one: "Select only one account for this action." | "حدّد حسابًا واحدًا فقط لهذا الإجراء.";
     field_out_of_range: "This is out of range." | "خارج النطاق.";
     field_invalid: "This is not valid." | "غير صالح.";
 }

@@ -6,14 +6,8 @@ use poem::{Request, Response, handler, http::StatusCode, web::Data};
 
 use crate::admin::{
     dashboard::{
-        context::View,
-        cookies,
-        csrf::Form,
-        current_admin::CurrentAdmin,
-        form_state::FormState,
-        pages::setup::passwords_differ,
-        redirect::{redirect_with_flash, with_retry_after},
-        session,
+        context::View, cookies, csrf::Form, current_admin::CurrentAdmin, form_state::FormState,
+        pages::setup::passwords_differ, redirect::redirect_with_flash, session,
     },
     permissions::{Admin, AnyStaff, Permit},
 };
@@ -64,13 +58,8 @@ pub async fn change_password(
         }
         Err(error) => error,
     };
-    let status = error.problem_type().status;
-    if status.is_server_error() {
-        return Err(error.into());
-    }
     let form = FormState::default().with_error(view.t, &error);
-    let page = view.page(status, &Page::new(&view, &admin, form))?;
-    Ok(with_retry_after(page, error.retry_after()))
+    view.page_with_error(error, &Page::new(&view, &admin, form))
 }
 
 async fn change(app: &App, admin: &Admin, form: Form) -> Result<Session, ApiError> {

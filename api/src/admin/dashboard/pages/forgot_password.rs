@@ -15,7 +15,7 @@ use crate::admin::dashboard::{
     csrf::Form,
     form_state::FormState,
     pages::setup::passwords_differ,
-    redirect::{redirect, redirect_with_flash, with_retry_after},
+    redirect::{redirect, redirect_with_flash},
 };
 use crate::{
     app_state::App,
@@ -81,7 +81,7 @@ pub async fn request_code(
         }
         Err(error) => {
             let form = entered.with_error(view.t, &error);
-            respond(&view, error, &RequestPage::new(&view, form))
+            view.page_with_error(error, &RequestPage::new(&view, form))
         }
     }
 }
@@ -130,7 +130,7 @@ pub async fn reset_password(
     let reset = one_time_code::find(app, &token, Purpose::Reset).await?;
     let reset = reset.ok_or(ApiError::InvalidResetToken)?;
     let form = FormState::default().with_error(view.t, &error);
-    respond(&view, error, &ResetPage::new(app, &view, &reset, form))
+    view.page_with_error(error, &ResetPage::new(app, &view, &reset, form))
 }
 
 /// Returns the token of the cookie and its reset, unless that has expired. Also returns an ended reset, since refusing it would
@@ -174,16 +174,6 @@ async fn finish(
         one_time_code::check_fields(app, Fields::new(fields), Purpose::Reset, audit).await?;
     }
     password_reset::finish(app, reset, password?, audit).await
-}
-
-/// Returns a page with the status of an error.
-fn respond(view: &View, error: ApiError, page: &impl Template) -> poem::Result<Response> {
-    let status = error.problem_type().status;
-    if status.is_server_error() {
-        return Err(error.into());
-    }
-    let page = view.page(status, page)?;
-    Ok(with_retry_after(page, error.retry_after()))
 }
 
 impl RequestPage {

@@ -13,7 +13,7 @@ use crate::admin::{
         current_admin::CurrentAdmin,
         form_state::FormState,
         pages::{setup::passwords_differ, user_form::TEXT_FIELDS},
-        redirect::{redirect_with_flash, with_retry_after},
+        redirect::redirect_with_flash,
     },
     permissions::{AddUsers, Permit},
 };
@@ -98,13 +98,8 @@ pub async fn create(
         }
         Err(error) => error,
     };
-    let status = error.problem_type().status;
-    if status.is_server_error() {
-        return Err(error.into());
-    }
     let form = entered.with_error(view.t, &error);
-    let page = view.page(status, &Page::new(app, &view, &admin, form))?;
-    Ok(with_retry_after(page, error.retry_after()))
+    view.page_with_error(error, &Page::new(app, &view, &admin, form))
 }
 
 async fn parse(app: &App, form: Form) -> Result<(NewAccountData, FirstPassword), ApiError> {

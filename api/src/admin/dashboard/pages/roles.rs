@@ -5,10 +5,7 @@ use std::collections::HashMap;
 use askama::Template;
 use latchkey_shared::{
     models::{role, user},
-    types::{
-        permission::{Permission, Permissions},
-        role_name::RoleName,
-    },
+    types::role_name::RoleName,
 };
 use poem::{
     Response, handler,
@@ -19,7 +16,7 @@ use poem::{
 use crate::admin::{
     actions::roles::{self, RoleValues},
     dashboard::{
-        components::{PermissionBox, permission_boxes},
+        components::{PermissionBox, add_permission_boxes, checked_permissions, permission_boxes},
         context::View,
         csrf::Form,
         current_admin::CurrentAdmin,
@@ -196,26 +193,20 @@ async fn respond(
 
 fn stored_form(role: &role::Model) -> FormState {
     let mut form = FormState::new([("name", role.name.to_string())]);
-    for permission in Permission::ALL {
-        let is_checked = role.permissions.contains(permission);
-        form.add_checkbox(permission.as_str().to_owned(), is_checked);
-    }
+    add_permission_boxes(&mut form, &role.permissions);
     form.version = role.version;
     form
 }
 
 fn entered_form(form: &Form) -> FormState {
-    let permissions = Permission::ALL.map(Permission::as_str);
-    let names: Vec<_> = permissions.into_iter().chain(["name"]).collect();
-    let mut entered = FormState::from_form(form, &names);
+    let mut entered = FormState::from_form(form, &["name"]);
+    add_permission_boxes(&mut entered, &checked_permissions(form));
     entered.version = form.text("version").parse().unwrap_or(-1);
     entered
 }
 
 fn parse(form: Form) -> Result<RoleValues, ApiError> {
-    let checked = Permission::ALL.into_iter();
-    let checked = checked.filter(|permission| form.is_checked(permission.as_str()));
-    let permissions: Permissions = checked.collect();
+    let permissions = checked_permissions(&form);
     let mut fields = form.into_fields();
     let name = fields.required::<RoleName>("name");
     fields.finish()?;

@@ -22,7 +22,7 @@ use crate::admin::dashboard::{
     cookies::{self, LANGUAGE, SIGNED_IN, THEME},
     csrf::Form,
     form_state::FormState,
-    redirect::{LoginRedirect, redirect, redirect_with_flash, safe_redirect, with_retry_after},
+    redirect::{LoginRedirect, redirect, redirect_with_flash, safe_redirect},
     session as dashboard_session,
 };
 use crate::{
@@ -86,14 +86,9 @@ pub async fn sign_in(
             Ok(response)
         }
         Err(error) => {
-            let status = error.problem_type().status;
-            if status.is_server_error() {
-                return Err(error.into());
-            }
             let state = FormState::default().with_error(view.t, &error);
             let message = state.problem.unwrap_or(view.t.wrong_sign_in.to_owned());
-            let page = view.page(status, &Page::new(&view, email, next, Some(message)))?;
-            Ok(with_retry_after(page, error.retry_after()))
+            view.page_with_error(error, &Page::new(&view, email, next, Some(message)))
         }
     }
 }

@@ -23,11 +23,14 @@ use crate::admin::{
         csrf::Form,
         current_admin::CurrentAdmin,
         form_state::FormState,
-        pages::user_form::{
-            RoleBox, Roles, conflicting_values, entered_form, parse, role_boxes, status_options,
-            stored_form,
+        pages::{
+            user_form::{
+                RoleBox, Roles, conflicting_values, entered_form, parse, role_boxes,
+                status_options, stored_form,
+            },
+            users::bulk,
         },
-        redirect::{redirect_with_flash, with_retry_after},
+        redirect::redirect_with_flash,
     },
     permissions::{Admin, ChangeUsers, Permit, ViewUsers},
 };
@@ -138,14 +141,14 @@ pub(super) async fn show_error(
     admin: &Permit<ViewUsers>,
     view: &View,
     id: i64,
-    error: &ApiError,
+    error: ApiError,
 ) -> poem::Result<Response> {
     let user = find(app, id).await?;
     let roles = Roles::load(app, id).await?;
-    let form = stored_form(&user, &roles).with_error(view.t, error);
+    let mut form = stored_form(&user, &roles).with_error(view.t, &error);
+    form.problem = form.problem.or_else(|| bulk::id_error(view.t, &error));
     let page = load(app, admin, view, user, &roles, form).await?;
-    let page = view.page(error.problem_type().status, &page)?;
-    Ok(with_retry_after(page, error.retry_after()))
+    view.page_with_error(error, &page)
 }
 
 async fn find(app: &App, id: i64) -> Result<user::Model, ApiError> {

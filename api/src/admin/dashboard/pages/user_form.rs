@@ -7,17 +7,14 @@ use latchkey_shared::{
         role,
         user::{self, staff::Change},
     },
-    types::{
-        permission::{Permission, Permissions},
-        validation_error::Invalid,
-    },
+    types::{permission::Permission, validation_error::Invalid},
 };
 
 use crate::admin::{
     actions::edit_user::UserChange,
     dashboard::{
         account_status::AccountStatus,
-        components::SelectOption,
+        components::{SelectOption, add_permission_boxes, checked_permissions},
         context::View,
         csrf::Form,
         form_state::{FormState, StoredValue},
@@ -122,10 +119,7 @@ pub(super) fn stored_form(user: &user::Model, roles: &Roles) -> FormState {
     let mut form = FormState::new(fields);
     form.add_checkbox("is_staff".to_owned(), user.is_staff);
     form.add_checkbox("is_superuser".to_owned(), user.is_superuser);
-    for permission in Permission::ALL {
-        let is_checked = user.permissions.contains(permission);
-        form.add_checkbox(permission.as_str().to_owned(), is_checked);
-    }
+    add_permission_boxes(&mut form, &user.permissions);
     form.version = user.version;
     for role in &roles.all {
         form.add_checkbox(role_box_name(role), roles.assigned.contains(&role.id));
@@ -135,13 +129,10 @@ pub(super) fn stored_form(user: &user::Model, roles: &Roles) -> FormState {
 
 /// Returns the form with the entered values. A form without a version matches no version.
 pub(super) fn entered_form(form: &Form, roles: &Roles) -> FormState {
-    let permissions = Permission::ALL.map(Permission::as_str);
     let names = TEXT_FIELDS.into_iter().chain(CHECKBOXES);
-    let names: Vec<_> = names
-        .chain(permissions)
-        .chain(["status", "image_clear"])
-        .collect();
+    let names: Vec<_> = names.chain(["status", "image_clear"]).collect();
     let mut entered = FormState::from_form(form, &names);
+    add_permission_boxes(&mut entered, &checked_permissions(form));
     entered.version = form.text("version").parse().unwrap_or(-1);
     for name in roles.all.iter().map(role_box_name) {
         let is_checked = form.is_checked(&name);
@@ -213,11 +204,7 @@ pub(super) async fn parse(
     let mut change = Change {
         is_staff: can_set_permissions.then(|| is_checked("is_staff")),
         is_superuser: can_set_permissions.then(|| is_checked("is_superuser")),
-        permissions: can_set_permissions.then(|| {
-            let checked = Permission::ALL.into_iter();
-            let checked = checked.filter(|permission| is_checked(permission.as_str()));
-            checked.collect::<Permissions>()
-        }),
+        permissions: can_set_permissions.then(|| checked_permissions(&form)),
         ..Change::default()
     };
     if admin.user.id != user.id && !form.text("status").is_empty() {

@@ -308,3 +308,31 @@ async fn bulk_deletion_with_own_account_returns_409() {
     let html = page.html;
     assert_contains(&html, "ada@example.com\" checked>");
 }
+
+/// Actions on one account refuse several ids, name the field and change nothing.
+#[tokio::test]
+async fn single_account_action_refuses_several_ids() {
+    let app = TestApp::new().await;
+    let root = Dashboard::superuser(&app).await;
+    app.register("ada@example.com").await;
+    app.register("grace@example.com").await;
+    app.activate("grace@example.com").await;
+    let ids = [
+        app.user("ada@example.com").await.id,
+        app.user("grace@example.com").await.id,
+    ];
+    let before = admin_events(&app).await.len();
+    let user_page = format!("/admin/users/{}/", ids[0]);
+    for action in ["invite", "request_password_reset"] {
+        for back in ["/admin/users/", &user_page] {
+            let page = root.bulk(action, &ids, &[("back", back)]).await;
+            assert_eq!(page.status, 400, "{action} {page:?}");
+            let error = "role=\"alert\">id: Select only one account for this action.<";
+            assert_contains(&page.html, error);
+        }
+    }
+    assert_eq!(admin_events(&app).await.len(), before);
+    let one = [("back", user_page.as_str())];
+    let page = root.bulk("request_password_reset", &ids[..1], &one).await;
+    assert_eq!(page.status, 303, "{page:?}");
+}

@@ -1,9 +1,12 @@
 //! `/admin/users/bulk/`: bulk actions on the selected users, and actions on one user.
 
 use askama::Template;
-use latchkey_shared::models::user::{
-    self as account,
-    staff::{self, DependentCounts},
+use latchkey_shared::{
+    models::user::{
+        self as account,
+        staff::{self, DependentCounts},
+    },
+    types::validation_error::Invalid,
 };
 use poem::{FromRequest, Request, RequestBody, Response, handler, http::StatusCode, web::Data};
 
@@ -14,11 +17,12 @@ use crate::admin::{
         csrf::Form,
         current_admin::CurrentAdmin,
         form_state::FormState,
+        i18n::Texts,
         pages::{
             user,
             users::{self, UserListQuery},
         },
-        redirect::{redirect, redirect_with_flash, safe_redirect, with_retry_after},
+        redirect::{redirect, redirect_with_flash, safe_redirect},
     },
     permissions::{AddUsers, Admin, ChangeUsers, DeleteUsers, Permit, Requirement, ViewUsers},
 };
@@ -48,8 +52,7 @@ pub async fn run(
         selection.delete(app, &view, &admin).await
     } else if selection.action == "invite" {
         let admin = permit::<AddUsers>(request).await?;
-        let invited = actions::create_user::invite(app, &admin, selection.ids[0]).await;
-        invited.map(|()| Outcome::Done("invited", 1))
+        selection.invite(app, &admin).await
     } else {
         let admin = permit::<ChangeUsers>(request).await?;
         selection.change(app, &view, &admin).await
@@ -116,6 +119,22 @@ impl BulkSelection {
         }
     }
 
+    /// Returns the account of an action that is for one account only.
+    fn one(&self) -> Result<i64, ApiError> {
+        match self.ids[..] {
+            [id] => Ok(id),
+            _ => Err(ApiError::invalid_field(
+                "id",
+                Invalid::new("one", "Select only one account for this action."),
+            )),
+        }
+    }
+
+    async fn invite(&self, app: &App, admin: &Permit<AddUsers>) -> Result<Outcome, ApiError> {
+        actions::create_user::invite(app, admin, self.one()?).await?;
+        Ok(Outcome::Done("invited", 1))
+    }
+
     async fn change(
         &self,
         app: &App,
@@ -148,7 +167,7 @@ impl BulkSelection {
                 Outcome::Done("sessions_ended", count)
             }
             "request_password_reset" => {
-                actions::users::request_password_reset(app, admin, ids[0]).await?;
+                actions::users::request_password_reset(app, admin, self.one()?).await?;
                 Outcome::Done("reset_requested", 1)
             }
             _ => return Err(ApiError::NotFound),
@@ -219,16 +238,22 @@ impl BulkSelection {
         let view = view.with_path(&self.target);
         let rest = self.target.strip_prefix("/admin/users/").unwrap_or("-");
         if let Ok(id) = rest.trim_end_matches('/').parse() {
-            return user::show_error(app, admin, &view, id, &error).await;
+            return user::show_error(app, admin, &view, id, error).await;
         }
         if !(rest.is_empty() || rest.starts_with('?')) {
             return Err(error.into());
         }
         let query = UserListQuery::parse(rest.trim_start_matches('?'));
         let mut page = users::Page::load(app, CurrentAdmin::of(admin), &view, &query).await?;
-        page.problem = FormState::default().with_error(view.t, &error).problem;
+        let problem = FormState::default().with_error(view.t, &error).problem;
+        page.problem = problem.or_else(|| id_error(view.t, &error));
         page.results.selected.clone_from(&self.ids);
-        let page = view.page(error.problem_type().status, &page)?;
-        Ok(with_retry_after(page, error.retry_after()))
+        view.page_with_error(error, &page)
     }
+}
+
+/// Returns the error of the field `id`, which is no visible field of a form.
+pub(in crate::admin::dashboard::pages) fn id_error(t: &Texts, error: &ApiError) -> Option<String> {
+    let form = FormState::default().with_error(t, error);
+    form.error("id").map(|error| format!("id: {error}"))
 }
