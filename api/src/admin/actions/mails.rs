@@ -143,7 +143,7 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMai
 }
 
 /// Finds the account of a mail. A mail with a code names none, but the worker sends it to the account of its address only.
-async fn owner(app: &App, mail: &mail::Model) -> Result<Option<user::Model>, ApiError> {
+pub async fn owner(app: &App, mail: &mail::Model) -> Result<Option<user::Model>, ApiError> {
     if let Some(id) = mail.user_id {
         return Ok(user::find(&app.db, id).await?);
     }

@@ -189,6 +189,7 @@ texts! {
     unknown_device: "Unknown device" | "جهاز غير معروف";
     last_used: "last used" | "آخر استخدام";
     end_session: "End session" | "إنهاء الجلسة";
+    all_mails: "View all mails to this address" | "عرض كل الرسائل إلى هذا البريد";
     all_events: "View all audit events" | "عرض كل أحداث التدقيق";
 
     // A new user.

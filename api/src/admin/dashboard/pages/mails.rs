@@ -3,7 +3,10 @@
 use askama::Template;
 use chrono::TimeDelta;
 use latchkey_shared::{
-    models::mail::{self, Filter, MailKind, MailState},
+    models::{
+        mail::{self, Filter, MailKind, MailState},
+        user,
+    },
     outbox::template::RenderedMail,
     types::email::Email,
 };
@@ -80,6 +83,8 @@ struct MailPage {
     title: &'static str,
     section: &'static str,
     mail: mail::Model,
+    /// The account of the mail, for those who may view accounts.
+    owner: Option<user::Model>,
     is_queued: bool,
     can_retry: bool,
     preview: Option<RenderedMail>,
@@ -245,15 +250,21 @@ pub async fn show(
     Path(id): Path<Uuid>,
 ) -> poem::Result<Response> {
     let mail = mails::find(app, id).await?;
+    let me = CurrentAdmin::of(&admin);
     let page = MailPage {
         title: view.t.mail_kind(&mail.kind),
         section: "mails",
         preview: mails::preview(app, &mail).await?,
+        owner: if me.can_view_users() {
+            mails::owner(app, &mail).await?
+        } else {
+            None
+        },
         is_queued: mail.state == MailState::Queued,
         can_retry: mails::can_retry(&mail, app.now()),
         mail,
         v: view.clone(),
-        me: CurrentAdmin::of(&admin),
+        me,
     };
     view.page(StatusCode::OK, &page)
 }

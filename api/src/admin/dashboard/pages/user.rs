@@ -61,6 +61,8 @@ struct Page {
     sessions: Vec<session::Model>,
     resets: Vec<password_reset::Model>,
     mails: Vec<mail::Model>,
+    /// The query string of the mails to the email.
+    mails_query: String,
     events: Vec<EventRow>,
 }
 
@@ -193,6 +195,9 @@ async fn load(
         sessions,
         resets: password_reset::list(&app.db, Some(Purpose::Reset), Some(user.id), None, 5).await?,
         mails,
+        mails_query: form_urlencoded::Serializer::new(String::new())
+            .append_pair("to", user.email.as_str())
+            .finish(),
         events,
         languages: language_options(app, form.value("language")),
         form,
