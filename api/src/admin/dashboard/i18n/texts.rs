@@ -162,6 +162,9 @@ texts! {
     filters: "Filters" | "التصفية";
     confirm_reactivate: "Some of these accounts are deactivated. Reactivate them? Their owners get a mail." | "بعض هذه الحسابات معطّل. هل تريد إعادة تفعيلها؟ ستصل رسالة إلى أصحابها.";
     confirm_deactivate: "Deactivate these accounts? Their sessions end immediately. The owners cannot log in until the accounts are reactivated." | "هل تريد تعطيل هذه الحسابات؟ تنتهي جلساتها فورًا ولا يستطيع أصحابها الدخول حتى إعادة تفعيلها.";
+    confirm_reactivate_one: "This account is deactivated. Reactivate it? Its owner gets a mail." | "هذا الحساب معطّل. هل تريد إعادة تفعيله؟ ستصل رسالة إلى صاحبه.";
+    confirm_deactivate_one: "Deactivate this account? Its sessions end immediately. The owner cannot log in until the account is reactivated." | "هل تريد تعطيل هذا الحساب؟ تنتهي جلساته فورًا ولا يستطيع صاحبه الدخول حتى إعادة تفعيله.";
+    confirm_delete_one: "Delete this account? This cannot be undone." | "هل تريد حذف هذا الحساب؟ لا يمكن التراجع عن ذلك.";
     confirm_delete: "Delete these accounts? This cannot be undone." | "هل تريد حذف هذه الحسابات؟ لا يمكن التراجع عن ذلك.";
     also_deleted: "Also deleted" | "يُحذف معها أيضًا";
     deleted_sessions: "active sessions" | "الجلسات القائمة";

@@ -55,8 +55,8 @@ async fn deactivation_and_deletion_require_confirmation() {
     let tokens = app.logged_in_user("ada@example.com").await;
     let id = app.user("ada@example.com").await.id;
     for (act, question) in [
-        ("deactivate", "Deactivate these"),
-        ("delete", "Delete these"),
+        ("deactivate", "Deactivate this account?"),
+        ("delete", "Delete this account?"),
     ] {
         let page = root.bulk(act, &[id], &[]).await;
         assert_eq!(page.status, 200);

@@ -197,17 +197,17 @@ impl BulkSelection {
         dependents: Option<DependentCounts>,
     ) -> Outcome {
         let t = view.t;
-        let (button, question) = match self.action.as_str() {
-            "delete" => (t.delete, t.confirm_delete),
-            "deactivate" => (t.deactivate, t.confirm_deactivate),
-            _ => (t.activate, t.confirm_reactivate),
+        let (button, one, several) = match self.action.as_str() {
+            "delete" => (t.delete, t.confirm_delete_one, t.confirm_delete),
+            "deactivate" => (t.deactivate, t.confirm_deactivate_one, t.confirm_deactivate),
+            _ => (t.activate, t.confirm_reactivate_one, t.confirm_reactivate),
         };
         Outcome::Confirm(Box::new(ConfirmPage {
             v: view.with_path(&self.target),
             me: CurrentAdmin::of(admin),
             title: button,
             section: "users",
-            question,
+            question: if users.len() == 1 { one } else { several },
             button,
             action: self.action.clone(),
             back: self.target.clone(),
