@@ -9,6 +9,9 @@ pub enum ImportError {
     /// The source cannot be read, or is no source.
     #[error("--from: {0}")]
     Source(String),
+    /// The file cannot be read.
+    #[error("the file: {0}")]
+    File(std::io::Error),
     /// The folder of pictures cannot be read.
     #[error("--media: {0}")]
     Media(std::io::Error),

@@ -3,7 +3,9 @@
 //! They tell a further run which values have changed in the source, and which have changed here. The values themselves are not stored
 //! twice, and without the key the fingerprints tell nothing.
 
-use latchkey_shared::{crypto::token_hash::Fingerprints as Key, models::user};
+use latchkey_shared::{
+    crypto::token_hash::Fingerprints as Key, models::user, types::language_tag::LanguageTag,
+};
 
 use crate::import::mapping::Mapped;
 
@@ -27,10 +29,12 @@ pub(super) enum Column {
     Image,
     /// The name of the picture's file here.
     Picture,
+    /// The language, and whether the owner chose it.
+    Language,
 }
 
 /// The columns whose values are texts of the row. The two of the picture are not.
-pub(super) const COMPARED: [Column; 13] = [
+pub(super) const COMPARED: [Column; 14] = [
     Column::Email,
     Column::Username,
     Column::Password,
@@ -44,10 +48,11 @@ pub(super) const COMPARED: [Column; 13] = [
     Column::Permissions,
     Column::Roles,
     Column::CreatedAt,
+    Column::Language,
 ];
 
 /// The number of columns.
-const COUNT: usize = 15;
+const COUNT: usize = 16;
 
 /// The fingerprints of one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -109,7 +114,8 @@ pub(super) fn text_of_mapped(mapped: &Mapped, column: Column) -> String {
         Column::IsSuperuser => mapped.is_superuser.to_string(),
         Column::Permissions => mapped.permissions.to_string(),
         Column::Roles => roles_text(mapped.roles.iter().map(|role| role.name.to_string())),
-        Column::CreatedAt => mapped.created_at.timestamp_micros().to_string(),
+        Column::CreatedAt => text(mapped.created_at.map(|at| at.timestamp_micros()).as_ref()),
+        Column::Language => language(mapped.language.as_ref(), mapped.language_chosen),
         Column::Image | Column::Picture => String::new(),
     }
 }
@@ -132,7 +138,12 @@ pub(super) fn text_of_user(user: &user::Model, roles: &[String], column: Column)
         Column::CreatedAt => user.created_at.timestamp_micros().to_string(),
         Column::Image => String::new(),
         Column::Picture => user.picture.clone().unwrap_or_default(),
+        Column::Language => language(user.language.as_ref(), user.language_chosen),
     }
+}
+
+fn language(tag: Option<&LanguageTag>, is_chosen: bool) -> String {
+    format!("{} {is_chosen}", text(tag))
 }
 
 fn text(value: Option<&impl ToString>) -> String {

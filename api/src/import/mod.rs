@@ -1,6 +1,7 @@
-//! Imports accounts of another system: the database of the Django original.
+//! Imports accounts of another system: the database of the Django original, or a file of JSON lines.
 //!
 //! - `source`: readers, which yield rows of one type and write nothing
+//! - `account_line`: the format of JSON lines
 //! - `twins`: chooses between accounts of the source whose emails have the same key
 //! - `mapping`: what becomes of a row, a pure function
 //! - `writer`: creates and changes accounts, in batches of one transaction each
@@ -9,12 +10,13 @@
 //!
 //! A further run brings in each value that has changed in the source and has not been changed here since. `fingerprints` tells which.
 
+pub mod account_line;
 pub mod error;
 mod fingerprints;
 mod mapping;
 pub mod outcome;
 mod pictures;
-mod row;
+pub mod row;
 pub mod run;
 mod sequence;
 pub mod source;

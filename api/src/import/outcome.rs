@@ -4,17 +4,21 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::import::{mapping::Refusal, row::RowName, twins::Loss};
+
 /// Why a row was adjusted or skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
+    /// The line is no account in the documented format.
+    LineInvalid,
     /// The email is not one that Latchkey accepts.
     EmailInvalid,
     /// The email is longer than SMTP allows.
     EmailTooLong,
     /// Another account has the email in some spelling.
     EmailTaken,
-    /// An account that was created here has the id.
+    /// An account that was created here or came from another source has the id, or a line before.
     IdTaken,
     /// The account was imported before and has been deleted here since.
     DeletedHere,
@@ -42,6 +46,8 @@ pub enum Reason {
     GenderNormalised,
     /// The gender is not one of Latchkey's.
     GenderDropped,
+    /// The language is no language tag.
+    LanguageDropped,
     /// The username was blank. It is the local part of the email now.
     UsernameBlank,
     /// Control characters of the username are spaces now.
@@ -85,15 +91,25 @@ pub enum Kind {
 /// The outcome of one row: a line of the report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
-    /// The id of the account in the source.
-    pub id: i64,
+    /// The line, and the id of the account in the source.
+    #[serde(flatten)]
+    pub name: RowName,
     /// What became of the row.
     pub outcome: Kind,
     /// Why, without repetition.
     pub reasons: Vec<Reason>,
+    /// What is wrong with a line.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The account that has the email instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub winner: Option<i64>,
+    /// The line of the file that is imported instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub winner_line: Option<i64>,
+    /// The account here. `None` if the row is skipped.
+    #[serde(skip)]
+    pub user_id: Option<i64>,
     /// Whether the account was created.
     #[serde(skip)]
     pub is_created: bool,
@@ -105,14 +121,10 @@ pub struct Outcome {
 impl Outcome {
     /// Returns the outcome of a row that is taken over.
     #[must_use]
-    pub(super) fn of(id: i64, reasons: Vec<Reason>) -> Self {
+    pub(super) fn of(name: RowName, user_id: i64, reasons: Vec<Reason>) -> Self {
         let mut outcome = Self {
-            id,
-            outcome: Kind::Import,
-            reasons: Vec::new(),
-            winner: None,
-            is_created: false,
-            is_changed: false,
+            user_id: Some(user_id),
+            ..Self::empty(name)
         };
         for reason in reasons {
             outcome.add(reason);
@@ -120,14 +132,50 @@ impl Outcome {
         outcome
     }
 
+    fn empty(name: RowName) -> Self {
+        Self {
+            name,
+            outcome: Kind::Import,
+            reasons: Vec::new(),
+            detail: None,
+            winner: None,
+            winner_line: None,
+            user_id: None,
+            is_created: false,
+            is_changed: false,
+        }
+    }
+
     /// Returns the outcome of a row that is not taken over.
     #[must_use]
-    pub(super) fn skip(id: i64, reason: Reason, winner: Option<i64>) -> Self {
+    pub(super) fn skip(name: RowName, reason: Reason, winner: Option<i64>) -> Self {
         Self {
             outcome: Kind::Skip,
             reasons: vec![reason],
             winner,
-            ..Self::of(id, Vec::new())
+            ..Self::empty(name)
+        }
+    }
+
+    /// Returns the outcome of a row that another row of the source excludes.
+    #[must_use]
+    pub(super) fn lost(name: RowName, loss: Loss) -> Self {
+        let winner = Some(loss.winner);
+        match name.line {
+            Some(_) => Self {
+                winner_line: winner,
+                ..Self::skip(name, loss.reason, None)
+            },
+            None => Self::skip(name, loss.reason, winner),
+        }
+    }
+
+    /// Returns the outcome of a row that cannot be mapped.
+    #[must_use]
+    pub(super) fn refused(name: RowName, refusal: Refusal) -> Self {
+        Self {
+            detail: refusal.detail,
+            ..Self::skip(name, refusal.reason, None)
         }
     }
 

@@ -1,14 +1,54 @@
 //! The row that all sources yield.
 
+use serde::Serialize;
+
+/// The name of a row in its source.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct RowName {
+    /// The number of the line in a file, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub line: Option<i64>,
+    /// The id that the source gives to the account.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<i64>,
+}
+
+impl RowName {
+    /// Returns the position of the row in its source: the line in a file, the id in a database.
+    pub(super) fn position(self) -> i64 {
+        self.line.or(self.id).unwrap_or_default()
+    }
+}
+
+/// A row of a source: an account, or why the row is none.
+#[derive(Clone, Debug)]
+pub(super) struct SourceRow {
+    pub(super) name: RowName,
+    pub(super) user: Result<SourceUser, String>,
+}
+
+impl SourceRow {
+    /// Returns the row of an account in a database.
+    pub(super) fn of_database(id: i64, user: SourceUser) -> Self {
+        let name = RowName {
+            line: None,
+            id: Some(id),
+        };
+        Self {
+            name,
+            user: Ok(user),
+        }
+    }
+}
+
 /// One account as a source has it, not checked.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "independent columns")]
 pub(super) struct SourceUser {
-    pub(super) id: i64,
     pub(super) email: String,
     pub(super) username: String,
-    /// The password column, which may contain any text.
-    pub(super) password: String,
+    /// The password hash in Django's form, but the source may have any text. `None` without a password.
+    pub(super) password: Option<String>,
     /// Whether the account has a first or a last name.
     pub(super) has_names: bool,
     /// The path of the picture in the source's media folder.
@@ -17,15 +57,21 @@ pub(super) struct SourceUser {
     /// `YYYY-MM-DD`.
     pub(super) date_birth: Option<String>,
     pub(super) gender: Option<String>,
+    /// A language tag.
+    pub(super) language: Option<String>,
+    /// Whether the owner chose the language.
+    pub(super) language_chosen: bool,
     pub(super) is_activated: bool,
+    /// Whether the owner may activate the account by a one-time code.
+    pub(super) pending_email_verification: bool,
     pub(super) is_active: bool,
     pub(super) is_staff: bool,
     pub(super) is_superuser: bool,
-    /// `YYYY-MM-DD HH:MM:SS`, with or without a fraction, in UTC.
-    pub(super) created_at: String,
-    /// The same form as `created_at`.
+    /// RFC 3339, or `YYYY-MM-DD HH:MM:SS` in UTC, with or without a fraction. `None` is the time of the import.
+    pub(super) created_at: Option<String>,
+    /// The same forms as `created_at`.
     pub(super) last_login_at: Option<String>,
-    /// The account's own permissions, such as `users.change_user`.
+    /// The account's own permissions: names of Latchkey, or of Django such as `users.change_user`.
     pub(super) permissions: Vec<String>,
     pub(super) groups: Vec<SourceGroup>,
 }
@@ -35,4 +81,6 @@ pub(super) struct SourceUser {
 pub(super) struct SourceGroup {
     pub(super) name: String,
     pub(super) permissions: Vec<String>,
+    /// Whether it is a role of Latchkey, which may have no permissions.
+    pub(super) is_role: bool,
 }

@@ -13,16 +13,13 @@ use crate::{
         mapping::{Mapping, Rules, map},
         outcome::{Outcome, Reason, Summary},
         pictures::{self, MediaFolder},
-        row::SourceUser,
+        row::{RowName, SourceRow},
         sequence,
         source::Source,
-        twins::Twins,
+        twins::{Loss, Twins},
         writer::Writer,
     },
 };
-
-/// The kind of source in rows of imported accounts.
-pub const DJANGO: &str = "django";
 
 /// The number of mapped batches that wait for the writer.
 const QUEUED_BATCHES: usize = 2;
@@ -59,6 +56,7 @@ pub async fn run(
     let media = options.media.map(MediaFolder::open).transpose()?;
     let source = Arc::new(source);
     observer.start(u64::try_from(source.count().await?).unwrap_or(0));
+    let losers = losers(&source).await?;
     if !options.dry_run {
         if media.is_some() {
             let created = app.pictures.create_folder().await;
@@ -66,7 +64,6 @@ pub async fn run(
         }
         sequence::advance(&app.db, source.last_id().await?).await?;
     }
-    let losers = losers(&source).await?;
     let rules = Rules {
         region: options.region,
         today: app.now().date_naive(),
@@ -75,6 +72,7 @@ pub async fn run(
     let reader = tokio::spawn(read(Arc::clone(&source), rules, losers, sender));
     let mut run = Run {
         app,
+        source: &source,
         media,
         writes_nothing: options.dry_run,
         summary: Summary::default(),
@@ -90,15 +88,15 @@ pub async fn run(
     Ok(run.summary)
 }
 
-/// Returns the accounts whose email another account of the source has, each with the winner.
-async fn losers(source: &Source) -> Result<HashMap<i64, i64>, ImportError> {
+/// Returns the rows that another row of the source excludes, by their positions.
+async fn losers(source: &Source) -> Result<HashMap<i64, Loss>, ImportError> {
     let (mut twins, mut last) = (Twins::default(), 0);
     loop {
         let page = source.candidates(last).await?;
         let Some(candidate) = page.last() else {
             break;
         };
-        last = candidate.id;
+        last = candidate.position;
         let added = tokio::task::spawn_blocking(move || {
             twins.add(page);
             twins
@@ -111,27 +109,30 @@ async fn losers(source: &Source) -> Result<HashMap<i64, i64>, ImportError> {
 /// A mapped page of the source.
 struct Batch {
     rows: Vec<Mapping>,
-    /// The winners of rows whose email another row of the source has.
-    losers: HashMap<i64, i64>,
+    /// The rows that another row of the source excludes, by their positions.
+    losers: HashMap<i64, Loss>,
 }
 
 /// Reads and maps pages, and sends them to the writer.
 async fn read(
     source: Arc<Source>,
     rules: Rules,
-    losers: HashMap<i64, i64>,
+    losers: HashMap<i64, Loss>,
     sender: mpsc::Sender<Batch>,
 ) -> Result<(), ImportError> {
     let mut last = 0;
     loop {
         let page = source.page(last).await?;
-        let Some(user) = page.last() else {
+        let Some(row) = page.last() else {
             return Ok(());
         };
-        last = user.id;
-        let of_page = |user: &SourceUser| Some((user.id, *losers.get(&user.id)?));
+        last = row.name.position();
+        let of_page = |row: &SourceRow| {
+            let position = row.name.position();
+            Some((position, *losers.get(&position)?))
+        };
         let losers = page.iter().filter_map(of_page).collect();
-        let map_page = move || page.into_iter().map(|user| map(user, rules)).collect();
+        let map_page = move || page.into_iter().map(|row| map(row, rules)).collect();
         let rows = tokio::task::spawn_blocking(map_page).await;
         let rows = rows.map_err(|_| ImportError::Panicked)?;
         if sender.send(Batch { rows, losers }).await.is_err() {
@@ -143,11 +144,12 @@ async fn read(
 
 struct Run<'a, O> {
     app: &'a App,
+    source: &'a Source,
     media: Option<MediaFolder>,
     writes_nothing: bool,
     summary: Summary,
     observer: &'a mut O,
-    /// The last id of the source that was written.
+    /// The last position of the source that was written.
     last: i64,
 }
 
@@ -158,7 +160,7 @@ impl<O: Observer> Run<'_, O> {
         let writer = Writer {
             db: &app.db,
             key: &app.fingerprints,
-            source: DJANGO,
+            source: self.source.kind(),
             no_password: &no_password,
             dry_run: self.writes_nothing,
             now: app.now(),
@@ -175,20 +177,20 @@ impl<O: Observer> Run<'_, O> {
 
     async fn write_batch(&mut self, writer: &Writer<'_>, batch: Batch) -> Result<(), ImportError> {
         let Batch { mut rows, losers } = batch;
-        let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
-        self.report_deleted(ids.last().copied().unwrap_or(self.last), &ids)
-            .await?;
-        let lost = self.skip_losers(&mut rows, &losers).await?;
+        let positions: Vec<_> = rows.iter().map(|row| row.name.position()).collect();
+        let last = positions.last().copied().unwrap_or(self.last);
+        self.report_deleted(last, &positions).await?;
+        let excluded = self.skip_losers(&mut rows, &losers).await?;
         let written = writer.write(rows).await?;
         let media = self.media.as_ref();
         let pictures =
             pictures::bring_in(self.app, media, written.pictures, self.writes_nothing).await?;
         let pictures: HashMap<_, _> = pictures.into_iter().collect();
         let mut outcomes = written.outcomes;
-        outcomes.extend(lost);
-        outcomes.sort_by_key(|outcome| outcome.id);
+        outcomes.extend(excluded);
+        outcomes.sort_by_key(|outcome| outcome.name);
         for mut outcome in outcomes {
-            match pictures.get(&outcome.id) {
+            match outcome.user_id.and_then(|id| pictures.get(&id)) {
                 Some(Ok(())) => outcome.is_changed |= !outcome.is_created,
                 Some(Err(reason)) => outcome.add(*reason),
                 None => {}
@@ -198,34 +200,46 @@ impl<O: Observer> Run<'_, O> {
         Ok(())
     }
 
-    /// Removes the rows whose email goes to another row of the source, except accounts of an earlier run.
+    /// Removes the rows that another row of the source excludes, except accounts of an earlier run that only lost their email.
     async fn skip_losers(
         &self,
         rows: &mut Vec<Mapping>,
-        losers: &HashMap<i64, i64>,
+        losers: &HashMap<i64, Loss>,
     ) -> Result<Vec<Outcome>, ImportError> {
-        let ids: Vec<_> = losers.keys().copied().collect();
+        let is_loser = |row: &&Mapping| losers.contains_key(&row.name.position());
+        let ids = rows.iter().filter(is_loser).filter_map(|row| row.name.id);
+        let ids: Vec<_> = ids.collect();
         let imported = imported_user::find_many(&self.app.db, &ids).await?;
-        let mut lost = Vec::new();
+        let mut excluded = Vec::new();
         rows.retain(|row| {
-            let winner = losers.get(&row.id);
-            let is_imported = imported.iter().any(|it| it.user_id == row.id);
-            if let Some(winner) = winner.filter(|_| !is_imported) {
-                lost.push(Outcome::skip(row.id, Reason::EmailTaken, Some(*winner)));
-                return false;
+            let is_imported = imported.iter().any(|it| Some(it.user_id) == row.name.id);
+            let stays = |loss: &&Loss| loss.reason == Reason::EmailTaken && is_imported;
+            match losers.get(&row.name.position()) {
+                Some(loss) if !stays(&loss) => {
+                    excluded.push(Outcome::lost(row.name, *loss));
+                    false
+                }
+                _ => true,
             }
-            true
         });
-        Ok(lost)
+        Ok(excluded)
     }
 
     /// Reports the imported accounts up to an id that are no longer in the source. They stay: the operator decides about them.
     async fn report_deleted(&mut self, last: i64, in_source: &[i64]) -> Result<(), ImportError> {
+        if !self.source.is_complete() {
+            return Ok(());
+        }
         let first = std::mem::replace(&mut self.last, last);
-        let imported = imported_user::list_between(&self.app.db, DJANGO, first, last).await?;
+        let imported =
+            imported_user::list_between(&self.app.db, self.source.kind(), first, last).await?;
         for id in imported {
             if in_source.binary_search(&id).is_err() {
-                self.record(&Outcome::skip(id, Reason::DeletedInSource, None))?;
+                let name = RowName {
+                    line: None,
+                    id: Some(id),
+                };
+                self.record(&Outcome::skip(name, Reason::DeletedInSource, None))?;
             }
         }
         Ok(())

@@ -1,7 +1,7 @@
-//! Accounts of the source whose emails have the same key: only one of them can be imported.
+//! Accounts of the source whose emails have the same key, or which have the same id: only one of them can be imported.
 //!
 //! The original compared emails by their bytes, so `Ada@example.com` and `ada@example.com` may be two accounts. The winner is the one
-//! that is activated and active, or else the one with the lowest id. Accounts are never merged.
+//! that is activated and active, or else the first one. Accounts are never merged. Of the lines of a file with one id, the first wins.
 
 use std::{
     collections::HashMap,
@@ -10,40 +10,69 @@ use std::{
 
 use latchkey_shared::types::email::Email;
 
+use crate::import::outcome::Reason;
+
 /// What the choice depends on.
 pub(super) struct Candidate {
-    pub(super) id: i64,
+    /// The position of the row in its source.
+    pub(super) position: i64,
+    /// The id, if the source may have it twice.
+    pub(super) own_id: Option<i64>,
     pub(super) email: String,
     pub(super) is_usable: bool,
 }
 
-/// Collects candidates: 24 bytes each, because a hash stands for the key. With 64 bits and a million accounts, two keys have the same
-/// hash once in 37 million imports.
+/// Collects candidates: 24 bytes each, because a hash stands for the key, and some 32 more for an id of its own. With 64 bits and a million
+/// accounts, two keys have the same hash once in 37 million imports.
 #[derive(Default)]
 pub(super) struct Twins {
     seed: RandomState,
     rows: Vec<(u64, bool, i64)>,
+    /// The positions of the first rows with an id of their own, by id.
+    ids: HashMap<i64, i64>,
+    losers: HashMap<i64, Loss>,
+}
+
+/// Why a row of the source is not imported.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Loss {
+    pub(super) reason: Reason,
+    /// The position of the row that is imported instead.
+    pub(super) winner: i64,
 }
 
 impl Twins {
     /// Adds candidates. Ignores invalid emails.
     pub(super) fn add(&mut self, candidates: Vec<Candidate>) {
         for candidate in candidates {
+            if let Some(id) = candidate.own_id {
+                let winner = *self.ids.entry(id).or_insert(candidate.position);
+                if winner != candidate.position {
+                    let reason = Reason::IdTaken;
+                    self.losers
+                        .insert(candidate.position, Loss { reason, winner });
+                    // A row that is never imported takes no email.
+                    continue;
+                }
+            }
             if let Ok(email) = candidate.email.parse::<Email>() {
                 let hash = self.seed.hash_one(email.key().as_str());
-                self.rows.push((hash, !candidate.is_usable, candidate.id));
+                self.rows
+                    .push((hash, !candidate.is_usable, candidate.position));
             }
         }
     }
 
-    /// Returns the losers, each with its winner.
-    pub(super) fn losers(mut self) -> HashMap<i64, i64> {
+    /// Returns the losers by their positions.
+    pub(super) fn losers(mut self) -> HashMap<i64, Loss> {
         self.rows.sort_unstable();
-        let same_key = self.rows.chunk_by(|a, b| a.0 == b.0);
-        let losers = same_key.flat_map(|twins| {
-            let winner = twins[0].2;
-            twins[1..].iter().map(move |(_, _, id)| (*id, winner))
+        let emails = self.rows.chunk_by(|a, b| a.0 == b.0);
+        let emails = emails.flat_map(|twins| {
+            let (winner, reason) = (twins[0].2, Reason::EmailTaken);
+            let loser = move |(_, _, position): &(_, _, i64)| (*position, Loss { reason, winner });
+            twins[1..].iter().map(loser)
         });
-        losers.collect()
+        self.losers.extend(emails);
+        self.losers
     }
 }

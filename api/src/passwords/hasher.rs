@@ -23,7 +23,7 @@ use crate::config::hash_cost::HashCost;
 use crate::{
     http::error::ApiError,
     passwords::django::{
-        Dearest, DjangoHash, MAX_ARGON2_MEMORY_KIB, candidates,
+        Dearest, DjangoHash, MAX_ARGON2_MEMORY_KIB,
         scheme::{FUNCTIONS, Scheme},
     },
     passwords::metrics::{ARGON2ID, HashMetrics},
@@ -215,7 +215,7 @@ impl Verification {
 
     /// Verifies a hash of an imported account. Always computes one argon2id, too: the new hash, or a dummy.
     fn of_old(&self, old: &DjangoHash, dummy: &str, memory: &mut Memory) -> PasswordCheck {
-        let correct = candidates(self.password.expose_typed()).iter().any(|text| {
+        let correct = self.password.candidates().iter().any(|text| {
             self.metrics.count(FUNCTIONS[old.scheme.function()]);
             old.matches(text)
         });
@@ -234,7 +234,7 @@ impl Verification {
 
     /// Computes what a failure costs besides, for each text that an old hash is compared with.
     fn pad(&self) {
-        for text in candidates(self.password.expose_typed()) {
+        for text in self.password.candidates() {
             for scheme in &self.padding {
                 self.metrics.count(FUNCTIONS[scheme.function()]);
                 scheme.compute(text.as_bytes(), &[0; 16], &mut [0; 20]);

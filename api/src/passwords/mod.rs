@@ -93,9 +93,9 @@ impl CurrentPassword {
         self.0.expose_to_hash()
     }
 
-    /// Returns the text as typed, which is compared with a hash of another system.
-    pub(in crate::passwords) fn expose_typed(&self) -> &str {
-        &self.0.typed
+    /// Returns the texts that are compared with a hash of another system.
+    pub(in crate::passwords) fn candidates(&self) -> Vec<&str> {
+        django::candidates(&self.0.typed, &self.0.normalized)
     }
 }
 

@@ -8,6 +8,9 @@ use sea_orm::{
 
 use crate::{database::pad_to_power_of_two, models::user};
 
+/// The source of accounts of the Django original.
+pub const DJANGO: &str = "django";
+
 /// An account that an import created. The row outlives the account, so that a further run does not create it again.
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]
 #[sea_orm(table_name = "imported_users")]
@@ -15,7 +18,7 @@ pub struct Model {
     /// The account. It may have been deleted.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: i64,
-    /// The name of the import's kind, such as `django`.
+    /// The name of the import's kind, such as [`DJANGO`].
     pub source: String,
     /// When the account was created here.
     pub imported_at: DateTime<Utc>,

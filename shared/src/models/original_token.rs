@@ -6,7 +6,7 @@ use sea_orm::{QueryTrait as _, entity::prelude::*, sea_query::Expr};
 
 use crate::{
     database::{self, find_unique},
-    models::session,
+    models::{imported_user::DJANGO, session},
 };
 
 /// The tokens of an imported account.
@@ -16,6 +16,8 @@ pub struct Model {
     /// The account. It may have been deleted.
     #[sea_orm(primary_key, auto_increment = false)]
     pub user_id: i64,
+    /// The name of the import's kind. Only accounts of the original have its tokens.
+    pub source: String,
     /// When all sessions of the account were ended. Tokens of the original that were issued before are invalid.
     pub tokens_ended_at: Option<DateTime<Utc>>,
 }
@@ -26,21 +28,23 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Returns whether an account is imported.
-pub async fn is_imported(db: &impl ConnectionTrait, user_id: i64) -> Result<bool, DbErr> {
-    Ok(find_unique(Entity::find_by_id(user_id), db)
-        .await?
-        .is_some())
+/// Selects the account if it comes from the original. Another source may give the same id to another person.
+fn find(user_id: i64) -> Select<Entity> {
+    Entity::find_by_id(user_id).filter(Column::Source.eq(DJANGO))
 }
 
-/// Stores the session of a token, unless it exists, the account is not imported, or its tokens have ended. Locks the row of the account, so
+/// Returns whether an account comes from the original.
+pub async fn is_imported(db: &impl ConnectionTrait, user_id: i64) -> Result<bool, DbErr> {
+    Ok(find_unique(find(user_id), db).await?.is_some())
+}
+
+/// Stores the session of a token, unless it exists, the account does not come from the original, or its tokens have ended. Locks the row of the account, so
 /// that concurrent uses create one session, and a concurrent end of all tokens either prevents the session or ends it.
 pub async fn start_session(
     transaction: &impl ConnectionTrait,
     session: session::Model,
 ) -> Result<(), DbErr> {
-    let account = Entity::find_by_id(session.user_id);
-    let account = database::lock_no_key_update(account, transaction);
+    let account = database::lock_no_key_update(find(session.user_id), transaction);
     let Some(account) = find_unique(account, transaction).await? else {
         return Ok(());
     };

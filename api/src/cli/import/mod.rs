@@ -19,15 +19,20 @@ use crate::{
     import::{
         outcome::{Kind, Outcome, Summary},
         run::{self, Observer, Options},
-        source::Source,
+        source::{Source, django::DjangoSource, jsonl::JsonlSource},
     },
 };
+
+/// The maximum number of invalid lines that the terminal shows. The report has all of them.
+const MAX_DETAILS: usize = 10;
 
 /// The sources of an import.
 #[derive(Debug, Subcommand)]
 pub(super) enum ImportCommand {
     /// Import the accounts of the Django original; can be repeated
     Django(ImportDjango),
+    /// Import accounts from a file of JSON lines (deploy/docs/import-users.md); can be repeated
+    Jsonl(ImportJsonl),
 }
 
 /// The arguments of `import django`.
@@ -36,7 +41,24 @@ pub(super) struct ImportDjango {
     /// URL of the original's database, on SQLite or PostgreSQL (password: PGPASSWORD or a .pgpass file). Only read
     #[arg(long, value_name = "URL")]
     from: String,
-    /// Media folder of the original. Without it, no pictures are imported
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+/// The arguments of `import jsonl`.
+#[derive(Debug, Args)]
+pub(super) struct ImportJsonl {
+    /// File with one account in JSON on each line, or - for standard input
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    #[command(flatten)]
+    common: CommonArguments,
+}
+
+/// The arguments of every import.
+#[derive(Debug, Args)]
+struct CommonArguments {
+    /// Folder of the pictures that the source refers to. Without it, no pictures are imported
     #[arg(long, value_name = "DIR")]
     media: Option<PathBuf>,
     /// Country of phone numbers without a country code, such as EG. Without it, such numbers are dropped
@@ -52,9 +74,17 @@ pub(super) struct ImportDjango {
 
 /// Runs an import.
 pub(super) async fn run(command: ImportCommand) -> anyhow::Result<()> {
-    let ImportCommand::Django(arguments) = command;
     let app = open().await?;
-    let source = Source::open(&arguments.from).await?;
+    let (source, arguments) = match command {
+        ImportCommand::Django(django) => {
+            let source = DjangoSource::open(&django.from).await?;
+            (Source::Django(source), django.common)
+        }
+        ImportCommand::Jsonl(jsonl) => {
+            let source = JsonlSource::open(&jsonl.file).await?;
+            (Source::Jsonl(source), jsonl.common)
+        }
+    };
     let options = Options {
         media: arguments.media.as_deref(),
         region: arguments.default_region,
@@ -68,11 +98,15 @@ pub(super) async fn run(command: ImportCommand) -> anyhow::Result<()> {
     let mut follower = Follower {
         progress: Progress::default(),
         report,
+        details: Vec::new(),
     };
     let summary = run::run(&app, source, &options, &mut follower).await?;
     follower.progress.finish();
     if !arguments.dry_run && summary.created + summary.changed > 0 {
         record(&app, &summary).await?;
+    }
+    for detail in &follower.details {
+        print_line(detail)?;
     }
     print_line(describe(&summary, arguments.dry_run))?;
     Ok(())
@@ -95,6 +129,8 @@ async fn record(app: &App, summary: &Summary) -> anyhow::Result<()> {
 struct Follower {
     progress: Progress,
     report: Option<Report>,
+    /// What is wrong with the first invalid lines.
+    details: Vec<String>,
 }
 
 impl Observer for Follower {
@@ -104,6 +140,11 @@ impl Observer for Follower {
 
     fn record(&mut self, outcome: &Outcome) -> std::io::Result<()> {
         self.progress.advance();
+        if let (Some(line), Some(detail)) = (outcome.name.line, &outcome.detail)
+            && self.details.len() < MAX_DETAILS
+        {
+            self.details.push(format!("line {line}: {detail}"));
+        }
         match &mut self.report {
             Some(report) if outcome.outcome != Kind::Import => report.write(outcome),
             _ => Ok(()),

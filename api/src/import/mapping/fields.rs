@@ -4,6 +4,7 @@ use chrono::NaiveDate;
 use latchkey_shared::types::{
     email::Email,
     gender::Gender,
+    language_tag::LanguageTag,
     phone_number::{PhoneNumber, Region},
     username::Username,
 };
@@ -132,4 +133,14 @@ pub(super) fn gender(text: Option<&str>, reasons: &mut Vec<Reason>) -> Option<Ge
         None => Reason::GenderDropped,
     });
     gender
+}
+
+/// Returns a language tag.
+pub(super) fn language(text: Option<&str>, reasons: &mut Vec<Reason>) -> Option<LanguageTag> {
+    let text = text.filter(|text| !text.is_empty())?;
+    let language = text.parse().ok();
+    if language.is_none() {
+        reasons.push(Reason::LanguageDropped);
+    }
+    language
 }

@@ -3,10 +3,11 @@
 mod fields;
 mod permissions;
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, Utc};
 use latchkey_shared::types::{
     email::Email,
     gender::Gender,
+    language_tag::LanguageTag,
     permission::Permissions,
     phone_number::{PhoneNumber, Region},
     role_name::RoleName,
@@ -14,7 +15,10 @@ use latchkey_shared::types::{
 };
 
 use crate::{
-    import::{outcome::Reason, row::SourceUser},
+    import::{
+        outcome::Reason,
+        row::{RowName, SourceRow, SourceUser},
+    },
     passwords::django::{DjangoHash, DjangoHashError},
 };
 
@@ -38,13 +42,17 @@ pub(super) struct Mapped {
     pub(super) phone_number: Option<PhoneNumber>,
     pub(super) date_birth: Option<NaiveDate>,
     pub(super) gender: Option<Gender>,
+    pub(super) language: Option<LanguageTag>,
+    pub(super) language_chosen: bool,
     pub(super) is_activated: bool,
+    pub(super) pending_email_verification: bool,
     pub(super) is_active: bool,
     pub(super) is_staff: bool,
     pub(super) is_superuser: bool,
     pub(super) permissions: Permissions,
     pub(super) roles: Vec<MappedRole>,
-    pub(super) created_at: DateTime<Utc>,
+    /// `None` is the time of the import.
+    pub(super) created_at: Option<DateTime<Utc>>,
     pub(super) last_login_at: Option<DateTime<Utc>>,
     /// The path of the picture in the source's media folder.
     pub(super) image: Option<String>,
@@ -60,17 +68,35 @@ pub(super) struct MappedRole {
 /// The mapping of a row: the values or the reason why it is skipped.
 #[derive(Debug)]
 pub(super) struct Mapping {
-    pub(super) id: i64,
+    pub(super) name: RowName,
     pub(super) reasons: Vec<Reason>,
-    pub(super) mapped: Result<Box<Mapped>, Reason>,
+    pub(super) mapped: Result<Box<Mapped>, Refusal>,
+}
+
+/// Why a row is skipped.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) reason: Reason,
+    /// What is wrong with a line.
+    pub(super) detail: Option<String>,
 }
 
 /// Maps a row.
-pub(super) fn map(row: SourceUser, rules: Rules) -> Mapping {
+pub(super) fn map(row: SourceRow, rules: Rules) -> Mapping {
     let mut reasons = Vec::new();
+    let mapped = match row.user {
+        Ok(user) => values(user, rules, &mut reasons).map_err(|reason| Refusal {
+            reason,
+            detail: None,
+        }),
+        Err(detail) => Err(Refusal {
+            reason: Reason::LineInvalid,
+            detail: Some(detail),
+        }),
+    };
     Mapping {
-        id: row.id,
-        mapped: values(row, rules, &mut reasons).map(Box::new),
+        name: row.name,
+        mapped: mapped.map(Box::new),
         reasons,
     }
 }
@@ -80,7 +106,9 @@ fn values(row: SourceUser, rules: Rules, reasons: &mut Vec<Reason>) -> Result<Ma
         .email
         .parse()
         .map_err(|invalid| email_reason(&invalid))?;
-    let created_at = time(&row.created_at).ok_or(Reason::CreatedAtInvalid)?;
+    let created_at = row.created_at.as_deref().map(time);
+    let created_at = created_at.map(|at| at.ok_or(Reason::CreatedAtInvalid));
+    let created_at = created_at.transpose()?;
     let last_login_at = row.last_login_at.as_deref().and_then(time);
     if last_login_at.is_none() && row.last_login_at.is_some() {
         reasons.push(Reason::LastLoginDropped);
@@ -92,11 +120,14 @@ fn values(row: SourceUser, rules: Rules, reasons: &mut Vec<Reason>) -> Result<Ma
     Ok(Mapped {
         username: fields::username(&row.username, &email, reasons),
         email,
-        password: password(row.password, reasons),
+        password: row.password.and_then(|text| password(text, reasons)),
         phone_number: fields::phone_number(row.phone_number.as_deref(), rules.region, reasons),
         date_birth: fields::date_birth(row.date_birth.as_deref(), rules.today, reasons),
         gender: fields::gender(row.gender.as_deref(), reasons),
+        language: fields::language(row.language.as_deref(), reasons),
+        language_chosen: row.language_chosen,
         is_activated: row.is_activated,
+        pending_email_verification: row.pending_email_verification,
         is_active: row.is_active,
         is_staff: row.is_staff,
         is_superuser: row.is_superuser,
@@ -130,8 +161,12 @@ fn password(text: String, reasons: &mut Vec<Reason>) -> Option<String> {
     }
 }
 
-/// Parses a time of Django. SQLite omits a fraction of zero.
+/// Parses a time of RFC 3339, or of Django, whose fraction SQLite omits if it is zero. The year has four digits in UTC, because a stored
+/// time with more digits could not be read.
 fn time(text: &str) -> Option<DateTime<Utc>> {
-    let time = NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f");
-    time.ok().map(|time| time.and_utc())
+    let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
+    let time = time.or_else(|_| {
+        NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M:%S%.f").map(|time| time.and_utc())
+    });
+    time.ok().filter(|time| (1..=9999).contains(&time.year()))
 }

@@ -1,4 +1,4 @@
-//! Django's permissions and groups as Latchkey's permissions and roles.
+//! Permissions and groups of the source as Latchkey's permissions and roles.
 
 use latchkey_shared::types::permission::{Permission, Permissions};
 
@@ -10,7 +10,8 @@ pub(super) fn map(row: &SourceUser, reasons: &mut Vec<Reason>) -> (Permissions, 
     let mut roles = Vec::new();
     for group in &row.groups {
         let permissions = of_names(&group.permissions, reasons);
-        if permissions == Permissions::default() {
+        let is_empty_role = group.is_role && group.permissions.is_empty();
+        if permissions == Permissions::default() && !is_empty_role {
             reasons.push(Reason::GroupsDropped);
             continue;
         }
@@ -33,13 +34,14 @@ fn of_names(names: &[String], reasons: &mut Vec<Reason>) -> Permissions {
     counterparts.into_iter().flatten().collect()
 }
 
-/// Returns the permission here that allows no more than the one of the original's dashboard.
+/// Returns the permission of this name, or the one that allows no more than that of the original's dashboard. Names of the original
+/// have a point.
 fn counterpart(name: &str) -> Option<Permission> {
     match name {
         "users.view_user" => Some(Permission::ViewUsers),
         "users.add_user" => Some(Permission::AddUsers),
         "users.change_user" => Some(Permission::ChangeUsers),
         "users.delete_user" => Some(Permission::DeleteUsers),
-        _ => None,
+        _ => name.parse().ok(),
     }
 }

@@ -1,5 +1,6 @@
 //! Writes a batch of mapped rows in one transaction.
 
+mod ids;
 mod state;
 mod update;
 
@@ -21,6 +22,7 @@ use crate::import::{
     fingerprints::{Column, Fingerprints},
     mapping::{Mapped, Mapping},
     outcome::{Outcome, Reason},
+    row::RowName,
     writer::state::{BatchState, Decision},
 };
 
@@ -54,54 +56,46 @@ pub(super) struct Written {
     pub(super) pictures: Vec<PictureTask>,
 }
 
-/// A new account.
-struct NewAccount {
+/// A mapped row with the id of its account here.
+struct Numbered {
+    name: RowName,
     id: i64,
     mapped: Mapped,
-    roles: Vec<i64>,
     reasons: Vec<Reason>,
+}
+
+/// A new account.
+struct NewAccount {
+    row: Numbered,
+    roles: Vec<i64>,
 }
 
 impl Writer<'_> {
     /// Writes a batch. A dry run reads the same and writes nothing.
     pub(super) async fn write(&self, batch: Vec<Mapping>) -> Result<Written, DbErr> {
         let transaction = database::begin(self.db).await?;
-        let mut state = BatchState::load(&transaction, &batch).await?;
         let (mut written, mut new) = (Written::default(), Vec::new());
-        for mapping in batch {
-            let Mapping {
-                id,
-                mut reasons,
-                mapped,
-            } = mapping;
-            let mapped = match mapped {
-                Ok(mapped) => *mapped,
-                Err(reason) => {
-                    written.outcomes.push(Outcome::skip(id, reason, None));
-                    continue;
-                }
-            };
-            match state.decide(id, &mapped) {
+        let batch = self.number(&transaction, batch, &mut written).await?;
+        let mut state = BatchState::load(&transaction, self.source, &batch).await?;
+        for mut row in batch {
+            match state.decide(row.id, &row.mapped) {
                 Decision::Skip(reason, winner) => {
-                    written.outcomes.push(Outcome::skip(id, reason, winner));
+                    let skipped = Outcome::skip(row.name, reason, winner);
+                    written.outcomes.push(skipped);
                 }
                 Decision::Create => {
-                    let roles = state.roles(&transaction, self.dry_run, &mapped, &mut reasons);
+                    let dry_run = self.dry_run;
+                    let roles = state.roles(&transaction, dry_run, &row.mapped, &mut row.reasons);
                     let roles = roles.await?;
-                    new.push(NewAccount {
-                        id,
-                        mapped,
-                        roles,
-                        reasons,
-                    });
+                    new.push(NewAccount { row, roles });
                 }
                 Decision::Compare(existing) => {
-                    let outcome = Outcome::of(id, reasons);
+                    let outcome = Outcome::of(row.name, row.id, row.reasons);
                     self.update(
                         &transaction,
                         &mut state,
                         *existing,
-                        mapped,
+                        row.mapped,
                         outcome,
                         &mut written,
                     )
@@ -130,30 +124,30 @@ impl Writer<'_> {
             return Ok(());
         }
         let created = if self.dry_run {
-            new.iter().map(|account| account.id).collect()
+            new.iter().map(|account| account.row.id).collect()
         } else {
             self.insert(transaction, &new).await?
         };
-        let (mut imported, mut roles) = (Vec::new(), Vec::new());
-        for account in new {
-            let id = account.id;
+        let (mut imported, mut assigned) = (Vec::new(), Vec::new());
+        for NewAccount { row, roles } in new {
+            let id = row.id;
             if !created.contains(&id) {
-                let skipped = Outcome::skip(id, Reason::EmailTaken, None);
+                let skipped = Outcome::skip(row.name, Reason::EmailTaken, None);
                 written.outcomes.push(skipped);
                 continue;
             }
-            let fingerprints = Fingerprints::of(self.key, id, &account.mapped);
+            let fingerprints = Fingerprints::of(self.key, id, &row.mapped);
             imported.push(self.imported(id, &fingerprints));
-            roles.extend(account.roles.iter().map(|role| (id, *role)));
+            assigned.extend(roles.into_iter().map(|role| (id, role)));
             written.outcomes.push(Outcome {
                 is_created: true,
-                ..Outcome::of(id, account.reasons)
+                ..Outcome::of(row.name, id, row.reasons)
             });
-            if account.mapped.image.is_some() {
+            if row.mapped.image.is_some() {
                 written.pictures.push(PictureTask {
                     user_id: id,
                     replaces: None,
-                    path: account.mapped.image,
+                    path: row.mapped.image,
                     fingerprints,
                 });
             }
@@ -162,7 +156,7 @@ impl Writer<'_> {
             return Ok(());
         }
         imported_user::insert_many(transaction, imported).await?;
-        role::assign_many(transaction, roles).await
+        role::assign_many(transaction, assigned).await
     }
 
     fn imported(&self, user_id: i64, fingerprints: &Fingerprints) -> imported_user::Model {
@@ -183,7 +177,7 @@ impl Writer<'_> {
     ) -> Result<std::collections::HashSet<i64>, DbErr> {
         let rows = new
             .iter()
-            .map(|account| self.row(account.id, &account.mapped));
+            .map(|account| self.row(account.row.id, &account.row.mapped));
         let mut insert = user::Entity::insert_many(rows)
             .on_conflict(OnConflict::new().do_nothing().to_owned())
             .into_query();
@@ -214,15 +208,15 @@ impl Writer<'_> {
             is_active: Set(mapped.is_active),
             is_staff: Set(mapped.is_staff),
             is_superuser: Set(mapped.is_superuser),
-            created_at: Set(mapped.created_at),
+            created_at: Set(mapped.created_at.unwrap_or(self.now)),
             last_login_at: Set(mapped.last_login_at),
             version: Set(0),
             permissions: Set(mapped.permissions.clone()),
-            pending_email_verification: Set(false),
+            pending_email_verification: Set(mapped.pending_email_verification),
             email_verified_at: Set(None),
             email_set_at: Set(None),
-            language: Set(None),
-            language_chosen: Set(false),
+            language: Set(mapped.language.clone()),
+            language_chosen: Set(mapped.language_chosen),
         }
     }
 }

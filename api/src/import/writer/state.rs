@@ -13,10 +13,7 @@ use latchkey_shared::{
 };
 use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _};
 
-use crate::import::{
-    mapping::{Mapped, Mapping},
-    outcome::Reason,
-};
+use crate::import::{mapping::Mapped, outcome::Reason, writer::Numbered};
 
 /// What to do with a row.
 pub(super) enum Decision {
@@ -37,6 +34,8 @@ pub(super) struct Existing {
 
 /// The state of the database before the batch.
 pub(super) struct BatchState {
+    /// The kind of the source.
+    source: &'static str,
     imported: HashMap<i64, imported_user::Model>,
     users: HashMap<i64, user::Model>,
     role_ids: HashMap<i64, Vec<i64>>,
@@ -47,12 +46,13 @@ pub(super) struct BatchState {
 
 impl BatchState {
     /// Reads the state, and locks the accounts of earlier runs.
-    pub(super) async fn load(transaction: &Transaction, batch: &[Mapping]) -> Result<Self, DbErr> {
-        let ids: Vec<_> = batch.iter().map(|mapping| mapping.id).collect();
-        let keys: Vec<_> = batch
-            .iter()
-            .filter_map(|mapping| Some(mapping.mapped.as_ref().ok()?.email.key()))
-            .collect();
+    pub(super) async fn load(
+        transaction: &Transaction,
+        source: &'static str,
+        batch: &[Numbered],
+    ) -> Result<Self, DbErr> {
+        let ids: Vec<_> = batch.iter().map(|row| row.id).collect();
+        let keys: Vec<_> = batch.iter().map(|row| row.mapped.email.key()).collect();
         let imported = imported_user::find_many(transaction, &ids).await?;
         let users = if imported.is_empty() {
             user::find_many(transaction, &ids).await?
@@ -60,14 +60,9 @@ impl BatchState {
             staff::lock(transaction, &ids, false).await?
         };
         let existing: Vec<_> = users.iter().map(|user| user.id).collect();
-        let taken: Vec<(EmailKey, i64)> = user::Entity::find()
-            .select_only()
-            .columns([user::Column::EmailKey, user::Column::Id])
-            .filter(user::Column::EmailKey.is_in(keys))
-            .into_tuple()
-            .all(transaction)
-            .await?;
+        let taken = ids_of_emails(transaction, keys).await?;
         Ok(Self {
+            source,
             imported: imported.into_iter().map(|row| (row.user_id, row)).collect(),
             role_ids: role::ids_of_users(transaction, &existing).await?,
             users: users.into_iter().map(|user| (user.id, user)).collect(),
@@ -79,6 +74,9 @@ impl BatchState {
     /// Decides what to do with a row, and takes its email.
     pub(super) fn decide(&mut self, id: i64, mapped: &Mapped) -> Decision {
         match (self.imported.remove(&id), self.users.remove(&id)) {
+            (Some(imported), _) if imported.source != self.source => {
+                Decision::Skip(Reason::IdTaken, None)
+            }
             (Some(imported), Some(user)) => Decision::Compare(Box::new(Existing {
                 role_ids: self.role_ids.remove(&id).unwrap_or_default(),
                 user,
@@ -164,4 +162,18 @@ impl BatchState {
         self.roles = Some(roles);
         Ok(names)
     }
+}
+
+/// Returns the accounts that have one of these emails.
+pub(super) async fn ids_of_emails(
+    transaction: &Transaction,
+    keys: Vec<EmailKey>,
+) -> Result<Vec<(EmailKey, i64)>, DbErr> {
+    user::Entity::find()
+        .select_only()
+        .columns([user::Column::EmailKey, user::Column::Id])
+        .filter(user::Column::EmailKey.is_in(keys))
+        .into_tuple()
+        .all(transaction)
+        .await
 }

@@ -34,7 +34,7 @@ impl Writer<'_> {
         mut outcome: Outcome,
         written: &mut Written,
     ) -> Result<(), DbErr> {
-        let id = outcome.id;
+        let id = existing.user.id;
         let stored = &existing.imported.fingerprints;
         let Some(mut fingerprints) = Fingerprints::read(id, stored) else {
             outcome.add(Reason::ChangedHere);
@@ -125,7 +125,8 @@ impl Writer<'_> {
         let last_login = mapped.last_login_at.max(user.last_login_at);
         update = update.col_expr(user::Column::LastLoginAt, Expr::value(last_login));
         if change.has(Column::CreatedAt) {
-            update = update.col_expr(user::Column::CreatedAt, Expr::value(mapped.created_at));
+            let created_at = mapped.created_at.unwrap_or(user.created_at);
+            update = update.col_expr(user::Column::CreatedAt, Expr::value(created_at));
         }
         update.exec(transaction).await?;
         if change.has(Column::Roles) {
@@ -167,6 +168,8 @@ impl Changed<'_> {
                     .then(|| new.phone_number.clone()),
                 date_birth: self.has(Column::DateBirth).then_some(new.date_birth),
                 gender: self.has(Column::Gender).then_some(new.gender),
+                language: self.has(Column::Language).then(|| new.language.clone()),
+                language_chosen: flag(Column::Language, new.language_chosen),
                 ..ProfileChange::default()
             },
             is_activated: flag(Column::IsActivated, new.is_activated),

@@ -4,7 +4,8 @@
 //! accepts exactly the texts that Django writes, and refuses the costly ones before anything is computed. A successful login
 //! replaces the hash by one of argon2id (see [`PasswordHasher`](super::hasher::PasswordHasher)).
 //!
-//! A PHC string of argon2 (`$argon2id$…`) from another system is the Django form once `argon2` is put in front of it.
+//! PHC strings of argon2 (`$argon2id$…`) and hashes of bcrypt (`$2b$…`) from another system are stored in Django's form: with the name
+//! of the function in front (see [`of_other_form`]).
 
 use subtle::ConstantTimeEq as _;
 
@@ -68,15 +69,47 @@ impl DjangoHash {
     }
 }
 
-/// Returns the texts that Django may have hashed for a password: as typed, and without the whitespace that the original's API
-/// removed.
-pub(super) fn candidates(typed: &str) -> Vec<&str> {
+/// Returns the texts that another system may have hashed for a password: as typed, without the whitespace that the original's API
+/// removed, and in NFKC, which another installation of Latchkey hashed.
+pub(super) fn candidates<'a>(typed: &'a str, normalized: &'a str) -> Vec<&'a str> {
     let stripped = python_strip(typed);
     let is_other = !stripped.is_empty() && stripped != typed;
-    [Some(typed), is_other.then_some(stripped)]
-        .into_iter()
-        .flatten()
-        .collect()
+    let is_normalized = normalized != typed && normalized != stripped;
+    [
+        Some(typed),
+        is_other.then_some(stripped),
+        is_normalized.then_some(normalized),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Returns Django's form of a hash that may have the usual form of another system.
+#[must_use]
+pub fn of_other_form(text: String) -> String {
+    let is = |prefix| text.starts_with(prefix);
+    if is("$argon2") {
+        format!("argon2{text}")
+    } else if is("$2a$") || is("$2b$") || is("$2y$") {
+        format!("bcrypt${text}")
+    } else {
+        text
+    }
+}
+
+/// Returns the usual form of a stored hash, if other systems have one: the reverse of [`of_other_form`].
+#[must_use]
+pub fn to_other_form(stored: &str) -> &str {
+    let phc = stored
+        .strip_prefix("argon2")
+        .filter(|phc| phc.starts_with("$argon2"));
+    let bcrypt = || {
+        stored
+            .strip_prefix("bcrypt$")
+            .filter(|text| text.starts_with("$2"))
+    };
+    phc.or_else(bcrypt).unwrap_or(stored)
 }
 
 /// Why a text is not accepted as a hash.

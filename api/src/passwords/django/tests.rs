@@ -55,11 +55,36 @@ fn bcrypt_password_with_zero_byte_does_not_match() {
 }
 
 #[test]
-fn candidates_are_as_typed_then_stripped() {
-    assert_eq!(
-        candidates(" \u{1f}two words\u{a0}"),
-        [" \u{1f}two words\u{a0}", "two words"]
-    );
-    assert_eq!(candidates("two words"), ["two words"]);
-    assert_eq!(candidates("  "), ["  "]);
+fn candidates_are_as_typed_then_stripped_then_normalized() {
+    for (typed, normalized, expected) in [
+        (
+            " \u{1f}two words\u{a0}",
+            " \u{1f}two words ",
+            &[" \u{1f}two words\u{a0}", "two words", " \u{1f}two words "][..],
+        ),
+        ("two words", "two words", &["two words"]),
+        ("two words ", "two words ", &["two words ", "two words"]),
+        ("\u{fb01}ve", "five", &["\u{fb01}ve", "five"]),
+        ("  ", "  ", &["  "]),
+    ] {
+        assert_eq!(candidates(typed, normalized), expected);
+    }
+}
+
+/// Hashes of argon2 and bcrypt have a form that other systems write, too.
+#[test]
+fn hashes_of_other_systems_become_djangos_and_back() {
+    for (_, stored) in HASHES {
+        let other = to_other_form(stored);
+        assert_eq!(of_other_form(other.to_owned()), stored);
+        let is_shared = stored.starts_with("argon2$") || stored.starts_with("bcrypt$");
+        assert_eq!(other.starts_with('$'), is_shared, "{stored}");
+    }
+    let own =
+        "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0$BWHe8J+B7+ap9TDZu4f1spzhQg0nxpkUlLMkJdS5wI4";
+    assert_eq!(to_other_form(own), own);
+    assert!(DjangoHash::parse(&of_other_form(own.to_owned())).is_ok());
+    for other in ["$scrypt$ln=14,r=8,p=1$c2FsdA$aGFzaA", "$2x$12$abc", "", "$"] {
+        assert_eq!(of_other_form(other.to_owned()), other);
+    }
 }

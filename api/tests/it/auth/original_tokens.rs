@@ -22,15 +22,15 @@ async fn start_with(more: &[(&str, &str)]) -> TestApp {
 
 async fn start() -> TestApp {
     let app = start_with(&[]).await;
-    import(&app).await;
+    import(&app, "django").await;
     app
 }
 
 /// Marks the account as imported.
-async fn import(app: &TestApp) {
+async fn import(app: &TestApp, source: &str) {
     let row = imported_user::Model {
         user_id: app.user(EMAIL).await.id,
-        source: "django".to_owned(),
+        source: source.to_owned(),
         imported_at: app.clock.now(),
         fingerprints: Vec::new(),
         has_new_password: false,
@@ -89,7 +89,7 @@ async fn assert_refused(app: &TestApp, access: &str, refresh: &str) {
 async fn original_tokens_are_one_session_and_never_rotate() {
     for more in [&[][..], &[("REFRESH_ROTATION", "on")]] {
         let app = start_with(more).await;
-        import(&app).await;
+        import(&app, "django").await;
         let (access, refresh) = (token(&app, "access").await, token(&app, "refresh").await);
         assert_eq!(app.get_user(&access).await.status, 200);
         for _ in 0..2 {
@@ -168,7 +168,12 @@ async fn original_tokens_need_key_and_imported_account() {
     let app = TestApp::new().await;
     app.register(EMAIL).await;
     app.activate(EMAIL).await;
-    import(&app).await;
+    import(&app, "django").await;
+    let (access, refresh) = (token(&app, "access").await, token(&app, "refresh").await);
+    assert_refused(&app, &access, &refresh).await;
+    // The id of another source's account may be that of another person.
+    let app = start_with(&[]).await;
+    import(&app, "jsonl").await;
     let (access, refresh) = (token(&app, "access").await, token(&app, "refresh").await);
     assert_refused(&app, &access, &refresh).await;
 }

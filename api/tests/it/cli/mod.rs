@@ -2,6 +2,7 @@
 
 pub(crate) mod commands;
 mod import;
+mod import_jsonl;
 mod keys;
 mod secret_key;
 

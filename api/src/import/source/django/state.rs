@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use crate::import::{
     error::ImportError,
-    source::{Connection, source},
+    source::django::{Connection, source},
 };
 
 /// The migrations of the original's app `users`. The last three bring columns that the import reads.
-const MIGRATIONS: [&str; 14] = [
+pub const MIGRATIONS: [&str; 14] = [
     "0001_initial",
     "0002_advertcategory_merchant_advertiser",
     "0003_remove_advertiser_is_activated_and_more",

@@ -7,7 +7,7 @@ use sea_orm::{QueryResult, TryGetable};
 use crate::import::{
     error::ImportError,
     row::{SourceGroup, SourceUser},
-    source::{Connection, source},
+    source::django::{Connection, source},
 };
 
 /// The groups of the source by their ids.
@@ -32,18 +32,20 @@ impl Groups {
         Ok(Self(groups))
     }
 
-    /// Adds their permissions and groups to accounts, which are ordered by id and have the ids from `first` to `last`.
+    /// Adds their permissions and groups to accounts, which are ordered by id.
     pub(super) async fn assign(
         &self,
         connection: &Connection,
-        users: &mut [SourceUser],
-        first: i64,
-        last: i64,
+        users: &mut [(i64, SourceUser)],
     ) -> Result<(), ImportError> {
+        let (Some((first, _)), Some((last, _))) = (users.first(), users.last()) else {
+            return Ok(());
+        };
+        let (first, last) = (*first, *last);
         let mut with_user = |row: &QueryResult, change: &mut dyn FnMut(&mut SourceUser)| {
             let id: i64 = get(row, "user_id")?;
-            if let Ok(at) = users.binary_search_by_key(&id, |user| user.id) {
-                change(&mut users[at]);
+            if let Ok(at) = users.binary_search_by_key(&id, |(id, _)| *id) {
+                change(&mut users[at].1);
             }
             Ok::<_, ImportError>(())
         };
