@@ -9,6 +9,7 @@ pub mod app_state;
 pub mod auth;
 pub mod cli;
 pub mod config;
+pub mod export;
 pub mod http;
 pub mod import;
 pub mod openapi;

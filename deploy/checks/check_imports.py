@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 # From top to bottom.
-ORDER = ["cli", "server", "openapi", "admin", "import", "accounts", "auth", "passwords", "rate_limit", "http", "config"]
+ORDER = ["cli", "server", "openapi", "admin", "export", "import", "accounts", "auth", "passwords", "rate_limit", "http", "config"]
 SOURCE = Path(sys.argv[1] if len(sys.argv) > 1 else "api/src")
 
 

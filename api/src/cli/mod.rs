@@ -3,11 +3,13 @@
 mod audit;
 mod audit_watch;
 mod create_superuser;
+mod export;
 mod import;
 mod keys;
 mod migrate;
 mod openapi;
 mod pictures;
+mod private_file;
 mod secrets;
 mod serve;
 mod startup;
@@ -16,9 +18,9 @@ mod users;
 use clap::{Parser, Subcommand};
 
 use crate::cli::{
-    audit::AuditCommand, create_superuser::CreateSuperuser, import::ImportCommand,
-    keys::KeysCommand, openapi::Openapi, pictures::PicturesCommand, secrets::SecretsCommand,
-    users::UsersCommand,
+    audit::AuditCommand, create_superuser::CreateSuperuser, export::ExportCommand,
+    import::ImportCommand, keys::KeysCommand, openapi::Openapi, pictures::PicturesCommand,
+    secrets::SecretsCommand, users::UsersCommand,
 };
 
 /// The settings of every command, for `--help`.
@@ -67,6 +69,12 @@ enum Command {
         after_help = "Environment variables: DATABASE_URL, SECRET_KEY, SECRET_KEY_PREVIOUS."
     )]
     Audit(AuditCommand),
+    /// Export accounts to move them to another installation or system
+    #[command(
+        subcommand,
+        after_help = "Environment variables: DATABASE_URL, REDIS_URL, SECRET_KEY."
+    )]
+    Export(ExportCommand),
     /// Import accounts of another system
     #[command(
         subcommand,
@@ -104,6 +112,7 @@ impl Cli {
             Command::CreateSuperuser(arguments) => create_superuser::run(arguments).await,
             Command::Users(command) => users::run(command).await,
             Command::Audit(command) => audit::run(command).await,
+            Command::Export(command) => export::run(command).await,
             Command::Import(command) => import::run(command).await,
             Command::Pictures(command) => pictures::run(command).await,
             Command::Keys(command) => keys::run(command).await,

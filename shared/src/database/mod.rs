@@ -31,7 +31,7 @@ pub(crate) use crate::database::row_reader::RowReader;
 use crate::database::sqlite_files::SqliteFiles;
 use crate::database::sqlite_group_commit::WriteQueue;
 use crate::database::stale_connections::StaleConnections;
-pub use crate::database::transaction::Transaction;
+pub use crate::database::transaction::{Transaction, begin_snapshot};
 
 /// Why the database cannot be opened.
 #[derive(Debug, thiserror::Error)]

@@ -9,8 +9,8 @@ use sea_orm::{
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::database::{
-    permits::ConnectionPermits, postgres_timeouts::with_timeout, sqlite_group_commit::WritePermit,
-    stale_connections::StaleConnections,
+    Database, permits::ConnectionPermits, postgres_timeouts::with_timeout,
+    sqlite_group_commit::WritePermit, stale_connections::StaleConnections,
 };
 
 /// A transaction. Rolled back on drop unless committed.
@@ -33,6 +33,17 @@ enum Scope {
     },
     /// A member of a group commit.
     Shared(WritePermit),
+}
+
+/// Begins a transaction that reads one snapshot of the database and writes nothing. On SQLite, the write-ahead log grows while it lasts.
+pub async fn begin_snapshot(db: &Database) -> Result<Transaction, DbErr> {
+    let transaction = Transaction::begin(&db.pool, &db.permits, &db.stale).await?;
+    if transaction.get_database_backend() == DbBackend::Postgres {
+        // Before the first query, which determines the snapshot. SQLite has no other kind of transaction.
+        let snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        transaction.execute_unprepared(snapshot).await?;
+    }
+    Ok(transaction)
 }
 
 impl Transaction {

@@ -1,31 +1,22 @@
 //! The report of an import: a file of JSON lines.
 
 use std::{
-    fs::{File, OpenOptions, Permissions},
+    fs::File,
     io::{self, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
 use anyhow::Context as _;
 
-use crate::import::outcome::Outcome;
+use crate::{cli::private_file, import::outcome::Outcome};
 
-/// Only its owner reads the report: it tells which accounts exist.
-const MODE: u32 = 0o600;
-
-/// The file of a report.
+/// The file of a report. It is private, because it tells which accounts exist.
 pub(super) struct Report(File);
 
 impl Report {
     /// Creates or replaces the file.
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(MODE);
-        let file = options.open(path).and_then(|file| {
-            file.set_permissions(Permissions::from_mode(MODE))
-                .map(|()| file)
-        });
+        let file = private_file::replace(path);
         let file = file.with_context(|| format!("--report: cannot write {}", path.display()))?;
         Ok(Self(file))
     }

@@ -1,6 +1,7 @@
 //! The command line.
 
 pub(crate) mod commands;
+mod export_jsonl;
 mod import;
 mod import_jsonl;
 mod keys;

@@ -312,13 +312,18 @@ pub async fn lock(transaction: &impl ConnectionTrait, id: i64) -> Result<Option<
 pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
     let (mut all, mut last) = (Vec::new(), 0);
     loop {
-        let rows = next_after(last).all(db).await?;
+        let rows = list_after(db, last).await?;
         let Some(row) = rows.last() else {
             return Ok(all);
         };
         last = row.id;
         all.extend(rows);
     }
+}
+
+/// Returns the next accounts after an id, ordered by id: up to 1,000.
+pub async fn list_after(db: &impl ConnectionTrait, last: i64) -> Result<Vec<Model>, DbErr> {
+    next_after(last).all(db).await
 }
 
 /// Returns the file names of all pictures.
