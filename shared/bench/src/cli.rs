@@ -94,6 +94,7 @@ pub(crate) enum Row {
     Latency,
     Start,
     Million,
+    Import,
     Flood,
     Scale,
     Baseline,

@@ -15,7 +15,10 @@ use latchkey_shared::{
     config::{secret_keys::SecretKeys, settings::Settings},
     crypto::secret_key::SecretKey,
     database,
-    models::data_key,
+    models::{
+        data_key,
+        user::search::{self, Filter},
+    },
 };
 use sea_orm::ConnectionTrait as _;
 use serde_json::json;
@@ -98,29 +101,10 @@ impl<'a> Installation<'a> {
         accounts: u64,
         cost: HashCost,
     ) -> anyhow::Result<Self> {
-        let name = format!("bench_{}", Uuid::now_v7().simple());
-        let folder = bench.options.work.join(&name);
-        std::fs::create_dir_all(&folder)?;
-        let url = match kind {
-            DatabaseKind::Sqlite => format!("sqlite://{}/latchkey.db", folder.display()),
-            DatabaseKind::Postgres => create_postgres_database(bench, &name)?,
-        };
         let mut installation = Self {
-            bench,
-            kind,
-            url,
             accounts,
-            sessions: Vec::new(),
-            name,
-            folder,
+            ..Self::migrated(bench, kind)?
         };
-        let migrate = Program::start(
-            &bench.program("latchkey-api"),
-            &["migrate"],
-            &installation.variables(&[]),
-            &installation.log("migrate"),
-        )?;
-        migrate.wait().context("latchkey-api migrate")?;
         let secret: Result<SecretKey, _> = bench.secret.parse();
         let secrets = SecretKeys::only(secret.ok().context("the secret key is invalid")?);
         let hash = hash(cost)?;
@@ -132,6 +116,62 @@ impl<'a> Installation<'a> {
             seed::create_sessions(&db, &keys, &config, accounts.min(SESSIONS)).await
         })?;
         Ok(installation)
+    }
+
+    /// Creates an installation without accounts.
+    pub(crate) fn migrated(bench: &'a Bench<'a>, kind: DatabaseKind) -> anyhow::Result<Self> {
+        let name = format!("bench_{}", Uuid::now_v7().simple());
+        let folder = bench.options.work.join(&name);
+        std::fs::create_dir_all(&folder)?;
+        let url = match kind {
+            DatabaseKind::Sqlite => format!("sqlite://{}/latchkey.db", folder.display()),
+            DatabaseKind::Postgres => create_postgres_database(bench, &name)?,
+        };
+        let installation = Self {
+            bench,
+            kind,
+            url,
+            accounts: 0,
+            sessions: Vec::new(),
+            name,
+            folder,
+        };
+        let migrate = installation.command(&["migrate"])?;
+        migrate.wait().context("latchkey-api migrate")?;
+        Ok(installation)
+    }
+
+    /// Starts a command of `latchkey-api`.
+    pub(crate) fn command(&self, arguments: &[&str]) -> anyhow::Result<Program> {
+        Program::start(
+            &self.bench.program("latchkey-api"),
+            arguments,
+            &self.variables(&[]),
+            &self.log("commands"),
+        )
+    }
+
+    /// Creates another database, without tables, and returns its URL.
+    pub(crate) fn new_database(&self, name: &str) -> anyhow::Result<String> {
+        match self.kind {
+            DatabaseKind::Sqlite => {
+                let file = self.file(&format!("{name}.db"));
+                Ok(format!("sqlite://{}?mode=rwc", file.display()))
+            }
+            DatabaseKind::Postgres => {
+                create_postgres_database(self.bench, &format!("{}_{name}", self.name))
+            }
+        }
+    }
+
+    /// Returns the path of a file in the folder of the installation.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    pub(crate) async fn count_accounts(&self) -> anyhow::Result<u64> {
+        let db = database::connect(&self.url).await?;
+        Ok(search::count_all(&db, &Filter::default()).await?)
     }
 
     pub(crate) fn size(&self) -> Size {
@@ -167,7 +207,7 @@ impl<'a> Installation<'a> {
     }
 
     fn log(&self, program: &str) -> PathBuf {
-        self.folder.join(format!("{program}.log"))
+        self.file(&format!("{program}.log"))
     }
 
     /// Returns the environment variables of the programs: an operator's settings, with rate limits too high to apply.

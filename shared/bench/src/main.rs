@@ -4,7 +4,7 @@
 //! - `rows`: one function for each row of the table
 //! - `limits`, `baseline`: what the rows are compared with
 //! - `load`, `dashboard`: the HTTP clients; `smtp_sink`: the SMTP server
-//! - `installation`, `seed`, `process`: databases with accounts, and the programs under test
+//! - `installation`, `seed`, `original`, `process`: databases with accounts, and the programs under test
 //! - `measure`, `report`: alternating rounds, and the table
 
 #![expect(
@@ -25,6 +25,7 @@ mod installation;
 mod limits;
 mod load;
 mod measure;
+mod original;
 mod process;
 mod report;
 mod rows;

@@ -117,6 +117,14 @@ impl Measurement {
     }
 }
 
+/// Formats a number with commas between its thousands.
+pub(crate) fn thousands(number: u64) -> String {
+    if number < 1000 {
+        return number.to_string();
+    }
+    format!("{},{:03}", thousands(number / 1000), number % 1000)
+}
+
 /// Formats a number with three significant digits.
 fn number(value: f64) -> String {
     match value.abs() {

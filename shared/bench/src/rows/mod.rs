@@ -14,6 +14,7 @@ use crate::{
 
 mod baseline;
 mod flood;
+mod import;
 mod mail;
 mod reads;
 mod resources;
@@ -63,6 +64,7 @@ fn measure(row: Row, installation: &Installation) -> anyhow::Result<Vec<Measurem
         Row::Latency => mail::latency(installation),
         Row::Start => resources::start(installation),
         Row::Million => resources::million(installation),
+        Row::Import => import::import(installation),
         Row::Flood => flood::flood(installation),
         Row::Scale => resources::scale(installation),
         Row::Baseline => baseline::baseline(installation),

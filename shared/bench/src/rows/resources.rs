@@ -12,7 +12,7 @@ use crate::{
     installation::{DatabaseKind, Installation, Running},
     load::{Load, WriteRequest},
     measure::{alternate, median, milliseconds},
-    report::{Measurement, Target},
+    report::{Measurement, Target, thousands},
 };
 
 pub(super) fn start(installation: &Installation) -> anyhow::Result<Vec<Measurement>> {
@@ -114,14 +114,6 @@ fn compare_latency(
     let (large, small) = (thousands(large.accounts), thousands(small.accounts));
     let name = format!("{name}: {large} accounts / {small}");
     Ok(comparison.latency(name, Target::RatioAtMost(max_ratio)))
-}
-
-/// Formats a number with commas between its thousands.
-fn thousands(number: u64) -> String {
-    if number < 1000 {
-        return number.to_string();
-    }
-    format!("{},{:03}", thousands(number / 1000), number % 1000)
 }
 
 /// Compares two workers with one, and on PostgreSQL two APIs with one.
