@@ -15,7 +15,17 @@ const describeControls = () => {
     }
 }
 
+const spec = {document}
+
 const plugin = {
+    statePlugins: {
+        spec: {
+            wrapActions: {
+                // Swagger UI would write the document as JSON and read that with its YAML parser, which blocks the page.
+                parseToJson: (_, { specActions }) => () => specActions.updateJsonSpec(spec),
+            },
+        },
+    },
     wrapComponents: {
         // A link inside of the button that opens an operation would be a control inside of a control.
         DeepLink: (_, { React }) => ({ text }) => React.createElement('span', null, text),
@@ -35,13 +45,12 @@ const plugin = {
     },
 }
 
-// The bundle's script is deferred: it has run before this event.
-addEventListener('DOMContentLoaded', () => {
+const start = () => {
     const ui = document.getElementById('ui')
     new MutationObserver(describeControls).observe(ui, { childList: true, subtree: true })
     SwaggerUIBundle({
         domNode: ui,
-        spec: {document},
+        spec,
         deepLinking: true,
         // A phone shows the tags, a larger screen the operations, too.
         docExpansion: matchMedia('(max-width: 600px)').matches ? 'none' : 'list',
@@ -49,4 +58,7 @@ addEventListener('DOMContentLoaded', () => {
         persistAuthorization: true,
         plugins: [plugin],
     })
-})
+}
+
+// The bundle's script is deferred: it has run before this event. A task of its own lets the page react in between.
+addEventListener('DOMContentLoaded', () => setTimeout(start))
