@@ -179,7 +179,7 @@ impl Inner {
         match sent {
             Ok(()) => DeliveryResult::Sent(reset),
             Err(error) => DeliveryResult::SendFailed(SendError {
-                message: redact_reply(&error.message, mail, content),
+                reply: redact_reply(&error.reply, mail, content),
                 ..error
             }),
         }

@@ -97,7 +97,7 @@ impl Inner {
             }
             DeliveryResult::SendFailed(error) => {
                 let outcome = self.record_failure(mail, claimant, &error).await?;
-                return Ok((outcome, error.message));
+                return Ok((outcome, error.to_string()));
             }
             DeliveryResult::Released => {
                 mail::release_claim(db, id, claimant).await?;
@@ -130,7 +130,7 @@ impl Inner {
     ) -> Result<Outcome, DbErr> {
         let attempt = FailedAttempt {
             failure: &error.failure,
-            message: &error.message,
+            message: &error.to_string(),
             at: self.clock.now(),
         };
         if error.is_final {

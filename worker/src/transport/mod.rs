@@ -26,10 +26,12 @@ pub enum Transport {
 
 /// Why a mail was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
+#[error("{words}{reply}")]
 pub struct SendError {
-    /// The server's reply or another description, without secrets.
-    pub message: String,
+    /// What failed, in Latchkey's words.
+    pub words: String,
+    /// The text of the server's reply, if any, without credentials.
+    pub reply: String,
     /// The cause of the failure.
     pub failure: DeliveryFailure,
     /// Whether the server permanently refuses the recipient's address or mailbox.
@@ -39,9 +41,10 @@ pub struct SendError {
 impl SendError {
     /// Creates an error for a failure before any reply of the server.
     #[must_use]
-    pub fn unreachable(message: String) -> Self {
+    pub fn unreachable(words: String) -> Self {
         Self {
-            message,
+            words,
+            reply: String::new(),
             failure: DeliveryFailure {
                 cause: FailureCause::Connection,
                 reply: String::new(),

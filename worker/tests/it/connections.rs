@@ -1,11 +1,15 @@
 //! SMTP connections: reuse, `EHLO` name and login.
 
+use std::io;
+
+use chrono::TimeDelta;
 use latchkey_shared::clock::Clock;
 use latchkey_testing::{Fault, Security, Stage};
 use latchkey_worker::delivery::Outcome;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
+    sync::oneshot,
 };
 
 use crate::test_app::TestApp;
@@ -38,6 +42,61 @@ async fn closed_reused_connection_is_replaced_within_the_attempt() {
     ] {
         deliver_at_once(fault).await;
     }
+}
+
+/// Some servers accept few connections at a time. The other mails wait for one of these, without a back-off.
+#[tokio::test]
+async fn codes_wait_for_connections_of_limited_server() {
+    for greeting in [Some("421 4.7.0 too many connections"), None] {
+        deliver_at_once(Fault::MaxConnections(3, greeting)).await;
+    }
+}
+
+/// Serves SMTP without a reply to `MAIL FROM` on the first connection, and refuses others.
+async fn refuse_second_connection(
+    listener: TcpListener,
+    occupied: oneshot::Sender<()>,
+) -> io::Result<()> {
+    let (mut first, _) = listener.accept().await?;
+    let mut command = [0; 512];
+    for reply in ["220 ready\r\n", "250 vm\r\n"] {
+        first.write_all(reply.as_bytes()).await?;
+        let _ = first.read(&mut command).await?;
+    }
+    let _ = occupied.send(());
+    loop {
+        let (mut other, _) = listener.accept().await?;
+        let refusal = b"421 4.7.0 too many connections\r\n";
+        other.write_all(refusal).await?;
+    }
+}
+
+/// A mail that waits for a connection until its deadline reports why the server refused a new one.
+#[tokio::test]
+async fn wait_for_connection_ends_with_its_reason() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (occupied, is_occupied) = oneshot::channel();
+    let server = tokio::spawn(refuse_second_connection(listener, occupied));
+    let mut app = TestApp::new().await;
+    app.set("SMTP_URL", &format!("smtp://127.0.0.1:{port}?tls=none"));
+    app.users(2).await;
+    let delivery = app.delivery();
+    let (_, late) = app.reset("user0@example.com").await;
+    app.clock.advance(TimeDelta::seconds(599));
+    let (_, first) = app.reset("user1@example.com").await;
+    let occupying = tokio::spawn({
+        let delivery = delivery.clone();
+        async move { delivery.deliver(first).await }
+    });
+    is_occupied.await.unwrap();
+
+    assert_eq!(delivery.deliver(late).await.unwrap(), Outcome::Deferred);
+
+    let reason = app.row(late).await.last_error.unwrap();
+    assert!(reason.contains("too many connections"), "{reason}");
+    occupying.abort();
+    server.abort();
 }
 
 /// A server that refuses a new connection is not asked again at once.

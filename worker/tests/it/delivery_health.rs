@@ -73,11 +73,15 @@ async fn service_refusal_turns_doctor_and_metrics_red() {
         (Stage::Ehlo, "504 5.5.2 bad name", "connection"),
         (Stage::Auth, "535 5.7.8 who are you", "authentication"),
         (Stage::Auth, "354 go ahead", "authentication"),
+        (Stage::Auth, "220 ready", "authentication"),
+        (Stage::Auth, "334 VXNlcm5hbWU6", "authentication"),
         (Stage::Sender, "550 5.1.8 no such sender", "sender"),
     ];
     for (stage, reply, cause) in refusals {
         let shown = match reply {
-            "354 go ahead" => "expected the reply 2xx, not 354",
+            "354 go ahead" => "expected the reply 235, not 354",
+            "220 ready" => "expected the reply 235, not 220",
+            "334 VXNlcm5hbWU6" => "AUTH: ",
             refusal => &refusal[4..],
         };
         let it = Running::start(Security::StartTls, Some(("ada", "velvet-secret"))).await;

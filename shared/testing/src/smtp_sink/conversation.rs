@@ -20,11 +20,21 @@ impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 /// Accepts connections. Aborting the task closes the open ones.
 pub(super) async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     let mut conversations = JoinSet::new();
-    while let Ok((stream, _)) = listener.accept().await {
+    while let Ok((mut stream, _)) = listener.accept().await {
         shared.connections.fetch_add(1, Ordering::Relaxed);
+        while conversations.try_join_next().is_some() {}
+        let fault = shared.fault.borrow().clone();
+        if let Fault::MaxConnections(max, greeting) = fault
+            && conversations.len() >= max
+        {
+            let greeting = greeting
+                .map(|text| format!("{text}\r\n"))
+                .unwrap_or_default();
+            let _ = stream.write_all(greeting.as_bytes()).await;
+            continue;
+        }
         // A failed conversation is visible in the test as a missing mail.
         conversations.spawn(serve(Box::new(stream), Arc::clone(&shared)));
-        while conversations.try_join_next().is_some() {}
     }
 }
 

@@ -85,7 +85,8 @@ pub(super) async fn check_deliveries(db: &Database, now: DateTime<Utc>, report: 
 fn remedy(cause: FailureCause) -> &'static str {
     match cause {
         FailureCause::Connection => {
-            "check the server, host, port and tls= in SMTP_URL, and SMTP_EHLO_NAME; every worker must reach the server"
+            "check the server, host, port and tls= in SMTP_URL, and SMTP_EHLO_NAME; every worker must reach the server; if it limits \
+             connections, lower WORKER_CONCURRENCY"
         }
         FailureCause::Authentication => "correct user and password in the SMTP_URL of every worker",
         FailureCause::Sender => {

@@ -24,23 +24,44 @@ use crate::transport::smtp::{
 /// The reply to `DATA` (RFC 5321, 4.3.2).
 const START_MAIL_INPUT: u16 = 354;
 
-/// The stage that a mail has reached, for the error if the time is over.
-pub(super) struct Progress(Mutex<(Stage, ReplyState)>);
+/// The step that a mail has reached, for the error if the time is over.
+pub(super) struct Progress(Mutex<Step>);
+
+enum Step {
+    /// A stage of the conversation.
+    Stage(Stage, ReplyState),
+    /// The server refused a new connection for this reason. The mail waits for another one.
+    Waiting(SmtpFailure),
+}
 
 impl Progress {
     pub(super) fn new() -> Self {
-        Self(Mutex::new((Stage::Connection, ReplyState::default())))
+        Self(Mutex::new(Step::Stage(
+            Stage::Connection,
+            ReplyState::default(),
+        )))
     }
 
-    fn enter(&self, stage: Stage, replies: &ReplyState) {
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = (stage, replies.clone());
+    fn set(&self, step: Step) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = step;
+    }
+
+    /// Records that a connection is about to be established.
+    pub(super) fn connect(&self) {
+        self.set(Step::Stage(Stage::Connection, ReplyState::default()));
+    }
+
+    /// Records that the mail waits because a new connection was refused.
+    pub(super) fn wait_after(&self, refusal: SmtpFailure) {
+        self.set(Step::Waiting(refusal));
     }
 
     /// Returns the failure of a conversation that took too long.
-    pub(super) fn timed_out(&self, limit: Duration) -> SmtpFailure {
-        let progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (stage, replies) = &*progress;
-        SmtpFailure::timed_out(*stage, limit).after(replies)
+    pub(super) fn timed_out(self, limit: Duration) -> SmtpFailure {
+        match self.0.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            Step::Stage(stage, replies) => SmtpFailure::timed_out(stage, limit).after(&replies),
+            Step::Waiting(refusal) => refusal,
+        }
     }
 }
 
@@ -88,7 +109,7 @@ async fn command(
     stage: Stage,
     command: impl Display,
 ) -> Result<Response, SmtpFailure> {
-    progress.enter(stage, &connection.replies);
+    progress.set(Step::Stage(stage, connection.replies.clone()));
     let reply = connection.smtp.command(command).await;
     reply.map_err(|error| SmtpFailure::at(stage)(error).after(&connection.replies))
 }

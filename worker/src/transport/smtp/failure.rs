@@ -94,7 +94,7 @@ impl Reply {
 }
 
 /// A failed conversation.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct SmtpFailure {
     stage: Stage,
     reply: Reply,
@@ -203,6 +203,16 @@ impl SmtpFailure {
                     Reply::Disconnected | Reply::Code(CLOSING | 452 | 503, _)
                 )
             }
+        }
+    }
+
+    /// Returns whether the server may have refused a new connection because of the number of open ones. Servers do so in the
+    /// greeting, before it by closing the connection, or in the reply to `AUTH`.
+    pub(super) fn may_be_connection_limit(&self) -> bool {
+        match (self.stage, self.reply) {
+            (Stage::Connection, Reply::Disconnected) => true,
+            (Stage::Connection | Stage::Authentication, Reply::Code(code, _)) => code < 500,
+            _ => false,
         }
     }
 

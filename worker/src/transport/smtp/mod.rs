@@ -5,12 +5,10 @@
 //! conversation. It also knows at which stage a conversation failed, and so what the failure means (`failure`).
 //!
 //! A server may limit the mails per connection. If a reused connection fails before the text of a mail is sent, the same
-//! attempt continues on a new connection.
+//! attempt continues on a new connection. A server may also limit the connections. If it refuses a new one while others are
+//! open, the attempt waits for one of these.
 
-use std::{
-    sync::{Mutex, PoisonError},
-    time::Duration,
-};
+use std::time::Duration;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use latchkey_shared::telemetry::trace;
@@ -40,6 +38,7 @@ use crate::{
 
 mod conversation;
 mod failure;
+mod pool;
 mod replies;
 mod stream;
 mod tls;
@@ -48,16 +47,17 @@ mod wording;
 use crate::transport::smtp::{
     conversation::Progress,
     failure::{SmtpFailure, Stage},
+    pool::{Permit, Pool},
     replies::{Replies, ReplyState, UNSOLICITED},
     stream::{LimitedStream, ReceivedBytes},
 };
 
-/// How long an idle connection is kept. Servers close them after some minutes (RFC 5321, 4.5.3.2.7).
-const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 /// The timeout of `QUIT`.
 const QUIT_TIMEOUT: Duration = Duration::from_secs(1);
 /// The shortest base64 text that is recognized without its padding, in characters.
 const MIN_UNPADDED: usize = 6;
+/// The reply to a successful `AUTH` (RFC 4954, section 6).
+const AUTHENTICATED: u16 = 235;
 /// Maximum number of login mechanisms that an error names.
 const MAX_MECHANISMS: usize = 8;
 
@@ -68,7 +68,7 @@ pub struct Smtp {
     credentials: Option<Credentials>,
     ehlo_name: ClientId,
     timeout: Duration,
-    idle: Mutex<Vec<(Connection, Instant)>>,
+    pool: Pool,
     /// Texts that no error may contain: the password, and the credentials as they are sent.
     secrets: Vec<String>,
 }
@@ -79,6 +79,7 @@ struct Connection {
     received: ReceivedBytes,
     replies: ReplyState,
     is_encrypted: bool,
+    _permit: Permit,
 }
 
 impl Smtp {
@@ -101,7 +102,7 @@ impl Smtp {
             credentials: credentials.map(|(user, password)| Credentials::new(user, password)),
             ehlo_name: server.ehlo_name.0.clone(),
             timeout: server.timeout,
-            idle: Mutex::default(),
+            pool: Pool::default(),
             url,
         })
     }
@@ -141,11 +142,11 @@ impl Smtp {
     /// Connects with TLS and login as for a mail, and disconnects. Returns whether the connection was encrypted. Asks on an idle
     /// connection if there is one, because the server may not accept more of them.
     pub async fn probe(&self) -> Result<bool, SendError> {
-        if let Some((mut connection, since)) = self.pop_idle() {
+        if let Some((mut connection, since)) = self.pool.pop_idle() {
             let is_alive = timeout(self.timeout, connection.smtp.test_connected()).await;
             if is_alive.unwrap_or_default() {
                 let is_encrypted = connection.is_encrypted;
-                self.push_idle(connection, since);
+                self.pool.push_idle(connection, since);
                 return Ok(is_encrypted);
             }
         }
@@ -158,7 +159,7 @@ impl Smtp {
             }
             Ok(Err(failure)) => {
                 let mut error = self.error(&failure);
-                error.message = shorten(&error.message);
+                error.reply = shorten(&error.reply);
                 Err(error)
             }
             Err(_) => Err(self.error(&SmtpFailure::timed_out(Stage::Connection, self.timeout))),
@@ -168,7 +169,8 @@ impl Smtp {
     fn error(&self, failure: &SmtpFailure) -> SendError {
         let SmtpFailure { words, text, .. } = failure;
         SendError {
-            message: format!("{words}{}", self.redact(text)),
+            words: shorten(words),
+            reply: self.redact(text),
             failure: failure.kind(),
             is_final: failure.is_final,
         }
@@ -185,14 +187,25 @@ impl Smtp {
         message: &Message,
         progress: &Progress,
     ) -> Result<(), SmtpFailure> {
-        if let Some((connection, _)) = self.pop_idle() {
-            let sent = self.send_over(connection, message, progress).await;
-            if !sent.as_ref().is_err_and(SmtpFailure::allows_new_connection) {
-                return sent;
+        loop {
+            if let Some((connection, _)) = self.pool.pop_idle() {
+                let sent = self.send_over(connection, message, progress).await;
+                if !sent.as_ref().is_err_and(SmtpFailure::allows_new_connection) {
+                    return sent;
+                }
+            }
+            progress.connect();
+            match self.connect().await {
+                Ok(connection) => return self.send_over(connection, message, progress).await,
+                Err(failure) if failure.may_be_connection_limit() => {
+                    progress.wait_after(failure.clone());
+                    if !self.pool.wait_for_another().await {
+                        return Err(failure);
+                    }
+                }
+                Err(failure) => return Err(failure),
             }
         }
-        let connection = self.connect().await?;
-        self.send_over(connection, message, progress).await
     }
 
     async fn send_over(
@@ -204,7 +217,7 @@ impl Smtp {
         connection.received.reset();
         let sent = conversation::send(&mut connection, message, progress).await;
         match &sent {
-            Ok(()) => self.push_idle(connection, Instant::now()),
+            Ok(()) => self.pool.push_idle(connection, Instant::now()),
             // The outcome is known. If the server is there, it gets a `QUIT`.
             Err(_) => drop(timeout(QUIT_TIMEOUT, connection.smtp.abort()).await),
         }
@@ -212,6 +225,7 @@ impl Smtp {
     }
 
     async fn connect(&self) -> Result<Connection, SmtpFailure> {
+        let permit = self.pool.start_connecting();
         let received = ReceivedBytes::default();
         let tcp = LimitedStream::connect(&self.url.host, self.url.port, received.clone())
             .await
@@ -235,6 +249,7 @@ impl Smtp {
             received,
             replies,
             is_encrypted,
+            _permit: permit.establish(),
         })
     }
 
@@ -293,7 +308,14 @@ impl Smtp {
         }
         let accepted = connection.auth(DEFAULT_MECHANISMS, credentials).await;
         let reply = accepted.map_err(SmtpFailure::at(Stage::Authentication))?;
-        conversation::expect_completion(Stage::Authentication, &reply)
+        if !reply.has_code(AUTHENTICATED) {
+            return Err(SmtpFailure::unexpected(
+                Stage::Authentication,
+                "235",
+                &reply,
+            ));
+        }
+        Ok(())
     }
 
     /// Describes which mechanisms the server offers. lettre drops those that it does not know, so this sends another `EHLO`.
@@ -317,19 +339,6 @@ impl Smtp {
                 self.redact(&mechanisms.join(", "))
             )
         }
-    }
-
-    /// Takes the most recently used connection and the time of its use, unless it has been idle for too long.
-    fn pop_idle(&self) -> Option<(Connection, Instant)> {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.retain(|(_, since)| since.elapsed() < IDLE_TIMEOUT);
-        idle.pop()
-    }
-
-    /// Keeps a connection for reuse. There are never more than concurrent conversations.
-    fn push_idle(&self, connection: Connection, since: Instant) {
-        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        idle.push((connection, since));
     }
 }
 

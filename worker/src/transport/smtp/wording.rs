@@ -114,7 +114,7 @@ const NEUTRAL: [&str; 37] = [
 ];
 
 /// Beginnings of words that give another reason than the recipient: they are about a client, a sender, a policy or a temporary state.
-const OTHER_REASONS: [&str; 37] = [
+const OTHER_REASONS: [&str; 46] = [
     "abus",
     "again",
     "allow",
@@ -122,6 +122,7 @@ const OTHER_REASONS: [&str; 37] = [
     "blacklist",
     "blocked",
     "blocklist",
+    "busy",
     "client",
     "connect",
     "credential",
@@ -131,14 +132,21 @@ const OTHER_REASONS: [&str; 37] = [
     "dns",
     "ehlo",
     "from",
+    "full",
     "greylist",
     "helo",
     "later",
     "limit",
+    "logged",
     "login",
+    "originator",
+    "outgoing",
     "overload",
+    "payment",
     "permit",
     "polic",
+    "prohibit",
+    "ptr",
     "quota",
     "rate",
     "rbl",
@@ -152,6 +160,7 @@ const OTHER_REASONS: [&str; 37] = [
     "throttl",
     "timeout",
     "tls",
+    "unauth",
 ];
 
 /// Beginnings of words for a disabled mailbox.
@@ -185,9 +194,11 @@ pub(super) fn names_other_reason(text: &str, recipient: &str) -> bool {
         words = words.replace(&format!(" {table} "), " ");
     }
     let begins = |word: &str| OTHER_REASONS.iter().any(|reason| word.starts_with(reason));
-    words
-        .split_whitespace()
-        .any(|word| word == "ip" || begins(word))
+    // The sender's account, as that of a recipient is not the reader's.
+    words.contains(" your account ")
+        || words
+            .split_whitespace()
+            .any(|word| word == "ip" || begins(word))
         || text
             .split(|c: char| !(c.is_ascii_hexdigit() || c == '.' || c == ':'))
             .any(|word| word.parse::<IpAddr>().is_ok())
@@ -435,6 +446,12 @@ mod tests {
             "5.2.1 This server does not accept mails from this sender address",
             "5.2.1 The user you are trying to contact is receiving mail at a rate that prevents additional messages",
             "5.1.1 unknown user [2001:db8::1]",
+            "5.2.1 Outgoing mail is disabled for your account",
+            "5.2.1 Your account has been closed for non-payment",
+            "5.1.1 you are not logged in",
+            "5.1.1 unauthorized",
+            "5.1.1 user busy, come back tomorrow",
+            "5.2.1 account disabled: mailbox full",
         ] {
             assert!(names_other_reason(text, RECIPIENT), "{text}");
         }
