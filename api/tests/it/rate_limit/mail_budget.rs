@@ -297,6 +297,57 @@ async fn flood_does_not_suppress_first_notice() {
     );
 }
 
+/// M3: owners at the plain spelling get their first notice about an activation or a registration, too.
+#[tokio::test]
+async fn flood_does_not_suppress_activation_or_welcome() {
+    for (activation, kind) in [("none", "activated"), ("admin", "welcome")] {
+        let app = start(&[("ACTIVATION", activation)]).await;
+        for number in 0..12 {
+            let form = registration(&format!("ada+{number}@example.com"));
+            post_from(&app, &format!("203.0.113.{number}"), "/api/register/", form).await;
+        }
+        assert_eq!(sent_and_suppressed(&app, kind).await, (10, 2), "{kind}");
+
+        post_from(
+            &app,
+            OWNER,
+            "/api/register/",
+            registration("ada@example.com"),
+        )
+        .await;
+
+        assert_eq!(sent_and_suppressed(&app, kind).await, (11, 2), "{kind}");
+    }
+}
+
+/// M3: activations by staff, which have no client network, count for their account.
+#[tokio::test]
+async fn flood_does_not_suppress_activation_by_staff() {
+    let app = start(&[("LIMIT_MAIL_HOUR", "1/3600")]).await;
+    app.create_superuser("root@example.com").await;
+    let root = app.login("root@example.com", PASSWORD).await.access;
+    let act = async |action: &str, email: &str| {
+        let id = app.user(email).await.id;
+        let path = format!("/api/admin/users/{id}/{action}/");
+        let request = app.request(Method::POST, &path).bearer_auth(&root);
+        let answer = app.send(request.json(&json!({}))).await;
+        assert!(answer.status.is_success(), "{answer:?}");
+    };
+    for email in ["ada+1@example.com", "ada@example.com"] {
+        app.register(email).await;
+        act("activate", email).await;
+    }
+    assert_eq!(sent_and_suppressed(&app, "activated").await, (2, 0));
+
+    act("deactivate", "ada@example.com").await;
+    act("activate", "ada@example.com").await;
+
+    assert_eq!(sent_and_suppressed(&app, "activated").await, (2, 1));
+    let mails = mail::list(&app.database.db, None, 1).await.unwrap();
+    let reason = mails[0].last_error.as_deref().unwrap();
+    assert!(reason.contains("first mail of a day"), "{reason}");
+}
+
 /// T5: mails beyond the totals of a mailbox are few. Sub-addresses get none, and an unverified account at the plain spelling
 /// three.
 #[tokio::test]

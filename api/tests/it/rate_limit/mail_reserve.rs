@@ -251,7 +251,7 @@ async fn suppressed_mail_says_why_no_reserve_was_used() {
     tokens_from(&app, OWNER, "ada@example.com", PASSWORD).await;
     for (email, client_ip, reason) in [
         ("ada@example.com", "203.0.113.1", None),
-        ("ada@example.com", "203.0.113.2", Some("(LIMIT_MAIL_HOUR)")),
+        ("ada@example.com", "203.0.113.2", Some("unknown network")),
         ("ada+1@example.com", "203.0.113.3", Some("not verified")),
         ("ada@example.com", OWNER, None),
         ("ada@example.com", OWNER, None),

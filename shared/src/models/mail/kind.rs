@@ -123,6 +123,22 @@ impl MailKind {
         }
     }
 
+    /// Returns whether any client can cause this mail to the same account repeatedly, by requests for codes or registrations with its
+    /// email.
+    #[must_use]
+    pub fn is_repeatable_by_anyone(self) -> bool {
+        match self {
+            Self::ResetCode | Self::ActivationCode | Self::AddressTaken => true,
+            Self::Welcome
+            | Self::Activated
+            | Self::PasswordChanged
+            | Self::TokenReused
+            | Self::ResetAsked
+            | Self::Invitation
+            | Self::EmailChanged => false,
+        }
+    }
+
     /// Returns the priority.
     #[must_use]
     pub fn priority(self) -> Priority {

@@ -93,7 +93,8 @@ impl Inner {
         }
         match taken {
             Ok(exceeded) => {
-                Ok(exceeded.map(|exceeded| exceeded_result(exceeded, mail, reserve_kind, now)))
+                let usable = request.reserve.map(|reserve| reserve.usable);
+                Ok(exceeded.map(|exceeded| exceeded_result(exceeded, mail, usable, now)))
             }
             Err(error) => {
                 let fits = self
@@ -123,18 +124,27 @@ impl Inner {
     }
 }
 
-/// Returns the cause that a mail is counted by, if known, and when the mail may use the reserve.
+/// Returns the cause that a mail is counted by, if known, and when the mail may use the reserve. A mail that staff caused has no
+/// network.
 fn cause_of<'a>(
     mail: &'a mail::Model,
     kind: MailKind,
     account: &'a str,
     reserve: Option<ReserveKind>,
 ) -> (Option<&'a str>, ReserveUse) {
-    match (kind.budget_cause(), reserve) {
-        (BudgetCause::CustomerNetwork, _) => (mail.customer_network.as_deref(), ReserveUse::Never),
-        (BudgetCause::Account, Some(ReserveKind::Verified)) => (Some(account), ReserveUse::Always),
-        (BudgetCause::Account, _) => (Some(account), ReserveUse::First),
+    let network = mail.customer_network.as_deref();
+    if kind.is_repeatable_by_anyone() {
+        return (network, ReserveUse::Never);
     }
+    let cause = match kind.budget_cause() {
+        BudgetCause::CustomerNetwork => network.unwrap_or(account),
+        BudgetCause::Account => account,
+    };
+    let usable = match reserve {
+        Some(ReserveKind::Verified) => ReserveUse::Always,
+        Some(ReserveKind::Plain) | None => ReserveUse::First,
+    };
+    (Some(cause), usable)
 }
 
 /// Returns whether a limit counts the mails of all causes.
@@ -142,21 +152,25 @@ fn is_total(limit: Limit) -> bool {
     matches!(limit, Limit::Hour | Limit::Day)
 }
 
-/// Returns how the delivery of a mail ends that exceeds a limit. The reason of a suppressed mail tells if the account has no
-/// reserve.
+/// Returns how the delivery of a mail ends that exceeds a limit. The reason of a suppressed mail tells why it used no reserve, which
+/// `usable` allowed.
 fn exceeded_result(
     Exceeded { limit, wait }: Exceeded,
     mail: &mail::Model,
-    reserve: Option<ReserveKind>,
+    usable: Option<ReserveUse>,
     now: DateTime<Utc>,
 ) -> DeliveryResult {
     let reason = limit.reason();
     if limit == Limit::Cooldown && now + wait < mail.deliver_before {
         return DeliveryResult::DeferredUntil(now + wait, reason.to_owned());
     }
-    if is_total(limit) && reserve.is_none() {
-        let reason = format!("{reason}; no reserve, as the address is not verified");
-        return DeliveryResult::Ended(MailState::Suppressed, reason);
-    }
-    DeliveryResult::ended(MailState::Suppressed, reason)
+    let no_reserve = match usable {
+        _ if !is_total(limit) => return DeliveryResult::ended(MailState::Suppressed, reason),
+        None => "no reserve, as the address is not verified",
+        Some(ReserveUse::Never) => "no reserve, as the request came from an unknown network",
+        Some(ReserveUse::First | ReserveUse::Always) => {
+            "the reserve is for the first mail of a day"
+        }
+    };
+    DeliveryResult::Ended(MailState::Suppressed, format!("{reason}; {no_reserve}"))
 }

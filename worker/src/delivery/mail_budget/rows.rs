@@ -50,17 +50,17 @@ impl Inner {
         {
             return Ok(true);
         }
-        match (cause, reserve) {
-            (Some(account @ CountedMails::AboutAccount(_)), Some(ReserveKind::Verified)) => {
-                fits(account, rates.reserve()).await
-            }
-            (Some(account @ CountedMails::AboutAccount(_)), Some(ReserveKind::Plain)) => {
+        let account = CountedMails::AboutAccount(owner.id);
+        match reserve {
+            // The rows do not show which mails were caused from a known network.
+            _ if kind.is_repeatable_by_anyone() => Ok(false),
+            Some(ReserveKind::Verified) => fits(account, rates.reserve()).await,
+            Some(ReserveKind::Plain) => {
                 let first = Rate::new(1, rates.day.seconds);
                 Ok(fits(account, first).await?
                     && fits(CountedMails::ToPlainSpelling, rates.reserve()).await?)
             }
-            // The rows do not show which mails were caused from a known network.
-            _ => Ok(false),
+            None => Ok(false),
         }
     }
 
