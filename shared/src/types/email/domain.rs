@@ -6,6 +6,8 @@ use crate::types::{lookalike::fold_case, validation_error::Invalid};
 
 /// The prefix of a label that encodes characters other than ASCII (RFC 5890, 2.3.2.1).
 const A_LABEL: &str = "xn--";
+/// Top-level domains that never have a mail server: they do not exist, or are this machine (RFC 6761, 6.3 and 6.4).
+const WITHOUT_MAIL: [&str; 2] = ["invalid", "localhost"];
 
 /// Converts a domain to A-labels in lower case. Returns `None` if DNS cannot have such a name: a label has 1 to 63 letters, digits
 /// and inner hyphens, and a name at most 253 bytes (RFC 1035, 2.3.4).
@@ -57,11 +59,13 @@ pub(super) fn labels(domain: &str) -> Result<Vec<String>, Invalid> {
     Ok(labels)
 }
 
-/// Returns whether a domain has a dot and ends in a top-level domain. Those consist of letters or are encoded (RFC 3696, 2), so
-/// IP addresses such as `127.0.0.1` or `0x7f.1` are not domains.
+/// Returns whether a domain has a dot and ends in a top-level domain that may have a mail server. Those consist of letters or are
+/// encoded (RFC 3696, 2), so IP addresses such as `127.0.0.1` or `0x7f.1` are not domains.
 fn has_top_level_domain(ascii: &str) -> bool {
     ascii.rsplit_once('.').is_some_and(|(_, top)| {
-        top.starts_with(A_LABEL) || top.bytes().all(|byte| byte.is_ascii_alphabetic())
+        let is_name =
+            top.starts_with(A_LABEL) || top.bytes().all(|byte| byte.is_ascii_alphabetic());
+        is_name && !WITHOUT_MAIL.contains(&top)
     })
 }
 

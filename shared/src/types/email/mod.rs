@@ -111,6 +111,12 @@ impl FromStr for Email {
         let (local, domain) = composed.rsplit_once('@').ok_or_else(invalid)?;
         let local = unquote(local);
         let labels = domain::labels(domain)?;
+        // Upper-case letters may look like those of another script. A-labels stay as typed.
+        let typed = domain.split('.').zip(&labels);
+        let domain: Vec<_> = typed
+            .map(|(typed, label)| if typed.is_ascii() { typed } else { label })
+            .collect();
+        let domain = domain.join(".");
         let labels: Vec<_> = labels.iter().map(String::as_str).collect();
         // The key has to be a valid email, too, and lower-case letters may have other look-alikes.
         for local in [&*local, &*fold_case(&local)] {
