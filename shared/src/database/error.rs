@@ -22,7 +22,7 @@ pub enum Outage {
     DiskFull,
     /// It has no memory left.
     OutOfMemory,
-    /// A table, a column, a function or the schema is missing, such as after an incomplete restore or one of another version.
+    /// A table, a column, a function or the schema is missing or has changed, such as after an incomplete restore or one of another version.
     SchemaIncomplete,
     /// Reading or writing a file failed.
     InputOutput,
@@ -89,6 +89,8 @@ impl Outage {
     fn of_sqlite(code: i32, message: &str) -> Option<Self> {
         let is_missing = |words: &&str| message.contains(*words);
         match code & 0xff {
+            // SQLITE_CONSTRAINT_TRIGGER: `RAISE`.
+            _ if code == 1811 => Some(Self::RefusedByTrigger),
             1 if SQLITE_MISSING.iter().any(is_missing) => Some(Self::SchemaIncomplete),
             // SQLITE_BUSY, SQLITE_LOCKED, SQLITE_PROTOCOL
             5 | 6 | 15 => Some(Self::Locked),
@@ -120,13 +122,17 @@ impl Outage {
             "53300" => Some(Self::TooManyConnections),
             "40001" | "40P01" | "55P03" => Some(Self::Locked),
             "3D000" | "42501" => Some(Self::Refused),
-            // The schema, a column, another object, a function, a table.
-            "3F000" | "42703" | "42704" | "42883" | "42P01" => Some(Self::SchemaIncomplete),
-            // `RAISE EXCEPTION` without a code. The triggers of the schema itself refuse only statements that the programs do not send.
-            "P0001" => Some(Self::RefusedByTrigger),
+            // The schema, a column, another object, a function, a table; a column with another type than when the connection prepared
+            // the statement.
+            "3F000" | "42703" | "42704" | "42883" | "42P01" | "0A000" => {
+                Some(Self::SchemaIncomplete)
+            }
             "XX001" | "XX002" => Some(Self::Damaged),
             _ => match &code[..code.len().min(2)] {
                 "08" => Some(Self::Unreachable),
+                // `RAISE EXCEPTION` without a code, and other errors of PL/pgSQL. The triggers of the schema itself refuse only
+                // statements that the programs do not send.
+                "P0" => Some(Self::RefusedByTrigger),
                 "28" => Some(Self::Refused),
                 "53" => Some(Self::OutOfMemory),
                 "57" => Some(Self::Restarting),
@@ -295,7 +301,8 @@ mod tests {
             ("57P03", Some(Outage::Restarting)),
             ("58030", Some(Outage::InputOutput)),
             ("P0001", Some(Outage::RefusedByTrigger)),
-            ("P0002", None),
+            ("P0004", Some(Outage::RefusedByTrigger)),
+            ("0A000", Some(Outage::SchemaIncomplete)),
             ("XX001", Some(Outage::Damaged)),
             ("", None),
         ] {
@@ -327,6 +334,7 @@ mod tests {
             (517, Some(Outage::Locked)),
             (778, Some(Outage::InputOutput)),
             (1032, Some(Outage::ReadOnly)),
+            (1811, Some(Outage::RefusedByTrigger)),
             (2067, None),
         ] {
             assert_eq!(Outage::of_sqlite(code, ""), outage, "{code}");

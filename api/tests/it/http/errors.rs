@@ -286,7 +286,10 @@ pub(crate) async fn fail_on(app: &TestApp, write: &str) {
             "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = 'division_by_zero'; END $$;              CREATE TRIGGER fail BEFORE {write} FOR EACH ROW EXECUTE FUNCTION fail()"
         )
     } else {
-        format!("CREATE TRIGGER fail BEFORE {write} BEGIN SELECT RAISE(ABORT, 'refused'); END")
+        // An integer overflow.
+        format!(
+            "CREATE TRIGGER fail BEFORE {write} BEGIN SELECT abs(-9223372036854775807 - 1); END"
+        )
     };
     app.database.db.execute_unprepared(&fail).await.unwrap();
 }

@@ -131,7 +131,7 @@ async fn postgres_transient_errors_return_503_with_retry_after() {
     let ada = app.logged_in_user("ada@example.com").await;
     for code in [
         "2200H", "25006", "3F000", "40001", "40P01", "42501", "42703", "42P01", "53100", "53200",
-        "53300", "55P03", "57014", "57P01", "58030", "P0001",
+        "53300", "55P03", "57014", "57P01", "58030", "P0001", "P0004", "0A000",
     ] {
         let fail = format!(
             "CREATE OR REPLACE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS \
@@ -174,6 +174,23 @@ async fn sqlite_read_only_returns_503_and_reopens() {
 
     let change = json!({"username": "Grace"});
     is_unavailable(&app.patch_user(&ada.access, change.clone()).await);
+    assert_eq!(app.patch_user(&ada.access, change).await.status, 200);
+}
+
+/// R2: clients can retry when a trigger of the operator is corrected.
+#[tokio::test]
+async fn sqlite_trigger_exception_returns_503() {
+    let app = TestApp::on_sqlite().await;
+    let ada = app.logged_in_user("ada@example.com").await;
+    let refuse =
+        "CREATE TRIGGER fail BEFORE UPDATE ON users BEGIN SELECT RAISE(ABORT, 'secret words'); END";
+    execute(&app.database.db, refuse).await;
+
+    let change = json!({"username": "Grace"});
+    let answer = app.patch_user(&ada.access, change.clone()).await;
+    is_unavailable(&answer);
+    assert!(!answer.body.to_string().contains("secret"), "{answer:?}");
+    execute(&app.database.db, "DROP TRIGGER fail").await;
     assert_eq!(app.patch_user(&ada.access, change).await.status, 200);
 }
 
