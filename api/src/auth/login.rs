@@ -134,13 +134,13 @@ impl Login {
         body: Body<'_, LoginRequest>,
     ) -> Result<Response<Json<LoggedIn>>, ErrorResponses<400, 401, 403, 413, 415, 429>> {
         app.check_limit(&audit, Limit::Login(None)).await?;
-        let (user, check) = authenticate(app, body.read().await?.fields, &audit).await?;
+        let user = authenticate(app, body.read().await?.fields, &audit).await?;
         if !user.is_activated {
             record_failure(app, &audit, &user.email, Some(user.id), "not_activated").await?;
             return Err(ApiError::NotActivated.into());
         }
         let device = user_agent(request);
-        let (session, secret) = start_session(app, &user, check, device, &audit).await?;
+        let (session, secret) = start_session(app, &user, device, &audit).await?;
         let body = |token| LoggedIn {
             detail: "Logged in Successfully".to_owned(),
             data: LoggedInUser {
@@ -154,12 +154,12 @@ impl Login {
 }
 
 /// Reads the fields `email` and `password`, and returns the active account that they belong to. Verifies one password
-/// hash for every email, so that the response time does not show whether an account exists.
+/// hash for every email, so that the response time does not show whether an account exists. Replaces an outdated hash.
 pub async fn authenticate(
     app: &App,
     mut fields: Fields,
     audit: &AuditContext,
-) -> Result<(user::Model, PasswordCheck), ApiError> {
+) -> Result<user::Model, ApiError> {
     let (email, password) = (
         fields.required::<Email>("email"),
         fields.required::<CurrentPassword>("password"),
@@ -170,7 +170,7 @@ pub async fn authenticate(
     let attempt = app.count_attempt(audit, limit).await?;
     // Boxed: a login that waits for its hash should not hold memory for this future.
     let found = Box::pin(user::find_by_email(&app.db, &email)).await?;
-    let check = verify(app, password, found.as_ref()).await?;
+    let check = verify(app, password.clone(), found.as_ref()).await?;
     // An error before this line refunds the attempt.
     attempt.commit();
     let user_id = found.as_ref().map(|user| user.id);
@@ -185,7 +185,34 @@ pub async fn authenticate(
         return Err(ApiError::InvalidCredentials);
     };
     app.limits.reset_failures(&email).await?;
-    Ok((user, check))
+    match check.rehashed {
+        Some(hash) => replace_hash(app, user, hash, password).await,
+        None => Ok(user),
+    }
+}
+
+/// Replaces the hash of a verified password. A concurrent login may have replaced it first, or the password has been changed: the
+/// password then has to match the hash that is stored now.
+async fn replace_hash(
+    app: &App,
+    verified: user::Model,
+    password_hash: String,
+    password: CurrentPassword,
+) -> Result<user::Model, ApiError> {
+    let (id, old) = (verified.id, &verified.password_hash);
+    if user::replace_hash(&app.db, id, old, &password_hash).await? {
+        return Ok(user::Model {
+            password_hash,
+            ..verified
+        });
+    }
+    let current = user::find(&app.db, id).await?;
+    let current = current.ok_or(ApiError::InvalidCredentials)?;
+    let check = app.hasher.verify(password, &current.password_hash).await?;
+    check
+        .correct
+        .then_some(current)
+        .ok_or(ApiError::InvalidCredentials)
 }
 
 /// Verifies the password of an account. Fails at the same cost without an account, and for one that must not be told apart from none.
@@ -273,22 +300,13 @@ pub fn new_session(
 pub async fn store_session(
     app: &App,
     user: &user::Model,
-    check: PasswordCheck,
     session: session::Model,
     audit: &AuditContext,
     detail: Option<&str>,
 ) -> Result<(), ApiError> {
     let (id, now) = (session.id, session.created_at);
     let transaction = database::begin(&app.db).await?;
-    if !user::record_login(
-        &transaction,
-        user.id,
-        &user.password_hash,
-        check.rehashed,
-        now,
-    )
-    .await?
-    {
+    if !user::record_login(&transaction, user.id, &user.password_hash, now).await? {
         return Err(ApiError::InvalidCredentials);
     }
     session::insert(&transaction, session).await?;
@@ -306,13 +324,12 @@ pub async fn store_session(
 async fn start_session(
     app: &App,
     user: &user::Model,
-    check: PasswordCheck,
     device: Option<String>,
     audit: &AuditContext,
 ) -> Result<(session::Model, TokenId), ApiError> {
     let (session, secret) = new_session(app, user.id, device, audit);
     let stored = session.clone();
     // Boxed for the same reason as the look-up in `authenticate`.
-    Box::pin(store_session(app, user, check, stored, audit, None)).await?;
+    Box::pin(store_session(app, user, stored, audit, None)).await?;
     Ok((session, secret))
 }

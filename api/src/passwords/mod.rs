@@ -26,12 +26,14 @@ const MAX_LENGTH: usize = 128;
 
 /// A password, normalised to NFKC so that it is the same from every keyboard, and as typed. It is never trimmed or truncated, and
 /// its `Debug` output hides it.
+#[derive(Clone)]
 pub struct Password {
     normalized: String,
     typed: String,
 }
 
 /// The password of an existing account, as its owner enters it. It may be longer than a new one: accounts may be imported.
+#[derive(Clone)]
 pub struct CurrentPassword(Password);
 
 /// A password that may be set: [`PasswordPolicy`] has accepted it.

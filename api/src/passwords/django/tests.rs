@@ -3,40 +3,7 @@
 use super::*;
 
 /// Passwords, as Django hashed them, and their hashes.
-pub(super) const HASHES: [(&str, &str); 8] = [
-    (
-        "Invented-weak-words",
-        "pbkdf2_sha256$1$s$TwXb66Px2h57jCk7fcr71r2aVbH2pzzAH9PkzkFViA8=",
-    ),
-    (
-        "Invented-weak-words",
-        "pbkdf2_sha256$5000$ملح-salt$IUck/MCy2KNaxQhiymO3v+k15Ceg1g8DU84oYZewiMQ=",
-    ),
-    (
-        "Invented-260k-words",
-        "pbkdf2_sha256$260000$aDSvxDl0fbVkBb7QC2pqDR$hh/LATlUinOf+7yKAvPtymrZmsi2Jt+zLiLHQvY5PjI=",
-    ),
-    (
-        "Invented-sha1-words",
-        "pbkdf2_sha1$870000$en4xAo42ZvJH86Ia7soF7U$c7YZsL/oKaus285C3PFbp16UjFE=",
-    ),
-    (
-        "Invented-scrypt-words",
-        "scrypt$16384$zZF3Ja12uUqLw8AqJQnyBA$8$5$vjSQ3/4HpKgBwOt/Qe3Ad+xFyIyax5SazLx1xrswU5PHBSZra032Z7gAlfCSlK8RJECbzeeE8vl6RmtrK6sKog==",
-    ),
-    (
-        "Invented-argon2-words",
-        "argon2$argon2id$v=19$m=102400,t=2,p=8$aFF1V05xU24xU3JDNmE4QUl6MGdLYg$BWHe8J+B7+ap9TDZu4f1spzhQg0nxpkUlLMkJdS5wI4",
-    ),
-    (
-        "Invented-bcryptsha256-words",
-        "bcrypt_sha256$$2b$12$MDDFE8avpYORw/pllAYE6OxgF3UkaC7MUe9awrZIY0TNzeD8.0266",
-    ),
-    (
-        "Invented-bcrypt-words",
-        "bcrypt$$2b$12$beNOw0Zfj8IDq.SN3b5NP.ZqRBMdPJxYRzV70rNgO8Qf.VaYUgMSG",
-    ),
-];
+pub(super) const HASHES: [(&str, &str); 8] = include!("../../../tests/data/django_hashes.rs");
 
 #[test]
 fn hashes_match_their_passwords_only() {

@@ -7,7 +7,10 @@ use ring::hmac;
 use sea_orm::{EntityTrait as _, IntoActiveModel as _};
 use serde_json::{Value, json};
 
-use crate::support::test_app::{ApiResponse, PASSWORD, TestApp};
+use crate::{
+    cli::import::import_original,
+    support::test_app::{ApiResponse, PASSWORD, TestApp},
+};
 
 const EMAIL: &str = "ada@example.com";
 /// Short, as the original may have it.
@@ -218,4 +221,45 @@ async fn logout_ends_original_tokens_of_one_login() {
     assert_eq!(answer.status, 204, "{answer:?}");
     assert_refused(&app, &access, &refresh).await;
     assert_eq!(app.get_user(&other).await.status, 200);
+}
+
+/// The cases in which the original issued tokens: the account, and the statuses of a profile request and a refresh after the import.
+const RECORDED: [(&str, i64, [u16; 2]); 12] = [
+    ("ordinary", 3, [200, 200]),
+    ("superuser", 2, [200, 200]),
+    ("staff", 8, [200, 200]),
+    ("deactivated after the issue", 132, [403, 200]),
+    ("inactive after the issue", 133, [401, 401]),
+    ("password reset after the issue", 134, [200, 200]),
+    ("email of several accounts, imported", 48, [200, 200]),
+    ("email of several accounts, skipped", 49, [401, 401]),
+    ("invalid email", 57, [401, 401]),
+    ("deleted", 7, [401, 401]),
+    ("deleted and registered again", 135, [401, 401]),
+    ("deleted, with the highest id", 138, [401, 401]),
+];
+
+/// S1: Tokens count for imported accounts that may log in, and never for another account. The original refreshes tokens of accounts
+/// that are pending approval, too, and refuses their access tokens.
+#[tokio::test]
+async fn tokens_of_each_recorded_case_give_its_statuses() {
+    let app = TestApp::with(&[("ORIGINAL_SECRET_KEY", KEY)]).await;
+    import_original(&app).await;
+    // The next id after those of the original.
+    app.logged_in_user(EMAIL).await;
+    for (case, id, expected) in RECORDED {
+        let token = async |kind| {
+            let mut claims = claims(&app, kind, 60).await;
+            claims["user_id"] = json!(id);
+            mint(&claims)
+        };
+        let read = app.get_user(&token("access").await).await;
+        let refreshed = app.refresh(&token("refresh").await).await;
+        let statuses = [read.status, refreshed.status].map(|status| status.as_u16());
+        assert_eq!(statuses, expected, "{case}: {read:?} {refreshed:?}");
+        if refreshed.status == 200 {
+            let renewed = app.get_user(&refreshed.text("/access")).await;
+            assert_eq!(renewed.status, read.status, "{case}");
+        }
+    }
 }

@@ -57,6 +57,16 @@ async fn import(app: &TestApp, url: &str, report: &std::path::Path, more: &[&str
     app.run(&arguments, 0).await
 }
 
+/// Imports the original's accounts and pictures.
+pub(crate) async fn import_original(app: &TestApp) {
+    Original::copy().import(app, &[]).await;
+}
+
+/// Returns the password of an account of the original.
+pub(crate) fn password_in_original(email: &str) -> String {
+    expected()[email]["password"].as_str().unwrap().to_owned()
+}
+
 /// Returns the lines of a report by id.
 fn lines(report: &std::path::Path) -> BTreeMap<i64, Value> {
     let text = fs::read_to_string(report).unwrap();

@@ -2,7 +2,7 @@
 
 pub(crate) mod commands;
 mod export_jsonl;
-mod import;
+pub(crate) mod import;
 mod import_jsonl;
 mod keys;
 mod secret_key;

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use futures_util::future::join_all;
 use ring::pbkdf2::{PBKDF2_HMAC_SHA256, derive};
 use serde_json::json;
 
@@ -11,33 +12,8 @@ use crate::support::test_app::{PASSWORD, TestApp};
 const EMAIL: &str = "ada@example.com";
 const WRONG: &str = "another quiet morning";
 
-/// Passwords and their hashes by Django 5.1, one of each function.
-const HASHES: [(&str, &str); 6] = [
-    (
-        "Invented-260k-words",
-        "pbkdf2_sha256$260000$aDSvxDl0fbVkBb7QC2pqDR$hh/LATlUinOf+7yKAvPtymrZmsi2Jt+zLiLHQvY5PjI=",
-    ),
-    (
-        "Invented-sha1-words",
-        "pbkdf2_sha1$870000$en4xAo42ZvJH86Ia7soF7U$c7YZsL/oKaus285C3PFbp16UjFE=",
-    ),
-    (
-        "Invented-scrypt-words",
-        "scrypt$16384$zZF3Ja12uUqLw8AqJQnyBA$8$5$vjSQ3/4HpKgBwOt/Qe3Ad+xFyIyax5SazLx1xrswU5PHBSZra032Z7gAlfCSlK8RJECbzeeE8vl6RmtrK6sKog==",
-    ),
-    (
-        "Invented-argon2-words",
-        "argon2$argon2id$v=19$m=102400,t=2,p=8$aFF1V05xU24xU3JDNmE4QUl6MGdLYg$BWHe8J+B7+ap9TDZu4f1spzhQg0nxpkUlLMkJdS5wI4",
-    ),
-    (
-        "Invented-bcryptsha256-words",
-        "bcrypt_sha256$$2b$12$MDDFE8avpYORw/pllAYE6OxgF3UkaC7MUe9awrZIY0TNzeD8.0266",
-    ),
-    (
-        "Invented-bcrypt-words",
-        "bcrypt$$2b$12$beNOw0Zfj8IDq.SN3b5NP.ZqRBMdPJxYRzV70rNgO8Qf.VaYUgMSG",
-    ),
-];
+/// Passwords and their hashes by Django 5.1, of each function.
+const HASHES: [(&str, &str); 8] = include!("../../data/django_hashes.rs");
 
 /// Hashes a text as Django does, with one round.
 fn django_hash(password: &str) -> String {
@@ -84,6 +60,20 @@ async fn login_with_each_django_hash_renews_it() {
         app.login(EMAIL, password).await;
         assert_eq!(stored_hash(&app).await, renewed);
     }
+}
+
+/// Concurrent first logins all replace the hash, and only one of them is first.
+#[tokio::test]
+async fn concurrent_first_logins_all_succeed() {
+    let app = account_with(&django_hash(PASSWORD)).await;
+    let logins = (0..8).map(|_| app.try_login(EMAIL, PASSWORD));
+
+    for answer in join_all(logins).await {
+        assert_eq!(answer.status, 200, "{answer:?}");
+    }
+
+    let renewed = stored_hash(&app).await;
+    assert!(renewed.starts_with("$argon2id$v=19$m="), "{renewed}");
 }
 
 /// The original's API removed whitespace before it hashed a password, and its dashboard did not.

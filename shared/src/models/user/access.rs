@@ -11,24 +11,38 @@ use crate::models::{
     user::{Column, Entity, raise_version},
 };
 
-/// Records a login whose password matched the stored hash `verified`, and stores a new hash if the hash's parameters have changed.
-/// Returns false if the password was changed or the account deactivated since the hash was read.
+/// Records a login whose password matched the stored hash `verified`. Returns false if the password was changed or the account
+/// deactivated since the hash was read.
 pub async fn record_login(
     db: &impl ConnectionTrait,
     id: i64,
     verified: &str,
-    rehashed: Option<String>,
     now: DateTime<Utc>,
 ) -> Result<bool, DbErr> {
-    let mut update = Entity::update_many()
+    let recorded = Entity::update_many()
         .col_expr(Column::LastLoginAt, Expr::value(now))
         .filter(Column::Id.eq(id))
         .filter(Column::PasswordHash.eq(verified))
-        .filter(Column::IsActive.eq(true));
-    if let Some(hash) = rehashed {
-        update = update.col_expr(Column::PasswordHash, Expr::value(hash));
-    }
-    Ok(update.exec(db).await?.rows_affected == 1)
+        .filter(Column::IsActive.eq(true))
+        .exec(db)
+        .await?;
+    Ok(recorded.rows_affected == 1)
+}
+
+/// Replaces the hash `verified` by another hash of the same password. Returns false if the stored one has changed since it was read.
+pub async fn replace_hash(
+    db: &impl ConnectionTrait,
+    id: i64,
+    verified: &str,
+    hash: &str,
+) -> Result<bool, DbErr> {
+    let replaced = Entity::update_many()
+        .col_expr(Column::PasswordHash, Expr::value(hash))
+        .filter(Column::Id.eq(id))
+        .filter(Column::PasswordHash.eq(verified))
+        .exec(db)
+        .await?;
+    Ok(replaced.rows_affected == 1)
 }
 
 /// Stores the hash of a new password. The owner has proved the current email by a one-time code.

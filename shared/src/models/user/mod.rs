@@ -30,7 +30,8 @@ pub mod search;
 pub mod staff;
 
 pub use crate::models::user::access::{
-    activate, activate_by_owner, change_password, deactivate, record_login, reset_password,
+    activate, activate_by_owner, change_password, deactivate, record_login, replace_hash,
+    reset_password,
 };
 
 /// The number of accounts that one statement lists.

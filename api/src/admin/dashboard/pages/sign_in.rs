@@ -99,7 +99,7 @@ async fn start_session(
     audit: &AuditContext,
     request: &Request,
 ) -> Result<Cookie, ApiError> {
-    let (user, check) = login::authenticate(app, form.into_fields(), audit).await?;
+    let user = login::authenticate(app, form.into_fields(), audit).await?;
     if !user.is_staff {
         login::record_failure(app, audit, &user.email, Some(user.id), "not_staff").await?;
         return Err(ApiError::InvalidCredentials);
@@ -108,7 +108,7 @@ async fn start_session(
     let (mut session, _) = login::new_session(app, user.id, device, audit);
     session.expires_at = session.created_at + app.config.sessions.admin;
     let id = session.id;
-    login::store_session(app, &user, check, session, audit, Some("dashboard")).await?;
+    login::store_session(app, &user, session, audit, Some("dashboard")).await?;
     dashboard_session::end(app, request).await?;
     dashboard_session::start(app, id).await
 }
