@@ -144,7 +144,8 @@ fn is_trivial(text: &str) -> bool {
 fn is_pair(text: &str) -> bool {
     let is_letter = |c: char| c.is_ascii_lowercase();
     let is_enclosed = text.starts_with(is_letter) && text.ends_with(is_letter);
-    if !is_enclosed || !text.is_ascii() || text.len() > MAX_PAIR {
+    let between = text.chars().filter(|c| !is_letter(*c));
+    if !is_enclosed || between.clone().any(char::is_alphabetic) || text.len() > MAX_PAIR {
         return false;
     }
     let words: Vec<_> = text
@@ -157,9 +158,7 @@ fn is_pair(text: &str) -> bool {
             let (one, other) = both.split_at(middle);
             are_listed(one, other)
         }),
-        [one, other] => {
-            text.len() - one.len() - other.len() <= MAX_BETWEEN && are_listed(one, other)
-        }
+        [one, other] => between.count() <= MAX_BETWEEN && are_listed(one, other),
         _ => false,
     }
 }

@@ -224,9 +224,9 @@ impl Known {
         let what = "name of this service";
         let mut known = vec![Self::whole(what, product)];
         known.extend(Self::parts(what, product));
+        let what = "address of this service";
+        known.extend(host.map(|host| Self::whole(what, &host.to_string())));
         if let Some(Host::Domain(host)) = host {
-            let what = "address of this service";
-            known.push(Self::whole(what, host));
             known.extend(Self::domain(what, host));
         }
         known

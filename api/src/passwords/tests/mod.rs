@@ -268,7 +268,7 @@ fn dates_of_birth_are_refused() {
 /// P3: words that an attacker takes from the product and its URL.
 #[test]
 fn names_of_the_installation_are_refused() {
-    let policy = policy(&[
+    let by_name = policy(&[
         ("PRODUCT_NAME", "Velvet Notes"),
         ("PUBLIC_URL", "https://accounts.lanternworks.example"),
     ]);
@@ -283,9 +283,17 @@ fn names_of_the_installation_are_refused() {
         "accounts.lanternworks.example",
         "skrownretnal",
     ] {
-        assert_eq!(judge_by(&policy, similar), Err("too_similar"), "{similar}");
+        assert_eq!(judge_by(&by_name, similar), Err("too_similar"), "{similar}");
     }
-    assert_eq!(judge_by(&policy, "harbour lantern snow"), Ok(()));
+    assert_eq!(judge_by(&by_name, "harbour lantern snow"), Ok(()));
+    let by_number = policy(&[("PUBLIC_URL", "http://127.0.0.1:31041")]);
+    for similar in ["127.0.0.1", "127.0.0.1:80"] {
+        assert_eq!(
+            judge_by(&by_number, similar),
+            Err("too_similar"),
+            "{similar}"
+        );
+    }
     for similar in ["latchkey", "Latchkey2025!", "latchkeylatchkey", "L4tchk3y"] {
         assert_eq!(judge(similar), Err("too_similar"), "{similar}");
     }
