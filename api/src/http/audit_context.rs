@@ -27,8 +27,8 @@ use crate::{
 /// The period of sampled events, in seconds. A flood of requests must not fill the log.
 const SAMPLE_SECONDS: i64 = 60;
 
-/// The maximum number of events that [`AuditSampler`] admits in [`SAMPLE_SECONDS`]. Bounds its memory and the growth of the log.
-const MAX_SAMPLED_KEYS: usize = 100;
+/// The maximum number of sampled events of this process in [`SAMPLE_SECONDS`]. Bounds the keys in Redis and the growth of the log.
+const MAX_SAMPLED_KEYS: usize = 1_000;
 
 /// The origin of a request, for its audit events.
 #[derive(Clone, Debug)]
@@ -137,13 +137,18 @@ impl App {
     }
 
     /// Records an event that clients can cause at will: once in [`SAMPLE_SECONDS`] for each client network (IPv6: /48) and
-    /// `kind`. Logs errors, as the response does not depend on the event.
+    /// `kind`, and at most [`MAX_SAMPLED_KEYS`] times. Logs errors, as the response does not depend on the event.
     pub(crate) async fn record_sampled(&self, audit: &AuditContext, kind: &str, event: Event) {
         let key = format!(
             "{}:audited:{kind}:{}",
             self.config.common.redis_namespace,
             audit.client_ip.customer_network()
         );
+        let is_first_here = match self.audit_sampler.admit(&key) {
+            Admission::First => true,
+            Admission::Repeated => false,
+            Admission::Refused => return,
+        };
         // Boxed for the same reason as in `record_in`.
         let first = Box::pin(self.redis.set(
             key.as_str(),
@@ -157,7 +162,7 @@ impl App {
             Ok(set) => set.is_some(),
             Err(error) => {
                 self.redis_failures.report((&error).into());
-                self.audit_sampler.admit(key)
+                is_first_here
             }
         };
         if is_sampled && let Err(error) = self.record(event).await {
@@ -166,7 +171,7 @@ impl App {
     }
 }
 
-/// Samples audit events within this process while Redis fails.
+/// Bounds the sampled audit events of this process, and samples them while Redis fails.
 #[derive(Debug, Default)]
 pub struct AuditSampler(Mutex<Option<Sample>>);
 
@@ -176,10 +181,17 @@ struct Sample {
     keys: HashSet<String>,
 }
 
+/// Whether an event is the first with its key in [`SAMPLE_SECONDS`].
+#[derive(Debug, PartialEq, Eq)]
+enum Admission {
+    First,
+    Repeated,
+    /// There are [`MAX_SAMPLED_KEYS`] others.
+    Refused,
+}
+
 impl AuditSampler {
-    /// Returns whether the event with this key is recorded: the first one in [`SAMPLE_SECONDS`], for at most
-    /// [`MAX_SAMPLED_KEYS`] keys.
-    fn admit(&self, key: String) -> bool {
+    fn admit(&self, key: &str) -> Admission {
         let mut sample = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let period = Duration::from_secs(SAMPLE_SECONDS.unsigned_abs());
         let current = sample.take().filter(|it| it.since.elapsed() < period);
@@ -187,7 +199,14 @@ impl AuditSampler {
             since: Instant::now(),
             keys: HashSet::new(),
         }));
-        current.keys.len() < MAX_SAMPLED_KEYS && current.keys.insert(key)
+        if current.keys.contains(key) {
+            Admission::Repeated
+        } else if current.keys.len() < MAX_SAMPLED_KEYS {
+            current.keys.insert(key.to_owned());
+            Admission::First
+        } else {
+            Admission::Refused
+        }
     }
 }
 
@@ -197,5 +216,22 @@ pub fn with_session(event: Event, session: Uuid) -> Event {
     Event {
         session_id: Some(session),
         ..event
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// C2: networks without number cause a bounded number of events and keys.
+    #[test]
+    fn sampled_events_are_bounded() {
+        let sampler = AuditSampler::default();
+        let key = |number: usize| format!("audited:refresh:{number}");
+        for number in 0..MAX_SAMPLED_KEYS {
+            assert_eq!(sampler.admit(&key(number)), Admission::First);
+        }
+        assert_eq!(sampler.admit(&key(0)), Admission::Repeated);
+        assert_eq!(sampler.admit(&key(MAX_SAMPLED_KEYS)), Admission::Refused);
     }
 }

@@ -23,8 +23,8 @@ pub const PARTIAL: &str = "partial";
 const ID_FOLDER: &str = ".id";
 /// The file of a write check. Several APIs may write and remove it at the same time.
 const CHECK_FILE: &str = ".health-check";
-/// Number of bytes that a check writes: a block of most file systems.
-const CHECK_SIZE: usize = 4096;
+/// Number of bytes that a check writes: more than almost every stored picture, so that an almost full disk counts as full.
+const CHECK_SIZE: usize = 512 * 1024;
 
 /// The folder of the pictures.
 #[derive(Debug)]
@@ -87,11 +87,11 @@ impl MediaDir {
         written
     }
 
-    /// Checks that pictures can be stored: writes and removes a small file.
+    /// Checks that pictures can be stored: writes and removes a file.
     pub fn check_write(&self) -> io::Result<()> {
         self.check_id()?;
         let file = self.path.join(CHECK_FILE);
-        let written = write_synced(&file, &[1; CHECK_SIZE]);
+        let written = write_synced(&file, &vec![1; CHECK_SIZE]);
         match fs::remove_file(&file) {
             // Another API's check was faster.
             Err(error) if error.kind() != ErrorKind::NotFound => written.and(Err(error)),
