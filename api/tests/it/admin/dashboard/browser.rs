@@ -530,6 +530,12 @@ async fn pages_fit_phone_in_both_directions() {
     wait_for_text(&browser, "No users match").await;
     let count = "return document.querySelector('[data-filter-count]:not([hidden])').textContent";
     assert_eq!(run(&browser, count).await, "1");
+    // The counts of all users would contradict the filtered list.
+    wait_for(
+        &browser,
+        "document.querySelector('[data-status] .badge').hidden",
+    )
+    .await;
     // The menu is a drawer.
     assert_eq!(run(&browser, &is_visible("header nav")).await, false);
     browser.click("#menu").await;
