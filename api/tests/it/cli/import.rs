@@ -15,16 +15,16 @@ use crate::{
     support::test_app::{PASSWORD, TestApp},
 };
 
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/original");
+pub(super) const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/original");
 
 /// A copy of the original's SQLite database.
-struct Original {
+pub(super) struct Original {
     folder: TempDir,
-    url: String,
+    pub(super) url: String,
 }
 
 impl Original {
-    fn copy() -> Self {
+    pub(super) fn copy() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("original.sqlite3");
         fs::write(&file, fs::read(format!("{DATA}/original.sqlite3")).unwrap()).unwrap();
@@ -32,13 +32,13 @@ impl Original {
         Self { folder, url }
     }
 
-    async fn execute(&self, sql: &str) {
+    pub(super) async fn execute(&self, sql: &str) {
         let db = sea_orm::Database::connect(&self.url).await.unwrap();
         db.execute_unprepared(sql).await.unwrap();
         db.close().await.unwrap();
     }
 
-    fn report(&self) -> PathBuf {
+    pub(super) fn report(&self) -> PathBuf {
         self.folder.path().join("report.jsonl")
     }
 
@@ -68,7 +68,7 @@ pub(crate) fn password_in_original(email: &str) -> String {
 }
 
 /// Returns the lines of a report by id.
-fn lines(report: &std::path::Path) -> BTreeMap<i64, Value> {
+pub(super) fn lines(report: &std::path::Path) -> BTreeMap<i64, Value> {
     let text = fs::read_to_string(report).unwrap();
     let lines = text
         .lines()

@@ -4,6 +4,7 @@ pub(crate) mod commands;
 mod export_jsonl;
 pub(crate) mod import;
 mod import_jsonl;
+mod import_original;
 mod keys;
 mod secret_key;
 
