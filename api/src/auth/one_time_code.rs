@@ -121,6 +121,7 @@ impl CodeRequest {
             created_at: now,
             lifetime,
             purpose,
+            device: audit.known_device(),
         };
         let mail = app
             .outbox

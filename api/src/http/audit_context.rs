@@ -15,13 +15,16 @@ use latchkey_shared::{
     models::audit::{self, Actor, Details, Event, EventKind},
     types::email::EmailKey,
 };
-use poem::{FromRequest, Request, RequestBody};
+use poem::{
+    FromRequest, Request, RequestBody,
+    http::{HeaderValue, header},
+};
 use sea_orm::DbErr;
 use uuid::Uuid;
 
 use crate::{
     app_state::App,
-    http::{client_ip::ClientIp, error::ApiError, request_context::RequestId},
+    http::{client_ip::ClientIp, error::ApiError, request_context::RequestId, user_agent},
 };
 
 /// The period of sampled events, in seconds. A flood of requests must not fill the log.
@@ -36,6 +39,7 @@ pub struct AuditContext {
     /// The client IP.
     pub client_ip: ClientIp,
     request: RequestId,
+    user_agent: Option<HeaderValue>,
 }
 
 impl<'a> FromRequest<'a> for AuditContext {
@@ -46,6 +50,7 @@ impl<'a> FromRequest<'a> for AuditContext {
                 .data::<RequestId>()
                 .cloned()
                 .ok_or_else(|| ApiError::Internal("no request id".to_owned()))?,
+            user_agent: request.headers().get(header::USER_AGENT).cloned(),
         })
     }
 }
@@ -55,6 +60,12 @@ impl AuditContext {
     #[must_use]
     pub fn request_id(&self) -> &str {
         self.request.as_str()
+    }
+
+    /// Returns the browser and the system of the request, if they are known ones.
+    #[must_use]
+    pub fn known_device(&self) -> Option<String> {
+        user_agent::known_device(self.user_agent.as_ref()?.to_str().ok()?)
     }
 
     /// Returns an event of an unauthenticated client.

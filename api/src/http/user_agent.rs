@@ -18,6 +18,22 @@ pub fn user_agent(request: &Request) -> Option<String> {
     Some(visible.take(MAX_LENGTH).collect())
 }
 
+/// Returns browser and system of a device for a mail, such as `Chrome (Windows)`. `None` if neither is on the parser's lists of names: a
+/// client may call itself anything, and a mail must not repeat the text of a stranger.
+#[must_use]
+pub fn known_device(user_agent: &str) -> Option<String> {
+    let found = Parser::new().parse(beginning(user_agent))?;
+    let browser = match found.name {
+        "SamsungBrowser" => Some("Samsung Internet"),
+        "Webview" | "HTTP Library" | VALUE_UNKNOWN | "" => None,
+        browser => Some(browser),
+    };
+    match (browser, system(found.os)) {
+        (Some(browser), Some(system)) => Some(format!("{browser} ({system})")),
+        (browser, system) => browser.or(system).map(str::to_owned),
+    }
+}
+
 /// Returns the English name of a device.
 #[must_use]
 pub fn device_name(user_agent: &str) -> Option<String> {
@@ -39,8 +55,7 @@ impl<'a> DeviceName<'a> {
     /// Parses a `User-Agent`. Reads its first 200 characters, with regular expressions that take linear time. `None` if it names nothing.
     #[must_use]
     pub fn parse(user_agent: &'a str) -> Option<Self> {
-        let end = user_agent.char_indices().nth(MAX_LENGTH);
-        let user_agent = end.map_or(user_agent, |(end, _)| &user_agent[..end]);
+        let user_agent = beginning(user_agent);
         let product = product(user_agent);
         match product {
             Some("okhttp") => return Some(Self::Library("okhttp", "Android")),
@@ -75,6 +90,12 @@ impl fmt::Display for DeviceName<'_> {
     }
 }
 
+/// Returns the first 200 characters.
+fn beginning(user_agent: &str) -> &str {
+    let end = user_agent.char_indices().nth(MAX_LENGTH);
+    end.map_or(user_agent, |(end, _)| &user_agent[..end])
+}
+
 /// Returns the name of the first product (RFC 9110, section 10.1.5), unless it is that of every browser.
 fn product(user_agent: &str) -> Option<&str> {
     let name = user_agent.split(['/', ' ']).next()?;
@@ -100,6 +121,31 @@ mod tests {
 
     fn name(user_agent: &str) -> String {
         DeviceName::parse(user_agent).map_or(String::new(), |name| name.to_string())
+    }
+
+    /// M3: the text of a client appears in no mail.
+    #[test]
+    fn known_device_has_no_text_of_the_client() {
+        for (user_agent, expected) in [
+            (
+                "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36",
+                Some("Chrome (Windows)"),
+            ),
+            (
+                "Dalvik/2.1.0 (Linux; U; Android 14; Pixel 8)",
+                Some("Android"),
+            ),
+            ("evil.example/1.0", None),
+            ("evil.example/1.0 (Windows NT 10.0)", Some("Windows")),
+            ("curl/8.5.0 evil.example", None),
+            ("", None),
+        ] {
+            assert_eq!(
+                known_device(user_agent).as_deref(),
+                expected,
+                "{user_agent}"
+            );
+        }
     }
 
     #[test]

@@ -315,6 +315,7 @@ impl SmtpConnection {
         let content = Content::Code {
             kind: MailKind::ResetCode,
             at: Clock::system().now(),
+            device: None,
             code: Code::Shown(Otp::generate(6)),
             lifetime: chrono::TimeDelta::minutes(5),
         };

@@ -47,6 +47,8 @@ pub struct Model {
     pub ended_at: Option<DateTime<Utc>>,
     /// What the code is for.
     pub purpose: Purpose,
+    /// The browser and the system of the request, if they are known ones.
+    pub device: Option<String>,
 }
 
 /// The purpose of a one-time code. A code is valid for its purpose only.
@@ -151,6 +153,8 @@ pub struct NewReset {
     pub lifetime: TimeDelta,
     /// See [`Model::purpose`].
     pub purpose: Purpose,
+    /// See [`Model::device`].
+    pub device: Option<String>,
 }
 
 /// Stores a request. Does not look up whether the email has an account, so that the response time reveals nothing.
@@ -163,10 +167,16 @@ pub async fn insert(db: &impl ConnectionTrait, reset: NewReset) -> Result<(), Db
         expires_at: Set(reset.created_at + reset.lifetime),
         tries: Set(0),
         purpose: Set(reset.purpose),
+        device: Set(reset.device),
         ..Default::default()
     };
     Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
+}
+
+/// Returns the request with this id.
+pub async fn find(db: &impl ConnectionTrait, id: Uuid) -> Result<Option<Model>, DbErr> {
+    find_unique(Entity::find_by_id(id), db).await
 }
 
 /// Returns the request with this token and purpose.

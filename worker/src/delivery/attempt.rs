@@ -86,6 +86,7 @@ impl Inner {
                     kind: MailKind::of_code(reset.purpose),
                     code: Code::Shown(code),
                     at: reset.created_at,
+                    device: reset.device.clone(),
                     lifetime: reset.code_expiry(now, self.otp_lifetime) - now,
                 };
                 (content, language, Some(reset), stored)

@@ -86,6 +86,7 @@ async fn housekeeping_deletes_at_most_thousand_rows_per_statement() {
         created_at: now,
         lifetime: RESET,
         purpose: Purpose::Reset,
+        device: None,
     };
     let step = database::begin(&db).await.unwrap();
     for number in 0..2500 {

@@ -240,6 +240,7 @@ impl TestApp {
             created_at: now,
             lifetime: RESET,
             purpose: Purpose::Reset,
+            device: None,
         };
         password_reset::insert(&step, new).await.unwrap();
         let code = self

@@ -6,7 +6,7 @@ use latchkey_shared::{
     models::{
         audit::Event,
         mail::{self, Filter, MailKind, MailState},
-        user,
+        password_reset, user,
     },
     outbox::template::{Code, Content, RenderedMail},
 };
@@ -126,6 +126,7 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMai
             kind,
             code: Code::Hidden,
             at: mail.created_at,
+            device: device_of(app, mail).await?,
             lifetime: PREVIEW_LIFETIME,
         })
     } else {
@@ -140,6 +141,15 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMai
         })
         .transpose()
         .map_err(|error| ApiError::Internal(format!("mail template: {error}")))
+}
+
+/// Returns the browser and the system of the request whose code a mail carries.
+async fn device_of(app: &App, mail: &mail::Model) -> Result<Option<String>, ApiError> {
+    let Some(id) = mail.reset_id else {
+        return Ok(None);
+    };
+    let reset = password_reset::find(&app.db, id).await?;
+    Ok(reset.and_then(|reset| reset.device))
 }
 
 /// Finds the account of a mail. A mail with a code names none, but the worker sends it to the account of its address only.

@@ -11,6 +11,30 @@ use crate::support::test_app::{PASSWORD, TestApp, assert_same_problems, code_in,
 
 const NEW: &str = "another quiet morning";
 
+/// M3: the owner can tell two codes apart by device, and a stranger's own text appears in no mail.
+#[tokio::test]
+async fn code_mail_names_known_device_only() {
+    let app = TestApp::new().await;
+    app.register("ada@example.com").await;
+    let chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
+    for (user_agent, device) in [
+        (chrome, "UTC with Chrome (Windows)."),
+        ("evil.example/1.0", "UTC."),
+    ] {
+        let request = app.request(Method::POST, "/auth/email_request/");
+        let request = request.header("User-Agent", user_agent);
+        let answer = app
+            .send(request.json(&json!({"email": "ada@example.com"})))
+            .await;
+        assert_eq!(answer.status, 201, "{answer:?}");
+
+        let mails = app.mails_to("ada@example.com").await;
+        let text = &mails.last().unwrap().text;
+        assert!(text.contains(device), "{text}");
+        assert!(!text.contains("evil"), "{text}");
+    }
+}
+
 /// N1: The response, its headers and the stored row do not reveal whether the email has an account.
 #[tokio::test]
 async fn reset_request_response_is_same_for_every_email() {

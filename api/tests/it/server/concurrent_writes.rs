@@ -232,6 +232,7 @@ async fn unbound_reset_of(app: &TestApp, email: &str) -> Uuid {
         created_at: app.clock.now(),
         lifetime: TimeDelta::minutes(10),
         purpose: Purpose::Reset,
+        device: None,
     };
     let written = password_reset::insert(&app.database.db, new).await;
     written.unwrap();

@@ -32,6 +32,7 @@ pub fn sample(kind: MailKind, minutes: u32) -> Content {
             kind,
             code: Code::Shown(SAMPLE_CODE.parse().expect("six digits")),
             at,
+            device: Some("Chrome (Windows)".to_owned()),
             lifetime: TimeDelta::minutes(minutes.into()),
         },
         None => Content::Notice { kind, at },

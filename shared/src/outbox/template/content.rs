@@ -18,6 +18,8 @@ pub enum Content {
         code: Code,
         /// When the code was requested.
         at: DateTime<Utc>,
+        /// The browser and the system of the request, if known.
+        device: Option<String>,
         /// The time until the code expires.
         lifetime: TimeDelta,
     },

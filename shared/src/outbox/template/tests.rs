@@ -58,6 +58,7 @@ fn hidden_code_appears_in_no_part() {
         kind: MailKind::ResetCode,
         code: Code::Hidden,
         at: DateTime::UNIX_EPOCH,
+        device: None,
         lifetime: TimeDelta::seconds(300),
     };
     let mail = templates().render(&content, &branding(), None).unwrap();

@@ -61,15 +61,19 @@ pub(super) fn values(
             Value::from_safe_string(escaped)
         }
     };
-    let (code, minutes, at) = match content {
+    let (code, minutes, device, at) = match content {
         Content::Code {
-            code, at, lifetime, ..
+            code,
+            at,
+            device,
+            lifetime,
+            ..
         } => {
             // Rounded down, so that a code never expires earlier than its mail says.
             let minutes = u32::try_from(lifetime.num_minutes()).unwrap_or_default();
-            (Some(code.text()), Some(minutes), at)
+            (Some(code.text()), Some(minutes), device.as_deref(), at)
         }
-        Content::Notice { at, .. } => (None, None, at),
+        Content::Notice { at, .. } => (None, None, None, at),
     };
     context! {
         lang => language,
@@ -86,6 +90,7 @@ pub(super) fn values(
         reset_url => branding.reset_url.as_ref().map(link),
         code,
         minutes,
+        device => device.map(isolate),
         at => time(*at),
     }
 }
