@@ -14,7 +14,7 @@ use std::{
 use latchkey_shared::dependency::{Diagnosis, Refusal};
 use uuid::Uuid;
 
-use crate::http::error::ApiError;
+use crate::{accounts::pictures::MAX_STORED_BYTES, http::error::ApiError};
 
 /// The extension of a file whose write is not complete.
 pub const PARTIAL: &str = "partial";
@@ -23,8 +23,6 @@ pub const PARTIAL: &str = "partial";
 const ID_FOLDER: &str = ".id";
 /// The file of a write check. Several APIs may write and remove it at the same time.
 const CHECK_FILE: &str = ".health-check";
-/// Number of bytes that a check writes: more than almost every stored picture, so that an almost full disk counts as full.
-const CHECK_SIZE: usize = 512 * 1024;
 
 /// The folder of the pictures.
 #[derive(Debug)]
@@ -87,11 +85,11 @@ impl MediaDir {
         written
     }
 
-    /// Checks that pictures can be stored: writes and removes a file.
+    /// Checks that pictures can be stored: writes and removes a file of the largest size, so that an almost full disk counts as full.
     pub fn check_write(&self) -> io::Result<()> {
         self.check_id()?;
         let file = self.path.join(CHECK_FILE);
-        let written = write_synced(&file, &vec![1; CHECK_SIZE]);
+        let written = write_synced(&file, &vec![1; MAX_STORED_BYTES]);
         match fs::remove_file(&file) {
             // Another API's check was faster.
             Err(error) if error.kind() != ErrorKind::NotFound => written.and(Err(error)),

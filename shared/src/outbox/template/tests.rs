@@ -307,7 +307,12 @@ fn arabic_mails_use_six_plural_forms() {
             .unwrap();
         assert!(mail.text.contains(expected), "{expected}: {}", mail.text);
     }
-    let known = ["Latchkey", "help@example.com", "https://app.example.com/"];
+    let known = [
+        "Latchkey",
+        "help@example.com",
+        "https://app.example.com/",
+        "Chrome (Windows)",
+    ];
     for (name, mail) in render_all(&branding()) {
         if !name.starts_with("ar_") {
             continue;

@@ -8,6 +8,7 @@ mod state;
 
 pub use state::MIGRATIONS;
 
+use latchkey_shared::database::Outage;
 use sea_orm::{
     AccessMode, ConnectOptions, ConnectionTrait, DatabaseConnection, DatabaseTransaction,
     DbBackend, DbErr, IsolationLevel, QueryResult, Statement, TransactionTrait as _, Value,
@@ -204,5 +205,12 @@ impl Connection {
 /// Describes an error of the source. Its text has no password: the drivers do not print URLs.
 #[expect(clippy::needless_pass_by_value, reason = "map_err passes a value")]
 fn source(error: DbErr) -> ImportError {
-    ImportError::Source(latchkey_shared::database::describe(&error))
+    let remedy = match Outage::of(&error) {
+        Some(Outage::Refused) => {
+            "Correct the role, the password or the database; the role needs SELECT on all tables and sequences of the original."
+        }
+        Some(Outage::SchemaIncomplete) => "Check that this is the database of the Django original.",
+        _ => "Check that the database of the original runs and can be read.",
+    };
+    ImportError::Source(format!("{error}. {remedy}"))
 }
