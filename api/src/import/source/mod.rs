@@ -1,4 +1,4 @@
-//! The sources of an import. Only read.
+//! The sources of an import, which it only reads.
 
 pub mod django;
 pub mod jsonl;
@@ -12,6 +12,9 @@ use jsonl::JsonlSource;
 /// The number of rows of a page.
 const PAGE: i64 = 1_000;
 
+/// The source of accounts whose row had no id. Their ids are of this installation, so a row with such an id is another account.
+pub(super) const WITHOUT_IDS: &str = "jsonl-new";
+
 /// An opened source.
 pub enum Source {
     /// The database of the Django original.
@@ -21,7 +24,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// Returns the name of the kind, as rows of imported accounts have it.
+    /// Returns the name of the kind, as stored with imported accounts.
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Self::Django(_) => imported_user::DJANGO,
@@ -29,7 +32,7 @@ impl Source {
         }
     }
 
-    /// Returns whether the source has all accounts of its system. Those that it lacks have then been deleted.
+    /// Returns whether the source contains all accounts of its system, so that a missing account has been deleted.
     pub(super) fn is_complete(&self) -> bool {
         matches!(self, Self::Django(_))
     }
@@ -42,8 +45,8 @@ impl Source {
         }
     }
 
-    /// Returns the last id that the source has given to an account, which may have been deleted. In a file, the highest one that
-    /// [`Self::candidates`] has read.
+    /// Returns the last id that the source has given to an account, which may have been deleted. For a file, returns the highest
+    /// id that [`Self::candidates`] has read.
     pub(super) async fn last_id(&self) -> Result<i64, ImportError> {
         match self {
             Self::Django(source) => source.last_id().await,
@@ -51,7 +54,7 @@ impl Source {
         }
     }
 
-    /// Reads a page of what the choice between twins needs, after a position. The first page is after 0.
+    /// Reads a page of candidates for the choice between twins, after a position. The first page is after 0.
     pub(super) async fn candidates(&self, after: i64) -> Result<Vec<Candidate>, ImportError> {
         match self {
             Self::Django(source) => source.candidates(after).await,

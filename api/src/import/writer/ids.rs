@@ -1,18 +1,24 @@
-//! Ids of accounts whose rows have none.
+//! Assigns ids to rows without an id.
 
 use std::collections::{HashMap, HashSet};
 
-use latchkey_shared::{database::Transaction, models::imported_user, types::email::EmailKey};
+use latchkey_shared::{
+    database::Transaction,
+    models::{imported_user, user},
+    types::email::EmailKey,
+};
 use sea_orm::{ConnectionTrait as _, DbBackend, DbErr, Statement};
 
 use crate::import::{
+    fingerprints::{Column, Fingerprints},
     mapping::{Mapped, Mapping},
     outcome::{Outcome, Reason},
+    source::WITHOUT_IDS,
     writer::{Numbered, Writer, Written, state::ids_of_emails},
 };
 
 impl Writer<'_> {
-    /// Gives each row the id of its account, and adds the outcomes of rows that are skipped. A row without an id gets that of the
+    /// Assigns the id of its account to each row, and adds the outcomes of skipped rows. A row without an id gets the id of the
     /// account that this source created with the email, or else a new one.
     pub(super) async fn number(
         &self,
@@ -51,7 +57,8 @@ impl Writer<'_> {
         Ok(numbered)
     }
 
-    /// Returns the accounts that have the emails of rows, and whether this source created them.
+    /// Returns the accounts that have the emails of rows, and whether an import created them with the email from a row without an id.
+    /// An account that has taken the email here belongs to another person than the row.
     async fn known(
         &self,
         transaction: &Transaction,
@@ -60,10 +67,19 @@ impl Writer<'_> {
         let keys = rows.iter().map(|row| row.mapped.email.key()).collect();
         let taken = ids_of_emails(transaction, keys).await?;
         let ids: Vec<_> = taken.iter().map(|(_, id)| *id).collect();
+        let users = user::find_many(transaction, &ids).await?;
+        let emails: HashMap<_, _> = users.iter().map(|user| (user.id, &user.email)).collect();
+        let has_imported_email = |imported: &imported_user::Model| {
+            let prints = Fingerprints::read(imported.user_id, &imported.fingerprints);
+            let email = emails.get(&imported.user_id).map(ToString::to_string);
+            prints
+                .zip(email)
+                .is_some_and(|(prints, email)| prints.matches(self.key, Column::Email, &email))
+        };
         let imported = imported_user::find_many(transaction, &ids).await?;
         let own: HashSet<_> = imported
-            .into_iter()
-            .filter(|imported| imported.source == self.source)
+            .iter()
+            .filter(|imported| imported.source == WITHOUT_IDS && has_imported_email(imported))
             .map(|imported| imported.user_id)
             .collect();
         let known = taken.into_iter();
@@ -98,7 +114,7 @@ impl Writer<'_> {
         Ok(numbered)
     }
 
-    /// Returns ids that no account has had. Those of a dry run are below zero, because it must not take ids.
+    /// Returns ids that no account has had. In a dry run, which must not take ids from the sequence, they are negative.
     async fn fresh_ids(&self, transaction: &Transaction, count: usize) -> Result<Vec<i64>, DbErr> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         if self.dry_run {
@@ -109,7 +125,7 @@ impl Writer<'_> {
             DbBackend::Postgres => {
                 "SELECT nextval(pg_get_serial_sequence('users', 'id')) AS id FROM generate_series(1, $1)"
             }
-            // Inserted rows move the sequence, and no other transaction writes until this one ends.
+            // The inserts advance the sequence, and no other transaction writes until this one ends.
             _ => {
                 "WITH RECURSIVE n(i) AS (SELECT 1 WHERE $1 > 0 UNION ALL SELECT i + 1 FROM n WHERE i < $1) \
                  SELECT i + coalesce((SELECT max(seq) FROM sqlite_sequence WHERE name = 'users'), 0) AS id FROM n"

@@ -23,6 +23,7 @@ use crate::import::{
     mapping::{Mapped, Mapping},
     outcome::{Outcome, Reason},
     row::RowName,
+    source::WITHOUT_IDS,
     writer::state::{BatchState, Decision},
 };
 
@@ -76,9 +77,9 @@ impl Writer<'_> {
         let transaction = database::begin(self.db).await?;
         let (mut written, mut new) = (Written::default(), Vec::new());
         let batch = self.number(&transaction, batch, &mut written).await?;
-        let mut state = BatchState::load(&transaction, self.source, &batch).await?;
+        let mut state = BatchState::load(&transaction, &batch).await?;
         for mut row in batch {
-            match state.decide(row.id, &row.mapped) {
+            match state.decide(row.id, self.source_of(row.name), &row.mapped) {
                 Decision::Skip(reason, winner) => {
                     let skipped = Outcome::skip(row.name, reason, winner);
                     written.outcomes.push(skipped);
@@ -137,7 +138,7 @@ impl Writer<'_> {
                 continue;
             }
             let fingerprints = Fingerprints::of(self.key, id, &row.mapped);
-            imported.push(self.imported(id, &fingerprints));
+            imported.push(self.imported(id, self.source_of(row.name), &fingerprints));
             assigned.extend(roles.into_iter().map(|role| (id, role)));
             written.outcomes.push(Outcome {
                 is_created: true,
@@ -159,10 +160,24 @@ impl Writer<'_> {
         role::assign_many(transaction, assigned).await
     }
 
-    fn imported(&self, user_id: i64, fingerprints: &Fingerprints) -> imported_user::Model {
+    /// Returns the source of an account, as its row has it.
+    fn source_of(&self, name: RowName) -> &'static str {
+        if name.id.is_some() {
+            self.source
+        } else {
+            WITHOUT_IDS
+        }
+    }
+
+    fn imported(
+        &self,
+        user_id: i64,
+        source: &str,
+        fingerprints: &Fingerprints,
+    ) -> imported_user::Model {
         imported_user::Model {
             user_id,
-            source: self.source.to_owned(),
+            source: source.to_owned(),
             imported_at: self.now,
             fingerprints: fingerprints.to_bytes(),
             has_new_password: false,

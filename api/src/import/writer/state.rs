@@ -34,8 +34,6 @@ pub(super) struct Existing {
 
 /// The state of the database before the batch.
 pub(super) struct BatchState {
-    /// The kind of the source.
-    source: &'static str,
     imported: HashMap<i64, imported_user::Model>,
     users: HashMap<i64, user::Model>,
     role_ids: HashMap<i64, Vec<i64>>,
@@ -46,11 +44,7 @@ pub(super) struct BatchState {
 
 impl BatchState {
     /// Reads the state, and locks the accounts of earlier runs.
-    pub(super) async fn load(
-        transaction: &Transaction,
-        source: &'static str,
-        batch: &[Numbered],
-    ) -> Result<Self, DbErr> {
+    pub(super) async fn load(transaction: &Transaction, batch: &[Numbered]) -> Result<Self, DbErr> {
         let ids: Vec<_> = batch.iter().map(|row| row.id).collect();
         let keys: Vec<_> = batch.iter().map(|row| row.mapped.email.key()).collect();
         let imported = imported_user::find_many(transaction, &ids).await?;
@@ -62,7 +56,6 @@ impl BatchState {
         let existing: Vec<_> = users.iter().map(|user| user.id).collect();
         let taken = ids_of_emails(transaction, keys).await?;
         Ok(Self {
-            source,
             imported: imported.into_iter().map(|row| (row.user_id, row)).collect(),
             role_ids: role::ids_of_users(transaction, &existing).await?,
             users: users.into_iter().map(|user| (user.id, user)).collect(),
@@ -71,10 +64,10 @@ impl BatchState {
         })
     }
 
-    /// Decides what to do with a row, and takes its email.
-    pub(super) fn decide(&mut self, id: i64, mapped: &Mapped) -> Decision {
+    /// Decides what to do with a row of a source, and takes its email.
+    pub(super) fn decide(&mut self, id: i64, source: &str, mapped: &Mapped) -> Decision {
         match (self.imported.remove(&id), self.users.remove(&id)) {
-            (Some(imported), _) if imported.source != self.source => {
+            (Some(imported), _) if imported.source != source => {
                 Decision::Skip(Reason::IdTaken, None)
             }
             (Some(imported), Some(user)) => Decision::Compare(Box::new(Existing {
@@ -117,8 +110,8 @@ impl BatchState {
         };
         let mut ids = HashSet::new();
         for wanted in &mapped.roles {
-            let name = wanted.name.to_string();
-            let same_name = |role: &&role::Model| role.name.to_string().eq_ignore_ascii_case(&name);
+            let name = wanted.name.to_string().to_lowercase();
+            let same_name = |role: &&role::Model| role.name.to_string().to_lowercase() == name;
             match roles.iter().find(same_name) {
                 Some(role) if role.permissions == wanted.permissions => {
                     ids.insert(role.id);

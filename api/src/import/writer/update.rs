@@ -41,6 +41,13 @@ impl Writer<'_> {
             written.outcomes.push(outcome);
             return Ok(());
         };
+        // The ids of the original are its own, and a row without an id was found by its email.
+        let may_be_another = self.source != imported_user::DJANGO && outcome.name.id.is_some();
+        if may_be_another && !self.is_same_person(&fingerprints, &mapped) {
+            let skipped = Outcome::skip(outcome.name, Reason::IdTaken, None);
+            written.outcomes.push(skipped);
+            return Ok(());
+        }
         let roles = state.names_of(transaction, &existing.role_ids).await?;
         let mut columns = self.changed(&existing, &mapped, &roles, &fingerprints, &mut outcome);
         if columns.contains(&Column::Email)
@@ -71,6 +78,20 @@ impl Writer<'_> {
         }
         written.outcomes.push(outcome);
         Ok(())
+    }
+
+    /// Returns whether a row has the email, the username, the password hash or the time of creation that the account was imported with.
+    /// Otherwise the file is probably of another system, which has given the same id to another person.
+    fn is_same_person(&self, fingerprints: &Fingerprints, mapped: &Mapped) -> bool {
+        let is_known = [
+            (Column::Email, true),
+            (Column::Username, true),
+            (Column::Password, mapped.password.is_some()),
+            (Column::CreatedAt, mapped.created_at.is_some()),
+        ];
+        is_known.into_iter().any(|(column, has_value)| {
+            has_value && fingerprints.matches(self.key, column, &text_of_mapped(mapped, column))
+        })
     }
 
     /// Returns the columns that have changed in the source and not here.

@@ -37,7 +37,7 @@ async fn with_accounts() -> TestApp {
     app
 }
 
-/// An export, its import into an empty installation, and the export of that are the same.
+/// Accounts that are exported, and imported into an empty installation, are exported as the same lines again.
 #[tokio::test]
 async fn export_and_import_give_the_same_lines() {
     let (from, to) = (with_accounts().await, TestApp::new().await);
@@ -92,7 +92,7 @@ fn original_password(email: &str) -> String {
     all["users"][email]["password"].as_str().unwrap().to_owned()
 }
 
-/// More accounts than one page.
+/// The export writes more accounts than one page has.
 #[tokio::test]
 async fn export_writes_every_page() {
     let (from, to) = (TestApp::new().await, TestApp::new().await);
@@ -134,7 +134,7 @@ async fn snapshot_does_not_show_later_changes() {
 
 /// A file that exists is replaced only if the operator asks for it, and is private then.
 #[tokio::test]
-async fn export_replaces_no_file_unasked() {
+async fn export_replaces_file_only_with_overwrite() {
     let app = TestApp::new().await;
     app.register("ada@example.com").await;
     let folder = tempfile::tempdir().unwrap();
@@ -161,7 +161,7 @@ fn properties(schema: &Value) -> Vec<&str> {
     properties.keys().map(String::as_str).collect()
 }
 
-/// The schema has the keys of a line. `deploy/checks/test-users-schema` validates lines under it.
+/// The schema has the keys of a line. `deploy/checks/test-users-schema` validates lines against it.
 #[tokio::test]
 async fn schema_has_the_keys_of_a_line() {
     let schema = fs::read_to_string(Path::new(ROOT).join("deploy/docs/users.schema.json"));

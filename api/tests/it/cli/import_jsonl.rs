@@ -2,7 +2,10 @@
 
 use std::{fs, os::unix::fs::PermissionsExt as _, path::PathBuf};
 
-use latchkey_shared::models::{imported_user, role, user};
+use latchkey_shared::{
+    models::{imported_user, role, user},
+    types::email::Email,
+};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -94,7 +97,7 @@ fn full_line() -> Value {
 }
 
 #[tokio::test]
-async fn import_jsonl_brings_every_field() {
+async fn import_jsonl_imports_every_field() {
     let app = TestApp::new().await;
     let file = File::new(&[full_line(), json!({"email": "grace@example.com"})]);
 
@@ -139,7 +142,7 @@ async fn import_jsonl_brings_every_field() {
     contains_all(&log, &["imported accounts"]);
 }
 
-/// Logins with the hashes that other systems write. The first one renews the hash.
+/// Owners can log in with hashes of other systems. The first login replaces the hash.
 #[tokio::test]
 async fn import_jsonl_keeps_passwords() {
     let app = TestApp::new().await;
@@ -159,7 +162,7 @@ async fn import_jsonl_keeps_passwords() {
     }
 }
 
-/// An account of another installation of Latchkey keeps its password, which that one hashed in NFKC.
+/// An account of another installation of Latchkey keeps its password, which was hashed in NFKC.
 #[tokio::test]
 async fn import_jsonl_keeps_normalized_passwords() {
     let (from, to) = (TestApp::new().await, TestApp::new().await);
@@ -251,9 +254,9 @@ async fn import_jsonl_skips_invalid_lines_by_number() {
     assert!(accounts[0].password_hash.starts_with("$argon2id$"));
 }
 
-/// Of two lines with one email, the usable account wins, or else the first. Of two lines with one id, the first.
+/// If two lines have the same email, the usable account wins, or else the first line. If two have the same id, the first wins.
 #[tokio::test]
-async fn import_jsonl_imports_one_of_twins() {
+async fn import_jsonl_imports_one_of_duplicates() {
     let app = TestApp::new().await;
     app.register("here@example.com").await;
     let here = app.user("here@example.com").await;
@@ -296,9 +299,9 @@ async fn import_jsonl_imports_one_of_twins() {
     assert_eq!(app.user("here@example.com").await, here);
 }
 
-/// A further run writes nothing, and brings in what changed in the file and not here.
+/// A further run of the same file writes nothing. A run of a changed file imports the changes, except of values changed here.
 #[tokio::test]
-async fn import_jsonl_again_brings_changes_and_loses_nothing() {
+async fn import_jsonl_again_imports_changes_only() {
     let app = TestApp::new().await;
     let without_id =
         json!({"email": "grace@example.com", "username": "Grace", "password": HASHES[2].1});
@@ -344,7 +347,7 @@ async fn import_jsonl_again_brings_changes_and_loses_nothing() {
     );
 }
 
-/// An id that was deleted here, or that the Django original gave, is not touched.
+/// The import does not touch an account that was deleted here or came from the Django original.
 #[tokio::test]
 async fn import_jsonl_leaves_deleted_and_other_accounts() {
     let app = TestApp::new().await;
@@ -389,7 +392,7 @@ async fn import_jsonl_dry_run_reports_and_writes_nothing() {
     assert_eq!(app.database.dump().await, before);
 }
 
-/// A pipe is read as a file is, although it cannot be read again.
+/// The import reads a pipe like a file, although a pipe cannot be read again.
 #[tokio::test]
 async fn import_jsonl_reads_pipe() {
     let app = TestApp::new().await;
@@ -411,7 +414,7 @@ async fn import_jsonl_reads_pipe() {
 }
 
 #[tokio::test]
-async fn import_jsonl_brings_pictures_below_media() {
+async fn import_jsonl_imports_pictures_below_media() {
     let app = TestApp::new().await;
     let media = tempfile::tempdir().unwrap();
     let picture = concat!(
@@ -439,4 +442,61 @@ async fn import_jsonl_brings_pictures_below_media() {
         .collect();
     let outside = json!(["image_outside_media"]);
     assert_eq!(reasons, [outside.clone(), outside]);
+}
+
+/// M2: an account that has taken the email of a line here is not the line's account, whose permissions it would get.
+#[tokio::test]
+async fn import_jsonl_skips_email_taken_here() {
+    let app = TestApp::new().await;
+    let eve = json!({"email": "eve@example.com", "username": "Eve"});
+    let file = File::new(&[eve]);
+    file.import(&app, &[]).await;
+    let id = app.user("eve@example.com").await.id;
+    let email: Email = "ada@example.com".parse().unwrap();
+    user::Entity::update_many()
+        .col_expr(user::Column::Email, Expr::value(email.as_str()))
+        .col_expr(user::Column::EmailKey, Expr::value(email.key()))
+        .filter(user::Column::Id.eq(id))
+        .exec(&*app.database.db)
+        .await
+        .unwrap();
+
+    file.write(&[json!({"email": "ada@example.com", "username": "Ada", "is_staff": true, "is_superuser": true})]);
+    file.import(&app, &[]).await;
+
+    assert_eq!(file.outcomes()[0]["reasons"], json!(["email_taken"]));
+    let eve = app.user("ada@example.com").await;
+    assert_eq!(
+        (eve.id, eve.username.as_str(), eve.is_superuser),
+        (id, "Eve", false)
+    );
+}
+
+/// M2: neither an id that this installation has given nor one of another system belongs to the person of a line.
+#[tokio::test]
+async fn import_jsonl_skips_ids_of_other_persons() {
+    let app = TestApp::new().await;
+    let file = File::new(&[
+        json!({"id": 70, "email": "ada@example.com", "username": "Ada"}),
+        json!({"email": "grace@example.com", "username": "Grace"}),
+    ]);
+    file.import(&app, &[]).await;
+    let given = app.user("grace@example.com").await.id;
+
+    file.write(&[
+        json!({"id": 70, "email": "bob@example.com", "username": "Bob", "is_superuser": true}),
+        json!({"id": given, "email": "carl@example.com", "username": "Grace", "is_superuser": true}),
+    ]);
+    file.import(&app, &[]).await;
+
+    for outcome in file.outcomes() {
+        assert_eq!(outcome["reasons"], json!(["id_taken"]), "{outcome}");
+    }
+    for email in ["ada@example.com", "grace@example.com"] {
+        assert!(!app.user(email).await.is_superuser, "{email}");
+    }
+    // A person whose name alone is the same as before is still the same person.
+    file.write(&[json!({"id": 70, "email": "ada@example.org", "username": "Ada"})]);
+    file.import(&app, &[]).await;
+    assert_eq!(app.user("ada@example.org").await.id, 70);
 }

@@ -9,9 +9,9 @@ use crate::{
     support::test_app::TestApp,
 };
 
-/// No picture over 5 MiB is read, and no symbolic link out of the media folder is followed. Links that stay below it are.
+/// The import skips pictures over 5 MiB and symbolic links out of the media folder. It follows links that stay below the folder.
 #[tokio::test]
-async fn import_refuses_large_pictures_and_links_out_of_media() {
+async fn import_rejects_large_and_outside_pictures() {
     let (app, original) = (TestApp::new().await, Original::copy());
     let media = tempfile::tempdir().unwrap();
     let path = |name: &str| media.path().join(name);
