@@ -28,7 +28,7 @@ pub enum Transport {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{words}{reply}")]
 pub struct SendError {
-    /// What failed, in Latchkey's words.
+    /// Latchkey's description of the failure.
     pub words: String,
     /// The text of the server's reply, if any, without credentials.
     pub reply: String,

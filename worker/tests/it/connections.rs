@@ -44,7 +44,7 @@ async fn closed_reused_connection_is_replaced_within_the_attempt() {
     }
 }
 
-/// Some servers accept few connections at a time. The other mails wait for one of these, without a back-off.
+/// If a server accepts few connections at a time, further mails wait for one of them, without a back-off.
 #[tokio::test]
 async fn codes_wait_for_connections_of_limited_server() {
     for greeting in [Some("421 4.7.0 too many connections"), None] {
@@ -83,7 +83,7 @@ async fn wait_for_connection_ends_with_its_reason() {
     app.users(2).await;
     let delivery = app.delivery();
     let (_, late) = app.reset("user0@example.com").await;
-    app.clock.advance(TimeDelta::seconds(599));
+    app.clock.advance(TimeDelta::seconds(595));
     let (_, first) = app.reset("user1@example.com").await;
     let occupying = tokio::spawn({
         let delivery = delivery.clone();

@@ -93,7 +93,8 @@ impl Inner {
         }
         match taken {
             Ok(exceeded) => {
-                let usable = request.reserve.map(|reserve| reserve.usable);
+                let usable = request.reserve.map_or(usable, |reserve| reserve.usable);
+                let usable = reserve_kind.map(|_| usable);
                 Ok(exceeded.map(|exceeded| exceeded_result(exceeded, mail, usable, now)))
             }
             Err(error) => {
@@ -124,7 +125,7 @@ impl Inner {
     }
 }
 
-/// Returns the cause that a mail is counted by, if known, and when the mail may use the reserve. A mail that staff caused has no
+/// Returns the cause that a mail is counted by, if known, and when the mail may use the reserve. A mail caused by staff has no
 /// network.
 fn cause_of<'a>(
     mail: &'a mail::Model,
@@ -152,8 +153,8 @@ fn is_total(limit: Limit) -> bool {
     matches!(limit, Limit::Hour | Limit::Day)
 }
 
-/// Returns how the delivery of a mail ends that exceeds a limit. The reason of a suppressed mail tells why it used no reserve, which
-/// `usable` allowed.
+/// Returns the result for a mail that exceeds a limit. The reason of a suppressed mail says why it used no reserve. `usable` is
+/// the use of the reserve that was allowed, or `None` without a reserve.
 fn exceeded_result(
     Exceeded { limit, wait }: Exceeded,
     mail: &mail::Model,
@@ -166,8 +167,8 @@ fn exceeded_result(
     }
     let no_reserve = match usable {
         _ if !is_total(limit) => return DeliveryResult::ended(MailState::Suppressed, reason),
-        None => "no reserve, as the address is not verified",
-        Some(ReserveUse::Never) => "no reserve, as the request came from an unknown network",
+        None => "no reserve, because the email is not verified",
+        Some(ReserveUse::Never) => "no reserve, because the request came from an unknown network",
         Some(ReserveUse::First | ReserveUse::Always) => {
             "the reserve is for the first mail of a day"
         }

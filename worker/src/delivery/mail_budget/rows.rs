@@ -35,10 +35,11 @@ impl Inner {
         let fits = async |counted, rate| self.leaves_room(mail, counted, rate).await;
         let cause = match kind.budget_cause() {
             BudgetCause::Account => Some(CountedMails::AboutAccount(owner.id)),
-            BudgetCause::CustomerNetwork => mail
-                .customer_network
-                .as_deref()
-                .map(CountedMails::OfNetwork),
+            BudgetCause::CustomerNetwork => match &mail.customer_network {
+                Some(network) => Some(CountedMails::OfNetwork(network)),
+                None if kind.is_repeatable_by_anyone() => None,
+                None => Some(CountedMails::AboutAccount(owner.id)),
+            },
         };
         if let Some(cause) = cause
             && !fits(cause, rates.cause).await?

@@ -24,13 +24,13 @@ use crate::transport::smtp::{
 /// The reply to `DATA` (RFC 5321, 4.3.2).
 const START_MAIL_INPUT: u16 = 354;
 
-/// The step that a mail has reached, for the error if the time is over.
+/// The step that a mail has reached, for the error of a timeout.
 pub(super) struct Progress(Mutex<Step>);
 
 enum Step {
     /// A stage of the conversation.
     Stage(Stage, ReplyState),
-    /// The server refused a new connection for this reason. The mail waits for another one.
+    /// The server refused a new connection with this failure. The mail waits for another connection.
     Waiting(SmtpFailure),
 }
 

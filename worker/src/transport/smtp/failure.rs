@@ -207,7 +207,7 @@ impl SmtpFailure {
     }
 
     /// Returns whether the server may have refused a new connection because of the number of open ones. Servers do so in the
-    /// greeting, before it by closing the connection, or in the reply to `AUTH`.
+    /// greeting, in the reply to `AUTH`, or by closing the connection before the greeting.
     pub(super) fn may_be_connection_limit(&self) -> bool {
         match (self.stage, self.reply) {
             (Stage::Connection, Reply::Disconnected) => true,

@@ -5,8 +5,8 @@
 //! conversation. It also knows at which stage a conversation failed, and so what the failure means (`failure`).
 //!
 //! A server may limit the mails per connection. If a reused connection fails before the text of a mail is sent, the same
-//! attempt continues on a new connection. A server may also limit the connections. If it refuses a new one while others are
-//! open, the attempt waits for one of these.
+//! attempt continues on a new connection. A server may also limit the number of connections. If it refuses a new one
+//! while others are open, the attempt waits for one of them.
 
 use std::time::Duration;
 
@@ -47,7 +47,7 @@ mod wording;
 use crate::transport::smtp::{
     conversation::Progress,
     failure::{SmtpFailure, Stage},
-    pool::{Permit, Pool},
+    pool::{Next, Permit, Pool},
     replies::{Replies, ReplyState, UNSOLICITED},
     stream::{LimitedStream, ReceivedBytes},
 };
@@ -187,24 +187,25 @@ impl Smtp {
         message: &Message,
         progress: &Progress,
     ) -> Result<(), SmtpFailure> {
+        let idle = self.pool.pop_idle();
+        let mut next = idle.map_or(Next::New, |(connection, _)| {
+            Next::Idle(Box::new(connection))
+        });
         loop {
-            if let Some((connection, _)) = self.pool.pop_idle() {
-                let sent = self.send_over(connection, message, progress).await;
+            if let Next::Idle(connection) = next {
+                let sent = self.send_over(*connection, message, progress).await;
                 if !sent.as_ref().is_err_and(SmtpFailure::allows_new_connection) {
                     return sent;
                 }
             }
             progress.connect();
-            match self.connect().await {
+            let refusal = match self.connect().await {
                 Ok(connection) => return self.send_over(connection, message, progress).await,
-                Err(failure) if failure.may_be_connection_limit() => {
-                    progress.wait_after(failure.clone());
-                    if !self.pool.wait_for_another().await {
-                        return Err(failure);
-                    }
-                }
+                Err(failure) if failure.may_be_connection_limit() => failure,
                 Err(failure) => return Err(failure),
-            }
+            };
+            progress.wait_after(refusal.clone());
+            next = self.pool.wait_for_another().await.ok_or(refusal)?;
         }
     }
 

@@ -12,7 +12,7 @@ use crate::transport::smtp::Connection;
 /// How long an idle connection is kept. Servers close them after some minutes (RFC 5321, 4.5.3.2.7).
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The idle connections, and the numbers of all.
+/// The idle connections, and the counts of all connections.
 #[derive(Default)]
 pub(super) struct Pool {
     idle: Mutex<Vec<(Connection, Instant)>>,
@@ -33,7 +33,7 @@ struct Counts {
     open: usize,
     /// Mails that wait for a connection.
     waiting: usize,
-    /// Connections that were closed while mails waited. Each allows one of these to connect.
+    /// Connections that were closed while mails waited. Each allows one waiting mail to connect.
     closed: usize,
 }
 
@@ -86,6 +86,12 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// The connection that a mail uses next.
+pub(super) enum Next {
+    Idle(Box<Connection>),
+    New,
+}
+
 impl Pool {
     /// Counts a connection that is about to be established.
     pub(super) fn start_connecting(&self) -> Permit {
@@ -96,24 +102,24 @@ impl Pool {
         }
     }
 
-    /// Waits until a connection is idle or was closed, after the server has refused a new one. Returns false if there is no other.
-    pub(super) async fn wait_for_another(&self) -> bool {
+    /// Waits until a connection is idle or was closed, after the server has refused a new one. Returns `None` if there is no other.
+    pub(super) async fn wait_for_another(&self) -> Option<Next> {
         self.all.lock().waiting += 1;
         let waiting = Waiting(&self.all);
         loop {
             let mut changed = std::pin::pin!(waiting.0.changed.notified());
             changed.as_mut().enable();
-            if !self.lock_idle().is_empty() {
-                return true;
+            if let Some((connection, _)) = self.pop_idle() {
+                return Some(Next::Idle(Box::new(connection)));
             }
             {
                 let mut counts = waiting.0.lock();
                 if counts.closed > 0 {
                     counts.closed -= 1;
-                    return true;
+                    return Some(Next::New);
                 }
                 if counts.open + counts.connecting == 0 {
-                    return false;
+                    return None;
                 }
             }
             changed.await;
@@ -127,7 +133,7 @@ impl Pool {
         idle.pop()
     }
 
-    /// Keeps a connection for reuse. There are never more than concurrent conversations.
+    /// Keeps a connection for reuse. There are never more idle connections than concurrent conversations.
     pub(super) fn push_idle(&self, connection: Connection, since: Instant) {
         self.lock_idle().push((connection, since));
         self.all.changed.notify_waiters();

@@ -194,7 +194,7 @@ pub(super) fn names_other_reason(text: &str, recipient: &str) -> bool {
         words = words.replace(&format!(" {table} "), " ");
     }
     let begins = |word: &str| OTHER_REASONS.iter().any(|reason| word.starts_with(reason));
-    // The sender's account, as that of a recipient is not the reader's.
+    // The account of the sender: a reply does not call the account of a recipient "your account".
     words.contains(" your account ")
         || words
             .split_whitespace()
