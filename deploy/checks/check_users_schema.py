@@ -1,4 +1,4 @@
-"""Validates files of JSON lines under a JSON Schema, and that the schema refuses what the import refuses.
+"""Validates files of JSON lines against a JSON Schema, and checks that the schema refuses lines that the import refuses.
 
 Usage: check_users_schema.py <schema> <files …>
 """

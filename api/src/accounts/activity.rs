@@ -30,7 +30,8 @@ struct Activity {
     client_ip: Option<String>,
     /// The id of the session, as in `/auth/sessions/`.
     session: Option<String>,
-    /// The name of the session's device, as in `/auth/sessions/`; null if the session is not stored any more.
+    /// The name of the session's device, as in `/auth/sessions/`; null if the owner did not cause the event, if the session is no
+    /// longer stored, or if its device is unknown.
     device_name: Option<String>,
     /// Details.
     detail: Option<String>,
@@ -63,13 +64,19 @@ impl Activities {
         Ok(Json(
             events
                 .into_iter()
-                .map(|event| Activity {
-                    own: event.actor == own,
+                .map(|event| (event.actor == own, event))
+                .map(|(is_own, event)| Activity {
+                    own: is_own,
                     at: event.at,
                     event: event.event,
                     outcome: event.outcome,
                     client_ip: event.client_ip,
-                    device_name: event.session_id.as_ref().and_then(device),
+                    // The device of staff who act on the account is none of its owner's.
+                    device_name: event
+                        .session_id
+                        .as_ref()
+                        .filter(|_| is_own)
+                        .and_then(device),
                     session: event.session_id.map(|id| id.to_string()),
                     detail: event.detail,
                 })

@@ -186,18 +186,19 @@ pub async fn authenticate(
     };
     app.limits.reset_failures(&email).await?;
     match check.rehashed {
-        Some(hash) => replace_hash(app, user, hash, password).await,
+        Some(hash) => replace_hash(app, user, hash, password, audit).await,
         None => Ok(user),
     }
 }
 
-/// Replaces the hash of a verified password. A concurrent login may have replaced it first, or the password has been changed: the
-/// password then has to match the hash that is stored now.
+/// Replaces the hash of a verified password. If a concurrent login has replaced it first, or the password has been changed, the
+/// password must match the current hash.
 async fn replace_hash(
     app: &App,
     verified: user::Model,
     password_hash: String,
     password: CurrentPassword,
+    audit: &AuditContext,
 ) -> Result<user::Model, ApiError> {
     let (id, old) = (verified.id, &verified.password_hash);
     if user::replace_hash(&app.db, id, old, &password_hash).await? {
@@ -209,10 +210,11 @@ async fn replace_hash(
     let current = user::find(&app.db, id).await?;
     let current = current.ok_or(ApiError::InvalidCredentials)?;
     let check = app.hasher.verify(password, &current.password_hash).await?;
-    check
-        .correct
-        .then_some(current)
-        .ok_or(ApiError::InvalidCredentials)
+    if !check.correct {
+        record_failure(app, audit, &current.email, Some(id), "wrong_password").await?;
+        return Err(ApiError::InvalidCredentials);
+    }
+    Ok(current)
 }
 
 /// Verifies the password of an account. Fails at the same cost without an account, and for one that must not be told apart from none.

@@ -30,7 +30,7 @@ pub(crate) struct Session {
     id: String,
     /// The `User-Agent` of the login.
     device: Option<String>,
-    /// The name of the device for readers, from its `User-Agent`, such as `Chrome on Windows`.
+    /// The readable name of the device, derived from its `User-Agent`, such as `Chrome on Windows`; null if unknown.
     device_name: Option<String>,
     /// The client IP of the login.
     client_ip: Option<String>,

@@ -42,7 +42,7 @@ pub(super) async fn run(ExportCommand::Jsonl(arguments): ExportCommand) -> anyho
     let app = open().await?;
     if arguments.file == Path::new("-") {
         record(&app).await?;
-        // Not locked, because the log of a failed query may have to be written.
+        // Does not lock stdout, because the log of a failed query may have to be written to it.
         export::jsonl(&app.db, &mut BufWriter::new(io::stdout())).await?;
         return Ok(());
     }

@@ -18,7 +18,7 @@ pub(super) fn create(path: &Path) -> io::Result<File> {
 /// Creates a file, or empties one that exists.
 pub(super) fn replace(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    // Emptied only once other users cannot open it.
+    // The file is truncated only after its mode keeps other users from opening it.
     let file = options.write(true).create(true).truncate(false).mode(MODE);
     let file = file.open(path)?;
     file.set_permissions(Permissions::from_mode(MODE))?;

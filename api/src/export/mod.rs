@@ -30,7 +30,7 @@ pub enum ExportError {
 pub async fn jsonl(db: &Database, output: &mut impl Write) -> Result<u64, ExportError> {
     let snapshot = database::begin_snapshot(db).await?;
     let mut roles = role::list(&snapshot).await?;
-    // The databases order letters differently.
+    // SQLite and PostgreSQL sort letters differently.
     roles.sort_by_key(|role| role.name.to_string());
     let (mut count, mut last) = (0, 0);
     loop {
@@ -69,7 +69,7 @@ fn line<'a>(user: user::Model, roles: impl Iterator<Item = &'a role::Model>) -> 
         language: user.language.map(|language| language.to_string()),
         language_chosen: user.language_chosen,
         image: user.picture,
-        password: Some(django::to_other_form(&user.password_hash).to_owned()),
+        password: Some(django::to_common_format(&user.password_hash).to_owned()),
         is_activated: user.is_activated,
         pending_email_verification: user.pending_email_verification,
         is_active: user.is_active,

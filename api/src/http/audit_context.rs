@@ -62,7 +62,7 @@ impl AuditContext {
         self.request.as_str()
     }
 
-    /// Returns the browser and the system of the request, if they are known ones.
+    /// Returns the known browser and system of the request, if any.
     #[must_use]
     pub fn known_device(&self) -> Option<String> {
         user_agent::known_device(self.user_agent.as_ref()?.to_str().ok()?)
@@ -148,7 +148,8 @@ impl App {
     }
 
     /// Records an event that clients can cause at will: once in [`SAMPLE_SECONDS`] for each client network (IPv6: /48) and
-    /// `kind`, and at most [`MAX_SAMPLED_KEYS`] times. Logs errors, as the response does not depend on the event.
+    /// `kind`. Events of anonymous clients, of which there may be any number, are recorded at most [`MAX_SAMPLED_KEYS`] times. Logs errors, as
+    /// the response does not depend on the event.
     pub(crate) async fn record_sampled(&self, audit: &AuditContext, kind: &str, event: Event) {
         let key = format!(
             "{}:audited:{kind}:{}",
@@ -157,8 +158,8 @@ impl App {
         );
         let is_first_here = match self.audit_sampler.admit(&key) {
             Admission::First => true,
-            Admission::Repeated => false,
-            Admission::Refused => return,
+            Admission::Refused if event.user_id.is_none() => return,
+            Admission::Repeated | Admission::Refused => false,
         };
         // Boxed for the same reason as in `record_in`.
         let first = Box::pin(self.redis.set(
@@ -197,7 +198,7 @@ struct Sample {
 enum Admission {
     First,
     Repeated,
-    /// There are [`MAX_SAMPLED_KEYS`] others.
+    /// The sample already has [`MAX_SAMPLED_KEYS`] keys.
     Refused,
 }
 
@@ -234,7 +235,7 @@ pub fn with_session(event: Event, session: Uuid) -> Event {
 mod tests {
     use super::*;
 
-    /// C2: networks without number cause a bounded number of events and keys.
+    /// C2: any number of networks causes a bounded number of events and keys.
     #[test]
     fn sampled_events_are_bounded() {
         let sampler = AuditSampler::default();

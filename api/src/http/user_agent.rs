@@ -1,4 +1,4 @@
-//! The `User-Agent` of a request, and the name of a device that it stands for.
+//! The `User-Agent` of a request, and the device name derived from it.
 
 use std::fmt;
 
@@ -18,8 +18,8 @@ pub fn user_agent(request: &Request) -> Option<String> {
     Some(visible.take(MAX_LENGTH).collect())
 }
 
-/// Returns browser and system of a device for a mail, such as `Chrome (Windows)`. `None` if neither is on the parser's lists of names: a
-/// client may call itself anything, and a mail must not repeat the text of a stranger.
+/// Returns the browser and the system of a device for a mail, such as `Chrome (Windows)`. `None` if the parser knows neither: a
+/// client can send any text, and a mail must not repeat the text of a stranger.
 #[must_use]
 pub fn known_device(user_agent: &str) -> Option<String> {
     let found = Parser::new().parse(beginning(user_agent))?;
@@ -52,7 +52,8 @@ pub enum DeviceName<'a> {
 }
 
 impl<'a> DeviceName<'a> {
-    /// Parses a `User-Agent`. Reads its first 200 characters, with regular expressions that take linear time. `None` if it names nothing.
+    /// Parses the first 200 characters of a `User-Agent`, with regular expressions that take linear time. `None` if they name no
+    /// device.
     #[must_use]
     pub fn parse(user_agent: &'a str) -> Option<Self> {
         let user_agent = beginning(user_agent);
@@ -96,7 +97,7 @@ fn beginning(user_agent: &str) -> &str {
     end.map_or(user_agent, |(end, _)| &user_agent[..end])
 }
 
-/// Returns the name of the first product (RFC 9110, section 10.1.5), unless it is that of every browser.
+/// Returns the name of the first product (RFC 9110, section 10.1.5), unless it is `Mozilla`, which every browser sends.
 fn product(user_agent: &str) -> Option<&str> {
     let name = user_agent.split(['/', ' ']).next()?;
     let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
@@ -104,7 +105,7 @@ fn product(user_agent: &str) -> Option<&str> {
     (is_name && name != "Mozilla").then_some(name)
 }
 
-/// Returns the name of an operating system without its version, which browsers no longer tell.
+/// Returns the name of an operating system without its version, which browsers no longer send.
 fn system(name: &str) -> Option<&str> {
     match name {
         VALUE_UNKNOWN | "" => None,
@@ -258,7 +259,7 @@ mod tests {
 
     /// Only the first 200 characters count, at a character boundary.
     #[test]
-    fn long_user_agent_is_cut_before_it_is_parsed() {
+    fn long_user_agent_is_truncated_before_parsing() {
         let padding = "é".repeat(MAX_LENGTH);
         assert_eq!(DeviceName::parse(&format!("{padding}Firefox/128.0")), None);
         let megabyte = "Mozilla/5.0 (".repeat(80_000);

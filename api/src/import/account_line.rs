@@ -1,4 +1,4 @@
-//! An account as a line of JSON: what `export jsonl` writes and `import jsonl` reads.
+//! An account as a line of JSON, as `export jsonl` writes and `import jsonl` reads it.
 //!
 //! `deploy/docs/users.schema.json` is its JSON Schema. Errors name keys and never values, because any value may be a password.
 
@@ -13,29 +13,30 @@ use crate::{
     passwords::django,
 };
 
-/// The highest id that an account may bring: half of what JavaScript represents exactly, so that enough ids follow.
+/// The highest id of an imported account: half of the highest integer that JavaScript represents exactly, so that enough ids
+/// follow.
 pub const MAX_ID: i64 = 1 << 52;
 
-/// The longest unknown key that an error repeats, in bytes.
+/// The maximum length of an unknown key that an error repeats, in bytes.
 const MAX_NAMED_KEY: usize = 40;
 
-/// An account. Its keys are those of the API where that has the field, too.
+/// An account. A field that the API also has uses the same key.
 #[derive(Clone, Default, PartialEq, Serialize)]
 #[expect(clippy::struct_excessive_bools, reason = "independent columns")]
 pub struct AccountLine {
-    /// The id, from 1 to [`MAX_ID`]. `None` is a new one.
+    /// The id, from 1 to [`MAX_ID`]. `None` means a new id.
     pub id: Option<i64>,
     /// The email.
     pub email: String,
     /// The name of the owner.
     pub username: Option<String>,
-    /// The phone number, in E.164 format or in that of `--default-region`.
+    /// The phone number, in E.164 format or in the national format of `--default-region`.
     #[serde(rename = "phoneNumber")]
     pub phone_number: Option<String>,
-    /// `YYYY-MM-DD`.
+    /// The date of birth, `YYYY-MM-DD`.
     #[serde(rename = "dateBirth")]
     pub date_birth: Option<String>,
-    /// `male` or `female`.
+    /// The gender, `male` or `female`.
     pub gender: Option<String>,
     /// The language of mails, a BCP 47 tag.
     pub language: Option<String>,
@@ -43,13 +44,13 @@ pub struct AccountLine {
     pub language_chosen: bool,
     /// The path of the picture below `--media`.
     pub image: Option<String>,
-    /// The hash of the password: a PHC string of argon2, a hash of bcrypt, or the text that Django stores.
+    /// The hash of the password: an argon2 PHC string, a bcrypt hash, or the text that Django stores.
     pub password: Option<String>,
-    /// Whether the account is activated. True if the line has no such key.
+    /// Whether the account is activated. Defaults to true.
     pub is_activated: bool,
-    /// Whether the owner may activate the account by a one-time code.
+    /// Whether the owner can activate the account with a one-time code.
     pub pending_email_verification: bool,
-    /// Whether the account is not deactivated. True if the line has no such key.
+    /// Whether the account is not deactivated. Defaults to true.
     pub is_active: bool,
     /// Whether the user may sign in to the dashboard.
     pub is_staff: bool,
@@ -59,7 +60,7 @@ pub struct AccountLine {
     pub permissions: Vec<String>,
     /// The roles of a staff member.
     pub roles: Vec<RoleLine>,
-    /// When the account was created (RFC 3339). `None` is the time of the import.
+    /// When the account was created (RFC 3339). `None` means the time of the import.
     pub created: Option<String>,
     /// The last successful login (RFC 3339).
     pub last_login: Option<String>,
@@ -75,7 +76,7 @@ pub struct RoleLine {
 }
 
 impl AccountLine {
-    /// Parses a line. The error tells what is wrong with it.
+    /// Parses a line. The error describes the first problem.
     pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
         let Members(members) = serde_json::from_slice(text).map_err(|error| describe(&error))?;
         let mut line = Self {
@@ -136,7 +137,7 @@ impl AccountLine {
         SourceUser {
             email: self.email,
             username: self.username.unwrap_or_default(),
-            password: self.password.map(django::of_other_form),
+            password: self.password.map(django::from_common_format),
             has_names: false,
             image: self.image,
             phone_number: self.phone_number,
@@ -225,7 +226,7 @@ fn role(value: &Value) -> Option<RoleLine> {
     })
 }
 
-/// Repeats an unknown key only if it looks like a name.
+/// Returns the error for an unknown key. It contains the key only if the key looks like a name.
 fn unknown(key: &str) -> String {
     let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-');
     if (1..=MAX_NAMED_KEY).contains(&key.len()) && key.bytes().all(is_name) {
@@ -235,7 +236,7 @@ fn unknown(key: &str) -> String {
     }
 }
 
-/// Describes an error of the parser without its text, which may repeat a value.
+/// Describes an error of the parser. Omits the parser's message, which may contain a value.
 fn describe(error: &serde_json::Error) -> String {
     match error.classify() {
         Category::Data => "expected a JSON object".to_owned(),
@@ -243,7 +244,7 @@ fn describe(error: &serde_json::Error) -> String {
     }
 }
 
-/// The members of an object in their order, with repeated keys.
+/// The members of an object in order, including repeated keys.
 struct Members(Vec<(String, Value)>);
 
 impl<'de> Deserialize<'de> for Members {
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn every_written_key_is_read_and_may_be_null() {
+    fn every_written_key_accepts_null() {
         for key in keys().iter().filter(|key| *key != "email") {
             let text = json!({"email": "ada@example.com", key: null}).to_string();
             let line = AccountLine::parse(text.as_bytes());
@@ -300,7 +301,7 @@ mod tests {
     }
 
     #[test]
-    fn written_line_is_read_as_it_was() {
+    fn written_line_round_trips() {
         let line = AccountLine {
             id: Some(7),
             email: "ada@example.com".to_owned(),
@@ -317,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_types_and_keys_are_errors_that_name_the_key() {
+    fn wrong_type_or_key_error_names_the_key() {
         let email = r#""email": "ada@example.com""#;
         for (members, expected) in [
             (

@@ -1,14 +1,15 @@
-//! Imports accounts of another system: the database of the Django original, or a file of JSON lines.
+//! Imports accounts from another system: the database of the Django original, or a file of JSON lines.
 //!
 //! - `source`: readers, which yield rows of one type and write nothing
 //! - `account_line`: the format of JSON lines
 //! - `twins`: chooses between accounts of the source whose emails have the same key
-//! - `mapping`: what becomes of a row, a pure function
+//! - `mapping`: maps a row to values of an account, as a pure function
 //! - `writer`: creates and changes accounts, in batches of one transaction each
-//! - `pictures`: brings in pictures as uploads do
+//! - `pictures`: stores pictures like uploads
 //! - `run`: connects these
 //!
-//! A further run brings in each value that has changed in the source and has not been changed here since. `fingerprints` tells which.
+//! A further run imports each value that has changed in the source and has not been changed here since. `fingerprints` finds
+//! these values.
 
 pub mod account_line;
 pub mod error;

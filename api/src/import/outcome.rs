@@ -1,4 +1,4 @@
-//! What became of a row, for the report and the summary.
+//! The outcome of a row, for the report and the summary.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::import::{mapping::Refusal, row::RowName, twins::Loss};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
-    /// The line is no account in the documented format.
+    /// The line is not an account in the documented format.
     LineInvalid,
     /// The email is not one that Latchkey accepts.
     EmailInvalid,
@@ -18,7 +18,7 @@ pub enum Reason {
     EmailTooLong,
     /// Another account has the email in some spelling.
     EmailTaken,
-    /// An account that was created here or came from another source has the id, or a line before.
+    /// An account that was created here or by another source has the id, or an earlier line has it.
     IdTaken,
     /// The account was imported before and has been deleted here since.
     DeletedHere,
@@ -46,7 +46,7 @@ pub enum Reason {
     GenderNormalised,
     /// The gender is not one of Latchkey's.
     GenderDropped,
-    /// The language is no language tag.
+    /// The language is not a valid language tag.
     LanguageDropped,
     /// The username was blank. It is the local part of the email now.
     UsernameBlank,
@@ -76,7 +76,7 @@ pub enum Reason {
     ImageOutsideMedia,
 }
 
-/// What became of a row.
+/// The kind of an outcome.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -91,23 +91,23 @@ pub enum Kind {
 /// The outcome of one row: a line of the report.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
-    /// The line, and the id of the account in the source.
+    /// The line number, and the id of the account in the source.
     #[serde(flatten)]
     pub name: RowName,
-    /// What became of the row.
+    /// The kind of the outcome.
     pub outcome: Kind,
     /// Why, without repetition.
     pub reasons: Vec<Reason>,
-    /// What is wrong with a line.
+    /// The problem of an invalid line.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
-    /// The account that has the email instead.
+    /// The id of the account that has the email.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub winner: Option<i64>,
-    /// The line of the file that is imported instead.
+    /// The number of the line that is imported instead.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub winner_line: Option<i64>,
-    /// The account here. `None` if the row is skipped.
+    /// The id of the account here. `None` if the row is skipped.
     #[serde(skip)]
     pub user_id: Option<i64>,
     /// Whether the account was created.
@@ -119,7 +119,7 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Returns the outcome of a row that is taken over.
+    /// Returns the outcome of an imported row.
     #[must_use]
     pub(super) fn of(name: RowName, user_id: i64, reasons: Vec<Reason>) -> Self {
         let mut outcome = Self {
@@ -146,7 +146,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the outcome of a row that is not taken over.
+    /// Returns the outcome of a skipped row.
     #[must_use]
     pub(super) fn skip(name: RowName, reason: Reason, winner: Option<i64>) -> Self {
         Self {
@@ -157,7 +157,7 @@ impl Outcome {
         }
     }
 
-    /// Returns the outcome of a row that another row of the source excludes.
+    /// Returns the outcome of a row that is skipped in favour of another row of the source.
     #[must_use]
     pub(super) fn lost(name: RowName, loss: Loss) -> Self {
         let winner = Some(loss.winner);

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// The name of a row in its source.
+/// The identification of a row in its source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub struct RowName {
     /// The number of the line in a file, from 1.
@@ -20,7 +20,7 @@ impl RowName {
     }
 }
 
-/// A row of a source: an account, or why the row is none.
+/// A row of a source: an account, or the reason why the row is invalid.
 #[derive(Clone, Debug)]
 pub(super) struct SourceRow {
     pub(super) name: RowName,
@@ -47,7 +47,7 @@ impl SourceRow {
 pub(super) struct SourceUser {
     pub(super) email: String,
     pub(super) username: String,
-    /// The password hash in Django's form, but the source may have any text. `None` without a password.
+    /// The password hash in Django's format. The source may contain any text. `None` without a password.
     pub(super) password: Option<String>,
     /// Whether the account has a first or a last name.
     pub(super) has_names: bool,
@@ -62,16 +62,16 @@ pub(super) struct SourceUser {
     /// Whether the owner chose the language.
     pub(super) language_chosen: bool,
     pub(super) is_activated: bool,
-    /// Whether the owner may activate the account by a one-time code.
+    /// Whether the owner can activate the account with a one-time code.
     pub(super) pending_email_verification: bool,
     pub(super) is_active: bool,
     pub(super) is_staff: bool,
     pub(super) is_superuser: bool,
-    /// RFC 3339, or `YYYY-MM-DD HH:MM:SS` in UTC, with or without a fraction. `None` is the time of the import.
+    /// RFC 3339, or `YYYY-MM-DD HH:MM:SS` in UTC, with or without a fraction. `None` means the time of the import.
     pub(super) created_at: Option<String>,
-    /// The same forms as `created_at`.
+    /// In the same formats as `created_at`.
     pub(super) last_login_at: Option<String>,
-    /// The account's own permissions: names of Latchkey, or of Django such as `users.change_user`.
+    /// The account's own permissions, by their names in Latchkey or in Django, such as `users.change_user`.
     pub(super) permissions: Vec<String>,
     pub(super) groups: Vec<SourceGroup>,
 }
@@ -81,6 +81,6 @@ pub(super) struct SourceUser {
 pub(super) struct SourceGroup {
     pub(super) name: String,
     pub(super) permissions: Vec<String>,
-    /// Whether it is a role of Latchkey, which may have no permissions.
+    /// Whether the group is a role of Latchkey. A role may have no permissions.
     pub(super) is_role: bool,
 }

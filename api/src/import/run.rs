@@ -88,7 +88,7 @@ pub async fn run(
     Ok(run.summary)
 }
 
-/// Returns the rows that another row of the source excludes, by their positions.
+/// Returns the rows that are skipped in favour of another row of the source, by position.
 async fn losers(source: &Source) -> Result<HashMap<i64, Loss>, ImportError> {
     let (mut twins, mut last) = (Twins::default(), 0);
     loop {
@@ -109,7 +109,7 @@ async fn losers(source: &Source) -> Result<HashMap<i64, Loss>, ImportError> {
 /// A mapped page of the source.
 struct Batch {
     rows: Vec<Mapping>,
-    /// The rows that another row of the source excludes, by their positions.
+    /// The rows that are skipped in favour of another row of the source, by position.
     losers: HashMap<i64, Loss>,
 }
 
@@ -200,7 +200,8 @@ impl<O: Observer> Run<'_, O> {
         Ok(())
     }
 
-    /// Removes the rows that another row of the source excludes, except accounts of an earlier run that only lost their email.
+    /// Removes the rows that are skipped in favour of another row of the source. Keeps accounts of an earlier run that only lost
+    /// their email.
     async fn skip_losers(
         &self,
         rows: &mut Vec<Mapping>,

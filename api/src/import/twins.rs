@@ -1,7 +1,8 @@
-//! Accounts of the source whose emails have the same key, or which have the same id: only one of them can be imported.
+//! Chooses between accounts of the source that have the same id, or emails with the same key: only one of them can be imported.
 //!
-//! The original compared emails by their bytes, so `Ada@example.com` and `ada@example.com` may be two accounts. The winner is the one
-//! that is activated and active, or else the first one. Accounts are never merged. Of the lines of a file with one id, the first wins.
+//! The original compared emails by their bytes, so `Ada@example.com` and `ada@example.com` may be two accounts. The winner is the
+//! one that is activated and active, or else the first one. Accounts are never merged. If lines of a file have the same id, the
+//! first line wins.
 
 use std::{
     collections::HashMap,
@@ -12,23 +13,23 @@ use latchkey_shared::types::email::Email;
 
 use crate::import::outcome::Reason;
 
-/// What the choice depends on.
+/// The values of a row that the choice depends on.
 pub(super) struct Candidate {
     /// The position of the row in its source.
     pub(super) position: i64,
-    /// The id, if the source may have it twice.
+    /// The id, if several rows of the source may have it.
     pub(super) own_id: Option<i64>,
     pub(super) email: String,
     pub(super) is_usable: bool,
 }
 
-/// Collects candidates: 24 bytes each, because a hash stands for the key, and some 32 more for an id of its own. With 64 bits and a million
-/// accounts, two keys have the same hash once in 37 million imports.
+/// Collects candidates. A candidate takes 24 bytes, because a hash replaces the key of its email, and some 32 bytes more if it
+/// has an id of its own. With 64 bits and a million accounts, two keys have the same hash once in 37 million imports.
 #[derive(Default)]
 pub(super) struct Twins {
     seed: RandomState,
     rows: Vec<(u64, bool, i64)>,
-    /// The positions of the first rows with an id of their own, by id.
+    /// The position of the first row with each own id.
     ids: HashMap<i64, i64>,
     losers: HashMap<i64, Loss>,
 }
@@ -51,7 +52,7 @@ impl Twins {
                     let reason = Reason::IdTaken;
                     self.losers
                         .insert(candidate.position, Loss { reason, winner });
-                    // A row that is never imported takes no email.
+                    // A row that is never imported does not compete for an email.
                     continue;
                 }
             }

@@ -20,7 +20,7 @@ const TABLES: [&str; 7] = [
 const HASH: &str =
     "pbkdf2_sha256$870000$2IEDCZYQwL8lEjctrByZQG$c0k2q0B6yAWrmx0NjghlAscTUfyqs+KzD0F08jRZpe4=";
 
-/// Creates the tables, and so many accounts without pictures.
+/// Creates the tables, and this number of accounts without pictures.
 pub(crate) async fn create(url: &str, kind: DatabaseKind, accounts: u64) -> anyhow::Result<()> {
     let (id, time, numbers) = match kind {
         DatabaseKind::Sqlite => (

@@ -22,7 +22,8 @@ pub enum Outage {
     DiskFull,
     /// It has no memory left.
     OutOfMemory,
-    /// A table, a column, a function or the schema is missing or has changed, such as after an incomplete restore or one of another version.
+    /// A table, a column, a function or the schema is missing or has changed, such as after an incomplete restore or a restore of
+    /// another version.
     SchemaIncomplete,
     /// Reading or writing a file failed.
     InputOutput,
@@ -122,8 +123,8 @@ impl Outage {
             "53300" => Some(Self::TooManyConnections),
             "40001" | "40P01" | "55P03" => Some(Self::Locked),
             "3D000" | "42501" => Some(Self::Refused),
-            // The schema, a column, another object, a function, a table; a column with another type than when the connection prepared
-            // the statement.
+            // A missing schema, column, other object, function or table, or a column whose type has changed since the connection
+            // prepared the statement.
             "3F000" | "42703" | "42704" | "42883" | "42P01" | "0A000" => {
                 Some(Self::SchemaIncomplete)
             }

@@ -35,11 +35,12 @@ enum Scope {
     Shared(WritePermit),
 }
 
-/// Begins a transaction that reads one snapshot of the database and writes nothing. On SQLite, the write-ahead log grows while it lasts.
+/// Begins a transaction that reads one snapshot of the database and writes nothing. On SQLite, the write-ahead log grows until it
+/// ends.
 pub async fn begin_snapshot(db: &Database) -> Result<Transaction, DbErr> {
     let transaction = Transaction::begin(&db.pool, &db.permits, &db.stale).await?;
     if transaction.get_database_backend() == DbBackend::Postgres {
-        // Before the first query, which determines the snapshot. SQLite has no other kind of transaction.
+        // This must precede the first query, which takes the snapshot. On SQLite, every transaction reads a snapshot.
         let snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
         transaction.execute_unprepared(snapshot).await?;
     }

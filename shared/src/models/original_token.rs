@@ -28,7 +28,7 @@ pub enum Relation {}
 
 impl ActiveModelBehavior for ActiveModel {}
 
-/// Selects the account if it comes from the original. Another source may give the same id to another person.
+/// Selects the account if it comes from the original. In another source, the same id may belong to another person.
 fn find(user_id: i64) -> Select<Entity> {
     Entity::find_by_id(user_id).filter(Column::Source.eq(DJANGO))
 }
@@ -38,8 +38,9 @@ pub async fn is_imported(db: &impl ConnectionTrait, user_id: i64) -> Result<bool
     Ok(find_unique(find(user_id), db).await?.is_some())
 }
 
-/// Stores the session of a token, unless it exists, the account does not come from the original, or its tokens have ended. Locks the row of the account, so
-/// that concurrent uses create one session, and a concurrent end of all tokens either prevents the session or ends it.
+/// Stores the session of a token, unless it exists, the account does not come from the original, or its tokens have ended. Locks
+/// the row of the account, so that concurrent uses create one session, and a concurrent end of all tokens either prevents the
+/// session or ends it.
 pub async fn start_session(
     transaction: &impl ConnectionTrait,
     session: session::Model,

@@ -47,7 +47,7 @@ pub struct Model {
     pub ended_at: Option<DateTime<Utc>>,
     /// What the code is for.
     pub purpose: Purpose,
-    /// The browser and the system of the request, if they are known ones.
+    /// The known browser and system of the request, if any.
     pub device: Option<String>,
 }
 

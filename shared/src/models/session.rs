@@ -91,7 +91,7 @@ pub async fn insert(db: &impl ConnectionTrait, session: Model) -> Result<(), DbE
     Ok(())
 }
 
-/// Returns the `User-Agent` of sessions, also of ended ones, by id. Leaves out sessions without one.
+/// Returns the `User-Agent` of active and ended sessions, by id. Omits sessions without one.
 pub async fn user_agents(
     db: &impl ConnectionTrait,
     ids: impl IntoIterator<Item = Uuid>,

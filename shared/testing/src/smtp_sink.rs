@@ -72,7 +72,7 @@ pub enum Fault {
     EndlessReply(Stage),
     /// Sends this reply, which may be invalid, to these recipients.
     ReplyToRecipients(Vec<String>, &'static [u8]),
-    /// Accepts this number of concurrent connections, and closes others with this greeting, if any.
+    /// Accepts this number of concurrent connections. Closes further ones, after this greeting, if any.
     MaxConnections(usize, Option<&'static str>),
     /// Closes a connection at its second mail, after this reply to the sender, if any.
     OneMailPerConnection(Option<&'static str>),

@@ -85,7 +85,8 @@ impl MediaDir {
         written
     }
 
-    /// Checks that pictures can be stored: writes and removes a file of the largest size, so that an almost full disk counts as full.
+    /// Checks that pictures can be stored: writes and removes a file of the maximum size of a picture, so that an almost full
+    /// disk counts as full.
     pub fn check_write(&self) -> io::Result<()> {
         self.check_id()?;
         let file = self.path.join(CHECK_FILE);

@@ -143,7 +143,7 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMai
         .map_err(|error| ApiError::Internal(format!("mail template: {error}")))
 }
 
-/// Returns the browser and the system of the request whose code a mail carries.
+/// Returns the browser and the system of the request that the code of a mail belongs to.
 async fn device_of(app: &App, mail: &mail::Model) -> Result<Option<String>, ApiError> {
     let Some(id) = mail.reset_id else {
         return Ok(None);

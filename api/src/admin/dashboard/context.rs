@@ -157,7 +157,7 @@ impl View {
         Ok(response)
     }
 
-    /// Renders a page with the status of an error and its `Retry-After`. Returns a server error, which has a page of its own.
+    /// Renders a page with the status of an error and its `Retry-After`. Fails with a server error, which has a page of its own.
     pub fn page_with_error(&self, error: ApiError, page: &impl Template) -> poem::Result<Response> {
         let status = error.problem_type().status;
         if status.is_server_error() {

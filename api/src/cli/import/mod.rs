@@ -129,7 +129,7 @@ async fn record(app: &App, summary: &Summary) -> anyhow::Result<()> {
 struct Follower {
     progress: Progress,
     report: Option<Report>,
-    /// What is wrong with the first invalid lines.
+    /// Descriptions of the first invalid lines.
     details: Vec<String>,
 }
 

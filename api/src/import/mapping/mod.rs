@@ -51,7 +51,7 @@ pub(super) struct Mapped {
     pub(super) is_superuser: bool,
     pub(super) permissions: Permissions,
     pub(super) roles: Vec<MappedRole>,
-    /// `None` is the time of the import.
+    /// `None` means the time of the import.
     pub(super) created_at: Option<DateTime<Utc>>,
     pub(super) last_login_at: Option<DateTime<Utc>>,
     /// The path of the picture in the source's media folder.
@@ -77,7 +77,7 @@ pub(super) struct Mapping {
 #[derive(Debug)]
 pub(super) struct Refusal {
     pub(super) reason: Reason,
-    /// What is wrong with a line.
+    /// The problem of an invalid line.
     pub(super) detail: Option<String>,
 }
 
@@ -161,8 +161,8 @@ fn password(text: String, reasons: &mut Vec<Reason>) -> Option<String> {
     }
 }
 
-/// Parses a time of RFC 3339, or of Django, whose fraction SQLite omits if it is zero. The year has four digits in UTC, because a stored
-/// time with more digits could not be read.
+/// Parses a time in RFC 3339 format or in Django's. Django's has no fraction on SQLite if that is zero. The year has at most four
+/// digits in UTC, because a stored time with more digits could not be read.
 fn time(text: &str) -> Option<DateTime<Utc>> {
     let time = DateTime::parse_from_rfc3339(text).map(|time| time.to_utc());
     let time = time.or_else(|_| {

@@ -1,4 +1,4 @@
-//! Permissions and groups of the source as Latchkey's permissions and roles.
+//! Maps permissions and groups of the source to Latchkey's permissions and roles.
 
 use latchkey_shared::types::permission::{Permission, Permissions};
 
@@ -34,8 +34,8 @@ fn of_names(names: &[String], reasons: &mut Vec<Reason>) -> Permissions {
     counterparts.into_iter().flatten().collect()
 }
 
-/// Returns the permission of this name, or the one that allows no more than that of the original's dashboard. Names of the original
-/// have a point.
+/// Returns the permission with this name. For a name of the original, such as `users.view_user`, returns a permission that allows
+/// no more than the original's.
 fn counterpart(name: &str) -> Option<Permission> {
     match name {
         "users.view_user" => Some(Permission::ViewUsers),

@@ -1,11 +1,11 @@
-//! Password hashes of Django accounts, which `latchkey-api import` brings in.
+//! Password hashes in Django's format, in which `latchkey-api import` stores them.
 //!
 //! The original let every user write any text into its password column, so a stored hash is hostile input. [`DjangoHash::parse`]
 //! accepts exactly the texts that Django writes, and refuses the costly ones before anything is computed. A successful login
 //! replaces the hash by one of argon2id (see [`PasswordHasher`](super::hasher::PasswordHasher)).
 //!
-//! PHC strings of argon2 (`$argon2id$…`) and hashes of bcrypt (`$2b$…`) from another system are stored in Django's form: with the name
-//! of the function in front (see [`of_other_form`]).
+//! Argon2 PHC strings (`$argon2id$…`) and bcrypt hashes (`$2b$…`) from another system are stored in Django's format, which begins
+//! with the name of the function (see [`from_common_format`]).
 
 use subtle::ConstantTimeEq as _;
 
@@ -70,7 +70,7 @@ impl DjangoHash {
 }
 
 /// Returns the texts that another system may have hashed for a password: as typed, without the whitespace that the original's API
-/// removed, and in NFKC, which another installation of Latchkey hashed.
+/// removed, and in NFKC, as another installation of Latchkey hashes it.
 pub(super) fn candidates<'a>(typed: &'a str, normalized: &'a str) -> Vec<&'a str> {
     let stripped = python_strip(typed);
     let is_other = !stripped.is_empty() && stripped != typed;
@@ -85,9 +85,9 @@ pub(super) fn candidates<'a>(typed: &'a str, normalized: &'a str) -> Vec<&'a str
     .collect()
 }
 
-/// Returns Django's form of a hash that may have the usual form of another system.
+/// Converts a hash in the common format of other systems to Django's format. Returns any other text unchanged.
 #[must_use]
-pub fn of_other_form(text: String) -> String {
+pub fn from_common_format(text: String) -> String {
     let is = |prefix| text.starts_with(prefix);
     if is("$argon2") {
         format!("argon2{text}")
@@ -98,9 +98,9 @@ pub fn of_other_form(text: String) -> String {
     }
 }
 
-/// Returns the usual form of a stored hash, if other systems have one: the reverse of [`of_other_form`].
+/// Converts a stored hash to the common format of other systems, if there is one. The reverse of [`from_common_format`].
 #[must_use]
-pub fn to_other_form(stored: &str) -> &str {
+pub fn to_common_format(stored: &str) -> &str {
     let phc = stored
         .strip_prefix("argon2")
         .filter(|phc| phc.starts_with("$argon2"));

@@ -174,7 +174,7 @@ async fn original_tokens_need_key_and_imported_account() {
     import(&app, "django").await;
     let (access, refresh) = (token(&app, "access").await, token(&app, "refresh").await);
     assert_refused(&app, &access, &refresh).await;
-    // The id of another source's account may be that of another person.
+    // In another source, the same id may belong to another person.
     let app = start_with(&[]).await;
     import(&app, "jsonl").await;
     let (access, refresh) = (token(&app, "access").await, token(&app, "refresh").await);
@@ -223,7 +223,8 @@ async fn logout_ends_original_tokens_of_one_login() {
     assert_eq!(app.get_user(&other).await.status, 200);
 }
 
-/// The cases in which the original issued tokens: the account, and the statuses of a profile request and a refresh after the import.
+/// Accounts for which the original issued tokens: the case, the id, and the statuses of a profile request and a refresh after the
+/// import.
 const RECORDED: [(&str, i64, [u16; 2]); 12] = [
     ("ordinary", 3, [200, 200]),
     ("superuser", 2, [200, 200]),
@@ -239,10 +240,10 @@ const RECORDED: [(&str, i64, [u16; 2]); 12] = [
     ("deleted, with the highest id", 138, [401, 401]),
 ];
 
-/// S1: Tokens count for imported accounts that may log in, and never for another account. The original refreshes tokens of accounts
-/// that are pending approval, too, and refuses their access tokens.
+/// S1: Tokens are valid for imported accounts that can log in, and never for another account. Like the original, the API
+/// refreshes tokens of accounts that are pending approval, and refuses their access tokens.
 #[tokio::test]
-async fn tokens_of_each_recorded_case_give_its_statuses() {
+async fn original_tokens_return_recorded_statuses() {
     let app = TestApp::with(&[("ORIGINAL_SECRET_KEY", KEY)]).await;
     import_original(&app).await;
     // The next id after those of the original.

@@ -18,7 +18,7 @@ async fn code_mail_names_known_device_only() {
     app.register("ada@example.com").await;
     let chrome = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36";
     for (user_agent, device) in [
-        (chrome, "UTC with Chrome (Windows)."),
+        (chrome, "UTC using Chrome (Windows)."),
         ("evil.example/1.0", "UTC."),
     ] {
         let request = app.request(Method::POST, "/auth/email_request/");

@@ -12,7 +12,7 @@ use crate::support::test_app::{PASSWORD, TestApp};
 const EMAIL: &str = "ada@example.com";
 const WRONG: &str = "another quiet morning";
 
-/// Passwords and their hashes by Django 5.1, of each function.
+/// Passwords and their hashes by Django 5.1, for each function.
 const HASHES: [(&str, &str); 8] = include!("../../data/django_hashes.rs");
 
 /// Hashes a text as Django does, with one round.
@@ -62,7 +62,7 @@ async fn login_with_each_django_hash_renews_it() {
     }
 }
 
-/// Concurrent first logins all replace the hash, and only one of them is first.
+/// All concurrent first logins succeed, although only one of them replaces the hash.
 #[tokio::test]
 async fn concurrent_first_logins_all_succeed() {
     let app = account_with(&django_hash(PASSWORD)).await;

@@ -320,7 +320,7 @@ async fn flood_does_not_suppress_activation_or_welcome() {
     }
 }
 
-/// M3: activations by staff, which have no client network, count for their account.
+/// M3: mails about activations by staff, which have no client network, are counted by account.
 #[tokio::test]
 async fn flood_does_not_suppress_activation_by_staff() {
     let app = start(&[("LIMIT_MAIL_HOUR", "1/3600")]).await;

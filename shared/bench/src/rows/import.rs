@@ -13,10 +13,10 @@ use crate::{
     report::{Measurement, Target, thousands},
 };
 
-/// The interval in which the memory of a command is read.
+/// The interval between two reads of a command's memory.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
-/// Imports a database of the Django original into an empty installation, and exports that.
+/// Imports a database of the Django original into an empty installation, and exports the installation.
 pub(super) fn import(installation: &Installation) -> anyhow::Result<Vec<Measurement>> {
     let (bench, kind, size) = (installation.bench, installation.kind, installation.size());
     let accounts = size.many_accounts();
@@ -58,7 +58,7 @@ fn command(
     let mut program = installation.command(arguments)?;
     let mut peak = 0.0;
     while program.is_running() {
-        // Fails if the program has just exited. The kernel keeps the highest value until then.
+        // The read fails if the program has just exited. The kernel reports the peak so far.
         peak = program.peak_memory().unwrap_or(peak);
         thread::sleep(POLL_INTERVAL);
     }

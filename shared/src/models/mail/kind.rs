@@ -123,8 +123,8 @@ impl MailKind {
         }
     }
 
-    /// Returns whether any client can cause this mail to the same account repeatedly, by requests for codes or registrations with its
-    /// email.
+    /// Returns whether any client can cause this mail to the same account repeatedly, by requests for codes or registrations with
+    /// its email.
     #[must_use]
     pub fn is_repeatable_by_anyone(self) -> bool {
         match self {

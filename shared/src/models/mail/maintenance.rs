@@ -37,13 +37,13 @@ pub async fn cancel(
     Ok(cancelled.rows_affected == 1)
 }
 
-/// Queues an unsent mail again, as [`retry_all`]. Returns false if there is no such mail or it is in delivery.
+/// Queues an unsent mail again, like [`retry_all`]. Returns false if there is no such mail or it is in delivery.
 pub async fn retry(db: &impl ConnectionTrait, id: Uuid, now: DateTime<Utc>) -> Result<bool, DbErr> {
     Ok(!retry_all(db, &[id], now).await?.is_empty())
 }
 
-/// Queues unsent mails again: due at once and exempt from the budgets of their mailboxes. Notifications get a deadline at least one
-/// day ahead; one-time codes keep theirs. Returns the ids of the queued mails, without those in delivery.
+/// Queues unsent mails again: due at once and exempt from the budgets of their mailboxes. Notifications get a deadline at least
+/// one day ahead; one-time codes keep theirs. Skips mails in delivery. Returns the ids of the queued mails.
 pub async fn retry_all(
     db: &impl ConnectionTrait,
     ids: &[Uuid],

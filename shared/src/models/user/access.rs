@@ -29,7 +29,8 @@ pub async fn record_login(
     Ok(recorded.rows_affected == 1)
 }
 
-/// Replaces the hash `verified` by another hash of the same password. Returns false if the stored one has changed since it was read.
+/// Replaces the hash `verified` with another hash of the same password. Returns false if the stored hash has changed since the
+/// read.
 pub async fn replace_hash(
     db: &impl ConnectionTrait,
     id: i64,

@@ -322,7 +322,7 @@ pub async fn list(db: &impl ConnectionTrait) -> Result<Vec<Model>, DbErr> {
     }
 }
 
-/// Returns the next accounts after an id, ordered by id: up to 1,000.
+/// Returns up to 1,000 accounts after an id, ordered by id.
 pub async fn list_after(db: &impl ConnectionTrait, last: i64) -> Result<Vec<Model>, DbErr> {
     next_after(last).all(db).await
 }

@@ -6,8 +6,8 @@ use crate::types::{lookalike::fold_case, validation_error::Invalid};
 
 /// The prefix of a label that encodes characters other than ASCII (RFC 5890, 2.3.2.1).
 const A_LABEL: &str = "xn--";
-/// Top-level domains that never have a mail server: they do not exist, or are this machine (RFC 6761, 6.3 and 6.4).
-const WITHOUT_MAIL: [&str; 2] = ["invalid", "localhost"];
+/// Top-level domains without mail servers: `localhost` is this machine, and `invalid` never exists (RFC 6761, 6.3 and 6.4).
+const TLDS_WITHOUT_MAIL: [&str; 2] = ["invalid", "localhost"];
 
 /// Converts a domain to A-labels in lower case. Returns `None` if DNS cannot have such a name: a label has 1 to 63 letters, digits
 /// and inner hyphens, and a name at most 253 bytes (RFC 1035, 2.3.4).
@@ -65,7 +65,7 @@ fn has_top_level_domain(ascii: &str) -> bool {
     ascii.rsplit_once('.').is_some_and(|(_, top)| {
         let is_name =
             top.starts_with(A_LABEL) || top.bytes().all(|byte| byte.is_ascii_alphabetic());
-        is_name && !WITHOUT_MAIL.contains(&top)
+        is_name && !TLDS_WITHOUT_MAIL.contains(&top)
     })
 }
 

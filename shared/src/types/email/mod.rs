@@ -111,7 +111,7 @@ impl FromStr for Email {
         let (local, domain) = composed.rsplit_once('@').ok_or_else(invalid)?;
         let local = unquote(local);
         let labels = domain::labels(domain)?;
-        // Upper-case letters may look like those of another script. A-labels stay as typed.
+        // Upper-case letters may look like letters of another script. ASCII labels stay as typed.
         let typed = domain.split('.').zip(&labels);
         let domain: Vec<_> = typed
             .map(|(typed, label)| if typed.is_ascii() { typed } else { label })

@@ -98,9 +98,9 @@ fn invalid_email_is_refused() {
     assert_eq!(code(&format!("{}@example.com", "a".repeat(65))), "invalid");
 }
 
-/// M2: capital letters of another script look like Latin ones more often.
+/// M2: capital letters of other scripts look like Latin letters more often than lower-case ones do.
 #[test]
-fn domain_in_other_letters_is_stored_in_lower_case() {
+fn non_ascii_domain_is_stored_in_lower_case() {
     for (typed, stored) in [
         (
             "billing@\u{41c}\u{415}\u{422}\u{410}.com",

@@ -61,11 +61,12 @@ pub(super) fn rows(t: &Texts, event: &audit::Model, details: &Details) -> Vec<Ch
     rows
 }
 
-/// Returns the fields and values in the chain: the changes, or the filter of an export. Personal data has fingerprints there.
+/// Returns the fields and values in the chain: the changes, or the filter of an export. For personal data, the values are
+/// fingerprints.
 fn chain_fields(event: &audit::Model) -> Vec<(&str, &str)> {
     let lines = event.changes.as_deref().unwrap_or_default().lines();
     let mut all: Vec<_> = lines.flat_map(line_fields).collect();
-    // Up to 500 mails change from the same state to the same one.
+    // A retry of up to 500 mails records the same change of state for each.
     all.dedup();
     let detail = event.detail.as_deref().unwrap_or_default();
     let export = detail.strip_prefix("exported users: ");
@@ -75,7 +76,7 @@ fn chain_fields(event: &audit::Model) -> Vec<(&str, &str)> {
     all
 }
 
-/// Splits a line such as `is_activated: true → false`. That of a deletion has several fields:
+/// Splits a line such as `is_activated: true → false`. The line of a deletion has several fields:
 /// `is_active: true, is_staff: false, permissions: [view_users, mails]`.
 fn line_fields(line: &str) -> Vec<(&str, &str)> {
     let deletion = line.split_once(", permissions: ");
@@ -88,7 +89,7 @@ fn line_fields(line: &str) -> Vec<(&str, &str)> {
     }
 }
 
-/// Splits a field such as `is_active: true` into its name and values. A text that is no field has an empty name.
+/// Splits a field such as `is_active: true` into its name and values. The name is empty if the text is not a field.
 fn field(text: &str) -> (&str, &str) {
     match text.split_once(": ") {
         Some((name, values)) if name.starts_with("mail ") => ("state", values),

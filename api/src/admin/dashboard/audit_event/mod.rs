@@ -82,7 +82,7 @@ pub async fn event_rows(
     Ok(events.into_iter().map(describe).collect())
 }
 
-/// Returns the current names of all roles by id, if an event is about a role.
+/// Returns the current names of all roles by id, or nothing if no event is about a role.
 async fn role_names(app: &App, events: &[audit::Model]) -> Result<HashMap<i64, String>, ApiError> {
     let is_about_role = |event: &audit::Model| {
         let detail = event.detail.as_deref().unwrap_or_default();
@@ -172,8 +172,8 @@ struct Writer<'a> {
     has_links: bool,
 }
 
-/// Returns whether a value must be written from left to right on a page of any direction: an email, or a value without letters, such as
-/// a phone number or a date.
+/// Returns whether a value is displayed from left to right on every page: an email, or a value without letters, such as a phone
+/// number or a date.
 #[must_use]
 pub fn is_left_to_right(value: &str) -> bool {
     value.contains('@') || !value.contains(char::is_alphabetic)
@@ -214,7 +214,7 @@ impl Writer<'_> {
         }
     }
 
-    /// Names a role: as at the time of the event, as now, or by its id.
+    /// Returns the name of a role at the time of the event, or else its current name, or else its id.
     fn role(&self, id: &str) -> Part {
         let current = || self.roles.get(&id.parse().ok()?).cloned();
         let name = self.details.role_name.clone().or_else(current);

@@ -1,7 +1,7 @@
 //! The sentences of audit events in English and Arabic, by kind and detail.
 //!
-//! `{account}` is the affected account, `{actor}` the administrator, `{role}` a role, `{value}` what the detail names besides. The Arabic sentences are
-//! nominal, so that they suit every name.
+//! `{account}` is the affected account, `{actor}` the administrator, `{role}` a role, and `{value}` any other value of the
+//! detail. The Arabic sentences are nominal, so that they suit every name.
 
 use latchkey_shared::models::audit::EventKind as Kind;
 
@@ -102,7 +102,7 @@ pub(super) fn find<'a>(
 /// Splits a detail into its fixed words and its value: `role 3 created`, `mail 018f… cancelled`, `unlocked: login`.
 fn split(detail: &str) -> (String, &str) {
     if let Some((word, value)) = detail.split_once(": ") {
-        // The filter of an export is among the changes.
+        // The page shows the filter of an export as changes.
         let filter = value.find(", ").filter(|_| word == "exported users");
         return (word.to_owned(), &value[..filter.unwrap_or(value.len())]);
     }

@@ -192,7 +192,7 @@ texts! {
     unknown_device: "Unknown device" | "جهاز غير معروف";
     last_used: "last used" | "آخر استخدام";
     end_session: "End session" | "إنهاء الجلسة";
-    all_mails: "View all mails to this address" | "عرض كل الرسائل إلى هذا البريد";
+    all_mails: "View all mails to this email" | "عرض كل الرسائل إلى هذا البريد";
     all_events: "View all audit events" | "عرض كل أحداث التدقيق";
 
     // A new user.
@@ -272,7 +272,7 @@ texts! {
     no_events: "No events match this filter. Choose other dates or another account." | "لا أحداث تطابق هذه التصفية. اختر تواريخ أخرى أو حسابًا آخر.";
     no_events_yet: "Logins, changes of accounts and actions of staff appear here as they happen." | "تظهر هنا عمليات الدخول وتعديلات الحسابات وإجراءات الموظفين عند حدوثها.";
     no_account_events: "No events of this account yet. Its logins and changes appear here." | "لا أحداث لهذا الحساب بعد. تظهر هنا عمليات دخوله وتعديلاته.";
-    no_account_resets: "No password resets of this account." | "لا طلبات كلمة مرور لهذا الحساب.";
+    no_account_resets: "No password resets for this account." | "لا طلبات كلمة مرور لهذا الحساب.";
     no_account_resets_yet: "No password resets yet. “Request a password reset” asks the owner to choose a new password." | "لا طلبات كلمة مرور بعد. يطلب زر «طلب تغيير كلمة المرور» من صاحب الحساب اختيار كلمة جديدة.";
     no_account_mails: "No mails about this account yet. Password resets and account changes send mails." | "لا رسائل عن هذا الحساب بعد. تُرسَل الرسائل عند طلب كلمة المرور وتغيير الحساب.";
     no_account_mails_invite: "No mails about this account yet. “Send invitation” asks the owner to set a password." | "لا رسائل عن هذا الحساب بعد. يطلب زر «إرسال الدعوة» من صاحب الحساب تعيين كلمة مرور.";

@@ -83,7 +83,7 @@ struct MailPage {
     title: &'static str,
     section: &'static str,
     mail: mail::Model,
-    /// The account of the mail, for those who may view accounts.
+    /// The account of the mail. `None` without the permission to view accounts.
     owner: Option<user::Model>,
     is_queued: bool,
     can_retry: bool,

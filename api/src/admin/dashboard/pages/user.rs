@@ -61,7 +61,7 @@ struct Page {
     sessions: Vec<session::Model>,
     resets: Vec<password_reset::Model>,
     mails: Vec<mail::Model>,
-    /// The query string of the mails to the email.
+    /// The query string that filters the list of mails by the account's email.
     mails_query: String,
     events: Vec<EventRow>,
 }

@@ -32,7 +32,7 @@ impl Groups {
         Ok(Self(groups))
     }
 
-    /// Adds their permissions and groups to accounts, which are ordered by id.
+    /// Adds permissions and groups to the accounts, which are ordered by id.
     pub(super) async fn assign(
         &self,
         connection: &Connection,

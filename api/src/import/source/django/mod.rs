@@ -1,7 +1,7 @@
-//! The database of the Django original, on SQLite or PostgreSQL. Only read.
+//! Reads the database of the Django original, on SQLite or PostgreSQL.
 //!
-//! On PostgreSQL the import reads one snapshot in a read-only transaction. On SQLite it reads page by page, because a longer read would
-//! keep the original from writing.
+//! On PostgreSQL the import reads one snapshot in a read-only transaction. On SQLite it reads page by page, because a longer read
+//! would keep the original from writing.
 
 mod groups;
 mod state;
@@ -63,7 +63,7 @@ impl DjangoSource {
         Ok(sequence.max(self.connection.number(highest).await?))
     }
 
-    /// Reads what the choice between twins needs, after an id.
+    /// Reads a page of candidates for the choice between twins, after an id.
     pub(in crate::import) async fn candidates(
         &self,
         after: i64,
@@ -85,7 +85,7 @@ impl DjangoSource {
             .map_err(source)
     }
 
-    /// Reads accounts after an id.
+    /// Reads a page of accounts after an id.
     pub(in crate::import) async fn page(&self, after: i64) -> Result<Vec<SourceRow>, ImportError> {
         let sql = self.connection.users_query();
         let rows = self.connection.all(&sql, [after, PAGE]).await?;
@@ -164,8 +164,8 @@ impl Connection {
         number.unwrap_or(Ok(0)).map_err(source)
     }
 
-    /// Returns the query of accounts. Times and dates are read as texts, because SQLite stores texts and PostgreSQL has values that
-    /// Latchkey has not.
+    /// Returns the query of accounts. It reads times and dates as texts, because SQLite stores texts and PostgreSQL has values
+    /// outside of the range that Latchkey supports.
     fn users_query(&self) -> String {
         let time = |column: &str| match self {
             Self::Sqlite(_) => format!("CAST({column} AS text)"),

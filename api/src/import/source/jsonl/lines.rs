@@ -5,13 +5,13 @@ use std::{
     io::{self, BufRead as _, BufReader, Read as _, Seek as _},
 };
 
-/// The maximum length of a line, in bytes: some 20 times that of an account with every field.
+/// The maximum length of a line, in bytes: some 20 times the length of an account with every field.
 pub(super) const MAX_LINE_BYTES: usize = 16 * 1_024;
 
 /// The byte order mark that some programs write at the start of a file.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// A line and its number, from 1. A text is missing if it is too long, and the reason is in its place.
+/// The number of a line, from 1, and its text, or the reason why the text was not read.
 pub(super) type Line = (i64, Result<Vec<u8>, String>);
 
 /// The lines of a file.
@@ -35,7 +35,7 @@ impl Lines {
         self.reader.rewind()
     }
 
-    /// Counts all lines, without regard to their content, and returns to the first one.
+    /// Counts all lines, including invalid and blank ones, and returns to the first one.
     pub(super) fn count(&mut self) -> io::Result<i64> {
         self.rewind()?;
         let mut count = 0;

@@ -1,7 +1,7 @@
-//! A file of JSON lines, one account each. `deploy/docs/import-users.md` documents the format.
+//! Reads a file of JSON lines, one account each. `deploy/docs/import-users.md` documents the format.
 //!
-//! The import reads the file three times: it counts the lines, chooses between twins, and imports. What cannot be read again, such as
-//! standard input, is copied into a temporary file without a name.
+//! The import reads the file three times: to count the lines, to choose between twins, and to import. An input that cannot be
+//! read again, such as standard input, is copied into an unnamed temporary file.
 
 mod lines;
 
@@ -25,7 +25,7 @@ pub struct JsonlSource(Arc<Mutex<Reader>>);
 
 struct Reader {
     lines: Lines,
-    /// The highest id so far.
+    /// The highest id that was read.
     last_id: i64,
 }
 
@@ -74,7 +74,7 @@ impl JsonlSource {
     }
 }
 
-/// Opens a file that can be read again.
+/// Opens a file. Copies it if it cannot be read again, such as a pipe.
 fn open(path: &Path) -> io::Result<File> {
     if path == Path::new("-") {
         return copy(&mut io::stdin().lock());
@@ -94,7 +94,7 @@ fn copy(reader: &mut impl io::Read) -> io::Result<File> {
 }
 
 impl Reader {
-    /// Reads the accounts of the next lines, as many as a page has. Returns none only at the end of the file.
+    /// Reads the accounts of the next page that has any. Returns none only at the end of the file.
     fn candidates(&mut self, after: i64) -> io::Result<Vec<Candidate>> {
         let mut after = after;
         loop {
@@ -110,7 +110,7 @@ impl Reader {
         }
     }
 
-    /// Reads the next lines. `after` is 0, or the line that was read last.
+    /// Reads a page of lines. `after` is 0 or the number of the last line that was read.
     fn page(&mut self, after: i64) -> io::Result<Vec<SourceRow>> {
         if after == 0 {
             self.lines.rewind()?;

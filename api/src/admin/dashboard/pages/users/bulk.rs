@@ -119,7 +119,7 @@ impl BulkSelection {
         }
     }
 
-    /// Returns the account of an action that is for one account only.
+    /// Returns the account of an action that accepts only one account.
     fn one(&self) -> Result<i64, ApiError> {
         match self.ids[..] {
             [id] => Ok(id),
@@ -252,7 +252,7 @@ impl BulkSelection {
     }
 }
 
-/// Returns the error of the field `id`, which is no visible field of a form.
+/// Returns the error of the field `id`, which no form shows.
 pub(in crate::admin::dashboard::pages) fn id_error(t: &Texts, error: &ApiError) -> Option<String> {
     let form = FormState::default().with_error(t, error);
     form.error("id").map(|error| format!("id: {error}"))

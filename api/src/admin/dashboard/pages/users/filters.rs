@@ -14,7 +14,7 @@ pub(super) struct StatusTab {
     pub label: &'static str,
     /// The number of all accounts with the status.
     pub count: String,
-    /// Whether the tab shows the count: no other filter is in use.
+    /// Whether the tab shows the count. It does if no other filter is in use.
     pub shows_count: bool,
     /// The value of the field `status`.
     pub status: &'static str,
@@ -27,7 +27,7 @@ pub(super) struct FilterSelect {
     pub name: &'static str,
     pub label: &'static str,
     pub options: Vec<FilterOption>,
-    /// Whether the options show their counts: no other filter is in use.
+    /// Whether the options show their counts. They do if no other filter is in use.
     pub shows_counts: bool,
 }
 
