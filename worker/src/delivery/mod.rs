@@ -24,13 +24,14 @@ use uuid::Uuid;
 use crate::{
     config::Config,
     delivery::{
-        batches::DeliveryBatches, code_batches::CodeBatches, mail_budget::MailBudget,
-        slots::DeliverySlotPool, smtp_rate_limit::SmtpRateLimiter,
+        accepted::AcceptedMails, batches::DeliveryBatches, code_batches::CodeBatches,
+        mail_budget::MailBudget, slots::DeliverySlotPool, smtp_rate_limit::SmtpRateLimiter,
     },
     metrics::DeliveryMetrics,
     transport::Transport,
 };
 
+mod accepted;
 mod attempt;
 pub mod back_off;
 pub mod batches;
@@ -68,6 +69,7 @@ pub struct Delivery(Arc<Inner>);
 struct Inner {
     db: Database,
     batches: DeliveryBatches,
+    accepted: AcceptedMails,
     codes: CodeBatches,
     transport: Transport,
     /// Limits concurrent SMTP conversations.
@@ -106,6 +108,7 @@ impl Delivery {
     ) -> Self {
         Self(Arc::new(Inner {
             batches: DeliveryBatches::new(&db, &clock, LEASE, config.otp_lifetime),
+            accepted: AcceptedMails::default(),
             db,
             codes: CodeBatches::new(codes, config.common.otp_digits),
             transport,

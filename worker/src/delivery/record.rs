@@ -67,15 +67,22 @@ impl Inner {
         Ok(outcome)
     }
 
-    /// Attempts a delivery, and records a sent mail while the claim is still renewed.
+    /// Attempts a delivery, and records a sent mail while the claim is still renewed. If the record of the last attempt failed, only
+    /// records the mail.
     async fn attempt_under_claim(
         &self,
         mail: &mut mail::Model,
         claimant: Uuid,
     ) -> Result<DeliveryResult, DbErr> {
-        let result = self.attempt(mail, claimant).await?;
-        if let DeliveryResult::Sent(reset) = &result {
-            self.record_sent(mail.id, reset.as_ref()).await?;
+        let result = match self.accepted.take(mail.id) {
+            Some(result) => result,
+            None => self.attempt(mail, claimant).await?,
+        };
+        if let DeliveryResult::Sent(reset) = &result
+            && let Err(error) = self.record_sent(mail.id, reset.as_ref()).await
+        {
+            self.accepted.add(mail.id, reset.clone());
+            return Err(error);
         }
         Ok(result)
     }

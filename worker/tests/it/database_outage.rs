@@ -1,9 +1,10 @@
 //! R2: an outage of the database is logged once, and no delivery starts until it ends.
 
-use latchkey_shared::{clock::Clock, health::Checks};
+use chrono::TimeDelta;
+use latchkey_shared::{clock::Clock, health::Checks, models::mail::MailState};
 use latchkey_testing::{Forwarder, WAIT_TIMEOUT};
-use latchkey_worker::database_health::DatabaseHealth;
-use sea_orm::{ConnAcquireErr, DbErr};
+use latchkey_worker::{database_health::DatabaseHealth, delivery::Outcome};
+use sea_orm::{ConnAcquireErr, ConnectionTrait as _, DbErr};
 use tokio::time::timeout;
 
 use crate::test_app::{TestApp, get};
@@ -51,6 +52,38 @@ async fn postgres_outage_is_logged_once_and_pauses_deliveries() {
     );
     let postponed = log.matches("Delivery postponed").count();
     assert!(postponed <= MAX_IN_FLIGHT, "{postponed}: {log}");
+}
+
+/// R3: a mail whose record fails is recorded later and not sent again, although the health check succeeds.
+#[tokio::test]
+async fn accepted_mail_whose_record_failed_is_not_resent() {
+    let app = TestApp::new().await;
+    app.users(1).await;
+    let delivery = app.delivery();
+    let (_, mail) = app.reset("user0@example.com").await;
+    let trigger = if app.database.is_postgres() {
+        "CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$; \
+         CREATE TRIGGER fail BEFORE UPDATE ON mails FOR EACH ROW WHEN (new.state = 'sent') EXECUTE FUNCTION fail()"
+    } else {
+        "CREATE TRIGGER fail BEFORE UPDATE ON mails WHEN new.state = 'sent' BEGIN SELECT RAISE(ABORT, 'refused'); END"
+    };
+    app.database.db.execute_unprepared(trigger).await.unwrap();
+    for _ in 0..3 {
+        delivery.deliver(mail).await.unwrap_err();
+        // After the claim.
+        app.clock.advance(TimeDelta::seconds(7));
+    }
+    let drop = if app.database.is_postgres() {
+        "DROP TRIGGER fail ON mails"
+    } else {
+        "DROP TRIGGER fail"
+    };
+    app.database.db.execute_unprepared(drop).await.unwrap();
+
+    assert_eq!(delivery.deliver(mail).await.unwrap(), Outcome::Sent);
+
+    assert_eq!(app.sink.mails().len(), 1);
+    assert_eq!(app.row(mail).await.state, MailState::Sent);
 }
 
 /// An error such as a deadlock fails one mail, and the others go on.
