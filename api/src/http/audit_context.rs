@@ -1,7 +1,7 @@
 //! Records audit events of requests.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -30,7 +30,7 @@ use crate::{
 /// The period of sampled events, in seconds. A flood of requests must not fill the log.
 const SAMPLE_SECONDS: i64 = 60;
 
-/// The maximum number of sampled events of this process in [`SAMPLE_SECONDS`]. Bounds the keys in Redis and the growth of the log.
+/// The maximum number of sampled events of one kind of this process in [`SAMPLE_SECONDS`]. Bounds the keys in Redis and the growth of the log.
 const MAX_SAMPLED_KEYS: usize = 1_000;
 
 /// The origin of a request, for its audit events.
@@ -148,15 +148,15 @@ impl App {
     }
 
     /// Records an event that clients can cause at will: once in [`SAMPLE_SECONDS`] for each client network (IPv6: /48) and
-    /// `kind`. Events of anonymous clients, of which there may be any number, are recorded at most [`MAX_SAMPLED_KEYS`] times. Logs errors, as
-    /// the response does not depend on the event.
+    /// `kind`. Events of anonymous clients, of which there may be any number, are recorded at most [`MAX_SAMPLED_KEYS`] times for each
+    /// kind. Logs errors, as the response does not depend on the event.
     pub(crate) async fn record_sampled(&self, audit: &AuditContext, kind: &str, event: Event) {
         let key = format!(
             "{}:audited:{kind}:{}",
             self.config.common.redis_namespace,
             audit.client_ip.customer_network()
         );
-        let is_first_here = match self.audit_sampler.admit(&key) {
+        let is_first_here = match self.audit_sampler.admit(kind, &key) {
             Admission::First => true,
             Admission::Refused if event.user_id.is_none() => return,
             Admission::Repeated | Admission::Refused => false,
@@ -190,7 +190,8 @@ pub struct AuditSampler(Mutex<Option<Sample>>);
 #[derive(Debug)]
 struct Sample {
     since: Instant,
-    keys: HashSet<String>,
+    /// The keys of each kind.
+    keys: HashMap<String, HashSet<String>>,
 }
 
 /// Whether an event is the first with its key in [`SAMPLE_SECONDS`].
@@ -198,23 +199,24 @@ struct Sample {
 enum Admission {
     First,
     Repeated,
-    /// The sample already has [`MAX_SAMPLED_KEYS`] keys.
+    /// The sample already has [`MAX_SAMPLED_KEYS`] keys of this kind.
     Refused,
 }
 
 impl AuditSampler {
-    fn admit(&self, key: &str) -> Admission {
+    fn admit(&self, kind: &str, key: &str) -> Admission {
         let mut sample = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let period = Duration::from_secs(SAMPLE_SECONDS.unsigned_abs());
         let current = sample.take().filter(|it| it.since.elapsed() < period);
         let current = sample.insert(current.unwrap_or_else(|| Sample {
             since: Instant::now(),
-            keys: HashSet::new(),
+            keys: HashMap::new(),
         }));
-        if current.keys.contains(key) {
+        let keys = current.keys.entry(kind.to_owned()).or_default();
+        if keys.contains(key) {
             Admission::Repeated
-        } else if current.keys.len() < MAX_SAMPLED_KEYS {
-            current.keys.insert(key.to_owned());
+        } else if keys.len() < MAX_SAMPLED_KEYS {
+            keys.insert(key.to_owned());
             Admission::First
         } else {
             Admission::Refused
@@ -241,9 +243,11 @@ mod tests {
         let sampler = AuditSampler::default();
         let key = |number: usize| format!("audited:refresh:{number}");
         for number in 0..MAX_SAMPLED_KEYS {
-            assert_eq!(sampler.admit(&key(number)), Admission::First);
+            assert_eq!(sampler.admit("refresh", &key(number)), Admission::First);
         }
-        assert_eq!(sampler.admit(&key(0)), Admission::Repeated);
-        assert_eq!(sampler.admit(&key(MAX_SAMPLED_KEYS)), Admission::Refused);
+        assert_eq!(sampler.admit("refresh", &key(0)), Admission::Repeated);
+        let next = key(MAX_SAMPLED_KEYS);
+        assert_eq!(sampler.admit("refresh", &next), Admission::Refused);
+        assert_eq!(sampler.admit("login", &next), Admission::First);
     }
 }
