@@ -43,7 +43,7 @@ impl Original {
     }
 
     /// Imports with a report. Returns the output.
-    async fn import(&self, app: &TestApp, more: &[&str]) -> String {
+    pub(super) async fn import(&self, app: &TestApp, more: &[&str]) -> String {
         import(app, &self.url, &self.report(), more).await
     }
 }
@@ -79,7 +79,7 @@ pub(super) fn lines(report: &std::path::Path) -> BTreeMap<i64, Value> {
 }
 
 /// Returns what the fixture expects of each account, by email.
-fn expected() -> BTreeMap<String, Value> {
+pub(super) fn expected() -> BTreeMap<String, Value> {
     let text = fs::read_to_string(format!("{DATA}/passwords.json")).unwrap();
     let all: Value = serde_json::from_str(&text).unwrap();
     serde_json::from_value(all["users"].clone()).unwrap()

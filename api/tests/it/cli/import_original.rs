@@ -1,11 +1,12 @@
-//! `latchkey-api import django`: pictures of a hostile media folder.
+//! `latchkey-api import django`: pictures of a hostile media folder, and the logins of all accounts.
 
 use std::{fs, os::unix::fs::symlink};
 
+use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 
 use crate::{
-    cli::import::{DATA, Original, lines},
+    cli::import::{DATA, Original, expected, lines},
     support::test_app::TestApp,
 };
 
@@ -61,4 +62,41 @@ async fn import_rejects_large_and_outside_pictures() {
         let found: Vec<_> = texts.filter(|text| text.starts_with("image")).collect();
         assert_eq!(found, Vec::from_iter(reason), "{image}");
     }
+}
+
+/// P4: every owner logs in with the password of the original, unless it stored no usable hash or the account is not usable.
+#[tokio::test]
+async fn import_keeps_password_of_every_account() {
+    let app = TestApp::with(&[("HASH_QUEUE_SECONDS", "60")]).await;
+    Original::copy().import(&app, &[]).await;
+    let mut attempts: Vec<_> = expected()
+        .into_iter()
+        .filter_map(|(email, fixture)| {
+            let password = fixture["password"].as_str()?.to_owned();
+            let expected = match fixture["login_after_import"].as_str()? {
+                "not_imported" => return None,
+                // Imported passwords may be longer than new ones.
+                "ok" | "ok_if_supported" | "refused_too_long" => "ok",
+                "not_activated" => "not-activated",
+                "needs_reset" | "refused" => "invalid-credentials",
+                other => panic!("{email}: {other}"),
+            };
+            Some((email, password, expected))
+        })
+        .collect();
+    // Each failure computes all functions that are still stored, so successful logins come first.
+    attempts.sort_by_key(|(_, _, expected)| *expected != "ok");
+
+    // As many as there are usually cores, so that no login waits for long.
+    let logins = stream::iter(attempts).map(async |(email, password, expected)| {
+        let answer = app.try_login(&email, &password).await;
+        let problem = answer.body["type"].as_str();
+        let found = problem.map_or("ok", |problem| problem.trim_start_matches("/problems/"));
+        assert_eq!(found, expected, "{email}");
+        expected
+    });
+    let outcomes: Vec<_> = logins.buffer_unordered(2).collect().await;
+
+    let successful = outcomes.iter().filter(|outcome| **outcome == "ok");
+    assert_eq!(successful.count(), 94);
 }
