@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use latchkey_shared::models::{audit, session};
 use poem::web::Data;
 use poem_openapi::{Object, OpenApi, payload::Json};
-use uuid::Uuid;
 
 use crate::{
     app_state::App,
@@ -58,25 +57,21 @@ impl Activities {
     ) -> Result<Json<Vec<Activity>>, ErrorResponses<401, 403>> {
         let events = audit::list_by_user(&app.db, current.user.id, MAX_EVENTS).await?;
         let own = format!("user {}", current.user.id);
-        let sessions = events.iter().filter_map(|event| event.session_id);
+        // The device of staff who act on the account is none of its owner's.
+        let own_events = events.iter().filter(|event| event.actor == own);
+        let sessions = own_events.filter_map(|event| event.session_id);
         let devices = session::user_agents(&app.db, sessions).await?;
-        let device = |id: &Uuid| devices.get(id).and_then(|it| device_name(it));
+        let device = |event: &audit::Model| device_name(devices.get(&event.session_id?)?);
         Ok(Json(
             events
                 .into_iter()
-                .map(|event| (event.actor == own, event))
-                .map(|(is_own, event)| Activity {
-                    own: is_own,
+                .map(|event| Activity {
+                    own: event.actor == own,
+                    device_name: device(&event),
                     at: event.at,
                     event: event.event,
                     outcome: event.outcome,
                     client_ip: event.client_ip,
-                    // The device of staff who act on the account is none of its owner's.
-                    device_name: event
-                        .session_id
-                        .as_ref()
-                        .filter(|_| is_own)
-                        .and_then(device),
                     session: event.session_id.map(|id| id.to_string()),
                     detail: event.detail,
                 })

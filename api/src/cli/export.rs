@@ -1,21 +1,18 @@
 //! `latchkey-api export`
 
 use std::{
-    fs::File,
-    io::{self, BufWriter, ErrorKind},
+    io::{self, BufWriter},
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use latchkey_shared::{models::audit::EventKind, output::print_line};
+use tempfile::NamedTempFile;
 
 use crate::{
     app_state::App,
-    cli::{
-        private_file,
-        startup::{by_operator, open},
-    },
+    cli::startup::{by_operator, open},
     export,
 };
 
@@ -48,29 +45,39 @@ pub(super) async fn run(ExportCommand::Jsonl(arguments): ExportCommand) -> anyho
     }
     let file = create(&arguments)?;
     record(&app).await?;
-    let mut output = BufWriter::new(file);
-    let count = export::jsonl(&app.db, &mut output).await?;
-    let file = output
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
-    file.sync_all()?;
+    let count = export::jsonl(&app.db, &mut BufWriter::new(file.as_file())).await?;
+    file.as_file().sync_all()?;
+    store(file, &arguments)?;
     print_line(format_args!("Exported {count} account(s)."))?;
     Ok(())
 }
 
-fn create(arguments: &ExportJsonl) -> anyhow::Result<File> {
+/// Creates a temporary file beside the file of the arguments. Only its owner can read it.
+fn create(arguments: &ExportJsonl) -> anyhow::Result<NamedTempFile> {
     let path = &arguments.file;
-    let created = if arguments.overwrite {
-        private_file::replace(path)
-    } else {
-        private_file::create(path)
-    };
-    match created {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            bail!("{} exists; --overwrite replaces it", path.display())
+    if let Ok(found) = path.symlink_metadata() {
+        if !arguments.overwrite {
+            bail!("{} exists; --overwrite replaces it", path.display());
         }
-        created => created.with_context(|| format!("cannot write {}", path.display())),
+        if !found.is_file() {
+            bail!("{} is not a regular file", path.display());
+        }
     }
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let created = NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+    created.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Gives the complete file its name. So a failed export leaves an earlier file as it was.
+fn store(file: NamedTempFile, arguments: &ExportJsonl) -> anyhow::Result<()> {
+    let path = &arguments.file;
+    let stored = if arguments.overwrite {
+        file.persist(path)
+    } else {
+        file.persist_noclobber(path)
+    };
+    stored.with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(())
 }
 
 /// Records the export before any hash leaves the database.

@@ -9,7 +9,6 @@ mod keys;
 mod migrate;
 mod openapi;
 mod pictures;
-mod private_file;
 mod secrets;
 mod serve;
 mod startup;

@@ -22,13 +22,8 @@ pub fn user_agent(request: &Request) -> Option<String> {
 /// client can send any text, and a mail must not repeat the text of a stranger.
 #[must_use]
 pub fn known_device(user_agent: &str) -> Option<String> {
-    let found = Parser::new().parse(beginning(user_agent))?;
-    let browser = match found.name {
-        "SamsungBrowser" => Some("Samsung Internet"),
-        "Webview" | "HTTP Library" | VALUE_UNKNOWN | "" => None,
-        browser => Some(browser),
-    };
-    match (browser, system(found.os)) {
+    let found = Parser::new().parse(truncate(user_agent))?;
+    match (browser(found.name), system(found.os)) {
         (Some(browser), Some(system)) => Some(format!("{browser} ({system})")),
         (browser, system) => browser.or(system).map(str::to_owned),
     }
@@ -56,7 +51,7 @@ impl<'a> DeviceName<'a> {
     /// device.
     #[must_use]
     pub fn parse(user_agent: &'a str) -> Option<Self> {
-        let user_agent = beginning(user_agent);
+        let user_agent = truncate(user_agent);
         let product = product(user_agent);
         match product {
             Some("okhttp") => return Some(Self::Library("okhttp", "Android")),
@@ -65,13 +60,9 @@ impl<'a> DeviceName<'a> {
         }
         let found = Parser::new().parse(user_agent).unwrap_or_default();
         let system = system(found.os);
-        let program = match found.name {
-            "SamsungBrowser" => Some("Samsung Internet"),
-            // `Dalvik` is Android's runtime, which sends it for any app.
-            "Webview" | VALUE_UNKNOWN | "" => product.filter(|name| *name != "Dalvik"),
-            "HTTP Library" => product,
-            browser => Some(browser),
-        };
+        // `Dalvik` is Android's runtime, which sends it for any app.
+        let product = product.filter(|name| *name != "Dalvik");
+        let program = browser(found.name).or(product);
         match (program, system) {
             (Some(program), system) => Some(Self::Program(program, system)),
             (None, Some(system)) => Some(Self::App(system)),
@@ -92,7 +83,7 @@ impl fmt::Display for DeviceName<'_> {
 }
 
 /// Returns the first 200 characters.
-fn beginning(user_agent: &str) -> &str {
+fn truncate(user_agent: &str) -> &str {
     let end = user_agent.char_indices().nth(MAX_LENGTH);
     end.map_or(user_agent, |(end, _)| &user_agent[..end])
 }
@@ -103,6 +94,15 @@ fn product(user_agent: &str) -> Option<&str> {
     let is_token = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(c);
     let is_name = !name.is_empty() && name.len() <= MAX_NAME_LENGTH && name.chars().all(is_token);
     (is_name && name != "Mozilla").then_some(name)
+}
+
+/// Returns the name of a browser. `None` for another program.
+fn browser(name: &str) -> Option<&str> {
+    match name {
+        "SamsungBrowser" => Some("Samsung Internet"),
+        "Webview" | "HTTP Library" | VALUE_UNKNOWN | "" => None,
+        name => Some(name),
+    }
 }
 
 /// Returns the name of an operating system without its version, which browsers no longer send.

@@ -108,16 +108,16 @@ impl AccountLine {
             "dateBirth" => self.date_birth = member.text()?,
             "gender" => self.gender = member.text()?,
             "language" => self.language = member.text()?,
-            "language_chosen" => self.language_chosen = member.flag(false)?,
+            "language_chosen" => self.language_chosen = member.boolean(false)?,
             "image" => self.image = member.text()?,
             "password" => self.password = member.text()?,
-            "is_activated" => self.is_activated = member.flag(true)?,
+            "is_activated" => self.is_activated = member.boolean(true)?,
             "pending_email_verification" => {
-                self.pending_email_verification = member.flag(false)?;
+                self.pending_email_verification = member.boolean(false)?;
             }
-            "is_active" => self.is_active = member.flag(true)?,
-            "is_staff" => self.is_staff = member.flag(false)?,
-            "is_superuser" => self.is_superuser = member.flag(false)?,
+            "is_active" => self.is_active = member.boolean(true)?,
+            "is_staff" => self.is_staff = member.boolean(false)?,
+            "is_superuser" => self.is_superuser = member.boolean(false)?,
             "permissions" => self.permissions = member.texts()?,
             "roles" => self.roles = member.roles()?,
             "created" => self.created = member.text()?,
@@ -177,10 +177,10 @@ impl Member<'_> {
         }
     }
 
-    fn flag(self, default: bool) -> Result<bool, String> {
+    fn boolean(self, default: bool) -> Result<bool, String> {
         match self.value {
             Value::Null => Ok(default),
-            Value::Bool(flag) => Ok(flag),
+            Value::Bool(value) => Ok(value),
             _ => self.expected("true, false or null"),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! - `source`: readers, which yield rows of one type and write nothing
 //! - `account_line`: the format of JSON lines
-//! - `twins`: chooses between accounts of the source whose emails have the same key
+//! - `duplicates`: chooses between accounts of the source whose emails have the same key
 //! - `mapping`: maps a row to values of an account, as a pure function
 //! - `writer`: creates and changes accounts, in batches of one transaction each
 //! - `pictures`: stores pictures like uploads
@@ -12,6 +12,7 @@
 //! these values.
 
 pub mod account_line;
+mod duplicates;
 pub mod error;
 mod fingerprints;
 mod mapping;
@@ -21,5 +22,4 @@ pub mod row;
 pub mod run;
 mod sequence;
 pub mod source;
-mod twins;
 mod writer;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::import::{mapping::Refusal, row::RowName, twins::Loss};
+use crate::import::{duplicates::Superseded, mapping::SkippedRow, row::RowKey};
 
 /// Why a row was adjusted or skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -93,7 +93,7 @@ pub enum Kind {
 pub struct Outcome {
     /// The line number, and the id of the account in the source.
     #[serde(flatten)]
-    pub name: RowName,
+    pub name: RowKey,
     /// The kind of the outcome.
     pub outcome: Kind,
     /// Why, without repetition.
@@ -121,7 +121,7 @@ pub struct Outcome {
 impl Outcome {
     /// Returns the outcome of an imported row.
     #[must_use]
-    pub(super) fn of(name: RowName, user_id: i64, reasons: Vec<Reason>) -> Self {
+    pub(super) fn of(name: RowKey, user_id: i64, reasons: Vec<Reason>) -> Self {
         let mut outcome = Self {
             user_id: Some(user_id),
             ..Self::empty(name)
@@ -132,7 +132,7 @@ impl Outcome {
         outcome
     }
 
-    fn empty(name: RowName) -> Self {
+    fn empty(name: RowKey) -> Self {
         Self {
             name,
             outcome: Kind::Import,
@@ -148,7 +148,7 @@ impl Outcome {
 
     /// Returns the outcome of a skipped row.
     #[must_use]
-    pub(super) fn skip(name: RowName, reason: Reason, winner: Option<i64>) -> Self {
+    pub(super) fn skip(name: RowKey, reason: Reason, winner: Option<i64>) -> Self {
         Self {
             outcome: Kind::Skip,
             reasons: vec![reason],
@@ -159,23 +159,23 @@ impl Outcome {
 
     /// Returns the outcome of a row that is skipped in favour of another row of the source.
     #[must_use]
-    pub(super) fn lost(name: RowName, loss: Loss) -> Self {
-        let winner = Some(loss.winner);
+    pub(super) fn superseded(name: RowKey, by: Superseded) -> Self {
+        let winner = Some(by.winner);
         match name.line {
             Some(_) => Self {
                 winner_line: winner,
-                ..Self::skip(name, loss.reason, None)
+                ..Self::skip(name, by.reason, None)
             },
-            None => Self::skip(name, loss.reason, winner),
+            None => Self::skip(name, by.reason, winner),
         }
     }
 
     /// Returns the outcome of a row that cannot be mapped.
     #[must_use]
-    pub(super) fn refused(name: RowName, refusal: Refusal) -> Self {
+    pub(super) fn invalid(name: RowKey, skipped: SkippedRow) -> Self {
         Self {
-            detail: refusal.detail,
-            ..Self::skip(name, refusal.reason, None)
+            detail: skipped.detail,
+            ..Self::skip(name, skipped.reason, None)
         }
     }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// The identification of a row in its source.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-pub struct RowName {
+pub struct RowKey {
     /// The number of the line in a file, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub line: Option<i64>,
@@ -13,7 +13,7 @@ pub struct RowName {
     pub id: Option<i64>,
 }
 
-impl RowName {
+impl RowKey {
     /// Returns the position of the row in its source: the line in a file, the id in a database.
     pub(super) fn position(self) -> i64 {
         self.line.or(self.id).unwrap_or_default()
@@ -23,14 +23,14 @@ impl RowName {
 /// A row of a source: an account, or the reason why the row is invalid.
 #[derive(Clone, Debug)]
 pub(super) struct SourceRow {
-    pub(super) name: RowName,
+    pub(super) name: RowKey,
     pub(super) user: Result<SourceUser, String>,
 }
 
 impl SourceRow {
     /// Returns the row of an account in a database.
-    pub(super) fn of_database(id: i64, user: SourceUser) -> Self {
-        let name = RowName {
+    pub(super) fn from_database(id: i64, user: SourceUser) -> Self {
+        let name = RowKey {
             line: None,
             id: Some(id),
         };

@@ -9,14 +9,14 @@ use tokio::sync::mpsc;
 use crate::{
     app_state::App,
     import::{
+        duplicates::{Duplicates, Superseded},
         error::ImportError,
         mapping::{Mapping, Rules, map},
         outcome::{Outcome, Reason, Summary},
         pictures::{self, MediaFolder},
-        row::{RowName, SourceRow},
+        row::{RowKey, SourceRow},
         sequence,
         source::Source,
-        twins::{Loss, Twins},
         writer::Writer,
     },
 };
@@ -56,7 +56,7 @@ pub async fn run(
     let media = options.media.map(MediaFolder::open).transpose()?;
     let source = Arc::new(source);
     observer.start(u64::try_from(source.count().await?).unwrap_or(0));
-    let losers = losers(&source).await?;
+    let superseded = superseded(&source).await?;
     if !options.dry_run {
         if media.is_some() {
             let created = app.pictures.create_folder().await;
@@ -69,7 +69,7 @@ pub async fn run(
         today: app.now().date_naive(),
     };
     let (sender, batches) = mpsc::channel(QUEUED_BATCHES);
-    let reader = tokio::spawn(read(Arc::clone(&source), rules, losers, sender));
+    let reader = tokio::spawn(read(Arc::clone(&source), rules, superseded, sender));
     let mut run = Run {
         app,
         source: &source,
@@ -89,8 +89,8 @@ pub async fn run(
 }
 
 /// Returns the rows that are skipped in favour of another row of the source, by position.
-async fn losers(source: &Source) -> Result<HashMap<i64, Loss>, ImportError> {
-    let (mut twins, mut last) = (Twins::default(), 0);
+async fn superseded(source: &Source) -> Result<HashMap<i64, Superseded>, ImportError> {
+    let (mut duplicates, mut last) = (Duplicates::default(), 0);
     loop {
         let page = source.candidates(last).await?;
         let Some(candidate) = page.last() else {
@@ -98,26 +98,26 @@ async fn losers(source: &Source) -> Result<HashMap<i64, Loss>, ImportError> {
         };
         last = candidate.position;
         let added = tokio::task::spawn_blocking(move || {
-            twins.add(page);
-            twins
+            duplicates.add(page);
+            duplicates
         });
-        twins = added.await.map_err(|_| ImportError::Panicked)?;
+        duplicates = added.await.map_err(|_| ImportError::Panicked)?;
     }
-    Ok(twins.losers())
+    Ok(duplicates.superseded())
 }
 
 /// A mapped page of the source.
 struct Batch {
     rows: Vec<Mapping>,
     /// The rows that are skipped in favour of another row of the source, by position.
-    losers: HashMap<i64, Loss>,
+    superseded: HashMap<i64, Superseded>,
 }
 
 /// Reads and maps pages, and sends them to the writer.
 async fn read(
     source: Arc<Source>,
     rules: Rules,
-    losers: HashMap<i64, Loss>,
+    superseded: HashMap<i64, Superseded>,
     sender: mpsc::Sender<Batch>,
 ) -> Result<(), ImportError> {
     let mut last = 0;
@@ -129,13 +129,13 @@ async fn read(
         last = row.name.position();
         let of_page = |row: &SourceRow| {
             let position = row.name.position();
-            Some((position, *losers.get(&position)?))
+            Some((position, *superseded.get(&position)?))
         };
-        let losers = page.iter().filter_map(of_page).collect();
+        let superseded = page.iter().filter_map(of_page).collect();
         let map_page = move || page.into_iter().map(|row| map(row, rules)).collect();
         let rows = tokio::task::spawn_blocking(map_page).await;
         let rows = rows.map_err(|_| ImportError::Panicked)?;
-        if sender.send(Batch { rows, losers }).await.is_err() {
+        if sender.send(Batch { rows, superseded }).await.is_err() {
             // The writer has failed and says why.
             return Ok(());
         }
@@ -176,11 +176,14 @@ impl<O: Observer> Run<'_, O> {
     }
 
     async fn write_batch(&mut self, writer: &Writer<'_>, batch: Batch) -> Result<(), ImportError> {
-        let Batch { mut rows, losers } = batch;
+        let Batch {
+            mut rows,
+            superseded,
+        } = batch;
         let positions: Vec<_> = rows.iter().map(|row| row.name.position()).collect();
         let last = positions.last().copied().unwrap_or(self.last);
         self.report_deleted(last, &positions).await?;
-        let excluded = self.skip_losers(&mut rows, &losers).await?;
+        let excluded = self.skip_losers(&mut rows, &superseded).await?;
         let written = writer.write(rows).await?;
         let media = self.media.as_ref();
         let pictures =
@@ -205,19 +208,19 @@ impl<O: Observer> Run<'_, O> {
     async fn skip_losers(
         &self,
         rows: &mut Vec<Mapping>,
-        losers: &HashMap<i64, Loss>,
+        superseded: &HashMap<i64, Superseded>,
     ) -> Result<Vec<Outcome>, ImportError> {
-        let is_loser = |row: &&Mapping| losers.contains_key(&row.name.position());
+        let is_loser = |row: &&Mapping| superseded.contains_key(&row.name.position());
         let ids = rows.iter().filter(is_loser).filter_map(|row| row.name.id);
         let ids: Vec<_> = ids.collect();
         let imported = imported_user::find_many(&self.app.db, &ids).await?;
         let mut excluded = Vec::new();
         rows.retain(|row| {
             let is_imported = imported.iter().any(|it| Some(it.user_id) == row.name.id);
-            let stays = |loss: &&Loss| loss.reason == Reason::EmailTaken && is_imported;
-            match losers.get(&row.name.position()) {
-                Some(loss) if !stays(&loss) => {
-                    excluded.push(Outcome::lost(row.name, *loss));
+            let stays = |by: &&Superseded| by.reason == Reason::EmailTaken && is_imported;
+            match superseded.get(&row.name.position()) {
+                Some(by) if !stays(&by) => {
+                    excluded.push(Outcome::superseded(row.name, *by));
                     false
                 }
                 _ => true,
@@ -236,7 +239,7 @@ impl<O: Observer> Run<'_, O> {
             imported_user::list_between(&self.app.db, self.source.kind(), first, last).await?;
         for id in imported {
             if in_source.binary_search(&id).is_err() {
-                let name = RowName {
+                let name = RowKey {
                     line: None,
                     id: Some(id),
                 };

@@ -26,10 +26,10 @@ pub enum Transport {
 
 /// Why a mail was not sent.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{words}{reply}")]
+#[error("{description}{reply}")]
 pub struct SendError {
     /// Latchkey's description of the failure.
-    pub words: String,
+    pub description: String,
     /// The text of the server's reply, if any, without credentials.
     pub reply: String,
     /// The cause of the failure.
@@ -41,9 +41,9 @@ pub struct SendError {
 impl SendError {
     /// Creates an error for a failure before any reply of the server.
     #[must_use]
-    pub fn unreachable(words: String) -> Self {
+    pub fn unreachable(description: String) -> Self {
         Self {
-            words,
+            description,
             reply: String::new(),
             failure: DeliveryFailure {
                 cause: FailureCause::Connection,

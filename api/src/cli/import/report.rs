@@ -1,14 +1,18 @@
 //! The report of an import: a file of JSON lines.
 
 use std::{
-    fs::File,
+    fs::{File, OpenOptions, Permissions},
     io::{self, Write as _},
+    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
     path::Path,
 };
 
 use anyhow::Context as _;
 
-use crate::{cli::private_file, import::outcome::Outcome};
+use crate::import::outcome::Outcome;
+
+/// The mode of the file: only its owner can read it.
+const MODE: u32 = 0o600;
 
 /// The file of a report. It is private, because it tells which accounts exist.
 pub(super) struct Report(File);
@@ -16,8 +20,8 @@ pub(super) struct Report(File);
 impl Report {
     /// Creates or replaces the file.
     pub(super) fn create(path: &Path) -> anyhow::Result<Self> {
-        let file = private_file::replace(path);
-        let file = file.with_context(|| format!("--report: cannot write {}", path.display()))?;
+        let file =
+            create(path).with_context(|| format!("--report: cannot write {}", path.display()))?;
         Ok(Self(file))
     }
 
@@ -26,4 +30,14 @@ impl Report {
         let line = serde_json::to_string(outcome).map_err(io::Error::other)?;
         self.0.write_all(format!("{line}\n").as_bytes())
     }
+}
+
+fn create(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    // The file is truncated only after its mode keeps other users from opening it.
+    let file = options.write(true).create(true).truncate(false).mode(MODE);
+    let file = file.open(path)?;
+    file.set_permissions(Permissions::from_mode(MODE))?;
+    file.set_len(0)?;
+    Ok(file)
 }

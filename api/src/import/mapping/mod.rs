@@ -17,7 +17,7 @@ use latchkey_shared::types::{
 use crate::{
     import::{
         outcome::Reason,
-        row::{RowName, SourceRow, SourceUser},
+        row::{RowKey, SourceRow, SourceUser},
     },
     passwords::django::{DjangoHash, DjangoHashError},
 };
@@ -68,14 +68,14 @@ pub(super) struct MappedRole {
 /// The mapping of a row: the values or the reason why it is skipped.
 #[derive(Debug)]
 pub(super) struct Mapping {
-    pub(super) name: RowName,
+    pub(super) name: RowKey,
     pub(super) reasons: Vec<Reason>,
-    pub(super) mapped: Result<Box<Mapped>, Refusal>,
+    pub(super) mapped: Result<Box<Mapped>, SkippedRow>,
 }
 
 /// Why a row is skipped.
 #[derive(Debug)]
-pub(super) struct Refusal {
+pub(super) struct SkippedRow {
     pub(super) reason: Reason,
     /// The problem of an invalid line.
     pub(super) detail: Option<String>,
@@ -85,11 +85,11 @@ pub(super) struct Refusal {
 pub(super) fn map(row: SourceRow, rules: Rules) -> Mapping {
     let mut reasons = Vec::new();
     let mapped = match row.user {
-        Ok(user) => values(user, rules, &mut reasons).map_err(|reason| Refusal {
+        Ok(user) => values(user, rules, &mut reasons).map_err(|reason| SkippedRow {
             reason,
             detail: None,
         }),
-        Err(detail) => Err(Refusal {
+        Err(detail) => Err(SkippedRow {
             reason: Reason::LineInvalid,
             detail: Some(detail),
         }),

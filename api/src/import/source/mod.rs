@@ -5,7 +5,7 @@ pub mod jsonl;
 
 use latchkey_shared::models::imported_user;
 
-use crate::import::{error::ImportError, row::SourceRow, twins::Candidate};
+use crate::import::{duplicates::Candidate, error::ImportError, row::SourceRow};
 use django::DjangoSource;
 use jsonl::JsonlSource;
 
@@ -54,7 +54,7 @@ impl Source {
         }
     }
 
-    /// Reads a page of candidates for the choice between twins, after a position. The first page is after 0.
+    /// Reads a page of candidates for the choice between duplicates, after a position. The first page is after 0.
     pub(super) async fn candidates(&self, after: i64) -> Result<Vec<Candidate>, ImportError> {
         match self {
             Self::Django(source) => source.candidates(after).await,

@@ -14,27 +14,27 @@ use crate::import::{
     mapping::{Mapped, Mapping},
     outcome::{Outcome, Reason},
     source::WITHOUT_IDS,
-    writer::{Numbered, Writer, Written, state::ids_of_emails},
+    writer::{RowWithId, Writer, Written, state::ids_of_emails},
 };
 
 impl Writer<'_> {
     /// Assigns the id of its account to each row, and adds the outcomes of skipped rows. A row without an id gets the id of the
     /// account that this source created with the email, or else a new one.
-    pub(super) async fn number(
+    pub(super) async fn assign_ids(
         &self,
         transaction: &Transaction,
         batch: Vec<Mapping>,
         written: &mut Written,
-    ) -> Result<Vec<Numbered>, DbErr> {
+    ) -> Result<Vec<RowWithId>, DbErr> {
         let (mut numbered, mut without) = (Vec::new(), Vec::new());
         for mapping in batch {
             match (mapping.mapped, mapping.name.id) {
-                (Err(refusal), _) => {
-                    let refused = Outcome::refused(mapping.name, refusal);
-                    written.outcomes.push(refused);
+                (Err(skipped), _) => {
+                    let invalid = Outcome::invalid(mapping.name, skipped);
+                    written.outcomes.push(invalid);
                 }
                 (Ok(mapped), id) => {
-                    let row = Numbered {
+                    let row = RowWithId {
                         name: mapping.name,
                         id: id.unwrap_or_default(),
                         mapped: *mapped,
@@ -50,8 +50,10 @@ impl Writer<'_> {
             }
         }
         if !without.is_empty() {
-            let known = self.known(transaction, &without).await?;
-            let rows = self.give(transaction, without, &known, written).await?;
+            let known = self.accounts_by_email(transaction, &without).await?;
+            let rows = self
+                .assign_missing_ids(transaction, without, &known, written)
+                .await?;
             numbered.extend(rows);
         }
         Ok(numbered)
@@ -59,10 +61,10 @@ impl Writer<'_> {
 
     /// Returns the accounts that have the emails of rows, and whether an import created them with the email from a row without an id.
     /// An account that has taken the email here belongs to another person than the row.
-    async fn known(
+    async fn accounts_by_email(
         &self,
         transaction: &Transaction,
-        rows: &[Numbered],
+        rows: &[RowWithId],
     ) -> Result<HashMap<EmailKey, (i64, bool)>, DbErr> {
         let keys = rows.iter().map(|row| row.mapped.email.key()).collect();
         let taken = ids_of_emails(transaction, keys).await?;
@@ -88,16 +90,19 @@ impl Writer<'_> {
             .collect())
     }
 
-    async fn give(
+    async fn assign_missing_ids(
         &self,
         transaction: &Transaction,
-        rows: Vec<Numbered>,
+        rows: Vec<RowWithId>,
         known: &HashMap<EmailKey, (i64, bool)>,
         written: &mut Written,
-    ) -> Result<Vec<Numbered>, DbErr> {
+    ) -> Result<Vec<RowWithId>, DbErr> {
         let of_email = |mapped: &Mapped| known.get(&mapped.email.key()).copied();
         let new = rows.iter().filter(|row| of_email(&row.mapped).is_none());
-        let mut fresh = self.fresh_ids(transaction, new.count()).await?.into_iter();
+        let mut fresh = self
+            .allocate_ids(transaction, new.count())
+            .await?
+            .into_iter();
         let mut numbered = Vec::new();
         for mut row in rows {
             row.id = match of_email(&row.mapped) {
@@ -115,7 +120,11 @@ impl Writer<'_> {
     }
 
     /// Returns ids that no account has had. In a dry run, which must not take ids from the sequence, they are negative.
-    async fn fresh_ids(&self, transaction: &Transaction, count: usize) -> Result<Vec<i64>, DbErr> {
+    async fn allocate_ids(
+        &self,
+        transaction: &Transaction,
+        count: usize,
+    ) -> Result<Vec<i64>, DbErr> {
         let count = i64::try_from(count).unwrap_or(i64::MAX);
         if self.dry_run {
             return Ok((-count..0).collect());

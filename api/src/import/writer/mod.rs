@@ -22,7 +22,7 @@ use crate::import::{
     fingerprints::{Column, Fingerprints},
     mapping::{Mapped, Mapping},
     outcome::{Outcome, Reason},
-    row::RowName,
+    row::RowKey,
     source::WITHOUT_IDS,
     writer::state::{BatchState, Decision},
 };
@@ -58,8 +58,8 @@ pub(super) struct Written {
 }
 
 /// A mapped row with the id of its account here.
-struct Numbered {
-    name: RowName,
+struct RowWithId {
+    name: RowKey,
     id: i64,
     mapped: Mapped,
     reasons: Vec<Reason>,
@@ -67,7 +67,7 @@ struct Numbered {
 
 /// A new account.
 struct NewAccount {
-    row: Numbered,
+    row: RowWithId,
     roles: Vec<i64>,
 }
 
@@ -76,7 +76,7 @@ impl Writer<'_> {
     pub(super) async fn write(&self, batch: Vec<Mapping>) -> Result<Written, DbErr> {
         let transaction = database::begin(self.db).await?;
         let (mut written, mut new) = (Written::default(), Vec::new());
-        let batch = self.number(&transaction, batch, &mut written).await?;
+        let batch = self.assign_ids(&transaction, batch, &mut written).await?;
         let mut state = BatchState::load(&transaction, &batch).await?;
         for mut row in batch {
             match state.decide(row.id, self.source_of(row.name), &row.mapped) {
@@ -161,7 +161,7 @@ impl Writer<'_> {
     }
 
     /// Returns the source of an account, as its row has it.
-    fn source_of(&self, name: RowName) -> &'static str {
+    fn source_of(&self, name: RowKey) -> &'static str {
         if name.id.is_some() {
             self.source
         } else {

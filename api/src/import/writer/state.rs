@@ -13,7 +13,7 @@ use latchkey_shared::{
 };
 use sea_orm::{ColumnTrait as _, DbErr, EntityTrait as _, QueryFilter as _, QuerySelect as _};
 
-use crate::import::{mapping::Mapped, outcome::Reason, writer::Numbered};
+use crate::import::{mapping::Mapped, outcome::Reason, writer::RowWithId};
 
 /// What to do with a row.
 pub(super) enum Decision {
@@ -44,7 +44,10 @@ pub(super) struct BatchState {
 
 impl BatchState {
     /// Reads the state, and locks the accounts of earlier runs.
-    pub(super) async fn load(transaction: &Transaction, batch: &[Numbered]) -> Result<Self, DbErr> {
+    pub(super) async fn load(
+        transaction: &Transaction,
+        batch: &[RowWithId],
+    ) -> Result<Self, DbErr> {
         let ids: Vec<_> = batch.iter().map(|row| row.id).collect();
         let keys: Vec<_> = batch.iter().map(|row| row.mapped.email.key()).collect();
         let imported = imported_user::find_many(transaction, &ids).await?;

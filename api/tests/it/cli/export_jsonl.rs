@@ -1,17 +1,23 @@
 //! `latchkey-api export jsonl`, and the way back by `import jsonl`.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+use std::{
+    fs,
+    os::unix::fs::{PermissionsExt as _, symlink},
+    path::Path,
+};
 
 use latchkey_shared::{database, models::user};
 use serde_json::{Value, json};
 
 use crate::{
-    cli::contains_all,
+    cli::{
+        contains_all,
+        import::{DATA, password_in_original},
+    },
     support::test_app::{PASSWORD, TestApp},
 };
 
 const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/original");
 
 /// Returns the lines of an export to standard output.
 async fn exported(app: &TestApp) -> Vec<Value> {
@@ -72,7 +78,7 @@ async fn export_and_import_give_the_same_lines() {
         ("new@example.com", PASSWORD),
         (
             "amal.active@example.com",
-            &original_password("amal.active@example.com"),
+            &password_in_original("amal.active@example.com"),
         ),
     ] {
         to.login(email, password).await;
@@ -84,12 +90,6 @@ async fn export_and_import_give_the_same_lines() {
     );
     let log = from.run(&["audit", "list"], 0).await;
     contains_all(&log, &["exported accounts with password hashes"]);
-}
-
-fn original_password(email: &str) -> String {
-    let text = fs::read_to_string(format!("{DATA}/passwords.json")).unwrap();
-    let all: Value = serde_json::from_str(&text).unwrap();
-    all["users"][email]["password"].as_str().unwrap().to_owned()
 }
 
 /// The export writes more accounts than one page has.
@@ -153,6 +153,12 @@ async fn export_replaces_file_only_with_overwrite() {
     assert!(text.contains("ada@example.com"));
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o600);
+    // A device or a link must not be replaced by a file.
+    let link = folder.path().join("link");
+    symlink(&path, &link).unwrap();
+    let link = link.to_str().unwrap();
+    let output = app.run(&["export", "jsonl", link, "--overwrite"], 1).await;
+    contains_all(&output, &["is not a regular file"]);
 }
 
 /// Returns the properties of a schema.

@@ -66,7 +66,7 @@ impl Inner {
         }
         let reserve_kind = ReserveKind::of(mail, &email, owner);
         let account = format!("account {}", owner.id);
-        let (cause, usable) = cause_of(mail, kind, &account, reserve_kind);
+        let (cause, mut usable) = cause_of(mail, kind, &account, reserve_kind);
         let name = reserve_kind
             .zip(cause)
             .map(|(reserve, cause)| reserve.name(cause, owner));
@@ -88,12 +88,12 @@ impl Inner {
                 .await?
         {
             // Strangers can use up the totals, but not the reserve of the owner's own network.
-            request.reserve = reserve(ReserveUse::Always);
+            usable = ReserveUse::Always;
+            request.reserve = reserve(usable);
             taken = budget.take(request, now).await;
         }
         match taken {
             Ok(exceeded) => {
-                let usable = request.reserve.map_or(usable, |reserve| reserve.usable);
                 let usable = reserve_kind.map(|_| usable);
                 Ok(exceeded.map(|exceeded| exceeded_result(exceeded, mail, usable, now)))
             }

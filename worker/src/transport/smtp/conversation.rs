@@ -95,9 +95,7 @@ pub(super) async fn send(
         expect_completion(Stage::Recipient, &accepted)?;
     }
     let accepted = command(connection, progress, Stage::Data, Data).await?;
-    if !accepted.has_code(START_MAIL_INPUT) {
-        return Err(SmtpFailure::unexpected(Stage::Data, "354", &accepted));
-    }
+    expect_code(Stage::Data, START_MAIL_INPUT, &accepted)?;
     let accepted = command(connection, progress, Stage::Body, to_wire(&raw)).await?;
     expect_completion(Stage::Body, &accepted)
 }
@@ -112,6 +110,15 @@ async fn command(
     progress.set(Step::Stage(stage, connection.replies.clone()));
     let reply = connection.smtp.command(command).await;
     reply.map_err(|error| SmtpFailure::at(stage)(error).after(&connection.replies))
+}
+
+/// Checks that a reply has a code.
+pub(super) fn expect_code(stage: Stage, code: u16, reply: &Response) -> Result<(), SmtpFailure> {
+    if reply.has_code(code) {
+        Ok(())
+    } else {
+        Err(SmtpFailure::unexpected(stage, &code.to_string(), reply))
+    }
 }
 
 /// Checks that a reply is 2xx. lettre takes 3xx for success, too, which asks for more input (RFC 5321, 4.2.1).

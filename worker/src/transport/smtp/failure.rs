@@ -104,19 +104,19 @@ pub(super) struct SmtpFailure {
     /// relaying by 5.1.1 or 5.1.2, and a busy mailbox by 5.2.1.
     names_other_reason: bool,
     /// The stage and the kind of the failure, in Latchkey's words. Redacted, they would reveal a short password.
-    pub(super) words: String,
+    pub(super) description: String,
     /// The text of the server's reply, not redacted yet.
     pub(super) text: String,
 }
 
 impl SmtpFailure {
-    fn new(stage: Stage, reply: Reply, words: impl fmt::Display) -> Self {
+    fn new(stage: Stage, reply: Reply, description: impl fmt::Display) -> Self {
         Self {
             stage,
             reply,
             is_final: false,
             names_other_reason: false,
-            words: format!("{}: {words}", stage.as_str()),
+            description: format!("{}: {description}", stage.as_str()),
             text: String::new(),
         }
     }
@@ -127,7 +127,7 @@ impl SmtpFailure {
             let text = error.source().map_or_else(String::new, ToString::to_string);
             let reply = Reply::of(&error, &text);
             let error = error.to_string();
-            let (words, server_text) = match reply {
+            let (description, server_text) = match reply {
                 Reply::Unreadable => ("reply not understood: ", text.as_str()),
                 _ if text == CLOSED => ("the server closed the connection", ""),
                 _ => error
@@ -136,7 +136,7 @@ impl SmtpFailure {
             };
             Self {
                 text: server_text.to_owned(),
-                ..Self::new(stage, reply, words)
+                ..Self::new(stage, reply, description)
             }
         }
     }
@@ -164,8 +164,8 @@ impl SmtpFailure {
 
     /// Creates the failure of a server that did not answer in time.
     pub(super) fn timed_out(stage: Stage, limit: Duration) -> Self {
-        let words = format!("the server did not answer within {} s", limit.as_secs());
-        Self::new(stage, Reply::Disconnected, words)
+        let description = format!("the server did not answer within {} s", limit.as_secs());
+        Self::new(stage, Reply::Disconnected, description)
     }
 
     /// Creates the failure of a connection that was not established.
@@ -179,13 +179,13 @@ impl SmtpFailure {
         expected: &str,
         reply: &smtp::response::Response,
     ) -> Self {
-        let words = format!("expected the reply {expected}, not {}", reply.code());
-        Self::new(stage, Reply::Unreadable, words)
+        let description = format!("expected the reply {expected}, not {}", reply.code());
+        Self::new(stage, Reply::Unreadable, description)
     }
 
     /// Creates a failure that the worker detected without asking the server. The connection stays usable.
-    pub(super) fn before(stage: Stage, words: &str) -> Self {
-        Self::new(stage, Reply::NotAsked, words)
+    pub(super) fn before(stage: Stage, description: &str) -> Self {
+        Self::new(stage, Reply::NotAsked, description)
     }
 
     /// Returns whether the mail may be sent again on a new connection at once, after a failure on a reused connection.

@@ -167,9 +167,11 @@ impl Smtp {
     }
 
     fn error(&self, failure: &SmtpFailure) -> SendError {
-        let SmtpFailure { words, text, .. } = failure;
+        let SmtpFailure {
+            description, text, ..
+        } = failure;
         SendError {
-            words: shorten(words),
+            description: shorten(description),
             reply: self.redact(text),
             failure: failure.kind(),
             is_final: failure.is_final,
@@ -309,14 +311,7 @@ impl Smtp {
         }
         let accepted = connection.auth(DEFAULT_MECHANISMS, credentials).await;
         let reply = accepted.map_err(SmtpFailure::at(Stage::Authentication))?;
-        if !reply.has_code(AUTHENTICATED) {
-            return Err(SmtpFailure::unexpected(
-                Stage::Authentication,
-                "235",
-                &reply,
-            ));
-        }
-        Ok(())
+        conversation::expect_code(Stage::Authentication, AUTHENTICATED, &reply)
     }
 
     /// Describes which mechanisms the server offers. lettre drops those that it does not know, so this sends another `EHLO`.

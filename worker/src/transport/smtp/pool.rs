@@ -16,7 +16,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Default)]
 pub(super) struct Pool {
     idle: Mutex<Vec<(Connection, Instant)>>,
-    all: Arc<Connections>,
+    connections: Arc<Connections>,
 }
 
 #[derive(Default)]
@@ -45,14 +45,14 @@ impl Connections {
 
 /// Counts a connection until it is dropped.
 pub(super) struct Permit {
-    all: Arc<Connections>,
+    connections: Arc<Connections>,
     is_open: bool,
 }
 
 impl Permit {
     /// Counts the connection as established.
     pub(super) fn establish(mut self) -> Self {
-        let mut counts = self.all.lock();
+        let mut counts = self.connections.lock();
         counts.connecting -= 1;
         counts.open += 1;
         drop(counts);
@@ -63,7 +63,7 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let mut counts = self.all.lock();
+        let mut counts = self.connections.lock();
         if self.is_open {
             counts.open -= 1;
             counts.closed = (counts.closed + 1).min(counts.waiting);
@@ -71,7 +71,7 @@ impl Drop for Permit {
             counts.connecting -= 1;
         }
         drop(counts);
-        self.all.changed.notify_waiters();
+        self.connections.changed.notify_waiters();
     }
 }
 
@@ -95,17 +95,17 @@ pub(super) enum Next {
 impl Pool {
     /// Counts a connection that is about to be established.
     pub(super) fn start_connecting(&self) -> Permit {
-        self.all.lock().connecting += 1;
+        self.connections.lock().connecting += 1;
         Permit {
-            all: Arc::clone(&self.all),
+            connections: Arc::clone(&self.connections),
             is_open: false,
         }
     }
 
     /// Waits until a connection is idle or was closed, after the server has refused a new one. Returns `None` if there is no other.
     pub(super) async fn wait_for_another(&self) -> Option<Next> {
-        self.all.lock().waiting += 1;
-        let waiting = Waiting(&self.all);
+        self.connections.lock().waiting += 1;
+        let waiting = Waiting(&self.connections);
         loop {
             let mut changed = std::pin::pin!(waiting.0.changed.notified());
             changed.as_mut().enable();
@@ -136,7 +136,7 @@ impl Pool {
     /// Keeps a connection for reuse. There are never more idle connections than concurrent conversations.
     pub(super) fn push_idle(&self, connection: Connection, since: Instant) {
         self.lock_idle().push((connection, since));
-        self.all.changed.notify_waiters();
+        self.connections.changed.notify_waiters();
     }
 
     fn lock_idle(&self) -> MutexGuard<'_, Vec<(Connection, Instant)>> {

@@ -194,7 +194,7 @@ impl Texts {
             "breached" => self.field_breached,
             "too_similar" => self.field_too_similar,
             "out_of_range" => self.field_out_of_range,
-            "one" => self.field_one,
+            "single" => self.field_single_account,
             "taken" => self.error_email_taken,
             "name_taken" => self.role_name_taken,
             "differ" => self.passwords_differ,

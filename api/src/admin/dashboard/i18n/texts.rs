@@ -375,7 +375,7 @@ texts! {
     field_too_common: "This is one of the most common passwords." | "من أكثر كلمات المرور شيوعًا.";
     field_breached: "This password appeared in a data breach." | "ظهرت كلمة المرور هذه في تسريب بيانات.";
     field_too_similar: "This is too similar to the account's data." | "مشابه جدًا لبيانات الحساب.";
-    field_one: "Select only one account for this action." | "حدّد حسابًا واحدًا فقط لهذا الإجراء.";
+    field_single_account: "Select only one account for this action." | "حدّد حسابًا واحدًا فقط لهذا الإجراء.";
     field_out_of_range: "This is out of range." | "خارج النطاق.";
     field_invalid: "This is not valid." | "غير صالح.";
 }

@@ -15,10 +15,10 @@ use sea_orm::{
 };
 
 use crate::import::{
+    duplicates::Candidate,
     error::ImportError,
     row::{SourceRow, SourceUser},
     source::{PAGE, django::groups::Groups},
-    twins::Candidate,
 };
 
 /// An opened database.
@@ -63,7 +63,7 @@ impl DjangoSource {
         Ok(sequence.max(self.connection.number(highest).await?))
     }
 
-    /// Reads a page of candidates for the choice between twins, after an id.
+    /// Reads a page of candidates for the choice between duplicates, after an id.
     pub(in crate::import) async fn candidates(
         &self,
         after: i64,
@@ -94,7 +94,7 @@ impl DjangoSource {
         self.groups.assign(&self.connection, &mut users).await?;
         let rows = users
             .into_iter()
-            .map(|(id, user)| SourceRow::of_database(id, user));
+            .map(|(id, user)| SourceRow::from_database(id, user));
         Ok(rows.collect())
     }
 }

@@ -1,6 +1,6 @@
 //! Reads a file of JSON lines, one account each. `deploy/docs/import-users.md` documents the format.
 //!
-//! The import reads the file three times: to count the lines, to choose between twins, and to import. An input that cannot be
+//! The import reads the file three times: to count the lines, to choose between duplicates, and to import. An input that cannot be
 //! read again, such as standard input, is copied into an unnamed temporary file.
 
 mod lines;
@@ -14,10 +14,10 @@ use std::{
 
 use crate::import::{
     account_line::AccountLine,
+    duplicates::Candidate,
     error::ImportError,
-    row::{RowName, SourceRow},
+    row::{RowKey, SourceRow},
     source::{PAGE, jsonl::lines::Lines},
-    twins::Candidate,
 };
 
 /// An opened file.
@@ -131,7 +131,7 @@ impl Reader {
 fn row(number: i64, text: Result<Vec<u8>, String>) -> SourceRow {
     let line = text.and_then(|text| AccountLine::parse(&text));
     SourceRow {
-        name: RowName {
+        name: RowKey {
             line: Some(number),
             id: line.as_ref().ok().and_then(|line| line.id),
         },

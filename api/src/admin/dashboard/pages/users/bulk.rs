@@ -120,18 +120,18 @@ impl BulkSelection {
     }
 
     /// Returns the account of an action that accepts only one account.
-    fn one(&self) -> Result<i64, ApiError> {
+    fn single_id(&self) -> Result<i64, ApiError> {
         match self.ids[..] {
             [id] => Ok(id),
             _ => Err(ApiError::invalid_field(
                 "id",
-                Invalid::new("one", "Select only one account for this action."),
+                Invalid::new("single", "Select only one account for this action."),
             )),
         }
     }
 
     async fn invite(&self, app: &App, admin: &Permit<AddUsers>) -> Result<Outcome, ApiError> {
-        actions::create_user::invite(app, admin, self.one()?).await?;
+        actions::create_user::invite(app, admin, self.single_id()?).await?;
         Ok(Outcome::Done("invited", 1))
     }
 
@@ -167,7 +167,7 @@ impl BulkSelection {
                 Outcome::Done("sessions_ended", count)
             }
             "request_password_reset" => {
-                actions::users::request_password_reset(app, admin, self.one()?).await?;
+                actions::users::request_password_reset(app, admin, self.single_id()?).await?;
                 Outcome::Done("reset_requested", 1)
             }
             _ => return Err(ApiError::NotFound),

@@ -132,7 +132,7 @@ pub(super) fn tabs(t: &'static Texts, query: &UserListQuery, counts: &Counts) ->
         StatusTab {
             label,
             count: capped_count(count, MAX_COUNTED),
-            shows_count: query.has_no_filter_but("status"),
+            shows_count: query.is_only_filter("status"),
             status: name,
             query: query.with("status", name).link(&[("sort", &query.sort)]),
             is_current: status == current,
@@ -211,7 +211,7 @@ pub(super) fn selects(
             name,
             label,
             options: counted.collect(),
-            shows_counts: query.has_no_filter_but(name),
+            shows_counts: query.is_only_filter(name),
         }
     };
     fields(t).into_iter().zip(counts).map(select).collect()

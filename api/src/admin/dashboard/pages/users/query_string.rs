@@ -67,7 +67,7 @@ impl UserListQuery {
     }
 
     /// Returns whether no filter except this one is in use.
-    pub(super) fn has_no_filter_but(&self, name: &str) -> bool {
+    pub(super) fn is_only_filter(&self, name: &str) -> bool {
         let others = self.filters().into_iter();
         let mut others = others.filter(|(other, _)| *other != name);
         others.all(|(_, value)| value.trim().is_empty())

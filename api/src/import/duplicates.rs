@@ -26,23 +26,23 @@ pub(super) struct Candidate {
 /// Collects candidates. A candidate takes 24 bytes, because a hash replaces the key of its email, and some 32 bytes more if it
 /// has an id of its own. With 64 bits and a million accounts, two keys have the same hash once in 37 million imports.
 #[derive(Default)]
-pub(super) struct Twins {
+pub(super) struct Duplicates {
     seed: RandomState,
     rows: Vec<(u64, bool, i64)>,
     /// The position of the first row with each own id.
     ids: HashMap<i64, i64>,
-    losers: HashMap<i64, Loss>,
+    superseded: HashMap<i64, Superseded>,
 }
 
 /// Why a row of the source is not imported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Loss {
+pub(super) struct Superseded {
     pub(super) reason: Reason,
     /// The position of the row that is imported instead.
     pub(super) winner: i64,
 }
 
-impl Twins {
+impl Duplicates {
     /// Adds candidates. Ignores invalid emails.
     pub(super) fn add(&mut self, candidates: Vec<Candidate>) {
         for candidate in candidates {
@@ -50,8 +50,8 @@ impl Twins {
                 let winner = *self.ids.entry(id).or_insert(candidate.position);
                 if winner != candidate.position {
                     let reason = Reason::IdTaken;
-                    self.losers
-                        .insert(candidate.position, Loss { reason, winner });
+                    self.superseded
+                        .insert(candidate.position, Superseded { reason, winner });
                     // A row that is never imported does not compete for an email.
                     continue;
                 }
@@ -64,16 +64,17 @@ impl Twins {
         }
     }
 
-    /// Returns the losers by their positions.
-    pub(super) fn losers(mut self) -> HashMap<i64, Loss> {
+    /// Returns the superseded by their positions.
+    pub(super) fn superseded(mut self) -> HashMap<i64, Superseded> {
         self.rows.sort_unstable();
         let emails = self.rows.chunk_by(|a, b| a.0 == b.0);
-        let emails = emails.flat_map(|twins| {
-            let (winner, reason) = (twins[0].2, Reason::EmailTaken);
-            let loser = move |(_, _, position): &(_, _, i64)| (*position, Loss { reason, winner });
-            twins[1..].iter().map(loser)
+        let emails = emails.flat_map(|duplicates| {
+            let (winner, reason) = (duplicates[0].2, Reason::EmailTaken);
+            let loser =
+                move |(_, _, position): &(_, _, i64)| (*position, Superseded { reason, winner });
+            duplicates[1..].iter().map(loser)
         });
-        self.losers.extend(emails);
-        self.losers
+        self.superseded.extend(emails);
+        self.superseded
     }
 }
