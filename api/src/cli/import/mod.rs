@@ -6,9 +6,7 @@ mod report;
 use std::{fmt::Write as _, path::PathBuf};
 
 use clap::{Args, Subcommand};
-use latchkey_shared::{
-    database, models::audit::EventKind, output::print_line, types::phone_number::Region,
-};
+use latchkey_shared::{models::audit::EventKind, output::print_line, types::phone_number::Region};
 
 use crate::{
     app_state::App,
@@ -116,12 +114,10 @@ pub(super) async fn run(command: ImportCommand) -> anyhow::Result<()> {
 async fn record(app: &App, summary: &Summary) -> anyhow::Result<()> {
     let mut event = by_operator(EventKind::Admin, None, "imported accounts");
     event.changes = Some(format!(
-        "created: {}, changed: {}",
+        "created: {}\nchanged: {}",
         summary.created, summary.changed
     ));
-    let transaction = database::begin(&app.db).await?;
-    app.record_in(&transaction, event).await?;
-    transaction.commit().await?;
+    app.record(event).await?;
     Ok(())
 }
 

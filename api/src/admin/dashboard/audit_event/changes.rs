@@ -135,6 +135,8 @@ fn label<'a>(t: &'a Texts, field: &'a str) -> &'a str {
         "pending" => t.pending_approval,
         "pending_email_verification" => t.pending_verification,
         "joined since" => t.joined,
+        "created" => t.created,
+        "changed" => t.changed,
         other => other,
     }
 }

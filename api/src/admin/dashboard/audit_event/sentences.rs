@@ -53,7 +53,7 @@ const OWN: [Row; 40] = [
 ];
 
 #[rustfmt::skip]
-const ADMIN: [Row; 23] = [
+const ADMIN: [Row; 25] = [
     (Kind::NotPermitted, "", "A request of {account} was refused: missing permission.", "رُفض طلب من {account}: لا توجد صلاحية."),
     (Kind::Admin, "", "{actor}: {value}", "{actor}: {value}"),
     (Kind::Admin, "activated", "{actor} activated {account}.", "تفعيل حساب {account} بواسطة {actor}."),
@@ -74,6 +74,8 @@ const ADMIN: [Row; 23] = [
     (Kind::Admin, "mail cancelled", "{actor} cancelled a mail to {account}.", "إلغاء رسالة إلى {account} بواسطة {actor}."),
     (Kind::Admin, "mails sent again", "{actor} sent failed mails again: {value}.", "إعادة إرسال رسائل فاشلة بواسطة {actor}: {value}."),
     (Kind::Admin, "exported users", "{actor} exported users: {value}.", "تصدير مستخدمين بواسطة {actor}: {value}."),
+    (Kind::Admin, "exported accounts with password hashes", "{actor} exported all accounts with their password hashes.", "تصدير كل الحسابات مع تجزئات كلمات المرور بواسطة {actor}."),
+    (Kind::Admin, "imported accounts", "{actor} imported accounts.", "استيراد حسابات بواسطة {actor}."),
     (Kind::Admin, "replaced data keys", "{actor} replaced data keys: {value}.", "استبدال مفاتيح البيانات بواسطة {actor}: {value}."),
     (Kind::Admin, "signing key created", "{actor} created the signing key {value}.", "إنشاء مفتاح التوقيع {value} بواسطة {actor}."),
     (Kind::Admin, "signing key revoked", "{actor} revoked the signing key {value}.", "إيقاف مفتاح التوقيع {value} بواسطة {actor}."),
@@ -128,6 +130,17 @@ mod tests {
             }
         }
         assert_eq!(find("unknown", "", "en"), None);
+    }
+
+    #[test]
+    fn moves_of_accounts_have_sentences() {
+        for detail in [
+            "exported accounts with password hashes",
+            "imported accounts",
+        ] {
+            let (sentence, _) = find(Kind::Admin.as_str(), detail, "ar").unwrap();
+            assert!(!sentence.contains("{value}"), "{detail}");
+        }
     }
 
     #[test]

@@ -220,6 +220,7 @@ texts! {
     resets_intro: "Requests for a new password. Tokens and codes are not shown." | "طلبات كلمة مرور جديدة. لا تُعرض الرموز.";
     state: "State" | "الحالة";
     created: "Created" | "أُنشئ";
+    changed: "Changed" | "عُدّل";
     expires: "Expires" | "ينتهي";
     attempts: "Attempts" | "المحاولات";
     no_account: "(no known account)" | "(لا حساب معروف)";
