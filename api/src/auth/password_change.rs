@@ -2,7 +2,11 @@
 
 use latchkey_shared::{
     database,
-    models::{audit::EventKind, mail::MailKind, password_reset, session, user},
+    models::{
+        audit::{Event, EventKind},
+        mail::MailKind,
+        password_reset, session, user,
+    },
     types::rotation_times::RotationTimes,
 };
 use poem::{Request, web::Data};
@@ -100,22 +104,39 @@ pub async fn change(
     new: NewPassword,
     audit: &AuditContext,
 ) -> Result<(session::Model, TokenId), ApiError> {
+    verify_current(app, current, current_password, None, audit).await?;
+    store(app, current, new, audit).await
+}
+
+/// Verifies the current password. Limits wrong ones as those of password changes, whatever the request, and audits them with
+/// `action` as the detail: `None` stands for a password change.
+pub async fn verify_current(
+    app: &App,
+    current: &CurrentUser,
+    password: CurrentPassword,
+    action: Option<&str>,
+    audit: &AuditContext,
+) -> Result<(), ApiError> {
     let limit = Limit::PasswordChange(&current.user);
     let attempt = app.count_attempt(audit, limit).await?;
     let stored = &current.user.password_hash;
-    let check = app.hasher.verify(current_password, stored).await?;
+    let check = app.hasher.verify(password, stored).await?;
     attempt.commit();
-    if !check.correct {
-        let event = audit.own(EventKind::PasswordChangeFail, current.user.id);
-        app.record(with_session(event, current.session.id)).await?;
-        tracing::info!(
-            user.id = current.user.id,
-            "Password change refused: wrong current password"
-        );
-        return Err(ApiError::WrongPassword);
+    if check.correct {
+        return app.limits.reset_change_failures(current.user.id).await;
     }
-    app.limits.reset_change_failures(current.user.id).await?;
-    store(app, current, new, audit).await
+    let event = Event {
+        detail: action.map(str::to_owned),
+        ..audit.own(EventKind::PasswordChangeFail, current.user.id)
+    };
+    app.record(with_session(event, current.session.id)).await?;
+    let action = action.unwrap_or("password change");
+    tracing::info!(
+        user.id = current.user.id,
+        action,
+        "Request refused: wrong current password"
+    );
+    Err(ApiError::WrongPassword)
 }
 
 /// Stores the password, ends sessions and password resets, and queues the notice, in one transaction.
