@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::{
     app_state::App,
-    auth::{jwt::TokenId, refresh_cookie},
+    auth::{jwt::TokenId, new_device, refresh_cookie},
     http::{
         audit_context::{AuditContext, with_session},
         body::{Body, fields::Fields},
@@ -298,7 +298,7 @@ pub fn new_session(
 }
 
 /// Stores the session of a login. The transaction also updates the account, provided that its password hash is still the
-/// verified one. A concurrent password reset therefore either ends this session or prevents it.
+/// verified one. A concurrent password reset therefore either ends this session or prevents it. A login from a new device causes a mail.
 pub async fn store_session(
     app: &App,
     user: &user::Model,
@@ -311,6 +311,7 @@ pub async fn store_session(
     if !user::record_login(&transaction, user.id, &user.password_hash, now).await? {
         return Err(ApiError::InvalidCredentials);
     }
+    let mail = new_device::insert_notice(app, &transaction, user, &session, audit).await?;
     session::insert(&transaction, session).await?;
     let event = Event {
         detail: detail.map(str::to_owned),
@@ -318,6 +319,9 @@ pub async fn store_session(
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
+    if let Some(mail) = mail {
+        app.outbox.notify_worker(mail).await;
+    }
     tracing::info!(user.id, session.id = %id, "Logged in");
     Ok(())
 }

@@ -4,6 +4,7 @@ pub mod bearer;
 pub mod jwt;
 pub mod login;
 pub mod logout;
+mod new_device;
 pub mod one_time_code;
 mod original_session;
 pub mod password_change;

@@ -25,6 +25,8 @@ pub struct SessionSettings {
     pub rotation: bool,
     /// `REFRESH_COOKIE`: whether pages of trusted origins get the refresh token as a cookie.
     pub refresh_cookie: bool,
+    /// `NEW_DEVICE_MAIL`: whether a login from a new device causes a mail.
+    pub new_device_mail: bool,
 }
 
 impl SessionSettings {
@@ -41,6 +43,7 @@ impl SessionSettings {
             admin_idle: lifetime(settings, "ADMIN_IDLE_SECONDS", 1_800, DAY),
             rotation: Switch::read(settings, "REFRESH_ROTATION", false),
             refresh_cookie: Switch::read(settings, "REFRESH_COOKIE", false),
+            new_device_mail: Switch::read(settings, "NEW_DEVICE_MAIL", true),
         }
     }
 }

@@ -1,18 +1,21 @@
 //! Sessions: one row for each login. A token is valid only while its session is active.
 
+mod client_data;
+
 use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set, Condition, FromQueryResult, Iterable as _, QueryOrder as _, QuerySelect as _,
-    QueryTrait as _, entity::prelude::*, sea_query::Expr,
+    entity::prelude::*, sea_query::Expr,
 };
 
+pub use crate::models::session::client_data::{known_networks, recent_clients};
 use crate::{
     crypto::token_hash::TokenHash,
     database::{self, RowReader},
     models::{original_token, user},
-    types::{client_network::customer_network, rotation_times::RotationTimes},
+    types::rotation_times::RotationTimes,
 };
 
 /// How long after its expiry a session still makes the client network of its login a known one.
@@ -314,48 +317,6 @@ pub async fn delete_ended_before(
 ) -> Result<u64, DbErr> {
     let ended = Entity::find().filter(Column::ExpiresAt.lt(cutoff));
     database::delete_in_parts(db, ended, Column::Id).await
-}
-
-/// Returns up to `limit` customer networks (IPv4 address or IPv6 /48) from which the owner has logged in, the earliest logins first.
-///
-/// A session counts if its login is later than the last proof or change of the account's email, and if it expired at most
-/// [`KNOWN_AFTER_EXPIRY`] ago. So a password reset, which proves the email, removes all earlier networks. Revoked sessions count:
-/// otherwise an attacker with a stolen token could remove the owner's networks, by a logout or by the reuse of a refresh token. The
-/// client IP is that of the login, so that a token that is stolen and used elsewhere adds no network. An attacker who knows the
-/// password adds networks, but after those of the owner.
-pub async fn known_networks(
-    db: &impl ConnectionTrait,
-    user: &user::Model,
-    limit: usize,
-    now: DateTime<Utc>,
-) -> Result<Vec<String>, DbErr> {
-    let client_ips: Vec<String> = Entity::find()
-        .select_only()
-        .column(Column::ClientIp)
-        .filter(Column::UserId.eq(user.id))
-        .filter(Column::ClientIp.is_not_null())
-        .filter(Column::ExpiresAt.gt(now - KNOWN_AFTER_EXPIRY))
-        .apply_if(user.email_since(), |query, since| {
-            query.filter(Column::CreatedAt.gt(since))
-        })
-        .group_by(Column::ClientIp)
-        .order_by_asc(Column::CreatedAt.min())
-        .into_tuple()
-        .all(db)
-        .await?;
-    let mut networks = Vec::new();
-    for network in client_ips
-        .iter()
-        .filter_map(|ip| ip.parse().ok().map(customer_network))
-    {
-        if networks.len() == limit {
-            break;
-        }
-        if !networks.contains(&network) {
-            networks.push(network);
-        }
-    }
-    Ok(networks)
 }
 
 fn alive(user_id: i64, now: DateTime<Utc>) -> Condition {

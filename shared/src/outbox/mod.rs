@@ -59,6 +59,13 @@ impl NewMail {
         self
     }
 
+    /// Sets the known browser and system of the login that a notification is about.
+    #[must_use]
+    pub fn with_device(mut self, device: Option<String>) -> Self {
+        self.row.device = device;
+        self
+    }
+
     /// Stores the mail.
     pub async fn insert(self, db: &impl ConnectionTrait) -> Result<QueuedMail, DbErr> {
         let queued = QueuedMail {
@@ -142,6 +149,20 @@ impl Outbox {
         mail
     }
 
+    /// Creates a notification to the owner of an account.
+    #[must_use]
+    pub fn owner_notice(
+        &self,
+        kind: MailKind,
+        user: &user::Model,
+        request_id: &str,
+        now: DateTime<Utc>,
+    ) -> NewMail {
+        let mut mail = self.notice(kind, &user.email, request_id, now);
+        mail.row.recipient_verified = user.email_verified_at.is_some();
+        mail.about(user.id)
+    }
+
     /// Stores a notification to the owner of an account.
     pub async fn insert_notice(
         &self,
@@ -151,9 +172,8 @@ impl Outbox {
         request_id: &str,
         now: DateTime<Utc>,
     ) -> Result<QueuedMail, DbErr> {
-        let mut mail = self.notice(kind, &user.email, request_id, now);
-        mail.row.recipient_verified = user.email_verified_at.is_some();
-        mail.about(user.id).insert(db).await
+        let mail = self.owner_notice(kind, user, request_id, now);
+        mail.insert(db).await
     }
 
     fn new_mail(

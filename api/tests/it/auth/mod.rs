@@ -2,6 +2,7 @@
 
 pub(crate) mod access_token;
 pub(crate) mod login;
+mod new_device;
 pub(crate) mod original_tokens;
 pub(crate) mod password_change;
 pub(crate) mod password_reset;

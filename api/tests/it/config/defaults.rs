@@ -79,6 +79,19 @@ async fn default_settings_limit_logins() {
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
 }
 
+/// S6: a login from a new device causes a mail.
+#[tokio::test]
+async fn default_settings_mail_about_new_devices() {
+    let app = start().await;
+    app.logged_in_user("ada@example.com").await;
+    let mails = app.mails_to("ada@example.com").await.len();
+    let body = json!({"email": "ada@example.com", "password": PASSWORD});
+    let login = app.request(Method::POST, "/api/login/").json(&body);
+    let answer = app.send(login.header("user-agent", "curl/8.5.0")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert_eq!(app.mails_to("ada@example.com").await.len(), mails + 1);
+}
+
 /// T5: a mailbox gets one code a minute, and three an hour because of one client IP.
 #[tokio::test]
 async fn default_settings_limit_reset_mails() {

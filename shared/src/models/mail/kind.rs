@@ -50,11 +50,13 @@ pub enum MailKind {
     EmailChanged,
     /// The one-time code by which the account owner activates the account.
     ActivationCode,
+    /// A new device has logged in.
+    NewDevice,
 }
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
@@ -65,6 +67,7 @@ impl MailKind {
         Self::Invitation,
         Self::EmailChanged,
         Self::ActivationCode,
+        Self::NewDevice,
     ];
 
     /// Returns the name in the row.
@@ -81,6 +84,7 @@ impl MailKind {
             Self::Invitation => "invitation",
             Self::EmailChanged => "email_changed",
             Self::ActivationCode => "activation_code",
+            Self::NewDevice => "new_device",
         }
     }
 
@@ -119,7 +123,8 @@ impl MailKind {
             | Self::TokenReused
             | Self::ResetAsked
             | Self::Invitation
-            | Self::EmailChanged => BudgetCause::Account,
+            | Self::EmailChanged
+            | Self::NewDevice => BudgetCause::Account,
         }
     }
 
@@ -135,7 +140,8 @@ impl MailKind {
             | Self::TokenReused
             | Self::ResetAsked
             | Self::Invitation
-            | Self::EmailChanged => false,
+            | Self::EmailChanged
+            | Self::NewDevice => false,
         }
     }
 
@@ -151,7 +157,8 @@ impl MailKind {
             | Self::AddressTaken
             | Self::ResetAsked
             | Self::Invitation
-            | Self::EmailChanged => Priority::Normal,
+            | Self::EmailChanged
+            | Self::NewDevice => Priority::Normal,
         }
     }
 }

@@ -96,6 +96,8 @@ pub struct Model {
     /// Whether the account had proved the recipient's address when the mail was created. Always false for mails with a
     /// one-time code, because their account is not known at that time.
     pub recipient_verified: bool,
+    /// The known browser and system of the login that the mail is about, if any.
+    pub device: Option<String>,
 }
 
 impl Model {
@@ -159,5 +161,6 @@ pub(crate) fn new_row(id: Uuid, kind: MailKind, recipient: &Email, now: DateTime
         customer_network: None,
         beyond_budget: false,
         recipient_verified: false,
+        device: None,
     }
 }

@@ -27,15 +27,20 @@ const SAMPLE_TIME: i64 = 1_772_450_047;
 #[must_use]
 pub fn sample(kind: MailKind, minutes: u32) -> Content {
     let at = DateTime::from_timestamp(SAMPLE_TIME, 0).expect("a valid time");
+    let device = Some("Chrome (Windows)".to_owned());
     match kind.purpose() {
         Some(_) => Content::Code {
             kind,
             code: Code::Shown(SAMPLE_CODE.parse().expect("six digits")),
             at,
-            device: Some("Chrome (Windows)".to_owned()),
+            device,
             lifetime: TimeDelta::minutes(minutes.into()),
         },
-        None => Content::Notice { kind, at },
+        None => Content::Notice {
+            kind,
+            at,
+            device: device.filter(|_| kind == MailKind::NewDevice),
+        },
     }
 }
 
@@ -108,13 +113,23 @@ pub(super) fn render_all(templates: &MailTemplates) -> Vec<TemplateError> {
             };
             for minutes in minutes {
                 for branding in sample_brandings() {
-                    let content = sample(kind, *minutes);
-                    errors.extend(render(templates, language, &content, &branding).err());
+                    for content in [sample(kind, *minutes), without_device(kind, *minutes)] {
+                        errors.extend(render(templates, language, &content, &branding).err());
+                    }
                 }
             }
         }
     }
     errors
+}
+
+/// Returns a sample mail about a device that is not known.
+fn without_device(kind: MailKind, minutes: u32) -> Content {
+    let mut content = sample(kind, minutes);
+    match &mut content {
+        Content::Code { device, .. } | Content::Notice { device, .. } => *device = None,
+    }
+    content
 }
 
 fn sample_brandings() -> [MailBranding; 2] {

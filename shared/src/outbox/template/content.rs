@@ -29,6 +29,8 @@ pub enum Content {
         kind: MailKind,
         /// When the event happened that the mail is about.
         at: DateTime<Utc>,
+        /// The browser and the system of the login that the mail is about, if known.
+        device: Option<String>,
     },
 }
 
@@ -54,10 +56,10 @@ impl Content {
     /// Returns the content of a stored notification. `None` for mails with a one-time code.
     #[must_use]
     pub fn notice(kind: MailKind, mail: &mail::Model) -> Option<Self> {
-        let at = mail.created_at;
+        let (at, device) = (mail.created_at, mail.device.clone());
         kind.purpose()
             .is_none()
-            .then_some(Self::Notice { kind, at })
+            .then_some(Self::Notice { kind, at, device })
     }
 
     /// Returns the kind of mail.

@@ -99,6 +99,7 @@ fn mails_link_to_pages_of_the_front_end() {
         ("activated", "/login", "/reset"),
         ("password_changed", "/reset?a=1&b=2", "/login"),
         ("token_reused", "/reset?a=1&b=2", "/login"),
+        ("new_device", "/reset?a=1&b=2", "/login"),
         ("reset_asked", "/reset?a=1&b=2", "/login"),
         ("invitation", "/reset?a=1&b=2", "/login"),
     ] {

@@ -73,7 +73,7 @@ pub(super) fn values(
             let minutes = u32::try_from(lifetime.num_minutes()).unwrap_or_default();
             (Some(code.text()), Some(minutes), device.as_deref(), at)
         }
-        Content::Notice { at, .. } => (None, None, None, at),
+        Content::Notice { at, device, .. } => (None, None, device.as_deref(), at),
     };
     context! {
         lang => language,

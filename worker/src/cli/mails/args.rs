@@ -36,7 +36,7 @@ pub enum Mails {
 #[derive(Debug, Args)]
 pub struct MailFilter {
     /// Only mails of this kind: `reset_code`, `password_changed`, `welcome`, `activated`, `token_reused`, `address_taken`,
-    /// `reset_asked`, `invitation`, `email_changed` or `activation_code`
+    /// `reset_asked`, `invitation`, `email_changed`, `activation_code` or `new_device`
     #[arg(long)]
     kind: Option<MailKind>,
     /// Only mails to this email address

@@ -86,6 +86,7 @@ impl Texts {
             "invitation" => self.mail_invitation,
             "email_changed" => self.mail_email_changed,
             "activation_code" => self.mail_activation_code,
+            "new_device" => self.mail_new_device,
             _ => "?",
         }
     }

@@ -341,6 +341,7 @@ texts! {
     mail_invitation: "Invitation" | "دعوة";
     mail_email_changed: "Email address changed" | "تغيّر البريد الإلكتروني";
     mail_activation_code: "Activation code" | "رمز التفعيل";
+    mail_new_device: "Login from a new device" | "تسجيل دخول من جهاز جديد";
     mail_queued: "Queued" | "في الانتظار";
     mail_sent: "Sent" | "أُرسلت";
     mail_failed: "Failed" | "فشلت";
