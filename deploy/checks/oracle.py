@@ -1,6 +1,6 @@
 """Measures whether response times reveal the kind of an email address. deploy/oracle starts the API and runs this.
 
-Usage: oracle.py <run> <login|email_request> <samples per kind> <table|json> <API URL> <command latchkey-api users …>
+Usage: oracle.py <run> <login|email_request|activation_resend> <samples per kind> <table|json> <API URL> <command latchkey-api users …>
 
 Runs in the folder of the API's database. Prints one row for each pair of kinds: both medians, their difference, and the p-value of the Mann-Whitney U test.
 """
@@ -28,10 +28,15 @@ CONTROL = "unknown again"
 PAIRS = [(a, b) for i, a in enumerate(KINDS) for b in KINDS[i + 1 :]] + [("unknown", CONTROL)]
 EMAILS_PER_KIND = min(16, samples)
 WARM_UP_ROUNDS = max(20, samples // 20)
-PATHS = {"login": "/api/login/", "email_request": "/auth/email_request/", "register": "/api/register/"}
+PATHS = {
+    "login": "/api/login/",
+    "email_request": "/auth/email_request/",
+    "activation_resend": "/auth/activate/resend/",
+    "register": "/api/register/",
+}
 # A hash by Django of an unknown password. Its rounds cost as much as some hashes of this service.
 OLD_HASH = "pbkdf2_sha256$100000$salt$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-EXPECTED_STATUS = {"login": 401, "email_request": 201, "register": 201}
+EXPECTED_STATUS = {"login": 401, "email_request": 201, "activation_resend": 201, "register": 201}
 
 
 class Connection:
@@ -54,6 +59,10 @@ class Connection:
 
     def send(self, request, expected_status):
         """Sends a request, reads the whole response, and returns the response time in nanoseconds."""
+        return self.receive(request, expected_status)[0]
+
+    def receive(self, request, expected_status):
+        """Does the same, and returns the response, too."""
         begin = time.perf_counter_ns()
         self.socket.sendall(request)
         response = self.socket.recv(65536)
@@ -66,7 +75,7 @@ class Connection:
             response += more
         if not response.startswith(b"HTTP/1.1 %d " % expected_status):
             sys.exit(f"expected status {expected_status}, got {response.decode(errors='replace')}")
-        return end - begin
+        return end - begin, response
 
     @staticmethod
     def is_complete(response):
@@ -79,6 +88,12 @@ class Connection:
         sys.exit("the response has no Content-Length")
 
 
+def register(connection, email):
+    """Registers an email, and returns the response."""
+    request = connection.encode("register", email=email, username="Ada", password="velvet harbour lantern")
+    return connection.receive(request, EXPECTED_STATUS["register"])[1]
+
+
 def create_accounts(connection):
     """Creates the accounts in random order. Returns the emails of each kind, all of the same length."""
     emails = {
@@ -87,8 +102,7 @@ def create_accounts(connection):
     accounts = [(kind, email) for kind in KINDS if kind != "unknown" for email in emails[kind]]
     random.shuffle(accounts)
     for kind, email in accounts:
-        request = connection.encode("register", email=email, username="Ada", password="velvet harbour lantern")
-        connection.send(request, EXPECTED_STATUS["register"])
+        register(connection, email)
         if kind != "not activated":
             subprocess.run([*users_command, "activate", email], check=True, stdout=subprocess.DEVNULL)
         if kind == "deactivated":
@@ -100,14 +114,24 @@ def create_accounts(connection):
     return emails
 
 
+def fields(connection, email):
+    """Returns the members of a request about an email."""
+    if operation == "login":
+        return {"email": email, "password": "another quiet morning"}
+    if operation == "activation_resend":
+        # With REGISTRATION_PRIVACY=on, the registration of a taken email returns a token, too. That of an unknown one creates the account.
+        body = register(connection, email).partition(b"\r\n\r\n")[2]
+        return {"token": json.loads(body)["activation_token"]}
+    return {"email": email}
+
+
 def measure(connection, emails):
     """Returns the response times of each kind, in nanoseconds.
 
     Each round sends one request per kind, in random order.
     """
-    wrong_password = {"password": "another quiet morning"} if operation == "login" else {}
     requests = {
-        kind: [connection.encode(operation, email=email, **wrong_password) for email in kind_emails]
+        kind: [connection.encode(operation, **fields(connection, email)) for email in kind_emails]
         for kind, kind_emails in emails.items()
     }
     times = {kind: [] for kind in emails}

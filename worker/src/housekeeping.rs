@@ -13,7 +13,7 @@ use sea_orm::DbErr;
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::database_health::DatabaseHealth;
+use crate::{config::retention::Retention, database_health::DatabaseHealth};
 
 /// The interval between two sweeps of the queue.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -32,7 +32,7 @@ pub async fn run(
     queue: Queue,
     health: DatabaseHealth,
     clock: Clock,
-    audit_details_retention: Option<TimeDelta>,
+    retention: Retention,
     stop: CancellationToken,
 ) {
     let mut sweeps = time::interval(SWEEP_INTERVAL);
@@ -46,7 +46,7 @@ pub async fn run(
             // Each deletion is committed separately, so it can be interrupted.
             _ = deletes.tick() => tokio::select! {
                 () = stop.cancelled() => return,
-                rows = delete_old(&db, clock.now(), audit_details_retention) => log_deletion(rows, &health),
+                rows = delete_old(&db, clock.now(), retention) => log_deletion(rows, &health),
             },
         }
     }
@@ -79,17 +79,18 @@ async fn sweep(queue: &Queue) {
     }
 }
 
-/// Deletes rows whose retention has ended, and returns their number. `audit_details_retention` is `AUDIT_DETAILS_DAYS`.
+/// Deletes rows whose retention has ended, and returns their number.
 pub async fn delete_old(
     db: &Database,
     now: DateTime<Utc>,
-    audit_details_retention: Option<TimeDelta>,
+    retention: Retention,
 ) -> Result<u64, DbErr> {
-    let resets = password_reset::delete_expired_before(db, now - RESET_RETENTION).await?;
+    let (expired, activations) = (now - RESET_RETENTION, now - retention.activations);
+    let resets = password_reset::delete_expired_before(db, expired, activations).await?;
     let sessions = session::delete_ended_before(db, now - SESSION_RETENTION).await?;
     let mails = mail::delete_ended_before(db, now - MAIL_RETENTION).await?;
-    let details = match audit_details_retention {
-        Some(retention) => audit::erase_details_before(db, now - retention).await?,
+    let details = match retention.audit_details {
+        Some(age) => audit::erase_details_before(db, now - age).await?,
         None => 0,
     };
     Ok(resets + sessions + mails + details)

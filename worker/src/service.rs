@@ -2,7 +2,6 @@
 
 use std::{io, net::SocketAddr, time::Duration};
 
-use chrono::TimeDelta;
 use latchkey_shared::{
     clock::Clock,
     config::{Connections, MissingDependency},
@@ -24,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    config::{Config, MailDestination},
+    config::{Config, MailDestination, retention::Retention},
     database_health::DatabaseHealth,
     delivery::{Delivery, SendLimits, mail_budget::MailBudget, smtp_rate_limit::SmtpRateLimiter},
     housekeeping,
@@ -82,7 +81,7 @@ impl Worker {
         delivery: Delivery,
         health: DatabaseHealth,
         clock: &Clock,
-        audit_details_retention: Option<TimeDelta>,
+        retention: Retention,
     ) -> Self {
         let stop = delivery.stop_token();
         let metrics = delivery.metrics();
@@ -104,7 +103,7 @@ impl Worker {
             queue,
             health,
             clock.clone(),
-            audit_details_retention,
+            retention,
             stop,
         ));
         Self { slots, tasks }
@@ -251,7 +250,7 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
         delivery,
         health,
         &clock,
-        config.audit_details_retention,
+        config.retention,
     );
     log_ready(config);
     let panicked = tokio::select! {

@@ -87,7 +87,8 @@ impl Example for RegisterRequest {
 struct NewAccount {
     #[oai(flatten)]
     user: User,
-    /// The token for `/auth/activate/`, which also requires the code from the email. Only with `ACTIVATION=email`.
+    /// The token for `/auth/activate/`, which also requires the code from the email, and for `/auth/activate/resend/`. Only with
+    /// `ACTIVATION=email`.
     #[oai(rename = "activation_token", skip_serializing_if_is_none)]
     activation_token: Option<String>,
 }
@@ -283,7 +284,8 @@ async fn create(
     let mail = code_mail.unwrap_or_else(|| notice(kind));
     let transaction = database::begin(&app.db).await?;
     let user = user::insert(&transaction, new, now).await?;
-    if let Some(code) = code {
+    if let Some(mut code) = code {
+        code.user_id = Some(user.id);
         password_reset::insert(&transaction, code).await?;
     }
     let mail = mail.about(user.id).insert(&transaction).await?;

@@ -122,6 +122,7 @@ impl CodeRequest {
             lifetime,
             purpose,
             device: audit.known_device(),
+            user_id: None,
         };
         let mail = app
             .outbox

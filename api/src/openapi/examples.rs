@@ -82,7 +82,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
     let bad_input = ApiError::InvalidInput(vec![bad.clone()]);
     match (status, call) {
         (400, "checkOtp" | "activate") => vec![ApiError::InvalidOtp, bad_input],
-        (400, "resetPassword") => vec![ApiError::InvalidResetToken, bad_input],
+        (400, "resetPassword" | "resendActivation") => vec![ApiError::InvalidResetToken, bad_input],
         (400, "changePassword") => vec![ApiError::WrongPassword, bad_input],
         (400, _) => vec![bad_input],
         (401, "login") => vec![ApiError::InvalidCredentials],
@@ -137,6 +137,10 @@ fn answer(call: &str, status: u16) -> Value {
         "checkOtp" => json!({"message": "OTP is valid."}),
         "resetPassword" => json!({"message": "The Password has been reset successfully."}),
         "activate" => json!({"message": "The account has been activated."}),
+        "resendActivation" => json!({
+            "activation_token": "q0Zy…",
+            "message": "If the account is not activated yet, a new code is on its way.",
+        }),
         "listSessions" | "listAccountSessions" => json!([{
             "id": ID, "device": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
             "device_name": "Firefox on Linux", "client_ip": "203.0.113.7", "created": MORNING, "last_used": NOON, "expires": LATER, "current": call == "listSessions",

@@ -9,6 +9,7 @@ pub mod web_url;
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use fred::clients::Client;
 use url::Url;
 
@@ -51,6 +52,8 @@ pub struct SharedConfig {
     pub mail_templates: MailTemplates,
     /// `OTP_DIGITS`: the length of one-time codes.
     pub otp_digits: u32,
+    /// `PENDING_ACCOUNT_DAYS`: how long an account that is pending email verification is kept. `None` for 0: until staff delete it.
+    pub pending_account_retention: Option<TimeDelta>,
     /// `SHUTDOWN_SECONDS`: the timeout of a graceful shutdown.
     pub shutdown: Duration,
     /// `LOG_FORMAT`
@@ -59,6 +62,12 @@ pub struct SharedConfig {
     pub log_filter: String,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`: the collector of traces. `None` disables tracing.
     pub collector: Option<Collector>,
+}
+
+/// Reads a retention of up to ten years in days. `None` for 0: there is no end.
+pub fn days(settings: &mut Settings, key: &str, default: i64) -> Option<TimeDelta> {
+    let days = settings.within(key, default, 0..=3650);
+    (days > 0).then(|| TimeDelta::days(days))
 }
 
 impl SharedConfig {
@@ -82,6 +91,7 @@ impl SharedConfig {
             mail_branding: mail::branding(settings, environment),
             mail_templates: mail_templates?,
             otp_digits: settings.within("OTP_DIGITS", 6, 6..=10),
+            pending_account_retention: days(settings, "PENDING_ACCOUNT_DAYS", 30),
             shutdown: Duration::from_secs(settings.within("SHUTDOWN_SECONDS", 25, 1..=600)),
             log_format: settings.choice("LOG_FORMAT", LogFormat::Text, "text or json"),
             log_filter: settings

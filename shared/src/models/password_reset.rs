@@ -8,7 +8,7 @@ use sea_orm::{
     ActiveValue::Set,
     QueryOrder as _, QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
-    sea_query::{Expr, ExprTrait as _},
+    sea_query::{Expr, ExprTrait as _, Func},
 };
 
 use crate::{
@@ -30,8 +30,8 @@ pub struct Model {
     /// The hash of the reset token, which the client that asked for the code receives.
     #[sea_orm(unique)]
     pub token_hash: TokenHash,
-    /// The account. The worker sets it when it looks the email up. `None` until then, and if no active account has the
-    /// email.
+    /// The account. For an activation it is that of the registration, or `None` if the registration was refused. For a reset the worker
+    /// sets it when it looks the email up; it is `None` until then, and if no active account has the email.
     pub user_id: Option<i64>,
     /// When the code was requested.
     pub created_at: DateTime<Utc>,
@@ -155,6 +155,8 @@ pub struct NewReset {
     pub purpose: Purpose,
     /// See [`Model::device`].
     pub device: Option<String>,
+    /// See [`Model::user_id`].
+    pub user_id: Option<i64>,
 }
 
 /// Stores a request. Does not look up whether the email has an account, so that the response time reveals nothing.
@@ -168,6 +170,7 @@ pub async fn insert(db: &impl ConnectionTrait, reset: NewReset) -> Result<(), Db
         tries: Set(0),
         purpose: Set(reset.purpose),
         device: Set(reset.device),
+        user_id: Set(reset.user_id),
         ..Default::default()
     };
     Entity::insert(row).exec_without_returning(db).await?;
@@ -271,6 +274,21 @@ pub async fn consume(
     Ok(used.rows_affected == 1)
 }
 
+/// Ends a request, because another one replaces it. Returns false if the request was deleted, together with its account.
+pub async fn supersede(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<bool, DbErr> {
+    let ended_at = Func::coalesce([Expr::col(Column::EndedAt), Expr::value(now)]);
+    let ended = Entity::update_many()
+        .col_expr(Column::EndedAt, ended_at.into())
+        .filter(Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    Ok(ended.rows_affected == 1)
+}
+
 /// Ends all requests of an account. Returns those that were not ended before; some of them may have expired.
 pub async fn end_all(
     db: &impl ConnectionTrait,
@@ -296,6 +314,9 @@ pub async fn delete_all(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), 
 }
 
 /// Binds requests to the active accounts of their emails. Returns the updated requests.
+///
+/// An activation stays bound to the account of its registration: a later registration with the email may be a stranger's, whose
+/// password the owner of the email must not activate.
 pub async fn bind(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
     let owner = user::Entity::find()
         .select_only()
@@ -305,8 +326,10 @@ pub async fn bind(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Model>,
         )
         .filter(user::Column::IsActive.eq(true))
         .into_query();
+    let is_activation = Expr::col((Entity, Column::Purpose)).eq(Purpose::Activation);
+    let bound = Expr::case(is_activation, Expr::col((Entity, Column::UserId)));
     Entity::update_many()
-        .col_expr(Column::UserId, Expr::from(owner))
+        .col_expr(Column::UserId, bound.finally(Expr::from(owner)).into())
         .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)))
         .exec_with_returning(db)
         .await
@@ -327,11 +350,18 @@ pub async fn start_code_lifetimes(
     Ok(())
 }
 
-/// Deletes requests that expired before `cutoff`. Returns the number of deleted requests.
+/// Deletes requests that expired before `cutoff`, but keeps activations that were created since `activations_since`: their tokens
+/// request further codes. Returns the number of deleted requests.
 pub async fn delete_expired_before(
     db: &impl ConnectionTrait,
     cutoff: DateTime<Utc>,
+    activations_since: DateTime<Utc>,
 ) -> Result<u64, DbErr> {
-    let expired = Entity::find().filter(Column::ExpiresAt.lt(cutoff));
+    let is_kept = Column::Purpose
+        .eq(Purpose::Activation)
+        .and(Column::CreatedAt.gte(activations_since));
+    let expired = Entity::find()
+        .filter(Column::ExpiresAt.lt(cutoff))
+        .filter(is_kept.not());
     database::delete_in_parts(db, expired, Column::Id).await
 }

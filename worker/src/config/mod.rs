@@ -1,6 +1,7 @@
 //! The configuration of the worker.
 
 pub mod ehlo_name;
+pub mod retention;
 pub mod smtp_url;
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
@@ -19,6 +20,7 @@ use lettre::{message::Mailbox, transport::smtp::client::Certificate};
 use crate::{
     config::{
         ehlo_name::EhloName,
+        retention::Retention,
         smtp_url::{NotAnSmtpUrl, SmtpUrl},
     },
     delivery::{compose, mail_budget::MailRates},
@@ -45,8 +47,8 @@ pub struct Config {
     pub concurrency: usize,
     /// `LIMIT_MAIL_…`: how many mails of one kind a mailbox gets. `None` for `LIMITS=off`: no limit.
     pub mail_rates: Option<MailRates>,
-    /// `AUDIT_DETAILS_DAYS`: how long the readable values of audit events are kept. `None` for 0: they are never erased.
-    pub audit_details_retention: Option<TimeDelta>,
+    /// How long data is kept.
+    pub retention: Retention,
     /// `METRICS_BIND`: the address of metrics and health checks. `None` for `off`.
     pub metrics_bind: Option<SocketAddr>,
 }
@@ -91,7 +93,10 @@ impl Config {
         let otp_seconds = settings.within("OTP_SECONDS", 300, 1..=3600);
         let concurrency = settings.within("WORKER_CONCURRENCY", 16, 1..=256);
         let mail_rates = mail_rates(settings, production);
-        let audit_details_days = settings.within("AUDIT_DETAILS_DAYS", 90, 0..=3650);
+        let pending_accounts = common
+            .as_ref()
+            .and_then(|common| common.pending_account_retention);
+        let retention = Retention::read(settings, pending_accounts);
         let metrics_bind = metrics::bind(settings, SocketAddr::from(([127, 0, 0, 1], 9101)));
         std::mem::take(settings).finish()?;
         // Unreachable: `finish` fails if either is missing. The compiler cannot know that.
@@ -107,8 +112,7 @@ impl Config {
             otp_lifetime: TimeDelta::seconds(otp_seconds),
             concurrency,
             mail_rates,
-            audit_details_retention: (audit_details_days > 0)
-                .then(|| TimeDelta::days(audit_details_days)),
+            retention,
             metrics_bind,
         })
     }

@@ -16,11 +16,17 @@ use latchkey_shared::{
     },
     types::{email::Email, rotation_times::RotationTimes},
 };
-use latchkey_worker::housekeeping;
+use latchkey_worker::{config::retention::Retention, housekeeping};
 use sea_orm::EntityTrait as _;
 use uuid::Uuid;
 
 use crate::test_app::{RESET, TestApp};
+
+/// The retention of a worker that keeps the readable values of audit events.
+const KEEP_DETAILS: Retention = Retention {
+    audit_details: None,
+    activations: TimeDelta::days(30),
+};
 
 /// Resets are deleted a day after their expiry, mails 30 days after their end, and sessions 30 days after their expiry.
 #[tokio::test]
@@ -62,7 +68,7 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
         (31, (0, 1, 1)),
         (41, (0, 0, 1)),
     ] {
-        housekeeping::delete_old(db, now + TimeDelta::days(days), None)
+        housekeeping::delete_old(db, now + TimeDelta::days(days), KEEP_DETAILS)
             .await
             .unwrap();
         assert_eq!(count().await, left, "after {days} days");
@@ -87,6 +93,7 @@ async fn housekeeping_deletes_at_most_thousand_rows_per_statement() {
         lifetime: RESET,
         purpose: Purpose::Reset,
         device: None,
+        user_id: None,
     };
     let step = database::begin(&db).await.unwrap();
     for number in 0..2500 {
@@ -105,7 +112,7 @@ async fn housekeeping_deletes_at_most_thousand_rows_per_statement() {
         counted.fetch_add(usize::from(deletes), Ordering::Relaxed);
     });
 
-    let deleted = housekeeping::delete_old(&db, now + TimeDelta::days(2), None).await;
+    let deleted = housekeeping::delete_old(&db, now + TimeDelta::days(2), KEEP_DETAILS).await;
 
     assert_eq!(deleted.unwrap(), 2_500);
     assert_eq!(deletions.load(Ordering::Relaxed), 3);
@@ -145,9 +152,14 @@ async fn audit_details_are_erased_after_their_retention() {
         emails.collect::<Vec<_>>()
     };
 
-    housekeeping::delete_old(db, now, None).await.unwrap();
+    housekeeping::delete_old(db, now, KEEP_DETAILS)
+        .await
+        .unwrap();
     assert_eq!(emails().await.len(), 2);
-    let retention = Some(TimeDelta::days(10));
+    let retention = Retention {
+        audit_details: Some(TimeDelta::days(10)),
+        ..KEEP_DETAILS
+    };
     housekeeping::delete_old(db, now, retention).await.unwrap();
 
     assert_eq!(emails().await, ["new@example.com"]);

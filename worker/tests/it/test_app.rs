@@ -160,7 +160,7 @@ impl TestApp {
             self.delivery(),
             health,
             &self.clock,
-            None,
+            self.config().retention,
         )
     }
 
@@ -241,6 +241,7 @@ impl TestApp {
             lifetime: RESET,
             purpose: Purpose::Reset,
             device: None,
+            user_id: None,
         };
         password_reset::insert(&step, new).await.unwrap();
         let code = self

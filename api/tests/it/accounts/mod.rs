@@ -1,6 +1,7 @@
 //! Registration, activation, profile and pictures.
 
 pub(crate) mod activation;
+mod activation_resend;
 pub(crate) mod email_spelling;
 pub(crate) mod email_verification;
 pub(crate) mod language;

@@ -10,7 +10,7 @@ use std::{
 use latchkey_shared::config::settings::Settings;
 
 /// The files that read the configuration.
-const READERS: [&str; 17] = [
+const READERS: [&str; 18] = [
     "shared/src/config/mail.rs",
     "shared/src/config/mod.rs",
     "shared/src/config/secret_keys.rs",
@@ -27,6 +27,7 @@ const READERS: [&str; 17] = [
     "api/src/config/sessions.rs",
     "api/src/config/tokens.rs",
     "worker/src/config/mod.rs",
+    "worker/src/config/retention.rs",
     "shared/src/telemetry/metrics.rs",
 ];
 

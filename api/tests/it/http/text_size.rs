@@ -30,6 +30,7 @@ fn forms() -> Vec<(Method, &'static str, Value)> {
         post("/auth/email_request/", json!({"email": "long@example.com"})),
         post("/auth/check_otp/", code.clone()),
         post("/auth/activate/", code),
+        post("/auth/activate/resend/", json!({"token": "x"})),
         post(
             "/auth/reset_password/",
             json!({"token": "x", "new_password": PASSWORD}),

@@ -70,6 +70,7 @@ fn openapi_document_has_exactly_contract_operations() {
         "POST /api/login/",
         "POST /api/register/",
         "POST /auth/activate/",
+        "POST /auth/activate/resend/",
         "POST /auth/change_password/",
         "POST /auth/check_otp/",
         "POST /auth/email_request/",

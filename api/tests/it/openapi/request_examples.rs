@@ -65,7 +65,7 @@ async fn prepare(operation: &str) -> Fixture {
     let mut access = None;
     let mut issued = Vec::new();
     let settings: &[(&str, &str)] = match operation {
-        "activate" => &[("ACTIVATION", "email")],
+        "activate" | "resendActivation" => &[("ACTIVATION", "email")],
         "removeLockout" => &[("TRUSTED_PROXIES", "127.0.0.1"), ("LIMIT_LOGIN_IP", "1/60")],
         _ => &[],
     };
@@ -93,6 +93,9 @@ async fn prepare(operation: &str) -> Fixture {
             let token = app.register(ADA).await.text("/activation_token");
             let code = code_in(app.mails_to(ADA).await.last().unwrap());
             issued.extend([("token", token), ("otp", code)]);
+        }
+        "resendActivation" => {
+            issued.push(("token", app.register(ADA).await.text("/activation_token")));
         }
         "changeAccount" | "runBulkAction" | "removeLockout" => {
             app.create_superuser(ADMIN).await;

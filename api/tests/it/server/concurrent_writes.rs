@@ -233,6 +233,7 @@ async fn unbound_reset_of(app: &TestApp, email: &str) -> Uuid {
         lifetime: TimeDelta::minutes(10),
         purpose: Purpose::Reset,
         device: None,
+        user_id: None,
     };
     let written = password_reset::insert(&app.database.db, new).await;
     written.unwrap();

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::support::test_app::{ApiResponse, TestApp, registration};
 
 /// The work that one request caused, and the shape of its response.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Work {
     /// SQL statements in execution order.
     statements: Vec<String>,
@@ -213,6 +213,37 @@ async fn failed_login_work_during_flood_is_the_same() {
     let wrong = json!({"password": "another quiet morning"});
     let work = assert_same_work(&app, "/api/login/", wrong, &emails).await;
     assert_eq!((work.status, work.hashes), (401, 1), "{work:?}");
+}
+
+/// N1, N4: a request for another activation code costs the same for the token of a new account, of a taken email and of an activated
+/// account, also after the worker has looked their emails up.
+#[tokio::test]
+async fn activation_resend_work_is_same_for_every_email() {
+    let redis = RedisServer::start().await;
+    let more = [("REGISTRATION_PRIVACY", "on"), ("ACTIVATION", "email")];
+    let app = TestApp::on_redis(TestRedis::at(&redis.url()).await, &more).await;
+    let mut tokens = Vec::new();
+    for email in ["taken@x.example", "owner@x.example"] {
+        tokens.push(app.register(email).await.text("/activation_token"));
+    }
+    app.activate("owner@x.example").await;
+    for email in ["taken@x.example", "owner@x.example"] {
+        tokens.push(app.register(email).await.text("/activation_token"));
+    }
+    let path = "/auth/activate/resend/";
+    measure_work(&app, path, json!({"token": &tokens[0]})).await;
+    for round in 1..=3 {
+        let mut first = None;
+        for (number, token) in tokens.iter().enumerate() {
+            let work = measure_work(&app, path, json!({"token": token})).await;
+            assert_eq!((work.status, work.hashes), (201, 0), "{work:?}");
+            let first = first.get_or_insert_with(|| work.clone());
+            assert_eq!(work, *first, "round {round}, token {number}");
+            let of_users = |statement: &&String| statement.contains("\"users\"");
+            assert_eq!(work.statements.iter().find(of_users), None);
+        }
+        app.deliver_all().await;
+    }
 }
 
 /// With `REGISTRATION_PRIVACY=on`, a taken email costs what a new one costs, except for the row of the account.
