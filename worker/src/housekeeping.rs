@@ -9,6 +9,7 @@ use latchkey_shared::{
     models::{audit, mail, password_reset, session},
     queue::Queue,
 };
+use prometheus::IntCounterVec;
 use sea_orm::DbErr;
 use tokio::time::{self, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
@@ -33,6 +34,7 @@ pub async fn run(
     health: DatabaseHealth,
     clock: Clock,
     retention: Retention,
+    removed: IntCounterVec,
     stop: CancellationToken,
 ) {
     let mut sweeps = time::interval(SWEEP_INTERVAL);
@@ -46,7 +48,7 @@ pub async fn run(
             // Each deletion is committed separately, so it can be interrupted.
             _ = deletes.tick() => tokio::select! {
                 () = stop.cancelled() => return,
-                rows = delete_old(&db, clock.now(), retention) => log_deletion(rows, &health),
+                rows = delete_old(&db, clock.now(), retention, &removed) => log_deletion(rows, &health),
             },
         }
     }
@@ -56,11 +58,11 @@ pub async fn run(
 fn log_deletion(deleted: Result<u64, DbErr>, health: &DatabaseHealth) {
     match deleted {
         Ok(0) => {}
-        Ok(rows) => tracing::info!(rows, "Old rows deleted"),
+        Ok(rows) => tracing::info!(rows, "Old data deleted"),
         Err(error) if health.report(&error) => {}
         Err(error) => {
             let error = database::describe(&error);
-            tracing::warn!(error, "Old rows not deleted; next attempt in an hour");
+            tracing::warn!(error, "Old data not deleted; next attempt in an hour");
         }
     }
 }
@@ -79,19 +81,40 @@ async fn sweep(queue: &Queue) {
     }
 }
 
-/// Deletes rows whose retention has ended, and returns their number.
+/// Deletes rows whose retention has ended, and erases the client data of others. Returns the number of these rows, and counts them in
+/// `removed` by their kind.
 pub async fn delete_old(
     db: &Database,
     now: DateTime<Utc>,
     retention: Retention,
+    removed: &IntCounterVec,
 ) -> Result<u64, DbErr> {
+    let mut total = 0;
+    let mut count = |kind, rows| {
+        removed.with_label_values(&[kind]).inc_by(rows);
+        total += rows;
+    };
     let (expired, activations) = (now - RESET_RETENTION, now - retention.activations);
     let resets = password_reset::delete_expired_before(db, expired, activations).await?;
+    count("code_requests", resets);
     let sessions = session::delete_ended_before(db, now - SESSION_RETENTION).await?;
-    let mails = mail::delete_ended_before(db, now - MAIL_RETENTION).await?;
-    let details = match retention.audit_details {
-        Some(age) => audit::erase_details_before(db, now - age).await?,
-        None => 0,
-    };
-    Ok(resets + sessions + mails + details)
+    count("sessions", sessions);
+    count(
+        "mails",
+        mail::delete_ended_before(db, now - MAIL_RETENTION).await?,
+    );
+    if let Some(age) = retention.audit_details {
+        let details = audit::erase_details_before(db, now - age).await?;
+        count("audit_details", details);
+    }
+    if let Some(age) = retention.client_data {
+        let cutoff = now - age;
+        count("client_data", session::erase_client_data(db, cutoff).await?);
+        count("client_data", mail::erase_client_data(db, cutoff).await?);
+        count(
+            "client_data",
+            password_reset::erase_client_data(db, cutoff).await?,
+        );
+    }
+    Ok(total)
 }

@@ -96,7 +96,7 @@ impl Worker {
             queue.clone(),
             slots.clone(),
             clock.clone(),
-            metrics,
+            metrics.clone(),
         ));
         tasks.spawn(housekeeping::run(
             db,
@@ -104,6 +104,7 @@ impl Worker {
             health,
             clock.clone(),
             retention,
+            metrics.removed.clone(),
             stop,
         ));
         Self { slots, tasks }
@@ -245,13 +246,7 @@ pub async fn run(config: &Config, traces: Traces) -> Result<Ended, StartError> {
     )?;
     serve_metrics(config.metrics_bind, endpoint).await?;
     let stop = delivery.stop_token();
-    let mut worker = Worker::start(
-        &connections,
-        delivery,
-        health,
-        &clock,
-        config.retention,
-    );
+    let mut worker = Worker::start(&connections, delivery, health, &clock, config.retention);
     log_ready(config);
     let panicked = tokio::select! {
         _ = terminate.recv() => false,

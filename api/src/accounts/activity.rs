@@ -55,7 +55,8 @@ impl Activities {
         Data(app): Data<&App>,
         ActivatedUser(current): ActivatedUser,
     ) -> Result<Json<Vec<Activity>>, ErrorResponses<401, 403>> {
-        let events = audit::list_by_user(&app.db, current.user.id, MAX_EVENTS).await?;
+        let mut events = audit::list_by_user(&app.db, current.user.id, MAX_EVENTS).await?;
+        audit::load_details(&app.db, &app.audit_key, &mut events).await?;
         let own = format!("user {}", current.user.id);
         // The device of staff who act on the account is none of its owner's.
         let own_events = events.iter().filter(|event| event.actor == own);

@@ -81,8 +81,8 @@ async fn list(db: &Database, key: &AuditKey, arguments: ListEvents) -> anyhow::R
         since: arguments.since.map(|since| since.before(now)),
         ..audit::Filter::default()
     };
-    let events = audit::list(db, filter, arguments.limit).await?;
-    let details = audit::load_details(db, key, &events).await?;
+    let mut events = audit::list(db, filter, arguments.limit).await?;
+    let details = audit::load_details(db, key, &mut events).await?;
     for event in events {
         print_event(&event, details.get(&event.seq), arguments.json)?;
     }

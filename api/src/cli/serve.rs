@@ -40,6 +40,7 @@ Environment variables, in addition to those of all commands (latchkey-api --help
   MEDIA_DIR             [var/media] Folder of the profile pictures
   PICTURE_MAX_SIZE      [512] Longer side of a stored picture, in pixels
   ACTIVATION            [admin], email (the owner, by a one-time code) or none: who activates new accounts
+  PENDING_ACCOUNT_DAYS  [30] Days for which a registration can request activation codes
   REGISTRATION_PRIVACY  [off] or on: a registration does not reveal that an email is taken
   CORS_ORIGINS          [none] Web origins that may call the API, separated by commas
   TRUSTED_PROXIES       [none] Networks of the proxies whose forwarding headers are trusted
@@ -55,6 +56,7 @@ Environment variables, in addition to those of all commands (latchkey-api --help
   SESSION_IDLE_SECONDS  [REFRESH_TOKEN_SECONDS] Lifetime of a session without a refresh
   REFRESH_ROTATION      [off] or on: each refresh replaces the refresh token
   REFRESH_COOKIE        [off] or on: pages of trusted origins get the refresh token as a cookie
+  NEW_DEVICE_MAIL       [on] or off: a mail about a login from a new device
   ADMIN_SESSION_SECONDS, ADMIN_IDLE_SECONDS     [43200] [1800] Lifetimes of dashboard sessions
   RESET_SECONDS         [600] Lifetime of a password reset
   OTP_TRIES, OTP_DIGITS [5] [6] Wrong codes that end a reset; length of a code

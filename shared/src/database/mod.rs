@@ -3,13 +3,13 @@
 use std::{ops::Deref, path::Path, time::Duration};
 
 use sea_orm::{
-    ColumnTrait as _, ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr,
-    EntityTrait, ExecResult, QueryFilter as _, QueryResult, QuerySelect as _, QueryTrait as _,
-    Select, Statement,
+    ConnectOptions, ConnectionTrait, DatabaseConnection, DbBackend, DbErr, EntityTrait, ExecResult,
+    QueryResult, QuerySelect as _, QueryTrait as _, Select, Statement,
     sea_query::{LockBehavior, LockType, SelectStatement},
 };
 
 mod error;
+mod parts;
 mod permits;
 mod pgbouncer;
 mod postgres_timeouts;
@@ -26,6 +26,7 @@ mod write_check;
 
 pub use crate::database::error::{Outage, describe};
 use crate::database::error::{file_empty, file_locked};
+pub use crate::database::parts::{delete_in_parts, update_in_parts};
 use crate::database::permits::{CONNECT_TIMEOUT, ConnectionPermits};
 pub(crate) use crate::database::row_reader::RowReader;
 use crate::database::sqlite_files::SqliteFiles;
@@ -80,9 +81,6 @@ impl DatabaseError {
         matches!(self, Self::Connect(error) if is_gone(error))
     }
 }
-
-/// The maximum number of rows that one statement deletes.
-const DELETE_BATCH_SIZE: u64 = 1_000;
 
 /// A pool of connections, with the write queue on SQLite. Clones share both.
 #[derive(Clone, Debug)]
@@ -229,29 +227,6 @@ pub fn skip_locked<E: EntityTrait>(
         found = found.lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked);
     }
     found.into_query()
-}
-
-/// Deletes rows in parts of `DELETE_BATCH_SIZE`, each in its own statement, so that other transactions do not wait for long and
-/// a large backlog does not exceed a timeout. Skips rows that another transaction has locked. Returns the number of deleted rows.
-///
-/// # Errors
-/// Rows that were deleted before the error stay deleted.
-pub async fn delete_in_parts<E: EntityTrait>(
-    db: &impl ConnectionTrait,
-    found: Select<E>,
-    id: E::Column,
-) -> Result<u64, DbErr> {
-    let part = found.select_only().column(id).limit(DELETE_BATCH_SIZE);
-    let part = skip_locked(part, db);
-    let mut deleted = 0;
-    loop {
-        let ids = id.in_subquery(part.clone());
-        let rows = E::delete_many().filter(ids).exec(db).await?.rows_affected;
-        deleted += rows;
-        if rows < DELETE_BATCH_SIZE {
-            return Ok(deleted);
-        }
-    }
 }
 
 impl Database {

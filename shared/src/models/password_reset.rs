@@ -365,3 +365,15 @@ pub async fn delete_expired_before(
         .filter(is_kept.not());
     database::delete_in_parts(db, expired, Column::Id).await
 }
+
+/// Erases the device of requests that expired before `cutoff`. Returns the number of changed requests.
+pub async fn erase_client_data(
+    db: &impl ConnectionTrait,
+    cutoff: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    let found = Entity::find()
+        .filter(Column::ExpiresAt.lt(cutoff))
+        .filter(Column::Device.is_not_null());
+    let erase = Entity::update_many().col_expr(Column::Device, Expr::value(None::<String>));
+    database::update_in_parts(db, erase, found, Column::Id).await
+}

@@ -10,7 +10,7 @@ use sea_orm::{
     entity::prelude::*, sea_query::Expr,
 };
 
-pub use crate::models::session::client_data::{known_networks, recent_clients};
+pub use crate::models::session::client_data::{erase_client_data, known_networks, recent_clients};
 use crate::{
     crypto::token_hash::TokenHash,
     database::{self, RowReader},

@@ -37,7 +37,9 @@ Environment variables (each also as NAME_FILE; a .env file in the working direct
   OTP_SECONDS           [300] Lifetime of a one-time code after its mail was sent
   OTP_DIGITS            [6] Length of a one-time code, the same for the API
   WORKER_CONCURRENCY    [16] Maximum number of concurrent SMTP conversations
-  AUDIT_DETAILS_DAYS    [90] Retention of names and emails in the audit log, 0: forever
+  AUDIT_DETAILS_DAYS    [90] Retention of client IPs, names and emails in the audit log, 0: forever
+  CLIENT_DATA_DAYS      [90] Retention of other client IPs and devices, 0: as long as their rows
+  PENDING_ACCOUNT_DAYS  [30] Retention of activations
   METRICS_BIND          [127.0.0.1:9101] Address of /metrics and /health, or off
   SHUTDOWN_SECONDS      [25] Maximum time to finish deliveries at a shutdown
   OTEL_EXPORTER_OTLP_ENDPOINT   [none] http:// URL of an OpenTelemetry collector

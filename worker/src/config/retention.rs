@@ -9,8 +9,10 @@ const DEFAULT_ACTIVATIONS: TimeDelta = TimeDelta::days(30);
 /// How long the worker's housekeeping keeps data.
 #[derive(Clone, Copy, Debug)]
 pub struct Retention {
-    /// `AUDIT_DETAILS_DAYS`: the readable values of audit events. `None` for 0: they are never erased.
+    /// `AUDIT_DETAILS_DAYS`: the readable values and client IPs of audit events. `None` for 0: they are never erased.
     pub audit_details: Option<TimeDelta>,
+    /// `CLIENT_DATA_DAYS`: client IPs, networks and devices of sessions, mails and code requests. `None` for 0: as long as their rows.
+    pub client_data: Option<TimeDelta>,
     /// `PENDING_ACCOUNT_DAYS`: activations, whose tokens request further codes.
     pub activations: TimeDelta,
 }
@@ -19,6 +21,7 @@ impl Retention {
     pub(super) fn read(settings: &mut Settings, pending_accounts: Option<TimeDelta>) -> Self {
         Self {
             audit_details: config::days(settings, "AUDIT_DETAILS_DAYS", 90),
+            client_data: config::days(settings, "CLIENT_DATA_DAYS", 90),
             activations: pending_accounts.unwrap_or(DEFAULT_ACTIVATIONS),
         }
     }

@@ -134,9 +134,7 @@ async fn bind_all(db: &Database, ids: &[Uuid]) -> Result<Vec<BoundReset>, DbErr>
     // Read after the binding, as the account may have another address by now.
     let owner = |reset: &Reset| {
         let is_owner = |user: &&user::Model| {
-            Some(user.id) == reset.user_id
-                && user.is_active
-                && user.email_key == reset.email_key
+            Some(user.id) == reset.user_id && user.is_active && user.email_key == reset.email_key
         };
         users.iter().find(is_owner).cloned()
     };

@@ -32,6 +32,8 @@ pub struct DeliveryMetrics {
     pub relayed: IntCounter,
     /// Deliveries that the relay started itself, as the queue could not be used.
     pub direct: IntCounter,
+    /// Rows that housekeeping deleted, or whose data it erased, by kind.
+    pub removed: IntCounterVec,
 }
 
 impl DeliveryMetrics {
@@ -46,7 +48,12 @@ impl DeliveryMetrics {
             "Duration of SMTP conversations in seconds, by result: accepted, refused, or failed (to be retried).",
         );
         let conversations = conversations.buckets(SECONDS.to_vec());
+        let removed = Opts::new(
+            "latchkey_rows_removed_total",
+            "Rows that were deleted or whose data was erased at the end of their retention, by kind.",
+        );
         Ok(Self {
+            removed: register(registry, IntCounterVec::new(removed, &["kind"]))?,
             outcomes: register(registry, IntCounterVec::new(outcomes, &["kind", "outcome"]))?,
             seconds: histogram(
                 registry,

@@ -5,19 +5,20 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     database,
     models::{
         audit::{self, Actor, Details, Event, EventKind},
-        mail::{self, MailKind},
+        mail::{self, MailKind, MailState},
         password_reset::{self, NewReset, Purpose},
         session,
     },
     types::{email::Email, rotation_times::RotationTimes},
 };
-use latchkey_worker::{config::retention::Retention, housekeeping};
-use sea_orm::EntityTrait as _;
+use latchkey_worker::{config::retention::Retention, housekeeping, metrics::DeliveryMetrics};
+use prometheus::IntCounterVec;
+use sea_orm::{EntityTrait as _, sea_query::Expr};
 use uuid::Uuid;
 
 use crate::test_app::{RESET, TestApp};
@@ -25,8 +26,21 @@ use crate::test_app::{RESET, TestApp};
 /// The retention of a worker that keeps the readable values of audit events.
 const KEEP_DETAILS: Retention = Retention {
     audit_details: None,
+    client_data: None,
     activations: TimeDelta::days(30),
 };
+
+/// Runs the deletions of housekeeping at a time. Returns the number of affected rows.
+async fn delete_old(app: &TestApp, now: DateTime<Utc>, retention: Retention) -> u64 {
+    let deleted = housekeeping::delete_old(&app.database.db, now, retention, &removed_rows()).await;
+    deleted.unwrap()
+}
+
+/// A new counter of removed rows.
+fn removed_rows() -> IntCounterVec {
+    let metrics = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
+    metrics.removed
+}
 
 /// Resets are deleted a day after their expiry, mails 30 days after their end, and sessions 30 days after their expiry.
 #[tokio::test]
@@ -68,9 +82,7 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
         (31, (0, 1, 1)),
         (41, (0, 0, 1)),
     ] {
-        housekeeping::delete_old(db, now + TimeDelta::days(days), KEEP_DETAILS)
-            .await
-            .unwrap();
+        delete_old(&app, now + TimeDelta::days(days), KEEP_DETAILS).await;
         assert_eq!(count().await, left, "after {days} days");
     }
     assert_eq!(app.rows().await[0].id, waiting);
@@ -112,9 +124,12 @@ async fn housekeeping_deletes_at_most_thousand_rows_per_statement() {
         counted.fetch_add(usize::from(deletes), Ordering::Relaxed);
     });
 
-    let deleted = housekeeping::delete_old(&db, now + TimeDelta::days(2), KEEP_DETAILS).await;
+    let removed = removed_rows();
+    let age = TimeDelta::days(2);
+    let deleted = housekeeping::delete_old(&db, now + age, KEEP_DETAILS, &removed).await;
 
     assert_eq!(deleted.unwrap(), 2_500);
+    assert_eq!(removed.with_label_values(&["code_requests"]).get(), 2_500);
     assert_eq!(deletions.load(Ordering::Relaxed), 3);
 }
 
@@ -131,7 +146,7 @@ async fn audit_details_are_erased_after_their_retention() {
             user_id: None,
             session_id: None,
             subject: None,
-            client_ip: None,
+            client_ip: Some("192.0.2.1".to_owned()),
             request_id: "test".to_owned(),
             detail: None,
             changes: None,
@@ -145,23 +160,136 @@ async fn audit_details_are_erased_after_their_retention() {
         audit::append(&transaction, &key, event, at).await.unwrap();
         transaction.commit().await.unwrap();
     }
-    let emails = async || {
-        let events = audit::list(db, audit::Filter::default(), 10).await.unwrap();
-        let details = audit::load_details(db, &key, &events).await.unwrap();
+    let emails_and_client_ips = async || {
+        let filter = audit::Filter::default();
+        let mut events = audit::list(db, filter, 10).await.unwrap();
+        let details = audit::load_details(db, &key, &mut events).await.unwrap();
         let emails = details.into_values().filter_map(|details| details.email);
-        emails.collect::<Vec<_>>()
+        let client_ips = events.into_iter().filter_map(|event| event.client_ip);
+        (emails.collect::<Vec<_>>(), client_ips.count())
     };
 
-    housekeeping::delete_old(db, now, KEEP_DETAILS)
-        .await
-        .unwrap();
-    assert_eq!(emails().await.len(), 2);
+    delete_old(&app, now, KEEP_DETAILS).await;
+    let (emails, client_ips) = emails_and_client_ips().await;
+    assert_eq!((emails.len(), client_ips), (2, 2));
     let retention = Retention {
         audit_details: Some(TimeDelta::days(10)),
         ..KEEP_DETAILS
     };
-    housekeeping::delete_old(db, now, retention).await.unwrap();
+    delete_old(&app, now, retention).await;
 
-    assert_eq!(emails().await, ["new@example.com"]);
+    let (emails, client_ips) = emails_and_client_ips().await;
+    assert_eq!(
+        (emails, client_ips),
+        (vec!["new@example.com".to_owned()], 1)
+    );
     assert_eq!(audit::verify(db, &key, None).await.unwrap().seq, 2);
+}
+
+/// L1: client IPs and devices are erased after `CLIENT_DATA_DAYS`: of a session since its last use, of a mail and a code request since their
+/// creation. A queued mail keeps them.
+#[tokio::test]
+async fn client_data_is_erased_after_its_retention() {
+    let app = TestApp::new().await;
+    let (db, now) = (&app.database.db, app.clock.now());
+    let user = app.user("ada@example.com").await;
+    let hasher = app.database.keys.token_hasher();
+    for (number, age) in [(0, 11), (1, 9)] {
+        let session = session::Model {
+            id: Uuid::now_v7(),
+            user_id: user.id,
+            secret_hash: hasher.hash(&format!("secret {number}")),
+            user_agent: Some("curl/8.5.0".to_owned()),
+            client_ip: Some("192.0.2.1".to_owned()),
+            created_at: now - TimeDelta::days(20),
+            last_used_at: now - TimeDelta::days(age),
+            expires_at: now + TimeDelta::days(10),
+            rotation_times: RotationTimes::default(),
+            revoked_at: None,
+        };
+        session::insert(db, session).await.unwrap();
+        let request = NewReset {
+            id: Uuid::now_v7(),
+            email: user.email_key.clone(),
+            token_hash: hasher.hash(&format!("token {number}")),
+            created_at: now - TimeDelta::days(age),
+            lifetime: RESET,
+            purpose: Purpose::Activation,
+            device: Some("Chrome (Windows)".to_owned()),
+            user_id: Some(user.id),
+        };
+        password_reset::insert(db, request).await.unwrap();
+        let kind = MailKind::NewDevice;
+        for is_sent in [true, false] {
+            let at = now - TimeDelta::days(age);
+            let mail = app.outbox().owner_notice(kind, &user, "test", at);
+            let mail = mail.with_device(Some("Chrome (Windows)".to_owned()));
+            let mail = mail.with_customer_network("192.0.2.1".to_owned());
+            let queued = mail.insert(db).await.unwrap();
+            drop(queued);
+            if is_sent {
+                let newest = app.rows().await.into_iter().max_by_key(|row| row.id);
+                assert!(mail::cancel(db, newest.unwrap().id, now).await.unwrap());
+            }
+        }
+    }
+    let with_data = async || {
+        let sessions = session::Entity::find().all(db).await.unwrap();
+        let requests = password_reset::Entity::find().all(db).await.unwrap();
+        let mails = app.rows().await;
+        (
+            sessions
+                .iter()
+                .filter(|it| it.user_agent.is_some() && it.client_ip.is_some())
+                .count(),
+            requests.iter().filter(|it| it.device.is_some()).count(),
+            mails
+                .iter()
+                .filter(|it| it.device.is_some() && it.customer_network.is_some())
+                .count(),
+        )
+    };
+
+    assert_eq!(delete_old(&app, now, KEEP_DETAILS).await, 0);
+    assert_eq!(with_data().await, (2, 2, 4));
+    let retention = Retention {
+        client_data: Some(TimeDelta::days(10)),
+        ..KEEP_DETAILS
+    };
+    assert_eq!(delete_old(&app, now, retention).await, 3);
+
+    assert_eq!(with_data().await, (1, 1, 3));
+    assert_eq!(delete_old(&app, now, retention).await, 0);
+}
+
+/// Erasures of many rows run in short statements, too.
+#[tokio::test]
+async fn client_data_of_many_rows_is_erased() {
+    let app = TestApp::new().await;
+    let (db, now) = (&app.database.db, app.clock.now());
+    let user = app.user("ada@example.com").await;
+    let step = database::begin(db).await.unwrap();
+    for _ in 0..2500 {
+        let at = now - TimeDelta::days(11);
+        let mail = app
+            .outbox()
+            .notice(MailKind::Welcome, &user.email, "test", at);
+        let mail = mail.with_customer_network("192.0.2.1".to_owned());
+        let _queued = mail.insert(&step).await.unwrap();
+    }
+    step.commit().await.unwrap();
+    mail::Entity::update_many()
+        .col_expr(mail::Column::State, Expr::value(MailState::Sent))
+        .exec(&**db)
+        .await
+        .unwrap();
+    let retention = Retention {
+        client_data: Some(TimeDelta::days(10)),
+        ..KEEP_DETAILS
+    };
+
+    assert_eq!(delete_old(&app, now, retention).await, 2_500);
+
+    let left = app.rows().await;
+    assert!(left.iter().all(|mail| mail.customer_network.is_none()));
 }

@@ -45,7 +45,7 @@ struct AuditEvent {
     session: Option<String>,
     /// A fingerprint of the entered email address.
     subject: Option<String>,
-    /// The client IP.
+    /// The client IP; null if no client caused the event, or if it was erased (`AUDIT_DETAILS_DAYS`).
     client_ip: Option<String>,
     /// The request id.
     request: String,
@@ -207,8 +207,8 @@ impl AuditLogApi {
             ..Filter::default()
         };
         let rows = audit::list(&app.db, filter, u64::from(limit) + 1).await?;
-        let (rows, before) = paginate(rows, limit.into(), |row| row.seq);
-        let mut details = audit::load_details(&app.db, &app.audit_key, &rows).await?;
+        let (mut rows, before) = paginate(rows, limit.into(), |row| row.seq);
+        let mut details = audit::load_details(&app.db, &app.audit_key, &mut rows).await?;
         let event = |row: audit::Model| {
             let details = details.remove(&row.seq);
             AuditEvent::of(row, details)

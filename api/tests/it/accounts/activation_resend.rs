@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use latchkey_shared::{config::settings::Settings, models::user};
-use latchkey_worker::{config::Config, housekeeping};
+use latchkey_worker::{config::Config, housekeeping, metrics::DeliveryMetrics};
 use sea_orm::EntityTrait as _;
 use serde_json::json;
 
@@ -36,7 +36,9 @@ async fn resend(app: &TestApp, token: &str) -> String {
 /// Returns the codes that the mailbox has received, oldest first.
 async fn codes(app: &TestApp) -> Vec<String> {
     let mails = app.mails_to(EMAIL).await;
-    let with_code = mails.iter().filter(|mail| mail.text.contains("to activate"));
+    let with_code = mails
+        .iter()
+        .filter(|mail| mail.text.contains("to activate"));
     with_code.map(code_in).collect()
 }
 
@@ -83,9 +85,13 @@ async fn activation_token_requests_codes_for_pending_account_days() {
     let app = start(&[("PENDING_ACCOUNT_DAYS", "7")]).await;
     let token = app.register(EMAIL).await.text("/activation_token");
     let variables = app.variables.clone();
-    let retention = Config::read(Settings::from_pairs(variables)).unwrap().retention;
+    let retention = Config::read(Settings::from_pairs(variables))
+        .unwrap()
+        .retention;
     let clean = async || {
-        let deleted = housekeeping::delete_old(&app.database.db, app.clock.now(), retention).await;
+        let metrics = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
+        let (db, now) = (&app.database.db, app.clock.now());
+        let deleted = housekeeping::delete_old(db, now, retention, &metrics.removed).await;
         deleted.unwrap();
     };
 
@@ -108,18 +114,18 @@ async fn activation_token_requests_codes_for_pending_account_days() {
 async fn resend_answer_is_same_for_every_account() {
     let app = start(&[("REGISTRATION_PRIVACY", "on")]).await;
     let token = app.register(EMAIL).await.text("/activation_token");
-    let taken = app.register(EMAIL).await.text("/activation_token");
+    let refused = app.register(EMAIL).await.text("/activation_token");
     let sent = codes(&app).await;
     assert_eq!(sent.len(), 1);
     let pending = try_resend(&app, &token).await;
     assert_eq!(codes(&app).await.len(), 2);
-    let of_taken = try_resend(&app, &taken).await;
+    let of_refused = try_resend(&app, &refused).await;
     app.activate(EMAIL).await;
     let activated = try_resend(&app, &token).await;
     app.deactivate(EMAIL).await;
     let deactivated = try_resend(&app, &token).await;
 
-    for answer in [&of_taken, &activated, &deactivated] {
+    for answer in [&of_refused, &activated, &deactivated] {
         assert_eq!(answer.status, 201);
         assert_eq!(answer.body["message"], pending.body["message"]);
         let length = |answer: &ApiResponse| answer.text("/activation_token").len();

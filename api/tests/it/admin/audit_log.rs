@@ -13,6 +13,9 @@ use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, registration, wro
 pub(crate) async fn events(app: &TestApp) -> Vec<Model> {
     let all = audit::list(&app.database.db, audit::Filter::default(), 10_000).await;
     let mut all = all.unwrap();
+    audit::load_details(&app.database.db, &audit_key(app), &mut all)
+        .await
+        .unwrap();
     all.reverse();
     all
 }
@@ -253,7 +256,7 @@ const TAMPERING: [(&str, &str); 16] = [
         "Altered(3)",
     ),
     (
-        "UPDATE audit_events SET client_ip = NULL WHERE seq = 3",
+        "UPDATE audit_events SET client_ip = '192.0.2.1' WHERE seq = 3",
         "Altered(3)",
     ),
     (
@@ -331,7 +334,10 @@ async fn audit_details_tampering_is_found_erasure_is_valid() {
             "UPDATE audit_details SET content = '{}' WHERE seq = 3",
             Some(3),
         ),
-        ("UPDATE audit_details SET seq = 2 WHERE seq = 3", Some(2)),
+        (
+            "DELETE FROM audit_details WHERE seq = 2; UPDATE audit_details SET seq = 2 WHERE seq = 3",
+            Some(2),
+        ),
         (
             "INSERT INTO audit_details (seq, content) VALUES (9, '{}')",
             Some(9),

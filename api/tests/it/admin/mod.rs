@@ -14,5 +14,8 @@ async fn admin_events(app: &TestApp) -> Vec<audit::Model> {
         event: Some("authz_admin".to_owned()),
         ..audit::Filter::default()
     };
-    audit::list(&app.database.db, filter, 1_000).await.unwrap()
+    let (db, key) = (&app.database.db, app.database.keys.audit_key());
+    let mut events = audit::list(db, filter, 1_000).await.unwrap();
+    audit::load_details(db, &key, &mut events).await.unwrap();
+    events
 }

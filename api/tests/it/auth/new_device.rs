@@ -245,6 +245,9 @@ fn count_session_queries(app: &TestApp) -> usize {
     let statements = app.statements.take();
     let of_sessions = |sql: &&String| sql.starts_with("SELECT") && sql.contains("\"sessions\"");
     let queries: Vec<_> = statements.iter().filter(of_sessions).collect();
-    assert!(queries.iter().all(|sql| sql.contains("LIMIT")), "{queries:?}");
+    assert!(
+        queries.iter().all(|sql| sql.contains("LIMIT")),
+        "{queries:?}"
+    );
     queries.len()
 }

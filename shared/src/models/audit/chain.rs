@@ -69,3 +69,39 @@ impl AuditKey {
         equal(self.seal(seq, hash).as_bytes(), seal.as_bytes())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+
+    /// L1: events that earlier versions stored with their client IP stay valid.
+    #[test]
+    fn earlier_event_with_client_ip_keeps_its_mac() {
+        let event = Model {
+            seq: 1,
+            at: DateTime::UNIX_EPOCH,
+            event: "authn_login_success".to_owned(),
+            outcome: "success".to_owned(),
+            actor: "user 7".to_owned(),
+            user_id: Some(7),
+            session_id: None,
+            subject: None,
+            client_ip: Some("192.0.2.1".to_owned()),
+            request_id: "request".to_owned(),
+            detail: None,
+            changes: None,
+            details_hash: None,
+            hash: String::new(),
+        };
+        let key = AuditKey::new(&[7; 32]);
+        let mac = "d4619d2393e3a3540f6cdf3aa69de1e71565d690e4e939bf293c8090da6d7e17";
+        assert_eq!(key.hash(&event, ""), mac);
+        let erased = Model {
+            client_ip: None,
+            ..event
+        };
+        assert_ne!(key.hash(&erased, ""), mac);
+    }
+}

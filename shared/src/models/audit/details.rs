@@ -1,4 +1,4 @@
-//! The readable values of events: names, emails, and personal data before and after a change.
+//! The readable values of events: client IPs, names, emails, and personal data before and after a change.
 //!
 //! They are outside of the chain, so that they can be erased. The event has their MAC, which reveals altered values.
 
@@ -39,6 +39,9 @@ impl ActiveModelBehavior for ActiveModel {}
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Details {
+    /// The client IP of a stored event. `audit::append` takes it from [`Event`](super::Event), and [`load_details`] returns it in the event.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_ip: Option<String>,
     /// The name of the actor at the time of the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub actor_name: Option<String>,
@@ -128,14 +131,16 @@ pub(super) async fn find_outside(
     Ok(row.map(|row| row.seq))
 }
 
-/// Loads the details of events, by sequence number. Leaves out erased and altered ones.
+/// Loads the details of events, by sequence number, and sets the client IPs of the events. Leaves out erased and altered details.
 pub async fn load_details(
     db: &impl ConnectionTrait,
     key: &AuditKey,
-    events: &[super::Model],
+    events: &mut [super::Model],
 ) -> Result<HashMap<i64, Details>, DbErr> {
-    let with_details = events.iter().filter(|event| event.details_hash.is_some());
-    let with_details: HashMap<_, _> = with_details.map(|event| (event.seq, event)).collect();
+    let with_details = events
+        .iter_mut()
+        .filter(|event| event.details_hash.is_some());
+    let mut with_details: HashMap<_, _> = with_details.map(|event| (event.seq, event)).collect();
     if with_details.is_empty() {
         return Ok(HashMap::new());
     }
@@ -144,17 +149,21 @@ pub async fn load_details(
         .all(db)
         .await?;
     let parse = |row: Model| {
-        let event = with_details.get(&row.seq)?;
-        let details = is_valid(key, event, Some(&row.content))
+        let event = with_details.get_mut(&row.seq)?;
+        let details: Option<Details> = is_valid(key, event, Some(&row.content))
             .then(|| serde_json::from_str(&row.content).ok())
             .flatten();
-        if details.is_none() {
+        let Some(mut details) = details else {
             tracing::error!(
                 audit.seq = row.seq,
                 "The details of an audit event were altered"
             );
+            return None;
+        };
+        if let Some(client_ip) = details.client_ip.take() {
+            event.client_ip = Some(client_ip);
         }
-        Some((row.seq, details?))
+        (details != Details::default()).then_some((row.seq, details))
     };
     Ok(rows.into_iter().filter_map(parse).collect())
 }
@@ -168,13 +177,13 @@ pub async fn names_of_deleted(
     if ids.is_empty() {
         return Ok(HashMap::new());
     }
-    let deletions = super::Entity::find()
+    let mut deletions = super::Entity::find()
         .filter(super::Column::UserId.is_in(ids.iter().copied()))
         .filter(super::Column::Event.eq(EventKind::Admin.as_str()))
         .filter(super::Column::Detail.eq("deleted"))
         .all(db)
         .await?;
-    let mut details = load_details(db, key, &deletions).await?;
+    let mut details = load_details(db, key, &mut deletions).await?;
     let name = |event: &super::Model| {
         let name = details.remove(&event.seq)?.account_name?;
         Some((event.user_id?, name))

@@ -13,6 +13,9 @@ use crate::models::audit::{
 /// The maximum difference between the clocks of replicas. With a larger one, filters by time may miss events.
 const MAX_CLOCK_SKEW: TimeDelta = TimeDelta::minutes(5);
 
+/// Maximum number of events in which an email is looked up by its fingerprint. Not all of them name it.
+const MAX_EVENTS_OF_SUBJECT: u64 = 100;
+
 /// A filter for lists of events. `None` does not filter.
 #[derive(Clone, Debug, Default)]
 pub struct Filter {
@@ -123,21 +126,21 @@ pub async fn find_user_by_subject(
     Ok(found.and_then(|event| event.user_id))
 }
 
-/// Returns the email that clients gave in the events with its fingerprint, unless it was erased.
+/// Returns the email that clients gave in the newest events with its fingerprint, unless it was erased.
 pub async fn find_email_by_subject(
     db: &impl ConnectionTrait,
     key: &AuditKey,
     fingerprint: &str,
 ) -> Result<Option<String>, DbErr> {
     let subject: String = fingerprint.chars().take(SUBJECT_LENGTH).collect();
-    let found = Entity::find()
+    let mut events = Entity::find()
         .filter(Column::Subject.eq(subject))
         .filter(Column::DetailsHash.is_not_null())
         .order_by_desc(Column::Seq)
-        .one(db)
+        .limit(MAX_EVENTS_OF_SUBJECT)
+        .all(db)
         .await?;
-    let events: Vec<_> = found.into_iter().collect();
-    let details = load_details(db, key, &events).await?;
+    let details = load_details(db, key, &mut events).await?;
     Ok(details.into_values().find_map(|details| details.email))
 }
 

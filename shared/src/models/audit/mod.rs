@@ -8,8 +8,8 @@
 //! head that is recorded elsewhere reveals this: each API remembers the last head ([`HeadWatcher`]) and logs it, and [`verify`]
 //! accepts an expected head. An attacker who has the key can forge the whole log.
 //!
-//! The chain contains no names and no email addresses, only fingerprints. The readable values are [`Details`]: they are outside of the
-//! chain and are erased after a time, while the chain stays valid.
+//! The chain contains no names and no email addresses, only fingerprints. The readable values and the client IPs are [`Details`]: they are
+//! outside of the chain and are erased after a time, while the chain stays valid.
 
 mod chain;
 pub(super) mod details;
@@ -58,7 +58,7 @@ pub struct Model {
     pub session_id: Option<Uuid>,
     /// The fingerprint of the email that the client gave, whether or not it has an account.
     pub subject: Option<String>,
-    /// The client IP.
+    /// The client IP. The row has it only if an earlier version stored the event; [`load_details`] sets that of other events.
     pub client_ip: Option<String>,
     /// The id of the request.
     pub request_id: String,
@@ -108,6 +108,8 @@ pub async fn append(
         );
         HEAD_TAMPERED.clone_into(&mut previous_hash);
     }
+    let mut event = event;
+    event.details.client_ip = event.client_ip.take();
     let content = event.details.content();
     let mut row = event.row(head.seq, now);
     row.details_hash = content

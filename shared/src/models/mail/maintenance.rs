@@ -83,3 +83,22 @@ pub async fn delete_ended_before(
         .filter(Column::State.ne(MailState::Queued));
     database::delete_in_parts(db, ended, Column::Id).await
 }
+
+/// Erases the customer network and the device of mails that were created before `cutoff`, except queued ones. Returns the number of changed
+/// mails.
+pub async fn erase_client_data(
+    db: &impl ConnectionTrait,
+    cutoff: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    let is_stored = Condition::any()
+        .add(Column::CustomerNetwork.is_not_null())
+        .add(Column::Device.is_not_null());
+    let found = Entity::find()
+        .filter(Column::CreatedAt.lt(cutoff))
+        .filter(Column::State.ne(MailState::Queued))
+        .filter(is_stored);
+    let erase = Entity::update_many()
+        .col_expr(Column::CustomerNetwork, Expr::value(None::<String>))
+        .col_expr(Column::Device, Expr::value(None::<String>));
+    database::update_in_parts(db, erase, found, Column::Id).await
+}

@@ -26,7 +26,7 @@ pub use crate::models::mail::{
         Filter, ProblemCounts, count_problems, count_queued_and_recent, last_sent, list,
         list_about, list_retryable, oldest_queued,
     },
-    maintenance::{cancel, delete_ended_before, retry, retry_all},
+    maintenance::{cancel, delete_ended_before, erase_client_data, retry, retry_all},
     state::MailState,
 };
 use crate::{

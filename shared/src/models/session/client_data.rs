@@ -1,9 +1,13 @@
 //! The client IPs and the `User-Agent` headers of logins.
 
 use chrono::{DateTime, Utc};
-use sea_orm::{QueryOrder as _, QuerySelect as _, QueryTrait as _, entity::prelude::*};
+use sea_orm::{
+    Condition, QueryOrder as _, QuerySelect as _, QueryTrait as _, entity::prelude::*,
+    sea_query::Expr,
+};
 
 use crate::{
+    database,
     models::{
         session::{Column, Entity, KNOWN_AFTER_EXPIRY},
         user,
@@ -73,4 +77,22 @@ pub async fn recent_clients(
         .into_tuple()
         .all(db)
         .await
+}
+
+/// Erases the client IP and the `User-Agent` of sessions that were last used before `cutoff`. Their networks and devices are then unknown.
+/// Returns the number of changed sessions.
+pub async fn erase_client_data(
+    db: &impl ConnectionTrait,
+    cutoff: DateTime<Utc>,
+) -> Result<u64, DbErr> {
+    let is_stored = Condition::any()
+        .add(Column::UserAgent.is_not_null())
+        .add(Column::ClientIp.is_not_null());
+    let found = Entity::find()
+        .filter(Column::LastUsedAt.lt(cutoff))
+        .filter(is_stored);
+    let erase = Entity::update_many()
+        .col_expr(Column::UserAgent, Expr::value(None::<String>))
+        .col_expr(Column::ClientIp, Expr::value(None::<String>));
+    database::update_in_parts(db, erase, found, Column::Id).await
 }

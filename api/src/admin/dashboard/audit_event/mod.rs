@@ -53,9 +53,9 @@ pub async fn event_rows(
     app: &App,
     me: &CurrentAdmin,
     t: &Texts,
-    events: Vec<audit::Model>,
+    mut events: Vec<audit::Model>,
 ) -> Result<Vec<EventRow>, ApiError> {
-    let mut details = audit::load_details(&app.db, &app.audit_key, &events).await?;
+    let mut details = audit::load_details(&app.db, &app.audit_key, &mut events).await?;
     let accounts = Accounts::load(app, &events, &details).await?;
     let roles = role_names(app, &events).await?;
     let sessions = events.iter().filter_map(|event| event.session_id);

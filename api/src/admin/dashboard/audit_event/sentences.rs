@@ -9,7 +9,7 @@ use latchkey_shared::models::audit::EventKind as Kind;
 type Row = (Kind, &'static str, &'static str, &'static str);
 
 #[rustfmt::skip]
-const OWN: [Row; 40] = [
+const OWN: [Row; 41] = [
     (Kind::LoginSuccess, "", "{account} logged in.", "تسجيل دخول {account}."),
     (Kind::LoginSuccess, "dashboard", "{account} signed in to the dashboard.", "تسجيل دخول {account} إلى لوحة التحكم."),
     (Kind::LoginFail, "", "A login to {account} failed.", "فشل الدخول إلى حساب {account}."),
@@ -32,6 +32,7 @@ const OWN: [Row; 40] = [
     (Kind::TokenFail, "", "An invalid token was refused.", "رُفض رمز وصول غير صالح."),
     (Kind::TokenFail, "refresh", "An invalid refresh token was refused.", "رُفض رمز تحديث غير صالح."),
     (Kind::TokenFail, "logout", "A logout with an invalid token was refused.", "رُفض خروج برمز غير صالح."),
+    (Kind::TokenFail, "activation", "A request for an activation code with an invalid token was refused.", "رُفض طلب رمز تفعيل برمز وصول غير صالح."),
     (Kind::TokenFail, "reset", "A password reset with an invalid token was refused.", "رُفض تغيير كلمة مرور برمز غير صالح."),
     (Kind::RateLimitExceeded, "", "Requests of {account} were refused: too many.", "رُفضت طلبات {account}: كثيرة جدًا."),
     (Kind::RateLimitExceeded, "login", "Logins of {account} were refused: too many attempts.", "رُفضت محاولات دخول {account}: محاولات كثيرة جدًا."),
