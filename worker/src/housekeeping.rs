@@ -103,6 +103,7 @@ pub async fn delete_old(
         "mails",
         mail::delete_ended_before(db, now - MAIL_RETENTION).await?,
     );
+    count("mails", mail::delete_ended_of_deleted_accounts(db).await?);
     if let Some(age) = retention.audit_details {
         let details = audit::erase_details_before(db, now - age).await?;
         count("audit_details", details);

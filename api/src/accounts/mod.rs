@@ -1,7 +1,10 @@
-//! Accounts: registration, activation, profile, pictures and activity.
+//! Accounts: registration, activation, profile, pictures, activity, export and deletion.
 
 pub mod activation;
 pub mod activity;
+pub mod data_export;
+pub mod delete_account;
+pub mod deletion;
 pub mod new_account;
 pub mod pictures;
 pub mod profile;

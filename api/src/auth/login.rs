@@ -4,7 +4,8 @@ use latchkey_shared::{
     database,
     models::{
         audit::{Event, EventKind},
-        session, user,
+        session,
+        user::{self, RecordedLogin},
     },
     types::{email::Email, rotation_times::RotationTimes},
 };
@@ -298,7 +299,8 @@ pub fn new_session(
 }
 
 /// Stores the session of a login. The transaction also updates the account, provided that its password hash is still the
-/// verified one. A concurrent password reset therefore either ends this session or prevents it. A login from a new device causes a mail.
+/// verified one. A concurrent password reset therefore either ends this session or prevents it. Cancels a scheduled deletion of the
+/// account. A login from a new device causes a mail.
 pub async fn store_session(
     app: &App,
     user: &user::Model,
@@ -308,7 +310,9 @@ pub async fn store_session(
 ) -> Result<(), ApiError> {
     let (id, now) = (session.id, session.created_at);
     let transaction = database::begin(&app.db).await?;
-    if !user::record_login(&transaction, user.id, &user.password_hash, now).await? {
+    let verified = &user.password_hash;
+    let recorded = user::record_login(&transaction, user.id, verified, now).await?;
+    if recorded == RecordedLogin::Refused {
         return Err(ApiError::InvalidCredentials);
     }
     let mail = new_device::insert_notice(app, &transaction, user, &session, audit).await?;
@@ -318,6 +322,14 @@ pub async fn store_session(
         ..with_session(audit.own(EventKind::LoginSuccess, user.id), id)
     };
     app.record_in(&transaction, event).await?;
+    if recorded == RecordedLogin::DeletionCancelled {
+        let event = Event {
+            detail: Some("deletion cancelled".to_owned()),
+            ..with_session(audit.own(EventKind::UserUpdated, user.id), id)
+        };
+        app.record_in(&transaction, event).await?;
+        tracing::info!(user.id, "Deletion of the account cancelled by a login");
+    }
     transaction.commit().await?;
     if let Some(mail) = mail {
         app.outbox.notify_worker(mail).await;

@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod account_deletion;
 mod audit;
 mod audit_watch;
 mod create_superuser;

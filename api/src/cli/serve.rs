@@ -24,6 +24,7 @@ use crate::{
     app_state::App,
     auth::jwt::signing_keys,
     cli::{
+        account_deletion::delete_due_accounts,
         audit_watch::watch_audit_log,
         startup::{Opened, connect, explain, start_log},
     },
@@ -38,6 +39,7 @@ Environment variables, in addition to those of all commands (latchkey-api --help
   METRICS_BIND          [127.0.0.1:9100] Address of /metrics for Prometheus, or off
   PUBLIC_URL            [http://127.0.0.1:8000] URL where clients reach the API
   MEDIA_DIR             [var/media] Folder of the profile pictures
+  ACCOUNT_DELETION_DAYS [7] Time in which a login cancels the deletion of an account; 0: none
   PICTURE_MAX_SIZE      [512] Longer side of a stored picture, in pixels
   ACTIVATION            [admin], email (the owner, by a one-time code) or none: who activates new accounts
   PENDING_ACCOUNT_DAYS  [30] Days for which a registration can request activation codes
@@ -107,13 +109,17 @@ pub(super) async fn run() -> anyhow::Result<()> {
     tracing::info!(%environment, "Listening on http://{}", listener.local_addr()?);
     let metrics = serve_metrics(&app, queue, stop.clone()).await?;
     let served = CancellationToken::new();
-    let watch = tokio::spawn(watch_audit_log(app.clone(), served.clone()));
-    let keys = tokio::spawn(signing_keys::keep_current(app.clone(), served.clone()));
+    let tasks = [
+        tokio::spawn(watch_audit_log(app.clone(), served.clone())),
+        tokio::spawn(signing_keys::keep_current(app.clone(), served.clone())),
+        tokio::spawn(delete_due_accounts(app.clone(), served.clone())),
+    ];
     server::serve(app, listener, stop.cancelled()).await?;
     metrics.await??;
     served.cancel();
-    watch.await?;
-    keys.await?;
+    for task in tasks {
+        task.await?;
+    }
     let remaining = shutdown_timeout.saturating_sub(draining.await?.elapsed());
     traces.finish(remaining).await;
     tracing::info!("Server stopped");

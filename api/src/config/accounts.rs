@@ -1,4 +1,4 @@
-//! Settings of registration, one-time codes and profile pictures.
+//! Settings of registration, deletion, one-time codes and profile pictures.
 
 use std::{path::PathBuf, str::FromStr};
 
@@ -7,7 +7,7 @@ use latchkey_shared::config::settings::Settings;
 
 use crate::config::{DAY, Switch, lifetime};
 
-/// Settings of registration, one-time codes and profile pictures.
+/// Settings of registration, deletion, one-time codes and profile pictures.
 #[derive(Clone, Debug)]
 pub struct AccountSettings {
     /// `ACTIVATION`: who activates new accounts.
@@ -18,6 +18,8 @@ pub struct AccountSettings {
     pub reset_lifetime: TimeDelta,
     /// `OTP_TRIES`: the number of wrong codes that ends a password reset or an activation.
     pub max_otp_attempts: i32,
+    /// `ACCOUNT_DELETION_DAYS`: the time between an owner's request to delete the account and the deletion.
+    pub deletion_grace: TimeDelta,
     /// `MEDIA_DIR`: the folder of the profile pictures.
     pub media_dir: PathBuf,
     /// `PICTURE_MAX_SIZE`: maximum length of the longer side of a stored picture, in pixels.
@@ -55,6 +57,7 @@ impl AccountSettings {
             registration_privacy: Switch::read(settings, "REGISTRATION_PRIVACY", false),
             reset_lifetime: lifetime(settings, "RESET_SECONDS", 600, DAY),
             max_otp_attempts: settings.within("OTP_TRIES", 5, 1..=10),
+            deletion_grace: TimeDelta::days(settings.within("ACCOUNT_DELETION_DAYS", 7, 0..=365)),
             media_dir: settings
                 .text("MEDIA_DIR")
                 .map_or_else(|| PathBuf::from("var/media"), PathBuf::from),

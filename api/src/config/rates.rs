@@ -30,6 +30,8 @@ pub struct Rates {
     pub password_change: Rate,
     /// `LIMIT_EMAIL_CHANGE`: attempts to change the email of one account.
     pub email_change: Rate,
+    /// `LIMIT_EXPORT`: exports of one account by its owner.
+    pub export: Rate,
     /// `LIMIT_INVITATION`: accounts created, and invitations sent again, by one staff member.
     pub invitation: Rate,
     /// `LIMIT_PICTURE_ACCOUNT`: pictures uploaded by one account.
@@ -58,6 +60,7 @@ impl Default for Rates {
             reset_password_ip: Rate::new(60, 60),
             password_change: Rate::new(10, 3600),
             email_change: Rate::new(10, 3600),
+            export: Rate::new(5, 3600),
             invitation: Rate::new(60, 3600),
             picture_account: Rate::new(20, 3600),
             picture_ip: Rate::new(60, 3600),
@@ -91,6 +94,7 @@ impl Rates {
             reset_password_ip: rate("LIMIT_RESET_PASSWORD_IP", default.reset_password_ip),
             password_change: rate("LIMIT_PASSWORD_CHANGE", default.password_change),
             email_change: rate("LIMIT_EMAIL_CHANGE", default.email_change),
+            export: rate("LIMIT_EXPORT", default.export),
             invitation: rate("LIMIT_INVITATION", default.invitation),
             picture_account: rate("LIMIT_PICTURE_ACCOUNT", default.picture_account),
             picture_ip: rate("LIMIT_PICTURE_IP", default.picture_ip),

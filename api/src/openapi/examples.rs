@@ -83,7 +83,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
     match (status, call) {
         (400, "checkOtp" | "activate") => vec![ApiError::InvalidOtp, bad_input],
         (400, "resetPassword" | "resendActivation") => vec![ApiError::InvalidResetToken, bad_input],
-        (400, "changePassword") => vec![ApiError::WrongPassword, bad_input],
+        (400, "changePassword" | "deleteOwnAccount") => vec![ApiError::WrongPassword, bad_input],
         (400, _) => vec![bad_input],
         (401, "login") => vec![ApiError::InvalidCredentials],
         (401, "refresh" | "logout") => vec![ApiError::InvalidRefreshToken],
@@ -103,6 +103,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
         (409, "deleteAccount" | "deactivateAccount" | "runBulkAction") => {
             vec![ApiError::OwnAccount, ApiError::LastSuperuser]
         }
+        (409, "deleteOwnAccount") => vec![ApiError::LastSuperuser],
         (409, _) => vec![ApiError::InvalidState],
         (413, _) => vec![ApiError::BodyTooLarge],
         (415, _) => vec![ApiError::UnsupportedMediaType],
@@ -131,6 +132,10 @@ fn answer(call: &str, status: u16) -> Value {
         }),
         "refresh" => json!({"access": TOKEN}),
         "changePassword" => json!({"access": TOKEN, "refresh": TOKEN}),
+        "deleteOwnAccount" => json!({
+            "deletion_at": "2026-03-09T12:05:00+00:00",
+            "message": "The account will be deleted. Log in before deletion_at to keep it.",
+        }),
         "requestReset" => {
             json!({"token": "q0Zy…", "message": "Password reset link sent to email."})
         }
@@ -149,6 +154,7 @@ fn answer(call: &str, status: u16) -> Value {
             "at": MORNING, "event": "authn_login_success", "outcome": "success", "own": true, "client_ip": "203.0.113.7",
             "session": ID, "device_name": "Firefox on Linux", "detail": null,
         }]),
+        "exportOwnAccount" => export(),
         "getPublicKeys" => json!({
             "keys": [{
                 "kty": "EC", "crv": "P-256", "x": "0eRMX…", "y": "vcXBN…", "alg": "ES256", "use": "sig",
@@ -223,11 +229,52 @@ fn user() -> Value {
     })
 }
 
+fn export() -> Value {
+    json!({
+        "exported_at": NOON,
+        "profile": {
+            "id": 7, "email": "ada@example.com", "email_verified_at": MORNING, "email_set_at": null, "username": "Ada Lovelace",
+            "phone_number": "+201001234567", "date_birth": "1990-02-28", "gender": "female", "language": "en-GB",
+            "language_chosen": true, "is_activated": true, "pending_email_verification": false, "is_active": true,
+            "is_staff": false, "is_superuser": false, "permissions": [], "roles": [], "created_at": MORNING,
+            "last_login_at": NOON, "deletion_at": null,
+            "import": {"source": "django", "imported_at": MORNING, "has_new_password": true},
+        },
+        "picture": {
+            "name": "0198c2f45b1d7a408c2e9f3d6e7a8b4c.jpg", "media_type": "image/jpeg", "data": "data:image/jpeg;base64,/9j/4AAQ…",
+        },
+        "sessions": [{
+            "id": ID, "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
+            "device_name": "Firefox on Linux", "client_ip": "203.0.113.7", "created_at": MORNING, "last_used_at": NOON,
+            "expires_at": LATER, "revoked_at": null,
+        }],
+        "code_requests": [],
+        "activity": [exported_event("authn_login_success", "owner")],
+        "audit_events": [exported_event("authz_admin", "staff")],
+        "mails": [{
+            "id": ID, "kind": "welcome", "recipient": "ada@example.com", "recipient_verified": false, "reset_id": null,
+            "created_at": MORNING, "deliver_before": "2026-03-05T08:30:00+00:00", "state": "sent", "attempts": 1,
+            "sent_at": "2026-03-02T08:30:01+00:00", "last_error": null,
+            "message_id": "0198c2f4…@accounts.example.com", "request_id": REQUEST, "device": null,
+        }],
+    })
+}
+
+fn exported_event(event: &str, actor: &str) -> Value {
+    let is_owner = actor == "owner";
+    json!({
+        "seq": 128, "at": NOON, "event": event, "outcome": "success", "actor": actor, "session_id": is_owner.then_some(ID),
+        "client_ip": is_owner.then_some("203.0.113.7"), "request_id": REQUEST, "detail": (!is_owner).then_some("activated"),
+        "changes": (!is_owner).then_some("is_activated: false → true"),
+        "account_name": (!is_owner).then_some("Ada Lovelace"), "email": null, "values": [],
+    })
+}
+
 fn account() -> Value {
     let mut account = json!({"id": 7});
     let more = json!({
         "language": "en-GB", "pending_email_verification": false, "is_active": true, "is_staff": true, "is_superuser": false,
-        "permissions": ["view_users", "mails"], "roles": [2], "created": MORNING, "last_login": NOON, "version": 3,
+        "permissions": ["view_users", "mails"], "roles": [2], "created": MORNING, "last_login": NOON, "deletion_at": null, "version": 3,
     });
     for part in [user(), more] {
         if let (Some(account), Value::Object(part)) = (account.as_object_mut(), part) {

@@ -95,7 +95,7 @@ fn fix_schemas(schemas: &mut Value) {
                 continue;
             }
             // The type of poem-openapi has the format `naive-date`.
-            if member == "dateBirth" {
+            if member == "dateBirth" || member == "date_birth" {
                 description["format"] = json!("date");
             }
             let is_kept = matches!(
@@ -104,7 +104,8 @@ fn fix_schemas(schemas: &mut Value) {
             );
             let is_omitted = OMITTED.contains(&(name.as_str(), member.as_str()));
             // Most events name no email.
-            let is_never_null = NEVER_NULL.contains(&member.as_str()) && name != "AuditDetails";
+            let is_never_null = NEVER_NULL.contains(&member.as_str())
+                && !matches!(name.as_str(), "AuditDetails" | "ExportedEvent");
             if !is_kept && !is_omitted && !is_never_null && !required.contains(&json!(member)) {
                 description["nullable"] = json!(true);
                 // `nullable` needs a `type` beside it (OpenAPI 3.0.3, Schema Object).

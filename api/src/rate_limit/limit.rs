@@ -43,11 +43,13 @@ pub enum Limit<'a> {
     },
     /// A new password with a reset token, before the token is looked up.
     PasswordReset,
-    /// A password change by a logged-in user. Its failed attempts are separate from those of logins, which anyone can
+    /// A password change by a logged-in user, or another call that asks for the current password. Its failed attempts are separate from those of logins, which anyone can
     /// cause.
     PasswordChange(&'a user::Model),
     /// An email change by a logged-in user. Its response shows whether an account has the new email.
     EmailChange(&'a user::Model),
+    /// An export of an account by its owner.
+    Export(&'a user::Model),
     /// An account that a staff member creates, or an invitation that the staff member sends again.
     Invitation(&'a user::Model),
     /// A picture upload by an account. A registration has no account yet.
@@ -58,9 +60,10 @@ impl Limit<'_> {
     /// Returns the account that the limit is about, if the request is authenticated. The others do not look it up.
     fn user_id(self) -> Option<i64> {
         match self {
-            Self::PasswordChange(user) | Self::EmailChange(user) | Self::Invitation(user) => {
-                Some(user.id)
-            }
+            Self::PasswordChange(user)
+            | Self::EmailChange(user)
+            | Self::Export(user)
+            | Self::Invitation(user) => Some(user.id),
             Self::PictureUpload(user_id) => user_id,
             _ => None,
         }
@@ -179,6 +182,10 @@ impl Limiter {
             Limit::EmailChange(user) => {
                 let counters = vec![by_account("address", user.id, rates.email_change)];
                 ("email change", Some(user.email_key.clone()), counters)
+            }
+            Limit::Export(user) => {
+                let counters = vec![by_account("export", user.id, rates.export)];
+                ("account export", Some(user.email_key.clone()), counters)
             }
             Limit::Invitation(user) => {
                 let counters = vec![by_account("invitation", user.id, rates.invitation)];

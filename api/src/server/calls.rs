@@ -4,7 +4,8 @@ use poem_openapi::{LicenseObject, OpenApiService};
 
 use crate::{
     accounts::{
-        activation::Activation, activity::Activities, profile::Profile, register::Register,
+        activation::Activation, activity::Activities, data_export::DataExport,
+        delete_account::DeleteAccount, profile::Profile, register::Register,
     },
     admin,
     auth::{
@@ -26,6 +27,8 @@ type Calls = (
     Sessions,
     WellKnown,
     Activities,
+    DataExport,
+    DeleteAccount,
     PasswordReset,
     Activation,
     admin::api::Calls,
@@ -36,7 +39,7 @@ type Calls = (
 #[must_use]
 pub fn service() -> OpenApiService<Calls, ()> {
     OpenApiService::new(
-        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, WellKnown, Activities, PasswordReset, Activation, admin::api::CALLS, Health),
+        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, WellKnown, Activities, DataExport, DeleteAccount, PasswordReset, Activation, admin::api::CALLS, Health),
         "Latchkey",
         env!("CARGO_PKG_VERSION"),
     )

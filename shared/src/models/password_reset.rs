@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    Condition, QueryOrder as _, QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _, Func},
 };
@@ -311,6 +311,41 @@ pub async fn delete_all(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), 
         .exec(db)
         .await?;
     Ok(())
+}
+
+/// Deletes all requests of an account, and those for its email that no worker has bound to an account.
+pub async fn delete_about(db: &impl ConnectionTrait, user: &user::Model) -> Result<(), DbErr> {
+    delete_all(db, &[user.id]).await?;
+    Entity::delete_many()
+        .filter(Column::EmailKey.eq(user.email_key.clone()))
+        .filter(Column::UserId.is_null())
+        .exec(db)
+        .await?;
+    Ok(())
+}
+
+/// Returns the requests of an account, and those for its email that no worker has bound to an account, with ids after `after`, the
+/// oldest first.
+pub async fn list_concerning(
+    db: &impl ConnectionTrait,
+    user: &user::Model,
+    after: Uuid,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let unbound = Condition::all()
+        .add(Column::EmailKey.eq(user.email_key.clone()))
+        .add(Column::UserId.is_null());
+    Entity::find()
+        .filter(
+            Condition::any()
+                .add(Column::UserId.eq(user.id))
+                .add(unbound),
+        )
+        .filter(Column::Id.gt(after))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
 }
 
 /// Binds requests to the active accounts of their emails. Returns the updated requests.

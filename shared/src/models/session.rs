@@ -310,6 +310,22 @@ pub async fn list_alive(
         .await
 }
 
+/// Returns the stored sessions of an account, ended ones too, with ids after `after`, ordered by id.
+pub async fn list_after(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    after: Uuid,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::Id.gt(after))
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
 /// Deletes sessions that expired before `cutoff`. Returns the number of deleted sessions.
 pub async fn delete_ended_before(
     db: &impl ConnectionTrait,

@@ -160,6 +160,9 @@ impl Outbox {
     ) -> NewMail {
         let mut mail = self.notice(kind, &user.email, request_id, now);
         mail.row.recipient_verified = user.email_verified_at.is_some();
+        if let Some(language) = user.language.as_ref().filter(|_| kind.outlives_account()) {
+            mail.row.locale = language.to_string();
+        }
         mail.about(user.id)
     }
 

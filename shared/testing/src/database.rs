@@ -134,6 +134,25 @@ impl TestDatabase {
         dump
     }
 
+    /// Returns the columns of every table, each as a table and a name.
+    pub async fn columns(&self) -> Vec<(String, String)> {
+        let mut columns = Vec::new();
+        for table in self.texts(self.tables_query()).await {
+            let names = match self.kind {
+                Kind::Sqlite { .. } => {
+                    format!("SELECT name AS text FROM pragma_table_info('{table}')")
+                }
+                Kind::Postgres { .. } => format!(
+                    "SELECT CAST(column_name AS text) AS text FROM information_schema.columns \
+                     WHERE table_schema = 'public' AND table_name = '{table}'"
+                ),
+            };
+            let names = self.texts(&names).await;
+            columns.extend(names.into_iter().map(|name| (table.clone(), name)));
+        }
+        columns
+    }
+
     fn tables_query(&self) -> &'static str {
         match self.kind {
             Kind::Sqlite { .. } => "SELECT name AS text FROM sqlite_master WHERE type = 'table'",

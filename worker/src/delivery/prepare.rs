@@ -71,7 +71,10 @@ impl Inner {
         let Ok(stored) = owner.email.as_str().parse::<Email>() else {
             return Ok(Prepared::ended(Failed, "invalid recipient"));
         };
-        if let Some(result) = self.exceeds_budget(mail, kind, &owner).await? {
+        if let Some(result) = self
+            .exceeds_budget(mail, kind, owner.id, Some(&owner))
+            .await?
+        {
             return Ok(Prepared::Ended(result));
         }
         let code = self.codes.get_or_create(id, reset.expires_at - now).await;
@@ -90,15 +93,20 @@ impl Inner {
             return Ok(Prepared::ended(Failed, "the mail has no account"));
         };
         let owner = user::find(&self.db, id).await?;
-        let Some(owner) = owner.filter(|owner| owner.is_active) else {
+        let owner = owner.filter(|owner| owner.is_active);
+        if owner.is_none() && !kind.outlives_account() {
             return Ok(Prepared::ended(Cancelled, "no active account"));
+        }
+        let Some(content) = Content::notice(kind, mail, owner.as_ref()) else {
+            return Ok(Prepared::ended(Cancelled, "the deletion was cancelled"));
         };
-        let Some(content) = Content::notice(kind, mail) else {
-            return Ok(Prepared::ended(Failed, "the mail is not a notice"));
-        };
-        if let Some(result) = self.exceeds_budget(mail, kind, &owner).await? {
+        if let Some(result) = self.exceeds_budget(mail, kind, id, owner.as_ref()).await? {
             return Ok(Prepared::Ended(result));
         }
-        Ok(Prepared::Notice(content, owner.language))
+        let language = match owner {
+            Some(owner) => owner.language,
+            None => mail.locale.parse().ok(),
+        };
+        Ok(Prepared::Notice(content, language))
     }
 }

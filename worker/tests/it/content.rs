@@ -142,6 +142,36 @@ async fn mail_to_deactivated_account_is_cancelled() {
     assert!(app.sink.mails().is_empty());
 }
 
+/// D1: The last mail to an owner is sent after the account is deleted, in its language.
+#[tokio::test]
+async fn mail_of_deleted_account_needs_no_account() {
+    let app = TestApp::new().await;
+    let db = &app.database.db;
+    let mut user = app.user("ada@example.com").await;
+    user.language = Some("ar-EG".parse().unwrap());
+    let mail = app.notice(MailKind::AccountDeleted, &user).await;
+    assert!(user::staff::delete(db, user.id).await.unwrap());
+
+    assert_eq!(app.deliver(mail).await, Outcome::Sent);
+
+    let mails = app.sink.mails();
+    assert!(mails[0].subject.contains("تم حذف حسابك"));
+    assert_eq!(mails[0].to, ["ada@example.com"]);
+}
+
+/// D2: The notice of a scheduled deletion is not sent after a login has cancelled it.
+#[tokio::test]
+async fn mail_of_cancelled_deletion_is_cancelled() {
+    let app = TestApp::new().await;
+    let user = app.user("ada@example.com").await;
+    let mail = app.notice(MailKind::DeletionScheduled, &user).await;
+
+    assert_eq!(app.deliver(mail).await, Outcome::Cancelled);
+
+    let reason = app.row(mail).await.last_error;
+    assert_eq!(reason.as_deref(), Some("the deletion was cancelled"));
+}
+
 /// A code does not arrive after its reset has ended, for example by a change of the password.
 #[tokio::test]
 async fn mail_of_ended_reset_is_cancelled() {

@@ -88,6 +88,26 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
     assert_eq!(app.rows().await[0].id, waiting);
 }
 
+/// D1: The last mail to the owner of a deleted account is deleted once it is sent.
+#[tokio::test]
+async fn housekeeping_deletes_sent_mail_of_deleted_account() {
+    let app = TestApp::new().await;
+    let now = app.clock.now();
+    let user = app.user("ada@example.com").await;
+    let other = app.notice(MailKind::Welcome, &user).await;
+    let last = app.notice(MailKind::AccountDeleted, &user).await;
+    app.deliver(other).await;
+    delete_old(&app, now, KEEP_DETAILS).await;
+    assert_eq!(app.rows().await.len(), 2);
+
+    app.deliver(last).await;
+    delete_old(&app, now, KEEP_DETAILS).await;
+
+    let left = app.rows().await;
+    assert_eq!(left.len(), 1);
+    assert_eq!(left[0].id, other);
+}
+
 /// A worker that was stopped for months finds many old rows. Short statements keep it from blocking other programs.
 #[tokio::test]
 async fn housekeeping_deletes_at_most_thousand_rows_per_statement() {

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use latchkey_shared::models::mail::MailKind;
+use chrono::TimeDelta;
+use latchkey_shared::models::{mail::MailKind, user};
 use latchkey_worker::delivery::Outcome;
 
 use crate::test_app::TestApp;
@@ -78,6 +79,9 @@ async fn preview_writes_mails_without_secrets() {
 async fn mails_link_to_app_url_only() {
     let mut app = TestApp::new().await;
     let user = app.user("ada@example.com").await;
+    let at = app.clock.now() + TimeDelta::days(7);
+    let scheduled = user::schedule_deletion(&app.database.db, user.id, at).await;
+    scheduled.unwrap();
     let deliver_all = async |app: &TestApp| {
         for kind in MailKind::ALL {
             let mail = match kind.purpose() {

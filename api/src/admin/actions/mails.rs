@@ -114,8 +114,8 @@ fn state_event(admin: &Permit<Mails>, mail: &mail::Model, to: MailState, action:
     event
 }
 
-/// Renders the current text of a mail in the language of its account, with the code hidden. Returns `None` if the account of a
-/// notification no longer exists.
+/// Renders the current text of a mail in the language of its account, with the code hidden. Returns `None` if what a notification is
+/// about no longer exists, such as its account.
 pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMail>, ApiError> {
     let Ok(kind) = mail.kind.parse::<MailKind>() else {
         return Ok(None);
@@ -130,9 +130,12 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMai
             lifetime: PREVIEW_LIFETIME,
         })
     } else {
-        owner.as_ref().and_then(|_| Content::notice(kind, mail))
+        Content::notice(kind, mail, owner.as_ref())
     };
-    let language = owner.and_then(|owner| owner.language);
+    let language = match owner {
+        Some(owner) => owner.language,
+        None => mail.locale.parse().ok(),
+    };
     let common = &app.config.common;
     content
         .map(|content| {

@@ -57,6 +57,9 @@ pub struct Account {
     /// The time of the last successful login.
     #[oai(rename = "last_login")]
     last_login: Option<DateTime<Utc>>,
+    /// When the account will be deleted, as its owner asked, unless the owner logs in before.
+    #[oai(rename = "deletion_at")]
+    deletion_at: Option<DateTime<Utc>>,
     /// The version, which increases with every change.
     version: i32,
 }
@@ -89,6 +92,7 @@ impl Account {
             roles,
             created: row.created_at,
             last_login: row.last_login_at,
+            deletion_at: row.deletion_at,
             version: row.version,
         }
     }

@@ -119,7 +119,7 @@ impl MailsApi {
         /// `queued`, `sent`, `failed`, `expired`, `cancelled` or `suppressed`.
         Query(state): Query<Option<String>>,
         /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_reused`, `address_taken`, `reset_asked`,
-        /// `invitation`, `email_changed`, `activation_code` or `new_device`.
+        /// `invitation`, `email_changed`, `activation_code`, `new_device`, `deletion_scheduled` or `account_deleted`.
         Query(kind): Query<Option<String>>,
         /// Only mails to this email address, without regard to case.
         Query(to): Query<Option<String>>,

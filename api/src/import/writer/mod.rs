@@ -232,6 +232,7 @@ impl Writer<'_> {
             email_set_at: Set(None),
             language: Set(mapped.language.clone()),
             language_chosen: Set(mapped.language_chosen),
+            deletion_at: Set(None),
         }
     }
 }

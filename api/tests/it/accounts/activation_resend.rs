@@ -1,8 +1,7 @@
 //! `POST /auth/activate/resend/`: another activation code, for the token of a registration.
 
 use chrono::TimeDelta;
-use latchkey_shared::{config::settings::Settings, models::user};
-use latchkey_worker::{config::Config, housekeeping, metrics::DeliveryMetrics};
+use latchkey_shared::models::user;
 use sea_orm::EntityTrait as _;
 use serde_json::json;
 
@@ -84,22 +83,12 @@ async fn resend_is_repeated_with_the_same_token() {
 async fn activation_token_requests_codes_for_pending_account_days() {
     let app = start(&[("PENDING_ACCOUNT_DAYS", "7")]).await;
     let token = app.register(EMAIL).await.text("/activation_token");
-    let variables = app.variables.clone();
-    let retention = Config::read(Settings::from_pairs(variables))
-        .unwrap()
-        .retention;
-    let clean = async || {
-        let metrics = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
-        let (db, now) = (&app.database.db, app.clock.now());
-        let deleted = housekeeping::delete_old(db, now, retention, &metrics.removed).await;
-        deleted.unwrap();
-    };
 
     app.advance_clock(TimeDelta::days(6));
-    clean().await;
+    app.run_housekeeping().await;
     let other = resend(&app, &token).await;
     app.advance_clock(TimeDelta::days(2));
-    clean().await;
+    app.run_housekeeping().await;
 
     let answer = try_resend(&app, &token).await;
     answer.assert_problem(400, "invalid-reset-token");

@@ -1,7 +1,9 @@
-//! Registration, activation, profile and pictures.
+//! Registration, activation, profile, pictures, export and deletion.
 
 pub(crate) mod activation;
 mod activation_resend;
+pub(crate) mod data_export;
+pub(crate) mod deletion;
 pub(crate) mod email_spelling;
 pub(crate) mod email_verification;
 pub(crate) mod language;

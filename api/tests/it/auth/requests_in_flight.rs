@@ -5,7 +5,10 @@ use std::time::Duration;
 use chrono::TimeDelta;
 use latchkey_shared::{
     database,
-    models::{session, user},
+    models::{
+        session,
+        user::{self, RecordedLogin},
+    },
 };
 use latchkey_testing::WAIT_TIMEOUT;
 use reqwest::Method;
@@ -246,7 +249,7 @@ async fn login_verified_before_reset_or_deactivation_is_rejected() {
         let (db, now) = (&app.database.db, app.clock.now());
         let recorded = user::record_login(db, verified.id, &verified.password_hash, now).await;
 
-        assert!(!recorded.unwrap(), "{end:?}");
+        assert_eq!(recorded.unwrap(), RecordedLogin::Refused, "{end:?}");
         let alive = session::list_alive(db, verified.id, now + TimeDelta::seconds(1)).await;
         assert!(alive.unwrap().is_empty(), "{end:?}");
     }

@@ -1,5 +1,5 @@
 //! The OpenAPI document and Swagger UI.
 
-mod document;
+pub(crate) mod document;
 mod request_examples;
 mod swagger_ui;

@@ -76,7 +76,9 @@ async fn prepare(operation: &str) -> Fixture {
             app.register(ADA).await;
             app.activate(ADA).await;
         }
-        "changeUser" | "changePassword" => access = Some(app.logged_in_user(ADA).await.access),
+        "changeUser" | "changePassword" | "deleteOwnAccount" => {
+            access = Some(app.logged_in_user(ADA).await.access);
+        }
         "refresh" | "logout" => {
             issued.push(("refresh", app.logged_in_user(ADA).await.refresh));
         }

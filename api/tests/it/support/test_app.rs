@@ -3,13 +3,14 @@
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::Stdio,
     sync::{Arc, Mutex},
 };
 
 use chrono::TimeDelta;
 use latchkey_api::{
+    accounts::deletion,
     app_state::App,
     auth::jwt::signing_keys::{SigningKeyMetrics, SigningKeys},
     config::Config,
@@ -28,7 +29,7 @@ use latchkey_shared::{
     types::email::Email,
 };
 use latchkey_testing::{Mail, Process, SECRET_KEY, SmtpSink, TestDatabase, TestRedis};
-use latchkey_worker::{metrics::DeliveryMetrics, service};
+use latchkey_worker::{housekeeping, metrics::DeliveryMetrics, service};
 use reqwest::{Method, StatusCode, header::HeaderMap};
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _, sea_query::Expr};
 use serde_json::{Value, json};
@@ -76,6 +77,7 @@ const TEST_SETTINGS: &[(&str, &str)] = &[
     ("LIMIT_RESET_PASSWORD_IP", "100000/1"),
     ("LIMIT_EMAIL_CHANGE", "100000/1"),
     ("LIMIT_PASSWORD_CHANGE", "100000/1"),
+    ("LIMIT_EXPORT", "100000/1"),
     ("LIMIT_PICTURE_ACCOUNT", "100000/1"),
     ("LIMIT_PICTURE_IP", "100000/1"),
     // Tests log in from many client IPs, and only those of this mail count it.
@@ -234,6 +236,23 @@ impl TestApp {
         base
     }
 
+    /// Returns the state of another API server of this installation.
+    pub(crate) async fn another_server(&self) -> App {
+        let (connections, keys) = (&self.connections, &self.database.keys);
+        app(&self.variables, connections, keys, self.clock.clone()).await
+    }
+
+    /// Deletes the accounts whose deletion is due, as an API server does once a minute.
+    pub(crate) async fn delete_due_accounts(&self) {
+        let server = self.another_server().await;
+        deletion::delete_due(&server).await.unwrap();
+    }
+
+    /// The folder of the pictures.
+    pub(crate) fn media_folder(&self) -> &Path {
+        self.media.path()
+    }
+
     /// The server's connection pool.
     pub(crate) fn server_db(&self) -> &Database {
         &self.connections.db
@@ -364,6 +383,18 @@ impl TestApp {
         for mail in queued {
             delivery.deliver(mail.id).await.unwrap();
         }
+    }
+
+    /// Deletes old rows, as a worker does once an hour.
+    pub(crate) async fn run_housekeeping(&self) {
+        let settings = Settings::from_pairs(self.variables.clone());
+        let retention = latchkey_worker::config::Config::read(settings)
+            .unwrap()
+            .retention;
+        let metrics = DeliveryMetrics::new(&prometheus::Registry::new()).unwrap();
+        let (db, now) = (&self.database.db, self.clock.now());
+        let deleted = housekeeping::delete_old(db, now, retention, &metrics.removed).await;
+        deleted.unwrap();
     }
 
     /// Delivers the queued mails and returns the mails that a mailbox has received, oldest first.

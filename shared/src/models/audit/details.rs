@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use sea_orm::{
     ActiveValue::Set,
+    QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
     sea_query::{ExprTrait as _, OnConflict},
 };
@@ -15,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     crypto::token_hash::equal,
     database,
-    models::audit::{AuditKey, EventKind, lists},
+    models::audit::{AuditKey, EventKind, SUBJECT_LENGTH, lists},
 };
 
 /// The stored details of one event.
@@ -189,6 +190,34 @@ pub async fn names_of_deleted(
         Some((event.user_id?, name))
     };
     Ok(deletions.iter().filter_map(name).collect())
+}
+
+/// Erases the details of all events about an account, by an account, and about its email, whose fingerprint is `subject`.
+pub async fn erase_details_about(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    subject: &str,
+) -> Result<(), DbErr> {
+    use super::Column as EventColumn;
+    let subject: String = subject.chars().take(SUBJECT_LENGTH).collect();
+    // Separate statements, because each has its own index.
+    for which in [
+        EventColumn::UserId.eq(user_id),
+        EventColumn::Actor.eq(format!("user {user_id}")),
+        EventColumn::Subject.eq(subject),
+    ] {
+        let events = super::Entity::find()
+            .select_only()
+            .column(EventColumn::Seq)
+            .filter(which)
+            .filter(EventColumn::DetailsHash.is_not_null())
+            .into_query();
+        Entity::delete_many()
+            .filter(Column::Seq.in_subquery(events))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
 }
 
 /// Erases the details of all events before a time. Returns their number.

@@ -34,6 +34,10 @@ pub enum EventKind {
     UserCreateFail,
     /// An account was changed in a way that affects access to it.
     UserUpdated,
+    /// An account was deleted, but not by staff.
+    UserDeleted,
+    /// The owner of an account exported everything held about it.
+    UserExported,
     /// An administrator's action.
     Admin,
     /// A request without the necessary permission. Recorded once a minute for each client.
@@ -42,7 +46,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// All kinds.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::LoginSuccess,
         Self::LoginFail,
         Self::CodeSuccess,
@@ -56,6 +60,8 @@ impl EventKind {
         Self::UserCreated,
         Self::UserCreateFail,
         Self::UserUpdated,
+        Self::UserDeleted,
+        Self::UserExported,
         Self::Admin,
         Self::NotPermitted,
     ];
@@ -77,6 +83,8 @@ impl EventKind {
             Self::UserCreated => "user_created",
             Self::UserCreateFail => "user_create_fail",
             Self::UserUpdated => "user_updated",
+            Self::UserDeleted => "user_deleted",
+            Self::UserExported => "user_exported",
             Self::Admin => "authz_admin",
             Self::NotPermitted => "authz_fail",
         }
@@ -98,6 +106,8 @@ impl EventKind {
             | Self::TokenRevoked
             | Self::UserCreated
             | Self::UserUpdated
+            | Self::UserDeleted
+            | Self::UserExported
             | Self::Admin => "success",
         }
     }

@@ -2,8 +2,9 @@
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use sea_orm::{
-    Condition, DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _, entity::prelude::*,
-    sea_query::Expr,
+    Condition, DbBackend, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    entity::prelude::*,
+    sea_query::{Expr, ExprTrait as _},
 };
 
 use crate::models::audit::{
@@ -106,6 +107,52 @@ pub async fn list_by_user(
     Entity::find()
         .filter(Column::UserId.eq(user_id))
         .order_by_desc(Column::Seq)
+        .limit(limit)
+        .all(db)
+        .await
+}
+
+/// Events that concern an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConcerningEvents<'a> {
+    /// About the account, caused by its owner or by a client that was not authenticated.
+    ByOwnerOrAnonymous,
+    /// About the account, caused by staff or an operator.
+    ByStaff,
+    /// Caused by the owner, but not about the account: actions of staff.
+    AboutOthers,
+    /// About no account, with this fingerprint of the account's email.
+    AboutEmail(&'a str),
+}
+
+/// Returns events that concern an account, with numbers after `after`, the oldest first.
+pub async fn list_concerning(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    which: ConcerningEvents<'_>,
+    after: i64,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    let own = format!("user {user_id}");
+    let by_owner_or_anonymous = Column::Actor.is_in([own.as_str(), "anonymous"]);
+    let about = Condition::all().add(Column::UserId.eq(user_id));
+    let which = match which {
+        ConcerningEvents::ByOwnerOrAnonymous => about.add(by_owner_or_anonymous),
+        ConcerningEvents::ByStaff => about.add(by_owner_or_anonymous.not()),
+        ConcerningEvents::AboutOthers => {
+            let others = Column::UserId.is_null().or(Column::UserId.ne(user_id));
+            Condition::all().add(Column::Actor.eq(own)).add(others)
+        }
+        ConcerningEvents::AboutEmail(subject) => {
+            let subject: String = subject.chars().take(SUBJECT_LENGTH).collect();
+            let subject = Column::Subject.eq(subject);
+            Condition::all().add(subject).add(Column::UserId.is_null())
+        }
+    };
+    Entity::find()
+        .filter(which)
+        .filter(Column::Seq.gt(after))
+        .order_by_asc(Column::Seq)
         .limit(limit)
         .all(db)
         .await

@@ -24,10 +24,14 @@ use sea_orm::{IntoActiveModel as _, entity::prelude::*};
 
 pub use crate::models::audit::{
     chain::AuditKey,
-    details::{Details, ValueChange, erase_details_before, load_details, names_of_deleted},
+    details::{
+        Details, ValueChange, erase_details_about, erase_details_before, load_details,
+        names_of_deleted,
+    },
     event::{Actor, Event, EventKind},
     lists::{
-        Filter, count_by_day, find_email_by_subject, find_user_by_subject, list, list_by_user,
+        ConcerningEvents, Filter, count_by_day, find_email_by_subject, find_user_by_subject, list,
+        list_by_user, list_concerning,
     },
     verify::{ChainError, Head, verify},
     watch::HeadWatcher,

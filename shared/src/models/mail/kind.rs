@@ -52,11 +52,15 @@ pub enum MailKind {
     ActivationCode,
     /// A new device has logged in.
     NewDevice,
+    /// The owner asked for the deletion of the account, which a login cancels.
+    DeletionScheduled,
+    /// The account was deleted at the request of its owner.
+    AccountDeleted,
 }
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
@@ -68,6 +72,8 @@ impl MailKind {
         Self::EmailChanged,
         Self::ActivationCode,
         Self::NewDevice,
+        Self::DeletionScheduled,
+        Self::AccountDeleted,
     ];
 
     /// Returns the name in the row.
@@ -85,6 +91,8 @@ impl MailKind {
             Self::EmailChanged => "email_changed",
             Self::ActivationCode => "activation_code",
             Self::NewDevice => "new_device",
+            Self::DeletionScheduled => "deletion_scheduled",
+            Self::AccountDeleted => "account_deleted",
         }
     }
 
@@ -108,6 +116,12 @@ impl MailKind {
         }
     }
 
+    /// Returns whether the account of the mail no longer exists when the mail is sent. The row then has all that the worker needs.
+    #[must_use]
+    pub fn outlives_account(self) -> bool {
+        self == Self::AccountDeleted
+    }
+
     /// Returns what the budget of a mailbox counts separately for this kind. Kinds that any client can cause for any address
     /// count per client network, so that an attacker exhausts only the share of the attacker's network. The others count per
     /// account.
@@ -124,7 +138,9 @@ impl MailKind {
             | Self::ResetAsked
             | Self::Invitation
             | Self::EmailChanged
-            | Self::NewDevice => BudgetCause::Account,
+            | Self::NewDevice
+            | Self::DeletionScheduled
+            | Self::AccountDeleted => BudgetCause::Account,
         }
     }
 
@@ -141,7 +157,9 @@ impl MailKind {
             | Self::ResetAsked
             | Self::Invitation
             | Self::EmailChanged
-            | Self::NewDevice => false,
+            | Self::NewDevice
+            | Self::DeletionScheduled
+            | Self::AccountDeleted => false,
         }
     }
 
@@ -158,7 +176,9 @@ impl MailKind {
             | Self::ResetAsked
             | Self::Invitation
             | Self::EmailChanged
-            | Self::NewDevice => Priority::Normal,
+            | Self::NewDevice
+            | Self::DeletionScheduled
+            | Self::AccountDeleted => Priority::Normal,
         }
     }
 }

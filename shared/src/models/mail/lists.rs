@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sea_orm::{
     Condition, PaginatorTrait as _, QueryOrder as _, QuerySelect as _, QueryTrait as _,
-    entity::prelude::*,
+    entity::prelude::*, sea_query::ExprTrait as _,
 };
 
 use crate::{
@@ -133,6 +133,66 @@ pub async fn list_about(
     mails.dedup_by_key(|mail| mail.id);
     mails.truncate(usize::try_from(limit).unwrap_or(usize::MAX));
     Ok(mails)
+}
+
+/// Mails that concern an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConcerningMails {
+    /// About the account.
+    AboutAccount,
+    /// With one-time codes to its address.
+    ToAddress,
+    /// With one-time codes of its requests to earlier addresses. A request is stored for a day, so there are few.
+    ToEarlierAddresses,
+}
+
+impl ConcerningMails {
+    /// All of them. A mail is in one only.
+    pub const ALL: [Self; 3] = [
+        Self::AboutAccount,
+        Self::ToAddress,
+        Self::ToEarlierAddresses,
+    ];
+
+    /// Separate conditions, because each has its own index.
+    pub(super) fn condition(self, user: &user::Model) -> Condition {
+        let to_address = Column::RecipientKey.eq(user.email_key.clone());
+        let of_requests = |column: password_reset::Column| {
+            let requests = password_reset::Entity::find().select_only().column(column);
+            let requests = requests.filter(password_reset::Column::UserId.eq(user.id));
+            requests.into_query()
+        };
+        match self {
+            Self::AboutAccount => Condition::all().add(Column::UserId.eq(user.id)),
+            Self::ToAddress => Condition::all()
+                .add(to_address)
+                .add(Column::UserId.is_null()),
+            Self::ToEarlierAddresses => Condition::all()
+                .add(to_address.not())
+                .add(
+                    Column::RecipientKey.in_subquery(of_requests(password_reset::Column::EmailKey)),
+                )
+                .add(Column::ResetId.in_subquery(of_requests(password_reset::Column::Id))),
+        }
+    }
+}
+
+/// Returns mails that concern an account, with ids after `after`, the oldest first.
+pub async fn list_concerning(
+    db: &impl ConnectionTrait,
+    user: &user::Model,
+    which: ConcerningMails,
+    after: Uuid,
+    limit: u64,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(which.condition(user))
+        .filter(Column::Id.gt(after))
+        // UUIDs v7 are ordered by time.
+        .order_by_asc(Column::Id)
+        .limit(limit)
+        .all(db)
+        .await
 }
 
 /// Counts mails by kind and state: all queued ones, and those of the other states that were created since `recent`. Does not

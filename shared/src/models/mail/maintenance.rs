@@ -11,9 +11,12 @@ use sea_orm::{
 
 use crate::{
     database,
-    models::mail::{
-        Column, Entity, MailState,
-        claims::{clear_claim, clear_failure, is_unclaimed},
+    models::{
+        mail::{
+            Column, ConcerningMails, Entity, MailState,
+            claims::{clear_claim, clear_failure, is_unclaimed},
+        },
+        user,
     },
 };
 
@@ -71,6 +74,26 @@ pub async fn retry_all(
         .exec_with_returning(db)
         .await?;
     Ok(retried.into_iter().map(|mail| mail.id).collect())
+}
+
+/// Deletes all mails that concern an account, in whatever state.
+pub async fn delete_about(db: &impl ConnectionTrait, user: &user::Model) -> Result<(), DbErr> {
+    for which in ConcerningMails::ALL {
+        Entity::delete_many()
+            .filter(which.condition(user))
+            .exec(db)
+            .await?;
+    }
+    Ok(())
+}
+
+/// Deletes the ended mails that told owners of the deletion of their accounts. Returns the number of deleted mails.
+pub async fn delete_ended_of_deleted_accounts(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
+    let ended = Entity::find()
+        // In the words of the partial index.
+        .filter(Expr::cust("kind = 'account_deleted'"))
+        .filter(Column::State.ne(MailState::Queued));
+    database::delete_in_parts(db, ended, Column::Id).await
 }
 
 /// Deletes mails that were created before `cutoff`, except queued ones. Returns the number of deleted mails.

@@ -23,10 +23,13 @@ pub use crate::models::mail::{
     earlier_mails::{CountedMails, count_earlier},
     kind::{BudgetCause, MailKind, Priority},
     lists::{
-        Filter, ProblemCounts, count_problems, count_queued_and_recent, last_sent, list,
-        list_about, list_retryable, oldest_queued,
+        ConcerningMails, Filter, ProblemCounts, count_problems, count_queued_and_recent, last_sent,
+        list, list_about, list_concerning, list_retryable, oldest_queued,
     },
-    maintenance::{cancel, delete_ended_before, erase_client_data, retry, retry_all},
+    maintenance::{
+        cancel, delete_about, delete_ended_before, delete_ended_of_deleted_accounts,
+        erase_client_data, retry, retry_all,
+    },
     state::MailState,
 };
 use crate::{
@@ -54,7 +57,8 @@ pub struct Model {
     pub reset_id: Option<Uuid>,
     /// The account that the mail is about.
     pub user_id: Option<i64>,
-    /// Not used: the worker renders a mail in the language that its account has when it is sent.
+    /// The language of a mail whose account no longer exists when it is sent ([`MailKind::outlives_account`]), a BCP 47 tag. The
+    /// worker renders other mails in the language that their account has then.
     pub locale: String,
     /// When the mail was created.
     pub created_at: DateTime<Utc>,

@@ -11,22 +11,44 @@ use crate::models::{
     user::{Column, Entity, raise_version},
 };
 
-/// Records a login whose password matched the stored hash `verified`. Returns false if the password was changed or the account
-/// deactivated since the hash was read.
+/// The effect of a login on its account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordedLogin {
+    /// The login is recorded.
+    Stored,
+    /// The login is recorded, and has cancelled the scheduled deletion of the account.
+    DeletionCancelled,
+    /// The password was changed, or the account deactivated or deleted, since the hash was read.
+    Refused,
+}
+
+/// Records a login whose password matched the stored hash `verified`, and cancels a scheduled deletion of the account.
 pub async fn record_login(
     db: &impl ConnectionTrait,
     id: i64,
     verified: &str,
     now: DateTime<Utc>,
-) -> Result<bool, DbErr> {
-    let recorded = Entity::update_many()
-        .col_expr(Column::LastLoginAt, Expr::value(now))
-        .filter(Column::Id.eq(id))
-        .filter(Column::PasswordHash.eq(verified))
-        .filter(Column::IsActive.eq(true))
+) -> Result<RecordedLogin, DbErr> {
+    let update = || {
+        Entity::update_many()
+            .col_expr(Column::LastLoginAt, Expr::value(now))
+            .filter(Column::Id.eq(id))
+            .filter(Column::PasswordHash.eq(verified))
+            .filter(Column::IsActive.eq(true))
+    };
+    let usual = update().filter(Column::DeletionAt.is_null()).exec(db);
+    if usual.await?.rows_affected == 1 {
+        return Ok(RecordedLogin::Stored);
+    }
+    let cancelling = update()
+        .col_expr(Column::DeletionAt, Expr::value(None::<DateTime<Utc>>))
+        .filter(Column::DeletionAt.is_not_null())
         .exec(db)
         .await?;
-    Ok(recorded.rows_affected == 1)
+    Ok(match cancelling.rows_affected {
+        1 => RecordedLogin::DeletionCancelled,
+        _ => RecordedLogin::Refused,
+    })
 }
 
 /// Replaces the hash `verified` with another hash of the same password. Returns false if the stored hash has changed since the

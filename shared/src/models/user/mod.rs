@@ -24,14 +24,18 @@ use crate::{
 };
 
 mod access;
+mod deletion;
 pub mod old_hash;
 pub mod profile;
 pub mod search;
 pub mod staff;
 
-pub use crate::models::user::access::{
-    activate, activate_by_owner, change_password, deactivate, record_login, replace_hash,
-    reset_password,
+pub use crate::models::user::{
+    access::{
+        RecordedLogin, activate, activate_by_owner, change_password, deactivate, record_login,
+        replace_hash, reset_password,
+    },
+    deletion::{erase, list_due_deletions, schedule_deletion},
 };
 
 /// The number of accounts that one statement lists.
@@ -92,6 +96,8 @@ pub struct Model {
     pub language: Option<LanguageTag>,
     /// Whether the owner chose the language by the field of that name, which responses contain only then.
     pub language_chosen: bool,
+    /// When the account is deleted, as its owner asked, unless the owner logs in before. `None` if no deletion is scheduled.
+    pub deletion_at: Option<DateTime<Utc>>,
 }
 
 impl Model {
@@ -128,6 +134,7 @@ impl Model {
             search_text: row.next()?,
             language: row.next()?,
             language_chosen: row.next()?,
+            deletion_at: row.next()?,
         })
     }
 }

@@ -147,12 +147,12 @@ pub async fn find_all(db: &impl ConnectionTrait, ids: &[i64]) -> Result<Vec<Mode
         .await
 }
 
-/// Returns whether the installation has a superuser who can sign in.
+/// Returns whether the installation has a superuser who can sign in, and whose deletion is not scheduled.
 pub async fn has_superuser(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
     Ok(count_superusers(db).await? > 0)
 }
 
-/// Counts the superusers who can sign in.
+/// Counts the superusers who can sign in, and whose deletion is not scheduled.
 pub async fn count_superusers(db: &impl ConnectionTrait) -> Result<u64, DbErr> {
     use sea_orm::PaginatorTrait as _;
     active_superusers().count(db).await
@@ -185,4 +185,5 @@ fn active_superusers() -> Select<Entity> {
         .filter(Column::IsStaff.eq(true))
         .filter(Column::IsSuperuser.eq(true))
         .filter(Column::IsActive.eq(true))
+        .filter(Column::DeletionAt.is_null())
 }

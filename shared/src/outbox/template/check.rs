@@ -40,6 +40,7 @@ pub fn sample(kind: MailKind, minutes: u32) -> Content {
             kind,
             at,
             device: device.filter(|_| kind == MailKind::NewDevice),
+            deletion_at: (kind == MailKind::DeletionScheduled).then(|| at + TimeDelta::days(7)),
         },
     }
 }

@@ -3,7 +3,10 @@
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::{
-    models::mail::{self, MailKind},
+    models::{
+        mail::{self, MailKind},
+        user,
+    },
     redis::one_time_code::Otp,
 };
 
@@ -31,6 +34,8 @@ pub enum Content {
         at: DateTime<Utc>,
         /// The browser and the system of the login that the mail is about, if known.
         device: Option<String>,
+        /// When the account will be deleted. Only [`MailKind::DeletionScheduled`] has it.
+        deletion_at: Option<DateTime<Utc>>,
     },
 }
 
@@ -53,13 +58,31 @@ impl Code {
 }
 
 impl Content {
-    /// Returns the content of a stored notification. `None` for mails with a one-time code.
+    /// Returns the content of a stored notification to the owner of an account, if it still exists. `None` for mails with a one-time
+    /// code, and if the mail is about something that no longer holds: the account, or its scheduled deletion.
     #[must_use]
-    pub fn notice(kind: MailKind, mail: &mail::Model) -> Option<Self> {
-        let (at, device) = (mail.created_at, mail.device.clone());
-        kind.purpose()
-            .is_none()
-            .then_some(Self::Notice { kind, at, device })
+    pub fn notice(kind: MailKind, mail: &mail::Model, owner: Option<&user::Model>) -> Option<Self> {
+        let deletion_at = owner
+            .and_then(|owner| owner.deletion_at)
+            .filter(|_| kind == MailKind::DeletionScheduled);
+        let is_stale = match kind {
+            MailKind::DeletionScheduled => deletion_at.is_none(),
+            kind => owner.is_none() && !kind.outlives_account(),
+        };
+        (kind.purpose().is_none() && !is_stale).then_some(Self::Notice {
+            kind,
+            at: mail.created_at,
+            device: mail.device.clone(),
+            deletion_at,
+        })
+    }
+
+    /// Returns when the account will be deleted, in a mail about that.
+    pub(super) fn deletion_at(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Code { .. } => None,
+            Self::Notice { deletion_at, .. } => *deletion_at,
+        }
     }
 
     /// Returns the kind of mail.

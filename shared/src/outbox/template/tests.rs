@@ -102,6 +102,7 @@ fn mails_link_to_pages_of_the_front_end() {
         ("new_device", "/reset?a=1&b=2", "/login"),
         ("reset_asked", "/reset?a=1&b=2", "/login"),
         ("invitation", "/reset?a=1&b=2", "/login"),
+        ("deletion_scheduled", "/login", "/reset"),
     ] {
         let (_, mail) = mails.iter().find(|(name, _)| name.ends_with(kind)).unwrap();
         let url = format!("https://app.example.com{url}");

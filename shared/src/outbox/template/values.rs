@@ -92,6 +92,7 @@ pub(super) fn values(
         minutes,
         device => device.map(isolate),
         at => time(*at),
+        deletion_at => content.deletion_at().map(time),
     }
 }
 

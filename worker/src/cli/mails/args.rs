@@ -36,7 +36,7 @@ pub enum Mails {
 #[derive(Debug, Args)]
 pub struct MailFilter {
     /// Only mails of this kind: `reset_code`, `password_changed`, `welcome`, `activated`, `token_reused`, `address_taken`,
-    /// `reset_asked`, `invitation`, `email_changed`, `activation_code` or `new_device`
+    /// `reset_asked`, `invitation`, `email_changed`, `activation_code`, `new_device`, `deletion_scheduled` or `account_deleted`
     #[arg(long)]
     kind: Option<MailKind>,
     /// Only mails to this email address

@@ -29,9 +29,10 @@ pub(super) enum ReserveKind {
 impl ReserveKind {
     /// Returns the reserve of the account in the mailbox that a mail goes to, if any. The verification of the account's address
     /// counts for that address only, as a notice about a new address goes to the previous one.
-    fn of(mail: &mail::Model, recipient: &Email, owner: &user::Model) -> Option<Self> {
+    fn of(mail: &mail::Model, recipient: &Email, owner: Option<&user::Model>) -> Option<Self> {
         let key = recipient.key();
-        let is_verified = owner.email_verified_at.is_some() && owner.email_key == key;
+        let is_verified =
+            owner.is_some_and(|it| it.email_verified_at.is_some() && it.email_key == key);
         if mail.recipient_verified || is_verified {
             return Some(Self::Verified);
         }
@@ -40,22 +41,24 @@ impl ReserveKind {
 
     /// Returns the name of the reserve. Each known network of a verified account has its own, so that an attacker who has
     /// guessed the password cannot use up the owner's.
-    fn name(self, cause: &str, owner: &user::Model) -> String {
+    fn name(self, cause: &str, account_id: i64) -> String {
         match self {
-            Self::Verified => format!("account {}:{cause}", owner.id),
+            Self::Verified => format!("account {account_id}:{cause}"),
             Self::Plain => "plain".to_owned(),
         }
     }
 }
 
 impl Inner {
-    /// Counts a mail to an account owner in the budget of the mailbox. Returns how the delivery ends if a limit is exceeded: a
-    /// code within the cooldown is deferred unless it would expire, any other mail is suppressed.
+    /// Counts a mail to an account owner in the budget of the mailbox. `owner` is `None` once the account is deleted. Returns how the
+    /// delivery ends if a limit is exceeded: a code within the cooldown is deferred unless it would expire, any other mail is
+    /// suppressed.
     pub(in crate::delivery) async fn exceeds_budget(
         &self,
         mail: &mail::Model,
         kind: MailKind,
-        owner: &user::Model,
+        account_id: i64,
+        owner: Option<&user::Model>,
     ) -> Result<Option<DeliveryResult>, DbErr> {
         let (Some(budget), Ok(email)) = (&self.limits.budget, mail.recipient.parse::<Email>())
         else {
@@ -65,11 +68,11 @@ impl Inner {
             return Ok(None);
         }
         let reserve_kind = ReserveKind::of(mail, &email, owner);
-        let account = format!("account {}", owner.id);
+        let account = format!("account {account_id}");
         let (cause, mut usable) = cause_of(mail, kind, &account, reserve_kind);
         let name = reserve_kind
             .zip(cause)
-            .map(|(reserve, cause)| reserve.name(cause, owner));
+            .map(|(reserve, cause)| reserve.name(cause, account_id));
         let reserve = |usable| name.as_deref().map(|name| Reserve { name, usable });
         let mut request = BudgetRequest {
             mail: mail.id,
@@ -99,7 +102,7 @@ impl Inner {
             }
             Err(error) => {
                 let fits = self
-                    .fits_by_rows(budget.rates(), mail, kind, owner, reserve_kind)
+                    .fits_by_rows(budget.rates(), mail, kind, account_id, reserve_kind)
                     .await?;
                 Ok((!fits).then(|| DeliveryResult::redis_unavailable("no budget", &error)))
             }
@@ -112,10 +115,10 @@ impl Inner {
         budget: &MailBudget,
         mail: &mail::Model,
         kind: MailKind,
-        owner: &user::Model,
+        owner: Option<&user::Model>,
     ) -> Result<bool, DbErr> {
-        let (Some(network), BudgetCause::CustomerNetwork) =
-            (&mail.customer_network, kind.budget_cause())
+        let (Some(owner), Some(network), BudgetCause::CustomerNetwork) =
+            (owner, &mail.customer_network, kind.budget_cause())
         else {
             return Ok(false);
         };

@@ -7,10 +7,7 @@
 use chrono::TimeDelta;
 use latchkey_shared::{
     config::rate::Rate,
-    models::{
-        mail::{self, BudgetCause, CountedMails, MailKind},
-        user,
-    },
+    models::mail::{self, BudgetCause, CountedMails, MailKind},
 };
 use sea_orm::DbErr;
 
@@ -26,7 +23,7 @@ impl Inner {
         rates: &MailRates,
         mail: &mail::Model,
         kind: MailKind,
-        owner: &user::Model,
+        account_id: i64,
         reserve: Option<ReserveKind>,
     ) -> Result<bool, DbErr> {
         if kind.purpose().is_some() {
@@ -34,11 +31,11 @@ impl Inner {
         }
         let fits = async |counted, rate| self.leaves_room(mail, counted, rate).await;
         let cause = match kind.budget_cause() {
-            BudgetCause::Account => Some(CountedMails::AboutAccount(owner.id)),
+            BudgetCause::Account => Some(CountedMails::AboutAccount(account_id)),
             BudgetCause::CustomerNetwork => match &mail.customer_network {
                 Some(network) => Some(CountedMails::OfNetwork(network)),
                 None if kind.is_repeatable_by_anyone() => None,
-                None => Some(CountedMails::AboutAccount(owner.id)),
+                None => Some(CountedMails::AboutAccount(account_id)),
             },
         };
         if let Some(cause) = cause
@@ -51,7 +48,7 @@ impl Inner {
         {
             return Ok(true);
         }
-        let account = CountedMails::AboutAccount(owner.id);
+        let account = CountedMails::AboutAccount(account_id);
         match reserve {
             // The rows do not show which mails were caused from a known network.
             _ if kind.is_repeatable_by_anyone() => Ok(false),

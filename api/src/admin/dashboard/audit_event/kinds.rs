@@ -21,6 +21,8 @@ pub fn kind_label(t: &Texts, kind: EventKind) -> &'static str {
         EventKind::UserCreated => ("Account created", "إنشاء حساب"),
         EventKind::UserCreateFail => ("Failed registration", "تسجيل فاشل"),
         EventKind::UserUpdated => ("Account changed", "تعديل حساب"),
+        EventKind::UserDeleted => ("Account deleted", "حذف حساب"),
+        EventKind::UserExported => ("Account exported", "تصدير حساب"),
         EventKind::Admin => ("Administration", "إجراء إداري"),
         EventKind::NotPermitted => ("Missing permission", "صلاحية ناقصة"),
     };

@@ -9,7 +9,7 @@ use latchkey_shared::models::audit::EventKind as Kind;
 type Row = (Kind, &'static str, &'static str, &'static str);
 
 #[rustfmt::skip]
-const OWN: [Row; 41] = [
+const OWN: [Row; 47] = [
     (Kind::LoginSuccess, "", "{account} logged in.", "تسجيل دخول {account}."),
     (Kind::LoginSuccess, "dashboard", "{account} signed in to the dashboard.", "تسجيل دخول {account} إلى لوحة التحكم."),
     (Kind::LoginFail, "", "A login to {account} failed.", "فشل الدخول إلى حساب {account}."),
@@ -25,6 +25,7 @@ const OWN: [Row; 41] = [
     (Kind::PasswordChange, "reset", "The password of {account} was reset with a code.", "إعادة تعيين كلمة مرور {account} برمز."),
     (Kind::PasswordChange, "reset, activation", "The password of {account} was set with a code, which activated the account.", "تعيين كلمة مرور {account} برمز، وبذلك فُعّل الحساب."),
     (Kind::PasswordChangeFail, "", "A password change of {account} failed: wrong current password.", "فشل تغيير كلمة مرور {account}: كلمة المرور الحالية غير صحيحة."),
+    (Kind::PasswordChangeFail, "account deletion", "A request to delete {account} was refused: wrong password.", "رُفض طلب حذف حساب {account}: كلمة المرور غير صحيحة."),
     (Kind::TokenRevoked, "", "{account} ended a session.", "إنهاء جلسة بواسطة {account}."),
     (Kind::TokenRevoked, "every session", "{account} ended all sessions.", "إنهاء كل الجلسات بواسطة {account}."),
     (Kind::TokenRevoked, "dashboard", "{account} signed out of the dashboard.", "خروج {account} من لوحة التحكم."),
@@ -44,12 +45,17 @@ const OWN: [Row; 41] = [
     (Kind::RateLimitExceeded, "email change", "Email changes of {account} were refused: too many.", "رُفضت تغييرات بريد {account}: كثيرة جدًا."),
     (Kind::RateLimitExceeded, "invitation", "New accounts and invitations by {account} were refused: too many.", "رُفضت حسابات ودعوات جديدة من {account}: كثيرة جدًا."),
     (Kind::RateLimitExceeded, "picture upload", "Picture uploads of {account} were refused: too many.", "رُفض رفع صور {account}: كثيرة جدًا."),
+    (Kind::RateLimitExceeded, "account export", "Exports of {account} were refused: too many.", "رُفض تصدير بيانات {account}: طلبات كثيرة جدًا."),
     (Kind::UserCreated, "", "{account} registered.", "تسجيل حساب {account}."),
     (Kind::UserCreated, "administrator", "{actor} created the superuser {account}.", "إنشاء المدير العام {account} بواسطة {actor}."),
     (Kind::UserCreated, "administrator, by the setup link", "{account} was created as the first superuser.", "إنشاء {account} كأول مدير عام."),
     (Kind::UserCreateFail, "", "A registration with the email of {account} was refused.", "رُفض تسجيل ببريد {account}."),
     (Kind::UserUpdated, "", "{account} was changed.", "تعديل حساب {account}."),
     (Kind::UserUpdated, "activation", "{account} was activated with a code.", "تفعيل حساب {account} برمز."),
+    (Kind::UserUpdated, "deletion requested", "{account} requested deletion, due on {value}.", "طلب حذف حساب {account}، موعده {value}."),
+    (Kind::UserUpdated, "deletion cancelled", "A login cancelled the deletion of {account}.", "إلغاء حذف حساب {account} بتسجيل دخول."),
+    (Kind::UserDeleted, "", "{account} was deleted at the request of the owner.", "حذف حساب {account} بطلب من صاحبه."),
+    (Kind::UserExported, "", "{account} exported all data of the account.", "تصدير كل بيانات الحساب بواسطة {account}."),
     (Kind::UserUpdated, "e-mail address", "{account} changed the email.", "تغيير البريد بواسطة {account}."),
 ];
 

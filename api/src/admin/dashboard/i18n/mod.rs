@@ -57,6 +57,7 @@ impl Texts {
             "address" => self.limit_address,
             "invitation" => self.limit_invitation,
             "picture" => self.limit_picture,
+            "export" => self.limit_export,
             _ => self.limit_failed_attempts,
         }
     }
@@ -87,6 +88,8 @@ impl Texts {
             "email_changed" => self.mail_email_changed,
             "activation_code" => self.mail_activation_code,
             "new_device" => self.mail_new_device,
+            "deletion_scheduled" => self.mail_deletion_scheduled,
+            "account_deleted" => self.mail_account_deleted,
             _ => "?",
         }
     }

@@ -187,6 +187,7 @@ texts! {
     request_password_reset: "Request a password reset" | "طلب تغيير كلمة المرور";
     only_superusers: "Only superusers can change staff accounts." | "لا يمكن تغيير حسابات الموظفين إلا للمديرين العامين.";
     edit_conflict: "This account has changed since you opened it. The list shows the stored values, the form shows yours. Save again to overwrite the stored values." | "تغيّر هذا الحساب منذ أن فتحته. تعرض القائمة القيم المحفوظة، ويعرض النموذج قيمك. احفظ مرة أخرى لاستبدال القيم المحفوظة.";
+    deletion_scheduled: "The owner asked to delete this account. Unless the owner logs in, it will be deleted at" | "طلب صاحب الحساب حذفه. ما لم يسجّل الدخول، فسيُحذف الحساب في";
     locked_out_until: "Locked out until" | "محظور مؤقتًا حتى";
     sessions: "Sessions" | "الجلسات";
     unknown_device: "Unknown device" | "جهاز غير معروف";
@@ -329,6 +330,7 @@ texts! {
     limit_address: "too many email changes" | "تغييرات كثيرة للبريد الإلكتروني";
     limit_invitation: "too many new accounts and invitations" | "حسابات ودعوات جديدة كثيرة";
     limit_picture: "too many picture uploads" | "رفع صور كثيرة";
+    limit_export: "too many exports of the account" | "عمليات تصدير كثيرة للحساب";
 
     // Mails.
     mail_reset_code: "Reset code" | "رمز التغيير";
@@ -342,6 +344,8 @@ texts! {
     mail_email_changed: "Email address changed" | "تغيّر البريد الإلكتروني";
     mail_activation_code: "Activation code" | "رمز التفعيل";
     mail_new_device: "Login from a new device" | "تسجيل دخول من جهاز جديد";
+    mail_deletion_scheduled: "Deletion scheduled" | "موعد حذف الحساب";
+    mail_account_deleted: "Account deleted" | "حذف الحساب";
     mail_queued: "Queued" | "في الانتظار";
     mail_sent: "Sent" | "أُرسلت";
     mail_failed: "Failed" | "فشلت";
