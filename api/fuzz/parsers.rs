@@ -15,7 +15,7 @@ use image::{ImageDecoder as _, ImageFormat, ImageReader};
 use latchkey_api::config::proxies::{Proxies, ProxyHeader};
 use latchkey_api::{
     accounts::pictures::{MAX_STORED_BYTES, PictureStore, Upload},
-    auth::jwt::{RefreshToken, ResetToken, TokenIssuer, TokenRules, key_set::KeySet},
+    auth::jwt::{RefreshToken, ResetToken, TokenIssuer, TokenOwner, TokenRules, key_set::KeySet},
     config::{Config, access_token_algorithm::AccessTokenAlgorithm},
     http::{
         body::{
@@ -326,7 +326,11 @@ pub fn token(data: &[u8]) {
 
     // Changes one byte of a valid token.
     if let [position, change, ..] = *data {
-        let valid = issuer.access(1, Uuid::from_u128(7), now);
+        let owner = TokenOwner {
+            user_id: 1,
+            email_verified: true,
+        };
+        let valid = issuer.access(owner, Uuid::from_u128(7), now);
         let valid = valid.expect("a token");
         let mut changed = valid.expose().as_bytes().to_vec();
         let position = usize::from(position) * (changed.len() - 1) / 255;

@@ -30,6 +30,7 @@ mod m0015_imported_users;
 mod m0016_old_hashes;
 mod m0017_original_tokens;
 mod m0018_reset_device;
+mod m0019_email_change;
 mod m0020_account_deletion;
 mod m0021_new_device;
 
@@ -59,6 +60,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0016_old_hashes::Migration),
             Box::new(m0017_original_tokens::Migration),
             Box::new(m0018_reset_device::Migration),
+            Box::new(m0019_email_change::Migration),
             Box::new(m0020_account_deletion::Migration),
             Box::new(m0021_new_device::Migration),
         ]

@@ -25,7 +25,10 @@ use tokio::{
 use crate::{
     config::{Config, MailDestination, retention::Retention},
     database_health::DatabaseHealth,
-    delivery::{Delivery, SendLimits, mail_budget::MailBudget, smtp_rate_limit::SmtpRateLimiter},
+    delivery::{
+        Delivery, MailSecrets, SendLimits, mail_budget::MailBudget,
+        smtp_rate_limit::SmtpRateLimiter,
+    },
     housekeeping,
     metrics::{self, DeliveryMetrics, MetricsEndpoint},
     queue::{
@@ -152,11 +155,14 @@ pub fn delivery(
     metrics: DeliveryMetrics,
 ) -> Result<Delivery, smtp::Error> {
     let common = &config.common;
-    let codes = CodeStore::new(
-        connections.redis.clone(),
-        &common.redis_namespace,
-        keys.code_seal(),
-    );
+    let secrets = MailSecrets {
+        codes: CodeStore::new(
+            connections.redis.clone(),
+            &common.redis_namespace,
+            keys.code_seal(),
+        ),
+        tokens: keys.token_hasher(),
+    };
     let budget = config.mail_rates.map(|rates| {
         MailBudget::new(
             connections.redis.clone(),
@@ -178,7 +184,7 @@ pub fn delivery(
     });
     Ok(Delivery::new(
         connections.db.clone(),
-        codes,
+        secrets,
         Transport::new(&config.destination)?,
         SendLimits { rate, budget },
         config,

@@ -15,8 +15,9 @@ use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types::Example};
 use crate::{
     app_state::App,
     auth::{
+        code_request::CodeRequest,
         jwt::ResetToken,
-        one_time_code::{self, CodeRequest, Message, OtpCheckRequest},
+        one_time_code::{self, Message, OtpCheckRequest},
     },
     config,
     http::{

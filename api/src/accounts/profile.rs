@@ -2,29 +2,22 @@
 
 use chrono::NaiveDate;
 use latchkey_shared::{
-    database::{self, Transaction},
-    models::{
-        audit::{Event, EventKind, ValueChange},
-        mail::MailKind,
-        password_reset,
-        user::{
-            self,
-            profile::{self, ProfileChange},
-        },
+    database,
+    models::user::{
+        self,
+        profile::{self, ProfileChange},
     },
-    outbox::QueuedMail,
     types::{
         email::Email, gender::Gender, language_tag::LanguageTag, phone_number::PhoneNumber,
-        username::Username,
+        username::Username, validation_error::Invalid,
     },
 };
 use poem::web::Data;
 use poem_openapi::{
-    Object, OpenApi,
+    ApiResponse, Object, OpenApi,
     payload::Json,
     types::{self, Example},
 };
-use sea_orm::DbErr;
 
 use crate::{
     accounts::{
@@ -32,13 +25,19 @@ use crate::{
         user_response::{self, User},
     },
     app_state::App,
-    auth::bearer::{ActivatedUser, CurrentUser},
+    auth::{
+        bearer::{ActivatedUser, CurrentUser},
+        email_change,
+        jwt::ResetToken,
+        password_change,
+    },
     http::{
-        audit_context::{AuditContext, with_session},
+        audit_context::AuditContext,
         body::{Body, WITH_PICTURE, fields::Fields},
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
     },
+    passwords::CurrentPassword,
     rate_limit::Limit,
 };
 
@@ -63,6 +62,30 @@ struct UpdateProfileRequest {
     /// The language of mails, a BCP 47 tag such as `ar-EG`, or null for English.
     #[oai(validator(max_length = 35))]
     language: Option<String>,
+    /// The current password. Required with a new `email` where `EMAIL_CHANGE=confirm`, and for staff.
+    password: Option<types::Password>,
+}
+
+/// The profile after a change.
+#[derive(Debug, Object)]
+struct ChangedUser {
+    #[oai(flatten)]
+    user: User,
+    /// The new email, while it waits for its confirmation.
+    #[oai(rename = "pending_email", skip_serializing_if_is_none)]
+    pending_email: Option<types::Email>,
+}
+
+#[derive(ApiResponse)]
+enum Changed {
+    /// The profile.
+    #[oai(status = 200)]
+    Ok(
+        Json<ChangedUser>,
+        /// Confirms a new email, together with the code that was sent to it. Absent without a new email.
+        #[oai(header = "Email-Confirmation-Token")]
+        Option<String>,
+    ),
 }
 
 impl Example for UpdateProfileRequest {
@@ -76,6 +99,7 @@ impl Example for UpdateProfileRequest {
             date_birth: NaiveDate::from_ymd_opt(1990, 2, 28),
             gender: Some(user_response::Gender::Female),
             language: Some("en-GB".to_owned()),
+            password: None,
         }
     }
 }
@@ -108,7 +132,10 @@ impl Profile {
 
     /// Update your profile
     ///
-    /// A change of the email ends every open password reset and sends a notice to the previous email.
+    /// A new email takes effect at once, ends every open password reset, and is confirmed by `/auth/confirm_email/`, with the code
+    /// that is sent to it and the token from the response header `Email-Confirmation-Token`. Until then, codes for password
+    /// resets go to the previous email, which gets a notice. With `EMAIL_CHANGE=confirm`, and for staff in any case, a new email
+    /// needs the `password` and takes effect once it is confirmed; until then, the response has it as `pending_email`.
     #[oai(
         path = "/api/user",
         method = "patch",
@@ -121,79 +148,110 @@ impl Profile {
         audit: AuditContext,
         ActivatedUser(current): ActivatedUser,
         body: Body<'_, UpdateProfileRequest, WITH_PICTURE>,
-    ) -> Result<Json<User>, ErrorResponses<400, 401, 403, 409, 413, 415, 429>> {
+    ) -> Result<Changed, ErrorResponses<400, 401, 403, 409, 413, 415, 429>> {
         pictures::check_limit(app, &audit, Some(current.user.id), &body).await?;
-        let body = body.read().await?;
-        let (mut change, upload) = parse(body.fields, app).await?;
+        let mut fields = body.read().await?.fields;
+        // Only read if needed, as clients of the original may send anything.
+        let password = email_change::needs_confirmation(app, &current.user)
+            .then(|| fields.optional::<CurrentPassword>("password"));
+        let (mut change, upload) = parse(fields, app).await?;
         change.language_chosen = change.language.as_ref().map(Option::is_some);
-        if is_new_email(change.email.as_ref(), &current.user) {
+        let pending = match password {
+            Some(password) => pending_email(app, &current, &mut change, password?, &audit).await?,
+            None => None,
+        };
+        if email_change::is_new_email(change.email.as_ref(), &current.user) {
             let limit = Limit::EmailChange(&current.user);
             app.count_request(&audit, limit).await?;
         }
         change.picture = pictures::store(app, &audit, current.user.id, upload).await?;
         let new = change.picture.clone().flatten();
-        let changed = store(app, &current, change, &audit).await;
-        let pictures = |(before, after): &(user::Model, user::Model)| {
-            [before.picture.clone(), after.picture.clone()]
-        };
-        let outcome = changed.as_ref().map(pictures);
+        let stored = store(app, &current, change, pending.as_ref(), &audit).await;
+        let pictures = |it: &Stored| [it.before.picture.clone(), it.after.picture.clone()];
+        let outcome = stored.as_ref().map(pictures);
         app.pictures.remove_unreferenced(new, outcome).await;
-        Ok(Json(User::of(changed?.1, &app.pictures)))
+        let stored = stored?;
+        let user = ChangedUser {
+            user: User::of(stored.after, &app.pictures),
+            pending_email: pending.map(|email| types::Email(email.to_string())),
+        };
+        let token = stored.token.map(|token| token.expose().to_owned());
+        Ok(Changed::Ok(Json(user), token))
     }
 }
 
-/// Stores a change. Returns the account before and after it. Audits a new email and notifies the owner at the previous one.
+/// Takes a new email that has to be confirmed out of a change, after it has verified the password.
+async fn pending_email(
+    app: &App,
+    current: &CurrentUser,
+    change: &mut ProfileChange,
+    password: Option<CurrentPassword>,
+    audit: &AuditContext,
+) -> Result<Option<Email>, ApiError> {
+    if !email_change::is_new_email(change.email.as_ref(), &current.user) {
+        return Ok(None);
+    }
+    let required = || Invalid::new("required", "A new email requires the password.");
+    let password = password.ok_or_else(|| ApiError::invalid_field("password", required()))?;
+    app.count_request(audit, Limit::EmailChange(&current.user))
+        .await?;
+    let action = Some(email_change::PASSWORD_CHECK);
+    password_change::verify_current(app, current, password, action, audit).await?;
+    Ok(change.email.take())
+}
+
+/// A stored change of a profile.
+struct Stored {
+    before: user::Model,
+    after: user::Model,
+    /// The token of a new email, which the code confirms.
+    token: Option<ResetToken>,
+}
+
+/// Stores a change. A new email waits for its code if it is `pending`, and otherwise takes effect at once. In both cases the code is
+/// mailed to it.
 async fn store(
     app: &App,
     current: &CurrentUser,
     change: ProfileChange,
+    pending: Option<&Email>,
     audit: &AuditContext,
-) -> Result<(user::Model, user::Model), ApiError> {
+) -> Result<Stored, ApiError> {
     let transaction = database::begin(&app.db).await?;
     let before = current.reauthorize(app, &transaction).await?;
-    let mut notice = None;
-    if is_new_email(change.email.as_ref(), &before) {
-        notice = Some(before_email_change(app, &transaction, &before, audit).await?);
-        let event = audit.own(EventKind::UserUpdated, before.id);
-        let mut event = Event {
-            detail: Some("e-mail address".to_owned()),
-            ..with_session(event, current.session.id)
-        };
-        event.details.changes.push(ValueChange {
-            field: "email".to_owned(),
-            before: Some(before.email.to_string()),
-            after: change.email.as_ref().map(ToString::to_string),
-        });
-        app.record_in(&transaction, event).await?;
+    let current = &CurrentUser {
+        user: before.clone(),
+        session: current.session.clone(),
+    };
+    let (mut token, mut mails) = (None, Vec::new());
+    let new = change.email.clone();
+    let new = new.filter(|email| email_change::is_new_email(Some(email), &before));
+    if let Some(email) = &new {
+        mails.push(
+            email_change::before_immediate_change(app, &transaction, current, email, audit).await?,
+        );
     }
     let after = profile::change(&transaction, before.clone(), change, app.now()).await?;
-    transaction.commit().await?;
-    if let Some(notice) = notice {
-        app.outbox.notify_worker(notice).await;
+    if let Some(email) = &new {
+        let (_, new_token, mail) =
+            email_change::request_code(app, &transaction, after.id, email, audit).await?;
+        token = Some(new_token);
+        mails.push(mail);
     }
-    Ok((before, after))
-}
-
-/// Whether a change contains an email that differs from the account's, other than in case.
-#[must_use]
-pub fn is_new_email(email: Option<&Email>, user: &user::Model) -> bool {
-    email.is_some_and(|new| new.key() != user.email_key)
-}
-
-/// Ends the open password resets of an account and queues the notice to its previous email.
-///
-/// Must run before the account's email changes (see [`database::lock_no_key_update`]).
-pub async fn before_email_change(
-    app: &App,
-    transaction: &Transaction,
-    before: &user::Model,
-    audit: &AuditContext,
-) -> Result<QueuedMail, DbErr> {
-    let (kind, now) = (MailKind::EmailChanged, app.now());
-    password_reset::end_all(transaction, before.id, now).await?;
-    app.outbox
-        .insert_notice(transaction, kind, before, audit.request_id(), now)
-        .await
+    if let Some(email) = pending {
+        let requested = email_change::request_in(app, &transaction, current, email, audit).await?;
+        token = Some(requested.token);
+        mails.extend(requested.mails);
+    }
+    transaction.commit().await?;
+    for mail in mails {
+        app.outbox.notify_worker(mail).await;
+    }
+    Ok(Stored {
+        before,
+        after,
+        token,
+    })
 }
 
 /// Reads the fields of a profile change: `None` where a field is absent. Returns the picture apart, as it is not decoded yet.
@@ -211,6 +269,7 @@ pub async fn parse(
     fields.finish()?;
     let change = ProfileChange {
         email: email?,
+        email_trusted_from: None,
         username: username?,
         phone_number: phone_number?,
         picture: None,

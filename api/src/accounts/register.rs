@@ -26,7 +26,7 @@ use crate::{
         user_response::{self, User},
     },
     app_state::App,
-    auth::one_time_code::CodeRequest,
+    auth::code_request::CodeRequest,
     config::accounts::Activation,
     http::{
         accept_language::PreferredLanguage,
@@ -215,7 +215,7 @@ async fn find_owner(app: &App, email: &Email) -> Result<Option<user::Model>, Api
     if !app.config.accounts.registration_privacy {
         return Ok(None);
     }
-    Ok(user::find_by_email(&app.db, email).await?)
+    Ok(user::find_by_any_email(&app.db, email, app.now()).await?)
 }
 
 /// Audits a registration with a taken email. With `REGISTRATION_PRIVACY` it notifies the owner, as the client learns nothing.
@@ -229,7 +229,7 @@ async fn refuse(
     let owner = match owner {
         Some(owner) => Some(owner),
         // Without privacy, or after a concurrent registration.
-        None => user::find_by_email(&app.db, email).await?,
+        None => user::find_by_any_email(&app.db, email, app.now()).await?,
     };
     let event = Event {
         user_id: owner.as_ref().map(|owner| owner.id),
@@ -241,11 +241,16 @@ async fn refuse(
         let (kind, now) = (MailKind::AddressTaken, app.now());
         let notice = app
             .outbox
-            .notice(kind, &owner.email, audit.request_id(), now)
+            .notice(kind, owner.spelling_of(email), audit.request_id(), now)
             .with_customer_network(audit.client_ip.customer_network());
         notice.about(owner.id)
     });
     let transaction = database::begin(&app.db).await?;
+    if is_private {
+        // The check that follows the insert of a new account, for the same response time.
+        let id = event.user_id.unwrap_or_default();
+        user::is_reserved(&transaction, &email.key(), id, app.now()).await?;
+    }
     // With `REGISTRATION_PRIVACY` the answer contains the token of this code. The code is never mailed.
     if let Some((code, _)) = code.filter(|_| is_private) {
         password_reset::insert(&transaction, code).await?;

@@ -19,7 +19,10 @@ use uuid::Uuid;
 
 use crate::{
     app_state::App,
-    auth::{jwt::TokenId, new_device, refresh_cookie},
+    auth::{
+        jwt::{TokenId, TokenOwner},
+        new_device, refresh_cookie,
+    },
     http::{
         audit_context::{AuditContext, with_session},
         body::{Body, fields::Fields},
@@ -91,12 +94,12 @@ impl TokenPair {
     pub fn respond<T: Type + ToJSON>(
         app: &App,
         request: &Request,
-        session: &session::Model,
+        (user, session): (&user::Model, &session::Model),
         secret: &TokenId,
         body: impl FnOnce(Self) -> T,
     ) -> Result<Response<Json<T>>, ApiError> {
         let now = session.last_used_at;
-        let access = app.tokens.access(session.user_id, session.id, now)?;
+        let access = app.tokens.access(TokenOwner::of(user), session.id, now)?;
         let refresh = app.tokens.refresh(session, secret, now);
         let in_cookie = refresh_cookie::is_used(app, request);
         let tokens = Self {
@@ -150,7 +153,13 @@ impl Login {
             },
             token,
         };
-        Ok(TokenPair::respond(app, request, &session, &secret, body)?)
+        Ok(TokenPair::respond(
+            app,
+            request,
+            (&user, &session),
+            &secret,
+            body,
+        )?)
     }
 }
 

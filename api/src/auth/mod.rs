@@ -1,6 +1,9 @@
-//! Authentication: login, tokens and their public keys, sessions, one-time codes, password change and password reset.
+//! Authentication: login, tokens and their public keys, sessions, one-time codes, password change and reset, change of the email.
 
 pub mod bearer;
+pub mod code_request;
+pub mod email_change;
+pub mod email_confirmation;
 pub mod jwt;
 pub mod login;
 pub mod logout;

@@ -1,24 +1,25 @@
-//! One-time codes sent by email. The purpose of a code is a password reset (`password_reset`) or the activation of an account
-//! (`activation`).
+//! Checks one-time codes sent by email. The purpose of a code is a password reset (`password_reset`), the activation of an account
+//! (`activation`) or the confirmation of an email (`email_change`).
 
 use latchkey_shared::{
     database::{self, Transaction},
     models::{
         audit::{Event, EventKind},
-        password_reset::{self, Model as Reset, NewReset, Purpose},
+        password_reset::{self, Model as Reset, Purpose},
         user,
     },
-    outbox::NewMail,
     redis::one_time_code::Otp,
-    types::{email::Email, validation_error::Invalid},
+    types::validation_error::Invalid,
 };
 use poem_openapi::{Object, types::Example};
 use sea_orm::DbErr;
-use uuid::Uuid;
 
 use crate::{
     app_state::App,
-    auth::jwt::ResetToken,
+    auth::{
+        email_change::{self, Confirmed},
+        jwt::ResetToken,
+    },
     http::{
         audit_context::AuditContext,
         body::{
@@ -98,40 +99,6 @@ fn parse(app: &App, mut fields: Fields) -> Result<(ResetToken, Otp), ApiError> {
     Ok((token?, code))
 }
 
-/// A request for a code. Its row and its mail are to be stored in one transaction.
-pub struct CodeRequest {
-    /// The token for the client.
-    pub token: ResetToken,
-    /// The row of the request.
-    pub reset: NewReset,
-    /// The mail with the code.
-    pub mail: NewMail,
-}
-
-impl CodeRequest {
-    /// Creates a request. Does not store it.
-    #[must_use]
-    pub fn new(app: &App, purpose: Purpose, email: &Email, audit: &AuditContext) -> Self {
-        let (id, token, now) = (Uuid::now_v7(), ResetToken::generate(), app.now());
-        let lifetime = app.config.accounts.reset_lifetime;
-        let reset = NewReset {
-            id,
-            email: email.key(),
-            token_hash: app.token_hasher.hash(token.expose()),
-            created_at: now,
-            lifetime,
-            purpose,
-            device: audit.known_device(),
-            user_id: None,
-        };
-        let mail = app
-            .outbox
-            .code(id, purpose, email, audit.request_id(), now, lifetime)
-            .with_customer_network(audit.client_ip.customer_network());
-        Self { token, reset, mail }
-    }
-}
-
 /// Returns the code request of a token, if it has this purpose.
 pub async fn find(
     app: &App,
@@ -193,7 +160,7 @@ async fn compare(
     // later: it starts when the mail is sent, and must not show whether one was sent.
     if reset.is_open(now) && reset.checked_at.is_none() && reset.tries < max_attempts {
         let limit = Limit::MailboxCode {
-            mailbox: &reset.email_key,
+            mailbox: reset.mailbox(),
             has_account: reset.user_id.is_some(),
         };
         attempt = Some(app.count_attempt(audit, limit).await?);
@@ -212,7 +179,7 @@ async fn compare(
     if let (false, Some(attempt)) = (is_right || is_late, attempt) {
         attempt.commit();
     }
-    if !accept(app, reset, is_right, event).await? {
+    if !accept(app, reset, is_right, event, audit).await? {
         tracing::info!(reset.id = %reset.id, "One-time code refused");
         return Err(ApiError::InvalidOtp);
     }
@@ -231,22 +198,35 @@ async fn accept(
     reset: &Reset,
     is_right: bool,
     event: impl Fn(EventKind) -> Event,
+    audit: &AuditContext,
 ) -> Result<bool, ApiError> {
     let transaction = database::begin(&app.db).await?;
+    let mut confirmed = Confirmed::default();
     let accepted = is_right
         && match reset.purpose {
             Purpose::Reset => {
                 password_reset::mark_checked(&transaction, reset.id, app.now()).await?
             }
             Purpose::Activation => activate(app, &transaction, reset).await?,
+            Purpose::EmailChange => {
+                let result = email_change::confirm(app, &transaction, reset, audit).await?;
+                let is_confirmed = result.is_some();
+                confirmed = result.unwrap_or_default();
+                is_confirmed
+            }
         };
     let kind = match (accepted, reset.purpose) {
         (true, Purpose::Reset) => EventKind::CodeSuccess,
-        (true, Purpose::Activation) => EventKind::UserUpdated,
+        (true, Purpose::Activation | Purpose::EmailChange) => EventKind::UserUpdated,
         (false, _) => EventKind::CodeFail,
     };
-    app.record_in(&transaction, event(kind)).await?;
+    let mut event = event(kind);
+    event.details.changes.extend(confirmed.change);
+    app.record_in(&transaction, event).await?;
     transaction.commit().await?;
+    if let Some(notice) = confirmed.notice {
+        app.outbox.notify_worker(notice).await;
+    }
     Ok(accepted)
 }
 
@@ -258,7 +238,7 @@ async fn activate(app: &App, transaction: &Transaction, reset: &Reset) -> Result
     // Every change of an account locks its row first.
     let user = user::lock(transaction, id).await?;
     Ok(
-        user.is_some_and(|user| is_owner(&user, reset) && user.pending_email_verification)
+        user.is_some_and(|user| reset.is_owned_by(&user) && user.pending_email_verification)
             && password_reset::mark_checked(transaction, reset.id, now).await?
             && password_reset::consume(transaction, reset.id, now).await?
             && user::activate_by_owner(transaction, id, now).await?,
@@ -267,11 +247,9 @@ async fn activate(app: &App, transaction: &Transaction, reset: &Reset) -> Result
 
 /// Returns the detail of an audit event about a code: empty for a password reset.
 fn detail(purpose: Purpose) -> Option<String> {
-    (purpose == Purpose::Activation).then(|| "activation".to_owned())
-}
-
-/// Whether an account is active and still has the email that a code was sent to.
-#[must_use]
-pub fn is_owner(user: &user::Model, reset: &Reset) -> bool {
-    user.is_active && user.email_key == reset.email_key
+    match purpose {
+        Purpose::Reset => None,
+        Purpose::Activation => Some("activation".to_owned()),
+        Purpose::EmailChange => Some("email confirmation".to_owned()),
+    }
 }

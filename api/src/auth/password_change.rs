@@ -89,9 +89,13 @@ impl PasswordChange {
             .await?;
         fields.finish()?;
         let (session, secret) = change(app, &current, current_password?, new?, &audit).await?;
-        Ok(TokenPair::respond(app, request, &session, &secret, |it| {
-            it
-        })?)
+        Ok(TokenPair::respond(
+            app,
+            request,
+            (&current.user, &session),
+            &secret,
+            |it| it,
+        )?)
     }
 }
 

@@ -1,5 +1,8 @@
 //! `POST /auth/email_request/`, `/auth/check_otp/` and `/auth/reset_password/`: the three steps of a password reset.
 
+use std::iter;
+
+use chrono::{DateTime, Utc};
 use latchkey_shared::{
     database,
     models::{
@@ -20,8 +23,10 @@ use poem_openapi::{
 use crate::{
     app_state::App,
     auth::{
+        code_request::CodeRequest,
+        email_change,
         jwt::ResetToken,
-        one_time_code::{self, CodeRequest, Message, OtpCheckRequest, is_owner},
+        one_time_code::{self, Message, OtpCheckRequest},
     },
     http::{
         audit_context::AuditContext,
@@ -207,52 +212,63 @@ pub async fn finish(
         .await?
         .map_err(|invalid| ApiError::invalid_field("new_password", invalid))?;
     let hash = app.hasher.hash(password).await?;
-    store(app, reset, user.id, hash, audit).await?;
+    let user = store(app, reset, user.id, hash, audit).await?;
     // The owner has shown access to the mailbox, so failed attempts by others must not lock the account.
-    let reset_failures = app
-        .limits
-        .reset_all_failures(audit.client_ip, user.id, &user.email);
-    if let Err(error) = reset_failures.await {
-        let message = "Failed attempts not cleared after a password reset";
-        app.report_failure(&error, message);
+    for email in emails(&user, app.now()) {
+        let reset_failures = app
+            .limits
+            .reset_all_failures(audit.client_ip, user.id, email);
+        if let Err(error) = reset_failures.await {
+            let message = "Failed attempts not cleared after a password reset";
+            app.report_failure(&error, message);
+        }
     }
     tracing::info!(user.id, reset.id = %reset.id, "Password reset");
     Ok(())
 }
 
-/// Stores the password hash, ends sessions and password resets, and queues the notice, in one transaction.
+/// Returns the emails whose failed attempts count for an account: the one of logins and the one of codes.
+fn emails(user: &user::Model, now: DateTime<Utc>) -> impl Iterator<Item = &Email> {
+    let codes = user.reset_email(now);
+    let other = (codes.key() != user.email_key).then_some(codes);
+    iter::once(&user.email).chain(other)
+}
+
+/// Stores the password hash, ends sessions and password resets, and queues the notice, in one transaction. Returns the account.
 async fn store(
     app: &App,
     reset: &Reset,
     user_id: i64,
     hash: String,
     audit: &AuditContext,
-) -> Result<(), ApiError> {
+) -> Result<user::Model, ApiError> {
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
     // Every change of an account locks its row first.
-    let mut user = user::lock(&transaction, user_id)
+    let user = user::lock(&transaction, user_id)
         .await?
-        .filter(|user| is_owner(user, reset))
+        .filter(|user| reset.is_owned_by(user))
         .ok_or(ApiError::InvalidResetToken)?;
     if !password_reset::consume(&transaction, reset.id, now).await? {
         return Err(ApiError::InvalidResetToken);
     }
-    user::reset_password(&transaction, user.id, hash, now).await?;
-    user.email_verified_at = Some(now);
-    // The owner has the mailbox and knows the password, which also completes a pending email verification.
-    let activated = user::activate_by_owner(&transaction, user.id, now).await?;
     session::revoke_all(&transaction, user.id, now).await?;
     password_reset::end_all(&transaction, user.id, now).await?;
+    user::reset_password(&transaction, user.id, hash).await?;
+    let previous = user.email_key.clone();
+    let user = email_change::confirm_by_reset(app, &transaction, user, reset).await?;
+    let restored = user.email_key != previous;
+    // The owner has the mailbox and knows the password, which also completes a pending email verification.
+    let activated = user::activate_by_owner(&transaction, user.id, now).await?;
     let kind = MailKind::PasswordChanged;
     let mail = app
         .outbox
         .insert_notice(&transaction, kind, &user, audit.request_id(), now)
         .await?;
-    let detail = if activated {
-        "reset, activation"
-    } else {
-        "reset"
+    let detail = match (activated, restored) {
+        (true, _) => "reset, activation",
+        (false, true) => "reset, email restored",
+        (false, false) => "reset",
     };
     let event = Event {
         user_id: Some(user.id),
@@ -262,15 +278,15 @@ async fn store(
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
     app.outbox.notify_worker(mail).await;
-    Ok(())
+    Ok(user)
 }
 
-/// Returns the active account of a reset, if it still has the email that the code was sent to.
+/// Returns the active account of a reset, if it still has the email.
 async fn find_owner(app: &App, reset: &Reset) -> Result<user::Model, ApiError> {
     let user = match reset.user_id {
         Some(id) => user::find(&app.db, id).await?,
         None => None,
     };
-    user.filter(|user| is_owner(user, reset))
+    user.filter(|user| reset.is_owned_by(user))
         .ok_or(ApiError::InvalidResetToken)
 }

@@ -19,7 +19,7 @@ use poem_openapi::{
 use crate::{
     app_state::App,
     auth::{
-        jwt::{RefreshToken, TokenId},
+        jwt::{RefreshToken, TokenId, TokenOwner},
         original_session, refresh_cookie,
     },
     http::{
@@ -98,9 +98,11 @@ impl Refresh {
             audit.record_invalid_token(app, "refresh").await;
             return Err(ApiError::InvalidRefreshToken.into());
         };
-        let access = app
-            .tokens
-            .access(presented.user.id, presented.session.id, app.now())?;
+        let access = app.tokens.access(
+            TokenOwner::of(&presented.user),
+            presented.session.id,
+            app.now(),
+        )?;
         let body = |refresh: Option<&RefreshToken>| {
             Json(Refreshed {
                 access: access.expose().to_owned(),

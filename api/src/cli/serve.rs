@@ -41,6 +41,7 @@ Environment variables, in addition to those of all commands (latchkey-api --help
   MEDIA_DIR             [var/media] Folder of the profile pictures
   ACCOUNT_DELETION_DAYS [7] Time in which a login cancels the deletion of an account; 0: none
   PICTURE_MAX_SIZE      [512] Longer side of a stored picture, in pixels
+  EMAIL_CHANGE          [immediate] or confirm (by the password and a mailed code): when a new email takes effect
   ACTIVATION            [admin], email (the owner, by a one-time code) or none: who activates new accounts
   PENDING_ACCOUNT_DAYS  [30] Days for which a registration can request activation codes
   REGISTRATION_PRIVACY  [off] or on: a registration does not reveal that an email is taken

@@ -14,6 +14,8 @@ pub struct AccountSettings {
     pub activation: Activation,
     /// `REGISTRATION_PRIVACY`: whether a registration hides that an email is taken.
     pub registration_privacy: bool,
+    /// `EMAIL_CHANGE`: when a change of the email takes effect.
+    pub email_change: EmailChange,
     /// `RESET_SECONDS`: the lifetime of a password reset or an activation by code, from its request on.
     pub reset_lifetime: TimeDelta,
     /// `OTP_TRIES`: the number of wrong codes that ends a password reset or an activation.
@@ -50,11 +52,37 @@ impl FromStr for Activation {
     }
 }
 
+/// When a change of the email by the account owner takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmailChange {
+    /// At once, without the password, as in the original. Staff have to confirm in any case.
+    Immediate,
+    /// Once the owner has confirmed the new email by the password and a mailed code.
+    Confirm,
+}
+
+impl FromStr for EmailChange {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "immediate" => Ok(Self::Immediate),
+            "confirm" => Ok(Self::Confirm),
+            _ => Err(()),
+        }
+    }
+}
+
 impl AccountSettings {
     pub(super) fn read(settings: &mut Settings) -> Self {
         Self {
             activation: settings.choice("ACTIVATION", Activation::Admin, "admin, email or none"),
             registration_privacy: Switch::read(settings, "REGISTRATION_PRIVACY", false),
+            email_change: settings.choice(
+                "EMAIL_CHANGE",
+                EmailChange::Immediate,
+                "immediate or confirm",
+            ),
             reset_lifetime: lifetime(settings, "RESET_SECONDS", 600, DAY),
             max_otp_attempts: settings.within("OTP_TRIES", 5, 1..=10),
             deletion_grace: TimeDelta::days(settings.within("ACCOUNT_DELETION_DAYS", 7, 0..=365)),

@@ -1,9 +1,12 @@
 //! Checks of the configuration in production, and warnings at the start.
 
 use ipnet::IpNet;
-use latchkey_shared::config::{rate::Rate, settings::Settings};
+use latchkey_shared::config::{
+    rate::Rate,
+    settings::{Environment, Settings},
+};
 
-use crate::config::{Config, rates::Rates, tokens::AccessTokenSecret};
+use crate::config::{Config, accounts::EmailChange, rates::Rates, tokens::AccessTokenSecret};
 
 /// Maximum of a rate limit per client IP in production, as a multiple of its default. Many users may share a client IP.
 const MAX_IP_FACTOR: u32 = 100;
@@ -105,6 +108,15 @@ impl Config {
         if !self.rates.enabled {
             warnings.push(
                 "LIMITS is off: nothing is rate limited, and passwords and codes can be guessed. Set LIMITS=on."
+                    .to_owned(),
+            );
+        }
+        if environment == Environment::Production
+            && self.accounts.email_change == EmailChange::Immediate
+        {
+            warnings.push(
+                "EMAIL_CHANGE is immediate: users can take emails that they do not own, without a password. Set EMAIL_CHANGE=confirm \
+                 once your clients ask for the password and the code."
                     .to_owned(),
             );
         }
@@ -306,11 +318,16 @@ mod tests {
             let warnings = config(&[(key, bind)]).warnings();
             assert_eq!(warnings.len(), 1);
             assert!(warnings[0].contains(key), "{warnings:?}");
-            let production = [(key, bind), ("ENVIRONMENT", "production")];
+            let production = [
+                (key, bind),
+                ("ENVIRONMENT", "production"),
+                ("EMAIL_CHANGE", "confirm"),
+            ];
             assert!(config(&production).warnings().is_empty());
         }
         let off = config(&[("LIMITS", "off"), ("ENVIRONMENT", "production")]);
         assert!(off.warnings()[0].contains("LIMITS is off"));
+        assert!(off.warnings()[1].contains("EMAIL_CHANGE is immediate"));
     }
 
     #[test]

@@ -83,7 +83,9 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
     match (status, call) {
         (400, "checkOtp" | "activate") => vec![ApiError::InvalidOtp, bad_input],
         (400, "resetPassword" | "resendActivation") => vec![ApiError::InvalidResetToken, bad_input],
-        (400, "changePassword" | "deleteOwnAccount") => vec![ApiError::WrongPassword, bad_input],
+        (400, "changePassword" | "deleteOwnAccount" | "trustEmail") => {
+            vec![ApiError::WrongPassword, bad_input]
+        }
         (400, _) => vec![bad_input],
         (401, "login") => vec![ApiError::InvalidCredentials],
         (401, "refresh" | "logout") => vec![ApiError::InvalidRefreshToken],
@@ -100,6 +102,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
             ApiError::OwnAccount,
             ApiError::LastSuperuser,
         ],
+        (409, "trustEmail") => vec![ApiError::InvalidState, ApiError::OwnAccount],
         (409, "deleteAccount" | "deactivateAccount" | "runBulkAction") => {
             vec![ApiError::OwnAccount, ApiError::LastSuperuser]
         }
@@ -141,6 +144,10 @@ fn answer(call: &str, status: u16) -> Value {
         }
         "checkOtp" => json!({"message": "OTP is valid."}),
         "resetPassword" => json!({"message": "The Password has been reset successfully."}),
+        "confirmEmail" => json!({"message": "The email has been confirmed."}),
+        "resendEmailCode" => json!({
+            "token": "q0Zy…", "email": "countess@example.com", "message": "Code sent to email.",
+        }),
         "activate" => json!({"message": "The account has been activated."}),
         "resendActivation" => json!({
             "activation_token": "q0Zy…",
@@ -233,7 +240,8 @@ fn export() -> Value {
     json!({
         "exported_at": NOON,
         "profile": {
-            "id": 7, "email": "ada@example.com", "email_verified_at": MORNING, "email_set_at": null, "username": "Ada Lovelace",
+            "id": 7, "email": "ada@example.com", "email_verified_at": MORNING, "email_set_at": null,
+            "confirmed_email": null, "confirmed_email_since": null, "email_trusted_from": null, "username": "Ada Lovelace",
             "phone_number": "+201001234567", "date_birth": "1990-02-28", "gender": "female", "language": "en-GB",
             "language_chosen": true, "is_activated": true, "pending_email_verification": false, "is_active": true,
             "is_staff": false, "is_superuser": false, "permissions": [], "roles": [], "created_at": MORNING,
@@ -273,7 +281,7 @@ fn exported_event(event: &str, actor: &str) -> Value {
 fn account() -> Value {
     let mut account = json!({"id": 7});
     let more = json!({
-        "language": "en-GB", "pending_email_verification": false, "is_active": true, "is_staff": true, "is_superuser": false,
+        "reset_email": null, "language": "en-GB", "pending_email_verification": false, "is_active": true, "is_staff": true, "is_superuser": false,
         "permissions": ["view_users", "mails"], "roles": [2], "created": MORNING, "last_login": NOON, "deletion_at": null, "version": 3,
     });
     for part in [user(), more] {

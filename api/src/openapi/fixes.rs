@@ -70,7 +70,11 @@ const ALWAYS_REQUIRED: [&str; 12] = [
 const ENUMS: [&str; 2] = ["Gender", "BulkAction"];
 
 /// The answers that omit `language` unless the owner has set it, and the member.
-const OMITTED: [(&str, &str); 2] = [("User", "language"), ("NewAccount", "language")];
+const OMITTED: [(&str, &str); 3] = [
+    ("User", "language"),
+    ("NewAccount", "language"),
+    ("ChangedUser", "language"),
+];
 
 /// Makes optional members nullable: a profile without a picture has `null`, and a PATCH clears a member with `null`. The
 /// exceptions are problems, which omit members, and the members in [`NEVER_NULL`].

@@ -9,8 +9,9 @@ use crate::{
     },
     admin,
     auth::{
-        login::Login, logout::Logout, password_change::PasswordChange,
-        password_reset::PasswordReset, refresh::Refresh, sessions::Sessions, well_known::WellKnown,
+        email_confirmation::EmailConfirmation, login::Login, logout::Logout,
+        password_change::PasswordChange, password_reset::PasswordReset, refresh::Refresh,
+        sessions::Sessions, well_known::WellKnown,
     },
     openapi::Description,
     server::health::Health,
@@ -31,6 +32,7 @@ type Calls = (
     DeleteAccount,
     PasswordReset,
     Activation,
+    EmailConfirmation,
     admin::api::Calls,
     Health,
 );
@@ -39,7 +41,7 @@ type Calls = (
 #[must_use]
 pub fn service() -> OpenApiService<Calls, ()> {
     OpenApiService::new(
-        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, WellKnown, Activities, DataExport, DeleteAccount, PasswordReset, Activation, admin::api::CALLS, Health),
+        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, WellKnown, Activities, DataExport, DeleteAccount, PasswordReset, Activation, EmailConfirmation, admin::api::CALLS, Health),
         "Latchkey",
         env!("CARGO_PKG_VERSION"),
     )

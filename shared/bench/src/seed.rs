@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use latchkey_api::{
     auth::jwt::{
-        TokenId, TokenIssuer, TokenRules,
+        TokenId, TokenIssuer, TokenOwner, TokenRules,
         key_set::KeySet,
         signing_keys::{SigningKeyMetrics, SigningKeys},
     },
@@ -113,8 +113,12 @@ pub(crate) async fn create_sessions(
             rotation_times: RotationTimes::default(),
             revoked_at: None,
         };
-        let access = issuer.access(row.user_id, row.id, now)?;
-        let access_hs256 = hs256.access(row.user_id, row.id, now)?;
+        let owner = TokenOwner {
+            user_id: row.user_id,
+            email_verified: false,
+        };
+        let access = issuer.access(owner, row.id, now)?;
+        let access_hs256 = hs256.access(owner, row.id, now)?;
         let refresh = issuer.refresh(&row, &secret, now);
         sessions.push(Session {
             id: row.id,

@@ -66,6 +66,20 @@ impl TokenHasher {
         equal(self.setup_token(nonce).as_bytes(), token.as_bytes())
     }
 
+    /// Returns the token in the link that cancels a change of an email.
+    #[must_use]
+    pub fn cancel_token(&self, request: Uuid) -> String {
+        let mac = self.hash(&format!("cancel {request}")).0;
+        format!("{}{mac}", request.simple())
+    }
+
+    /// Returns the request of a token in such a link. Verifies the token in constant time.
+    #[must_use]
+    pub fn request_of_cancel_token(&self, token: &str) -> Option<Uuid> {
+        let request = Uuid::try_parse(token.get(..32)?).ok()?;
+        equal(self.cancel_token(request).as_bytes(), token.as_bytes()).then_some(request)
+    }
+
     /// Verifies a token against its stored hash in constant time.
     #[must_use]
     pub fn matches(&self, token: &str, stored: &TokenHash) -> bool {

@@ -52,6 +52,15 @@ impl NewMail {
         self
     }
 
+    /// Sets the request that a notification is about. Has no effect on mails with a one-time code.
+    #[must_use]
+    pub fn about_request(mut self, request: Uuid) -> Self {
+        if self.kind.purpose().is_none() {
+            self.row.reset_id = Some(request);
+        }
+        self
+    }
+
     /// Sets the customer network, which budgets count.
     #[must_use]
     pub fn with_customer_network(mut self, customer_network: String) -> Self {
@@ -149,7 +158,7 @@ impl Outbox {
         mail
     }
 
-    /// Creates a notification to the owner of an account.
+    /// Creates a notification to the current email of an account.
     #[must_use]
     pub fn owner_notice(
         &self,
@@ -158,15 +167,10 @@ impl Outbox {
         request_id: &str,
         now: DateTime<Utc>,
     ) -> NewMail {
-        let mut mail = self.notice(kind, &user.email, request_id, now);
-        mail.row.recipient_verified = user.email_verified_at.is_some();
-        if let Some(language) = user.language.as_ref().filter(|_| kind.outlives_account()) {
-            mail.row.locale = language.to_string();
-        }
-        mail.about(user.id)
+        self.notice_about(kind, user, &user.email, request_id, now)
     }
 
-    /// Stores a notification to the owner of an account.
+    /// Stores a notification to the current email of an account.
     pub async fn insert_notice(
         &self,
         db: &impl ConnectionTrait,
@@ -177,6 +181,24 @@ impl Outbox {
     ) -> Result<QueuedMail, DbErr> {
         let mail = self.owner_notice(kind, user, request_id, now);
         mail.insert(db).await
+    }
+
+    /// Creates a notification about an account to one of its emails.
+    #[must_use]
+    pub fn notice_about(
+        &self,
+        kind: MailKind,
+        user: &user::Model,
+        to: &Email,
+        request_id: &str,
+        now: DateTime<Utc>,
+    ) -> NewMail {
+        let mut mail = self.notice(kind, to, request_id, now);
+        mail.row.recipient_verified = user.has_confirmed_email() && to.key() == user.email_key;
+        if let Some(language) = user.language.as_ref().filter(|_| kind.outlives_account()) {
+            mail.row.locale = language.to_string();
+        }
+        mail.about(user.id)
     }
 
     fn new_mail(

@@ -81,7 +81,7 @@ impl Inner {
     ) -> Result<DeliveryResult, DbErr> {
         let now = self.clock.now();
         let (content, language, reset, to) = match prepared {
-            Prepared::Code(code, reset, stored, language) => {
+            Prepared::Code(code, reset, recipient, language) => {
                 let content = Content::Code {
                     kind: MailKind::of_code(reset.purpose),
                     code: Code::Shown(code),
@@ -89,7 +89,7 @@ impl Inner {
                     device: reset.device.clone(),
                     lifetime: reset.code_expiry(now, self.otp_lifetime) - now,
                 };
-                (content, language, Some(reset), stored)
+                (content, language, Some(reset), recipient)
             }
             Prepared::Notice(content, language) => (content, language, None, recipient),
             Prepared::Ended(result) => return Ok(result),

@@ -34,7 +34,7 @@ pub(crate) struct DeliveryBatches {
     sent: Batch<SentMail, Result<(), DbErr>>,
 }
 
-/// A reset and the active account of its address, if any.
+/// A request for a code and its active account, if any.
 #[derive(Clone)]
 pub(crate) struct BoundReset {
     pub(crate) reset: Reset,
@@ -133,9 +133,8 @@ async fn bind_all(db: &Database, ids: &[Uuid]) -> Result<Vec<BoundReset>, DbErr>
     let users = user::find_many(db, &owners).await?;
     // Read after the binding, as the account may have another address by now.
     let owner = |reset: &Reset| {
-        let is_owner = |user: &&user::Model| {
-            Some(user.id) == reset.user_id && user.is_active && user.email_key == reset.email_key
-        };
+        let is_owner =
+            |user: &&user::Model| Some(user.id) == reset.user_id && reset.is_owned_by(user);
         users.iter().find(is_owner).cloned()
     };
     Ok(resets

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use chrono::TimeDelta;
 use latchkey_shared::{
     clock::Clock,
+    crypto::token_hash::TokenHasher,
     database::Database,
     dependency::FailureReports,
     models::mail::{self, MailKind},
@@ -71,6 +72,9 @@ struct Inner {
     batches: DeliveryBatches,
     accepted: AcceptedMails,
     codes: CodeBatches,
+    tokens: TokenHasher,
+    /// `PUBLIC_URL` without a trailing slash.
+    base_url: String,
     transport: Transport,
     /// Limits concurrent SMTP conversations.
     conversations: DeliverySlotPool,
@@ -86,6 +90,14 @@ struct Inner {
     metrics: DeliveryMetrics,
 }
 
+/// What mails may contain besides their texts.
+pub struct MailSecrets {
+    /// One-time codes.
+    pub codes: CodeStore,
+    /// Makes the tokens in links.
+    pub tokens: TokenHasher,
+}
+
 /// Limits that delay or suppress mails. `None` means no limit.
 pub struct SendLimits {
     /// The rate towards the SMTP server.
@@ -99,7 +111,7 @@ impl Delivery {
     #[must_use]
     pub fn new(
         db: Database,
-        codes: CodeStore,
+        secrets: MailSecrets,
         transport: Transport,
         limits: SendLimits,
         config: &Config,
@@ -110,7 +122,9 @@ impl Delivery {
             batches: DeliveryBatches::new(&db, &clock, LEASE, config.otp_lifetime),
             accepted: AcceptedMails::default(),
             db,
-            codes: CodeBatches::new(codes, config.common.otp_digits),
+            codes: CodeBatches::new(secrets.codes, config.common.otp_digits),
+            tokens: secrets.tokens,
+            base_url: config.common.issuer().to_owned(),
             transport,
             conversations: DeliverySlotPool::new(config.concurrency),
             prefetch: config.concurrency * PREFETCH_FACTOR,

@@ -11,12 +11,15 @@ use latchkey_shared::{
     types::{email::Email, language_tag::LanguageTag},
 };
 use sea_orm::DbErr;
+use url::Url;
 
-use crate::delivery::{Inner, batches::BoundReset, outcome::DeliveryResult};
+use crate::delivery::{
+    Inner, batches::BoundReset, mail_budget::Recipient, outcome::DeliveryResult,
+};
 
 /// A mail that is ready to be composed, or the result of one that must not be sent.
 pub(super) enum Prepared {
-    /// The code, its reset, and the stored address and the language of the account.
+    /// The code, its request, the address that it goes to, and the language of the account.
     Code(Otp, password_reset::Model, Email, Option<LanguageTag>),
     /// The content, and the language of the account.
     Notice(Content, Option<LanguageTag>),
@@ -42,8 +45,8 @@ impl Inner {
         }
     }
 
-    /// Finds the account of a reset and creates its code. The API writes resets without looking up accounts. The code goes to
-    /// the stored address of the account, whatever spelling the request used.
+    /// Finds the account of a request and creates its code. The API writes resets without looking up accounts. The code goes to a
+    /// stored address, whatever spelling the request used.
     async fn prepare_code(&self, mail: &mail::Model, kind: MailKind) -> Result<Prepared, DbErr> {
         use MailState::{Cancelled, Expired, Failed};
         let now = self.clock.now();
@@ -68,18 +71,31 @@ impl Inner {
             return Ok(Prepared::ended(Cancelled, reason));
         }
         // Parsed again, as the address becomes part of the SMTP conversation.
-        let Ok(stored) = owner.email.as_str().parse::<Email>() else {
+        let recipient = reset.recipient(&owner).map(|it| it.as_str().parse());
+        let Some(Ok(recipient)) = recipient else {
             return Ok(Prepared::ended(Failed, "invalid recipient"));
         };
-        if let Some(result) = self
-            .exceeds_budget(mail, kind, owner.id, Some(&owner))
-            .await?
+        if reset.purpose == Purpose::EmailChange
+            && user::is_taken(&self.db, &recipient, owner.id, now).await?
         {
+            let reason = "the email has another account";
+            return Ok(Prepared::ended(Cancelled, reason));
+        }
+        let recipient_key = recipient.key();
+        if recipient_key != *reset.mailbox() {
+            password_reset::set_recipient(&self.db, id, &recipient_key).await?;
+        }
+        let to = Recipient {
+            account_id: owner.id,
+            owner: Some(&owner),
+            email: &recipient,
+        };
+        if let Some(result) = self.exceeds_budget(mail, kind, to).await? {
             return Ok(Prepared::Ended(result));
         }
         let code = self.codes.get_or_create(id, reset.expires_at - now).await;
         Ok(match code {
-            Ok(code) => Prepared::Code(code, reset, stored, owner.language),
+            Ok(code) => Prepared::Code(code, reset, recipient, owner.language),
             Err(CodeError::Redis(error)) => {
                 Prepared::Ended(DeliveryResult::redis_unavailable("no code", &error))
             }
@@ -97,10 +113,19 @@ impl Inner {
         if owner.is_none() && !kind.outlives_account() {
             return Ok(Prepared::ended(Cancelled, "no active account"));
         }
-        let Some(content) = Content::notice(kind, mail, owner.as_ref()) else {
+        let Ok(recipient) = mail.recipient.parse::<Email>() else {
+            return Ok(Prepared::ended(Failed, "invalid recipient"));
+        };
+        let cancel_url = self.cancel_url(mail, kind);
+        let Some(content) = Content::notice(kind, mail, owner.as_ref(), cancel_url) else {
             return Ok(Prepared::ended(Cancelled, "the deletion was cancelled"));
         };
-        if let Some(result) = self.exceeds_budget(mail, kind, id, owner.as_ref()).await? {
+        let to = Recipient {
+            account_id: id,
+            owner: owner.as_ref(),
+            email: &recipient,
+        };
+        if let Some(result) = self.exceeds_budget(mail, kind, to).await? {
             return Ok(Prepared::Ended(result));
         }
         let language = match owner {
@@ -108,5 +133,15 @@ impl Inner {
             None => mail.locale.parse().ok(),
         };
         Ok(Prepared::Notice(content, language))
+    }
+
+    /// Returns the link that cancels the change of an email, in the notice about it.
+    fn cancel_url(&self, mail: &mail::Model, kind: MailKind) -> Option<Url> {
+        let request = mail
+            .reset_id
+            .filter(|_| kind == MailKind::EmailChangeRequested)?;
+        let token = self.tokens.cancel_token(request);
+        let url = format!("{}/admin/cancel-email/?token={token}", self.base_url);
+        url.parse().ok()
     }
 }

@@ -126,6 +126,7 @@ async fn housekeeping_deletes_at_most_thousand_rows_per_statement() {
         purpose: Purpose::Reset,
         device: None,
         user_id: None,
+        new_email: None,
     };
     let step = database::begin(&db).await.unwrap();
     for number in 0..2500 {
@@ -237,6 +238,7 @@ async fn client_data_is_erased_after_its_retention() {
             purpose: Purpose::Activation,
             device: Some("Chrome (Windows)".to_owned()),
             user_id: Some(user.id),
+            new_email: None,
         };
         password_reset::insert(db, request).await.unwrap();
         let kind = MailKind::NewDevice;

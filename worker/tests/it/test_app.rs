@@ -242,6 +242,7 @@ impl TestApp {
             purpose: Purpose::Reset,
             device: None,
             user_id: None,
+            new_email: None,
         };
         password_reset::insert(&step, new).await.unwrap();
         let code = self

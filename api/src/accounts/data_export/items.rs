@@ -43,6 +43,12 @@ pub(super) struct ExportedProfile {
     email_verified_at: Option<DateTime<Utc>>,
     /// When the email replaced another one.
     email_set_at: Option<DateTime<Utc>>,
+    /// The last confirmed or registered email, while the present one is not confirmed.
+    confirmed_email: Option<types::Email>,
+    /// Since when that email belonged to the owner.
+    confirmed_email_since: Option<DateTime<Utc>>,
+    /// From when the present email gets codes although it is not confirmed.
+    email_trusted_from: Option<DateTime<Utc>>,
     /// The name of the owner.
     username: String,
     /// The phone number in E.164 format.
@@ -91,6 +97,12 @@ impl ExportedProfile {
             email: types::Email(row.email.to_string()),
             email_verified_at: row.email_verified_at,
             email_set_at: row.email_set_at,
+            confirmed_email: row
+                .confirmed_email
+                .as_ref()
+                .map(|email| types::Email(email.to_string())),
+            confirmed_email_since: row.confirmed_email_since,
+            email_trusted_from: row.email_trusted_from,
             username: row.username.to_string(),
             phone_number: row.phone_number.as_ref().map(ToString::to_string),
             date_birth: row.date_birth,
@@ -193,6 +205,10 @@ pub(super) struct ExportedCodeRequest {
     ended_at: Option<DateTime<Utc>>,
     /// The browser and the system of the request, if known.
     device: Option<String>,
+    /// The email to be confirmed by the code.
+    new_email: Option<types::Email>,
+    /// The email that the code was sent to, if not `email`.
+    sent_to: Option<String>,
 }
 
 impl From<password_reset::Model> for ExportedCodeRequest {
@@ -208,6 +224,8 @@ impl From<password_reset::Model> for ExportedCodeRequest {
             checked_at: row.checked_at,
             ended_at: row.ended_at,
             device: row.device,
+            new_email: row.new_email.map(|email| types::Email(email.to_string())),
+            sent_to: row.recipient_key.map(|key| key.as_str().to_owned()),
         }
     }
 }

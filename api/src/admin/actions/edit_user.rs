@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
 use latchkey_shared::{
     database::Transaction,
     models::{
@@ -22,13 +23,14 @@ use crate::admin::{
     permissions::{Admin, ChangeUsers, Permit},
 };
 use crate::{
-    accounts::{
-        pictures::{self, PictureChange},
-        profile,
-    },
+    accounts::pictures::{self, PictureChange},
     app_state::App,
+    auth::email_change,
     http::error::ApiError,
 };
+
+/// How long an email that staff chose gets no code for a password reset, so that the owner can react to the notice first.
+const UNTRUSTED: TimeDelta = TimeDelta::days(1);
 
 /// A change of an account and of its roles.
 #[derive(Debug, Default)]
@@ -102,6 +104,15 @@ fn authorize(
     if is_own && (changes_permissions || differs(change.is_active, seen.is_active)) {
         return Err(ApiError::OwnAccount);
     }
+    // Staff confirm a new email of their own with the password and a code.
+    if is_own && email_change::is_new_email(change.profile.email.as_ref(), seen) {
+        let detail =
+            "Change your own email with your password: PATCH /api/user/, or /admin/account/.";
+        return Err(ApiError::invalid_field(
+            "email",
+            Invalid::new("own_email", detail),
+        ));
+    }
     Ok(())
 }
 
@@ -120,7 +131,7 @@ async fn store(
     let role_ids = ids(&roles_before);
     authorize(admin, &current, &role_ids, &change)?;
     let new_roles = change.roles_after(&role_ids);
-    let change = change.account;
+    let mut change = change.account;
     if !change.alters(&current) && new_roles == role_ids {
         return Ok(current);
     }
@@ -132,10 +143,12 @@ async fn store(
     role::assign(&transaction, seen.id, &role_ids, &new_roles).await?;
     let roles_after = role::of_user(&transaction, seen.id).await?;
     let mut mails = Vec::new();
-    if profile::is_new_email(change.profile.email.as_ref(), seen) {
-        // Ends the sessions of the old address's owner. Administrators who change their own address stay signed in.
-        session::revoke_others(&transaction, seen.id, admin.session.id, app.now()).await?;
-        mails.push(profile::before_email_change(app, &transaction, seen, &admin.audit).await?);
+    if email_change::is_new_email(change.profile.email.as_ref(), seen) {
+        session::revoke_all(&transaction, seen.id, app.now()).await?;
+        change.profile.email_trusted_from = Some(app.now() + UNTRUSTED);
+        let notice =
+            email_change::before_unconfirmed_change(app, &transaction, seen, &admin.audit).await?;
+        mails.push(notice);
     }
     let Some(user) = staff::change(&transaction, seen, change, app.now()).await? else {
         return Err(ApiError::EditConflict);

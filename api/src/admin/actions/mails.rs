@@ -130,7 +130,7 @@ pub async fn preview(app: &App, mail: &mail::Model) -> Result<Option<RenderedMai
             lifetime: PREVIEW_LIFETIME,
         })
     } else {
-        Content::notice(kind, mail, owner.as_ref())
+        Content::notice(kind, mail, owner.as_ref(), None)
     };
     let language = match owner {
         Some(owner) => owner.language,

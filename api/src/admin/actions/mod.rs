@@ -8,6 +8,7 @@ pub mod edit_user;
 pub mod lockouts;
 pub mod mails;
 pub mod roles;
+pub mod trust_email;
 pub mod users;
 
 use latchkey_shared::{

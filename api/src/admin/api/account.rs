@@ -19,6 +19,9 @@ pub struct Account {
     id: i64,
     /// The email address, as entered.
     email: types::Email,
+    /// The email that gets the codes of password resets, if it is not `email`, because the owner has not confirmed that one yet.
+    #[oai(rename = "reset_email")]
+    reset_email: Option<types::Email>,
     /// The owner's name.
     username: String,
     /// The phone number in E.164 format, such as `+201001234567`.
@@ -69,14 +72,22 @@ impl Account {
     pub(super) async fn load(app: &App, row: user::Model) -> Result<Self, ApiError> {
         let roles = role::of_user(&app.db, row.id).await?;
         let roles = roles.iter().map(|role| role.id).collect();
-        Ok(Self::of(row, roles, &app.pictures))
+        Ok(Self::of(row, roles, &app.pictures, app.now()))
     }
 
-    pub(super) fn of(row: user::Model, roles: Vec<i64>, pictures: &PictureStore) -> Self {
+    pub(super) fn of(
+        row: user::Model,
+        roles: Vec<i64>,
+        pictures: &PictureStore,
+        now: DateTime<Utc>,
+    ) -> Self {
         let permissions = row.permissions.names();
         Self {
             id: row.id,
             email: types::Email(row.email.to_string()),
+            reset_email: Some(row.reset_email(now))
+                .filter(|email| email.key() != row.email_key)
+                .map(|email| types::Email(email.to_string())),
             username: row.username.to_string(),
             phone_number: row.phone_number.map(|number| number.to_string()),
             image: row.picture.map(|name| pictures.url(&name)),

@@ -27,7 +27,7 @@ use crate::{
             edit_user::{self, UserChange},
         },
         api::token::Token,
-        permissions::{ChangeUsers, DeleteUsers, ViewUsers},
+        permissions::{ChangeUsers, DeleteUsers, Superuser, ViewUsers},
     },
     app_state::App,
     http::{
@@ -35,6 +35,7 @@ use crate::{
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
     },
+    passwords::CurrentPassword,
 };
 
 /// Changes to an account. Absent fields stay as they are; null clears an optional field.
@@ -173,6 +174,48 @@ impl UserApi {
     ) -> Result<NoContent, ErrorResponses<401, 403, 404, 409>> {
         actions::users::delete(app, &admin, &[id]).await?;
         Ok(NoContent::Done)
+    }
+
+    /// Trust an email
+    ///
+    /// Requires a superuser and their password. Codes for password resets go to the current email from now on, although the owner has
+    /// not confirmed it. An email that staff chose gets them after a day without this call.
+    #[oai(
+        path = "/api/admin/users/:id/trust_email",
+        method = "post",
+        operation_id = "trustEmail",
+        tag = "Tag::Administration"
+    )]
+    async fn trust_email(
+        &self,
+        Data(app): Data<&App>,
+        Token(admin): Token<Superuser>,
+        /// The account id.
+        Path(id): Path<i64>,
+        body: Body<'_, TrustEmailRequest>,
+    ) -> Result<NoContent, ErrorResponses<400, 401, 403, 404, 409, 413, 415, 429>> {
+        let mut fields = body.read().await?.fields;
+        let password = fields.required::<CurrentPassword>("password");
+        fields.finish()?;
+        actions::trust_email::trust_email(app, &admin, id, password?).await?;
+        Ok(NoContent::Done)
+    }
+}
+
+/// The password of the superuser who trusts an email.
+#[derive(Debug, Object)]
+#[oai(example)]
+struct TrustEmailRequest {
+    /// Your own password.
+    #[oai(validator(min_length = 1))]
+    password: types::Password,
+}
+
+impl Example for TrustEmailRequest {
+    fn example() -> Self {
+        Self {
+            password: types::Password("velvet harbour lantern".to_owned()),
+        }
     }
 }
 

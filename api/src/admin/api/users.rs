@@ -135,9 +135,10 @@ impl UsersApi {
 async fn accounts_of(app: &App, rows: Vec<user::Model>) -> Result<Vec<Account>, ApiError> {
     let ids: Vec<_> = rows.iter().map(|row| row.id).collect();
     let mut roles = role::ids_of_users(&app.db, &ids).await?;
+    let now = app.now();
     let account = |row: user::Model| {
         let roles = roles.remove(&row.id).unwrap_or_default();
-        Account::of(row, roles, &app.pictures)
+        Account::of(row, roles, &app.pictures, now)
     };
     Ok(rows.into_iter().map(account).collect())
 }

@@ -20,6 +20,8 @@ pub const LANGUAGE: &str = "latchkey_language";
 pub const FLASH: &str = "latchkey_flash";
 /// The name of the cookie with the token of a password reset, which the visitor's browser requested.
 pub const RESET: &str = "latchkey_reset";
+/// The name of the cookie with the token of a change of the administrator's own email.
+pub const EMAIL_CHANGE: &str = "latchkey_email";
 
 /// The path of the cookies below that of `PUBLIC_URL`: all of it.
 const PATH: &str = "";

@@ -3,8 +3,8 @@
 use poem::{Endpoint, EndpointExt as _, Response, Route, get, post};
 
 use crate::admin::dashboard::pages::{
-    account, audit_log, forgot_password, lockouts, mails, new_user, overview, resets, roles, setup,
-    sign_in, user,
+    account, audit_log, cancel_email, forgot_password, lockouts, mails, new_user, overview,
+    own_email, resets, roles, setup, sign_in, user,
     users::{self, bulk, csv},
 };
 
@@ -44,12 +44,25 @@ pub fn routes() -> impl Endpoint<Output = Response> {
             "/account",
             get(account::show).post(account::change_password),
         )
+        .at(
+            "/account/email",
+            get(own_email::show).post(own_email::request_change),
+        )
+        .at(
+            "/account/email/confirm",
+            get(own_email::show).post(own_email::confirm),
+        )
+        .at(
+            "/cancel-email",
+            get(cancel_email::show).post(cancel_email::cancel),
+        )
         .at("/users", get(users::show))
         .at("/users/add", get(new_user::show).post(new_user::create))
         .at("/users/bulk", get(bulk::redirect_to_list).post(bulk::run))
         .at("/users/export", get(csv::export))
         .at("/users/:id<\\d+>", get(user::show).post(user::save))
         .at("/users/:id<\\d+>/sessions", post(user::end_session))
+        .at("/users/:id<\\d+>/trust-email", post(user::trust_email))
         .at("/resets", get(resets::show))
         .at("/roles", get(roles::list))
         .at("/roles/add", get(roles::show_new).post(roles::create))

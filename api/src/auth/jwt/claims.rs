@@ -1,6 +1,7 @@
 //! The claims of tokens, in the order of djangorestframework-simplejwt.
 
 use chrono::{DateTime, Utc};
+use latchkey_shared::models::user;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -40,6 +41,29 @@ pub(super) struct AccessClaims {
     pub(super) aud: Option<String>,
     /// `user_id` as text, as RFC 7519, 4.1.2, requires.
     pub(super) sub: String,
+    /// Whether the owner has confirmed the account's email (OpenID Connect Core 1.0, 5.1).
+    #[serde(default)]
+    pub(super) email_verified: bool,
+}
+
+/// What an access token says about an account.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenOwner {
+    /// The account.
+    pub user_id: i64,
+    /// Whether its email is confirmed.
+    pub email_verified: bool,
+}
+
+impl TokenOwner {
+    /// Describes an account.
+    #[must_use]
+    pub fn of(user: &user::Model) -> Self {
+        Self {
+            user_id: user.id,
+            email_verified: user.has_confirmed_email(),
+        }
+    }
 }
 
 /// The session and the validity of a token whose signature is verified.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{
     auth::jwt::{
         cache::VerifiedTokens,
-        claims::{AccessClaims, SharedClaims, TokenSubject, TokenType},
+        claims::{AccessClaims, SharedClaims, TokenOwner, TokenSubject, TokenType},
         header::KeyName,
         key_set::{KeySet, Signer},
         provider,
@@ -157,7 +157,7 @@ impl TokenIssuer {
     /// Issues an access token of a session.
     pub fn access(
         &self,
-        user_id: i64,
+        owner: TokenOwner,
         session: Uuid,
         now: DateTime<Utc>,
     ) -> Result<AccessToken, NoSigningKey> {
@@ -168,12 +168,13 @@ impl TokenIssuer {
                 nbf: None,
                 iat: now.timestamp(),
                 jti: TokenId::generate().0,
-                user_id,
+                user_id: owner.user_id,
                 sid: session,
             },
             iss: self.rules.issuer.clone(),
             aud: self.rules.audience.clone(),
-            sub: user_id.to_string(),
+            sub: owner.user_id.to_string(),
+            email_verified: owner.email_verified,
         };
         let keys = self.keys();
         let signer = match self.rules.algorithm {

@@ -14,6 +14,7 @@ pub mod signing_keys;
 mod tokens;
 
 pub use crate::auth::jwt::{
+    claims::TokenOwner,
     issuer::{InvalidToken, TokenIssuer, TokenRules, VerifiedToken},
     tokens::{AccessToken, MAX_BYTES, RefreshToken, ResetToken, TokenId},
 };

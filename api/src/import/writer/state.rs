@@ -160,16 +160,27 @@ impl BatchState {
     }
 }
 
-/// Returns the accounts that have one of these emails.
+async fn ids_by(
+    transaction: &Transaction,
+    column: user::Column,
+    keys: &[EmailKey],
+) -> Result<Vec<(EmailKey, i64)>, DbErr> {
+    user::Entity::find()
+        .select_only()
+        .columns([column, user::Column::Id])
+        .filter(column.is_in(keys.iter().map(EmailKey::as_str)))
+        .into_tuple()
+        .all(transaction)
+        .await
+}
+
+/// Returns the accounts that have one of these emails, or got codes at it before a change that is not confirmed.
 pub(super) async fn ids_of_emails(
     transaction: &Transaction,
     keys: Vec<EmailKey>,
 ) -> Result<Vec<(EmailKey, i64)>, DbErr> {
-    user::Entity::find()
-        .select_only()
-        .columns([user::Column::EmailKey, user::Column::Id])
-        .filter(user::Column::EmailKey.is_in(keys))
-        .into_tuple()
-        .all(transaction)
-        .await
+    let current = ids_by(transaction, user::Column::EmailKey, &keys).await?;
+    let mut all = ids_by(transaction, user::Column::ConfirmedEmailKey, &keys).await?;
+    all.extend(current);
+    Ok(all)
 }

@@ -1,5 +1,6 @@
 //! Brings changes of the source into accounts of an earlier run.
 
+use chrono::{DateTime, Utc};
 use latchkey_shared::{
     database::Transaction,
     models::{
@@ -132,7 +133,7 @@ impl Writer<'_> {
         outcome: &mut Outcome,
     ) -> Result<(), DbErr> {
         let (user, mapped) = (&change.existing.user, change.mapped);
-        let changed = staff::change(transaction, user, change.by_staff(), self.now).await;
+        let changed = staff::change(transaction, user, change.by_staff(self.now), self.now).await;
         changed.map_err(|error| match error {
             // Registered since the batch was compared. A repeated run reports it.
             WriteUserError::EmailTaken => DbErr::RecordNotUpdated,
@@ -177,12 +178,14 @@ impl Changed<'_> {
     }
 
     /// Returns the part of the change that staff could make, too.
-    fn by_staff(&self) -> Change {
+    fn by_staff(&self, now: DateTime<Utc>) -> Change {
         let new = self.mapped;
         let flag = |column, flag: bool| self.has(column).then_some(flag);
         Change {
             profile: ProfileChange {
                 email: self.has(Column::Email).then(|| new.email.clone()),
+                // The source's word counts.
+                email_trusted_from: Some(now),
                 username: self.has(Column::Username).then(|| new.username.clone()),
                 phone_number: self
                     .has(Column::PhoneNumber)

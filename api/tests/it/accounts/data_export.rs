@@ -33,6 +33,13 @@ const EXPORTED: &[(&str, &str, &str)] = &[
     ("users", "email", "/profile/email"),
     ("users", "email_verified_at", "/profile/email_verified_at"),
     ("users", "email_set_at", "/profile/email_set_at"),
+    ("users", "confirmed_email", "/profile/confirmed_email"),
+    (
+        "users",
+        "confirmed_email_since",
+        "/profile/confirmed_email_since",
+    ),
+    ("users", "email_trusted_from", "/profile/email_trusted_from"),
     ("users", "username", "/profile/username"),
     ("users", "phone_number", "/profile/phone_number"),
     ("users", "picture", "/picture/name"),
@@ -99,6 +106,12 @@ const EXPORTED: &[(&str, &str, &str)] = &[
     ),
     ("password_resets", "ended_at", "/code_requests/0/ended_at"),
     ("password_resets", "device", "/code_requests/0/device"),
+    ("password_resets", "new_email", "/code_requests/0/new_email"),
+    (
+        "password_resets",
+        "recipient_key",
+        "/code_requests/0/sent_to",
+    ),
     ("mails", "id", "/mails/0/id"),
     ("mails", "kind", "/mails/0/kind"),
     ("mails", "recipient", "/mails/0/recipient"),
@@ -130,6 +143,11 @@ const EXPORTED: &[(&str, &str, &str)] = &[
 const LEFT_OUT: &[(&str, &str, &str)] = &[
     ("users", "password_hash", "a secret"),
     ("users", "email_key", "derived from the email"),
+    (
+        "users",
+        "confirmed_email_key",
+        "derived from the confirmed email",
+    ),
     (
         "users",
         "search_text",
@@ -314,7 +332,7 @@ async fn export_has_values_but_no_secrets_or_staff() {
             "{event}"
         );
     }
-    for kind in ["welcome", "email_changed", "reset_code"] {
+    for kind in ["welcome", "email_unconfirmed", "reset_code"] {
         assert!(kinds("mails", "kind").contains(&kind.to_owned()), "{kind}");
     }
     let changed = &body["audit_events"][0];

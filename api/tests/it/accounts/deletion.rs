@@ -82,6 +82,8 @@ pub(crate) async fn create_full_account(app: &TestApp) -> String {
     let change = json!({"is_activated": true, "email": ADA, "is_staff": true, "permissions": ["view_users"]});
     let request = app.request(Method::PATCH, &path).bearer_auth(&root);
     assert_eq!(app.send(request.json(&change)).await.status, 200);
+    // From now on codes go to the new email.
+    app.advance_clock(TimeDelta::hours(25));
     let (name, permissions) = ("Support".parse().unwrap(), "mails".parse().unwrap());
     let role = role::insert(db, name, permissions).await.unwrap();
     role::assign_many(db, vec![(user.id, role.id)])

@@ -4,6 +4,8 @@ pub(crate) mod activation;
 mod activation_resend;
 pub(crate) mod data_export;
 pub(crate) mod deletion;
+pub(crate) mod email_change;
+pub(crate) mod email_change_confirm;
 pub(crate) mod email_spelling;
 pub(crate) mod email_verification;
 pub(crate) mod language;

@@ -1,6 +1,10 @@
 //! The examples of request bodies in the OpenAPI document, sent to a server.
 
 use latchkey_api::server::calls::description;
+use latchkey_shared::models::user::{
+    profile::ProfileChange,
+    staff::{self, Change},
+};
 use reqwest::{Method, multipart};
 use serde_json::{Map, Value};
 
@@ -99,11 +103,24 @@ async fn prepare(operation: &str) -> Fixture {
         "resendActivation" => {
             issued.push(("token", app.register(ADA).await.text("/activation_token")));
         }
+        "confirmEmail" => {
+            let access = app.logged_in_user(ADA).await.access;
+            let resend = app.request(Method::POST, "/auth/confirm_email/resend/");
+            let token = app.send(resend.bearer_auth(access)).await.text("/token");
+            let code = code_in(app.mails_to(ADA).await.last().unwrap());
+            issued.extend([("token", token), ("otp", code)]);
+        }
         "changeAccount" | "runBulkAction" | "removeLockout" => {
             app.create_superuser(ADMIN).await;
             access = Some(app.login(ADMIN, PASSWORD).await.access);
             app.register(ADA).await;
             prepare_administration(&app, operation).await;
+        }
+        "trustEmail" => {
+            app.create_superuser(ADMIN).await;
+            access = Some(app.login(ADMIN, PASSWORD).await.access);
+            app.register("lovelace@example.com").await;
+            change_email(&app, "lovelace@example.com", ADA).await;
         }
         _ => panic!("{operation} has an example that this test does not prepare"),
     }
@@ -112,6 +129,20 @@ async fn prepare(operation: &str) -> Fixture {
         access,
         issued,
     }
+}
+
+async fn change_email(app: &TestApp, from: &str, to: &str) {
+    let seen = app.user(from).await;
+    let profile = ProfileChange {
+        email: to.parse().ok(),
+        ..ProfileChange::default()
+    };
+    let change = Change {
+        profile,
+        ..Change::default()
+    };
+    let changed = staff::change(&app.database.db, &seen, change, app.clock.now()).await;
+    assert!(changed.unwrap().is_some());
 }
 
 async fn prepare_administration(app: &TestApp, operation: &str) {

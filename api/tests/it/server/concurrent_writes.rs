@@ -234,6 +234,7 @@ async fn unbound_reset_of(app: &TestApp, email: &str) -> Uuid {
         purpose: Purpose::Reset,
         device: None,
         user_id: None,
+        new_email: None,
     };
     let written = password_reset::insert(&app.database.db, new).await;
     written.unwrap();

@@ -46,10 +46,16 @@ pub enum MailKind {
     ResetAsked,
     /// Staff created the account. Its owner has to set a password.
     Invitation,
-    /// The account's email was changed. This mail goes to the previous address.
+    /// The account's email was changed to a confirmed one. This mail goes to the previous address.
     EmailChanged,
+    /// The account's email was changed to one that is not confirmed. This mail goes to the email that still gets codes.
+    EmailUnconfirmed,
+    /// The owner asked for a change of the email. This mail goes to the current address, with a link that cancels the change.
+    EmailChangeRequested,
     /// The one-time code by which the account owner activates the account.
     ActivationCode,
+    /// The one-time code by which the account owner confirms a new email. This mail goes to that email.
+    EmailCode,
     /// A new device has logged in.
     NewDevice,
     /// The owner asked for the deletion of the account, which a login cancels.
@@ -60,7 +66,7 @@ pub enum MailKind {
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
@@ -70,7 +76,10 @@ impl MailKind {
         Self::ResetAsked,
         Self::Invitation,
         Self::EmailChanged,
+        Self::EmailUnconfirmed,
+        Self::EmailChangeRequested,
         Self::ActivationCode,
+        Self::EmailCode,
         Self::NewDevice,
         Self::DeletionScheduled,
         Self::AccountDeleted,
@@ -89,7 +98,10 @@ impl MailKind {
             Self::ResetAsked => "reset_asked",
             Self::Invitation => "invitation",
             Self::EmailChanged => "email_changed",
+            Self::EmailUnconfirmed => "email_unconfirmed",
+            Self::EmailChangeRequested => "email_change_requested",
             Self::ActivationCode => "activation_code",
+            Self::EmailCode => "email_code",
             Self::NewDevice => "new_device",
             Self::DeletionScheduled => "deletion_scheduled",
             Self::AccountDeleted => "account_deleted",
@@ -102,6 +114,7 @@ impl MailKind {
         match purpose {
             Purpose::Reset => Self::ResetCode,
             Purpose::Activation => Self::ActivationCode,
+            Purpose::EmailChange => Self::EmailCode,
         }
     }
 
@@ -112,6 +125,7 @@ impl MailKind {
         match self {
             Self::ResetCode => Some(Purpose::Reset),
             Self::ActivationCode => Some(Purpose::Activation),
+            Self::EmailCode => Some(Purpose::EmailChange),
             _ => None,
         }
     }
@@ -130,6 +144,7 @@ impl MailKind {
         match self {
             Self::ResetCode
             | Self::ActivationCode
+            | Self::EmailCode
             | Self::Welcome
             | Self::Activated
             | Self::AddressTaken => BudgetCause::CustomerNetwork,
@@ -138,18 +153,20 @@ impl MailKind {
             | Self::ResetAsked
             | Self::Invitation
             | Self::EmailChanged
+            | Self::EmailUnconfirmed
+            | Self::EmailChangeRequested
             | Self::NewDevice
             | Self::DeletionScheduled
             | Self::AccountDeleted => BudgetCause::Account,
         }
     }
 
-    /// Returns whether any client can cause this mail to the same account repeatedly, by requests for codes or registrations with
-    /// its email.
+    /// Returns whether any client can cause this mail to the same account repeatedly, by requests for codes, registrations with
+    /// its email, or changes of another account's email.
     #[must_use]
     pub fn is_repeatable_by_anyone(self) -> bool {
         match self {
-            Self::ResetCode | Self::ActivationCode | Self::AddressTaken => true,
+            Self::ResetCode | Self::ActivationCode | Self::EmailCode | Self::AddressTaken => true,
             Self::Welcome
             | Self::Activated
             | Self::PasswordChanged
@@ -157,6 +174,8 @@ impl MailKind {
             | Self::ResetAsked
             | Self::Invitation
             | Self::EmailChanged
+            | Self::EmailUnconfirmed
+            | Self::EmailChangeRequested
             | Self::NewDevice
             | Self::DeletionScheduled
             | Self::AccountDeleted => false,
@@ -167,7 +186,7 @@ impl MailKind {
     #[must_use]
     pub fn priority(self) -> Priority {
         match self {
-            Self::ResetCode | Self::ActivationCode => Priority::High,
+            Self::ResetCode | Self::ActivationCode | Self::EmailCode => Priority::High,
             Self::PasswordChanged
             | Self::Welcome
             | Self::Activated
@@ -176,6 +195,8 @@ impl MailKind {
             | Self::ResetAsked
             | Self::Invitation
             | Self::EmailChanged
+            | Self::EmailUnconfirmed
+            | Self::EmailChangeRequested
             | Self::NewDevice
             | Self::DeletionScheduled
             | Self::AccountDeleted => Priority::Normal,

@@ -12,22 +12,24 @@ use crate::{
         session::{Column, Entity, KNOWN_AFTER_EXPIRY},
         user,
     },
-    types::client_network::customer_network,
+    types::{client_network::customer_network, email::EmailKey},
 };
 
 /// Maximum number of sessions that [`recent_clients`] reads, so that a login costs the same after any number of earlier ones.
 const MAX_RECENT_CLIENTS: u64 = 100;
 
-/// Returns up to `limit` customer networks (IPv4 address or IPv6 /48) from which the owner has logged in, the earliest logins first.
+/// Returns up to `limit` customer networks (IPv4 address or IPv6 /48) from which the owner of an account and of this email has logged
+/// in, the earliest logins first.
 ///
-/// A session counts if its login is later than the last proof or change of the account's email, and if it expired at most
-/// [`KNOWN_AFTER_EXPIRY`] ago. So a password reset, which proves the email, removes all earlier networks. Revoked sessions count:
+/// A session counts if its login is later than the last confirmation or change of the email, and if it expired at most
+/// [`KNOWN_AFTER_EXPIRY`] ago. So a password reset, which confirms the email, removes all earlier networks. Revoked sessions count:
 /// otherwise an attacker with a stolen token could remove the owner's networks, by a logout or by the reuse of a refresh token. The
 /// client IP is that of the login, so that a token that is stolen and used elsewhere adds no network. An attacker who knows the
 /// password adds networks, but after those of the owner.
 pub async fn known_networks(
     db: &impl ConnectionTrait,
     user: &user::Model,
+    email: &EmailKey,
     limit: usize,
     now: DateTime<Utc>,
 ) -> Result<Vec<String>, DbErr> {
@@ -37,7 +39,7 @@ pub async fn known_networks(
         .filter(Column::UserId.eq(user.id))
         .filter(Column::ClientIp.is_not_null())
         .filter(Column::ExpiresAt.gt(now - KNOWN_AFTER_EXPIRY))
-        .apply_if(user.email_since(), |query, since| {
+        .apply_if(user.email_since(email), |query, since| {
             query.filter(Column::CreatedAt.gt(since))
         })
         .group_by(Column::ClientIp)

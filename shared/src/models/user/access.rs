@@ -68,16 +68,10 @@ pub async fn replace_hash(
     Ok(replaced.rows_affected == 1)
 }
 
-/// Stores the hash of a new password. The owner has proved the current email by a one-time code.
-pub async fn reset_password(
-    db: &impl ConnectionTrait,
-    id: i64,
-    hash: String,
-    now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+/// Stores the hash of a new password.
+pub async fn reset_password(db: &impl ConnectionTrait, id: i64, hash: String) -> Result<(), DbErr> {
     Entity::update_many()
         .col_expr(Column::PasswordHash, Expr::value(hash))
-        .col_expr(Column::EmailVerifiedAt, Expr::value(now))
         .filter(Column::Id.eq(id))
         .exec(db)
         .await?;

@@ -25,6 +25,7 @@ use crate::{
 
 mod access;
 mod deletion;
+mod email;
 pub mod old_hash;
 pub mod profile;
 pub mod search;
@@ -36,6 +37,7 @@ pub use crate::models::user::{
         replace_hash, reset_password,
     },
     deletion::{erase, list_due_deletions, schedule_deletion},
+    email::{confirm_email, find_by_any_email, is_reserved, is_taken, trust_email},
 };
 
 /// The number of accounts that one statement lists.
@@ -86,7 +88,7 @@ pub struct Model {
     /// Whether the owner may activate the account by a one-time code. Set for accounts that are registered with
     /// `ACTIVATION=email`, and cleared once the owner or staff has decided.
     pub pending_email_verification: bool,
-    /// When the owner last proved the current email by a one-time code. `None` if never.
+    /// When the owner last confirmed the current email by a one-time code. `None` if never.
     pub email_verified_at: Option<DateTime<Utc>>,
     /// When the current email replaced another one. `None` for the first email.
     pub email_set_at: Option<DateTime<Utc>>,
@@ -98,16 +100,18 @@ pub struct Model {
     pub language_chosen: bool,
     /// When the account is deleted, as its owner asked, unless the owner logs in before. `None` if no deletion is scheduled.
     pub deletion_at: Option<DateTime<Utc>>,
+    /// The last confirmed or registered email, while the current one is not confirmed: see [`Model::reset_email`].
+    pub confirmed_email: Option<Email>,
+    /// The key of that email.
+    pub confirmed_email_key: Option<EmailKey>,
+    /// Since when that email belonged to the owner: see [`Model::email_since`].
+    pub confirmed_email_since: Option<DateTime<Utc>>,
+    /// From when the current email gets the codes of password resets although its owner has not confirmed it. Set if staff chose
+    /// the email.
+    pub email_trusted_from: Option<DateTime<Utc>>,
 }
 
 impl Model {
-    /// Returns since when the email belongs to the account's owner: the last proof of the email or, without one, its last change.
-    /// `None` stands for the creation of the account.
-    #[must_use]
-    pub fn email_since(&self) -> Option<DateTime<Utc>> {
-        self.email_verified_at.or(self.email_set_at)
-    }
-
     /// Reads the columns of an account from a row.
     pub(crate) fn in_order(row: &mut RowReader) -> Result<Self, DbErr> {
         Ok(Self {
@@ -135,6 +139,10 @@ impl Model {
             language: row.next()?,
             language_chosen: row.next()?,
             deletion_at: row.next()?,
+            confirmed_email: row.next()?,
+            confirmed_email_key: row.next()?,
+            confirmed_email_since: row.next()?,
+            email_trusted_from: row.next()?,
         })
     }
 }
@@ -232,7 +240,9 @@ pub async fn insert(
     user: NewUser,
     now: DateTime<Utc>,
 ) -> Result<Model, WriteUserError> {
-    Ok(user.row(now).insert(db).await?)
+    let user = user.row(now).insert(db).await?;
+    email::ensure_not_reserved(db, &user, now).await?;
+    Ok(user)
 }
 
 impl NewUser {
@@ -268,7 +278,7 @@ pub async fn exists(db: &impl ConnectionTrait) -> Result<bool, DbErr> {
     Ok(Entity::find().one(db).await?.is_some())
 }
 
-/// Returns the account with an email in any spelling.
+/// Returns the account with this current email in any spelling.
 pub async fn find_by_email(
     db: &impl ConnectionTrait,
     email: &Email,

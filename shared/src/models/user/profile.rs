@@ -7,7 +7,9 @@ use sea_orm::{
     sea_query::{Expr, Value},
 };
 
-use crate::models::user::{Column, Entity, Model, WriteUserError, raise_version, search};
+use crate::models::user::{
+    Column, Entity, Model, WriteUserError, email::ensure_not_reserved, raise_version, search,
+};
 use crate::types::{
     email::Email, gender::Gender, language_tag::LanguageTag, phone_number::PhoneNumber,
     username::Username,
@@ -18,6 +20,8 @@ use crate::types::{
 pub struct ProfileChange {
     /// See [`Model::email`].
     pub email: Option<Email>,
+    /// See [`Model::email_trusted_from`]. Has an effect only with a new email.
+    pub email_trusted_from: Option<DateTime<Utc>>,
     /// See [`Model::username`].
     pub username: Option<Username>,
     /// See [`Model::phone_number`].
@@ -42,6 +46,7 @@ impl ProfileChange {
             self,
             Self {
                 email: None,
+                email_trusted_from: _,
                 username: None,
                 phone_number: None,
                 picture: None,
@@ -67,15 +72,42 @@ pub async fn change(
     let changed = Entity::update_many().filter(Column::Id.eq(user.id));
     let changed = set(changed, &user, change, now);
     let changed = changed.exec_with_returning(db).await?;
-    changed
+    let changed = changed
         .into_iter()
         .next()
-        .ok_or(WriteUserError::Database(DbErr::RecordNotUpdated))
+        .ok_or(WriteUserError::Database(DbErr::RecordNotUpdated))?;
+    if changed.email_key != user.email_key {
+        ensure_not_reserved(db, &changed, now).await?;
+    }
+    Ok(changed)
+}
+
+/// The columns of an email that the owner has not confirmed. The account keeps the one that gets codes now, unless it never had an
+/// owner: an email of an account pending verification replaces the one before.
+fn new_email(
+    user: &Model,
+    email: &Email,
+    trusted_from: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> [(Column, Value); 7] {
+    let confirmed = Some(user.reset_email(now))
+        .filter(|confirmed| confirmed.key() != email.key() && !user.pending_email_verification);
+    let since = confirmed.and_then(|confirmed| user.email_since(&confirmed.key()));
+    let trusted_from = trusted_from.filter(|_| confirmed.is_some());
+    [
+        (Column::EmailKey, email.key().into()),
+        (Column::EmailVerifiedAt, None::<DateTime<Utc>>.into()),
+        (Column::EmailSetAt, now.into()),
+        (Column::ConfirmedEmail, confirmed.cloned().into()),
+        (Column::ConfirmedEmailKey, confirmed.map(Email::key).into()),
+        (Column::ConfirmedEmailSince, since.into()),
+        (Column::EmailTrustedFrom, trusted_from.into()),
+    ]
 }
 
 /// Adds a change of `user` to an update, and raises the version.
 pub(super) fn set(
-    mut update: UpdateMany<Entity>,
+    update: UpdateMany<Entity>,
     user: &Model,
     change: ProfileChange,
     now: DateTime<Utc>,
@@ -86,20 +118,12 @@ pub(super) fn set(
         set(Column::SearchText, text.into());
     }
     if let Some(email) = change.email {
-        // Another spelling of the same mailbox stays proved.
-        let kept = |column| Expr::case(Column::EmailKey.eq(email.key()), Expr::col(column));
-        update = update
-            .col_expr(
-                Column::EmailVerifiedAt,
-                kept(Column::EmailVerifiedAt)
-                    .finally(None::<DateTime<Utc>>)
-                    .into(),
-            )
-            .col_expr(
-                Column::EmailSetAt,
-                kept(Column::EmailSetAt).finally(now).into(),
-            );
-        set(Column::EmailKey, email.key().into());
+        // Another spelling of the same mailbox stays confirmed.
+        if email.key() != user.email_key {
+            for (column, value) in new_email(user, &email, change.email_trusted_from, now) {
+                set(column, value);
+            }
+        }
         set(Column::Email, email.into());
     }
     if let Some(username) = change.username {

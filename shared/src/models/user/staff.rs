@@ -5,6 +5,7 @@ use sea_orm::{Condition, entity::prelude::*, sea_query::Expr};
 
 use crate::models::user::{
     Column, Entity, Model, WriteUserError,
+    email::ensure_not_reserved,
     profile::{ProfileChange, set},
 };
 use crate::{
@@ -90,7 +91,13 @@ pub async fn change(
         .filter(Column::Version.eq(seen.version))
         .exec_with_returning(db)
         .await?;
-    Ok(changed.into_iter().next())
+    let changed = changed.into_iter().next();
+    if let Some(changed) = &changed
+        && changed.email_key != seen.email_key
+    {
+        ensure_not_reserved(db, changed, now).await?;
+    }
+    Ok(changed)
 }
 
 /// Lists the accounts of staff and superusers, whether they are active or not.

@@ -17,6 +17,8 @@ use crate::{
 
 /// The code in samples.
 const SAMPLE_CODE: &str = "048291";
+/// The link that cancels a change of an email, in a sample mail.
+const SAMPLE_CANCEL_URL: &str = "https://accounts.example.com/admin/cancel-email/?token=sample";
 /// The time of samples, in seconds since 1970.
 const SAMPLE_TIME: i64 = 1_772_450_047;
 
@@ -41,6 +43,8 @@ pub fn sample(kind: MailKind, minutes: u32) -> Content {
             at,
             device: device.filter(|_| kind == MailKind::NewDevice),
             deletion_at: (kind == MailKind::DeletionScheduled).then(|| at + TimeDelta::days(7)),
+            cancel_url: (kind == MailKind::EmailChangeRequested)
+                .then(|| SAMPLE_CANCEL_URL.parse().expect("a valid URL")),
         },
     }
 }

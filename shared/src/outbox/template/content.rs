@@ -1,6 +1,7 @@
 //! The content of a mail.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use url::Url;
 
 use crate::{
     models::{
@@ -36,6 +37,8 @@ pub enum Content {
         device: Option<String>,
         /// When the account will be deleted. Only [`MailKind::DeletionScheduled`] has it.
         deletion_at: Option<DateTime<Utc>>,
+        /// The page that undoes the event. Only with [`MailKind::EmailChangeRequested`].
+        cancel_url: Option<Url>,
     },
 }
 
@@ -61,7 +64,12 @@ impl Content {
     /// Returns the content of a stored notification to the owner of an account, if it still exists. `None` for mails with a one-time
     /// code, and if the mail is about something that no longer holds: the account, or its scheduled deletion.
     #[must_use]
-    pub fn notice(kind: MailKind, mail: &mail::Model, owner: Option<&user::Model>) -> Option<Self> {
+    pub fn notice(
+        kind: MailKind,
+        mail: &mail::Model,
+        owner: Option<&user::Model>,
+        cancel_url: Option<Url>,
+    ) -> Option<Self> {
         let deletion_at = owner
             .and_then(|owner| owner.deletion_at)
             .filter(|_| kind == MailKind::DeletionScheduled);
@@ -74,15 +82,8 @@ impl Content {
             at: mail.created_at,
             device: mail.device.clone(),
             deletion_at,
+            cancel_url,
         })
-    }
-
-    /// Returns when the account will be deleted, in a mail about that.
-    pub(super) fn deletion_at(&self) -> Option<DateTime<Utc>> {
-        match self {
-            Self::Code { .. } => None,
-            Self::Notice { deletion_at, .. } => *deletion_at,
-        }
     }
 
     /// Returns the kind of mail.

@@ -83,6 +83,10 @@ fn english_text_part_has_short_ascii_lines() {
 #[test]
 fn mail_without_optional_values_mentions_none() {
     for (name, mail) in render_all(&without_optional_values()) {
+        if name.ends_with("_email_change_requested") {
+            // The link that cancels the change is not optional.
+            continue;
+        }
         for part in [mail.text, mail.html] {
             for absent in ["help@", "mailto:", "https://", "href"] {
                 assert!(!part.contains(absent), "{name}: {absent}: {part}");

@@ -61,20 +61,7 @@ pub(super) fn values(
             Value::from_safe_string(escaped)
         }
     };
-    let (code, minutes, device, at) = match content {
-        Content::Code {
-            code,
-            at,
-            device,
-            lifetime,
-            ..
-        } => {
-            // Rounded down, so that a code never expires earlier than its mail says.
-            let minutes = u32::try_from(lifetime.num_minutes()).unwrap_or_default();
-            (Some(code.text()), Some(minutes), device.as_deref(), at)
-        }
-        Content::Notice { at, device, .. } => (None, None, device.as_deref(), at),
-    };
+    let variable = Variable::of(content);
     context! {
         lang => language,
         subject,
@@ -88,11 +75,59 @@ pub(super) fn values(
         support_url => support.map(mailto),
         login_url => branding.login_url.as_ref().map(link),
         reset_url => branding.reset_url.as_ref().map(link),
-        code,
-        minutes,
-        device => device.map(isolate),
-        at => time(*at),
-        deletion_at => content.deletion_at().map(time),
+        code => variable.code,
+        minutes => variable.minutes,
+        device => variable.device.map(isolate),
+        cancel_url => variable.cancel_url.map(link),
+        at => time(variable.at),
+        deletion_at => variable.deletion_at.map(time),
+    }
+}
+
+/// The values that differ between the mails of one kind.
+struct Variable<'a> {
+    code: Option<&'a str>,
+    /// The time until the code expires.
+    minutes: Option<u32>,
+    device: Option<&'a str>,
+    cancel_url: Option<&'a Url>,
+    at: DateTime<Utc>,
+    deletion_at: Option<DateTime<Utc>>,
+}
+
+impl<'a> Variable<'a> {
+    fn of(content: &'a Content) -> Self {
+        match content {
+            Content::Code {
+                code,
+                at,
+                device,
+                lifetime,
+                ..
+            } => Self {
+                code: Some(code.text()),
+                // Rounded down, so that a code never expires earlier than its mail says.
+                minutes: Some(u32::try_from(lifetime.num_minutes()).unwrap_or_default()),
+                device: device.as_deref(),
+                cancel_url: None,
+                at: *at,
+                deletion_at: None,
+            },
+            Content::Notice {
+                at,
+                device,
+                deletion_at,
+                cancel_url,
+                ..
+            } => Self {
+                code: None,
+                minutes: None,
+                device: device.as_deref(),
+                cancel_url: cancel_url.as_ref(),
+                at: *at,
+                deletion_at: *deletion_at,
+            },
+        }
     }
 }
 

@@ -49,25 +49,33 @@ impl ReserveKind {
     }
 }
 
+/// The account and the email that a mail goes to.
+#[derive(Clone, Copy)]
+pub(in crate::delivery) struct Recipient<'a> {
+    pub(in crate::delivery) account_id: i64,
+    /// `None` once the account is deleted.
+    pub(in crate::delivery) owner: Option<&'a user::Model>,
+    pub(in crate::delivery) email: &'a Email,
+}
+
 impl Inner {
-    /// Counts a mail to an account owner in the budget of the mailbox. `owner` is `None` once the account is deleted. Returns how the
+    /// Counts a mail to an account owner in the budget of the mailbox. Returns how the
     /// delivery ends if a limit is exceeded: a code within the cooldown is deferred unless it would expire, any other mail is
     /// suppressed.
     pub(in crate::delivery) async fn exceeds_budget(
         &self,
         mail: &mail::Model,
         kind: MailKind,
-        account_id: i64,
-        owner: Option<&user::Model>,
+        recipient: Recipient<'_>,
     ) -> Result<Option<DeliveryResult>, DbErr> {
-        let (Some(budget), Ok(email)) = (&self.limits.budget, mail.recipient.parse::<Email>())
-        else {
+        let Some(budget) = &self.limits.budget else {
             return Ok(None);
         };
         if mail.beyond_budget {
             return Ok(None);
         }
-        let reserve_kind = ReserveKind::of(mail, &email, owner);
+        let reserve_kind = ReserveKind::of(mail, recipient.email, recipient.owner);
+        let account_id = recipient.account_id;
         let account = format!("account {account_id}");
         let (cause, mut usable) = cause_of(mail, kind, &account, reserve_kind);
         let name = reserve_kind
@@ -77,7 +85,7 @@ impl Inner {
         let mut request = BudgetRequest {
             mail: mail.id,
             kind,
-            recipient: &email.key(),
+            recipient: &recipient.email.key(),
             cause,
             reserve: reserve(usable),
         };
@@ -87,7 +95,7 @@ impl Inner {
             && is_total(exceeded.limit)
             && reserve_kind.is_some()
             && self
-                .is_from_known_network(budget, mail, kind, owner)
+                .is_from_known_network(budget, mail, kind, recipient)
                 .await?
         {
             // Strangers can use up the totals, but not the reserve of the owner's own network.
@@ -115,15 +123,16 @@ impl Inner {
         budget: &MailBudget,
         mail: &mail::Model,
         kind: MailKind,
-        owner: Option<&user::Model>,
+        recipient: Recipient<'_>,
     ) -> Result<bool, DbErr> {
         let (Some(owner), Some(network), BudgetCause::CustomerNetwork) =
-            (owner, &mail.customer_network, kind.budget_cause())
+            (recipient.owner, &mail.customer_network, kind.budget_cause())
         else {
             return Ok(false);
         };
         let (limit, now) = (budget.rates().max_known_networks(), self.clock.now());
-        let known = session::known_networks(&self.db, owner, limit, now).await?;
+        let known =
+            session::known_networks(&self.db, owner, &recipient.email.key(), limit, now).await?;
         Ok(known.contains(network))
     }
 }

@@ -11,5 +11,6 @@ mod check;
 mod limiter;
 mod rows;
 
+pub(super) use check::Recipient;
 pub(super) use limiter::list_key;
 pub use limiter::{BudgetRequest, Exceeded, Limit, MailBudget, MailRates, Reserve, ReserveUse};

@@ -9,7 +9,7 @@ use latchkey_shared::models::audit::EventKind as Kind;
 type Row = (Kind, &'static str, &'static str, &'static str);
 
 #[rustfmt::skip]
-const OWN: [Row; 47] = [
+const OWN: [Row; 54] = [
     (Kind::LoginSuccess, "", "{account} logged in.", "تسجيل دخول {account}."),
     (Kind::LoginSuccess, "dashboard", "{account} signed in to the dashboard.", "تسجيل دخول {account} إلى لوحة التحكم."),
     (Kind::LoginFail, "", "A login to {account} failed.", "فشل الدخول إلى حساب {account}."),
@@ -21,11 +21,15 @@ const OWN: [Row; 47] = [
     (Kind::CodeSuccess, "", "The right code for a password reset of {account} was entered.", "إدخال رمز صحيح لتغيير كلمة مرور {account}."),
     (Kind::CodeFail, "", "A wrong or expired code for a password reset of {account} was entered.", "إدخال رمز خاطئ أو منتهٍ لتغيير كلمة مرور {account}."),
     (Kind::CodeFail, "activation", "A wrong or expired activation code of {account} was entered.", "إدخال رمز تفعيل خاطئ أو منتهٍ لحساب {account}."),
+    (Kind::CodeFail, "email confirmation", "A wrong or expired code for a new email of {account} was entered.", "إدخال رمز خاطئ أو منتهٍ لتأكيد بريد {account}."),
     (Kind::PasswordChange, "", "{account} changed the password.", "تغيير كلمة المرور بواسطة {account}."),
     (Kind::PasswordChange, "reset", "The password of {account} was reset with a code.", "إعادة تعيين كلمة مرور {account} برمز."),
     (Kind::PasswordChange, "reset, activation", "The password of {account} was set with a code, which activated the account.", "تعيين كلمة مرور {account} برمز، وبذلك فُعّل الحساب."),
+    (Kind::PasswordChange, "reset, email restored", "The password of {account} was reset with a code, which restored the previous email.", "إعادة تعيين كلمة مرور {account} برمز أعاد البريد السابق."),
     (Kind::PasswordChangeFail, "", "A password change of {account} failed: wrong current password.", "فشل تغيير كلمة مرور {account}: كلمة المرور الحالية غير صحيحة."),
     (Kind::PasswordChangeFail, "account deletion", "A request to delete {account} was refused: wrong password.", "رُفض طلب حذف حساب {account}: كلمة المرور غير صحيحة."),
+    (Kind::PasswordChangeFail, "email change", "A change of the email of {account} failed: wrong password.", "فشل تغيير بريد {account}: كلمة المرور غير صحيحة."),
+    (Kind::PasswordChangeFail, "email trusted", "{account} could not trust an email: wrong password.", "فشل اعتماد بريد بواسطة {account}: كلمة المرور غير صحيحة."),
     (Kind::TokenRevoked, "", "{account} ended a session.", "إنهاء جلسة بواسطة {account}."),
     (Kind::TokenRevoked, "every session", "{account} ended all sessions.", "إنهاء كل الجلسات بواسطة {account}."),
     (Kind::TokenRevoked, "dashboard", "{account} signed out of the dashboard.", "خروج {account} من لوحة التحكم."),
@@ -56,13 +60,17 @@ const OWN: [Row; 47] = [
     (Kind::UserUpdated, "deletion cancelled", "A login cancelled the deletion of {account}.", "إلغاء حذف حساب {account} بتسجيل دخول."),
     (Kind::UserDeleted, "", "{account} was deleted at the request of the owner.", "حذف حساب {account} بطلب من صاحبه."),
     (Kind::UserExported, "", "{account} exported all data of the account.", "تصدير كل بيانات الحساب بواسطة {account}."),
+    (Kind::UserUpdated, "email change requested", "{account} requested a new email.", "طلب بريد جديد بواسطة {account}."),
+    (Kind::UserUpdated, "email change cancelled", "The change of the email of {account} was cancelled.", "إلغاء تغيير بريد {account}."),
+    (Kind::UserUpdated, "email confirmation", "{account} confirmed the email.", "تأكيد البريد بواسطة {account}."),
     (Kind::UserUpdated, "e-mail address", "{account} changed the email.", "تغيير البريد بواسطة {account}."),
 ];
 
 #[rustfmt::skip]
-const ADMIN: [Row; 25] = [
+const ADMIN: [Row; 26] = [
     (Kind::NotPermitted, "", "A request of {account} was refused: missing permission.", "رُفض طلب من {account}: لا توجد صلاحية."),
     (Kind::Admin, "", "{actor}: {value}", "{actor}: {value}"),
+    (Kind::Admin, "email trusted", "{actor} trusted the new email of {account}.", "اعتماد البريد الجديد لحساب {account} بواسطة {actor}."),
     (Kind::Admin, "activated", "{actor} activated {account}.", "تفعيل حساب {account} بواسطة {actor}."),
     (Kind::Admin, "deactivated", "{actor} deactivated {account}.", "تعطيل حساب {account} بواسطة {actor}."),
     (Kind::Admin, "deleted", "{actor} deleted {account}.", "حذف حساب {account} بواسطة {actor}."),

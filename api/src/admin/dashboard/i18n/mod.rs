@@ -1,5 +1,6 @@
 //! Translations of the dashboard. Every text has an English and an Arabic version, which the macro enforces.
 
+mod mail_kinds;
 mod texts;
 
 use latchkey_shared::{
@@ -35,6 +36,9 @@ impl Texts {
             "mails_queued" => self.flash_mails_queued,
             "mail_cancelled" => self.flash_mail_cancelled,
             "password_changed" => self.flash_password_changed,
+            "email_changed" => self.flash_email_changed,
+            "email_change_expired" => self.flash_email_change_expired,
+            "email_trusted" => self.flash_email_trusted,
             "none_selected" => self.flash_none_selected,
             "password_reset" => self.flash_password_reset,
             "reset_expired" => self.error_reset_expired,
@@ -76,22 +80,7 @@ impl Texts {
     /// Returns the name of a kind of mail.
     #[must_use]
     pub fn mail_kind(&self, kind: &str) -> &'static str {
-        match kind {
-            "reset_code" => self.mail_reset_code,
-            "password_changed" => self.mail_password_changed,
-            "welcome" => self.mail_welcome,
-            "activated" => self.mail_activated,
-            "token_reused" => self.mail_token_reused,
-            "address_taken" => self.mail_address_taken,
-            "reset_asked" => self.mail_reset_requested,
-            "invitation" => self.mail_invitation,
-            "email_changed" => self.mail_email_changed,
-            "activation_code" => self.mail_activation_code,
-            "new_device" => self.mail_new_device,
-            "deletion_scheduled" => self.mail_deletion_scheduled,
-            "account_deleted" => self.mail_account_deleted,
-            _ => "?",
-        }
+        mail_kinds::find(kind, self.code)
     }
 
     /// Returns the name of a mail's state.
@@ -203,6 +192,7 @@ impl Texts {
             "name_taken" => self.role_name_taken,
             "differ" => self.passwords_differ,
             "wrong" => self.wrong_password,
+            "own_email" => self.error_own_email,
             _ => self.field_invalid,
         }
         .to_owned()

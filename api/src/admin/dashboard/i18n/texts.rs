@@ -282,6 +282,20 @@ texts! {
 
     // My account.
     change_password: "Change password" | "تغيير كلمة المرور";
+    change_email: "Change your email address" | "تغيير بريدك الإلكتروني";
+    current_email: "Current email address" | "البريد الإلكتروني الحالي";
+    new_email: "New email address" | "البريد الإلكتروني الجديد";
+    confirm_email: "Confirm the new email address" | "تأكيد البريد الإلكتروني الجديد";
+    email_code_sent: "Enter the code that was sent to" | "أدخل الرمز الذي أُرسل إلى";
+    cancel_email_change: "Cancel the change of your email address" | "إلغاء تغيير بريدك الإلكتروني";
+    cancel_email_intro: "Your account keeps its present email address." | "يحتفظ حسابك ببريده الإلكتروني الحالي.";
+    email_change_cancelled: "The change was cancelled. Now reset your password, because the person who requested the change knows it." | "أُلغي التغيير. أعد الآن تعيين كلمة مرورك، فمن طلب التغيير يعرفها.";
+    email_change_ended: "There is no change to cancel. It was cancelled or completed, or its code has expired." | "لا يوجد تغيير لإلغائه: أُلغي أو اكتمل، أو انتهت صلاحية رمزه.";
+    email_unconfirmed: "New email not confirmed" | "البريد الجديد غير مؤكد";
+    email_unconfirmed_help: "The owner has not confirmed the new email address. Until then, codes for password resets go to" | "لم يؤكد صاحب الحساب بريده الجديد. وحتى ذلك الحين تصل رموز إعادة تعيين كلمة المرور إلى";
+    email_trusted_from: "They go to the new address from" | "وتصل إلى العنوان الجديد ابتداءً من";
+    trust_email: "Send codes to the new address now" | "إرسال الرموز إلى العنوان الجديد الآن";
+    your_password: "Your password" | "كلمة مرورك";
     current_password: "Current password" | "كلمة المرور الحالية";
     new_password: "New password" | "كلمة المرور الجديدة";
     passwords_differ: "The passwords do not match." | "كلمتا المرور غير متطابقتين.";
@@ -313,6 +327,9 @@ texts! {
     flash_mail_queued: "The mail is queued again." | "أُعيدت الرسالة إلى قائمة الانتظار.";
     flash_mails_queued: "The mails have been queued again." | "أُعيدت الرسائل إلى قائمة الانتظار.";
     flash_mail_cancelled: "The mail is cancelled." | "أُلغيت الرسالة.";
+    flash_email_changed: "Your email address has been changed." | "تم تغيير بريدك الإلكتروني.";
+    flash_email_change_expired: "This change has expired. Request a new code." | "انتهت صلاحية هذا التغيير. اطلب رمزًا جديدًا.";
+    flash_email_trusted: "Codes go to the new address from now on." | "تصل الرموز إلى العنوان الجديد من الآن.";
     flash_password_changed: "Your password has been changed." | "تم تغيير كلمة مرورك.";
     flash_password_reset: "Your password has been changed. Sign in to continue." | "تم تغيير كلمة مرورك. سجّل الدخول للمتابعة.";
     flash_none_selected: "Select at least one user." | "حدّد مستخدمًا واحدًا على الأقل.";
@@ -333,19 +350,6 @@ texts! {
     limit_export: "too many exports of the account" | "عمليات تصدير كثيرة للحساب";
 
     // Mails.
-    mail_reset_code: "Reset code" | "رمز التغيير";
-    mail_password_changed: "Password changed" | "تغيّرت كلمة المرور";
-    mail_welcome: "Welcome" | "ترحيب";
-    mail_activated: "Account activated" | "تفعيل الحساب";
-    mail_token_reused: "Refresh token reused" | "إعادة استخدام رمز التحديث";
-    mail_address_taken: "Email address already registered" | "البريد مسجّل من قبل";
-    mail_reset_requested: "Password reset requested" | "طلب تغيير كلمة المرور";
-    mail_invitation: "Invitation" | "دعوة";
-    mail_email_changed: "Email address changed" | "تغيّر البريد الإلكتروني";
-    mail_activation_code: "Activation code" | "رمز التفعيل";
-    mail_new_device: "Login from a new device" | "تسجيل دخول من جهاز جديد";
-    mail_deletion_scheduled: "Deletion scheduled" | "موعد حذف الحساب";
-    mail_account_deleted: "Account deleted" | "حذف الحساب";
     mail_queued: "Queued" | "في الانتظار";
     mail_sent: "Sent" | "أُرسلت";
     mail_failed: "Failed" | "فشلت";
@@ -368,6 +372,7 @@ texts! {
     error_last_superuser: "This is the last superuser. Make another account a superuser first." | "هذا آخر مدير عام. اجعل حسابًا آخر مديرًا عامًا أولًا.";
     error_invalid_state: "This action is not possible in the current state. Reload the page." | "لا يمكن تنفيذ هذا الإجراء في الحالة الحالية. أعد تحميل الصفحة.";
     error_edit_conflict: "This has changed since you opened it. Reload the page and try again." | "تغيّر هذا منذ أن فتحته. أعد تحميل الصفحة وحاول مرة أخرى.";
+    error_own_email: "Change your own email address on the page “My account”." | "غيّر بريدك الإلكتروني من صفحة «حسابي».";
     error_email_taken: "Another account has this email address." | "هذا البريد مسجّل لحساب آخر.";
     error_invalid_code: "The code is wrong or has expired. Check it, or request a new one." | "الرمز غير صحيح أو انتهت صلاحيته. تحقق منه أو اطلب رمزًا جديدًا.";
     error_reset_expired: "This password reset has expired. Request a new code." | "انتهت صلاحية طلب كلمة المرور. اطلب رمزًا جديدًا.";

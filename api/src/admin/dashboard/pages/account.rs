@@ -25,6 +25,7 @@ struct Page {
     me: CurrentAdmin,
     title: &'static str,
     section: &'static str,
+    email: String,
     form: FormState,
 }
 
@@ -97,6 +98,7 @@ impl Page {
         Self {
             title: view.t.own_account,
             section: "account",
+            email: admin.user.email.to_string(),
             v: view.clone(),
             me: CurrentAdmin::of(admin),
             form,

@@ -2,11 +2,13 @@
 
 pub mod account;
 pub mod audit_log;
+pub mod cancel_email;
 pub mod forgot_password;
 pub mod lockouts;
 pub mod mails;
 pub mod new_user;
 pub mod overview;
+pub mod own_email;
 pub mod resets;
 pub mod roles;
 pub mod setup;

@@ -32,9 +32,11 @@ use crate::admin::{
         },
         redirect::redirect_with_flash,
     },
-    permissions::{Admin, ChangeUsers, Permit, ViewUsers},
+    permissions::{Admin, ChangeUsers, Permit, Superuser, ViewUsers},
 };
-use crate::{app_state::App, http::error::ApiError, rate_limit::Lockout};
+use crate::{
+    app_state::App, http::error::ApiError, passwords::CurrentPassword, rate_limit::Lockout,
+};
 
 #[derive(Template)]
 #[template(path = "admin/user.html")]
@@ -58,6 +60,8 @@ struct Page {
     roles: Vec<role::Model>,
     role_boxes: Vec<RoleBox>,
     lockouts: Vec<Lockout>,
+    /// The email that gets the codes of password resets, if it is not the current one.
+    codes_to: Option<String>,
     sessions: Vec<session::Model>,
     resets: Vec<password_reset::Model>,
     mails: Vec<mail::Model>,
@@ -137,10 +141,37 @@ pub async fn end_session(
     Ok(redirect_with_flash(app, &target, "session_ended", 1))
 }
 
+/// Sends codes to the unconfirmed email of the account from now on.
+#[handler]
+pub async fn trust_email(
+    Data(app): Data<&App>,
+    admin: Permit<Superuser>,
+    view: View,
+    Path(id): Path<i64>,
+    form: Form,
+) -> poem::Result<Response> {
+    let mut fields = form.into_fields();
+    let password = fields.required::<CurrentPassword>("password");
+    let trusted = match (fields.finish(), password) {
+        (Ok(()), Ok(password)) => {
+            actions::trust_email::trust_email(app, &admin, id, password).await
+        }
+        (Err(error), _) => Err(error),
+        (Ok(()), Err(error)) => Err(error.into()),
+    };
+    match trusted {
+        Ok(()) => {
+            let target = format!("/admin/users/{id}/");
+            Ok(redirect_with_flash(app, &target, "email_trusted", 1))
+        }
+        Err(error) => show_error(app, &admin, &view, id, error).await,
+    }
+}
+
 /// Shows the page with the error of an action on the account.
 pub(super) async fn show_error(
     app: &App,
-    admin: &Permit<ViewUsers>,
+    admin: &Admin,
     view: &View,
     id: i64,
     error: ApiError,
@@ -192,6 +223,9 @@ async fn load(
         role_boxes: role_boxes(view, roles),
         roles: roles.assigned(),
         lockouts: lockouts.remove(&user.id).unwrap_or_default(),
+        codes_to: Some(user.reset_email(now))
+            .filter(|email| email.key() != user.email_key)
+            .map(ToString::to_string),
         sessions,
         resets: password_reset::list(&app.db, Some(Purpose::Reset), Some(user.id), None, 5).await?,
         mails,

@@ -9,7 +9,10 @@ use serde_json::{Value, json};
 
 use super::{delete, get, logged_in_staff, logged_in_superuser, patch, post, send, user_action};
 use crate::admin::admin_events;
-use crate::{admin::audit_log::execute, support::test_app::TestApp};
+use crate::{
+    admin::audit_log::execute,
+    support::test_app::{PASSWORD, TestApp},
+};
 
 const PERMISSIONS: [&str; 6] = [
     "view_users",
@@ -103,10 +106,17 @@ async fn admin_call_without_permission_returns_403() {
         );
     }
 
-    // Only superusers list roles.
+    // Only superusers list roles and trust emails.
     tested.insert("GET /api/admin/roles/".to_owned());
+    tested.insert("POST /api/admin/users/{id}/trust_email/".to_owned());
     for denied in [plain, no_permissions].iter().chain(&with) {
         let response = get(&app, denied, "/api/admin/roles/").await;
+        response.assert_problem(403, "not-permitted");
+        let (path, body) = (
+            "/api/admin/users/1/trust_email/",
+            json!({"password": PASSWORD}),
+        );
+        let response = send(&app, denied, Method::POST, path, body).await;
         response.assert_problem(403, "not-permitted");
     }
 

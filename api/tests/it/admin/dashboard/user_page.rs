@@ -7,7 +7,7 @@ use crate::{
     admin::admin_events,
     support::{
         dashboard::{Dashboard, Page, assert_contains, assert_not_contains, field_value},
-        test_app::{PASSWORD, TestApp},
+        test_app::{PASSWORD, TestApp, code_in},
     },
 };
 
@@ -412,7 +412,13 @@ async fn user_page_shows_mails_and_history_with_permission() {
     root.bulk("sign_out", &[id], &[]).await;
     let tokens = app.login("ada@example.com", PASSWORD).await;
     let change = serde_json::json!({"email": "countess@example.com"});
-    assert_eq!(app.patch_user(&tokens.access, change).await.status, 200);
+    let changed = app.patch_user(&tokens.access, change).await;
+    let token = changed.headers["email-confirmation-token"]
+        .to_str()
+        .unwrap();
+    let code = code_in(&app.mails_to("countess@example.com").await[0]);
+    let code = serde_json::json!({"token": token, "otp": code});
+    assert_eq!(app.post("/auth/confirm_email/", code).await.status, 200);
     // Another account takes the old email.
     app.register("ada@example.com").await;
 

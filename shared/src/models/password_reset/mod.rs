@@ -1,4 +1,4 @@
-//! Requests for a one-time code: password resets and activations by the account owner.
+//! Requests for a one-time code: password resets, activations and confirmations of an email by the account owner.
 //!
 //! A password reset has three steps: request, check of the code, new password. Each step is possible once. The row states how
 //! far the reset has come. Redis stores the code ([`crate::redis::one_time_code`]).
@@ -6,7 +6,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    Condition, QueryOrder as _, QuerySelect as _, QueryTrait as _,
+    QueryOrder as _, QuerySelect as _, QueryTrait as _,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _, Func},
 };
@@ -15,7 +15,17 @@ use crate::{
     crypto::token_hash::TokenHash,
     database::{self, find_unique},
     models::user,
-    types::email::EmailKey,
+    types::email::{Email, EmailKey},
+};
+
+mod delivery;
+mod email_change;
+mod of_account;
+
+pub use crate::models::password_reset::{
+    delivery::{bind, set_recipient, start_code_lifetimes},
+    email_change::{end_email_changes, find_email_change},
+    of_account::{delete_about, list_concerning},
 };
 
 /// One request for a one-time code.
@@ -49,6 +59,10 @@ pub struct Model {
     pub purpose: Purpose,
     /// The known browser and system of the request, if any.
     pub device: Option<String>,
+    /// The email to be confirmed. Only with [`Purpose::EmailChange`].
+    pub new_email: Option<Email>,
+    /// The key of the email that the code goes to, if it is not `email_key`.
+    pub recipient_key: Option<EmailKey>,
 }
 
 /// The purpose of a one-time code. A code is valid for its purpose only.
@@ -61,6 +75,9 @@ pub enum Purpose {
     /// To activate the account.
     #[sea_orm(string_value = "activation")]
     Activation,
+    /// To confirm a new email.
+    #[sea_orm(string_value = "email_change")]
+    EmailChange,
 }
 
 impl Model {
@@ -82,6 +99,35 @@ impl Model {
     #[must_use]
     pub fn accepts_password(&self, now: DateTime<Utc>) -> bool {
         self.is_open(now) && self.checked_at.is_some()
+    }
+
+    /// Returns the email that gets the code, of an account that the request is bound to.
+    #[must_use]
+    pub fn recipient<'a>(&'a self, owner: &'a user::Model) -> Option<&'a Email> {
+        match self.purpose {
+            Purpose::Reset => Some(owner.reset_email(self.created_at)),
+            Purpose::Activation => Some(&owner.email),
+            Purpose::EmailChange => self.new_email.as_ref(),
+        }
+    }
+
+    /// Returns the mailbox that the code goes to, as far as it is known. Attempts are counted for it.
+    #[must_use]
+    pub fn mailbox(&self) -> &EmailKey {
+        self.recipient_key.as_ref().unwrap_or(&self.email_key)
+    }
+
+    /// Returns whether an account may still use the code.
+    #[must_use]
+    pub fn is_owned_by(&self, user: &user::Model) -> bool {
+        user.is_active
+            && match self.purpose {
+                Purpose::Reset => user.has_email(&self.email_key, self.created_at),
+                Purpose::Activation => {
+                    self.user_id == Some(user.id) && user.email_key == self.email_key
+                }
+                Purpose::EmailChange => self.user_id == Some(user.id),
+            }
     }
 
     /// Returns how far the reset has come.
@@ -157,6 +203,8 @@ pub struct NewReset {
     pub device: Option<String>,
     /// See [`Model::user_id`].
     pub user_id: Option<i64>,
+    /// See [`Model::new_email`].
+    pub new_email: Option<Email>,
 }
 
 /// Stores a request. Does not look up whether the email has an account, so that the response time reveals nothing.
@@ -171,6 +219,7 @@ pub async fn insert(db: &impl ConnectionTrait, reset: NewReset) -> Result<(), Db
         purpose: Set(reset.purpose),
         device: Set(reset.device),
         user_id: Set(reset.user_id),
+        new_email: Set(reset.new_email),
         ..Default::default()
     };
     Entity::insert(row).exec_without_returning(db).await?;
@@ -308,78 +357,6 @@ pub async fn end_all(
 pub async fn delete_all(db: &impl ConnectionTrait, users: &[i64]) -> Result<(), DbErr> {
     Entity::delete_many()
         .filter(Column::UserId.is_in(database::pad_to_power_of_two(users)))
-        .exec(db)
-        .await?;
-    Ok(())
-}
-
-/// Deletes all requests of an account, and those for its email that no worker has bound to an account.
-pub async fn delete_about(db: &impl ConnectionTrait, user: &user::Model) -> Result<(), DbErr> {
-    delete_all(db, &[user.id]).await?;
-    Entity::delete_many()
-        .filter(Column::EmailKey.eq(user.email_key.clone()))
-        .filter(Column::UserId.is_null())
-        .exec(db)
-        .await?;
-    Ok(())
-}
-
-/// Returns the requests of an account, and those for its email that no worker has bound to an account, with ids after `after`, the
-/// oldest first.
-pub async fn list_concerning(
-    db: &impl ConnectionTrait,
-    user: &user::Model,
-    after: Uuid,
-    limit: u64,
-) -> Result<Vec<Model>, DbErr> {
-    let unbound = Condition::all()
-        .add(Column::EmailKey.eq(user.email_key.clone()))
-        .add(Column::UserId.is_null());
-    Entity::find()
-        .filter(
-            Condition::any()
-                .add(Column::UserId.eq(user.id))
-                .add(unbound),
-        )
-        .filter(Column::Id.gt(after))
-        .order_by_asc(Column::Id)
-        .limit(limit)
-        .all(db)
-        .await
-}
-
-/// Binds requests to the active accounts of their emails. Returns the updated requests.
-///
-/// An activation stays bound to the account of its registration: a later registration with the email may be a stranger's, whose
-/// password the owner of the email must not activate.
-pub async fn bind(db: &impl ConnectionTrait, ids: &[Uuid]) -> Result<Vec<Model>, DbErr> {
-    let owner = user::Entity::find()
-        .select_only()
-        .column(user::Column::Id)
-        .filter(
-            Expr::col((user::Entity, user::Column::EmailKey)).equals((Entity, Column::EmailKey)),
-        )
-        .filter(user::Column::IsActive.eq(true))
-        .into_query();
-    let is_activation = Expr::col((Entity, Column::Purpose)).eq(Purpose::Activation);
-    let bound = Expr::case(is_activation, Expr::col((Entity, Column::UserId)));
-    Entity::update_many()
-        .col_expr(Column::UserId, bound.finally(Expr::from(owner)).into())
-        .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)))
-        .exec_with_returning(db)
-        .await
-}
-
-/// Starts the lifetime of codes whose mails were accepted: they expire at `end`, but not later than their requests.
-pub async fn start_code_lifetimes(
-    db: &impl ConnectionTrait,
-    ids: &[Uuid],
-    end: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    let first = Expr::case(Column::ExpiresAt.lt(end), Expr::col(Column::ExpiresAt));
-    Entity::update_many()
-        .col_expr(Column::CodeExpiresAt, first.finally(end).into())
-        .filter(Column::Id.is_in(database::pad_to_power_of_two(ids)))
         .exec(db)
         .await?;
     Ok(())

@@ -1,0 +1,39 @@
+//! The action by which a superuser sends the codes of password resets to an unconfirmed email.
+
+use latchkey_shared::models::user;
+
+use crate::{
+    admin::{
+        actions::{begin, commit},
+        permissions::{Permit, Superuser},
+    },
+    app_state::App,
+    auth::{bearer::CurrentUser, password_change},
+    http::error::ApiError,
+    passwords::CurrentPassword,
+};
+
+/// Trusts the current email of an account. Requires the superuser's password, so that a stolen token is not enough.
+pub async fn trust_email(
+    app: &App,
+    admin: &Permit<Superuser>,
+    id: i64,
+    password: CurrentPassword,
+) -> Result<(), ApiError> {
+    if admin.user.id == id {
+        return Err(ApiError::OwnAccount);
+    }
+    let me = CurrentUser {
+        user: admin.user.clone(),
+        session: admin.session.clone(),
+    };
+    let action = Some("email trusted");
+    password_change::verify_current(app, &me, password, action, &admin.audit).await?;
+    let (transaction, users) = begin(app, admin, &[id]).await?;
+    if !user::trust_email(&transaction, id, app.now()).await? {
+        return Err(ApiError::InvalidState);
+    }
+    let mut event = admin.audit_event_about(&users[0], "email trusted");
+    event.details.email = Some(users[0].email.to_string());
+    commit(app, transaction, vec![event], Vec::new()).await
+}
