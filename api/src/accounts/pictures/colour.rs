@@ -1,12 +1,9 @@
 //! Conversion of a picture to sRGB by its embedded ICC profile. Without a usable profile it is treated as sRGB, as in browsers.
 
 use image::{DynamicImage, RgbaImage};
-use moxcms::{
-    ColorProfile, DataColorSpace, Layout, ParsingOptions, RenderingIntent, TransformOptions,
-};
+use moxcms::{ColorProfile, DataColorSpace, Layout, RenderingIntent, TransformOptions};
 
-/// Maximum size of an ICC profile: 2 MiB. Profiles of printers have about 500 KiB.
-const MAX_PROFILE: usize = 2 * 1024 * 1024;
+use crate::accounts::pictures::icc_profile;
 
 /// The meaning of the four channels of a JPEG for printing. Encoders store them inverted, as Adobe's do: 255 is no ink.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +28,7 @@ pub(super) fn to_srgb(
 }
 
 fn parse(icc_profile: &[u8]) -> Option<ColorProfile> {
-    let options = ParsingOptions {
-        max_profile_size: MAX_PROFILE,
-        ..ParsingOptions::default()
-    };
-    ColorProfile::new_from_slice_with_options(icc_profile, options).ok()
+    ColorProfile::new_from_slice(&icc_profile::reduce(icc_profile)?).ok()
 }
 
 /// Converts RGB or grey, and keeps alpha.

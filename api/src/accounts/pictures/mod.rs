@@ -6,7 +6,6 @@
 
 use std::{io, path::Path, sync::Arc, time::SystemTime};
 
-use image::ImageFormat;
 use latchkey_shared::types::validation_error::Invalid;
 use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
 use tokio::fs::File;
@@ -25,15 +24,18 @@ use crate::{
 };
 
 mod colour;
-mod complete;
 mod decode;
 mod encode;
 mod form_field;
+mod icc_profile;
 pub mod media_dir;
 mod queue;
+mod reduce;
 mod reencode;
+mod rest;
 mod scale;
 pub mod serve;
+mod upload;
 mod webp;
 
 #[cfg(test)]
@@ -42,6 +44,7 @@ mod tests;
 pub use decode::{MAX_PIXELS, MAX_SIDE};
 pub use encode::{MAX_STORED_BYTES, Picture};
 use queue::DecodeQueue;
+pub use upload::Upload;
 
 /// Maximum size of an uploaded file: 5 MiB.
 pub const MAX_BYTES: usize = 5 * 1024 * 1024;
@@ -51,29 +54,6 @@ const STORED: [(&str, &str); 2] = [("jpg", "image/jpeg"), ("png", "image/png")];
 
 /// The picture in a profile change: unchanged (`None`), removed (`Some(None)`) or replaced.
 pub type PictureChange = Option<Option<Upload>>;
-
-/// An uploaded file. Its size and its first bytes have been checked, but it has not been decoded.
-#[derive(Debug)]
-pub struct Upload {
-    bytes: Vec<u8>,
-    format: ImageFormat,
-}
-
-impl Upload {
-    /// Checks the size and the format of a file. Detects the format by the content.
-    pub fn new(bytes: Vec<u8>) -> Result<Self, Invalid> {
-        if bytes.len() > MAX_BYTES {
-            return Err(Invalid::new("too_large", "At most 5 MiB."));
-        }
-        let format = image::guess_format(&bytes).map_err(|_| not_a_picture())?;
-        match format {
-            ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::Gif | ImageFormat::WebP => {
-                Ok(Self { bytes, format })
-            }
-            _ => Err(not_a_picture()),
-        }
-    }
-}
 
 /// Counts an upload against the limits of the client and of the account (`None` in a registration), and processes it.
 pub async fn accept(
@@ -152,10 +132,11 @@ impl PictureStore {
     pub async fn process(&self, upload: Upload) -> Result<Picture, ApiError> {
         let max_size = self.max_size;
         let measure = move || {
-            let bytes = decode::memory_needed(&upload.bytes, upload.format)?;
-            Ok((bytes, upload))
+            let file = reduce::reduce(upload)?;
+            let bytes = decode::memory_needed(&file.bytes, file.format)?;
+            Ok((bytes, file))
         };
-        let decode = move |upload| reencode::reencode(&upload, max_size);
+        let decode = move |file| reencode::reencode(&file, max_size);
         self.decoders.run(measure, decode).await
     }
 

@@ -2,14 +2,11 @@
 
 use latchkey_shared::types::validation_error::Invalid;
 
-use super::{Picture, Upload, colour, complete, decode, encode, not_a_picture, scale};
+use super::{Picture, colour, decode, encode, not_a_picture, reduce::Reduced, scale};
 
-/// Decodes an upload, scales it to at most `max_size` pixels on a side, converts it to sRGB and encodes the result.
-pub(super) fn reencode(upload: &Upload, max_size: u32) -> Result<Picture, Invalid> {
-    if !complete::is_complete(&upload.bytes, upload.format) {
-        return Err(not_a_picture());
-    }
-    let decoded = decode::decode(&upload.bytes, upload.format)?;
+/// Decodes a file, scales it to at most `max_size` pixels on a side, converts it to sRGB and encodes the result.
+pub(super) fn reencode(file: &Reduced, max_size: u32) -> Result<Picture, Invalid> {
+    let decoded = decode::decode(&file.bytes, file.format)?;
     // Scaling first makes the other steps cheap.
     let small = scale::shrink(decoded.pixels, max_size, decoded.inks.is_none());
     let mut srgb = colour::to_srgb(small, decoded.inks, decoded.icc_profile.as_deref());

@@ -1,6 +1,6 @@
 //! Checks the memory and the frame sizes of a WebP before it is decoded, since the decoder does not. RFC 9649 specifies the format.
 
-use crate::accounts::pictures::complete::Rest;
+use crate::accounts::pictures::rest::Rest;
 
 /// The memory that the decoder's tables need for each byte of lossless data, in bytes. It makes a table of 4 KiB from a prefix code
 /// of 12 bytes, and a file may contain 65,536 groups of codes.
