@@ -256,6 +256,7 @@ fn health_word(outage: Outage) -> &'static str {
         Outage::InputOutput => "I/O error",
         Outage::Damaged => "damaged",
         Outage::SequenceExhausted => "sequence exhausted",
+        Outage::SequenceBehind => "sequence behind its table",
         Outage::RefusedByTrigger => "refused by a trigger",
         Outage::Cancelled => "cancelled",
         Outage::Locked => "locked",

@@ -1,7 +1,7 @@
 //! Classifies database errors: the reason, the remedy, and whether a new connection may help.
 
 use sea_orm::{
-    ConnAcquireErr, DbErr, RuntimeErr,
+    ConnAcquireErr, DbErr, RuntimeErr, SqlErr,
     sqlx::{self, error::DatabaseError as SqlError, sqlite::SqliteError},
 };
 
@@ -31,6 +31,8 @@ pub enum Outage {
     Damaged,
     /// A sequence has no further number, such as for the id of a new account.
     SequenceExhausted,
+    /// A sequence yields the id of an existing row, such as after a restore of the rows alone.
+    SequenceBehind,
     /// A trigger or function of the operator refuses the statement.
     RefusedByTrigger,
     /// The statement was cancelled, by a timeout of the server or an administrator.
@@ -78,6 +80,9 @@ impl Outage {
 
     fn of_code(error: &dyn SqlError) -> Option<Self> {
         let code = error.code()?;
+        if error.constraint().is_some_and(|it| NUMBERED.contains(&it)) {
+            return Some(Self::SequenceBehind);
+        }
         if error.try_downcast_ref::<SqliteError>().is_some() {
             Self::of_sqlite(code.parse().ok()?, error.message())
         } else {
@@ -176,6 +181,10 @@ impl Outage {
             Self::SequenceExhausted => {
                 "Raise the limit of the sequence (ALTER SEQUENCE … NO MAXVALUE), or set it to the largest id of its table (setval)."
             }
+            Self::SequenceBehind => {
+                "Set the sequences of users and roles to the largest id of their table: \
+                 SELECT setval(pg_get_serial_sequence('users', 'id'), max(id)) FROM users."
+            }
             Self::RefusedByTrigger => {
                 "Find the trigger or function that raises this exception, and correct or remove it. Latchkey has one such trigger, which \
                  keeps audit_events append-only."
@@ -210,6 +219,19 @@ impl Outage {
             self,
             Self::Unreachable | Self::Restarting | Self::InputOutput | Self::Moved | Self::LogLost
         )
+    }
+}
+
+/// The primary keys of PostgreSQL whose numbers come from a sequence.
+const NUMBERED: [&str; 2] = ["users_pkey", "roles_pkey"];
+
+/// Returns whether a statement violates a unique index. PostgreSQL reports its name, and SQLite the name or the column.
+pub(crate) fn violates_unique(error: &DbErr, index: &str, in_sqlite: &str) -> bool {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(text)) => {
+            text.contains(index) || text.contains(in_sqlite)
+        }
+        _ => false,
     }
 }
 

@@ -24,6 +24,7 @@ mod tests;
 mod transaction;
 mod write_check;
 
+pub(crate) use crate::database::error::violates_unique;
 pub use crate::database::error::{Outage, describe};
 use crate::database::error::{file_empty, file_locked};
 pub use crate::database::parts::{delete_in_parts, update_in_parts};

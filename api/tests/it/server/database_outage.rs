@@ -148,6 +148,36 @@ async fn postgres_transient_errors_return_503_with_retry_after() {
     }
 }
 
+/// R2: after a restore of the rows without the sequence, a registration does not claim to have succeeded.
+#[tokio::test]
+async fn postgres_sequence_behind_returns_503() {
+    let database = TestDatabase::postgres().await;
+    let (db, redis) = (database.db.clone(), TestRedis::create().await);
+    let app = TestApp::on_database(database, db, redis, &[("REGISTRATION_PRIVACY", "on")]).await;
+    app.register("ada@example.com").await;
+    let restart = "SELECT setval(pg_get_serial_sequence('users', 'id'), 1, false)";
+    execute(&app.database.db, restart).await;
+
+    let eve = registration("eve@example.com");
+    is_unavailable(&app.post("/api/register/", eve).await);
+    app.register("ada@example.com").await;
+    app.register("eve@example.com").await;
+    app.user("eve@example.com").await;
+}
+
+/// R2: only the index on the email means that the email is taken.
+#[tokio::test]
+async fn violation_of_other_unique_index_is_an_error() {
+    let app = TestApp::with(&[("REGISTRATION_PRIVACY", "on")]).await;
+    app.register("ada@example.com").await;
+    let index = "CREATE UNIQUE INDEX of_the_operator ON users (username)";
+    execute(&app.database.db, index).await;
+
+    let eve = registration("eve@example.com");
+    assert_eq!(app.post("/api/register/", eve).await.status, 500);
+    app.register("ada@example.com").await;
+}
+
 /// R2: clients can retry after a statement or lock timeout.
 #[tokio::test]
 async fn postgres_statement_timeouts_return_503_with_retry_after() {

@@ -4,13 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 
 use sea_orm::{
     ActiveValue::Set,
-    QueryOrder as _, QuerySelect as _, SqlErr,
+    QueryOrder as _, QuerySelect as _,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _},
 };
 
 use crate::{
-    database::{self, find_unique, lock_no_key_update},
+    database::{self, find_unique, lock_no_key_update, violates_unique},
     models::user,
     types::{permission::Permissions, role_name::RoleName},
 };
@@ -61,9 +61,10 @@ pub enum WriteRoleError {
 
 impl From<DbErr> for WriteRoleError {
     fn from(error: DbErr) -> Self {
-        match error.sql_err() {
-            Some(SqlErr::UniqueConstraintViolation(_)) => Self::NameTaken,
-            _ => Self::Database(error),
+        if violates_unique(&error, "idx_roles_name", "idx_roles_name") {
+            Self::NameTaken
+        } else {
+            Self::Database(error)
         }
     }
 }

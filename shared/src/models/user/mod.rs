@@ -5,13 +5,13 @@ use std::collections::HashSet;
 use chrono::{DateTime, NaiveDate, Utc};
 use sea_orm::{
     ActiveValue::Set,
-    QueryOrder as _, QuerySelect as _, SqlErr, UpdateMany,
+    QueryOrder as _, QuerySelect as _, UpdateMany,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _},
 };
 
 use crate::{
-    database::{self, RowReader, find_unique, lock_no_key_update},
+    database::{self, RowReader, find_unique, lock_no_key_update, violates_unique},
     models::session,
     types::{
         email::{Email, EmailKey},
@@ -227,9 +227,10 @@ pub enum WriteUserError {
 
 impl From<DbErr> for WriteUserError {
     fn from(error: DbErr) -> Self {
-        match error.sql_err() {
-            Some(SqlErr::UniqueConstraintViolation(_)) => Self::EmailTaken,
-            _ => Self::Database(error),
+        if violates_unique(&error, "users_email_key_key", "users.email_key") {
+            Self::EmailTaken
+        } else {
+            Self::Database(error)
         }
     }
 }
