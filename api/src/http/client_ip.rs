@@ -131,9 +131,9 @@ fn hops(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Option<IpAddr>>> {
     values.iter().next()?;
     let hops = values
         .iter()
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(','))
-        .map(|hop| parse(hop.trim()));
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        // A client can send bytes that are no text. The hops that proxies appended remain readable.
+        .map(|hop| parse(str::from_utf8(hop).ok()?.trim()));
     Some(hops.collect())
 }
 
@@ -199,6 +199,26 @@ mod tests {
         );
         assert_ne!(client_ip("2001:db8:1:2::1"), client_ip("2001:db8:1:3::1"));
         assert_ne!(client_ip("192.0.2.1"), client_ip("192.0.2.2"));
+    }
+
+    /// T4: the client's part of the header does not hide the hop that the proxy appended.
+    #[test]
+    fn unreadable_hop_leaves_others_readable() {
+        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        for (name, prefix) in [(X_FORWARDED_FOR, ""), (FORWARDED, "for=")] {
+            for unreadable in [
+                &b"\xff"[..],
+                b"\xe9\x80",
+                b"zz",
+                b"\"\xff",
+                b"198.51.100.9\xff",
+            ] {
+                let value = [unreadable, format!(", {prefix}192.0.2.1").as_bytes()].concat();
+                let headers = HeaderMap::from_iter([(name.clone(), value.try_into().unwrap())]);
+                let found = hops(&headers, &name).unwrap();
+                assert_eq!(found, [None, Some(client)], "{name} {unreadable:?}");
+            }
+        }
     }
 
     /// T4: if two headers disagree, the client may have sent one of them. Only the configured one is trusted.

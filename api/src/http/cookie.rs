@@ -47,9 +47,9 @@ pub fn read(
     let name = full_name(common, name, path);
     let headers = request.headers().get_all(header::COOKIE).iter();
     let mut values = headers
-        .filter_map(|value| value.to_str().ok())
-        .flat_map(|value| value.split(';'))
-        .filter_map(|pair| pair.trim().split_once('='))
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b';'))
+        // Cookies of other programs may contain bytes that are no text.
+        .filter_map(|pair| str::from_utf8(pair).ok()?.trim().split_once('='))
         .filter_map(|(key, value)| (key == name).then_some(value));
     let value = values.next().filter(|_| values.next().is_none());
     value
