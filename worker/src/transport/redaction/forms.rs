@@ -21,9 +21,10 @@ fn fold(c: char) -> impl Iterator<Item = char> {
 
 /// Returns the text itself, and the text with the escapes of each kind decoded.
 pub(super) fn views(text: &str) -> Vec<View> {
+    let lower = text.to_ascii_lowercase();
     let unescaped = ESCAPES
         .iter()
-        .filter(|escape| text.contains(escape.prefix))
+        .filter(|escape| lower.contains(escape.prefix))
         .map(|escape| Bytes::unescaped(text, |rest| escape.parse(rest)).view());
     let literal = Bytes::unescaped(text, |_| None).view();
     let named = Bytes::unescaped(text, parse_reference).view();
@@ -98,6 +99,7 @@ impl Bytes {
 
 /// A way to write a character as a number.
 struct Escape {
+    /// The beginning in lower case. Servers write it in any.
     prefix: &'static str,
     radix: u32,
     /// The number of digits, or the maximum if `end` follows.
@@ -122,7 +124,7 @@ const NAMED: [(&str, &str); 6] = [
 
 /// Percent-encoding (RFC 3986, 2.1), quoted-printable (RFC 2045, 6.7), xtext (RFC 3461, 4), the escapes of programming languages,
 /// and the character references of HTML.
-const ESCAPES: [Escape; 8] = [
+const ESCAPES: [Escape; 12] = [
     Escape::byte("%"),
     Escape::byte("="),
     Escape::byte("+"),
@@ -133,6 +135,10 @@ const ESCAPES: [Escape; 8] = [
         ..Escape::byte("\\")
     },
     Escape::code_point("\\u", 16, 4, ""),
+    Escape::code_point("\\u", 16, 8, ""),
+    Escape::code_point("%u", 16, 4, ""),
+    Escape::code_point("\\u{", 16, MAX_REFERENCE_DIGITS, "}"),
+    Escape::code_point("\\x{", 16, MAX_REFERENCE_DIGITS, "}"),
     Escape::code_point("&#", 10, MAX_REFERENCE_DIGITS, ";"),
     Escape::code_point("&#x", 16, MAX_REFERENCE_DIGITS, ";"),
 ];
@@ -165,7 +171,10 @@ impl Escape {
 
     /// Returns the UTF-8 that the escape at the beginning of a text stands for, and the length of the escape.
     fn parse(&self, text: &str) -> Option<(Vec<u8>, usize)> {
-        let rest = text.strip_prefix(self.prefix)?;
+        let (prefix, rest) = text.split_at_checked(self.prefix.len())?;
+        if !prefix.eq_ignore_ascii_case(self.prefix) {
+            return None;
+        }
         let is_digit = |byte: &u8| char::from(*byte).is_digit(self.radix);
         let digits = rest.bytes().take(self.digits).take_while(is_digit).count();
         let is_complete = digits == self.digits || !self.end.is_empty();
@@ -253,10 +262,10 @@ impl Encoding {
     }
 }
 
-/// Replaces the marks of hexadecimal numbers (`0x`) by blanks, as their zeros are no digits.
+/// Replaces the marks of hexadecimal numbers (`0x`, `0X`) by blanks, as their zeros are no digits.
 fn without_marks(text: &str) -> String {
     let mut without = text.to_owned();
-    for (start, mark) in text.match_indices("0x") {
+    for (start, mark) in text.to_ascii_lowercase().match_indices("0x") {
         let is_digit = text[..start].ends_with(|c: char| c.is_ascii_hexdigit());
         if !is_digit {
             without.replace_range(start..start + mark.len(), "  ");

@@ -336,6 +336,13 @@ mod tests {
             "\\x38\\x34\\x35\\x34\\x39\\x35".to_owned(),
             "\\u0038\\u0034\\u0035\\u0034\\u0039\\u0035".to_owned(),
             "0x38 0x34 0x35 0x34 0x39 0x35".to_owned(),
+            "0X38 0X34 0X35 0X34 0X39 0X35".to_owned(),
+            "&#X38;&#X34;&#X35;&#X34;&#X39;&#X35;".to_owned(),
+            "\\X38\\X34\\X35\\X34\\X39\\X35".to_owned(),
+            "\\u{38}\\u{34}\\u{35}\\u{000034}\\u{39}\\u{35}".to_owned(),
+            "\\x{38}\\x{34}\\x{35}\\x{34}\\x{39}\\x{35}".to_owned(),
+            "%u0038%u0034%U0035%u0034%u0039%u0035".to_owned(),
+            "\\U00000038\\U00000034\\U00000035\\U00000034\\U00000039\\U00000035".to_owned(),
             "x38x34x35x34x39x35".to_owned(),
             "\\070\\064\\065\\064\\071\\065".to_owned(),
             "&#0000000056;&#52&#53&#52&#57&#53".to_owned(),
@@ -365,6 +372,8 @@ mod tests {
             "l\u{200b}o\u{200b}v\u{200b}e\u{200b}lace.ada",
             "bG92ZWxhY2",
             "lovelace&#46;ada",
+            "lov&#X65;la&#X63;e",
+            "lov\\u{65}la\\u{63}e",
         ] {
             let redacted = redact(&format!("no {form} here"), &[], &["lovelace.ada"]);
             assert_eq!(redacted, "no … here", "{form}");
