@@ -50,6 +50,8 @@ pub enum Fault {
     RefuseFirstOfEach(usize, u16),
     /// Sends no reply to these recipients. When the fault changes, their connections are closed.
     HangAtRecipients(Vec<String>),
+    /// Closes the connection without a reply to these recipients.
+    CloseAtRecipients(Vec<String>),
     /// Refuses these recipients.
     RefuseRecipients(Vec<String>, u16),
     /// Refuses every mail with a text that repeats its subject, as some filters do.

@@ -16,6 +16,7 @@ impl Running {
     async fn start(security: Security, credentials: Option<(&str, &str)>) -> Self {
         let mut app = TestApp::with(security, credentials).await;
         app.clock = Clock::system();
+        app.set("SMTP_TIMEOUT_SECONDS", "2");
         let (worker, base) = app.process_with_metrics(&[]).await;
         Self {
             app,
@@ -135,6 +136,27 @@ async fn recipient_refusal_leaves_doctor_and_metrics_green() {
         it.wait_for_failures(number + 1).await;
 
         it.assert_healthy().await;
+    }
+}
+
+/// A server may close the connection or stay silent because of one recipient's domain. In several domains, it is an outage.
+#[tokio::test]
+async fn closed_or_silent_recipient_counts_like_a_refusal() {
+    for fault in [Fault::CloseAtRecipients, Fault::HangAtRecipients] {
+        let it = Running::start(Security::Plain, None).await;
+        let refused = ["eve@one.example", "eve@two.example"];
+        it.app
+            .sink
+            .set_fault(fault(refused.map(str::to_owned).to_vec()));
+        it.request_codes(&refused[..1]).await;
+        it.wait_for_failures(1).await;
+        it.assert_healthy().await;
+
+        it.request_codes(&refused[1..]).await;
+        it.wait_for_failures(2).await;
+        let (causes, code, text) = it.health().await;
+        let red = (vec!["refusal".to_owned()], Some(1));
+        assert_eq!((causes, code), red, "{text}");
     }
 }
 

@@ -43,9 +43,9 @@ async fn refused_recipient_address_or_mailbox_fails_the_mail() {
         "551 user unknown here",
         "553 sorry, no mailbox here by that name",
         "550 5.1.1 User unknown",
-        "551 5.1.6 moved",
+        "551 5.1.6 user not found",
         "554 5.2.1 mailbox disabled",
-        "556 5.1.10 the domain takes no mail",
+        "556 5.1.10",
         "550-5.1.1 The account does not exist.\r\n550 5.1.1 Check for typos.",
         "550-No such person\r\n550 at this address",
     ];
@@ -61,6 +61,11 @@ async fn recipient_refused_for_other_reason_defers_mail() {
     let mut app = TestApp::new().await;
     let replies = [
         "550 5.1.1 Relay not allowed",
+        "550 5.1.1 <no-reply@localhost>: user unknown",
+        "550 5.1.1 Graylisted, come back in 5 minutes",
+        "550-5.1.1 Recipient address rejected: unverified address:\r\n550 5.1.1 Address verification in progress",
+        "551 5.1.6 moved",
+        "556 5.1.10 the domain takes no mail",
         "550 5.1.2 Relay not allowed.",
         "550 5.1.3 Relay not permitted",
         "550-5.1.1 User unknown\r\n550 5.1.1 but your IP 192.0.2.1 is blocked by a list",

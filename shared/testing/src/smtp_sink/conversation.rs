@@ -270,6 +270,11 @@ impl Conversation {
             hang(&self.shared, &fault).await;
             return None;
         }
+        if let Fault::CloseAtRecipients(recipients) = &fault
+            && recipients.contains(&recipient)
+        {
+            return None;
+        }
         if let Fault::ReplyToRecipients(recipients, reply) = &fault
             && recipients.contains(&recipient)
         {

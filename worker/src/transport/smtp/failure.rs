@@ -7,7 +7,6 @@ use std::{
     error::Error as _,
     fmt::{self, Write as _},
     io,
-    str::FromStr,
     time::Duration,
 };
 
@@ -15,6 +14,7 @@ use latchkey_shared::models::mail::delivery_health::{DeliveryFailure, FailureCau
 use lettre::transport::smtp;
 
 use crate::transport::smtp::{
+    enhanced_code::EnhancedCode,
     replies::{ReplyState, TOO_MANY_LINES, UNSOLICITED},
     stream::TOO_MUCH,
     wording,
@@ -100,9 +100,6 @@ pub(super) struct SmtpFailure {
     reply: Reply,
     /// Whether the server will never accept a mail for this recipient.
     pub(super) is_final: bool,
-    /// Whether the text gives a reason other than its enhanced status code, which is one that can fail a mail. Servers also refuse
-    /// relaying by 5.1.1 or 5.1.2, and a busy mailbox by 5.2.1.
-    names_other_reason: bool,
     /// The stage and the kind of the failure, in Latchkey's words. Redacted, they would reveal a short password.
     pub(super) description: String,
     /// The text of the server's reply, not redacted yet.
@@ -115,7 +112,6 @@ impl SmtpFailure {
             stage,
             reply,
             is_final: false,
-            names_other_reason: false,
             description: format!("{}: {description}", stage.as_str()),
             text: String::new(),
         }
@@ -143,11 +139,8 @@ impl SmtpFailure {
 
     /// Decides whether a refusal at `RCPT TO` is final for this recipient, given as in the envelope.
     pub(super) fn for_recipient(mut self, recipient: &str) -> Self {
-        if let Reply::Code(code, enhanced) = self.reply {
-            self.names_other_reason = enhanced.is_some_and(EnhancedCode::is_permanent)
-                && wording::names_other_reason(&self.text, recipient);
-            self.is_final =
-                !self.names_other_reason && refuses_recipient(code, &self.text, recipient);
+        if let Reply::Code(code, _) = self.reply {
+            self.is_final = refuses_recipient(code, &self.text, recipient);
         }
         self
     }
@@ -234,13 +227,15 @@ impl SmtpFailure {
         DeliveryFailure { cause, reply }
     }
 
-    /// Returns the cause. From `RCPT TO` on, a server may reply 421 because of the recipient's domain, for example when a relay
-    /// greylists. So 421 counts like any other reply there, and so does a reply that lettre cannot parse: a relay may repeat the
-    /// text of the recipient's server.
+    /// Returns the cause. From `RCPT TO` on, a server may reply 421, close the connection or stay silent because of the recipient's
+    /// domain, for example when a relay greylists or asks a slow server. So these count like any other reply there, and so does a
+    /// reply that lettre cannot parse: a relay may repeat the text of the recipient's server.
     fn cause(&self) -> FailureCause {
         match (self.stage, self.reply) {
-            (_, Reply::Disconnected)
-            | (Stage::Authentication | Stage::Sender, Reply::Code(CLOSING, _))
+            (
+                Stage::Authentication | Stage::Sender,
+                Reply::Disconnected | Reply::Code(CLOSING, _),
+            )
             | (Stage::Connection, _) => FailureCause::Connection,
             (Stage::Authentication, _) => FailureCause::Authentication,
             (Stage::Sender, _) => FailureCause::Sender,
@@ -249,14 +244,15 @@ impl SmtpFailure {
         }
     }
 
+    /// Servers also refuse relaying by 5.1.1 or 5.1.2, and a busy mailbox by 5.2.1. So a code that can fail a mail counts only if it
+    /// does.
     fn is_about_recipient(&self) -> bool {
+        let is_about_recipient = |code: EnhancedCode| {
+            !code.is_permanent() && (code.is_about_recipient() || code.is_about_domain())
+        };
         self.is_final
             || self.reply == Reply::NotAsked
-            || self
-                .reply
-                .enhanced()
-                .is_some_and(|code| code.is_about_recipient() || code.is_about_domain())
-                && !self.names_other_reason
+            || self.reply.enhanced().is_some_and(is_about_recipient)
     }
 
     /// Returns the reply code for a trace.
@@ -266,77 +262,6 @@ impl SmtpFailure {
             Reply::Unreadable => "unreadable".to_owned(),
             Reply::Disconnected | Reply::NotAsked => "connection".to_owned(),
         }
-    }
-}
-
-/// An enhanced status code (RFC 3463, section 2), such as 5.1.1.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct EnhancedCode {
-    class: u16,
-    subject: u16,
-    detail: u16,
-}
-
-impl EnhancedCode {
-    /// Returns whether the code is about the recipient's address (x.1.x) or mailbox (x.2.x). x.1.7 and x.1.8 are about the
-    /// sender's address (RFC 3463, 3.2).
-    fn is_about_recipient(self) -> bool {
-        matches!(self.subject, 1 | 2) && !matches!((self.subject, self.detail), (1, 7 | 8))
-    }
-
-    /// Returns whether the recipient's address or mailbox will never accept a mail: the address does not exist, is malformed,
-    /// ambiguous or moved, or its domain takes no mail (x.1.1 to x.1.4, x.1.6; RFC 3463, 3.2; x.1.10; RFC 7505), the mailbox is
-    /// disabled or does not take mails of this length (x.2.1, x.2.3; RFC 3463, 3.3). A full mailbox (x.2.2) and the expansion of
-    /// a list (x.2.4) may recover, and x.1.0 and x.2.0 name no reason.
-    fn is_permanent(self) -> bool {
-        matches!(
-            (self.class, self.subject, self.detail),
-            (5, 1, 1..=4 | 6 | 10) | (5, 2, 1 | 3)
-        )
-    }
-
-    /// Returns whether the mailbox is disabled (x.2.1; RFC 3463, 3.3). Servers also use the code for mailboxes that receive too
-    /// many mails and for blocked clients, so the text has to say so.
-    fn is_mailbox_disabled(self) -> bool {
-        (self.subject, self.detail) == (2, 1)
-    }
-
-    /// Returns whether the code is about the route to the recipient's domain (x.4.x; RFC 3463, 3.5), or about an address that needs
-    /// SMTPUTF8 (x.6.7; RFC 6531, 4.4). It may also be about this server, so it does not fail a mail.
-    fn is_about_domain(self) -> bool {
-        matches!((self.subject, self.detail), (4, _) | (6, 7))
-    }
-}
-
-impl FromStr for EnhancedCode {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        let number = |part: &str| {
-            let is_number = (1..=3).contains(&part.len())
-                && part.bytes().all(|byte| byte.is_ascii_digit())
-                && (part == "0" || !part.starts_with('0'));
-            if is_number {
-                part.parse().map_err(|_| ())
-            } else {
-                Err(())
-            }
-        };
-        let parts: Vec<_> = text.split('.').collect();
-        let [class @ ("2" | "4" | "5"), subject, detail] = parts[..] else {
-            return Err(());
-        };
-        Ok(Self {
-            class: number(class)?,
-            subject: number(subject)?,
-            detail: number(detail)?,
-        })
-    }
-}
-
-impl fmt::Display for EnhancedCode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}.{}.{}", self.class, self.subject, self.detail)
     }
 }
 
@@ -355,18 +280,18 @@ fn first_word(text: &str) -> &str {
     text.split_whitespace().next().unwrap_or_default()
 }
 
-/// Returns whether a reply to `RCPT TO` permanently refuses the recipient, if its words give no other reason. An enhanced status code
-/// at the start of the text (RFC 2034, section 4) decides if its class is that of the reply. A code anywhere in the text with another
-/// reason, even a malformed one, defers the mail. Without a code, only a text that names a missing mailbox refuses the recipient.
+/// Returns whether a reply to `RCPT TO` permanently refuses the recipient: it is 5xx with an enhanced status code at the start of the
+/// text (RFC 2034, section 4) or one of [`MAILBOX_REFUSED`], and its text says so. A code anywhere in the text with another reason,
+/// even a malformed one, defers the mail.
 fn refuses_recipient(code: u16, text: &str, recipient: &str) -> bool {
     let enhanced = first_word(text).parse::<EnhancedCode>().ok();
-    let may_be_final = if let Some(enhanced) = enhanced {
-        code / 100 == 5
-            && (!enhanced.is_mailbox_disabled() || wording::names_disabled_mailbox(text))
-    } else {
-        MAILBOX_REFUSED.contains(&code) && wording::names_missing_mailbox(text, recipient)
+    let may_be_final = match enhanced {
+        Some(_) => code / 100 == 5,
+        None => MAILBOX_REFUSED.contains(&code),
     };
-    may_be_final && named_codes(text).iter().all(|code| is_final(code))
+    may_be_final
+        && named_codes(text).iter().all(|code| is_final(code))
+        && wording::refuses_mailbox(text, recipient, enhanced)
 }
 
 fn is_final(code: &str) -> bool {
@@ -398,100 +323,4 @@ fn named_codes(text: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// R3: silence after half a reply is about the recipient, silence alone about the server.
-    #[test]
-    fn timeout_within_reply_is_not_connection_failure() {
-        let (silent, begun) = (ReplyState::default(), ReplyState::begun());
-        let cause = |stage, replies| {
-            let limit = Duration::from_secs(3);
-            SmtpFailure::timed_out(stage, limit).after(replies).cause()
-        };
-        assert_eq!(cause(Stage::Recipient, &begun), FailureCause::Refusal);
-        assert_eq!(cause(Stage::Recipient, &silent), FailureCause::Connection);
-        assert_eq!(cause(Stage::Sender, &begun), FailureCause::Connection);
-    }
-
-    #[test]
-    fn malformed_enhanced_codes_are_rejected() {
-        assert!("5.1.1".parse::<EnhancedCode>().is_ok());
-        assert!("4.7.999".parse::<EnhancedCode>().is_ok());
-        for bad in [
-            "", "5", "5.1", "5.1.", "5.1.1.1", "3.1.1", "5.1.1000", "5.01.1", "5.1.x", "55.1.1",
-            "5.1.1:", "+5.1.1",
-        ] {
-            assert!(bad.parse::<EnhancedCode>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn cause_follows_reply_code_of_recipient() {
-        let cause = |reply| {
-            let failure = SmtpFailure::new(Stage::Recipient, reply, "");
-            failure.kind().to_string()
-        };
-        for (code, enhanced, expected) in [
-            (550, "5.4.4", "recipient RCPT TO 550 5.4.4"),
-            (553, "5.6.7", "recipient RCPT TO 553 5.6.7"),
-            (450, "4.7.1", "refusal RCPT TO 450 4.7.1"),
-            (421, "4.7.0", "refusal RCPT TO 421 4.7.0"),
-        ] {
-            assert_eq!(cause(Reply::Code(code, enhanced.parse().ok())), expected);
-        }
-        assert_eq!(cause(Reply::Unreadable), "refusal RCPT TO unreadable");
-        assert_eq!(cause(Reply::Disconnected), "connection RCPT TO");
-        let local = SmtpFailure::before(Stage::Recipient, "message");
-        assert_eq!(local.kind().to_string(), "recipient ");
-    }
-
-    #[test]
-    fn only_recipient_refusals_are_final() {
-        for (code, text, expected) in [
-            (550, "", false),
-            (550, "user unknown", true),
-            (550, "5.1.1 unknown", true),
-            (552, "5.2.2 full", false),
-            (550, "user unknown 5.2.2", false),
-            (550, "mailbox full", false),
-            (550, "5.1.0 rejected", false),
-            (550, "5.2.0 mailbox", false),
-            (550, "5.2.4 mailing list", false),
-            (550, "5.1.5 valid", false),
-            (550, "5.1.7 sender", false),
-            (550, "5.1.9 relayed", false),
-            (550, "5.1.2 no such host", true),
-            (501, "5.1.3 syntax", true),
-            (553, "5.1.4 ambiguous", true),
-            (551, "5.1.6 moved", true),
-            (556, "5.1.10 null MX", true),
-            (550, "5.2.1 disabled", true),
-            (552, "5.2.3 too long", true),
-            (550, "user unknown (table 2.1)", false),
-            (550, "user unknown [5.1.1]", true),
-            (550, "5.7.1: denied", false),
-            (550, "#5.7.1 denied", false),
-            (550, "5.1.8 sender", false),
-            (550, "4.1.1 unknown", false),
-            (550, "5.1.1 unknown 5.7.1 blocked by policy", false),
-            (550, "5.7.1/5.1.1 denied", false),
-            (550, "5. 7. 1 denied", false),
-            (550, "5 .7 .1 denied", false),
-            (550, "5.01.1 user unknown", false),
-            (550, "user unknown (server 10.5.1.1a)", false),
-            (552, "full", false),
-            (554, "5.1.1 unknown", true),
-            (554, "user unknown", false),
-            (450, "5.1.1 unknown", false),
-            (450, "4.1.1 unknown", false),
-            (571, "denied", false),
-        ] {
-            assert_eq!(
-                refuses_recipient(code, text, "ada@example.com"),
-                expected,
-                "{code} {text}"
-            );
-        }
-    }
-}
+mod tests;

@@ -37,6 +37,7 @@ use crate::{
 };
 
 mod conversation;
+mod enhanced_code;
 mod failure;
 mod pool;
 mod replies;
