@@ -9,4 +9,5 @@ pub mod new_account;
 pub mod pictures;
 pub mod profile;
 pub mod register;
+pub mod unverified_accounts;
 pub mod user_response;

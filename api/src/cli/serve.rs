@@ -43,7 +43,7 @@ Environment variables, in addition to those of all commands (latchkey-api --help
   PICTURE_MAX_SIZE      [512] Longer side of a stored picture, in pixels
   EMAIL_CHANGE          [immediate] or confirm (by the password and a mailed code): when a new email takes effect
   ACTIVATION            [admin], email (the owner, by a one-time code) or none: who activates new accounts
-  PENDING_ACCOUNT_DAYS  [30] Days for which a registration can request activation codes
+  PENDING_ACCOUNT_DAYS  [30] Days after which an unverified account is deleted (ACTIVATION=email); 0: never
   REGISTRATION_PRIVACY  [off] or on: a registration does not reveal that an email is taken
   CORS_ORIGINS          [none] Web origins that may call the API, separated by commas
   TRUSTED_PROXIES       [none] Networks of the proxies whose forwarding headers are trusted

@@ -13,3 +13,4 @@ pub(crate) mod picture_sizes;
 pub(crate) mod pictures;
 pub(crate) mod profile;
 pub(crate) mod register;
+mod unverified_accounts;

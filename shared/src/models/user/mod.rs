@@ -30,6 +30,7 @@ pub mod old_hash;
 pub mod profile;
 pub mod search;
 pub mod staff;
+mod unverified;
 
 pub use crate::models::user::{
     access::{
@@ -38,6 +39,7 @@ pub use crate::models::user::{
     },
     deletion::{erase, list_due_deletions, schedule_deletion},
     email::{confirm_email, find_by_any_email, is_reserved, is_taken, trust_email},
+    unverified::list_unverified_before,
 };
 
 /// The number of accounts that one statement lists.

@@ -9,7 +9,7 @@ use latchkey_shared::models::audit::EventKind as Kind;
 type Row = (Kind, &'static str, &'static str, &'static str);
 
 #[rustfmt::skip]
-const OWN: [Row; 54] = [
+const OWN: [Row; 55] = [
     (Kind::LoginSuccess, "", "{account} logged in.", "تسجيل دخول {account}."),
     (Kind::LoginSuccess, "dashboard", "{account} signed in to the dashboard.", "تسجيل دخول {account} إلى لوحة التحكم."),
     (Kind::LoginFail, "", "A login to {account} failed.", "فشل الدخول إلى حساب {account}."),
@@ -58,6 +58,7 @@ const OWN: [Row; 54] = [
     (Kind::UserUpdated, "activation", "{account} was activated with a code.", "تفعيل حساب {account} برمز."),
     (Kind::UserUpdated, "deletion requested", "{account} requested deletion, due on {value}.", "طلب حذف حساب {account}، موعده {value}."),
     (Kind::UserUpdated, "deletion cancelled", "A login cancelled the deletion of {account}.", "إلغاء حذف حساب {account} بتسجيل دخول."),
+    (Kind::UserDeleted, "never verified", "{account} was deleted, because its email was never verified.", "حذف حساب {account} لأن بريده لم يُؤكَّد."),
     (Kind::UserDeleted, "", "{account} was deleted at the request of the owner.", "حذف حساب {account} بطلب من صاحبه."),
     (Kind::UserExported, "", "{account} exported all data of the account.", "تصدير كل بيانات الحساب بواسطة {account}."),
     (Kind::UserUpdated, "email change requested", "{account} requested a new email.", "طلب بريد جديد بواسطة {account}."),
