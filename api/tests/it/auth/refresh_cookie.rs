@@ -1,6 +1,6 @@
 //! The refresh token as a cookie (`REFRESH_COOKIE=on`).
 
-use reqwest::Method;
+use reqwest::{Method, header::HeaderValue};
 use serde_json::json;
 
 use crate::support::test_app::{ApiResponse, PASSWORD, TestApp};
@@ -158,6 +158,18 @@ async fn two_cookies_of_the_name_are_refused() {
             .await
             .assert_problem(401, "invalid-refresh-token");
     }
+}
+
+/// Another program of the site can set a cookie that is no text.
+#[tokio::test]
+async fn unreadable_cookie_hides_no_other() {
+    let app = app_with_cookies(&[]).await;
+    let own = cookie(&log_in(&app, Some(PAGE)).await);
+    let both = [b"theme=\xe9\xff; ", own.as_bytes()].concat();
+    let both = HeaderValue::from_bytes(&both).unwrap();
+    let request = app.request(Method::POST, "/auth/refresh/");
+    let request = with_origin(request.header("cookie", both), Some(PAGE));
+    assert_eq!(app.send(request).await.status, 200);
 }
 
 /// A page that is not trusted gets no cookie, so that it cannot log a visitor in to its own account.
