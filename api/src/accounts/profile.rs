@@ -12,7 +12,7 @@ use latchkey_shared::{
         username::Username, validation_error::Invalid,
     },
 };
-use poem::web::Data;
+use poem::{http::HeaderName, web::Data};
 use poem_openapi::{
     ApiResponse, Object, OpenApi,
     payload::Json,
@@ -40,6 +40,10 @@ use crate::{
     passwords::CurrentPassword,
     rate_limit::Limit,
 };
+
+/// The response header with the token of a new email.
+pub const EMAIL_CONFIRMATION_TOKEN: HeaderName =
+    HeaderName::from_static("email-confirmation-token");
 
 /// A change of the profile. Absent members keep their values; null clears an optional one.
 #[derive(Debug, Object)]

@@ -9,9 +9,12 @@ use poem::{
     middleware::Cors,
 };
 
-use crate::http::{
-    error::{ApiError, RATE_LIMIT, RATE_REMAINING, RATE_RESET},
-    request_context::{REQUEST_ID, RequestId},
+use crate::{
+    accounts::profile::EMAIL_CONFIRMATION_TOKEN,
+    http::{
+        error::{ApiError, RATE_LIMIT, RATE_REMAINING, RATE_RESET},
+        request_context::{REQUEST_ID, RequestId},
+    },
 };
 
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
@@ -33,6 +36,7 @@ pub fn cors(origins: Vec<String>, credentials: bool) -> Cors {
         .allow_headers([header::AUTHORIZATION, header::CONTENT_TYPE])
         .expose_headers([
             REQUEST_ID,
+            EMAIL_CONFIRMATION_TOKEN,
             header::RETRY_AFTER,
             RATE_LIMIT,
             RATE_REMAINING,

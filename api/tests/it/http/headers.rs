@@ -218,6 +218,7 @@ async fn only_configured_origins_are_allowed() {
         .unwrap();
     for name in [
         "x-request-id",
+        "email-confirmation-token",
         "retry-after",
         "ratelimit-limit",
         "ratelimit-remaining",
