@@ -122,7 +122,8 @@ impl Proxies {
 
 /// Returns the hops of a header, each `None` if it is not an address. Returns `None` without the header.
 fn hops(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Option<IpAddr>>> {
-    let parse = if *name == FORWARDED {
+    let is_forwarded = *name == FORWARDED;
+    let parse = if is_forwarded {
         parse_forwarded
     } else {
         parse_address
@@ -131,20 +132,53 @@ fn hops(headers: &HeaderMap, name: &HeaderName) -> Option<Vec<Option<IpAddr>>> {
     values.iter().next()?;
     let hops = values
         .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .flat_map(|value| split_elements(value.as_bytes(), is_forwarded))
         // A client can send bytes that are no text. The hops that proxies appended remain readable.
         .map(|hop| parse(str::from_utf8(hop).ok()?.trim()));
     Some(hops.collect())
 }
 
+fn split_elements(value: &[u8], is_forwarded: bool) -> Vec<&[u8]> {
+    if is_forwarded {
+        split_outside_quotes(value, b',')
+    } else {
+        value.split(|byte| *byte == b',').collect()
+    }
+}
+
 /// Parses the `for` of an element of `Forwarded`, such as `for="[2001:db8::1]:4711";proto=https` (RFC 7239, 4).
 fn parse_forwarded(element: &str) -> Option<IpAddr> {
-    element.split(';').find_map(|pair| {
-        let (name, value) = pair.split_once('=')?;
-        name.trim()
-            .eq_ignore_ascii_case("for")
-            .then(|| parse_address(value.trim().trim_matches('"')))?
-    })
+    let pairs = split_outside_quotes(element.as_bytes(), b';');
+    let mut found = pairs.into_iter().filter_map(|pair| {
+        let (name, value) = str::from_utf8(pair).ok()?.split_once('=')?;
+        let is_for = name.trim().eq_ignore_ascii_case("for");
+        is_for.then(|| parse_address(value.trim().trim_matches('"')))
+    });
+    match (found.next(), found.next()) {
+        (Some(address), None) => address,
+        _ => None,
+    }
+}
+
+/// Splits a value at a separator outside of quoted strings (RFC 9110, 5.6.4), which may contain text of the client. Reads from the right,
+/// so that an unclosed quote of the client hides nothing that a proxy appended.
+fn split_outside_quotes(value: &[u8], separator: u8) -> Vec<&[u8]> {
+    let is_escaped = |quote: usize| {
+        let before = value[..quote].iter().rev();
+        before.take_while(|byte| **byte == b'\\').count() % 2 == 1
+    };
+    let (mut parts, mut end, mut is_quoted) = (Vec::new(), value.len(), false);
+    for (at, byte) in value.iter().enumerate().rev() {
+        if *byte == b'"' && !is_escaped(at) {
+            is_quoted = !is_quoted;
+        } else if *byte == separator && !is_quoted {
+            parts.push(&value[at + 1..end]);
+            end = at;
+        }
+    }
+    parts.push(&value[..end]);
+    parts.reverse();
+    parts
 }
 
 /// Parses an address with or without brackets and a port.
@@ -188,6 +222,26 @@ mod tests {
         );
         assert_eq!(parse_forwarded("proto=http;for=192.0.2.60"), Some(v4));
         assert_eq!(parse_forwarded("proto=http"), None);
+    }
+
+    /// T4: text of the client within a quoted value of the proxy, such as the host, is no hop.
+    #[test]
+    fn quoted_text_of_client_is_no_hop() {
+        let client: IpAddr = "192.0.2.1".parse().unwrap();
+        for value in [
+            r#"proto=http;host="a;for=198.51.100.9";for=192.0.2.1"#,
+            r#"for=192.0.2.1;proto=http;host="a,for=198.51.100.9""#,
+            r#"proto=http;host="a,for=198.51.100.9";for=192.0.2.1"#,
+            r#"host="a\",for=198.51.100.9";for=192.0.2.1"#,
+        ] {
+            let headers = HeaderMap::from_iter([(FORWARDED, value.try_into().unwrap())]);
+            assert_eq!(
+                hops(&headers, &FORWARDED).unwrap(),
+                [Some(client)],
+                "{value}"
+            );
+        }
+        assert_eq!(parse_forwarded("for=192.0.2.1;for=198.51.100.9"), None);
     }
 
     #[test]
