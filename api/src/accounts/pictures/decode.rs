@@ -60,9 +60,11 @@ pub(super) fn memory_needed(bytes: &[u8], format: ImageFormat) -> Result<u64, In
         let reason = "At most 65,535 pixels on a side.";
         return Err(Invalid::new("too_large", reason));
     }
-    let needed = pixels * opened.bytes_per_pixel() + table_memory(bytes, format)?;
+    let rows = opened.row_memory(width);
+    let needed = pixels * opened.bytes_per_pixel() + rows + table_memory(bytes, format)?;
     if needed > MEMORY {
-        let reason = "The lossless data of this WebP is too large. Use a PNG or a JPEG.";
+        let reason =
+            "Decoding this picture needs too much memory. Use a smaller one, a PNG or a JPEG.";
         return Err(Invalid::new("too_large", reason));
     }
     Ok(needed)
@@ -124,9 +126,25 @@ impl<'a> Opened<'a> {
             // The picture, the frame and the canvas of an animation.
             Self::WebP(_) => 12,
             // Each component in the picture, and of a progressive one also a 16-bit coefficient.
+            Self::Jpeg(_) => 3 * self.components(),
+        }
+    }
+
+    /// Memory of the decoder for rows of a picture of this width, in bytes: of each component of a JPEG, a row of blocks of up to 32 by 32
+    /// pixels and its upsampled copies.
+    fn row_memory(&self, width: u32) -> u64 {
+        match self {
+            Self::Jpeg(_) => u64::from(width.next_multiple_of(32)) * self.components() * 352,
+            _ => 0,
+        }
+    }
+
+    fn components(&self) -> u64 {
+        match self {
             Self::Jpeg(decoder) => decoder
                 .input_colorspace()
-                .map_or(12, |space| 3 * space.num_components() as u64),
+                .map_or(4, |space| space.num_components() as u64),
+            _ => 1,
         }
     }
 }
