@@ -146,7 +146,12 @@ const TABLES: [&str; 2] = ["relay recipient table", "relay recipient map"];
 /// x.2.1 is about a disabled mailbox, and the text has to say so.
 pub(super) fn refuses_mailbox(text: &str, recipient: &str, code: Option<EnhancedCode>) -> bool {
     let text = text.to_lowercase();
-    let text = text.split(GOOGLE).next().unwrap_or_default();
+    let (text, rest) = text.split_once(GOOGLE).unwrap_or((&text, ""));
+    let is_id =
+        |word: &str| matches!(word, "-" | "gsmtp") || word.contains(|it: char| it.is_ascii_digit());
+    if !rest.split_whitespace().skip(1).all(is_id) {
+        return false;
+    }
     let text = EXCHANGE
         .iter()
         .fold(text.to_owned(), |text, part| text.replace(part, " "));

@@ -197,6 +197,7 @@ fn code_with_another_reason_does_not_refuse_mailbox() {
         "5.1.1 nonrelay host",
         "5.1.1 mailbox unavailable\n5.1.1 Reason follows:\nyou are not a customer of ours, message refused",
         "5.1.1 message rejected",
+        "5.1.1 Recipient unknown https://support.google.com/mail/?p=X our network is blocked by policy",
     ] {
         assert!(!refuses_with_code(text), "{text}");
     }
