@@ -138,8 +138,8 @@ async fn schedule(
     ensure_superuser_remains(&transaction, &user).await?;
     session::revoke_all(&transaction, user.id, now).await?;
     let (kind, id) = (MailKind::DeletionScheduled, audit.request_id());
-    let mail = app.outbox.insert_notice(&transaction, kind, &user, id, now);
-    let mail = mail.await?;
+    let mail = app.outbox.owner_notice(kind, &user, id, now);
+    let mail = mail.insert(&transaction).await?;
     let event = Event {
         detail: Some(format!(
             "deletion requested: {}",

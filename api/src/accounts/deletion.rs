@@ -33,13 +33,13 @@ pub async fn delete(
     event: Event,
     mail: Option<MailKind>,
 ) -> Result<Deleted, ApiError> {
-    let subject = app.audit_subject(&user.email_key);
-    user::erase(transaction, &user, &subject).await?;
+    let now = app.now();
+    let subject = app.audit_subject(&user.reset_email(now).key());
+    user::erase(transaction, &user, &subject, now).await?;
     let mail = match mail {
         Some(kind) => {
-            let (id, now) = (&event.request_id, app.now());
-            let mail = app.outbox.insert_notice(transaction, kind, &user, id, now);
-            Some(mail.await?)
+            let mail = app.outbox.owner_notice(kind, &user, &event.request_id, now);
+            Some(mail.insert(transaction).await?)
         }
         None => None,
     };
@@ -64,6 +64,8 @@ impl Deleted {
         // A lock after too many failed logins has no end.
         let counters = async {
             app.limits.reset_failures(&user.email).await?;
+            let codes_to = user.reset_email(app.now());
+            app.limits.reset_failures(codes_to).await?;
             app.limits.reset_change_failures(user.id).await
         };
         if let Err(error) = counters.await {

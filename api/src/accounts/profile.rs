@@ -38,7 +38,6 @@ use crate::{
         tag::Tag,
     },
     passwords::CurrentPassword,
-    rate_limit::Limit,
 };
 
 /// The response header with the token of a new email.
@@ -137,9 +136,10 @@ impl Profile {
     /// Update your profile
     ///
     /// A new email takes effect at once, ends every open password reset, and is confirmed by `/auth/confirm_email/`, with the code
-    /// that is sent to it and the token from the response header `Email-Confirmation-Token`. Until then, codes for password
+    /// that is sent to it and the token from the response header `Email-Confirmation-Token`. Until a day after that, codes for password
     /// resets go to the previous email, which gets a notice. With `EMAIL_CHANGE=confirm`, and for staff in any case, a new email
-    /// needs the `password` and takes effect once it is confirmed; until then, the response has it as `pending_email`.
+    /// needs the `password` and takes effect once it is confirmed; until then, the response has it as `pending_email`. An email
+    /// that another account has then gets the same response, but no code.
     #[oai(
         path = "/api/user",
         method = "patch",
@@ -165,8 +165,7 @@ impl Profile {
             None => None,
         };
         if email_change::is_new_email(change.email.as_ref(), &current.user) {
-            let limit = Limit::EmailChange(&current.user);
-            app.count_request(&audit, limit).await?;
+            email_change::count(app, &current.user, &audit).await?;
         }
         change.picture = pictures::store(app, &audit, current.user.id, upload).await?;
         let new = change.picture.clone().flatten();
@@ -197,8 +196,7 @@ async fn pending_email(
     }
     let required = || Invalid::new("required", "A new email requires the password.");
     let password = password.ok_or_else(|| ApiError::invalid_field("password", required()))?;
-    app.count_request(audit, Limit::EmailChange(&current.user))
-        .await?;
+    email_change::count(app, &current.user, audit).await?;
     let action = Some(email_change::PASSWORD_CHECK);
     password_change::verify_current(app, current, password, action, audit).await?;
     Ok(change.email.take())
@@ -230,9 +228,9 @@ async fn store(
     let (mut token, mut mails) = (None, Vec::new());
     let new = change.email.clone();
     let new = new.filter(|email| email_change::is_new_email(Some(email), &before));
-    if let Some(email) = &new {
+    if new.is_some() {
         mails.push(
-            email_change::before_immediate_change(app, &transaction, current, email, audit).await?,
+            email_change::before_unconfirmed_change(app, &transaction, &before, audit).await?,
         );
     }
     let after = profile::change(&transaction, before.clone(), change, app.now()).await?;
@@ -241,6 +239,8 @@ async fn store(
             email_change::request_code(app, &transaction, after.id, email, audit).await?;
         token = Some(new_token);
         mails.push(mail);
+        let event = email_change::immediate_change(current, email, audit);
+        app.record_in(&transaction, event).await?;
     }
     if let Some(email) = pending {
         let requested = email_change::request_in(app, &transaction, current, email, audit).await?;

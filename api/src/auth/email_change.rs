@@ -3,6 +3,7 @@
 //! A code for a password reset goes to the last confirmed email (`user::Model::reset_email`). So a wrong email, entered by a thief of a
 //! token or by mistake, gives no access to the account.
 
+use chrono::TimeDelta;
 use latchkey_shared::{
     database::{self, Transaction},
     models::{
@@ -35,6 +36,16 @@ use crate::{
 /// Names a change of an email in the audit event about a wrong password.
 pub const PASSWORD_CHECK: &str = "email change";
 
+/// How long the codes of password resets still go to the previous email, after the owner has confirmed an email that was changed without
+/// the password, or staff has chosen one. The previous owner can react to the notice in this time.
+pub const NOTICE_PERIOD: TimeDelta = TimeDelta::days(1);
+
+/// Counts a request for a code to a new email: per account, and per client like any other request for a code.
+pub async fn count(app: &App, user: &user::Model, audit: &AuditContext) -> Result<(), ApiError> {
+    app.count_request(audit, Limit::EmailChange(user)).await?;
+    app.count_request(audit, Limit::CodeRequest).await
+}
+
 /// Whether a change of this account's email waits for the password and a code. Staff accounts give access to others, so a stolen token
 /// of one must not be enough.
 #[must_use]
@@ -64,8 +75,7 @@ pub async fn request(
     email: &Email,
     audit: &AuditContext,
 ) -> Result<ResetToken, ApiError> {
-    app.count_request(audit, Limit::EmailChange(&current.user))
-        .await?;
+    count(app, &current.user, audit).await?;
     verify_current(app, current, password, Some(PASSWORD_CHECK), audit).await?;
     let transaction = database::begin(&app.db).await?;
     current.reauthorize(app, &transaction).await?;
@@ -104,6 +114,24 @@ pub async fn request_in(
     })
 }
 
+/// Requests a further code for an email: that of the open change, or the current one. A further code for a change has a notice, too.
+pub async fn request_again(
+    app: &App,
+    transaction: &Transaction,
+    current: &CurrentUser,
+    email: &Email,
+    audit: &AuditContext,
+) -> Result<Requested, ApiError> {
+    if email.key() != current.user.email_key {
+        return request_in(app, transaction, current, email, audit).await;
+    }
+    let (_, token, mail) = request_code(app, transaction, current.user.id, email, audit).await?;
+    Ok(Requested {
+        token,
+        mails: vec![mail],
+    })
+}
+
 /// Stores a request for a code that confirms an email, and its mail. It replaces an earlier one. The worker sends no code to an email
 /// that has another account.
 pub async fn request_code(
@@ -120,26 +148,18 @@ pub async fn request_code(
     Ok((id, token, mail.insert(transaction).await?))
 }
 
-/// Records a change of the email by its owner that takes effect at once. Ends the open requests for codes, and queues the notice to the
-/// email that gets codes.
-///
-/// Must run before the account's email changes (see [`database::lock_no_key_update`]).
-pub async fn before_immediate_change(
-    app: &App,
-    transaction: &Transaction,
-    current: &CurrentUser,
-    email: &Email,
-    audit: &AuditContext,
-) -> Result<QueuedMail, DbErr> {
-    let notice = before_unconfirmed_change(app, transaction, &current.user, audit).await?;
+/// Returns the audit event of a change of the email by its owner that takes effect at once.
+#[must_use]
+pub fn immediate_change(current: &CurrentUser, email: &Email, audit: &AuditContext) -> Event {
     let mut event = own_event(current, "e-mail address", audit);
     event.details.changes.push(change_of(&current.user, email));
-    app.record_in(transaction, event).await?;
-    Ok(notice)
+    event
 }
 
 /// Ends the open requests for codes of an account whose email changes without a confirmation, and queues the notice to the email that
 /// gets codes.
+///
+/// Must run before the account's email changes (see [`database::lock_no_key_update`]).
 pub async fn before_unconfirmed_change(
     app: &App,
     transaction: &Transaction,
@@ -164,7 +184,9 @@ pub struct Confirmed {
     pub notice: Option<QueuedMail>,
 }
 
-/// Makes the email of a request, whose right code was entered, the account's only one. Returns `None` if the request has ended, or if
+/// Confirms the email of a request, whose right code was entered. An email that was requested with the password becomes the account's only
+/// one. One that the account already has may have been entered by a thief of a token, so the previous one keeps getting codes for
+/// [`NOTICE_PERIOD`]. Returns `None` if the request has ended, or if
 /// another account has the email by now. The password has not changed since the request, as that ends all requests.
 pub async fn confirm(
     app: &App,
@@ -188,6 +210,10 @@ pub async fn confirm(
     }
     let mut confirmed = Confirmed::default();
     let previous = user.reset_email(now);
+    if user.email_key == email.key() && previous.key() != email.key() {
+        user::confirm_current_email(transaction, &user, now, NOTICE_PERIOD).await?;
+        return Ok(Some(confirmed));
+    }
     if previous.key() != email.key() {
         password_reset::end_all(transaction, id, now).await?;
         let kind = MailKind::EmailChanged;
@@ -219,21 +245,24 @@ pub async fn confirm_by_reset(
     if email.key() != reset.email_key {
         return Ok(user);
     }
-    let confirmed = user::confirm_email(transaction, &user, &email, app.now()).await?;
-    confirmed.ok_or(ApiError::InvalidResetToken)
+    match user::confirm_email(transaction, &user, &email, app.now()).await {
+        Ok(Some(user)) => Ok(user),
+        // Taken since the email stopped getting codes.
+        Ok(None) | Err(WriteUserError::EmailTaken) => Err(ApiError::InvalidResetToken),
+        Err(WriteUserError::Database(error)) => Err(error.into()),
+    }
 }
 
-/// Cancels a requested change of an email. Returns whether it was open.
+/// Cancels the requested changes of an account's email. `id` is the request whose notice has the link. A further code for the change has
+/// a request of its own. Returns whether one was open.
 pub async fn cancel(app: &App, id: Uuid, audit: &AuditContext) -> Result<bool, ApiError> {
     let transaction = database::begin(&app.db).await?;
     let request = password_reset::find(&transaction, id).await?;
     let request = request.filter(|it| it.purpose == Purpose::EmailChange);
-    let Some((request, user_id)) = request.and_then(|it| it.user_id.map(|id| (it, id))) else {
+    let Some(user_id) = request.and_then(|it| it.user_id) else {
         return Ok(false);
     };
-    if !request.is_open(app.now())
-        || !password_reset::end_email_changes(&transaction, user_id, app.now()).await?
-    {
+    if !password_reset::end_email_changes(&transaction, user_id, app.now()).await? {
         return Ok(false);
     }
     let event = Event {

@@ -10,7 +10,7 @@ use poem_openapi::{ApiResponse, Object, OpenApi, payload::Json, types};
 use crate::{
     app_state::App,
     auth::{
-        bearer::ActivatedUser,
+        bearer::{ActivatedUser, CurrentUser},
         email_change,
         one_time_code::{self, Message, OtpCheckRequest},
     },
@@ -20,7 +20,6 @@ use crate::{
         error::{ApiError, responses::ErrorResponses},
         tag::Tag,
     },
-    rate_limit::Limit,
 };
 
 /// A sent code.
@@ -50,7 +49,8 @@ impl EmailConfirmation {
     /// Confirm your email
     ///
     /// Requires the token of the email change, from the header `Email-Confirmation-Token`, and the code from the email. Afterwards
-    /// the account has this email, access tokens claim `email_verified`, and codes for password resets go to it. The code has
+    /// the account has this email, and new access tokens claim `email_verified`. Codes for password resets go to it, a day later
+    /// if it was changed without the password. The code has
     /// the expiry and the number of attempts of a password reset's. The answer is the same for wrong, expired, used and
     /// unknown codes, and for an email that another account has.
     #[oai(
@@ -73,8 +73,8 @@ impl EmailConfirmation {
 
     /// Request another code for your email
     ///
-    /// Sends a code to the new email, while its change waits for one, or else to the current email. The earlier code expires.
-    /// 409 if the email is confirmed.
+    /// Sends a code to the new email, while its change waits for one, or else to the current email. The earlier code no longer
+    /// works. 409 if the email is confirmed.
     #[oai(
         path = "/auth/confirm_email/resend",
         method = "post",
@@ -87,22 +87,27 @@ impl EmailConfirmation {
         audit: AuditContext,
         ActivatedUser(current): ActivatedUser,
     ) -> Result<Sent, ErrorResponses<401, 403, 409, 429>> {
-        app.count_request(&audit, Limit::EmailChange(&current.user))
-            .await?;
+        email_change::count(app, &current.user, &audit).await?;
         let transaction = database::begin(&app.db).await?;
         let user = current.reauthorize(app, &transaction).await?;
         let pending = password_reset::find_email_change(&transaction, user.id, app.now()).await?;
         let email = match pending.and_then(|request| request.new_email) {
             Some(email) => email,
             None if user.has_confirmed_email() => return Err(ApiError::InvalidState.into()),
-            None => user.email,
+            None => user.email.clone(),
         };
-        let (_, token, mail) =
-            email_change::request_code(app, &transaction, user.id, &email, &audit).await?;
+        let current = CurrentUser {
+            user,
+            session: current.session,
+        };
+        let requested =
+            email_change::request_again(app, &transaction, &current, &email, &audit).await?;
         transaction.commit().await?;
-        app.outbox.notify_worker(mail).await;
+        for mail in requested.mails {
+            app.outbox.notify_worker(mail).await;
+        }
         Ok(Sent::Created(Json(EmailCodeSent {
-            token: token.expose().to_owned(),
+            token: requested.token.expose().to_owned(),
             email: types::Email(email.to_string()),
             message: "Code sent to email.".to_owned(),
         })))

@@ -81,9 +81,9 @@ fn bad_field(call: &Value, schemas: &Value) -> FieldError {
 fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<ApiError> {
     let bad_input = ApiError::InvalidInput(vec![bad.clone()]);
     match (status, call) {
-        (400, "checkOtp" | "activate") => vec![ApiError::InvalidOtp, bad_input],
+        (400, "checkOtp" | "activate" | "confirmEmail") => vec![ApiError::InvalidOtp, bad_input],
         (400, "resetPassword" | "resendActivation") => vec![ApiError::InvalidResetToken, bad_input],
-        (400, "changePassword" | "deleteOwnAccount" | "trustEmail") => {
+        (400, "changePassword" | "changeUser" | "deleteOwnAccount" | "trustEmail") => {
             vec![ApiError::WrongPassword, bad_input]
         }
         (400, _) => vec![bad_input],

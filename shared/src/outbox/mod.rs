@@ -158,7 +158,8 @@ impl Outbox {
         mail
     }
 
-    /// Creates a notification to the current email of an account.
+    /// Creates a notification to the email of an account that gets the codes of password resets, which a thief of a token cannot
+    /// change.
     #[must_use]
     pub fn owner_notice(
         &self,
@@ -167,7 +168,7 @@ impl Outbox {
         request_id: &str,
         now: DateTime<Utc>,
     ) -> NewMail {
-        self.notice_about(kind, user, &user.email, request_id, now)
+        self.notice_about(kind, user, user.reset_email(now), request_id, now)
     }
 
     /// Stores a notification to the current email of an account.
@@ -179,8 +180,9 @@ impl Outbox {
         request_id: &str,
         now: DateTime<Utc>,
     ) -> Result<QueuedMail, DbErr> {
-        let mail = self.owner_notice(kind, user, request_id, now);
-        mail.insert(db).await
+        self.notice_about(kind, user, &user.email, request_id, now)
+            .insert(db)
+            .await
     }
 
     /// Creates a notification about an account to one of its emails.

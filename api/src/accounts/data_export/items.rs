@@ -219,7 +219,10 @@ impl From<password_reset::Model> for ExportedCodeRequest {
             purpose: row.purpose.to_value(),
             created_at: row.created_at,
             expires_at: row.expires_at,
-            code_expires_at: row.code_expires_at,
+            // Without a code no mail was sent, which would show that the email has an account.
+            code_expires_at: row
+                .code_expires_at
+                .filter(|_| row.new_email.is_none() || row.checked_at.is_some()),
             tries: row.tries,
             checked_at: row.checked_at,
             ended_at: row.ended_at,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use chrono::TimeDelta;
 use latchkey_shared::{
     database::Transaction,
     models::{
@@ -28,9 +27,6 @@ use crate::{
     auth::email_change,
     http::error::ApiError,
 };
-
-/// How long an email that staff chose gets no code for a password reset, so that the owner can react to the notice first.
-const UNTRUSTED: TimeDelta = TimeDelta::days(1);
 
 /// A change of an account and of its roles.
 #[derive(Debug, Default)]
@@ -145,7 +141,7 @@ async fn store(
     let mut mails = Vec::new();
     if email_change::is_new_email(change.profile.email.as_ref(), seen) {
         session::revoke_all(&transaction, seen.id, app.now()).await?;
-        change.profile.email_trusted_from = Some(app.now() + UNTRUSTED);
+        change.profile.email_trusted_from = Some(app.now() + email_change::NOTICE_PERIOD);
         let notice =
             email_change::before_unconfirmed_change(app, &transaction, seen, &admin.audit).await?;
         mails.push(notice);

@@ -1,6 +1,6 @@
 //! The action by which a superuser sends the codes of password resets to an unconfirmed email.
 
-use latchkey_shared::models::user;
+use latchkey_shared::models::{password_reset, user};
 
 use crate::{
     admin::{
@@ -30,6 +30,7 @@ pub async fn trust_email(
     let action = Some("email trusted");
     password_change::verify_current(app, &me, password, action, &admin.audit).await?;
     let (transaction, users) = begin(app, admin, &[id]).await?;
+    password_reset::end_all(&transaction, id, app.now()).await?;
     if !user::trust_email(&transaction, id, app.now()).await? {
         return Err(ApiError::InvalidState);
     }

@@ -314,7 +314,7 @@ async fn export_has_values_but_no_secrets_or_staff() {
     let (_, media_type) = picture.split_once(':').unwrap();
     assert!(media_type.starts_with("image/"), "{media_type}");
     assert_eq!(body["sessions"].as_array().unwrap().len(), 1);
-    assert_eq!(body["code_requests"].as_array().unwrap().len(), 2);
+    assert_eq!(body["code_requests"].as_array().unwrap().len(), 1);
     let kinds = |array: &str, member: &str| -> Vec<String> {
         let items = body[array].as_array().unwrap().iter();
         items

@@ -101,6 +101,7 @@ pub(crate) async fn create_full_account(app: &TestApp) -> String {
         .unwrap();
     app.request_reset(ADA).await;
     app.request_reset_token(ADA).await;
+    app.try_login(ADA, "a wrong password").await;
     app.login(ADA, PASSWORD).await.access
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::email_change::{confirm, token_of};
 use crate::support::{
-    dashboard::Dashboard,
+    dashboard::{Dashboard, field_value},
     test_app::{ApiResponse, PASSWORD, TestApp, Tokens, assert_same_problems, code_in, wrong_code},
 };
 
@@ -159,7 +159,7 @@ async fn link_in_notice_cancels_email_change() {
         .get(&format!("/admin/cancel-email/?token={secret}"))
         .await;
     assert_eq!(page.status, 200);
-    browser.csrf = crate::support::dashboard::field_value(&page.html, "csrf");
+    browser.csrf = field_value(&page.html, "csrf");
     for expected in ["The change was cancelled", "no change to cancel"] {
         let page = browser
             .post("/admin/cancel-email/", &[("token", secret)])
@@ -169,13 +169,41 @@ async fn link_in_notice_cancels_email_change() {
     confirm(&app, &token, &code)
         .await
         .assert_problem(400, "invalid-otp");
-    let forged = format!(
-        "/admin/cancel-email/?token={}0",
-        &secret[..secret.len() - 1]
-    );
+    let (rest, last) = secret.split_at(secret.len() - 1);
+    let other = if last == "0" { "1" } else { "0" };
+    let forged = format!("/admin/cancel-email/?token={rest}{other}");
     for path in [forged.as_str(), "/admin/cancel-email/?token=x"] {
         assert_eq!(browser.get(path).await.status, 404, "{path}");
     }
+}
+
+/// M4: A further code has a notice of its own, and the link of each notice cancels the change.
+#[tokio::test]
+async fn link_of_earlier_notice_cancels_further_codes() {
+    let (app, tokens) = start().await;
+    request(&app, &tokens, NEXT).await;
+    let notice = app.mails_to(OWNER).await.pop().unwrap();
+    app.advance_clock(TimeDelta::seconds(61));
+    let resend = app
+        .request(Method::POST, "/auth/confirm_email/resend/")
+        .bearer_auth(&tokens.access);
+    let token = app.send(resend).await.text("/token");
+    let code = code_to(&app, NEXT).await;
+    assert!(app.mails_to(OWNER).await.pop().unwrap().text != notice.text);
+    let link = notice.text.split_once("token=").unwrap().1;
+    let secret = link.split_whitespace().next().unwrap();
+    let mut browser = Dashboard::open(&app).await;
+    let page = browser
+        .get(&format!("/admin/cancel-email/?token={secret}"))
+        .await;
+    browser.csrf = field_value(&page.html, "csrf");
+    let page = browser
+        .post("/admin/cancel-email/", &[("token", secret)])
+        .await;
+    assert!(page.html.contains("The change was cancelled"));
+    confirm(&app, &token, &code)
+        .await
+        .assert_problem(400, "invalid-otp");
 }
 
 /// M4: With a stolen token of a superuser, but not the password, no call changes the superuser's email or trusts another one.

@@ -204,7 +204,10 @@ pub async fn erase_details_about(
     for which in [
         EventColumn::UserId.eq(user_id),
         EventColumn::Actor.eq(format!("user {user_id}")),
-        EventColumn::Subject.eq(subject),
+        // Not the events of another account that had the email before.
+        EventColumn::Subject
+            .eq(subject)
+            .and(EventColumn::UserId.is_null()),
     ] {
         let events = super::Entity::find()
             .select_only()

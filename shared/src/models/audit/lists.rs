@@ -114,22 +114,20 @@ pub async fn list_by_user(
 
 /// Events that concern an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ConcerningEvents<'a> {
+pub enum ConcerningEvents {
     /// About the account, caused by its owner or by a client that was not authenticated.
     ByOwnerOrAnonymous,
     /// About the account, caused by staff or an operator.
     ByStaff,
     /// Caused by the owner, but not about the account: actions of staff.
     AboutOthers,
-    /// About no account, with this fingerprint of the account's email.
-    AboutEmail(&'a str),
 }
 
 /// Returns events that concern an account, with numbers after `after`, the oldest first.
 pub async fn list_concerning(
     db: &impl ConnectionTrait,
     user_id: i64,
-    which: ConcerningEvents<'_>,
+    which: ConcerningEvents,
     after: i64,
     limit: u64,
 ) -> Result<Vec<Model>, DbErr> {
@@ -142,11 +140,6 @@ pub async fn list_concerning(
         ConcerningEvents::AboutOthers => {
             let others = Column::UserId.is_null().or(Column::UserId.ne(user_id));
             Condition::all().add(Column::Actor.eq(own)).add(others)
-        }
-        ConcerningEvents::AboutEmail(subject) => {
-            let subject: String = subject.chars().take(SUBJECT_LENGTH).collect();
-            let subject = Column::Subject.eq(subject);
-            Condition::all().add(subject).add(Column::UserId.is_null())
         }
     };
     Entity::find()

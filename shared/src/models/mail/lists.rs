@@ -140,23 +140,19 @@ pub async fn list_about(
 pub enum ConcerningMails {
     /// About the account.
     AboutAccount,
-    /// With one-time codes to its address.
+    /// With one-time codes to its confirmed or registered address.
     ToAddress,
-    /// With one-time codes of its requests to earlier addresses. A request is stored for a day, so there are few.
-    ToEarlierAddresses,
+    /// With one-time codes of its requests to other addresses. A request is stored for a day, so there are few.
+    ToOtherAddresses,
 }
 
 impl ConcerningMails {
     /// All of them. A mail is in one only.
-    pub const ALL: [Self; 3] = [
-        Self::AboutAccount,
-        Self::ToAddress,
-        Self::ToEarlierAddresses,
-    ];
+    pub const ALL: [Self; 3] = [Self::AboutAccount, Self::ToAddress, Self::ToOtherAddresses];
 
     /// Separate conditions, because each has its own index.
-    pub(super) fn condition(self, user: &user::Model) -> Condition {
-        let to_address = Column::RecipientKey.eq(user.email_key.clone());
+    pub(super) fn condition(self, user: &user::Model, now: DateTime<Utc>) -> Condition {
+        let to_address = Column::RecipientKey.eq(user.reset_email(now).key());
         let of_requests = |column: password_reset::Column| {
             let requests = password_reset::Entity::find().select_only().column(column);
             let requests = requests.filter(password_reset::Column::UserId.eq(user.id));
@@ -167,7 +163,7 @@ impl ConcerningMails {
             Self::ToAddress => Condition::all()
                 .add(to_address)
                 .add(Column::UserId.is_null()),
-            Self::ToEarlierAddresses => Condition::all()
+            Self::ToOtherAddresses => Condition::all()
                 .add(to_address.not())
                 .add(
                     Column::RecipientKey.in_subquery(of_requests(password_reset::Column::EmailKey)),
@@ -177,16 +173,29 @@ impl ConcerningMails {
     }
 }
 
-/// Returns mails that concern an account, with ids after `after`, the oldest first.
+/// Returns mails that concern an account, with ids after `after`, the oldest first. Omits mails to its address before it had that
+/// address, which concern an earlier owner, and codes for emails that it has not confirmed, whose delivery would show which emails have
+/// accounts.
 pub async fn list_concerning(
     db: &impl ConnectionTrait,
     user: &user::Model,
     which: ConcerningMails,
     after: Uuid,
     limit: u64,
+    now: DateTime<Utc>,
 ) -> Result<Vec<Model>, DbErr> {
+    let key = user.reset_email(now).key();
+    let since = user.email_since(&key).unwrap_or(user.created_at);
     Entity::find()
-        .filter(which.condition(user))
+        .filter(which.condition(user, now))
+        .apply_if(
+            (which == ConcerningMails::ToAddress).then_some(since),
+            |query, since| query.filter(Column::CreatedAt.gte(since)),
+        )
+        .apply_if(
+            (which == ConcerningMails::ToOtherAddresses).then_some(MailKind::EmailCode),
+            |query, kind| query.filter(Column::Kind.ne(kind.as_str())),
+        )
         .filter(Column::Id.gt(after))
         // UUIDs v7 are ordered by time.
         .order_by_asc(Column::Id)

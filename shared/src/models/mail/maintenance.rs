@@ -77,10 +77,14 @@ pub async fn retry_all(
 }
 
 /// Deletes all mails that concern an account, in whatever state.
-pub async fn delete_about(db: &impl ConnectionTrait, user: &user::Model) -> Result<(), DbErr> {
+pub async fn delete_about(
+    db: &impl ConnectionTrait,
+    user: &user::Model,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
     for which in ConcerningMails::ALL {
         Entity::delete_many()
-            .filter(which.condition(user))
+            .filter(which.condition(user, now))
             .exec(db)
             .await?;
     }

@@ -43,16 +43,18 @@ pub async fn list_due_deletions(
 }
 
 /// Deletes a locked account with everything held about it: sessions, roles, requests for codes, mails and the readable values of
-/// audit events. The events themselves stay. They name the account by its id and by fingerprints; `subject` is that of its email.
+/// audit events. The events themselves stay. They name the account by its id and by fingerprints; `subject` is that of the email that gets
+/// codes.
 /// Returns false if there is no such account.
 pub async fn erase(
     transaction: &impl ConnectionTrait,
     user: &Model,
     subject: &str,
+    now: DateTime<Utc>,
 ) -> Result<bool, DbErr> {
     audit::erase_details_about(transaction, user.id, subject).await?;
     // Before the requests for codes, by which some of these mails are found.
-    mail::delete_about(transaction, user).await?;
-    password_reset::delete_about(transaction, user).await?;
+    mail::delete_about(transaction, user, now).await?;
+    password_reset::delete_about(transaction, user, now).await?;
     staff::delete(transaction, user.id).await
 }

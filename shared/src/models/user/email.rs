@@ -1,6 +1,6 @@
 //! Which email of an account counts while its owner has not confirmed the current one.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     Condition,
     entity::prelude::*,
@@ -161,6 +161,27 @@ pub async fn confirm_email(
     };
     ensure_not_reserved(db, &user, now).await?;
     Ok(Some(user))
+}
+
+/// Records that the owner has confirmed the current email, while another one gets codes. The current one gets them after `period`, if not
+/// before.
+pub async fn confirm_current_email(
+    db: &impl ConnectionTrait,
+    seen: &Model,
+    now: DateTime<Utc>,
+    period: TimeDelta,
+) -> Result<(), DbErr> {
+    let trusted_from = now + period;
+    let trusted_from = seen
+        .email_trusted_from
+        .map_or(trusted_from, |from| Ord::min(from, trusted_from));
+    raise_version(Entity::update_many())
+        .col_expr(Column::EmailVerifiedAt, Expr::value(now))
+        .col_expr(Column::EmailTrustedFrom, Expr::value(trusted_from))
+        .filter(Column::Id.eq(seen.id))
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 /// Sends codes to the current email of an account from now on, although its owner has not confirmed it. Returns false if it gets them

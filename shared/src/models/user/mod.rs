@@ -38,7 +38,9 @@ pub use crate::models::user::{
         replace_hash, reset_password,
     },
     deletion::{erase, list_due_deletions, schedule_deletion},
-    email::{confirm_email, find_by_any_email, is_reserved, is_taken, trust_email},
+    email::{
+        confirm_current_email, confirm_email, find_by_any_email, is_reserved, is_taken, trust_email,
+    },
     unverified::list_unverified_before,
 };
 
