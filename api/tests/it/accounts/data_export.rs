@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use chrono::TimeDelta;
 use latchkey_api::server::calls::description;
 use latchkey_shared::{
     database,
@@ -387,6 +388,61 @@ async fn export_has_nothing_of_other_accounts() {
     assert_eq!(activity.iter().filter(is_admin).count(), 1);
     let own = exported(&app, &app.login(ADA, PASSWORD).await.access).await;
     assert_eq!(own["profile"]["username"], "Zebulon the Second");
+}
+
+/// D4: An export has nothing of a person who used the account's email before, or whose email the account has not confirmed.
+#[tokio::test]
+async fn export_has_nothing_of_earlier_user_of_email() {
+    for is_registered in [true, false] {
+        let app = TestApp::with(&[("ACTIVATION", "none")]).await;
+        app.try_login("stranger@example.org", "a wrong password")
+            .await;
+        app.request_reset_token("stranger@example.org").await;
+        app.deliver_all().await;
+        app.advance_clock(TimeDelta::seconds(1));
+        let tokens = if is_registered {
+            app.register("stranger@example.org").await;
+            app.login("stranger@example.org", PASSWORD).await
+        } else {
+            app.register("spy@example.com").await;
+            let tokens = app.login("spy@example.com", PASSWORD).await;
+            let change = json!({"email": "stranger@example.org"});
+            assert_eq!(app.patch_user(&tokens.access, change).await.status, 200);
+            tokens
+        };
+        let export = exported(&app, &tokens.access).await;
+        for array in ["activity", "code_requests", "mails"] {
+            let text = export[array].to_string();
+            for other in ["authn_login_fail", "reset_code", "\"reset\""] {
+                assert!(!text.contains(other), "{other}: {text}");
+            }
+        }
+    }
+}
+
+/// N4: With `EMAIL_CHANGE=confirm`, an export does not show whether a requested email has an account.
+#[tokio::test]
+async fn export_does_not_show_taken_email() {
+    let app = TestApp::with(&[("EMAIL_CHANGE", "confirm")]).await;
+    app.register("other@example.com").await;
+    let mut exports = Vec::new();
+    for (owner, new) in [
+        ("ada@example.com", "other@example.com"),
+        ("bob@example.com", "free0@example.com"),
+    ] {
+        let access = app.logged_in_user(owner).await.access;
+        let change = json!({"email": new, "password": PASSWORD});
+        assert_eq!(app.patch_user(&access, change).await.status, 200);
+        app.deliver_all().await;
+        let export = exported(&app, &access).await;
+        assert_eq!(export["code_requests"][0]["code_expires_at"], Value::Null);
+        let mails = export["mails"].as_array().unwrap().iter();
+        let mails: Vec<_> = mails
+            .map(|mail| (mail["kind"].clone(), mail["state"].clone()))
+            .collect();
+        exports.push(mails);
+    }
+    assert_eq!(exports[0], exports[1]);
 }
 
 /// D4, T1: Exports are limited by account, and each is an audit event.

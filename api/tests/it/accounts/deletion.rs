@@ -147,6 +147,42 @@ async fn deleted_account_leaves_no_trace() {
     verify_audit_log(&app).await;
 }
 
+/// D1: The email that gets codes is the owner's, too, and events of an earlier owner of an email keep their values.
+#[tokio::test]
+async fn deletion_covers_confirmed_email_but_no_earlier_owner() {
+    let app = TestApp::with(&[("ACCOUNT_DELETION_DAYS", "0")]).await;
+    let earlier = app.logged_in_user("shared@example.com").await;
+    app.try_login("shared@example.com", "a wrong password")
+        .await;
+    let id = app.user("shared@example.com").await.id;
+    let moved = json!({"email": "moved@example.com"});
+    assert_eq!(app.patch_user(&earlier.access, moved).await.status, 200);
+    let trusted = user::trust_email(&app.database.db, id, app.clock.now()).await;
+    assert!(trusted.unwrap());
+
+    let ada = app.logged_in_user("shared@example.com").await;
+    let unconfirmed = json!({"email": "ada.next@example.com"});
+    assert_eq!(app.patch_user(&ada.access, unconfirmed).await.status, 200);
+    app.request_reset_token("ada.next@example.com").await;
+    app.deliver_all().await;
+    let answer = request_deletion(&app, &ada.access, PASSWORD).await;
+    assert_eq!(answer.status, 202, "{answer:?}");
+
+    let mail = app.mails_to("shared@example.com").await.pop().unwrap();
+    assert!(mail.subject.contains("deleted"), "{}", mail.subject);
+    app.run_housekeeping().await;
+    let dump = app.database.dump().await.to_lowercase();
+    assert!(!dump.contains("ada.next"), "{dump}");
+    let export = app.request(Method::GET, "/auth/export/");
+    let export = app.send(export.bearer_auth(&earlier.access)).await;
+    let activity = export.body["activity"].as_array().unwrap();
+    let failed = activity
+        .iter()
+        .find(|event| event["event"] == "authn_login_fail")
+        .unwrap();
+    assert_eq!(failed["client_ip"], "127.0.0.1");
+}
+
 /// D1: A request ends all sessions and mails the owner when the account will be deleted.
 #[tokio::test]
 async fn deletion_request_ends_sessions_and_mails_owner() {
