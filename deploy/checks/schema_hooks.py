@@ -58,5 +58,9 @@ def map_path_parameters(context, path_parameters):
 def filter_case(context, case):
     if not isinstance(case.body, dict):
         return True
-    texts = [case.body.get(member) for member in ("username", "phoneNumber", "dateBirth", "gender")]
+    members = ["username", "phoneNumber", "dateBirth", "gender"]
+    if case.method.upper() == "PATCH":
+        # Other calls compare the password, so they reject these cases.
+        members.append("password")
+    texts = [case.body.get(member) for member in members]
     return not any(text == "" or (isinstance(text, (int, float)) and not isinstance(text, bool)) for text in texts)

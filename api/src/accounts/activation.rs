@@ -99,7 +99,7 @@ impl Activation {
     /// Request another activation code
     ///
     /// Sends a new code to the email of the registration, unless the account has been activated, and returns the token that belongs to
-    /// it. The previous code no longer works. The answer is the same for every account. Tokens are accepted for 30 days by default.
+    /// it. The code of this token no longer works. The answer is the same for every account. Tokens are accepted for 30 days by default.
     /// 404 unless `ACTIVATION=email`.
     #[oai(
         path = "/auth/activate/resend",

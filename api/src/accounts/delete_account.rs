@@ -74,9 +74,9 @@ pub struct DeleteAccount;
 impl DeleteAccount {
     /// Delete your account
     ///
-    /// Requires the current password. Ends every session of the account and notifies the owner by email. A login within the time of
-    /// grace (7 days by default) cancels the deletion. After it, the account is deleted with its picture and everything else that is
-    /// held about it. The last superuser cannot be deleted.
+    /// Requires the current password. Ends every session of the account and notifies the owner by email. A login within the grace
+    /// period (7 days by default) cancels the deletion. After it, the account is deleted with its picture and everything else that
+    /// is stored about it. The last superuser cannot be deleted.
     #[oai(
         path = "/auth/delete_account",
         method = "post",

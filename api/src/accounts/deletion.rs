@@ -1,4 +1,4 @@
-//! The deletion of an account with everything held about it.
+//! The deletion of an account with everything stored about it.
 //!
 //! A transaction deletes the rows. After its commit, [`Deleted::finish`] removes the picture. If the program ends in between, the
 //! picture is unreferenced, and `latchkey-api pictures prune` removes it.
@@ -63,9 +63,9 @@ impl Deleted {
         }
         // A lock after too many failed logins has no end.
         let counters = async {
-            app.limits.reset_failures(&user.email).await?;
-            let codes_to = user.reset_email(app.now());
-            app.limits.reset_failures(codes_to).await?;
+            for email in user.emails(app.now()) {
+                app.limits.reset_failures(email).await?;
+            }
             app.limits.reset_change_failures(user.id).await
         };
         if let Err(error) = counters.await {
@@ -81,10 +81,30 @@ impl Deleted {
 /// Deletes the accounts whose deletion is due. Any number of servers may do this at the same time.
 ///
 /// # Errors
-/// Fails if the database does. Of an account that cannot be deleted for another reason, the failure is logged.
+/// See [`delete_each`].
 pub async fn delete_due(app: &App) -> Result<(), ApiError> {
-    for id in user::list_due_deletions(&app.db, app.now()).await? {
-        match delete_if_due(app, id).await {
+    let now = app.now();
+    let due = user::list_due_deletions(&app.db, now).await?;
+    delete_each(app, due, Some(MailKind::AccountDeleted), |user| {
+        let is_due = user.deletion_at.is_some_and(|at| at <= now);
+        is_due.then(|| event_without_request(Actor::User(user.id), user.id))
+    })
+    .await
+}
+
+/// Deletes accounts, each in a transaction of its own. `event` gets the locked row and returns the audit event, or `None` if the account
+/// must stay: another server may have deleted it, and a login may have changed it.
+///
+/// # Errors
+/// Fails if the database does. Of an account that cannot be deleted for another reason, the failure is logged.
+pub async fn delete_each(
+    app: &App,
+    ids: Vec<i64>,
+    mail: Option<MailKind>,
+    event: impl Fn(&user::Model) -> Option<Event>,
+) -> Result<(), ApiError> {
+    for id in ids {
+        match delete_locked(app, id, mail, &event).await {
             Err(error) if error.dependency_failure().is_some() => return Err(error),
             Err(error) => app.report_failure(&error, "Account not deleted"),
             Ok(()) => {}
@@ -93,18 +113,18 @@ pub async fn delete_due(app: &App) -> Result<(), ApiError> {
     Ok(())
 }
 
-/// Deletes an account if its deletion is still due once its row is locked: another server may have deleted it, and a login may have
-/// cancelled the deletion.
-async fn delete_if_due(app: &App, id: i64) -> Result<(), ApiError> {
+async fn delete_locked(
+    app: &App,
+    id: i64,
+    mail: Option<MailKind>,
+    event: impl Fn(&user::Model) -> Option<Event>,
+) -> Result<(), ApiError> {
     let transaction = database::begin(&app.db).await?;
     let user = user::lock(&transaction, id).await?;
-    let now = app.now();
-    let is_due = |user: &user::Model| user.deletion_at.is_some_and(|at| at <= now);
-    let Some(user) = user.filter(is_due) else {
+    let Some(user) = user else { return Ok(()) };
+    let Some(event) = event(&user) else {
         return Ok(());
     };
-    let event = event_without_request(Actor::User(id), id);
-    let mail = Some(MailKind::AccountDeleted);
     let deleted = delete(app, &transaction, user, event, mail).await?;
     transaction.commit().await?;
     deleted.finish(app).await;

@@ -65,7 +65,7 @@ struct UpdateProfileRequest {
     /// The language of mails, a BCP 47 tag such as `ar-EG`, or null for English.
     #[oai(validator(max_length = 35))]
     language: Option<String>,
-    /// The current password. Required with a new `email` where `EMAIL_CHANGE=confirm`, and for staff.
+    /// The current password. Required with a new `email` where `EMAIL_CHANGE=confirm`, and for staff. Otherwise ignored.
     password: Option<types::Password>,
 }
 
@@ -155,15 +155,10 @@ impl Profile {
     ) -> Result<Changed, ErrorResponses<400, 401, 403, 409, 413, 415, 429>> {
         pictures::check_limit(app, &audit, Some(current.user.id), &body).await?;
         let mut fields = body.read().await?.fields;
-        // Only read if needed, as clients of the original may send anything.
-        let password = email_change::needs_confirmation(app, &current.user)
-            .then(|| fields.optional::<CurrentPassword>("password"));
+        let password = fields.optional::<CurrentPassword>("password");
         let (mut change, upload) = parse(fields, app).await?;
         change.language_chosen = change.language.as_ref().map(Option::is_some);
-        let pending = match password {
-            Some(password) => pending_email(app, &current, &mut change, password?, &audit).await?,
-            None => None,
-        };
+        let pending = pending_email(app, &current, &mut change, password?, &audit).await?;
         if email_change::is_new_email(change.email.as_ref(), &current.user) {
             email_change::count(app, &current.user, &audit).await?;
         }
@@ -183,7 +178,8 @@ impl Profile {
     }
 }
 
-/// Takes a new email that has to be confirmed out of a change, after it has verified the password.
+/// Takes a new email that has to be confirmed out of a change, after it has verified the password. Other changes ignore the password, which
+/// clients of the original may send.
 async fn pending_email(
     app: &App,
     current: &CurrentUser,
@@ -191,7 +187,8 @@ async fn pending_email(
     password: Option<CurrentPassword>,
     audit: &AuditContext,
 ) -> Result<Option<Email>, ApiError> {
-    if !email_change::is_new_email(change.email.as_ref(), &current.user) {
+    let is_new = email_change::is_new_email(change.email.as_ref(), &current.user);
+    if !is_new || !email_change::needs_confirmation(app, &current.user) {
         return Ok(None);
     }
     let required = || Invalid::new("required", "A new email requires the password.");

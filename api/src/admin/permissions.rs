@@ -102,6 +102,15 @@ impl Admin {
         })
     }
 
+    /// Returns the staff member as a signed-in user, for actions on their own account.
+    #[must_use]
+    pub fn current_user(&self) -> CurrentUser {
+        CurrentUser {
+            user: self.user.clone(),
+            session: self.session.clone(),
+        }
+    }
+
     /// Returns whether the account has the permission.
     #[must_use]
     pub fn has_permission(&self, permission: Permission) -> bool {

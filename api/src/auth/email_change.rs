@@ -1,7 +1,7 @@
 //! Changes of an account's email, and what each of its emails is good for until the owner has confirmed the new one.
 //!
-//! A code for a password reset goes to the last confirmed email (`user::Model::reset_email`). So a wrong email, entered by a thief of a
-//! token or by mistake, gives no access to the account.
+//! A code for a password reset goes to the last confirmed email (`user::Model::reset_email`). So neither an attacker with a stolen token
+//! nor a typing error redirects these codes at once.
 
 use chrono::TimeDelta;
 use latchkey_shared::{
@@ -185,7 +185,7 @@ pub struct Confirmed {
 }
 
 /// Confirms the email of a request, whose right code was entered. An email that was requested with the password becomes the account's only
-/// one. One that the account already has may have been entered by a thief of a token, so the previous one keeps getting codes for
+/// one. One that the account already has was changed without the password, so the previous one gets the codes for another
 /// [`NOTICE_PERIOD`]. Returns `None` if the request has ended, or if
 /// another account has the email by now. The password has not changed since the request, as that ends all requests.
 pub async fn confirm(

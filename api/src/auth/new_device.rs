@@ -18,9 +18,9 @@ use crate::{
     http::{audit_context::AuditContext, user_agent::device_name},
 };
 
-/// How long after the owner has proved the email by a one-time code a login causes no mail: a password reset is often followed by a login
-/// from another device, and has caused a mail already.
-const QUIET_AFTER_PROOF: TimeDelta = TimeDelta::minutes(15);
+/// The time after a confirmation of the email by a one-time code in which a login causes no mail: a login from another device often follows a
+/// password reset, which has caused a mail already.
+const QUIET_AFTER_CONFIRMATION: TimeDelta = TimeDelta::minutes(15);
 
 /// Queues a mail to the account owner if the login comes from a new device. `user` is the account before the login. Has to run in the
 /// transaction of the login, after [`user::record_login`], so that concurrent logins from one device cause one mail, and before the
@@ -43,15 +43,16 @@ pub async fn insert_notice(
     Ok(Some(notice.insert(transaction).await?))
 }
 
-/// Returns whether the device of a login is new for the account, and its owner is to know. One query decides for a known device.
+/// Returns whether a login causes a mail because its device is new for the account. One query decides for a known device.
 async fn is_new(
     transaction: &Transaction,
     user: &user::Model,
     login: &session::Model,
 ) -> Result<bool, DbErr> {
-    let proved = user.email_verified_at;
-    let has_just_proved = proved.is_some_and(|at| login.created_at < at + QUIET_AFTER_PROOF);
-    if user.last_login_at.is_none() || has_just_proved {
+    let confirmed = user.email_verified_at;
+    let has_just_confirmed =
+        confirmed.is_some_and(|at| login.created_at < at + QUIET_AFTER_CONFIRMATION);
+    if user.last_login_at.is_none() || has_just_confirmed {
         return Ok(false);
     }
     let earlier = session::recent_clients(transaction, user.id).await?;

@@ -1,8 +1,5 @@
 //! `POST /auth/email_request/`, `/auth/check_otp/` and `/auth/reset_password/`: the three steps of a password reset.
 
-use std::iter;
-
-use chrono::{DateTime, Utc};
 use latchkey_shared::{
     database,
     models::{
@@ -214,7 +211,7 @@ pub async fn finish(
     let hash = app.hasher.hash(password).await?;
     let user = store(app, reset, user.id, hash, audit).await?;
     // The owner has shown access to the mailbox, so failed attempts by others must not lock the account.
-    for email in emails(&user, app.now()) {
+    for email in user.emails(app.now()) {
         let reset_failures = app
             .limits
             .reset_all_failures(audit.client_ip, user.id, email);
@@ -225,13 +222,6 @@ pub async fn finish(
     }
     tracing::info!(user.id, reset.id = %reset.id, "Password reset");
     Ok(())
-}
-
-/// Returns the emails whose failed attempts count for an account: the one of logins and the one of codes.
-fn emails(user: &user::Model, now: DateTime<Utc>) -> impl Iterator<Item = &Email> {
-    let codes = user.reset_email(now);
-    let other = (codes.key() != user.email_key).then_some(codes);
-    iter::once(&user.email).chain(other)
 }
 
 /// Stores the password hash, ends sessions and password resets, and queues the notice, in one transaction. Returns the account.

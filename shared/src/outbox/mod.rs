@@ -158,8 +158,8 @@ impl Outbox {
         mail
     }
 
-    /// Creates a notification to the email of an account that gets the codes of password resets, which a thief of a token cannot
-    /// change.
+    /// Creates a notification to the email of an account that gets the codes of password resets, which an attacker with a stolen
+    /// token cannot change at once.
     #[must_use]
     pub fn owner_notice(
         &self,

@@ -10,7 +10,7 @@ use sea_orm::ActiveEnum as _;
 
 use crate::{accounts::user_response::Gender, http::user_agent::device_name};
 
-/// Everything held about an account.
+/// Everything stored about an account.
 #[derive(Debug, Object)]
 pub(super) struct AccountExport {
     /// The time of the export.
@@ -39,15 +39,15 @@ pub(super) struct ExportedProfile {
     id: i64,
     /// The email, as the owner entered it.
     email: types::Email,
-    /// When the owner last proved the email by a one-time code.
+    /// When the owner last confirmed the email by a one-time code.
     email_verified_at: Option<DateTime<Utc>>,
     /// When the email replaced another one.
     email_set_at: Option<DateTime<Utc>>,
-    /// The last confirmed or registered email, while the present one is not confirmed.
+    /// The last confirmed or registered email, while the current one is not confirmed.
     confirmed_email: Option<types::Email>,
     /// Since when that email belonged to the owner.
     confirmed_email_since: Option<DateTime<Utc>>,
-    /// From when the present email gets codes although it is not confirmed.
+    /// From when the current email gets codes although it is not confirmed.
     email_trusted_from: Option<DateTime<Utc>>,
     /// The name of the owner.
     username: String,
@@ -219,7 +219,7 @@ impl From<password_reset::Model> for ExportedCodeRequest {
             purpose: row.purpose.to_value(),
             created_at: row.created_at,
             expires_at: row.expires_at,
-            // Without a code no mail was sent, which would show that the email has an account.
+            // Hidden until the code was entered: a code that was not sent would show that the email has an account.
             code_expires_at: row
                 .code_expires_at
                 .filter(|_| row.new_email.is_none() || row.checked_at.is_some()),
@@ -242,7 +242,7 @@ pub(super) struct ExportedMail {
     kind: String,
     /// The address of the recipient.
     recipient: String,
-    /// Whether the account had proved the address when the mail was created.
+    /// Whether the account had confirmed the email when the mail was created.
     recipient_verified: bool,
     /// The request for the one-time code of the mail.
     reset_id: Option<String>,

@@ -1,4 +1,4 @@
-//! `GET /auth/export/`: everything held about the account of the current user, as JSON.
+//! `GET /auth/export/`: everything stored about the account of the current user, as JSON.
 //!
 //! `api/tests/it/accounts/data_export.rs` compares the export with the database schema, so that no new column is forgotten.
 
@@ -26,7 +26,7 @@ use crate::{
 
 #[derive(ApiResponse)]
 enum Exported {
-    /// Everything held about the account. The server streams it, and closes the connection if it fails on the way, so that the JSON
+    /// Everything stored about the account. The server streams it, and closes the connection if it fails on the way, so that the JSON
     /// is complete if it can be parsed.
     #[oai(status = 200, actual_type = "Json<AccountExport>")]
     Streamed(
@@ -44,7 +44,7 @@ pub struct DataExport;
 impl DataExport {
     /// Export your data
     ///
-    /// Returns everything held about your account: profile, picture, sessions, requests for codes, activity, actions of staff on
+    /// Returns everything stored about your account: profile, picture, sessions, requests for codes, activity, actions of staff on
     /// the account and mails. It contains no password hashes, tokens and codes. Staff are not named.
     #[oai(
         path = "/auth/export",

@@ -1,6 +1,6 @@
 //! Streams an export in batches, so that memory use does not depend on the number of rows.
 
-use std::io;
+use std::{future::Future, io};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::stream;
@@ -12,6 +12,7 @@ use latchkey_shared::models::{
 };
 use poem::Body;
 use poem_openapi::types::ToJSON;
+use sea_orm::DbErr;
 use tokio::{io::AsyncReadExt as _, sync::mpsc};
 use uuid::Uuid;
 
@@ -142,41 +143,39 @@ impl Export<'_> {
     }
 
     async fn sessions(&mut self) -> Result<(), ExportError> {
-        let (db, user, mut last) = (&self.app.db, &self.current.user, Uuid::nil());
-        loop {
-            let rows = session::list_after(db, user.id, last, BATCH_SIZE).await?;
-            let Some(row) = rows.last() else {
-                return Ok(());
-            };
-            last = row.id;
-            self.items(rows.into_iter().map(ExportedSession::from))
-                .await?;
-        }
+        let (db, user) = (&self.app.db, self.current.user.id);
+        let load = |last| session::list_after(db, user, last, BATCH_SIZE);
+        self.rows(load, |row| row.id, ExportedSession::from).await
     }
 
     async fn code_requests(&mut self) -> Result<(), ExportError> {
-        let (db, user, mut last) = (&self.app.db, &self.current.user, Uuid::nil());
-        loop {
-            let rows = password_reset::list_concerning(db, user.id, last, BATCH_SIZE).await?;
-            let Some(row) = rows.last() else {
-                return Ok(());
-            };
-            last = row.id;
-            self.items(rows.into_iter().map(ExportedCodeRequest::from))
-                .await?;
-        }
+        let (db, user) = (&self.app.db, self.current.user.id);
+        let load = |last| password_reset::list_concerning(db, user, last, BATCH_SIZE);
+        self.rows(load, |row| row.id, ExportedCodeRequest::from)
+            .await
     }
 
     async fn mails(&mut self, which: ConcerningMails) -> Result<(), ExportError> {
-        let (db, user, mut last) = (&self.app.db, &self.current.user, Uuid::nil());
-        let now = self.app.now();
+        let (db, user, now) = (&self.app.db, &self.current.user, self.app.now());
+        let load = |last| mail::list_concerning(db, user, which, last, BATCH_SIZE, now);
+        self.rows(load, |row| row.id, ExportedMail::from).await
+    }
+
+    /// Writes the rows that `load` returns in batches, each after the id of the row before.
+    async fn rows<R, T: ToJSON, F: Future<Output = Result<Vec<R>, DbErr>>>(
+        &mut self,
+        load: impl Fn(Uuid) -> F,
+        id: fn(&R) -> Uuid,
+        item: fn(R) -> T,
+    ) -> Result<(), ExportError> {
+        let mut last = Uuid::nil();
         loop {
-            let rows = mail::list_concerning(db, user, which, last, BATCH_SIZE, now).await?;
+            let rows = load(last).await?;
             let Some(row) = rows.last() else {
                 return Ok(());
             };
-            last = row.id;
-            self.items(rows.into_iter().map(ExportedMail::from)).await?;
+            last = id(row);
+            self.items(rows.into_iter().map(item)).await?;
         }
     }
 

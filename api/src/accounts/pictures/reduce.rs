@@ -140,6 +140,7 @@ fn is_used(marker: u8, data: &[u8]) -> bool {
         _ => true,
     }
 }
+
 /// Blocks up to the trailer (`GIF89a`, 27).
 fn gif(rest: &mut Rest) -> Option<()> {
     let screen: [u8; 13] = rest.array()?;

@@ -204,6 +204,18 @@ fn wide_gamut_profiles_become_srgb() {
     }
 }
 
+/// C1: the decoder of JPEGs needs memory for rows of the whole width, however low the picture is.
+#[test]
+fn memory_of_wide_jpeg_counts_its_rows() {
+    let needed = |width, height| {
+        let file = encoded(&gradient(width, height), ImageFormat::Jpeg);
+        super::decode::memory_needed(&file, ImageFormat::Jpeg).unwrap()
+    };
+    let pixels = 65_535 * 9;
+    assert_eq!(needed(65_535, 1), pixels + 65_536 * 3 * 352);
+    assert!(needed(1, 65_535) < 2 * pixels);
+}
+
 #[test]
 fn printing_inks_become_srgb() {
     let (picture, _) = shown(seed("jpg_cmyk"));

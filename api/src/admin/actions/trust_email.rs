@@ -8,7 +8,7 @@ use crate::{
         permissions::{Permit, Superuser},
     },
     app_state::App,
-    auth::{bearer::CurrentUser, password_change},
+    auth::password_change,
     http::error::ApiError,
     passwords::CurrentPassword,
 };
@@ -23,10 +23,7 @@ pub async fn trust_email(
     if admin.user.id == id {
         return Err(ApiError::OwnAccount);
     }
-    let me = CurrentUser {
-        user: admin.user.clone(),
-        session: admin.session.clone(),
-    };
+    let me = admin.current_user();
     let action = Some("email trusted");
     password_change::verify_current(app, &me, password, action, &admin.audit).await?;
     let (transaction, users) = begin(app, admin, &[id]).await?;

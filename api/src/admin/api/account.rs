@@ -85,8 +85,8 @@ impl Account {
         Self {
             id: row.id,
             email: types::Email(row.email.to_string()),
-            reset_email: Some(row.reset_email(now))
-                .filter(|email| email.key() != row.email_key)
+            reset_email: row
+                .other_reset_email(now)
                 .map(|email| types::Email(email.to_string())),
             username: row.username.to_string(),
             phone_number: row.phone_number.map(|number| number.to_string()),

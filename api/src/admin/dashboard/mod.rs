@@ -12,6 +12,7 @@ pub mod account_status;
 pub mod assets;
 pub mod audit_event;
 pub mod branding;
+pub mod code_cookie;
 pub mod components;
 pub mod context;
 pub mod cookies;

@@ -184,7 +184,7 @@ impl Changed<'_> {
         Change {
             profile: ProfileChange {
                 email: self.has(Column::Email).then(|| new.email.clone()),
-                // The source's word counts.
+                // The source decides which email the account has.
                 email_trusted_from: Some(now),
                 username: self.has(Column::Username).then(|| new.username.clone()),
                 phone_number: self

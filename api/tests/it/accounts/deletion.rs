@@ -89,16 +89,7 @@ pub(crate) async fn create_full_account(app: &TestApp) -> String {
     role::assign_many(db, vec![(user.id, role.id)])
         .await
         .unwrap();
-    let imported = imported_user::Model {
-        user_id: user.id,
-        source: imported_user::DJANGO.to_owned(),
-        imported_at: app.clock.now(),
-        fingerprints: vec![1, 2, 3],
-        has_new_password: false,
-    };
-    imported_user::insert_many(db, vec![imported])
-        .await
-        .unwrap();
+    app.mark_imported(ADA, imported_user::DJANGO).await;
     app.request_reset(ADA).await;
     app.request_reset_token(ADA).await;
     app.try_login(ADA, "a wrong password").await;

@@ -67,7 +67,7 @@ async fn unconfirmed_email_gets_no_reset_code() {
 }
 
 /// M4: The code that was mailed to the new email confirms it. A day later codes for password resets go there. Until then the previous email
-/// gets them, as a thief of a token could have read the code in a mailbox of their own.
+/// gets them, as an attacker with a stolen token can read the code in another mailbox.
 #[tokio::test]
 async fn confirmed_email_gets_reset_codes_after_a_day() {
     let app = TestApp::new().await;
@@ -96,7 +96,7 @@ async fn confirmed_email_gets_reset_codes_after_a_day() {
     }
 }
 
-/// M4: An owner whose email a thief of a token has changed gets the account back by a password reset.
+/// M4: An owner whose email an attacker with a stolen token has changed gets the account back by a password reset.
 #[tokio::test]
 async fn reset_by_previous_email_restores_it() {
     let app = TestApp::new().await;
@@ -180,9 +180,9 @@ async fn previous_email_is_free_after_confirmation() {
     assert_eq!(app.register(OWNER).await.status, 201);
 }
 
-/// M4: A thief of a token who confirms an email of their own gets no code for a day, and the owner can restore the previous email.
+/// M4: An attacker with a stolen token who confirms another email gets no code for a day, and the owner can restore the previous email.
 #[tokio::test]
-async fn email_confirmed_by_a_thief_can_be_restored() {
+async fn email_confirmed_by_attacker_can_be_restored() {
     let app = TestApp::new().await;
     let (stolen, token) = change_email(&app).await;
     let code = code_in(app.mails_to(OTHER).await.last().unwrap());

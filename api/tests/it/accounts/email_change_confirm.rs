@@ -95,7 +95,7 @@ async fn pending_email_reserves_nothing() {
     assert_eq!(app.get_user(&tokens.access).await.text("/email"), OWNER);
 }
 
-/// N4: An email that has an account gets the answer of a free one, and no mail.
+/// N4: An email that has an account gets the answer of a free one, after the same statements, and no mail.
 #[tokio::test]
 async fn taken_email_gets_the_same_answer() {
     let (app, tokens) = start().await;
@@ -105,9 +105,13 @@ async fn taken_email_gets_the_same_answer() {
         let keys: Vec<_> = answer.keys().into_iter().map(str::to_owned).collect();
         (answer.status, keys)
     };
+    app.statements.take();
     let taken = request(&app, &tokens, "taken@example.com").await;
+    let of_taken = app.statements.take();
     assert_eq!(app.mails_to("taken@example.com").await.len(), mails);
+    app.statements.take();
     let free = request(&app, &tokens, NEXT).await;
+    assert_eq!(app.statements.take(), of_taken);
     assert_eq!(shape(&taken), shape(&free));
     confirm(&app, &token_of(&taken), "123456")
         .await
@@ -141,7 +145,7 @@ async fn pending_email_ends_with_its_code() {
     assert_eq!(app.user(OWNER).await.email.as_str(), OWNER);
 }
 
-/// M4: The link in the notice to the present email cancels the change, but only after its form was sent.
+/// M4: The link in the notice to the current email cancels the change, but only after its form was sent.
 #[tokio::test]
 async fn link_in_notice_cancels_email_change() {
     let (app, tokens) = start().await;

@@ -117,6 +117,19 @@ async fn profile_patch_ignores_protected_fields() {
     app.login("ada@example.com", PASSWORD).await;
 }
 
+/// A password of the wrong type is rejected, also where it is not needed.
+#[tokio::test]
+async fn profile_patch_password_of_wrong_type_returns_400() {
+    let app = TestApp::new().await;
+    let tokens = app.logged_in_user("ada@example.com").await;
+    for password in [json!(true), json!(["x"]), json!({})] {
+        let answer = app
+            .patch_user(&tokens.access, json!({"password": password}))
+            .await;
+        answer.assert_problem(400, "invalid-input");
+    }
+}
+
 /// A picture that was replaced, cleared or rejected leaves no file behind.
 #[tokio::test]
 async fn picture_replaced_or_cleared_leaves_no_file() {

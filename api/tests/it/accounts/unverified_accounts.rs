@@ -127,16 +127,7 @@ async fn imported_account_is_removed_days_after_import() {
     let app = start(&[("PENDING_ACCOUNT_DAYS", "7")]).await;
     app.register(EMAIL).await;
     app.advance_clock(TimeDelta::days(20));
-    let row = imported_user::Model {
-        user_id: app.user(EMAIL).await.id,
-        source: imported_user::DJANGO.to_owned(),
-        imported_at: app.clock.now(),
-        fingerprints: Vec::new(),
-        has_new_password: false,
-    };
-    imported_user::insert_many(&app.database.db, vec![row])
-        .await
-        .unwrap();
+    app.mark_imported(EMAIL, imported_user::DJANGO).await;
     app.advance_clock(TimeDelta::days(7));
     remove_due(&app).await;
     assert!(exists(&app, EMAIL).await);

@@ -116,16 +116,7 @@ async fn login_without_earlier_sessions_mails_known_accounts_only() {
 
     // The last login of an imported account may have been one to the earlier system.
     delete_sessions(&app).await;
-    let row = imported_user::Model {
-        user_id: app.user(EMAIL).await.id,
-        source: imported_user::DJANGO.to_owned(),
-        imported_at: app.clock.now(),
-        fingerprints: Vec::new(),
-        has_new_password: false,
-    };
-    imported_user::insert_many(&app.database.db, vec![row])
-        .await
-        .unwrap();
+    app.mark_imported(EMAIL, imported_user::DJANGO).await;
     login(&app, HOME, FIREFOX).await;
     assert_eq!(notices(&app).await.len(), 1);
     login(&app, HOME, CHROME).await;

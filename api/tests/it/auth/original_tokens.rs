@@ -1,10 +1,8 @@
 //! Tokens that the Django original issued, with `ORIGINAL_SECRET_KEY`.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use latchkey_shared::models::imported_user;
 use reqwest::Method;
 use ring::hmac;
-use sea_orm::{EntityTrait as _, IntoActiveModel as _};
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,23 +23,8 @@ async fn start_with(more: &[(&str, &str)]) -> TestApp {
 
 async fn start() -> TestApp {
     let app = start_with(&[]).await;
-    import(&app, "django").await;
+    app.mark_imported(EMAIL, "django").await;
     app
-}
-
-/// Marks the account as imported.
-async fn import(app: &TestApp, source: &str) {
-    let row = imported_user::Model {
-        user_id: app.user(EMAIL).await.id,
-        source: source.to_owned(),
-        imported_at: app.clock.now(),
-        fingerprints: Vec::new(),
-        has_new_password: false,
-    };
-    imported_user::Entity::insert(row.into_active_model())
-        .exec_without_returning(&*app.database.db)
-        .await
-        .unwrap();
 }
 
 /// Returns the claims of the original, from `age` seconds ago.
@@ -92,7 +75,7 @@ async fn assert_refused(app: &TestApp, access: &str, refresh: &str) {
 async fn original_tokens_are_one_session_and_never_rotate() {
     for more in [&[][..], &[("REFRESH_ROTATION", "on")]] {
         let app = start_with(more).await;
-        import(&app, "django").await;
+        app.mark_imported(EMAIL, "django").await;
         let (access, refresh) = (token(&app, "access").await, token(&app, "refresh").await);
         assert_eq!(app.get_user(&access).await.status, 200);
         for _ in 0..2 {
@@ -171,12 +154,12 @@ async fn original_tokens_need_key_and_imported_account() {
     let app = TestApp::new().await;
     app.register(EMAIL).await;
     app.activate(EMAIL).await;
-    import(&app, "django").await;
+    app.mark_imported(EMAIL, "django").await;
     let (access, refresh) = (token(&app, "access").await, token(&app, "refresh").await);
     assert_refused(&app, &access, &refresh).await;
     // In another source, the same id may belong to another person.
     let app = start_with(&[]).await;
-    import(&app, "jsonl").await;
+    app.mark_imported(EMAIL, "jsonl").await;
     let (access, refresh) = (token(&app, "access").await, token(&app, "refresh").await);
     assert_refused(&app, &access, &refresh).await;
 }

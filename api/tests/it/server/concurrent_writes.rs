@@ -274,6 +274,21 @@ async fn postgres_email_change_and_reset_binding_never_deadlock() {
     assert_eq!(changed.status, 200, "{changed:?}");
 }
 
+/// A change of the email and a registration with the same one do not wait for each other.
+#[tokio::test]
+async fn postgres_email_change_and_registration_never_deadlock() {
+    let app = TestApp::on_postgres().await;
+    let ada = app.logged_in_user("ada@example.com").await;
+    for number in 0..8 {
+        let email = format!("shared{number}@example.com");
+        let change = app.patch_user(&ada.access, json!({"email": email}));
+        let registration = app.post("/api/register/", registration(&email));
+        let (changed, registered) = tokio::join!(change, registration);
+        let statuses = [changed.status.as_u16(), registered.status.as_u16()];
+        assert!([[200, 409], [409, 201]].contains(&statuses), "{statuses:?}");
+    }
+}
+
 /// A bulk removal does not fail because a worker processes the resets of the accounts.
 #[tokio::test]
 async fn postgres_bulk_removal_and_reset_binding_never_deadlock() {

@@ -22,6 +22,7 @@ use latchkey_shared::{
     crypto::data_keys::DataKeys,
     database::Database,
     models::{
+        imported_user,
         mail::{self, MailState},
         signing_key::SigningAlgorithm,
         user::{self, staff},
@@ -293,6 +294,19 @@ impl TestApp {
                 .json(&body),
         )
         .await
+    }
+
+    /// Marks an account as imported now.
+    pub(crate) async fn mark_imported(&self, email: &str, source: &str) {
+        let row = imported_user::Model {
+            user_id: self.user(email).await.id,
+            source: source.to_owned(),
+            imported_at: self.clock.now(),
+            fingerprints: vec![1, 2, 3],
+            has_new_password: false,
+        };
+        let inserted = imported_user::insert_many(&self.database.db, vec![row]).await;
+        inserted.unwrap();
     }
 
     pub(crate) async fn register(&self, email: &str) -> ApiResponse {

@@ -36,7 +36,7 @@ pub enum EventKind {
     UserUpdated,
     /// An account was deleted, but not by staff.
     UserDeleted,
-    /// The owner of an account exported everything held about it.
+    /// The owner of an account exported everything stored about it.
     UserExported,
     /// An administrator's action.
     Admin,

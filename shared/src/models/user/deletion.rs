@@ -5,11 +5,8 @@ use sea_orm::{QueryOrder as _, QuerySelect as _, entity::prelude::*, sea_query::
 
 use crate::models::{
     audit, mail, password_reset,
-    user::{Column, Entity, Model, staff},
+    user::{Column, Entity, LIST_BATCH_SIZE, Model, staff},
 };
-
-/// The number of due accounts that one statement lists.
-const DUE_BATCH_SIZE: u64 = 1_000;
 
 /// Schedules the deletion of an account, unless it is scheduled already.
 pub async fn schedule_deletion(
@@ -36,16 +33,15 @@ pub async fn list_due_deletions(
         .column(Column::Id)
         .filter(Column::DeletionAt.lte(now))
         .order_by_asc(Column::DeletionAt)
-        .limit(DUE_BATCH_SIZE)
+        .limit(LIST_BATCH_SIZE)
         .into_tuple()
         .all(db)
         .await
 }
 
-/// Deletes a locked account with everything held about it: sessions, roles, requests for codes, mails and the readable values of
-/// audit events. The events themselves stay. They name the account by its id and by fingerprints; `subject` is that of the email that gets
-/// codes.
-/// Returns false if there is no such account.
+/// Deletes a locked account with everything stored about it: sessions, roles, requests for codes, mails and the readable values of
+/// audit events. The events themselves stay, with the id and fingerprints of the account. `subject` is the fingerprint of the email that gets
+/// codes. Returns false if there is no such account.
 pub async fn erase(
     transaction: &impl ConnectionTrait,
     user: &Model,

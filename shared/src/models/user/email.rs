@@ -1,5 +1,7 @@
 //! Which email of an account counts while its owner has not confirmed the current one.
 
+use std::iter;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use sea_orm::{
     Condition,
@@ -38,6 +40,17 @@ impl Model {
             Some(confirmed) if !is_trusted => confirmed,
             _ => &self.email,
         }
+    }
+
+    /// Returns the email that gets the code of a password reset that is requested at this time, if it is not the current one.
+    #[must_use]
+    pub fn other_reset_email(&self, at: DateTime<Utc>) -> Option<&Email> {
+        Some(self.reset_email(at)).filter(|email| email.key() != self.email_key)
+    }
+
+    /// Returns the emails whose failed attempts count for the account: the one of logins and the one of codes.
+    pub fn emails(&self, at: DateTime<Utc>) -> impl Iterator<Item = &Email> {
+        iter::once(&self.email).chain(self.other_reset_email(at))
     }
 
     /// Returns an email as the account spells it.

@@ -59,9 +59,8 @@ pub(in crate::delivery) struct Recipient<'a> {
 }
 
 impl Inner {
-    /// Counts a mail to an account owner in the budget of the mailbox. Returns how the
-    /// delivery ends if a limit is exceeded: a code within the cooldown is deferred unless it would expire, any other mail is
-    /// suppressed.
+    /// Counts a mail to an account owner in the budget of the mailbox. Returns how the delivery ends if a limit is exceeded: a
+    /// code within the cooldown is deferred unless it would expire, any other mail is suppressed.
     pub(in crate::delivery) async fn exceeds_budget(
         &self,
         mail: &mail::Model,

@@ -199,7 +199,10 @@ impl Escape {
 
 /// Returns the character that an HTML reference at the beginning of a text stands for, and the length of the reference.
 fn parse_reference(text: &str) -> Option<(Vec<u8>, usize)> {
-    let named = NAMED.iter().find(|(name, _)| text.starts_with(name));
+    let named = NAMED.iter().find(|(name, _)| {
+        let start = text.get(..name.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(name))
+    });
     let named = named.map(|(name, c)| (c.as_bytes().to_vec(), name.len()));
     let numbers = ESCAPES
         .iter()

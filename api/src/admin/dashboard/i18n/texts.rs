@@ -288,7 +288,7 @@ texts! {
     confirm_email: "Confirm the new email address" | "تأكيد البريد الإلكتروني الجديد";
     email_code_sent: "Enter the code that was sent to" | "أدخل الرمز الذي أُرسل إلى";
     cancel_email_change: "Cancel the change of your email address" | "إلغاء تغيير بريدك الإلكتروني";
-    cancel_email_intro: "Your account keeps its present email address." | "يحتفظ حسابك ببريده الإلكتروني الحالي.";
+    cancel_email_intro: "Your account keeps its current email address." | "يحتفظ حسابك ببريده الإلكتروني الحالي.";
     email_change_cancelled: "The change was cancelled. Now reset your password, because the person who requested the change knows it." | "أُلغي التغيير. أعد الآن تعيين كلمة مرورك، فمن طلب التغيير يعرفها.";
     email_change_ended: "There is no change to cancel. It was cancelled or completed, or its code has expired." | "لا يوجد تغيير لإلغائه: أُلغي أو اكتمل، أو انتهت صلاحية رمزه.";
     email_unconfirmed: "New email not confirmed" | "البريد الجديد غير مؤكد";

@@ -13,7 +13,7 @@ use crate::admin::{
 };
 use crate::{
     app_state::App,
-    auth::{bearer::CurrentUser, password_change},
+    auth::password_change,
     http::error::ApiError,
     passwords::{CurrentPassword, NewPassword, Owner, Password},
 };
@@ -65,10 +65,7 @@ pub async fn change_password(
 
 async fn change(app: &App, admin: &Admin, form: Form) -> Result<Session, ApiError> {
     let (current, new) = parse(app, admin, form).await?;
-    let me = CurrentUser {
-        user: admin.user.clone(),
-        session: admin.session.clone(),
-    };
+    let me = admin.current_user();
     let (session, _) = password_change::change(app, &me, current, new, &admin.audit).await?;
     Ok(session)
 }

@@ -10,6 +10,7 @@ use latchkey_shared::{
 use poem::{Request, Response, handler, http::StatusCode, web::Data};
 
 use crate::admin::dashboard::{
+    code_cookie,
     context::View,
     cookies::{self, RESET},
     csrf::Form,
@@ -20,11 +21,7 @@ use crate::admin::dashboard::{
 use crate::{
     app_state::App,
     auth::{jwt::ResetToken, one_time_code, password_reset},
-    http::{
-        audit_context::AuditContext,
-        body::fields::{Fields, Value},
-        error::ApiError,
-    },
+    http::{audit_context::AuditContext, error::ApiError},
     passwords::Password,
     rate_limit::Limit,
 };
@@ -72,11 +69,8 @@ pub async fn request_code(
     let entered = FormState::from_form(&form, &["email"]);
     match start(app, form, &audit).await {
         Ok(token) => {
-            let mut cookie = cookies::build(app, RESET, token.expose());
-            let lifetime = app.config.accounts.reset_lifetime;
-            cookie.set_max_age(lifetime.to_std().unwrap_or_default());
             let mut response = redirect(app, RESET_PAGE);
-            cookies::set(&mut response, &cookie);
+            cookies::set(&mut response, &code_cookie::build(app, RESET, &token));
             Ok(response)
         }
         Err(error) => {
@@ -136,13 +130,8 @@ pub async fn reset_password(
 /// Returns the token of the cookie and its reset, unless that has expired. Also returns an ended reset, since refusing it would
 /// reveal that the email has an account.
 async fn find(app: &App, request: &Request) -> Result<Option<(ResetToken, Reset)>, ApiError> {
-    let token = cookies::read(app, request, RESET);
-    let Some(token) = token.and_then(|token| token.parse::<ResetToken>().ok()) else {
-        return Ok(None);
-    };
-    let reset = one_time_code::find(app, &token, Purpose::Reset).await?;
-    let reset = reset.filter(|reset| app.now() < reset.expires_at);
-    Ok(reset.map(|reset| (token, reset)))
+    let found = code_cookie::find(app, request, RESET, Purpose::Reset).await?;
+    Ok(found.filter(|(_, reset)| app.now() < reset.expires_at))
 }
 
 /// Checks the password as far as that needs no account, then the code, and then sets the password.
@@ -168,10 +157,7 @@ async fn finish(
     }
     fields.finish()?;
     if let Some(code) = code {
-        app.count_request(audit, Limit::Code).await?;
-        let fields = [("token", token.expose().to_owned()), ("otp", code?)];
-        let fields = fields.map(|(name, value)| (name.to_owned(), Value::Text(value)));
-        one_time_code::check_fields(app, Fields::new(fields), Purpose::Reset, audit).await?;
+        code_cookie::check(app, token, code?, Purpose::Reset, audit).await?;
     }
     password_reset::finish(app, reset, password?, audit).await
 }

@@ -1,6 +1,4 @@
 //! `/admin/account/email/`: the administrator's own email, which changes by the password and a code.
-//!
-//! The token of the change is in a cookie, so that it appears in no URL.
 
 use askama::Template;
 use latchkey_shared::{
@@ -11,6 +9,7 @@ use poem::{Request, Response, handler, http::StatusCode, web::Data};
 
 use crate::admin::{
     dashboard::{
+        code_cookie,
         context::View,
         cookies::{self, EMAIL_CHANGE},
         csrf::Form,
@@ -22,13 +21,9 @@ use crate::admin::{
 };
 use crate::{
     app_state::App,
-    auth::{bearer::CurrentUser, email_change, jwt::ResetToken, one_time_code},
-    http::{
-        body::fields::{Fields, Value},
-        error::ApiError,
-    },
+    auth::{email_change, jwt::ResetToken},
+    http::error::ApiError,
     passwords::CurrentPassword,
-    rate_limit::Limit,
 };
 
 const PAGE: &str = "/admin/account/email/";
@@ -55,8 +50,9 @@ pub async fn show(
     view: View,
     request: &Request,
 ) -> poem::Result<Response> {
-    let pending = find(app, &admin, request).await?;
-    let page = Page::new(&view, &admin, pending.as_ref(), FormState::default());
+    let found = find(app, &admin, request).await?;
+    let pending = found.as_ref().map(|(_, change)| change);
+    let page = Page::new(&view, &admin, pending, FormState::default());
     view.page(StatusCode::OK, &page)
 }
 
@@ -71,11 +67,11 @@ pub async fn request_change(
     let entered = FormState::from_form(&form, &["email"]);
     match start(app, &admin, form).await {
         Ok(token) => {
-            let mut cookie = cookies::build(app, EMAIL_CHANGE, token.expose());
-            let lifetime = app.config.accounts.reset_lifetime;
-            cookie.set_max_age(lifetime.to_std().unwrap_or_default());
             let mut response = redirect(app, PAGE);
-            cookies::set(&mut response, &cookie);
+            cookies::set(
+                &mut response,
+                &code_cookie::build(app, EMAIL_CHANGE, &token),
+            );
             Ok(response)
         }
         Err(error) => {
@@ -90,10 +86,7 @@ async fn start(app: &App, admin: &Admin, form: Form) -> Result<ResetToken, ApiEr
     let email = fields.required::<Email>("email");
     let password = fields.required::<CurrentPassword>("password");
     fields.finish()?;
-    let me = CurrentUser {
-        user: admin.user.clone(),
-        session: admin.session.clone(),
-    };
+    let me = admin.current_user();
     email_change::request(app, &me, password?, &email?, &admin.audit).await
 }
 
@@ -106,11 +99,11 @@ pub async fn confirm(
     form: Form,
     request: &Request,
 ) -> poem::Result<Response> {
-    let pending = find(app, &admin, request).await?;
-    let Some(token) = cookies::read(app, request, EMAIL_CHANGE) else {
+    let Some((token, pending)) = find(app, &admin, request).await? else {
         return Ok(redirect_with_flash(app, PAGE, "email_change_expired", 1));
     };
-    match check(app, &admin, token, form).await {
+    let (code, purpose) = (form.text("otp"), Purpose::EmailChange);
+    match code_cookie::check(app, &token, code, purpose, &admin.audit).await {
         Ok(()) => {
             let mut response = redirect_with_flash(app, "/admin/account/", "email_changed", 1);
             cookies::set(&mut response, &cookies::removal(app, EMAIL_CHANGE));
@@ -118,29 +111,20 @@ pub async fn confirm(
         }
         Err(error) => {
             let form = FormState::default().with_error(view.t, &error);
-            view.page_with_error(error, &Page::new(&view, &admin, pending.as_ref(), form))
+            view.page_with_error(error, &Page::new(&view, &admin, Some(&pending), form))
         }
     }
 }
 
-async fn check(app: &App, admin: &Admin, token: String, form: Form) -> Result<(), ApiError> {
-    app.count_request(&admin.audit, Limit::Code).await?;
-    let fields = [("token", token), ("otp", form.text("otp"))];
-    let fields = fields.map(|(name, value)| (name.to_owned(), Value::Text(value)));
-    let purpose = Purpose::EmailChange;
-    one_time_code::check_fields(app, Fields::new(fields), purpose, &admin.audit).await
-}
-
-/// Returns the open change of the cookie's token.
-async fn find(app: &App, admin: &Admin, request: &Request) -> Result<Option<Change>, ApiError> {
-    let token = cookies::read(app, request, EMAIL_CHANGE);
-    let Some(token) = token.and_then(|token| token.parse::<ResetToken>().ok()) else {
-        return Ok(None);
-    };
-    let change = one_time_code::find(app, &token, Purpose::EmailChange).await?;
-    let is_own =
-        |change: &Change| change.user_id == Some(admin.user.id) && change.is_open(app.now());
-    Ok(change.filter(is_own))
+/// Returns the token of the cookie and its change, if that is open and of this account.
+async fn find(
+    app: &App,
+    admin: &Admin,
+    request: &Request,
+) -> Result<Option<(ResetToken, Change)>, ApiError> {
+    let found = code_cookie::find(app, request, EMAIL_CHANGE, Purpose::EmailChange).await?;
+    Ok(found
+        .filter(|(_, change)| change.user_id == Some(admin.user.id) && change.is_open(app.now())))
 }
 
 impl Page {

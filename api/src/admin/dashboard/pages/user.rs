@@ -150,22 +150,20 @@ pub async fn trust_email(
     Path(id): Path<i64>,
     form: Form,
 ) -> poem::Result<Response> {
-    let mut fields = form.into_fields();
-    let password = fields.required::<CurrentPassword>("password");
-    let trusted = match (fields.finish(), password) {
-        (Ok(()), Ok(password)) => {
-            actions::trust_email::trust_email(app, &admin, id, password).await
-        }
-        (Err(error), _) => Err(error),
-        (Ok(()), Err(error)) => Err(error.into()),
-    };
-    match trusted {
+    match trust(app, &admin, id, form).await {
         Ok(()) => {
             let target = format!("/admin/users/{id}/");
             Ok(redirect_with_flash(app, &target, "email_trusted", 1))
         }
         Err(error) => show_error(app, &admin, &view, id, error).await,
     }
+}
+
+async fn trust(app: &App, admin: &Permit<Superuser>, id: i64, form: Form) -> Result<(), ApiError> {
+    let mut fields = form.into_fields();
+    let password = fields.required::<CurrentPassword>("password");
+    fields.finish()?;
+    actions::trust_email::trust_email(app, admin, id, password?).await
 }
 
 /// Shows the page with the error of an action on the account.
@@ -223,9 +221,7 @@ async fn load(
         role_boxes: role_boxes(view, roles),
         roles: roles.assigned(),
         lockouts: lockouts.remove(&user.id).unwrap_or_default(),
-        codes_to: Some(user.reset_email(now))
-            .filter(|email| email.key() != user.email_key)
-            .map(ToString::to_string),
+        codes_to: user.other_reset_email(now).map(ToString::to_string),
         sessions,
         resets: password_reset::list(&app.db, Some(Purpose::Reset), Some(user.id), None, 5).await?,
         mails,
