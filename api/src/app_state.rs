@@ -12,6 +12,7 @@ use latchkey_shared::{
     config::Connections,
     crypto::{
         data_keys::DataKeys,
+        sealing::Seal,
         token_hash::{Fingerprints, TokenHasher},
     },
     database::Database,
@@ -32,6 +33,7 @@ use crate::{
             TokenIssuer, TokenRules,
             signing_keys::{SigningKeyMetrics, SigningKeys},
         },
+        second_factor::challenge::ChallengeStore,
         session_loader::SessionLookup,
     },
     config::Config,
@@ -64,6 +66,10 @@ pub struct State {
     pub redis_failures: FailureReports,
     /// The one-time codes in Redis.
     pub codes: CodeStore,
+    /// The challenges of logins that need a second factor.
+    pub challenges: ChallengeStore,
+    /// The key that encrypts TOTP secrets.
+    pub totp_seal: Seal,
     /// The outbox of mails.
     pub outbox: Outbox,
     /// The rate limits and lockouts.
@@ -138,6 +144,13 @@ impl App {
             requests,
             connections: clients,
             codes: CodeStore::new(redis.clone(), namespace, keys.code_seal()),
+            challenges: ChallengeStore::new(
+                redis.clone(),
+                namespace,
+                keys.token_hasher(),
+                keys.fingerprints(),
+            ),
+            totp_seal: keys.totp_seal(),
             limits: Limiter::new(
                 redis.clone(),
                 namespace,

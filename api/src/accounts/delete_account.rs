@@ -90,6 +90,7 @@ impl DeleteAccount {
         ActivatedUser(current): ActivatedUser,
         body: Body<'_, DeleteAccountRequest>,
     ) -> Result<Accepted, ErrorResponses<400, 401, 403, 409, 413, 415, 429>> {
+        current.check_second_factor(app)?;
         let limit = Limit::PasswordChange(&current.user);
         app.check_limit(&audit, limit).await?;
         let mut fields = body.read().await?.fields;
@@ -114,7 +115,9 @@ async fn begin(app: &App, current: &CurrentUser) -> Result<(Transaction, user::M
     if current.user.is_superuser {
         staff::lock(&transaction, &[current.user.id], true).await?;
     }
-    let user = current.reauthorize(app, &transaction).await?;
+    let user = current
+        .reauthorize_with_second_factor(app, &transaction)
+        .await?;
     // The other superusers are not locked if staff has just made this account one.
     if user.is_superuser && !current.user.is_superuser {
         return Err(ApiError::NotAuthenticated);

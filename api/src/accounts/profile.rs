@@ -158,6 +158,10 @@ impl Profile {
         let password = fields.optional::<CurrentPassword>("password");
         let (mut change, upload) = parse(fields, app).await?;
         change.language_chosen = change.language.as_ref().map(Option::is_some);
+        let changes_email = email_change::is_new_email(change.email.as_ref(), &current.user);
+        if changes_email {
+            current.check_second_factor(app)?;
+        }
         let pending = pending_email(app, &current, &mut change, password?, &audit).await?;
         if email_change::is_new_email(change.email.as_ref(), &current.user) {
             email_change::count(app, &current.user, &audit).await?;
@@ -217,7 +221,13 @@ async fn store(
     audit: &AuditContext,
 ) -> Result<Stored, ApiError> {
     let transaction = database::begin(&app.db).await?;
-    let before = current.reauthorize(app, &transaction).await?;
+    let before = if change.email.is_some() || pending.is_some() {
+        current
+            .reauthorize_with_second_factor(app, &transaction)
+            .await?
+    } else {
+        current.reauthorize(app, &transaction).await?
+    };
     let current = &CurrentUser {
         user: before.clone(),
         session: current.session.clone(),

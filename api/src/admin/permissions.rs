@@ -17,6 +17,7 @@ use sea_orm::ConnectionTrait;
 use crate::{
     app_state::App,
     auth::bearer::CurrentUser,
+    config::sessions::AdminSecondFactor,
     http::{audit_context::AuditContext, error::ApiError},
 };
 
@@ -35,6 +36,8 @@ pub enum Required {
 pub trait Requirement: Send + Sync + 'static {
     /// The requirement.
     const REQUIRED: Required;
+    /// Whether `ADMIN_SECOND_FACTOR=required` applies.
+    const NEEDS_SECOND_FACTOR: bool = true;
 }
 
 macro_rules! requirements {
@@ -70,6 +73,15 @@ requirements! {
     Mails: Required::Permission(Permission::Mails);
     /// [`Permission::Audit`]
     Audit: Required::Permission(Permission::Audit);
+}
+
+/// An active staff account that may still lack a required second factor, for the pages that add one.
+#[derive(Debug)]
+pub struct EnrollingStaff;
+
+impl Requirement for EnrollingStaff {
+    const REQUIRED: Required = Required::Staff;
+    const NEEDS_SECOND_FACTOR: bool = false;
 }
 
 /// A staff member who sends a request.
@@ -108,6 +120,20 @@ impl Admin {
         CurrentUser {
             user: self.user.clone(),
             session: self.session.clone(),
+        }
+    }
+
+    /// Checks that the account has a second factor and the session has proved it, if `ADMIN_SECOND_FACTOR=required`.
+    fn check_required_factor(&self, app: &App) -> Result<(), ApiError> {
+        if app.config.sessions.admin_second_factor == AdminSecondFactor::Optional {
+            return Ok(());
+        }
+        if self.user.second_factor_at.is_none() {
+            return Err(ApiError::SecondFactorEnrolmentRequired);
+        }
+        match self.session.second_factor_at {
+            Some(_) => Ok(()),
+            None => Err(ApiError::RecentSecondFactorRequired),
         }
     }
 
@@ -165,14 +191,14 @@ impl<R: Requirement> Permit<R> {
     /// Checks the permission. Records a refusal in the audit log.
     pub(super) async fn authorize(app: &App, admin: Admin) -> Result<Self, ApiError> {
         let (id, audit) = (admin.user.id, admin.audit.clone());
-        let permit = Self::check(admin);
-        if permit.is_err() {
+        let permit = Self::check(app, admin);
+        if let Err(ApiError::NotPermitted) = &permit {
             audit.record_not_permitted(app, id).await;
         }
         permit
     }
 
-    fn check(admin: Admin) -> Result<Self, ApiError> {
+    fn check(app: &App, admin: Admin) -> Result<Self, ApiError> {
         let user = &admin.user;
         let is_permitted = match R::REQUIRED {
             Required::Staff => true,
@@ -182,6 +208,9 @@ impl<R: Requirement> Permit<R> {
         if !(is_permitted && user.is_active && user.is_staff) {
             tracing::info!(user.id, "Request rejected: missing permission");
             return Err(ApiError::NotPermitted);
+        }
+        if R::NEEDS_SECOND_FACTOR {
+            admin.check_required_factor(app)?;
         }
         Ok(Self {
             admin,
@@ -204,7 +233,7 @@ impl<R: Requirement> Permit<R> {
             return Err(ApiError::NotPermitted);
         }
         let (current, audit) = (CurrentUser { user, session }, self.admin.audit.clone());
-        Self::check(Admin::load(transaction, current, audit).await?).map(|_| ())
+        Self::check(app, Admin::load(transaction, current, audit).await?).map(|_| ())
     }
 }
 

@@ -45,14 +45,24 @@ impl CurrentUser {
         app: &App,
         transaction: &Transaction,
     ) -> Result<user::Model, ApiError> {
+        let (_, user) = self.lock(app, transaction).await?;
+        Ok(user)
+    }
+
+    /// Does the same as [`Self::reauthorize`], and also returns the current row of the session.
+    pub(super) async fn lock(
+        &self,
+        app: &App,
+        transaction: &Transaction,
+    ) -> Result<(session::Model, user::Model), ApiError> {
         let (id, idle) = (self.session.id, app.config.sessions.idle);
         let locked = session::lock_alive(transaction, id, app.now(), idle).await?;
-        let (_, user) = locked.ok_or(ApiError::NotAuthenticated)?;
+        let (session, user) = locked.ok_or(ApiError::NotAuthenticated)?;
         // Staff may use the dashboard without an activation.
         if self.user.is_activated && !user.is_activated {
             return Err(ApiError::NotActivated);
         }
-        Ok(user)
+        Ok((session, user))
     }
 }
 

@@ -75,10 +75,13 @@ pub async fn request(
     email: &Email,
     audit: &AuditContext,
 ) -> Result<ResetToken, ApiError> {
+    current.check_second_factor(app)?;
     count(app, &current.user, audit).await?;
     verify_current(app, current, password, Some(PASSWORD_CHECK), audit).await?;
     let transaction = database::begin(&app.db).await?;
-    current.reauthorize(app, &transaction).await?;
+    current
+        .reauthorize_with_second_factor(app, &transaction)
+        .await?;
     let requested = request_in(app, &transaction, current, email, audit).await?;
     transaction.commit().await?;
     for mail in requested.mails {

@@ -22,6 +22,7 @@ use crate::{
     auth::{
         jwt::{TokenId, TokenOwner},
         new_device, refresh_cookie,
+        second_factor::{login_step, proof::ProvedFactor},
     },
     http::{
         audit_context::{AuditContext, with_session},
@@ -59,7 +60,7 @@ impl Example for LoginRequest {
 
 /// A successful login.
 #[derive(Debug, Object)]
-struct LoggedIn {
+pub struct LoggedIn {
     /// `Logged in Successfully`
     detail: String,
     /// The account.
@@ -75,6 +76,26 @@ struct LoggedInUser {
     email: types::Email,
     /// Always true.
     is_activated: bool,
+}
+
+impl LoggedIn {
+    /// Responds with the first tokens of a session. `secret` is the id of its refresh token.
+    pub fn respond(
+        app: &App,
+        request: &Request,
+        (user, session): (&user::Model, &session::Model),
+        secret: &TokenId,
+    ) -> Result<Response<Json<Self>>, ApiError> {
+        let body = |token| Self {
+            detail: "Logged in Successfully".to_owned(),
+            data: LoggedInUser {
+                email: types::Email(user.email.to_string()),
+                is_activated: user.is_activated,
+            },
+            token,
+        };
+        TokenPair::respond(app, request, (user, session), secret, body)
+    }
 }
 
 /// An access token and its refresh token.
@@ -124,6 +145,8 @@ impl Login {
     ///
     /// Starts a session. An unknown email, a wrong password and a deactivated account give the same answer. Only a client
     /// with the right password learns that an account is not activated yet, and with `REGISTRATION_PRIVACY=on` no client does.
+    /// If the account has a second factor, the answer to the right password is 401 with the problem `second-factor-required` and a
+    /// `challenge` for `/auth/second_factor/`.
     #[oai(
         path = "/api/login",
         method = "post",
@@ -143,23 +166,10 @@ impl Login {
             record_failure(app, &audit, &user.email, Some(user.id), "not_activated").await?;
             return Err(ApiError::NotActivated.into());
         }
+        login_step::require(app, &user).await?;
         let device = user_agent(request);
         let (session, secret) = start_session(app, &user, device, &audit).await?;
-        let body = |token| LoggedIn {
-            detail: "Logged in Successfully".to_owned(),
-            data: LoggedInUser {
-                email: types::Email(user.email.to_string()),
-                is_activated: user.is_activated,
-            },
-            token,
-        };
-        Ok(TokenPair::respond(
-            app,
-            request,
-            (&user, &session),
-            &secret,
-            body,
-        )?)
+        Ok(LoggedIn::respond(app, request, (&user, &session), &secret)?)
     }
 }
 
@@ -303,31 +313,56 @@ pub fn new_session(
         expires_at: app.tokens.session_end(now),
         rotation_times: RotationTimes::default(),
         revoked_at: None,
+        second_factor_at: None,
     };
     (session, secret)
 }
 
+/// How a session is started.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct LoginMethod<'a> {
+    /// Whether it is a session of the dashboard.
+    pub is_dashboard: bool,
+    /// The second factor of the login.
+    pub factor: Option<&'a ProvedFactor>,
+}
+
+impl LoginMethod<'_> {
+    /// Returns the detail of the audit event.
+    fn detail(self) -> Option<String> {
+        let place = self.is_dashboard.then_some("dashboard");
+        let words: Vec<_> = place
+            .into_iter()
+            .chain(self.factor.map(ProvedFactor::as_str))
+            .collect();
+        (!words.is_empty()).then(|| words.join(", "))
+    }
+}
+
 /// Stores the session of a login. The transaction also updates the account, provided that its password hash is still the
-/// verified one. A concurrent password reset therefore either ends this session or prevents it. Cancels a scheduled deletion of the
-/// account. A login from a new device causes a mail.
+/// verified one, and that it has got no second factor since. A concurrent password reset therefore either ends this session or prevents it. Cancels a scheduled deletion of the
+/// account. A login from a new device causes a mail. Uses up the second factor of the login.
 pub async fn store_session(
     app: &App,
     user: &user::Model,
     session: session::Model,
+    method: LoginMethod<'_>,
     audit: &AuditContext,
-    detail: Option<&str>,
 ) -> Result<(), ApiError> {
     let (id, now) = (session.id, session.created_at);
     let transaction = database::begin(&app.db).await?;
-    let verified = &user.password_hash;
-    let recorded = user::record_login(&transaction, user.id, verified, now).await?;
+    let recorded = user::record_login(&transaction, user, now).await?;
     if recorded == RecordedLogin::Refused {
         return Err(ApiError::InvalidCredentials);
     }
-    let mail = new_device::insert_notice(app, &transaction, user, &session, audit).await?;
+    let mut mails = Vec::new();
+    if let Some(factor) = method.factor {
+        mails.extend(factor.consume(app, &transaction, user, audit).await?);
+    }
+    mails.extend(new_device::insert_notice(app, &transaction, user, &session, audit).await?);
     session::insert(&transaction, session).await?;
     let event = Event {
-        detail: detail.map(str::to_owned),
+        detail: method.detail(),
         ..with_session(audit.own(EventKind::LoginSuccess, user.id), id)
     };
     app.record_in(&transaction, event).await?;
@@ -340,7 +375,7 @@ pub async fn store_session(
         tracing::info!(user.id, "Deletion of the account cancelled by a login");
     }
     transaction.commit().await?;
-    if let Some(mail) = mail {
+    for mail in mails {
         app.outbox.notify_worker(mail).await;
     }
     tracing::info!(user.id, session.id = %id, "Logged in");
@@ -357,6 +392,7 @@ async fn start_session(
     let (session, secret) = new_session(app, user.id, device, audit);
     let stored = session.clone();
     // Boxed for the same reason as the look-up in `authenticate`.
-    Box::pin(store_session(app, user, stored, audit, None)).await?;
+    let method = LoginMethod::default();
+    Box::pin(store_session(app, user, stored, method, audit)).await?;
     Ok((session, secret))
 }

@@ -1,4 +1,5 @@
-//! Authentication: login, tokens and their public keys, sessions, one-time codes, password change and reset, change of the email.
+//! Authentication: login, tokens and their public keys, sessions, one-time codes, password change and reset, change of the email, second
+//! factors.
 
 pub mod bearer;
 pub mod code_request;
@@ -14,6 +15,7 @@ pub mod password_change;
 pub mod password_reset;
 pub mod refresh;
 mod refresh_cookie;
+pub mod second_factor;
 pub mod session_loader;
 pub mod sessions;
 pub mod well_known;

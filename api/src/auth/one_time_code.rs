@@ -59,9 +59,11 @@ pub struct Message {
     pub message: String,
 }
 
-/// The field `otp`, before the number of digits is checked.
-enum TypedCode {
+/// The field of a code, before the number of digits is checked.
+pub enum TypedCode {
+    /// A text.
     Text(String),
+    /// A JSON number.
     Number(String),
 }
 
@@ -78,7 +80,8 @@ impl FromField for TypedCode {
 }
 
 impl TypedCode {
-    fn read(&self, digits: u32) -> Result<Otp, Invalid> {
+    /// Reads a code of this number of digits.
+    pub fn read(&self, digits: u32) -> Result<Otp, Invalid> {
         match self {
             Self::Text(text) => Otp::from_typed(text, digits),
             Self::Number(number) => Otp::from_number(number, digits),

@@ -52,5 +52,6 @@ fn new_session(app: &App, token: &OriginalToken, request: &Request) -> session::
         expires_at,
         rotation_times: RotationTimes::default(),
         revoked_at: None,
+        second_factor_at: None,
     }
 }

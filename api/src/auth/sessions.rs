@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::{
     app_state::App,
-    auth::bearer::ActivatedUser,
+    auth::bearer::{ActivatedUser, CurrentUser},
     http::{
         audit_context::{AuditContext, with_session},
         error::{ApiError, responses::ErrorResponses},
@@ -97,16 +97,8 @@ impl Sessions {
         /// The id from the list of sessions.
         Path(id): Path<String>,
     ) -> Result<Ended, ErrorResponses<401, 403, 404>> {
-        let id: Uuid = id.parse().map_err(|_| ApiError::NotFound)?;
-        let transaction = database::begin(&app.db).await?;
-        current.reauthorize(app, &transaction).await?;
-        if !session::revoke_own(&transaction, current.user.id, id, app.now()).await? {
-            return Err(ApiError::NotFound.into());
-        }
-        let event = with_session(audit.own(EventKind::TokenRevoked, current.user.id), id);
-        app.record_in(&transaction, event).await?;
-        transaction.commit().await?;
-        tracing::info!(user.id = current.user.id, session.id = %id, "Session ended by its owner");
+        let id = id.parse().map_err(|_| ApiError::NotFound)?;
+        end(app, &current, id, &audit).await?;
         Ok(Ended::Done)
     }
 
@@ -137,6 +129,25 @@ impl Sessions {
         tracing::info!(user.id = current.user.id, "Logged out of all sessions");
         Ok(Ended::Done)
     }
+}
+
+/// Ends a session of a user.
+pub async fn end(
+    app: &App,
+    current: &CurrentUser,
+    id: Uuid,
+    audit: &AuditContext,
+) -> Result<(), ApiError> {
+    let transaction = database::begin(&app.db).await?;
+    current.reauthorize(app, &transaction).await?;
+    if !session::revoke_own(&transaction, current.user.id, id, app.now()).await? {
+        return Err(ApiError::NotFound);
+    }
+    let event = with_session(audit.own(EventKind::TokenRevoked, current.user.id), id);
+    app.record_in(&transaction, event).await?;
+    transaction.commit().await?;
+    tracing::info!(user.id = current.user.id, session.id = %id, "Session ended by its owner");
+    Ok(())
 }
 
 impl Session {

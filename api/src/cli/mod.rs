@@ -57,7 +57,7 @@ enum Command {
     /// Create a superuser; prompts for missing values
     #[command(after_help = "Environment variables: DATABASE_URL, REDIS_URL, SECRET_KEY.")]
     CreateSuperuser(CreateSuperuser),
-    /// Activate, deactivate and list accounts
+    /// Activate, deactivate and list accounts, remove second factors
     #[command(
         subcommand,
         after_help = "Environment variables: DATABASE_URL, REDIS_URL, SECRET_KEY."

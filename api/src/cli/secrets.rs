@@ -134,5 +134,8 @@ fn consequence(purpose: KeyPurpose) -> &'static str {
         KeyPurpose::SigningKeys => {
             "access tokens are signed with a new key after the next start; the earlier ones stay valid until they expire"
         }
+        KeyPurpose::TotpSecrets => {
+            "codes of authenticator apps are refused; users log in with a recovery code and set up their app again"
+        }
     }
 }

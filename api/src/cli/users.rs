@@ -15,6 +15,7 @@ use latchkey_shared::{
 
 use crate::{
     app_state::App,
+    auth::second_factor::enrolment,
     cli::startup::{by_operator, open, parse},
 };
 
@@ -33,6 +34,12 @@ pub(super) enum UsersCommand {
         #[arg(allow_hyphen_values = true)]
         email: String,
     },
+    /// Remove the second factor of an account, so that a login needs the password only
+    RemoveFactor {
+        /// Email address of the account
+        #[arg(allow_hyphen_values = true)]
+        email: String,
+    },
     /// List all accounts
     List {
         /// Print JSON
@@ -47,6 +54,7 @@ pub(super) async fn run(command: UsersCommand) -> anyhow::Result<()> {
     match command {
         UsersCommand::Activate { email } => activate(&app, &email).await,
         UsersCommand::Deactivate { email } => deactivate(&app, &email).await,
+        UsersCommand::RemoveFactor { email } => remove_factor(&app, &email).await,
         UsersCommand::List { json } => list(&app, json).await,
     }
 }
@@ -104,6 +112,30 @@ async fn deactivate(app: &App, email: &str) -> anyhow::Result<()> {
     } else {
         print_line(format_args!("{} is already deactivated.", user.email))?;
     }
+    Ok(())
+}
+
+async fn remove_factor(app: &App, email: &str) -> anyhow::Result<()> {
+    let user = find(app, email).await?;
+    let now = app.now();
+    let transaction = database::begin(&app.db).await?;
+    staff::lock(&transaction, &[user.id], user.is_superuser).await?;
+    if !enrolment::remove_all(&transaction, &user).await? {
+        print_line(format_args!("{} has no second factor.", user.email))?;
+        return Ok(());
+    }
+    let kind = MailKind::SecondFactorRemoved;
+    let notice = app.outbox.owner_notice(kind, &user, "latchkey-api", now);
+    let mail = notice.insert(&transaction).await?;
+    let event = by_operator(EventKind::Admin, Some(user.id), "second factor removed");
+    app.record_in(&transaction, event).await?;
+    transaction.commit().await?;
+    app.outbox.notify_worker(mail).await;
+    app.limits.reset_second_factor_failures(user.id).await?;
+    print_line(format_args!(
+        "Removed the second factor of {}. A mail notifies the owner.",
+        user.email
+    ))?;
     Ok(())
 }
 

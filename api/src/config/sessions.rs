@@ -1,11 +1,34 @@
 //! Lifetimes of tokens and sessions.
 
+use std::str::FromStr;
+
 use chrono::TimeDelta;
 use latchkey_shared::config::settings::Settings;
 
 use crate::config::{DAY, Switch, lifetime};
 
 const YEAR: i64 = 365 * DAY;
+
+/// Whether staff accounts need a second factor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AdminSecondFactor {
+    /// Each staff member decides.
+    Optional,
+    /// Without one, staff can only add one.
+    Required,
+}
+
+impl FromStr for AdminSecondFactor {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "optional" => Ok(Self::Optional),
+            "required" => Ok(Self::Required),
+            _ => Err(()),
+        }
+    }
+}
 
 /// Lifetimes of tokens and sessions.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +48,8 @@ pub struct SessionSettings {
     pub rotation: bool,
     /// `REFRESH_COOKIE`: whether pages of trusted origins get the refresh token as a cookie.
     pub refresh_cookie: bool,
+    /// `ADMIN_SECOND_FACTOR`: whether staff accounts need a second factor for the dashboard and `/api/admin/`.
+    pub admin_second_factor: AdminSecondFactor,
     /// `NEW_DEVICE_MAIL`: whether a login from a new device causes a mail.
     pub new_device_mail: bool,
 }
@@ -43,6 +68,11 @@ impl SessionSettings {
             admin_idle: lifetime(settings, "ADMIN_IDLE_SECONDS", 1_800, DAY),
             rotation: Switch::read(settings, "REFRESH_ROTATION", false),
             refresh_cookie: Switch::read(settings, "REFRESH_COOKIE", false),
+            admin_second_factor: settings.choice(
+                "ADMIN_SECOND_FACTOR",
+                AdminSecondFactor::Optional,
+                "optional or required",
+            ),
             new_device_mail: Switch::read(settings, "NEW_DEVICE_MAIL", true),
         }
     }

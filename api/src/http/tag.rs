@@ -13,6 +13,8 @@ pub enum Tag {
     Verification,
     /// Password reset in three steps.
     Reset,
+    /// Authenticator app and recovery codes, besides the password.
+    SecondFactor,
     /// Administration by staff and scripts, with the permissions of the dashboard.
     Administration,
     /// Health checks for operators.

@@ -17,8 +17,8 @@ pub(super) fn describe(document: &mut Value) {
     let bodies = calls(document).filter_map(|call| call.get_mut("requestBody"));
     for body in bodies {
         let name = referred_name(&body["content"][JSON]["schema"]).unwrap_or_default();
-        let is_needed = schemas[name].get("required").is_some();
         // The server accepts a PATCH without a body as a change of nothing.
+        let is_needed = schemas[name].get("required").is_some() || !name.ends_with("Change");
         body["required"] = json!(is_needed);
         describe_content(&mut body["content"], &mut schemas);
     }

@@ -4,7 +4,7 @@ use latchkey_shared::types::validation_error::Invalid;
 use serde_json::{Map, Value, json};
 
 use crate::http::error::{
-    ApiError, RateLimitExceeded,
+    ApiError, Challenge, RateLimitExceeded,
     problem::{CONTENT_TYPE, FieldError},
 };
 use crate::openapi::fixes::{calls, referred_name};
@@ -77,21 +77,57 @@ fn bad_field(call: &Value, schemas: &Value) -> FieldError {
     }
 }
 
+/// The calls that ask for the current password of the user.
+const PASSWORD_CALLS: [&str; 8] = [
+    "changePassword",
+    "changeUser",
+    "deleteOwnAccount",
+    "trustEmail",
+    "removeSecondFactor",
+    "createTotp",
+    "disableTotp",
+    "replaceRecoveryCodes",
+];
+
+/// The calls that ask for a recent second factor, if the account has one.
+const FACTOR_CALLS: [&str; 6] = [
+    "changeUser",
+    "deleteOwnAccount",
+    "exportOwnAccount",
+    "createTotp",
+    "disableTotp",
+    "replaceRecoveryCodes",
+];
+
 /// Returns the problems of a call and status, the most likely first.
 fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<ApiError> {
     let bad_input = ApiError::InvalidInput(vec![bad.clone()]);
     match (status, call) {
         (400, "checkOtp" | "activate" | "confirmEmail") => vec![ApiError::InvalidOtp, bad_input],
         (400, "resetPassword" | "resendActivation") => vec![ApiError::InvalidResetToken, bad_input],
-        (400, "changePassword" | "changeUser" | "deleteOwnAccount" | "trustEmail") => {
-            vec![ApiError::WrongPassword, bad_input]
+        (400, call) if PASSWORD_CALLS.contains(&call) => vec![ApiError::WrongPassword, bad_input],
+        (400, "loginWithSecondFactor" | "verifySecondFactor" | "confirmTotp") => {
+            vec![ApiError::InvalidSecondFactor(None), bad_input]
         }
         (400, _) => vec![bad_input],
-        (401, "login") => vec![ApiError::InvalidCredentials],
+        (401, "login") => vec![
+            ApiError::InvalidCredentials,
+            ApiError::SecondFactorRequired(Challenge {
+                token: "q0Zy…".to_owned(),
+                factors: vec!["totp".to_owned(), "recovery_code".to_owned()],
+            }),
+        ],
+        (401, "loginWithSecondFactor") => vec![ApiError::InvalidChallenge],
         (401, "refresh" | "logout") => vec![ApiError::InvalidRefreshToken],
         (401, _) => vec![ApiError::NotAuthenticated],
-        (403, _) if is_admins => vec![ApiError::NotPermitted],
+        (403, _) if is_admins => vec![
+            ApiError::NotPermitted,
+            ApiError::SecondFactorEnrolmentRequired,
+        ],
         (403, "refresh" | "logout") => vec![ApiError::OriginNotAllowed],
+        (403, call) if FACTOR_CALLS.contains(&call) => {
+            vec![ApiError::NotActivated, ApiError::RecentSecondFactorRequired]
+        }
         (403, _) => vec![ApiError::NotActivated],
         (404, _) => vec![ApiError::NotFound],
         (408, _) => vec![ApiError::BodyTooSlow],
@@ -105,6 +141,12 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
         (409, "trustEmail") => vec![ApiError::InvalidState, ApiError::OwnAccount],
         (409, "deleteAccount" | "deactivateAccount" | "runBulkAction") => {
             vec![ApiError::OwnAccount, ApiError::LastSuperuser]
+        }
+        (409, "createTotp") => vec![ApiError::TotpExists],
+        (409, "confirmTotp") => vec![ApiError::NoPendingTotp],
+        (409, "removeSecondFactor") => vec![ApiError::NoSecondFactor, ApiError::OwnAccount],
+        (409, "verifySecondFactor" | "disableTotp" | "replaceRecoveryCodes") => {
+            vec![ApiError::NoSecondFactor]
         }
         (409, "deleteOwnAccount") => vec![ApiError::LastSuperuser],
         (409, _) => vec![ApiError::InvalidState],
@@ -128,7 +170,17 @@ fn answer(call: &str, status: u16) -> Value {
             account
         }
         "getUser" | "changeUser" => user(),
-        "login" => json!({
+        "getSecondFactors" => json!({"enabled": true, "totp": true, "recovery_codes_left": 10}),
+        "verifySecondFactor" => json!({"valid_until": NOON}),
+        "createTotp" => json!({
+            "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+            "uri": "otpauth://totp/Latchkey:ada%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Latchkey",
+            "qr_svg": "<svg …",
+        }),
+        "confirmTotp" | "replaceRecoveryCodes" => {
+            json!({"recovery_codes": ["k7dm-q2xa-vw5n", "b3ht-zc6e-y4rs"]})
+        }
+        "login" | "loginWithSecondFactor" => json!({
             "detail": "Logged in Successfully",
             "data": {"email": "ada@example.com", "is_activated": true},
             "token": {"refresh": TOKEN, "access": TOKEN},
@@ -245,16 +297,18 @@ fn export() -> Value {
             "phone_number": "+201001234567", "date_birth": "1990-02-28", "gender": "female", "language": "en-GB",
             "language_chosen": true, "is_activated": true, "pending_email_verification": false, "is_active": true,
             "is_staff": false, "is_superuser": false, "permissions": [], "roles": [], "created_at": MORNING,
-            "last_login_at": NOON, "deletion_at": null,
+            "last_login_at": NOON, "deletion_at": null, "second_factor_at": MORNING,
             "import": {"source": "django", "imported_at": MORNING, "has_new_password": true},
         },
         "picture": {
             "name": "0198c2f45b1d7a408c2e9f3d6e7a8b4c.jpg", "media_type": "image/jpeg", "data": "data:image/jpeg;base64,/9j/4AAQ…",
         },
+        "totp": {"created_at": MORNING, "confirmed_at": MORNING},
+        "recovery_codes": [{"created_at": MORNING, "used_at": null}],
         "sessions": [{
             "id": ID, "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
             "device_name": "Firefox on Linux", "client_ip": "203.0.113.7", "created_at": MORNING, "last_used_at": NOON,
-            "expires_at": LATER, "revoked_at": null,
+            "expires_at": LATER, "revoked_at": null, "second_factor_at": MORNING,
         }],
         "code_requests": [],
         "activity": [exported_event("authn_login_success", "owner")],
@@ -282,7 +336,8 @@ fn account() -> Value {
     let mut account = json!({"id": 7});
     let more = json!({
         "reset_email": null, "language": "en-GB", "pending_email_verification": false, "is_active": true, "is_staff": true, "is_superuser": false,
-        "permissions": ["view_users", "mails"], "roles": [2], "created": MORNING, "last_login": NOON, "deletion_at": null, "version": 3,
+        "permissions": ["view_users", "mails"], "roles": [2], "created": MORNING, "last_login": NOON, "second_factor": true,
+        "deletion_at": null, "version": 3,
     });
     for part in [user(), more] {
         if let (Some(account), Value::Object(part)) = (account.as_object_mut(), part) {

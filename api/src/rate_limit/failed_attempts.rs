@@ -1,4 +1,4 @@
-//! Delays and locks after failed logins and password changes.
+//! Delays and locks after failed logins, password changes and second factors.
 //!
 //! Failed attempts count since the last success. The first few have no delay, then the delay doubles up to [`MAX_DELAY`]
 //! (`attempt.lua`). An attempt is counted before the password is checked and reset after a success, so that parallel guesses gain
@@ -75,7 +75,14 @@ impl Limiter {
             .await
     }
 
-    /// Resets all failed attempts at an account, with passwords and codes, after a password reset.
+    /// Resets the failed attempts at the second factor of an account, after a right one.
+    pub async fn reset_second_factor_failures(&self, user_id: i64) -> Result<(), ApiError> {
+        self.delete_counters(vec![self.second_factor_failed_attempts_key(user_id)])
+            .await
+    }
+
+    /// Resets all failed attempts at an account, with passwords and codes, after a password reset. Those at its second factor stay: access to
+    /// the mailbox must not allow more of them.
     pub async fn reset_all_failures(
         &self,
         client_ip: ClientIp,

@@ -41,6 +41,10 @@ impl Limiter {
         self.account_key("change_failed_attempts", user_id)
     }
 
+    pub(super) fn second_factor_failed_attempts_key(&self, user_id: i64) -> String {
+        self.account_key("second_factor_failed_attempts", user_id)
+    }
+
     pub(super) fn failed_attempts_key(&self, email: &Email) -> String {
         self.mailbox_key("failed_attempts", &email.key())
     }

@@ -46,6 +46,9 @@ pub enum Limit<'a> {
     /// A password change by a logged-in user, or another call that asks for the current password. Its failed attempts are separate from those of logins, which anyone can
     /// cause.
     PasswordChange(&'a user::Model),
+    /// A second factor of an account whose password was verified. Its failed attempts are separate from those of passwords, which
+    /// anyone can cause.
+    SecondFactor(&'a user::Model),
     /// An email change by a logged-in user. Its response shows whether an account has the new email.
     EmailChange(&'a user::Model),
     /// An export of an account by its owner.
@@ -61,6 +64,7 @@ impl Limit<'_> {
     fn user_id(self) -> Option<i64> {
         match self {
             Self::PasswordChange(user)
+            | Self::SecondFactor(user)
             | Self::EmailChange(user)
             | Self::Export(user)
             | Self::Invitation(user) => Some(user.id),
@@ -178,6 +182,11 @@ impl Limiter {
                     Counter::failed_attempts(failed_attempts, rates),
                 ];
                 ("password change", Some(user.email_key.clone()), counters)
+            }
+            Limit::SecondFactor(user) => {
+                let key = self.second_factor_failed_attempts_key(user.id);
+                let counters = vec![Counter::failed_attempts(key, rates)];
+                ("second factor", Some(user.email_key.clone()), counters)
             }
             Limit::EmailChange(user) => {
                 let counters = vec![by_account("address", user.id, rates.email_change)];

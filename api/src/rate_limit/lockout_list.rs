@@ -18,7 +18,7 @@ pub struct Lockout {
     /// Identifies the lockout: the key of its counter without the namespace.
     pub name: String,
     /// The exceeded limit: `login`, `failed_attempts` and `failed` (failed logins), `register`, `reset`, `otp`, `otp-ip`,
-    /// `reset-password`, `change`, `change_failed_attempts` (wrong passwords at a password change), `address`, `invitation`
+    /// `reset-password`, `change`, `change_failed_attempts` (wrong passwords at a password change), `second_factor_failed_attempts`, `address`, `invitation`
     /// or `picture`.
     pub limit: String,
     /// The client, mailbox or account.
@@ -41,9 +41,10 @@ pub enum LockoutSubject {
 /// The limits of a mailbox whose lockouts are those of its account.
 const MAILBOX_LIMITS: [&str; 3] = ["failed_attempts", "failed", "otp"];
 /// The limits of an account.
-const ACCOUNT_LIMITS: [&str; 5] = [
+const ACCOUNT_LIMITS: [&str; 6] = [
     "change",
     "change_failed_attempts",
+    "second_factor_failed_attempts",
     "address",
     "invitation",
     "picture",

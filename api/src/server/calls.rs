@@ -11,7 +11,7 @@ use crate::{
     auth::{
         email_confirmation::EmailConfirmation, login::Login, logout::Logout,
         password_change::PasswordChange, password_reset::PasswordReset, refresh::Refresh,
-        sessions::Sessions, well_known::WellKnown,
+        second_factor, sessions::Sessions, well_known::WellKnown,
     },
     openapi::Description,
     server::health::Health,
@@ -22,7 +22,7 @@ type Calls = (
     Register,
     Profile,
     PasswordChange,
-    Login,
+    (Login, second_factor::Calls),
     Refresh,
     Logout,
     Sessions,
@@ -41,7 +41,7 @@ type Calls = (
 #[must_use]
 pub fn service() -> OpenApiService<Calls, ()> {
     OpenApiService::new(
-        (Register, Profile, PasswordChange, Login, Refresh, Logout, Sessions, WellKnown, Activities, DataExport, DeleteAccount, PasswordReset, Activation, EmailConfirmation, admin::api::CALLS, Health),
+        (Register, Profile, PasswordChange, (Login, second_factor::CALLS), Refresh, Logout, Sessions, WellKnown, Activities, DataExport, DeleteAccount, PasswordReset, Activation, EmailConfirmation, admin::api::CALLS, Health),
         "Latchkey",
         env!("CARGO_PKG_VERSION"),
     )

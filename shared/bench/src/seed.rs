@@ -112,6 +112,7 @@ pub(crate) async fn create_sessions(
             expires_at: issuer.session_end(now),
             rotation_times: RotationTimes::default(),
             revoked_at: None,
+            second_factor_at: None,
         };
         let owner = TokenOwner {
             user_id: row.user_id,

@@ -29,17 +29,20 @@ pub enum KeyPurpose {
     RefreshTokens,
     /// Encrypts the private keys that sign access tokens.
     SigningKeys,
+    /// Encrypts the TOTP secrets of accounts.
+    TotpSecrets,
 }
 
 impl KeyPurpose {
     /// All purposes.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::OneTimeCodes,
         Self::TokenHashes,
         Self::Fingerprints,
         Self::AuditLog,
         Self::RefreshTokens,
         Self::SigningKeys,
+        Self::TotpSecrets,
     ];
 
     /// Returns the name in the database. It is part of the seal.
@@ -52,6 +55,7 @@ impl KeyPurpose {
             Self::AuditLog => "audit_log",
             Self::RefreshTokens => "refresh_tokens",
             Self::SigningKeys => "signing_keys",
+            Self::TotpSecrets => "totp_secrets",
         }
     }
 }
@@ -137,6 +141,12 @@ impl DataKeys {
     #[must_use]
     pub fn signing_key_seal(&self) -> Seal {
         Seal::new(self.key(KeyPurpose::SigningKeys))
+    }
+
+    /// Returns the key that encrypts the TOTP secrets of accounts.
+    #[must_use]
+    pub fn totp_seal(&self) -> Seal {
+        Seal::new(self.key(KeyPurpose::TotpSecrets))
     }
 
     fn key(&self, purpose: KeyPurpose) -> &[u8; 32] {

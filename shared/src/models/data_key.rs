@@ -13,7 +13,7 @@ use crate::{
     config::secret_keys::SecretKeys,
     crypto::data_keys::{DataKey, DataKeys, KeyPurpose},
     database,
-    models::{session, signing_key, user},
+    models::{session, signing_key, totp_secret, user},
 };
 
 /// A sealed data key.
@@ -75,8 +75,8 @@ pub async fn load(
     DataKeys::new(keys).map_err(DataKeysError::Missing)
 }
 
-/// Creates the data keys that the database lacks. A database that lacks one although it has accounts has lost it, and a new one would
-/// hide that: `is_new` says whether the table was just created.
+/// Creates the data keys that the database lacks. A database that lacks one although it has rows that need it has lost it, and a new
+/// one would hide that: `is_new` says whether the table was just created.
 pub async fn create_missing(
     db: &impl ConnectionTrait,
     secrets: &SecretKeys,
@@ -87,12 +87,21 @@ pub async fn create_missing(
         .into_iter()
         .filter(|it| !existing.contains(it));
     for purpose in missing {
-        if !is_new && user::exists(db).await? {
+        if !is_new && is_in_use(db, purpose).await? {
             return Err(DataKeysError::Missing(purpose));
         }
         create(db, purpose, secrets).await?;
     }
     Ok(())
+}
+
+/// Returns whether the database has rows that need the key.
+async fn is_in_use(db: &impl ConnectionTrait, purpose: KeyPurpose) -> Result<bool, DbErr> {
+    match purpose {
+        // The key is newer than the others, so a database with accounts may lack it.
+        KeyPurpose::TotpSecrets => totp_secret::exists(db).await,
+        _ => user::exists(db).await,
+    }
 }
 
 /// Seals the data keys that an earlier `SECRET_KEY` sealed with the current one. Returns their number.

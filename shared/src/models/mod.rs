@@ -8,9 +8,11 @@ pub mod imported_user;
 pub mod mail;
 pub mod original_token;
 pub mod password_reset;
+pub mod recovery_code;
 pub mod role;
 pub mod session;
 pub mod signing_key;
+pub mod totp_secret;
 pub mod user;
 
 /// Checks that the database has all tables and columns of the entities. Reads no rows.
@@ -22,6 +24,8 @@ pub(crate) async fn check_schema(db: &impl ConnectionTrait) -> Result<(), DbErr>
     check_table::<original_token::Entity>(db).await?;
     check_table::<session::Entity>(db).await?;
     check_table::<password_reset::Entity>(db).await?;
+    check_table::<totp_secret::Entity>(db).await?;
+    check_table::<recovery_code::Entity>(db).await?;
     check_table::<mail::Entity>(db).await?;
     check_table::<audit::Entity>(db).await?;
     check_table::<audit::head::Entity>(db).await?;

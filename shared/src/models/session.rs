@@ -46,6 +46,8 @@ pub struct Model {
     pub rotation_times: RotationTimes,
     /// When the session was revoked, by a logout, a password reset or an administrator.
     pub revoked_at: Option<DateTime<Utc>>,
+    /// When the user last proved a second factor in this session, at its login or later.
+    pub second_factor_at: Option<DateTime<Utc>>,
 }
 
 impl Model {
@@ -89,6 +91,7 @@ pub async fn insert(db: &impl ConnectionTrait, session: Model) -> Result<(), DbE
         expires_at: Set(session.expires_at),
         rotation_times: Set(session.rotation_times),
         revoked_at: Set(session.revoked_at),
+        second_factor_at: Set(session.second_factor_at),
     };
     Entity::insert(row).exec_without_returning(db).await?;
     Ok(())
@@ -191,9 +194,24 @@ impl FromQueryResult for WithUser {
             expires_at: row.next()?,
             rotation_times: row.next()?,
             revoked_at: row.next()?,
+            second_factor_at: row.next()?,
         };
         Ok(Self((session, user)))
     }
+}
+
+/// Records that the user of a session has proved a second factor.
+pub async fn record_second_factor(
+    db: &impl ConnectionTrait,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<(), DbErr> {
+    Entity::update_many()
+        .col_expr(Column::SecondFactorAt, Expr::value(now))
+        .filter(Column::Id.eq(id))
+        .exec(db)
+        .await?;
+    Ok(())
 }
 
 /// Records a refresh of a session.

@@ -38,6 +38,13 @@ impl Otp {
     #[must_use]
     pub fn generate(digits: u32) -> Self {
         let number = rand::rand_core::UnwrapErr(SysRng).random_range(0..10_u64.pow(digits));
+        Self::from_value(number, digits)
+    }
+
+    /// Returns the last digits of a number.
+    #[must_use]
+    pub fn from_value(number: u64, digits: u32) -> Self {
+        let number = number % 10_u64.pow(digits);
         Self(format!("{number:0width$}", width = digits as usize))
     }
 

@@ -42,7 +42,7 @@ pub(crate) fn zero(c: char) -> Option<u32> {
 /// Returns whether a character is an invisible mark that keyboards and copied text add to digits: zero-width and bidirectional
 /// marks.
 #[must_use]
-pub(crate) fn is_invisible(c: char) -> bool {
+pub fn is_invisible(c: char) -> bool {
     matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{61c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
 }
 

@@ -61,6 +61,7 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
         expires_at: now + TimeDelta::days(10),
         rotation_times: RotationTimes::default(),
         revoked_at: None,
+        second_factor_at: None,
     };
     session::insert(db, session).await.unwrap();
     let (_, sent) = app.reset("ada@example.com").await;
@@ -227,6 +228,7 @@ async fn client_data_is_erased_after_its_retention() {
             expires_at: now + TimeDelta::days(10),
             rotation_times: RotationTimes::default(),
             revoked_at: None,
+            second_factor_at: None,
         };
         session::insert(db, session).await.unwrap();
         let request = NewReset {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use latchkey_shared::models::{
     audit::{self, Details, ValueChange},
-    mail, password_reset, role, session, user,
+    mail, password_reset, recovery_code, role, session, totp_secret, user,
 };
 use poem_openapi::{Object, types};
 use sea_orm::ActiveEnum as _;
@@ -19,6 +19,10 @@ pub(super) struct AccountExport {
     profile: ExportedProfile,
     /// The profile picture.
     picture: Option<ExportedPicture>,
+    /// The authenticator app.
+    totp: Option<ExportedTotp>,
+    /// The recovery codes, without their texts.
+    recovery_codes: Vec<ExportedRecoveryCode>,
     /// The stored sessions, ended ones too.
     sessions: Vec<ExportedSession>,
     /// The requests for one-time codes of the last day.
@@ -81,6 +85,8 @@ pub(super) struct ExportedProfile {
     last_login_at: Option<DateTime<Utc>>,
     /// When the account is deleted, as the owner asked.
     deletion_at: Option<DateTime<Utc>>,
+    /// Since when a login needs a second factor.
+    second_factor_at: Option<DateTime<Utc>>,
     /// The import that created the account, if any.
     import: Option<ExportedImport>,
 }
@@ -119,6 +125,7 @@ impl ExportedProfile {
             created_at: row.created_at,
             last_login_at: row.last_login_at,
             deletion_at: row.deletion_at,
+            second_factor_at: row.second_factor_at,
             import,
         }
     }
@@ -146,6 +153,42 @@ pub(super) struct ExportedPicture {
     pub(super) data: String,
 }
 
+/// An authenticator app.
+#[derive(Debug, Object)]
+pub(super) struct ExportedTotp {
+    /// When the secret was created.
+    created_at: DateTime<Utc>,
+    /// When a code confirmed it.
+    confirmed_at: Option<DateTime<Utc>>,
+}
+
+impl From<totp_secret::Model> for ExportedTotp {
+    fn from(row: totp_secret::Model) -> Self {
+        Self {
+            created_at: row.created_at,
+            confirmed_at: row.confirmed_at,
+        }
+    }
+}
+
+/// A recovery code.
+#[derive(Debug, Object)]
+pub(super) struct ExportedRecoveryCode {
+    /// When the code was created.
+    created_at: DateTime<Utc>,
+    /// When the code was used.
+    used_at: Option<DateTime<Utc>>,
+}
+
+impl From<recovery_code::Model> for ExportedRecoveryCode {
+    fn from(row: recovery_code::Model) -> Self {
+        Self {
+            created_at: row.created_at,
+            used_at: row.used_at,
+        }
+    }
+}
+
 /// A session.
 #[derive(Debug, Object)]
 pub(super) struct ExportedSession {
@@ -165,6 +208,8 @@ pub(super) struct ExportedSession {
     expires_at: DateTime<Utc>,
     /// When the session was ended.
     revoked_at: Option<DateTime<Utc>>,
+    /// When the session last proved a second factor.
+    second_factor_at: Option<DateTime<Utc>>,
 }
 
 impl From<session::Model> for ExportedSession {
@@ -178,6 +223,7 @@ impl From<session::Model> for ExportedSession {
             last_used_at: row.last_used_at,
             expires_at: row.expires_at,
             revoked_at: row.revoked_at,
+            second_factor_at: row.second_factor_at,
         }
     }
 }

@@ -58,6 +58,7 @@ impl DataExport {
         audit: AuditContext,
         ActivatedUser(current): ActivatedUser,
     ) -> Result<Exported, ErrorResponses<401, 403, 429>> {
+        current.check_second_factor(app)?;
         let limit = Limit::Export(&current.user);
         app.count_request(&audit, limit).await?;
         let event = audit.own(EventKind::UserExported, current.user.id);

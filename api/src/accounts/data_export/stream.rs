@@ -8,7 +8,7 @@ use latchkey_shared::models::{
     audit::{self, ConcerningEvents},
     imported_user,
     mail::{self, ConcerningMails},
-    password_reset, role, session,
+    password_reset, recovery_code, role, session, totp_secret,
 };
 use poem::Body;
 use poem_openapi::types::ToJSON;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::{
     accounts::data_export::items::{
         ExportedCodeRequest, ExportedEvent, ExportedImport, ExportedMail, ExportedPicture,
-        ExportedProfile, ExportedSession,
+        ExportedProfile, ExportedRecoveryCode, ExportedSession, ExportedTotp,
     },
     app_state::App,
     auth::bearer::CurrentUser,
@@ -89,6 +89,11 @@ impl Export<'_> {
         self.member("profile", &profile);
         let picture = self.picture().await?;
         self.member("picture", &picture);
+        let totp = totp_secret::find(&app.db, user.id).await?;
+        self.member("totp", &totp.map(ExportedTotp::from));
+        let codes = recovery_code::list(&app.db, user.id).await?;
+        let codes = codes.into_iter().map(ExportedRecoveryCode::from);
+        self.member("recovery_codes", &codes.collect::<Vec<_>>());
         self.begin("sessions");
         self.sessions().await?;
         self.end();

@@ -7,6 +7,7 @@ pub mod create_user;
 pub mod edit_user;
 pub mod lockouts;
 pub mod mails;
+pub mod remove_second_factor;
 pub mod roles;
 pub mod trust_email;
 pub mod users;

@@ -60,6 +60,9 @@ pub struct Account {
     /// The time of the last successful login.
     #[oai(rename = "last_login")]
     last_login: Option<DateTime<Utc>>,
+    /// Whether a login needs a second factor.
+    #[oai(rename = "second_factor")]
+    second_factor: bool,
     /// When the account will be deleted, as its owner asked, unless the owner logs in before.
     #[oai(rename = "deletion_at")]
     deletion_at: Option<DateTime<Utc>>,
@@ -103,6 +106,7 @@ impl Account {
             roles,
             created: row.created_at,
             last_login: row.last_login_at,
+            second_factor: row.second_factor_at.is_some(),
             deletion_at: row.deletion_at,
             version: row.version,
         }

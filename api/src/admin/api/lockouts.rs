@@ -32,7 +32,8 @@ struct Lockout {
     /// The name, to remove the lockout.
     name: String,
     /// The limit: `login`, `failed_attempts` and `failed` (logins after failed attempts), `register`, `reset`, `otp`, `otp-ip`,
-    /// `reset-password`, `change`, `change_failed_attempts` (password changes after failed attempts), `address` or `picture`
+    /// `reset-password`, `change`, `change_failed_attempts` (password changes after failed attempts),
+    /// `second_factor_failed_attempts`, `address`, `invitation`, `export` or `picture`
     /// (uploads).
     what: String,
     /// The network, the start of the mailbox fingerprint, or the account id.

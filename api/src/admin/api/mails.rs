@@ -120,7 +120,8 @@ impl MailsApi {
         Query(state): Query<Option<String>>,
         /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_reused`, `address_taken`, `reset_asked`,
         /// `invitation`, `email_changed`, `email_unconfirmed`, `email_change_requested`, `email_code`, `activation_code`,
-        /// `new_device`, `deletion_scheduled` or `account_deleted`.
+        /// `new_device`, `deletion_scheduled`, `account_deleted`, `second_factor_added`, `second_factor_removed`,
+        /// `recovery_code_used` or `recovery_codes_replaced`.
         Query(kind): Query<Option<String>>,
         /// Only mails to this email address, without regard to case.
         Query(to): Query<Option<String>>,

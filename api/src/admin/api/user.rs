@@ -192,26 +192,55 @@ impl UserApi {
         Token(admin): Token<Superuser>,
         /// The account id.
         Path(id): Path<i64>,
-        body: Body<'_, TrustEmailRequest>,
+        body: Body<'_, OwnPasswordRequest>,
     ) -> Result<NoContent, ErrorResponses<400, 401, 403, 404, 409, 413, 415, 429>> {
-        let mut fields = body.read().await?.fields;
-        let password = fields.required::<CurrentPassword>("password");
-        fields.finish()?;
-        actions::trust_email::trust_email(app, &admin, id, password?).await?;
+        let password = read_password(body).await?;
+        actions::trust_email::trust_email(app, &admin, id, password).await?;
+        Ok(NoContent::Done)
+    }
+
+    /// Remove the second factors of an account
+    ///
+    /// Requires `change_users` and your own password; for staff accounts, that you are a superuser. A login to the account then needs the
+    /// password only. A mail notifies the owner.
+    #[oai(
+        path = "/api/admin/users/:id/remove_second_factor",
+        method = "post",
+        operation_id = "removeSecondFactor",
+        tag = "Tag::Administration"
+    )]
+    async fn remove_second_factor(
+        &self,
+        Data(app): Data<&App>,
+        Token(admin): Token<ChangeUsers>,
+        /// The account id.
+        Path(id): Path<i64>,
+        body: Body<'_, OwnPasswordRequest>,
+    ) -> Result<NoContent, ErrorResponses<400, 401, 403, 404, 409, 413, 415, 429>> {
+        let password = read_password(body).await?;
+        actions::remove_second_factor::remove_second_factor(app, &admin, id, password).await?;
         Ok(NoContent::Done)
     }
 }
 
-/// The password of the superuser who trusts an email.
+/// Reads the field `password`.
+async fn read_password(body: Body<'_, OwnPasswordRequest>) -> Result<CurrentPassword, ApiError> {
+    let mut fields = body.read().await?.fields;
+    let password = fields.required::<CurrentPassword>("password");
+    fields.finish()?;
+    Ok(password?)
+}
+
+/// The password of the staff member who changes the access to another account.
 #[derive(Debug, Object)]
-#[oai(example)]
-struct TrustEmailRequest {
+#[oai(rename = "OwnPassword", example)]
+struct OwnPasswordRequest {
     /// Your own password.
     #[oai(validator(min_length = 1))]
     password: types::Password,
 }
 
-impl Example for TrustEmailRequest {
+impl Example for OwnPasswordRequest {
     fn example() -> Self {
         Self {
             password: types::Password("velvet harbour lantern".to_owned()),

@@ -157,10 +157,12 @@ impl View {
         Ok(response)
     }
 
-    /// Renders a page with the status of an error and its `Retry-After`. Fails with a server error, which has a page of its own.
+    /// Renders a page with the status of an error and its `Retry-After`. Fails with an error that has a page of its own: a server error,
+    /// or a missing second factor.
     pub fn page_with_error(&self, error: ApiError, page: &impl Template) -> poem::Result<Response> {
         let status = error.problem_type().status;
-        if status.is_server_error() {
+        let needs_factor = matches!(error, ApiError::RecentSecondFactorRequired);
+        if status.is_server_error() || needs_factor {
             return Err(error.into());
         }
         let page = self.page(status, page)?;

@@ -22,6 +22,8 @@ pub const FLASH: &str = "latchkey_flash";
 pub const RESET: &str = "latchkey_reset";
 /// The name of the cookie with the token of a change of the administrator's own email.
 pub const EMAIL_CHANGE: &str = "latchkey_email";
+/// The name of the cookie with the challenge of a sign-in that needs a second factor.
+pub const CHALLENGE: &str = "latchkey_challenge";
 
 /// The path of the cookies below that of `PUBLIC_URL`: all of it.
 const PATH: &str = "";

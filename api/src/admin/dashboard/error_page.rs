@@ -3,6 +3,7 @@
 use askama::Template;
 use poem::{
     Endpoint, IntoResponse as _, PathPattern, Request, Response,
+    error::ResponseError as _,
     http::{HeaderValue, StatusCode, header},
 };
 
@@ -29,6 +30,7 @@ pub async fn render_errors(endpoint: impl Endpoint, request: Request) -> poem::R
     let view = View::of(&app, &request);
     let id = request.data::<RequestId>().cloned();
     let is_htmx = request.header("hx-request").is_some();
+    let back = LoginRedirect::back_to(&app, &request);
     let error = match endpoint.call(request).await {
         Ok(output) => return Ok(output.into_response()),
         Err(error) if error.is::<LoginRedirect>() => return Ok(error.into_response()),
@@ -36,6 +38,9 @@ pub async fn render_errors(endpoint: impl Endpoint, request: Request) -> poem::R
     };
     let pattern = error.data::<PathPattern>().cloned();
     let error = ApiError::from_poem(error);
+    if let Some(redirect) = back.for_second_factor(&error) {
+        return Ok(redirect.as_response());
+    }
     let status = error.problem_type().status;
     let page = ErrorPage {
         title: view.t.error(&error),

@@ -95,6 +95,9 @@ impl FormState {
             }
             ApiError::EmailTaken => self.add_error("email", t.error_email_taken),
             ApiError::InvalidOtp => self.add_error("otp", t.error_invalid_code),
+            ApiError::InvalidSecondFactor(clock) => {
+                self.add_error("code", &t.wrong_factor(*clock));
+            }
             ApiError::WrongPassword => self.add_error("password", t.wrong_password),
             ApiError::TooManyRequests(too_many) => {
                 let seconds = too_many.retry_after.to_string();

@@ -4,8 +4,9 @@ use poem::{Endpoint, EndpointExt as _, Response, Route, get, post};
 
 use crate::admin::dashboard::pages::{
     account, audit_log, cancel_email, forgot_password, lockouts, mails, new_user, overview,
-    own_email, resets, roles, setup, sign_in, user,
+    own_email, resets, roles, second_step, security, setup, sign_in, user,
     users::{self, bulk, csv},
+    verify,
 };
 
 pub mod account_status;
@@ -30,6 +31,10 @@ pub fn routes() -> impl Endpoint<Output = Response> {
     Route::new()
         .at("/", get(overview::show))
         .at("/login", get(sign_in::show).post(sign_in::sign_in))
+        .at(
+            "/login/code",
+            get(second_step::show).post(second_step::sign_in),
+        )
         .at("/logout", post(sign_in::sign_out))
         .at(
             "/forgot",
@@ -53,6 +58,8 @@ pub fn routes() -> impl Endpoint<Output = Response> {
             "/account/email/confirm",
             get(own_email::show).post(own_email::confirm),
         )
+        .at("/account/verify", get(verify::show).post(verify::check))
+        .nest("/account/security", security::routes())
         .at(
             "/cancel-email",
             get(cancel_email::show).post(cancel_email::cancel),
@@ -64,6 +71,10 @@ pub fn routes() -> impl Endpoint<Output = Response> {
         .at("/users/:id<\\d+>", get(user::show).post(user::save))
         .at("/users/:id<\\d+>/sessions", post(user::end_session))
         .at("/users/:id<\\d+>/trust-email", post(user::trust_email))
+        .at(
+            "/users/:id<\\d+>/remove-factor",
+            post(user::remove_second_factor),
+        )
         .at("/resets", get(resets::show))
         .at("/roles", get(roles::list))
         .at("/roles/add", get(roles::show_new).post(roles::create))

@@ -9,7 +9,7 @@ use poem::{
 };
 
 use crate::admin::dashboard::cookies::{self, FLASH};
-use crate::app_state::App;
+use crate::{app_state::App, http::error::ApiError};
 
 /// A message about a finished action, which the next page shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,12 +90,19 @@ pub fn safe_redirect(target: &str) -> String {
     if is_safe { target } else { "/admin/" }.to_owned()
 }
 
+/// The page that asks for a second factor again.
+pub const VERIFY_PAGE: &str = "/admin/account/verify/";
+/// The page on which administrators manage their second factors.
+pub const SECURITY_PAGE: &str = "/admin/account/security/";
+
 /// The response to an unauthenticated request: a redirect to the login page, which returns to the requested page.
 #[derive(Debug, thiserror::Error)]
 #[error("login required")]
 pub struct LoginRedirect {
     /// The path of `PUBLIC_URL`.
     base: String,
+    /// The page that asks for what is missing.
+    page: &'static str,
     next: String,
     /// The request was a form, whose change is lost.
     unsaved: bool,
@@ -117,10 +124,24 @@ impl LoginRedirect {
         };
         Self {
             base: base.to_owned(),
+            page: "/admin/login/",
             next: safe_redirect(&next.unwrap_or_default()),
             unsaved,
             is_htmx: request.header("hx-request").is_some(),
         }
+    }
+}
+
+impl LoginRedirect {
+    /// Redirects to the page that asks for the second factor that an error names. `None` for other errors.
+    #[must_use]
+    pub fn for_second_factor(mut self, error: &ApiError) -> Option<Self> {
+        self.page = match error {
+            ApiError::RecentSecondFactorRequired => VERIFY_PAGE,
+            ApiError::SecondFactorEnrolmentRequired => SECURITY_PAGE,
+            _ => return None,
+        };
+        Some(self)
     }
 }
 
@@ -143,7 +164,7 @@ impl ResponseError for LoginRedirect {
     fn as_response(&self) -> Response {
         let next: String = form_urlencoded::byte_serialize(self.next.as_bytes()).collect();
         let unsaved = if self.unsaved { "&unsaved=yes" } else { "" };
-        let target = format!("{}/admin/login/?next={next}{unsaved}", self.base);
+        let target = format!("{}{}?next={next}{unsaved}", self.base, self.page);
         let mut response = Response::builder().status(self.status()).finish();
         if let Ok(target) = HeaderValue::from_str(&target) {
             let name = if self.is_htmx {

@@ -6,6 +6,7 @@ pub mod responses;
 
 use std::{borrow::Cow, error::Error, fmt};
 
+use chrono::TimeDelta;
 use latchkey_shared::types::validation_error::Invalid;
 use poem::{
     error::ResponseError,
@@ -31,6 +32,19 @@ pub struct RateLimitExceeded {
     pub limit: u32,
 }
 
+/// What a client needs for the second step of a login.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Challenge {
+    /// The token of the second step.
+    pub token: String,
+    /// The factors that the account has: `totp` and `recovery_code`.
+    pub factors: Vec<String>,
+}
+
+/// How far the clock of a device is ahead. Negative if it is behind.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClockError(pub TimeDelta);
+
 /// The text of a failed dependency's error with its remedy, as data of the response. It is for the log, not for clients.
 #[derive(Clone, Debug)]
 pub struct DependencyFailure(pub String);
@@ -52,6 +66,22 @@ pub enum ApiError {
     NotAuthenticated,
     /// An unknown email or a wrong password: the client cannot tell which.
     InvalidCredentials,
+    /// The password is right, but a login to the account also needs a second factor.
+    SecondFactorRequired(Challenge),
+    /// An unknown, expired or used challenge of a login, or its password was changed.
+    InvalidChallenge,
+    /// A wrong second factor, or one that was used before.
+    InvalidSecondFactor(Option<ClockError>),
+    /// The session has not proved a second factor recently.
+    RecentSecondFactorRequired,
+    /// `ADMIN_SECOND_FACTOR=required`, and the staff account has no second factor.
+    SecondFactorEnrolmentRequired,
+    /// The account has no second factor.
+    NoSecondFactor,
+    /// The account has an authenticator app already.
+    TotpExists,
+    /// No secret of an authenticator app waits for its first code.
+    NoPendingTotp,
     /// No valid refresh token.
     InvalidRefreshToken,
     /// A wrong current password at a password change.
@@ -134,6 +164,14 @@ impl ApiError {
             Self::WrongPassword => ("wrong-password", StatusCode::BAD_REQUEST, "Wrong password", "The current password is wrong."),
             Self::NotAuthenticated => ("not-authenticated", StatusCode::UNAUTHORIZED, "Not authenticated", "Send a valid access token as `Authorization: Bearer …`."),
             Self::InvalidCredentials => ("invalid-credentials", StatusCode::UNAUTHORIZED, "Invalid credentials", "The email or the password is wrong."),
+            Self::SecondFactorRequired(_) => ("second-factor-required", StatusCode::UNAUTHORIZED, "Second factor required", "The password is right. Send the `challenge` with a second factor to `/auth/second_factor/` within 5 minutes."),
+            Self::InvalidChallenge => ("invalid-challenge", StatusCode::UNAUTHORIZED, "Invalid challenge", "The challenge is unknown, expired or used. Log in again."),
+            Self::InvalidSecondFactor(_) => ("invalid-second-factor", StatusCode::BAD_REQUEST, "Invalid second factor", "The code is wrong, or was used before. Wait for the next one."),
+            Self::RecentSecondFactorRequired => ("recent-second-factor-required", StatusCode::FORBIDDEN, "Recent second factor required", "Send a second factor to `/auth/second_factor/verify/`, and repeat the request within 5 minutes."),
+            Self::SecondFactorEnrolmentRequired => ("second-factor-enrolment-required", StatusCode::FORBIDDEN, "Second factor missing", "Staff accounts need a second factor. Add one by `/auth/totp/` or in the dashboard."),
+            Self::NoSecondFactor => ("no-second-factor", StatusCode::CONFLICT, "No second factor", "The account has no second factor. Add one by `/auth/totp/`."),
+            Self::TotpExists => ("totp-exists", StatusCode::CONFLICT, "Authenticator app exists", "The account has an authenticator app already. Remove it first."),
+            Self::NoPendingTotp => ("no-pending-totp", StatusCode::CONFLICT, "No new authenticator app", "No authenticator app waits for its first code. Create a new secret by `/auth/totp/`."),
             Self::InvalidRefreshToken => ("invalid-refresh-token", StatusCode::UNAUTHORIZED, "Invalid refresh token", "The refresh token is invalid, or its session has ended. Log in again."),
             Self::NotActivated => ("not-activated", StatusCode::FORBIDDEN, "Account not activated", "The account is not activated yet."),
             Self::OriginNotAllowed => ("origin-not-allowed", StatusCode::FORBIDDEN, "Origin not allowed", "Pages of this origin cannot call this service."),

@@ -1,5 +1,8 @@
 //! The body of every error response: problem details (RFC 9457).
 
+use std::fmt;
+
+use chrono::TimeDelta;
 use latchkey_shared::types::validation_error::Invalid;
 use poem::{
     IntoResponse as _, Response,
@@ -9,7 +12,9 @@ use poem::{
 use poem_openapi::Object;
 use serde::Serialize;
 
-use crate::http::error::{ApiError, RATE_LIMIT, RATE_REMAINING, RATE_RESET, RateLimitExceeded};
+use crate::http::error::{
+    ApiError, ClockError, RATE_LIMIT, RATE_REMAINING, RATE_RESET, RateLimitExceeded,
+};
 
 /// The media type of problem details (RFC 9457, 6.1).
 pub const CONTENT_TYPE: &str = "application/problem+json";
@@ -33,6 +38,12 @@ pub struct Problem {
     /// All missing and invalid fields of a request with invalid input.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub errors: Option<Vec<FieldError>>,
+    /// Of `second-factor-required`: proof of the password, for the second step of the login.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub challenge: Option<String>,
+    /// Of `second-factor-required`: the factors that the account has, `totp` and `recovery_code`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub factors: Option<Vec<String>>,
 }
 
 /// The error of one field.
@@ -64,6 +75,7 @@ impl ApiError {
     pub fn into_problem(self, request_id: &str) -> Problem {
         let problem_type = self.problem_type();
         let detail = problem_type.detail;
+        let mut challenge = None;
         let (detail, errors) = match self {
             Self::InvalidInput(errors) => (summarize(&errors), Some(errors)),
             Self::EmailTaken => {
@@ -76,8 +88,14 @@ impl ApiError {
                 let detail = format!("Too many attempts. Try again in {retry_after} seconds.");
                 (detail, None)
             }
+            Self::SecondFactorRequired(required) => {
+                challenge = Some(required);
+                (detail.to_owned(), None)
+            }
+            Self::InvalidSecondFactor(Some(clock)) => (clock.to_string(), None),
             _ => (detail.to_owned(), None),
         };
+        let (challenge, factors) = challenge.map(|it| (it.token, it.factors)).unzip();
         Problem {
             kind: format!("/problems/{}", problem_type.name),
             title: problem_type.title.to_owned(),
@@ -85,6 +103,8 @@ impl ApiError {
             detail,
             instance: request_id.to_owned(),
             errors,
+            challenge,
+            factors,
         }
     }
 
@@ -119,6 +139,32 @@ impl ApiError {
             headers.insert(RATE_RESET, retry_after.into());
         }
         response
+    }
+}
+
+impl ClockError {
+    /// Returns the size of the error in minutes, rounded up.
+    #[must_use]
+    pub fn minutes(self) -> u64 {
+        self.0.num_seconds().unsigned_abs().div_ceil(60)
+    }
+
+    /// Returns whether the clock is behind.
+    #[must_use]
+    pub fn is_slow(self) -> bool {
+        self.0 < TimeDelta::zero()
+    }
+}
+
+impl fmt::Display for ClockError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let minutes = self.minutes();
+        let unit = if minutes == 1 { "minute" } else { "minutes" };
+        let direction = if self.is_slow() { "slow" } else { "fast" };
+        write!(
+            f,
+            "The clock of your device is about {minutes} {unit} {direction}. Set it to the network time, and wait for the next code."
+        )
     }
 }
 

@@ -237,6 +237,7 @@ impl Writer<'_> {
             language: Set(mapped.language.clone()),
             language_chosen: Set(mapped.language_chosen),
             deletion_at: Set(None),
+            second_factor_at: Set(None),
         }
     }
 }

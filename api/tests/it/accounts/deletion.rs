@@ -64,7 +64,7 @@ async fn verify_audit_log(app: &TestApp) {
     verified.unwrap();
 }
 
-/// Fills every table with data of an account: profile, picture, role, import, sessions, requests for codes before and after a
+/// Fills every table with data of an account: profile, picture, role, import, second factor, sessions, requests for codes before and after a
 /// worker has found their account, mails, and events by and about it. Returns its access token.
 pub(crate) async fn create_full_account(app: &TestApp) -> String {
     let db = &app.database.db;
@@ -93,7 +93,9 @@ pub(crate) async fn create_full_account(app: &TestApp) -> String {
     app.request_reset(ADA).await;
     app.request_reset_token(ADA).await;
     app.try_login(ADA, "a wrong password").await;
-    app.login(ADA, PASSWORD).await.access
+    let access = app.login(ADA, PASSWORD).await.access;
+    app.enrol(&access).await;
+    access
 }
 
 /// D1: After the time of grace the account is gone from every table, with its picture, and the audit log is intact. Other accounts

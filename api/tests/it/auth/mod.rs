@@ -11,6 +11,7 @@ pub(crate) mod refresh_and_logout;
 mod refresh_cookie;
 pub(crate) mod refresh_rotation;
 pub(crate) mod requests_in_flight;
+mod second_factor;
 pub(crate) mod session_model;
 pub(crate) mod sessions;
 mod signing_keys;

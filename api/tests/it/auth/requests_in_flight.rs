@@ -247,7 +247,7 @@ async fn login_verified_before_reset_or_deactivation_is_rejected() {
         end.apply(&app, "ada@example.com", &owner).await;
 
         let (db, now) = (&app.database.db, app.clock.now());
-        let recorded = user::record_login(db, verified.id, &verified.password_hash, now).await;
+        let recorded = user::record_login(db, &verified, now).await;
 
         assert_eq!(recorded.unwrap(), RecordedLogin::Refused, "{end:?}");
         let alive = session::list_alive(db, verified.id, now + TimeDelta::seconds(1)).await;

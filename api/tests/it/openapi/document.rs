@@ -53,6 +53,7 @@ fn openapi_document_has_exactly_contract_operations() {
         "GET /api/user/",
         "GET /auth/activity/",
         "GET /auth/export/",
+        "GET /auth/second_factor/",
         "GET /auth/sessions/",
         "GET /health/live",
         "GET /health/ready",
@@ -66,6 +67,7 @@ fn openapi_document_has_exactly_contract_operations() {
         "POST /api/admin/users/{id}/activate/",
         "POST /api/admin/users/{id}/deactivate/",
         "POST /api/admin/users/{id}/invite/",
+        "POST /api/admin/users/{id}/remove_second_factor/",
         "POST /api/admin/users/{id}/request_password_reset/",
         "POST /api/admin/users/{id}/sign_out/",
         "POST /api/admin/users/{id}/trust_email/",
@@ -81,8 +83,14 @@ fn openapi_document_has_exactly_contract_operations() {
         "POST /auth/email_request/",
         "POST /auth/logout/",
         "POST /auth/logout_all/",
+        "POST /auth/recovery_codes/",
         "POST /auth/refresh/",
         "POST /auth/reset_password/",
+        "POST /auth/second_factor/",
+        "POST /auth/second_factor/verify/",
+        "POST /auth/totp/",
+        "POST /auth/totp/confirm/",
+        "POST /auth/totp/disable/",
     ];
     assert_eq!(operations.into_iter().collect::<Vec<_>>(), contract);
 }

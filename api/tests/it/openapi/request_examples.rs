@@ -10,7 +10,10 @@ use serde_json::{Map, Value};
 
 use crate::{
     openapi::document::assert_matches_schema,
-    support::test_app::{PASSWORD, TestApp, code_in},
+    support::{
+        authenticator::Authenticator,
+        test_app::{PASSWORD, TestApp, code_in},
+    },
 };
 
 /// The account of the examples.
@@ -115,6 +118,32 @@ async fn prepare(operation: &str) -> Fixture {
             access = Some(app.login(ADMIN, PASSWORD).await.access);
             app.register(ADA).await;
             prepare_administration(&app, operation).await;
+        }
+        "loginWithSecondFactor" => {
+            let (_, phone) = app.enrolled_user(ADA).await;
+            let challenge = app.challenge(ADA).await;
+            issued.extend([("challenge", challenge), ("code", phone.next_code(&app))]);
+        }
+        "createTotp" => access = Some(app.logged_in_user(ADA).await.access),
+        "confirmTotp" => {
+            let token = app.logged_in_user(ADA).await.access;
+            let password = serde_json::json!({"password": PASSWORD});
+            let created = app.post_as(&token, "/auth/totp/", password).await;
+            let phone = Authenticator::new(&created.text("/secret"));
+            issued.push(("code", phone.code(&app)));
+            access = Some(token);
+        }
+        "verifySecondFactor" | "disableTotp" | "replaceRecoveryCodes" => {
+            let (tokens, phone) = app.enrolled_user(ADA).await;
+            access = Some(tokens.access);
+            if operation == "verifySecondFactor" {
+                issued.push(("code", phone.next_code(&app)));
+            }
+        }
+        "removeSecondFactor" => {
+            app.create_superuser(ADMIN).await;
+            access = Some(app.login(ADMIN, PASSWORD).await.access);
+            app.enrolled_user(ADA).await;
         }
         "trustEmail" => {
             app.create_superuser(ADMIN).await;

@@ -62,11 +62,19 @@ pub enum MailKind {
     DeletionScheduled,
     /// The account was deleted at the request of its owner.
     AccountDeleted,
+    /// A second factor was added to the account.
+    SecondFactorAdded,
+    /// The account has no second factor any more.
+    SecondFactorRemoved,
+    /// A recovery code was used.
+    RecoveryCodeUsed,
+    /// The recovery codes were replaced.
+    RecoveryCodesReplaced,
 }
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 20] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
@@ -83,6 +91,10 @@ impl MailKind {
         Self::NewDevice,
         Self::DeletionScheduled,
         Self::AccountDeleted,
+        Self::SecondFactorAdded,
+        Self::SecondFactorRemoved,
+        Self::RecoveryCodeUsed,
+        Self::RecoveryCodesReplaced,
     ];
 
     /// Returns the name in the row.
@@ -105,6 +117,10 @@ impl MailKind {
             Self::NewDevice => "new_device",
             Self::DeletionScheduled => "deletion_scheduled",
             Self::AccountDeleted => "account_deleted",
+            Self::SecondFactorAdded => "second_factor_added",
+            Self::SecondFactorRemoved => "second_factor_removed",
+            Self::RecoveryCodeUsed => "recovery_code_used",
+            Self::RecoveryCodesReplaced => "recovery_codes_replaced",
         }
     }
 
@@ -157,7 +173,11 @@ impl MailKind {
             | Self::EmailChangeRequested
             | Self::NewDevice
             | Self::DeletionScheduled
-            | Self::AccountDeleted => BudgetCause::Account,
+            | Self::AccountDeleted
+            | Self::SecondFactorAdded
+            | Self::SecondFactorRemoved
+            | Self::RecoveryCodeUsed
+            | Self::RecoveryCodesReplaced => BudgetCause::Account,
         }
     }
 
@@ -178,7 +198,11 @@ impl MailKind {
             | Self::EmailChangeRequested
             | Self::NewDevice
             | Self::DeletionScheduled
-            | Self::AccountDeleted => false,
+            | Self::AccountDeleted
+            | Self::SecondFactorAdded
+            | Self::SecondFactorRemoved
+            | Self::RecoveryCodeUsed
+            | Self::RecoveryCodesReplaced => false,
         }
     }
 
@@ -199,7 +223,11 @@ impl MailKind {
             | Self::EmailChangeRequested
             | Self::NewDevice
             | Self::DeletionScheduled
-            | Self::AccountDeleted => Priority::Normal,
+            | Self::AccountDeleted
+            | Self::SecondFactorAdded
+            | Self::SecondFactorRemoved
+            | Self::RecoveryCodeUsed
+            | Self::RecoveryCodesReplaced => Priority::Normal,
         }
     }
 }

@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use sea_orm::{
+    QueryTrait as _,
     entity::prelude::*,
     sea_query::{Expr, ExprTrait as _},
 };
 
 use crate::models::{
     imported_user, session,
-    user::{Column, Entity, raise_version},
+    user::{Column, Entity, Model, raise_version},
 };
 
 /// The effect of a login on its account.
@@ -18,23 +19,26 @@ pub enum RecordedLogin {
     Stored,
     /// The login is recorded, and has cancelled the scheduled deletion of the account.
     DeletionCancelled,
-    /// The password was changed, or the account deactivated or deleted, since the hash was read.
+    /// The password was changed, a second factor added, or the account deactivated or deleted, since the account was read.
     Refused,
 }
 
-/// Records a login whose password matched the stored hash `verified`, and cancels a scheduled deletion of the account.
+/// Records a login whose password matched the hash of `verified`, and cancels a scheduled deletion of the account.
 pub async fn record_login(
     db: &impl ConnectionTrait,
-    id: i64,
-    verified: &str,
+    verified: &Model,
     now: DateTime<Utc>,
 ) -> Result<RecordedLogin, DbErr> {
     let update = || {
         Entity::update_many()
             .col_expr(Column::LastLoginAt, Expr::value(now))
-            .filter(Column::Id.eq(id))
-            .filter(Column::PasswordHash.eq(verified))
+            .filter(Column::Id.eq(verified.id))
+            .filter(Column::PasswordHash.eq(&verified.password_hash))
             .filter(Column::IsActive.eq(true))
+            .apply_if(
+                verified.second_factor_at.is_none().then_some(()),
+                |it, ()| it.filter(Column::SecondFactorAt.is_null()),
+            )
     };
     let usual = update().filter(Column::DeletionAt.is_null()).exec(db);
     if usual.await?.rows_affected == 1 {

@@ -29,6 +29,7 @@ mod email;
 pub mod old_hash;
 pub mod profile;
 pub mod search;
+mod second_factor;
 pub mod staff;
 mod unverified;
 
@@ -41,6 +42,7 @@ pub use crate::models::user::{
     email::{
         confirm_current_email, confirm_email, find_by_any_email, is_reserved, is_taken, trust_email,
     },
+    second_factor::{begin_second_factor, end_second_factor},
     unverified::list_unverified_before,
 };
 
@@ -113,6 +115,8 @@ pub struct Model {
     /// From when the current email gets the codes of password resets although its owner has not confirmed it. Set if staff chose
     /// the email.
     pub email_trusted_from: Option<DateTime<Utc>>,
+    /// Since when a login needs a second factor besides the password. `None` if the account has none.
+    pub second_factor_at: Option<DateTime<Utc>>,
 }
 
 impl Model {
@@ -147,6 +151,7 @@ impl Model {
             confirmed_email_key: row.next()?,
             confirmed_email_since: row.next()?,
             email_trusted_from: row.next()?,
+            second_factor_at: row.next()?,
         })
     }
 }

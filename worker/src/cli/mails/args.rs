@@ -36,7 +36,8 @@ pub enum Mails {
 #[derive(Debug, Args)]
 pub struct MailFilter {
     /// Only mails of this kind: `reset_code`, `password_changed`, `welcome`, `activated`, `token_reused`, `address_taken`,
-    /// `reset_asked`, `invitation`, `email_changed`, `activation_code`, `new_device`, `deletion_scheduled` or `account_deleted`
+    /// `reset_asked`, `invitation`, `email_changed`, `activation_code`, `new_device`, `deletion_scheduled`, `account_deleted`,
+    /// `second_factor_added`, `second_factor_removed`, `recovery_code_used` or `recovery_codes_replaced`
     #[arg(long)]
     kind: Option<MailKind>,
     /// Only mails to this email address

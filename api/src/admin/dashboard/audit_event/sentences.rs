@@ -9,9 +9,14 @@ use latchkey_shared::models::audit::EventKind as Kind;
 type Row = (Kind, &'static str, &'static str, &'static str);
 
 #[rustfmt::skip]
-const OWN: [Row; 55] = [
+const OWN: [Row; 68] = [
     (Kind::LoginSuccess, "", "{account} logged in.", "تسجيل دخول {account}."),
     (Kind::LoginSuccess, "dashboard", "{account} signed in to the dashboard.", "تسجيل دخول {account} إلى لوحة التحكم."),
+    (Kind::LoginSuccess, "totp", "{account} logged in with a code of an authenticator app.", "تسجيل دخول {account} برمز من تطبيق المصادقة."),
+    (Kind::LoginSuccess, "recovery code", "{account} logged in with a recovery code.", "تسجيل دخول {account} برمز استرداد."),
+    (Kind::LoginSuccess, "dashboard, totp", "{account} signed in to the dashboard with a code of an authenticator app.", "تسجيل دخول {account} إلى لوحة التحكم برمز من تطبيق المصادقة."),
+    (Kind::LoginSuccess, "dashboard, recovery code", "{account} signed in to the dashboard with a recovery code.", "تسجيل دخول {account} إلى لوحة التحكم برمز استرداد."),
+    (Kind::LoginFail, "second_factor", "A login to {account} failed: wrong second factor.", "فشل الدخول إلى حساب {account}: عامل التحقّق الثاني غير صحيح."),
     (Kind::LoginFail, "", "A login to {account} failed.", "فشل الدخول إلى حساب {account}."),
     (Kind::LoginFail, "wrong_password", "A login to {account} failed: wrong password.", "فشل الدخول إلى حساب {account}: كلمة المرور غير صحيحة."),
     (Kind::LoginFail, "unknown_email", "A login failed: no account had the email {account}.", "فشل الدخول: لم يكن هناك حساب بالبريد {account}."),
@@ -19,6 +24,8 @@ const OWN: [Row; 55] = [
     (Kind::LoginFail, "not_activated", "A login to {account} failed: the account is not activated.", "فشل الدخول إلى حساب {account}: الحساب غير مفعّل."),
     (Kind::LoginFail, "not_staff", "A sign-in of {account} to the dashboard failed: not a staff account.", "فشل دخول {account} إلى لوحة التحكم: ليس حساب موظف."),
     (Kind::CodeSuccess, "", "The right code for a password reset of {account} was entered.", "إدخال رمز صحيح لتغيير كلمة مرور {account}."),
+    (Kind::CodeSuccess, "second factor", "{account} proved a second factor: {value}.", "إثبات عامل تحقّق ثانٍ لحساب {account}: {value}."),
+    (Kind::CodeFail, "second factor", "A wrong second factor of {account} was entered.", "إدخال عامل تحقّق ثانٍ غير صحيح لحساب {account}."),
     (Kind::CodeFail, "", "A wrong or expired code for a password reset of {account} was entered.", "إدخال رمز خاطئ أو منتهٍ لتغيير كلمة مرور {account}."),
     (Kind::CodeFail, "activation", "A wrong or expired activation code of {account} was entered.", "إدخال رمز تفعيل خاطئ أو منتهٍ لحساب {account}."),
     (Kind::CodeFail, "email confirmation", "A wrong or expired code for a new email of {account} was entered.", "إدخال رمز خاطئ أو منتهٍ لتأكيد بريد {account}."),
@@ -27,6 +34,7 @@ const OWN: [Row; 55] = [
     (Kind::PasswordChange, "reset, activation", "The password of {account} was set with a code, which activated the account.", "تعيين كلمة مرور {account} برمز، وبذلك فُعّل الحساب."),
     (Kind::PasswordChange, "reset, email restored", "The password of {account} was reset with a code, which restored the previous email.", "إعادة تعيين كلمة مرور {account} برمز أعاد البريد السابق."),
     (Kind::PasswordChangeFail, "", "A password change of {account} failed: wrong current password.", "فشل تغيير كلمة مرور {account}: كلمة المرور الحالية غير صحيحة."),
+    (Kind::PasswordChangeFail, "second factor", "A change of the second factor of {account} failed: wrong password.", "فشل تغيير عامل التحقّق الثاني لحساب {account}: كلمة المرور غير صحيحة."),
     (Kind::PasswordChangeFail, "account deletion", "A request to delete {account} was refused: wrong password.", "رُفض طلب حذف حساب {account}: كلمة المرور غير صحيحة."),
     (Kind::PasswordChangeFail, "email change", "A change of the email of {account} failed: wrong password.", "فشل تغيير بريد {account}: كلمة المرور غير صحيحة."),
     (Kind::PasswordChangeFail, "email trusted", "{account} could not trust an email: wrong password.", "فشل اعتماد بريد بواسطة {account}: كلمة المرور غير صحيحة."),
@@ -46,6 +54,7 @@ const OWN: [Row; 55] = [
     (Kind::RateLimitExceeded, "code", "Codes of {account} were refused: too many attempts.", "رُفضت رموز {account}: محاولات كثيرة جدًا."),
     (Kind::RateLimitExceeded, "password reset", "Password resets from {account} were refused: too many.", "رُفضت طلبات تغيير كلمة المرور من {account}: كثيرة جدًا."),
     (Kind::RateLimitExceeded, "password change", "Password changes of {account} were refused: too many attempts.", "رُفضت تغييرات كلمة مرور {account}: محاولات كثيرة جدًا."),
+    (Kind::RateLimitExceeded, "second factor", "Second factors of {account} were refused: too many attempts.", "رُفضت عوامل تحقّق ثانية لحساب {account}: محاولات كثيرة جدًا."),
     (Kind::RateLimitExceeded, "email change", "Email changes of {account} were refused: too many.", "رُفضت تغييرات بريد {account}: كثيرة جدًا."),
     (Kind::RateLimitExceeded, "invitation", "New accounts and invitations by {account} were refused: too many.", "رُفضت حسابات ودعوات جديدة من {account}: كثيرة جدًا."),
     (Kind::RateLimitExceeded, "picture upload", "Picture uploads of {account} were refused: too many.", "رُفض رفع صور {account}: كثيرة جدًا."),
@@ -56,6 +65,10 @@ const OWN: [Row; 55] = [
     (Kind::UserCreateFail, "", "A registration with the email of {account} was refused.", "رُفض تسجيل ببريد {account}."),
     (Kind::UserUpdated, "", "{account} was changed.", "تعديل حساب {account}."),
     (Kind::UserUpdated, "activation", "{account} was activated with a code.", "تفعيل حساب {account} برمز."),
+    (Kind::UserUpdated, "totp added", "{account} added an authenticator app as second factor.", "إضافة تطبيق مصادقة كعامل تحقّق ثانٍ لحساب {account}."),
+    (Kind::UserUpdated, "totp removed", "{account} removed the second factor.", "إزالة عامل التحقّق الثاني لحساب {account}."),
+    (Kind::UserUpdated, "recovery codes replaced", "{account} created new recovery codes.", "إنشاء رموز استرداد جديدة لحساب {account}."),
+    (Kind::UserUpdated, "second factor removed", "{actor} removed the second factor of {account}.", "إزالة عامل التحقّق الثاني لحساب {account} بواسطة {actor}."),
     (Kind::UserUpdated, "deletion requested", "{account} requested deletion, due on {value}.", "طلب حذف حساب {account}، موعده {value}."),
     (Kind::UserUpdated, "deletion cancelled", "A login cancelled the deletion of {account}.", "إلغاء حذف حساب {account} بتسجيل دخول."),
     (Kind::UserDeleted, "never verified", "{account} was deleted, because its email was never verified.", "حذف حساب {account} لأن بريده لم يُؤكَّد."),
@@ -68,10 +81,11 @@ const OWN: [Row; 55] = [
 ];
 
 #[rustfmt::skip]
-const ADMIN: [Row; 26] = [
+const ADMIN: [Row; 27] = [
     (Kind::NotPermitted, "", "A request of {account} was refused: missing permission.", "رُفض طلب من {account}: لا توجد صلاحية."),
     (Kind::Admin, "", "{actor}: {value}", "{actor}: {value}"),
     (Kind::Admin, "email trusted", "{actor} trusted the new email of {account}.", "اعتماد البريد الجديد لحساب {account} بواسطة {actor}."),
+    (Kind::Admin, "second factor removed", "{actor} removed the second factor of {account}.", "إزالة عامل التحقّق الثاني لحساب {account} بواسطة {actor}."),
     (Kind::Admin, "activated", "{actor} activated {account}.", "تفعيل حساب {account} بواسطة {actor}."),
     (Kind::Admin, "deactivated", "{actor} deactivated {account}.", "تعطيل حساب {account} بواسطة {actor}."),
     (Kind::Admin, "deleted", "{actor} deleted {account}.", "حذف حساب {account} بواسطة {actor}."),

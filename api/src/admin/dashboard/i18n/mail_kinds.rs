@@ -2,7 +2,7 @@
 
 /// The kind in the row of a mail, and its name in English and Arabic.
 #[rustfmt::skip]
-const KINDS: [(&str, &str, &str); 16] = [
+const KINDS: [(&str, &str, &str); 20] = [
     ("reset_code", "Reset code", "رمز التغيير"),
     ("password_changed", "Password changed", "تغيّرت كلمة المرور"),
     ("welcome", "Welcome", "ترحيب"),
@@ -18,6 +18,10 @@ const KINDS: [(&str, &str, &str); 16] = [
     ("new_device", "Login from a new device", "تسجيل دخول من جهاز جديد"),
     ("deletion_scheduled", "Deletion scheduled", "موعد حذف الحساب"),
     ("account_deleted", "Account deleted", "حذف الحساب"),
+    ("second_factor_added", "Second factor added", "إضافة عامل تحقّق ثانٍ"),
+    ("second_factor_removed", "Second factor removed", "إزالة عامل التحقّق الثاني"),
+    ("recovery_code_used", "Recovery code used", "استخدام رمز استرداد"),
+    ("recovery_codes_replaced", "Recovery codes replaced", "رموز استرداد جديدة"),
     ("activation_code", "Activation code", "رمز التفعيل"),
 ];
 

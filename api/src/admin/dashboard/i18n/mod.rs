@@ -10,7 +10,7 @@ use latchkey_shared::{
 
 use crate::admin::dashboard::account_status::AccountStatus;
 use crate::http::{
-    error::{ApiError, problem::FieldError},
+    error::{ApiError, ClockError, problem::FieldError},
     user_agent::DeviceName,
 };
 
@@ -39,6 +39,8 @@ impl Texts {
             "email_changed" => self.flash_email_changed,
             "email_change_expired" => self.flash_email_change_expired,
             "email_trusted" => self.flash_email_trusted,
+            "factor_removed" => self.flash_factor_removed,
+            "sign_in_expired" => self.flash_sign_in_expired,
             "none_selected" => self.flash_none_selected,
             "password_reset" => self.flash_password_reset,
             "reset_expired" => self.error_reset_expired,
@@ -58,6 +60,7 @@ impl Texts {
             "otp" | "otp-ip" => self.limit_otp,
             "reset-password" => self.limit_reset_password,
             "change" | "change_failed_attempts" => self.limit_change,
+            "second_factor_failed_attempts" => self.limit_second_factor,
             "address" => self.limit_address,
             "invitation" => self.limit_invitation,
             "picture" => self.limit_picture,
@@ -150,6 +153,20 @@ impl Texts {
         }
     }
 
+    /// Returns the message about a wrong second factor.
+    #[must_use]
+    pub fn wrong_factor(&self, clock: Option<ClockError>) -> String {
+        let Some(clock) = clock else {
+            return self.error_invalid_factor.to_owned();
+        };
+        let text = if clock.is_slow() {
+            self.clock_slow
+        } else {
+            self.clock_fast
+        };
+        text.replace("{n}", &clock.minutes().to_string())
+    }
+
     /// Returns the message of an error.
     #[must_use]
     pub fn error(&self, error: &ApiError) -> &'static str {
@@ -165,6 +182,10 @@ impl Texts {
             ApiError::WrongPassword => self.wrong_password,
             ApiError::InvalidCredentials => self.wrong_sign_in,
             ApiError::InvalidOtp => self.error_invalid_code,
+            ApiError::InvalidSecondFactor(_) => self.error_invalid_factor,
+            ApiError::NoSecondFactor => self.error_no_factor,
+            ApiError::TotpExists => self.error_invalid_state,
+            ApiError::NoPendingTotp => self.error_no_pending_totp,
             ApiError::InvalidResetToken => self.error_reset_expired,
             ApiError::Unavailable(_) | ApiError::Undecided(_) | ApiError::Busy => {
                 self.error_unavailable

@@ -312,7 +312,41 @@ texts! {
     permission_mails: "Manage mails" | "إدارة الرسائل";
     permission_audit: "View the audit log" | "عرض سجل التدقيق";
 
+    // Second factors.
+    security: "Security" | "الأمان";
+    security_help: "Authenticator app, recovery codes and sessions." | "تطبيق المصادقة ورموز الاسترداد والجلسات.";
+    second_factor: "Second factor" | "عامل التحقّق الثاني";
+    second_step: "Confirm that it is you" | "أكّد هويتك";
+    second_step_help: "Enter the code that your authenticator app shows, or a recovery code." | "أدخل الرمز الظاهر في تطبيق المصادقة، أو رمز استرداد.";
+    verify_help: "Enter the code that your authenticator app shows, or a recovery code, to continue." | "للمتابعة أدخل الرمز الظاهر في تطبيق المصادقة، أو رمز استرداد.";
+    factor_code: "Code" | "الرمز";
+    sign_in_again: "Start again" | "البدء من جديد";
+    continue_: "Continue" | "متابعة";
+    authenticator_app: "Authenticator app" | "تطبيق المصادقة";
+    totp_help: "An app on your phone shows a new code every 30 seconds. With it, nobody can sign in with your password alone." | "يعرض تطبيق على هاتفك رمزًا جديدًا كل 30 ثانية، فلا تكفي كلمة مرورك وحدها لتسجيل الدخول.";
+    set_up_app: "Set up an authenticator app" | "إعداد تطبيق المصادقة";
+    scan_qr_code: "Scan the QR code with your app, or type the secret. Then enter the code that the app shows." | "امسح رمز QR بتطبيقك أو اكتب المفتاح السري، ثم أدخل الرمز الظاهر في التطبيق.";
+    qr_code: "QR code of the secret" | "رمز QR للمفتاح السري";
+    totp_secret: "Secret" | "المفتاح السري";
+    first_code: "Code of the app" | "الرمز الظاهر في التطبيق";
+    end_other_sessions: "End my other sessions" | "إنهاء جلساتي الأخرى";
+    confirm_app: "Turn on" | "تفعيل";
+    factor_since: "On since" | "مفعّل منذ";
+    remove_app: "Turn off" | "إيقاف";
+    recovery_codes: "Recovery codes" | "رموز الاسترداد";
+    recovery_codes_left: "Unused recovery codes" | "رموز الاسترداد غير المستخدمة";
+    recovery_codes_shown_once: "Save these codes now: they are not shown again. Each replaces a code of the app once." | "احفظ هذه الرموز الآن، فلن تظهر مرة أخرى. يحلّ كل رمز محلّ رمز التطبيق مرة واحدة.";
+    new_recovery_codes: "Create new recovery codes" | "إنشاء رموز استرداد جديدة";
+    factor_required: "Your administrators require a second factor. Set one up to continue." | "يشترط المسؤولون عامل تحقّق ثانيًا. أعدّه للمتابعة.";
+    this_session: "This session" | "هذه الجلسة";
+    remove_factor: "Remove second factor" | "إزالة عامل التحقّق الثاني";
+    remove_factor_help: "Only if the owner has lost the device and the recovery codes. A login then needs the password only." | "فقط إذا فقد صاحب الحساب جهازه ورموز الاسترداد. بعدها يكفي لتسجيل الدخول إدخال كلمة المرور.";
+    clock_slow: "The clock of your device is about {n} minutes slow. Set it, and wait for the next code." | "ساعة جهازك متأخرة نحو {n} دقيقة. اضبطها وانتظر الرمز التالي.";
+    clock_fast: "The clock of your device is about {n} minutes fast. Set it, and wait for the next code." | "ساعة جهازك متقدمة نحو {n} دقيقة. اضبطها وانتظر الرمز التالي.";
+
     // Flash messages.
+    flash_factor_removed: "The second factor has been removed." | "أُزيل عامل التحقّق الثاني.";
+    flash_sign_in_expired: "Your sign-in has expired. Enter your password again." | "انتهت صلاحية تسجيل الدخول. أدخل كلمة مرورك مرة أخرى.";
     flash_created: "User created." | "تم إنشاء المستخدم.";
     flash_created_and_invited: "User created. The invitation is on its way." | "تم إنشاء المستخدم، والدعوة في طريقها.";
     flash_invited: "The invitation is on its way." | "الدعوة في طريقها.";
@@ -344,6 +378,7 @@ texts! {
     limit_reset_password: "too many password resets" | "طلبات كثيرة لتعيين كلمة المرور";
     limit_otp: "too many code attempts" | "محاولات رمز كثيرة";
     limit_change: "too many password changes" | "تغييرات كثيرة لكلمة المرور";
+    limit_second_factor: "too many wrong second factors" | "عوامل تحقّق ثانية خاطئة كثيرة";
     limit_address: "too many email changes" | "تغييرات كثيرة للبريد الإلكتروني";
     limit_invitation: "too many new accounts and invitations" | "حسابات ودعوات جديدة كثيرة";
     limit_picture: "too many picture uploads" | "رفع صور كثيرة";
@@ -375,6 +410,9 @@ texts! {
     error_own_email: "Change your own email address on the page “My account”." | "غيّر بريدك الإلكتروني من صفحة «حسابي».";
     error_email_taken: "Another account has this email address." | "هذا البريد مسجّل لحساب آخر.";
     error_invalid_code: "The code is wrong or has expired. Check it, or request a new one." | "الرمز غير صحيح أو انتهت صلاحيته. تحقق منه أو اطلب رمزًا جديدًا.";
+    error_invalid_factor: "The code is wrong or was used before. Wait for the next one." | "الرمز غير صحيح أو استُخدم من قبل. انتظر الرمز التالي.";
+    error_no_factor: "The account has no second factor any more. Reload the page." | "لم يعد للحساب عامل تحقّق ثانٍ. أعد تحميل الصفحة.";
+    error_no_pending_totp: "This setup has expired. Start it again." | "انتهت صلاحية الإعداد. ابدأ من جديد.";
     error_reset_expired: "This password reset has expired. Request a new code." | "انتهت صلاحية طلب كلمة المرور. اطلب رمزًا جديدًا.";
     error_unavailable: "The service is temporarily unavailable. Try again shortly." | "الخدمة غير متاحة مؤقتًا. حاول بعد قليل.";
     error_other: "Something went wrong. Try again later." | "حدث خطأ ما. حاول لاحقًا.";

@@ -51,6 +51,10 @@ pub async fn show(
     request: &Request,
 ) -> poem::Result<Response> {
     let found = find(app, &admin, request).await?;
+    if found.is_none() {
+        // Only the request needs a factor, not its code.
+        admin.current_user().check_second_factor(app)?;
+    }
     let pending = found.as_ref().map(|(_, change)| change);
     let page = Page::new(&view, &admin, pending, FormState::default());
     view.page(StatusCode::OK, &page)

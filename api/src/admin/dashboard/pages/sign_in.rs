@@ -22,12 +22,17 @@ use crate::admin::dashboard::{
     cookies::{self, LANGUAGE, SIGNED_IN, THEME},
     csrf::Form,
     form_state::FormState,
+    pages::second_step,
     redirect::{LoginRedirect, redirect, redirect_with_flash, safe_redirect},
     session as dashboard_session,
 };
 use crate::{
     app_state::App,
-    auth::{bearer::CurrentUser, login},
+    auth::{
+        bearer::CurrentUser,
+        login::{self, LoginMethod},
+        second_factor::{login_step, proof::ProvedFactor},
+    },
     http::{
         audit_context::{AuditContext, with_session},
         error::ApiError,
@@ -85,6 +90,9 @@ pub async fn sign_in(
             cookies::set(&mut response, &cookie);
             Ok(response)
         }
+        Err(ApiError::SecondFactorRequired(challenge)) => {
+            Ok(second_step::redirect_to(app, &challenge, &next))
+        }
         Err(error) => {
             let state = FormState::default().with_error(view.t, &error);
             let message = state.problem.unwrap_or(view.t.wrong_sign_in.to_owned());
@@ -100,15 +108,44 @@ async fn start_session(
     request: &Request,
 ) -> Result<Cookie, ApiError> {
     let user = login::authenticate(app, form.into_fields(), audit).await?;
-    if !user.is_staff {
-        login::record_failure(app, audit, &user.email, Some(user.id), "not_staff").await?;
-        return Err(ApiError::InvalidCredentials);
+    ensure_staff(app, &user, audit).await?;
+    login_step::require(app, &user).await?;
+    store_session(app, &user, None, audit, request).await
+}
+
+/// Refuses an account that may not sign in to the dashboard.
+pub(super) async fn ensure_staff(
+    app: &App,
+    user: &user::Model,
+    audit: &AuditContext,
+) -> Result<(), ApiError> {
+    if user.is_staff {
+        return Ok(());
     }
+    login::record_failure(app, audit, &user.email, Some(user.id), "not_staff").await?;
+    Err(ApiError::InvalidCredentials)
+}
+
+/// Starts the session of the dashboard, and returns its cookie.
+pub(super) async fn store_session(
+    app: &App,
+    user: &user::Model,
+    factor: Option<&ProvedFactor>,
+    audit: &AuditContext,
+    request: &Request,
+) -> Result<Cookie, ApiError> {
     let device = user_agent(request);
     let (mut session, _) = login::new_session(app, user.id, device, audit);
     session.expires_at = session.created_at + app.config.sessions.admin;
-    let id = session.id;
-    login::store_session(app, &user, session, audit, Some("dashboard")).await?;
+    session.second_factor_at = factor.map(|_| session.created_at);
+    let (id, method) = (
+        session.id,
+        LoginMethod {
+            is_dashboard: true,
+            factor,
+        },
+    );
+    login::store_session(app, user, session, method, audit).await?;
     dashboard_session::end(app, request).await?;
     dashboard_session::start(app, id).await
 }

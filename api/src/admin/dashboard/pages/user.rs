@@ -160,10 +160,37 @@ pub async fn trust_email(
 }
 
 async fn trust(app: &App, admin: &Permit<Superuser>, id: i64, form: Form) -> Result<(), ApiError> {
+    let password = read_password(form)?;
+    actions::trust_email::trust_email(app, admin, id, password).await
+}
+
+fn read_password(form: Form) -> Result<CurrentPassword, ApiError> {
     let mut fields = form.into_fields();
     let password = fields.required::<CurrentPassword>("password");
     fields.finish()?;
-    actions::trust_email::trust_email(app, admin, id, password?).await
+    Ok(password?)
+}
+
+/// Removes the second factors of the account.
+#[handler]
+pub async fn remove_second_factor(
+    Data(app): Data<&App>,
+    admin: Permit<ChangeUsers>,
+    view: View,
+    Path(id): Path<i64>,
+    form: Form,
+) -> poem::Result<Response> {
+    let removed = async {
+        let password = read_password(form)?;
+        actions::remove_second_factor::remove_second_factor(app, &admin, id, password).await
+    };
+    match removed.await {
+        Ok(()) => {
+            let target = format!("/admin/users/{id}/");
+            Ok(redirect_with_flash(app, &target, "factor_removed", 1))
+        }
+        Err(error) => show_error(app, &admin, &view, id, error).await,
+    }
 }
 
 /// Shows the page with the error of an action on the account.

@@ -12,6 +12,7 @@ mod new_user;
 mod overview;
 mod password_resets;
 mod roles;
+mod second_factor;
 mod sign_in;
 mod user_list;
 mod user_page;
