@@ -228,13 +228,19 @@ async fn store(
     } else {
         current.reauthorize(app, &transaction).await?
     };
+    let new = change.email.clone();
+    let new = new.filter(|email| email_change::is_new_email(Some(email), &before));
+    // The email or the rights of the account may have changed since the head of the request arrived, so that the email was not new
+    // then, or needed no confirmation.
+    let was_new = email_change::is_new_email(new.as_ref(), &current.user);
+    if new.is_some() && (!was_new || email_change::needs_confirmation(app, &before)) {
+        return Err(ApiError::EditConflict);
+    }
     let current = &CurrentUser {
         user: before.clone(),
         session: current.session.clone(),
     };
     let (mut token, mut mails) = (None, Vec::new());
-    let new = change.email.clone();
-    let new = new.filter(|email| email_change::is_new_email(Some(email), &before));
     if new.is_some() {
         mails.push(
             email_change::before_unconfirmed_change(app, &transaction, &before, audit).await?,

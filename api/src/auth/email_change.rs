@@ -257,14 +257,21 @@ pub async fn confirm_by_reset(
 }
 
 /// Cancels the requested changes of an account's email. `id` is the request whose notice has the link. A further code for the change has
-/// a request of its own. Returns whether one was open.
+/// a request of its own. Once the email has changed, the link no longer works: the mailbox may not be the owner's any more. Returns
+/// whether a change was open.
 pub async fn cancel(app: &App, id: Uuid, audit: &AuditContext) -> Result<bool, ApiError> {
     let transaction = database::begin(&app.db).await?;
     let request = password_reset::find(&transaction, id).await?;
     let request = request.filter(|it| it.purpose == Purpose::EmailChange);
-    let Some(user_id) = request.and_then(|it| it.user_id) else {
+    let request = request.filter(|it| it.checked_at.is_none());
+    let Some((user_id, requested_at)) = request.and_then(|it| Some((it.user_id?, it.created_at)))
+    else {
         return Ok(false);
     };
+    let user = user::lock(&transaction, user_id).await?;
+    if user.and_then(|user| user.email_set_at) > Some(requested_at) {
+        return Ok(false);
+    }
     if !password_reset::end_email_changes(&transaction, user_id, app.now()).await? {
         return Ok(false);
     }

@@ -88,26 +88,39 @@ impl PasswordChange {
             .judge_password("new_password", new, &app.passwords, owner)
             .await?;
         fields.finish()?;
-        let (session, secret) = change(app, &current, current_password?, new?, &audit).await?;
+        let Changed {
+            user,
+            session,
+            secret,
+        } = change(app, &current, current_password?, new?, &audit).await?;
         Ok(TokenPair::respond(
             app,
             request,
-            (&current.user, &session),
+            (&user, &session),
             &secret,
             |it| it,
         )?)
     }
 }
 
-/// Verifies the current password and sets a new one. Returns the session that replaces the current one, and the secret of
-/// its refresh token.
+/// A changed password.
+pub struct Changed {
+    /// The account, as it is now.
+    user: user::Model,
+    /// The session that replaces the current one.
+    pub session: session::Model,
+    /// The secret of its refresh token.
+    secret: TokenId,
+}
+
+/// Verifies the current password and sets a new one.
 pub async fn change(
     app: &App,
     current: &CurrentUser,
     current_password: CurrentPassword,
     new: NewPassword,
     audit: &AuditContext,
-) -> Result<(session::Model, TokenId), ApiError> {
+) -> Result<Changed, ApiError> {
     verify_current(app, current, current_password, None, audit).await?;
     store(app, current, new, audit).await
 }
@@ -149,11 +162,12 @@ async fn store(
     current: &CurrentUser,
     new: NewPassword,
     audit: &AuditContext,
-) -> Result<(session::Model, TokenId), ApiError> {
+) -> Result<Changed, ApiError> {
     let hash = app.hasher.hash(new).await?;
     let now = app.now();
     let transaction = database::begin(&app.db).await?;
-    current.reauthorize(app, &transaction).await?;
+    // The email may have changed since the head of the request arrived.
+    let user = current.reauthorize(app, &transaction).await?;
     let verified = &current.user.password_hash;
     if !user::change_password(&transaction, current.user.id, verified, hash).await? {
         return Err(ApiError::NotAuthenticated);
@@ -168,7 +182,7 @@ async fn store(
         .insert_notice(
             &transaction,
             MailKind::PasswordChanged,
-            &current.user,
+            &user,
             audit.request_id(),
             now,
         )
@@ -179,7 +193,11 @@ async fn store(
     transaction.commit().await?;
     app.outbox.notify_worker(mail).await;
     tracing::info!(user.id = current.user.id, session.id = %session.id, "Password changed");
-    Ok((session, secret))
+    Ok(Changed {
+        user,
+        session,
+        secret,
+    })
 }
 
 /// Creates the session that replaces `old`: same device and expiry, new id and secret.

@@ -11,7 +11,8 @@ use crate::passwords::{
     dates::are_dates,
     sequences::is_sequence,
     variations::{
-        bare, combinations, cores, letterless_cores, reversed, spellings, unit, without_separator,
+        bare, combinations, cores, letterless_cores, reversed, spellings, unit,
+        without_interleaved, without_separator,
     },
 };
 
@@ -69,7 +70,8 @@ impl Forms {
     pub(super) fn of(readings: &BTreeSet<String>) -> Self {
         let separated: Vec<_> = readings
             .iter()
-            .filter_map(|reading| without_separator(reading))
+            .flat_map(|reading| [without_separator(reading), without_interleaved(reading)])
+            .flatten()
             .collect();
         // Letters and digits alone have no cores: `Passw0rd-x1` is more than a common password.
         let bare_texts: Vec<_> = readings

@@ -1,6 +1,6 @@
 //! Variations of a word that users write, as steps that undo them. Each step also keeps the text as it is:
 //!
-//! 1. [`without_separator`] and [`bare`] remove signs between the characters.
+//! 1. [`without_separator`], [`without_interleaved`] and [`bare`] remove signs between the characters.
 //! 2. [`cores`] removes digits and signs around the word.
 //! 3. [`unit`] is the word that the text repeats.
 //! 4. [`spellings`] replaces signs and digits by letters.
@@ -61,6 +61,17 @@ pub(super) fn without_separator(text: &str) -> Option<String> {
         (part.matches(separator).count() > 1).then_some(separator)
     })?;
     Some(text.replace(separator, ""))
+}
+
+/// Returns the characters at odd positions of a text whose other characters are one sign: `p@@@s@s` is `p@ss`.
+pub(super) fn without_interleaved(text: &str) -> Option<String> {
+    let mut signs = text.chars().skip(1).step_by(2);
+    let sign = signs.next().filter(|sign| !sign.is_alphanumeric())?;
+    if signs.any(|other| other != sign) {
+        return None;
+    }
+    let word: String = text.chars().step_by(2).collect();
+    (word.chars().count() > 2).then_some(word)
 }
 
 /// Reverses a text.
@@ -229,6 +240,22 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(without_separator(text).as_deref(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn interleaved_sign_is_removed_beside_its_own_kind() {
+        for (text, expected) in [
+            ("p@@@s@s@w@o@r@d", Some("p@ssword")),
+            ("m.y...c", Some("my.c")),
+            ("g o   d", Some("go d")),
+            ("p1a1s1s", None),
+            ("p@a-s", None),
+            ("p@s", None),
+            ("pass", None),
+            ("", None),
+        ] {
+            assert_eq!(without_interleaved(text).as_deref(), expected, "{text}");
         }
     }
 

@@ -68,6 +68,7 @@ fn separators_with_digits_around_are_refused() {
         "12_p_@_$_$_w_0_r_d_34",
         "1-h-e-l-l-o-7",
         "p-a.s-s.w-o_r-d",
+        "p@@@s@s@w@o@r@d",
         "pass--word1",
         "l.o.v.e!!!!",
         "L-O-V-E!!!!",

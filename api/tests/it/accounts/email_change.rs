@@ -21,12 +21,12 @@ pub(super) fn claims(access: &str) -> Value {
     serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).unwrap()).unwrap()
 }
 
-pub(super) fn token_of(answer: &ApiResponse) -> String {
+pub(crate) fn token_of(answer: &ApiResponse) -> String {
     assert_eq!(answer.status, 200, "{answer:?}");
     answer.headers[TOKEN].to_str().unwrap().to_owned()
 }
 
-pub(super) async fn confirm(app: &TestApp, token: &str, otp: &str) -> ApiResponse {
+pub(crate) async fn confirm(app: &TestApp, token: &str, otp: &str) -> ApiResponse {
     let body = json!({"token": token, "otp": otp});
     app.post("/auth/confirm_email/", body).await
 }

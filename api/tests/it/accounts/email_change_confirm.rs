@@ -210,6 +210,34 @@ async fn link_of_earlier_notice_cancels_further_codes() {
         .assert_problem(400, "invalid-otp");
 }
 
+/// M4: Once the email has changed, the links of earlier notices no longer cancel changes: their mailbox may not be the owner's any more.
+#[tokio::test]
+async fn link_of_completed_change_cancels_no_later_one() {
+    let (app, tokens) = start().await;
+    let first = token_of(&request(&app, &tokens, NEXT).await);
+    let notice = app.mails_to(OWNER).await.pop().unwrap();
+    let code = code_to(&app, NEXT).await;
+    app.advance_clock(TimeDelta::seconds(61));
+    assert_eq!(confirm(&app, &first, &code).await.status, 200);
+    app.advance_clock(TimeDelta::seconds(61));
+    let token = token_of(&request(&app, &tokens, "third@example.com").await);
+    let code = code_to(&app, "third@example.com").await;
+
+    let link = notice.text.split_once("token=").unwrap().1;
+    let secret = link.split_whitespace().next().unwrap();
+    let mut browser = Dashboard::open(&app).await;
+    let page = browser
+        .get(&format!("/admin/cancel-email/?token={secret}"))
+        .await;
+    browser.csrf = field_value(&page.html, "csrf");
+    let page = browser
+        .post("/admin/cancel-email/", &[("token", secret)])
+        .await;
+
+    assert!(page.html.contains("no change to cancel"), "{page:?}");
+    assert_eq!(confirm(&app, &token, &code).await.status, 200);
+}
+
 /// M4: With a stolen token of a superuser, but not the password, no call changes the superuser's email or trusts another one.
 #[tokio::test]
 async fn stolen_superuser_token_gives_no_takeover() {

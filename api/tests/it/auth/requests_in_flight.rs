@@ -21,8 +21,9 @@ use tokio::{
 };
 
 use crate::{
+    accounts::email_change::{confirm, token_of},
     auth::login::claims,
-    support::test_app::{ApiResponse, PASSWORD, TestApp, Tokens},
+    support::test_app::{ApiResponse, PASSWORD, TestApp, Tokens, code_in},
 };
 
 const NEW: &str = "another quiet morning";
@@ -253,4 +254,91 @@ async fn login_verified_before_reset_or_deactivation_is_rejected() {
         let alive = session::list_alive(db, verified.id, now + TimeDelta::seconds(1)).await;
         assert!(alive.unwrap().is_empty(), "{end:?}");
     }
+}
+
+/// M4: An email that was the account's own when the request began is a new one, if the owner has changed it in between: it needs the
+/// password and a code.
+#[tokio::test]
+async fn email_that_changes_during_request_is_not_taken_back() {
+    let app = TestApp::with(&[("EMAIL_CHANGE", "confirm")]).await;
+    let owner = app.logged_in_user("ada@example.com").await;
+    let body = json!({"email": "ADA@example.com"});
+    let pending = PartialRequest::start(&app, "PATCH", "/api/user/", &owner.access, &body).await;
+    let change = json!({"email": "countess@example.com", "password": PASSWORD});
+    let token = token_of(&app.patch_user(&owner.access, change).await);
+    let code = code_in(app.mails_to("countess@example.com").await.last().unwrap());
+    assert_eq!(confirm(&app, &token, &code).await.status, 200);
+
+    let answer = pending.finish().await;
+
+    assert!(answer.contains("/problems/edit-conflict"), "{answer}");
+    app.login("countess@example.com", PASSWORD).await;
+}
+
+/// M4: A user who becomes staff during a request changes the email by the password and a code only.
+#[tokio::test]
+async fn email_change_by_new_staff_needs_confirmation() {
+    let app = TestApp::new().await;
+    let owner = app.logged_in_user("ada@example.com").await;
+    let body = json!({"email": "thief@example.com"});
+    let pending = PartialRequest::start(&app, "PATCH", "/api/user/", &owner.access, &body).await;
+    let staff = user::ActiveModel {
+        id: Set(app.user("ada@example.com").await.id),
+        is_staff: Set(true),
+        ..Default::default()
+    };
+    let before = staff.update(&app.database.db).await.unwrap();
+
+    let answer = pending.finish().await;
+
+    assert!(answer.contains("/problems/edit-conflict"), "{answer}");
+    assert_eq!(app.user("ada@example.com").await, before);
+}
+
+/// P6, M4: The notice of a password change goes to the email that the account has then, and the new token states whether it is confirmed.
+#[tokio::test]
+async fn password_change_uses_email_of_its_transaction() {
+    let app = TestApp::new().await;
+    let owner = app.logged_in_user("ada@example.com").await;
+    let (token, code) = app.request_reset("ada@example.com").await;
+    assert_eq!(app.check_otp(&token, &code).await.status, 200);
+    assert_eq!(app.reset_password(&token, PASSWORD).await.status, 200);
+    drop(owner);
+    let owner = app.login("ada@example.com", PASSWORD).await;
+    assert_eq!(claims(&owner.access)["email_verified"], true);
+    let body = json!({"password": PASSWORD, "new_password": NEW});
+    let path = "/auth/change_password/";
+    let pending = PartialRequest::start(&app, "POST", path, &owner.access, &body).await;
+    let change = json!({"email": "countess@example.com"});
+    assert_eq!(app.patch_user(&owner.access, change).await.status, 200);
+
+    let answer = pending.finish().await;
+
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let tokens: Value = serde_json::from_str(body).unwrap();
+    let access = tokens["access"].as_str().unwrap();
+    assert_eq!(claims(access)["email_verified"], false, "{answer}");
+    let mails = app.mails_to("countess@example.com").await;
+    let is_notice = |mail: &latchkey_testing::Mail| mail.subject.contains("password was changed");
+    assert!(mails.iter().any(is_notice), "{mails:?}");
+}
+
+/// F5: A factor that the account gets during a request is asked for.
+#[tokio::test]
+async fn factor_added_during_request_is_required() {
+    let app = TestApp::new().await;
+    let owner = app.logged_in_user("ada@example.com").await;
+    let thief = app.login("ada@example.com", PASSWORD).await;
+    let body = json!({"password": PASSWORD});
+    let path = "/auth/delete_account/";
+    let pending = PartialRequest::start(&app, "POST", path, &thief.access, &body).await;
+    app.enrol(&owner.access).await;
+
+    let answer = pending.finish().await;
+
+    assert!(
+        answer.contains("/problems/recent-second-factor-required"),
+        "{answer}"
+    );
+    assert_eq!(app.user("ada@example.com").await.deletion_at, None);
 }

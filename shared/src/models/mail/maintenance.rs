@@ -88,6 +88,12 @@ pub async fn delete_about(
             .exec(db)
             .await?;
     }
+    // Codes that no worker has bound to the account.
+    Entity::delete_many()
+        .filter(Column::RecipientKey.eq(user.email_key.clone()))
+        .filter(Column::UserId.is_null())
+        .exec(db)
+        .await?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use crate::models::{
     user,
 };
 
-/// Deletes all requests of an account, and those for its email that no worker has bound to an account.
+/// Deletes all requests of an account, and those for its emails that no worker has bound to an account.
 pub async fn delete_about(
     db: &impl ConnectionTrait,
     user: &user::Model,
@@ -16,7 +16,7 @@ pub async fn delete_about(
 ) -> Result<(), DbErr> {
     delete_all(db, &[user.id]).await?;
     Entity::delete_many()
-        .filter(Column::EmailKey.eq(user.reset_email(now).key()))
+        .filter(Column::EmailKey.is_in([user.reset_email(now).key(), user.email_key.clone()]))
         .filter(Column::UserId.is_null())
         .exec(db)
         .await?;
