@@ -89,6 +89,7 @@ async fn login(app: &TestApp, user: &user::Model, client_ip: &str, expires_at: D
         expires_at,
         rotation_times: RotationTimes::default(),
         revoked_at: Some(at),
+        second_factor_at: None,
     };
     session::insert(&app.database.db, session).await.unwrap();
 }

@@ -9,6 +9,7 @@ use latchkey_shared::{
     models::user,
 };
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use crate::auth::jwt::ResetToken;
 
@@ -52,15 +53,14 @@ impl ChallengeStore {
     /// Stores a challenge for an account whose password was verified. Returns its token.
     pub async fn create(&self, user: &user::Model) -> Result<ResetToken, Error> {
         let token = ResetToken::generate();
-        let challenge = Challenge {
+        let value = json!(Challenge {
             user_id: user.id,
             password: self.password_of(user),
-        };
-        let value = serde_json::to_string(&challenge).expect("a challenge is valid JSON");
+        });
         let expire = Some(Expiration::EX(LIFETIME));
         let () = self
             .redis
-            .set(self.key(&token), value, expire, None, false)
+            .set(self.key(&token), value.to_string(), expire, None, false)
             .await?;
         Ok(token)
     }

@@ -56,10 +56,9 @@ impl SentFactor {
     pub fn read(fields: &mut Fields) -> Result<Self, ApiError> {
         let code = fields.optional::<TypedCode>("code");
         let recovery_code = fields.optional::<String>("recovery_code");
-        let (code, recovery_code) = match (code, recovery_code) {
-            (Ok(code), Ok(recovery_code)) => (code, recovery_code),
+        let (Ok(code), Ok(recovery_code)) = (code, recovery_code) else {
             // A text that is too long to be a code.
-            _ => return Ok(Self::Malformed),
+            return Ok(Self::Malformed);
         };
         let malformed = |_| Ok(Self::Malformed);
         match (code, recovery_code) {

@@ -176,7 +176,7 @@ impl Texts {
             ApiError::NotFound | ApiError::MethodNotAllowed => self.error_not_found,
             ApiError::OwnAccount => self.error_own_account,
             ApiError::LastSuperuser => self.error_last_superuser,
-            ApiError::InvalidState => self.error_invalid_state,
+            ApiError::InvalidState | ApiError::TotpExists => self.error_invalid_state,
             ApiError::EditConflict => self.error_edit_conflict,
             ApiError::EmailTaken => self.error_email_taken,
             ApiError::WrongPassword => self.wrong_password,
@@ -184,7 +184,6 @@ impl Texts {
             ApiError::InvalidOtp => self.error_invalid_code,
             ApiError::InvalidSecondFactor(_) => self.error_invalid_factor,
             ApiError::NoSecondFactor => self.error_no_factor,
-            ApiError::TotpExists => self.error_invalid_state,
             ApiError::NoPendingTotp => self.error_no_pending_totp,
             ApiError::InvalidResetToken => self.error_reset_expired,
             ApiError::Unavailable(_) | ApiError::Undecided(_) | ApiError::Busy => {

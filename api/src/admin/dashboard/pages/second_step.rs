@@ -54,6 +54,10 @@ pub(super) fn redirect_to(app: &App, challenge: &Challenge, next: &str) -> Respo
 
 /// Shows the form.
 #[handler]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "poem passes extractors by value"
+)]
 pub fn show(
     Data(app): Data<&App>,
     view: View,

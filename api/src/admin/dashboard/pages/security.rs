@@ -53,6 +53,7 @@ struct Page {
 }
 
 /// Returns the routes of the page and its forms.
+#[must_use]
 pub fn routes() -> Route {
     Route::new()
         .at("/", get(show))
