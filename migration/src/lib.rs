@@ -33,6 +33,7 @@ mod m0018_reset_device;
 mod m0019_email_change;
 mod m0020_account_deletion;
 mod m0021_new_device;
+mod m0023_api_tokens;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those that the database lacks.
 #[derive(Debug)]
@@ -63,6 +64,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0019_email_change::Migration),
             Box::new(m0020_account_deletion::Migration),
             Box::new(m0021_new_device::Migration),
+            Box::new(m0023_api_tokens::Migration),
         ]
     }
 }

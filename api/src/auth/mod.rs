@@ -1,5 +1,6 @@
 //! Authentication: login, tokens and their public keys, sessions, one-time codes, password change and reset, change of the email.
 
+pub mod api_token;
 pub mod bearer;
 pub mod code_request;
 pub mod email_change;

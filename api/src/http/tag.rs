@@ -13,7 +13,7 @@ pub enum Tag {
     Verification,
     /// Password reset in three steps.
     Reset,
-    /// Administration by staff and scripts, with the permissions of the dashboard.
+    /// Administration by staff with access tokens and by scripts with API tokens, with the permissions of the dashboard.
     Administration,
     /// Health checks for operators.
     Operation,

@@ -2,6 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QuerySelect as _};
 
+pub mod api_token;
 pub mod audit;
 pub mod data_key;
 pub mod imported_user;
@@ -21,6 +22,7 @@ pub(crate) async fn check_schema(db: &impl ConnectionTrait) -> Result<(), DbErr>
     check_table::<imported_user::Entity>(db).await?;
     check_table::<original_token::Entity>(db).await?;
     check_table::<session::Entity>(db).await?;
+    check_table::<api_token::Entity>(db).await?;
     check_table::<password_reset::Entity>(db).await?;
     check_table::<mail::Entity>(db).await?;
     check_table::<audit::Entity>(db).await?;

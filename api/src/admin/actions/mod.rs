@@ -42,7 +42,7 @@ async fn begin<R: Requirement>(
     }
     let transaction = database::begin(&app.db).await?;
     admin.reauthorize(app, &transaction).await?;
-    let users = staff::lock(&transaction, ids, admin.user.is_superuser).await?;
+    let users = staff::lock(&transaction, ids, admin.is_superuser()).await?;
     if users.is_empty() {
         return Err(ApiError::NotFound);
     }
@@ -77,7 +77,7 @@ async fn not_manageable(app: &App, admin: &Admin) -> ApiError {
         admin.user.id,
         "Request rejected: only superusers can manage staff accounts"
     );
-    admin.audit.record_not_permitted(app, admin.user.id).await;
+    admin.record_not_permitted(app).await;
     ApiError::NotPermitted
 }
 

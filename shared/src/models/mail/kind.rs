@@ -58,6 +58,8 @@ pub enum MailKind {
     EmailCode,
     /// A new device has logged in.
     NewDevice,
+    /// An API token of the account was created.
+    ApiTokenCreated,
     /// The owner asked for the deletion of the account, which a login cancels.
     DeletionScheduled,
     /// The account was deleted at the request of its owner.
@@ -66,7 +68,7 @@ pub enum MailKind {
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
@@ -81,6 +83,7 @@ impl MailKind {
         Self::ActivationCode,
         Self::EmailCode,
         Self::NewDevice,
+        Self::ApiTokenCreated,
         Self::DeletionScheduled,
         Self::AccountDeleted,
     ];
@@ -103,6 +106,7 @@ impl MailKind {
             Self::ActivationCode => "activation_code",
             Self::EmailCode => "email_code",
             Self::NewDevice => "new_device",
+            Self::ApiTokenCreated => "api_token_created",
             Self::DeletionScheduled => "deletion_scheduled",
             Self::AccountDeleted => "account_deleted",
         }
@@ -156,6 +160,7 @@ impl MailKind {
             | Self::EmailUnconfirmed
             | Self::EmailChangeRequested
             | Self::NewDevice
+            | Self::ApiTokenCreated
             | Self::DeletionScheduled
             | Self::AccountDeleted => BudgetCause::Account,
         }
@@ -177,6 +182,7 @@ impl MailKind {
             | Self::EmailUnconfirmed
             | Self::EmailChangeRequested
             | Self::NewDevice
+            | Self::ApiTokenCreated
             | Self::DeletionScheduled
             | Self::AccountDeleted => false,
         }
@@ -198,6 +204,7 @@ impl MailKind {
             | Self::EmailUnconfirmed
             | Self::EmailChangeRequested
             | Self::NewDevice
+            | Self::ApiTokenCreated
             | Self::DeletionScheduled
             | Self::AccountDeleted => Priority::Normal,
         }

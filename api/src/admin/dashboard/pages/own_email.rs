@@ -86,7 +86,7 @@ async fn start(app: &App, admin: &Admin, form: Form) -> Result<ResetToken, ApiEr
     let email = fields.required::<Email>("email");
     let password = fields.required::<CurrentPassword>("password");
     fields.finish()?;
-    let me = admin.current_user();
+    let me = admin.current_user()?;
     email_change::request(app, &me, password?, &email?, &admin.audit).await
 }
 
