@@ -2,6 +2,7 @@
 //!
 //! An action is one transaction, which includes its audit events (with values before and after) and its mails.
 
+pub mod api_tokens;
 pub mod audit_log;
 pub mod create_user;
 pub mod edit_user;
