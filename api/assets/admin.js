@@ -166,10 +166,20 @@ function updateCounts() {
   }
 }
 
+// Copies a text that is shown once. Browsers allow it over HTTPS and on the own machine only.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest?.("[data-copy]");
+  if (!button) return;
+  await navigator.clipboard.writeText(document.getElementById(button.dataset.copy).textContent);
+  document.getElementById("flash").textContent = button.dataset.copied;
+  button.textContent = button.dataset.copied;
+});
+
 // Shows the controls that need JavaScript.
 function enhance() {
   updateCounts();
   for (const hidden of document.querySelectorAll(".select-all[hidden], [data-clear][hidden]")) hidden.hidden = false;
+  for (const button of document.querySelectorAll("[data-copy]")) button.hidden = !navigator.clipboard;
   for (const form of document.querySelectorAll("form:has([data-all])")) updateSelection(form);
 }
 document.addEventListener("DOMContentLoaded", enhance);

@@ -34,6 +34,7 @@ mod m0019_email_change;
 mod m0020_account_deletion;
 mod m0021_new_device;
 mod m0022_second_factors;
+mod m0023_api_tokens;
 
 /// All steps, oldest first. `latchkey-api migrate` runs those that the database lacks.
 #[derive(Debug)]
@@ -65,6 +66,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0020_account_deletion::Migration),
             Box::new(m0021_new_device::Migration),
             Box::new(m0022_second_factors::Migration),
+            Box::new(m0023_api_tokens::Migration),
         ]
     }
 }

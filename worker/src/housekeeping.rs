@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     clock::Clock,
     database::{self, Database},
-    models::{audit, mail, password_reset, session},
+    models::{api_token, audit, mail, password_reset, session},
     queue::Queue,
 };
 use prometheus::IntCounterVec;
@@ -24,6 +24,8 @@ const DELETE_INTERVAL: Duration = Duration::from_hours(1);
 const RESET_RETENTION: TimeDelta = TimeDelta::days(1);
 /// How long ended sessions are kept.
 const SESSION_RETENTION: TimeDelta = session::KNOWN_AFTER_EXPIRY;
+/// How long expired and revoked API tokens are listed.
+const API_TOKEN_RETENTION: TimeDelta = TimeDelta::days(30);
 /// How long ended mails are kept for support requests.
 const MAIL_RETENTION: TimeDelta = TimeDelta::days(30);
 
@@ -99,6 +101,11 @@ pub async fn delete_old(
     count("code_requests", resets);
     let sessions = session::delete_ended_before(db, now - SESSION_RETENTION).await?;
     count("sessions", sessions);
+    let ended = now - API_TOKEN_RETENTION;
+    count(
+        "api_tokens",
+        api_token::delete_ended_before(db, ended).await?,
+    );
     count(
         "mails",
         mail::delete_ended_before(db, now - MAIL_RETENTION).await?,

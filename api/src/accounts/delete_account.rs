@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     database::{self, Transaction},
     models::{
+        api_token,
         audit::{Event, EventKind},
         mail::MailKind,
         session,
@@ -125,7 +126,7 @@ async fn begin(app: &App, current: &CurrentUser) -> Result<(Transaction, user::M
     Ok((transaction, user))
 }
 
-/// Schedules the deletion and ends all sessions. A deletion that is scheduled already keeps its time.
+/// Schedules the deletion, and ends all sessions and API tokens. A deletion that is scheduled already keeps its time.
 async fn schedule(
     app: &App,
     transaction: Transaction,
@@ -140,6 +141,7 @@ async fn schedule(
     user::schedule_deletion(&transaction, user.id, deletion_at).await?;
     ensure_superuser_remains(&transaction, &user).await?;
     session::revoke_all(&transaction, user.id, now).await?;
+    api_token::revoke_all(&transaction, user.id, now).await?;
     let (kind, id) = (MailKind::DeletionScheduled, audit.request_id());
     let mail = app.outbox.owner_notice(kind, &user, id, now);
     let mail = mail.insert(&transaction).await?;

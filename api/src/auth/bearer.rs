@@ -17,7 +17,8 @@ use crate::{
     http::error::ApiError,
 };
 
-/// The user of a valid access token, whose account is activated.
+/// An access token of a user whose account is activated. Calls under `/api/admin/` also take an API token (`lk_…`), which staff create
+/// in the dashboard for scripts and services.
 #[derive(SecurityScheme)]
 #[oai(
     rename = "bearerAuth",

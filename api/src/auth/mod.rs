@@ -1,6 +1,7 @@
 //! Authentication: login, tokens and their public keys, sessions, one-time codes, password change and reset, change of the email, second
 //! factors.
 
+pub mod api_token;
 pub mod bearer;
 pub mod code_request;
 pub mod email_change;

@@ -75,7 +75,7 @@ impl Sessions {
             alive
                 .into_iter()
                 .filter(|session| session.is_alive(app.now(), app.config.sessions.idle))
-                .map(|session| Session::of(session, current.session.id))
+                .map(|session| Session::of(session, Some(current.session.id)))
                 .collect(),
         ))
     }
@@ -151,8 +151,8 @@ pub async fn end(
 }
 
 impl Session {
-    /// Describes a session to its owner or to staff. `current` is the session of the request.
-    pub(crate) fn of(row: session::Model, current: Uuid) -> Self {
+    /// Describes a session to its owner or to staff. `current` is the session of the request, if it has one.
+    pub(crate) fn of(row: session::Model, current: Option<Uuid>) -> Self {
         Self {
             id: row.id.to_string(),
             device_name: row.user_agent.as_deref().and_then(device_name),
@@ -161,7 +161,7 @@ impl Session {
             created: row.created_at,
             last_used: row.last_used_at,
             expires: row.expires_at,
-            current: row.id == current,
+            current: current == Some(row.id),
         }
     }
 }

@@ -21,8 +21,8 @@ use crate::cli::startup::{by_operator, check_schema, read_common};
 pub(super) enum SecretsCommand {
     /// Show which key seals the data keys, and whether `SECRET_KEY_PREVIOUS` is still needed; exit code 1 if a key is missing
     Status,
-    /// Replace the data keys whose `SECRET_KEY` is lost. Stop all programs before. Ends all sessions, password resets and counters of
-    /// failed logins
+    /// Replace the data keys whose `SECRET_KEY` is lost. Stop all programs before. Ends all sessions, API tokens, password resets and
+    /// counters of failed logins
     ReplaceLost {
         /// Replace all data keys, because someone has read them
         #[arg(long)]
@@ -127,7 +127,7 @@ fn list(purposes: &[KeyPurpose]) -> String {
 fn consequence(purpose: KeyPurpose) -> &'static str {
     match purpose {
         KeyPurpose::OneTimeCodes => "mailed codes are rejected; users request new ones",
-        KeyPurpose::TokenHashes => "all sessions and open password resets have ended",
+        KeyPurpose::TokenHashes => "all sessions, open password resets and API tokens have ended",
         KeyPurpose::Fingerprints => "lockouts, counters of failed logins and mail budgets restart",
         KeyPurpose::AuditLog => "`audit verify` reports the earlier events as altered",
         KeyPurpose::RefreshTokens => "all refresh tokens are rejected; users log in again",

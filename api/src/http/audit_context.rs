@@ -95,12 +95,6 @@ impl AuditContext {
         }
     }
 
-    /// Records a request without the required permission.
-    pub async fn record_not_permitted(&self, app: &App, user_id: i64) {
-        let event = self.own(EventKind::NotPermitted, user_id);
-        app.record_sampled(self, "not permitted", event).await;
-    }
-
     /// Records an invalid token. `kind` names the token or the call.
     pub async fn record_invalid_token(&self, app: &App, kind: &str) {
         let event = Event {

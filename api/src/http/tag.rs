@@ -15,7 +15,7 @@ pub enum Tag {
     Reset,
     /// Authenticator app and recovery codes, besides the password.
     SecondFactor,
-    /// Administration by staff and scripts, with the permissions of the dashboard.
+    /// Administration by staff with access tokens and by scripts with API tokens, with the permissions of the dashboard.
     Administration,
     /// Health checks for operators.
     Operation,

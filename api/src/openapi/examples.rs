@@ -259,7 +259,8 @@ fn admin_answer(call: &str, status: u16) -> Value {
                 "session": ID, "subject": null, "client_ip": "198.51.100.4", "request": REQUEST,
                 "detail": "activated", "changes": "is_activated: false → true",
                 "details": {
-                    "actor_name": "Grace", "account_name": "Ada", "role_name": null, "email": null, "changes": [],
+                    "actor_name": "Grace", "account_name": "Ada", "role_name": null, "api_token_id": null,
+                    "api_token_name": null, "email": null, "changes": [],
                 },
             }],
             "before": 128,
@@ -310,6 +311,10 @@ fn export() -> Value {
             "device_name": "Firefox on Linux", "client_ip": "203.0.113.7", "created_at": MORNING, "last_used_at": NOON,
             "expires_at": LATER, "revoked_at": null, "second_factor_at": MORNING,
         }],
+        "api_tokens": [{
+            "id": ID, "name": "Nightly export", "permissions": ["view_users"], "created_at": MORNING, "expires_at": LATER,
+            "last_used_at": NOON, "revoked_at": null,
+        }],
         "code_requests": [],
         "activity": [exported_event("authn_login_success", "owner")],
         "audit_events": [exported_event("authz_admin", "staff")],
@@ -318,6 +323,7 @@ fn export() -> Value {
             "created_at": MORNING, "deliver_before": "2026-03-05T08:30:00+00:00", "state": "sent", "attempts": 1,
             "sent_at": "2026-03-02T08:30:01+00:00", "last_error": null,
             "message_id": "0198c2f4…@accounts.example.com", "request_id": REQUEST, "device": null,
+            "api_token_name": null,
         }],
     })
 }

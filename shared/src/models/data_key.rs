@@ -13,7 +13,7 @@ use crate::{
     config::secret_keys::SecretKeys,
     crypto::data_keys::{DataKey, DataKeys, KeyPurpose},
     database,
-    models::{session, signing_key, totp_secret, user},
+    models::{api_token, session, signing_key, totp_secret, user},
 };
 
 /// A sealed data key.
@@ -131,7 +131,7 @@ pub async fn reseal(
     Ok(resealed)
 }
 
-/// Replaces the data keys that no configured key opens, or `all` of them. Ends the sessions and revokes the signing keys that they
+/// Replaces the data keys that no configured key opens, or `all` of them. Ends the sessions, API tokens and signing keys that they
 /// protected. Returns the purposes of the replaced keys.
 pub async fn replace(
     db: &impl ConnectionTrait,
@@ -153,6 +153,9 @@ pub async fn replace(
     let is_replaced = |purpose| replaced.contains(&purpose);
     if is_replaced(KeyPurpose::TokenHashes) || is_replaced(KeyPurpose::RefreshTokens) {
         session::revoke_of_everyone(db, now).await?;
+    }
+    if is_replaced(KeyPurpose::TokenHashes) {
+        api_token::revoke_of_everyone(db, now).await?;
     }
     if is_replaced(KeyPurpose::SigningKeys) {
         signing_key::revoke_all(db, now).await?;

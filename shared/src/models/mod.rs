@@ -2,6 +2,7 @@
 
 use sea_orm::{ConnectionTrait, DbErr, EntityTrait, QuerySelect as _};
 
+pub mod api_token;
 pub mod audit;
 pub mod data_key;
 pub mod imported_user;
@@ -23,6 +24,7 @@ pub(crate) async fn check_schema(db: &impl ConnectionTrait) -> Result<(), DbErr>
     check_table::<imported_user::Entity>(db).await?;
     check_table::<original_token::Entity>(db).await?;
     check_table::<session::Entity>(db).await?;
+    check_table::<api_token::Entity>(db).await?;
     check_table::<password_reset::Entity>(db).await?;
     check_table::<totp_secret::Entity>(db).await?;
     check_table::<recovery_code::Entity>(db).await?;

@@ -19,7 +19,7 @@ use crate::{
     queue::{Queue, QueueError},
     redis::fault,
     telemetry::trace,
-    types::email::Email,
+    types::{api_token_name::ApiTokenName, email::Email},
 };
 
 /// The time within which a notification is delivered. Mails with a one-time code use the lifetime of their request.
@@ -72,6 +72,13 @@ impl NewMail {
     #[must_use]
     pub fn with_device(mut self, device: Option<String>) -> Self {
         self.row.device = device;
+        self
+    }
+
+    /// Sets the API token that a notification is about.
+    #[must_use]
+    pub fn about_api_token(mut self, name: ApiTokenName) -> Self {
+        self.row.api_token_name = Some(name);
         self
     }
 

@@ -1,5 +1,6 @@
 //! Parsed values. Each type has one parser for API, rows and configuration.
 
+pub mod api_token_name;
 pub mod ascii_reading;
 pub mod brand_color;
 pub mod client_network;

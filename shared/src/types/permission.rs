@@ -106,6 +106,18 @@ impl Permissions {
         self.iter().chain(others.iter()).collect()
     }
 
+    /// Returns those of these permissions that are also among others.
+    #[must_use]
+    pub fn intersection(&self, others: &Self) -> Self {
+        self.iter().filter(|it| others.contains(*it)).collect()
+    }
+
+    /// Returns whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Returns the names of the permissions.
     #[must_use]
     pub fn names(&self) -> Vec<&'static str> {
@@ -160,6 +172,15 @@ mod tests {
         let some: Permissions = "audit,everything".parse().unwrap();
         assert_eq!(some.to_string(), "audit");
         assert!("everything".parse::<Permission>().is_err());
+    }
+
+    #[test]
+    fn intersection_has_common_permissions_only() {
+        let some: Permissions = "change_users,audit,mails".parse().unwrap();
+        let others: Permissions = "add_users,mails".parse().unwrap();
+        assert_eq!(some.intersection(&others).to_string(), "view_users,mails");
+        assert_eq!(others.intersection(&some), some.intersection(&others));
+        assert!(some.intersection(&Permissions::default()).is_empty());
     }
 
     #[test]

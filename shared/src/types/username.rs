@@ -40,31 +40,37 @@ impl FromStr for Username {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let too_long = || Invalid::new("too_long", "At most 45 characters.");
-        // A character has at most four bytes.
-        if text.len() > 4 * MAX_CHARACTERS {
-            return Err(too_long());
-        }
-        no_control_characters(text)?;
-        match text.chars().count() {
-            0 => return Err(Invalid::new("blank", "May not be blank.")),
-            1..=MAX_CHARACTERS => {}
-            _ => return Err(too_long()),
-        }
-        if text.contains(is_invisible) || has_stray_tag(text) {
-            return Err(Invalid::new(
-                "character",
-                "Contains an invisible character, or one that changes the direction of text.",
-            ));
-        }
-        if !text.contains(is_seen) {
-            return Err(Invalid::new(
-                "character",
-                "Contains nothing that can be seen.",
-            ));
-        }
+        check_name(text, MAX_CHARACTERS)?;
         Ok(Self(text.to_owned()))
     }
+}
+
+/// Checks a name of 1 to `max` characters by the rules of a username.
+pub(crate) fn check_name(text: &str, max: usize) -> Result<(), Invalid> {
+    let too_long = || Invalid::new("too_long", format!("At most {max} characters."));
+    // A character has at most four bytes.
+    if text.len() > 4 * max {
+        return Err(too_long());
+    }
+    no_control_characters(text)?;
+    match text.chars().count() {
+        0 => return Err(Invalid::new("blank", "May not be blank.")),
+        count if count > max => return Err(too_long()),
+        _ => {}
+    }
+    if text.contains(is_invisible) || has_stray_tag(text) {
+        return Err(Invalid::new(
+            "character",
+            "Contains an invisible character, or one that changes the direction of text.",
+        ));
+    }
+    if !text.contains(is_seen) {
+        return Err(Invalid::new(
+            "character",
+            "Contains nothing that can be seen.",
+        ));
+    }
+    Ok(())
 }
 
 /// Returns whether no script and no emoji needs a character: default-ignorable characters other than joiners, directional marks,

@@ -9,12 +9,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use latchkey_shared::{
     database,
     models::{
+        api_token,
         audit::{self, Actor, Details, Event, EventKind},
         mail::{self, MailKind, MailState},
         password_reset::{self, NewReset, Purpose},
         session,
     },
-    types::{email::Email, rotation_times::RotationTimes},
+    types::{email::Email, permission::Permissions, rotation_times::RotationTimes},
 };
 use latchkey_worker::{config::retention::Retention, housekeeping, metrics::DeliveryMetrics};
 use prometheus::IntCounterVec;
@@ -87,6 +88,44 @@ async fn housekeeping_deletes_ended_rows_but_no_queued_mail() {
         assert_eq!(count().await, left, "after {days} days");
     }
     assert_eq!(app.rows().await[0].id, waiting);
+}
+
+/// K2: Expired and revoked API tokens are deleted 30 days after their end, live ones are kept.
+#[tokio::test]
+async fn housekeeping_deletes_api_tokens_30_days_after_their_end() {
+    let app = TestApp::new().await;
+    let (db, now) = (&app.database.db, app.clock.now());
+    let user = app.user("ada@example.com").await;
+    let hasher = app.database.keys.token_hasher();
+    let mut ids = Vec::new();
+    for (number, days, revoked_at) in [(0, 365, None), (1, 30, None), (2, 365, Some(now))] {
+        let token = api_token::Model {
+            id: Uuid::now_v7(),
+            user_id: user.id,
+            name: format!("Script {number}").parse().unwrap(),
+            token_hash: hasher.hash(&format!("token {number}")),
+            permissions: Permissions::all(),
+            created_at: now,
+            expires_at: now + TimeDelta::days(days),
+            last_used_at: None,
+            revoked_at,
+        };
+        ids.push(token.id);
+        api_token::insert(db, token).await.unwrap();
+    }
+
+    for (days, left) in [
+        (30, &[0, 1, 2][..]),
+        (31, &[0, 1]),
+        (60, &[0, 1]),
+        (61, &[0]),
+    ] {
+        delete_old(&app, now + TimeDelta::days(days), KEEP_DETAILS).await;
+        let rows = api_token::list_after(db, user.id, Uuid::nil(), 10).await;
+        let rows: Vec<_> = rows.unwrap().iter().map(|row| row.id).collect();
+        let expected: Vec<_> = left.iter().map(|index| ids[*index]).collect();
+        assert_eq!(rows, expected, "after {days} days");
+    }
 }
 
 /// D1: The last mail to the owner of a deleted account is deleted once it is sent.

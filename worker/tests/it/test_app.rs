@@ -281,11 +281,12 @@ impl TestApp {
     /// Stores a notice that is not pushed.
     pub(crate) async fn notice(&self, kind: MailKind, user: &user::Model) -> Uuid {
         let (db, now) = (&self.database.db, self.clock.now());
-        let _not_woken = self
-            .outbox()
-            .insert_notice(db, kind, user, "request-1", now)
-            .await
-            .unwrap();
+        let outbox = self.outbox();
+        let mut notice = outbox.notice_about(kind, user, &user.email, "request-1", now);
+        if kind == MailKind::ApiTokenCreated {
+            notice = notice.about_api_token("Nightly export".parse().unwrap());
+        }
+        let _not_woken = notice.insert(db).await.unwrap();
         let mail = mail::Entity::find()
             .filter(mail::Column::UserId.eq(user.id))
             .filter(mail::Column::Kind.eq(kind.as_str()))

@@ -8,7 +8,10 @@ use latchkey_shared::models::{
 use poem_openapi::{Object, types};
 use sea_orm::ActiveEnum as _;
 
-use crate::{accounts::user_response::Gender, http::user_agent::device_name};
+use crate::{
+    accounts::{data_export::api_token::ExportedApiToken, user_response::Gender},
+    http::user_agent::device_name,
+};
 
 /// Everything stored about an account.
 #[derive(Debug, Object)]
@@ -25,6 +28,8 @@ pub(super) struct AccountExport {
     recovery_codes: Vec<ExportedRecoveryCode>,
     /// The stored sessions, ended ones too.
     sessions: Vec<ExportedSession>,
+    /// The stored API tokens, ended ones too, without their texts.
+    api_tokens: Vec<ExportedApiToken>,
     /// The requests for one-time codes of the last day.
     code_requests: Vec<ExportedCodeRequest>,
     /// What the owner and clients that were not authenticated did.
@@ -310,6 +315,8 @@ pub(super) struct ExportedMail {
     request_id: String,
     /// The browser and the system of the login that the mail is about, if known.
     device: Option<String>,
+    /// The name of the API token that the mail is about.
+    api_token_name: Option<String>,
 }
 
 impl From<mail::Model> for ExportedMail {
@@ -329,6 +336,7 @@ impl From<mail::Model> for ExportedMail {
             message_id: row.message_id,
             request_id: row.request_id,
             device: row.device,
+            api_token_name: row.api_token_name.map(|name| name.to_string()),
         }
     }
 }

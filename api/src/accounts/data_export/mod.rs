@@ -2,6 +2,7 @@
 //!
 //! `api/tests/it/accounts/data_export.rs` compares the export with the database schema, so that no new column is forgotten.
 
+mod api_token;
 mod items;
 mod stream;
 
@@ -44,8 +45,8 @@ pub struct DataExport;
 impl DataExport {
     /// Export your data
     ///
-    /// Returns everything stored about your account: profile, picture, sessions, requests for codes, activity, actions of staff on
-    /// the account and mails. It contains no password hashes, tokens and codes. Staff are not named.
+    /// Returns everything stored about your account: profile, picture, sessions, API tokens, requests for codes, activity, actions
+    /// of staff on the account and mails. It contains no password hashes, codes and secrets of tokens. Staff are not named.
     #[oai(
         path = "/auth/export",
         method = "get",

@@ -5,6 +5,7 @@ use std::{future::Future, io};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use futures_util::stream;
 use latchkey_shared::models::{
+    api_token,
     audit::{self, ConcerningEvents},
     imported_user,
     mail::{self, ConcerningMails},
@@ -17,9 +18,12 @@ use tokio::{io::AsyncReadExt as _, sync::mpsc};
 use uuid::Uuid;
 
 use crate::{
-    accounts::data_export::items::{
-        ExportedCodeRequest, ExportedEvent, ExportedImport, ExportedMail, ExportedPicture,
-        ExportedProfile, ExportedRecoveryCode, ExportedSession, ExportedTotp,
+    accounts::data_export::{
+        api_token::ExportedApiToken,
+        items::{
+            ExportedCodeRequest, ExportedEvent, ExportedImport, ExportedMail, ExportedPicture,
+            ExportedProfile, ExportedRecoveryCode, ExportedSession, ExportedTotp,
+        },
     },
     app_state::App,
     auth::bearer::CurrentUser,
@@ -97,6 +101,9 @@ impl Export<'_> {
         self.begin("sessions");
         self.sessions().await?;
         self.end();
+        self.begin("api_tokens");
+        self.api_tokens().await?;
+        self.end();
         self.begin("code_requests");
         self.code_requests().await?;
         self.end();
@@ -151,6 +158,12 @@ impl Export<'_> {
         let (db, user) = (&self.app.db, self.current.user.id);
         let load = |last| session::list_after(db, user, last, BATCH_SIZE);
         self.rows(load, |row| row.id, ExportedSession::from).await
+    }
+
+    async fn api_tokens(&mut self) -> Result<(), ExportError> {
+        let (db, user) = (&self.app.db, self.current.user.id);
+        let load = |last| api_token::list_after(db, user, last, BATCH_SIZE);
+        self.rows(load, |row| row.id, ExportedApiToken::from).await
     }
 
     async fn code_requests(&mut self) -> Result<(), ExportError> {

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use latchkey_shared::{
     database::Transaction,
     models::{
+        api_token,
         audit::{Event, ValueChange},
         mail::MailKind,
         role, session,
@@ -93,7 +94,7 @@ fn authorize(
             .permissions
             .as_ref()
             .is_some_and(|new| *new != seen.permissions);
-    if !admin.can_manage(seen) || (changes_permissions && !admin.user.is_superuser) {
+    if !admin.can_manage(seen) || (changes_permissions && !admin.is_superuser()) {
         return Err(ApiError::NotPermitted);
     }
     let is_own = admin.user.id == seen.id;
@@ -161,7 +162,7 @@ async fn store(
     Ok(user)
 }
 
-/// Applies the consequences of a change: ends the sessions of a deactivated account, keeps the last superuser, and notifies
+/// Applies the consequences of a change: ends the sessions and API tokens of a deactivated account, keeps the last superuser, and notifies
 /// the owner of an activated account.
 async fn after_change(
     app: &App,
@@ -172,6 +173,7 @@ async fn after_change(
 ) -> Result<Option<QueuedMail>, ApiError> {
     if before.is_active && !after.is_active {
         session::revoke_all(transaction, after.id, app.now()).await?;
+        api_token::revoke_all(transaction, after.id, app.now()).await?;
     }
     if before.is_superuser {
         ensure_superuser_remains(transaction).await?;

@@ -2,6 +2,7 @@
 //!
 //! An action is one transaction, which includes its audit events (with values before and after) and its mails.
 
+pub mod api_tokens;
 pub mod audit_log;
 pub mod create_user;
 pub mod edit_user;
@@ -43,7 +44,7 @@ async fn begin<R: Requirement>(
     }
     let transaction = database::begin(&app.db).await?;
     admin.reauthorize(app, &transaction).await?;
-    let users = staff::lock(&transaction, ids, admin.user.is_superuser).await?;
+    let users = staff::lock(&transaction, ids, admin.is_superuser()).await?;
     if users.is_empty() {
         return Err(ApiError::NotFound);
     }
@@ -78,7 +79,7 @@ async fn not_manageable(app: &App, admin: &Admin) -> ApiError {
         admin.user.id,
         "Request rejected: only superusers can manage staff accounts"
     );
-    admin.audit.record_not_permitted(app, admin.user.id).await;
+    admin.record_not_permitted(app).await;
     ApiError::NotPermitted
 }
 

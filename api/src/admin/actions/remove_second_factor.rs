@@ -21,7 +21,7 @@ pub async fn remove_second_factor(
     id: i64,
     password: CurrentPassword,
 ) -> Result<(), ApiError> {
-    let me = admin.current_user();
+    let me = admin.current_user()?;
     let action = Some("second factor removed");
     password_change::verify_current(app, &me, password, action, &admin.audit).await?;
     let (transaction, users) = begin(app, admin, &[id]).await?;

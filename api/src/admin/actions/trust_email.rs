@@ -23,7 +23,7 @@ pub async fn trust_email(
     if admin.user.id == id {
         return Err(ApiError::OwnAccount);
     }
-    let me = admin.current_user();
+    let me = admin.current_user()?;
     let action = Some("email trusted");
     password_change::verify_current(app, &me, password, action, &admin.audit).await?;
     let (transaction, users) = begin(app, admin, &[id]).await?;

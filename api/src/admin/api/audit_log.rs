@@ -41,7 +41,7 @@ struct AuditEvent {
     actor: String,
     /// The id of the affected account.
     user: Option<i64>,
-    /// The id of the session.
+    /// The id of the session; null without one, such as for a request with an API token.
     session: Option<String>,
     /// A fingerprint of the entered email address.
     subject: Option<String>,
@@ -66,6 +66,10 @@ struct AuditDetails {
     account_name: Option<String>,
     /// The name of the affected role at the time of the event.
     role_name: Option<String>,
+    /// The id of the API token that authorized the request; null for a session.
+    api_token_id: Option<String>,
+    /// The name of that API token, or of the one that was created or revoked.
+    api_token_name: Option<String>,
     /// The email address that the client entered, or that of a created or deleted account or of a mail.
     email: Option<String>,
     /// The personal data before and after a change.
@@ -153,6 +157,8 @@ impl AuditDetails {
             actor_name: details.actor_name,
             account_name: details.account_name,
             role_name: details.role_name,
+            api_token_id: details.api_token_id,
+            api_token_name: details.api_token_name,
             email: details.email,
             changes: changes
                 .map(|change| AuditValueChange {

@@ -47,7 +47,7 @@ impl SessionsApi {
         Ok(Json(
             alive
                 .into_iter()
-                .map(|session| Session::of(session, admin.session.id))
+                .map(|session| Session::of(session, admin.session_id()))
                 .collect(),
         ))
     }

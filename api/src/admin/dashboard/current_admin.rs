@@ -46,7 +46,7 @@ impl CurrentAdmin {
 
     #[must_use]
     pub fn is_superuser(&self) -> bool {
-        self.0.user.is_superuser
+        self.0.is_superuser()
     }
 
     #[must_use]

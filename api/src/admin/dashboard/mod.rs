@@ -3,8 +3,8 @@
 use poem::{Endpoint, EndpointExt as _, Response, Route, get, post};
 
 use crate::admin::dashboard::pages::{
-    account, audit_log, cancel_email, forgot_password, lockouts, mails, new_user, overview,
-    own_email, resets, roles, second_step, security, setup, sign_in, user,
+    account, api_tokens, audit_log, cancel_email, forgot_password, lockouts, mails, new_user,
+    overview, own_email, resets, roles, second_step, security, setup, sign_in, user,
     users::{self, bulk, csv},
     verify,
 };
@@ -64,6 +64,7 @@ pub fn routes() -> impl Endpoint<Output = Response> {
             "/cancel-email",
             get(cancel_email::show).post(cancel_email::cancel),
         )
+        .nest("/tokens", api_tokens::routes())
         .at("/users", get(users::show))
         .at("/users/add", get(new_user::show).post(new_user::create))
         .at("/users/bulk", get(bulk::redirect_to_list).post(bulk::run))

@@ -15,7 +15,7 @@ use crate::admin::{
         cookies::{self, SIGNED_IN},
         redirect::LoginRedirect,
     },
-    permissions::{Admin, Permit, Requirement},
+    permissions::{Admin, Credential, Permit, Requirement},
 };
 use crate::{
     app_state::App,
@@ -88,10 +88,10 @@ impl<'a, R: Requirement> FromRequest<'a> for Permit<R> {
     async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
         let app = App::of(request)?;
         let audit = AuditContext::from_request(request, body).await?;
-        let signed_in = find(app, request)
+        let CurrentUser { user, session } = find(app, request)
             .await?
             .ok_or_else(|| LoginRedirect::back_to(app, request))?;
-        let admin = Admin::load(&app.db, signed_in, audit).await?;
+        let admin = Admin::load(&app.db, user, Credential::Session(session), audit).await?;
         Ok(Self::authorize(app, admin).await?)
     }
 }

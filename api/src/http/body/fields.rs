@@ -7,8 +7,9 @@ use std::{collections::HashMap, str::FromStr};
 
 use chrono::NaiveDate;
 use latchkey_shared::types::{
-    decimal, email::Email, gender::Gender, language_tag::LanguageTag, permission::Permission,
-    phone_number::PhoneNumber, role_name::RoleName, username::Username, validation_error::Invalid,
+    api_token_name::ApiTokenName, decimal, email::Email, gender::Gender, language_tag::LanguageTag,
+    permission::Permission, phone_number::PhoneNumber, role_name::RoleName, username::Username,
+    validation_error::Invalid,
 };
 
 use crate::http::error::{ApiError, problem::FieldError};
@@ -85,6 +86,7 @@ from_str_fields!(
     Email: 2048,
     Username: 2048,
     RoleName: 2048,
+    ApiTokenName: 2048,
     PhoneNumber: 256,
     Gender: 64,
     LanguageTag: 256,

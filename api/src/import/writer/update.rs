@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use latchkey_shared::{
     database::Transaction,
     models::{
-        imported_user, role, session,
+        api_token, imported_user, role, session,
         user::{
             self, WriteUserError,
             profile::ProfileChange,
@@ -160,6 +160,9 @@ impl Writer<'_> {
         }
         if change.has(Column::Password) || change.has(Column::IsActive) {
             session::revoke_all(transaction, user.id, self.now).await?;
+        }
+        if change.has(Column::IsActive) {
+            api_token::revoke_all(transaction, user.id, self.now).await?;
         }
         Ok(())
     }

@@ -7,6 +7,7 @@ use latchkey_api::server::calls::description;
 use latchkey_shared::{
     database,
     models::{
+        api_token,
         audit::{self, Actor, Details, Event, EventKind},
         mail::MailKind,
         password_reset, session, user,
@@ -95,6 +96,13 @@ const EXPORTED: &[(&str, &str, &str)] = &[
         "second_factor_at",
         "/sessions/0/second_factor_at",
     ),
+    ("api_tokens", "id", "/api_tokens/0/id"),
+    ("api_tokens", "name", "/api_tokens/0/name"),
+    ("api_tokens", "permissions", "/api_tokens/0/permissions/0"),
+    ("api_tokens", "created_at", "/api_tokens/0/created_at"),
+    ("api_tokens", "expires_at", "/api_tokens/0/expires_at"),
+    ("api_tokens", "last_used_at", "/api_tokens/0/last_used_at"),
+    ("api_tokens", "revoked_at", "/api_tokens/0/revoked_at"),
     ("password_resets", "id", "/code_requests/0/id"),
     ("password_resets", "email_key", "/code_requests/0/email"),
     ("password_resets", "purpose", "/code_requests/0/purpose"),
@@ -141,6 +149,7 @@ const EXPORTED: &[(&str, &str, &str)] = &[
     ("mails", "message_id", "/mails/0/message_id"),
     ("mails", "request_id", "/mails/0/request_id"),
     ("mails", "device", "/mails/0/device"),
+    ("mails", "api_token_name", "/mails/0/api_token_name"),
     ("audit_events", "seq", "/activity/0/seq"),
     ("audit_events", "at", "/activity/0/at"),
     ("audit_events", "event", "/activity/0/event"),
@@ -209,6 +218,8 @@ const LEFT_OUT: &[(&str, &str, &str)] = &[
         "rotation_times",
         "tells which refresh tokens are valid",
     ),
+    ("api_tokens", "user_id", "the account"),
+    ("api_tokens", "token_hash", "a secret"),
     ("password_resets", "user_id", "the account"),
     ("password_resets", "token_hash", "a secret"),
     ("mails", "user_id", "the account"),
@@ -335,6 +346,7 @@ async fn export_has_values_but_no_secrets_or_staff() {
     let (_, media_type) = picture.split_once(':').unwrap();
     assert!(media_type.starts_with("image/"), "{media_type}");
     assert_eq!(body["sessions"].as_array().unwrap().len(), 1);
+    assert_eq!(body["api_tokens"].as_array().unwrap().len(), 1);
     assert_eq!(body["code_requests"].as_array().unwrap().len(), 1);
     let kinds = |array: &str, member: &str| -> Vec<String> {
         let items = body[array].as_array().unwrap().iter();
@@ -375,6 +387,9 @@ async fn export_has_values_but_no_secrets_or_staff() {
     let sessions = session::Entity::find().select_only();
     let sessions = sessions.column(session::Column::SecretHash);
     secrets.extend(sessions.into_tuple().all(db).await.unwrap());
+    let tokens = api_token::Entity::find().select_only();
+    let tokens = tokens.column(api_token::Column::TokenHash);
+    secrets.extend(tokens.into_tuple().all(db).await.unwrap());
     secrets.push("root@example.com".to_owned());
     for secret in secrets {
         assert!(!text.contains(&secret), "{secret}");

@@ -22,6 +22,7 @@ use crate::{
     accounts::pictures::{data_url, png},
     admin::audit_log::events,
     support::{
+        api_tokens::create_api_token,
         dashboard::{Dashboard, assert_contains},
         test_app::{ApiResponse, PASSWORD, TestApp},
     },
@@ -64,7 +65,7 @@ async fn verify_audit_log(app: &TestApp) {
     verified.unwrap();
 }
 
-/// Fills every table with data of an account: profile, picture, role, import, second factor, sessions, requests for codes before and after a
+/// Fills every table with data of an account: profile, picture, role, API token, import, second factor, sessions, requests for codes before and after a
 /// worker has found their account, mails, and events by and about it. Returns its access token.
 pub(crate) async fn create_full_account(app: &TestApp) -> String {
     let db = &app.database.db;
@@ -89,6 +90,7 @@ pub(crate) async fn create_full_account(app: &TestApp) -> String {
     role::assign_many(db, vec![(user.id, role.id)])
         .await
         .unwrap();
+    create_api_token(app, ADA, "view_users").await;
     app.mark_imported(ADA, imported_user::DJANGO).await;
     app.request_reset(ADA).await;
     app.request_reset_token(ADA).await;

@@ -2,7 +2,7 @@
 
 mod api;
 pub(crate) mod audit_log;
-mod dashboard;
+pub(crate) mod dashboard;
 
 use latchkey_shared::models::audit;
 

@@ -30,14 +30,20 @@ const NEW: &str = "another quiet morning";
 const THIEF: &str = "a thief's own password";
 
 /// An authenticated request that lacks its last byte.
-struct PartialRequest {
+pub(crate) struct PartialRequest {
     stream: TcpStream,
     last: u8,
 }
 
 impl PartialRequest {
     /// Sends a request except for its last byte. The server asks for the body after it has verified the token.
-    async fn start(app: &TestApp, method: &str, path: &str, access: &str, body: &Value) -> Self {
+    pub(crate) async fn start(
+        app: &TestApp,
+        method: &str,
+        path: &str,
+        access: &str,
+        body: &Value,
+    ) -> Self {
         let body = body.to_string();
         let (last, rest) = body.as_bytes().split_last().unwrap();
         let address = app.base.trim_start_matches("http://");
@@ -63,7 +69,7 @@ impl PartialRequest {
     }
 
     /// Sends the last byte and returns the response.
-    async fn finish(mut self) -> String {
+    pub(crate) async fn finish(mut self) -> String {
         self.stream.write_all(&[self.last]).await.unwrap();
         let mut answer = Vec::new();
         timeout(WAIT_TIMEOUT, self.stream.read_to_end(&mut answer))

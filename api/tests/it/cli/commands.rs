@@ -7,7 +7,10 @@ use reqwest::Method;
 
 use crate::{
     cli::contains_all,
-    support::test_app::{PASSWORD, TestApp},
+    support::{
+        api_tokens::create_api_token,
+        test_app::{PASSWORD, TestApp},
+    },
 };
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_latchkey-api");
@@ -127,6 +130,35 @@ async fn migrate_grants_export_to_staff_who_view_users() {
         "view_users,export_users,audit"
     );
     assert_eq!(permissions("auditor@example.com").await, "audit");
+}
+
+/// An upgrade from a version without API tokens keeps the accounts and mails, and their owners can then have tokens.
+#[tokio::test]
+async fn migrate_adds_api_tokens_to_earlier_schema() {
+    use sea_orm::ConnectionTrait as _;
+    let app = TestApp::new().await;
+    app.create_staff("staff@example.com", "view_users").await;
+    let before = app.user("staff@example.com").await;
+    for statement in [
+        "DROP TABLE api_tokens",
+        "ALTER TABLE mails DROP COLUMN api_token_name",
+        "DELETE FROM seaql_migrations WHERE version = 'm0023_api_tokens'",
+    ] {
+        let db = &app.database.db;
+        db.execute_unprepared(statement).await.unwrap();
+    }
+    let output = run(&app, &["users", "list"], 1).await;
+    contains_all(&output, &["latchkey-api migrate"]);
+
+    let output = run(&app, &["migrate"], 0).await;
+
+    contains_all(&output, &["Applied 1 migration(s)"]);
+    assert_eq!(app.user("staff@example.com").await, before);
+    let (_, token) = create_api_token(&app, "staff@example.com", "view_users").await;
+    let request = app.request(reqwest::Method::GET, "/api/admin/users/");
+    let response = app.send(request.bearer_auth(&token.access)).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    assert!(!app.mails_to("staff@example.com").await.is_empty());
 }
 
 /// `migrate` makes accounts searchable that an earlier version stored, and keeps the others as they are.

@@ -12,7 +12,10 @@ use tempfile::TempDir;
 
 use crate::{
     cli::contains_all,
-    support::test_app::{PASSWORD, TestApp},
+    support::{
+        api_tokens::{create_api_token, stored_api_token},
+        test_app::{PASSWORD, TestApp},
+    },
 };
 
 /// Passwords with hashes as other systems write them: argon2id, bcrypt and PBKDF2.
@@ -313,6 +316,7 @@ async fn import_jsonl_again_imports_changes_only() {
     contains_all(&output, &["Created 0 account(s), changed 0"]);
     assert_eq!(app.database.dump().await, before);
 
+    let (token, _) = create_api_token(&app, "Ada@Example.com", "mails").await;
     let grace = app.login("grace@example.com", HASHES[2].0).await;
     app.patch_user(&grace.access, json!({"language": "en", "username": "Own"}))
         .await;
@@ -329,6 +333,7 @@ async fn import_jsonl_again_imports_changes_only() {
     contains_all(&output, &["Created 0 account(s), changed 2"]);
     let ada = app.user("countess@example.com").await;
     assert_eq!((ada.id, ada.is_active), (70, false));
+    assert!(stored_api_token(&app, token.id).await.revoked_at.is_some());
     assert_eq!(ada.language.unwrap().as_str(), "en-GB");
     let roles = role::of_user(&app.database.db, 70).await.unwrap();
     assert!(roles.is_empty());

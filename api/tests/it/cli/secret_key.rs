@@ -10,7 +10,10 @@ use serde_json::json;
 
 use crate::{
     cli::contains_all,
-    support::test_app::{PASSWORD, TestApp},
+    support::{
+        api_tokens::{create_api_token, stored_api_token},
+        test_app::{PASSWORD, TestApp},
+    },
 };
 
 const NEW_KEY: &str = "kPq7vR2mXw9sT4nB8hJ3fL6dG1cZ5yA0";
@@ -128,14 +131,17 @@ async fn replace_lost_without_confirmation_changes_nothing() {
 
 /// After a theft of the data keys, their thief can neither refresh nor sign a token.
 #[tokio::test]
-async fn replaced_stolen_keys_end_sessions_and_revoke_signing_keys() {
+async fn replaced_stolen_keys_end_sessions_and_tokens_and_signing_keys() {
     let app = TestApp::new().await;
     let tokens = app.logged_in_user("ada@example.com").await;
+    let (api_token, _) = create_api_token(&app, "ada@example.com", "view_users").await;
     let command = ["secrets", "replace-lost", "--all", "--yes"];
     contains_all(&app.run(&command, 0).await, &["Replaced 6 data key(s)"]);
     app.get_user(&tokens.access)
         .await
         .assert_problem(401, "not-authenticated");
+    let stored = stored_api_token(&app, api_token.id).await;
+    assert!(stored.revoked_at.is_some());
     let output = app.run(&["keys", "list"], 0).await;
     contains_all(&output, &["revoked"]);
 }

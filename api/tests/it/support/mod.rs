@@ -1,5 +1,6 @@
 //! The application under test and drivers for its clients.
 
+pub(crate) mod api_tokens;
 pub(crate) mod authenticator;
 pub(crate) mod browser;
 pub(crate) mod dashboard;

@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::json;
 
 use crate::{
+    admin::dashboard::api_tokens::token_in,
     auth::login::claims,
     support::dashboard::{Dashboard, field_value},
     support::test_app::{PASSWORD, TestApp, code_in},
@@ -12,8 +13,8 @@ use crate::{
 /// The password that the administrator sets.
 const NEW_PASSWORD: &str = "another quiet morning";
 
-/// Signs in to the dashboard, changes the password there, and reads each list there and at `/api/admin/`. Returns the
-/// cookies and the access token, and the CSRF token of the forms.
+/// Signs in to the dashboard, changes the password and creates an API token there, and reads each list there and at `/api/admin/`.
+/// Returns the cookies and tokens, and the CSRF token of the forms.
 async fn use_dashboard_and_admin_api(app: &TestApp) -> (Vec<String>, String) {
     app.create_superuser("root@example.com").await;
     let mut root = Dashboard::open(app).await;
@@ -27,6 +28,17 @@ async fn use_dashboard_and_admin_api(app: &TestApp) -> (Vec<String>, String) {
         ("password_again", NEW_PASSWORD),
     ];
     root.submit("/admin/account/", &form).await;
+    root.csrf = field_value(&root.get_html("/admin/account/").await, "csrf");
+    let fields = [
+        ("name", "Nightly export"),
+        ("days", "30"),
+        ("password", NEW_PASSWORD),
+        ("view_users", "on"),
+    ];
+    let page = root.post("/admin/tokens/add/", &fields).await;
+    let api_token = token_in(&page.html);
+    let call = app.request(Method::GET, "/api/admin/users/");
+    assert_eq!(app.send(call.bearer_auth(&api_token)).await.status, 200);
     let access = app.login("root@example.com", NEW_PASSWORD).await.access;
     for (page, call) in [
         ("/admin/users/", "/api/admin/users/"),
@@ -48,7 +60,7 @@ async fn use_dashboard_and_admin_api(app: &TestApp) -> (Vec<String>, String) {
     (
         cookies
             .filter(|it| !it.is_empty())
-            .chain([access])
+            .chain([access, api_token])
             .collect(),
         csrf,
     )

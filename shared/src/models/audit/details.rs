@@ -52,6 +52,12 @@ pub struct Details {
     /// The name of the affected role at the time of the event.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role_name: Option<String>,
+    /// The id of the API token that authorized the request.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_token_id: Option<String>,
+    /// The name of that API token, or of the one that was created or revoked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api_token_name: Option<String>,
     /// The email that the client gave, whether or not it has an account.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,

@@ -58,6 +58,8 @@ pub enum MailKind {
     EmailCode,
     /// A new device has logged in.
     NewDevice,
+    /// An API token of the account was created.
+    ApiTokenCreated,
     /// The owner asked for the deletion of the account, which a login cancels.
     DeletionScheduled,
     /// The account was deleted at the request of its owner.
@@ -74,7 +76,7 @@ pub enum MailKind {
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
@@ -89,6 +91,7 @@ impl MailKind {
         Self::ActivationCode,
         Self::EmailCode,
         Self::NewDevice,
+        Self::ApiTokenCreated,
         Self::DeletionScheduled,
         Self::AccountDeleted,
         Self::SecondFactorAdded,
@@ -115,6 +118,7 @@ impl MailKind {
             Self::ActivationCode => "activation_code",
             Self::EmailCode => "email_code",
             Self::NewDevice => "new_device",
+            Self::ApiTokenCreated => "api_token_created",
             Self::DeletionScheduled => "deletion_scheduled",
             Self::AccountDeleted => "account_deleted",
             Self::SecondFactorAdded => "second_factor_added",
@@ -172,6 +176,7 @@ impl MailKind {
             | Self::EmailUnconfirmed
             | Self::EmailChangeRequested
             | Self::NewDevice
+            | Self::ApiTokenCreated
             | Self::DeletionScheduled
             | Self::AccountDeleted
             | Self::SecondFactorAdded
@@ -197,6 +202,7 @@ impl MailKind {
             | Self::EmailUnconfirmed
             | Self::EmailChangeRequested
             | Self::NewDevice
+            | Self::ApiTokenCreated
             | Self::DeletionScheduled
             | Self::AccountDeleted
             | Self::SecondFactorAdded
@@ -222,6 +228,7 @@ impl MailKind {
             | Self::EmailUnconfirmed
             | Self::EmailChangeRequested
             | Self::NewDevice
+            | Self::ApiTokenCreated
             | Self::DeletionScheduled
             | Self::AccountDeleted
             | Self::SecondFactorAdded

@@ -34,7 +34,10 @@ pub use crate::models::mail::{
 };
 use crate::{
     database::find_unique,
-    types::email::{Email, EmailKey},
+    types::{
+        api_token_name::ApiTokenName,
+        email::{Email, EmailKey},
+    },
 };
 
 /// One mail.
@@ -102,6 +105,8 @@ pub struct Model {
     pub recipient_verified: bool,
     /// The known browser and system of the login that the mail is about, if any.
     pub device: Option<String>,
+    /// The name of the API token that the mail is about, if any.
+    pub api_token_name: Option<ApiTokenName>,
 }
 
 impl Model {
@@ -166,5 +171,6 @@ pub(crate) fn new_row(id: Uuid, kind: MailKind, recipient: &Email, now: DateTime
         beyond_budget: false,
         recipient_verified: false,
         device: None,
+        api_token_name: None,
     }
 }

@@ -8,7 +8,7 @@ use sea_orm::{
 };
 
 use crate::models::{
-    imported_user, session,
+    api_token, imported_user, session,
     user::{Column, Entity, Model, raise_version},
 };
 
@@ -135,7 +135,7 @@ pub async fn activate_by_owner(
     Ok(changed.rows_affected == 1)
 }
 
-/// Deactivates an account and revokes its sessions. Returns false if it was already deactivated.
+/// Deactivates an account and revokes its sessions and API tokens. Returns false if it was already deactivated.
 pub async fn deactivate(
     db: &impl ConnectionTrait,
     id: i64,
@@ -149,5 +149,6 @@ pub async fn deactivate(
         .exec(db)
         .await?;
     session::revoke_all(db, id, now).await?;
+    api_token::revoke_all(db, id, now).await?;
     Ok(changed.rows_affected > 0)
 }

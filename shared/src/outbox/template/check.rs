@@ -19,6 +19,8 @@ use crate::{
 const SAMPLE_CODE: &str = "048291";
 /// The link that cancels a change of an email, in a sample mail.
 const SAMPLE_CANCEL_URL: &str = "https://accounts.example.com/admin/cancel-email/?token=sample";
+/// The name of an API token, in a sample mail.
+const SAMPLE_TOKEN_NAME: &str = "Nightly export";
 /// The time of samples, in seconds since 1970.
 const SAMPLE_TIME: i64 = 1_772_450_047;
 
@@ -42,6 +44,8 @@ pub fn sample(kind: MailKind, minutes: u32) -> Content {
             kind,
             at,
             device: device.filter(|_| kind == MailKind::NewDevice),
+            api_token: (kind == MailKind::ApiTokenCreated)
+                .then(|| SAMPLE_TOKEN_NAME.parse().expect("a valid name")),
             deletion_at: (kind == MailKind::DeletionScheduled).then(|| at + TimeDelta::days(7)),
             cancel_url: (kind == MailKind::EmailChangeRequested)
                 .then(|| SAMPLE_CANCEL_URL.parse().expect("a valid URL")),

@@ -9,6 +9,7 @@ use crate::{
         user,
     },
     redis::one_time_code::Otp,
+    types::api_token_name::ApiTokenName,
 };
 
 /// The content of a mail, which a template of its kind renders.
@@ -35,6 +36,8 @@ pub enum Content {
         at: DateTime<Utc>,
         /// The browser and the system of the login that the mail is about, if known.
         device: Option<String>,
+        /// The name of the API token that was created. Only [`MailKind::ApiTokenCreated`] has it.
+        api_token: Option<ApiTokenName>,
         /// When the account will be deleted. Only [`MailKind::DeletionScheduled`] has it.
         deletion_at: Option<DateTime<Utc>>,
         /// The page that undoes the event. Only with [`MailKind::EmailChangeRequested`].
@@ -81,6 +84,7 @@ impl Content {
             kind,
             at: mail.created_at,
             device: mail.device.clone(),
+            api_token: mail.api_token_name.clone(),
             deletion_at,
             cancel_url,
         })

@@ -322,6 +322,8 @@ fn arabic_mails_use_six_plural_forms() {
         "help@example.com",
         "https://app.example.com/",
         "Chrome (Windows)",
+        "API",
+        "Nightly export",
     ];
     for (name, mail) in render_all(&branding()) {
         if !name.starts_with("ar_") {

@@ -78,6 +78,7 @@ pub(super) fn values(
         code => variable.code,
         minutes => variable.minutes,
         device => variable.device.map(isolate),
+        api_token => variable.api_token.map(|name| isolate(&name)),
         cancel_url => variable.cancel_url.map(link),
         at => time(variable.at),
         deletion_at => variable.deletion_at.map(time),
@@ -90,6 +91,7 @@ struct Variable<'a> {
     /// The time until the code expires.
     minutes: Option<u32>,
     device: Option<&'a str>,
+    api_token: Option<String>,
     cancel_url: Option<&'a Url>,
     at: DateTime<Utc>,
     deletion_at: Option<DateTime<Utc>>,
@@ -109,6 +111,7 @@ impl<'a> Variable<'a> {
                 // Rounded down, so that a code never expires earlier than its mail says.
                 minutes: Some(u32::try_from(lifetime.num_minutes()).unwrap_or_default()),
                 device: device.as_deref(),
+                api_token: None,
                 cancel_url: None,
                 at: *at,
                 deletion_at: None,
@@ -116,6 +119,7 @@ impl<'a> Variable<'a> {
             Content::Notice {
                 at,
                 device,
+                api_token,
                 deletion_at,
                 cancel_url,
                 ..
@@ -123,6 +127,7 @@ impl<'a> Variable<'a> {
                 code: None,
                 minutes: None,
                 device: device.as_deref(),
+                api_token: api_token.as_ref().map(ToString::to_string),
                 cancel_url: cancel_url.as_ref(),
                 at: *at,
                 deletion_at: *deletion_at,

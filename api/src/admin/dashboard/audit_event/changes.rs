@@ -136,6 +136,8 @@ fn label<'a>(t: &'a Texts, field: &'a str) -> &'a str {
         "pending_email_verification" => t.pending_verification,
         "joined since" => t.joined,
         "created" => t.created,
+        "expires" => t.expires,
+        "revoked" => t.api_tokens().revoked,
         "changed" => t.changed,
         other => other,
     }
@@ -153,7 +155,7 @@ fn readable(t: &Texts, field: &str, value: &str) -> String {
             "state" => value.parse().ok().map(|it| t.mail_state(&it).to_owned()),
             "roles" => role_names(t, value),
             "permissions" => permissions(t, value),
-            "locked out until" => time(value),
+            "locked out until" | "expires" => time(value),
             _ => None,
         }
         .unwrap_or_else(|| value.to_owned()),

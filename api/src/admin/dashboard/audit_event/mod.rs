@@ -30,6 +30,8 @@ pub struct EventRow {
     pub changes: Vec<ChangeRow>,
     /// The `User-Agent` of the session, if it is still stored.
     pub user_agent: Option<String>,
+    /// The name of the API token that authorized the request.
+    pub api_token: Option<String>,
 }
 
 /// A part of a sentence.
@@ -76,6 +78,10 @@ pub async fn event_rows(
             user_agent: event
                 .session_id
                 .and_then(|id| user_agents.get(&id).cloned()),
+            // Without an id, the name is that of a created or revoked token.
+            api_token: details
+                .api_token_name
+                .filter(|_| details.api_token_id.is_some()),
             event,
         }
     };
@@ -198,6 +204,7 @@ impl Writer<'_> {
                 "actor" => self.actor(),
                 "account" => self.account(),
                 "role" => self.role(value),
+                "token" => self.api_token(value),
                 _ => Part::Value(value.to_owned()),
             });
             rest = after;
@@ -218,6 +225,12 @@ impl Writer<'_> {
     fn role(&self, id: &str) -> Part {
         let current = || self.roles.get(&id.parse().ok()?).cloned();
         let name = self.details.role_name.clone().or_else(current);
+        Part::Value(name.unwrap_or_else(|| id.to_owned()))
+    }
+
+    /// Returns the name of an API token at the time of the event, or else its id.
+    fn api_token(&self, id: &str) -> Part {
+        let name = self.details.api_token_name.clone();
         Part::Value(name.unwrap_or_else(|| id.to_owned()))
     }
 

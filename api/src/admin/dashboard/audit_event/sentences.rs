@@ -1,7 +1,7 @@
 //! The sentences of audit events in English and Arabic, by kind and detail.
 //!
-//! `{account}` is the affected account, `{actor}` the administrator, `{role}` a role, and `{value}` any other value of the
-//! detail. The Arabic sentences are nominal, so that they suit every name.
+//! `{account}` is the affected account, `{actor}` the administrator, `{role}` a role, `{token}` an API token, and `{value}` any other
+//! value of the detail. The Arabic sentences are nominal, so that they suit every name.
 
 use latchkey_shared::models::audit::EventKind as Kind;
 
@@ -9,7 +9,7 @@ use latchkey_shared::models::audit::EventKind as Kind;
 type Row = (Kind, &'static str, &'static str, &'static str);
 
 #[rustfmt::skip]
-const OWN: [Row; 68] = [
+const OWN: [Row; 70] = [
     (Kind::LoginSuccess, "", "{account} logged in.", "تسجيل دخول {account}."),
     (Kind::LoginSuccess, "dashboard", "{account} signed in to the dashboard.", "تسجيل دخول {account} إلى لوحة التحكم."),
     (Kind::LoginSuccess, "totp", "{account} logged in with a code of an authenticator app.", "تسجيل دخول {account} برمز من تطبيق المصادقة."),
@@ -38,11 +38,13 @@ const OWN: [Row; 68] = [
     (Kind::PasswordChangeFail, "account deletion", "A request to delete {account} was refused: wrong password.", "رُفض طلب حذف حساب {account}: كلمة المرور غير صحيحة."),
     (Kind::PasswordChangeFail, "email change", "A change of the email of {account} failed: wrong password.", "فشل تغيير بريد {account}: كلمة المرور غير صحيحة."),
     (Kind::PasswordChangeFail, "email trusted", "{account} could not trust an email: wrong password.", "فشل اعتماد بريد بواسطة {account}: كلمة المرور غير صحيحة."),
+    (Kind::PasswordChangeFail, "API token", "{account} could not create an API token: wrong password.", "فشل إنشاء مفتاح API بواسطة {account}: كلمة المرور غير صحيحة."),
     (Kind::TokenRevoked, "", "{account} ended a session.", "إنهاء جلسة بواسطة {account}."),
     (Kind::TokenRevoked, "every session", "{account} ended all sessions.", "إنهاء كل الجلسات بواسطة {account}."),
     (Kind::TokenRevoked, "dashboard", "{account} signed out of the dashboard.", "خروج {account} من لوحة التحكم."),
     (Kind::TokenReuse, "", "A replaced refresh token of {account} was used again. Its session was ended.", "استُخدم رمز تحديث مستبدَل لحساب {account} مرة أخرى، فأُنهيت جلسته."),
     (Kind::TokenFail, "", "An invalid token was refused.", "رُفض رمز وصول غير صالح."),
+    (Kind::TokenFail, "API token", "An invalid API token was refused.", "رُفض مفتاح API غير صالح."),
     (Kind::TokenFail, "refresh", "An invalid refresh token was refused.", "رُفض رمز تحديث غير صالح."),
     (Kind::TokenFail, "logout", "A logout with an invalid token was refused.", "رُفض خروج برمز غير صالح."),
     (Kind::TokenFail, "activation", "A request for an activation code with an invalid token was refused.", "رُفض طلب رمز تفعيل برمز وصول غير صالح."),
@@ -81,7 +83,7 @@ const OWN: [Row; 68] = [
 ];
 
 #[rustfmt::skip]
-const ADMIN: [Row; 27] = [
+const ADMIN: [Row; 29] = [
     (Kind::NotPermitted, "", "A request of {account} was refused: missing permission.", "رُفض طلب من {account}: لا توجد صلاحية."),
     (Kind::Admin, "", "{actor}: {value}", "{actor}: {value}"),
     (Kind::Admin, "email trusted", "{actor} trusted the new email of {account}.", "اعتماد البريد الجديد لحساب {account} بواسطة {actor}."),
@@ -100,6 +102,8 @@ const ADMIN: [Row; 27] = [
     (Kind::Admin, "role created", "{actor} created the role {role}.", "إنشاء الدور {role} بواسطة {actor}."),
     (Kind::Admin, "role changed", "{actor} changed the role {role}.", "تعديل الدور {role} بواسطة {actor}."),
     (Kind::Admin, "role deleted", "{actor} deleted the role {role}.", "حذف الدور {role} بواسطة {actor}."),
+    (Kind::Admin, "token created", "{actor} created the API token {token}.", "إنشاء مفتاح API {token} بواسطة {actor}."),
+    (Kind::Admin, "token revoked", "{actor} revoked the API token {token} of {account}.", "إلغاء مفتاح API {token} لحساب {account} بواسطة {actor}."),
     (Kind::Admin, "mail sent again", "{actor} sent a mail to {account} again.", "إعادة إرسال رسالة إلى {account} بواسطة {actor}."),
     (Kind::Admin, "mail cancelled", "{actor} cancelled a mail to {account}.", "إلغاء رسالة إلى {account} بواسطة {actor}."),
     (Kind::Admin, "mails sent again", "{actor} sent failed mails again: {value}.", "إعادة إرسال رسائل فاشلة بواسطة {actor}: {value}."),
@@ -140,7 +144,7 @@ fn split(detail: &str) -> (String, &str) {
     }
     let mut words = detail.splitn(3, ' ');
     match (words.next(), words.next(), words.next()) {
-        (Some(thing @ ("role" | "mail")), Some(value), Some(action)) => {
+        (Some(thing @ ("role" | "mail" | "token")), Some(value), Some(action)) => {
             (format!("{thing} {action}"), value)
         }
         _ => (detail.to_owned(), ""),
@@ -176,7 +180,7 @@ mod tests {
     #[test]
     fn both_languages_have_the_same_placeholders() {
         for (kind, word, english, arabic) in OWN.iter().chain(&ADMIN) {
-            for placeholder in ["{account}", "{actor}", "{role}", "{value}"] {
+            for placeholder in ["{account}", "{actor}", "{role}", "{token}", "{value}"] {
                 assert_eq!(
                     english.matches(placeholder).count(),
                     arabic.matches(placeholder).count(),
@@ -192,6 +196,7 @@ mod tests {
             ("activated", "activated", ""),
             ("unlocked: login", "unlocked", "login"),
             ("role 3 created", "role created", "3"),
+            ("token 018f created", "token created", "018f"),
             ("mail 018f sent again", "mail sent again", "018f"),
             ("exported users: 2, is_staff: true", "exported users", "2"),
         ] {

@@ -2,7 +2,7 @@
 
 /// The kind in the row of a mail, and its name in English and Arabic.
 #[rustfmt::skip]
-const KINDS: [(&str, &str, &str); 20] = [
+const KINDS: [(&str, &str, &str); 21] = [
     ("reset_code", "Reset code", "رمز التغيير"),
     ("password_changed", "Password changed", "تغيّرت كلمة المرور"),
     ("welcome", "Welcome", "ترحيب"),
@@ -16,6 +16,7 @@ const KINDS: [(&str, &str, &str); 20] = [
     ("email_change_requested", "Email change requested", "طُلب تغيير البريد الإلكتروني"),
     ("email_code", "Email confirmation code", "رمز تأكيد البريد الإلكتروني"),
     ("new_device", "Login from a new device", "تسجيل دخول من جهاز جديد"),
+    ("api_token_created", "API token created", "إنشاء مفتاح API"),
     ("deletion_scheduled", "Deletion scheduled", "موعد حذف الحساب"),
     ("account_deleted", "Account deleted", "حذف الحساب"),
     ("second_factor_added", "Second factor added", "إضافة عامل تحقّق ثانٍ"),

@@ -1,5 +1,23 @@
 //! Translations of the dashboard. Every text has an English and an Arabic version, which the macro enforces.
 
+/// Defines the texts of a module: `ENGLISH` and `ARABIC`, two values of `Texts`.
+macro_rules! texts {
+    ($($name:ident: $english:literal | $arabic:literal;)*) => {
+        /// The texts of one language.
+        #[expect(missing_docs, reason = "the names say it")]
+        pub struct Texts {
+            $(pub $name: &'static str,)*
+        }
+
+        /// The English texts.
+        pub static ENGLISH: Texts = Texts { $($name: $english,)* };
+
+        /// The Arabic texts.
+        pub static ARABIC: Texts = Texts { $($name: $arabic,)* };
+    };
+}
+
+pub mod api_tokens;
 mod mail_kinds;
 mod texts;
 
@@ -17,6 +35,15 @@ use crate::http::{
 pub use self::texts::{ARABIC, ENGLISH, Texts};
 
 impl Texts {
+    /// Returns the texts of the pages about API tokens.
+    #[must_use]
+    pub fn api_tokens(&self) -> &'static api_tokens::Texts {
+        match self.code {
+            "ar" => &api_tokens::ARABIC,
+            _ => &api_tokens::ENGLISH,
+        }
+    }
+
     /// Returns the text of a flash message.
     #[must_use]
     pub fn flash(&self, key: &str) -> Option<&'static str> {
@@ -44,6 +71,7 @@ impl Texts {
             "none_selected" => self.flash_none_selected,
             "password_reset" => self.flash_password_reset,
             "reset_expired" => self.error_reset_expired,
+            "api_token_revoked" => self.api_tokens().flash_revoked,
             "signed_out" => self.flash_signed_out,
             "set_up" => self.flash_set_up,
             _ => return None,
@@ -210,6 +238,8 @@ impl Texts {
             "single" => self.field_single_account,
             "taken" => self.error_email_taken,
             "name_taken" => self.role_name_taken,
+            "token_name_taken" => self.api_tokens().name_taken,
+            "too_many_tokens" => self.api_tokens().at_maximum,
             "differ" => self.passwords_differ,
             "wrong" => self.wrong_password,
             "own_email" => self.error_own_email,

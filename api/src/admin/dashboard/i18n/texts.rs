@@ -1,21 +1,5 @@
 //! The texts of the dashboard in English and Arabic, side by side.
 
-macro_rules! texts {
-    ($($name:ident: $english:literal | $arabic:literal;)*) => {
-        /// The texts of one language.
-        #[expect(missing_docs, reason = "the names say it")]
-        pub struct Texts {
-            $(pub $name: &'static str,)*
-        }
-
-        /// The English texts.
-        pub static ENGLISH: Texts = Texts { $($name: $english,)* };
-
-        /// The Arabic texts.
-        pub static ARABIC: Texts = Texts { $($name: $arabic,)* };
-    };
-}
-
 texts! {
     code: "en" | "ar";
     dir: "ltr" | "rtl";

@@ -65,7 +65,7 @@ pub async fn change_password(
 
 async fn change(app: &App, admin: &Admin, form: Form) -> Result<Session, ApiError> {
     let (current, new) = parse(app, admin, form).await?;
-    let me = admin.current_user();
+    let me = admin.current_user()?;
     let changed = password_change::change(app, &me, current, new, &admin.audit).await?;
     Ok(changed.session)
 }

@@ -1,6 +1,7 @@
 //! The pages of the dashboard, one module per page.
 
 pub mod account;
+pub mod api_tokens;
 pub mod audit_log;
 pub mod cancel_email;
 pub mod forgot_password;

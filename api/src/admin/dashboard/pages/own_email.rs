@@ -53,7 +53,7 @@ pub async fn show(
     let found = find(app, &admin, request).await?;
     if found.is_none() {
         // Only the request needs a factor, not its code.
-        admin.current_user().check_second_factor(app)?;
+        admin.current_user()?.check_second_factor(app)?;
     }
     let pending = found.as_ref().map(|(_, change)| change);
     let page = Page::new(&view, &admin, pending, FormState::default());
@@ -90,7 +90,7 @@ async fn start(app: &App, admin: &Admin, form: Form) -> Result<ResetToken, ApiEr
     let email = fields.required::<Email>("email");
     let password = fields.required::<CurrentPassword>("password");
     fields.finish()?;
-    let me = admin.current_user();
+    let me = admin.current_user()?;
     email_change::request(app, &me, password?, &email?, &admin.audit).await
 }
 

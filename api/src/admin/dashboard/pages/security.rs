@@ -85,7 +85,7 @@ pub async fn create_totp(
 ) -> poem::Result<Response> {
     let created = async {
         let password = read_password(form)?;
-        let current = admin.current_user();
+        let current = admin.current_user()?;
         current.check_second_factor(app)?;
         totp_api::create(app, &current, password, &admin.audit).await
     };
@@ -107,7 +107,7 @@ pub async fn confirm_totp(
     view: View,
     form: Form,
 ) -> poem::Result<Response> {
-    let current = admin.current_user();
+    let current = admin.current_user()?;
     let (code, end_others) = (
         TypedCode::Text(form.text("code")),
         form.is_checked("end_other_sessions"),
@@ -134,7 +134,7 @@ pub async fn disable_totp(
 ) -> poem::Result<Response> {
     let disabled = async {
         let password = read_password(form)?;
-        let current = admin.current_user();
+        let current = admin.current_user()?;
         current.check_second_factor(app)?;
         totp_api::disable(app, &current, password, &admin.audit).await
     };
@@ -154,7 +154,7 @@ pub async fn replace_codes(
 ) -> poem::Result<Response> {
     let replaced = async {
         let password = read_password(form)?;
-        let current = admin.current_user();
+        let current = admin.current_user()?;
         current.check_second_factor(app)?;
         recovery_codes_api::replace(app, &current, password, &admin.audit).await
     };
@@ -175,7 +175,7 @@ pub async fn end_session(
         .text("session")
         .parse()
         .map_err(|_| ApiError::NotFound)?;
-    sessions::end(app, &admin.current_user(), id, &admin.audit).await?;
+    sessions::end(app, &admin.current_user()?, id, &admin.audit).await?;
     Ok(redirect_with_flash(app, SECURITY_PAGE, "session_ended", 1))
 }
 
@@ -233,7 +233,7 @@ impl Page {
             pending: None,
             recovery_codes: Vec::new(),
             sessions,
-            current: admin.session.id,
+            current: admin.current_user()?.session.id,
         })
     }
 }

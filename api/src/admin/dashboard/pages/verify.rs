@@ -82,7 +82,7 @@ pub async fn check(
 async fn prove(app: &App, admin: &Admin, form: &Form) -> Result<(), ApiError> {
     let mut fields = Fields::new(factor_fields(form));
     let sent = SentFactor::read(&mut fields)?;
-    verify(app, &admin.current_user(), sent, &admin.audit).await?;
+    verify(app, &admin.current_user()?, sent, &admin.audit).await?;
     Ok(())
 }
 

@@ -1,5 +1,6 @@
 //! The calls under `/api/admin/`.
 
+mod api_tokens;
 mod audit_log;
 mod lockouts;
 mod mails;

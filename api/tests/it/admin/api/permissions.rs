@@ -14,7 +14,7 @@ use crate::{
     support::test_app::{PASSWORD, TestApp},
 };
 
-const PERMISSIONS: [&str; 6] = [
+pub(super) const PERMISSIONS: [&str; 6] = [
     "view_users",
     "add_users",
     "change_users",
@@ -25,7 +25,7 @@ const PERMISSIONS: [&str; 6] = [
 
 /// All calls: method, documented path, body and permission. Deletions are last.
 #[rustfmt::skip]
-fn calls(id: i64) -> Vec<(Method, &'static str, Value, &'static str)> {
+pub(super) fn calls(id: i64) -> Vec<(Method, &'static str, Value, &'static str)> {
     vec![
         (Method::GET, "/api/admin/users/", Value::Null, "view_users"),
         (Method::GET, "/api/admin/users/{id}/", Value::Null, "view_users"),
@@ -54,6 +54,17 @@ fn calls(id: i64) -> Vec<(Method, &'static str, Value, &'static str)> {
     ]
 }
 
+/// Every permission but this one, and those that include it.
+pub(super) fn other_permissions(permission: &str) -> String {
+    // Other permissions on users imply `view_users`.
+    let others = PERMISSIONS.into_iter().filter(|other| {
+        *other != permission
+            && (permission != "view_users"
+                || !matches!(*other, "add_users" | "change_users" | "delete_users"))
+    });
+    others.collect::<Vec<_>>().join(",")
+}
+
 /// A4: staff can use only the calls that their permissions allow.
 #[tokio::test]
 async fn admin_call_without_permission_returns_403() {
@@ -65,13 +76,7 @@ async fn admin_call_without_permission_returns_403() {
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for permission in PERMISSIONS {
         with.push(logged_in_staff(&app, &format!("{permission}@example.com"), permission).await);
-        // Other permissions on users imply `view_users`.
-        let others = PERMISSIONS.into_iter().filter(|other| {
-            *other != permission
-                && (permission != "view_users"
-                    || !matches!(*other, "add_users" | "change_users" | "delete_users"))
-        });
-        let others = others.collect::<Vec<_>>().join(",");
+        let others = other_permissions(permission);
         without
             .push(logged_in_staff(&app, &format!("not-{permission}@example.com"), &others).await);
     }

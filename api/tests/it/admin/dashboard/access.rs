@@ -7,6 +7,7 @@ use reqwest::Method;
 
 use super::newest_mail;
 use crate::support::{
+    api_tokens::create_api_token,
     dashboard::{Dashboard, assert_contains, assert_not_contains},
     test_app::{PASSWORD, TestApp},
 };
@@ -14,7 +15,7 @@ use crate::support::{
 /// The id of a mail that does not exist.
 const NO_MAIL: &str = "00000000-0000-0000-0000-000000000000";
 
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 16] = [
     "/admin/",
     "/admin/users/",
     "/admin/users/1/",
@@ -29,10 +30,12 @@ const PAGES: [&str; 14] = [
     "/admin/mails/00000000-0000-0000-0000-000000000000/preview/",
     "/admin/audit/",
     "/admin/account/",
+    "/admin/tokens/",
+    "/admin/tokens/add/",
 ];
 
 /// Every form with fields that would change something.
-const FORMS: [(&str, &[(&str, &str)]); 17] = [
+const FORMS: [(&str, &[(&str, &str)]); 19] = [
     ("/admin/setup/0123456789/", &[("email", "eve@example.com")]),
     ("/admin/login/", &[]),
     ("/admin/forgot/", &[("email", "root@example.com")]),
@@ -40,6 +43,19 @@ const FORMS: [(&str, &[(&str, &str)]); 17] = [
     ("/admin/logout/", &[]),
     ("/admin/preferences/", &[]),
     ("/admin/account/", &[]),
+    (
+        "/admin/tokens/add/",
+        &[
+            ("name", "Eve"),
+            ("days", "30"),
+            ("password", PASSWORD),
+            ("view_users", "on"),
+        ],
+    ),
+    (
+        "/admin/tokens/00000000-0000-0000-0000-000000000000/revoke/",
+        &[("confirmed", "yes")],
+    ),
     ("/admin/users/bulk/", &[("id", "2"), ("act", "activate")]),
     (
         "/admin/users/add/",
@@ -88,11 +104,11 @@ async fn form_without_csrf_token_returns_403() {
     assert!(!ada.is_activated);
     assert_eq!(ada.username.as_str(), "Ada");
     // The browser's own token is accepted.
-    root.submit("/admin/users/bulk/", FORMS[7].1).await;
+    root.submit("/admin/users/bulk/", FORMS[9].1).await;
     assert!(app.user("ada@example.com").await.is_activated);
 }
 
-/// A4: without a session the dashboard shows nothing; API tokens are no session.
+/// A4, K1: without a session the dashboard shows nothing.
 #[tokio::test]
 async fn page_without_session_redirects_to_sign_in() {
     let app = TestApp::new().await;
@@ -108,15 +124,18 @@ async fn page_without_session_redirects_to_sign_in() {
         assert_eq!(page.status, 303, "{path}: {page:?}");
         assert!(page.location().starts_with("/admin/login/"), "{page:?}");
     }
-    // An access token is no session, neither as a bearer token nor as the cookie.
+    // Neither an access token nor an API token is a session, as a bearer token or as the cookie.
+    let (_, api_token) = create_api_token(&app, "root@example.com", "view_users").await;
     let tokens = app.login("root@example.com", PASSWORD).await;
-    let request = || app.request(Method::GET, "/admin/");
-    let cookie = format!("latchkey_admin={}", tokens.access);
-    for request in [
-        request().bearer_auth(&tokens.access),
-        request().header("cookie", cookie),
-    ] {
-        assert_eq!(visitor.send(request).await.status, 303);
+    let request = || app.request(Method::GET, "/admin/users/");
+    for token in [tokens.access, api_token.access] {
+        let cookie = format!("latchkey_admin={token}");
+        for request in [
+            request().bearer_auth(&token),
+            request().header("cookie", cookie),
+        ] {
+            assert_eq!(visitor.send(request).await.status, 303);
+        }
     }
 }
 
@@ -178,11 +197,12 @@ async fn page_without_permission_returns_403() {
             let path = if path.contains(NO_MAIL) { mail } else { path };
             let page = staff.get(path).await;
             assert_eq!(page.headers["cache-control"], "no-store", "{path}");
-            let expected = if allowed.contains(&path) { 200 } else { 403 };
+            let is_allowed = allowed.contains(&path) || path.starts_with("/admin/tokens/");
+            let expected = if is_allowed { 200 } else { 403 };
             assert_eq!(page.status, expected, "{permissions}: {path}");
             let is_section = !path.contains("setup")
                 && path.matches('/').count() == 3
-                && path != "/admin/account/";
+                && !["/admin/account/", "/admin/tokens/"].contains(&path);
             if is_section {
                 let link = format!("href=\"{path}\"");
                 assert_eq!(

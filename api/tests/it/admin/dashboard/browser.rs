@@ -17,7 +17,7 @@ use crate::support::{
 /// axe-core, which finds accessibility violations (WCAG 2.2 A and AA, and best practices).
 const AXE: &str = include_str!("../../../axe.min.js");
 
-const PAGES: [&str; 13] = [
+const PAGES: [&str; 15] = [
     "/admin/",
     "/admin/users/",
     "/admin/users/2/",
@@ -30,6 +30,8 @@ const PAGES: [&str; 13] = [
     "/admin/roles/add/",
     "/admin/audit/",
     "/admin/account/",
+    "/admin/tokens/",
+    "/admin/tokens/add/",
     "/admin/nowhere/",
 ];
 
@@ -195,6 +197,28 @@ async fn assert_page_fits(browser: &Browser, page: &str) {
     assert_eq!(run(browser, small).await, json!([]), "{page}: too small");
 }
 
+/// Checks the pages that the forms of API tokens lead to.
+async fn assert_token_pages_fit(browser: &Browser, app: &TestApp, mode: &str) {
+    let submit = "form.new-token button[type=submit]";
+    open(browser, app, "/admin/tokens/add/").await;
+    click_by_script(browser, submit).await;
+    browser.find("#e-name").await;
+    assert_page_fits(browser, &format!("a new API token with errors, {mode}")).await;
+
+    fill(browser, "#f-name", &format!("Nightly export, {mode}")).await;
+    fill(browser, "#f-password", PASSWORD).await;
+    click_by_script(browser, "[name=mails]").await;
+    click_by_script(browser, submit).await;
+    browser.find("#token").await;
+    assert_page_fits(browser, &format!("a created API token, {mode}")).await;
+
+    open(browser, app, "/admin/tokens/").await;
+    assert_page_fits(browser, &format!("the list of API tokens, {mode}")).await;
+    click_by_script(browser, "main form[action$='/revoke/'] button").await;
+    browser.find("[name=confirmed]").await;
+    assert_page_fits(browser, &format!("a revocation, {mode}")).await;
+}
+
 /// Checks every page, and the pages that only a form leads to. `mode` names the variant in failures.
 async fn assert_all_pages_fit(browser: &Browser, app: &TestApp, mode: &str) {
     let mail = format!("/admin/mails/{}/", newest_mail(app).await.id);
@@ -240,6 +264,8 @@ async fn assert_all_pages_fit(browser: &Browser, app: &TestApp, mode: &str) {
     click_by_script(browser, "main form[action$='/delete/'] button").await;
     browser.find("[name=confirmed]").await;
     assert_page_fits(browser, &format!("a deletion of a role, {mode}")).await;
+
+    assert_token_pages_fit(browser, app, mode).await;
 
     let user = app.user("user5@example.com").await;
     open(browser, app, &format!("/admin/users/{}/", user.id)).await;

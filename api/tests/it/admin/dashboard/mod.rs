@@ -1,6 +1,7 @@
 //! The pages of the dashboard.
 
 mod access;
+pub(crate) mod api_tokens;
 mod audit_log;
 mod branding;
 mod browser;
