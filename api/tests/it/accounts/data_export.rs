@@ -99,11 +99,11 @@ const EXPORTED: &[(&str, &str, &str)] = &[
         "code_expires_at",
         "/code_requests/0/code_expires_at",
     ),
-    ("password_resets", "tries", "/code_requests/0/tries"),
+    ("password_resets", "tries", "/code_requests/0/attempts"),
     (
         "password_resets",
         "checked_at",
-        "/code_requests/0/checked_at",
+        "/code_requests/0/code_entered_at",
     ),
     ("password_resets", "ended_at", "/code_requests/0/ended_at"),
     ("password_resets", "device", "/code_requests/0/device"),
@@ -117,7 +117,7 @@ const EXPORTED: &[(&str, &str, &str)] = &[
     ("mails", "kind", "/mails/0/kind"),
     ("mails", "recipient", "/mails/0/recipient"),
     ("mails", "recipient_verified", "/mails/0/recipient_verified"),
-    ("mails", "reset_id", "/mails/0/reset_id"),
+    ("mails", "reset_id", "/mails/0/code_request_id"),
     ("mails", "created_at", "/mails/0/created_at"),
     ("mails", "deliver_before", "/mails/0/deliver_before"),
     ("mails", "state", "/mails/0/state"),
@@ -127,7 +127,7 @@ const EXPORTED: &[(&str, &str, &str)] = &[
     ("mails", "message_id", "/mails/0/message_id"),
     ("mails", "request_id", "/mails/0/request_id"),
     ("mails", "device", "/mails/0/device"),
-    ("audit_events", "seq", "/activity/0/seq"),
+    ("audit_events", "seq", "/activity/0/number"),
     ("audit_events", "at", "/activity/0/at"),
     ("audit_events", "event", "/activity/0/event"),
     ("audit_events", "outcome", "/activity/0/outcome"),
@@ -481,7 +481,7 @@ async fn large_export_is_streamed_whole() {
 
     assert_eq!(response.headers().get("content-length"), None);
     let after: Value = response.json().await.unwrap();
-    for (array, id, more) in [("mails", "id", ROWS), ("activity", "seq", ROWS + 1)] {
+    for (array, id, more) in [("mails", "id", ROWS), ("activity", "number", ROWS + 1)] {
         let rows = after[array].as_array().unwrap();
         let before = before[array].as_array().unwrap().len();
         assert_eq!(rows.len(), before + more, "{array}");
