@@ -4,6 +4,7 @@ use latchkey_shared::{
     database,
     models::{
         audit::{Event, EventKind},
+        mail::MailKind,
         session,
         user::{self, RecordedLogin},
     },
@@ -324,7 +325,8 @@ pub async fn store_session(
     if recorded == RecordedLogin::Refused {
         return Err(ApiError::InvalidCredentials);
     }
-    let mail = new_device::insert_notice(app, &transaction, user, &session, audit).await?;
+    let new_device = new_device::insert_notice(app, &transaction, user, &session, audit).await?;
+    let mut mails = Vec::from_iter(new_device);
     session::insert(&transaction, session).await?;
     let event = Event {
         detail: detail.map(str::to_owned),
@@ -337,10 +339,13 @@ pub async fn store_session(
             ..with_session(audit.own(EventKind::UserUpdated, user.id), id)
         };
         app.record_in(&transaction, event).await?;
+        let kind = MailKind::DeletionCancelled;
+        let notice = app.outbox.owner_notice(kind, user, audit.request_id(), now);
+        mails.push(notice.insert(&transaction).await?);
         tracing::info!(user.id, "Deletion of the account cancelled by a login");
     }
     transaction.commit().await?;
-    if let Some(mail) = mail {
+    for mail in mails {
         app.outbox.notify_worker(mail).await;
     }
     tracing::info!(user.id, session.id = %id, "Logged in");

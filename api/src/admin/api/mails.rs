@@ -119,8 +119,9 @@ impl MailsApi {
         /// `queued`, `sent`, `failed`, `expired`, `cancelled` or `suppressed`.
         Query(state): Query<Option<String>>,
         /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_reused`, `address_taken`, `reset_asked`,
-        /// `invitation`, `email_changed`, `email_unconfirmed`, `email_change_requested`, `email_code`, `activation_code`,
-        /// `new_device`, `deletion_scheduled` or `account_deleted`.
+        /// `invitation`, `email_changed`, `email_unconfirmed`, `email_changed_by_staff`, `email_restored`,
+        /// `email_change_requested`, `email_change_cancelled`, `email_code`, `activation_code`, `new_device`,
+        /// `deletion_scheduled`, `deletion_cancelled` or `account_deleted`.
         Query(kind): Query<Option<String>>,
         /// Only mails to this email address, without regard to case.
         Query(to): Query<Option<String>>,

@@ -333,7 +333,7 @@ async fn export_has_values_but_no_secrets_or_staff() {
             "{event}"
         );
     }
-    for kind in ["welcome", "email_unconfirmed", "reset_code"] {
+    for kind in ["welcome", "email_changed_by_staff", "reset_code"] {
         assert!(kinds("mails", "kind").contains(&kind.to_owned()), "{kind}");
     }
     let changed = &body["audit_events"][0];
