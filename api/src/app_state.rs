@@ -20,9 +20,10 @@ use latchkey_shared::{
     models::audit::AuditKey,
     outbox::Outbox,
     redis::one_time_code::CodeStore,
-    telemetry::metrics::Metrics,
+    telemetry::metrics::{self, Metrics},
 };
 use poem::Request;
+use prometheus::IntCounterVec;
 use tokio::sync::Semaphore;
 
 use crate::{
@@ -80,6 +81,8 @@ pub struct State {
     pub requests: RequestMetrics,
     /// Metrics of connections.
     pub connections: ConnectionMetrics,
+    /// Counts the accounts that were deleted at the end of their time.
+    pub rows_removed: IntCounterVec,
     /// The password hasher.
     pub hasher: PasswordHasher,
     /// The dearest password hashes of imported accounts.
@@ -139,6 +142,7 @@ impl App {
         let failures = || redis_failures.clone();
         let outbox = Outbox::new(connections.queue, domain, metrics.registry(), failures())?;
         Ok(Self(Arc::new(State {
+            rows_removed: metrics::rows_removed(metrics.registry())?,
             health,
             metrics,
             requests,

@@ -1,6 +1,8 @@
 """Measures whether response times reveal the kind of an email address. deploy/oracle starts the API and runs this.
 
-Usage: oracle.py <run> <login|email_request|activation_resend> <samples per kind> <table|json> <API URL> <command latchkey-api users …>
+Usage: oracle.py <run> <operation> <samples per kind> <table|json> <API URL> <command latchkey-api users …>
+
+The operations are those of OPERATIONS.
 
 Runs in the folder of the API's database. Prints one row for each pair of kinds: both medians, their difference, and the p-value of the Mann-Whitney U test.
 """
@@ -28,15 +30,20 @@ CONTROL = "unknown again"
 PAIRS = [(a, b) for i, a in enumerate(KINDS) for b in KINDS[i + 1 :]] + [("unknown", CONTROL)]
 EMAILS_PER_KIND = min(16, samples)
 WARM_UP_ROUNDS = max(20, samples // 20)
-PATHS = {
-    "login": "/api/login/",
-    "email_request": "/auth/email_request/",
-    "activation_resend": "/auth/activate/resend/",
-    "register": "/api/register/",
+# In this number of rounds, each request for a code gets four of the five attempts that it accepts.
+ROUNDS_PER_RESTORE = 4 * EMAILS_PER_KIND
+# Method, path and status of the measured requests.
+OPERATIONS = {
+    "login": ("POST", "/api/login/", 401),
+    "email_request": ("POST", "/auth/email_request/", 201),
+    "activation_resend": ("POST", "/auth/activate/resend/", 201),
+    "email_change": ("PATCH", "/api/user/", 200),
+    "email_confirmation": ("POST", "/auth/confirm_email/", 400),
+    "code_check": ("POST", "/auth/check_otp/", 400),
 }
+PASSWORD = "velvet harbour lantern"
 # A hash by Django of an unknown password. Its rounds cost as much as some hashes of this service.
 OLD_HASH = "pbkdf2_sha256$100000$salt$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-EXPECTED_STATUS = {"login": 401, "email_request": 201, "activation_resend": 201, "register": 201}
 
 
 class Connection:
@@ -48,11 +55,12 @@ class Connection:
         self.socket = socket.create_connection((target.hostname, target.port), timeout=60)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def encode(self, operation, **fields):
+    def encode(self, method, path, access=None, **fields):
         """Returns the bytes of a request with a JSON body."""
         body = json.dumps(fields).encode()
+        authorization = f"Authorization: Bearer {access}\r\n" if access else ""
         head = (
-            f"POST {PATHS[operation]} HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: application/json\r\n"
+            f"{method} {path} HTTP/1.1\r\nHost: {self.host}\r\nContent-Type: application/json\r\n{authorization}"
             f"Content-Length: {len(body)}\r\n\r\n"
         )
         return head.encode() + body
@@ -88,17 +96,33 @@ class Connection:
         sys.exit("the response has no Content-Length")
 
 
+def call(connection, expected_status, method, path, access=None, **fields):
+    """Sends a request, and returns the head and the JSON body of the response."""
+    request = connection.encode(method, path, access, **fields)
+    head, _, body = connection.receive(request, expected_status)[1].partition(b"\r\n\r\n")
+    return head.decode(), json.loads(body)
+
+
 def register(connection, email):
     """Registers an email, and returns the response."""
-    request = connection.encode("register", email=email, username="Ada", password="velvet harbour lantern")
-    return connection.receive(request, EXPECTED_STATUS["register"])[1]
+    return call(connection, 201, "POST", "/api/register/", email=email, username="Ada", password=PASSWORD)[1]
+
+
+def execute(statement, rows=((),)):
+    """Changes the database."""
+    with sqlite3.connect("latchkey.db", timeout=60) as database:
+        database.executemany(statement, rows)
+    database.close()
+
+
+def random_emails():
+    """Returns emails of the same length."""
+    return [f"{secrets.token_hex(8)}@example.com" for _ in range(EMAILS_PER_KIND)]
 
 
 def create_accounts(connection):
-    """Creates the accounts in random order. Returns the emails of each kind, all of the same length."""
-    emails = {
-        kind: [f"{secrets.token_hex(8)}@example.com" for _ in range(EMAILS_PER_KIND)] for kind in [*KINDS, CONTROL]
-    }
+    """Creates the accounts in random order. Returns the emails of each kind."""
+    emails = {kind: random_emails() for kind in [*KINDS, CONTROL]}
     accounts = [(kind, email) for kind in KINDS if kind != "unknown" for email in emails[kind]]
     random.shuffle(accounts)
     for kind, email in accounts:
@@ -107,41 +131,105 @@ def create_accounts(connection):
             subprocess.run([*users_command, "activate", email], check=True, stdout=subprocess.DEVNULL)
         if kind == "deactivated":
             subprocess.run([*users_command, "deactivate", email], check=True, stdout=subprocess.DEVNULL)
-    with sqlite3.connect("latchkey.db", timeout=60) as database:
-        for email in emails["imported"]:
-            database.execute("UPDATE users SET password_hash = ? WHERE email = ?", (OLD_HASH, email))
-    database.close()
+    execute("UPDATE users SET password_hash = ? WHERE email = ?", [(OLD_HASH, email) for email in emails["imported"]])
     return emails
 
 
-def fields(connection, email):
-    """Returns the members of a request about an email."""
+def log_in_owners(connection):
+    """Creates accounts that request other emails, and returns their access tokens."""
+    owners = random_emails()
+    for email in owners:
+        register(connection, email)
+    execute("UPDATE users SET is_activated = 1 WHERE email = ?", [(email,) for email in owners])
+    login = lambda email: call(connection, 200, "POST", "/api/login/", email=email, password=PASSWORD)[1]
+    return [login(email)["token"]["access"] for email in owners]
+
+
+def request_change(connection, access, email):
+    """Requests a change to an email, and returns the token that confirms it."""
+    head = call(connection, 200, "PATCH", "/api/user/", access, email=email, password=PASSWORD)[0]
+    name, token = "email-confirmation-token: ", None
+    for line in head.split("\r\n"):
+        if line.lower().startswith(name):
+            token = line[len(name) :]
+    return token
+
+
+def request_reset(connection, email):
+    """Requests a password reset, and returns its token."""
+    return call(connection, 201, "POST", "/auth/email_request/", email=email)[1]["token"]
+
+
+def deliver_mails():
+    """Runs a worker until all mails are sent or refused. Only some kinds of emails get a code."""
+    command = [*users_command[:-2], users_command[-2].replace("latchkey-api", "latchkey-worker")]
+    worker = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    database = sqlite3.connect("latchkey.db", timeout=60)
+    while database.execute("SELECT 1 FROM mails WHERE state = 'queued' LIMIT 1").fetchone():
+        if worker.poll() is not None:
+            sys.exit("the worker exited")
+        time.sleep(0.1)
+    database.close()
+    worker.terminate()
+    worker.wait()
+
+
+def create_requests(connection, emails):
+    """Returns the requests to measure, by kind of email: one for each email."""
+
+    def requests(encode):
+        return {kind: [encode(*args) for args in enumerate(emails[kind])] for kind in emails}
+
+    def encode(**fields):
+        return connection.encode(*OPERATIONS[operation][:2], **fields)
+
+    if operation == "email_request":
+        return requests(lambda _, email: encode(email=email))
     if operation == "login":
-        return {"email": email, "password": "another quiet morning"}
+        return requests(lambda _, email: encode(email=email, password="another quiet morning"))
     if operation == "activation_resend":
         # With REGISTRATION_PRIVACY=on, the registration of a taken email returns a token, too. That of an unknown one creates the account.
-        body = register(connection, email).partition(b"\r\n\r\n")[2]
-        return {"token": json.loads(body)["activation_token"]}
-    return {"email": email}
+        return requests(lambda _, email: encode(token=register(connection, email)["activation_token"]))
+    if operation == "email_change":
+        owners = log_in_owners(connection)
+        return requests(lambda number, email: encode(access=owners[number], email=email, password=PASSWORD))
+    if operation == "code_check":
+        tokens = {kind: [request_reset(connection, email) for email in emails[kind]] for kind in emails}
+        deliver_mails()
+        return {kind: [encode(token=token, otp="000000") for token in tokens[kind]] for kind in emails}
+    # Each account has one open change.
+    owners = {kind: log_in_owners(connection) for kind in emails}
+    tokens = {
+        kind: [request_change(connection, *pair) for pair in zip(owners[kind], emails[kind])] for kind in emails
+    }
+    deliver_mails()
+    return {kind: [encode(token=token, otp="000000") for token in tokens[kind]] for kind in emails}
 
 
-def measure(connection, emails):
+def restore():
+    """Undoes what the measured requests have changed, so that later ones have the same work."""
+    if operation == "email_change":
+        execute("DELETE FROM password_resets WHERE ended_at IS NOT NULL")
+    if operation in ("email_confirmation", "code_check"):
+        execute("UPDATE password_resets SET tries = 0")
+
+
+def measure(connection, requests):
     """Returns the response times of each kind, in nanoseconds.
 
     Each round sends one request per kind, in random order.
     """
-    requests = {
-        kind: [connection.encode(operation, **fields(connection, email)) for email in kind_emails]
-        for kind, kind_emails in emails.items()
-    }
-    times = {kind: [] for kind in emails}
-    order = list(emails)
+    times = {kind: [] for kind in requests}
+    order = list(requests)
+    status = OPERATIONS[operation][2]
     gc.collect()
     gc.disable()
     for number in range(WARM_UP_ROUNDS + samples):
+        if number % ROUNDS_PER_RESTORE == 0:
+            restore()
         random.shuffle(order)
         for kind in order:
-            elapsed = connection.send(requests[kind][number % EMAILS_PER_KIND], EXPECTED_STATUS[operation])
+            elapsed = connection.send(requests[kind][number % EMAILS_PER_KIND], status)
             if number >= WARM_UP_ROUNDS:
                 times[kind].append(elapsed)
     gc.enable()
@@ -149,7 +237,7 @@ def measure(connection, emails):
 
 
 connection = Connection()
-times = measure(connection, create_accounts(connection))
+times = measure(connection, create_requests(connection, create_accounts(connection)))
 for a, b in PAIRS:
     medians = [statistics.median(times[kind]) / 1000 for kind in (a, b)]
     difference, p = medians[0] - medians[1], mann_whitney(times[a], times[b])

@@ -127,6 +127,7 @@ async fn delete_locked(
     };
     let deleted = delete(app, &transaction, user, event, mail).await?;
     transaction.commit().await?;
+    app.rows_removed.with_label_values(&["accounts"]).inc();
     deleted.finish(app).await;
     Ok(())
 }

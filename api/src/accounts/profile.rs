@@ -3,9 +3,12 @@
 use chrono::NaiveDate;
 use latchkey_shared::{
     database,
-    models::user::{
-        self,
-        profile::{self, ProfileChange},
+    models::{
+        mail::MailKind,
+        user::{
+            self,
+            profile::{self, ProfileChange},
+        },
     },
     types::{
         email::Email, gender::Gender, language_tag::LanguageTag, phone_number::PhoneNumber,
@@ -241,10 +244,11 @@ async fn store(
         session: current.session.clone(),
     };
     let (mut token, mut mails) = (None, Vec::new());
-    if new.is_some() {
-        mails.push(
-            email_change::before_unconfirmed_change(app, &transaction, &before, audit).await?,
-        );
+    if let Some(email) = &new {
+        let kind = MailKind::EmailUnconfirmed;
+        let notice =
+            email_change::before_unconfirmed_change(app, &transaction, &before, email, kind, audit);
+        mails.push(notice.await?);
     }
     let after = profile::change(&transaction, before.clone(), change, app.now()).await?;
     if let Some(email) = &new {

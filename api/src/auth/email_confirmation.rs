@@ -22,6 +22,10 @@ use crate::{
     },
 };
 
+/// Why no code is sent.
+pub const CONFIRMED: &str =
+    "The email is confirmed and needs no code. Refresh to get an access token that claims it.";
+
 /// A sent code.
 #[derive(Debug, Object)]
 struct EmailCodeSent {
@@ -93,7 +97,9 @@ impl EmailConfirmation {
         let pending = password_reset::find_email_change(&transaction, user.id, app.now()).await?;
         let email = match pending.and_then(|request| request.new_email) {
             Some(email) => email,
-            None if user.has_confirmed_email() => return Err(ApiError::InvalidState.into()),
+            None if user.has_confirmed_email() => {
+                return Err(ApiError::InvalidState(CONFIRMED).into());
+            }
             None => user.email.clone(),
         };
         let current = CurrentUser {

@@ -4,6 +4,7 @@ use latchkey_shared::{
     database,
     models::{
         audit::{Event, EventKind},
+        mail::MailKind,
         session,
         user::{self, RecordedLogin},
     },
@@ -372,6 +373,9 @@ pub async fn store_session(
             ..with_session(audit.own(EventKind::UserUpdated, user.id), id)
         };
         app.record_in(&transaction, event).await?;
+        let kind = MailKind::DeletionCancelled;
+        let notice = app.outbox.owner_notice(kind, user, audit.request_id(), now);
+        mails.push(notice.insert(&transaction).await?);
         tracing::info!(user.id, "Deletion of the account cancelled by a login");
     }
     transaction.commit().await?;

@@ -175,8 +175,10 @@ async fn compare(
         return Err(ApiError::InvalidOtp);
     }
     let stored = app.codes.find(reset.id).await?;
+    // Read for every attempt: a statement more without a code would show whether the email has an account.
+    let is_checked = password_reset::is_checked(&app.db, reset.id).await?;
     // Of concurrent right codes the first one is accepted and ends the request. The others were no guesses either.
-    let is_late = stored.is_none() && password_reset::is_checked(&app.db, reset.id).await?;
+    let is_late = stored.is_none() && is_checked;
     let is_right = stored.is_some_and(|stored| stored.matches(&code)) && reset.accepts_code(now);
     // On drop, the guard refunds the attempt of a right code.
     if let (false, Some(attempt)) = (is_right || is_late, attempt) {

@@ -250,11 +250,14 @@ async fn store(
     let restored = user.email_key != previous;
     // The owner has the mailbox and knows the password, which also completes a pending email verification.
     let activated = user::activate_by_owner(&transaction, user.id, now).await?;
-    let kind = MailKind::PasswordChanged;
-    let mail = app
-        .outbox
-        .insert_notice(&transaction, kind, &user, audit.request_id(), now)
-        .await?;
+    let notice = async |kind| {
+        let (db, id) = (&transaction, audit.request_id());
+        app.outbox.insert_notice(db, kind, &user, id, now).await
+    };
+    let mut mails = vec![notice(MailKind::PasswordChanged).await?];
+    if restored {
+        mails.push(notice(MailKind::EmailRestored).await?);
+    }
     let detail = match (activated, restored) {
         (true, _) => "reset, activation",
         (false, true) => "reset, email restored",
@@ -267,7 +270,9 @@ async fn store(
     };
     app.record_in(&transaction, event).await?;
     transaction.commit().await?;
-    app.outbox.notify_worker(mail).await;
+    for mail in mails {
+        app.outbox.notify_worker(mail).await;
+    }
     Ok(user)
 }
 

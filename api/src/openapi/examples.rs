@@ -3,6 +3,8 @@
 use latchkey_shared::types::validation_error::Invalid;
 use serde_json::{Map, Value, json};
 
+use crate::admin::actions::{create_user, mails, trust_email, users};
+use crate::auth::email_confirmation;
 use crate::http::error::{
     ApiError, Challenge, RateLimitExceeded,
     problem::{CONTENT_TYPE, FieldError},
@@ -40,7 +42,10 @@ pub(super) fn add(document: &mut Value) {
 
 /// Adds the examples of problems, and describes the response by the details of their types.
 fn add_problems(response: &mut Value, problems: Vec<ApiError>) {
-    let details = problems.iter().map(|problem| problem.problem_type().detail);
+    let details = problems.iter().map(|problem| match problem {
+        ApiError::InvalidState(detail) => *detail,
+        problem => problem.problem_type().detail,
+    });
     response["description"] = json!(details.collect::<Vec<_>>().join(" Or: "));
     let mut examples: Map<_, _> = problems
         .into_iter()
@@ -138,7 +143,10 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
             ApiError::OwnAccount,
             ApiError::LastSuperuser,
         ],
-        (409, "trustEmail") => vec![ApiError::InvalidState, ApiError::OwnAccount],
+        (409, "trustEmail") => vec![
+            ApiError::InvalidState(trust_email::TRUSTED),
+            ApiError::OwnAccount,
+        ],
         (409, "deleteAccount" | "deactivateAccount" | "runBulkAction") => {
             vec![ApiError::OwnAccount, ApiError::LastSuperuser]
         }
@@ -149,7 +157,11 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
             vec![ApiError::NoSecondFactor]
         }
         (409, "deleteOwnAccount") => vec![ApiError::LastSuperuser],
-        (409, _) => vec![ApiError::InvalidState],
+        (409, "retryMail") => vec![ApiError::InvalidState(mails::NOT_RETRYABLE)],
+        (409, "cancelMail") => vec![ApiError::InvalidState(mails::NOT_CANCELLABLE)],
+        (409, "inviteAccount") => vec![ApiError::InvalidState(create_user::NOT_INVITABLE)],
+        (409, "requestAccountPasswordReset") => vec![ApiError::InvalidState(users::DEACTIVATED)],
+        (409, "resendEmailCode") => vec![ApiError::InvalidState(email_confirmation::CONFIRMED)],
         (413, _) => vec![ApiError::BodyTooLarge],
         (415, _) => vec![ApiError::UnsupportedMediaType],
         (429, _) => vec![ApiError::TooManyRequests(RateLimitExceeded {
@@ -319,7 +331,7 @@ fn export() -> Value {
         "activity": [exported_event("authn_login_success", "owner")],
         "audit_events": [exported_event("authz_admin", "staff")],
         "mails": [{
-            "id": ID, "kind": "welcome", "recipient": "ada@example.com", "recipient_verified": false, "reset_id": null,
+            "id": ID, "kind": "welcome", "recipient": "ada@example.com", "recipient_verified": false, "code_request_id": null,
             "created_at": MORNING, "deliver_before": "2026-03-05T08:30:00+00:00", "state": "sent", "attempts": 1,
             "sent_at": "2026-03-02T08:30:01+00:00", "last_error": null,
             "message_id": "0198c2f4…@accounts.example.com", "request_id": REQUEST, "device": null,
@@ -331,7 +343,7 @@ fn export() -> Value {
 fn exported_event(event: &str, actor: &str) -> Value {
     let is_owner = actor == "owner";
     json!({
-        "seq": 128, "at": NOON, "event": event, "outcome": "success", "actor": actor, "session_id": is_owner.then_some(ID),
+        "number": 128, "at": NOON, "event": event, "outcome": "success", "actor": actor, "session_id": is_owner.then_some(ID),
         "client_ip": is_owner.then_some("203.0.113.7"), "request_id": REQUEST, "detail": (!is_owner).then_some("activated"),
         "changes": (!is_owner).then_some("is_activated: false → true"),
         "account_name": (!is_owner).then_some("Ada Lovelace"), "email": null, "values": [],

@@ -4,7 +4,7 @@
 
 use std::net::SocketAddr;
 
-use prometheus::{Encoder as _, IntGaugeVec, Opts, Registry, TextEncoder};
+use prometheus::{Encoder as _, IntCounterVec, IntGaugeVec, Opts, Registry, TextEncoder};
 use sea_orm::DbBackend;
 use tokio::time::timeout;
 
@@ -15,6 +15,17 @@ use crate::{
 
 /// The media type of the text format.
 pub const CONTENT_TYPE: &str = prometheus::TEXT_FORMAT;
+
+/// Creates and registers the counter of rows whose retention has ended.
+pub fn rows_removed(registry: &Registry) -> prometheus::Result<IntCounterVec> {
+    let options = Opts::new(
+        "latchkey_rows_removed_total",
+        "Rows that were deleted or whose data was erased at the end of their retention, by kind.",
+    );
+    let removed = IntCounterVec::new(options, &["kind"])?;
+    registry.register(Box::new(removed.clone()))?;
+    Ok(removed)
+}
 
 /// The registry of a program, with the metrics that both programs have.
 #[derive(Clone)]

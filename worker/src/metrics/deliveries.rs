@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use latchkey_shared::models::mail::{self, MailKind};
+use latchkey_shared::{
+    models::mail::{self, MailKind},
+    telemetry::metrics,
+};
 use prometheus::{
     Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, Opts, Registry,
     core::Collector,
@@ -48,12 +51,8 @@ impl DeliveryMetrics {
             "Duration of SMTP conversations in seconds, by result: accepted, refused, or failed (to be retried).",
         );
         let conversations = conversations.buckets(SECONDS.to_vec());
-        let removed = Opts::new(
-            "latchkey_rows_removed_total",
-            "Rows that were deleted or whose data was erased at the end of their retention, by kind.",
-        );
         Ok(Self {
-            removed: register(registry, IntCounterVec::new(removed, &["kind"]))?,
+            removed: metrics::rows_removed(registry)?,
             outcomes: register(registry, IntCounterVec::new(outcomes, &["kind", "outcome"]))?,
             seconds: histogram(
                 registry,

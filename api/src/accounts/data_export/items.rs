@@ -1,4 +1,4 @@
-//! The parts of an export. Their members have the names of the columns that they come from.
+//! The parts of an export. Most members have the names of the columns that they come from.
 
 use chrono::{DateTime, NaiveDate, Utc};
 use latchkey_shared::models::{
@@ -36,7 +36,8 @@ pub(super) struct AccountExport {
     activity: Vec<ExportedEvent>,
     /// What staff and operators did with the account.
     audit_events: Vec<ExportedEvent>,
-    /// The mails of the last 30 days, without their texts and codes.
+    /// The mails of the last 30 days, without their texts and codes. Mails with a code for a new email are left out: they would
+    /// show whether that email has another account.
     mails: Vec<ExportedMail>,
 }
 
@@ -139,7 +140,7 @@ impl ExportedProfile {
 /// The import that created an account.
 #[derive(Debug, Object)]
 pub(super) struct ExportedImport {
-    /// The kind of the import.
+    /// What the account was imported from: `django` (the database of the original) or `jsonl` (a file).
     pub(super) source: String,
     /// When the account was imported.
     pub(super) imported_at: DateTime<Utc>,
@@ -240,7 +241,7 @@ pub(super) struct ExportedCodeRequest {
     id: String,
     /// The email of the request.
     email: String,
-    /// What the code is for, such as `reset`.
+    /// What the code is for: `reset` (a new password), `activation` (of the account) or `email_change` (to confirm an email).
     purpose: String,
     /// The time of the request.
     created_at: DateTime<Utc>,
@@ -248,10 +249,10 @@ pub(super) struct ExportedCodeRequest {
     expires_at: DateTime<Utc>,
     /// When the code expires.
     code_expires_at: Option<DateTime<Utc>>,
-    /// The number of codes that were tried.
-    tries: i32,
+    /// The number of codes that were entered, right or wrong.
+    attempts: i32,
     /// When the right code was entered.
-    checked_at: Option<DateTime<Utc>>,
+    code_entered_at: Option<DateTime<Utc>>,
     /// When the request was used or superseded.
     ended_at: Option<DateTime<Utc>>,
     /// The browser and the system of the request, if known.
@@ -274,8 +275,8 @@ impl From<password_reset::Model> for ExportedCodeRequest {
             code_expires_at: row
                 .code_expires_at
                 .filter(|_| row.new_email.is_none() || row.checked_at.is_some()),
-            tries: row.tries,
-            checked_at: row.checked_at,
+            attempts: row.tries,
+            code_entered_at: row.checked_at,
             ended_at: row.ended_at,
             device: row.device,
             new_email: row.new_email.map(|email| types::Email(email.to_string())),
@@ -289,19 +290,19 @@ impl From<password_reset::Model> for ExportedCodeRequest {
 pub(super) struct ExportedMail {
     /// The id of the mail.
     id: String,
-    /// The kind, such as `welcome`.
+    /// What the mail is about, such as `welcome`.
     kind: String,
     /// The address of the recipient.
     recipient: String,
     /// Whether the account had confirmed the email when the mail was created.
     recipient_verified: bool,
-    /// The request for the one-time code of the mail.
-    reset_id: Option<String>,
+    /// The id of the request in `code_requests` that the mail belongs to.
+    code_request_id: Option<String>,
     /// When the mail was created.
     created_at: DateTime<Utc>,
     /// The deadline of its delivery.
     deliver_before: DateTime<Utc>,
-    /// The state of the delivery, such as `sent`.
+    /// The state of the delivery: `queued`, `sent`, `failed`, `expired`, `cancelled` or `suppressed`.
     state: String,
     /// The number of delivery attempts.
     attempts: i32,
@@ -326,7 +327,7 @@ impl From<mail::Model> for ExportedMail {
             kind: row.kind,
             recipient: row.recipient,
             recipient_verified: row.recipient_verified,
-            reset_id: row.reset_id.map(|id| id.to_string()),
+            code_request_id: row.reset_id.map(|id| id.to_string()),
             created_at: row.created_at,
             deliver_before: row.deliver_before,
             state: row.state.to_string(),
@@ -344,8 +345,8 @@ impl From<mail::Model> for ExportedMail {
 /// An event of the audit log.
 #[derive(Debug, Object)]
 pub(super) struct ExportedEvent {
-    /// The number of the event.
-    seq: i64,
+    /// The number of the event in the audit log.
+    number: i64,
     /// The time of the event.
     at: DateTime<Utc>,
     /// The name of the event, such as `authn_login_success`.
@@ -375,7 +376,7 @@ pub(super) struct ExportedEvent {
 /// The change of a value.
 #[derive(Debug, Object)]
 pub(super) struct ExportedValue {
-    /// The name of the field.
+    /// The name of the field, as in `/api/user/`.
     field: String,
     /// The value before the change.
     before: Option<String>,
@@ -411,7 +412,7 @@ impl ExportedEvent {
             details
         };
         Self {
-            seq: row.seq,
+            number: row.seq,
             at: row.at,
             event: row.event,
             outcome: row.outcome,

@@ -148,7 +148,9 @@ pub async fn revoke(app: &App, admin: &Permit<AnyStaff>, id: Uuid) -> Result<(),
     let owner = user::find(&transaction, token.user_id).await?;
     let owner = owner.ok_or(ApiError::NotFound)?;
     if !api_token::revoke(&transaction, id, app.now()).await? {
-        return Err(ApiError::InvalidState);
+        return Err(ApiError::InvalidState(
+            "The token has been revoked or has expired already.",
+        ));
     }
     let event = Event {
         changes: Some(describe_flags(&[("revoked", false, true)])),

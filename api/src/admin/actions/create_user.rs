@@ -95,6 +95,9 @@ fn new_user(account: NewAccountData, password_hash: String, is_activated: bool) 
     }
 }
 
+/// Why no invitation can be sent.
+pub const NOT_INVITABLE: &str = "Only an active account that is pending verification can be invited. Request a password reset instead.";
+
 /// Returns whether an invitation can be sent: the owner can activate the account by a password reset.
 #[must_use]
 pub fn can_invite(user: &user::Model) -> bool {
@@ -108,7 +111,7 @@ pub async fn invite(app: &App, admin: &Permit<AddUsers>, id: i64) -> Result<(), 
     let (transaction, mut users) = begin(app, admin, &[id]).await?;
     let user = users.remove(0);
     if !can_invite(&user) {
-        return Err(ApiError::InvalidState);
+        return Err(ApiError::InvalidState(NOT_INVITABLE));
     }
     let kind = MailKind::Invitation;
     let mail = write_notice(app, &transaction, &admin.audit, &user, kind).await?;

@@ -140,12 +140,20 @@ async fn store(
     role::assign(&transaction, seen.id, &role_ids, &new_roles).await?;
     let roles_after = role::of_user(&transaction, seen.id).await?;
     let mut mails = Vec::new();
-    if email_change::is_new_email(change.profile.email.as_ref(), seen) {
+    let new = change.profile.email.clone();
+    if let Some(email) = new.filter(|email| email_change::is_new_email(Some(email), seen)) {
         session::revoke_all(&transaction, seen.id, app.now()).await?;
         change.profile.email_trusted_from = Some(app.now() + email_change::NOTICE_PERIOD);
-        let notice =
-            email_change::before_unconfirmed_change(app, &transaction, seen, &admin.audit).await?;
-        mails.push(notice);
+        let kind = MailKind::EmailChangedByStaff;
+        let notice = email_change::before_unconfirmed_change(
+            app,
+            &transaction,
+            seen,
+            &email,
+            kind,
+            &admin.audit,
+        );
+        mails.push(notice.await?);
     }
     let Some(user) = staff::change(&transaction, seen, change, app.now()).await? else {
         return Err(ApiError::EditConflict);

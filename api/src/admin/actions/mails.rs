@@ -24,6 +24,16 @@ const PREVIEW_LIFETIME: TimeDelta = TimeDelta::minutes(5);
 /// The maximum number of mails that one action sends again.
 pub const MAX_RETRIES: u64 = 500;
 
+/// Why a mail cannot be sent again.
+pub const NOT_RETRYABLE: &str = "Only a mail that was not sent can be sent again, and one with a code only until the code expires. \
+                                 Read the mail to see its state.";
+/// Why no mail of a filter can be sent again.
+const NONE_RETRYABLE: &str =
+    "No mail of this filter can be sent again. List the mails to see their states.";
+/// Why a mail cannot be cancelled.
+pub const NOT_CANCELLABLE: &str = "Only a queued mail can be cancelled, and not while a worker sends it. Read the mail to see its \
+                                   state.";
+
 /// Finds a mail.
 pub async fn find(app: &App, id: Uuid) -> Result<mail::Model, ApiError> {
     mail::find(&app.db, id).await?.ok_or(ApiError::NotFound)
@@ -41,7 +51,7 @@ pub fn can_retry(mail: &mail::Model, now: DateTime<Utc>) -> bool {
 pub async fn retry(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), ApiError> {
     let (transaction, mail) = begin(app, admin, id).await?;
     if !can_retry(&mail, app.now()) || !mail::retry(&transaction, id, app.now()).await? {
-        return Err(ApiError::InvalidState);
+        return Err(ApiError::InvalidState(NOT_RETRYABLE));
     }
     let event = state_event(admin, &mail, MailState::Queued, "sent again");
     commit(app, transaction, vec![event], Vec::new()).await
@@ -72,7 +82,7 @@ pub async fn retry_failed(
         .collect();
     let count = changes.len();
     if count == 0 {
-        return Err(ApiError::InvalidState);
+        return Err(ApiError::InvalidState(NONE_RETRYABLE));
     }
     let event = Event {
         changes: Some(changes.join("\n")),
@@ -86,7 +96,7 @@ pub async fn retry_failed(
 pub async fn cancel(app: &App, admin: &Permit<Mails>, id: Uuid) -> Result<(), ApiError> {
     let (transaction, mail) = begin(app, admin, id).await?;
     if !mail::cancel(&transaction, id, app.now()).await? {
-        return Err(ApiError::InvalidState);
+        return Err(ApiError::InvalidState(NOT_CANCELLABLE));
     }
     let event = state_event(admin, &mail, MailState::Cancelled, "cancelled");
     commit(app, transaction, vec![event], Vec::new()).await

@@ -13,6 +13,10 @@ use crate::{
     passwords::CurrentPassword,
 };
 
+/// Why an email cannot be trusted.
+pub const TRUSTED: &str =
+    "Codes for password resets go to this email already. There is nothing left to do.";
+
 /// Trusts the current email of an account. Requires the superuser's password, so that a stolen token is not enough.
 pub async fn trust_email(
     app: &App,
@@ -29,7 +33,7 @@ pub async fn trust_email(
     let (transaction, users) = begin(app, admin, &[id]).await?;
     password_reset::end_all(&transaction, id, app.now()).await?;
     if !user::trust_email(&transaction, id, app.now()).await? {
-        return Err(ApiError::InvalidState);
+        return Err(ApiError::InvalidState(TRUSTED));
     }
     let mut event = admin.audit_event_about(&users[0], "email trusted");
     event.details.email = Some(users[0].email.to_string());

@@ -177,6 +177,9 @@ pub async fn end_session(
     commit(app, transaction, vec![event], Vec::new()).await
 }
 
+/// Why no password reset can be requested.
+pub const DEACTIVATED: &str = "The account is deactivated. Reactivate it first.";
+
 /// Sends a mail that asks the account owner to choose a new password. Ends the open password resets and the other one-time
 /// codes. The mail counts against the mail budget of staff requests, not against that of the owner.
 pub async fn request_password_reset(
@@ -187,7 +190,7 @@ pub async fn request_password_reset(
     let (transaction, mut users) = begin(app, admin, &[id]).await?;
     let user = users.remove(0);
     if !user.is_active {
-        return Err(ApiError::InvalidState);
+        return Err(ApiError::InvalidState(DEACTIVATED));
     }
     let now = app.now();
     let ended = password_reset::end_all(&transaction, user.id, now).await?;

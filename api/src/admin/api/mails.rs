@@ -119,9 +119,10 @@ impl MailsApi {
         /// `queued`, `sent`, `failed`, `expired`, `cancelled` or `suppressed`.
         Query(state): Query<Option<String>>,
         /// `reset_code`, `password_changed`, `welcome`, `activated`, `token_reused`, `address_taken`, `reset_asked`,
-        /// `invitation`, `email_changed`, `email_unconfirmed`, `email_change_requested`, `email_code`, `activation_code`,
-        /// `new_device`, `deletion_scheduled`, `account_deleted`, `second_factor_added`, `second_factor_removed`,
-        /// `recovery_code_used` or `recovery_codes_replaced`.
+        /// `invitation`, `email_changed`, `email_unconfirmed`, `email_changed_by_staff`, `email_restored`,
+        /// `email_change_requested`, `email_change_cancelled`, `email_code`, `activation_code`, `new_device`,
+        /// `deletion_scheduled`, `deletion_cancelled`, `account_deleted`, `second_factor_added`, `second_factor_removed`,
+        /// `recovery_code_used`, `recovery_codes_replaced` or `api_token_created`.
         Query(kind): Query<Option<String>>,
         /// Only mails to this email address, without regard to case.
         Query(to): Query<Option<String>>,

@@ -77,10 +77,7 @@ pub fn routes() -> impl Endpoint<Output = Response> {
             post(user::remove_second_factor),
         )
         .at("/resets", get(resets::show))
-        .at("/roles", get(roles::list))
-        .at("/roles/add", get(roles::show_new).post(roles::create))
-        .at("/roles/:id<\\d+>", get(roles::show).post(roles::save))
-        .at("/roles/:id<\\d+>/delete", post(roles::delete))
+        .nest("/roles", roles::routes())
         .at("/mails", get(mails::list))
         .at(
             "/mails/retry",

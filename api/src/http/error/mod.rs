@@ -106,8 +106,9 @@ pub enum ApiError {
     OwnAccount,
     /// At least one active superuser must remain.
     LastSuperuser,
-    /// The action is not possible in the current state.
-    InvalidState,
+    /// The action is not possible in the current state. The text, unless it is empty, replaces the detail of the problem type: it says what
+    /// to do next.
+    InvalidState(&'static str),
     /// The body did not arrive before the timeout.
     BodyTooSlow,
     /// The body exceeds the limit of its endpoint.
@@ -184,7 +185,7 @@ impl ApiError {
             Self::EditConflict => ("edit-conflict", StatusCode::CONFLICT, "Edit conflict", "The account has changed since you read it. Read it again and repeat the change."),
             Self::OwnAccount => ("own-account", StatusCode::CONFLICT, "Own account", "You cannot deactivate or delete your own account or change its permissions."),
             Self::LastSuperuser => ("last-superuser", StatusCode::CONFLICT, "Last superuser", "This is the last superuser. Make another account a superuser first."),
-            Self::InvalidState => ("invalid-state", StatusCode::CONFLICT, "Invalid state", "This action is not possible in the current state."),
+            Self::InvalidState(_) => ("invalid-state", StatusCode::CONFLICT, "Invalid state", "This action is not possible in the current state. Read the state again."),
             Self::BodyTooLarge => ("body-too-large", StatusCode::PAYLOAD_TOO_LARGE, "Body too large", "The body exceeds the limit of this endpoint."),
             Self::UriTooLong => ("uri-too-long", StatusCode::URI_TOO_LONG, "URI too long", "The path and query exceed 8 KiB."),
             Self::UnsupportedMediaType => ("unsupported-media-type", StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported media type", "Send application/json, application/x-www-form-urlencoded or multipart/form-data."),

@@ -83,6 +83,7 @@ impl ApiError {
                 (detail.to_owned(), Some(vec![error]))
             }
             Self::MalformedBody(detail) => (detail.into_owned(), None),
+            Self::InvalidState(detail) if !detail.is_empty() => (detail.to_owned(), None),
             // Repeats the header for clients that show the body to people.
             Self::TooManyRequests(RateLimitExceeded { retry_after, .. }) => {
                 let detail = format!("Too many attempts. Try again in {retry_after} seconds.");

@@ -78,6 +78,25 @@ async fn resend_is_repeated_with_the_same_token() {
     assert_eq!(own.await.status, 200);
 }
 
+/// A client that has lost an answer does not lose its code: a request ends the code of its own token only. The account is
+/// activated once.
+#[tokio::test]
+async fn resend_with_older_token_leaves_newer_code_valid() {
+    let app = start(&[]).await;
+    let first = app.register(EMAIL).await.text("/activation_token");
+    let second = resend(&app, &first).await;
+    let code_of_second = codes(&app).await.pop().unwrap();
+    app.advance_clock(TimeDelta::seconds(61));
+    let third = resend(&app, &first).await;
+    let code_of_third = codes(&app).await.pop().unwrap();
+
+    let activated = activate(&app, &second, &code_of_second).await;
+
+    assert_eq!(activated.status, 200, "{activated:?}");
+    let again = activate(&app, &third, &code_of_third).await;
+    again.assert_problem(400, "invalid-otp");
+}
+
 /// The token of a registration requests codes until `PENDING_ACCOUNT_DAYS` after it.
 #[tokio::test]
 async fn activation_token_requests_codes_for_pending_account_days() {

@@ -13,7 +13,7 @@ use latchkey_shared::{
         user::{self, staff},
     },
 };
-use latchkey_testing::wait_until;
+use latchkey_testing::{Mail, wait_until};
 use reqwest::Method;
 use sea_orm::{ColumnTrait as _, EntityTrait as _, QueryFilter as _};
 use serde_json::json;
@@ -262,6 +262,11 @@ async fn login_cancels_deletion() {
     }
     let eve = app.try_login("eve@example.com", PASSWORD).await;
     eve.assert_problem(401, "invalid-credentials");
+    for email in ["ada@example.com", "bob@example.com", "grace@example.com"] {
+        let mails = app.mails_to(email).await;
+        let is_told = |mail: &&Mail| mail.subject.contains("will not be deleted");
+        assert_eq!(mails.iter().filter(is_told).count(), 1, "{email}");
+    }
     // The notices that had not been delivered are not sent any more.
     for email in ["ada@example.com", "grace@example.com"] {
         let mails = app.mails_to(email).await;

@@ -105,6 +105,14 @@ async fn reset_by_previous_email_restores_it() {
     app.complete_reset(OWNER, NEW).await;
 
     app.assert_revoked(&stolen).await;
+    let mails = app.mails_to(OWNER).await;
+    for told in [
+        "password of your Latchkey account was changed",
+        "has this address again\nsince",
+    ] {
+        let is_told = mails.iter().any(|mail| mail.text.contains(told));
+        assert!(is_told, "{told}: {mails:?}");
+    }
     let user = app.user(OWNER).await;
     assert_eq!(user.confirmed_email, None);
     assert_eq!(user.email_verified_at, Some(app.clock.now()));
@@ -167,6 +175,9 @@ async fn previous_email_is_free_after_confirmation() {
         .await;
     assert_eq!(back.status, 200);
     assert_eq!(app.user(OWNER).await.confirmed_email, None);
+    let mails = app.mails_to(OWNER).await;
+    let is_told = |mail: &&Mail| mail.subject.contains("has this email again");
+    assert_eq!(mails.iter().filter(is_told).count(), 1, "{mails:?}");
     confirm(&app, &token, &code)
         .await
         .assert_problem(400, "invalid-otp");
@@ -239,7 +250,9 @@ async fn resent_email_code_replaces_the_first() {
         confirm(&app, &answer.text("/token"), &code).await.status,
         200
     );
-    resend().await.assert_problem(409, "invalid-state");
+    let confirmed = resend().await;
+    confirmed.assert_problem(409, "invalid-state");
+    assert!(confirmed.text("/detail").contains("needs no code"));
 }
 
 /// O3: Wrong codes count for the mailbox that the code was sent to, so that a stolen token does not give more guesses by more emails.

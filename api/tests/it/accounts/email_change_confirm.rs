@@ -1,12 +1,15 @@
 //! `EMAIL_CHANGE=confirm`, and staff in any case: a new email needs the password and a code (M4).
 
 use chrono::TimeDelta;
+use latchkey_shared::models::user;
+use latchkey_testing::Mail;
 use reqwest::Method;
+use sea_orm::{EntityTrait as _, sea_query::Expr};
 use serde_json::{Value, json};
 
-use super::email_change::{confirm, token_of};
+use super::email_change::{claims, confirm, token_of};
 use crate::support::{
-    dashboard::{Dashboard, field_value},
+    dashboard::{Dashboard, Page, field_value},
     test_app::{ApiResponse, PASSWORD, TestApp, Tokens, assert_same_problems, code_in, wrong_code},
 };
 
@@ -170,6 +173,9 @@ async fn link_in_notice_cancels_email_change() {
             .await;
         assert!(page.html.contains(expected), "{}", page.html);
     }
+    let mails = app.mails_to(OWNER).await;
+    let is_told = |mail: &&Mail| mail.text.contains("Your account keeps this address");
+    assert_eq!(mails.iter().filter(is_told).count(), 1, "{mails:?}");
     confirm(&app, &token, &code)
         .await
         .assert_problem(400, "invalid-otp");
@@ -179,6 +185,106 @@ async fn link_in_notice_cancels_email_change() {
     for path in [forged.as_str(), "/admin/cancel-email/?token=x"] {
         assert_eq!(browser.get(path).await.status, 404, "{path}");
     }
+}
+
+/// The token in the newest notice about a requested change.
+async fn cancel_token(app: &TestApp) -> String {
+    let mails = app.mails_to(OWNER).await;
+    let links = mails.iter().rev();
+    let mut tokens = links.filter_map(|mail| Some(mail.text.split_once("?token=")?.1));
+    let token = tokens.next().expect("a notice");
+    token.split_whitespace().next().unwrap().to_owned()
+}
+
+/// M4: The page behind the link says what has become of the change, and what to do next. Its button leads to `RESET_URL`.
+#[tokio::test]
+async fn cancel_page_explains_each_state() {
+    let app = TestApp::with(&[
+        ("EMAIL_CHANGE", "confirm"),
+        ("APP_URL", "https://app.example.com"),
+        ("RESET_URL", "{app}/new-password"),
+        ("SUPPORT_ADDRESS", "help@example.com"),
+    ])
+    .await;
+    let tokens = app.logged_in_user(OWNER).await;
+    let browser = Dashboard::open(&app).await;
+    let page = async |token: &str| {
+        let path = format!("/admin/cancel-email/?token={token}");
+        browser.get(&path).await
+    };
+    let (form, reset) = (
+        "name=\"token\"",
+        "href=\"https://app.example.com/new-password\"",
+    );
+    let assert_page = |page: &Page, texts: &[&str], absent: &[&str]| {
+        for text in texts {
+            assert!(page.html.contains(text), "{text}: {}", page.html);
+        }
+        for text in absent {
+            assert!(!page.html.contains(text), "{text}: {}", page.html);
+        }
+    };
+
+    request(&app, &tokens, NEXT).await;
+    let expired = cancel_token(&app).await;
+    let open = page(&expired).await;
+    assert_page(&open, &["If it was not you, cancel", form], &[reset]);
+    app.advance_clock(TimeDelta::minutes(11));
+    let ended = page(&expired).await;
+    assert_page(&ended, &["its code has expired", reset], &[form]);
+
+    let tokens = app.login(OWNER, PASSWORD).await;
+    let token = token_of(&request(&app, &tokens, NEXT).await);
+    let completed = cancel_token(&app).await;
+    let code = code_to(&app, NEXT).await;
+    assert_eq!(confirm(&app, &token, &code).await.status, 200);
+    let page_of_completed = page(&completed).await;
+    let texts = ["has the new email address", "mailto:help@example.com"];
+    assert_page(&page_of_completed, &texts, &[form, reset]);
+
+    app.advance_clock(TimeDelta::days(2));
+    app.run_housekeeping().await;
+    let gone = page(&completed).await;
+    let texts = ["This link has expired", reset, "mailto:help@example.com"];
+    assert_page(&gone, &texts, &[form]);
+    for invalid in ["", "x"] {
+        let invalid = page(invalid).await;
+        assert_eq!(invalid.status, 404);
+        assert_page(&invalid, &["Open the whole link"], &[form, reset]);
+    }
+}
+
+/// M4: A pending email gives no use of another person's address: not by a login, a password reset or a claim.
+#[tokio::test]
+async fn pending_email_gives_no_use_of_it() {
+    let (app, tokens) = start().await;
+    app.logged_in_user(NEXT).await;
+    request(&app, &tokens, NEXT).await;
+    app.deliver_all().await;
+    app.complete_reset(NEXT, NEW).await;
+
+    let renewed = app.refresh(&tokens.refresh).await.text("/access");
+    let claims = claims(&renewed);
+    assert_eq!(claims["email_verified"], false);
+    assert!(!claims.to_string().contains(NEXT), "{claims}");
+    let other = app.try_login(NEXT, PASSWORD).await;
+    other.assert_problem(401, "invalid-credentials");
+    app.login(OWNER, PASSWORD).await;
+    app.login(NEXT, NEW).await;
+}
+
+/// M4: A superuser without access to the dashboard, as an import can create one, needs the password and a code, too.
+#[tokio::test]
+async fn superuser_who_is_not_staff_confirms_new_email() {
+    let app = TestApp::new().await;
+    let tokens = app.logged_in_user(OWNER).await;
+    user::Entity::update_many()
+        .col_expr(user::Column::IsSuperuser, Expr::value(true))
+        .exec(&*app.database.db)
+        .await
+        .unwrap();
+    let answer = app.patch_user(&tokens.access, json!({"email": NEXT})).await;
+    answer.assert_invalid_field("password", "required");
 }
 
 /// M4: A further code has a notice of its own, and the link of each notice cancels the change.
@@ -292,6 +398,9 @@ async fn email_chosen_by_staff_gets_no_code_for_a_day() {
             app.request_reset_token(named).await;
         }
         assert_eq!(app.mails_to(NEXT).await.len(), 0);
+        let mails = app.mails_to(OWNER).await;
+        let is_told = |mail: &&Mail| mail.text.contains("All devices were logged out");
+        assert_eq!(mails.iter().filter(is_told).count(), 1, "{mails:?}");
         let trust = async |access: &str| {
             let path = format!("/api/admin/users/{id}/trust_email/");
             let request = app.request(Method::POST, &path).bearer_auth(access);
@@ -301,7 +410,9 @@ async fn email_chosen_by_staff_gets_no_code_for_a_day() {
         if trusted {
             let root = app.login("root@example.com", PASSWORD).await.access;
             assert_eq!(trust(&root).await.status, 204);
-            trust(&root).await.assert_problem(409, "invalid-state");
+            let again = trust(&root).await;
+            again.assert_problem(409, "invalid-state");
+            assert!(again.text("/detail").contains("nothing left to do"));
         } else {
             app.advance_clock(TimeDelta::hours(25));
         }
@@ -310,6 +421,24 @@ async fn email_chosen_by_staff_gets_no_code_for_a_day() {
         app.login(NEXT, NEW).await;
         assert_eq!(app.register(OWNER).await.status, 201);
     }
+}
+
+/// The new email of an account that was never verified gets codes at once, and the notice to the previous one says so.
+#[tokio::test]
+async fn notice_about_email_of_pending_account_promises_no_codes() {
+    let app = TestApp::with(&[("ACTIVATION", "email")]).await;
+    app.create_superuser("root@example.com").await;
+    let root = app.login("root@example.com", PASSWORD).await.access;
+    app.register(OWNER).await;
+    let id = app.user(OWNER).await.id;
+    let change = app
+        .request(Method::PATCH, &format!("/api/admin/users/{id}/"))
+        .bearer_auth(&root)
+        .json(&json!({"email": NEXT}));
+    assert_eq!(app.send(change).await.status, 200);
+    let notice = app.mails_to(OWNER).await.pop().unwrap();
+    assert!(notice.text.contains("last mail to this address"));
+    app.complete_reset(NEXT, NEW).await;
 }
 
 /// M4: An administrator changes the own email in the dashboard, with the password and a code.

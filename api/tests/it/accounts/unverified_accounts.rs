@@ -20,10 +20,11 @@ async fn start(more: &[(&str, &str)]) -> TestApp {
     TestApp::with(&[&[("ACTIVATION", "email")], more].concat()).await
 }
 
-/// Removes the accounts that are due, as an API server does once a minute.
-async fn remove_due(app: &TestApp) {
+/// Removes the accounts that are due, as an API server does once a minute. Returns the metric of that server.
+async fn remove_due(app: &TestApp) -> u64 {
     let server = app.another_server().await;
     unverified_accounts::remove_due(&server).await.unwrap();
+    server.rows_removed.with_label_values(&["accounts"]).get()
 }
 
 async fn exists(app: &TestApp, email: &str) -> bool {
@@ -46,7 +47,7 @@ async fn unverified_account_is_removed_after_30_days() {
     assert!(exists(&app, EMAIL).await);
 
     app.advance_clock(TimeDelta::seconds(1));
-    remove_due(&app).await;
+    assert_eq!(remove_due(&app).await, 1);
 
     assert!(!exists(&app, EMAIL).await);
     assert!(app.pictures().is_empty());

@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use latchkey_testing::{RedisServer, TestRedis};
+use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::support::test_app::{ApiResponse, TestApp, registration};
+use crate::support::test_app::{ApiResponse, PASSWORD, TestApp, code_in, registration, wrong_code};
 
 /// The work that one request caused, and the shape of its response.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,11 +74,15 @@ async fn assert_same_work(app: &TestApp, path: &str, more: Value, emails: &[&str
 }
 
 async fn measure_work(app: &TestApp, path: &str, body: Value) -> Work {
+    measure_request(app, app.request(Method::POST, path).json(&body)).await
+}
+
+async fn measure_request(app: &TestApp, request: RequestBuilder) -> Work {
     let (before, hashes) = (commands(app).await, app.password_hash_count());
     let functions = app.hash_functions();
     let checked = connection_check_ttl(app).await;
     app.statements.take();
-    let answer = app.post(path, body).await;
+    let answer = app.send(request).await;
     let (statements, after) = (app.statements.take(), commands(app).await);
     let mut commands = increase(&before, after);
     if connection_check_ttl(app).await > checked {
@@ -243,6 +248,93 @@ async fn activation_resend_work_is_same_for_every_email() {
             assert_eq!(work.statements.iter().find(of_users), None);
         }
         app.deliver_all().await;
+    }
+}
+
+/// Asserts that all requests have this status and cost the same.
+fn assert_same(works: &[(&str, Work)], status: u16) {
+    for (email, work) in works {
+        assert_eq!(work.status, status, "{work:?}");
+        assert_eq!(work, &works[0].1, "{email} and {}", works[0].0);
+    }
+}
+
+/// N4: with `EMAIL_CHANGE=confirm`, a request for another email, or for another code to it, costs the same whether the email has an
+/// account or not, also after the worker has looked it up.
+#[tokio::test]
+async fn email_change_work_is_same_for_every_email() {
+    let (_redis, app, emails) = start_with(&[
+        ("EMAIL_CHANGE", "confirm"),
+        ("LIMIT_EMAIL_CHANGE", "100/3600"),
+        ("LIMIT_RESET_IP", "100/3600"),
+    ])
+    .await;
+    let owner = app.logged_in_user("owner@x.example").await;
+    let send = async |method, path, body: Value| {
+        let request = app.request(method, path).bearer_auth(&owner.access);
+        measure_request(&app, request.json(&body)).await
+    };
+    for round in 0..=3 {
+        let (mut changes, mut resends) = (Vec::new(), Vec::new());
+        for email in emails {
+            let body = json!({"email": email, "password": PASSWORD});
+            let change = send(Method::PATCH, "/api/user/", body).await;
+            assert_eq!(change.hashes, 1, "{change:?}");
+            changes.push((email, change));
+            let path = "/auth/confirm_email/resend/";
+            resends.push((email, send(Method::POST, path, json!({})).await));
+        }
+        // The first round loads scripts and fills caches.
+        if round > 0 {
+            assert_same(&changes, 200);
+            assert_same(&resends, 201);
+        }
+        app.deliver_all().await;
+    }
+}
+
+/// N4: a wrong code for a new email costs the same whether the email has an account, and therefore got no code, or not.
+#[tokio::test]
+async fn email_confirmation_work_is_same_for_every_email() {
+    let (_redis, app, emails) = start_with(&[("EMAIL_CHANGE", "confirm")]).await;
+    let mut tokens = Vec::new();
+    for (number, email) in emails.into_iter().enumerate() {
+        let owner = app
+            .logged_in_user(&format!("owner{number}@x.example"))
+            .await;
+        let body = json!({"email": email, "password": PASSWORD});
+        let answer = app.patch_user(&owner.access, body).await;
+        let token = &answer.headers["email-confirmation-token"];
+        tokens.push((email, token.to_str().unwrap().to_owned()));
+    }
+    let code = code_in(app.mails_to(emails[3]).await.last().unwrap());
+    assert_same_checks(&app, "/auth/confirm_email/", &tokens, &wrong_code(&code)).await;
+}
+
+/// N1, N4: a wrong code of a password reset costs the same whether the email has an account, and therefore got a code, or not.
+#[tokio::test]
+async fn reset_check_work_is_same_for_every_email() {
+    let (_redis, app, emails) = start().await;
+    let mut tokens = Vec::new();
+    for email in emails {
+        tokens.push((email, app.request_reset_token(email).await));
+    }
+    let code = code_in(app.mails_to(emails[0]).await.last().unwrap());
+    assert_same_checks(&app, "/auth/check_otp/", &tokens, &wrong_code(&code)).await;
+}
+
+/// Asserts that a wrong code costs the same with each token.
+async fn assert_same_checks(app: &TestApp, path: &str, tokens: &[(&str, String)], code: &str) {
+    for round in 0..=3 {
+        let mut works = Vec::new();
+        for (email, token) in tokens {
+            let body = json!({"token": token, "otp": code});
+            works.push((*email, measure_work(app, path, body).await));
+        }
+        // The first round loads scripts and fills caches.
+        if round > 0 {
+            assert_same(&works, 400);
+        }
     }
 }
 

@@ -50,8 +50,14 @@ pub enum MailKind {
     EmailChanged,
     /// The account's email was changed to one that is not confirmed. This mail goes to the email that still gets codes.
     EmailUnconfirmed,
+    /// Staff changed the account's email, and thereby ended its sessions. This mail goes to the email that gets codes for another day.
+    EmailChangedByStaff,
+    /// The account has the email again that got codes meanwhile. This mail goes to that email.
+    EmailRestored,
     /// The owner asked for a change of the email. This mail goes to the current address, with a link that cancels the change.
     EmailChangeRequested,
+    /// The requested change of the email was cancelled by the link. This mail goes to the current address.
+    EmailChangeCancelled,
     /// The one-time code by which the account owner activates the account.
     ActivationCode,
     /// The one-time code by which the account owner confirms a new email. This mail goes to that email.
@@ -62,6 +68,8 @@ pub enum MailKind {
     ApiTokenCreated,
     /// The owner asked for the deletion of the account, which a login cancels.
     DeletionScheduled,
+    /// A login cancelled the deletion of the account.
+    DeletionCancelled,
     /// The account was deleted at the request of its owner.
     AccountDeleted,
     /// A second factor was added to the account.
@@ -76,7 +84,7 @@ pub enum MailKind {
 
 impl MailKind {
     /// All kinds.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 25] = [
         Self::ResetCode,
         Self::PasswordChanged,
         Self::Welcome,
@@ -87,12 +95,16 @@ impl MailKind {
         Self::Invitation,
         Self::EmailChanged,
         Self::EmailUnconfirmed,
+        Self::EmailChangedByStaff,
+        Self::EmailRestored,
         Self::EmailChangeRequested,
+        Self::EmailChangeCancelled,
         Self::ActivationCode,
         Self::EmailCode,
         Self::NewDevice,
         Self::ApiTokenCreated,
         Self::DeletionScheduled,
+        Self::DeletionCancelled,
         Self::AccountDeleted,
         Self::SecondFactorAdded,
         Self::SecondFactorRemoved,
@@ -114,12 +126,16 @@ impl MailKind {
             Self::Invitation => "invitation",
             Self::EmailChanged => "email_changed",
             Self::EmailUnconfirmed => "email_unconfirmed",
+            Self::EmailChangedByStaff => "email_changed_by_staff",
+            Self::EmailRestored => "email_restored",
             Self::EmailChangeRequested => "email_change_requested",
+            Self::EmailChangeCancelled => "email_change_cancelled",
             Self::ActivationCode => "activation_code",
             Self::EmailCode => "email_code",
             Self::NewDevice => "new_device",
             Self::ApiTokenCreated => "api_token_created",
             Self::DeletionScheduled => "deletion_scheduled",
+            Self::DeletionCancelled => "deletion_cancelled",
             Self::AccountDeleted => "account_deleted",
             Self::SecondFactorAdded => "second_factor_added",
             Self::SecondFactorRemoved => "second_factor_removed",
@@ -174,10 +190,14 @@ impl MailKind {
             | Self::Invitation
             | Self::EmailChanged
             | Self::EmailUnconfirmed
+            | Self::EmailChangedByStaff
+            | Self::EmailRestored
             | Self::EmailChangeRequested
+            | Self::EmailChangeCancelled
             | Self::NewDevice
             | Self::ApiTokenCreated
             | Self::DeletionScheduled
+            | Self::DeletionCancelled
             | Self::AccountDeleted
             | Self::SecondFactorAdded
             | Self::SecondFactorRemoved
@@ -200,10 +220,14 @@ impl MailKind {
             | Self::Invitation
             | Self::EmailChanged
             | Self::EmailUnconfirmed
+            | Self::EmailChangedByStaff
+            | Self::EmailRestored
             | Self::EmailChangeRequested
+            | Self::EmailChangeCancelled
             | Self::NewDevice
             | Self::ApiTokenCreated
             | Self::DeletionScheduled
+            | Self::DeletionCancelled
             | Self::AccountDeleted
             | Self::SecondFactorAdded
             | Self::SecondFactorRemoved
@@ -226,10 +250,14 @@ impl MailKind {
             | Self::Invitation
             | Self::EmailChanged
             | Self::EmailUnconfirmed
+            | Self::EmailChangedByStaff
+            | Self::EmailRestored
             | Self::EmailChangeRequested
+            | Self::EmailChangeCancelled
             | Self::NewDevice
             | Self::ApiTokenCreated
             | Self::DeletionScheduled
+            | Self::DeletionCancelled
             | Self::AccountDeleted
             | Self::SecondFactorAdded
             | Self::SecondFactorRemoved

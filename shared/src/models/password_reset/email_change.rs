@@ -21,6 +21,20 @@ pub async fn find_email_change(
         .await
 }
 
+/// Returns the request `first` of an account to confirm an email, and the later ones.
+pub async fn list_email_changes(
+    db: &impl ConnectionTrait,
+    user_id: i64,
+    first: Uuid,
+) -> Result<Vec<Model>, DbErr> {
+    Entity::find()
+        .filter(Column::UserId.eq(user_id))
+        .filter(Column::Purpose.eq(Purpose::EmailChange))
+        .filter(Column::Id.gte(first))
+        .all(db)
+        .await
+}
+
 /// Ends the requests of an account to confirm an email. Returns whether one was open.
 pub async fn end_email_changes(
     db: &impl ConnectionTrait,

@@ -24,7 +24,7 @@ mod of_account;
 
 pub use crate::models::password_reset::{
     delivery::{bind, set_recipient, start_code_lifetimes},
-    email_change::{end_email_changes, find_email_change},
+    email_change::{end_email_changes, find_email_change, list_email_changes},
     of_account::{delete_about, list_concerning},
 };
 

@@ -2,7 +2,7 @@
 
 /// The kind in the row of a mail, and its name in English and Arabic.
 #[rustfmt::skip]
-const KINDS: [(&str, &str, &str); 21] = [
+const KINDS: [(&str, &str, &str); 25] = [
     ("reset_code", "Reset code", "رمز التغيير"),
     ("password_changed", "Password changed", "تغيّرت كلمة المرور"),
     ("welcome", "Welcome", "ترحيب"),
@@ -13,11 +13,15 @@ const KINDS: [(&str, &str, &str); 21] = [
     ("invitation", "Invitation", "دعوة"),
     ("email_changed", "Email address changed", "تغيّر البريد الإلكتروني"),
     ("email_unconfirmed", "Email address changed, not confirmed", "تغيّر البريد الإلكتروني دون تأكيد"),
+    ("email_changed_by_staff", "Email address changed by staff", "غيّر الفريق البريد الإلكتروني"),
+    ("email_restored", "Email address restored", "استُعيد البريد الإلكتروني"),
     ("email_change_requested", "Email change requested", "طُلب تغيير البريد الإلكتروني"),
+    ("email_change_cancelled", "Email change cancelled", "أُلغي تغيير البريد الإلكتروني"),
     ("email_code", "Email confirmation code", "رمز تأكيد البريد الإلكتروني"),
     ("new_device", "Login from a new device", "تسجيل دخول من جهاز جديد"),
     ("api_token_created", "API token created", "إنشاء مفتاح API"),
     ("deletion_scheduled", "Deletion scheduled", "موعد حذف الحساب"),
+    ("deletion_cancelled", "Deletion cancelled", "أُلغي حذف الحساب"),
     ("account_deleted", "Account deleted", "حذف الحساب"),
     ("second_factor_added", "Second factor added", "إضافة عامل تحقّق ثانٍ"),
     ("second_factor_removed", "Second factor removed", "إزالة عامل التحقّق الثاني"),

@@ -204,7 +204,7 @@ impl Texts {
             ApiError::NotFound | ApiError::MethodNotAllowed => self.error_not_found,
             ApiError::OwnAccount => self.error_own_account,
             ApiError::LastSuperuser => self.error_last_superuser,
-            ApiError::InvalidState | ApiError::TotpExists => self.error_invalid_state,
+            ApiError::InvalidState(_) | ApiError::TotpExists => self.error_invalid_state,
             ApiError::EditConflict => self.error_edit_conflict,
             ApiError::EmailTaken => self.error_email_taken,
             ApiError::WrongPassword => self.wrong_password,

@@ -272,9 +272,12 @@ texts! {
     confirm_email: "Confirm the new email address" | "تأكيد البريد الإلكتروني الجديد";
     email_code_sent: "Enter the code that was sent to" | "أدخل الرمز الذي أُرسل إلى";
     cancel_email_change: "Cancel the change of your email address" | "إلغاء تغيير بريدك الإلكتروني";
-    cancel_email_intro: "Your account keeps its current email address." | "يحتفظ حسابك ببريده الإلكتروني الحالي.";
-    email_change_cancelled: "The change was cancelled. Now reset your password, because the person who requested the change knows it." | "أُلغي التغيير. أعد الآن تعيين كلمة مرورك، فمن طلب التغيير يعرفها.";
-    email_change_ended: "There is no change to cancel. It was cancelled or completed, or its code has expired." | "لا يوجد تغيير لإلغائه: أُلغي أو اكتمل، أو انتهت صلاحية رمزه.";
+    cancel_email_intro: "Someone who knows your password requested another email address for your account. If it was not you, cancel the change. Your account then keeps its current email address." | "طلب شخص يعرف كلمة مرورك بريدًا إلكترونيًا آخر لحسابك. إذا لم تكن أنت، فألغِ التغيير، فيحتفظ حسابك ببريده الإلكتروني الحالي.";
+    email_change_cancelled: "The change was cancelled. Your account keeps its current email address. If you did not request the change, reset your password now: the person who requested it knows your password." | "أُلغي التغيير، ويحتفظ حسابك ببريده الإلكتروني الحالي. إذا لم تطلب التغيير أنت، فأعد تعيين كلمة مرورك الآن: من طلبه يعرف كلمة مرورك.";
+    email_change_completed: "The change can no longer be cancelled: the code was entered, and your account has the new email address. If you did not request the change, write to us at once." | "لم يعد إلغاء التغيير ممكنًا: أُدخل الرمز، ولحسابك الآن البريد الإلكتروني الجديد. إذا لم تطلب التغيير أنت، فراسلنا فورًا.";
+    email_change_ended: "There is no change to cancel: it was cancelled already, or its code has expired. If you did not request the change, reset your password: the person who requested it knows your password." | "لا يوجد تغيير لإلغائه: أُلغي من قبل، أو انتهت صلاحية رمزه. إذا لم تطلب التغيير أنت، فأعد تعيين كلمة مرورك: من طلبه يعرف كلمة مرورك.";
+    cancel_link_expired: "This link has expired: the change was completed or cancelled, or its code has expired. If you did not request the change, reset your password. If you get no code for this, write to us." | "انتهت صلاحية هذا الرابط: اكتمل التغيير أو أُلغي، أو انتهت صلاحية رمزه. إذا لم تطلب التغيير أنت، فأعد تعيين كلمة مرورك. إذا لم يصلك رمز لذلك، فراسلنا.";
+    cancel_link_invalid: "This link is not valid. Open the whole link from the mail." | "هذا الرابط غير صالح. افتح الرابط كاملًا من الرسالة.";
     email_unconfirmed: "New email not confirmed" | "البريد الجديد غير مؤكد";
     email_unconfirmed_help: "The owner has not confirmed the new email address. Until then, codes for password resets go to" | "لم يؤكد صاحب الحساب بريده الجديد. وحتى ذلك الحين تصل رموز إعادة تعيين كلمة المرور إلى";
     email_trusted_from: "They go to the new address from" | "وتصل إلى العنوان الجديد ابتداءً من";

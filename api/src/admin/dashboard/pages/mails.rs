@@ -223,7 +223,7 @@ pub async fn retry_failed(
         before: String::new(),
     };
     let target = format!("/admin/mails/?{}", query.link());
-    let filter = query.filter(app).ok_or(ApiError::InvalidState)?;
+    let filter = query.filter(app).ok_or(ApiError::InvalidState(""))?;
     if form.is_checked("confirmed") {
         let count = mails::retry_failed(app, &admin, filter).await?;
         return Ok(redirect_with_flash(app, &target, "mails_queued", count));

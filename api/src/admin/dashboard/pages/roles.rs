@@ -8,8 +8,9 @@ use latchkey_shared::{
     types::role_name::RoleName,
 };
 use poem::{
-    Response, handler,
+    Response, Route, get, handler,
     http::StatusCode,
+    post,
     web::{Data, Path},
 };
 
@@ -57,9 +58,19 @@ struct RolePage {
     is_deletion: bool,
 }
 
+/// Returns the routes of these pages, relative to `/admin/roles`.
+#[must_use]
+pub fn routes() -> Route {
+    Route::new()
+        .at("/", get(list))
+        .at("/add", get(show_new).post(create))
+        .at("/:id<\\d+>", get(show).post(save))
+        .at("/:id<\\d+>/delete", post(delete))
+}
+
 /// Shows the list.
 #[handler]
-pub async fn list(
+async fn list(
     Data(app): Data<&App>,
     admin: Permit<Superuser>,
     view: View,
@@ -77,7 +88,7 @@ pub async fn list(
 
 /// Shows the form of a new role.
 #[handler]
-pub async fn show_new(
+async fn show_new(
     Data(app): Data<&App>,
     admin: Permit<Superuser>,
     view: View,
@@ -88,7 +99,7 @@ pub async fn show_new(
 
 /// Creates a role.
 #[handler]
-pub async fn create(
+async fn create(
     Data(app): Data<&App>,
     admin: Permit<Superuser>,
     view: View,
@@ -104,7 +115,7 @@ pub async fn create(
 
 /// Shows a role with its members.
 #[handler]
-pub async fn show(
+async fn show(
     Data(app): Data<&App>,
     admin: Permit<Superuser>,
     view: View,
@@ -118,7 +129,7 @@ pub async fn show(
 
 /// Saves a role. After an edit conflict, the form keeps the entered values and takes the stored version.
 #[handler]
-pub async fn save(
+async fn save(
     Data(app): Data<&App>,
     admin: Permit<Superuser>,
     view: View,
@@ -138,7 +149,7 @@ pub async fn save(
 
 /// Deletes a role, after a confirmation.
 #[handler]
-pub async fn delete(
+async fn delete(
     Data(app): Data<&App>,
     admin: Permit<Superuser>,
     view: View,

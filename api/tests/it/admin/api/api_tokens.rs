@@ -137,7 +137,7 @@ async fn api_token_of_superuser_is_no_superuser() {
     assert_eq!(changed.status, 200, "{changed:?}");
 }
 
-/// K1: of its permissions, a token has those that its owner has at that moment, by itself or by a role.
+/// K1: of its permissions, a token has those that its owner has at that moment, directly or by a role.
 #[tokio::test]
 async fn api_token_has_only_permissions_of_its_owner() {
     let app = TestApp::new().await;

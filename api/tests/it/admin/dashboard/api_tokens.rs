@@ -299,7 +299,7 @@ async fn api_token_list_has_pages() {
     assert_eq!(super::pager_link(&html, "next"), None);
 }
 
-/// The pages and the mail are in Arabic for those who read it.
+/// The pages and the mail are in the language of the staff member.
 #[tokio::test]
 async fn api_token_pages_and_mail_are_in_arabic() {
     let app = TestApp::new().await;

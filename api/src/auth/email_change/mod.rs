@@ -3,13 +3,15 @@
 //! A code for a password reset goes to the last confirmed email (`user::Model::reset_email`). So neither an attacker with a stolen token
 //! nor a typing error redirects these codes at once.
 
+mod cancellation;
+
 use chrono::TimeDelta;
 use latchkey_shared::{
     database::{self, Transaction},
     models::{
         audit::{Event, EventKind, ValueChange},
         mail::MailKind,
-        password_reset::{self, Model as Request, Purpose},
+        password_reset::{self, Model as Request},
         user::{self, WriteUserError},
     },
     outbox::QueuedMail,
@@ -33,6 +35,8 @@ use crate::{
     rate_limit::Limit,
 };
 
+pub use crate::auth::email_change::cancellation::{ChangeState, cancel, state};
+
 /// Names a change of an email in the audit event about a wrong password.
 pub const PASSWORD_CHECK: &str = "email change";
 
@@ -50,7 +54,7 @@ pub async fn count(app: &App, user: &user::Model, audit: &AuditContext) -> Resul
 /// of one must not be enough.
 #[must_use]
 pub fn needs_confirmation(app: &App, user: &user::Model) -> bool {
-    app.config.accounts.email_change == EmailChange::Confirm || user.is_staff
+    app.config.accounts.email_change == EmailChange::Confirm || user.is_staff || user.is_superuser
 }
 
 /// Whether a change contains an email that differs from the account's, other than in case.
@@ -160,18 +164,28 @@ pub fn immediate_change(current: &CurrentUser, email: &Email, audit: &AuditConte
 }
 
 /// Ends the open requests for codes of an account whose email changes without a confirmation, and queues the notice to the email that
-/// gets codes.
+/// gets codes. `kind` is the notice about an email that gets none.
 ///
 /// Must run before the account's email changes (see [`database::lock_no_key_update`]).
 pub async fn before_unconfirmed_change(
     app: &App,
     transaction: &Transaction,
     before: &user::Model,
+    email: &Email,
+    kind: MailKind,
     audit: &AuditContext,
 ) -> Result<QueuedMail, DbErr> {
     let now = app.now();
     password_reset::end_all(transaction, before.id, now).await?;
-    let (kind, to) = (MailKind::EmailUnconfirmed, before.reset_email(now));
+    let to = before.reset_email(now);
+    let kind = if to.key() == email.key() {
+        MailKind::EmailRestored
+    } else if before.pending_email_verification {
+        // The new email gets codes at once.
+        MailKind::EmailChanged
+    } else {
+        kind
+    };
     app.outbox
         .notice_about(kind, before, to, audit.request_id(), now)
         .insert(transaction)
@@ -254,36 +268,6 @@ pub async fn confirm_by_reset(
         Ok(None) | Err(WriteUserError::EmailTaken) => Err(ApiError::InvalidResetToken),
         Err(WriteUserError::Database(error)) => Err(error.into()),
     }
-}
-
-/// Cancels the requested changes of an account's email. `id` is the request whose notice has the link. A further code for the change has
-/// a request of its own. Once the email has changed, the link no longer works: the mailbox may not be the owner's any more. Returns
-/// whether a change was open.
-pub async fn cancel(app: &App, id: Uuid, audit: &AuditContext) -> Result<bool, ApiError> {
-    let transaction = database::begin(&app.db).await?;
-    let request = password_reset::find(&transaction, id).await?;
-    let request = request.filter(|it| it.purpose == Purpose::EmailChange);
-    let request = request.filter(|it| it.checked_at.is_none());
-    let Some((user_id, requested_at)) = request.and_then(|it| Some((it.user_id?, it.created_at)))
-    else {
-        return Ok(false);
-    };
-    let user = user::lock(&transaction, user_id).await?;
-    if user.and_then(|user| user.email_set_at) > Some(requested_at) {
-        return Ok(false);
-    }
-    if !password_reset::end_email_changes(&transaction, user_id, app.now()).await? {
-        return Ok(false);
-    }
-    let event = Event {
-        user_id: Some(user_id),
-        detail: Some("email change cancelled".to_owned()),
-        ..audit.anonymous(EventKind::UserUpdated)
-    };
-    app.record_in(&transaction, event).await?;
-    transaction.commit().await?;
-    tracing::info!(user.id = user_id, "Email change cancelled");
-    Ok(true)
 }
 
 fn own_event(current: &CurrentUser, detail: &str, audit: &AuditContext) -> Event {
