@@ -148,12 +148,7 @@ impl App {
             requests,
             connections: clients,
             codes: CodeStore::new(redis.clone(), namespace, keys.code_seal()),
-            challenges: ChallengeStore::new(
-                redis.clone(),
-                namespace,
-                keys.token_hasher(),
-                keys.fingerprints(),
-            ),
+            challenges: challenges(&redis, namespace, keys),
             totp_seal: keys.totp_seal(),
             limits: Limiter::new(
                 redis.clone(),
@@ -214,6 +209,11 @@ impl App {
     pub fn now(&self) -> DateTime<Utc> {
         self.0.clock.now()
     }
+}
+
+fn challenges(redis: &Client, namespace: &str, keys: &DataKeys) -> ChallengeStore {
+    let (hasher, fingerprints) = (keys.token_hasher(), keys.fingerprints());
+    ChallengeStore::new(redis.clone(), namespace, hasher, fingerprints)
 }
 
 fn signing_keys(

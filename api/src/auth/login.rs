@@ -14,15 +14,16 @@ use poem::{Request, web::Data};
 use poem_openapi::{
     Object, OpenApi,
     payload::{Json, Response},
-    types::{self, Example, ToJSON, Type},
+    types::{self, Example},
 };
 use uuid::Uuid;
 
 use crate::{
     app_state::App,
     auth::{
-        jwt::{TokenId, TokenOwner},
-        new_device, refresh_cookie,
+        jwt::TokenId,
+        login_response::LoggedIn,
+        new_device,
         second_factor::{login_step, proof::ProvedFactor},
     },
     http::{
@@ -56,84 +57,6 @@ impl Example for LoginRequest {
             email: types::Email("ada@example.com".to_owned()),
             password: types::Password("velvet harbour lantern".to_owned()),
         }
-    }
-}
-
-/// A successful login.
-#[derive(Debug, Object)]
-pub struct LoggedIn {
-    /// `Logged in Successfully`
-    detail: String,
-    /// The account.
-    data: LoggedInUser,
-    /// The tokens of the new session.
-    token: TokenPair,
-}
-
-/// The account that logged in.
-#[derive(Debug, Object)]
-struct LoggedInUser {
-    /// The email, as the owner entered it.
-    email: types::Email,
-    /// Always true.
-    is_activated: bool,
-}
-
-impl LoggedIn {
-    /// Responds with the first tokens of a session. `secret` is the id of its refresh token.
-    pub fn respond(
-        app: &App,
-        request: &Request,
-        (user, session): (&user::Model, &session::Model),
-        secret: &TokenId,
-    ) -> Result<Response<Json<Self>>, ApiError> {
-        let body = |token| Self {
-            detail: "Logged in Successfully".to_owned(),
-            data: LoggedInUser {
-                email: types::Email(user.email.to_string()),
-                is_activated: user.is_activated,
-            },
-            token,
-        };
-        TokenPair::respond(app, request, (user, session), secret, body)
-    }
-}
-
-/// An access token and its refresh token.
-#[derive(Debug, Object)]
-#[oai(skip_serializing_if_is_none)]
-pub struct TokenPair {
-    /// For `Authorization: Bearer …`. Valid for 5 minutes by default.
-    access: String,
-    /// For `/auth/refresh/`. Valid for 10 days by default. Absent if the response has it as a cookie (`REFRESH_COOKIE=on`).
-    #[oai(validator(min_length = 1))]
-    refresh: Option<String>,
-}
-
-impl TokenPair {
-    /// Issues the first tokens of a session, and adds them to the response that `body` makes. `secret` is the id of its refresh
-    /// token.
-    pub fn respond<T: Type + ToJSON>(
-        app: &App,
-        request: &Request,
-        (user, session): (&user::Model, &session::Model),
-        secret: &TokenId,
-        body: impl FnOnce(Self) -> T,
-    ) -> Result<Response<Json<T>>, ApiError> {
-        let now = session.last_used_at;
-        let access = app.tokens.access(TokenOwner::of(user), session.id, now)?;
-        let refresh = app.tokens.refresh(session, secret, now);
-        let in_cookie = refresh_cookie::is_used(app, request);
-        let tokens = Self {
-            access: access.expose().to_owned(),
-            refresh: (!in_cookie).then(|| refresh.expose().to_owned()),
-        };
-        let response = Json(body(tokens));
-        Ok(if in_cookie {
-            refresh_cookie::with_cookie(app, response, &refresh, session.expires_at)
-        } else {
-            Response::new(response)
-        })
     }
 }
 
@@ -341,8 +264,8 @@ impl LoginMethod<'_> {
 }
 
 /// Stores the session of a login. The transaction also updates the account, provided that its password hash is still the
-/// verified one, and that it has got no second factor since. A concurrent password reset therefore either ends this session or prevents it. Cancels a scheduled deletion of the
-/// account. A login from a new device causes a mail. Uses up the second factor of the login.
+/// verified one, and that it has got no second factor since. A concurrent password reset therefore either ends this session or prevents
+/// it. Cancels a scheduled deletion of the account. A login from a new device causes a mail. Uses up the second factor of the login.
 pub async fn store_session(
     app: &App,
     user: &user::Model,

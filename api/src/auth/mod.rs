@@ -8,6 +8,7 @@ pub mod email_change;
 pub mod email_confirmation;
 pub mod jwt;
 pub mod login;
+pub mod login_response;
 pub mod logout;
 mod new_device;
 pub mod one_time_code;

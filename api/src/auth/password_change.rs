@@ -22,7 +22,7 @@ use crate::{
     auth::{
         bearer::{ActivatedUser, CurrentUser},
         jwt::TokenId,
-        login::TokenPair,
+        login_response::TokenPair,
     },
     http::{
         audit_context::{AuditContext, with_session},

@@ -136,32 +136,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
         (403, _) => vec![ApiError::NotActivated],
         (404, _) => vec![ApiError::NotFound],
         (408, _) => vec![ApiError::BodyTooSlow],
-        (409, "register" | "changeUser") => vec![ApiError::EmailTaken],
-        (409, "changeAccount") => vec![
-            ApiError::EditConflict,
-            ApiError::EmailTaken,
-            ApiError::OwnAccount,
-            ApiError::LastSuperuser,
-        ],
-        (409, "trustEmail") => vec![
-            ApiError::InvalidState(trust_email::TRUSTED),
-            ApiError::OwnAccount,
-        ],
-        (409, "deleteAccount" | "deactivateAccount" | "runBulkAction") => {
-            vec![ApiError::OwnAccount, ApiError::LastSuperuser]
-        }
-        (409, "createTotp") => vec![ApiError::TotpExists],
-        (409, "confirmTotp") => vec![ApiError::NoPendingTotp],
-        (409, "removeSecondFactor") => vec![ApiError::NoSecondFactor, ApiError::OwnAccount],
-        (409, "verifySecondFactor" | "disableTotp" | "replaceRecoveryCodes") => {
-            vec![ApiError::NoSecondFactor]
-        }
-        (409, "deleteOwnAccount") => vec![ApiError::LastSuperuser],
-        (409, "retryMail") => vec![ApiError::InvalidState(mails::NOT_RETRYABLE)],
-        (409, "cancelMail") => vec![ApiError::InvalidState(mails::NOT_CANCELLABLE)],
-        (409, "inviteAccount") => vec![ApiError::InvalidState(create_user::NOT_INVITABLE)],
-        (409, "requestAccountPasswordReset") => vec![ApiError::InvalidState(users::DEACTIVATED)],
-        (409, "resendEmailCode") => vec![ApiError::InvalidState(email_confirmation::CONFIRMED)],
+        (409, call) => conflicts(call),
         (413, _) => vec![ApiError::BodyTooLarge],
         (415, _) => vec![ApiError::UnsupportedMediaType],
         (429, _) => vec![ApiError::TooManyRequests(RateLimitExceeded {
@@ -169,6 +144,39 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
             limit: 5,
         })],
         (503, _) => vec![ApiError::Unavailable(String::new())],
+        _ => vec![ApiError::Internal(String::new())],
+    }
+}
+
+/// Returns the conflicts (409) of a call, the most likely first.
+fn conflicts(call: &str) -> Vec<ApiError> {
+    match call {
+        "register" | "changeUser" => vec![ApiError::EmailTaken],
+        "changeAccount" => vec![
+            ApiError::EditConflict,
+            ApiError::EmailTaken,
+            ApiError::OwnAccount,
+            ApiError::LastSuperuser,
+        ],
+        "trustEmail" => vec![
+            ApiError::InvalidState(trust_email::TRUSTED),
+            ApiError::OwnAccount,
+        ],
+        "deleteAccount" | "deactivateAccount" | "runBulkAction" => {
+            vec![ApiError::OwnAccount, ApiError::LastSuperuser]
+        }
+        "createTotp" => vec![ApiError::TotpExists],
+        "confirmTotp" => vec![ApiError::NoPendingTotp],
+        "removeSecondFactor" => vec![ApiError::NoSecondFactor, ApiError::OwnAccount],
+        "verifySecondFactor" | "disableTotp" | "replaceRecoveryCodes" => {
+            vec![ApiError::NoSecondFactor]
+        }
+        "deleteOwnAccount" => vec![ApiError::LastSuperuser],
+        "retryMail" => vec![ApiError::InvalidState(mails::NOT_RETRYABLE)],
+        "cancelMail" => vec![ApiError::InvalidState(mails::NOT_CANCELLABLE)],
+        "inviteAccount" => vec![ApiError::InvalidState(create_user::NOT_INVITABLE)],
+        "requestAccountPasswordReset" => vec![ApiError::InvalidState(users::DEACTIVATED)],
+        "resendEmailCode" => vec![ApiError::InvalidState(email_confirmation::CONFIRMED)],
         _ => vec![ApiError::Internal(String::new())],
     }
 }

@@ -152,6 +152,8 @@ impl Limiter {
         let by_account = |name, user_id, rate| {
             Counter::window(self.account_key(name, user_id), rate, Owner::AccountId)
         };
+        let of_account =
+            |action, user: &user::Model, counters| (action, Some(user.email_key.clone()), counters);
         let (action, mailbox, counters) = match limit {
             Limit::Login(email) => {
                 let mut counters = by_ip("login", rates.login_ip);
@@ -181,24 +183,27 @@ impl Limiter {
                     by_account("change", user.id, rates.password_change),
                     Counter::failed_attempts(failed_attempts, rates),
                 ];
-                ("password change", Some(user.email_key.clone()), counters)
+                of_account("password change", user, counters)
             }
             Limit::SecondFactor(user) => {
                 let key = self.second_factor_failed_attempts_key(user.id);
-                let counters = vec![Counter::failed_attempts(key, rates)];
-                ("second factor", Some(user.email_key.clone()), counters)
+                of_account(
+                    "second factor",
+                    user,
+                    vec![Counter::failed_attempts(key, rates)],
+                )
             }
             Limit::EmailChange(user) => {
-                let counters = vec![by_account("address", user.id, rates.email_change)];
-                ("email change", Some(user.email_key.clone()), counters)
+                let counter = by_account("address", user.id, rates.email_change);
+                of_account("email change", user, vec![counter])
             }
             Limit::Export(user) => {
-                let counters = vec![by_account("export", user.id, rates.export)];
-                ("account export", Some(user.email_key.clone()), counters)
+                let counter = by_account("export", user.id, rates.export);
+                of_account("account export", user, vec![counter])
             }
             Limit::Invitation(user) => {
-                let counters = vec![by_account("invitation", user.id, rates.invitation)];
-                ("invitation", Some(user.email_key.clone()), counters)
+                let counter = by_account("invitation", user.id, rates.invitation);
+                of_account("invitation", user, vec![counter])
             }
             Limit::PictureUpload(user_id) => {
                 let mut counters = by_ip("picture", rates.picture_ip);

@@ -3,13 +3,19 @@
 use chrono::{DateTime, NaiveDate, Utc};
 use latchkey_shared::models::{
     audit::{self, Details, ValueChange},
-    mail, password_reset, recovery_code, role, session, totp_secret, user,
+    mail, password_reset, role, session, user,
 };
 use poem_openapi::{Object, types};
 use sea_orm::ActiveEnum as _;
 
 use crate::{
-    accounts::{data_export::api_token::ExportedApiToken, user_response::Gender},
+    accounts::{
+        data_export::{
+            api_token::ExportedApiToken,
+            second_factor::{ExportedRecoveryCode, ExportedTotp},
+        },
+        user_response::Gender,
+    },
     http::user_agent::device_name,
 };
 
@@ -157,42 +163,6 @@ pub(super) struct ExportedPicture {
     pub(super) media_type: String,
     /// The file as a data URL (RFC 2397), in base64.
     pub(super) data: String,
-}
-
-/// An authenticator app.
-#[derive(Debug, Object)]
-pub(super) struct ExportedTotp {
-    /// When the secret was created.
-    created_at: DateTime<Utc>,
-    /// When a code confirmed it.
-    confirmed_at: Option<DateTime<Utc>>,
-}
-
-impl From<totp_secret::Model> for ExportedTotp {
-    fn from(row: totp_secret::Model) -> Self {
-        Self {
-            created_at: row.created_at,
-            confirmed_at: row.confirmed_at,
-        }
-    }
-}
-
-/// A recovery code.
-#[derive(Debug, Object)]
-pub(super) struct ExportedRecoveryCode {
-    /// When the code was created.
-    created_at: DateTime<Utc>,
-    /// When the code was used.
-    used_at: Option<DateTime<Utc>>,
-}
-
-impl From<recovery_code::Model> for ExportedRecoveryCode {
-    fn from(row: recovery_code::Model) -> Self {
-        Self {
-            created_at: row.created_at,
-            used_at: row.used_at,
-        }
-    }
 }
 
 /// A session.

@@ -4,6 +4,7 @@
 
 mod api_token;
 mod items;
+mod second_factor;
 mod stream;
 
 use latchkey_shared::models::audit::EventKind;

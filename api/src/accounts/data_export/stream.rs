@@ -22,8 +22,9 @@ use crate::{
         api_token::ExportedApiToken,
         items::{
             ExportedCodeRequest, ExportedEvent, ExportedImport, ExportedMail, ExportedPicture,
-            ExportedProfile, ExportedRecoveryCode, ExportedSession, ExportedTotp,
+            ExportedProfile, ExportedSession,
         },
+        second_factor::{ExportedRecoveryCode, ExportedTotp},
     },
     app_state::App,
     auth::bearer::CurrentUser,

@@ -46,20 +46,7 @@ pub fn routes() -> impl Endpoint<Output = Response> {
         )
         .at("/preferences", post(sign_in::save_preferences))
         .at("/setup/:token", get(setup::show).post(setup::create))
-        .at(
-            "/account",
-            get(account::show).post(account::change_password),
-        )
-        .at(
-            "/account/email",
-            get(own_email::show).post(own_email::request_change),
-        )
-        .at(
-            "/account/email/confirm",
-            get(own_email::show).post(own_email::confirm),
-        )
-        .at("/account/verify", get(verify::show).post(verify::check))
-        .nest("/account/security", security::routes())
+        .nest("/account", account_routes())
         .at(
             "/cancel-email",
             get(cancel_email::show).post(cancel_email::cancel),
@@ -95,4 +82,20 @@ pub fn routes() -> impl Endpoint<Output = Response> {
         .at("/assets/:name", get(assets::serve))
         .around(csrf::check)
         .around(error_page::render_errors)
+}
+
+/// Returns the routes of the administrator's own account, relative to `/admin/account`.
+fn account_routes() -> Route {
+    Route::new()
+        .at("/", get(account::show).post(account::change_password))
+        .at(
+            "/email",
+            get(own_email::show).post(own_email::request_change),
+        )
+        .at(
+            "/email/confirm",
+            get(own_email::show).post(own_email::confirm),
+        )
+        .at("/verify", get(verify::show).post(verify::check))
+        .nest("/security", security::routes())
 }

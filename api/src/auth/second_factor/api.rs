@@ -19,7 +19,7 @@ use crate::{
     app_state::App,
     auth::{
         bearer::{ActivatedUser, CurrentUser},
-        login::LoggedIn,
+        login_response::LoggedIn,
         second_factor::{
             login_step,
             proof::{self, SentFactor},

@@ -19,6 +19,7 @@ macro_rules! texts {
 
 pub mod api_tokens;
 mod mail_kinds;
+pub mod second_factor;
 mod texts;
 
 use latchkey_shared::{
@@ -41,6 +42,15 @@ impl Texts {
         match self.code {
             "ar" => &api_tokens::ARABIC,
             _ => &api_tokens::ENGLISH,
+        }
+    }
+
+    /// Returns the texts about second factors.
+    #[must_use]
+    pub fn factors(&self) -> &'static second_factor::Texts {
+        match self.code {
+            "ar" => &second_factor::ARABIC,
+            _ => &second_factor::ENGLISH,
         }
     }
 
@@ -188,9 +198,9 @@ impl Texts {
             return self.error_invalid_factor.to_owned();
         };
         let text = if clock.is_slow() {
-            self.clock_slow
+            self.factors().clock_slow
         } else {
-            self.clock_fast
+            self.factors().clock_fast
         };
         text.replace("{n}", &clock.minutes().to_string())
     }

@@ -139,7 +139,7 @@ pub(super) fn factor_fields(form: &Form) -> Vec<(String, Value)> {
 impl Page {
     fn new(view: &View, next: String, form: FormState) -> Self {
         Self {
-            title: view.t.second_step,
+            title: view.t.factors().second_step,
             v: view.clone(),
             next,
             form,

@@ -222,7 +222,7 @@ impl Page {
         let mut sessions = session::list_alive(&app.db, id, now).await?;
         sessions.retain(|session| session.is_alive(now, app.config.sessions.idle));
         Ok(Self {
-            title: view.t.security,
+            title: view.t.factors().security,
             section: "account",
             v: view.with_path(SECURITY_PAGE),
             me: CurrentAdmin::of(admin),

@@ -89,7 +89,7 @@ async fn prove(app: &App, admin: &Admin, form: &Form) -> Result<(), ApiError> {
 impl Page {
     fn new(view: &View, admin: &Admin, next: String, form: FormState) -> Self {
         Self {
-            title: view.t.second_step,
+            title: view.t.factors().second_step,
             section: "account",
             v: view.clone(),
             me: CurrentAdmin::of(admin),
