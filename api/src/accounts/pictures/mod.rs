@@ -60,15 +60,18 @@ const STORED: [(&str, &str); 2] = [("jpg", "image/jpeg"), ("png", "image/png")];
 /// The picture in a profile change: unchanged (`None`), removed (`Some(None)`) or replaced.
 pub type PictureChange = Option<Option<Upload>>;
 
-/// Counts an upload against the limits of the client and of the account (`None` in a registration), and processes it.
+/// Processes an upload. Counts it against the limits of the client and of the account (`None` in a registration), unless
+/// [`check_limit`] has counted its body.
 pub async fn accept(
     app: &App,
     audit: &AuditContext,
     user_id: Option<i64>,
     upload: Upload,
 ) -> Result<Picture, ApiError> {
-    app.count_request(audit, Limit::PictureUpload(user_id))
-        .await?;
+    if !audit.has_large_body {
+        app.count_request(audit, Limit::PictureUpload(user_id))
+            .await?;
+    }
     app.pictures.process(upload).await
 }
 
@@ -89,7 +92,8 @@ pub async fn store(
     })
 }
 
-/// Checks the upload limits before a body is read that may contain a picture. [`accept`] counts the upload.
+/// Counts a body that may contain a large picture against the upload limits, before it is read: receiving and parsing it costs
+/// memory and CPU time even if it is refused. [`accept`] counts smaller pictures.
 pub async fn check_limit<T>(
     app: &App,
     audit: &AuditContext,
@@ -99,16 +103,17 @@ pub async fn check_limit<T>(
     if !body.may_be_large() {
         return Ok(());
     }
-    check_large_body(app, audit, user_id).await
+    count_large_body(app, audit, user_id).await
 }
 
-/// Checks the upload limits before a large body is read.
-pub async fn check_large_body(
+/// Counts a large body against the upload limits before it is read.
+pub async fn count_large_body(
     app: &App,
     audit: &AuditContext,
     user_id: Option<i64>,
 ) -> Result<(), ApiError> {
-    app.check_limit(audit, Limit::PictureUpload(user_id)).await
+    app.count_request(audit, Limit::PictureUpload(user_id))
+        .await
 }
 
 /// The pictures in `MEDIA_DIR`.
