@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use latchkey_shared::database::{self, Database};
 use latchkey_testing::{TestDatabase, TestRedis, wait_until};
 use reqwest::Method;
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 
@@ -205,6 +205,26 @@ async fn sqlite_read_only_returns_503_and_reopens() {
     let change = json!({"username": "Grace"});
     is_unavailable(&app.patch_user(&ada.access, change.clone()).await);
     assert_eq!(app.patch_user(&ada.access, change).await.status, 200);
+}
+
+/// R2: the isolation level does not depend on the default of the database.
+#[tokio::test]
+async fn postgres_transactions_are_read_committed() {
+    let app = with_setting("default_transaction_isolation = serializable").await;
+    let db = app.server_db();
+    let shown = Statement::from_string(DbBackend::Postgres, "SHOW transaction_isolation");
+    let shown = db.query_one_raw(shown).await.unwrap().unwrap();
+    assert_eq!(
+        shown.try_get_by_index::<String>(0).unwrap(),
+        "read committed"
+    );
+    let registered = (0..8).map(|number| {
+        let body = registration(&format!("ada{number}@example.com"));
+        app.post("/api/register/", body)
+    });
+    for answer in join_all(registered).await {
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
 }
 
 /// R2: clients can retry when a trigger of the operator is corrected.
