@@ -4,7 +4,7 @@ use latchkey_shared::types::validation_error::Invalid;
 use serde_json::{Map, Value, json};
 
 use crate::http::error::{
-    ApiError, RateLimitExceeded,
+    ApiError, DependencyFailure, RateLimitExceeded,
     problem::{CONTENT_TYPE, FieldError},
 };
 use crate::openapi::fixes::{calls, referred_name};
@@ -114,7 +114,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
             retry_after: 42,
             limit: 5,
         })],
-        (503, _) => vec![ApiError::Unavailable(String::new())],
+        (503, _) => vec![ApiError::Unavailable(DependencyFailure::default())],
         _ => vec![ApiError::Internal(String::new())],
     }
 }

@@ -180,7 +180,7 @@ pub fn refusal(error: &io::Error) -> Refusal {
 /// The API reads and writes no files other than pictures.
 impl From<io::Error> for ApiError {
     fn from(error: io::Error) -> Self {
-        Self::Unavailable(refusal(&error).to_string())
+        refusal(&error).into()
     }
 }
 
