@@ -258,6 +258,7 @@ fn health_word(outage: Outage) -> &'static str {
         Outage::SequenceExhausted => "sequence exhausted",
         Outage::SequenceBehind => "sequence behind its table",
         Outage::RefusedByTrigger => "refused by a trigger",
+        Outage::RefusedByConstraint => "refused by a constraint",
         Outage::Cancelled => "cancelled",
         Outage::Locked => "locked",
         Outage::Moved => "moved",

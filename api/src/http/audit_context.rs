@@ -24,7 +24,7 @@ use uuid::Uuid;
 
 use crate::{
     app_state::App,
-    http::{client_ip::ClientIp, error::ApiError, request_context::RequestId, user_agent},
+    http::{body, client_ip::ClientIp, error::ApiError, request_context::RequestId, user_agent},
 };
 
 /// The period of sampled events, in seconds. A flood of requests must not fill the log.
@@ -38,14 +38,17 @@ const MAX_SAMPLED_KEYS: usize = 1_000;
 pub struct AuditContext {
     /// The client IP.
     pub client_ip: ClientIp,
+    /// Whether the body may be larger than [`SMALL`](crate::http::body::SMALL).
+    pub has_large_body: bool,
     request: RequestId,
     user_agent: Option<HeaderValue>,
 }
 
 impl<'a> FromRequest<'a> for AuditContext {
-    async fn from_request(request: &'a Request, body: &mut RequestBody) -> poem::Result<Self> {
+    async fn from_request(request: &'a Request, unread: &mut RequestBody) -> poem::Result<Self> {
         Ok(Self {
-            client_ip: ClientIp::from_request(request, body).await?,
+            client_ip: ClientIp::from_request(request, unread).await?,
+            has_large_body: body::may_be_large(request),
             request: request
                 .data::<RequestId>()
                 .cloned()

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::admin::actions::{create_user, mails, trust_email, users};
 use crate::auth::email_confirmation;
 use crate::http::error::{
-    ApiError, Challenge, RateLimitExceeded,
+    ApiError, Challenge, DependencyFailure, RateLimitExceeded,
     problem::{CONTENT_TYPE, FieldError},
 };
 use crate::openapi::fixes::{calls, referred_name};
@@ -143,7 +143,7 @@ fn problems(call: &str, is_admins: bool, status: u16, bad: &FieldError) -> Vec<A
             retry_after: 42,
             limit: 5,
         })],
-        (503, _) => vec![ApiError::Unavailable(String::new())],
+        (503, _) => vec![ApiError::Unavailable(DependencyFailure::default())],
         _ => vec![ApiError::Internal(String::new())],
     }
 }

@@ -14,7 +14,7 @@ use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use tokio::{sync::Semaphore, time::timeout};
 
 use crate::config::breached_file::{BreachedFile, HASH_BYTES, Hash};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, DependencyFailure};
 use crate::passwords::Password;
 
 /// Maximum number of concurrent searches.
@@ -62,7 +62,12 @@ impl BreachedPasswords {
             .map_err(|_| ApiError::Busy)?;
         found
             .map_err(|error| ApiError::Internal(error.to_string()))?
-            .map_err(|error| ApiError::Unavailable(format!("BREACHED_PASSWORDS_FILE: {error}")))
+            .map_err(|error| {
+                ApiError::Unavailable(DependencyFailure {
+                    text: format!("BREACHED_PASSWORDS_FILE: {error}"),
+                    remedy: "restore the file of BREACHED_PASSWORDS_FILE",
+                })
+            })
     }
 }
 

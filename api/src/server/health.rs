@@ -1,7 +1,11 @@
 //! `GET /health/live` and `GET /health/ready`.
 
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    collections::HashMap,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -25,8 +29,11 @@ use crate::{
     },
 };
 
-/// The minimum time between two lines about failed requests while the health checks succeed.
+/// The minimum time between two lines about failed requests with the same remedy while the health checks succeed.
 const DIAGNOSIS_PERIOD: Duration = Duration::from_mins(1);
+
+/// How long after an outage calls may fail that began in it. All calls have shorter timeouts.
+const LATE_FAILURE: Duration = Duration::from_secs(10);
 
 /// The process is alive.
 #[derive(Debug, Object)]
@@ -68,6 +75,16 @@ pub struct HealthChecks {
     smtp: Check,
     connections: Connections,
     is_diagnosing: AtomicBool,
+    failures: Mutex<Failures>,
+}
+
+/// The latest failures of calls.
+#[derive(Default)]
+struct Failures {
+    /// The remedies, and when each was new.
+    remedies: HashMap<&'static str, Instant>,
+    /// When a health check failed last.
+    last_outage: Option<Instant>,
 }
 
 /// The state of each dependency: `ok`, or the problem in a fixed word.
@@ -94,7 +111,36 @@ impl HealthChecks {
             smtp: checks.of("smtp"),
             connections,
             is_diagnosing: AtomicBool::new(false),
+            failures: Mutex::default(),
         }
+    }
+
+    /// Returns whether a failed call is the first with its remedy within [`DIAGNOSIS_PERIOD`], and belongs to no outage that a health
+    /// check has found and logged.
+    fn is_new(&self, remedy: &'static str) -> bool {
+        let mut failures = self.lock_failures();
+        let outage = failures.last_outage;
+        if outage.is_some_and(|at| at.elapsed() < LATE_FAILURE) {
+            return false;
+        }
+        let remedies = &mut failures.remedies;
+        remedies.retain(|_, at| at.elapsed() < DIAGNOSIS_PERIOD);
+        let is_new = !remedies.contains_key(remedy);
+        remedies.entry(remedy).or_insert_with(Instant::now);
+        is_new
+    }
+
+    /// Returns whether the dependencies work that requests use. Remembers an outage.
+    async fn works(&self, app: &App) -> bool {
+        let works = Box::pin(self.ask(app)).await.serve_requests();
+        if !works {
+            self.lock_failures().last_outage = Some(Instant::now());
+        }
+        works
+    }
+
+    fn lock_failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the next [`Self::ask`] ignore cached results.
@@ -125,19 +171,22 @@ impl HealthChecks {
     }
 }
 
-/// Checks the dependencies after a call failed with `error`, in the background. The checks log the start and the end of an
-/// outage once, and not each call. Continues for a minute at least, and until all dependencies work. Does nothing
-/// if it runs already.
-pub fn diagnose(app: App, error: String) {
-    check_until_recovery(app, Some(error));
+/// Checks the dependencies after a failed call, in the background. The checks log the start and the end of an outage once, and not
+/// each call. Continues for a minute at least, and until all dependencies work. If the checks succeed, logs the failure, once a
+/// minute for each remedy.
+///
+/// A failure that is no part of an outage is not logged within [`LATE_FAILURE`] after one, but its next repetition is.
+pub fn diagnose(app: App, failure: DependencyFailure) {
+    let is_new = app.health.is_new(failure.remedy);
+    check_until_recovery(app, is_new.then_some(failure.text));
 }
 
 /// Starts [`diagnose`] after `error`, which failed no request, if a dependency is the cause. Otherwise logs the error with
 /// `message`.
 pub fn report(app: &App, error: &ApiError, message: &str) {
-    if let Some(DependencyFailure(error)) = error.dependency_failure() {
-        tracing::debug!(error, "{message}");
-        diagnose(app.clone(), error);
+    if let Some(failure) = error.dependency_failure() {
+        tracing::debug!(error = failure.text, "{message}");
+        diagnose(app.clone(), failure);
     } else {
         tracing::error!(%error, "{message}");
     }
@@ -147,7 +196,7 @@ pub fn report(app: &App, error: &ApiError, message: &str) {
 pub async fn follow_redis_failures(app: App) {
     let mut failures = app.redis_failures.follow();
     while let Some(refusal) = failures.next().await {
-        diagnose(app.clone(), refusal.to_string());
+        diagnose(app.clone(), refusal.into());
     }
 }
 
@@ -156,24 +205,27 @@ pub fn watch_outage(app: App) {
     check_until_recovery(app, None);
 }
 
-fn check_until_recovery(app: App, failed_call: Option<String>) {
-    if app.health.is_diagnosing.swap(true, Ordering::AcqRel) {
+fn check_until_recovery(app: App, new_failure: Option<String>) {
+    let is_running = app.health.is_diagnosing.swap(true, Ordering::AcqRel);
+    if is_running && new_failure.is_none() {
         return;
     }
     let diagnosis = async move {
         app.health.expire_results().await;
-        let works = Box::pin(app.health.ask(&app)).await.serve_requests();
-        if let (Some(error), true) = (failed_call, works) {
+        let works = app.health.works(&app).await;
+        if let (Some(error), true) = (new_failure, works) {
             tracing::error!(
                 error,
                 "A dependency failed, although the health checks succeed"
             );
         }
+        if is_running {
+            return;
+        }
         let start = Instant::now();
         while !app.stopping.load(Ordering::Relaxed) {
             sleep(health::VALIDITY).await;
-            let states = Box::pin(app.health.ask(&app)).await;
-            if states.serve_requests() && start.elapsed() >= DIAGNOSIS_PERIOD {
+            if app.health.works(&app).await && start.elapsed() >= DIAGNOSIS_PERIOD {
                 break;
             }
         }

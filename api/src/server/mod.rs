@@ -134,8 +134,8 @@ async fn with_problems(
             response
         }
     };
-    if let Some(DependencyFailure(error)) = response.data() {
-        health::diagnose(app, error.clone());
+    if let Some(failure) = response.data::<DependencyFailure>() {
+        health::diagnose(app, failure.clone());
     }
     Ok(response)
 }

@@ -35,6 +35,9 @@ pub enum Outage {
     SequenceBehind,
     /// A trigger or function of the operator refuses the statement.
     RefusedByTrigger,
+    /// A constraint of the operator refuses the statement: a column without a default, or a check. The statements satisfy those of
+    /// the schema itself.
+    RefusedByConstraint,
     /// The statement was cancelled, by a timeout of the server or an administrator.
     Cancelled,
     /// Another transaction has a lock, or two transactions deadlocked.
@@ -120,6 +123,8 @@ impl Outage {
     fn of_postgres(code: &str) -> Option<Self> {
         match code {
             "2200H" => Some(Self::SequenceExhausted),
+            // NOT NULL, CHECK
+            "23502" | "23514" => Some(Self::RefusedByConstraint),
             "25006" => Some(Self::ReadOnly),
             // A transaction timeout ended the connection.
             "25P03" | "25P04" | "57014" => Some(Self::Cancelled),
@@ -188,6 +193,10 @@ impl Outage {
             Self::RefusedByTrigger => {
                 "Find the trigger or function that raises this exception, and correct or remove it. Latchkey has one such trigger, which \
                  keeps audit_events append-only."
+            }
+            Self::RefusedByConstraint => {
+                "Find the NOT NULL column or CHECK constraint that was added to this table, and remove it or give the column a default \
+                 value. Latchkey does not fill columns of others."
             }
             Self::Cancelled => {
                 "Check statement_timeout and the load of the database; a timeout or an administrator cancelled the statement."
@@ -304,7 +313,9 @@ mod tests {
             ("08006", Some(Outage::Unreachable)),
             ("22001", None),
             ("2200H", Some(Outage::SequenceExhausted)),
+            ("23502", Some(Outage::RefusedByConstraint)),
             ("23505", None),
+            ("23514", Some(Outage::RefusedByConstraint)),
             ("25006", Some(Outage::ReadOnly)),
             ("25P02", None),
             ("28P01", Some(Outage::Refused)),

@@ -7,6 +7,7 @@ use sea_orm::{
     QueryResult, QuerySelect as _, QueryTrait as _, Select, Statement,
     sea_query::{LockBehavior, LockType, SelectStatement},
 };
+use tokio::sync::OwnedSemaphorePermit;
 
 mod error;
 mod parts;
@@ -160,7 +161,7 @@ fn options(url: &str, acquire_timeout: Duration) -> ConnectOptions {
 pub async fn begin(db: &Database) -> Result<Transaction, DbErr> {
     match &db.writer {
         Some(writer) => writer.queue.acquire(&writer.connection).await,
-        None => Transaction::begin(&db.pool, &db.permits, &db.stale).await,
+        None => Transaction::begin(db).await,
     }
 }
 
@@ -241,9 +242,12 @@ impl Database {
         })
     }
 
-    /// Runs a call on a connection of the pool once one is free. Applies a timeout on PostgreSQL; a file always responds. Fails if
-    /// the files of SQLite are not those that the connection has open.
-    async fn on_pool<A, F>(&self, call: impl Fn() -> F + Sync) -> Result<A, DbErr>
+    /// Runs a call on a connection of the pool once one is free, and returns its result with the permit. Applies a timeout on
+    /// PostgreSQL; a file always responds. Fails if the files of SQLite are not those that the connection has open.
+    async fn on_pool<A, F>(
+        &self,
+        call: impl Fn() -> F + Sync,
+    ) -> Result<(A, OwnedSemaphorePermit), DbErr>
     where
         F: Future<Output = Result<A, DbErr>> + Send,
     {
@@ -253,15 +257,23 @@ impl Database {
                 return postgres_timeouts::with_timeout(call()).await;
             };
             let files = writer.files.as_ref();
-            // Before the call, which may open a connection.
-            files.map_or(Ok(()), SqliteFiles::check_content)?;
+            // Before the call, which may open a connection: to another file, if that is at the path.
+            files.map_or(Ok(()), SqliteFiles::check)?;
             let result = call().await;
             // Afterwards, as the files may have been replaced during the call. This is also the reason of the call's own error.
             files.map_or(Ok(()), SqliteFiles::check)?;
             result
         };
         let called = self.permits.call(&self.pool, call).await;
-        let (result, _permit) = called.inspect_err(|error| self.stale.observe(error))?;
+        called.inspect_err(|error| self.stale.observe(error))
+    }
+
+    /// Runs a statement on a connection of the pool.
+    async fn run<A, F>(&self, call: impl Fn() -> F + Sync) -> Result<A, DbErr>
+    where
+        F: Future<Output = Result<A, DbErr>> + Send,
+    {
+        let (result, _permit) = self.on_pool(call).await?;
         Ok(result)
     }
 
@@ -321,9 +333,7 @@ impl ConnectionTrait for Database {
 
     async fn execute_raw(&self, statement: Statement) -> Result<ExecResult, DbErr> {
         let Some(transaction) = self.begin_if_write(&statement).await? else {
-            return self
-                .on_pool(|| self.pool.execute_raw(statement.clone()))
-                .await;
+            return self.run(|| self.pool.execute_raw(statement.clone())).await;
         };
         let result = transaction.execute_raw(statement).await?;
         transaction.commit().await?;
@@ -331,13 +341,13 @@ impl ConnectionTrait for Database {
     }
 
     async fn execute_unprepared(&self, sql: &str) -> Result<ExecResult, DbErr> {
-        self.on_pool(|| self.pool.execute_unprepared(sql)).await
+        self.run(|| self.pool.execute_unprepared(sql)).await
     }
 
     async fn query_one_raw(&self, statement: Statement) -> Result<Option<QueryResult>, DbErr> {
         let Some(transaction) = self.begin_if_write(&statement).await? else {
             return self
-                .on_pool(|| self.pool.query_one_raw(statement.clone()))
+                .run(|| self.pool.query_one_raw(statement.clone()))
                 .await;
         };
         let row = transaction.query_one_raw(statement).await?;
@@ -348,7 +358,7 @@ impl ConnectionTrait for Database {
     async fn query_all_raw(&self, statement: Statement) -> Result<Vec<QueryResult>, DbErr> {
         let Some(transaction) = self.begin_if_write(&statement).await? else {
             return self
-                .on_pool(|| self.pool.query_all_raw(statement.clone()))
+                .run(|| self.pool.query_all_raw(statement.clone()))
                 .await;
         };
         let rows = transaction.query_all_raw(statement).await?;

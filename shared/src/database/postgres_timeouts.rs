@@ -18,6 +18,11 @@ const PING_TIMEOUT: Duration = Duration::from_secs(2);
 /// Connections that were idle for longer are checked before use, which costs a round trip.
 const MAX_UNCHECKED_IDLE: Duration = Duration::from_secs(1);
 
+/// The isolation level that the transactions are written for, whatever the default of the role or database: with a higher one,
+/// half of concurrent registrations fail (`40001`).
+const ISOLATION_LEVEL: &str =
+    "SET SESSION CHARACTERISTICS AS TRANSACTION ISOLATION LEVEL READ COMMITTED";
+
 /// Settings that let the server detect dead clients and release their locks: silent ones within 11 seconds (TCP keepalive),
 /// disconnected ones within 2, also while they wait for a lock. A server that lacks a setting, before PostgreSQL 14 or outside of
 /// Linux, runs without it.
@@ -47,6 +52,9 @@ pub(super) fn with_liveness_checks(pool: PgPoolOptions, stale: &StaleConnections
         .after_connect(|connection, _| {
             Box::pin(async move {
                 record_acquired();
+                sqlx::raw_sql(ISOLATION_LEVEL)
+                    .execute(&mut *connection)
+                    .await?;
                 for setting in SESSION_SETTINGS {
                     match sqlx::raw_sql(setting).execute(&mut *connection).await {
                         Err(error) if error.as_database_error().is_none() => return Err(error),

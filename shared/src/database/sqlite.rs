@@ -35,15 +35,27 @@ pub(super) fn path_in(url: &str) -> Option<&str> {
 /// Opens the file `path` of a URL.
 pub(super) async fn connect(url: &str, path: &str) -> Result<Database, DbErr> {
     let stale = StaleConnections::of_sqlite();
-    let connection = open(options(url, 1, WRITER_CACHE_KIB, &stale)).await?;
-    let readers = options(url, READ_CONNECTIONS, READER_CACHE_KIB, &stale);
+    // Before the first connection, so that all connections open this file.
+    let files = if is_in_memory(url) {
+        None
+    } else {
+        SqliteFiles::new(path)
+    };
+    let connection = open(options(url, 1, WRITER_CACHE_KIB, &stale, files.clone())).await?;
+    let readers = options(
+        url,
+        READ_CONNECTIONS,
+        READER_CACHE_KIB,
+        &stale,
+        files.clone(),
+    );
     let mut db = Database::open(readers, stale.clone()).await?;
-    let recovery = match SqliteFiles::new(path) {
-        Some(files) if !is_in_memory(url) => {
+    let recovery = match files {
+        Some(files) => {
             let pools = [connection.clone(), db.pool.clone()];
             Some(LogRecovery::start(files, pools, db.permits.clone()).await?)
         }
-        _ => None,
+        None => None,
     };
     db.writer = Some(Writer {
         connection,
@@ -79,9 +91,17 @@ fn options(
     connections: u32,
     cache_kib: u32,
     stale: &StaleConnections,
+    files: Option<SqliteFiles>,
 ) -> ConnectOptions {
     let mut options = database::options(url, ACQUIRE_TIMEOUT);
-    stale.replace_in_sqlite(&mut options);
+    let stale = stale.clone();
+    options.map_sqlx_sqlite_pool_opts(move |pool| {
+        let pool = stale.replace_in_sqlite(pool);
+        match files.clone() {
+            Some(files) => files.refuse_others(pool),
+            None => pool,
+        }
+    });
     // A file cannot disconnect.
     options.test_before_acquire(false);
     options

@@ -11,7 +11,10 @@ use std::{
     sync::{Arc, PoisonError, RwLock},
 };
 
-use sea_orm::DbErr;
+use sea_orm::{
+    DbErr,
+    sqlx::{self, sqlite::SqlitePoolOptions},
+};
 
 use crate::database::error::{file_empty, file_moved, log_lost};
 
@@ -84,18 +87,35 @@ impl SqliteFiles {
 
     /// Checks that the database file was not truncated to 0 bytes. SQLite itself reports a lock, as a new connection cannot begin a
     /// new log while others use the old one.
-    pub(super) fn check_content(&self) -> Result<(), DbErr> {
+    fn check_content(&self) -> Result<(), DbErr> {
         match size(&self.0.database.path) {
             Some(0) => Err(file_empty()),
             _ => Ok(()),
         }
     }
 
+    /// Checks that the file at the path of the database is the one that was opened.
+    pub(super) fn check_identity(&self) -> Result<(), DbErr> {
+        if self.0.database.is_in_place() {
+            Ok(())
+        } else {
+            Err(file_moved())
+        }
+    }
+
+    /// Lets a pool refuse a connection that it has opened to another file at the path: one that was put there after the caller's
+    /// check. The pool tries again until its timeout.
+    pub(super) fn refuse_others(self, pool: SqlitePoolOptions) -> SqlitePoolOptions {
+        pool.after_connect(move |_, _| {
+            let checked = self.check_identity();
+            let checked = checked.map_err(|error| sqlx::Error::Protocol(error.to_string()));
+            Box::pin(async move { checked })
+        })
+    }
+
     /// Checks that all files are those that were opened, and that the database file has content.
     pub(super) fn check(&self) -> Result<(), DbErr> {
-        if !self.0.database.is_in_place() {
-            return Err(file_moved());
-        }
+        self.check_identity()?;
         self.check_content()?;
         let log = self.0.log.read().unwrap_or_else(PoisonError::into_inner);
         match &*log {

@@ -128,6 +128,7 @@ impl LogRecovery {
         let options = self.pools[1].get_sqlite_connection_pool().connect_options();
         let opened = SqliteConnection::connect_with(&options).await;
         let mut connection = opened.map_err(connection_error)?;
+        self.files.check_identity()?;
         let read = sqlx::raw_sql(OPEN_LOG).execute(&mut connection).await;
         read.map_err(connection_error)?;
         self.connection = Some(connection);

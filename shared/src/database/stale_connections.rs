@@ -6,8 +6,10 @@ use std::{
 };
 
 use sea_orm::{
-    ConnectOptions, DbErr,
-    sqlx::{Connection as _, SqliteConnection, pool::PoolConnectionMetadata},
+    DbErr,
+    sqlx::{
+        Connection as _, SqliteConnection, pool::PoolConnectionMetadata, sqlite::SqlitePoolOptions,
+    },
 };
 
 use crate::database::error::Outage;
@@ -68,20 +70,17 @@ impl StaleConnections {
 
     /// Lets a SQLite pool replace stale connections, and idle ones in a transaction. In these, SQLite ended the transaction, sqlx's
     /// ROLLBACK failed, and sqlx would begin the next one as a savepoint that nothing commits.
-    pub(super) fn replace_in_sqlite(&self, options: &mut ConnectOptions) {
-        let stale = self.clone();
-        options.map_sqlx_sqlite_pool_opts(move |pool| {
-            let (before, after) = (stale.clone(), stale.clone());
-            pool.before_acquire(move |connection: &mut SqliteConnection, about| {
-                let keeps = before.keeps(&about) && !connection.is_in_transaction();
-                Box::pin(async move { Ok(keeps) })
-            })
-            // Replaced at once, because it may still have SQLite's write lock.
-            .after_release(move |_, about| {
-                let keeps = after.keeps(&about);
-                Box::pin(async move { Ok(keeps) })
-            })
-        });
+    pub(super) fn replace_in_sqlite(&self, pool: SqlitePoolOptions) -> SqlitePoolOptions {
+        let (before, after) = (self.clone(), self.clone());
+        pool.before_acquire(move |connection: &mut SqliteConnection, about| {
+            let keeps = before.keeps(&about) && !connection.is_in_transaction();
+            Box::pin(async move { Ok(keeps) })
+        })
+        // Replaced at once, because it may still have SQLite's write lock.
+        .after_release(move |_, about| {
+            let keeps = after.keeps(&about);
+            Box::pin(async move { Ok(keeps) })
+        })
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {

@@ -3,14 +3,14 @@
 use std::sync::OnceLock;
 
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DatabaseTransaction, DbBackend, DbErr, ExecResult,
-    QueryResult, Statement, TransactionTrait as _,
+    ConnectionTrait, DatabaseTransaction, DbBackend, DbErr, ExecResult, QueryResult, Statement,
+    TransactionTrait as _,
 };
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::database::{
-    Database, permits::ConnectionPermits, postgres_timeouts::with_timeout,
-    sqlite_group_commit::WritePermit, stale_connections::StaleConnections,
+    Database, postgres_timeouts::with_timeout, sqlite_group_commit::WritePermit,
+    stale_connections::StaleConnections,
 };
 
 /// A transaction. Rolled back on drop unless committed.
@@ -38,7 +38,7 @@ enum Scope {
 /// Begins a transaction that reads one snapshot of the database and writes nothing. On SQLite, the write-ahead log grows until it
 /// ends.
 pub async fn begin_snapshot(db: &Database) -> Result<Transaction, DbErr> {
-    let transaction = Transaction::begin(&db.pool, &db.permits, &db.stale).await?;
+    let transaction = Transaction::begin(db).await?;
     if transaction.get_database_backend() == DbBackend::Postgres {
         // This must precede the first query, which takes the snapshot. On SQLite, every transaction reads a snapshot.
         let snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
@@ -53,17 +53,12 @@ impl Transaction {
         clippy::disallowed_methods,
         reason = "this is what the others are to call, by way of `database::begin`"
     )]
-    pub(super) async fn begin(
-        pool: &DatabaseConnection,
-        permits: &ConnectionPermits,
-        stale: &StaleConnections,
-    ) -> Result<Self, DbErr> {
-        let begun = permits.call(pool, || with_timeout(pool.begin())).await;
-        let (statements, permit) = begun.inspect_err(|error| stale.observe(error))?;
+    pub(super) async fn begin(db: &Database) -> Result<Self, DbErr> {
+        let (statements, permit) = db.on_pool(|| db.pool.begin()).await?;
         Ok(Self {
             statements,
             scope: Scope::Own {
-                stale: stale.clone(),
+                stale: db.stale.clone(),
                 failure: OnceLock::new(),
                 _permit: permit,
             },

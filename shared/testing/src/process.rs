@@ -142,6 +142,14 @@ impl Process {
             .expect("VmHWM (proc_pid_status(5))")
     }
 
+    /// Returns the number of its threads. Linux only.
+    #[must_use]
+    pub fn threads(&self) -> usize {
+        let id = self.child.id().expect("a running process");
+        let threads = std::fs::read_dir(format!("/proc/{id}/task")).expect("/proc");
+        threads.count()
+    }
+
     /// Waits for the end of the process.
     pub async fn exit(&mut self) -> ExitStatus {
         let ended = timeout(WAIT_TIMEOUT, self.child.wait()).await;

@@ -3,7 +3,7 @@
 use std::{future::Future, io};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use futures_util::stream;
+use futures_util::{TryStreamExt as _, stream};
 use latchkey_shared::models::{
     api_token,
     audit::{self, ConcerningEvents},
@@ -14,7 +14,7 @@ use latchkey_shared::models::{
 use poem::Body;
 use poem_openapi::types::ToJSON;
 use sea_orm::DbErr;
-use tokio::{io::AsyncReadExt as _, sync::mpsc};
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
@@ -142,12 +142,11 @@ impl Export<'_> {
         let Some(name) = &self.current.user.picture else {
             return Ok(None);
         };
-        let Some(mut stored) = self.app.pictures.open(name).await? else {
+        let Some(stored) = self.app.pictures.open(name).await? else {
             return Ok(None);
         };
-        let mut bytes = Vec::new();
-        stored.file.read_to_end(&mut bytes).await?;
         let media_type = stored.media_type;
+        let bytes = stored.into_chunks().try_concat().await?;
         Ok(Some(ExportedPicture {
             name: name.clone(),
             media_type: media_type.to_owned(),

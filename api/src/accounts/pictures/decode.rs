@@ -24,8 +24,12 @@ pub const MAX_SIDE: u32 = 65_535;
 /// Maximum size of the decompressed metadata of a PNG, in bytes.
 const MAX_METADATA: u64 = 16 * 1024 * 1024;
 
-/// Maximum number of scans of a progressive JPEG. Each scan processes every pixel. Encoders write about ten.
-const MAX_SCANS: usize = 32;
+/// Maximum number of scans of a progressive JPEG with up to three components. Each scan processes every pixel of a component.
+/// libjpeg writes ten.
+const MAX_SCANS: usize = 12;
+
+/// Maximum number of scans of a progressive JPEG of inks. libjpeg writes 18.
+const MAX_SCANS_OF_INKS: usize = 18;
 
 /// A decoded picture, or the first frame of an animation.
 pub(super) struct Decoded {
@@ -163,19 +167,20 @@ fn gif(reader: Cursor<&[u8]>) -> Result<GifDecoder<Cursor<&[u8]>>, ImageError> {
 fn jpeg(bytes: &[u8]) -> Option<JpegDecoder<ZCursor<&[u8]>>> {
     let options = DecoderOptions::default()
         .set_max_width(usize::MAX)
-        .set_max_height(usize::MAX)
-        .jpeg_set_max_scans(MAX_SCANS);
+        .set_max_height(usize::MAX);
     let lenient = options.set_strict_mode(false);
     let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), lenient);
     decoder.decode_headers().ok()?;
-    let output = match decoder.input_colorspace()? {
-        ColorSpace::YCbCr | ColorSpace::RGB => ColorSpace::RGB,
+    let (output, max_scans) = match decoder.input_colorspace()? {
+        ColorSpace::YCbCr | ColorSpace::RGB => (ColorSpace::RGB, MAX_SCANS),
+        ColorSpace::Luma => (ColorSpace::Luma, MAX_SCANS),
         // Unconverted: the ICC profile defines the colours of the inks.
-        same @ (ColorSpace::Luma | ColorSpace::CMYK | ColorSpace::YCCK) => same,
+        inks @ (ColorSpace::CMYK | ColorSpace::YCCK) => (inks, MAX_SCANS_OF_INKS),
         _ => return None,
     };
     let strict = options.set_strict_mode(true);
-    decoder.set_options(strict.jpeg_set_out_colorspace(output));
+    let bounded = strict.jpeg_set_max_scans(max_scans);
+    decoder.set_options(bounded.jpeg_set_out_colorspace(output));
     Some(decoder)
 }
 

@@ -72,6 +72,21 @@ impl MediaDir {
         }
     }
 
+    /// Opens a file for reading, and returns it with its size. Returns `None` if there is none of this name.
+    ///
+    /// # Errors
+    /// If the folder is missing or cannot be read, so that the file may exist.
+    pub fn open(&self, name: &str) -> io::Result<Option<(File, u64)>> {
+        match File::open(self.path.join(name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.check_id().map(|()| None),
+            opened => {
+                let file = opened?;
+                let bytes = file.metadata()?.len();
+                Ok(Some((file, bytes)))
+            }
+        }
+    }
+
     /// Writes a file under a temporary name, syncs it and renames it. Removes the temporary file on an error.
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.check_id()?;
@@ -146,6 +161,10 @@ pub fn refusal(error: &io::Error) -> Refusal {
             "missing",
             "mount the disk of MEDIA_DIR again, or put the folder back; if it was replaced on purpose, restart the API servers",
         ),
+        ErrorKind::TimedOut => (
+            "does not answer",
+            "check the disk or network mount of MEDIA_DIR; it works again once the mount does, without a restart",
+        ),
         _ => (
             "fails",
             "check that MEDIA_DIR is a folder on a working disk",
@@ -161,7 +180,7 @@ pub fn refusal(error: &io::Error) -> Refusal {
 /// The API reads and writes no files other than pictures.
 impl From<io::Error> for ApiError {
     fn from(error: io::Error) -> Self {
-        Self::Unavailable(refusal(&error).to_string())
+        refusal(&error).into()
     }
 }
 

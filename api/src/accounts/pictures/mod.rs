@@ -4,16 +4,18 @@
 //! [`PictureStore::process`] converts an [`Upload`] to a [`Picture`], [`PictureStore::save`] stores it and [`PictureStore::open`]
 //! opens it for an answer.
 
-use std::{io, path::Path, sync::Arc, time::SystemTime};
+use std::{fs, io, path::Path, sync::Arc, time::SystemTime};
 
 use latchkey_shared::types::validation_error::Invalid;
 use rand::{Rng as _, rand_core::UnwrapErr, rngs::SysRng};
-use tokio::fs::File;
 use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    accounts::pictures::media_dir::{MediaDir, PARTIAL},
+    accounts::pictures::{
+        folder_threads::FolderThreads,
+        media_dir::{MediaDir, PARTIAL},
+    },
     app_state::App,
     http::{
         audit_context::AuditContext,
@@ -26,6 +28,7 @@ use crate::{
 mod colour;
 mod decode;
 mod encode;
+mod folder_threads;
 mod form_field;
 mod icc_profile;
 pub mod media_dir;
@@ -35,6 +38,7 @@ mod reencode;
 mod rest;
 mod scale;
 pub mod serve;
+mod stored_picture;
 mod upload;
 mod webp;
 
@@ -44,6 +48,7 @@ mod tests;
 pub use decode::{MAX_PIXELS, MAX_SIDE};
 pub use encode::{MAX_STORED_BYTES, Picture};
 use queue::DecodeQueue;
+pub use stored_picture::StoredPicture;
 pub use upload::Upload;
 
 /// Maximum size of an uploaded file: 5 MiB.
@@ -55,15 +60,18 @@ const STORED: [(&str, &str); 2] = [("jpg", "image/jpeg"), ("png", "image/png")];
 /// The picture in a profile change: unchanged (`None`), removed (`Some(None)`) or replaced.
 pub type PictureChange = Option<Option<Upload>>;
 
-/// Counts an upload against the limits of the client and of the account (`None` in a registration), and processes it.
+/// Processes an upload. Counts it against the limits of the client and of the account (`None` in a registration), unless
+/// [`check_limit`] has counted its body.
 pub async fn accept(
     app: &App,
     audit: &AuditContext,
     user_id: Option<i64>,
     upload: Upload,
 ) -> Result<Picture, ApiError> {
-    app.count_request(audit, Limit::PictureUpload(user_id))
-        .await?;
+    if !audit.has_large_body {
+        app.count_request(audit, Limit::PictureUpload(user_id))
+            .await?;
+    }
     app.pictures.process(upload).await
 }
 
@@ -84,7 +92,8 @@ pub async fn store(
     })
 }
 
-/// Checks the upload limits before a body is read that may contain a picture. [`accept`] counts the upload.
+/// Counts a body that may contain a large picture against the upload limits, before it is read: receiving and parsing it costs
+/// memory and CPU time even if it is refused. [`accept`] counts smaller pictures.
 pub async fn check_limit<T>(
     app: &App,
     audit: &AuditContext,
@@ -94,21 +103,25 @@ pub async fn check_limit<T>(
     if !body.may_be_large() {
         return Ok(());
     }
-    check_large_body(app, audit, user_id).await
+    count_large_body(app, audit, user_id).await
 }
 
-/// Checks the upload limits before a large body is read.
-pub async fn check_large_body(
+/// Counts a large body against the upload limits before it is read.
+pub async fn count_large_body(
     app: &App,
     audit: &AuditContext,
     user_id: Option<i64>,
 ) -> Result<(), ApiError> {
-    app.check_limit(audit, Limit::PictureUpload(user_id)).await
+    app.count_request(audit, Limit::PictureUpload(user_id))
+        .await
 }
 
 /// The pictures in `MEDIA_DIR`.
 pub struct PictureStore {
     folder: Arc<MediaDir>,
+    /// The threads of requests, and the one of the health check.
+    threads: FolderThreads,
+    check_thread: FolderThreads,
     /// `PUBLIC_URL` without a slash at its end.
     base: String,
     /// `PICTURE_MAX_SIZE`
@@ -122,6 +135,8 @@ impl PictureStore {
     pub fn new(folder: &Path, public_url: &Url, max_size: u32) -> Self {
         Self {
             folder: Arc::new(MediaDir::new(folder)),
+            threads: FolderThreads::of_requests(),
+            check_thread: FolderThreads::of_check(),
             base: public_url.as_str().trim_end_matches('/').to_owned(),
             max_size,
             decoders: DecodeQueue::default(),
@@ -145,19 +160,20 @@ impl PictureStore {
         self.on_folder(MediaDir::create).await
     }
 
-    /// Checks that pictures can be stored.
+    /// Checks that pictures can be stored. Fails at once while an earlier check hangs.
     pub async fn check_write(&self) -> io::Result<()> {
-        self.on_folder(MediaDir::check_write).await
+        let folder = Arc::clone(&self.folder);
+        let check = move || folder.check_write();
+        self.check_thread.run_if_free(check).await
     }
 
-    /// Uses the folder on a blocking thread.
+    /// Uses the folder on one of a few blocking threads, with a timeout.
     async fn on_folder<A: Send + 'static>(
         &self,
         call: impl FnOnce(&MediaDir) -> io::Result<A> + Send + 'static,
     ) -> io::Result<A> {
         let folder = Arc::clone(&self.folder);
-        let called = tokio::task::spawn_blocking(move || call(&folder)).await;
-        called.map_err(io::Error::other)?
+        self.threads.run(move || call(&folder)).await
     }
 
     /// Writes a picture under a random name. Returns the name.
@@ -197,7 +213,9 @@ impl PictureStore {
 
     /// Removes an unreferenced picture. Logs a failure.
     pub async fn remove(&self, name: &str) {
-        if let Err(error) = tokio::fs::remove_file(self.folder.path().join(name)).await {
+        let file = name.to_owned();
+        let removed = self.on_folder(move |folder| fs::remove_file(folder.path().join(file)));
+        if let Err(error) = removed.await {
             tracing::warn!(picture = name, %error, "Unreferenced picture not removed");
         }
     }
@@ -237,29 +255,15 @@ impl PictureStore {
         let Some((_, media_type)) = STORED.iter().find(is_stored) else {
             return Ok(None);
         };
-        let file = match File::open(self.folder.path().join(name)).await {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                self.on_folder(MediaDir::check_id).await?;
-                return Ok(None);
-            }
-            opened => opened?,
-        };
-        Ok(Some(StoredPicture {
-            bytes: file.metadata().await?.len(),
-            file,
+        let (name, threads) = (name.to_owned(), self.threads.clone());
+        let opened = self.on_folder(move |folder| folder.open(&name)).await?;
+        Ok(opened.map(|(file, bytes)| StoredPicture {
+            bytes,
             media_type,
+            file,
+            threads,
         }))
     }
-}
-
-/// A stored picture, opened for reading.
-pub struct StoredPicture {
-    /// The file.
-    pub file: File,
-    /// The size of the file, in bytes.
-    pub bytes: u64,
-    /// The media type of the file.
-    pub media_type: &'static str,
 }
 
 fn invalid(reason: Invalid) -> ApiError {

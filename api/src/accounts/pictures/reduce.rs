@@ -17,7 +17,7 @@ use crate::accounts::pictures::{Upload, not_a_picture, rest::Rest};
 /// Maximum number of used chunks of a PNG. libpng writes 8 KiB into each, so a file of 5 MiB has 640.
 const MAX_CHUNKS: usize = 4_096;
 
-/// Maximum number of used segments of a JPEG. A profile has at most 255 (ICC.1, B.4), and each of 32 scans a few tables.
+/// Maximum number of used segments of a JPEG. A profile has at most 255 (ICC.1, B.4), and each of 18 scans a few tables.
 const MAX_SEGMENTS: usize = 512;
 
 /// Maximum size of all tables of a JPEG, in bytes. The decoder needs as much time for a table of 18 bytes as for a full one.

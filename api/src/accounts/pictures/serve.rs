@@ -5,15 +5,11 @@ use poem::{
     http::{HeaderMap, StatusCode, header},
     web::{Data, Path},
 };
-use tokio_util::io::ReaderStream;
 
 use crate::{
     app_state::App,
     http::{caching, error::ApiError},
 };
-
-/// Size of the read buffer of one download, in bytes.
-const CHUNK: usize = 16 * 1024;
 
 /// An exception from `no-store` (A6): browsers may cache a picture without expiry, as its name is random and its content
 /// never changes. The name is therefore also a strong entity tag (RFC 9110, 8.8.3).
@@ -35,9 +31,10 @@ pub async fn picture(
     if caching::is_known(headers, &tag) {
         return Ok(builder.status(StatusCode::NOT_MODIFIED).finish());
     }
-    let body = Body::from_bytes_stream(ReaderStream::with_capacity(stored.file, CHUNK));
+    let (media_type, bytes) = (stored.media_type, stored.bytes);
+    let body = Body::from_bytes_stream(stored.into_chunks());
     Ok(builder
-        .content_type(stored.media_type)
-        .header(header::CONTENT_LENGTH, stored.bytes)
+        .content_type(media_type)
+        .header(header::CONTENT_LENGTH, bytes)
         .body(body))
 }

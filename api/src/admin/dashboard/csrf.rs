@@ -140,6 +140,6 @@ async fn max_form_bytes(app: &App, request: &Request) -> poem::Result<usize> {
         return Ok(SMALL);
     };
     let audit = AuditContext::from_request_without_body(request).await?;
-    pictures::check_large_body(app, &audit, Some(me.user.id)).await?;
+    pictures::count_large_body(app, &audit, Some(me.user.id)).await?;
     Ok(WITH_PICTURE)
 }

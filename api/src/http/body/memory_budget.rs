@@ -11,16 +11,17 @@ use std::{
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::http::client_ip::ClientIp;
+use crate::http::{body::WITH_PICTURE, client_ip::ClientIp};
 
-/// Memory for all bodies, in KiB. Parsing a body needs once or twice as much again.
-const TOTAL_KIB: usize = 64 * 1024;
+/// Memory for the bodies of one client network, in KiB: one of the maximum size. A slow client delays only itself.
+const PER_CLIENT_KIB: usize = WITH_PICTURE / 1024;
 
-/// Memory for the bodies of one client network, in KiB: two of the maximum size. A slow client delays only itself.
-const PER_CLIENT_KIB: usize = TOTAL_KIB / 4;
+/// Memory for the bodies of one IPv6 site (/48), in KiB, so that one customer cannot take much of it.
+const PER_SITE_KIB: usize = 2 * PER_CLIENT_KIB;
 
-/// Memory for the bodies of one IPv6 site (/48), in KiB, so that one customer cannot take all of it.
-const PER_SITE_KIB: usize = TOTAL_KIB / 2;
+/// Memory for all bodies, in KiB. Large compared with the shares, so that a few slow clients do not take all of it. Parsing a body
+/// needs once or twice as much again.
+const TOTAL_KIB: usize = 16 * PER_CLIENT_KIB;
 
 /// The memory budget for request bodies, shared by all connections of the process.
 pub struct BodyMemoryBudget {
@@ -94,9 +95,29 @@ mod tests {
         ClientIp::resolve(Some(address), &HeaderMap::new(), &Proxies::default())
     }
 
-    /// C2: all networks of one /48 share half of the budget.
+    /// C2: a client has at most one large body in memory, and fifteen clients leave memory for another.
     #[tokio::test]
-    async fn ipv6_site_leaves_half_of_the_body_memory() {
+    async fn fifteen_clients_leave_body_memory_for_another() {
+        let budget = BodyMemoryBudget::default();
+        let mut permits = Vec::new();
+        for number in 1..16 {
+            let (client, again) = (
+                client(&format!("192.0.2.{number}")),
+                client(&format!("192.0.2.{number}")),
+            );
+            permits.push(budget.reserve(client, WITH_PICTURE).await.unwrap());
+            let mut second = Box::pin(budget.reserve(again, WITH_PICTURE));
+            assert!(matches!(poll!(second.as_mut()), Poll::Pending));
+        }
+
+        let another = budget.reserve(client("198.51.100.1"), WITH_PICTURE);
+
+        assert!(matches!(poll!(Box::pin(another)), Poll::Ready(Some(_))));
+    }
+
+    /// C2: all networks of one /48 share an eighth of the budget.
+    #[tokio::test]
+    async fn ipv6_site_has_an_eighth_of_the_body_memory() {
         let budget = BodyMemoryBudget::default();
         let mut permits = Vec::new();
         for network in 0..2 {

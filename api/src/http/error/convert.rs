@@ -23,9 +23,9 @@ impl ApiError {
         let error = match error.downcast::<Self>() {
             Ok(error) => {
                 let ProblemType { name, status, .. } = error.problem_type();
-                if let Some(DependencyFailure(error)) = error.dependency_failure() {
+                if let Some(failure) = error.dependency_failure() {
                     // The health check logs the outage once, with its remedy.
-                    tracing::debug!(error, "Request failed");
+                    tracing::debug!(error = failure.text, "Request failed");
                 } else if status.is_server_error() {
                     tracing::error!(%error, problem = name, "Request failed");
                 }
@@ -71,12 +71,17 @@ impl ApiError {
 impl From<DbErr> for ApiError {
     fn from(error: DbErr) -> Self {
         let text = database::describe(&error);
-        match Outage::of(&error) {
-            None => Self::Internal(text),
-            // Without a connection nothing was written.
-            Some(_) if matches!(error, DbErr::ConnectionAcquire(_)) => Self::Unavailable(text),
-            Some(outage) if outage.leaves_commit_undecided() => Self::Undecided(text),
-            Some(_) => Self::Unavailable(text),
+        let Some(outage) = Outage::of(&error) else {
+            return Self::Internal(text);
+        };
+        let remedy = outage.remedy();
+        let failure = DependencyFailure { text, remedy };
+        // Without a connection nothing was written.
+        let has_connection = !matches!(error, DbErr::ConnectionAcquire(_));
+        if has_connection && outage.leaves_commit_undecided() {
+            Self::Undecided(failure)
+        } else {
+            Self::Unavailable(failure)
         }
     }
 }
@@ -102,9 +107,18 @@ impl From<WriteRoleError> for ApiError {
     }
 }
 
+impl From<Refusal> for DependencyFailure {
+    fn from(refusal: Refusal) -> Self {
+        Self {
+            text: refusal.to_string(),
+            remedy: refusal.diagnosis.remedy,
+        }
+    }
+}
+
 impl From<Refusal> for ApiError {
     fn from(refusal: Refusal) -> Self {
-        Self::Unavailable(refusal.to_string())
+        Self::Unavailable(refusal.into())
     }
 }
 

@@ -45,9 +45,14 @@ pub struct Challenge {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ClockError(pub TimeDelta);
 
-/// The text of a failed dependency's error with its remedy, as data of the response. It is for the log, not for clients.
-#[derive(Clone, Debug)]
-pub struct DependencyFailure(pub String);
+/// The error of a failed dependency, as data of the response. It is for the log, not for clients.
+#[derive(Clone, Debug, Default)]
+pub struct DependencyFailure {
+    /// The text of the error with its remedy.
+    pub text: String,
+    /// The remedy, which errors with the same reason share.
+    pub remedy: &'static str,
+}
 
 /// The reason why a call failed. [`ApiError::problem_type`] describes each variant.
 #[derive(Debug, EnumIter)]
@@ -123,10 +128,10 @@ pub enum ApiError {
     TooManyRequests(RateLimitExceeded),
     /// A queue is full, such as that of passwords to hash or of bodies to read.
     Busy,
-    /// The database, Redis or `MEDIA_DIR` failed. The text contains the remedy for the operator.
-    Unavailable(String),
+    /// The database, Redis or `MEDIA_DIR` failed.
+    Unavailable(DependencyFailure),
     /// The connection to the database broke during a commit, so that its outcome is unknown.
-    Undecided(String),
+    Undecided(DependencyFailure),
     /// An internal error, for the log.
     Internal(String),
 }
@@ -222,9 +227,7 @@ impl ApiError {
     #[must_use]
     pub fn dependency_failure(&self) -> Option<DependencyFailure> {
         match self {
-            Self::Unavailable(error) | Self::Undecided(error) => {
-                Some(DependencyFailure(error.clone()))
-            }
+            Self::Unavailable(failure) | Self::Undecided(failure) => Some(failure.clone()),
             _ => None,
         }
     }
@@ -241,8 +244,8 @@ impl fmt::Display for ApiError {
         match self {
             Self::MalformedBody(text) => f.write_str(text),
             Self::Internal(text) => f.write_str(text),
-            Self::Unavailable(text) | Self::Undecided(text) => {
-                write!(f, "a dependency failed: {text}")
+            Self::Unavailable(failure) | Self::Undecided(failure) => {
+                write!(f, "a dependency failed: {}", failure.text)
             }
             _ => f.write_str(self.problem_type().title),
         }

@@ -340,7 +340,7 @@ async fn link_of_completed_change_cancels_no_later_one() {
         .post("/admin/cancel-email/", &[("token", secret)])
         .await;
 
-    assert!(page.html.contains("no change to cancel"), "{page:?}");
+    assert!(page.html.contains("can no longer be cancelled"), "{page:?}");
     assert_eq!(confirm(&app, &token, &code).await.status, 200);
 }
 

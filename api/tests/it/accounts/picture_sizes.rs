@@ -194,6 +194,30 @@ async fn picture_is_cached_and_revalidated_by_etag() {
     assert_eq!(gone.headers["cache-control"], "no-store");
 }
 
+/// C1: a refused picture costs as much to receive and to parse as an accepted one.
+#[tokio::test]
+async fn large_bodies_count_once_against_upload_limits() {
+    let app = TestApp::with(&[("LIMIT_PICTURE_ACCOUNT", "2/3600")]).await;
+    for (email, padding, is_accepted) in [
+        (
+            "ada@example.com",
+            [png(4, 4), vec![0; 100_000]].concat(),
+            true,
+        ),
+        ("eve@example.com", vec![0; 100_000], false),
+    ] {
+        let tokens = app.logged_in_user(email).await;
+        let picture = json!({"image": data_url(&padding)});
+        for status in [if is_accepted { 200 } else { 400 }; 2]
+            .into_iter()
+            .chain([429])
+        {
+            let answer = app.patch_user(&tokens.access, picture.clone()).await;
+            assert_eq!(answer.status, status, "{email}: {answer:?}");
+        }
+    }
+}
+
 /// C2: Pictures are streamed, so clients that stop reading use little memory.
 #[tokio::test]
 async fn slow_picture_readers_use_bounded_memory() {

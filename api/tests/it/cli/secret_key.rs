@@ -102,7 +102,7 @@ async fn lost_secret_key_ends_sessions_but_keeps_accounts() {
     contains_all(
         &output,
         &[
-            "Replaced 6 data key(s)",
+            "Replaced 7 data key(s)",
             "users log in again",
             "audit verify",
         ],
@@ -136,7 +136,7 @@ async fn replaced_stolen_keys_end_sessions_and_tokens_and_signing_keys() {
     let tokens = app.logged_in_user("ada@example.com").await;
     let (api_token, _) = create_api_token(&app, "ada@example.com", "view_users").await;
     let command = ["secrets", "replace-lost", "--all", "--yes"];
-    contains_all(&app.run(&command, 0).await, &["Replaced 6 data key(s)"]);
+    contains_all(&app.run(&command, 0).await, &["Replaced 7 data key(s)"]);
     app.get_user(&tokens.access)
         .await
         .assert_problem(401, "not-authenticated");

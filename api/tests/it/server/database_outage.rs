@@ -6,7 +6,7 @@ use futures_util::future::join_all;
 use latchkey_shared::database::{self, Database};
 use latchkey_testing::{TestDatabase, TestRedis, wait_until};
 use reqwest::Method;
-use sea_orm::ConnectionTrait as _;
+use sea_orm::{ConnectionTrait as _, DbBackend, Statement};
 use serde_json::json;
 use tokio::time::{Duration, timeout};
 
@@ -205,6 +205,69 @@ async fn sqlite_read_only_returns_503_and_reopens() {
     let change = json!({"username": "Grace"});
     is_unavailable(&app.patch_user(&ada.access, change.clone()).await);
     assert_eq!(app.patch_user(&ada.access, change).await.status, 200);
+}
+
+/// R2: clients can retry when a constraint of the operator is removed. The log has each remedy once, although the health checks
+/// succeed.
+#[tokio::test]
+async fn postgres_added_constraints_return_503_with_remedy() {
+    let database = TestDatabase::postgres().await;
+    test_app::create_signing_key(&database).await;
+    let (db, redis) = (database.db.clone(), TestRedis::create().await);
+    let mut app = TestApp::on_database(database, db, redis, &[]).await;
+    let mut process = app.serve().await;
+    let body = registration("ada@example.com");
+    for (add, remove, remedy) in [
+        (
+            "ALTER TABLE users ADD dept text NOT NULL",
+            "ALTER TABLE users DROP dept",
+            "give the column a default",
+        ),
+        (
+            "ALTER TABLE users ADD CONSTRAINT refuse CHECK (email = '')",
+            "ALTER TABLE users DROP CONSTRAINT refuse",
+            "give the column a default",
+        ),
+        (
+            "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$; \
+             CREATE TRIGGER refuse BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION refuse()",
+            "DROP TRIGGER refuse ON users",
+            "raises this exception",
+        ),
+    ] {
+        execute(&app.database.db, add).await;
+        for _ in 0..2 {
+            is_unavailable(&app.post("/api/register/", body.clone()).await);
+        }
+        process.wait_for_line(remedy).await;
+        execute(&app.database.db, remove).await;
+    }
+    let lines = process.lines();
+    let errors: Vec<_> = lines.iter().filter(|it| it.contains(" ERROR ")).collect();
+    assert_eq!(errors.len(), 2, "{errors:#?}");
+    let registered = app.post("/api/register/", body).await;
+    assert_eq!(registered.status, 201, "{registered:?}");
+    process.kill().await;
+}
+
+/// R2: the isolation level does not depend on the default of the database.
+#[tokio::test]
+async fn postgres_transactions_are_read_committed() {
+    let app = with_setting("default_transaction_isolation = serializable").await;
+    let db = app.server_db();
+    let shown = Statement::from_string(DbBackend::Postgres, "SHOW transaction_isolation");
+    let shown = db.query_one_raw(shown).await.unwrap().unwrap();
+    assert_eq!(
+        shown.try_get_by_index::<String>(0).unwrap(),
+        "read committed"
+    );
+    let registered = (0..8).map(|number| {
+        let body = registration(&format!("ada{number}@example.com"));
+        app.post("/api/register/", body)
+    });
+    for answer in join_all(registered).await {
+        assert_eq!(answer.status, 201, "{answer:?}");
+    }
 }
 
 /// R2: clients can retry when a trigger of the operator is corrected.

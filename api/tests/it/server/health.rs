@@ -15,16 +15,16 @@ use crate::{
     support::test_app::{ApiResponse, PASSWORD, TestApp, registration},
 };
 
-async fn ready(app: &TestApp) -> ApiResponse {
+pub(super) async fn ready(app: &TestApp) -> ApiResponse {
     app.send(app.request(Method::GET, "/health/ready")).await
 }
 
-async fn until_readiness(app: &TestApp, pointer: &str, expected: &str) -> ApiResponse {
+pub(super) async fn until_readiness(app: &TestApp, pointer: &str, expected: &str) -> ApiResponse {
     wait_until(async || ready(app).await.text(pointer) == expected).await;
     ready(app).await
 }
 
-fn is_unavailable(answer: &ApiResponse) {
+pub(super) fn is_unavailable(answer: &ApiResponse) {
     answer.assert_problem(503, "unavailable");
     assert!(answer.headers.contains_key("retry-after"), "{answer:?}");
 }

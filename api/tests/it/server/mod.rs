@@ -5,6 +5,7 @@ pub(crate) mod clock;
 pub(crate) mod concurrent_writes;
 pub(crate) mod database_outage;
 pub(crate) mod full_disk;
+pub(crate) mod hanging_media_folder;
 pub(crate) mod health;
 pub(crate) mod metrics;
 pub(crate) mod outage;

@@ -2,5 +2,6 @@
 
 mod full_disk;
 mod lost_log;
+mod replaced_file;
 pub(super) mod test_table;
 mod truncated_file;

@@ -1,5 +1,7 @@
 //! A SQLite database with the table `written`, for the tests of group commits.
 
+use std::path::Path;
+
 use sea_orm::{ConnectionTrait as _, DbErr, Statement};
 use tempfile::TempDir;
 use tokio::task::{JoinHandle, yield_now};
@@ -8,7 +10,12 @@ use crate::database::{Database, Transaction, begin, create};
 
 /// Opens the database in a folder, and creates the table if it does not exist.
 pub(in crate::database) async fn open(folder: &TempDir) -> Database {
-    let url = format!("sqlite://{}/test.db", folder.path().display());
+    open_at(folder.path()).await
+}
+
+/// Opens a database like [`open`]. Creates the folder if it does not exist.
+pub(in crate::database) async fn open_at(folder: &Path) -> Database {
+    let url = format!("sqlite://{}/test.db", folder.display());
     let db = create(&url).await.unwrap();
     let table = "CREATE TABLE IF NOT EXISTS written (n INTEGER, filler BLOB)";
     db.execute_unprepared(table).await.unwrap();

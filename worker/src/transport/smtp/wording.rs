@@ -158,7 +158,6 @@ pub(super) fn refuses_mailbox(text: &str, recipient: &str, code: Option<Enhanced
     let Some(text) = without_address(&text, &recipient.to_lowercase()) else {
         return false;
     };
-    let is_code = |word: &&str| word.parse::<EnhancedCode>().is_ok();
     let words: Vec<_> = text
         .split_whitespace()
         .filter(|word| !is_code(word))
@@ -175,13 +174,26 @@ pub(super) fn refuses_mailbox(text: &str, recipient: &str, code: Option<Enhanced
     without_phrase(&plain, is_disabled).is_some_and(|rest| rest.split_whitespace().all(is_neutral))
 }
 
-/// Returns whether a word gives no reason. Words with digits are ids, except 7 and 57x: x.7.x is the code of a policy (RFC 3463,
-/// 3.8).
+/// Returns whether a word gives no reason. A number may be a time or a limit, so that the refusal is temporary.
 fn is_neutral(word: &str) -> bool {
-    let is_policy = word == "7" || word.len() == 3 && word.starts_with("57");
-    NEUTRAL.contains(&word)
-        || MAILBOXES.contains(&word)
-        || !is_policy && word.bytes().any(|byte| byte.is_ascii_digit())
+    NEUTRAL.contains(&word) || MAILBOXES.contains(&word) || is_id(word)
+}
+
+/// Returns whether a word is the reply code 550, or an enhanced status code that can fail a mail, alone or in brackets as in
+/// `(#5.1.1)`. Other codes give another reason, such as a policy (x.7.x; RFC 3463, 3.8).
+fn is_code(word: &str) -> bool {
+    let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+    bare == "550"
+        || bare
+            .parse::<EnhancedCode>()
+            .is_ok_and(EnhancedCode::is_permanent)
+}
+
+/// Returns whether a word is the id of a conversation: eight letters and digits or more, mixed. `10minutes` is none.
+fn is_id(word: &str) -> bool {
+    let is_digit = |c: char| c.is_ascii_digit();
+    let rest = word.trim_start_matches(is_digit);
+    word.len() >= 8 && rest.contains(is_digit) && rest.contains(|c: char| c.is_ascii_alphabetic())
 }
 
 /// Removes the phrases that say that a mailbox does not exist or, if `is_disabled`, that it is disabled. Returns `None` if there is

@@ -144,3 +144,15 @@ fn jpeg_with_too_many_segments_or_tables_is_refused() {
         }
     }
 }
+
+/// C1: each scan processes every pixel of a component.
+#[test]
+fn jpeg_with_too_many_scans_is_refused() {
+    let jpeg = seed("jpg_progressive");
+    // A bit for each of the six blocks of the first component, which refines its average.
+    let scan = [&segment(0xda, &[1, 1, 0, 0, 0, 0x10])[..], &[0]].concat();
+    for (more, is_accepted) in [(2, true), (3, false)] {
+        let padded = inserted(&jpeg, &[0xff, 0xd9], &scan.repeat(more));
+        assert_eq!(stored(padded).is_some(), is_accepted, "{more}");
+    }
+}

@@ -43,6 +43,7 @@ pub(super) fn calls(id: i64) -> Vec<(Method, &'static str, Value, &'static str)>
         (Method::POST, "/api/admin/users/{id}/activate/", Value::Null, "change_users"),
         (Method::POST, "/api/admin/users/{id}/sign_out/", Value::Null, "change_users"),
         (Method::POST, "/api/admin/users/{id}/request_password_reset/", Value::Null, "change_users"),
+        (Method::POST, "/api/admin/users/{id}/remove_second_factor/", json!({"password": PASSWORD}), "change_users"),
         (Method::DELETE, "/api/admin/users/{id}/sessions/{session}/", Value::Null, "change_users"),
         (Method::POST, "/api/admin/users/{id}/invite/", Value::Null, "add_users"),
         (Method::POST, "/api/admin/users/{id}/deactivate/", Value::Null, "change_users"),

@@ -33,7 +33,8 @@ async fn user_change_accepts_every_field() {
             "id": id, "email": "lovelace@example.com", "reset_email": "ada@example.com",
             "username": "Countess", "phoneNumber": "+201001234567", "dateBirth": "1990-02-28", "gender": "female", "language": "en-GB", "image": null, "is_activated": true, "is_active": true,
             "pending_email_verification": false, "is_staff": true, "is_superuser": false,
-            "permissions": ["view_users", "change_users", "audit"], "roles": [], "last_login": null, "deletion_at": null, "version": 1,
+            "permissions": ["view_users", "change_users", "audit"], "roles": [], "last_login": null, "second_factor": false,
+            "deletion_at": null, "version": 1,
         })
     );
 

@@ -214,8 +214,23 @@ fn code_with_another_reason_does_not_refuse_mailbox() {
          https://support.google.com/mail/?p=DisabledUser a1-2002.17 - gsmtp",
         "5.1.10 RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup",
         "5.1.1 sorry, no mailbox here by that name (#5.1.1)",
+        "5.1.1 550 5.1.1 User unknown in local recipient table [4f2a9c1b77]",
     ] {
         assert!(refuses_with_code(text), "{text}");
+    }
+}
+
+/// R3: a number may be the time after which the server accepts the mail.
+#[test]
+fn number_or_other_code_does_not_refuse_mailbox() {
+    for text in [
+        "5.1.1 User unknown. Please try it in 300s",
+        "5.1.1 User unknown. Please try it in 300 s",
+        "5.1.1 No such user here. Please check in 10minutes",
+        "5.1.1 User unknown (#4.7.1)",
+        "5.1.1 User unknown, rule17",
+    ] {
+        assert!(!refuses_with_code(text), "{text}");
     }
 }
 
