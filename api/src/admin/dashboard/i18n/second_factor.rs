@@ -11,7 +11,7 @@ texts! {
     sign_in_again: "Start again" | "البدء من جديد";
     proceed: "Continue" | "متابعة";
     authenticator_app: "Authenticator app" | "تطبيق المصادقة";
-    totp_help: "An app on your phone shows a new code every 30 seconds. With it, nobody can sign in with your password alone." | "يعرض تطبيق على هاتفك رمزًا جديدًا كل 30 ثانية، فلا تكفي كلمة مرورك وحدها لتسجيل الدخول.";
+    totp_help: "An app on your phone shows a new code every 30 seconds. Your password alone is then not enough to sign in." | "يعرض تطبيق على هاتفك رمزًا جديدًا كل 30 ثانية، فلا تكفي كلمة مرورك وحدها لتسجيل الدخول.";
     set_up_app: "Set up an authenticator app" | "إعداد تطبيق المصادقة";
     scan_qr_code: "Scan the QR code with your app, or type the secret. Then enter the code that the app shows." | "امسح رمز QR بتطبيقك أو اكتب المفتاح السري، ثم أدخل الرمز الظاهر في التطبيق.";
     qr_code: "QR code of the secret" | "رمز QR للمفتاح السري";
