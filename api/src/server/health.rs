@@ -175,7 +175,7 @@ impl HealthChecks {
 /// each call. Continues for a minute at least, and until all dependencies work. If the checks succeed, logs the failure, once a
 /// minute for each remedy.
 ///
-/// A failure that is no part of an outage is not logged within [`LATE_FAILURE`] after one, but its next repetition is.
+/// A failure that is no part of an outage is not logged within some seconds after one, but its next repetition is.
 pub fn diagnose(app: App, failure: DependencyFailure) {
     let is_new = app.health.is_new(failure.remedy);
     check_until_recovery(app, is_new.then_some(failure.text));
