@@ -150,13 +150,7 @@ impl App {
             codes: CodeStore::new(redis.clone(), namespace, keys.code_seal()),
             challenges: challenges(&redis, namespace, keys),
             totp_seal: keys.totp_seal(),
-            limits: Limiter::new(
-                redis.clone(),
-                namespace,
-                keys.fingerprints(),
-                config.rates,
-                failures(),
-            ),
+            limits: limiter(&redis, keys, &config, failures()),
             redis_failures,
             sessions: SessionLookup::new(&connections.db, config.sessions.idle),
             redis,
@@ -209,6 +203,17 @@ impl App {
     pub fn now(&self) -> DateTime<Utc> {
         self.0.clock.now()
     }
+}
+
+fn limiter(redis: &Client, keys: &DataKeys, config: &Config, failures: FailureReports) -> Limiter {
+    let (namespace, fingerprints) = (&config.common.redis_namespace, keys.fingerprints());
+    Limiter::new(
+        redis.clone(),
+        namespace,
+        fingerprints,
+        config.rates,
+        failures,
+    )
 }
 
 fn challenges(redis: &Client, namespace: &str, keys: &DataKeys) -> ChallengeStore {

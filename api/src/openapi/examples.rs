@@ -190,16 +190,6 @@ fn answer(call: &str, status: u16) -> Value {
             account
         }
         "getUser" | "changeUser" => user(),
-        "getSecondFactors" => json!({"enabled": true, "totp": true, "recovery_codes_left": 10}),
-        "verifySecondFactor" => json!({"valid_until": NOON}),
-        "createTotp" => json!({
-            "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
-            "uri": "otpauth://totp/Latchkey:ada%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Latchkey",
-            "qr_svg": "<svg …",
-        }),
-        "confirmTotp" | "replaceRecoveryCodes" => {
-            json!({"recovery_codes": ["k7dm-q2xa-vw5n", "b3ht-zc6e-y4rs"]})
-        }
         "login" | "loginWithSecondFactor" => json!({
             "detail": "Logged in Successfully",
             "data": {"email": "ada@example.com", "is_activated": true},
@@ -247,8 +237,25 @@ fn answer(call: &str, status: u16) -> Value {
             "subject_types_supported": ["public"],
             "response_types_supported": [],
         }),
-        _ => admin_answer(call, status),
+        _ => factor_answer(call).unwrap_or_else(|| admin_answer(call, status)),
     }
+}
+
+/// Returns the example of a successful answer about second factors.
+fn factor_answer(call: &str) -> Option<Value> {
+    Some(match call {
+        "getSecondFactors" => json!({"enabled": true, "totp": true, "recovery_codes_left": 10}),
+        "verifySecondFactor" => json!({"valid_until": NOON}),
+        "createTotp" => json!({
+            "secret": "JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP",
+            "uri": "otpauth://totp/Latchkey:ada%40example.com?secret=JBSWY3DPEHPK3PXPJBSWY3DPEHPK3PXP&issuer=Latchkey",
+            "qr_svg": "<svg …",
+        }),
+        "confirmTotp" | "replaceRecoveryCodes" => {
+            json!({"recovery_codes": ["k7dm-q2xa-vw5n", "b3ht-zc6e-y4rs"]})
+        }
+        _ => return None,
+    })
 }
 
 /// Returns the example of a successful answer of the administration or a health check.

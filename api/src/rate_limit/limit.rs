@@ -157,10 +157,11 @@ impl Limiter {
         let (action, mailbox, counters) = match limit {
             Limit::Login(email) => {
                 let mut counters = by_ip("login", rates.login_ip);
-                if let Some(email) = email {
-                    counters.push(Counter::lock(self.failures_key(email), rates));
-                    counters.push(Counter::delays(self.failed_attempts_key(email), rates));
-                }
+                counters.extend(
+                    email
+                        .into_iter()
+                        .flat_map(|email| self.failure_counters(email)),
+                );
                 ("login", email.map(Email::key), counters)
             }
             Limit::Registration => ("registration", None, by_ip("register", rates.register_ip)),
@@ -216,6 +217,14 @@ impl Limiter {
             mailbox,
             counters,
         }
+    }
+
+    /// Returns the lock and the delays of an email after failed logins.
+    fn failure_counters(&self, email: &Email) -> [Counter; 2] {
+        [
+            Counter::lock(self.failures_key(email), &self.rates),
+            Counter::delays(self.failed_attempts_key(email), &self.rates),
+        ]
     }
 
     /// Returns the windows of wrong codes of a mailbox: those from the client's network, and all.

@@ -12,6 +12,7 @@ use crate::{
     accounts::{
         data_export::{
             api_token::ExportedApiToken,
+            picture::ExportedPicture,
             second_factor::{ExportedRecoveryCode, ExportedTotp},
         },
         user_response::Gender,
@@ -152,17 +153,6 @@ pub(super) struct ExportedImport {
     pub(super) imported_at: DateTime<Utc>,
     /// Whether the owner has set another password since.
     pub(super) has_new_password: bool,
-}
-
-/// A profile picture.
-#[derive(Debug, Object)]
-pub(super) struct ExportedPicture {
-    /// The name of the file.
-    pub(super) name: String,
-    /// The media type of the file.
-    pub(super) media_type: String,
-    /// The file as a data URL (RFC 2397), in base64.
-    pub(super) data: String,
 }
 
 /// A session.

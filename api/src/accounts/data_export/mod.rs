@@ -4,6 +4,7 @@
 
 mod api_token;
 mod items;
+mod picture;
 mod second_factor;
 mod stream;
 

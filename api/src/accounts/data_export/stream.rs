@@ -21,9 +21,10 @@ use crate::{
     accounts::data_export::{
         api_token::ExportedApiToken,
         items::{
-            ExportedCodeRequest, ExportedEvent, ExportedImport, ExportedMail, ExportedPicture,
-            ExportedProfile, ExportedSession,
+            ExportedCodeRequest, ExportedEvent, ExportedImport, ExportedMail, ExportedProfile,
+            ExportedSession,
         },
+        picture::ExportedPicture,
         second_factor::{ExportedRecoveryCode, ExportedTotp},
     },
     app_state::App,
